@@ -1,0 +1,108 @@
+package redistest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Do runs any command over the server's own connection, e.g. "CONFIG", "SET",
+// …, and returns its reply as go-redis decodes it. An error reply fails the
+// test; a nil reply is nil.
+func (s *Server) Do(tb testing.TB, args ...any) any {
+	tb.Helper()
+	v, err := s.do(args...)
+	if err != nil {
+		tb.Fatalf("redis %v: %v", args, err)
+	}
+	return v
+}
+
+func (s *Server) do(args ...any) (any, error) {
+	s.mu.Lock()
+	admin := s.admin
+	s.mu.Unlock()
+	if admin == nil {
+		return nil, fmt.Errorf("redistest: server %s is down", s.Addr())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	v, err := admin.Do(ctx, args...).Result()
+	if errors.Is(err, redis.Nil) {
+		return nil, nil
+	}
+	return v, err
+}
+
+// Keys lists all keys of database 0 in order.
+func (s *Server) Keys(tb testing.TB) []string {
+	tb.Helper()
+	keys := []string{}
+	for cursor := "0"; ; {
+		reply := s.Do(tb, "SCAN", cursor, "COUNT", 1000).([]any)
+		keys = append(keys, texts(reply[1])...)
+		if cursor = reply[0].(string); cursor == "0" {
+			slices.Sort(keys)
+			return slices.Compact(keys) // SCAN may name a key twice
+		}
+	}
+}
+
+// Subscribers counts the subscriptions to channels, plain and sharded, that
+// match the glob pattern. Pattern subscriptions are not counted.
+func (s *Server) Subscribers(tb testing.TB, channelPattern string) int {
+	tb.Helper()
+	n := s.subscribers(tb, "CHANNELS", "NUMSUB", channelPattern)
+	// Servers older than 7.0 have no sharded channels, and refuse to list them.
+	if _, err := s.do("PUBSUB", "SHARDCHANNELS"); err == nil {
+		n += s.subscribers(tb, "SHARDCHANNELS", "SHARDNUMSUB", channelPattern)
+	}
+	return n
+}
+
+func (s *Server) subscribers(tb testing.TB, list, count, pattern string) int {
+	tb.Helper()
+	channels := texts(s.Do(tb, "PUBSUB", list, pattern))
+	if len(channels) == 0 {
+		return 0
+	}
+	args := []any{"PUBSUB", count}
+	for _, c := range channels {
+		args = append(args, c)
+	}
+	total := 0
+	switch reply := s.Do(tb, args...).(type) {
+	case []any:
+		for i := 1; i < len(reply); i += 2 {
+			total += int(reply[i].(int64))
+		}
+	case map[any]any:
+		for _, n := range reply {
+			total += int(n.(int64))
+		}
+	}
+	return total
+}
+
+// ConnectedClients counts the connections other than the server's own one.
+func (s *Server) ConnectedClients(tb testing.TB) int {
+	tb.Helper()
+	info, err := s.info()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return int(info.number("connected_clients")) - 1
+}
+
+func texts(v any) []string {
+	var list []string
+	for _, e := range v.([]any) {
+		list = append(list, e.(string))
+	}
+	return list
+}

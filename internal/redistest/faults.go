@@ -1,0 +1,25 @@
+package redistest
+
+// Faults counts what a [Proxy] did to the traffic. A test that relies on a
+// fault checks here that the fault took place.
+type Faults struct {
+	Delayed            int64 // frames that took longer by SetDelay
+	Held               int64 // frames and new connections that met a black hole
+	RepliesCut         int64 // by CutNextReply
+	RepliesLost        int64 // by LoseNextReply; later replies on the same connection do not count
+	RequestsCut        int64 // by CutNextRequest
+	SubscribersDropped int64 // connections, by DropSubscribers
+	MessagesDropped    int64
+	MessagesDelayed    int64
+	MessagesDuplicated int64
+	Refused            int64 // new connections closed by Refuse
+	Closed             int64 // existing connections closed by Refuse and CloseAll
+	Sliced             int64 // frames written byte by byte
+}
+
+// Total is the sum of all counters.
+func (f Faults) Total() int64 {
+	return f.Delayed + f.Held + f.RepliesCut + f.RepliesLost + f.RequestsCut +
+		f.SubscribersDropped + f.MessagesDropped + f.MessagesDelayed + f.MessagesDuplicated +
+		f.Refused + f.Closed + f.Sliced
+}

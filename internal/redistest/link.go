@@ -1,0 +1,214 @@
+package redistest
+
+import (
+	"bufio"
+	"net"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A link is one connection through a [Proxy]: for each direction a reader that
+// decides what becomes of a frame, a queue, and a writer.
+type link struct {
+	proxy    *Proxy
+	client   net.Conn
+	requests *queue // to the server
+	replies  *queue // to the client
+
+	mu         sync.Mutex
+	server     net.Conn // nil before the dial
+	pending    []*request
+	resp3      bool // the client said HELLO 3
+	subscriber bool // the client has sent a SUBSCRIBE
+	silent     bool // a reply was lost, and no later one may take its place
+	closed     bool
+}
+
+func newLink(p *Proxy, client net.Conn) *link {
+	return &link{proxy: p, client: client, requests: newQueue(p.requestsHeld), replies: newQueue(p.repliesHeld)}
+}
+
+// run serves the connection until it is closed.
+func (l *link) run() {
+	defer l.close()
+	// A black hole accepts connections of which the server does not hear.
+	if !l.requests.pass() {
+		return
+	}
+	dialer := net.Dialer{Timeout: 5 * time.Second}
+	server, err := dialer.DialContext(l.proxy.ctx, "tcp", l.proxy.dialTarget())
+	if err != nil {
+		return
+	}
+	l.mu.Lock()
+	l.server = server
+	closed := l.closed
+	l.mu.Unlock()
+	if closed {
+		server.Close()
+		return
+	}
+	var parts sync.WaitGroup
+	parts.Go(func() { l.readRequests(bufio.NewReader(l.client)) })
+	parts.Go(func() { l.readReplies(bufio.NewReader(server)) })
+	parts.Go(func() { l.write(server, l.requests) })
+	parts.Go(func() { l.write(l.client, l.replies) })
+	parts.Wait()
+}
+
+// close is idempotent; it tells whether it was this call that closed.
+func (l *link) close() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	l.closed = true
+	l.requests.close()
+	l.replies.close()
+	l.client.Close()
+	if l.server != nil {
+		l.server.Close()
+	}
+	return true
+}
+
+func (l *link) readRequests(r *bufio.Reader) {
+	for {
+		frame, err := readFrame(r)
+		if err != nil {
+			l.requests.end(l.proxy.latency())
+			return
+		}
+		req := newRequest(frame)
+		req.fate = l.proxy.judge(req.command, frame)
+		if req.fate == cutRequest {
+			l.requests.end(l.proxy.latency())
+			return
+		}
+		l.expect(req)
+		l.requests.put(frame, replies, l.proxy.dispatch(l.requests.held()))
+	}
+}
+
+// expect notes a request whose reply is to come.
+func (l *link) expect(req *request) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending = append(l.pending, req)
+	if req.command == "hello" {
+		l.resp3 = req.argument == "3"
+	}
+	if strings.HasSuffix(req.command, "subscribe") && !strings.Contains(req.command, "unsub") {
+		l.subscriber = true
+	}
+}
+
+func (l *link) subscribed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.subscriber
+}
+
+func (l *link) readReplies(r *bufio.Reader) {
+	for {
+		frame, err := readFrame(r)
+		if err != nil {
+			l.replies.end(l.proxy.latency())
+			return
+		}
+		fate, message := l.classify(frame)
+		switch {
+		case fate == cutReply:
+			l.proxy.count(func(f *Faults) { f.RepliesCut++ })
+			l.replies.end(l.proxy.latency())
+			return
+		case fate == loseReply: // counted when it was lost first
+		case message:
+			copies, delay := l.proxy.deliver(l.replies.held())
+			for range copies {
+				l.replies.put(frame, messages, delay)
+			}
+		default:
+			l.replies.put(frame, replies, l.proxy.dispatch(l.replies.held()))
+		}
+	}
+}
+
+// classify finds out which request a frame from the server answers, if any,
+// and what is to become of it.
+func (l *link) classify(frame []byte) (f fate, message bool) {
+	kind := ""
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	// Until HELLO 3, a subscriber's pushes look like any other array.
+	if frame[0] == '>' || frame[0] == '*' && l.subscriber && !l.resp3 {
+		if list, _ := words(frame, 1); len(list) > 0 {
+			kind = strings.ToLower(list[0])
+		}
+	}
+	message = kind == "message" || kind == "pmessage" || kind == "smessage"
+	acknowledges := strings.HasSuffix(kind, "subscribe")
+	if l.silent {
+		return loseReply, message
+	}
+	if message || frame[0] == '>' && !acknowledges {
+		return forward, message
+	}
+	req := l.answered(kind, acknowledges)
+	if req == nil {
+		return forward, false
+	}
+	if req.fate == loseReply {
+		l.silent = true
+		l.proxy.count(func(f *Faults) { f.RepliesLost++ })
+	}
+	return req.fate, false
+}
+
+// answered finds the request that the frame answers, and forgets it when no
+// further frame answers it too: a SUBSCRIBE is acknowledged once per channel.
+func (l *link) answered(kind string, acknowledges bool) *request {
+	for len(l.pending) > 0 {
+		req := l.pending[0]
+		if acknowledges && kind == req.command {
+			if req.seen++; req.seen == req.acks {
+				l.pending = l.pending[1:]
+			}
+			return req
+		}
+		if acknowledges && req.acks == 0 {
+			return nil // unasked, as when the server ends a subscription
+		}
+		l.pending = l.pending[1:]
+		if req.seen == 0 {
+			return req
+		}
+		// All that was to come for an UNSUBSCRIBE of everything has come.
+	}
+	return nil
+}
+
+// write empties the queue into a side. If that side is gone it goes on without
+// writing: the close comes from the reader of that side, in its due order.
+func (l *link) write(to net.Conn, q *queue) {
+	var failed error
+	for {
+		p, ok := q.next()
+		if !ok {
+			return
+		}
+		if p.frame == nil {
+			l.close()
+			return
+		}
+		step := len(p.frame)
+		if l.proxy.slices() {
+			step = 1
+		}
+		for b := p.frame; len(b) > 0 && failed == nil; b = b[step:] {
+			_, failed = to.Write(b[:step])
+		}
+	}
+}

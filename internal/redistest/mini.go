@@ -1,0 +1,53 @@
+package redistest
+
+import (
+	"context"
+	"net"
+	"syscall"
+	"testing"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+)
+
+// Mini starts an in-memory server without a listener whose TTLs follow the
+// clock. It is for testing/synctest bubbles, where it expires keys in fake
+// time: call it inside, with the bubble's own T. The cleanups of that T run
+// inside the bubble too, so nothing needs to be closed by hand.
+func Mini(tb testing.TB) *miniredis.Miniredis {
+	tb.Helper()
+	m := miniredis.NewMiniRedis()
+	m.ClockTTL(true)
+	// Dial is the only way to start miniredis without a listener.
+	first, err := m.Dial()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(m.Close)
+	return m
+}
+
+// MiniClient connects to m through memory, so that the client too can live in
+// a bubble. It is closed when the test ends. After m.Close it cannot connect.
+func MiniClient(tb testing.TB, m *miniredis.Miniredis, opts ...func(*redis.Options)) *redis.Client {
+	tb.Helper()
+	o := options("127.0.0.1:1") // an address: a name would be looked up outside the bubble
+	o.Dialer = func(context.Context, string, string) (net.Conn, error) {
+		m.Lock() // Server does not
+		server := m.Server()
+		m.Unlock()
+		if server == nil {
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: memoryAddr, Err: syscall.ECONNREFUSED}
+		}
+		ours, theirs := connPair()
+		server.ServeConn(theirs)
+		return ours, nil
+	}
+	// A client that waits for its pool takes timers from a sync.Pool, which may
+	// come from another bubble: that is fatal.
+	o.PoolSize = 1000
+	return connect(tb, o, opts)
+}

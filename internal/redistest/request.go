@@ -1,0 +1,39 @@
+package redistest
+
+import "strings"
+
+// A fate is what a [Proxy] does to a request or to its reply.
+type fate int
+
+const (
+	forward fate = iota
+	cutRequest
+	cutReply
+	loseReply
+)
+
+// A request is one that was sent to the server and that waits for its reply.
+type request struct {
+	command  string // in lower case
+	argument string // the first
+	fate     fate
+	acks     int // acknowledgements of a (un)subscribing command; 0 for other commands, -1 if unknown
+	seen     int // of those
+}
+
+func newRequest(frame []byte) *request {
+	list, count := words(frame, 2)
+	req := &request{}
+	if len(list) > 0 {
+		req.command = strings.ToLower(list[0])
+	}
+	if len(list) > 1 {
+		req.argument = list[1]
+	}
+	if strings.HasSuffix(req.command, "subscribe") {
+		if req.acks = count - 1; req.acks == 0 {
+			req.acks = -1
+		}
+	}
+	return req
+}

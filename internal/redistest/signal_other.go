@@ -1,0 +1,14 @@
+//go:build !unix
+
+package redistest
+
+import (
+	"os"
+	"syscall"
+)
+
+// These systems cannot stop a process; sending SIGTERM fails as unsupported.
+var (
+	signalPause    os.Signal = syscall.SIGTERM
+	signalContinue os.Signal = syscall.SIGTERM
+)

@@ -1,0 +1,13 @@
+//go:build unix
+
+package redistest
+
+import (
+	"os"
+	"syscall"
+)
+
+var (
+	signalPause    os.Signal = syscall.SIGSTOP
+	signalContinue os.Signal = syscall.SIGCONT
+)

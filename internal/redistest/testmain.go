@@ -1,0 +1,29 @@
+package redistest
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+const workerEnv = "BATON_WORKER"
+
+// Main is the TestMain of a package that uses [Spawn]. In a worker process it
+// runs the function that Spawn named and exits; in the test process it runs the
+// tests and fails if they leave goroutines behind.
+func Main(m *testing.M, workers map[string]func(), opts ...goleak.Option) {
+	name := os.Getenv(workerEnv)
+	if name == "" {
+		goleak.VerifyTestMain(m, opts...)
+		return
+	}
+	work, ok := workers[name]
+	if !ok {
+		fmt.Fprintf(os.Stderr, "redistest: there is no worker %q\n", name)
+		os.Exit(2)
+	}
+	work()
+	os.Exit(0)
+}
