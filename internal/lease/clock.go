@@ -1,0 +1,128 @@
+package lease
+
+import (
+	"container/heap"
+	"context"
+	"time"
+)
+
+// clock is a heap of the held claims, the one that is due first on top.
+type clock []*claim
+
+func (h clock) Len() int           { return len(h) }
+func (h clock) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h clock) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].place, h[j].place = i, j
+}
+
+func (h *clock) Push(x any) {
+	c := x.(*claim)
+	c.place = len(*h)
+	*h = append(*h, c)
+}
+
+func (h *clock) Pop() any {
+	last := len(*h) - 1
+	c := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	c.place = -1
+	return c
+}
+
+func (h *clock) remove(c *claim) {
+	if c.place >= 0 {
+		heap.Remove(h, c.place)
+	}
+}
+
+// arm sets the timer for the claim that is due first. The keeper is locked.
+func (k *Keeper) arm() {
+	switch {
+	case len(k.clock) == 0:
+		if k.timer != nil {
+			k.timer.Stop()
+		}
+		k.armed = time.Time{}
+	case k.clock[0].due.Equal(k.armed):
+	default:
+		k.armed = k.clock[0].due
+		if k.timer == nil {
+			k.timer = time.AfterFunc(time.Until(k.armed), k.tick)
+		} else {
+			k.timer.Reset(time.Until(k.armed))
+		}
+	}
+}
+
+// tick renews the claims that are due, all in one pipeline, and ends those whose
+// window has passed. Neither waits for the other: the next tick is set before
+// the renewal is sent, so that a connection that is stuck delays nothing.
+func (k *Keeper) tick() {
+	now := time.Now()
+	var claims []*claim
+	var renewals []Renewal
+	for _, c := range k.dueBy(now) {
+		if r, ok := c.line.look(c, now); ok {
+			claims, renewals = append(claims, c), append(renewals, r)
+		}
+	}
+	if len(renewals) == 0 {
+		return
+	}
+	sent := time.Now()
+	for i, r := range k.store.Renew(context.Background(), renewals) {
+		claims[i].line.renewed(claims[i], r, sent)
+	}
+}
+
+// dueBy takes the claims from the clock that are due, and those that soon will
+// be: from then on they are due together.
+func (k *Keeper) dueBy(now time.Time) (due []*claim) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for len(k.clock) > 0 && !k.clock[0].due.After(now.Add(k.clock[0].ttl/12)) {
+		due = append(due, heap.Pop(&k.clock).(*claim))
+	}
+	k.armed = time.Time{} // the timer has fired
+	k.arm()
+	return due
+}
+
+// look ends a claim whose window has passed, and says how to renew one that
+// lives.
+func (l *line) look(c *claim, now time.Time) (r Renewal, renew bool) {
+	l.mu.Lock()
+	var gone *claim
+	switch {
+	case c.state != held:
+	case c.trust.left(now) <= 0:
+		gone = l.lose(c)
+	default:
+		r, renew = Renewal{l.key, c.token, c.ttl}, c.renewable(now)
+		l.keeper.watch(c, now)
+	}
+	l.mu.Unlock()
+	if gone != nil {
+		go l.letGo(gone)
+	}
+	return r, renew
+}
+
+// renewed is the answer to a renewal.
+func (l *line) renewed(c *claim, r Renewed, sent time.Time) {
+	l.mu.Lock()
+	var gone *claim
+	switch {
+	case c.state != held || r.Err != nil: // released since, or tried again when next due
+	case r.Kept:
+		c.extend(newWindow(sent, c.ttl))
+	default:
+		gone = l.lose(c)
+	}
+	l.mu.Unlock()
+	if gone != nil {
+		go l.letGo(gone)
+	}
+}

@@ -1,0 +1,113 @@
+package lease
+
+import (
+	"context"
+	"time"
+)
+
+// linger is how long the subscription stays after the last lease and the last
+// waiter have gone, so that a loop of lock and unlock keeps it.
+const linger = 100 * time.Millisecond
+
+// ear is the keeper's one subscription. It is opened for the first claim that
+// queues and closed when nothing is held or awaited any more. The mutex of the
+// keeper guards it.
+type ear struct {
+	stop   context.CancelFunc // nil if there is no subscription
+	hears  bool
+	opened chan struct{} // closed when the subscription has been made, or refused
+	close  *time.Timer
+}
+
+// keep calls off a close.
+func (e *ear) keep() {
+	if e.close != nil {
+		e.close.Stop()
+		e.close = nil
+	}
+}
+
+// linger closes the subscription a little later, unless it is kept.
+func (e *ear) linger(k *Keeper) {
+	if e.stop == nil {
+		return
+	}
+	e.keep()
+	var timer *time.Timer
+	timer = time.AfterFunc(linger, func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if e.close == timer {
+			e.stop()
+			*e = ear{}
+		}
+	})
+	e.close = timer
+}
+
+// hears reports whether a hand-over would be heard now.
+func (k *Keeper) hears() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.ear.hears
+}
+
+// listen opens the subscription if there is none. The channel is closed when it
+// is clear whether hand-overs will be heard.
+func (k *Keeper) listen() <-chan struct{} {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.ear.stop == nil {
+		ctx, stop := context.WithCancel(context.Background())
+		k.ear = ear{stop: stop, opened: make(chan struct{})}
+		go k.store.Listen(ctx, k.channel, &hearing{k, ctx})
+	}
+	return k.ear.opened
+}
+
+// hearing is what one subscription reports to. What comes after its ctx has
+// ended is of no interest: another one may have taken its place.
+type hearing struct {
+	keeper *Keeper
+	ctx    context.Context
+}
+
+func (h *hearing) Subscribed() { h.now(true) }
+
+func (h *hearing) Deaf() { h.now(false) }
+
+// now notes whether hand-overs are heard. If they are from now on, messages may
+// have been missed, so every claim that waits asks once.
+func (h *hearing) now(hears bool) {
+	k := h.keeper
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if h.ctx.Err() != nil {
+		return
+	}
+	k.ear.hears = hears
+	select {
+	case <-k.ear.opened:
+	default:
+		close(k.ear.opened)
+	}
+	if hears {
+		for _, c := range k.expected {
+			c.wake()
+		}
+	}
+}
+
+// Heard passes a message to the claim that it names. One that is not known here
+// any more was given up while a request of it was under way: it is given back.
+func (h *hearing) Heard(m Handover) {
+	k := h.keeper
+	k.mu.Lock()
+	c := k.expected[m.Token]
+	k.mu.Unlock()
+	if c != nil {
+		c.line.heard(c, m)
+		return
+	}
+	go k.giveBack(m.Key, m.Token, time.Now().Add(3*PollBound))
+}

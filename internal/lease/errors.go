@@ -1,0 +1,47 @@
+package lease
+
+import (
+	"context"
+	"fmt"
+)
+
+// opError says what failed, on which key, and with what Redis' last answer was.
+type opError struct {
+	op, key string
+	err     error
+	redis   error // nil if Redis was well
+}
+
+func (e *opError) Error() string {
+	text := fmt.Sprintf("baton: %s %q: %v", e.op, e.key, e.err)
+	if e.redis != nil {
+		text += fmt.Sprintf(" (Redis: %v)", e.redis)
+	}
+	return text
+}
+
+func (e *opError) Unwrap() []error {
+	if e.redis == nil {
+		return []error{e.err}
+	}
+	return []error{e.err, e.redis}
+}
+
+// wrap names the operation and the key, but leaves the sentinels as they are.
+func (l *Lease) wrap(err, redis error) error {
+	if err == nil || err == ErrLocked || err == ErrLost || err == ErrReleased {
+		return err
+	}
+	if _, wrapped := err.(*opError); wrapped {
+		return err
+	}
+	return &opError{l.op, l.key, err, redis}
+}
+
+// ctxError is why ctx has ended: its error, and its cause if that says more.
+func ctxError(ctx context.Context) error {
+	if cause := context.Cause(ctx); cause != ctx.Err() {
+		return fmt.Errorf("%w: %w", ctx.Err(), cause)
+	}
+	return ctx.Err()
+}

@@ -1,0 +1,306 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// fakeRedis is what the scripts do, in Go, on the clock of the bubble.
+type fakeRedis struct {
+	mu   sync.Mutex
+	keys map[string]*fakeKey
+	subs map[string]Listener // by channel
+	asks int                 // requests that were executed
+	sent int                 // messages that were published
+	log  func(format string, args ...any)
+}
+
+type fakeKey struct {
+	owner   string
+	expires time.Time
+	base    int64
+	queue   []*fakeEntry
+}
+
+type fakeEntry struct {
+	token, channel string
+	n              int64
+	grant          time.Duration
+	seen           time.Time
+}
+
+func newFakeRedis() *fakeRedis {
+	return &fakeRedis{keys: map[string]*fakeKey{}, subs: map[string]Listener{}, log: func(string, ...any) {}}
+}
+
+func (f *fakeRedis) key(name string) *fakeKey {
+	k := f.keys[name]
+	if k == nil {
+		k = &fakeKey{}
+		f.keys[name] = k
+	}
+	if k.owner != "" && !time.Now().Before(k.expires) {
+		f.log("expired %s", k.owner)
+		k.owner = ""
+	}
+	return k
+}
+
+func (k *fakeKey) grant(token string, ttl time.Duration) int64 {
+	k.base = max(k.base+1, time.Now().UnixMicro())
+	k.owner, k.expires = token, time.Now().Add(ttl)
+	return k.base
+}
+
+func (k *fakeKey) pop(self string) *fakeEntry {
+	for len(k.queue) > 0 {
+		e := k.queue[0]
+		k.queue = k.queue[1:]
+		if e.token == self || time.Since(e.seen) < EntryLife {
+			return e
+		}
+	}
+	return nil
+}
+
+func (k *fakeKey) enqueue(r Request) {
+	if r.N == 0 {
+		return
+	}
+	for _, e := range k.queue {
+		if e.token == r.Token {
+			e.n, e.seen = r.N, time.Now()
+			return
+		}
+	}
+	k.queue = append(k.queue, &fakeEntry{r.Token, r.Channel, r.N, r.Grant, time.Now()})
+}
+
+func (k *fakeKey) queued(token string) bool {
+	for _, e := range k.queue {
+		if e.token == token {
+			return true
+		}
+	}
+	return false
+}
+
+// message is a hand-over on its way to a subscriber.
+type message struct {
+	channel string
+	Handover
+}
+
+func (f *fakeRedis) hand(name string, k *fakeKey, e *fakeEntry) []message {
+	base := k.grant(e.token, e.grant)
+	f.sent++
+	f.log("handed to %s n=%d", e.token, e.n)
+	return []message{{e.channel, Handover{Key: name, Token: e.token, N: e.n, Base: base}}}
+}
+
+func (f *fakeRedis) ask(r Request) (Reply, []message) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asks++
+	k := f.key(r.Key)
+	f.log("ask %s n=%d from=%s owner=%s", r.Token, r.N, r.From, k.owner)
+	switch {
+	case k.owner == r.Token:
+		k.expires = time.Now().Add(r.TTL)
+		return Reply{Granted: true, Base: k.base}, nil
+	case r.From != "" && k.owner != r.From:
+		if k.owner != "" && r.N > 0 && k.queued(r.Token) {
+			k.enqueue(r)
+			return Reply{Left: time.Until(k.expires)}, nil
+		}
+		return Reply{Gone: true}, nil
+	case k.owner == "" || k.owner == r.From:
+		self := r.Token
+		if r.From != "" {
+			self = ""
+		}
+		e := k.pop(self)
+		if e == nil || e.token == r.Token {
+			return Reply{Granted: true, Base: k.grant(r.Token, r.TTL)}, nil
+		}
+		k.enqueue(r)
+		return Reply{Left: e.grant}, f.hand(r.Key, k, e)
+	}
+	k.enqueue(r)
+	return Reply{Left: time.Until(k.expires)}, nil
+}
+
+func (f *fakeRedis) release(name, token string) (bool, []message) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	k := f.key(name)
+	f.log("release %s owner=%s", token, k.owner)
+	owned := k.owner == token
+	if owned {
+		k.owner = ""
+	}
+	for i, e := range k.queue {
+		if e.token == token {
+			k.queue = append(k.queue[:i:i], k.queue[i+1:]...)
+			break
+		}
+	}
+	if k.owner == "" {
+		if e := k.pop(""); e != nil {
+			return owned, f.hand(name, k, e)
+		}
+	}
+	return owned, nil
+}
+
+func (f *fakeRedis) renew(r Renewal) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	k := f.key(r.Key)
+	if k.owner != r.Token {
+		return false
+	}
+	f.log("renew %s", r.Token)
+	k.expires = time.Now().Add(r.TTL)
+	return true
+}
+
+var errNetwork = errors.New("fake: connection lost")
+
+// fault is what the network does to one request.
+type fault int
+
+const (
+	fine fault = iota
+	lostRequest
+	lostReply
+	late  // executed after the client has given up
+	twice // executed once more, later
+)
+
+// fakeStore is one process's connection to a fakeRedis.
+type fakeStore struct {
+	redis   *fakeRedis
+	latency func() time.Duration
+	fault   func() fault
+	message func() (copies int, delay time.Duration)
+	deafen  chan struct{} // each value breaks the subscription for a while
+}
+
+// newFakeStore returns a connection without faults and with a latency of 50 µs.
+func newFakeStore(r *fakeRedis) *fakeStore {
+	return &fakeStore{
+		redis:   r,
+		latency: func() time.Duration { return 50 * time.Microsecond },
+		fault:   func() fault { return fine },
+		message: func() (int, time.Duration) { return 1, 50 * time.Microsecond },
+		deafen:  make(chan struct{}),
+	}
+}
+
+// call runs f at the server, as the network allows.
+func call[T any](s *fakeStore, f func() (T, []message)) (reply T, err error) {
+	run := func() T {
+		reply, messages := f()
+		s.publish(messages)
+		return reply
+	}
+	again := func() { time.AfterFunc(rand.N(2*time.Second), func() { run() }) }
+	time.Sleep(s.latency())
+	how := s.fault()
+	switch how {
+	case lostRequest:
+	case late:
+		again()
+	case twice:
+		again()
+		fallthrough
+	default:
+		reply = run()
+	}
+	if how == fine || how == twice {
+		time.Sleep(s.latency())
+		return reply, nil
+	}
+	time.Sleep(rand.N(300 * time.Millisecond))
+	return *new(T), errNetwork
+}
+
+func (s *fakeStore) publish(ms []message) {
+	for _, m := range ms {
+		copies, delay := s.message()
+		for range copies {
+			time.AfterFunc(delay, func() {
+				s.redis.mu.Lock()
+				to := s.redis.subs[m.channel]
+				s.redis.mu.Unlock()
+				if to != nil {
+					to.Heard(m.Handover)
+				}
+			})
+		}
+	}
+}
+
+func (s *fakeStore) Ask(_ context.Context, r Request) (Reply, error) {
+	reply, err := call(s, func() (Reply, []message) { return s.redis.ask(r) })
+	return reply, err
+}
+
+func (s *fakeStore) Release(_ context.Context, key, token string) (owned bool, err error) {
+	owned, err = call(s, func() (bool, []message) { return s.redis.release(key, token) })
+	return owned, err
+}
+
+func (s *fakeStore) Renew(_ context.Context, rs []Renewal) []Renewed {
+	out := make([]Renewed, len(rs))
+	kept, err := call(s, func() ([]bool, []message) {
+		kept := make([]bool, len(rs))
+		for i, r := range rs {
+			kept[i] = s.redis.renew(r)
+		}
+		return kept, nil
+	})
+	for i := range out {
+		if out[i].Err = err; err == nil {
+			out[i].Kept = kept[i]
+		}
+	}
+	return out
+}
+
+func (s *fakeStore) Listen(ctx context.Context, channel string, l Listener) {
+	for ctx.Err() == nil {
+		time.Sleep(s.latency())
+		s.redis.mu.Lock()
+		s.redis.subs[channel] = l
+		s.redis.mu.Unlock()
+		l.Subscribed()
+		select {
+		case <-ctx.Done():
+		case <-s.deafen:
+		}
+		s.redis.mu.Lock()
+		delete(s.redis.subs, channel)
+		s.redis.mu.Unlock()
+		if ctx.Err() == nil {
+			l.Deaf()
+			time.Sleep(200 * time.Millisecond)
+		}
+	}
+}
+
+func (f *fakeRedis) String() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	text := ""
+	for name := range f.keys {
+		k := f.key(name)
+		text += fmt.Sprintf("%s: owner %q, %d waiting\n", name, k.owner, len(k.queue))
+	}
+	return text
+}

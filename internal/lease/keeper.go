@@ -1,0 +1,194 @@
+package lease
+
+import (
+	"container/heap"
+	"context"
+	"crypto/rand"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Keeper keeps the leases that one process has through one Redis client.
+type Keeper struct {
+	store   Store
+	channel string // where it hears of hand-overs
+	owner   string // what its tokens have in common
+	serial  atomic.Int64
+
+	mu       sync.Mutex
+	lines    map[string]*line  // by key
+	expected map[string]*claim // by token: those that may be handed over
+	clock    clock             // the held claims
+	timer    *time.Timer       // set for the first of them
+	armed    time.Time         // when the timer fires, zero if it does not
+	ear      ear
+}
+
+// NewKeeper returns the keeper of a store. It needs no Close: it is at rest
+// whenever nothing is held or awaited.
+func NewKeeper(s Store) *Keeper {
+	host, _ := os.Hostname()
+	host = strings.Map(func(r rune) rune {
+		if r <= ' ' || r == ':' {
+			return '_'
+		}
+		return r
+	}, host)
+	id := rand.Text()[:16]
+	return &Keeper{
+		store: s, channel: "baton:" + id, owner: host + ":" + strconv.Itoa(os.Getpid()) + ":" + id + ":",
+		lines: make(map[string]*line), expected: make(map[string]*claim),
+	}
+}
+
+// newToken names a new claim: "baton:ttl:host:pid:process:serial". It is what
+// redis-cli shows as the lock's value, and no two claims ever share one.
+func (k *Keeper) newToken(ttl time.Duration) string {
+	return "baton:" + strconv.FormatInt(ttl.Milliseconds(), 10) + ":" + k.owner + strconv.FormatInt(k.serial.Add(1), 36)
+}
+
+// join puts a lease into the line of its key. If ctx is not nil, its end makes
+// the lease give up.
+func (k *Keeper) join(l *Lease, ctx context.Context) {
+	for !k.line(l.key).admit(l, ctx) {
+	}
+}
+
+// line returns the line of the key.
+func (k *Keeper) line(key string) *line {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	l := k.lines[key]
+	if l == nil {
+		l = &line{keeper: k, key: key}
+		k.lines[key] = l
+		k.ear.keep()
+	}
+	return l
+}
+
+// admit takes a lease in, unless the line has gone in the meantime.
+func (l *line) admit(lease *Lease, ctx context.Context) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.gone {
+		return false
+	}
+	taken := l.claim != nil && l.claim.state != leaving || l.waiters.head != nil
+	lease.line = l
+	l.waiters.push(lease)
+	if lease.try && taken {
+		lease.finish(ErrLocked)
+		return true
+	}
+	if ctx != nil && ctx.Done() != nil {
+		lease.unhook = context.AfterFunc(ctx, func() { lease.giveUp(ctx) })
+	}
+	l.advance() // with somebody waiting it gives nothing back
+	return true
+}
+
+// drop removes a line that nobody needs. The line is locked.
+func (k *Keeper) drop(l *line) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	l.gone = true
+	delete(k.lines, l.key)
+	if len(k.lines) == 0 {
+		k.ear.linger(k)
+	}
+}
+
+// expect makes hand-overs to the claim known here.
+func (k *Keeper) expect(c *claim) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.expected[c.token] = c
+}
+
+// forget ends all that the keeper does for a claim.
+func (k *Keeper) forget(c *claim) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.clock.remove(c)
+	k.arm()
+	if c.n > 0 {
+		delete(k.expected, c.token)
+	}
+}
+
+// watch sets when the clock is to look at a held claim again: at a third of
+// what is left of its window, which is a third of its TTL once it is renewed,
+// and ever sooner while renewing fails.
+func (k *Keeper) watch(c *claim, now time.Time) {
+	left := c.trust.left(now)
+	next := left / 3
+	if next < MinTTL/4 {
+		next = left
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	c.due = now.Add(next)
+	if c.place < 0 {
+		heap.Push(&k.clock, c)
+	} else {
+		heap.Fix(&k.clock, c.place)
+	}
+	k.arm()
+}
+
+// unwatch takes a claim from the clock.
+func (k *Keeper) unwatch(c *claim) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.clock.remove(c)
+	k.arm()
+}
+
+// undo gives back what a request of the claim may have made after its end.
+func (k *Keeper) undo(c *claim) {
+	k.giveBack(c.line.key, c.token, time.Now().Add(c.life()))
+}
+
+// giveBack releases a token, with retries until it is confirmed or until passes,
+// when the token has run out by itself. No attempt may take all of that time:
+// one connection that has fallen silent must not be the only try.
+func (k *Keeper) giveBack(key, token string, until time.Time) error {
+	type outcome struct {
+		owned bool
+		err   error
+	}
+	pause := newBackoff(5*time.Millisecond, 0.5)
+	for unsure := false; ; unsure = true {
+		ctx, cancel := context.WithTimeout(context.Background(), max(time.Until(until)/3, MinTTL))
+		reply := make(chan outcome, 1)
+		go func() {
+			owned, err := k.store.Release(ctx, key, token)
+			reply <- outcome{owned, err}
+		}()
+		var got outcome
+		select {
+		case got = <-reply:
+		case <-ctx.Done():
+			got.err = ctx.Err()
+		}
+		cancel()
+		switch {
+		case got.err == nil && !got.owned && !unsure:
+			return ErrLost
+		case got.err == nil:
+			return nil
+		case IsPermanent(got.err):
+			return got.err
+		}
+		wait := pause.NextBackOff()
+		if time.Until(until) < wait {
+			return got.err
+		}
+		time.Sleep(wait)
+	}
+}

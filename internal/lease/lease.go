@@ -1,0 +1,269 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Params says what a lease is to be.
+type Params struct {
+	Op      string // the caller's word for it, for errors
+	Key     string
+	TTL     time.Duration
+	MaxHold time.Duration // 0: renewed until released
+	Weight  int64
+	Try     bool // fail with ErrLocked rather than wait
+}
+
+type leaseState uint8
+
+const (
+	waiting leaseState = iota
+	granted
+	ended
+)
+
+// A Lease is what one caller waits for and then holds, from request to release.
+// It is the node of its queue, and is meant to stand inside the public type, so
+// that one allocation serves for all.
+type Lease struct {
+	op, key      string
+	ttl, maxHold time.Duration
+	weight       int64
+	try          bool
+
+	// Guarded by the mutex of line, which is set before the lease can be seen.
+	line       *line
+	prev, next *Lease
+	state      leaseState
+	err        error         // once ended: why
+	ready      chan struct{} // closed when granted or failed; nil if mail is used
+	mail       Mail          // where the result goes; nil if ready is used
+	unhook     func() bool   // ends the watch over the ctx of mail
+	claim      *claim        // once granted
+	since      time.Time     // when granted
+	fence      int64
+	done       chan struct{} // made when first asked for
+	onLoss     map[*context.CancelCauseFunc]struct{}
+}
+
+// Acquire waits for the lease until ctx ends.
+func (l *Lease) Acquire(ctx context.Context, k *Keeper, p Params) error {
+	if err := l.init(ctx, p); err != nil {
+		return err
+	}
+	l.ready = make(chan struct{})
+	k.join(l, nil)
+	select {
+	case <-l.ready:
+	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
+		return l.giveUp(ctx)
+	}
+	return l.failure()
+}
+
+// AcquireChan is like Acquire, but returns at once and puts the result into mail.
+func (l *Lease) AcquireChan(ctx context.Context, k *Keeper, p Params, mail Mail) {
+	if err := l.init(ctx, p); err != nil {
+		mail.Put(err)
+		return
+	}
+	l.mail = mail
+	k.join(l, ctx)
+}
+
+func (l *Lease) init(ctx context.Context, p Params) error {
+	l.op, l.key, l.ttl, l.maxHold, l.weight, l.try = p.Op, p.Key, p.TTL.Truncate(time.Millisecond), p.MaxHold, p.Weight, p.Try
+	switch {
+	case ctx.Err() != nil:
+		return l.wrap(ctxError(ctx), nil)
+	case p.TTL < MinTTL:
+		return l.wrap(Permanent(fmt.Errorf("TTL %v is shorter than %v", p.TTL, MinTTL)), nil)
+	case p.MaxHold < 0:
+		return l.wrap(Permanent(fmt.Errorf("MaxHold %v is negative", p.MaxHold)), nil)
+	}
+	return nil
+}
+
+// giveUp ends a lease whose ctx has ended before it was received. One that had
+// failed already keeps its error.
+func (l *Lease) giveUp(ctx context.Context) error {
+	l.line.mu.Lock()
+	var gone *claim
+	switch {
+	case l.state == waiting:
+		var last error
+		if c := l.line.claim; c != nil {
+			last = c.redis
+		}
+		l.finish(l.wrap(ctxError(ctx), last))
+		gone = l.line.advance()
+	case l.state == granted && (l.mail == nil || l.mail.TakeBack()):
+		l.finish(l.wrap(ctxError(ctx), nil))
+		if gone = l.line.advance(); l.mail != nil {
+			l.mail.Put(l.err)
+		}
+	}
+	err := l.err
+	if l.claim != nil && err == ErrLost { // after ctx had ended: that came first
+		err = l.wrap(ctxError(ctx), nil)
+	}
+	l.line.mu.Unlock()
+	if gone != nil {
+		go l.line.letGo(gone)
+	}
+	return err
+}
+
+// failure is what a decided request failed with, nil if it was granted.
+func (l *Lease) failure() error {
+	l.line.mu.Lock()
+	defer l.line.mu.Unlock()
+	if l.claim == nil {
+		return l.err
+	}
+	return nil
+}
+
+// Release ends the lease. It returns ErrLost if the hold had ended before,
+// ErrReleased if it was released before, and otherwise when the claim has been
+// handed on, or given back to Redis, or has run out before that was confirmed.
+func (l *Lease) Release() error {
+	ln := l.line
+	ln.mu.Lock()
+	if l.expire(); l.state == ended {
+		defer ln.mu.Unlock()
+		return l.err
+	}
+	l.finish(ErrReleased)
+	gone := ln.advance()
+	ln.mu.Unlock()
+	if gone == nil {
+		return nil
+	}
+	ln.letGo(gone)
+	if errors.Is(gone.err, ErrLost) {
+		ln.mu.Lock()
+		defer ln.mu.Unlock()
+		l.err = ErrLost
+		return ErrLost
+	}
+	return l.wrap(gone.err, nil)
+}
+
+// expire notices that the window has passed, should the clock be late.
+func (l *Lease) expire() {
+	if l.state == granted && l.claim.trust.left(time.Now()) <= 0 {
+		if gone := l.line.lose(l.claim); gone != nil {
+			go l.line.letGo(gone)
+		}
+	}
+}
+
+// Err returns nil while the lease is held, and why it ended thereafter.
+func (l *Lease) Err() error {
+	l.line.mu.Lock()
+	defer l.line.mu.Unlock()
+	l.expire()
+	return l.err
+}
+
+// Done returns a channel that is closed when the hold ends.
+func (l *Lease) Done() <-chan struct{} {
+	l.line.mu.Lock()
+	defer l.line.mu.Unlock()
+	l.expire()
+	if l.done == nil {
+		l.done = make(chan struct{})
+		if l.state == ended {
+			close(l.done)
+		}
+	}
+	return l.done
+}
+
+// Fence returns the fencing number of the hold.
+func (l *Lease) Fence() int64 { return l.fence }
+
+// Context returns a copy of parent that is cancelled, with the cause ErrLost,
+// when the hold is lost.
+func (l *Lease) Context(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(parent)
+	l.line.mu.Lock()
+	defer l.line.mu.Unlock()
+	l.expire()
+	if l.state == ended {
+		if l.err == ErrLost {
+			cancel(ErrLost)
+		}
+		return ctx, func() { cancel(nil) }
+	}
+	if l.onLoss == nil {
+		l.onLoss = make(map[*context.CancelCauseFunc]struct{})
+	}
+	l.onLoss[&cancel] = struct{}{}
+	return ctx, func() {
+		cancel(nil)
+		l.line.mu.Lock()
+		defer l.line.mu.Unlock()
+		delete(l.onLoss, &cancel)
+	}
+}
+
+// deliver hands the granted lease over. The line's mutex is held, here and below.
+func (l *Lease) deliver() {
+	l.state = granted
+	if l.mail != nil {
+		l.mail.Put(nil)
+	} else {
+		close(l.ready)
+	}
+}
+
+// lose ends a granted lease that Redis no longer knows of. It reports whether
+// somebody had it in hand; if not, the loss is what its channel yields.
+func (l *Lease) lose() (inside bool) {
+	back := l.mail != nil && l.mail.TakeBack()
+	if l.finish(ErrLost); back {
+		l.mail.Put(ErrLost)
+	}
+	return !back
+}
+
+// received reports whether somebody has the granted lease in hand. Who waits in
+// Acquire has it at once; a channel is read when its reader comes to it, which
+// may be any moment: only TakeBack can tell that it will not be.
+func (l *Lease) received() bool { return l.mail == nil || l.mail.Received() }
+
+// finish ends the lease for the reason err. To one that waits it delivers err.
+func (l *Lease) finish(err error) {
+	was := l.state
+	l.state, l.err = ended, err
+	if was == waiting {
+		l.line.waiters.remove(l)
+		if l.err = l.wrap(err, nil); l.mail != nil {
+			l.mail.Put(l.err)
+		} else {
+			close(l.ready)
+		}
+	} else {
+		l.claim.leases.remove(l)
+		l.claim.used -= l.weight
+	}
+	if l.unhook != nil {
+		l.unhook()
+	}
+	if l.done != nil {
+		close(l.done)
+	}
+	if err == ErrLost {
+		for cancel := range l.onLoss {
+			(*cancel)(ErrLost)
+		}
+	}
+	l.onLoss = nil
+}

@@ -1,0 +1,29 @@
+package lease
+
+// list is a queue of leases, linked through them: a waiter among a hundred
+// thousand leaves it at no cost, and none allocates.
+type list struct{ head, tail *Lease }
+
+func (q *list) push(l *Lease) {
+	l.prev, l.next = q.tail, nil
+	if q.tail == nil {
+		q.head = l
+	} else {
+		q.tail.next = l
+	}
+	q.tail = l
+}
+
+func (q *list) remove(l *Lease) {
+	if l.prev == nil {
+		q.head = l.next
+	} else {
+		l.prev.next = l.next
+	}
+	if l.next == nil {
+		q.tail = l.prev
+	} else {
+		l.next.prev = l.prev
+	}
+	l.prev, l.next = nil, nil
+}
