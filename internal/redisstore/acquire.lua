@@ -1,0 +1,35 @@
+-- Takes the lock if it is free and nobody is ahead; otherwise queues for it.
+-- KEYS  as in state.lua
+-- ARGV  1 token   2 ttl in ms   3 number of this request, 0 to leave no entry
+--       4 ttl in ms that a hand-over gives   5 channel to tell of a hand-over
+-- Reply {1, fence base, ttl}: token owns the lock.
+--       {0, 0, ms left to the owner or -1, 1 if the owner is one of ours}: it does not.
+
+local token, ttl, n = ARGV[1], ARGV[2], tonumber(ARGV[3])
+
+if owner == token then
+  redis.call('PEXPIRE', lock, ttl)
+  return {1, last or grant(token, ttl), tonumber(ttl), 1}
+end
+
+if not owner then
+  local head = pop(token)
+  if not head or head.token == token then
+    return {1, grant(token, ttl), tonumber(ttl), 1}
+  end
+  if n > 0 then enqueue(token, ARGV[3], ARGV[4], ARGV[5]) end
+  hand(head)
+  return {0, 0, tonumber(head.ttl), 1}
+end
+
+if n > 0 then enqueue(token, ARGV[3], ARGV[4], ARGV[5]) end
+
+-- A token of ours states its TTL. More than that is left only if the server's
+-- clock was set back, and a dead owner would then hold the lock for as long.
+local left = redis.call('PTTL', lock)
+local most = string.match(owner, '^baton:(%d+):')
+if most and left > tonumber(most) then
+  redis.call('PEXPIRE', lock, most)
+  left = tonumber(most)
+end
+return {0, 0, left, most and 1 or 0}

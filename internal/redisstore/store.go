@@ -1,0 +1,86 @@
+// Package redisstore is what baton does in Redis: the scripts, their replies,
+// the classes of errors, and the subscription that hears of hand-overs. It has
+// no state but the client; when and why things happen is package lease's.
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+)
+
+// Mutex is the [lease.Store] of a lock that one claim holds at a time.
+type Mutex struct{ rdb redis.UniversalClient }
+
+func (m *Mutex) Ask(ctx context.Context, r lease.Request) (lease.Reply, error) {
+	keys, err := siblings(r.Key)
+	if err != nil {
+		return lease.Reply{}, lease.Permanent(err)
+	}
+	args := []any{r.Token, r.TTL.Milliseconds(), r.N, r.Grant.Milliseconds(), r.Channel}
+	s := acquire
+	if r.From != "" {
+		s, args = yield, append(args, r.From)
+	}
+	val, err := s.run(ctx, m.rdb, keys, args)
+	if err != nil {
+		return lease.Reply{}, classify(err)
+	}
+	var n [4]int64 // status, base, ms left, ours
+	tuple, _ := val.([]any)
+	for i := range n {
+		if len(tuple) != len(n) {
+			return lease.Reply{}, lease.Permanent(fmt.Errorf("unexpected reply %v", val))
+		}
+		n[i], _ = tuple[i].(int64)
+	}
+	return lease.Reply{
+		Granted: n[0] == 1, Base: n[1], Left: time.Duration(n[2]) * time.Millisecond, Foreign: n[3] == 0, Gone: n[0] < 0,
+	}, nil
+}
+
+func (m *Mutex) Release(ctx context.Context, key, token string) (owned bool, err error) {
+	keys, err := siblings(key)
+	if err != nil {
+		return false, lease.Permanent(err)
+	}
+	val, err := release.run(ctx, m.rdb, keys, []any{token})
+	return val == int64(1), classify(overwritten(err))
+}
+
+// Renew sends one pipeline. A server that does not know the script yet, or a
+// slot that has just moved, costs those claims a second command.
+func (m *Mutex) Renew(ctx context.Context, claims []lease.Renewal) []lease.Renewed {
+	out := make([]lease.Renewed, len(claims))
+	cmds := make([]once, len(claims))
+	pipe := m.rdb.Pipeline()
+	for i, c := range claims {
+		cmds[i] = renew.command(ctx, "evalsha", renew.sha, []any{c.Key}, []any{c.Token, c.TTL.Milliseconds()})
+		_ = pipe.Process(ctx, cmds[i])
+	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	for i, c := range claims {
+		val, err := cmds[i].Val(), cmds[i].Err()
+		if redis.HasErrorPrefix(err, "NOSCRIPT") {
+			val, err = renew.run(ctx, m.rdb, []any{c.Key}, []any{c.Token, c.TTL.Milliseconds()})
+		}
+		out[i] = lease.Renewed{Kept: val == int64(1), Err: classify(overwritten(err))}
+	}
+	return out
+}
+
+// overwritten takes a key of another type for what it is to a holder: not its
+// lock, for certain.
+func overwritten(err error) error {
+	if redis.HasErrorPrefix(err, "WRONGTYPE") {
+		return nil
+	}
+	return err
+}
+
+var errNilClient = errors.New("the Redis client is nil")

@@ -1,0 +1,84 @@
+package redisstore
+
+import (
+	"context"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+)
+
+// probe is how long a subscription may be silent before it is asked for a sign
+// of life, and how long it then has to give one. go-redis' own health check
+// writes a PING but does not wait for the answer, so it never notices a peer
+// that has gone without a word.
+const probe = 3 * time.Second
+
+// Listen keeps one subscription until ctx ends. One goroutine uses it: this one.
+func (m *Mutex) Listen(ctx context.Context, channel string, l lease.Listener) {
+	pause := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))
+	for ctx.Err() == nil {
+		m.hear(ctx, channel, l, pause.Reset)
+		if ctx.Err() != nil {
+			return
+		}
+		l.Deaf()
+		select {
+		case <-time.After(pause.NextBackOff()):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// hear subscribes and listens until the subscription breaks. It does not use
+// go-redis' own reconnection: that is silent, and what was published meanwhile
+// is lost, so the caller must be told.
+func (m *Mutex) hear(ctx context.Context, channel string, l lease.Listener, healthy func()) {
+	// go-redis cannot interrupt a read; closing the connection does.
+	sub := m.rdb.Subscribe(context.Background())
+	defer sub.Close()
+	defer context.AfterFunc(ctx, func() { sub.Close() })()
+
+	if sub.Subscribe(ctx, channel) != nil {
+		return
+	}
+	for quiet := false; ; {
+		event, err := sub.ReceiveTimeout(ctx, probe)
+		switch event := event.(type) {
+		case *redis.Subscription:
+			healthy()
+			l.Subscribed()
+		case *redis.Message:
+			if h, ok := parse(event.Payload); ok {
+				l.Heard(h)
+			}
+		}
+		timeout, ok := err.(net.Error)
+		switch {
+		case err == nil:
+			quiet = false
+		case !ok || !timeout.Timeout() || quiet || sub.Ping(ctx) != nil:
+			return
+		default:
+			quiet = true
+		}
+	}
+}
+
+// parse reads "n base token key", as state.lua writes it. The key comes last,
+// for it may hold anything.
+func parse(payload string) (h lease.Handover, ok bool) {
+	part := strings.SplitN(payload, " ", 4)
+	if len(part) != 4 {
+		return h, false
+	}
+	n, err1 := strconv.ParseInt(part[0], 10, 64)
+	base, err2 := strconv.ParseInt(part[1], 10, 64)
+	return lease.Handover{N: n, Base: base, Token: part[2], Key: part[3]}, err1 == nil && err2 == nil
+}
