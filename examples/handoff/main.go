@@ -1,0 +1,171 @@
+// Handoff shows one lock going from hand to hand: a few workers contend for it
+// in a select, and the terminal shows who has it, who waits, and how long each
+// hand-over took.
+//
+//	go run ./examples/handoff
+//
+// needs no Redis, it brings one. To see processes take turns, start this in
+// several terminals:
+//
+//	REDIS_URL=redis://localhost:6379 go run ./examples/handoff -for 1m
+//
+// Then stop one with Ctrl-C: it gives back what it has, and nobody notices. Or
+// kill -9 one while it holds the lock: the others go on when its TTL is over. Or
+// pause one with Ctrl-Z while it holds the lock, and let it go on with fg: it is
+// told at once that it has lost the lock.
+//
+// The code to copy is worker.turn, in worker.go.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9/logging"
+
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+type config struct {
+	url     string // of Redis; empty for one of our own
+	key     string
+	ttl     time.Duration
+	workers int
+	hold    time.Duration // on average
+	length  time.Duration // of the whole; 0 is until Ctrl-C
+	live    bool          // one picture, redrawn in place, instead of a line for each event
+}
+
+func main() {
+	cfg, err := parse(os.Args[1:], os.Stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return
+	case err != nil:
+		os.Exit(2)
+	}
+	cfg.url = os.Getenv("REDIS_URL")
+	if cfg.live = isTerminal(os.Stdout); cfg.live {
+		logging.Disable() // go-redis' own lines would spoil the picture
+	}
+
+	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, restore) // a second Ctrl-C kills
+	if err := run(ctx, cfg, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "handoff:", err)
+		os.Exit(1)
+	}
+}
+
+// run runs the demonstration until its time is over or ctx ends, which is no
+// error. It is one if the lock could not be had, or did not exclude.
+func run(ctx context.Context, cfg config, out io.Writer) error {
+	rdb, where, hangUp, err := connect(ctx, cfg.url)
+	if err != nil {
+		return err
+	}
+	defer hangUp()
+	mu := mutex.New(rdb, cfg.key)
+	mu.TTL = cfg.ttl
+
+	if cfg.length > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, cfg.length)
+		defer stop()
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	var (
+		workers sync.WaitGroup
+		inside  atomic.Pointer[mutex.Lease]
+		events  = make(chan event, 64)
+		errs    = make(chan error, cfg.workers)
+		diary   = &diary{rdb: rdb, key: cfg.key + ":diary"}
+	)
+	for n := 1; n <= cfg.workers; n++ {
+		w := &worker{name{os.Getpid(), n}, mu, cfg.hold, &inside, diary, events}
+		workers.Go(func() {
+			if err := w.work(ctx); err != nil {
+				errs <- err
+				cancel() // the others end with it
+			}
+		})
+	}
+	go func() {
+		workers.Wait()
+		close(events)
+	}()
+
+	b := newBoard(cfg, where, out)
+	b.watch(events)
+	select {
+	case err := <-errs:
+		return err
+	default:
+		return b.summary(whereabouts(mu))
+	}
+}
+
+// whereabouts tells where the lock is, now that no worker is left.
+//
+// It is more than a question. When the last wait in a process ends, its place in
+// the queue is given up in the background. If the process exits first, the lock
+// will be handed to it, and be nobody's for seconds. What is asked next through
+// the same Mutex comes after that.
+func whereabouts(mu *mutex.Mutex) string {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	lease, err := mu.TryLockContext(ctx)
+	if err == nil {
+		err = lease.Unlock()
+	}
+	switch {
+	case err == nil:
+		return "the lock is free now"
+	case errors.Is(err, mutex.ErrLocked):
+		return "the lock is with another process now"
+	default:
+		return "where the lock is now cannot be told: " + err.Error()
+	}
+}
+
+func parse(args []string, usage io.Writer) (cfg config, err error) {
+	f := flag.NewFlagSet("handoff", flag.ContinueOnError)
+	f.SetOutput(usage)
+	f.IntVar(&cfg.workers, "workers", 4, "how many `goroutines` contend")
+	f.DurationVar(&cfg.hold, "hold", 150*time.Millisecond, "how long each holds the lock, on average")
+	f.DurationVar(&cfg.length, "for", 8*time.Second, "how long all this lasts; 0 is until Ctrl-C")
+	f.StringVar(&cfg.key, "key", "handoff-demo", "the lock's `key` in Redis")
+	f.DurationVar(&cfg.ttl, "ttl", 2*time.Second, "how long Redis keeps the lock of a process that died")
+	if err := f.Parse(args); err != nil {
+		return cfg, err // Parse has said why
+	}
+	switch {
+	case f.NArg() > 0:
+		err = fmt.Errorf("there is no argument %q", f.Arg(0))
+	case cfg.workers < 1:
+		err = fmt.Errorf("-workers %d: it takes at least one", cfg.workers)
+	case cfg.hold <= 0:
+		err = fmt.Errorf("-hold %v: it takes some time", cfg.hold)
+	case cfg.length < 0:
+		err = fmt.Errorf("-for %v: that is in the past", cfg.length)
+	case cfg.key == "":
+		err = errors.New("-key: it cannot be empty")
+	case cfg.ttl < 10*time.Millisecond:
+		err = fmt.Errorf("-ttl %v: it takes at least 10ms", cfg.ttl)
+	}
+	if err != nil {
+		fmt.Fprintln(usage, "handoff:", err)
+	}
+	return cfg, err
+}

@@ -1,0 +1,277 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+)
+
+func TestMain(m *testing.M) {
+	redistest.Main(m, map[string]func(){"handoff": func() {
+		os.Args = append(os.Args[:1], strings.Fields(os.Getenv("ARGS"))...)
+		main()
+	}})
+}
+
+const promise = "no two were inside at once, and the fences only grew"
+
+var holds = regexp.MustCompile(`worker \d+ +holds +fence (\d+) +(.*)`)
+
+// fences returns those of the holds among the lines.
+func fences(t *testing.T, lines ...string) (all []int64) {
+	t.Helper()
+	for _, line := range lines {
+		if m := holds.FindStringSubmatch(line); m != nil {
+			n, err := strconv.ParseInt(m[1], 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+func grow(t *testing.T, fences []int64) {
+	t.Helper()
+	for i := range fences[:max(0, len(fences)-1)] {
+		if fences[i] >= fences[i+1] {
+			t.Errorf("fence %d comes before %d", fences[i], fences[i+1])
+		}
+	}
+}
+
+func brief() config {
+	return config{key: "demo", ttl: 2 * time.Second, workers: 4, hold: 5 * time.Millisecond, length: time.Second}
+}
+
+func TestEmbedded(t *testing.T) {
+	var out bytes.Buffer
+	if err := run(t.Context(), brief(), &out); err != nil {
+		t.Fatal(err)
+	}
+	all := fences(t, strings.Split(out.String(), "\n")...)
+	if grow(t, all); len(all) < 10 {
+		t.Errorf("%d holds only", len(all))
+	}
+	for _, want := range []string{
+		fmt.Sprint(len(all), " holds in "), " handed over by worker ", " hand-overs, ", "the lock is free now", promise,
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not say %q", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(out.String())
+	}
+}
+
+func TestLive(t *testing.T) {
+	var out bytes.Buffer
+	c := brief()
+	c.live, c.workers = true, maxRows+1
+	if err := run(t.Context(), c, &out); err != nil {
+		t.Fatal(err)
+	}
+	before, after, ok := strings.Cut(out.String(), showCursor)
+	if !strings.HasPrefix(before, hideCursor) || !ok || !strings.Contains(after, promise) {
+		t.Errorf("%q", out.String())
+	}
+	frames := strings.Split(before, "\x1b["+strconv.Itoa(4+c.workers+1+maxRecent)+"A")
+	if last := frames[len(frames)-1]; len(frames) < 3 || !strings.Contains(last, "and 1 more") || !strings.Contains(last, "handed over by") {
+		t.Errorf("%d frames, the last of them:\n%s", len(frames), last)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	r, w := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		c := brief()
+		c.hold, c.length = time.Hour, 0
+		ended <- run(ctx, c, w)
+		w.Close()
+	}()
+	for seen := ""; !holds.MatchString(seen); {
+		b := make([]byte, 4096)
+		n, err := r.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen += string(b[:n])
+	}
+	cancel(errors.New("the signal of the test"))
+	rest, err := io.ReadAll(r)
+	if err != nil || !bytes.Contains(rest, []byte("the lock is free now")) {
+		t.Errorf("%v, %s", err, rest)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// What waiting cannot cure ends the program.
+func TestFails(t *testing.T) {
+	c := brief()
+	c.key = "baton:{demo}"
+	if err := run(t.Context(), c, io.Discard); err == nil || !strings.Contains(err.Error(), c.key) {
+		t.Error(err)
+	}
+	c = brief()
+	c.url = "http://nonsense"
+	if err := run(t.Context(), c, io.Discard); err == nil || !strings.Contains(err.Error(), "REDIS_URL") {
+		t.Error(err)
+	}
+}
+
+// A process is the program in another process, with its lines so far.
+type process struct {
+	*redistest.Worker
+	lines []string
+}
+
+func start(t *testing.T, s *redistest.Server, args string) *process {
+	t.Helper()
+	return &process{Worker: redistest.Spawn(t, "handoff", "REDIS_URL="+s.URL(), "ARGS="+args)}
+}
+
+// until reads on until a line contains text, and returns it.
+func (p *process) until(t *testing.T, text string) string {
+	t.Helper()
+	late := time.After(20 * time.Second)
+	for {
+		select {
+		case line, more := <-p.Lines():
+			if !more {
+				t.Fatalf("process %d ended without %q:\n%s", p.Pid(), text, strings.Join(p.lines, "\n"))
+			}
+			if p.lines = append(p.lines, line); strings.Contains(line, text) {
+				return line
+			}
+		case <-late:
+			t.Fatalf("process %d does not say %q:\n%s", p.Pid(), text, strings.Join(p.lines, "\n"))
+		}
+	}
+}
+
+// interrupt does what Ctrl-C does, and reads the rest.
+func (p *process) interrupt(t *testing.T) {
+	t.Helper()
+	self, err := os.FindProcess(p.Pid())
+	if err == nil {
+		err = self.Signal(os.Interrupt)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.until(t, promise)
+	if err := p.Wait(); err != nil {
+		t.Errorf("process %d: %v", p.Pid(), err)
+	}
+}
+
+func TestProcessesTakeTurns(t *testing.T) {
+	s := redistest.Start(t)
+	a := start(t, s, "-for 0 -hold 2ms -workers 2")
+	b := start(t, s, "-for 0 -hold 2ms -workers 3")
+	for range 10 {
+		a.until(t, fmt.Sprintf(" of process %d in ", b.Pid()))
+		b.until(t, fmt.Sprintf(" of process %d in ", a.Pid()))
+	}
+	a.interrupt(t)
+	b.interrupt(t)
+
+	// Each hold's fence is above the one before, in whichever process that was,
+	// or the promise above would be missing.
+	ours, theirs := fences(t, a.lines...), fences(t, b.lines...)
+	grow(t, ours)
+	grow(t, theirs)
+	seen := map[int64]bool{}
+	for _, f := range append(ours, theirs...) {
+		if seen[f] {
+			t.Errorf("fence %d twice", f)
+		}
+		seen[f] = true
+	}
+	if n := s.Client(t).Exists(t.Context(), "handoff-demo").Val(); n != 0 {
+		t.Error("the lock is held by nobody")
+	}
+}
+
+func TestInterruptedHolder(t *testing.T) {
+	s := redistest.Start(t)
+	a := start(t, s, "-for 0 -hold 1h -ttl 1h -key k")
+	a.until(t, "holds")
+	b := start(t, s, "-for 0 -hold 2ms -ttl 1h -key k")
+	b.until(t, "waits")
+	a.interrupt(t)
+	if line := b.until(t, "holds"); strings.Contains(line, "never unlocked") {
+		t.Error(line)
+	}
+	b.interrupt(t)
+}
+
+// An interrupted waiter leaves no place in the queue that the lock would be
+// handed to: then it would come back only after seconds.
+func TestInterruptedWaiter(t *testing.T) {
+	s := redistest.Start(t)
+	a := start(t, s, "-for 0 -hold 1h -key k -workers 1")
+	a.until(t, "holds")
+	b := start(t, s, "-for 0 -key k")
+	redistest.Eventually(t, 10*time.Second, func() bool {
+		return s.Do(t, "ZCARD", "baton:{k}:queue") == int64(1)
+	}, "process %d queues", b.Pid())
+	b.interrupt(t)
+	if line := b.lines[len(b.lines)-2]; line != "the lock is with another process now" {
+		t.Error(line)
+	}
+	a.interrupt(t)
+	if err := s.Client(t).Get(t.Context(), "k").Err(); err != redis.Nil {
+		t.Errorf("the lock was handed to nobody: %v", err)
+	}
+}
+
+func TestKilledHolder(t *testing.T) {
+	s := redistest.Start(t)
+	a := start(t, s, "-for 0 -hold 1h -ttl 300ms -key k")
+	a.until(t, "holds")
+	b := start(t, s, "-for 0 -hold 2ms -ttl 300ms -key k")
+	b.until(t, "waits")
+	a.Kill()
+	if line := b.until(t, "holds"); !strings.Contains(line, "never unlocked") {
+		t.Error(line)
+	}
+	b.interrupt(t)
+}
+
+func TestFlags(t *testing.T) {
+	for _, args := range []string{
+		"-workers 0", "-hold 0s", "-for -1s", "-key=", "-ttl 1ms", "-nonsense", "nonsense",
+	} {
+		var usage bytes.Buffer
+		if _, err := parse(strings.Fields(args), &usage); err == nil || usage.Len() == 0 {
+			t.Errorf("%s: %v, %q", args, err, usage.String())
+		}
+	}
+	var exit *exec.ExitError
+	if err := redistest.Spawn(t, "handoff", "ARGS=-workers 0").Wait(); !errors.As(err, &exit) || exit.ExitCode() != 2 {
+		t.Error(err)
+	}
+	if err := redistest.Spawn(t, "handoff", "ARGS=-help").Wait(); err != nil {
+		t.Error(err)
+	}
+}
