@@ -155,12 +155,16 @@ func (m *Mutex) acquire(ctx context.Context, op string, try bool) (*Lease, error
 //   - The channel yields exactly one Result and is never closed.
 //   - If ctx ends before the Result is received, the lock is given back at once,
 //     or not taken at all, and the Result is ctx's error. So to stop waiting,
-//     end ctx; leaving the select is not enough.
+//     end ctx; leaving the select is not enough. A grant that already lies in
+//     the channel takes a moment to be given back: who receives after ctx has
+//     ended may still be handed a lease, and must unlock it like any other.
 //   - A lock that is granted but not received is not renewed. After one TTL it
 //     is given back and the Result is ErrLost, so that even a channel that is
 //     forgotten under a ctx that never ends holds the lock no longer.
 //
-// It costs no goroutine to wait.
+// It costs no goroutine to wait. When the Result of a ctx that has ended is
+// there, or a few milliseconds have passed, nothing is left in Redis for which
+// others would wait: a program that exits should receive it first.
 func (m *Mutex) LockChan(ctx context.Context) <-chan Result {
 	l := new(Lease)
 	box := lease.NewBox(func(err error) Result {

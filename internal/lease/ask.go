@@ -11,19 +11,29 @@ const (
 	patience = PollBound / 2
 	// grace is how long giving a claim back waits for the request under way.
 	grace = 100 * time.Millisecond
+	// courtesy is how long a call whose ctx has ended waits for its place in the
+	// queue to be given up before it returns.
+	courtesy = 5 * time.Millisecond
 )
 
 // ask is the goroutine of a claim from its first request until it is granted or
 // given up. There is one at a time for each key, however many wait here.
 func (l *line) ask(c *claim) {
-	for {
-		wait, listening := l.askOnce(c)
-		if wait < 0 {
-			return
-		}
-		if wait == 0 {
-			continue
-		}
+	wait, listening := l.askOnce(c)
+	l.askAgain(c, wait, listening)
+}
+
+// askHere sends the first request of a claim from the goroutine that wants it,
+// if that one has no ctx to heed: for a lock that is free, starting another
+// goroutine and waking this one again is a good part of the time.
+func (l *line) askHere(c *claim) {
+	if wait, listening := l.askOnce(c); wait >= 0 {
+		go l.askAgain(c, wait, listening)
+	}
+}
+
+func (l *line) askAgain(c *claim, wait time.Duration, listening <-chan struct{}) {
+	for wait >= 0 {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
@@ -31,6 +41,7 @@ func (l *line) ask(c *claim) {
 		case <-listening:
 		}
 		timer.Stop()
+		wait, listening = l.askOnce(c)
 	}
 }
 
@@ -64,7 +75,7 @@ func (l *line) askOnce(c *claim) (wait time.Duration, listening <-chan struct{})
 	wait, listening, gone := l.answer(c, r, reply, err, now)
 	l.mu.Unlock()
 	if gone != nil {
-		l.letGo(gone)
+		go l.letGo(gone)
 	}
 	return wait, listening
 }
@@ -112,9 +123,9 @@ func (l *line) refuse(c *claim, err error) (gone *claim, done bool) {
 	c.try = false
 	if head := l.waiters.head; head != nil && head.try {
 		if err == nil {
-			head.finish(ErrLocked)
+			head.refuse(ErrLocked)
 		} else {
-			head.finish(err)
+			head.refuse(err)
 		}
 	}
 	if l.waiters.head != nil {

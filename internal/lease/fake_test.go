@@ -251,6 +251,8 @@ func (s *fakeStore) Ask(_ context.Context, r Request) (Reply, error) {
 	return reply, err
 }
 
+func (s *fakeStore) Patience() time.Duration { return 300 * time.Millisecond }
+
 func (s *fakeStore) Release(_ context.Context, key, token string) (owned bool, err error) {
 	owned, err = call(s, func() (bool, []message) { return s.redis.release(key, token) })
 	return owned, err

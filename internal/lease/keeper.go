@@ -51,10 +51,14 @@ func (k *Keeper) newToken(ttl time.Duration) string {
 	return "baton:" + strconv.FormatInt(ttl.Milliseconds(), 10) + ":" + k.owner + strconv.FormatInt(k.serial.Add(1), 36)
 }
 
-// join puts a lease into the line of its key. If ctx is not nil, its end makes
-// the lease give up.
-func (k *Keeper) join(l *Lease, ctx context.Context) {
-	for !k.line(l.key).admit(l, ctx) {
+// join puts a lease into the line of its key. If ctx can end, its end makes a
+// lease with mail give up. Else the caller may have to send the request itself:
+// join returns the claim for which it must call askHere.
+func (k *Keeper) join(ctx context.Context, l *Lease) (ask *claim) {
+	for {
+		if ask, ok := k.line(l.key).admit(ctx, l); ok {
+			return ask
+		}
 	}
 }
 
@@ -72,24 +76,27 @@ func (k *Keeper) line(key string) *line {
 }
 
 // admit takes a lease in, unless the line has gone in the meantime.
-func (l *line) admit(lease *Lease, ctx context.Context) bool {
+func (l *line) admit(ctx context.Context, lease *Lease) (ask *claim, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.gone {
-		return false
+		return nil, false
 	}
-	taken := l.claim != nil && l.claim.state != leaving || l.waiters.head != nil
+	first := l.waiters.head == nil
 	lease.line = l
 	l.waiters.push(lease)
-	if lease.try && taken {
-		lease.finish(ErrLocked)
-		return true
-	}
-	if ctx != nil && ctx.Done() != nil {
+	switch {
+	case lease.try && !(first && (l.claim == nil || l.claim.state == leaving)):
+		lease.refuse(ErrLocked)
+		return nil, true
+	case ctx.Done() != nil && lease.mail != nil:
 		lease.unhook = context.AfterFunc(ctx, func() { lease.giveUp(ctx) })
+	case ctx.Done() == nil && lease.mail == nil && l.claim == nil:
+		l.claim = newClaim(l, lease)
+		return l.claim, true
 	}
 	l.advance() // with somebody waiting it gives nothing back
-	return true
+	return nil, true
 }
 
 // drop removes a line that nobody needs. The line is locked.
@@ -164,17 +171,22 @@ func (k *Keeper) giveBack(key, token string, until time.Time) error {
 	}
 	pause := newBackoff(5*time.Millisecond, 0.5)
 	for unsure := false; ; unsure = true {
-		ctx, cancel := context.WithTimeout(context.Background(), max(time.Until(until)/3, MinTTL))
-		reply := make(chan outcome, 1)
-		go func() {
-			owned, err := k.store.Release(ctx, key, token)
-			reply <- outcome{owned, err}
-		}()
+		left := time.Until(until)
+		ctx, cancel := context.WithTimeout(context.Background(), max(left/3, MinTTL))
 		var got outcome
-		select {
-		case got = <-reply:
-		case <-ctx.Done():
-			got.err = ctx.Err()
+		if k.store.Patience() < left {
+			got.owned, got.err = k.store.Release(ctx, key, token)
+		} else {
+			reply := make(chan outcome, 1)
+			go func() {
+				owned, err := k.store.Release(ctx, key, token)
+				reply <- outcome{owned, err}
+			}()
+			select {
+			case got = <-reply:
+			case <-ctx.Done():
+				got.err = ctx.Err()
+			}
 		}
 		cancel()
 		switch {

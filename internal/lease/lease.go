@@ -55,7 +55,9 @@ func (l *Lease) Acquire(ctx context.Context, k *Keeper, p Params) error {
 		return err
 	}
 	l.ready = make(chan struct{})
-	k.join(l, nil)
+	if c := k.join(ctx, l); c != nil {
+		l.line.askHere(c)
+	}
 	select {
 	case <-l.ready:
 	case <-ctx.Done():
@@ -73,7 +75,7 @@ func (l *Lease) AcquireChan(ctx context.Context, k *Keeper, p Params, mail Mail)
 		return
 	}
 	l.mail = mail
-	k.join(l, ctx)
+	k.join(ctx, l)
 }
 
 func (l *Lease) init(ctx context.Context, p Params) error {
@@ -89,32 +91,43 @@ func (l *Lease) init(ctx context.Context, p Params) error {
 	return nil
 }
 
-// giveUp ends a lease whose ctx has ended before it was received. One that had
-// failed already keeps its error.
+// giveUp ends a lease whose ctx has ended before it was received, and returns
+// ctx's error; one that had failed already keeps its own. It waits a moment for
+// Redis to hear of it, so that a program may exit at once thereafter and leave
+// nothing behind for others to wait for.
 func (l *Lease) giveUp(ctx context.Context) error {
-	l.line.mu.Lock()
+	ln := l.line
+	ln.mu.Lock()
 	var gone *claim
-	switch {
-	case l.state == waiting:
+	mine := l.state == waiting || l.state == granted && (l.mail == nil || l.mail.TakeBack())
+	if mine {
 		var last error
-		if c := l.line.claim; c != nil {
+		if c := ln.claim; c != nil && l.state == waiting {
 			last = c.redis
 		}
 		l.finish(l.wrap(ctxError(ctx), last))
-		gone = l.line.advance()
-	case l.state == granted && (l.mail == nil || l.mail.TakeBack()):
-		l.finish(l.wrap(ctxError(ctx), nil))
-		if gone = l.line.advance(); l.mail != nil {
-			l.mail.Put(l.err)
-		}
+		gone = ln.advance()
 	}
 	err := l.err
 	if l.claim != nil && err == ErrLost { // after ctx had ended: that came first
 		err = l.wrap(ctxError(ctx), nil)
 	}
-	l.line.mu.Unlock()
+	ln.mu.Unlock()
 	if gone != nil {
-		go l.line.letGo(gone)
+		told := make(chan struct{})
+		go func() {
+			ln.letGo(gone)
+			close(told)
+		}()
+		timer := time.NewTimer(courtesy)
+		select {
+		case <-told:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+	if mine && l.mail != nil {
+		l.mail.Put(err)
 	}
 	return err
 }
@@ -239,21 +252,25 @@ func (l *Lease) lose() (inside bool) {
 // may be any moment: only TakeBack can tell that it will not be.
 func (l *Lease) received() bool { return l.mail == nil || l.mail.Received() }
 
-// finish ends the lease for the reason err. To one that waits it delivers err.
+// refuse ends a lease that waits, and delivers why.
+func (l *Lease) refuse(err error) {
+	l.finish(l.wrap(err, nil))
+	if l.mail != nil {
+		l.mail.Put(l.err)
+	} else {
+		close(l.ready)
+	}
+}
+
+// finish ends the lease for the reason err, which it does not deliver.
 func (l *Lease) finish(err error) {
-	was := l.state
-	l.state, l.err = ended, err
-	if was == waiting {
+	if l.state == waiting {
 		l.line.waiters.remove(l)
-		if l.err = l.wrap(err, nil); l.mail != nil {
-			l.mail.Put(l.err)
-		} else {
-			close(l.ready)
-		}
 	} else {
 		l.claim.leases.remove(l)
 		l.claim.used -= l.weight
 	}
+	l.state, l.err = ended, err
 	if l.unhook != nil {
 		l.unhook()
 	}

@@ -113,6 +113,6 @@ func (l *line) end(c *claim) {
 // fail tells all who wait that they cannot succeed.
 func (l *line) fail(err error) {
 	for l.waiters.head != nil {
-		l.waiters.head.finish(err)
+		l.waiters.head.refuse(err)
 	}
 }

@@ -28,6 +28,8 @@ type Store interface {
 	Release(ctx context.Context, key, token string) (owned bool, err error)
 	// Renew extends held claims, each for itself.
 	Renew(ctx context.Context, claims []Renewal) []Renewed
+	// Patience is the longest that a call can block past the end of its ctx.
+	Patience() time.Duration
 	// Listen hears of hand-overs until ctx ends, and then returns.
 	Listen(ctx context.Context, channel string, l Listener)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	"embed"
 	"encoding/hex"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -12,27 +13,28 @@ import (
 //go:embed *.lua
 var files embed.FS
 
-// script is one .lua file, behind what all scripts of the mutex share.
+// script is one .lua file, with the file that it includes.
 type script struct{ text, sha string }
 
 var (
-	acquire = load("state.lua", "acquire.lua")
-	yield   = load("state.lua", "yield.lua")
-	release = load("state.lua", "release.lua")
+	acquire = load("acquire.lua")
+	yield   = load("yield.lua")
+	release = load("release.lua")
 	renew   = load("renew.lua")
 )
 
-func load(names ...string) *script {
-	var text []byte
-	for _, name := range names {
-		part, err := files.ReadFile(name)
-		if err != nil {
-			panic(err) // embedded: it is there or the package does not build
-		}
-		text = append(text, part...)
+func load(name string) *script {
+	text := strings.Replace(read(name), "--include state.lua\n", read("state.lua"), 1)
+	sum := sha1.Sum([]byte(text))
+	return &script{text: text, sha: hex.EncodeToString(sum[:])}
+}
+
+func read(name string) string {
+	text, err := files.ReadFile(name)
+	if err != nil {
+		panic(err) // embedded: it is there or the package does not build
 	}
-	sum := sha1.Sum(text)
-	return &script{text: string(text), sha: hex.EncodeToString(sum[:])}
+	return string(text)
 }
 
 // once is a command that go-redis sends one time only. Its own retries would

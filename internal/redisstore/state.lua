@@ -1,6 +1,6 @@
--- What every script of the mutex starts with: one reading of the clock and of
--- the key's state, and the three moves that the scripts are made of. Nothing
--- here writes before the types of all four keys are known to be right.
+-- What the scripts of the mutex include: one reading of the clock and of the
+-- key's state, and the moves that the scripts are made of. Nothing is written
+-- before the types of all four keys are known to be right.
 --
 -- KEYS  1 the lock: a string, the owner's token   2 the queue: zset token -> place
 --       3 the waiters: hash token -> entry        4 the last fence base given: string

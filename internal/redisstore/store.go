@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -16,6 +17,26 @@ import (
 
 // Mutex is the [lease.Store] of a lock that one claim holds at a time.
 type Mutex struct{ rdb redis.UniversalClient }
+
+// Patience is go-redis' ReadTimeout, unless the client was told to heed the ctx:
+// getting a connection heeds it in any case.
+func (m *Mutex) Patience() time.Duration {
+	var read time.Duration
+	var heeds bool
+	switch rdb := m.rdb.(type) {
+	case *redis.Client:
+		read, heeds = rdb.Options().ReadTimeout, rdb.Options().ContextTimeoutEnabled
+	case *redis.ClusterClient:
+		read, heeds = rdb.Options().ReadTimeout, rdb.Options().ContextTimeoutEnabled
+	}
+	switch {
+	case heeds:
+		return 0
+	case read <= 0: // none, or a kind of client that we do not know
+		return math.MaxInt64
+	}
+	return read
+}
 
 func (m *Mutex) Ask(ctx context.Context, r lease.Request) (lease.Reply, error) {
 	keys, err := siblings(r.Key)

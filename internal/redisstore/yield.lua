@@ -8,6 +8,8 @@
 -- ARGV  1-5 as in acquire.lua, for the new token   6 the token that yields
 -- Reply as of acquire.lua, or {-1, 0, 0, 0}: neither token is known any more.
 
+--include state.lua
+
 local token, ttl, n, old = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[6]
 
 if owner == old then
