@@ -1,0 +1,169 @@
+package mutex_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+// exampleClient stands for redis.NewClient with the address of your server.
+func exampleClient() (*redis.Client, func()) {
+	server, err := miniredis.Run()
+	if err != nil {
+		panic(err)
+	}
+	rdb := redis.NewClient(&redis.Options{Addr: server.Addr()})
+	return rdb, func() {
+		rdb.Close()
+		server.Close()
+	}
+}
+
+// A Mutex in place of a sync.Mutex.
+func Example() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+
+	var mu sync.Locker = mutex.New(rdb, "orders") // was: new(sync.Mutex)
+
+	n := 0
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() {
+			mu.Lock()
+			defer mu.Unlock()
+			n++ // of all goroutines of all processes, one is here
+		})
+	}
+	wg.Wait()
+	fmt.Println(n)
+	// Output: 10
+}
+
+// A lock in a select, beside a timer and whatever else there is to wait for.
+func ExampleMutex_LockChan() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	mu := mutex.New(rdb, "orders")
+
+	wait, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the wait; a lock that comes too late is given back
+
+	select {
+	case r := <-mu.LockChan(wait):
+		if r.Err != nil {
+			fmt.Println(r.Err)
+			return
+		}
+		defer r.Lease.Unlock()
+		fmt.Println("locked")
+	case <-time.After(time.Second):
+		fmt.Println("busy")
+	}
+	// Output: locked
+}
+
+// A lease says what became of it.
+func ExampleMutex_LockContext() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	mu := mutex.New(rdb, "orders")
+
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	lease, err := mu.LockContext(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	select {
+	case <-lease.Done():
+		fmt.Println("lost")
+	case <-time.After(time.Millisecond):
+		fmt.Println("done")
+	}
+	if err := lease.Unlock(); err != nil {
+		fmt.Println(err) // ErrLost: somebody else may have been inside
+	}
+	// Output: done
+}
+
+// A try neither waits nor queues.
+func ExampleMutex_TryLockContext() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	mu := mutex.New(rdb, "orders")
+
+	lease, err := mu.TryLockContext(ctx)
+	fmt.Println(err)
+	_, err = mu.TryLockContext(ctx)
+	fmt.Println(errors.Is(err, mutex.ErrLocked))
+	fmt.Println(lease.Unlock())
+	// Output:
+	// <nil>
+	// true
+	// <nil>
+}
+
+// Do unlocks, and cancels the work if the lock is lost.
+func ExampleMutex_Do() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	mu := mutex.New(rdb, "orders")
+
+	err := mu.Do(context.Background(), func(ctx context.Context) error {
+		fmt.Println("alone")
+		return ctx.Err()
+	})
+	fmt.Println(err)
+	// Output:
+	// alone
+	// <nil>
+}
+
+// register is a storage that heeds fences.
+type register struct {
+	mu    sync.Mutex
+	fence int64
+	value string
+}
+
+func (s *register) write(fence int64, value string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if fence < s.fence {
+		return errors.New("stale fence")
+	}
+	s.fence, s.value = fence, value
+	return nil
+}
+
+// A storage that heeds fences is safe from a holder that has slept through the
+// end of its hold.
+func ExampleLease_Fence() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	mu := mutex.New(rdb, "orders")
+	var storage register
+
+	asleep, _ := mu.LockContext(ctx)
+	asleep.Unlock() // in truth it ends by itself, and nobody is awake to notice
+	awake, _ := mu.LockContext(ctx)
+	defer awake.Unlock()
+
+	fmt.Println(storage.write(awake.Fence(), "new"))
+	fmt.Println(storage.write(asleep.Fence(), "old"))
+	// Output:
+	// <nil>
+	// stale fence
+}
