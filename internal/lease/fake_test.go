@@ -185,6 +185,7 @@ const (
 // fakeStore is one process's connection to a fakeRedis.
 type fakeStore struct {
 	redis   *fakeRedis
+	mu      sync.Mutex // guards the next three, and what they use
 	latency func() time.Duration
 	fault   func() fault
 	message func() (copies int, delay time.Duration)
@@ -202,6 +203,21 @@ func newFakeStore(r *fakeRedis) *fakeStore {
 	}
 }
 
+// travel takes as long as a request or a reply on its way.
+func (s *fakeStore) travel() {
+	s.mu.Lock()
+	d := s.latency()
+	s.mu.Unlock()
+	time.Sleep(d)
+}
+
+// change sets what the network does from now on.
+func (s *fakeStore) change(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+}
+
 // call runs f at the server, as the network allows.
 func call[T any](s *fakeStore, f func() (T, []message)) (reply T, err error) {
 	run := func() T {
@@ -210,8 +226,10 @@ func call[T any](s *fakeStore, f func() (T, []message)) (reply T, err error) {
 		return reply
 	}
 	again := func() { time.AfterFunc(rand.N(2*time.Second), func() { run() }) }
-	time.Sleep(s.latency())
+	s.travel()
+	s.mu.Lock()
 	how := s.fault()
+	s.mu.Unlock()
 	switch how {
 	case lostRequest:
 	case late:
@@ -223,7 +241,7 @@ func call[T any](s *fakeStore, f func() (T, []message)) (reply T, err error) {
 		reply = run()
 	}
 	if how == fine || how == twice {
-		time.Sleep(s.latency())
+		s.travel()
 		return reply, nil
 	}
 	time.Sleep(rand.N(300 * time.Millisecond))
@@ -232,7 +250,9 @@ func call[T any](s *fakeStore, f func() (T, []message)) (reply T, err error) {
 
 func (s *fakeStore) publish(ms []message) {
 	for _, m := range ms {
+		s.mu.Lock()
 		copies, delay := s.message()
+		s.mu.Unlock()
 		for range copies {
 			time.AfterFunc(delay, func() {
 				s.redis.mu.Lock()
@@ -277,7 +297,7 @@ func (s *fakeStore) Renew(_ context.Context, rs []Renewal) []Renewed {
 
 func (s *fakeStore) Listen(ctx context.Context, channel string, l Listener) {
 	for ctx.Err() == nil {
-		time.Sleep(s.latency())
+		s.travel()
 		s.redis.mu.Lock()
 		s.redis.subs[channel] = l
 		s.redis.mu.Unlock()

@@ -170,6 +170,8 @@ func (k *Keeper) giveBack(key, token string, until time.Time) error {
 		err   error
 	}
 	pause := newBackoff(5*time.Millisecond, 0.5)
+	replies, over := make(chan outcome), make(chan struct{})
+	defer close(over)
 	for unsure := false; ; unsure = true {
 		left := time.Until(until)
 		ctx, cancel := context.WithTimeout(context.Background(), max(left/3, MinTTL))
@@ -177,13 +179,15 @@ func (k *Keeper) giveBack(key, token string, until time.Time) error {
 		if k.store.Patience() < left {
 			got.owned, got.err = k.store.Release(ctx, key, token)
 		} else {
-			reply := make(chan outcome, 1)
 			go func() {
 				owned, err := k.store.Release(ctx, key, token)
-				reply <- outcome{owned, err}
+				select {
+				case replies <- outcome{owned, err}:
+				case <-over:
+				}
 			}()
 			select {
-			case got = <-reply:
+			case got = <-replies: // to this attempt, or late to an earlier one
 			case <-ctx.Done():
 				got.err = ctx.Err()
 			}
@@ -197,10 +201,9 @@ func (k *Keeper) giveBack(key, token string, until time.Time) error {
 		case IsPermanent(got.err):
 			return got.err
 		}
-		wait := pause.NextBackOff()
-		if time.Until(until) < wait {
+		if left = time.Until(until); left <= 0 {
 			return got.err
 		}
-		time.Sleep(wait)
+		time.Sleep(min(pause.NextBackOff(), left))
 	}
 }

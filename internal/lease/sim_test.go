@@ -58,7 +58,7 @@ func simulate(t *testing.T, seed uint64, verbose bool) {
 		for p := range processes {
 			store := newFakeStore(r)
 			mine := rand.New(rand.NewPCG(seed, uint64(p)+1))
-			roll := func() float64 { r.mu.Lock(); defer r.mu.Unlock(); return mine.Float64() }
+			roll := mine.Float64 // under the store's mutex, as all that follows
 			store.latency = func() time.Duration { return time.Duration(roll() * roll() * float64(3*time.Millisecond)) }
 			store.fault = func() fault {
 				if roll() < bad {
@@ -89,7 +89,7 @@ func simulate(t *testing.T, seed uint64, verbose bool) {
 			if bad > 0 {
 				disturbers.Go(func() {
 					for range 3 {
-						time.Sleep(time.Duration(roll() * float64(5*time.Second)))
+						time.Sleep(rand.N(5 * time.Second))
 						select {
 						case store.deafen <- struct{}{}:
 						case <-time.After(time.Second):

@@ -7,18 +7,19 @@ import "time"
 // process's own clock: Redis counts from later, so ours ends first.
 type window struct {
 	start  time.Time
+	wall   int64 // start as the wall clock has it, in ns
 	length time.Duration
 }
 
 // newWindow trusts a claim of ttl for a little less than ttl: the two clocks may
 // run at different speeds, and a timer fires late.
 func newWindow(sent time.Time, ttl time.Duration) window {
-	return window{sent, ttl - ttl/100 - 3*time.Millisecond}
+	return window{sent, sent.UnixNano(), ttl - ttl/100 - 3*time.Millisecond}
 }
 
-// left is how long the window still is. Go's monotonic clock stands still while
-// a machine is suspended and the wall clock may be set back, so the one that has
+// left is how long the window still is. Go's monotonic clock stands still while a
+// machine is suspended and the wall clock may be set back, so the one that has
 // gone further counts.
 func (w window) left(now time.Time) time.Duration {
-	return w.length - max(now.Sub(w.start), now.Round(0).Sub(w.start.Round(0)))
+	return w.length - max(now.Sub(w.start), time.Duration(now.UnixNano()-w.wall))
 }

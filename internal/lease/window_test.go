@@ -14,14 +14,42 @@ func TestWindow(t *testing.T) {
 	if got := w.left(now.Add(time.Minute)); got > 0 {
 		t.Errorf("%v left after a minute", got)
 	}
-	// A time without its monotonic reading is one of the wall clock alone. While a
-	// machine is suspended only that clock runs on; set back, it must not add time.
-	monotonicOnly := window{start: now, length: w.length}
-	monotonicOnly.start = now.Add(-time.Minute)
-	if got := monotonicOnly.left(now); got > 0 {
-		t.Errorf("%v left a minute after the start", got)
-	}
 	if got := (window{}).left(now); got > 0 {
 		t.Errorf("%v left of no window", got)
+	}
+	suspended := w // for a minute, in which the monotonic clock stood still
+	suspended.wall -= int64(time.Minute)
+	if got := suspended.left(now); got > 0 {
+		t.Errorf("%v left after a minute of suspension", got)
+	}
+	setBack := w // the wall clock, by a minute, and a minute has passed
+	setBack.wall += int64(time.Minute)
+	if got := setBack.left(now.Add(time.Minute)); got > 0 {
+		t.Errorf("%v left after a minute in which the clock was set back", got)
+	}
+}
+
+// TestFits lists what keeps a claim from passing to the next lease of its process.
+func TestFits(t *testing.T) {
+	now := time.Now()
+	held := func() *claim {
+		return &claim{ttl: time.Second, weight: 1, since: now, trust: newWindow(now, time.Second)}
+	}
+	for name, c := range map[string]struct {
+		change func(*claim, *Lease)
+		want   bool
+	}{
+		"nothing":          {func(*claim, *Lease) {}, true},
+		"it is in use":     {func(c *claim, _ *Lease) { c.used = 1 }, false},
+		"it is too small":  {func(_ *claim, l *Lease) { l.weight = 2 }, false},
+		"another TTL":      {func(_ *claim, l *Lease) { l.ttl++ }, false},
+		"no fence is left": {func(c *claim, _ *Lease) { c.issued = Block }, false},
+		"quantum over":     {func(c *claim, _ *Lease) { c.since = now.Add(-Quantum) }, false},
+		"window over":      {func(c *claim, _ *Lease) { c.trust = newWindow(now.Add(-time.Second), time.Second) }, false},
+	} {
+		claim, lease := held(), &Lease{ttl: time.Second, weight: 1}
+		if c.change(claim, lease); claim.fits(lease, now) != c.want {
+			t.Errorf("%s: fits is %v", name, !c.want)
+		}
 	}
 }
