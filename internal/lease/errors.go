@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -37,6 +38,9 @@ func (l *Lease) wrap(err, redis error) error {
 	}
 	return &opError{l.op, l.key, err, redis}
 }
+
+// errNoAnswer is what an attempt failed with that was not waited for any longer.
+var errNoAnswer = errors.New("no answer from Redis")
 
 // ctxError is why ctx has ended: its error, and its cause if that says more.
 func ctxError(ctx context.Context) error {

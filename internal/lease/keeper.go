@@ -175,6 +175,7 @@ func (k *Keeper) giveBack(key, token string, until time.Time) error {
 	for unsure := false; ; unsure = true {
 		left := time.Until(until)
 		ctx, cancel := context.WithTimeout(context.Background(), max(left/3, MinTTL))
+		defer cancel() // not sooner: an attempt may end well that is waited for no more
 		var got outcome
 		if k.store.Patience() < left {
 			got.owned, got.err = k.store.Release(ctx, key, token)
@@ -189,10 +190,9 @@ func (k *Keeper) giveBack(key, token string, until time.Time) error {
 			select {
 			case got = <-replies: // to this attempt, or late to an earlier one
 			case <-ctx.Done():
-				got.err = ctx.Err()
+				got.err = errNoAnswer
 			}
 		}
-		cancel()
 		switch {
 		case got.err == nil && !got.owned && !unsure:
 			return ErrLost

@@ -165,7 +165,10 @@ func (l *Lease) Release() error {
 		l.err = ErrLost
 		return ErrLost
 	}
-	return l.wrap(gone.err, nil)
+	if gone.err != nil {
+		return &opError{"release", l.key, gone.err, nil}
+	}
+	return nil
 }
 
 // expire notices that the window has passed, should the clock be late.
