@@ -111,10 +111,12 @@ func (c *claim) trustworthy(left time.Duration) bool { return left >= c.grantTTL
 // life is the longest that anything a request makes in Redis can last.
 func (c *claim) life() time.Duration { return max(c.ttl, EntryLife) }
 
-// fits reports whether a lease can have its share of the held claim now.
+// fits reports whether a lease can have its share of the held claim now. The
+// quantum does not count against the first: a process that is so slow that it is
+// over before anybody was let in would go round for ever.
 func (c *claim) fits(l *Lease, now time.Time) bool {
-	return c.used+l.weight <= c.weight && c.ttl == l.ttl && c.issued < Block &&
-		now.Sub(c.since) < Quantum && c.trust.left(now) > 0
+	return c.used+l.weight <= c.weight && c.ttl == l.ttl && c.trust.left(now) > 0 &&
+		(c.issued == 0 || c.issued < Block && now.Sub(c.since) < Quantum)
 }
 
 // take gives a lease its share: the whole of a hand-over inside the process.

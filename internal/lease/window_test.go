@@ -44,7 +44,8 @@ func TestFits(t *testing.T) {
 		"it is too small":  {func(_ *claim, l *Lease) { l.weight = 2 }, false},
 		"another TTL":      {func(_ *claim, l *Lease) { l.ttl++ }, false},
 		"no fence is left": {func(c *claim, _ *Lease) { c.issued = Block }, false},
-		"quantum over":     {func(c *claim, _ *Lease) { c.since = now.Add(-Quantum) }, false},
+		"quantum over":     {func(c *claim, _ *Lease) { c.since, c.issued = now.Add(-Quantum), 1 }, false},
+		"not used so far":  {func(c *claim, _ *Lease) { c.since = now.Add(-Quantum) }, true},
 		"window over":      {func(c *claim, _ *Lease) { c.trust = newWindow(now.Add(-time.Second), time.Second) }, false},
 	} {
 		claim, lease := held(), &Lease{ttl: time.Second, weight: 1}
