@@ -58,12 +58,6 @@ func (b *bench) owner() string {
 	return b.redis.key("key").owner
 }
 
-func (b *bench) waiting() int {
-	b.redis.mu.Lock()
-	defer b.redis.mu.Unlock()
-	return len(b.redis.key("key").queue)
-}
-
 func (b *bench) within(what string, start time.Time, bound time.Duration) {
 	b.Helper()
 	if got := time.Since(start); got > bound {

@@ -12,7 +12,8 @@ if redis.call('EXISTS', KEYS[1], KEYS[2]) == 0 then
   local base = time[1] * 1000000 + time[2]
   local last = redis.pcall('SET', KEYS[4], string.format('%.0f', base), 'PX', 3900000, 'GET')
   if type(last) == 'table' then return last end
-  if last and tonumber(last) >= base then
+  last = tonumber(last) -- what is no number counts as lost, as in state.lua
+  if last and last >= base then
     base = last + 1
     redis.call('SET', KEYS[4], string.format('%.0f', base), 'PX', 3900000)
   end

@@ -74,23 +74,31 @@ func (m *Mutex) Release(ctx context.Context, key, token string) (owned bool, err
 	return val == int64(1), classify(overwritten(err))
 }
 
-// Renew sends one pipeline. A server that does not know the script yet, or a
-// slot that has just moved, costs those claims a second command.
+// Renew sends one pipeline, and a second one with the script itself for what a
+// server did not know it for: one that has just started, or taken over a slot.
 func (m *Mutex) Renew(ctx context.Context, claims []lease.Renewal) []lease.Renewed {
-	out := make([]lease.Renewed, len(claims))
 	cmds := make([]once, len(claims))
-	pipe := m.rdb.Pipeline()
-	for i, c := range claims {
-		cmds[i] = renew.command(ctx, "evalsha", renew.sha, []any{c.Key}, []any{c.Token, c.TTL.Milliseconds()})
-		_ = pipe.Process(ctx, cmds[i])
-	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
-	for i, c := range claims {
-		val, err := cmds[i].Val(), cmds[i].Err()
-		if redis.HasErrorPrefix(err, "NOSCRIPT") {
-			val, err = renew.run(ctx, m.rdb, []any{c.Key}, []any{c.Token, c.TTL.Milliseconds()})
+	send := func(name, body string, due func(i int) bool) {
+		pipe := m.rdb.Pipeline()
+		for i, c := range claims {
+			if due(i) {
+				cmds[i] = renew.command(ctx, name, body, []any{c.Key}, []any{c.Token, c.TTL.Milliseconds()})
+				_ = pipe.Process(ctx, cmds[i])
+			}
 		}
-		out[i] = lease.Renewed{Kept: val == int64(1), Err: classify(overwritten(err))}
+		_, _ = pipe.Exec(ctx) // each command has its own error
+	}
+	send("evalsha", renew.sha, func(int) bool { return true })
+	unknown := func(i int) bool { return redis.HasErrorPrefix(cmds[i].Err(), "NOSCRIPT") }
+	for i := range cmds {
+		if unknown(i) {
+			send("eval", renew.text, unknown)
+			break
+		}
+	}
+	out := make([]lease.Renewed, len(claims))
+	for i, cmd := range cmds {
+		out[i] = lease.Renewed{Kept: cmd.Val() == int64(1), Err: classify(overwritten(cmd.Err()))}
 	}
 	return out
 }

@@ -40,14 +40,15 @@ func (m *Mutex) Listen(ctx context.Context, channel string, l lease.Listener) {
 // go-redis' own reconnection: that is silent, and what was published meanwhile
 // is lost, so the caller must be told.
 func (m *Mutex) hear(ctx context.Context, channel string, l lease.Listener, healthy func()) {
-	// go-redis cannot interrupt a read; closing the connection does.
 	sub := m.rdb.Subscribe(context.Background())
 	defer sub.Close()
-	defer context.AfterFunc(ctx, func() { sub.Close() })()
-
 	if sub.Subscribe(ctx, channel) != nil {
 		return
 	}
+	// go-redis cannot interrupt a read; closing the connection does. Not sooner:
+	// Close waits for a connection that is being made, on a mutex, and a test's
+	// bubble with its clock would stand still.
+	defer context.AfterFunc(ctx, func() { sub.Close() })()
 	for quiet := false; ; {
 		event, err := sub.ReceiveTimeout(ctx, probe)
 		switch event := event.(type) {

@@ -30,6 +30,6 @@ end
 
 if owner and n > 0 and waiting > 0 and redis.call('ZSCORE', queue, token) then
   enqueue(token, ARGV[3], ARGV[4], ARGV[5])
-  return {0, 0, redis.call('PTTL', lock), 1}
+  return {0, 0, redis.call('PTTL', lock), string.find(owner, '^baton:') and 1 or 0}
 end
 return {-1, 0, 0, 0}

@@ -1,0 +1,254 @@
+package redisstore
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+)
+
+func TestMain(m *testing.M) { redistest.Main(m, nil) }
+
+const (
+	lockTTL  = 10 * time.Second
+	grantTTL = lease.EntryLife // what package lease asks a hand-over to give
+
+	a, b, c, d, e = "baton:10000:a", "baton:10000:b", "baton:10000:c", "baton:10000:d", "baton:10000:e"
+)
+
+// rig is one lock and the server it is on.
+type rig struct {
+	*testing.T
+	*Mutex
+	rdb                         *redis.Client
+	lock, queue, waiters, fence string
+}
+
+func newRig(t *testing.T, rdb *redis.Client, key string) *rig {
+	t.Helper()
+	keys, err := siblings(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &rig{t, &Mutex{rdb}, rdb, keys[0].(string), keys[1].(string), keys[2].(string), keys[3].(string)}
+}
+
+func eachServer(t *testing.T, f func(r *rig)) {
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) { f(newRig(t, rdb, "key")) })
+}
+
+// realRig is a rig on a redis-server of its own.
+func realRig(t *testing.T, args ...string) (*rig, *redistest.Server) {
+	t.Helper()
+	s := redistest.Start(t, args...)
+	return newRig(t, s.Client(t), "key"), s
+}
+
+// with is the same lock seen through another client.
+func (r *rig) with(rdb *redis.Client) *rig { return newRig(r.T, rdb, r.lock) }
+
+func channelOf(token string) string { return "to:" + token }
+
+func (r *rig) request(token string, n int64) lease.Request {
+	return lease.Request{Key: r.lock, Token: token, TTL: lockTTL, Grant: grantTTL, N: n, Channel: channelOf(token)}
+}
+
+// ask asks as token; n is 0 for a try.
+func (r *rig) ask(token string, n int64) lease.Reply {
+	r.Helper()
+	return must(r.Ask(r.Context(), r.request(token, n)))(r.T)
+}
+
+// yield gives up from and queues as token.
+func (r *rig) yield(from, token string, n int64) lease.Reply {
+	r.Helper()
+	q := r.request(token, n)
+	q.From = from
+	return must(r.Ask(r.Context(), q))(r.T)
+}
+
+func (r *rig) release(token string) (owned bool) {
+	r.Helper()
+	return must(r.Release(r.Context(), r.lock, token))(r.T)
+}
+
+func (r *rig) renew(token string) (kept bool) {
+	r.Helper()
+	got := r.Renew(r.Context(), []lease.Renewal{{Key: r.lock, Token: token, TTL: lockTTL}})
+	return must(got[0].Kept, got[0].Err)(r.T)
+}
+
+// held makes owner the owner, and the others wait in their order.
+func (r *rig) held(owner string, waiting ...string) {
+	r.Helper()
+	equal(r.T, "the owner's request", outcome(r.ask(owner, 1)), "granted")
+	for _, w := range waiting {
+		equal(r.T, "a waiter's request", outcome(r.ask(w, 1)), "wait")
+	}
+}
+
+// dies makes the entry of token so old that it counts no more.
+func (r *rig) dies(token string) { r.seen(token, r.now().UnixMilli()-lease.EntryLife.Milliseconds()) }
+
+// seen sets when the last request of token was.
+func (r *rig) seen(token string, ms int64) {
+	r.Helper()
+	_, rest, ok := strings.Cut(r.rdb.HGet(r.Context(), r.waiters, token).Val(), " ")
+	if !ok {
+		r.Fatalf("%s does not wait", token)
+	}
+	check(r.T, r.rdb.HSet(r.Context(), r.waiters, token, fmt.Sprint(ms, " ", rest)).Err())
+}
+
+// expires does what the end of the lock's TTL does.
+func (r *rig) expires() { r.Helper(); check(r.T, r.rdb.Del(r.Context(), r.lock).Err()) }
+
+// now is the server's time, which miniredis has in nanoseconds and Redis does not.
+func (r *rig) now() time.Time { r.Helper(); return must(r.rdb.Time(r.Context()).Result())(r.T) }
+
+func (r *rig) owner() string { return r.rdb.Get(r.Context(), r.lock).Val() }
+
+// last is the fence base given last.
+func (r *rig) last() int64 {
+	n, _ := strconv.ParseInt(r.rdb.Get(r.Context(), r.fence).Val(), 10, 64)
+	return n
+}
+
+func (r *rig) waiting() string {
+	r.Helper()
+	return strings.Join(must(r.rdb.ZRange(r.Context(), r.queue, 0, -1).Result())(r.T), " ")
+}
+
+func (r *rig) pttl(key string) time.Duration { return r.rdb.PTTL(r.Context(), key).Val() }
+
+// expiry checks that the key has about ttl to go.
+func (r *rig) expiry(key string, ttl time.Duration) {
+	r.Helper()
+	if left := r.pttl(key); left > ttl || left < ttl-2*time.Second {
+		r.Errorf("%s expires in %v, want %v", key, left, ttl)
+	}
+}
+
+// all is everything the server stores, but for TTLs.
+func (r *rig) all() string {
+	r.Helper()
+	return strings.Join(dump(r.T, r.rdb), "\n")
+}
+
+func dump(t *testing.T, rdb *redis.Client) []string {
+	t.Helper()
+	ctx := t.Context()
+	lines := []string{}
+	for _, key := range must(rdb.Keys(ctx, "*").Result())(t) {
+		var value any
+		switch kind := rdb.Type(ctx, key).Val(); kind {
+		case "string":
+			value = rdb.Get(ctx, key).Val()
+		case "list":
+			value = rdb.LRange(ctx, key, 0, -1).Val()
+		case "hash":
+			value = rdb.HGetAll(ctx, key).Val() // fmt sorts it
+		case "set":
+			members := rdb.SMembers(ctx, key).Val()
+			slices.Sort(members)
+			value = members
+		case "zset":
+			value = rdb.ZRangeWithScores(ctx, key, 0, -1).Val()
+		}
+		lines = append(lines, fmt.Sprintf("%q: %q", key, fmt.Sprint(value)))
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// unchanged checks that f stores nothing and deletes nothing.
+func (r *rig) unchanged(what string, f func()) {
+	r.Helper()
+	before := r.all()
+	f()
+	if after := r.all(); after != before {
+		r.Errorf("%s changed\n%s\nto\n%s", what, before, after)
+	}
+}
+
+// published returns what is published while f runs, as "channel: payload". A
+// last message of its own shows that there was no more.
+func (r *rig) published(f func()) []string {
+	r.Helper()
+	sub := r.rdb.PSubscribe(r.Context(), "*")
+	defer sub.Close()
+	must(sub.Receive(r.Context()))(r.T)
+	f()
+	check(r.T, r.rdb.Publish(r.Context(), "the end", "").Err())
+	list := []string{}
+	for {
+		m := must(sub.ReceiveMessage(r.Context()))(r.T)
+		if m.Channel == "the end" {
+			return list
+		}
+		list = append(list, m.Channel+": "+m.Payload)
+	}
+}
+
+// outcome is what a reply says, without its numbers.
+func outcome(r lease.Reply) string {
+	switch {
+	case r.Granted:
+		return "granted"
+	case r.Gone:
+		return "gone"
+	case r.Foreign:
+		return "foreign"
+	}
+	return "wait"
+}
+
+// class is what the caller does about an error.
+func class(err error) string {
+	switch {
+	case err == nil:
+		return "nil"
+	case lease.IsPermanent(err):
+		return "permanent"
+	}
+	return "passing"
+}
+
+// expect checks the class of an error, and that it keeps the server's words.
+func expect(t *testing.T, what string, err error, wantClass, words string) {
+	t.Helper()
+	if class(err) != wantClass || err != nil && !strings.Contains(err.Error(), words) {
+		t.Errorf("%s: %s error %v, want %s with %q", what, class(err), err, wantClass, words)
+	}
+}
+
+func equal[V comparable](t *testing.T, what string, got, want V) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func must[V any](v V, err error) func(*testing.T) V {
+	return func(t *testing.T) V {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}

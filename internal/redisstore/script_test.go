@@ -1,0 +1,107 @@
+package redisstore
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+)
+
+// A restart, a failover and SCRIPT FLUSH make a server forget all scripts.
+func TestScriptsAreSentAgainAfterAFlush(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(r *rig) {
+		flushed := func() { check(r.T, r.rdb.ScriptFlush(r.Context()).Err()) }
+		for range 2 {
+			flushed()
+			equal(t, "acquire", outcome(r.ask(a, 1)), "granted")
+			flushed()
+			r.ask(b, 1)
+			flushed()
+			equal(t, "renew", r.renew(a), true)
+			flushed()
+			equal(t, "yield", outcome(r.yield(a, c, 1)), "wait")
+			flushed()
+			equal(t, "release", r.release(b), true)
+			equal(t, "release of what was handed over", r.release(c), true)
+		}
+	})
+}
+
+// go-redis repeats a command whose reply was lost, three times. Here the claim
+// decides whether to ask again: a repetition needs a number of its own.
+func TestCommandsAreSentOnce(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	p := redistest.NewProxy(t, s.Addr())
+	direct := newRig(t, s.Client(t), "key")
+	faulty := direct.with(p.Client(t, func(o *redis.Options) { o.ReadTimeout = 300 * time.Millisecond }))
+	calls := []struct {
+		name string
+		do   func(r *rig) error
+	}{
+		{"acquire", func(r *rig) error { _, err := r.Ask(r.Context(), r.request(a, 1)); return err }},
+		{"renew", func(r *rig) error {
+			return r.Renew(r.Context(), []lease.Renewal{{Key: r.lock, Token: a, TTL: lockTTL}})[0].Err
+		}},
+		{"yield", func(r *rig) error {
+			q := r.request(b, 1)
+			q.From = a
+			_, err := r.Ask(r.Context(), q)
+			return err
+		}},
+		{"release", func(r *rig) error { _, err := r.Release(r.Context(), r.lock, b); return err }},
+	}
+	for _, row := range []struct {
+		name    string
+		command string
+		arm     func(match string)
+		fired   func() int64
+	}{
+		{"EVAL and a closed connection", "eval", p.CutNextReply, func() int64 { return p.Fired().RepliesCut }},
+		{"EVALSHA and a closed connection", "evalsha", p.CutNextReply, func() int64 { return p.Fired().RepliesCut }},
+		{"EVALSHA and silence", "evalsha", p.LoseNextReply, func() int64 { return p.Fired().RepliesLost }},
+	} {
+		for _, call := range calls {
+			if row.command == "eval" {
+				s.Do(t, "SCRIPT", "FLUSH")
+			}
+			before, fired := s.Stats(t), row.fired()
+			row.arm("\r\n" + row.command + "\r\n")
+			expect(t, call.name+" by "+row.name, call.do(faulty), "passing", "")
+			redistest.Eventually(t, 5*time.Second, func() bool { return row.fired() == fired+1 }, "no reply to %s was taken", call.name)
+			if n := s.Stats(t).Since(before).Calls[row.command]; n != 1 {
+				t.Errorf("%s by %s: executed %d times", call.name, row.name, n)
+			}
+			check(t, call.do(direct)) // loads the script, and answers as if nothing had been
+		}
+	}
+	if n := len(s.Keys(t)); n != 1 {
+		t.Errorf("left behind: %q", s.Keys(t))
+	}
+}
+
+func TestCloneOfACommandIsSentOnceToo(t *testing.T) {
+	clone := renew.command(t.Context(), "evalsha", renew.sha, []any{"key"}, []any{a, 1}).Clone()
+	if !clone.NoRetry() || clone.Args()[3] != "key" {
+		t.Errorf("got %v", clone)
+	}
+}
+
+func TestAContextThatHasEnded(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(r *rig) {
+		ctx, cancel := context.WithCancel(r.Context())
+		cancel()
+		_, err := r.Ask(ctx, r.request(a, 1))
+		expect(t, "acquire", err, "passing", "canceled")
+		_, err = r.Release(ctx, r.lock, a)
+		expect(t, "release", err, "passing", "canceled")
+		expect(t, "renew", r.Renew(ctx, make([]lease.Renewal, 1))[0].Err, "passing", "canceled")
+		equal(t, "keys", r.all(), "")
+	})
+}

@@ -1,0 +1,99 @@
+package redisstore
+
+import "testing"
+
+// put makes key a value of the kind.
+func (r *rig) put(key, kind string) {
+	r.Helper()
+	r.rdb.Del(r.Context(), key)
+	command := map[string][]any{
+		"string": {"set", key, "v"}, "list": {"rpush", key, "v"}, "hash": {"hset", key, "f", "v"},
+		"set": {"sadd", key, "v"}, "zset": {"zadd", key, "1", "v"},
+	}
+	check(r.T, r.rdb.Do(r.Context(), command[kind]...).Err())
+}
+
+// To a waiter a lock of another type is a mistake that no waiting mends; to a
+// holder it is a lock that is his no more.
+func TestLockOfAnotherType(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(r *rig) {
+		for _, kind := range []string{"list", "hash", "set", "zset"} {
+			r.put(r.lock, kind)
+			r.unchanged("a "+kind, func() {
+				for _, n := range []int64{0, 1} {
+					_, err := r.Ask(r.Context(), r.request(a, n))
+					expect(r.T, "acquire", err, "permanent", "WRONGTYPE")
+				}
+				q := r.request(b, 1)
+				q.From = a
+				_, err := r.Ask(r.Context(), q)
+				expect(r.T, "yield", err, "permanent", "WRONGTYPE")
+				equal(r.T, "owned", r.release(a), false)
+				equal(r.T, "kept", r.renew(a), false)
+			})
+		}
+	})
+}
+
+// The types of the siblings are looked at before the first write: Redis does
+// not roll a script back. A release must not say that the lock was lost, as it
+// is still there. What does not need the sibling takes no notice of it.
+func TestSiblingOfAnotherType(t *testing.T) {
+	t.Parallel()
+	for _, sibling := range []struct {
+		name  string
+		kinds []string
+		key   func(r *rig) string
+	}{
+		{"queue", []string{"string", "list", "hash", "set"}, func(r *rig) string { return r.queue }},
+		{"waiters", []string{"string", "list", "set", "zset"}, func(r *rig) string { return r.waiters }},
+		{"fence", []string{"list", "hash", "set", "zset"}, func(r *rig) string { return r.fence }},
+	} {
+		for _, state := range []struct {
+			name string
+			make func(r *rig)
+		}{
+			{"free", func(*rig) {}},
+			{"held", func(r *rig) { r.held(a) }},
+			{"awaited", func(r *rig) { r.held(a, c) }},
+			{"expired", func(r *rig) { r.held(a, c); r.expires() }},
+		} {
+			t.Run(sibling.name+" of a lock that is "+state.name, func(t *testing.T) {
+				eachServer(t, func(r *rig) {
+					for _, kind := range sibling.kinds {
+						check(r.T, r.rdb.FlushAll(r.Context()).Err())
+						state.make(r)
+						r.put(sibling.key(r), kind)
+						acquires := sibling.name == "waiters" && state.name == "free"
+						releases := sibling.name != "queue" && state.name == "held"
+						r.unchanged("a "+kind, func() {
+							for _, n := range []int64{0, 1} {
+								if !acquires {
+									_, err := r.Ask(r.Context(), r.request(b, n))
+									expect(r.T, "acquire", err, "permanent", "WRONGTYPE")
+								}
+							}
+							q := r.request(d, 1)
+							q.From = a
+							_, err := r.Ask(r.Context(), q)
+							expect(r.T, "yield", err, "permanent", "its "+sibling.name+": WRONGTYPE")
+							if !releases {
+								_, err := r.Release(r.Context(), r.lock, a)
+								expect(r.T, "release", err, "permanent", "its "+sibling.name+": WRONGTYPE")
+							}
+							equal(r.T, "renewed", r.renew(a), r.owner() == a) // which needs none of them
+						})
+						if acquires {
+							equal(r.T, "acquire", outcome(r.ask(a, 1)), "granted")
+						}
+						if acquires || releases {
+							equal(r.T, "release", r.release(a), true)
+							equal(r.T, "owner", r.owner(), "")
+						}
+					}
+				})
+			})
+		}
+	}
+}
