@@ -117,11 +117,6 @@ func run(ctx context.Context, cfg config, out io.Writer) error {
 }
 
 // whereabouts tells where the lock is, now that no worker is left.
-//
-// It is more than a question. When the last wait in a process ends, its place in
-// the queue is given up in the background. If the process exits first, the lock
-// will be handed to it, and be nobody's for seconds. What is asked next through
-// the same Mutex comes after that.
 func whereabouts(mu *mutex.Mutex) string {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
