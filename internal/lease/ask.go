@@ -57,17 +57,19 @@ func (l *line) askOnce(c *claim) (wait time.Duration, listening <-chan struct{})
 	now := time.Now()
 	r := c.request(!c.try && (c.queue || l.keeper.hears()), now)
 	if r.N == 1 {
+		c.mustWait() // a nudge may come from now on
 		l.keeper.expect(c)
 	}
-	done := make(chan struct{})
-	c.inflight = done
+	c.inflight = true
 	l.mu.Unlock()
 
 	reply, err := l.keeper.store.Ask(context.Background(), r)
 
 	l.mu.Lock()
-	close(done)
-	c.inflight = nil
+	c.inflight = false
+	if c.wait != nil {
+		close(c.wait)
+	}
 	if c.state != asking {
 		l.late(c, r, reply, err, now)
 		return -1, nil
@@ -99,6 +101,7 @@ func (l *line) answer(c *claim, r Request, reply Reply, err error, sent time.Tim
 			return -1, nil, gone
 		}
 	}
+	c.mustWait()
 	switch {
 	case err != nil || reply.Granted: // or granted too late to be of use: it is renewed by asking again
 		return c.fast.NextBackOff(), nil, nil
@@ -163,7 +166,9 @@ func (l *line) leave() *claim {
 		c.until = now.Add(c.trust.left(now))
 	} else {
 		c.until = now.Add(c.life())
-		c.wait = c.inflight
+		if c.inflight {
+			c.wait = make(chan struct{})
+		}
 		c.wake()
 	}
 	c.state = leaving
@@ -183,7 +188,7 @@ func (l *line) letGo(c *claim) {
 		timer.Stop()
 	}
 	l.mu.Lock()
-	c.orphaned = c.inflight != nil
+	c.orphaned = c.inflight
 	from := c.from
 	l.mu.Unlock()
 

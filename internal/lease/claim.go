@@ -32,10 +32,10 @@ type claim struct {
 	from     string          // the token that the request gives up for this one
 	n        int64           // number of the last queueing request
 	sent     [4]request      // the last of them, each at its number modulo 4
-	inflight chan struct{}   // closed when the request under way has returned; nil if none is
-	orphaned bool            // line.ask must undo the request under way when it returns
-	nudge    chan struct{}   // capacity 1: something has changed, ask again or stop asking
+	inflight bool            // a request is under way
+	orphaned bool            // line.ask must undo it when it returns
 	redis    error           // what the last request failed with
+	nudge    chan struct{}   // capacity 1: something has changed, ask again or stop asking
 	fast     backoff.BackOff // when Redis fails, or an owner that is not ours will not tell
 	slow     backoff.BackOff // when we shall be told, in case the message is lost
 
@@ -48,10 +48,10 @@ type claim struct {
 	leases list
 
 	// While leaving.
-	wait  <-chan struct{} // the request to let finish first
-	again bool            // a request has returned that may have been executed after the release
-	until time.Time       // by then it has run out in Redis by itself
-	err   error           // nil, ErrLost, or why it could not be confirmed
+	wait  chan struct{} // closed when the request to let finish first has returned; or nil
+	again bool          // a request has returned that may have been executed after the release
+	until time.Time     // by then it has run out in Redis by itself
+	err   error         // nil, ErrLost, or why it could not be confirmed
 
 	// Guarded by the mutex of the keeper.
 	due   time.Time // when the clock is to look at it
@@ -66,8 +66,15 @@ type request struct {
 func newClaim(l *line, on *Lease) *claim {
 	return &claim{
 		line: l, token: l.keeper.newToken(on.ttl), ttl: on.ttl, weight: on.weight, try: on.try,
-		nudge: make(chan struct{}, 1), place: -1,
-		fast: newBackoff(10*time.Millisecond, 0.5), slow: newBackoff(PollBound, 0.1),
+		place: -1,
+	}
+}
+
+// mustWait makes what a claim needs to wait: most are granted before they do.
+func (c *claim) mustWait() {
+	if c.nudge == nil {
+		c.nudge = make(chan struct{}, 1)
+		c.fast, c.slow = newBackoff(10*time.Millisecond, 0.5), newBackoff(PollBound, 0.1)
 	}
 }
 

@@ -37,22 +37,18 @@ func (h *clock) remove(c *claim) {
 	}
 }
 
-// arm sets the timer for the claim that is due first. The keeper is locked.
+// arm sets the timer for the claim that is due first. One that is set for an
+// earlier time is left to fire, and finds nothing: to set a timer anew for each
+// hold would wake a thread of the runtime each time. The keeper is locked.
 func (k *Keeper) arm() {
-	switch {
-	case len(k.clock) == 0:
-		if k.timer != nil {
-			k.timer.Stop()
-		}
-		k.armed = time.Time{}
-	case k.clock[0].due.Equal(k.armed):
-	default:
-		k.armed = k.clock[0].due
-		if k.timer == nil {
-			k.timer = time.AfterFunc(time.Until(k.armed), k.tick)
-		} else {
-			k.timer.Reset(time.Until(k.armed))
-		}
+	if len(k.clock) == 0 || !k.armed.IsZero() && !k.clock[0].due.Before(k.armed) {
+		return
+	}
+	k.armed = k.clock[0].due
+	if k.timer == nil {
+		k.timer = time.AfterFunc(time.Until(k.armed), k.tick)
+	} else {
+		k.timer.Reset(time.Until(k.armed))
 	}
 }
 

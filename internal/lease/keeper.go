@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/cenkalti/backoff/v4"
 )
 
 // A Keeper keeps the leases that one process has through one Redis client.
@@ -122,7 +124,6 @@ func (k *Keeper) forget(c *claim) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.clock.remove(c)
-	k.arm()
 	if c.n > 0 {
 		delete(k.expected, c.token)
 	}
@@ -153,7 +154,6 @@ func (k *Keeper) unwatch(c *claim) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.clock.remove(c)
-	k.arm()
 }
 
 // undo gives back what a request of the claim may have made after its end.
@@ -169,8 +169,8 @@ func (k *Keeper) giveBack(key, token string, until time.Time) error {
 		owned bool
 		err   error
 	}
-	pause := newBackoff(5*time.Millisecond, 0.5)
-	replies, over := make(chan outcome), make(chan struct{})
+	var pause backoff.BackOff
+	replies, over := chan outcome(nil), make(chan struct{})
 	defer close(over)
 	for unsure := false; ; unsure = true {
 		left := time.Until(until)
@@ -180,6 +180,9 @@ func (k *Keeper) giveBack(key, token string, until time.Time) error {
 		if k.store.Patience() < left {
 			got.owned, got.err = k.store.Release(ctx, key, token)
 		} else {
+			if replies == nil {
+				replies = make(chan outcome)
+			}
 			go func() {
 				owned, err := k.store.Release(ctx, key, token)
 				select {
@@ -203,6 +206,9 @@ func (k *Keeper) giveBack(key, token string, until time.Time) error {
 		}
 		if left = time.Until(until); left <= 0 {
 			return got.err
+		}
+		if pause == nil {
+			pause = newBackoff(5*time.Millisecond, 0.5)
 		}
 		time.Sleep(min(pause.NextBackOff(), left))
 	}

@@ -39,7 +39,7 @@ type Lease struct {
 	prev, next *Lease
 	state      leaseState
 	err        error         // once ended: why
-	ready      chan struct{} // closed when granted or failed; nil if mail is used
+	ready      chan struct{} // closed when granted or failed; nil if nobody waits for that in a call
 	mail       Mail          // where the result goes; nil if ready is used
 	unhook     func() bool   // ends the watch over the ctx of mail
 	claim      *claim        // once granted
@@ -54,13 +54,14 @@ func (l *Lease) Acquire(ctx context.Context, k *Keeper, p Params) error {
 	if err := l.init(ctx, p); err != nil {
 		return err
 	}
-	l.ready = make(chan struct{})
 	if c := k.join(ctx, l); c != nil {
 		l.line.askHere(c)
 	}
-	select {
-	case <-l.ready:
-	case <-ctx.Done():
+	if ready := l.wait(); ready != nil {
+		select {
+		case <-ready:
+		case <-ctx.Done():
+		}
 	}
 	if ctx.Err() != nil {
 		return l.giveUp(ctx)
@@ -130,6 +131,16 @@ func (l *Lease) giveUp(ctx context.Context) error {
 		l.mail.Put(err)
 	}
 	return err
+}
+
+// wait returns what is closed when the request is decided, nil if it is.
+func (l *Lease) wait() <-chan struct{} {
+	l.line.mu.Lock()
+	defer l.line.mu.Unlock()
+	if l.state == waiting {
+		l.ready = make(chan struct{})
+	}
+	return l.ready
 }
 
 // failure is what a decided request failed with, nil if it was granted.
@@ -233,9 +244,14 @@ func (l *Lease) Context(parent context.Context) (context.Context, context.Cancel
 // deliver hands the granted lease over. The line's mutex is held, here and below.
 func (l *Lease) deliver() {
 	l.state = granted
+	l.tell(nil)
+}
+
+// tell delivers the decision.
+func (l *Lease) tell(err error) {
 	if l.mail != nil {
-		l.mail.Put(nil)
-	} else {
+		l.mail.Put(err)
+	} else if l.ready != nil {
 		close(l.ready)
 	}
 }
@@ -258,11 +274,7 @@ func (l *Lease) received() bool { return l.mail == nil || l.mail.Received() }
 // refuse ends a lease that waits, and delivers why.
 func (l *Lease) refuse(err error) {
 	l.finish(l.wrap(err, nil))
-	if l.mail != nil {
-		l.mail.Put(l.err)
-	} else {
-		close(l.ready)
-	}
+	l.tell(l.err)
 }
 
 // finish ends the lease for the reason err, which it does not deliver.

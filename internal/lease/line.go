@@ -103,7 +103,7 @@ func (l *line) lose(c *claim) (gone *claim) {
 // end takes a claim out of use.
 func (l *line) end(c *claim) {
 	c.state = over
-	c.orphaned = c.inflight != nil
+	c.orphaned = c.inflight
 	l.keeper.forget(c)
 	if l.claim == c {
 		l.claim = nil

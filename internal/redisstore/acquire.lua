@@ -1,7 +1,7 @@
 -- Takes the lock if it is free and nobody is ahead; otherwise queues for it.
 -- KEYS  as in state.lua
 -- ARGV  1 token   2 ttl in ms   3 number of this request, 0 to leave no entry
---       4 ttl in ms that a hand-over gives   5 channel to tell of a hand-over
+--       and with an entry: 4 ttl in ms that a hand-over gives   5 channel to tell of it
 -- Reply {1, fence base, ttl}: token owns the lock.
 --       {0, 0, ms left to the owner or -1, 1 if the owner is one of ours}: it does not.
 
@@ -10,12 +10,12 @@
 if redis.call('EXISTS', KEYS[1], KEYS[2]) == 0 then
   local time = redis.call('TIME')
   local base = time[1] * 1000000 + time[2]
-  local last = redis.pcall('SET', KEYS[4], string.format('%.0f', base), 'PX', 3900000, 'GET')
+  local last = redis.pcall('SET', KEYS[4], base, 'PX', 3900000, 'GET') -- a number goes as an integer here
   if type(last) == 'table' then return last end
   last = tonumber(last) -- what is no number counts as lost, as in state.lua
   if last and last >= base then
     base = last + 1
-    redis.call('SET', KEYS[4], string.format('%.0f', base), 'PX', 3900000)
+    redis.call('SET', KEYS[4], base, 'PX', 3900000)
   end
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
   return {1, base, tonumber(ARGV[2]), 1}

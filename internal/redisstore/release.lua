@@ -5,7 +5,7 @@
 -- Reply 1 if token owned the lock, 0 if it did not.
 
 -- Mostly the lock is ours and nobody waits.
-if redis.call('EXISTS', KEYS[2]) == 0 and redis.pcall('GET', KEYS[1]) == ARGV[1] then
+if redis.pcall('GET', KEYS[1]) == ARGV[1] and redis.call('EXISTS', KEYS[2]) == 0 then
   redis.call('DEL', KEYS[1])
   return 1
 end

@@ -43,7 +43,11 @@ func (m *Mutex) Ask(ctx context.Context, r lease.Request) (lease.Reply, error) {
 	if err != nil {
 		return lease.Reply{}, lease.Permanent(err)
 	}
-	args := []any{r.Token, r.TTL.Milliseconds(), r.N, r.Grant.Milliseconds(), r.Channel}
+	args := make([]any, 3, 6)
+	args[0], args[1], args[2] = r.Token, r.TTL.Milliseconds(), r.N
+	if r.N > 0 || r.From != "" { // for the entry
+		args = append(args, r.Grant.Milliseconds(), r.Channel)
+	}
 	s := acquire
 	if r.From != "" {
 		s, args = yield, append(args, r.From)
