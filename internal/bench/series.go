@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// A series is one quantity's results, one per round.
+type series []float64
+
+func (s series) median() float64 {
+	if len(s) == 0 {
+		return math.NaN()
+	}
+	t := slices.Sorted(slices.Values(s))
+	return (t[(len(t)-1)/2] + t[len(t)/2]) / 2
+}
+
+func (s series) over(other series) series {
+	var q series
+	for i := range min(len(s), len(other)) {
+		q = append(q, s[i]/other[i])
+	}
+	return q
+}
+
+// cell is the median, and spread is the range, in three significant digits.
+func (s series) cell() string {
+	if len(s) == 0 {
+		return "–"
+	}
+	return number(s.median())
+}
+
+func (s series) spread() string {
+	if len(s) == 0 {
+		return "–"
+	}
+	return number(slices.Min(s)) + "–" + number(slices.Max(s))
+}
+
+func number(x float64) string {
+	switch a := math.Abs(x); {
+	case a >= 1e5:
+		n := int(math.Round(x / 1000))
+		if n >= 1000 {
+			return fmt.Sprintf("%d,%03d,000", n/1000, n%1000)
+		}
+		return fmt.Sprintf("%d,000", n)
+	case a >= 1e3:
+		n := int(math.Round(x))
+		return fmt.Sprintf("%d,%03d", n/1000, n%1000)
+	case a >= 100 || x == 0:
+		return fmt.Sprintf("%.0f", x)
+	case a >= 10:
+		return fmt.Sprintf("%.1f", x)
+	case a >= 1:
+		return fmt.Sprintf("%.2f", x)
+	}
+	return fmt.Sprintf("%.3f", x)
+}
+
+// jain is Jain's index of fairness: 1 if all shares are equal, 1/n if one has all.
+func jain(shares []int64) float64 {
+	var sum, squares float64
+	for _, n := range shares {
+		x := float64(n)
+		sum, squares = sum+x, squares+x*x
+	}
+	if squares == 0 {
+		return 0
+	}
+	return sum * sum / (float64(len(shares)) * squares)
+}

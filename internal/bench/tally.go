@@ -1,0 +1,33 @@
+package main
+
+import "time"
+
+// A tally is what came of a job, or of one goroutine's share of it.
+type tally struct {
+	Holds    []int64 // by goroutine
+	Late     int64   // holds granted after the end, not counted above
+	Unserved int64   // goroutines that still waited when drain was over
+	Failed   int64   // calls of lock or unlock
+	Why      string  // what one of them said
+
+	// A wait that goes on at the end counts for as long as it lasted until then.
+	Waits   hist
+	Longest time.Duration
+}
+
+func (t *tally) merge(other *tally) {
+	t.Holds = append(t.Holds, other.Holds...)
+	t.Late += other.Late
+	t.Unserved += other.Unserved
+	t.Failed += other.Failed
+	if other.Why != "" {
+		t.Why = other.Why
+	}
+	t.Waits.merge(&other.Waits)
+	t.Longest = max(t.Longest, other.Longest)
+}
+
+func (t *tally) fail(err error) {
+	t.Failed++
+	t.Why = err.Error()
+}

@@ -1,0 +1,89 @@
+package mutex_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+)
+
+// TestFaultUnsubscribed closes the subscription just before a hand-over (row 40):
+// the message is lost, and the next subscription finds out.
+func TestFaultUnsubscribed(t *testing.T) {
+	t.Parallel()
+	together(t, map[string]func(*testing.T, *redistest.Server, *redistest.Proxy){
+		"Killed": func(t *testing.T, s *redistest.Server, p *redistest.Proxy) {
+			if n := s.Do(t, "CLIENT", "KILL", "TYPE", "pubsub"); n != int64(1) {
+				t.Errorf("%v subscriptions were killed", n)
+			}
+		},
+		"Dropped": func(t *testing.T, s *redistest.Server, p *redistest.Proxy) {
+			if n := p.DropSubscribers(); n != 1 {
+				t.Errorf("%d subscriptions were dropped", n)
+			}
+		},
+		"Slow": func(t *testing.T, s *redistest.Server, p *redistest.Proxy) { // row 43
+			s.Do(t, "CONFIG", "SET", "client-output-buffer-limit", "pubsub 1kb 0 0")
+			channel := s.Do(t, "PUBSUB", "CHANNELS").([]any)[0]
+			p.Blackhole(true)
+			s.Do(t, "PUBLISH", channel, string(make([]byte, 1<<20)))
+			redistest.Eventually(t, poll, func() bool { return s.Subscribers(t, "*") == 0 }, "the slow subscriber is cut off")
+			p.Blackhole(false)
+		},
+	}, func(t *testing.T, drop func(*testing.T, *redistest.Server, *redistest.Proxy)) {
+		s := redistest.Start(t)
+		p := redistest.NewProxy(t, s.Addr())
+		l := lock(t, mutexOf(s.Client(t), ample))
+		next := queued(t, s, mutexOf(p.Client(t), ample), 1)
+		redistest.Eventually(t, poll, func() bool { return s.Subscribers(t, "baton:*") == 1 }, "the waiter listens")
+		drop(t, s, p)
+		unlock(t, l)
+		unlock(t, receive(t, "to find the hand-over", next, 100*time.Millisecond)) // it reconnects after some 50
+		rests(t, s, 0)
+	})
+}
+
+// TestFaultMessageLost loses the one message of a hand-over (row 41).
+func TestFaultMessageLost(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	p := redistest.NewProxy(t, s.Addr())
+	l := lock(t, mutexOf(s.Client(t), ample))
+	next := queued(t, s, mutexOf(p.Client(t), ample), 1)
+	p.DropMessages(1)
+	unlock(t, l)
+	unlock(t, receive(t, "to find the hand-over", next, poll))
+	if p.Fired().MessagesDropped != 1 {
+		t.Error("no message was dropped")
+	}
+	rests(t, s, 0)
+}
+
+// TestFaultMessageLate delivers a hand-over when its time has run out, and another
+// has the lock (row 41): it is not believed.
+func TestFaultMessageLate(t *testing.T) {
+	t.Parallel()
+	const ttl = 600 * time.Millisecond
+	s := redistest.Start(t)
+	p := redistest.NewProxy(t, s.Addr())
+	m := mutexOf(s.Client(t), ample)
+	l := lock(t, m)
+	next := queued(t, s, mutexOf(p.Client(t), ttl), 1)
+	redistest.Eventually(t, poll, func() bool { return s.Subscribers(t, "baton:*") == 1 }, "the waiter listens")
+	p.DelayMessages(2 * ttl)
+	p.BlackholeRequests(true) // else it would find out by asking
+	unlock(t, l)
+	l = lockWithin(t, "to wait for who has not heard", m, max(ttl, poll))
+	excludes(t, next, 2*ttl)
+	p.BlackholeRequests(false)
+	excludes(t, next, ttl)
+	if l.Err() != nil {
+		t.Errorf("the hold ended: %v", l.Err())
+	}
+	unlock(t, l)
+	unlock(t, receive(t, "the hand-over", next, 2*ttl+poll))
+	if p.Fired().MessagesDelayed == 0 {
+		t.Error("no message was late")
+	}
+	rests(t, s, poll)
+}

@@ -1,0 +1,184 @@
+package mutex_test
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+// TestFaultUnlockTwice unlocks again and again, in turn and at once (row 49): one
+// succeeds, and the others ask nobody.
+func TestFaultUnlockTwice(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	m := mutexOf(s.Client(t), time.Second)
+	l := lock(t, m)
+	unlock(t, l)
+	next := lock(t, m)
+	before := s.Stats(t)
+	for range 10 {
+		if err := l.Unlock(); !errors.Is(err, mutex.ErrUnlocked) {
+			t.Errorf("another Unlock returned %v", err)
+		}
+	}
+	if n := s.Stats(t).Since(before).Scripts(); n != 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+	if next.Err() != nil || owner(t, s) == nil {
+		t.Error("an old lease has unlocked a new one")
+	}
+	unlock(t, next)
+
+	for range 100 {
+		l := lock(t, m)
+		var errs [2]error
+		var wg sync.WaitGroup
+		for i := range errs {
+			wg.Go(func() { errs[i] = l.Unlock() })
+		}
+		wg.Wait()
+		if a, b := errs[0], errs[1]; a != nil && b != nil || !errors.Is(errors.Join(a, b), mutex.ErrUnlocked) {
+			t.Fatalf("two at once returned %v and %v", a, b)
+		}
+	}
+	rests(t, s, 0)
+}
+
+// TestFaultUnlockAfterLoss unlocks what was lost (row 49), again and again.
+func TestFaultUnlockAfterLoss(t *testing.T) {
+	t.Parallel()
+	const ttl = 300 * time.Millisecond
+	s := redistest.Start(t)
+	l := lock(t, mutexOf(s.Client(t), ttl))
+	done := l.Done()
+	s.Do(t, "SET", "key", "foreign")
+	loses(t, l, done, time.Now(), ttl)
+	before := s.Stats(t)
+	for range 10 {
+		if err := l.Unlock(); !errors.Is(err, mutex.ErrLost) {
+			t.Errorf("Unlock returned %v", err)
+		}
+	}
+	if n := s.Stats(t).Since(before).Scripts(); n != 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+	if got := owner(t, s); got != "foreign" {
+		t.Errorf("the key holds %v", got)
+	}
+}
+
+// TestFaultMisuse uses TTLs, keys and clients that cannot work (rows 51 and 52):
+// that is said at once, names the key, and reaches no server.
+func TestFaultMisuse(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	rdb := s.Client(t)
+	var none *redis.Client
+	with := func(ttl, maxHold time.Duration) *mutex.Mutex {
+		m := mutexOf(rdb, ttl)
+		m.MaxHold = maxHold
+		return m
+	}
+	before, start := s.Stats(t), time.Now()
+	for _, bad := range []struct {
+		why string
+		m   *mutex.Mutex
+	}{
+		{"TTL 0s", with(0, 0)},
+		{"TTL -1s", with(-time.Second, 0)},
+		{"TTL 1ns", with(1, 0)},
+		{"TTL 1.5ms", with(1500*time.Microsecond, 0)},
+		{"TTL 9.999ms", with(9999*time.Microsecond, 0)},
+		{"MaxHold -1ns", with(time.Second, -1)},
+		{"the key is empty", mutex.New(rdb, "")},
+		{"library's own", mutex.New(rdb, "baton:{key}:queue")},
+		{"library's own", mutex.New(rdb, "baton:{")},
+		{"client is nil", mutex.New(nil, "key")},
+		{"client is nil", mutex.New(none, "key")},
+		{"not made by New", &mutex.Mutex{TTL: time.Second}},
+	} {
+		refused := func(l *mutex.Lease, err error) {
+			t.Helper()
+			if l != nil || err == nil || !strings.HasPrefix(err.Error(), "baton: ") || !strings.Contains(err.Error(), bad.why) {
+				t.Errorf("%s: got %v, %v", bad.why, l, err)
+			}
+		}
+		refused(bad.m.LockContext(t.Context()))
+		refused(bad.m.TryLockContext(t.Context()))
+		r := <-bad.m.LockChan(t.Context())
+		refused(r.Lease, r.Err)
+		mustPanic(t, bad.why, bad.m.Lock)
+		mustPanic(t, bad.why, func() { bad.m.TryLock() })
+		mustPanic(t, "unlock of unlocked mutex", bad.m.Unlock)
+	}
+	bounded(t, "to refuse all", start, 0)
+	if n := s.Stats(t).Since(before).Scripts(); n != 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+	rests(t, s, 0)
+}
+
+// TestFaultTTLs uses TTLs that look odd and work (row 51).
+func TestFaultTTLs(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	rdb := s.Client(t)
+	for ttl, want := range map[time.Duration]time.Duration{
+		1234567890 * time.Nanosecond: 1234 * time.Millisecond, // cut to whole milliseconds
+		24 * 365 * time.Hour:         24 * 365 * time.Hour,
+		math.MaxInt64:                math.MaxInt64,
+	} {
+		l := lock(t, mutexOf(rdb, ttl))
+		left := time.Duration(s.Do(t, "PTTL", "key").(int64)) * time.Millisecond
+		if left > want || left < want-slack {
+			t.Errorf("%v is left of %v", left, ttl)
+		}
+		unlock(t, l)
+	}
+	l := lock(t, mutexOf(rdb, 10*time.Millisecond)) // the least: may be lost on a busy machine
+	if err := l.Unlock(); err != nil && !errors.Is(err, mutex.ErrLost) {
+		t.Error(err)
+	}
+	rests(t, s, 0)
+}
+
+// TestFaultKeys locks keys with all kinds of names (row 52): each works, is the
+// lock by that very name, is handed over, and excludes no other.
+func TestFaultKeys(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	a, b := s.Client(t), s.Client(t)
+	keys := []string{
+		"{}", "}x", "a}b", "{", "}", "{tag}", "x{tag}y", "{}{tag}", "{{x}}", "tag", " ", "a b", "a\nb", "\x00", "\xff\xfe", "\r\n",
+		"baton:x", "key:queue", "1 2 3 4", strings.Repeat("k", 1<<20),
+	}
+	var held []*mutex.Lease
+	for _, key := range keys {
+		held = append(held, lock(t, mutex.New(a, key)))
+	}
+	for i, key := range keys {
+		name := fmt.Sprintf("%.20q", key)
+		if token, ok := s.Do(t, "GET", key).(string); !ok || !strings.HasPrefix(token, "baton:10000:") {
+			t.Errorf("%s holds %v", name, token)
+		}
+		m := mutex.New(b, key)
+		if _, err := m.TryLockContext(t.Context()); !errors.Is(err, mutex.ErrLocked) {
+			t.Errorf("%s does not exclude: %v", name, err)
+		}
+		before := s.Stats(t)
+		next := m.LockChan(t.Context())
+		redistest.Eventually(t, poll, func() bool { return s.Stats(t).Since(before).Calls["zadd"] == 1 }, "%s has a queue", name)
+		unlock(t, held[i])
+		unlock(t, receive(t, name, next, 0))
+	}
+	rests(t, s, 0)
+}

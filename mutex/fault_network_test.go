@@ -1,0 +1,132 @@
+package mutex_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+)
+
+// TestFaultLatency slows the network down (row 37): that is all.
+func TestFaultLatency(t *testing.T) {
+	t.Parallel()
+	type times struct{ rtt, ttl time.Duration }
+	together(t, map[string]times{
+		"Low":  {50 * time.Millisecond, time.Second},
+		"High": {300 * time.Millisecond, 2 * time.Second},
+	}, func(t *testing.T, with times) {
+		rtt, ttl := with.rtt, with.ttl
+		s := redistest.Start(t)
+		p := redistest.NewProxy(t, s.Addr())
+		a, b := mutexOf(p.Client(t), ttl), mutexOf(p.Client(t), ttl)
+		warm(t, s)
+		unlock(t, lock(t, a)) // so that there are connections
+		unlock(t, lock(t, b))
+		p.SetDelay(rtt / 2)
+		l := lockWithin(t, "to lock", a, rtt)
+		next := queued(t, s, b, 1)
+		keeps(t, l, ttl)
+		unlock(t, l)
+		unlock(t, receive(t, "the hand-over", next, rtt))
+		if p.Fired().Delayed == 0 {
+			t.Error("nothing was slow")
+		}
+		rests(t, s, 2*rtt)
+	})
+}
+
+// TestFaultLatencyUnlock has little time left to unlock, but enough (row 37).
+func TestFaultLatencyUnlock(t *testing.T) {
+	t.Parallel()
+	const ttl, rtt = time.Second, 300 * time.Millisecond
+	s := redistest.Start(t)
+	p := redistest.NewProxy(t, s.Addr())
+	m := mutexOf(p.Client(t), ttl)
+	unlock(t, lock(t, m))
+	p.SetDelay(rtt / 2)
+	l := lock(t, m)
+	start := time.Now()
+	unlock(t, l)
+	bounded(t, "Unlock", start, rtt)
+	rests(t, s, rtt)
+}
+
+// TestFaultLatencyAboveTTL takes longer to answer than the lock is kept (row 37):
+// nobody is told that he has it.
+func TestFaultLatencyAboveTTL(t *testing.T) {
+	t.Parallel()
+	const ttl = 100 * time.Millisecond
+	s := redistest.Start(t)
+	p := redistest.NewProxy(t, s.Addr())
+	m := mutexOf(p.Client(t), ttl)
+	unlock(t, lock(t, m))
+	p.SetDelay(ttl)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*ttl)
+	defer cancel()
+	if l, err := m.LockContext(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, %v", l, err)
+	}
+	p.SetDelay(0)
+	rests(t, s, poll)
+	unlock(t, lockWithin(t, "to lock on a fast network", m, poll))
+}
+
+// TestFaultCrowd keeps a network busy with faults while three processes contend
+// (rows 38 to 41): nothing is lost but time.
+func TestFaultCrowd(t *testing.T) {
+	t.Parallel()
+	together(t, map[string]func(*testing.T, *redistest.Server, *redistest.Proxy, *crowd){
+		"Sliced": func(t *testing.T, s *redistest.Server, p *redistest.Proxy, c *crowd) { // row 38
+			p.Slice(true)
+			c.more(50, poll)
+			p.Slice(false)
+			if p.Fired().Sliced == 0 {
+				t.Error("nothing was sliced")
+			}
+		},
+		"ClientKill": func(t *testing.T, s *redistest.Server, p *redistest.Proxy, c *crowd) { // rows 39 and 40
+			for i, n := 0, int64(0); i < 10 || n < 20; i++ {
+				n += s.Do(t, "CLIENT", "KILL", "TYPE", "normal").(int64)
+				n += s.Do(t, "CLIENT", "KILL", "TYPE", "pubsub").(int64)
+				c.more(5, poll)
+			}
+		},
+		"Reset": func(t *testing.T, s *redistest.Server, p *redistest.Proxy, c *crowd) { // row 39
+			for range 10 {
+				p.CloseAll()
+				c.more(5, poll)
+			}
+			if p.Fired().Closed == 0 {
+				t.Error("no connection was closed")
+			}
+		},
+		"MessagesLost": func(t *testing.T, s *redistest.Server, p *redistest.Proxy, c *crowd) { // row 41
+			p.DropMessages(3)
+			redistest.Eventually(t, 5*poll, func() bool { return p.Fired().MessagesDropped == 3 }, "three messages are dropped")
+		},
+		"MessagesTwice": func(t *testing.T, s *redistest.Server, p *redistest.Proxy, c *crowd) { // row 41
+			p.DuplicateMessages(true)
+			redistest.Eventually(t, 5*poll, func() bool { return p.Fired().MessagesDuplicated > 50 }, "messages come twice")
+			p.DuplicateMessages(false)
+		},
+		"MessagesLate": func(t *testing.T, s *redistest.Server, p *redistest.Proxy, c *crowd) { // row 41
+			p.DelayMessages(100 * time.Millisecond)
+			redistest.Eventually(t, 5*poll, func() bool { return p.Fired().MessagesDelayed > 5 }, "messages are late")
+			p.DelayMessages(0)
+		},
+	}, func(t *testing.T, fault func(*testing.T, *redistest.Server, *redistest.Proxy, *crowd)) {
+		s := redistest.Start(t)
+		p := redistest.NewProxy(t, s.Addr())
+		c := gather(t, ample, p.Client(t), p.Client(t), p.Client(t))
+		c.more(20, poll)
+		fault(t, s, p, c)
+		c.more(50, 2*poll)
+		c.leave()
+		if c.lost > 0 {
+			t.Errorf("%d of %d holds were lost", c.lost, c.holds)
+		}
+		rests(t, s, poll)
+	})
+}

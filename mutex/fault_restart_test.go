@@ -1,0 +1,217 @@
+package mutex_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+// TestFaultRestartForgets kills a server that keeps nothing (row 1): the holder
+// is told at its next renewal, which does not make the key again, who waits goes
+// on, and the fence grows though its counter is lost.
+func TestFaultRestartForgets(t *testing.T) {
+	t.Parallel()
+	const ttl = 2 * time.Second // renewed every third of it
+	s := redistest.Start(t)
+	a, b := s.Client(t), s.Client(t)
+	alone := mutex.New(a, "alone")
+	alone.TTL = ttl
+	l, lone := lock(t, mutexOf(a, ttl)), lock(t, alone)
+	done, loneDone := l.Done(), lone.Done()
+	next := queued(t, s, mutexOf(b, ttl), 1)
+
+	s.Kill()
+	if err := s.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	n := receive(t, "to go on waiting", next, poll)
+	loses(t, lone, loneDone, start, ttl/3)
+	loses(t, l, done, start, ttl/3)
+	if got := s.Do(t, "EXISTS", "alone"); got != int64(0) {
+		t.Error("the renewal has made the key again")
+	}
+	if n.Fence() <= l.Fence() {
+		t.Errorf("fence %d after %d", n.Fence(), l.Fence())
+	}
+	keeps(t, n, ttl/2)
+	unlock(t, n)
+	rests(t, s, 0)
+}
+
+// TestFaultRestartRemembers kills a server that keeps all (row 2): the outage is
+// shorter than the hold's window, so nothing is lost.
+func TestFaultRestartRemembers(t *testing.T) {
+	t.Parallel()
+	const ttl = 2 * time.Second
+	s := redistest.Start(t, "--appendonly", "yes")
+	l := lock(t, mutexOf(s.Client(t), ttl))
+	next := queued(t, s, mutexOf(s.Client(t), ttl), 1)
+	token := owner(t, s)
+
+	s.Kill()
+	if err := s.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if got := owner(t, s); got != token {
+		t.Fatalf("the owner was %v and is %v", token, got)
+	}
+	keeps(t, l, ttl) // so it was renewed after the outage
+	excludes(t, next, 0)
+	unlock(t, l)
+	n := receive(t, "the hand-over", next, poll)
+	if n.Fence() <= l.Fence() {
+		t.Errorf("fence %d after %d", n.Fence(), l.Fence())
+	}
+	unlock(t, n)
+	rests(t, s, 0)
+}
+
+// TestFaultLoading asks a server that reads its data after a restart (row 3).
+func TestFaultLoading(t *testing.T) {
+	t.Parallel()
+	const ttl = 5 * time.Second
+	s := redistest.Start(t, "--enable-debug-command", "yes", "--rdbcompression", "no", "--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024")
+	rdb := s.Client(t)
+	held := mutex.New(rdb, "held")
+	held.TTL = ttl
+	l := lock(t, held)
+	s.Do(t, "DEBUG", "POPULATE", 1000, "filler", 1000)
+	s.Do(t, "SAVE")
+	s.Kill()
+	up := make(chan error)
+	go func() { up <- s.Restart() }()
+
+	loading := false
+	for i := 0; !loading; i++ {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		got, err := mutex.New(rdb, fmt.Sprint(i)).LockContext(ctx)
+		cancel()
+		if err == nil {
+			unlock(t, got)
+			t.Fatal("no request met a server that loads")
+		}
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		loading = strings.Contains(err.Error(), "LOADING")
+	}
+	c := mutexOf(rdb, ttl).LockChan(t.Context())
+	if err := <-up; err != nil {
+		t.Fatal(err)
+	}
+	unlock(t, receive(t, "to lock after LOADING", c, poll))
+	if l.Err() != nil {
+		t.Errorf("the hold ended: %v", l.Err())
+	}
+	unlock(t, l)
+}
+
+// TestFaultServerStopsBriefly stops the server for less than the window (row 4).
+func TestFaultServerStopsBriefly(t *testing.T) {
+	t.Parallel()
+	const ttl = 1500 * time.Millisecond
+	s := redistest.Start(t)
+	l := lock(t, mutexOf(s.Client(t), ttl))
+	next := queued(t, s, mutexOf(s.Client(t), ttl), 1)
+	s.Pause()
+	keeps(t, l, ttl/2)
+	s.Continue()
+	keeps(t, l, ttl)
+	unlock(t, l)
+	unlock(t, receive(t, "the hand-over", next, poll))
+	rests(t, s, 0)
+}
+
+// TestFaultServerStops stops the server for longer than the TTL (row 5): the
+// holder is told in time without it, and what others have asked for and given
+// up meanwhile, executed late, leaves no owner and no place in the queue.
+func TestFaultServerStops(t *testing.T) {
+	t.Parallel()
+	const ttl = time.Second
+	s := redistest.Start(t)
+	impatient := func(o *redis.Options) { o.ReadTimeout = 150 * time.Millisecond }
+	a, b := s.Client(t, impatient), s.Client(t, impatient)
+	l := lock(t, mutexOf(a, ttl))
+	ctx, stop := l.Context(t.Context())
+	defer stop()
+	ghost := mutex.New(b, "ghost")
+	ghost.TTL = ttl
+	unlock(t, lock(t, ghost)) // so that there is a connection
+	before := s.Stats(t)
+
+	s.Pause()
+	start := time.Now()
+	wait, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	for _, m := range []*mutex.Mutex{ghost, mutexOf(b, ttl)} {
+		go func() {
+			if l, err := m.LockContext(wait); err == nil {
+				t.Errorf("locked by a server that stands still: %v", l)
+			}
+		}()
+	}
+	<-wait.Done()
+	loses(t, l, ctx.Done(), start, ttl)
+	if context.Cause(ctx) != mutex.ErrLost {
+		t.Errorf("the cause is %v", context.Cause(ctx))
+	}
+	s.Continue()
+	start = time.Now()
+	c := mutex.New(s.Client(t), "ghost")
+	unlock(t, lockWithin(t, "to lock what was given up", c, ttl))
+	unlock(t, lockWithin(t, "to lock what was lost", mutexOf(s.Client(t), ttl), ttl))
+	bounded(t, "both", start, ttl)
+	if n := s.Stats(t).Since(before).Scripts(); n < 6 {
+		t.Errorf("the server has executed %d scripts: none of them late", n)
+	}
+	rests(t, s, ttl)
+}
+
+// TestFaultFailover loses a release and another's acquire in a failover (row 6):
+// the old hold rises from the dead. The new holder is told, and fences go on.
+func TestFaultFailover(t *testing.T) {
+	t.Parallel()
+	const ttl = 1500 * time.Millisecond
+	master := redistest.Start(t, "--repl-diskless-sync-delay", "0")
+	replica := redistest.Start(t, "--replicaof", "127.0.0.1 "+strings.TrimPrefix(master.Addr(), "127.0.0.1:"))
+	p := redistest.NewProxy(t, master.Addr())
+	a, b, c := mutexOf(p.Client(t), ttl), mutexOf(p.Client(t), ttl), mutexOf(p.Client(t), ttl)
+	redistest.Eventually(t, 10*time.Second, func() bool {
+		return strings.Contains(replica.Do(t, "INFO", "replication").(string), "master_link_status:up")
+	}, "the replica follows")
+
+	first := lock(t, a)
+	token := owner(t, master)
+	redistest.Eventually(t, 5*time.Second, func() bool { return owner(t, replica) == token }, "the hold is replicated")
+	replica.Pause()
+	master.Do(t, "CLIENT", "KILL", "TYPE", "replica")
+	unlock(t, first)
+	second := lock(t, b)
+	done := second.Done()
+	master.Kill()
+	replica.Continue()
+	replica.Do(t, "REPLICAOF", "NO", "ONE")
+	if got := owner(t, replica); got != token {
+		t.Fatalf("the failover has lost nothing: the owner is %v", got)
+	}
+	start := time.Now()
+	p.Retarget(replica.Addr())
+	p.CloseAll()
+	next := c.LockChan(t.Context())
+	loses(t, second, done, start, ttl/3)
+	third := receive(t, "to wait for the old hold's end", next, ttl)
+	if first.Fence() >= second.Fence() || second.Fence() >= third.Fence() {
+		t.Errorf("fences %d, %d, %d", first.Fence(), second.Fence(), third.Fence())
+	}
+	unlock(t, third)
+	rests(t, replica, 0)
+}
