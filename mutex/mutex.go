@@ -95,7 +95,8 @@ func (m *Mutex) enter(l *Lease) bool {
 }
 
 // TryLock locks m if it is neither held nor awaited, and reports whether it did.
-// It makes one attempt: if Redis does not answer, that fails. It panics as Lock.
+// It makes one attempt, which fails if Redis does not answer for as long as the
+// client waits for it. It panics as Lock.
 func (m *Mutex) TryLock() bool {
 	l, err := m.TryLockContext(context.Background())
 	switch {

@@ -233,6 +233,40 @@ func TestReleaseUnconfirmed(t *testing.T) {
 	})
 }
 
+// TestTryBehindLeaving tries while what this process had is being given back: at
+// once after a hold that was cancelled under way it waits for that, but not for
+// a Redis that does not answer.
+func TestTryBehindLeaving(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		k, s := b.process()
+		p := params(10 * time.Second)
+		p.Try = true
+		for _, dead := range []bool{false, true} {
+			held := b.acquire(k, 10*time.Second)
+			released := make(chan error)
+			s.change(func() {
+				if dead {
+					s.fault = func() fault { return lostRequest }
+				}
+			})
+			go func() { released <- held.Release() }()
+			synctest.Wait() // the release is under way
+			start := time.Now()
+			l := new(Lease)
+			err := l.Acquire(b.Context(), k, p)
+			switch {
+			case !dead && err == nil:
+				l.Release()
+			case dead && errors.Is(err, errNoAnswer):
+			default:
+				b.Errorf("with Redis away %v: a try returns %v", dead, err)
+			}
+			b.within("a try returns", start, grace+time.Millisecond)
+			<-released
+		}
+	})
+}
+
 // TestYieldLost loses the request by which a process yields to others, and then
 // its waiters give up: the token that was to be given up must not keep the lock.
 func TestYieldLost(t *testing.T) {

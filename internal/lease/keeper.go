@@ -91,6 +91,10 @@ func (l *line) admit(ctx context.Context, lease *Lease) (ask *claim, ok bool) {
 	case lease.try && !(first && (l.claim == nil || l.claim.state == leaving)):
 		lease.refuse(ErrLocked)
 		return nil, true
+	case lease.try && l.claim != nil:
+		// Our own hold, which is over, still stands in Redis. That takes a moment, or
+		// else Redis does not answer, and a try does not wait for that.
+		time.AfterFunc(grace, func() { l.hurry(lease) })
 	case ctx.Done() != nil && lease.mail != nil:
 		lease.unhook = context.AfterFunc(ctx, func() { lease.giveUp(ctx) })
 	case ctx.Done() == nil && lease.mail == nil && l.claim == nil:
@@ -99,6 +103,15 @@ func (l *line) admit(ctx context.Context, lease *Lease) (ask *claim, ok bool) {
 	}
 	l.advance() // with somebody waiting it gives nothing back
 	return nil, true
+}
+
+// hurry ends a try that still waits for the claim before it to be given back.
+func (l *line) hurry(lease *Lease) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if lease.state == waiting && l.claim != nil && l.claim.state == leaving {
+		lease.refuse(errNoAnswer)
+	}
 }
 
 // drop removes a line that nobody needs. The line is locked.
