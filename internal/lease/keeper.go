@@ -183,8 +183,13 @@ func (k *Keeper) giveBack(key, token string, until time.Time) error {
 		err   error
 	}
 	var pause backoff.BackOff
-	replies, over := chan outcome(nil), make(chan struct{})
-	defer close(over)
+	var replies chan outcome // of the attempts that are not waited for to their end
+	var over chan struct{}   // closed when no more replies are wanted
+	defer func() {
+		if over != nil {
+			close(over)
+		}
+	}()
 	for unsure := false; ; unsure = true {
 		left := time.Until(until)
 		ctx, cancel := context.WithTimeout(context.Background(), max(left/3, MinTTL))
@@ -193,8 +198,8 @@ func (k *Keeper) giveBack(key, token string, until time.Time) error {
 		if k.store.Patience() < left {
 			got.owned, got.err = k.store.Release(ctx, key, token)
 		} else {
-			if replies == nil {
-				replies = make(chan outcome)
+			if over == nil {
+				replies, over = make(chan outcome), make(chan struct{})
 			}
 			go func() {
 				owned, err := k.store.Release(ctx, key, token)
