@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // reserved starts the name of every key that the library adds to the user's own.
@@ -16,6 +17,21 @@ const reserved = "baton:{"
 // part's name, the long form ends with the key, and a tag holds no brace that
 // would let one be read as the other.
 func siblings(key string) ([]any, error) {
+	if last := lastSiblings.Load(); last != nil && (*last)[0] == key {
+		return *last, nil
+	}
+	names, err := newSiblings(key)
+	if err == nil {
+		lastSiblings.Store(&names)
+	}
+	return names, err
+}
+
+// lastSiblings saves a release the work that its acquire has done. Nobody writes
+// to what it points to.
+var lastSiblings atomic.Pointer[[]any]
+
+func newSiblings(key string) ([]any, error) {
 	switch {
 	case key == "":
 		return nil, errors.New("the key is empty")
