@@ -62,3 +62,9 @@ func bubbleSibling(t *testing.T, rdb *redis.Client) *redis.Client {
 	t.Cleanup(func() { another.Close() })
 	return another
 }
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

@@ -43,12 +43,6 @@ func openArena(path string) *arena {
 	return (*arena)(unsafe.Pointer(&mem[0]))
 }
 
-func must(err error) {
-	if err != nil {
-		panic(err)
-	}
-}
-
 // hammer is one of the processes of TestMutexAcrossProcesses.
 func hammer() {
 	opts, err := redis.ParseURL(os.Getenv("HAMMER_URL"))
