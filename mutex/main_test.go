@@ -10,4 +10,5 @@ import (
 // process, by name.
 var workers = map[string]func(){}
 
+// TestMain ends with goleak, as redistest.Main does for all packages.
 func TestMain(m *testing.M) { redistest.Main(m, workers) }
