@@ -22,6 +22,9 @@
 //		…
 //	}
 //
+// A [Pool] has such a lock for each of any number of keys, and locks several of
+// them at once.
+//
 // # How it waits
 //
 // Nobody polls for the lock. Who releases it makes the next in line the owner,

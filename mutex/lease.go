@@ -19,13 +19,45 @@ var (
 // A Lease is a hold on a lock, from the moment it was granted until [Lease.Unlock]
 // or its loss. It is renewed meanwhile, without anything to call. Its methods
 // may be called from any goroutine.
-type Lease struct{ hold lease.Lease }
+//
+// One of several keys, which only a [Pool] gives, is a hold on all of them: what
+// is said of the lock is true of each.
+type Lease struct {
+	hold   lease.Lease
+	group  *lease.Group // in place of hold, if there are several keys
+	prefix string       // of the pool
+}
+
+// of returns what the lease stands for.
+func (l *Lease) of() interface {
+	Release() error
+	Done() <-chan struct{}
+	Err() error
+	Context(context.Context) (context.Context, context.CancelFunc)
+	Fence() int64
+	FenceOf(key string) int64
+} {
+	if l.group != nil {
+		return l.group
+	}
+	return &l.hold
+}
 
 // Result is what a channel of LockChan yields: a lease, or the reason why there
 // is none.
 type Result struct {
 	Lease *Lease // nil if Err is not
 	Err   error
+}
+
+// newBox returns where the result goes of a request for the lease.
+func newBox(l *Lease) *lease.Box[Result] {
+	return lease.NewBox(func(err error) Result {
+		if err != nil {
+			return Result{Err: err}
+		}
+		return Result{Lease: l}
+	})
 }
 
 // Unlock ends the hold. If others wait, the lock is theirs when Unlock returns.
@@ -37,24 +69,39 @@ type Result struct {
 // could not be reached for so long, it returns that error; the lock has then
 // ended by itself. Whatever it returns, the lock is not held thereafter, and it
 // never ends a hold other than its own.
-func (l *Lease) Unlock() error { return l.hold.Release() }
+//
+// Of several keys, all are unlocked at the same time, and ErrLost says that at
+// least one was lost. Until Unlock the others are still held, and renewed.
+func (l *Lease) Unlock() error { return l.of().Release() }
 
-// Done returns a channel that is closed when the hold ends, by Unlock or by loss.
-func (l *Lease) Done() <-chan struct{} { return l.hold.Done() }
+// Done returns a channel that is closed when the hold ends, by Unlock or by loss;
+// of several keys, by the loss of any.
+func (l *Lease) Done() <-chan struct{} { return l.of().Done() }
 
 // Err returns nil while the lock is held, ErrUnlocked after Unlock and ErrLost
 // after a loss. It asks no one: it knows from the process's own clocks until when
 // the hold can be trusted.
-func (l *Lease) Err() error { return l.hold.Err() }
+func (l *Lease) Err() error { return l.of().Err() }
 
 // Context returns a copy of parent that is cancelled with the cause [ErrLost]
 // (see [context.Cause]) when the hold is lost. Unlock does not cancel it. Call
 // stop when it is no longer needed.
 func (l *Lease) Context(parent context.Context) (ctx context.Context, stop context.CancelFunc) {
-	return l.hold.Context(parent)
+	return l.of().Context(parent)
 }
 
 // Fence returns the fencing number of the hold: it is greater than that of every
 // earlier hold on the key, also across a restart of Redis that lost the key, as
 // long as the server's clock does not go backwards by more than Redis was away.
-func (l *Lease) Fence() int64 { return l.hold.Fence() }
+//
+// Each key counts for itself. Of several keys Fence is the largest number: it is
+// greater than that of every earlier hold on these keys or on some of them, but a
+// later hold on some of them, or on others besides, may get a smaller one. So
+// only a storage that is always written under the same keys can go by it. Any
+// other has to be sent the number of its own key, by [Lease.FenceOf].
+func (l *Lease) Fence() int64 { return l.of().Fence() }
+
+// FenceOf returns the fencing number of the hold on the key, by the name that the
+// lock was asked for: it is greater than that of every earlier hold on that key,
+// however many others were held with it. It is 0 if the lease is not of the key.
+func (l *Lease) FenceOf(key string) int64 { return l.of().FenceOf(l.prefix + key) }

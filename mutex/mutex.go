@@ -167,17 +167,16 @@ func (m *Mutex) acquire(ctx context.Context, op string, try bool) (*Lease, error
 // there, or a few milliseconds have passed, nothing is left in Redis for which
 // others would wait: a program that exits should receive it first.
 func (m *Mutex) LockChan(ctx context.Context) <-chan Result {
+	return lockChan(ctx, m.keeper, m.usable("lock"), m.params("lock", false))
+}
+
+func lockChan(ctx context.Context, k *lease.Keeper, unusable error, p lease.Params) <-chan Result {
 	l := new(Lease)
-	box := lease.NewBox(func(err error) Result {
-		if err != nil {
-			return Result{Err: err}
-		}
-		return Result{Lease: l}
-	})
-	if err := m.usable("lock"); err != nil {
-		box.Put(err)
+	box := newBox(l)
+	if unusable != nil {
+		box.Put(unusable)
 	} else {
-		l.hold.AcquireChan(ctx, m.keeper, m.params("lock", false), box)
+		l.hold.AcquireChan(ctx, k, p, box)
 	}
 	return box.C()
 }
@@ -186,8 +185,12 @@ func (m *Mutex) LockChan(ctx context.Context) <-chan Result {
 // ErrLost if the lock is lost. Do returns what f returned, joined with the error
 // of Unlock if that has one: ErrLost means that f was not alone until its end.
 // If the lock cannot be had, f is not called. A panic of f unlocks.
-func (m *Mutex) Do(ctx context.Context, f func(context.Context) error) (err error) {
-	l, err := m.LockContext(ctx)
+func (m *Mutex) Do(ctx context.Context, f func(context.Context) error) error {
+	return do(ctx, m.LockContext, f)
+}
+
+func do(ctx context.Context, lock func(context.Context) (*Lease, error), f func(context.Context) error) (err error) {
+	l, err := lock(ctx)
 	if err != nil {
 		return err
 	}
@@ -198,7 +201,7 @@ func (m *Mutex) Do(ctx context.Context, f func(context.Context) error) (err erro
 }
 
 func (m *Mutex) params(op string, try bool) lease.Params {
-	return lease.Params{Op: op, Key: m.key, TTL: m.TTL, MaxHold: m.MaxHold, Weight: 1, Try: try}
+	return lease.Params{Op: op, Kind: lease.Mutex, Key: m.key, TTL: m.TTL, MaxHold: m.MaxHold, Weight: 1, Try: try}
 }
 
 // usable returns why m cannot be used, nil if it can.

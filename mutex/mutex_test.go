@@ -114,8 +114,10 @@ func TestMutexFairness(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		m := mutex.New(rdb, "key")
 		stop := make(chan bool)
+		var hog sync.WaitGroup
+		defer hog.Wait() // or it would find its client closed
 		defer close(stop)
-		go func() {
+		hog.Go(func() {
 			for {
 				m.Lock()
 				<-time.After(100 * time.Microsecond)
@@ -126,7 +128,7 @@ func TestMutexFairness(t *testing.T) {
 				default:
 				}
 			}
-		}()
+		})
 		done := make(chan bool)
 		go func() {
 			for range 10 {

@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -14,10 +15,13 @@ const (
 	// courtesy is how long a call whose ctx has ended waits for its place in the
 	// queue to be given up before it returns.
 	courtesy = 5 * time.Millisecond
+	// bunch is for how many waiters of a process permits are taken at once.
+	bunch = 64
 )
 
-// ask is the goroutine of a claim from its first request until it is granted or
-// given up. There is one at a time for each key, however many wait here.
+// ask is the goroutine of a claim from the first request for what it wants until
+// that is granted or given up. There is one at a time for each key, however many
+// wait here.
 func (l *line) ask(c *claim) {
 	wait, listening := l.askOnce(c)
 	l.askAgain(c, wait, listening)
@@ -45,69 +49,132 @@ func (l *line) askAgain(c *claim, wait time.Duration, listening <-chan struct{})
 	}
 }
 
-// askOnce sends one request and deals with its answer. It returns how long to
-// wait before the next one, or less than 0 if there is to be none; listening,
-// if not nil, ends the wait when it is closed.
+// askOnce sends one request for what the claim wants and deals with its answer.
+// It returns how long to wait before the next one, or less than 0 if there is to be
+// none; listening, if not nil, ends the wait when it is closed.
 func (l *line) askOnce(c *claim) (wait time.Duration, listening <-chan struct{}) {
 	l.mu.Lock()
-	if c.state != asking {
+	if c.state != live || c.want == 0 {
+		c.asker = false
 		l.mu.Unlock()
 		return -1, nil
 	}
 	now := time.Now()
-	r := c.request(!c.try && (c.queue || l.keeper.hears()), now)
-	if r.N == 1 {
-		c.mustWait() // a nudge may come from now on
-		l.keeper.expect(c)
-	}
-	c.inflight = true
+	r := l.request(c, now)
 	l.mu.Unlock()
 
 	reply, err := l.keeper.store.Ask(context.Background(), r)
+	return l.conclude(c, r, reply, err, now)
+}
 
+// conclude deals with the answer to a request of the goroutine that asks, which
+// is to wait that long before the next.
+func (l *line) conclude(c *claim, r Request, reply Reply, err error, sent time.Time) (wait time.Duration, listening <-chan struct{}) {
 	l.mu.Lock()
-	c.inflight = false
-	if c.wait != nil {
-		close(c.wait)
+	todo := l.answer(c, r, reply, err, sent)
+	switch {
+	case c.state != live || c.want == 0:
+		c.asker, wait = false, -1
+	case r.Order != c.order: // it wants something else by now
+	case c.try && !reply.Granted && todo.claim == nil && l.refuse(c, err, &todo):
+		c.asker, wait = false, -1
+	case !reply.Gone:
+		wait, listening = l.pause(c, r, reply, err)
 	}
-	if c.state != asking {
-		l.late(c, r, reply, err, now)
-		return -1, nil
-	}
-	wait, listening, gone := l.answer(c, r, reply, err, now)
 	l.mu.Unlock()
-	if gone != nil {
-		go l.letGo(gone)
-	}
+	l.later(todo)
 	return wait, listening
 }
 
-// answer deals with the answer to a request of a claim that still asks.
-func (l *line) answer(c *claim, r Request, reply Reply, err error, sent time.Time) (wait time.Duration, listening <-chan struct{}, gone *claim) {
+// request makes the next request of a claim, which is then under way.
+func (l *line) request(c *claim, now time.Time) Request {
+	r := c.request(c.want > 0 && !c.try && (c.queue || l.keeper.hears()), now)
+	if c.want > 0 && l.name.Kind == Semaphore {
+		r.More = max(0, l.waiters.weight(bunch)-c.want)
+	}
+	if r.Queue {
+		c.mustWait() // a nudge may come from now on
+		l.keeper.expect(c)
+	}
+	c.inflight++
+	return r
+}
+
+// returned notes that a request is not under way any more.
+func (l *line) returned(c *claim) {
+	if c.inflight--; c.inflight == 0 && c.wait != nil {
+		close(c.wait)
+		c.wait = nil
+	}
+}
+
+// answer deals with the answer to a request, whatever has become of the claim.
+func (l *line) answer(c *claim, r Request, reply Reply, err error, sent time.Time) errand {
+	l.returned(c)
+	w := newWindow(sent, r.TTL)
+	if c.state != live {
+		l.late(c, r, reply, err)
+		return errand{}
+	}
 	c.redis = err
-	if err == nil {
-		c.from = "" // given up, or gone
-	}
-	switch w := newWindow(sent, c.ttl); {
-	case reply.Gone:
-		return 0, nil, nil
-	case reply.Granted && w.left(time.Now()) > 0:
-		return -1, nil, l.hold(c, reply.Base, w)
-	case IsPermanent(err):
-		l.fail(err)
-		return -1, nil, l.advance()
-	case c.try && !reply.Granted:
-		if gone, done := l.refuse(c, err); done {
-			return -1, nil, gone
+	switch {
+	case errors.Is(err, ErrSize):
+		if r.Order == c.order && c.want > 0 {
+			l.fail(c, err, true)
+			c.want, c.entered = 0, false
 		}
+		return l.advance()
+	case IsPermanent(err):
+		if l.fail(c, err, false); c.used > 0 { // it cannot be told: to try again would not end
+			c.known, c.entered = c.weight, false
+		}
+		return l.advance()
+	case err != nil:
+		c.entered = c.entered || r.Want > 0 // or rather, it may have been given it
+		return errand{}
 	}
+	c.from = "" // given up, or gone
+	if reply.Gone {
+		if r.Keep > 0 && r.N > c.began && c.weight > 0 {
+			return l.lose(c)
+		}
+		return errand{}
+	}
+	l.acknowledge(c, r, reply, w)
+	if reply.Granted && c.want > 0 && r.Order == c.order && w.left(time.Now()) > 0 {
+		return l.grant(c, reply.Base, reply.Weight, reply.Given, w, reply.Awaited)
+	}
+	if c.want == 0 && c.owes() {
+		return errand{c, true}
+	}
+	return errand{}
+}
+
+// acknowledge notes what Redis knows of the claim after it has executed r.
+func (l *line) acknowledge(c *claim, r Request, reply Reply, w window) {
+	if r.N > c.acked {
+		if c.acked, c.known = r.N, r.Keep; reply.Granted {
+			c.known, c.entered = reply.Weight, true
+		}
+		if r.Want == 0 && r.N > c.queued {
+			c.entered = false
+		}
+		c.awaited = reply.Awaited
+	}
+	if c.weight > 0 && (l.name.Kind == Mutex && reply.Granted || r.Keep > 0 && r.N > c.began) {
+		c.extend(w)
+	}
+}
+
+// pause is how long a claim that still asks waits before it asks again.
+func (l *line) pause(c *claim, r Request, reply Reply, err error) (wait time.Duration, listening <-chan struct{}) {
 	c.mustWait()
 	switch {
 	case err != nil || reply.Granted: // or granted too late to be of use: it is renewed by asking again
-		return c.fast.NextBackOff(), nil, nil
-	case r.N == 0:
+		return c.fast.NextBackOff(), nil
+	case !r.Queue:
 		c.queue = true
-		return patience, l.keeper.listen(), nil
+		return patience, l.keeper.listen()
 	case reply.Foreign || !l.keeper.hears(): // nobody will tell us
 		wait = c.fast.NextBackOff()
 	default:
@@ -117,12 +184,12 @@ func (l *line) answer(c *claim, r Request, reply Reply, err error, sent time.Tim
 	if reply.Left >= 0 { // a dead owner's hold ends then
 		wait = min(wait, reply.Left+time.Millisecond)
 	}
-	return wait, nil, nil
+	return wait, nil
 }
 
 // refuse ends a try that found the key taken, or Redis away. Leases that have
-// joined meanwhile go on with the claim; if there are none, it is done.
-func (l *line) refuse(c *claim, err error) (gone *claim, done bool) {
+// joined meanwhile go on with the claim; if there are none, it has asked enough.
+func (l *line) refuse(c *claim, err error, todo *errand) (done bool) {
 	c.try = false
 	if head := l.waiters.head; head != nil && head.try {
 		if err == nil {
@@ -131,42 +198,65 @@ func (l *line) refuse(c *claim, err error) (gone *claim, done bool) {
 			head.refuse(err)
 		}
 	}
-	if l.waiters.head != nil {
-		return nil, false
+	if head := l.waiters.head; head != nil {
+		if l.name.Kind != Mutex {
+			c.askFor(head)
+		}
+		return false
 	}
-	if err == nil {
+	if c.want = 0; err == nil && c.used == 0 {
 		l.end(c) // left nothing behind
 	}
-	return l.advance(), true
+	*todo = l.advance()
+	return c.want == 0
 }
 
-// late deals with an answer that nobody waits for any more: the claim was
-// granted by a message, or given up, while the request was under way. It
-// unlocks the line.
-func (l *line) late(c *claim, r Request, reply Reply, err error, sent time.Time) {
-	if c.state == held && reply.Granted {
-		c.extend(newWindow(sent, c.ttl))
+// late deals with an answer that nobody waits for any more: the claim ended while
+// the request was under way. It may have been executed after what ended it.
+func (l *line) late(c *claim, r Request, reply Reply, err error) {
+	switch {
+	case !c.orphaned || r.Want == 0 || reply.Gone || err == nil && !reply.Granted && !r.Queue:
+	case c.state == leaving: // a second release now would steal the answer to the first
+		c.again = true
+	default:
+		go l.keeper.undo(c)
 	}
-	// The request may have been executed after what ended the claim.
-	undo := c.orphaned && !reply.Gone && (err != nil || reply.Granted || r.N > 0)
-	if undo && c.state == leaving { // a second release now would steal the answer to the first
-		c.again, undo = true, false
-	}
+}
+
+// lower tells Redis of permits that are used no more, and returns when that is
+// confirmed, or no longer matters.
+func (l *line) lower(c *claim) error {
+	l.mu.Lock()
+	now := time.Now()
+	until := now.Add(c.trust.left(now))
 	l.mu.Unlock()
-	if undo {
-		l.keeper.undo(c)
-	}
+	return l.keeper.persist(until, func(ctx context.Context) (owned bool, err error) {
+		l.mu.Lock()
+		if c.state != live || !c.owes() {
+			l.mu.Unlock()
+			return true, nil
+		}
+		now := time.Now()
+		r := l.request(c, now)
+		l.mu.Unlock()
+
+		reply, err := l.keeper.store.Ask(ctx, r)
+
+		l.mu.Lock()
+		todo := l.answer(c, r, reply, err, now)
+		l.mu.Unlock()
+		l.later(todo)
+		return !reply.Gone, err
+	})
 }
 
 // leave turns the claim of the line into one that is being given back.
 func (l *line) leave() *claim {
 	c := l.claim
 	now := time.Now()
-	if c.state == held {
-		c.until = now.Add(c.trust.left(now))
-	} else {
+	if c.until = now.Add(c.trust.left(now)); c.want > 0 || c.entered {
 		c.until = now.Add(c.life())
-		if c.inflight {
+		if c.inflight > 0 {
 			c.wait = make(chan struct{})
 		}
 		c.wake()
@@ -179,32 +269,38 @@ func (l *line) leave() *claim {
 // letGo gives a leaving claim back in Redis, and returns when that is confirmed
 // or no longer matters because the claim has run out by itself.
 func (l *line) letGo(c *claim) {
-	if c.wait != nil { // else the release could overtake the request that it undoes
+	l.mu.Lock()
+	wait := c.wait
+	l.mu.Unlock()
+	if wait != nil { // else the release could overtake the request that it undoes
 		timer := time.NewTimer(grace)
 		select {
-		case <-c.wait:
+		case <-wait:
 		case <-timer.C:
 		}
 		timer.Stop()
 	}
 	l.mu.Lock()
-	c.orphaned = c.inflight
+	c.orphaned = c.inflight > 0
 	from := c.from
 	l.mu.Unlock()
 
 	if from != "" {
-		l.keeper.giveBack(l.key, from, c.until)
+		_ = l.keeper.giveBack(l.name, from, c.until)
 	}
-	c.err = l.keeper.giveBack(l.key, c.token, c.until)
+	if !c.confirmed {
+		c.err = l.keeper.giveBack(l.name, c.token, c.until)
+		if c.unsure && c.err == ErrLost {
+			c.err = nil
+		}
+	}
 
 	l.mu.Lock()
 	if c.again {
 		go l.keeper.undo(c)
 	}
 	l.end(c)
-	gone := l.advance()
+	todo := l.advance()
 	l.mu.Unlock()
-	if gone != nil {
-		go l.letGo(gone)
-	}
+	l.later(todo)
 }

@@ -58,10 +58,11 @@ func (k *Keeper) arm() {
 func (k *Keeper) tick() {
 	now := time.Now()
 	var claims []*claim
+	var began []int64 // which of its holds was looked at
 	var renewals []Renewal
 	for _, c := range k.dueBy(now) {
-		if r, ok := c.line.look(c, now); ok {
-			claims, renewals = append(claims, c), append(renewals, r)
+		if r, hold, ok := c.line.look(c, now); ok {
+			claims, began, renewals = append(claims, c), append(began, hold), append(renewals, r)
 		}
 	}
 	if len(renewals) == 0 {
@@ -69,7 +70,7 @@ func (k *Keeper) tick() {
 	}
 	sent := time.Now()
 	for i, r := range k.store.Renew(context.Background(), renewals) {
-		claims[i].line.renewed(claims[i], r, sent)
+		claims[i].line.renewed(claims[i], began[i], r, sent)
 	}
 }
 
@@ -87,38 +88,51 @@ func (k *Keeper) dueBy(now time.Time) (due []*claim) {
 }
 
 // look ends a claim whose window has passed, and says how to renew one that
-// lives.
-func (l *line) look(c *claim, now time.Time) (r Renewal, renew bool) {
+// lives. Of its leases it ends those that may not be renewed, if others keep the
+// claim alive past their time.
+func (l *line) look(c *claim, now time.Time) (r Renewal, began int64, renew bool) {
 	l.mu.Lock()
-	var gone *claim
+	var todo errand
 	switch {
-	case c.state != held:
+	case c.state != live || c.weight == 0:
 	case c.trust.left(now) <= 0:
-		gone = l.lose(c)
+		todo = l.lose(c)
 	default:
-		r, renew = Renewal{l.key, c.token, c.ttl}, c.renewable(now)
-		l.keeper.watch(c, now)
+		var bound time.Duration
+		if renew, bound = c.renewable(now); bound <= 0 {
+			for e := c.expired(now); e != nil; e = c.expired(now) {
+				e.lose()
+			}
+			todo = l.advance()
+		}
+		if c.state == live && c.weight > 0 {
+			r, began = Renewal{l.name, c.token, c.ttl}, c.began
+			l.keeper.watch(c, now, max(bound, MinTTL/4))
+		} else {
+			renew = false
+		}
 	}
 	l.mu.Unlock()
-	if gone != nil {
-		go l.letGo(gone)
-	}
-	return r, renew
+	l.later(todo)
+	return r, began, renew
 }
 
-// renewed is the answer to a renewal.
-func (l *line) renewed(c *claim, r Renewed, sent time.Time) {
+// renewed is the answer to a renewal of the hold that had began then.
+func (l *line) renewed(c *claim, began int64, r Renewed, sent time.Time) {
 	l.mu.Lock()
-	var gone *claim
+	var todo errand
 	switch {
-	case c.state != held || r.Err != nil: // released since, or tried again when next due
-	case r.Kept:
-		c.extend(newWindow(sent, c.ttl))
+	case c.state != live || c.weight == 0 || c.began != began: // released since
+	case r.Err != nil: // tried again when next due
+	case !r.Kept:
+		todo = l.lose(c)
 	default:
-		gone = l.lose(c)
+		c.awaited = r.Awaited
+		c.extend(newWindow(sent, c.ttl))
+		if c.owes() {
+			todo = errand{c, true}
+		}
 	}
 	l.mu.Unlock()
-	if gone != nil {
-		go l.letGo(gone)
-	}
+	l.later(todo)
 }

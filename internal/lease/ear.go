@@ -92,8 +92,12 @@ func (h *hearing) now(hears bool) {
 		close(k.ear.opened)
 	}
 	if hears {
+		now := time.Now()
 		for _, c := range k.expected {
 			c.wake()
+			if c.line.name.Kind == RWMutex { // leases join it without asking: see hearken
+				k.hasten(c, now)
+			}
 		}
 	}
 }
@@ -109,5 +113,7 @@ func (h *hearing) Heard(m Handover) {
 		c.line.heard(c, m)
 		return
 	}
-	go k.giveBack(m.Key, m.Token, time.Now().Add(3*PollBound))
+	if m.N > 0 {
+		go func() { _ = k.giveBack(m.Name, m.Token, time.Now().Add(3*PollBound)) }()
+	}
 }

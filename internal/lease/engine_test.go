@@ -32,7 +32,9 @@ func (b *bench) process() (*Keeper, *fakeStore) {
 	return NewKeeper(s), s
 }
 
-func params(ttl time.Duration) Params { return Params{Op: "lock", Key: "key", TTL: ttl, Weight: 1} }
+func params(ttl time.Duration) Params {
+	return Params{Op: "lock", Kind: Mutex, Key: "key", TTL: ttl, Weight: 1}
+}
 
 func (b *bench) acquire(k *Keeper, ttl time.Duration) *Lease {
 	b.Helper()
@@ -110,12 +112,12 @@ func TestMessageWithUnknownNumber(t *testing.T) {
 		held := b.acquire(k1, 10*time.Second)
 		_, got := b.ask(b.Context(), k2, 10*time.Second)
 		time.Sleep(20 * time.Second) // many requests later
-		line := k2.lines["key"]
+		line := k2.lines[Name{Mutex, "key"}]
 		line.mu.Lock()
 		c, last := line.claim, line.claim.n
 		line.mu.Unlock()
 		for _, n := range []int64{0, 1, last + 100, -1} {
-			(&hearing{k2, b.Context()}).Heard(Handover{Key: "key", Token: c.token, N: n, Base: 1})
+			(&hearing{k2, b.Context()}).Heard(Handover{Name: Name{Mutex, "key"}, Token: c.token, N: n, Base: 1, Weight: 1})
 			synctest.Wait()
 		}
 		select {
@@ -201,7 +203,7 @@ func TestReleaseAndLateAnswer(t *testing.T) {
 				return next
 			}
 		})
-		line := k2.lines["key"]
+		line := k2.lines[Name{Mutex, "key"}]
 		line.mu.Lock()
 		line.claim.wake()
 		line.mu.Unlock()

@@ -36,7 +36,7 @@ func (l *Lease) wrap(err, redis error) error {
 	if _, wrapped := err.(*opError); wrapped {
 		return err
 	}
-	return &opError{l.op, l.key, err, redis}
+	return &opError{l.op, l.name.Key, err, redis}
 }
 
 // errNoAnswer is what an attempt failed with that was not waited for any longer.

@@ -11,12 +11,14 @@ import (
 
 // fakeRedis is what the scripts do, in Go, on the clock of the bubble.
 type fakeRedis struct {
-	mu   sync.Mutex
-	keys map[string]*fakeKey
-	subs map[string]Listener // by channel
-	asks int                 // requests that were executed
-	sent int                 // messages that were published
-	log  func(format string, args ...any)
+	mu       sync.Mutex
+	keys     map[string]*fakeKey
+	subs     map[string]Listener // by channel
+	asks     int                 // requests that were executed
+	sent     int                 // messages that were published
+	permits  map[Name]*fakePermits
+	renewals int // of permits that were executed
+	log      func(format string, args ...any)
 }
 
 type fakeKey struct {
@@ -34,7 +36,7 @@ type fakeEntry struct {
 }
 
 func newFakeRedis() *fakeRedis {
-	return &fakeRedis{keys: map[string]*fakeKey{}, subs: map[string]Listener{}, log: func(string, ...any) {}}
+	return &fakeRedis{keys: map[string]*fakeKey{}, subs: map[string]Listener{}, permits: map[Name]*fakePermits{}, log: func(string, ...any) {}}
 }
 
 func (f *fakeRedis) key(name string) *fakeKey {
@@ -68,7 +70,7 @@ func (k *fakeKey) pop(self string) *fakeEntry {
 }
 
 func (k *fakeKey) enqueue(r Request) {
-	if r.N == 0 {
+	if !r.Queue {
 		return
 	}
 	for _, e := range k.queue {
@@ -99,7 +101,7 @@ func (f *fakeRedis) hand(name string, k *fakeKey, e *fakeEntry) []message {
 	base := k.grant(e.token, e.grant)
 	f.sent++
 	f.log("handed to %s n=%d", e.token, e.n)
-	return []message{{e.channel, Handover{Key: name, Token: e.token, N: e.n, Base: base}}}
+	return []message{{e.channel, Handover{Name: Name{Mutex, name}, Token: e.token, N: e.n, Base: base, Weight: 1}}}
 }
 
 func (f *fakeRedis) ask(r Request) (Reply, []message) {
@@ -111,9 +113,9 @@ func (f *fakeRedis) ask(r Request) (Reply, []message) {
 	switch {
 	case k.owner == r.Token:
 		k.expires = time.Now().Add(r.TTL)
-		return Reply{Granted: true, Base: k.base}, nil
+		return Reply{Granted: true, Weight: 1, Given: 1, Base: k.base}, nil
 	case r.From != "" && k.owner != r.From:
-		if k.owner != "" && r.N > 0 && k.queued(r.Token) {
+		if k.owner != "" && r.Queue && k.queued(r.Token) {
 			k.enqueue(r)
 			return Reply{Left: time.Until(k.expires)}, nil
 		}
@@ -125,7 +127,7 @@ func (f *fakeRedis) ask(r Request) (Reply, []message) {
 		}
 		e := k.pop(self)
 		if e == nil || e.token == r.Token {
-			return Reply{Granted: true, Base: k.grant(r.Token, r.TTL)}, nil
+			return Reply{Granted: true, Weight: 1, Given: 1, Base: k.grant(r.Token, r.TTL)}, nil
 		}
 		k.enqueue(r)
 		return Reply{Left: e.grant}, f.hand(r.Key, k, e)
@@ -267,30 +269,45 @@ func (s *fakeStore) publish(ms []message) {
 }
 
 func (s *fakeStore) Ask(_ context.Context, r Request) (Reply, error) {
-	reply, err := call(s, func() (Reply, []message) { return s.redis.ask(r) })
-	return reply, err
+	if r.Kind == Mutex {
+		return call(s, func() (Reply, []message) { return s.redis.ask(r) })
+	}
+	reply, err := call(s, func() (answer, []message) { return s.redis.askPermits(r) })
+	if err == nil {
+		err = reply.err
+	}
+	return reply.Reply, err
 }
 
 func (s *fakeStore) Patience() time.Duration { return 300 * time.Millisecond }
 
-func (s *fakeStore) Release(_ context.Context, key, token string) (owned bool, err error) {
-	owned, err = call(s, func() (bool, []message) { return s.redis.release(key, token) })
-	return owned, err
+func (s *fakeStore) Release(_ context.Context, name Name, token string) (owned bool, err error) {
+	return call(s, func() (bool, []message) {
+		if name.Kind != Mutex {
+			return s.redis.releasePermits(name, token)
+		}
+		return s.redis.release(name.Key, token)
+	})
 }
 
 func (s *fakeStore) Renew(_ context.Context, rs []Renewal) []Renewed {
 	out := make([]Renewed, len(rs))
-	kept, err := call(s, func() ([]bool, []message) {
-		kept := make([]bool, len(rs))
+	kept, err := call(s, func() ([]Renewed, []message) {
+		kept := make([]Renewed, len(rs))
 		for i, r := range rs {
-			kept[i] = s.redis.renew(r)
+			if r.Kind == Mutex {
+				kept[i].Kept = s.redis.renew(r)
+			} else {
+				kept[i] = s.redis.renewPermits(r)
+			}
 		}
 		return kept, nil
 	})
+	if err == nil {
+		return kept
+	}
 	for i := range out {
-		if out[i].Err = err; err == nil {
-			out[i].Kept = kept[i]
-		}
+		out[i].Err = err
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"context"
 	"crypto/rand"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -22,7 +23,7 @@ type Keeper struct {
 	serial  atomic.Int64
 
 	mu       sync.Mutex
-	lines    map[string]*line  // by key
+	lines    map[Name]*line
 	expected map[string]*claim // by token: those that may be handed over
 	clock    clock             // the held claims
 	timer    *time.Timer       // set for the first of them
@@ -43,7 +44,7 @@ func NewKeeper(s Store) *Keeper {
 	id := rand.Text()[:16]
 	return &Keeper{
 		store: s, channel: "baton:" + id, owner: host + ":" + strconv.Itoa(os.Getpid()) + ":" + id + ":",
-		lines: make(map[string]*line), expected: make(map[string]*claim),
+		lines: make(map[Name]*line), expected: make(map[string]*claim),
 	}
 }
 
@@ -58,20 +59,20 @@ func (k *Keeper) newToken(ttl time.Duration) string {
 // join returns the claim for which it must call askHere.
 func (k *Keeper) join(ctx context.Context, l *Lease) (ask *claim) {
 	for {
-		if ask, ok := k.line(l.key).admit(ctx, l); ok {
+		if ask, ok := k.line(l.name).admit(ctx, l); ok {
 			return ask
 		}
 	}
 }
 
-// line returns the line of the key.
-func (k *Keeper) line(key string) *line {
+// line returns the line of that name.
+func (k *Keeper) line(name Name) *line {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	l := k.lines[key]
+	l := k.lines[name]
 	if l == nil {
-		l = &line{keeper: k, key: key}
-		k.lines[key] = l
+		l = &line{keeper: k, name: name}
+		k.lines[name] = l
 		k.ear.keep()
 	}
 	return l
@@ -84,24 +85,25 @@ func (l *line) admit(ctx context.Context, lease *Lease) (ask *claim, ok bool) {
 	if l.gone {
 		return nil, false
 	}
-	first := l.waiters.head == nil
+	first, c := l.waiters.head == nil, l.claim
 	lease.line = l
 	l.waiters.push(lease)
 	switch {
-	case lease.try && !(first && (l.claim == nil || l.claim.state == leaving)):
+	case lease.try && (!first || c != nil && c.state == live && !(c.open() && (lease.shared || !c.sharing))):
 		lease.refuse(ErrLocked)
 		return nil, true
-	case lease.try && l.claim != nil:
+	case lease.try && c != nil && c.state == leaving:
 		// Our own hold, which is over, still stands in Redis. That takes a moment, or
 		// else Redis does not answer, and a try does not wait for that.
 		time.AfterFunc(grace, func() { l.hurry(lease) })
 	case ctx.Done() != nil && lease.mail != nil:
 		lease.unhook = context.AfterFunc(ctx, func() { lease.giveUp(ctx) })
-	case ctx.Done() == nil && lease.mail == nil && l.claim == nil:
+	case ctx.Done() == nil && lease.mail == nil && c == nil:
 		l.claim = newClaim(l, lease)
+		l.claim.asker = true
 		return l.claim, true
 	}
-	l.advance() // with somebody waiting it gives nothing back
+	l.later(l.advance())
 	return nil, true
 }
 
@@ -119,7 +121,7 @@ func (k *Keeper) drop(l *line) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	l.gone = true
-	delete(k.lines, l.key)
+	delete(k.lines, l.name)
 	if len(k.lines) == 0 {
 		k.ear.linger(k)
 	}
@@ -129,7 +131,33 @@ func (k *Keeper) drop(l *line) {
 func (k *Keeper) expect(c *claim) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.expected[c.token] = c
+	k.expected[c.token], c.expected = c, true
+}
+
+// hearken makes sure that a claim which leases join without asking hears when
+// others begin to wait. What was said before is found out by a renewal: now, or
+// when the subscription is there.
+func (k *Keeper) hearken(c *claim, now time.Time) {
+	k.mu.Lock()
+	known := c.expected
+	k.expected[c.token], c.expected = c, true
+	hears := k.ear.hears
+	if hears && !known {
+		k.hasten(c, now)
+	}
+	k.mu.Unlock()
+	if !hears {
+		k.listen()
+	}
+}
+
+// hasten makes a held claim due. The keeper is locked.
+func (k *Keeper) hasten(c *claim, now time.Time) {
+	if c.place >= 0 {
+		c.due = now
+		heap.Fix(&k.clock, c.place)
+		k.arm()
+	}
 }
 
 // forget ends all that the keeper does for a claim.
@@ -137,20 +165,24 @@ func (k *Keeper) forget(c *claim) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.clock.remove(c)
-	if c.n > 0 {
+	if c.expected {
 		delete(k.expected, c.token)
 	}
 }
 
+// maxWait is no bound on a wait.
+const maxWait = time.Duration(math.MaxInt64)
+
 // watch sets when the clock is to look at a held claim again: at a third of
 // what is left of its window, which is a third of its TTL once it is renewed,
-// and ever sooner while renewing fails.
-func (k *Keeper) watch(c *claim, now time.Time) {
+// and ever sooner while renewing fails; but not later than in bound.
+func (k *Keeper) watch(c *claim, now time.Time, bound time.Duration) {
 	left := c.trust.left(now)
 	next := left / 3
 	if next < MinTTL/4 {
 		next = left
 	}
+	next = min(next, bound)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	c.due = now.Add(next)
@@ -171,13 +203,20 @@ func (k *Keeper) unwatch(c *claim) {
 
 // undo gives back what a request of the claim may have made after its end.
 func (k *Keeper) undo(c *claim) {
-	k.giveBack(c.line.key, c.token, time.Now().Add(c.life()))
+	_ = k.giveBack(c.line.name, c.token, time.Now().Add(c.life()))
 }
 
 // giveBack releases a token, with retries until it is confirmed or until passes,
-// when the token has run out by itself. No attempt may take all of that time:
-// one connection that has fallen silent must not be the only try.
-func (k *Keeper) giveBack(key, token string, until time.Time) error {
+// when the token has run out by itself.
+func (k *Keeper) giveBack(name Name, token string, until time.Time) error {
+	return k.persist(until, func(ctx context.Context) (bool, error) { return k.store.Release(ctx, name, token) })
+}
+
+// persist makes attempts until one is confirmed, or until passes. It returns
+// ErrLost if the first of them is told that there was nothing to give back. No
+// attempt may take all of the time: one connection that has fallen silent must
+// not be the only try.
+func (k *Keeper) persist(until time.Time, attempt func(context.Context) (owned bool, err error)) error {
 	type outcome struct {
 		owned bool
 		err   error
@@ -196,13 +235,13 @@ func (k *Keeper) giveBack(key, token string, until time.Time) error {
 		defer cancel() // not sooner: an attempt may end well that is waited for no more
 		var got outcome
 		if k.store.Patience() < left {
-			got.owned, got.err = k.store.Release(ctx, key, token)
+			got.owned, got.err = attempt(ctx)
 		} else {
 			if over == nil {
 				replies, over = make(chan outcome), make(chan struct{})
 			}
 			go func() {
-				owned, err := k.store.Release(ctx, key, token)
+				owned, err := attempt(ctx)
 				select {
 				case replies <- outcome{owned, err}:
 				case <-over:

@@ -10,11 +10,14 @@ import (
 // Params says what a lease is to be.
 type Params struct {
 	Op      string // the caller's word for it, for errors
+	Kind    Kind
 	Key     string
 	TTL     time.Duration
 	MaxHold time.Duration // 0: renewed until released
 	Weight  int64
-	Try     bool // fail with ErrLocked rather than wait
+	Size    int64 // of a semaphore
+	Shared  bool  // all leases of a process that are shared are one in Redis
+	Try     bool  // fail with ErrLocked rather than wait
 }
 
 type leaseState uint8
@@ -29,10 +32,11 @@ const (
 // It is the node of its queue, and is meant to stand inside the public type, so
 // that one allocation serves for all.
 type Lease struct {
-	op, key      string
+	op           string
+	name         Name
 	ttl, maxHold time.Duration
-	weight       int64
-	try          bool
+	weight, size int64
+	shared, try  bool
 
 	// Guarded by the mutex of line, which is set before the lease can be seen.
 	line       *line
@@ -44,6 +48,7 @@ type Lease struct {
 	unhook     func() bool   // ends the watch over the ctx of mail
 	claim      *claim        // once granted
 	since      time.Time     // when granted
+	renewed    time.Time     // when it was last found to be of use to somebody
 	fence      int64
 	done       chan struct{} // made when first asked for
 	onLoss     map[*context.CancelCauseFunc]struct{}
@@ -80,7 +85,8 @@ func (l *Lease) AcquireChan(ctx context.Context, k *Keeper, p Params, mail Mail)
 }
 
 func (l *Lease) init(ctx context.Context, p Params) error {
-	l.op, l.key, l.ttl, l.maxHold, l.weight, l.try = p.Op, p.Key, p.TTL.Truncate(time.Millisecond), p.MaxHold, p.Weight, p.Try
+	l.op, l.name, l.ttl, l.maxHold = p.Op, Name{p.Kind, p.Key}, p.TTL.Truncate(time.Millisecond), p.MaxHold
+	l.weight, l.size, l.shared, l.try = p.Weight, p.Size, p.Shared, p.Try
 	switch {
 	case ctx.Err() != nil:
 		return l.wrap(ctxError(ctx), nil)
@@ -99,7 +105,7 @@ func (l *Lease) init(ctx context.Context, p Params) error {
 func (l *Lease) giveUp(ctx context.Context) error {
 	ln := l.line
 	ln.mu.Lock()
-	var gone *claim
+	var todo errand
 	mine := l.state == waiting || l.state == granted && (l.mail == nil || l.mail.TakeBack())
 	if mine {
 		var last error
@@ -107,17 +113,17 @@ func (l *Lease) giveUp(ctx context.Context) error {
 			last = c.redis
 		}
 		l.finish(l.wrap(ctxError(ctx), last))
-		gone = ln.advance()
+		todo = ln.advance()
 	}
 	err := l.err
 	if l.claim != nil && err == ErrLost { // after ctx had ended: that came first
 		err = l.wrap(ctxError(ctx), nil)
 	}
 	ln.mu.Unlock()
-	if gone != nil {
+	if todo.claim != nil {
 		told := make(chan struct{})
 		go func() {
-			ln.letGo(gone)
+			_ = ln.do(todo)
 			close(told)
 		}()
 		timer := time.NewTimer(courtesy)
@@ -156,38 +162,54 @@ func (l *Lease) failure() error {
 // Release ends the lease. It returns ErrLost if the hold had ended before,
 // ErrReleased if it was released before, and otherwise when the claim has been
 // handed on, or given back to Redis, or has run out before that was confirmed.
-func (l *Lease) Release() error {
-	ln := l.line
-	ln.mu.Lock()
+func (l *Lease) Release() error { return l.release(0) }
+
+// ReleasePart ends the hold of n permits, of as many as the lease has or more.
+func (l *Lease) ReleasePart(n int64) error { return l.release(n) }
+
+// release ends the hold of n permits, or of all for 0.
+func (l *Lease) release(n int64) error {
+	todo, err := l.let(n)
+	if err != nil {
+		return err
+	}
+	return l.told(l.line.do(todo))
+}
+
+// let ends the hold here, and returns what is to be done for that in Redis.
+func (l *Lease) let(n int64) (errand, error) {
+	l.line.mu.Lock()
+	defer l.line.mu.Unlock()
 	if l.expire(); l.state == ended {
-		defer ln.mu.Unlock()
-		return l.err
+		return errand{}, l.err
 	}
-	l.finish(ErrReleased)
-	gone := ln.advance()
-	ln.mu.Unlock()
-	if gone == nil {
+	if n == 0 || n == l.weight {
+		l.finish(ErrReleased)
+	} else {
+		l.weight -= n
+		l.claim.used -= n
+	}
+	return l.line.advance(), nil
+}
+
+// told is what a release returns for what Redis said to it.
+func (l *Lease) told(err error) error {
+	switch {
+	case err == nil:
 		return nil
+	case !errors.Is(err, ErrLost):
+		return &opError{"release", l.name.Key, err, nil}
 	}
-	ln.letGo(gone)
-	if errors.Is(gone.err, ErrLost) {
-		ln.mu.Lock()
-		defer ln.mu.Unlock()
-		l.err = ErrLost
-		return ErrLost
-	}
-	if gone.err != nil {
-		return &opError{"release", l.key, gone.err, nil}
-	}
-	return nil
+	l.line.mu.Lock()
+	defer l.line.mu.Unlock()
+	l.err = ErrLost
+	return ErrLost
 }
 
 // expire notices that the window has passed, should the clock be late.
 func (l *Lease) expire() {
 	if l.state == granted && l.claim.trust.left(time.Now()) <= 0 {
-		if gone := l.line.lose(l.claim); gone != nil {
-			go l.line.letGo(gone)
-		}
+		l.line.later(l.line.lose(l.claim))
 	}
 }
 

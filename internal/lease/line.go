@@ -13,7 +13,7 @@ const Quantum = time.Millisecond
 // holds or awaits the key, or a claim on it is still to be given back.
 type line struct {
 	keeper *Keeper
-	key    string
+	name   Name
 
 	mu      sync.Mutex // taken before the keeper's, never after it
 	gone    bool       // the keeper has dropped it: look the key up again
@@ -21,98 +21,179 @@ type line struct {
 	claim   *claim     // at most one at any time
 }
 
+// errand is what is to be done in Redis after a step, once the line is unlocked:
+// nothing, to letGo of the claim, or to tell that it holds less.
+type errand struct {
+	claim *claim
+	lower bool
+}
+
+// do runs an errand.
+func (l *line) do(e errand) error {
+	switch {
+	case e.claim == nil:
+		return nil
+	case e.lower:
+		return l.lower(e.claim)
+	}
+	l.letGo(e.claim)
+	return e.claim.err
+}
+
+// later runs an errand for which nobody waits.
+func (l *line) later(e errand) {
+	if e.claim != nil {
+		go func() { _ = l.do(e) }()
+	}
+}
+
 // advance takes every step that the state of the line allows. Whatever happens
 // ends in it: a lease joins, ends or gives up, Redis answers, a message comes,
-// time runs out. It returns the claim that its caller must letGo, if any, once
-// the line is unlocked.
-func (l *line) advance() (gone *claim) {
+// time runs out.
+func (l *line) advance() errand {
 	for l.waiters.head != nil {
 		c, next := l.claim, l.waiters.head
 		if c == nil {
 			l.start(newClaim(l, next))
-			return nil
+			return errand{}
 		}
-		if c.state != held {
-			return nil // what it waits for leads back here
+		if c.state != live {
+			return errand{} // what it waits for leads back here
 		}
 		if now := time.Now(); c.fits(next, now) {
 			l.waiters.remove(next)
 			c.take(next, now)
 			continue
 		}
-		if c.used == 0 { // the quantum is over: the others first, then us
-			yielding := newClaim(l, next)
-			yielding.from = c.token
-			l.end(c)
-			l.start(yielding)
+		if c.want == 0 && c.open() {
+			l.askMore(c, next)
+			return errand{}
 		}
-		return nil
+		break // its answer, or the end of a lease, leads back here
 	}
-	switch c := l.claim; {
+	c := l.claim
+	switch {
 	case c == nil:
 		l.keeper.drop(l)
-	case c.state == asking, c.state == held && c.used == 0:
-		return l.leave()
+	case c.state != live:
+	case l.waiters.head == nil && c.used == 0:
+		return errand{claim: l.leave()}
+	default:
+		if l.waiters.head == nil && c.want > 0 { // who wanted it has gone
+			c.want = 0
+			c.wake()
+		}
+		if c.giveUp(); !c.owes() {
+			break
+		}
+		if c.want == 0 {
+			return errand{c, true}
+		}
+		c.wake() // its next request says so, and may bring new permits before
 	}
-	return nil
+	return errand{}
 }
 
-// start makes c the claim of the line, and asks Redis for it.
+// askMore makes a claim that holds ask for the next in line. What it does not use
+// is given up for that: the others first, then us.
+func (l *line) askMore(c *claim, next *Lease) {
+	if l.name.Kind == Mutex { // whose owner is known by the token alone: a new one for each turn
+		yielding := newClaim(l, next)
+		yielding.from = c.token
+		l.end(c)
+		l.start(yielding)
+		return
+	}
+	c.giveUp()
+	c.askFor(next)
+	if c.asker {
+		c.wake()
+		return
+	}
+	l.start(c)
+}
+
+// start makes c the claim of the line, and asks Redis for what it wants.
 func (l *line) start(c *claim) {
-	l.claim = c
+	l.claim, c.asker = c, true
 	go l.ask(c)
 }
 
-// hold begins the use of a claim that Redis has granted.
-func (l *line) hold(c *claim, base int64, w window) (gone *claim) {
-	c.state, c.from, c.base, c.trust, c.since = held, "", base, w, time.Now()
-	l.keeper.watch(c, c.since)
+// grant begins the use of what Redis has given the claim.
+func (l *line) grant(c *claim, base, weight, given int64, w window, awaited bool) errand {
+	now := time.Now()
+	if weight < c.weight+given || c.weight > 0 && c.trust.left(now) <= 0 {
+		c.entered = true
+		return l.lose(c) // what it held is not there, and what is there is no use
+	}
+	if c.known = weight; c.weight == 0 {
+		c.trust, c.began = w, c.n
+	} else if w.left(now) > c.trust.left(now) {
+		c.trust = w
+	}
+	c.weight += given
+	c.acked = c.n // replies to what is under way may be older than this
+	c.want, c.entered, c.from, c.try = 0, false, "", false
+	c.sharing, c.awaited = c.shared, awaited
+	c.base, c.issued, c.since = base, 0, now
+	l.keeper.watch(c, now, maxWait)
 	return l.advance()
 }
 
 // heard is a hand-over's message. It is believed if there is enough left of its
-// window, and otherwise makes the claim ask.
+// window, and otherwise makes the claim ask. Or it is word that others wait.
 func (l *line) heard(c *claim, h Handover) {
 	l.mu.Lock()
-	var gone *claim
-	if c.state == asking {
+	var todo errand
+	switch {
+	case h.N == 0:
+		c.awaited = true
+		c.wake()
+	case c.state == live && c.want > 0 && h.Order == c.order:
 		if w := c.handed(h.N); c.trustworthy(w.left(time.Now())) {
-			gone = l.hold(c, h.Base, w)
+			todo = l.grant(c, h.Base, h.Weight, c.want, w, h.Awaited)
 		}
 		c.wake()
 	}
 	l.mu.Unlock()
-	if gone != nil {
-		go l.letGo(gone)
-	}
+	l.later(todo)
 }
 
-// lose ends a held claim that Redis no longer has, or may soon give to another.
-func (l *line) lose(c *claim) (gone *claim) {
+// lose ends a claim that Redis no longer has, or may soon give to another.
+func (l *line) lose(c *claim) errand {
 	inside := false
 	for c.leases.head != nil {
 		inside = c.leases.head.lose() || inside
 	}
 	if !inside { // nobody was, so that it can be given back before it runs out
-		return l.leave()
+		return errand{claim: l.leave()}
 	}
-	l.end(c)
+	entered := c.entered
+	if l.end(c); entered {
+		go l.keeper.undo(c)
+	}
 	return l.advance()
 }
 
 // end takes a claim out of use.
 func (l *line) end(c *claim) {
 	c.state = over
-	c.orphaned = c.inflight
+	c.orphaned = c.inflight > 0
+	c.wake()
 	l.keeper.forget(c)
 	if l.claim == c {
 		l.claim = nil
 	}
 }
 
-// fail tells all who wait that they cannot succeed.
-func (l *line) fail(err error) {
-	for l.waiters.head != nil {
-		l.waiters.head.refuse(err)
+// fail tells those who wait for what the claim has asked that they cannot succeed.
+// That an order does not fit the size says nothing about a smaller one.
+func (l *line) fail(c *claim, err error, size bool) {
+	for lease := l.waiters.head; lease != nil; {
+		next := lease.next
+		if !size || lease.size == c.size && lease.weight >= c.want {
+			lease.refuse(err)
+		}
+		lease = next
 	}
 }

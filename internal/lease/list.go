@@ -27,3 +27,11 @@ func (q *list) remove(l *Lease) {
 	}
 	l.prev, l.next = nil, nil
 }
+
+// weight is what the first n leases of the queue want together.
+func (q *list) weight(n int) (sum int64) {
+	for l := q.head; l != nil && n > 0; l, n = l.next, n-1 {
+		sum += l.weight
+	}
+	return sum
+}

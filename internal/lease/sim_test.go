@@ -138,7 +138,7 @@ func (s *simulation) round(k *Keeper, rng *rand.Rand, ttl time.Duration) {
 	if rng.IntN(3) == 0 {
 		time.AfterFunc(time.Duration(rng.Int64N(int64(300*time.Millisecond))), cancel)
 	}
-	p := Params{Op: "lock", Key: "key", TTL: ttl, Weight: 1, Try: rng.IntN(5) == 0}
+	p := Params{Op: "lock", Kind: Mutex, Key: "key", TTL: ttl, Weight: 1, Try: rng.IntN(5) == 0}
 	l, idle := new(Lease), false
 	if rng.IntN(2) == 0 {
 		box := NewBox(func(err error) error { return err })

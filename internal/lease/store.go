@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -18,14 +19,34 @@ const (
 	Block = 1024
 )
 
+// Kind says which primitive a key belongs to, and so which scripts serve it.
+type Kind byte
+
+const (
+	Mutex     Kind = 'm' // one claim has it, whole
+	RWMutex   Kind = 'r' // many that share it, or one that does not
+	Semaphore Kind = 's' // as many as its size has permits for
+)
+
+// Writer is the weight of an exclusive claim on an RWMutex, and the size of every
+// RWMutex: a reader's claim weighs 1.
+const Writer = 1 << 40
+
+// Name is what a line is found by.
+type Name struct {
+	Kind Kind
+	Key  string
+}
+
 // Store is the authority on who holds what. Its calls may block past ctx and
 // may be executed late, twice, or never; all are safe to repeat by token.
 type Store interface {
-	// Ask takes the claim for r.Token if it is free, and queues for it if not.
+	// Ask states what the claim of r.Token keeps and what it wants besides. It gets
+	// that if there is room and nobody is ahead, and queues for it if not.
 	Ask(ctx context.Context, r Request) (Reply, error)
 	// Release ends what token holds or awaits, and hands over to the next.
-	// It reports whether token held the claim.
-	Release(ctx context.Context, key, token string) (owned bool, err error)
+	// It reports whether token held anything.
+	Release(ctx context.Context, name Name, token string) (owned bool, err error)
 	// Renew extends held claims, each for itself.
 	Renew(ctx context.Context, claims []Renewal) []Renewed
 	// Patience is the longest that a call can block past the end of its ctx.
@@ -36,43 +57,65 @@ type Store interface {
 
 // Request asks Redis for a claim on behalf of a whole process.
 type Request struct {
-	Key   string
+	Name
 	Token string // new for every claim; what makes repeating safe
-	From  string // a held token that is given up for this one, or ""
+	From  string // Mutex: a held token that is given up for this one, or ""
 	TTL   time.Duration
 	Grant time.Duration // the TTL that a hand-over gives
-	N     int64         // number of this request of the claim; 0 leaves no queue entry
+	N     int64         // number of this request of the claim: a later one has been overtaken
+	Queue bool          // leave a queue entry if it must wait
 	// Channel is where the releaser tells of a hand-over.
 	Channel string
+
+	// Not for a Mutex, whose claims have one permit of one. What the claim holds is
+	// stated, never a difference, so that a request can be repeated.
+	Keep  int64 // permits that it has in use; what it has above that is free from now on
+	Want  int64 // permits that it wants besides, 0 to leave the queue
+	More  int64 // permits that it can use besides, if they are free and nobody waits
+	Order int64 // number of the first request that wanted these
+	Size  int64 // how many permits its process believes there are
+	// What it wants, and what it keeps, is shared: it is to be told, while it holds
+	// that, when others wait.
+	Shared, Sharing bool
 }
 
 // Reply is what Redis says to a Request.
 type Reply struct {
-	Granted bool
-	Base    int64         // if granted: above the base of every earlier claim on the key
-	Left    time.Duration // if not: until the owner's TTL ends, negative if it has none
+	Granted bool          // the token has what it wants
+	Base    int64         // if granted: above the base of every earlier grant on the key
+	Weight  int64         // if granted: all that the token holds
+	Given   int64         // if granted: what it has been given of that for its want
+	Awaited bool          // others wait
+	Left    time.Duration // if not granted: until a hold ends if not renewed, negative if none does
 	Foreign bool          // if not: the owner is not one of ours and will tell nobody
-	Gone    bool          // neither Token nor From is known: ask again without From
+	Gone    bool          // what it wants to keep, or give up for this, is not there
 }
 
 // Renewal is one claim that is due.
 type Renewal struct {
-	Key, Token string
-	TTL        time.Duration
+	Name
+	Token string
+	TTL   time.Duration
 }
 
 // Renewed is what became of a Renewal. Kept is false if the claim is gone for
 // certain; with an error nothing is known.
 type Renewed struct {
-	Kept bool
-	Err  error
+	Kept    bool
+	Awaited bool // others wait
+	Err     error
 }
 
-// Handover is the message that Redis has made a waiting token the owner. It
-// echoes the number of the last request that Redis had seen of that token.
+// Handover is the message that Redis has given a waiting token what it wants. It
+// echoes the numbers of the last request that Redis had seen of that token, and
+// of the first that wanted this. With N 0 it is not that, but word to a token
+// that shares a hold: others wait.
 type Handover struct {
-	Key, Token string
-	N, Base    int64
+	Name
+	Token          string
+	N, Order, Base int64
+	Weight         int64 // all that the token holds
+	Awaited        bool
 }
 
 // Listener is told what a subscription hears. Calls come from one goroutine.
@@ -88,6 +131,10 @@ type Listener interface {
 var (
 	// ErrLocked says that a try found the key held or awaited.
 	ErrLocked = errors.New("baton: locked")
+	// ErrSize says that a semaphore is of another size, or too small.
+	ErrSize = errors.New("baton: semaphore size")
+	// ErrTooLarge is the ErrSize of a request for more permits than there are.
+	ErrTooLarge = fmt.Errorf("%w: fewer permits", ErrSize)
 	// ErrLost says that a hold ended before it was released.
 	ErrLost = errors.New("baton: lease lost")
 	// ErrReleased says that a hold was released by its holder.

@@ -22,32 +22,6 @@ if redis.call('EXISTS', KEYS[1], KEYS[2]) == 0 then
 end
 
 --include state.lua
+--include take.lua
 
-local token, ttl, n = ARGV[1], ARGV[2], tonumber(ARGV[3])
-
-if owner == token then
-  redis.call('PEXPIRE', lock, ttl)
-  return {1, last or grant(token, ttl), tonumber(ttl), 1}
-end
-
-if not owner then
-  local head = pop(token)
-  if not head or head.token == token then
-    return {1, grant(token, ttl), tonumber(ttl), 1}
-  end
-  if n > 0 then enqueue(token, ARGV[3], ARGV[4], ARGV[5]) end
-  hand(head)
-  return {0, 0, tonumber(head.ttl), 1}
-end
-
-if n > 0 then enqueue(token, ARGV[3], ARGV[4], ARGV[5]) end
-
--- A token of ours states its TTL. More than that is left only if the server's
--- clock was set back, and a dead owner would then hold the lock for as long.
-local left = redis.call('PTTL', lock)
-local most = string.match(owner, '^baton:(%d+):')
-if most and left > tonumber(most) then
-  redis.call('PEXPIRE', lock, most)
-  left = tonumber(most)
-end
-return {0, 0, left, most and 1 or 0}
+return open(1) or take(ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5])

@@ -95,10 +95,10 @@ func TestPermissions(t *testing.T) {
 			r.unchanged("what was forbidden", func() {
 				_, err := u.Ask(t.Context(), r.request(a, 1))
 				expect(t, "acquire", err, "permanent", "")
-				_, err = u.Release(t.Context(), r.lock, a)
+				_, err = u.Release(t.Context(), mutexAt(r.lock), a)
 				expect(t, "release", err, "permanent", "")
 				if row.name != "not its siblings" {
-					got := u.Renew(t.Context(), []lease.Renewal{{Key: r.lock, Token: a, TTL: lockTTL}})[0]
+					got := u.Renew(t.Context(), []lease.Renewal{{Name: mutexAt(r.lock), Token: a, TTL: lockTTL}})[0]
 					expect(t, "renew", got.Err, "permanent", "")
 				}
 			})
@@ -124,9 +124,9 @@ func (r *rig) refused(words string) {
 	before := strings.Join(r.rdb.Keys(r.Context(), "*").Val(), " ")
 	_, err := r.Ask(r.Context(), r.request(a, 1))
 	expect(r.T, "acquire", err, "passing", words)
-	_, err = r.Release(r.Context(), r.lock, a)
+	_, err = r.Release(r.Context(), mutexAt(r.lock), a)
 	expect(r.T, "release", err, "passing", words)
-	got := r.Renew(r.Context(), []lease.Renewal{{Key: r.lock, Token: a, TTL: lockTTL}})[0]
+	got := r.Renew(r.Context(), []lease.Renewal{{Name: mutexAt(r.lock), Token: a, TTL: lockTTL}})[0]
 	expect(r.T, "renew", got.Err, "passing", words)
 	equal(r.T, "kept", got.Kept, false)
 	if after := strings.Join(r.rdb.Keys(r.Context(), "*").Val(), " "); after != before {
@@ -180,20 +180,20 @@ func TestServerBusyWithAScript(t *testing.T) {
 	endless := s.Client(t, func(o *redis.Options) { o.ReadTimeout, o.MaxRetries = time.Minute, -1 })
 	go func() { loop <- endless.Eval(context.Background(), "while true do end", nil).Err() }()
 	redistest.Eventually(t, 5*time.Second, func() bool {
-		_, err := r.Release(r.Context(), r.lock, c)
+		_, err := r.Release(r.Context(), mutexAt(r.lock), c)
 		return err != nil
 	}, "the server is busy")
 	for range 2 {
 		_, err := r.Ask(r.Context(), r.request(a, 1))
 		expect(t, "acquire", err, "passing", "BUSY")
-		expect(t, "renew", r.Renew(r.Context(), []lease.Renewal{{Key: r.lock, Token: a}})[0].Err, "passing", "BUSY")
+		expect(t, "renew", r.Renew(r.Context(), []lease.Renewal{{Name: mutexAt(r.lock), Token: a}})[0].Err, "passing", "BUSY")
 	}
 	s.Do(t, "SCRIPT", "KILL")
 	if err := <-loop; err == nil {
 		t.Error("the endless script ended")
 	}
 	redistest.Eventually(t, 5*time.Second, func() bool {
-		_, err := r.Release(r.Context(), r.lock, a)
+		_, err := r.Release(r.Context(), mutexAt(r.lock), a)
 		return err == nil
 	}, "released")
 	equal(t, "owner", r.owner(), b)
@@ -205,7 +205,7 @@ func TestServerWithTooManyClients(t *testing.T) {
 	s.Do(t, "CONFIG", "SET", "maxclients", "1")
 	_, err := r.Ask(r.Context(), r.request(a, 1))
 	expect(t, "acquire", err, "passing", "")
-	got := r.Renew(r.Context(), []lease.Renewal{{Key: r.lock, Token: a}})[0]
+	got := r.Renew(r.Context(), []lease.Renewal{{Name: mutexAt(r.lock), Token: a}})[0]
 	expect(t, "renew", got.Err, "passing", "")
 	s.Do(t, "CONFIG", "SET", "maxclients", "100")
 	equal(t, "later", outcome(r.ask(a, 1)), "granted")
@@ -232,7 +232,7 @@ func TestClientThatIsClosed(t *testing.T) {
 		check(r.T, r.rdb.Close())
 		_, err := r.Ask(r.Context(), r.request(a, 1))
 		expect(t, "acquire", err, "permanent", "closed")
-		_, err = r.Release(r.Context(), r.lock, a)
+		_, err = r.Release(r.Context(), mutexAt(r.lock), a)
 		expect(t, "release", err, "permanent", "closed")
 		expect(t, "renew", r.Renew(r.Context(), make([]lease.Renewal, 1))[0].Err, "permanent", "closed")
 	})
@@ -242,9 +242,9 @@ func TestRefusedKeys(t *testing.T) {
 	t.Parallel()
 	eachServer(t, func(r *rig) {
 		for _, key := range []string{"", "baton:{x}:queue", "baton:{"} {
-			_, err := r.Ask(r.Context(), lease.Request{Key: key, Token: a, TTL: lockTTL})
+			_, err := r.Ask(r.Context(), lease.Request{Name: mutexAt(key), Token: a, TTL: lockTTL})
 			expect(t, "acquire", err, "permanent", "key")
-			_, err = r.Release(r.Context(), key, a)
+			_, err = r.Release(r.Context(), mutexAt(key), a)
 			expect(t, "release", err, "permanent", "key")
 		}
 		equal(t, "keys", r.all(), "")
@@ -312,7 +312,7 @@ func TestClassify(t *testing.T) {
 			want = "permanent"
 		}
 		m.SetError(text)
-		_, err := (&Mutex{rdb}).Ask(t.Context(), lease.Request{Key: "key", Token: a})
+		_, err := (&Store{rdb}).Ask(t.Context(), lease.Request{Name: mutexAt("key"), Token: a})
 		m.SetError("")
 		expect(t, text, err, want, strings.Fields(text)[0])
 	}

@@ -6,47 +6,71 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
 // reserved starts the name of every key that the library adds to the user's own.
 const reserved = "baton:{"
 
-// siblings returns what KEYS holds for the lock at key: the key itself, as the
-// user wrote it, then its queue, its waiters and its fence. All share one slot
-// of a cluster, and no two keys share a sibling: the short form ends with its
-// part's name, the long form ends with the key, and a tag holds no brace that
-// would let one be read as the other.
-func siblings(key string) ([]any, error) {
-	if last := lastSiblings.Load(); last != nil && (*last)[0] == key {
-		return *last, nil
+// siblings returns what KEYS holds for the primitive at key: the key itself, as the
+// user wrote it, then the parts of its kind. All share one slot of a cluster,
+// and no two keys share a sibling: the short form ends with its part's name, the
+// long form ends with the key, and a tag holds no brace that would let one be
+// read as the other.
+func siblings(name lease.Name) ([]any, error) {
+	if last := lastSiblings.Load(); last != nil && last.name == name {
+		return last.keys, nil
 	}
-	names, err := newSiblings(key)
+	parts := []string{"holders", "line", "entries"}
+	if name.Kind == lease.Mutex {
+		parts = []string{"queue", "waiters", "fence"}
+	}
+	keys, err := newSiblings(name.Key, parts)
 	if err == nil {
-		lastSiblings.Store(&names)
+		lastSiblings.Store(&named{name, keys})
 	}
-	return names, err
+	return keys, err
 }
 
 // lastSiblings saves a release the work that its acquire has done. Nobody writes
 // to what it points to.
-var lastSiblings atomic.Pointer[[]any]
+var lastSiblings atomic.Pointer[named]
 
-func newSiblings(key string) ([]any, error) {
+type named struct {
+	name lease.Name
+	keys []any
+}
+
+func newSiblings(key string, parts []string) ([]any, error) {
+	base, suffix, err := affixes(key)
+	if err != nil {
+		return nil, err
+	}
+	keys := []any{key}
+	for _, part := range parts {
+		keys = append(keys, base+part+suffix)
+	}
+	return keys, nil
+}
+
+// affixes returns what the name of a sibling of key has before and after the
+// name of its part.
+func affixes(key string) (base, suffix string, err error) {
 	switch {
 	case key == "":
-		return nil, errors.New("the key is empty")
+		return "", "", errors.New("the key is empty")
 	case strings.HasPrefix(key, reserved):
-		return nil, errors.New("keys that begin with " + reserved + " are the library's own")
+		return "", "", errors.New("keys that begin with " + reserved + " are the library's own")
 	}
-	tag, suffix := key, ""
+	tag := key
 	if t := hashtag(key); t != key {
 		tag, suffix = t, ":"+key
 	} else if strings.Contains(key, "}") {
 		// Braces around such a key would be read as another tag.
 		tag, suffix = tagOfSlot(slot(key)), ":"+key
 	}
-	base := reserved + tag + "}:"
-	return []any{key, base + "queue" + suffix, base + "waiters" + suffix, base + "fence" + suffix}, nil
+	return reserved + tag + "}:", suffix, nil
 }
 
 // hashtag returns the part of key that Redis Cluster hashes: what stands between

@@ -47,7 +47,7 @@ func TestSlotIsTheServers(t *testing.T) {
 		keys = append(keys, string(key))
 	}
 	for _, key := range keys {
-		for _, k := range must(siblings(key))(t) {
+		for _, k := range must(siblings(mutexAt(key)))(t) {
 			if got := s.Do(t, "CLUSTER", "KEYSLOT", k); got != int64(slot(key)) {
 				t.Errorf("slot of %.30q, for %.30q: %v, not %d", k, key, got, slot(key))
 			}
@@ -96,12 +96,12 @@ func TestOddKeysAreApart(t *testing.T) {
 
 func TestKeysThatAreRefused(t *testing.T) {
 	for _, key := range []string{"", "baton:{x}:queue", "baton:{", "baton:{x}", "baton:{}y"} {
-		if keys, err := siblings(key); err == nil {
+		if keys, err := siblings(mutexAt(key)); err == nil {
 			t.Errorf("%q: %q", key, keys)
 		}
 	}
 	for _, key := range odd {
-		if _, err := siblings(key); err != nil {
+		if _, err := siblings(mutexAt(key)); err != nil {
 			t.Errorf("%.30q: %v", key, err)
 		}
 	}
@@ -117,7 +117,7 @@ func FuzzSiblings(f *testing.F) {
 	f.Fuzz(func(t *testing.T, one, two string) {
 		seen := map[any]string{}
 		for _, key := range []string{one, two} {
-			keys, err := siblings(key)
+			keys, err := siblings(mutexAt(key))
 			if err != nil {
 				if key != "" && !strings.HasPrefix(key, reserved) {
 					t.Errorf("%q: %v", key, err)

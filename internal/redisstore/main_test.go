@@ -26,18 +26,18 @@ const (
 // rig is one lock and the server it is on.
 type rig struct {
 	*testing.T
-	*Mutex
+	*Store
 	rdb                         *redis.Client
 	lock, queue, waiters, fence string
 }
 
 func newRig(t *testing.T, rdb *redis.Client, key string) *rig {
 	t.Helper()
-	keys, err := siblings(key)
+	keys, err := siblings(mutexAt(key))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{t, &Mutex{rdb}, rdb, keys[0].(string), keys[1].(string), keys[2].(string), keys[3].(string)}
+	return &rig{t, &Store{rdb}, rdb, keys[0].(string), keys[1].(string), keys[2].(string), keys[3].(string)}
 }
 
 func eachServer(t *testing.T, f func(r *rig)) {
@@ -57,7 +57,7 @@ func (r *rig) with(rdb *redis.Client) *rig { return newRig(r.T, rdb, r.lock) }
 func channelOf(token string) string { return "to:" + token }
 
 func (r *rig) request(token string, n int64) lease.Request {
-	return lease.Request{Key: r.lock, Token: token, TTL: lockTTL, Grant: grantTTL, N: n, Channel: channelOf(token)}
+	return lease.Request{Name: mutexAt(r.lock), Token: token, TTL: lockTTL, Grant: grantTTL, N: n, Queue: n > 0, Channel: channelOf(token)}
 }
 
 // ask asks as token; n is 0 for a try.
@@ -76,12 +76,12 @@ func (r *rig) yield(from, token string, n int64) lease.Reply {
 
 func (r *rig) release(token string) (owned bool) {
 	r.Helper()
-	return must(r.Release(r.Context(), r.lock, token))(r.T)
+	return must(r.Release(r.Context(), mutexAt(r.lock), token))(r.T)
 }
 
 func (r *rig) renew(token string) (kept bool) {
 	r.Helper()
-	got := r.Renew(r.Context(), []lease.Renewal{{Key: r.lock, Token: token, TTL: lockTTL}})
+	got := r.Renew(r.Context(), []lease.Renewal{{Name: mutexAt(r.lock), Token: token, TTL: lockTTL}})
 	return must(got[0].Kept, got[0].Err)(r.T)
 }
 
@@ -252,3 +252,5 @@ func must[V any](v V, err error) func(*testing.T) V {
 		return v
 	}
 }
+
+func mutexAt(key string) lease.Name { return lease.Name{Kind: lease.Mutex, Key: key} }

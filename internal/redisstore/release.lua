@@ -11,18 +11,6 @@ if redis.pcall('GET', KEYS[1]) == ARGV[1] and redis.call('EXISTS', KEYS[2]) == 0
 end
 
 --include state.lua
+--include leave.lua
 
-local token, owned = ARGV[1], 0
-
-if owner == token then
-  redis.call('DEL', lock)
-  owner, owned = false, 1
-elseif waiting > 0 and redis.call('ZREM', queue, token) == 1 then
-  redis.call('HDEL', waiters, token)
-end
-
-if not owner then
-  local head = pop()
-  if head then hand(head) end
-end
-return owned
+return open(1) or leave(ARGV[1])

@@ -49,7 +49,7 @@ func (r *rig) heldMany(n int) []lease.Renewal {
 	r.Helper()
 	list := make([]lease.Renewal, n)
 	for i := range list {
-		list[i] = lease.Renewal{Key: fmt.Sprint("key", i), Token: fmt.Sprint("baton:1:", i), TTL: lockTTL}
+		list[i] = lease.Renewal{Name: mutexAt(fmt.Sprint("key", i)), Token: fmt.Sprint("baton:1:", i), TTL: lockTTL}
 		check(r.T, r.rdb.Set(r.Context(), list[i].Key, list[i].Token, time.Second*5).Err())
 	}
 	return list
@@ -88,7 +88,7 @@ func TestRenewOfMany(t *testing.T) {
 }
 
 func TestRenewOfNone(t *testing.T) {
-	r := &Mutex{client(t)}
+	r := &Store{client(t)}
 	if got := r.Renew(t.Context(), nil); len(got) != 0 {
 		t.Errorf("got %v", got)
 	}

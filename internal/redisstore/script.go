@@ -5,7 +5,7 @@ import (
 	"crypto/sha1"
 	"embed"
 	"encoding/hex"
-	"strings"
+	"regexp"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -13,18 +13,29 @@ import (
 //go:embed *.lua
 var files embed.FS
 
-// script is one .lua file, with the file that it includes.
+// script is one .lua file, with the files that it includes.
 type script struct{ text, sha string }
 
 var (
-	acquire = load("acquire.lua")
-	yield   = load("yield.lua")
-	release = load("release.lua")
-	renew   = load("renew.lua")
+	acquire    = load("acquire.lua")
+	yield      = load("yield.lua")
+	release    = load("release.lua")
+	renew      = load("renew.lua")
+	together   = load("together.lua")
+	releaseAll = load("release_all.lua")
+
+	permitsAsk     = load("permits_ask.lua")
+	permitsRelease = load("permits_release.lua")
+	permitsRenew   = load("permits_renew.lua")
+	permitsResize  = load("permits_resize.lua")
 )
 
+var include = regexp.MustCompile(`(?m)^--include (.*)\n`)
+
 func load(name string) *script {
-	text := strings.Replace(read(name), "--include state.lua\n", read("state.lua"), 1)
+	text := include.ReplaceAllStringFunc(read(name), func(line string) string {
+		return read(include.FindStringSubmatch(line)[1])
+	})
 	sum := sha1.Sum([]byte(text))
 	return &script{text: text, sha: hex.EncodeToString(sum[:])}
 }

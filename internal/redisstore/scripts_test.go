@@ -21,7 +21,7 @@ func TestAcquireTakesAFreeLock(t *testing.T) {
 		if after := r.now(); got.Base < before.UnixMicro() || got.Base > after.UnixMicro() {
 			r.Errorf("base %d is not the server's time, %d to %d", got.Base, before.UnixMicro(), after.UnixMicro())
 		}
-		equal(t, "reply", got, lease.Reply{Granted: true, Base: got.Base, Left: lockTTL})
+		equal(t, "reply", got, lease.Reply{Granted: true, Base: got.Base, Weight: 1, Given: 1, Left: lockTTL})
 		equal(t, "owner", r.owner(), a)
 		equal(t, "fence", r.last(), got.Base)
 		r.expiry(r.lock, lockTTL)
@@ -99,7 +99,7 @@ func TestReleaseHandsOverInTurn(t *testing.T) {
 				n = 4
 			}
 			equal(t, "the owner after "+token, r.owner(), next)
-			want := fmt.Sprintf("%s: %d %d %s key", channelOf(next), n, r.last(), next)
+			want := fmt.Sprintf("%s: m %d 0 %d 1 0 %s key", channelOf(next), n, r.last(), next)
 			if !slices.Equal(said, []string{want}) {
 				r.Errorf("published %q, want %q once", said, want)
 			}
@@ -345,7 +345,7 @@ func TestFenceKeepsAllDigits(t *testing.T) {
 			equal(t, "base", r.ask(a, 0).Base, ahead+1+2*i)
 			r.ask(b, 1)
 			said := r.published(func() { r.release(a) })
-			equal(t, "message", said[0], fmt.Sprintf("to:%s: 1 %d %s key", b, ahead+2+2*i, b))
+			equal(t, "message", said[0], fmt.Sprintf("to:%s: m 1 0 %d 1 0 %s key", b, ahead+2+2*i, b))
 			r.release(b)
 		}
 	})

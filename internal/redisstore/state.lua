@@ -1,8 +1,9 @@
--- What the scripts of the mutex include: one reading of the clock and of the
--- key's state, and the moves that the scripts are made of. Nothing is written
--- before the types of all four keys are known to be right.
+-- What the scripts of the mutex include: one reading of the clock, the state of
+-- one lock at a time, and the moves that the scripts are made of. Nothing of a
+-- lock is written before the types of its four keys are known to be right.
 --
--- KEYS  1 the lock: a string, the owner's token   2 the queue: zset token -> place
+-- KEYS  for each lock four keys:
+--       1 the lock: a string, the owner's token   2 the queue: zset token -> place
 --       3 the waiters: hash token -> entry        4 the last fence base given: string
 --
 -- An entry is "seen n grant channel": server time of the last request in ms, its
@@ -11,10 +12,13 @@
 local ENTRY_LIFE = 3600    -- ms without a request after which a waiter is passed over
 local FENCE_LIFE = 3900000 -- ms; outlives a server clock that is set back by an hour
 
-local lock, queue, waiters, fence = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local time = redis.call('TIME')
 local us = time[1] * 1000000 + time[2]
 local ms = math.floor(us / 1000)
+
+-- Of the lock that is open.
+local lock, queue, waiters, fence
+local owner, waiting, last
 
 -- Only the lock's own WRONGTYPE means that its owner has lost it. That of a
 -- sibling must not be taken for one, so it says where it comes from.
@@ -23,15 +27,20 @@ local function broken(sibling, reply)
   return reply
 end
 
-local owner = redis.pcall('GET', lock)
-if type(owner) == 'table' then return owner end
-local waiting = redis.pcall('ZCARD', queue)
-if type(waiting) == 'table' then return broken('queue', waiting) end
-local entries = redis.pcall('HLEN', waiters) -- of an empty queue too: enqueue writes both
-if type(entries) == 'table' then return broken('waiters', entries) end
-local last = redis.pcall('GET', fence)
-if type(last) == 'table' then return broken('fence', last) end
-last = tonumber(last)
+-- Opens the ith lock: what is below works on it. It returns an error that must
+-- keep the script from doing so.
+local function open(i)
+  lock, queue, waiters, fence = KEYS[4 * i - 3], KEYS[4 * i - 2], KEYS[4 * i - 1], KEYS[4 * i]
+  owner = redis.pcall('GET', lock)
+  if type(owner) == 'table' then return owner end
+  waiting = redis.pcall('ZCARD', queue)
+  if type(waiting) == 'table' then return broken('queue', waiting) end
+  local entries = redis.pcall('HLEN', waiters) -- of an empty queue too: enqueue writes both
+  if type(entries) == 'table' then return broken('waiters', entries) end
+  last = redis.pcall('GET', fence)
+  if type(last) == 'table' then return broken('fence', last) end
+  last = tonumber(last)
+end
 
 -- Makes token the owner for ttl ms; the base of its fences is above all earlier
 -- ones, by the counter while that lives and by the clock when it was lost.
@@ -77,5 +86,5 @@ end
 -- together without %s, which would end a key at its first NUL.
 local function hand(to)
   local base = grant(to.token, to.ttl)
-  redis.pcall('PUBLISH', to.channel, to.n .. string.format(' %.0f ', base) .. to.token .. ' ' .. lock)
+  redis.pcall('PUBLISH', to.channel, 'm ' .. to.n .. string.format(' 0 %.0f 1 0 ', base) .. to.token .. ' ' .. lock)
 end

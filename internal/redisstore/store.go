@@ -15,15 +15,18 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
-// Mutex is the [lease.Store] of a lock that one claim holds at a time.
-type Mutex struct{ rdb redis.UniversalClient }
+// Store is the [lease.Store] of all primitives of a client.
+type Store struct{ rdb redis.UniversalClient }
+
+// NewStore returns the store of a client.
+func NewStore(rdb redis.UniversalClient) *Store { return &Store{rdb} }
 
 // Patience is go-redis' ReadTimeout, unless the client was told to heed the ctx:
 // getting a connection heeds it in any case.
-func (m *Mutex) Patience() time.Duration {
+func (s *Store) Patience() time.Duration {
 	var read time.Duration
 	var heeds bool
-	switch rdb := m.rdb.(type) {
+	switch rdb := s.rdb.(type) {
 	case *redis.Client:
 		read, heeds = rdb.Options().ReadTimeout, rdb.Options().ContextTimeoutEnabled
 	case *redis.ClusterClient:
@@ -38,71 +41,141 @@ func (m *Mutex) Patience() time.Duration {
 	return read
 }
 
-func (m *Mutex) Ask(ctx context.Context, r lease.Request) (lease.Reply, error) {
-	keys, err := siblings(r.Key)
+func (s *Store) Ask(ctx context.Context, r lease.Request) (lease.Reply, error) {
+	keys, err := siblings(r.Name)
 	if err != nil {
 		return lease.Reply{}, lease.Permanent(err)
 	}
-	args := make([]any, 3, 6)
-	args[0], args[1], args[2] = r.Token, r.TTL.Milliseconds(), r.N
-	if r.N > 0 || r.From != "" { // for the entry
-		args = append(args, r.Grant.Milliseconds(), r.Channel)
+	ask, args := askMutex(r)
+	if r.Kind != lease.Mutex {
+		ask, args = askPermits(r)
 	}
-	s := acquire
-	if r.From != "" {
-		s, args = yield, append(args, r.From)
-	}
-	val, err := s.run(ctx, m.rdb, keys, args)
+	val, err := ask.run(ctx, s.rdb, keys, args)
 	if err != nil {
 		return lease.Reply{}, classify(err)
 	}
-	var n [4]int64 // status, base, ms left, ours
+	var n [5]int64
 	tuple, _ := val.([]any)
-	for i := range n {
-		if len(tuple) != len(n) {
-			return lease.Reply{}, lease.Permanent(fmt.Errorf("unexpected reply %v", val))
-		}
+	want := 4
+	if r.Kind != lease.Mutex {
+		want = 5
+	}
+	if len(tuple) != want {
+		return lease.Reply{}, lease.Permanent(fmt.Errorf("unexpected reply %v", val))
+	}
+	for i := range tuple {
 		n[i], _ = tuple[i].(int64)
 	}
-	return lease.Reply{
-		Granted: n[0] == 1, Base: n[1], Left: time.Duration(n[2]) * time.Millisecond, Foreign: n[3] == 0, Gone: n[0] < 0,
-	}, nil
+	reply := lease.Reply{Granted: n[0] == 1, Base: n[1], Gone: n[0] == -1}
+	switch {
+	case n[0] == -2:
+		return reply, lease.Permanent(wrongSize(r, n[1]))
+	case r.Kind == lease.Mutex: // then ms left, ours
+		reply.Left, reply.Foreign = time.Duration(n[2])*time.Millisecond, n[3] == 0
+		reply.Weight, reply.Given = max(n[0], 0), max(n[0], 0)
+	case reply.Granted: // then awaited, weight, given
+		reply.Awaited, reply.Weight, reply.Given = n[2] == 1, n[3], n[4]
+	default: // then awaited, ms left
+		reply.Awaited, reply.Left = n[2] == 1, time.Duration(n[3])*time.Millisecond
+	}
+	return reply, nil
 }
 
-func (m *Mutex) Release(ctx context.Context, key, token string) (owned bool, err error) {
-	keys, err := siblings(key)
+func askMutex(r lease.Request) (*script, []any) {
+	n := r.N
+	if !r.Queue {
+		n = 0
+	}
+	args := make([]any, 3, 6)
+	args[0], args[1], args[2] = r.Token, r.TTL.Milliseconds(), n
+	if n > 0 || r.From != "" { // for the entry
+		args = append(args, r.Grant.Milliseconds(), r.Channel)
+	}
+	if r.From != "" {
+		return yield, append(args, r.From)
+	}
+	return acquire, args
+}
+
+func askPermits(r lease.Request) (*script, []any) {
+	flag := func(b bool) int {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	return permitsAsk, []any{
+		r.Token, string(r.Kind), r.N, r.TTL.Milliseconds(), r.Keep, r.Want, r.Order, r.Size, flag(r.Queue),
+		r.Grant.Milliseconds(), r.Channel, flag(r.Shared), flag(r.Sharing), r.More,
+	}
+}
+
+func wrongSize(r lease.Request, size int64) error {
+	if r.Want > size {
+		return fmt.Errorf("%w than are wanted, %d and not %d", lease.ErrTooLarge, size, r.Want)
+	}
+	return fmt.Errorf("%w: it is %d, and not %d", lease.ErrSize, size, r.Size)
+}
+
+func (s *Store) Release(ctx context.Context, name lease.Name, token string) (owned bool, err error) {
+	keys, err := siblings(name)
 	if err != nil {
 		return false, lease.Permanent(err)
 	}
-	val, err := release.run(ctx, m.rdb, keys, []any{token})
+	end, args := release, []any{token}
+	if name.Kind != lease.Mutex {
+		end, args = permitsRelease, []any{token, string(name.Kind)}
+	}
+	val, err := end.run(ctx, s.rdb, keys, args)
 	return val == int64(1), classify(overwritten(err))
 }
 
-// Renew sends one pipeline, and a second one with the script itself for what a
-// server did not know it for: one that has just started, or taken over a slot.
-func (m *Mutex) Renew(ctx context.Context, claims []lease.Renewal) []lease.Renewed {
+// Resize makes n the size of the semaphore at key, for everybody.
+func (s *Store) Resize(ctx context.Context, key string, declared, n int64) error {
+	name := lease.Name{Kind: lease.Semaphore, Key: key}
+	keys, err := siblings(name)
+	if err != nil {
+		return lease.Permanent(err)
+	}
+	_, err = permitsResize.run(ctx, s.rdb, keys, []any{"", string(name.Kind), declared, n})
+	return classify(err)
+}
+
+// Renew sends one pipeline, and a second one with the scripts themselves for what
+// a server did not know them for: one that has just started, or taken over a slot.
+func (s *Store) Renew(ctx context.Context, claims []lease.Renewal) []lease.Renewed {
 	cmds := make([]once, len(claims))
-	send := func(name, body string, due func(i int) bool) {
-		pipe := m.rdb.Pipeline()
+	send := func(eval string, due func(i int) bool) {
+		pipe := s.rdb.Pipeline()
 		for i, c := range claims {
-			if due(i) {
-				cmds[i] = renew.command(ctx, name, body, []any{c.Key}, []any{c.Token, c.TTL.Milliseconds()})
-				_ = pipe.Process(ctx, cmds[i])
+			if !due(i) {
+				continue
 			}
+			script, args := renew, []any{c.Token, c.TTL.Milliseconds()}
+			if c.Kind != lease.Mutex {
+				script, args = permitsRenew, []any{c.Token, string(c.Kind), c.TTL.Milliseconds()}
+			}
+			body := script.sha
+			if eval == "eval" {
+				body = script.text
+			}
+			cmds[i] = script.command(ctx, eval, body, []any{c.Key}, args)
+			_ = pipe.Process(ctx, cmds[i])
 		}
 		_, _ = pipe.Exec(ctx) // each command has its own error
 	}
-	send("evalsha", renew.sha, func(int) bool { return true })
+	send("evalsha", func(int) bool { return true })
 	unknown := func(i int) bool { return redis.HasErrorPrefix(cmds[i].Err(), "NOSCRIPT") }
 	for i := range cmds {
 		if unknown(i) {
-			send("eval", renew.text, unknown)
+			send("eval", unknown)
 			break
 		}
 	}
 	out := make([]lease.Renewed, len(claims))
 	for i, cmd := range cmds {
-		out[i] = lease.Renewed{Kept: cmd.Val() == int64(1), Err: classify(overwritten(cmd.Err()))}
+		kept, _ := cmd.Val().(int64)
+		out[i] = lease.Renewed{Kept: kept > 0, Awaited: kept == 2, Err: classify(overwritten(cmd.Err()))}
 	}
 	return out
 }

@@ -20,11 +20,11 @@ import (
 const probe = 3 * time.Second
 
 // Listen keeps one subscription until ctx ends. One goroutine uses it: this one.
-func (m *Mutex) Listen(ctx context.Context, channel string, l lease.Listener) {
+func (s *Store) Listen(ctx context.Context, channel string, l lease.Listener) {
 	pause := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))
 	for ctx.Err() == nil {
-		m.hear(ctx, channel, l, pause.Reset)
+		s.hear(ctx, channel, l, pause.Reset)
 		if ctx.Err() != nil {
 			return
 		}
@@ -39,8 +39,8 @@ func (m *Mutex) Listen(ctx context.Context, channel string, l lease.Listener) {
 // hear subscribes and listens until the subscription breaks. It does not use
 // go-redis' own reconnection: that is silent, and what was published meanwhile
 // is lost, so the caller must be told.
-func (m *Mutex) hear(ctx context.Context, channel string, l lease.Listener, healthy func()) {
-	sub := m.rdb.Subscribe(context.Background())
+func (s *Store) hear(ctx context.Context, channel string, l lease.Listener, healthy func()) {
+	sub := s.rdb.Subscribe(context.Background())
 	defer sub.Close()
 	if sub.Subscribe(ctx, channel) != nil {
 		return
@@ -72,14 +72,20 @@ func (m *Mutex) hear(ctx context.Context, channel string, l lease.Listener, heal
 	}
 }
 
-// parse reads "n base token key", as state.lua writes it. The key comes last,
-// for it may hold anything.
+// parse reads "kind n order base weight awaited token key", as the scripts write it. The
+// key comes last, for it may hold anything.
 func parse(payload string) (h lease.Handover, ok bool) {
-	part := strings.SplitN(payload, " ", 4)
-	if len(part) != 4 {
+	part := strings.SplitN(payload, " ", 8)
+	if len(part) != 8 || len(part[0]) != 1 {
 		return h, false
 	}
-	n, err1 := strconv.ParseInt(part[0], 10, 64)
-	base, err2 := strconv.ParseInt(part[1], 10, 64)
-	return lease.Handover{N: n, Base: base, Token: part[2], Key: part[3]}, err1 == nil && err2 == nil
+	var n [4]int64
+	for i := range n {
+		var err error
+		if n[i], err = strconv.ParseInt(part[1+i], 10, 64); err != nil {
+			return h, false
+		}
+	}
+	name := lease.Name{Kind: lease.Kind(part[0][0]), Key: part[7]}
+	return lease.Handover{Name: name, Token: part[6], N: n[0], Order: n[1], Base: n[2], Weight: n[3], Awaited: part[5] == "1"}, true
 }

@@ -33,7 +33,7 @@ func listen(t *testing.T, rdb *redis.Client, channel string) *ear {
 	e := &ear{told: make(chan any, 1000), ended: make(chan struct{}), stop: cancel}
 	go func() {
 		defer close(e.ended)
-		(&Mutex{rdb}).Listen(ctx, channel, e)
+		(&Store{rdb}).Listen(ctx, channel, e)
 	}()
 	t.Cleanup(func() { e.end(t, 2*time.Second) })
 	return e
@@ -83,8 +83,8 @@ func (e *ear) returns(t *testing.T) {
 // says publishes a message and checks that it is heard.
 func (e *ear) says(t *testing.T, rdb *redis.Client, channel string) {
 	t.Helper()
-	check(t, rdb.Publish(t.Context(), channel, "3 1700000000000000 token key").Err())
-	e.hears(t, lease.Handover{N: 3, Base: 1700000000000000, Token: "token", Key: "key"})
+	check(t, rdb.Publish(t.Context(), channel, "m 3 0 1700000000000000 1 0 token key").Err())
+	e.hears(t, lease.Handover{Name: mutexAt("key"), N: 3, Base: 1700000000000000, Token: "token", Weight: 1})
 }
 
 func TestListen(t *testing.T) {
@@ -93,13 +93,13 @@ func TestListen(t *testing.T) {
 		e := listen(t, r.rdb, "c")
 		e.hears(t, "subscribed")
 		e.says(t, r.rdb, "c") // and nothing was published in vain: it was acknowledged
-		for _, payload := range []string{"", " ", "1", "1 2 token", "x 2 token key", "1 x token key", "1  2 token key", "1.5 2 token key", "99999999999999999999 2 token key"} {
+		for _, payload := range []string{"", " ", "m", "m 1 0 2 1 0 token", "m x 0 2 1 0 token key", "m 1 0 x 1 0 token key", "m 1  0 2 1 0 token key", "m 1.5 0 2 1 0 token key", "mm 1 0 2 1 0 token key", "m 99999999999999999999 0 2 1 0 token key"} {
 			check(t, r.rdb.Publish(r.Context(), "c", payload).Err())
 		}
-		check(t, r.rdb.Publish(r.Context(), "another", "1 2 token key").Err())
+		check(t, r.rdb.Publish(r.Context(), "another", "m 1 0 2 1 0 token key").Err())
 		for _, key := range append([]string{"", " ", "  a  b  "}, odd...) {
-			check(t, r.rdb.Publish(r.Context(), "c", "1 2 token "+key).Err())
-			e.hears(t, lease.Handover{N: 1, Base: 2, Token: "token", Key: key})
+			check(t, r.rdb.Publish(r.Context(), "c", "m 1 0 2 1 0 token "+key).Err())
+			e.hears(t, lease.Handover{Name: mutexAt(key), N: 1, Base: 2, Token: "token", Weight: 1})
 		}
 		e.end(t, time.Second)
 		redistest.Eventually(t, 5*time.Second, func() bool {
@@ -120,7 +120,7 @@ func TestHandOverIsHeard(t *testing.T) {
 			k.held(a, b)
 			k.ask(b, 2)
 			k.release(a)
-			e.hears(t, lease.Handover{N: 2, Base: k.last(), Token: b, Key: key})
+			e.hears(t, lease.Handover{Name: mutexAt(key), N: 2, Base: k.last(), Token: b, Weight: 1})
 		}
 	})
 }
@@ -325,16 +325,18 @@ func TestSubscriptionBacksOff(t *testing.T) {
 
 func TestParse(t *testing.T) {
 	for payload, want := range map[string]lease.Handover{
-		"1 2 t k":                      {N: 1, Base: 2, Token: "t", Key: "k"},
-		"1 2 t ":                       {N: 1, Base: 2, Token: "t"},
-		"1 2 t a b\nc\x00":             {N: 1, Base: 2, Token: "t", Key: "a b\nc\x00"},
-		"-1 9223372036854775807 t 1 2": {N: -1, Base: 1<<63 - 1, Token: "t", Key: "1 2"},
+		"m 1 0 2 1 0 t k":                      {Name: mutexAt("k"), N: 1, Base: 2, Weight: 1, Token: "t"},
+		"m 1 0 2 1 0 t ":                       {Name: mutexAt(""), N: 1, Base: 2, Weight: 1, Token: "t"},
+		"m 1 0 2 1 0 t a b\nc\x00":             {Name: mutexAt("a b\nc\x00"), N: 1, Base: 2, Weight: 1, Token: "t"},
+		"r 7 5 2 3 1 t k":                      {Name: lease.Name{Kind: lease.RWMutex, Key: "k"}, N: 7, Order: 5, Base: 2, Weight: 3, Awaited: true, Token: "t"},
+		"s 0 0 0 0 1 t k":                      {Name: lease.Name{Kind: lease.Semaphore, Key: "k"}, Awaited: true, Token: "t"},
+		"m -1 0 9223372036854775807 1 0 t 1 2": {Name: mutexAt("1 2"), N: -1, Base: 1<<63 - 1, Weight: 1, Token: "t"},
 	} {
 		if got, ok := parse(payload); !ok || got != want {
 			t.Errorf("%q: %+v, %v", payload, got, ok)
 		}
 	}
-	bad := []string{"", " ", "1 2 t", "a 2 t k", "1 a t k", "1 9223372036854775808 t k", "0x1 2 t k"}
+	bad := []string{"", " ", "m 1 0 2 1 0 t", "m a 0 2 1 0 t k", "m 1 0 a 1 0 t k", "m 1 0 9223372036854775808 1 0 t k", "m 0x1 0 2 1 0 t k", " 1 0 2 1 0 t k"}
 	if i := slices.IndexFunc(bad, func(s string) bool { _, ok := parse(s); return ok }); i >= 0 {
 		t.Errorf("%q is taken for a message", bad[i])
 	}

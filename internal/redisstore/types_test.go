@@ -79,7 +79,7 @@ func TestSiblingOfAnotherType(t *testing.T) {
 							_, err := r.Ask(r.Context(), q)
 							expect(r.T, "yield", err, "permanent", "its "+sibling.name+": WRONGTYPE")
 							if !releases {
-								_, err := r.Release(r.Context(), r.lock, a)
+								_, err := r.Release(r.Context(), mutexAt(r.lock), a)
 								expect(r.T, "release", err, "permanent", "its "+sibling.name+": WRONGTYPE")
 							}
 							equal(r.T, "renewed", r.renew(a), r.owner() == a) // which needs none of them

@@ -10,6 +10,9 @@
 
 --include state.lua
 
+local failed = open(1)
+if failed then return failed end
+
 local token, ttl, n, old = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[6]
 
 if owner == old then

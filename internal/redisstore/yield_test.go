@@ -119,7 +119,7 @@ func TestYieldRefreshesItsEntry(t *testing.T) {
 		r.ask(d, 2)
 		r.yield(a, d, 3)
 		said := r.published(func() { r.release(b) })
-		if !slices.Contains(said, "to:"+d+": 3 "+r.rdb.Get(r.Context(), r.fence).Val()+" "+d+" key") {
+		if !slices.Contains(said, "to:"+d+": m 3 0 "+r.rdb.Get(r.Context(), r.fence).Val()+" 1 0 "+d+" key") {
 			r.Errorf("published %q", said)
 		}
 	})

@@ -1,0 +1,100 @@
+package lease
+
+import "time"
+
+// fits reports whether a lease can have its share of the claim now. The quantum
+// does not count against the first: a process that is so slow that it is over
+// before anybody was let in would go round for ever.
+func (c *claim) fits(l *Lease, now time.Time) bool {
+	if c.weight == 0 || c.size != l.size || c.trust.left(now) <= 0 {
+		return false
+	}
+	fresh := c.issued == 0 || c.issued < Block && now.Sub(c.since) < Quantum
+	switch {
+	case c.sharing && l.shared:
+		return l.ttl <= c.ttl && (fresh || c.used > 0 && !c.awaited)
+	case c.used > 0: // only of a semaphore can something be left
+		return !c.sharing && fresh && l.ttl <= c.ttl && l.weight <= c.weight-c.used
+	}
+	return fresh && l.ttl == c.ttl && l.weight <= c.weight
+}
+
+// open reports whether the claim may ask for more than it holds: not while a
+// lease has all of it that there is.
+func (c *claim) open() bool {
+	return c.used == 0 || c.sharing || c.line.name.Kind == Semaphore
+}
+
+// inUse is how much of the weight cannot be given up.
+func (c *claim) inUse() int64 {
+	if c.sharing && c.used > 0 {
+		return c.weight
+	}
+	return c.used
+}
+
+// take gives a lease its share: the whole of a hand-over inside the process.
+func (c *claim) take(l *Lease, now time.Time) {
+	if l.shared && !c.sharing { // a writer's claim goes to a reader, who needs no more
+		c.sharing, c.weight = true, l.weight
+	}
+	if c.sharing && c.issued > 0 && now.Sub(c.since) >= Quantum {
+		c.mustWait()
+		c.line.keeper.hearken(c, now)
+	}
+	l.claim, l.since, l.renewed = c, now, now
+	l.fence = c.base*Block + min(c.issued, Block-1) // those that share may come to the end of it
+	c.issued++
+	c.used += l.weight
+	c.leases.push(l)
+	l.deliver()
+}
+
+// giveUp frees what no lease uses; Redis is still to be told.
+func (c *claim) giveUp() {
+	if use := c.inUse(); use == c.weight {
+		return
+	} else if c.weight = use; use == 0 {
+		c.sharing = false
+		c.line.keeper.unwatch(c)
+	}
+}
+
+// owes reports whether Redis is to be told of less than it knows.
+func (c *claim) owes() bool {
+	return c.line.name.Kind != Mutex && (c.known > c.weight || c.want == 0 && c.entered)
+}
+
+// extend moves the end of the window, never to an earlier time.
+func (c *claim) extend(w window) {
+	now := time.Now()
+	if w.left(now) > c.trust.left(now) {
+		c.trust = w
+		c.line.keeper.watch(c, now, maxWait)
+	}
+}
+
+// renewable reports whether some lease of the claim may be renewed: it has been
+// received, and has not been held for too long. Those that may not are ended one
+// TTL after they last could: for which wait is how long that is for the first.
+func (c *claim) renewable(now time.Time) (renew bool, wait time.Duration) {
+	wait = maxWait
+	for l := c.leases.head; l != nil; l = l.next {
+		if l.received() && (l.maxHold == 0 || now.Sub(l.since) < l.maxHold) {
+			l.renewed, renew = now, true
+		} else {
+			wait = min(wait, l.renewed.Add(c.ttl).Sub(now))
+		}
+	}
+	return renew, wait
+}
+
+// expired returns a lease that may not be renewed and has had its time.
+func (c *claim) expired(now time.Time) *Lease {
+	for l := c.leases.head; l != nil; l = l.next {
+		if now.Sub(l.renewed) >= c.ttl {
+			return l
+		}
+	}
+	return nil
+}

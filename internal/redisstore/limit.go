@@ -1,0 +1,68 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+)
+
+var limit = load("limit.lua")
+
+// Bucket is the [lease.Bucket] of rate limits.
+type Bucket struct{ rdb redis.UniversalClient }
+
+// NewBucket returns the bucket store of the client.
+func NewBucket(rdb redis.UniversalClient) (*Bucket, error) {
+	if v := reflect.ValueOf(rdb); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		return nil, errNilClient
+	}
+	return &Bucket{rdb}, nil
+}
+
+func (b *Bucket) Take(ctx context.Context, d lease.Draw) (lease.Turn, error) {
+	status, wait, err := b.run(ctx, d, d.N)
+	return lease.Turn{Taken: status == 1, Wait: wait}, err
+}
+
+func (b *Bucket) Return(ctx context.Context, d lease.Draw) error {
+	_, _, err := b.run(ctx, d, 0)
+	return err
+}
+
+func (b *Bucket) run(ctx context.Context, d lease.Draw, n int) (status int64, wait time.Duration, err error) {
+	base, suffix, err := affixes(d.Key)
+	if err != nil {
+		return 0, 0, lease.Permanent(err)
+	}
+	keys := append(make([]any, 0, 2), d.Key)
+	if d.ID != "" {
+		keys = append(keys, base+"limit:"+d.ID+suffix)
+	}
+	rate := strconv.FormatFloat(d.Rate, 'g', -1, 64)
+	if !strings.Contains(rate, ".") {
+		rate = strings.Replace(rate, "e", ".0e", 1) // miniredis reads no 1e+06
+	}
+	val, err := limit.run(ctx, b.rdb, keys, []any{n, rate, d.Burst, d.Longest.Microseconds()})
+	if err != nil {
+		return 0, 0, classify(err)
+	}
+	if tuple, _ := val.([]any); len(tuple) == 2 {
+		status, _ = tuple[0].(int64)
+		us, _ := tuple[1].(int64)
+		return status, time.Duration(us) * time.Microsecond, nil
+	}
+	return 0, 0, lease.Permanent(fmt.Errorf("unexpected reply %v", val))
+}
+
+// ValidKey returns why the key cannot be used, nil if it can.
+func ValidKey(key string) error {
+	_, _, err := affixes(key)
+	return err
+}

@@ -1,0 +1,107 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+)
+
+var _ lease.Together = (*Store)(nil)
+
+// Joins reports whether one script can serve both keys: a cluster refuses one
+// whose keys do not share a slot, and a ring sends it where the first key is.
+func (s *Store) Joins(a, b string) bool {
+	switch s.rdb.(type) {
+	case *redis.Client:
+		return true
+	case *redis.ClusterClient:
+		return slot(a) == slot(b)
+	}
+	return hashtag(a) == hashtag(b)
+}
+
+func (s *Store) AskAll(ctx context.Context, all bool, rs []lease.Request) ([]lease.Reply, error) {
+	keys, args := make([]any, 0, 4*len(rs)), make([]any, 1, 1+5*len(rs))
+	if args[0] = 0; all {
+		args[0] = 1
+	}
+	for _, r := range rs {
+		names, err := siblings(r.Name)
+		if err != nil {
+			return nil, lease.Permanent(err)
+		}
+		keys = append(keys, names...)
+		n := r.N
+		if !r.Queue {
+			n = 0
+		}
+		args = append(args, r.Token, r.TTL.Milliseconds(), n, r.Grant.Milliseconds(), r.Channel)
+	}
+	vals, err := each(ctx, together, s.rdb, keys, args)
+	if err != nil {
+		return nil, err
+	}
+	replies := make([]lease.Reply, 0, len(vals))
+	for _, val := range vals {
+		if err, failed := val.(error); failed {
+			return replies, classify(err)
+		}
+		r, err := replyOf(val)
+		if err != nil {
+			return replies, err
+		}
+		replies = append(replies, r)
+	}
+	return replies, nil
+}
+
+func (s *Store) ReleaseAll(ctx context.Context, places []lease.Place) ([]lease.Released, error) {
+	keys, args := make([]any, 0, 4*len(places)), make([]any, 0, len(places))
+	for _, p := range places {
+		names, err := siblings(lease.Name{Kind: lease.Mutex, Key: p.Key})
+		if err != nil {
+			return nil, lease.Permanent(err)
+		}
+		keys, args = append(keys, names...), append(args, p.Token)
+	}
+	vals, err := each(ctx, releaseAll, s.rdb, keys, args)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]lease.Released, len(vals))
+	for i, val := range vals {
+		err, _ := val.(error)
+		out[i] = lease.Released{Owned: val == int64(1), Err: classify(overwritten(err))}
+	}
+	return out, nil
+}
+
+// replyOf reads what together.lua says of one lock.
+func replyOf(val any) (lease.Reply, error) {
+	var n [4]int64 // status, base, ms left, ours
+	tuple, _ := val.([]any)
+	if len(tuple) != len(n) {
+		return lease.Reply{}, lease.Permanent(fmt.Errorf("unexpected reply %v", val))
+	}
+	for i := range n {
+		n[i], _ = tuple[i].(int64)
+	}
+	return lease.Reply{Granted: n[0] == 1, Base: n[1], Weight: n[0], Given: n[0], Left: time.Duration(n[2]) * time.Millisecond, Foreign: n[3] == 0}, nil
+}
+
+// each runs a script that replies for each of several locks.
+func each(ctx context.Context, s *script, rdb redis.UniversalClient, keys, args []any) ([]any, error) {
+	val, err := s.run(ctx, rdb, keys, args)
+	if err != nil {
+		return nil, classify(err)
+	}
+	vals, ok := val.([]any)
+	if !ok || len(vals) == 0 || len(vals) > len(keys)/4 {
+		return nil, lease.Permanent(fmt.Errorf("unexpected reply %v", val))
+	}
+	return vals, nil
+}
