@@ -1,0 +1,63 @@
+package semaphore
+
+import (
+	"context"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+)
+
+var (
+	// ErrLocked is returned by a try that found too few permits free, or others
+	// waiting for them.
+	ErrLocked = lease.ErrLocked
+	// ErrLost says that a hold ended before Release: it could not be renewed in
+	// time, Redis has lost it, or it was not to be renewed any more.
+	ErrLost = lease.ErrLost
+	// ErrReleased says that a hold was ended by Release.
+	ErrReleased = lease.ErrReleased
+	// ErrSize says that the semaphore has another size in Redis than this process
+	// was told, or fewer permits in all than are wanted.
+	ErrSize = lease.ErrSize
+)
+
+// A Lease is a hold on some permits, from the moment they were granted until
+// [Lease.Release] or their loss. It is renewed meanwhile, without anything to
+// call. Its methods may be called from any goroutine.
+type Lease struct{ hold lease.Lease }
+
+// Result is what the channel of AcquireChan yields: a lease, or the reason why
+// there is none.
+type Result struct {
+	Lease *Lease // nil if Err is not
+	Err   error
+}
+
+// Release ends the hold. Whoever the permits let in has them when it returns.
+//
+// It returns ErrLost if the hold had ended before, so that others may have had
+// the permits meanwhile. After a first Release it does nothing and returns
+// ErrReleased, or again ErrLost. Release takes no ctx: it waits for Redis, and
+// tries again if need be, but no longer than the lease would have lasted. If Redis
+// could not be reached for so long, it returns that error; the hold has then
+// ended by itself. Whatever it returns, nothing is held thereafter.
+func (l *Lease) Release() error { return l.hold.Release() }
+
+// Done returns a channel that is closed when the hold ends, by Release or by loss.
+func (l *Lease) Done() <-chan struct{} { return l.hold.Done() }
+
+// Err returns nil while the permits are held, ErrReleased after Release and
+// ErrLost after a loss. It asks no one: it knows from the process's own clocks
+// until when the hold can be trusted.
+func (l *Lease) Err() error { return l.hold.Err() }
+
+// Context returns a copy of parent that is cancelled with the cause [ErrLost]
+// (see [context.Cause]) when the hold is lost. Release does not cancel it. Call
+// stop when it is no longer needed.
+func (l *Lease) Context(parent context.Context) (ctx context.Context, stop context.CancelFunc) {
+	return l.hold.Context(parent)
+}
+
+// Fence returns a number that no other hold on the key has. Of holds that do not
+// overlap the later has the greater one; of those that do it says nothing, so it
+// names a hold but does not order writes as the fence of a lock does.
+func (l *Lease) Fence() int64 { return l.hold.Fence() }
