@@ -32,6 +32,7 @@ import (
 
 	"github.com/redis/go-redis/v9/logging"
 
+	"github.com/seed-3d5fec5c/baton/examples/internal/server"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
@@ -69,12 +70,12 @@ func main() {
 // run runs the demonstration until its time is over or ctx ends, which is no
 // error. It is one if the lock could not be had, or did not exclude.
 func run(ctx context.Context, cfg config, out io.Writer) error {
-	rdb, where, hangUp, err := connect(ctx, cfg.url)
+	redis, err := server.Connect(ctx, cfg.url)
 	if err != nil {
 		return err
 	}
-	defer hangUp()
-	mu := mutex.New(rdb, cfg.key)
+	defer redis.Close()
+	mu := mutex.New(redis.Client, cfg.key)
 	mu.TTL = cfg.ttl
 
 	if cfg.length > 0 {
@@ -90,7 +91,7 @@ func run(ctx context.Context, cfg config, out io.Writer) error {
 		inside  atomic.Pointer[mutex.Lease]
 		events  = make(chan event, 64)
 		errs    = make(chan error, cfg.workers)
-		diary   = &diary{rdb: rdb, key: cfg.key + ":diary"}
+		diary   = &diary{rdb: redis.Client, key: cfg.key + ":diary"}
 	)
 	for n := 1; n <= cfg.workers; n++ {
 		w := &worker{name{os.Getpid(), n}, mu, cfg.hold, &inside, diary, events}
@@ -106,7 +107,7 @@ func run(ctx context.Context, cfg config, out io.Writer) error {
 		close(events)
 	}()
 
-	b := newBoard(cfg, where, out)
+	b := newBoard(cfg, redis.Name, out)
 	b.watch(events)
 	select {
 	case err := <-errs:

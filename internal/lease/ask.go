@@ -135,7 +135,7 @@ func (l *line) answer(c *claim, r Request, reply Reply, err error, sent time.Tim
 	}
 	c.from = "" // given up, or gone
 	if reply.Gone {
-		if r.Keep > 0 && r.N > c.began && c.weight > 0 {
+		if c.lostBy(r, reply) {
 			return l.lose(c)
 		}
 		return errand{}
@@ -243,10 +243,11 @@ func (l *line) lower(c *claim) error {
 		reply, err := l.keeper.store.Ask(ctx, r)
 
 		l.mu.Lock()
+		lost := c.lostBy(r, reply)
 		todo := l.answer(c, r, reply, err, now)
 		l.mu.Unlock()
 		l.later(todo)
-		return !reply.Gone, err
+		return !lost, err
 	})
 }
 

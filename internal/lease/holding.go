@@ -65,6 +65,12 @@ func (c *claim) owes() bool {
 	return c.line.name.Kind != Mutex && (c.known > c.weight || c.want == 0 && c.entered)
 }
 
+// lostBy reports whether an answer says that what the claim holds is not there.
+// What it said before this hold, or that it has given back since, may well be gone.
+func (c *claim) lostBy(r Request, reply Reply) bool {
+	return reply.Gone && c.state == live && r.Keep > 0 && c.weight > 0 && r.N > c.began
+}
+
 // extend moves the end of the window, never to an earlier time.
 func (c *claim) extend(w window) {
 	now := time.Now()
