@@ -78,7 +78,7 @@ func (l *line) conclude(c *claim, r Request, reply Reply, err error, sent time.T
 	case r.Order != c.order: // it wants something else by now
 	case c.try && !reply.Granted && todo.claim == nil && l.refuse(c, err, &todo):
 		c.asker, wait = false, -1
-	case !reply.Gone:
+	case r.Order == c.order && !reply.Gone:
 		wait, listening = l.pause(c, r, reply, err)
 	}
 	l.mu.Unlock()
@@ -130,7 +130,13 @@ func (l *line) answer(c *claim, r Request, reply Reply, err error, sent time.Tim
 		}
 		return l.advance()
 	case err != nil:
-		c.entered = c.entered || r.Want > 0 // or rather, it may have been given it
+		if r.Want == 0 {
+			return errand{} // tried again by those who wait for it
+		}
+		c.entered = true // or rather, it may have been given it
+		if c.want == 0 && c.owes() {
+			return errand{c, true}
+		}
 		return errand{}
 	}
 	c.from = "" // given up, or gone
@@ -144,7 +150,7 @@ func (l *line) answer(c *claim, r Request, reply Reply, err error, sent time.Tim
 	if reply.Granted && c.want > 0 && r.Order == c.order && w.left(time.Now()) > 0 {
 		return l.grant(c, reply.Base, reply.Weight, reply.Given, w, reply.Awaited)
 	}
-	if c.want == 0 && c.owes() {
+	if c.want == 0 && c.owes() && r.N == c.n { // else a later one says more
 		return errand{c, true}
 	}
 	return errand{}
@@ -159,7 +165,7 @@ func (l *line) acknowledge(c *claim, r Request, reply Reply, w window) {
 		if r.Want == 0 && r.N > c.queued {
 			c.entered = false
 		}
-		c.awaited = reply.Awaited
+		c.hear(reply.Awaited, w.start)
 	}
 	if c.weight > 0 && (l.name.Kind == Mutex && reply.Granted || r.Keep > 0 && r.N > c.began) {
 		c.extend(w)
@@ -204,7 +210,7 @@ func (l *line) refuse(c *claim, err error, todo *errand) (done bool) {
 		}
 		return false
 	}
-	if c.want = 0; err == nil && c.used == 0 {
+	if c.want = 0; err == nil && c.used == 0 && c.known == 0 && !c.entered {
 		l.end(c) // left nothing behind
 	}
 	*todo = l.advance()

@@ -47,10 +47,11 @@ type claim struct {
 
 	// Holding, while weight is not 0.
 	weight  int64
-	known   int64 // what Redis may think we hold: never less than it does
-	acked   int64 // number of the request that known is by
-	sharing bool  // each lease has all of it
-	awaited bool  // and others wait, so that no lease may join
+	known   int64     // what Redis may think we hold: never less than it does
+	acked   int64     // number of the request that known is by
+	sharing bool      // each lease has all of it
+	awaited bool      // and others wait, so that no lease may join
+	word    time.Time // when a message last said so
 	trust   window
 	began   int64     // number of the last request before the hold
 	since   time.Time // start of the quantum
@@ -58,6 +59,7 @@ type claim struct {
 	issued  int64     // fences given so far
 	used    int64
 	leases  list
+	ending  time.Time // when the first of them may have to be ended alone; zero for never
 
 	// While leaving.
 	wait              chan struct{} // closed when the requests to let finish first have returned; or nil
@@ -92,6 +94,13 @@ func (c *claim) askFor(l *Lease) {
 	if c.weight == 0 || l.ttl > c.ttl { // never less for those who hold already
 		c.ttl = l.ttl
 	}
+}
+
+// asksFor reports whether what the claim wants is what the lease needs. It is not
+// if that which it was for has given up: something larger may be out of reach
+// while this one would fit.
+func (c *claim) asksFor(l *Lease) bool {
+	return c.want == l.weight && c.shared == l.shared && c.size == l.size
 }
 
 // mustWait makes what a claim needs to wait: most are granted before they do.

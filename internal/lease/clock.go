@@ -70,7 +70,7 @@ func (k *Keeper) tick() {
 	}
 	sent := time.Now()
 	for i, r := range k.store.Renew(context.Background(), renewals) {
-		claims[i].line.renewed(claims[i], began[i], r, sent)
+		claims[i].line.renewed(claims[i], began[i], renewals[i].TTL, r, sent)
 	}
 }
 
@@ -98,18 +98,16 @@ func (l *line) look(c *claim, now time.Time) (r Renewal, began int64, renew bool
 	case c.trust.left(now) <= 0:
 		todo = l.lose(c)
 	default:
-		var bound time.Duration
-		if renew, bound = c.renewable(now); bound <= 0 {
+		if renew = c.renewable(now); !c.ending.IsZero() && !c.ending.After(now) {
 			for e := c.expired(now); e != nil; e = c.expired(now) {
 				e.lose()
 			}
 			todo = l.advance()
+			renew = c.state == live && c.weight > 0 && c.renewable(now)
 		}
 		if c.state == live && c.weight > 0 {
 			r, began = Renewal{l.name, c.token, c.ttl}, c.began
-			l.keeper.watch(c, now, max(bound, MinTTL/4))
-		} else {
-			renew = false
+			l.keeper.watch(c, now)
 		}
 	}
 	l.mu.Unlock()
@@ -117,8 +115,8 @@ func (l *line) look(c *claim, now time.Time) (r Renewal, began int64, renew bool
 	return r, began, renew
 }
 
-// renewed is the answer to a renewal of the hold that had began then.
-func (l *line) renewed(c *claim, began int64, r Renewed, sent time.Time) {
+// renewed is the answer to a renewal, for ttl, of the hold that had began then.
+func (l *line) renewed(c *claim, began int64, ttl time.Duration, r Renewed, sent time.Time) {
 	l.mu.Lock()
 	var todo errand
 	switch {
@@ -127,8 +125,8 @@ func (l *line) renewed(c *claim, began int64, r Renewed, sent time.Time) {
 	case !r.Kept:
 		todo = l.lose(c)
 	default:
-		c.awaited = r.Awaited
-		c.extend(newWindow(sent, c.ttl))
+		c.hear(r.Awaited, sent)
+		c.extend(newWindow(sent, ttl)) // that of the claim may be longer by now
 		if c.owes() {
 			todo = errand{c, true}
 		}

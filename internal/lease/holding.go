@@ -16,7 +16,8 @@ func (c *claim) fits(l *Lease, now time.Time) bool {
 	case c.used > 0: // only of a semaphore can something be left
 		return !c.sharing && fresh && l.ttl <= c.ttl && l.weight <= c.weight-c.used
 	}
-	return fresh && l.ttl == c.ttl && l.weight <= c.weight
+	// A Mutex's token states its TTL, so that its claim is for one TTL only.
+	return fresh && (l.ttl == c.ttl || l.ttl < c.ttl && c.line.name.Kind != Mutex) && l.weight <= c.weight
 }
 
 // open reports whether the claim may ask for more than it holds: not while a
@@ -43,6 +44,9 @@ func (c *claim) take(l *Lease, now time.Time) {
 		c.line.keeper.hearken(c, now)
 	}
 	l.claim, l.since, l.renewed = c, now, now
+	if l.mail != nil || l.maxHold != 0 { // whether it may be renewed is to be looked at in time
+		c.ends(now.Add(c.ttl))
+	}
 	l.fence = c.base*Block + min(c.issued, Block-1) // those that share may come to the end of it
 	c.issued++
 	c.used += l.weight
@@ -71,28 +75,43 @@ func (c *claim) lostBy(r Request, reply Reply) bool {
 	return reply.Gone && c.state == live && r.Keep > 0 && c.weight > 0 && r.N > c.began
 }
 
+// hear notes whether others wait, as Redis says to a request that was sent then. A
+// message that came since may be about one who has come since.
+func (c *claim) hear(awaited bool, sent time.Time) {
+	c.awaited = awaited || !c.word.Before(sent)
+}
+
 // extend moves the end of the window, never to an earlier time.
 func (c *claim) extend(w window) {
 	now := time.Now()
 	if w.left(now) > c.trust.left(now) {
 		c.trust = w
-		c.line.keeper.watch(c, now, maxWait)
+		c.line.keeper.watch(c, now)
 	}
 }
 
 // renewable reports whether some lease of the claim may be renewed: it has been
-// received, and has not been held for too long. Those that may not are ended one
-// TTL after they last could: for which wait is how long that is for the first.
-func (c *claim) renewable(now time.Time) (renew bool, wait time.Duration) {
-	wait = maxWait
+// received, and has not been held for too long. One that may not ends one TTL
+// after it last could, even if others keep the claim alive.
+func (c *claim) renewable(now time.Time) (renew bool) {
+	c.ending = time.Time{}
 	for l := c.leases.head; l != nil; l = l.next {
 		if l.received() && (l.maxHold == 0 || now.Sub(l.since) < l.maxHold) {
 			l.renewed, renew = now, true
-		} else {
-			wait = min(wait, l.renewed.Add(c.ttl).Sub(now))
+			if l.maxHold == 0 {
+				continue
+			}
 		}
+		c.ends(l.renewed.Add(c.ttl))
 	}
-	return renew, wait
+	return renew
+}
+
+// ends notes when a lease may have to be ended.
+func (c *claim) ends(at time.Time) {
+	if c.ending.IsZero() || at.Before(c.ending) {
+		c.ending = at
+	}
 }
 
 // expired returns a lease that may not be renewed and has had its time.

@@ -4,7 +4,6 @@ import (
 	"container/heap"
 	"context"
 	"crypto/rand"
-	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -170,19 +169,19 @@ func (k *Keeper) forget(c *claim) {
 	}
 }
 
-// maxWait is no bound on a wait.
-const maxWait = time.Duration(math.MaxInt64)
-
 // watch sets when the clock is to look at a held claim again: at a third of
 // what is left of its window, which is a third of its TTL once it is renewed,
-// and ever sooner while renewing fails; but not later than in bound.
-func (k *Keeper) watch(c *claim, now time.Time, bound time.Duration) {
+// and ever sooner while renewing fails; but not later than a lease may have to be
+// ended. The line is locked.
+func (k *Keeper) watch(c *claim, now time.Time) {
 	left := c.trust.left(now)
 	next := left / 3
 	if next < MinTTL/4 {
 		next = left
 	}
-	next = min(next, bound)
+	if !c.ending.IsZero() {
+		next = min(next, max(c.ending.Sub(now), 0))
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	c.due = now.Add(next)

@@ -164,7 +164,7 @@ func (l *Lease) failure() error {
 // handed on, or given back to Redis, or has run out before that was confirmed.
 func (l *Lease) Release() error { return l.release(0) }
 
-// ReleasePart ends the hold of n permits, of as many as the lease has or more.
+// ReleasePart ends the hold of n permits, of as many as the lease has or fewer.
 func (l *Lease) ReleasePart(n int64) error { return l.release(n) }
 
 // release ends the hold of n permits, or of all for 0.
@@ -183,13 +183,42 @@ func (l *Lease) let(n int64) (errand, error) {
 	if l.expire(); l.state == ended {
 		return errand{}, l.err
 	}
+	l.part(n)
+	return l.line.advance(), nil
+}
+
+// part ends the hold of n permits, or of all for 0.
+func (l *Lease) part(n int64) {
 	if n == 0 || n == l.weight {
 		l.finish(ErrReleased)
-	} else {
-		l.weight -= n
-		l.claim.used -= n
+		return
 	}
-	return l.line.advance(), nil
+	l.weight -= n
+	l.claim.used -= n
+}
+
+// A Part is some of the permits of a lease, or all.
+type Part struct {
+	Lease *Lease
+	N     int64
+}
+
+// ReleaseParts ends holds on the same key, of as many permits as each part says,
+// in one step. What has been lost is passed over.
+func ReleaseParts(parts []Part) {
+	for i := 0; i < len(parts); {
+		ln := parts[i].Lease.line
+		ln.mu.Lock()
+		for ; i < len(parts) && parts[i].Lease.line == ln; i++ { // not that of one that was lost long ago
+			l := parts[i].Lease
+			if l.expire(); l.state != ended {
+				l.part(parts[i].N)
+			}
+		}
+		todo := ln.advance()
+		ln.mu.Unlock()
+		_ = ln.do(todo)
+	}
 }
 
 // told is what a release returns for what Redis said to it.

@@ -65,7 +65,7 @@ func (l *line) advance() errand {
 			c.take(next, now)
 			continue
 		}
-		if c.want == 0 && c.open() {
+		if c.want == 0 && c.open() || c.want > 0 && !c.asksFor(next) {
 			l.askMore(c, next)
 			return errand{}
 		}
@@ -106,6 +106,7 @@ func (l *line) askMore(c *claim, next *Lease) {
 	}
 	c.giveUp()
 	c.askFor(next)
+	c.mustWait() // what is given up before the first answer is to be told by then
 	if c.asker {
 		c.wake()
 		return
@@ -134,9 +135,10 @@ func (l *line) grant(c *claim, base, weight, given int64, w window, awaited bool
 	c.weight += given
 	c.acked = c.n // replies to what is under way may be older than this
 	c.want, c.entered, c.from, c.try = 0, false, "", false
-	c.sharing, c.awaited = c.shared, awaited
+	c.sharing = c.shared
+	c.hear(awaited, w.start)
 	c.base, c.issued, c.since = base, 0, now
-	l.keeper.watch(c, now, maxWait)
+	l.keeper.watch(c, now)
 	return l.advance()
 }
 
@@ -147,7 +149,7 @@ func (l *line) heard(c *claim, h Handover) {
 	var todo errand
 	switch {
 	case h.N == 0:
-		c.awaited = true
+		c.awaited, c.word = true, time.Now()
 		c.wake()
 	case c.state == live && c.want > 0 && h.Order == c.order:
 		if w := c.handed(h.N); c.trustworthy(w.left(time.Now())) {

@@ -188,7 +188,7 @@ func (l *Lease) joins(other *Lease) bool {
 func giveBackTogether(todos []errand) {
 	var claims []*claim
 	var places []Place
-	bound := maxWait
+	bound := PollBound
 	for _, todo := range todos {
 		if c := todo.claim; c != nil && !todo.lower && c.from == "" && c.wait == nil {
 			claims = append(claims, c)

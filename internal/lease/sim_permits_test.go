@@ -1,0 +1,443 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestSimulationRWMutex and TestSimulationSemaphore do what TestSimulation does
+// with permits, and besides: processes die, sizes change, leases end part by
+// part, and a network that is well again must not leave anybody waiting for what
+// is free, nor a permit in use that nobody uses.
+func TestSimulationRWMutex(t *testing.T) { simulatePermitsAll(t, RWMutex) }
+
+func TestSimulationSemaphore(t *testing.T) { simulatePermitsAll(t, Semaphore) }
+
+func simulatePermitsAll(t *testing.T, kind Kind) {
+	if *simSeed != 0 {
+		simulatePermits(t, kind, *simSeed, true)
+		return
+	}
+	first := rand.Uint64() >> 16
+	for i := range *simSeeds {
+		if simulatePermits(t, kind, first+uint64(i), false); t.Failed() {
+			t.Fatalf("run again with: go test ./internal/lease -run %s -sim.seed %d", t.Name(), first+uint64(i))
+		}
+	}
+}
+
+// permitsSim is one schedule.
+type permitsSim struct {
+	t       *testing.T
+	redis   *fakeRedis
+	name    Name
+	size    int64 // that is stated
+	resized bool
+	ttls    []time.Duration
+	bad     float64
+	procs   []*simProcess
+
+	mu       sync.Mutex // guards what follows; taken before the mutex of redis
+	inside   map[*Lease]int64
+	fences   map[int64]bool
+	last     int64 // fence of all so far
+	lastSole int64 // of a writer
+	grants   int
+	lost     int
+}
+
+type simProcess struct {
+	*Keeper
+	store *fakeStore
+	alive context.Context
+	crash context.CancelFunc
+}
+
+const simWorkers = 4
+
+func simulatePermits(t *testing.T, kind Kind, seed uint64, verbose bool) {
+	synctest.Test(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(seed, 0))
+		var trace strings.Builder
+		start := time.Now()
+		r := newFakeRedis()
+		r.log = func(format string, args ...any) {
+			fmt.Fprintf(&trace, "%12v %s\n", time.Since(start), fmt.Sprintf(format, args...))
+		}
+		ttl := []time.Duration{300 * time.Millisecond, time.Second, 10 * time.Second}
+		s := &permitsSim{
+			t: t, redis: r, name: Name{kind, "key"}, size: Writer, bad: []float64{0, 0.02, 0.2}[rng.IntN(3)],
+			inside: map[*Lease]int64{}, fences: map[int64]bool{},
+		}
+		if s.ttls = ttl; rng.IntN(2) == 0 {
+			s.ttls = ttl[rng.IntN(3):][:1]
+		}
+		if kind == Semaphore {
+			s.size, s.resized = 1+rng.Int64N(8), rng.IntN(3) == 0
+		}
+		watchdog := time.AfterFunc(5*time.Hour, func() {
+			panic(fmt.Sprintf("seed %d does not end: %s", seed, trace.String()[max(0, trace.Len()-20000):]))
+		})
+		for p := range 1 + rng.IntN(4) {
+			s.procs = append(s.procs, s.process(seed, p))
+		}
+		crash := rng.IntN(4) == 0
+		s.run(seed, 8, s.bad == 0 && !crash, crash)
+		if s.bad > 0 || crash { // and then all is well again
+			for _, p := range s.procs {
+				if p.alive.Err() == nil {
+					p.store.change(func() { p.store.fault = func() fault { return fine } })
+				}
+			}
+			time.Sleep(15*time.Second + 2*EntryLife)
+			s.run(seed+1<<40, 2, true, false)
+		}
+		time.Sleep(15*time.Second + 2*EntryLife) // what was executed late, too
+		synctest.Wait()
+		watchdog.Stop()
+		s.rest()
+		if s.bad == 0 && s.lost > 0 {
+			t.Errorf("%d leases lost on a network without faults", s.lost)
+		}
+		if verbose || t.Failed() {
+			text := trace.String()
+			t.Logf("seed %d: %d processes, size %d, ttl %v, faults %v, crash %v, %d grants, %d lost, %v\n%s", seed, len(s.procs), s.size, s.ttls,
+				s.bad, crash, s.grants, s.lost, time.Since(start), text[max(0, len(text)-200000):])
+		}
+	})
+}
+
+func (s *permitsSim) process(seed uint64, p int) *simProcess {
+	store := newFakeStore(s.redis)
+	mine := rand.New(rand.NewPCG(seed, uint64(p)+1))
+	roll := mine.Float64 // under the store's mutex, as all that follows
+	store.latency = func() time.Duration { return time.Duration(roll() * roll() * float64(3*time.Millisecond)) }
+	store.fault = func() fault {
+		if roll() < s.bad {
+			return fault(1 + int(roll()*4))
+		}
+		return fine
+	}
+	store.message = func() (int, time.Duration) {
+		switch x := roll(); {
+		case x < s.bad/2:
+			return 0, 0
+		case x < s.bad:
+			return 2, time.Duration(roll() * float64(6*time.Second))
+		}
+		return 1, time.Duration(roll() * float64(time.Millisecond))
+	}
+	alive, crash := context.WithCancel(context.Background())
+	return &simProcess{NewKeeper(store), store, alive, crash}
+}
+
+// run lets all workers do so many rounds, while somebody disturbs them.
+func (s *permitsSim) run(seed uint64, rounds int, calm, crash bool) {
+	rng := rand.New(rand.NewPCG(seed, 99))
+	var all, others sync.WaitGroup
+	over := make(chan struct{})
+	for i, p := range s.procs {
+		for w := range simWorkers {
+			rng := rand.New(rand.NewPCG(seed, uint64(100*i+w)+50))
+			all.Go(func() {
+				for range rounds {
+					if p.alive.Err() == nil {
+						s.round(p, rng)
+					}
+				}
+			})
+		}
+		if s.bad > 0 && !calm {
+			others.Go(func() {
+				for range 3 {
+					time.Sleep(rand.N(5 * time.Second))
+					select {
+					case p.store.deafen <- struct{}{}:
+					case <-time.After(time.Second):
+					}
+				}
+			})
+		}
+	}
+	if crash {
+		victim, after := s.procs[0], time.Duration(rng.ExpFloat64()*float64(2*time.Second))
+		others.Go(func() {
+			time.Sleep(after)
+			victim.store.change(func() { victim.store.fault = func() fault { return lostRequest } })
+			s.redis.mu.Lock()
+			s.redis.log("%s dies", victim.channel)
+			if s.redis.subs[victim.channel] != nil && rng.IntN(2) == 0 {
+				s.redis.subs[victim.channel] = nobody{}
+			}
+			s.redis.mu.Unlock()
+			victim.crash()
+		})
+	}
+	if s.resized {
+		others.Go(func() {
+			for range 6 {
+				time.Sleep(time.Duration(rng.ExpFloat64() * float64(2*time.Second)))
+				s.procs[0].store.publish(s.redis.resize(s.name, s.size, 1+rng.Int64N(10)))
+			}
+		})
+	}
+	if calm {
+		others.Go(func() { s.watch(over) })
+	}
+	all.Wait()
+	close(over)
+	others.Wait()
+}
+
+// nobody hears what is said to a process that has died.
+type nobody struct{}
+
+func (nobody) Subscribed()    {}
+func (nobody) Deaf()          {}
+func (nobody) Heard(Handover) {}
+
+// round is one lease of a random kind, from the request to its end.
+func (s *permitsSim) round(p *simProcess, rng *rand.Rand) {
+	ctx, cancel := context.WithCancel(p.alive)
+	defer cancel()
+	if rng.IntN(3) == 0 {
+		defer time.AfterFunc(time.Duration(rng.Int64N(int64(300*time.Millisecond))), cancel).Stop()
+	}
+	ttl := s.ttls[rng.IntN(len(s.ttls))]
+	params := Params{Op: "acquire", Kind: s.name.Kind, Key: s.name.Key, TTL: ttl, Weight: Writer, Size: s.size, Try: rng.IntN(5) == 0}
+	switch {
+	case s.name.Kind == Semaphore:
+		params.Weight = 1 + rng.Int64N(s.size)
+	case rng.IntN(3) > 0:
+		params.Weight, params.Shared = 1, true
+	}
+	if rng.IntN(10) == 0 {
+		params.MaxHold = 1 + rand.N(ttl)
+	}
+	l, idle := new(Lease), params.MaxHold > 0
+	if !params.Try && rng.IntN(2) == 0 {
+		box := NewBox(func(err error) error { return err })
+		l.AcquireChan(ctx, p.Keeper, params, box)
+		if rng.IntN(10) == 0 { // abandoned: what is granted must not stay
+			time.Sleep(time.Duration(rng.Int64N(int64(2 * ttl))))
+			cancel()
+			if err := <-box.C(); err != nil {
+				return
+			}
+			idle = true // not renewed until now, so it may end at once
+		} else if err := <-box.C(); err != nil {
+			s.refused(ctx, params, err)
+			return
+		}
+	} else if err := l.Acquire(ctx, p.Keeper, params); err != nil {
+		s.refused(ctx, params, err)
+		return
+	}
+	if p.alive.Err() != nil { // who died holds it for as long as it would believe so
+		s.enter(l, params.Weight)
+		<-l.Done()
+		s.leave(l, params.Weight)
+		return
+	}
+	s.enter(l, params.Weight)
+	for left := params.Weight; left > 0; {
+		part := left
+		if s.name.Kind == Semaphore && rng.IntN(4) == 0 {
+			part = 1 + rng.Int64N(left)
+		}
+		hold := time.NewTimer(time.Duration(rng.ExpFloat64() * []float64{0, 1e5, 1e7, float64(ttl)}[rng.IntN(4)]))
+		select {
+		case <-hold.C:
+		case <-l.Done():
+		}
+		hold.Stop()
+		if p.alive.Err() != nil {
+			<-l.Done()
+			s.leave(l, left)
+			return
+		}
+		s.leave(l, part)
+		err := l.ReleasePart(part)
+		if left -= part; errors.Is(err, ErrLost) {
+			if s.leave(l, left); !idle {
+				s.mu.Lock()
+				s.lost++
+				s.mu.Unlock()
+			}
+			left = 0
+		} else if err != nil && s.bad == 0 && p.alive.Err() == nil {
+			s.t.Errorf("Release: %v", err)
+		}
+	}
+	if l.Err() == nil {
+		s.t.Error("a released lease has no error")
+	}
+}
+
+func (s *permitsSim) refused(ctx context.Context, p Params, err error) {
+	switch {
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+	case p.Try && (errors.Is(err, ErrLocked) || errors.Is(err, errNetwork) || errors.Is(err, errNoAnswer)):
+	case errors.Is(err, ErrLost): // from a channel, granted and not received in time
+	case errors.Is(err, ErrSize) && s.resized:
+	default:
+		s.t.Errorf("refused with %v", err)
+	}
+}
+
+func (s *permitsSim) enter(l *Lease, weight int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inside[l] = weight
+	s.redis.mu.Lock()
+	s.redis.log("enter %s with %d, fence %d", short(l.claim.token), weight, l.fence)
+	s.redis.mu.Unlock()
+	s.grants++
+	if l.Err() == nil {
+		switch {
+		case s.name.Kind == Semaphore && s.fences[l.fence]:
+			s.t.Errorf("fence %d twice", l.fence)
+		case s.name.Kind == RWMutex && l.fence <= s.lastSole, weight == Writer && l.fence <= s.last:
+			s.t.Errorf("fence %d after %d, and %d of a writer", l.fence, s.last, s.lastSole)
+		}
+		s.fences[l.fence], s.last = true, max(s.last, l.fence)
+		if weight == Writer {
+			s.lastSole = l.fence
+		}
+	}
+	s.check()
+}
+
+func (s *permitsSim) leave(l *Lease, part int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.check()
+	s.redis.mu.Lock()
+	s.redis.log("leave %s with %d", short(l.claim.token), part)
+	s.redis.mu.Unlock()
+	if s.inside[l] -= part; s.inside[l] == 0 {
+		delete(s.inside, l)
+	}
+}
+
+// check looks at all who believe that they hold something: together it is no more
+// than there is, and of each process no more than Redis says it has.
+func (s *permitsSim) check() {
+	var sum int64
+	of := map[string]int64{}
+	writers, readers := 0, 0
+	for l, weight := range s.inside {
+		if l.Err() != nil {
+			continue
+		}
+		if sum += weight; l.shared {
+			readers++
+			of[l.claim.token] = max(of[l.claim.token], 1)
+		} else {
+			of[l.claim.token] += weight
+			writers++
+		}
+	}
+	s.redis.mu.Lock()
+	defer s.redis.mu.Unlock()
+	p := s.redis.permitsOf(s.name)
+	switch {
+	case s.name.Kind == RWMutex && (writers > 1 || writers > 0 && readers > 0):
+		s.t.Errorf("%v: %d writers and %d readers", time.Now(), writers, readers)
+	case s.name.Kind == Semaphore && sum > s.size && !s.resized:
+		s.t.Errorf("%v: %d permits in use of %d", time.Now(), sum, s.size)
+	}
+	for token, weight := range of {
+		if h := p.hold(token); h == nil || h.weight < weight {
+			s.redis.log("%s believes that it holds %d", short(token), weight)
+			s.t.Errorf("%s believes that it holds %d, Redis does not: %+v", token, weight, h)
+		}
+	}
+}
+
+// watch finds who waits for what has been free for long, and what is held that
+// nobody uses. That is for a network without faults.
+func (s *permitsSim) watch(over <-chan struct{}) {
+	const step, patience = 50 * time.Millisecond, 2 * time.Second
+	since := map[any]time.Time{}
+	for {
+		select {
+		case <-over:
+			return
+		case <-time.After(step):
+		}
+		now := map[any]string{}
+		for _, p := range s.procs {
+			if p.alive.Err() == nil {
+				s.idle(p, now)
+			}
+		}
+		for what := range since {
+			if now[what] == "" {
+				delete(since, what)
+			}
+		}
+		for what, text := range now {
+			if since[what].IsZero() {
+				since[what] = time.Now()
+			} else if time.Since(since[what]) > patience {
+				s.t.Errorf("%v: %s", time.Now(), text)
+				since[what] = time.Now().Add(time.Hour)
+			}
+		}
+	}
+}
+
+func (s *permitsSim) idle(p *simProcess, found map[any]string) {
+	p.Keeper.mu.Lock()
+	ln := p.lines[s.name]
+	p.Keeper.mu.Unlock()
+	if ln == nil {
+		return
+	}
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	s.redis.mu.Lock()
+	defer s.redis.mu.Unlock()
+	q := s.redis.permitsOf(s.name)
+	var used int64
+	for token := range q.holds {
+		if h := q.hold(token); h != nil {
+			used += h.weight
+		}
+	}
+	head, c := ln.waiters.head, ln.claim
+	switch {
+	case c == nil || c.state != live:
+		return
+	case head != nil && used+head.weight <= q.size && (len(q.line) == 0 || q.line[0].token == c.token):
+		s.redis.log("%s wants %d", short(c.token), head.weight)
+		found[head] = fmt.Sprintf("%s waits for %d, though %d of %d are in use", short(c.token), head.weight, used, q.size)
+	}
+	if h := q.hold(c.token); h != nil && c.want == 0 && h.weight > c.weight {
+		found[c] = fmt.Sprintf("%s uses %d, Redis keeps %d for it", short(c.token), c.weight, h.weight)
+	}
+}
+
+// rest checks that nothing is left.
+func (s *permitsSim) rest() {
+	for _, p := range s.procs {
+		if len(p.lines)+len(p.expected)+len(p.clock) > 0 || p.ear.stop != nil {
+			s.t.Errorf("keeper not at rest: %d lines, %d expected, %d in the clock", len(p.lines), len(p.expected), len(p.clock))
+		}
+	}
+	q := s.redis.permitsOf(s.name)
+	if q.purge(); q.used != 0 || len(q.holds) > 0 || len(q.line) > 0 {
+		s.t.Errorf("left in Redis: %s", q)
+	}
+	if len(s.inside) > 0 {
+		s.t.Errorf("%d still inside", len(s.inside))
+	}
+}
