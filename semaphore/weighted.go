@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,7 +59,7 @@ type Weighted struct {
 	// Release.
 	mu     sync.Mutex
 	inside int64
-	leases []held        // the oldest first: those that have been lost
+	leases []held        // the oldest first, which mostly are those that have been lost
 	left   chan struct{} // closed when somebody leaves; nil if nobody waits for that
 }
 
@@ -83,6 +84,10 @@ func NewWeighted(rdb redis.UniversalClient, key string, n int64) *Weighted {
 // Acquire takes n permits, waiting until it can or until ctx ends; then it takes
 // none and returns an error that ctx's can be found in. It waits for Redis to
 // come back, too. What waiting cannot cure is returned at once.
+//
+// Whoever is inside by Acquire or TryAcquire counts until its Release for those
+// that come through the same Weighted, even if its permits are lost: no more than
+// the size that it was made with are inside it then. Other processes do not know.
 func (s *Weighted) Acquire(ctx context.Context, n int64) error {
 	for {
 		l, err := s.AcquireLease(ctx, n)
@@ -103,12 +108,14 @@ func (s *Weighted) Acquire(ctx context.Context, n int64) error {
 	}
 }
 
-// enter goes inside with the lease. If there are too many, it returns what is
-// closed when one has left.
+// enter goes inside with the lease. If that would be too many, because some of
+// them have lost theirs, it returns what is closed when one has left. More than
+// the size is not too many by itself: a Resize may have let them in.
 func (s *Weighted) enter(l *Lease, n int64) (left <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.leases) > 0 && s.leases[0].lease.Err() != nil && s.inside+n > s.size {
+	lost := func(h held) bool { return h.lease.Err() != nil }
+	if s.inside+n > s.size && (lost(held{l, n}) || slices.ContainsFunc(s.leases, lost)) {
 		if s.left == nil {
 			s.left = make(chan struct{})
 		}
@@ -121,7 +128,8 @@ func (s *Weighted) enter(l *Lease, n int64) (left <-chan struct{}) {
 
 // TryAcquire takes n permits if that many are free and nobody waits, and reports
 // whether it did. It makes one attempt, which fails if Redis does not answer for
-// as long as the client waits for it. It panics on what waiting cannot cure.
+// as long as the client waits for it. It panics on what waiting cannot cure, but
+// to want more permits than there are is only too many.
 func (s *Weighted) TryAcquire(n int64) bool {
 	l, err := s.TryAcquireLease(context.Background(), n)
 	switch {
@@ -142,13 +150,11 @@ func (s *Weighted) Release(n int64) {
 	if n <= 0 {
 		panic(fmt.Sprintf("baton: release of %d permits of semaphore %q", n, s.key))
 	}
-	for _, h := range s.leave(n) {
-		_ = h.lease.hold.ReleasePart(h.n)
-	}
+	lease.ReleaseParts(s.leave(n))
 }
 
 // leave takes n permits out of the leases, the oldest first.
-func (s *Weighted) leave(n int64) (out []held) {
+func (s *Weighted) leave(n int64) (out []lease.Part) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n > s.inside {
@@ -157,7 +163,7 @@ func (s *Weighted) leave(n int64) (out []held) {
 	s.inside -= n
 	for n > 0 {
 		part := min(n, s.leases[0].n)
-		out = append(out, held{s.leases[0].lease, part})
+		out = append(out, lease.Part{Lease: &s.leases[0].lease.hold, N: part})
 		n -= part
 		if s.leases[0].n -= part; s.leases[0].n == 0 {
 			s.leases[0] = held{}
@@ -276,7 +282,9 @@ func (s *Weighted) usable(op string, n int64) error {
 //
 // Afterwards a process may state the new size or that which the semaphore was
 // created with: so a fleet needs no restart, and can be given the new one in its
-// own time. Resize waits for Redis to come back until ctx ends.
+// own time. Who waits for more than there are any longer gets ErrSize: at once if
+// it is first in line, by its next request otherwise. Resize waits for Redis to
+// come back until ctx ends.
 func (s *Weighted) Resize(ctx context.Context, n int64) error {
 	if err := s.usable("resize", n); err != nil {
 		return err

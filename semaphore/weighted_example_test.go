@@ -1,0 +1,117 @@
+package semaphore_test
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/semaphore"
+)
+
+// A pool of workers without workers: a goroutine for each task, of which so many
+// run at once as there are permits, in all processes together. Who takes all the
+// permits in the end has waited for every task.
+func Example_workerPool() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+
+	const workers = 4
+	sem := semaphore.NewWeighted(rdb, "reports", workers) // was: semaphore.NewWeighted(workers)
+	out := make([]int, 12)
+	for i := range out {
+		if err := sem.Acquire(ctx, 1); err != nil {
+			fmt.Println(err)
+			return
+		}
+		go func() {
+			defer sem.Release(1)
+			out[i] = digits(1 << i)
+		}()
+	}
+	if err := sem.Acquire(ctx, workers); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer sem.Release(workers)
+	fmt.Println(out)
+	// Output: [1 2 4 8 7 5 10 11 13 8 7 14]
+}
+
+// digits is the task: the sum of the digits of n.
+func digits(n int) (sum int) {
+	for ; n > 0; n /= 10 {
+		sum += n % 10
+	}
+	return sum
+}
+
+// Permits in a select, beside a timer and whatever else there is to wait for.
+func ExampleWeighted_AcquireChan() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	sem := semaphore.NewWeighted(rdb, "reports", 10)
+
+	wait, cancel := context.WithCancel(context.Background())
+	defer cancel() // ends the wait; permits that come too late are given back
+
+	select {
+	case r := <-sem.AcquireChan(wait, 3):
+		if r.Err != nil {
+			fmt.Println(r.Err)
+			return
+		}
+		defer r.Lease.Release()
+		fmt.Println("3 of 10")
+	case <-time.After(time.Second):
+		fmt.Println("busy")
+	}
+	// Output: 3 of 10
+}
+
+// A lease says what became of it.
+func ExampleWeighted_AcquireLease() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	sem := semaphore.NewWeighted(rdb, "reports", 10)
+
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	lease, err := sem.AcquireLease(ctx, 3)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	select {
+	case <-lease.Done():
+		fmt.Println("lost")
+	case <-time.After(time.Millisecond):
+		fmt.Println("done")
+	}
+	if err := lease.Release(); err != nil {
+		fmt.Println(err) // ErrLost: more than 10 may have been in use
+	}
+	// Output: done
+}
+
+// The size is one for all. It can be changed while permits are in use.
+func ExampleWeighted_Resize() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	sem := semaphore.NewWeighted(rdb, "reports", 2)
+
+	fmt.Println(sem.TryAcquire(3))
+	if err := sem.Resize(ctx, 3); err != nil {
+		fmt.Println(err)
+	}
+	fmt.Println(sem.TryAcquire(3))
+	sem.Release(3)
+
+	other := semaphore.NewWeighted(rdb, "reports", 5)
+	fmt.Println(other.Acquire(ctx, 1))
+	// Output:
+	// false
+	// true
+	// baton: acquire "reports": baton: semaphore size: it is 3, and not 5
+}
