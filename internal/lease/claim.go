@@ -69,9 +69,10 @@ type claim struct {
 	err               error         // nil, ErrLost, or why it could not be confirmed
 
 	// Guarded by the mutex of the keeper.
-	expected bool      // hand-overs to it are known here
-	due      time.Time // when the clock is to look at it
-	place    int       // in the clock's heap, or -1
+	expected bool          // hand-overs to it are known here
+	due      time.Time     // when the clock is to look at it
+	slack    time.Duration // by how much it may be early for that
+	place    int           // in the clock's heap, or -1
 }
 
 type request struct {

@@ -79,7 +79,7 @@ func (k *Keeper) tick() {
 func (k *Keeper) dueBy(now time.Time) (due []*claim) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for len(k.clock) > 0 && !k.clock[0].due.After(now.Add(k.clock[0].ttl/12)) {
+	for len(k.clock) > 0 && !k.clock[0].due.After(now.Add(k.clock[0].slack)) {
 		due = append(due, heap.Pop(&k.clock).(*claim))
 	}
 	k.armed = time.Time{} // the timer has fired

@@ -184,7 +184,7 @@ func (k *Keeper) watch(c *claim, now time.Time) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	c.due = now.Add(next)
+	c.due, c.slack = now.Add(next), c.ttl/12
 	if c.place < 0 {
 		heap.Push(&k.clock, c)
 	} else {

@@ -168,12 +168,13 @@ func (s *permitsSim) run(seed uint64, rounds int, calm, crash bool) {
 	}
 	if crash {
 		victim, after := s.procs[0], time.Duration(rng.ExpFloat64()*float64(2*time.Second))
+		deaf := rng.IntN(2) == 0
 		others.Go(func() {
 			time.Sleep(after)
 			victim.store.change(func() { victim.store.fault = func() fault { return lostRequest } })
 			s.redis.mu.Lock()
 			s.redis.log("%s dies", victim.channel)
-			if s.redis.subs[victim.channel] != nil && rng.IntN(2) == 0 {
+			if s.redis.subs[victim.channel] != nil && deaf {
 				s.redis.subs[victim.channel] = nobody{}
 			}
 			s.redis.mu.Unlock()
