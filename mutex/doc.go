@@ -47,8 +47,9 @@
 // that the check was for, nor does Redis keep a lock that a failover has lost,
 // or that is evicted, flushed or deleted by hand. So what must never be written
 // by two holders has to defend itself. Each lease has a [Lease.Fence], a number
-// above that of every earlier hold on the key. Send it with each write, and have
-// the storage refuse a number below the highest it has seen.
+// above that of every earlier hold on the key. Send it with each write, and with
+// each read that a write will depend on, and have the storage refuse a number
+// below the highest it has seen.
 //
 // # Not offered
 //

@@ -24,15 +24,19 @@ import (
 //   - Processes get it in the order in which they asked; readers that are next to
 //     one another in line get in together.
 //   - The readers of a process are one hold in Redis. The second costs no request,
-//     and the last one out gives it back. A process that has readers for longer than a
-//     millisecond hears when a writer begins to wait elsewhere, by a message, and
-//     lets no more of them in; should the message get lost, its next renewal
-//     tells, within a third of TTL.
+//     and the last one out gives it back. When a writer begins to wait elsewhere, a
+//     message tells such a process to let no more of them in. It listens for that
+//     from the first reader on that joins others after more than a millisecond; that
+//     one may still get in past a writer that waits. Should the message get lost,
+//     the next renewal tells, within a third of TTL.
 //
 // A RWMutex is made by [NewRW] and must not be copied after first use. It needs
 // no Close. Its key cannot be that of a Mutex: it is a hash in Redis.
 type RWMutex struct {
-	// TTL and MaxHold are as those of a Mutex. Set them before first use.
+	// TTL and MaxHold are as those of a Mutex. Set them before first use. Readers
+	// of a process that hold it together have the longest of their TTLs. As RUnlock
+	// does not say whose hold it ends, MaxHold counts from the last RLock if one of
+	// several was forgotten.
 	TTL, MaxHold time.Duration
 
 	key    string
@@ -105,7 +109,8 @@ func (m *RWMutex) enter(l *Lease, write bool) (left <-chan struct{}) {
 func (m *RWMutex) TryLock() bool { return m.try(m.TryLockContext, true) }
 
 // TryRLock locks m for reading if no writer holds or awaits it, and reports
-// whether it did.
+// whether it did. It fails too while somebody else of this process is waiting to
+// be let in, though it be for reading.
 func (m *RWMutex) TryRLock() bool { return m.try(m.TryRLockContext, false) }
 
 func (m *RWMutex) try(acquire func(context.Context) (*Lease, error), write bool) bool {
@@ -191,7 +196,7 @@ func (m *RWMutex) TryLockContext(ctx context.Context) (*Lease, error) {
 }
 
 // TryRLockContext is like RLockContext but does not wait for the lock: it returns
-// ErrLocked if a writer holds or awaits it.
+// ErrLocked if a writer holds or awaits it, or somebody of this process does.
 func (m *RWMutex) TryRLockContext(ctx context.Context) (*Lease, error) {
 	p := m.params("try to lock for reading", true)
 	p.Try = true

@@ -1,0 +1,382 @@
+package mutex_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+// TestRWMutexFault injects the faults that a RWMutex must survive, each on a server
+// of its own. They mostly wait, and so all run at the same time.
+func TestRWMutexFault(t *testing.T) {
+	t.Parallel()
+	together(t, map[string]func(*testing.T){
+		"Lost": rwLost, "Twice": rwTwice, "WordLost": rwWordLost, "Unsubscribed": rwUnsubscribed,
+		"RestartForgets": rwRestartForgets, "KeyTaken": rwKeyTaken, "Inside": rwInside,
+	}, func(t *testing.T, fault func(*testing.T)) { fault(t) })
+}
+
+// rwKinds are the two ways to hold a RWMutex.
+var rwKinds = map[string]func(m *mutex.RWMutex) (lock, try func(context.Context) (*mutex.Lease, error)){
+	"Writer": func(m *mutex.RWMutex) (lock, try func(context.Context) (*mutex.Lease, error)) {
+		return m.LockContext, m.TryLockContext
+	},
+	"Reader": func(m *mutex.RWMutex) (lock, try func(context.Context) (*mutex.Lease, error)) {
+		return m.RLockContext, m.TryRLockContext
+	},
+}
+
+// rwLost loses one command or its answer: an acquire, a try, a
+// release, a renewal. It costs time, and nothing else.
+func rwLost(t *testing.T) {
+	together(t, losses, func(t *testing.T, f loss) {
+		together(t, rwKinds, func(t *testing.T, kind func(m *mutex.RWMutex) (lock, try func(context.Context) (*mutex.Lease, error))) {
+			s := redistest.Start(t)
+			p := redistest.NewProxy(t, s.Addr())
+			rdb := p.Client(t, func(o *redis.Options) { o.ReadTimeout = silence })
+			const ttl = 2 * time.Second
+			lock, try := kind(rwOf(rdb, ttl))
+			other := rwOf(s.Client(t), time.Second)
+			unlock(t, wlock(t, other)) // the scripts are known
+			lose := func() { f.lose(p) }
+
+			lose()
+			start := time.Now()
+			l, err := lock(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			bounded(t, "to lock", start, f.wait)
+			if n := holdersOf(t, s); n != 1 {
+				t.Errorf("there are %d holders", n)
+			}
+			unlock(t, l)
+
+			lose()
+			start = time.Now()
+			if l, err := try(t.Context()); err == nil || errors.Is(err, mutex.ErrLocked) {
+				t.Errorf("a try that could not know: %v, %v", l, err)
+			}
+			bounded(t, "to try", start, f.wait)
+			unlock(t, receive(t, "to lock what a try has left", other.LockChan(t.Context()), poll))
+
+			if l, err = lock(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			next := rwQueued(t, s, other.LockChan, 1)
+			lose()
+			start = time.Now()
+			unlock(t, l) // and not ErrLost
+			bounded(t, "to unlock", start, f.wait)
+			unlock(t, receive(t, "the hand-over", next, 0))
+
+			if l, err = lock(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			lose()
+			keeps(t, l, ttl+ttl/10)
+			unlock(t, l)
+
+			if n := f.fired(p.Fired()); n != 4 {
+				t.Errorf("the fault took place %d times", n)
+			}
+			rwRests(t, s, 0)
+		})
+	})
+}
+
+// rwTwice runs each script twice: nothing is counted twice.
+func rwTwice(t *testing.T) {
+	s := redistest.Start(t)
+	var fleet []*mutex.RWMutex
+	for range 3 {
+		rdb := s.Client(t)
+		rdb.AddHook(hook(func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
+			if err := next(ctx, cmd); err != nil {
+				return err
+			}
+			return next(ctx, cmd.Clone())
+		}))
+		fleet = append(fleet, rwOf(rdb, time.Second))
+	}
+	HammerRWMutex(t, fleet, 0, 6, 30) // 0 leaves GOMAXPROCS as it is
+	// A second copy may take what has just been released. Nobody hears of that, so
+	// it ends by itself: for the next who comes.
+	start := time.Now()
+	unlock(t, wlock(t, rwOf(s.Client(t), time.Second)))
+	bounded(t, "to lock what a copy has taken", start, time.Second+poll)
+	rwRests(t, s, 0)
+}
+
+// rwWordLost drops the message that tells readers of a writer: their
+// next renewal finds out.
+func rwWordLost(t *testing.T) {
+	const ttl = 2 * time.Second
+	s := redistest.Start(t)
+	p := redistest.NewProxy(t, s.Addr())
+	a := rwOf(p.Client(t), ttl)
+	first := rlock(t, a)
+	<-time.After(5 * time.Millisecond)
+	unlock(t, rlock(t, a)) // makes sure that it hears
+	redistest.Eventually(t, poll, func() bool { return s.Subscribers(t, "baton:*") == 1 }, "the readers listen")
+	p.DropMessages(1)
+	start := time.Now()
+	next := rwQueued(t, s, rwOf(s.Client(t), ttl).LockChan, 1)
+	redistest.Eventually(t, poll, func() bool { return p.Fired().MessagesDropped == 1 }, "the word is dropped")
+	redistest.Eventually(t, ttl, func() bool {
+		joined := a.TryRLock()
+		if joined {
+			a.RUnlock()
+		}
+		return !joined
+	}, "no reader can join")
+	bounded(t, "to keep new readers out", start, ttl/3)
+	unlock(t, first)
+	unlock(t, receive(t, "the writer", next, 0))
+	rwRests(t, s, poll)
+}
+
+// rwUnsubscribed breaks the subscription of readers, and a writer begins
+// to wait meanwhile: the next subscription finds out.
+func rwUnsubscribed(t *testing.T) {
+	s := redistest.Start(t)
+	p := redistest.NewProxy(t, s.Addr())
+	a := rwOf(p.Client(t), time.Minute)
+	first := rlock(t, a)
+	<-time.After(5 * time.Millisecond)
+	unlock(t, rlock(t, a))
+	redistest.Eventually(t, poll, func() bool { return s.Subscribers(t, "baton:*") == 1 }, "the readers listen")
+	p.DropMessages(1)
+	next := rwQueued(t, s, rwOf(s.Client(t), ample).LockChan, 1)
+	redistest.Eventually(t, poll, func() bool { return p.Fired().MessagesDropped == 1 }, "the word is dropped")
+	if p.DropSubscribers() != 1 {
+		t.Error("no subscription was dropped")
+	}
+	redistest.Eventually(t, poll, func() bool {
+		joined := a.TryRLock()
+		if joined {
+			a.RUnlock()
+		}
+		return !joined
+	}, "no reader can join")
+	unlock(t, first)
+	unlock(t, receive(t, "the writer", next, 0))
+	rwRests(t, s, poll)
+}
+
+// rwRestartForgets kills a server that keeps nothing: who is inside is
+// told, who waits goes on, and fences grow though their counter is lost.
+func rwRestartForgets(t *testing.T) {
+	together(t, rwKinds, func(t *testing.T, kind func(m *mutex.RWMutex) (lock, try func(context.Context) (*mutex.Lease, error))) {
+		const ttl = 2 * time.Second // renewed every third of it
+		s := redistest.Start(t)
+		lock, _ := kind(rwOf(s.Client(t), ttl))
+		var leases []*mutex.Lease
+		l, err := lock(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		leases = append(leases, l)
+		if strings.HasSuffix(t.Name(), "Reader") { // they share what they hold, and what they lose
+			leases = append(leases, rlock(t, rwOf(s.Client(t), ttl)))
+		}
+		next := rwQueued(t, s, rwOf(s.Client(t), ttl).LockChan, 1)
+		s.Kill()
+		if err := s.Restart(); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		var dones []<-chan struct{}
+		for _, l := range leases {
+			dones = append(dones, l.Done())
+		}
+		n := receive(t, "to go on waiting", next, poll)
+		for i, l := range leases {
+			loses(t, l, dones[i], start, ttl/3)
+			if n.Fence() <= l.Fence() {
+				t.Errorf("fence %d after %d", n.Fence(), l.Fence())
+			}
+		}
+		keeps(t, n, ttl/2)
+		if h := holdersOf(t, s); h != 1 {
+			t.Errorf("there are %d holders", h)
+		}
+		unlock(t, n)
+		rwRests(t, s, 0)
+	})
+}
+
+// rwKeyTaken takes the key away under readers and writers: they are
+// told at the next renewal, and touch nothing that is not their own.
+func rwKeyTaken(t *testing.T) {
+	together(t, map[string]func(*testing.T, *redistest.Server){
+		"Deleted": func(t *testing.T, s *redistest.Server) { s.Do(t, "DEL", "key") },
+		"Flushed": func(t *testing.T, s *redistest.Server) { s.Do(t, "FLUSHALL") },
+		"Retyped": func(t *testing.T, s *redistest.Server) { s.Do(t, "SET", "key", "foreign") },
+	}, func(t *testing.T, take func(*testing.T, *redistest.Server)) {
+		const ttl = 1500 * time.Millisecond
+		for _, lock := range []func(*testing.T, *mutex.RWMutex) *mutex.Lease{wlock, rlock} {
+			s := redistest.Start(t)
+			m := rwOf(s.Client(t), ttl)
+			l := lock(t, m)
+			done := l.Done()
+			take(t, s)
+			dump := s.Do(t, "DUMP", "key")
+			loses(t, l, done, time.Now(), ttl/3)
+			if now := s.Do(t, "DUMP", "key"); now != dump {
+				t.Errorf("the key was %q and is %q", dump, now)
+			}
+			s.Do(t, "DEL", "key")
+			next := receive(t, "to lock again", m.LockChan(t.Context()), 0)
+			if next.Fence() <= l.Fence() {
+				t.Errorf("fence %d after %d", next.Fence(), l.Fence())
+			}
+			unlock(t, next)
+			rwRests(t, s, 0)
+		}
+	})
+}
+
+// TestRWMutexFaultAway has Redis away: Lock and RLock wait for it, those who are
+// inside are told in time, and Unlock after the loss does not panic.
+func TestRWMutexFaultAway(t *testing.T) {
+	t.Parallel()
+	for name, kind := range map[string]func(m *mutex.RWMutex) (lock, unlock func()){
+		"Writer": func(m *mutex.RWMutex) (lock, unlock func()) { return m.Lock, m.Unlock },
+		"Reader": func(m *mutex.RWMutex) (lock, unlock func()) { return m.RLock, m.RUnlock },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				mini := redistest.Mini(t)
+				t.Cleanup(func() { time.Sleep(time.Second) })
+				var away gate
+				rdb := redistest.MiniClient(t, mini)
+				rdb.AddHook(&away)
+				m := mutex.NewRW(rdb, "key")
+				lock, unlockIt := kind(m)
+				lock()
+				away.shut.Store(true)
+				another := mutex.NewRW(rdb, "another")
+				entered := make(chan struct{})
+				lockAnother, unlockAnother := kind(another)
+				go func() {
+					lockAnother()
+					close(entered)
+				}()
+				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+				defer cancel()
+				if _, err := mutex.NewRW(rdb, "third").RLockContext(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), errShut.Error()) {
+					t.Errorf("ctx has ended, and the error is %v", err)
+				}
+				if mutex.NewRW(rdb, "fourth").TryLock() {
+					t.Error("TryLock succeeds without Redis")
+				}
+				time.Sleep(time.Hour)
+				select {
+				case <-entered:
+					t.Fatal("locked without Redis")
+				default:
+				}
+				start := time.Now()
+				unlockIt()
+				if took := time.Since(start); took > 0 {
+					t.Errorf("Unlock of what was lost took %v", took)
+				}
+				mustPanic(t, "of unlocked RWMutex", unlockIt)
+				away.shut.Store(false)
+				<-entered
+				if took := time.Since(start); took > poll {
+					t.Errorf("to lock took %v after Redis was back", took)
+				}
+				unlockAnother()
+			})
+		})
+	}
+}
+
+// rwInside is the rule of those inside after a loss, on a real server:
+// a reader loses its hold to a writer of another process, and a writer here waits
+// for both.
+func rwInside(t *testing.T) {
+	const ttl = 500 * time.Millisecond
+	s := redistest.Start(t)
+	p := redistest.NewProxy(t, s.Addr())
+	m := rwOf(p.Client(t), ttl)
+	m.RLock()
+	other := rwQueued(t, s, rwOf(s.Client(t), ample).LockChan, 1)
+	second := make(chan struct{})
+	go func() {
+		m.Lock()
+		close(second)
+	}()
+	p.Refuse(true)
+	l := receive(t, "to get what was lost", other, ttl+poll)
+	p.Refuse(false)
+	waits := func() {
+		t.Helper()
+		select {
+		case <-second:
+			t.Fatal("a reader and a writer are inside one RWMutex")
+		case <-time.After(ttl):
+		}
+	}
+	waits()
+	unlock(t, l)
+	waits() // though Redis would give it the lock
+	m.RUnlock()
+	start := time.Now()
+	<-second
+	bounded(t, "the hand-over to the second", start, poll)
+	m.Unlock()
+	rwRests(t, s, poll)
+}
+
+// TestRWMutexUnlockOvertaken has a writer hand over to readers of its process, whose
+// statement to Redis is still under way when the last of them has left: nobody
+// has lost anything.
+func TestRWMutexUnlockOvertaken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		var held atomic.Int32 // how many requests are yet to be held up
+		through := make(chan struct{})
+		rdb.AddHook(hook(func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
+			if held.Add(-1) >= 0 {
+				<-through
+			}
+			return next(ctx, cmd)
+		}))
+		m := mutex.NewRW(rdb, "key")
+		unlock(t, wlock(t, m)) // the scripts are known
+		w := wlock(t, m)
+		first, second := m.RLockChan(t.Context()), m.RLockChan(t.Context())
+		synctest.Wait()
+		held.Store(2)
+		errs := make(chan error, 3)
+		end := func(l *mutex.Lease) {
+			go func() { errs <- l.Unlock() }()
+			synctest.Wait()
+		}
+		end(w)
+		end((<-first).Lease)
+		end((<-second).Lease)
+		close(through)
+		for range 3 {
+			if err := <-errs; err != nil {
+				t.Errorf("Unlock: %v", err)
+			}
+		}
+		if n := rdb.HLen(t.Context(), "key").Val(); n != 1 {
+			t.Errorf("%d are left", n-1)
+		}
+	})
+}
