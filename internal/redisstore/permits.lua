@@ -153,7 +153,7 @@ local function purge()
     elseif h then
       remove(first[1], h)
     else
-      held = held - redis.call('ZREM', holders, first[1])
+      rebuild()
     end
   end
 end

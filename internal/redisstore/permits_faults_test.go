@@ -1,0 +1,115 @@
+package redisstore
+
+import (
+	"testing"
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+)
+
+// A full server lets holders go and others in; only what is new is refused.
+func TestPermitsOutOfMemory(t *testing.T) {
+	t.Parallel()
+	nothing := func(*permits) {}
+	newcomer := func(r *permits) {
+		r.Helper()
+		r.unchanged("a newcomer", func() {
+			_, err := r.Ask(r.Context(), r.statement(e, 1, 0, 1))
+			expect(r.T, "ask", err, "passing", "OOM")
+		})
+	}
+	again := func(r *permits, token string, n, want int64) lease.Reply {
+		r.Helper()
+		q := r.statement(token, n, 0, want)
+		q.Order = 1
+		return r.says(q)
+	}
+	for _, row := range []struct {
+		name   string
+		before func(r *permits)
+		do     func(r *permits)
+		then   string
+	}{
+		{"release", nothing, func(r *permits) { equal(r.T, "owned", r.release(a), true) }, "b=2 c=8 d+1"},
+		{"a stranger's release", nothing, func(r *permits) { equal(r.T, "owned", r.release(e), false) }, "a=8 b=2 c+8 d+1"},
+		{"lower", nothing, func(r *permits) { r.state(a, 2, 5, 0) }, "a=5 b=2 c+8 d+1"},
+		{"lower that lets in", nothing, func(r *permits) { r.state(a, 2, 0, 0) }, "b=2 c=8 d+1"},
+		{"yield", nothing, func(r *permits) { r.state(a, 2, 0, 1) }, "b=2 c=8 d+1 a+1"},
+		{"renew", func(r *permits) { r.early(a) }, func(r *permits) {
+			equal(r.T, "renewed", r.renew(a, lockTTL), lease.Renewed{Kept: true, Awaited: true})
+			r.state(a, 2, 8, 0)
+		}, "a=8 b=2 c+8 d+1"},
+		{"the line's first leaves", nothing, func(r *permits) { r.release(c); r.release(b) }, "a=8 d=1"},
+		{"a hold runs out and a waiter asks", func(r *permits) { r.expires(a) }, func(r *permits) {
+			equal(r.T, "the waiter", outcome(again(r, c, 2, 8)), "granted")
+		}, "b=2 c=8 d+1"},
+		{"a refresh", func(r *permits) { r.seen(c, -3*time.Second) }, func(r *permits) {
+			again(r, c, 2, 8)
+			r.expiry(r.line, lease.EntryLife)
+			if ago := r.now().UnixMilli() - r.scene().line[0].at; ago > 2000 {
+				r.Errorf("it was last seen %dms ago", ago)
+			}
+		}, "a=8 b=2 c+8 d+1"},
+		{"a withdrawal", nothing, func(r *permits) { r.state(c, 2, 0, 0) }, "a=8 b=2 d+1"},
+		{"a first entry", nothing, newcomer, "a=8 b=2 c+8 d+1"},
+		{"a first request", nothing, func(r *permits) {
+			r.release(c)
+			r.release(d)
+			r.release(a)
+			newcomer(r)
+		}, "b=2"},
+		{"a first request of all", nothing, func(r *permits) {
+			check(r.T, r.rdb.FlushAll(r.Context()).Err())
+			newcomer(r)
+		}, ""},
+		{"when a renewed hold seems to have run out", func(r *permits) { r.early(a) }, func(r *permits) {
+			newcomer(r)
+		}, "a=8 b=2 c+8 d+1"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s := redistest.Start(t)
+			r := newPermits(t, s.Client(t), semaphoreAt("key"), 10)
+			r.has(a, 8)
+			r.has(b, 2)
+			r.waits(c, 8)
+			r.waits(d, 1)
+			row.before(r)
+			s.Do(t, "CONFIG", "SET", "maxmemory", "1", "maxmemory-policy", "noeviction")
+			row.do(r)
+			s.Do(t, "CONFIG", "SET", "maxmemory", "0")
+			r.stands("then", row.then)
+		})
+	}
+}
+
+// A hand-over that cannot be told is a hand-over: the waiter finds out by asking.
+func TestPermitsWithoutPermissionToPublish(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	r := newPermits(t, s.Client(t), rwAt("key"), lease.Writer)
+	u := newPermits(t, r.rig.user(s, "~*", "resetchannels", "+@all").rdb, r.name, r.size)
+	said := r.published(func() {
+		u.has(a, 1)
+		u.waits(b, lease.Writer) // a would be sent word
+		equal(t, "owned", u.release(a), true)
+	})
+	equal(t, "messages", len(said), 0)
+	q := r.statement(b, 2, 0, lease.Writer)
+	q.Order = 1
+	equal(t, "the waiter's next request", outcome(u.says(q)), "granted")
+}
+
+// A script may touch nothing but its keys, and so works on each slot of a cluster.
+func TestPermitsOnOneSlot(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	r := newPermits(t, s.Client(t), semaphoreAt("some{tag}key"), 10)
+	u := newPermits(t, r.rig.user(s, "~some{tag}key", "~baton:{tag}:*", "&*", "+@all").rdb, r.name, r.size)
+	u.has(a, 10)
+	u.waits(b, 1)
+	equal(t, "renewed", u.renew(a, lockTTL), lease.Renewed{Kept: true, Awaited: true})
+	u.resize(11)
+	equal(t, "owned", u.release(a), true)
+	u.stands("then", "b=1")
+}

@@ -1,0 +1,143 @@
+package redisstore
+
+import (
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+)
+
+// refuses checks that every script fails with words, and changes nothing.
+func (r *permits) refuses(what, words string) {
+	r.Helper()
+	r.unchanged(what, func() {
+		for _, q := range []lease.Request{r.statement(a, 2, 0, 1), r.statement(a, 2, 1, 0), r.statement(b, 2, 0, 0), r.statement(d, 1, 0, 1)} {
+			_, err := r.Ask(r.Context(), q)
+			expect(r.T, "ask", err, "permanent", words)
+		}
+		_, err := r.Release(r.Context(), r.name, a)
+		if words != "WRONGTYPE" {
+			expect(r.T, "release", err, "permanent", words)
+		} else {
+			expect(r.T, "release", err, "nil", "") // it is not what a held, for certain
+		}
+		if r.name.Kind == lease.Semaphore {
+			expect(r.T, "resize", r.Resize(r.Context(), r.name.Key, 10, 20), "permanent", words)
+		}
+	})
+}
+
+func TestPermitsOfAnotherType(t *testing.T) {
+	t.Parallel()
+	eachSemaphore(t, func(r *permits) {
+		for _, kind := range []string{"string", "list", "set", "zset", "hash"} { // a hash, but not ours
+			r.put(r.main, kind)
+			r.refuses("a "+kind, "WRONGTYPE")
+			equal(r.T, "renewed", r.renew(a, lockTTL), lease.Renewed{})
+		}
+		check(r.T, r.rdb.Del(r.Context(), r.main).Err())
+		check(r.T, r.rdb.HSet(r.Context(), r.main, "state", "garbled", a, "garbled").Err())
+		r.refuses("a hash that is almost ours", "WRONGTYPE")
+		equal(r.T, "renewed", r.renew(a, lockTTL), lease.Renewed{})
+	})
+}
+
+// A sibling that is of another type says nothing about who holds what: nobody
+// may take the error for a loss, and nothing is done by half.
+func TestPermitsSiblingOfAnotherType(t *testing.T) {
+	t.Parallel()
+	for _, sibling := range []struct {
+		name  string
+		kinds []string
+		key   func(r *permits) string
+	}{
+		{"holders", []string{"string", "list", "hash", "set"}, func(r *permits) string { return r.holders }},
+		{"line", []string{"string", "list", "hash", "set"}, func(r *permits) string { return r.line }},
+		{"entries", []string{"string", "list", "set", "zset"}, func(r *permits) string { return r.entries }},
+	} {
+		for _, state := range []struct {
+			name string
+			make func(r *permits)
+		}{
+			{"new", func(*permits) {}},
+			{"in use", func(r *permits) { r.has(a, 10) }},
+			{"awaited", func(r *permits) { r.has(a, 10); r.waits(b, 1) }},
+			{"awaited when a hold has run out", func(r *permits) { r.has(a, 10); r.waits(b, 1); r.expires(a) }},
+		} {
+			t.Run(sibling.name+" of what is "+state.name, func(t *testing.T) {
+				eachSemaphore(t, func(r *permits) {
+					for _, kind := range sibling.kinds {
+						check(r.T, r.rdb.FlushAll(r.Context()).Err())
+						state.make(r)
+						r.put(sibling.key(r), kind)
+						r.refuses("a "+kind, "its "+sibling.name+": WRONGTYPE")
+						if h, ok := r.hold(a); ok { // renewal needs none of them
+							equal(r.T, "renewed", r.renew(a, lockTTL).Kept, h.expires > r.now().UnixMilli())
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// hold is the hold of token, whatever the siblings are.
+func (r *permits) hold(token string) (h record, ok bool) {
+	r.Helper()
+	text := r.rdb.HGet(r.Context(), r.main, token).Val()
+	if text == "" {
+		return h, false
+	}
+	h.shared, h.channel = r.scan(text, &h.expires, &h.weight, &h.ttl, &h.seen, &h.order, &h.given, &h.base)
+	return h, true
+}
+
+// To holders a key in use as another kind is theirs no more.
+func TestPermitsOfAnotherKind(t *testing.T) {
+	t.Parallel()
+	eachSemaphore(t, func(r *permits) {
+		rw := newPermits(r.T, r.rdb, rwAt("key"), lease.Writer)
+		r.has(a, 1)
+		r.waits(b, 10)
+		rw.refuses("a semaphore as an RWMutex", "WRONGTYPE")
+		_, err := rw.Ask(r.Context(), rw.statement(a, 2, 0, 1))
+		expect(r.T, "ask", err, "permanent", "the key is in use as a semaphore")
+		equal(r.T, "renewed", rw.renew(a, lockTTL), lease.Renewed{})
+
+		check(r.T, r.rdb.FlushAll(r.Context()).Err())
+		rw.has(a, 1)
+		r.refuses("an RWMutex as a semaphore", "WRONGTYPE")
+		_, err = r.Ask(r.Context(), r.statement(a, 2, 0, 1))
+		expect(r.T, "ask", err, "permanent", "the key is in use as an RWMutex")
+
+		r.unchanged("as a mutex", func() {
+			_, err := r.Ask(r.Context(), lease.Request{Name: mutexAt("key"), Token: a, TTL: lockTTL, Grant: grantTTL, N: 1, Queue: true})
+			expect(r.T, "acquire", err, "permanent", "WRONGTYPE")
+		})
+		check(r.T, r.rdb.FlushAll(r.Context()).Err())
+		r.rig.lock = "key"
+		check(r.T, r.rdb.Set(r.Context(), "key", a, lockTTL).Err())
+		r.refuses("a mutex as a semaphore", "WRONGTYPE")
+	})
+}
+
+// Records that somebody has garbled are no records; the others stand.
+func TestPermitsGarbled(t *testing.T) {
+	t.Parallel()
+	eachSemaphore(t, func(r *permits) {
+		for _, text := range []string{"", "x", "1 2 3", "a b c d e f g h i"} {
+			check(r.T, r.rdb.FlushAll(r.Context()).Err())
+			r.has(a, 4)
+			r.has(b, 6)
+			r.waits(c, 4)
+			check(r.T, r.rdb.HSet(r.Context(), r.main, a, text).Err())
+			equal(r.T, "renewed", r.renew(a, lockTTL), lease.Renewed{})
+			equal(r.T, "its statement", outcome(r.state(a, 2, 4, 0)), "gone")
+			r.rdb.ZAdd(r.Context(), r.holders, redis.Z{Score: 1, Member: a}) // its time has come
+			r.state(d, 1, 0, 1)
+			r.stands("then", "b=6 c=4 d+1")
+			equal(r.T, "in use", r.scene().used, 10)
+		}
+	})
+}
