@@ -1,0 +1,11 @@
+package linear
+
+import (
+	"testing"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+)
+
+func TestMain(m *testing.M) {
+	redistest.Main(m, map[string]func(){"client": work})
+}
