@@ -32,7 +32,9 @@ type Result struct {
 	Err   error
 }
 
-// Release ends the hold. Whoever the permits let in has them when it returns.
+// Release ends the hold. Whoever the permits let in has them when it returns, but
+// if others of this process wait for permits: then it is their next request,
+// which is about to be sent, that gives back what they cannot use.
 //
 // It returns ErrLost if the hold had ended before, so that others may have had
 // the permits meanwhile. After a first Release it does nothing and returns
@@ -57,7 +59,7 @@ func (l *Lease) Context(parent context.Context) (ctx context.Context, stop conte
 	return l.hold.Context(parent)
 }
 
-// Fence returns a number that no other hold on the key has. Of holds that do not
-// overlap the later has the greater one; of those that do it says nothing, so it
-// names a hold but does not order writes as the fence of a lock does.
+// Fence returns a number that no other hold on the key has. It names a hold, and
+// does not order holds as the fence of a lock does: one that passes inside a
+// process counts on from an earlier grant of that process.
 func (l *Lease) Fence() int64 { return l.hold.Fence() }

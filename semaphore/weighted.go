@@ -70,7 +70,7 @@ type held struct {
 
 // NewWeighted returns a semaphore of n permits for the key, with the default
 // TTL. The size is stored with the first use of the key, and forgotten when it
-// has not been used for 65 minutes. Any key will do but the empty one and those
+// has not been used for 65 minutes: to deploy another, call [Weighted.Resize]. Any key will do but the empty one and those
 // that begin with "baton:{"; these, a size below 1, and a nil client make the
 // first operation fail.
 func NewWeighted(rdb redis.UniversalClient, key string, n int64) *Weighted {
@@ -278,7 +278,8 @@ func (s *Weighted) usable(op string, n int64) error {
 
 // Resize makes n the size of the semaphore, for all processes at once and for
 // those to come, and lets in whoever fits now. If n is less than what is in use,
-// nobody loses a permit, and nobody gets one until enough have come back.
+// nobody loses a permit, and nobody gets one until enough have come back, but for
+// what passes from hand to hand inside a process, for a millisecond or so.
 //
 // Afterwards a process may state the new size or that which the semaphore was
 // created with: so a fleet needs no restart, and can be given the new one in its

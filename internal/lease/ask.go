@@ -119,6 +119,7 @@ func (l *line) answer(c *claim, r Request, reply Reply, err error, sent time.Tim
 	c.redis = err
 	switch {
 	case errors.Is(err, ErrSize):
+		c.redis = nil // it is an answer, and to one of those who wait only
 		if r.Order == c.order && c.want > 0 {
 			l.fail(c, err, true)
 			c.want, c.entered = 0, false
