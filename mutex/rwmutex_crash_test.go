@@ -58,17 +58,18 @@ func TestRWMutexCrash(t *testing.T) {
 // who waits gets in when its TTL is over.
 func rwDies(t *testing.T) {
 	const ttl = time.Second
-	together(t, map[string]struct {
+	type waiting func(m *mutex.RWMutex) func(context.Context) <-chan mutex.Result
+	write := func(m *mutex.RWMutex) func(context.Context) <-chan mutex.Result { return m.LockChan }
+	read := func(m *mutex.RWMutex) func(context.Context) <-chan mutex.Result { return m.RLockChan }
+	type crash struct {
 		mode string
-		wait func(m *mutex.RWMutex) func(context.Context) <-chan mutex.Result
-	}{
-		"ReaderThenWriter": {"read", func(m *mutex.RWMutex) func(context.Context) <-chan mutex.Result { return m.LockChan }},
-		"WriterThenWriter": {"write", func(m *mutex.RWMutex) func(context.Context) <-chan mutex.Result { return m.LockChan }},
-		"WriterThenReader": {"write", func(m *mutex.RWMutex) func(context.Context) <-chan mutex.Result { return m.RLockChan }},
-	}, func(t *testing.T, c struct {
-		mode string
-		wait func(m *mutex.RWMutex) func(context.Context) <-chan mutex.Result
-	}) {
+		wait waiting
+	}
+	together(t, map[string]crash{
+		"ReaderThenWriter": {"read", write},
+		"WriterThenWriter": {"write", write},
+		"WriterThenReader": {"write", read},
+	}, func(t *testing.T, c crash) {
 		s := redistest.Start(t)
 		w := spawnRW(t, s, c.mode, ttl)
 		fence := w.held()
@@ -92,7 +93,7 @@ func rwDiesBeside(t *testing.T) {
 	a, b := spawnRW(t, s, "read", short), spawnRW(t, s, "read", long)
 	a.held()
 	b.held()
-	alive := rlock(t, rwOf(s.Client(t), short))
+	alive := rlock(t, rwOf(s.Client(t), ample))
 	next := rwQueued(t, s, rwOf(s.Client(t), ample).LockChan, 1)
 	a.Kill()
 	b.Kill()

@@ -25,27 +25,24 @@ func TestRWMutexFault(t *testing.T) {
 	}, func(t *testing.T, fault func(*testing.T)) { fault(t) })
 }
 
+type locking = func(context.Context) (*mutex.Lease, error)
+
 // rwKinds are the two ways to hold a RWMutex.
-var rwKinds = map[string]func(m *mutex.RWMutex) (lock, try func(context.Context) (*mutex.Lease, error)){
-	"Writer": func(m *mutex.RWMutex) (lock, try func(context.Context) (*mutex.Lease, error)) {
-		return m.LockContext, m.TryLockContext
-	},
-	"Reader": func(m *mutex.RWMutex) (lock, try func(context.Context) (*mutex.Lease, error)) {
-		return m.RLockContext, m.TryRLockContext
-	},
+var rwKinds = map[string]func(m *mutex.RWMutex) (lock, try locking){
+	"Writer": func(m *mutex.RWMutex) (lock, try locking) { return m.LockContext, m.TryLockContext },
+	"Reader": func(m *mutex.RWMutex) (lock, try locking) { return m.RLockContext, m.TryRLockContext },
 }
 
 // rwLost loses one command or its answer: an acquire, a try, a
 // release, a renewal. It costs time, and nothing else.
 func rwLost(t *testing.T) {
 	together(t, losses, func(t *testing.T, f loss) {
-		together(t, rwKinds, func(t *testing.T, kind func(m *mutex.RWMutex) (lock, try func(context.Context) (*mutex.Lease, error))) {
+		together(t, rwKinds, func(t *testing.T, kind func(m *mutex.RWMutex) (lock, try locking)) {
 			s := redistest.Start(t)
 			p := redistest.NewProxy(t, s.Addr())
 			rdb := p.Client(t, func(o *redis.Options) { o.ReadTimeout = silence })
-			const ttl = 2 * time.Second
-			lock, try := kind(rwOf(rdb, ttl))
-			other := rwOf(s.Client(t), time.Second)
+			lock, try := kind(rwOf(rdb, ample))
+			other := rwOf(s.Client(t), ample)
 			unlock(t, wlock(t, other)) // the scripts are known
 			lose := func() { f.lose(p) }
 
@@ -55,7 +52,7 @@ func rwLost(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			bounded(t, "to lock", start, f.wait)
+			bounded(t, "to lock", start, f.wait+poll)
 			if n := holdersOf(t, s); n != 1 {
 				t.Errorf("there are %d holders", n)
 			}
@@ -66,7 +63,7 @@ func rwLost(t *testing.T) {
 			if l, err := try(t.Context()); err == nil || errors.Is(err, mutex.ErrLocked) {
 				t.Errorf("a try that could not know: %v, %v", l, err)
 			}
-			bounded(t, "to try", start, f.wait)
+			bounded(t, "to try", start, f.wait+poll)
 			unlock(t, receive(t, "to lock what a try has left", other.LockChan(t.Context()), poll))
 
 			if l, err = lock(t.Context()); err != nil {
@@ -76,9 +73,11 @@ func rwLost(t *testing.T) {
 			lose()
 			start = time.Now()
 			unlock(t, l) // and not ErrLost
-			bounded(t, "to unlock", start, f.wait)
-			unlock(t, receive(t, "the hand-over", next, 0))
+			bounded(t, "to unlock", start, f.wait+poll)
+			unlock(t, receive(t, "the hand-over", next, poll))
 
+			const ttl = 2 * time.Second
+			lock, _ = kind(rwOf(rdb, ttl))
 			if l, err = lock(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -120,7 +119,7 @@ func rwTwice(t *testing.T) {
 // rwWordLost drops the message that tells readers of a writer: their
 // next renewal finds out.
 func rwWordLost(t *testing.T) {
-	const ttl = 2 * time.Second
+	const ttl = 4 * time.Second
 	s := redistest.Start(t)
 	p := redistest.NewProxy(t, s.Addr())
 	a := rwOf(p.Client(t), ttl)
@@ -139,7 +138,7 @@ func rwWordLost(t *testing.T) {
 		}
 		return !joined
 	}, "no reader can join")
-	bounded(t, "to keep new readers out", start, ttl/3)
+	bounded(t, "to keep new readers out", start, ttl/3+poll)
 	unlock(t, first)
 	unlock(t, receive(t, "the writer", next, 0))
 	rwRests(t, s, poll)
@@ -176,8 +175,8 @@ func rwUnsubscribed(t *testing.T) {
 // rwRestartForgets kills a server that keeps nothing: who is inside is
 // told, who waits goes on, and fences grow though their counter is lost.
 func rwRestartForgets(t *testing.T) {
-	together(t, rwKinds, func(t *testing.T, kind func(m *mutex.RWMutex) (lock, try func(context.Context) (*mutex.Lease, error))) {
-		const ttl = 2 * time.Second // renewed every third of it
+	together(t, rwKinds, func(t *testing.T, kind func(m *mutex.RWMutex) (lock, try locking)) {
+		const ttl = 4 * time.Second // renewed every third of it
 		s := redistest.Start(t)
 		lock, _ := kind(rwOf(s.Client(t), ttl))
 		var leases []*mutex.Lease
@@ -201,12 +200,12 @@ func rwRestartForgets(t *testing.T) {
 		}
 		n := receive(t, "to go on waiting", next, poll)
 		for i, l := range leases {
-			loses(t, l, dones[i], start, ttl/3)
+			loses(t, l, dones[i], start, ttl/3+poll)
 			if n.Fence() <= l.Fence() {
 				t.Errorf("fence %d after %d", n.Fence(), l.Fence())
 			}
 		}
-		keeps(t, n, ttl/2)
+		keeps(t, n, 100*time.Millisecond)
 		if h := holdersOf(t, s); h != 1 {
 			t.Errorf("there are %d holders", h)
 		}
@@ -223,26 +222,30 @@ func rwKeyTaken(t *testing.T) {
 		"Flushed": func(t *testing.T, s *redistest.Server) { s.Do(t, "FLUSHALL") },
 		"Retyped": func(t *testing.T, s *redistest.Server) { s.Do(t, "SET", "key", "foreign") },
 	}, func(t *testing.T, take func(*testing.T, *redistest.Server)) {
-		const ttl = 1500 * time.Millisecond
-		for _, lock := range []func(*testing.T, *mutex.RWMutex) *mutex.Lease{wlock, rlock} {
+		together(t, rwKinds, func(t *testing.T, kind func(m *mutex.RWMutex) (lock, try locking)) {
+			const ttl = 4 * time.Second
 			s := redistest.Start(t)
 			m := rwOf(s.Client(t), ttl)
-			l := lock(t, m)
+			lock, _ := kind(m)
+			l, err := lock(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
 			done := l.Done()
 			take(t, s)
 			dump := s.Do(t, "DUMP", "key")
-			loses(t, l, done, time.Now(), ttl/3)
+			loses(t, l, done, time.Now(), ttl/3+poll)
 			if now := s.Do(t, "DUMP", "key"); now != dump {
 				t.Errorf("the key was %q and is %q", dump, now)
 			}
 			s.Do(t, "DEL", "key")
-			next := receive(t, "to lock again", m.LockChan(t.Context()), 0)
+			next := receive(t, "to lock again", m.LockChan(t.Context()), poll)
 			if next.Fence() <= l.Fence() {
 				t.Errorf("fence %d after %d", next.Fence(), l.Fence())
 			}
 			unlock(t, next)
 			rwRests(t, s, 0)
-		}
+		})
 	})
 }
 

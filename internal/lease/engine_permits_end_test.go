@@ -3,7 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
-	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,13 +118,26 @@ func TestSizeUnknown(t *testing.T) {
 // counting fails with err, if that is not nil, and counts.
 type counting struct {
 	Store
+	mu   sync.Mutex
 	err  error
 	asks int
 }
 
+// fail makes it fail with err from now on, and returns how many requests it has seen.
+func (c *counting) fail(err error) (asks int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	asks, c.asks, c.err = c.asks, 0, err
+	return asks
+}
+
 func (c *counting) Ask(ctx context.Context, r Request) (Reply, error) {
-	if c.asks++; c.err != nil {
-		return Reply{}, c.err
+	c.mu.Lock()
+	c.asks++
+	err := c.err
+	c.mu.Unlock()
+	if err != nil {
+		return Reply{}, err
 	}
 	return c.Store.Ask(ctx, r)
 }
@@ -137,15 +150,15 @@ func TestPermanentWhileLowering(t *testing.T) {
 		no := &counting{Store: s}
 		k.store = no
 		held, freed := b.take(k, taking(1, 4)), b.take(k, taking(1, 4))
-		no.err, no.asks = Permanent(fmt.Errorf("no rights")), 0
-		if err := freed.Release(); !errors.Is(err, no.err) {
+		refused := Permanent(errors.New("no rights"))
+		no.fail(refused)
+		if err := freed.Release(); !errors.Is(err, refused) {
 			b.Error(err)
 		}
 		time.Sleep(10 * time.Minute)
-		if held.Err() != nil || no.asks > 1 {
-			b.Errorf("%v, after %d requests", held.Err(), no.asks)
+		if asks := no.fail(nil); held.Err() != nil || asks > 1 {
+			b.Errorf("%v, after %d requests", held.Err(), asks)
 		}
-		no.err = nil
 	})
 }
 

@@ -160,12 +160,12 @@ func TestLoweringGivenUp(t *testing.T) {
 		p.TTL = time.Second
 		b.take(k, p)
 		freed := b.take(k, p)
-		away.err = errNetwork
+		away.fail(errNetwork)
 		if err := freed.Release(); !errors.Is(err, errNetwork) {
 			b.Error(err)
 		}
 		b.uses(Semaphore, 2)
-		away.err = nil
+		away.fail(nil)
 		time.Sleep(p.TTL)
 		b.uses(Semaphore, 1)
 	})
@@ -257,21 +257,18 @@ func TestJoinWhileListening(t *testing.T) {
 		k2, _ := b.process()
 		p := taking(1, 1)
 		p.Key = "another"
+		b.take(k1, reading(time.Minute))
 		b.take(k2, p)
 		b.want(b.Context(), k1, p)
 		time.Sleep(time.Second)
-		b.take(k1, reading(time.Minute))
 		_, wrote := b.want(b.Context(), k2, writing(time.Minute))
 		time.Sleep(2 * Quantum)
 		b.take(k1, reading(time.Minute))
 		time.Sleep(ms)
 		_, read := b.want(b.Context(), k1, reading(time.Minute))
 		b.waits("a reader that comes after a writer", read)
-		for _, l := range b.leases {
-			if l.Err() == nil && l.shared && l.claim != nil {
-				l.Release()
-			}
-		}
+		b.leases[0].Release()
+		b.leases[4].Release()
 		b.gets("the writer", wrote, ms)
 		b.leases[3].Release()
 		<-read

@@ -70,6 +70,9 @@ func simulatePermits(t *testing.T, kind Kind, seed uint64, verbose bool) {
 		r := newFakeRedis()
 		r.log = func(format string, args ...any) {
 			fmt.Fprintf(&trace, "%12v %s\n", time.Since(start), fmt.Sprintf(format, args...))
+			if trace.Len() > 100<<20 {
+				panic(fmt.Sprintf("seed %d does not end: %s", seed, trace.String()[100<<20-20000:]))
+			}
 		}
 		ttl := []time.Duration{300 * time.Millisecond, time.Second, 10 * time.Second}
 		s := &permitsSim{

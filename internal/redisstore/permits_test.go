@@ -185,6 +185,13 @@ func TestStatements(t *testing.T) {
 			r.expires(a)
 			return r.state(d, 1, 0, 4)
 		}, "granted", "b=5 c=1 d=4"},
+		{"what it held when that and the zset is lost", func(r *permits) lease.Reply {
+			r.release(b)
+			r.release(c)
+			r.expires(a)
+			check(r.T, r.rdb.Del(r.Context(), r.holders).Err())
+			return r.state(a, 2, 0, 2)
+		}, "granted", "a=2"},
 		{"a hand-over that it has not heard of", func(r *permits) lease.Reply {
 			r.release(a)
 			return r.says(again(r.statement(b, 2, 0, 5), 1))
@@ -261,6 +268,10 @@ func TestStatementsLastForTheirTTL(t *testing.T) {
 		q.TTL = time.Second
 		r.says(q)
 		lasts("a shorter statement")
+		q.N, q.TTL = 6, 3*time.Hour
+		r.says(q)
+		r.expiry(r.main, 3*time.Hour)
+		r.expiry(r.holders, 3*time.Hour)
 	})
 }
 
@@ -321,6 +332,7 @@ func TestSizes(t *testing.T) {
 			_, err := ask(fmt.Sprint("baton:10000:x", i), size, 1)
 			expect(r.T, fmt.Sprint("size ", size), err, "nil", "")
 		}
+		check(r.T, r.Resize(r.Context(), "key", 15, 20)) // by one who takes another for the first
 		refused("another size after a resize", 15, 1, false)
 		refused("more than there is after a resize", 20, 21, true)
 		r.resize(2) // two more are in use
