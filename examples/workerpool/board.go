@@ -48,7 +48,8 @@ func (b *board) watch(f *fleet, stop func()) {
 				return
 			}
 			b.see(e)
-			if b.wanted && e.deed == begins && b.alive > 1 {
+			// The others must be able to use all permits, or nobody would see these come back.
+			if b.wanted && e.deed == begins && int64((b.alive-1)*b.cfg.Each) >= b.cfg.Permits {
 				b.wanted, b.victim, b.killed = false, e.worker, time.Now()
 				f.kill(e.worker)
 			}

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 
 func brief() config {
 	return config{
-		Key: "demo", TTL: time.Second, Workers: 3, Each: 3, Permits: 4, Rate: 200,
+		Key: "demo", TTL: time.Second, Workers: 4, Each: 3, Permits: 4, Rate: 200,
 		Job: 20 * time.Millisecond, Length: 2 * time.Second,
 	}
 }
@@ -70,7 +70,7 @@ func TestEmbedded(t *testing.T) {
 func TestServer(t *testing.T) {
 	s := redistest.Start(t)
 	p := redistest.Spawn(t, "workerpool", "REDIS_URL="+s.URL(),
-		"ARGS=-workers 3 -permits 4 -rate 200 -job 20ms -for 2s -ttl 1s")
+		"ARGS=-workers 4 -permits 4 -rate 200 -job 20ms -for 2s -ttl 1s")
 	out := rest(p)
 	if err := p.Wait(); err != nil {
 		t.Error(err)
