@@ -69,10 +69,8 @@ type claim struct {
 	err               error         // nil, ErrLost, or why it could not be confirmed
 
 	// Guarded by the mutex of the keeper.
-	expected bool          // hand-overs to it are known here
-	due      time.Time     // when the clock is to look at it
-	slack    time.Duration // by how much it may be early for that
-	place    int           // in the clock's heap, or -1
+	expected bool // hand-overs to it are known here
+	appointment
 }
 
 type request struct {
@@ -81,7 +79,7 @@ type request struct {
 }
 
 func newClaim(l *line, on *Lease) *claim {
-	c := &claim{line: l, token: l.keeper.newToken(on.ttl), place: -1}
+	c := &claim{line: l, token: l.keeper.newToken(on.ttl), appointment: appointment{place: -1}}
 	c.askFor(on)
 	return c
 }

@@ -6,19 +6,39 @@ import (
 	"time"
 )
 
-// clock is a heap of the held claims, the one that is due first on top.
-type clock []*claim
+// A charge is what the clock keeps alive: a claim that is held, or a task.
+type charge interface {
+	// look ends what has run out, and says how to renew what lives, if it is to
+	// be. hold says which of the holds of a claim that is.
+	look(now time.Time) (r Renewal, hold int64, renew bool)
+	// renewed is the answer to that, which was sent at the time.
+	renewed(hold int64, ttl time.Duration, r Renewed, sent time.Time)
+	when() *appointment
+}
+
+// An appointment is when the clock is to look at a charge. The mutex of the keeper
+// guards it.
+type appointment struct {
+	due   time.Time
+	slack time.Duration // by how much it may be early for that
+	place int           // in the clock's heap, or -1
+}
+
+func (a *appointment) when() *appointment { return a }
+
+// clock is a heap of charges, the one that is due first on top.
+type clock []charge
 
 func (h clock) Len() int           { return len(h) }
-func (h clock) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h clock) Less(i, j int) bool { return h[i].when().due.Before(h[j].when().due) }
 func (h clock) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].place, h[j].place = i, j
+	h[i].when().place, h[j].when().place = i, j
 }
 
 func (h *clock) Push(x any) {
-	c := x.(*claim)
-	c.place = len(*h)
+	c := x.(charge)
+	c.when().place = len(*h)
 	*h = append(*h, c)
 }
 
@@ -27,24 +47,24 @@ func (h *clock) Pop() any {
 	c := (*h)[last]
 	(*h)[last] = nil
 	*h = (*h)[:last]
-	c.place = -1
+	c.when().place = -1
 	return c
 }
 
-func (h *clock) remove(c *claim) {
-	if c.place >= 0 {
-		heap.Remove(h, c.place)
+func (h *clock) remove(c charge) {
+	if at := c.when().place; at >= 0 {
+		heap.Remove(h, at)
 	}
 }
 
-// arm sets the timer for the claim that is due first. One that is set for an
+// arm sets the timer for the charge that is due first. One that is set for an
 // earlier time is left to fire, and finds nothing: to set a timer anew for each
 // hold would wake a thread of the runtime each time. The keeper is locked.
 func (k *Keeper) arm() {
-	if len(k.clock) == 0 || !k.armed.IsZero() && !k.clock[0].due.Before(k.armed) {
+	if len(k.clock) == 0 || !k.armed.IsZero() && !k.clock[0].when().due.Before(k.armed) {
 		return
 	}
-	k.armed = k.clock[0].due
+	k.armed = k.clock[0].when().due
 	if k.timer == nil {
 		k.timer = time.AfterFunc(time.Until(k.armed), k.tick)
 	} else {
@@ -52,17 +72,17 @@ func (k *Keeper) arm() {
 	}
 }
 
-// tick renews the claims that are due, all in one pipeline, and ends those whose
+// tick renews the charges that are due, all in one pipeline, and ends those whose
 // window has passed. Neither waits for the other: the next tick is set before
 // the renewal is sent, so that a connection that is stuck delays nothing.
 func (k *Keeper) tick() {
 	now := time.Now()
-	var claims []*claim
-	var began []int64 // which of its holds was looked at
+	var charges []charge
+	var holds []int64
 	var renewals []Renewal
 	for _, c := range k.dueBy(now) {
-		if r, hold, ok := c.line.look(c, now); ok {
-			claims, began, renewals = append(claims, c), append(began, hold), append(renewals, r)
+		if r, hold, ok := c.look(now); ok {
+			charges, holds, renewals = append(charges, c), append(holds, hold), append(renewals, r)
 		}
 	}
 	if len(renewals) == 0 {
@@ -70,17 +90,17 @@ func (k *Keeper) tick() {
 	}
 	sent := time.Now()
 	for i, r := range k.store.Renew(context.Background(), renewals) {
-		claims[i].line.renewed(claims[i], began[i], renewals[i].TTL, r, sent)
+		charges[i].renewed(holds[i], renewals[i].TTL, r, sent)
 	}
 }
 
-// dueBy takes the claims from the clock that are due, and those that soon will
+// dueBy takes the charges from the clock that are due, and those that soon will
 // be: from then on they are due together.
-func (k *Keeper) dueBy(now time.Time) (due []*claim) {
+func (k *Keeper) dueBy(now time.Time) (due []charge) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for len(k.clock) > 0 && !k.clock[0].due.After(now.Add(k.clock[0].slack)) {
-		due = append(due, heap.Pop(&k.clock).(*claim))
+	for len(k.clock) > 0 && !k.clock[0].when().due.After(now.Add(k.clock[0].when().slack)) {
+		due = append(due, heap.Pop(&k.clock).(charge))
 	}
 	k.armed = time.Time{} // the timer has fired
 	k.arm()
@@ -90,7 +110,8 @@ func (k *Keeper) dueBy(now time.Time) (due []*claim) {
 // look ends a claim whose window has passed, and says how to renew one that
 // lives. Of its leases it ends those that may not be renewed, if others keep the
 // claim alive past their time.
-func (l *line) look(c *claim, now time.Time) (r Renewal, began int64, renew bool) {
+func (c *claim) look(now time.Time) (r Renewal, began int64, renew bool) {
+	l := c.line
 	l.mu.Lock()
 	var todo errand
 	switch {
@@ -116,7 +137,8 @@ func (l *line) look(c *claim, now time.Time) (r Renewal, began int64, renew bool
 }
 
 // renewed is the answer to a renewal, for ttl, of the hold that had began then.
-func (l *line) renewed(c *claim, began int64, ttl time.Duration, r Renewed, sent time.Time) {
+func (c *claim) renewed(began int64, ttl time.Duration, r Renewed, sent time.Time) {
+	l := c.line
 	l.mu.Lock()
 	var todo errand
 	switch {

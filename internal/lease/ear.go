@@ -2,6 +2,8 @@ package lease
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -16,6 +18,7 @@ type ear struct {
 	stop   context.CancelFunc // nil if there is no subscription
 	hears  bool
 	opened chan struct{} // closed when the subscription has been made, or refused
+	tuner  Tuner         // nil while there is no connection for it
 	close  *time.Timer
 }
 
@@ -60,7 +63,7 @@ func (k *Keeper) listen() <-chan struct{} {
 	if k.ear.stop == nil {
 		ctx, stop := context.WithCancel(context.Background())
 		k.ear = ear{stop: stop, opened: make(chan struct{})}
-		go k.store.Listen(ctx, k.channel, &hearing{k, ctx})
+		go k.store.Listen(ctx, &hearing{k, ctx})
 	}
 	return k.ear.opened
 }
@@ -72,9 +75,51 @@ type hearing struct {
 	ctx    context.Context
 }
 
-func (h *hearing) Subscribed() { h.now(true) }
+// Channels returns where hand-overs are told, and the ends of the rounds that are
+// awaited.
+func (h *hearing) Channels(t Tuner) []string {
+	k := h.keeper
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	channels := []string{k.channel}
+	if h.ctx.Err() != nil {
+		return channels
+	}
+	k.ear.tuner = t
+	for _, w := range k.watches {
+		if w.tuned {
+			channels = append(channels, w.topic)
+		}
+	}
+	return channels
+}
 
-func (h *hearing) Deaf() { h.now(false) }
+func (h *hearing) Subscribed(channel string) {
+	k := h.keeper
+	if channel == k.channel {
+		h.now(true)
+		return
+	}
+	for _, w := range k.watching() {
+		if w.topic == channel {
+			w.hear(true)
+		}
+	}
+}
+
+func (h *hearing) Deaf() {
+	h.now(false)
+	for _, w := range h.keeper.watching() {
+		w.hear(false)
+	}
+}
+
+// watching returns all watches.
+func (k *Keeper) watching() []*watch {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Collect(maps.Values(k.watches))
+}
 
 // now notes whether hand-overs are heard. If they are from now on, messages may
 // have been missed, so every claim that waits asks once.
@@ -85,7 +130,9 @@ func (h *hearing) now(hears bool) {
 	if h.ctx.Err() != nil {
 		return
 	}
-	k.ear.hears = hears
+	if k.ear.hears = hears; !hears {
+		k.ear.tuner = nil
+	}
 	select {
 	case <-k.ear.opened:
 	default:
@@ -102,13 +149,19 @@ func (h *hearing) now(hears bool) {
 	}
 }
 
-// Heard passes a message to the claim that it names. One that is not known here
+// Heard passes a message to the watch, or to the claim, that it names. One that is not known here
 // any more was given up while a request of it was under way: it is given back.
 func (h *hearing) Heard(m Handover) {
 	k := h.keeper
 	k.mu.Lock()
-	c := k.expected[m.Token]
+	c, w := k.expected[m.Token], k.watches[m.Key]
 	k.mu.Unlock()
+	if m.Kind == WaitGroup {
+		if w != nil {
+			w.over(m.N, m.Weight)
+		}
+		return
+	}
 	if c != nil {
 		c.line.heard(c, m)
 		return

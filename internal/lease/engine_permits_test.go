@@ -232,7 +232,7 @@ func TestLastReaderAndOwnWriter(t *testing.T) {
 // silent never says whether it hears.
 type silent struct{ Store }
 
-func (silent) Listen(ctx context.Context, _ string, _ Listener) { <-ctx.Done() }
+func (silent) Listen(ctx context.Context, _ Listener) { <-ctx.Done() }
 
 // TestWriterGivesUp has a writer give up that its process waits for, with readers
 // behind it: they must not wait for all that it wanted.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // opError says what failed, on which key, and with what Redis' last answer was.
@@ -14,7 +15,7 @@ type opError struct {
 }
 
 func (e *opError) Error() string {
-	text := fmt.Sprintf("baton: %s %q: %v", e.op, e.key, e.err)
+	text := fmt.Sprintf("baton: %s %q: %s", e.op, e.key, strings.TrimPrefix(e.err.Error(), "baton: "))
 	if e.redis != nil {
 		text += fmt.Sprintf(" (Redis: %v)", e.redis)
 	}
@@ -41,6 +42,12 @@ func (l *Lease) wrap(err, redis error) error {
 
 // errNoAnswer is what an attempt failed with that was not waited for any longer.
 var errNoAnswer = errors.New("no answer from Redis")
+
+// errLate is what an attempt failed with whose answer came too late to be of use.
+var errLate = errors.New("the answer from Redis came too late")
+
+// errGone is the ErrLost of those who wait for a group.
+var errGone = fmt.Errorf("the group is not in Redis any more (%w)", ErrLost)
 
 // ctxError is why ctx has ended: its error, and its cause if that says more.
 func ctxError(ctx context.Context) error {

@@ -312,13 +312,14 @@ func (s *fakeStore) Renew(_ context.Context, rs []Renewal) []Renewed {
 	return out
 }
 
-func (s *fakeStore) Listen(ctx context.Context, channel string, l Listener) {
+func (s *fakeStore) Listen(ctx context.Context, l Listener) {
+	channel := l.Channels(nil)[0]
 	for ctx.Err() == nil {
 		s.travel()
 		s.redis.mu.Lock()
 		s.redis.subs[channel] = l
 		s.redis.mu.Unlock()
-		l.Subscribed()
+		l.Subscribed(channel)
 		select {
 		case <-ctx.Done():
 		case <-s.deafen:

@@ -23,8 +23,9 @@ type Keeper struct {
 
 	mu       sync.Mutex
 	lines    map[Name]*line
+	watches  map[string]*watch // by the key of their wait groups
 	expected map[string]*claim // by token: those that may be handed over
-	clock    clock             // the held claims
+	clock    clock             // the held claims and the tasks
 	timer    *time.Timer       // set for the first of them
 	armed    time.Time         // when the timer fires, zero if it does not
 	ear      ear
@@ -43,7 +44,7 @@ func NewKeeper(s Store) *Keeper {
 	id := rand.Text()[:16]
 	return &Keeper{
 		store: s, channel: "baton:" + id, owner: host + ":" + strconv.Itoa(os.Getpid()) + ":" + id + ":",
-		lines: make(map[Name]*line), expected: make(map[string]*claim),
+		lines: make(map[Name]*line), watches: make(map[string]*watch), expected: make(map[string]*claim),
 	}
 }
 
@@ -121,7 +122,13 @@ func (k *Keeper) drop(l *line) {
 	defer k.mu.Unlock()
 	l.gone = true
 	delete(k.lines, l.name)
-	if len(k.lines) == 0 {
+	k.rest()
+}
+
+// rest closes the subscription, in a moment, if nobody needs it. The keeper is
+// locked.
+func (k *Keeper) rest() {
+	if len(k.lines)+len(k.watches) == 0 {
 		k.ear.linger(k)
 	}
 }
@@ -169,32 +176,42 @@ func (k *Keeper) forget(c *claim) {
 	}
 }
 
-// watch sets when the clock is to look at a held claim again: at a third of
-// what is left of its window, which is a third of its TTL once it is renewed,
-// and ever sooner while renewing fails; but not later than a lease may have to be
-// ended. The line is locked.
+// watch sets when the clock is to look at a held claim again. That is not later
+// than a lease of it may have to be ended. The line is locked.
 func (k *Keeper) watch(c *claim, now time.Time) {
-	left := c.trust.left(now)
-	next := left / 3
-	if next < MinTTL/4 {
-		next = left
-	}
+	next := lookAfter(c.trust, now)
 	if !c.ending.IsZero() {
 		next = min(next, max(c.ending.Sub(now), 0))
 	}
+	k.attend(c, now.Add(next), c.ttl/12)
+}
+
+// lookAfter is when the clock is to look at a charge again: at a third of what is
+// left of its window, which is a third of its TTL once it is renewed, and ever
+// sooner while renewing fails.
+func lookAfter(w window, now time.Time) time.Duration {
+	left := w.left(now)
+	if next := left / 3; next >= MinTTL/4 {
+		return next
+	}
+	return left
+}
+
+// attend has the clock look at the charge when it is due, or sooner by the slack.
+func (k *Keeper) attend(c charge, due time.Time, slack time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	c.due, c.slack = now.Add(next), c.ttl/12
-	if c.place < 0 {
+	a := c.when()
+	if a.due, a.slack = due, slack; a.place < 0 {
 		heap.Push(&k.clock, c)
 	} else {
-		heap.Fix(&k.clock, c.place)
+		heap.Fix(&k.clock, a.place)
 	}
 	k.arm()
 }
 
-// unwatch takes a claim from the clock.
-func (k *Keeper) unwatch(c *claim) {
+// unwatch takes a charge from the clock.
+func (k *Keeper) unwatch(c charge) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.clock.remove(c)

@@ -203,9 +203,10 @@ func (s *permitsSim) run(seed uint64, rounds int, calm, crash bool) {
 // nobody hears what is said to a process that has died.
 type nobody struct{}
 
-func (nobody) Subscribed()    {}
-func (nobody) Deaf()          {}
-func (nobody) Heard(Handover) {}
+func (nobody) Channels(Tuner) []string { return nil }
+func (nobody) Subscribed(string)       {}
+func (nobody) Deaf()                   {}
+func (nobody) Heard(Handover)          {}
 
 // round is one lease of a random kind, from the request to its end.
 func (s *permitsSim) round(p *simProcess, rng *rand.Rand) {

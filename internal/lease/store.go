@@ -26,6 +26,7 @@ const (
 	Mutex     Kind = 'm' // one claim has it, whole
 	RWMutex   Kind = 'r' // many that share it, or one that does not
 	Semaphore Kind = 's' // as many as its size has permits for
+	WaitGroup Kind = 'w' // what is held are its tasks, each by itself
 )
 
 // Writer is the weight of an exclusive claim on an RWMutex, and the size of every
@@ -51,8 +52,8 @@ type Store interface {
 	Renew(ctx context.Context, claims []Renewal) []Renewed
 	// Patience is the longest that a call can block past the end of its ctx.
 	Patience() time.Duration
-	// Listen hears of hand-overs until ctx ends, and then returns.
-	Listen(ctx context.Context, channel string, l Listener)
+	// Listen hears what is told on the channels of l until ctx ends, and then returns.
+	Listen(ctx context.Context, l Listener)
 }
 
 // Request asks Redis for a claim on behalf of a whole process.
@@ -109,7 +110,8 @@ type Renewed struct {
 // Handover is the message that Redis has given a waiting token what it wants. It
 // echoes the numbers of the last request that Redis had seen of that token, and
 // of the first that wanted this. With N 0 it is not that, but word to a token
-// that shares a hold: others wait.
+// that shares a hold: others wait. Of a WaitGroup, which has no tokens that wait,
+// it is the message that round N is over, and has lost as many tasks as Weight.
 type Handover struct {
 	Name
 	Token          string
@@ -120,12 +122,21 @@ type Handover struct {
 
 // Listener is told what a subscription hears. Calls come from one goroutine.
 type Listener interface {
-	// Subscribed is called after each (re)subscription; messages before it may
-	// have been lost.
-	Subscribed()
+	// Channels is asked for at each (re)subscription, with what changes them
+	// from then on.
+	Channels(t Tuner) []string
+	// Subscribed is called when the channel has been (re)subscribed to; messages
+	// before it may have been lost.
+	Subscribed(channel string)
 	// Deaf is called when a subscription failed or broke.
 	Deaf()
 	Heard(Handover)
+}
+
+// A Tuner adds a channel to what a subscription hears, or takes one from it. What
+// fails is made good by the next resubscription.
+type Tuner interface {
+	Tune(ctx context.Context, channel string, in bool) error
 }
 
 var (

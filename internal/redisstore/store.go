@@ -152,8 +152,11 @@ func (s *Store) Renew(ctx context.Context, claims []lease.Renewal) []lease.Renew
 				continue
 			}
 			script, args := renew, []any{c.Token, c.TTL.Milliseconds()}
-			if c.Kind != lease.Mutex {
+			switch c.Kind {
+			case lease.RWMutex, lease.Semaphore:
 				script, args = permitsRenew, []any{c.Token, string(c.Kind), c.TTL.Milliseconds()}
+			case lease.WaitGroup:
+				script = roundRenew
 			}
 			body := script.sha
 			if eval == "eval" {

@@ -19,12 +19,13 @@ import (
 // that has gone without a word.
 const probe = 3 * time.Second
 
-// Listen keeps one subscription until ctx ends. One goroutine uses it: this one.
-func (s *Store) Listen(ctx context.Context, channel string, l lease.Listener) {
+// Listen keeps one subscription until ctx ends. One goroutine reads from it: this
+// one.
+func (s *Store) Listen(ctx context.Context, l lease.Listener) {
 	pause := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))
 	for ctx.Err() == nil {
-		s.hear(ctx, channel, l, pause.Reset)
+		s.hear(ctx, l, pause.Reset)
 		if ctx.Err() != nil {
 			return
 		}
@@ -39,10 +40,10 @@ func (s *Store) Listen(ctx context.Context, channel string, l lease.Listener) {
 // hear subscribes and listens until the subscription breaks. It does not use
 // go-redis' own reconnection: that is silent, and what was published meanwhile
 // is lost, so the caller must be told.
-func (s *Store) hear(ctx context.Context, channel string, l lease.Listener, healthy func()) {
+func (s *Store) hear(ctx context.Context, l lease.Listener, healthy func()) {
 	sub := s.rdb.Subscribe(context.Background())
 	defer sub.Close()
-	if sub.Subscribe(ctx, channel) != nil {
+	if sub.Subscribe(ctx, l.Channels(tuner{sub})...) != nil {
 		return
 	}
 	// go-redis cannot interrupt a read; closing the connection does. Not sooner:
@@ -53,8 +54,10 @@ func (s *Store) hear(ctx context.Context, channel string, l lease.Listener, heal
 		event, err := sub.ReceiveTimeout(ctx, probe)
 		switch event := event.(type) {
 		case *redis.Subscription:
-			healthy()
-			l.Subscribed()
+			if event.Kind == "subscribe" {
+				healthy()
+				l.Subscribed(event.Channel)
+			}
 		case *redis.Message:
 			if h, ok := parse(event.Payload); ok {
 				l.Heard(h)
@@ -72,8 +75,20 @@ func (s *Store) hear(ctx context.Context, channel string, l lease.Listener, heal
 	}
 }
 
+// tuner changes what a subscription hears. go-redis allows that while another
+// goroutine receives.
+type tuner struct{ sub *redis.PubSub }
+
+func (t tuner) Tune(ctx context.Context, channel string, in bool) error {
+	if in {
+		return t.sub.Subscribe(ctx, channel)
+	}
+	return t.sub.Unsubscribe(ctx, channel)
+}
+
 // parse reads "kind n order base weight awaited token key", as the scripts write it. The
-// key comes last, for it may hold anything.
+// key comes last, for it may hold anything. That a round is over reads
+// "w round 0 0 abandoned 0 - key".
 func parse(payload string) (h lease.Handover, ok bool) {
 	part := strings.SplitN(payload, " ", 8)
 	if len(part) != 8 || len(part[0]) != 1 {

@@ -18,22 +18,24 @@ import (
 
 // ear is a listener whose test reads what it was told.
 type ear struct {
-	told  chan any // "subscribed", "deaf", or a lease.Handover
-	ended chan struct{}
-	stop  context.CancelFunc
+	channel string
+	told    chan any // "subscribed", "deaf", or a lease.Handover
+	ended   chan struct{}
+	stop    context.CancelFunc
 }
 
-func (e *ear) Subscribed()            { e.told <- "subscribed" }
-func (e *ear) Deaf()                  { e.told <- "deaf" }
-func (e *ear) Heard(h lease.Handover) { e.told <- h }
+func (e *ear) Channels(lease.Tuner) []string { return []string{e.channel} }
+func (e *ear) Subscribed(string)             { e.told <- "subscribed" }
+func (e *ear) Deaf()                         { e.told <- "deaf" }
+func (e *ear) Heard(h lease.Handover)        { e.told <- h }
 
 // listen listens until the end of the test, and checks that it then ends.
 func listen(t *testing.T, rdb *redis.Client, channel string) *ear {
 	ctx, cancel := context.WithCancel(context.Background())
-	e := &ear{told: make(chan any, 1000), ended: make(chan struct{}), stop: cancel}
+	e := &ear{channel: channel, told: make(chan any, 1000), ended: make(chan struct{}), stop: cancel}
 	go func() {
 		defer close(e.ended)
-		(&Store{rdb}).Listen(ctx, channel, e)
+		(&Store{rdb}).Listen(ctx, e)
 	}()
 	t.Cleanup(func() { e.end(t, 2*time.Second) })
 	return e

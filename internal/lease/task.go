@@ -1,0 +1,180 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// MaxTaskTTL is well below the time that a wait group is kept in which nothing
+// happens: it outlives its tasks, so that it can tell of them.
+const MaxTaskTTL = 12 * time.Hour
+
+// A Task is a part of a wait group's round that lives for as long as its process.
+// It is renewed until it has ended.
+type Task struct {
+	session *Session
+	token   string
+	ttl     time.Duration
+	appointment
+
+	mu     sync.Mutex // taken before the keeper's
+	trust  window
+	err    error // once it has ended here: why
+	onLoss map[*context.CancelCauseFunc]struct{}
+}
+
+// Start counts a task more, or, to join, one that has been added already.
+func (s *Session) Start(ctx context.Context, op string, what What, ttl time.Duration) (*Task, error) {
+	ttl = ttl.Truncate(time.Millisecond)
+	switch {
+	case ttl < MinTTL:
+		return nil, &opError{op, s.key, Permanent(fmt.Errorf("TTL %v is shorter than %v", ttl, MinTTL)), nil}
+	case ttl > MaxTaskTTL:
+		return nil, &opError{op, s.key, Permanent(fmt.Errorf("TTL %v is longer than %v", ttl, MaxTaskTTL)), nil}
+	}
+	for {
+		t := &Task{session: s, token: s.keeper.newToken(ttl), ttl: ttl, appointment: appointment{place: -1}}
+		got, err := s.change(ctx, op, Change{What: what, Token: t.token, TTL: ttl})
+		switch {
+		case err != nil:
+			return nil, err
+		case got.Answer == Refused:
+			return nil, &opError{op, s.key, ErrNoTask, nil}
+		case got.Answer == Counted:
+			t.mu.Lock()
+			t.trust = newWindow(got.sent, ttl)
+			t.attend()
+			t.mu.Unlock()
+			return t, nil
+		}
+		// Redis has counted it, and its answer took so long that it is counted as
+		// abandoned: what begins now is another one.
+	}
+}
+
+// look ends a task whose window has passed, and says how to renew one that lives.
+func (t *Task) look(now time.Time) (r Renewal, _ int64, renew bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.expire(now); t.err != nil {
+		return r, 0, false
+	}
+	t.attend()
+	return Renewal{Name{WaitGroup, t.session.key}, t.token, t.ttl}, 0, true
+}
+
+// attend has the clock look at the task when it is to be renewed. The task is locked.
+func (t *Task) attend() {
+	now := time.Now()
+	t.session.keeper.attend(t, now.Add(lookAfter(t.trust, now)), t.ttl/12)
+}
+
+// renewed is the answer to a renewal.
+func (t *Task) renewed(_ int64, ttl time.Duration, r Renewed, sent time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.err != nil || r.Err != nil: // over, or tried again when next due
+	case !r.Kept:
+		t.end(ErrLost)
+	default:
+		if w := newWindow(sent, ttl); w.left(sent) > t.trust.left(sent) {
+			t.trust = w
+		}
+		t.attend()
+	}
+}
+
+// expire notices that the window has passed.
+func (t *Task) expire(now time.Time) {
+	if t.err == nil && t.trust.left(now) <= 0 {
+		t.end(ErrLost)
+	}
+}
+
+// end ends the task here. Its mutex is held.
+func (t *Task) end(err error) {
+	t.err = err
+	t.session.keeper.unwatch(t)
+	if err == ErrLost {
+		for cancel := range t.onLoss {
+			(*cancel)(ErrLost)
+		}
+	}
+	t.onLoss = nil
+}
+
+// Done says that the task has ended. It returns ErrLost if it was lost before, so
+// that it has been counted as abandoned, or will be, and ErrReleased if it had
+// ended before. It tries for as long as the task would have lived.
+func (t *Task) Done() error { return t.finish(Done) }
+
+// Abandon says that the task will not be done: it is counted as abandoned. What it
+// returns is as of Done.
+func (t *Task) Abandon() error { return t.finish(Drop) }
+
+func (t *Task) finish(what What) error {
+	t.mu.Lock()
+	if t.expire(time.Now()); t.err != nil {
+		defer t.mu.Unlock()
+		return t.err
+	}
+	t.end(ErrReleased)
+	until := time.Now().Add(t.trust.left(time.Now()))
+	t.mu.Unlock()
+	s := t.session
+	c := s.begin(Change{What: what, Token: t.token})
+	defer s.end(c.Op)
+	err := s.keeper.persist(until, func(ctx context.Context) (bool, error) {
+		got, err := s.send(ctx, c)
+		if err == nil && got.Answer == Missed { // whichever attempt this is: Redis remembers the first
+			err = Permanent(ErrLost)
+		}
+		return true, err
+	})
+	switch {
+	case err == nil:
+		return nil
+	case !errors.Is(err, ErrLost):
+		return &opError{string(what), s.key, err, nil}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.err = ErrLost
+	return ErrLost
+}
+
+// Err returns nil while the task lives, and why it ended thereafter.
+func (t *Task) Err() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.expire(time.Now())
+	return t.err
+}
+
+// Context returns a copy of parent that is cancelled, with the cause ErrLost,
+// when the task is lost.
+func (t *Task) Context(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(parent)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.expire(time.Now()); t.err != nil {
+		if t.err == ErrLost {
+			cancel(ErrLost)
+		}
+		return ctx, func() { cancel(nil) }
+	}
+	if t.onLoss == nil {
+		t.onLoss = make(map[*context.CancelCauseFunc]struct{})
+	}
+	t.onLoss[&cancel] = struct{}{}
+	return ctx, func() {
+		cancel(nil)
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.onLoss, &cancel)
+	}
+}

@@ -1,0 +1,101 @@
+package lease
+
+import "context"
+
+// A Wait is one caller's wait for the end of a round: of that which goes on when
+// it begins.
+type Wait struct {
+	op string
+
+	// Guarded by the mutex of watch, which is set before the Wait can be seen.
+	watch      *watch
+	prev, next *Wait
+	after      int64 // only a look that begins after so many counts for it
+	round      int64 // that it waits for, 0 until it is known
+	over       bool
+	err        error
+	ready      chan struct{} // closed when it is over; nil with mail
+	mail       Mail
+	unhook     func() bool // ends the watch over the ctx of mail
+}
+
+// Wait waits until the round is over that goes on at the group, or until ctx ends.
+func (s *Session) Wait(ctx context.Context, op string) error {
+	x := &Wait{op: op, ready: make(chan struct{})}
+	if err := s.await(ctx, x); err != nil {
+		return err
+	}
+	select {
+	case <-x.ready:
+	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
+		return x.giveUp(ctx)
+	}
+	return x.err
+}
+
+// WaitChan is like Wait, but returns at once and puts the result into mail.
+func (s *Session) WaitChan(ctx context.Context, op string, mail Mail) {
+	x := &Wait{op: op, mail: mail}
+	if err := s.await(ctx, x); err != nil {
+		mail.Put(err)
+	}
+}
+
+func (s *Session) await(ctx context.Context, x *Wait) error {
+	if ctx.Err() != nil {
+		return &opError{x.op, s.key, ctxError(ctx), nil}
+	}
+	topic, err := s.keeper.counter().Topic(s.key)
+	if err != nil {
+		return &opError{x.op, s.key, Permanent(err), nil}
+	}
+	for !s.keeper.watchOver(s.key, topic).admit(x) {
+	}
+	if x.mail != nil && ctx.Done() != nil {
+		unhook := context.AfterFunc(ctx, func() { x.giveUp(ctx) })
+		x.watch.mu.Lock()
+		defer x.watch.mu.Unlock()
+		if x.unhook = unhook; x.over {
+			unhook()
+		}
+	}
+	return nil
+}
+
+// giveUp ends the wait for ctx.
+func (x *Wait) giveUp(ctx context.Context) error {
+	x.watch.mu.Lock()
+	defer x.watch.mu.Unlock()
+	err := &opError{x.op, x.watch.key, ctxError(ctx), nil}
+	if !x.over {
+		err.redis = x.watch.redis
+		x.end(err)
+	}
+	return err
+}
+
+// end ends the wait, for the reason err if that is not nil. The watch is locked.
+func (x *Wait) end(err error) {
+	x.watch.remove(x)
+	if _, wrapped := err.(*opError); err != nil && !wrapped {
+		err = &opError{x.op, x.watch.key, err, nil}
+	}
+	if x.over, x.err = true, err; x.mail != nil {
+		x.mail.Put(err)
+	} else {
+		close(x.ready)
+	}
+	if x.unhook != nil {
+		x.unhook()
+	}
+}
+
+// abandoned is what a round ends with that has lost so many tasks.
+func abandoned(tasks int64) error {
+	if tasks == 0 {
+		return nil
+	}
+	return &AbandonedError{int(tasks)}
+}

@@ -1,0 +1,97 @@
+--include round.lua
+-- Changes what a wait group counts. Who does so numbers its operations, and what
+-- each was answered is remembered under its number: repeated, it gets the same
+-- answer and counts nothing. One that has been undone, or is known to be over,
+-- counts nothing either, should a copy of it come late.
+--
+-- KEYS  2 the operations: a hash, number -> "answer what arg round", and "low" ->
+--         the number up to which all are over
+-- ARGV  2 the operation's number   3 the number up to which all are over by now
+--       4 what   5 arg   6 ttl in ms, of a task
+--         add <delta>: to the count       go <token>: a task more
+--         join <token>: a task for one of the count
+--         done <token>, drop <token>: the task has ended, or is abandoned
+--         undo: the operation of that number, unless its round is over
+-- Reply {answer, round}: 1 counted; 0 not, as the count would be negative, nothing
+--       of it is left to join, or there is nothing to undo; 2 not, as the task has
+--       been abandoned; -1 not, as the operation is over or has been undone
+
+local operations = KEYS[2]
+local op, low, what, arg, ttl = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], tonumber(ARGV[6])
+
+local known = redis.pcall('HMGET', operations, 'low', op)
+if known.err then
+  return {err = 'ERR its operations: ' .. known.err} -- not the key's own type
+end
+local before, said = tonumber(known[1] or 0), known[2]
+if tonumber(op) <= before then return {-1, round} end
+purge()
+
+-- Remembers the answer, and forgets what is over.
+local function remember(answer)
+  redis.call('HSET', operations, op, string.format('%d %s %s %.0f', answer, what, arg, round))
+  if low > before then
+    -- Far back there is something only if this was lost, and then there is nothing.
+    for i = math.max(before + 1, low - 10000), low do redis.call('HDEL', operations, i) end
+    redis.call('HSET', operations, 'low', low)
+  end
+  redis.call('PEXPIRE', operations, KEPT)
+  return {answer, round}
+end
+
+if what == 'undo' then
+  local answer, was, on, r = string.match(said or '', '^(%S+) (%S+) (%S+) (%d+)$')
+  local undone = 0
+  if answer == '1' and tonumber(r) == round and (count > 0 or tasks() > 0) then
+    if was == 'add' and count >= tonumber(on) then
+      count, undone = count - on, 1
+    elseif was == 'go' or was == 'join' then
+      undone = redis.call('ZREM', group, on)
+      if was == 'join' then count = count + undone end
+    end
+    if undone == 1 then write() end
+  end
+  remember(-1)
+  return {undone, round}
+end
+
+if said then
+  local answer = tonumber(string.match(said, '^(%S+) '))
+  redis.call('PEXPIRE', operations, KEPT)
+  if answer == 1 and (what == 'go' or what == 'join') then
+    if redis.call('ZSCORE', group, arg) then
+      redis.call('PEXPIRE', group, LIFE)
+      redis.call('ZADD', group, 'XX', now + ttl, arg) -- as if it had come now
+    else
+      answer = 2
+    end
+  end
+  return {answer, round}
+end
+
+-- What makes a group larger is remembered first: out of memory that fails, and
+-- nothing has been counted. What makes it smaller is written first, and then may be
+-- remembered.
+local remembered
+if what == 'add' then
+  if count + arg < 0 then return remember(0) end
+  if tonumber(arg) > 0 then
+    begin()
+    remembered = remember(1)
+  end
+  count = count + arg
+elseif what == 'go' then
+  begin()
+  remembered = remember(1)
+  redis.call('ZADD', group, now + ttl, arg)
+elseif what == 'join' then
+  if count == 0 then return remember(0) end
+  remembered = remember(1)
+  count = count - 1
+  redis.call('ZADD', group, now + ttl, arg)
+else
+  if redis.call('ZREM', group, arg) == 0 then return remember(2) end
+  if what == 'drop' then abandoned = abandoned + 1 end
+end
+write()
+return remembered or remember(1)
