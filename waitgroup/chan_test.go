@@ -1,0 +1,172 @@
+package waitgroup_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/waitgroup"
+)
+
+// TestWaitChanCancelled: the end of ctx ends the wait, with its cause, and what
+// has been told stays so.
+func TestWaitChanCancelled(t *testing.T) {
+	t.Parallel()
+	inOneAndFour(t, func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
+		enough := errors.New("enough")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		of("key", 0).Add(1)
+		c, inCall := of("key", 1).WaitChan(ctx), make(chan error, 1)
+		go func() { inCall <- of("key", 2).WaitContext(ctx) }()
+		goesOn(t, "the wait", c, 50*time.Millisecond)
+		cancel(enough)
+		start := time.Now()
+		for _, c := range []<-chan error{c, inCall} {
+			err := ends(t, "the wait", c, start, 0)
+			is(t, "the wait", err, enough)
+			is(t, "the wait", err, context.Canceled)
+			if !strings.Contains(err.Error(), `"key"`) {
+				t.Errorf("the error does not name the key: %v", err)
+			}
+		}
+		is(t, "a ctx that has ended", <-of("key", 3).WaitChan(ctx), enough)
+		is(t, "a ctx that has ended", of("key", 3).WaitContext(ctx), enough)
+		is(t, "a ctx that has ended", of("key", 3).AddContext(ctx, 1), enough)
+		of("key", 2).Done()
+
+		ctx, cancel = context.WithCancelCause(t.Context())
+		c = of("key", 0).WaitChan(ctx)
+		redistest.Eventually(t, 5*time.Second, func() bool { return len(c) == 1 }, "a wait for nothing does not end")
+		cancel(enough)
+		if err := <-c; err != nil {
+			t.Errorf("what had been told is now %v", err)
+		}
+	})
+}
+
+// TestSelect waits in a select that may give up at any moment, many times: each
+// channel yields exactly one result, which is true, and nothing is left behind.
+func TestSelect(t *testing.T) {
+	t.Parallel()
+	inOneAndFour(t, func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
+		var running sync.WaitGroup
+		for g := range 4 {
+			key := fmt.Sprint("key ", g%2)
+			mine, other := of(key, g), of(key, g+1)
+			running.Go(func() {
+				for range 60 {
+					must(mine.AddContext(t.Context(), 1))
+					ctx, cancel := context.WithTimeout(t.Context(), rand.N(4*time.Millisecond))
+					c := other.WaitChan(ctx)
+					pause := time.NewTimer(rand.N(4 * time.Millisecond))
+					done := false
+					for c != nil {
+						select {
+						case err := <-c:
+							if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+								t.Error(err)
+							} else if err == nil && !done {
+								t.Errorf("told before it was done")
+							}
+							c = nil
+						case <-pause.C:
+							done = true
+							must(mine.DoneContext(t.Context()))
+						}
+					}
+					if cancel(); !done {
+						must(mine.DoneContext(t.Context()))
+					}
+				}
+			})
+		}
+		running.Wait()
+		for _, key := range []string{"key 0", "key 1"} {
+			if err := of(key, 0).WaitContext(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// TestCrowd has 10,000 wait in one process: they cost one subscription, one
+// request a second, and little memory.
+func TestCrowd(t *testing.T) {
+	s := redistest.Start(t)
+	rdb := s.Client(t)
+	here, there := waitgroup.New(rdb, "key"), waitgroup.New(s.Client(t), "key")
+	there.Add(1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	const crowd = 10_000
+	waits := make([]<-chan error, crowd)
+	memory, goroutines := heap(), runtime.NumGoroutine()
+	for i := range waits {
+		waits[i] = here.WaitChan(ctx)
+	}
+	listening(t, rdb, 1)
+	goesOn(t, "the first", waits[0], 100*time.Millisecond)
+	each := (heap() - memory) / crowd
+	t.Logf("%d bytes each, %d goroutines more", each, runtime.NumGoroutine()-goroutines)
+	if each >= 1000 || runtime.NumGoroutine()-goroutines > 10 {
+		t.Errorf("one that waits costs %d bytes, all cost %d goroutines", each, runtime.NumGoroutine()-goroutines)
+	}
+	before := s.Stats(t)
+	const seconds = 3
+	<-time.After(seconds * time.Second) // the time is what is measured
+	cost := s.Stats(t).Since(before)
+	if cost.Requests() > seconds+1 || cost.Subscribes() > 0 {
+		t.Errorf("waiting cost %d requests in %d s", cost.Requests(), seconds)
+	}
+	before = s.Stats(t)
+	start := time.Now()
+	there.Done()
+	for _, c := range waits {
+		if err := <-c; err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("all were told after %v", time.Since(start))
+	if cost := s.Stats(t).Since(before); cost.Published() != 1 || cost.Requests() > 2 {
+		t.Errorf("the end of a round cost %d requests and %d messages", cost.Requests(), cost.Published())
+	}
+}
+
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse)
+}
+
+// TestRest: when nobody waits and no task is left, nothing is: goleak, which ends
+// the package's tests, sees to the goroutines.
+func TestRest(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		wg, other := waitgroup.New(rdb, "key"), waitgroup.New(sibling(t, rdb), "key")
+		wg.Add(1)
+		c := other.WaitChan(t.Context())
+		listening(t, rdb, 1)
+		wg.Done()
+		if err := <-c; err != nil {
+			t.Error(err)
+		}
+		listening(t, rdb, 0)
+		for _, key := range rdb.Keys(t.Context(), "*").Val() {
+			if ttl := rdb.PTTL(t.Context(), key).Val(); ttl <= 0 {
+				t.Errorf("%q does not expire", key)
+			}
+		}
+	})
+}

@@ -1,0 +1,265 @@
+package waitgroup_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/waitgroup"
+)
+
+// silence is how long the clients of these tests wait for an answer.
+const silence = 300 * time.Millisecond
+
+func impatient(o *redis.Options) { o.ReadTimeout = silence }
+
+// losses are the ways in which one command, or its answer, gets lost, and for
+// how long a client waits that is not told.
+var losses = map[string]struct {
+	lose  func(*redistest.Proxy)
+	fired func(redistest.Faults) int64
+}{
+	"RequestCut": {func(p *redistest.Proxy) { p.CutNextRequest("evalsha") }, func(f redistest.Faults) int64 { return f.RequestsCut }},
+	"ReplyCut":   {func(p *redistest.Proxy) { p.CutNextReply("evalsha") }, func(f redistest.Faults) int64 { return f.RepliesCut }},
+	"ReplyLost":  {func(p *redistest.Proxy) { p.LoseNextReply("evalsha") }, func(f redistest.Faults) int64 { return f.RepliesLost }},
+}
+
+// TestFaultLost loses each command, or its answer, so that it is sent again: none
+// counts twice.
+func TestFaultLost(t *testing.T) {
+	t.Parallel()
+	for name, f := range losses {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := redistest.Start(t)
+			p := redistest.NewProxy(t, s.Addr())
+			rdb, ctx := s.Client(t), t.Context()
+			must(waitgroup.New(rdb, "other").GoContext(ctx, func(context.Context) error { return nil })) // the scripts are known
+			waitgroup.New(rdb, "other").Wait()
+			wg, there := waitgroup.New(p.Client(t, impatient), "key"), waitgroup.New(rdb, "key")
+			steps := int64(0)
+			step := func(what string, do func(), count, tasks int64) {
+				t.Helper()
+				f.lose(p)
+				do()
+				steps++
+				holds(t, what, rdb, count, tasks)
+			}
+			var task *waitgroup.Task
+			step("Add", func() { wg.Add(3) }, 3, 0)
+			step("Done", func() { wg.Done() }, 2, 0)
+			step("Join", func() { task = join(t, wg) }, 1, 1)
+			step("Done of a task", func() { must(task.Done()) }, 1, 0)
+			step("GoContext", func() {
+				must(wg.GoContext(ctx, func(context.Context) error { holds(t, "in a task", rdb, 1, 1); return nil }))
+			}, 1, 0)
+			step("Abandon", func() { must(join(t, wg).Abandon()) }, 0, 0)
+			step("a wait for nothing", func() { lost(t, "Wait", wg.WaitContext(ctx), 1) }, 0, 0)
+			step("a refused Done", func() { is(t, "Done", wg.DoneContext(ctx), waitgroup.ErrNegative) }, 0, 0)
+			step("a refused Join", func() { _, err := wg.Join(ctx); is(t, "Join", err, waitgroup.ErrNoTask) }, 0, 0)
+			there.Add(1)
+			c := wg.WaitChan(ctx)
+			listening(t, rdb, 1)
+			step("the last Done", func() { wg.Done() }, 0, 0)
+			if err := ends(t, "the wait", c, time.Now(), poll+silence); err != nil {
+				t.Error(err)
+			}
+			if fired := f.fired(p.Fired()); fired != steps {
+				t.Errorf("%d were lost, of %d", fired, steps)
+			}
+		})
+	}
+}
+
+// TestFaultCancelled ends ctx while the answer is under way: what was counted is taken
+// back, and a copy that comes late counts nothing.
+func TestFaultCancelled(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	p := redistest.NewProxy(t, s.Addr())
+	rdb := s.Client(t)
+	wg, there := waitgroup.New(p.Client(t), "key"), waitgroup.New(rdb, "key")
+	there.Add(2)
+	for what, do := range map[string]func(ctx context.Context) error{
+		"Add":  func(ctx context.Context) error { return wg.AddContext(ctx, 5) },
+		"Done": wg.DoneContext,
+		"Join": func(ctx context.Context) error { _, err := wg.Join(ctx); return err },
+		"Go": func(ctx context.Context) error {
+			return wg.GoContext(ctx, func(context.Context) error { t.Error("it runs"); return nil })
+		},
+	} {
+		for name, hold := range map[string]func(on bool){"request": p.BlackholeRequests, "reply": p.BlackholeReplies} {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			hold(true)
+			start := time.Now()
+			err := do(ctx)
+			took := time.Since(start)
+			hold(false)
+			cancel()
+			is(t, what, err, context.DeadlineExceeded)
+			if took > 50*time.Millisecond+leeway {
+				t.Errorf("%s, %s: returned after %v", what, name, took)
+			}
+			// The request may come through now. It is undone, before or after that.
+			redistest.Eventually(t, 10*time.Second, func() bool {
+				ops := operations(t, rdb)
+				count, tasks := left(t, rdb, "key")
+				return strings.Contains(ops, "-1 undo") && count == 2 && tasks == 0
+			}, "%s, %s: not undone", what, name)
+			must(rdb.Del(t.Context(), operationKeys(t, rdb)...).Err())
+			must(wg.AddContext(t.Context(), 1)) // the session goes on
+			must(wg.DoneContext(t.Context()))
+			must(rdb.Del(t.Context(), operationKeys(t, rdb)...).Err())
+		}
+	}
+	there.Add(-2)
+	if err := there.WaitContext(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func operationKeys(t *testing.T, rdb *redis.Client) []string {
+	t.Helper()
+	return append(rdb.Keys(t.Context(), "baton:{key}:operations:*").Val(), "none")
+}
+
+// operations is what Redis remembers of operations on "key".
+func operations(t *testing.T, rdb *redis.Client) string {
+	t.Helper()
+	all := ""
+	for _, key := range operationKeys(t, rdb) {
+		all += fmt.Sprint(rdb.HGetAll(t.Context(), key).Val())
+	}
+	return all
+}
+
+// TestFaultMessages drops, delays and doubles messages, and cuts the subscription:
+// nobody waits for longer than the poll bound, and nobody is told too early.
+func TestFaultMessages(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]struct {
+		inject func(*redistest.Proxy)
+		bound  time.Duration
+	}{
+		"Dropped":    {func(p *redistest.Proxy) { p.DropMessages(1) }, poll},
+		"Delayed":    {func(p *redistest.Proxy) { p.DelayMessages(400 * time.Millisecond) }, poll},
+		"Duplicated": {func(p *redistest.Proxy) { p.DuplicateMessages(true) }, 0},
+		"Cut":        {func(p *redistest.Proxy) { p.DropSubscribers() }, poll},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := redistest.Start(t)
+			p := redistest.NewProxy(t, s.Addr())
+			rdb := s.Client(t)
+			here, there := waitgroup.New(rdb, "key"), waitgroup.New(p.Client(t), "key")
+			for round := range 3 {
+				here.Add(1)
+				c := there.WaitChan(t.Context())
+				listening(t, rdb, 1)
+				goesOn(t, "the wait", c, 500*time.Millisecond) // also while late messages of the last round come
+				f.inject(p)
+				start := time.Now()
+				here.Done()
+				if err := ends(t, fmt.Sprint("round ", round), c, start, f.bound); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// TestFaultDeaf: who may not subscribe polls.
+func TestFaultDeaf(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	must(s.Client(t).Do(t.Context(), "ACL", "SETUSER", "deaf", "on", "nopass", "~*", "+@all", "-subscribe", "resetchannels").Err())
+	rdb := s.Client(t, func(o *redis.Options) { o.Username, o.Password = "deaf", "x" })
+	wg := waitgroup.New(rdb, "key")
+	wg.Add(1)
+	c := wg.WaitChan(t.Context())
+	goesOn(t, "the wait", c, 100*time.Millisecond)
+	start := time.Now()
+	wg.Done() // may not publish either
+	if err := ends(t, "the wait", c, start, poll); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFaultDown: an outage is waited out, and a lost group is told.
+func TestFaultDown(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	p := redistest.NewProxy(t, s.Addr())
+	rdb := s.Client(t)
+	client := p.Client(t, impatient)
+	wg := waitgroup.New(client, "key")
+	wg.Add(2)
+	task := join(t, wg)
+	c := wg.WaitChan(t.Context())
+	listening(t, rdb, 1)
+
+	p.Refuse(true)
+	p.CloseAll()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	err := wg.DoneContext(ctx)
+	var opErr interface{ Timeout() bool }
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "Redis:") {
+		t.Errorf("an outage: %v, %v", err, errors.As(err, &opErr))
+	}
+	done := make(chan error, 2)
+	go func() { done <- wg.DoneContext(t.Context()) }()
+	go func() { done <- task.Done() }()
+	goesOn(t, "an outage", done, 300*time.Millisecond)
+	p.Refuse(false)
+	start := time.Now()
+	for range 2 {
+		if err := ends(t, "Done", done, start, 2*poll); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := ends(t, "the wait", c, start, 2*poll); err != nil {
+		t.Error(err)
+	}
+
+	wg.Add(2)
+	task = join(t, wg)
+	c = wg.WaitChan(t.Context())
+	listening(t, rdb, 1)
+	goesOn(t, "the wait", c, 100*time.Millisecond)
+	must(rdb.FlushAll(t.Context()).Err())
+	start = time.Now()
+	is(t, "the wait for a lost group", ends(t, "the wait for a lost group", c, start, poll), waitgroup.ErrLost)
+	is(t, "its task", task.Done(), waitgroup.ErrLost)
+	is(t, "its count", wg.DoneContext(t.Context()), waitgroup.ErrNegative)
+	if err := wg.WaitContext(t.Context()); err != nil {
+		t.Errorf("a group that is not there: %v", err)
+	}
+}
+
+// TestFaultRestart restarts the server, with all that it knew and without.
+func TestFaultRestart(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	rdb := s.Client(t)
+	wg := waitgroup.New(rdb, "key")
+	wg.Add(2)
+	task := join(t, wg)
+	c := waitgroup.New(s.Client(t), "key").WaitChan(t.Context())
+	s.Kill()
+	must(s.Restart())
+	holds(t, "after a restart", rdb, 1, 1)
+	wg.Done()
+	if err := task.Done(); err != nil {
+		t.Error(err)
+	}
+	if err := ends(t, "the wait", c, time.Now(), 2*poll); err != nil {
+		t.Error(err)
+	}
+}
