@@ -114,8 +114,10 @@ func askTogether(store Together, joints []joint) {
 }
 
 // part ends the try of a lease that cannot be had together with the others. If
-// it is not known what Redis has done, because of the error unsure, that is
-// undone; if others have come, the claim asks on for them.
+// others have come, the claim asks on for them. Not if it is not known what Redis
+// has done, because of the error unsure: that is undone, and nobody may hold by
+// this token. For should the request be executed yet, when another claim cannot be
+// had, it gives back what this token has.
 func (j joint) part(why, unsure error) {
 	l, c := j.line, j.claim
 	l.mu.Lock()
@@ -128,14 +130,14 @@ func (j joint) part(why, unsure error) {
 		j.lease.refuse(why)
 	}
 	if c.state == live {
-		c.try, c.entered = false, unsure != nil
-		switch {
+		switch c.try = false; {
+		case unsure != nil:
+			c.asker, c.entered = false, true
+			todo = errand{claim: l.leave()}
 		case l.waiters.head != nil:
 			go l.askAgain(c, 0, nil)
-		case unsure == nil:
-			l.end(c)
-			fallthrough
 		default:
+			l.end(c)
 			c.asker = false
 			todo = l.advance()
 		}
