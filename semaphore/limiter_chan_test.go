@@ -3,12 +3,17 @@ package semaphore_test
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
@@ -161,4 +166,94 @@ func TestWaitChanLeavesCtx(t *testing.T) {
 			t.Errorf("%d watches stay", n)
 		}
 	})
+}
+
+// TestLimiterSelect runs 20,000 selects over WaitChan, of which some are received,
+// some time out, some are cancelled at a random instant, and some are abandoned.
+// No more events happen than the limit lets through, each channel yields one value,
+// and afterwards there is no goroutine, and no key that stays.
+func TestLimiterSelect(t *testing.T) {
+	s := redistest.Start(t)
+	before := runtime.NumGoroutine()
+	const clients, loops, rate, burst = 4, 8, 2000, 20
+	selects := 20000 / clients / loops
+	if testing.Short() {
+		selects /= 20
+	}
+	var events, refused atomic.Int64
+	var wg, cleanup sync.WaitGroup
+	start := time.Now()
+	rdbs := make([]*redis.Client, clients)
+	for i := range rdbs {
+		rdbs[i] = redis.NewClient(s.Options())
+		lim := semaphore.NewLimiter(rdbs[i], "key", rate, burst)
+		for range loops {
+			wg.Go(func() {
+				for range selects {
+					ctx, cancel := context.WithCancel(context.Background())
+					c := lim.WaitChan(ctx)
+					use := func(err error) {
+						if err == nil {
+							events.Add(1)
+						} else if refused.Add(1); !errors.Is(err, context.Canceled) {
+							t.Error(err)
+						}
+						cancel()
+						select {
+						case err := <-c:
+							t.Errorf("a second value: %v", err)
+						default:
+						}
+					}
+					switch rand.IntN(10) {
+					case 0: // cancelled at a random instant, perhaps while it is received
+						time.AfterFunc(rand.N(8*time.Millisecond), cancel)
+						use(<-c)
+					case 1: // times out, and is not looked at again
+						select {
+						case err := <-c:
+							use(err)
+						case <-time.After(rand.N(8 * time.Millisecond)):
+							cancel()
+						}
+					case 2: // times out, and is looked at again
+						select {
+						case err := <-c:
+							use(err)
+						case <-time.After(rand.N(8 * time.Millisecond)):
+							cancel()
+							use(<-c)
+						}
+					case 3: // abandoned for a while
+						cleanup.Go(func() {
+							time.Sleep(rand.N(20 * time.Millisecond))
+							cancel()
+							use(<-c)
+						})
+					default:
+						use(<-c)
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+	cleanup.Wait()
+	took := time.Since(start)
+	t.Logf("%d events and %d refused in %v", events.Load(), refused.Load(), took)
+	if most := burst + int64(took.Seconds()*rate) + 1; events.Load() > most {
+		t.Errorf("%d events in %v, at most %d are allowed", events.Load(), took, most)
+	}
+	if events.Load() == 0 || refused.Load() == 0 {
+		t.Error("that is no random select")
+	}
+	for _, key := range s.Keys(t) {
+		if left := s.Do(t, "PTTL", key).(int64); left == -1 || left > 16000 {
+			t.Errorf("%s expires in %d ms", key, left)
+		}
+	}
+	for _, rdb := range rdbs {
+		rdb.Close()
+	}
+	redistest.Eventually(t, 5*time.Second, func() bool { return runtime.NumGoroutine() <= before }, "a goroutine stays")
 }
