@@ -1,0 +1,26 @@
+package main
+
+import (
+	"reflect"
+	"testing"
+
+	theirs "golang.org/x/sync/semaphore"
+
+	ours "github.com/seed-3d5fec5c/baton/semaphore"
+)
+
+// TestWeightedMethods finds every method of x/sync's Weighted, with the same
+// signature. It is here so that x/sync does not come to baton's users.
+func TestWeightedMethods(t *testing.T) {
+	a, b := reflect.TypeFor[*ours.Weighted](), reflect.TypeFor[*theirs.Weighted]()
+	if b.NumMethod() == 0 {
+		t.Error("x/sync's has none")
+	}
+	for i := range b.NumMethod() {
+		name := b.Method(i).Name
+		want := reflect.Zero(b).Method(i).Type()
+		if got := reflect.Zero(a).MethodByName(name); !got.IsValid() || got.Type() != want {
+			t.Errorf("Weighted has no %s %v", name, want)
+		}
+	}
+}
