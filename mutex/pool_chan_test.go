@@ -122,7 +122,7 @@ func TestPoolSelect(t *testing.T) {
 	before := runtime.NumGoroutine()
 	const clients, loops = 4, 8
 	names := [...]string{"a", "b", "c", "d"}
-	selects := 6000 / clients / loops
+	selects := 20000 / clients / loops
 	if testing.Short() {
 		selects /= 20
 	}

@@ -206,7 +206,7 @@ func TestWeightedMaxHold(t *testing.T) {
 	})
 }
 
-// TestWeightedSelect runs thousands of selects over AcquireChan on two keys, of
+// TestWeightedSelect runs 20,000 selects over AcquireChan on two keys, of
 // which some are received, some time out, some are cancelled at a random instant,
 // and some are abandoned. Never are too many inside, each channel yields one Result,
 // and afterwards there is no goroutine, subscription, place in line or hold.
@@ -214,7 +214,7 @@ func TestWeightedSelect(t *testing.T) {
 	s := redistest.Start(t)
 	before := runtime.NumGoroutine()
 	const clients, loops, size = 4, 8, 5
-	selects := 6000 / clients / loops
+	selects := 20000 / clients / loops
 	if testing.Short() {
 		selects /= 20
 	}
