@@ -113,5 +113,5 @@ func ExampleWeighted_Resize() {
 	// Output:
 	// false
 	// true
-	// baton: acquire "reports": baton: semaphore size: it is 3, and not 5
+	// baton: acquire "reports": semaphore size: it is 3, and not 5
 }
