@@ -49,11 +49,7 @@ func mutexOf(rdb redis.UniversalClient, ttl time.Duration) *mutex.Mutex {
 // bounded checks how long it took since start.
 func bounded(t *testing.T, what string, start time.Time, bound time.Duration) {
 	t.Helper()
-	took := time.Since(start)
-	t.Logf("%s took %v, the bound is %v", what, took.Round(time.Millisecond), bound)
-	if took > bound+slack {
-		t.Errorf("%s took %v, the bound is %v", what, took, bound)
-	}
+	redistest.Within(t, what, start, bound, slack)
 }
 
 // receive takes a result that is to be a lease, within the bound from now.

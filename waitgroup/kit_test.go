@@ -93,11 +93,7 @@ func ends(t *testing.T, what string, c <-chan error, start time.Time, bound time
 	t.Helper()
 	select {
 	case err := <-c:
-		took := time.Since(start)
-		t.Logf("%s took %v, the bound is %v", what, took.Round(time.Millisecond), bound)
-		if took > bound+leeway {
-			t.Errorf("%s took %v, the bound is %v", what, took, bound)
-		}
+		redistest.Within(t, what, start, bound, leeway)
 		return err
 	case <-time.After(time.Until(start) + bound + 10*leeway):
 		t.Fatalf("%s did not end, the bound is %v", what, bound)
