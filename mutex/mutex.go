@@ -41,6 +41,12 @@ type Mutex struct {
 	// it before first use.
 	MaxHold time.Duration
 
+	// Label is what [Mutex.Inspect] says of this process's holds, beside host and
+	// process id: what it does, or for whom. It is for people; 100 bytes of it are
+	// kept. Of several in a process that use one key, the first to ask counts. Set it
+	// before first use.
+	Label string
+
 	key    string
 	keeper *lease.Keeper
 	err    error // why there is no keeper
@@ -201,7 +207,7 @@ func do(ctx context.Context, lock func(context.Context) (*Lease, error), f func(
 }
 
 func (m *Mutex) params(op string, try bool) lease.Params {
-	return lease.Params{Op: op, Kind: lease.Mutex, Key: m.key, TTL: m.TTL, MaxHold: m.MaxHold, Weight: 1, Try: try}
+	return lease.Params{Op: op, Kind: lease.Mutex, Key: m.key, Label: m.Label, TTL: m.TTL, MaxHold: m.MaxHold, Weight: 1, Try: try}
 }
 
 // usable returns why m cannot be used, nil if it can.

@@ -48,6 +48,11 @@ type Weighted struct {
 	// thereafter. Set it before first use.
 	MaxHold time.Duration
 
+	// Label is what [Weighted.Inspect] says of the permits of this process, beside
+	// host and process id. It is for people; 100 bytes of it are kept. Of several in a
+	// process that use one key, the first to ask counts. Set it before first use.
+	Label string
+
 	key    string
 	size   int64
 	keeper *lease.Keeper
@@ -251,7 +256,7 @@ func (s *Weighted) Do(ctx context.Context, n int64, f func(context.Context) erro
 
 func (s *Weighted) params(op string, n int64, try bool) lease.Params {
 	return lease.Params{
-		Op: op, Kind: lease.Semaphore, Key: s.key, TTL: s.TTL, MaxHold: s.MaxHold, Weight: n, Size: s.size, Try: try,
+		Op: op, Kind: lease.Semaphore, Key: s.key, Label: s.Label, TTL: s.TTL, MaxHold: s.MaxHold, Weight: n, Size: s.size, Try: try,
 	}
 }
 

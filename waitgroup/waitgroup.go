@@ -57,6 +57,11 @@ type WaitGroup struct {
 	// before first use.
 	TTL time.Duration
 
+	// Label is what [WaitGroup.Inspect] says of the tasks of this process, beside host
+	// and process id. It is for people; 100 bytes of it are kept. Set it before first
+	// use.
+	Label string
+
 	key     string
 	session *lease.Session
 	err     error // why there is no session
@@ -214,7 +219,7 @@ func (wg *WaitGroup) start(ctx context.Context, op string, what lease.What) (*Ta
 	if wg.session == nil {
 		return nil, wg.unusable(op)
 	}
-	t, err := wg.session.Start(ctx, op, what, wg.TTL)
+	t, err := wg.session.Start(ctx, op, what, wg.TTL, wg.Label)
 	if err != nil {
 		return nil, err
 	}

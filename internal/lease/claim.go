@@ -79,7 +79,7 @@ type request struct {
 }
 
 func newClaim(l *line, on *Lease) *claim {
-	c := &claim{line: l, token: l.keeper.newToken(on.ttl), appointment: appointment{place: -1}}
+	c := &claim{line: l, token: l.keeper.newToken(on.ttl, on.label), appointment: appointment{place: -1}}
 	c.askFor(on)
 	return c
 }

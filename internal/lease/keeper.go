@@ -4,9 +4,6 @@ import (
 	"container/heap"
 	"context"
 	"crypto/rand"
-	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,24 +31,11 @@ type Keeper struct {
 // NewKeeper returns the keeper of a store. It needs no Close: it is at rest
 // whenever nothing is held or awaited.
 func NewKeeper(s Store) *Keeper {
-	host, _ := os.Hostname()
-	host = strings.Map(func(r rune) rune {
-		if r <= ' ' || r == ':' {
-			return '_'
-		}
-		return r
-	}, host)
 	id := rand.Text()[:16]
 	return &Keeper{
-		store: s, channel: "baton:" + id, owner: host + ":" + strconv.Itoa(os.Getpid()) + ":" + id + ":",
+		store: s, channel: "baton:" + id, owner: ownerPart(id),
 		lines: make(map[Name]*line), watches: make(map[string]*watch), expected: make(map[string]*claim),
 	}
-}
-
-// newToken names a new claim: "baton:ttl:host:pid:process:serial". It is what
-// redis-cli shows as the lock's value, and no two claims ever share one.
-func (k *Keeper) newToken(ttl time.Duration) string {
-	return "baton:" + strconv.FormatInt(ttl.Milliseconds(), 10) + ":" + k.owner + strconv.FormatInt(k.serial.Add(1), 36)
 }
 
 // join puts a lease into the line of its key. If ctx can end, its end makes a

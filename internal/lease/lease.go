@@ -12,6 +12,7 @@ type Params struct {
 	Op      string // the caller's word for it, for errors
 	Kind    Kind
 	Key     string
+	Label   string // for the token, of who asks first in a process
 	TTL     time.Duration
 	MaxHold time.Duration // 0: renewed until released
 	Weight  int64
@@ -32,7 +33,7 @@ const (
 // It is the node of its queue, and is meant to stand inside the public type, so
 // that one allocation serves for all.
 type Lease struct {
-	op           string
+	op, label    string
 	name         Name
 	ttl, maxHold time.Duration
 	weight, size int64
@@ -85,7 +86,7 @@ func (l *Lease) AcquireChan(ctx context.Context, k *Keeper, p Params, mail Mail)
 }
 
 func (l *Lease) init(ctx context.Context, p Params) error {
-	l.op, l.name, l.ttl, l.maxHold = p.Op, Name{p.Kind, p.Key}, p.TTL.Truncate(time.Millisecond), p.MaxHold
+	l.op, l.label, l.name, l.ttl, l.maxHold = p.Op, p.Label, Name{p.Kind, p.Key}, p.TTL.Truncate(time.Millisecond), p.MaxHold
 	l.weight, l.size, l.shared, l.try = p.Weight, p.Size, p.Shared, p.Try
 	switch {
 	case ctx.Err() != nil:

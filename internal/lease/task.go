@@ -27,7 +27,7 @@ type Task struct {
 }
 
 // Start counts a task more, or, to join, one that has been added already.
-func (s *Session) Start(ctx context.Context, op string, what What, ttl time.Duration) (*Task, error) {
+func (s *Session) Start(ctx context.Context, op string, what What, ttl time.Duration, label string) (*Task, error) {
 	ttl = ttl.Truncate(time.Millisecond)
 	switch {
 	case ttl < MinTTL:
@@ -36,7 +36,7 @@ func (s *Session) Start(ctx context.Context, op string, what What, ttl time.Dura
 		return nil, &opError{op, s.key, Permanent(fmt.Errorf("TTL %v is longer than %v", ttl, MaxTaskTTL)), nil}
 	}
 	for {
-		t := &Task{session: s, token: s.keeper.newToken(ttl), ttl: ttl, appointment: appointment{place: -1}}
+		t := &Task{session: s, token: s.keeper.newToken(ttl, label), ttl: ttl, appointment: appointment{place: -1}}
 		got, err := s.change(ctx, op, Change{What: what, Token: t.token, TTL: ttl})
 		switch {
 		case err != nil:

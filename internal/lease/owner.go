@@ -1,0 +1,77 @@
+package lease
+
+import (
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// An Owner is who holds or awaits something, as its token says.
+type Owner struct {
+	Host  string
+	PID   int
+	Label string // as its process has set it
+	// Token is what Redis has: of the lock of a Mutex that is not one of this
+	// library's, all that is known.
+	Token string
+}
+
+// maxLabel is how much of a label goes into a token, which Redis keeps and sends
+// about: a name, and not a story.
+const maxLabel = 100
+
+// newToken names a new claim: "baton:ttl:host:pid:process:serial", and ":label" if
+// there is one. It is what redis-cli shows as the lock's value, and no two claims
+// ever share one. It has no space in it, for it is a word of messages.
+func (k *Keeper) newToken(ttl time.Duration, label string) string {
+	token := "baton:" + strconv.FormatInt(ttl.Milliseconds(), 10) + ":" + k.owner + strconv.FormatInt(k.serial.Add(1), 36)
+	if label == "" {
+		return token
+	}
+	return token + ":" + url.QueryEscape(label[:min(len(label), maxLabel)])
+}
+
+// ownerPart is what the tokens of this process say of it.
+func ownerPart(process string) string {
+	host, _ := os.Hostname()
+	host = strings.Map(func(r rune) rune {
+		if r <= ' ' || r == ':' {
+			return '_'
+		}
+		return r
+	}, host)
+	return host + ":" + strconv.Itoa(os.Getpid()) + ":" + process + ":"
+}
+
+// ParseOwner reads a token.
+func ParseOwner(token string) Owner {
+	o := Owner{Token: token}
+	part := strings.SplitN(token, ":", 7)
+	if len(part) < 6 || part[0] != "baton" {
+		return o
+	}
+	pid, err := strconv.Atoi(part[3])
+	if err != nil {
+		return o
+	}
+	o.Host, o.PID = part[2], pid
+	if len(part) == 7 {
+		if label, err := url.QueryUnescape(part[6]); err == nil {
+			o.Label = label
+		}
+	}
+	return o
+}
+
+// String is "label (host, pid 7)", or as much of that as there is.
+func (o Owner) String() string {
+	switch {
+	case o.Host == "":
+		return o.Token
+	case o.Label == "":
+		return o.Host + ", pid " + strconv.Itoa(o.PID)
+	}
+	return o.Label + " (" + o.Host + ", pid " + strconv.Itoa(o.PID) + ")"
+}

@@ -1,0 +1,47 @@
+package lease
+
+import (
+	"context"
+	"time"
+)
+
+// Inspector is a [Store] that can say what Redis knows of a key.
+type Inspector interface {
+	// Inspect asks once, and changes nothing.
+	Inspect(ctx context.Context, name Name) (Picture, error)
+}
+
+// Picture is what Redis knows of a key, at one moment.
+type Picture struct {
+	Size    int64 // of a semaphore, 0 if the key is not in use
+	Fence   int64 // the first fence of the last grant
+	Holders []Holder
+	Waiting int   // processes
+	First   Owner // of them
+	Wanted  int64 // by it
+	Round   int64 // of a wait group
+	Count   int64 // of its round, besides the tasks
+	Lost    int64 // tasks of its round that were abandoned
+}
+
+// Holder is one process' hold on a key, or one task.
+type Holder struct {
+	Owner
+	Weight int64
+	Left   time.Duration // negative if it does not expire
+	Fence  int64         // the first of its last grant
+	Shared bool
+}
+
+// Inspect asks what Redis knows of a key, once, and returns within milliseconds of
+// the end of ctx.
+func (k *Keeper) Inspect(ctx context.Context, name Name) (Picture, error) {
+	return Call(ctx, "inspect", name.Key, false, func(ctx context.Context) (Picture, error) {
+		return k.store.(Inspector).Inspect(ctx, name)
+	})
+}
+
+// Inspect is that of the keeper, for the session's group.
+func (s *Session) Inspect(ctx context.Context) (Picture, error) {
+	return s.keeper.Inspect(ctx, Name{WaitGroup, s.key})
+}

@@ -1,0 +1,45 @@
+package waitgroup_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/waitgroup"
+)
+
+// TestInspect looks at a group from another process than that which has its tasks.
+func TestInspect(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		wg, other := waitgroup.New(rdb, "key"), waitgroup.New(sibling(t, rdb), "key")
+		wg.Label = "importer"
+		if s, err := other.Inspect(t.Context()); err != nil || s.Round != 0 || s.Left() != 0 {
+			t.Errorf("%+v, %v", s, err)
+		}
+		wg.Add(3)
+		done, dropped := join(t, wg), join(t, wg)
+		must(dropped.Abandon())
+		s, err := other.Inspect(t.Context())
+		if err != nil || s.Round == 0 || s.Count != 1 || s.Abandoned != 1 || s.Left() != 2 || len(s.Tasks) != 1 {
+			t.Fatalf("%+v, %v", s, err)
+		}
+		if task := s.Tasks[0]; task.Label != "importer" || task.Left <= 0 || task.Left > wg.TTL {
+			t.Errorf("%+v", task)
+		}
+		must(done.Done())
+		wg.Done()
+		if s, err := other.Inspect(t.Context()); err != nil || s.Left() != 0 {
+			t.Errorf("%+v, %v", s, err)
+		}
+		if _, err := waitgroup.New(rdb, "").Inspect(t.Context()); err == nil || !strings.Contains(err.Error(), "the key is empty") {
+			t.Error(err)
+		}
+		rdb.Set(t.Context(), "string", "x", 0)
+		if _, err := waitgroup.New(rdb, "string").Inspect(t.Context()); err == nil || !strings.Contains(err.Error(), `inspect "string": WRONGTYPE`) {
+			t.Error(err)
+		}
+	})
+}
