@@ -16,7 +16,7 @@ const workerEnv = "BATON_WORKER"
 func Main(m *testing.M, workers map[string]func(), opts ...goleak.Option) {
 	name := os.Getenv(workerEnv)
 	if name == "" {
-		goleak.VerifyTestMain(m, opts...)
+		goleak.VerifyTestMain(watched{m}, opts...)
 		return
 	}
 	work, ok := workers[name]
@@ -26,4 +26,13 @@ func Main(m *testing.M, workers map[string]func(), opts ...goleak.Option) {
 	}
 	work()
 	os.Exit(0)
+}
+
+// watched are tests whose machine is watched for stalls.
+type watched struct{ *testing.M }
+
+func (w watched) Run() int {
+	stop := watchStalls()
+	defer stop()
+	return w.M.Run()
 }

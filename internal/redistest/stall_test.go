@@ -1,0 +1,43 @@
+package redistest
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestStalled(t *testing.T) {
+	begin := time.Now()
+	own := Stalled(begin.Add(-time.Hour)) // what has been noticed so far, of this very machine
+	future := begin.Add(time.Hour)        // where nobody else notes anything
+	noteStall(future, time.Millisecond)   // none
+	noteStall(future.Add(time.Second), 100*time.Millisecond)
+	noteStall(future.Add(2*time.Second), 20*time.Millisecond)
+	defer func() {
+		stalls.Lock()
+		defer stalls.Unlock()
+		for n := len(stalls.list); n > 0 && stalls.list[n-1].at.After(future); n-- {
+			stalls.list = stalls.list[:n-1]
+		}
+	}()
+	for start, want := range map[time.Time]time.Duration{
+		future:                      120 * time.Millisecond,
+		future.Add(time.Second):     20 * time.Millisecond,
+		future.Add(2 * time.Second): 0,
+	} {
+		if got := Stalled(start); got != want {
+			t.Errorf("since %v: %v, not %v", start.Sub(begin), got, want)
+		}
+	}
+	if got := Stalled(begin.Add(-time.Hour)); got < own+120*time.Millisecond {
+		t.Errorf("in all: %v, and %v before", got, own)
+	}
+	if Allowance(future) != hops*120*time.Millisecond {
+		t.Errorf("allowance %v", Allowance(future))
+	}
+	synctest.Test(t, func(t *testing.T) {
+		if got := Stalled(time.Now()); got != 0 {
+			t.Errorf("in a bubble: %v", got)
+		}
+	})
+}
