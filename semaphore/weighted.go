@@ -290,7 +290,8 @@ func (s *Weighted) usable(op string, n int64) error {
 // created with: so a fleet needs no restart, and can be given the new one in its
 // own time. Who waits for more than there are any longer gets ErrSize: at once if
 // it is first in line, by its next request otherwise. Resize waits for Redis to
-// come back until ctx ends.
+// come back until ctx ends. One that returns an error may have taken effect, or
+// may yet, when Redis comes to it: the last to be executed counts.
 func (s *Weighted) Resize(ctx context.Context, n int64) error {
 	if err := s.usable("resize", n); err != nil {
 		return err
