@@ -50,7 +50,7 @@ func TestFaultBlackhole(t *testing.T) {
 		// No method was called of the lease that shares its fate, so this was its
 		// timer. A busy machine may be slow to run who waits for it.
 		loses(t, k, ctx.Done(), start, ttl)
-		if late := (<-told).Sub(since); late > slack/4 {
+		if late := (<-told).Sub(since); late > slack/4+redistest.Allowance(since) {
 			t.Errorf("was told %v after another had the lock", late)
 		} else {
 			t.Logf("was told %v before another had the lock", -late)
