@@ -1,6 +1,7 @@
 package redistest
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"testing"
@@ -16,6 +17,8 @@ const workerEnv = "BATON_WORKER"
 func Main(m *testing.M, workers map[string]func(), opts ...goleak.Option) {
 	name := os.Getenv(workerEnv)
 	if name == "" {
+		flag.Parse()
+		abreast()
 		goleak.VerifyTestMain(watched{m}, opts...)
 		return
 	}
@@ -26,6 +29,17 @@ func Main(m *testing.M, workers map[string]func(), opts ...goleak.Option) {
 	}
 	work()
 	os.Exit(0)
+}
+
+// abreast has parallel tests run eight at a time, unless the command line says
+// otherwise. The default is the number of processors, which says nothing of how
+// many can: they mostly wait.
+func abreast() {
+	said := false
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
+	if !said {
+		_ = flag.Set("test.parallel", "8") // fails only if there is no such flag
+	}
 }
 
 // watched are tests whose machine is watched for stalls.
