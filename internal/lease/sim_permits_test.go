@@ -120,23 +120,7 @@ func simulatePermits(t *testing.T, kind Kind, seed uint64, verbose bool) {
 func (s *permitsSim) process(seed uint64, p int) *simProcess {
 	store := newFakeStore(s.redis)
 	mine := rand.New(rand.NewPCG(seed, uint64(p)+1))
-	roll := mine.Float64 // under the store's mutex, as all that follows
-	store.latency = func() time.Duration { return time.Duration(roll() * roll() * float64(3*time.Millisecond)) }
-	store.fault = func() fault {
-		if roll() < s.bad {
-			return fault(1 + int(roll()*4))
-		}
-		return fine
-	}
-	store.message = func() (int, time.Duration) {
-		switch x := roll(); {
-		case x < s.bad/2:
-			return 0, 0
-		case x < s.bad:
-			return 2, time.Duration(roll() * float64(6*time.Second))
-		}
-		return 1, time.Duration(roll() * float64(time.Millisecond))
-	}
+	disturb(store, mine.Float64, s.bad)
 	alive, crash := context.WithCancel(context.Background())
 	return &simProcess{NewKeeper(store), store, alive, crash}
 }

@@ -58,23 +58,7 @@ func simulate(t *testing.T, seed uint64, verbose bool) {
 		for p := range processes {
 			store := newFakeStore(r)
 			mine := rand.New(rand.NewPCG(seed, uint64(p)+1))
-			roll := mine.Float64 // under the store's mutex, as all that follows
-			store.latency = func() time.Duration { return time.Duration(roll() * roll() * float64(3*time.Millisecond)) }
-			store.fault = func() fault {
-				if roll() < bad {
-					return fault(1 + int(roll()*4))
-				}
-				return fine
-			}
-			store.message = func() (int, time.Duration) {
-				switch x := roll(); {
-				case x < bad/2:
-					return 0, 0
-				case x < bad:
-					return 2, time.Duration(roll() * float64(6*time.Second))
-				}
-				return 1, time.Duration(roll() * float64(time.Millisecond))
-			}
+			disturb(store, mine.Float64, bad)
 			k := NewKeeper(store)
 			keepers = append(keepers, k)
 			for w := range workers {
@@ -207,5 +191,26 @@ func (s *simulation) leave(l *Lease) {
 	s.redis.log("leave %s", l.claim.token)
 	if s.inside == l {
 		s.inside = nil
+	}
+}
+
+// disturb makes the network of a store as slow as roll says, and as bad.
+func disturb(store *fakeStore, roll func() float64, bad float64) {
+	// All of these are called under the store's mutex.
+	store.latency = func() time.Duration { return time.Duration(roll() * roll() * float64(3*time.Millisecond)) }
+	store.fault = func() fault {
+		if roll() < bad {
+			return fault(1 + int(roll()*4))
+		}
+		return fine
+	}
+	store.message = func() (int, time.Duration) {
+		switch x := roll(); {
+		case x < bad/2:
+			return 0, 0
+		case x < bad:
+			return 2, time.Duration(roll() * float64(6*time.Second))
+		}
+		return 1, time.Duration(roll() * float64(time.Millisecond))
 	}
 }
