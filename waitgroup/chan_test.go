@@ -53,6 +53,36 @@ func TestWaitChanCancelled(t *testing.T) {
 	})
 }
 
+// TestWaitChanOrder: who has called WaitChan waits for the round that went on then,
+// also if what it does next ends that round and begins another.
+func TestWaitChanOrder(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		wg := waitgroup.New(rdb, "key")
+		for round := range 20 {
+			wg.Add(1)
+			c := wg.WaitChan(t.Context())
+			wg.Done()
+			wg.Add(1)
+			if err := ends(t, fmt.Sprint("round ", round), c, time.Now(), poll); err != nil {
+				t.Error(err)
+			}
+			none := wg.WaitChan(t.Context())
+			task := join(t, wg)
+			goesOn(t, "the next round", none, 0)
+			if err := task.Done(); err != nil {
+				t.Error(err)
+			}
+			none = wg.WaitChan(t.Context()) // there is nothing to wait for
+			wg.Add(1)
+			if err := ends(t, "a wait for nothing", none, time.Now(), poll); err != nil {
+				t.Error(err)
+			}
+			wg.Done()
+		}
+	})
+}
+
 // TestSelect waits in a select that may give up at any moment, many times: each
 // channel yields exactly one result, which is true, and nothing is left behind.
 func TestSelect(t *testing.T) {

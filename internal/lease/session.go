@@ -83,6 +83,7 @@ func (s *Session) Change(ctx context.Context, op string, c Change) (Answer, erro
 }
 
 func (s *Session) change(ctx context.Context, op string, c Change) (answered, error) {
+	s.settled(ctx)
 	if ctx.Err() != nil { // nothing was sent, so that there is nothing to undo
 		return answered{}, &opError{op, s.key, ctxError(ctx), nil}
 	}

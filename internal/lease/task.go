@@ -126,6 +126,9 @@ func (t *Task) finish(what What) error {
 	until := time.Now().Add(t.trust.left(time.Now()))
 	t.mu.Unlock()
 	s := t.session
+	ctx, stop := context.WithTimeout(context.Background(), time.Until(until)/3)
+	s.settled(ctx)
+	stop()
 	c := s.begin(Change{What: what, Token: t.token})
 	defer s.end(c.Op)
 	err := s.keeper.persist(until, func(ctx context.Context) (bool, error) {

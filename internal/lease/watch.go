@@ -20,6 +20,7 @@ type watch struct {
 	gone       bool       // the keeper has dropped it: look the key up again
 	head, tail *Wait
 	looks      int64 // begun so far
+	settling   []settling
 	ended      int64 // the last round that is known to be over
 	hears      bool  // the end of a round will be told
 	redis      error // what the last look failed with
@@ -70,6 +71,9 @@ func (w *watch) remove(x *Wait) {
 		x.next.prev = x.prev
 	}
 	x.prev, x.next = nil, nil
+	if w.head == nil { // and so nobody looks
+		w.settle(w.looks + 1)
+	}
 }
 
 func (w *watch) wake() {
@@ -156,6 +160,9 @@ func (w *watch) answer(look int64, r Round, err error) (awaited, hears bool) {
 		default:
 			x.end(abandoned(r.Lost[x.round]))
 		}
+	}
+	if err == nil {
+		w.settle(look)
 	}
 	return w.head != nil, w.hears
 }

@@ -1,6 +1,10 @@
 package lease
 
-import "context"
+import (
+	"context"
+	"slices"
+	"time"
+)
 
 // A Wait is one caller's wait for the end of a round: of that which goes on when
 // it begins.
@@ -62,6 +66,50 @@ func (s *Session) await(ctx context.Context, x *Wait) error {
 		}
 	}
 	return nil
+}
+
+// settling is one who holds a change back until the answer to a look is there.
+type settling struct {
+	look int64 // or one after it
+	done chan struct{}
+}
+
+// settled waits until those know their round who wait here for the group already.
+// Who waits and then makes a change, which may end that round and begin another, would
+// else look at the wrong one. While Redis does not answer a look, what is to be
+// counted is not held up for longer than a moment.
+func (s *Session) settled(ctx context.Context) {
+	s.keeper.mu.Lock()
+	w := s.keeper.watches[s.key]
+	s.keeper.mu.Unlock()
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	if w.tail == nil || w.tail.round != 0 { // the last who came knows its round, and so do all
+		w.mu.Unlock()
+		return
+	}
+	x := settling{w.tail.after + 1, make(chan struct{})}
+	w.settling = append(w.settling, x)
+	w.mu.Unlock()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-x.done:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// settle lets those go on who have waited for that look. The watch is locked.
+func (w *watch) settle(look int64) {
+	w.settling = slices.DeleteFunc(w.settling, func(x settling) bool {
+		if x.look <= look {
+			close(x.done)
+		}
+		return x.look <= look
+	})
 }
 
 // giveUp ends the wait for ctx.
