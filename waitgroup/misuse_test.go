@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -74,6 +76,18 @@ func panicOf(f func()) (err error) {
 	defer func() { err, _ = recover().(error) }()
 	f()
 	return nil
+}
+
+// TestMethods finds every method of sync's, with the same signature.
+func TestMethods(t *testing.T) {
+	t.Parallel()
+	ours, theirs := reflect.TypeFor[*waitgroup.WaitGroup](), reflect.TypeFor[*sync.WaitGroup]()
+	for i := range theirs.NumMethod() {
+		name, want := theirs.Method(i).Name, reflect.Zero(theirs).Method(i).Type()
+		if _, ok := ours.MethodByName(name); !ok || reflect.Zero(ours).MethodByName(name).Type() != want {
+			t.Errorf("%v has no %s %v", ours, name, want)
+		}
+	}
 }
 
 // TestMisuseNumbers: TTLs and deltas that cannot be used.

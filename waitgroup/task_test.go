@@ -152,6 +152,30 @@ func TestTaskLives(t *testing.T) {
 	})
 }
 
+// TestTaskForgotten: when Redis has lost the group, the next renewal tells its tasks,
+// before their time is over.
+func TestTaskForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		wg := waitgroup.New(rdb, "key")
+		wg.Add(1)
+		task := join(t, wg)
+		ctx, stop := task.Context(t.Context())
+		defer stop()
+		must(rdb.FlushAll(t.Context()).Err())
+		start := time.Now()
+		select {
+		case <-ctx.Done():
+		case <-time.After(wg.TTL):
+		}
+		if took := time.Since(start); took > wg.TTL/2 || context.Cause(ctx) != waitgroup.ErrLost {
+			t.Errorf("told of %v after %v", context.Cause(ctx), took)
+		}
+		is(t, "Done", task.Done(), waitgroup.ErrLost)
+		holds(t, "a lost group", rdb, 0, 0)
+	})
+}
+
 // TestTaskOutlivesGroup: tasks are renewed for longer than a group is kept in
 // which nothing happens, and without anything it expires.
 func TestTaskOutlivesGroup(t *testing.T) {
