@@ -99,8 +99,9 @@ func (wg *WaitGroup) Done() { wg.Add(-1) }
 // until ctx ends. ErrNegative says that the count would have been negative.
 //
 // With an error nothing is counted. If ctx has ended while Redis was asked, what it
-// may have counted is taken back as soon as Redis can be reached, for as long as a minute; there is one
-// thing that cannot be taken back, which is the end of the round.
+// may have counted is taken back as soon as Redis can be reached, for as long as a minute; two
+// things cannot be taken back: the end of the round, and what others have joined or
+// done of it already.
 func (wg *WaitGroup) AddContext(ctx context.Context, delta int) error {
 	const op = "add"
 	switch {
