@@ -146,6 +146,9 @@ func (c *claim) renewed(began int64, ttl time.Duration, r Renewed, sent time.Tim
 	case r.Err != nil: // tried again when next due
 	case !r.Kept:
 		todo = l.lose(c)
+	case c.trust.left(time.Now()) <= 0: // see extend
+		c.entered = true
+		todo = l.lose(c)
 	default:
 		c.hear(r.Awaited, sent)
 		c.extend(newWindow(sent, ttl)) // that of the claim may be longer by now

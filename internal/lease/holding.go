@@ -81,10 +81,12 @@ func (c *claim) hear(awaited bool, sent time.Time) {
 	c.awaited = awaited || !c.word.Before(sent)
 }
 
-// extend moves the end of the window, never to an earlier time.
+// extend moves the end of the window, never to an earlier time. One that has passed
+// stays so, even if nobody has looked yet: another may have been let in since, and
+// that Redis has our token again may be the work of a late copy of a request.
 func (c *claim) extend(w window) {
 	now := time.Now()
-	if w.left(now) > c.trust.left(now) {
+	if left := c.trust.left(now); left > 0 && w.left(now) > left {
 		c.trust = w
 		c.line.keeper.watch(c, now)
 	}

@@ -54,3 +54,33 @@ func TestFits(t *testing.T) {
 		}
 	}
 }
+
+// TestWindowEndsForGood lets an answer be heard by a process that was stopped while
+// its window passed, before its timer fires. Redis may have let another in
+// meanwhile, and have had the token back by a late copy of a request: the hold must
+// not go on as if it had lasted.
+func TestWindowEndsForGood(t *testing.T) {
+	k := NewKeeper(newFakeStore(newFakeRedis()))
+	now := time.Now()
+	sent := now.Add(-time.Second)
+	for name, answer := range map[string]func(*claim){
+		"to a renewal": func(c *claim) { c.renewed(0, c.ttl, Renewed{Kept: true}, sent) },
+		"to a request that the hand-over had overtaken": func(c *claim) {
+			c.inflight++
+			c.line.answer(c, Request{Token: c.token, TTL: c.ttl, N: 1}, Reply{Granted: true, Weight: 1}, nil, sent)
+		},
+	} {
+		for passed, want := range map[time.Duration]error{8 * time.Second: nil, 10 * time.Second: ErrLost} {
+			ln := k.line(Name{Mutex, name})
+			l := &Lease{name: ln.name, line: ln, ttl: 10 * time.Second, weight: 1}
+			c := newClaim(ln, l)
+			ln.claim, c.weight, c.want, c.trust = c, 1, 0, newWindow(now.Add(-passed), c.ttl)
+			c.take(l, now)
+			answer(c)
+			if err := l.Err(); err != want {
+				t.Errorf("answer %s, %v after the window of %v began: %v, want %v", name, passed, c.ttl, err, want)
+			}
+			_ = l.Release()
+		}
+	}
+}
