@@ -41,8 +41,8 @@
 //     or paused for longer than TTL, loses its tasks too. The ctx of GoContext, or
 //     [Task.Context], is cancelled then. Work that must not be done twice needs
 //     a lock with a fence.
-//   - Anything, once Redis has lost the group: evicted, deleted, or not
-//     written to the replica that takes over. Those who wait get [ErrLost] when they find that
+//   - Anything, once Redis has lost the group, or what it remembers of operations: evicted,
+//     deleted, or not written to the replica that takes over. Those who wait get [ErrLost] when they find that
 //     it has gone, or [ErrNegative] when they say that something is done.
 //   - That a group is kept for ever. One in which nothing happens, not even the renewal of
 //     a task, expires after a day; one that is over, after 65 minutes.
