@@ -261,7 +261,7 @@ func (s *roundSim) add(ctx context.Context, p *roundProcess, session *Session, n
 }
 
 func (s *roundSim) task(ctx context.Context, p *roundProcess, session *Session, what What, hold time.Duration, drop bool) {
-	t, err := session.Start(ctx, string(what), what, s.ttl)
+	t, err := session.Start(ctx, string(what), what, s.ttl, "")
 	switch {
 	case err == nil:
 	case what == Join && errors.Is(err, ErrNoTask), errors.Is(err, context.Canceled) && ctx.Err() != nil:
