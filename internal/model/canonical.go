@@ -1,0 +1,126 @@
+package model
+
+import (
+	"cmp"
+	"slices"
+)
+
+// canonical gives one form to all states that differ in names only, or in what
+// nobody will ever look at. Without it there would be no end of states.
+func (m *Model) canonical(s *state) {
+	m.forget(s)
+	s.renumber()
+	s.rename()
+	slices.SortFunc(s.net[:], func(a, b packet) int {
+		return cmp.Or(cmp.Compare(b.kind, a.kind), cmp.Compare(a.token, b.token), cmp.Compare(a.from, b.from),
+			cmp.Compare(a.number, b.number), cmp.Compare(a.base, b.base))
+	})
+	_ = slices.Compact(s.net[:]) // the same packet twice is no more than one that can be delivered twice
+	m.rank(s)
+}
+
+// forget drops what has no effect any more: the number of a request whose window
+// has passed, answers to claims that are over, and messages to those that hold.
+func (m *Model) forget(s *state) {
+	s.numbered(func(t token, number *int8) {
+		if p := s.claim(t); p == nil || p.sent[*number-1] >= m.TTL-m.Margin {
+			*number = 0
+		}
+	})
+	for i := range s.net {
+		p := &s.net[i]
+		if p.kind < granted {
+			continue
+		}
+		c := s.claim(p.token)
+		mistaken := p.kind == message && (m.Mutant == WindowFromArrival || m.Mutant == WindowFromLatest)
+		if c == nil || p.number == 0 && !mistaken || p.kind == message && c.phase != asking {
+			*p = packet{}
+		}
+	}
+}
+
+// renumber names the requests of each claim that something still refers to by the
+// highest numbers, and forgets when the others were sent.
+func (s *state) renumber() {
+	var used [maxProcesses][numbers + 1]bool
+	s.numbered(func(t token, number *int8) { used[t.process()][*number] = true })
+	var to [maxProcesses][numbers + 1]int8
+	for i := range s.processes {
+		p, next := &s.processes[i], int8(numbers)
+		for n := numbers; n > 0; n-- {
+			if used[i][n] {
+				to[i][n] = next
+				p.sent[next-1] = p.sent[n-1]
+				next--
+			}
+		}
+		clear(p.sent[:next])
+	}
+	s.numbered(func(t token, number *int8) { *number = to[t.process()][*number] })
+}
+
+// rename gives each process's claims the names 0, 1, ... in the order in which the
+// state mentions them.
+func (s *state) rename() {
+	var to [1 + maxProcesses*maxClaims]token
+	var next [maxProcesses]int
+	put := func(t *token) {
+		if *t == 0 {
+			return
+		}
+		if to[*t] == 0 {
+			p := t.process()
+			to[*t] = name(p, next[p])
+			next[p]++
+		}
+		*t = to[*t]
+	}
+	for i := range s.processes {
+		put(&s.processes[i].token)
+		put(&s.processes[i].from)
+	}
+	for _, r := range [...]*redis{&s.redis, &s.replica} {
+		put(&r.owner)
+		for i := range r.queue {
+			put(&r.queue[i].token)
+		}
+	}
+	for i := range s.net {
+		put(&s.net[i].token)
+		put(&s.net[i].from)
+	}
+}
+
+// rank replaces the fence bases and the clock by small numbers in the same order.
+// Gaps stay as long as the clock can still be set back by.
+func (m *Model) rank(s *state) {
+	var all [8 + 2*maxProcesses + maxPackets]*int8
+	n := 0
+	add := func(b *int8) {
+		if *b > 0 {
+			all[n] = b
+			n++
+		}
+	}
+	for _, b := range [...]*int8{&s.redis.last, &s.replica.last, &s.clock, &s.given, &s.heard} {
+		add(b)
+	}
+	for i := range s.processes {
+		add(&s.processes[i].base)
+		add(&s.processes[i].floor)
+	}
+	for i := range s.net {
+		add(&s.net[i].base)
+	}
+	sorted := all[:n]
+	slices.SortFunc(sorted, func(a, b *int8) int { return cmp.Compare(*a, *b) })
+	var last, rank int8
+	for _, b := range sorted {
+		if *b > last {
+			rank += min(*b-last, m.Back+1)
+			last = *b
+		}
+		*b = rank
+	}
+}

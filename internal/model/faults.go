@@ -1,0 +1,56 @@
+package model
+
+// A Fault is what Redis may suffer. It happens once at most.
+type Fault uint8
+
+const (
+	LoseLock    Fault = 1 << iota // the lock is evicted, or deleted by hand
+	LoseFence                     // the fence is
+	LoseQueue                     // the queue is
+	Restart                       // all is lost; it takes Outage ticks, and then the clock is set back by Back
+	Failover                      // to a replica that had not got the last writes
+	LeapForward                   // the clock is set forward by a TTL
+	SetBack                       // the clock is set back by Back
+)
+
+// suffer shows all faults that may happen.
+func (m *Model) suffer(s state, next func(string, state)) {
+	try := func(f Fault, what string, change func(*state)) {
+		if s.faults&f != 0 {
+			n := s
+			n.faults &^= f
+			change(&n)
+			next(what, n)
+		}
+	}
+	try(LoseLock, "loses the lock", func(n *state) { n.redis.owner, n.redis.left = 0, 0 })
+	try(LoseFence, "loses the fence", func(n *state) { n.redis.last = 0 })
+	try(LoseQueue, "loses the queue", func(n *state) { n.redis.queue = [maxQueue]entry{} })
+	try(Restart, "is restarted empty", func(n *state) {
+		n.redis = redis{}
+		for range m.Outage {
+			m.tick(n, 0)
+		}
+		m.step(n, -m.Back)
+	})
+	try(LeapForward, "has its clock set forward", func(n *state) { m.step(n, m.TTL) })
+	try(SetBack, "has its clock set back", func(n *state) { m.step(n, -m.Back) })
+	if s.faults&Failover != 0 && !s.lags {
+		n := s
+		n.lags, n.replica = true, s.redis
+		next("has a replica that follows no more", n)
+	}
+	if s.lags {
+		n := s
+		n.faults &^= Failover
+		n.redis, n.replica, n.lags = s.replica, redis{}, false
+		next("fails over to that replica", n)
+	}
+}
+
+// step sets Redis' clock.
+func (m *Model) step(s *state, ticks int8) {
+	s.redis.pass(m, ticks)
+	s.replica.pass(m, ticks)
+	s.clock += ticks
+}

@@ -1,0 +1,69 @@
+package model
+
+// A Model is one instance: its sizes, and what may go wrong besides the network.
+type Model struct {
+	Processes, Claims, Packets int  // how many; Claims is of a process, and those that are over count while anything names them
+	TTL, Grant, Life, Margin   int8 // T, G, W and d of PROTOCOL.md, in ticks
+	Drift                      int  // of so many processes the clocks may lose a tick, but only one in TTL
+	Progress                   bool // look whether everybody gets in
+	Leases                     bool // a claim may serve leases that came after it was made
+	Faults                     Fault
+	Outage, Back               int8 // ticks: see Fault
+	Mutant                     Mutant
+	Check                      Property // what is not to be violated
+}
+
+// A Property is a promise.
+type Property uint8
+
+const (
+	// S1: no two processes believe at the same time that they hold the lock.
+	S1 Property = 1 << iota
+	// S2: the fence of a hold is above that of every hold of which a process was told
+	// before this one was wanted, and no two claims have the same.
+	S2
+)
+
+func (p Property) String() string { return [...]string{S1: "S1", S2: "S2"}[p] }
+
+// A Mutant is a mistake built into the model.
+type Mutant uint8
+
+const (
+	Faithful          Mutant = iota
+	WindowFromArrival        // of a message
+	WindowFromLatest         // the latest request, not the one that a message echoes
+	ReleaseAny               // release does not look whose the lock is
+	RenewCreates             // renew makes the token the owner, whoever is
+	TokenReused              // by the claims of a process
+	YieldKeepsToken
+	FenceCounts // without the clock
+	Revives     // an answer extends a window that has passed
+)
+
+// start is the state in which everything begins.
+func (m *Model) start() state {
+	s := state{clock: 1, faults: m.Faults}
+	m.canonical(&s)
+	return s
+}
+
+// next shows every state that can follow s, and what leads there.
+func (m *Model) next(s state, emit func(action, state)) {
+	show := func(a action, n state) {
+		n.broken &= m.Check
+		m.canonical(&n)
+		emit(a, n)
+	}
+	for i := range m.Processes {
+		m.act(s, i, func(what string, n state) { show(action{what: what, who: i}, n) })
+	}
+	m.transmit(s, func(what string, q packet, n state) { show(action{what: what, who: network, packet: q}, n) })
+	m.suffer(s, func(what string, n state) { show(action{what: what, who: server}, n) })
+	for slow := range uint(1) << m.Drift {
+		if n := s; m.mayLose(&s, slow) {
+			m.tick(&n, slow)
+			show(action{what: "a tick passes", who: clocks, slow: slow}, n)
+		}
+	}
+}

@@ -1,0 +1,159 @@
+package model
+
+import (
+	"flag"
+	"strings"
+	"testing"
+)
+
+var (
+	processes = flag.Int("model.processes", 2, "2 or 3")
+	claims    = flag.Int("model.claims", 1, "how many tokens of a process may be in use at once, 1 to 3")
+	packets   = flag.Int("model.packets", 2, "how many packets may be under way at once, 1 to 4")
+	ttl       = flag.Int("model.time", 3, "T in ticks, 3 or more")
+	drift     = flag.Int("model.drift", 1, "of how many processes the clocks drift")
+)
+
+// exact is a model without drift, which needs no margin; and so few things at once
+// that all states are seen in a moment.
+func exact() Model {
+	t := int8(*ttl)
+	return Model{Processes: *processes, Claims: *claims, Packets: *packets, TTL: t, Grant: t - 1, Life: t - 1, Check: S1}
+}
+
+// brief is exact with a T one shorter: for what adds to the states and needs less time.
+func brief() Model {
+	m := exact()
+	m.TTL, m.Grant, m.Life = m.TTL-1, m.Grant-1, m.Life-1
+	return m
+}
+
+// drifting is one whose first processes have clocks that drift.
+func drifting() Model {
+	m := exact()
+	m.Drift, m.Margin = *drift, 1
+	return m
+}
+
+// holds explores a model in which nothing may be violated.
+func holds(t *testing.T, m Model) {
+	t.Helper()
+	r := m.Explore()
+	t.Logf("%d states, %d transitions", r.States, r.Transitions)
+	if m.Progress {
+		t.Logf("whoever waited was in after %d ticks at most", r.Slowest)
+	}
+	if r.Broken != 0 {
+		t.Errorf("%v is violated:\n%s", r.Broken, strings.Join(r.Trace, "\n"))
+	}
+	if r.Stuck != "" {
+		t.Errorf("somebody waits for ever from: %s", r.Stuck)
+	}
+}
+
+// breaks explores a model in which a property is violated, and shows how.
+func breaks(t *testing.T, m Model, p Property) {
+	t.Helper()
+	m.Check = p
+	r := m.Explore()
+	if r.Broken != p {
+		t.Fatalf("%v is not violated in any of %d states", p, r.States)
+	}
+	t.Logf("%v is violated after %d states, by:\n%s", p, r.States, strings.Join(r.Trace, "\n"))
+}
+
+// TestExclusion: nobody believes but one, whatever the network does, though clocks
+// drift; and whoever waits gets in when that ends.
+func TestExclusion(t *testing.T) {
+	m := drifting()
+	m.Progress = true
+	holds(t, m)
+}
+
+// TestYield is the same for processes that yield, which takes two tokens.
+func TestYield(t *testing.T) {
+	m := exact()
+	m.Claims, m.Packets, m.Progress = max(m.Claims, 2), max(1, m.Packets-1), true
+	holds(t, m)
+}
+
+// TestFences: fences grow, those of leases that join a claim later too.
+func TestFences(t *testing.T) {
+	m := exact()
+	m.Packets, m.Check, m.Leases = max(1, m.Packets-1), S1|S2, true
+	holds(t, m)
+}
+
+// TestLostWrite: exclusion ends when Redis forgets, and the order of fences does
+// not, as long as its clock is not set back by more than the time it was away.
+func TestLostWrite(t *testing.T) {
+	for name, f := range map[string]Fault{"eviction": LoseLock, "restart": Restart, "failover": Failover} {
+		t.Run(name, func(t *testing.T) {
+			m := exact()
+			m.Faults = f
+			breaks(t, m, S1)
+		})
+	}
+	for name, f := range map[string]Fault{"fence": LoseFence | LoseLock, "queue": LoseQueue, "restart": Restart, "failover": Failover} {
+		t.Run("fences after "+name, func(t *testing.T) {
+			m := brief()
+			m.Packets = max(1, m.Packets-1)
+			m.Faults, m.Check, m.Progress = f, S2, true
+			if f == Restart {
+				m.Outage, m.Back = 1, 1
+			}
+			holds(t, m)
+		})
+	}
+	t.Run("clock set back by more", func(t *testing.T) {
+		m := exact()
+		m.Faults, m.Outage, m.Back = Restart, 1, 2
+		breaks(t, m, S2)
+	})
+	t.Run("leases of a lost claim", func(t *testing.T) { // PROTOCOL.md, 12
+		m := exact()
+		m.Faults, m.Leases = LoseLock, true
+		breaks(t, m, S2)
+	})
+}
+
+// TestClockStep: only forward does Redis' clock break anything.
+func TestClockStep(t *testing.T) {
+	m := exact()
+	m.Faults = LeapForward
+	breaks(t, m, S1)
+	for _, p := range []Property{S1, S2} {
+		m = brief()
+		m.Packets = max(1, m.Packets-1)
+		m.Faults, m.Back, m.Check, m.Progress = SetBack, 1, p, true
+		holds(t, m)
+	}
+}
+
+// TestMutants: the model would see these mistakes.
+func TestMutants(t *testing.T) {
+	for name, c := range map[string]struct {
+		mutant Mutant
+		change func(*Model)
+		breaks Property
+	}{
+		"window from the message's arrival": {WindowFromArrival, nil, S1},
+		"window from the latest request":    {WindowFromLatest, nil, S1},
+		"release by anybody":                {ReleaseAny, nil, S1},
+		"renewal that makes the lock":       {RenewCreates, func(m *Model) { *m = brief(); m.Claims, m.Packets, m.Mutant = 2, 2, RenewCreates }, S1},
+		"token used again":                  {TokenReused, nil, S1},
+		"yield that keeps its token":        {YieldKeepsToken, func(m *Model) { m.Claims = 2 }, S1},
+		"window that comes to life again":   {Revives, func(m *Model) { *m = brief(); m.Packets, m.Mutant = 3, Revives }, S1},
+		"no margin":                         {Faithful, func(m *Model) { m.Drift = 1 }, S1},
+		"fence without the clock":           {FenceCounts, func(m *Model) { m.Faults, m.Outage = Restart, 1 }, S2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := exact()
+			m.Packets, m.Mutant = max(2, m.Packets), c.mutant
+			if c.change != nil {
+				c.change(&m)
+			}
+			breaks(t, m, c.breaks)
+		})
+	}
+}

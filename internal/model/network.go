@@ -1,0 +1,40 @@
+package model
+
+// The network holds packets for as long as it likes, delivers them in any order,
+// again, or never.
+
+// send puts a packet into the network. One that is full loses it.
+func (m *Model) send(s *state, p packet) {
+	for i := range m.Packets {
+		if s.net[i].kind == nothing {
+			s.net[i] = p
+			return
+		}
+	}
+}
+
+// transmit shows all that the network can do.
+func (m *Model) transmit(s state, next func(string, packet, state)) {
+	for i := range m.Packets {
+		q := s.net[i]
+		if q.kind == nothing {
+			continue
+		}
+		n := s
+		n.net[i] = packet{}
+		next("is lost", q, n)
+		m.deliver(&n, q)
+		next("arrives", q, n)
+		n = s
+		m.deliver(&n, q)
+		next("arrives, and will again", q, n)
+	}
+}
+
+func (m *Model) deliver(s *state, q packet) {
+	if q.kind < granted {
+		m.execute(s, q)
+	} else {
+		m.hear(s, q)
+	}
+}

@@ -1,0 +1,50 @@
+package model
+
+// tick lets a tick pass on every clock, but not on those of the processes in slow.
+func (m *Model) tick(s *state, slow uint) {
+	s.redis.pass(m, 1)
+	s.replica.pass(m, 1)
+	s.clock++
+	for i := range m.Processes {
+		p := &s.processes[i]
+		if p.phase == idle {
+			continue
+		}
+		if slow&(1<<i) != 0 {
+			p.rest = m.TTL - 1
+			continue
+		}
+		p.rest = max(p.rest-1, 0)
+		for n := range p.sent {
+			p.sent[n] = min(p.sent[n]+1, m.TTL)
+		}
+		if p.phase == asking {
+			p.latest = min(p.latest+1, m.TTL)
+		}
+		if p.left = max(p.left-1, 0); p.phase == held && p.left == 0 && m.Mutant != Revives {
+			s.processes[i] = process{}
+		}
+	}
+}
+
+// pass moves the clock of a server, by less than nothing if it is set back.
+func (r *redis) pass(m *Model, ticks int8) {
+	if r.left -= ticks; r.owner == 0 || r.left <= 0 {
+		r.owner, r.left = 0, 0
+	}
+	for i := range r.queue {
+		if e := &r.queue[i]; e.token != 0 {
+			e.age = min(e.age+ticks, m.Life+m.Back)
+		}
+	}
+}
+
+// mayLose reports whether the clocks of these processes may lose a tick now.
+func (m *Model) mayLose(s *state, slow uint) bool {
+	for i := range m.Drift {
+		if p := &s.processes[i]; slow&(1<<i) != 0 && (p.rest > 0 || p.phase == idle) {
+			return false
+		}
+	}
+	return true
+}

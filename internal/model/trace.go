@@ -1,0 +1,105 @@
+package model
+
+import (
+	"fmt"
+	"strings"
+)
+
+// action is what leads from one state to the next.
+type action struct {
+	what   string
+	who    int // a process, or one of the two below
+	packet packet
+	slow   uint
+}
+
+const (
+	server  = -1
+	network = -2
+	clocks  = -3
+)
+
+func (a action) String() string {
+	switch a.who {
+	case server:
+		return "Redis " + a.what
+	case network:
+		return a.packet.String() + " " + a.what
+	case clocks:
+		for i := range maxProcesses {
+			if a.slow&(1<<i) != 0 {
+				a.what += ", but not on the clock of " + letter(i)
+			}
+		}
+		return a.what
+	}
+	return letter(a.who) + " " + a.what
+}
+
+func letter(process int) string { return string(rune('A' + process)) }
+
+// String names a claim after its process. One that is over has a prime if the
+// process has another.
+func (t token) String() string {
+	if t == 0 {
+		return "nobody"
+	}
+	return letter(t.process()) + strings.Repeat("'", t.slot())
+}
+
+var kinds = [...]string{
+	acquire: "acquire", yield: "yield", release: "release", renew: "renew",
+	granted: "the grant", kept: "the renewal's answer", message: "the message",
+}
+
+func (p packet) String() string {
+	switch {
+	case p.kind == yield:
+		return fmt.Sprintf("yield %v to %v", p.from, p.token)
+	case p.kind < granted:
+		return fmt.Sprintf("%s %v", kinds[p.kind], p.token)
+	}
+	return fmt.Sprintf("%s for %v", kinds[p.kind], p.token)
+}
+
+// String is what Redis and the processes think.
+func (s state) String() string {
+	var b strings.Builder
+	if b.WriteString("free"); s.redis.owner != 0 {
+		b.Reset()
+		fmt.Fprintf(&b, "%v's for %d", s.redis.owner, s.redis.left)
+	}
+	for _, e := range s.redis.queue {
+		if e.token != 0 {
+			fmt.Fprintf(&b, ", then %v", e.token)
+		}
+	}
+	for i, p := range s.processes {
+		switch p.phase {
+		case asking:
+			fmt.Fprintf(&b, "; %s waits", letter(i))
+		case held:
+			fmt.Fprintf(&b, "; %s believes for %d", letter(i), p.left)
+		}
+	}
+	return b.String()
+}
+
+// trace tells how the last of the states is reached.
+func (m *Model) trace(states []state, from []int32) []string {
+	var path []int32
+	for at := int32(len(states) - 1); at > 0; at = from[at] {
+		path = append([]int32{at}, path...)
+	}
+	var out []string
+	for _, at := range path {
+		var by *action
+		m.next(states[from[at]], func(a action, n state) {
+			if by == nil && n == states[at] {
+				by = &a
+			}
+		})
+		out = append(out, fmt.Sprintf("%-60s %v", *by, states[at]))
+	}
+	return out
+}
