@@ -1,3 +1,7 @@
+//go:build !race
+
+// One goroutine has nothing for the race detector, which makes it many times slower.
+
 package model
 
 import (
