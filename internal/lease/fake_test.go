@@ -108,6 +108,11 @@ func (f *fakeRedis) ask(r Request) (Reply, []message) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asks++
+	return f.take(r)
+}
+
+// take is what ask does for one key. The fake is locked, here and in leave.
+func (f *fakeRedis) take(r Request) (Reply, []message) {
 	k := f.key(r.Key)
 	f.log("ask %s n=%d from=%s owner=%s", r.Token, r.N, r.From, k.owner)
 	switch {
@@ -139,6 +144,10 @@ func (f *fakeRedis) ask(r Request) (Reply, []message) {
 func (f *fakeRedis) release(name, token string) (bool, []message) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.leave(name, token)
+}
+
+func (f *fakeRedis) leave(name, token string) (bool, []message) {
 	k := f.key(name)
 	f.log("release %s owner=%s", token, k.owner)
 	owned := k.owner == token
@@ -182,6 +191,12 @@ const (
 	lostReply
 	late  // executed after the client has given up
 	twice // executed once more, later
+	cut   // the connection breaks here, and the client knows at once
+	slow  // long under way
+	// Of a message:
+	dropped
+	doubled // and comes again, later
+	delayed
 )
 
 // fakeStore is one process's connection to a fakeRedis.
@@ -192,6 +207,8 @@ type fakeStore struct {
 	fault   func() fault
 	message func() (copies int, delay time.Duration)
 	deafen  chan struct{} // each value breaks the subscription for a while
+	lag     func(most time.Duration) time.Duration
+	point   func(what string) fault // is called wherever a fault may happen, and says which
 }
 
 // newFakeStore returns a connection without faults and with a latency of 50 µs.
@@ -202,6 +219,8 @@ func newFakeStore(r *fakeRedis) *fakeStore {
 		fault:   func() fault { return fine },
 		message: func() (int, time.Duration) { return 1, 50 * time.Microsecond },
 		deafen:  make(chan struct{}),
+		lag:     rand.N[time.Duration],
+		point:   func(string) fault { return fine },
 	}
 }
 
@@ -221,19 +240,26 @@ func (s *fakeStore) change(f func()) {
 }
 
 // call runs f at the server, as the network allows.
-func call[T any](s *fakeStore, f func() (T, []message)) (reply T, err error) {
+func call[T any](s *fakeStore, what string, f func() (T, []message)) (reply T, err error) {
 	run := func() T {
 		reply, messages := f()
 		s.publish(messages)
 		return reply
 	}
-	again := func() { time.AfterFunc(rand.N(2*time.Second), func() { run() }) }
+	again := func() { time.AfterFunc(s.lag(2*time.Second), func() { run() }) }
+	how := s.point("send " + what)
 	s.travel()
-	s.mu.Lock()
-	how := s.fault()
-	s.mu.Unlock()
+	if how == fine {
+		s.mu.Lock()
+		how = s.fault()
+		s.mu.Unlock()
+	}
+	if how == slow {
+		time.Sleep(s.lag(2 * time.Second))
+		how = fine
+	}
 	switch how {
-	case lostRequest:
+	case lostRequest, cut:
 	case late:
 		again()
 	case twice:
@@ -241,12 +267,21 @@ func call[T any](s *fakeStore, f func() (T, []message)) (reply T, err error) {
 		fallthrough
 	default:
 		reply = run()
+		if s.point("run "+what) == cut {
+			how = cut
+		}
 	}
 	if how == fine || how == twice {
 		s.travel()
-		return reply, nil
+		if s.point("reply "+what) != cut {
+			return reply, nil
+		}
+		how = cut
 	}
-	time.Sleep(rand.N(300 * time.Millisecond))
+	if how != cut {
+		time.Sleep(s.lag(300 * time.Millisecond))
+	}
+	s.point("fail " + what)
 	return *new(T), errNetwork
 }
 
@@ -270,9 +305,9 @@ func (s *fakeStore) publish(ms []message) {
 
 func (s *fakeStore) Ask(_ context.Context, r Request) (Reply, error) {
 	if r.Kind == Mutex {
-		return call(s, func() (Reply, []message) { return s.redis.ask(r) })
+		return call(s, "ask", func() (Reply, []message) { return s.redis.ask(r) })
 	}
-	reply, err := call(s, func() (answer, []message) { return s.redis.askPermits(r) })
+	reply, err := call(s, "ask", func() (answer, []message) { return s.redis.askPermits(r) })
 	if err == nil {
 		err = reply.err
 	}
@@ -282,7 +317,7 @@ func (s *fakeStore) Ask(_ context.Context, r Request) (Reply, error) {
 func (s *fakeStore) Patience() time.Duration { return 300 * time.Millisecond }
 
 func (s *fakeStore) Release(_ context.Context, name Name, token string) (owned bool, err error) {
-	return call(s, func() (bool, []message) {
+	return call(s, "release", func() (bool, []message) {
 		if name.Kind != Mutex {
 			return s.redis.releasePermits(name, token)
 		}
@@ -292,7 +327,7 @@ func (s *fakeStore) Release(_ context.Context, name Name, token string) (owned b
 
 func (s *fakeStore) Renew(_ context.Context, rs []Renewal) []Renewed {
 	out := make([]Renewed, len(rs))
-	kept, err := call(s, func() ([]Renewed, []message) {
+	kept, err := call(s, "renew", func() ([]Renewed, []message) {
 		kept := make([]Renewed, len(rs))
 		for i, r := range rs {
 			if r.Kind == Mutex {
