@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
@@ -107,6 +108,26 @@ func TestKeysThatAreRefused(t *testing.T) {
 	}
 }
 
+// family returns every key that the library may use for the primitives at key.
+func family(key string) (keys []any, err error) {
+	base, suffix, err := affixes(key)
+	if err != nil {
+		return nil, err
+	}
+	keys = []any{key, base + "limit:ID" + suffix, base + "operations:ID" + suffix, base + "over" + suffix}
+	for _, kind := range []lease.Kind{lease.Mutex, lease.RWMutex} { // a semaphore has those of an RWMutex
+		named, err := siblings(lease.Name{Kind: kind, Key: key})
+		if err != nil {
+			return nil, err
+		}
+		if named[0] != any(key) || len(named) != 4 {
+			return nil, fmt.Errorf("the siblings are %q", named)
+		}
+		keys = append(keys, named[1:]...)
+	}
+	return keys, nil
+}
+
 func FuzzSiblings(f *testing.F) {
 	for i, key := range odd {
 		if len(key) < 100 {
@@ -117,15 +138,10 @@ func FuzzSiblings(f *testing.F) {
 	f.Fuzz(func(t *testing.T, one, two string) {
 		seen := map[any]string{}
 		for _, key := range []string{one, two} {
-			keys, err := siblings(mutexAt(key))
-			if err != nil {
-				if key != "" && !strings.HasPrefix(key, reserved) {
-					t.Errorf("%q: %v", key, err)
-				}
-				continue
+			keys, err := family(key)
+			if refused := key == "" || strings.HasPrefix(key, reserved); refused != (err != nil) {
+				t.Errorf("%q: %v", key, err)
 			}
-			equal(t, "number of keys", len(keys), 4)
-			equal(t, "the lock", keys[0], any(key))
 			for _, k := range keys {
 				if slot(k.(string)) != slot(key) {
 					t.Errorf("%q is in slot %d, %q in %d", k, slot(k.(string)), key, slot(key))

@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
@@ -53,12 +52,8 @@ func (b *Bucket) run(ctx context.Context, d lease.Draw, n int) (status int64, wa
 	if err != nil {
 		return 0, 0, classify(err)
 	}
-	if tuple, _ := val.([]any); len(tuple) == 2 {
-		status, _ = tuple[0].(int64)
-		us, _ := tuple[1].(int64)
-		return status, time.Duration(us) * time.Microsecond, nil
-	}
-	return 0, 0, lease.Permanent(fmt.Errorf("unexpected reply %v", val))
+	reply, err := numbers(val, 2)
+	return reply[0], time.Duration(reply[1]) * time.Microsecond, err
 }
 
 // ValidKey returns why the key cannot be used, nil if it can.

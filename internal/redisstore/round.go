@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
@@ -31,12 +30,8 @@ func (s *Store) Change(ctx context.Context, c lease.Change) (lease.Answer, error
 	if err != nil {
 		return 0, classify(err)
 	}
-	if tuple, _ := val.([]any); len(tuple) == 2 {
-		if answer, ok := tuple[0].(int64); ok {
-			return lease.Answer(answer), nil
-		}
-	}
-	return 0, lease.Permanent(fmt.Errorf("unexpected reply %v", val))
+	n, err := numbers(val, 2)
+	return lease.Answer(n[0]), err
 }
 
 // Look is [lease.Counter]'s.
@@ -49,23 +44,25 @@ func (s *Store) Look(ctx context.Context, key string, from int64) (lease.Round, 
 	if err != nil {
 		return lease.Round{}, classify(err)
 	}
-	var n [3]int64
 	tuple, _ := val.([]any)
 	if len(tuple) != 4 {
-		return lease.Round{}, lease.Permanent(fmt.Errorf("unexpected reply %v", val))
+		return lease.Round{}, unexpected(val)
 	}
-	for i := range n {
-		n[i], _ = tuple[i].(int64)
+	n, err := numbers(tuple[:3], 3)
+	lost, ok := tuple[3].([]any)
+	if err != nil || !ok || len(lost)%2 != 0 {
+		return lease.Round{}, unexpected(val)
 	}
 	r := lease.Round{Number: n[0], Left: n[1], Since: n[2]}
-	lost, _ := tuple[3].([]any)
-	for i := 0; i+1 < len(lost); i += 2 {
-		number, _ := lost[i].(int64)
-		tasks, _ := lost[i+1].(int64)
+	for ; len(lost) > 0; lost = lost[2:] {
+		n, err := numbers(lost[:2], 2) // a round, and how many tasks it lost
+		if err != nil {
+			return lease.Round{}, unexpected(val)
+		}
 		if r.Lost == nil {
 			r.Lost = make(map[int64]int64)
 		}
-		r.Lost[number] = tasks
+		r.Lost[n[0]] = n[1]
 	}
 	return r, nil
 }

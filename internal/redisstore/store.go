@@ -54,17 +54,16 @@ func (s *Store) Ask(ctx context.Context, r lease.Request) (lease.Reply, error) {
 	if err != nil {
 		return lease.Reply{}, classify(err)
 	}
-	var n [5]int64
-	tuple, _ := val.([]any)
 	want := 4
 	if r.Kind != lease.Mutex {
 		want = 5
 	}
-	if len(tuple) != want {
-		return lease.Reply{}, lease.Permanent(fmt.Errorf("unexpected reply %v", val))
-	}
-	for i := range tuple {
-		n[i], _ = tuple[i].(int64)
+	n, err := numbers(val, want)
+	switch {
+	case err != nil:
+		return lease.Reply{}, err
+	case n[0] > 1 || n[0] < -2 || n[0] == -2 && r.Kind == lease.Mutex:
+		return lease.Reply{}, unexpected(val)
 	}
 	reply := lease.Reply{Granted: n[0] == 1, Base: n[1], Gone: n[0] == -1}
 	switch {
@@ -127,7 +126,11 @@ func (s *Store) Release(ctx context.Context, name lease.Name, token string) (own
 		end, args = permitsRelease, []any{token, string(name.Kind)}
 	}
 	val, err := end.run(ctx, s.rdb, keys, args)
-	return val == int64(1), classify(overwritten(err))
+	if err != nil {
+		return false, classify(overwritten(err))
+	}
+	n, err := number(val)
+	return n == 1, err
 }
 
 // Resize makes n the size of the semaphore at key, for everybody.
@@ -177,8 +180,12 @@ func (s *Store) Renew(ctx context.Context, claims []lease.Renewal) []lease.Renew
 	}
 	out := make([]lease.Renewed, len(claims))
 	for i, cmd := range cmds {
-		kept, _ := cmd.Val().(int64)
-		out[i] = lease.Renewed{Kept: kept > 0, Awaited: kept == 2, Err: classify(overwritten(cmd.Err()))}
+		if cmd.Err() != nil {
+			out[i].Err = classify(overwritten(cmd.Err()))
+			continue
+		}
+		kept, err := number(cmd.Val())
+		out[i] = lease.Renewed{Kept: kept > 0, Awaited: kept == 2, Err: err}
 	}
 	return out
 }

@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -74,21 +73,24 @@ func (s *Store) ReleaseAll(ctx context.Context, places []lease.Place) ([]lease.R
 	}
 	out := make([]lease.Released, len(vals))
 	for i, val := range vals {
-		err, _ := val.(error)
-		out[i] = lease.Released{Owned: val == int64(1), Err: classify(overwritten(err))}
+		if err, failed := val.(error); failed {
+			out[i].Err = classify(overwritten(err))
+			continue
+		}
+		n, err := number(val)
+		out[i] = lease.Released{Owned: n == 1, Err: err}
 	}
 	return out, nil
 }
 
 // replyOf reads what together.lua says of one lock.
 func replyOf(val any) (lease.Reply, error) {
-	var n [4]int64 // status, base, ms left, ours
-	tuple, _ := val.([]any)
-	if len(tuple) != len(n) {
-		return lease.Reply{}, lease.Permanent(fmt.Errorf("unexpected reply %v", val))
-	}
-	for i := range n {
-		n[i], _ = tuple[i].(int64)
+	n, err := numbers(val, 4) // status, base, ms left, ours
+	switch {
+	case err != nil:
+		return lease.Reply{}, err
+	case n[0] != 0 && n[0] != 1:
+		return lease.Reply{}, unexpected(val)
 	}
 	return lease.Reply{Granted: n[0] == 1, Base: n[1], Weight: n[0], Given: n[0], Left: time.Duration(n[2]) * time.Millisecond, Foreign: n[3] == 0}, nil
 }
@@ -101,7 +103,7 @@ func each(ctx context.Context, s *script, rdb redis.UniversalClient, keys, args 
 	}
 	vals, ok := val.([]any)
 	if !ok || len(vals) == 0 || len(vals) > len(keys)/4 {
-		return nil, lease.Permanent(fmt.Errorf("unexpected reply %v", val))
+		return nil, unexpected(val)
 	}
 	return vals, nil
 }

@@ -1,0 +1,228 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+)
+
+// FuzzMessage reads what anybody may publish: what is read as a hand-over says just
+// that when it is written again.
+func FuzzMessage(f *testing.F) {
+	for _, key := range append(odd[:20:20], "") {
+		f.Add("m 1 0 1753862400123456 1 0 " + a + " " + key)
+		f.Add("w 1753862400123456 0 0 2 0 - " + key)
+	}
+	for _, text := range []string{"", " ", "m", "mm 1 2 3 4 0 t k", "m 1 2 3 4 0 t", "m -1 +2 03 4 2  k", "m 1 2 3 9223372036854775808 0 t k", "\xff 1 2 3 4 1 t k"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, payload string) {
+		h, ok := parse(payload)
+		if !ok {
+			if h != (lease.Handover{}) {
+				t.Errorf("%q is refused, and read as %v", payload, h)
+			}
+			return
+		}
+		if !strings.HasSuffix(payload, " "+h.Token+" "+h.Key) || strings.Contains(h.Token, " ") {
+			t.Errorf("%q: token %q, key %q", payload, h.Token, h.Key)
+		}
+		awaited := 0
+		if h.Awaited {
+			awaited = 1
+		}
+		text := string([]byte{byte(h.Kind)}) + fmt.Sprintf(" %d %d %d %d %d ", h.N, h.Order, h.Base, h.Weight, awaited) + h.Token + " " + h.Key
+		if again, ok := parse(text); !ok || again != h {
+			t.Errorf("%q is read as %v, and %q as %v", payload, h, text, again)
+		}
+	})
+}
+
+// FuzzOrder puts keys in order: each once, those of a slot together, and the same
+// whatever the order was before.
+func FuzzOrder(f *testing.F) {
+	f.Add("a\nb\na")
+	f.Add(strings.Join(odd[:20], "\n"))
+	f.Add("{x}a\nb\n{x}b\nx\n{x\n}x")
+	f.Fuzz(func(t *testing.T, text string) {
+		keys := strings.Split(text, "\n")
+		sorted := InOrder(keys)
+		slices.Reverse(keys)
+		if again := InOrder(keys); !slices.Equal(sorted, again) {
+			t.Errorf("%q and %q", sorted, again)
+		}
+		slices.Sort(keys)
+		all := slices.Sorted(slices.Values(sorted))
+		if keys = slices.Compact(keys); !slices.Equal(keys, all) {
+			t.Errorf("of %q it is %q", keys, all)
+		}
+		if !slices.IsSortedFunc(sorted, func(a, b string) int { return int(slot(a)) - int(slot(b)) }) {
+			t.Errorf("%q are not together by their slots", sorted)
+		}
+	})
+}
+
+// replies is a hook that answers every command with one value.
+type replies struct{ val any }
+
+func (r replies) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (r replies) ProcessHook(redis.ProcessHook) redis.ProcessHook {
+	return func(_ context.Context, cmd redis.Cmder) error { return r.answer(cmd) }
+}
+
+func (r replies) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(_ context.Context, cmds []redis.Cmder) (err error) {
+		for _, cmd := range cmds {
+			err = errors.Join(err, r.answer(cmd))
+		}
+		return err
+	}
+}
+
+func (r replies) answer(cmd redis.Cmder) error {
+	if err, ok := r.val.(error); ok {
+		cmd.SetErr(err)
+		return err
+	}
+	cmd.(once).SetVal(r.val)
+	return nil
+}
+
+// value makes a reply of the data, and returns what is left of that.
+func value(data []byte, depth int) (val any, rest []byte) {
+	if len(data) == 0 {
+		return nil, nil
+	}
+	kind, data := data[0], data[1:]
+	switch {
+	case kind < 8 && depth < 3:
+		list := make([]any, kind)
+		for i := range list {
+			list[i], data = value(data, depth+1)
+		}
+		return list, data
+	case kind < 16:
+		return nil, data
+	case kind < 32:
+		return fmt.Sprint(len(data)), data
+	case kind < 48:
+		return redis.ErrClosed, data // inside a list, too
+	}
+	return int64(kind) - 64, data
+}
+
+// FuzzReply answers all requests with whatever the data makes: that is read as the
+// numbers that it is of, or it is an error.
+func FuzzReply(f *testing.F) {
+	for _, reply := range [][]byte{
+		nil, {65}, {8}, {16}, {32}, {0}, {2, 65, 66}, {4, 65, 66, 67, 65}, {5, 65, 66, 67, 68, 69}, {4, 65, 66, 67, 2, 65, 66}, {4, 65, 66, 67, 3, 65, 66, 67},
+		{1, 4, 65, 66, 67, 65}, {1, 65}, {4, 65, 8, 67, 65}, {5, 65, 16, 67, 68, 69}, {2, 65, 32}, {5, 62, 66, 64, 64, 64}, {4, 65, 66, 67, 0}, {1, 0}, {1, 32},
+	} {
+		f.Add(reply)
+	}
+	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
+	f.Cleanup(func() { rdb.Close() })
+	f.Fuzz(func(t *testing.T, data []byte) {
+		val, _ := value(data, 0)
+		rdb := rdb.WithTimeout(0) // a copy, for a hook of its own
+		rdb.AddHook(replies{val})
+		s, ctx := NewStore(rdb), t.Context()
+		checks := func(what string, ok bool, err error) {
+			t.Helper()
+			if sent, failed := val.(error); failed {
+				if !errors.Is(err, sent) {
+					t.Errorf("%s of the error %v: %v", what, sent, err)
+				}
+			} else if (err == nil) != ok || err != nil && !lease.IsPermanent(err) {
+				t.Errorf("%s of %v: %v", what, val, err)
+			}
+		}
+		integers := func(val any, n int) bool {
+			list, ok := val.([]any)
+			for _, x := range list {
+				_, number := x.(int64)
+				ok = ok && number
+			}
+			return ok && len(list) == n
+		}
+		_, one := val.(int64)
+		list, _ := val.([]any)
+
+		for _, kind := range []lease.Kind{lease.Mutex, lease.RWMutex, lease.Semaphore} {
+			name, n := lease.Name{Kind: kind, Key: "key"}, 5
+			if kind == lease.Mutex {
+				n = 4
+			}
+			reply, err := s.Ask(ctx, lease.Request{Name: name, Token: a, N: 1, Want: 1})
+			valid := integers(val, n) && slices.Contains([]any{int64(-1), int64(0), int64(1)}, list[0])
+			if integers(val, n) && list[0] == int64(-2) && kind != lease.Mutex { // the wrong size
+				if !errors.Is(err, lease.ErrSize) {
+					t.Errorf("Ask of %v: %v", val, err)
+				}
+			} else {
+				checks("Ask", valid, err)
+			}
+			if reply.Granted && (err != nil || list[0] != int64(1)) {
+				t.Errorf("%v is a grant, with %v", val, err)
+			}
+			owned, err := s.Release(ctx, name, a)
+			checks("Release", one, err)
+			if owned != (val == int64(1)) {
+				t.Errorf("Release of %v: %t", val, owned)
+			}
+			renewed := s.Renew(ctx, []lease.Renewal{{Name: name, Token: a, TTL: lockTTL}})[0]
+			checks("Renew", one, renewed.Err)
+			if renewed.Kept && renewed.Err != nil {
+				t.Errorf("Renew of %v: %v", val, renewed)
+			}
+		}
+
+		each := len(list) == 1
+		requests := []lease.Request{{Name: mutexAt("key"), Token: a, N: 1}}
+		got, err := s.AskAll(ctx, true, requests)
+		if each {
+			answer, _ := list[0].([]any)
+			valid := integers(list[0], 4) && (answer[0] == int64(0) || answer[0] == int64(1))
+			if valid != (err == nil) || valid != (len(got) == 1) {
+				t.Errorf("AskAll of %v: %v, %v", val, got, err)
+			}
+		} else {
+			checks("AskAll", false, err)
+		}
+		released, err := s.ReleaseAll(ctx, []lease.Place{{Key: "key", Token: a}})
+		checks("ReleaseAll", each, err)
+		if each {
+			if _, number := list[0].(int64); number != (released[0].Err == nil) {
+				t.Errorf("ReleaseAll of %v: %v", val, released)
+			}
+		}
+
+		_, err = s.Change(ctx, lease.Change{Key: "key", Session: "s", Op: 1, What: lease.Add})
+		checks("Change", integers(val, 2), err)
+		round, err := s.Look(ctx, "key", 0)
+		rounds := len(list) == 4 && integers(list[:3], 3)
+		if rounds {
+			lost, isList := list[3].([]any)
+			rounds = isList && integers(list[3], len(lost)) && len(lost)%2 == 0
+		}
+		checks("Look", rounds, err)
+		if err != nil && (round.Number != 0 || round.Lost != nil) {
+			t.Errorf("Look of %v: %v, %v", val, round, err)
+		}
+		bucket := &Bucket{rdb}
+		turn, err := bucket.Take(ctx, lease.Draw{Key: "key", N: 1, Rate: 1, Burst: 1})
+		checks("Take", integers(val, 2), err)
+		if turn.Taken && err != nil {
+			t.Errorf("Take of %v: %v, %v", val, turn, err)
+		}
+		checks("Return", integers(val, 2), bucket.Return(ctx, lease.Draw{Key: "key", ID: "id"}))
+	})
+}

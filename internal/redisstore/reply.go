@@ -1,0 +1,37 @@
+package redisstore
+
+import (
+	"fmt"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+)
+
+// numbers reads a reply of so many numbers. What is anything else was not written
+// by a script of ours, and says nothing: least of all that something is granted, or
+// lost.
+func numbers(val any, want int) (n [5]int64, err error) {
+	tuple, _ := val.([]any)
+	if len(tuple) != want {
+		return n, unexpected(val)
+	}
+	for i := range tuple {
+		var ok bool
+		if n[i], ok = tuple[i].(int64); !ok {
+			return [5]int64{}, unexpected(val)
+		}
+	}
+	return n, nil
+}
+
+// number reads a reply of one number.
+func number(val any) (int64, error) {
+	n, ok := val.(int64)
+	if !ok {
+		return 0, unexpected(val)
+	}
+	return n, nil
+}
+
+func unexpected(val any) error {
+	return lease.Permanent(fmt.Errorf("unexpected reply %v", val))
+}
