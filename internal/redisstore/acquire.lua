@@ -12,8 +12,8 @@ if redis.call('EXISTS', KEYS[1], KEYS[2]) == 0 then
   local base = time[1] * 1000000 + time[2]
   local last = redis.pcall('SET', KEYS[4], base, 'PX', 3900000, 'GET') -- FENCE_LIFE of state.lua
   if type(last) == 'table' then return last end
-  last = tonumber(last) -- what is no number counts as lost, as in state.lua
-  if last and last >= base then
+  last = tonumber(last) -- what is no number, or too large, counts as lost, as in state.lua
+  if last and last >= base and last < 2^53 - 1 then
     base = last + 1
     redis.call('SET', KEYS[4], base, 'PX', 3900000)
   end

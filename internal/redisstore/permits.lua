@@ -49,6 +49,9 @@ if found[1] or redis.call('EXISTS', main) == 1 then
   if not k then return {err = 'WRONGTYPE the key is a hash, but not of this library'} end
   if k ~= kind then return {err = 'WRONGTYPE the key is in use as ' .. (k == 'r' and 'an RWMutex' or 'a semaphore')} end
   size, declared, used, last, life, at = tonumber(s), tonumber(d), tonumber(u), tonumber(l), tonumber(f), tonumber(a)
+  if math.max(size, declared, used, last, life, at) >= 2^53 - 1 then -- which none of ours is, and is not exact
+    return {err = 'WRONGTYPE the key is a hash, but not of this library'}
+  end
 end
 
 -- One is no use without the other: who waits will enter again.

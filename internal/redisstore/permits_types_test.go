@@ -37,9 +37,13 @@ func TestPermitsOfAnotherType(t *testing.T) {
 			equal(r.T, "renewed", r.renew(a, lockTTL), lease.Renewed{})
 		}
 		check(r.T, r.rdb.Del(r.Context(), r.main).Err())
-		check(r.T, r.rdb.HSet(r.Context(), r.main, "state", "garbled", a, "garbled").Err())
-		r.refuses("a hash that is almost ours", "WRONGTYPE")
-		equal(r.T, "renewed", r.renew(a, lockTTL), lease.Renewed{})
+		for _, state := range []string{
+			"garbled", "s 10 10 0 0 9007199254740991 3900000 1", "s 10 10 0 0 1 9999999999999999 1", "s 10 10 9999999999999999 0 1 3900000 1",
+		} {
+			check(r.T, r.rdb.HSet(r.Context(), r.main, "state", state, a, "garbled").Err())
+			r.refuses("a hash that is almost ours", "WRONGTYPE")
+			equal(r.T, "renewed", r.renew(a, lockTTL), lease.Renewed{})
+		}
 	})
 }
 

@@ -295,6 +295,8 @@ func TestFencesGrow(t *testing.T) {
 		{"with the counter", func(*rig) {}},
 		{"without the counter, by the clock", func(r *rig) { check(r.T, r.rdb.Del(r.Context(), r.fence).Err()) }},
 		{"with a counter that is no number, by the clock", func(r *rig) { check(r.T, r.rdb.Set(r.Context(), r.fence, "x", 0).Err()) }},
+		{"with a counter that is infinite, by the clock", func(r *rig) { check(r.T, r.rdb.Set(r.Context(), r.fence, "inf", 0).Err()) }},
+		{"with a counter that no fence can follow, by the clock", func(r *rig) { check(r.T, r.rdb.Set(r.Context(), r.fence, "9007199254740991", 0).Err()) }},
 		{"with the clock set back, by the counter", func(r *rig) {
 			if ahead := r.now().Add(time.Hour).UnixMicro(); r.last() < ahead {
 				check(r.T, r.rdb.Set(r.Context(), r.fence, ahead, 0).Err())
@@ -312,7 +314,9 @@ func TestFencesGrow(t *testing.T) {
 					last = base
 					r.expiry(r.fence, 3900*time.Second)
 					row.before(r)
-					last = max(last, r.last())
+					if put := r.last(); put < 1<<53-1 {
+						last = max(last, put)
+					}
 				}
 				row.before(r)
 				grows("acquire", r.ask(a, 1).Base)

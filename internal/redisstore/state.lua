@@ -11,6 +11,7 @@
 
 local ENTRY_LIFE = 3600    -- ms without a request after which a waiter is passed over
 local FENCE_LIFE = 3900000 -- ms; outlives a server clock that is set back by an hour
+local LAST = 2^53 - 1      -- a base above it is not exact here, nor its fences 63 bits long: none of ours
 
 local time = redis.call('TIME')
 local us = time[1] * 1000000 + time[2]
@@ -40,6 +41,7 @@ local function open(i)
   last = redis.pcall('GET', fence)
   if type(last) == 'table' then return broken('fence', last) end
   last = tonumber(last)
+  if last and not (last < LAST) then last = nil end -- nor infinity, nor what is no number
 end
 
 -- Makes token the owner for ttl ms; the base of its fences is above all earlier
