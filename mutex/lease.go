@@ -22,6 +22,9 @@ var (
 //
 // One of several keys, which only a [Pool] gives, is a hold on all of them: what
 // is said of the lock is true of each.
+//
+// The zero Lease holds nothing, and says what one says that has been lost. The
+// methods of a nil Lease panic. A copy is the same hold, which ends once.
 type Lease struct {
 	hold   lease.Lease
 	group  *lease.Group // in place of hold, if there are several keys
@@ -85,7 +88,8 @@ func (l *Lease) Err() error { return l.of().Err() }
 
 // Context returns a copy of parent that is cancelled with the cause [ErrLost]
 // (see [context.Cause]) when the hold is lost. Unlock does not cancel it. Call
-// stop when it is no longer needed.
+// stop when it is no longer needed. Of a hold that has ended it is cancelled only
+// if that was lost.
 func (l *Lease) Context(parent context.Context) (ctx context.Context, stop context.CancelFunc) {
 	return l.of().Context(parent)
 }

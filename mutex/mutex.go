@@ -190,12 +190,16 @@ func lockChan(ctx context.Context, k *lease.Keeper, unusable error, p lease.Para
 // Do runs f while it holds the lock. The ctx of f is cancelled with the cause
 // ErrLost if the lock is lost. Do returns what f returned, joined with the error
 // of Unlock if that has one: ErrLost means that f was not alone until its end.
-// If the lock cannot be had, f is not called. A panic of f unlocks.
+// If the lock cannot be had, f is not called. A panic of f unlocks. A nil f panics
+// at once.
 func (m *Mutex) Do(ctx context.Context, f func(context.Context) error) error {
 	return do(ctx, m.LockContext, f)
 }
 
 func do(ctx context.Context, lock func(context.Context) (*Lease, error), f func(context.Context) error) (err error) {
+	if f == nil { // before anything is locked for it
+		panic("baton: Do of a nil function")
+	}
 	l, err := lock(ctx)
 	if err != nil {
 		return err

@@ -23,6 +23,9 @@ var (
 // A Lease is a hold on some permits, from the moment they were granted until
 // [Lease.Release] or their loss. It is renewed meanwhile, without anything to
 // call. Its methods may be called from any goroutine.
+//
+// The zero Lease holds nothing, and says what one says that has been lost. The
+// methods of a nil Lease panic. A copy is the same hold, which ends once.
 type Lease struct{ hold lease.Lease }
 
 // Result is what the channel of AcquireChan yields: a lease, or the reason why

@@ -159,10 +159,8 @@ func (l *Limiter) reservation(ctx context.Context, n int) (lease.Draw, error) {
 		err = wrong("wait", l.key, errors.New("a limit of 0 allows no events"))
 	case n > l.burst && !l.unlimited():
 		err = wrong("wait", l.key, fmt.Errorf("%d exceeds the burst of %d", n, l.burst))
-	case !l.unlimited():
+	case !l.unlimited() || ctx.Err() != nil: // of which the wait tells
 		d.ID = l.id + strconv.FormatInt(l.serial.Add(1), 36)
-	case ctx.Err() != nil:
-		err = fmt.Errorf("baton: wait %q: %w", l.key, ctx.Err())
 	}
 	return d, err
 }

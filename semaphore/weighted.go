@@ -242,8 +242,11 @@ func (s *Weighted) AcquireChan(ctx context.Context, n int64) <-chan Result {
 // Do runs f while it holds n permits. The ctx of f is cancelled with the cause
 // ErrLost if they are lost. Do returns what f returned, joined with the error of
 // Release if that has one. If the permits cannot be had, f is not called. A panic
-// of f releases.
+// of f releases. A nil f panics at once.
 func (s *Weighted) Do(ctx context.Context, n int64, f func(context.Context) error) (err error) {
+	if f == nil { // before anything is acquired for it
+		panic("baton: Do of a nil function")
+	}
 	l, err := s.AcquireLease(ctx, n)
 	if err != nil {
 		return err

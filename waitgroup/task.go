@@ -9,7 +9,8 @@ import (
 
 // A Task is one of those that a group waits for, from [WaitGroup.Join] until
 // [Task.Done], [Task.Abandon] or its loss. It is renewed meanwhile, without anything to call. Its
-// methods may be called from any goroutine.
+// methods may be called from any goroutine. The zero Task says what one says that has been
+// lost; the methods of a nil Task panic.
 type Task struct{ task *lease.Task }
 
 // Done says that the task has ended. It returns ErrLost if it had been lost

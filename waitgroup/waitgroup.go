@@ -159,8 +159,12 @@ func (wg *WaitGroup) WaitChan(ctx context.Context) <-chan error {
 // returns, and abandoned if it panics, which ends the program as with sync. It waits
 // for Redis, and panics, as Add does; f runs when the task has been counted.
 //
-// Who must know whether its task was lost meanwhile uses GoContext.
+// Who must know whether its task was lost meanwhile uses GoContext. A nil f panics at
+// once.
 func (wg *WaitGroup) Go(f func()) {
+	if f == nil { // before it is counted
+		panic("baton: Go of a nil function")
+	}
 	t, err := wg.start(context.Background(), "go", lease.Go)
 	if err != nil {
 		panic(err)
@@ -187,8 +191,11 @@ func (wg *WaitGroup) Go(f func()) {
 // others is the caller's to say.
 //
 // If f panics, or ends its goroutine, the task is abandoned and the panic goes on. If
-// the task cannot be counted until ctx ends, f is not called.
+// the task cannot be counted until ctx ends, f is not called. A nil f panics at once.
 func (wg *WaitGroup) GoContext(ctx context.Context, f func(context.Context) error) (err error) {
+	if f == nil { // before it is counted
+		panic("baton: GoContext of a nil function")
+	}
 	t, err := wg.start(ctx, "go", lease.Go)
 	if err != nil {
 		return err

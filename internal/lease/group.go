@@ -51,6 +51,10 @@ func (g *Group) Acquire(ctx context.Context, k *Keeper, p Params, keys []string)
 // Its goroutine ends when it has.
 func (g *Group) AcquireChan(ctx context.Context, k *Keeper, p Params, keys []string, mail Mail) {
 	g.mail = mail
+	if ctx.Err() != nil { // here, so that a nil ctx panics where its caller can see it
+		mail.Put(&opError{p.Op, keys[0], ctxError(ctx), nil})
+		return
+	}
 	go func() {
 		err := g.Acquire(ctx, k, p, keys)
 		g.mu.Lock()

@@ -33,6 +33,7 @@ const (
 // It is the node of its queue, and is meant to stand inside the public type, so
 // that one allocation serves for all.
 type Lease struct {
+	self         *Lease // so that a copy finds the lease itself, which is linked into lists; nil in the zero Lease
 	op, label    string
 	name         Name
 	ttl, maxHold time.Duration
@@ -86,6 +87,7 @@ func (l *Lease) AcquireChan(ctx context.Context, k *Keeper, p Params, mail Mail)
 }
 
 func (l *Lease) init(ctx context.Context, p Params) error {
+	l.self = l
 	l.op, l.label, l.name, l.ttl, l.maxHold = p.Op, p.Label, Name{p.Kind, p.Key}, p.TTL.Truncate(time.Millisecond), p.MaxHold
 	l.weight, l.size, l.shared, l.try = p.Weight, p.Size, p.Shared, p.Try
 	switch {
@@ -170,6 +172,7 @@ func (l *Lease) ReleasePart(n int64) error { return l.release(n) }
 
 // release ends the hold of n permits, or of all for 0.
 func (l *Lease) release(n int64) error {
+	l = l.itself()
 	todo, err := l.let(n)
 	if err != nil {
 		return err
@@ -190,7 +193,7 @@ func (l *Lease) let(n int64) (errand, error) {
 
 // part ends the hold of n permits, or of all for 0.
 func (l *Lease) part(n int64) {
-	if n == 0 || n == l.weight {
+	if n == 0 || n >= l.weight {
 		l.finish(ErrReleased)
 		return
 	}
@@ -243,8 +246,20 @@ func (l *Lease) expire() {
 	}
 }
 
+// never is what the zero Lease stands for: a hold that has been lost.
+var never = &Lease{line: new(line), state: ended, err: ErrLost}
+
+// itself returns the lease that l is, or is a copy of.
+func (l *Lease) itself() *Lease {
+	if l.self == nil {
+		return never
+	}
+	return l.self
+}
+
 // Err returns nil while the lease is held, and why it ended thereafter.
 func (l *Lease) Err() error {
+	l = l.itself()
 	l.line.mu.Lock()
 	defer l.line.mu.Unlock()
 	l.expire()
@@ -253,6 +268,7 @@ func (l *Lease) Err() error {
 
 // Done returns a channel that is closed when the hold ends.
 func (l *Lease) Done() <-chan struct{} {
+	l = l.itself()
 	l.line.mu.Lock()
 	defer l.line.mu.Unlock()
 	l.expire()
@@ -271,6 +287,7 @@ func (l *Lease) Fence() int64 { return l.fence }
 // Context returns a copy of parent that is cancelled, with the cause ErrLost,
 // when the hold is lost.
 func (l *Lease) Context(parent context.Context) (context.Context, context.CancelFunc) {
+	l = l.itself()
 	ctx, cancel := context.WithCancelCause(parent)
 	l.line.mu.Lock()
 	defer l.line.mu.Unlock()

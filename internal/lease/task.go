@@ -13,7 +13,7 @@ import (
 const MaxTaskTTL = 12 * time.Hour
 
 // A Task is a part of a wait group's round that lives for as long as its process.
-// It is renewed until it has ended.
+// It is renewed until it has ended. A nil Task is one that has been lost.
 type Task struct {
 	session *Session
 	token   string
@@ -117,6 +117,9 @@ func (t *Task) Done() error { return t.finish(Done) }
 func (t *Task) Abandon() error { return t.finish(Drop) }
 
 func (t *Task) finish(what What) error {
+	if t == nil {
+		return ErrLost
+	}
 	t.mu.Lock()
 	if t.expire(time.Now()); t.err != nil {
 		defer t.mu.Unlock()
@@ -152,6 +155,9 @@ func (t *Task) finish(what What) error {
 
 // Err returns nil while the task lives, and why it ended thereafter.
 func (t *Task) Err() error {
+	if t == nil {
+		return ErrLost
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.expire(time.Now())
@@ -162,6 +168,10 @@ func (t *Task) Err() error {
 // when the task is lost.
 func (t *Task) Context(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
+	if t == nil {
+		cancel(ErrLost)
+		return ctx, func() {}
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.expire(time.Now()); t.err != nil {

@@ -88,6 +88,10 @@ func (d Draw) giveBack(ctx context.Context, b Bucket) error {
 // WaitChan is like Wait, but returns at once and puts the result into mail. A
 // goroutine asks Redis; the wait that follows has none.
 func (d Draw) WaitChan(ctx context.Context, b Bucket, mail Mail) {
+	if ctx.Err() != nil { // here, so that a nil ctx panics where its caller can see it
+		mail.Put(&opError{d.Op, d.Key, ctxError(ctx), nil})
+		return
+	}
 	go func() {
 		wait, err := d.reserve(ctx, b)
 		if err != nil {

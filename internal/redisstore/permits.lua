@@ -49,7 +49,9 @@ if found[1] or redis.call('EXISTS', main) == 1 then
   if not k then return {err = 'WRONGTYPE the key is a hash, but not of this library'} end
   if k ~= kind then return {err = 'WRONGTYPE the key is in use as ' .. (k == 'r' and 'an RWMutex' or 'a semaphore')} end
   size, declared, used, last, life, at = tonumber(s), tonumber(d), tonumber(u), tonumber(l), tonumber(f), tonumber(a)
-  if math.max(size, declared, used, last, life, at) >= 2^53 - 1 then -- which none of ours is, and is not exact
+  -- Numbers that are not exact are none of ours, nor is a size above that of an
+  -- RWMutex, which has no other: two writers would fit.
+  if math.max(used, last, life, at) >= 2^53 - 1 or math.max(size, declared) > 2^40 or kind == 'r' and size < 2^40 then
     return {err = 'WRONGTYPE the key is a hash, but not of this library'}
   end
 end

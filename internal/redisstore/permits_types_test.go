@@ -39,6 +39,7 @@ func TestPermitsOfAnotherType(t *testing.T) {
 		check(r.T, r.rdb.Del(r.Context(), r.main).Err())
 		for _, state := range []string{
 			"garbled", "s 10 10 0 0 9007199254740991 3900000 1", "s 10 10 0 0 1 9999999999999999 1", "s 10 10 9999999999999999 0 1 3900000 1",
+			"s 1099511627777 10 0 0 1 3900000 1",
 		} {
 			check(r.T, r.rdb.HSet(r.Context(), r.main, "state", state, a, "garbled").Err())
 			r.refuses("a hash that is almost ours", "WRONGTYPE")
@@ -108,6 +109,13 @@ func TestPermitsOfAnotherKind(t *testing.T) {
 		_, err := rw.Ask(r.Context(), rw.statement(a, 2, 0, 1))
 		expect(r.T, "ask", err, "permanent", "the key is in use as a semaphore")
 		equal(r.T, "renewed", rw.renew(a, lockTTL), lease.Renewed{})
+
+		// A size that nobody can have stored would let two writers in, or none.
+		for _, state := range []string{"r 1099511627775 1099511627776 0 0 1 3900000 1", "r 2199023255552 1099511627776 0 0 1 3900000 1"} {
+			check(r.T, r.rdb.Del(r.Context(), r.main).Err())
+			check(r.T, r.rdb.HSet(r.Context(), r.main, "state", state).Err())
+			rw.refuses("an RWMutex of another size", "WRONGTYPE")
+		}
 
 		check(r.T, r.rdb.FlushAll(r.Context()).Err())
 		rw.has(a, 1)

@@ -1,0 +1,318 @@
+package mutex_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+// A victim is what a row of the table is called on, of each type one.
+type victim struct {
+	m  *mutex.Mutex
+	rw *mutex.RWMutex
+	p  *mutex.Pool
+	// The key that the pool is asked for, whose prefix is all before it.
+	key string
+}
+
+// victimOf makes a victim as a caller would.
+func victimOf(rdb redis.UniversalClient, key string, ttl, maxHold time.Duration) victim {
+	cut := len(key) - min(len(key), 1)
+	v := victim{mutex.New(rdb, key), mutex.NewRW(rdb, key), mutex.NewPool(rdb, key[:cut]), key[cut:]}
+	v.m.TTL, v.rw.TTL, v.p.TTL = ttl, ttl, ttl
+	v.m.MaxHold, v.rw.MaxHold, v.p.MaxHold = maxHold, maxHold, maxHold
+	return v
+}
+
+// A row is what is done with one exported function.
+type row struct {
+	do func(ctx context.Context, v victim) error
+	// What it says, if it says the same of every victim; else it says what is wrong
+	// with that. Of those that take no ctx, no ctx is wrong.
+	always string
+	noCtx  bool
+}
+
+func locks(do func(ctx context.Context, v victim) error) row { return row{do: do} }
+
+// panics is a row of a function that takes no ctx and returns no error.
+func panics(always string, do func(v victim)) row {
+	return row{func(_ context.Context, v victim) error { do(v); return nil }, always, true}
+}
+
+func fails(l *mutex.Lease, err error) error {
+	if (l == nil) == (err == nil) {
+		return fmt.Errorf("both or neither of %v and %v", l, err)
+	}
+	return err
+}
+
+func result(c <-chan mutex.Result) error { r := <-c; return fails(r.Lease, r.Err) }
+
+func called(context.Context) error { panic("it was called") }
+
+const (
+	none     = "<nil>"
+	unlocked = "nlock of unlocked"
+)
+
+// zero is a row of a method of the zero Lease, which says what is wanted, and then
+// of a nil one, which panics.
+func zero(want string, do func(l *mutex.Lease) any) row {
+	return row{func(context.Context, victim) error {
+		var got any
+		if outcome(func() error { got = do(new(mutex.Lease)); return nil }); fmt.Sprint(got) != want {
+			return fmt.Errorf("the zero Lease says %v and not %s", got, want)
+		}
+		return outcome(func() error { do(nil); return nil })
+	}, "nil pointer", true}
+}
+
+// badInput has a row for every exported function of the package.
+var badInput = map[string]row{
+	"New":     panics(none, func(victim) { mutex.New(nil, "") }),
+	"NewRW":   panics(none, func(victim) { mutex.NewRW(nil, "") }),
+	"NewPool": panics(none, func(victim) { mutex.NewPool(nil, "baton:{") }),
+
+	"Mutex.Lock":           panics("", func(v victim) { v.m.Lock() }),
+	"Mutex.TryLock":        panics("", func(v victim) { v.m.TryLock() }),
+	"Mutex.Unlock":         panics(unlocked, func(v victim) { v.m.Unlock() }),
+	"Mutex.LockContext":    locks(func(ctx context.Context, v victim) error { return fails(v.m.LockContext(ctx)) }),
+	"Mutex.TryLockContext": locks(func(ctx context.Context, v victim) error { return fails(v.m.TryLockContext(ctx)) }),
+	"Mutex.LockChan":       locks(func(ctx context.Context, v victim) error { return result(v.m.LockChan(ctx)) }),
+	"Mutex.Do":             locks(func(ctx context.Context, v victim) error { return v.m.Do(ctx, called) }),
+
+	"RWMutex.Lock":            panics("", func(v victim) { v.rw.Lock() }),
+	"RWMutex.RLock":           panics("", func(v victim) { v.rw.RLock() }),
+	"RWMutex.TryLock":         panics("", func(v victim) { v.rw.TryLock() }),
+	"RWMutex.TryRLock":        panics("", func(v victim) { v.rw.TryRLock() }),
+	"RWMutex.Unlock":          panics(unlocked, func(v victim) { v.rw.Unlock() }),
+	"RWMutex.RUnlock":         panics(unlocked, func(v victim) { v.rw.RUnlock() }),
+	"RWMutex.RLocker":         panics("", func(v victim) { v.rw.RLocker().Lock() }),
+	"RWMutex.LockContext":     locks(func(ctx context.Context, v victim) error { return fails(v.rw.LockContext(ctx)) }),
+	"RWMutex.RLockContext":    locks(func(ctx context.Context, v victim) error { return fails(v.rw.RLockContext(ctx)) }),
+	"RWMutex.TryLockContext":  locks(func(ctx context.Context, v victim) error { return fails(v.rw.TryLockContext(ctx)) }),
+	"RWMutex.TryRLockContext": locks(func(ctx context.Context, v victim) error { return fails(v.rw.TryRLockContext(ctx)) }),
+	"RWMutex.LockChan":        locks(func(ctx context.Context, v victim) error { return result(v.rw.LockChan(ctx)) }),
+	"RWMutex.RLockChan":       locks(func(ctx context.Context, v victim) error { return result(v.rw.RLockChan(ctx)) }),
+	"RWMutex.Do":              locks(func(ctx context.Context, v victim) error { return v.rw.Do(ctx, called) }),
+	"RWMutex.RDo":             locks(func(ctx context.Context, v victim) error { return v.rw.RDo(ctx, called) }),
+
+	"Pool.Lock":    panics("", func(v victim) { v.p.Lock(v.key) }),
+	"Pool.TryLock": panics("", func(v victim) { v.p.TryLock(v.key) }),
+	"Pool.Unlock":  panics(unlocked, func(v victim) { v.p.Unlock(v.key) }),
+	"Pool.LockContext": locks(func(ctx context.Context, v victim) error {
+		return each(v, func(keys ...string) error { return fails(v.p.LockContext(ctx, keys...)) })
+	}),
+	"Pool.TryLockContext": locks(func(ctx context.Context, v victim) error {
+		return each(v, func(keys ...string) error { return fails(v.p.TryLockContext(ctx, keys...)) })
+	}),
+	"Pool.LockChan": locks(func(ctx context.Context, v victim) error {
+		return each(v, func(keys ...string) error { return result(v.p.LockChan(ctx, keys...)) })
+	}),
+
+	"Lease.Unlock": zero(mutex.ErrLost.Error(), func(l *mutex.Lease) any { return l.Unlock() }),
+	"Lease.Err":    zero(mutex.ErrLost.Error(), func(l *mutex.Lease) any { return l.Err() }),
+	"Lease.Done":   zero("{} false", func(l *mutex.Lease) any { x, ok := <-l.Done(); return fmt.Sprint(x, ok) }),
+	"Lease.Context": zero(mutex.ErrLost.Error(), func(l *mutex.Lease) any {
+		ctx, stop := l.Context(context.Background())
+		defer stop()
+		return context.Cause(ctx)
+	}),
+	"Lease.Fence":   zero("0", func(l *mutex.Lease) any { return l.Fence() }),
+	"Lease.FenceOf": zero("0 0", func(l *mutex.Lease) any { return fmt.Sprint(l.FenceOf("key"), l.FenceOf("")) }),
+}
+
+// each calls lock with the bad key, alone and among others, and returns the first
+// error that is not like the others.
+func each(v victim, lock func(keys ...string) error) error {
+	alone := outcome(func() error { return lock(v.key) })
+	for _, keys := range [][]string{{v.key, v.key}, {"1", v.key, "2"}} {
+		if err := outcome(func() error { return lock(keys...) }); (err == nil) != (alone == nil) || errors.Is(err, mutex.ErrLocked) {
+			return fmt.Errorf("of %q: %w; alone: %w", keys, err, alone)
+		}
+	}
+	return alone
+}
+
+// outcome returns what f returns or panics with.
+func outcome(f func() error) (err error) {
+	defer func() {
+		if x := recover(); x != nil {
+			err = fmt.Errorf("panic: %v", x)
+		}
+	}()
+	return f()
+}
+
+func TestBadInputIsWhole(t *testing.T) { redistest.Covers(t, ".", badInput) }
+
+// TestBadInput calls every exported function on whatever cannot be used: it says
+// what is wrong, writes nothing, and takes nothing from those who hold something.
+func TestBadInput(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	asks, rdb := s.Client(t), s.Client(t) // rdb is to be asked for nothing
+	var sent counted
+	rdb.AddHook(&sent)
+	ctx := t.Context()
+	var client *redis.Client
+	var cluster *redis.ClusterClient
+	var noCtx context.Context
+	ended, cancel := context.WithCancelCause(ctx)
+	cancel(errors.New("why it ended"))
+
+	for key, put := range map[string][]any{
+		"list": {"RPUSH", "list", "x"}, "set": {"SADD", "set", "x"}, "zset": {"ZADD", "zset", "1", "x"}, "stream": {"XADD", "stream", "*", "x", "y"},
+		"hash": {"HSET", "hash", "x", "y"},
+	} {
+		s.Do(t, put...)
+		s.Do(t, "PEXPIRE", key, 3600000)
+	}
+	one, read, two := victimOf(asks, "one", time.Hour, 0), victimOf(asks, "read", time.Hour, 0), victimOf(asks, "2", time.Hour, 0) // not renewed meanwhile
+	held := []*mutex.Lease{lock(t, one.m), rlock(t, read.rw), lockAll(t, two.p, "two", "three")}
+	before := dumped(t, s)
+
+	check := func(name string, r row, what string, ctx context.Context, v victim, want string) {
+		t.Helper()
+		if r.always != "" {
+			want = r.always
+		}
+		err := outcome(func() error { return r.do(ctx, v) })
+		text := fmt.Sprint(err)
+		if !strings.Contains(text, want) || r.always == "" && ctx != nil && !strings.Contains(text, "baton: ") {
+			t.Errorf("%s of %s: %v, and not %q", name, what, err, want)
+		}
+		if n := sent.Swap(0); n != 0 {
+			t.Errorf("%s of %s: %d requests were sent", name, what, n)
+		}
+	}
+	for name, r := range badInput {
+		for what, bad := range map[string]struct {
+			victim
+			want string
+		}{
+			"no key":                {victimOf(rdb, "", ample, 0), "the key is empty"},
+			"a key of ours":         {victimOf(rdb, "baton:{key}:queue", ample, 0), "library's own"},
+			"the prefix of ours":    {victimOf(rdb, "baton:{", ample, 0), "library's own"},
+			"no client":             {victimOf(nil, "key", ample, 0), "client is nil"},
+			"a nil client":          {victimOf(client, "key", ample, 0), "client is nil"},
+			"a nil cluster":         {victimOf(cluster, "key", ample, 0), "client is nil"},
+			"no TTL":                {victimOf(rdb, "key", 0, 0), "TTL 0s"},
+			"a negative TTL":        {victimOf(rdb, "key", -1, 0), "TTL -1ns"},
+			"a TTL of 1.5 ms":       {victimOf(rdb, "key", 1500*time.Microsecond, 0), "TTL 1.5ms"},
+			"a negative MaxHold":    {victimOf(rdb, "key", ample, -time.Hour), "MaxHold -1h"},
+			"the least MaxHold":     {victimOf(rdb, "key", ample, -1<<63), "MaxHold -"},
+			"what New has not made": {victim{new(mutex.Mutex), new(mutex.RWMutex), new(mutex.Pool), "key"}, "not made by New"},
+			"a list":                {victimOf(asks, "list", ample, 0), "WRONGTYPE"},
+			"a set":                 {victimOf(asks, "set", ample, 0), "WRONGTYPE"},
+			"a sorted set":          {victimOf(asks, "zset", ample, 0), "WRONGTYPE"},
+			"a stream":              {victimOf(asks, "stream", ample, 0), "WRONGTYPE"},
+			"a hash":                {victimOf(asks, "hash", ample, 0), "WRONGTYPE"},
+		} {
+			check(name, r, what, ctx, bad.victim, bad.want)
+		}
+		if good := victimOf(rdb, "key", ample, 0); !r.noCtx {
+			check(name, r, "a ctx that has ended", ended, good, "why it ended")
+			check(name, r, "a nil ctx", noCtx, good, "nil")
+		}
+	}
+	good := victimOf(rdb, "key", ample, 0)
+	for what, do := range map[string]func() error{
+		"Mutex.Do": func() error { return good.m.Do(ctx, nil) }, "RWMutex.Do": func() error { return good.rw.Do(ctx, nil) },
+		"RWMutex.RDo": func() error { return good.rw.RDo(ctx, nil) },
+	} {
+		check(what, row{do: func(context.Context, victim) error { return do() }}, "a nil function", ctx, good, "nil function")
+	}
+	for what, do := range map[string]func() error{
+		"Pool.LockContext":    func() error { return fails(good.p.LockContext(ctx)) },
+		"Pool.TryLockContext": func() error { return fails(good.p.TryLockContext(ctx)) },
+		"Pool.LockChan":       func() error { return result(good.p.LockChan(ctx)) },
+	} {
+		check(what, row{do: func(context.Context, victim) error { return do() }}, "no keys", ctx, good, "there are no keys")
+	}
+
+	if after := dumped(t, s); after != before {
+		t.Errorf("it was\n%s\nand is\n%s", before, after)
+	}
+	for _, l := range held {
+		if err := l.Err(); err != nil {
+			t.Errorf("what was held has ended: %v", err)
+		}
+		unlock(t, l)
+	}
+}
+
+// dumped is all that the server holds but fences: who asked for several keys may
+// have had some for a moment.
+func dumped(t *testing.T, s *redistest.Server) string {
+	t.Helper()
+	var all []string
+	for _, key := range s.Keys(t) {
+		if strings.HasSuffix(key, "}:fence") {
+			continue
+		}
+		all = append(all, fmt.Sprintf("%q: %q", key, s.Do(t, "DUMP", key)))
+	}
+	return strings.Join(all, "\n")
+}
+
+// counted is a hook that counts what a client sends.
+type counted struct{ atomic.Int64 }
+
+func (c *counted) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (c *counted) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		c.Add(1)
+		return next(ctx, cmd)
+	}
+}
+
+func (c *counted) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		c.Add(int64(len(cmds)))
+		return next(ctx, cmds)
+	}
+}
+
+// TestLeaseCopied unlocks a lease and copies of it, which go vet lets pass: they are
+// one hold, which ends once, and no more than one is let in for it.
+func TestLeaseCopied(t *testing.T) {
+	t.Parallel()
+	m := mutex.New(miniClient(t), "key")
+	for range 20 {
+		l := lock(t, m)
+		copied := *l
+		again := copied
+		waits := []<-chan mutex.Result{m.LockChan(t.Context()), m.LockChan(t.Context())}
+		done := copied.Done()
+		unlock(t, &copied)
+		<-done
+		for _, l := range []*mutex.Lease{l, &copied, &again} {
+			if err := l.Unlock(); !errors.Is(err, mutex.ErrUnlocked) || !errors.Is(l.Err(), mutex.ErrUnlocked) {
+				t.Fatalf("Unlock returned %v, Err %v", err, l.Err())
+			}
+		}
+		next := receive(t, "the next", waits[0], poll)
+		select {
+		case r := <-waits[1]:
+			t.Fatalf("two hold the lock: %v, %v", r.Lease, r.Err)
+		case <-time.After(5 * time.Millisecond):
+		}
+		if copied.Fence() != l.Fence() || next.Fence() <= l.Fence() {
+			t.Errorf("fences %d, %d, %d", l.Fence(), copied.Fence(), next.Fence())
+		}
+		unlock(t, next)
+		unlock(t, receive(t, "the last", waits[1], poll))
+	}
+}
