@@ -1,0 +1,238 @@
+package semaphore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/semaphore"
+)
+
+// forever lists the keys that do not expire.
+func forever(t *testing.T, rdb *redis.Client) (list []string) {
+	t.Helper()
+	keys, err := rdb.Keys(t.Context(), "*").Result()
+	must(err)
+	for _, key := range keys {
+		if rdb.PTTL(t.Context(), key).Val() == -1 { // without one; -2 if it has just gone
+			list = append(list, key)
+		}
+	}
+	return list
+}
+
+// FuzzKeys uses two keys, as two processes: they share permits, and tokens, only if
+// they are the same, and nothing is left but what expires.
+func FuzzKeys(f *testing.F) {
+	odd := []string{"", "key", "{}", "}", "{", "a}b", "{a}b", "x{a}y", "{}{a}", " ", "a\nb", "\x00", "\xff\xfe", "baton:{", "baton:x", "%s%d"}
+	for i, key := range odd {
+		f.Add(key, odd[(i+1)%len(odd)])
+		f.Add(key, "{"+key+"}")
+		f.Add(key, key)
+	}
+	s := redistest.Start(f)
+	a, b := s.Client(f), s.Client(f)
+	f.Fuzz(func(t *testing.T, one, two string) {
+		usable := func(key string) bool { return key != "" && !strings.HasPrefix(key, "baton:{") }
+		must(a.FlushAll(t.Context()).Err())
+		first, err := semaphore.NewWeighted(a, one, 3).TryAcquireLease(t.Context(), 2)
+		if usable(one) != (err == nil) {
+			t.Fatalf("%q: %v", one, err)
+		}
+		second, err := semaphore.NewWeighted(b, two, 3).TryAcquireLease(t.Context(), 2)
+		if same := usable(two) && one == two; same != errors.Is(err, semaphore.ErrLocked) || !same && usable(two) != (err == nil) {
+			t.Errorf("%q with %q in use: %v", two, one, err)
+		}
+		for _, l := range []*semaphore.Lease{first, second} {
+			if l != nil && l.Release() != nil {
+				t.Errorf("%q, %q: Release: %v", one, two, l.Err())
+			}
+		}
+		if n := a.DBSize(t.Context()).Val(); n > 2 {
+			t.Errorf("%q, %q: %d keys are left: %q", one, two, n, a.Keys(t.Context(), "*").Val())
+		}
+		if keys := forever(t, a); len(keys) > 0 {
+			t.Errorf("%q, %q: for ever: %q", one, two, keys)
+		}
+
+		must(a.FlushAll(t.Context()).Err())
+		ok, err := semaphore.NewLimiter(a, one, 1e-6, 1).AllowContext(t.Context())
+		if usable(one) != ok || ok != (err == nil) {
+			t.Fatalf("a limiter of %q: %t, %v", one, ok, err)
+		}
+		ok, err = semaphore.NewLimiter(b, two, 1e-6, 1).AllowContext(t.Context())
+		if usable(two) != (err == nil) || ok != (usable(two) && one != two) {
+			t.Errorf("a limiter of %q after that of %q: %t, %v", two, one, ok, err)
+		}
+		if keys := forever(t, a); len(keys) > 0 {
+			t.Errorf("limiters of %q, %q: for ever: %q", one, two, keys)
+		}
+	})
+}
+
+// FuzzWeights takes and releases permits in one process as the steps say, and holds
+// what happens against a count of its own.
+func FuzzWeights(f *testing.F) {
+	for _, n := range []int64{0, 1, -1, 2, 10, 1 << 40, 1<<40 + 1, math.MaxInt64, math.MinInt64} {
+		f.Add(n, int64(1), []byte{0, 1})
+		f.Add(int64(10), n, []byte{0, 0, 1, 2, 1, 3, 0})
+		f.Add(int64(1<<40), n, []byte{0, 3, 0, 2, 2})
+	}
+	f.Add(int64(10), int64(3), []byte{0, 0, 0, 0, 1, 1, 2, 0, 3, 0, 4, 1, 0, 1, 1, 1, 1})
+	s := redistest.Start(f)
+	rdb := s.Client(f)
+	f.Fuzz(func(t *testing.T, size, n int64, steps []byte) {
+		must(rdb.FlushAll(t.Context()).Err())
+		sem := semaphore.NewWeighted(rdb, "key", size)
+		valid := size >= 1 && size <= 1<<40 && n >= 1 && n <= 1<<40
+		now, inside := size, int64(0) // the size in Redis, and what is held
+		for i, step := range steps[:min(len(steps), 40)] {
+			what := fmt.Sprintf("size %d, n %d, step %d of %v", size, n, i, steps)
+			switch step % 5 {
+			case 0, 4: // by Acquire, if it need not wait
+				fits := valid && inside+n <= now
+				if !fits && step%5 == 4 {
+					continue
+				}
+				var text string
+				var ok bool
+				if step%5 == 4 {
+					text = fmt.Sprint(sem.Acquire(t.Context(), n))
+					ok = text == "<nil>"
+				} else {
+					text = panics(func() { ok = sem.TryAcquire(n) })
+				}
+				if ok != fits || valid != (text == "<nil>") {
+					t.Fatalf("%s: acquired %t with %d of %d in use, %s", what, ok, inside, now, text)
+				}
+				if ok {
+					inside += n
+				}
+			case 1, 2: // all that one acquire took, or less
+				part := n
+				if step%5 == 2 {
+					part = n / 2
+				}
+				fits := part >= 1 && part <= inside
+				if text := panics(func() { sem.Release(part) }); fits != (text == "<nil>") {
+					t.Fatalf("%s: release of %d with %d in use: %s", what, part, inside, text)
+				}
+				if fits {
+					inside -= part
+				}
+			case 3:
+				to := n/3 + 1
+				err := sem.Resize(t.Context(), to)
+				if fits := size >= 1 && size <= 1<<40 && to >= 1 && to <= 1<<40; fits != (err == nil) {
+					t.Fatalf("%s: resize to %d: %v", what, to, err)
+				} else if fits {
+					now = to
+				}
+			}
+			if valid {
+				if used := state(t, rdb, 3); used != inside {
+					t.Fatalf("%s: Redis counts %d, and %d are in use", what, used, inside)
+				}
+			}
+		}
+		if inside > 0 {
+			sem.Release(inside)
+		}
+		if valid && (len(members(t, rdb)) > 0 || state(t, rdb, 3) != 0) {
+			t.Errorf("size %d, n %d, %v: %v are left", size, n, steps, members(t, rdb))
+		}
+		if !valid && rdb.HLen(t.Context(), "key").Val() > 1 {
+			t.Errorf("size %d, n %d, %v: refused, and holds %v", size, n, steps, members(t, rdb))
+		}
+		if keys := forever(t, rdb); len(keys) > 0 {
+			t.Errorf("size %d, n %d, %v: for ever: %q", size, n, steps, keys)
+		}
+	})
+}
+
+// FuzzTTL acquires with any TTL and MaxHold: they are refused, or are what Redis gets.
+func FuzzTTL(f *testing.F) {
+	for _, ttl := range []int64{0, -1, 1, 1500e3, 9999999, 10e6, 10999999, 1e9, 1234567890, math.MaxInt64, math.MinInt64, 1 << 53} {
+		f.Add(ttl, int64(0))
+		f.Add(int64(time.Second), ttl)
+	}
+	s := redistest.Start(f)
+	rdb := s.Client(f)
+	f.Fuzz(func(t *testing.T, ttl, maxHold int64) {
+		sem := semaphore.NewWeighted(rdb, "key", 2)
+		sem.TTL, sem.MaxHold = time.Duration(ttl), time.Duration(maxHold)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		l, err := sem.AcquireLease(ctx, 2)
+		if valid := ttl >= int64(10*time.Millisecond) && maxHold >= 0; valid != (err == nil) || (l != nil) != valid {
+			t.Fatalf("TTL %d, MaxHold %d: %v", ttl, maxHold, err)
+		} else if !valid {
+			if !strings.Contains(err.Error(), "TTL ") && !strings.Contains(err.Error(), "MaxHold ") {
+				t.Errorf("TTL %d, MaxHold %d: %v", ttl, maxHold, err)
+			}
+			return
+		}
+		held := strings.Join(rdb.HKeys(t.Context(), "key").Val(), " ")
+		if l.Err() == nil && !strings.Contains(held, fmt.Sprintf("baton:%d:", ttl/int64(time.Millisecond))) {
+			t.Errorf("a TTL of %d makes %q", ttl, held)
+		}
+		if err := l.Release(); err != nil && ttl > int64(10*time.Second) { // a shorter one may end before on a busy machine
+			t.Errorf("TTL %d, MaxHold %d: Release: %v", ttl, maxHold, err)
+		}
+		if keys := forever(t, rdb); len(keys) > 0 {
+			t.Errorf("TTL %d, MaxHold %d: for ever: %q", ttl, maxHold, keys)
+		}
+	})
+}
+
+// FuzzLimiter draws from a bucket of any limit and burst: what cannot be is refused,
+// and no more than the burst and what has been refilled is let through.
+func FuzzLimiter(f *testing.F) {
+	for _, limit := range []float64{0, math.Copysign(0, -1), 1, -1, 1e-6, 5e-324, 1e-300, 1e300, math.MaxFloat64, math.Inf(1), math.Inf(-1), math.NaN(), 1e6, 1e21, 0.1} {
+		for _, n := range []int{0, 1, -1, 3, 1 << 52, 1<<52 + 1, math.MaxInt, math.MinInt} {
+			f.Add(limit, n, 1)
+			f.Add(limit, 3, n)
+		}
+	}
+	s := redistest.Start(f)
+	rdb := s.Client(f)
+	f.Fuzz(func(t *testing.T, limit float64, burst, n int) {
+		must(rdb.FlushAll(t.Context()).Err())
+		what := fmt.Sprintf("limit %v, burst %d, n %d", limit, burst, n)
+		lim := semaphore.NewLimiter(rdb, "key", semaphore.Limit(limit), burst)
+		unlimited := limit >= math.MaxFloat64
+		valid := limit >= 0 && burst >= 0 && burst <= 1<<52 && n > 0
+		fits := valid && (unlimited || limit > 0 && n <= burst)
+		start := time.Now()
+		ok, err := lim.AllowNContext(t.Context(), n)
+		if valid != (err == nil) || ok != fits {
+			t.Fatalf("%s: the first: %t, %v", what, ok, err)
+		}
+		again, err := lim.AllowNContext(t.Context(), n)
+		took := time.Since(start)
+		refilled := limit * (took + 10*time.Millisecond).Seconds() // and what the clocks may differ by
+		if valid != (err == nil) || again && !unlimited && 2*float64(n) > float64(burst)+refilled*1.01+1e-3 {
+			t.Errorf("%s: the second, after %v: %t, %v", what, took, again, err)
+		}
+		if fits && 2*float64(n) <= float64(burst) && !again {
+			t.Errorf("%s: the second is refused", what)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+		defer cancel()
+		if err := lim.WaitN(ctx, n); err == nil && !fits {
+			t.Errorf("%s: waited", what)
+		} else if err != nil && fits && !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if keys := forever(t, rdb); len(keys) > 0 || !fits && rdb.DBSize(t.Context()).Val() > 0 {
+			t.Errorf("%s: %q are left, of these for ever %q", what, rdb.Keys(t.Context(), "*").Val(), keys)
+		}
+	})
+}
