@@ -284,13 +284,13 @@ type fakeLook struct {
 }
 
 func (s *roundStore) Change(_ context.Context, c Change) (Answer, error) {
-	return call(s.fakeStore, func() (Answer, []message) { return s.group.change(c) })
+	return call(s.fakeStore, "change", func() (Answer, []message) { return s.group.change(c) })
 }
 
 func (s *roundStore) Look(_ context.Context, _ string, from int64) (Round, error) {
 	l := fakeLook{from: time.Now()}
 	var err error
-	if l.Round, err = call(s.fakeStore, func() (Round, []message) { return s.group.look(from) }); err == nil {
+	if l.Round, err = call(s.fakeStore, "look", func() (Round, []message) { return s.group.look(from) }); err == nil {
 		l.until = time.Now()
 		s.looks = append(s.looks, l) // one watch looks, and then the checks do
 	}
@@ -301,7 +301,7 @@ func (s *roundStore) Topic(key string) (string, error) { return "over " + key, n
 
 func (s *roundStore) Renew(_ context.Context, rs []Renewal) []Renewed {
 	out := make([]Renewed, len(rs))
-	kept, err := call(s.fakeStore, func() ([]Renewed, []message) {
+	kept, err := call(s.fakeStore, "renew", func() ([]Renewed, []message) {
 		kept := make([]Renewed, len(rs))
 		for i, r := range rs {
 			kept[i].Kept = s.group.renewTask(r)

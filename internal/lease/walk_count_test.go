@@ -55,7 +55,7 @@ func changes() (all []scenario) {
 		add(name, 9, func(w *walk, s *Session) {
 			var task *Task
 			err := w.await(courtesy, nil, func(ctx context.Context) (err error) {
-				task, err = s.Start(ctx, name, what, walkTTL)
+				task, err = s.Start(ctx, name, what, walkTTL, "")
 				return err
 			})
 			if err != nil {
@@ -132,7 +132,7 @@ func (w *walk) endedBy(p *walkProcess, d time.Duration) {
 
 // task lets a process have a task, that is all of a round, and end it after so long.
 func (w *walk) task(p *walkProcess, d time.Duration, end func(*Task) error) {
-	t, err := p.NewSession("key").Start(w.Context(), "go", Go, walkTTL)
+	t, err := p.NewSession("key").Start(w.Context(), "go", Go, walkTTL, "")
 	if err != nil {
 		w.Error(err)
 		return
