@@ -51,6 +51,13 @@
 // each read that a write will depend on, and have the storage refuse a number
 // below the highest it has seen.
 //
+// # Misuse
+//
+// What cannot be used, such as an empty key or a TTL of a microsecond,
+// is refused by the first operation, before anything is written: with an error, or
+// with a panic where there is no error to return. A nil ctx, a nil function and
+// the methods of a nil Lease panic.
+//
 // # Not offered
 //
 // There is no re-entrancy: a goroutine that locks twice waits for itself, as with

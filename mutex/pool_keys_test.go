@@ -3,6 +3,7 @@ package mutex_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -203,4 +204,30 @@ func TestPoolBlackhole(t *testing.T) {
 	proxy.Blackhole(false)
 	unlock(t, taken)
 	rests(t, s, p.TTL+poll)
+}
+
+// TestPoolManyKeys locks ten thousand keys at once, each of them named twice.
+func TestPoolManyKeys(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	p := mutex.NewPool(s.Client(t), "many:")
+	p.TTL = time.Minute // a busy machine takes its time
+	const n = 10_000
+	keys := make([]string, 0, 2*n)
+	for i := range 2 * n {
+		keys = append(keys, strconv.Itoa(i%n))
+	}
+	l := lockAll(t, p, keys...)
+	if got := s.Do(t, "DBSIZE"); got != int64(2*n) { // with a fence for each
+		t.Errorf("%v keys are written", got)
+	}
+	for _, key := range []string{"0", "5000", "9999"} {
+		if l.FenceOf(key) <= 0 {
+			t.Errorf("the fence of %s is %d", key, l.FenceOf(key))
+		}
+	}
+	unlock(t, l)
+	if got := s.Do(t, "DBSIZE"); got != int64(n) {
+		t.Errorf("%v keys are left", got)
+	}
 }

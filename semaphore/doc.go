@@ -31,4 +31,11 @@
 // decision, and goes on from there. Who waits is let through by its own clock, a
 // network's delay after its turn: never early, but events may come closer to one
 // another than their turns were.
+//
+// # Misuse
+//
+// What cannot be used, such as an empty key, a size of 0 or a negative limit,
+// is refused by the first operation, before anything is written: with an error, or
+// with a panic where there is no error to return. A nil ctx, a nil function and
+// the methods of a nil Lease panic.
 package semaphore

@@ -47,6 +47,13 @@
 //   - That a group is kept for ever. One in which nothing happens, not even the renewal of
 //     a task, expires after a day; one that is over, after 65 minutes.
 //
+// # Misuse
+//
+// What cannot be used, such as an empty key or a delta above 2^31,
+// is refused by the first operation, before anything is written: with an error, or
+// with a panic where there is no error to return. A nil ctx, a nil function and
+// the methods of a nil Task panic.
+//
 // # Repeated commands
 //
 // Every Add and Done has a number, which Redis remembers until its answer has
