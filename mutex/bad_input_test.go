@@ -40,13 +40,16 @@ type row struct {
 	// with that. Of those that take no ctx, no ctx is wrong.
 	always string
 	noCtx  bool
+	noTTL  bool // it has no use for TTL and MaxHold
 }
 
 func locks(do func(ctx context.Context, v victim) error) row { return row{do: do} }
 
+func looks(do func(ctx context.Context, v victim) error) row { return row{do: do, noTTL: true} }
+
 // panics is a row of a function that takes no ctx and returns no error.
 func panics(always string, do func(v victim)) row {
-	return row{func(_ context.Context, v victim) error { do(v); return nil }, always, true}
+	return row{do: func(_ context.Context, v victim) error { do(v); return nil }, always: always, noCtx: true}
 }
 
 func fails(l *mutex.Lease, err error) error {
@@ -68,13 +71,13 @@ const (
 // zero is a row of a method of the zero Lease, which says what is wanted, and then
 // of a nil one, which panics.
 func zero(want string, do func(l *mutex.Lease) any) row {
-	return row{func(context.Context, victim) error {
+	return row{always: "nil pointer", noCtx: true, do: func(context.Context, victim) error {
 		var got any
 		if outcome(func() error { got = do(new(mutex.Lease)); return nil }); fmt.Sprint(got) != want {
 			return fmt.Errorf("the zero Lease says %v and not %s", got, want)
 		}
 		return outcome(func() error { do(nil); return nil })
-	}, "nil pointer", true}
+	}}
 }
 
 // badInput has a row for every exported function of the package.
@@ -119,6 +122,11 @@ var badInput = map[string]row{
 	"Pool.LockChan": locks(func(ctx context.Context, v victim) error {
 		return each(v, func(keys ...string) error { return result(v.p.LockChan(ctx, keys...)) })
 	}),
+
+	"Mutex.Inspect":   looks(func(ctx context.Context, v victim) error { _, err := v.m.Inspect(ctx); return err }),
+	"RWMutex.Inspect": looks(func(ctx context.Context, v victim) error { _, err := v.rw.Inspect(ctx); return err }),
+	"Pool.Inspect":    looks(func(ctx context.Context, v victim) error { _, err := v.p.Inspect(ctx, v.key); return err }),
+	"Status.Held":     panics(none, func(victim) { mutex.Status{}.Held() }),
 
 	"Lease.Unlock": zero(mutex.ErrLost.Error(), func(l *mutex.Lease) any { return l.Unlock() }),
 	"Lease.Err":    zero(mutex.ErrLost.Error(), func(l *mutex.Lease) any { return l.Err() }),
@@ -219,7 +227,9 @@ func TestBadInput(t *testing.T) {
 			"a stream":              {victimOf(asks, "stream", ample, 0), "WRONGTYPE"},
 			"a hash":                {victimOf(asks, "hash", ample, 0), "WRONGTYPE"},
 		} {
-			check(name, r, what, ctx, bad.victim, bad.want)
+			if !r.noTTL || !strings.Contains(bad.want, "TTL") && !strings.Contains(bad.want, "MaxHold") {
+				check(name, r, what, ctx, bad.victim, bad.want)
+			}
 		}
 		if good := victimOf(rdb, "key", ample, 0); !r.noCtx {
 			check(name, r, "a ctx that has ended", ended, good, "why it ended")

@@ -103,6 +103,8 @@ var badInput = map[string]row{
 	"Weighted.Do":     {sem: func(ctx context.Context, v victim) error { return v.sem.Do(ctx, v.n, called) }},
 	"Weighted.Resize": {noTTL: true, sem: func(ctx context.Context, v victim) error { return v.sem.Resize(ctx, v.n) }},
 
+	"Weighted.Inspect": {noTTL: true, noN: true, sem: func(ctx context.Context, v victim) error { _, err := v.sem.Inspect(ctx); return err }},
+
 	"Lease.Release": zero(semaphore.ErrLost.Error(), func(l *semaphore.Lease) any { return l.Release() }),
 	"Lease.Err":     zero(semaphore.ErrLost.Error(), func(l *semaphore.Lease) any { return l.Err() }),
 	"Lease.Done":    zero("{} false", func(l *semaphore.Lease) any { x, ok := <-l.Done(); return fmt.Sprint(x, ok) }),

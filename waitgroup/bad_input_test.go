@@ -79,6 +79,9 @@ var badInput = map[string]row{
 	}},
 	"WaitGroup.Join": {ttl: true, do: func(ctx context.Context, v victim) error { return joined(v.wg.Join(ctx)) }},
 
+	"WaitGroup.Inspect": {do: func(ctx context.Context, v victim) error { _, err := v.wg.Inspect(ctx); return err }},
+	"Status.Left":       {always: "<nil>", noCtx: true, do: func(context.Context, victim) error { waitgroup.Status{}.Left(); return nil }},
+
 	"Task.Done":    zero((*waitgroup.Task).Done),
 	"Task.Abandon": zero((*waitgroup.Task).Abandon),
 	"Task.Err":     zero((*waitgroup.Task).Err),
