@@ -36,10 +36,16 @@
 //     key; permits and wait groups.
 //
 // It is bounded by how many packets are under way, by how many claims of a process
-// anything still knows, and by T in ticks. Larger ones than the tests' take
+// anything still names, and by T in ticks. By default TestExclusion has two
+// processes, of which one's clock drifts, two packets, one claim each and T = 3:
+// 111,074 states. More of each takes flags:
 //
-//	go test -v -run 'Exclusion|Yield' ./internal/model -model.packets 3
+//	go test -v -run TestExclusion ./internal/model -model.drift 2     357,965 states
+//	go test -v -run TestExclusion ./internal/model -model.time 4      567,306
+//	go test -v -run TestExclusion ./internal/model -model.packets 3   581,467
+//	go test -v -run TestExclusion ./internal/model -model.packets 1 -model.processes 3   637,219
+//	go test -v -run TestFences ./internal/model -model.packets 3      292,995
 //
-// and so on: see the flags in model_test.go. Memory is the limit, about half a
-// kilobyte for a state.
+// A million states take about ten seconds and half a gigabyte. TestYield needs two
+// claims of a process, and one packet is all that they leave room for.
 package model

@@ -2,15 +2,16 @@ package model
 
 // A Model is one instance: its sizes, and what may go wrong besides the network.
 type Model struct {
-	Processes, Claims, Packets int  // how many; Claims is of a process, and those that are over count while anything names them
-	TTL, Grant, Life, Margin   int8 // T, G, W and d of PROTOCOL.md, in ticks
-	Drift                      int  // of so many processes the clocks may lose a tick, but only one in TTL
-	Progress                   bool // look whether everybody gets in
-	Leases                     bool // a claim may serve leases that came after it was made
-	Faults                     Fault
-	Outage, Back               int8 // ticks: see Fault
-	Mutant                     Mutant
-	Check                      Property // what is not to be violated
+	Processes, Packets       int
+	Claims                   int  // of a process; one that is over counts as long as anything names it
+	TTL, Grant, Life, Margin int8 // T, G, W and d of PROTOCOL.md, in ticks
+	Drift                    int  // of so many processes the clocks may lose a tick, but only one in TTL
+	Progress                 bool // look whether everybody gets in
+	Leases                   bool // a claim may serve leases that came after it was made
+	Faults                   Fault
+	Outage, Back             int8 // ticks: see Fault
+	Mutant                   Mutant
+	Check                    Property // what is not to be violated
 }
 
 // A Property is a promise.

@@ -4,7 +4,7 @@ const (
 	maxProcesses = 3
 	maxClaims    = 3 // tokens of a process that anything still refers to
 	maxPackets   = 4
-	maxQueue     = 6
+	maxQueue     = 6 // so not the most of both processes and claims
 	numbers      = 3 // requests of a claim that are told apart; the engine keeps four
 )
 
