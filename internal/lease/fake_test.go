@@ -193,6 +193,7 @@ const (
 	twice // executed once more, later
 	cut   // the connection breaks here, and the client knows at once
 	slow  // long under way
+	tardy // its reply is
 	// Of a message:
 	dropped
 	doubled // and comes again, later
@@ -267,8 +268,11 @@ func call[T any](s *fakeStore, what string, f func() (T, []message)) (reply T, e
 		fallthrough
 	default:
 		reply = run()
-		if s.point("run "+what) == cut {
+		switch s.point("run " + what) {
+		case cut:
 			how = cut
+		case tardy:
+			time.Sleep(s.lag(2 * time.Second))
 		}
 	}
 	if how == fine || how == twice {

@@ -42,8 +42,25 @@ func (w *walk) enter(p *walkProcess, leases ...*Lease) {
 		}
 		w.fences[l.name] = append(w.fences[l.name], h)
 		w.held[l] = h
+		w.trusted(l)
 	}
 	w.exclude()
+}
+
+// trusted checks that Redis keeps what is held for as long as it is believed in.
+func (w *walk) trusted(l *Lease) {
+	l.line.mu.Lock()
+	defer l.line.mu.Unlock()
+	w.redis.mu.Lock()
+	defer w.redis.mu.Unlock()
+	now := time.Now()
+	left := w.redis.key(l.name.Key).expires.Sub(now)
+	if l.name.Kind != Mutex {
+		left = time.UnixMilli(w.redis.permitsOf(l.name).holds[l.claim.token].expires).Sub(now)
+	}
+	if believed := l.claim.trust.left(now); l.state == granted && believed > left {
+		w.Errorf("a lease of %s is believed in for %v, and Redis keeps it for %v", l.name.Key, believed, left)
+	}
 }
 
 // leave notes that so much of each lease is about to be given up.

@@ -248,8 +248,8 @@ func parts(some, most Params) (all []scenario) {
 	one := some
 	one.Weight = 1
 	for _, u := range []use{
-		{name: "semaphore/raised", least: 12, p: some, before: func(w *walk) { // at once
-			w.later(time.Second, 0, w.take(w.us, one))
+		{name: "semaphore/raised", least: 9, p: some, before: func(w *walk) { // at once
+			w.later(2*walkCleared, 0, w.take(w.us, one)) // so long that what is not given back is seen
 			time.Sleep(5 * time.Millisecond)
 		}},
 		{name: "semaphore/raised later", least: 20, p: some, before: func(w *walk) {

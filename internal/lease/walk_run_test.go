@@ -237,14 +237,14 @@ func (w *walk) over() {
 	}
 	w.mu.Unlock()
 	w.free()
+	wait := time.Millisecond
 	if w.plan.j > 0 {
-		return
-	}
-	if exits {
+		wait = walkCleared
+	} else if exits {
 		w.backed(w.us)
 	}
 	w.others.Go(func() {
-		time.Sleep(time.Millisecond)
+		time.Sleep(wait)
 		w.backed(w.us)
 	})
 }
@@ -260,7 +260,7 @@ func (w *walk) rest() {
 	switch w.plan.fault {
 	case fine:
 		time.Sleep(courtesy)
-	case slow: // what comes too late is undone when its answer comes
+	case slow, tardy: // what comes too late is undone when its answer comes
 		time.Sleep(walkLate + courtesy)
 	default:
 		time.Sleep(walkCleared)

@@ -14,7 +14,7 @@ var (
 	walkWhen     = flag.String("walk.when", "before", "before the event of -walk.k, at it, or after it")
 	walkFault    = flag.String("walk.fault", "", "run once only, with this fault, and print the trace")
 	walkAt       = flag.Int("walk.j", 0, "the event that the fault of -walk.fault befalls")
-	walkPairs    = flag.Int("walk.pairs", 10, "end ctx at each event that follows a fault, in scenarios of at most so many events")
+	walkPairs    = flag.Int("walk.pairs", 12, "end ctx at each event that follows a fault, in scenarios of at most so many events")
 )
 
 // A scenario is one use of a primitive, with all that others do meanwhile. What
@@ -51,7 +51,7 @@ func (p plan) String() string {
 	return s
 }
 
-var faultNames = [...]string{"none", "lost request", "lost reply", "late", "twice", "cut", "slow", "dropped", "doubled", "delayed"}
+var faultNames = [...]string{"none", "lost request", "lost reply", "late", "twice", "cut", "slow", "tardy", "dropped", "doubled", "delayed"}
 
 func (f fault) String() string { return faultNames[f] }
 
@@ -61,7 +61,9 @@ func faultsAt(point string) []fault {
 	switch what, _, _ := strings.Cut(point, " "); what {
 	case "send":
 		return []fault{lostRequest, lostReply, late, twice, cut, slow}
-	case "run", "reply", "subscribed":
+	case "run":
+		return []fault{cut, tardy}
+	case "reply", "subscribed":
 		return []fault{cut}
 	case "message":
 		return []fault{dropped, doubled, delayed, cut}
