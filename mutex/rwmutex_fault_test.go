@@ -310,7 +310,7 @@ func TestRWMutexFaultAway(t *testing.T) {
 // a reader loses its hold to a writer of another process, and a writer here waits
 // for both.
 func rwInside(t *testing.T) {
-	const ttl = 500 * time.Millisecond
+	const ttl = 1500 * time.Millisecond // which a busy machine is not to use up
 	s := redistest.Start(t)
 	p := redistest.NewProxy(t, s.Addr())
 	m := rwOf(p.Client(t), ttl)

@@ -255,7 +255,7 @@ func TestFaultWeightedAway(t *testing.T) {
 		"AcquireLease":    func(ctx context.Context) error { _, err := sem.AcquireLease(ctx, 9); return err },
 		"TryAcquireLease": func(ctx context.Context) error { _, err := sem.TryAcquireLease(ctx, 1); return err },
 		"AcquireChan":     func(ctx context.Context) error { return (<-sem.AcquireChan(ctx, 1)).Err },
-		"Do":              func(ctx context.Context) error { return sem.Do(ctx, 1, nil) },
+		"Do":              func(ctx context.Context) error { return sem.Do(ctx, 1, called) },
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		start := time.Now()
