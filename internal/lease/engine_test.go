@@ -130,6 +130,43 @@ func TestMessageWithUnknownNumber(t *testing.T) {
 	})
 }
 
+// TestMessageLate delivers a hand-over's message when what it gave has run out, and
+// another holds the lock: it must not be believed. It echoes the last request that
+// this process has sent but for one, which is stuck, or one of long ago.
+func TestMessageLate(t *testing.T) {
+	for name, cut := range map[string]func(*fakeStore){
+		"stuck": func(s *fakeStore) { s.latency = func() time.Duration { return time.Minute } },
+		"lost":  func(s *fakeStore) { s.fault = func() fault { return lostRequest } },
+	} {
+		inBubble(t, func(b *bench) {
+			k1, s1 := b.process()
+			k2, s2 := b.process()
+			k3, _ := b.process()
+			held := b.acquire(k1, 10*time.Second)
+			_, got := b.ask(b.Context(), k2, 10*time.Second)
+			time.Sleep(time.Second) // it is in line, and hears
+			s1.change(func() { s1.message = func() (int, time.Duration) { return 1, 5 * time.Second } })
+			s2.change(func() { cut(s2) }) // else it would find out by asking
+			held.Release()
+			start := time.Now()
+			other := b.acquire(k3, 10*time.Second)
+			b.within("the lock has run out", start, 3*PollBound+10*time.Millisecond)
+			time.Sleep(5 * time.Second) // the message has come
+			select {
+			case <-got:
+				b.Fatalf("%s: let in while another holds the lock", name)
+			default:
+			}
+			if other.Err() != nil {
+				b.Error(other.Err())
+			}
+			s2.change(func() { s2.fault, s2.latency = func() fault { return fine }, func() time.Duration { return 0 } })
+			other.Release()
+			<-got
+		})
+	}
+}
+
 // TestCancelUnderWay ends ctx while the request is under way, on a connection
 // that is slower than the one of the release: nothing must stay behind, and a
 // caller that exits as soon as Acquire has returned leaves nothing either.
@@ -310,6 +347,49 @@ func TestStrangerIsGivenBack(t *testing.T) {
 		<-got
 		b.within("the ghost is out of the way", start, 10*time.Millisecond)
 	})
+}
+
+// TestQueueAwaitsSubscription has a process enter the queue when it hears, so that
+// no hand-over's message is lost, or when it has been patient for long enough.
+func TestQueueAwaitsSubscription(t *testing.T) {
+	for _, hears := range []time.Duration{patience / 2, 2 * patience} {
+		inBubble(t, func(b *bench) {
+			k1, _ := b.process()
+			k2, s2 := b.process()
+			k2.store = slow{s2, hears}
+			held := b.acquire(k1, time.Minute)
+			_, got := b.ask(b.Context(), k2, time.Minute)
+			queued := func() int {
+				b.redis.mu.Lock()
+				defer b.redis.mu.Unlock()
+				return len(b.redis.key("key").queue)
+			}
+			time.Sleep(min(hears, patience) - time.Millisecond)
+			if n := queued(); n != 0 {
+				b.Errorf("%d are in the queue when nothing is heard yet", n)
+			}
+			time.Sleep(2 * time.Millisecond)
+			if n := queued(); n != 1 {
+				b.Errorf("%d are in the queue, want 1", n)
+			}
+			held.Release()
+			<-got
+		})
+	}
+}
+
+// slow hears after a while only.
+type slow struct {
+	Store
+	after time.Duration
+}
+
+func (s slow) Listen(ctx context.Context, l Listener) {
+	select {
+	case <-time.After(s.after):
+		s.Store.Listen(ctx, l)
+	case <-ctx.Done():
+	}
 }
 
 // TestResubscribed loses a message with the subscription: the claim asks as soon
