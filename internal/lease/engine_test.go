@@ -306,6 +306,29 @@ func TestTryBehindLeaving(t *testing.T) {
 	})
 }
 
+// TestTryQueuesNot has a process that hears try a lock that is held: that is one
+// request, and leaves no entry to which the lock could be handed.
+func TestTryQueuesNot(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		k1, _ := b.process()
+		k2, s2 := b.process()
+		b.acquire(k1, time.Minute)
+		<-k2.listen()
+		s2.travels(0, 0, time.Second) // a second request would be late
+		p := params(time.Minute)
+		p.Try = true
+		if err := new(Lease).Acquire(b.Context(), k2, p); err != ErrLocked {
+			b.Error(err)
+		}
+		if n := len(b.redis.key("key").queue); n != 0 {
+			b.Errorf("%d are in the queue", n)
+		}
+		k2.mu.Lock()
+		k2.rest()
+		k2.mu.Unlock()
+	})
+}
+
 // TestYieldLost loses the request by which a process yields to others, and then
 // its waiters give up: the token that was to be given up must not keep the lock.
 func TestYieldLost(t *testing.T) {

@@ -33,7 +33,7 @@ func TestWindow(t *testing.T) {
 func TestFits(t *testing.T) {
 	now := time.Now()
 	held := func() *claim {
-		return &claim{ttl: time.Second, weight: 1, since: now, trust: newWindow(now, time.Second)}
+		return &claim{line: &line{name: Name{Kind: Mutex}}, ttl: time.Second, weight: 1, since: now, trust: newWindow(now, time.Second)}
 	}
 	for name, c := range map[string]struct {
 		change func(*claim, *Lease)
@@ -42,7 +42,9 @@ func TestFits(t *testing.T) {
 		"nothing":          {func(*claim, *Lease) {}, true},
 		"it is in use":     {func(c *claim, _ *Lease) { c.used = 1 }, false},
 		"it is too small":  {func(_ *claim, l *Lease) { l.weight = 2 }, false},
-		"another TTL":      {func(_ *claim, l *Lease) { l.ttl++ }, false},
+		"a longer TTL":     {func(_ *claim, l *Lease) { l.ttl++ }, false},
+		"a shorter TTL":    {func(_ *claim, l *Lease) { l.ttl-- }, false},
+		"it is a writer's": {func(c *claim, l *Lease) { c.line.name.Kind, l.ttl = RWMutex, l.ttl-1 }, true},
 		"no fence is left": {func(c *claim, _ *Lease) { c.issued = Block }, false},
 		"quantum over":     {func(c *claim, _ *Lease) { c.since, c.issued = now.Add(-Quantum), 1 }, false},
 		"not used so far":  {func(c *claim, _ *Lease) { c.since = now.Add(-Quantum) }, true},
