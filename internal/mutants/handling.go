@@ -1,0 +1,139 @@
+package main
+
+// handling breaks how waiting begins and ends, and how a hold is given back.
+var handling = []mutant{
+	{
+		"withdraw-not", "who gives up leaves its entry, or what it was handed, in Redis",
+		"internal/lease/ask.go", `	if !c.confirmed {`, `	if !c.confirmed && c.weight > 0 {`,
+		"internal/lease", "TestCancelUnderWay",
+	},
+	{
+		"give-back-on-dead-ctx", "what a caller gives up is given back under its ctx, which has ended",
+		"internal/lease/lease.go", `			_ = ln.do(todo)
+			close(told)`, `			if ctx.Err() == nil {
+				_ = ln.do(todo)
+			}
+			close(told)`,
+		"internal/lease", "TestCancelUnderWay",
+	},
+	{
+		"late-answer-kept", "what a request made that was executed after its claim's end stays",
+		"internal/lease/ask.go", `	default:
+		go l.keeper.undo(c)`, `	default:`,
+		"internal/lease", "TestCancelUnderWay",
+	},
+	{
+		"release-overtakes", "a release does not wait for the request that it undoes",
+		"internal/lease/ask.go", `	if wait != nil { // else`, `	if false { // else`,
+		"internal/lease", "TestCancelUnderWay",
+	},
+	{
+		"undo-steals-answer", "what undoes a late answer is sent while the release is under way, and takes its answer",
+		"internal/lease/ask.go", `		c.again = true
+	default:`, `		go l.keeper.undo(c)
+	default:`,
+		"internal/lease", "TestReleaseAndLateAnswer",
+	},
+	{
+		"stranger-kept", "what is handed to a token that nobody knows any more is kept",
+		"internal/lease/ear.go", `	if m.N > 0 {
+		go`, `	if m.N < 0 {
+		go`,
+		"internal/lease", "TestStrangerIsGivenBack",
+	},
+	{
+		"yielded-kept", "a yield whose answer was lost is given up under its new token alone",
+		"internal/lease/ask.go", `	if from != "" {
+		_ =`, `	if false {
+		_ =`,
+		"internal/lease", "TestYieldLost",
+	},
+	{
+		"repeat-is-loss", "a release whose answer was lost says, when it is repeated, that the lock was lost",
+		"internal/lease/keeper.go", `case got.err == nil && !got.owned && !unsure:`, `case got.err == nil && !got.owned && (!unsure || !got.owned):`,
+		"internal/lease", "TestReleaseReplyLost",
+	},
+	{
+		"release-one-try", "a release has one attempt, which a silent connection takes",
+		"internal/lease/keeper.go", `max(left/3, MinTTL))`, `max(left, MinTTL))`,
+		"mutex", "TestFaultUnlockSilent",
+	},
+	{
+		"release-for-ever", "a release is tried for ever",
+		"internal/lease/keeper.go", `if left = time.Until(until); left <= 0 {`, `if left = time.Until(until); left <= -10*time.Second {`,
+		"internal/lease", "TestReleaseUnconfirmed",
+	},
+	{
+		"try-queues", "a try leaves an entry behind",
+		"internal/lease/ask.go", `c.want > 0 && !c.try && (`, `c.want > 0 && (`,
+		"internal/lease", "TestTryQueuesNot",
+	},
+	{
+		"try-waits", "a try waits for as long as Redis takes to hear of the hold before it",
+		"internal/lease/keeper.go", `time.AfterFunc(grace, func() { l.hurry(lease) })`, ``,
+		"internal/lease", "TestTryBehindLeaving",
+	},
+	{
+		"queue-unheard", "the first queue entry does not await the subscription",
+		"internal/lease/ask.go", `		return patience, l.keeper.listen()`, `		l.keeper.listen()
+		return 0, nil`,
+		"internal/lease", "TestQueueAwaitsSubscription",
+	},
+	{
+		"resubscribed-unasked", "what was published while the subscription was broken is not asked for",
+		"internal/lease/ear.go", `			c.wake()
+			if c.line.name.Kind == RWMutex {`, `			if c.line.name.Kind == RWMutex {`,
+		"internal/lease", "TestResubscribed",
+	},
+	{
+		"ear-open", "the subscription is never closed",
+		"internal/lease/ear.go", `			e.stop()
+			*e = ear{}`, `			*e = ear{stop: e.stop}`,
+		"internal/lease", "TestSimulation",
+	},
+	{
+		"message-only", "who waits relies on the message, and does not ask again",
+		"internal/lease/ask.go", `		wait = c.slow.NextBackOff()`, `		wait = time.Hour`,
+		"internal/lease", "TestMessageLost",
+	},
+	{
+		"poll-misses-expiry", "who waits does not ask when the owner's TTL ends",
+		"internal/lease/ask.go", `if reply.Left >= 0 { // a dead`, `if false { // a dead`,
+		"internal/lease", "TestDeadOwner",
+	},
+	{
+		"unreceived-renewed", "a grant that nobody has received is renewed",
+		"internal/lease/holding.go", `if l.received() && (`, `if (`,
+		"mutex", "TestLockChanAbandoned",
+	},
+	{
+		"max-hold-ignored", "a lease is renewed beyond MaxHold",
+		"internal/lease/holding.go", `(l.maxHold == 0 || now.Sub(l.since) < l.maxHold)`, `(l.maxHold == 0 || l.maxHold > 0)`,
+		"mutex", "TestMaxHold",
+	},
+	{
+		"done-ctx-loses", "a ctx that has ended gets a lock that is free",
+		"internal/lease/lease.go", `	case ctx.Err() != nil:
+		return l.wrap(ctxError(ctx), nil)
+	case p.TTL`, `	case p.TTL`,
+		"mutex", "TestDoneCtxWins",
+	},
+	{
+		"inside-after-loss", "goroutines that share a Mutex do not exclude one another once its lease was lost",
+		"mutex/mutex.go", `		_ = l.Unlock()
+		m.inside <- struct{}{}
+		<-m.inside
+	}`, `		m.held.Store(l)
+		return
+	}`,
+		"mutex", "TestInsideAfterLoss",
+	},
+	{
+		"call-outlives-ctx", "a call whose ctx has ended waits for the answer",
+		"internal/lease/call.go", `	case <-ctx.Done():
+		var none T
+		return none, errNoAnswer
+	}`, `	}`,
+		"internal/lease", "TestCallEnds",
+	},
+}

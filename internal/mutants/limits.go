@@ -1,0 +1,63 @@
+package main
+
+// limits breaks the rate limiter.
+var limits = []mutant{
+	{
+		"limit-repeated", "a reservation that is repeated takes tokens again",
+		"internal/redisstore/limit.lua", `if record then
+  local act`, `if record and string.match(record, '^back') then
+  local act`,
+		"internal/redisstore", "TestLimitRepeated",
+	},
+	{
+		"limit-late-copy", "a copy of a request that comes after its tokens were given back takes tokens",
+		"internal/redisstore/limit.lua", `if record then
+  local act`, `if record and record ~= 'back' then
+  local act`,
+		"internal/redisstore", "TestLimitRepeated",
+	},
+	{
+		"limit-keeps", "what a reservation took is not given back",
+		"internal/redisstore/limit.lua", `  taken = taken - back
+`, ``,
+		"internal/redisstore", "TestCancelLast",
+	},
+	{
+		"limit-others-turns", "giving back moves the turns of those who came later",
+		"internal/redisstore/limit.lua", `tonumber(m) - math.max(taken - tonumber(t), 0) or 0`, `tonumber(m) or 0`,
+		"internal/redisstore", "TestCancel0Tokens",
+	},
+	{
+		"limit-burst", "one more than the burst is let through at once",
+		"internal/redisstore/limit.lua", `taken + n - burst, 0`, `taken + n - burst - 1, 0`,
+		"internal/redisstore", "TestSimpleReserve",
+	},
+	{
+		"limit-drift", "each decision rounds what is left of the one before",
+		"internal/redisstore/limit.lua", `if turned or r ~= ARGV[2] then`, `if true then`,
+		"internal/redisstore", "TestLimitModel",
+	},
+	{
+		"limit-clock-set-back", "nothing is allowed for as long as the server's clock was set back",
+		"internal/redisstore/limit.lua", `turned = now < last`, `turned = false`,
+		"internal/redisstore", "TestLimiterJumpBackwards",
+	},
+	{
+		"limit-caller-ctx", "tokens are given back under the caller's ctx, which has ended",
+		"internal/lease/wait.go", `ctx, cancel := context.WithTimeout(context.Background(), Memory)`, `ctx, cancel := context.WithTimeout(ctx, Memory)`,
+		"internal/lease", "TestWaitGivesBack",
+	},
+	{
+		"limit-too-late", "who cannot have its turn before its deadline keeps its tokens",
+		"internal/lease/wait.go", `			_ = d.giveBack(ctx, b)
+		}
+		return 0, &opError{d.Op, d.Key, fmt`, `		}
+		return 0, &opError{d.Op, d.Key, fmt`,
+		"internal/lease", "TestWaitTooLate",
+	},
+	{
+		"limit-unreceived", "a turn that nobody has received when ctx ends is lost",
+		"internal/lease/waiter.go", `mine := w.state == waiting || w.mail.TakeBack()`, `mine := w.state == waiting`,
+		"internal/lease", "TestWaitGivesBack",
+	},
+}

@@ -1,0 +1,114 @@
+package main
+
+// mutexEngine breaks when a process believes that it holds something.
+var mutexEngine = []mutant{
+	{
+		"window-from-arrival", "the window of a hand-over counts from the message's arrival",
+		"internal/lease/claim.go", `return newWindow(r.at, c.grantTTL())`, `return newWindow(time.Now(), c.grantTTL())`,
+		"internal/lease", "TestMessageLate",
+	},
+	{
+		"window-from-latest", "that of a hand-over counts from the latest request, whichever the message echoes",
+		"internal/lease/claim.go", `if r := c.sent[uint64(n)%uint64(len(c.sent))]; n > 0 && r.n == n {`, `if r := c.sent[c.queued%int64(len(c.sent))]; n > 0 {`,
+		"internal/lease", "TestMessageLate",
+	},
+	{
+		"number-unknown", "a message that echoes a number which was never sent is believed",
+		"internal/lease/claim.go", `n > 0 && r.n == n {`, `r.n > 0 {`,
+		"internal/lease", "TestMessageWithUnknownNumber",
+	},
+	{
+		"window-from-answer", "the window of a grant counts from the answer",
+		"internal/lease/ask.go", `w := newWindow(sent, r.TTL)`, `w := newWindow(time.Now(), r.TTL)`,
+		"internal/lease", "TestWindowCountsFromSending",
+	},
+	{
+		"window-from-renewal", "that of a renewal counts from its answer",
+		"internal/lease/clock.go", `c.extend(newWindow(sent, ttl))`, `c.extend(newWindow(time.Now(), ttl))`,
+		"internal/lease", "TestWindowCountsFromSending",
+	},
+	{
+		"loss-after-renewal", "the timer of the loss is set when the renewal has returned, not before it is sent",
+		"internal/lease/clock.go", `	for i, r := range k.store.Renew(context.Background(), renewals) {`, `	k.mu.Lock()
+	k.timer.Stop()
+	k.mu.Unlock()
+	replies := k.store.Renew(context.Background(), renewals)
+	k.mu.Lock()
+	k.armed = time.Time{}
+	k.arm()
+	k.mu.Unlock()
+	for i, r := range replies {`,
+		"internal/lease", "TestWindowCountsFromSending",
+	},
+	{
+		"no-margin", "the window has no margin",
+		"internal/lease/window.go", `ttl - ttl/100 - 3*time.Millisecond}`, `ttl}`,
+		"internal/lease", "TestWindow",
+	},
+	{
+		"monotonic-only", "the window heeds the monotonic clock only, which stands still while the machine sleeps",
+		"internal/lease/window.go", `max(now.Sub(w.start), time.Duration(now.UnixNano()-w.wall))`, `now.Sub(w.start)`,
+		"internal/lease", "TestWindow",
+	},
+	{
+		"window-shrinks", "an answer that was overtaken moves the end of the window to an earlier time",
+		"internal/lease/holding.go", `	if w.left(now) > c.trust.left(now) {
+		c.trust = w
+		c.line`, `	if w.left(now) > 0 {
+		c.trust = w
+		c.line`,
+		"internal/lease", "TestWindowNeverShrinks",
+	},
+	{
+		"question-trusts-timer", "whether a lease is held is answered without a look at the clocks",
+		"internal/lease/lease.go", `if l.state == granted && l.claim.trust.left(time.Now()) <= 0 {`, `if false {`,
+		"internal/lease", "TestLateClock",
+	},
+	{
+		"handed-on-too-late", "a claim passes to the next lease here when its window is over",
+		"internal/lease/holding.go", `|| c.size != l.size || c.trust.left(now) <= 0 {`, `|| c.size != l.size {`,
+		"internal/lease", "TestFits",
+	},
+	{
+		"quantum-endless", "a claim stays in its process for as long as somebody there wants it",
+		"internal/lease/holding.go", `c.issued < Block && now.Sub(c.since) < Quantum`, `c.issued < Block`,
+		"internal/lease", "TestFits",
+	},
+	{
+		"block-endless", "a claim passes on when its fences have been used up",
+		"internal/lease/holding.go", `c.issued < Block && now.Sub(c.since) < Quantum`, `now.Sub(c.since) < Quantum`,
+		"internal/lease", "TestFits",
+	},
+	{
+		"fence-shared", "leases that follow one another under a claim have the same fence",
+		"internal/lease/holding.go", `c.base*Block + min(c.issued, Block-1)`, `c.base*Block + min(c.issued, 0)`,
+		"internal/lease", "TestFencesAcrossBlocks",
+	},
+	{
+		"ttl-of-another", "a claim of a Mutex passes to a lease with another TTL than its token states",
+		"internal/lease/holding.go", `(l.ttl == c.ttl || l.ttl < c.ttl && c.line.name.Kind != Mutex)`, `l.ttl <= c.ttl`,
+		"internal/lease", "TestFits",
+	},
+	{
+		"ttl-of-none", "a lease cannot have a share of a claim that lasts longer than it",
+		"internal/lease/holding.go", `(l.ttl == c.ttl || l.ttl < c.ttl && c.line.name.Kind != Mutex)`, `l.ttl == c.ttl`,
+		"internal/lease", "TestFits",
+	},
+	{
+		"token-reused", "all claims of a process for one TTL have the same token",
+		"internal/lease/keeper.go", `k.serial.Add(1)`, `k.serial.Load()`,
+		"internal/lease", "TestSimulation",
+	},
+	{
+		"yield-same-token", "a claim that is yielded is asked for again under its old token",
+		"internal/lease/line.go", `		yielding.from = c.token
+`, `		yielding.from, yielding.token = c.token, c.token
+`,
+		"internal/lease", "TestSimulation",
+	},
+	{
+		"renewal-late-to-all", "that a renewal was refused ends whatever its claim holds by then",
+		"internal/lease/clock.go", `|| c.began != began: // released since`, `: // released since`,
+		"internal/lease", "TestRenewalOfEarlierHold",
+	},
+}

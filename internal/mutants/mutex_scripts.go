@@ -1,0 +1,178 @@
+package main
+
+// mutexScripts breaks what Redis does for the Mutex, and how it is asked to.
+var mutexScripts = []mutant{
+	{
+		"release-unowned", "release deletes the lock, whoever owns it",
+		"internal/redisstore/release.lua", `redis.pcall('GET', KEYS[1]) == ARGV[1] and`, `redis.call('EXISTS', KEYS[1]) == 1 and`,
+		"internal/redisstore", "TestReleaseNeverDeletesAnothersLock",
+	},
+	{
+		"leave-unowned", "the same while others wait",
+		"internal/redisstore/leave.lua", `if owner == token then`, `if owner then`,
+		"internal/redisstore", "TestReleaseAgainChangesNothing",
+	},
+	{
+		"leave-keeps-entry", "who has cancelled stays in the queue, and is handed the lock",
+		"internal/redisstore/leave.lua", `waiting > 0 and redis.call('ZREM', queue, token) == 1`, `false`,
+		"internal/redisstore", "TestNoScriptLeavesALockFreeWhileSomebodyWaits",
+	},
+	{
+		"release-wakes-nobody", "a release lets nobody in",
+		"internal/redisstore/leave.lua", `if head then hand(head) end`, ``,
+		"internal/redisstore", "TestReleaseHandsOverInTurn",
+	},
+	{
+		"renew-creates", "renewal creates the key that is not there",
+		"internal/redisstore/renew.lua", `if owner ~= ARGV[1] then return 0 end`,
+		`if owner and owner ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1])`,
+		"internal/redisstore", "TestRenew",
+	},
+	{
+		"renew-unowned", "renewal renews whoever's lock it is",
+		"internal/redisstore/renew.lua", `if owner ~= ARGV[1] then return 0 end`, `if not owner then return 0 end`,
+		"internal/redisstore", "TestRenew",
+	},
+	{
+		"fence-by-counter", "a fence starts anew when its counter was lost, as it is handed over",
+		"internal/redisstore/state.lua", `(last and last >= us) and last + 1 or us`, `(last or 0) + 1`,
+		"internal/redisstore", "TestFencesGrow",
+	},
+	{
+		"fence-by-clock", "a fence goes back with the server's clock, as a free lock is taken",
+		"internal/redisstore/acquire.lua", `if last and last >= base then`, `if false then`,
+		"internal/redisstore", "TestFencesGrow",
+	},
+	{
+		"fence-digits", "a fence loses digits",
+		"internal/redisstore/state.lua", `string.format('%.0f', last), 'PX', FENCE_LIFE)`, `tostring(last), 'PX', FENCE_LIFE)`,
+		"internal/redisstore", "TestFenceKeepsAllDigits",
+	},
+	{
+		"repeat-new-fence", "a request that is repeated by the owner gets another fence",
+		"internal/redisstore/take.lua", `last or grant(token, ttl)`, `grant(token, ttl)`,
+		"internal/redisstore", "TestAcquireByTheOwnerRenews",
+	},
+	{
+		"barge", "who asks when the lock has run out overtakes those who wait",
+		"internal/redisstore/take.lua", `local head = pop(token)`, `local head = nil`,
+		"internal/redisstore", "TestNoScriptLeavesALockFreeWhileSomebodyWaits",
+	},
+	{
+		"poll-loses-place", "who asks again goes to the tail",
+		"internal/redisstore/state.lua", `if not redis.call('ZSCORE', queue, token) then`, `do`,
+		"internal/redisstore", "TestReleaseHandsOverInTurn",
+	},
+	{
+		"entry-keeps-number", "an entry keeps the number of its first request",
+		"internal/redisstore/state.lua", `redis.call('HSET', waiters, token,`, `redis.call('HSETNX', waiters, token,`,
+		"internal/redisstore", "TestReleaseHandsOverInTurn",
+	},
+	{
+		"dead-not-skipped", "a hand-over does not pass over entries that nobody has refreshed",
+		"internal/redisstore/state.lua", `if seen and ms - tonumber(seen) < ENTRY_LIFE then`, `if seen then`,
+		"internal/redisstore", "TestWaiterLivesForItsEntryLife",
+	},
+	{
+		"future-is-dead", "an entry from before the clock was set back is taken for dead",
+		"internal/redisstore/state.lua", `ms - tonumber(seen) < ENTRY_LIFE`, `math.abs(ms - tonumber(seen)) < ENTRY_LIFE`,
+		"internal/redisstore", "TestNoScriptLeavesALockFreeWhileSomebodyWaits",
+	},
+	{
+		"hand-over-whole-ttl", "a hand-over gives the whole TTL, so that a dead waiter costs as much",
+		"internal/redisstore/take.lua", `if queues then enqueue(token, n, given, channel) end
+
+  -- A token`, `if queues then enqueue(token, n, ttl, channel) end
+
+  -- A token`,
+		"internal/redisstore", "TestReleaseHandsOverInTurn",
+	},
+	{
+		"publish-must-succeed", "a hand-over publishes before it writes, and fails if that does",
+		"internal/redisstore/state.lua", `  local base = grant(to.token, to.ttl)
+  redis.pcall('PUBLISH',`, `  local base = (last and last >= us) and last + 1 or us
+  redis.call('PUBLISH',`,
+		"internal/redisstore", "TestHandOverWithoutPermissionToPublish",
+	},
+	{
+		"ttl-not-cut", "the TTL is not cut after the server's clock was set back",
+		"internal/redisstore/take.lua", `if most and left > tonumber(most) then`, `if false then`,
+		"internal/redisstore", "TestWaiterCutsATTLThatIsTooLong",
+	},
+	{
+		"type-unchecked", "the type of the waiters' key is not checked before the first write",
+		"internal/redisstore/state.lua", `if type(entries) == 'table' then return broken('waiters', entries) end`, ``,
+		"internal/redisstore", "TestSiblingOfAnotherType",
+	},
+	{
+		"type-of-sibling", "a sibling of another type is taken for the loss of the lock",
+		"internal/redisstore/state.lua", `then return {err = 'ERR its ' .. sibling .. ': ' .. reply.err} end`, `then return reply end`,
+		"internal/redisstore", "TestSiblingOfAnotherType",
+	},
+	{
+		"yield-old-token", "yielding to nobody keeps the old token",
+		"internal/redisstore/yield.lua", `    return {1, grant(token, ttl), tonumber(ttl), 1}`, `    return {1, grant(old, ttl), tonumber(ttl), 1}`,
+		"internal/redisstore", "TestYieldToNobody",
+	},
+	{
+		"yield-unowned", "a late copy of a yield gives away what is held under another token",
+		"internal/redisstore/yield.lua", `if owner == old then`, `if owner then`,
+		"internal/redisstore", "TestYieldRepeatedOrLate",
+	},
+	{
+		"yield-out-of-memory", "yielding begins with a write that fails when Redis is out of memory",
+		"internal/redisstore/yield.lua", `redis.call('PEXPIRE', lock, ttl) -- allowed when out of memory, and then so is the rest`, ``,
+		"internal/redisstore", "TestOutOfMemory",
+	},
+	{
+		"together-partial", "all or none keeps those that it got",
+		"internal/redisstore/together.lua", `== token(j) and not open(j)`, `== token(j) and false`,
+		"internal/redisstore", "TestAllOrNone",
+	},
+	{
+		"go-redis-retries", "go-redis repeats commands that must be sent once",
+		"internal/redisstore/script.go", `func (once) NoRetry() bool { return true }`, `func (once) NoRetry() bool { return false }`,
+		"internal/redisstore", "TestCommandsAreSentOnce",
+	},
+	{
+		"clone-retries", "the same in a cluster, which sends a copy",
+		"internal/redisstore/script.go", `return once{o.Cmd.Clone().(*redis.Cmd)}`, `return o.Cmd.Clone()`,
+		"internal/redisstore", "TestCloneOfACommandIsSentOnceToo",
+	},
+	{
+		"script-forgotten", "a server that has forgotten the scripts is not told them again",
+		"internal/redisstore/script.go", `if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {`, `if false {`,
+		"internal/redisstore", "TestScriptsAreSentAgainAfterAFlush",
+	},
+	{
+		"renew-script-forgotten", "the same for renewals",
+		"internal/redisstore/store.go", `return redis.HasErrorPrefix(cmds[i].Err(), "NOSCRIPT")`, `return false`,
+		"internal/redisstore", "TestRenewOfMany",
+	},
+	{
+		"oom-is-final", "that Redis is out of memory is taken for final",
+		"internal/redisstore/errors.go", `"OOM", "BUSY",`, `"BUSY",`,
+		"internal/redisstore", "TestClassify",
+	},
+	{
+		"no-rights-waited-out", "what no waiting can cure is waited out",
+		"internal/redisstore/errors.go", `	}
+	return lease.Permanent(err)
+}`, `	}
+	return err
+}`,
+		"internal/redisstore", "TestClassify",
+	},
+	{
+		"subscribed-unacknowledged", "the subscription is believed in before Redis has acknowledged it",
+		"internal/redisstore/subscription.go", `	for quiet := false; ; {`, `	l.Subscribed(l.Channels(tuner{sub})[0])
+	for quiet := false; ; {`,
+		"internal/redisstore", "TestSubscribedMeansAcknowledged",
+	},
+	{
+		"silence-is-golden", "a subscription that has fallen silent is kept for ever",
+		"internal/redisstore/subscription.go", `|| quiet || sub.Ping(ctx) != nil`, `|| sub.Ping(ctx) != nil`,
+		"internal/redisstore", "TestSilentSubscriptionIsGivenUp",
+	},
+}

@@ -1,0 +1,143 @@
+package main
+
+// rounds breaks the wait group.
+var rounds = []mutant{
+	{
+		"operation-id", "an operation that is repeated counts again",
+		"internal/redisstore/round_change.lua", `if said then
+`, `if false then
+`,
+		"internal/redisstore", "TestRoundRepetition",
+	},
+	{
+		"operation-low", "a late copy of an operation that is over counts",
+		"internal/redisstore/round_change.lua", `if tonumber(op) <= before then return {-1, round} end`, ``,
+		"internal/redisstore", "TestRoundCopyOfWhatIsOver",
+	},
+	{
+		"undo-counts-nothing", "an operation that is undone stays counted",
+		"internal/redisstore/round_change.lua", `count, undone = count - on, 1`, `undone = 1`,
+		"internal/redisstore", "TestRoundUndo",
+	},
+	{
+		"undo-not-remembered", "a late copy of what was undone before it came counts",
+		"internal/redisstore/round_change.lua", `  remember(-1)
+  return {undone, round}`, `  return {undone, round}`,
+		"internal/redisstore", "TestRoundUndo",
+	},
+	{
+		"undo-next-round", "undoing what ended a round changes the next one",
+		"internal/redisstore/round_change.lua", `answer == '1' and tonumber(r) == round and (`, `answer == '1' and (`,
+		"internal/redisstore", "TestRoundUndo",
+	},
+	{
+		"dead-uncounted", "a task whose process has died is not counted as abandoned",
+		"internal/redisstore/round.lua", `abandoned = abandoned + redis.call('ZREMRANGEBYSCORE', group, '(0', now)`, `redis.call('ZREMRANGEBYSCORE', group, '(0', now)`,
+		"internal/redisstore", "TestRoundModel",
+	},
+	{
+		"dead-lives", "a task that nobody has renewed keeps its round going",
+		"internal/redisstore/round.lua", `if redis.call('ZCOUNT', group, '(0', now) > 0 then`, `if false then`,
+		"internal/redisstore", "TestRoundModel",
+	},
+	{
+		"over-with-tasks", "a round is over when its count is 0, though tasks live",
+		"internal/redisstore/round.lua", `  redis.call('ZADD', group, 0, state)
+  if count > 0 or tasks() > 0 then`, `  redis.call('ZADD', group, 0, state)
+  if count > 0 then`,
+		"internal/redisstore", "TestRoundAnswers",
+	},
+	{
+		"round-by-counter", "a round has a number of before when the group was lost",
+		"internal/redisstore/round.lua", `math.max(round + 1, us), 0`, `round + 1, 0`,
+		"internal/redisstore", "TestRoundAfterLoss",
+	},
+	{
+		"since-forgotten", "of rounds from before the group was lost nothing but good is known",
+		"internal/redisstore/round.lua", `if not state then since = round end`, ``,
+		"internal/redisstore", "TestRoundAfterLoss",
+	},
+	{
+		"task-revived", "renewal revives a task that was counted as abandoned, or would be",
+		"internal/redisstore/round_renew.lua", `if not ends or tonumber(ends) <= now then return 0 end`, `if not ends then return 0 end`,
+		"internal/redisstore", "TestRoundRenew",
+	},
+	{
+		"task-clock-set-back", "a dead task lives for as long as the server's clock was set back",
+		"internal/redisstore/round.lua", `if ttl and tonumber(last[2]) > now + ttl then`, `if false then`,
+		"internal/redisstore", "TestRoundClockSetBack",
+	},
+	{
+		"done-of-abandoned", "Done of a task that was abandoned counts",
+		"internal/redisstore/round_change.lua", `if redis.call('ZREM', group, arg) == 0 then return remember(2) end`, `redis.call('ZREM', group, arg)`,
+		"internal/redisstore", "TestRoundAnswers",
+	},
+	{
+		"negative-count", "the count becomes negative",
+		"internal/redisstore/round_change.lua", `if count + arg < 0 then return remember(0) end`, ``,
+		"internal/redisstore", "TestRoundAnswers",
+	},
+	{
+		"undo-missing", "what ctx has overtaken stays counted",
+		"internal/lease/session.go", `		s.undo(c)
+`, `		s.end(c.Op)
+`,
+		"internal/lease", "TestChangeUndone",
+	},
+	{
+		"low-jumps", "operations that are under way are declared over with a later one",
+		"internal/lease/session.go", `		if _, ok := s.over[s.low+1]; !ok {`, `		if _, ok := s.over[s.low+1]; !ok && s.low >= op {`,
+		"internal/lease", "TestSessionLow",
+	},
+	{
+		"low-unsaid", "Redis is not told which operations are over",
+		"internal/lease/session.go", `	c.Low = s.low
+`, ``,
+		"internal/lease", "TestSessionLow",
+	},
+	{
+		"wrong-round", "the message that another round is over ends a wait",
+		"internal/lease/watch.go", `case x.round == round:`, `case x.round != 0:`,
+		"internal/lease", "TestMessageOfAnotherRound",
+	},
+	{
+		"look-too-early", "a look that was sent before a wait began tells what that waits for",
+		"internal/lease/watch.go", `case x.round == 0 && x.after >= look:`, `case false:`,
+		"internal/lease", "TestLookBeforeWait",
+	},
+	{
+		"message-before-look", "the message that came before the look which binds a wait is forgotten",
+		"internal/lease/watch.go", `if x.round = r.Number; x.round <= w.ended { // the message was faster
+				w.wake()
+			}`, `x.round = r.Number`,
+		"internal/lease", "TestMessageBeforeLook",
+	},
+	{
+		"group-lost-untold", "who waits for a round of a group that was lost is told that it is over",
+		"internal/lease/watch.go", `x.end(errGone)`, `x.end(nil)`,
+		"internal/lease", "TestGroupIsLost",
+	},
+	{
+		"task-late", "a task begins whose answer came when it was counted as abandoned",
+		"internal/lease/session.go", `c.TTL > 0 && newWindow(got.sent, c.TTL).left(time.Now()) <= 0 {`, `c.TTL < 0 {`,
+		"internal/lease", "TestStartTooLate",
+	},
+	{
+		"task-loss-untold", "a task that has been lost is not told",
+		"internal/lease/task.go", `	case !r.Kept:
+		t.end(ErrLost)
+`, `	case !r.Kept:
+`,
+		"internal/lease", "TestTaskIsLost",
+	},
+	{
+		"task-slept", "a task of a machine that has slept is taken for alive until a renewal is refused",
+		"internal/lease/task.go", `if t.err == nil && t.trust.left(now) <= 0 {`, `if false {`,
+		"internal/lease", "TestTaskIsLost",
+	},
+	{
+		"panic-is-done", "a task whose function panics counts as done",
+		"waitgroup/task.go", `		_ = t.task.Abandon()`, `		_ = t.task.Done()`,
+		"waitgroup", "TestGoContextPanic",
+	},
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// To build a test takes far longer than to run it. A script need not be built in:
+// the tests of all mutants of scripts are one program, which reads the scripts from
+// a directory.
+const (
+	loader  = "internal/redisstore/script.go"
+	library = "internal/redisstore"
+	scripts = "MUTANT_SCRIPTS" // names the directory, in the environment of the test
+)
+
+// isScript reports whether the mistake is in a script.
+func (m mutant) isScript() bool { return filepath.Ext(m.file) == ".lua" }
+
+// fromDisk returns the text of the loader as it has to be for that.
+func fromDisk(root string) ([]byte, error) {
+	text, err := os.ReadFile(filepath.Join(root, loader))
+	if err != nil {
+		return nil, err
+	}
+	for _, edit := range [][2]string{
+		{"\t\"embed\"\n", "\t\"io/fs\"\n\t\"os\"\n"},
+		{"//go:embed *.lua\nvar files embed.FS\n", "var files = os.DirFS(os.Getenv(\"" + scripts + "\")).(fs.ReadFileFS)\n"},
+	} {
+		if strings.Count(string(text), edit[0]) != 1 {
+			return nil, fmt.Errorf("%s does not embed the scripts as it did", loader)
+		}
+		text = []byte(strings.Replace(string(text), edit[0], edit[1], 1))
+	}
+	return text, nil
+}
+
+// copyScripts copies the scripts of the library into the directory.
+func copyScripts(root, dir string) error {
+	files, err := filepath.Glob(filepath.Join(root, library, "*.lua"))
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), text, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
