@@ -172,7 +172,7 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 	},
 	{
 		"silence-is-golden", "a subscription that has fallen silent is kept for ever",
-		"internal/redisstore/subscription.go", `|| quiet || sub.Ping(ctx) != nil`, `|| sub.Ping(ctx) != nil`,
+		"internal/redisstore/subscription.go", `|| quiet || sub.Ping(ctx) != nil`, `|| quiet && false || sub.Ping(ctx) != nil`,
 		"internal/redisstore", "TestSilentSubscriptionIsGivenUp",
 	},
 }

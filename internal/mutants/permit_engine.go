@@ -71,7 +71,7 @@ var permitEngine = []mutant{
 	},
 	{
 		"max-hold-among-others", "a lease that may not be renewed lives on while others keep its claim",
-		"internal/lease/clock.go", `for e := c.expired(now); e != nil; e = c.expired(now) {`, `for e := c.expired(now); false; {`,
+		"internal/lease/holding.go", `if c.ending.IsZero() || at.Before(c.ending) {`, `if false {`,
 		"internal/lease", "TestMaxHoldAmongOthers",
 	},
 	{

@@ -81,7 +81,7 @@ var permitScripts = []mutant{
 		"internal/redisstore/permits.lua", `    if h and h.expires > ms then
       redis.call`, `    if false then
       redis.call`,
-		"internal/redisstore", "TestRenewalsAlone",
+		"internal/redisstore", "TestPermitsModel",
 	},
 	{
 		"permits-clock-set-back", "a hold lives on for as long as the clock was set back",

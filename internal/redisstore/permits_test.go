@@ -43,7 +43,8 @@ func TestPermitsTakeWhatIsFree(t *testing.T) {
 	})
 }
 
-// What is taken again has a larger fence, whatever the clock says.
+// What is taken again has a larger fence, whatever the clock says, or, if the
+// counter was lost, by the clock.
 func TestPermitsFencesGrow(t *testing.T) {
 	t.Parallel()
 	eachSemaphore(t, func(r *permits) {
@@ -56,6 +57,10 @@ func TestPermitsFencesGrow(t *testing.T) {
 		r.waits(b, 9)
 		r.release(a)
 		equal(r.T, "a hand-over", r.scene().holds[b].base, ahead+6)
+		check(r.T, r.rdb.Del(r.Context(), r.main, r.holders).Err())
+		if now, base := r.now().UnixMicro(), r.state(c, 1, 0, 1).Base; base < now {
+			r.Errorf("the counter was lost at %d, and then the base is %d", now, base)
+		}
 	})
 }
 
