@@ -104,11 +104,11 @@ var handling = []mutant{
 	{
 		"unreceived-renewed", "a grant that nobody has received is renewed",
 		"internal/lease/holding.go", `if l.received() && (`, `if (`,
-		"mutex", "TestLockChanAbandoned",
+		"internal/lease", "TestUnreceivedAndAwaited",
 	},
 	{
 		"max-hold-ignored", "a lease is renewed beyond MaxHold",
-		"internal/lease/holding.go", `(l.maxHold == 0 || now.Sub(l.since) < l.maxHold)`, `(l.maxHold == 0 || l.maxHold > 0)`,
+		"internal/lease/holding.go", `(l.maxHold == 0 || now.Sub(l.since) < l.maxHold)`, `(l.maxHold == 0 || now.Sub(l.since) < 4*l.maxHold)`,
 		"mutex", "TestMaxHold",
 	},
 	{

@@ -29,8 +29,8 @@ var keys = []mutant{
 		"mutex", "TestPoolLoss",
 	},
 	{
-		"keys-unreceived-renewed", "several keys that nobody has received are renewed",
-		"internal/lease/member.go", `(g.mail == nil || g.mail.Received()) && (`, `(`,
+		"keys-unreceived-renewed", "several keys that nobody has received are renewed, for an hour",
+		"internal/lease/member.go", `(g.mail == nil || g.mail.Received()) && (`, `(g.mail == nil || g.mail.Received() || time.Since(g.since) < time.Hour) && (`,
 		"mutex", "TestPoolLockChanAbandoned",
 	},
 	{
@@ -39,8 +39,8 @@ var keys = []mutant{
 		"mutex", "TestPoolLockChanLost",
 	},
 	{
-		"keys-max-hold", "MaxHold of several keys is ignored",
-		"internal/lease/member.go", `(g.maxHold == 0 || g.since.IsZero() || time.Since(g.since) < g.maxHold)`, `true`,
+		"keys-max-hold", "several keys are renewed beyond MaxHold",
+		"internal/lease/member.go", `(g.maxHold == 0 || g.since.IsZero() || time.Since(g.since) < g.maxHold)`, `(g.maxHold == 0 || g.since.IsZero() || time.Since(g.since) < 4*g.maxHold)`,
 		"mutex", "TestPoolMaxHold",
 	},
 	{

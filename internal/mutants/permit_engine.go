@@ -70,8 +70,8 @@ var permitEngine = []mutant{
 		"internal/lease", "TestSimulationRWMutex",
 	},
 	{
-		"max-hold-among-others", "a lease that may not be renewed lives on while others keep its claim",
-		"internal/lease/holding.go", `if c.ending.IsZero() || at.Before(c.ending) {`, `if false {`,
+		"max-hold-among-others", "a lease that may not be renewed ends a TTL too late while others keep its claim",
+		"internal/lease/holding.go", `c.ends(l.renewed.Add(c.ttl))`, `c.ends(l.renewed.Add(2 * c.ttl))`,
 		"internal/lease", "TestMaxHoldAmongOthers",
 	},
 	{
