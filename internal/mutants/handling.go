@@ -112,13 +112,6 @@ var handling = []mutant{
 		"mutex", "TestMaxHold",
 	},
 	{
-		"done-ctx-loses", "a ctx that has ended gets a lock that is free",
-		"internal/lease/lease.go", `	case ctx.Err() != nil:
-		return l.wrap(ctxError(ctx), nil)
-	case p.TTL`, `	case p.TTL`,
-		"mutex", "TestDoneCtxWins",
-	},
-	{
 		"inside-after-loss", "goroutines that share a Mutex do not exclude one another once its lease was lost",
 		"mutex/mutex.go", `		_ = l.Unlock()
 		m.inside <- struct{}{}

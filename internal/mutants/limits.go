@@ -35,7 +35,7 @@ var limits = []mutant{
 	{
 		"limit-drift", "each decision rounds what is left of the one before",
 		"internal/redisstore/limit.lua", `if turned or r ~= ARGV[2] then`, `if true then`,
-		"internal/redisstore", "TestLimitModel",
+		"internal/redisstore", "TestLimitModel/miniredis",
 	},
 	{
 		"limit-clock-set-back", "nothing is allowed for as long as the server's clock was set back",

@@ -27,7 +27,7 @@ func main() {
 	test := flag.String("test", "", "run the tests that match this `regexp`, in place of the one that is listed")
 	verbose := flag.Bool("v", false, "print what the tests say")
 	count := flag.Int("count", 1, "run the test of each mutant `n` times; all must fail")
-	timeout := flag.Duration("timeout", time.Minute, "of one test")
+	timeout := flag.Duration("timeout", 2*time.Minute, "of one test")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

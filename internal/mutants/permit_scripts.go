@@ -21,7 +21,7 @@ var permitScripts = []mutant{
 		"keeps-by-difference", "a statement is a difference: it takes off what it no longer keeps, each time",
 		"internal/redisstore/permits_ask.lua", `local rest = math.min(mine.weight, keep + (granted and mine.given or 0))`,
 		`local rest = math.max(mine.weight - math.max(mine.given - keep, 0), 0)`,
-		"internal/redisstore", "TestPermitsModel",
+		"internal/redisstore", "TestPermitsModel/s_on_miniredis",
 	},
 	{
 		"keeps-what-is-lost", "who has lost its permits is not told when it says that it keeps them",
@@ -69,7 +69,7 @@ var permitScripts = []mutant{
 	{
 		"hand-over-shortens", "a hand-over shortens the hold that there is",
 		"internal/redisstore/permits.lua", `h.weight + h.given, math.max(h.expires, ms + ttl), e.ttl`, `h.weight + h.given, ms + ttl, e.ttl`,
-		"internal/redisstore", "TestPermitsModel",
+		"internal/redisstore", "TestPermitsModel/s_on_miniredis",
 	},
 	{
 		"permits-fence-by-counter", "a fence starts anew when its counter was lost",
@@ -81,7 +81,7 @@ var permitScripts = []mutant{
 		"internal/redisstore/permits.lua", `    if h and h.expires > ms then
       redis.call`, `    if false then
       redis.call`,
-		"internal/redisstore", "TestPermitsModel",
+		"internal/redisstore", "TestPermitsModel/s_on_miniredis",
 	},
 	{
 		"permits-clock-set-back", "a hold lives on for as long as the clock was set back",

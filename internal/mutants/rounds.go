@@ -33,12 +33,12 @@ var rounds = []mutant{
 	{
 		"dead-uncounted", "a task whose process has died is not counted as abandoned",
 		"internal/redisstore/round.lua", `abandoned = abandoned + redis.call('ZREMRANGEBYSCORE', group, '(0', now)`, `redis.call('ZREMRANGEBYSCORE', group, '(0', now)`,
-		"internal/redisstore", "TestRoundModel",
+		"internal/redisstore", "TestRoundModel/miniredis",
 	},
 	{
 		"dead-lives", "a task that nobody has renewed keeps its round going",
 		"internal/redisstore/round.lua", `if redis.call('ZCOUNT', group, '(0', now) > 0 then`, `if false then`,
-		"internal/redisstore", "TestRoundModel",
+		"internal/redisstore", "TestRoundModel/miniredis",
 	},
 	{
 		"over-with-tasks", "a round is over when its count is 0, though tasks live",

@@ -17,7 +17,7 @@ const (
 func (v verdict) String() string { return [...]string{"caught", "SURVIVED", "DOES NOT BUILD"}[v] }
 
 var (
-	failing = regexp.MustCompile(`\.go:\d+:(\d+:)? |^panic: |^fatal error: |goroutines:`)
+	failing = regexp.MustCompile(`_test\.go:\d+: |\.go:\d+:\d+: |^panic: |^fatal error: |goroutines:`)
 	claim   = regexp.MustCompile(`baton:\d+:[^ :]+:\d+:\w+:\w+`)
 )
 
