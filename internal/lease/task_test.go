@@ -3,17 +3,18 @@ package lease
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// tallying is a store that counts what do says, and keeps tasks for as long as
-// kept says.
+// tallying is a store that counts as do says, and keeps tasks until they are ended.
 type tallying struct {
 	Store
-	do   func(Change) (Answer, error)
-	kept bool
+	do    func(Change) (Answer, error)
+	ended atomic.Bool
 }
 
 func (c *tallying) Change(_ context.Context, q Change) (Answer, error) { return c.do(q) }
@@ -27,7 +28,7 @@ func (c *tallying) Patience() time.Duration { return 0 }
 func (c *tallying) Renew(_ context.Context, rs []Renewal) []Renewed {
 	out := make([]Renewed, len(rs))
 	for i := range out {
-		out[i].Kept = c.kept
+		out[i].Kept = !c.ended.Load()
 	}
 	return out
 }
@@ -37,7 +38,7 @@ func (c *tallying) Renew(_ context.Context, rs []Renewal) []Renewed {
 func TestStartTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked []Change
-		store := &tallying{kept: true, do: func(c Change) (Answer, error) {
+		store := &tallying{do: func(c Change) (Answer, error) {
 			if asked = append(asked, c); len(asked) == 1 {
 				time.Sleep(time.Second)
 			}
@@ -67,11 +68,15 @@ func TestStartTooLate(t *testing.T) {
 // and of one whose window is over.
 func TestTaskIsLost(t *testing.T) {
 	for what, change := range map[string]func(*tallying, *Task){
-		"renewal refused": func(c *tallying, _ *Task) { c.kept = false },
-		"machine asleep":  func(_ *tallying, t *Task) { t.trust.wall -= int64(time.Minute) },
+		"renewal refused": func(c *tallying, _ *Task) { c.ended.Store(true) },
+		"machine asleep": func(_ *tallying, t *Task) {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			t.trust.wall -= int64(time.Minute)
+		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			store := &tallying{kept: true, do: func(Change) (Answer, error) { return Counted, nil }}
+			store := &tallying{do: func(Change) (Answer, error) { return Counted, nil }}
 			task, err := NewKeeper(store).NewSession("key").Start(t.Context(), "go", Go, 3*time.Second)
 			if err != nil {
 				t.Fatal(err)
@@ -121,9 +126,14 @@ func TestSessionLow(t *testing.T) {
 // it over then and not before.
 func TestChangeUndone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		var asked []Change
 		store := &tallying{do: func(c Change) (Answer, error) {
-			if asked = append(asked, c); len(asked) == 1 {
+			mu.Lock()
+			asked = append(asked, c)
+			first := len(asked) == 1
+			mu.Unlock()
+			if first {
 				time.Sleep(time.Minute)
 			}
 			return Counted, nil
@@ -134,6 +144,9 @@ func TestChangeUndone(t *testing.T) {
 		if _, err := s.Change(ctx, "add", Change{What: Add, Delta: 1}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
 		if len(asked) != 2 || asked[1].What != Undo || asked[1].Op != asked[0].Op || asked[1].Low != 0 || s.low != 1 {
 			t.Errorf("it has asked %+v, and low is %d", asked, s.low)
 		}
