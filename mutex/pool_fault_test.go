@@ -53,3 +53,29 @@ func TestPoolLate(t *testing.T) {
 	unlock(t, receive(t, "both", both, poll))
 	rests(t, s, 0)
 }
+
+// TestPoolReleaseLost loses the request that unlocks two keys, or its answer: when
+// Unlock returns they are free, and nothing was lost.
+func TestPoolReleaseLost(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	p := redistest.NewProxy(t, s.Addr())
+	here, there := mutex.NewPool(p.Client(t), "{p}:"), mutex.NewPool(s.Client(t), "{p}:")
+	unlock(t, lockAll(t, there, "a", "b")) // the scripts are known
+	for what, lose := range map[string]func(string){"request": p.CutNextRequest, "reply": p.CutNextReply} {
+		l := lockAll(t, here, "a", "b")
+		lose("evalsha")
+		if err := l.Unlock(); err != nil {
+			t.Errorf("%s lost: %v", what, err)
+		}
+		both, err := there.TryLockContext(t.Context(), "a", "b")
+		if err != nil {
+			t.Fatalf("%s lost: the keys are held when Unlock has returned: %v", what, err)
+		}
+		unlock(t, both)
+	}
+	if f := p.Fired(); f.RequestsCut != 1 || f.RepliesCut != 1 {
+		t.Errorf("%+v", f)
+	}
+	rests(t, s, 0)
+}

@@ -379,7 +379,7 @@ func TestQueueAwaitsSubscription(t *testing.T) {
 		inBubble(t, func(b *bench) {
 			k1, _ := b.process()
 			k2, s2 := b.process()
-			k2.store = slow{s2, hears}
+			k2.store = hearsLate{s2, hears}
 			held := b.acquire(k1, time.Minute)
 			_, got := b.ask(b.Context(), k2, time.Minute)
 			queued := func() int {
@@ -401,13 +401,13 @@ func TestQueueAwaitsSubscription(t *testing.T) {
 	}
 }
 
-// slow hears after a while only.
-type slow struct {
+// hearsLate hears after a while only.
+type hearsLate struct {
 	Store
 	after time.Duration
 }
 
-func (s slow) Listen(ctx context.Context, l Listener) {
+func (s hearsLate) Listen(ctx context.Context, l Listener) {
 	select {
 	case <-time.After(s.after):
 		s.Store.Listen(ctx, l)

@@ -47,7 +47,7 @@ func TestStartTooLate(t *testing.T) {
 			}
 			return Counted, nil
 		}}
-		task, err := NewKeeper(store).NewSession("key").Start(t.Context(), "go", Go, time.Second)
+		task, err := NewKeeper(store).NewSession("key").Start(t.Context(), "go", Go, time.Second, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,7 +77,7 @@ func TestTaskIsLost(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			store := &tallying{do: func(Change) (Answer, error) { return Counted, nil }}
-			task, err := NewKeeper(store).NewSession("key").Start(t.Context(), "go", Go, 3*time.Second)
+			task, err := NewKeeper(store).NewSession("key").Start(t.Context(), "go", Go, 3*time.Second, "")
 			if err != nil {
 				t.Fatal(err)
 			}

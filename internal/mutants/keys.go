@@ -39,6 +39,18 @@ var keys = []mutant{
 		"mutex", "TestPoolLockChanLost",
 	},
 	{
+		"keys-late", "a joint request that was not answered may come late and give back what its token holds by then",
+		"internal/lease/together.go", `		case unsure != nil:
+			c.asker`, `		case unsure != nil && l.waiters.head == nil:
+			c.asker`,
+		"mutex", "TestPoolLate",
+	},
+	{
+		"keys-unsure", "several keys whose release was not answered count as released",
+		"internal/lease/together.go", `if i < len(released) && released[i].Err == nil {`, `if c.confirmed = true; i < len(released) && released[i].Err == nil {`,
+		"mutex", "TestPoolReleaseLost",
+	},
+	{
 		"keys-max-hold", "several keys are renewed beyond MaxHold",
 		"internal/lease/member.go", `(g.maxHold == 0 || g.since.IsZero() || time.Since(g.since) < g.maxHold)`, `(g.maxHold == 0 || g.since.IsZero() || time.Since(g.since) < 4*g.maxHold)`,
 		"mutex", "TestPoolMaxHold",

@@ -52,11 +52,7 @@ var mutexEngine = []mutant{
 	},
 	{
 		"window-shrinks", "an answer that was overtaken moves the end of the window to an earlier time",
-		"internal/lease/holding.go", `	if w.left(now) > c.trust.left(now) {
-		c.trust = w
-		c.line`, `	if w.left(now) > 0 {
-		c.trust = w
-		c.line`,
+		"internal/lease/holding.go", `left > 0 && w.left(now) > left`, `left > 0 && w.left(now) > 0`,
 		"internal/lease", "TestWindowNeverShrinks",
 	},
 	{
@@ -95,8 +91,20 @@ var mutexEngine = []mutant{
 		"internal/lease", "TestFits",
 	},
 	{
+		"window-revives", "an answer that comes when the window has passed, and nobody has looked, extends it",
+		"internal/lease/holding.go", `left > 0 && w.left(now) > left`, `w.left(now) > left`,
+		"internal/lease", "TestWindowEndsForGood",
+	},
+	{
+		"lease-copied", "a copy of a lease is a hold of its own",
+		"internal/lease/lease.go", `	return l.self
+`, `	return l
+`,
+		"mutex", "TestLeaseCopied",
+	},
+	{
 		"token-reused", "all claims of a process for one TTL have the same token",
-		"internal/lease/keeper.go", `k.serial.Add(1)`, `k.serial.Load()`,
+		"internal/lease/owner.go", `k.serial.Add(1)`, `k.serial.Load()`,
 		"internal/lease", "TestSimulation",
 	},
 	{

@@ -41,7 +41,7 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 	},
 	{
 		"fence-by-clock", "a fence goes back with the server's clock, as a free lock is taken",
-		"internal/redisstore/acquire.lua", `if last and last >= base then`, `if false then`,
+		"internal/redisstore/acquire.lua", `if last and last >= base and last < 2^53 - 1 then`, `if false then`,
 		"internal/redisstore", "TestFencesGrow",
 	},
 	{

@@ -106,6 +106,12 @@ var rounds = []mutant{
 		"internal/lease", "TestLookBeforeWait",
 	},
 	{
+		"change-overtakes-look", "a change is sent before those who wait here know their round",
+		"internal/lease/session.go", `	s.settled(ctx)
+	if ctx.Err() != nil { // nothing`, `	if ctx.Err() != nil { // nothing`,
+		"waitgroup", "TestWaitChanOrder",
+	},
+	{
 		"message-before-look", "the message that came before the look which binds a wait is forgotten",
 		"internal/lease/watch.go", `if x.round = r.Number; x.round <= w.ended { // the message was faster
 				w.wake()
