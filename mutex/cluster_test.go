@@ -1,6 +1,7 @@
 package mutex_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -14,17 +15,8 @@ import (
 // TestCluster locks keys of all shapes on a cluster, which refuses a script whose
 // keys do not share a slot.
 func TestCluster(t *testing.T) {
-	s := redistest.Start(t, "--cluster-enabled", "yes")
-	s.Do(t, "CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-	redistest.Eventually(t, 10*time.Second, func() bool {
-		return strings.Contains(s.Do(t, "CLUSTER", "INFO").(string), "cluster_state:ok")
-	}, "the cluster does not form")
-	client := func() *redis.ClusterClient {
-		rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.Addr()}})
-		t.Cleanup(func() { rdb.Close() })
-		return rdb
-	}
-	a, b := client(), client()
+	c := redistest.StartCluster(t, 1)
+	s, a, b := c.Nodes[0], c.Client(t), c.Client(t)
 	for _, key := range []string{"key", "{tag}key", "a}b", "{}", "}{", "a{b", "{{a}}", "two words", "line\nline", "nul\x00", "ключ"} {
 		here, there := mutex.New(a, key), mutex.New(b, key)
 		held := lock(t, here)
@@ -53,61 +45,227 @@ func TestCluster(t *testing.T) {
 	}
 }
 
-// TestClusterSlotMoves moves the slot of a lock that is held and awaited to
-// another master, one key after the other (FAULTS rows 9 and 10): the hold is
-// renewed throughout, for a renewal names one key, and the waiter gets the lock.
+// A hold is what a test of a cluster has of any lock of this package.
+type hold struct {
+	done   <-chan struct{} // nil if the lock's style has none
+	fence  int64           // 0 if it has none
+	unlock func() error
+}
+
+const movingTTL = 1500 * time.Millisecond
+
+// leased waits for a lock in the lease style.
+func leased(lockChan func() <-chan mutex.Result) <-chan hold {
+	c := make(chan hold, 1)
+	go func() {
+		if r := <-lockChan(); r.Err == nil {
+			c <- hold{r.Lease.Done(), r.Lease.Fence(), r.Lease.Unlock}
+		}
+	}()
+	return c
+}
+
+// locked waits for a lock in sync's style.
+func locked(lock, unlock func()) <-chan hold {
+	c := make(chan hold, 1)
+	go func() {
+		defer func() { _ = recover() }() // of a test that has failed: its client is closed
+		lock()
+		c <- hold{unlock: func() error { unlock(); return nil }}
+	}()
+	return c
+}
+
+// movables are locks of one slot, which a cluster moves.
+var movables = map[string]func(ctx context.Context, key string, rdb redis.UniversalClient) <-chan hold{
+	"Lease": func(ctx context.Context, key string, rdb redis.UniversalClient) <-chan hold {
+		m := mutex.New(rdb, key)
+		m.TTL = movingTTL
+		return leased(func() <-chan mutex.Result { return m.LockChan(ctx) })
+	},
+	"Sync": func(_ context.Context, key string, rdb redis.UniversalClient) <-chan hold {
+		m := mutex.New(rdb, key)
+		m.TTL = movingTTL
+		return locked(m.Lock, m.Unlock)
+	},
+	"RWLease": func(ctx context.Context, key string, rdb redis.UniversalClient) <-chan hold {
+		m := mutex.NewRW(rdb, key)
+		m.TTL = movingTTL
+		return leased(func() <-chan mutex.Result { return m.LockChan(ctx) })
+	},
+	"RWSync": func(_ context.Context, key string, rdb redis.UniversalClient) <-chan hold {
+		m := mutex.NewRW(rdb, key)
+		m.TTL = movingTTL
+		return locked(m.Lock, m.Unlock)
+	},
+	"PoolLease": func(ctx context.Context, key string, rdb redis.UniversalClient) <-chan hold {
+		p := mutex.NewPool(rdb, "{t}")
+		p.TTL = movingTTL
+		return leased(func() <-chan mutex.Result { return p.LockChan(ctx, key[len("{t}"):], "another", "third") })
+	},
+	"PoolSync": func(_ context.Context, key string, rdb redis.UniversalClient) <-chan hold {
+		p := mutex.NewPool(rdb, "{t}")
+		p.TTL = movingTTL
+		return locked(func() { p.Lock(key[len("{t}"):]) }, func() { p.Unlock(key[len("{t}"):]) })
+	},
+}
+
+// moving is one of the movables at work.
+type moving struct {
+	held                  hold
+	next, third           <-chan hold
+	unlocked              chan error
+	queued                string // exists once the lock is awaited
+	holder, waiter, comer redis.UniversalClient
+}
+
+// TestClusterSlotMoves moves the slot of locks that are held and awaited to
+// another master, one key after the other, and back (rows 9 and 10). The holds are
+// renewed throughout, for a renewal names one key. What names several is
+// answered TRYAGAIN meanwhile, and is waited out: an unlock, who waited before,
+// and who comes.
 func TestClusterSlotMoves(t *testing.T) {
 	t.Parallel()
-	from, to := redistest.Start(t, "--cluster-enabled", "yes"), redistest.Start(t, "--cluster-enabled", "yes")
-	from.Do(t, "CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-	from.Do(t, "CLUSTER", "MEET", "127.0.0.1", to.Port())
-	for _, s := range []*redistest.Server{from, to} {
-		redistest.Eventually(t, 20*time.Second, func() bool {
-			info := s.Do(t, "CLUSTER", "INFO").(string)
-			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:2")
-		}, "the cluster does not form")
+	c := redistest.StartCluster(t, 2)
+	slot := c.Slot(t, "{t}")
+	all := map[string]*moving{}
+	for name, lock := range movables {
+		key := "{t}" + name
+		m := &moving{unlocked: make(chan error, 1), holder: c.Client(t), waiter: c.Client(t), comer: c.Client(t)}
+		m.queued = "baton:{t}:queue:" + key
+		if strings.HasPrefix(name, "RW") {
+			m.queued = "baton:{t}:line:" + key
+		}
+		m.held = <-lock(t.Context(), key, m.holder)
+		m.next = lock(t.Context(), key, m.waiter)
+		all[name] = m
 	}
-	client := func() *redis.ClusterClient {
-		rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{from.Addr(), to.Addr()}})
-		t.Cleanup(func() { rdb.Close() })
-		return rdb
-	}
-	holder, waiter := mutex.New(client(), "key"), mutex.New(client(), "key")
-	holder.TTL, waiter.TTL = 2*time.Second, 2*time.Second
-	held := lock(t, holder)
-	done := held.Done()
-	next := waiter.LockChan(t.Context())
-	redistest.Eventually(t, 5*time.Second, func() bool { return len(from.Keys(t)) == 4 }, "nobody queues")
-
-	slot := from.Do(t, "CLUSTER", "KEYSLOT", "key")
-	fromID, toID := from.Do(t, "CLUSTER", "MYID"), to.Do(t, "CLUSTER", "MYID")
-	to.Do(t, "CLUSTER", "SETSLOT", slot, "IMPORTING", fromID)
-	from.Do(t, "CLUSTER", "SETSLOT", slot, "MIGRATING", toID)
-	stays := func(d time.Duration) {
+	await := func(queued string) {
 		t.Helper()
-		select {
-		case <-done:
-			t.Fatal("the hold is lost")
-		case r := <-next:
-			t.Fatalf("let in while another holds the lock: %v", r)
-		case <-time.After(d): // the renewals that fall into it are what is tested
+		redistest.Eventually(t, 5*time.Second, func() bool {
+			return c.Owner(t, slot).Do(t, "ZCARD", queued) == int64(1)
+		}, "%s: it is awaited", queued)
+	}
+	stay := func(next func(*moving) <-chan hold, d time.Duration) {
+		t.Helper()
+		<-time.After(d) // the renewals that fall into it are what is tested
+		for name, m := range all {
+			select {
+			case <-m.held.done:
+				t.Errorf("%s: the hold is lost", name)
+			case <-next(m):
+				t.Errorf("%s: let in while another holds the lock, or with the keys apart", name)
+			default:
+			}
 		}
 	}
-	from.Do(t, "MIGRATE", "127.0.0.1", to.Port(), "key", 0, 5000)
-	stays(holder.TTL) // with the keys apart: scripts that name several answer TRYAGAIN
-	for _, key := range from.Keys(t) {
-		from.Do(t, "MIGRATE", "127.0.0.1", to.Port(), key, 0, 5000)
+	next := func(m *moving) <-chan hold { return m.next }
+	third := func(m *moving) <-chan hold { return m.third }
+	for _, m := range all {
+		await(m.queued)
 	}
-	to.Do(t, "CLUSTER", "SETSLOT", slot, "NODE", toID)
-	from.Do(t, "CLUSTER", "SETSLOT", slot, "NODE", toID)
-	stays(holder.TTL)
-	if to.Do(t, "EXISTS", "key") != int64(1) {
-		t.Fatal("the lock has not moved")
+	refused := c.Errors(t, "TRYAGAIN")
+	move := c.Migrate(t, slot)
+	for name := range all {
+		move.Move(t, "{t}"+name)
 	}
-	unlock(t, held)
-	r := <-next
-	if r.Err != nil || r.Lease.Fence() <= held.Fence() {
-		t.Fatalf("after the move: %v", r)
+	stay(next, movingTTL)
+	for name, m := range all {
+		m.held.done = nil // it is to end now
+		unlock := m.held.unlock
+		go func() { m.unlocked <- unlock() }()
+		m.third = movables[name](t.Context(), "{t}"+name, m.comer)
 	}
-	unlock(t, r.Lease)
+	stay(next, 100*time.Millisecond)
+	stay(third, 0)
+	if n := c.Errors(t, "TRYAGAIN") - refused; n < int64(len(all)) {
+		t.Errorf("%d scripts were refused", n)
+	}
+	move.Finish(t)
+	start := time.Now()
+	for name, m := range all {
+		first := m.held
+		select {
+		case m.held = <-m.next:
+		case m.held = <-m.third: // whose turn it is if the other's place has run out meanwhile
+			m.third = m.next
+		case <-time.After(10 * poll):
+			t.Fatalf("%s: nobody is let in after the move", name)
+		}
+		redistest.Within(t, "to be let in after the move", start, poll, slack)
+		if err := <-m.unlocked; err != nil {
+			t.Errorf("%s: Unlock: %v", name, err)
+		}
+		if first.fence != 0 && m.held.fence <= first.fence {
+			t.Errorf("%s: fence %d after %d", name, m.held.fence, first.fence)
+		}
+	}
+
+	for _, m := range all {
+		await(m.queued)
+	}
+	c.Migrate(t, slot).Finish(t)
+	stay(third, movingTTL)
+	for name, m := range all {
+		start := time.Now()
+		if err := m.held.unlock(); err != nil {
+			t.Errorf("%s: Unlock: %v", name, err)
+		}
+		last := <-m.third
+		redistest.Within(t, "the hand-over after the move", start, 0, slack)
+		if m.held.fence != 0 && last.fence <= m.held.fence {
+			t.Errorf("%s: fence %d after %d", name, last.fence, m.held.fence)
+		}
+		if err := last.unlock(); err != nil {
+			t.Errorf("%s: Unlock: %v", name, err)
+		}
+	}
+}
+
+// TestClusterMessages hands over locks of every node to a process that listens at
+// one of them (row 11). Messages go to all nodes, and do not mind that the slot
+// of their channel's name moves: the channels are plain ones, not sharded.
+func TestClusterMessages(t *testing.T) {
+	t.Parallel()
+	c := redistest.StartCluster(t, 2)
+	owners := map[*redistest.Server]string{}
+	for _, key := range []string{"a", "b", "c", "d"} {
+		owners[c.Owner(t, c.Slot(t, key))] = key
+	}
+	if len(owners) != len(c.Nodes) {
+		t.Fatalf("not all nodes have a key: %v", owners)
+	}
+	holder, waiter := c.Client(t), c.Client(t)
+	for _, moves := range []bool{false, true} {
+		held, next := map[string]*mutex.Lease{}, map[string]<-chan mutex.Result{}
+		for node, key := range owners {
+			held[key] = lock(t, mutex.New(holder, key))
+			next[key] = mutex.New(waiter, key).LockChan(t.Context())
+			redistest.Eventually(t, 5*time.Second, func() bool {
+				return node.Do(t, "ZCARD", "baton:{"+key+"}:queue") == int64(1)
+			}, "it is awaited")
+		}
+		var channels []any
+		for _, node := range c.Nodes {
+			channels = append(channels, node.Do(t, "PUBSUB", "CHANNELS", "baton:*").([]any)...)
+			if sharded := node.Do(t, "PUBSUB", "SHARDCHANNELS").([]any); len(sharded) > 0 {
+				t.Errorf("sharded channels: %v", sharded)
+			}
+		}
+		if len(channels) != 1 {
+			t.Fatalf("the nodes have subscriptions to %v", channels)
+		}
+		if moves {
+			c.Migrate(t, c.Slot(t, channels[0].(string))).Finish(t)
+		}
+		for _, key := range owners {
+			start := time.Now()
+			unlock(t, held[key])
+			l := receive(t, "the hand-over on a node of a cluster", next[key], 0)
+			if got := time.Since(start); got > 900*time.Millisecond {
+				t.Errorf("handed over after %v: that was a poll, not a message", got)
+			}
+			unlock(t, l)
+		}
+	}
 }

@@ -1,0 +1,111 @@
+package redistest
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const slotCount = 16384
+
+// A Cluster is a Redis Cluster of masters that share out the slots.
+type Cluster struct{ Nodes []*Server }
+
+// StartCluster runs a cluster until the end of the test. Each node has an equal
+// share of the slots, in the order of the nodes.
+func StartCluster(tb testing.TB, masters int) *Cluster {
+	tb.Helper()
+	c := &Cluster{}
+	for range masters {
+		c.Nodes = append(c.Nodes, Start(tb, "--cluster-enabled", "yes"))
+	}
+	for i, node := range c.Nodes {
+		node.Do(tb, "CLUSTER", "ADDSLOTSRANGE", i*slotCount/masters, (i+1)*slotCount/masters-1)
+		if i > 0 {
+			c.Nodes[0].Do(tb, "CLUSTER", "MEET", "127.0.0.1", node.Port())
+		}
+	}
+	for _, node := range c.Nodes {
+		Eventually(tb, 20*time.Second, func() bool {
+			return strings.Contains(node.Do(tb, "CLUSTER", "INFO").(string), "cluster_state:ok")
+		}, "the cluster forms")
+	}
+	c.agree(tb)
+	return c
+}
+
+// agree waits until all nodes say the same of who serves what. A node that took a
+// slot over before it has heard of what the others took could be outbid by their
+// older claims.
+func (c *Cluster) agree(tb testing.TB) {
+	tb.Helper()
+	Eventually(tb, 20*time.Second, func() bool {
+		said := map[string]bool{}
+		for _, node := range c.Nodes {
+			var nodes []string
+			for line := range strings.Lines(node.Do(tb, "CLUSTER", "NODES").(string)) {
+				// id address flags master ping pong epoch link slot…, of which [those] are on their way
+				f := strings.Fields(line)
+				slots := slices.DeleteFunc(f[8:], func(slot string) bool { return slot[0] == '[' })
+				nodes = append(nodes, f[0]+" "+f[6]+" "+strings.Join(slots, " "))
+			}
+			slices.Sort(nodes)
+			said[strings.Join(nodes, "\n")] = len(nodes) == len(c.Nodes)
+		}
+		return len(said) == 1 && !slices.Contains(slices.Collect(maps.Values(said)), false)
+	}, "the nodes agree")
+}
+
+// Client connects to the cluster. It is closed when the test ends.
+func (c *Cluster) Client(tb testing.TB) *redis.ClusterClient {
+	tb.Helper()
+	var addrs []string
+	for _, node := range c.Nodes {
+		addrs = append(addrs, node.Addr())
+	}
+	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs})
+	tb.Cleanup(func() { _ = rdb.Close() }) // the test may have closed it already
+	return rdb
+}
+
+// Slot is that of a key, or of a channel.
+func (c *Cluster) Slot(tb testing.TB, key string) int64 {
+	tb.Helper()
+	return c.Nodes[0].Do(tb, "CLUSTER", "KEYSLOT", key).(int64)
+}
+
+// Owner is the node that serves the slot, as it says itself.
+func (c *Cluster) Owner(tb testing.TB, slot int64) *Server {
+	tb.Helper()
+	for _, node := range c.Nodes {
+		for _, served := range node.Do(tb, "CLUSTER", "SLOTS").([]any) {
+			of := served.([]any)
+			first, last, port := of[0].(int64), of[1].(int64), of[2].([]any)[1].(int64)
+			if first <= slot && slot <= last && port == int64(node.Port()) {
+				return node
+			}
+		}
+	}
+	tb.Fatalf("redistest: nobody serves slot %d", slot)
+	return nil
+}
+
+// Errors counts how often the nodes have answered with an error of that code.
+func (c *Cluster) Errors(tb testing.TB, code string) (n int64) {
+	tb.Helper()
+	for _, node := range c.Nodes {
+		info, err := node.info()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		count, _ := strings.CutPrefix(info["errorstat_"+code], "count=")
+		of, _ := strconv.ParseInt(count, 10, 64) // there is no such field before the first error
+		n += of
+	}
+	return n
+}

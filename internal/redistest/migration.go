@@ -1,0 +1,53 @@
+package redistest
+
+import (
+	"slices"
+	"testing"
+)
+
+// A Migration is a slot on its way from one node of a cluster to another. As
+// long as it is, its keys are apart, those that are moved from those that are
+// not, and a script that names both is answered TRYAGAIN.
+type Migration struct {
+	cluster  *Cluster
+	slot     int64
+	from, to *Server
+}
+
+// Migrate begins to move a slot from the node that serves it to the next one. Its
+// keys stay where they are.
+func (c *Cluster) Migrate(tb testing.TB, slot int64) *Migration {
+	tb.Helper()
+	from := c.Owner(tb, slot)
+	next := (slices.Index(c.Nodes, from) + 1) % len(c.Nodes)
+	m := &Migration{c, slot, from, c.Nodes[next]}
+	m.to.Do(tb, "CLUSTER", "SETSLOT", slot, "IMPORTING", m.from.Do(tb, "CLUSTER", "MYID"))
+	m.from.Do(tb, "CLUSTER", "SETSLOT", slot, "MIGRATING", m.to.Do(tb, "CLUSTER", "MYID"))
+	return m
+}
+
+// Move moves a key of the slot.
+func (m *Migration) Move(tb testing.TB, key string) {
+	tb.Helper()
+	m.from.Do(tb, "MIGRATE", "127.0.0.1", m.to.Port(), key, 0, 5000)
+}
+
+// Finish moves what keys are left, and then the slot.
+func (m *Migration) Finish(tb testing.TB) {
+	tb.Helper()
+	for {
+		keys := texts(m.from.Do(tb, "CLUSTER", "GETKEYSINSLOT", m.slot, 100))
+		if len(keys) == 0 {
+			break
+		}
+		for _, key := range keys {
+			m.Move(tb, key)
+		}
+	}
+	// The new owner first: the old one refuses while it has keys, and would else
+	// send clients to a node that sends them back.
+	id := m.to.Do(tb, "CLUSTER", "MYID")
+	m.to.Do(tb, "CLUSTER", "SETSLOT", m.slot, "NODE", id)
+	m.from.Do(tb, "CLUSTER", "SETSLOT", m.slot, "NODE", id)
+	m.cluster.agree(tb)
+}

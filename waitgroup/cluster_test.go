@@ -1,0 +1,76 @@
+package waitgroup_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/waitgroup"
+)
+
+// TestClusterSlotMoves moves the slot of a group that has tasks and is awaited, in
+// both styles, to another master (rows 9 and 10). Tasks are renewed, and waits go on,
+// throughout: both name one key. What names two is answered TRYAGAIN meanwhile, and
+// is waited out. The end is told on all nodes (row 11).
+func TestClusterSlotMoves(t *testing.T) {
+	t.Parallel()
+	const ttl = 1500 * time.Millisecond
+	c := redistest.StartCluster(t, 2)
+	slot := c.Slot(t, "key")
+	group := func() *waitgroup.WaitGroup {
+		wg := waitgroup.New(c.Client(t), "key")
+		wg.TTL = ttl
+		return wg
+	}
+	wg, there := group(), group()
+	for _, apart := range []bool{true, false} {
+		wg.Add(2)
+		task := join(t, there)
+		waited, synced := there.WaitChan(t.Context()), make(chan error, 1)
+		go func() {
+			wg.Wait() // panics if there is an error
+			synced <- nil
+		}()
+		redistest.Eventually(t, 5*time.Second, func() bool {
+			n := 0
+			for _, node := range c.Nodes {
+				n += node.Subscribers(t, "baton:{key}:over")
+			}
+			return n == 2
+		}, "both listen")
+
+		refused := c.Errors(t, "TRYAGAIN")
+		m := c.Migrate(t, slot)
+		m.Move(t, "key")
+		done := make(chan error, 2)
+		if apart {
+			goesOn(t, "a wait for a group that moves", waited, ttl) // the renewals that fall into it are what is tested
+			go func() {
+				done <- wg.DoneContext(t.Context())
+				done <- task.Done()
+			}()
+			goesOn(t, "to count with the keys apart", done, 100*time.Millisecond)
+			if c.Errors(t, "TRYAGAIN") == refused {
+				t.Error("no script was refused")
+			}
+		}
+		m.Finish(t)
+		start, bound := time.Now(), poll
+		if !apart {
+			goesOn(t, "a wait for a group that has moved", waited, ttl)
+			start, bound = time.Now(), 0
+			done <- wg.DoneContext(t.Context())
+			done <- task.Done()
+		}
+		for range 2 {
+			if err := ends(t, "Done", done, start, bound); err != nil {
+				t.Error(err)
+			}
+		}
+		for _, wait := range []<-chan error{waited, synced} {
+			if err := ends(t, "a wait after the move", wait, start, bound); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
