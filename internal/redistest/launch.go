@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,9 +34,14 @@ func (s *Server) upLocked() error {
 		return err
 	}
 	defer log.Close() // the child has its own descriptor
-	cmd := exec.Command("redis-server", append([]string{
+	args := append([]string{
 		"--bind", "127.0.0.1", "--port", strconv.Itoa(s.port), "--dir", s.dir,
-		"--save", "", "--appendonly", "no"}, s.args...)...)
+		"--save", "", "--appendonly", "no"}, s.args...)
+	if len(s.args) > 0 && !strings.HasPrefix(s.args[0], "-") { // a file has to come first
+		args = append([]string{s.args[0]}, slices.Delete(args, len(args)-len(s.args), len(args)-len(s.args)+1)...)
+	}
+	cmd := exec.Command("redis-server", args...)
+	cmd.Env = append(os.Environ(), s.env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	p, err := spawn(cmd)
 	if err != nil {

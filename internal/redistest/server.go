@@ -23,7 +23,8 @@ const missing = "redis-server is not on the PATH; install it (apt-get install re
 type Server struct {
 	port int
 	dir  string
-	args []string // the caller's, after our own
+	args []string // the caller's, after our own but for a file
+	env  []string // besides our own
 
 	mu      sync.Mutex
 	process *process      // nil while down
@@ -31,11 +32,16 @@ type Server struct {
 }
 
 // Start runs a server until the end of the test. Further args override the
-// defaults, e.g. "--appendonly", "yes".
+// defaults, e.g. "--appendonly", "yes"; the first may be a configuration file.
 //
 // The test is skipped if there is no redis-server on the PATH; it fails
 // instead if the environment has a BATON_REQUIRE_REDIS.
 func Start(tb testing.TB, args ...string) *Server {
+	tb.Helper()
+	return start(tb, nil, args)
+}
+
+func start(tb testing.TB, env, args []string) *Server {
 	tb.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		if os.Getenv("BATON_REQUIRE_REDIS") != "" {
@@ -43,7 +49,7 @@ func Start(tb testing.TB, args ...string) *Server {
 		}
 		tb.Skip(missing)
 	}
-	s, err := Launch(tb.TempDir(), args...)
+	s, err := launch(tb.TempDir(), env, args)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -54,13 +60,15 @@ func Start(tb testing.TB, args ...string) *Server {
 // Launch is Start for callers that are not a test: a TestMain, an example, a
 // benchmark program. The server works in dir, also logs to redis.log there,
 // and runs until Stop or Kill.
-func Launch(dir string, args ...string) (*Server, error) {
+func Launch(dir string, args ...string) (*Server, error) { return launch(dir, nil, args) }
+
+func launch(dir string, env, args []string) (*Server, error) {
 	for range 20 {
 		port, err := freePort()
 		if err != nil {
 			return nil, err
 		}
-		s := &Server{port: port, dir: dir, args: args}
+		s := &Server{port: port, dir: dir, args: args, env: env}
 		err = s.up()
 		if err == nil {
 			return s, nil
