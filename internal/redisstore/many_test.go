@@ -1,0 +1,136 @@
+package redisstore
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+)
+
+// TestNoUnpack: unpack fails on some eight thousand values (row 55).
+func TestNoUnpack(t *testing.T) {
+	scripts, err := files.ReadDir(".")
+	check(t, err)
+	for _, script := range scripts {
+		if strings.Contains(read(script.Name()), "unpack") {
+			t.Errorf("%s unpacks", script.Name())
+		}
+	}
+	if len(scripts) < 10 {
+		t.Errorf("%d scripts", len(scripts))
+	}
+}
+
+// queueMany puts n waiters into the queue of "key", last seen that long ago.
+func queueMany(t *testing.T, s *redistest.Server, n int, ago time.Duration) {
+	t.Helper()
+	const fill = `for i = 1, ARGV[1] do
+		redis.call('ZADD', KEYS[1], i, 'baton:1000:' .. i)
+		redis.call('HSET', KEYS[2], 'baton:1000:' .. i, ARGV[2] .. ' 1 1000 nowhere')
+	end`
+	s.Do(t, "EVAL", fill, 2, "baton:{key}:queue", "baton:{key}:waiters", n, time.Now().Add(-ago).UnixMilli())
+}
+
+// TestManyWaiters counts what the server does for one who comes, and for one who is
+// let in, behind a hundred thousand (row 53): no more than behind ten.
+func TestManyWaiters(t *testing.T) {
+	t.Parallel()
+	work := func(waiters int) (asked, released int64) {
+		r, s := realRig(t)
+		r.held(a)
+		r.release(a)
+		r.held(a, b)
+		r.release(b)
+		queueMany(t, s, waiters, -time.Hour) // in the future: they live, however long this takes
+		before := s.Stats(t)
+		r.ask(b, 1)
+		asked = total(s.Stats(t).Since(before))
+		before = s.Stats(t)
+		r.release(a)
+		return asked, total(s.Stats(t).Since(before))
+	}
+	few, fewReleased := work(10)
+	many, manyReleased := work(100_000)
+	redistest.AtMost(t, "the commands to queue behind 100,000", many, few)
+	redistest.AtMost(t, "the commands to hand over to one of 100,000", manyReleased, fewReleased)
+}
+
+// total is how many commands the server has executed, those of scripts among them.
+func total(spent redistest.Stats) (n int64) {
+	for _, calls := range spent.Calls {
+		n += calls
+	}
+	return n
+}
+
+// TestManyDeadWaiters passes over ten thousand dead ones in one hand-over (row 55).
+func TestManyDeadWaiters(t *testing.T) {
+	t.Parallel()
+	r, s := realRig(t)
+	r.held(a)
+	queueMany(t, s, 10_000, time.Hour)
+	r.ask(b, 1)
+	r.release(a)
+	equal(t, "the owner", r.owner(), b)
+	equal(t, "waiters", s.Do(t, "ZCARD", "baton:{key}:queue"), any(int64(0)))
+}
+
+// TestTogetherMany takes three thousand locks by one script, which has twelve
+// thousand keys (row 55), and gives them back.
+func TestTogetherMany(t *testing.T) {
+	t.Parallel()
+	r, s := realRig(t)
+	var asked []lease.Request
+	var places []lease.Place
+	for i := range 3000 {
+		name := mutexAt(fmt.Sprint("key", i))
+		token := fmt.Sprint("baton:10000:", i)
+		asked = append(asked, lease.Request{Name: name, Token: token, N: 1, TTL: lockTTL, Grant: time.Second, Channel: "nowhere"})
+		places = append(places, lease.Place{Key: name.Key, Token: token})
+	}
+	replies, err := r.AskAll(t.Context(), true, asked)
+	check(t, err)
+	for i, reply := range replies {
+		if !reply.Granted {
+			t.Fatalf("%d of %d are granted", i, len(asked))
+		}
+	}
+	released, err := r.ReleaseAll(t.Context(), places)
+	check(t, err)
+	for i, one := range released {
+		if !one.Owned || one.Err != nil {
+			t.Fatalf("the release of lock %d: %v", i, one)
+		}
+	}
+	equal(t, "keys but for fences", len(s.Keys(t)), len(asked))
+}
+
+// TestRenewMany renews ten thousand locks in one pipeline (row 54), which is no
+// more than a command each.
+func TestRenewMany(t *testing.T) {
+	t.Parallel()
+	r, s := realRig(t)
+	r.held(a)
+	r.renew(a)
+	list := make([]lease.Renewal, 10_000)
+	_, err := r.rdb.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+		for i := range list {
+			list[i] = lease.Renewal{Name: mutexAt(fmt.Sprint("key", i)), Token: fmt.Sprint("baton:1:", i), TTL: lockTTL}
+			p.Set(t.Context(), list[i].Key, list[i].Token, time.Minute)
+		}
+		return nil
+	})
+	check(t, err)
+	before := s.Stats(t)
+	for i, got := range r.Renew(t.Context(), list) {
+		if got != (lease.Renewed{Kept: true}) {
+			t.Fatalf("the renewal of lock %d: %v", i, got)
+		}
+	}
+	redistest.AtMost(t, "the commands to renew 10,000", s.Stats(t).Since(before).Scripts(), 10_000)
+}
