@@ -26,6 +26,8 @@ const (
 	// ample is a TTL that a stall of the machine does not use up. Only those that a
 	// test waits for are shorter.
 	ample = 10 * time.Second
+	// linger is for how long a process that rests still listens.
+	linger = 100 * time.Millisecond
 	// poll is how long a lost message delays a hand-over at most.
 	poll = lease.PollBound
 )
@@ -159,7 +161,7 @@ func rests(t *testing.T, s *redistest.Server, within time.Duration, but ...strin
 		return strings.Join(list, ", ")
 	}
 	redistest.Eventually(t, within+slack, func() bool { return left() == "" }, "nothing is left in Redis, but there was %v", lazy(left))
-	bounded(t, "to leave nothing in Redis", start, within)
+	bounded(t, "to leave nothing in Redis", start, within+linger)
 }
 
 // lazy is a text that is made when it is printed.

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+)
+
+const page = "internal/matrix/README.md"
+
+func main() {
+	number := flag.Int("row", 0, "the number of a single `row`")
+	write := flag.Bool("write", false, "write the table into "+page)
+	flag.Parse()
+	if err := do(*number, *write); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func do(number int, write bool) error {
+	list := rows
+	switch {
+	case number < 0 || number > len(rows):
+		return fmt.Errorf("there are rows 1 to %d", len(rows))
+	case number > 0:
+		list = rows[number-1 : number]
+	}
+	old, err := os.ReadFile(page)
+	if err != nil {
+		return fmt.Errorf("to be run at the top of the repository: %w", err)
+	}
+	got, err := run(list)
+	if err != nil {
+		return err
+	}
+	var now []string
+	all := measured(string(old))
+	for _, r := range list {
+		worst, wrong := got.of(r)
+		if now = append(now, worst); wrong == nil {
+			all[r.number-1] = worst
+		}
+		err = errors.Join(err, wrong)
+	}
+	fmt.Print(table(list, now))
+	if !write {
+		return err
+	}
+	text, wrong := insert(string(old), table(rows, all))
+	if wrong == nil {
+		wrong = os.WriteFile(page, []byte(text), 0o644)
+	}
+	return errors.Join(err, wrong)
+}

@@ -1,0 +1,119 @@
+package main
+
+const (
+	onRedis   = "redis"
+	onBoth    = "miniredis, redis"
+	onCluster = "cluster"
+)
+
+// rows are all faults. S, L and E are the invariants of README.md; T, P, W, G, V and
+// C are PROTOCOL.md's.
+var rows = []row{
+	{1, "kill −9, restarted empty", "told, S2, no key made again", "told T/3 + C, others P", onRedis, []string{
+		"mutex.TestFaultRestartForgets", "semaphore.TestFaultWeightedRestart"}},
+	{2, "kill −9, restarted with AOF", "nothing lost", "P", onRedis, []string{
+		"mutex.TestFaultRestartRemembers", "waitgroup.TestFaultRestart"}},
+	{3, "LOADING", "waited out, E", "P", onRedis, []string{
+		"mutex.TestFaultLoading", "redisstore.TestServerThatRefusesForNow"}},
+	{4, "Redis stopped for less than V", "kept", "P", onRedis, []string{"mutex.TestFaultServerStopsBriefly"}},
+	{5, "Redis stopped for more than T", "L6, S4", "told V, others T", onRedis, []string{"mutex.TestFaultServerStops"}},
+	{6, "failover that loses writes", "told, S2, others go on", "told V, others T + P", "sentinel, redis", []string{
+		"mutex.TestFaultSentinels", "semaphore.TestFaultSentinels", "waitgroup.TestFaultSentinels", "mutex.TestFaultFailover"}},
+	{7, "READONLY", "waited out, E", "P", onRedis, []string{"mutex.TestFaultRefused/Readonly"}},
+	{8, "NOREPLICAS", "waited out, E; a hold that cannot be renewed ends", "P; told V", onRedis, []string{
+		"mutex.TestFaultRefused/NoReplicas", "mutex.TestFaultRefusedRelease", "mutex.TestFaultRefusedRarely"}},
+	{9, "a slot on its way", "kept and renewed; TRYAGAIN waited out", "P after the move", onCluster, []string{
+		"mutex.TestClusterSlotMoves", "semaphore.TestClusterSlotMoves", "waitgroup.TestClusterSlotMoves", "semaphore.TestClusterLimiter"}},
+	{10, "a slot that has moved", "followed", "a message's time", onCluster, []string{
+		"mutex.TestClusterSlotMoves", "semaphore.TestClusterSlotMoves", "waitgroup.TestClusterSlotMoves", "semaphore.TestClusterLimiter"}},
+	{11, "the slot of a channel's name moves", "nothing: channels are plain", "a message's time", onCluster, []string{
+		"mutex.TestClusterMessages", "waitgroup.TestClusterSlotMoves"}},
+	{12, "out of memory", "released, renewed and handed over all the same; else waited out", "P", onBoth, []string{
+		"mutex.TestFaultRefused/OutOfMemory", "mutex.TestFaultOutOfMemoryHeld", "mutex.TestFaultOutOfMemoryAlone",
+		"redisstore.TestOutOfMemory", "redisstore.TestPermitsOutOfMemory", "redisstore.TestRoundOutOfMemory"}},
+	{13, "key evicted", "told, S2", "told T/3 + C, others P", "redis, fake", []string{"mutex.TestFaultKeyTaken", "lease.TestEvicted"}},
+	{14, "key deleted or overwritten, FLUSHALL", "told, another's left alone", "told T/3 + C, others P", onRedis, []string{
+		"mutex.TestFaultKeyTaken", "mutex.TestFaultQueueTaken", "waitgroup.TestFaultDown"}},
+	{15, "key of another type", "E at once, nothing written", "P if awaited", onBoth, []string{
+		"mutex.TestFaultWrongType", "mutex.TestFaultWrongTypeAwaited", "mutex.TestRWMutexOtherType",
+		"redisstore.TestLockOfAnotherType", "redisstore.TestPermitsOfAnotherType", "redisstore.TestRoundOfAnotherType"}},
+	{16, "SCRIPT FLUSH", "one request more", "—", onBoth, []string{
+		"mutex.TestFaultScriptFlush", "redisstore.TestScriptsAreSentAgainAfterAFlush"}},
+	{17, "BUSY with another's script", "waited out, E", "P", onRedis, []string{
+		"mutex.TestFaultRefused/Busy", "redisstore.TestServerBusyWithAScript"}},
+	{18, "CLIENT PAUSE", "L6", "told V, others P", onRedis, []string{"mutex.TestFaultClientPause"}},
+	{19, "server clock leaps forward", "told, S2", "told T/3 + C, others P", onRedis, []string{"mutex.TestFaultClockLeaps"}},
+	{20, "server clock set back", "the dead hold nothing for longer than T", "T + P", onBoth, []string{
+		"mutex.TestFaultClockGoesBack", "mutex.TestFaultClockSetBack", "mutex.TestFaultSeenInFuture",
+		"redisstore.TestWaiterCutsATTLThatIsTooLong", "redisstore.TestClockSetBackAfterARenewal", "redisstore.TestRoundClockSetBack",
+		"redisstore.TestLimiterJumpBackwards"}},
+	{21, "ACL denies channels", "by polling", "P", onBoth, []string{
+		"mutex.TestFaultNoChannels", "waitgroup.TestFaultDeaf",
+		"redisstore.TestHandOverWithoutPermissionToPublish", "redisstore.TestPermitsWithoutPermissionToPublish"}},
+	{22, "ACL denies scripts, keys or commands", "E at once", "a round trip", onRedis, []string{
+		"mutex.TestFaultNoRights", "mutex.TestFaultRightsTaken", "redisstore.TestPermissions"}},
+	{23, "maxclients", "waited out, E", "C + P", onRedis, []string{
+		"mutex.TestFaultMaxClients", "redisstore.TestServerWithTooManyClients"}},
+	{24, "MISCONF: disk full", "waited out, E; the lease runs out", "P; told V", onRedis, []string{
+		"mutex.TestFaultRefused/DiskFull", "mutex.TestFaultRefusedRelease"}},
+	{25, "holder stopped for more than T", "lost at its first question, S2, S3", "others T + P", onRedis, []string{
+		"mutex.TestFaultHolderStops", "semaphore.TestFaultWeightedStop", "waitgroup.TestPause"}},
+	{26, "holder killed", "L2", "T + P", onRedis, []string{
+		"mutex.TestFaultHolderDies", "mutex.TestRWMutexCrash", "semaphore.TestFaultWeightedKill", "waitgroup.TestKill"}},
+	{27, "waiter killed", "passed over", "G, after W nothing", onRedis, []string{
+		"mutex.TestFaultWaiterDies", "mutex.TestFaultWaiterLongDead"}},
+	{28, "waiter killed as it is handed the lock", "L3", "G + P", onRedis, []string{"mutex.TestFaultWaiterDiesWhileHanded"}},
+	{29, "waiter stopped across a hand-over", "a stale message is not believed", "G + P", onRedis, []string{"mutex.TestFaultWaiterStopsWhileHanded"}},
+	{30, "ctx ends at any instant", "L5, S4", "milliseconds", onBoth, []string{
+		"mutex.TestFaultCancel", "mutex.TestFaultCancelBlackhole", "mutex.TestFaultCancelledHolder", "mutex.TestFaultCancelYield",
+		"mutex.TestPoolCancel", "semaphore.TestFaultLimiterCancel", "semaphore.TestAcquireChanCancelled", "waitgroup.TestFaultCancelled"}},
+	{31, "request lost", "asked again by the same token", "C", onRedis, []string{
+		"mutex.TestFaultLost/RequestCut", "semaphore.TestFaultWeightedLost", "waitgroup.TestFaultLost/RequestCut"}},
+	{32, "reply lost", "same grant, same fence; a release is no loss", "C", onRedis, []string{
+		"mutex.TestFaultLost/ReplyCut", "mutex.TestFaultUnlockSilent", "mutex.TestFaultLostWaiting", "semaphore.TestFaultWeightedLost",
+		"semaphore.TestFaultLimiterLostReply", "waitgroup.TestFaultLost/ReplyCut"}},
+	{33, "executed twice", "nothing counts twice", "—", onBoth, []string{
+		"mutex.TestFaultTwice", "semaphore.TestFaultWeightedTwice", "redisstore.TestStatements", "redisstore.TestRoundRepetition"}},
+	{34, "executed late", "S4", "T; W in the queue", "redis, miniredis, fake", []string{
+		"mutex.TestFaultLate", "mutex.TestFaultLateAnswered", "redisstore.TestLateStatementOfAnEndedClaim",
+		"redisstore.TestRoundCopyOfWhatIsOver", "lease.TestSimulation"}},
+	{35, "black hole", "L6, L4, S1", "told V, others T + P", onRedis, []string{
+		"mutex.TestFaultBlackhole", "mutex.TestFaultBlackholeWaiter", "mutex.TestFaultBlackholeUnlock", "semaphore.TestFaultWeightedCutOff"}},
+	{36, "half-open connection", "as 35; found out by asking", "6 s, P", onBoth, []string{
+		"mutex.TestFaultHalfOpen", "redisstore.TestSilentSubscriptionIsGivenUp"}},
+	{37, "latency", "only slower; never granted when expired", "the round trip", "redis, fake", []string{
+		"mutex.TestFaultLatency", "mutex.TestFaultLatencyUnlock", "mutex.TestFaultLatencyAboveTTL", "lease.TestWindowCountsFromSending"}},
+	{38, "one byte at a time", "nothing", "P", onRedis, []string{"mutex.TestFaultCrowd/Sliced"}},
+	{39, "connections cut", "asked again, nothing leaks", "P", onRedis, []string{
+		"mutex.TestFaultCrowd/ClientKill", "mutex.TestFaultCrowd/Reset"}},
+	{40, "subscription cut", "all who wait ask once", "0.1 s", onRedis, []string{
+		"mutex.TestFaultUnsubscribed/Killed", "mutex.TestFaultUnsubscribed/Dropped", "mutex.TestFaultCrowd/ClientKill"}},
+	{41, "message lost, twice, or late", "L1; no message is believed without its window", "P", onRedis, []string{
+		"mutex.TestFaultMessageLost", "mutex.TestFaultMessageLate", "mutex.TestFaultCrowd/MessagesLost", "mutex.TestFaultCrowd/MessagesTwice",
+		"mutex.TestFaultCrowd/MessagesLate", "semaphore.TestFaultWeightedMessages", "waitgroup.TestFaultMessages"}},
+	{42, "flood of messages, slow consumer", "no message waits for who does not take his", "a message's time", onRedis, []string{"mutex.TestFaultFlood"}},
+	{43, "server drops a slow subscriber", "as 40", "0.1 s", onRedis, []string{"mutex.TestFaultUnsubscribed/Slow"}},
+	{44, "Redis down for seconds", "told, others go on; ever fewer dials", "told V, others P", onRedis, []string{
+		"mutex.TestFaultDown", "semaphore.TestFaultWeightedAway", "waitgroup.TestFaultDown", "redisstore.TestSubscriptionBacksOff"}},
+	{45, "pool exhausted", "L5, E", "ctx", onRedis, []string{"mutex.TestFaultPoolExhausted"}},
+	{46, "wall clock of a client", "set back or off: nothing. Set forward past V: the hold ends, and is told", "—", "redis, none", []string{
+		"mutex.TestFaultClocksDisagree", "lease.TestWindow"}},
+	{47, "machine suspended", "the clock that has gone further counts", "—", "none", []string{"lease.TestWindow"}},
+	{48, "no processor left", "renewal waits for nobody", "none lost in 2 T", onRedis, []string{"mutex.TestFaultBusy"}},
+	{49, "unlocked twice, after a loss, at once", "one nil, else E; no panic of a lease", "—", "redis, miniredis", []string{
+		"mutex.TestFaultUnlockTwice", "mutex.TestFaultUnlockAfterLoss"}},
+	{50, "unlocked by another", "S3: by its own token only", "—", onBoth, []string{
+		"mutex.TestFaultUnlockAfterLoss", "mutex.TestPoolLateUnlock", "mutex.TestRWMutexUnlockOvertaken",
+		"redisstore.TestReleaseNeverDeletesAnothersLock"}},
+	{51, "odd TTLs", "refused, or kept as stated", "—", onBoth, []string{
+		"mutex.TestFaultMisuse", "mutex.TestFaultTTLs", "mutex.TestRWMutexTTLBounds"}},
+	{52, "odd keys", "refused, or apart from all others", "—", onBoth, []string{
+		"mutex.TestFaultMisuse", "mutex.TestFaultKeys", "mutex.TestRWMutexKeys", "mutex.TestPoolKeyNames", "semaphore.TestWeightedKeys",
+		"waitgroup.TestKeys", "redisstore.TestOddKeysAreApart", "redisstore.TestKeysThatAreRefused"}},
+	{53, "100,000 waiters", "one entry a process, no goroutine each", "a request a quantum; as behind 10", onRedis, []string{
+		"mutex.TestFaultManyWaiters", "redisstore.TestManyWaiters", "mutex.TestCostIdle", "waitgroup.TestCrowd"}},
+	{54, "very many locks held", "renewed together, one command each", "3 pipelines a T", onBoth, []string{
+		"redisstore.TestRenewMany", "mutex.TestCostRenewal", "mutex.TestCostRenewalTogether"}},
+	{55, "more than 8,000 values in a script", "no unpack", "—", onRedis, []string{
+		"redisstore.TestNoUnpack", "redisstore.TestManyDeadWaiters", "redisstore.TestTogetherMany"}},
+}
