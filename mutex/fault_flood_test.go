@@ -1,6 +1,7 @@
 package mutex_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -61,8 +62,12 @@ func TestFaultFlood(t *testing.T) {
 	}
 	for _, c := range results {
 		r := <-c
-		must(r.Err)
-		unlock(t, r.Lease)
+		if r.Err == nil {
+			r.Err = r.Lease.Unlock()
+		}
+		if r.Err != nil && !errors.Is(r.Err, mutex.ErrLost) { // nobody took it in time, on a busy machine
+			t.Error(r.Err)
+		}
 	}
 	rests(t, s, 0)
 }
