@@ -33,15 +33,24 @@ type Proxy struct {
 // of the test.
 func NewProxy(tb testing.TB, target string) *Proxy {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	p, err := LaunchProxy(target)
 	if err != nil {
 		tb.Fatal(err)
+	}
+	tb.Cleanup(p.Close)
+	return p
+}
+
+// LaunchProxy is NewProxy for callers that are not a test. It runs until Close.
+func LaunchProxy(target string) (*Proxy, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
 	}
 	p := &Proxy{listener: l, target: target, links: map[*link]struct{}{}, requests: map[string]int64{}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.running.Go(p.accept)
-	tb.Cleanup(p.close)
-	return p
+	return p, nil
 }
 
 // Addr is where clients connect to.
@@ -89,7 +98,9 @@ func (p *Proxy) admit(l *link) bool {
 	return true
 }
 
-func (p *Proxy) close() {
+// Close ends all connections, and returns when nothing is left of the proxy. For
+// one of NewProxy the end of the test does it.
+func (p *Proxy) Close() {
 	p.cancel()
 	p.mu.Lock()
 	p.closed = true
