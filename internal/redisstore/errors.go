@@ -29,6 +29,10 @@ func classify(err error) error {
 	case !errors.As(err, &reply):
 		return err
 	}
+	// A key has run out while its slot was being moved: see moving.lua.
+	if strings.Contains(reply.Error(), "non local key") {
+		return err
+	}
 	for _, code := range passing {
 		// Redis 6 hides the code of a failure inside a script in its sentence.
 		if text := reply.Error(); strings.HasPrefix(text, code) || strings.Contains(text, ": -"+code+" ") {

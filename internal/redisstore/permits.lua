@@ -31,6 +31,8 @@ local function broken(sibling, reply)
   return reply
 end
 
+--include moving.lua
+
 local found = redis.pcall('HMGET', main, 'state', self)
 if found.err then return found end
 local held = redis.pcall('ZCARD', holders)
@@ -41,6 +43,7 @@ if redis.call('EXISTS', line, entries) > 0 then -- mostly nobody waits
   if type(waiting) == 'table' then return broken('line', waiting) end
   entered = redis.pcall('HLEN', entries)
   if type(entered) == 'table' then return broken('entries', entered) end
+  if moving(line) then return MOVING end
 end
 
 local size, declared, used, last, life, at = nil, nil, 0, 0, KEY_LIFE, 0

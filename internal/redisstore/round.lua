@@ -42,12 +42,14 @@ local function begin()
 end
 
 -- Writes what has changed, and ends the round if nothing is left of it. The first
--- command is one that Redis allows when it is out of memory.
+-- command is one that Redis allows when it is out of memory. The key is never empty
+-- in between: while a cluster moves its slot, it could not be written any more.
 local function write()
   local old = state
   state = string.format('round %.0f count %.0f abandoned %.0f since %.0f', round, count, abandoned, since)
-  if old then redis.call('ZREM', group, old) end
+  if old then redis.call('PEXPIRE', group, LIFE) end
   redis.call('ZADD', group, 0, state)
+  if old and old ~= state then redis.call('ZREM', group, old) end
   if count > 0 or tasks() > 0 then
     redis.call('PEXPIRE', group, LIFE)
     return

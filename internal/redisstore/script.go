@@ -33,11 +33,16 @@ var (
 var include = regexp.MustCompile(`(?m)^--include (.*)\n`)
 
 func load(name string) *script {
-	text := include.ReplaceAllStringFunc(read(name), func(line string) string {
-		return read(include.FindStringSubmatch(line)[1])
-	})
+	text := expand(name)
 	sum := sha1.Sum([]byte(text))
 	return &script{text: text, sha: hex.EncodeToString(sum[:])}
+}
+
+// expand is the file with what it includes, and what that includes.
+func expand(name string) string {
+	return include.ReplaceAllStringFunc(read(name), func(line string) string {
+		return expand(include.FindStringSubmatch(line)[1])
+	})
 }
 
 func read(name string) string {

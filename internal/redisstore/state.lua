@@ -28,6 +28,8 @@ local function broken(sibling, reply)
   return reply
 end
 
+--include moving.lua
+
 -- Opens the ith lock: what is below works on it. It returns an error that must
 -- keep the script from doing so.
 local function open(i)
@@ -36,6 +38,7 @@ local function open(i)
   if type(owner) == 'table' then return owner end
   waiting = redis.pcall('ZCARD', queue)
   if type(waiting) == 'table' then return broken('queue', waiting) end
+  if waiting > 0 and moving(queue) then return MOVING end
   local entries = redis.pcall('HLEN', waiters) -- of an empty queue too: enqueue writes both
   if type(entries) == 'table' then return broken('waiters', entries) end
   last = redis.pcall('GET', fence)

@@ -26,6 +26,17 @@ func (c *Cluster) Migrate(tb testing.TB, slot int64) *Migration {
 	return m
 }
 
+// BeginMigration has only the node that serves a slot know that it is to move: all
+// keys are where they were, and that node refuses those that are not there, in the
+// middle of a script too. To stop changes that back.
+func (c *Cluster) BeginMigration(tb testing.TB, slot int64) (stop func()) {
+	tb.Helper()
+	from := c.Owner(tb, slot)
+	to := c.Nodes[(slices.Index(c.Nodes, from)+1)%len(c.Nodes)]
+	from.Do(tb, "CLUSTER", "SETSLOT", slot, "MIGRATING", to.Do(tb, "CLUSTER", "MYID"))
+	return func() { from.Do(tb, "CLUSTER", "SETSLOT", slot, "STABLE") }
+}
+
 // Move moves a key of the slot.
 func (m *Migration) Move(tb testing.TB, key string) {
 	tb.Helper()

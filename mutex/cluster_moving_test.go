@@ -1,0 +1,72 @@
+package mutex_test
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+// TestClusterSlotBeginsToMove gives a lock back that is awaited while its slot is being
+// moved and all its keys are still there. From a key that a script has emptied Redis then
+// keeps the rest of that script: it would end half done, and what it was about to give
+// back, or to hand over, would be nobody's.
+func TestClusterSlotBeginsToMove(t *testing.T) {
+	t.Parallel()
+	c := redistest.StartCluster(t, 2)
+	a, b := c.Client(t), c.Client(t)
+	var answered atomic.Int64 // scripts of the holder, retries of the client included
+	a.AddHook(hook(func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
+		defer answered.Add(1)
+		return next(ctx, cmd)
+	}))
+	for key, locks := range map[string][2]interface {
+		LockContext(context.Context) (*mutex.Lease, error)
+		LockChan(context.Context) <-chan mutex.Result
+	}{
+		"mutex": {mutex.New(a, "mutex"), mutex.New(b, "mutex")},
+		"rw":    {mutex.NewRW(a, "rw"), mutex.NewRW(b, "rw")},
+	} {
+		slot := c.Slot(t, key)
+		from := c.Owner(t, slot)
+		held, err := locks[0].LockContext(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := locks[1].LockChan(t.Context())
+		siblings := func() (n int) {
+			for _, k := range from.Keys(t) {
+				if strings.HasPrefix(k, "baton:{"+key+"}:") {
+					n++
+				}
+			}
+			return n
+		}
+		redistest.Eventually(t, 5*time.Second, func() bool { return siblings() == 3 }, "nobody queues")
+
+		stop := c.BeginMigration(t, slot)
+		before := answered.Load()
+		unlocked := make(chan error)
+		go func() { unlocked <- held.Unlock() }()
+		redistest.Eventually(t, 5*time.Second, func() bool { return answered.Load() > before }, "it is not given back")
+		stop()
+		if err := <-unlocked; err != nil {
+			t.Errorf("%s: Unlock: %v", key, err)
+		}
+		select {
+		case r := <-next:
+			if r.Err != nil {
+				t.Fatalf("%s: %v", key, r.Err)
+			}
+			unlock(t, r.Lease)
+		case <-time.After(8 * time.Second): // a poll finds out what no message told
+			t.Fatalf("%s: nobody is let in", key)
+		}
+	}
+}
