@@ -1,0 +1,142 @@
+package main
+
+import (
+	"maps"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// A ledger replays what Redis has done to the mutexes, and holds it against what their
+// holders say.
+type ledger struct {
+	locks map[string]*lock
+	ends  map[int64]int64 // when the last lease of a claim was released, by its fence base; 0 if one was not
+	skew  int64           // the servers' time less that of now, in ns
+
+	renewals, turns int // that were looked at
+	list            []violation
+}
+
+// A lock is what the append-only file says of a mutex so far.
+type lock struct {
+	owner string
+	base  int64            // the last fence base, which is the owner's
+	queue map[string]int64 // places
+}
+
+// A turn is what a transaction does to a lock.
+type turn struct {
+	queue   map[string]int64 // before it
+	granted string           // the new owner
+	renewed int64            // until when, in the server's ms
+}
+
+// tardy is what a renewal may take to be executed, and the two clocks may differ by.
+const tardy = 100 // ms
+
+func mutexKey(key string) bool { return key[0] == 'm' || key[0] == 'p' }
+
+func newLedger(s *story, skew int64) *ledger {
+	l := &ledger{locks: map[string]*lock{}, ends: map[int64]int64{}, skew: skew}
+	for _, h := range s.list {
+		if !h.granted() || !mutexKey(h.key) {
+			continue
+		}
+		base := h.fence >> 10
+		last, known := l.ends[base]
+		switch {
+		case h.released == 0 || h.end != ok: // its key runs out by itself
+			l.ends[base] = 0
+		case !known || last != 0:
+			l.ends[base] = max(last, h.released)
+		}
+	}
+	return l
+}
+
+var partOf = regexp.MustCompile(`^(?:([mp]\d)|baton:\{([mp]\d)\}:(queue|fence))$`)
+
+// apply notes what a transaction has done. What a script grants is judged when it has
+// ended.
+func (l *ledger) apply(transaction [][]string) {
+	turns := map[string]*turn{}
+	for _, c := range transaction {
+		if c[0] = strings.ToUpper(c[0]); c[0] == "FLUSHALL" {
+			clear(l.locks)
+		}
+		if len(c) < 2 {
+			continue
+		}
+		m := partOf.FindStringSubmatch(c[1])
+		if m == nil {
+			continue
+		}
+		key := m[1] + m[2]
+		k := l.locks[key]
+		if k == nil {
+			k = &lock{queue: map[string]int64{}}
+			l.locks[key] = k
+		}
+		if turns[key] == nil {
+			turns[key] = &turn{queue: maps.Clone(k.queue)}
+		}
+		k.apply(m[3], c, turns[key])
+	}
+	for key, t := range turns {
+		l.judge(key, l.locks[key], t)
+	}
+}
+
+func (k *lock) apply(part string, c []string, t *turn) {
+	switch part + " " + c[0] {
+	case "queue ZADD":
+		k.queue[c[3]], _ = strconv.ParseInt(c[2], 10, 64)
+	case "queue ZREM":
+		delete(k.queue, c[2])
+	case "queue DEL", "queue UNLINK":
+		clear(k.queue)
+	case "fence SET":
+		k.base, _ = strconv.ParseInt(c[2], 10, 64)
+	case " SET":
+		k.owner, t.granted = c[2], c[2]
+	case " DEL", " UNLINK":
+		k.owner = ""
+	case " PEXPIREAT":
+		t.renewed, _ = strconv.ParseInt(c[2], 10, 64)
+	}
+}
+
+// judge looks whether somebody was passed over, and whether what was renewed is held.
+func (l *ledger) judge(key string, k *lock, t *turn) {
+	if t.granted != "" {
+		l.turns++
+		place, waited := t.queue[t.granted]
+		for token, p := range t.queue {
+			if _, waits := k.queue[token]; waits && (p < place || !waited) {
+				l.list = append(l.list, violated("FIFO", "%s was given to %s at place %d, though %s waits at place %d", key, t.granted, place, token, p))
+			}
+		}
+		return // a yield, if it was also renewed
+	}
+	end := l.ends[k.base]
+	ttl, ours := timeToLive(k.owner)
+	if t.renewed == 0 || !ours || end == 0 {
+		return
+	}
+	l.renewals++
+	if at := t.renewed - ttl; at > (end+l.skew)/1e6+tardy {
+		l.list = append(l.list, violated("S3", "%s was renewed for %s (fences from %d) %d ms after its last release",
+			key, k.owner, k.base<<10, at-(end+l.skew)/1e6))
+	}
+}
+
+// timeToLive is what a token states, in ms.
+func timeToLive(token string) (ms int64, ours bool) {
+	words := strings.SplitN(token, ":", 3)
+	if len(words) < 3 || words[0] != "baton" {
+		return 0, false
+	}
+	ms, err := strconv.ParseInt(words[1], 10, 64)
+	return ms, err == nil
+}

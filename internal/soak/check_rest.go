@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// queues are the parts of a key that are there only while somebody waits.
+var queues = regexp.MustCompile(`^baton:\{.*\}:(queue|waiters|line|entries)`)
+
+// rest is quiescence: when all workers have gone, so are their locks, their places in
+// queues, their subscriptions and their connections, after a TTL or the life of an entry
+// at the latest, and what is still there expires.
+func (e *epoch) rest() (leaks []violation) {
+	var left []string
+	var err error
+	within := 3*e.ttl + 3600*time.Millisecond + slack
+	if !eventually(within, func() bool {
+		left, err = e.left()
+		return err == nil && len(left) == 0
+	}) {
+		leaks = append(leaks, violated("leak", "%v after all have gone: %s (%v)", within, strings.Join(left, "; "), err))
+	}
+	return leaks
+}
+
+// left lists what should not be there.
+func (e *epoch) left() (list []string, err error) {
+	for i, n := range e.topology.masters() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		names, err := n.names()
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			ttl, err := n.admin.PTTL(ctx, name).Result()
+			switch {
+			case err != nil:
+				return nil, err
+			case ttl == -1:
+				list = append(list, fmt.Sprintf("%q never expires", name))
+			case queues.MatchString(name):
+				list = append(list, fmt.Sprintf("%q is still there", name))
+			case len(name) == 2 && mutexKey(name):
+				list = append(list, fmt.Sprintf("%q is still locked", name))
+			}
+		}
+		channels, err := n.admin.PubSubChannels(ctx, "baton:*").Result()
+		if err != nil {
+			return nil, err
+		}
+		if len(channels) > 0 {
+			list = append(list, fmt.Sprintf("subscriptions to %v", channels))
+		}
+		clients, err := n.info("connected_clients")
+		if err != nil {
+			return nil, err
+		}
+		if c, _ := strconv.Atoi(clients); c > e.clients[i] {
+			list = append(list, fmt.Sprintf("%d connections, %d at first", c, e.clients[i]))
+		}
+	}
+	return list, nil
+}
+
+// abandonedTasks is how many tasks Redis has counted as abandoned, in all rounds; known is
+// false if it does not remember all rounds.
+func (e *epoch) abandonedTasks(key string) (count int, known bool, err error) {
+	for _, n := range e.topology.masters() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		members, err := n.admin.ZRange(ctx, key, 0, -1).Result()
+		if strings.HasPrefix(fmt.Sprint(err), "MOVED") {
+			continue
+		}
+		if err != nil {
+			return 0, false, err
+		}
+		records := 0
+		for _, m := range members {
+			var round, tasks, left, since int64
+			if c, _ := fmt.Sscanf(m, "abandoned %d %d", &round, &left); c == 2 {
+				count += int(left)
+				records++
+			} else if c, _ := fmt.Sscanf(m, "round %d count %d abandoned %d since %d", &round, &tasks, &left, &since); c == 4 {
+				known = true
+				if tasks > 0 {
+					count += int(left)
+				}
+			}
+		}
+		known = known && records < 100
+	}
+	return count, known, nil
+}

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The histories are forged; their times are in ms.
+const ms = int64(time.Millisecond)
+
+// hold is a span of a key, granted 1 ms after it was asked for, believed in until a
+// time, and released then.
+func hold(key string, weight int32, granted, until, fence int64) *span {
+	return &span{key: key, weight: weight, asked: (granted - 1) * ms, answered: granted * ms, result: ok, fence: fence << 10,
+		first: granted * ms, last: until * ms, release: until * ms, released: (until + 1) * ms, end: ok}
+}
+
+// ends is a hold that ends otherwise.
+func ends(s *span, end result) *span {
+	s.end = end
+	return s
+}
+
+// dies is a hold whose worker is killed before its release.
+func dies(s *span) *span {
+	s.release, s.released, s.end = 0, 0, 0
+	return s
+}
+
+// waits is a wait for the group.
+func waits(asked, answered int64, r result, tasks int32) *span {
+	return &span{key: "w0", weight: wait, asked: asked * ms, answered: answered * ms, result: r, abandoned: tasks}
+}
+
+// turns are n events of the limiter, all requested at a time and granted at another.
+func turns(n int, asked, answered int64) (list []*span) {
+	for range n {
+		list = append(list, &span{key: "l0", weight: 1, asked: asked * ms, answered: answered * ms, result: ok})
+	}
+	return list
+}
+
+func forge(spans ...*span) *story { return &story{list: spans} }
+
+// lose has the key lost in a time.
+func (s *story) lose(key string, from, to int64) *story {
+	s.voids = append(s.voids, void{key, from * ms, to * ms})
+	return s
+}
+
+// kill has worker 0 killed at a time.
+func (s *story) kill(t int64) *story {
+	s.dead = append(s.dead, death{0, t * ms})
+	return s
+}
+
+// wants compares the rules that were broken, with commas, with those that are.
+func wants(t *testing.T, name, want string, got []violation) {
+	t.Helper()
+	var rules []string
+	for _, v := range got {
+		rules = append(rules, v.rule)
+	}
+	slices.Sort(rules)
+	if text := strings.Join(slices.Compact(rules), ","); text != want {
+		t.Errorf("%s: %q, want %q: %v", name, text, want, got)
+	}
+}
+
+func TestExclusionBites(t *testing.T) {
+	for name, c := range map[string]struct {
+		key  string
+		s    *story
+		want string
+	}{
+		"one after the other":        {"m0", forge(hold("m0", 1, 1, 10, 1), hold("m0", 1, 10, 20, 2)), ""},
+		"two at a time":              {"m0", forge(hold("m0", 1, 1, 10, 1), hold("m0", 1, 9, 20, 2)), "S1"},
+		"two, the inner is short":    {"m0", forge(hold("m0", 1, 1, 100, 1), hold("m0", 1, 9, 10, 2)), "S1"},
+		"two keys":                   {"m0", forge(hold("m0", 1, 1, 10, 1), hold("m1", 1, 9, 20, 2)), ""},
+		"the last one is dead":       {"m0", forge(dies(hold("m0", 1, 1, 10, 1)), hold("m0", 1, 9, 20, 2)), "S1"},
+		"two in a void":              {"m0", forge(hold("m0", 1, 1, 10, 1), hold("m0", 1, 9, 20, 2)).lose("m0", 0, 10), ""},
+		"two in a void of all":       {"m0", forge(hold("m0", 1, 1, 10, 1), hold("m0", 1, 9, 20, 2)).lose("", 0, 10), ""},
+		"two in another's void":      {"m0", forge(hold("m0", 1, 1, 10, 1), hold("m0", 1, 9, 20, 2)).lose("m1", 0, 10), "S1"},
+		"two beyond the void":        {"m0", forge(hold("m0", 1, 1, 12, 1), hold("m0", 1, 9, 20, 2)).lose("m0", 0, 10), "S1"},
+		"two before the void":        {"m0", forge(hold("m0", 1, 1, 12, 1), hold("m0", 1, 9, 20, 2)).lose("m0", 10, 99), "S1"},
+		"readers":                    {"r0", forge(hold("r0", 1, 1, 10, 1), hold("r0", 1, 5, 20, 2)), ""},
+		"a reader beside the writer": {"r0", forge(hold("r0", all, 1, 10, 1), hold("r0", 1, 5, 20, 2)), "S1"},
+		"the writer beside a reader": {"r0", forge(hold("r0", 1, 1, 10, 1), hold("r0", all, 5, 20, 2)), "S1"},
+		"all permits":                {"s0", forge(hold("s0", 1, 1, 10, 1), hold("s0", 2, 5, 20, 2)), ""},
+		"a permit too many":          {"s0", forge(hold("s0", 2, 1, 10, 1), hold("s0", 2, 5, 20, 2)), "S1"},
+	} {
+		wants(t, name, c.want, exclusion(c.s, c.key))
+	}
+}
+
+func TestFencesBite(t *testing.T) {
+	for name, c := range map[string]struct {
+		key  string
+		s    *story
+		want string
+	}{
+		"they grow":               {"m0", forge(hold("m0", 1, 2, 10, 1), hold("m0", 1, 12, 20, 2)), ""},
+		"one goes back":           {"m0", forge(hold("m0", 1, 2, 10, 2), hold("m0", 1, 12, 20, 1)), "S2"},
+		"one goes back in a void": {"m0", forge(hold("m0", 1, 2, 10, 2), hold("m0", 1, 12, 20, 1)).lose("", 0, 99), "S2"},
+		"one comes twice":         {"m0", forge(hold("m0", 1, 2, 10, 2), hold("m0", 1, 2, 20, 2)), "S2"},
+		"asked for before":        {"m0", forge(hold("m0", 1, 2, 10, 2), hold("m0", 1, 2, 20, 1)), ""},
+		"readers":                 {"r0", forge(hold("r0", 1, 2, 10, 2), hold("r0", 1, 12, 20, 2), hold("r0", 1, 30, 40, 1)), ""},
+		"a reader's goes back":    {"r0", forge(hold("r0", all, 2, 10, 2), hold("r0", 1, 12, 20, 1)), "S2"},
+		"a writer's goes back":    {"r0", forge(hold("r0", 1, 2, 10, 2), hold("r0", all, 12, 20, 1)), "S2"},
+		"permits go back":         {"s0", forge(hold("s0", 1, 2, 10, 2), hold("s0", 1, 12, 20, 1)), ""},
+		"permits' come twice":     {"s0", forge(hold("s0", 1, 2, 10, 2), hold("s0", 1, 12, 20, 2)), "S2"},
+	} {
+		wants(t, name, c.want, fences(c.s, c.key))
+	}
+}
+
+func TestFinalityBites(t *testing.T) {
+	s := newStory()
+	for i, what := range []what{asked, answered, believed, release, released} {
+		s.add(event{What: what, Result: ok, Hold: 7, T: int64(i + 1)})
+	}
+	s.add(event{What: told, Result: unsure, Hold: 7, T: 6}) // ErrUnlocked
+	wants(t, "released", "", finality(s))
+	s.add(event{What: believed, Hold: 7, T: 7})
+	wants(t, "believed in after it was released", "S3", finality(s))
+	if s.list[0].end != ok {
+		t.Errorf("it ended with %d", s.list[0].end)
+	}
+}
+
+func TestRefusalsBite(t *testing.T) {
+	const ttl = 600 * time.Millisecond
+	passed := hold("m0", 1, 1, 10, 1) // inside the process, so that its window may be old
+	passed.fence++
+	for name, c := range map[string]struct {
+		s    *story
+		want string
+	}{
+		"released":               {forge(hold("m0", 1, 1, 10, 1)), ""},
+		"refused":                {forge(ends(hold("m0", 1, 1, 10, 1), lost)), "E"},
+		"refused, the key lost":  {forge(ends(hold("m0", 1, 1, 10, 1), lost)).lose("", 5, 50), ""},
+		"refused, long held":     {forge(ends(hold("m0", 1, 1, 200, 1), lost)), ""},
+		"refused, handed over":   {forge(ends(passed, lost)), ""},
+		"nobody knows about it":  {forge(ends(hold("m0", 1, 1, 10, 1), unsure)), ""},
+		"dead before it release": {forge(dies(hold("m0", 1, 1, 10, 1))), ""},
+	} {
+		wants(t, name, c.want, refusals(c.s, "m0", ttl))
+	}
+}
+
+func TestRoundsBite(t *testing.T) {
+	a, b := func() *span { return hold("w0", 0, 10, 50, 0) }, func() *span { return hold("w0", 0, 40, 90, 0) }
+	for name, c := range map[string]struct {
+		s    *story
+		want string
+	}{
+		"over with the tasks":      {forge(a(), b(), waits(20, 91, ok, 0)), ""},
+		"over before the last":     {forge(a(), b(), waits(20, 80, ok, 0)), "WaitGroup"},
+		"before the last has run":  {forge(a(), b(), waits(20, 51, ok, 0)), "WaitGroup"},
+		"begun before the tasks":   {forge(a(), b(), waits(5, 80, ok, 0)), ""},
+		"a task was lost":          {forge(a(), ends(b(), lost), waits(20, 80, abandoned, 1)), "WaitGroup"},
+		"a task died":              {forge(a(), dies(b()), waits(20, 91, abandoned, 1)), ""},
+		"the group was lost":       {forge(a(), b(), waits(20, 80, ok, 0)).lose("w0", 30, 99), ""},
+		"given up before the last": {forge(a(), b(), waits(20, 80, ended, 0)), ""},
+	} {
+		wants(t, name, c.want, rounds(c.s, "w0"))
+	}
+}
+
+func TestLossesAreCounted(t *testing.T) {
+	const ttl = time.Second
+	slow := hold("w0", 0, 10, 2600, 0) // for so long that two tasks may have run out before
+	slow.answered = 2500 * ms
+	unheard := &span{key: "w0", asked: 9 * ms}
+	for name, c := range map[string]struct {
+		s           *story
+		least, most int
+	}{
+		"done":              {forge(hold("w0", 0, 10, 50, 0)), 0, 0},
+		"told of its loss":  {forge(ends(hold("w0", 0, 10, 50, 0), lost)), 1, 1},
+		"killed":            {forge(dies(hold("w0", 0, 10, 50, 0))).kill(50), 1, 1},
+		"killed, uncounted": {forge(unheard).kill(50), 0, 1},
+		"unsure":            {forge(ends(hold("w0", 0, 10, 50, 0), unsure)), 0, 1},
+		"slow to be heard":  {forge(slow), 0, 2},
+	} {
+		if least, most := losses(c.s, "w0", ttl); least != c.least || most != c.most {
+			t.Errorf("%s: %d to %d, want %d to %d", name, least, most, c.least, c.most)
+		}
+	}
+	wants(t, "told of all", "", overstated(forge(waits(1, 9, abandoned, 2)), "w0", 2))
+	wants(t, "told of too many", "WaitGroup", overstated(forge(waits(1, 9, abandoned, 3)), "w0", 2))
+	wants(t, "told of none", "WaitGroup", overstated(forge(waits(1, 9, abandoned, 0)), "w0", 2))
+}
+
+func TestPaceBites(t *testing.T) {
+	const second = 1000
+	for name, c := range map[string]struct {
+		list []*span
+		want string
+	}{
+		"the burst":              {turns(burst, 100, 101), ""},
+		"one more":               {turns(burst+1, 100, 101), "Limiter"},
+		"the burst and a second": {turns(burst+rate, 100, 100+second), ""},
+		"and one more":           {turns(burst+rate+1, 100, 100+second), "Limiter"},
+		"late, but asked before": {slices.Concat(turns(burst, 100, 101), turns(3, 50, 101+75)), ""},
+		"at twice the rate":      {slices.Concat(turns(burst, 100, 101), turns(rate, 101, 101+second/2)), "Limiter"},
+	} {
+		wants(t, name, c.want, pace(forge(c.list...), "l0"))
+	}
+	wants(t, "in a void", "", pace(forge(turns(burst+1, 100, 101)...).lose("l0", 0, 200), "l0"))
+}

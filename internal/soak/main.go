@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	workIfTold()
+	var (
+		c        = &config{workers: 3, episodes: 12}
+		kinds    = flag.String("topology", "all", strings.Join(topologies, ", ")+", several with commas, or all")
+		names    = flag.String("primitives", "mutex,pool,rwmutex,semaphore,waitgroup,limiter", "what to lock; a peer has only a mutex")
+		only     = flag.String("faults", "all", "what to inject, e.g. black-hole,worker-kill")
+		markdown = flag.Bool("markdown", false, "print Markdown")
+	)
+	flag.StringVar(&c.system, "system", "baton", "baton, or one of the control group: redislock, redsync, rueidislock")
+	flag.DurationVar(&c.duration, "duration", time.Minute, "for how long to begin episodes")
+	flag.DurationVar(&c.ttl, "ttl", 0, "of everything; 0 is another one of 0.5 to 2 s in each epoch")
+	flag.Uint64Var(&c.seed, "seed", 0, "of all choices; 0 is a random one")
+	flag.BoolVar(&c.verbose, "v", false, "tell of each episode")
+	flag.Parse()
+	if c.seed == 0 {
+		c.seed = rand.Uint64()
+	}
+	if err := c.choose(*kinds, *names, *only); err != nil {
+		fmt.Fprintln(os.Stderr, "soak:", err)
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	r, err := c.soak(ctx)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "soak:", err)
+	}
+	r.print(os.Stdout, *markdown)
+	fmt.Printf("\ngo run . -system %s -topology %s -primitives %s -faults %s -ttl %v -duration %v -seed %d\n", c.system, *kinds, *names, *only, c.ttl, c.duration, c.seed)
+	for _, v := range r.violations {
+		fmt.Println(v)
+	}
+	if err != nil || len(r.violations) > 0 {
+		os.Exit(1)
+	}
+}
+
+// choose resolves what is named.
+func (c *config) choose(kinds, names, only string) error {
+	if _, ok := systems[c.system]; !ok {
+		return fmt.Errorf("there is no system %q", c.system)
+	}
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		return fmt.Errorf("redis-server is not on the PATH; install it (apt-get install redis-server)")
+	}
+	c.topologies = topologies
+	if kinds != "all" {
+		c.topologies = strings.Split(kinds, ",")
+	}
+	for _, t := range c.topologies {
+		if !slices.Contains(topologies, t) {
+			return fmt.Errorf("there is no topology %q", t)
+		}
+	}
+	if c.system != "baton" {
+		names, c.topologies = "mutex", []string{"single"}
+		if c.ttl == 0 {
+			c.ttl = peerTTL
+		}
+	}
+	c.keys = nil
+	for name := range strings.SplitSeq(names, ",") {
+		letter, ok := primitives[name]
+		if !ok {
+			return fmt.Errorf("there is no primitive %q", name)
+		}
+		for _, key := range keys {
+			if key[0] == letter {
+				c.keys = append(c.keys, key)
+			}
+		}
+	}
+	c.faults = faults
+	if only != "all" {
+		c.faults = nil
+		for name := range strings.SplitSeq(only, ",") {
+			i := slices.IndexFunc(faults, func(f fault) bool { return f.name == name })
+			if i < 0 {
+				return fmt.Errorf("there is no fault %q", name)
+			}
+			c.faults = append(c.faults, faults[i])
+		}
+	}
+	return nil
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/mutex"
+	"github.com/seed-3d5fec5c/baton/semaphore"
+	"github.com/seed-3d5fec5c/baton/waitgroup"
+)
+
+// baton is ours.
+type baton struct {
+	rdb  redis.UniversalClient
+	plan *plan
+}
+
+func openBaton(p *plan) (asker, error) { return &baton{p.client(), p}, nil }
+
+func (b *baton) close() { _ = b.rdb.Close() }
+
+func (b *baton) ask(key string) func(context.Context, want) (grip, error) {
+	switch key[0] {
+	case 'm':
+		m := mutex.New(b.rdb, key)
+		m.TTL = b.plan.TTL
+		return func(ctx context.Context, w want) (grip, error) {
+			return lease(pick(w, m.LockContext, m.TryLockContext, m.LockChan)(ctx))
+		}
+	case 'p':
+		m := mutex.NewPool(b.rdb, "")
+		m.TTL = b.plan.TTL
+		return func(ctx context.Context, w want) (grip, error) {
+			return lease(pick(w,
+				func(ctx context.Context) (*mutex.Lease, error) { return m.LockContext(ctx, w.keys...) },
+				func(ctx context.Context) (*mutex.Lease, error) { return m.TryLockContext(ctx, w.keys...) },
+				func(ctx context.Context) <-chan mutex.Result { return m.LockChan(ctx, w.keys...) })(ctx))
+		}
+	case 'r':
+		m := mutex.NewRW(b.rdb, key)
+		m.TTL = b.plan.TTL
+		return func(ctx context.Context, w want) (grip, error) {
+			if w.shared {
+				return lease(pick(w, m.RLockContext, m.TryRLockContext, m.RLockChan)(ctx))
+			}
+			return lease(pick(w, m.LockContext, m.TryLockContext, m.LockChan)(ctx))
+		}
+	}
+	s := semaphore.NewWeighted(b.rdb, key, permits)
+	s.TTL = b.plan.TTL
+	return func(ctx context.Context, w want) (grip, error) {
+		var l *semaphore.Lease
+		var err error
+		switch {
+		case w.try:
+			l, err = s.TryAcquireLease(ctx, w.n)
+		case w.channel:
+			r := <-s.AcquireChan(ctx, w.n)
+			l, err = r.Lease, r.Err
+		default:
+			l, err = s.AcquireLease(ctx, w.n)
+		}
+		if err != nil {
+			return grip{}, err
+		}
+		return grip{func(string) int64 { return l.Fence() }, l.Err, l.Release}, nil
+	}
+}
+
+// pick is the way of asking that is wanted.
+func pick(w want, wait, try func(context.Context) (*mutex.Lease, error), channel func(context.Context) <-chan mutex.Result) func(context.Context) (*mutex.Lease, error) {
+	switch {
+	case w.try:
+		return try
+	case w.channel:
+		return func(ctx context.Context) (*mutex.Lease, error) {
+			r := <-channel(ctx)
+			return r.Lease, r.Err
+		}
+	}
+	return wait
+}
+
+func lease(l *mutex.Lease, err error) (grip, error) {
+	if err != nil {
+		return grip{}, err
+	}
+	fence := func(key string) int64 {
+		if key[0] == 'p' {
+			return l.FenceOf(key)
+		}
+		return l.Fence()
+	}
+	return grip{fence, l.Err, l.Unlock}, nil
+}
+
+func (b *baton) group(key string) *waitgroup.WaitGroup {
+	g := waitgroup.New(b.rdb, key)
+	g.TTL = b.plan.TTL
+	return g
+}
+
+func (b *baton) limiter(key string) *semaphore.Limiter {
+	return semaphore.NewLimiter(b.rdb, key, rate, burst)
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// peerTTL is that of peers, which do not renew: what they leave behind for a TTL is seen
+// to outlast every bound.
+const peerTTL = 12 * time.Second
+
+// A deck has the faults that fit a topology, so that all come as often. Those that lose
+// what Redis was told come last: they have epochs of their own, for there is more to
+// check in the others.
+type deck struct {
+	cards []fault
+	left  []fault
+}
+
+func newDeck(faults []fault, topology string) *deck {
+	d := &deck{}
+	for _, f := range faults {
+		if f.fits(topology) {
+			d.cards = append(d.cards, f)
+		}
+	}
+	return d
+}
+
+// draw takes at most n faults for an epoch, which lose or which do not.
+func (d *deck) draw(n int, random *rand.Rand) (list []fault) {
+	if len(d.left) == 0 {
+		for _, loses := range []bool{false, true} {
+			for _, i := range random.Perm(len(d.cards)) {
+				if d.cards[i].loses == loses {
+					d.left = append(d.left, d.cards[i])
+				}
+			}
+		}
+	}
+	for len(list) < n && len(d.left) > 0 && (len(list) == 0 || list[0].loses == d.left[0].loses) {
+		list, d.left = append(list, d.left[0]), d.left[1:]
+	}
+	return list
+}
+
+// soak runs one epoch after the other, of the topologies in turns, until ctx ends. One
+// that the harness itself could not finish is told of, and few of them are tolerated.
+func (c *config) soak(ctx context.Context) (*report, error) {
+	r := &report{}
+	random := rand.New(rand.NewPCG(c.seed, 0))
+	ctx, cancel := context.WithTimeout(ctx, c.duration)
+	defer cancel()
+	var decks []*deck
+	for _, kind := range c.topologies {
+		d := newDeck(c.faults, kind)
+		if len(d.cards) == 0 {
+			return r, fmt.Errorf("none of the faults fits topology %s", kind)
+		}
+		decks = append(decks, d)
+	}
+	for i := 0; ctx.Err() == nil && !c.enough(r); i++ {
+		n := i % len(decks)
+		if err := c.run(ctx, c.topologies[n], decks[n].draw(c.episodes, random), random, r); err != nil {
+			r.broken = append(r.broken, fmt.Sprintf("%s: %v", c.topologies[n], err))
+			if len(r.broken) > 2+r.epochs/10 {
+				return r, errors.New("too many epochs were broken off")
+			}
+		}
+	}
+	return r, nil
+}
+
+// enough tells whether the run has shown what it was to show. Of ours that is the first
+// violation: what comes of it would be told again and again.
+func (c *config) enough(r *report) bool {
+	if c.system == "baton" {
+		return len(r.violations) > 0
+	}
+	return slices.ContainsFunc(r.violations, func(v violation) bool { return v.rule == c.until })
+}

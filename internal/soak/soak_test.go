@@ -1,0 +1,76 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+)
+
+// run is a soak with the given flags, and skips the test where there is no server.
+func run(t *testing.T, c *config, topology, faults string) *report {
+	t.Helper()
+	redistest.Start(t) // skips
+	c.workers, c.verbose = 3, testing.Verbose()
+	if c.episodes == 0 {
+		c.episodes = 12
+	}
+	if err := c.choose(topology, "mutex,pool,rwmutex,semaphore,waitgroup,limiter", faults); err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.soak(t.Context())
+	if err != nil {
+		t.Fatalf("seed %d: %v", c.seed, err)
+	}
+	return r
+}
+
+// TestSoak is a short one, of one topology and a few faults: a long one is a command.
+func TestSoak(t *testing.T) {
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	r := run(t, &config{system: "baton", duration: 8 * time.Second, seed: seed, ttl: 600 * time.Millisecond}, "aof",
+		"cut-reply,black-hole,worker-kill,worker-stop,drop-messages,restart-aof")
+	for _, v := range r.violations {
+		t.Errorf("seed %d: %v", seed, v)
+	}
+	var b strings.Builder
+	r.print(&b, false)
+	t.Log("\n" + b.String())
+	counted := 0
+	for _, w := range r.rows {
+		counted += w.counted
+	}
+	if counted == 0 || r.turns == 0 {
+		t.Errorf("%d episodes counted, and %d grants were found in the append-only file", counted, r.turns)
+	}
+}
+
+// TestControlGroup: the same workers, faults and checks find what other libraries are known
+// to fail at.
+func TestControlGroup(t *testing.T) {
+	for _, c := range []struct {
+		system, rows, fault, rule string
+		ttl                       time.Duration
+	}{
+		{"redislock", "30", "delay", "L", 12 * time.Second},
+		{"redislock", "32", "lose-reply", "E", 12 * time.Second},
+		{"redsync", "30", "delay", "L", 12 * time.Second},
+		{"redsync", "32", "cut-reply", "E", 12 * time.Second},
+		{"rueidislock", "32", "cut-reply", "L", 12 * time.Second},
+		{"rueidislock", "35", "cut-off-holder", "S1", time.Second},
+	} {
+		t.Run(c.system+" row "+c.rows, func(t *testing.T) {
+			t.Parallel()
+			r := run(t, &config{system: c.system, duration: 60 * time.Second, seed: 5, ttl: c.ttl, until: c.rule}, "single", c.fault)
+			for _, v := range r.violations {
+				if v.rule == c.rule {
+					t.Log(v)
+					return
+				}
+			}
+			t.Errorf("%d episodes of %s have shown no violation of %s", r.rows[0].episodes, c.fault, c.rule)
+		})
+	}
+}
