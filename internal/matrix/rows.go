@@ -23,7 +23,7 @@ var rows = []row{
 	{8, "NOREPLICAS", "waited out, E; a hold that cannot be renewed ends", "P; told V", onRedis, []string{
 		"mutex.TestFaultRefused/NoReplicas", "mutex.TestFaultRefusedRelease", "mutex.TestFaultRefusedRarely"}},
 	{9, "a slot on its way", "kept and renewed; TRYAGAIN waited out", "P after the move", onCluster, []string{
-		"mutex.TestClusterSlotMoves", "semaphore.TestClusterSlotMoves", "waitgroup.TestClusterSlotMoves", "semaphore.TestClusterLimiter"}},
+		"mutex.TestClusterSlotMoves", "mutex.TestClusterSlotBeginsToMove", "waitgroup.TestClusterSlotBeginsToMove", "semaphore.TestClusterSlotMoves", "waitgroup.TestClusterSlotMoves", "semaphore.TestClusterLimiter"}},
 	{10, "a slot that has moved", "followed", "a message's time", onCluster, []string{
 		"mutex.TestClusterSlotMoves", "semaphore.TestClusterSlotMoves", "waitgroup.TestClusterSlotMoves", "semaphore.TestClusterLimiter"}},
 	{11, "the slot of a channel's name moves", "nothing: channels are plain", "a message's time", onCluster, []string{

@@ -45,6 +45,11 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 		"internal/redisstore", "TestFencesGrow",
 	},
 	{
+		"slot-moves", "a script begins to write while its slot moves, and is cut short",
+		"internal/redisstore/moving.lua", `return type(reply) == 'table' and`, `return false and`,
+		"mutex", "TestClusterSlotBeginsToMove",
+	},
+	{
 		"fence-digits", "a fence loses digits",
 		"internal/redisstore/state.lua", `string.format('%.0f', last), 'PX', FENCE_LIFE)`, `tostring(last), 'PX', FENCE_LIFE)`,
 		"internal/redisstore", "TestFenceKeepsAllDigits",

@@ -42,10 +42,17 @@ var rounds = []mutant{
 	},
 	{
 		"over-with-tasks", "a round is over when its count is 0, though tasks live",
-		"internal/redisstore/round.lua", `  redis.call('ZADD', group, 0, state)
-  if count > 0 or tasks() > 0 then`, `  redis.call('ZADD', group, 0, state)
-  if count > 0 then`,
+		"internal/redisstore/round.lua", `  if count > 0 or tasks() > 0 then
+    redis.call('PEXPIRE', group, LIFE)
+    return`, `  if count > 0 then
+    redis.call('PEXPIRE', group, LIFE)
+    return`,
 		"internal/redisstore", "TestRoundAnswers",
+	},
+	{
+		"group-emptied", "the group's key is empty for a moment, and a slot that moves keeps it so",
+		"internal/redisstore/round.lua", `if old then redis.call('PEXPIRE', group, LIFE) end`, `if old then redis.call('ZREM', group, old) end`,
+		"waitgroup", "TestClusterSlotBeginsToMove",
 	},
 	{
 		"round-by-counter", "a round has a number of before when the group was lost",
