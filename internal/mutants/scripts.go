@@ -27,7 +27,7 @@ func fromDisk(root string) ([]byte, error) {
 	}
 	for _, edit := range [][2]string{
 		{"\t\"embed\"\n", "\t\"io/fs\"\n\t\"os\"\n"},
-		{"//go:embed *.lua\nvar files embed.FS\n", "var files = os.DirFS(os.Getenv(\"" + scripts + "\")).(fs.ReadFileFS)\n"},
+		{"//go:embed *.lua\nvar files embed.FS\n", "var files = os.DirFS(os.Getenv(\"" + scripts + "\")).(interface {\n\tfs.ReadFileFS\n\tfs.ReadDirFS\n})\n"},
 	} {
 		if strings.Count(string(text), edit[0]) != 1 {
 			return nil, fmt.Errorf("%s does not embed the scripts as it did", loader)
