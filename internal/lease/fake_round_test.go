@@ -2,11 +2,10 @@ package lease
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -23,7 +22,6 @@ type fakeGroup struct {
 	tasks                          map[string]int64 // token -> when it ends in ms
 	lost                           map[int64]int64
 	books                          map[string]*fakeBook
-	topics                         map[string]bool // one for each process that hears when a round is over
 
 	story   []chapter
 	counted map[string]int    // how often an addition has an effect, by its name
@@ -53,7 +51,7 @@ type chapter struct {
 func newFakeGroup(r *fakeRedis, key string) *fakeGroup {
 	return &fakeGroup{
 		fakeRedis: r, key: key, tasks: map[string]int64{}, lost: map[int64]int64{}, books: map[string]*fakeBook{},
-		topics: map[string]bool{}, story: []chapter{{from: time.Now()}}, counted: map[string]int{}, fates: map[string]string{}, kept: map[string]bool{},
+		story: []chapter{{from: time.Now()}}, counted: map[string]int{}, fates: map[string]string{}, kept: map[string]bool{},
 	}
 }
 
@@ -86,10 +84,21 @@ func (g *fakeGroup) write() (told []message) {
 		panic("fake: a round is over twice")
 	}
 	g.story = append(g.story, chapter{from: time.Now(), round: g.round, abandoned: g.abandoned})
-	for _, topic := range slices.Sorted(maps.Keys(g.topics)) {
+	for _, topic := range g.topics() {
 		told = append(told, message{topic, Handover{Name: Name{WaitGroup, g.key}, N: g.round, Weight: g.abandoned}})
 	}
 	return told
+}
+
+// topics returns where it is heard when a round is over: each process has its own.
+func (g *fakeGroup) topics() (list []string) {
+	for channel := range g.subs {
+		if strings.HasPrefix(channel, overTo) {
+			list = append(list, channel)
+		}
+	}
+	slices.Sort(list)
+	return list
 }
 
 func (g *fakeGroup) purge() (told []message) {
@@ -273,9 +282,12 @@ func (g *fakeGroup) forget() {
 type roundStore struct {
 	*fakeStore
 	group *fakeGroup
-	topic string // where it alone hears what is told to all
+	name  string // of the process
 	looks []fakeLook
 }
+
+// overTo begins the channel on which one process hears what is told to all.
+const overTo = "over to "
 
 // fakeLook is a look that was answered.
 type fakeLook struct {
@@ -297,96 +309,13 @@ func (s *roundStore) Look(_ context.Context, _ string, from int64) (Round, error
 	return l.Round, err
 }
 
-func (s *roundStore) Topic(key string) (string, error) { return "over " + key, nil }
+func (s *roundStore) Topic(string) (string, error) { return overTo + s.name, nil }
 
 func (s *roundStore) Renew(_ context.Context, rs []Renewal) []Renewed {
-	out := make([]Renewed, len(rs))
-	kept, err := call(s.fakeStore, "renew", func() ([]Renewed, []message) {
-		kept := make([]Renewed, len(rs))
-		for i, r := range rs {
-			kept[i].Kept = s.group.renewTask(r)
+	return s.renewEach(rs, func(r Renewal) Renewed {
+		if r.Kind != WaitGroup {
+			return s.redis.renewAny(r)
 		}
-		return kept, nil
+		return Renewed{Kept: s.group.renewTask(r)}
 	})
-	if err == nil {
-		return kept
-	}
-	for i := range out {
-		out[i].Err = err
-	}
-	return out
-}
-
-func (s *roundStore) Listen(ctx context.Context, l Listener) {
-	for ctx.Err() == nil {
-		c := &fakeTuner{s, l, ctx, make(chan struct{})}
-		channels := l.Channels(c)
-		s.travel()
-		for _, channel := range channels[1:] {
-			c.hear(channel, true)
-		}
-		l.Subscribed(channels[0])
-		select {
-		case <-ctx.Done():
-		case <-s.deafen:
-		}
-		close(c.broken)
-		s.redis.mu.Lock()
-		delete(s.redis.subs, s.topic)
-		delete(s.group.topics, s.topic)
-		s.redis.mu.Unlock()
-		if ctx.Err() == nil {
-			l.Deaf()
-			time.Sleep(200 * time.Millisecond)
-		}
-	}
-}
-
-// fakeTuner changes what one connection hears.
-type fakeTuner struct {
-	store  *roundStore
-	to     Listener
-	ctx    context.Context
-	broken chan struct{}
-}
-
-func (c *fakeTuner) hear(channel string, in bool) {
-	s := c.store
-	s.redis.mu.Lock()
-	select {
-	case <-c.broken:
-		s.redis.mu.Unlock()
-		return
-	default:
-	}
-	if in {
-		s.redis.subs[s.topic], s.group.topics[s.topic] = c.to, true
-	} else {
-		delete(s.redis.subs, s.topic)
-		delete(s.group.topics, s.topic)
-	}
-	s.redis.log("%s hears: %v", s.topic, in)
-	s.redis.mu.Unlock()
-	if in {
-		c.to.Subscribed(channel)
-	}
-}
-
-// Tune takes its time, and may fail with the connection.
-func (c *fakeTuner) Tune(_ context.Context, channel string, in bool) error {
-	c.store.travel()
-	c.store.mu.Lock()
-	how := c.store.fault()
-	c.store.mu.Unlock()
-	if how != fine {
-		time.Sleep(rand.N(time.Second))
-		select {
-		case c.store.deafen <- struct{}{}:
-		case <-c.broken:
-		case <-c.ctx.Done():
-		}
-		return errors.New("fake: the subscription broke")
-	}
-	c.hear(channel, in)
-	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -166,6 +167,14 @@ func (f *fakeRedis) leave(name, token string) (bool, []message) {
 		}
 	}
 	return owned, nil
+}
+
+// renewAny renews a lease of whatever kind.
+func (f *fakeRedis) renewAny(r Renewal) Renewed {
+	if r.Kind == Mutex {
+		return Renewed{Kept: f.renew(r)}
+	}
+	return f.renewPermits(r)
 }
 
 func (f *fakeRedis) renew(r Renewal) bool {
@@ -330,47 +339,21 @@ func (s *fakeStore) Release(_ context.Context, name Name, token string) (owned b
 }
 
 func (s *fakeStore) Renew(_ context.Context, rs []Renewal) []Renewed {
-	out := make([]Renewed, len(rs))
-	kept, err := call(s, "renew", func() ([]Renewed, []message) {
-		kept := make([]Renewed, len(rs))
-		for i, r := range rs {
-			if r.Kind == Mutex {
-				kept[i].Kept = s.redis.renew(r)
-			} else {
-				kept[i] = s.redis.renewPermits(r)
-			}
+	return s.renewEach(rs, s.redis.renewAny)
+}
+
+// renewEach renews all in one request, each by renew.
+func (s *fakeStore) renewEach(rs []Renewal, renew func(r Renewal) Renewed) []Renewed {
+	kept, err := call(s, "renew", func() (kept []Renewed, _ []message) {
+		for _, r := range rs {
+			kept = append(kept, renew(r))
 		}
 		return kept, nil
 	})
-	if err == nil {
-		return kept
+	if err != nil {
+		return slices.Repeat([]Renewed{{Err: err}}, len(rs))
 	}
-	for i := range out {
-		out[i].Err = err
-	}
-	return out
-}
-
-func (s *fakeStore) Listen(ctx context.Context, l Listener) {
-	channel := l.Channels(nil)[0]
-	for ctx.Err() == nil {
-		s.travel()
-		s.redis.mu.Lock()
-		s.redis.subs[channel] = l
-		s.redis.mu.Unlock()
-		l.Subscribed(channel)
-		select {
-		case <-ctx.Done():
-		case <-s.deafen:
-		}
-		s.redis.mu.Lock()
-		delete(s.redis.subs, channel)
-		s.redis.mu.Unlock()
-		if ctx.Err() == nil {
-			l.Deaf()
-			time.Sleep(200 * time.Millisecond)
-		}
-	}
+	return kept
 }
 
 func (f *fakeRedis) String() string {

@@ -112,7 +112,7 @@ func (s *roundSim) process(seed uint64, p int) *roundProcess {
 		return quick()
 	}
 	alive, crash := context.WithCancel(context.Background())
-	rounds := &roundStore{fakeStore: store, group: s.group, topic: fmt.Sprint("over to ", p)}
+	rounds := &roundStore{fakeStore: store, group: s.group, name: fmt.Sprint(p)}
 	k := NewKeeper(rounds)
 	out := &roundProcess{simProcess: &simProcess{k, store, alive, crash}, rounds: rounds}
 	for i := range out.sessions {
@@ -378,8 +378,8 @@ func (s *roundSim) check() {
 			}
 		}
 	}
-	if g := s.group; g.left() > 0 || len(g.topics) > 0 {
-		s.t.Errorf("left in Redis: %d, %v, heard by %v", g.count, g.tasks, g.topics)
+	if g := s.group; g.left() > 0 || len(g.topics()) > 0 {
+		s.t.Errorf("left in Redis: %d, %v, heard on %v", g.count, g.tasks, g.topics())
 	}
 }
 

@@ -107,7 +107,7 @@ func rounds() (all []scenario) {
 	add("told", 14, 0, func(w *walk) { w.endedBy(w.process("B"), 50*time.Millisecond) })
 	add("polled", 16, 0, func(w *walk) {
 		b := w.process("B")
-		w.us.message = func() (int, time.Duration) { return 0, 0 } // nothing is heard
+		b.message = func() (int, time.Duration) { return 0, 0 } // nothing is heard
 		w.endedBy(b, 50*time.Millisecond)
 	})
 	add("task", 15, 0, func(w *walk) { w.task(w.us, 50*time.Millisecond, (*Task).Done) })
@@ -162,9 +162,9 @@ func (w *walk) roundEnds(err error, tasks int64) {
 }
 
 func (w *walk) left() int64 {
-	w.rounds.mu.Lock()
-	defer w.rounds.mu.Unlock()
-	return w.rounds.group("key").left()
+	w.group.mu.Lock()
+	defer w.group.mu.Unlock()
+	return w.group.left()
 }
 
 // counted checks what is left of the round: now, or, after a fault, when undoing is
@@ -176,9 +176,9 @@ func (w *walk) counted(count, tasks, abandoned int64) {
 	if w.plan.j > 0 && tasks == 0 {
 		time.Sleep(2 * walkLate)
 	}
-	w.rounds.mu.Lock()
-	defer w.rounds.mu.Unlock()
-	g := w.rounds.group("key")
+	g := w.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if got, want := fmt.Sprint(g.count, len(g.tasks), g.abandoned), fmt.Sprint(count, tasks, abandoned); got != want {
 		w.Errorf("count, tasks and abandoned are %s, want %s", got, want)
 	}

@@ -29,7 +29,7 @@ var errEnough = errors.New("enough")
 type walk struct {
 	*testing.T
 	redis  *fakeRedis
-	rounds *walkRounds
+	group  *fakeGroup
 	bucket *walkBucket
 	us     *walkProcess
 	plan   plan
@@ -74,7 +74,7 @@ func runWalk(t *testing.T, s scenario, p plan, verbose bool) (got walked) {
 			log = w.log
 		}
 		w.redis.log = log
-		w.rounds, w.bucket = newWalkRounds(log), newWalkBucket(log)
+		w.group, w.bucket = newFakeGroup(w.redis, "key"), newWalkBucket(log)
 		w.belief.held = map[*Lease]holding{}
 		w.us = w.process("A")
 		w.ctx, w.cancel = context.WithCancelCause(t.Context())
