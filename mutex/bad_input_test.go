@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -68,16 +67,9 @@ const (
 	unlocked = "nlock of unlocked"
 )
 
-// zero is a row of a method of the zero Lease, which says what is wanted, and then
-// of a nil one, which panics.
-func zero(want string, do func(l *mutex.Lease) any) row {
-	return row{always: "nil pointer", noCtx: true, do: func(context.Context, victim) error {
-		var got any
-		if outcome(func() error { got = do(new(mutex.Lease)); return nil }); fmt.Sprint(got) != want {
-			return fmt.Errorf("the zero Lease says %v and not %s", got, want)
-		}
-		return outcome(func() error { do(nil); return nil })
-	}}
+// zero is a row of a method of the zero Lease and of a nil one.
+func zero(want any, do func(l *mutex.Lease) any) row {
+	return row{always: "nil pointer", noCtx: true, do: func(context.Context, victim) error { return redistest.Zero(want, do) }}
 }
 
 // badInput has a row for every exported function of the package.
@@ -128,38 +120,28 @@ var badInput = map[string]row{
 	"Pool.Inspect":    looks(func(ctx context.Context, v victim) error { _, err := v.p.Inspect(ctx, v.key); return err }),
 	"Status.Held":     panics(none, func(victim) { mutex.Status{}.Held() }),
 
-	"Lease.Unlock": zero(mutex.ErrLost.Error(), func(l *mutex.Lease) any { return l.Unlock() }),
-	"Lease.Err":    zero(mutex.ErrLost.Error(), func(l *mutex.Lease) any { return l.Err() }),
+	"Lease.Unlock": zero(mutex.ErrLost, func(l *mutex.Lease) any { return l.Unlock() }),
+	"Lease.Err":    zero(mutex.ErrLost, func(l *mutex.Lease) any { return l.Err() }),
 	"Lease.Done":   zero("{} false", func(l *mutex.Lease) any { x, ok := <-l.Done(); return fmt.Sprint(x, ok) }),
-	"Lease.Context": zero(mutex.ErrLost.Error(), func(l *mutex.Lease) any {
+	"Lease.Context": zero(mutex.ErrLost, func(l *mutex.Lease) any {
 		ctx, stop := l.Context(context.Background())
 		defer stop()
 		return context.Cause(ctx)
 	}),
-	"Lease.Fence":   zero("0", func(l *mutex.Lease) any { return l.Fence() }),
+	"Lease.Fence":   zero(int64(0), func(l *mutex.Lease) any { return l.Fence() }),
 	"Lease.FenceOf": zero("0 0", func(l *mutex.Lease) any { return fmt.Sprint(l.FenceOf("key"), l.FenceOf("")) }),
 }
 
 // each calls lock with the bad key, alone and among others, and returns the first
 // error that is not like the others.
 func each(v victim, lock func(keys ...string) error) error {
-	alone := outcome(func() error { return lock(v.key) })
+	alone := redistest.Outcome(func() error { return lock(v.key) })
 	for _, keys := range [][]string{{v.key, v.key}, {"1", v.key, "2"}} {
-		if err := outcome(func() error { return lock(keys...) }); (err == nil) != (alone == nil) || errors.Is(err, mutex.ErrLocked) {
+		if err := redistest.Outcome(func() error { return lock(keys...) }); (err == nil) != (alone == nil) || errors.Is(err, mutex.ErrLocked) {
 			return fmt.Errorf("of %q: %w; alone: %w", keys, err, alone)
 		}
 	}
 	return alone
-}
-
-// outcome returns what f returns or panics with.
-func outcome(f func() error) (err error) {
-	defer func() {
-		if x := recover(); x != nil {
-			err = fmt.Errorf("panic: %v", x)
-		}
-	}()
-	return f()
 }
 
 func TestBadInputIsWhole(t *testing.T) { redistest.Covers(t, ".", badInput) }
@@ -169,129 +151,70 @@ func TestBadInputIsWhole(t *testing.T) { redistest.Covers(t, ".", badInput) }
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	asks, rdb := s.Client(t), s.Client(t) // rdb is to be asked for nothing
-	var sent counted
-	rdb.AddHook(&sent)
-	ctx := t.Context()
-	var client *redis.Client
-	var cluster *redis.ClusterClient
-	var noCtx context.Context
-	ended, cancel := context.WithCancelCause(ctx)
-	cancel(errors.New("why it ended"))
-
-	for key, put := range map[string][]any{
-		"list": {"RPUSH", "list", "x"}, "set": {"SADD", "set", "x"}, "zset": {"ZADD", "zset", "1", "x"}, "stream": {"XADD", "stream", "*", "x", "y"},
-		"hash": {"HSET", "hash", "x", "y"},
-	} {
-		s.Do(t, put...)
-		s.Do(t, "PEXPIRE", key, 3600000)
-	}
+	asks, ctx := s.Client(t), t.Context()
+	types := s.PutTypes(t)
 	one, read, two := victimOf(asks, "one", time.Hour, 0), victimOf(asks, "read", time.Hour, 0), victimOf(asks, "2", time.Hour, 0) // not renewed meanwhile
 	held := []*mutex.Lease{lock(t, one.m), rlock(t, read.rw), lockAll(t, two.p, "two", "three")}
-	before := dumped(t, s)
+	misuse := redistest.NewMisuse(t, s, "}:fence") // who asked for several keys may have had some for a moment
+	rdb := misuse.Unasked
 
-	check := func(name string, r row, what string, ctx context.Context, v victim, want string) {
-		t.Helper()
-		if r.always != "" {
-			want = r.always
-		}
-		err := outcome(func() error { return r.do(ctx, v) })
-		text := fmt.Sprint(err)
-		if !strings.Contains(text, want) || r.always == "" && ctx != nil && !strings.Contains(text, "baton: ") {
-			t.Errorf("%s of %s: %v, and not %q", name, what, err, want)
-		}
-		if n := sent.Swap(0); n != 0 {
-			t.Errorf("%s of %s: %d requests were sent", name, what, n)
-		}
+	type bad struct {
+		victim
+		want string
 	}
-	for name, r := range badInput {
-		for what, bad := range map[string]struct {
-			victim
-			want string
-		}{
-			"no key":                {victimOf(rdb, "", ample, 0), "the key is empty"},
-			"a key of ours":         {victimOf(rdb, "baton:{key}:queue", ample, 0), "library's own"},
-			"the prefix of ours":    {victimOf(rdb, "baton:{", ample, 0), "library's own"},
-			"no client":             {victimOf(nil, "key", ample, 0), "client is nil"},
-			"a nil client":          {victimOf(client, "key", ample, 0), "client is nil"},
-			"a nil cluster":         {victimOf(cluster, "key", ample, 0), "client is nil"},
-			"no TTL":                {victimOf(rdb, "key", 0, 0), "TTL 0s"},
-			"a negative TTL":        {victimOf(rdb, "key", -1, 0), "TTL -1ns"},
-			"a TTL of 1.5 ms":       {victimOf(rdb, "key", 1500*time.Microsecond, 0), "TTL 1.5ms"},
-			"a negative MaxHold":    {victimOf(rdb, "key", ample, -time.Hour), "MaxHold -1h"},
-			"the least MaxHold":     {victimOf(rdb, "key", ample, -1<<63), "MaxHold -"},
-			"what New has not made": {victim{new(mutex.Mutex), new(mutex.RWMutex), new(mutex.Pool), "key"}, "not made by New"},
-			"a list":                {victimOf(asks, "list", ample, 0), "WRONGTYPE"},
-			"a set":                 {victimOf(asks, "set", ample, 0), "WRONGTYPE"},
-			"a sorted set":          {victimOf(asks, "zset", ample, 0), "WRONGTYPE"},
-			"a stream":              {victimOf(asks, "stream", ample, 0), "WRONGTYPE"},
-			"a hash":                {victimOf(asks, "hash", ample, 0), "WRONGTYPE"},
-		} {
-			if !r.noTTL || !strings.Contains(bad.want, "TTL") && !strings.Contains(bad.want, "MaxHold") {
-				check(name, r, what, ctx, bad.victim, bad.want)
-			}
-		}
-		if good := victimOf(rdb, "key", ample, 0); !r.noCtx {
-			check(name, r, "a ctx that has ended", ended, good, "why it ended")
-			check(name, r, "a nil ctx", noCtx, good, "nil")
-		}
+	all := map[string]bad{
+		"no key":                {victimOf(rdb, "", ample, 0), "the key is empty"},
+		"a key of ours":         {victimOf(rdb, "baton:{key}:queue", ample, 0), "library's own"},
+		"the prefix of ours":    {victimOf(rdb, "baton:{", ample, 0), "library's own"},
+		"no TTL":                {victimOf(rdb, "key", 0, 0), "TTL 0s"},
+		"a negative TTL":        {victimOf(rdb, "key", -1, 0), "TTL -1ns"},
+		"a TTL of 1.5 ms":       {victimOf(rdb, "key", 1500*time.Microsecond, 0), "TTL 1.5ms"},
+		"a negative MaxHold":    {victimOf(rdb, "key", ample, -time.Hour), "MaxHold -1h"},
+		"the least MaxHold":     {victimOf(rdb, "key", ample, -1<<63), "MaxHold -"},
+		"what New has not made": {victim{new(mutex.Mutex), new(mutex.RWMutex), new(mutex.Pool), "key"}, "not made by New"},
+	}
+	for what, rdb := range redistest.NoClients() {
+		all[what] = bad{victimOf(rdb, "key", ample, 0), "client is nil"}
+	}
+	for what, key := range types {
+		all[what] = bad{victimOf(asks, key, ample, 0), "WRONGTYPE"}
 	}
 	good := victimOf(rdb, "key", ample, 0)
-	for what, do := range map[string]func() error{
+	for name, r := range badInput {
+		for what, bad := range all {
+			do := func() error { return r.do(ctx, bad.victim) }
+			switch {
+			case r.noTTL && (strings.Contains(bad.want, "TTL") || strings.Contains(bad.want, "MaxHold")):
+			case r.always != "":
+				misuse.Says(name+" of "+what, r.always, do)
+			default:
+				misuse.Refuses(name+" of "+what, bad.want, do)
+			}
+		}
+		if !r.noCtx {
+			misuse.Contexts(name, func(ctx context.Context) error { return r.do(ctx, good) })
+		}
+	}
+	for name, do := range map[string]func() error{
 		"Mutex.Do": func() error { return good.m.Do(ctx, nil) }, "RWMutex.Do": func() error { return good.rw.Do(ctx, nil) },
 		"RWMutex.RDo": func() error { return good.rw.RDo(ctx, nil) },
 	} {
-		check(what, row{do: func(context.Context, victim) error { return do() }}, "a nil function", ctx, good, "nil function")
+		misuse.Refuses(name+" of a nil function", "nil function", do)
 	}
-	for what, do := range map[string]func() error{
+	for name, do := range map[string]func() error{
 		"Pool.LockContext":    func() error { return fails(good.p.LockContext(ctx)) },
 		"Pool.TryLockContext": func() error { return fails(good.p.TryLockContext(ctx)) },
 		"Pool.LockChan":       func() error { return result(good.p.LockChan(ctx)) },
 	} {
-		check(what, row{do: func(context.Context, victim) error { return do() }}, "no keys", ctx, good, "there are no keys")
+		misuse.Refuses(name+" of no keys", "there are no keys", do)
 	}
 
-	if after := dumped(t, s); after != before {
-		t.Errorf("it was\n%s\nand is\n%s", before, after)
-	}
+	misuse.Unchanged()
 	for _, l := range held {
 		if err := l.Err(); err != nil {
 			t.Errorf("what was held has ended: %v", err)
 		}
 		unlock(t, l)
-	}
-}
-
-// dumped is all that the server holds but fences: who asked for several keys may
-// have had some for a moment.
-func dumped(t *testing.T, s *redistest.Server) string {
-	t.Helper()
-	var all []string
-	for _, key := range s.Keys(t) {
-		if strings.HasSuffix(key, "}:fence") {
-			continue
-		}
-		all = append(all, fmt.Sprintf("%q: %q", key, s.Do(t, "DUMP", key)))
-	}
-	return strings.Join(all, "\n")
-}
-
-// counted is a hook that counts what a client sends.
-type counted struct{ atomic.Int64 }
-
-func (c *counted) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (c *counted) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		c.Add(1)
-		return next(ctx, cmd)
-	}
-}
-
-func (c *counted) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		c.Add(int64(len(cmds)))
-		return next(ctx, cmds)
 	}
 }
 

@@ -15,15 +15,6 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// oddKeys are seeds for whatever takes keys.
-var oddKeys = []string{
-	"", "key", "{}", "}", "{", "a}b", "{a}b", "x{a}y", "{}{a}", "{{a}}", " ", "a b", "a\nb", "\r\n", "\x00", "a\x00b", "\xff\xfe", "ключ",
-	"baton:{", "baton:{a}:queue", "baton:x", "%s%d", "1 2 3",
-}
-
-// usable reports whether a key may be locked.
-func usable(key string) bool { return key != "" && !strings.HasPrefix(key, "baton:{") }
-
 // A trier is one way to try for a key, as a process with the client.
 type trier func(ctx context.Context, rdb *redis.Client, key string) (*mutex.Lease, error)
 
@@ -42,41 +33,22 @@ var triers = map[string]trier{
 	},
 }
 
-// forever lists the keys that do not expire.
-func forever(t *testing.T, rdb *redis.Client) (list []string) {
-	t.Helper()
-	keys, err := rdb.Keys(t.Context(), "*").Result()
-	if err != nil {
-		t.Error(err)
-	}
-	for _, key := range keys {
-		if ttl := rdb.PTTL(t.Context(), key).Val(); ttl == -1 { // without one; -2 if it has just gone
-			list = append(list, key)
-		}
-	}
-	return list
-}
-
 // FuzzKeys locks two keys in each way, as two processes: that excludes only if they
 // are the same, and leaves nothing but what expires.
 func FuzzKeys(f *testing.F) {
-	for i, key := range oddKeys {
-		f.Add(key, oddKeys[(i+1)%len(oddKeys)])
-		f.Add(key, "{"+key+"}")
-		f.Add(key, key)
-	}
+	redistest.AddKeys(f)
 	s := redistest.Start(f)
 	a, b := s.Client(f), s.Client(f)
 	f.Fuzz(func(t *testing.T, one, two string) {
 		for what, try := range triers {
 			must(a.FlushAll(t.Context()).Err())
 			first, err := try(t.Context(), a, one)
-			if usable(one) != (err == nil) {
+			if redistest.Usable(one) != (err == nil) {
 				t.Fatalf("%s: %q: %v", what, one, err)
 			}
 			second, err := try(t.Context(), b, two)
 			shared := what == "a reader"
-			if locked := usable(two) && one == two && !shared; locked != errors.Is(err, mutex.ErrLocked) || !locked && usable(two) != (err == nil) {
+			if locked := redistest.Usable(two) && one == two && !shared; locked != errors.Is(err, mutex.ErrLocked) || !locked && redistest.Usable(two) != (err == nil) {
 				t.Errorf("%s: %q with %q held: %v", what, two, one, err)
 			}
 			for _, l := range []*mutex.Lease{first, second} {
@@ -93,7 +65,7 @@ func FuzzKeys(f *testing.F) {
 			if n := a.DBSize(t.Context()).Val(); n > 2 { // a fence for each, or a state
 				t.Errorf("%s: %q, %q: %d keys are left: %q", what, one, two, n, a.Keys(t.Context(), "*").Val())
 			}
-			if keys := forever(t, a); len(keys) > 0 {
+			if keys := s.Forever(t); len(keys) > 0 {
 				t.Errorf("%s: %q, %q: for ever: %q", what, one, two, keys)
 			}
 		}
@@ -147,7 +119,7 @@ func FuzzTTL(f *testing.F) {
 				t.Errorf("%s: TTL %d, MaxHold %d: Unlock: %v", what, ttl, maxHold, err)
 			}
 		}
-		if keys := forever(t, rdb); len(keys) > 0 {
+		if keys := s.Forever(t); len(keys) > 0 {
 			t.Errorf("TTL %d, MaxHold %d: for ever: %q", ttl, maxHold, keys)
 		}
 	})
@@ -158,8 +130,8 @@ func FuzzPool(f *testing.F) {
 	f.Add("", "a,b,c,a")
 	f.Add("p:", "")
 	f.Add("baton:", "a,{a},b")
-	f.Add("{p}", strings.Join(oddKeys[1:], ","))
-	f.Add("", strings.Join(oddKeys, ","))
+	f.Add("{p}", strings.Join(redistest.OddKeys[1:], ","))
+	f.Add("", strings.Join(redistest.OddKeys, ","))
 	f.Add("x}", "{a},}b,a}")
 	s := redistest.Start(f)
 	a, b := s.Client(f), s.Client(f)
@@ -169,7 +141,7 @@ func FuzzPool(f *testing.F) {
 		p, other := mutex.NewPool(a, prefix), mutex.NewPool(b, prefix)
 		valid := true
 		for _, key := range keys {
-			valid = valid && key != "" && usable(prefix+key)
+			valid = valid && key != "" && redistest.Usable(prefix+key)
 		}
 		l, err := p.TryLockContext(t.Context(), keys...)
 		if valid != (err == nil) || (l != nil) != valid {
@@ -202,7 +174,7 @@ func FuzzPool(f *testing.F) {
 		if err := again.Unlock(); err != nil {
 			t.Errorf("%q, %q: Unlock: %v", prefix, keys, err)
 		}
-		if left := forever(t, a); len(left) > 0 || a.DBSize(t.Context()).Val() > int64(len(keys)) {
+		if left := s.Forever(t); len(left) > 0 || a.DBSize(t.Context()).Val() > int64(len(keys)) {
 			t.Errorf("%q, %q: left for ever: %q, of %q", prefix, keys, left, a.Keys(t.Context(), "*").Val())
 		}
 	})

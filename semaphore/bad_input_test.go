@@ -46,6 +46,13 @@ type row struct {
 	noTTL, noN bool
 }
 
+func (r row) do(ctx context.Context, v victim) error {
+	if r.sem != nil {
+		return r.sem(ctx, v)
+	}
+	return r.lim(ctx, v)
+}
+
 func fails(l *semaphore.Lease, err error) error {
 	if (l == nil) == (err == nil) {
 		return fmt.Errorf("both or neither of %v and %v", l, err)
@@ -55,26 +62,9 @@ func fails(l *semaphore.Lease, err error) error {
 
 func called(context.Context) error { panic("it was called") }
 
-// outcome returns what f returns or panics with.
-func outcome(f func() error) (err error) {
-	defer func() {
-		if x := recover(); x != nil {
-			err = fmt.Errorf("panic: %v", x)
-		}
-	}()
-	return f()
-}
-
-// zero is a row of a method of the zero Lease, which says what is wanted, and then
-// of a nil one, which panics.
-func zero(want string, do func(l *semaphore.Lease) any) row {
-	return row{always: "nil pointer", noCtx: true, sem: func(context.Context, victim) error {
-		var got any
-		if outcome(func() error { got = do(new(semaphore.Lease)); return nil }); fmt.Sprint(got) != want {
-			return fmt.Errorf("the zero Lease says %v and not %s", got, want)
-		}
-		return outcome(func() error { do(nil); return nil })
-	}}
+// zero is a row of a method of the zero Lease and of a nil one.
+func zero(want any, do func(l *semaphore.Lease) any) row {
+	return row{always: "nil pointer", noCtx: true, sem: func(context.Context, victim) error { return redistest.Zero(want, do) }}
 }
 
 // same is a row of a function that says the same to everything.
@@ -105,15 +95,15 @@ var badInput = map[string]row{
 
 	"Weighted.Inspect": {noTTL: true, noN: true, sem: func(ctx context.Context, v victim) error { _, err := v.sem.Inspect(ctx); return err }},
 
-	"Lease.Release": zero(semaphore.ErrLost.Error(), func(l *semaphore.Lease) any { return l.Release() }),
-	"Lease.Err":     zero(semaphore.ErrLost.Error(), func(l *semaphore.Lease) any { return l.Err() }),
+	"Lease.Release": zero(semaphore.ErrLost, func(l *semaphore.Lease) any { return l.Release() }),
+	"Lease.Err":     zero(semaphore.ErrLost, func(l *semaphore.Lease) any { return l.Err() }),
 	"Lease.Done":    zero("{} false", func(l *semaphore.Lease) any { x, ok := <-l.Done(); return fmt.Sprint(x, ok) }),
-	"Lease.Context": zero(semaphore.ErrLost.Error(), func(l *semaphore.Lease) any {
+	"Lease.Context": zero(semaphore.ErrLost, func(l *semaphore.Lease) any {
 		ctx, stop := l.Context(context.Background())
 		defer stop()
 		return context.Cause(ctx)
 	}),
-	"Lease.Fence": zero("0", func(l *semaphore.Lease) any { return l.Fence() }),
+	"Lease.Fence": zero(int64(0), func(l *semaphore.Lease) any { return l.Fence() }),
 
 	"Limiter.Limit":         same("0", func(victim) any { return new(semaphore.Limiter).Limit() }),
 	"Limiter.Burst":         same("0", func(victim) any { return new(semaphore.Limiter).Burst() }),
@@ -133,47 +123,14 @@ func TestBadInputIsWhole(t *testing.T) { redistest.Covers(t, ".", badInput) }
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	asks, rdb := s.Client(t), s.Client(t) // rdb is to be asked for nothing
-	var sent meter
-	rdb.AddHook(&sent)
-	ctx := t.Context()
-	var client *redis.Client
-	var cluster *redis.ClusterClient
-	var noCtx context.Context
-	ended, cancel := context.WithCancelCause(ctx)
-	cancel(errors.New("why it ended"))
-
-	must(asks.RPush(ctx, "list", "x").Err())
-	must(asks.SAdd(ctx, "set", "x").Err())
-	must(asks.ZAdd(ctx, "zset", redis.Z{Member: "x"}).Err())
-	must(asks.HSet(ctx, "hash", "x", "y").Err())
-	must(asks.XAdd(ctx, &redis.XAddArgs{Stream: "stream", Values: []string{"x", "y"}}).Err())
+	asks, ctx := s.Client(t), t.Context()
+	types := s.PutTypes(t)
 	one := semaphore.NewWeighted(asks, "held", 3)
 	one.TTL = time.Hour // not renewed meanwhile
 	held := acquire(t, one, 2)
-	before := fmt.Sprint(dump(t, asks))
+	misuse := redistest.NewMisuse(t, s, "")
+	rdb := misuse.Unasked
 
-	check := func(name string, r row, what string, ctx context.Context, v victim, want string) {
-		t.Helper()
-		do := r.sem
-		if do == nil {
-			do = r.lim
-		}
-		if r.sem != nil && v.sem == nil || r.lim != nil && v.lim == nil {
-			return
-		}
-		if r.always != "" {
-			want = r.always
-		}
-		err := outcome(func() error { return do(ctx, v) })
-		text := fmt.Sprint(err)
-		if !strings.Contains(text, want) || r.always == "" && ctx != nil && !strings.Contains(text, "baton: ") {
-			t.Errorf("%s of %s: %v, and not %q", name, what, err, want)
-		}
-		if n := sent.scripts.Swap(0); n != 0 {
-			t.Errorf("%s of %s: %d requests were sent", name, what, n)
-		}
-	}
 	sized := func(n int64) victim { return victim{semaphore.NewWeighted(rdb, "key", n), nil, 1} }
 	limited := func(r semaphore.Limit, burst int) victim {
 		return victim{nil, semaphore.NewLimiter(rdb, "key", r, burst), 1}
@@ -181,65 +138,72 @@ func TestBadInput(t *testing.T) {
 	numbered := func(n int64) victim {
 		return victim{semaphore.NewWeighted(rdb, "key", 10), semaphore.NewLimiter(rdb, "key", semaphore.Inf, 10), n}
 	}
-	type badCase struct {
+	type bad struct {
 		victim
 		want string
 	}
-	for name, r := range badInput {
-		for what, bad := range map[string]badCase{
-			"no key":                {victimOf(rdb, ""), "the key is empty"},
-			"a key of ours":         {victimOf(rdb, "baton:{key}:line"), "library's own"},
-			"no client":             {victimOf(nil, "key"), "client is nil"},
-			"a nil client":          {victimOf(client, "key"), "client is nil"},
-			"a nil cluster":         {victimOf(cluster, "key"), "client is nil"},
-			"what New has not made": {victim{new(semaphore.Weighted), new(semaphore.Limiter), 1}, "not made by New"},
-			"a size of 0":           {sized(0), "a size of 0 "},
-			"a negative size":       {sized(math.MinInt64), "a size of -9"},
-			"a huge size":           {sized(1<<40 + 1), "a size of 1099511627777 "},
-			"a negative limit":      {limited(-5e-324, 1), "the limit is -5e-324"},
-			"an infinite debt":      {limited(semaphore.Limit(math.Inf(-1)), 1), "the limit is -Inf"},
-			"no number":             {limited(semaphore.Limit(math.NaN()), 1), "the limit is NaN"},
-			"a negative burst":      {limited(1, math.MinInt), "the burst is -9"},
-			"a huge burst":          {limited(1, 1<<52+1), "the burst is 4503599627370497"},
-			"a list":                {victimOf(asks, "list"), "WRONGTYPE"},
-			"a set":                 {victimOf(asks, "set"), "WRONGTYPE"},
-			"a sorted set":          {victimOf(asks, "zset"), "WRONGTYPE"},
-			"a stream":              {victimOf(asks, "stream"), "WRONGTYPE"},
-			"a hash":                {victimOf(asks, "hash"), "WRONGTYPE"},
-		} {
-			check(name, r, what, ctx, bad.victim, bad.want)
-		}
-		for what, bad := range map[string]badCase{
-			"no TTL":             {timed(rdb, 0, 0), "TTL 0s"},
-			"the least TTL":      {timed(rdb, math.MinInt64, 0), "TTL -2562047h"},
-			"a TTL of 1.5 ms":    {timed(rdb, 1500*time.Microsecond, 0), "TTL 1.5ms"},
-			"a negative MaxHold": {timed(rdb, ample, -1), "MaxHold -1ns"},
-		} {
-			if !r.noTTL {
-				check(name, r, what, ctx, bad.victim, bad.want)
+	all := map[string]bad{
+		"no key":                {victimOf(rdb, ""), "the key is empty"},
+		"a key of ours":         {victimOf(rdb, "baton:{key}:line"), "library's own"},
+		"what New has not made": {victim{new(semaphore.Weighted), new(semaphore.Limiter), 1}, "not made by New"},
+		"a size of 0":           {sized(0), "a size of 0 "},
+		"a negative size":       {sized(math.MinInt64), "a size of -9"},
+		"a huge size":           {sized(1<<40 + 1), "a size of 1099511627777 "},
+		"a negative limit":      {limited(-5e-324, 1), "the limit is -5e-324"},
+		"an infinite debt":      {limited(semaphore.Limit(math.Inf(-1)), 1), "the limit is -Inf"},
+		"no number":             {limited(semaphore.Limit(math.NaN()), 1), "the limit is NaN"},
+		"a negative burst":      {limited(1, math.MinInt), "the burst is -9"},
+		"a huge burst":          {limited(1, 1<<52+1), "the burst is 4503599627370497"},
+	}
+	for what, rdb := range redistest.NoClients() {
+		all[what] = bad{victimOf(rdb, "key"), "client is nil"}
+	}
+	for what, key := range types {
+		all[what] = bad{victimOf(asks, key), "WRONGTYPE"}
+	}
+	times := map[string]bad{
+		"no TTL":             {timed(rdb, 0, 0), "TTL 0s"},
+		"the least TTL":      {timed(rdb, math.MinInt64, 0), "TTL -2562047h"},
+		"a TTL of 1.5 ms":    {timed(rdb, 1500*time.Microsecond, 0), "TTL 1.5ms"},
+		"a negative MaxHold": {timed(rdb, ample, -1), "MaxHold -1ns"},
+	}
+	counts := map[string]bad{}
+	for _, n := range []int64{0, -1, math.MinInt64} {
+		counts[fmt.Sprint("n = ", n)] = bad{numbered(n), fmt.Sprint(n)}
+	}
+	check := func(name string, r row, rows map[string]bad) {
+		t.Helper()
+		for what, bad := range rows {
+			do := func() error { return r.do(ctx, bad.victim) }
+			switch {
+			case r.sem != nil && bad.sem == nil, r.lim != nil && bad.lim == nil:
+			case r.always != "":
+				misuse.Says(name+" of "+what, r.always, do)
+			default:
+				misuse.Refuses(name+" of "+what, bad.want, do)
 			}
-		}
-		for _, n := range []int64{0, -1, math.MinInt64} {
-			if !r.noN {
-				check(name, r, fmt.Sprint("n = ", n), ctx, numbered(n), fmt.Sprint(n))
-			}
-		}
-		good := victimOf(rdb, "key")
-		if !r.noCtx {
-			check(name, r, "a ctx that has ended", ended, good, "why it ended")
-			check(name, r, "a nil ctx", noCtx, good, "nil")
-		}
-		if r.lim != nil && !r.noCtx && strings.Contains(name, "Wait") { // which has no need to ask
-			check(name, r, "no limit, with a ctx that has ended", ended, numbered(1), "why it ended")
 		}
 	}
 	good := victimOf(rdb, "key")
-	check("Weighted.Do", row{sem: func(context.Context, victim) error { return good.sem.Do(ctx, 1, nil) }}, "a nil function", noCtx, good, "nil function")
-	check("Weighted.Release", row{sem: func(context.Context, victim) error { one.Release(1); return nil }}, "a lease's permits", noCtx, good, "more than held")
-
-	if after := fmt.Sprint(dump(t, asks)); after != before {
-		t.Errorf("it was\n%s\nand is\n%s", before, after)
+	for name, r := range badInput {
+		check(name, r, all)
+		if !r.noTTL {
+			check(name, r, times)
+		}
+		if !r.noN {
+			check(name, r, counts)
+		}
+		if !r.noCtx {
+			misuse.Contexts(name, func(ctx context.Context) error { return r.do(ctx, good) })
+		}
+		if r.lim != nil && !r.noCtx && strings.Contains(name, "Wait") { // which has no need to ask
+			misuse.Contexts(name+" without a limit", func(ctx context.Context) error { return r.do(ctx, numbered(1)) })
+		}
 	}
+	misuse.Says("Weighted.Do of a nil function", "nil function", func() error { return good.sem.Do(ctx, 1, nil) })
+	misuse.Says("Weighted.Release of a lease's permits", "more than held", func() error { one.Release(1); return nil })
+
+	misuse.Unchanged()
 	if err := held.Err(); err != nil {
 		t.Errorf("what was held has ended: %v", err)
 	}

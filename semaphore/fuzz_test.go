@@ -9,45 +9,24 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
-// forever lists the keys that do not expire.
-func forever(t *testing.T, rdb *redis.Client) (list []string) {
-	t.Helper()
-	keys, err := rdb.Keys(t.Context(), "*").Result()
-	must(err)
-	for _, key := range keys {
-		if rdb.PTTL(t.Context(), key).Val() == -1 { // without one; -2 if it has just gone
-			list = append(list, key)
-		}
-	}
-	return list
-}
-
 // FuzzKeys uses two keys, as two processes: they share permits, and tokens, only if
 // they are the same, and nothing is left but what expires.
 func FuzzKeys(f *testing.F) {
-	odd := []string{"", "key", "{}", "}", "{", "a}b", "{a}b", "x{a}y", "{}{a}", " ", "a\nb", "\x00", "\xff\xfe", "baton:{", "baton:x", "%s%d"}
-	for i, key := range odd {
-		f.Add(key, odd[(i+1)%len(odd)])
-		f.Add(key, "{"+key+"}")
-		f.Add(key, key)
-	}
+	redistest.AddKeys(f)
 	s := redistest.Start(f)
 	a, b := s.Client(f), s.Client(f)
 	f.Fuzz(func(t *testing.T, one, two string) {
-		usable := func(key string) bool { return key != "" && !strings.HasPrefix(key, "baton:{") }
 		must(a.FlushAll(t.Context()).Err())
 		first, err := semaphore.NewWeighted(a, one, 3).TryAcquireLease(t.Context(), 2)
-		if usable(one) != (err == nil) {
+		if redistest.Usable(one) != (err == nil) {
 			t.Fatalf("%q: %v", one, err)
 		}
 		second, err := semaphore.NewWeighted(b, two, 3).TryAcquireLease(t.Context(), 2)
-		if same := usable(two) && one == two; same != errors.Is(err, semaphore.ErrLocked) || !same && usable(two) != (err == nil) {
+		if same := redistest.Usable(two) && one == two; same != errors.Is(err, semaphore.ErrLocked) || !same && redistest.Usable(two) != (err == nil) {
 			t.Errorf("%q with %q in use: %v", two, one, err)
 		}
 		for _, l := range []*semaphore.Lease{first, second} {
@@ -58,20 +37,20 @@ func FuzzKeys(f *testing.F) {
 		if n := a.DBSize(t.Context()).Val(); n > 2 {
 			t.Errorf("%q, %q: %d keys are left: %q", one, two, n, a.Keys(t.Context(), "*").Val())
 		}
-		if keys := forever(t, a); len(keys) > 0 {
+		if keys := s.Forever(t); len(keys) > 0 {
 			t.Errorf("%q, %q: for ever: %q", one, two, keys)
 		}
 
 		must(a.FlushAll(t.Context()).Err())
 		ok, err := semaphore.NewLimiter(a, one, 1e-6, 1).AllowContext(t.Context())
-		if usable(one) != ok || ok != (err == nil) {
+		if redistest.Usable(one) != ok || ok != (err == nil) {
 			t.Fatalf("a limiter of %q: %t, %v", one, ok, err)
 		}
 		ok, err = semaphore.NewLimiter(b, two, 1e-6, 1).AllowContext(t.Context())
-		if usable(two) != (err == nil) || ok != (usable(two) && one != two) {
+		if redistest.Usable(two) != (err == nil) || ok != (redistest.Usable(two) && one != two) {
 			t.Errorf("a limiter of %q after that of %q: %t, %v", two, one, ok, err)
 		}
-		if keys := forever(t, a); len(keys) > 0 {
+		if keys := s.Forever(t); len(keys) > 0 {
 			t.Errorf("limiters of %q, %q: for ever: %q", one, two, keys)
 		}
 	})
@@ -151,7 +130,7 @@ func FuzzWeights(f *testing.F) {
 		if !valid && rdb.HLen(t.Context(), "key").Val() > 1 {
 			t.Errorf("size %d, n %d, %v: refused, and holds %v", size, n, steps, members(t, rdb))
 		}
-		if keys := forever(t, rdb); len(keys) > 0 {
+		if keys := s.Forever(t); len(keys) > 0 {
 			t.Errorf("size %d, n %d, %v: for ever: %q", size, n, steps, keys)
 		}
 	})
@@ -189,7 +168,7 @@ func FuzzTTL(f *testing.F) {
 		if err := l.Release(); err != nil && ttl > int64(10*time.Second) { // a shorter one may end before on a busy machine
 			t.Errorf("TTL %d, MaxHold %d: Release: %v", ttl, maxHold, err)
 		}
-		if keys := forever(t, rdb); len(keys) > 0 {
+		if keys := s.Forever(t); len(keys) > 0 {
 			t.Errorf("TTL %d, MaxHold %d: for ever: %q", ttl, maxHold, keys)
 		}
 	})
@@ -234,7 +213,7 @@ func FuzzLimiter(f *testing.F) {
 		} else if err != nil && fits && !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: %v", what, err)
 		}
-		if keys := forever(t, rdb); len(keys) > 0 || !fits && rdb.DBSize(t.Context()).Val() > 0 {
+		if keys := s.Forever(t); len(keys) > 0 || !fits && rdb.DBSize(t.Context()).Val() > 0 {
 			t.Errorf("%s: %q are left, of these for ever %q", what, rdb.Keys(t.Context(), "*").Val(), keys)
 		}
 	})

@@ -2,11 +2,8 @@ package waitgroup_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
-	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,25 +37,10 @@ func joined(task *waitgroup.Task, err error) error {
 	return err
 }
 
-// outcome returns what f returns or panics with.
-func outcome(f func() error) (err error) {
-	defer func() {
-		if x := recover(); x != nil {
-			err = fmt.Errorf("panic: %v", x)
-		}
-	}()
-	return f()
-}
-
-// zero is a row of a method of the zero Task, which says what is wanted, and then of
-// a nil one, which panics.
+// zero is a row of a method of the zero Task, which is lost, and of a nil one.
 func zero(do func(task *waitgroup.Task) error) row {
 	return row{always: "nil pointer", noCtx: true, do: func(context.Context, victim) error {
-		var got error
-		if outcome(func() error { got = do(new(waitgroup.Task)); return nil }); got != waitgroup.ErrLost {
-			return fmt.Errorf("the zero Task says %v", got)
-		}
-		return outcome(func() error { return do(nil) })
+		return redistest.Zero(waitgroup.ErrLost, func(task *waitgroup.Task) any { return do(task) })
 	}}
 }
 
@@ -99,96 +81,71 @@ func TestBadInputIsWhole(t *testing.T) { redistest.Covers(t, ".", badInput) }
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	asks, rdb := s.Client(t), s.Client(t) // rdb is to be asked for nothing
-	var sent counted
-	rdb.AddHook(&sent)
-	ctx := t.Context()
-	var client *redis.Client
-	var cluster *redis.ClusterClient
-	var noCtx context.Context
-	ended, cancel := context.WithCancelCause(ctx)
-	cancel(errors.New("why it ended"))
-
-	must(asks.RPush(ctx, "list", "x").Err())
-	must(asks.Set(ctx, "string", "x", 0).Err())
-	must(asks.SAdd(ctx, "set", "x").Err())
-	must(asks.ZAdd(ctx, "zset", redis.Z{Member: "x"}).Err())
-	must(asks.ZAdd(ctx, "state", redis.Z{Member: "round 1 count x abandoned 0 since 1"}).Err())
-	must(asks.HSet(ctx, "hash", "x", "y").Err())
-	must(asks.XAdd(ctx, &redis.XAddArgs{Stream: "stream", Values: []string{"x", "y"}}).Err())
+	asks, ctx := s.Client(t), t.Context()
+	types := s.PutTypes(t)
+	s.Do(t, "SET", "string", "x")
+	s.Do(t, "ZADD", "state", "0", "round 1 count x abandoned 0 since 1")
 	counts := waitgroup.New(asks, "key")
 	counts.TTL = time.Hour // not renewed meanwhile
 	must(counts.AddContext(ctx, 2))
 	task := join(t, counts)
-	all := func() (text string) {
-		for _, key := range s.Keys(t) {
-			text += fmt.Sprintf("%q: %q\n", key, s.Do(t, "DUMP", key))
-		}
-		return text
-	}
-	before := all()
+	misuse := redistest.NewMisuse(t, s, "")
+	rdb := misuse.Unasked
 
-	check := func(name string, r row, what string, ctx context.Context, v victim, want string) {
-		t.Helper()
-		if r.always != "" {
-			want = r.always
-		}
-		err := outcome(func() error { return r.do(ctx, v) })
-		text := fmt.Sprint(err)
-		if !strings.Contains(text, want) || r.always == "" && ctx != nil && !strings.Contains(text, "baton: ") {
-			t.Errorf("%s of %s: %v, and not %q", name, what, err, want)
-		}
-		if n := sent.Swap(0); n != 0 {
-			t.Errorf("%s of %s: %d requests were sent", name, what, n)
-		}
-	}
 	of := func(rdb redis.UniversalClient, key string) victim { return victim{waitgroup.New(rdb, key), 1} }
-	for name, r := range badInput {
-		for what, bad := range map[string]struct {
-			victim
-			want string
-		}{
-			"no key":                {of(rdb, ""), "the key is empty"},
-			"a key of ours":         {of(rdb, "baton:{key}:operations:x"), "library's own"},
-			"no client":             {of(nil, "key"), "client is nil"},
-			"a nil client":          {of(client, "key"), "client is nil"},
-			"a nil cluster":         {of(cluster, "key"), "client is nil"},
-			"what New has not made": {victim{new(waitgroup.WaitGroup), 1}, "not made by New"},
-			"a list":                {of(asks, "list"), "WRONGTYPE"},
-			"a string":              {of(asks, "string"), "WRONGTYPE"},
-			"a set":                 {of(asks, "set"), "WRONGTYPE"},
-			"a stream":              {of(asks, "stream"), "WRONGTYPE"},
-			"a hash":                {of(asks, "hash"), "WRONGTYPE"},
-			"a sorted set":          {of(asks, "zset"), "not a wait group"},
-			"a garbled state":       {of(asks, "state"), "not a wait group"},
-		} {
-			check(name, r, what, ctx, bad.victim, bad.want)
-		}
-		for _, ttl := range []time.Duration{0, -1, math.MinInt64, 1500 * time.Microsecond, 12*time.Hour + time.Millisecond, math.MaxInt64} {
-			if v := of(rdb, "key"); r.ttl {
-				v.wg.TTL = ttl
-				check(name, r, fmt.Sprint("a TTL of ", ttl), ctx, v, "TTL ")
+	type bad struct {
+		victim
+		want string
+	}
+	all := map[string]bad{
+		"no key":                {of(rdb, ""), "the key is empty"},
+		"a key of ours":         {of(rdb, "baton:{key}:operations:x"), "library's own"},
+		"what New has not made": {victim{new(waitgroup.WaitGroup), 1}, "not made by New"},
+		"a string":              {of(asks, "string"), "WRONGTYPE"},
+		"a garbled state":       {of(asks, "state"), "not a wait group"},
+	}
+	for what, rdb := range redistest.NoClients() {
+		all[what] = bad{of(rdb, "key"), "client is nil"}
+	}
+	for what, key := range types {
+		all[what] = bad{of(asks, key), "WRONGTYPE"}
+	}
+	all["a sorted set"] = bad{of(asks, types["a sorted set"]), "not a wait group"}
+	times, deltas := map[string]bad{}, map[string]bad{}
+	for _, ttl := range []time.Duration{0, -1, math.MinInt64, 1500 * time.Microsecond, 12*time.Hour + time.Millisecond, math.MaxInt64} {
+		v := of(rdb, "key")
+		v.wg.TTL = ttl
+		times[fmt.Sprint("a TTL of ", ttl)] = bad{v, "TTL "}
+	}
+	for _, delta := range []int{math.MaxInt32 + 1, math.MinInt32 - 1, math.MaxInt, math.MinInt} {
+		deltas[fmt.Sprint("a delta of ", delta)] = bad{victim{waitgroup.New(rdb, "key"), delta}, fmt.Sprint(delta)}
+	}
+	check := func(name string, r row, rows map[string]bad) {
+		t.Helper()
+		for what, bad := range rows {
+			if do := func() error { return r.do(ctx, bad.victim) }; r.always != "" {
+				misuse.Says(name+" of "+what, r.always, do)
+			} else {
+				misuse.Refuses(name+" of "+what, bad.want, do)
 			}
-		}
-		for _, delta := range []int{math.MaxInt32 + 1, math.MinInt32 - 1, math.MaxInt, math.MinInt} {
-			if r.delta {
-				check(name, r, fmt.Sprint("a delta of ", delta), ctx, victim{waitgroup.New(rdb, "key"), delta}, fmt.Sprint(delta))
-			}
-		}
-		if !r.noCtx {
-			check(name, r, "a ctx that has ended", ended, of(rdb, "key"), "why it ended")
-			check(name, r, "a nil ctx", noCtx, of(rdb, "key"), "nil")
 		}
 	}
 	good := of(rdb, "key")
-	for name, do := range map[string]func() error{
-		"WaitGroup.Go": func() error { good.wg.Go(nil); return nil }, "WaitGroup.GoContext": func() error { return good.wg.GoContext(ctx, nil) },
-	} {
-		check(name, row{do: func(context.Context, victim) error { return do() }}, "a nil function", noCtx, good, "nil function")
+	for name, r := range badInput {
+		check(name, r, all)
+		if r.ttl {
+			check(name, r, times)
+		}
+		if r.delta {
+			check(name, r, deltas)
+		}
+		if !r.noCtx {
+			misuse.Contexts(name, func(ctx context.Context) error { return r.do(ctx, good) })
+		}
 	}
-	if after := all(); after != before {
-		t.Errorf("it was\n%s\nand is\n%s", before, after)
-	}
+	misuse.Says("WaitGroup.Go of a nil function", "nil function", func() error { good.wg.Go(nil); return nil })
+	misuse.Says("WaitGroup.GoContext of a nil function", "nil function", func() error { return good.wg.GoContext(ctx, nil) })
+	misuse.Unchanged()
 
 	is(t, "more than there is", counts.AddContext(ctx, -2), waitgroup.ErrNegative)
 	holds(t, "after all that", asks, 1, 1)
@@ -198,23 +155,4 @@ func TestBadInput(t *testing.T) {
 	must(counts.DoneContext(ctx))
 	must(counts.WaitContext(ctx))
 	is(t, "Done too often", counts.DoneContext(ctx), waitgroup.ErrNegative)
-}
-
-// counted is a hook that counts what a client sends.
-type counted struct{ atomic.Int64 }
-
-func (c *counted) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (c *counted) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		c.Add(1)
-		return next(ctx, cmd)
-	}
-}
-
-func (c *counted) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		c.Add(int64(len(cmds)))
-		return next(ctx, cmds)
-	}
 }

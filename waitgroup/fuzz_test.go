@@ -8,47 +8,26 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// forever lists the keys that do not expire.
-func forever(t *testing.T, rdb *redis.Client) (list []string) {
-	t.Helper()
-	keys, err := rdb.Keys(t.Context(), "*").Result()
-	must(err)
-	for _, key := range keys {
-		if rdb.PTTL(t.Context(), key).Val() == -1 { // without one; -2 if it has just gone
-			list = append(list, key)
-		}
-	}
-	return list
-}
-
 // FuzzKeys counts in two groups, as two processes: they are one only if their keys
 // are, and nothing is left but what expires.
 func FuzzKeys(f *testing.F) {
-	odd := []string{"", "key", "{}", "}", "{", "a}b", "{a}b", "x{a}y", "{}{a}", " ", "a\nb", "\x00", "\xff\xfe", "baton:{", "baton:x", "%s%d"}
-	for i, key := range odd {
-		f.Add(key, odd[(i+1)%len(odd)])
-		f.Add(key, "{"+key+"}")
-		f.Add(key, key)
-	}
+	redistest.AddKeys(f)
 	s := redistest.Start(f)
 	a, b := s.Client(f), s.Client(f)
 	f.Fuzz(func(t *testing.T, one, two string) {
-		usable := func(key string) bool { return key != "" && !strings.HasPrefix(key, "baton:{") }
 		ctx := t.Context()
 		must(a.FlushAll(ctx).Err())
 		first, second := waitgroup.New(a, one), waitgroup.New(b, two)
-		if err := first.AddContext(ctx, 1); usable(one) != (err == nil) {
+		if err := first.AddContext(ctx, 1); redistest.Usable(one) != (err == nil) {
 			t.Fatalf("%q: %v", one, err)
 		}
 		task, err := second.Join(ctx)
 		switch {
-		case !usable(two):
+		case !redistest.Usable(two):
 			if err == nil || errors.Is(err, waitgroup.ErrNoTask) {
 				t.Errorf("%q: %v", two, err)
 			}
@@ -59,15 +38,15 @@ func FuzzKeys(f *testing.F) {
 		default:
 			must(task.Done())
 		}
-		if usable(one) && one != two {
+		if redistest.Usable(one) && one != two {
 			must(first.DoneContext(ctx))
 		}
-		if usable(one) {
+		if redistest.Usable(one) {
 			must(first.WaitContext(ctx))
 		} else if n := a.DBSize(ctx).Val(); n > 1 { // the operations of the second
 			t.Errorf("%q, %q: %q are left", one, two, a.Keys(ctx, "*").Val())
 		}
-		if keys := forever(t, a); len(keys) > 0 {
+		if keys := s.Forever(t); len(keys) > 0 {
 			t.Errorf("%q, %q: for ever: %q", one, two, keys)
 		}
 	})
@@ -111,7 +90,7 @@ func FuzzDeltas(f *testing.F) {
 			}
 		case <-time.After(time.Millisecond):
 		}
-		if keys := forever(t, rdb); len(keys) > 0 {
+		if keys := s.Forever(t); len(keys) > 0 {
 			t.Errorf("%d, %d, %d: for ever: %q", one, two, three, keys)
 		}
 	})
@@ -146,7 +125,7 @@ func FuzzTTL(f *testing.F) {
 		if err := task.Done(); err != nil && ttl > int64(10*time.Second) { // a shorter one may end before on a busy machine
 			t.Errorf("TTL %d: Done: %v", ttl, err)
 		}
-		if keys := forever(t, rdb); len(keys) > 0 {
+		if keys := s.Forever(t); len(keys) > 0 {
 			t.Errorf("TTL %d: for ever: %q", ttl, keys)
 		}
 	})
