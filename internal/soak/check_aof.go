@@ -11,8 +11,11 @@ import (
 // holders say.
 type ledger struct {
 	locks map[string]*lock
-	ends  map[int64]int64 // when the last lease of a claim was released, by its fence base; 0 if one was not
-	skew  int64           // the servers' time less that of now, in ns
+	// When the last lease of a claim was released, by its fence base. It is 0 if one was
+	// not, and its key runs out by itself, or if others of its process waited: then
+	// the claim is theirs, or yielded, and a release need not hear from Redis.
+	ends map[int64]int64
+	skew int64 // the servers' time less that of now, in ns
 
 	renewals, turns int // that were looked at
 	list            []violation
@@ -32,24 +35,34 @@ type turn struct {
 	renewed int64            // until when, in the server's ms
 }
 
-// tardy is what a renewal may take to be executed, and the two clocks may differ by.
-const tardy = 100 // ms
+// tardy is by how much the two clocks may differ.
+const tardy = 20 // ms
 
 func mutexKey(key string) bool { return key[0] == 'm' || key[0] == 'p' }
 
 func newLedger(s *story, skew int64) *ledger {
 	l := &ledger{locks: map[string]*lock{}, ends: map[int64]int64{}, skew: skew}
+	type place struct {
+		worker uint8
+		key    string
+	}
+	last, there := map[int64]*span{}, map[place][]*span{}
 	for _, h := range s.list {
-		if !h.granted() || !mutexKey(h.key) {
+		if !mutexKey(h.key) {
 			continue
 		}
-		base := h.fence >> 10
-		last, known := l.ends[base]
-		switch {
-		case h.released == 0 || h.end != ok: // its key runs out by itself
-			l.ends[base] = 0
-		case !known || last != 0:
-			l.ends[base] = max(last, h.released)
+		there[place{h.worker, h.key}] = append(there[place{h.worker, h.key}], h)
+		if other := last[h.fence>>10]; h.granted() && (other == nil || other.released < h.released) {
+			last[h.fence>>10] = h
+		}
+	}
+	for base, h := range last {
+		l.ends[base] = h.released
+		for _, o := range there[place{h.worker, h.key}] {
+			unreleased := o.granted() && o.fence>>10 == base && (o.released == 0 || o.end != ok)
+			if unreleased || o != h && o.asked < h.released && (o.answered == 0 || o.answered > h.release) {
+				l.ends[base] = 0
+			}
 		}
 	}
 	return l

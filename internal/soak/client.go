@@ -139,7 +139,8 @@ func (c *client) patience(w want) (context.Context, context.CancelFunc) {
 func (c *client) hold(g grip, w want, of []part) {
 	d := c.below(shortHold)
 	if c.random.IntN(15) == 0 {
-		d = c.below(longestHold(c.plan.System, c.key, c.plan.TTL))
+		most := longestHold(c.plan.System, c.key, c.plan.TTL)
+		d = most/2 + c.below(most/2)
 	}
 	access := Access{Key: c.key}
 	guards := len(of) == 1 && exclusive(c.key) && !w.shared && g.fence != nil

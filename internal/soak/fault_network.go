@@ -101,7 +101,7 @@ func cutOffHolder(x *scene) error {
 	for _, p := range proxies {
 		p.Blackhole(true)
 	}
-	x.sleep(x.ttl*12/10, x.ttl*22/10)
+	x.sleep(x.ttl*15/10, x.ttl*22/10)
 	for _, p := range proxies {
 		p.Blackhole(false)
 	}

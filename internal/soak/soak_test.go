@@ -28,7 +28,6 @@ func run(t *testing.T, c *config, topology, faults string) *report {
 
 // TestSoak is a short one, of one topology and a few faults: a long one is a command.
 func TestSoak(t *testing.T) {
-	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	r := run(t, &config{system: "baton", duration: 8 * time.Second, seed: seed, ttl: 600 * time.Millisecond}, "aof",
 		"cut-reply,black-hole,worker-kill,worker-stop,drop-messages,restart-aof")
@@ -63,7 +62,7 @@ func TestControlGroup(t *testing.T) {
 	} {
 		t.Run(c.system+" row "+c.rows, func(t *testing.T) {
 			t.Parallel()
-			r := run(t, &config{system: c.system, duration: 60 * time.Second, seed: 5, ttl: c.ttl, until: c.rule}, "single", c.fault)
+			r := run(t, &config{system: c.system, duration: 2 * time.Minute, seed: 5, ttl: c.ttl, until: c.rule}, "single", c.fault)
 			for _, v := range r.violations {
 				if v.rule == c.rule {
 					t.Log(v)
