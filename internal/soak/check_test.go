@@ -141,6 +141,7 @@ func TestRefusalsBite(t *testing.T) {
 		"released":               {forge(hold("m0", 1, 1, 10, 1)), ""},
 		"refused":                {forge(ends(hold("m0", 1, 1, 10, 1), lost)), "E"},
 		"refused, the key lost":  {forge(ends(hold("m0", 1, 1, 10, 1), lost)).lose("", 5, 50), ""},
+		"refused, another lost":  {forge(ends(hold("m0", 1, 1, 10, 1), lost)).lose("p0", 5, 50), "E"},
 		"refused, long held":     {forge(ends(hold("m0", 1, 1, 200, 1), lost)), ""},
 		"refused, handed over":   {forge(ends(passed, lost)), ""},
 		"nobody knows about it":  {forge(ends(hold("m0", 1, 1, 10, 1), unsure)), ""},

@@ -107,3 +107,14 @@ func (s *story) has(worker uint8, key string) bool {
 	}
 	return false
 }
+
+// sorted are the voids of a key, in the order in which they begin.
+func (s *story) sorted(key string) (list []void) {
+	for _, v := range s.voids {
+		if v.key == "" || v.key == key {
+			list = append(list, v)
+		}
+	}
+	slices.SortFunc(list, func(a, b void) int { return cmp.Compare(a.from, b.from) })
+	return list
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"cmp"
+	"slices"
+)
+
+// fences is S2: a fence is of one hold, and above those of all holds that had been
+// returned when it was asked for. That of readers is above those of writers, and
+// that of a semaphore's hold is a name.
+func fences(s *story, key string) (list []violation) {
+	asked := s.of(key)
+	asked = slices.DeleteFunc(asked, func(h *span) bool { return !h.granted() || h.fence == 0 })
+	whose := map[int64]*span{}
+	for _, h := range asked {
+		if key[0] == 'r' && h.weight == 1 {
+			continue
+		}
+		if other := whose[h.fence]; other != nil {
+			list = append(list, violated("S2", "%s: a fence twice:\n    %v\n    %v", key, other, h))
+		}
+		whose[h.fence] = h
+	}
+	if !exclusive(key) {
+		return list
+	}
+	returned := slices.Clone(asked)
+	slices.SortFunc(returned, func(a, b *span) int { return cmp.Compare(a.answered, b.answered) })
+	var highest, written *span
+	for _, h := range asked {
+		for len(returned) > 0 && returned[0].answered < h.asked {
+			r := returned[0]
+			returned = returned[1:]
+			if highest == nil || r.fence > highest.fence {
+				highest = r
+			}
+			if r.weight == capacity(key) && (written == nil || r.fence > written.fence) {
+				written = r
+			}
+		}
+		above := highest
+		if h.weight < capacity(key) {
+			above = written
+		}
+		if above != nil && h.fence <= above.fence {
+			list = append(list, violated("S2", "%s: a fence goes back:\n    %v\n    %v", key, above, h))
+		}
+	}
+	return list
+}
