@@ -37,7 +37,6 @@ func (e *epoch) episode(f fault, r *report) (*row, error) {
 	row.before += sum(before)
 	row.during += sum(during)
 	row.after += sum(after)
-	row.took = append(row.took, x.healed-x.from)
 	why := e.lacks("before", before) + e.lacks("after", after)
 	if x.proof != "" {
 		row.fired++

@@ -8,8 +8,7 @@ type row struct {
 	episodes, counted, fired int
 	before, during, after    int // grants
 	violations               int
-	worst                    delay // the one that came closest to its bound, or went beyond
-	took                     []int64
+	worst                    delay    // the one that came closest to its bound, or went beyond
 	why                      []string // episodes were not counted
 }
 

@@ -5,55 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 )
-
-func TestRecoveryBites(t *testing.T) {
-	const bound = 100 * time.Millisecond
-	longest := func(string) time.Duration { return 20 * time.Millisecond }
-	unanswered := &span{key: "m0", asked: 15 * ms}
-	s := forge(hold("m0", 1, 10, 12, 1), hold("m0", 1, 30, 35, 2), hold("m0", 1, 40, 45, 2), unanswered)
-	got := recovery(s, []string{"m0", "m1"}, 20*ms, 500*ms, bound, longest)
-	if got[0].took != 10*time.Millisecond || got[0].bound != 120*time.Millisecond {
-		t.Errorf("m0 took %v", got[0])
-	}
-	if got[1].took != 480*time.Millisecond {
-		t.Errorf("m1, which was not granted, took %v", got[1])
-	}
-	if list := stranded(s, 20*ms); len(list) != 1 || list[0] != unanswered {
-		t.Errorf("stranded are %v", list)
-	}
-	if list := stranded(s, 14*ms); len(list) != 0 {
-		t.Errorf("stranded are %v, though it asked after the fault", list)
-	}
-	if list := stranded(s.kill(16), 20*ms); len(list) != 0 {
-		t.Errorf("stranded are %v, though it is dead", list)
-	}
-}
-
-func TestRegisterBites(t *testing.T) {
-	access := func(r *Register, write bool, fence, plain, fenced int64) (v Values) {
-		a := Access{Key: "m0", Fence: fence, Plain: plain, Fenced: fenced}
-		if write {
-			_ = r.Write(a, &v)
-		} else {
-			_ = r.Read(a, &v)
-		}
-		return v
-	}
-	// The first is overtaken by the second between its read and its write.
-	for second, want := range map[int64]string{2: "", 1: "S2"} {
-		r := &Register{cells: map[string]*cell{}}
-		a := access(r, false, 1, 0, 0)
-		b := access(r, false, second, 0, 0)
-		access(r, true, second, b.Plain+1, b.Fenced+1)
-		access(r, true, 1, a.Plain+1, a.Fenced+1)
-		wants(t, fmt.Sprintf("the second has fence %d", second), want, r.wrong())
-		if writes, updates := r.late(); second == 2 && (writes != 1 || updates != 1) {
-			t.Errorf("%d writes were late, %d updates lost", writes, updates)
-		}
-	}
-}
 
 // script is a transaction as an append-only file has it.
 func script(commands ...string) string {
@@ -98,13 +50,5 @@ func TestLedgerBites(t *testing.T) {
 			t.Fatal(err)
 		}
 		wants(t, name, c.want, l.list)
-	}
-}
-
-// TestJournal: what a pen has written is read as it was, in whatever pieces it comes.
-func TestJournal(t *testing.T) {
-	want := event{What: answered, Result: abandoned, Key: 3, Worker: 2, N: -5, Hold: 1 << 50, T: 1 << 60, Fence: 1<<62 + 1}
-	if got := newEvent(want.append(nil)); got != want {
-		t.Errorf("%+v was read as %+v", want, got)
 	}
 }

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"testing"
+	"time"
+)
+
+func TestRecoveryBites(t *testing.T) {
+	const bound = 100 * time.Millisecond
+	longest := func(string) time.Duration { return 20 * time.Millisecond }
+	unanswered := &span{key: "m0", asked: 15 * ms}
+	s := forge(hold("m0", 1, 10, 12, 1), hold("m0", 1, 30, 35, 2), hold("m0", 1, 40, 45, 2), unanswered)
+	got := recovery(s, []string{"m0", "m1"}, 20*ms, 500*ms, bound, longest)
+	if got[0].took != 10*time.Millisecond || got[0].bound != 120*time.Millisecond {
+		t.Errorf("m0 took %v", got[0])
+	}
+	if got[1].took != 480*time.Millisecond {
+		t.Errorf("m1, which was not granted, took %v", got[1])
+	}
+	if list := stranded(s, 20*ms); len(list) != 1 || list[0] != unanswered {
+		t.Errorf("stranded are %v", list)
+	}
+	if list := stranded(s, 14*ms); len(list) != 0 {
+		t.Errorf("stranded are %v, though it asked after the fault", list)
+	}
+	if list := stranded(s.kill(16), 20*ms); len(list) != 0 {
+		t.Errorf("stranded are %v, though it is dead", list)
+	}
+}
