@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -16,32 +15,21 @@ import (
 // with permits, and besides: processes die, sizes change, leases end part by
 // part, and a network that is well again must not leave anybody waiting for what
 // is free, nor a permit in use that nobody uses.
-func TestSimulationRWMutex(t *testing.T) { simulatePermitsAll(t, RWMutex) }
+func TestSimulationRWMutex(t *testing.T) {
+	simulateAll(t, func(s *schedule) string { return simulatePermits(s, RWMutex) })
+}
 
-func TestSimulationSemaphore(t *testing.T) { simulatePermitsAll(t, Semaphore) }
-
-func simulatePermitsAll(t *testing.T, kind Kind) {
-	if *simSeed != 0 {
-		simulatePermits(t, kind, *simSeed, true)
-		return
-	}
-	first := rand.Uint64() >> 16
-	for i := range *simSeeds {
-		if simulatePermits(t, kind, first+uint64(i), false); t.Failed() {
-			t.Fatalf("run again with: go test ./internal/lease -run %s -sim.seed %d", t.Name(), first+uint64(i))
-		}
-	}
+func TestSimulationSemaphore(t *testing.T) {
+	simulateAll(t, func(s *schedule) string { return simulatePermits(s, Semaphore) })
 }
 
 // permitsSim is one schedule.
 type permitsSim struct {
-	t       *testing.T
-	redis   *fakeRedis
+	*schedule
 	name    Name
 	size    int64 // that is stated
 	resized bool
 	ttls    []time.Duration
-	bad     float64
 	procs   []*simProcess
 
 	mu       sync.Mutex // guards what follows; taken before the mutex of redis
@@ -62,65 +50,41 @@ type simProcess struct {
 
 const simWorkers = 4
 
-func simulatePermits(t *testing.T, kind Kind, seed uint64, verbose bool) {
-	synctest.Test(t, func(t *testing.T) {
-		rng := rand.New(rand.NewPCG(seed, 0))
-		var trace strings.Builder
-		start := time.Now()
-		r := newFakeRedis()
-		r.log = func(format string, args ...any) {
-			fmt.Fprintf(&trace, "%12v %s\n", time.Since(start), fmt.Sprintf(format, args...))
-			if trace.Len() > 100<<20 {
-				panic(fmt.Sprintf("seed %d does not end: %s", seed, trace.String()[100<<20-20000:]))
+func simulatePermits(sch *schedule, kind Kind) string {
+	rng := sch.rng
+	s := &permitsSim{schedule: sch, name: Name{kind, "key"}, size: Writer, inside: map[*Lease]int64{}, fences: map[int64]bool{}}
+	s.bad = badness[rng.IntN(3)]
+	if s.ttls = simTTLs; rng.IntN(2) == 0 {
+		s.ttls = simTTLs[rng.IntN(3):][:1]
+	}
+	if kind == Semaphore {
+		s.size, s.resized = 1+rng.Int64N(8), rng.IntN(3) == 0
+	}
+	for p := range 1 + rng.IntN(4) {
+		s.procs = append(s.procs, s.process(p))
+	}
+	crash := rng.IntN(4) == 0
+	s.run(s.seed, 8, s.bad == 0 && !crash, crash)
+	if s.bad > 0 || crash { // and then all is well again
+		for _, p := range s.procs {
+			if p.alive.Err() == nil {
+				p.store.mend()
 			}
 		}
-		ttl := []time.Duration{300 * time.Millisecond, time.Second, 10 * time.Second}
-		s := &permitsSim{
-			t: t, redis: r, name: Name{kind, "key"}, size: Writer, bad: []float64{0, 0.02, 0.2}[rng.IntN(3)],
-			inside: map[*Lease]int64{}, fences: map[int64]bool{},
-		}
-		if s.ttls = ttl; rng.IntN(2) == 0 {
-			s.ttls = ttl[rng.IntN(3):][:1]
-		}
-		if kind == Semaphore {
-			s.size, s.resized = 1+rng.Int64N(8), rng.IntN(3) == 0
-		}
-		watchdog := time.AfterFunc(5*time.Hour, func() {
-			panic(fmt.Sprintf("seed %d does not end: %s", seed, trace.String()[max(0, trace.Len()-20000):]))
-		})
-		for p := range 1 + rng.IntN(4) {
-			s.procs = append(s.procs, s.process(seed, p))
-		}
-		crash := rng.IntN(4) == 0
-		s.run(seed, 8, s.bad == 0 && !crash, crash)
-		if s.bad > 0 || crash { // and then all is well again
-			for _, p := range s.procs {
-				if p.alive.Err() == nil {
-					p.store.change(func() { p.store.fault = func() fault { return fine } })
-				}
-			}
-			time.Sleep(15*time.Second + 2*EntryLife)
-			s.run(seed+1<<40, 2, true, false)
-		}
-		time.Sleep(15*time.Second + 2*EntryLife) // what was executed late, too
-		synctest.Wait()
-		watchdog.Stop()
-		s.rest()
-		if s.bad == 0 && s.lost > 0 {
-			t.Errorf("%d leases lost on a network without faults", s.lost)
-		}
-		if verbose || t.Failed() {
-			text := trace.String()
-			t.Logf("seed %d: %d processes, size %d, ttl %v, faults %v, crash %v, %d grants, %d lost, %v\n%s", seed, len(s.procs), s.size, s.ttls,
-				s.bad, crash, s.grants, s.lost, time.Since(start), text[max(0, len(text)-200000):])
-		}
-	})
+		time.Sleep(15*time.Second + 2*EntryLife)
+		s.run(s.seed+1<<40, 2, true, false)
+	}
+	time.Sleep(15*time.Second + 2*EntryLife) // what was executed late, too
+	synctest.Wait()
+	s.rest()
+	if s.bad == 0 && s.lost > 0 {
+		s.t.Errorf("%d leases lost on a network without faults", s.lost)
+	}
+	return fmt.Sprintf("%d processes, size %d, ttl %v, faults %v, crash %v, %d grants, %d lost", len(s.procs), s.size, s.ttls, s.bad, crash, s.grants, s.lost)
 }
 
-func (s *permitsSim) process(seed uint64, p int) *simProcess {
-	store := newFakeStore(s.redis)
-	mine := rand.New(rand.NewPCG(seed, uint64(p)+1))
-	disturb(store, mine.Float64, s.bad)
+func (s *permitsSim) process(p int) *simProcess {
+	store, _ := s.store(p)
 	alive, crash := context.WithCancel(context.Background())
 	return &simProcess{NewKeeper(store), store, alive, crash}
 }
@@ -142,15 +106,7 @@ func (s *permitsSim) run(seed uint64, rounds int, calm, crash bool) {
 			})
 		}
 		if s.bad > 0 && !calm {
-			others.Go(func() {
-				for range 3 {
-					time.Sleep(rand.N(5 * time.Second))
-					select {
-					case p.store.deafen <- struct{}{}:
-					case <-time.After(time.Second):
-					}
-				}
-			})
+			others.Go(p.store.breakSometimes)
 		}
 	}
 	if crash {

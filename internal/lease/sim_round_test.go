@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -19,24 +18,14 @@ import (
 // for, nobody is left waiting, all are told how many were abandoned, whatever was
 // said to have been counted is counted once, and what was not is not; in the end nothing is left.
 func TestSimulationWaitGroup(t *testing.T) {
-	if *simSeed != 0 {
-		simulateRounds(t, *simSeed, true)
-		return
-	}
-	first := rand.Uint64() >> 16
-	for i := range *simSeeds {
-		if simulateRounds(t, first+uint64(i), false); t.Failed() {
-			t.Fatalf("run again with: go test ./internal/lease -run TestSimulationWaitGroup -sim.seed %d", first+uint64(i))
-		}
-	}
+	simulateAll(t, simulateRounds)
 }
 
 // roundSim is one schedule.
 type roundSim struct {
-	t     *testing.T
+	*schedule
 	group *fakeGroup
 	ttl   time.Duration
-	bad   float64
 	// The first process dies, the server's clock is set, the group is lost on the way.
 	crash, skewed, loss bool
 	procs               []*roundProcess
@@ -66,44 +55,24 @@ type outcome struct {
 	err         error
 }
 
-func simulateRounds(t *testing.T, seed uint64, verbose bool) {
-	synctest.Test(t, func(t *testing.T) {
-		rng := rand.New(rand.NewPCG(seed, 0))
-		var trace strings.Builder
-		start := time.Now()
-		r := newFakeRedis()
-		r.log = func(format string, args ...any) {
-			fmt.Fprintf(&trace, "%12v %s\n", time.Since(start), fmt.Sprintf(format, args...))
-		}
-		s := &roundSim{
-			t: t, group: newFakeGroup(r, "key"), seen: map[string]int{}, adds: map[string]outcome{}, tasks: map[string]outcome{},
-			bad: []float64{0, 0.02, 0.2}[rng.IntN(3)],
-			ttl: []time.Duration{300 * time.Millisecond, time.Second, 10 * time.Second}[rng.IntN(3)],
-		}
-		watchdog := time.AfterFunc(5*time.Hour, func() {
-			panic(fmt.Sprintf("seed %d does not end: %s", seed, trace.String()[max(0, trace.Len()-20000):]))
-		})
-		for p := range 1 + rng.IntN(4) {
-			s.procs = append(s.procs, s.process(seed, p))
-		}
-		s.crash, s.skewed = rng.IntN(4) == 0, rng.IntN(5) == 0
-		s.loss = !s.skewed && rng.IntN(5) == 0
-		s.run(seed)
-		s.finish()
-		watchdog.Stop()
-		s.check()
-		if verbose || t.Failed() {
-			text := trace.String()
-			t.Logf("seed %d: %d processes, ttl %v, faults %v, crash %v, loss %v, skew %v, %v, %v\n%s", seed, len(s.procs), s.ttl,
-				s.bad, s.crash, s.loss, s.group.skew, s.seen, time.Since(start), text[max(0, len(text)-200000):])
-		}
-	})
+func simulateRounds(sch *schedule) string {
+	rng := sch.rng
+	s := &roundSim{schedule: sch, group: newFakeGroup(sch.redis, "key"), seen: map[string]int{}, adds: map[string]outcome{}, tasks: map[string]outcome{}}
+	s.bad = badness[rng.IntN(3)]
+	s.ttl = simTTLs[rng.IntN(3)]
+	for p := range 1 + rng.IntN(4) {
+		s.procs = append(s.procs, s.process(p))
+	}
+	s.crash, s.skewed = rng.IntN(4) == 0, rng.IntN(5) == 0
+	s.loss = !s.skewed && rng.IntN(5) == 0
+	s.run()
+	s.finish()
+	s.check()
+	return fmt.Sprintf("%d processes, ttl %v, faults %v, crash %v, loss %v, skew %v, %v", len(s.procs), s.ttl, s.bad, s.crash, s.loss, s.group.skew, s.seen)
 }
 
-func (s *roundSim) process(seed uint64, p int) *roundProcess {
-	store := newFakeStore(s.group.fakeRedis)
-	mine := rand.New(rand.NewPCG(seed, uint64(p)+1))
-	disturb(store, mine.Float64, s.bad)
+func (s *roundSim) process(p int) *roundProcess {
+	store, mine := s.store(p)
 	quick := store.latency
 	store.latency = func() time.Duration { // some answers take longer than a task lives
 		if s.bad > 0 && mine.Float64() < s.bad/10 {
@@ -122,12 +91,12 @@ func (s *roundSim) process(seed uint64, p int) *roundProcess {
 }
 
 // run lets all workers act, while somebody disturbs them.
-func (s *roundSim) run(seed uint64) {
-	rng := rand.New(rand.NewPCG(seed, 99))
+func (s *roundSim) run() {
+	rng := rand.New(rand.NewPCG(s.seed, 99))
 	var all sync.WaitGroup
 	for i, p := range s.procs {
 		for w := range simWorkers {
-			rng := rand.New(rand.NewPCG(seed, uint64(100*i+w)+50))
+			rng := rand.New(rand.NewPCG(s.seed, uint64(100*i+w)+50))
 			s.working++
 			all.Go(func() {
 				s.works(+1)
@@ -145,15 +114,7 @@ func (s *roundSim) run(seed uint64) {
 			})
 		}
 		if s.bad > 0 {
-			all.Go(func() {
-				for range 3 {
-					time.Sleep(rand.N(5 * time.Second))
-					select {
-					case p.store.deafen <- struct{}{}:
-					case <-time.After(time.Second):
-					}
-				}
-			})
+			all.Go(p.store.breakSometimes)
 		}
 	}
 	after := func() time.Duration { return time.Duration(rng.ExpFloat64() * float64(2*time.Second)) }
@@ -348,7 +309,7 @@ func (s *roundSim) wait(ctx context.Context, p *roundProcess, session *Session, 
 func (s *roundSim) finish() {
 	for _, p := range s.procs {
 		if p.alive.Err() == nil {
-			p.store.change(func() { p.store.fault = func() fault { return fine } })
+			p.store.mend()
 		}
 	}
 	time.Sleep(regret + 2*s.ttl + 40*time.Second) // the clock may have been set back
