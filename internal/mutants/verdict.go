@@ -21,17 +21,27 @@ var (
 	claim   = regexp.MustCompile(`baton:\d+:[^ :]+:\d+:\w+:\w+`)
 )
 
+// logged is what a test says of a bound whether that is kept or not.
+var logged = regexp.MustCompile(`, the bound is [^,]*$`)
+
 // firstFailing returns the line in which a test first says what is wrong.
 func firstFailing(output string) string {
+	said := "it says nothing"
 	for line := range strings.Lines(output) {
 		if !failing.MatchString(line) {
 			continue
 		}
 		line = claim.ReplaceAllString(strings.TrimSpace(line), "…")
-		if short := []rune(line); len(short) > 110 {
-			line = string(short[:110]) + "…"
+		if said = strings.ReplaceAll(shorten(line), "|", `\|`); !logged.MatchString(line) {
+			break
 		}
-		return strings.ReplaceAll(line, "|", `\|`)
 	}
-	return "it says nothing"
+	return said
+}
+
+func shorten(line string) string {
+	if short := []rune(line); len(short) > 110 {
+		return string(short[:110]) + "…"
+	}
+	return line
 }
