@@ -95,6 +95,15 @@ func TestExclusionBites(t *testing.T) {
 	}
 }
 
+// inherits has a worker grant a hold from a claim of worker 0, after one by another.
+func inherits(s *story, worker uint8) *story {
+	late := hold("m0", 1, 12, 20, 1)
+	late.worker = worker
+	late.fence++
+	s.list = append(s.list, hold("m0", 1, 2, 4, 1), hold("m0", 1, 6, 10, 2), late)
+	return s
+}
+
 func TestFencesBite(t *testing.T) {
 	for name, c := range map[string]struct {
 		key  string
@@ -104,6 +113,9 @@ func TestFencesBite(t *testing.T) {
 		"they grow":               {"m0", forge(hold("m0", 1, 2, 10, 1), hold("m0", 1, 12, 20, 2)), ""},
 		"one goes back":           {"m0", forge(hold("m0", 1, 2, 10, 2), hold("m0", 1, 12, 20, 1)), "S2"},
 		"one goes back in a void": {"m0", forge(hold("m0", 1, 2, 10, 2), hold("m0", 1, 12, 20, 1)).lose("", 0, 99), "S2"},
+		"one is inherited":        {"m0", inherits(forge(), 0).lose("", 0, 99), ""},
+		"inherited by another":    {"m0", inherits(forge(), 1).lose("", 0, 99), "S2"},
+		"inherited out of a void": {"m0", inherits(forge(), 0), "S2"},
 		"one comes twice":         {"m0", forge(hold("m0", 1, 2, 10, 2), hold("m0", 1, 2, 20, 2)), "S2"},
 		"asked for before":        {"m0", forge(hold("m0", 1, 2, 10, 2), hold("m0", 1, 2, 20, 1)), ""},
 		"readers":                 {"r0", forge(hold("r0", 1, 2, 10, 2), hold("r0", 1, 12, 20, 2), hold("r0", 1, 30, 40, 1)), ""},

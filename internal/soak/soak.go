@@ -14,8 +14,8 @@ import (
 const peerTTL = 12 * time.Second
 
 // A deck has the faults that fit a topology, so that all come as often. Those that lose
-// what Redis was told come last: they have epochs of their own, for there is more to
-// check in the others.
+// what Redis was told come together, in epochs of their own: there is more to check in
+// the others.
 type deck struct {
 	cards []fault
 	left  []fault
@@ -34,7 +34,8 @@ func newDeck(faults []fault, topology string) *deck {
 // draw takes at most n faults for an epoch, which lose or which do not.
 func (d *deck) draw(n int, random *rand.Rand) (list []fault) {
 	if len(d.left) == 0 {
-		for _, loses := range []bool{false, true} {
+		first := random.IntN(2) == 0
+		for _, loses := range []bool{first, !first} {
 			for _, i := range random.Perm(len(d.cards)) {
 				if d.cards[i].loses == loses {
 					d.left = append(d.left, d.cards[i])
