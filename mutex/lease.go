@@ -97,6 +97,9 @@ func (l *Lease) Context(parent context.Context) (ctx context.Context, stop conte
 // Fence returns the fencing number of the hold: it is greater than that of every
 // earlier hold on the key, also across a restart of Redis that lost the key, as
 // long as the server's clock does not go backwards by more than Redis was away.
+// One exception makes the storage refuse a write, and never accept one: of a hold
+// that Redis has lost, and its process passes on before it has been told, the number
+// is below that of a hold which another process got meanwhile.
 //
 // Each key counts for itself. Of several keys Fence is the largest number: it is
 // greater than that of every earlier hold on these keys or on some of them, but a
