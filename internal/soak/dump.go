@@ -17,7 +17,9 @@ func (e *epoch) dump(key string) string {
 		names, err := n.names()
 		fmt.Fprintf(&b, "\n    %s has, %.3f ms (%v):", n.Addr(), float64(now())/1e6, err)
 		for _, name := range names {
-			if name != key && !strings.HasPrefix(name, "baton:{"+key+"}:") {
+			// A request for several keys of a pool may wait for another of them.
+			pool := key[0] == 'p' && (strings.HasPrefix(name, "p") || strings.HasPrefix(name, "baton:{p"))
+			if name != key && !strings.HasPrefix(name, "baton:{"+key+"}:") && !pool {
 				continue
 			}
 			var v any

@@ -29,7 +29,7 @@ func run(t *testing.T, c *config, topology, faults string) *report {
 // TestSoak is a short one, of one topology and a few faults: a long one is a command.
 func TestSoak(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
-	r := run(t, &config{system: "baton", duration: 8 * time.Second, seed: seed, ttl: 600 * time.Millisecond}, "aof",
+	r := run(t, &config{system: "baton", duration: 8 * time.Second, seed: seed, ttl: time.Second}, "aof",
 		"cut-reply,black-hole,worker-kill,worker-stop,drop-messages,restart-aof")
 	for _, v := range r.violations {
 		t.Errorf("seed %d: %v", seed, v)
