@@ -59,7 +59,7 @@ func TestWaitSteps(t *testing.T) {
 		"WaitChan":    func(wg *waitgroup.WaitGroup, ctx context.Context) error { return <-wg.WaitChan(ctx) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			redistest.Steps(t, 4, func(s *redistest.Step) {
+			redistest.Steps(t, 3, func(s *redistest.Step) {
 				our, their := waitgroup.New(s.Ours, "key"), waitgroup.New(s.Theirs, "key")
 				must(their.AddContext(s.Context(), 1))
 				var others sync.WaitGroup
