@@ -1,0 +1,56 @@
+package gocronlock_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"time"
+
+	"github.com/go-co-op/gocron/v2"
+	"github.com/google/uuid"
+
+	"github.com/seed-3d5fec5c/baton/examples/adapters/gocronlock"
+	"github.com/seed-3d5fec5c/baton/examples/internal/server"
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+// Of two processes that have a job to run, one runs it.
+func ExampleLocker() {
+	ctx := context.Background()
+	rdb, err := server.Connect(ctx, os.Getenv("REDIS_URL")) // redis.NewClient, in yours
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer rdb.Close()
+	done := make(chan string, 2)
+
+	for range 2 { // as if in two processes
+		locker := gocronlock.NewLocker(mutex.NewPool(rdb.Client, "cron:"), 100*time.Millisecond)
+		s, err := gocron.NewScheduler(gocron.WithDistributedLocker(locker))
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer s.Shutdown()
+		_, err = s.NewJob(
+			gocron.OneTimeJob(gocron.OneTimeJobStartImmediately()),
+			gocron.NewTask(func(ctx context.Context) {
+				ctx, stop := locker.Context(ctx, "report") // ends if the lock is lost
+				defer stop()
+				done <- fmt.Sprint("report: ", ctx.Err())
+			}),
+			gocron.WithName("report"), // the key of the lock
+			gocron.WithEventListeners(gocron.AfterLockError(func(_ uuid.UUID, job string, err error) {
+				done <- fmt.Sprint(job, ": ", err)
+			})),
+		)
+		if err != nil {
+			log.Fatal(err)
+		}
+		s.Start()
+		fmt.Println(<-done)
+	}
+	// Output:
+	// report: <nil>
+	// report: baton: locked
+}

@@ -1,0 +1,165 @@
+package gocronlock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-co-op/gocron/v2"
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/examples/adapters/gocronlock"
+	"github.com/seed-3d5fec5c/baton/examples/adapters/internal/rival"
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+func init() { workers["job"] = job }
+
+// newLocker returns the locker of a process of its own.
+func newLocker(t *testing.T, rdb *redis.Client, atLeast time.Duration) *gocronlock.Locker {
+	return gocronlock.NewLocker(mutex.NewPool(rival.Of(t, rdb), "cron:"), atLeast)
+}
+
+// TestLockerRunsOnce has two schedulers run a job of a millisecond each minute for
+// ten, one of them a fifth of a second later. So far apart are two clocks at the worst, or
+// two processes that were not started at once.
+func TestLockerRunsOnce(t *testing.T) {
+	for _, row := range []struct{ atLeast, runs int }{{0, 2 * 10}, {30, 10}} {
+		synctest.Test(t, func(t *testing.T) {
+			rdb := redistest.MiniClient(t, redistest.Mini(t))
+			var runs, skipped atomic.Int32
+			for range 2 {
+				locker := newLocker(t, rdb, time.Duration(row.atLeast)*time.Second)
+				s, err := gocron.NewScheduler(gocron.WithDistributedLocker(locker))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.Shutdown()
+				_, err = s.NewJob(gocron.DurationJob(time.Minute), gocron.NewTask(func() {
+					time.Sleep(time.Millisecond)
+					runs.Add(1)
+				}), gocron.WithName("job"), gocron.WithEventListeners(gocron.AfterLockError(func(_ uuid.UUID, _ string, err error) {
+					if !errors.Is(err, mutex.ErrLocked) {
+						t.Errorf("skipped for %v", err)
+					}
+					skipped.Add(1)
+				})))
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.Start()
+				time.Sleep(200 * time.Millisecond)
+			}
+			time.Sleep(10*time.Minute + 30*time.Second)
+			if n := int(runs.Load()); n != row.runs || n+int(skipped.Load()) != 2*10 {
+				t.Errorf("held for %d s at least: %d runs, %d skipped", row.atLeast, n, skipped.Load())
+			}
+		})
+	}
+}
+
+func TestLockerContended(t *testing.T) {
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		const atLeast = 200 * time.Millisecond
+		ours, theirs := newLocker(t, rdb, atLeast), newLocker(t, rdb, 0)
+		lock, err := ours.Lock(t.Context(), "job")
+		if err != nil {
+			t.Fatal(err)
+		}
+		granted := time.Now()
+		if _, err := theirs.Lock(t.Context(), "job"); !errors.Is(err, mutex.ErrLocked) {
+			t.Errorf("a job that runs elsewhere: %v", err)
+		}
+		other, err := theirs.Lock(t.Context(), "another job")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(other.Unlock(t.Context()), lock.Unlock(t.Context())); err != nil {
+			t.Error(err)
+		}
+		if err := other.Unlock(t.Context()); !errors.Is(err, mutex.ErrUnlocked) {
+			t.Errorf("unlocked twice: %v", err)
+		}
+		redistest.Eventually(t, 5*time.Second, func() bool {
+			lock, err = theirs.Lock(t.Context(), "job")
+			return err == nil
+		}, "the job stays locked")
+		if held := time.Since(granted); held < atLeast {
+			t.Errorf("held for %v", held)
+		}
+		if err := lock.Unlock(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestLockerLost(t *testing.T) {
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		pool := mutex.NewPool(rdb, "cron:")
+		pool.TTL = 300 * time.Millisecond
+		locker := gocronlock.NewLocker(pool, 0)
+		lock, err := locker.Lock(t.Context(), "job")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := locker.Context(t.Context(), "job")
+		defer stop()
+		rdb.Del(t.Context(), "cron:job")
+		select {
+		case <-ctx.Done():
+		case <-time.After(10 * time.Second):
+			t.Error("the job is not told")
+		}
+		if err := lock.Unlock(t.Context()); !errors.Is(err, mutex.ErrLost) || context.Cause(ctx) != mutex.ErrLost {
+			t.Errorf("Unlock: %v, the job's ctx: %v", err, context.Cause(ctx))
+		}
+		ctx, stop = locker.Context(t.Context(), "job")
+		defer stop()
+		if context.Cause(ctx) != mutex.ErrLost {
+			t.Errorf("the ctx of a job that is not locked: %v", context.Cause(ctx))
+		}
+	})
+}
+
+func TestLockerCancelled(t *testing.T) {
+	s := redistest.Start(t)
+	locker := newLocker(t, s.Client(t), 0)
+	s.Pause()
+	defer s.Continue()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	if _, err := locker.Lock(ctx, "job"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Lock: %v", err)
+	}
+	redistest.Within(t, "a Redis that does not answer", start, 50*time.Millisecond, 200*time.Millisecond)
+}
+
+// job is a process that dies when its job is done, before the lock is given back.
+func job() {
+	locker := gocronlock.NewLocker(mutex.NewPool(rival.Client(), "cron:"), time.Minute)
+	lock, err := locker.Lock(context.Background(), "job")
+	fmt.Println(errors.Join(err, lock.Unlock(context.Background())))
+	<-context.Background().Done()
+}
+
+func TestLockerOutlastsProcess(t *testing.T) {
+	start := time.Now()
+	s, w := rival.Spawn(t, "job")
+	w.Kill()
+	rdb := s.Client(t)
+	left := rdb.PTTL(t.Context(), "cron:job").Val()
+	// It was granted after start, and the reply to PTTL is older than now.
+	if end := time.Now().Add(left + time.Millisecond); end.Before(start.Add(time.Minute)) {
+		t.Errorf("ends %v after its grant at the earliest, with %v left", end.Sub(start), left)
+	}
+	if _, err := newLocker(t, rdb, 0).Lock(t.Context(), "job"); !errors.Is(err, mutex.ErrLocked) {
+		t.Errorf("Lock: %v", err)
+	}
+}

@@ -1,0 +1,147 @@
+package gooselock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/examples/adapters/gooselock"
+	"github.com/seed-3d5fec5c/baton/examples/adapters/internal/rival"
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+func init() { workers["migrate"] = migrate }
+
+const brief = 300 * time.Millisecond // a TTL
+
+// newLocker returns the locker of a process of its own.
+func newLocker(t *testing.T, rdb *redis.Client) *gooselock.Locker {
+	return gooselock.New(mutex.New(rival.Of(t, rdb), "migrate"))
+}
+
+// TestUp has goose itself migrate in five processes, two providers in each.
+func TestUp(t *testing.T) {
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		db := new(versions)
+		var migrated, applied atomic.Int64
+		lock := mutex.New(rdb, "migrate")
+		migrate := func(ctx context.Context) error { // until all others wait, or one does not
+			for migrated.Add(1); migrated.Load() == 1; {
+				if status, err := lock.Inspect(ctx); err != nil || status.Waiting == 4 {
+					return err
+				}
+			}
+			return nil
+		}
+		var fleet sync.WaitGroup
+		for range 5 {
+			locker := newLocker(t, rdb)
+			for range 2 {
+				p := provider(db, goose.WithLocker(locker), migrate)
+				t.Cleanup(func() { p.Close() })
+				fleet.Go(func() {
+					results, err := p.Up(t.Context())
+					if err != nil {
+						t.Error(err)
+					}
+					applied.Add(int64(len(results)))
+				})
+			}
+		}
+		fleet.Wait()
+		if migrated.Load() != 1 || applied.Load() != 1 {
+			t.Errorf("migrated %d times, and goose says %d", migrated.Load(), applied.Load())
+		}
+	})
+}
+
+// TestUpLost has a migration lose its lock, which ends it.
+func TestUpLost(t *testing.T) {
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		lock := mutex.New(rival.Of(t, rdb), "migrate")
+		lock.TTL = brief
+		locker := gooselock.New(lock)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		locker.Lost = cancel
+		var cause error
+		p := provider(new(versions), goose.WithLocker(locker), func(ctx context.Context) error {
+			rdb.Del(t.Context(), "migrate")
+			select {
+			case <-ctx.Done():
+				cause = context.Cause(ctx)
+			case <-time.After(10 * time.Second):
+			}
+			return ctx.Err()
+		})
+		defer p.Close()
+		if _, err := p.Up(ctx); !errors.Is(err, context.Canceled) || !errors.Is(err, mutex.ErrLost) || cause != mutex.ErrLost {
+			t.Errorf("Up: %v; the migration's ctx: %v", err, cause)
+		}
+	})
+}
+
+func TestLocker(t *testing.T) {
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		ours, theirs := newLocker(t, rdb), newLocker(t, rdb)
+		ours.Lost = func(err error) { t.Errorf("Lost: %v", err) }
+		if err := ours.Unlock(t.Context(), nil); err == nil {
+			t.Error("Unlock of what is not held: nil")
+		}
+		if err := ours.Lock(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range []*gooselock.Locker{ours, theirs} {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			if err := l.Lock(ctx, nil); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Lock of what is held: %v", err)
+			}
+		}
+		if err := theirs.Unlock(t.Context(), nil); err == nil {
+			t.Error("Unlock of what another holds: nil")
+		}
+		got := make(chan error)
+		go func() { got <- theirs.Lock(t.Context(), nil) }()
+		if err := ours.Unlock(t.Context(), nil); err != nil {
+			t.Error(err)
+		}
+		if err := <-got; err != nil {
+			t.Errorf("Lock of what is free: %v", err)
+		}
+		if err := theirs.Unlock(t.Context(), nil); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// migrate is a process that is killed under its migration.
+func migrate() {
+	lock := mutex.New(rival.Client(), "migrate")
+	lock.TTL = brief
+	fmt.Println(gooselock.New(lock).Lock(context.Background(), nil))
+	<-context.Background().Done()
+}
+
+func TestLockerKilled(t *testing.T) {
+	s, w := rival.Spawn(t, "migrate")
+	l := newLocker(t, s.Client(t))
+	got := make(chan error)
+	go func() { got <- l.Lock(t.Context(), nil) }()
+	w.Kill()
+	start := time.Now()
+	if err := <-got; err != nil {
+		t.Error(err)
+	}
+	redistest.Within(t, "the holder is dead", start, brief, 1200*time.Millisecond) // found by asking
+	if err := l.Unlock(t.Context(), nil); err != nil {
+		t.Error(err)
+	}
+}
