@@ -117,11 +117,12 @@ func TestFaultLimiterOutage(t *testing.T) {
 	t.Parallel()
 	p, far, near := proxied(t, 0.001, 10)
 	p.Refuse(true)
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	const patience = time.Second // in which some attempt fails, on a busy machine too
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	start := time.Now()
 	err := far.Wait(ctx)
-	if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "(Redis: ") || took > 200*time.Millisecond+slack+redistest.Allowance(start) {
+	if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "(Redis: ") || took > patience+slack+redistest.Allowance(start) {
 		t.Errorf("%v after %v", err, took)
 	}
 	c := far.WaitChan(t.Context())

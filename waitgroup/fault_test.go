@@ -206,7 +206,7 @@ func TestFaultDown(t *testing.T) {
 
 	p.Refuse(true)
 	p.CloseAll()
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // in which some attempt fails, on a busy machine too
 	defer cancel()
 	err := wg.DoneContext(ctx)
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "Redis:") {
