@@ -39,6 +39,27 @@ func recovery(s *story, names []string, healed, until int64, bound time.Duration
 	return list
 }
 
+// free is the first time since then at which nothing of the key is held or counted, for
+// all that is known, or else until: who waits for the end of a round has that to wait for.
+// What a dead worker had is counted for a TTL.
+func (s *story) free(key string, since, until int64, ttl time.Duration) int64 {
+	for again := true; again && since < until; {
+		again = false
+		for _, h := range s.of(key) {
+			from, to := h.asked, h.released
+			if died := s.died(h); to == 0 && died != 0 {
+				to = died + int64(ttl)
+			} else if to == 0 {
+				to = until
+			}
+			if h.weight != wait && from <= since && since < to {
+				since, again = to, true
+			}
+		}
+	}
+	return min(since, until)
+}
+
 // stranded are requests of before the fault's end that have no answer, though their
 // worker lives.
 func stranded(s *story, healed int64) (list []*span) {

@@ -27,3 +27,23 @@ func TestRecoveryBites(t *testing.T) {
 		t.Errorf("stranded are %v, though it is dead", list)
 	}
 }
+
+// TestFree: who waits for a round is not stranded while tasks follow one another.
+func TestFree(t *testing.T) {
+	const ttl = 100 * time.Millisecond
+	busy := func() *story {
+		return forge(hold("w0", 1, 10, 12, 1), hold("w0", 1, 13, 20, 1), hold("w0", 1, 40, 45, 1))
+	}
+	for since, want := range map[int64]int64{5: 5, 9: 21, 11: 21, 25: 25, 42: 46, 60: 60} {
+		if got := busy().free("w0", since*ms, 500*ms, ttl); got != want*ms {
+			t.Errorf("since %d ms: nothing is counted from %d ms, not %d", since, got/ms, want)
+		}
+	}
+	running := dies(hold("w0", 1, 42, 50, 1))
+	if got := forge(running).free("w0", 43*ms, 500*ms, ttl); got != 500*ms {
+		t.Errorf("a task that runs is counted until %d ms", got/ms)
+	}
+	if got := forge(running).kill(60).free("w0", 43*ms, 500*ms, ttl); got != 160*ms {
+		t.Errorf("that of a dead worker is counted until %d ms", got/ms)
+	}
+}

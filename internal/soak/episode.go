@@ -99,8 +99,12 @@ func (e *epoch) recover(f fault, x *scene, row *row) (list []violation) {
 		}
 		for _, h := range stranded(e.story, x.healed) {
 			missing = true
+			since := x.healed
+			if h.weight == wait { // for a round, which lasts for as long as tasks follow one another
+				since = e.story.free(h.key, max(since, h.asked), t, e.ttl)
+			}
 			most := bound + contenders*(e.longest(h.key)+pause) + slack + stalled.total()
-			if time.Duration(t-x.healed) > most {
+			if time.Duration(t-since) > most {
 				late = append(late, violated("L", "stranded for more than %v after the fault: %v%s", most, h, e.dump(h.key)))
 			}
 		}
