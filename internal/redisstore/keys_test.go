@@ -72,6 +72,7 @@ func TestSlotIsTheServers(t *testing.T) {
 func TestOddKeysAreApart(t *testing.T) {
 	t.Parallel()
 	eachServer(t, func(r *rig) {
+		start := time.Now()
 		said := r.published(func() {
 			for i, key := range odd {
 				k := newRig(t, r.rdb, key)
@@ -81,6 +82,10 @@ func TestOddKeysAreApart(t *testing.T) {
 				equal(t, "owned", newRig(t, r.rdb, key).release(fmt.Sprint("baton:10000:", i)), true)
 			}
 		})
+		if time.Since(start) > lease.EntryLife { // who waits is passed over by then
+			t.Log("too slow to compare")
+			return
+		}
 		equal(t, "messages", len(said), len(odd))
 		for i, key := range odd {
 			h, ok := parse(strings.TrimPrefix(said[i], channelOf(b)+": "))
