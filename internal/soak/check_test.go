@@ -23,6 +23,12 @@ func ends(s *span, end result) *span {
 	return s
 }
 
+// asks is a hold that was asked for at another time.
+func asks(s *span, at int64) *span {
+	s.asked = at * ms
+	return s
+}
+
 // dies is a hold whose worker is killed before its release.
 func dies(s *span) *span {
 	s.release, s.released, s.end = 0, 0, 0
@@ -155,6 +161,7 @@ func TestRefusalsBite(t *testing.T) {
 		"refused, the key lost":  {forge(ends(hold("m0", 1, 1, 10, 1), lost)).lose("", 5, 50), ""},
 		"refused, another lost":  {forge(ends(hold("m0", 1, 1, 10, 1), lost)).lose("p0", 5, 50), "E"},
 		"refused, long held":     {forge(ends(hold("m0", 1, 1, 200, 1), lost)), ""},
+		"refused, told late":     {forge(ends(asks(hold("m0", 1, 190, 200, 1), 1), lost)), ""},
 		"refused, handed over":   {forge(ends(passed, lost)), ""},
 		"nobody knows about it":  {forge(ends(hold("m0", 1, 1, 10, 1), unsure)), ""},
 		"dead before it release": {forge(dies(hold("m0", 1, 1, 10, 1))), ""},
