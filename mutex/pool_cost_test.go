@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
@@ -64,7 +66,9 @@ func TestPoolForgets(t *testing.T) {
 		keys /= 10
 	}
 	s := redistest.Start(t, "--save", "", "--appendonly", "no")
-	p := mutex.NewPool(s.Client(t), "{p}:")
+	// Few connections, so that all of them have their buffers at the start.
+	rdb := s.Client(t, func(o *redis.Options) { o.PoolSize, o.PipelinePoolSize = 2, 2 })
+	p := mutex.NewPool(rdb, "{p}:")
 	const goroutines = 64
 	touch := func(round string, keys int) {
 		done := make(chan struct{}, goroutines)

@@ -129,4 +129,14 @@ var handling = []mutant{
 	}`, `	}`,
 		"internal/lease", "TestCallEnds",
 	},
+	{
+		"convoy-waits", "commands wait for one that gets no answer",
+		"internal/redisstore/convoy.go", `return time.Duration(v.gone)*headway - now.Sub(v.left)`, `return time.Duration(v.gone)*time.Hour - now.Sub(v.left)`,
+		"internal/redisstore", "TestConvoyStuck",
+	},
+	{
+		"convoy-endless", "all that wait go together, however many",
+		"internal/redisstore/convoy.go", `min(len(v.queued), longest-1)`, `len(v.queued)`,
+		"internal/redisstore", "TestConvoyLong",
+	},
 }

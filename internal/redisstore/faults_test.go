@@ -312,7 +312,7 @@ func TestClassify(t *testing.T) {
 			want = "permanent"
 		}
 		m.SetError(text)
-		_, err := (&Store{rdb}).Ask(t.Context(), lease.Request{Name: mutexAt("key"), Token: a})
+		_, err := NewStore(rdb).Ask(t.Context(), lease.Request{Name: mutexAt("key"), Token: a})
 		m.SetError("")
 		expect(t, text, err, want, strings.Fields(text)[0])
 	}

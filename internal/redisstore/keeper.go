@@ -24,14 +24,14 @@ func Keeper(rdb redis.UniversalClient) (*lease.Keeper, error) {
 	if v := reflect.ValueOf(rdb); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, errNilClient
 	} else if !v.Comparable() { // cannot be found again: it gets a keeper for each primitive
-		return lease.NewKeeper(&Store{rdb}), nil
+		return lease.NewKeeper(NewStore(rdb)), nil
 	}
 	keepersMu.Lock()
 	defer keepersMu.Unlock()
 	if k := keepers[rdb].Value(); k != nil {
 		return k, nil
 	}
-	k := lease.NewKeeper(&Store{rdb})
+	k := lease.NewKeeper(NewStore(rdb))
 	p := weak.Make(k)
 	keepers[rdb] = p
 	runtime.AddCleanup(k, func(rdb redis.UniversalClient) {

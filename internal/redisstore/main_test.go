@@ -37,7 +37,7 @@ func newRig(t *testing.T, rdb *redis.Client, key string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{t, &Store{rdb}, rdb, keys[0].(string), keys[1].(string), keys[2].(string), keys[3].(string)}
+	return &rig{t, NewStore(rdb), rdb, keys[0].(string), keys[1].(string), keys[2].(string), keys[3].(string)}
 }
 
 func eachServer(t *testing.T, f func(r *rig)) {

@@ -57,7 +57,7 @@ func BenchmarkPermits(b *testing.B) {
 	} {
 		b.Run(row.name, func(b *testing.B) {
 			server := redistest.Start(b)
-			s := &Store{rdb: server.Client(b)}
+			s := NewStore(server.Client(b))
 			if row.name == "renew" {
 				if _, err := s.Ask(b.Context(), request("x", 1, 0, 1)); err != nil {
 					b.Fatal(err)

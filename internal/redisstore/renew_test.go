@@ -88,7 +88,7 @@ func TestRenewOfMany(t *testing.T) {
 }
 
 func TestRenewOfNone(t *testing.T) {
-	r := &Store{client(t)}
+	r := NewStore(client(t))
 	if got := r.Renew(t.Context(), nil); len(got) != 0 {
 		t.Errorf("got %v", got)
 	}

@@ -69,13 +69,18 @@ func (s *script) command(ctx context.Context, name, body string, keys, args []an
 	return once{redis.NewCmd(ctx, all...)}
 }
 
+// A road leads to where commands are executed.
+type road interface {
+	Process(ctx context.Context, cmd redis.Cmder) error
+}
+
 // run sends the script by its hash, and whole if the server does not know it.
-func (s *script) run(ctx context.Context, rdb redis.UniversalClient, keys, args []any) (any, error) {
+func (s *script) run(ctx context.Context, to road, keys, args []any) (any, error) {
 	cmd := s.command(ctx, "evalsha", s.sha, keys, args)
-	_ = rdb.Process(ctx, cmd)
+	_ = to.Process(ctx, cmd)
 	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
 		cmd = s.command(ctx, "eval", s.text, keys, args)
-		_ = rdb.Process(ctx, cmd)
+		_ = to.Process(ctx, cmd)
 	}
 	return cmd.Val(), cmd.Err()
 }

@@ -16,10 +16,19 @@ import (
 )
 
 // Store is the [lease.Store] of all primitives of a client.
-type Store struct{ rdb redis.UniversalClient }
+type Store struct {
+	rdb  redis.UniversalClient
+	road road
+}
 
 // NewStore returns the store of a client.
-func NewStore(rdb redis.UniversalClient) *Store { return &Store{rdb} }
+func NewStore(rdb redis.UniversalClient) *Store {
+	s := &Store{rdb, rdb}
+	if single, ok := rdb.(*redis.Client); ok {
+		s.road = &convoy{rdb: single, heeds: single.Options().ContextTimeoutEnabled}
+	}
+	return s
+}
 
 // Patience is go-redis' ReadTimeout, unless the client was told to heed the ctx:
 // getting a connection heeds it in any case.
@@ -50,7 +59,7 @@ func (s *Store) Ask(ctx context.Context, r lease.Request) (lease.Reply, error) {
 	if r.Kind != lease.Mutex {
 		ask, args = askPermits(r)
 	}
-	val, err := ask.run(ctx, s.rdb, keys, args)
+	val, err := ask.run(ctx, s.road, keys, args)
 	if err != nil {
 		return lease.Reply{}, classify(err)
 	}
@@ -125,7 +134,7 @@ func (s *Store) Release(ctx context.Context, name lease.Name, token string) (own
 	if name.Kind != lease.Mutex {
 		end, args = permitsRelease, []any{token, string(name.Kind)}
 	}
-	val, err := end.run(ctx, s.rdb, keys, args)
+	val, err := end.run(ctx, s.road, keys, args)
 	if err != nil {
 		return false, classify(overwritten(err))
 	}
@@ -140,7 +149,7 @@ func (s *Store) Resize(ctx context.Context, key string, declared, n int64) error
 	if err != nil {
 		return lease.Permanent(err)
 	}
-	_, err = permitsResize.run(ctx, s.rdb, keys, []any{"", string(name.Kind), declared, n})
+	_, err = permitsResize.run(ctx, s.road, keys, []any{"", string(name.Kind), declared, n})
 	return classify(err)
 }
 

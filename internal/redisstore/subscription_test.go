@@ -35,7 +35,7 @@ func listen(t *testing.T, rdb *redis.Client, channel string) *ear {
 	e := &ear{channel: channel, told: make(chan any, 1000), ended: make(chan struct{}), stop: cancel}
 	go func() {
 		defer close(e.ended)
-		(&Store{rdb}).Listen(ctx, e)
+		NewStore(rdb).Listen(ctx, e)
 	}()
 	t.Cleanup(func() { e.end(t, 2*time.Second) })
 	return e

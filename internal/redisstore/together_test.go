@@ -219,7 +219,7 @@ func TestTogetherInACluster(t *testing.T) {
 	}, "the cluster does not form")
 	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.Addr()}})
 	defer rdb.Close()
-	m := &Store{rdb}
+	m := NewStore(rdb)
 	ask := func(keys ...string) (replies []lease.Reply, err error) {
 		var rs []lease.Request
 		for i, key := range keys {
@@ -235,10 +235,10 @@ func TestTogetherInACluster(t *testing.T) {
 }
 
 func TestJoins(t *testing.T) {
-	single := &Store{redis.NewClient(&redis.Options{})}
+	single := NewStore(redis.NewClient(&redis.Options{}))
 	defer single.rdb.Close()
 	equal(t, "one server", single.Joins("a", "b"), true)
-	ring := &Store{redis.NewRing(&redis.RingOptions{})}
+	ring := NewStore(redis.NewRing(&redis.RingOptions{}))
 	defer ring.rdb.Close()
 	equal(t, "a ring, two tags", ring.Joins("a", "b"), false)
 	equal(t, "a ring, one tag", ring.Joins("{a}1", "{a}2"), true)
