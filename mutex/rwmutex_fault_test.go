@@ -124,8 +124,8 @@ func rwWordLost(t *testing.T) {
 	p := redistest.NewProxy(t, s.Addr())
 	a := rwOf(p.Client(t), ttl)
 	first := rlock(t, a)
-	<-time.After(5 * time.Millisecond)
-	unlock(t, rlock(t, a)) // makes sure that it hears
+	<-time.After(30 * time.Millisecond) // more than a quantum
+	unlock(t, rlock(t, a))              // makes sure that it hears
 	redistest.Eventually(t, poll, func() bool { return s.Subscribers(t, "baton:*") == 1 }, "the readers listen")
 	p.DropMessages(1)
 	start := time.Now()
@@ -151,7 +151,7 @@ func rwUnsubscribed(t *testing.T) {
 	p := redistest.NewProxy(t, s.Addr())
 	a := rwOf(p.Client(t), time.Minute)
 	first := rlock(t, a)
-	<-time.After(5 * time.Millisecond)
+	<-time.After(30 * time.Millisecond) // more than a quantum
 	unlock(t, rlock(t, a))
 	redistest.Eventually(t, poll, func() bool { return s.Subscribers(t, "baton:*") == 1 }, "the readers listen")
 	p.DropMessages(1)

@@ -64,6 +64,9 @@ func (l *line) askOnce(c *claim) (wait time.Duration, listening <-chan struct{})
 	l.mu.Unlock()
 
 	reply, err := l.keeper.store.Ask(context.Background(), r)
+	if err == nil {
+		l.keeper.took(time.Since(now))
+	}
 	return l.conclude(c, r, reply, err, now)
 }
 

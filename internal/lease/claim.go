@@ -54,7 +54,7 @@ type claim struct {
 	word    time.Time // when a message last said so
 	trust   window
 	began   int64     // number of the last request before the hold
-	since   time.Time // start of the quantum
+	turn    time.Time // end of the quantum
 	base    int64     // of its fences
 	issued  int64     // fences given so far
 	used    int64

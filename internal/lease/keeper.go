@@ -17,6 +17,7 @@ type Keeper struct {
 	channel string // where it hears of hand-overs
 	owner   string // what its tokens have in common
 	serial  atomic.Int64
+	trip    atomic.Int64 // how long a request takes, in ns: a moving average
 
 	mu       sync.Mutex
 	lines    map[Name]*line

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// Quantum is how long a claim passes from lease to lease inside a process before
-// other processes get their turn, as after sync.Mutex's starvation threshold.
+// Quantum is for how long at least a claim passes from lease to lease inside a
+// process before other processes get their turn, as after sync.Mutex's starvation
+// threshold. See Keeper.quantum.
 const Quantum = time.Millisecond
 
 // A line is the queue of this process for one key. It exists while somebody here
@@ -137,7 +138,7 @@ func (l *line) grant(c *claim, base, weight, given int64, w window, awaited bool
 	c.want, c.entered, c.from, c.try = 0, false, "", false
 	c.sharing = c.shared
 	c.hear(awaited, w.start)
-	c.base, c.issued, c.since = base, 0, now
+	c.base, c.issued, c.turn = base, 0, now.Add(l.keeper.quantum(c.ttl))
 	l.keeper.watch(c, now)
 	return l.advance()
 }

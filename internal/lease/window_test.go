@@ -33,7 +33,7 @@ func TestWindow(t *testing.T) {
 func TestFits(t *testing.T) {
 	now := time.Now()
 	held := func() *claim {
-		return &claim{line: &line{name: Name{Kind: Mutex}}, ttl: time.Second, weight: 1, since: now, trust: newWindow(now, time.Second)}
+		return &claim{line: &line{name: Name{Kind: Mutex}}, ttl: time.Second, weight: 1, turn: now.Add(Quantum), trust: newWindow(now, time.Second)}
 	}
 	for name, c := range map[string]struct {
 		change func(*claim, *Lease)
@@ -46,8 +46,8 @@ func TestFits(t *testing.T) {
 		"a shorter TTL":    {func(_ *claim, l *Lease) { l.ttl-- }, false},
 		"it is a writer's": {func(c *claim, l *Lease) { c.line.name.Kind, l.ttl = RWMutex, l.ttl-1 }, true},
 		"no fence is left": {func(c *claim, _ *Lease) { c.issued = Block }, false},
-		"quantum over":     {func(c *claim, _ *Lease) { c.since, c.issued = now.Add(-Quantum), 1 }, false},
-		"not used so far":  {func(c *claim, _ *Lease) { c.since = now.Add(-Quantum) }, true},
+		"quantum over":     {func(c *claim, _ *Lease) { c.turn, c.issued = now, 1 }, false},
+		"not used so far":  {func(c *claim, _ *Lease) { c.turn = now }, true},
 		"window over":      {func(c *claim, _ *Lease) { c.trust = newWindow(now.Add(-time.Second), time.Second) }, false},
 	} {
 		claim, lease := held(), &Lease{ttl: time.Second, weight: 1}

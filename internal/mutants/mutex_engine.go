@@ -67,12 +67,12 @@ var mutexEngine = []mutant{
 	},
 	{
 		"quantum-endless", "a claim stays in its process for as long as somebody there wants it",
-		"internal/lease/holding.go", `c.issued < Block && now.Sub(c.since) < Quantum`, `c.issued < Block`,
+		"internal/lease/holding.go", `c.issued < Block && now.Before(c.turn)`, `c.issued < Block`,
 		"internal/lease", "TestFits",
 	},
 	{
 		"block-endless", "a claim passes on when its fences have been used up",
-		"internal/lease/holding.go", `c.issued < Block && now.Sub(c.since) < Quantum`, `now.Sub(c.since) < Quantum`,
+		"internal/lease/holding.go", `c.issued < Block && now.Before(c.turn)`, `now.Before(c.turn)`,
 		"internal/lease", "TestFits",
 	},
 	{
