@@ -19,47 +19,34 @@ const (
 	bunch = 64
 )
 
-// ask is the goroutine of a claim from the first request for what it wants until
-// that is granted or given up. There is one at a time for each key, however many
-// wait here.
+// ask sends requests for what the claim wants until that is granted or given up, or
+// until it is to wait with the next: a timer then goes on, or what wakes the claim.
+// There is one of it at a time for each key, however many wait here.
 func (l *line) ask(c *claim) {
-	wait, listening := l.askOnce(c)
-	l.askAgain(c, wait, listening)
+	for l.askOnce(c) {
+	}
 }
 
 // askHere sends the first request of a claim from the goroutine that wants it,
 // if that one has no ctx to heed: for a lock that is free, starting another
 // goroutine and waking this one again is a good part of the time.
 func (l *line) askHere(c *claim) {
-	if wait, listening := l.askOnce(c); wait >= 0 {
-		go l.askAgain(c, wait, listening)
-	}
-}
-
-func (l *line) askAgain(c *claim, wait time.Duration, listening <-chan struct{}) {
-	for wait >= 0 {
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-c.nudge:
-		case <-listening:
-		}
-		timer.Stop()
-		wait, listening = l.askOnce(c)
+	if l.askOnce(c) {
+		go l.ask(c)
 	}
 }
 
 // askOnce sends one request for what the claim wants and deals with its answer.
-// It returns how long to wait before the next one, or less than 0 if there is to be
-// none; listening, if not nil, ends the wait when it is closed.
-func (l *line) askOnce(c *claim) (wait time.Duration, listening <-chan struct{}) {
+// It reports whether the next one is to be sent at once.
+func (l *line) askOnce(c *claim) (again bool) {
 	l.mu.Lock()
 	if c.state != live || c.want == 0 {
 		c.asker = false
 		l.mu.Unlock()
-		return -1, nil
+		return false
 	}
 	now := time.Now()
+	c.asking, c.nudged = true, false
 	r := l.request(c, now)
 	l.mu.Unlock()
 
@@ -70,23 +57,29 @@ func (l *line) askOnce(c *claim) (wait time.Duration, listening <-chan struct{})
 	return l.conclude(c, r, reply, err, now)
 }
 
-// conclude deals with the answer to a request of the goroutine that asks, which
-// is to wait that long before the next.
-func (l *line) conclude(c *claim, r Request, reply Reply, err error, sent time.Time) (wait time.Duration, listening <-chan struct{}) {
+// conclude deals with the answer to a request of the one that asks. It reports
+// whether the next is to be sent at once; if not, and there is to be one, it has
+// set the timer for it.
+func (l *line) conclude(c *claim, r Request, reply Reply, err error, sent time.Time) (again bool) {
 	l.mu.Lock()
+	var wait time.Duration
 	todo := l.answer(c, r, reply, err, sent)
 	switch {
 	case c.state != live || c.want == 0:
-		c.asker, wait = false, -1
+		c.asker = false
 	case r.Order != c.order: // it wants something else by now
 	case c.try && !reply.Granted && todo.claim == nil && l.refuse(c, err, &todo):
-		c.asker, wait = false, -1
+		c.asker = false
 	case r.Order == c.order && !reply.Gone:
-		wait, listening = l.pause(c, r, reply, err)
+		wait = l.pause(c, r, reply, err)
+	}
+	c.asking = false
+	if again = c.asker && (wait <= 0 || c.nudged); c.asker && !again {
+		c.askAfter(wait)
 	}
 	l.mu.Unlock()
 	l.later(todo)
-	return wait, listening
+	return again
 }
 
 // request makes the next request of a claim, which is then under way.
@@ -96,7 +89,6 @@ func (l *line) request(c *claim, now time.Time) Request {
 		r.More = max(0, l.waiters.weight(bunch)-c.want)
 	}
 	if r.Queue {
-		c.mustWait() // a nudge may come from now on
 		l.keeper.expect(c)
 	}
 	c.inflight++
@@ -177,14 +169,16 @@ func (l *line) acknowledge(c *claim, r Request, reply Reply, w window) {
 }
 
 // pause is how long a claim that still asks waits before it asks again.
-func (l *line) pause(c *claim, r Request, reply Reply, err error) (wait time.Duration, listening <-chan struct{}) {
+func (l *line) pause(c *claim, r Request, reply Reply, err error) (wait time.Duration) {
 	c.mustWait()
 	switch {
 	case err != nil || reply.Granted: // or granted too late to be of use: it is renewed by asking again
-		return c.fast.NextBackOff(), nil
+		return c.fast.NextBackOff()
 	case !r.Queue:
-		c.queue = true
-		return patience, l.keeper.listen()
+		if c.queue = true; l.keeper.listen(c) {
+			return 0
+		}
+		return patience
 	case reply.Foreign || !l.keeper.hears(): // nobody will tell us
 		wait = c.fast.NextBackOff()
 	default:
@@ -194,7 +188,7 @@ func (l *line) pause(c *claim, r Request, reply Reply, err error) (wait time.Dur
 	if reply.Left >= 0 { // a dead owner's hold ends then
 		wait = min(wait, reply.Left+time.Millisecond)
 	}
-	return wait, nil
+	return wait
 }
 
 // refuse ends a try that found the key taken, or Redis away. Leases that have
@@ -270,9 +264,9 @@ func (l *line) leave() *claim {
 		if c.inflight > 0 {
 			c.wait = make(chan struct{})
 		}
-		c.wake()
 	}
 	c.state = leaving
+	c.wake()
 	l.keeper.unwatch(c)
 	return c
 }

@@ -32,16 +32,18 @@ type claim struct {
 	shared   bool  // they are to be shared
 	try      bool  // asks once, and does not queue
 	queue    bool  // queues, whether hand-overs can be heard or not
-	asker    bool  // a goroutine runs line.ask
-	entered  bool  // Redis may have an entry, or a grant that we have not heard of
+	asker    bool  // line.ask goes on: in a goroutine, or when the timer fires
+	asking   bool  // a request of it is under way
+	nudged   bool  // and is to be followed by another at once
+	timer    *time.Timer
+	entered  bool // Redis may have an entry, or a grant that we have not heard of
 	from     string
-	n        int64      // number of the last request
-	sent     [4]request // the last queueing ones, each at its number modulo 4
-	queued   int64      // number of the last of them
-	inflight int        // requests that are under way
-	orphaned bool       // they must be undone when they return
-	redis    error      // what the last request failed with
-	nudge    chan struct{}
+	n        int64           // number of the last request
+	sent     [4]request      // the last queueing ones, each at its number modulo 4
+	queued   int64           // number of the last of them
+	inflight int             // requests that are under way
+	orphaned bool            // they must be undone when they return
+	redis    error           // what the last request failed with
 	fast     backoff.BackOff // when Redis fails, or an owner that is not ours will not tell
 	slow     backoff.BackOff // when we shall be told, in case the message is lost
 
@@ -104,8 +106,7 @@ func (c *claim) asksFor(l *Lease) bool {
 
 // mustWait makes what a claim needs to wait: most are granted before they do.
 func (c *claim) mustWait() {
-	if c.nudge == nil {
-		c.nudge = make(chan struct{}, 1) // something has changed: ask again or stop asking
+	if c.fast == nil {
 		c.fast, c.slow = newBackoff(10*time.Millisecond, 0.5), newBackoff(PollBound, 0.1)
 	}
 }
@@ -153,10 +154,25 @@ func (c *claim) trustworthy(left time.Duration) bool { return left >= c.grantTTL
 // life is the longest that anything a request makes in Redis can last.
 func (c *claim) life() time.Duration { return max(c.ttl, EntryLife) }
 
-// wake makes the goroutine that asks look again.
+// askAfter sets when the claim asks again.
+func (c *claim) askAfter(wait time.Duration) {
+	if c.timer == nil {
+		c.timer = time.AfterFunc(wait, func() { c.line.ask(c) })
+		return
+	}
+	c.timer.Reset(wait)
+}
+
+// wake makes a claim that waits to ask again do so now, or stop if it wants nothing
+// any more: something has changed.
 func (c *claim) wake() {
-	select {
-	case c.nudge <- struct{}{}:
+	switch {
+	case c.asking:
+		c.nudged = true
+	case !c.asker || c.timer == nil || !c.timer.Stop(): // or it is about to look by itself
+	case c.state == live && c.want > 0:
+		go c.line.ask(c)
 	default:
+		c.asker = false
 	}
 }

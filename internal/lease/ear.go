@@ -15,11 +15,12 @@ const linger = 100 * time.Millisecond
 // queues and closed when nothing is held or awaited any more. The mutex of the
 // keeper guards it.
 type ear struct {
-	stop   context.CancelFunc // nil if there is no subscription
-	hears  bool
-	opened chan struct{} // closed when the subscription has been made, or refused
-	tuner  Tuner         // nil while there is no connection for it
-	close  *time.Timer
+	stop  context.CancelFunc // nil if there is no subscription
+	hears bool
+	clear bool     // that it is so: the subscription has been made, or refused
+	asked []*claim // that wait for this to be clear
+	tuner Tuner    // nil while there is no connection for it
+	close *time.Timer
 }
 
 // keep calls off a close.
@@ -55,17 +56,20 @@ func (k *Keeper) hears() bool {
 	return k.ear.hears
 }
 
-// listen opens the subscription if there is none. The channel is closed when it
-// is clear whether hand-overs will be heard.
-func (k *Keeper) listen() <-chan struct{} {
+// listen opens the subscription if there is none. It reports whether it is clear if
+// hand-overs will be heard. If it is not, the claim is woken when it is.
+func (k *Keeper) listen(c *claim) (clear bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.ear.stop == nil {
 		ctx, stop := context.WithCancel(context.Background())
-		k.ear = ear{stop: stop, opened: make(chan struct{})}
+		k.ear = ear{stop: stop}
 		go k.store.Listen(ctx, &hearing{k, ctx})
 	}
-	return k.ear.opened
+	if c != nil && !k.ear.clear {
+		k.ear.asked = append(k.ear.asked, c)
+	}
+	return k.ear.clear
 }
 
 // hearing is what one subscription reports to. What comes after its ctx has
@@ -124,29 +128,34 @@ func (k *Keeper) watching() []*watch {
 // now notes whether hand-overs are heard. If they are from now on, messages may
 // have been missed, so every claim that waits asks once.
 func (h *hearing) now(hears bool) {
-	k := h.keeper
+	for _, c := range h.keeper.tuned(h.ctx, hears) {
+		c.line.mu.Lock()
+		c.wake()
+		c.line.mu.Unlock()
+	}
+}
+
+// tuned notes for the subscription of ctx whether hand-overs are heard, and returns
+// the claims that are to ask because of it.
+func (k *Keeper) tuned(ctx context.Context, hears bool) (ask []*claim) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if h.ctx.Err() != nil {
-		return
+	if ctx.Err() != nil {
+		return nil
 	}
 	if k.ear.hears = hears; !hears {
 		k.ear.tuner = nil
 	}
-	select {
-	case <-k.ear.opened:
-	default:
-		close(k.ear.opened)
-	}
+	ask, k.ear.asked, k.ear.clear = k.ear.asked, nil, true
 	if hears {
 		now := time.Now()
 		for _, c := range k.expected {
-			c.wake()
-			if c.line.name.Kind == RWMutex { // leases join it without asking: see hearken
+			if ask = append(ask, c); c.line.name.Kind == RWMutex { // leases join it without asking: see hearken
 				k.hasten(c, now)
 			}
 		}
 	}
+	return ask
 }
 
 // Heard passes a message to the watch, or to the claim, that it names. One that is not known here

@@ -313,7 +313,8 @@ func TestTryQueuesNot(t *testing.T) {
 		k1, _ := b.process()
 		k2, s2 := b.process()
 		b.acquire(k1, time.Minute)
-		<-k2.listen()
+		k2.listen(nil)
+		synctest.Wait()
 		s2.travels(0, 0, time.Second) // a second request would be late
 		p := params(time.Minute)
 		p.Try = true

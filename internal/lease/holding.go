@@ -40,7 +40,6 @@ func (c *claim) take(l *Lease, now time.Time) {
 		c.sharing, c.weight = true, l.weight
 	}
 	if c.sharing && c.issued > 0 && !now.Before(c.turn) {
-		c.mustWait()
 		c.line.keeper.hearken(c, now)
 	}
 	l.claim, l.since, l.renewed = c, now, now

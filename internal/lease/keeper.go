@@ -138,7 +138,7 @@ func (k *Keeper) hearken(c *claim, now time.Time) {
 	}
 	k.mu.Unlock()
 	if !hears {
-		k.listen()
+		k.listen(nil)
 	}
 }
 

@@ -107,7 +107,6 @@ func (l *line) askMore(c *claim, next *Lease) {
 	}
 	c.giveUp()
 	c.askFor(next)
-	c.mustWait() // what is given up before the first answer is to be told by then
 	if c.asker {
 		c.wake()
 		return

@@ -83,7 +83,7 @@ func (k *Keeper) begin(ctx context.Context, lease *Lease) (j joint, ok bool) {
 		lease.line = l
 		l.waiters.push(lease)
 		c := newClaim(l, lease)
-		c.asker, c.try = true, true
+		c.asker, c.asking, c.try = true, true, true
 		l.claim = c
 		j = joint{l, lease, c, l.request(c, time.Now())}
 		lease.unhook = context.AfterFunc(ctx, func() { _ = lease.giveUp(ctx) })
@@ -102,8 +102,8 @@ func askTogether(store Together, joints []joint) {
 	for i, j := range joints {
 		switch {
 		case granted:
-			if wait, listening := j.line.conclude(j.claim, j.ask, replies[i], nil, sent); wait >= 0 {
-				go j.line.askAgain(j.claim, wait, listening)
+			if j.line.conclude(j.claim, j.ask, replies[i], nil, sent) {
+				go j.line.ask(j.claim)
 			}
 		case err == nil || IsPermanent(err): // which it is of, they find out one by one
 			j.part(errApart, nil)
@@ -123,6 +123,7 @@ func (j joint) part(why, unsure error) {
 	l.mu.Lock()
 	var todo errand
 	l.returned(c)
+	c.asking = false
 	if c.state != live {
 		l.late(c, j.ask, Reply{}, unsure)
 	}
@@ -135,7 +136,7 @@ func (j joint) part(why, unsure error) {
 			c.asker, c.entered = false, true
 			todo = errand{claim: l.leave()}
 		case l.waiters.head != nil:
-			go l.askAgain(c, 0, nil)
+			go l.ask(c)
 		default:
 			l.end(c)
 			c.asker = false

@@ -203,7 +203,7 @@ func (w *watch) tuneIn() <-chan struct{} {
 	k.mu.Unlock()
 	done := make(chan struct{})
 	if t == nil { // the topic is among the first that it will hear
-		k.listen()
+		k.listen(nil)
 		close(done)
 		return done
 	}

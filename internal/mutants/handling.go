@@ -75,14 +75,13 @@ var handling = []mutant{
 	},
 	{
 		"queue-unheard", "the first queue entry does not await the subscription",
-		"internal/lease/ask.go", `		return patience, l.keeper.listen()`, `		l.keeper.listen()
-		return 0, nil`,
+		"internal/lease/ask.go", `		if c.queue = true; l.keeper.listen(c) {`, `		c.queue = true
+		if l.keeper.listen(c); true {`,
 		"internal/lease", "TestQueueAwaitsSubscription",
 	},
 	{
 		"resubscribed-unasked", "what was published while the subscription was broken is not asked for",
-		"internal/lease/ear.go", `			c.wake()
-			if c.line.name.Kind == RWMutex {`, `			if c.line.name.Kind == RWMutex {`,
+		"internal/lease/ear.go", `			if ask = append(ask, c); c.line.name.Kind == RWMutex {`, `			if c.line.name.Kind == RWMutex {`,
 		"internal/lease", "TestResubscribed",
 	},
 	{
@@ -128,6 +127,17 @@ var handling = []mutant{
 		return none, errNoAnswer
 	}`, `	}`,
 		"internal/lease", "TestCallEnds",
+	},
+	{
+		"nudge-forgotten", "what happens while a request is under way is not looked at after it",
+		"internal/lease/claim.go", `		c.nudged = true
+`, ``,
+		"internal/lease", "TestJoinWhileListening",
+	},
+	{
+		"clear-untold", "who waits for the subscription is not told that there is one",
+		"internal/lease/ear.go", `ask, k.ear.asked, k.ear.clear = k.ear.asked, nil, true`, `k.ear.asked, k.ear.clear = nil, true`,
+		"internal/lease", "TestJoinWhileListening",
 	},
 	{
 		"convoy-waits", "commands wait for one that gets no answer",
