@@ -272,6 +272,25 @@ func TestReleaseUnconfirmed(t *testing.T) {
 	})
 }
 
+// TestReleaseUnconfirmedWhy gets an error from Redis, and then no answer until the
+// lease has run out: the error says why.
+func TestReleaseUnconfirmedWhy(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		k, s := b.process()
+		l := b.acquire(k, s.Patience()/2) // an attempt is not waited for to its end
+		s.change(func() {
+			s.lag = func(time.Duration) time.Duration { return 0 }
+			s.fault = func() fault {
+				s.latency = func() time.Duration { return time.Minute }
+				return lostRequest
+			}
+		})
+		if err := l.Release(); !errors.Is(err, errNetwork) {
+			b.Errorf("Release: %v", err)
+		}
+	})
+}
+
 // TestTryBehindLeaving tries while what this process had is being given back: at
 // once after a hold that was cancelled under way it waits for that, but not for
 // a Redis that does not answer.

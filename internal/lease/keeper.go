@@ -223,6 +223,7 @@ func (k *Keeper) persist(until time.Time, attempt func(context.Context) (owned b
 		err   error
 	}
 	var pause backoff.BackOff
+	var why error
 	var replies chan outcome // of the attempts that are not waited for to their end
 	var over chan struct{}   // closed when no more replies are wanted
 	defer func() {
@@ -262,8 +263,11 @@ func (k *Keeper) persist(until time.Time, attempt func(context.Context) (owned b
 		case IsPermanent(got.err):
 			return got.err
 		}
+		if why == nil || got.err != errNoAnswer { // Redis' own word says more
+			why = got.err
+		}
 		if left = time.Until(until); left <= 0 {
-			return got.err
+			return why
 		}
 		if pause == nil {
 			pause = newBackoff(5*time.Millisecond, 0.5)
