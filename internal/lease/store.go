@@ -160,4 +160,4 @@ func (p permanent) Unwrap() error { return p.error }
 func Permanent(err error) error { return permanent{err} }
 
 // IsPermanent reports whether err was marked by Permanent.
-func IsPermanent(err error) bool { return errors.As(err, new(permanent)) }
+func IsPermanent(err error) bool { return err != nil && errors.As(err, new(permanent)) }

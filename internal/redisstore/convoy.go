@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -40,8 +39,16 @@ type convoy struct {
 // A passenger is a command that is to go with others.
 type passenger struct {
 	redis.Cmder
-	turn chan bool // yields true if it is to lead the next convoy, false once it has been executed
+	sign chan sign
 }
+
+type sign uint8
+
+const (
+	first    sign = iota // it is the first that is queued, and sees to it that all go in time
+	leads                // it leads the next convoy
+	executed             // it has been taken along
+)
 
 // Process has the server execute the command.
 func (v *convoy) Process(ctx context.Context, cmd redis.Cmder) error {
@@ -50,12 +57,20 @@ func (v *convoy) Process(ctx context.Context, cmd redis.Cmder) error {
 	}
 	v.mu.Lock()
 	if v.held(time.Now()) > 0 {
-		p := &passenger{cmd, make(chan bool, 1)}
+		p := &passenger{cmd, make(chan sign, 2)}
 		v.queued = append(v.queued, p)
+		v.appoint(len(v.queued) == 1)
 		v.mu.Unlock()
 		return v.follow(ctx, p)
 	}
 	return v.lead(ctx, cmd)
+}
+
+// appoint tells the first that is queued, if there is a new one, that it is.
+func (v *convoy) appoint(anew bool) {
+	if anew && len(v.queued) > 0 {
+		v.queued[0].sign <- first
+	}
 }
 
 // held is for how long a command is to be held back.
@@ -63,29 +78,33 @@ func (v *convoy) held(now time.Time) time.Duration {
 	return time.Duration(v.gone)*headway - now.Sub(v.left)
 }
 
-// follow waits for a passenger's turn, and leads if it takes too long.
+// follow waits until a passenger has been taken along, or leads.
 func (v *convoy) follow(ctx context.Context, p *passenger) error {
-	timer := time.NewTimer(headway)
-	defer timer.Stop()
+	timer := new(time.Timer)
 	for {
 		select {
-		case lead := <-p.turn:
-			if !lead {
+		case sign := <-p.sign:
+			switch sign {
+			case executed:
 				return p.Err()
+			case leads:
+				v.mu.Lock()
+				return v.lead(ctx, p.Cmder)
 			}
-			v.mu.Lock()
-			return v.lead(ctx, p.Cmder)
+			timer = time.NewTimer(headway)
+			defer timer.Stop()
 		case <-timer.C:
+			v.mu.Lock()
+			if len(v.queued) > 0 && v.queued[0] == p { // else it is about to be told
+				held := v.held(time.Now())
+				if held <= 0 {
+					v.queued = v.queued[1:]
+					return v.lead(ctx, p.Cmder)
+				}
+				timer.Reset(held)
+			}
+			v.mu.Unlock()
 		}
-		v.mu.Lock()
-		i := slices.Index(v.queued, p)
-		held := v.held(time.Now())
-		if i >= 0 && held <= 0 {
-			v.queued = slices.Delete(v.queued, i, i+1)
-			return v.lead(ctx, p.Cmder)
-		}
-		v.mu.Unlock()
-		timer.Reset(max(held, headway))
 	}
 }
 
@@ -94,6 +113,7 @@ func (v *convoy) lead(ctx context.Context, cmd redis.Cmder) error {
 	n := min(len(v.queued), longest-1)
 	along := v.queued[:n:n]
 	v.queued = v.queued[n:]
+	v.appoint(n > 0)
 	v.gone++
 	v.left = time.Now()
 	v.mu.Unlock()
@@ -108,7 +128,7 @@ func (v *convoy) lead(ctx context.Context, cmd redis.Cmder) error {
 		}
 		_, _ = pipe.Exec(context.WithoutCancel(ctx)) // each command has its own error
 		for _, p := range along {
-			p.turn <- false
+			p.sign <- executed
 		}
 	}
 
@@ -116,7 +136,7 @@ func (v *convoy) lead(ctx context.Context, cmd redis.Cmder) error {
 	defer v.mu.Unlock()
 	v.gone--
 	if len(v.queued) > 0 && v.held(time.Now()) <= 0 {
-		v.queued[0].turn <- true
+		v.queued[0].sign <- leads
 		v.queued = v.queued[1:]
 	}
 	return cmd.Err()

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"errors"
+	"hash/maphash"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,7 +20,8 @@ const reserved = "baton:{"
 // long form ends with the key, and a tag holds no brace that would let one be
 // read as the other.
 func siblings(name lease.Name) ([]any, error) {
-	if last := lastSiblings.Load(); last != nil && last.name == name {
+	known := &knownSiblings[maphash.String(siblingsSeed, name.Key)%uint64(len(knownSiblings))]
+	if last := known.Load(); last != nil && last.name == name {
 		return last.keys, nil
 	}
 	parts := []string{"holders", "line", "entries"}
@@ -28,14 +30,18 @@ func siblings(name lease.Name) ([]any, error) {
 	}
 	keys, err := newSiblings(name.Key, parts)
 	if err == nil {
-		lastSiblings.Store(&named{name, keys})
+		known.Store(&named{name, keys})
 	}
 	return keys, err
 }
 
-// lastSiblings saves a release the work that its acquire has done. Nobody writes
-// to what it points to.
-var lastSiblings atomic.Pointer[named]
+// knownSiblings saves a release the work that its acquire has done, and the next
+// acquire too, unless another key took its place meanwhile. Nobody writes to what they
+// point to.
+var (
+	knownSiblings [256]atomic.Pointer[named]
+	siblingsSeed  = maphash.MakeSeed()
+)
 
 type named struct {
 	name lease.Name
@@ -47,7 +53,8 @@ func newSiblings(key string, parts []string) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys := []any{key}
+	keys := make([]any, 1, 1+len(parts))
+	keys[0] = key
 	for _, part := range parts {
 		keys = append(keys, base+part+suffix)
 	}

@@ -78,7 +78,7 @@ type road interface {
 func (s *script) run(ctx context.Context, to road, keys, args []any) (any, error) {
 	cmd := s.command(ctx, "evalsha", s.sha, keys, args)
 	_ = to.Process(ctx, cmd)
-	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+	if err := cmd.Err(); err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
 		cmd = s.command(ctx, "eval", s.text, keys, args)
 		_ = to.Process(ctx, cmd)
 	}
