@@ -122,6 +122,7 @@ var badInput = map[string]row{
 
 	"Lease.Unlock": zero(mutex.ErrLost, func(l *mutex.Lease) any { return l.Unlock() }),
 	"Lease.Err":    zero(mutex.ErrLost, func(l *mutex.Lease) any { return l.Err() }),
+	"Lease.Left":   zero(time.Duration(0), func(l *mutex.Lease) any { return l.Left() }),
 	"Lease.Done":   zero("{} false", func(l *mutex.Lease) any { x, ok := <-l.Done(); return fmt.Sprint(x, ok) }),
 	"Lease.Context": zero(mutex.ErrLost, func(l *mutex.Lease) any {
 		ctx, stop := l.Context(context.Background())

@@ -2,6 +2,7 @@ package mutex
 
 import (
 	"context"
+	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
@@ -36,6 +37,7 @@ func (l *Lease) of() interface {
 	Release() error
 	Done() <-chan struct{}
 	Err() error
+	Left() time.Duration
 	Context(context.Context) (context.Context, context.CancelFunc)
 	Fence() int64
 	FenceOf(key string) int64
@@ -85,6 +87,12 @@ func (l *Lease) Done() <-chan struct{} { return l.of().Done() }
 // after a loss. It asks no one: it knows from the process's own clocks until when
 // the hold can be trusted.
 func (l *Lease) Err() error { return l.of().Err() }
+
+// Left returns for how long the hold lasts even if Redis cannot be reached any more:
+// then Done is closed. Each renewal prolongs it; it is 0 of a hold that has ended.
+// Who needs time to stop what the hold protects begins when there is not more
+// left than that takes.
+func (l *Lease) Left() time.Duration { return l.of().Left() }
 
 // Context returns a copy of parent that is cancelled with the cause [ErrLost]
 // (see [context.Cause]) when the hold is lost. Unlock does not cancel it. Call

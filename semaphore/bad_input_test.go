@@ -97,6 +97,7 @@ var badInput = map[string]row{
 
 	"Lease.Release": zero(semaphore.ErrLost, func(l *semaphore.Lease) any { return l.Release() }),
 	"Lease.Err":     zero(semaphore.ErrLost, func(l *semaphore.Lease) any { return l.Err() }),
+	"Lease.Left":    zero(time.Duration(0), func(l *semaphore.Lease) any { return l.Left() }),
 	"Lease.Done":    zero("{} false", func(l *semaphore.Lease) any { x, ok := <-l.Done(); return fmt.Sprint(x, ok) }),
 	"Lease.Context": zero(semaphore.ErrLost, func(l *semaphore.Lease) any {
 		ctx, stop := l.Context(context.Background())

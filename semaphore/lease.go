@@ -2,6 +2,7 @@ package semaphore
 
 import (
 	"context"
+	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
@@ -54,6 +55,12 @@ func (l *Lease) Done() <-chan struct{} { return l.hold.Done() }
 // ErrLost after a loss. It asks no one: it knows from the process's own clocks
 // until when the hold can be trusted.
 func (l *Lease) Err() error { return l.hold.Err() }
+
+// Left returns for how long the hold lasts even if Redis cannot be reached any more:
+// then Done is closed. Each renewal prolongs it; it is 0 of a hold that has ended.
+// Who needs time to stop what the hold protects begins when there is not more
+// left than that takes.
+func (l *Lease) Left() time.Duration { return l.hold.Left() }
 
 // Context returns a copy of parent that is cancelled with the cause [ErrLost]
 // (see [context.Cause]) when the hold is lost. Release does not cancel it. Call

@@ -1,6 +1,9 @@
 package lease
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // What a group is once it has been handed over.
 
@@ -35,6 +38,18 @@ func (g *Group) Err() error {
 		return ErrReleased
 	}
 	return nil
+}
+
+// Left is for how long all is held even if no renewal succeeds any more.
+func (g *Group) Left() time.Duration {
+	if g.Err() != nil {
+		return 0
+	}
+	left := g.leases[0].Left()
+	for i := range g.leases[1:] {
+		left = min(left, g.leases[i+1].Left())
+	}
+	return left
 }
 
 // Done returns a channel that is closed when the first lease is lost, or all are

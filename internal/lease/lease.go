@@ -281,6 +281,17 @@ func (l *Lease) Done() <-chan struct{} {
 	return l.done
 }
 
+// Left is for how long the lease is held even if no renewal succeeds any more.
+func (l *Lease) Left() time.Duration {
+	l = l.itself()
+	l.line.mu.Lock()
+	defer l.line.mu.Unlock()
+	if l.expire(); l.state != granted {
+		return 0
+	}
+	return l.claim.trust.left(time.Now())
+}
+
 // Fence returns the fencing number of the hold.
 func (l *Lease) Fence() int64 { return l.fence }
 
