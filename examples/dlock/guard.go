@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+)
+
+// guard waits for the end of the child, and sees to it that it does not outlive the
+// lease. It returns the status to exit with.
+func guard(h *hold, c *child, signals <-chan os.Signal, ttl time.Duration) int {
+	g := &guardian{hold: h, child: c, ttl: ttl}
+	for {
+		look := time.NewTimer(g.look())
+		select {
+		case status := <-c.ended:
+			look.Stop()
+			c.over()
+			if g.reason == "" {
+				return status
+			}
+			c.kill() // what it has started, and has not ended with it
+			// Not before: a terminal that stands still, or a pipe that is full, would keep us.
+			fmt.Fprintf(os.Stderr, "dlock: the lock was lost: %s; the command has been ended\n", g.reason)
+			return exitLost
+		case <-h.Done():
+			g.lost()
+		case sig := <-signals:
+			c.pass(sig)
+		case sig := <-c.stopped:
+			c.suspend(sig, func() bool { return h.Err() == nil })
+		case <-look.C:
+		}
+		look.Stop()
+	}
+}
+
+// A guardian knows how much time there is to end the child.
+type guardian struct {
+	*hold
+	child  *child
+	ttl    time.Duration
+	window time.Duration // what was left when it was last renewed
+	until  time.Time     // when it ends unless it is renewed
+	reason string        // why the child is being ended, if it is
+}
+
+// grace is how long the child has from SIGTERM to SIGKILL if the lease cannot be renewed.
+func (g *guardian) grace() time.Duration { return min(g.window/5, 5*time.Second) }
+
+// look warns the child if the lease is about to end, and returns when to look again.
+func (g *guardian) look() time.Duration {
+	left := g.Left()
+	if until := time.Now().Add(left); left > 0 && until.After(g.until.Add(time.Millisecond)) {
+		g.until, g.window = until, left
+	}
+	if left > 0 && left <= g.grace() {
+		g.end("it could not be renewed")
+	}
+	if left > g.grace() {
+		return left - g.grace()
+	}
+	return max(left, time.Millisecond) // until h.Done
+}
+
+// end asks the child to end.
+func (g *guardian) end(reason string) {
+	if g.reason == "" {
+		g.reason = reason
+		g.child.terminate()
+	}
+}
+
+// lastWord is the most that the child has between SIGTERM and SIGKILL when the lock is gone.
+const lastWord = 100 * time.Millisecond
+
+// lost ends the child at once if time has passed, for another may have the lock from now
+// on. If Redis has said so before, the time for a last word is as long as that.
+func (g *guardian) lost() {
+	if left := time.Until(g.until); left > g.window/20 { // not a matter of a timer's exactness
+		g.end("Redis says that it is not ours any more")
+		select {
+		case status := <-g.child.ended:
+			g.child.ended <- status // for guard
+		case <-time.After(min(g.ttl/100+time.Millisecond, lastWord)):
+		}
+	}
+	g.end("it has run out")
+	g.child.kill()
+	g.child.ended <- <-g.child.ended
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/mutex"
+	"github.com/seed-3d5fec5c/baton/semaphore"
+)
+
+// A hold is a lease of any kind.
+type hold struct {
+	lease
+	release func() error
+}
+
+type lease interface {
+	Done() <-chan struct{}
+	Err() error
+	Left() time.Duration
+	Fence() int64
+}
+
+// acquire waits for the lock until ctx ends, or does not wait at all.
+func acquire(ctx context.Context, rdb *redis.Client, c config) (*hold, error) {
+	switch {
+	case c.Permits > 0:
+		s := semaphore.NewWeighted(rdb, c.Name, c.Permits)
+		s.TTL, s.Label = c.TTL, c.label()
+		get := s.AcquireLease
+		if c.Wait == 0 {
+			get = s.TryAcquireLease
+		}
+		l, err := get(ctx, 1)
+		if err != nil {
+			return nil, err
+		}
+		return &hold{l, l.Release}, nil
+	case c.Shared, c.Exclusive:
+		m := mutex.NewRW(rdb, c.Name)
+		m.TTL, m.Label = c.TTL, c.label()
+		if c.Shared {
+			return locked(ctx, c, m.RLockContext, m.TryRLockContext)
+		}
+		return locked(ctx, c, m.LockContext, m.TryLockContext)
+	default:
+		m := mutex.New(rdb, c.Name)
+		m.TTL, m.Label = c.TTL, c.label()
+		return locked(ctx, c, m.LockContext, m.TryLockContext)
+	}
+}
+
+func locked(ctx context.Context, c config, lock, try func(context.Context) (*mutex.Lease, error)) (*hold, error) {
+	if c.Wait == 0 {
+		lock = try
+	}
+	l, err := lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &hold{l, l.Unlock}, nil
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/mutex"
+	"github.com/seed-3d5fec5c/baton/semaphore"
+	"github.com/seed-3d5fec5c/baton/waitgroup"
+)
+
+// A status is what Inspect says of a NAME, whatever its kind.
+type status struct {
+	Kind    string
+	Detail  string // what only this kind has
+	Holders []holder
+	Waiting int
+	First   mutex.Owner
+}
+
+type holder struct {
+	mutex.Owner
+	As    string // "for reading", "2 permits"; of a Mutex ""
+	Fence int64  // 0 if there is none
+	Left  time.Duration
+}
+
+// key kinds
+const (
+	isMutex     = "mutex"
+	isRWMutex   = "rwmutex"
+	isSemaphore = "semaphore"
+	isWaitGroup = "waitgroup"
+	isFree      = "free" // or unknown
+)
+
+// look says what NAME is, and who has it.
+func look(ctx context.Context, rdb *redis.Client, name string) (status, error) {
+	t, err := rdb.Type(ctx, name).Result()
+	if err != nil {
+		return status{}, fail(exitUnavailable, "%w", err)
+	}
+	switch t {
+	case "none", "string":
+		s, err := lockStatus(mutex.New(rdb, name).Inspect(ctx))
+		if s.Kind = isMutex; err == nil && t == "none" && s.Waiting == 0 {
+			s.Kind = isFree
+		}
+		return s, err
+	case "hash": // it says of itself which of the two it is
+		s, err := lockStatus(mutex.NewRW(rdb, name).Inspect(ctx))
+		if s.Kind = isRWMutex; err == nil || !strings.Contains(err.Error(), "WRONGTYPE") {
+			return s, err
+		}
+		return permitStatus(semaphore.NewWeighted(rdb, name, 1).Inspect(ctx))
+	case "zset":
+		return groupStatus(waitgroup.New(rdb, name).Inspect(ctx))
+	}
+	return status{}, fail(exitUsage, "%q is a %s, and no lock", name, t)
+}
+
+func lockStatus(m mutex.Status, err error) (status, error) {
+	s := status{Waiting: m.Waiting, First: m.First}
+	for _, h := range m.Holders {
+		as := ""
+		if h.Read {
+			as = "for reading"
+		}
+		s.Holders = append(s.Holders, holder{h.Owner, as, h.Fence, h.Left})
+	}
+	return s, unlooked(err)
+}
+
+func permitStatus(p semaphore.Status, err error) (status, error) {
+	s := status{Kind: isSemaphore, Detail: fmt.Sprintf("%d of %d permits", p.Used, p.Size), Waiting: p.Waiting, First: p.First}
+	for _, h := range p.Holders {
+		s.Holders = append(s.Holders, holder{h.Owner, fmt.Sprintf("%d permits", h.Permits), h.Fence, h.Left})
+	}
+	return s, unlooked(err)
+}
+
+func groupStatus(g waitgroup.Status, err error) (status, error) {
+	s := status{Kind: isWaitGroup, Detail: fmt.Sprintf("round %d, %d left, %d abandoned", g.Round, g.Left(), g.Abandoned)}
+	for _, t := range g.Tasks {
+		s.Holders = append(s.Holders, holder{t.Owner, "a task", 0, t.Left})
+	}
+	return s, unlooked(err)
+}
+
+// unlooked gives the error of Inspect its status.
+func unlooked(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case strings.Contains(err.Error(), "WRONGTYPE"), strings.Contains(err.Error(), "library's own"), strings.Contains(err.Error(), "empty"):
+		return fail(exitUsage, "%w", err)
+	}
+	return fail(exitUnavailable, "%w", err)
+}
+
+// summary is a line about all: who holds it, and who waits.
+func (s status) summary() string {
+	parts := []string{}
+	for _, h := range s.Holders {
+		parts = append(parts, plain(h.Owner.String()))
+	}
+	text := "free"
+	if len(parts) > 0 {
+		text = "held by " + strings.Join(parts, ", ")
+	}
+	if s.Detail != "" {
+		text += "; " + s.Detail
+	}
+	if s.Waiting > 0 {
+		text += fmt.Sprintf("; %d waiting, first %s", s.Waiting, plain(s.First.String()))
+	}
+	return text
+}
+
+// plain shows what others have named, without what would move the cursor of a terminal, or
+// begin a line.
+func plain(s string) string {
+	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return s
+	}
+	q := strconv.Quote(s)
+	return q[1 : len(q)-1]
+}
+
+// String is "label (host, pid 7), for reading, fence 9, 5s left", or as much as there is.
+func (h holder) String() string {
+	text := plain(h.Owner.String())
+	if h.As != "" {
+		text += ", " + h.As
+	}
+	if h.Fence != 0 {
+		text += fmt.Sprintf(", fence %d", h.Fence)
+	}
+	if h.Left < 0 {
+		return text + ", does not expire"
+	}
+	return text + fmt.Sprintf(", %v left", h.Left.Round(time.Millisecond))
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// list prints all locks, or those whose names match a pattern of Redis.
+func list(args []string) error {
+	f := flags("ls", "dlock ls [pattern]")
+	if err := f.Parse(args); err != nil {
+		return misused(err)
+	}
+	pattern := "*"
+	switch f.NArg() {
+	case 0:
+	case 1:
+		pattern = f.Arg(0)
+	default:
+		return fail(exitUsage, "ls takes one pattern")
+	}
+	ctx := context.Background()
+	rdb, err := connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer rdb.Close()
+	names, err := locks(ctx, rdb, pattern)
+	if err != nil {
+		return fail(exitUnavailable, "%w", err)
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	for _, name := range names {
+		s, err := look(ctx, rdb, name)
+		var f *failure
+		switch {
+		case errors.As(err, &f) && f.status == exitUsage, err == nil && s.Kind == isFree: // by now
+		case err != nil:
+			return err
+		default:
+			fmt.Fprintf(w, "%s\t%s\t%s\n", plain(name), s.Kind, s.summary())
+		}
+	}
+	return w.Flush()
+}
+
+// locks finds them by SCAN, which keeps nobody waiting however many keys there are. Of a
+// string that is no lock it reads only how it begins.
+func locks(ctx context.Context, rdb *redis.Client, pattern string) (names []string, err error) {
+	for cursor := uint64(0); ; {
+		var keys []string
+		if keys, cursor, err = rdb.Scan(ctx, cursor, pattern, 500).Result(); err != nil {
+			return nil, err
+		}
+		keys = slices.DeleteFunc(keys, func(key string) bool { return strings.HasPrefix(key, "baton:{") })
+		found, err := ofLocks(ctx, rdb, keys)
+		if err != nil {
+			return nil, err
+		}
+		if names = append(names, found...); cursor == 0 {
+			slices.Sort(names)
+			return slices.Compact(names), nil // SCAN may tell of one twice
+		}
+	}
+}
+
+// ofLocks returns those of the keys that are locks: one look at the type of each, and one
+// at what it begins with.
+func ofLocks(ctx context.Context, rdb *redis.Client, keys []string) (names []string, err error) {
+	types, err := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, key := range keys {
+			p.Type(ctx, key)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	marks, _ := rdb.Pipelined(ctx, func(p redis.Pipeliner) error { // a key may be another by now: that one is none
+		for i, key := range keys {
+			switch types[i].(*redis.StatusCmd).Val() {
+			case "string":
+				p.GetRange(ctx, key, 0, 5)
+			case "hash":
+				p.HGet(ctx, key, "state")
+			case "zset":
+				p.ZRangeByScore(ctx, key, &redis.ZRangeBy{Min: "0", Max: "0", Count: 1})
+			default:
+				p.Echo(ctx, "")
+			}
+		}
+		return nil
+	})
+	for i, mark := range marks {
+		isLock := false
+		switch cmd := mark.(type) {
+		case *redis.StringCmd:
+			isLock = cmd.Val() == "baton:" || cmd.Name() == "hget" && strings.Count(cmd.Val(), " ") == 7
+		case *redis.StringSliceCmd:
+			isLock = len(cmd.Val()) == 1 && strings.HasPrefix(cmd.Val()[0], "round ")
+		}
+		if isLock {
+			names = append(names, keys[i])
+		} else if err := mark.Err(); err != nil && err != redis.Nil && !redis.HasErrorPrefix(err, "WRONGTYPE") {
+			return nil, err
+		}
+	}
+	return names, nil
+}

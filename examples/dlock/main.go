@@ -1,0 +1,192 @@
+// Dlock runs a command under a lock that all machines share, as flock does on one:
+//
+//	go install github.com/seed-3d5fec5c/baton/examples/dlock@latest
+//	export REDIS_URL=redis://localhost:6379
+//	dlock nightly -- ./report.sh
+//
+// The lock is on the server at REDIS_URL. There is no default: a lock on a server
+// that nobody else uses would exclude nobody.
+//
+//	dlock [-w wait] [-ttl d] [-hold-at-least d] [-E code] NAME -- COMMAND …
+//	dlock -n permits … NAME -- COMMAND …    at most so many commands at once
+//	dlock -shared … NAME -- COMMAND …       together with others that are -shared
+//	dlock -exclusive … NAME -- COMMAND …    alone, where others are -shared
+//	dlock ls [pattern]                      all locks, who holds them, who waits
+//	dlock inspect NAME                      the same of one, in full
+//	dlock watch NAME                        a line for each change, until Ctrl-C
+//	dlock unlock -force [-yes] NAME         takes the lock from who holds it
+//
+// NAME is a key in Redis: a [mutex.Mutex], with -shared or -exclusive a [mutex.RWMutex]
+// that is read or written, with -n a [semaphore.Weighted] of that size. A NAME is one of
+// the three. (A lock called ls is "dlock ls -- COMMAND".)
+//
+// # The command
+//
+// It finds in its environment DLOCK_NAME, DLOCK_TTL_MS, and DLOCK_FENCE: a number
+// greater than that of every earlier hold (of one with -n: another number). What
+// the command writes to should refuse a number that is smaller than one it has seen.
+//
+// It has its own process group, and stdin. SIGINT, SIGTERM, SIGHUP, SIGQUIT and
+// SIGWINCH to dlock are passed to the group, SIGUSR1 and SIGUSR2 to the command. On a
+// terminal the command is in the foreground, so that Ctrl-C reaches it alone, and
+// once (it begins with SIGTTOU ignored); in a pipeline it gets there when it first asks
+// for the terminal. Ctrl-Z stops dlock, too: the lock then ends after the TTL. If it has,
+// fg ends the command. Before the command is there, the first four end dlock, and what
+// it has in Redis.
+//
+// When the command ends the lock is released, with -hold-at-least not before so
+// long has passed since it was had. What the command has left running is on its own,
+// and so is what it has put into another group, as an interactive shell does. A signal
+// ends the time of -hold-at-least.
+//
+// # When the lock is lost
+//
+// The lock is renewed while the command runs. If that fails for too long the group
+// gets a SIGTERM, when a fifth of the lease is left, 5 s at most, and SIGKILL before
+// another can have the lock. If Redis says that the lock is gone, SIGKILL follows
+// SIGTERM after a hundredth of the TTL, 0.1 s at most, for somebody may be inside already. If
+// it says so only when the command has ended by itself, the status is 76 all the same
+// (but after -hold-at-least, which outlasts the command).
+//
+// If dlock is killed the command is killed with it on Linux, but not what the
+// command has started; elsewhere all of it runs on. If dlock is stopped (kill -STOP)
+// nobody ends the command until dlock goes on. Only the fence helps there.
+//
+// # Exit status
+//
+// That of the command, 128 + n if signal n has ended it (or dlock, while it waited), or
+//
+//	64   dlock was used in a wrong way, or NAME is of another kind, or REDIS_URL not set
+//	69   Redis cannot be reached, or refuses
+//	75   the lock was not to be had in time; another by -E
+//	76   the lock was lost while the command ran, which has been ended for that
+//	126  the command cannot be run
+//	127  there is no such command
+//
+// The code to copy is in hold.go and guard.go.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	exitUsage       = 64
+	exitUnavailable = 69
+	exitNotAcquired = 75
+	exitLost        = 76
+	exitCannotRun   = 126
+	exitNotFound    = 127
+)
+
+// A failure is an error with the status to exit with.
+type failure struct {
+	status int
+	err    error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+func fail(status int, format string, args ...any) error {
+	return &failure{status, fmt.Errorf(format, args...)}
+}
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+// run returns the status to exit with. What it has to say itself goes to stderr: stdout
+// is the command's.
+func run(args []string) int {
+	var err error
+	status := 0
+	if name, ok := subcommand(args); ok {
+		err = subcommands[name](args[1:])
+	} else {
+		status, err = runCommand(args)
+	}
+	if err == nil {
+		return status
+	}
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, "dlock:", err)
+	var f *failure
+	if errors.As(err, &f) {
+		return f.status
+	}
+	return exitUnavailable
+}
+
+var subcommands = map[string]func(args []string) error{"ls": list, "inspect": inspect, "watch": watch, "unlock": unlock}
+
+// subcommand reports which one is asked for. With "--" behind it, it is a NAME.
+func subcommand(args []string) (string, bool) {
+	if len(args) == 0 || len(args) > 1 && args[1] == "--" {
+		return "", false
+	}
+	_, ok := subcommands[args[0]]
+	return args[0], ok
+}
+
+// patience is how long Redis has to answer at first.
+const patience = 5 * time.Second
+
+// connect returns a client of the server at REDIS_URL, which answers.
+func connect(ctx context.Context) (*redis.Client, error) {
+	url := os.Getenv("REDIS_URL")
+	if url == "" {
+		return nil, fail(exitUsage, "REDIS_URL is not set, as in REDIS_URL=redis://localhost:6379. There is no default: a lock that nobody else sees excludes nobody")
+	}
+	o, err := redis.ParseURL(url)
+	if err != nil {
+		return nil, fail(exitUsage, "REDIS_URL: %w", err)
+	}
+	redis.SetLogger(silent{}) // what matters is in the errors
+	rdb := redis.NewClient(o)
+	if err := answers(ctx, rdb); err != nil {
+		_ = rdb.Close() // it was of no use
+		return nil, fail(exitUnavailable, "Redis at %s: %w", o.Addr, err)
+	}
+	return rdb, nil
+}
+
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
+// answers returns why the server does not answer, nil if it does. The client would wait for
+// an answer also when ctx has ended.
+func answers(ctx context.Context, rdb *redis.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	answer := make(chan error, 1)
+	go func() { answer <- rdb.Ping(ctx).Err() }()
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("no answer: %w", ctx.Err())
+	}
+}
+
+// flags returns a set of flags that explains itself by the line.
+func flags(name, line string) *flag.FlagSet {
+	f := flag.NewFlagSet(name, flag.ContinueOnError)
+	f.SetOutput(io.Discard) // what is wrong is said once, by run
+	f.Usage = func() {
+		fmt.Fprintf(os.Stderr, "usage: %s\n", line)
+		f.SetOutput(os.Stderr)
+		f.PrintDefaults()
+		f.SetOutput(io.Discard)
+	}
+	return f
+}

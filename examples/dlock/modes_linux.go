@@ -1,0 +1,8 @@
+package main
+
+import "syscall"
+
+const (
+	getModes = syscall.TCGETS
+	setModes = syscall.TCSETS
+)

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+// runCommand runs the command under the lock, and returns its status.
+func runCommand(args []string) (status int, err error) {
+	c, err := parse(args)
+	if err != nil {
+		return 0, err
+	}
+	path, err := find(c.Command[0]) // before anybody waits for it
+	if err != nil {
+		return 0, err
+	}
+	signals := make(chan os.Signal, 16)
+	defer signal.Stop(signals)
+	for _, s := range passed {
+		if !signal.Ignored(s) { // as by nohup: the command is to ignore it too
+			signal.Notify(signals, s)
+		}
+	}
+	var rdb *redis.Client
+	h, err := heed(signals, func(ctx context.Context) (h *hold, err error) {
+		if rdb, err = connect(ctx); err == nil {
+			h, err = await(ctx, rdb, c)
+		}
+		return h, err
+	})
+	if rdb != nil {
+		defer rdb.Close()
+	}
+	if err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	child, err := startChild(path, c.Command, environment(os.Environ(), c, h.Fence()), signals)
+	if err != nil {
+		release(h, 0, signals) // nothing was done under it
+		return 0, cannotRun(err)
+	}
+	status = guard(h, child, signals, c.TTL)
+	if more := c.HoldAtLeast - time.Since(start); status != exitLost && more > 0 {
+		linger(h, more, signals)
+		release(h, status, signals) // if it was lost meanwhile, that is told, but the command had ended
+		return status, nil
+	}
+	return release(h, status, signals), nil
+}
+
+// environment is what the command finds, in place of what a dlock around this one has set: of
+// two values many programs take the first.
+func environment(env []string, c config, fence int64) []string {
+	ours := []string{
+		"DLOCK_NAME=" + c.Name,
+		"DLOCK_FENCE=" + strconv.FormatInt(fence, 10),
+		"DLOCK_TTL_MS=" + strconv.FormatInt(c.TTL.Milliseconds(), 10),
+	}
+	return append(slices.DeleteFunc(env, func(theirs string) bool {
+		name, _, _ := strings.Cut(theirs, "=")
+		return slices.ContainsFunc(ours, func(s string) bool { return strings.HasPrefix(s, name+"=") })
+	}), ours...)
+}
+
+// release gives the lock back, and returns the status to exit with: if only Redis knew that
+// the lock was lost before the command ended, it is that. The lock ends by itself, so if
+// Redis is likely not to answer, or a signal says that dlock is to end, it has a moment.
+func release(h *hold, status int, signals <-chan os.Signal) int {
+	const moment = 100 * time.Millisecond
+	released := make(chan error, 1)
+	go func() { released <- h.release() }()
+	var late <-chan time.Time
+	if status == exitLost {
+		late = time.After(moment)
+	}
+	for {
+		select {
+		case err := <-released:
+			if err == nil || status == exitLost {
+				return status
+			}
+			fmt.Fprintln(os.Stderr, "dlock:", err)
+			if errors.Is(err, mutex.ErrLost) {
+				return exitLost
+			}
+			return status
+		case <-late:
+			return status
+		case s := <-signals:
+			if ends(s) && late == nil {
+				late = time.After(moment)
+			}
+		}
+	}
+}
+
+// linger keeps the lock for d more, or until a signal says that it is to end.
+func linger(h *hold, d time.Duration, signals <-chan os.Signal) {
+	for end := time.After(d); ; {
+		select {
+		case <-end:
+			return
+		case <-h.Done():
+			return
+		case s := <-signals:
+			if ends(s) {
+				return
+			}
+		}
+	}
+}
+
+// find looks for the command as a shell does.
+func find(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err != nil && !errors.Is(err, exec.ErrDot) {
+		return "", cannotRun(err)
+	}
+	return path, nil
+}
+
+func cannotRun(err error) error {
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
+		return fail(exitNotFound, "%w", err)
+	}
+	return fail(exitCannotRun, "%w", err)
+}
+
+// statusOf is what a shell says of a process that the signal has ended.
+func statusOf(s os.Signal) int {
+	if n, ok := s.(syscall.Signal); ok {
+		return 128 + int(n)
+	}
+	return 1
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// unlock takes a lock from who holds it, for whom that is a loss.
+func unlock(args []string) error {
+	f := flags("unlock", "dlock unlock -force [-yes] NAME")
+	force := f.Bool("force", false, "I know that the holder may be at work, and goes on until it finds out")
+	yes := f.Bool("yes", false, "do not ask")
+	if err := f.Parse(args); err != nil {
+		return misused(err)
+	}
+	switch {
+	case f.NArg() != 1 || f.Arg(0) == "":
+		return fail(exitUsage, "unlock takes one NAME")
+	case !*force:
+		return fail(exitUsage, "unlock takes a lock from who holds it, who may be at work: say -force")
+	case !*yes && !interactive():
+		return fail(exitUsage, "there is no terminal to ask at: say -yes")
+	}
+	name, ctx := f.Arg(0), context.Background()
+	rdb, err := connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer rdb.Close()
+	s, err := look(ctx, rdb, name)
+	switch {
+	case err != nil:
+		return err
+	case s.Kind == isWaitGroup:
+		return fail(exitUsage, "%q is a wait group, which nobody holds", name)
+	case len(s.Holders) == 0:
+		fmt.Printf("nobody holds %q\n", name)
+		return nil
+	}
+	fmt.Printf("%q (%s) is held by\n", name, s.Kind)
+	for _, h := range s.Holders {
+		fmt.Printf("  %v\n", h)
+	}
+	if !*yes && !confirmed() {
+		return fail(1, "%q is left as it was", name)
+	}
+	return end(ctx, rdb, name, s)
+}
+
+// confirmed asks at the terminal.
+func confirmed() bool {
+	fmt.Print("Who holds it may be at work. Take it away? [yes/no] ")
+	answer, _ := bufio.NewReader(os.Stdin).ReadString('\n') // no answer is a no
+	return strings.TrimSpace(answer) == "yes"
+}
+
+// removal removes a lock if it is still held by those that have been named, and by nobody
+// besides: the next holder has been warned of nothing.
+// KEYS  the lock
+// ARGV  tokens
+var removal = redis.NewScript(`
+if redis.call('TYPE', KEYS[1]).ok == 'string' then
+  if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+else
+  for _, token in ipairs(ARGV) do
+    if redis.call('HEXISTS', KEYS[1], token) == 0 then return 0 end
+  end
+end
+return redis.call('DEL', KEYS[1])`)
+
+func end(ctx context.Context, rdb *redis.Client, name string, s status) error {
+	var tokens []any
+	for _, h := range s.Holders {
+		tokens = append(tokens, h.Token)
+	}
+	removed, err := removal.Run(ctx, rdb, []string{name}, tokens...).Int()
+	switch {
+	case err != nil:
+		return fail(exitUnavailable, "%w", err)
+	case removed == 0:
+		return fail(1, "%q has changed hands meanwhile, and is left as it is", name)
+	}
+	fmt.Printf("%q is taken away. Who held it finds out at its next renewal, within a third of its TTL, and may be at work until then.\n", name)
+	return nil
+}
