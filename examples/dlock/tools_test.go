@@ -1,0 +1,133 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/mutex"
+	"github.com/seed-3d5fec5c/baton/semaphore"
+	"github.com/seed-3d5fec5c/baton/waitgroup"
+)
+
+// TestList has a lock of each kind among keys that are none.
+func TestList(t *testing.T) {
+	s := redistest.Start(t)
+	rdb := s.Client(t)
+	s.PutTypes(t)
+	s.Do(t, "SET", "string", "x")
+	m, rw, sem, wg := mutex.New(rdb, "l-m"), mutex.NewRW(rdb, "l-rw"), semaphore.NewWeighted(rdb, "l-s", 5), waitgroup.New(rdb, "l-wg")
+	m.Label, rw.Label, sem.Label = "one", "two\x1b[2J\n", "three"
+	m.Lock()
+	defer m.Unlock()
+	rw.RLock()
+	defer rw.RUnlock()
+	if err := sem.Acquire(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+	defer sem.Release(3)
+	wg.Add(1)
+	defer wg.Done()
+
+	all := rest(dlock(t, s, "ls"))
+	lines := strings.Split(strings.TrimSpace(all), "\n")
+	for i, want := range [][]string{
+		{"l-m ", "mutex", "held by one ("}, {"l-rw ", "rwmutex", `held by two\x1b[2J\n (`}, {"l-s ", "semaphore", "held by three (", "; 3 of 5 permits"}, {"l-wg ", "waitgroup", "1 left"},
+	} {
+		if len(lines) != 4 || slices.ContainsFunc(want, func(part string) bool { return !strings.Contains(lines[i], part) }) {
+			t.Fatalf("no %q in line %d of\n%s", want, i+1, all)
+		}
+	}
+	if some := rest(dlock(t, s, "ls", "*-s")); strings.Count(some, "\n") != 1 || !strings.HasPrefix(some, "l-s ") {
+		t.Errorf("those that match: %q", some)
+	}
+	out := rest(dlock(t, s, "inspect", "l-s"))
+	for _, want := range []string{"kind     semaphore\n", "state    3 of 5 permits\n", "holder   three (", ", 3 permits, fence ", "waiting  0\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if out := rest(dlock(t, s, "inspect", "nothing")); !strings.Contains(out, "kind     free\n") {
+		t.Errorf("of what is not there: %s", out)
+	}
+}
+
+// TestWatchAndUnlock watches a lock change hands, and at last be taken away.
+func TestWatchAndUnlock(t *testing.T) {
+	s := redistest.Start(t)
+	rdb, other := s.Client(t), s.Client(t)
+	a, b := mutex.New(rdb, "name"), mutex.New(other, "name")
+	a.Label, b.Label = "a", "b"
+	w := dlock(t, s, "watch", "name")
+	next := func(want string) {
+		t.Helper()
+		for line := range w.Lines() {
+			if strings.Contains(line, want) {
+				return
+			}
+		}
+		t.Fatalf("it never says %q", want)
+	}
+	next(" free")
+	la, err := a.LockContext(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	next(" held by a (")
+	c := b.LockChan(t.Context())
+	next("; 1 waiting, first b (")
+	if err := la.Unlock(); err != nil {
+		t.Error(err)
+	}
+	lb := (<-c).Lease
+	next(" handed to b (")
+	exits(t, dlock(t, s, "unlock", "-force", "name"), exitUsage) // nobody to ask
+	if !see(t, a).Held() {
+		t.Error("it was taken away without a yes")
+	}
+	u := dlock(t, s, "unlock", "-force", "-yes", "name")
+	if out := rest(u); !strings.Contains(out, "  b (") || !strings.Contains(out, "next renewal") {
+		t.Errorf("it says %q", out)
+	}
+	exits(t, u, 0)
+	next(" free")
+	if out := rest(dlock(t, s, "unlock", "-force", "-yes", "name")); out != "nobody holds \"name\"\n" {
+		t.Errorf("of a free lock it says %q", out)
+	}
+	if err := lb.Unlock(); err != mutex.ErrLost {
+		t.Errorf("who held it: %v", err)
+	}
+}
+
+// TestUnlockPermits takes permits away, but not from those who have come since they were looked at.
+func TestUnlockPermits(t *testing.T) {
+	s := redistest.Start(t)
+	rdb := s.Client(t)
+	sem := semaphore.NewWeighted(rdb, "name", 2)
+	l, err := sem.AcquireLease(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, err := look(t.Context(), rdb, "name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := seen
+	other.Holders = slices.Clone(seen.Holders)
+	other.Holders[0].Token += "x"
+	if err := end(t.Context(), rdb, "name", other); err == nil {
+		t.Error("it is taken from another than was looked at")
+	}
+	if err := end(t.Context(), rdb, "name", seen); err != nil {
+		t.Error(err)
+	}
+	next, err := semaphore.NewWeighted(s.Client(t), "name", 2).TryAcquireLease(t.Context(), 2)
+	if err != nil {
+		t.Fatalf("it is not free: %v", err)
+	}
+	_ = l.Release()
+	if err := next.Release(); err != nil {
+		t.Errorf("who came then: %v", err)
+	}
+}
