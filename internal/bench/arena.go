@@ -13,8 +13,9 @@ import (
 // inside does not depend on what the lock believes.
 type arena struct {
 	inside  atomic.Int32
+	readers atomic.Int32
 	clashes atomic.Int64
-	total   int64 // guarded by the lock under test, and by nothing else
+	total   int64 // guarded by the lock under test, and by nothing else, where one may be inside
 }
 
 func openArena(path string) (a *arena, unmap func(), err error) {
@@ -34,12 +35,25 @@ func openArena(path string) (a *arena, unmap func(), err error) {
 	return (*arena)(unsafe.Pointer(&mem[0])), func() { _ = syscall.Munmap(mem) }, nil
 }
 
-// enter and leave are the ends of the critical section.
-func (a *arena) enter() {
-	if a.inside.Add(1) != 1 {
+// enter and leave are the ends of a critical section in which as many as limit
+// may be at once.
+func (a *arena) enter(limit int) {
+	if a.inside.Add(1) > int32(limit) || a.readers.Load() != 0 {
 		a.clashes.Add(1)
 	}
-	a.total++
+	if limit == 1 {
+		a.total++
+	}
 }
 
 func (a *arena) leave() { a.inside.Add(-1) }
+
+// read and done are the ends of a section that excludes only those of enter.
+func (a *arena) read() {
+	a.readers.Add(1)
+	if a.inside.Load() != 0 {
+		a.clashes.Add(1)
+	}
+}
+
+func (a *arena) done() { a.readers.Add(-1) }

@@ -2,96 +2,43 @@ package main
 
 import (
 	"slices"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-func testBench(t *testing.T) *bench {
-	s := newServer(redistest.Start(t))
-	t.Cleanup(s.hangUp)
-	return &bench{server: s, duration: 300 * time.Millisecond}
-}
-
-// TestHot has each system contend for a moment: all of them get the lock, and
-// ours excludes, serves every worker and leaves none behind.
-func TestHot(t *testing.T) {
-	b := testBench(t)
-	for _, sys := range systems {
-		if sys.soloOnly {
-			continue
-		}
-		t.Run(sys.name, func(t *testing.T) {
-			r, err := newHot("hot-2x2")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := r.measure(t.Context(), b, sys, ""); err != nil {
-				t.Fatal(err)
-			}
-			x := r.results[sys.name]
-			if x.rate[0] == 0 || x.requests[0] <= 0 || x.failed != 0 {
-				t.Errorf("%v holds/s, %v requests/hold, %d calls failed: %s", x.rate, x.requests, x.failed, x.why)
-			}
-			if v := x.verdict(); sys.own && (v != "held" || x.jain[0] < 0.5) {
-				t.Errorf("exclusion: %s, Jain's index %v", v, x.jain)
-			}
-		})
-	}
-}
-
-func TestSolo(t *testing.T) {
-	b := testBench(t)
-	b.systems, b.duration = systems, slice
-	r := newSolo()
-	if err := r.round(t.Context(), b, 1); err != nil {
-		t.Fatal(err)
-	}
-	if n := r.results["floor"].requests[0]; n < 2 || n > 2.5 {
-		t.Errorf("the floor takes %v requests, not 2", n)
-	}
-	report := r.report(b)
-	if text := report.text(); len(report.lines) != len(systems) || strings.Contains(text, "NaN") {
-		t.Error(text)
-	}
-	if md := report.markdown(); !strings.Contains(md, "| --- | ---: |") || !strings.Contains(md, "| floor | ") {
-		t.Error(md)
-	}
-}
-
-// TestBroken has two processes in at once: what they share shows it.
-func TestBroken(t *testing.T) {
-	b := testBench(t)
-	sys, _ := systemNamed("none")
-	r, err := newHot("hot-2x1")
+func TestParse(t *testing.T) {
+	list, err := parse("solo,hot-4x8,hot-16x1-1ms," + usual)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.measure(t.Context(), b, sys, ""); err != nil {
-		t.Fatal(err)
-	}
-	if x := r.results["none"]; x.verdict() != "BROKEN" {
-		t.Errorf("%d clashes: %s", x.clashes, x.verdict())
-	}
-}
-
-func TestParse(t *testing.T) {
-	rows, err := parse("solo,hot-4x8,hot-16x1-1ms")
-	if err != nil || len(rows) != 3 {
-		t.Fatal(rows, err)
-	}
-	if h := rows[2].(*hot); h.processes != 16 || h.goroutines != 1 || h.hold != time.Millisecond {
+	if h := list[2].row.(*hot); h.processes != 16 || h.goroutines != 1 || h.hold != time.Millisecond {
 		t.Errorf("%+v", h)
 	}
-	for _, bad := range []string{"", "cold", "hot-", "hot-4", "hot-0x1", "hot-4x8-", "hot-4x8-soon"} {
+	for _, bad := range []string{"", "cold", "solo-4", "hot", "hot-", "hot-4", "hot-0x1", "hot-4x8-", "hot-4x8-soon", "own-0", "idle-4", "renew-x",
+		"renew-5-soon", "crash-x", "mem-0", "keys-x", "readers-4", "permits-x4"} {
 		if _, err := parse(bad); err == nil {
 			t.Errorf("%q is a row", bad)
 		}
 	}
 	if _, err := choose("baton,nobody"); err == nil {
 		t.Error("nobody is a system")
+	}
+}
+
+func TestTarget(t *testing.T) {
+	for _, c := range []struct {
+		target
+		want string
+	}{
+		{target{got: series{1, 3, 2}, limit: 2}, "met"},
+		{target{got: series{1, 3, 2.1}, limit: 2}, "NOT MET"},
+		{target{got: series{1, 3, 2}, limit: 2, least: true}, "met"},
+		{target{got: series{1, 3, 1.9}, limit: 2, least: true}, "NOT MET"},
+		{target{limit: 2}, "not measured"},
+	} {
+		if got := c.verdict(); got != c.want {
+			t.Errorf("%+v: %s", c.target, got)
+		}
 	}
 }
 

@@ -40,6 +40,7 @@ func startFleet(ctx context.Context, n int, j job) (*fleet, error) {
 		if profile != "" {
 			j.Profile = fmt.Sprintf("%s.%d.prof", profile, i)
 		}
+		j.Index = i
 		w, err := startWorker(ctx, exe, j)
 		if err != nil {
 			f.end()
@@ -96,15 +97,14 @@ func (f *fleet) run() (*tally, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("a worker does not end: %w", err)
 	}
-	all := new(tally)
-	for i := range tallies {
-		all.merge(&tallies[i])
-	}
-	return all, nil
+	return merged(tallies), nil
 }
 
-// end kills the workers that are left and waits for them.
+// end kills the workers that are left, as kill -9 does, and waits for them.
 func (f *fleet) end() {
+	for _, w := range f.workers {
+		_ = w.cmd.Process.Kill()
+	}
 	f.cancel()
 	for _, w := range f.workers {
 		_ = w.stdin.Close()

@@ -3,17 +3,19 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"time"
 )
 
 // hot is a row: all goroutines of some processes want the same key all the time.
 type hot struct {
-	name                  string
+	name, title           string
 	processes, goroutines int
 	hold                  time.Duration
+	limit                 int // how many may be inside at once
+	picks                 func(system) bool
+	ours                  string // the system to compare the peers with
 	results               map[string]*hotResult
 }
 
@@ -23,95 +25,68 @@ type hotResult struct {
 	why                                          string
 }
 
-// newHot reads a name such as hot-4x8 or hot-4x8-1ms.
-func newHot(name string) (*hot, error) {
-	h := &hot{name: name, results: map[string]*hotResult{}}
-	rest := strings.TrimPrefix(name, "hot-")
-	shape, hold, held := strings.Cut(rest, "-")
-	_, err := fmt.Sscanf(shape, "%dx%d", &h.processes, &h.goroutines)
-	if err == nil && held {
-		h.hold, err = time.ParseDuration(hold)
+// newHot reads a shape such as 4x8 or 4x8-1ms.
+func newHot(name, shape string) (row, error) {
+	p, g, hold, err := held(shape, "")
+	if err != nil {
+		return nil, err
 	}
-	if err != nil || rest == name || h.processes < 1 || h.goroutines < 1 || h.hold < 0 {
-		return nil, fmt.Errorf("there is no row %q; rows are solo and, by processes and goroutines, hot-4x8 or hot-4x8-1ms", name)
-	}
-	return h, nil
+	return &hot{
+		name: name, processes: p, goroutines: g, hold: hold, limit: 1, results: map[string]*hotResult{},
+		ours: "baton", picks: system.contends,
+		title: fmt.Sprintf("%s: %d processes × %d goroutines on one key, held for %v", name, p, g, hold),
+	}, nil
 }
 
 func (r *hot) round(ctx context.Context, b *bench, n int) error {
-	for _, sys := range rotated(b.systems, n) {
-		if sys.soloOnly {
-			continue
-		}
+	for _, sys := range rotated(b.having(r.picks), n) {
 		profile := ""
 		if b.profile != "" {
 			profile = filepath.Join(b.profile, fmt.Sprintf("%s.%s.%d", r.name, sys.name, n))
 		}
-		if err := r.measure(ctx, b, sys, profile); err != nil {
-			return fmt.Errorf("%s: %s: %w", r.name, sys.name, err)
+		if err := b.missed(ctx, r.name, sys.name, r.measure(ctx, b, sys, r.processes, r.goroutines, profile)); err != nil {
+			return err
+		}
+	}
+	if r.hold == 0 {
+		return nil
+	}
+	for _, sys := range rotated(yardsticks, n) {
+		if err := b.missed(ctx, r.name, sys.name, r.measure(ctx, b, sys, 1, 1, "")); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 // measure has the system's workers contend once.
-func (r *hot) measure(ctx context.Context, b *bench, sys system, profile string) error {
-	if err := b.server.admin.FlushDB(ctx).Err(); err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "baton-bench-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	a, unmap, err := openArena(filepath.Join(dir, "arena"))
-	if err != nil {
-		return err
-	}
-	defer unmap()
-
-	f, err := startFleet(ctx, r.processes, job{
-		System: sys.name, Addr: b.server.Addr(), Key: "hot", Arena: filepath.Join(dir, "arena"),
-		Goroutines: r.goroutines, Hold: r.hold, Duration: b.duration, Profile: profile,
+func (r *hot) measure(ctx context.Context, b *bench, sys system, processes, goroutines int, profile string) error {
+	t, err := b.try(ctx, processes, job{
+		Task: "contend", System: sys.name, Key: "hot", Limit: r.limit,
+		Goroutines: goroutines, Hold: r.hold, Duration: b.duration, Profile: profile,
 	})
-	if err != nil {
-		return err
-	}
-	defer f.end()
-	before, err := b.server.count(ctx)
-	if err != nil {
-		return err
-	}
-	all, err := f.run()
-	if err != nil {
-		return err
-	}
-	after, err := b.server.count(ctx)
 	if err != nil {
 		return err
 	}
 	if r.results[sys.name] == nil {
 		r.results[sys.name] = new(hotResult)
 	}
-	r.results[sys.name].add(all, a, b.duration, after.since(before), sys)
+	r.results[sys.name].add(t, b.duration, r.limit, sys)
 	return nil
 }
 
-func (x *hotResult) add(t *tally, a *arena, d time.Duration, c count, sys system) {
-	var counted int64
-	for _, n := range t.Holds {
-		counted += n
-	}
+func (x *hotResult) add(t *trial, d time.Duration, limit int, sys system) {
+	counted := t.holds()
 	holds := counted + t.Late
 	x.rate = append(x.rate, float64(counted)/d.Seconds())
 	x.p50 = append(x.p50, micros(t.Waits.quantile(0.50))/1000)
 	x.p99 = append(x.p99, micros(t.Waits.quantile(0.99))/1000)
 	x.longest = append(x.longest, micros(t.Longest)/1000)
 	x.jain = append(x.jain, jain(t.Holds))
-	x.requests = append(x.requests, float64(c.requests(sys))/float64(holds))
-	x.cpu = append(x.cpu, micros(c.cpu)/float64(holds))
-	x.clashes += a.clashes.Load()
-	if a.total != holds {
+	x.requests = append(x.requests, float64(t.requests(sys))/float64(holds))
+	x.cpu = append(x.cpu, micros(t.cpu)/float64(holds))
+	x.clashes += t.clashes
+	if limit == 1 && t.total != holds {
 		x.clashes++ // a sum which only the lock guards came out wrong
 	}
 	x.unserved += t.Unserved
@@ -135,13 +110,13 @@ func (x *hotResult) verdict() string {
 	return verdict
 }
 
-func (r *hot) report(b *bench) table {
+func (r *hot) report(b *bench) []table {
 	t := table{
-		title: fmt.Sprintf("%s: %d processes × %d goroutines on one key, held for %v", r.name, r.processes, r.goroutines, r.hold),
+		title: r.title,
 		head: []string{"system", "holds/s", "min–max", "wait ms: p50", "p99", "min–max", "longest", "Jain",
 			"requests/hold", "server µs/hold", "exclusion"},
 	}
-	for _, sys := range b.systems {
+	for _, sys := range slices.Concat(b.systems, yardsticks) {
 		x := r.results[sys.name]
 		if x == nil {
 			continue
@@ -152,39 +127,7 @@ func (r *hot) report(b *bench) table {
 			t.notes = append(t.notes, fmt.Sprintf("%s: a call failed: %s", sys.name, x.why))
 		}
 	}
-	t.notes = append(t.notes, r.lead(b, 0, "the best peer")...)
-	t.notes = append(t.notes, r.lead(b, 0.9, "the best peer with Jain's index above 0.9")...)
-	return t
-}
-
-// lead compares ours with the best peers, each in its best respect.
-func (r *hot) lead(b *bench, fairness float64, whose string) (notes []string) {
-	ours := r.results["baton"]
-	if ours == nil {
-		return nil
-	}
-	best := func(of func(*hotResult) float64) (name string, x *hotResult) {
-		for _, sys := range b.systems {
-			y := r.results[sys.name]
-			if y == nil || sys.own || y.clashes > 0 || y.jain.median() < fairness {
-				continue
-			}
-			if x == nil || of(y) > of(x) {
-				name, x = sys.name, y
-			}
-		}
-		return name, x
-	}
-	name, x := best(func(x *hotResult) float64 { return x.rate.median() })
-	if x == nil {
-		return nil
-	}
-	rate := ours.rate.over(x.rate)
-	notes = append(notes, fmt.Sprintf("baton's holds/s: %s × (%s) those of %s, %s", rate.cell(), rate.spread(), whose, name))
-	name, x = best(func(x *hotResult) float64 { return -x.p99.median() })
-	p99 := ours.p99.over(x.p99)
-	notes = append(notes, fmt.Sprintf("baton's p99 wait: %s × (%s) that of %s, %s", p99.cell(), p99.spread(), whose, name))
-	name, x = best(func(x *hotResult) float64 { return -x.longest.median() })
-	longest := ours.longest.over(x.longest)
-	return append(notes, fmt.Sprintf("baton's longest wait: %s × (%s) that of %s, %s", longest.cell(), longest.spread(), whose, name))
+	t.notes = append(t.notes, r.lead(b, 0)...)
+	t.notes = append(t.notes, r.lead(b, fair)...)
+	return []table{t}
 }

@@ -22,20 +22,29 @@ type bench struct {
 	systems  []system
 	duration time.Duration
 	profile  string // directory for CPU profiles, or empty
+	misses   []string
 }
 
-// A row is one workload. Its rounds are interleaved with those of other rows.
-type row interface {
-	round(ctx context.Context, b *bench, n int) error
-	report(b *bench) table
+// missed notes that a measurement has failed, so that the others are still made.
+func (b *bench) missed(ctx context.Context, row, system string, err error) error {
+	if err == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	miss := fmt.Sprintf("%s: %s: %v", row, system, err)
+	fmt.Fprintln(os.Stderr, miss)
+	b.misses = append(b.misses, miss)
+	return nil
 }
+
+// usual is what the command measures unless it is told.
+const usual = "solo,own,hot-4x8,hot-4x256,hot-16x1,hot-4x8-1ms,readers,readers-4x64-1ms,permits,crash,idle,renew,mem,keys"
 
 func main() {
 	workIfTold()
 	var (
-		rounds   = flag.Int("rounds", 5, "how often to measure everything")
-		duration = flag.Duration("duration", 2*time.Second, "of each measurement, that is per row, system and round")
-		rows     = flag.String("rows", "solo,hot-4x8,hot-16x1", "what to measure: solo, and hot-PxG or hot-PxG-HOLD for P processes of G goroutines")
+		rounds   = flag.Int("rounds", 3, "how often to measure everything")
+		duration = flag.Duration("duration", time.Second, "of each measurement, that is per row, system and round")
+		rows     = flag.String("rows", usual, usage())
 		names    = flag.String("systems", "", "what to measure it with; empty means all")
 		markdown = flag.Bool("markdown", false, "print Markdown")
 		profile  = flag.String("profile", "", "write CPU profiles into this directory")
@@ -43,21 +52,20 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	b := &bench{duration: *duration, profile: *profile}
-	if err := b.run(ctx, *rounds, *rows, *names, *markdown); err != nil {
+	list, err := parse(*rows)
+	if err == nil {
+		b := &bench{duration: *duration, profile: *profile}
+		if b.systems, err = choose(*names); err == nil {
+			err = b.run(ctx, list, *rounds, *markdown)
+		}
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func (b *bench) run(ctx context.Context, rounds int, rows, names string, markdown bool) error {
-	list, err := parse(rows)
-	if err != nil {
-		return err
-	}
-	if b.systems, err = choose(names); err != nil {
-		return err
-	}
+func (b *bench) run(ctx context.Context, list []*entry, rounds int, markdown bool) error {
 	dir, err := os.MkdirTemp("", "baton-bench-redis-")
 	if err != nil {
 		return err
@@ -71,7 +79,7 @@ func (b *bench) run(ctx context.Context, rounds int, rows, names string, markdow
 	b.server = newServer(s)
 	defer b.server.hangUp()
 
-	before := load()
+	began, before := time.Now(), load()
 	if err := b.profiled(func() error { return b.rounds(ctx, list, rounds) }); err != nil {
 		return err
 	}
@@ -79,30 +87,26 @@ func (b *bench) run(ctx context.Context, rounds int, rows, names string, markdow
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%d rounds of %v, medians; %s %s/%s, %d CPUs, redis-server %s; load average before %s, after %s\n\n",
-		rounds, b.duration, runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), info["redis_version"], before, load())
-	for _, r := range list {
-		t := r.report(b)
-		if markdown {
-			fmt.Println(t.markdown())
-		} else {
-			fmt.Println(t.text())
-		}
-	}
-	fmt.Print("Settings:\n\n")
-	for _, sys := range b.systems {
-		fmt.Printf("* %s: %s\n", sys.name, sys.settings)
-	}
+	fmt.Printf("%d rounds of %v, medians; %s %s/%s, %d CPUs, redis-server %s; load average before %s, after %s; it took %v\n\n",
+		rounds, b.duration, runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), info["redis_version"], before, load(),
+		time.Since(began).Round(time.Second))
+	b.print(list, markdown)
 	return nil
 }
 
-func (b *bench) rounds(ctx context.Context, list []row, rounds int) error {
+func (b *bench) rounds(ctx context.Context, list []*entry, rounds int) error {
 	for n := range rounds {
 		fmt.Fprintf(os.Stderr, "round %d of %d, load average %s\n", n+1, rounds, load())
-		for _, r := range list {
-			if err := r.round(ctx, b, n); err != nil {
+		for _, e := range list {
+			if e.once && n > 0 {
+				continue
+			}
+			start := time.Now()
+			if err := e.round(ctx, b, n); err != nil {
 				return err
 			}
+			e.rounds++
+			e.took += time.Since(start)
 		}
 	}
 	return nil
@@ -128,21 +132,6 @@ func (b *bench) profiled(f func() error) error {
 	return f()
 }
 
-func parse(rows string) (list []row, err error) {
-	for name := range strings.SplitSeq(rows, ",") {
-		if name == "solo" {
-			list = append(list, newSolo())
-			continue
-		}
-		h, err := newHot(name)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, h)
-	}
-	return list, nil
-}
-
 func choose(names string) ([]system, error) {
 	if names == "" {
 		return systems, nil
@@ -158,9 +147,22 @@ func choose(names string) ([]system, error) {
 	return list, nil
 }
 
+// having are the chosen systems that a row picks.
+func (b *bench) having(picks func(system) bool) (list []system) {
+	for _, sys := range b.systems {
+		if picks(sys) {
+			list = append(list, sys)
+		}
+	}
+	return list
+}
+
 // rotated starts the list elsewhere in each round, so that nobody always follows
 // the same.
 func rotated[T any](list []T, n int) []T {
+	if len(list) == 0 {
+		return nil
+	}
 	n %= len(list)
 	return append(append([]T(nil), list[n:]...), list[:n]...)
 }

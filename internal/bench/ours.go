@@ -1,29 +1,46 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"sync"
+	"time"
 
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
 // baton is ours in the lease dialect.
-type baton struct{ hangUp }
-
-func openBaton(addr string) (client, error) { return baton{hangUp{dial(addr)}}, nil }
-
-func (b baton) handle(key string) handle { return &batonHandle{m: mutex.New(b.rdb, key)} }
-
-type batonHandle struct {
-	m *mutex.Mutex
-	l *mutex.Lease
+type baton struct {
+	hangUp
+	ttl time.Duration
 }
 
-func (h *batonHandle) lock(ctx context.Context) (err error) {
-	h.l, err = h.m.LockContext(ctx)
+func openBaton(addr string, ttl time.Duration) (client, error) { return newBaton(addr, ttl), nil }
+
+func newBaton(addr string, ttl time.Duration) baton {
+	return baton{hangUp{dial(addr)}, cmp.Or(ttl, mutex.DefaultTTL)}
+}
+
+func (b baton) handle(key string) handle { return &leaseHandle{lockContext: b.mutex(key).LockContext} }
+
+func (b baton) mutex(key string) *mutex.Mutex {
+	m := mutex.New(b.rdb, key)
+	m.TTL = b.ttl
+	return m
+}
+
+// leaseHandle is any of our locks that give a lease.
+type leaseHandle struct {
+	lockContext func(context.Context) (*mutex.Lease, error)
+	l           *mutex.Lease
+}
+
+func (h *leaseHandle) lock(ctx context.Context) (err error) {
+	h.l, err = h.lockContext(ctx)
 	return err
 }
 
-func (h *batonHandle) unlock() error { return h.l.Unlock() }
+func (h *leaseHandle) unlock() error { return h.l.Unlock() }
 
 // batonCtx is baton under a ctx of its own, which could be cancelled.
 type batonCtx struct {
@@ -32,13 +49,13 @@ type batonCtx struct {
 	cancel context.CancelFunc
 }
 
-func openBatonCtx(addr string) (client, error) {
+func openBatonCtx(addr string, ttl time.Duration) (client, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	return batonCtx{baton{hangUp{dial(addr)}}, ctx, cancel}, nil
+	return batonCtx{newBaton(addr, ttl), ctx, cancel}, nil
 }
 
 func (b batonCtx) handle(key string) handle {
-	return &batonCtxHandle{batonHandle{m: mutex.New(b.rdb, key)}, b.ctx}
+	return &batonCtxHandle{leaseHandle{lockContext: b.mutex(key).LockContext}, b.ctx}
 }
 
 func (b batonCtx) close() {
@@ -47,38 +64,39 @@ func (b batonCtx) close() {
 }
 
 type batonCtxHandle struct {
-	batonHandle
+	leaseHandle
 	ctx context.Context
 }
 
-func (h *batonCtxHandle) lock(context.Context) error { return h.batonHandle.lock(h.ctx) }
+func (h *batonCtxHandle) lock(context.Context) error { return h.leaseHandle.lock(h.ctx) }
 
 // batonSync is ours in sync's dialect. A Mutex locked so is shared, like sync's,
 // by the goroutines of the process: they have one per key.
 type batonSync struct {
-	hangUp
+	baton
 	shared map[string]*mutex.Mutex
 }
 
-func openBatonSync(addr string) (client, error) {
-	return batonSync{hangUp{dial(addr)}, map[string]*mutex.Mutex{}}, nil
+func openBatonSync(addr string, ttl time.Duration) (client, error) {
+	return batonSync{newBaton(addr, ttl), map[string]*mutex.Mutex{}}, nil
 }
 
 func (b batonSync) handle(key string) handle {
 	if b.shared[key] == nil {
-		b.shared[key] = mutex.New(b.rdb, key)
+		b.shared[key] = b.mutex(key)
 	}
-	return batonSyncHandle{b.shared[key]}
+	return syncHandle{b.shared[key]}
 }
 
-type batonSyncHandle struct{ m *mutex.Mutex }
+// syncHandle is any of our locks in sync's dialect.
+type syncHandle struct{ sync.Locker }
 
-func (h batonSyncHandle) lock(context.Context) error {
-	h.m.Lock()
+func (h syncHandle) lock(context.Context) error {
+	h.Lock()
 	return nil
 }
 
-func (h batonSyncHandle) unlock() error {
-	h.m.Unlock()
+func (h syncHandle) unlock() error {
+	h.Unlock()
 	return nil
 }

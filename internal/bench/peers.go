@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"time"
 
@@ -17,22 +19,23 @@ import (
 type bsm struct {
 	hangUp
 	c        *redislock.Client
+	ttl      time.Duration
 	strategy func() redislock.RetryStrategy
 }
 
-func openRedislock(addr string) (client, error) {
-	return newBsm(addr, func() redislock.RetryStrategy {
+func openRedislock(addr string, ttl time.Duration) (client, error) {
+	return newBsm(addr, ttl, func() redislock.RetryStrategy {
 		return redislock.ExponentialBackoff(16*time.Millisecond, 512*time.Millisecond)
 	}), nil
 }
 
-func openRedislock1ms(addr string) (client, error) {
-	return newBsm(addr, func() redislock.RetryStrategy { return redislock.LinearBackoff(time.Millisecond) }), nil
+func openRedislock1ms(addr string, ttl time.Duration) (client, error) {
+	return newBsm(addr, ttl, func() redislock.RetryStrategy { return redislock.LinearBackoff(time.Millisecond) }), nil
 }
 
-func newBsm(addr string, strategy func() redislock.RetryStrategy) bsm {
+func newBsm(addr string, ttl time.Duration, strategy func() redislock.RetryStrategy) bsm {
 	rdb := dial(addr)
-	return bsm{hangUp{rdb}, redislock.New(rdb), strategy}
+	return bsm{hangUp{rdb}, redislock.New(rdb), cmp.Or(ttl, TTL), strategy}
 }
 
 func (b bsm) handle(key string) handle { return &bsmHandle{bsm: b, key: key} }
@@ -45,7 +48,7 @@ type bsmHandle struct {
 
 func (h *bsmHandle) lock(ctx context.Context) (err error) {
 	for {
-		h.l, err = h.c.Obtain(ctx, h.key, TTL, &redislock.Options{RetryStrategy: h.strategy()})
+		h.l, err = h.c.Obtain(ctx, h.key, h.ttl, &redislock.Options{RetryStrategy: h.strategy()})
 		// Under a ctx without a deadline it waits for one TTL.
 		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 			return err
@@ -62,10 +65,16 @@ type rsync struct {
 	opts []redsync.Option
 }
 
-func openRedsync(addr string) (client, error) { return newRsync(addr), nil }
+func openRedsync(addr string, ttl time.Duration) (client, error) {
+	if ttl == 0 {
+		return newRsync(addr), nil
+	}
+	return newRsync(addr, redsync.WithExpiry(ttl)), nil
+}
 
-func openRedsync1ms(addr string) (client, error) {
-	return newRsync(addr, redsync.WithTries(math.MaxInt), redsync.WithRetryDelay(time.Millisecond), redsync.WithExpiry(TTL)), nil
+func openRedsync1ms(addr string, ttl time.Duration) (client, error) {
+	return newRsync(addr, redsync.WithTries(math.MaxInt), redsync.WithRetryDelay(time.Millisecond),
+		redsync.WithExpiry(cmp.Or(ttl, TTL))), nil
 }
 
 func newRsync(addr string, opts ...redsync.Option) rsync {
@@ -95,11 +104,13 @@ func (h rsyncHandle) unlock() error {
 // rueidi is rueidislock, on a client of rueidis.
 type rueidi struct{ l rueidislock.Locker }
 
-func openRueidislock(addr string) (client, error) { return newRueidi(addr, rueidislock.LockerOption{}) }
+func openRueidislock(addr string, ttl time.Duration) (client, error) {
+	return newRueidi(addr, rueidislock.LockerOption{KeyValidity: ttl})
+}
 
-func openRueidislock1(addr string) (client, error) {
+func openRueidislock1(addr string, ttl time.Duration) (client, error) {
 	return newRueidi(addr, rueidislock.LockerOption{
-		KeyMajority: 1, NoLoopTracking: true, KeyValidity: TTL, TryNextAfter: time.Second})
+		KeyMajority: 1, NoLoopTracking: true, KeyValidity: cmp.Or(ttl, TTL), TryNextAfter: time.Second})
 }
 
 func newRueidi(addr string, o rueidislock.LockerOption) (client, error) {
@@ -128,4 +139,14 @@ func (h *rueidiHandle) lock(ctx context.Context) (err error) {
 func (h *rueidiHandle) unlock() error {
 	h.release() // returns when the key is deleted
 	return nil
+}
+
+// rueidiKeys names the keys of a lock with n of them.
+func rueidiKeys(n int) func(string) []string {
+	return func(key string) (list []string) {
+		for i := range n {
+			list = append(list, fmt.Sprintf("rueidislock:%d:%s", i, key))
+		}
+		return list
+	}
 }

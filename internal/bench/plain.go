@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
@@ -33,10 +35,17 @@ var compareAndDelete = redis.NewScript(
 type plain struct {
 	hangUp
 	wait bool
+	ttl  time.Duration
 }
 
-func openFloor(addr string) (client, error) { return plain{hangUp{dial(addr)}, false}, nil }
-func openSpin(addr string) (client, error)  { return plain{hangUp{dial(addr)}, true}, nil }
+func openFloor(addr string, ttl time.Duration) (client, error) {
+	return newPlain(addr, ttl, false), nil
+}
+func openSpin(addr string, ttl time.Duration) (client, error) { return newPlain(addr, ttl, true), nil }
+
+func newPlain(addr string, ttl time.Duration, wait bool) plain {
+	return plain{hangUp{dial(addr)}, wait, cmp.Or(ttl, TTL)}
+}
 
 func (p plain) handle(key string) handle {
 	return &plainHandle{plain: p, key: key, token: rand.Text()}
@@ -49,7 +58,7 @@ type plainHandle struct {
 
 func (h *plainHandle) lock(ctx context.Context) error {
 	for {
-		err := h.rdb.SetArgs(ctx, h.key, h.token, redis.SetArgs{Mode: "NX", TTL: TTL}).Err()
+		err := h.rdb.SetArgs(ctx, h.key, h.token, redis.SetArgs{Mode: "NX", TTL: h.ttl}).Err()
 		switch {
 		case !errors.Is(err, redis.Nil):
 			return err

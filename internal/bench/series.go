@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 )
 
 // A series is one quantity's results, one per round.
@@ -17,6 +18,15 @@ func (s series) median() float64 {
 	return (t[(len(t)-1)/2] + t[len(t)/2]) / 2
 }
 
+// middle is the one in the middle, or 0 if there is none.
+func middle(d []time.Duration) time.Duration {
+	if len(d) == 0 {
+		return 0
+	}
+	return slices.Sorted(slices.Values(d))[len(d)/2]
+}
+
+// over is the ratio, round by round.
 func (s series) over(other series) series {
 	var q series
 	for i := range min(len(s), len(other)) {

@@ -27,13 +27,14 @@ func (s *server) hangUp() { _ = s.admin.Close() }
 type count struct {
 	stats redistest.Stats
 	cpu   time.Duration
+	reads int64 // from sockets: a pipeline that fits into a buffer is one
 }
 
 func (s *server) count(ctx context.Context) (c count, err error) {
 	if c.stats, err = s.Measure(); err != nil {
 		return c, err
 	}
-	info, err := s.info(ctx, "cpu")
+	info, err := s.info(ctx, "cpu", "stats")
 	if err != nil {
 		return c, err
 	}
@@ -44,11 +45,25 @@ func (s *server) count(ctx context.Context) (c count, err error) {
 		}
 		c.cpu += time.Duration(seconds * float64(time.Second))
 	}
+	if c.reads, err = strconv.ParseInt(info["total_reads_processed"], 10, 64); err != nil {
+		return c, fmt.Errorf("INFO says total_reads_processed:%q", info["total_reads_processed"])
+	}
 	return c, nil
 }
 
 func (c count) since(earlier count) count {
-	return count{c.stats.Since(earlier.stats), c.cpu - earlier.cpu}
+	return count{c.stats.Since(earlier.stats), c.cpu - earlier.cpu, c.reads - earlier.reads}
+}
+
+// during counts for that long.
+func (s *server) during(ctx context.Context, d time.Duration) (count, error) {
+	before, err := s.count(ctx)
+	if err != nil {
+		return count{}, err
+	}
+	time.Sleep(d)
+	after, err := s.count(ctx)
+	return after.since(before), err
 }
 
 // requests counts what the system has sent. Redis counts a script's commands as
@@ -61,8 +76,8 @@ func (c count) requests(sys system) int64 {
 	return n
 }
 
-func (s *server) info(ctx context.Context, section string) (map[string]string, error) {
-	text, err := s.admin.Info(ctx, section).Result()
+func (s *server) info(ctx context.Context, sections ...string) (map[string]string, error) {
+	text, err := s.admin.Info(ctx, sections...).Result()
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -28,16 +29,21 @@ type soloist struct {
 	allocs   uint64
 }
 
-func newSolo() *solo { return &solo{map[string]*soloResult{}} }
+func newSolo(_, shape string) (row, error) {
+	if shape != "" {
+		return nil, errors.New("it has no size")
+	}
+	return &solo{map[string]*soloResult{}}, nil
+}
 
 func (r *solo) round(ctx context.Context, b *bench, n int) error {
-	list := rotated(b.systems, n)
+	list := rotated(b.having(func(s system) bool { return !s.permits }), n)
 	soloists := make([]soloist, len(list))
 	for i, sys := range list {
 		s := &soloists[i]
 		s.system = sys
 		var err error
-		if s.client, err = sys.open(b.server.Addr()); err != nil {
+		if s.client, err = sys.open(b.server.Addr(), 0); err != nil {
 			return err
 		}
 		defer s.close()
@@ -104,21 +110,28 @@ func (r *soloResult) add(s soloist) {
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
-func (r *solo) report(b *bench) table {
+func (r *solo) report(b *bench) []table {
 	t := table{
 		title: "solo: 1 goroutine, 1 key that nobody else wants; lock and unlock",
 		head:  []string{"system", "median µs", "min–max", "× floor", "min–max", "p99 µs", "requests", "server µs", "allocations"},
 	}
-	var floor series
-	if f := r.results["floor"]; f != nil {
-		floor = f.median
-	}
 	for _, sys := range b.systems {
 		if x := r.results[sys.name]; x != nil {
-			ratio := x.median.over(floor)
+			ratio := r.overFloor(x)
 			t.add(sys.name, x.median.cell(), x.median.spread(), ratio.cell(), ratio.spread(),
 				x.p99.cell(), x.requests.cell(), x.cpu.cell(), x.allocs.cell())
 		}
 	}
-	return t
+	return []table{t}
+}
+
+func (r *solo) overFloor(x *soloResult) series {
+	if f := r.results["floor"]; f != nil && x != nil {
+		return x.median.over(f.median)
+	}
+	return nil
+}
+
+func (r *solo) targets(*bench) []target {
+	return []target{{row: "solo", what: "median of lock and unlock, × the floor's", got: r.overFloor(r.results["baton"]), limit: 1.05}}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -13,9 +14,27 @@ type system struct {
 	name     string
 	settings string
 	soloOnly bool
-	own      bool     // baton's, not a peer's
+	permits  bool     // a semaphore of 16, not a lock
+	own      bool     // baton's, or a yardstick: not a peer's
 	direct   []string // commands that it sends as such, not from scripts
-	open     func(addr string) (client, error)
+	renews   bool     // a hold lasts for as long as its process
+
+	// keys are those that it sets in Redis, of which most have to be free for
+	// the lock to be; if nil, it is the key itself.
+	keys func(key string) []string
+
+	open func(addr string, ttl time.Duration) (client, error) // ttl 0 is what settings say
+}
+
+// contends tells whether others can wait for the lock while it is held.
+func (s system) contends() bool { return !s.soloOnly && !s.permits }
+
+// keysOf names what the lock of a key is in Redis.
+func (s system) keysOf(key string) []string {
+	if s.keys == nil {
+		return []string{key}
+	}
+	return s.keys(key)
 }
 
 // A client is what a system needs once per process.
@@ -36,7 +55,7 @@ var systems = []system{
 		settings: "SET NX PX, then compare-and-delete by EVALSHA, over go-redis; nothing else",
 	},
 	{
-		name: "baton", own: true, open: openBaton,
+		name: "baton", own: true, renews: true, open: openBaton,
 		settings: "LockContext and Lease.Unlock, TTL 10 s (as New sets it)",
 	},
 	{
@@ -44,7 +63,7 @@ var systems = []system{
 		settings: "as baton, with a ctx that can be cancelled (in the hot rows every system gets one)",
 	},
 	{
-		name: "baton-sync", own: true, open: openBatonSync,
+		name: "baton-sync", own: true, renews: true, open: openBatonSync,
 		settings: "Lock and Unlock, as of sync.Mutex, TTL 10 s",
 	},
 	{
@@ -64,21 +83,43 @@ var systems = []system{
 		settings: "redsync on go-redis v9, WithTries(MaxInt), WithRetryDelay(1 ms), WithExpiry(10 s)",
 	},
 	{
-		name: "rueidislock", open: openRueidislock,
+		name: "rueidislock", renews: true, keys: rueidiKeys(3), open: openRueidislock,
 		settings: "rueidislock, its defaults: KeyMajority 2 (three keys), KeyValidity 5 s, TryNextAfter 20 ms, tracking with loops",
 	},
 	{
-		name: "rueidislock-1", open: openRueidislock1,
+		name: "rueidislock-1", renews: true, keys: rueidiKeys(1), open: openRueidislock1,
 		settings: "rueidislock, KeyMajority 1, NoLoopTracking, KeyValidity 10 s, TryNextAfter 1 s, FallbackSETPX false",
 	},
 	{
 		name: "spin", direct: []string{"set"}, open: openSpin,
 		settings: "as floor, with SET NX PX repeated without a pause until it succeeds",
 	},
+	{
+		name: "baton-permits", own: true, permits: true, open: openWeighted,
+		settings: "semaphore.Weighted of 16, AcquireLease and Lease.Release of 1, TTL 10 s",
+	},
+	{
+		name: "baton-permits-sync", own: true, permits: true, open: openWeightedSync,
+		settings: "semaphore.Weighted of 16, Acquire and Release of 1, as of x/sync/semaphore",
+	},
+	{
+		name: "script-1ms", permits: true, direct: []string{"zrem"}, open: openScript1ms,
+		settings: "a sorted set of holders by expiry, as such semaphores are written by hand: ZREMRANGEBYSCORE, ZCARD and ZADD in a script, repeated after 1 ms; ZREM",
+	},
+	{
+		name: "script-10ms", permits: true, direct: []string{"zrem"}, open: openScript10ms,
+		settings: "the same, repeated after 10 ms",
+	},
+}
+
+// yardsticks are no systems to choose from: rows measure them by themselves.
+var yardsticks = []system{
+	{name: "uncontended", own: true, open: openBaton, settings: "baton, with one goroutine alone"},
+	{name: "no lock", own: true, open: openNone, settings: "one goroutine that only holds"},
 }
 
 func systemNamed(name string) (system, bool) {
-	for _, s := range systems {
+	for _, s := range slices.Concat(systems, yardsticks) {
 		if s.name == name {
 			return s, true
 		}

@@ -13,6 +13,17 @@ type tally struct {
 	// A wait that goes on at the end counts for as long as it lasted until then.
 	Waits   hist
 	Longest time.Duration
+
+	CPU     time.Duration      // of the worker processes
+	Figures map[string]float64 // what only one kind of task has; of several workers, the sum
+}
+
+func merged(tallies []tally) *tally {
+	all := new(tally)
+	for i := range tallies {
+		all.merge(&tallies[i])
+	}
+	return all
 }
 
 func (t *tally) merge(other *tally) {
@@ -25,9 +36,33 @@ func (t *tally) merge(other *tally) {
 	}
 	t.Waits.merge(&other.Waits)
 	t.Longest = max(t.Longest, other.Longest)
+	t.CPU += other.CPU
+	for name, x := range other.Figures {
+		t.figure(name, x)
+	}
+}
+
+func (t *tally) figure(name string, x float64) {
+	if t.Figures == nil {
+		t.Figures = map[string]float64{}
+	}
+	t.Figures[name] += x
+}
+
+func (t *tally) waited(d time.Duration) {
+	t.Waits.add(d)
+	t.Longest = max(t.Longest, d)
 }
 
 func (t *tally) fail(err error) {
 	t.Failed++
 	t.Why = err.Error()
+}
+
+// holds counts those within the duration.
+func (t *tally) holds() (n int64) {
+	for _, x := range t.Holds {
+		n += x
+	}
+	return n
 }

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// A loner is a process whose goroutines want a key each.
+type loner struct {
+	job
+	client
+}
+
+func newLoner(j job) (task, error) {
+	c, err := j.openWarm()
+	if err != nil {
+		return nil, err
+	}
+	return &loner{j, c}, nil
+}
+
+func (l *loner) close() { l.client.close() }
+
+func (l *loner) run(start time.Time) *tally {
+	tallies := make([]tally, l.Goroutines)
+	handles := make([]handle, l.Goroutines)
+	for i := range handles {
+		handles[i] = l.handle(keyOf(l.Key, i))
+	}
+	time.Sleep(time.Until(start))
+	end := time.Now().Add(l.Duration)
+	var wg sync.WaitGroup
+	for i, h := range handles {
+		wg.Go(func() { l.loop(h, end, &tallies[i]) })
+	}
+	wg.Wait()
+	return merged(tallies)
+}
+
+// loop locks and unlocks until the end. What counts as a wait is the time of both.
+func (l *loner) loop(h handle, end time.Time, t *tally) {
+	t.Holds = make([]int64, 1)
+	for now := time.Now(); now.Before(end); {
+		err := h.lock(context.Background())
+		if err == nil {
+			err = h.unlock()
+		}
+		if err != nil {
+			t.fail(err)
+		}
+		asked := now
+		now = time.Now()
+		t.waited(now.Sub(asked))
+		t.Holds[0]++
+	}
+}

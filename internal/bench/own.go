@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"fmt"
+)
+
+// own is a row: goroutines of one process lock a key each, which nobody else wants.
+type own struct {
+	name       string
+	goroutines int
+	results    map[string]*ownResult
+}
+
+type ownResult struct {
+	rate, p50, p99, requests, cpu, client series
+	failed                                int64
+	why                                   string
+}
+
+func newOwn(name, shape string) (row, error) {
+	n, err := size(shape, 64)
+	return &own{name, n, map[string]*ownResult{}}, err
+}
+
+func (r *own) round(ctx context.Context, b *bench, n int) error {
+	for _, sys := range rotated(b.having(system.contends), n) {
+		if err := b.missed(ctx, r.name, sys.name, r.measure(ctx, b, sys)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *own) measure(ctx context.Context, b *bench, sys system) error {
+	t, err := b.try(ctx, 1, job{Task: "own", System: sys.name, Key: "own", Goroutines: r.goroutines, Duration: b.duration})
+	if err != nil {
+		return err
+	}
+	if r.results[sys.name] == nil {
+		r.results[sys.name] = new(ownResult)
+	}
+	r.results[sys.name].add(t, b, sys)
+	return nil
+}
+
+func (x *ownResult) add(t *trial, b *bench, sys system) {
+	holds := float64(t.holds())
+	x.rate = append(x.rate, holds/b.duration.Seconds())
+	x.p50 = append(x.p50, micros(t.Waits.quantile(0.50)))
+	x.p99 = append(x.p99, micros(t.Waits.quantile(0.99)))
+	x.requests = append(x.requests, float64(t.requests(sys))/holds)
+	x.cpu = append(x.cpu, micros(t.cpu)/holds)
+	x.client = append(x.client, micros(t.CPU)/holds)
+	x.failed += t.Failed
+	if t.Why != "" {
+		x.why = t.Why
+	}
+}
+
+func (r *own) report(b *bench) []table {
+	t := table{
+		title: fmt.Sprintf("%s: 1 process of %d goroutines, a key each; lock and unlock", r.name, r.goroutines),
+		head: []string{"system", "holds/s", "min–max", "× rueidislock", "p50 µs", "p99 µs", "min–max",
+			"requests/hold", "server µs/hold", "client µs/hold"},
+	}
+	for _, sys := range b.systems {
+		x := r.results[sys.name]
+		if x == nil {
+			continue
+		}
+		t.add(sys.name, x.rate.cell(), x.rate.spread(), x.rate.over(r.rate("rueidislock")).cell(), x.p50.cell(), x.p99.cell(),
+			x.p99.spread(), x.requests.cell(), x.cpu.cell(), x.client.cell())
+		if x.failed > 0 {
+			t.notes = append(t.notes, fmt.Sprintf("%s: %d calls failed: %s", sys.name, x.failed, x.why))
+		}
+	}
+	return []table{t}
+}
+
+func (r *own) rate(name string) series {
+	if x := r.results[name]; x != nil {
+		return x.rate
+	}
+	return nil
+}
+
+func (r *own) targets(*bench) (list []target) {
+	for _, peer := range []string{"rueidislock", "rueidislock-1"} {
+		list = append(list, target{row: r.name, what: "holds/s, × those of " + peer,
+			got: r.rate("baton").over(r.rate(peer)), limit: 1.2, least: true})
+	}
+	return list
+}

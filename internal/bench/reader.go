@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+// writeEvery is how often the row's one writer writes. It begins half a
+// second after the start, or in the middle of a row that is shorter.
+const writeEvery = time.Second
+
+// A reader is a process whose goroutines read all the time. The first process
+// has a writer besides.
+type reader struct {
+	job
+	rdb   hangUp
+	arena *arena
+	unmap func()
+
+	excludes bool // readers exclude one another
+	reads    func() handle
+	writes   func() handle
+}
+
+func newReader(j job) (task, error) {
+	a, unmap, err := openArena(j.Arena)
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{job: j, rdb: hangUp{dial(j.Addr)}, arena: a, unmap: unmap}
+	rw, mu := mutex.NewRW(r.rdb.rdb, j.Key), mutex.New(r.rdb.rdb, j.Key)
+	switch j.System {
+	case "RWMutex":
+		r.reads = func() handle { return &leaseHandle{lockContext: rw.RLockContext} }
+		r.writes = func() handle { return &leaseHandle{lockContext: rw.LockContext} }
+	case "RWMutex-sync":
+		r.reads = func() handle { return syncHandle{rw.RLocker()} }
+		r.writes = func() handle { return syncHandle{rw} }
+	case "Mutex":
+		r.writes = func() handle { return &leaseHandle{lockContext: mu.LockContext} }
+	case "Mutex-sync":
+		r.writes = func() handle { return syncHandle{mu} }
+	default:
+		return nil, fmt.Errorf("there is no %q to read by", j.System)
+	}
+	if r.excludes = r.reads == nil; r.excludes {
+		r.reads = r.writes
+	}
+	// Warm, that is connected, with the scripts known.
+	h := r.writes()
+	if err := h.lock(context.Background()); err != nil {
+		return nil, err
+	}
+	return r, h.unlock()
+}
+
+func (r *reader) close() {
+	r.unmap()
+	r.rdb.close()
+}
+
+func (r *reader) run(start time.Time) *tally {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Until(start)+r.Duration+drain)
+	defer cancel()
+	tallies := make([]tally, r.Goroutines+1)
+	time.Sleep(time.Until(start))
+	end := time.Now().Add(r.Duration)
+	var wg sync.WaitGroup
+	for i := range r.Goroutines {
+		wg.Go(func() { r.read(ctx, end, &tallies[i]) })
+	}
+	if r.Index == 0 {
+		wg.Go(func() { r.write(ctx, end, &tallies[r.Goroutines]) })
+	}
+	wg.Wait()
+	return merged(tallies)
+}
+
+func (r *reader) read(ctx context.Context, end time.Time, t *tally) {
+	t.Holds = make([]int64, 1)
+	h := r.reads()
+	for now := time.Now(); now.Before(end); now = time.Now() {
+		if err := h.lock(ctx); err != nil {
+			t.fail(err)
+			continue
+		}
+		t.waited(time.Since(now))
+		r.inside()
+		t.Holds[0]++
+		if err := h.unlock(); err != nil {
+			t.fail(err)
+		}
+	}
+}
+
+func (r *reader) inside() {
+	if r.excludes {
+		r.arena.enter(1)
+		defer r.arena.leave()
+	} else {
+		r.arena.read()
+		defer r.arena.done()
+	}
+	if r.Hold > 0 {
+		time.Sleep(r.Hold)
+	}
+}
+
+func (r *reader) write(ctx context.Context, end time.Time, t *tally) {
+	h := r.writes()
+	for next := time.Now().Add(min(writeEvery, r.Duration) / 2); next.Before(end); next = next.Add(writeEvery) {
+		time.Sleep(time.Until(next))
+		asked := time.Now()
+		if err := h.lock(ctx); err != nil {
+			t.fail(err)
+			continue
+		}
+		t.figure("writes", 1)
+		t.figure("write wait", float64(time.Since(asked)))
+		r.arena.enter(1)
+		r.arena.leave()
+		if err := h.unlock(); err != nil {
+			t.fail(err)
+		}
+	}
+}
