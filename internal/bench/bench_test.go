@@ -15,7 +15,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 	for _, bad := range []string{"", "cold", "solo-4", "hot", "hot-", "hot-4", "hot-0x1", "hot-4x8-", "hot-4x8-soon", "own-0", "idle-4", "renew-x",
-		"renew-5-soon", "crash-x", "mem-0", "keys-x", "readers-4", "permits-x4"} {
+		"renew-5-soon", "crash-x", "mem-0", "keys-x", "readers-4", "permits-x4", "scale-x"} {
 		if _, err := parse(bad); err == nil {
 			t.Errorf("%q is a row", bad)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -37,7 +38,7 @@ func (b *bench) missed(ctx context.Context, row, system string, err error) error
 }
 
 // usual is what the command measures unless it is told.
-const usual = "solo,own,hot-4x8,hot-4x256,hot-16x1,hot-4x8-1ms,readers,readers-4x64-1ms,permits,crash,idle,renew,mem,keys"
+const usual = "solo,own,hot-4x8,hot-4x256,hot-16x1,hot-4x8-1ms,readers,readers-4x64-1ms,permits,scale,crash,idle,renew,mem,keys"
 
 func main() {
 	workIfTold()
@@ -47,6 +48,7 @@ func main() {
 		rows     = flag.String("rows", usual, usage())
 		names    = flag.String("systems", "", "what to measure it with; empty means all")
 		markdown = flag.Bool("markdown", false, "print Markdown")
+		plots    = flag.String("plots", "", "draw the row scale as SVG into this directory")
 		profile  = flag.String("profile", "", "write CPU profiles into this directory")
 	)
 	flag.Parse()
@@ -56,7 +58,7 @@ func main() {
 	if err == nil {
 		b := &bench{duration: *duration, profile: *profile}
 		if b.systems, err = choose(*names); err == nil {
-			err = b.run(ctx, list, *rounds, *markdown)
+			err = b.run(ctx, list, *rounds, *markdown, *plots)
 		}
 	}
 	if err != nil {
@@ -65,7 +67,11 @@ func main() {
 	}
 }
 
-func (b *bench) run(ctx context.Context, list []*entry, rounds int, markdown bool) error {
+func (b *bench) run(ctx context.Context, list []*entry, rounds int, markdown bool, plots string) error {
+	drawn := charts(list)
+	if plots != "" && drawn == nil {
+		return errors.New("plots are of the row scale, which is not among the rows")
+	}
 	dir, err := os.MkdirTemp("", "baton-bench-redis-")
 	if err != nil {
 		return err
@@ -91,7 +97,10 @@ func (b *bench) run(ctx context.Context, list []*entry, rounds int, markdown boo
 		rounds, b.duration, runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), info["redis_version"], before, load(),
 		time.Since(began).Round(time.Second))
 	b.print(list, markdown)
-	return nil
+	if plots == "" {
+		return nil
+	}
+	return draw(plots, drawn(b))
 }
 
 func (b *bench) rounds(ctx context.Context, list []*entry, rounds int) error {

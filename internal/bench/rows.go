@@ -28,6 +28,7 @@ var kinds = []kind{
 	{word: "solo", what: "1 goroutine, 1 key", open: newSolo},
 	{word: "own", what: "own-64: 64 goroutines of 1 process, a key each", open: newOwn},
 	{word: "hot", what: "hot-4x8, hot-4x8-1ms: 4 processes of 8 goroutines want one key, to hold it for 1 ms", open: newHot},
+	{word: "scale", what: "scale-256: hot-4x1, hot-4x4, up to hot-4x256, and hot-16x1, for the plots", open: newScale},
 	{word: "readers", what: "readers-4x64, readers-4x64-1ms: 4 processes of 64 readers, each for no time or for 1 ms; one writer a second", open: newReaders},
 	{word: "permits", what: "permits-4x64: 4 processes of 64 goroutines want one of 16 permits", open: newPermits},
 	{word: "crash", what: "crash-1s: the holder is killed, the TTL is 1 s", open: newCrash},
@@ -62,6 +63,11 @@ func parse(rows string) (list []*entry, err error) {
 			return nil, fmt.Errorf("there is no row %q", name)
 		}
 		list = append(list, e)
+	}
+	for _, e := range list {
+		if s, ok := e.row.(*scale); ok {
+			s.share(list)
+		}
 	}
 	return list, nil
 }
