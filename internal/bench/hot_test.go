@@ -1,6 +1,10 @@
 package main
 
-import "testing"
+import (
+	"strings"
+	"testing"
+	"time"
+)
 
 // TestHot has each system contend for a moment: all of them get the lock, and
 // ours excludes, serves every worker and leaves none behind.
@@ -87,5 +91,39 @@ func TestBroken(t *testing.T) {
 	}
 	if a.enter(1); a.clashes.Load() != 1 {
 		t.Error("a writer may be in with readers")
+	}
+}
+
+// TestHotTargets has ours compared with the best peer of all, with the best that
+// is fair, and with none that lets two in.
+func TestHotTargets(t *testing.T) {
+	r := &hot{
+		name: "hot-16x1", processes: 16, goroutines: 1, hold: time.Millisecond, ours: "baton",
+		results: map[string]*hotResult{
+			"baton":         {rate: series{120, 130, 90}, p99: series{4, 4, 4}, jain: series{1}, requests: series{2}},
+			"redislock":     {rate: series{100, 100, 100}, p99: series{2, 2, 2}, jain: series{0.6}},
+			"redislock-1ms": {rate: series{50, 50, 50}, p99: series{40, 40, 40}, jain: series{0.95}},
+			"spin":          {rate: series{500, 500, 500}, p99: series{1, 1, 1}, jain: series{1}, clashes: 1},
+			"uncontended":   {rate: series{200, 200, 200}, p99: series{0, 0, 0}, jain: series{1}},
+		},
+	}
+	var said []string
+	for _, x := range r.targets(&bench{systems: systems}) {
+		said = append(said, strings.Join([]string{x.what, x.bound(), x.got.cell(), x.verdict()}, "; "))
+	}
+	want := `holds/s, × those of the best peer (redislock); ≥ 1.20; 1.20; met
+p99 wait, × that of the best peer (redislock); ≤ 0.125; 2.00; NOT MET
+holds/s, × those of the best peer with Jain's index ≥ 0.9 (redislock-1ms); ≥ 1.20; 2.40; met
+p99 wait, × that of the best peer with Jain's index ≥ 0.9 (redislock-1ms); ≤ 0.125; 0.100; met
+Jain's index; ≥ 0.990; 1.00; met
+requests a hold; ≤ 2.10; 2.00; met`
+	if got := strings.Join(said, "\n"); got != want {
+		t.Errorf("%s\nnot\n%s", got, want)
+	}
+	r.name = "hot-4x8-1ms"
+	for i, want := range []string{"1.00", "0.600", "0.250"} {
+		if x := r.targets(&bench{systems: systems})[i]; x.got.cell() != want {
+			t.Errorf("%s: %s, not %s", x.what, x.got.cell(), want)
+		}
 	}
 }

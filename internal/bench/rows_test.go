@@ -39,7 +39,7 @@ func TestIdle(t *testing.T) {
 	b.systems = named(t, "baton,redislock-1ms")
 	r := only[*idle](t, b, "idle-2x4")
 	ours, poller := r.results["baton"], r.results["redislock-1ms"]
-	if ours.waiting[0] > poller.waiting[0]/10 {
+	if poller.waiting[0] < 20 || ours.waiting[0] > poller.waiting[0]/10 {
 		t.Errorf("%v requests a second, the poller %v", ours.waiting, poller.waiting)
 	}
 }

@@ -22,7 +22,7 @@ func TestScale(t *testing.T) {
 		}
 	}
 	s := list[0].row.(*scale)
-	if len(s.points) != 3 || len(s.points[1].results["baton"].rate) != 1 || len(s.points[2].results["spin"].rate) != 1 {
+	if len(s.points) != 3 || s.points[1] != list[1].row || len(s.points[1].results["baton"].rate) != 1 || len(s.points[2].results["spin"].rate) != 1 {
 		t.Errorf("%+v", s)
 	}
 	dir := t.TempDir()
