@@ -21,7 +21,7 @@ type hot struct {
 
 type hotResult struct {
 	rate, p50, p99, longest, jain, requests, cpu series
-	clashes, unserved, failed                    int64
+	clashes, served, unserved, failed            int64
 	why                                          string
 }
 
@@ -48,7 +48,7 @@ func (r *hot) round(ctx context.Context, b *bench, n int) error {
 			return err
 		}
 	}
-	if r.hold == 0 {
+	if r.hold == 0 || r.limit > 1 {
 		return nil
 	}
 	for _, sys := range rotated(yardsticks, n) {
@@ -89,6 +89,7 @@ func (x *hotResult) add(t *trial, d time.Duration, limit int, sys system) {
 	if limit == 1 && t.total != holds {
 		x.clashes++ // a sum which only the lock guards came out wrong
 	}
+	x.served += holds
 	x.unserved += t.Unserved
 	x.failed += t.Failed
 	if t.Why != "" {

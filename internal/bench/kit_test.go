@@ -1,7 +1,6 @@
 package main
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -31,8 +30,8 @@ func only[R row](t *testing.T, b *bench, name string) R {
 		t.Fatal(err)
 	}
 	for _, table := range list[0].report(b) {
-		if text := table.text(); len(table.lines) == 0 || strings.Contains(text, "NaN") {
-			t.Error(text)
+		if len(table.lines) == 0 {
+			t.Error(table.text())
 		}
 	}
 	for _, x := range list[0].targets(b) {

@@ -38,10 +38,10 @@ func (l *loner) run(start time.Time) *tally {
 	return merged(tallies)
 }
 
-// loop locks and unlocks until the end. What counts as a wait is the time of both.
+// loop locks and unlocks until the end, and at least once. What counts as a wait is the time of both.
 func (l *loner) loop(h handle, end time.Time, t *tally) {
 	t.Holds = make([]int64, 1)
-	for now := time.Now(); now.Before(end); {
+	for now, first := time.Now(), true; first || now.Before(end); first = false {
 		err := h.lock(context.Background())
 		if err == nil {
 			err = h.unlock()

@@ -83,7 +83,7 @@ func (r *reader) run(start time.Time) *tally {
 func (r *reader) read(ctx context.Context, end time.Time, t *tally) {
 	t.Holds = make([]int64, 1)
 	h := r.reads()
-	for now := time.Now(); now.Before(end); now = time.Now() {
+	for now, first := time.Now(), true; first || now.Before(end); now, first = time.Now(), false {
 		if err := h.lock(ctx); err != nil {
 			t.fail(err)
 			continue

@@ -30,7 +30,7 @@ var kinds = []kind{
 	{word: "hot", what: "hot-4x8, hot-4x8-1ms: 4 processes of 8 goroutines want one key, to hold it for 1 ms", open: newHot},
 	{word: "scale", what: "scale-256: hot-4x1, hot-4x4, up to hot-4x256, and hot-16x1, for the plots", open: newScale},
 	{word: "readers", what: "readers-4x64, readers-4x64-1ms: 4 processes of 64 readers, each for no time or for 1 ms; one writer a second", open: newReaders},
-	{word: "permits", what: "permits-4x64: 4 processes of 64 goroutines want one of 16 permits", open: newPermits},
+	{word: "permits", what: "permits-4x64, permits-4x64-1ms: 4 processes of 64 goroutines want one of 16 permits, to hold it for 1 ms", open: newPermits},
 	{word: "crash", what: "crash-1s: the holder is killed, the TTL is 1 s", open: newCrash},
 	{word: "idle", what: "idle-4x64: 4 processes of 64 goroutines wait for a lock that a fifth holds", once: true, open: newIdle},
 	{word: "renew", what: "renew-10000, renew-10000-10s: 1 process holds 10,000 locks; the TTL", once: true, open: newRenew},

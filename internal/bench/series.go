@@ -52,6 +52,8 @@ func (s series) spread() string {
 
 func number(x float64) string {
 	switch a := math.Abs(x); {
+	case math.IsNaN(x):
+		return "–" // nothing, divided by nothing
 	case a >= 1e5:
 		n := int(math.Round(x / 1000))
 		if n >= 1000 {
