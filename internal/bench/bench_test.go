@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -81,7 +82,7 @@ func TestSeries(t *testing.T) {
 	if got := s.over(series{10, 10, 10}); !slices.Equal(got, series{3, 1, 2}) || got.cell() != "2.00" {
 		t.Error(got)
 	}
-	if (series{}).cell() != "–" || number(1999.6) != "2,000" || number(0.0123) != "0.012" {
+	if (series{}).cell() != "–" || number(1999.6) != "2,000" || number(0.0123) != "0.012" || number(math.NaN()) != "–" || number(math.Inf(1)) != "∞" {
 		t.Errorf("%s %s", number(1999.6), number(0.0123))
 	}
 }

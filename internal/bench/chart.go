@@ -21,7 +21,7 @@ var measures = []measure{
 			}
 			return s
 		}},
-	{file: "wait", title: "p99 wait for the lock, ms", better: "lower is better",
+	{file: "wait", title: "wait for the lock, p99, ms", better: "lower is better",
 		of: func(x *hotResult) series { return x.p99 }},
 	{file: "requests", title: "requests to Redis per hold", better: "lower is better",
 		of: func(x *hotResult) series { return x.requests }},
@@ -110,8 +110,8 @@ func (c chart) x(waiters int) float64 {
 
 // A label is a line's name beside its end.
 type label struct {
-	name  string
-	at, y float64 // the line's end, and where there is room
+	name     string
+	x, at, y float64 // the line's end, and where there is room
 }
 
 // labelled is the least distance of two labels.
@@ -120,9 +120,12 @@ const labelled = 16
 // labels finds room for all, in the order of the lines' ends.
 func (c chart) labels() (list []label) {
 	for _, l := range c.lines {
-		if n := len(l.points); n > 0 && c.shown(l.points[n-1].values.median()) {
-			y := c.y(l.points[n-1].values.median())
-			list = append(list, label{l.name, y, y})
+		for _, p := range slices.Backward(l.points) {
+			if c.shown(p.values.median()) {
+				y := c.y(p.values.median())
+				list = append(list, label{l.name, c.x(p.waiters), y, y})
+				break
+			}
 		}
 	}
 	slices.SortStableFunc(list, func(a, b label) int { return cmp.Compare(a.at, b.at) })

@@ -52,8 +52,8 @@ func (c chart) svg() string {
 		c.draw(&b, l)
 	}
 	for _, l := range c.labels() {
-		if math.Abs(l.y-l.at) > 3 {
-			fmt.Fprintf(&b, `<line class="lead %s" x1="%d" y1="%.1f" x2="%d" y2="%.1f"/>`+"\n", family(l.name), right+5, l.at, right+17, l.y)
+		if math.Abs(l.y-l.at) > 3 || l.x < right {
+			fmt.Fprintf(&b, `<line class="lead %s" x1="%.1f" y1="%.1f" x2="%d" y2="%.1f"/>`+"\n", family(l.name), l.x+5, l.at, right+17, l.y)
 		}
 		words(&b, "name "+family(l.name), "start", right+20, l.y+4, l.name)
 	}

@@ -55,7 +55,11 @@ func TestLabels(t *testing.T) {
 	for _, y := range []float64{1, 1, 0.99, 0.5, 0, 0, 0.01} {
 		c.lines = append(c.lines, line{"x", []point{{4, series{0.5}}, {16, series{y}}}})
 	}
+	c.lines = append(c.lines, line{"ends early", []point{{4, series{0.5}}, {16, nil}}})
 	list := c.labels()
+	if len(list) != len(c.lines) {
+		t.Errorf("%d labels of %d lines", len(list), len(c.lines))
+	}
 	for i, l := range list {
 		if l.y < top-labelled || l.y > foot || i > 0 && l.y < list[i-1].y+labelled {
 			t.Errorf("%d: %+v", i, list)

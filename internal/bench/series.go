@@ -54,6 +54,8 @@ func number(x float64) string {
 	switch a := math.Abs(x); {
 	case math.IsNaN(x):
 		return "–" // nothing, divided by nothing
+	case math.IsInf(x, 0):
+		return "∞"
 	case a >= 1e5:
 		n := int(math.Round(x / 1000))
 		if n >= 1000 {
