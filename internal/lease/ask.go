@@ -106,6 +106,7 @@ func (l *line) returned(c *claim) {
 // answer deals with the answer to a request, whatever has become of the claim.
 func (l *line) answer(c *claim, r Request, reply Reply, err error, sent time.Time) errand {
 	l.returned(c)
+	c.redisError("ask", err)
 	w := newWindow(sent, r.TTL)
 	if c.state != live {
 		l.late(c, r, reply, err)
@@ -138,12 +139,13 @@ func (l *line) answer(c *claim, r Request, reply Reply, err error, sent time.Tim
 	c.from = "" // given up, or gone
 	if reply.Gone {
 		if c.lostBy(r, reply) {
-			return l.lose(c)
+			return l.lose(c, Gone)
 		}
 		return errand{}
 	}
 	l.acknowledge(c, r, reply, w)
 	if reply.Granted && c.want > 0 && r.Order == c.order && w.left(time.Now()) > 0 {
+		c.answeredTo(r)
 		return l.grant(c, reply.Base, reply.Weight, reply.Given, w, reply.Awaited)
 	}
 	if c.want == 0 && c.owes() && r.N == c.n { // else a later one says more
@@ -171,6 +173,9 @@ func (l *line) acknowledge(c *claim, r Request, reply Reply, w window) {
 // pause is how long a claim that still asks waits before it asks again.
 func (l *line) pause(c *claim, r Request, reply Reply, err error) (wait time.Duration) {
 	c.mustWait()
+	if head := l.waiters.head; head != nil { // those behind it know
+		head.tracer.waiting()
+	}
 	switch {
 	case err != nil || reply.Granted: // or granted too late to be of use: it is renewed by asking again
 		return c.fast.NextBackOff()
@@ -291,10 +296,10 @@ func (l *line) letGo(c *claim) {
 	l.mu.Unlock()
 
 	if from != "" {
-		_ = l.keeper.giveBack(l.name, from, c.until)
+		_ = l.keeper.giveBack(l.name, from, c.until, c.last)
 	}
 	if !c.confirmed {
-		c.err = l.keeper.giveBack(l.name, c.token, c.until)
+		c.err = l.keeper.giveBack(l.name, c.token, c.until, c.last)
 		if c.unsure && c.err == ErrLost {
 			c.err = nil
 		}

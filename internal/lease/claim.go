@@ -25,6 +25,8 @@ type claim struct {
 	ttl   time.Duration
 	size  int64 // of the semaphore, as its leases state it
 	state claimState
+	how   How     // it came to what it holds
+	last  *tracer // of the last lease that has ended; fixed when state is not live
 
 	// Asking, while want is not 0.
 	want     int64

@@ -117,11 +117,11 @@ func (c *claim) look(now time.Time) (r Renewal, began int64, renew bool) {
 	switch {
 	case c.state != live || c.weight == 0:
 	case c.trust.left(now) <= 0:
-		todo = l.lose(c)
+		todo = l.lose(c, Unrenewed)
 	default:
 		if renew = c.renewable(now); !c.ending.IsZero() && !c.ending.After(now) {
 			for e := c.expired(now); e != nil; e = c.expired(now) {
-				e.lose()
+				e.lose(Unrenewed)
 			}
 			todo = l.advance()
 			renew = c.state == live && c.weight > 0 && c.renewable(now)
@@ -144,12 +144,14 @@ func (c *claim) renewed(began int64, ttl time.Duration, r Renewed, sent time.Tim
 	switch {
 	case c.state != live || c.weight == 0 || c.began != began: // released since
 	case r.Err != nil: // tried again when next due
+		c.redisError("renew", r.Err)
 	case !r.Kept:
-		todo = l.lose(c)
+		todo = l.lose(c, Gone)
 	case c.trust.left(time.Now()) <= 0: // see extend
 		c.entered = true
-		todo = l.lose(c)
+		todo = l.lose(c, Unrenewed)
 	default:
+		eachTrace(func(t *tracer) { t.renewed(sent) }, c.leases)
 		c.hear(r.Awaited, sent)
 		c.extend(newWindow(sent, ttl)) // that of the claim may be longer by now
 		if c.owes() {

@@ -52,7 +52,7 @@ func (g *Group) Acquire(ctx context.Context, k *Keeper, p Params, keys []string)
 func (g *Group) AcquireChan(ctx context.Context, k *Keeper, p Params, keys []string, mail Mail) {
 	g.mail = mail
 	if ctx.Err() != nil { // here, so that a nil ctx panics where its caller can see it
-		mail.Put(&opError{p.Op, keys[0], ctxError(ctx), nil})
+		mail.Put(g.Acquire(ctx, k, p, keys))
 		return
 	}
 	go func() {
@@ -133,7 +133,9 @@ func (g *Group) takeRun(ctx context.Context, leases []Lease, k *Keeper, p Params
 	decided := make([]chan error, len(leases))
 	for i := range leases {
 		p.Key = keys[i]
-		if err := leases[i].init(ctx, p); err != nil {
+		err := leases[i].init(ctx, p)
+		leases[i].tracer.done()
+		if err != nil {
 			return err
 		}
 		decided[i] = make(chan error, 1)

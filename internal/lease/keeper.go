@@ -89,6 +89,7 @@ func (l *line) admit(ctx context.Context, lease *Lease) (ask *claim, ok bool) {
 		return l.claim, true
 	}
 	l.later(l.advance())
+	lease.traceWait()
 	return nil, true
 }
 
@@ -204,13 +205,17 @@ func (k *Keeper) unwatch(c charge) {
 
 // undo gives back what a request of the claim may have made after its end.
 func (k *Keeper) undo(c *claim) {
-	_ = k.giveBack(c.line.name, c.token, time.Now().Add(c.life()))
+	_ = k.giveBack(c.line.name, c.token, time.Now().Add(c.life()), c.last)
 }
 
 // giveBack releases a token, with retries until it is confirmed or until passes,
 // when the token has run out by itself.
-func (k *Keeper) giveBack(name Name, token string, until time.Time) error {
-	return k.persist(until, func(ctx context.Context) (bool, error) { return k.store.Release(ctx, name, token) })
+func (k *Keeper) giveBack(name Name, token string, until time.Time, t *tracer) error {
+	return k.persist(until, func(ctx context.Context) (bool, error) {
+		owned, err := k.store.Release(ctx, name, token)
+		t.redisError("release", err)
+		return owned, err
+	})
 }
 
 // persist makes attempts until one is confirmed, or until passes. It returns

@@ -19,6 +19,7 @@ type Params struct {
 	Size    int64 // of a semaphore
 	Shared  bool  // all leases of a process that are shared are one in Redis
 	Try     bool  // fail with ErrLocked rather than wait
+	Trace   *Trace
 }
 
 type leaseState uint8
@@ -39,6 +40,7 @@ type Lease struct {
 	ttl, maxHold time.Duration
 	weight, size int64
 	shared, try  bool
+	tracer       *tracer // nil if there is no Trace
 
 	// Guarded by the mutex of line, which is set before the lease can be seen.
 	line       *line
@@ -58,13 +60,23 @@ type Lease struct {
 
 // Acquire waits for the lease until ctx ends.
 func (l *Lease) Acquire(ctx context.Context, k *Keeper, p Params) error {
-	if err := l.init(ctx, p); err != nil {
-		return err
+	err := l.init(ctx, p)
+	if err == nil {
+		err = l.acquire(ctx, k)
 	}
+	l.tracer.done()
+	return err
+}
+
+func (l *Lease) acquire(ctx context.Context, k *Keeper) error {
 	if c := k.join(ctx, l); c != nil {
 		l.line.askHere(c)
 	}
-	if ready := l.wait(); ready != nil {
+	switch ready := l.wait(); {
+	case ready == nil:
+	case l.tracer != nil:
+		l.tracer.attend(ctx, ready)
+	default:
 		select {
 		case <-ready:
 		case <-ctx.Done():
@@ -80,25 +92,30 @@ func (l *Lease) Acquire(ctx context.Context, k *Keeper, p Params) error {
 func (l *Lease) AcquireChan(ctx context.Context, k *Keeper, p Params, mail Mail) {
 	if err := l.init(ctx, p); err != nil {
 		mail.Put(err)
-		return
+	} else {
+		l.mail = mail
+		k.join(ctx, l)
 	}
-	l.mail = mail
-	k.join(ctx, l)
+	l.tracer.done()
 }
 
-func (l *Lease) init(ctx context.Context, p Params) error {
+// init is to be followed by done of the tracer.
+func (l *Lease) init(ctx context.Context, p Params) (err error) {
 	l.self = l
 	l.op, l.label, l.name, l.ttl, l.maxHold = p.Op, p.Label, Name{p.Kind, p.Key}, p.TTL.Truncate(time.Millisecond), p.MaxHold
 	l.weight, l.size, l.shared, l.try = p.Weight, p.Size, p.Shared, p.Try
 	switch {
 	case ctx.Err() != nil:
-		return l.wrap(ctxError(ctx), nil)
+		err = l.wrap(ctxError(ctx), nil)
 	case p.TTL < MinTTL:
-		return l.wrap(Permanent(fmt.Errorf("TTL %v is shorter than %v", p.TTL, MinTTL)), nil)
+		err = l.wrap(Permanent(fmt.Errorf("TTL %v is shorter than %v", p.TTL, MinTTL)), nil)
 	case p.MaxHold < 0:
-		return l.wrap(Permanent(fmt.Errorf("MaxHold %v is negative", p.MaxHold)), nil)
+		err = l.wrap(Permanent(fmt.Errorf("MaxHold %v is negative", p.MaxHold)), nil)
 	}
-	return nil
+	if l.tracer = newTracer(ctx, p); l.tracer != nil && err != nil {
+		l.tracer.failed(err)
+	}
+	return err
 }
 
 // giveUp ends a lease whose ctx has ended before it was received, and returns
@@ -173,22 +190,24 @@ func (l *Lease) ReleasePart(n int64) error { return l.release(n) }
 // release ends the hold of n permits, or of all for 0.
 func (l *Lease) release(n int64) error {
 	l = l.itself()
-	todo, err := l.let(n)
+	todo, whole, err := l.let(n)
 	if err != nil {
 		return err
 	}
-	return l.told(l.line.do(todo))
+	return l.told(whole, l.line.do(todo))
 }
 
-// let ends the hold here, and returns what is to be done for that in Redis.
-func (l *Lease) let(n int64) (errand, error) {
+// let ends the hold here, the whole of it or a part, and returns what is to be done
+// for that in Redis.
+func (l *Lease) let(n int64) (todo errand, whole bool, err error) {
 	l.line.mu.Lock()
 	defer l.line.mu.Unlock()
 	if l.expire(); l.state == ended {
-		return errand{}, l.err
+		return errand{}, false, l.err
 	}
 	l.part(n)
-	return l.line.advance(), nil
+	whole = l.state == ended
+	return l.line.advance(), whole, nil
 }
 
 // part ends the hold of n permits, or of all for 0.
@@ -212,37 +231,48 @@ type Part struct {
 func ReleaseParts(parts []Part) {
 	for i := 0; i < len(parts); {
 		ln := parts[i].Lease.line
+		var whole []*tracer
 		ln.mu.Lock()
 		for ; i < len(parts) && parts[i].Lease.line == ln; i++ { // not that of one that was lost long ago
 			l := parts[i].Lease
 			if l.expire(); l.state != ended {
 				l.part(parts[i].N)
+				if l.tracer != nil && l.state == ended {
+					whole = append(whole, l.tracer)
+				}
 			}
 		}
 		todo := ln.advance()
 		ln.mu.Unlock()
-		_ = ln.do(todo)
+		err := ln.do(todo)
+		for _, t := range whole {
+			t.released(err)
+		}
 	}
 }
 
 // told is what a release returns for what Redis said to it.
-func (l *Lease) told(err error) error {
+func (l *Lease) told(whole bool, err error) error {
 	switch {
 	case err == nil:
-		return nil
-	case !errors.Is(err, ErrLost):
-		return &opError{"release", l.name.Key, err, nil}
+	case errors.Is(err, ErrLost):
+		err = ErrLost
+		l.line.mu.Lock()
+		l.err = err
+		l.line.mu.Unlock()
+	default:
+		err = &opError{"release", l.name.Key, err, nil}
 	}
-	l.line.mu.Lock()
-	defer l.line.mu.Unlock()
-	l.err = ErrLost
-	return ErrLost
+	if whole {
+		l.tracer.released(err)
+	}
+	return err
 }
 
 // expire notices that the window has passed, should the clock be late.
 func (l *Lease) expire() {
 	if l.state == granted && l.claim.trust.left(time.Now()) <= 0 {
-		l.line.later(l.line.lose(l.claim))
+		l.line.later(l.line.lose(l.claim, Unrenewed))
 	}
 }
 
@@ -324,6 +354,9 @@ func (l *Lease) Context(parent context.Context) (context.Context, context.Cancel
 // deliver hands the granted lease over. The line's mutex is held, here and below.
 func (l *Lease) deliver() {
 	l.state = granted
+	if l.tracer != nil {
+		l.tracer.acquired(l.since, l.fence, l.claim.howHad(l))
+	}
 	l.tell(nil)
 }
 
@@ -338,8 +371,11 @@ func (l *Lease) tell(err error) {
 
 // lose ends a granted lease that Redis no longer knows of. It reports whether
 // somebody had it in hand; if not, the loss is what its channel yields.
-func (l *Lease) lose() (inside bool) {
+func (l *Lease) lose(why Cause) (inside bool) {
 	back := l.mail != nil && l.mail.TakeBack()
+	if l.tracer != nil {
+		l.tracer.cause = l.cause(why, back)
+	}
 	if l.finish(ErrLost); back {
 		l.mail.Put(ErrLost)
 	}
@@ -365,6 +401,7 @@ func (l *Lease) finish(err error) {
 		l.claim.leases.remove(l)
 		l.claim.used -= l.weight
 	}
+	l.traceEnd(err)
 	l.state, l.err = ended, err
 	if l.unhook != nil {
 		l.unhook()

@@ -125,7 +125,7 @@ func (l *line) grant(c *claim, base, weight, given int64, w window, awaited bool
 	now := time.Now()
 	if weight < c.weight+given || c.weight > 0 && c.trust.left(now) <= 0 {
 		c.entered = true
-		return l.lose(c) // what it held is not there, and what is there is no use
+		return l.lose(c, Gone) // what it held is not there, and what is there is no use
 	}
 	if c.known = weight; c.weight == 0 {
 		c.trust, c.began = w, c.n
@@ -153,6 +153,7 @@ func (l *line) heard(c *claim, h Handover) {
 		c.wake()
 	case c.state == live && c.want > 0 && h.Order == c.order:
 		if w := c.handed(h.N); c.trustworthy(w.left(time.Now())) {
+			c.how = ByMessage
 			todo = l.grant(c, h.Base, h.Weight, c.want, w, h.Awaited)
 		}
 		c.wake()
@@ -162,10 +163,10 @@ func (l *line) heard(c *claim, h Handover) {
 }
 
 // lose ends a claim that Redis no longer has, or may soon give to another.
-func (l *line) lose(c *claim) errand {
+func (l *line) lose(c *claim, why Cause) errand {
 	inside := false
 	for c.leases.head != nil {
-		inside = c.leases.head.lose() || inside
+		inside = c.leases.head.lose(why) || inside
 	}
 	if !inside { // nobody was, so that it can be given back before it runs out
 		return errand{claim: l.leave()}

@@ -31,6 +31,13 @@ func (g *Group) renewable() bool {
 	return (g.mail == nil || g.mail.Received()) && (g.maxHold == 0 || g.since.IsZero() || time.Since(g.since) < g.maxHold)
 }
 
+// overdue reports whether MaxHold is over.
+func (g *Group) overdue() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.maxHold != 0 && !g.since.IsZero() && time.Since(g.since) >= g.maxHold
+}
+
 // takeBack takes the group out of its mail, if it lies there, because ctx has
 // ended or one of its leases has: then the others are given back, too, and the
 // mail gets the reason. It reports whether it was taken back, now or before. The

@@ -21,6 +21,8 @@ type Session struct {
 	keeper *Keeper
 	key    string
 	id     string
+	// Trace is where its caller sets what is told of tasks, and of what goes wrong.
+	Trace **Trace
 
 	mu   sync.Mutex
 	last int64              // number given
@@ -75,6 +77,23 @@ func (s *Session) send(ctx context.Context, c Change) (answered, error) {
 	return answered{answer, sent}, err
 }
 
+// tracer returns what tells of one call, as newTracer does.
+func (s *Session) tracer(ctx context.Context) *tracer {
+	if s.Trace == nil {
+		return nil
+	}
+	return newTracer(ctx, Params{Kind: WaitGroup, Key: s.key, Trace: *s.Trace})
+}
+
+// redisError tells of an attempt that has failed, before that returns.
+func (s *Session) redisError(ctx context.Context, op string, err error) {
+	if err != nil {
+		t := s.tracer(ctx)
+		t.redisError(op, err)
+		t.done()
+	}
+}
+
 // Change makes a change, or none if it fails: one that ctx has overtaken is undone.
 // That may come too late if it was what ended the round.
 func (s *Session) Change(ctx context.Context, op string, c Change) (Answer, error) {
@@ -94,30 +113,35 @@ func (s *Session) change(ctx context.Context, op string, c Change) (answered, er
 			return answered{}, Permanent(ErrForgotten)
 		}
 		got, err := s.send(ctx, c)
+		s.redisError(ctx, "change", err)
 		if err == nil && got.Answer == Counted && c.TTL > 0 && newWindow(got.sent, c.TTL).left(time.Now()) <= 0 {
 			err = errLate
 		}
 		return got, err
 	})
 	if err != nil && ctx.Err() != nil {
-		s.undo(c)
+		s.undo(ctx, c)
 	} else {
 		s.end(c.Op)
 	}
 	return got, err
 }
 
-// undo undoes a change, and waits a moment for Redis to hear of it, so that a
-// program may exit at once thereafter.
-func (s *Session) undo(c Change) {
+// undo undoes a change that ctx has overtaken, and waits a moment for Redis to hear of
+// it, so that a program may exit at once thereafter.
+func (s *Session) undo(ctx context.Context, c Change) {
 	told := make(chan struct{})
 	c.What = Undo
 	go func() {
 		defer s.end(c.Op) // whether Redis has heard of it or not
 		defer close(told)
-		ctx, cancel := context.WithTimeout(context.Background(), regret)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), regret)
 		defer cancel()
-		_, _ = Call(ctx, "undo", s.key, true, func(ctx context.Context) (answered, error) { return s.send(ctx, c) })
+		_, _ = Call(ctx, "undo", s.key, true, func(ctx context.Context) (answered, error) {
+			got, err := s.send(ctx, c)
+			s.redisError(ctx, "change", err)
+			return got, err
+		})
 	}()
 	timer := time.NewTimer(courtesy)
 	select {

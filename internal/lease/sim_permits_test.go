@@ -26,6 +26,7 @@ func TestSimulationSemaphore(t *testing.T) {
 // permitsSim is one schedule.
 type permitsSim struct {
 	*schedule
+	audit   audit // of half of the requests
 	name    Name
 	size    int64 // that is stated
 	resized bool
@@ -52,7 +53,7 @@ const simWorkers = 4
 
 func simulatePermits(sch *schedule, kind Kind) string {
 	rng := sch.rng
-	s := &permitsSim{schedule: sch, name: Name{kind, "key"}, size: Writer, inside: map[*Lease]int64{}, fences: map[int64]bool{}}
+	s := &permitsSim{schedule: sch, audit: audit{t: sch.t}, name: Name{kind, "key"}, size: Writer, inside: map[*Lease]int64{}, fences: map[int64]bool{}}
 	s.bad = badness[rng.IntN(3)]
 	if s.ttls = simTTLs; rng.IntN(2) == 0 {
 		s.ttls = simTTLs[rng.IntN(3):][:1]
@@ -77,6 +78,7 @@ func simulatePermits(sch *schedule, kind Kind) string {
 	time.Sleep(15*time.Second + 2*EntryLife) // what was executed late, too
 	synctest.Wait()
 	s.rest()
+	s.audit.check()
 	if s.bad == 0 && s.lost > 0 {
 		s.t.Errorf("%d leases lost on a network without faults", s.lost)
 	}
@@ -165,6 +167,10 @@ func (s *permitsSim) round(p *simProcess, rng *rand.Rand) {
 	}
 	if rng.IntN(10) == 0 {
 		params.MaxHold = 1 + rand.N(ttl)
+	}
+	if rng.IntN(2) == 0 {
+		ctx, _ = s.audit.begin(ctx, "a request")
+		params.Trace = s.audit.trace()
 	}
 	l, idle := new(Lease), params.MaxHold > 0
 	if !params.Try && rng.IntN(2) == 0 {

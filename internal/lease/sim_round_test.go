@@ -24,6 +24,7 @@ func TestSimulationWaitGroup(t *testing.T) {
 // roundSim is one schedule.
 type roundSim struct {
 	*schedule
+	audit audit // of the tasks of one session of each process
 	group *fakeGroup
 	ttl   time.Duration
 	// The first process dies, the server's clock is set, the group is lost on the way.
@@ -57,7 +58,7 @@ type outcome struct {
 
 func simulateRounds(sch *schedule) string {
 	rng := sch.rng
-	s := &roundSim{schedule: sch, group: newFakeGroup(sch.redis, "key"), seen: map[string]int{}, adds: map[string]outcome{}, tasks: map[string]outcome{}}
+	s := &roundSim{schedule: sch, audit: audit{t: sch.t, tasks: true, aside: true}, group: newFakeGroup(sch.redis, "key"), seen: map[string]int{}, adds: map[string]outcome{}, tasks: map[string]outcome{}}
 	s.bad = badness[rng.IntN(3)]
 	s.ttl = simTTLs[rng.IntN(3)]
 	for p := range 1 + rng.IntN(4) {
@@ -68,6 +69,7 @@ func simulateRounds(sch *schedule) string {
 	s.run()
 	s.finish()
 	s.check()
+	s.audit.check()
 	return fmt.Sprintf("%d processes, ttl %v, faults %v, crash %v, loss %v, skew %v, %v", len(s.procs), s.ttl, s.bad, s.crash, s.loss, s.group.skew, s.seen)
 }
 
@@ -81,12 +83,15 @@ func (s *roundSim) process(p int) *roundProcess {
 		return quick()
 	}
 	alive, crash := context.WithCancel(context.Background())
+	alive, _ = s.audit.begin(alive, "a process")
 	rounds := &roundStore{fakeStore: store, group: s.group, name: fmt.Sprint(p)}
 	k := NewKeeper(rounds)
 	out := &roundProcess{simProcess: &simProcess{k, store, alive, crash}, rounds: rounds}
 	for i := range out.sessions {
 		out.sessions[i] = k.NewSession(s.group.key)
 	}
+	trace := s.audit.trace()
+	out.sessions[0].Trace = &trace
 	return out
 }
 
@@ -185,6 +190,7 @@ func (s *roundSim) act(p *roundProcess, rng *rand.Rand) {
 		defer time.AfterFunc(time.Duration(rng.Int64N(int64(300*time.Millisecond))), cancel).Stop()
 	}
 	session := p.sessions[rng.IntN(2)]
+	ctx, _ = s.audit.begin(ctx, "an act")
 	hold := time.Duration(rng.ExpFloat64() * []float64{0, 1e5, 1e7, float64(s.ttl)}[rng.IntN(4)])
 	switch rng.IntN(8) {
 	case 0, 1:

@@ -27,7 +27,7 @@ func simulate(sch *schedule) string {
 	processes := 1 + rng.IntN(4)
 	ttl := simTTLs[rng.IntN(3)]
 	sch.bad = badness[rng.IntN(3)]
-	s := &simulation{schedule: sch}
+	s := &simulation{schedule: sch, audit: audit{t: t}}
 
 	var keepers []*Keeper
 	done := make(chan struct{})
@@ -68,11 +68,13 @@ func simulate(sch *schedule) string {
 	if s.bad == 0 && s.lost > 0 {
 		t.Errorf("%d leases lost on a network without faults", s.lost)
 	}
+	s.audit.check()
 	return fmt.Sprintf("%d processes, ttl %v, faults %v, %d grants, %d lost", processes, ttl, s.bad, s.grants, s.lost)
 }
 
 type simulation struct {
 	*schedule
+	audit        audit // of half of the requests
 	inside       *Lease
 	fence        int64
 	grants, lost int
@@ -86,6 +88,10 @@ func (s *simulation) round(k *Keeper, rng *rand.Rand, ttl time.Duration) {
 		time.AfterFunc(time.Duration(rng.Int64N(int64(300*time.Millisecond))), cancel)
 	}
 	p := Params{Op: "lock", Kind: Mutex, Key: "key", TTL: ttl, Weight: 1, Try: rng.IntN(5) == 0}
+	if rng.IntN(2) == 0 {
+		ctx, _ = s.audit.begin(ctx, "a request")
+		p.Trace = s.audit.trace()
+	}
 	l, idle := new(Lease), false
 	if rng.IntN(2) == 0 {
 		box := NewBox(func(err error) error { return err })

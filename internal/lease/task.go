@@ -22,36 +22,58 @@ type Task struct {
 
 	mu     sync.Mutex // taken before the keeper's
 	trust  window
+	tracer *tracer
 	err    error // once it has ended here: why
 	onLoss map[*context.CancelCauseFunc]struct{}
 }
 
 // Start counts a task more, or, to join, one that has been added already.
 func (s *Session) Start(ctx context.Context, op string, what What, ttl time.Duration, label string) (*Task, error) {
-	ttl = ttl.Truncate(time.Millisecond)
+	t := &Task{session: s, ttl: ttl.Truncate(time.Millisecond), tracer: s.tracer(ctx), appointment: appointment{place: -1}}
+	err := t.start(ctx, op, what, label)
+	if err != nil && t.tracer != nil {
+		t.tracer.failed(err)
+	}
+	t.tracer.done()
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *Task) start(ctx context.Context, op string, what What, label string) error {
+	s := t.session
 	switch {
-	case ttl < MinTTL:
-		return nil, &opError{op, s.key, Permanent(fmt.Errorf("TTL %v is shorter than %v", ttl, MinTTL)), nil}
-	case ttl > MaxTaskTTL:
-		return nil, &opError{op, s.key, Permanent(fmt.Errorf("TTL %v is longer than %v", ttl, MaxTaskTTL)), nil}
+	case t.ttl < MinTTL:
+		return &opError{op, s.key, Permanent(fmt.Errorf("TTL %v is shorter than %v", t.ttl, MinTTL)), nil}
+	case t.ttl > MaxTaskTTL:
+		return &opError{op, s.key, Permanent(fmt.Errorf("TTL %v is longer than %v", t.ttl, MaxTaskTTL)), nil}
 	}
 	for {
-		t := &Task{session: s, token: s.keeper.newToken(ttl, label), ttl: ttl, appointment: appointment{place: -1}}
-		got, err := s.change(ctx, op, Change{What: what, Token: t.token, TTL: ttl})
+		t.token = s.keeper.newToken(t.ttl, label)
+		got, err := s.change(ctx, op, Change{What: what, Token: t.token, TTL: t.ttl})
 		switch {
 		case err != nil:
-			return nil, err
+			return err
 		case got.Answer == Refused:
-			return nil, &opError{op, s.key, ErrNoTask, nil}
+			return &opError{op, s.key, ErrNoTask, nil}
 		case got.Answer == Counted:
-			t.mu.Lock()
-			t.trust = newWindow(got.sent, ttl)
-			t.attend()
-			t.mu.Unlock()
-			return t, nil
+			t.begin(newWindow(got.sent, t.ttl))
+			return nil
 		}
 		// Redis has counted it, and its answer took so long that it is counted as
 		// abandoned: what begins now is another one.
+	}
+}
+
+// begin has the task renewed, which lives.
+func (t *Task) begin(w window) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.trust = w
+	t.attend()
+	if t.tracer != nil {
+		t.tracer.acquired(time.Now(), 0, AtOnce)
 	}
 }
 
@@ -77,10 +99,15 @@ func (t *Task) renewed(_ int64, ttl time.Duration, r Renewed, sent time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
-	case t.err != nil || r.Err != nil: // over, or tried again when next due
+	case t.err != nil: // over
+	case r.Err != nil: // tried again when next due
+		t.tracer.redisError("renew", r.Err)
 	case !r.Kept:
-		t.end(ErrLost)
+		t.lose(Gone)
 	default:
+		if t.tracer != nil {
+			t.tracer.renewed(sent)
+		}
 		if w := newWindow(sent, ttl); w.left(sent) > t.trust.left(sent) {
 			t.trust = w
 		}
@@ -91,13 +118,23 @@ func (t *Task) renewed(_ int64, ttl time.Duration, r Renewed, sent time.Time) {
 // expire notices that the window has passed.
 func (t *Task) expire(now time.Time) {
 	if t.err == nil && t.trust.left(now) <= 0 {
-		t.end(ErrLost)
+		t.lose(Unrenewed)
+	}
+}
+
+// lose ends a task that Redis does not have any more, or will not for long.
+func (t *Task) lose(why Cause) {
+	if t.end(ErrLost); t.tracer != nil {
+		t.tracer.lost(why)
 	}
 }
 
 // end ends the task here. Its mutex is held.
 func (t *Task) end(err error) {
 	t.err = err
+	if t.tracer != nil {
+		t.tracer.until = time.Now()
+	}
 	t.session.keeper.unwatch(t)
 	if err == ErrLost {
 		for cancel := range t.onLoss {
@@ -136,6 +173,7 @@ func (t *Task) finish(what What) error {
 	defer s.end(c.Op)
 	err := s.keeper.persist(until, func(ctx context.Context) (bool, error) {
 		got, err := s.send(ctx, c)
+		t.tracer.redisError("change", err)
 		if err == nil && got.Answer == Missed { // whichever attempt this is: Redis remembers the first
 			err = Permanent(ErrLost)
 		}
@@ -143,14 +181,16 @@ func (t *Task) finish(what What) error {
 	})
 	switch {
 	case err == nil:
-		return nil
-	case !errors.Is(err, ErrLost):
-		return &opError{string(what), s.key, err, nil}
+	case errors.Is(err, ErrLost):
+		err = ErrLost
+		t.mu.Lock()
+		t.err = err
+		t.mu.Unlock()
+	default:
+		err = &opError{string(what), s.key, err, nil}
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.err = ErrLost
-	return ErrLost
+	t.tracer.released(err)
+	return err
 }
 
 // Err returns nil while the task lives, and why it ended thereafter.

@@ -124,6 +124,7 @@ func (j joint) part(why, unsure error) {
 	var todo errand
 	l.returned(c)
 	c.asking = false
+	c.redisError("ask", unsure)
 	if c.state != live {
 		l.late(c, j.ask, Reply{}, unsure)
 	}
@@ -156,7 +157,7 @@ func release(leases []Lease) error {
 	var wg sync.WaitGroup
 	for from, to := 0, 0; from < len(leases); from = to {
 		for to = from; to < len(leases) && (to == from || leases[to].joins(&leases[to-1])); to++ {
-			todos[to], errs[to] = leases[to].let(0)
+			todos[to], _, errs[to] = leases[to].let(0)
 		}
 		run := todos[from:to]
 		first := from
@@ -166,7 +167,7 @@ func release(leases []Lease) error {
 			for i, todo := range run {
 				each.Go(func() {
 					if l := &leases[first+i]; errs[first+i] == nil {
-						errs[first+i] = l.told(l.line.do(todo))
+						errs[first+i] = l.told(true, l.line.do(todo))
 					}
 				})
 			}
@@ -207,7 +208,14 @@ func giveBackTogether(todos []errand) {
 	defer cancel()
 	done := make(chan []Released, 1)
 	go func() {
-		released, _ := store.ReleaseAll(ctx, places)
+		released, err := store.ReleaseAll(ctx, places)
+		for i, c := range claims {
+			if i < len(released) {
+				c.last.redisError("release", released[i].Err)
+			} else {
+				c.last.redisError("release", err)
+			}
+		}
 		done <- released
 	}()
 	var released []Released

@@ -52,6 +52,7 @@ func (u use) groups() (all []scenario) {
 			if u.before != nil {
 				u.before(w)
 			}
+			w.audit.aside = true
 			w.arm()
 			if rival {
 				w.rivalGroup(params(walkTTL))
@@ -60,7 +61,7 @@ func (u use) groups() (all []scenario) {
 		}})
 	}
 	call := func(w *walk, g *Group) {
-		u.useGroup(w, g, w.await(2*courtesy, u.may, func(ctx context.Context) error { return g.Acquire(ctx, w.us.Keeper, u.p, walkKeys) }))
+		u.useGroup(w, g, w.await(2*courtesy, u.may, func(ctx context.Context) error { return g.Acquire(ctx, w.us.Keeper, w.traced(u.p), walkKeys) }))
 	}
 	add("call", u.least, call, false)
 	add("rival", u.least, call, true)
@@ -70,14 +71,14 @@ func (u use) groups() (all []scenario) {
 	add("channel", u.least, func(w *walk, g *Group) {
 		box := NewBox(func(err error) error { return err })
 		u.useGroup(w, g, w.await(2*courtesy, u.may, func(ctx context.Context) error {
-			g.AcquireChan(ctx, w.us.Keeper, u.p, walkKeys, box)
+			g.AcquireChan(ctx, w.us.Keeper, w.traced(u.p), walkKeys, box)
 			return <-box.C()
 		}))
 		w.nothing(box)
 	}, false)
 	add("abandoned", u.least/2, func(w *walk, g *Group) {
 		mail := &forgotten{NewBox(func(err error) error { return err }), w}
-		g.AcquireChan(w.ctx, w.us.Keeper, u.p, walkKeys, mail)
+		g.AcquireChan(w.ctx, w.us.Keeper, w.traced(u.p), walkKeys, mail)
 		w.forget(mail)
 	}, true)
 	return all

@@ -63,13 +63,13 @@ func (u use) forms() (all []scenario) {
 
 func (u use) call(w *walk) {
 	l := new(Lease)
-	u.use(w, l, w.await(courtesy, u.may, func(ctx context.Context) error { return l.Acquire(ctx, w.us.Keeper, u.p) }))
+	u.use(w, l, w.await(courtesy, u.may, func(ctx context.Context) error { return w.told(l.Acquire(ctx, w.us.Keeper, w.traced(u.p))) }))
 }
 
 func (u use) channel(w *walk) {
 	l, box := new(Lease), NewBox(func(err error) error { return err })
 	u.use(w, l, w.await(courtesy, u.may, func(ctx context.Context) error {
-		l.AcquireChan(ctx, w.us.Keeper, u.p, box)
+		l.AcquireChan(ctx, w.us.Keeper, w.traced(u.p), box)
 		return <-box.C()
 	}))
 	w.nothing(box)
@@ -90,7 +90,7 @@ func (u use) use(w *walk, l *Lease, err error) {
 // free, and there is one result.
 func (u use) abandoned(w *walk) {
 	l, mail := new(Lease), &forgotten{NewBox(func(err error) error { return err }), w}
-	l.AcquireChan(w.ctx, w.us.Keeper, u.p, mail)
+	l.AcquireChan(w.ctx, w.us.Keeper, w.traced(u.p), mail)
 	w.forget(mail)
 }
 

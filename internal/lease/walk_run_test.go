@@ -47,8 +47,10 @@ type walk struct {
 	ours      int  // events until our call had returned, and its hold was over
 	hit       bool // the fault has happened
 	endedAt   time.Time
-	failing   time.Time   // since when Redis' last answer to us is that it did not answer; or zero
-	failed    bool        // so it was when ctx ended
+	failing   time.Time // since when Redis' last answer to us is that it did not answer; or zero
+	failed    bool      // so it was when ctx ended
+	audit     audit     // of our request
+	story     *story
 	decided   atomic.Bool // our request is, so that Redis is not to blame any more
 	belief
 }
@@ -78,9 +80,12 @@ func runWalk(t *testing.T, s scenario, p plan, verbose bool) (got walked) {
 		w.belief.held = map[*Lease]holding{}
 		w.us = w.process("A")
 		w.ctx, w.cancel = context.WithCancelCause(t.Context())
+		w.audit.t = t
+		w.ctx, w.story = w.audit.begin(w.ctx, s.name)
 		s.run(w)
 		w.rest()
 		w.cancel(nil)
+		w.audit.check()
 		if verbose || t.Failed() {
 			t.Logf("go test ./internal/lease -run TestWalk -walk.scenario %q%v\n%s", s.name, p, w.text())
 		}
@@ -207,6 +212,21 @@ func (w *walk) await(bound time.Duration, may []error, call func(ctx context.Con
 		}
 	}
 	w.refused(err, may)
+	return err
+}
+
+// traced has our request heard by the audit.
+func (w *walk) traced(p Params) Params {
+	p.Trace = w.audit.trace()
+	return p
+}
+
+// told checks that the end of our request has been told by the time that its call
+// returns err.
+func (w *walk) told(err error) error {
+	if over, what := w.audit.over(w.story); what == "" || over != (err != nil) && !strings.Contains(what, "lost") {
+		w.Errorf("the call returns %v, and was told of:%s", err, what)
+	}
 	return err
 }
 

@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -141,7 +142,9 @@ func (w *watch) begin() (look, from int64, awaited bool) {
 func (w *watch) answer(look int64, r Round, err error) (awaited, hears bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.redis = err
+	if w.redis = err; err != nil {
+		w.redisError(err)
+	}
 	var next *Wait
 	for x := w.head; x != nil && (err == nil || IsPermanent(err)); x = next {
 		switch next = x.next; {
@@ -165,6 +168,17 @@ func (w *watch) answer(look int64, r Round, err error) (awaited, hears bool) {
 		w.settle(look)
 	}
 	return w.head != nil, w.hears
+}
+
+// redisError tells of a look that has failed, once for each Trace of those who wait.
+func (w *watch) redisError(err error) {
+	var seen []*Trace
+	for x := w.head; x != nil; x = x.next {
+		if t := x.tracer; t != nil && !slices.Contains(seen, t.trace) {
+			seen = append(seen, t.trace)
+			t.redisError("look", err)
+		}
+	}
 }
 
 // over deals with the message that a round is over, which has lost so many tasks.

@@ -9,7 +9,8 @@ import (
 // A Wait is one caller's wait for the end of a round: of that which goes on when
 // it begins.
 type Wait struct {
-	op string
+	op     string
+	tracer *tracer // of what goes wrong
 
 	// Guarded by the mutex of watch, which is set before the Wait can be seen.
 	watch      *watch
@@ -51,6 +52,8 @@ func (s *Session) await(ctx context.Context, x *Wait) error {
 	if ctx.Err() != nil {
 		return &opError{x.op, s.key, ctxError(ctx), nil}
 	}
+	x.tracer = s.tracer(ctx)
+	x.tracer.done()
 	topic, err := s.keeper.counter().Topic(s.key)
 	if err != nil {
 		return &opError{x.op, s.key, Permanent(err), nil}

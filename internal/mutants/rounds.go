@@ -86,7 +86,7 @@ var rounds = []mutant{
 	},
 	{
 		"undo-missing", "what ctx has overtaken stays counted",
-		"internal/lease/session.go", `		s.undo(c)
+		"internal/lease/session.go", `		s.undo(ctx, c)
 `, `		s.end(c.Op)
 `,
 		"internal/lease", "TestChangeUndone",
@@ -138,7 +138,7 @@ var rounds = []mutant{
 	{
 		"task-loss-untold", "a task that has been lost is not told",
 		"internal/lease/task.go", `	case !r.Kept:
-		t.end(ErrLost)
+		t.lose(Gone)
 `, `	case !r.Kept:
 `,
 		"internal/lease", "TestTaskIsLost",

@@ -1,0 +1,207 @@
+package lease
+
+import (
+	"context"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// TestTraceSlow has functions that do not return for long. What they are told of goes
+// on meanwhile, and so do others.
+func TestTraceSlow(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		const ttl = time.Second
+		k, _ := b.process()
+		r := b.record()
+		trace := r.trace()
+		trace.Renewed = func(context.Context, RenewedInfo) {
+			if r.add("renewed"); len(r.lines) == 2 {
+				time.Sleep(time.Minute)
+			}
+		}
+		p := params(ttl)
+		p.Trace = trace
+		l := b.take(k, p)
+		_, next := b.ask(b.Context(), k, ttl)
+		time.Sleep(30 * time.Second)
+		if err := l.Err(); err != nil {
+			t.Errorf("while a function does not return: %v", err)
+		}
+		start := time.Now()
+		l.Release()
+		<-next
+		b.within("the release, and the next in line,", start, time.Millisecond)
+		r.tells("acquired at_once")
+		time.Sleep(time.Minute)
+		r.tells("acquired at_once", "released <nil>")
+		if n := r.count("renewed"); n < 30 || r.lines[len(r.lines)-1] == "renewed" || r.held != 30*time.Second {
+			t.Errorf("in the end it tells %q, held for %v", r.lines, r.held)
+		}
+	})
+}
+
+// TestTraceCallsBack has functions use the lock that they are told of.
+func TestTraceCallsBack(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		const ttl = time.Second
+		k, _ := b.process()
+		r, again := b.record(), b.record()
+		var l Lease
+		trace := r.trace()
+		use := func(what string) {
+			r.add("%s", what)
+			_, _, _ = l.Err(), l.Fence(), l.Done()
+			inner := new(Lease)
+			if err := inner.Acquire(context.Background(), k, again.traced(params(ttl))); err != nil {
+				t.Error(err)
+			}
+			if err := inner.Release(); err != nil {
+				t.Error(err)
+			}
+		}
+		trace.Released = func(context.Context, ReleasedInfo) { use("released") }
+		trace.Lost = func(context.Context, LostInfo) { use("lost") }
+		trace.Failed = func(context.Context, FailedInfo) { use("failed") }
+		trace.Renewed = func(context.Context, RenewedInfo) { // it ends the hold that it is told of
+			if err := l.Release(); err != nil {
+				t.Error(err)
+			}
+		}
+		p := params(ttl)
+		p.Trace = trace
+		if err := l.Acquire(b.Context(), k, p); err != nil {
+			t.Fatal(err)
+		}
+		<-l.Done() // by the first renewal
+		time.Sleep(time.Second)
+		r.tells("acquired at_once", "released")
+
+		p.MaxHold, p.Trace = time.Nanosecond, trace // so that it is not renewed
+		l = Lease{}
+		if err := l.Acquire(b.Context(), k, p); err != nil {
+			t.Fatal(err)
+		}
+		<-l.Done()
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithCancel(b.Context())
+		cancel()
+		if err := new(Lease).Acquire(ctx, k, p); err == nil {
+			t.Error("it was granted to a ctx that has ended")
+		}
+		time.Sleep(time.Second)
+		r.tells("acquired at_once", "released", "acquired at_once", "lost", "failed")
+		if n := again.count("released <nil>"); n != 3 {
+			t.Errorf("%d holds from within, want 3: %q", n, again.lines)
+		}
+	})
+}
+
+// TestTraceWaitsInside has one lock wait for another from within a function: while it
+// does, its own hold goes on.
+func TestTraceWaitsInside(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		k, _ := b.process()
+		other := params(time.Minute)
+		other.Key = "other"
+		held := b.take(k, other)
+		time.AfterFunc(5*time.Minute, func() { _ = held.Release() })
+		p := params(time.Second)
+		p.Trace = &Trace{Waiting: func(context.Context, WaitingInfo) {
+			b.take(k, other)
+		}}
+		first := b.acquire(k, time.Second)
+		time.AfterFunc(time.Millisecond, func() { _ = first.Release() })
+		l := b.take(k, p)
+		if err := l.Err(); err != nil {
+			t.Errorf("a hold that its call was late to return: %v", err)
+		}
+	})
+}
+
+// TestTraceEmpty has no function to call.
+func TestTraceEmpty(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		k, s := b.process()
+		p := params(time.Second)
+		p.Trace = new(Trace)
+		l := b.take(k, p)
+		_, next := b.want(b.Context(), k, p)
+		time.Sleep(10 * time.Second)
+		l.Release()
+		<-next
+		s.change(func() { s.fault = func() fault { return cut } })
+		time.Sleep(10 * time.Second)
+		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
+		defer cancel()
+		if err := new(Lease).Acquire(ctx, k, p); err == nil {
+			t.Error("it was granted without Redis")
+		}
+		s.change(func() { s.fault = func() fault { return fine } })
+	})
+}
+
+// ready grants whatever it is asked for.
+type ready struct{ Store }
+
+func (ready) Ask(_ context.Context, r Request) (Reply, error) {
+	return Reply{Granted: true, Weight: 1, Given: 1, Base: 1}, nil
+}
+func (ready) Release(context.Context, Name, string) (bool, error) { return true, nil }
+func (ready) Patience() time.Duration                             { return 0 }
+
+// TestTraceCost bounds what a hold allocates without a Trace, to what it was before there
+// was one, and what size that is: a lease has become larger by a pointer.
+func TestTraceCost(t *testing.T) {
+	k := NewKeeper(ready{})
+	p := params(time.Minute)
+	ctx := context.Background()
+	hold := func() {
+		l := new(Lease)
+		if err := l.Acquire(ctx, k, p); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Release(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const want = 12
+	if n := testing.AllocsPerRun(1000, hold); n > want {
+		t.Errorf("a hold allocates %v times, want at most %d", n, want)
+	}
+	const pointer = unsafe.Sizeof(uintptr(0))
+	if size := unsafe.Sizeof(Lease{}); pointer == 8 && size > 264+pointer {
+		t.Errorf("a lease has %d bytes", size)
+	}
+	if size := unsafe.Sizeof(claim{}); pointer == 8 && size > 640 {
+		t.Errorf("a claim has %d bytes", size)
+	}
+}
+
+func BenchmarkTrace(b *testing.B) {
+	for name, trace := range map[string]*Trace{"none": nil, "empty": {}, "all": countAll()} {
+		b.Run(name, func(b *testing.B) {
+			k, p, ctx := NewKeeper(ready{}), params(time.Minute), context.Background()
+			p.Trace = trace
+			b.ReportAllocs()
+			for b.Loop() {
+				var l Lease
+				_ = l.Acquire(ctx, k, p)
+				_ = l.Release()
+			}
+		})
+	}
+}
+
+// countAll is a Trace that does next to nothing.
+func countAll() *Trace {
+	return &Trace{
+		Waiting:    func(context.Context, WaitingInfo) {},
+		Acquired:   func(context.Context, AcquiredInfo) {},
+		Failed:     func(context.Context, FailedInfo) {},
+		Renewed:    func(context.Context, RenewedInfo) {},
+		Lost:       func(context.Context, LostInfo) {},
+		Released:   func(context.Context, ReleasedInfo) {},
+		RedisError: func(context.Context, RedisErrorInfo) {},
+	}
+}
