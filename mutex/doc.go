@@ -51,6 +51,12 @@
 // each read that a write will depend on, and have the storage refuse a number
 // below the highest it has seen.
 //
+// # Watching it
+//
+// [Mutex.Inspect] says who holds a lock and who waits for it. A [Trace] is told what
+// becomes of each request and each hold: how long it waited, whether it was handed
+// over, how long it was held, why it was lost. Nothing is logged by this package.
+//
 // # Misuse
 //
 // What cannot be used, such as an empty key or a TTL of a microsecond,

@@ -47,6 +47,10 @@ type Mutex struct {
 	// before first use.
 	Label string
 
+	// Trace, if not nil, is told what becomes of each request and each hold. Set it
+	// before first use.
+	Trace *Trace
+
 	key    string
 	keeper *lease.Keeper
 	err    error // why there is no keeper
@@ -211,7 +215,9 @@ func do(ctx context.Context, lock func(context.Context) (*Lease, error), f func(
 }
 
 func (m *Mutex) params(op string, try bool) lease.Params {
-	return lease.Params{Op: op, Kind: lease.Mutex, Key: m.key, Label: m.Label, TTL: m.TTL, MaxHold: m.MaxHold, Weight: 1, Try: try}
+	return lease.Params{
+		Op: op, Kind: lease.Mutex, Key: m.key, Label: m.Label, TTL: m.TTL, MaxHold: m.MaxHold, Weight: 1, Try: try, Trace: m.Trace,
+	}
 }
 
 // usable returns why m cannot be used, nil if it can.

@@ -22,11 +22,12 @@ import (
 // A Pool is made by [NewPool] and must not be copied after first use. It needs no
 // Close.
 type Pool struct {
-	// TTL, MaxHold and Label are as those of a [Mutex]. Of several keys, MaxHold
+	// TTL, MaxHold, Label and Trace are as those of a [Mutex]. Of several keys, MaxHold
 	// counts from when all are held. Set them before first use.
 	TTL     time.Duration
 	MaxHold time.Duration
 	Label   string
+	Trace   *Trace
 
 	prefix string
 	keeper *lease.Keeper
@@ -106,7 +107,9 @@ func (p *Pool) join(key string) *entry {
 	defer p.mu.Unlock()
 	e := p.entries[key]
 	if e == nil {
-		e = &entry{Mutex: Mutex{TTL: p.TTL, MaxHold: p.MaxHold, Label: p.Label, key: full, keeper: p.keeper, inside: make(chan struct{}, 1)}}
+		e = &entry{Mutex: Mutex{
+			TTL: p.TTL, MaxHold: p.MaxHold, Label: p.Label, Trace: p.Trace, key: full, keeper: p.keeper, inside: make(chan struct{}, 1),
+		}}
 		p.entries[key] = e
 		p.most = max(p.most, len(p.entries))
 	}

@@ -69,7 +69,9 @@ func (p *Pool) LockChan(ctx context.Context, keys ...string) <-chan Result {
 }
 
 func (p *Pool) params(op, key string, try bool) lease.Params {
-	return lease.Params{Op: op, Kind: lease.Mutex, Key: key, Label: p.Label, TTL: p.TTL, MaxHold: p.MaxHold, Weight: 1, Try: try}
+	return lease.Params{
+		Op: op, Kind: lease.Mutex, Key: key, Label: p.Label, TTL: p.TTL, MaxHold: p.MaxHold, Weight: 1, Try: try, Trace: p.Trace,
+	}
 }
 
 // all returns the locks of the keys, in the order in which to take them.

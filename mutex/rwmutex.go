@@ -39,8 +39,9 @@ type RWMutex struct {
 	// several was forgotten.
 	TTL, MaxHold time.Duration
 
-	// Label is as that of a Mutex.
+	// Label and Trace are as those of a Mutex.
 	Label string
+	Trace *Trace
 
 	key    string
 	keeper *lease.Keeper
@@ -242,6 +243,7 @@ func (m *RWMutex) acquire(ctx context.Context, p lease.Params) (*Lease, error) {
 func (m *RWMutex) params(op string, read bool) lease.Params {
 	p := lease.Params{
 		Op: op, Kind: lease.RWMutex, Key: m.key, Label: m.Label, TTL: m.TTL, MaxHold: m.MaxHold, Weight: lease.Writer, Size: lease.Writer,
+		Trace: m.Trace,
 	}
 	if read {
 		p.Weight, p.Shared = 1, true

@@ -53,6 +53,10 @@ type Weighted struct {
 	// process that use one key, the first to ask counts. Set it before first use.
 	Label string
 
+	// Trace, if not nil, is told what becomes of each request and each hold. Set it
+	// before first use.
+	Trace *Trace
+
 	key    string
 	size   int64
 	keeper *lease.Keeper
@@ -260,6 +264,7 @@ func (s *Weighted) Do(ctx context.Context, n int64, f func(context.Context) erro
 func (s *Weighted) params(op string, n int64, try bool) lease.Params {
 	return lease.Params{
 		Op: op, Kind: lease.Semaphore, Key: s.key, Label: s.Label, TTL: s.TTL, MaxHold: s.MaxHold, Weight: n, Size: s.size, Try: try,
+		Trace: s.Trace,
 	}
 }
 

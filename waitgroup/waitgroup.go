@@ -62,6 +62,10 @@ type WaitGroup struct {
 	// use.
 	Label string
 
+	// Trace, if not nil, is told what becomes of the tasks of this process, and of what
+	// goes wrong. Set it before first use.
+	Trace *Trace
+
 	key     string
 	session *lease.Session
 	err     error // why there is no session
@@ -78,6 +82,7 @@ func New(rdb redis.UniversalClient, key string) *WaitGroup {
 		return wg
 	}
 	wg.session = keeper.NewSession(key)
+	wg.session.Trace = &wg.Trace
 	return wg
 }
 

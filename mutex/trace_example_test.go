@@ -1,0 +1,49 @@
+package mutex_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+// A Trace tells of every request and every hold, to whatever counts or logs them.
+func ExampleTrace() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+
+	mu := mutex.New(rdb, "orders")
+	mu.Trace = &mutex.Trace{
+		Acquired: func(_ context.Context, a mutex.AcquiredInfo) {
+			fmt.Println(a.Key, "acquired", a.How, a.Waited < time.Minute)
+		},
+		Failed: func(_ context.Context, f mutex.FailedInfo) {
+			fmt.Println(f.Key, "failed:", f.Err)
+		},
+		Lost: func(_ context.Context, l mutex.LostInfo) {
+			fmt.Println(l.Key, "lost:", l.Cause)
+		},
+		Released: func(_ context.Context, r mutex.ReleasedInfo) {
+			fmt.Println(r.Key, "released", r.Held < time.Minute)
+		},
+	}
+
+	lease, err := mu.LockContext(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if _, err := mu.TryLockContext(ctx); !errors.Is(err, mutex.ErrLocked) {
+		fmt.Println(err)
+	}
+	if err := lease.Unlock(); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// orders acquired at_once true
+	// orders failed: baton: locked
+	// orders released true
+}

@@ -1,0 +1,171 @@
+package semaphore_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/semaphore"
+)
+
+// TestTrace takes two permits in each way that there is: when there are enough, and when
+// another process holds too many.
+func TestTrace(t *testing.T) {
+	leased := func(get func(ctx context.Context, s *semaphore.Weighted) (*semaphore.Lease, error)) func(context.Context, *semaphore.Weighted, func()) {
+		return func(ctx context.Context, s *semaphore.Weighted, hold func()) {
+			l, err := get(ctx, s)
+			if err != nil {
+				panic(err)
+			}
+			hold()
+			if err := l.Release(); err != nil {
+				panic(err)
+			}
+		}
+	}
+	for name, take := range map[string]func(ctx context.Context, s *semaphore.Weighted, hold func()){
+		"Acquire": func(ctx context.Context, s *semaphore.Weighted, hold func()) {
+			_ = s.Acquire(ctx, 2)
+			hold()
+			s.Release(1)
+			s.Release(1)
+		},
+		"TryAcquire": func(_ context.Context, s *semaphore.Weighted, hold func()) {
+			if !s.TryAcquire(2) {
+				panic("not acquired")
+			}
+			hold()
+			s.Release(2)
+		},
+		"AcquireLease": leased(func(ctx context.Context, s *semaphore.Weighted) (*semaphore.Lease, error) {
+			return s.AcquireLease(ctx, 2)
+		}),
+		"TryAcquireLease": leased(func(ctx context.Context, s *semaphore.Weighted) (*semaphore.Lease, error) {
+			return s.TryAcquireLease(ctx, 2)
+		}),
+		"AcquireChan": leased(func(ctx context.Context, s *semaphore.Weighted) (*semaphore.Lease, error) {
+			r := <-s.AcquireChan(ctx, 2)
+			synctest.Wait() // what is received is told at the same time
+			return r.Lease, r.Err
+		}),
+		"Do": func(ctx context.Context, s *semaphore.Weighted, hold func()) {
+			_ = s.Do(ctx, 2, func(context.Context) error { hold(); return nil })
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			rdb := bubbleClient(t)
+			use := func(wait time.Duration) {
+				var r redistest.Record
+				s := weightedOf(rdb, 3, ample)
+				s.Trace = r.Trace()
+				acquired := "2 acquired at_once"
+				var told []string
+				if wait > 0 {
+					acquired, told = "2 acquired message", []string{"2 waiting"}
+				}
+				start := time.Now()
+				take(t.Context(), s, func() {
+					if got := r.Now(); !slices.Equal(got, append(told, acquired)) {
+						t.Errorf("%s has returned, and it tells %q", name, got)
+					}
+					if took := time.Since(start); r.Waited() != took || took < wait {
+						t.Errorf("%s: it has waited %v, and says %v", name, took, r.Waited())
+					}
+					time.Sleep(time.Second)
+				})
+				if got := r.Now(); !slices.Equal(got, append(told, acquired, "2 released <nil>")) {
+					t.Errorf("%s is over, and it tells %q", name, got)
+				}
+				if r.Held() != time.Second {
+					t.Errorf("%s: it was held for a second, and says %v", name, r.Held())
+				}
+			}
+			use(0)
+			if strings.HasPrefix(name, "Try") {
+				return
+			}
+			theirs := acquire(t, weightedOf(sibling(t, rdb), 3, ample), 2)
+			time.AfterFunc(400*time.Millisecond, func() { release(t, theirs) })
+			use(400 * time.Millisecond)
+		})
+	}
+}
+
+// TestTraceInside has the permits of one hold pass to others of its process.
+func TestTraceInside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		var r redistest.Record
+		s := weightedOf(rdb, 3, ample)
+		held := acquire(t, s, 3)
+		s = weightedOf(rdb, 3, ample) // another Weighted on the key: the line is the process'
+		s.Trace = r.Trace()
+		one, two := s.AcquireChan(t.Context(), 1), s.AcquireChan(t.Context(), 2)
+		synctest.Wait()
+		if lines := slices.Sorted(slices.Values(r.Told())); !slices.Equal(lines, []string{"2 waiting", "waiting"}) {
+			t.Errorf("behind another it tells %q", lines)
+		}
+		release(t, held)
+		release(t, (<-one).Lease)
+		release(t, (<-two).Lease)
+		lines := slices.Sorted(slices.Values(r.Told()))
+		if want := []string{"2 acquired inside", "2 released <nil>", "acquired inside", "released <nil>"}; !slices.Equal(lines, want) {
+			t.Errorf("it tells %q", lines)
+		}
+	})
+}
+
+// TestTraceFailed asks for too much, and has others hold.
+func TestTraceFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		var r redistest.Record
+		s := weightedOf(rdb, 3, ample)
+		s.Trace = r.Trace()
+		held := acquire(t, weightedOf(sibling(t, rdb), 3, ample), 2)
+		if _, err := s.TryAcquireLease(t.Context(), 2); err != semaphore.ErrLocked {
+			t.Error(err)
+		}
+		if err := s.Acquire(t.Context(), 4); err == nil {
+			t.Error("four of three are acquired")
+		}
+		r.Tells(t, "refused", "2 failed baton: locked", `4 failed baton: acquire "key": semaphore size: fewer permits than are wanted, 3 and not 4`)
+		release(t, held)
+	})
+}
+
+// TestTraceLoss loses permits with their key, and because Redis is out of reach.
+func TestTraceLoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		var outage redistest.Outage
+		rdb.AddHook(&outage)
+		lose := func(f func(), want ...string) {
+			var r redistest.Record
+			s := weightedOf(rdb, 3, ample)
+			s.Trace = r.Trace()
+			l := acquire(t, s, 2)
+			time.Sleep(ample / 2)
+			start := time.Now()
+			f()
+			<-l.Done()
+			synctest.Wait()
+			r.Tells(t, "lost", want...)
+			if after := time.Since(start); r.Renewals() == 0 || r.Held() != ample/2+after {
+				t.Errorf("it was renewed %d times, and held for %v, not %v", r.Renewals(), ample/2+after, r.Held())
+			}
+		}
+		lose(func() {
+			if err := rdb.Del(t.Context(), "key").Err(); err != redis.Nil && err != nil {
+				t.Fatal(err)
+			}
+		}, "2 acquired at_once", "2 lost gone")
+		lose(func() { outage.Set(true) }, "2 acquired at_once", "2 error renew", "2 lost unrenewed")
+	})
+}
