@@ -20,7 +20,7 @@ type mutant struct {
 
 // table returns all mutants.
 func table() []mutant {
-	return slices.Concat(mutexScripts, mutexEngine, handling, permitScripts, permitEngine, keys, limits, rounds)
+	return slices.Concat(mutexScripts, mutexEngine, handling, permitScripts, permitEngine, keys, limits, rounds, traces)
 }
 
 // apply returns the text of the file with the mistake.
