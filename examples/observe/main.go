@@ -1,0 +1,90 @@
+// Observe shows what a program's locks do, on a page for Prometheus and as spans of
+// OpenTelemetry.
+//
+//	go run . -listen 127.0.0.1:8080
+//
+// needs no Redis, it brings one; REDIS_URL names another. Look at
+// http://127.0.0.1:8080/metrics meanwhile: baton_… is what package promtrace counts,
+// otel_baton_… is the same by package oteltrace, for those who have that. With -spans
+// each wait and each hold is a line.
+//
+// The code to copy is promtrace/metrics.go, or oteltrace/telemetry.go.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/seed-3d5fec5c/baton/examples/internal/server"
+)
+
+type config struct {
+	url    string // of Redis; empty for one of our own
+	listen string
+	spans  bool
+	length time.Duration // of the whole; 0 is until Ctrl-C
+}
+
+func main() {
+	cfg := config{url: os.Getenv("REDIS_URL")}
+	flag.StringVar(&cfg.listen, "listen", "127.0.0.1:8080", "where to serve /metrics")
+	flag.BoolVar(&cfg.spans, "spans", false, "print a line for each wait and each hold")
+	flag.DurationVar(&cfg.length, "for", 0, "stop after so long; 0 is at Ctrl-C")
+	flag.Parse()
+	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, restore) // a second Ctrl-C kills
+	if err := run(ctx, cfg, prometheus.NewRegistry(), os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "observe:", err)
+		os.Exit(1)
+	}
+}
+
+// run keeps the shop, and serves its page, until its time is over or ctx ends.
+func run(ctx context.Context, cfg config, reg *prometheus.Registry, out io.Writer) error {
+	redis, err := server.Connect(ctx, cfg.url)
+	if err != nil {
+		return err
+	}
+	defer redis.Close()
+	watch, err := newWatch(reg, cfg.spans, out)
+	if err != nil {
+		return err
+	}
+	defer watch.close()
+
+	l, err := net.Listen("tcp", cfg.listen)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
+	page := &http.Server{Handler: mux}
+	served := make(chan error, 1)
+	go func() { served <- page.Serve(l) }()
+	fmt.Fprintf(out, "%s; look at http://%s/metrics\n", redis.Name, l.Addr())
+
+	if cfg.length > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, cfg.length)
+		defer stop()
+	}
+	shop := newShop(redis.Client, watch.trace)
+	shop.open(ctx)
+	_ = page.Close() // and so Serve returns
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

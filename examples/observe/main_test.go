@@ -1,0 +1,255 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/mutex"
+	"github.com/seed-3d5fec5c/baton/semaphore"
+)
+
+func TestMain(m *testing.M) { redistest.Main(m, nil) }
+
+// read returns the numbers of a page, each by its name and its labels as they stand
+// there.
+func read(t *testing.T, page io.Reader) map[string]float64 {
+	t.Helper()
+	numbers := map[string]float64{}
+	for lines := bufio.NewScanner(page); lines.Scan(); {
+		name, value, ok := strings.Cut(lines.Text(), "} ")
+		if !ok || strings.HasPrefix(name, "#") {
+			continue
+		}
+		x, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		numbers[name+"}"] = x
+	}
+	return numbers
+}
+
+// TestPage does this and that in a bubble, where times are exact, and checks each
+// number of the page against it.
+func TestPage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := redistest.Mini(t)
+		var outage redistest.Outage
+		rdb, theirs := redistest.MiniClient(t, server), redistest.MiniClient(t, server)
+		reg := prometheus.NewRegistry()
+		var spans strings.Builder
+		w, err := newWatch(reg, true, &spans)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.close()
+		ctx := t.Context()
+		m := mutex.New(rdb, "a")
+		m.Trace = w.trace("door")
+		lock := func() *mutex.Lease {
+			l, err := m.LockContext(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return l
+		}
+		hold := func(l *mutex.Lease, d time.Duration) {
+			time.Sleep(d)
+			if err := l.Unlock(); err != nil {
+				t.Error(err)
+			}
+		}
+		for range 3 { // at once, for 2 s each
+			hold(lock(), 2*time.Second)
+		}
+		their, err := mutex.New(theirs, "a").LockContext(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.TryLock() { // locked
+			t.Error("two hold it")
+		}
+		short, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if _, err := m.LockContext(short); err == nil { // deadline
+			t.Error("two hold it")
+		}
+		queue := m.LockChan(ctx)
+		time.Sleep(4 * time.Second)
+		if got := page(t, reg)[`baton_waiting{name="door"}`]; got != 1 {
+			t.Errorf("while one waits, the page says %v", got)
+		}
+		if err := their.Unlock(); err != nil {
+			t.Error(err)
+		}
+		hold((<-queue).Lease, 5*time.Second) // by message, after 4 s
+		l := lock()
+		if err := rdb.Del(ctx, "a").Err(); err != nil {
+			t.Fatal(err)
+		}
+		<-l.Done() // gone
+
+		s := semaphore.NewWeighted(rdb, "s", 5)
+		s.Trace = w.trace("seats")
+		if err := s.Acquire(ctx, 3); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		got := page(t, reg)
+		for name, want := range map[string]float64{
+			`baton_acquisitions_total{how="at_once",name="door"}`:                             4,
+			`baton_acquisitions_total{how="message",name="door"}`:                             1,
+			`baton_acquisitions_total{how="at_once",name="seats"}`:                            1,
+			`baton_failures_total{name="door",reason="locked"}`:                               1,
+			`baton_failures_total{name="door",reason="deadline"}`:                             1,
+			`baton_losses_total{cause="gone",name="door"}`:                                    1,
+			`baton_renewals_total{name="door"}`:                                               2,
+			`baton_waiting{name="door"}`:                                                      0,
+			`baton_held{name="door"}`:                                                         0,
+			`baton_held{name="seats"}`:                                                        3,
+			`baton_wait_seconds_count{name="door"}`:                                           5,
+			`baton_wait_seconds_sum{name="door"}`:                                             4,
+			`baton_hold_seconds_count{name="door"}`:                                           5,
+			`otel_baton_waiting{baton_name="door"}`:                                           0,
+			`otel_baton_held{baton_name="seats"}`:                                             3,
+			`otel_baton_losses_total{baton_cause="gone",baton_name="door"}`:                   1,
+			`otel_baton_wait_duration_seconds_sum{baton_name="door",baton_outcome="message"}`: 4,
+			`otel_baton_wait_duration_seconds_sum{baton_name="door",baton_outcome="failed"}`:  1,
+			`otel_baton_hold_duration_seconds_count{baton_name="door"}`:                       5,
+		} {
+			if x, ok := got[name]; !ok || math.Abs(x-want) > 1e-9 {
+				t.Errorf("%s is %v, want %v", name, x, want)
+			}
+		}
+		if t.Failed() {
+			for _, name := range slices.Sorted(maps.Keys(got)) {
+				if !strings.Contains(name, "bucket") {
+					t.Log(name, got[name])
+				}
+			}
+		}
+		if text := spans.String(); strings.Count(text, "hold door") != 5 || strings.Count(text, "wait for door") != 2 ||
+			!strings.Contains(text, fmt.Sprintf("%-20s %12v ", "wait for door", 4*time.Second)) || strings.Count(text, "lost: gone") != 1 {
+			t.Errorf("the spans are\n%s", text)
+		}
+		s.Release(3)
+		rdb.AddHook(&outage)
+		outage.Set(true)
+		if m.TryLock() {
+			t.Error("locked without Redis")
+		}
+		outage.Set(false)
+		synctest.Wait()
+		if x := page(t, reg)[`baton_redis_errors_total{name="door",op="ask"}`]; x != 1 {
+			t.Errorf("of one error it says %v", x)
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+// page returns the numbers of the page that is served.
+func page(t *testing.T, reg *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	w := httptest.NewRecorder()
+	promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	return read(t, w.Body)
+}
+
+// TestRun runs the whole, on a server of its own and on a real one, and scrapes it. In
+// the end all that was acquired is over, and nobody waits.
+func TestRun(t *testing.T) {
+	for name, url := range map[string]string{"embedded": "", "redis": redistest.Start(t).URL()} {
+		t.Run(name, func(t *testing.T) {
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			reg := prometheus.NewRegistry()
+			r, w := io.Pipe()
+			done := make(chan error, 1)
+			go func() {
+				done <- run(ctx, config{url: url, listen: "127.0.0.1:0"}, reg, w)
+				w.Close()
+			}()
+			line, err := bufio.NewReader(r).ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			go io.Copy(io.Discard, r)
+			_, address, _ := strings.Cut(strings.TrimSpace(line), "look at ")
+			var got map[string]float64
+			redistest.Eventually(t, 20*time.Second, func() bool {
+				got = scrape(t, address)
+				return count(got, "till") >= 20 && count(got, "prices") >= 20 && count(got, "printers") >= 20
+			}, "twenty sales are on the page: %v", &got)
+			stop()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			got = page(t, reg)
+			for _, what := range []string{"till", "prices", "printers"} {
+				label := `{name="` + what + `"}`
+				if all, over := count(got, what), got["baton_hold_seconds_count"+label]; all != over || got["baton_wait_seconds_count"+label] != all {
+					t.Errorf("%s: %v were acquired, and %v are over", what, all, over)
+				}
+				if got["baton_held"+label] != 0 || got["baton_waiting"+label] != 0 {
+					t.Errorf("%s: in the end %v are held, and %v wait", what, got["baton_held"+label], got["baton_waiting"+label])
+				}
+			}
+		})
+	}
+}
+
+// count is how often something was acquired.
+func count(numbers map[string]float64, name string) (n float64) {
+	for key, x := range numbers {
+		if strings.HasPrefix(key, "baton_acquisitions_total{") && strings.Contains(key, `name="`+name+`"`) {
+			n += x
+		}
+	}
+	return n
+}
+
+func scrape(t *testing.T, address string) map[string]float64 {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	got, err := client.Get(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Body.Close()
+	return read(t, got.Body)
+}
+
+// TestBoth checks that none of the functions is forgotten.
+func TestBoth(t *testing.T) {
+	w, err := newWatch(prometheus.NewRegistry(), false, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	all := w.metrics.Trace("name")
+	for _, trace := range []*mutex.Trace{both(all, new(mutex.Trace)), both(new(mutex.Trace), all), both(all, all)} {
+		v := reflect.ValueOf(*trace)
+		for i := range v.NumField() {
+			if v.Field(i).IsNil() {
+				t.Errorf("%s is nobody's", v.Type().Field(i).Name)
+			}
+		}
+	}
+}

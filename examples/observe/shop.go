@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/mutex"
+	"github.com/seed-3d5fec5c/baton/semaphore"
+)
+
+// A shop is what is looked at: clerks who need the till, look at the price list, and
+// print receipts on two printers.
+type shop struct {
+	till     *mutex.Mutex
+	prices   *mutex.RWMutex
+	printers *semaphore.Weighted
+	sales    atomic.Int64 // in which each was needed once
+}
+
+const clerks = 3
+
+func newShop(rdb redis.UniversalClient, trace func(name string) *mutex.Trace) *shop {
+	s := &shop{till: mutex.New(rdb, "shop:till"), prices: mutex.NewRW(rdb, "shop:prices"), printers: semaphore.NewWeighted(rdb, "shop:printers", 2)}
+	s.till.Trace, s.prices.Trace, s.printers.Trace = trace("till"), trace("prices"), trace("printers")
+	return s
+}
+
+// open lets the clerks sell until ctx ends.
+func (s *shop) open(ctx context.Context) {
+	var wg sync.WaitGroup
+	for range clerks {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				if s.sell(ctx) == nil {
+					s.sales.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// sell is one sale. What it could not do because the shop closes is not done.
+func (s *shop) sell(ctx context.Context) error {
+	list, err := s.prices.RLockContext(ctx)
+	if err != nil {
+		return err
+	}
+	work(5 * time.Millisecond)
+	if err := list.Unlock(); err != nil {
+		return err
+	}
+	take := func(context.Context) error {
+		work(10 * time.Millisecond)
+		return nil
+	}
+	return errors.Join(s.till.Do(ctx, take), s.printers.Do(ctx, 1, take))
+}
+
+// work takes some time, on average d.
+func work(d time.Duration) { time.Sleep(rand.N(2 * d)) }

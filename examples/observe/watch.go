@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/prometheus/client_golang/prometheus"
+	otelprom "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/sdk/metric"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/seed-3d5fec5c/baton/examples/observe/oteltrace"
+	"github.com/seed-3d5fec5c/baton/examples/observe/promtrace"
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+// A watch is all that looks on. A program of your own has its meter and its tracer
+// already, or only Prometheus.
+type watch struct {
+	metrics   *promtrace.Metrics
+	telemetry *oteltrace.Telemetry
+	meters    *metric.MeterProvider
+	tracers   *sdktrace.TracerProvider
+}
+
+func newWatch(reg *prometheus.Registry, spans bool, out io.Writer) (*watch, error) {
+	page, err := otelprom.New(otelprom.WithRegisterer(reg), otelprom.WithNamespace("otel"), otelprom.WithoutScopeInfo())
+	if err != nil {
+		return nil, err
+	}
+	w := &watch{metrics: promtrace.New(reg), meters: metric.NewMeterProvider(metric.WithReader(page)), tracers: sdktrace.NewTracerProvider()}
+	if spans {
+		w.tracers.RegisterSpanProcessor(sdktrace.NewSimpleSpanProcessor(lines{out}))
+	}
+	w.telemetry, err = oteltrace.New(w.meters.Meter("baton"), w.tracers.Tracer("baton"))
+	return w, err
+}
+
+// trace returns what tells both under the name.
+func (w *watch) trace(name string) *mutex.Trace {
+	return both(w.metrics.Trace(name), w.telemetry.Trace(name))
+}
+
+// close ends what the providers have begun. There is nobody to send the rest to.
+func (w *watch) close() {
+	_ = w.tracers.Shutdown(context.Background())
+	_ = w.meters.Shutdown(context.Background())
+}
+
+// lines writes each span as a line.
+type lines struct{ out io.Writer }
+
+func (l lines) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlySpan) error {
+	for _, s := range spans {
+		fmt.Fprintf(l.out, "%-20s %12v %s\n", s.Name(), s.EndTime().Sub(s.StartTime()), s.Status().Description)
+	}
+	return nil
+}
+
+func (l lines) Shutdown(context.Context) error { return nil }
