@@ -276,3 +276,36 @@ func TestTraceContext(t *testing.T) {
 		}
 	})
 }
+
+// TestTraceServer has a real server stop while a lock is held, and while it is given back.
+func TestTraceServer(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	var r redistest.Record
+	m := mutexOf(s.Client(t), 2*time.Second)
+	m.Trace = r.Trace()
+	tells := func(line string) {
+		t.Helper()
+		last := func() string { return strings.Join(r.Now()[max(0, len(r.Now())-1):], "") }
+		redistest.Eventually(t, 5*time.Second, func() bool { return strings.HasPrefix(last(), line) }, "it tells %q, but %v", line, lazy(last))
+	}
+
+	l := lock(t, m)
+	s.Pause()
+	<-l.Done()
+	tells("lost unrenewed")
+	s.Continue()
+
+	l = lock(t, m)
+	s.Kill()
+	if err := l.Unlock(); err == nil { // it has run out by the time that this is given up
+		t.Error("it is unlocked without a server")
+	}
+	tells("released baton: release") // when the last of its errors has been told
+	if lines := r.Now(); !slices.Contains(lines, "error release") {
+		t.Errorf("it tells %q", lines)
+	}
+	must(s.Restart())
+	unlock(t, lock(t, m))
+	tells("released <nil>")
+}
