@@ -133,7 +133,7 @@ func (g *Group) takeRun(ctx context.Context, leases []Lease, k *Keeper, p Params
 	decided := make([]chan error, len(leases))
 	for i := range leases {
 		p.Key = keys[i]
-		err := leases[i].init(ctx, p)
+		err := leases[i].init(ctx, &p)
 		leases[i].tracer.done()
 		if err != nil {
 			return err

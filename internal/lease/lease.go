@@ -52,7 +52,7 @@ type Lease struct {
 	unhook     func() bool   // ends the watch over the ctx of mail
 	claim      *claim        // once granted
 	since      time.Time     // when granted
-	renewed    time.Time     // when it was last found to be of use to somebody
+	renewed    time.Duration // after since: when it was last found to be of use to somebody
 	fence      int64
 	done       chan struct{} // made when first asked for
 	onLoss     map[*context.CancelCauseFunc]struct{}
@@ -60,7 +60,7 @@ type Lease struct {
 
 // Acquire waits for the lease until ctx ends.
 func (l *Lease) Acquire(ctx context.Context, k *Keeper, p Params) error {
-	err := l.init(ctx, p)
+	err := l.init(ctx, &p)
 	if err == nil {
 		err = l.acquire(ctx, k)
 	}
@@ -90,7 +90,7 @@ func (l *Lease) acquire(ctx context.Context, k *Keeper) error {
 
 // AcquireChan is like Acquire, but returns at once and puts the result into mail.
 func (l *Lease) AcquireChan(ctx context.Context, k *Keeper, p Params, mail Mail) {
-	if err := l.init(ctx, p); err != nil {
+	if err := l.init(ctx, &p); err != nil {
 		mail.Put(err)
 	} else {
 		l.mail = mail
@@ -100,7 +100,7 @@ func (l *Lease) AcquireChan(ctx context.Context, k *Keeper, p Params, mail Mail)
 }
 
 // init is to be followed by done of the tracer.
-func (l *Lease) init(ctx context.Context, p Params) (err error) {
+func (l *Lease) init(ctx context.Context, p *Params) (err error) {
 	l.self = l
 	l.op, l.label, l.name, l.ttl, l.maxHold = p.Op, p.Label, Name{p.Kind, p.Key}, p.TTL.Truncate(time.Millisecond), p.MaxHold
 	l.weight, l.size, l.shared, l.try = p.Weight, p.Size, p.Shared, p.Try

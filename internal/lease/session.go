@@ -82,7 +82,7 @@ func (s *Session) tracer(ctx context.Context) *tracer {
 	if s.Trace == nil {
 		return nil
 	}
-	return newTracer(ctx, Params{Kind: WaitGroup, Key: s.key, Trace: *s.Trace})
+	return newTracer(ctx, &Params{Kind: WaitGroup, Key: s.key, Trace: *s.Trace})
 }
 
 // redisError tells of an attempt that has failed, before that returns.

@@ -170,7 +170,7 @@ func TestTraceCost(t *testing.T) {
 		t.Errorf("a hold allocates %v times, want at most %d", n, want)
 	}
 	const pointer = unsafe.Sizeof(uintptr(0))
-	if size := unsafe.Sizeof(Lease{}); pointer == 8 && size > 264+pointer {
+	if size := unsafe.Sizeof(Lease{}); pointer == 8 && size > 248+pointer {
 		t.Errorf("a lease has %d bytes", size)
 	}
 	if size := unsafe.Sizeof(claim{}); pointer == 8 && size > 640 {

@@ -28,7 +28,7 @@ type tracer struct {
 }
 
 // newTracer returns the tracer of a request. Its caller is busy with it until done.
-func newTracer(ctx context.Context, p Params) *tracer {
+func newTracer(ctx context.Context, p *Params) *tracer {
 	if p.Trace == nil {
 		return nil
 	}
