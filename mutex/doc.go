@@ -1,18 +1,42 @@
 // Package mutex provides mutual exclusion between goroutines of any number of
-// processes, over Redis, with the methods of [sync.Mutex] and with leases.
+// processes, over Redis, with the methods of [sync.Mutex] and [sync.RWMutex], and
+// with leases.
 //
-// The main path is two lines, as with sync:
+// The main path is as with sync:
 //
 //	mu := mutex.New(rdb, "orders")
 //	mu.Lock()
 //	defer mu.Unlock()
 //
-// Who cares about failure takes a [Lease] instead, by [Mutex.LockContext] or
-// [Mutex.Do], and who waits for several things takes it in a select, by
-// [Mutex.LockChan]:
+// There are three types: [Mutex], [RWMutex], and [Pool], which has a lock for each of
+// any number of keys, and locks several of them at once.
+//
+// # What differs from sync
+//
+// A network is in the way, and a process can die without unlocking. So a hold is a
+// lease: it is renewed for as long as its process lives, ends within TTL of the
+// process's death, and can be lost. Lock cannot tell of that. Who cares takes a
+// [Lease], by [Mutex.LockContext] or [Mutex.Do]:
+//
+//	lease, err := mu.LockContext(ctx)
+//	if err != nil {
+//		return err // ctx has ended, or waiting cannot help
+//	}
+//	defer lease.Unlock()
+//	ctx, stop := lease.Context(ctx) // is cancelled if the lock is lost
+//	defer stop()
+//
+// Lock waits for Redis to come back, and panics on what waiting cannot cure: a
+// user without the rights, a key of another type. It is fair, between
+// processes too.
+//
+// # In a select
+//
+//	wait, cancel := context.WithCancel(ctx)
+//	defer cancel() // ends the wait; a lock that comes too late is given back
 //
 //	select {
-//	case r := <-mu.LockChan(ctx):
+//	case r := <-mu.LockChan(wait):
 //		if r.Err != nil {
 //			return r.Err
 //		}
@@ -22,8 +46,8 @@
 //		…
 //	}
 //
-// A [Pool] has such a lock for each of any number of keys, and locks several of
-// them at once.
+// A channel yields one [Result], once, and is never closed. What lies in it when
+// ctx ends is given back; what nobody receives is given back after one TTL.
 //
 // # How it waits
 //
@@ -36,12 +60,19 @@
 //
 // While Redis keeps what it was told, its clock does not leap, and nobody else
 // deletes its keys, no two leases of a key are held at the same time, where held
-// means: granted, and neither released nor lost. A holder that is cut off from
-// Redis is told of its loss, by [Lease.Done] and by the ctx of [Lease.Context],
-// before Redis can give the lock to another. Nothing is held for longer than
+// means: granted, and neither released nor lost. Nothing is held for longer than
 // TTL by a process that has died.
 //
-// # What is not, and fencing
+// # Loss
+//
+// A hold is lost if it cannot be renewed in time, if Redis has forgotten it, or if it
+// was to be held no longer than MaxHold. A holder that is cut off from Redis is told
+// by its own clocks, before Redis can give the lock to another: [Lease.Done] is closed,
+// the ctx of [Lease.Context] is cancelled with the cause [ErrLost], [Lease.Err] and
+// [Lease.Unlock] return it. One whose lock Redis has forgotten is told by
+// the next renewal. [Lease.Left] says how long the hold lasts without one.
+//
+// # What is not promised, and fencing
 //
 // A lease cannot stop a process that is paused between a check and the write
 // that the check was for, nor does Redis keep a lock that a failover has lost,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -15,8 +16,9 @@ import (
 
 // exampleClient stands for redis.NewClient with the address of your server.
 func exampleClient() (*redis.Client, func()) {
-	server, err := miniredis.Run()
-	if err != nil {
+	server := miniredis.NewMiniRedis()
+	server.ClockTTL(true) // keys expire as time goes by
+	if err := server.Start(); err != nil {
 		panic(err)
 	}
 	rdb := redis.NewClient(&redis.Options{Addr: server.Addr()})
@@ -45,6 +47,43 @@ func Example() {
 	wg.Wait()
 	fmt.Println(n)
 	// Output: 10
+}
+
+// Beside sync: the same lines, for one process and for all.
+func ExampleMutex() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+
+	func() {
+		var mu sync.Mutex
+
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Println("alone in this process")
+	}()
+	func() {
+		mu := mutex.New(rdb, "orders")
+
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Println("alone in the fleet")
+	}()
+	// Output:
+	// alone in this process
+	// alone in the fleet
+}
+
+// Who has something else to do need not wait.
+func ExampleMutex_TryLock() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	mu, elsewhere := mutex.New(rdb, "orders"), mutex.New(rdb, "orders")
+
+	if mu.TryLock() {
+		fmt.Println(elsewhere.TryLock())
+		mu.Unlock()
+	}
+	// Output: false
 }
 
 // A lock in a select, beside a timer and whatever else there is to wait for.
@@ -128,6 +167,73 @@ func ExampleMutex_Do() {
 	// Output:
 	// alone
 	// <nil>
+}
+
+// Inspect is for people: who has it, for how long still, and how many wait?
+func ExampleMutex_Inspect() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	mu := mutex.New(rdb, "orders")
+	mu.Label = "nightly report"
+	mu.Lock()
+	defer mu.Unlock()
+
+	status, err := mu.Inspect(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, h := range status.Holders {
+		fmt.Println(h.Label, h.PID == os.Getpid(), h.Left > 0)
+	}
+	fmt.Println(status.Waiting, "waiting")
+	// Output:
+	// nightly report true true
+	// 0 waiting
+}
+
+// What is done under the lock ends with it, if its ctx is that of the lease.
+func ExampleLease_Context() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	mu := mutex.New(rdb, "orders")
+	mu.TTL = 30 * time.Millisecond
+
+	lease, err := mu.LockContext(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	work, stop := lease.Context(ctx)
+	defer stop()
+	rdb.Del(ctx, "orders") // somebody flushes Redis
+
+	<-work.Done()
+	fmt.Println(context.Cause(work))
+	fmt.Println(lease.Err(), lease.Left())
+	fmt.Println(lease.Unlock())
+	// Output:
+	// baton: lease lost
+	// baton: lease lost 0s
+	// baton: lease lost
+}
+
+// Who needs a second to stop what it does begins to when no more than that is left.
+func ExampleLease_Left() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	mu := mutex.New(rdb, "orders")
+
+	lease, err := mu.LockContext(context.Background())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer lease.Unlock()
+	fmt.Println(lease.Left() > time.Second)
+	// Output: true
 }
 
 // register is a storage that heeds fences.

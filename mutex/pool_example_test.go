@@ -2,8 +2,10 @@ package mutex_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
@@ -54,4 +56,96 @@ func ExamplePool_LockContext() {
 	wg.Wait()
 	fmt.Println(balance)
 	// Output: map[alice:50 bob:150]
+}
+
+// Each key is a lock of its own.
+func ExamplePool_TryLock() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	here, elsewhere := mutex.NewPool(rdb, "account:"), mutex.NewPool(rdb, "account:")
+
+	here.Lock("alice")
+	defer here.Unlock("alice")
+	fmt.Println(elsewhere.TryLock("alice"), elsewhere.TryLock("bob"))
+	elsewhere.Unlock("bob")
+	// Output: false true
+}
+
+// A try gets all of the keys, or holds none.
+func ExamplePool_TryLockContext() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	accounts := mutex.NewPool(rdb, "account:")
+	accounts.Lock("bob")
+
+	_, err := accounts.TryLockContext(ctx, "alice", "bob")
+	fmt.Println(errors.Is(err, mutex.ErrLocked))
+	accounts.Unlock("bob")
+	lease, err := accounts.TryLockContext(ctx, "alice", "bob")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(lease.Unlock())
+	// Output:
+	// true
+	// <nil>
+}
+
+// Several keys in a select, beside a timer and whatever else there is to wait for.
+func ExamplePool_LockChan() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	accounts := mutex.NewPool(rdb, "account:")
+	accounts.Lock("bob")
+	defer accounts.Unlock("bob")
+
+	wait, cancel := context.WithCancel(context.Background())
+	defer cancel() // ends the wait; what it has got so far is given back
+
+	got := accounts.LockChan(wait, "alice", "bob")
+	select {
+	case r := <-got:
+		fmt.Println("both", r.Err)
+	case <-time.After(10 * time.Millisecond):
+		cancel()
+		fmt.Println("busy", errors.Is((<-got).Err, context.Canceled))
+	}
+	// Output: busy true
+}
+
+// Each key has its own holders.
+func ExamplePool_Inspect() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	accounts := mutex.NewPool(rdb, "account:")
+	accounts.Lock("alice")
+	defer accounts.Unlock("alice")
+
+	for _, key := range []string{"alice", "bob"} {
+		status, err := accounts.Inspect(ctx, key)
+		fmt.Println(key, status.Held(), err)
+	}
+	// Output:
+	// alice true <nil>
+	// bob false <nil>
+}
+
+// Each key has fences of its own. To the storage of an account goes that of its key.
+func ExampleLease_FenceOf() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	accounts := mutex.NewPool(rdb, "account:")
+
+	lease, err := accounts.LockContext(ctx, "alice", "bob")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer lease.Unlock()
+	fmt.Println(lease.FenceOf("alice") > 0, lease.FenceOf("bob") > 0, lease.FenceOf("carol"))
+	// Output: true true 0
 }

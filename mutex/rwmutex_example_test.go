@@ -2,6 +2,7 @@ package mutex_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -113,4 +114,111 @@ func ExampleRWMutex_RDo() {
 	// Output:
 	// reading
 	// <nil>
+}
+
+// Readers get in together, a writer alone.
+func ExampleRWMutex_TryRLock() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	here, elsewhere := mutex.NewRW(rdb, "catalogue"), mutex.NewRW(rdb, "catalogue")
+
+	here.RLock()
+	fmt.Println(elsewhere.TryRLock(), elsewhere.TryLock())
+	elsewhere.RUnlock()
+	here.RUnlock()
+	fmt.Println(elsewhere.TryLock())
+	elsewhere.Unlock()
+	// Output:
+	// true false
+	// true
+}
+
+// The lock of readers, where a sync.Locker is asked for.
+func ExampleRWMutex_RLocker() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	mu := mutex.NewRW(rdb, "catalogue")
+
+	for _, reader := range []sync.Locker{mu.RLocker(), mu.RLocker()} {
+		reader.Lock()
+		defer reader.Unlock()
+	}
+	fmt.Println("both are reading")
+	// Output: both are reading
+}
+
+// A writer's lease says what became of it.
+func ExampleRWMutex_LockContext() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	mu := mutex.NewRW(rdb, "catalogue")
+
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	lease, err := mu.LockContext(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("writing")
+	fmt.Println(lease.Unlock()) // ErrLost: somebody else may have been inside
+	// Output:
+	// writing
+	// <nil>
+}
+
+// A try neither waits nor queues.
+func ExampleRWMutex_TryLockContext() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	mu := mutex.NewRW(rdb, "catalogue")
+
+	reader, err := mu.TryRLockContext(ctx)
+	fmt.Println(err)
+	_, err = mu.TryLockContext(ctx)
+	fmt.Println(errors.Is(err, mutex.ErrLocked))
+	fmt.Println(reader.Unlock())
+	// Output:
+	// <nil>
+	// true
+	// <nil>
+}
+
+// Do unlocks, and cancels the work if the lock is lost.
+func ExampleRWMutex_Do() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	mu := mutex.NewRW(rdb, "catalogue")
+
+	err := mu.Do(context.Background(), func(ctx context.Context) error {
+		fmt.Println("writing")
+		return ctx.Err()
+	})
+	fmt.Println(err)
+	// Output:
+	// writing
+	// <nil>
+}
+
+// Who reads? The readers of a process are one holder.
+func ExampleRWMutex_Inspect() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	mu := mutex.NewRW(rdb, "catalogue")
+	mu.Label = "shop"
+	for range 3 {
+		mu.RLock()
+		defer mu.RUnlock()
+	}
+
+	status, err := mu.Inspect(context.Background())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, h := range status.Holders {
+		fmt.Println(h.Label, h.Read)
+	}
+	// Output: shop true
 }

@@ -13,8 +13,9 @@ import (
 
 // exampleClient stands for redis.NewClient with the address of your server.
 func exampleClient() (*redis.Client, func()) {
-	server, err := miniredis.Run()
-	if err != nil {
+	server := miniredis.NewMiniRedis()
+	server.ClockTTL(true) // keys expire as time goes by
+	if err := server.Start(); err != nil {
 		panic(err)
 	}
 	rdb := redis.NewClient(&redis.Options{Addr: server.Addr()})
@@ -67,4 +68,46 @@ func ExampleLimiter_WaitChan() {
 		fmt.Println("not now")
 	}
 	// Output: not now
+}
+
+// A limiter of x/time/rate's names, whose bucket is that of the whole fleet.
+func ExampleLimiter() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	here := semaphore.NewLimiter(rdb, "mails", semaphore.Every(time.Minute), 5)
+	elsewhere := semaphore.NewLimiter(rdb, "mails", semaphore.Every(time.Minute), 5) // in another process
+
+	fmt.Println(here.AllowN(4), elsewhere.AllowN(2), elsewhere.AllowN(1))
+	fmt.Printf("%.2f a second, %d at once\n", float64(here.Limit()), here.Burst())
+	// Output:
+	// true false true
+	// 0.02 a second, 5 at once
+}
+
+// Who must know whether it was refused or Redis did not answer asks for the error.
+func ExampleLimiter_AllowContext() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	limiter := semaphore.NewLimiter(rdb, "login:alice", semaphore.Every(time.Minute), 3)
+
+	fmt.Println(limiter.AllowNContext(ctx, 3))
+	fmt.Println(limiter.AllowContext(ctx))
+	// Output:
+	// true <nil>
+	// false <nil>
+}
+
+// What can never be had at once is refused at once.
+func ExampleLimiter_WaitN() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	limiter := semaphore.NewLimiter(rdb, "mails", semaphore.Every(time.Minute), 3)
+
+	fmt.Println(limiter.WaitN(ctx, 3))
+	fmt.Println(limiter.WaitN(ctx, 4) != nil)
+	// Output:
+	// <nil>
+	// true
 }

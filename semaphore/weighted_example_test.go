@@ -2,6 +2,7 @@ package semaphore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -114,4 +115,129 @@ func ExampleWeighted_Resize() {
 	// false
 	// true
 	// baton: acquire "reports": semaphore size: it is 3, and not 5
+}
+
+// A Weighted in place of one of x/sync: its permits are those of the whole fleet.
+func ExampleWeighted() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	here := semaphore.NewWeighted(rdb, "reports", 10)
+	elsewhere := semaphore.NewWeighted(rdb, "reports", 10) // in another process
+
+	if err := here.Acquire(ctx, 7); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(elsewhere.TryAcquire(4), elsewhere.TryAcquire(3))
+	here.Release(7)
+	elsewhere.Release(3)
+	// Output: false true
+}
+
+// A try neither waits nor queues.
+func ExampleWeighted_TryAcquireLease() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	sem := semaphore.NewWeighted(rdb, "reports", 10)
+
+	lease, err := sem.TryAcquireLease(ctx, 10)
+	fmt.Println(err)
+	_, err = sem.TryAcquireLease(ctx, 1)
+	fmt.Println(errors.Is(err, semaphore.ErrLocked))
+	fmt.Println(lease.Release())
+	// Output:
+	// <nil>
+	// true
+	// <nil>
+}
+
+// Do releases, and cancels the work if the permits are lost.
+func ExampleWeighted_Do() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	sem := semaphore.NewWeighted(rdb, "reports", 10)
+
+	err := sem.Do(context.Background(), 3, func(ctx context.Context) error {
+		fmt.Println("3 of 10")
+		return ctx.Err()
+	})
+	fmt.Println(err)
+	// Output:
+	// 3 of 10
+	// <nil>
+}
+
+// Inspect is for people: who has how many, and what does the first in line want?
+func ExampleWeighted_Inspect() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	sem := semaphore.NewWeighted(rdb, "reports", 10)
+	sem.Label = "nightly"
+	if err := sem.Acquire(ctx, 7); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer sem.Release(7)
+
+	status, err := sem.Inspect(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(status.Used, "of", status.Size)
+	for _, h := range status.Holders {
+		fmt.Println(h.Label, h.Permits)
+	}
+	// Output:
+	// 7 of 10
+	// nightly 7
+}
+
+// What is done under the permits ends with them, if its ctx is that of the lease.
+func ExampleLease_Context() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	sem := semaphore.NewWeighted(rdb, "reports", 10)
+	sem.TTL = 30 * time.Millisecond
+
+	lease, err := sem.AcquireLease(ctx, 3)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	work, stop := lease.Context(ctx)
+	defer stop()
+	rdb.Del(ctx, "reports") // somebody flushes Redis
+
+	<-work.Done()
+	fmt.Println(context.Cause(work))
+	fmt.Println(lease.Err(), lease.Left())
+	fmt.Println(lease.Release())
+	// Output:
+	// baton: lease lost
+	// baton: lease lost 0s
+	// baton: lease lost
+}
+
+// A fence names the hold: no other hold on the key has had it.
+func ExampleLease_Fence() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	sem := semaphore.NewWeighted(rdb, "reports", 10)
+
+	first, err1 := sem.AcquireLease(ctx, 1)
+	second, err2 := sem.AcquireLease(ctx, 1)
+	if err := errors.Join(err1, err2); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer first.Release()
+	defer second.Release()
+	fmt.Println(first.Fence() != second.Fence())
+	// Output: true
 }

@@ -18,7 +18,9 @@
 //
 //	err := wg.WaitContext(ctx)                  // here
 //
-// # What is counted
+// # What differs from sync
+//
+// Processes may die, so that there are two ways to be counted:
 //
 // What Add adds is a number. It knows of no process, so that nobody notices when
 // the one dies that was to call Done, or when none is left that would join: who
@@ -26,6 +28,22 @@
 // a lease: it is renewed for as long as its process lives, and ends within TTL
 // of the process's death. It is then counted as abandoned, and those who wait are
 // told how many were, by an [AbandonedError], once nothing else is left.
+//
+// Operations take a round trip to Redis, and wait for it while it is away. Wait and Add
+// panic where [WaitGroup.WaitContext] and [WaitGroup.AddContext] return an error, for they
+// have no other way to say it.
+//
+// # In a select
+//
+//	over := wg.WaitChan(ctx)
+//	for {
+//		select {
+//		case err := <-over:
+//			return err
+//		case <-progress.C:
+//			…
+//		}
+//	}
 //
 // # Rounds
 //
@@ -35,6 +53,20 @@
 // used again at once. A wait that finds nothing to wait for returns at once what
 // became of the last round.
 //
+// # What is promised
+//
+// While Redis keeps what it was told, and nobody else deletes its keys, a wait returns nil
+// only when all that was added to its round is done, and an [AbandonedError] only when
+// nothing is left of it but what was abandoned. Every change counts once, however often its
+// command is sent. Who waits for the task of a process that dies is told within TTL and
+// 1.2 s of the death.
+//
+// # Loss
+//
+// A task is lost if it cannot be renewed in time, or if Redis has forgotten its group. It is
+// told by the ctx of GoContext or [Task.Context], which is cancelled with the cause
+// [ErrLost], and by [Task.Err] and [Task.Done]: if it is cut off, before those who wait can be.
+//
 // # What is not promised
 //
 //   - That abandoned work was not done, or is not being done: a process that is cut off,
@@ -42,8 +74,8 @@
 //     [Task.Context], is cancelled then. Work that must not be done twice needs
 //     a lock with a fence.
 //   - Anything, once Redis has lost the group, or what it remembers of operations: evicted,
-//     deleted, or not written to the replica that takes over. Those who wait get [ErrLost] when they find that
-//     it has gone, or [ErrNegative] when they say that something is done.
+//     deleted, or not written to the replica that takes over. Those who wait get [ErrLost] when
+//     they find that it has gone, and those who say that something is done [ErrNegative].
 //   - That a group is kept for ever. One in which nothing happens, not even the renewal of
 //     a task, expires after a day; one that is over, after 65 minutes.
 //

@@ -15,8 +15,9 @@ import (
 
 // exampleClient stands for redis.NewClient with the address of your server.
 func exampleClient() (*redis.Client, func()) {
-	server, err := miniredis.Run()
-	if err != nil {
+	server := miniredis.NewMiniRedis()
+	server.ClockTTL(true) // keys expire as time goes by
+	if err := server.Start(); err != nil {
 		panic(err)
 	}
 	rdb := redis.NewClient(&redis.Options{Addr: server.Addr()})
@@ -155,4 +156,123 @@ func ExampleAbandonedError() {
 		fmt.Println("over, but for", lost.Tasks)
 	}
 	// Output: over, but for 2
+}
+
+// Add counts what others will be done with, and knows of no process.
+func ExampleWaitGroup_Add() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	wg := waitgroup.New(rdb, "import:42")
+
+	wg.Add(3)
+	var running sync.WaitGroup
+	defer running.Wait()
+	for range 3 {
+		running.Go(func() {
+			// The work comes here, mostly in another process.
+			wg.Done()
+		})
+	}
+	wg.Wait()
+	fmt.Println("over")
+	// Output: over
+}
+
+// AddContext and DoneContext return what Add and Done panic with.
+func ExampleWaitGroup_AddContext() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	wg := waitgroup.New(rdb, "import:42")
+
+	fmt.Println(wg.AddContext(ctx, 1))
+	fmt.Println(wg.DoneContext(ctx))
+	fmt.Println(errors.Is(wg.DoneContext(ctx), waitgroup.ErrNegative))
+	fmt.Println(wg.WaitContext(ctx))
+	// Output:
+	// <nil>
+	// <nil>
+	// true
+	// <nil>
+}
+
+// How far is it, and who is at work on it?
+func ExampleWaitGroup_Inspect() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	wg := waitgroup.New(rdb, "import:42")
+	wg.Label = "page 1"
+	wg.Add(3)
+	task, err := wg.Join(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer task.Done()
+
+	status, err := wg.Inspect(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(status.Left(), "left,", status.Count, "of them not begun")
+	for _, t := range status.Tasks {
+		fmt.Println(t.Label)
+	}
+	// Output:
+	// 3 left, 2 of them not begun
+	// page 1
+}
+
+// What a task does ends with it, if its ctx is that of the task.
+func ExampleTask_Context() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	wg := waitgroup.New(rdb, "import:42")
+	wg.TTL = 30 * time.Millisecond
+	wg.Add(1)
+	task, err := wg.Join(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	work, stop := task.Context(ctx)
+	defer stop()
+	rdb.Del(ctx, "import:42") // somebody flushes Redis
+
+	<-work.Done()
+	fmt.Println(context.Cause(work))
+	fmt.Println(task.Err(), errors.Is(task.Done(), waitgroup.ErrLost))
+	// Output:
+	// baton: lease lost
+	// baton: lease lost true
+}
+
+// Who cannot do it adds it again for others to join, and gives up its own.
+func ExampleTask_Abandon() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	wg := waitgroup.New(rdb, "import:42")
+	wg.Add(1)
+	first, err := wg.Join(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(wg.AddContext(ctx, 1), first.Abandon())
+
+	second, err := wg.Join(ctx) // in another process
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(second.Done())
+	fmt.Println(wg.WaitContext(ctx)) // over, and it took two
+	// Output:
+	// <nil> <nil>
+	// <nil>
+	// baton: wait for "import:42": tasks abandoned: 1
 }
