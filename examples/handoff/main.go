@@ -55,7 +55,7 @@ func main() {
 		os.Exit(2)
 	}
 	cfg.url = os.Getenv("REDIS_URL")
-	if cfg.live = isTerminal(os.Stdout); cfg.live {
+	if cfg.live {
 		logging.Disable() // go-redis' own lines would spoil the picture
 	}
 
@@ -143,6 +143,7 @@ func parse(args []string, usage io.Writer) (cfg config, err error) {
 	f.DurationVar(&cfg.length, "for", 8*time.Second, "how long all this lasts; 0 is until Ctrl-C")
 	f.StringVar(&cfg.key, "key", "handoff-demo", "the lock's `key` in Redis")
 	f.DurationVar(&cfg.ttl, "ttl", 2*time.Second, "how long Redis keeps the lock of a process that died")
+	f.BoolVar(&cfg.live, "live", isTerminal(os.Stdout), "show one picture, and not a line for each event; by default if this is a terminal")
 	if err := f.Parse(args); err != nil {
 		return cfg, err // Parse has said why
 	}
