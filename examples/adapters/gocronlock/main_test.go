@@ -3,6 +3,7 @@ package gocronlock_test
 import (
 	"testing"
 
+	"github.com/seed-3d5fec5c/baton/examples/adapters/internal/rival"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
@@ -10,3 +11,5 @@ import (
 var workers = map[string]func(){}
 
 func TestMain(m *testing.M) { redistest.Main(m, workers) }
+
+func TestExamples(t *testing.T) { rival.Examples(t) }

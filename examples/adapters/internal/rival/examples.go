@@ -1,0 +1,25 @@
+package rival
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+)
+
+// Examples runs the examples of the test binary again, on a real server. By
+// themselves they run on one that they bring.
+func Examples(t *testing.T) {
+	s := redistest.Start(t)
+	again := exec.Command(os.Args[0], "-test.run=^Example", "-test.v")
+	again.Env = append(os.Environ(), "REDIS_URL="+s.URL())
+	out, err := again.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: Example") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if s.Stats(t).Calls["evalsha"] == 0 {
+		t.Error("the server was not asked for a lock")
+	}
+}
