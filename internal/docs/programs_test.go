@@ -1,0 +1,112 @@
+package docs
+
+import (
+	"go/ast"
+	"go/doc"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestPrograms finds each program of the README in the compiled examples, line by
+// line, so that what it shows is what runs.
+func TestPrograms(t *testing.T) {
+	examples := ""
+	for _, p := range packages {
+		examples += flat(readAll(t, p, "*example_test.go"))
+	}
+	programs := blocks(t, "go")
+	if len(programs) < 6 {
+		t.Errorf("the README has %d programs", len(programs))
+	}
+	for _, p := range programs {
+		if !strings.Contains(examples, flat(p)) {
+			t.Errorf("no example has these lines:\n%s", p)
+		}
+	}
+	if n := strings.Count(read(t, "README.md"), "```"); n%2 != 0 || n/2 != len(fence.FindAllString(read(t, "README.md"), -1)) {
+		t.Error("the README has blocks that are not looked at")
+	}
+}
+
+// flat is the text without indentation and blank lines.
+func flat(text string) string {
+	var lines strings.Builder
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines.WriteString(line + "\n")
+		}
+	}
+	return lines.String()
+}
+
+// TestExamples looks for each public method in an example of its type, one with
+// an output, so that it is shown, and runs.
+func TestExamples(t *testing.T) {
+	for _, p := range packages {
+		fset := token.NewFileSet()
+		names, err := filepath.Glob(filepath.Join(root, p, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var files []*ast.File
+		for _, name := range names {
+			if strings.HasSuffix(name, "_test.go") && !strings.HasSuffix(name, "example_test.go") {
+				continue
+			}
+			f, err := parser.ParseFile(fset, name, nil, parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files = append(files, f)
+		}
+		d, err := doc.NewFromFiles(fset, files, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, typ := range d.Types {
+			calls := map[string]bool{}
+			examples := typ.Examples
+			for _, m := range typ.Methods {
+				examples = append(examples, m.Examples...)
+			}
+			for _, e := range examples {
+				if e.Output == "" {
+					t.Errorf("%s: Example%s has no output", p, e.Name)
+				}
+				ast.Inspect(e.Code, func(n ast.Node) bool {
+					if s, ok := n.(*ast.SelectorExpr); ok {
+						calls[s.Sel.Name] = true
+					}
+					return true
+				})
+			}
+			for _, m := range typ.Methods {
+				if m.Recv == "*"+typ.Name && !calls[m.Name] {
+					t.Errorf("%s: no example of %s shows %s", p, typ.Name, m.Name)
+				}
+			}
+		}
+	}
+}
+
+// TestProgramsAreRun looks into the tests of each program among the examples for a
+// real server, and for the one that it brings, if it does.
+func TestProgramsAreRun(t *testing.T) {
+	programs, err := filepath.Glob(filepath.Join(root, "examples", "*", "main.go"))
+	if err != nil || len(programs) < 5 {
+		t.Fatalf("%q, %v", programs, err)
+	}
+	for _, program := range programs {
+		name := filepath.Base(filepath.Dir(program))
+		code, tests := readAll(t, "examples/"+name, "*.go"), readAll(t, "examples/"+name, "*_test.go")
+		if !strings.Contains(tests, "redistest.Start(") && !strings.Contains(tests, "redistest.EachServer(") {
+			t.Errorf("no test runs examples/%s on a redis-server", name)
+		}
+		if strings.Contains(code, "examples/internal/server") && !strings.Contains(tests, "func TestEmbedded(") && !strings.Contains(tests, `"embedded":`) && !strings.Contains(tests, "redistest.EachServer(") {
+			t.Errorf("no test runs examples/%s on the server that it brings", name)
+		}
+	}
+}
