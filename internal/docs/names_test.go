@@ -63,3 +63,20 @@ func TestNames(t *testing.T) {
 		}
 	}
 }
+
+// TestFigures looks in the benchmark's own page for the figures that the README takes
+// from there.
+func TestFigures(t *testing.T) {
+	_, rest, _ := strings.Cut(prose(t), "What all of that comes to in time")
+	told, _, ok := strings.Cut(rest, "\n\n")
+	figures := regexp.MustCompile(`\d+[.,]\d+`).FindAllString(told, -1)
+	if !ok || len(figures) < 4 {
+		t.Fatalf("the README tells the figures %q", figures)
+	}
+	page := read(t, "internal/bench/README.md")
+	for _, figure := range figures {
+		if !regexp.MustCompile(`\b` + regexp.QuoteMeta(figure) + `\b`).MatchString(page) {
+			t.Errorf("nobody has measured %s", figure)
+		}
+	}
+}
