@@ -199,7 +199,7 @@ func ExampleLease_Context() {
 	defer closeAll()
 	ctx := context.Background()
 	mu := mutex.New(rdb, "orders")
-	mu.TTL = 30 * time.Millisecond
+	mu.TTL = 300 * time.Millisecond
 
 	lease, err := mu.LockContext(ctx)
 	if err != nil {

@@ -202,7 +202,7 @@ func ExampleLease_Context() {
 	defer closeAll()
 	ctx := context.Background()
 	sem := semaphore.NewWeighted(rdb, "reports", 10)
-	sem.TTL = 30 * time.Millisecond
+	sem.TTL = 300 * time.Millisecond
 
 	lease, err := sem.AcquireLease(ctx, 3)
 	if err != nil {

@@ -231,7 +231,7 @@ func ExampleTask_Context() {
 	defer closeAll()
 	ctx := context.Background()
 	wg := waitgroup.New(rdb, "import:42")
-	wg.TTL = 30 * time.Millisecond
+	wg.TTL = 500 * time.Millisecond
 	wg.Add(1)
 	task, err := wg.Join(ctx)
 	if err != nil {
