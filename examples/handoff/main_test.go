@@ -267,6 +267,9 @@ func TestFlags(t *testing.T) {
 			t.Errorf("%s: %v, %q", args, err, usage.String())
 		}
 	}
+	if c, err := parse([]string{"-live"}, io.Discard); err != nil || !c.live {
+		t.Errorf("-live: %v, %v", c.live, err)
+	}
 	var exit *exec.ExitError
 	if err := redistest.Spawn(t, "handoff", "ARGS=-workers 0").Wait(); !errors.As(err, &exit) || exit.ExitCode() != 2 {
 		t.Error(err)
