@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"sync"
@@ -21,11 +22,9 @@ import (
 
 // TestMixedFleet has baton and those that it is to replace lock one key at the same
 // time, each by its own calls: they exclude one another, all of them get it, and
-// nobody takes it from another. (rueidislock makes a key's name of its own, here the
-// one that all use, and has one key if the majority is of one.)
+// nobody takes it from another.
 func TestMixedFleet(t *testing.T) {
-	const name, key = "orders", "rueidislock:0:orders"
-	const ttl = 20 * time.Second // nobody's runs out
+	const key, ttl = "orders", 20 * time.Second // nobody's runs out
 	s := redistest.Start(t)
 	type lock func(context.Context) (unlock func() error, err error)
 	systems := map[string]func() lock{
@@ -63,23 +62,6 @@ func TestMixedFleet(t *testing.T) {
 			}
 		},
 	}
-	rueidi, err := rueidislock.NewLocker(rueidislock.LockerOption{
-		KeyMajority: 1, NoLoopTracking: true, KeyValidity: ttl, TryNextAfter: time.Second,
-		ClientOption: rueidis.ClientOption{InitAddress: []string{s.Addr()}, ClientSetInfo: rueidis.DisableClientSetInfo},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rueidi.Close()
-	systems["rueidislock"] = func() lock {
-		return func(ctx context.Context) (func() error, error) {
-			held, release, err := rueidi.WithContext(ctx, name)
-			return func() error {
-				defer release()
-				return held.Err()
-			}, err
-		}
-	}
 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -114,5 +96,45 @@ func TestMixedFleet(t *testing.T) {
 	workers.Wait()
 	if n := holds.Load(); !t.Failed() && n != int64(len(systems)*2*each) {
 		t.Errorf("%d holds, of which %d were counted: the others were lost", len(systems)*2*each, n)
+	}
+}
+
+// TestMixedRueidislock is the same for rueidislock, which has one key if the majority is
+// of one, and makes its name. They take turns: when both wait, it can miss that the
+// lock is free.
+func TestMixedRueidislock(t *testing.T) {
+	s := redistest.Start(t)
+	theirs, err := rueidislock.NewLocker(rueidislock.LockerOption{
+		KeyMajority: 1, NoLoopTracking: true, KeyValidity: time.Minute, TryNextAfter: 10 * time.Second,
+		ClientOption: rueidis.ClientOption{InitAddress: []string{s.Addr()}, ClientSetInfo: rueidis.DisableClientSetInfo},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	ours := mutex.New(s.Client(t), "rueidislock:0:orders")
+
+	for range 2 {
+		l, err := ours.TryLockContext(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := theirs.TryWithContext(t.Context(), "orders"); !errors.Is(err, rueidislock.ErrNotLocked) {
+			t.Errorf("theirs while ours is held: %v", err)
+		}
+		if err := l.Unlock(); err != nil {
+			t.Error(err)
+		}
+		held, release, err := theirs.TryWithContext(t.Context(), "orders")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ours.TryLockContext(t.Context()); !errors.Is(err, mutex.ErrLocked) {
+			t.Errorf("ours while theirs is held: %v", err)
+		}
+		if held.Err() != nil {
+			t.Error("theirs was lost")
+		}
+		release()
 	}
 }
