@@ -33,7 +33,7 @@ func TestRenewalOfEarlierHold(t *testing.T) {
 		other, got2 := b.want(b.Context(), k2, taking(1, 1))
 		time.Sleep(time.Second)
 		mine, got1 := b.want(b.Context(), k1, taking(1, 1))
-		time.Sleep(time.Second)
+		time.Sleep(PollBound / 3)     // it does not ask again before the end
 		s1.travels(5*ms, 0, 0, 50*ms) // the renewal, to there; the statement and its answer; the renewal's answer
 		line := claimOf(k1, Semaphore).line
 		line.mu.Lock()
