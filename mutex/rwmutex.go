@@ -26,8 +26,8 @@ import (
 //   - The readers of a process are one hold in Redis. The second costs no request,
 //     and the last one out gives it back. When a writer begins to wait elsewhere, a
 //     message tells such a process to let no more of them in. It listens for that
-//     from the first reader on that joins others after more than a millisecond; that
-//     one may still get in past a writer that waits. Should the message get lost,
+//     from the first reader on that joins others after more than a turn, 1 to 20 ms;
+//     that one may still get in past a writer that waits. Should the message get lost,
 //     the next renewal tells, within a third of TTL.
 //
 // A RWMutex is made by [NewRW] and must not be copied after first use. It needs

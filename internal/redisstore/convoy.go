@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -39,6 +40,7 @@ type convoy struct {
 // A passenger is a command that is to go with others.
 type passenger struct {
 	redis.Cmder
+	ctx  context.Context
 	sign chan sign
 }
 
@@ -57,11 +59,11 @@ func (v *convoy) Process(ctx context.Context, cmd redis.Cmder) error {
 	}
 	v.mu.Lock()
 	if v.held(time.Now()) > 0 {
-		p := &passenger{cmd, make(chan sign, 2)}
+		p := &passenger{cmd, ctx, make(chan sign, 2)}
 		v.queued = append(v.queued, p)
 		v.appoint(len(v.queued) == 1)
 		v.mu.Unlock()
-		return v.follow(ctx, p)
+		return v.follow(p)
 	}
 	return v.lead(ctx, cmd)
 }
@@ -79,7 +81,7 @@ func (v *convoy) held(now time.Time) time.Duration {
 }
 
 // follow waits until a passenger has been taken along, or leads.
-func (v *convoy) follow(ctx context.Context, p *passenger) error {
+func (v *convoy) follow(p *passenger) error {
 	timer := new(time.Timer)
 	for {
 		select {
@@ -89,7 +91,7 @@ func (v *convoy) follow(ctx context.Context, p *passenger) error {
 				return p.Err()
 			case leads:
 				v.mu.Lock()
-				return v.lead(ctx, p.Cmder)
+				return v.lead(p.ctx, p.Cmder)
 			}
 			timer = time.NewTimer(headway)
 			defer timer.Stop()
@@ -99,7 +101,7 @@ func (v *convoy) follow(ctx context.Context, p *passenger) error {
 				held := v.held(time.Now())
 				if held <= 0 {
 					v.queued = v.queued[1:]
-					return v.lead(ctx, p.Cmder)
+					return v.lead(p.ctx, p.Cmder)
 				}
 				timer.Reset(held)
 			}
@@ -121,12 +123,7 @@ func (v *convoy) lead(ctx context.Context, cmd redis.Cmder) error {
 	if len(along) == 0 {
 		_ = v.rdb.Process(ctx, cmd)
 	} else {
-		pipe := v.rdb.Pipeline()
-		_ = pipe.Process(ctx, cmd)
-		for _, p := range along {
-			_ = pipe.Process(ctx, p.Cmder)
-		}
-		_, _ = pipe.Exec(context.WithoutCancel(ctx)) // each command has its own error
+		v.together(append([]*passenger{{Cmder: cmd, ctx: ctx}}, along...))
 		for _, p := range along {
 			p.sign <- executed
 		}
@@ -140,4 +137,29 @@ func (v *convoy) lead(ctx context.Context, cmd redis.Cmder) error {
 		v.queued = v.queued[1:]
 	}
 	return cmd.Err()
+}
+
+// together sends commands in one pipeline. That waits for a connection no longer than any
+// of them would by itself: what is still to be released must not wait for as long as
+// the pool allows. The others are told what it then was for them, and are sent again.
+func (v *convoy) together(all []*passenger) {
+	ctx, until := context.WithoutCancel(all[0].ctx), time.Time{}
+	pipe := v.rdb.Pipeline()
+	for _, p := range all {
+		_ = pipe.Process(ctx, p.Cmder)
+		if d, ok := p.ctx.Deadline(); ok && (until.IsZero() || d.Before(until)) {
+			until = d
+		}
+	}
+	if !until.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, until)
+		defer cancel()
+	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	for _, p := range all {
+		if d, ok := p.ctx.Deadline(); (!ok || d.After(until)) && errors.Is(p.Err(), context.DeadlineExceeded) {
+			p.SetErr(redis.ErrPoolTimeout)
+		}
+	}
 }

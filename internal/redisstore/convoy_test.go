@@ -18,6 +18,7 @@ import (
 type crossing struct {
 	arrived chan []string
 	let     chan struct{}
+	ctx     context.Context // of the last that was more than one
 }
 
 func (x *crossing) cross(cmds ...redis.Cmder) error {
@@ -39,7 +40,10 @@ func (x *crossing) ProcessHook(redis.ProcessHook) redis.ProcessHook {
 }
 
 func (x *crossing) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(_ context.Context, cmds []redis.Cmder) error { return x.cross(cmds...) }
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		x.ctx = ctx
+		return x.cross(cmds...)
+	}
 }
 
 // newConvoy returns a convoy, its crossing, and what sends a command on it, which
@@ -49,7 +53,7 @@ func newConvoy(t *testing.T, opt redis.Options) (*crossing, func(ctx context.Con
 	opt.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled} // has a clock
 	rdb := redis.NewClient(&opt)
 	t.Cleanup(func() { _ = rdb.Close() })
-	x := &crossing{make(chan []string, 100), make(chan struct{}, 100)}
+	x := &crossing{arrived: make(chan []string, 100), let: make(chan struct{}, 100)}
 	rdb.AddHook(x)
 	road := NewStore(rdb).road
 	return x, func(ctx context.Context, name string) {
@@ -144,6 +148,70 @@ func TestConvoyHeeds(t *testing.T) {
 			x.let <- struct{}{}
 			x.let <- struct{}{}
 		})
+	}
+}
+
+// TestConvoyDeadline has some commands of a convoy that may wait for a connection until a
+// time: it waits no longer than the first of them.
+func TestConvoyDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x, send := newConvoy(t, redis.Options{})
+		within := func(d time.Duration) context.Context {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			t.Cleanup(cancel)
+			return ctx
+		}
+		send(t.Context(), "a")
+		send(t.Context(), "b")
+		soon := within(time.Second)
+		for _, ctx := range []context.Context{within(time.Minute), soon, within(time.Hour), t.Context()} {
+			send(ctx, "c")
+		}
+		x.let <- struct{}{}
+		synctest.Wait()
+		want, _ := soon.Deadline()
+		if got, ok := x.ctx.Deadline(); !ok || !got.Equal(want) {
+			t.Errorf("it waits until %v, %v, want %v", got, ok, want)
+		}
+		x.let <- struct{}{}
+	})
+}
+
+// TestConvoyNoConnection has a convoy get no connection in the time of one of its
+// commands: to the others, which have more time, it is the pool that had none.
+func TestConvoyNoConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}})
+		defer rdb.Close()
+		rdb.AddHook(pool{})
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var all []*passenger
+		for _, ctx := range []context.Context{t.Context(), short} {
+			all = append(all, &passenger{Cmder: once{redis.NewCmd(ctx, "evalsha", "a")}, ctx: ctx})
+		}
+		(&convoy{rdb: rdb}).together(all)
+		if err := all[0].Err(); err != redis.ErrPoolTimeout {
+			t.Errorf("who has time gets %v", err)
+		}
+		if err := all[1].Err(); err != context.DeadlineExceeded {
+			t.Errorf("who has none gets %v", err)
+		}
+	})
+}
+
+// pool is one without a connection.
+type pool struct{ redis.Hook }
+
+func (pool) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (pool) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (pool) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		<-ctx.Done()
+		for _, cmd := range cmds {
+			cmd.SetErr(ctx.Err())
+		}
+		return ctx.Err()
 	}
 }
 
