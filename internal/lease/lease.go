@@ -2,7 +2,6 @@ package lease
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -179,96 +178,6 @@ func (l *Lease) failure() error {
 	return nil
 }
 
-// Release ends the lease. It returns ErrLost if the hold had ended before,
-// ErrReleased if it was released before, and otherwise when the claim has been
-// handed on, or given back to Redis, or has run out before that was confirmed.
-func (l *Lease) Release() error { return l.release(0) }
-
-// ReleasePart ends the hold of n permits, of as many as the lease has or fewer.
-func (l *Lease) ReleasePart(n int64) error { return l.release(n) }
-
-// release ends the hold of n permits, or of all for 0.
-func (l *Lease) release(n int64) error {
-	l = l.itself()
-	todo, whole, err := l.let(n)
-	if err != nil {
-		return err
-	}
-	return l.told(whole, l.line.do(todo))
-}
-
-// let ends the hold here, the whole of it or a part, and returns what is to be done
-// for that in Redis.
-func (l *Lease) let(n int64) (todo errand, whole bool, err error) {
-	l.line.mu.Lock()
-	defer l.line.mu.Unlock()
-	if l.expire(); l.state == ended {
-		return errand{}, false, l.err
-	}
-	l.part(n)
-	whole = l.state == ended
-	return l.line.advance(), whole, nil
-}
-
-// part ends the hold of n permits, or of all for 0.
-func (l *Lease) part(n int64) {
-	if n == 0 || n >= l.weight {
-		l.finish(ErrReleased)
-		return
-	}
-	l.weight -= n
-	l.claim.used -= n
-}
-
-// A Part is some of the permits of a lease, or all.
-type Part struct {
-	Lease *Lease
-	N     int64
-}
-
-// ReleaseParts ends holds on the same key, of as many permits as each part says,
-// in one step. What has been lost is passed over.
-func ReleaseParts(parts []Part) {
-	for i := 0; i < len(parts); {
-		ln := parts[i].Lease.line
-		var whole []*tracer
-		ln.mu.Lock()
-		for ; i < len(parts) && parts[i].Lease.line == ln; i++ { // not that of one that was lost long ago
-			l := parts[i].Lease
-			if l.expire(); l.state != ended {
-				l.part(parts[i].N)
-				if l.tracer != nil && l.state == ended {
-					whole = append(whole, l.tracer)
-				}
-			}
-		}
-		todo := ln.advance()
-		ln.mu.Unlock()
-		err := ln.do(todo)
-		for _, t := range whole {
-			t.released(err)
-		}
-	}
-}
-
-// told is what a release returns for what Redis said to it.
-func (l *Lease) told(whole bool, err error) error {
-	switch {
-	case err == nil:
-	case errors.Is(err, ErrLost):
-		err = ErrLost
-		l.line.mu.Lock()
-		l.err = err
-		l.line.mu.Unlock()
-	default:
-		err = &opError{"release", l.name.Key, err, nil}
-	}
-	if whole {
-		l.tracer.released(err)
-	}
-	return err
-}
-
 // expire notices that the window has passed, should the clock be late.
 func (l *Lease) expire() {
 	if l.state == granted && l.claim.trust.left(time.Now()) <= 0 {
@@ -349,70 +258,4 @@ func (l *Lease) Context(parent context.Context) (context.Context, context.Cancel
 		defer l.line.mu.Unlock()
 		delete(l.onLoss, &cancel)
 	}
-}
-
-// deliver hands the granted lease over. The line's mutex is held, here and below.
-func (l *Lease) deliver() {
-	l.state = granted
-	if l.tracer != nil {
-		l.tracer.acquired(l.since, l.fence, l.claim.howHad(l))
-	}
-	l.tell(nil)
-}
-
-// tell delivers the decision.
-func (l *Lease) tell(err error) {
-	if l.mail != nil {
-		l.mail.Put(err)
-	} else if l.ready != nil {
-		close(l.ready)
-	}
-}
-
-// lose ends a granted lease that Redis no longer knows of. It reports whether
-// somebody had it in hand; if not, the loss is what its channel yields.
-func (l *Lease) lose(why Cause) (inside bool) {
-	back := l.mail != nil && l.mail.TakeBack()
-	if l.tracer != nil {
-		l.tracer.cause = l.cause(why, back)
-	}
-	if l.finish(ErrLost); back {
-		l.mail.Put(ErrLost)
-	}
-	return !back
-}
-
-// received reports whether somebody has the granted lease in hand. Who waits in
-// Acquire has it at once; a channel is read when its reader comes to it, which
-// may be any moment: only TakeBack can tell that it will not be.
-func (l *Lease) received() bool { return l.mail == nil || l.mail.Received() }
-
-// refuse ends a lease that waits, and delivers why.
-func (l *Lease) refuse(err error) {
-	l.finish(l.wrap(err, nil))
-	l.tell(l.err)
-}
-
-// finish ends the lease for the reason err, which it does not deliver.
-func (l *Lease) finish(err error) {
-	if l.state == waiting {
-		l.line.waiters.remove(l)
-	} else {
-		l.claim.leases.remove(l)
-		l.claim.used -= l.weight
-	}
-	l.traceEnd(err)
-	l.state, l.err = ended, err
-	if l.unhook != nil {
-		l.unhook()
-	}
-	if l.done != nil {
-		close(l.done)
-	}
-	if err == ErrLost {
-		for cancel := range l.onLoss {
-			(*cancel)(ErrLost)
-		}
-	}
-	l.onLoss = nil
 }

@@ -4,7 +4,7 @@ package main
 var handling = []mutant{
 	{
 		"withdraw-not", "who gives up leaves its entry, or what it was handed, in Redis",
-		"internal/lease/ask.go", `	if !c.confirmed {`, `	if !c.confirmed && c.weight > 0 {`,
+		"internal/lease/giveback.go", `	if !c.confirmed {`, `	if !c.confirmed && c.weight > 0 {`,
 		"internal/lease", "TestCancelUnderWay",
 	},
 	{
@@ -24,7 +24,7 @@ var handling = []mutant{
 	},
 	{
 		"release-overtakes", "a release does not wait for the request that it undoes",
-		"internal/lease/ask.go", `	if wait != nil { // else`, `	if false { // else`,
+		"internal/lease/giveback.go", `	if wait != nil { // else`, `	if false { // else`,
 		"internal/lease", "TestCancelUnderWay",
 	},
 	{
@@ -43,7 +43,7 @@ var handling = []mutant{
 	},
 	{
 		"yielded-kept", "a yield whose answer was lost is given up under its new token alone",
-		"internal/lease/ask.go", `	if from != "" {
+		"internal/lease/giveback.go", `	if from != "" {
 		_ =`, `	if false {
 		_ =`,
 		"internal/lease", "TestYieldLost",

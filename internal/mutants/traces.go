@@ -43,7 +43,7 @@ var traces = []mutant{
 	},
 	{
 		"trace-part", "each part that is given back is told as the release",
-		"internal/lease/lease.go", `	if whole {
+		"internal/lease/release.go", `	if whole {
 `, `	if true {
 `,
 		"internal/lease", "TestSimulationSemaphore",

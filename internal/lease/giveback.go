@@ -1,0 +1,89 @@
+package lease
+
+import (
+	"context"
+	"time"
+)
+
+// lower tells Redis of permits that are used no more, and returns when that is
+// confirmed, or no longer matters.
+func (l *line) lower(c *claim) error {
+	l.mu.Lock()
+	now := time.Now()
+	until := now.Add(c.trust.left(now))
+	l.mu.Unlock()
+	return l.keeper.persist(until, func(ctx context.Context) (owned bool, err error) {
+		l.mu.Lock()
+		if c.state != live || !c.owes() {
+			l.mu.Unlock()
+			return true, nil
+		}
+		now := time.Now()
+		r := l.request(c, now)
+		l.mu.Unlock()
+
+		reply, err := l.keeper.store.Ask(ctx, r)
+
+		l.mu.Lock()
+		lost := c.lostBy(r, reply)
+		todo := l.answer(c, r, reply, err, now)
+		l.mu.Unlock()
+		l.later(todo)
+		return !lost, err
+	})
+}
+
+// leave turns the claim of the line into one that is being given back.
+func (l *line) leave() *claim {
+	c := l.claim
+	now := time.Now()
+	if c.until = now.Add(c.trust.left(now)); c.want > 0 || c.entered {
+		c.until = now.Add(c.life())
+		if c.inflight > 0 {
+			c.wait = make(chan struct{})
+		}
+	}
+	c.state = leaving
+	c.wake()
+	l.keeper.unwatch(c)
+	return c
+}
+
+// letGo gives a leaving claim back in Redis, and returns when that is confirmed
+// or no longer matters because the claim has run out by itself.
+func (l *line) letGo(c *claim) {
+	l.mu.Lock()
+	wait := c.wait
+	l.mu.Unlock()
+	if wait != nil { // else the release could overtake the request that it undoes
+		timer := time.NewTimer(grace)
+		select {
+		case <-wait:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+	l.mu.Lock()
+	c.orphaned = c.inflight > 0
+	from := c.from
+	l.mu.Unlock()
+
+	if from != "" {
+		_ = l.keeper.giveBack(l.name, from, c.until, c.last)
+	}
+	if !c.confirmed {
+		c.err = l.keeper.giveBack(l.name, c.token, c.until, c.last)
+		if c.unsure && c.err == ErrLost {
+			c.err = nil
+		}
+	}
+
+	l.mu.Lock()
+	if c.again {
+		go l.keeper.undo(c)
+	}
+	l.end(c)
+	todo := l.advance()
+	l.mu.Unlock()
+	l.later(todo)
+}
