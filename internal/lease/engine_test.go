@@ -333,7 +333,10 @@ func TestTryQueuesNot(t *testing.T) {
 		k2, s2 := b.process()
 		b.acquire(k1, time.Minute)
 		k2.listen(nil)
-		synctest.Wait()
+		time.Sleep(time.Millisecond)
+		if !k2.hears() {
+			b.Fatal("it does not hear")
+		}
 		s2.travels(0, 0, time.Second) // a second request would be late
 		p := params(time.Minute)
 		p.Try = true
