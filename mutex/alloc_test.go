@@ -156,10 +156,10 @@ func TestCostMemory(t *testing.T) {
 	}
 	unlock(t, held)
 	t.Logf("a goroutine that waits for nothing %.0f bytes, in LockContext %.0f, a channel of LockChan %.0f", own, waiting, chans)
-	if n := waiting - own; n > 600 {
+	if n := waiting - own; n > 500 {
 		t.Errorf("a call that waits takes %.0f bytes", n)
 	}
-	if chans > 1000 {
+	if chans > 600 {
 		t.Errorf("a channel that waits takes %.0f bytes", chans)
 	}
 }

@@ -27,9 +27,9 @@ var (
 // The zero Lease holds nothing, and says what one says that has been lost. The
 // methods of a nil Lease panic. A copy is the same hold, which ends once.
 type Lease struct {
-	hold   lease.Lease
-	group  *lease.Group // in place of hold, if there are several keys
-	prefix string       // of the pool
+	hold  lease.Lease
+	group *lease.Group // in place of hold, if there are several keys
+	pool  *Pool        // that it is of, or nil
 }
 
 // of returns what the lease stands for.
@@ -55,14 +55,22 @@ type Result struct {
 	Err   error
 }
 
-// newBox returns where the result goes of a request for the lease.
-func newBox(l *Lease) *lease.Box[Result] {
-	return lease.NewBox(func(err error) Result {
-		if err != nil {
-			return Result{Err: err}
-		}
-		return Result{Lease: l}
-	})
+// await waits for a lease that was asked for.
+func (l *Lease) await(ctx context.Context) (*Lease, error) {
+	if err := l.hold.Await(ctx); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// asked is a lease that was asked for.
+type asked struct{ *Lease }
+
+func (a asked) Result(err error) Result {
+	if err != nil {
+		return Result{Err: err}
+	}
+	return Result{Lease: a.Lease}
 }
 
 // Unlock ends the hold. If others wait, the lock is theirs when Unlock returns.
@@ -119,4 +127,9 @@ func (l *Lease) Fence() int64 { return l.of().Fence() }
 // FenceOf returns the fencing number of the hold on the key, by the name that the
 // lock was asked for: it is greater than that of every earlier hold on that key,
 // however many others were held with it. It is 0 if the lease is not of the key.
-func (l *Lease) FenceOf(key string) int64 { return l.of().FenceOf(l.prefix + key) }
+func (l *Lease) FenceOf(key string) int64 {
+	if l.pool != nil {
+		key = l.pool.prefix + key
+	}
+	return l.of().FenceOf(key)
+}

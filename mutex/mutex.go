@@ -154,10 +154,15 @@ func (m *Mutex) acquire(ctx context.Context, op string, try bool) (*Lease, error
 		return nil, err
 	}
 	l := new(Lease)
-	if err := l.hold.Acquire(ctx, m.keeper, m.params(op, try)); err != nil {
+	if err := m.request(ctx, l, try); err != nil {
 		return nil, err
 	}
-	return l, nil
+	return l.await(ctx)
+}
+
+func (m *Mutex) request(ctx context.Context, l *Lease, try bool) error {
+	p := m.params(try)
+	return l.hold.Request(ctx, m.keeper, &p)
 }
 
 // LockChan is like LockContext but returns at once, with a channel that receives
@@ -177,16 +182,16 @@ func (m *Mutex) acquire(ctx context.Context, op string, try bool) (*Lease, error
 // there, or a few milliseconds have passed, nothing is left in Redis for which
 // others would wait: a program that exits should receive it first.
 func (m *Mutex) LockChan(ctx context.Context) <-chan Result {
-	return lockChan(ctx, m.keeper, m.usable("lock"), m.params("lock", false))
+	return lockChan(ctx, m.keeper, m.usable("lock"), m.params(false))
 }
 
 func lockChan(ctx context.Context, k *lease.Keeper, unusable error, p lease.Params) <-chan Result {
 	l := new(Lease)
-	box := newBox(l)
+	box := lease.NewBox(asked{l})
 	if unusable != nil {
 		box.Put(unusable)
 	} else {
-		l.hold.AcquireChan(ctx, k, p, box)
+		l.hold.AcquireChan(ctx, k, &p, box)
 	}
 	return box.C()
 }
@@ -214,9 +219,9 @@ func do(ctx context.Context, lock func(context.Context) (*Lease, error), f func(
 	return f(inner)
 }
 
-func (m *Mutex) params(op string, try bool) lease.Params {
+func (m *Mutex) params(try bool) lease.Params {
 	return lease.Params{
-		Op: op, Kind: lease.Mutex, Key: m.key, Label: m.Label, TTL: m.TTL, MaxHold: m.MaxHold, Weight: 1, Try: try, Trace: m.Trace,
+		Kind: lease.Mutex, Key: m.key, Label: m.Label, TTL: m.TTL, MaxHold: m.MaxHold, Weight: 1, Try: try, Trace: m.Trace,
 	}
 }
 

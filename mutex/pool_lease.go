@@ -34,9 +34,9 @@ func (p *Pool) acquire(ctx context.Context, op string, try bool, keys []string) 
 	if err != nil {
 		return nil, err
 	}
-	l := &Lease{prefix: p.prefix}
-	if params := p.params(op, full[0], try); len(full) == 1 {
-		err = l.hold.Acquire(ctx, p.keeper, params)
+	l := &Lease{pool: p}
+	if params := p.params(full[0], try); len(full) == 1 {
+		err = l.hold.Acquire(ctx, p.keeper, &params)
 	} else {
 		l.group = new(lease.Group)
 		err = l.group.Acquire(ctx, p.keeper, params, full)
@@ -53,24 +53,25 @@ func (p *Pool) acquire(ctx context.Context, op string, try bool, keys []string) 
 // received all keys are given back when ctx ends, or after one TTL. For one key it
 // costs no goroutine to wait, for several it costs one.
 func (p *Pool) LockChan(ctx context.Context, keys ...string) <-chan Result {
-	l := &Lease{prefix: p.prefix}
-	box := newBox(l)
+	l := &Lease{pool: p}
+	box := lease.NewBox(asked{l})
 	full, err := p.all("lock", keys)
 	switch {
 	case err != nil:
 		box.Put(err)
 	case len(full) == 1:
-		l.hold.AcquireChan(ctx, p.keeper, p.params("lock", full[0], false), box)
+		params := p.params(full[0], false)
+		l.hold.AcquireChan(ctx, p.keeper, &params, box)
 	default:
 		l.group = new(lease.Group)
-		l.group.AcquireChan(ctx, p.keeper, p.params("lock", full[0], false), full, box)
+		l.group.AcquireChan(ctx, p.keeper, p.params(full[0], false), full, box)
 	}
 	return box.C()
 }
 
-func (p *Pool) params(op, key string, try bool) lease.Params {
+func (p *Pool) params(key string, try bool) lease.Params {
 	return lease.Params{
-		Op: op, Kind: lease.Mutex, Key: key, Label: p.Label, TTL: p.TTL, MaxHold: p.MaxHold, Weight: 1, Try: try, Trace: p.Trace,
+		Kind: lease.Mutex, Key: key, Label: p.Label, TTL: p.TTL, MaxHold: p.MaxHold, Weight: 1, Try: try, Trace: p.Trace,
 	}
 }
 

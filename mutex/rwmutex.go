@@ -180,7 +180,7 @@ func (r *rlocker) Unlock() { (*RWMutex)(r).RUnlock() }
 
 // LockContext locks m for writing and returns the lease, as [Mutex.LockContext].
 func (m *RWMutex) LockContext(ctx context.Context) (*Lease, error) {
-	return m.acquire(ctx, m.params("lock", false))
+	return m.acquire(ctx, "lock", false, false)
 }
 
 // RLockContext locks m for reading and returns the lease, as LockContext.
@@ -188,35 +188,31 @@ func (m *RWMutex) LockContext(ctx context.Context) (*Lease, error) {
 // The fence of a reader is above that of every earlier writer and below that of
 // every later one. Readers that hold m together may have the same.
 func (m *RWMutex) RLockContext(ctx context.Context) (*Lease, error) {
-	return m.acquire(ctx, m.params("lock for reading", true))
+	return m.acquire(ctx, "lock for reading", true, false)
 }
 
 // TryLockContext is like LockContext but does not wait for the lock: it returns
 // ErrLocked if that is held or awaited.
 func (m *RWMutex) TryLockContext(ctx context.Context) (*Lease, error) {
-	p := m.params("try to lock", false)
-	p.Try = true
-	return m.acquire(ctx, p)
+	return m.acquire(ctx, "try to lock", false, true)
 }
 
 // TryRLockContext is like RLockContext but does not wait for the lock: it returns
 // ErrLocked if a writer holds or awaits it, or somebody of this process does.
 func (m *RWMutex) TryRLockContext(ctx context.Context) (*Lease, error) {
-	p := m.params("try to lock for reading", true)
-	p.Try = true
-	return m.acquire(ctx, p)
+	return m.acquire(ctx, "try to lock for reading", true, true)
 }
 
 // LockChan is like LockContext but returns at once, with a channel that receives
 // the result, as [Mutex.LockChan].
 func (m *RWMutex) LockChan(ctx context.Context) <-chan Result {
-	return lockChan(ctx, m.keeper, m.usable("lock"), m.params("lock", false))
+	return lockChan(ctx, m.keeper, m.usable("lock"), m.params(false, false))
 }
 
 // RLockChan is like RLockContext but returns at once, with a channel that
 // receives the result, as [Mutex.LockChan].
 func (m *RWMutex) RLockChan(ctx context.Context) <-chan Result {
-	return lockChan(ctx, m.keeper, m.usable("lock for reading"), m.params("lock for reading", true))
+	return lockChan(ctx, m.keeper, m.usable("lock for reading"), m.params(true, false))
 }
 
 // Do runs f while it holds the lock for writing, as [Mutex.Do].
@@ -229,21 +225,26 @@ func (m *RWMutex) RDo(ctx context.Context, f func(context.Context) error) error 
 	return do(ctx, m.RLockContext, f)
 }
 
-func (m *RWMutex) acquire(ctx context.Context, p lease.Params) (*Lease, error) {
-	if err := m.usable(p.Op); err != nil {
+func (m *RWMutex) acquire(ctx context.Context, op string, read, try bool) (*Lease, error) {
+	if err := m.usable(op); err != nil {
 		return nil, err
 	}
 	l := new(Lease)
-	if err := l.hold.Acquire(ctx, m.keeper, p); err != nil {
+	if err := m.request(ctx, l, read, try); err != nil {
 		return nil, err
 	}
-	return l, nil
+	return l.await(ctx)
 }
 
-func (m *RWMutex) params(op string, read bool) lease.Params {
+func (m *RWMutex) request(ctx context.Context, l *Lease, read, try bool) error {
+	p := m.params(read, try)
+	return l.hold.Request(ctx, m.keeper, &p)
+}
+
+func (m *RWMutex) params(read, try bool) lease.Params {
 	p := lease.Params{
-		Op: op, Kind: lease.RWMutex, Key: m.key, Label: m.Label, TTL: m.TTL, MaxHold: m.MaxHold, Weight: lease.Writer, Size: lease.Writer,
-		Trace: m.Trace,
+		Kind: lease.RWMutex, Key: m.key, Label: m.Label, TTL: m.TTL, MaxHold: m.MaxHold, Weight: lease.Writer, Size: lease.Writer,
+		Try: try, Trace: m.Trace,
 	}
 	if read {
 		p.Weight, p.Shared = 1, true

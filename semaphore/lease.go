@@ -36,6 +36,16 @@ type Result struct {
 	Err   error
 }
 
+// asked is a lease that was asked for.
+type asked struct{ *Lease }
+
+func (a asked) Result(err error) Result {
+	if err != nil {
+		return Result{Err: err}
+	}
+	return Result{Lease: a.Lease}
+}
+
 // Release ends the hold. Whoever the permits let in has them when it returns, but
 // if others of this process wait for permits: then it is their next request,
 // which is about to be sent, that gives back what they cannot use.

@@ -141,7 +141,7 @@ func (l *Limiter) WaitN(ctx context.Context, n int) error {
 // ended may still be let through. Once Redis has answered, waiting costs no
 // goroutine.
 func (l *Limiter) WaitChan(ctx context.Context) <-chan error {
-	box := lease.NewBox(func(err error) error { return err })
+	box := lease.NewBox(lease.Bare{})
 	if d, err := l.reservation(ctx, 1); err != nil || d.ID == "" {
 		box.Put(err)
 	} else {

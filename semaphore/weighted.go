@@ -208,10 +208,18 @@ func (s *Weighted) acquire(ctx context.Context, op string, n int64, try bool) (*
 		return nil, err
 	}
 	l := new(Lease)
-	if err := l.hold.Acquire(ctx, s.keeper, s.params(op, n, try)); err != nil {
+	if err := s.request(ctx, l, n, try); err != nil {
+		return nil, err
+	}
+	if err := l.hold.Await(ctx); err != nil {
 		return nil, err
 	}
 	return l, nil
+}
+
+func (s *Weighted) request(ctx context.Context, l *Lease, n int64, try bool) error {
+	p := s.params(n, try)
+	return l.hold.Request(ctx, s.keeper, &p)
 }
 
 // AcquireChan is like AcquireLease but returns at once, with a channel that
@@ -229,16 +237,12 @@ func (s *Weighted) acquire(ctx context.Context, op string, n int64, try bool) (*
 // It costs no goroutine to wait.
 func (s *Weighted) AcquireChan(ctx context.Context, n int64) <-chan Result {
 	l := new(Lease)
-	box := lease.NewBox(func(err error) Result {
-		if err != nil {
-			return Result{Err: err}
-		}
-		return Result{Lease: l}
-	})
+	box := lease.NewBox(asked{l})
 	if err := s.usable("acquire", n); err != nil {
 		box.Put(err)
 	} else {
-		l.hold.AcquireChan(ctx, s.keeper, s.params("acquire", n, false), box)
+		p := s.params(n, false)
+		l.hold.AcquireChan(ctx, s.keeper, &p, box)
 	}
 	return box.C()
 }
@@ -261,9 +265,9 @@ func (s *Weighted) Do(ctx context.Context, n int64, f func(context.Context) erro
 	return f(inner)
 }
 
-func (s *Weighted) params(op string, n int64, try bool) lease.Params {
+func (s *Weighted) params(n int64, try bool) lease.Params {
 	return lease.Params{
-		Op: op, Kind: lease.Semaphore, Key: s.key, Label: s.Label, TTL: s.TTL, MaxHold: s.MaxHold, Weight: n, Size: s.size, Try: try,
+		Kind: lease.Semaphore, Key: s.key, Label: s.Label, TTL: s.TTL, MaxHold: s.MaxHold, Weight: n, Size: s.size, Try: try,
 		Trace: s.Trace,
 	}
 }

@@ -151,7 +151,7 @@ func (wg *WaitGroup) WaitContext(ctx context.Context) error {
 // the result: one value. The channel is never closed. To stop waiting, end ctx.
 func (wg *WaitGroup) WaitChan(ctx context.Context) <-chan error {
 	const op = "wait for"
-	box := lease.NewBox(func(err error) error { return err })
+	box := lease.NewBox(lease.Bare{})
 	if wg.session == nil {
 		box.Put(wg.unusable(op))
 	} else {

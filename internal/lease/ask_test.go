@@ -27,7 +27,7 @@ func TestAskCostsNoGoroutine(t *testing.T) {
 		}
 		each(func(p Params) {
 			l := new(Lease)
-			if err := l.Acquire(b.Context(), k1, p); err != nil {
+			if err := l.Acquire(b.Context(), k1, &p); err != nil {
 				b.Fatal(err)
 			}
 			b.leases = append(b.leases, l)
@@ -35,7 +35,7 @@ func TestAskCostsNoGoroutine(t *testing.T) {
 		before := runtime.NumGoroutine()
 		each(func(p Params) {
 			l := new(Lease)
-			l.AcquireChan(b.Context(), k2, p, NewBox(func(err error) error { return err }))
+			l.AcquireChan(b.Context(), k2, &p, NewBox(Bare{}))
 			b.leases = append(b.leases, l)
 		})
 		time.Sleep(5 * PollBound)

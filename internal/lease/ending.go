@@ -1,10 +1,12 @@
 package lease
 
+import "time"
+
 // deliver hands the granted lease over. The line's mutex is held, here and below.
-func (l *Lease) deliver() {
+func (l *Lease) deliver(now time.Time) {
 	l.state = granted
 	if l.tracer != nil {
-		l.tracer.acquired(l.since, l.fence, l.claim.howHad(l))
+		l.tracer.acquired(now, l.fence, l.claim.howHad(l))
 	}
 	l.tell(nil)
 }

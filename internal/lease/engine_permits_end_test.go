@@ -103,7 +103,7 @@ func TestSizeUnknown(t *testing.T) {
 		held := b.take(k, taking(1, 4))
 		for range 2 {
 			start := time.Now()
-			if err := new(Lease).Acquire(b.Context(), k, taking(1, 5)); !errors.Is(err, ErrSize) {
+			if err := new(Lease).Acquire(b.Context(), k, new(taking(1, 5))); !errors.Is(err, ErrSize) {
 				b.Error(err)
 			}
 			b.within("a wrong size is refused", start, time.Millisecond)
@@ -309,7 +309,7 @@ func TestTryAmongOthers(t *testing.T) {
 		p.Try = true
 		b.cost("a try", 1, 0, func() { b.take(k, p) })
 		b.cost("a try in vain", 1, 0, func() {
-			if err := new(Lease).Acquire(b.Context(), k, p); err != ErrLocked {
+			if err := new(Lease).Acquire(b.Context(), k, &p); err != ErrLocked {
 				b.Error(err)
 			}
 			time.Sleep(time.Second)
@@ -330,7 +330,7 @@ func TestTryAndRelease(t *testing.T) {
 		p := taking(2, 4)
 		p.Try = true
 		tried := make(chan error)
-		go func() { tried <- new(Lease).Acquire(b.Context(), k1, p) }()
+		go func() { tried <- new(Lease).Acquire(b.Context(), k1, &p) }()
 		time.Sleep(7 * time.Millisecond) // it has been executed
 		held.Release()
 		if err := <-tried; err != ErrLocked {
@@ -354,7 +354,7 @@ func TestBehindTry(t *testing.T) {
 		p := taking(3, 4)
 		p.Try = true
 		tried := make(chan error)
-		go func() { tried <- new(Lease).Acquire(b.Context(), k1, p) }()
+		go func() { tried <- new(Lease).Acquire(b.Context(), k1, &p) }()
 		synctest.Wait()
 		_, got := b.want(b.Context(), k1, taking(1, 4))
 		if err := <-tried; err != ErrLocked {

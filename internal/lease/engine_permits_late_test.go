@@ -181,7 +181,7 @@ func TestRepeatedRaises(t *testing.T) {
 		b.cost("taking a second one", 2*n, 0, func() {
 			for range n {
 				l := new(Lease)
-				if err := l.Acquire(b.Context(), k, taking(1, 2)); err != nil {
+				if err := l.Acquire(b.Context(), k, new(taking(1, 2))); err != nil {
 					b.Fatal(err)
 				}
 				l.Release()

@@ -9,21 +9,21 @@ import (
 )
 
 func reading(ttl time.Duration) Params {
-	return Params{Op: "lock", Kind: RWMutex, Key: "key", TTL: ttl, Weight: 1, Size: Writer, Shared: true}
+	return Params{Kind: RWMutex, Key: "key", TTL: ttl, Weight: 1, Size: Writer, Shared: true}
 }
 
 func writing(ttl time.Duration) Params {
-	return Params{Op: "lock", Kind: RWMutex, Key: "key", TTL: ttl, Weight: Writer, Size: Writer}
+	return Params{Kind: RWMutex, Key: "key", TTL: ttl, Weight: Writer, Size: Writer}
 }
 
 func taking(weight, size int64) Params {
-	return Params{Op: "acquire", Kind: Semaphore, Key: "key", TTL: time.Minute, Weight: weight, Size: size}
+	return Params{Kind: Semaphore, Key: "key", TTL: time.Minute, Weight: weight, Size: size}
 }
 
 func (b *bench) take(k *Keeper, p Params) *Lease {
 	b.Helper()
 	l := new(Lease)
-	if err := l.Acquire(b.Context(), k, p); err != nil {
+	if err := l.Acquire(b.Context(), k, &p); err != nil {
 		b.Fatal(err)
 	}
 	b.leases = append(b.leases, l)
@@ -32,8 +32,8 @@ func (b *bench) take(k *Keeper, p Params) *Lease {
 
 // want requests a lease and returns a channel that yields when it is there.
 func (b *bench) want(ctx context.Context, k *Keeper, p Params) (*Lease, <-chan error) {
-	l, box := new(Lease), NewBox(func(err error) error { return err })
-	l.AcquireChan(ctx, k, p, box)
+	l, box := new(Lease), NewBox(Bare{})
+	l.AcquireChan(ctx, k, &p, box)
 	b.leases = append(b.leases, l)
 	return l, box.C()
 }

@@ -33,13 +33,13 @@ func (b *bench) process() (*Keeper, *fakeStore) {
 }
 
 func params(ttl time.Duration) Params {
-	return Params{Op: "lock", Kind: Mutex, Key: "key", TTL: ttl, Weight: 1}
+	return Params{Kind: Mutex, Key: "key", TTL: ttl, Weight: 1}
 }
 
 func (b *bench) acquire(k *Keeper, ttl time.Duration) *Lease {
 	b.Helper()
 	l := new(Lease)
-	if err := l.Acquire(b.Context(), k, params(ttl)); err != nil {
+	if err := l.Acquire(b.Context(), k, new(params(ttl))); err != nil {
 		b.Fatal(err)
 	}
 	b.leases = append(b.leases, l)
@@ -48,8 +48,8 @@ func (b *bench) acquire(k *Keeper, ttl time.Duration) *Lease {
 
 // ask requests a lease and returns a channel that yields when it is there.
 func (b *bench) ask(ctx context.Context, k *Keeper, ttl time.Duration) (*Lease, <-chan error) {
-	l, box := new(Lease), NewBox(func(err error) error { return err })
-	l.AcquireChan(ctx, k, params(ttl), box)
+	l, box := new(Lease), NewBox(Bare{})
+	l.AcquireChan(ctx, k, new(params(ttl)), box)
 	b.leases = append(b.leases, l)
 	return l, box.C()
 }
@@ -184,7 +184,7 @@ func TestCancelUnderWay(t *testing.T) {
 			ctx, cancel := context.WithTimeout(b.Context(), 100*time.Microsecond)
 			defer cancel()
 			start := time.Now()
-			err := new(Lease).Acquire(ctx, k, params(10*time.Second))
+			err := new(Lease).Acquire(ctx, k, new(params(10*time.Second)))
 			if !errors.Is(err, context.DeadlineExceeded) {
 				b.Error(err)
 			}
@@ -311,7 +311,7 @@ func TestTryBehindLeaving(t *testing.T) {
 			synctest.Wait() // the release is under way
 			start := time.Now()
 			l := new(Lease)
-			err := l.Acquire(b.Context(), k, p)
+			err := l.Acquire(b.Context(), k, &p)
 			switch {
 			case !dead && err == nil:
 				l.Release()
@@ -340,7 +340,7 @@ func TestTryQueuesNot(t *testing.T) {
 		s2.travels(0, 0, time.Second) // a second request would be late
 		p := params(time.Minute)
 		p.Try = true
-		if err := new(Lease).Acquire(b.Context(), k2, p); err != ErrLocked {
+		if err := new(Lease).Acquire(b.Context(), k2, &p); err != ErrLocked {
 			b.Error(err)
 		}
 		if n := len(b.redis.key("key").queue); n != 0 {
@@ -527,7 +527,7 @@ func TestFencesAcrossBlocks(t *testing.T) {
 		first := b.acquire(k, 10*time.Second)
 		for i := range leases {
 			go func() {
-				if err := leases[i].Acquire(b.Context(), k, params(10*time.Second)); err != nil {
+				if err := leases[i].Acquire(b.Context(), k, new(params(10*time.Second))); err != nil {
 					b.Error(err)
 				}
 				done <- leases[i].Fence()

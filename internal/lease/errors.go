@@ -37,8 +37,12 @@ func (l *Lease) wrap(err, redis error) error {
 	if _, wrapped := err.(*opError); wrapped {
 		return err
 	}
-	return &opError{l.op, l.name.Key, err, redis}
+	name := l.line.name
+	return &opError{opOf(name.Kind, l.try, l.shared), name.Key, err, redis}
 }
+
+// wrap is as that of a lease which has no line yet.
+func (p *Params) wrap(err error) error { return &opError{p.op(), p.Key, err, nil} }
 
 // errNoAnswer is what an attempt failed with that was not waited for any longer.
 var errNoAnswer = errors.New("no answer from Redis")

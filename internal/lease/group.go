@@ -96,7 +96,8 @@ func (g *Group) round(k *Keeper, p Params, keys []string) (again bool, err error
 		return false, nil
 	case err != nil && !errors.Is(err, ErrLost): // a reason of its own
 	case g.ctx.Err() != nil:
-		err = leases[0].wrap(ctxError(g.ctx), nil)
+		p.Key = keys[0]
+		err = p.wrap(ctxError(g.ctx))
 	default:
 		again = true
 	}
@@ -109,11 +110,11 @@ func (g *Group) round(k *Keeper, p Params, keys []string) (again bool, err error
 // take waits for one lease.
 func (g *Group) take(ctx context.Context, l *Lease, k *Keeper, p Params) error {
 	if p.Try { // so that the first is hardly older than the last
-		return l.Acquire(ctx, k, p)
+		return l.Acquire(ctx, k, &p)
 	}
 	p.MaxHold = min(p.MaxHold, 0) // it counts from the last grant: see renewable
 	m := member{g, make(chan error, 1)}
-	l.AcquireChan(ctx, k, p, m)
+	l.AcquireChan(ctx, k, &p, m)
 	return <-m.decided
 }
 
@@ -141,7 +142,7 @@ func (g *Group) takeRun(ctx context.Context, leases []Lease, k *Keeper, p Params
 		decided[i] = make(chan error, 1)
 		leases[i].mail = member{g, decided[i]}
 	}
-	k.takeTogether(ctx, k.store.(Together), leases)
+	k.takeTogether(ctx, k.store.(Together), leases, keys)
 	had := make([]bool, len(leases))
 	for i := range leases {
 		switch e := <-decided[i]; {

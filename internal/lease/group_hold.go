@@ -103,7 +103,7 @@ func (g *Group) FenceOf(key string) int64 {
 
 // FenceOf returns the fencing number if the lease is of key, and else 0.
 func (l *Lease) FenceOf(key string) int64 {
-	if l.name.Key != key {
+	if l.line == nil || l.line.name.Key != key {
 		return 0
 	}
 	return l.fence

@@ -42,7 +42,7 @@ func (c *claim) take(l *Lease, now time.Time) {
 	if c.sharing && c.issued > 0 && !now.Before(c.turn) {
 		c.line.keeper.hearken(c, now)
 	}
-	l.claim, l.since, l.renewed = c, now, 0
+	l.claim, l.since, l.renewed = c, momentOf(now), 0
 	if l.mail != nil || l.maxHold != 0 { // whether it may be renewed is to be looked at in time
 		c.ends(now.Add(c.ttl))
 	}
@@ -50,7 +50,7 @@ func (c *claim) take(l *Lease, now time.Time) {
 	c.issued++
 	c.used += l.weight
 	c.leases.push(l)
-	l.deliver()
+	l.deliver(now)
 }
 
 // giveUp frees what no lease uses; Redis is still to be told.
@@ -97,13 +97,14 @@ func (c *claim) extend(w window) {
 func (c *claim) renewable(now time.Time) (renew bool) {
 	c.ending = time.Time{}
 	for l := c.leases.head; l != nil; l = l.next {
-		if l.received() && (l.maxHold == 0 || now.Sub(l.since) < l.maxHold) {
-			l.renewed, renew = now.Sub(l.since), true
+		held := l.since.until(now)
+		if l.received() && (l.maxHold == 0 || held < l.maxHold) {
+			l.renewed, renew = held, true
 			if l.maxHold == 0 {
 				continue
 			}
 		}
-		c.ends(l.since.Add(l.renewed + c.ttl))
+		c.ends(now.Add(l.renewed + c.ttl - held))
 	}
 	return renew
 }
@@ -118,7 +119,7 @@ func (c *claim) ends(at time.Time) {
 // expired returns a lease that may not be renewed and has had its time.
 func (c *claim) expired(now time.Time) *Lease {
 	for l := c.leases.head; l != nil; l = l.next {
-		if now.Sub(l.since)-l.renewed >= c.ttl {
+		if l.since.until(now)-l.renewed >= c.ttl {
 			return l
 		}
 	}

@@ -42,9 +42,9 @@ func NewKeeper(s Store) *Keeper {
 // join puts a lease into the line of its key. If ctx can end, its end makes a
 // lease with mail give up. Else the caller may have to send the request itself:
 // join returns the claim for which it must call askHere.
-func (k *Keeper) join(ctx context.Context, l *Lease) (ask *claim) {
+func (k *Keeper) join(ctx context.Context, name Name, l *Lease) (ask *claim) {
 	for {
-		if ask, ok := k.line(l.name).admit(ctx, l); ok {
+		if ask, ok := k.line(name).admit(ctx, l); ok {
 			return ask
 		}
 	}

@@ -8,7 +8,6 @@ import (
 
 // Params says what a lease is to be.
 type Params struct {
-	Op      string // the caller's word for it, for errors
 	Kind    Kind
 	Key     string
 	Label   string // for the token, of who asks first in a process
@@ -29,28 +28,44 @@ const (
 	ended
 )
 
+// op is what errors call it.
+func (p *Params) op() string { return opOf(p.Kind, p.Try, p.Shared) }
+
+func opOf(kind Kind, try, shared bool) string {
+	op := "lock"
+	if kind == Semaphore {
+		op = "acquire"
+	}
+	if try {
+		op = "try to " + op
+	}
+	if shared {
+		op += " for reading"
+	}
+	return op
+}
+
 // A Lease is what one caller waits for and then holds, from request to release.
 // It is the node of its queue, and is meant to stand inside the public type, so
 // that one allocation serves for all.
 type Lease struct {
 	self         *Lease // so that a copy finds the lease itself, which is linked into lists; nil in the zero Lease
-	op, label    string
-	name         Name
+	label        string
 	ttl, maxHold time.Duration
 	weight, size int64
-	shared, try  bool
 	tracer       *tracer // nil if there is no Trace
+	shared, try  bool
 
 	// Guarded by the mutex of line, which is set before the lease can be seen.
+	state      leaseState
 	line       *line
 	prev, next *Lease
-	state      leaseState
 	err        error         // once ended: why
 	ready      chan struct{} // closed when granted or failed; nil if nobody waits for that in a call
 	mail       Mail          // where the result goes; nil if ready is used
 	unhook     func() bool   // ends the watch over the ctx of mail
 	claim      *claim        // once granted
-	since      time.Time     // when granted
+	since      moment        // when granted
 	renewed    time.Duration // after since: when it was last found to be of use to somebody
 	fence      int64
 	done       chan struct{} // made when first asked for
@@ -58,19 +73,28 @@ type Lease struct {
 }
 
 // Acquire waits for the lease until ctx ends.
-func (l *Lease) Acquire(ctx context.Context, k *Keeper, p Params) error {
-	err := l.init(ctx, &p)
-	if err == nil {
-		err = l.acquire(ctx, k)
+func (l *Lease) Acquire(ctx context.Context, k *Keeper, p *Params) error {
+	if err := l.Request(ctx, k, p); err != nil {
+		return err
 	}
-	l.tracer.done()
-	return err
+	return l.Await(ctx)
 }
 
-func (l *Lease) acquire(ctx context.Context, k *Keeper) error {
-	if c := k.join(ctx, l); c != nil {
+// Request is the first half of Acquire, without which p need not lie on the stack of
+// all who wait. If it fails there is nothing to await.
+func (l *Lease) Request(ctx context.Context, k *Keeper, p *Params) error {
+	if err := l.init(ctx, p); err != nil {
+		l.tracer.done()
+		return err
+	}
+	if c := k.join(ctx, Name{p.Kind, p.Key}, l); c != nil {
 		l.line.askHere(c)
 	}
+	return nil
+}
+
+// Await is the second half of Acquire. The ctx is that of Request.
+func (l *Lease) Await(ctx context.Context) (err error) {
 	switch ready := l.wait(); {
 	case ready == nil:
 	case l.tracer != nil:
@@ -82,18 +106,21 @@ func (l *Lease) acquire(ctx context.Context, k *Keeper) error {
 		}
 	}
 	if ctx.Err() != nil {
-		return l.giveUp(ctx)
+		err = l.giveUp(ctx)
+	} else {
+		err = l.failure()
 	}
-	return l.failure()
+	l.tracer.done()
+	return err
 }
 
 // AcquireChan is like Acquire, but returns at once and puts the result into mail.
-func (l *Lease) AcquireChan(ctx context.Context, k *Keeper, p Params, mail Mail) {
-	if err := l.init(ctx, &p); err != nil {
+func (l *Lease) AcquireChan(ctx context.Context, k *Keeper, p *Params, mail Mail) {
+	if err := l.init(ctx, p); err != nil {
 		mail.Put(err)
 	} else {
 		l.mail = mail
-		k.join(ctx, l)
+		k.join(ctx, Name{p.Kind, p.Key}, l)
 	}
 	l.tracer.done()
 }
@@ -101,15 +128,15 @@ func (l *Lease) AcquireChan(ctx context.Context, k *Keeper, p Params, mail Mail)
 // init is to be followed by done of the tracer.
 func (l *Lease) init(ctx context.Context, p *Params) (err error) {
 	l.self = l
-	l.op, l.label, l.name, l.ttl, l.maxHold = p.Op, p.Label, Name{p.Kind, p.Key}, p.TTL.Truncate(time.Millisecond), p.MaxHold
+	l.label, l.ttl, l.maxHold = p.Label, p.TTL.Truncate(time.Millisecond), p.MaxHold
 	l.weight, l.size, l.shared, l.try = p.Weight, p.Size, p.Shared, p.Try
 	switch {
 	case ctx.Err() != nil:
-		err = l.wrap(ctxError(ctx), nil)
+		err = p.wrap(ctxError(ctx))
 	case p.TTL < MinTTL:
-		err = l.wrap(Permanent(fmt.Errorf("TTL %v is shorter than %v", p.TTL, MinTTL)), nil)
+		err = p.wrap(Permanent(fmt.Errorf("TTL %v is shorter than %v", p.TTL, MinTTL)))
 	case p.MaxHold < 0:
-		err = l.wrap(Permanent(fmt.Errorf("MaxHold %v is negative", p.MaxHold)), nil)
+		err = p.wrap(Permanent(fmt.Errorf("MaxHold %v is negative", p.MaxHold)))
 	}
 	if l.tracer = newTracer(ctx, p); l.tracer != nil && err != nil {
 		l.tracer.failed(err)

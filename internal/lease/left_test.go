@@ -12,10 +12,10 @@ import (
 func TestLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := NewKeeper(newFakeStore(newFakeRedis()))
-		params := Params{Op: "lock", Kind: Mutex, Key: "a", TTL: 9 * time.Second, Weight: 1}
+		params := Params{Kind: Mutex, Key: "a", TTL: 9 * time.Second, Weight: 1}
 		whole := newWindow(time.Now(), params.TTL).length
 		var l Lease
-		if err := l.Acquire(t.Context(), k, params); err != nil {
+		if err := l.Acquire(t.Context(), k, &params); err != nil {
 			t.Fatal(err)
 		}
 		start := time.Now()

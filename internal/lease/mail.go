@@ -11,24 +11,32 @@ type Mail interface {
 }
 
 // Box is a [Mail] over a channel of results of the type R.
-type Box[R any] struct {
-	ch     chan R
-	result func(error) R
+type Box[R any, M Maker[R]] struct {
+	makes M
+	ch    chan R
 }
 
-// NewBox returns a box that delivers what result makes of an error.
-func NewBox[R any](result func(error) R) *Box[R] {
+// A Maker makes what a box delivers of an error, or of nil.
+type Maker[R any] interface{ Result(err error) R }
+
+// NewBox returns a box that delivers what makes makes.
+func NewBox[R any, M Maker[R]](makes M) *Box[R, M] {
 	// With room for one, delivery needs no goroutine, and the channel itself
 	// decides between a receiver and TakeBack: what lies in it goes to one of them.
-	return &Box[R]{make(chan R, 1), result}
+	return &Box[R, M]{makes, make(chan R, 1)}
 }
 
+// Bare is the Maker of boxes that deliver the error itself.
+type Bare struct{}
+
+func (Bare) Result(err error) error { return err }
+
 // C returns the channel.
-func (b *Box[R]) C() <-chan R { return b.ch }
+func (b *Box[R, M]) C() <-chan R { return b.ch }
 
-func (b *Box[R]) Put(err error) { b.ch <- b.result(err) }
+func (b *Box[R, M]) Put(err error) { b.ch <- b.makes.Result(err) }
 
-func (b *Box[R]) TakeBack() bool {
+func (b *Box[R, M]) TakeBack() bool {
 	select {
 	case <-b.ch:
 		return true
@@ -37,4 +45,4 @@ func (b *Box[R]) TakeBack() bool {
 	}
 }
 
-func (b *Box[R]) Received() bool { return len(b.ch) == 0 }
+func (b *Box[R, M]) Received() bool { return len(b.ch) == 0 }

@@ -84,7 +84,7 @@ func (l *Lease) told(whole bool, err error) error {
 		l.err = err
 		l.line.mu.Unlock()
 	default:
-		err = &opError{"release", l.name.Key, err, nil}
+		err = &opError{"release", l.line.name.Key, err, nil}
 	}
 	if whole {
 		l.tracer.released(err)

@@ -158,7 +158,7 @@ func (s *permitsSim) round(p *simProcess, rng *rand.Rand) {
 		defer time.AfterFunc(time.Duration(rng.Int64N(int64(300*time.Millisecond))), cancel).Stop()
 	}
 	ttl := s.ttls[rng.IntN(len(s.ttls))]
-	params := Params{Op: "acquire", Kind: s.name.Kind, Key: s.name.Key, TTL: ttl, Weight: Writer, Size: s.size, Try: rng.IntN(5) == 0}
+	params := Params{Kind: s.name.Kind, Key: s.name.Key, TTL: ttl, Weight: Writer, Size: s.size, Try: rng.IntN(5) == 0}
 	switch {
 	case s.name.Kind == Semaphore:
 		params.Weight = 1 + rng.Int64N(s.size)
@@ -174,8 +174,8 @@ func (s *permitsSim) round(p *simProcess, rng *rand.Rand) {
 	}
 	l, idle := new(Lease), params.MaxHold > 0
 	if !params.Try && rng.IntN(2) == 0 {
-		box := NewBox(func(err error) error { return err })
-		l.AcquireChan(ctx, p.Keeper, params, box)
+		box := NewBox(Bare{})
+		l.AcquireChan(ctx, p.Keeper, &params, box)
 		if rng.IntN(10) == 0 { // abandoned: what is granted must not stay
 			time.Sleep(time.Duration(rng.Int64N(int64(2 * ttl))))
 			cancel()
@@ -187,7 +187,7 @@ func (s *permitsSim) round(p *simProcess, rng *rand.Rand) {
 			s.refused(ctx, params, err)
 			return
 		}
-	} else if err := l.Acquire(ctx, p.Keeper, params); err != nil {
+	} else if err := l.Acquire(ctx, p.Keeper, &params); err != nil {
 		s.refused(ctx, params, err)
 		return
 	}

@@ -292,7 +292,7 @@ func (s *roundSim) wait(ctx context.Context, p *roundProcess, session *Session, 
 	if inCall {
 		w.err = session.Wait(ctx, "wait for")
 	} else {
-		box := NewBox(func(err error) error { return err })
+		box := NewBox(Bare{})
 		session.WaitChan(ctx, "wait for", box)
 		w.err = <-box.C()
 	}

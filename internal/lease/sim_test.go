@@ -87,15 +87,15 @@ func (s *simulation) round(k *Keeper, rng *rand.Rand, ttl time.Duration) {
 	if rng.IntN(3) == 0 {
 		time.AfterFunc(time.Duration(rng.Int64N(int64(300*time.Millisecond))), cancel)
 	}
-	p := Params{Op: "lock", Kind: Mutex, Key: "key", TTL: ttl, Weight: 1, Try: rng.IntN(5) == 0}
+	p := Params{Kind: Mutex, Key: "key", TTL: ttl, Weight: 1, Try: rng.IntN(5) == 0}
 	if rng.IntN(2) == 0 {
 		ctx, _ = s.audit.begin(ctx, "a request")
 		p.Trace = s.audit.trace()
 	}
 	l, idle := new(Lease), false
 	if rng.IntN(2) == 0 {
-		box := NewBox(func(err error) error { return err })
-		l.AcquireChan(ctx, k, p, box)
+		box := NewBox(Bare{})
+		l.AcquireChan(ctx, k, &p, box)
 		if rng.IntN(10) == 0 { // abandoned: what is granted must not stay
 			time.Sleep(time.Duration(rng.Int64N(int64(ttl))))
 			cancel()
@@ -107,7 +107,7 @@ func (s *simulation) round(k *Keeper, rng *rand.Rand, ttl time.Duration) {
 			s.refused(ctx, p, err)
 			return
 		}
-	} else if err := l.Acquire(ctx, k, p); err != nil {
+	} else if err := l.Acquire(ctx, k, &p); err != nil {
 		s.refused(ctx, p, err)
 		return
 	}

@@ -48,10 +48,10 @@ type joint struct {
 // whether all are granted, or failed. If somebody is in line for any of them,
 // here or elsewhere, all fail with errApart: then they are to be had in order
 // only.
-func (k *Keeper) takeTogether(ctx context.Context, store Together, leases []Lease) {
+func (k *Keeper) takeTogether(ctx context.Context, store Together, leases []Lease, keys []string) {
 	joints := make([]joint, 0, len(leases))
 	for i := range leases {
-		j, ok := k.begin(ctx, &leases[i])
+		j, ok := k.begin(ctx, Name{Mutex, keys[i]}, &leases[i])
 		if !ok {
 			for _, j := range joints {
 				j.part(errApart, nil)
@@ -68,9 +68,9 @@ func (k *Keeper) takeTogether(ctx context.Context, store Together, leases []Leas
 
 // begin puts a lease into the line of its key, if nobody is there, with a claim
 // that is about to ask.
-func (k *Keeper) begin(ctx context.Context, lease *Lease) (j joint, ok bool) {
+func (k *Keeper) begin(ctx context.Context, name Name, lease *Lease) (j joint, ok bool) {
 	for {
-		l := k.line(lease.name)
+		l := k.line(name)
 		l.mu.Lock()
 		if l.gone {
 			l.mu.Unlock()
@@ -184,7 +184,7 @@ func release(leases []Lease) error {
 // joins reports whether the store can serve both leases in one step.
 func (l *Lease) joins(other *Lease) bool {
 	store, ok := l.line.keeper.store.(Together)
-	return ok && store.Joins(l.name.Key, other.name.Key)
+	return ok && store.Joins(l.line.name.Key, other.line.name.Key)
 }
 
 // giveBackTogether releases in one step the claims that are to be given back. It

@@ -53,7 +53,7 @@ func TestTraceCallsBack(t *testing.T) {
 			r.add("%s", what)
 			_, _, _ = l.Err(), l.Fence(), l.Done()
 			inner := new(Lease)
-			if err := inner.Acquire(context.Background(), k, again.traced(params(ttl))); err != nil {
+			if err := inner.Acquire(context.Background(), k, new(again.traced(params(ttl)))); err != nil {
 				t.Error(err)
 			}
 			if err := inner.Release(); err != nil {
@@ -70,7 +70,7 @@ func TestTraceCallsBack(t *testing.T) {
 		}
 		p := params(ttl)
 		p.Trace = trace
-		if err := l.Acquire(b.Context(), k, p); err != nil {
+		if err := l.Acquire(b.Context(), k, &p); err != nil {
 			t.Fatal(err)
 		}
 		<-l.Done() // by the first renewal
@@ -79,14 +79,14 @@ func TestTraceCallsBack(t *testing.T) {
 
 		p.MaxHold, p.Trace = time.Nanosecond, trace // so that it is not renewed
 		l = Lease{}
-		if err := l.Acquire(b.Context(), k, p); err != nil {
+		if err := l.Acquire(b.Context(), k, &p); err != nil {
 			t.Fatal(err)
 		}
 		<-l.Done()
 		time.Sleep(time.Second)
 		ctx, cancel := context.WithCancel(b.Context())
 		cancel()
-		if err := new(Lease).Acquire(ctx, k, p); err == nil {
+		if err := new(Lease).Acquire(ctx, k, &p); err == nil {
 			t.Error("it was granted to a ctx that has ended")
 		}
 		time.Sleep(time.Second)
@@ -134,7 +134,7 @@ func TestTraceEmpty(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
 		defer cancel()
-		if err := new(Lease).Acquire(ctx, k, p); err == nil {
+		if err := new(Lease).Acquire(ctx, k, &p); err == nil {
 			t.Error("it was granted without Redis")
 		}
 		s.change(func() { s.fault = func() fault { return fine } })
@@ -158,7 +158,7 @@ func TestTraceCost(t *testing.T) {
 	ctx := context.Background()
 	hold := func() {
 		l := new(Lease)
-		if err := l.Acquire(ctx, k, p); err != nil {
+		if err := l.Acquire(ctx, k, &p); err != nil {
 			t.Fatal(err)
 		}
 		if err := l.Release(); err != nil {
@@ -170,7 +170,7 @@ func TestTraceCost(t *testing.T) {
 		t.Errorf("a hold allocates %v times, want at most %d", n, want)
 	}
 	const pointer = unsafe.Sizeof(uintptr(0))
-	if size := unsafe.Sizeof(Lease{}); pointer == 8 && size > 248+pointer {
+	if size := unsafe.Sizeof(Lease{}); pointer == 8 && size > 184+pointer {
 		t.Errorf("a lease has %d bytes", size)
 	}
 	if size := unsafe.Sizeof(claim{}); pointer == 8 && size > 640 {
@@ -186,7 +186,7 @@ func BenchmarkTrace(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				var l Lease
-				_ = l.Acquire(ctx, k, p)
+				_ = l.Acquire(ctx, k, &p)
 				_ = l.Release()
 			}
 		})

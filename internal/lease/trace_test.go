@@ -86,7 +86,7 @@ func TestTraceFailed(t *testing.T) {
 
 		r, try := b.record(), params(time.Minute)
 		try.Try = true
-		if err := new(Lease).Acquire(b.Context(), us, r.traced(try)); err != ErrLocked {
+		if err := new(Lease).Acquire(b.Context(), us, new(r.traced(try))); err != ErrLocked {
 			b.Error(err)
 		}
 		r.tells("failed baton: locked")
@@ -95,7 +95,7 @@ func TestTraceFailed(t *testing.T) {
 		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
 		defer cancel()
 		for range 2 { // waits, and then is too late
-			if err := new(Lease).Acquire(ctx, us, r.traced(params(time.Minute))); !errors.Is(err, context.DeadlineExceeded) {
+			if err := new(Lease).Acquire(ctx, us, new(r.traced(params(time.Minute)))); !errors.Is(err, context.DeadlineExceeded) {
 				b.Error(err)
 			}
 		}
@@ -104,8 +104,8 @@ func TestTraceFailed(t *testing.T) {
 
 		r = b.record()
 		ctx, cancel = context.WithCancel(b.Context())
-		l, box := new(Lease), NewBox(func(err error) error { return err })
-		l.AcquireChan(ctx, us, r.traced(params(time.Minute)), box)
+		l, box := new(Lease), NewBox(Bare{})
+		l.AcquireChan(ctx, us, new(r.traced(params(time.Minute))), box)
 		r.tells()
 		time.Sleep(time.Second)
 		r.tells("waiting")
@@ -118,10 +118,10 @@ func TestTraceFailed(t *testing.T) {
 
 		r = b.record()
 		s.change(func() { s.fault = func() fault { return cut } })
-		if err := new(Lease).Acquire(b.Context(), k, r.traced(try)); !errors.Is(err, errNetwork) {
+		if err := new(Lease).Acquire(b.Context(), k, new(r.traced(try))); !errors.Is(err, errNetwork) {
 			b.Error(err)
 		}
-		r.tells("error ask", `failed baton: lock "key": fake: connection lost`)
+		r.tells("error ask", `failed baton: try to lock "key": fake: connection lost`)
 		s.change(func() { s.fault = func() fault { return fine } })
 	})
 }
@@ -246,7 +246,7 @@ func TestTraceRedisError(t *testing.T) {
 		r, other := b.record(), b.record()
 		got := make(chan error)
 		l := new(Lease)
-		go func() { got <- l.Acquire(b.Context(), k, r.traced(params(time.Minute))) }()
+		go func() { got <- l.Acquire(b.Context(), k, new(r.traced(params(time.Minute)))) }()
 		synctest.Wait()
 		_, behind := b.want(b.Context(), k, other.traced(params(time.Minute)))
 		time.Sleep(time.Second)

@@ -50,7 +50,7 @@ func (l *Lease) cause(why Cause, back bool) Cause {
 		return why
 	case back:
 		return Unreceived
-	case l.maxHold != 0 && now.Sub(l.since) >= l.maxHold, m.group != nil && m.group.overdue():
+	case l.maxHold != 0 && l.since.until(now) >= l.maxHold, m.group != nil && m.group.overdue():
 		return Overdue
 	}
 	return why

@@ -27,7 +27,7 @@ func (b *fakeBucket) Return(ctx context.Context, _ Draw) error {
 // under a ctx that has ended.
 func TestWaitGivesBack(t *testing.T) {
 	draw := Draw{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1}
-	box := func() *Box[error] { return NewBox(func(err error) error { return err }) }
+	box := func() *Box[error, Bare] { return NewBox(Bare{}) }
 	for what, c := range map[string]struct {
 		turn Turn
 		wait func(context.Context, Bucket) error

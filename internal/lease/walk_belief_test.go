@@ -33,14 +33,14 @@ func (w *walk) enter(p *walkProcess, leases ...*Lease) {
 		w.fences = map[Name][]holding{}
 	}
 	for _, l := range leases {
-		h := holding{p, l.weight, l.fence, l.name.Kind == Mutex || l.weight == Writer}
-		w.note(fmt.Sprintf("%s enters %s with %d, fence %d", p.name, l.name.Key, h.weight, h.fence))
-		for _, old := range w.fences[l.name] {
-			if h.fence <= old.fence && (h.sole || old.sole) || h.fence == old.fence && l.name.Kind == Semaphore {
+		h := holding{p, l.weight, l.fence, l.line.name.Kind == Mutex || l.weight == Writer}
+		w.note(fmt.Sprintf("%s enters %s with %d, fence %d", p.name, l.line.name.Key, h.weight, h.fence))
+		for _, old := range w.fences[l.line.name] {
+			if h.fence <= old.fence && (h.sole || old.sole) || h.fence == old.fence && l.line.name.Kind == Semaphore {
 				w.Errorf("%s has the fence %d after %d", p.name, h.fence, old.fence)
 			}
 		}
-		w.fences[l.name] = append(w.fences[l.name], h)
+		w.fences[l.line.name] = append(w.fences[l.line.name], h)
 		w.held[l] = h
 		w.trusted(l)
 	}
@@ -54,12 +54,12 @@ func (w *walk) trusted(l *Lease) {
 	w.redis.mu.Lock()
 	defer w.redis.mu.Unlock()
 	now := time.Now()
-	left := w.redis.key(l.name.Key).expires.Sub(now)
-	if l.name.Kind != Mutex {
-		left = time.UnixMilli(w.redis.permitsOf(l.name).holds[l.claim.token].expires).Sub(now)
+	left := w.redis.key(l.line.name.Key).expires.Sub(now)
+	if l.line.name.Kind != Mutex {
+		left = time.UnixMilli(w.redis.permitsOf(l.line.name).holds[l.claim.token].expires).Sub(now)
 	}
 	if believed := l.claim.trust.left(now); l.state == granted && believed > left {
-		w.Errorf("a lease of %s is believed in for %v, and Redis keeps it for %v", l.name.Key, believed, left)
+		w.Errorf("a lease of %s is believed in for %v, and Redis keeps it for %v", l.line.name.Key, believed, left)
 	}
 }
 
@@ -70,7 +70,7 @@ func (w *walk) leave(part int64, leases ...*Lease) {
 	w.exclude()
 	for _, l := range leases {
 		h := w.held[l]
-		w.note(fmt.Sprintf("%s leaves %s with %d", h.p.name, l.name.Key, part))
+		w.note(fmt.Sprintf("%s leaves %s with %d", h.p.name, l.line.name.Key, part))
 		if h.weight -= part; h.weight == 0 {
 			delete(w.held, l)
 		} else {
@@ -87,12 +87,12 @@ func (w *walk) exclude() {
 		if l.Err() != nil {
 			continue
 		}
-		if sum[l.name] += h.weight; h.sole {
-			sole[l.name]++
-		} else if l.name.Kind == RWMutex {
-			shared[l.name]++
+		if sum[l.line.name] += h.weight; h.sole {
+			sole[l.line.name]++
+		} else if l.line.name.Kind == RWMutex {
+			shared[l.line.name]++
 		}
-		if n := l.name; sole[n] > 1 || sole[n] > 0 && shared[n] > 0 || n.Kind == Semaphore && sum[n] > l.size {
+		if n := l.line.name; sole[n] > 1 || sole[n] > 0 && shared[n] > 0 || n.Kind == Semaphore && sum[n] > l.size {
 			w.Errorf("%d permits of %s are in use, by %d who want to be alone", sum[n], n.Key, sole[n])
 		}
 	}
@@ -108,9 +108,9 @@ func (w *walk) backed(p *walkProcess) {
 		switch {
 		case h.p != p || l.Err() != nil:
 		case l.shared:
-			want[l.name] = 1
+			want[l.line.name] = 1
 		default:
-			want[l.name] += h.weight
+			want[l.line.name] += h.weight
 		}
 	}
 	w.mu.Unlock()
@@ -155,7 +155,7 @@ func (w *walk) free() {
 func (w *walk) keep(l *Lease, d time.Duration) {
 	select {
 	case <-l.Done():
-		w.Errorf("a hold on %s is lost", l.name.Key)
+		w.Errorf("a hold on %s is lost", l.line.name.Key)
 	case <-time.After(d):
 	}
 }
@@ -182,7 +182,7 @@ func (w *walk) giveUp(part int64, l *Lease) {
 // take lets a process take a lease, for certain.
 func (w *walk) take(p *walkProcess, params Params) *Lease {
 	l := new(Lease)
-	if err := l.Acquire(w.Context(), p.Keeper, params); err != nil {
+	if err := l.Acquire(w.Context(), p.Keeper, &params); err != nil {
 		w.Errorf("%s: %v", p.name, err)
 		return nil
 	}

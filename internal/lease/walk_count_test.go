@@ -84,9 +84,9 @@ func changes() (all []scenario) {
 // or of a task of ours.
 func rounds() (all []scenario) {
 	add := func(name string, least int, tasks int64, before func(w *walk)) {
-		for form, wait := range map[string]func(s *Session, ctx context.Context, box *Box[error]) error{
-			"call": func(s *Session, ctx context.Context, _ *Box[error]) error { return s.Wait(ctx, "wait") },
-			"channel": func(s *Session, ctx context.Context, box *Box[error]) error {
+		for form, wait := range map[string]func(s *Session, ctx context.Context, box *Box[error, Bare]) error{
+			"call": func(s *Session, ctx context.Context, _ *Box[error, Bare]) error { return s.Wait(ctx, "wait") },
+			"channel": func(s *Session, ctx context.Context, box *Box[error, Bare]) error {
 				s.WaitChan(ctx, "wait", box)
 				return <-box.C()
 			},
@@ -95,7 +95,7 @@ func rounds() (all []scenario) {
 				if before != nil {
 					before(w)
 				}
-				s, box := w.us.NewSession("key"), NewBox(func(err error) error { return err })
+				s, box := w.us.NewSession("key"), NewBox(Bare{})
 				w.arm()
 				err := w.await(courtesy, []error{ErrAbandoned}, func(ctx context.Context) error { return wait(s, ctx, box) })
 				w.roundEnds(err, tasks)

@@ -69,7 +69,7 @@ func (u use) groups() (all []scenario) {
 		return all
 	}
 	add("channel", u.least, func(w *walk, g *Group) {
-		box := NewBox(func(err error) error { return err })
+		box := NewBox(Bare{})
 		u.useGroup(w, g, w.await(2*courtesy, u.may, func(ctx context.Context) error {
 			g.AcquireChan(ctx, w.us.Keeper, w.traced(u.p), walkKeys, box)
 			return <-box.C()
@@ -77,7 +77,7 @@ func (u use) groups() (all []scenario) {
 		w.nothing(box)
 	}, false)
 	add("abandoned", u.least/2, func(w *walk, g *Group) {
-		mail := &forgotten{NewBox(func(err error) error { return err }), w}
+		mail := &forgotten{NewBox(Bare{}), w}
 		g.AcquireChan(w.ctx, w.us.Keeper, w.traced(u.p), walkKeys, mail)
 		w.forget(mail)
 	}, true)

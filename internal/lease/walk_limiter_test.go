@@ -41,7 +41,7 @@ func draws(name string, others int) []scenario {
 			return w.await(courtesy, nil, func(ctx context.Context) error { return draw("a").Wait(ctx, w.us) })
 		}),
 		scene("channel", func(w *walk) error {
-			box := NewBox(func(err error) error { return err })
+			box := NewBox(Bare{})
 			defer w.nothing(box)
 			return w.await(courtesy, nil, func(ctx context.Context) error {
 				draw("a").WaitChan(ctx, w.us, box)
@@ -49,7 +49,7 @@ func draws(name string, others int) []scenario {
 			})
 		}),
 		scene("abandoned", func(w *walk) error {
-			box := NewBox(func(err error) error { return err })
+			box := NewBox(Bare{})
 			draw("a").WaitChan(w.ctx, w.us, box)
 			time.Sleep(time.Duration(others)*2*time.Second + time.Second) // its turn has come, and it is not too late to give it back
 			if at, _ := w.ended(); at.IsZero() {                          // it may, after the last event

@@ -63,13 +63,13 @@ func (u use) forms() (all []scenario) {
 
 func (u use) call(w *walk) {
 	l := new(Lease)
-	u.use(w, l, w.await(courtesy, u.may, func(ctx context.Context) error { return w.told(l.Acquire(ctx, w.us.Keeper, w.traced(u.p))) }))
+	u.use(w, l, w.await(courtesy, u.may, func(ctx context.Context) error { return w.told(l.Acquire(ctx, w.us.Keeper, new(w.traced(u.p)))) }))
 }
 
 func (u use) channel(w *walk) {
-	l, box := new(Lease), NewBox(func(err error) error { return err })
+	l, box := new(Lease), NewBox(Bare{})
 	u.use(w, l, w.await(courtesy, u.may, func(ctx context.Context) error {
-		l.AcquireChan(ctx, w.us.Keeper, w.traced(u.p), box)
+		l.AcquireChan(ctx, w.us.Keeper, new(w.traced(u.p)), box)
 		return <-box.C()
 	}))
 	w.nothing(box)
@@ -89,14 +89,14 @@ func (u use) use(w *walk, l *Lease, err error) {
 // abandoned does not look at its channel: whether ctx ends or not, the lock is soon
 // free, and there is one result.
 func (u use) abandoned(w *walk) {
-	l, mail := new(Lease), &forgotten{NewBox(func(err error) error { return err }), w}
-	l.AcquireChan(w.ctx, w.us.Keeper, w.traced(u.p), mail)
+	l, mail := new(Lease), &forgotten{NewBox(Bare{}), w}
+	l.AcquireChan(w.ctx, w.us.Keeper, new(w.traced(u.p)), mail)
 	w.forget(mail)
 }
 
 // forgotten is a mail that is looked into when all is over.
 type forgotten struct {
-	*Box[error]
+	*Box[error, Bare]
 	w *walk
 }
 
@@ -134,7 +134,7 @@ func (w *walk) forget(m *forgotten) {
 }
 
 // nothing checks at the end that nothing more comes out of a channel.
-func (w *walk) nothing(box *Box[error]) {
+func (w *walk) nothing(box *Box[error, Bare]) {
 	w.others.Go(func() {
 		time.Sleep(2 * walkTTL)
 		if len(box.C()) > 0 {

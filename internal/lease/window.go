@@ -23,3 +23,12 @@ func newWindow(sent time.Time, ttl time.Duration) window {
 func (w window) left(now time.Time) time.Duration {
 	return w.length - max(now.Sub(w.start), time.Duration(now.UnixNano()-w.wall))
 }
+
+// A moment is a time on this process's monotonic clock, in a third of the space.
+type moment time.Duration
+
+var epoch = time.Now()
+
+func momentOf(t time.Time) moment { return moment(t.Sub(epoch)) }
+
+func (m moment) until(t time.Time) time.Duration { return t.Sub(epoch) - time.Duration(m) }

@@ -74,7 +74,7 @@ func TestWindowEndsForGood(t *testing.T) {
 	} {
 		for passed, want := range map[time.Duration]error{8 * time.Second: nil, 10 * time.Second: ErrLost} {
 			ln := k.line(Name{Mutex, name})
-			l := &Lease{name: ln.name, line: ln, ttl: 10 * time.Second, weight: 1}
+			l := &Lease{line: ln, ttl: 10 * time.Second, weight: 1}
 			l.self = l
 			c := newClaim(ln, l)
 			ln.claim, c.weight, c.want, c.trust = c, 1, 0, newWindow(now.Add(-passed), c.ttl)

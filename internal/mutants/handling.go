@@ -107,7 +107,7 @@ var handling = []mutant{
 	},
 	{
 		"max-hold-ignored", "a lease is renewed beyond MaxHold",
-		"internal/lease/holding.go", `(l.maxHold == 0 || now.Sub(l.since) < l.maxHold)`, `(l.maxHold == 0 || now.Sub(l.since) < 4*l.maxHold)`,
+		"internal/lease/holding.go", `(l.maxHold == 0 || held < l.maxHold)`, `(l.maxHold == 0 || held < 4*l.maxHold)`,
 		"mutex", "TestMaxHold",
 	},
 	{

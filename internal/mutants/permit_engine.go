@@ -71,7 +71,7 @@ var permitEngine = []mutant{
 	},
 	{
 		"max-hold-among-others", "a lease that may not be renewed ends a TTL too late while others keep its claim",
-		"internal/lease/holding.go", `c.ends(l.since.Add(l.renewed + c.ttl))`, `c.ends(l.since.Add(l.renewed + 2*c.ttl))`,
+		"internal/lease/holding.go", `c.ends(now.Add(l.renewed + c.ttl - held))`, `c.ends(now.Add(l.renewed + 2*c.ttl - held))`,
 		"internal/lease", "TestMaxHoldAmongOthers",
 	},
 	{

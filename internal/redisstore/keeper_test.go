@@ -83,7 +83,7 @@ func TestKeeperOfAnUncomparableClientWorks(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		k := must(Keeper(uncomparable{r.rdb, []string{"a"}}))(t)
 		var l lease.Lease
-		check(t, l.Acquire(t.Context(), k, lease.Params{Op: "lock", Kind: lease.Mutex, Key: "key", TTL: lockTTL, Weight: 1}))
+		check(t, l.Acquire(t.Context(), k, &lease.Params{Kind: lease.Mutex, Key: "key", TTL: lockTTL, Weight: 1}))
 		check(t, l.Release())
 		equal(t, "owner", r.owner(), "")
 	})
