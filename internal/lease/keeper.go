@@ -172,13 +172,13 @@ func (k *Keeper) watch(c *claim, now time.Time) {
 	k.attend(c, now.Add(next), c.ttl/12)
 }
 
-// lookAfter is when the clock is to look at a charge again: at a third of what is
-// left of its window, which is a third of its TTL once it is renewed, and ever
+// lookAfter is when the clock is to look at a charge again: when a third is over of what
+// Redis has left of its TTL, so that each renewal lasts for a third of the TTL, and ever
 // sooner while renewing fails.
 func lookAfter(w window, now time.Time) time.Duration {
 	left := w.left(now)
-	if next := left / 3; next >= MinTTL/4 {
-		return next
+	if next := (left + w.margin) / 3; next >= MinTTL/4 {
+		return min(next, left)
 	}
 	return left
 }

@@ -24,7 +24,7 @@ func TestLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, at := range []struct{ after, left time.Duration }{
-			{0, whole}, {2 * time.Second, whole - 2*time.Second}, {whole/3 + time.Millisecond, whole - time.Millisecond}, // renewed at a third
+			{0, whole}, {2 * time.Second, whole - 2*time.Second}, {params.TTL/3 + time.Millisecond, whole - time.Millisecond}, // renewed at a third
 		} {
 			time.Sleep(time.Until(start.Add(at.after)))
 			synctest.Wait()

@@ -9,12 +9,14 @@ type window struct {
 	start  time.Time
 	wall   int64 // start as the wall clock has it, in ns
 	length time.Duration
+	margin time.Duration // by which Redis keeps it for longer
 }
 
 // newWindow trusts a claim of ttl for a little less than ttl: the two clocks may
 // run at different speeds, and a timer fires late.
 func newWindow(sent time.Time, ttl time.Duration) window {
-	return window{sent, sent.UnixNano(), ttl - ttl/100 - 3*time.Millisecond}
+	margin := ttl/100 + 3*time.Millisecond
+	return window{sent, sent.UnixNano(), ttl - margin, margin}
 }
 
 // left is how long the window still is. Go's monotonic clock stands still while a

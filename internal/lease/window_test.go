@@ -29,6 +29,37 @@ func TestWindow(t *testing.T) {
 	}
 }
 
+// TestLookAfter: what is renewed in time is renewed three times in a TTL, and what is
+// not is tried for until its window ends, ever sooner, but without a rush.
+func TestLookAfter(t *testing.T) {
+	for _, ttl := range []time.Duration{MinTTL, 100 * time.Millisecond, 10 * time.Second, 12 * time.Hour} {
+		now := time.Now()
+		w := newWindow(now, ttl)
+		first := lookAfter(w, now)
+		if first != ttl/3 {
+			t.Errorf("what has a TTL of %v is looked at after %v, not after a third", ttl, first)
+		}
+		looks := 0
+		for last := ttl; ; looks++ {
+			next := lookAfter(w, now)
+			now = now.Add(next)
+			if left := w.left(now); left <= 0 {
+				if left < 0 {
+					t.Errorf("at a TTL of %v the last look comes %v too late", ttl, -left)
+				}
+				break
+			}
+			if next > last {
+				t.Errorf("at a TTL of %v a look comes after %v, when the one before came after %v", ttl, next, last)
+			}
+			last = next
+		}
+		if most := 40; looks < 1 || looks > most {
+			t.Errorf("at a TTL of %v there are %d tries in a window, want 1 to %d", ttl, looks, most)
+		}
+	}
+}
+
 // TestFits lists what keeps a claim from passing to the next lease of its process.
 func TestFits(t *testing.T) {
 	now := time.Now()

@@ -42,7 +42,7 @@ var mutexEngine = []mutant{
 	},
 	{
 		"no-margin", "the window has no margin",
-		"internal/lease/window.go", `ttl - ttl/100 - 3*time.Millisecond}`, `ttl}`,
+		"internal/lease/window.go", `ttl - margin, margin}`, `ttl, margin}`,
 		"internal/lease", "TestWindow",
 	},
 	{
@@ -69,6 +69,11 @@ var mutexEngine = []mutant{
 		"quantum-endless", "a claim stays in its process for as long as somebody there wants it",
 		"internal/lease/holding.go", `c.issued < Block && now.Before(c.turn)`, `c.issued < Block`,
 		"internal/lease", "TestFits",
+	},
+	{
+		"renewed-too-often", "a lease is renewed when a third of its window is over, more than three times in a TTL",
+		"internal/lease/keeper.go", `(left + w.margin) / 3`, `left / 3`,
+		"internal/lease", "TestLookAfter",
 	},
 	{
 		"block-endless", "a claim passes on when its fences have been used up",
