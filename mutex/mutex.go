@@ -27,7 +27,8 @@ const DefaultTTL = 10 * time.Second
 //   - Operations take a round trip to Redis, unless the lock passes between
 //     goroutines of one process.
 //   - It is fair: goroutines of a process get the lock in the order in which they
-//     asked, and processes take turns of 1 to 20 ms, as long as ten requests take.
+//     asked, and processes take turns: one lasts until all who waited there have had
+//     it, once or for about as long as ten requests take, 1 to 20 ms.
 //
 // A Mutex is made by [New] and must not be copied after first use. It needs no
 // Close: a lock that is neither held nor awaited costs nothing.

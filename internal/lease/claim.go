@@ -57,10 +57,10 @@ type claim struct {
 	awaited bool      // and others wait, so that no lease may join
 	word    time.Time // when a message last said so
 	trust   window
-	began   int64     // number of the last request before the hold
-	turn    time.Time // end of the quantum
-	base    int64     // of its fences
-	issued  int64     // fences given so far
+	began   int64 // number of the last request before the hold
+	turn    turn
+	base    int64 // of its fences
+	issued  int64 // fences given so far
 	used    int64
 	leases  list
 	ending  time.Time // when the first of them may have to be ended alone; zero for never

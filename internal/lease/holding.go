@@ -9,7 +9,7 @@ func (c *claim) fits(l *Lease, now time.Time) bool {
 	if c.weight == 0 || c.size != l.size || c.trust.left(now) <= 0 {
 		return false
 	}
-	fresh := c.issued == 0 || c.issued < Block && now.Before(c.turn)
+	fresh := c.issued == 0 || c.issued < Block && !c.turn.over(now, c.issued)
 	switch {
 	case c.sharing && l.shared:
 		return l.ttl <= c.ttl && (fresh || c.used > 0 && !c.awaited)
@@ -39,7 +39,7 @@ func (c *claim) take(l *Lease, now time.Time) {
 	if l.shared && !c.sharing { // a writer's claim goes to a reader, who needs no more
 		c.sharing, c.weight = true, l.weight
 	}
-	if c.sharing && c.issued > 0 && !now.Before(c.turn) {
+	if c.sharing && c.issued > 0 && c.turn.over(now, c.issued) {
 		c.line.keeper.hearken(c, now)
 	}
 	l.claim, l.since, l.renewed = c, momentOf(now), 0

@@ -7,7 +7,7 @@ import (
 
 // Quantum is for how long at least a claim passes from lease to lease inside a
 // process before other processes get their turn, as after sync.Mutex's starvation
-// threshold. See Keeper.quantum.
+// threshold. See Keeper.turn.
 const Quantum = time.Millisecond
 
 // A line is the queue of this process for one key. It exists while somebody here
@@ -137,7 +137,7 @@ func (l *line) grant(c *claim, base, weight, given int64, w window, awaited bool
 	c.want, c.entered, c.from, c.try = 0, false, "", false
 	c.sharing = c.shared
 	c.hear(awaited, w.start)
-	c.base, c.issued, c.turn = base, 0, now.Add(l.keeper.quantum(c.ttl))
+	c.base, c.issued, c.turn = base, 0, l.keeper.turn(c.ttl, l.waiters.n, now)
 	l.keeper.watch(c, now)
 	return l.advance()
 }

@@ -2,7 +2,10 @@ package lease
 
 // list is a queue of leases, linked through them: a waiter among a hundred
 // thousand leaves it at no cost, and none allocates.
-type list struct{ head, tail *Lease }
+type list struct {
+	head, tail *Lease
+	n          int64
+}
 
 func (q *list) push(l *Lease) {
 	l.prev, l.next = q.tail, nil
@@ -12,6 +15,7 @@ func (q *list) push(l *Lease) {
 		q.tail.next = l
 	}
 	q.tail = l
+	q.n++
 }
 
 func (q *list) remove(l *Lease) {
@@ -26,6 +30,7 @@ func (q *list) remove(l *Lease) {
 		l.next.prev = l.prev
 	}
 	l.prev, l.next = nil, nil
+	q.n--
 }
 
 // weight is what the first n leases of the queue want together.

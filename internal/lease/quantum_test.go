@@ -20,7 +20,7 @@ func TestQuantum(t *testing.T) {
 		for range 100 {
 			k.took(c.trip)
 		}
-		if got := k.quantum(c.ttl); got > c.want || got < c.want*9/10 {
+		if got := k.turn(c.ttl, 0, time.Now()).quantum; got > c.want || got < c.want*9/10 {
 			t.Errorf("with requests of %v and a TTL of %v it is %v, want %v", c.trip, c.ttl, got, c.want)
 		}
 	}
@@ -34,8 +34,39 @@ func TestQuantumMeasured(t *testing.T) {
 		for range 50 {
 			b.acquire(k, 10*time.Second).Release()
 		}
-		if got := k.quantum(10 * time.Second); got < 19*time.Millisecond {
+		if got := k.turn(10*time.Second, 0, time.Now()).quantum; got < 19*time.Millisecond {
 			b.Errorf("where a request takes 2 ms, there and back, a quantum is %v", got)
 		}
 	})
+}
+
+// TestTurnServesWhoWaited: a turn ends when all who waited as it began have been let in, as
+// often as the quantum allows.
+func TestTurnServesWhoWaited(t *testing.T) {
+	const ms = time.Millisecond
+	for name, c := range map[string]struct {
+		took           time.Duration
+		waited, letIn  int64
+		over           bool
+		quantum, limit time.Duration
+	}{
+		"one waits, and its quantum is not over":   {4 * ms, 1, 1, false, 10 * ms, 20 * ms},
+		"it is as good as over":                    {96 * ms / 10, 1, 9, true, 10 * ms, 20 * ms},
+		"it is over":                               {10 * ms, 1, 9, true, 10 * ms, 20 * ms},
+		"two of eight are left, and it is not":     {9 * ms, 8, 6, false, 10 * ms, 20 * ms},
+		"two of eight are left":                    {10 * ms, 8, 6, false, 10 * ms, 20 * ms},
+		"none is left":                             {10 * ms, 8, 8, true, 10 * ms, 20 * ms},
+		"none, and a second round would be longer": {8 * ms, 8, 8, true, 10 * ms, 20 * ms},
+		"none, but there is time for a second":     {6 * ms, 8, 8, false, 10 * ms, 20 * ms},
+		"in the second round":                      {10 * ms, 8, 12, false, 10 * ms, 20 * ms},
+		"in one that takes much longer":            {20 * ms, 8, 12, true, 10 * ms, 20 * ms},
+		"the first would take too long":            {16 * ms, 8, 6, true, 10 * ms, 20 * ms},
+		"a turn may be no longer":                  {10 * ms, 8, 6, true, 10 * ms, 10 * ms},
+		"a hold took years":                        {1e5 * time.Hour, 1e12, 1, true, 10 * ms, 20 * ms},
+	} {
+		now := time.Now()
+		if got := (turn{momentOf(now.Add(-c.took)), c.quantum, c.limit, c.waited}).over(now, c.letIn); got != c.over {
+			t.Errorf("%s: over is %v", name, got)
+		}
+	}
 }

@@ -64,7 +64,7 @@ func TestLookAfter(t *testing.T) {
 func TestFits(t *testing.T) {
 	now := time.Now()
 	held := func() *claim {
-		return &claim{line: &line{name: Name{Kind: Mutex}}, ttl: time.Second, weight: 1, turn: now.Add(Quantum), trust: newWindow(now, time.Second)}
+		return &claim{line: &line{name: Name{Kind: Mutex}}, ttl: time.Second, weight: 1, turn: turn{momentOf(now), Quantum, 2 * Quantum, 1}, trust: newWindow(now, time.Second)}
 	}
 	for name, c := range map[string]struct {
 		change func(*claim, *Lease)
@@ -77,8 +77,8 @@ func TestFits(t *testing.T) {
 		"a shorter TTL":    {func(_ *claim, l *Lease) { l.ttl-- }, false},
 		"it is a writer's": {func(c *claim, l *Lease) { c.line.name.Kind, l.ttl = RWMutex, l.ttl-1 }, true},
 		"no fence is left": {func(c *claim, _ *Lease) { c.issued = Block }, false},
-		"quantum over":     {func(c *claim, _ *Lease) { c.turn, c.issued = now, 1 }, false},
-		"not used so far":  {func(c *claim, _ *Lease) { c.turn = now }, true},
+		"quantum over":     {func(c *claim, _ *Lease) { c.turn.start, c.issued = momentOf(now.Add(-Quantum)), 1 }, false},
+		"not used so far":  {func(c *claim, _ *Lease) { c.turn.start = momentOf(now.Add(-Quantum)) }, true},
 		"window over":      {func(c *claim, _ *Lease) { c.trust = newWindow(now.Add(-time.Second), time.Second) }, false},
 	} {
 		claim, lease := held(), &Lease{ttl: time.Second, weight: 1}

@@ -67,8 +67,18 @@ var mutexEngine = []mutant{
 	},
 	{
 		"quantum-endless", "a claim stays in its process for as long as somebody there wants it",
-		"internal/lease/holding.go", `c.issued < Block && now.Before(c.turn)`, `c.issued < Block`,
+		"internal/lease/holding.go", `c.issued < Block && !c.turn.over(now, c.issued)`, `c.issued < Block`,
 		"internal/lease", "TestFits",
+	},
+	{
+		"turn-cut-short", "a turn ends with its quantum, though others who waited would be let in soon",
+		"internal/lease/quantum.go", `took/time.Duration(max(issued, 1)) > t.most/time.Duration(t.waiting)`, `true`,
+		"internal/lease", "TestTurnServesWhoWaited",
+	},
+	{
+		"round-cut-short", "a turn begins another round when there is no time for it",
+		"internal/lease/quantum.go", `took+took/time.Duration(2*rounds) >= t.quantum`, `took >= t.quantum`,
+		"internal/lease", "TestTurnServesWhoWaited",
 	},
 	{
 		"renewed-too-often", "a lease is renewed when a third of its window is over, more than three times in a TTL",
@@ -77,7 +87,7 @@ var mutexEngine = []mutant{
 	},
 	{
 		"block-endless", "a claim passes on when its fences have been used up",
-		"internal/lease/holding.go", `c.issued < Block && now.Before(c.turn)`, `now.Before(c.turn)`,
+		"internal/lease/holding.go", `c.issued < Block && !c.turn.over(now, c.issued)`, `!c.turn.over(now, c.issued)`,
 		"internal/lease", "TestFits",
 	},
 	{
