@@ -21,8 +21,10 @@ func TestParse(t *testing.T) {
 			t.Errorf("%q is a row", bad)
 		}
 	}
-	if _, err := choose("baton,nobody"); err == nil {
-		t.Error("nobody is a system")
+	for _, bad := range []string{"baton,nobody", "uncontended"} {
+		if _, err := choose(bad); err == nil {
+			t.Errorf("%q are systems", bad)
+		}
 	}
 }
 

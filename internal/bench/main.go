@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/pprof"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -148,7 +149,7 @@ func choose(names string) ([]system, error) {
 	var list []system
 	for name := range strings.SplitSeq(names, ",") {
 		sys, ok := systemNamed(name)
-		if !ok {
+		if !ok || slices.ContainsFunc(yardsticks, func(y system) bool { return y.name == name }) {
 			return nil, fmt.Errorf("there is no system %q", name)
 		}
 		list = append(list, sys)
