@@ -2,11 +2,19 @@ package lease
 
 import "time"
 
+// room reports whether so much of the claim is free that the lease may fit.
+func (c *claim) room(l *Lease) bool {
+	if c.sharing {
+		return l.shared || c.used == 0
+	}
+	return l.weight <= c.weight-c.used
+}
+
 // fits reports whether a lease can have its share of the claim now. The quantum
 // does not count against the first: a process that is so slow that it is over
 // before anybody was let in would go round for ever.
 func (c *claim) fits(l *Lease, now time.Time) bool {
-	if c.weight == 0 || c.size != l.size || c.trust.left(now) <= 0 {
+	if c.weight == 0 || !c.room(l) || c.size != l.size || c.trust.left(now) <= 0 {
 		return false
 	}
 	fresh := c.issued == 0 || c.issued < Block && !c.turn.over(now, c.issued)
@@ -14,7 +22,7 @@ func (c *claim) fits(l *Lease, now time.Time) bool {
 	case c.sharing && l.shared:
 		return l.ttl <= c.ttl && (fresh || c.used > 0 && !c.awaited)
 	case c.used > 0: // only of a semaphore can something be left
-		return !c.sharing && fresh && l.ttl <= c.ttl && l.weight <= c.weight-c.used
+		return !c.sharing && fresh && l.ttl <= c.ttl
 	}
 	// A Mutex's token states its TTL, so that its claim is for one TTL only.
 	return fresh && (l.ttl == c.ttl || l.ttl < c.ttl && c.line.name.Kind != Mutex) && l.weight <= c.weight

@@ -206,8 +206,8 @@ func (l *Lease) failure() error {
 }
 
 // expire notices that the window has passed, should the clock be late.
-func (l *Lease) expire() {
-	if l.state == granted && l.claim.trust.left(time.Now()) <= 0 {
+func (l *Lease) expire(now time.Time) {
+	if l.state == granted && l.claim.trust.left(now) <= 0 {
 		l.line.later(l.line.lose(l.claim, Unrenewed))
 	}
 }
@@ -228,7 +228,7 @@ func (l *Lease) Err() error {
 	l = l.itself()
 	l.line.mu.Lock()
 	defer l.line.mu.Unlock()
-	l.expire()
+	l.expire(time.Now())
 	return l.err
 }
 
@@ -237,7 +237,7 @@ func (l *Lease) Done() <-chan struct{} {
 	l = l.itself()
 	l.line.mu.Lock()
 	defer l.line.mu.Unlock()
-	l.expire()
+	l.expire(time.Now())
 	if l.done == nil {
 		l.done = make(chan struct{})
 		if l.state == ended {
@@ -252,10 +252,11 @@ func (l *Lease) Left() time.Duration {
 	l = l.itself()
 	l.line.mu.Lock()
 	defer l.line.mu.Unlock()
-	if l.expire(); l.state != granted {
+	now := time.Now()
+	if l.expire(now); l.state != granted {
 		return 0
 	}
-	return l.claim.trust.left(time.Now())
+	return l.claim.trust.left(now)
 }
 
 // Fence returns the fencing number of the hold.
@@ -268,7 +269,7 @@ func (l *Lease) Context(parent context.Context) (context.Context, context.Cancel
 	ctx, cancel := context.WithCancelCause(parent)
 	l.line.mu.Lock()
 	defer l.line.mu.Unlock()
-	l.expire()
+	l.expire(time.Now())
 	if l.state == ended {
 		if l.err == ErrLost {
 			cancel(ErrLost)

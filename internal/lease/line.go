@@ -51,7 +51,11 @@ func (l *line) later(e errand) {
 // advance takes every step that the state of the line allows. Whatever happens
 // ends in it: a lease joins, ends or gives up, Redis answers, a message comes,
 // time runs out.
-func (l *line) advance() errand {
+func (l *line) advance() errand { return l.advanceAt(time.Time{}) }
+
+// advanceAt is advance at the time now, zero if nobody has looked at the clock yet: in
+// a hand-over inside the process, that would be a good part of what it takes.
+func (l *line) advanceAt(now time.Time) errand {
 	for l.waiters.head != nil {
 		c, next := l.claim, l.waiters.head
 		if c == nil {
@@ -61,10 +65,15 @@ func (l *line) advance() errand {
 		if c.state != live {
 			return errand{} // what it waits for leads back here
 		}
-		if now := time.Now(); c.fits(next, now) {
-			l.waiters.remove(next)
-			c.take(next, now)
-			continue
+		if c.room(next) {
+			if now.IsZero() {
+				now = time.Now()
+			}
+			if c.fits(next, now) {
+				l.waiters.remove(next)
+				c.take(next, now)
+				continue
+			}
 		}
 		if c.want == 0 && c.open() || c.want > 0 && !c.asksFor(next) {
 			l.askMore(c, next)
@@ -139,7 +148,7 @@ func (l *line) grant(c *claim, base, weight, given int64, w window, awaited bool
 	c.hear(awaited, w.start)
 	c.base, c.issued, c.turn = base, 0, l.keeper.turn(c.ttl, l.waiters.n, now)
 	l.keeper.watch(c, now)
-	return l.advance()
+	return l.advanceAt(now)
 }
 
 // heard is a hand-over's message. It is believed if there is enough left of its

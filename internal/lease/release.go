@@ -1,6 +1,9 @@
 package lease
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // Release ends the lease. It returns ErrLost if the hold had ended before,
 // ErrReleased if it was released before, and otherwise when the claim has been
@@ -25,12 +28,13 @@ func (l *Lease) release(n int64) error {
 func (l *Lease) let(n int64) (todo errand, whole bool, err error) {
 	l.line.mu.Lock()
 	defer l.line.mu.Unlock()
-	if l.expire(); l.state == ended {
+	now := time.Now()
+	if l.expire(now); l.state == ended {
 		return errand{}, false, l.err
 	}
 	l.part(n)
 	whole = l.state == ended
-	return l.line.advance(), whole, nil
+	return l.line.advanceAt(now), whole, nil
 }
 
 // part ends the hold of n permits, or of all for 0.
@@ -58,7 +62,7 @@ func ReleaseParts(parts []Part) {
 		ln.mu.Lock()
 		for ; i < len(parts) && parts[i].Lease.line == ln; i++ { // not that of one that was lost long ago
 			l := parts[i].Lease
-			if l.expire(); l.state != ended {
+			if l.expire(time.Now()); l.state != ended {
 				l.part(parts[i].N)
 				if l.tracer != nil && l.state == ended {
 					whole = append(whole, l.tracer)

@@ -57,7 +57,7 @@ var mutexEngine = []mutant{
 	},
 	{
 		"question-trusts-timer", "whether a lease is held is answered without a look at the clocks",
-		"internal/lease/lease.go", `if l.state == granted && l.claim.trust.left(time.Now()) <= 0 {`, `if false {`,
+		"internal/lease/lease.go", `if l.state == granted && l.claim.trust.left(now) <= 0 {`, `if false {`,
 		"internal/lease", "TestLateClock",
 	},
 	{
