@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"time"
 )
@@ -40,11 +39,7 @@ func newHot(name, shape string) (row, error) {
 
 func (r *hot) round(ctx context.Context, b *bench, n int) error {
 	for _, sys := range rotated(b.having(r.picks), n) {
-		profile := ""
-		if b.profile != "" {
-			profile = filepath.Join(b.profile, fmt.Sprintf("%s.%s.%d", r.name, sys.name, n))
-		}
-		if err := b.missed(ctx, r.name, sys.name, r.measure(ctx, b, sys, r.processes, r.goroutines, profile)); err != nil {
+		if err := b.missed(ctx, r.name, sys.name, r.measure(ctx, b, sys, r.processes, r.goroutines, b.profileOf(r.name, sys, n))); err != nil {
 			return err
 		}
 	}

@@ -122,6 +122,14 @@ func (b *bench) rounds(ctx context.Context, list []*entry, rounds int) error {
 	return nil
 }
 
+// profileOf is where the workers of a measurement write their profiles, "" for nowhere.
+func (b *bench) profileOf(row string, sys system, round int) string {
+	if b.profile == "" {
+		return ""
+	}
+	return filepath.Join(b.profile, fmt.Sprintf("%s.%s.%d", row, sys.name, round))
+}
+
 // profiled writes a profile of this process, which is of solo: workers write their own.
 func (b *bench) profiled(f func() error) error {
 	if b.profile == "" {

@@ -25,15 +25,16 @@ func newOwn(name, shape string) (row, error) {
 
 func (r *own) round(ctx context.Context, b *bench, n int) error {
 	for _, sys := range rotated(b.having(system.contends), n) {
-		if err := b.missed(ctx, r.name, sys.name, r.measure(ctx, b, sys)); err != nil {
+		if err := b.missed(ctx, r.name, sys.name, r.measure(ctx, b, sys, n)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *own) measure(ctx context.Context, b *bench, sys system) error {
-	t, err := b.try(ctx, 1, job{Task: "own", System: sys.name, Key: "own", Goroutines: r.goroutines, Duration: b.duration})
+func (r *own) measure(ctx context.Context, b *bench, sys system, n int) error {
+	j := job{Task: "own", System: sys.name, Key: "own", Goroutines: r.goroutines, Duration: b.duration, Profile: b.profileOf(r.name, sys, n)}
+	t, err := b.try(ctx, 1, j)
 	if err != nil {
 		return err
 	}
