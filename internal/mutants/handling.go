@@ -141,7 +141,7 @@ var handling = []mutant{
 	},
 	{
 		"convoy-waits", "commands wait for one that gets no answer",
-		"internal/redisstore/convoy.go", `return time.Duration(v.gone)*headway - now.Sub(v.left)`, `return time.Duration(v.gone)*time.Hour - now.Sub(v.left)`,
+		"internal/redisstore/convoy.go", `max(0, v.gone+1-freely))*headway`, `max(0, v.gone+1-freely))*time.Hour`,
 		"internal/redisstore", "TestConvoyStuck",
 	},
 	{

@@ -9,19 +9,23 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// headway is how long a command may be held back for each convoy that is under way:
-// the first of them for about as long as a request takes in a local network. Where
-// requests take longer there are several under way, and one that gets no answer keeps
-// nobody back for long.
-const headway = 100 * time.Microsecond
+// freely is how many convoys are under way at a time before a command is held back. Of a
+// few goroutines each is better off with a connection of its own than with its share of
+// one.
+const freely = 4
+
+// headway is how long a command may be held back for each convoy more that is under way:
+// less than a request takes in a local network. Where requests take longer
+// there are more under way, and some that get no answer keep nobody back for long.
+const headway = 50 * time.Microsecond
 
 // longest is how many commands go together at most, so that the first of many thousands
 // need not wait for the last.
 const longest = 128
 
 // A convoy is the road of a client's commands to its server. A command that finds it
-// free goes at once, by itself, on its caller's goroutine. Those that come while it is
-// under way go together, in one pipeline, once it has returned or is long about it. So
+// free goes at once, by itself, on its caller's goroutine. Those that come while several are
+// under way go together, in one pipeline, once one has returned or they are long about it. So
 // the more is asked for, the more goes at a time, and the less a command costs: its share
 // of a system call, on either side, and of a wake-up.
 //
@@ -77,7 +81,7 @@ func (v *convoy) appoint(anew bool) {
 
 // held is for how long a command is to be held back.
 func (v *convoy) held(now time.Time) time.Duration {
-	return time.Duration(v.gone)*headway - now.Sub(v.left)
+	return time.Duration(max(0, v.gone+1-freely))*headway - now.Sub(v.left)
 }
 
 // follow waits until a passenger has been taken along, or leads.

@@ -18,13 +18,20 @@ import (
 type crossing struct {
 	arrived chan []string
 	let     chan struct{}
+	end     chan struct{}   // lets those go that are under way all the time
 	ctx     context.Context // of the last that was more than one
 }
+
+const lorry = "lorry" // is under way all the time
 
 func (x *crossing) cross(cmds ...redis.Cmder) error {
 	var names []string
 	for _, cmd := range cmds {
 		names = append(names, cmd.Args()[1].(string))
+	}
+	if names[0] == lorry {
+		<-x.end
+		return nil
 	}
 	x.arrived <- names
 	<-x.let
@@ -46,20 +53,25 @@ func (x *crossing) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessP
 	}
 }
 
-// newConvoy returns a convoy, its crossing, and what sends a command on it, which
-// returns once that has left or waits.
+// newConvoy returns a convoy of which one more goes freely, its crossing, and what sends a
+// command on it, which returns once that has left or waits.
 func newConvoy(t *testing.T, opt redis.Options) (*crossing, func(ctx context.Context, name string)) {
 	opt.Addr = "127.0.0.1:1"                                                                         // a name would be looked up
 	opt.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled} // has a clock
 	rdb := redis.NewClient(&opt)
 	t.Cleanup(func() { _ = rdb.Close() })
-	x := &crossing{arrived: make(chan []string, 100), let: make(chan struct{}, 100)}
+	x := &crossing{arrived: make(chan []string, 100), let: make(chan struct{}, 100), end: make(chan struct{})}
 	rdb.AddHook(x)
 	road := NewStore(rdb).road
-	return x, func(ctx context.Context, name string) {
+	send := func(ctx context.Context, name string) {
 		go func() { _ = road.Process(ctx, once{redis.NewCmd(ctx, "evalsha", name)}) }()
 		synctest.Wait()
 	}
+	for range freely - 1 {
+		send(context.Background(), lorry)
+	}
+	t.Cleanup(func() { close(x.end) })
+	return x, send
 }
 
 // wants compares who has gone together, convoy by convoy, since the last look.
