@@ -264,7 +264,7 @@ func TestStrangeOrder(t *testing.T) {
 		other := b.take(k2, taking(2, 3))
 		ctx, cancel := context.WithCancel(b.Context())
 		_, got := b.want(ctx, k1, taking(2, 3))
-		time.Sleep(time.Second)
+		time.Sleep(PollBound / 3) // it does not ask again before the end
 		c := claimOf(k1, Semaphore)
 		h := Handover{Name: Name{Semaphore, "key"}, Token: c.token, N: c.queued, Order: c.order, Base: 1, Weight: 3}
 		old := h
