@@ -69,7 +69,7 @@ var permitScripts = []mutant{
 	{
 		"hand-over-shortens", "a hand-over shortens the hold that there is",
 		"internal/redisstore/permits.lua", `h.weight + h.given, math.max(h.expires, ms + ttl), e.ttl`, `h.weight + h.given, ms + ttl, e.ttl`,
-		"internal/redisstore", "TestPermitsModel/s_on_miniredis",
+		"internal/redisstore", "TestPermitsModel",
 	},
 	{
 		"permits-fence-by-counter", "a fence starts anew when its counter was lost",
