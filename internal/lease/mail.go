@@ -19,7 +19,7 @@ type Box[R any, M Maker[R]] struct {
 // A Maker makes what a box delivers of an error, or of nil.
 type Maker[R any] interface{ Result(err error) R }
 
-// NewBox returns a box that delivers what makes makes.
+// NewBox returns a box whose results are by the Maker.
 func NewBox[R any, M Maker[R]](makes M) *Box[R, M] {
 	// With room for one, delivery needs no goroutine, and the channel itself
 	// decides between a receiver and TakeBack: what lies in it goes to one of them.
