@@ -162,7 +162,7 @@ func TestFaultCancelYield(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	l, again := lock(t, m), m.LockChan(ctx)
-	keeps(t, l, 10*time.Millisecond) // so that it is time to yield
+	keeps(t, l, 50*time.Millisecond) // longer than a turn can be, so that it is time to yield
 	p.Refuse(true)
 	unlock(t, l)
 	redistest.Eventually(t, poll, func() bool { return p.Fired().Refused > 0 }, "a request fails")
