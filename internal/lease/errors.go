@@ -42,7 +42,9 @@ func (l *Lease) wrap(err, redis error) error {
 }
 
 // wrap is as that of a lease which has no line yet.
-func (p *Params) wrap(err error) error { return &opError{p.op(), p.Key, err, nil} }
+func (p *Params) wrap(err error) error {
+	return &opError{opOf(p.Kind, p.Try, p.Shared), p.Key, err, nil}
+}
 
 // errNoAnswer is what an attempt failed with that was not waited for any longer.
 var errNoAnswer = errors.New("no answer from Redis")

@@ -28,9 +28,7 @@ const (
 	ended
 )
 
-// op is what errors call it.
-func (p *Params) op() string { return opOf(p.Kind, p.Try, p.Shared) }
-
+// opOf is what errors call a request.
 func opOf(kind Kind, try, shared bool) string {
 	op := "lock"
 	if kind == Semaphore {
@@ -80,8 +78,8 @@ func (l *Lease) Acquire(ctx context.Context, k *Keeper, p *Params) error {
 	return l.Await(ctx)
 }
 
-// Request is the first half of Acquire, without which p need not lie on the stack of
-// all who wait. If it fails there is nothing to await.
+// Request is the first half of Acquire, for callers whose p is not to lie on the stack
+// while they wait. If it fails there is nothing to await.
 func (l *Lease) Request(ctx context.Context, k *Keeper, p *Params) error {
 	if err := l.init(ctx, p); err != nil {
 		l.tracer.done()
