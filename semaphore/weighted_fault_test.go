@@ -59,8 +59,9 @@ func TestFaultWeightedLost(t *testing.T) {
 		step("to raise again", func() { must(sem.Acquire(t.Context(), 4)) }, 9)
 		step("to lower", func() { sem.Release(2) }, 7)
 		step("to lower by a lease", func() { release(t, l) }, 5)
+		before := f.fired(p.Fired())
 		f.lose(p)
-		time.Sleep(1200 * time.Millisecond) // it is renewed
+		redistest.Eventually(t, 3*time.Second, func() bool { return f.fired(p.Fired()) > before }, "it is renewed")
 		weighs(t, rdb, "to renew", 5)
 		step("to lower by portions", func() { sem.Release(3) }, 2)
 		step("to release", func() { sem.Release(2) })
