@@ -4,7 +4,7 @@ package main
 var mutexScripts = []mutant{
 	{
 		"release-unowned", "release deletes the lock, whoever owns it",
-		"internal/redisstore/release.lua", `redis.pcall('GET', KEYS[1]) == ARGV[1] and`, `redis.call('EXISTS', KEYS[1]) == 1 and`,
+		"internal/redisstore/release.lua", `redis.pcall('GET', KEYS[1]) == ARGV[1] then`, `redis.call('EXISTS', KEYS[1]) == 1 then`,
 		"internal/redisstore", "TestReleaseNeverDeletesAnothersLock",
 	},
 	{
@@ -104,6 +104,46 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 		"ttl-not-cut", "the TTL is not cut after the server's clock was set back",
 		"internal/redisstore/take.lua", `if most and left > tonumber(most) then`, `if false then`,
 		"internal/redisstore", "TestWaiterCutsATTLThatIsTooLong",
+	},
+	{
+		"short-dead-not-skipped", "a release hands the lock to an entry that nobody has refreshed",
+		"internal/redisstore/release.lua", `if seen and math.floor(base / 1000) - tonumber(seen) < 3600 then`, `if seen then`,
+		"internal/redisstore", "TestWaiterLivesForItsEntryLife",
+	},
+	{
+		"short-fence-by-clock", "a fence goes back with the server's clock, as the lock is handed over",
+		"internal/redisstore/release.lua", `if last and last >= base and last < 2^53 - 1 then`, `if false then`,
+		"internal/redisstore", "TestFencesGrow",
+	},
+	{
+		"short-poll-loses-place", "who asks again while somebody has the lock goes to the tail",
+		"internal/redisstore/acquire.lua", `redis.call('ZADD', KEYS[2], 'NX',`, `redis.call('ZADD', KEYS[2],`,
+		"internal/redisstore", "TestReleaseHandsOverInTurn",
+	},
+	{
+		"short-owner-queues", "an owner that asks again waits for itself",
+		"internal/redisstore/acquire.lua", `if type(owner) == 'string' and owner ~= ARGV[1] then`, `if type(owner) == 'string' then`,
+		"internal/redisstore", "TestAcquireByTheOwnerRenews",
+	},
+	{
+		"short-ttl-not-cut", "who queues does not look whether the owner's TTL is too long",
+		"internal/redisstore/acquire.lua", `if not (most and left > tonumber(most)) and not tail.err`, `if not tail.err`,
+		"internal/redisstore", "TestWaiterCutsATTLThatIsTooLong",
+	},
+	{
+		"short-type-unchecked", "who queues does not look whether the fence is one",
+		"internal/redisstore/acquire.lua", ` and type(redis.pcall('GET', KEYS[4])) ~= 'table' then`, ` then`,
+		"internal/redisstore", "TestSiblingOfAnotherType",
+	},
+	{
+		"short-whole-ttl", "a hand-over gives the whole TTL, to who found the lock held",
+		"internal/redisstore/acquire.lua", `ARGV[3] .. ' ' .. ARGV[4] .. ' '`, `ARGV[3] .. ' ' .. ARGV[2] .. ' '`,
+		"internal/redisstore", "TestReleaseHandsOverInTurn",
+	},
+	{
+		"short-entry-lives", "the queue outlives its entries",
+		"internal/redisstore/acquire.lua", `redis.call('PEXPIRE', KEYS[2], '3600')`, `redis.call('PEXPIRE', KEYS[2], '36000')`,
+		"internal/redisstore", "TestShortWaysAgree",
 	},
 	{
 		"type-unchecked", "the type of the waiters' key is not checked before the first write",

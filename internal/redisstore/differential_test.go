@@ -8,15 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
 var (
-	diffSeed  = flag.Uint64("diff.seed", 0, "start TestServersAgree with this sequence")
-	diffSteps = flag.Int("diff.steps", 2000, "steps of TestServersAgree")
+	diffSeed  = flag.Uint64("diff.seed", 0, "start TestServersAgree, or TestShortWaysAgree, with this sequence")
+	diffSteps = flag.Int("diff.steps", 2000, "steps of TestServersAgree and TestShortWaysAgree")
 )
 
 // TestServersAgree runs the same random calls against miniredis and Redis: what
@@ -25,24 +23,47 @@ var (
 // live waiter is in line, and every new owner has a larger fence.
 func TestServersAgree(t *testing.T) {
 	t.Parallel()
-	s := redistest.Start(t)
-	servers := [2]*redis.Client{redistest.MiniClient(t, redistest.Mini(t)), s.Client(t)}
+	mini, server := redistest.MiniClient(t, redistest.Mini(t)), redistest.Start(t).Client(t)
+	walks(t, func(key string) [2]*rig { return [2]*rig{newRig(t, mini, key), newRig(t, server, key)} }, nil)
+}
 
+// TestShortWaysAgree compares what acquire.lua and release.lua do in short for what is
+// common with what their includes do for everything, as the scripts for several locks have it.
+func TestShortWaysAgree(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.Start(t).Client(t)
+	walks(t, func(key string) [2]*rig {
+		short, long := newRig(t, rdb, key+":short"), newRig(t, rdb, key+":long")
+		long.long = true
+		return [2]*rig{short, long}
+	}, func(rigs [2]*rig) (differ string) {
+		for _, key := range []func(*rig) string{
+			func(r *rig) string { return r.lock }, func(r *rig) string { return r.queue },
+			func(r *rig) string { return r.waiters }, func(r *rig) string { return r.fence },
+		} {
+			a, b := rigs[0].pttl(key(rigs[0])), rigs[1].pttl(key(rigs[1]))
+			if (a - b).Abs() > time.Second {
+				differ += fmt.Sprintf("%s expires in %v, and the long way in %v; ", key(rigs[0]), a, b)
+			}
+		}
+		return differ
+	})
+}
+
+// walks compares two locks on random walks.
+func walks(t *testing.T, rigsAt func(key string) [2]*rig, differ func([2]*rig) string) {
 	const length = 100 // of a sequence: no entry of it may die of old age
 	seed := *diffSeed
 	if seed == 0 {
 		seed = rand.Uint64() >> 16
 	}
 	for steps := 0; steps < *diffSteps && !t.Failed(); steps += length {
-		compare(t, servers, seed+uint64(steps), length)
+		seed := seed + uint64(steps)
+		compare(t, rigsAt(fmt.Sprint("key", seed)), differ, seed, length)
 	}
 }
 
-func compare(t *testing.T, servers [2]*redis.Client, seed uint64, length int) {
-	var rigs [2]*rig
-	for i, rdb := range servers {
-		rigs[i] = newRig(t, rdb, fmt.Sprint("key", seed))
-	}
+func compare(t *testing.T, rigs [2]*rig, differ func([2]*rig) string, seed uint64, length int) {
 	start := time.Now()
 	w := &walk{rng: rand.New(rand.NewPCG(seed, 0))}
 	for range length {
@@ -57,7 +78,12 @@ func compare(t *testing.T, servers [2]*redis.Client, seed uint64, length int) {
 			return
 		}
 		if saw[0] != saw[1] {
-			t.Errorf("and on Redis: %s", saw[1])
+			t.Errorf("and the other: %s", saw[1])
+		}
+		if differ != nil {
+			if what := differ(rigs); what != "" {
+				t.Error(what)
+			}
 		}
 		if t.Failed() {
 			t.Fatalf("run again with -diff.seed %d\n%s", seed, strings.Join(w.trace, "\n"))

@@ -109,13 +109,16 @@ func TestPermissions(t *testing.T) {
 // A hand-over that cannot be told is a hand-over: the waiter finds out by asking.
 func TestHandOverWithoutPermissionToPublish(t *testing.T) {
 	t.Parallel()
-	r, s := realRig(t)
-	u := r.user(s, "~*", "resetchannels", "+@all")
-	u.held(a, b)
-	said := r.published(func() { equal(t, "owned", u.release(a), true) })
-	equal(t, "messages", len(said), 0)
-	equal(t, "owner", r.owner(), b)
-	equal(t, "the waiter's next request", outcome(u.ask(b, 2)), "granted")
+	for _, long := range []bool{false, true} { // see eachWay
+		r, s := realRig(t)
+		u := r.user(s, "~*", "resetchannels", "+@all")
+		u.long = long
+		u.held(a, b)
+		said := r.published(func() { equal(t, "owned", u.release(a), true) })
+		equal(t, "messages", len(said), 0)
+		equal(t, "owner", r.owner(), b)
+		equal(t, "the waiter's next request", outcome(u.ask(b, 2)), "granted")
+	}
 }
 
 // refused checks that every call fails for now, with words, and stores nothing.

@@ -29,6 +29,7 @@ type rig struct {
 	*Store
 	rdb                         *redis.Client
 	lock, queue, waiters, fence string
+	long                        bool // asks and releases by the scripts for several locks
 }
 
 func newRig(t *testing.T, rdb *redis.Client, key string) *rig {
@@ -37,11 +38,23 @@ func newRig(t *testing.T, rdb *redis.Client, key string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{t, NewStore(rdb), rdb, keys[0].(string), keys[1].(string), keys[2].(string), keys[3].(string)}
+	return &rig{t, NewStore(rdb), rdb, keys[0].(string), keys[1].(string), keys[2].(string), keys[3].(string), false}
 }
 
 func eachServer(t *testing.T, f func(r *rig)) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) { f(newRig(t, rdb, "key")) })
+}
+
+// eachWay has f look also at the scripts for several locks: those for one are short for what
+// is common, and these do the same the long way.
+func eachWay(t *testing.T, f func(r *rig)) {
+	t.Run("one", func(t *testing.T) { eachServer(t, f) })
+	t.Run("several", func(t *testing.T) {
+		eachServer(t, func(r *rig) {
+			r.long = true
+			f(r)
+		})
+	})
 }
 
 // realRig is a rig on a redis-server of its own.
@@ -63,6 +76,9 @@ func (r *rig) request(token string, n int64) lease.Request {
 // ask asks as token; n is 0 for a try.
 func (r *rig) ask(token string, n int64) lease.Reply {
 	r.Helper()
+	if r.long {
+		return must(r.AskAll(r.Context(), false, []lease.Request{r.request(token, n)}))(r.T)[0]
+	}
 	return must(r.Ask(r.Context(), r.request(token, n)))(r.T)
 }
 
@@ -76,6 +92,10 @@ func (r *rig) yield(from, token string, n int64) lease.Reply {
 
 func (r *rig) release(token string) (owned bool) {
 	r.Helper()
+	if r.long {
+		all := must(r.ReleaseAll(r.Context(), []lease.Place{{Key: r.lock, Token: token}}))(r.T)
+		return must(all[0].Owned, all[0].Err)(r.T)
+	}
 	return must(r.Release(r.Context(), mutexAt(r.lock), token))(r.T)
 }
 

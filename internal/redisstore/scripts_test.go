@@ -15,7 +15,7 @@ import (
 
 func TestAcquireTakesAFreeLock(t *testing.T) {
 	t.Parallel()
-	eachServer(t, func(r *rig) {
+	eachWay(t, func(r *rig) {
 		before := r.now()
 		got := r.ask(a, 1)
 		if after := r.now(); got.Base < before.UnixMicro() || got.Base > after.UnixMicro() {
@@ -32,7 +32,7 @@ func TestAcquireTakesAFreeLock(t *testing.T) {
 // A lost reply is answered by asking again, so that must change nothing but the TTL.
 func TestAcquireByTheOwnerRenews(t *testing.T) {
 	t.Parallel()
-	eachServer(t, func(r *rig) {
+	eachWay(t, func(r *rig) {
 		first := r.ask(a, 0)
 		r.ask(b, 1)
 		check(r.T, r.rdb.PExpire(r.Context(), r.lock, 3*time.Second).Err())
@@ -43,7 +43,7 @@ func TestAcquireByTheOwnerRenews(t *testing.T) {
 
 func TestAcquireOfAHeldLock(t *testing.T) {
 	t.Parallel()
-	eachServer(t, func(r *rig) {
+	eachWay(t, func(r *rig) {
 		r.held(a)
 		r.unchanged("a try", func() {
 			got := r.ask(b, 0)
@@ -82,7 +82,7 @@ func TestEntryLifeIsTheSameInLuaAndInGo(t *testing.T) {
 
 func TestReleaseHandsOverInTurn(t *testing.T) {
 	t.Parallel()
-	eachServer(t, func(r *rig) {
+	eachWay(t, func(r *rig) {
 		order := []string{a, b, c, d, e}
 		r.held(order[0], order[1:]...)
 		for n := range int64(3) {
@@ -114,7 +114,7 @@ func TestReleaseHandsOverInTurn(t *testing.T) {
 // The waiter says how long a hand-over is to be: a short lease gets no long grant.
 func TestHandOverGivesTheWaitersGrant(t *testing.T) {
 	t.Parallel()
-	eachServer(t, func(r *rig) {
+	eachWay(t, func(r *rig) {
 		r.held(a)
 		q := r.request(b, 1)
 		q.TTL, q.Grant = 900*time.Millisecond, 900*time.Millisecond
@@ -167,7 +167,7 @@ func TestNoScriptLeavesALockFreeWhileSomebodyWaits(t *testing.T) {
 		{"an entry is garbled", func(r *rig) { check(r.T, r.rdb.HSet(r.Context(), r.waiters, b, "x").Err()) }, func(r *rig) { r.release(a) }, c, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			eachServer(t, func(r *rig) {
+			eachWay(t, func(r *rig) {
 				r.held(a, b, c)
 				if row.before != nil {
 					row.before(r)
@@ -211,7 +211,7 @@ func TestWaiterLivesForItsEntryLife(t *testing.T) {
 
 func TestReleaseAgainChangesNothing(t *testing.T) {
 	t.Parallel()
-	eachServer(t, func(r *rig) {
+	eachWay(t, func(r *rig) {
 		r.held(a, b)
 		equal(t, "owned", r.release(a), true)
 		said := r.published(func() {
@@ -224,7 +224,7 @@ func TestReleaseAgainChangesNothing(t *testing.T) {
 
 func TestReleaseNeverDeletesAnothersLock(t *testing.T) {
 	t.Parallel()
-	eachServer(t, func(r *rig) {
+	eachWay(t, func(r *rig) {
 		for _, owner := range []string{b, "", a + "x", "hand-written"} {
 			check(r.T, r.rdb.Set(r.Context(), r.lock, owner, lockTTL).Err())
 			r.unchanged("release", func() { equal(t, "owned", r.release(a), false) })
@@ -236,7 +236,7 @@ func TestReleaseNeverDeletesAnothersLock(t *testing.T) {
 // Locks by SET NX PX, by redsync and by others exclude ours, and are left alone.
 func TestForeignOwner(t *testing.T) {
 	t.Parallel()
-	eachServer(t, func(r *rig) {
+	eachWay(t, func(r *rig) {
 		check(r.T, r.rdb.Set(r.Context(), r.lock, "hand-written", 5*time.Second).Err())
 		got := r.ask(a, 1)
 		equal(t, "reply", outcome(got), "foreign")
@@ -258,7 +258,7 @@ func TestForeignOwner(t *testing.T) {
 // A server clock that is set back makes TTLs longer than anybody asked for.
 func TestWaiterCutsATTLThatIsTooLong(t *testing.T) {
 	t.Parallel()
-	eachServer(t, func(r *rig) {
+	eachWay(t, func(r *rig) {
 		for _, row := range []struct {
 			owner       string
 			ttl         time.Duration
@@ -304,7 +304,7 @@ func TestFencesGrow(t *testing.T) {
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			eachServer(t, func(r *rig) {
+			eachWay(t, func(r *rig) {
 				last := int64(0)
 				grows := func(what string, base int64) {
 					r.Helper()
@@ -342,7 +342,7 @@ func TestFencesGrow(t *testing.T) {
 // A base of the clock has 16 digits: neither may lose the last of them.
 func TestFenceKeepsAllDigits(t *testing.T) {
 	t.Parallel()
-	eachServer(t, func(r *rig) {
+	eachWay(t, func(r *rig) {
 		const ahead = 4_102_444_800_000_001 // the year 2100, in µs
 		check(r.T, r.rdb.Set(r.Context(), r.fence, ahead, 0).Err())
 		for i := range int64(20) {
