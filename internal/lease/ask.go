@@ -32,7 +32,7 @@ func (l *line) ask(c *claim) {
 // goroutine and waking this one again is a good part of the time.
 func (l *line) askHere(c *claim) {
 	if l.askOnce(c) {
-		go l.ask(c)
+		l.keeper.call(func() { l.ask(c) })
 	}
 }
 

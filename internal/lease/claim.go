@@ -173,7 +173,7 @@ func (c *claim) wake() {
 		c.nudged = true
 	case !c.asker || c.timer == nil || !c.timer.Stop(): // or it is about to look by itself
 	case c.state == live && c.want > 0:
-		go c.line.ask(c)
+		c.line.keeper.call(func() { c.line.ask(c) })
 	default:
 		c.asker = false
 	}

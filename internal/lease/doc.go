@@ -11,7 +11,7 @@
 // window in which a process may believe that it holds something without asking,
 // and the rule that nothing outlives its use: no goroutine, timer, subscription
 // or map entry exists but for a key that is held or awaited. (Two moments of grace:
-// the subscription lingers for 100 ms, and a timer that is set is left to fire.)
+// the subscription and its crew linger for 100 ms, and a timer that is set is left to fire.)
 //
 // The protocol, with the reasons, is in internal/PROTOCOL.md.
 package lease

@@ -17,36 +17,41 @@ const linger = 100 * time.Millisecond
 type ear struct {
 	stop  context.CancelFunc // nil if there is no subscription
 	hears bool
-	clear bool     // that it is so: the subscription has been made, or refused
-	asked []*claim // that wait for this to be clear
-	tuner Tuner    // nil while there is no connection for it
+	clear bool      // that it is so: the subscription has been made, or refused
+	asked []*claim  // that wait for this to be clear
+	tuner Tuner     // nil while there is no connection for it
+	rest  time.Time // since when nothing is held or awaited; zero while something is
 	close *time.Timer
 }
 
-// keep calls off a close.
-func (e *ear) keep() {
-	if e.close != nil {
-		e.close.Stop()
-		e.close = nil
-	}
-}
+// keep notes that the subscription is of use.
+func (e *ear) keep() { e.rest = time.Time{} }
 
-// linger closes the subscription a little later, unless it is kept.
+// linger closes the subscription when it has been of no use for a while. A timer that is set
+// is left to fire, and looks again, as that of the clock.
 func (e *ear) linger(k *Keeper) {
 	if e.stop == nil {
 		return
 	}
-	e.keep()
-	var timer *time.Timer
-	timer = time.AfterFunc(linger, func() {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		if e.close == timer {
-			e.stop()
-			*e = ear{}
-		}
-	})
-	e.close = timer
+	if e.rest = time.Now(); e.close == nil {
+		e.close = time.AfterFunc(linger, k.hush)
+	}
+}
+
+// hush closes the subscription, if it has lingered.
+func (k *Keeper) hush() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	e := &k.ear
+	if e.rest.IsZero() {
+		e.close = nil // linger sets another
+	} else if left := linger - time.Since(e.rest); left > 0 {
+		e.close.Reset(left)
+	} else {
+		e.stop()
+		*e = ear{}
+		k.crew.Store(nil)
+	}
 }
 
 // hears reports whether a hand-over would be heard now.
@@ -64,6 +69,7 @@ func (k *Keeper) listen(c *claim) (clear bool) {
 	if k.ear.stop == nil {
 		ctx, stop := context.WithCancel(context.Background())
 		k.ear = ear{stop: stop}
+		k.crew.Store(newCrew(ctx.Done()))
 		go k.store.Listen(ctx, &hearing{k, ctx})
 	}
 	if c != nil && !k.ear.clear {

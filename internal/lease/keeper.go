@@ -17,7 +17,8 @@ type Keeper struct {
 	channel string // where it hears of hand-overs
 	owner   string // what its tokens have in common
 	serial  atomic.Int64
-	trip    atomic.Int64 // how long a request takes, in ns: a moving average
+	trip    atomic.Int64         // how long a request takes, in ns: a moving average
+	crew    atomic.Pointer[crew] // there is one while there is a subscription
 
 	mu       sync.Mutex
 	lines    map[Name]*line
@@ -247,13 +248,13 @@ func (k *Keeper) persist(until time.Time, attempt func(context.Context) (owned b
 			if over == nil {
 				replies, over = make(chan outcome), make(chan struct{})
 			}
-			go func() {
+			k.call(func() {
 				owned, err := attempt(ctx)
 				select {
 				case replies <- outcome{owned, err}:
 				case <-over:
 				}
-			}()
+			})
 			select {
 			case got = <-replies: // to this attempt, or late to an earlier one
 			case <-ctx.Done():

@@ -44,7 +44,7 @@ func (l *line) do(e errand) error {
 // later runs an errand for which nobody waits.
 func (l *line) later(e errand) {
 	if e.claim != nil {
-		go func() { _ = l.do(e) }()
+		l.keeper.call(func() { _ = l.do(e) })
 	}
 }
 
@@ -126,7 +126,7 @@ func (l *line) askMore(c *claim, next *Lease) {
 // start makes c the claim of the line, and asks Redis for what it wants.
 func (l *line) start(c *claim) {
 	l.claim, c.asker = c, true
-	go l.ask(c)
+	l.keeper.call(func() { l.ask(c) })
 }
 
 // grant begins the use of what Redis has given the claim.

@@ -134,4 +134,20 @@ var mutexEngine = []mutant{
 		"internal/lease/clock.go", `|| c.began != began: // released since`, `: // released since`,
 		"internal/lease", "TestRenewalOfEarlierHold",
 	},
+	{
+		"crew-grows", "each goroutine that has called Redis stays at hand",
+		"internal/lease/crew.go", `if c.idle.Add(1) > atHand {`, `if c.idle.Add(1) > 1000 {`,
+		"internal/lease", "TestCrew",
+	},
+	{
+		"crew-stays", "the crew outlives its subscription",
+		"internal/lease/ear.go", `		*e = ear{}
+		k.crew.Store(nil)`, `		*e = ear{}`,
+		"internal/lease", "TestSubscriptionLingers",
+	},
+	{
+		"no-linger", "the subscription is closed though it has been of use a moment ago",
+		"internal/lease/ear.go", `left := linger - time.Since(e.rest); left > 0 {`, `left := linger - time.Since(e.rest); left > linger {`,
+		"internal/lease", "TestSubscriptionLingers",
+	},
 }
