@@ -172,23 +172,22 @@ func (l *line) acknowledge(c *claim, r Request, reply Reply, w window) {
 
 // pause is how long a claim that still asks waits before it asks again.
 func (l *line) pause(c *claim, r Request, reply Reply, err error) (wait time.Duration) {
-	c.mustWait()
 	if head := l.waiters.head; head != nil { // those behind it know
 		head.tracer.waiting()
 	}
 	switch {
 	case err != nil || reply.Granted: // or granted too late to be of use: it is renewed by asking again
-		return c.fast.NextBackOff()
+		return c.soon()
 	case !r.Queue:
 		if c.queue = true; l.keeper.listen(c) {
 			return 0
 		}
 		return patience
 	case reply.Foreign || !l.keeper.hears(): // nobody will tell us
-		wait = c.fast.NextBackOff()
+		wait = c.soon()
 	default:
-		c.fast.Reset()
-		wait = c.slow.NextBackOff()
+		c.fast = nil
+		wait = l.keeper.poll()
 	}
 	if reply.Left >= 0 { // a dead owner's hold ends then
 		wait = min(wait, reply.Left+time.Millisecond)

@@ -46,8 +46,7 @@ type claim struct {
 	inflight int             // requests that are under way
 	orphaned bool            // they must be undone when they return
 	redis    error           // what the last request failed with
-	fast     backoff.BackOff // when Redis fails, or an owner that is not ours will not tell
-	slow     backoff.BackOff // when we shall be told, in case the message is lost
+	fast     backoff.BackOff // nil unless Redis fails, or an owner that is not ours will not tell
 
 	// Holding, while weight is not 0.
 	weight  int64
@@ -106,11 +105,12 @@ func (c *claim) asksFor(l *Lease) bool {
 	return c.want == l.weight && c.shared == l.shared && c.size == l.size
 }
 
-// mustWait makes what a claim needs to wait: most are granted before they do.
-func (c *claim) mustWait() {
+// soon is after how long to ask again when nobody will tell us.
+func (c *claim) soon() time.Duration {
 	if c.fast == nil {
-		c.fast, c.slow = newBackoff(10*time.Millisecond, 0.5), newBackoff(PollBound, 0.1)
+		c.fast = newBackoff(10*time.Millisecond, 0.5)
 	}
+	return c.fast.NextBackOff()
 }
 
 // newBackoff returns an exponential backoff without an end, whose intervals,

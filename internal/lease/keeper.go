@@ -24,6 +24,7 @@ type Keeper struct {
 	lines    map[Name]*line
 	watches  map[string]*watch // by the key of their wait groups
 	expected map[string]*claim // by token: those that may be handed over
+	polls    backoff.BackOff   // has no memory, so that one serves for all claims
 	clock    clock             // the held claims and the tasks
 	timer    *time.Timer       // set for the first of them
 	armed    time.Time         // when the timer fires, zero if it does not
@@ -35,7 +36,7 @@ type Keeper struct {
 func NewKeeper(s Store) *Keeper {
 	id := rand.Text()[:16]
 	return &Keeper{
-		store: s, channel: "baton:" + id, owner: ownerPart(id),
+		store: s, channel: "baton:" + id, owner: ownerPart(id), polls: newBackoff(PollBound, 0.1),
 		lines: make(map[Name]*line), watches: make(map[string]*watch), expected: make(map[string]*claim),
 	}
 }
@@ -118,6 +119,13 @@ func (k *Keeper) rest() {
 	if len(k.lines)+len(k.watches) == 0 {
 		k.ear.linger(k)
 	}
+}
+
+// poll is after how long to ask again when we shall be told, in case the message is lost.
+func (k *Keeper) poll() time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.polls.NextBackOff()
 }
 
 // expect makes hand-overs to the claim known here.

@@ -92,7 +92,7 @@ var handling = []mutant{
 	},
 	{
 		"message-only", "who waits relies on the message, and does not ask again",
-		"internal/lease/ask.go", `		wait = c.slow.NextBackOff()`, `		wait = time.Hour`,
+		"internal/lease/ask.go", `		wait = l.keeper.poll()`, `		wait = time.Hour`,
 		"internal/lease", "TestMessageLost",
 	},
 	{
