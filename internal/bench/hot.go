@@ -19,9 +19,9 @@ type hot struct {
 }
 
 type hotResult struct {
-	rate, p50, p99, longest, jain, requests, cpu series
-	clashes, served, unserved, failed            int64
-	why                                          string
+	rate, p50, p99, longest, jain, requests, cpu, client series
+	clashes, served, unserved, failed                    int64
+	why                                                  string
 }
 
 // newHot reads a shape such as 4x8 or 4x8-1ms.
@@ -43,11 +43,15 @@ func (r *hot) round(ctx context.Context, b *bench, n int) error {
 			return err
 		}
 	}
-	if r.hold == 0 || r.limit > 1 {
-		return nil
-	}
 	for _, sys := range rotated(yardsticks, n) {
-		if err := b.missed(ctx, r.name, sys.name, r.measure(ctx, b, sys, 1, 1, "")); err != nil {
+		processes := 1
+		switch {
+		case r.limit > 1, sys.turns != (r.hold == 0), sys.turns && r.goroutines > 1:
+			continue
+		case sys.turns:
+			processes = r.processes
+		}
+		if err := b.missed(ctx, r.name, sys.name, r.measure(ctx, b, sys, processes, 1, "")); err != nil {
 			return err
 		}
 	}
@@ -80,6 +84,7 @@ func (x *hotResult) add(t *trial, d time.Duration, limit int, sys system) {
 	x.jain = append(x.jain, jain(t.Holds))
 	x.requests = append(x.requests, float64(t.requests(sys))/float64(holds))
 	x.cpu = append(x.cpu, micros(t.cpu)/float64(holds))
+	x.client = append(x.client, micros(t.CPU)/float64(holds))
 	x.clashes += t.clashes
 	if limit == 1 && t.total != holds {
 		x.clashes++ // a sum which only the lock guards came out wrong
@@ -110,7 +115,7 @@ func (r *hot) report(b *bench) []table {
 	t := table{
 		title: r.title,
 		head: []string{"system", "holds/s", "min–max", "wait ms: p50", "p99", "min–max", "longest", "Jain",
-			"requests/hold", "server µs/hold", "exclusion"},
+			"requests/hold", "server µs/hold", "client µs/hold", "exclusion"},
 	}
 	for _, sys := range slices.Concat(b.systems, yardsticks) {
 		x := r.results[sys.name]
@@ -118,10 +123,14 @@ func (r *hot) report(b *bench) []table {
 			continue
 		}
 		t.add(sys.name, x.rate.cell(), x.rate.spread(), x.p50.cell(), x.p99.cell(), x.p99.spread(), x.longest.cell(),
-			fmt.Sprintf("%.3f", x.jain.median()), x.requests.cell(), x.cpu.cell(), x.verdict())
+			fmt.Sprintf("%.3f", x.jain.median()), x.requests.cell(), x.cpu.cell(), x.client.cell(), x.verdict())
 		if x.why != "" {
 			t.notes = append(t.notes, fmt.Sprintf("%s: a call failed: %s", sys.name, x.why))
 		}
+	}
+	if ours, least := r.results[r.ours], r.results["relay"]; ours != nil && least != nil {
+		ratio := ours.rate.over(least.rate)
+		t.notes = append(t.notes, fmt.Sprintf("%s's throughput: %s × (%s) that of relay", r.ours, ratio.cell(), ratio.spread()))
 	}
 	t.notes = append(t.notes, r.lead(b, 0)...)
 	t.notes = append(t.notes, r.lead(b, fair)...)

@@ -16,6 +16,7 @@ type system struct {
 	soloOnly bool
 	permits  bool     // a semaphore of 16, not a lock
 	own      bool     // baton's, or a yardstick: not a peer's
+	turns    bool     // a yardstick for those that contend, and not for one goroutine alone
 	direct   []string // commands that it sends as such, not from scripts
 	renews   bool     // a hold lasts for as long as its process
 
@@ -53,6 +54,10 @@ var systems = []system{
 	{
 		name: "floor", soloOnly: true, direct: []string{"set"}, open: openFloor,
 		settings: "SET NX PX, then compare-and-delete by EVALSHA, over go-redis; nothing else",
+	},
+	{
+		name: "floor-fenced", own: true, soloOnly: true, open: openFenced,
+		settings: "as floor, but SET NX PX in a script that also gives a fence which grows across a failover, by TIME and a key with the last one",
 	},
 	{
 		name: "baton", own: true, renews: true, open: openBaton,
@@ -116,6 +121,8 @@ var systems = []system{
 var yardsticks = []system{
 	{name: "uncontended", own: true, open: openBaton, settings: "baton, with one goroutine alone"},
 	{name: "no lock", own: true, open: openNone, settings: "one goroutine that only holds"},
+	{name: "relay", own: true, turns: true, open: openRelay,
+		settings: "a list of who waits, and PUBLISH to the first of them: no TTL, no fence, no owner, and nobody may die"},
 }
 
 func systemNamed(name string) (system, bool) {
