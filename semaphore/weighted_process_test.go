@@ -282,7 +282,7 @@ func TestFaultWeightedKill(t *testing.T) {
 		crowds = append(crowds, w)
 	}
 	awaitLine(t, rdb, 3)
-	time.Sleep(ttl / 2) // so that it has been renewed
+	awaitRenewal(t, weightedOf(rdb, size, ttl), 3)
 	if n := a.inside.Load(); n != size {
 		t.Fatalf("%d permits are in use before", n)
 	}
@@ -304,6 +304,24 @@ func TestFaultWeightedKill(t *testing.T) {
 		t.Errorf("%d clashes, %d permits in use at most, %d at the end", a.clash.Load(), a.most.Load(), a.inside.Load())
 	}
 	rests(t, rdb, 0)
+}
+
+// awaitRenewal waits until the process that holds so many permits has renewed them.
+func awaitRenewal(t *testing.T, s *semaphore.Weighted, permits int64) {
+	t.Helper()
+	least := s.TTL
+	redistest.Eventually(t, s.TTL, func() bool {
+		status, err := s.Inspect(t.Context())
+		for _, h := range status.Holders {
+			if err == nil && h.Permits == permits {
+				if h.Left > least {
+					return true
+				}
+				least = h.Left
+			}
+		}
+		return false
+	}, "the hold of %d is renewed", permits)
 }
 
 // TestFaultWeightedStop stops a holder for longer than its TTL. When it goes on,
