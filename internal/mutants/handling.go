@@ -86,8 +86,8 @@ var handling = []mutant{
 	},
 	{
 		"ear-open", "the subscription is never closed",
-		"internal/lease/ear.go", `			e.stop()
-			*e = ear{}`, `			*e = ear{stop: e.stop}`,
+		"internal/lease/ear.go", `		e.stop()
+		*e = ear{}`, `		*e = ear{stop: e.stop}`,
 		"internal/lease", "TestSimulation",
 	},
 	{
