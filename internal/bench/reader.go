@@ -44,6 +44,10 @@ func newReader(j job) (task, error) {
 		r.writes = func() handle { return &leaseHandle{lockContext: mu.LockContext} }
 	case "Mutex-sync":
 		r.writes = func() handle { return syncHandle{mu} }
+	case inProcess:
+		in := new(sync.RWMutex)
+		r.reads = func() handle { return syncHandle{in.RLocker()} }
+		r.writes = func() handle { return syncHandle{in} }
 	default:
 		return nil, fmt.Errorf("there is no %q to read by", j.System)
 	}
@@ -73,7 +77,7 @@ func (r *reader) run(start time.Time) *tally {
 	for i := range r.Goroutines {
 		wg.Go(func() { r.read(ctx, end, &tallies[i]) })
 	}
-	if r.Index == 0 {
+	if r.Index == 0 && r.System != inProcess {
 		wg.Go(func() { r.write(ctx, end, &tallies[r.Goroutines]) })
 	}
 	wg.Wait()
