@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
@@ -37,13 +39,17 @@ func TestShortWaysAgree(t *testing.T) {
 		long.long = true
 		return [2]*rig{short, long}
 	}, func(rigs [2]*rig) (differ string) {
-		for _, key := range []func(*rig) string{
-			func(r *rig) string { return r.lock }, func(r *rig) string { return r.queue },
-			func(r *rig) string { return r.waiters }, func(r *rig) string { return r.fence },
-		} {
-			a, b := rigs[0].pttl(key(rigs[0])), rigs[1].pttl(key(rigs[1]))
-			if (a - b).Abs() > time.Second {
-				differ += fmt.Sprintf("%s expires in %v, and the long way in %v; ", key(rigs[0]), a, b)
+		pipe := rdb.Pipeline()
+		var left [2][]*redis.DurationCmd
+		for i, r := range rigs {
+			for _, key := range []string{r.lock, r.queue, r.waiters, r.fence} {
+				left[i] = append(left[i], pipe.PTTL(r.Context(), key))
+			}
+		}
+		_, _ = pipe.Exec(t.Context())
+		for i, a := range left[0] {
+			if b := left[1][i]; (a.Val() - b.Val()).Abs() > time.Second {
+				differ += fmt.Sprintf("%v; and the long way: %v; ", a, b)
 			}
 		}
 		return differ
@@ -79,6 +85,10 @@ func compare(t *testing.T, rigs [2]*rig, differ func([2]*rig) string, seed uint6
 		}
 		if saw[0] != saw[1] {
 			t.Errorf("and the other: %s", saw[1])
+		}
+		// Each has counted its TTLs from some step of this walk on.
+		if a, b := rigs[0].left, rigs[1].left; (a - b).Abs() > time.Since(start)+time.Millisecond {
+			t.Errorf("%v are left to the owner, and by the other %v", a, b)
 		}
 		if differ != nil {
 			if what := differ(rigs); what != "" {
@@ -130,14 +140,14 @@ func (w *walk) next() step {
 	case x < 30:
 		w.n[p]++
 		n := w.n[p]
-		s = step{fmt.Sprint("ask ", token, " ", n), true, func(r *rig) string { return replied(r.ask(token, n)) }}
+		s = step{fmt.Sprint("ask ", token, " ", n), true, func(r *rig) string { return outcome(r.ask(token, n)) }}
 	case x < 36:
-		s = step{"try " + token, true, func(r *rig) string { return replied(r.ask(token, 0)) }}
+		s = step{"try " + token, true, func(r *rig) string { return outcome(r.ask(token, 0)) }}
 	case x < 52:
 		w.tokens[p] = w.token()
 		to, n := w.tokens[p], int64(w.rng.IntN(3))
 		w.n[p] = n
-		s = step{fmt.Sprint("yield ", token, " to ", to, " ", n), false, func(r *rig) string { return replied(r.yield(token, to, n)) }}
+		s = step{fmt.Sprint("yield ", token, " to ", to, " ", n), false, func(r *rig) string { return outcome(r.yield(token, to, n)) }}
 	case x < 68:
 		s = step{"release " + token, true, func(r *rig) string { return fmt.Sprint(r.release(token)) }}
 		if w.rng.IntN(2) == 0 {
@@ -169,11 +179,6 @@ func (w *walk) next() step {
 	}
 	w.sent = append(w.sent, s)
 	return s
-}
-
-// replied is a reply without what differs from server to server: the clock.
-func replied(r lease.Reply) string {
-	return fmt.Sprint(outcome(r), " left ", (r.Left + time.Second).Truncate(5*time.Second))
 }
 
 // state is what the server stores for the lock, without times, and checks it.

@@ -29,7 +29,8 @@ type rig struct {
 	*Store
 	rdb                         *redis.Client
 	lock, queue, waiters, fence string
-	long                        bool // asks and releases by the scripts for several locks
+	long                        bool          // asks and releases by the scripts for several locks
+	left                        time.Duration // to the owner, as the last reply says
 }
 
 func newRig(t *testing.T, rdb *redis.Client, key string) *rig {
@@ -38,7 +39,7 @@ func newRig(t *testing.T, rdb *redis.Client, key string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{t, NewStore(rdb), rdb, keys[0].(string), keys[1].(string), keys[2].(string), keys[3].(string), false}
+	return &rig{t, NewStore(rdb), rdb, keys[0].(string), keys[1].(string), keys[2].(string), keys[3].(string), false, 0}
 }
 
 func eachServer(t *testing.T, f func(r *rig)) {
@@ -77,9 +78,9 @@ func (r *rig) request(token string, n int64) lease.Request {
 func (r *rig) ask(token string, n int64) lease.Reply {
 	r.Helper()
 	if r.long {
-		return must(r.AskAll(r.Context(), false, []lease.Request{r.request(token, n)}))(r.T)[0]
+		return r.noted(must(r.AskAll(r.Context(), false, []lease.Request{r.request(token, n)}))(r.T)[0])
 	}
-	return must(r.Ask(r.Context(), r.request(token, n)))(r.T)
+	return r.noted(must(r.Ask(r.Context(), r.request(token, n)))(r.T))
 }
 
 // yield gives up from and queues as token.
@@ -87,7 +88,12 @@ func (r *rig) yield(from, token string, n int64) lease.Reply {
 	r.Helper()
 	q := r.request(token, n)
 	q.From = from
-	return must(r.Ask(r.Context(), q))(r.T)
+	return r.noted(must(r.Ask(r.Context(), q))(r.T))
+}
+
+func (r *rig) noted(reply lease.Reply) lease.Reply {
+	r.left = reply.Left
+	return reply
 }
 
 func (r *rig) release(token string) (owned bool) {
