@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -60,6 +61,66 @@ func BenchmarkMutex(b *testing.B) {
 				n += pairs
 			}
 			b.ReportMetric((cpuTime(b, server)-before)/float64(n), "µs-server/pair")
+		})
+	}
+}
+
+// BenchmarkHandOver says what a hold costs the server that is handed over among sixteen
+// processes: a release, and a request that queues again. The long way is what all of it would take
+// without what acquire.lua and release.lua begin with.
+func BenchmarkHandOver(b *testing.B) {
+	const processes = 16
+	keys, err := siblings(mutexAt("key"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	token := func(i int) string {
+		return "baton:10000:host:12345:ABCDEFGHIJKLMN" + strconv.Itoa(10+i%processes) + ":1"
+	}
+	channel := func(i int) string { return "baton:ABCDEFGHIJKLMN" + strconv.Itoa(10+i%processes) }
+	for _, way := range []struct {
+		name     string
+		ask, end *script
+		first    []any
+	}{{"short", acquire, release, nil}, {"long", together, releaseAll, []any{0}}} {
+		b.Run(way.name, func(b *testing.B) {
+			server := redistest.Start(b)
+			rdb := server.Client(b)
+			for _, s := range []*script{way.ask, way.end} {
+				if err := rdb.ScriptLoad(b.Context(), s.text).Err(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			ask := func(pipe redis.Pipeliner, i int) {
+				args := append(slices.Clone(way.first), token(i), 10000, i+1, 3600, channel(i))
+				_ = pipe.Process(b.Context(), way.ask.command(b.Context(), "evalsha", way.ask.sha, keys, args))
+			}
+			send := func(do func(pipe redis.Pipeliner)) {
+				pipe := rdb.Pipeline()
+				do(pipe)
+				if _, err := pipe.Exec(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+			send(func(pipe redis.Pipeliner) {
+				for i := range processes {
+					ask(pipe, i)
+				}
+			})
+			before, n := cpuTime(b, server), 0
+			for b.Loop() {
+				send(func(pipe redis.Pipeliner) {
+					for range 4 * processes {
+						_ = pipe.Process(b.Context(), way.end.command(b.Context(), "evalsha", way.end.sha, keys, []any{token(n)}))
+						ask(pipe, n)
+						n++
+					}
+				})
+			}
+			if owner := rdb.Get(b.Context(), "key").Val(); owner != token(n) {
+				b.Errorf("owner: %s, want %s", owner, token(n))
+			}
+			b.ReportMetric((cpuTime(b, server)-before)/float64(n), "µs-server/hold")
 		})
 	}
 }
