@@ -103,8 +103,9 @@ func (l *ledger) apply(transaction [][]string) {
 
 func (k *lock) apply(part string, c []string, t *turn) {
 	switch part + " " + c[0] {
-	case "queue ZADD":
-		k.queue[c[3]], _ = strconv.ParseInt(c[2], 10, 64)
+	case "queue ZADD": // maybe NX, which is in the file if it has added something
+		n := len(c)
+		k.queue[c[n-1]], _ = strconv.ParseInt(c[n-2], 10, 64)
 	case "queue ZREM":
 		delete(k.queue, c[2])
 	case "queue DEL", "queue UNLINK":

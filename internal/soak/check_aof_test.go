@@ -23,7 +23,7 @@ func script(commands ...string) string {
 func TestLedgerBites(t *testing.T) {
 	const a, b = "baton:1000:host:1:p:1", "baton:1000:host:1:p:2"
 	grant := script("SET baton:{m0}:fence 5 PXAT 9999", "SET m0 "+a+" PXAT 9999")
-	queue := script("ZADD baton:{m0}:queue 1 x", "ZADD baton:{m0}:queue 2 "+b)
+	queue := script("ZADD baton:{m0}:queue 1 x", "ZADD baton:{m0}:queue NX 2 "+b)
 	handOver := "SET m0 " + b + " PXAT 9999"
 	s := forge(hold("m0", 1, 10, 20, 5)) // released at 21 ms
 	late := func(worker uint8) *story {
