@@ -96,6 +96,7 @@ func rounds() (all []scenario) {
 					before(w)
 				}
 				s, box := w.us.NewSession("key"), NewBox(Bare{})
+				w.asks = "look"
 				w.arm()
 				err := w.await(courtesy, []error{ErrAbandoned}, func(ctx context.Context) error { return wait(s, ctx, box) })
 				w.roundEnds(err, tasks)

@@ -47,6 +47,7 @@ type walk struct {
 	ours      int  // events until our call had returned, and its hold was over
 	hit       bool // the fault has happened
 	endedAt   time.Time
+	asks      string    // what our call asks, if others of ours ask something else
 	failing   time.Time // since when Redis' last answer to us is that it did not answer; or zero
 	failed    bool      // so it was when ctx ended
 	audit     audit     // of our request
@@ -157,7 +158,7 @@ func (w *walk) point(p *walkProcess, what string) fault {
 		case what == "reply":
 			w.failing = time.Time{}
 			w.failed = w.failed && time.Now().After(w.endedAt) // of two at the same time
-		case what == "fail" && of != "release" && of != "renew":
+		case what == "fail" && of != "release" && of != "renew" && (w.asks == "" || of == w.asks):
 			w.failing = time.Now()
 		}
 		w.mu.Unlock()
