@@ -9,7 +9,7 @@ import (
 // Resize makes n the size of the semaphore, for all processes at once and for
 // those to come, and lets in whoever fits now. If n is less than what is in use,
 // nobody loses a permit, and nobody gets one until enough have come back, but for
-// what passes from hand to hand inside a process, for a millisecond or so.
+// what passes from hand to hand inside a process, for a turn.
 //
 // Afterwards a process may state the new size or that which the semaphore was
 // created with: so a fleet needs no restart, and can be given the new one in its

@@ -28,7 +28,8 @@ const DefaultTTL = 10 * time.Second
 //     lost, though the work still runs: a [Lease] tells of it, Acquire cannot.
 //   - It is fair between processes too: who asked first is served first, however
 //     much it wants, and nobody overtakes. Within a process, permits pass from
-//     goroutine to goroutine for about a millisecond before others get their turn.
+//     goroutine to goroutine until all who waited there have had theirs, once or for
+//     about as long as ten requests take, 1 to 20 ms. Then others get their turn.
 //   - The size lives in Redis. Processes that were told different sizes get
 //     ErrSize, rather than a few permits too many. [Weighted.Resize] changes it.
 //   - What can never succeed fails at once, with ErrSize: to want more permits
