@@ -60,11 +60,11 @@ func TestSubscriptionLingers(t *testing.T) {
 			}
 			b.acquire(k, time.Minute).Release()
 		}
-		time.Sleep(linger - 1)
+		time.Sleep(linger - time.Nanosecond)
 		if !there() {
 			b.Error("it did not linger")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if there() {
 			b.Error("it stays")
