@@ -54,7 +54,7 @@ func TestReaders(t *testing.T) {
 	b := testBench(t)
 	r := only[*readers](t, b, "readers-2x4-1ms")
 	for _, lock := range locks {
-		if x := r.results[lock]; x.rate[0] <= 0 || x.writes < 1 || x.clashes != 0 || x.failed != 0 {
+		if x := r.results[lock]; x.rate[0] <= 0 || x.writes < 1 && lock != inProcess || x.clashes != 0 || x.failed != 0 {
 			t.Errorf("%s: %+v", lock, x)
 		}
 	}
