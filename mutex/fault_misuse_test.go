@@ -56,7 +56,7 @@ func TestFaultUnlockTwice(t *testing.T) {
 // TestFaultUnlockAfterLoss unlocks what was lost (row 49), again and again.
 func TestFaultUnlockAfterLoss(t *testing.T) {
 	t.Parallel()
-	const ttl = 300 * time.Millisecond
+	const ttl = 3 * time.Second // so that no second renewal is under way when the first is refused
 	s := redistest.Start(t)
 	l := lock(t, mutexOf(s.Client(t), ttl))
 	done := l.Done()

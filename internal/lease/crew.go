@@ -7,8 +7,7 @@ const atHand = 4
 
 // A crew are the goroutines that call Redis for a keeper that hears hand-overs: while there is
 // a subscription, others want the same keys, and there is much to call for. A call
-// goes deep into the client, and a new goroutine's stack has to grow for it several times: that
-// was more than a tenth of what hand-overs between processes cost them.
+// goes deep into the client, and a new goroutine's stack would have to grow for it several times.
 type crew struct {
 	work chan func()
 	over <-chan struct{} // closed when it is to go home
