@@ -27,34 +27,81 @@ func (l *line) ask(c *claim) {
 	}
 }
 
-// askHere sends the first request of a claim from the goroutine that wants it,
-// if that one has no ctx to heed: for a lock that is free, starting another
-// goroutine and waking this one again is a good part of the time.
-func (l *line) askHere(c *claim) {
-	if l.askOnce(c) {
-		l.keeper.call(func() { l.ask(c) })
-	}
-}
-
 // askOnce sends one request for what the claim wants and deals with its answer.
 // It reports whether the next one is to be sent at once.
 func (l *line) askOnce(c *claim) (again bool) {
 	l.mu.Lock()
+	r, ctx, sent, ok := l.prepare(c)
+	l.mu.Unlock()
+	return ok && l.send(ctx, c, r, sent)
+}
+
+// askHere sends the first request of a claim on the goroutine of its caller, which
+// would otherwise wait for another goroutine to send it. If there is no answer for
+// milliseconds, the caller may have to return: another goroutine then asks again.
+func (l *line) askHere(ctx context.Context, c *claim) {
+	l.mu.Lock()
+	r, values, sent, ok := l.prepare(c)
+	l.mu.Unlock()
+	if !ok {
+		return
+	}
+	r.Prompt = ctx.Done() != nil
+	reply, err := l.keeper.store.Ask(ctx, r)
+	if err == ErrNoAnswer && l.askAgain(values, c) {
+		return
+	}
+	if l.answered(c, r, reply, err, sent) {
+		l.keeper.call(func() { l.ask(c) })
+	}
+}
+
+// askAgain has another goroutine ask for what a request got no answer about, unless
+// that is known by now. There is always a request under way, so that a release waits.
+func (l *line) askAgain(ctx context.Context, c *claim) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if c.state != live || c.want == 0 {
-		c.asker = false
-		l.mu.Unlock()
 		return false
 	}
-	now := time.Now()
-	c.asking, c.nudged = true, false
-	r := l.request(c, now)
-	l.mu.Unlock()
+	c.redisError("ask", ErrNoAnswer)
+	c.entered = true
+	r, _, sent, _ := l.prepare(c)
+	l.returned(c)
+	l.keeper.call(func() {
+		if l.send(ctx, c, r, sent) {
+			l.ask(c)
+		}
+	})
+	return true
+}
 
-	reply, err := l.keeper.store.Ask(context.Background(), r)
-	if err == nil {
-		l.keeper.took(time.Since(now))
+// prepare returns the next request of a claim, if it still wants something, and the
+// ctx to send it with: that of the caller if only one waits. The line is locked.
+func (l *line) prepare(c *claim) (r Request, ctx context.Context, sent time.Time, ok bool) {
+	if c.state != live || c.want == 0 {
+		c.asker = false
+		return Request{}, nil, time.Time{}, false
 	}
-	return l.conclude(c, r, reply, err, now)
+	if ctx = context.Background(); l.waiters.n == 1 {
+		ctx = &l.waiters.head.caller
+	}
+	sent = time.Now()
+	c.asking, c.nudged = true, false
+	return l.request(c, sent), ctx, sent, true
+}
+
+// send sends a request and deals with its answer, as askOnce.
+func (l *line) send(ctx context.Context, c *claim, r Request, sent time.Time) (again bool) {
+	reply, err := l.keeper.store.Ask(ctx, r)
+	return l.answered(c, r, reply, err, sent)
+}
+
+func (l *line) answered(c *claim, r Request, reply Reply, err error, sent time.Time) (again bool) {
+	if err == nil {
+		l.keeper.took(time.Since(sent))
+	}
+	return l.conclude(c, r, reply, err, sent)
 }
 
 // conclude deals with the answer to a request of the one that asks. It reports
@@ -119,6 +166,12 @@ func (l *line) answer(c *claim, r Request, reply Reply, err error, sent time.Tim
 		if r.Order == c.order && c.want > 0 {
 			l.fail(c, err, true)
 			c.want, c.entered = 0, false
+		}
+		return l.advance()
+	case isPanic(err):
+		c.entered = true
+		if l.waiters.head != nil { // the others ask for themselves
+			l.waiters.head.refuse(err)
 		}
 		return l.advance()
 	case IsPermanent(err):

@@ -21,12 +21,14 @@ func Call[T any](ctx context.Context, op, key string, patient bool, f func(conte
 		got, err := bounded(ctx, f)
 		switch {
 		case ctx.Err() != nil:
-			if err != nil && err != errNoAnswer && err != ctx.Err() { // else it says no more than ctx
+			if err != nil && err != ErrNoAnswer && err != ctx.Err() { // else it says no more than ctx
 				last = err
 			}
 			return none, &opError{op, key, ctxError(ctx), last}
 		case err == nil:
 			return got, nil
+		case isPanic(err):
+			raise(err)
 		case IsPermanent(err) || !patient:
 			return none, &opError{op, key, err, nil}
 		}
@@ -41,7 +43,7 @@ func Call[T any](ctx context.Context, op, key string, patient bool, f func(conte
 	return none, &opError{op, key, ctxError(ctx), last}
 }
 
-// bounded returns what f returns, or errNoAnswer if ctx ends before. It needs no
+// bounded returns what f returns, or ErrNoAnswer if ctx ends before. It needs no
 // goroutine for a ctx that does not end.
 func bounded[T any](ctx context.Context, f func(context.Context) (T, error)) (T, error) {
 	if ctx.Done() == nil {
@@ -61,6 +63,6 @@ func bounded[T any](ctx context.Context, f func(context.Context) (T, error)) (T,
 		return got.val, got.err
 	case <-ctx.Done():
 		var none T
-		return none, errNoAnswer
+		return none, ErrNoAnswer
 	}
 }

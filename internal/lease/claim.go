@@ -27,6 +27,9 @@ type claim struct {
 	state claimState
 	how   How     // it came to what it holds
 	last  *tracer // of the last lease that has ended; fixed when state is not live
+	// caller has the values of the ctx of the lease that the claim was made for, or
+	// of the last one that has ended. A release carries them.
+	caller *caller
 
 	// Asking, while want is not 0.
 	want     int64
@@ -82,7 +85,7 @@ type request struct {
 }
 
 func newClaim(l *line, on *Lease) *claim {
-	c := &claim{line: l, token: l.keeper.newToken(on.ttl, on.label), appointment: appointment{place: -1}}
+	c := &claim{line: l, token: l.keeper.newToken(on.ttl, on.label), caller: &on.caller, appointment: appointment{place: -1}}
 	c.askFor(on)
 	return c
 }

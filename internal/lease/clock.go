@@ -2,7 +2,6 @@ package lease
 
 import (
 	"container/heap"
-	"context"
 	"time"
 )
 
@@ -72,7 +71,7 @@ func (k *Keeper) arm() {
 	}
 }
 
-// tick renews the charges that are due, all in one pipeline, and ends those whose
+// tick renews the charges that are due, together, and ends those whose
 // window has passed. Neither waits for the other: the next tick is set before
 // the renewal is sent, so that a connection that is stuck delays nothing.
 func (k *Keeper) tick() {
@@ -89,9 +88,7 @@ func (k *Keeper) tick() {
 		return
 	}
 	sent := time.Now()
-	for i, r := range k.store.Renew(context.Background(), renewals) {
-		charges[i].renewed(holds[i], renewals[i].TTL, r, sent)
-	}
+	k.store.Renew(renewals, func(i int, r Renewed) { charges[i].renewed(holds[i], renewals[i].TTL, r, sent) })
 }
 
 // dueBy takes the charges from the clock that are due, and those that soon will

@@ -50,6 +50,7 @@ func (l *Lease) finish(err error) {
 		l.line.waiters.remove(l)
 	} else {
 		l.claim.leases.remove(l)
+		l.claim.caller = &l.caller
 		l.claim.used -= l.weight
 	}
 	l.traceEnd(err)

@@ -262,7 +262,7 @@ func TestReleaseUnconfirmed(t *testing.T) {
 		s.change(func() { s.fault = func() fault { return lostRequest } })
 		start := time.Now()
 		err := l.Release()
-		if !errors.Is(err, errNetwork) && !errors.Is(err, errNoAnswer) || errors.Is(err, ErrLost) {
+		if !errors.Is(err, errNetwork) && !errors.Is(err, ErrNoAnswer) || errors.Is(err, ErrLost) {
 			b.Errorf("Release: %v", err)
 		}
 		b.within("Release gives up", start, time.Second)
@@ -315,7 +315,7 @@ func TestTryBehindLeaving(t *testing.T) {
 			switch {
 			case !dead && err == nil:
 				l.Release()
-			case dead && errors.Is(err, errNoAnswer):
+			case dead && errors.Is(err, ErrNoAnswer):
 			default:
 				b.Errorf("with Redis away %v: a try returns %v", dead, err)
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 )
 
@@ -46,8 +47,34 @@ func (p *Params) wrap(err error) error {
 	return &opError{opOf(p.Kind, p.Try, p.Shared), p.Key, err, nil}
 }
 
-// errNoAnswer is what an attempt failed with that was not waited for any longer.
-var errNoAnswer = errors.New("no answer from Redis")
+// ErrNoAnswer is what an attempt failed with that was not waited for any longer.
+var ErrNoAnswer = errors.New("no answer from Redis")
+
+// A PanicError is a panic of the Redis client, or of a hook of it. To the engine it
+// is an error like any other, so that nothing is left half done. The caller on
+// whose behalf the client was called gets the panic itself.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+// NewPanicError is to be called by the function that recovered the value.
+func NewPanicError(value any) error { return &PanicError{value, debug.Stack()} }
+
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("the Redis client panicked: %v\n\n%s", e.Value, e.Stack)
+}
+
+func isPanic(err error) bool { return err != nil && errors.As(err, new(*PanicError)) }
+
+// raise panics in the goroutine of the caller if err is a panic of the client.
+func raise(err error) {
+	if isPanic(err) {
+		var p *PanicError
+		errors.As(err, &p)
+		panic(p.Value)
+	}
+}
 
 // errLate is what an attempt failed with whose answer came too late to be of use.
 var errLate = errors.New("the answer from Redis came too late")

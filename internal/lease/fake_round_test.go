@@ -311,8 +311,8 @@ func (s *roundStore) Look(_ context.Context, _ string, from int64) (Round, error
 
 func (s *roundStore) Topic(string) (string, error) { return overTo + s.name, nil }
 
-func (s *roundStore) Renew(_ context.Context, rs []Renewal) []Renewed {
-	return s.renewEach(rs, func(r Renewal) Renewed {
+func (s *roundStore) Renew(rs []Renewal, done func(int, Renewed)) {
+	s.renewEach(rs, done, func(r Renewal) Renewed {
 		if r.Kind != WaitGroup {
 			return s.redis.renewAny(r)
 		}

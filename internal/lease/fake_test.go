@@ -329,6 +329,8 @@ func (s *fakeStore) Ask(_ context.Context, r Request) (Reply, error) {
 
 func (s *fakeStore) Patience() time.Duration { return 300 * time.Millisecond }
 
+func (s *fakeStore) Prompt() bool { return false }
+
 func (s *fakeStore) Release(_ context.Context, name Name, token string) (owned bool, err error) {
 	return call(s, "release", func() (bool, []message) {
 		if name.Kind != Mutex {
@@ -338,12 +340,12 @@ func (s *fakeStore) Release(_ context.Context, name Name, token string) (owned b
 	})
 }
 
-func (s *fakeStore) Renew(_ context.Context, rs []Renewal) []Renewed {
-	return s.renewEach(rs, s.redis.renewAny)
+func (s *fakeStore) Renew(rs []Renewal, done func(int, Renewed)) {
+	s.renewEach(rs, done, s.redis.renewAny)
 }
 
 // renewEach renews all in one request, each by renew.
-func (s *fakeStore) renewEach(rs []Renewal, renew func(r Renewal) Renewed) []Renewed {
+func (s *fakeStore) renewEach(rs []Renewal, done func(int, Renewed), renew func(r Renewal) Renewed) {
 	kept, err := call(s, "renew", func() (kept []Renewed, _ []message) {
 		for _, r := range rs {
 			kept = append(kept, renew(r))
@@ -351,9 +353,11 @@ func (s *fakeStore) renewEach(rs []Renewal, renew func(r Renewal) Renewed) []Ren
 		return kept, nil
 	})
 	if err != nil {
-		return slices.Repeat([]Renewed{{Err: err}}, len(rs))
+		kept = slices.Repeat([]Renewed{{Err: err}}, len(rs))
 	}
-	return kept
+	for i, r := range kept {
+		done(i, r)
+	}
 }
 
 func (f *fakeRedis) String() string {

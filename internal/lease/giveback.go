@@ -12,7 +12,7 @@ func (l *line) lower(c *claim) error {
 	now := time.Now()
 	until := now.Add(c.trust.left(now))
 	l.mu.Unlock()
-	return l.keeper.persist(until, func(ctx context.Context) (owned bool, err error) {
+	return l.keeper.persist(c.caller, until, func(ctx context.Context) (owned bool, err error) {
 		l.mu.Lock()
 		if c.state != live || !c.owes() {
 			l.mu.Unlock()
@@ -69,17 +69,17 @@ func (l *line) letGo(c *claim) {
 	l.mu.Unlock()
 
 	if from != "" {
-		_ = l.keeper.giveBack(l.name, from, c.until, c.last)
+		_ = l.keeper.giveBack(c.caller, l.name, from, c.until, c.last)
 	}
 	if !c.confirmed {
-		c.err = l.keeper.giveBack(l.name, c.token, c.until, c.last)
+		c.err = l.keeper.giveBack(c.caller, l.name, c.token, c.until, c.last)
 		if c.unsure && c.err == ErrLost {
 			c.err = nil
 		}
 	}
 
 	l.mu.Lock()
-	if c.again {
+	if c.again || isPanic(c.err) {
 		go l.keeper.undo(c)
 	}
 	l.end(c)

@@ -85,7 +85,7 @@ func (l *line) admit(ctx context.Context, lease *Lease) (ask *claim, ok bool) {
 		time.AfterFunc(grace, func() { l.hurry(lease) })
 	case ctx.Done() != nil && lease.mail != nil:
 		lease.unhook = context.AfterFunc(ctx, func() { lease.giveUp(ctx) })
-	case ctx.Done() == nil && lease.mail == nil && c == nil:
+	case lease.mail == nil && c == nil && (ctx.Done() == nil || l.keeper.store.Prompt()):
 		l.claim = newClaim(l, lease)
 		l.claim.asker = true
 		return l.claim, true
@@ -100,7 +100,7 @@ func (l *line) hurry(lease *Lease) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if lease.state == waiting && l.claim != nil && l.claim.state == leaving {
-		lease.refuse(errNoAnswer)
+		lease.refuse(ErrNoAnswer)
 	}
 }
 
@@ -178,18 +178,15 @@ func (k *Keeper) watch(c *claim, now time.Time) {
 	if !c.ending.IsZero() {
 		next = min(next, max(c.ending.Sub(now), 0))
 	}
-	k.attend(c, now.Add(next), c.ttl/12)
+	k.attend(c, now.Add(next), min(c.ttl/12, next/2))
 }
 
-// lookAfter is when the clock is to look at a charge again: when a third is over of what
-// Redis has left of its TTL, so that each renewal lasts for a third of the TTL, and ever
-// sooner while renewing fails.
+// lookAfter is when the clock looks at a charge again: when a third is over of what
+// Redis has left of its TTL, so that each renewal lasts for a third of the TTL. While
+// renewing fails that is ever sooner, but no sooner than after a 30th of the TTL.
 func lookAfter(w window, now time.Time) time.Duration {
 	left := w.left(now)
-	if next := (left + w.margin) / 3; next >= MinTTL/4 {
-		return min(next, left)
-	}
-	return left
+	return min(left, max((left+w.margin)/3, (w.length+w.margin)/30, MinTTL/4))
 }
 
 // attend has the clock look at the charge when it is due, or sooner by the slack.
@@ -214,13 +211,13 @@ func (k *Keeper) unwatch(c charge) {
 
 // undo gives back what a request of the claim may have made after its end.
 func (k *Keeper) undo(c *claim) {
-	_ = k.giveBack(c.line.name, c.token, time.Now().Add(c.life()), c.last)
+	_ = k.giveBack(c.caller, c.line.name, c.token, time.Now().Add(c.life()), c.last)
 }
 
 // giveBack releases a token, with retries until it is confirmed or until passes,
 // when the token has run out by itself.
-func (k *Keeper) giveBack(name Name, token string, until time.Time, t *tracer) error {
-	return k.persist(until, func(ctx context.Context) (bool, error) {
+func (k *Keeper) giveBack(ctx context.Context, name Name, token string, until time.Time, t *tracer) error {
+	return k.persist(ctx, until, func(ctx context.Context) (bool, error) {
 		owned, err := k.store.Release(ctx, name, token)
 		t.redisError("release", err)
 		return owned, err
@@ -230,16 +227,12 @@ func (k *Keeper) giveBack(name Name, token string, until time.Time, t *tracer) e
 // persist makes attempts until one is confirmed, or until passes. It returns
 // ErrLost if the first of them is told that there was nothing to give back. No
 // attempt may take all of the time: one connection that has fallen silent must
-// not be the only try.
-func (k *Keeper) persist(until time.Time, attempt func(context.Context) (owned bool, err error)) error {
-	type outcome struct {
-		owned bool
-		err   error
-	}
+// not be the only try. The ctx is for its values only.
+func (k *Keeper) persist(ctx context.Context, until time.Time, attempt func(context.Context) (owned bool, err error)) error {
 	var pause backoff.BackOff
 	var why error
-	var replies chan outcome // of the attempts that are not waited for to their end
-	var over chan struct{}   // closed when no more replies are wanted
+	var replies chan attemptResult // of the attempts that are not waited for to their end
+	var over chan struct{}         // closed when no more replies are wanted
 	defer func() {
 		if over != nil {
 			close(over)
@@ -247,37 +240,24 @@ func (k *Keeper) persist(until time.Time, attempt func(context.Context) (owned b
 	}()
 	for unsure := false; ; unsure = true {
 		left := time.Until(until)
-		ctx, cancel := context.WithTimeout(context.Background(), max(left/3, MinTTL))
-		defer cancel() // not sooner: an attempt may end well that is waited for no more
-		var got outcome
+		var got attemptResult
 		if k.store.Patience() < left {
-			got.owned, got.err = attempt(ctx)
+			got = attemptHere(ctx, max(left/3, MinTTL), attempt)
 		} else {
 			if over == nil {
-				replies, over = make(chan outcome), make(chan struct{})
+				replies, over = make(chan attemptResult), make(chan struct{})
 			}
-			k.call(func() {
-				owned, err := attempt(ctx)
-				select {
-				case replies <- outcome{owned, err}:
-				case <-over:
-				}
-			})
-			select {
-			case got = <-replies: // to this attempt, or late to an earlier one
-			case <-ctx.Done():
-				got.err = errNoAnswer
-			}
+			got = k.attemptElsewhere(ctx, max(left/3, MinTTL), attempt, replies, over)
 		}
 		switch {
 		case got.err == nil && !got.owned && !unsure:
 			return ErrLost
 		case got.err == nil:
 			return nil
-		case IsPermanent(got.err):
+		case IsPermanent(got.err) || isPanic(got.err):
 			return got.err
 		}
-		if why == nil || got.err != errNoAnswer { // Redis' own word says more
+		if why == nil || got.err != ErrNoAnswer { // Redis' own word says more
 			why = got.err
 		}
 		if left = time.Until(until); left <= 0 {
@@ -287,5 +267,38 @@ func (k *Keeper) persist(until time.Time, attempt func(context.Context) (owned b
 			pause = newBackoff(5*time.Millisecond, 0.5)
 		}
 		time.Sleep(min(pause.NextBackOff(), left))
+	}
+}
+
+// attemptResult is that of an attempt to give something back.
+type attemptResult struct {
+	owned bool
+	err   error
+}
+
+func attemptHere(ctx context.Context, timeout time.Duration, attempt func(context.Context) (bool, error)) (o attemptResult) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	o.owned, o.err = attempt(ctx)
+	return o
+}
+
+// attemptElsewhere makes an attempt on another goroutine, and waits for it for the
+// timeout. An earlier attempt may reply instead.
+func (k *Keeper) attemptElsewhere(ctx context.Context, timeout time.Duration, attempt func(context.Context) (bool, error), replies chan attemptResult, over chan struct{}) attemptResult {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	k.call(func() {
+		defer cancel() // not sooner: it may end well although nobody waits for it any more
+		owned, err := attempt(ctx)
+		select {
+		case replies <- attemptResult{owned, err}:
+		case <-over:
+		}
+	})
+	select {
+	case o := <-replies:
+		return o
+	case <-ctx.Done():
+		return attemptResult{err: ErrNoAnswer}
 	}
 }

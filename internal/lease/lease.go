@@ -52,6 +52,7 @@ type Lease struct {
 	ttl, maxHold time.Duration
 	weight, size int64
 	tracer       *tracer // nil if there is no Trace
+	caller       caller
 	shared, try  bool
 
 	// Guarded by the mutex of line, which is set before the lease can be seen.
@@ -86,7 +87,7 @@ func (l *Lease) Request(ctx context.Context, k *Keeper, p *Params) error {
 		return err
 	}
 	if c := k.join(ctx, Name{p.Kind, p.Key}, l); c != nil {
-		l.line.askHere(c)
+		l.line.askHere(ctx, c)
 	}
 	return nil
 }
@@ -109,6 +110,7 @@ func (l *Lease) Await(ctx context.Context) (err error) {
 		err = l.failure()
 	}
 	l.tracer.done()
+	raise(err)
 	return err
 }
 
@@ -125,7 +127,7 @@ func (l *Lease) AcquireChan(ctx context.Context, k *Keeper, p *Params, mail Mail
 
 // init is to be followed by done of the tracer.
 func (l *Lease) init(ctx context.Context, p *Params) (err error) {
-	l.self = l
+	l.self, l.caller.parent = l, ctx
 	l.label, l.ttl, l.maxHold = p.Label, p.TTL.Truncate(time.Millisecond), p.MaxHold
 	l.weight, l.size, l.shared, l.try = p.Weight, p.Size, p.Shared, p.Try
 	switch {

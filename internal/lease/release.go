@@ -93,5 +93,6 @@ func (l *Lease) told(whole bool, err error) error {
 	if whole {
 		l.tracer.released(err)
 	}
+	raise(err)
 	return err
 }

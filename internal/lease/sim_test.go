@@ -133,7 +133,7 @@ func (s *simulation) round(k *Keeper, rng *rand.Rand, ttl time.Duration) {
 func (s *simulation) refused(ctx context.Context, p Params, err error) {
 	switch {
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-	case p.Try && (errors.Is(err, ErrLocked) || errors.Is(err, errNetwork) || errors.Is(err, errNoAnswer)):
+	case p.Try && (errors.Is(err, ErrLocked) || errors.Is(err, errNetwork) || errors.Is(err, ErrNoAnswer)):
 	case errors.Is(err, ErrLost): // from a channel, granted and not received in time
 	default:
 		s.t.Errorf("refused with %v", err)

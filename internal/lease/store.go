@@ -45,11 +45,15 @@ type Store interface {
 	// Ask states what the claim of r.Token keeps and what it wants besides. It gets
 	// that if there is room and nobody is ahead, and queues for it if not.
 	Ask(ctx context.Context, r Request) (Reply, error)
+	// Prompt reports whether replies are expected within a millisecond, so that a
+	// caller may wait for one on its own goroutine although its ctx can end.
+	Prompt() bool
 	// Release ends what token holds or awaits, and hands over to the next.
 	// It reports whether token held anything.
 	Release(ctx context.Context, name Name, token string) (owned bool, err error)
-	// Renew extends held claims, each for itself.
-	Renew(ctx context.Context, claims []Renewal) []Renewed
+	// Renew extends held claims, each for itself, and calls done for each as soon
+	// as its outcome is known, from one or several goroutines.
+	Renew(claims []Renewal, done func(i int, r Renewed))
 	// Patience is the longest that a call can block past the end of its ctx.
 	Patience() time.Duration
 	// Listen hears what is told on the channels of l until ctx ends, and then returns.
@@ -59,12 +63,13 @@ type Store interface {
 // Request asks Redis for a claim on behalf of a whole process.
 type Request struct {
 	Name
-	Token string // new for every claim; what makes repeating safe
-	From  string // Mutex: a held token that is given up for this one, or ""
-	TTL   time.Duration
-	Grant time.Duration // the TTL that a hand-over gives
-	N     int64         // number of this request of the claim: a later one has been overtaken
-	Queue bool          // leave a queue entry if it must wait
+	Token  string // new for every claim; what makes repeating safe
+	From   string // Mutex: a held token that is given up for this one, or ""
+	TTL    time.Duration
+	Grant  time.Duration // the TTL that a hand-over gives
+	N      int64         // number of this request of the claim: a later one has been overtaken
+	Queue  bool          // leave a queue entry if it must wait
+	Prompt bool          // return ErrNoAnswer after a few ms, and within them of the end of ctx
 	// Channel is where the releaser tells of a hand-over.
 	Channel string
 

@@ -18,6 +18,7 @@ type Task struct {
 	session *Session
 	token   string
 	ttl     time.Duration
+	caller  caller
 	appointment
 
 	mu     sync.Mutex // taken before the keeper's
@@ -29,7 +30,7 @@ type Task struct {
 
 // Start counts a task more, or, to join, one that has been added already.
 func (s *Session) Start(ctx context.Context, op string, what What, ttl time.Duration, label string) (*Task, error) {
-	t := &Task{session: s, ttl: ttl.Truncate(time.Millisecond), tracer: s.tracer(ctx), appointment: appointment{place: -1}}
+	t := &Task{session: s, caller: caller{ctx}, ttl: ttl.Truncate(time.Millisecond), tracer: s.tracer(ctx), appointment: appointment{place: -1}}
 	err := t.start(ctx, op, what, label)
 	if err != nil && t.tracer != nil {
 		t.tracer.failed(err)
@@ -166,12 +167,12 @@ func (t *Task) finish(what What) error {
 	until := time.Now().Add(t.trust.left(time.Now()))
 	t.mu.Unlock()
 	s := t.session
-	ctx, stop := context.WithTimeout(context.Background(), time.Until(until)/3)
+	ctx, stop := context.WithTimeout(&t.caller, time.Until(until)/3)
 	s.settled(ctx)
 	stop()
 	c := s.begin(Change{What: what, Token: t.token})
 	defer s.end(c.Op)
-	err := s.keeper.persist(until, func(ctx context.Context) (bool, error) {
+	err := s.keeper.persist(&t.caller, until, func(ctx context.Context) (bool, error) {
 		got, err := s.send(ctx, c)
 		t.tracer.redisError("change", err)
 		if err == nil && got.Answer == Missed { // whichever attempt this is: Redis remembers the first
@@ -190,6 +191,7 @@ func (t *Task) finish(what What) error {
 		err = &opError{string(what), s.key, err, nil}
 	}
 	t.tracer.released(err)
+	raise(err)
 	return err
 }
 

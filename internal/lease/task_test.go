@@ -25,12 +25,10 @@ func (c *tallying) Topic(string) (string, error) { panic("nobody waits") }
 
 func (c *tallying) Patience() time.Duration { return 0 }
 
-func (c *tallying) Renew(_ context.Context, rs []Renewal) []Renewed {
-	out := make([]Renewed, len(rs))
-	for i := range out {
-		out[i].Kept = !c.ended.Load()
+func (c *tallying) Renew(rs []Renewal, done func(int, Renewed)) {
+	for i := range rs {
+		done(i, Renewed{Kept: !c.ended.Load()})
 	}
-	return out
 }
 
 // TestStartTooLate has Redis count a task and answer when its time is over: others

@@ -67,7 +67,7 @@ func (d Draw) giveBack(ctx context.Context, b Bucket) error {
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
-		ctx, cancel := context.WithTimeout(context.Background(), Memory)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Memory)
 		defer cancel()
 		_, _ = Call(ctx, d.Op, d.Key, true, func(ctx context.Context) (struct{}, error) {
 			return struct{}{}, b.Return(ctx, d)

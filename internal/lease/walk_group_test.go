@@ -26,7 +26,7 @@ func TestWalkGroup(t *testing.T) {
 			}
 		}
 	}
-	try := []error{ErrLocked, errNetwork, errNoAnswer}
+	try := []error{ErrLocked, errNetwork, ErrNoAnswer}
 	var all []scenario
 	for _, u := range []use{
 		{name: "group/free", least: 9},

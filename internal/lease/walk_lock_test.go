@@ -200,9 +200,9 @@ func locks(name string, p, other Params) (all []scenario) {
 		{name: "inside", least: 6, p: p, before: func(w *walk) { // within the quantum
 			w.later(Quantum/2, 0, w.take(w.us, other))
 		}},
-		{name: "try", least: 9, p: try, may: []error{errNetwork, errNoAnswer}},
-		{name: "try held", least: 3, p: try, may: []error{ErrLocked, errNetwork, errNoAnswer}, before: held(50 * time.Millisecond)},
-		{name: "try behind", least: 9, p: try, may: []error{ErrLocked, errNetwork, errNoAnswer}, before: func(w *walk) {
+		{name: "try", least: 9, p: try, may: []error{errNetwork, ErrNoAnswer}},
+		{name: "try held", least: 3, p: try, may: []error{ErrLocked, errNetwork, ErrNoAnswer}, before: held(50 * time.Millisecond)},
+		{name: "try behind", least: 9, p: try, may: []error{ErrLocked, errNetwork, ErrNoAnswer}, before: func(w *walk) {
 			l := w.take(w.us, other)
 			w.others.Go(func() { w.quit(0, l) })
 			time.Sleep(time.Nanosecond)

@@ -55,7 +55,7 @@ var handling = []mutant{
 	},
 	{
 		"release-one-try", "a release has one attempt, which a silent connection takes",
-		"internal/lease/keeper.go", `max(left/3, MinTTL))`, `max(left, MinTTL))`,
+		"internal/lease/keeper.go", `attemptElsewhere(ctx, max(left/3, MinTTL)`, `attemptElsewhere(ctx, max(left, MinTTL)`,
 		"mutex", "TestFaultUnlockSilent",
 	},
 	{
@@ -124,7 +124,7 @@ var handling = []mutant{
 		"call-outlives-ctx", "a call whose ctx has ended waits for the answer",
 		"internal/lease/call.go", `	case <-ctx.Done():
 		var none T
-		return none, errNoAnswer
+		return none, ErrNoAnswer
 	}`, `	}`,
 		"internal/lease", "TestCallEnds",
 	},
@@ -140,13 +140,32 @@ var handling = []mutant{
 		"internal/lease", "TestJoinWhileListening",
 	},
 	{
-		"convoy-waits", "commands wait for one that gets no answer",
-		"internal/redisstore/convoy.go", `max(0, v.gone+1-freely))*headway`, `max(0, v.gone+1-freely))*time.Hour`,
-		"internal/redisstore", "TestConvoyStuck",
+		"queue-stuck", "queued commands wait for one that gets no reply",
+		"internal/redisstore/pipeliner.go", `case p.batches == before:`, `case p.batches == before && false:`,
+		"internal/redisstore", "TestCommandWithoutAReplyDelaysNoOther",
 	},
 	{
-		"convoy-endless", "all that wait go together, however many",
-		"internal/redisstore/convoy.go", `min(len(v.queued), longest-1)`, `len(v.queued)`,
-		"internal/redisstore", "TestConvoyLong",
+		"batch-unbounded", "all queued commands are sent in one pipeline, however many",
+		"internal/redisstore/pipeliner.go", `min(len(p.queue), maxBatch)`, `len(p.queue)`,
+		"internal/redisstore", "TestBatchIsBounded",
+	},
+	{
+		"renewal-dials", "renewals use the connections of a pipeline's own pool",
+		"internal/redisstore/transport.go", `return execute(context.Background(), conn.Pipeline(), cmds)`, `return execute(context.Background(), rdb.Pipeline(), cmds)`,
+		"internal/redisstore", "TestHoldNeedsNoNewConnection",
+	},
+	{
+		"exec-error-lost", "an error of Exec that no command carries is lost",
+		"internal/redisstore/pipeliner.go", `case err != nil:
+		return err
+	case cmd.Err()`, `case cmd.Err()`,
+		"internal/redisstore", "TestErrorOfExecIsThatOfEachCommandWithoutOne",
+	},
+	{
+		"batch-panic", "a panic in a pipeline becomes an error of each of its commands",
+		"internal/redisstore/pipeliner.go", `			err = errSendAlone
+`, `			err = lease.NewPanicError(v)
+`,
+		"internal/redisstore", "TestPanicReachesTheCallerWhoseCommandItWas",
 	},
 }

@@ -29,15 +29,16 @@ var mutexEngine = []mutant{
 	},
 	{
 		"loss-after-renewal", "the timer of the loss is set when the renewal has returned, not before it is sent",
-		"internal/lease/clock.go", `	for i, r := range k.store.Renew(context.Background(), renewals) {`, `	k.mu.Lock()
+		"internal/lease/clock.go", `	k.store.Renew(renewals, func(i int, r Renewed) { charges[i]`, `	k.mu.Lock()
 	k.timer.Stop()
 	k.mu.Unlock()
-	replies := k.store.Renew(context.Background(), renewals)
-	k.mu.Lock()
-	k.armed = time.Time{}
-	k.arm()
-	k.mu.Unlock()
-	for i, r := range replies {`,
+	defer func() {
+		k.mu.Lock()
+		k.armed = time.Time{}
+		k.arm()
+		k.mu.Unlock()
+	}()
+	k.store.Renew(renewals, func(i int, r Renewed) { charges[i]`,
 		"internal/lease", "TestWindowCountsFromSending",
 	},
 	{
@@ -82,7 +83,7 @@ var mutexEngine = []mutant{
 	},
 	{
 		"renewed-too-often", "a lease is renewed when a third of its window is over, more than three times in a TTL",
-		"internal/lease/keeper.go", `(left + w.margin) / 3`, `left / 3`,
+		"internal/lease/keeper.go", `(left+w.margin)/3`, `left/3`,
 		"internal/lease", "TestLookAfter",
 	},
 	{

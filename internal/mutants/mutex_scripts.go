@@ -177,22 +177,26 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 	},
 	{
 		"go-redis-retries", "go-redis repeats commands that must be sent once",
-		"internal/redisstore/script.go", `func (once) NoRetry() bool { return true }`, `func (once) NoRetry() bool { return false }`,
+		"internal/redisstore/script.go", `func (noRetryCmd) NoRetry() bool { return true }`, `func (noRetryCmd) NoRetry() bool { return false }`,
 		"internal/redisstore", "TestCommandsAreSentOnce",
 	},
 	{
 		"clone-retries", "the same in a cluster, which sends a copy",
-		"internal/redisstore/script.go", `return once{o.Cmd.Clone().(*redis.Cmd)}`, `return o.Cmd.Clone()`,
+		"internal/redisstore/script.go", `return noRetryCmd{c.Cmd.Clone().(*redis.Cmd)}`, `return c.Cmd.Clone()`,
 		"internal/redisstore", "TestCloneOfACommandIsSentOnceToo",
 	},
 	{
 		"script-forgotten", "a server that has forgotten the scripts is not told them again",
-		"internal/redisstore/script.go", `if err := cmd.Err(); err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {`, `if false {`,
+		"internal/redisstore/transport.go", `isUnknownScript(err) {
+		cmd = s.command`, `false {
+		cmd = s.command`,
 		"internal/redisstore", "TestScriptsAreSentAgainAfterAFlush",
 	},
 	{
 		"renew-script-forgotten", "the same for renewals",
-		"internal/redisstore/store.go", `return redis.HasErrorPrefix(cmds[i].Err(), "NOSCRIPT")`, `return false`,
+		"internal/redisstore/transport.go", `if isUnknownScript(err) {
+			unknown`, `if false {
+			unknown`,
 		"internal/redisstore", "TestRenewOfMany",
 	},
 	{

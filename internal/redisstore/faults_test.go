@@ -98,7 +98,7 @@ func TestPermissions(t *testing.T) {
 				_, err = u.Release(t.Context(), mutexAt(r.lock), a)
 				expect(t, "release", err, "permanent", "")
 				if row.name != "not its siblings" {
-					got := u.Renew(t.Context(), []lease.Renewal{{Name: mutexAt(r.lock), Token: a, TTL: lockTTL}})[0]
+					got := renewAll(u, []lease.Renewal{{Name: mutexAt(r.lock), Token: a, TTL: lockTTL}})[0]
 					expect(t, "renew", got.Err, "permanent", "")
 				}
 			})
@@ -129,7 +129,7 @@ func (r *rig) refused(words string) {
 	expect(r.T, "acquire", err, "passing", words)
 	_, err = r.Release(r.Context(), mutexAt(r.lock), a)
 	expect(r.T, "release", err, "passing", words)
-	got := r.Renew(r.Context(), []lease.Renewal{{Name: mutexAt(r.lock), Token: a, TTL: lockTTL}})[0]
+	got := renewAll(r, []lease.Renewal{{Name: mutexAt(r.lock), Token: a, TTL: lockTTL}})[0]
 	expect(r.T, "renew", got.Err, "passing", words)
 	equal(r.T, "kept", got.Kept, false)
 	if after := strings.Join(r.rdb.Keys(r.Context(), "*").Val(), " "); after != before {
@@ -189,7 +189,7 @@ func TestServerBusyWithAScript(t *testing.T) {
 	for range 2 {
 		_, err := r.Ask(r.Context(), r.request(a, 1))
 		expect(t, "acquire", err, "passing", "BUSY")
-		expect(t, "renew", r.Renew(r.Context(), []lease.Renewal{{Name: mutexAt(r.lock), Token: a}})[0].Err, "passing", "BUSY")
+		expect(t, "renew", renewAll(r, []lease.Renewal{{Name: mutexAt(r.lock), Token: a}})[0].Err, "passing", "BUSY")
 	}
 	s.Do(t, "SCRIPT", "KILL")
 	if err := <-loop; err == nil {
@@ -208,7 +208,7 @@ func TestServerWithTooManyClients(t *testing.T) {
 	s.Do(t, "CONFIG", "SET", "maxclients", "1")
 	_, err := r.Ask(r.Context(), r.request(a, 1))
 	expect(t, "acquire", err, "passing", "")
-	got := r.Renew(r.Context(), []lease.Renewal{{Name: mutexAt(r.lock), Token: a}})[0]
+	got := renewAll(r, []lease.Renewal{{Name: mutexAt(r.lock), Token: a}})[0]
 	expect(t, "renew", got.Err, "passing", "")
 	s.Do(t, "CONFIG", "SET", "maxclients", "100")
 	equal(t, "later", outcome(r.ask(a, 1)), "granted")
@@ -237,7 +237,7 @@ func TestClientThatIsClosed(t *testing.T) {
 		expect(t, "acquire", err, "permanent", "closed")
 		_, err = r.Release(r.Context(), mutexAt(r.lock), a)
 		expect(t, "release", err, "permanent", "closed")
-		expect(t, "renew", r.Renew(r.Context(), make([]lease.Renewal, 1))[0].Err, "permanent", "closed")
+		expect(t, "renew", renewAll(r, make([]lease.Renewal, 1))[0].Err, "permanent", "closed")
 	})
 }
 

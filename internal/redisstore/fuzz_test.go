@@ -92,7 +92,7 @@ func (r replies) answer(cmd redis.Cmder) error {
 		cmd.SetErr(err)
 		return err
 	}
-	cmd.(once).SetVal(r.val)
+	cmd.(noRetryCmd).SetVal(r.val)
 	return nil
 }
 
@@ -141,7 +141,7 @@ func FuzzReply(f *testing.F) {
 				if !errors.Is(err, sent) {
 					t.Errorf("%s of the error %v: %v", what, sent, err)
 				}
-			} else if (err == nil) != ok || err != nil && !lease.IsPermanent(err) {
+			} else if (err == nil) != ok || err != nil && lease.IsPermanent(err) == (val == nil) {
 				t.Errorf("%s of %v: %v", what, val, err)
 			}
 		}
@@ -178,7 +178,7 @@ func FuzzReply(f *testing.F) {
 			if owned != (val == int64(1)) {
 				t.Errorf("Release of %v: %t", val, owned)
 			}
-			renewed := s.Renew(ctx, []lease.Renewal{{Name: name, Token: a, TTL: lockTTL}})[0]
+			renewed := renewAll(s, []lease.Renewal{{Name: name, Token: a, TTL: lockTTL}})[0]
 			checks("Renew", one, renewed.Err)
 			if renewed.Kept && renewed.Err != nil {
 				t.Errorf("Renew of %v: %v", val, renewed)
@@ -217,7 +217,7 @@ func FuzzReply(f *testing.F) {
 		if err != nil && (round.Number != 0 || round.Lost != nil) {
 			t.Errorf("Look of %v: %v, %v", val, round, err)
 		}
-		bucket := &Bucket{rdb}
+		bucket := &Bucket{s.transport}
 		turn, err := bucket.Take(ctx, lease.Draw{Key: "key", N: 1, Rate: 1, Burst: 1})
 		checks("Take", integers(val, 2), err)
 		if turn.Taken && err != nil {

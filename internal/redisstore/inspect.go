@@ -34,7 +34,7 @@ func (s *Store) Inspect(ctx context.Context, name lease.Name) (lease.Picture, er
 	if err != nil {
 		return lease.Picture{}, lease.Permanent(err)
 	}
-	val, err := ask.run(ctx, s.rdb, keys, args)
+	val, err := s.transport.run(ctx, ask, keys, args)
 	if err != nil {
 		return lease.Picture{}, classify(err)
 	}

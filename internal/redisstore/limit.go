@@ -15,14 +15,14 @@ import (
 var limit = load("limit.lua")
 
 // Bucket is the [lease.Bucket] of rate limits.
-type Bucket struct{ rdb redis.UniversalClient }
+type Bucket struct{ transport *transport }
 
 // NewBucket returns the bucket store of the client.
 func NewBucket(rdb redis.UniversalClient) (*Bucket, error) {
 	if v := reflect.ValueOf(rdb); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, errNilClient
 	}
-	return &Bucket{rdb}, nil
+	return &Bucket{newTransport(rdb)}, nil
 }
 
 func (b *Bucket) Take(ctx context.Context, d lease.Draw) (lease.Turn, error) {
@@ -48,7 +48,7 @@ func (b *Bucket) run(ctx context.Context, d lease.Draw, n int) (status int64, wa
 	if !strings.Contains(rate, ".") {
 		rate = strings.Replace(rate, "e", ".0e", 1) // miniredis reads no 1e+06
 	}
-	val, err := limit.run(ctx, b.rdb, keys, []any{n, rate, d.Burst, d.Longest.Microseconds()})
+	val, err := b.transport.run(ctx, limit, keys, []any{n, rate, d.Burst, d.Longest.Microseconds()})
 	if err != nil {
 		return 0, 0, classify(err)
 	}

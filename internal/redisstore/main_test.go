@@ -107,7 +107,7 @@ func (r *rig) release(token string) (owned bool) {
 
 func (r *rig) renew(token string) (kept bool) {
 	r.Helper()
-	got := r.Renew(r.Context(), []lease.Renewal{{Name: mutexAt(r.lock), Token: token, TTL: lockTTL}})
+	got := renewAll(r, []lease.Renewal{{Name: mutexAt(r.lock), Token: token, TTL: lockTTL}})
 	return must(got[0].Kept, got[0].Err)(r.T)
 }
 
@@ -280,3 +280,12 @@ func must[V any](v V, err error) func(*testing.T) V {
 }
 
 func mutexAt(key string) lease.Name { return lease.Name{Kind: lease.Mutex, Key: key} }
+
+// renewAll renews the claims and returns what became of each.
+func renewAll(s interface {
+	Renew([]lease.Renewal, func(int, lease.Renewed))
+}, claims []lease.Renewal) []lease.Renewed {
+	all := make([]lease.Renewed, len(claims))
+	s.Renew(claims, func(i int, r lease.Renewed) { all[i] = r })
+	return all
+}

@@ -82,7 +82,7 @@ func (r *permits) release(token string) (owned bool) {
 
 func (r *permits) renew(token string, ttl time.Duration) lease.Renewed {
 	r.Helper()
-	got := r.Renew(r.Context(), []lease.Renewal{{Name: r.name, Token: token, TTL: ttl}})[0]
+	got := renewAll(r, []lease.Renewal{{Name: r.name, Token: token, TTL: ttl}})[0]
 	check(r.T, got.Err)
 	return got
 }

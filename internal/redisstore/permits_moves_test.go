@@ -130,7 +130,7 @@ func (s *schedule) keepAlive(token string) move {
 		s.model.told, s.model.acted = nil, false
 		h := s.model.holds[token]
 		want := lease.Renewed{Kept: h != nil, Awaited: h != nil && s.model.noted}
-		got := s.Renew(s.Context(), []lease.Renewal{{Name: s.name, Token: token, TTL: lockTTL}})[0]
+		got := renewAll(s, []lease.Renewal{{Name: s.name, Token: token, TTL: lockTTL}})[0]
 		return fmt.Sprint(got), fmt.Sprint(want)
 	}}
 }

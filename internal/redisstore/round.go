@@ -25,7 +25,7 @@ func (s *Store) Change(ctx context.Context, c lease.Change) (lease.Answer, error
 	case lease.Undo:
 		arg = "-"
 	}
-	val, err := roundChange.run(ctx, s.road, []any{c.Key, base + "operations:" + c.Session + suffix},
+	val, err := s.transport.run(ctx, roundChange, []any{c.Key, base + "operations:" + c.Session + suffix},
 		[]any{base + "over" + suffix, c.Op, c.Low, string(c.What), arg, c.TTL.Milliseconds()})
 	if err != nil {
 		return 0, classify(err)
@@ -40,7 +40,7 @@ func (s *Store) Look(ctx context.Context, key string, from int64) (lease.Round, 
 	if err != nil {
 		return lease.Round{}, lease.Permanent(err)
 	}
-	val, err := roundLook.run(ctx, s.road, []any{key}, []any{topic, from})
+	val, err := s.transport.run(ctx, roundLook, []any{key}, []any{topic, from})
 	if err != nil {
 		return lease.Round{}, classify(err)
 	}

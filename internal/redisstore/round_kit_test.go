@@ -108,7 +108,7 @@ func (g *group) look(from int64) lease.Round {
 
 func (g *group) renew(token string, ttl time.Duration) (kept bool) {
 	g.Helper()
-	got := g.Renew(g.Context(), []lease.Renewal{{Name: lease.Name{Kind: lease.WaitGroup, Key: g.key}, Token: token, TTL: ttl}})[0]
+	got := renewAll(g, []lease.Renewal{{Name: lease.Name{Kind: lease.WaitGroup, Key: g.key}, Token: token, TTL: ttl}})[0]
 	return must(got.Kept, got.Err)(g.T)
 }
 

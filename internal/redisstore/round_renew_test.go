@@ -32,7 +32,7 @@ func TestRoundRenew(t *testing.T) {
 		g.ends(c, -time.Millisecond)
 		name := lease.Name{Kind: lease.WaitGroup, Key: g.key}
 		check(g.T, g.rdb.ScriptFlush(g.Context()).Err())
-		got := g.Renew(g.Context(), []lease.Renewal{{Name: name, Token: b, TTL: lockTTL}, {Name: name, Token: c, TTL: lockTTL}, {Name: mutexAt("other"), Token: b, TTL: lockTTL}})
+		got := renewAll(g, []lease.Renewal{{Name: name, Token: b, TTL: lockTTL}, {Name: name, Token: c, TTL: lockTTL}, {Name: mutexAt("other"), Token: b, TTL: lockTTL}})
 		for i, want := range []lease.Renewed{{Kept: true}, {}, {}} {
 			equal(g.T, "one of many", got[i], want)
 		}

@@ -14,7 +14,10 @@ import (
 var files embed.FS
 
 // script is one .lua file, with the files that it includes.
-type script struct{ text, sha string }
+type script struct {
+	text, sha string
+	hash      any // sha, ready to be an argument
+}
 
 var (
 	acquire    = load("acquire.lua")
@@ -35,7 +38,8 @@ var include = regexp.MustCompile(`(?m)^--include (.*)\n`)
 func load(name string) *script {
 	text := expand(name)
 	sum := sha1.Sum([]byte(text))
-	return &script{text: text, sha: hex.EncodeToString(sum[:])}
+	sha := hex.EncodeToString(sum[:])
+	return &script{text: text, sha: sha, hash: sha}
 }
 
 // expand is the file with what it includes, and what that includes.
@@ -53,34 +57,18 @@ func read(name string) string {
 	return string(text)
 }
 
-// once is a command that go-redis sends one time only. Its own retries would
-// run a script again without a new request number, and longer than we asked.
-type once struct{ *redis.Cmd }
+// noRetryCmd is a command that go-redis sends one time only. Its own retries would
+// run a script again without a new request number, and for longer than asked.
+type noRetryCmd struct{ *redis.Cmd }
 
-func (once) NoRetry() bool { return true }
+func (noRetryCmd) NoRetry() bool { return true }
 
-func (o once) Clone() redis.Cmder { return once{o.Cmd.Clone().(*redis.Cmd)} }
+func (c noRetryCmd) Clone() redis.Cmder { return noRetryCmd{c.Cmd.Clone().(*redis.Cmd)} }
 
-func (s *script) command(ctx context.Context, name, body string, keys, args []any) once {
+func (s *script) command(ctx context.Context, name, body any, keys, args []any) noRetryCmd {
 	all := make([]any, 0, 3+len(keys)+len(args))
 	all = append(all, name, body, len(keys))
 	all = append(all, keys...)
 	all = append(all, args...)
-	return once{redis.NewCmd(ctx, all...)}
-}
-
-// A road leads to where commands are executed.
-type road interface {
-	Process(ctx context.Context, cmd redis.Cmder) error
-}
-
-// run sends the script by its hash, and whole if the server does not know it.
-func (s *script) run(ctx context.Context, to road, keys, args []any) (any, error) {
-	cmd := s.command(ctx, "evalsha", s.sha, keys, args)
-	_ = to.Process(ctx, cmd)
-	if err := cmd.Err(); err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
-		cmd = s.command(ctx, "eval", s.text, keys, args)
-		_ = to.Process(ctx, cmd)
-	}
-	return cmd.Val(), cmd.Err()
+	return noRetryCmd{redis.NewCmd(ctx, all...)}
 }

@@ -17,18 +17,17 @@ import (
 
 // Store is the [lease.Store] of all primitives of a client.
 type Store struct {
-	rdb  redis.UniversalClient
-	road road
+	rdb       redis.UniversalClient
+	transport *transport
 }
 
 // NewStore returns the store of a client.
 func NewStore(rdb redis.UniversalClient) *Store {
-	s := &Store{rdb, rdb}
-	if single, ok := rdb.(*redis.Client); ok {
-		s.road = &convoy{rdb: single, heeds: single.Options().ContextTimeoutEnabled}
-	}
-	return s
+	return &Store{rdb, newTransport(rdb)}
 }
+
+// Prompt is [lease.Store]'s.
+func (s *Store) Prompt() bool { return s.transport.single != nil && s.transport.single.isPrompt() }
 
 // Patience is go-redis' ReadTimeout, unless the client was told to heed the ctx:
 // getting a connection heeds it in any case.
@@ -55,11 +54,12 @@ func (s *Store) Ask(ctx context.Context, r lease.Request) (lease.Reply, error) {
 	if err != nil {
 		return lease.Reply{}, lease.Permanent(err)
 	}
-	ask, args := askMutex(r)
+	var most [14]any // does not escape
+	ask, args := askMutex(most[:0], r)
 	if r.Kind != lease.Mutex {
-		ask, args = askPermits(r)
+		ask, args = askPermits(most[:0], r)
 	}
-	val, err := ask.run(ctx, s.road, keys, args)
+	val, err := s.transport.send(ctx, ask, keys, args, r.Prompt)
 	if err != nil {
 		return lease.Reply{}, classify(err)
 	}
@@ -89,13 +89,12 @@ func (s *Store) Ask(ctx context.Context, r lease.Request) (lease.Reply, error) {
 	return reply, nil
 }
 
-func askMutex(r lease.Request) (*script, []any) {
+func askMutex(args []any, r lease.Request) (*script, []any) {
 	n := r.N
 	if !r.Queue {
 		n = 0
 	}
-	args := make([]any, 3, 6)
-	args[0], args[1], args[2] = r.Token, r.TTL.Milliseconds(), n
+	args = append(args, r.Token, r.TTL.Milliseconds(), n)
 	if n > 0 || r.From != "" { // for the entry
 		args = append(args, r.Grant.Milliseconds(), r.Channel)
 	}
@@ -105,17 +104,16 @@ func askMutex(r lease.Request) (*script, []any) {
 	return acquire, args
 }
 
-func askPermits(r lease.Request) (*script, []any) {
+func askPermits(args []any, r lease.Request) (*script, []any) {
 	flag := func(b bool) int {
 		if b {
 			return 1
 		}
 		return 0
 	}
-	return permitsAsk, []any{
+	return permitsAsk, append(args,
 		r.Token, string(r.Kind), r.N, r.TTL.Milliseconds(), r.Keep, r.Want, r.Order, r.Size, flag(r.Queue),
-		r.Grant.Milliseconds(), r.Channel, flag(r.Shared), flag(r.Sharing), r.More,
-	}
+		r.Grant.Milliseconds(), r.Channel, flag(r.Shared), flag(r.Sharing), r.More)
 }
 
 func wrongSize(r lease.Request, size int64) error {
@@ -130,16 +128,17 @@ func (s *Store) Release(ctx context.Context, name lease.Name, token string) (own
 	if err != nil {
 		return false, lease.Permanent(err)
 	}
-	end, args := release, []any{token}
+	var most [2]any // does not escape
+	end, args := release, append(most[:0], token)
 	if name.Kind != lease.Mutex {
-		end, args = permitsRelease, []any{token, string(name.Kind)}
+		end, args = permitsRelease, append(args, string(name.Kind))
 	}
-	val, err := end.run(ctx, s.road, keys, args)
+	val, err := s.transport.run(ctx, end, keys, args)
 	if err != nil {
 		return false, classify(overwritten(err))
 	}
-	n, err := number(val)
-	return n == 1, err
+	held, err := number(val)
+	return held == 1, err
 }
 
 // Resize makes n the size of the semaphore at key, for everybody.
@@ -149,54 +148,32 @@ func (s *Store) Resize(ctx context.Context, key string, declared, n int64) error
 	if err != nil {
 		return lease.Permanent(err)
 	}
-	_, err = permitsResize.run(ctx, s.road, keys, []any{"", string(name.Kind), declared, n})
+	_, err = s.transport.run(ctx, permitsResize, keys, []any{"", string(name.Kind), declared, n})
 	return classify(err)
 }
 
-// Renew sends one pipeline, and a second one with the scripts themselves for what
-// a server did not know them for: one that has just started, or taken over a slot.
-func (s *Store) Renew(ctx context.Context, claims []lease.Renewal) []lease.Renewed {
-	cmds := make([]once, len(claims))
-	send := func(eval string, due func(i int) bool) {
-		pipe := s.rdb.Pipeline()
-		for i, c := range claims {
-			if !due(i) {
-				continue
-			}
-			script, args := renew, []any{c.Token, c.TTL.Milliseconds()}
-			switch c.Kind {
-			case lease.RWMutex, lease.Semaphore:
-				script, args = permitsRenew, []any{c.Token, string(c.Kind), c.TTL.Milliseconds()}
-			case lease.WaitGroup:
-				script = roundRenew
-			}
-			body := script.sha
-			if eval == "eval" {
-				body = script.text
-			}
-			cmds[i] = script.command(ctx, eval, body, []any{c.Key}, args)
-			_ = pipe.Process(ctx, cmds[i])
+// Renew renews the claims, and calls done for each as soon as its outcome is known.
+func (s *Store) Renew(claims []lease.Renewal, done func(i int, r lease.Renewed)) {
+	all := make([]renewal, len(claims))
+	for i, c := range claims {
+		r := &all[i]
+		r.script, r.key, r.args = renew, c.Key, []any{c.Token, c.TTL.Milliseconds()}
+		switch c.Kind {
+		case lease.RWMutex, lease.Semaphore:
+			r.script, r.args = permitsRenew, []any{c.Token, string(c.Kind), c.TTL.Milliseconds()}
+		case lease.WaitGroup:
+			r.script = roundRenew
 		}
-		_, _ = pipe.Exec(ctx) // each command has its own error
-	}
-	send("evalsha", func(int) bool { return true })
-	unknown := func(i int) bool { return redis.HasErrorPrefix(cmds[i].Err(), "NOSCRIPT") }
-	for i := range cmds {
-		if unknown(i) {
-			send("eval", unknown)
-			break
+		r.done = func(val any, err error) {
+			if err != nil {
+				done(i, lease.Renewed{Err: classify(overwritten(err))})
+				return
+			}
+			kept, err := number(val)
+			done(i, lease.Renewed{Kept: kept > 0, Awaited: kept == 2, Err: err})
 		}
 	}
-	out := make([]lease.Renewed, len(claims))
-	for i, cmd := range cmds {
-		if cmd.Err() != nil {
-			out[i].Err = classify(overwritten(cmd.Err()))
-			continue
-		}
-		kept, err := number(cmd.Val())
-		out[i] = lease.Renewed{Kept: kept > 0, Awaited: kept == 2, Err: err}
-	}
-	return out
+	s.transport.renew(all)
 }
 
 // overwritten takes a key of another type for what it is to a holder: not its

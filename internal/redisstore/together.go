@@ -40,7 +40,7 @@ func (s *Store) AskAll(ctx context.Context, all bool, rs []lease.Request) ([]lea
 		}
 		args = append(args, r.Token, r.TTL.Milliseconds(), n, r.Grant.Milliseconds(), r.Channel)
 	}
-	vals, err := each(ctx, together, s.road, keys, args)
+	vals, err := s.each(ctx, together, keys, args)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (s *Store) ReleaseAll(ctx context.Context, places []lease.Place) ([]lease.R
 		}
 		keys, args = append(keys, names...), append(args, p.Token)
 	}
-	vals, err := each(ctx, releaseAll, s.road, keys, args)
+	vals, err := s.each(ctx, releaseAll, keys, args)
 	if err != nil {
 		return nil, err
 	}
@@ -96,8 +96,8 @@ func replyOf(val any) (lease.Reply, error) {
 }
 
 // each runs a script that replies for each of several locks.
-func each(ctx context.Context, s *script, to road, keys, args []any) ([]any, error) {
-	val, err := s.run(ctx, to, keys, args)
+func (s *Store) each(ctx context.Context, script *script, keys, args []any) ([]any, error) {
+	val, err := s.transport.run(ctx, script, keys, args)
 	if err != nil {
 		return nil, classify(err)
 	}

@@ -1,0 +1,299 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+)
+
+// A hookServer stands in for a server: it is told which commands were sent
+// together, and replies when the test says so.
+type hookServer struct {
+	arrived chan []string        // the first argument of each command sent together
+	reply   chan func() error    // run for what arrived first; its error is returned
+	blocked map[string]chan bool // commands that get no reply until theirs is closed
+}
+
+func (h *hookServer) serve(cmds ...redis.Cmder) error {
+	var names []string
+	for _, cmd := range cmds {
+		names = append(names, cmd.Args()[3].(string))
+	}
+	if until := h.blocked[names[0]]; until != nil {
+		<-until
+		return errors.New("no reply")
+	}
+	h.arrived <- names
+	err := (<-h.reply)()
+	for _, cmd := range cmds {
+		cmd.(noRetryCmd).SetVal(int64(1))
+	}
+	return err
+}
+
+func (h *hookServer) DialHook(redis.DialHook) redis.DialHook {
+	return func(context.Context, string, string) (net.Conn, error) { panic("no command is sent") }
+}
+
+func (h *hookServer) ProcessHook(redis.ProcessHook) redis.ProcessHook {
+	return func(_ context.Context, cmd redis.Cmder) error { return h.serve(cmd) }
+}
+
+func (h *hookServer) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(_ context.Context, cmds []redis.Cmder) error { return h.serve(cmds...) }
+}
+
+// newHookServer returns a transport, its server, and a function that sends a
+// command on it and returns once that has been sent or is queued.
+func newHookServer(t *testing.T) (*transport, *hookServer, func(ctx context.Context, key string) <-chan error) {
+	rdb := redis.NewClient(&redis.Options{
+		Addr:                     "127.0.0.1:1", // a name would be looked up
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+	t.Cleanup(func() { _ = rdb.Close() })
+	h := &hookServer{arrived: make(chan []string, 100), reply: make(chan func() error), blocked: map[string]chan bool{}}
+	rdb.AddHook(h)
+	to := newTransport(rdb)
+	return to, h, func(ctx context.Context, key string) <-chan error {
+		done := make(chan error, 1)
+		go func() {
+			_, err := to.run(ctx, release, []any{key}, nil)
+			done <- err
+		}()
+		synctest.Wait()
+		return done
+	}
+}
+
+// sent compares which commands have been sent together since the last call.
+func (h *hookServer) sent(t *testing.T, want ...[]string) {
+	t.Helper()
+	synctest.Wait()
+	var got [][]string
+	for len(h.arrived) > 0 {
+		names := <-h.arrived
+		slices.Sort(names)
+		got = append(got, names)
+	}
+	if !slices.EqualFunc(got, want, slices.Equal) {
+		t.Errorf("sent %q, want %q", got, want)
+	}
+}
+
+func fine() error { return nil }
+
+// TestCommandsAreSentTogetherWhenFourAreInFlight: the others wait until one returns.
+func TestCommandsAreSentTogetherWhenFourAreInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, h, send := newHookServer(t)
+		var all []<-chan error
+		for _, key := range []string{"a", "b", "c", "d", "e", "f", "g"} {
+			all = append(all, send(t.Context(), key))
+		}
+		h.sent(t, []string{"a"}, []string{"b"}, []string{"c"}, []string{"d"})
+		h.reply <- fine
+		h.sent(t, []string{"e", "f", "g"})
+		for range 4 {
+			h.reply <- fine
+		}
+		for _, done := range all {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// TestCommandWithoutAReplyDelaysNoOther: what is in flight may never return.
+func TestCommandWithoutAReplyDelaysNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, h, send := newHookServer(t)
+		var stuck []<-chan error
+		for _, key := range []string{"1", "2", "3", "4"} {
+			h.blocked[key] = make(chan bool)
+			stuck = append(stuck, send(t.Context(), key))
+		}
+		a, b := send(t.Context(), "a"), send(t.Context(), "b")
+		h.sent(t)
+		time.Sleep(2 * queueTimeout)
+		h.sent(t, []string{"a", "b"})
+		h.reply <- fine
+		if err := errors.Join(<-a, <-b); err != nil {
+			t.Error(err)
+		}
+		for key, until := range h.blocked {
+			close(until)
+			_ = key
+		}
+		for _, done := range stuck {
+			<-done
+		}
+	})
+}
+
+// TestBatchIsBounded: a thousand commands at once are several pipelines.
+func TestBatchIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, h, send := newHookServer(t)
+		var wg sync.WaitGroup
+		for range 1000 {
+			done := send(t.Context(), "k")
+			wg.Go(func() { <-done })
+		}
+		most := 0
+		go func() {
+			for names := range h.arrived {
+				most = max(most, len(names))
+				h.reply <- fine
+			}
+		}()
+		wg.Wait()
+		close(h.arrived)
+		if most != maxBatch {
+			t.Errorf("the largest pipeline had %d commands, want %d", most, maxBatch)
+		}
+	})
+}
+
+// TestQueuedCommandEndsWithItsOwnContext: it is never sent then, and the others in the queue are.
+func TestQueuedCommandEndsWithItsOwnContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, h, send := newHookServer(t)
+		var all []<-chan error
+		for _, key := range []string{"1", "2", "3", "4"} {
+			all = append(all, send(t.Context(), key))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		a := send(ctx, "a")
+		all = append(all, send(t.Context(), "b"))
+		cancel()
+		if err := <-a; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		h.sent(t, []string{"1"}, []string{"2"}, []string{"3"}, []string{"4"})
+		h.reply <- fine
+		h.sent(t, []string{"b"})
+		for range 4 {
+			h.reply <- fine
+		}
+		for _, done := range all {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// TestErrorOfExecIsThatOfEachCommandWithoutOne and not of those that have a reply.
+func TestErrorOfExecIsThatOfEachCommandWithoutOne(t *testing.T) {
+	ctx := t.Context()
+	replied, failed, none := release.command(ctx, "evalsha", "", nil, nil), release.command(ctx, "evalsha", "", nil, nil), release.command(ctx, "evalsha", "", nil, nil)
+	replied.SetVal(int64(1))
+	own, exec := errors.New("own"), errors.New("exec")
+	failed.SetErr(own)
+	for _, row := range []struct {
+		cmd       noRetryCmd
+		err, want error
+	}{
+		{replied, exec, nil}, {failed, exec, own}, {none, exec, exec}, {none, nil, errNoReply},
+		{replied, errSendAlone, nil}, {none, errSendAlone, errSendAlone},
+	} {
+		if got := batchedError(row.cmd, row.err); got != row.want {
+			t.Errorf("of %v, %v: got %v, want %v", row.cmd, row.err, got, row.want)
+		}
+	}
+}
+
+// TestPanicReachesTheCallerWhoseCommandItWas: of a pipeline that panics, each command is sent by itself.
+func TestPanicReachesTheCallerWhoseCommandItWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, h, send := newHookServer(t)
+		var first, second []<-chan error
+		for _, key := range []string{"1", "2", "3", "4"} {
+			first = append(first, send(t.Context(), key))
+		}
+		for _, key := range []string{"a", "b"} {
+			second = append(second, send(t.Context(), key))
+		}
+		h.sent(t, []string{"1"}, []string{"2"}, []string{"3"}, []string{"4"})
+		h.reply <- fine
+		h.sent(t, []string{"a", "b"})
+		for range 3 {
+			h.reply <- fine
+		}
+		for _, done := range first {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		h.reply <- func() error { panic("in a hook") }
+		synctest.Wait()
+		bad := <-h.arrived
+		h.reply <- func() error { panic("in a hook") }
+		good := <-h.arrived
+		h.reply <- fine
+		outcomes := map[string]error{"a": <-second[0], "b": <-second[1]}
+		var p *lease.PanicError
+		if err := outcomes[bad[0]]; !errors.As(err, &p) || p.Value != "in a hook" {
+			t.Errorf("of the command that panics: %v", err)
+		}
+		if err := outcomes[good[0]]; err != nil {
+			t.Errorf("of the other: %v", err)
+		}
+	})
+}
+
+// TestHoldNeedsNoNewConnection: acquiring, renewing and releasing many locks on an
+// idle client takes the connections that it has.
+func TestHoldNeedsNoNewConnection(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	var mu sync.Mutex
+	dials := 0
+	rdb := s.Client(t, func(o *redis.Options) {
+		dial := redis.NewDialer(o)
+		o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			mu.Lock()
+			dials++
+			mu.Unlock()
+			return dial(ctx, network, addr)
+		}
+	})
+	store := NewStore(rdb)
+	const locks = 1000
+	var claims []lease.Renewal
+	for i := range locks {
+		name := lease.Name{Kind: lease.Mutex, Key: "k" + string(rune('a'+i%26)) + time.Duration(i).String()}
+		reply, err := store.Ask(t.Context(), lease.Request{Name: name, Token: "baton:60000:t", TTL: time.Minute, N: 1})
+		if check(t, err); !reply.Granted {
+			t.Fatal("not granted")
+		}
+		claims = append(claims, lease.Renewal{Name: name, Token: "baton:60000:t", TTL: time.Minute})
+	}
+	if dials != 1 {
+		t.Fatalf("%d connections for one request at a time", dials)
+	}
+	for range 3 {
+		for _, r := range renewAll(store, claims[:100]) {
+			if !r.Kept {
+				t.Fatal(r.Err)
+			}
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if dials != 1 {
+		t.Errorf("renewing took %d more connections", dials-1)
+	}
+}

@@ -1,0 +1,210 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+)
+
+// connTimeout is for how long a pipeline of a cluster waits for a connection.
+const connTimeout = 250 * time.Millisecond
+
+// A transport sends each command to its server by a [pipeliner]: one for a single
+// server, one for each node of a cluster. So a node that does not answer keeps no
+// command from the others. For a client of a kind that it does not know, it has
+// one that never batches.
+type transport struct {
+	cluster *redis.ClusterClient // nil if it is none
+	single  *pipeliner
+
+	mu    sync.Mutex
+	nodes map[string]*pipeliner // of a cluster, by address
+}
+
+func newTransport(rdb redis.UniversalClient) *transport {
+	switch rdb := rdb.(type) {
+	case *redis.Client:
+		// The connection is one that commands use, too: a pipeline's own pool
+		// would have to dial at first, and a hold must not depend on that.
+		exec := func(cmds []redis.Cmder) error {
+			conn := rdb.Conn()
+			defer conn.Close()
+			return execute(context.Background(), conn.Pipeline(), cmds)
+		}
+		return &transport{single: &pipeliner{process: rdb.Process, prompt: rdb.Options().ContextTimeoutEnabled, exec: exec}}
+	case *redis.ClusterClient:
+		return &transport{cluster: rdb, nodes: make(map[string]*pipeliner)}
+	}
+	return &transport{single: &pipeliner{process: rdb.Process}}
+}
+
+// execute sends the commands as one pipeline.
+func execute(ctx context.Context, pipe redis.Pipeliner, cmds []redis.Cmder) error {
+	for _, cmd := range cmds {
+		_ = pipe.Process(ctx, cmd)
+	}
+	_, err := pipe.Exec(ctx)
+	return err
+}
+
+// node returns the pipeliner for the server of the key.
+func (t *transport) node(ctx context.Context, key string) (*pipeliner, error) {
+	if t.cluster == nil {
+		return t.single, nil
+	}
+	node, err := t.cluster.MasterForKey(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	addr := node.Options().Addr
+	p := t.nodes[addr]
+	if p == nil {
+		p = &pipeliner{process: t.cluster.Process, exec: t.execCluster}
+		t.nodes[addr] = p
+	}
+	return p, nil
+}
+
+// execCluster sends the commands, which are for one node unless their slots have
+// moved since, by the cluster's client: it follows redirections and runs its hooks.
+// A hold must not depend on a new connection, so a pipeline does not wait for one:
+// each command is then sent by itself.
+func (t *transport) execCluster(cmds []redis.Cmder) error {
+	ctx, cancel := context.WithTimeout(context.Background(), connTimeout)
+	defer cancel()
+	err := execute(ctx, t.cluster.Pipeline(), cmds)
+	if ctx.Err() == nil {
+		return err
+	}
+	for _, cmd := range cmds {
+		if errors.Is(cmd.Err(), context.DeadlineExceeded) {
+			cmd.SetErr(errSendAlone)
+		}
+	}
+	return nil
+}
+
+// run sends the script by its hash, and whole if the server does not know it. A
+// panic of the client becomes an error, so that the caller's state stays sound.
+func (t *transport) run(ctx context.Context, s *script, keys, args []any) (val any, err error) {
+	return t.send(ctx, s, keys, args, false)
+}
+
+func (t *transport) send(ctx context.Context, s *script, keys, args []any, prompt bool) (val any, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = lease.NewPanicError(v)
+		}
+	}()
+	node, err := t.node(ctx, keys[0].(string))
+	if err != nil {
+		return nil, err
+	}
+	cmd := s.command(ctx, "evalsha", s.hash, keys, args)
+	if err = node.send(ctx, cmd, prompt); isUnknownScript(err) {
+		cmd = s.command(ctx, "eval", s.text, keys, args)
+		err = node.send(ctx, cmd, prompt)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return cmd.Val(), nil
+}
+
+func isUnknownScript(err error) bool { return err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") }
+
+// A renewal is a script that renews one hold, and receives its outcome.
+type renewal struct {
+	script *script
+	key    string
+	args   []any
+	done   func(val any, err error)
+}
+
+// renew sends the renewals to their nodes, in pipelines of maxBatch. Each renewal
+// is done as soon as its pipeline has returned, whatever becomes of the others.
+func (t *transport) renew(all []renewal) {
+	nodes := make(map[*pipeliner][]renewal)
+	for _, r := range all {
+		node, err := t.node(context.Background(), r.key)
+		if err != nil {
+			r.done(nil, err)
+			continue
+		}
+		nodes[node] = append(nodes[node], r)
+	}
+	var wg sync.WaitGroup
+	for node, due := range nodes {
+		chunks := make(chan []renewal, len(due)/maxBatch+1)
+		for chunk := range slices.Chunk(due, maxBatch) {
+			chunks <- chunk
+		}
+		close(chunks)
+		for range min(len(chunks), maxUnbatched) {
+			wg.Go(func() {
+				for chunk := range chunks {
+					node.renew(chunk)
+				}
+			})
+		}
+	}
+	wg.Wait()
+}
+
+// renew sends the renewals in one pipeline, and in a second one those whose script
+// the server did not know: it has just started, or has taken over a slot.
+func (p *pipeliner) renew(chunk []renewal) {
+	unknown := p.renewBy("evalsha", chunk)
+	for _, r := range p.renewBy("eval", unknown) {
+		r.done(nil, errNoReply) // cannot be: EVAL needs no known script
+	}
+}
+
+// renewBy sends the renewals in one pipeline, and by itself a command that it could
+// not serve. It returns those whose script the server did not know.
+func (p *pipeliner) renewBy(name string, chunk []renewal) (unknown []renewal) {
+	cmds := make([]noRetryCmd, len(chunk))
+	pipe := make([]redis.Cmder, len(chunk))
+	for i, r := range chunk {
+		body := r.script.hash
+		if name == "eval" {
+			body = r.script.text
+		}
+		cmds[i] = r.script.command(context.Background(), name, body, []any{r.key}, r.args)
+		pipe[i] = cmds[i]
+	}
+	err := errSendAlone
+	if p.exec != nil && len(chunk) > 1 {
+		err = p.execute(pipe)
+	}
+	for i, r := range chunk {
+		err := batchedError(cmds[i], err)
+		if err == errSendAlone {
+			err = p.protect(cmds[i])
+		}
+		if isUnknownScript(err) {
+			unknown = append(unknown, r)
+			continue
+		}
+		r.done(cmds[i].Val(), err)
+	}
+	return unknown
+}
+
+// protect sends a command by itself, and turns a panic of the client into an error.
+func (p *pipeliner) protect(cmd noRetryCmd) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = lease.NewPanicError(v)
+		}
+	}()
+	return aloneError(cmd, p.process(context.Background(), cmd))
+}
