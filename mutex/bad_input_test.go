@@ -207,7 +207,7 @@ func TestBadInput(t *testing.T) {
 		"Pool.TryLockContext": func() error { return fails(good.p.TryLockContext(ctx)) },
 		"Pool.LockChan":       func() error { return result(good.p.LockChan(ctx)) },
 	} {
-		misuse.Refuses(name+" of no keys", "there are no keys", do)
+		misuse.Refuses(name+" of no keys", "no keys", do)
 	}
 
 	misuse.Unchanged()

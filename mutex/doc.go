@@ -1,103 +1,44 @@
 // Package mutex provides mutual exclusion between goroutines of any number of
-// processes, over Redis, with the methods of [sync.Mutex] and [sync.RWMutex], and
-// with leases.
-//
-// The main path is as with sync:
+// processes, over Redis. [Mutex] and [RWMutex] have the methods of [sync.Mutex]
+// and [sync.RWMutex]. [Pool] has one mutex for each of any number of keys.
 //
 //	mu := mutex.New(rdb, "orders")
 //	mu.Lock()
 //	defer mu.Unlock()
 //
-// There are three types: [Mutex], [RWMutex], and [Pool], which has a lock for each of
-// any number of keys, and locks several of them at once.
+// # Leases
 //
-// # What differs from sync
-//
-// A network is in the way, and a process can die without unlocking. So a hold is a
-// lease: it is renewed for as long as its process lives, ends within TTL of the
-// process's death, and can be lost. Lock cannot tell of that. Who cares takes a
-// [Lease], by [Mutex.LockContext] or [Mutex.Do]:
+// A held lock is a lease, which its process renews in the background. If the
+// process dies, the lease expires within TTL. A lease can also be lost: Redis may
+// delete the key, or be unreachable for too long. Lock cannot report a lost lock.
+// If that matters, use LockContext or Do, which give you a [Lease]:
 //
 //	lease, err := mu.LockContext(ctx)
 //	if err != nil {
-//		return err // ctx has ended, or waiting cannot help
+//		return err // ctx is done, or the error is permanent
 //	}
 //	defer lease.Unlock()
-//	ctx, stop := lease.Context(ctx) // is cancelled if the lock is lost
+//	ctx, stop := lease.Context(ctx) // canceled if the lock is lost
 //	defer stop()
 //
-// Lock waits for Redis to come back, and panics on what waiting cannot cure: a
-// user without the rights, a key of another type. It is fair, between
-// processes too.
+// For a select, [Mutex.LockChan] returns a channel that receives the [Result].
+// Unlock hands the lock to the next waiter and notifies only that waiter.
 //
-// # In a select
+// # Guarantees
 //
-//	wait, cancel := context.WithCancel(ctx)
-//	defer cancel() // ends the wait; a lock that comes too late is given back
+// A mutex has at most one holder at a time, under three conditions: Redis keeps its
+// data, the server's clock does not jump, and nobody else deletes the key. A holder
+// that loses contact with Redis learns of it from its own clock, before Redis can
+// grant the lock to another process.
 //
-//	select {
-//	case r := <-mu.LockChan(wait):
-//		if r.Err != nil {
-//			return r.Err
-//		}
-//		defer r.Lease.Unlock()
-//		…
-//	case <-time.After(time.Second):
-//		…
-//	}
+// No lease can protect data by itself. A process may be paused between checking
+// its lease and writing, and a failover may lose a lock. Protect shared data with
+// the fencing token: see [Lease.Fence].
 //
-// A channel yields one [Result], once, and is never closed. What lies in it when
-// ctx ends is given back; what nobody receives is given back after one TTL.
+// # Errors
 //
-// # How it waits
-//
-// Nobody polls for the lock. Who releases it makes the next in line the owner,
-// in the same step, and tells that one and nobody else. Inside a process the
-// lock passes from goroutine to goroutine without a request to Redis. Should a
-// message get lost, a request about once a second finds out.
-//
-// # What is promised
-//
-// While Redis keeps what it was told, its clock does not leap, and nobody else
-// deletes its keys, no two leases of a key are held at the same time, where held
-// means: granted, and neither released nor lost. Nothing is held for longer than
-// TTL by a process that has died.
-//
-// # Loss
-//
-// A hold is lost if it cannot be renewed in time, if Redis has forgotten it, or if it
-// was to be held no longer than MaxHold. A holder that is cut off from Redis is told
-// by its own clocks, before Redis can give the lock to another: [Lease.Done] is closed,
-// the ctx of [Lease.Context] is cancelled with the cause [ErrLost], [Lease.Err] and
-// [Lease.Unlock] return it. One whose lock Redis has forgotten is told by
-// the next renewal. [Lease.Left] says how long the hold lasts without one.
-//
-// # What is not promised, and fencing
-//
-// A lease cannot stop a process that is paused between a check and the write
-// that the check was for, nor does Redis keep a lock that a failover has lost,
-// or that is evicted, flushed or deleted by hand. So what must never be written
-// by two holders has to defend itself. Each lease has a [Lease.Fence], a number
-// above that of every earlier hold on the key. Send it with each write, and with
-// each read that a write will depend on, and have the storage refuse a number
-// below the highest it has seen.
-//
-// # Watching it
-//
-// [Mutex.Inspect] says who holds a lock and who waits for it. A [Trace] is told what
-// becomes of each request and each hold: how long it waited, whether it was handed
-// over, how long it was held, why it was lost. Nothing is logged by this package.
-//
-// # Misuse
-//
-// What cannot be used, such as an empty key or a TTL of a microsecond,
-// is refused by the first operation, before anything is written: with an error, or
-// with a panic where there is no error to return. A nil ctx, a nil function and
-// the methods of a nil Lease panic.
-//
-// # Not offered
-//
-// There is no re-entrancy: a goroutine that locks twice waits for itself, as with
-// sync. There is no upgrade, and no majority over several Redis servers
-// (Redlock): it does not go together with a queue.
+// While Redis is unreachable, Lock waits and retries with backoff. LockContext
+// does so until ctx is done, and then returns both errors. Permanent errors, such
+// as missing ACL permissions or a key of the wrong type, are returned at once.
+// Lock and TryLock panic on them.
 package mutex

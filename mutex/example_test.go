@@ -17,7 +17,7 @@ import (
 // exampleClient stands for redis.NewClient with the address of your server.
 func exampleClient() (*redis.Client, func()) {
 	server := miniredis.NewMiniRedis()
-	server.ClockTTL(true) // keys expire as time goes by
+	server.ClockTTL(true) // keys expire
 	if err := server.Start(); err != nil {
 		panic(err)
 	}
@@ -28,7 +28,7 @@ func exampleClient() (*redis.Client, func()) {
 	}
 }
 
-// A Mutex in place of a sync.Mutex.
+// A Mutex can replace a sync.Mutex.
 func Example() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -41,7 +41,7 @@ func Example() {
 		wg.Go(func() {
 			mu.Lock()
 			defer mu.Unlock()
-			n++ // of all goroutines of all processes, one is here
+			n++ // one goroutine at a time, across all processes
 		})
 	}
 	wg.Wait()
@@ -49,7 +49,7 @@ func Example() {
 	// Output: 10
 }
 
-// Beside sync: the same lines, for one process and for all.
+// The same code with sync and with baton.
 func ExampleMutex() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -73,7 +73,7 @@ func ExampleMutex() {
 	// alone in the fleet
 }
 
-// Who has something else to do need not wait.
+// TryLock does not wait.
 func ExampleMutex_TryLock() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -86,7 +86,7 @@ func ExampleMutex_TryLock() {
 	// Output: false
 }
 
-// A lock in a select, beside a timer and whatever else there is to wait for.
+// A lock in a select, with a timeout.
 func ExampleMutex_LockChan() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -94,7 +94,7 @@ func ExampleMutex_LockChan() {
 	mu := mutex.New(rdb, "orders")
 
 	wait, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the wait; a lock that comes too late is given back
+	defer cancel() // stops waiting; a late lock is released
 
 	select {
 	case r := <-mu.LockChan(wait):
@@ -110,7 +110,7 @@ func ExampleMutex_LockChan() {
 	// Output: locked
 }
 
-// A lease says what became of it.
+// A lease reports whether the lock was lost.
 func ExampleMutex_LockContext() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -130,12 +130,12 @@ func ExampleMutex_LockContext() {
 		fmt.Println("done")
 	}
 	if err := lease.Unlock(); err != nil {
-		fmt.Println(err) // ErrLost: somebody else may have been inside
+		fmt.Println(err) // ErrLost: another process may have held the lock
 	}
 	// Output: done
 }
 
-// A try neither waits nor queues.
+// A try does not wait.
 func ExampleMutex_TryLockContext() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -153,7 +153,7 @@ func ExampleMutex_TryLockContext() {
 	// <nil>
 }
 
-// Do unlocks, and cancels the work if the lock is lost.
+// Do unlocks when f returns, and cancels f's ctx if the lock is lost.
 func ExampleMutex_Do() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -169,7 +169,7 @@ func ExampleMutex_Do() {
 	// <nil>
 }
 
-// Inspect is for people: who has it, for how long still, and how many wait?
+// Inspect shows who holds the lock, how long the lease lasts, and how many wait.
 func ExampleMutex_Inspect() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -193,7 +193,7 @@ func ExampleMutex_Inspect() {
 	// 0 waiting
 }
 
-// What is done under the lock ends with it, if its ctx is that of the lease.
+// The lease's ctx cancels the work if the lock is lost.
 func ExampleLease_Context() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -208,7 +208,7 @@ func ExampleLease_Context() {
 	}
 	work, stop := lease.Context(ctx)
 	defer stop()
-	rdb.Del(ctx, "orders") // somebody flushes Redis
+	rdb.Del(ctx, "orders") // Redis loses the lock
 
 	<-work.Done()
 	fmt.Println(context.Cause(work))
@@ -220,7 +220,7 @@ func ExampleLease_Context() {
 	// baton: lease lost
 }
 
-// Who needs a second to stop what it does begins to when no more than that is left.
+// Work that needs a second to stop must begin to stop when one second remains.
 func ExampleLease_Left() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -236,7 +236,7 @@ func ExampleLease_Left() {
 	// Output: true
 }
 
-// register is a storage that heeds fences.
+// register is a storage that checks fencing tokens.
 type register struct {
 	mu    sync.Mutex
 	fence int64
@@ -253,8 +253,8 @@ func (s *register) write(fence int64, value string) error {
 	return nil
 }
 
-// A storage that heeds fences is safe from a holder that has slept through the
-// end of its hold.
+// A storage that checks fencing tokens rejects the write of a holder that was paused
+// until its lease expired.
 func ExampleLease_Fence() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -262,13 +262,13 @@ func ExampleLease_Fence() {
 	mu := mutex.New(rdb, "orders")
 	var storage register
 
-	asleep, _ := mu.LockContext(ctx)
-	asleep.Unlock() // in truth it ends by itself, and nobody is awake to notice
-	awake, _ := mu.LockContext(ctx)
-	defer awake.Unlock()
+	paused, _ := mu.LockContext(ctx)
+	paused.Unlock() // stands for the expiry of its lease
+	next, _ := mu.LockContext(ctx)
+	defer next.Unlock()
 
-	fmt.Println(storage.write(awake.Fence(), "new"))
-	fmt.Println(storage.write(asleep.Fence(), "old"))
+	fmt.Println(storage.write(next.Fence(), "new"))
+	fmt.Println(storage.write(paused.Fence(), "old"))
 	// Output:
 	// <nil>
 	// stale fence

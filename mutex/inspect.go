@@ -7,51 +7,49 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
-// An Owner is the process that holds or awaits a lock: its host, its process id,
-// and the label that it has set. Of a lock that is not one of this library's only
-// the Token is known, which is what Redis has.
+// An Owner is the process that holds or awaits a lock: its host, PID and label. If the
+// lock was not taken by this library, only Token is set, to the key's value.
 type Owner = lease.Owner
 
-// A Status is what Redis knows of a lock at one moment. It is for people and
-// for monitoring: by the time it is read, all may be different.
+// A Status is what Redis knows about a lock, for people and for monitoring. It may be
+// stale by the time it is returned.
 type Status struct {
-	// Holders has who holds it, if anybody does: of a Mutex one, of a RWMutex one
-	// for each process that reads, or the one that writes.
+	// Holders has one element for a Mutex that is held. For a RWMutex it has one for
+	// each process that reads, or one for the writer.
 	Holders []Holder
-	// Waiting is how many processes wait. Those that have died count for 3.6 s.
+	// Waiters is the number of waiting processes. A dead process counts for up to 3.6 s.
 	Waiting int
-	// First is the first of them, which gets the lock next.
+	// Next is the first waiter, which gets the lock next.
 	First Owner
 }
 
-// Held reports whether anybody holds the lock.
+// Held reports whether the lock is held.
 func (s Status) Held() bool { return len(s.Holders) > 0 }
 
-// A Holder is one process' hold on a lock.
+// A Holder is the hold of one process on a lock.
 type Holder struct {
 	Owner
-	Read bool // it reads: others may, too
-	// Fence is where the fencing numbers of this turn of the process begin. Those of
-	// its goroutines, one after the other, count on from it, for 1024 at most.
+	Read bool // the process holds it for reading, and others may too
+	// Fence is the first fencing token of the process's time slice. Its goroutines
+	// count on from it, up to 1024 of them.
 	Fence int64
-	// Left is how long the hold lasts if it is not renewed. It is negative for a lock
-	// that is not one of ours and does not expire.
+	// Remaining is the time until the hold expires, unless it is renewed. It is
+	// negative for a key without an expiry, which this library did not create.
 	Left time.Duration
 }
 
-// Inspect says who holds the lock and who waits for it, by one request that
-// changes nothing. It returns when ctx ends, and does not wait for Redis to
-// come back.
+// Inspect returns the holder and the number of waiters. It makes one read-only
+// request and does not retry while Redis is unreachable.
 func (m *Mutex) Inspect(ctx context.Context) (Status, error) {
 	return status(ctx, m.keeper, m.usable(inspecting), lease.Mutex, m.key)
 }
 
-// Inspect says who holds the lock and who waits for it, as [Mutex.Inspect].
+// Inspect returns the holders and the number of waiters. See [Mutex.Inspect].
 func (m *RWMutex) Inspect(ctx context.Context) (Status, error) {
 	return status(ctx, m.keeper, m.usable(inspecting), lease.RWMutex, m.key)
 }
 
-// Inspect says who holds the key and who waits for it, as [Mutex.Inspect].
+// Inspect returns the holder of key and the number of waiters. See [Mutex.Inspect].
 func (p *Pool) Inspect(ctx context.Context, key string) (Status, error) {
 	full, err := p.full(inspecting, key)
 	return status(ctx, p.keeper, err, lease.Mutex, full)

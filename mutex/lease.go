@@ -8,31 +8,30 @@ import (
 )
 
 var (
-	// ErrLocked is returned by a try that found the lock held or awaited.
+	// ErrLocked is returned by a try if the lock is held or has waiters.
 	ErrLocked = lease.ErrLocked
-	// ErrLost says that a hold ended before Unlock: it could not be renewed in
-	// time, Redis has lost it, or it was not to be renewed any more.
+	// ErrLost is returned for a lease that ended before Unlock: it could not be
+	// renewed in time, Redis lost it, or it exceeded MaxHold.
 	ErrLost = lease.ErrLost
-	// ErrUnlocked says that a hold was ended by Unlock.
+	// ErrUnlocked is returned for a lease that Unlock has ended.
 	ErrUnlocked = lease.ErrReleased
 )
 
-// A Lease is a hold on a lock, from the moment it was granted until [Lease.Unlock]
-// or its loss. It is renewed meanwhile, without anything to call. Its methods
-// may be called from any goroutine.
+// A Lease is a hold on a lock, from its grant until [Lease.Unlock] or its loss. It
+// is renewed in the background. Its methods may be called by multiple goroutines
+// simultaneously.
 //
-// One of several keys, which only a [Pool] gives, is a hold on all of them: what
-// is said of the lock is true of each.
+// A Lease returned by a [Pool] for several keys is a hold on all of them.
 //
-// The zero Lease holds nothing, and says what one says that has been lost. The
-// methods of a nil Lease panic. A copy is the same hold, which ends once.
+// The zero Lease behaves like a lost lease. Methods of a nil Lease panic. A copy is
+// the same hold: it ends once.
 type Lease struct {
 	hold  lease.Lease
-	group *lease.Group // in place of hold, if there are several keys
-	pool  *Pool        // that it is of, or nil
+	group *lease.Group // instead of hold, if there are several keys
+	pool  *Pool        // the Pool that returned it, or nil
 }
 
-// of returns what the lease stands for.
+// of returns the hold behind l.
 func (l *Lease) of() interface {
 	Release() error
 	Done() <-chan struct{}
@@ -48,14 +47,13 @@ func (l *Lease) of() interface {
 	return &l.hold
 }
 
-// Result is what a channel of LockChan yields: a lease, or the reason why there
-// is none.
+// Result is received from the channel of LockChan. It holds a lease or an error.
 type Result struct {
-	Lease *Lease // nil if Err is not
+	Lease *Lease // nil if Err is not nil
 	Err   error
 }
 
-// await waits for a lease that was asked for.
+// await blocks until the requested lease is granted or has failed.
 func (l *Lease) await(ctx context.Context) (*Lease, error) {
 	if err := l.hold.Await(ctx); err != nil {
 		return nil, err
@@ -63,7 +61,7 @@ func (l *Lease) await(ctx context.Context) (*Lease, error) {
 	return l, nil
 }
 
-// asked is a lease that was asked for.
+// asked is the lease of a request under way.
 type asked struct{ *Lease }
 
 func (a asked) Result(err error) Result {
@@ -73,60 +71,57 @@ func (a asked) Result(err error) Result {
 	return Result{Lease: a.Lease}
 }
 
-// Unlock ends the hold. If others wait, the lock is theirs when Unlock returns.
+// Unlock ends the hold. If others wait, the lock belongs to the next waiter when
+// Unlock returns.
 //
-// It returns ErrLost if the hold had ended before, so that others may have held
-// the lock meanwhile. After a first Unlock it does nothing and returns
-// ErrUnlocked, or again ErrLost. Unlock takes no ctx: it waits for Redis, and tries
-// again if need be, but no longer than the lease would have lasted. If Redis
-// could not be reached for so long, it returns that error; the lock has then
-// ended by itself. Whatever it returns, the lock is not held thereafter, and it
-// never ends a hold other than its own.
+// Unlock returns ErrLost if the hold had already ended, so that others may have
+// held the lock in between. A second Unlock returns ErrUnlocked, or ErrLost again.
+// Unlock takes no ctx. While Redis is unreachable it retries, at most until the
+// lease would have expired, and then returns the last Redis error. Whatever it
+// returns, the lock is no longer held. Unlock never ends another hold.
 //
-// Of several keys, all are unlocked at the same time, and ErrLost says that at
-// least one was lost. Until Unlock the others are still held, and renewed.
+// A lease of several keys is unlocked at all of them. ErrLost then means that at
+// least one was lost; the others were held and renewed until Unlock.
 func (l *Lease) Unlock() error { return l.of().Release() }
 
-// Done returns a channel that is closed when the hold ends, by Unlock or by loss;
-// of several keys, by the loss of any.
+// Done returns a channel that is closed when the hold ends, by Unlock or by loss. A
+// lease of several keys ends when any of them is lost.
 func (l *Lease) Done() <-chan struct{} { return l.of().Done() }
 
-// Err returns nil while the lock is held, ErrUnlocked after Unlock and ErrLost
-// after a loss. It asks no one: it knows from the process's own clocks until when
-// the hold can be trusted.
+// Err returns nil while the lock is held, ErrUnlocked after Unlock, and ErrLost after
+// a loss. Err does not contact Redis; it uses the local clock.
 func (l *Lease) Err() error { return l.of().Err() }
 
-// Left returns for how long the hold lasts even if Redis cannot be reached any more:
-// then Done is closed. Each renewal prolongs it; it is 0 of a hold that has ended.
-// Who needs time to stop what the hold protects begins when there is not more
-// left than that takes.
+// Remaining returns how long the hold lasts if it cannot be renewed any more. Done is
+// closed when that time is over. Each renewal extends it. It returns 0 after the hold
+// has ended. Begin shutting down once Remaining is as short as your cleanup takes.
 func (l *Lease) Left() time.Duration { return l.of().Left() }
 
-// Context returns a copy of parent that is cancelled with the cause [ErrLost]
-// (see [context.Cause]) when the hold is lost. Unlock does not cancel it. Call
-// stop when it is no longer needed. Of a hold that has ended it is cancelled only
-// if that was lost.
+// Context returns a copy of parent that is canceled with the cause [ErrLost] when the
+// hold is lost; see [context.Cause]. If the hold was already lost, the copy is
+// already canceled. Unlock does not cancel it. Call stop when it is no longer needed.
 func (l *Lease) Context(parent context.Context) (ctx context.Context, stop context.CancelFunc) {
 	return l.of().Context(parent)
 }
 
-// Fence returns the fencing number of the hold: it is greater than that of every
-// earlier hold on the key, also across a restart of Redis that lost the key, as
-// long as the server's clock does not go backwards by more than Redis was away.
-// One exception makes the storage refuse a write, and never accept one: of a hold
-// that Redis has lost, and its process passes on before it has been told, the number
-// is below that of a hold which another process got meanwhile.
+// Fence returns the fencing token of the hold. It is greater than the token of every
+// earlier hold on the key. Send it with each write to the data that the lock
+// protects, and with each read that a later write depends on. The storage must
+// reject a token lower than the highest it has seen.
 //
-// Each key counts for itself. Of several keys Fence is the largest number: it is
-// greater than that of every earlier hold on these keys or on some of them, but a
-// later hold on some of them, or on others besides, may get a smaller one. So
-// only a storage that is always written under the same keys can go by it. Any
-// other has to be sent the number of its own key, by [Lease.FenceOf].
+// Tokens keep growing after Redis has lost its data, unless the server's clock went
+// back by more than Redis was away. Exception: after Redis loses the key, a process
+// may hand its stale lease to another goroutine before it notices. That token can
+// be lower than a newer holder's, so the storage rejects it. The opposite cannot happen.
+//
+// For a lease of several keys, Fence returns the largest token. It orders only holds
+// on exactly the same keys. Otherwise send each storage the token of its own key: see
+// [Lease.FenceOf].
 func (l *Lease) Fence() int64 { return l.of().Fence() }
 
-// FenceOf returns the fencing number of the hold on the key, by the name that the
-// lock was asked for: it is greater than that of every earlier hold on that key,
-// however many others were held with it. It is 0 if the lease is not of the key.
+// FenceOf returns the fencing token of the hold on key, named as in the call that
+// locked it. It is greater than the token of every earlier hold on that key. It
+// returns 0 if the lease does not hold the key.
 func (l *Lease) FenceOf(key string) int64 {
 	if l.pool != nil {
 		key = l.pool.prefix + key

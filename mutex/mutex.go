@@ -13,70 +13,77 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
 )
 
-// DefaultTTL is the TTL of a Mutex made by New.
+// DefaultTTL is the TTL of a Mutex created by New.
 const DefaultTTL = 10 * time.Second
 
-// A Mutex works like a [sync.Mutex] that processes share: all that are made for
-// the same key exclude one another, wherever they run. Most callers want Lock
-// and Unlock, or [Mutex.LockContext] if they care what happens when Redis does
-// not answer. Three things differ from sync, because a network is in the way:
+// A Mutex works like a [sync.Mutex] that processes share: all Mutexes with the same
+// key exclude one another, wherever they run. Most callers should use Lock and
+// Unlock, or [Mutex.LockContext] to learn that a lock was lost. It differs from
+// sync.Mutex in three ways, because there is a network in between:
 //
-//   - A hold is a lease. It is renewed for as long as its process lives, and
-//     ends within TTL of the process's death. If it cannot be renewed it is lost,
-//     though the critical section still runs: a [Lease] tells of it, Lock cannot.
-//   - Operations take a round trip to Redis, unless the lock passes between
-//     goroutines of one process.
-//   - It is fair: goroutines of a process get the lock in the order in which they
-//     asked, and processes take turns: one lasts until all who waited there have had
-//     it, once or for about as long as ten requests take, 1 to 20 ms.
+//   - A held lock is a lease. Its process renews it in the background, and it
+//     expires within TTL after the process dies. It can be lost while the critical
+//     section still runs. A [Lease] reports that; Lock cannot.
+//   - An operation takes one round trip to Redis, except when the lock passes
+//     between goroutines of one process.
+//   - It is fair. Goroutines of a process get the lock in the order of their calls.
+//     Processes take turns: each keeps the lock for a time slice, in which its
+//     waiting goroutines get it one after another. A slice lasts about ten round
+//     trips, between 1 and 20 ms.
 //
-// A Mutex is made by [New] and must not be copied after first use. It needs no
-// Close: a lock that is neither held nor awaited costs nothing.
+// In the terminology of [the Go memory model], within a process the n'th call to
+// Unlock “synchronizes before” the m'th call to Lock returns, for any n < m. A
+// successful TryLock, and receiving a Lease, are equivalent to Lock. A lease that
+// is lost establishes no such relation by itself.
+//
+// A Mutex must be created by [New] and must not be copied after first use. There is
+// nothing to close: a lock that is neither held nor awaited uses no resources.
+//
+// [the Go memory model]: https://go.dev/ref/mem
 type Mutex struct {
-	// TTL is how long Redis keeps the lock for a process that has died. It is cut
-	// to whole milliseconds, and is at least 10 of them. Set it before first use.
+	// TTL is how long Redis keeps the lock after its process died. It is truncated
+	// to milliseconds and must be at least 10 ms. Set it before first use.
 	TTL time.Duration
 
-	// MaxHold, if not 0, is for how long a hold is renewed, so that a forgotten
-	// Unlock cannot keep the lock for days: it is lost within TTL thereafter. Set
-	// it before first use.
+	// MaxHold, if positive, limits how long a hold is renewed, so that a forgotten
+	// Unlock does not keep the lock for days. Within TTL after MaxHold the hold is
+	// lost. Set it before first use.
 	MaxHold time.Duration
 
-	// Label is what [Mutex.Inspect] says of this process's holds, beside host and
-	// process id: what it does, or for whom. It is for people; 100 bytes of it are
-	// kept. Of several in a process that use one key, the first to ask counts. Set it
-	// before first use.
+	// Label is shown by [Mutex.Inspect] next to host and PID, for people. It is
+	// truncated to 100 bytes. If several Mutexes of a process use one key, the
+	// label of the first waiter is used. Set it before first use.
 	Label string
 
-	// Trace, if not nil, is told what becomes of each request and each hold. Set it
+	// Trace, if not nil, receives the events of each request and each hold. Set it
 	// before first use.
 	Trace *Trace
 
 	key    string
 	keeper *lease.Keeper
-	err    error // why there is no keeper
+	err    error // why keeper is nil
 
-	// Full from the return of Lock to the call of Unlock. Should the lease be lost
-	// meanwhile, others may get one, but the next Lock through this Mutex still
-	// waits for that Unlock, which can then end no hold but its own.
+	// Full from the return of Lock to the call of Unlock. If the lease is lost in
+	// between, the next Lock through this Mutex still waits for that Unlock. That
+	// Unlock can only end its own hold.
 	inside chan struct{}
-	held   atomic.Pointer[Lease] // the lease of who is inside
+	held   atomic.Pointer[Lease] // the lease of the goroutine that holds inside
 }
 
-// New returns a mutex for the key. The key itself becomes the lock: a string with
-// an expiry, as SET NX PX makes one, so that whoever locks the same key in that
-// way excludes and is excluded by this Mutex. Any key will do but the empty one
-// and those that begin with "baton:{", which are the library's own; these, and a
-// nil client, make the first operation fail.
+// New returns a mutex for key, with the default TTL. The key itself is the lock: a
+// string with an expiry, as SET NX PX creates it. A Mutex therefore excludes other
+// programs that lock the same key with SET NX PX. The key must not be empty and
+// must not start with "baton:{". An invalid key or a nil client makes the first
+// operation fail.
 func New(rdb redis.UniversalClient, key string) *Mutex {
 	m := &Mutex{TTL: DefaultTTL, key: key, inside: make(chan struct{}, 1)}
 	m.keeper, m.err = redisstore.Keeper(rdb)
 	return m
 }
 
-// Lock locks m, waiting until it can. While Redis is away it waits for that too,
-// with backoff. It panics on what waiting cannot cure: a TTL or a key that
-// cannot be used, a key of another type, a user without the rights.
+// Lock locks m, blocking until the lock is available. While Redis is unreachable it
+// retries with backoff. It panics on permanent errors: an invalid key or TTL, a key
+// of another type, or missing ACL permissions.
 func (m *Mutex) Lock() {
 	for {
 		l, err := m.LockContext(context.Background())
@@ -86,15 +93,15 @@ func (m *Mutex) Lock() {
 		if m.enter(l) {
 			return
 		}
-		// Who is inside has lost its lease and does not know it yet. To keep ours
-		// meanwhile would keep other processes waiting for nothing.
+		// The goroutine inside has lost its lease and has not noticed. Release ours,
+		// so that other processes do not wait for nothing.
 		_ = l.Unlock()
 		m.inside <- struct{}{}
 		<-m.inside
 	}
 }
 
-// enter goes inside with the lease, unless somebody is there.
+// enter makes l the lease of this Mutex, unless another goroutine is inside.
 func (m *Mutex) enter(l *Lease) bool {
 	select {
 	case m.inside <- struct{}{}:
@@ -105,9 +112,10 @@ func (m *Mutex) enter(l *Lease) bool {
 	}
 }
 
-// TryLock locks m if it is neither held nor awaited, and reports whether it did.
-// It makes one attempt, which fails if Redis does not answer for as long as the
-// client waits for it. It panics as Lock.
+// TryLock tries to lock m and reports whether it succeeded. It fails if the lock is
+// held or has waiters. It makes a single attempt, so it also fails if Redis does
+// not answer within the client's timeouts. It panics on permanent errors, as Lock
+// does.
 func (m *Mutex) TryLock() bool {
 	l, err := m.TryLockContext(context.Background())
 	switch {
@@ -121,31 +129,32 @@ func (m *Mutex) TryLock() bool {
 	return false
 }
 
-// Unlock unlocks m. It panics if m is not locked by Lock or TryLock; if that hold
-// has been lost it does nothing. As with sync, another goroutine than the one
-// that locked m may unlock it. It waits for Redis as [Lease.Unlock] does, no
-// longer than the lease would have lasted.
+// Unlock unlocks m. It panics if m is not locked by Lock or TryLock. If the lock was
+// lost, Unlock does nothing. As with sync, another goroutine may unlock m. Unlock
+// waits for Redis as [Lease.Unlock] does, at most until the lease would have expired.
 func (m *Mutex) Unlock() {
 	l := m.held.Swap(nil)
 	if l == nil {
 		panic(fmt.Sprintf("baton: unlock of unlocked mutex %q", m.key))
 	}
-	<-m.inside // first: who is handed the lease must not find it locked
+	<-m.inside // first: the next holder must find it empty
 	_ = l.Unlock()
 }
 
-// LockContext locks m and returns the lease. It waits until ctx ends, also for
-// Redis to come back, and returns within milliseconds of that; the error is then
-// ctx's and names what Redis last failed with. ctx does not bound the hold, and
-// one that has ended gets no lock, though it be free. What waiting cannot cure
-// is returned at once, with the key and the operation.
+// LockContext locks m and returns the lease. It blocks until the lock is available
+// or ctx is done, and then returns within milliseconds, even if Redis does not
+// answer. While Redis is unreachable it retries with backoff; the error then wraps
+// both ctx's error and the last Redis error. Permanent errors are returned at once.
+//
+// ctx bounds the wait, not the hold. If ctx is already done, LockContext fails even
+// if the lock is free.
 func (m *Mutex) LockContext(ctx context.Context) (*Lease, error) {
 	return m.acquire(ctx, "lock", false)
 }
 
-// TryLockContext is like LockContext but does not wait for the lock: it returns
-// ErrLocked if that is held or awaited. It makes one attempt, so that it returns
-// an error if Redis does not answer.
+// TryLockContext is like LockContext but does not wait. It returns ErrLocked if the
+// lock is held or has waiters. It makes a single attempt and returns an error if
+// Redis does not answer.
 func (m *Mutex) TryLockContext(ctx context.Context) (*Lease, error) {
 	return m.acquire(ctx, "try to lock", true)
 }
@@ -166,22 +175,20 @@ func (m *Mutex) request(ctx context.Context, l *Lease, try bool) error {
 	return l.hold.Request(ctx, m.keeper, &p)
 }
 
-// LockChan is like LockContext but returns at once, with a channel that receives
-// the result. It is made for select:
+// LockChan is like LockContext but returns at once, with a channel that receives the
+// result. It is made for select:
 //
-//   - The channel yields exactly one Result and is never closed.
-//   - If ctx ends before the Result is received, the lock is given back at once,
-//     or not taken at all, and the Result is ctx's error. So to stop waiting,
-//     end ctx; leaving the select is not enough. A grant that already lies in
-//     the channel takes a moment to be given back: who receives after ctx has
-//     ended may still be handed a lease, and must unlock it like any other.
-//   - A lock that is granted but not received is not renewed. After one TTL it
-//     is given back and the Result is ErrLost, so that even a channel that is
-//     forgotten under a ctx that never ends holds the lock no longer.
+//   - The channel receives exactly one Result and is never closed.
+//   - If ctx is done before the Result is received, the lock is released or never
+//     taken, and the Result holds ctx's error. To stop waiting, cancel ctx; leaving
+//     the select is not enough. The release takes a moment: a late receive may
+//     still get a lease, and must unlock it like any other.
+//   - A lock that is granted but not received is not renewed. After one TTL it is
+//     released and the Result is ErrLost, so a forgotten channel holds it no longer.
 //
-// It costs no goroutine to wait. When the Result of a ctx that has ended is
-// there, or a few milliseconds have passed, nothing is left in Redis for which
-// others would wait: a program that exits should receive it first.
+// Waiting uses no goroutine. A program that is about to exit should cancel ctx and
+// receive the Result first. No queue entry is then left in Redis for others to
+// wait on.
 func (m *Mutex) LockChan(ctx context.Context) <-chan Result {
 	return lockChan(ctx, m.keeper, m.usable("lock"), m.params(false))
 }
@@ -197,17 +204,17 @@ func lockChan(ctx context.Context, k *lease.Keeper, unusable error, p lease.Para
 	return box.C()
 }
 
-// Do runs f while it holds the lock. The ctx of f is cancelled with the cause
-// ErrLost if the lock is lost. Do returns what f returned, joined with the error
-// of Unlock if that has one: ErrLost means that f was not alone until its end.
-// If the lock cannot be had, f is not called. A panic of f unlocks. A nil f panics
-// at once.
+// Do runs f while holding the lock. The ctx passed to f is canceled with the cause
+// ErrLost if the lock is lost. Do returns f's error, joined with Unlock's error if
+// there is one: ErrLost means that f may not have been alone until its end. If the
+// lock cannot be acquired, f is not called. If f panics, the lock is released. A
+// nil f panics at once.
 func (m *Mutex) Do(ctx context.Context, f func(context.Context) error) error {
 	return do(ctx, m.LockContext, f)
 }
 
 func do(ctx context.Context, lock func(context.Context) (*Lease, error), f func(context.Context) error) (err error) {
-	if f == nil { // before anything is locked for it
+	if f == nil { // before locking
 		panic("baton: Do of a nil function")
 	}
 	l, err := lock(ctx)
@@ -226,7 +233,7 @@ func (m *Mutex) params(try bool) lease.Params {
 	}
 }
 
-// usable returns why m cannot be used, nil if it can.
+// usable returns why m cannot be used, or nil.
 func (m *Mutex) usable(op string) error {
 	switch {
 	case m.keeper != nil:

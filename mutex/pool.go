@@ -11,19 +11,19 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
 )
 
-// A Pool is a mutex for each of any number of keys, such as the ids of accounts.
-// Each works as a [Mutex] does, with the same promises, and is the same lock as
-// the Mutex of that name: most callers want Lock and Unlock, or
-// [Pool.LockContext], which also locks several keys at once.
+// A Pool is a mutex for each of any number of keys, such as account numbers. It is
+// not a [sync.Pool]. The lock of a key works as a [Mutex] does and is the same lock
+// as the Mutex of that name. Most callers should use Lock and Unlock, or
+// [Pool.LockContext], which can lock several keys at once.
 //
-// A key that is neither held nor awaited costs nothing: no memory here, and
-// nothing in Redis but its last fencing number, which expires after an hour.
+// A key that is neither held nor awaited uses no memory. All it leaves in Redis is
+// its last fencing token, which expires after an hour.
 //
-// A Pool is made by [NewPool] and must not be copied after first use. It needs no
-// Close.
+// The memory model of [Mutex] applies to each key. A Pool must be created by
+// [NewPool] and must not be copied after first use. There is nothing to close.
 type Pool struct {
-	// TTL, MaxHold, Label and Trace are as those of a [Mutex]. Of several keys, MaxHold
-	// counts from when all are held. Set them before first use.
+	// TTL, MaxHold, Label and Trace are as for a [Mutex]. For several keys, MaxHold
+	// counts from the moment all are held. Set them before first use.
 	TTL     time.Duration
 	MaxHold time.Duration
 	Label   string
@@ -31,36 +31,35 @@ type Pool struct {
 
 	prefix string
 	keeper *lease.Keeper
-	err    error // why there is no keeper
+	err    error // why keeper is nil
 
 	mu      sync.Mutex
-	entries map[string]*entry // of the keys that are in use without a lease
-	most    int               // entries that the map has had at once
+	entries map[string]*entry // of the keys that Lock and TryLock use
+	most    int               // the largest size that entries has had
 }
 
-// An entry is the mutex of a key and its number of users: who waits in Lock or
-// TryLock, and who has been let in. The last one removes it.
+// An entry is the mutex of a key, with the number of callers that wait for it or hold
+// it by Lock or TryLock. The last one removes it.
 type entry struct {
 	Mutex
 	users int
 }
 
-// roomy is the number of entries whose map is not worth keeping once it is empty:
-// a map does not shrink.
+// roomy is the size above which the map is replaced once it is empty, because a map
+// does not shrink.
 const roomy = 1024
 
-// NewPool returns a pool whose lock for a key is that of [New] for prefix+key,
-// with nothing put between them: so "account:" makes "account:7" of "7". With a
-// prefix that has a hashtag, as "{account}:", all keys are in one slot of a
-// cluster. A key may hold anything, but must not be empty, nor begin with
-// "baton:{" once it is joined.
+// NewPool returns a pool whose lock for key is the lock of [New] for prefix+key. With
+// the prefix "account:", the key "7" locks "account:7". If the prefix contains a hash
+// tag, such as "{account}:", all keys share one slot of a cluster. A key must not be
+// empty, and prefix+key must not start with "baton:{".
 func NewPool(rdb redis.UniversalClient, prefix string) *Pool {
 	p := &Pool{TTL: DefaultTTL, prefix: prefix, entries: make(map[string]*entry)}
 	p.keeper, p.err = redisstore.Keeper(rdb)
 	return p
 }
 
-// Lock locks the key, as [Mutex.Lock] does.
+// Lock locks key. See [Mutex.Lock].
 func (p *Pool) Lock(key string) {
 	e := p.join(key)
 	locked := false
@@ -73,7 +72,7 @@ func (p *Pool) Lock(key string) {
 	locked = true
 }
 
-// TryLock tries to lock the key, as [Mutex.TryLock] does.
+// TryLock tries to lock key and reports whether it succeeded. See [Mutex.TryLock].
 func (p *Pool) TryLock(key string) (locked bool) {
 	e := p.join(key)
 	defer func() {
@@ -84,8 +83,8 @@ func (p *Pool) TryLock(key string) (locked bool) {
 	return e.TryLock()
 }
 
-// Unlock unlocks the key, as [Mutex.Unlock] does. It panics if the key is not
-// locked by Lock or TryLock of this Pool.
+// Unlock unlocks key. It panics if key is not locked by Lock or TryLock of this Pool.
+// See [Mutex.Unlock].
 func (p *Pool) Unlock(key string) {
 	p.mu.Lock()
 	e := p.entries[key]
@@ -97,7 +96,7 @@ func (p *Pool) Unlock(key string) {
 	p.leave(key, e)
 }
 
-// join makes the caller a user of the key's entry.
+// join adds a user to the entry of key.
 func (p *Pool) join(key string) *entry {
 	full, err := p.full("lock", key)
 	if err != nil {
@@ -117,7 +116,7 @@ func (p *Pool) join(key string) *entry {
 	return e
 }
 
-// leave undoes join.
+// leave removes a user from the entry of key.
 func (p *Pool) leave(key string, e *entry) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// A lock for each of any number of keys.
+// A Pool has a lock for each key.
 func ExamplePool() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -30,7 +30,7 @@ func ExamplePool() {
 	// Output: map[alice:0 bob:100]
 }
 
-// Several keys are locked all or none, in any order that callers name them.
+// LockContext locks several keys, in whatever order they are named.
 func ExamplePool_LockContext() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -45,7 +45,7 @@ func ExamplePool_LockContext() {
 		}
 		balance[from] -= amount
 		balance[to] += amount
-		return lease.Unlock() // ErrLost: somebody else may have been inside
+		return lease.Unlock() // ErrLost: another process may have held the lock
 	}
 
 	var wg sync.WaitGroup
@@ -58,7 +58,7 @@ func ExamplePool_LockContext() {
 	// Output: map[alice:50 bob:150]
 }
 
-// Each key is a lock of its own.
+// The keys are independent.
 func ExamplePool_TryLock() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -71,7 +71,7 @@ func ExamplePool_TryLock() {
 	// Output: false true
 }
 
-// A try gets all of the keys, or holds none.
+// A try locks all the keys or none.
 func ExamplePool_TryLockContext() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -93,7 +93,7 @@ func ExamplePool_TryLockContext() {
 	// <nil>
 }
 
-// Several keys in a select, beside a timer and whatever else there is to wait for.
+// Several keys in a select, with a timeout.
 func ExamplePool_LockChan() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -102,7 +102,7 @@ func ExamplePool_LockChan() {
 	defer accounts.Unlock("bob")
 
 	wait, cancel := context.WithCancel(context.Background())
-	defer cancel() // ends the wait; what it has got so far is given back
+	defer cancel() // stops waiting; keys that are held already are released
 
 	got := accounts.LockChan(wait, "alice", "bob")
 	select {
@@ -115,7 +115,7 @@ func ExamplePool_LockChan() {
 	// Output: busy true
 }
 
-// Each key has its own holders.
+// Inspect reports on one key.
 func ExamplePool_Inspect() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -133,7 +133,7 @@ func ExamplePool_Inspect() {
 	// bob false <nil>
 }
 
-// Each key has fences of its own. To the storage of an account goes that of its key.
+// Each key has fencing tokens of its own.
 func ExampleLease_FenceOf() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()

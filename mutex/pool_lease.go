@@ -9,22 +9,20 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
 )
 
-// LockContext locks all the keys and returns one lease of them, or locks none and
-// returns why. It waits as [Mutex.LockContext] does. A key that is named twice
-// counts once.
+// LockContext locks all the keys and returns one lease, or locks none and returns an
+// error. It waits as [Mutex.LockContext] does. Duplicate keys count once.
 //
-// Keys are locked one after the other, in an order that is the same in every
-// process, so that two callers cannot wait for each other, whatever keys they
-// name. (Who asks for more while it holds a lease still can.) What is locked
-// while the next key is awaited is held and renewed, and keeps others
-// waiting. If ctx ends it is given back before LockContext returns. If some
-// of it is lost, all is given back, and asked for again.
+// All processes lock keys in the same order, so two calls cannot deadlock, whatever
+// keys they name. (A caller that already holds a lease can still deadlock.) While
+// LockContext waits for a key, it holds and renews the keys before it. If ctx is
+// done, it releases them before it returns. If one of them is lost, it releases the
+// rest and starts again.
 func (p *Pool) LockContext(ctx context.Context, keys ...string) (*Lease, error) {
 	return p.acquire(ctx, "lock", false, keys)
 }
 
-// TryLockContext is like LockContext but does not wait for a lock: it returns
-// ErrLocked if any of the keys is held or awaited, and then holds none.
+// TryLockContext is like LockContext but does not wait. If any of the keys is held or
+// has waiters, it returns ErrLocked and holds none.
 func (p *Pool) TryLockContext(ctx context.Context, keys ...string) (*Lease, error) {
 	return p.acquire(ctx, "try to lock", true, keys)
 }
@@ -47,11 +45,11 @@ func (p *Pool) acquire(ctx context.Context, op string, try bool, keys []string) 
 	return l, nil
 }
 
-// LockChan is like LockContext but returns at once, with a channel that receives
-// the result. It is made for select, and promises of several keys what
-// [Mutex.LockChan] promises of one: exactly one Result is sent, and until that is
-// received all keys are given back when ctx ends, or after one TTL. For one key it
-// costs no goroutine to wait, for several it costs one.
+// LockChan is like LockContext but returns at once, with a channel that receives the
+// result. For several keys it promises what [Mutex.LockChan] promises for one:
+// exactly one Result, and until that is received, all keys are released when ctx is
+// done or after one TTL. Waiting uses no goroutine for one key, and one goroutine
+// for several.
 func (p *Pool) LockChan(ctx context.Context, keys ...string) <-chan Result {
 	l := &Lease{pool: p}
 	box := lease.NewBox(asked{l})
@@ -75,10 +73,10 @@ func (p *Pool) params(key string, try bool) lease.Params {
 	}
 }
 
-// all returns the locks of the keys, in the order in which to take them.
+// all returns the locks of the keys, in the order in which to acquire them.
 func (p *Pool) all(op string, keys []string) ([]string, error) {
 	if len(keys) == 0 {
-		return nil, lease.Permanent(fmt.Errorf("baton: %s: there are no keys", op))
+		return nil, lease.Permanent(fmt.Errorf("baton: %s: no keys", op))
 	}
 	locks := make([]string, len(keys))
 	for i, key := range keys {
@@ -93,7 +91,7 @@ func (p *Pool) all(op string, keys []string) ([]string, error) {
 	return redisstore.InOrder(locks), nil
 }
 
-// full returns the lock of the key, or why there can be none.
+// full returns the lock of key, or an error if the key is invalid.
 func (p *Pool) full(op, key string) (lock string, err error) {
 	lock = p.prefix + key
 	switch {

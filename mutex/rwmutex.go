@@ -13,63 +13,71 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
 )
 
-// A RWMutex works like a [sync.RWMutex] that processes share: any number of
-// readers hold it, or one writer. As there, a writer that waits keeps new
-// readers out, so that it gets its turn, and a goroutine must not lock it for
-// reading twice, for a writer may come between the two and each would wait for
-// the other. There is no upgrade of a reader to a writer.
+// A RWMutex works like a [sync.RWMutex] that processes share. It can be held by any
+// number of readers or by a single writer. As in sync, a waiting writer keeps new
+// readers out. This prohibits recursive read-locking: a writer may come in between,
+// and the two would wait for each other. A reader cannot be upgraded to a writer.
 //
-// It differs from sync's as [Mutex] does, and in this:
+// It differs from sync.RWMutex as [Mutex] differs from sync.Mutex, and in two ways
+// more:
 //
-//   - Processes get it in the order in which they asked; readers that are next to
-//     one another in line get in together.
-//   - The readers of a process are one hold in Redis. The second costs no request,
-//     and the last one out gives it back. When a writer begins to wait elsewhere, a
-//     message tells such a process to let no more of them in. It listens for that
-//     from the first reader on that joins others after more than a turn, 1 to 20 ms;
-//     that one may still get in past a writer that waits. Should the message get lost,
-//     the next renewal tells, within a third of TTL.
+//   - Processes get the lock in the order in which they asked. Readers that are next
+//     to one another in the queue get it together.
+//   - All readers of a process are one hold in Redis. Further readers join it without
+//     a request, and the last one releases it. When a writer begins to wait, a
+//     message tells these processes to admit no new readers. A process subscribes
+//     when a reader joins after the time slice (1–20 ms) has ended. That one reader
+//     can overtake a waiting writer. If the message is lost, the next renewal
+//     reports the writer, within a third of TTL.
 //
-// A RWMutex is made by [NewRW] and must not be copied after first use. It needs
-// no Close. Its key cannot be that of a Mutex: it is a hash in Redis.
+// In the terminology of [the Go memory model], within a process the n'th call to
+// Unlock “synchronizes before” the m'th call to Lock returns, for any n < m, just as
+// for Mutex. For any call to RLock, there exists an n such that the n'th call to
+// Unlock “synchronizes before” that call returns, and the corresponding call to
+// RUnlock “synchronizes before” the n+1'th call to Lock returns.
+//
+// A RWMutex must be created by [NewRW] and must not be copied after first use. There
+// is nothing to close. Its key is a hash in Redis, so it cannot be the key of a Mutex.
+//
+// [the Go memory model]: https://go.dev/ref/mem
 type RWMutex struct {
-	// TTL and MaxHold are as those of a Mutex. Set them before first use. Readers
-	// of a process that hold it together have the longest of their TTLs. As RUnlock
-	// does not say whose hold it ends, MaxHold counts from the last RLock if one of
-	// several was forgotten.
+	// TTL and MaxHold are as for a Mutex. Set them before first use. Concurrent
+	// readers of a process have the longest of their TTLs. RUnlock does not name
+	// its reader, so after a forgotten RUnlock, MaxHold counts from the last RLock.
 	TTL, MaxHold time.Duration
 
-	// Label and Trace are as those of a Mutex.
+	// Label and Trace are as for a Mutex.
 	Label string
 	Trace *Trace
 
 	key    string
 	keeper *lease.Keeper
-	err    error // why there is no keeper
+	err    error // why keeper is nil
 
-	// Who is inside by Lock or RLock, whether its lease is still good or not. Should
-	// it be lost, others get one, but whoever it excludes here still waits for its
-	// Unlock.
+	// The leases of Lock and RLock, whether lost or not. If one is lost, other
+	// processes may get the lock, but a goroutine that it excludes here still waits
+	// for its Unlock.
 	mu      sync.Mutex
 	writer  *Lease
-	readers []*Lease      // the oldest first: those that have been lost
-	left    chan struct{} // closed when somebody leaves; nil if nobody waits for that
+	readers []*Lease      // the oldest first: these are the ones that may be lost
+	left    chan struct{} // closed when one of them unlocks; nil if nobody waits for that
 }
 
-// NewRW returns a reader/writer lock for the key, with the default TTL. Any key
-// will do but the empty one and those that begin with "baton:{"; these, and a
-// nil client, make the first operation fail.
+// NewRW returns a reader/writer lock for key, with the default TTL. The key must not
+// be empty and must not start with "baton:{". An invalid key or a nil client makes
+// the first operation fail.
 func NewRW(rdb redis.UniversalClient, key string) *RWMutex {
 	m := &RWMutex{TTL: DefaultTTL, key: key}
 	m.keeper, m.err = redisstore.Keeper(rdb)
 	return m
 }
 
-// Lock locks m for writing, waiting until it can. Like [Mutex.Lock] it waits for
-// Redis to come back, too, and panics on what waiting cannot cure.
+// Lock locks m for writing, blocking until the lock is available. Like [Mutex.Lock]
+// it retries while Redis is unreachable, and panics on permanent errors.
 func (m *RWMutex) Lock() { m.lock(m.LockContext, true) }
 
-// RLock locks m for reading, waiting until it can, as Lock.
+// RLock locks m for reading, blocking until the lock is available. Like [Mutex.Lock]
+// it retries while Redis is unreachable, and panics on permanent errors.
 func (m *RWMutex) RLock() { m.lock(m.RLockContext, false) }
 
 func (m *RWMutex) lock(acquire func(context.Context) (*Lease, error), write bool) {
@@ -82,15 +90,15 @@ func (m *RWMutex) lock(acquire func(context.Context) (*Lease, error), write bool
 		if left == nil {
 			return
 		}
-		// Who is inside has lost its lease and does not know it yet. To keep ours
-		// meanwhile would keep other processes waiting for nothing.
+		// The goroutine inside has lost its lease and has not noticed. Release ours,
+		// so that other processes do not wait for nothing.
 		_ = l.Unlock()
 		<-left
 	}
 }
 
-// enter goes inside with the lease. If somebody is there who excludes it, it
-// returns what is closed when one has left.
+// enter makes l one of the leases inside. If another one excludes it, enter returns a
+// channel that is closed when one of them unlocks.
 func (m *RWMutex) enter(l *Lease, write bool) (left <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -108,13 +116,13 @@ func (m *RWMutex) enter(l *Lease, write bool) (left <-chan struct{}) {
 	return nil
 }
 
-// TryLock locks m for writing if it is neither held nor awaited, and reports
-// whether it did, as [Mutex.TryLock].
+// TryLock tries to lock m for writing and reports whether it succeeded. It fails if
+// the lock is held or has waiters. See [Mutex.TryLock].
 func (m *RWMutex) TryLock() bool { return m.try(m.TryLockContext, true) }
 
-// TryRLock locks m for reading if no writer holds or awaits it, and reports
-// whether it did. It fails too while somebody else of this process is waiting to
-// be let in, though it be for reading.
+// TryRLock tries to lock m for reading and reports whether it succeeded. It fails if
+// a writer holds the lock or waits for it. It also fails while another goroutine of
+// this process waits, even for reading.
 func (m *RWMutex) TryRLock() bool { return m.try(m.TryRLockContext, false) }
 
 func (m *RWMutex) try(acquire func(context.Context) (*Lease, error), write bool) bool {
@@ -130,8 +138,8 @@ func (m *RWMutex) try(acquire func(context.Context) (*Lease, error), write bool)
 	return false
 }
 
-// Unlock unlocks m for writing. It panics if m is not locked by Lock or TryLock; if
-// that hold has been lost it does nothing.
+// Unlock unlocks m for writing. It panics if m is not locked for writing by Lock or
+// TryLock. If the lock was lost, Unlock does nothing.
 func (m *RWMutex) Unlock() {
 	m.mu.Lock()
 	l := m.writer
@@ -144,8 +152,9 @@ func (m *RWMutex) Unlock() {
 	_ = l.Unlock()
 }
 
-// RUnlock undoes one RLock or TryRLock, whoever made it. It panics if there is
-// none. Of several it ends the oldest: if one has been lost, it is that.
+// RUnlock undoes one call of RLock or TryRLock, by any goroutine. It panics if m is
+// not locked for reading. Of several holds it ends the oldest; if one was lost, it is
+// that one.
 func (m *RWMutex) RUnlock() {
 	m.mu.Lock()
 	if len(m.readers) == 0 {
@@ -162,7 +171,7 @@ func (m *RWMutex) RUnlock() {
 	_ = l.Unlock()
 }
 
-// leave lets those look again who found somebody inside.
+// leave wakes the goroutines that found the lock occupied.
 func (m *RWMutex) leave() {
 	if m.left != nil {
 		close(m.left)
@@ -170,7 +179,7 @@ func (m *RWMutex) leave() {
 	}
 }
 
-// RLocker returns a [sync.Locker] whose Lock and Unlock are RLock and RUnlock.
+// RLocker returns a [sync.Locker] whose Lock and Unlock call RLock and RUnlock.
 func (m *RWMutex) RLocker() sync.Locker { return (*rlocker)(m) }
 
 type rlocker RWMutex
@@ -178,49 +187,49 @@ type rlocker RWMutex
 func (r *rlocker) Lock()   { (*RWMutex)(r).RLock() }
 func (r *rlocker) Unlock() { (*RWMutex)(r).RUnlock() }
 
-// LockContext locks m for writing and returns the lease, as [Mutex.LockContext].
+// LockContext locks m for writing and returns the lease. See [Mutex.LockContext].
 func (m *RWMutex) LockContext(ctx context.Context) (*Lease, error) {
 	return m.acquire(ctx, "lock", false, false)
 }
 
-// RLockContext locks m for reading and returns the lease, as LockContext.
+// RLockContext locks m for reading and returns the lease. See [Mutex.LockContext].
 //
-// The fence of a reader is above that of every earlier writer and below that of
-// every later one. Readers that hold m together may have the same.
+// A reader's fencing token is greater than that of every earlier writer and less than
+// that of every later one. Readers that hold the lock together may have equal tokens.
 func (m *RWMutex) RLockContext(ctx context.Context) (*Lease, error) {
 	return m.acquire(ctx, "lock for reading", true, false)
 }
 
-// TryLockContext is like LockContext but does not wait for the lock: it returns
-// ErrLocked if that is held or awaited.
+// TryLockContext is like LockContext but does not wait. It returns ErrLocked if the
+// lock is held or has waiters.
 func (m *RWMutex) TryLockContext(ctx context.Context) (*Lease, error) {
 	return m.acquire(ctx, "try to lock", false, true)
 }
 
-// TryRLockContext is like RLockContext but does not wait for the lock: it returns
-// ErrLocked if a writer holds or awaits it, or somebody of this process does.
+// TryRLockContext is like RLockContext but does not wait. It returns ErrLocked if a
+// writer holds the lock or waits for it, or if another goroutine of this process waits.
 func (m *RWMutex) TryRLockContext(ctx context.Context) (*Lease, error) {
 	return m.acquire(ctx, "try to lock for reading", true, true)
 }
 
-// LockChan is like LockContext but returns at once, with a channel that receives
-// the result, as [Mutex.LockChan].
+// LockChan is like LockContext but returns at once, with a channel that receives the
+// result. See [Mutex.LockChan].
 func (m *RWMutex) LockChan(ctx context.Context) <-chan Result {
 	return lockChan(ctx, m.keeper, m.usable("lock"), m.params(false, false))
 }
 
-// RLockChan is like RLockContext but returns at once, with a channel that
-// receives the result, as [Mutex.LockChan].
+// RLockChan is like RLockContext but returns at once, with a channel that receives
+// the result. See [Mutex.LockChan].
 func (m *RWMutex) RLockChan(ctx context.Context) <-chan Result {
 	return lockChan(ctx, m.keeper, m.usable("lock for reading"), m.params(true, false))
 }
 
-// Do runs f while it holds the lock for writing, as [Mutex.Do].
+// Do runs f while holding the lock for writing. See [Mutex.Do].
 func (m *RWMutex) Do(ctx context.Context, f func(context.Context) error) error {
 	return do(ctx, m.LockContext, f)
 }
 
-// RDo runs f while it holds the lock for reading, as [Mutex.Do].
+// RDo runs f while holding the lock for reading. See [Mutex.Do].
 func (m *RWMutex) RDo(ctx context.Context, f func(context.Context) error) error {
 	return do(ctx, m.RLockContext, f)
 }
@@ -252,7 +261,7 @@ func (m *RWMutex) params(read, try bool) lease.Params {
 	return p
 }
 
-// usable returns why m cannot be used, nil if it can.
+// usable returns why m cannot be used, or nil.
 func (m *RWMutex) usable(op string) error {
 	switch {
 	case m.keeper != nil:

@@ -10,7 +10,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// A RWMutex in place of a sync.RWMutex.
+// A RWMutex can replace a sync.RWMutex.
 func ExampleRWMutex() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -23,18 +23,18 @@ func ExampleRWMutex() {
 		wg.Go(func() {
 			mu.Lock()
 			defer mu.Unlock()
-			prices["tea"] += i // nobody else writes or reads, in any process
+			prices["tea"] += i // no other reader or writer, in any process
 		})
 	}
 	wg.Wait()
 
 	mu.RLock()
 	defer mu.RUnlock()
-	fmt.Println(prices["tea"]) // others may read meanwhile
+	fmt.Println(prices["tea"]) // others may read at the same time
 	// Output: 45
 }
 
-// A reader's lease says what became of it, and its fence which write it has seen.
+// A reader's fencing token is greater than that of every earlier writer.
 func ExampleRWMutex_RLockContext() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -53,7 +53,7 @@ func ExampleRWMutex_RLockContext() {
 		fmt.Println(err)
 		return
 	}
-	second, err := mu.RLockContext(ctx) // asks nobody: its process is a reader already
+	second, err := mu.RLockContext(ctx) // no request: this process already reads
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -75,7 +75,7 @@ func ExampleRWMutex_RLockChan() {
 	defer mu.RUnlock()
 
 	wait, cancel := context.WithCancel(context.Background())
-	defer cancel() // ends both waits; a lock that comes too late is given back
+	defer cancel() // stops both waits; a late lock is released
 
 	for range 2 {
 		select {
@@ -100,7 +100,7 @@ func ExampleRWMutex_RLockChan() {
 	// busy
 }
 
-// RDo unlocks, and cancels the work if the lock is lost.
+// RDo unlocks when f returns, and cancels f's ctx if the lock is lost.
 func ExampleRWMutex_RDo() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -116,7 +116,7 @@ func ExampleRWMutex_RDo() {
 	// <nil>
 }
 
-// Readers get in together, a writer alone.
+// Readers share the lock; a writer excludes them.
 func ExampleRWMutex_TryRLock() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -133,7 +133,7 @@ func ExampleRWMutex_TryRLock() {
 	// true
 }
 
-// The lock of readers, where a sync.Locker is asked for.
+// RLocker locks for reading.
 func ExampleRWMutex_RLocker() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -147,7 +147,7 @@ func ExampleRWMutex_RLocker() {
 	// Output: both are reading
 }
 
-// A writer's lease says what became of it.
+// A lease reports whether the lock was lost.
 func ExampleRWMutex_LockContext() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -161,13 +161,13 @@ func ExampleRWMutex_LockContext() {
 		return
 	}
 	fmt.Println("writing")
-	fmt.Println(lease.Unlock()) // ErrLost: somebody else may have been inside
+	fmt.Println(lease.Unlock()) // ErrLost: another process may have held the lock
 	// Output:
 	// writing
 	// <nil>
 }
 
-// A try neither waits nor queues.
+// A try does not wait.
 func ExampleRWMutex_TryLockContext() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -185,7 +185,7 @@ func ExampleRWMutex_TryLockContext() {
 	// <nil>
 }
 
-// Do unlocks, and cancels the work if the lock is lost.
+// Do unlocks when f returns, and cancels f's ctx if the lock is lost.
 func ExampleRWMutex_Do() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -201,7 +201,7 @@ func ExampleRWMutex_Do() {
 	// <nil>
 }
 
-// Who reads? The readers of a process are one holder.
+// The readers of a process are one holder.
 func ExampleRWMutex_Inspect() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()

@@ -2,113 +2,111 @@ package mutex
 
 import "github.com/seed-3d5fec5c/baton/internal/lease"
 
-// A Trace is a set of functions that are told what becomes of requests and holds, for
-// metrics, logs and traces; the library itself logs nothing. Any of them may be nil:
+// A Trace is a set of hooks for metrics, logs and traces. The library itself logs
+// nothing. Any hook may be nil:
 //
 //	type Trace struct {
-//		Waiting    func(context.Context, WaitingInfo)    // a request has to wait
-//		Acquired   func(context.Context, AcquiredInfo)   // it was granted
-//		Failed     func(context.Context, FailedInfo)     // or has ended without
+//		Waiting    func(context.Context, WaitingInfo)    // a request must wait
+//		Acquired   func(context.Context, AcquiredInfo)   // a request was granted
+//		Failed     func(context.Context, FailedInfo)     // a request ended without a grant
 //		Renewed    func(context.Context, RenewedInfo)    // a hold was renewed
-//		Lost       func(context.Context, LostInfo)       // it has ended before it was released
-//		Released   func(context.Context, ReleasedInfo)   // or was released
-//		RedisError func(context.Context, RedisErrorInfo) // an attempt failed
+//		Lost       func(context.Context, LostInfo)       // a hold ended before its release
+//		Released   func(context.Context, ReleasedInfo)   // a hold was released
+//		RedisError func(context.Context, RedisErrorInfo) // a request to Redis failed
 //	}
 //
-// The ctx is that of the request, for the values that it has; it may have ended. Of
-// Lock and TryLock it is [context.Background].
+// Each request ends with exactly one Acquired or Failed. Each hold ends with exactly
+// one Released or Lost. These pairs count what is held and, after Waiting, what
+// waits. A grant that was given back because ctx was done counts as acquired and
+// released. A [Pool] reports each key separately. Invalid keys and nil clients are
+// not reported.
 //
-// Each request ends by Acquired or by Failed, once, and each hold by Released or by Lost,
-// once. So what has begun and not ended is how many are held, and, of those that were
-// Waiting, how many wait. A grant that was given back because ctx had ended was
-// acquired and released, whether anybody has seen it or not. Of a [Pool] each key is
-// told of by itself: of LockContext for several, some may be acquired and released
-// because another could not be had. What is refused for a wrong key or a nil client is
-// not told.
+// The ctx is the one passed to the call, for its values; it may be done. For Lock and
+// TryLock it is [context.Background].
 //
-// Of one request and its hold the functions are called in their order, one after the
-// other; of different ones at the same time. While a call waits they run on its
-// goroutine, and so does Released, once the lock has been passed on: both before the
-// call returns, unless a function of that hold is running, which goes first. All else,
-// as what becomes of a channel or of a hold, runs on goroutines of its own, so that neither
-// a renewal nor anybody else waits for it.
+// The hooks of one request and its hold run in order, one at a time. Hooks of
+// different requests may run concurrently. While a call waits, and before Unlock
+// returns, hooks run on the caller's goroutine. All other hooks run on goroutines of
+// their own, so they never delay a renewal.
 //
-// Nothing is locked meanwhile: a function may call whatever it likes, this lock
-// included. But its own call waits for it, at Acquired with the lock held, and what comes next
-// of that hold is told only when it has returned. So it should return quickly. It must not panic.
+// Hooks run without locks held and may call any method, including on this Mutex. They
+// delay the call that triggered them and the later hooks of the same hold, so they
+// should return quickly. They must not panic.
 //
-// Several Mutexes on one key may have a Trace each, or none: whichever a request was
-// made through is told. What a process asks, holds and renews for all of them together is
-// told once to each Trace.
+// Several Mutexes with the same key may have different Traces. Each call is reported
+// to the Trace of its Mutex. An event that concerns all of them, such as a renewal,
+// is reported once to each Trace.
 type Trace = lease.Trace
 
-// An Event is what each function of a Trace is told, and is part of what it is given:
+// An Event is embedded in the argument of every hook:
 //
 //	Key    string
-//	At     time.Time // when it happened: the function may be called a moment later
-//	Weight int64     // 1
-//	Shared bool      // it is a reader
-//	Fence  int64     // of the hold, 0 before there is one
+//	At     time.Time // when it happened; the hook may run a moment later
+//	Weight int64     // 1, or the number of permits of a semaphore
+//	Shared bool      // the request is for reading
+//	Fence  int64     // the hold's fencing token, or 0 before the grant
 type Event = lease.Event
 
-// WaitingInfo says that a request has to wait: for others, or for Redis.
+// WaitingInfo reports that a request must wait, for another holder or for Redis.
 type WaitingInfo = lease.WaitingInfo
 
-// AcquiredInfo says that a request was granted:
+// AcquiredInfo reports that a request was granted:
 //
-//	Waited time.Duration // since the call
-//	Queued bool          // it was Waiting before
-//	How    How           // AtOnce, Inside, ByMessage or ByPoll
+//	WaitTime time.Duration // since the call
+//	Waited   bool          // Waiting was called before
+//	Path     GrantPath     // Immediate, Local, Notified or Polled
 type AcquiredInfo = lease.AcquiredInfo
 
-// FailedInfo says that a request has ended without a hold:
+// FailedInfo reports that a request ended without a grant:
 //
-//	Waited time.Duration // since the call
-//	Queued bool          // it was Waiting before
-//	Err    error         // what that returns: ErrLocked, ctx's error, or another
+//	WaitTime time.Duration // since the call
+//	Waited   bool          // Waiting was called before
+//	Err      error         // the error that the call returns
 type FailedInfo = lease.FailedInfo
 
-// RenewedInfo says that Redis has renewed a hold. Readers of a process are one hold there; of
-// those with the same Trace the first is named.
+// RenewedInfo reports that Redis renewed a hold. The readers of a process are one hold
+// in Redis; the event names the first reader with this Trace.
 //
-//	Took time.Duration // from the request to its answer
+//	Latency time.Duration // from the request to its reply
 type RenewedInfo = lease.RenewedInfo
 
-// LostInfo says that a hold has ended before it was released:
+// LostInfo reports that a hold ended before it was released:
 //
 //	Held  time.Duration
-//	Cause Cause // Gone, Unrenewed, Overdue or Unreceived
+//	Cause LossCause // KeyMissing, RenewFailed, MaxHoldExceeded or NotReceived
 type LostInfo = lease.LostInfo
 
-// ReleasedInfo says that a hold was released:
+// ReleasedInfo reports that a hold was released:
 //
 //	Held time.Duration // until the call of Unlock
-//	Err  error         // why Redis could not confirm it before it ran out, or nil
+//	Err  error         // why Redis did not confirm it before the hold expired, or nil
 type ReleasedInfo = lease.ReleasedInfo
 
-// RedisErrorInfo says that a request to Redis has failed, whether it will be repeated or not. It
-// may come at any time, and after the end of a hold, too.
+// RedisErrorInfo reports that a request to Redis failed, whether or not it will be
+// retried. It may come at any time, even after the end of a hold.
 //
-//	Op  string // "ask", "renew" or "release"; of a wait group "change", "look" or "renew"
+//	Op  string // "acquire", "renew" or "release"; for wait groups "update", "status" or "renew"
 //	Err error
 type RedisErrorInfo = lease.RedisErrorInfo
 
-// How says how a lock was had. Its String is a word for a label.
+// A GrantPath is the path by which a lock was acquired. Its String is a short word for
+// use as a label.
 type How = lease.How
 
 const (
-	AtOnce    = lease.AtOnce    // by its first request to Redis, and without a wait
-	Inside    = lease.Inside    // from a hold of its own process: handed on, shared, or asked for after it
-	ByMessage = lease.ByMessage // another process has handed it over, and the message came
-	ByPoll    = lease.ByPoll    // by a request that was repeated: after a death, an error, or a lost message
+	AtOnce    = lease.AtOnce    // by the first request to Redis, without waiting
+	Inside    = lease.Inside    // from another goroutine of the same process
+	ByMessage = lease.ByMessage // another process handed it over, and its message arrived
+	ByPoll    = lease.ByPoll    // by a repeated request: after a crash, an error or a lost message
 )
 
-// Cause says why a hold was lost. Its String is a word for a label.
+// A LossCause is the reason why a hold was lost. Its String is a short word for use as
+// a label.
 type Cause = lease.Cause
 
 const (
-	Gone       = lease.Gone       // Redis has it no more: deleted, evicted, or lost in a restart or failover
-	Unrenewed  = lease.Unrenewed  // Redis could not be reached in time, or the process was paused
+	Gone       = lease.Gone       // the key is not in Redis: deleted, evicted, or lost in a restart or failover
+	Unrenewed  = lease.Unrenewed  // Redis was not reached in time, or the process was paused
 	Overdue    = lease.Overdue    // it was held for longer than MaxHold
-	Unreceived = lease.Unreceived // nobody received it from its channel
+	Unreceived = lease.Unreceived // the Result was not received from its channel
 )

@@ -9,7 +9,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// A Trace tells of every request and every hold, to whatever counts or logs them.
+// A Trace receives the events of every request and every hold.
 func ExampleTrace() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()

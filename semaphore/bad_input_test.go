@@ -147,14 +147,14 @@ func TestBadInput(t *testing.T) {
 		"no key":                {victimOf(rdb, ""), "the key is empty"},
 		"a key of ours":         {victimOf(rdb, "baton:{key}:line"), "library's own"},
 		"what New has not made": {victim{new(semaphore.Weighted), new(semaphore.Limiter), 1}, "not made by New"},
-		"a size of 0":           {sized(0), "a size of 0 "},
-		"a negative size":       {sized(math.MinInt64), "a size of -9"},
-		"a huge size":           {sized(1<<40 + 1), "a size of 1099511627777 "},
-		"a negative limit":      {limited(-5e-324, 1), "the limit is -5e-324"},
-		"an infinite debt":      {limited(semaphore.Limit(math.Inf(-1)), 1), "the limit is -Inf"},
-		"no number":             {limited(semaphore.Limit(math.NaN()), 1), "the limit is NaN"},
-		"a negative burst":      {limited(1, math.MinInt), "the burst is -9"},
-		"a huge burst":          {limited(1, 1<<52+1), "the burst is 4503599627370497"},
+		"a size of 0":           {sized(0), "invalid size 0:"},
+		"a negative size":       {sized(math.MinInt64), "invalid size -9"},
+		"a huge size":           {sized(1<<40 + 1), "invalid size 1099511627777:"},
+		"a negative limit":      {limited(-5e-324, 1), "invalid limit -5e-324"},
+		"an infinite debt":      {limited(semaphore.Limit(math.Inf(-1)), 1), "invalid limit -Inf"},
+		"no number":             {limited(semaphore.Limit(math.NaN()), 1), "invalid limit NaN"},
+		"a negative burst":      {limited(1, math.MinInt), "invalid burst -9"},
+		"a huge burst":          {limited(1, 1<<52+1), "invalid burst 4503599627370497"},
 	}
 	for what, rdb := range redistest.NoClients() {
 		all[what] = bad{victimOf(rdb, "key"), "client is nil"}

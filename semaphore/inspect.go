@@ -7,34 +7,32 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
-// An Owner is the process that holds or awaits permits: its host, its process id,
-// and the label that it has set.
+// An Owner is the process that holds or awaits permits: its host, PID and label.
 type Owner = lease.Owner
 
-// A Status is what Redis knows of a semaphore at one moment. It is for people
-// and for monitoring: by the time it is read, all may be different.
+// A Status is what Redis knows about a semaphore, for people and for monitoring. It may
+// be stale by the time it is returned.
 type Status struct {
-	Size    int64    // 0 if the key is not in use, so that nobody has set it
+	Size    int64    // 0 if the key is not in use
 	Used    int64    // permits that are held
-	Holders []Holder // one for each process that holds some
-	// Waiting is how many processes wait. Those that have died count for 3.6 s.
+	Holders []Holder // one for each process that holds permits
+	// Waiters is the number of waiting processes. A dead process counts for up to 3.6 s.
 	Waiting int
-	First   Owner // the first of them, which gets permits next
-	Wanted  int64 // how many it waits for
+	First   Owner // the first waiter, which gets permits next
+	Wanted  int64 // how many permits it waits for
 }
 
-// A Holder is what one process holds.
+// A Holder is the hold of one process.
 type Holder struct {
 	Owner
 	Permits int64
-	// Fence is where the fencing numbers of its last grant begin.
+	// Fence is the first fence of the process's last grant.
 	Fence int64
-	Left  time.Duration // how long the hold lasts if it is not renewed
+	Left  time.Duration // until the hold expires, unless it is renewed
 }
 
-// Inspect says who holds permits and who waits for some, by one request that
-// changes nothing. It returns when ctx ends, and does not wait for Redis to come
-// back.
+// Inspect returns the size, the holders and the number of waiters. It makes one
+// read-only request and does not retry while Redis is unreachable.
 func (s *Weighted) Inspect(ctx context.Context) (Status, error) {
 	if err := s.usable("inspect", 1); err != nil {
 		return Status{}, err

@@ -8,35 +8,35 @@ import (
 )
 
 var (
-	// ErrLocked is returned by a try that found too few permits free, or others
-	// waiting for them.
+	// ErrNotAvailable is returned by a try if too few permits are free, or if others
+	// wait for them.
 	ErrLocked = lease.ErrLocked
-	// ErrLost says that a hold ended before Release: it could not be renewed in
-	// time, Redis has lost it, or it was not to be renewed any more.
+	// ErrLost is returned for a lease that ended before Release: it could not be
+	// renewed in time, Redis lost it, or it exceeded MaxHold.
 	ErrLost = lease.ErrLost
-	// ErrReleased says that a hold was ended by Release.
+	// ErrReleased is returned for a lease that Release has ended.
 	ErrReleased = lease.ErrReleased
-	// ErrSize says that the semaphore has another size in Redis than this process
-	// was told, or fewer permits in all than are wanted.
+	// ErrSizeMismatch is returned if the semaphore has another size in Redis than
+	// the one passed to NewWeighted. ErrExceedsSize is returned for a request that
+	// exceeds the size.
 	ErrSize = lease.ErrSize
 )
 
-// A Lease is a hold on some permits, from the moment they were granted until
-// [Lease.Release] or their loss. It is renewed meanwhile, without anything to
-// call. Its methods may be called from any goroutine.
+// A Lease is a hold on some permits, from their grant until [Lease.Release] or their
+// loss. It is renewed in the background. Its methods may be called by multiple
+// goroutines simultaneously.
 //
-// The zero Lease holds nothing, and says what one says that has been lost. The
-// methods of a nil Lease panic. A copy is the same hold, which ends once.
+// The zero Lease behaves like a lost lease. Methods of a nil Lease panic. A copy is
+// the same hold: it ends once.
 type Lease struct{ hold lease.Lease }
 
-// Result is what the channel of AcquireChan yields: a lease, or the reason why
-// there is none.
+// Result is received from the channel of AcquireChan. It holds a lease or an error.
 type Result struct {
-	Lease *Lease // nil if Err is not
+	Lease *Lease // nil if Err is not nil
 	Err   error
 }
 
-// asked is a lease that was asked for.
+// asked is the lease of a request under way.
 type asked struct{ *Lease }
 
 func (a asked) Result(err error) Result {
@@ -46,40 +46,37 @@ func (a asked) Result(err error) Result {
 	return Result{Lease: a.Lease}
 }
 
-// Release ends the hold. Whoever the permits let in has them when it returns, but
-// if others of this process wait for permits: then it is their next request,
-// which is about to be sent, that gives back what they cannot use.
+// Release ends the hold. When it returns, its permits belong to the waiters that they
+// suffice for. If other goroutines of this process wait, the permits pass to them
+// first; what they cannot use is returned by their next request.
 //
-// It returns ErrLost if the hold had ended before, so that others may have had
-// the permits meanwhile. After a first Release it does nothing and returns
-// ErrReleased, or again ErrLost. Release takes no ctx: it waits for Redis, and
-// tries again if need be, but no longer than the lease would have lasted. If Redis
-// could not be reached for so long, it returns that error; the hold has then
-// ended by itself. Whatever it returns, nothing is held thereafter.
+// Release returns ErrLost if the hold had already ended, so that others may have had
+// the permits in between. A second Release returns ErrReleased, or ErrLost again.
+// Release takes no ctx. While Redis is unreachable it retries, at most until the lease
+// would have expired, and then returns the last Redis error. Whatever it returns, the
+// permits are no longer held.
 func (l *Lease) Release() error { return l.hold.Release() }
 
 // Done returns a channel that is closed when the hold ends, by Release or by loss.
 func (l *Lease) Done() <-chan struct{} { return l.hold.Done() }
 
-// Err returns nil while the permits are held, ErrReleased after Release and
-// ErrLost after a loss. It asks no one: it knows from the process's own clocks
-// until when the hold can be trusted.
+// Err returns nil while the permits are held, ErrReleased after Release, and ErrLost
+// after a loss. Err does not contact Redis; it uses the local clock.
 func (l *Lease) Err() error { return l.hold.Err() }
 
-// Left returns for how long the hold lasts even if Redis cannot be reached any more:
-// then Done is closed. Each renewal prolongs it; it is 0 of a hold that has ended.
-// Who needs time to stop what the hold protects begins when there is not more
-// left than that takes.
+// Remaining returns how long the hold lasts if it cannot be renewed any more. Done is
+// closed when that time is over. Each renewal extends it. It returns 0 after the hold
+// has ended. Begin shutting down once Remaining is as short as your cleanup takes.
 func (l *Lease) Left() time.Duration { return l.hold.Left() }
 
-// Context returns a copy of parent that is cancelled with the cause [ErrLost]
-// (see [context.Cause]) when the hold is lost. Release does not cancel it. Call
-// stop when it is no longer needed.
+// Context returns a copy of parent that is canceled with the cause [ErrLost] when the
+// hold is lost; see [context.Cause]. Release does not cancel it. Call stop when it is
+// no longer needed.
 func (l *Lease) Context(parent context.Context) (ctx context.Context, stop context.CancelFunc) {
 	return l.hold.Context(parent)
 }
 
-// Fence returns a number that no other hold on the key has. It names a hold, and
-// does not order holds as the fence of a lock does: one that passes inside a
-// process counts on from an earlier grant of that process.
+// Fence returns a number that no other hold on the key has. It identifies a hold. It
+// does not order holds as a mutex's fencing token does, because holds overlap. A storage
+// can check it against a list of valid holds.
 func (l *Lease) Fence() int64 { return l.hold.Fence() }

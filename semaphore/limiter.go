@@ -15,29 +15,29 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
 )
 
-// maxBurst is how far Redis' scripts count without rounding.
+// maxBurst is the largest integer below which the scripts count without rounding.
 const maxBurst = 1 << 52
 
-// A Limiter works like a Limiter of x/time/rate that processes share: all that
-// are made for the same key, wherever they run, take from one bucket of burst
-// tokens, which is full at first and is refilled at the limit. Most callers want
-// [Limiter.Wait]; who would rather drop an event than wait wants
-// [Limiter.Allow]. Four things differ from rate, because a network is in the way:
+// A Limiter works like a Limiter of golang.org/x/time/rate that processes share: all
+// Limiters with the same key take tokens from one bucket. The bucket holds burst tokens,
+// is full at first, and is refilled at the rate limit. Most callers should use
+// [Limiter.Wait]; use [Limiter.Allow] to drop events instead of waiting. It differs from
+// rate.Limiter in these ways:
 //
-//   - A decision is one request to Redis, and counts on the clock of Redis alone.
-//     A wait is the same one request: its answer says how long to sleep.
-//   - When Redis is away Wait waits for it and Allow says no.
-//   - The limit and the burst are fixed. To change them, make another Limiter for
-//     the key: what was taken stays taken. While both are in use each decides by
-//     its own burst, and the bucket is refilled at the limit of the one that took
-//     from it last.
-//   - To ask for no events, or fewer, is an error.
+//   - A decision is one request to Redis and uses the server's clock. A wait makes the
+//     same single request: the reply tells it how long to sleep.
+//   - While Redis is unreachable, Wait retries and Allow returns false.
+//   - Limit and burst are fixed: there are no SetLimit, SetBurst, Reserve and Tokens.
+//     To change them, create another Limiter with the same key. Tokens already taken
+//     stay taken. While two configurations are in use, each decides by its own burst,
+//     and the bucket is refilled at the limit of the last call.
+//   - AllowN takes no time. n must be positive.
 //
-// A limit of 0 allows no events, whatever the burst. The key expires when the
-// bucket is full.
+// A limit of 0 allows no events, whatever the burst. The burst must be at most 2^52. The
+// key expires when the bucket is full again.
 //
-// A Limiter is made by [NewLimiter]. It needs no Close, and may be used by any
-// number of goroutines.
+// A Limiter must be created by [NewLimiter]. There is nothing to close. Its methods may
+// be called by multiple goroutines simultaneously.
 type Limiter struct {
 	key    string
 	limit  Limit
@@ -45,43 +45,42 @@ type Limiter struct {
 	bucket *redisstore.Bucket
 	err    error // why it cannot be used
 
-	id     string // of its draws, with the serial number
+	id     string // prefix of its reservation ids
 	serial atomic.Int64
 }
 
-// NewLimiter returns a limiter for the key, of r events a second and bursts of at
-// most burst. The key itself becomes the bucket: a string. Any key will do but
-// the empty one and those that begin with "baton:{", which are the library's own;
-// these, a nil client, and a limit or a burst that is negative make the first
-// operation fail.
+// NewLimiter returns a limiter for key that allows r events per second, and bursts of at
+// most burst events. The key itself is the bucket: a string. It must not be empty and
+// must not start with "baton:{". An invalid key, a negative limit or burst, or a nil
+// client makes the first operation fail.
 func NewLimiter(rdb redis.UniversalClient, key string, r Limit, burst int) *Limiter {
 	l := &Limiter{key: key, limit: r, burst: burst, id: rand.Text()[:16]}
 	l.bucket, l.err = redisstore.NewBucket(rdb)
 	switch {
 	case l.err != nil:
 	case math.IsNaN(float64(r)) || r < 0:
-		l.err = fmt.Errorf("the limit is %v", r)
+		l.err = fmt.Errorf("invalid limit %v", r)
 	case burst < 0 || burst > maxBurst:
-		l.err = fmt.Errorf("the burst is %d", burst)
+		l.err = fmt.Errorf("invalid burst %d", burst)
 	default:
 		l.err = redisstore.ValidKey(key)
 	}
 	return l
 }
 
-// Limit returns the rate at which events may happen.
+// Limit returns the maximum overall event rate.
 func (l *Limiter) Limit() Limit { return l.limit }
 
-// Burst returns how many events may happen at once.
+// Burst returns the maximum number of events that can happen at once.
 func (l *Limiter) Burst() int { return l.burst }
 
 // Allow reports whether an event may happen now.
 func (l *Limiter) Allow() bool { return l.AllowN(1) }
 
-// AllowN reports whether n events may happen now, and takes their tokens if so.
-// It asks once, and fails closed: if Redis does not answer, for as long as the
-// client waits for it, they may not. Should only the answer be lost, the tokens
-// are gone. It panics on what waiting cannot cure, as a key of another type.
+// AllowN reports whether n events may happen now. If so, it takes n tokens. It makes a
+// single request. If Redis does not answer within the client's timeouts, AllowN returns
+// false; if only the reply was lost, the tokens are spent. It panics on permanent errors,
+// such as a key of the wrong type.
 func (l *Limiter) AllowN(n int) bool {
 	ok, err := l.AllowNContext(context.Background(), n)
 	if err != nil && lease.IsPermanent(err) {
@@ -90,11 +89,11 @@ func (l *Limiter) AllowN(n int) bool {
 	return ok
 }
 
-// AllowContext is like Allow, but tells what it failed with.
+// AllowContext is like Allow but returns the error.
 func (l *Limiter) AllowContext(ctx context.Context) (bool, error) { return l.AllowNContext(ctx, 1) }
 
-// AllowNContext is like AllowN, but tells what it failed with, and returns within
-// milliseconds of the end of ctx.
+// AllowNContext is like AllowN but returns the error. It returns within milliseconds
+// after ctx is done.
 func (l *Limiter) AllowNContext(ctx context.Context, n int) (bool, error) {
 	d, err := l.draw("allow", n)
 	switch {
@@ -109,22 +108,24 @@ func (l *Limiter) AllowNContext(ctx context.Context, n int) (bool, error) {
 	return turn.Taken, err
 }
 
-// Wait waits until an event may happen.
+// Wait blocks until an event may happen. It is WaitN(ctx, 1).
 func (l *Limiter) Wait(ctx context.Context) error { return l.WaitN(ctx, 1) }
 
-// WaitN waits until n events may happen, in the order in which Redis was asked.
-// It fails at once, and takes nothing, if n exceeds the burst, or if ctx has a
-// deadline that comes before its turn; the error is then DeadlineExceeded.
+// WaitN blocks until n events may happen. Requests are served in the order in which
+// Redis received them. WaitN sleeps on the local clock, so an event is never early and
+// at most one network delay late. WaitN fails at once, without taking tokens, if n
+// exceeds the burst. If the wait would exceed ctx's deadline, it fails at once with
+// context.DeadlineExceeded.
 //
-// If ctx ends while it waits it returns within milliseconds, and gives back what
-// it has taken but for what others have taken since: they keep their turns, which
-// would otherwise meet with those of newcomers. So, as with rate, a crowd that
-// gives up all at once leaves some turns unused, rather than exceed the limit.
+// If ctx is done while it sleeps, WaitN returns within milliseconds and refunds its
+// tokens, except those that later reservations depend on. Later waiters keep their
+// times. As in rate, a crowd that gives up at once leaves some tokens unused rather
+// than exceeding the limit.
 //
-// While Redis is away it waits for that too, with backoff; when ctx ends, the
-// error also names what Redis last failed with. What waiting cannot cure is
-// returned at once. An answer that is lost is asked for again, and takes no more
-// tokens if that is within 15 seconds.
+// While Redis is unreachable, WaitN retries with backoff until ctx is done. The error
+// then wraps both ctx's error and the last Redis error. Permanent errors are returned
+// at once. A retry after a lost reply takes no further tokens if it comes within 15
+// seconds.
 func (l *Limiter) WaitN(ctx context.Context, n int) error {
 	d, err := l.reservation(ctx, n)
 	if err != nil || d.ID == "" {
@@ -133,12 +134,11 @@ func (l *Limiter) WaitN(ctx context.Context, n int) error {
 	return d.Wait(ctx, l.bucket)
 }
 
-// WaitChan is like Wait, but returns at once, with a channel that yields exactly
-// one value and is never closed: nil when the event may happen. If ctx ends before
-// that is received, the turn is given back and the channel yields ctx's error. So
-// to stop waiting, end ctx; leaving the select is not enough. A nil that lies in
-// the channel already takes a moment to be taken back: who receives after ctx has
-// ended may still be let through. Once Redis has answered, waiting costs no
+// WaitChan is like Wait but returns at once, with a channel that receives exactly one
+// value and is never closed: nil when the event may happen, or an error. If ctx is done
+// before the value is received, the token is refunded and the channel receives ctx's
+// error. To stop waiting, cancel ctx; leaving the select is not enough. The refund takes
+// a moment: a late receive may still get nil. Once Redis has replied, waiting uses no
 // goroutine.
 func (l *Limiter) WaitChan(ctx context.Context) <-chan error {
 	box := lease.NewBox(lease.Bare{})
@@ -150,7 +150,7 @@ func (l *Limiter) WaitChan(ctx context.Context) <-chan error {
 	return box.C()
 }
 
-// reservation returns the draw of a wait; it has no ID if there is no need to ask.
+// reservation returns the request of a wait. Its ID is empty if no request is needed.
 func (l *Limiter) reservation(ctx context.Context, n int) (lease.Draw, error) {
 	d, err := l.draw("wait", n)
 	switch {
@@ -172,7 +172,7 @@ func (l *Limiter) draw(op string, n int) (lease.Draw, error) {
 	case l.bucket == nil:
 		err = errors.New("the Limiter was not made by NewLimiter")
 	case n <= 0:
-		err = fmt.Errorf("%d events", n)
+		err = fmt.Errorf("invalid event count %d", n)
 	}
 	if err != nil {
 		return lease.Draw{}, wrong(op, l.key, err)
@@ -180,7 +180,7 @@ func (l *Limiter) draw(op string, n int) (lease.Draw, error) {
 	return lease.Draw{Op: op, Key: l.key, N: n, Rate: float64(l.limit), Burst: l.burst}, nil
 }
 
-// unlimited reports whether there is nothing to ask.
+// unlimited reports whether no request is needed.
 func (l *Limiter) unlimited() bool { return l.limit >= Inf }
 
 func wrong(op, key string, err error) error {

@@ -14,7 +14,7 @@ import (
 // exampleClient stands for redis.NewClient with the address of your server.
 func exampleClient() (*redis.Client, func()) {
 	server := miniredis.NewMiniRedis()
-	server.ClockTTL(true) // keys expire as time goes by
+	server.ClockTTL(true) // keys expire
 	if err := server.Start(); err != nil {
 		panic(err)
 	}
@@ -25,7 +25,7 @@ func exampleClient() (*redis.Client, func()) {
 	}
 }
 
-// All processes together do ten mails a second, and three at once.
+// All processes together send ten mails a second, in bursts of up to three.
 func ExampleLimiter_Wait() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -42,7 +42,7 @@ func ExampleLimiter_Wait() {
 	// Output: 200ms
 }
 
-// Who cannot wait drops the event.
+// Allow drops the event instead of waiting.
 func ExampleLimiter_Allow() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -52,7 +52,7 @@ func ExampleLimiter_Allow() {
 	// Output: true true false
 }
 
-// A turn in a select, beside whatever else there is to wait for.
+// A wait in a select, with a timeout.
 func ExampleLimiter_WaitChan() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -60,7 +60,7 @@ func ExampleLimiter_WaitChan() {
 	limiter.Allow()
 
 	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel() // gives the turn back
+	defer cancel() // refunds the token
 	select {
 	case err := <-limiter.WaitChan(ctx):
 		fmt.Println(err)
@@ -70,7 +70,7 @@ func ExampleLimiter_WaitChan() {
 	// Output: not now
 }
 
-// A limiter of x/time/rate's names, whose bucket is that of the whole fleet.
+// A Limiter shares its bucket between processes.
 func ExampleLimiter() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -84,7 +84,7 @@ func ExampleLimiter() {
 	// 0.02 a second, 5 at once
 }
 
-// Who must know whether it was refused or Redis did not answer asks for the error.
+// AllowContext tells a refusal from an unreachable Redis.
 func ExampleLimiter_AllowContext() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -98,7 +98,7 @@ func ExampleLimiter_AllowContext() {
 	// false <nil>
 }
 
-// What can never be had at once is refused at once.
+// A request larger than the burst fails at once.
 func ExampleLimiter_WaitN() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()

@@ -5,14 +5,15 @@ import (
 	"time"
 )
 
-// Limit is a rate, in events per second.
+// Limit is the maximum frequency of events, in events per second. A zero Limit allows no
+// events.
 type Limit float64
 
-// Inf is the rate that allows everything, whatever the burst.
+// Inf is the infinite rate limit. It allows all events, whatever the burst.
 const Inf = Limit(math.MaxFloat64)
 
-// Every returns the rate of one event in each interval, Inf if that is not
-// positive.
+// Every converts the minimum time interval between events to a Limit. It returns Inf if
+// the interval is not positive.
 func Every(interval time.Duration) Limit {
 	if interval <= 0 {
 		return Inf

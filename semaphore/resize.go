@@ -6,17 +6,19 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
-// Resize makes n the size of the semaphore, for all processes at once and for
-// those to come, and lets in whoever fits now. If n is less than what is in use,
-// nobody loses a permit, and nobody gets one until enough have come back, but for
-// what passes from hand to hand inside a process, for a turn.
+// Resize sets the size of the semaphore to n, for all processes, and grants permits to
+// the waiters that now fit. If n is less than what is in use, nobody loses permits. No
+// new ones are granted until enough have been released, except those that pass between
+// goroutines of one process, within its time slice.
 //
-// Afterwards a process may state the new size or that which the semaphore was
-// created with: so a fleet needs no restart, and can be given the new one in its
-// own time. Who waits for more than there are any longer gets ErrSize: at once if
-// it is first in line, by its next request otherwise. Resize waits for Redis to
-// come back until ctx ends. One that returns an error may have taken effect, or
-// may yet, when Redis comes to it: the last to be executed counts.
+// Afterwards NewWeighted may be passed the new size or the size that the semaphore was
+// created with. So a fleet need not restart at once. Waiters that want more than the
+// new size fail with ErrExceedsSize: the first in line immediately, the others at
+// their next poll.
+//
+// While Redis is unreachable, Resize retries with backoff until ctx is done. A Resize
+// that returns an error may have taken effect, or may still take effect. The last
+// Resize that Redis executes wins.
 func (s *Weighted) Resize(ctx context.Context, n int64) error {
 	if err := s.usable("resize", n); err != nil {
 		return err

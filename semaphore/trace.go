@@ -2,28 +2,28 @@ package semaphore
 
 import "github.com/seed-3d5fec5c/baton/internal/lease"
 
-// A Trace is a set of functions that are told what becomes of requests and holds, for
-// metrics, logs and traces; the library itself logs nothing. Any of them may be nil:
+// A Trace is a set of hooks for metrics, logs and traces. The library itself logs
+// nothing. Any hook may be nil:
 //
 //	type Trace struct {
-//		Waiting    func(context.Context, WaitingInfo)    // a request has to wait
-//		Acquired   func(context.Context, AcquiredInfo)   // it was granted
-//		Failed     func(context.Context, FailedInfo)     // or has ended without
+//		Waiting    func(context.Context, WaitingInfo)    // a request must wait
+//		Acquired   func(context.Context, AcquiredInfo)   // a request was granted
+//		Failed     func(context.Context, FailedInfo)     // a request ended without a grant
 //		Renewed    func(context.Context, RenewedInfo)    // a hold was renewed
-//		Lost       func(context.Context, LostInfo)       // it has ended before it was released
-//		Released   func(context.Context, ReleasedInfo)   // or was released
-//		RedisError func(context.Context, RedisErrorInfo) // an attempt failed
+//		Lost       func(context.Context, LostInfo)       // a hold ended before its release
+//		Released   func(context.Context, ReleasedInfo)   // a hold was released
+//		RedisError func(context.Context, RedisErrorInfo) // a request to Redis failed
 //	}
 //
-// It is the Trace of package [github.com/seed-3d5fec5c/baton/mutex], where it is said
-// when and where the functions run, what they may do, and what each is told. One value
-// may serve both. Of a semaphore, Weight is a number of permits, and what
-// [Weighted.Release] gives back in portions is told as released with the last of them.
+// It is the Trace of package [github.com/seed-3d5fec5c/baton/mutex], which documents when
+// and on which goroutine the hooks run and what they may do. One value may serve both.
+// Weight is the number of permits. If [Weighted.Release] returns a hold in portions,
+// Released is called for the last of them.
 type Trace = lease.Trace
 
-// What the functions of a Trace are told.
+// The arguments of the hooks of a Trace.
 type (
-	Event          = lease.Event // a part of each
+	Event          = lease.Event // embedded in each of them
 	WaitingInfo    = lease.WaitingInfo
 	AcquiredInfo   = lease.AcquiredInfo
 	FailedInfo     = lease.FailedInfo
@@ -33,22 +33,24 @@ type (
 	RedisErrorInfo = lease.RedisErrorInfo
 )
 
-// How says how permits were had. Its String is a word for a label.
+// A GrantPath is the path by which permits were acquired. Its String is a short word for
+// use as a label.
 type How = lease.How
 
 const (
-	AtOnce    = lease.AtOnce    // by their first request to Redis, and without a wait
-	Inside    = lease.Inside    // from what the process holds, or by the first request after that
-	ByMessage = lease.ByMessage // others have let us in, and the message came
-	ByPoll    = lease.ByPoll    // by a request that was repeated: after a death, an error, or a lost message
+	AtOnce    = lease.AtOnce    // by the first request to Redis, without waiting
+	Inside    = lease.Inside    // from another goroutine of the same process
+	ByMessage = lease.ByMessage // another process released them, and its message arrived
+	ByPoll    = lease.ByPoll    // by a repeated request: after a crash, an error or a lost message
 )
 
-// Cause says why a hold was lost. Its String is a word for a label.
+// A LossCause is the reason why a hold was lost. Its String is a short word for use as
+// a label.
 type Cause = lease.Cause
 
 const (
-	Gone       = lease.Gone       // Redis has it no more: deleted, evicted, or lost in a restart or failover
-	Unrenewed  = lease.Unrenewed  // Redis could not be reached in time, or the process was paused
+	Gone       = lease.Gone       // the hold is not in Redis: deleted, evicted, or lost in a restart or failover
+	Unrenewed  = lease.Unrenewed  // Redis was not reached in time, or the process was paused
 	Overdue    = lease.Overdue    // it was held for longer than MaxHold
-	Unreceived = lease.Unreceived // nobody received it from its channel
+	Unreceived = lease.Unreceived // the Result was not received from its channel
 )

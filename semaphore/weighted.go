@@ -14,47 +14,50 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
 )
 
-// DefaultTTL is the TTL of a Weighted made by NewWeighted.
+// DefaultTTL is the TTL of a Weighted created by NewWeighted.
 const DefaultTTL = 10 * time.Second
 
-// A Weighted works like the one of golang.org/x/sync/semaphore, for processes:
-// all that are made for the same key share its permits, wherever they run. Most
-// callers want Acquire and Release, or [Weighted.AcquireLease] if they care what
-// happens when Redis does not answer. These things differ, because a network is
-// in the way:
+// A Weighted works like the type of that name in golang.org/x/sync/semaphore, across
+// processes: all Weighteds with the same key share its permits. Most callers should
+// use Acquire and Release, or [Weighted.AcquireLease] to learn that permits were lost.
+// It differs in four ways, because there is a network in between:
 //
-//   - Permits are leased. They are renewed for as long as their process lives, and
-//     come back within TTL of its death. If they cannot be renewed they are
-//     lost, though the work still runs: a [Lease] tells of it, Acquire cannot.
-//   - It is fair between processes too: who asked first is served first, however
-//     much it wants, and nobody overtakes. Within a process, permits pass from
-//     goroutine to goroutine until all who waited there have had theirs, once or for
-//     about as long as ten requests take, 1 to 20 ms. Then others get their turn.
-//   - The size lives in Redis. Processes that were told different sizes get
-//     ErrSize, rather than a few permits too many. [Weighted.Resize] changes it.
-//   - What can never succeed fails at once, with ErrSize: to want more permits
-//     than there are. To want none, or fewer, is an error.
+//   - Permits are leased. Their process renews them in the background, and they
+//     return within TTL after the process dies. They can be lost while the work
+//     still runs. A [Lease] reports that; Acquire cannot.
+//   - It is fair between processes. Requests are served in the order in which Redis
+//     received them, and a large request is not overtaken by smaller ones. Within a
+//     process, permits pass from goroutine to goroutine for a time slice of about
+//     ten round trips, between 1 and 20 ms.
+//   - The size lives in Redis. A process that passes another size gets
+//     ErrSizeMismatch. [Weighted.Resize] changes the size.
+//   - Acquire fails at once with ErrExceedsSize if n exceeds the size. In x/sync it
+//     waits until ctx is done. n must be positive, and at most 2^40.
 //
-// A Weighted is made by [NewWeighted] and must not be copied after first use. It
-// needs no Close.
+// Within a process, a call to Release “synchronizes before” the return of any Acquire
+// that it unblocks, in the terminology of [the Go memory model].
+//
+// A Weighted must be created by [NewWeighted] and must not be copied after first use.
+// There is nothing to close.
+//
+// [the Go memory model]: https://go.dev/ref/mem
 type Weighted struct {
-	// TTL is how long Redis keeps the permits of a process that has died. It is cut
-	// to whole milliseconds, and is at least 10 of them. The permits of a process are
-	// kept together: the longest TTL in use there counts for all. Set it before
-	// first use.
+	// TTL is how long Redis keeps the permits after their process died. It is
+	// truncated to milliseconds and must be at least 10 ms. All permits of a process
+	// on one key have the longest of its TTLs. Set it before first use.
 	TTL time.Duration
 
-	// MaxHold, if not 0, is for how long a hold is renewed, so that a forgotten
-	// Release cannot keep its permits for days: they are lost within TTL
-	// thereafter. Set it before first use.
+	// MaxHold, if positive, limits how long a hold is renewed, so that a forgotten
+	// Release does not keep its permits for days. Within TTL after MaxHold the hold
+	// is lost. Set it before first use.
 	MaxHold time.Duration
 
-	// Label is what [Weighted.Inspect] says of the permits of this process, beside
-	// host and process id. It is for people; 100 bytes of it are kept. Of several in a
-	// process that use one key, the first to ask counts. Set it before first use.
+	// Label is shown by [Weighted.Inspect] next to host and PID, for people. It is
+	// truncated to 100 bytes. If several Weighteds of a process use one key, the
+	// label of the first waiter is used. Set it before first use.
 	Label string
 
-	// Trace, if not nil, is told what becomes of each request and each hold. Set it
+	// Trace, if not nil, receives the events of each request and each hold. Set it
 	// before first use.
 	Trace *Trace
 
@@ -62,15 +65,14 @@ type Weighted struct {
 	size   int64
 	keeper *lease.Keeper
 	store  *redisstore.Store
-	err    error // why there is no keeper
+	err    error // why keeper is nil
 
-	// Who is inside by Acquire or TryAcquire, whether its lease is still good or
-	// not: should it be lost, others get its permits, but here it counts until its
-	// Release.
+	// The leases of Acquire and TryAcquire, whether lost or not. If one is lost,
+	// other processes may get its permits, but here it counts until its Release.
 	mu     sync.Mutex
 	inside int64
-	leases []held        // the oldest first, which mostly are those that have been lost
-	left   chan struct{} // closed when somebody leaves; nil if nobody waits for that
+	leases []held        // the oldest first: these are the ones that may be lost
+	left   chan struct{} // closed by Release; nil if nobody waits for that
 }
 
 type held struct {
@@ -78,11 +80,11 @@ type held struct {
 	n     int64
 }
 
-// NewWeighted returns a semaphore of n permits for the key, with the default
-// TTL. The size is stored with the first use of the key, and forgotten when it
-// has not been used for 65 minutes: to deploy another, call [Weighted.Resize]. Any key will do but the empty one and those
-// that begin with "baton:{"; these, a size below 1, and a nil client make the
-// first operation fail.
+// NewWeighted returns a semaphore of n permits for key, with the default TTL. The
+// first use of the key stores the size in Redis. Redis forgets it when the key has not
+// been used for 65 minutes. To deploy another size, call [Weighted.Resize]. n must be
+// between 1 and 2^40. The key must not be empty and must not start with "baton:{". An
+// invalid size, an invalid key or a nil client makes the first operation fail.
 func NewWeighted(rdb redis.UniversalClient, key string, n int64) *Weighted {
 	s := &Weighted{TTL: DefaultTTL, key: key, size: n}
 	if s.keeper, s.err = redisstore.Keeper(rdb); s.err == nil {
@@ -91,13 +93,13 @@ func NewWeighted(rdb redis.UniversalClient, key string, n int64) *Weighted {
 	return s
 }
 
-// Acquire takes n permits, waiting until it can or until ctx ends; then it takes
-// none and returns an error that ctx's can be found in. It waits for Redis to
-// come back, too. What waiting cannot cure is returned at once.
+// Acquire acquires n permits, blocking until they are available or ctx is done. On
+// success, it returns nil. On failure, it returns an error that wraps ctx's error and
+// leaves the semaphore unchanged. While Redis is unreachable it retries with backoff.
+// Permanent errors are returned at once.
 //
-// Whoever is inside by Acquire or TryAcquire counts until its Release for those
-// that come through the same Weighted, even if its permits are lost: no more than
-// the size that it was made with are inside it then. Other processes do not know.
+// If permits are lost, other processes can acquire them. Acquire on the same Weighted
+// still counts them until their Release.
 func (s *Weighted) Acquire(ctx context.Context, n int64) error {
 	for {
 		l, err := s.AcquireLease(ctx, n)
@@ -108,8 +110,8 @@ func (s *Weighted) Acquire(ctx context.Context, n int64) error {
 		if left == nil {
 			return nil
 		}
-		// Who is inside has lost its lease and does not know it yet. To keep ours
-		// meanwhile would keep other processes waiting for nothing.
+		// A goroutine inside has lost its lease and has not noticed. Release ours, so
+		// that other processes do not wait for nothing.
 		_ = l.Release()
 		select {
 		case <-left:
@@ -118,9 +120,9 @@ func (s *Weighted) Acquire(ctx context.Context, n int64) error {
 	}
 }
 
-// enter goes inside with the lease. If that would be too many, because some of
-// them have lost theirs, it returns what is closed when one has left. More than
-// the size is not too many by itself: a Resize may have let them in.
+// enter counts the permits of l. If that would exceed the size because some leases are
+// lost, it returns a channel that is closed by the next Release. Exceeding the size
+// alone is allowed: a Resize may have admitted them.
 func (s *Weighted) enter(l *Lease, n int64) (left <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,10 +138,10 @@ func (s *Weighted) enter(l *Lease, n int64) (left <-chan struct{}) {
 	return nil
 }
 
-// TryAcquire takes n permits if that many are free and nobody waits, and reports
-// whether it did. It makes one attempt, which fails if Redis does not answer for
-// as long as the client waits for it. It panics on what waiting cannot cure, but
-// to want more permits than there are is only too many.
+// TryAcquire acquires n permits without waiting and reports whether it succeeded. It
+// fails if fewer than n are free, or if others wait. It makes a single attempt, so it
+// also fails if Redis does not answer within the client's timeouts. It panics on
+// permanent errors, except that it returns false if n exceeds the size.
 func (s *Weighted) TryAcquire(n int64) bool {
 	l, err := s.TryAcquireLease(context.Background(), n)
 	switch {
@@ -153,9 +155,9 @@ func (s *Weighted) TryAcquire(n int64) bool {
 	return false
 }
 
-// Release gives n permits back that were taken by Acquire or TryAcquire, in
-// whatever portions. It panics if fewer are held. It waits for Redis as
-// [Lease.Release] does.
+// Release releases n permits that Acquire or TryAcquire acquired; the portions need
+// not match. It panics if fewer than n are held. It waits for Redis as [Lease.Release]
+// does.
 func (s *Weighted) Release(n int64) {
 	if n <= 0 {
 		panic(fmt.Sprintf("baton: release of %d permits of semaphore %q", n, s.key))
@@ -163,7 +165,7 @@ func (s *Weighted) Release(n int64) {
 	lease.ReleaseParts(s.leave(n))
 }
 
-// leave takes n permits out of the leases, the oldest first.
+// leave removes n permits from the leases, the oldest first.
 func (s *Weighted) leave(n int64) (out []lease.Part) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -190,16 +192,16 @@ func (s *Weighted) leave(n int64) (out []lease.Part) {
 	return out
 }
 
-// AcquireLease is like Acquire but returns the lease on the permits, all of which
-// its Release gives back. It returns within milliseconds of the end of ctx. ctx
-// does not bound the hold, and one that has ended gets no permits, though they
-// be free.
+// AcquireLease is like Acquire but returns the lease on the permits. Its Release
+// returns all of them. AcquireLease returns within milliseconds after ctx is done, even
+// if Redis does not answer. ctx bounds the wait, not the hold. If ctx is already done,
+// AcquireLease fails even if permits are free.
 func (s *Weighted) AcquireLease(ctx context.Context, n int64) (*Lease, error) {
 	return s.acquire(ctx, "acquire", n, false)
 }
 
-// TryAcquireLease is like AcquireLease but does not wait for permits: it returns
-// ErrLocked if there are too few, or if others wait.
+// TryAcquireLease is like AcquireLease but does not wait. It returns ErrNotAvailable if
+// fewer than n permits are free, or if others wait.
 func (s *Weighted) TryAcquireLease(ctx context.Context, n int64) (*Lease, error) {
 	return s.acquire(ctx, "try to acquire", n, true)
 }
@@ -223,19 +225,18 @@ func (s *Weighted) request(ctx context.Context, l *Lease, n int64, try bool) err
 	return l.hold.Request(ctx, s.keeper, &p)
 }
 
-// AcquireChan is like AcquireLease but returns at once, with a channel that
-// receives the result. It is made for select:
+// AcquireChan is like AcquireLease but returns at once, with a channel that receives
+// the result. It is made for select:
 //
-//   - The channel yields exactly one Result and is never closed.
-//   - If ctx ends before the Result is received, the permits are given back at
-//     once, or not taken at all, and the Result is ctx's error. So to stop
-//     waiting, end ctx; leaving the select is not enough. A grant that already
-//     lies in the channel takes a moment to be given back: who receives after ctx
-//     has ended may still be handed a lease, and must release it like any other.
+//   - The channel receives exactly one Result and is never closed.
+//   - If ctx is done before the Result is received, the permits are released or never
+//     taken, and the Result holds ctx's error. To stop waiting, cancel ctx; leaving
+//     the select is not enough. The release takes a moment: a late receive may
+//     still get a lease, and must release it like any other.
 //   - Permits that are granted but not received are not renewed. After one TTL they
-//     are given back and the Result is ErrLost.
+//     are released and the Result is ErrLost.
 //
-// It costs no goroutine to wait.
+// Waiting uses no goroutine.
 func (s *Weighted) AcquireChan(ctx context.Context, n int64) <-chan Result {
 	l := new(Lease)
 	box := lease.NewBox(asked{l})
@@ -248,12 +249,12 @@ func (s *Weighted) AcquireChan(ctx context.Context, n int64) <-chan Result {
 	return box.C()
 }
 
-// Do runs f while it holds n permits. The ctx of f is cancelled with the cause
-// ErrLost if they are lost. Do returns what f returned, joined with the error of
-// Release if that has one. If the permits cannot be had, f is not called. A panic
-// of f releases. A nil f panics at once.
+// Do runs f while holding n permits. The ctx passed to f is canceled with the cause
+// ErrLost if they are lost. Do returns f's error, joined with Release's error if there
+// is one. If the permits cannot be acquired, f is not called. If f panics, they are
+// released. A nil f panics at once.
 func (s *Weighted) Do(ctx context.Context, n int64, f func(context.Context) error) (err error) {
-	if f == nil { // before anything is acquired for it
+	if f == nil { // before acquiring
 		panic("baton: Do of a nil function")
 	}
 	l, err := s.AcquireLease(ctx, n)
@@ -276,7 +277,7 @@ func (s *Weighted) params(n int64, try bool) lease.Params {
 // maxSize keeps every sum of permits exact where Redis computes it.
 const maxSize = 1 << 40
 
-// usable returns why n permits cannot be asked for, nil if they can.
+// usable returns why n permits cannot be requested, or nil.
 func (s *Weighted) usable(op string, n int64) error {
 	var err error
 	switch {
@@ -285,9 +286,9 @@ func (s *Weighted) usable(op string, n int64) error {
 	case s.err != nil:
 		err = s.err
 	case s.size < 1 || s.size > maxSize:
-		err = fmt.Errorf("a size of %d permits is not within 1 and 2^40", s.size)
+		err = fmt.Errorf("invalid size %d: must be between 1 and 2^40", s.size)
 	case n < 1 || n > maxSize:
-		err = fmt.Errorf("%d permits are not within 1 and 2^40", n)
+		err = fmt.Errorf("invalid number of permits %d: must be between 1 and 2^40", n)
 	default:
 		return nil
 	}

@@ -9,9 +9,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
-// A pool of workers without workers: a goroutine for each task, of which so many
-// run at once as there are permits, in all processes together. Who takes all the
-// permits in the end has waited for every task.
+// A worker pool: one goroutine for each task, and at most as many at work as there are
+// permits, in all processes together. Acquiring all permits waits for every task.
 func Example_workerPool() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -47,14 +46,14 @@ func digits(n int) (sum int) {
 	return sum
 }
 
-// Permits in a select, beside a timer and whatever else there is to wait for.
+// Permits in a select, with a timeout.
 func ExampleWeighted_AcquireChan() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
 	sem := semaphore.NewWeighted(rdb, "reports", 10)
 
 	wait, cancel := context.WithCancel(context.Background())
-	defer cancel() // ends the wait; permits that come too late are given back
+	defer cancel() // stops waiting; late permits are released
 
 	select {
 	case r := <-sem.AcquireChan(wait, 3):
@@ -70,7 +69,7 @@ func ExampleWeighted_AcquireChan() {
 	// Output: 3 of 10
 }
 
-// A lease says what became of it.
+// A lease reports whether the permits were lost.
 func ExampleWeighted_AcquireLease() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -95,7 +94,7 @@ func ExampleWeighted_AcquireLease() {
 	// Output: done
 }
 
-// The size is one for all. It can be changed while permits are in use.
+// Resize changes the size for all processes, even while permits are in use.
 func ExampleWeighted_Resize() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -117,7 +116,7 @@ func ExampleWeighted_Resize() {
 	// baton: acquire "reports": semaphore size: it is 3, and not 5
 }
 
-// A Weighted in place of one of x/sync: its permits are those of the whole fleet.
+// A Weighted shares its permits between processes.
 func ExampleWeighted() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -135,7 +134,7 @@ func ExampleWeighted() {
 	// Output: false true
 }
 
-// A try neither waits nor queues.
+// A try does not wait.
 func ExampleWeighted_TryAcquireLease() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -153,7 +152,7 @@ func ExampleWeighted_TryAcquireLease() {
 	// <nil>
 }
 
-// Do releases, and cancels the work if the permits are lost.
+// Do releases when f returns, and cancels f's ctx if the permits are lost.
 func ExampleWeighted_Do() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -169,7 +168,7 @@ func ExampleWeighted_Do() {
 	// <nil>
 }
 
-// Inspect is for people: who has how many, and what does the first in line want?
+// Inspect shows the size, and how many permits each process holds.
 func ExampleWeighted_Inspect() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -196,7 +195,7 @@ func ExampleWeighted_Inspect() {
 	// nightly 7
 }
 
-// What is done under the permits ends with them, if its ctx is that of the lease.
+// The lease's ctx cancels the work if the permits are lost.
 func ExampleLease_Context() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -211,7 +210,7 @@ func ExampleLease_Context() {
 	}
 	work, stop := lease.Context(ctx)
 	defer stop()
-	rdb.Del(ctx, "reports") // somebody flushes Redis
+	rdb.Del(ctx, "reports") // Redis loses the semaphore
 
 	<-work.Done()
 	fmt.Println(context.Cause(work))
@@ -223,7 +222,7 @@ func ExampleLease_Context() {
 	// baton: lease lost
 }
 
-// A fence names the hold: no other hold on the key has had it.
+// A fence identifies a hold.
 func ExampleLease_Fence() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()

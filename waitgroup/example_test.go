@@ -16,7 +16,7 @@ import (
 // exampleClient stands for redis.NewClient with the address of your server.
 func exampleClient() (*redis.Client, func()) {
 	server := miniredis.NewMiniRedis()
-	server.ClockTTL(true) // keys expire as time goes by
+	server.ClockTTL(true) // keys expire
 	if err := server.Start(); err != nil {
 		panic(err)
 	}
@@ -27,7 +27,7 @@ func exampleClient() (*redis.Client, func()) {
 	}
 }
 
-// A WaitGroup in place of a sync.WaitGroup.
+// A WaitGroup can replace a sync.WaitGroup.
 func Example() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -38,12 +38,12 @@ func Example() {
 	for _, page := range []string{"one", "two", "three"} {
 		wg.Go(func() { sizes.Store(page, len(page)) })
 	}
-	wg.Wait() // for what all processes have started under this key
+	wg.Wait() // for the work of all processes
 	fmt.Println(sizes.Load("three"))
 	// Output: 5 true
 }
 
-// A wait in a select, beside a ticker and whatever else there is to wait for.
+// A wait in a select, with a progress report.
 func ExampleWaitGroup_WaitChan() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -52,10 +52,10 @@ func ExampleWaitGroup_WaitChan() {
 	wg.Add(1)
 	var running sync.WaitGroup
 	defer running.Wait()
-	running.Go(wg.Done) // mostly in another process, and later
+	running.Go(wg.Done) // usually in another process
 
 	wait, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the wait
+	defer cancel() // stops waiting
 
 	over := wg.WaitChan(wait)
 	progress := time.NewTicker(time.Second)
@@ -72,8 +72,7 @@ func ExampleWaitGroup_WaitChan() {
 	// Output: over: <nil>
 }
 
-// A task that a process runs itself. Its ctx ends should the task be lost, as
-// those who wait are told then that nobody does it.
+// Do runs a task. Its ctx is canceled if the task is lost.
 func ExampleWaitGroup_GoContext() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -95,8 +94,7 @@ func ExampleWaitGroup_GoContext() {
 	// the wait: <nil>
 }
 
-// A coordinator adds what there is to do, and waits; workers, mostly elsewhere,
-// join a task for each part that they do.
+// A coordinator adds the work and waits. Workers in other processes claim it.
 func ExampleWaitGroup_Join() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -123,7 +121,7 @@ func ExampleWaitGroup_Join() {
 			}
 			// The work comes here.
 			if err := task.Done(); err != nil {
-				fmt.Println(err) // ErrLost: it has been counted as abandoned
+				fmt.Println(err) // ErrLost: it counts as abandoned
 			}
 		}
 	})
@@ -132,8 +130,8 @@ func ExampleWaitGroup_Join() {
 	// Output: <nil>
 }
 
-// What those who wait are told of work that nobody will do: here it is given up,
-// and the death of a process has the same result, one TTL later.
+// A wait reports tasks that were abandoned. If a process dies, its tasks are abandoned
+// one TTL later.
 func ExampleAbandonedError() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -158,7 +156,7 @@ func ExampleAbandonedError() {
 	// Output: over, but for 2
 }
 
-// Add counts what others will be done with, and knows of no process.
+// Add and Done count work, whichever process does it.
 func ExampleWaitGroup_Add() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -169,7 +167,7 @@ func ExampleWaitGroup_Add() {
 	defer running.Wait()
 	for range 3 {
 		running.Go(func() {
-			// The work comes here, mostly in another process.
+			// The work comes here, usually in another process.
 			wg.Done()
 		})
 	}
@@ -178,7 +176,7 @@ func ExampleWaitGroup_Add() {
 	// Output: over
 }
 
-// AddContext and DoneContext return what Add and Done panic with.
+// AddContext and DoneContext return an error instead of panicking.
 func ExampleWaitGroup_AddContext() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -196,7 +194,7 @@ func ExampleWaitGroup_AddContext() {
 	// <nil>
 }
 
-// How far is it, and who is at work on it?
+// Inspect shows how much work is left, and which processes run tasks.
 func ExampleWaitGroup_Inspect() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -225,7 +223,7 @@ func ExampleWaitGroup_Inspect() {
 	// page 1
 }
 
-// What a task does ends with it, if its ctx is that of the task.
+// The task's ctx cancels the work if the task is lost.
 func ExampleTask_Context() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -240,7 +238,7 @@ func ExampleTask_Context() {
 	}
 	work, stop := task.Context(ctx)
 	defer stop()
-	rdb.Del(ctx, "import:42") // somebody flushes Redis
+	rdb.Del(ctx, "import:42") // Redis loses the group
 
 	<-work.Done()
 	fmt.Println(context.Cause(work))
@@ -250,7 +248,7 @@ func ExampleTask_Context() {
 	// baton: lease lost true
 }
 
-// Who cannot do it adds it again for others to join, and gives up its own.
+// A worker that cannot finish a task adds it again for others, and abandons its own.
 func ExampleTask_Abandon() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -270,7 +268,7 @@ func ExampleTask_Abandon() {
 		return
 	}
 	fmt.Println(second.Done())
-	fmt.Println(wg.WaitContext(ctx)) // over, and it took two
+	fmt.Println(wg.WaitContext(ctx)) // one of two tasks was abandoned
 	// Output:
 	// <nil> <nil>
 	// <nil>

@@ -7,31 +7,29 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
-// An Owner is the process that has a task: its host, its process id, and the label
-// that it has set.
+// An Owner is the process that runs a task: its host, PID and label.
 type Owner = lease.Owner
 
-// A Status is what Redis knows of a group at one moment. It is for people and
-// for monitoring: by the time it is read, all may be different.
+// A Status is what Redis knows about a group, for people and for monitoring. It may be
+// stale by the time it is returned.
 type Status struct {
-	Round     int64     // its number, which grows; 0 if there is no group
-	Count     int64     // what has been added and neither done nor joined
-	Abandoned int64     // tasks of the round that were
-	Tasks     []Running // those that are running
+	Round     int64     // its number, which grows; 0 if the group does not exist
+	Count     int64     // added, and neither done nor claimed
+	Abandoned int64     // abandoned tasks of this generation
+	Tasks     []Running // running tasks
 }
 
-// Left is what is left of the round.
+// Outstanding returns what the generation still waits for: Count and the running tasks.
 func (s Status) Left() int64 { return s.Count + int64(len(s.Tasks)) }
 
-// Running is a task that somebody has.
+// A TaskStatus is one running task.
 type Running struct {
 	Owner
-	Left time.Duration // how long it lives if it is not renewed
+	Left time.Duration // until the task expires, unless it is renewed
 }
 
-// Inspect says how far the group is and who has its tasks, by one request that
-// changes nothing. It returns when ctx ends, and does not wait for Redis to come
-// back.
+// Inspect returns the counter and the running tasks. It makes one read-only request and
+// does not retry while Redis is unreachable.
 func (wg *WaitGroup) Inspect(ctx context.Context) (Status, error) {
 	if wg.session == nil {
 		return Status{}, wg.unusable("inspect")

@@ -2,29 +2,28 @@ package waitgroup
 
 import "github.com/seed-3d5fec5c/baton/internal/lease"
 
-// A Trace is a set of functions that are told what becomes of the tasks that this process
-// begins by Go, GoContext and Join, for metrics, logs and traces; the library itself logs
-// nothing. Any of them may be nil:
+// A Trace is a set of hooks for metrics, logs and traces of the tasks that this process
+// starts by Go, Do and Claim. The library itself logs nothing. Any hook may be nil:
 //
 //	type Trace struct {
-//		Waiting    func(context.Context, WaitingInfo)    // is not called
+//		Waiting    func(context.Context, WaitingInfo)    // not called
 //		Acquired   func(context.Context, AcquiredInfo)   // a task was counted
-//		Failed     func(context.Context, FailedInfo)     // or could not be
-//		Renewed    func(context.Context, RenewedInfo)    // it was renewed
-//		Lost       func(context.Context, LostInfo)       // it was lost, and counts as abandoned
-//		Released   func(context.Context, ReleasedInfo)   // or has ended, by Done or Abandon
-//		RedisError func(context.Context, RedisErrorInfo) // an attempt failed, also of Add and Wait
+//		Failed     func(context.Context, FailedInfo)     // a task could not be counted
+//		Renewed    func(context.Context, RenewedInfo)    // a task was renewed
+//		Lost       func(context.Context, LostInfo)       // a task was lost and counts as abandoned
+//		Released   func(context.Context, ReleasedInfo)   // a task ended by Done or Abandon
+//		RedisError func(context.Context, RedisErrorInfo) // a request failed, also of Add and Wait
 //	}
 //
-// It is the Trace of package [github.com/seed-3d5fec5c/baton/mutex], where it is said
-// when and where the functions run, what they may do, and what each is told. One value
-// may serve both. Of a task, Fence is 0 and How is at once. A RedisError whose Op is
-// "change" may run on the goroutine that has tried, before it tries again.
+// It is the Trace of package [github.com/seed-3d5fec5c/baton/mutex], which documents when
+// and on which goroutine the hooks run and what they may do. One value may serve both. For
+// a task, Fence is 0 and Path is Immediate. A RedisError with the Op "update" may run on the
+// caller's goroutine before the retry.
 type Trace = lease.Trace
 
-// What the functions of a Trace are told.
+// The arguments of the hooks of a Trace.
 type (
-	Event          = lease.Event // a part of each
+	Event          = lease.Event // embedded in each of them
 	WaitingInfo    = lease.WaitingInfo
 	AcquiredInfo   = lease.AcquiredInfo
 	FailedInfo     = lease.FailedInfo
@@ -34,10 +33,11 @@ type (
 	RedisErrorInfo = lease.RedisErrorInfo
 )
 
-// Cause says why a task was lost. Its String is a word for a label.
+// A LossCause is the reason why a task was lost. Its String is a short word for use as a
+// label.
 type Cause = lease.Cause
 
 const (
-	Gone      = lease.Gone      // Redis has it no more: the group was deleted, evicted, or lost
-	Unrenewed = lease.Unrenewed // Redis could not be reached in time, or the process was paused
+	Gone      = lease.Gone      // the task is not in Redis: the group was deleted, evicted, or lost
+	Unrenewed = lease.Unrenewed // Redis was not reached in time, or the process was paused
 )

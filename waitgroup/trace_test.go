@@ -37,7 +37,7 @@ func TestTrace(t *testing.T) {
 		if _, err := wg.Join(t.Context()); !errors.Is(err, waitgroup.ErrNoTask) {
 			t.Error(err)
 		}
-		r.Tells(t, "Join", `failed baton: join "key": no task to join`)
+		r.Tells(t, "Join", `failed baton: claim "key": no task to join`)
 
 		wg.Add(2)
 		task = join(t, wg)

@@ -13,67 +13,73 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
 )
 
-// DefaultTTL is the TTL of a WaitGroup made by New.
+// DefaultTTL is the TTL of a WaitGroup created by New.
 const DefaultTTL = 10 * time.Second
 
 var (
-	// ErrNegative says that more was done than had been added. It has changed
-	// nothing.
+	// ErrNegativeCounter is returned if the counter would become negative. The
+	// counter is unchanged.
 	ErrNegative = lease.ErrNegative
-	// ErrNoTask says that nothing is left to join: what was added is done, or has
-	// been joined.
+	// ErrNothingToClaim is returned by Claim if the counter is 0: everything that was
+	// added is done or claimed.
 	ErrNoTask = lease.ErrNoTask
-	// ErrAbandoned says that tasks were lost, each by the death of its process or
-	// because it could not be renewed. It is an [AbandonedError], which says how many.
+	// ErrAbandoned matches the [AbandonedError] of a wait.
 	ErrAbandoned = lease.ErrAbandoned
-	// ErrLost says that a task had ended before Done, or that Redis has lost the
-	// group that was waited for.
+	// ErrLost is returned for a task that ended before Done, and by a wait if Redis
+	// lost the group.
 	ErrLost = lease.ErrLost
-	// ErrDone says that a task was ended by Done or Abandon.
+	// ErrDone is returned for a task that Done or Abandon has ended.
 	ErrDone = errors.New("baton: task done")
 )
 
-// AbandonedError is the [ErrAbandoned] of so many tasks.
+// An AbandonedError is returned by a wait whose generation is finished except for
+// abandoned tasks. Tasks is their number.
 type AbandonedError = lease.AbandonedError
 
-// A WaitGroup works like a [sync.WaitGroup] that processes share: all that are
-// made for the same key count together, wherever they run. Most callers want
-// [WaitGroup.GoContext] or [WaitGroup.Join], and [WaitGroup.WaitContext]. Four
-// things differ from sync, because a network is in the way:
+// A WaitGroup works like a [sync.WaitGroup] that processes share: all WaitGroups with the
+// same key count together, wherever they run. Most callers should use [WaitGroup.Do] or
+// [WaitGroup.Claim], and [WaitGroup.WaitContext]. It differs from sync.WaitGroup in four
+// ways, because there is a network in between:
 //
-//   - A process may die. Tasks of Go, GoContext and Join end with it, and those who
-//     wait are told; what Add has counted stays.
-//   - Operations take a round trip to Redis. While it is away they wait for it.
-//   - The group may be used again while those who waited for its last round are yet to
-//     return.
-//   - Wait panics where WaitContext returns an error, for it has no other way to say that
-//     not all was done.
+//   - A process may die. Tasks of Go, Do and Claim are then abandoned, and waits report
+//     it. What Add has counted stays.
+//   - An operation takes one round trip to Redis.
+//   - The group may be reused before the waits for its last generation have returned.
+//   - Wait panics where WaitContext returns an error.
 //
-// A WaitGroup is made by [New] and must not be copied after first use. It needs no
-// Close: while this process has no tasks in it and does not wait, it costs nothing.
+// In the terminology of [the Go memory model], within a process a call to Done, and the
+// return of a function passed to Go or Do, “synchronizes before” the return of any wait
+// that it unblocks.
+//
+// A WaitGroup must be created by [New] and must not be copied after first use. There is
+// nothing to close: a process that has no tasks and does not wait uses no resources.
+//
+// Redis remembers the operations of each WaitGroup, so that a retried request counts once.
+// This is one small key for each WaitGroup value, kept for 65 minutes after its last
+// change. Create one WaitGroup for a key and reuse it.
+//
+// [the Go memory model]: https://go.dev/ref/mem
 type WaitGroup struct {
-	// TTL is how long a task of this process is kept when it has died. It is cut
-	// to whole milliseconds, and is 10 of them at least, and twelve hours at most. Set it
-	// before first use.
+	// TTL is how long a task lasts after its process died. It is truncated to
+	// milliseconds and must be between 10 ms and twelve hours. Set it before first use.
 	TTL time.Duration
 
-	// Label is what [WaitGroup.Inspect] says of the tasks of this process, beside host
-	// and process id. It is for people; 100 bytes of it are kept. Set it before first
-	// use.
+	// Label is shown by [WaitGroup.Inspect] next to host and PID, for people. It is
+	// truncated to 100 bytes. Set it before first use.
 	Label string
 
-	// Trace, if not nil, is told what becomes of the tasks of this process, and of what
-	// goes wrong. Set it before first use.
+	// Trace, if not nil, receives the events of this process's tasks, and failed
+	// requests. Set it before first use.
 	Trace *Trace
 
 	key     string
 	session *lease.Session
-	err     error // why there is no session
+	err     error // why session is nil
 }
 
-// New returns a wait group for the key. The key itself becomes the group: a sorted
-// set. Any key will do but the empty one and those that begin with "baton:{", which
-// are the library's own; these, and a nil client, make the first operation fail.
+// New returns a wait group for key, with the default TTL. The key itself is the group: a
+// sorted set. It must not be empty and must not start with "baton:{". An invalid key or a
+// nil client makes the first operation fail.
 func New(rdb redis.UniversalClient, key string) *WaitGroup {
 	wg := &WaitGroup{TTL: DefaultTTL, key: key}
 	keeper, err := redisstore.Keeper(rdb)
@@ -86,27 +92,24 @@ func New(rdb redis.UniversalClient, key string) *WaitGroup {
 	return wg
 }
 
-// Add adds delta, which may be negative, to the count. If nothing is left then,
-// all who wait are released, in all processes. It panics if the count would be
-// negative, and on what waiting cannot cure: a key that cannot be used, a key of
-// another type, a user without the rights. While Redis is away it waits, with
-// backoff; if that takes more than an hour it panics, for it cannot know any more
-// whether it has counted.
+// Add adds delta, which may be negative, to the counter. If nothing is left then, all
+// waits are released, in all processes. Add panics if the counter would become negative,
+// and on permanent errors. While Redis is unreachable it retries with backoff. After an
+// hour it panics, because Redis may no longer remember whether the operation was counted.
 //
-// Callers should prefer [WaitGroup.Go]: what Add has counted waits for a Done,
-// though the process that was to call it has died.
+// Most callers should use [WaitGroup.Go]: what Add has counted stays if the process that
+// should call Done dies.
 func (wg *WaitGroup) Add(delta int) { must(wg.AddContext(context.Background(), delta)) }
 
-// Done takes one from the count, as Add(-1) does.
+// Done decrements the counter by one. It is Add(-1).
 func (wg *WaitGroup) Done() { wg.Add(-1) }
 
-// AddContext is like Add, but returns an error, and waits for Redis no longer than
-// until ctx ends. ErrNegative says that the count would have been negative.
+// AddContext is like Add but returns an error, and stops retrying when ctx is done. It
+// returns ErrNegativeCounter if the counter would become negative.
 //
-// With an error nothing is counted. If ctx has ended while Redis was asked, what it
-// may have counted is taken back as soon as Redis can be reached, for as long as a minute; two
-// things cannot be taken back: the end of the round, and what others have joined or
-// done of it already.
+// On an error, nothing is counted. If ctx is done while a request is under way, its effect
+// is undone once Redis can be reached, for up to a minute. Two effects cannot be undone:
+// the end of a generation, and counts that others have already claimed or finished.
 func (wg *WaitGroup) AddContext(ctx context.Context, delta int) error {
 	const op = "add"
 	switch {
@@ -115,7 +118,7 @@ func (wg *WaitGroup) AddContext(ctx context.Context, delta int) error {
 	case ctx.Err() == nil && delta == 0:
 		return nil
 	case delta > math.MaxInt32 || delta < math.MinInt32:
-		return lease.Permanent(fmt.Errorf("baton: %s %q: the delta is %d", op, wg.key, delta))
+		return lease.Permanent(fmt.Errorf("baton: %s %q: invalid delta %d", op, wg.key, delta))
 	}
 	answer, err := wg.session.Change(ctx, op, lease.Change{What: lease.Add, Delta: int64(delta)})
 	if err == nil && answer == lease.Refused {
@@ -124,21 +127,20 @@ func (wg *WaitGroup) AddContext(ctx context.Context, delta int) error {
 	return err
 }
 
-// DoneContext is like Done, with the errors of AddContext.
+// DoneContext is like Done but returns an error. It is AddContext(ctx, -1).
 func (wg *WaitGroup) DoneContext(ctx context.Context) error { return wg.AddContext(ctx, -1) }
 
-// Wait waits until the round is over that goes on. It panics if tasks were
-// abandoned, if Redis has lost the group, and on what waiting cannot cure.
+// Wait blocks until the current generation is finished. It panics if tasks were
+// abandoned, if Redis lost the group, and on permanent errors.
 func (wg *WaitGroup) Wait() { must(wg.WaitContext(context.Background())) }
 
-// WaitContext waits until the round is over that goes on, or until ctx ends, also
-// for Redis to come back; it returns within milliseconds of that. If nothing is
-// left, it returns at once what became of the last round.
+// WaitContext blocks until the current generation is finished or ctx is done, and then
+// returns within milliseconds. If nothing is left, it returns the result of the last
+// generation at once. While Redis is unreachable it retries with backoff.
 //
-// An [AbandonedError] says that the round is over and how many of its tasks were
-// abandoned, and ErrLost that Redis has lost the group, so that nobody knows.
-// However many wait in a process, they cost one request a second, and none
-// costs a goroutine of its own.
+// It returns nil if everything is done, an [AbandonedError] if tasks were abandoned, and
+// ErrLost if Redis lost the group, so that the result is unknown. All waits of a process
+// on one group together make one request per second and use one goroutine.
 func (wg *WaitGroup) WaitContext(ctx context.Context) error {
 	const op = "wait for"
 	if wg.session == nil {
@@ -147,8 +149,9 @@ func (wg *WaitGroup) WaitContext(ctx context.Context) error {
 	return wg.session.Wait(ctx, op)
 }
 
-// WaitChan is like WaitContext but returns at once, with a channel that receives
-// the result: one value. The channel is never closed. To stop waiting, end ctx.
+// WaitChan is like WaitContext but returns at once, with a channel that receives the
+// result. The channel receives exactly one value and is never closed. To stop waiting,
+// cancel ctx.
 func (wg *WaitGroup) WaitChan(ctx context.Context) <-chan error {
 	const op = "wait for"
 	box := lease.NewBox(lease.Bare{})
@@ -160,14 +163,13 @@ func (wg *WaitGroup) WaitChan(ctx context.Context) <-chan error {
 	return box.C()
 }
 
-// Go counts a task, and runs f in a new goroutine. The task is over when f
-// returns, and abandoned if it panics, which ends the program as with sync. It waits
-// for Redis, and panics, as Add does; f runs when the task has been counted.
+// Go counts a task and runs f in a new goroutine. When f returns, the task is done. If f
+// panics, the task is abandoned and the program crashes, as with sync. Go blocks until the
+// task is counted. It retries and panics as Add does. A nil f panics at once.
 //
-// Who must know whether its task was lost meanwhile uses GoContext. A nil f panics at
-// once.
+// Use Do to learn that the task was lost.
 func (wg *WaitGroup) Go(f func()) {
-	if f == nil { // before it is counted
+	if f == nil { // before counting a task
 		panic("baton: Go of a nil function")
 	}
 	t, err := wg.start(context.Background(), "go", lease.Go)
@@ -177,8 +179,8 @@ func (wg *WaitGroup) Go(f func()) {
 	go func() {
 		defer func() {
 			if x := recover(); x != nil {
-				// To call it done would let those who wait go on before the program
-				// has died of this, as if the work had been done.
+				// If it counted as done, waits in other processes would return nil
+				// before this program has crashed.
 				t.panicked()
 				panic(x)
 			}
@@ -188,20 +190,19 @@ func (wg *WaitGroup) Go(f func()) {
 	}()
 }
 
-// GoContext counts a task, runs f in the goroutine of its caller, and returns what f
-// returned; so it is called with go, or in the goroutine of an errgroup. The ctx of f is
-// cancelled, with the cause ErrLost, if the task is lost. If Done has an error the
-// result is joined with it: ErrLost says that the task has been counted as
-// abandoned. An error of f does not: the task is done, and what its error means to the
-// others is the caller's to say.
+// Do counts a task, runs f in the caller's goroutine, and returns f's error. To run f
+// concurrently, call Do in a goroutine of your own, or of an errgroup. The ctx passed to f
+// is canceled with the cause ErrLost if the task is lost.
 //
-// If f panics, or ends its goroutine, the task is abandoned and the panic goes on. If
-// the task cannot be counted until ctx ends, f is not called. A nil f panics at once.
+// When f returns, the task is done, even if f returned an error. If that fails, Do returns
+// f's error joined with the error of Done: ErrLost means that the task counts as
+// abandoned. If f panics or calls [runtime.Goexit], the task is abandoned. If the task
+// cannot be counted before ctx is done, f is not called. A nil f panics at once.
 func (wg *WaitGroup) GoContext(ctx context.Context, f func(context.Context) error) (err error) {
-	if f == nil { // before it is counted
-		panic("baton: GoContext of a nil function")
+	if f == nil { // before counting a task
+		panic("baton: Do of a nil function")
 	}
-	t, err := wg.start(ctx, "go", lease.Go)
+	t, err := wg.start(ctx, "do", lease.Go)
 	if err != nil {
 		return err
 	}
@@ -221,11 +222,11 @@ func (wg *WaitGroup) GoContext(ctx context.Context, f func(context.Context) erro
 	return err
 }
 
-// Join takes over one of those that Add has counted, in this process or another,
-// and makes it a task of this process. It returns ErrNoTask if there is none, and
-// waits for Redis as AddContext does.
+// Claim takes over one of the counts that Add has added, in any process, and makes it a
+// task of this process. It returns ErrNothingToClaim if the counter is 0. While Redis is
+// unreachable it retries with backoff until ctx is done.
 func (wg *WaitGroup) Join(ctx context.Context) (*Task, error) {
-	return wg.start(ctx, "join", lease.Join)
+	return wg.start(ctx, "claim", lease.Join)
 }
 
 func (wg *WaitGroup) start(ctx context.Context, op string, what lease.What) (*Task, error) {
