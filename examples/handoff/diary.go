@@ -11,26 +11,25 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// A name tells the workers of all processes apart.
+// A name identifies a worker among those of all processes.
 type name struct{ pid, n int }
 
-// A handover is how the lock came to a worker.
+// A handover is how a worker came to the lock.
 type handover struct {
-	from   name          // who had it before; zero if that is not known
-	prior  int64         // the fence of that hold
-	died   bool          // who had it before never called Unlock
-	waited bool          // or did so when this worker waited already, which then took so long:
-	took   time.Duration // from there to the receipt here
+	from   name          // the previous holder, or zero if unknown
+	prior  int64         // the fencing token of its hold
+	died   bool          // it never called Unlock
+	waited bool          // this worker was waiting when it called Unlock
+	took   time.Duration // from its call of Unlock until this worker received the lock
 }
 
-// A diary is one entry in Redis that each holder of the lock, in whichever
-// process, finds and overwrites: who holds it, or who held it last and when that
-// one called Unlock. It serves to measure; the lock does without.
+// A diary is an entry in Redis that each holder of the lock reads and overwrites. It has
+// the current holder, or the last one and the time of its call of Unlock. The lock does not
+// need it; the demonstration uses it to measure hand-overs.
 //
-// Between workers of one process took is exact. Between processes it is by the
-// wall clock, which they share on one machine; on several it is wrong by as much
-// as their clocks differ. And the entry has to be written before Unlock, so that
-// one round trip is counted that is no part of the hand-over: it took less.
+// Within a process, took is exact. Between processes it uses the wall clock, so it is off
+// by the difference of their clocks. The entry is written before Unlock, so took includes
+// one round trip that is not part of the hand-over.
 type diary struct {
 	rdb  redis.UniversalClient
 	key  string
@@ -42,12 +41,12 @@ type departure struct {
 	at    time.Time
 }
 
-// arrive says that w holds the lock, and tells how it came by it.
+// arrive records that w holds the lock, and returns how it came to it.
 func (d *diary) arrive(l *mutex.Lease, w name, asked, received time.Time) (h handover, err error) {
 	var left int64
 	last, err := d.write(l, w, time.Time{})
 	switch {
-	case err == redis.Nil: // w is the first
+	case err == redis.Nil: // the first holder
 		return h, nil
 	case err != nil:
 		return h, err
@@ -67,27 +66,26 @@ func (d *diary) arrive(l *mutex.Lease, w name, asked, received time.Time) (h han
 	return h, nil
 }
 
-// leave says that w is about to call Unlock. Who has lost the lock says nothing:
-// it is another's diary now.
+// leave records that w is about to call Unlock. After a loss it records nothing.
 func (d *diary) leave(l *mutex.Lease, w name) error {
 	if l.Err() != nil {
 		return nil
 	}
 	_, err := d.write(l, w, time.Now())
 	d.last.Store(&departure{l.Fence(), time.Now()})
-	if err == redis.Nil { // it has expired, or was deleted
+	if err == redis.Nil { // expired or deleted
 		return nil
 	}
 	return err
 }
 
-// write returns the entry that it replaces.
+// write replaces the entry and returns the old one.
 func (d *diary) write(l *mutex.Lease, w name, left time.Time) (old string, err error) {
 	var at int64
 	if !left.IsZero() {
 		at = left.UnixNano()
 	}
-	// What is done under the lock ends with the lease.
+	// The write is canceled if the lock is lost.
 	ctx, stop := l.Context(context.Background())
 	defer stop()
 	entry := fmt.Sprint(l.Fence(), w.pid, w.n, at)

@@ -1,18 +1,17 @@
-// Handoff shows one lock going from hand to hand: a few workers contend for it
-// in a select, and the terminal shows who has it, who waits, and how long each
-// hand-over took.
+// Handoff shows how a lock is handed from worker to worker. A few workers contend for it
+// in a select. The terminal shows which worker holds the lock, which ones wait, and how long
+// each hand-over took.
 //
 //	go run ./examples/handoff
 //
-// needs no Redis, it brings one. To see processes take turns, start this in
+// It needs no Redis: it starts one in memory. To see processes take turns, start it in
 // several terminals:
 //
 //	REDIS_URL=redis://localhost:6379 go run ./examples/handoff -for 1m
 //
-// Then stop one with Ctrl-C: it gives back what it has, and nobody notices. Or
-// kill -9 one while it holds the lock: the others go on when its TTL is over. Or
-// pause one with Ctrl-Z while it holds the lock, and let it go on with fg: it is
-// told at once that it has lost the lock.
+// Then end one with Ctrl-C: it unlocks, and the others continue at once. Or kill -9 one while
+// it holds the lock: the others continue when its TTL is over. Or pause one with Ctrl-Z while
+// it holds the lock, and resume it with fg: it reports the lost lock at once.
 //
 // The code to copy is worker.turn, in worker.go.
 package main
@@ -37,13 +36,13 @@ import (
 )
 
 type config struct {
-	url     string // of Redis; empty for one of our own
+	url     string // of Redis; empty for an embedded one
 	key     string
 	ttl     time.Duration
 	workers int
 	hold    time.Duration // on average
-	length  time.Duration // of the whole; 0 is until Ctrl-C
-	live    bool          // one picture, redrawn in place, instead of a line for each event
+	length  time.Duration // of the run; 0 means until Ctrl-C
+	live    bool          // redraw one picture instead of printing lines
 }
 
 func main() {
@@ -56,7 +55,7 @@ func main() {
 	}
 	cfg.url = os.Getenv("REDIS_URL")
 	if cfg.live {
-		logging.Disable() // go-redis' own lines would spoil the picture
+		logging.Disable() // go-redis would print into the picture
 	}
 
 	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -67,8 +66,8 @@ func main() {
 	}
 }
 
-// run runs the demonstration until its time is over or ctx ends, which is no
-// error. It is one if the lock could not be had, or did not exclude.
+// run runs the demonstration until the time is over or ctx is done. It returns an error if
+// the lock could not be acquired, or if two workers held it at once.
 func run(ctx context.Context, cfg config, out io.Writer) error {
 	redis, err := server.Connect(ctx, cfg.url)
 	if err != nil {
@@ -98,7 +97,7 @@ func run(ctx context.Context, cfg config, out io.Writer) error {
 		workers.Go(func() {
 			if err := w.work(ctx); err != nil {
 				errs <- err
-				cancel() // the others end with it
+				cancel() // end the others too
 			}
 		})
 	}
@@ -117,7 +116,7 @@ func run(ctx context.Context, cfg config, out io.Writer) error {
 	}
 }
 
-// whereabouts tells where the lock is, now that no worker is left.
+// whereabouts describes where the lock is after all workers have ended.
 func whereabouts(mu *mutex.Mutex) string {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -138,28 +137,28 @@ func whereabouts(mu *mutex.Mutex) string {
 func parse(args []string, usage io.Writer) (cfg config, err error) {
 	f := flag.NewFlagSet("handoff", flag.ContinueOnError)
 	f.SetOutput(usage)
-	f.IntVar(&cfg.workers, "workers", 4, "how many `goroutines` contend")
+	f.IntVar(&cfg.workers, "workers", 4, "number of `goroutines` that contend")
 	f.DurationVar(&cfg.hold, "hold", 150*time.Millisecond, "how long each holds the lock, on average")
-	f.DurationVar(&cfg.length, "for", 8*time.Second, "how long all this lasts; 0 is until Ctrl-C")
+	f.DurationVar(&cfg.length, "for", 8*time.Second, "end after this `time`; 0 means at Ctrl-C")
 	f.StringVar(&cfg.key, "key", "handoff-demo", "the lock's `key` in Redis")
-	f.DurationVar(&cfg.ttl, "ttl", 2*time.Second, "how long Redis keeps the lock of a process that died")
-	f.BoolVar(&cfg.live, "live", isTerminal(os.Stdout), "show one picture, and not a line for each event; by default if this is a terminal")
+	f.DurationVar(&cfg.ttl, "ttl", 2*time.Second, "how long Redis keeps the lock after its process died")
+	f.BoolVar(&cfg.live, "live", isTerminal(os.Stdout), "redraw one picture instead of printing lines; the default on a terminal")
 	if err := f.Parse(args); err != nil {
 		return cfg, err // Parse has said why
 	}
 	switch {
 	case f.NArg() > 0:
-		err = fmt.Errorf("there is no argument %q", f.Arg(0))
+		err = fmt.Errorf("unexpected argument %q", f.Arg(0))
 	case cfg.workers < 1:
-		err = fmt.Errorf("-workers %d: it takes at least one", cfg.workers)
+		err = errors.New("-workers must be at least 1")
 	case cfg.hold <= 0:
-		err = fmt.Errorf("-hold %v: it takes some time", cfg.hold)
+		err = errors.New("-hold must be positive")
 	case cfg.length < 0:
-		err = fmt.Errorf("-for %v: that is in the past", cfg.length)
+		err = errors.New("-for must not be negative")
 	case cfg.key == "":
-		err = errors.New("-key: it cannot be empty")
+		err = errors.New("-key must not be empty")
 	case cfg.ttl < 10*time.Millisecond:
-		err = fmt.Errorf("-ttl %v: it takes at least 10ms", cfg.ttl)
+		err = errors.New("-ttl must be at least 10ms")
 	}
 	if err != nil {
 		fmt.Fprintln(usage, "handoff:", err)

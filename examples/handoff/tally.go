@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A tally is what remains when all is over.
+// A tally counts the events.
 type tally struct {
 	start    time.Time
 	holds    []int // by worker
@@ -15,8 +15,8 @@ type tally struct {
 	lost     int
 	took     []time.Duration
 	fence    int64 // the last
-	overlaps int   // holds that began with another worker inside
-	backward int   // fences that were not above the one before, of whichever process
+	overlaps int   // holds that began while another worker was inside
+	backward int   // fencing tokens that were not greater than the previous one
 }
 
 func (t *tally) count(e event) {
@@ -40,7 +40,7 @@ func (t *tally) count(e event) {
 	}
 }
 
-// summary is shown last. It is an error if the lock did not keep its promise.
+// summary prints the counts. It returns an error if two workers were inside at once.
 func (b *board) summary(whereabouts string) error {
 	all := 0
 	var each strings.Builder

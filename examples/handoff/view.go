@@ -19,33 +19,33 @@ const (
 	stopped state = "stopped"
 )
 
-// An event is what a worker tells the board.
+// An event is sent by a worker to the board.
 type event struct {
 	at     time.Time
 	worker int
 	state  state
-	after  time.Duration // spent in the state before
-	err    error         // something of minor importance that failed
+	after  time.Duration // time in the previous state
+	err    error         // a failure of the diary or of Unlock
 
 	// When holding.
 	fence   int64
-	overlap bool // another worker of this process was inside too
+	overlap bool // another worker of this process was inside
 	handover
 }
 
-// A board shows the events as they come: as lines, or as one picture.
+// A board shows the events, as lines or as one picture.
 type board struct {
 	tally
 	where string
-	until time.Time // zero: for ever
+	until time.Time // zero means until Ctrl-C
 	out   io.Writer
 	live  bool
 	pid   int
 
-	// Of the picture.
-	rows   []event // of each worker, the last
+	// For the picture.
+	rows   []event // the last event of each worker
 	recent []string
-	height int // of the picture now on the screen
+	height int // of the picture on the screen
 }
 
 const (
@@ -68,7 +68,7 @@ func newBoard(cfg config, where string, out io.Writer) *board {
 	return b
 }
 
-// watch shows the events until there are no more.
+// watch shows the events until the channel is closed.
 func (b *board) watch(events <-chan event) {
 	if !b.live {
 		fmt.Fprintln(b.out, b.where)
@@ -97,7 +97,7 @@ func (b *board) watch(events <-chan event) {
 	}
 }
 
-// line is an event in one line.
+// line formats an event as a line.
 func (b *board) line(e event) string {
 	text := fmt.Sprintf("%s  worker %d  %-7s  ", e.at.Format(clock), e.worker, e.state)
 	switch {
@@ -113,7 +113,7 @@ func (b *board) line(e event) string {
 	return strings.TrimRight(text, " ")
 }
 
-// how tells how a worker came by the lock.
+// how describes how a worker came to the lock.
 func (b *board) how(e event) string {
 	from := fmt.Sprintf("worker %d", e.from.n)
 	if e.from.pid != b.pid {
@@ -131,7 +131,7 @@ func (b *board) how(e event) string {
 	}
 }
 
-// place gives an event its place in the picture.
+// place adds an event to the picture.
 func (b *board) place(e event) {
 	b.rows[e.worker-1] = e
 	said := b.how(e)
@@ -145,7 +145,7 @@ func (b *board) place(e event) {
 	b.recent = b.recent[max(0, len(b.recent)-maxRecent):]
 }
 
-// The terminal's codes, as every terminal has understood them since the VT100.
+// VT100 control codes.
 const (
 	hideCursor = "\x1b[?25l\x1b[?7l" // and cut long lines, which would spoil the count of lines
 	showCursor = "\x1b[?25h\x1b[?7h"
@@ -159,7 +159,7 @@ var color = map[state]string{
 	holding: "\x1b[1;32m", waiting: "\x1b[33m", resting: dim, stopped: dim, gaveUp: "\x1b[35m", lost: "\x1b[1;31m",
 }
 
-// draw puts the picture where the last one was.
+// draw redraws the picture in place.
 func (b *board) draw() {
 	now := time.Now()
 	end := "ends with Ctrl-C"
@@ -198,10 +198,10 @@ func (b *board) draw() {
 		s.WriteString("\r" + line + eraseLine + "\n")
 	}
 	b.height = len(lines)
-	_, _ = io.WriteString(b.out, s.String()) // what cannot be shown is not shown
+	_, _ = io.WriteString(b.out, s.String())
 }
 
-// ms is d in milliseconds, to a hundredth if it is short.
+// ms formats d in milliseconds.
 func ms(d time.Duration) string {
 	if d < 10*time.Millisecond {
 		return fmt.Sprintf("%.2f ms", d.Seconds()*1000)

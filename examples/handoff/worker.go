@@ -10,22 +10,20 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// A worker wants the lock again and again.
+// A worker takes the lock again and again.
 type worker struct {
 	name
 	mu     *mutex.Mutex
 	hold   time.Duration                // on average
-	inside *atomic.Pointer[mutex.Lease] // of who is inside in this process, to see that the lock excludes
+	inside *atomic.Pointer[mutex.Lease] // of the worker that holds the lock in this process, to check exclusion
 	diary  *diary
 	events chan<- event
 }
 
-// turn waits for three things at once: the lock, the end of its patience, and
-// the end of the program.
+// turn waits for three things at once: the lock, a timeout, and the end of the program.
 func (w *worker) turn(ctx context.Context) error {
-	// To leave the select is not enough to stop waiting: end the ctx. The lock is
-	// then either in the hand of who received it, or given back to the next in
-	// line. It cannot get lost in between.
+	// Leaving the select is not enough to stop waiting: cancel the ctx. A lock that was
+	// not received is then released to the next waiter.
 	wait, cancel := context.WithCancel(ctx)
 	defer cancel()
 
@@ -41,8 +39,8 @@ func (w *worker) turn(ctx context.Context) error {
 		w.tell(event{state: gaveUp, after: time.Since(asked)})
 		return nil
 	case <-ctx.Done():
-		// Only because the process is about to exit: until the Result is here, the
-		// place in the queue may not have been given up. It can still be a lease.
+		// The process is about to exit. Receiving the result makes sure that it leaves
+		// no queue entry, and no lock, for others to wait for.
 		if r := <-lock; r.Lease != nil {
 			return r.Lease.Unlock()
 		}
@@ -50,12 +48,11 @@ func (w *worker) turn(ctx context.Context) error {
 	}
 }
 
-// critical is the critical section: the lock is held until it returns.
+// critical is the critical section.
 func (w *worker) critical(ctx context.Context, lease *mutex.Lease, asked time.Time) error {
 	received := time.Now()
 	e := event{state: holding, at: received, after: received.Sub(asked), fence: lease.Fence()}
-	// Nobody else may be inside, but for one that has lost its lease and is on its
-	// way out.
+	// No other worker may be inside, except one that has lost its lease and is leaving.
 	other := w.inside.Swap(lease)
 	e.overlap = other != nil && other.Err() == nil
 	e.handover, e.err = w.diary.arrive(lease, w.name, asked, received)
@@ -63,8 +60,8 @@ func (w *worker) critical(ctx context.Context, lease *mutex.Lease, asked time.Ti
 
 	select {
 	case <-time.After(w.about(w.hold)): // the work
-	case <-ctx.Done(): // the program ends, so does the work
-	case <-lease.Done(): // lost: the work must stop, another may be inside from now on
+	case <-ctx.Done(): // the program ends
+	case <-lease.Done(): // lost: the work must stop, because another worker may be inside
 	}
 
 	w.inside.CompareAndSwap(lease, nil)
@@ -81,12 +78,12 @@ func (w *worker) critical(ctx context.Context, lease *mutex.Lease, asked time.Ti
 	return nil
 }
 
-// work takes turns until ctx ends, or until the lock cannot be had at all.
+// work takes turns until ctx is done, or until a permanent error.
 func (w *worker) work(ctx context.Context) error {
 	defer func() { w.tell(event{state: stopped}) }()
 	for ctx.Err() == nil {
-		// ErrLost: the lock was granted, and not received for as long as its TTL.
-		// This process must have been stopped, by Ctrl-Z for example.
+		// ErrLost: the lock was granted, and not received within its TTL. This process
+		// was paused, by Ctrl-Z for example.
 		err := w.turn(ctx)
 		if err != nil && ctx.Err() == nil && !errors.Is(err, mutex.ErrLost) {
 			return err
@@ -99,7 +96,7 @@ func (w *worker) work(ctx context.Context) error {
 	return nil
 }
 
-// patience is long, but now and then a worker is in a hurry.
+// patience returns the timeout: usually long, sometimes short.
 func (w *worker) patience() time.Duration {
 	if rand.N(8) == 0 {
 		return w.about(w.hold)
@@ -110,7 +107,7 @@ func (w *worker) patience() time.Duration {
 // about returns a time between 0.5 and 1.5 of mean.
 func (w *worker) about(mean time.Duration) time.Duration { return mean/2 + rand.N(mean) }
 
-// tell shows what the worker does, and returns when.
+// tell sends an event and returns its time.
 func (w *worker) tell(e event) time.Time {
 	if e.at.IsZero() {
 		e.at = time.Now()

@@ -6,7 +6,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// both returns a Trace that tells a and b.
+// both returns a Trace that calls the hooks of a and of b.
 func both(a, b *mutex.Trace) *mutex.Trace {
 	return &mutex.Trace{
 		Waiting:    one(a.Waiting, b.Waiting),
@@ -19,7 +19,7 @@ func both(a, b *mutex.Trace) *mutex.Trace {
 	}
 }
 
-// one calls two functions of which either may be nil.
+// one returns a hook that calls f and g, either of which may be nil.
 func one[Info any](f, g func(context.Context, Info)) func(context.Context, Info) {
 	switch {
 	case f == nil:

@@ -1,12 +1,11 @@
-// Observe shows what a program's locks do, on a page for Prometheus and as spans of
-// OpenTelemetry.
+// Observe serves metrics of a program's locks for Prometheus, and prints OpenTelemetry spans.
 //
 //	go run . -listen 127.0.0.1:8080
 //
-// needs no Redis, it brings one; REDIS_URL names another. Look at
-// http://127.0.0.1:8080/metrics meanwhile: baton_… is what package promtrace counts,
-// otel_baton_… is the same by package oteltrace, for those who have that. With -spans
-// each wait and each hold is a line.
+// It needs no Redis: it starts one in memory. REDIS_URL selects another server. See
+// http://127.0.0.1:8080/metrics: the baton_… metrics are from package promtrace, the
+// otel_baton_… metrics are the same from package oteltrace. With -spans, each wait and each
+// hold prints a line.
 //
 // The code to copy is promtrace/metrics.go, or oteltrace/telemetry.go.
 package main
@@ -31,7 +30,7 @@ import (
 )
 
 type config struct {
-	url    string // of Redis; empty for one of our own
+	url    string // of Redis; empty for an embedded one
 	listen string
 	spans  bool
 	length time.Duration // of the whole; 0 is until Ctrl-C
@@ -51,7 +50,7 @@ func main() {
 	}
 }
 
-// run keeps the shop, and serves its page, until its time is over or ctx ends.
+// run runs the shop and serves its metrics until the time is over or ctx is done.
 func run(ctx context.Context, cfg config, reg *prometheus.Registry, out io.Writer) error {
 	redis, err := server.Connect(ctx, cfg.url)
 	if err != nil {

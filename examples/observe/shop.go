@@ -14,13 +14,12 @@ import (
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
-// A shop is what is looked at: clerks who need the till, look at the price list, and
-// print receipts on two printers.
+// A shop has clerks who use one till, one price list and two printers.
 type shop struct {
 	till     *mutex.Mutex
 	prices   *mutex.RWMutex
 	printers *semaphore.Weighted
-	sales    atomic.Int64 // in which each was needed once
+	sales    atomic.Int64 // finished; each uses all three once
 }
 
 const clerks = 3
@@ -31,7 +30,7 @@ func newShop(rdb redis.UniversalClient, trace func(name string) *mutex.Trace) *s
 	return s
 }
 
-// open lets the clerks sell until ctx ends.
+// open lets the clerks sell until ctx is done.
 func (s *shop) open(ctx context.Context) {
 	var wg sync.WaitGroup
 	for range clerks {
@@ -46,7 +45,7 @@ func (s *shop) open(ctx context.Context) {
 	wg.Wait()
 }
 
-// sell is one sale. What it could not do because the shop closes is not done.
+// sell makes one sale, or none if ctx is done.
 func (s *shop) sell(ctx context.Context) error {
 	list, err := s.prices.RLockContext(ctx)
 	if err != nil {
@@ -63,5 +62,5 @@ func (s *shop) sell(ctx context.Context) error {
 	return errors.Join(s.till.Do(ctx, take), s.printers.Do(ctx, 1, take))
 }
 
-// work takes some time, on average d.
+// work takes some time, d on average.
 func work(d time.Duration) { time.Sleep(rand.N(2 * d)) }

@@ -15,8 +15,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// A watch is all that looks on. A program of your own has its meter and its tracer
-// already, or only Prometheus.
+// A watch has both adapters with their providers. Your program has its own meter and
+// tracer, or only Prometheus.
 type watch struct {
 	metrics   *promtrace.Metrics
 	telemetry *oteltrace.Telemetry
@@ -37,18 +37,18 @@ func newWatch(reg *prometheus.Registry, spans bool, out io.Writer) (*watch, erro
 	return w, err
 }
 
-// trace returns what tells both under the name.
+// trace returns a Trace that reports to both under name.
 func (w *watch) trace(name string) *mutex.Trace {
 	return both(w.metrics.Trace(name), w.telemetry.Trace(name))
 }
 
-// close ends what the providers have begun. There is nobody to send the rest to.
+// close stops the providers. What they have not exported is dropped.
 func (w *watch) close() {
 	_ = w.tracers.Shutdown(context.Background())
 	_ = w.meters.Shutdown(context.Background())
 }
 
-// lines writes each span as a line.
+// lines prints each span as a line.
 type lines struct{ out io.Writer }
 
 func (l lines) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlySpan) error {

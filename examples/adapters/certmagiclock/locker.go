@@ -1,4 +1,4 @@
-// Package certmagiclock has one process of a fleet obtain a certificate for all.
+// Package certmagiclock lets one process of a fleet obtain a certificate for all.
 package certmagiclock
 
 import (
@@ -9,24 +9,24 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// A Locker is certmagic's Locker and TryLocker. Embed it beside a certmagic.Storage,
-// and it takes the place of the locks of that: see the example.
+// A Locker implements certmagic.Locker and certmagic.TryLocker. Embed it beside a
+// certmagic.Storage to replace the storage's own locks; see the example.
 type Locker struct {
 	pool *mutex.Pool
 	mu   sync.Mutex
-	held map[string][]*mutex.Lease // oldest first: all but the last are lost
+	held map[string][]*mutex.Lease // the oldest first: all but the last are lost
 }
 
-// New returns a Locker of the pool's locks.
+// New returns a Locker that uses the locks of pool.
 func New(pool *mutex.Pool) *Locker { return &Locker{pool: pool, held: map[string][]*mutex.Lease{}} }
 
-// Lock waits for the lock of name until ctx ends.
+// Lock locks name. It blocks until the lock is available or ctx is done.
 func (l *Locker) Lock(ctx context.Context, name string) error {
 	lease, err := l.pool.LockContext(ctx, name)
 	return l.keep(name, lease, err)
 }
 
-// TryLock reports whether it got the lock of name, for which it does not wait.
+// TryLock tries to lock name without waiting and reports whether it succeeded.
 func (l *Locker) TryLock(ctx context.Context, name string) (bool, error) {
 	lease, err := l.pool.TryLockContext(ctx, name)
 	if errors.Is(err, mutex.ErrLocked) {
@@ -43,7 +43,7 @@ func (l *Locker) keep(name string, lease *mutex.Lease, err error) error {
 	return err
 }
 
-// Unlock returns mutex.ErrLost if the lock was lost meanwhile. It ignores ctx.
+// Unlock unlocks name. It returns mutex.ErrLost if the lock was lost. It ignores ctx.
 func (l *Locker) Unlock(_ context.Context, name string) error {
 	l.mu.Lock()
 	leases := l.held[name]

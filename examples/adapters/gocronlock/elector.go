@@ -6,26 +6,26 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// An Elector is for gocron.WithDistributedElector. The leader is the first that has
-// a job to run, until it dies or resigns.
+// An Elector implements gocron.Elector for gocron.WithDistributedElector. The first process
+// that has a job to run becomes the leader, until it dies or resigns.
 type Elector struct {
 	lock *mutex.Mutex
-	term chan *mutex.Lease // holds the last one, but while somebody looks at it
+	term chan *mutex.Lease // capacity 1: the last term, except while a method uses it
 }
 
-// NewElector has leaders hold the lock, which is to serve nothing else.
+// NewElector returns an Elector whose leader holds lock. Use the lock for nothing else.
 func NewElector(lock *mutex.Mutex) *Elector {
 	e := &Elector{lock: lock, term: make(chan *mutex.Lease, 1)}
-	e.term <- new(mutex.Lease) // as good as lost
+	e.term <- new(mutex.Lease) // behaves like a lost lease
 	return e
 }
 
-// IsLeader returns nil if this process leads, and then asks nobody.
+// IsLeader returns nil if this process leads. The leader makes no request for it.
 func (e *Elector) IsLeader(ctx context.Context) error {
 	var term *mutex.Lease
 	select {
 	case term = <-e.term:
-	case <-ctx.Done(): // another job is asking Redis, which does not answer
+	case <-ctx.Done(): // another job waits for Redis
 		return context.Cause(ctx)
 	}
 	defer func() { e.term <- term }()
@@ -39,16 +39,16 @@ func (e *Elector) IsLeader(ctx context.Context) error {
 	return err
 }
 
-// Context is for a job to call when it begins: it is cancelled, with the cause
-// mutex.ErrLost, when this process no longer leads, and another may.
+// Context returns a copy of ctx for a job to use: it is canceled, with the cause
+// mutex.ErrLost, when this process stops being the leader.
 func (e *Elector) Context(ctx context.Context) (context.Context, context.CancelFunc) {
 	term := <-e.term
 	defer func() { e.term <- term }()
 	return term.Context(ctx)
 }
 
-// Resign lets others lead at once. Call it after the scheduler's Shutdown. It does
-// nothing if this process does not lead.
+// Resign lets others lead at once. Call it after the scheduler's Shutdown. It does nothing
+// if this process does not lead.
 func (e *Elector) Resign() error {
 	term := <-e.term
 	defer func() { e.term <- term }()

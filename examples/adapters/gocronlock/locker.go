@@ -1,5 +1,5 @@
-// Package gocronlock runs the jobs of gocron v2 in one of many processes: by a
-// [Locker], each job in whichever comes first, or by an [Elector], all in one.
+// Package gocronlock runs the jobs of gocron v2 in one of many processes. With a [Locker],
+// each job runs in one process. With an [Elector], one process runs all jobs.
 package gocronlock
 
 import (
@@ -12,23 +12,24 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// A Locker is for gocron.WithDistributedLocker. Who finds a job locked skips that
-// run of it, with mutex.ErrLocked, and does not wait: it would run it once more.
+// A Locker implements gocron.Locker for gocron.WithDistributedLocker. If a job is locked,
+// Lock fails with mutex.ErrLocked and gocron skips this run. Lock does not wait: after a
+// wait the job would run a second time.
 type Locker struct {
 	pool    *mutex.Pool
 	atLeast time.Duration
-	held    sync.Map // the *mutex.Lease of each job that runs here, by its name
+	held    sync.Map // the *mutex.Lease of each job that runs here, by name
 }
 
-// NewLocker locks jobs by their names in the pool, and each for atLeast, though the
-// job be done sooner: longer than clocks are apart, shorter than its interval. It
-// raises the pool's TTL to that, so that the death of the process shortens nothing.
+// NewLocker returns a Locker that locks jobs by name, and each for at least atLeast. That
+// should be longer than clocks differ and shorter than the job's interval. NewLocker raises
+// the pool's TTL to atLeast, so that it also holds if the process dies.
 func NewLocker(pool *mutex.Pool, atLeast time.Duration) *Locker {
 	pool.TTL = max(pool.TTL, atLeast)
 	return &Locker{pool: pool, atLeast: atLeast}
 }
 
-// Lock locks the job, or fails at once.
+// Lock locks the job or fails at once.
 func (l *Locker) Lock(ctx context.Context, job string) (gocron.Lock, error) {
 	lease, err := l.pool.TryLockContext(ctx, job)
 	if err != nil {
@@ -38,12 +39,12 @@ func (l *Locker) Lock(ctx context.Context, job string) (gocron.Lock, error) {
 	return &run{l, job, lease, time.Now().Add(l.atLeast)}, nil
 }
 
-// Context is for a job to call when it begins: gocron does not tell it of the loss
-// of its lock, but this ctx is cancelled, with the cause mutex.ErrLost.
+// Context returns a copy of ctx for the job to use: it is canceled, with the cause
+// mutex.ErrLost, if the job's lock is lost. gocron itself does not report that.
 func (l *Locker) Context(ctx context.Context, job string) (context.Context, context.CancelFunc) {
 	lease, ok := l.held.Load(job)
 	if !ok {
-		lease = new(mutex.Lease) // not held, which is as good as lost
+		lease = new(mutex.Lease) // behaves like a lost lease
 	}
 	return lease.(*mutex.Lease).Context(ctx)
 }

@@ -12,19 +12,18 @@ type run struct {
 	locker *Locker
 	job    string
 	lease  *mutex.Lease
-	until  time.Time // when it may be unlocked
+	until  time.Time // the earliest time to unlock
 }
 
-// Unlock returns at once, so that gocron is not kept from its next job, and leaves
-// what remains of the time to a timer. It takes no notice of ctx, which has ended
-// if the scheduler was shut down: the lock is to be given back then, too.
+// Unlock returns at once. If the job must stay locked for longer, a timer unlocks it later.
+// Unlock ignores ctx, which is done after a shutdown of the scheduler.
 func (r *run) Unlock(context.Context) error {
 	r.locker.held.CompareAndDelete(r.job, r.lease)
 	rest := time.Until(r.until)
 	if rest <= 0 || r.lease.Err() != nil {
 		return r.lease.Unlock()
 	}
-	// Nobody is there any more for its error, nor minds it: the job was done in time.
+	// The error has no receiver, and no meaning: the job has finished in time.
 	time.AfterFunc(rest, func() { _ = r.lease.Unlock() })
 	return nil
 }

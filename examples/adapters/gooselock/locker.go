@@ -1,5 +1,5 @@
-// Package gooselock is a Locker for goose: of processes that start together one
-// migrates the database, and the others wait and find that nothing is left to do.
+// Package gooselock is a Locker for goose. When several processes start together, one of
+// them migrates the database. The others wait and find nothing left to do.
 package gooselock
 
 import (
@@ -10,23 +10,25 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// A Locker is for goose.WithLocker. Several providers may have it.
+// A Locker implements goose's lock.Locker for goose.WithLocker. Several providers may share
+// one.
 type Locker struct {
-	// Lost, if not nil, is called when the lock is lost under a migration. Let it
-	// cancel the ctx that Up was given: the migration then ends before another begins.
+	// Lost, if not nil, is called when the lock is lost during a migration. Set it to the
+	// cancel function of the ctx passed to Up. The migration then stops before another
+	// process can begin one.
 	Lost context.CancelCauseFunc
 
 	lock   *mutex.Mutex
-	inside chan struct{} // full from Lock to Unlock, though the lock be lost meanwhile
+	inside chan struct{} // full from Lock to Unlock, even if the lock is lost
 	held   chan *mutex.Lease
 }
 
-// New returns a Locker of the lock, which should be named after the database.
+// New returns a Locker that uses lock. Name the lock after the database.
 func New(lock *mutex.Mutex) *Locker {
 	return &Locker{lock: lock, inside: make(chan struct{}, 1), held: make(chan *mutex.Lease, 1)}
 }
 
-// Lock waits for the lock until ctx ends.
+// Lock blocks until the lock is available or ctx is done.
 func (l *Locker) Lock(ctx context.Context, _ *sql.DB) error {
 	select {
 	case l.inside <- struct{}{}:
@@ -46,7 +48,7 @@ func (l *Locker) Lock(ctx context.Context, _ *sql.DB) error {
 	return nil
 }
 
-// Unlock fails if l is not locked, and with mutex.ErrLost if it is no more.
+// Unlock returns mutex.ErrLost if the lock was lost, and an error if l is not locked.
 func (l *Locker) Unlock(context.Context, *sql.DB) error {
 	select {
 	case lease := <-l.held:

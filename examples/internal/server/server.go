@@ -1,5 +1,5 @@
-// Package server is the Redis that the examples run on: the one at REDIS_URL, or
-// one of their own.
+// Package server connects the examples to Redis: to the server at REDIS_URL, or to an
+// embedded one.
 package server
 
 import (
@@ -11,15 +11,15 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A Server is a Redis with a client of it.
+// A Server is a Redis server with a client.
 type Server struct {
 	*redis.Client
 	URL  string
-	Name string // what to call it
+	Name string // for people
 	own  *miniredis.Miniredis
 }
 
-// Connect returns the server at url, or one inside this process if url is empty.
+// Connect returns the server at url, or an embedded one if url is empty.
 func Connect(ctx context.Context, url string) (*Server, error) {
 	if url == "" {
 		return embedded()
@@ -38,12 +38,12 @@ func Connect(ctx context.Context, url string) (*Server, error) {
 	return s, nil
 }
 
-// embedded starts a miniredis, which speaks Redis' protocol on a real port.
+// embedded starts a miniredis on a real port.
 func embedded() (*Server, error) {
 	own := miniredis.NewMiniRedis()
-	own.ClockTTL(true) // its keys expire as time goes by
+	own.ClockTTL(true) // keys expire
 	if err := own.Start(); err != nil {
-		return nil, fmt.Errorf("the embedded server: %w", err)
+		return nil, fmt.Errorf("embedded server: %w", err)
 	}
 	return &Server{
 		Client: redis.NewClient(&redis.Options{Addr: own.Addr()}),
@@ -53,9 +53,9 @@ func embedded() (*Server, error) {
 	}, nil
 }
 
-// Close ends it all.
+// Close closes the client, and stops an embedded server.
 func (s *Server) Close() {
-	_ = s.Client.Close() // all is over, and nothing can be done
+	_ = s.Client.Close()
 	if s.own != nil {
 		s.own.Close()
 	}

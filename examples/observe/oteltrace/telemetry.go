@@ -1,10 +1,9 @@
-// Package oteltrace gives OpenTelemetry what baton tells: copy its file, make one
-// [Telemetry] of your meter and your tracer, and set
+// Package oteltrace turns the events of baton's locks into OpenTelemetry metrics and spans.
+// Copy this file, create one [Telemetry] with your meter and your tracer, and set
 //
 //	mu.Trace = telemetry.Trace("orders")
 //
-// for each thing that you want to tell apart. The spans are children of the one that
-// the ctx of the request has.
+// The spans are children of the span in the ctx of the call.
 package oteltrace
 
 import (
@@ -20,7 +19,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// Telemetry is what the instruments are called by, each with the attribute baton.name.
+// Telemetry has the instruments. Each measurement has the attribute baton.name.
 type Telemetry struct {
 	tracer         trace.Tracer
 	wait, hold     metric.Float64Histogram
@@ -28,7 +27,7 @@ type Telemetry struct {
 	losses, errors metric.Int64Counter
 }
 
-// New makes the instruments.
+// New creates the instruments.
 func New(meter metric.Meter, tracer trace.Tracer) (*Telemetry, error) {
 	var errs [6]error
 	t := &Telemetry{tracer: tracer}
@@ -41,8 +40,8 @@ func New(meter metric.Meter, tracer trace.Tracer) (*Telemetry, error) {
 	return t, errors.Join(errs[:]...)
 }
 
-// Trace returns what tells under the name. It serves a Mutex, a RWMutex, a Pool, a
-// Weighted and a WaitGroup: the Trace of all packages is one type.
+// Trace returns a Trace that reports under name. It works for a Mutex, a RWMutex, a Pool, a
+// Weighted and a WaitGroup, because all packages share the type.
 func (t *Telemetry) Trace(name string) *mutex.Trace {
 	named := func(more ...attribute.KeyValue) metric.MeasurementOption {
 		return metric.WithAttributes(append(more, attribute.String("baton.name", name))...)
@@ -80,7 +79,7 @@ func (t *Telemetry) Trace(name string) *mutex.Trace {
 	}
 }
 
-// span makes a span of what has just ended and took so long.
+// span records a span that has just ended, and took that long.
 func (t *Telemetry) span(ctx context.Context, name string, e mutex.Event, took time.Duration, err error, more ...attribute.KeyValue) {
 	more = append(more, attribute.String("baton.key", e.Key), attribute.Int64("baton.weight", e.Weight))
 	if e.Fence != 0 {

@@ -1,10 +1,9 @@
-// Package promtrace counts for Prometheus what baton tells: copy its file, make one
-// [Metrics] for your registry, and set
+// Package promtrace turns the events of baton's locks into Prometheus metrics. Copy this
+// file, create one [Metrics] for your registry, and set
 //
 //	mu.Trace = metrics.Trace("orders")
 //
-// for each thing that you want to tell apart. The name is a label, and so must be one
-// of a few: for a Pool it is that of the pool, and not the key.
+// The name becomes a label, so use a few names only: one for a Pool, not one for each key.
 package promtrace
 
 import (
@@ -16,7 +15,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// Metrics are what is exposed, each with the label name.
+// Metrics has the collectors. Each has the label "name".
 type Metrics struct {
 	acquisitions, failures, renewals, losses, redisErrors *prometheus.CounterVec
 	waiting, held                                         *prometheus.GaugeVec
@@ -42,20 +41,20 @@ func New(reg prometheus.Registerer) *Metrics {
 		return h
 	}
 	return &Metrics{
-		acquisitions: counter("acquisitions_total", "Requests that were granted, by how: at_once, inside the process, by message, by poll.", "how"),
-		failures:     counter("failures_total", "Requests that ended without a hold, by reason.", "reason"),
-		renewals:     counter("renewals_total", "Renewals that Redis has confirmed."),
-		losses:       counter("losses_total", "Holds that ended before their release, by cause.", "cause"),
-		redisErrors:  counter("redis_errors_total", "Requests to Redis that failed, whether repeated or not.", "op"),
+		acquisitions: counter("acquisitions_total", "Requests that were granted, by the path of the grant.", "how"),
+		failures:     counter("failures_total", "Requests that ended without a grant, by reason.", "reason"),
+		renewals:     counter("renewals_total", "Renewals that Redis confirmed."),
+		losses:       counter("losses_total", "Holds that were lost, by cause.", "cause"),
+		redisErrors:  counter("redis_errors_total", "Requests to Redis that failed, retried or not.", "op"),
 		waiting:      gauge("waiting", "Requests that wait now."),
 		held:         gauge("held", "Permits that are held now: 1 for each hold of a lock."),
 		wait:         seconds("wait_seconds", "Time from the request to the grant."),
-		hold:         seconds("hold_seconds", "Time from the grant to the release, or the loss."),
+		hold:         seconds("hold_seconds", "Time from the grant to the release or the loss."),
 	}
 }
 
-// Trace returns what counts under the name. It serves a Mutex, a RWMutex, a Pool, a
-// Weighted and a WaitGroup: the Trace of all packages is one type.
+// Trace returns a Trace that counts under name. It works for a Mutex, a RWMutex, a Pool, a
+// Weighted and a WaitGroup, because all packages share the type.
 func (m *Metrics) Trace(name string) *mutex.Trace {
 	waiting, held := m.waiting.WithLabelValues(name), m.held.WithLabelValues(name)
 	wait, hold := m.wait.WithLabelValues(name), m.hold.WithLabelValues(name)
@@ -90,7 +89,7 @@ func (m *Metrics) Trace(name string) *mutex.Trace {
 	}
 }
 
-// reason is an error as a label, of which there may be only a few.
+// reason maps an error to one of a few labels.
 func reason(err error) string {
 	switch {
 	case errors.Is(err, mutex.ErrLocked):

@@ -9,8 +9,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// Examples runs the examples of the test binary again, on a real server. By
-// themselves they run on one that they bring.
+// Examples runs the examples of the test binary again, on a real server. By default they
+// run on an embedded one.
 func Examples(t *testing.T) {
 	s := redistest.Start(t)
 	again := exec.Command(os.Args[0], "-test.run=^Example", "-test.v")

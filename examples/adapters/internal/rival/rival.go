@@ -1,4 +1,4 @@
-// Package rival has what the tests of the adapters share.
+// Package rival has helpers for the tests of the adapters.
 package rival
 
 import (
@@ -10,8 +10,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// Of returns another client of the same server: to the library, that is another
-// process.
+// Of returns another client of the same server. To the library it is another process.
 func Of(t *testing.T, rdb *redis.Client) *redis.Client {
 	o := *rdb.Options()
 	rival := redis.NewClient(&o)
@@ -19,8 +18,8 @@ func Of(t *testing.T, rdb *redis.Client) *redis.Client {
 	return rival
 }
 
-// Spawn starts a server, and a worker on it, which has got what it locks, and has
-// said so by the error of that, when Spawn returns.
+// Spawn starts a server and a worker process. It returns when the worker has locked its
+// lock and has printed the error, nil.
 func Spawn(t *testing.T, worker string) (*redistest.Server, *redistest.Worker) {
 	s := redistest.Start(t)
 	w := redistest.Spawn(t, worker, "RIVAL_URL="+s.URL())
@@ -30,7 +29,7 @@ func Spawn(t *testing.T, worker string) (*redistest.Server, *redistest.Worker) {
 	return s, w
 }
 
-// Client is the client of such a worker.
+// Client returns a client of the server, in the worker process.
 func Client() *redis.Client {
 	o, err := redis.ParseURL(os.Getenv("RIVAL_URL"))
 	if err != nil {
