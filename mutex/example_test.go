@@ -49,28 +49,33 @@ func Example() {
 	// Output: 10
 }
 
-// The same code with sync and with baton.
+// The drop-in style and the lease style use the same lock.
 func ExampleMutex() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
+	ctx := context.Background()
 
-	func() {
-		var mu sync.Mutex
-
-		mu.Lock()
-		defer mu.Unlock()
-		fmt.Println("alone in this process")
-	}()
 	func() {
 		mu := mutex.New(rdb, "orders")
 
 		mu.Lock()
 		defer mu.Unlock()
-		fmt.Println("alone in the fleet")
+		fmt.Println("drop-in style")
 	}()
+	mu := mutex.New(rdb, "orders")
+	fmt.Println(func() error {
+		lease, err := mu.LockContext(ctx)
+		if err != nil {
+			return err
+		}
+		defer lease.Unlock()
+		fmt.Println("lease style")
+		return nil
+	}())
 	// Output:
-	// alone in this process
-	// alone in the fleet
+	// drop-in style
+	// lease style
+	// <nil>
 }
 
 // TryLock does not wait.
@@ -157,16 +162,20 @@ func ExampleMutex_TryLockContext() {
 func ExampleMutex_Do() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
+	ctx := context.Background()
 	mu := mutex.New(rdb, "orders")
-
-	err := mu.Do(context.Background(), func(ctx context.Context) error {
-		fmt.Println("alone")
+	process := func(ctx context.Context) error {
+		fmt.Println("processing")
 		return ctx.Err()
+	}
+
+	err := mu.Do(ctx, func(ctx context.Context) error {
+		return process(ctx) // ctx is canceled if the lock is lost
 	})
-	fmt.Println(err)
-	// Output:
-	// alone
-	// <nil>
+	if errors.Is(err, mutex.ErrLost) {
+		fmt.Println("another process may have held the lock")
+	}
+	// Output: processing
 }
 
 // Inspect shows who holds the lock, how long the lease lasts, and how many wait.

@@ -1,4 +1,4 @@
-// Package docs holds the README and the documentation of the packages to what is
-// so: that programs run, commands work, names and links lead somewhere, and that
-// everything public is shown by an example.
+// Package docs has the pages that the README links to, and tests of all of them. The tests
+// check that programs compile, commands and links work, names and figures exist, and that
+// each public method has an example.
 package docs

@@ -2,6 +2,7 @@ package docs
 
 import (
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -29,19 +30,24 @@ func read(t *testing.T, path ...string) string {
 // readAll returns the texts of all files of a directory that match the pattern.
 func readAll(t *testing.T, dir, pattern string) string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(root, dir, pattern))
+	var all strings.Builder
+	for _, file := range files(t, dir, pattern) {
+		all.WriteString(read(t, file))
+	}
+	return all.String()
+}
+
+// files returns the files of a directory that match the pattern, from the root.
+func files(t *testing.T, dir, pattern string) (all []string) {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(root, dir, pattern))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all strings.Builder
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all.Write(text)
+	for _, file := range found {
+		all = append(all, path.Join(dir, filepath.Base(file)))
 	}
-	return all.String()
+	return all
 }
 
 func exists(path ...string) bool {
@@ -49,18 +55,42 @@ func exists(path ...string) bool {
 	return err == nil
 }
 
+// A page is the README, or one of the pages that it leads to.
+type page struct{ path, text string }
+
+// pages returns all pages, the README first.
+func pages(t *testing.T) (all []page) {
+	t.Helper()
+	for _, file := range append([]string{"README.md", ".github/CONTRIBUTING.md"}, files(t, "internal/docs", "*.md")...) {
+		all = append(all, page{file, read(t, file)})
+	}
+	return all
+}
+
 var fence = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
 
-// blocks returns the blocks of the README in that language.
+// prose is the page without its blocks.
+func (p page) prose() string { return fence.ReplaceAllString(p.text, "") }
+
+// blocks returns the blocks of all pages in that language.
 func blocks(t *testing.T, language string) (all []string) {
 	t.Helper()
-	for _, m := range fence.FindAllStringSubmatch(read(t, "README.md"), -1) {
-		if m[1] == language {
-			all = append(all, m[2])
+	for _, p := range pages(t) {
+		for _, m := range fence.FindAllStringSubmatch(p.text, -1) {
+			if m[1] == language {
+				all = append(all, m[2])
+			}
 		}
 	}
 	return all
 }
 
-// prose is the README without its blocks.
-func prose(t *testing.T) string { return fence.ReplaceAllString(read(t, "README.md"), "") }
+// prose is all pages without their blocks.
+func prose(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	for _, p := range pages(t) {
+		all.WriteString(p.prose())
+	}
+	return all.String()
+}

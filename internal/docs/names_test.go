@@ -7,35 +7,43 @@ import (
 	"testing"
 )
 
-// TestLinks follows the links of the README that lead to the repository itself.
+// TestLinks follows the links of all pages that lead to the repository itself.
 func TestLinks(t *testing.T) {
-	text := prose(t)
-	anchors := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
-		anchors["#"+anchor(m[1])] = true
-	}
-	links := regexp.MustCompile(`(?:\]\(|src="|href="|srcset=")([^)"\s]+)`).FindAllStringSubmatch(text, -1)
-	if len(links) < 20 {
-		t.Errorf("the README has %d links", len(links))
-	}
-	for _, m := range links {
-		switch link, _, _ := strings.Cut(m[1], "#"); {
-		case link == "" && !anchors[m[1]]:
-			t.Errorf("there is no heading %s", m[1])
-		case link == "" || strings.HasPrefix(link, "https://"):
-		case !exists(link):
-			t.Errorf("there is no %s", link)
+	n := 0
+	for _, p := range pages(t) {
+		for _, m := range regexp.MustCompile(`(?:\]\(|src="|href="|srcset=")([^)"\s]+)`).FindAllStringSubmatch(p.prose(), -1) {
+			n++
+			if strings.HasPrefix(m[1], "https://") {
+				continue
+			}
+			link, heading, _ := strings.Cut(m[1], "#")
+			target := p.path
+			if link != "" {
+				target = path.Join(path.Dir(p.path), link)
+			}
+			if !exists(target) {
+				t.Errorf("%s: there is no %s", p.path, link)
+			} else if heading != "" && !anchors(read(t, target))[heading] {
+				t.Errorf("%s: %s has no heading %s", p.path, target, heading)
+			}
 		}
 	}
+	if n < 40 {
+		t.Errorf("the pages have %d links", n)
+	}
 }
 
-// anchor is what a heading is called in a link.
-func anchor(heading string) string {
-	kept := regexp.MustCompile(`[^\w\- ]`).ReplaceAllString(strings.ToLower(heading), "")
-	return strings.ReplaceAll(kept, " ", "-")
+// anchors returns what the headings of a page are called in a link.
+func anchors(text string) map[string]bool {
+	all := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		kept := regexp.MustCompile(`[^\w\- ]`).ReplaceAllString(strings.ToLower(m[1]), "")
+		all[strings.ReplaceAll(kept, " ", "-")] = true
+	}
+	return all
 }
 
-// TestNames looks for the tests and the public names that the README names.
+// TestNames looks for the tests and the public names that the pages name.
 func TestNames(t *testing.T) {
 	n := 0
 	for _, m := range regexp.MustCompile("`([a-z]+)\\.(Test\\w+)").FindAllStringSubmatch(prose(t), -1) {
@@ -49,11 +57,11 @@ func TestNames(t *testing.T) {
 		}
 	}
 	if n < 5 {
-		t.Errorf("the README names %d tests", n)
+		t.Errorf("the pages name %d tests", n)
 	}
 	for _, p := range packages {
 		source := readAll(t, p, "*.go")
-		for _, m := range regexp.MustCompile("`[^`]*\\b"+p+`\.([A-Z]\w*)`).FindAllStringSubmatch(prose(t), -1) {
+		for _, m := range regexp.MustCompile("`[^`\n]*\\b"+p+`\.([A-Z]\w*)`).FindAllStringSubmatch(prose(t), -1) {
 			if strings.HasPrefix(m[1], "Test") {
 				continue
 			}
@@ -64,19 +72,22 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestFigures looks in the benchmark's own page for the figures that the README takes
-// from there.
-func TestFigures(t *testing.T) {
-	_, rest, _ := strings.Cut(prose(t), "What all of that comes to in time")
-	told, _, ok := strings.Cut(rest, "\n\n")
-	figures := regexp.MustCompile(`\d+[.,]\d+`).FindAllString(told, -1)
-	if !ok || len(figures) < 4 {
-		t.Fatalf("the README tells the figures %q", figures)
-	}
-	page := read(t, "internal/bench/README.md")
-	for _, figure := range figures {
-		if !regexp.MustCompile(`\b` + regexp.QuoteMeta(figure) + `\b`).MatchString(page) {
-			t.Errorf("nobody has measured %s", figure)
+// TestLength keeps what a newcomer reads short.
+func TestLength(t *testing.T) {
+	check := func(file string, lines, columns int) {
+		t.Helper()
+		n := 0
+		for line := range strings.Lines(read(t, file)) {
+			if n++; len([]rune(strings.TrimSuffix(line, "\n"))) > columns {
+				t.Errorf("%s:%d has more than %d columns", file, n, columns)
+			}
 		}
+		if n > lines {
+			t.Errorf("%s has %d lines, want at most %d", file, n, lines)
+		}
+	}
+	check("README.md", 240, 160)
+	for _, example := range []string{"selectlock", "workerpool", "keyed", "fanout"} {
+		check("examples/"+example+"/main.go", 80, 160)
 	}
 }

@@ -10,8 +10,7 @@ import (
 	"testing"
 )
 
-// TestPrograms finds each program of the README in the compiled examples, line by
-// line, so that what it shows is what runs.
+// TestPrograms finds each Go block of the pages in the compiled examples, line by line.
 func TestPrograms(t *testing.T) {
 	examples := ""
 	for _, p := range packages {
@@ -19,15 +18,17 @@ func TestPrograms(t *testing.T) {
 	}
 	programs := blocks(t, "go")
 	if len(programs) < 6 {
-		t.Errorf("the README has %d programs", len(programs))
+		t.Errorf("the pages have %d programs", len(programs))
 	}
 	for _, p := range programs {
 		if !strings.Contains(examples, flat(p)) {
 			t.Errorf("no example has these lines:\n%s", p)
 		}
 	}
-	if n := strings.Count(read(t, "README.md"), "```"); n%2 != 0 || n/2 != len(fence.FindAllString(read(t, "README.md"), -1)) {
-		t.Error("the README has blocks that are not looked at")
+	for _, p := range pages(t) {
+		if n := strings.Count(p.text, "```"); n != 2*len(fence.FindAllString(p.text, -1)) {
+			t.Errorf("%s has blocks that are not checked", p.path)
+		}
 	}
 }
 
@@ -42,8 +43,8 @@ func flat(text string) string {
 	return lines.String()
 }
 
-// TestExamples looks for each public method in an example of its type, one with
-// an output, so that it is shown, and runs.
+// TestExamples looks for each public method in an example of its type that has an output,
+// and so runs.
 func TestExamples(t *testing.T) {
 	for _, p := range packages {
 		fset := token.NewFileSet()
@@ -92,8 +93,8 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// TestProgramsAreRun looks into the tests of each program among the examples for a
-// real server, and for the one that it brings, if it does.
+// TestProgramsAreRun checks that tests run each example on a real server, and on the
+// embedded one if it has one.
 func TestProgramsAreRun(t *testing.T) {
 	programs, err := filepath.Glob(filepath.Join(root, "examples", "*", "main.go"))
 	if err != nil || len(programs) < 5 {
@@ -106,7 +107,7 @@ func TestProgramsAreRun(t *testing.T) {
 			t.Errorf("no test runs examples/%s on a redis-server", name)
 		}
 		if strings.Contains(code, "examples/internal/server") && !strings.Contains(tests, "func TestEmbedded(") && !strings.Contains(tests, `"embedded":`) && !strings.Contains(tests, "redistest.EachServer(") {
-			t.Errorf("no test runs examples/%s on the server that it brings", name)
+			t.Errorf("no test runs examples/%s on its embedded server", name)
 		}
 	}
 }

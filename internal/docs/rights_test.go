@@ -16,7 +16,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// rule returns the words of the README's ACL SETUSER, from the user's name on.
+// rule returns the words of the pages' ACL SETUSER, from the user's name on.
 func rule(t *testing.T) (words []any) {
 	t.Helper()
 	for _, block := range blocks(t, "text") {
@@ -27,31 +27,21 @@ func rule(t *testing.T) (words []any) {
 			return words
 		}
 	}
-	t.Fatal("the README has no rule")
+	t.Fatal("no page has a rule")
 	return nil
 }
 
-// TestRights uses everything as the user whom the README describes. Redis logs what
-// it denies.
+// TestRights uses everything as the user that redis.md describes. Redis logs what it
+// denies.
 func TestRights(t *testing.T) {
-	t.Run("Server", func(t *testing.T) {
-		s := redistest.Start(t)
-		words := rule(t)
-		s.Do(t, append([]any{"ACL", "SETUSER"}, words...)...)
-		client := func() redis.UniversalClient {
-			return redis.NewClient(&redis.Options{Addr: s.Addr(), Username: words[0].(string), Password: password(words)})
-		}
-		tour(t, servers{s}, client)
-	})
+	t.Run("Server", func(t *testing.T) { onServer(t, 0) })
+	t.Run("Database", func(t *testing.T) { onServer(t, 1, documented(t, "+select")...) })
 	t.Run("Cluster", func(t *testing.T) {
 		c := redistest.StartCluster(t, 2)
-		if !strings.Contains(prose(t), "`+cluster|slots +command`") {
-			t.Error("the README does not say what a cluster needs")
-		}
-		words := rule(t)
+		words := append(rule(t), documented(t, "+cluster|slots +command")...)
 		var addrs []string
 		for _, node := range c.Nodes {
-			node.Do(t, append([]any{"ACL", "SETUSER"}, append(words, "+cluster|slots", "+command")...)...)
+			node.Do(t, append([]any{"ACL", "SETUSER"}, words...)...)
 			addrs = append(addrs, node.Addr())
 		}
 		client := func() redis.UniversalClient {
@@ -59,6 +49,27 @@ func TestRights(t *testing.T) {
 		}
 		tour(t, c.Nodes, client)
 	})
+}
+
+func onServer(t *testing.T, db int, more ...any) {
+	s := redistest.Start(t)
+	words := append(rule(t), more...)
+	s.Do(t, append([]any{"ACL", "SETUSER"}, words...)...)
+	client := func() redis.UniversalClient {
+		return redis.NewClient(&redis.Options{Addr: s.Addr(), DB: db, Username: words[0].(string), Password: password(words)})
+	}
+	tour(t, servers{s}, client)
+}
+
+// documented returns the words of a rule that the pages must name.
+func documented(t *testing.T, rule string) (words []any) {
+	if !strings.Contains(prose(t), "`"+rule+"`") {
+		t.Errorf("no page names %s", rule)
+	}
+	for word := range strings.FieldsSeq(rule) {
+		words = append(words, word)
+	}
+	return words
 }
 
 func password(words []any) string {
@@ -217,6 +228,6 @@ func TestRightsAreUsed(t *testing.T) {
 	slices.Sort(want)
 	slices.Sort(got)
 	if want = slices.Compact(want); !slices.Equal(got, want) {
-		t.Errorf("the README grants\n%v, and the library uses\n%v", got, want)
+		t.Errorf("redis.md grants\n%v, and the library uses\n%v", got, want)
 	}
 }
