@@ -1,5 +1,5 @@
-// Bench measures baton's mutex beside its peers, all on one private
-// redis-server and in one run. See README.md for what it measures and for the
-// latest tables. It needs redis-server on the PATH and a Unix, as it checks
-// mutual exclusion in memory which processes share outside Redis.
+// Command bench compares baton with its peers: all systems, on one private redis-server, in
+// one run. README.md describes the workloads and has the latest tables. It needs redis-server
+// on the PATH and a Unix, because it checks mutual exclusion in memory that the processes share.
+// It is a module of its own, so that the peers do not become dependencies of baton's users.
 package main

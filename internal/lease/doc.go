@@ -1,17 +1,15 @@
-// Package lease is the engine under every primitive of baton: time and
-// goroutines, and no Redis. It knows three things.
+// Package lease decides when locks are requested, handed on, renewed and given up. It deals with
+// time and goroutines; it does not know Redis, which it reaches through a [Store].
 //
-// A [Lease] is what one caller waits for, and then holds. A claim is what this
-// process waits for in Redis, and then holds, on one key; local leases take
-// their turns under it. A line is the local queue of one key, with its claim. A
-// [Keeper] has the lines of one Redis client, one subscription and one clock
-// that renews and expires them all.
+// A lease is what one caller waits for and then holds. A claim is what this process waits for in
+// Redis, and then holds, on one key. The leases of a process take turns under its claim, so Redis
+// sees processes and not goroutines. Each key in use has a queue of leases, with its claim. Each
+// Redis client has one manager of its queues, with one subscription and one timer for all renewals.
 //
-// The authority is Redis, reached through a [Store]. What the package adds is the
-// window in which a process may believe that it holds something without asking,
-// and the rule that nothing outlives its use: no goroutine, timer, subscription
-// or map entry exists but for a key that is held or awaited. (Two moments of grace:
-// the subscription and its crew linger for 100 ms, and a timer that is set is left to fire.)
+// Redis is the authority on who holds a lock. This package adds the trust window: how long the
+// process may rely on the last reply without asking again. It also guarantees that nothing outlives
+// its use. Goroutines, timers, the subscription and map entries exist only for keys that are held or
+// awaited. Two exceptions are short: the subscription stays open for 100 ms, and a timer may still fire.
 //
-// The protocol, with the reasons, is in internal/PROTOCOL.md.
+// internal/PROTOCOL.md describes the protocol, with the reasons.
 package lease

@@ -1,11 +1,10 @@
-// Command mutants breaks the library on purpose, in one way after the other, and
-// shows that a test notices each. A test that passes says little unless one has
-// seen it fail: here that can be seen again at any time.
+// Command mutants breaks the library in one way after the other, and checks that a test fails
+// each time. A test that has never failed proves little.
 //
 //	go run ./internal/mutants [-run regexp] [-test regexp] [-count n] [-timeout d] [-v]
 //
-// It changes no file of the tree: the compiler is told to read another one in its
-// place. It fails if a mutant survives, no longer applies, or does not build.
+// It changes no file: the compiler reads the changed file as an overlay. It fails if a mutant
+// survives, no longer applies, or does not build. README.md has the last run.
 package main
 
 import (

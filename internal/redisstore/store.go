@@ -1,6 +1,6 @@
-// Package redisstore is what baton does in Redis: the scripts, their replies,
-// the classes of errors, and the subscription that hears of hand-overs. It has
-// no state but the client; when and why things happen is package lease's.
+// Package redisstore is what baton does in Redis: the Lua scripts, the parsing of their replies,
+// the classes of errors, the subscription that receives hand-overs, and the pipelines. It keeps no
+// state about locks. Package lease decides when a script runs; internal/PROTOCOL.md has the reasons.
 package redisstore
 
 import (

@@ -1,7 +1,7 @@
-// Package redistest is the kit which baton's tests stand on: real redis-server
-// processes, an in-memory server for testing/synctest bubbles, a proxy which
-// injects network faults, and worker processes that can be stopped and killed.
+// Package redistest is the test kit: private redis-server processes, clusters and sentinels, an
+// in-memory server for testing/synctest bubbles, a proxy that injects network faults, and worker
+// processes that tests can pause and kill.
 //
-// Everything is started by a call that takes a [testing.TB] and is gone, down
-// to the last goroutine, when that test's cleanup is over.
+// Every function that starts something takes a [testing.TB], except Launch. The test's cleanup
+// stops it and waits for its goroutines.
 package redistest

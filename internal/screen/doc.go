@@ -1,10 +1,9 @@
-// Screen draws what a program shows on a terminal as a moving picture, an SVG. The
-// one in the README is made by
+// Command screen turns the terminal output of a program into an animated SVG. The README's
+// picture is made by
 //
 //	go run ./examples/handoff -live | go run ./internal/screen -title '$ go run ./examples/handoff' >examples/handoff/handoff.svg
 //
-// A picture keeps the time of the run. It needs no script, so that it moves in an
-// <img>, and follows the reader's choice of light or dark, and of no motion. It
-// knows the codes that examples/handoff writes, and shows what it does not know
-// as it is.
+// The animation has the timing of the run. It needs no script, so it plays in an <img>. It
+// follows the reader's settings for light or dark mode and for reduced motion. It interprets
+// the control codes that examples/handoff writes, and shows others as text.
 package main

@@ -1,8 +1,7 @@
-// The soak does random harm, from a seed, to processes that share locks, to their
-// servers and to the network in between, for as long as it is told to, and checks all
-// the while what must hold nevertheless. The same workers, faults and checks can be
-// turned on other libraries, to see that they find what is known of those.
+// Command soak injects random faults into processes that share locks, into their servers, and
+// into the network between them, for as long as you like. Meanwhile it checks the guarantees.
+// It can run the same workers, faults and checks on other libraries. A seed repeats its choices.
 //
-// It is a module of its own, so that peers never become dependencies of baton's
-// users. See README.md.
+// It is a module of its own, so that the other libraries do not become dependencies of baton's
+// users. README.md describes the faults and the checks, and has the last run.
 package main
