@@ -36,39 +36,33 @@ func Example() {
 	// true <nil>
 }
 
-// A try that times out, and one that ctx ends, leave the lock free and no queue entry.
-func TestTryLeavesNothing(t *testing.T) {
+// A try that times out, or whose ctx is canceled, leaves no queue entry.
+func TestTryLeavesNoQueueEntry(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		mu := mutex.New(rdb, "key")
-		for name, test := range map[string]struct {
-			timeout time.Duration
-			want    error
-		}{
-			"timeout":  {time.Millisecond, nil},
-			"shutdown": {time.Hour, context.Canceled},
-		} {
+		o := *rdb.Options()
+		another := redis.NewClient(&o) // as of another process
+		defer another.Close()
+		holder, waiter := mutex.New(rdb, "key"), mutex.New(another, "key")
+		holder.Lock()
+		defer holder.Unlock()
+		queued := func() bool { return rdb.ZCard(t.Context(), "baton:{key}:queue").Val() == 1 }
+
+		for name, timeout := range map[string]time.Duration{"timeout": 200 * time.Millisecond, "cancel": time.Hour} {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			mu.Lock()
-			type result struct {
-				ran bool
-				err error
-			}
-			results := make(chan result, 1)
+			errs := make(chan error, 1)
 			go func() {
-				ran, err := try(ctx, mu, test.timeout, func(*mutex.Lease) {})
-				results <- result{ran, err}
+				_, err := try(ctx, waiter, timeout, func(*mutex.Lease) { t.Error("two hold the lock") })
+				errs <- err
 			}()
-			if test.want != nil {
+			if name == "cancel" {
+				redistest.Eventually(t, 10*time.Second, queued, "it does not queue")
 				cancel()
 			}
-			if r := <-results; r.ran || !errors.Is(r.err, test.want) {
-				t.Errorf("%s: %v, %v", name, r.ran, r.err)
+			if err := <-errs; err != nil && !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: %v", name, err)
 			}
-			mu.Unlock()
-			if ran, err := try(t.Context(), mutex.New(rdb, "key"), time.Minute, func(*mutex.Lease) {}); !ran || err != nil {
-				t.Errorf("after a %s: %v, %v", name, ran, err)
-			}
+			redistest.Eventually(t, 2*time.Second, func() bool { return !queued() }, "after a %s it is queued", name)
 		}
 	})
 }
