@@ -61,7 +61,7 @@ type page struct{ path, text string }
 // pages returns all pages, the README first.
 func pages(t *testing.T) (all []page) {
 	t.Helper()
-	for _, file := range append([]string{"README.md", ".github/CONTRIBUTING.md"}, files(t, "internal/docs", "*.md")...) {
+	for _, file := range append([]string{"README.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md"}, files(t, "internal/docs", "*.md")...) {
 		all = append(all, page{file, read(t, file)})
 	}
 	return all
