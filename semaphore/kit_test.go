@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -26,7 +25,7 @@ const (
 	// leeway is what a busy machine may add to a bound.
 	leeway = 600 * time.Millisecond
 	// ample is a TTL that a stall of the machine does not use up.
-	ample = 10 * time.Second
+	ample = redistest.Patience
 	// poll is how long a lost message delays a hand-over at most.
 	poll = lease.PollBound
 )
@@ -106,7 +105,7 @@ func receive(t *testing.T, what string, c <-chan semaphore.Result, bound time.Du
 		}
 		bounded(t, what, start, bound)
 		return r.Lease
-	case <-time.After(bound + 10*leeway):
+	case <-time.After(redistest.Patience):
 		t.Fatalf("%s did not end, the bound is %v", what, bound)
 		return nil
 	}
@@ -129,24 +128,6 @@ func keeps(t *testing.T, l *semaphore.Lease, d time.Duration) {
 	case <-l.Done():
 		t.Errorf("the hold ended: %v", l.Err())
 	case <-time.After(d):
-	}
-}
-
-// loses checks that a hold ends within the bound from start, and all that then
-// says so.
-func loses(t *testing.T, l *semaphore.Lease, start time.Time, bound time.Duration) {
-	t.Helper()
-	select {
-	case <-l.Done():
-	case <-time.After(bound + 10*leeway):
-		t.Fatalf("the loss was not told, the bound is %v", bound)
-	}
-	bounded(t, "to be told of the loss", start, bound)
-	if err := l.Err(); !errors.Is(err, semaphore.ErrLost) {
-		t.Errorf("Err after the loss is %v", err)
-	}
-	if err := l.Release(); !errors.Is(err, semaphore.ErrLost) {
-		t.Errorf("Release after the loss returned %v", err)
 	}
 }
 
@@ -252,16 +233,6 @@ func rests(t *testing.T, rdb *redis.Client, within time.Duration, but ...string)
 type lazy func() string
 
 func (f lazy) String() string { return f() }
-
-// together runs subtests at the same time. They mostly wait, so that the number
-// of processors, which bounds parallel tests, says nothing of how many can.
-func together[V any](t *testing.T, cases map[string]V, run func(*testing.T, V)) {
-	var wg sync.WaitGroup
-	for name, v := range cases {
-		wg.Go(func() { t.Run(name, func(t *testing.T) { run(t, v) }) })
-	}
-	wg.Wait()
-}
 
 // gauge counts the permits that are in use, by what those who hold them say.
 type gauge struct {

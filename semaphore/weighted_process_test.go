@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -75,23 +74,6 @@ func process() (s *semaphore.Weighted, a *arena, size int64, done func()) {
 func spawn(t *testing.T, s *redistest.Server, name, arena string, size int64, ttl time.Duration, env ...string) *redistest.Worker {
 	t.Helper()
 	return redistest.Spawn(t, name, append(env, "SEM_URL="+s.URL(), "SEM_ARENA="+arena, "SEM_SIZE="+strconv.FormatInt(size, 10), "SEM_TTL="+ttl.String())...)
-}
-
-// says waits for a line of the worker that begins with the word, and returns the
-// rest.
-func says(t *testing.T, w *redistest.Worker, word string) string {
-	t.Helper()
-	select {
-	case line := <-w.Lines():
-		rest, ok := strings.CutPrefix(line, word)
-		if !ok {
-			t.Fatalf("the worker says %q, not %q", line, word)
-		}
-		return strings.TrimSpace(rest)
-	case <-time.After(10 * time.Second):
-		t.Fatalf("the worker does not say %q", word)
-		return ""
-	}
 }
 
 // hammerProcess is one of the processes of TestWeightedAcrossProcesses.
@@ -261,99 +243,4 @@ func holderProcess() {
 			fmt.Println("released", errors.Is(err, semaphore.ErrLost))
 		}
 	}
-}
-
-// TestFaultWeightedKill kills a process that holds 3 permits of 10 while another
-// holds 7 and 50 wait in three: within one TTL all 10 are in use again, and never
-// 11 at once, as seen in memory that they share.
-func TestFaultWeightedKill(t *testing.T) {
-	t.Parallel()
-	const size, ttl = 10, 1500 * time.Millisecond
-	s := redistest.Start(t)
-	rdb := s.Client(t)
-	path := filepath.Join(t.TempDir(), "arena")
-	a := openArena(path)
-	victim := spawn(t, s, "weighted-holder", path, size, ttl)
-	says(t, victim, "held")
-	var crowds []*redistest.Worker
-	for _, env := range [][]string{{"SEM_HELD=7", "SEM_WAITERS=10"}, {"SEM_HELD=0", "SEM_WAITERS=20"}, {"SEM_HELD=0", "SEM_WAITERS=20"}} {
-		w := spawn(t, s, "weighted-crowd", path, size, ttl, env...)
-		says(t, w, "ready")
-		crowds = append(crowds, w)
-	}
-	awaitLine(t, rdb, 3)
-	awaitRenewal(t, weightedOf(rdb, size, ttl), 3)
-	if n := a.inside.Load(); n != size {
-		t.Fatalf("%d permits are in use before", n)
-	}
-	victim.Kill()
-	a.inside.Add(-3) // the dead use nothing
-	start := time.Now()
-	redistest.Eventually(t, ttl+leeway, func() bool { return a.inside.Load() == size }, "all are in use again")
-	bounded(t, "to use all again", start, ttl)
-	if took := time.Since(start); took < ttl/2 {
-		t.Errorf("the permits came back after %v, its TTL is %v", took, ttl)
-	}
-	for _, w := range crowds {
-		w.Send("end")
-	}
-	for _, w := range crowds {
-		says(t, w, "done")
-	}
-	if a.clash.Load() != 0 || a.most.Load() != size || a.inside.Load() != 0 {
-		t.Errorf("%d clashes, %d permits in use at most, %d at the end", a.clash.Load(), a.most.Load(), a.inside.Load())
-	}
-	rests(t, rdb, 0)
-}
-
-// awaitRenewal waits until the process that holds so many permits has renewed them.
-func awaitRenewal(t *testing.T, s *semaphore.Weighted, permits int64) {
-	t.Helper()
-	least := s.TTL
-	redistest.Eventually(t, s.TTL, func() bool {
-		status, err := s.Inspect(t.Context())
-		for _, h := range status.Holders {
-			if err == nil && h.Permits == permits {
-				if h.Left > least {
-					return true
-				}
-				least = h.Left
-			}
-		}
-		return false
-	}, "the hold of %d is renewed", permits)
-}
-
-// TestFaultWeightedStop stops a holder for longer than its TTL. When it goes on,
-// the first thing that it asks its lease tells of the loss, before any timer had a
-// chance; what it then releases is not another's.
-func TestFaultWeightedStop(t *testing.T) {
-	t.Parallel()
-	const size, ttl = 10, 500 * time.Millisecond
-	s := redistest.Start(t)
-	rdb := s.Client(t)
-	w := spawn(t, s, "weighted-holder", filepath.Join(t.TempDir(), "arena"), size, ttl, "GOMAXPROCS=1")
-	fence, err := strconv.ParseInt(says(t, w, "held"), 10, 64)
-	must(err)
-	next := queued(t, rdb, weightedOf(rdb, size, ample), size, 1)
-	w.Send("spin")
-	says(t, w, "spinning")
-	w.Pause()
-	n := receive(t, "to wait for the end of the hold", next, ttl)
-	if n.Fence() <= fence {
-		t.Errorf("fence %d after %d", n.Fence(), fence)
-	}
-	keeps(t, n, ttl)
-	w.Continue()
-	if says(t, w, "first") != "true" {
-		t.Error("the first Err was not ErrLost")
-	}
-	w.Send("release")
-	if says(t, w, "released") != "true" {
-		t.Error("Release did not return ErrLost")
-	}
-	weighs(t, rdb, "a late release", size)
-	keeps(t, n, ttl/2)
-	release(t, n)
-	rests(t, rdb, 0)
 }

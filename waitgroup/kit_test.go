@@ -95,7 +95,7 @@ func ends(t *testing.T, what string, c <-chan error, start time.Time, bound time
 	case err := <-c:
 		redistest.Within(t, what, start, bound, leeway)
 		return err
-	case <-time.After(time.Until(start) + bound + 10*leeway):
+	case <-time.After(redistest.Patience):
 		t.Fatalf("%s did not end, the bound is %v", what, bound)
 		return nil
 	}

@@ -122,47 +122,6 @@ func roundsProcess() {
 	}
 }
 
-// TestKill kills a process with three tasks: all who wait, in all processes, are
-// told of three.
-func TestKill(t *testing.T) {
-	t.Parallel()
-	const ttl = time.Second
-	s := redistest.Start(t)
-	rdb := s.Client(t)
-	wg := waitgroup.New(rdb, "key")
-	wg.Add(3)
-	victim := spawn(t, s, "tasks", ttl)
-	for range 3 {
-		says(t, victim, "joined")
-	}
-	wg.Add(1)
-	other := join(t, wg)
-	var waits []<-chan error
-	for range 10 {
-		waits = append(waits, wg.WaitChan(t.Context()), waitgroup.New(sibling(t, rdb), "key").WaitChan(t.Context()))
-	}
-	waiter := spawn(t, s, "waiter", ttl)
-	says(t, waiter, "waits")
-	goesOn(t, "a live process", waits[0], 3*ttl) // it is renewed
-
-	victim.Kill()
-	start := time.Now()
-	must(other.Done())
-	for i, c := range waits {
-		err := ends(t, fmt.Sprint("wait ", i), c, start, ttl+poll)
-		lost(t, "a wait", err, 3)
-	}
-	if got := says(t, waiter, "told"); got != "3" {
-		t.Errorf("another process was told of %s", got)
-	}
-	lost(t, "who comes late", wg.WaitContext(t.Context()), 3)
-	wg.Add(1)
-	wg.Done()
-	if err := wg.WaitContext(t.Context()); err != nil {
-		t.Errorf("the next round: %v", err)
-	}
-}
-
 // tasksProcess holds a task in each of the ways in which one can be had.
 func tasksProcess() {
 	_, wg := process()
@@ -192,26 +151,6 @@ func waiterProcess() {
 		a = new(waitgroup.AbandonedError)
 	}
 	fmt.Println("told", a.Tasks)
-}
-
-// TestPause stops a process for longer than its TTL, and lets it go on: its tasks
-// are counted as abandoned, and it is told.
-func TestPause(t *testing.T) {
-	t.Parallel()
-	const ttl = time.Second
-	s := redistest.Start(t)
-	rdb := s.Client(t)
-	wg := waitgroup.New(rdb, "key")
-	wg.Add(1)
-	w := spawn(t, s, "panics", ttl, "WG_HOW=pause")
-	says(t, w, "joined")
-	c := wg.WaitChan(t.Context())
-	w.Pause()
-	lost(t, "the wait", ends(t, "the wait", c, time.Now(), ttl+poll), 1)
-	w.Continue()
-	if got := says(t, w, "lost"); got != "true" {
-		t.Errorf("Done after the loss: ErrLost is %s", got)
-	}
 }
 
 // TestGoPanic: a task of Go that panics ends its program, as with sync, and those

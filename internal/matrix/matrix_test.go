@@ -36,10 +36,14 @@ func TestRows(t *testing.T) {
 // that name.
 func TestNames(t *testing.T) {
 	functions, texts := map[string]bool{}, map[string]bool{}
-	for pkg, dir := range dirs {
-		files, err := filepath.Glob(filepath.Join(root, dir, "*_test.go"))
-		if err != nil || len(files) == 0 {
-			t.Fatalf("%s: %d files, %v", pkg, len(files), err)
+	for pkg, list := range dirs {
+		var files []string
+		for _, dir := range list {
+			more, err := filepath.Glob(filepath.Join(root, dir, "*_test.go"))
+			if err != nil || len(more) == 0 {
+				t.Fatalf("%s: %d files, %v", dir, len(more), err)
+			}
+			files = append(files, more...)
 		}
 		for _, file := range files {
 			f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
@@ -91,7 +95,7 @@ func TestPage(t *testing.T) {
 // form is none.
 func TestMeasures(t *testing.T) {
 	r := row{number: 1, tests: []string{"a.TestX", "a.TestY/Case"}}
-	g := &results{map[string]string{}, map[string][]measure{}}
+	g := newResults()
 	if err := g.read(strings.NewReader(`
 		{"Action":"output","Package":"x/a","Test":"TestX","Output":"    x_test.go:1: to wait took 2s, the bound is 3s\n"}
 		{"Action":"output","Package":"x/a","Test":"TestX/Sub","Output":"    x_test.go:1: to go on: again took 1.2s, the bound is 1s\n"}

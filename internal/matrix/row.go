@@ -28,7 +28,7 @@ func (r row) cells() []string {
 // of one that does.
 func (r row) has(name string) bool {
 	for _, test := range r.tests {
-		if name == test || strings.HasPrefix(name, test+"/") {
+		if is(name, test) {
 			return true
 		}
 	}
@@ -42,8 +42,12 @@ func split(test string) (pkg, function, of string) {
 	return pkg, function, of
 }
 
-// dirs are where the packages are.
-var dirs = map[string]string{
-	"mutex": "mutex", "semaphore": "semaphore", "waitgroup": "waitgroup",
-	"lease": "internal/lease", "redisstore": "internal/redisstore",
+// dirs are where the tests of a package are: beside what they test, or here if they
+// measure how long something takes.
+var dirs = map[string][]string{
+	"mutex":      {"./mutex", "./internal/matrix/mutex"},
+	"semaphore":  {"./semaphore", "./internal/matrix/semaphore"},
+	"waitgroup":  {"./waitgroup", "./internal/matrix/waitgroup"},
+	"lease":      {"./internal/lease"},
+	"redisstore": {"./internal/redisstore"},
 }

@@ -5,9 +5,14 @@ import (
 	"time"
 )
 
-// Within checks how long something took since start. To the bound, slack is added
-// for what a machine takes in any case, and the [Allowance] for one that is busy. It
-// logs both in the one form in which internal/matrix looks for what was measured.
+// Patience is for how long a test waits for what is not measured. No machine is so
+// slow that it takes longer: what does hangs.
+const Patience = time.Minute
+
+// Within checks how long something took since start. In a package of
+// internal/matrix, slack is added to the bound for what a machine takes in any case,
+// and the [Allowance] for one that is busy. Elsewhere only [Patience] is the limit.
+// Within logs what it measured in the one form in which internal/matrix looks for it.
 func Within(tb testing.TB, what string, start time.Time, bound, slack time.Duration) {
 	tb.Helper()
 	took := time.Since(start)

@@ -32,6 +32,8 @@ func TestStalled(t *testing.T) {
 	if got := Stalled(begin.Add(-time.Hour)); got < own+120*time.Millisecond {
 		t.Errorf("in all: %v, and %v before", got, own)
 	}
+	timed = true
+	defer func() { timed = false }()
 	if Allowance(future) != hops*120*time.Millisecond {
 		t.Errorf("allowance %v", Allowance(future))
 	}

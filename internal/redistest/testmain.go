@@ -9,7 +9,24 @@ import (
 	"go.uber.org/goleak"
 )
 
-const workerEnv = "BATON_WORKER"
+const (
+	workerEnv = "BATON_WORKER"
+	// TimedEnv is set for tests that measure.
+	TimedEnv = "BATON_TIMED"
+)
+
+// timed tells that the tests hold what they measure against bounds.
+var timed bool
+
+// TimedMain is [Main] of a package whose tests measure how long something takes.
+// They run only by go run ./internal/matrix, one at a time, and go test skips them.
+func TimedMain(m *testing.M, workers map[string]func(), opts ...goleak.Option) {
+	if timed = os.Getenv(TimedEnv) != ""; !timed && os.Getenv(workerEnv) == "" {
+		fmt.Println("no test is run: what they measure is for go run ./internal/matrix")
+		return
+	}
+	Main(m, workers, opts...)
+}
 
 // Main is the TestMain of a package that uses [Spawn]. In a worker process it
 // runs the function that Spawn named and exits; in the test process it runs the
@@ -46,7 +63,7 @@ func abreast() {
 type watched struct{ *testing.M }
 
 func (w watched) Run() int {
-	stop := watchStalls()
+	stop := WatchStalls()
 	defer stop()
 	return w.M.Run()
 }

@@ -1,0 +1,7 @@
+package semaphore_test
+
+import (
+	"context"
+)
+
+func called(context.Context) error { panic("it was called") }

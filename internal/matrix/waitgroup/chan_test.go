@@ -1,0 +1,62 @@
+package waitgroup_test
+
+import (
+	"context"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/waitgroup"
+)
+
+// TestCrowd has 10,000 wait in one process: they cost one subscription, one
+// request a second, and little memory.
+func TestCrowd(t *testing.T) {
+	s := redistest.Start(t)
+	rdb := s.Client(t)
+	here, there := waitgroup.New(rdb, "key"), waitgroup.New(s.Client(t), "key")
+	there.Add(1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	const crowd = 10_000
+	waits := make([]<-chan error, crowd)
+	memory, goroutines := heap(), runtime.NumGoroutine()
+	for i := range waits {
+		waits[i] = here.WaitChan(ctx)
+	}
+	listening(t, rdb, 1)
+	goesOn(t, "the first", waits[0], 100*time.Millisecond)
+	each := (heap() - memory) / crowd
+	t.Logf("%d bytes each, %d goroutines more", each, runtime.NumGoroutine()-goroutines)
+	if each >= 1000 || runtime.NumGoroutine()-goroutines > 10 {
+		t.Errorf("one that waits costs %d bytes, all cost %d goroutines", each, runtime.NumGoroutine()-goroutines)
+	}
+	before := s.Stats(t)
+	const seconds = 3
+	<-time.After(seconds * time.Second) // the time is what is measured
+	cost := s.Stats(t).Since(before)
+	if cost.Requests() > seconds+1 || cost.Subscribes() > 0 {
+		t.Errorf("waiting cost %d requests in %d s", cost.Requests(), seconds)
+	}
+	before = s.Stats(t)
+	start := time.Now()
+	there.Done()
+	for _, c := range waits {
+		if err := <-c; err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("all were told after %v", time.Since(start))
+	if cost := s.Stats(t).Since(before); cost.Published() != 1 || cost.Requests() > 2 {
+		t.Errorf("the end of a round cost %d requests and %d messages", cost.Requests(), cost.Published())
+	}
+}
+
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse)
+}

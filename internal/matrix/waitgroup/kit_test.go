@@ -1,0 +1,122 @@
+package waitgroup_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/waitgroup"
+)
+
+// To the library each client is a process of its own.
+
+const (
+	// leeway is what a busy machine may add to a bound.
+	leeway = 600 * time.Millisecond
+	// poll is for how long a lost message delays the end of a wait at most.
+	poll = lease.PollBound
+)
+
+// sibling returns another client of the same server, which may be in a bubble.
+func sibling(t testing.TB, rdb *redis.Client) *redis.Client {
+	t.Helper()
+	o := *rdb.Options()
+	another := redis.NewClient(&o)
+	t.Cleanup(func() { another.Close() })
+	return another
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// is checks an error.
+func is(t *testing.T, what string, err, target error) {
+	t.Helper()
+	if !errors.Is(err, target) {
+		t.Errorf("%s: %v, not %v", what, err, target)
+	}
+}
+
+// lost checks that a wait ended with so many tasks abandoned.
+func lost(t *testing.T, what string, err error, tasks int) {
+	t.Helper()
+	var a *waitgroup.AbandonedError
+	if !errors.As(err, &a) || !errors.Is(err, waitgroup.ErrAbandoned) || a.Tasks != tasks {
+		t.Errorf("%s: %v, not %d abandoned", what, err, tasks)
+	}
+}
+
+// ends takes the result of a wait, within the bound from start.
+func ends(t *testing.T, what string, c <-chan error, start time.Time, bound time.Duration) error {
+	t.Helper()
+	select {
+	case err := <-c:
+		redistest.Within(t, what, start, bound, leeway)
+		return err
+	case <-time.After(redistest.Patience):
+		t.Fatalf("%s did not end, the bound is %v", what, bound)
+		return nil
+	}
+}
+
+// goesOn checks that a wait does not end for so long.
+func goesOn(t *testing.T, what string, c <-chan error, d time.Duration) {
+	t.Helper()
+	select {
+	case err := <-c:
+		t.Fatalf("%s: ended with %v", what, err)
+	case <-time.After(d):
+	}
+}
+
+// left reads from Redis what is left of a group's round.
+func left(t *testing.T, rdb *redis.Client, key string) (count, tasks int64) {
+	t.Helper()
+	ctx := context.Background()
+	state, err := rdb.ZRangeArgs(ctx, redis.ZRangeArgs{Key: key, Start: 0, Stop: 0, ByScore: true}).Result()
+	must(err)
+	if len(state) == 0 {
+		return 0, 0
+	}
+	var round, abandoned int64
+	if _, err := fmt.Sscanf(state[0], "round %d count %d abandoned %d", &round, &count, &abandoned); err != nil {
+		t.Fatalf("%q: %v", state[0], err)
+	}
+	tasks, err = rdb.ZCount(ctx, key, "(0", "+inf").Result()
+	must(err)
+	return count, tasks
+}
+
+// holds checks what is left of "key".
+func holds(t *testing.T, what string, rdb *redis.Client, count, tasks int64) {
+	t.Helper()
+	if c, n := left(t, rdb, "key"); c != count || n != tasks {
+		t.Errorf("%s: a count of %d and %d tasks are left, not %d and %d", what, c, n, count, tasks)
+	}
+}
+
+// listening waits until so many processes hear of the end of rounds of "key".
+func listening(t *testing.T, rdb *redis.Client, processes int64) {
+	t.Helper()
+	redistest.Eventually(t, 5*time.Second, func() bool {
+		return rdb.PubSubNumSub(context.Background(), "baton:{key}:over").Val()["baton:{key}:over"] == processes
+	}, "not %d processes listen", processes)
+}
+
+func join(t *testing.T, wg *waitgroup.WaitGroup) *waitgroup.Task {
+	t.Helper()
+	task, err := wg.Join(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return task
+}
