@@ -19,7 +19,7 @@ import (
 func TestFaultUnlockTwice(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	m := mutexOf(s.Client(t), time.Second)
+	m := mutexOf(s.Client(t), ample)
 	l := lock(t, m)
 	unlock(t, l)
 	next := lock(t, m)
@@ -64,7 +64,7 @@ func TestFaultMisuse(t *testing.T) {
 		m.MaxHold = maxHold
 		return m
 	}
-	before, start := s.Stats(t), time.Now()
+	before := s.Stats(t)
 	for _, bad := range []struct {
 		why string
 		m   *mutex.Mutex
@@ -96,7 +96,6 @@ func TestFaultMisuse(t *testing.T) {
 		mustPanic(t, bad.why, func() { bad.m.TryLock() })
 		mustPanic(t, "unlock of unlocked mutex", bad.m.Unlock)
 	}
-	bounded(t, "to refuse all", start, 0)
 	if n := s.Stats(t).Since(before).Scripts(); n != 0 {
 		t.Errorf("%d requests were sent", n)
 	}
@@ -115,7 +114,7 @@ func TestFaultTTLs(t *testing.T) {
 	} {
 		l := lock(t, mutexOf(rdb, ttl))
 		left := time.Duration(s.Do(t, "PTTL", "key").(int64)) * time.Millisecond
-		if left > want || left < want-slack {
+		if left > want || left < want/2 {
 			t.Errorf("%v is left of %v", left, ttl)
 		}
 		unlock(t, l)

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -346,8 +347,8 @@ func TestWeightedFIFOInside(t *testing.T) {
 
 // TestWeightedDo releases whatever f does, and tells it of a loss by its ctx.
 func TestWeightedDo(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
 		s := weightedOf(rdb, 2, time.Second)
 		why := errors.New("why")
 		if err := s.Do(t.Context(), 2, func(context.Context) error {
