@@ -56,7 +56,7 @@ var handling = []mutant{
 	{
 		"release-one-try", "a release has one attempt, which a silent connection takes",
 		"internal/lease/keeper.go", `attemptElsewhere(ctx, max(left/3, MinTTL)`, `attemptElsewhere(ctx, max(left, MinTTL)`,
-		"mutex", "TestFaultUnlockSilent",
+		"internal/matrix/mutex", "TestFaultUnlockSilent",
 	},
 	{
 		"release-for-ever", "a release is tried for ever",

@@ -43,12 +43,12 @@ var keys = []mutant{
 		"internal/lease/together.go", `		case unsure != nil:
 			c.asker`, `		case unsure != nil && l.waiters.head == nil:
 			c.asker`,
-		"mutex", "TestPoolLate",
+		"internal/matrix/mutex", "TestPoolLate",
 	},
 	{
 		"keys-unsure", "several keys whose release was not answered count as released",
 		"internal/lease/together.go", `if i < len(released) && released[i].Err == nil {`, `if c.confirmed = true; i < len(released) && released[i].Err == nil {`,
-		"mutex", "TestPoolReleaseLost",
+		"internal/matrix/mutex", "TestPoolReleaseLost",
 	},
 	{
 		"keys-max-hold", "several keys are renewed beyond MaxHold",

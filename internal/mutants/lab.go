@@ -8,105 +8,77 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// A lab builds mutants of the module at root, and runs tests on them.
+// A lab builds mutants of the module at root, and runs tests on them. A program is
+// the tests of a package.
 type lab struct {
 	root    string
-	dir     string        // for what it builds, and the scripts
+	dir     string        // for what it builds
 	test    string        // in place of those that are listed, if not ""
 	count   int           // how often a mutant must be caught
-	timeout time.Duration // of one test
+	timeout time.Duration // of one run
+	jobs    int           // how many mutants it tries at a time
 
-	built map[string]string // the tests of a package without a mistake, and with scripts from dir
+	mu       sync.Mutex
+	programs map[string]func() (string, error) // those without a mistake, by package
 }
 
-// unmutated runs the test that is listed for the mutant on the library as it is.
-// One that fails anyway, or that is skipped, would prove nothing.
-func (l *lab) unmutated(ctx context.Context, m mutant) error {
-	bin, err := l.program(ctx, m)
-	if err != nil {
-		return err
+// program returns the tests of a package without a mistake: for a mistake in a
+// script, those that read the scripts from a directory.
+func (l *lab) program(ctx context.Context, pkg string, script bool) (bin string, err error) {
+	name := strings.ReplaceAll(pkg, "/", "-") + strconv.FormatBool(script)
+	l.mu.Lock()
+	if l.programs == nil {
+		l.programs = map[string]func() (string, error){}
 	}
-	output, err := l.run(ctx, m, bin, "-test.v")
-	switch {
-	case err != nil:
-		return fmt.Errorf("%s of %s fails without any mistake: %w\n%s", m.test, m.pkg, err, output)
-	case l.test != "": // among many, some may be skipped
-	case strings.Contains(output, "--- SKIP: "), !strings.Contains(output, "--- PASS: "):
-		return fmt.Errorf("%s of %s was not run\n%s", m.test, m.pkg, output)
+	build := l.programs[name]
+	if build == nil {
+		build = sync.OnceValues(func() (string, error) {
+			change := map[string][]byte{}
+			if script {
+				text, err := fromDisk(l.root)
+				if err != nil {
+					return "", err
+				}
+				change[loader] = text
+			}
+			bin := filepath.Join(l.dir, name)
+			if output, err := l.build(ctx, pkg, change, bin); err != nil {
+				return "", fmt.Errorf("%s does not build: %w\n%s", pkg, err, output)
+			}
+			return bin, nil
+		})
+		l.programs[name] = build
 	}
-	return nil
+	l.mu.Unlock()
+	return build()
 }
 
-// program returns the tests of the mutant's package, without its mistake.
-func (l *lab) program(ctx context.Context, m mutant) (bin string, err error) {
-	name := m.pkg + strconv.FormatBool(m.isScript())
-	if bin = l.built[name]; bin != "" {
-		return bin, nil
-	}
-	if l.built == nil {
-		l.built = make(map[string]string)
-	}
-	var change map[string][]byte
-	if m.isScript() {
-		text, err := fromDisk(l.root)
-		if err := errors.Join(err, copyScripts(l.root, l.dir)); err != nil {
-			return "", err
-		}
-		change = map[string][]byte{loader: text}
-	}
-	bin = filepath.Join(l.dir, strings.ReplaceAll(name, "/", "-"))
-	if output, err := l.build(ctx, m.pkg, change, bin); err != nil {
-		return "", fmt.Errorf("%s does not build: %w\n%s", m.pkg, err, output)
-	}
-	l.built[name] = bin
-	return bin, nil
-}
-
-// try runs the mutant's test on it, and returns how long that took.
-func (l *lab) try(ctx context.Context, m mutant) (v verdict, took time.Duration, output string, err error) {
-	text, err := m.apply(l.root)
-	if err != nil {
-		return 0, 0, "", err
-	}
-	bin := filepath.Join(l.dir, "mutant.test")
-	if m.isScript() {
-		if bin, err = l.program(ctx, m); err != nil {
-			return 0, 0, "", err
-		}
-		if err := os.WriteFile(filepath.Join(l.dir, filepath.Base(m.file)), text, 0o600); err != nil {
-			return 0, 0, "", err
-		}
-		defer func() { err = errors.Join(err, copyScripts(l.root, l.dir)) }()
-	} else if output, err := l.build(ctx, m.pkg, map[string][]byte{m.file: text}, bin); err != nil {
-		return unbuilt, 0, output, ctx.Err()
-	}
-	start := time.Now()
-	for range l.count {
-		if output, err = l.run(ctx, m, bin); err == nil {
-			v = survived
-			break
-		}
-	}
-	return v, time.Since(start), output, ctx.Err()
-}
-
-// build compiles the tests of a package, with the files that are to be read in
-// place of the module's.
+// build compiles the tests of a package, with the files that are read in place of
+// the module's, which stay in a directory beside bin.
 func (l *lab) build(ctx context.Context, pkg string, change map[string][]byte, bin string) (output string, err error) {
+	dir := bin + ".files"
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
 	replace := map[string]string{}
 	for file, text := range change {
-		to := filepath.Join(l.dir, filepath.Base(file))
+		to := filepath.Join(dir, filepath.Base(file))
 		replace[filepath.Join(l.root, file)] = to
 		if err := os.WriteFile(to, text, 0o600); err != nil {
 			return "", err
 		}
 	}
-	overlay := filepath.Join(l.dir, "overlay.json")
+	overlay := filepath.Join(dir, "overlay.json")
 	list, err := json.Marshal(map[string]any{"Replace": replace})
 	if err := errors.Join(err, os.WriteFile(overlay, list, 0o600)); err != nil {
 		return "", err
@@ -118,15 +90,111 @@ func (l *lab) build(ctx context.Context, pkg string, change map[string][]byte, b
 	return string(text), err
 }
 
-// run runs the test of a mutant, which bin has.
-func (l *lab) run(ctx context.Context, m mutant, bin string, flags ...string) (output string, err error) {
-	pattern := m.pattern()
-	if l.test != "" {
-		pattern = l.test
+// A bench is where one mutant is tried at a time.
+type bench struct {
+	*lab
+	dir string
+}
+
+// mutated returns the tests of a package with the mutant's mistake. The verdict is
+// caught, as a test must still show, or unbuilt.
+func (b *bench) mutated(ctx context.Context, m mutant, pkg string) (bin string, v verdict, output string, err error) {
+	text, err := m.apply(b.root)
+	if err != nil {
+		return "", 0, "", err
 	}
-	cmd := exec.CommandContext(ctx, bin, append(flags, "-test.run", pattern, "-test.timeout", l.timeout.String())...)
-	cmd.Dir = filepath.Join(l.root, m.pkg)
-	cmd.Env = append(os.Environ(), scripts+"="+l.dir)
+	if m.isScript() {
+		bin, err = b.program(ctx, pkg, true)
+		err = errors.Join(err, copyScripts(b.root, b.dir), os.WriteFile(filepath.Join(b.dir, filepath.Base(m.file)), text, 0o600))
+		return bin, caught, "", err
+	}
+	bin = filepath.Join(b.dir, strings.ReplaceAll(pkg, "/", "-")+".test")
+	if output, err = b.build(ctx, pkg, map[string][]byte{m.file: text}, bin); err != nil {
+		return "", unbuilt, output, ctx.Err()
+	}
+	return bin, caught, "", nil
+}
+
+// try runs a test on the mutant, and returns how long that took.
+func (b *bench) try(ctx context.Context, m mutant) (v verdict, took time.Duration, output string, err error) {
+	bin, v, output, err := b.mutated(ctx, m, m.pkg)
+	if err != nil || v == unbuilt {
+		return v, 0, output, err
+	}
+	pattern := m.pattern()
+	if b.test != "" {
+		pattern = b.test
+	}
+	start := time.Now()
+	for range b.count {
+		if output, err = b.run(ctx, m.pkg, bin, "-test.run", pattern); err == nil {
+			v = survived
+			break
+		}
+	}
+	return v, time.Since(start), output, ctx.Err()
+}
+
+var (
+	ended   = regexp.MustCompile(`(?m)^--- (PASS|FAIL|SKIP): (\S+) `)
+	running = regexp.MustCompile(`(?m)^\t(Test\w+)(?:/\S+)? \(`)           // as a timeout lists them
+	traced  = regexp.MustCompile(`(?m)^\S+/\w+(?:_test)?\.(Test\w+)[.(]`) // in the trace of a panic
+)
+
+// catchers runs all tests of a package on the mutant and returns those that fail. A
+// panic ends a run: the tests that it kept from running are run again.
+func (b *bench) catchers(ctx context.Context, m mutant, pkg string) (tests []string, err error) {
+	bin, v, output, err := b.mutated(ctx, m, pkg)
+	if err != nil || v == unbuilt {
+		return nil, errors.Join(err, errors.New(output))
+	}
+	done := map[string]bool{}
+	for {
+		args := []string{"-test.v"}
+		if len(done) > 0 {
+			args = append(args, "-test.skip", "^("+strings.Join(slices.Sorted(keysOf(done)), "|")+")$")
+		}
+		output, err := b.run(ctx, pkg, bin, args...)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		before := len(done)
+		for _, e := range ended.FindAllStringSubmatch(output, -1) {
+			if e[1] == "FAIL" {
+				tests = append(tests, e[2])
+			}
+			done[e[2]] = true
+		}
+		crashed := err != nil && strings.Contains(output, "\npanic: ") || strings.Contains(output, "\nfatal error: ")
+		if !crashed {
+			break
+		}
+		_, rest, _ := strings.Cut(output, "panic: ")
+		guilty := running.FindAllStringSubmatch(rest, -1)
+		if guilty == nil {
+			guilty = traced.FindAllStringSubmatch(rest, 1)
+		}
+		for _, g := range guilty {
+			if !done[g[1]] {
+				tests, done[g[1]] = append(tests, g[1]), true
+			}
+		}
+		if len(done) == before {
+			break
+		}
+	}
+	slices.Sort(tests)
+	for i, test := range tests {
+		tests[i] = pkg + "." + test
+	}
+	return slices.Compact(tests), nil
+}
+
+// run runs tests of a program.
+func (b *bench) run(ctx context.Context, pkg, bin string, flags ...string) (output string, err error) {
+	cmd := exec.CommandContext(ctx, bin, append(flags, "-test.timeout", b.timeout.String())...)
+	cmd.Dir = filepath.Join(b.root, pkg)
+	cmd.Env = append(os.Environ(), scripts+"="+b.dir, redistest.TimedEnv+"=1")
 	text, err := cmd.CombinedOutput()
 	return string(text), err
 }

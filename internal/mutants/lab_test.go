@@ -11,7 +11,7 @@ import (
 
 // newLab returns a lab for a module of one function and a test of it.
 func newLab(t *testing.T) *lab {
-	l := &lab{root: t.TempDir(), dir: t.TempDir(), timeout: time.Minute, count: 1}
+	l := &lab{root: t.TempDir(), dir: t.TempDir(), timeout: time.Minute, count: 1, jobs: 2}
 	for file, text := range map[string]string{
 		"go.mod": "module m\n",
 		"double.go": `package m

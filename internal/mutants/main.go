@@ -1,10 +1,14 @@
-// Command mutants breaks the library in one way after the other, and checks that a test fails
-// each time. A test that has never failed proves little.
+// Command mutants breaks the library on purpose, in one way after the other, and
+// shows that a test notices each. A test that passes says little unless it was seen
+// to fail: here that can be seen again at any time.
 //
-//	go run ./internal/mutants [-run regexp] [-test regexp] [-count n] [-timeout d] [-v]
+//	go run ./internal/mutants [-run regexp] [-j n] [-test regexp] [-count n] [-timeout d] [-v]
+//	go run ./internal/mutants -matrix [-in regexp] >internal/mutants/matrix.tsv
 //
-// It changes no file: the compiler reads the changed file as an overlay. It fails if a mutant
-// survives, no longer applies, or does not build. README.md has the last run.
+// It changes no file of the tree: the compiler is told to read another one in its
+// place. It fails if a mutant survives, no longer applies, or does not build. With
+// -matrix it runs all tests on each mutant, and prints a line for each: the mutant,
+// and the tests that fail.
 package main
 
 import (
@@ -16,6 +20,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -26,32 +31,50 @@ func main() {
 	test := flag.String("test", "", "run the tests that match this `regexp`, in place of the one that is listed")
 	verbose := flag.Bool("v", false, "print what the tests say")
 	count := flag.Int("count", 1, "run the test of each mutant `n` times; all must fail")
-	timeout := flag.Duration("timeout", 2*time.Minute, "of one test")
+	timeout := flag.Duration("timeout", 2*time.Minute, "of one test, or with -matrix of those of one package")
+	jobs := flag.Int("j", runtime.NumCPU()+1, "try so many mutants at a time; their tests mostly wait")
+	matrix := flag.Bool("matrix", false, "run all tests on each mutant, which takes hours")
+	in := flag.String("in", "", "with -matrix: only the tests of the packages that match this `regexp`")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := try(ctx, *run, *verbose, &lab{test: *test, count: *count, timeout: *timeout}); err != nil {
+	l := &lab{test: *test, count: *count, timeout: *timeout, jobs: *jobs}
+	err := l.open(ctx)
+	if err == nil {
+		err = try(ctx, l, *run, *verbose, *matrix, *in)
+		os.RemoveAll(l.dir)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-// try tries the mutants whose name matches.
-func try(ctx context.Context, run string, verbose bool, l *lab) error {
-	chosen, err := regexp.Compile(run)
-	if err != nil {
-		return err
-	}
+// open finds the module, and makes a directory for what is built.
+func (l *lab) open(ctx context.Context) error {
 	mod, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {
 		return fmt.Errorf("go env GOMOD: %w", err)
 	}
 	l.root = filepath.Dir(strings.TrimSpace(string(mod)))
-	if l.dir, err = os.MkdirTemp("", "mutants"); err != nil {
+	l.dir, err = os.MkdirTemp("", "mutants")
+	return err
+}
+
+// try tries the mutants whose name matches.
+func try(ctx context.Context, l *lab, run string, verbose, matrix bool, in string) error {
+	chosen, err := regexp.Compile(run)
+	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(l.dir)
+	pkgs, err := regexp.Compile(in)
+	if err != nil {
+		return err
+	}
 	ms := slices.DeleteFunc(table(), func(m mutant) bool { return !chosen.MatchString(m.name) })
+	if matrix {
+		return l.matrix(ctx, ms, pkgs.MatchString, os.Stdout)
+	}
 	return l.tryAll(ctx, ms, verbose, os.Stdout)
 }

@@ -47,7 +47,7 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 	{
 		"slot-moves", "a script begins to write while its slot moves, and is cut short",
 		"internal/redisstore/moving.lua", `return type(reply) == 'table' and`, `return false and`,
-		"mutex", "TestClusterSlotBeginsToMove",
+		"internal/matrix/mutex", "TestClusterSlotBeginsToMove",
 	},
 	{
 		"fence-digits", "a fence loses digits",

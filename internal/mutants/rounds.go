@@ -52,7 +52,7 @@ var rounds = []mutant{
 	{
 		"group-emptied", "the group's key is empty for a moment, and a slot that moves keeps it so",
 		"internal/redisstore/round.lua", `if old then redis.call('PEXPIRE', group, LIFE) end`, `if old then redis.call('ZREM', group, old) end`,
-		"waitgroup", "TestClusterSlotBeginsToMove",
+		"internal/matrix/waitgroup", "TestClusterSlotBeginsToMove",
 	},
 	{
 		"round-by-counter", "a round has a number of before when the group was lost",

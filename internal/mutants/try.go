@@ -5,58 +5,194 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"maps"
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 )
 
-// tryAll tries the mutants one by one, and prints a table of what became of them.
+func keysOf[V any](m map[string]V) iter.Seq[string] { return maps.Keys(m) }
+
+// unmutated runs the tests that are listed for the mutants on the library as it is.
+// One that fails anyway, or that is skipped, would prove nothing.
+func (l *lab) unmutated(ctx context.Context, ms []mutant) error {
+	type program struct {
+		pkg    string
+		script bool
+	}
+	tests := map[program]map[string]bool{}
+	for _, m := range ms {
+		p := program{m.pkg, m.isScript()}
+		if tests[p] == nil {
+			tests[p] = map[string]bool{}
+		}
+		name, _, _ := strings.Cut(m.test, "/")
+		tests[p][name] = true
+	}
+	return l.each(len(tests), func(b *bench, i int) error {
+		p := slices.SortedFunc(maps.Keys(tests), func(x, y program) int { return strings.Compare(fmt.Sprint(x), fmt.Sprint(y)) })[i]
+		bin, err := l.program(ctx, p.pkg, p.script)
+		if err := errors.Join(err, copyScripts(l.root, b.dir)); err != nil {
+			return err
+		}
+		names := slices.Sorted(keysOf(tests[p]))
+		output, err := b.run(ctx, p.pkg, bin, "-test.v", "-test.run", "^("+strings.Join(names, "|")+")$")
+		if err != nil {
+			return fmt.Errorf("a test of %s fails without any mistake: %w\n%s", p.pkg, err, output)
+		}
+		for _, name := range names {
+			if !strings.Contains(output, "--- PASS: "+name+" ") {
+				return fmt.Errorf("%s of %s was not run\n%s", name, p.pkg, output)
+			}
+		}
+		return nil
+	})
+}
+
+// each calls f for 0 to n-1, on as many benches as there are jobs.
+func (l *lab) each(n int, f func(b *bench, i int) error) error {
+	next, errs := make(chan int), make(chan error)
+	for range l.jobs {
+		go func() {
+			dir, err := os.MkdirTemp(l.dir, "bench")
+			for i := range next {
+				if err == nil {
+					err = f(&bench{l, dir}, i)
+				}
+			}
+			errs <- err
+		}()
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	var all error
+	for range l.jobs {
+		all = errors.Join(all, <-errs)
+	}
+	return all
+}
+
+// tryAll tries the mutants, and prints a table of what became of them.
 func (l *lab) tryAll(ctx context.Context, ms []mutant, verbose bool, out io.Writer) error {
+	if err := check(l.root, ms); err != nil {
+		return err
+	}
+	start := time.Now()
+	if l.test == "" {
+		if err := l.unmutated(ctx, ms); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "Without a mistake the tests pass, in %.0f s.\n\n", time.Since(start).Seconds())
+	}
+	fmt.Fprintln(out, "| mutant | what it breaks | test | | first failing line |\n|---|---|---|---|---|")
+	bad := make([]bool, len(ms))
+	lines := make([]chan string, len(ms))
+	for i := range lines {
+		lines[i] = make(chan string, 1)
+	}
+	printed := make(chan struct{})
+	go func() { // in order
+		defer close(printed)
+		for _, line := range lines {
+			fmt.Fprint(out, <-line)
+		}
+	}()
+	err := l.each(len(ms), func(b *bench, i int) error {
+		m := ms[i]
+		v, took, output, err := b.try(ctx, m)
+		said, line := "", ""
+		if v != survived {
+			line = "`" + firstFailing(output) + "`"
+		}
+		bad[i] = v != caught
+		if verbose {
+			said = fmt.Sprintf("\n%s: %s\n%s\n", m.name, v, output)
+		}
+		lines[i] <- said + fmt.Sprintf("| %s | %s | %s.%s | %v, %.1f s | %s |\n", m.name, m.breaks, filepath.Base(m.pkg), m.test, v, took.Seconds(), line)
+		return err
+	})
+	for _, line := range lines { // those that an error has left out
+		select {
+		case line <- "":
+		default:
+		}
+	}
+	if <-printed; err != nil {
+		return err
+	}
+	n := len(slices.DeleteFunc(bad, func(b bool) bool { return !b }))
+	fmt.Fprintf(out, "\n%d mutants, %d caught, in %.0f s.\n", len(ms), len(ms)-n, time.Since(start).Seconds())
+	if n > 0 {
+		return fmt.Errorf("%d of %d mutants were not caught", n, len(ms))
+	}
+	return nil
+}
+
+func check(root string, ms []mutant) error {
 	if len(ms) == 0 {
 		return errors.New("no mutant has such a name")
 	}
 	for _, m := range ms {
-		if _, err := m.apply(l.root); err != nil {
+		if _, err := m.apply(root); err != nil {
 			return err
 		}
 	}
-	type program struct {
-		pkg, test string
-		script    bool
+	return nil
+}
+
+// packages are those whose tests may notice a mistake in a file.
+func packages(file string) []string {
+	switch dir := filepath.Dir(file); dir {
+	case "internal/lease", "internal/redisstore":
+		return []string{dir, "mutex", "semaphore", "waitgroup"}
+	default:
+		return []string{dir}
 	}
-	start, passed := time.Now(), map[program]bool{}
-	for _, m := range ms {
-		p := program{m.pkg, m.test, m.isScript()}
-		if passed[p] {
-			continue
-		}
-		if err := l.unmutated(ctx, m); err != nil {
-			return err
-		}
-		passed[p] = true
+}
+
+// matrix runs all tests of the packages that are chosen on each mutant, and prints
+// which fail.
+func (l *lab) matrix(ctx context.Context, ms []mutant, chosen func(pkg string) bool, out io.Writer) error {
+	if err := check(l.root, ms); err != nil {
+		return err
 	}
-	fmt.Fprintf(out, "Without a mistake the %d tests pass, in %.0f s.\n\n", len(passed), time.Since(start).Seconds())
-	fmt.Fprintln(out, "| mutant | what it breaks | test | | first failing line |\n|---|---|---|---|---|")
-	bad := 0
-	for _, m := range ms {
-		v, took, output, err := l.try(ctx, m)
-		if err != nil {
-			return err
-		}
-		line := ""
-		if v != survived {
-			line = "`" + firstFailing(output) + "`"
-		}
-		if v != caught {
-			bad++
-		}
-		if verbose {
-			fmt.Fprintf(out, "\n%s: %s\n%s\n", m.name, v, output)
-		}
-		fmt.Fprintf(out, "| %s | %s | %s.%s | %v, %.1f s | %s |\n", m.name, m.breaks, filepath.Base(m.pkg), m.test, v, took.Seconds(), line)
+	rows := make([]chan string, len(ms))
+	for i := range rows {
+		rows[i] = make(chan string, 1)
 	}
-	fmt.Fprintf(out, "\n%d mutants, %d caught, in %.0f s.\n", len(ms), len(ms)-bad, time.Since(start).Seconds())
-	if bad > 0 {
-		return fmt.Errorf("%d of %d mutants were not caught", bad, len(ms))
+	go func() {
+		_ = l.each(len(ms), func(b *bench, i int) error {
+			row := ms[i].name
+			for _, pkg := range packages(ms[i].file) {
+				if !chosen(pkg) {
+					continue
+				}
+				tests, err := b.catchers(ctx, ms[i], pkg)
+				if err != nil {
+					row += "\t" + pkg + ": " + strings.Join(strings.Fields(err.Error()), " ")
+				}
+				for _, test := range tests {
+					row += "\t" + test
+				}
+			}
+			rows[i] <- row
+			return ctx.Err()
+		})
+	}()
+	for _, row := range rows {
+		select {
+		case text := <-row:
+			if _, err := fmt.Fprintln(out, text); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	return nil
 }
