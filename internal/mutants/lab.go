@@ -25,7 +25,7 @@ type lab struct {
 	dir     string        // for what it builds
 	test    string        // in place of those that are listed, if not ""
 	count   int           // how often a mutant must be caught
-	timeout time.Duration // of one run
+	timeout time.Duration // of the tests of one mutant
 	jobs    int           // how many mutants it tries at a time
 
 	mu       sync.Mutex
@@ -83,8 +83,8 @@ func (l *lab) build(ctx context.Context, pkg string, change map[string][]byte, b
 	if err := errors.Join(err, os.WriteFile(overlay, list, 0o600)); err != nil {
 		return "", err
 	}
-	// To link is much of the work, and less of it without symbols.
-	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-ldflags=-s -w", "-overlay", overlay, "-o", bin, "./"+pkg)
+	// To build is most of the work, and less of it without optimizations and symbols.
+	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-gcflags=-N -l", "-ldflags=-s -w", "-overlay", overlay, "-o", bin, "./"+pkg)
 	cmd.Dir = l.root
 	text, err := cmd.CombinedOutput()
 	return string(text), err
@@ -127,7 +127,7 @@ func (b *bench) try(ctx context.Context, m mutant) (v verdict, took time.Duratio
 	}
 	start := time.Now()
 	for range b.count {
-		if output, err = b.run(ctx, m.pkg, bin, "-test.run", pattern); err == nil {
+		if output, err = b.run(ctx, m.pkg, bin, b.timeout, "-test.run", pattern); err == nil {
 			v = survived
 			break
 		}
@@ -154,7 +154,7 @@ func (b *bench) catchers(ctx context.Context, m mutant, pkg string) (tests []str
 		if len(done) > 0 {
 			args = append(args, "-test.skip", "^("+strings.Join(slices.Sorted(keysOf(done)), "|")+")$")
 		}
-		output, err := b.run(ctx, pkg, bin, args...)
+		output, err := b.run(ctx, pkg, bin, b.timeout, args...)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -191,8 +191,8 @@ func (b *bench) catchers(ctx context.Context, m mutant, pkg string) (tests []str
 }
 
 // run runs tests of a program.
-func (b *bench) run(ctx context.Context, pkg, bin string, flags ...string) (output string, err error) {
-	cmd := exec.CommandContext(ctx, bin, append(flags, "-test.timeout", b.timeout.String())...)
+func (b *bench) run(ctx context.Context, pkg, bin string, timeout time.Duration, flags ...string) (output string, err error) {
+	cmd := exec.CommandContext(ctx, bin, append(flags, "-test.timeout", timeout.String())...)
 	cmd.Dir = filepath.Join(b.root, pkg)
 	cmd.Env = append(os.Environ(), scripts+"="+b.dir, redistest.TimedEnv+"=1")
 	text, err := cmd.CombinedOutput()

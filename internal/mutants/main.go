@@ -31,13 +31,18 @@ func main() {
 	test := flag.String("test", "", "run the tests that match this `regexp`, in place of the one that is listed")
 	verbose := flag.Bool("v", false, "print what the tests say")
 	count := flag.Int("count", 1, "run the test of each mutant `n` times; all must fail")
-	timeout := flag.Duration("timeout", 2*time.Minute, "of one test, or with -matrix of those of one package")
+	timeout := flag.Duration("timeout", 0, "of one test, 30 s by default; with -matrix of those of one package, 3 minutes")
 	jobs := flag.Int("j", runtime.NumCPU()+1, "try so many mutants at a time; their tests mostly wait")
 	matrix := flag.Bool("matrix", false, "run all tests on each mutant, which takes hours")
 	in := flag.String("in", "", "with -matrix: only the tests of the packages that match this `regexp`")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	if *timeout == 0 {
+		if *timeout = 30 * time.Second; *matrix {
+			*timeout = 3 * time.Minute
+		}
+	}
 	l := &lab{test: *test, count: *count, timeout: *timeout, jobs: *jobs}
 	err := l.open(ctx)
 	if err == nil {

@@ -39,7 +39,7 @@ func (l *lab) unmutated(ctx context.Context, ms []mutant) error {
 			return err
 		}
 		names := slices.Sorted(keysOf(tests[p]))
-		output, err := b.run(ctx, p.pkg, bin, "-test.v", "-test.run", "^("+strings.Join(names, "|")+")$")
+		output, err := b.run(ctx, p.pkg, bin, 10*time.Minute, "-test.v", "-test.run", "^("+strings.Join(names, "|")+")$")
 		if err != nil {
 			return fmt.Errorf("a test of %s fails without any mistake: %w\n%s", p.pkg, err, output)
 		}

@@ -15,13 +15,14 @@ const (
 	TimedEnv = "BATON_TIMED"
 )
 
-// timed tells that the tests hold what they measure against bounds.
+// timed tells that tests hold what they measure against bounds, and do not wait for
+// longer.
 var timed bool
 
 // TimedMain is [Main] of a package whose tests measure how long something takes.
 // They run only by go run ./internal/matrix, one at a time, and go test skips them.
 func TimedMain(m *testing.M, workers map[string]func(), opts ...goleak.Option) {
-	if timed = os.Getenv(TimedEnv) != ""; !timed && os.Getenv(workerEnv) == "" {
+	if os.Getenv(TimedEnv) == "" && os.Getenv(workerEnv) == "" {
 		fmt.Println("no test is run: what they measure is for go run ./internal/matrix")
 		return
 	}
@@ -34,6 +35,7 @@ func TimedMain(m *testing.M, workers map[string]func(), opts ...goleak.Option) {
 func Main(m *testing.M, workers map[string]func(), opts ...goleak.Option) {
 	name := os.Getenv(workerEnv)
 	if name == "" {
+		timed = os.Getenv(TimedEnv) != ""
 		flag.Parse()
 		abreast()
 		goleak.VerifyTestMain(watched{m}, opts...)

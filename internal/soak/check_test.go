@@ -231,3 +231,41 @@ func TestPaceBites(t *testing.T) {
 	}
 	wants(t, "in a void", "", pace(forge(turns(burst+1, 100, 101)...).lose("l0", 0, 200), "l0"))
 }
+
+// refused is a try that was refused in a time.
+func refused(key string, weight int32, asked, answered int64) *span {
+	return &span{key: key, weight: weight, asked: asked * ms, answered: answered * ms, result: locked}
+}
+
+func TestLinearizableBites(t *testing.T) {
+	for name, c := range map[string]struct {
+		key  string
+		s    *story
+		want string
+	}{
+		"one after the other":        {"m0", forge(hold("m0", 1, 1, 10, 1), hold("m0", 1, 12, 20, 2)), ""},
+		"two at a time":              {"m0", forge(hold("m0", 1, 1, 10, 1), hold("m0", 1, 5, 20, 2)), "linear"},
+		"a fence goes back":          {"m0", forge(hold("m0", 1, 2, 10, 2), hold("m0", 1, 20, 30, 1)), "linear"},
+		"the next after a loss":      {"m0", forge(ends(hold("m0", 1, 1, 10, 1), lost), hold("m0", 1, 20, 30, 2)), ""},
+		"the next before the loss":   {"m0", forge(ends(hold("m0", 1, 1, 10, 1), lost), hold("m0", 1, 5, 30, 2)), "linear"},
+		"the next after a death":     {"m0", forge(dies(hold("m0", 1, 1, 10, 1)), hold("m0", 1, 20, 30, 2)), ""},
+		"the next before the death":  {"m0", forge(dies(hold("m0", 1, 1, 10, 1)), hold("m0", 1, 5, 30, 2)), "linear"},
+		"in a void":                  {"m0", forge(hold("m0", 1, 1, 10, 1), hold("m0", 1, 5, 20, 2)).lose("m0", 0, 99), ""},
+		"a try while one holds":      {"m2", forge(hold("m2", 1, 1, 10, 1), refused("m2", 1, 4, 6)), ""},
+		"a try while nobody holds":   {"m2", forge(hold("m2", 1, 1, 10, 1), refused("m2", 1, 15, 16)), "linear"},
+		"a try after an abandoned":   {"m2", forge(ends(hold("m2", 1, 1, 10, 1), unsure), refused("m2", 1, 15, 16)), ""},
+		"a try while others wait":    {"m0", forge(hold("m0", 1, 1, 10, 1), refused("m0", 1, 15, 16)), ""},
+		"a reader's try, and reader": {"r2", forge(hold("r2", 1, 1, 10, 1), refused("r2", 1, 4, 6)), "linear"},
+		"a writer's try, and reader": {"r2", forge(hold("r2", 1, 1, 10, 1), refused("r2", all, 4, 6)), ""},
+		"readers":                    {"r0", forge(hold("r0", 1, 1, 10, 1), hold("r0", 1, 5, 20, 1), hold("r0", all, 22, 30, 2)), ""},
+		"a writer beside a reader":   {"r0", forge(hold("r0", 1, 1, 10, 1), hold("r0", all, 5, 20, 2)), "linear"},
+		"all permits":                {"s0", forge(hold("s0", 1, 1, 10, 2), hold("s0", 2, 5, 20, 1)), ""},
+		"a permit too many":          {"s0", forge(hold("s0", 2, 1, 10, 1), hold("s0", 2, 5, 20, 2)), "linear"},
+	} {
+		for i, h := range c.s.list {
+			h.id, h.worker = int64(i+1), uint8(i)
+		}
+		_, got := linearizable(c.s, c.key, 10*time.Millisecond)
+		wants(t, name, c.want, got)
+	}
+}

@@ -106,7 +106,7 @@ func (c *client) begin(w want, weight int32) (of []part) {
 // choose says what to ask for next.
 func (c *client) choose() (w want, weight int32) {
 	peer := c.plan.System != "baton"
-	w = want{try: !peer && c.random.IntN(8) == 0, channel: !peer && c.random.IntN(4) == 0}
+	w = want{try: !peer && (c.random.IntN(8) == 0 || onlyTried(c.key)), channel: !peer && !onlyTried(c.key) && c.random.IntN(4) == 0}
 	switch c.key[0] {
 	case 'r':
 		w.shared = c.random.IntN(3) > 0

@@ -121,6 +121,13 @@ func (e *epoch) truth(r *report) (list []violation, err error) {
 		}
 		r.abandoned += count
 	}
+	for _, key := range e.keys {
+		if holdable(key) {
+			judged, wrong := linearizable(e.story, key, e.ttl)
+			r.judged += judged
+			list = append(list, wrong...)
+		}
+	}
 	if e.topology.kind != "aof" {
 		return list, nil
 	}

@@ -5,6 +5,7 @@ go 1.26.0
 replace github.com/seed-3d5fec5c/baton => ../..
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/bsm/redislock v0.9.4
 	github.com/go-redsync/redsync/v4 v4.18.1
 	github.com/redis/go-redis/v9 v9.23.0

@@ -19,6 +19,7 @@ type report struct {
 	lateWrites, lostUpdates int64
 	abandoned               int // tasks
 	renewals, turns         int // found in append-only files
+	judged                  int // tries that were refused without an excuse
 }
 
 func (r *report) row(f fault, topology string) *row {
@@ -77,7 +78,7 @@ func (r *report) print(out io.Writer, markdown bool) {
 	}
 	fmt.Fprintf(out, "\n%d violations, %d leaks, in %d epochs. Storage without fencing took %d writes that came too late, and lost %d updates; with fencing it took and lost none.\n",
 		len(r.violations), r.leaks, r.epochs, r.lateWrites, r.lostUpdates)
-	fmt.Fprintf(out, "In append-only files: %d grants, nobody passed over; %d renewals, none after a release. Tasks abandoned: %d.\n", r.turns, r.renewals, r.abandoned)
+	fmt.Fprintf(out, "In append-only files: %d grants, nobody passed over; %d renewals, none after a release. Tasks abandoned: %d. Tries refused while somebody held: %d.\n", r.turns, r.renewals, r.abandoned, r.judged)
 	for _, why := range r.broken {
 		fmt.Fprintf(out, "Broken off: %s.\n", why)
 	}

@@ -1,5 +1,0 @@
-//go:build !unix
-
-package linear
-
-func now() int64 { panic("there is no clock that processes share") }
