@@ -137,7 +137,7 @@ func (b *bench) try(ctx context.Context, m mutant) (v verdict, took time.Duratio
 
 var (
 	ended   = regexp.MustCompile(`(?m)^--- (PASS|FAIL|SKIP): (\S+) `)
-	running = regexp.MustCompile(`(?m)^\t(Test\w+)(?:/\S+)? \(`)           // as a timeout lists them
+	running = regexp.MustCompile(`(?m)^\t(Test\w+)(?:/\S+)? \(`)          // as a timeout lists them
 	traced  = regexp.MustCompile(`(?m)^\S+/\w+(?:_test)?\.(Test\w+)[.(]`) // in the trace of a panic
 )
 
