@@ -140,7 +140,7 @@ func TestMutexFairness(t *testing.T) {
 		}()
 		select {
 		case <-done:
-		case <-time.After(10 * time.Second):
+		case <-time.After(redistest.Patience):
 			t.Fatal("can't acquire Mutex in 10 seconds")
 		}
 	})

@@ -3,9 +3,7 @@
 package semaphore_test
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -26,8 +24,6 @@ import (
 
 func init() {
 	workers["weighted-hammer"] = hammerProcess
-	workers["weighted-holder"] = holderProcess
-	workers["weighted-crowd"] = crowdProcess
 }
 
 // arena is memory that processes share outside Redis: what it says of how many are
@@ -176,71 +172,4 @@ func TestWeightedAcrossProcesses(t *testing.T) {
 		t.Errorf("%d clashes, %d inside, a sum of %d after %d holds of all, %d in all", a.clash.Load(), a.inside.Load(), a.total, whole, holds)
 	}
 	rests(t, s.Client(t), 0)
-}
-
-// crowdProcess is one that holds some permits and has many waiters, whose holds
-// last until it is told to go on.
-func crowdProcess() {
-	s, a, size, done := process()
-	defer done()
-	held, err := strconv.Atoi(os.Getenv("SEM_HELD"))
-	must(err)
-	waiters, err := strconv.Atoi(os.Getenv("SEM_WAITERS"))
-	must(err)
-	ctx := context.Background()
-	end := make(chan struct{})
-	var wg, inside sync.WaitGroup
-	inside.Add(held)
-	hold := func(taken func()) {
-		must(s.Acquire(ctx, 1))
-		leave := a.enter(1, size)
-		taken()
-		<-end
-		leave()
-		s.Release(1)
-	}
-	for range held {
-		wg.Go(func() { hold(inside.Done) })
-	}
-	inside.Wait()
-	for range waiters {
-		wg.Go(func() { hold(func() {}) })
-	}
-	fmt.Println("ready")
-	bufio.NewScanner(os.Stdin).Scan()
-	close(end)
-	wg.Wait()
-	fmt.Println("done")
-}
-
-// holderProcess is one that holds permits, says so, and then does what it is told.
-func holderProcess() {
-	s, a, size, done := process()
-	defer done()
-	ctx := context.Background()
-	l, err := s.AcquireLease(ctx, 2)
-	must(err)
-	must(s.Acquire(ctx, 1))
-	leave := a.enter(3, size)
-	fmt.Println("held", l.Fence())
-	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
-		switch in.Text() {
-		case "spin":
-			last := time.Now()
-			for fmt.Println("spinning"); ; {
-				now := time.Now()
-				err := l.Err()
-				if now.Sub(last) > s.TTL {
-					leave()
-					fmt.Println("first", errors.Is(err, semaphore.ErrLost))
-					break
-				}
-				last = now
-			}
-		case "release":
-			err := l.Release()
-			s.Release(1)
-			fmt.Println("released", errors.Is(err, semaphore.ErrLost))
-		}
-	}
 }

@@ -3,7 +3,6 @@ package waitgroup_test
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -19,8 +18,6 @@ import (
 
 func init() {
 	workers["rounds"] = roundsProcess
-	workers["tasks"] = tasksProcess
-	workers["waiter"] = waiterProcess
 	workers["panics"] = panicsProcess
 }
 
@@ -51,7 +48,7 @@ func says(t *testing.T, w *redistest.Worker, word string) string {
 			t.Fatalf("the worker says %q, not %q", line, word)
 		}
 		return strings.TrimSpace(rest)
-	case <-time.After(15 * time.Second):
+	case <-time.After(redistest.Patience):
 		t.Fatalf("the worker does not say %q", word)
 		return ""
 	}
@@ -120,37 +117,6 @@ func roundsProcess() {
 		gate[(round+1)%2].Add(1)
 		gate[round%2].Done()
 	}
-}
-
-// tasksProcess holds a task in each of the ways in which one can be had.
-func tasksProcess() {
-	_, wg := process()
-	ctx := context.Background()
-	for range 2 {
-		_, err := wg.Join(ctx)
-		must(err)
-		fmt.Println("joined")
-	}
-	must(wg.DoneContext(ctx)) // the third is replaced by one of its own
-	go func() {
-		_ = wg.GoContext(ctx, func(context.Context) error {
-			fmt.Println("joined")
-			select {}
-		})
-	}()
-	_, _ = bufio.NewReader(os.Stdin).ReadByte()
-}
-
-func waiterProcess() {
-	rdb, wg := process()
-	defer rdb.Close()
-	c := wg.WaitChan(context.Background())
-	fmt.Println("waits")
-	var a *waitgroup.AbandonedError
-	if !errors.As(<-c, &a) {
-		a = new(waitgroup.AbandonedError)
-	}
-	fmt.Println("told", a.Tasks)
 }
 
 // TestGoPanic: a task of Go that panics ends its program, as with sync, and those

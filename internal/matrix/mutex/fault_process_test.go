@@ -81,7 +81,7 @@ func (w locker) says(word string) string {
 			w.t.Fatalf("the worker says %q, not %q", line, word)
 		}
 		return strings.TrimSpace(rest)
-	case <-time.After(10 * time.Second):
+	case <-time.After(redistest.Patience):
 		w.t.Fatalf("the worker does not say %q", word)
 		return ""
 	}

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -26,7 +25,6 @@ import (
 )
 
 func init() {
-	workers["weighted-hammer"] = hammerProcess
 	workers["weighted-holder"] = holderProcess
 	workers["weighted-crowd"] = crowdProcess
 }
@@ -88,62 +86,10 @@ func says(t *testing.T, w *redistest.Worker, word string) string {
 			t.Fatalf("the worker says %q, not %q", line, word)
 		}
 		return strings.TrimSpace(rest)
-	case <-time.After(10 * time.Second):
+	case <-time.After(redistest.Patience):
 		t.Fatalf("the worker does not say %q", word)
 		return ""
 	}
-}
-
-// hammerProcess is one of the processes of TestWeightedAcrossProcesses.
-func hammerProcess() {
-	s, a, size, done := process()
-	defer done()
-	ctx := context.Background()
-	var wg sync.WaitGroup
-	for g := range 8 {
-		wg.Go(func() {
-			for i := range 120 {
-				n := rand.Int64N(size) + 1
-				fence, back := int64(0), func() { s.Release(n) }
-				take := func(l *semaphore.Lease, err error) {
-					must(err)
-					fence, back = l.Fence(), func() { must(l.Release()) }
-				}
-				switch {
-				case g == 0 && i%2 == 0:
-					if !s.TryAcquire(n) {
-						continue
-					}
-				case g == 1:
-					take(s.AcquireLease(ctx, n))
-				case g == 2:
-					r := <-s.AcquireChan(ctx, n)
-					take(r.Lease, r.Err)
-				case g == 3 && i%4 == 0: // gives up, perhaps
-					short, cancel := context.WithTimeout(ctx, rand.N(3*time.Millisecond))
-					err := s.Acquire(short, n)
-					cancel()
-					if err != nil {
-						continue
-					}
-				default:
-					must(s.Acquire(ctx, n))
-				}
-				leave := a.enter(n, size)
-				if n == size {
-					a.total++
-				}
-				fmt.Println(fence, n)
-				leave()
-				if fence == 0 && n > 1 { // in two portions
-					s.Release(1)
-					n--
-				}
-				back()
-			}
-		})
-	}
-	wg.Wait()
 }
 
 // crowdProcess is one that holds some permits and has many waiters, whose holds

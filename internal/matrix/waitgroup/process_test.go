@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,10 +17,9 @@ import (
 )
 
 func init() {
-	workers["rounds"] = roundsProcess
+	workers["panics"] = panicsProcess
 	workers["tasks"] = tasksProcess
 	workers["waiter"] = waiterProcess
-	workers["panics"] = panicsProcess
 }
 
 // process is what a worker is told by its environment.
@@ -51,47 +49,9 @@ func says(t *testing.T, w *redistest.Worker, word string) string {
 			t.Fatalf("the worker says %q, not %q", line, word)
 		}
 		return strings.TrimSpace(rest)
-	case <-time.After(15 * time.Second):
+	case <-time.After(redistest.Patience):
 		t.Fatalf("the worker does not say %q", word)
 		return ""
-	}
-}
-
-func roundsProcess() {
-	rdb, work := process()
-	defer rdb.Close()
-	ctx := context.Background()
-	number := func(name string) int {
-		n, err := strconv.Atoi(os.Getenv(name))
-		must(err)
-		return n
-	}
-	me, processes := number("WG_ME"), number("WG_PROCESSES")
-	told := waitgroup.New(rdb, "told")
-	gate := [2]*waitgroup.WaitGroup{waitgroup.New(rdb, "gate 0"), waitgroup.New(rdb, "gate 1")}
-	for round := 1; round <= number("WG_ROUNDS"); round++ {
-		must(rdb.Incr(ctx, "done").Err())
-		work.Done()
-		if me%2 == 0 {
-			must(<-work.WaitChan(ctx))
-		} else {
-			must(work.WaitContext(ctx))
-		}
-		n, err := rdb.Get(ctx, "done").Int()
-		must(err)
-		if n != processes*round {
-			panic(fmt.Sprintf("in round %d told when %d parts were done", round, n))
-		}
-		if me > 0 {
-			told.Done()
-			gate[round%2].Wait()
-			continue
-		}
-		told.Wait()
-		told.Add(processes - 1)
-		work.Add(processes)
-		gate[(round+1)%2].Add(1)
-		gate[round%2].Done()
 	}
 }
 
