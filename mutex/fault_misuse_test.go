@@ -3,12 +3,9 @@ package mutex_test
 import (
 	"errors"
 	"math"
-	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
@@ -48,56 +45,6 @@ func TestFaultUnlockTwice(t *testing.T) {
 		if a, b := errs[0], errs[1]; a != nil && b != nil || !errors.Is(errors.Join(a, b), mutex.ErrUnlocked) {
 			t.Fatalf("two at once returned %v and %v", a, b)
 		}
-	}
-	rests(t, s, 0)
-}
-
-// TestFaultMisuse uses TTLs, keys and clients that cannot work (rows 51 and 52):
-// that is said at once, names the key, and reaches no server.
-func TestFaultMisuse(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	rdb := s.Client(t)
-	var none *redis.Client
-	with := func(ttl, maxHold time.Duration) *mutex.Mutex {
-		m := mutexOf(rdb, ttl)
-		m.MaxHold = maxHold
-		return m
-	}
-	before := s.Stats(t)
-	for _, bad := range []struct {
-		why string
-		m   *mutex.Mutex
-	}{
-		{"TTL 0s", with(0, 0)},
-		{"TTL -1s", with(-time.Second, 0)},
-		{"TTL 1ns", with(1, 0)},
-		{"TTL 1.5ms", with(1500*time.Microsecond, 0)},
-		{"TTL 9.999ms", with(9999*time.Microsecond, 0)},
-		{"MaxHold -1ns", with(time.Second, -1)},
-		{"the key is empty", mutex.New(rdb, "")},
-		{"library's own", mutex.New(rdb, "baton:{key}:queue")},
-		{"library's own", mutex.New(rdb, "baton:{")},
-		{"client is nil", mutex.New(nil, "key")},
-		{"client is nil", mutex.New(none, "key")},
-		{"not made by New", &mutex.Mutex{TTL: time.Second}},
-	} {
-		refused := func(l *mutex.Lease, err error) {
-			t.Helper()
-			if l != nil || err == nil || !strings.HasPrefix(err.Error(), "baton: ") || !strings.Contains(err.Error(), bad.why) {
-				t.Errorf("%s: got %v, %v", bad.why, l, err)
-			}
-		}
-		refused(bad.m.LockContext(t.Context()))
-		refused(bad.m.TryLockContext(t.Context()))
-		r := <-bad.m.LockChan(t.Context())
-		refused(r.Lease, r.Err)
-		mustPanic(t, bad.why, bad.m.Lock)
-		mustPanic(t, bad.why, func() { bad.m.TryLock() })
-		mustPanic(t, "unlock of unlocked mutex", bad.m.Unlock)
-	}
-	if n := s.Stats(t).Since(before).Scripts(); n != 0 {
-		t.Errorf("%d requests were sent", n)
 	}
 	rests(t, s, 0)
 }

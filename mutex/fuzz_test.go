@@ -3,8 +3,6 @@ package mutex_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"math"
 	"strings"
 	"testing"
 	"time"
@@ -31,98 +29,6 @@ var triers = map[string]trier{
 	"a reader": func(ctx context.Context, rdb *redis.Client, key string) (*mutex.Lease, error) {
 		return mutex.NewRW(rdb, key).TryRLockContext(ctx)
 	},
-}
-
-// FuzzKeys locks two keys in each way, as two processes: that excludes only if they
-// are the same, and leaves nothing but what expires.
-func FuzzKeys(f *testing.F) {
-	redistest.AddKeys(f)
-	s := redistest.Start(f)
-	a, b := s.Client(f), s.Client(f)
-	f.Fuzz(func(t *testing.T, one, two string) {
-		for what, try := range triers {
-			must(a.FlushAll(t.Context()).Err())
-			first, err := try(t.Context(), a, one)
-			if redistest.Usable(one) != (err == nil) {
-				t.Fatalf("%s: %q: %v", what, one, err)
-			}
-			second, err := try(t.Context(), b, two)
-			shared := what == "a reader"
-			if locked := redistest.Usable(two) && one == two && !shared; locked != errors.Is(err, mutex.ErrLocked) || !locked && redistest.Usable(two) != (err == nil) {
-				t.Errorf("%s: %q with %q held: %v", what, two, one, err)
-			}
-			for _, l := range []*mutex.Lease{first, second} {
-				if l == nil {
-					continue
-				}
-				if l.Fence() <= 0 || l.Err() != nil {
-					t.Errorf("%s: fence %d, Err %v", what, l.Fence(), l.Err())
-				}
-				if err := l.Unlock(); err != nil {
-					t.Errorf("%s: %q, %q: Unlock: %v", what, one, two, err)
-				}
-			}
-			if n := a.DBSize(t.Context()).Val(); n > 2 { // a fence for each, or a state
-				t.Errorf("%s: %q, %q: %d keys are left: %q", what, one, two, n, a.Keys(t.Context(), "*").Val())
-			}
-			if keys := s.Forever(t); len(keys) > 0 {
-				t.Errorf("%s: %q, %q: for ever: %q", what, one, two, keys)
-			}
-		}
-	})
-}
-
-// FuzzTTL locks with any TTL and MaxHold: they are refused, or are what Redis gets.
-func FuzzTTL(f *testing.F) {
-	for _, ttl := range []int64{0, -1, 1, 1000, 1500e3, 9999999, 10e6, 10999999, 1e9, 10e9, 1234567890, math.MaxInt64, math.MinInt64, math.MaxInt64 - 1, 1 << 53} {
-		f.Add(ttl, int64(0))
-		f.Add(int64(time.Second), ttl)
-	}
-	s := redistest.Start(f)
-	rdb := s.Client(f)
-	f.Fuzz(func(t *testing.T, ttl, maxHold int64) {
-		m, rw, p := mutex.New(rdb, "m"), mutex.NewRW(rdb, "rw"), mutex.NewPool(rdb, "p")
-		m.TTL, rw.TTL, p.TTL = time.Duration(ttl), time.Duration(ttl), time.Duration(ttl)
-		m.MaxHold, rw.MaxHold, p.MaxHold = time.Duration(maxHold), time.Duration(maxHold), time.Duration(maxHold)
-		valid := ttl >= int64(10*time.Millisecond) && maxHold >= 0
-		for what, lock := range map[string]func(context.Context) (*mutex.Lease, error){
-			"m": m.LockContext, "rw": rw.LockContext, "rw to read": rw.RLockContext,
-			"p1":        func(ctx context.Context) (*mutex.Lease, error) { return p.LockContext(ctx, "1") },
-			"p1 of two": func(ctx context.Context) (*mutex.Lease, error) { return p.LockContext(ctx, "1", "2") },
-		} {
-			ctx, cancel := context.WithTimeout(t.Context(), redistest.Patience)
-			l, err := lock(ctx)
-			cancel()
-			if ttl < int64(10*time.Second) && errors.Is(err, context.DeadlineExceeded) {
-				continue // a busy machine may take longer for an answer
-			}
-			if valid != (err == nil) || (l != nil) != (err == nil) {
-				t.Fatalf("%s: TTL %d, MaxHold %d: %v", what, ttl, maxHold, err)
-			}
-			if !valid {
-				if !strings.Contains(err.Error(), "TTL ") && !strings.Contains(err.Error(), "MaxHold ") {
-					t.Errorf("%s: TTL %d, MaxHold %d: %v", what, ttl, maxHold, err)
-				}
-				continue
-			}
-			stated := fmt.Sprintf("baton:%d:", ttl/int64(time.Millisecond)) // cut to whole milliseconds
-			var held string
-			if key, _, _ := strings.Cut(what, " "); key != "rw" {
-				held = rdb.Get(t.Context(), key).Val()
-			} else {
-				held = strings.Join(rdb.HKeys(t.Context(), key).Val(), " ")
-			}
-			if l.Err() == nil && !strings.Contains(held, stated) { // else the TTL was too short for a busy machine
-				t.Errorf("%s: a TTL of %d makes %q", what, ttl, held)
-			}
-			if err := l.Unlock(); err != nil && ttl > int64(10*time.Second) { // a shorter one may end before on a busy machine
-				t.Errorf("%s: TTL %d, MaxHold %d: Unlock: %v", what, ttl, maxHold, err)
-			}
-		}
-		if keys := s.Forever(t); len(keys) > 0 {
-			t.Errorf("TTL %d, MaxHold %d: for ever: %q", ttl, maxHold, keys)
-		}
-	})
 }
 
 // FuzzPool locks several keys of a pool at once: all or none, each once.

@@ -79,41 +79,6 @@ func TestPoolFenceOfOneKey(t *testing.T) {
 	unlock(t, l)
 }
 
-// TestPoolRefuses names keys of which one cannot be locked: none is.
-func TestPoolRefuses(t *testing.T) {
-	rdb := miniClient(t)
-	rdb.LPush(t.Context(), "zlist", "x")
-	for _, row := range []struct {
-		prefix, want string
-		keys         []string
-	}{
-		{"", "no keys", nil},
-		{"p:", `"p:": the key is empty`, []string{"a", ""}},
-		{"baton:", `"baton:{a}:queue": keys that begin with`, []string{"a", "{a}:queue"}},
-		{"", `"zlist": WRONGTYPE`, []string{"a", "zlist", "b"}},
-	} {
-		p := mutex.NewPool(rdb, row.prefix)
-		check := func(l *mutex.Lease, err error) {
-			t.Helper()
-			if l != nil || err == nil || !strings.Contains(err.Error(), row.want) {
-				t.Errorf("%q: got %v, %v", row.keys, l, err)
-			}
-			if got := held(t, rdb, "a", "b", "p:a", "baton:a"); got != "" {
-				t.Errorf("%q: %q are held", row.keys, got)
-			}
-		}
-		check(p.LockContext(t.Context(), row.keys...))
-		check(p.TryLockContext(t.Context(), row.keys...))
-		r := <-p.LockChan(t.Context(), row.keys...)
-		check(r.Lease, r.Err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if l, err := mutex.NewPool(rdb, "").LockContext(ctx, "a", "b"); l != nil || !errors.Is(err, context.Canceled) {
-		t.Errorf("a ctx that has ended: %v, %v", l, err)
-	}
-}
-
 func TestPoolTryLeavesNothing(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		p, other := mutex.NewPool(rdb, ""), mutex.NewPool(anotherClient(t, rdb), "")

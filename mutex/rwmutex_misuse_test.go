@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
@@ -46,46 +44,6 @@ func refusesAll(t *testing.T, m *mutex.RWMutex, why string) {
 	mustPanic(t, why, try(m.TryRLock))
 	mustPanic(t, "Unlock of unlocked RWMutex", m.Unlock)
 	mustPanic(t, "RUnlock of unlocked RWMutex", m.RUnlock)
-}
-
-// TestRWMutexBadInput uses TTLs, keys and clients that cannot work: that is said at
-// once, and reaches no server.
-func TestRWMutexBadInput(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	rdb := s.Client(t)
-	var none *redis.Client
-	with := func(ttl, maxHold time.Duration) *mutex.RWMutex {
-		m := rwOf(rdb, ttl)
-		m.MaxHold = maxHold
-		return m
-	}
-	before := s.Stats(t)
-	for _, bad := range []struct {
-		why string
-		m   *mutex.RWMutex
-	}{
-		{"TTL 0s", with(0, 0)},
-		{"TTL -1s", with(-time.Second, 0)},
-		{"TTL 1ns", with(1, 0)},
-		{"TTL 999µs", with(999*time.Microsecond, 0)},
-		{"TTL 9.999ms", with(9999*time.Microsecond, 0)},
-		{"MaxHold -1ns", with(time.Second, -1)},
-		{"the key is empty", mutex.NewRW(rdb, "")},
-		{"library's own", mutex.NewRW(rdb, "baton:{key}:holders")},
-		{"library's own", mutex.NewRW(rdb, "baton:{")},
-		{"client is nil", mutex.NewRW(nil, "key")},
-		{"client is nil", mutex.NewRW(none, "key")},
-		{"not made by NewRW", &mutex.RWMutex{TTL: time.Second}},
-	} {
-		refusesAll(t, bad.m, bad.why)
-	}
-	if n := s.Stats(t).Since(before).Scripts(); n != 0 {
-		t.Errorf("%d requests were sent", n)
-	}
-	if keys := s.Keys(t); len(keys) > 0 {
-		t.Errorf("keys were written: %v", keys)
-	}
 }
 
 // TestRWMutexTTLBounds uses TTLs that look odd and work.

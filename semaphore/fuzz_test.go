@@ -5,56 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
-
-// FuzzKeys uses two keys, as two processes: they share permits, and tokens, only if
-// they are the same, and nothing is left but what expires.
-func FuzzKeys(f *testing.F) {
-	redistest.AddKeys(f)
-	s := redistest.Start(f)
-	a, b := s.Client(f), s.Client(f)
-	f.Fuzz(func(t *testing.T, one, two string) {
-		must(a.FlushAll(t.Context()).Err())
-		first, err := semaphore.NewWeighted(a, one, 3).TryAcquireLease(t.Context(), 2)
-		if redistest.Usable(one) != (err == nil) {
-			t.Fatalf("%q: %v", one, err)
-		}
-		second, err := semaphore.NewWeighted(b, two, 3).TryAcquireLease(t.Context(), 2)
-		if same := redistest.Usable(two) && one == two; same != errors.Is(err, semaphore.ErrLocked) || !same && redistest.Usable(two) != (err == nil) {
-			t.Errorf("%q with %q in use: %v", two, one, err)
-		}
-		for _, l := range []*semaphore.Lease{first, second} {
-			if l != nil && l.Release() != nil {
-				t.Errorf("%q, %q: Release: %v", one, two, l.Err())
-			}
-		}
-		if n := a.DBSize(t.Context()).Val(); n > 2 {
-			t.Errorf("%q, %q: %d keys are left: %q", one, two, n, a.Keys(t.Context(), "*").Val())
-		}
-		if keys := s.Forever(t); len(keys) > 0 {
-			t.Errorf("%q, %q: for ever: %q", one, two, keys)
-		}
-
-		must(a.FlushAll(t.Context()).Err())
-		ok, err := semaphore.NewLimiter(a, one, 1e-6, 1).AllowContext(t.Context())
-		if redistest.Usable(one) != ok || ok != (err == nil) {
-			t.Fatalf("a limiter of %q: %t, %v", one, ok, err)
-		}
-		ok, err = semaphore.NewLimiter(b, two, 1e-6, 1).AllowContext(t.Context())
-		if redistest.Usable(two) != (err == nil) || ok != (redistest.Usable(two) && one != two) {
-			t.Errorf("a limiter of %q after that of %q: %t, %v", two, one, ok, err)
-		}
-		if keys := s.Forever(t); len(keys) > 0 {
-			t.Errorf("limiters of %q, %q: for ever: %q", one, two, keys)
-		}
-	})
-}
 
 // FuzzWeights takes and releases permits in one process as the steps say, and holds
 // what happens against a count of its own.
@@ -132,44 +88,6 @@ func FuzzWeights(f *testing.F) {
 		}
 		if keys := s.Forever(t); len(keys) > 0 {
 			t.Errorf("size %d, n %d, %v: for ever: %q", size, n, steps, keys)
-		}
-	})
-}
-
-// FuzzTTL acquires with any TTL and MaxHold: they are refused, or are what Redis gets.
-func FuzzTTL(f *testing.F) {
-	for _, ttl := range []int64{0, -1, 1, 1500e3, 9999999, 10e6, 10999999, 1e9, 1234567890, math.MaxInt64, math.MinInt64, 1 << 53} {
-		f.Add(ttl, int64(0))
-		f.Add(int64(time.Second), ttl)
-	}
-	s := redistest.Start(f)
-	rdb := s.Client(f)
-	f.Fuzz(func(t *testing.T, ttl, maxHold int64) {
-		sem := semaphore.NewWeighted(rdb, "key", 2)
-		sem.TTL, sem.MaxHold = time.Duration(ttl), time.Duration(maxHold)
-		ctx, cancel := context.WithTimeout(t.Context(), redistest.Patience)
-		defer cancel()
-		l, err := sem.AcquireLease(ctx, 2)
-		if ttl < int64(10*time.Second) && errors.Is(err, context.DeadlineExceeded) {
-			return // a busy machine may take longer for an answer
-		}
-		if valid := ttl >= int64(10*time.Millisecond) && maxHold >= 0; valid != (err == nil) || (l != nil) != valid {
-			t.Fatalf("TTL %d, MaxHold %d: %v", ttl, maxHold, err)
-		} else if !valid {
-			if !strings.Contains(err.Error(), "TTL ") && !strings.Contains(err.Error(), "MaxHold ") {
-				t.Errorf("TTL %d, MaxHold %d: %v", ttl, maxHold, err)
-			}
-			return
-		}
-		held := strings.Join(rdb.HKeys(t.Context(), "key").Val(), " ")
-		if l.Err() == nil && !strings.Contains(held, fmt.Sprintf("baton:%d:", ttl/int64(time.Millisecond))) {
-			t.Errorf("a TTL of %d makes %q", ttl, held)
-		}
-		if err := l.Release(); err != nil && ttl > int64(10*time.Second) { // a shorter one may end before on a busy machine
-			t.Errorf("TTL %d, MaxHold %d: Release: %v", ttl, maxHold, err)
-		}
-		if keys := s.Forever(t); len(keys) > 0 {
-			t.Errorf("TTL %d, MaxHold %d: for ever: %q", ttl, maxHold, keys)
 		}
 	})
 }

@@ -1,7 +1,6 @@
 package waitgroup_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -16,67 +15,6 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
-
-// TestMisuse: whatever cannot be used fails at the first operation with the reason,
-// and writes nothing.
-func TestMisuse(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		ctx := t.Context()
-		rdb.LPush(ctx, "list", "x")
-		rdb.Set(ctx, "string", "x", 0)
-		rdb.ZAdd(ctx, "zset", redis.Z{Score: 1, Member: "x"})
-		rdb.ZAdd(ctx, "zero", redis.Z{Member: "x"})
-		var none *redis.Client
-		before := fmt.Sprint(rdb.DBSize(ctx), rdb.ZRangeWithScores(ctx, "zset", 0, -1), rdb.ZRangeWithScores(ctx, "zero", 0, -1))
-		for _, row := range []struct {
-			wg    *waitgroup.WaitGroup
-			words string
-		}{
-			{waitgroup.New(rdb, ""), "the key is empty"},
-			{waitgroup.New(rdb, "baton:{x}:queue"), "the library's own"},
-			{waitgroup.New(none, "key"), "client is nil"},
-			{waitgroup.New(nil, "key"), "client is nil"},
-			{new(waitgroup.WaitGroup), "not made by New"},
-			{waitgroup.New(rdb, "list"), "WRONGTYPE"},
-			{waitgroup.New(rdb, "string"), "WRONGTYPE"},
-			{waitgroup.New(rdb, "zset"), "not a wait group"},
-			{waitgroup.New(rdb, "zero"), "not a wait group"},
-		} {
-			for what, do := range map[string]func() error{
-				"Add":  func() error { return panicOf(func() { row.wg.Add(1) }) },
-				"Done": func() error { return panicOf(row.wg.Done) },
-				"Wait": func() error { return panicOf(row.wg.Wait) },
-				"Go": func() error {
-					row.wg.TTL = time.Second
-					return panicOf(func() { row.wg.Go(func() { t.Error("it runs") }) })
-				},
-				"AddContext":  func() error { return row.wg.AddContext(ctx, 1) },
-				"DoneContext": func() error { return row.wg.DoneContext(ctx) },
-				"WaitContext": func() error { return row.wg.WaitContext(ctx) },
-				"WaitChan":    func() error { return <-row.wg.WaitChan(ctx) },
-				"Join":        func() error { _, err := row.wg.Join(ctx); return err },
-				"GoContext": func() error {
-					return row.wg.GoContext(ctx, func(context.Context) error { t.Error("it runs"); return nil })
-				},
-			} {
-				row.wg.TTL = time.Second
-				if err := do(); err == nil || !strings.Contains(err.Error(), row.words) {
-					t.Errorf("%s: %v, not %q", what, err, row.words)
-				}
-			}
-		}
-		if after := fmt.Sprint(rdb.DBSize(ctx), rdb.ZRangeWithScores(ctx, "zset", 0, -1), rdb.ZRangeWithScores(ctx, "zero", 0, -1)); after != before {
-			t.Errorf("there was %s, there is %s", before, after)
-		}
-	})
-}
-
-func panicOf(f func()) (err error) {
-	defer func() { err, _ = recover().(error) }()
-	f()
-	return nil
-}
 
 // TestMethods finds every method of sync's, with the same signature.
 func TestMethods(t *testing.T) {

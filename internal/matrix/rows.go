@@ -106,9 +106,9 @@ var rows = []row{
 		"mutex.TestFaultUnlockAfterLoss", "mutex.TestPoolLateUnlock", "mutex.TestRWMutexUnlockOvertaken",
 		"redisstore.TestReleaseNeverDeletesAnothersLock"}},
 	{51, "odd TTLs", "refused, or kept as stated", "—", onBoth, []string{
-		"mutex.TestFaultMisuse", "mutex.TestFaultTTLs", "mutex.TestRWMutexTTLBounds"}},
+		"mutex.TestBadInput", "mutex.TestFaultTTLs", "mutex.TestRWMutexTTLBounds"}},
 	{52, "odd keys", "refused, or apart from all others", "—", onBoth, []string{
-		"mutex.TestFaultMisuse", "mutex.TestFaultKeys", "mutex.TestRWMutexKeys", "mutex.TestPoolKeyNames", "semaphore.TestWeightedKeys",
+		"mutex.TestBadInput", "mutex.TestFaultKeys", "mutex.TestRWMutexKeys", "mutex.TestPoolKeyNames", "semaphore.TestWeightedKeys",
 		"waitgroup.TestKeys", "redisstore.TestOddKeysAreApart", "redisstore.TestKeysThatAreRefused"}},
 	{53, "100,000 waiters", "one entry a process, no goroutine each", "a request a quantum; as behind 10", onRedis, []string{
 		"mutex.TestFaultManyWaiters", "redisstore.TestManyWaiters", "mutex.TestCostIdle", "waitgroup.TestCrowd"}},
