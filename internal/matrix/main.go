@@ -12,6 +12,7 @@ const page = "internal/matrix/README.md"
 func main() {
 	number := flag.Int("row", 0, "the number of a single `row`")
 	write := flag.Bool("write", false, "write the table into "+page)
+	flag.IntVar(&abreast, "parallel", 1, "run `n` tests of a package at a time; what fails is repeated alone if the machine was late")
 	flag.Parse()
 	if err := do(*number, *write); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -33,9 +33,9 @@ func TestRows(t *testing.T) {
 }
 
 // TestNames: each test that a row names exists, and its package has a case of
-// that name.
+// that name. Each test that measures is in a row: nothing else runs it.
 func TestNames(t *testing.T) {
-	functions, texts := map[string]bool{}, map[string]bool{}
+	functions, texts, measuring := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for pkg, list := range dirs {
 		var files []string
 		for _, dir := range list {
@@ -54,6 +54,9 @@ func TestNames(t *testing.T) {
 				switch n := n.(type) {
 				case *ast.FuncDecl:
 					functions[pkg+"."+n.Name.Name] = n.Recv == nil
+					if strings.HasPrefix(n.Name.Name, "Test") && n.Name.Name != "TestMain" && strings.Contains(file, "matrix") {
+						measuring[pkg+"."+n.Name.Name] = true
+					}
 				case *ast.BasicLit:
 					texts[pkg+"."+n.Value] = n.Kind == token.STRING
 				}
@@ -61,15 +64,22 @@ func TestNames(t *testing.T) {
 			})
 		}
 	}
+	run := map[string]bool{}
 	for _, r := range rows {
 		for _, test := range r.tests {
 			pkg, function, of := split(test)
+			run[pkg+"."+function] = true
 			if !functions[pkg+"."+function] {
 				t.Errorf("row %d: there is no %s", r.number, test)
 			}
 			if of != "" && !texts[pkg+`."`+of+`"`] {
 				t.Errorf("row %d: there is no case %s", r.number, test)
 			}
+		}
+	}
+	for function := range measuring {
+		if !run[function] {
+			t.Errorf("no row runs %s", function)
 		}
 	}
 }

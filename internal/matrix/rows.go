@@ -25,7 +25,7 @@ var rows = []row{
 	{9, "a slot on its way", "kept and renewed; TRYAGAIN waited out", "P after the move", onCluster, []string{
 		"mutex.TestClusterSlotMoves", "mutex.TestClusterSlotBeginsToMove", "waitgroup.TestClusterSlotBeginsToMove", "semaphore.TestClusterSlotMoves", "waitgroup.TestClusterSlotMoves", "semaphore.TestClusterLimiter"}},
 	{10, "a slot that has moved", "followed", "a message's time", onCluster, []string{
-		"mutex.TestClusterSlotMoves", "semaphore.TestClusterSlotMoves", "waitgroup.TestClusterSlotMoves", "semaphore.TestClusterLimiter"}},
+		"mutex.TestCluster", "mutex.TestClusterSlotMoves", "semaphore.TestClusterSlotMoves", "waitgroup.TestClusterSlotMoves", "semaphore.TestClusterLimiter"}},
 	{11, "the slot of a channel's name moves", "nothing: channels are plain", "a message's time", onCluster, []string{
 		"mutex.TestClusterMessages", "waitgroup.TestClusterSlotMoves"}},
 	{12, "out of memory", "released, renewed and handed over all the same; else waited out", "P", onBoth, []string{
@@ -70,15 +70,16 @@ var rows = []row{
 	{31, "request lost", "asked again by the same token", "C", onRedis, []string{
 		"mutex.TestFaultLost/RequestCut", "semaphore.TestFaultWeightedLost", "waitgroup.TestFaultLost/RequestCut"}},
 	{32, "reply lost", "same grant, same fence; a release is no loss", "C", onRedis, []string{
-		"mutex.TestFaultLost/ReplyCut", "mutex.TestFaultUnlockSilent", "mutex.TestFaultLostWaiting", "semaphore.TestFaultWeightedLost",
+		"mutex.TestFaultLost/ReplyCut", "mutex.TestFaultUnlockSilent", "mutex.TestFaultLostWaiting", "mutex.TestPoolReleaseLost", "mutex.TestRWMutexFault", "semaphore.TestFaultWeightedLost",
 		"semaphore.TestFaultLimiterLostReply", "waitgroup.TestFaultLost/ReplyCut"}},
 	{33, "executed twice", "nothing counts twice", "—", onBoth, []string{
 		"mutex.TestFaultTwice", "semaphore.TestFaultWeightedTwice", "redisstore.TestStatements", "redisstore.TestRoundRepetition"}},
 	{34, "executed late", "S4", "T; W in the queue", "redis, miniredis, fake", []string{
-		"mutex.TestFaultLate", "mutex.TestFaultLateAnswered", "redisstore.TestLateStatementOfAnEndedClaim",
+		"mutex.TestFaultLate", "mutex.TestFaultLateAnswered", "mutex.TestPoolLate", "redisstore.TestLateStatementOfAnEndedClaim",
 		"redisstore.TestRoundCopyOfWhatIsOver", "lease.TestSimulation"}},
 	{35, "black hole", "L6, L4, S1", "told V, others T + P", onRedis, []string{
-		"mutex.TestFaultBlackhole", "mutex.TestFaultBlackholeWaiter", "mutex.TestFaultBlackholeUnlock", "semaphore.TestFaultWeightedCutOff"}},
+		"mutex.TestFaultBlackhole", "mutex.TestFaultBlackholeWaiter", "mutex.TestFaultBlackholeUnlock", "mutex.TestPoolBlackhole",
+		"semaphore.TestFaultWeightedCutOff", "semaphore.TestFaultLimiterBlackhole"}},
 	{36, "half-open connection", "as 35; found out by asking", "6 s, P", onBoth, []string{
 		"mutex.TestFaultHalfOpen", "redisstore.TestSilentSubscriptionIsGivenUp"}},
 	{37, "latency", "only slower; never granted when expired", "the round trip", "redis, fake", []string{
@@ -94,7 +95,8 @@ var rows = []row{
 	{42, "flood of messages, slow consumer", "no message waits for who does not take his", "a message's time", onRedis, []string{"mutex.TestFaultFlood"}},
 	{43, "server drops a slow subscriber", "as 40", "0.1 s", onRedis, []string{"mutex.TestFaultUnsubscribed/Slow"}},
 	{44, "Redis down for seconds", "told, others go on; ever fewer dials", "told V, others P", onRedis, []string{
-		"mutex.TestFaultDown", "semaphore.TestFaultWeightedAway", "waitgroup.TestFaultDown", "redisstore.TestSubscriptionBacksOff"}},
+		"mutex.TestFaultDown", "mutex.TestFaultInside", "mutex.TestTraceServer", "semaphore.TestFaultWeightedAway", "semaphore.TestFaultWeightedInside",
+		"semaphore.TestFaultLimiterOutage", "semaphore.TestFaultLimiterAllow", "waitgroup.TestFaultDown", "redisstore.TestSubscriptionBacksOff"}},
 	{45, "pool exhausted", "L5, E", "ctx", onRedis, []string{"mutex.TestFaultPoolExhausted"}},
 	{46, "wall clock of a client", "set back or off: nothing. Set forward past V: the hold ends, and is told", "—", "redis, none", []string{
 		"mutex.TestFaultClocksDisagree", "lease.TestWindow"}},
@@ -111,7 +113,8 @@ var rows = []row{
 		"mutex.TestBadInput", "mutex.TestFaultKeys", "mutex.TestRWMutexKeys", "mutex.TestPoolKeyNames", "semaphore.TestWeightedKeys",
 		"waitgroup.TestKeys", "redisstore.TestOddKeysAreApart", "redisstore.TestKeysThatAreRefused"}},
 	{53, "100,000 waiters", "one entry a process, no goroutine each", "a request a quantum; as behind 10", onRedis, []string{
-		"mutex.TestFaultManyWaiters", "redisstore.TestManyWaiters", "mutex.TestCostIdle", "waitgroup.TestCrowd"}},
+		"mutex.TestFaultManyWaiters", "redisstore.TestManyWaiters", "mutex.TestCostIdle", "mutex.TestRWMutexCostIdle", "waitgroup.TestCrowd",
+		"semaphore.TestLimiterAcrossProcesses"}},
 	{54, "very many locks held", "renewed together, one command each", "3 pipelines a T", onBoth, []string{
 		"redisstore.TestRenewMany", "mutex.TestCostRenewal", "mutex.TestCostRenewalTogether"}},
 	{55, "more than 8,000 values in a script", "no unpack", "—", onRedis, []string{

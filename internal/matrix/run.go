@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +24,9 @@ const (
 	// attempts is how often a row is run at most.
 	attempts = 5
 )
+
+// abreast is how many tests run at a time.
+var abreast = 1
 
 // results are what came of the tests, by "package.Test/case".
 type results struct {
@@ -53,14 +57,14 @@ func run(list []row) (*results, error) {
 	got := newResults()
 	for _, pkg := range slices.Sorted(maps.Keys(functions)) {
 		names := slices.Sorted(maps.Keys(functions[pkg]))
-		if err := got.test(pkg, names); err != nil {
+		if err := got.test(pkg, names, abreast); err != nil {
 			return nil, err
 		}
 		for _, name := range names {
 			for n := 1; n < attempts && got.ended[pkg+"."+name] == "fail" && got.late[pkg+"."+name] >= stoodStill; n++ {
 				fmt.Fprintf(os.Stderr, "%s.%s failed while the machine stood still, for %v in all: again\n", pkg, name, got.late[pkg+"."+name].Round(time.Millisecond))
 				got.forget(pkg + "." + name)
-				if err := got.test(pkg, []string{name}); err != nil {
+				if err := got.test(pkg, []string{name}, 1); err != nil {
 					return nil, err
 				}
 			}
@@ -76,9 +80,9 @@ func run(list []row) (*results, error) {
 	return got, nil
 }
 
-// test runs tests of a package by one command.
-func (g *results) test(pkg string, names []string) error {
-	args := []string{"test", "-json", "-count", "1", "-p", "1", "-parallel", "1", "-run", "^(" + strings.Join(names, "|") + ")$"}
+// test runs tests of a package by one command, n at a time.
+func (g *results) test(pkg string, names []string, n int) error {
+	args := []string{"test", "-json", "-count", "1", "-p", "1", "-parallel", strconv.Itoa(n), "-run", "^(" + strings.Join(names, "|") + ")$"}
 	cmd := exec.Command("go", append(args, dirs[pkg]...)...)
 	cmd.Env = append(os.Environ(), redistest.TimedEnv+"=1")
 	cmd.Stderr = os.Stderr

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,37 +60,6 @@ func TestMiniPubSub(t *testing.T) {
 			t.Errorf("silence of a minute took %v", d)
 		}
 	})
-}
-
-func TestMiniClosed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := Mini(t)
-		rdb := MiniClient(t, m, once)
-		if err := ping(rdb); err != nil {
-			t.Fatal(err)
-		}
-		m.Close()
-		if err := ping(rdb); err == nil {
-			t.Error("a closed server answers")
-		}
-		if err := ping(rdb); !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Errorf("connecting to a closed server: %v", err)
-		}
-	})
-}
-
-// That the cleanups run within the bubble is what Mini relies on.
-func TestMiniCleanupInsideTheBubble(t *testing.T) {
-	var inside, after time.Time
-	synctest.Test(t, func(t *testing.T) {
-		t.Cleanup(func() { inside = time.Now() })
-		MiniClient(t, Mini(t)).Ping(context.Background())
-		time.Sleep(time.Hour)
-		after = time.Now()
-	})
-	if !inside.Equal(after) {
-		t.Errorf("the cleanup ran at %v, not at %v", inside, after)
-	}
 }
 
 func TestEachServer(t *testing.T) {

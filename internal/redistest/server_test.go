@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"slices"
 	"testing"
 	"time"
 
@@ -76,20 +75,6 @@ func TestServerPause(t *testing.T) {
 	s.Pause()
 }
 
-func TestServerPassword(t *testing.T) {
-	s := Start(t, "--requirepass", "s3cret")
-	if err := ping(s.Client(t)); err != nil {
-		t.Error(err)
-	}
-	o, err := redis.ParseURL(s.URL())
-	if err != nil || o.Password != "s3cret" || o.Addr != s.Addr() {
-		t.Errorf("URL %s: %v", s.URL(), err)
-	}
-	if err := ping(s.Client(t, func(o *redis.Options) { o.Password = "" })); err == nil {
-		t.Error("no password was needed")
-	}
-}
-
 func TestServerStats(t *testing.T) {
 	s := Start(t)
 	rdb := s.Client(t)
@@ -126,34 +111,6 @@ func TestServerStats(t *testing.T) {
 	}
 }
 
-func TestServerAdmin(t *testing.T) {
-	s := Start(t)
-	rdb := s.Client(t)
-	ctx := context.Background()
-	if len(s.Keys(t)) != 0 {
-		t.Error("a new server has keys")
-	}
-	if err := rdb.MSet(ctx, "b", 1, "a", 2, "c", 3).Err(); err != nil {
-		t.Fatal(err)
-	}
-	if keys := s.Keys(t); !slices.Equal(keys, []string{"a", "b", "c"}) {
-		t.Errorf("keys: %v", keys)
-	}
-	if v := s.Do(t, "GET", "none"); v != nil {
-		t.Errorf("GET of nothing: %v", v)
-	}
-	if n := s.Do(t, "CLIENT", "KILL", "TYPE", "normal"); n != int64(1) {
-		t.Errorf("killed %v", n)
-	}
-	if r := record(t, func(tb testing.TB) { s.Do(tb, "NONSENSE") }); r.fatal == "" {
-		t.Error("an error reply did not fail the test")
-	}
-	sharded, plain := rdb.SSubscribe(ctx, "x1"), rdb.Subscribe(ctx, "x2", "y")
-	defer sharded.Close()
-	defer plain.Close()
-	Eventually(t, 5*time.Second, func() bool { return s.Subscribers(t, "x*") == 2 }, "two of three match")
-}
-
 func TestServerMissing(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	t.Setenv("BATON_REQUIRE_REDIS", "")
@@ -166,21 +123,6 @@ func TestServerMissing(t *testing.T) {
 	}
 	if _, err := Launch(t.TempDir()); err == nil {
 		t.Error("launched")
-	}
-}
-
-func TestServerRefusesToStart(t *testing.T) {
-	Start(t) // skips where there is none
-	if _, err := Launch(t.TempDir(), "--no-such-option", "1"); err == nil {
-		t.Error("launched with a wrong option")
-	}
-}
-
-func TestServerLostPort(t *testing.T) {
-	winner := Start(t)
-	loser := &Server{port: winner.Port(), dir: t.TempDir()}
-	if err := loser.up(); !errors.Is(err, errPortTaken) {
-		t.Errorf("two servers on a port: %v", err)
 	}
 }
 

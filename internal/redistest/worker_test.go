@@ -3,7 +3,6 @@ package redistest
 import (
 	"errors"
 	"os/exec"
-	"strings"
 	"testing"
 	"time"
 )
@@ -68,26 +67,5 @@ func TestWorkerPause(t *testing.T) {
 	w.Kill()
 	if err := w.Wait(); err == nil {
 		t.Error("a killed worker ended well")
-	}
-}
-
-func TestWorkerSendAfterEnd(t *testing.T) {
-	var w *Worker
-	r := record(t, func(tb testing.TB) {
-		w = Spawn(tb, "echo")
-		w.Kill()
-		w.Send("x")
-		w.log("echo", "WARNING: DATA RACE")
-	})
-	if len(r.errors) != 2 || !strings.Contains(r.errors[1], "data race") {
-		t.Errorf("errors: %q", r.errors)
-	}
-}
-
-// A worker whose output nobody reads must not keep its test from ending.
-func TestWorkerUnread(t *testing.T) {
-	w := Spawn(t, "echo")
-	for range 3000 {
-		w.Send("x")
 	}
 }

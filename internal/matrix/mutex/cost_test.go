@@ -33,7 +33,7 @@ func TestCostIdle(t *testing.T) {
 	}
 	redistest.Eventually(t, 5*time.Second, func() bool { return waiting(t, s) == clients }, "not all queue")
 	before := s.Stats(t)
-	const seconds = 6
+	const seconds = 3
 	<-time.After(seconds * time.Second) // the time is what is measured
 	cost := s.Stats(t).Since(before)
 	renewals := int64(seconds/(holder.TTL.Seconds()/3)) + 1
