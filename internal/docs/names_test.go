@@ -49,7 +49,7 @@ func TestNames(t *testing.T) {
 	for _, m := range regexp.MustCompile("`([a-z]+)\\.(Test\\w+)").FindAllStringSubmatch(prose(t), -1) {
 		n++
 		found := false
-		for _, dir := range []string{".", "internal", "examples"} {
+		for _, dir := range []string{".", "internal", "internal/matrix", "examples"} {
 			found = found || regexp.MustCompile(`(?m)^func `+m[2]+`\w*\(`).MatchString(readAll(t, path.Join(dir, m[1]), "*_test.go"))
 		}
 		if !found {
