@@ -26,14 +26,19 @@ func TestNoUnpack(t *testing.T) {
 	}
 }
 
-// queueMany puts n waiters into the queue of "key", last seen that long ago.
+// queueMany puts n waiters into the queue of "key", last seen that long ago, in
+// portions, as a script must not take long. Its owner's TTL lasts for all of them.
 func queueMany(t *testing.T, s *redistest.Server, n int, ago time.Duration) {
 	t.Helper()
-	const fill = `for i = 1, ARGV[1] do
+	const portion = 5000
+	const fill = `for i = ARGV[3], ARGV[1] do
 		redis.call('ZADD', KEYS[1], i, 'baton:1000:' .. i)
 		redis.call('HSET', KEYS[2], 'baton:1000:' .. i, ARGV[2] .. ' 1 1000 nowhere')
 	end`
-	s.Do(t, "EVAL", fill, 2, "baton:{key}:queue", "baton:{key}:waiters", n, time.Now().Add(-ago).UnixMilli())
+	s.Do(t, "PEXPIRE", "key", time.Hour.Milliseconds())
+	for from := 1; from <= n; from += portion {
+		s.Do(t, "EVAL", fill, 2, "baton:{key}:queue", "baton:{key}:waiters", min(n, from+portion-1), time.Now().Add(-ago).UnixMilli(), from)
+	}
 }
 
 // TestManyWaiters counts what the server does for one who comes, and for one who is
@@ -89,8 +94,8 @@ func TestTogetherMany(t *testing.T) {
 	var places []lease.Place
 	for i := range 3000 {
 		name := mutexAt(fmt.Sprint("key", i))
-		token := fmt.Sprint("baton:10000:", i)
-		asked = append(asked, lease.Request{Name: name, Token: token, N: 1, TTL: lockTTL, Grant: time.Second, Channel: "nowhere"})
+		token := fmt.Sprint("baton:3600000:", i)
+		asked = append(asked, lease.Request{Name: name, Token: token, N: 1, TTL: time.Hour, Grant: time.Second, Channel: "nowhere"})
 		places = append(places, lease.Place{Key: name.Key, Token: token})
 	}
 	replies, err := r.AskAll(t.Context(), true, asked)

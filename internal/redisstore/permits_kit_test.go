@@ -28,7 +28,7 @@ func newPermits(t *testing.T, rdb *redis.Client, name lease.Name, size int64) *p
 	keys, err := siblings(name)
 	check(t, err)
 	key := func(i int) string { return keys[i].(string) }
-	r := &rig{T: t, Store: NewStore(rdb), rdb: rdb, lock: name.Key}
+	r := &rig{T: t, Store: NewStore(rdb), rdb: rdb, lock: name.Key, made: time.Now()}
 	return &permits{r, name, size, key(0), key(1), key(2), key(3)}
 }
 

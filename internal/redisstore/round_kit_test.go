@@ -30,7 +30,7 @@ type group struct {
 
 func newGroup(t *testing.T, rdb *redis.Client, key string) *group {
 	t.Helper()
-	r := &rig{T: t, Store: NewStore(rdb), rdb: rdb, lock: key}
+	r := &rig{T: t, Store: NewStore(rdb), rdb: rdb, lock: key, made: time.Now()}
 	return &group{r, key, must(r.Topic(key))(t), map[string]int64{}}
 }
 

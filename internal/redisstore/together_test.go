@@ -17,7 +17,9 @@ type rigs []*rig
 
 func (r *rig) rigs(keys ...string) (rs rigs) {
 	for _, key := range keys {
-		rs = append(rs, newRig(r.T, r.rdb, key))
+		one := newRig(r.T, r.rdb, key)
+		one.made = r.made
+		rs = append(rs, one)
 	}
 	return rs
 }

@@ -58,6 +58,7 @@ func (s *Server) upLocked() error {
 	o := s.Options()
 	// One connection for all own questions, and no command is repeated.
 	o.PoolSize, o.PipelinePoolSize, o.MaxRetries = 1, -1, -1
+	o.ReadTimeout = Patience
 	s.process, s.admin = p, redis.NewClient(o)
 	return nil
 }
