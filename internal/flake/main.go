@@ -33,7 +33,8 @@ func main() {
 	if os.Getenv(busyEnv) != "" {
 		// The parent holds the other end: the process ends with it, however that ends.
 		go func() { _, _ = io.Copy(io.Discard, os.Stdin); os.Exit(0) }()
-		for { //lint:ignore SA5002 it keeps a processor busy
+		//lint:ignore SA5002 it keeps a processor busy
+		for {
 		}
 	}
 	n := flag.Int("n", 10, "`runs` of the tests")
