@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -19,8 +18,9 @@ type Bucket struct{ rdb redis.UniversalClient }
 
 // NewBucket returns the bucket store of the client.
 func NewBucket(rdb redis.UniversalClient) (*Bucket, error) {
-	if v := reflect.ValueOf(rdb); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return nil, errNilClient
+	rdb, err := resolve(rdb)
+	if err != nil {
+		return nil, err
 	}
 	return &Bucket{rdb}, nil
 }

@@ -5,7 +5,6 @@ package redisstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -207,5 +206,3 @@ func overwritten(err error) error {
 	}
 	return err
 }
-
-var errNilClient = errors.New("the Redis client is nil")
