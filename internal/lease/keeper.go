@@ -100,7 +100,11 @@ func (l *line) hurry(lease *Lease) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if lease.state == waiting && l.claim != nil && l.claim.state == leaving {
-		lease.refuse(errNoAnswer)
+		err := l.redis
+		if err == nil {
+			err = errNoAnswer
+		}
+		lease.refuse(err)
 	}
 }
 
@@ -274,7 +278,7 @@ func (k *Keeper) persist(until time.Time, attempt func(context.Context) (owned b
 			return ErrLost
 		case got.err == nil:
 			return nil
-		case IsPermanent(got.err):
+		case IsPermanent(insist(got.err)):
 			return got.err
 		}
 		if why == nil || got.err != errNoAnswer { // Redis' own word says more

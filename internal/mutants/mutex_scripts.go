@@ -187,26 +187,27 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 	},
 	{
 		"script-forgotten", "a server that has forgotten the scripts is not told them again",
-		"internal/redisstore/script.go", `if err := cmd.Err(); err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {`, `if false {`,
+		"internal/redisstore/script.go", `if wantsText(cmd.Err()) {`, `if false {`,
 		"internal/redisstore", "TestScriptsAreSentAgainAfterAFlush",
 	},
 	{
 		"renew-script-forgotten", "the same for renewals",
-		"internal/redisstore/store.go", `return redis.HasErrorPrefix(cmds[i].Err(), "NOSCRIPT")`, `return false`,
+		"internal/redisstore/store.go", `return wantsText(cmds[i].Err())`, `return false`,
 		"internal/redisstore", "TestRenewOfMany",
 	},
 	{
-		"oom-is-final", "that Redis is out of memory is taken for final",
+		"oom-is-unknown", "that Redis is out of memory is not known to pass",
 		"internal/redisstore/errors.go", `"OOM", "BUSY",`, `"BUSY",`,
 		"internal/redisstore", "TestClassify",
 	},
 	{
 		"no-rights-waited-out", "what no waiting can cure is waited out",
-		"internal/redisstore/errors.go", `	}
-	return lease.Permanent(err)
-}`, `	}
-	return err
-}`,
+		"internal/redisstore/errors.go", `return lease.Denied(err)`, `return err`,
+		"internal/redisstore", "TestClassify",
+	},
+	{
+		"unknown-is-final", "an error that nobody knows is taken for final",
+		"internal/redisstore/errors.go", `return lease.Unknown(err)`, `return lease.Permanent(err)`,
 		"internal/redisstore", "TestClassify",
 	},
 	{

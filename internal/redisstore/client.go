@@ -44,6 +44,14 @@ func resolve(rdb redis.UniversalClient) (redis.UniversalClient, error) {
 	return base, nil
 }
 
+// followsRedirects reports whether the client goes where MOVED and ASK send it. One that
+// is not known here may.
+func followsRedirects(rdb redis.UniversalClient) bool {
+	base, _ := embedded(reflect.ValueOf(rdb))
+	_, single := base.(*redis.Client)
+	return !single
+}
+
 // embedded returns the go-redis client that v is, or embeds at the least depth, as Go
 // selects promoted methods; nil if there is none. It reports whether something on the way there
 // has methods of its own.

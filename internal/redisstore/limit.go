@@ -50,7 +50,7 @@ func (b *Bucket) run(ctx context.Context, d lease.Draw, n int) (status int64, wa
 	}
 	val, err := limit.run(ctx, b.rdb, keys, []any{n, rate, d.Burst, d.Longest.Microseconds()})
 	if err != nil {
-		return 0, 0, classify(err)
+		return 0, 0, classify(b.rdb, err)
 	}
 	reply, err := numbers(val, 2)
 	return reply[0], time.Duration(reply[1]) * time.Microsecond, err

@@ -5,7 +5,9 @@ import (
 	"crypto/sha1"
 	"embed"
 	"encoding/hex"
+	"errors"
 	"regexp"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -78,9 +80,21 @@ type road interface {
 func (s *script) run(ctx context.Context, to road, keys, args []any) (any, error) {
 	cmd := s.command(ctx, "evalsha", s.sha, keys, args)
 	_ = to.Process(ctx, cmd)
-	if err := cmd.Err(); err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
+	if wantsText(cmd.Err()) {
 		cmd = s.command(ctx, "eval", s.text, keys, args)
 		_ = to.Process(ctx, cmd)
 	}
 	return cmd.Val(), cmd.Err()
+}
+
+// wantsText reports whether a server that does not run a script by its hash may run it by its
+// text: it does not know the script, or, behind some proxies, the command.
+func wantsText(err error) bool {
+	var reply redis.Error
+	if !errors.As(err, &reply) {
+		return false
+	}
+	text := strings.ToLower(reply.Error())
+	unknown := strings.Contains(text, "unknown command") || strings.Contains(text, "unsupported command")
+	return redis.HasErrorPrefix(err, "NOSCRIPT") || unknown && strings.Contains(text, "evalsha")
 }

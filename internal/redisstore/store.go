@@ -60,7 +60,7 @@ func (s *Store) Ask(ctx context.Context, r lease.Request) (lease.Reply, error) {
 	}
 	val, err := ask.run(ctx, s.road, keys, args)
 	if err != nil {
-		return lease.Reply{}, classify(err)
+		return lease.Reply{}, classify(s.rdb, err)
 	}
 	want := 4
 	if r.Kind != lease.Mutex {
@@ -135,7 +135,7 @@ func (s *Store) Release(ctx context.Context, name lease.Name, token string) (own
 	}
 	val, err := end.run(ctx, s.road, keys, args)
 	if err != nil {
-		return false, classify(overwritten(err))
+		return false, classify(s.rdb, overwritten(err))
 	}
 	n, err := number(val)
 	return n == 1, err
@@ -149,7 +149,7 @@ func (s *Store) Resize(ctx context.Context, key string, declared, n int64) error
 		return lease.Permanent(err)
 	}
 	_, err = permitsResize.run(ctx, s.road, keys, []any{"", string(name.Kind), declared, n})
-	return classify(err)
+	return classify(s.rdb, err)
 }
 
 // Renew sends one pipeline, and a second one with the scripts themselves for what
@@ -179,7 +179,7 @@ func (s *Store) Renew(ctx context.Context, claims []lease.Renewal) []lease.Renew
 		_, _ = pipe.Exec(ctx) // each command has its own error
 	}
 	send("evalsha", func(int) bool { return true })
-	unknown := func(i int) bool { return redis.HasErrorPrefix(cmds[i].Err(), "NOSCRIPT") }
+	unknown := func(i int) bool { return wantsText(cmds[i].Err()) }
 	for i := range cmds {
 		if unknown(i) {
 			send("eval", unknown)
@@ -189,7 +189,7 @@ func (s *Store) Renew(ctx context.Context, claims []lease.Renewal) []lease.Renew
 	out := make([]lease.Renewed, len(claims))
 	for i, cmd := range cmds {
 		if cmd.Err() != nil {
-			out[i].Err = classify(overwritten(cmd.Err()))
+			out[i].Err = classify(s.rdb, overwritten(cmd.Err()))
 			continue
 		}
 		kept, err := number(cmd.Val())

@@ -4,24 +4,16 @@ import (
 	"context"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
 var _ lease.Together = (*Store)(nil)
 
-// Joins reports whether one script can serve both keys: a cluster refuses one
-// whose keys do not share a slot, and a ring sends it where the first key is.
-func (s *Store) Joins(a, b string) bool {
-	switch s.rdb.(type) {
-	case *redis.Client:
-		return true
-	case *redis.ClusterClient:
-		return slot(a) == slot(b)
-	}
-	return hashtag(a) == hashtag(b)
-}
+// Joins reports whether one script can serve both keys: only if they share a hash tag.
+// A cluster refuses any other script whose keys are of several slots, and a proxy that
+// shards sends it where the first key is. Whether there is one behind the address of a
+// single server nobody can tell.
+func (s *Store) Joins(a, b string) bool { return hashtag(a) == hashtag(b) }
 
 func (s *Store) AskAll(ctx context.Context, all bool, rs []lease.Request) ([]lease.Reply, error) {
 	keys, args := make([]any, 0, 4*len(rs)), make([]any, 1, 1+5*len(rs))
@@ -40,14 +32,14 @@ func (s *Store) AskAll(ctx context.Context, all bool, rs []lease.Request) ([]lea
 		}
 		args = append(args, r.Token, r.TTL.Milliseconds(), n, r.Grant.Milliseconds(), r.Channel)
 	}
-	vals, err := each(ctx, together, s.road, keys, args)
+	vals, err := s.each(ctx, together, keys, args)
 	if err != nil {
 		return nil, err
 	}
 	replies := make([]lease.Reply, 0, len(vals))
 	for _, val := range vals {
 		if err, failed := val.(error); failed {
-			return replies, classify(err)
+			return replies, classify(s.rdb, err)
 		}
 		r, err := replyOf(val)
 		if err != nil {
@@ -67,14 +59,14 @@ func (s *Store) ReleaseAll(ctx context.Context, places []lease.Place) ([]lease.R
 		}
 		keys, args = append(keys, names...), append(args, p.Token)
 	}
-	vals, err := each(ctx, releaseAll, s.road, keys, args)
+	vals, err := s.each(ctx, releaseAll, keys, args)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]lease.Released, len(vals))
 	for i, val := range vals {
 		if err, failed := val.(error); failed {
-			out[i].Err = classify(overwritten(err))
+			out[i].Err = classify(s.rdb, overwritten(err))
 			continue
 		}
 		n, err := number(val)
@@ -96,10 +88,10 @@ func replyOf(val any) (lease.Reply, error) {
 }
 
 // each runs a script that replies for each of several locks.
-func each(ctx context.Context, s *script, to road, keys, args []any) ([]any, error) {
-	val, err := s.run(ctx, to, keys, args)
+func (s *Store) each(ctx context.Context, run *script, keys, args []any) ([]any, error) {
+	val, err := run.run(ctx, s.road, keys, args)
 	if err != nil {
-		return nil, classify(err)
+		return nil, classify(s.rdb, err)
 	}
 	vals, ok := val.([]any)
 	if !ok || len(vals) == 0 || len(vals) > len(keys)/4 {
