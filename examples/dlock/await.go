@@ -71,7 +71,8 @@ func await(ctx context.Context, rdb *redis.Client, c config) (*hold, error) {
 	case errors.Is(err, mutex.ErrLocked), errors.Is(err, semaphore.ErrLocked):
 		return nil, fail(c.NotAcquired, "%q is held, or others wait for it", c.Name)
 	case errors.Is(err, context.DeadlineExceeded):
-		if down := answers(ctx, rdb); down != nil {
+		// With an error of Redis' own it answers, and refuses: a replica, a full memory.
+		if errors.As(err, new(redis.Error)) || answers(ctx, rdb) != nil {
 			return nil, fail(exitUnavailable, "%w", err)
 		}
 		return nil, fail(c.NotAcquired, "%q was not to be had in %v", c.Name, c.Wait)

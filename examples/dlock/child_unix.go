@@ -79,15 +79,24 @@ func (c *child) catchStop() {
 	}
 }
 
+// adopts is whether processes that have lost their parent become children of this one: it
+// has to wait for them too, or they stay as zombies.
+var adopts = os.Getpid() == 1
+
 // await tells of each stop and of the end.
 func (c *child) await() {
+	of := c.pid
+	if adopts {
+		of = -1
+	}
 	for {
 		var ws syscall.WaitStatus
-		switch _, err := syscall.Wait4(c.pid, &ws, syscall.WUNTRACED, nil); {
+		switch pid, err := syscall.Wait4(of, &ws, syscall.WUNTRACED, nil); {
 		case err == syscall.EINTR:
 		case err != nil:
 			c.ended <- exitCannotRun
 			return
+		case pid != c.pid: // adopted, and gone now
 		case ws.Stopped():
 			select {
 			case c.stopped <- ws.StopSignal():

@@ -49,7 +49,8 @@
 // (but after -hold-at-least, which outlasts the command).
 //
 // If dlock is killed the command is killed with it on Linux, but not what the
-// command has started; elsewhere all of it runs on. If dlock is stopped (kill -STOP)
+// command has started; elsewhere all of it runs on. As process 1 of a container it waits for
+// what has lost its parent, while the command runs. If dlock is stopped (kill -STOP)
 // nobody ends the command until dlock goes on. Only the fence helps there.
 //
 // # Exit status
@@ -57,8 +58,8 @@
 // That of the command, 128 + n if signal n has ended it (or dlock, while it waited), or
 //
 //	64   dlock was used in a wrong way, or NAME is of another kind, or REDIS_URL not set
-//	69   Redis cannot be reached, or refuses
-//	75   the lock was not to be had in time; another by -E
+//	69   Redis cannot be reached, or refuses, until -w is over: a read-only replica, a full memory
+//	75   others had the lock until -w was over; another by -E
 //	76   the lock was lost while the command ran, which has been ended for that
 //	126  the command cannot be run
 //	127  there is no such command

@@ -122,6 +122,22 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+// A server that refuses is not a lock that others have, however long dlock has waited.
+func TestRefused(t *testing.T) {
+	for name, refuse := range map[string][]any{
+		"a replica": {"REPLICAOF", "127.0.0.1", "1"}, "a full memory": {"CONFIG", "SET", "maxmemory", "1"},
+	} {
+		s := redistest.Start(t)
+		t.Setenv("REDIS_URL", s.URL())
+		s.Do(t, refuse...)
+		for _, flags := range []string{"-w 300ms", "-w 0", "-w 300ms -n 2", "-w 300ms -shared"} {
+			if status := run(strings.Fields(flags + " name -- true")); status != exitUnavailable {
+				t.Errorf("%s, dlock %s: %d", name, flags, status)
+			}
+		}
+	}
+}
+
 // Two shells contend. The second has the lock when the first has ended, and a larger fence;
 // what it is sent goes to the command.
 func TestContend(t *testing.T) {

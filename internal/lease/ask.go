@@ -159,12 +159,11 @@ func (l *line) answer(c *claim, r Request, reply Reply, err error, sent time.Tim
 		l.late(c, r, reply, err)
 		return errand{}
 	}
-	c.redis = err
+	hopeless := l.outcome(c, err)
 	switch {
 	case errors.Is(err, ErrSize):
-		c.redis = nil // it is an answer, and to one of those who wait only
 		if r.Order == c.order && c.want > 0 {
-			l.fail(c, err, true)
+			l.fail(err, func(lease *Lease) bool { return lease.size == c.size && lease.weight >= c.want })
 			c.want, c.entered = 0, false
 		}
 		return l.advance()
@@ -175,7 +174,7 @@ func (l *line) answer(c *claim, r Request, reply Reply, err error, sent time.Tim
 		}
 		return l.advance()
 	case IsPermanent(err):
-		if l.fail(c, err, false); c.used > 0 { // it cannot be told: to try again would not end
+		if c.want = 0; c.used > 0 && !IsDenied(err) { // it cannot be told: to try again would not end
 			c.known, c.entered = c.weight, false
 		}
 		return l.advance()
@@ -184,6 +183,9 @@ func (l *line) answer(c *claim, r Request, reply Reply, err error, sent time.Tim
 			return errand{} // tried again by those who wait for it
 		}
 		c.entered = true // or rather, it may have been given it
+		if hopeless {
+			return l.advance()
+		}
 		if c.want == 0 && c.owes() {
 			return errand{c, true}
 		}

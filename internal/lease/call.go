@@ -7,7 +7,8 @@ import (
 
 // Call calls f, which asks Redis, and returns within milliseconds of the end of
 // ctx, whether f does or not. It repeats f, with backoff, while that fails with
-// what may pass, if patient, and else calls it once. Errors name op and key, and
+// what may pass, if patient, and else calls it once. Without an end of ctx, one unknown
+// error that lasts for longer than unknownLimit is final. Errors name op and key, and
 // that of a ctx which has ended also names what f failed with last.
 //
 // Once ctx has ended f may still be running, and Redis may yet do what it asks:
@@ -16,6 +17,7 @@ import (
 func Call[T any](ctx context.Context, op, key string, patient bool, f func(context.Context) (T, error)) (T, error) {
 	var none T
 	var last error
+	var failing streak
 	pause := newBackoff(10*time.Millisecond, 0.5)
 	for ctx.Err() == nil {
 		got, err := bounded(ctx, f)
@@ -29,6 +31,8 @@ func Call[T any](ctx context.Context, op, key string, patient bool, f func(conte
 			return got, nil
 		case isPanic(err):
 			raise(err)
+		case ctx.Done() == nil && failing.exceeds(unknownLimit, err): // and nobody can stop waiting
+			return none, &opError{op, key, Permanent(err), nil}
 		case IsPermanent(err) || !patient:
 			return none, &opError{op, key, err, nil}
 		}

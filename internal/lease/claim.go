@@ -48,7 +48,6 @@ type claim struct {
 	queued   int64           // number of the last of them
 	inflight int             // requests that are under way
 	orphaned bool            // they must be undone when they return
-	redis    error           // what the last request failed with
 	fast     backoff.BackOff // nil unless Redis fails, or an owner that is not ours will not tell
 
 	// Holding, while weight is not 0.

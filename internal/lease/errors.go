@@ -6,7 +6,72 @@ import (
 	"fmt"
 	"runtime/debug"
 	"strings"
+	"time"
 )
+
+// What a Store knows of an error is a mark on it. An error without a mark is transient:
+// the request is repeated until it succeeds, or until nobody waits any more.
+type (
+	permanent struct{ error } // fails every repetition too
+	denied    struct{ error } // is permanent, because the user has not the rights: those may be given back
+	unknown   struct{ error } // is transient, as far as anybody knows
+)
+
+func (e permanent) Unwrap() error { return e.error }
+func (e denied) Unwrap() error    { return e.error }
+func (e unknown) Unwrap() error   { return e.error }
+
+// Permanent marks an error that does not get better by waiting.
+func Permanent(err error) error { return permanent{err} }
+
+// IsPermanent reports whether err was marked by Permanent, or by Denied.
+func IsPermanent(err error) bool { return err != nil && errors.As(err, new(permanent)) }
+
+// Denied marks the permanent error of a user without the rights. A release is tried
+// again in spite of it, in case the rights come back while there is something to release.
+func Denied(err error) error { return permanent{denied{err}} }
+
+// IsDenied reports whether err was marked by Denied.
+func IsDenied(err error) bool { return err != nil && errors.As(err, new(denied)) }
+
+// insist returns err for a release: one of missing rights is not marked any more.
+func insist(err error) error {
+	if d := (denied{}); err != nil && errors.As(err, &d) {
+		return d.error
+	}
+	return err
+}
+
+// Unknown marks an error of which nobody knows whether it is permanent. It is transient
+// for a caller that can stop waiting. A caller whose ctx never ends waits until it has
+// been the only outcome of all requests for some time: see streak.
+func Unknown(err error) error { return unknown{err} }
+
+// IsUnknown reports whether err was marked by Unknown.
+func IsUnknown(err error) bool { return err != nil && errors.As(err, new(unknown)) }
+
+// unknownLimit is for how long an unknown error may last in a call without a TTL.
+const unknownLimit = 10 * time.Second
+
+// A streak is for how long one unknown error has been the only outcome of requests.
+type streak struct {
+	text  string
+	since time.Time
+}
+
+// exceeds notes the outcome of a request. It reports whether that is an unknown error which
+// has been the only outcome for longer than the limit.
+func (s *streak) exceeds(limit time.Duration, err error) bool {
+	if !IsUnknown(err) {
+		*s = streak{}
+		return false
+	}
+	now := time.Now()
+	if text := err.Error(); text != s.text {
+		*s = streak{text, now}
+	}
+	return now.Sub(s.since) > limit
+}
 
 // opError says what failed, on which key, and with what Redis' last answer was.
 type opError struct {

@@ -28,7 +28,9 @@ func (l *line) lower(c *claim) error {
 		lost := c.lostBy(r, reply)
 		todo := l.answer(c, r, reply, err, now)
 		l.mu.Unlock()
-		l.later(todo)
+		if err == nil || !todo.lower { // else this is repeated
+			l.later(todo)
+		}
 		return !lost, err
 	})
 }
@@ -37,7 +39,7 @@ func (l *line) lower(c *claim) error {
 func (l *line) leave() *claim {
 	c := l.claim
 	now := time.Now()
-	if c.until = now.Add(c.trust.left(now)); c.want > 0 || c.entered {
+	if c.until = now.Add(c.trust.left(now)); c.want > 0 || c.entered || c.from != "" {
 		c.until = now.Add(c.life())
 		if c.inflight > 0 {
 			c.wait = make(chan struct{})
@@ -69,10 +71,10 @@ func (l *line) letGo(c *claim) {
 	l.mu.Unlock()
 
 	if from != "" {
-		_ = l.keeper.giveBack(c.caller, l.name, from, c.until, c.last)
+		_ = l.giveBack(c, from)
 	}
 	if !c.confirmed {
-		c.err = l.keeper.giveBack(c.caller, l.name, c.token, c.until, c.last)
+		c.err = l.giveBack(c, c.token)
 		if c.unsure && c.err == ErrLost {
 			c.err = nil
 		}
@@ -86,4 +88,17 @@ func (l *line) letGo(c *claim) {
 	todo := l.advance()
 	l.mu.Unlock()
 	l.later(todo)
+}
+
+// giveBack releases a token of a leaving claim. Those who wait behind it need the same of
+// Redis: an error that is final for them ends their wait.
+func (l *line) giveBack(c *claim, token string) error {
+	return l.keeper.persist(c.caller, c.until, func(ctx context.Context) (bool, error) {
+		owned, err := l.keeper.store.Release(ctx, l.name, token)
+		c.last.redisError("release", err)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.outcome(c, err)
+		return owned, err
+	})
 }

@@ -100,7 +100,11 @@ func (l *line) hurry(lease *Lease) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if lease.state == waiting && l.claim != nil && l.claim.state == leaving {
-		lease.refuse(ErrNoAnswer)
+		err := l.redis
+		if err == nil {
+			err = ErrNoAnswer
+		}
+		lease.refuse(err)
 	}
 }
 
@@ -254,7 +258,7 @@ func (k *Keeper) persist(ctx context.Context, until time.Time, attempt func(cont
 			return ErrLost
 		case got.err == nil:
 			return nil
-		case IsPermanent(got.err) || isPanic(got.err):
+		case IsPermanent(insist(got.err)) || isPanic(got.err):
 			return got.err
 		}
 		if why == nil || got.err != ErrNoAnswer { // Redis' own word says more

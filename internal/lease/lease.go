@@ -54,6 +54,7 @@ type Lease struct {
 	tracer       *tracer // nil if there is no Trace
 	caller       caller
 	shared, try  bool
+	forever      bool // its ctx never ends
 
 	// Guarded by the mutex of line, which is set before the lease can be seen.
 	state      leaseState
@@ -129,7 +130,7 @@ func (l *Lease) AcquireChan(ctx context.Context, k *Keeper, p *Params, mail Mail
 func (l *Lease) init(ctx context.Context, p *Params) (err error) {
 	l.self, l.caller.parent = l, ctx
 	l.label, l.ttl, l.maxHold = p.Label, p.TTL.Truncate(time.Millisecond), p.MaxHold
-	l.weight, l.size, l.shared, l.try = p.Weight, p.Size, p.Shared, p.Try
+	l.weight, l.size, l.shared, l.try, l.forever = p.Weight, p.Size, p.Shared, p.Try, ctx.Done() == nil
 	switch {
 	case ctx.Err() != nil:
 		err = p.wrap(ctxError(ctx))
@@ -155,8 +156,8 @@ func (l *Lease) giveUp(ctx context.Context) error {
 	mine := l.state == waiting || l.state == granted && (l.mail == nil || l.mail.TakeBack())
 	if mine {
 		var last error
-		if c := ln.claim; c != nil && l.state == waiting {
-			last = c.redis
+		if l.state == waiting {
+			last = ln.redis
 		}
 		l.finish(l.wrap(ctxError(ctx), last))
 		todo = ln.advance()
@@ -183,6 +184,14 @@ func (l *Lease) giveUp(ctx context.Context) error {
 		l.mail.Put(err)
 	}
 	return err
+}
+
+// endless reports whether nothing but an answer ends the wait.
+func (l *Lease) endless() bool {
+	if m, ok := l.mail.(member); ok { // whose own ctx ends with a loss too
+		return m.group.ctx.Done() == nil
+	}
+	return l.forever
 }
 
 // wait returns what is closed when the request is decided, nil if it is.

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"errors"
 	"sync"
 	"time"
 )
@@ -20,6 +21,8 @@ type line struct {
 	gone    bool       // the keeper has dropped it: look the key up again
 	waiters list       // leases that wait, first come first served
 	claim   *claim     // at most one at any time
+	redis   error      // what the last request failed with
+	failing streak     // of requests
 }
 
 // errand is what is to be done in Redis after a step, once the line is unlocked:
@@ -198,14 +201,32 @@ func (l *line) end(c *claim) {
 	}
 }
 
-// fail tells those who wait for what the claim has asked that they cannot succeed.
-// That an order does not fit the size says nothing about a smaller one.
-func (l *line) fail(c *claim, err error, size bool) {
+// outcome notes what a request has come to. It reports whether that is an error which is
+// final for those who wait, or for some of them, whose wait it has then ended.
+func (l *line) outcome(c *claim, err error) (final bool) {
+	lasts := l.failing.exceeds(c.ttl, err)
+	switch l.redis = err; {
+	case errors.Is(err, ErrSize): // it is an answer, and to one of those who wait only
+		l.redis = nil
+	case IsPermanent(err):
+		l.fail(err, all)
+		return true
+	case lasts:
+		l.fail(Permanent(err), (*Lease).endless)
+		return true
+	}
+	return false
+}
+
+// fail ends the wait of those that the error is for.
+func (l *line) fail(err error, isFor func(*Lease) bool) {
 	for lease := l.waiters.head; lease != nil; {
 		next := lease.next
-		if !size || lease.size == c.size && lease.weight >= c.want {
+		if isFor(lease) {
 			lease.refuse(err)
 		}
 		lease = next
 	}
 }
+
+func all(*Lease) bool { return true }

@@ -102,9 +102,9 @@ func (s *Session) Change(ctx context.Context, op string, c Change) (Answer, erro
 }
 
 func (s *Session) change(ctx context.Context, op string, c Change) (answered, error) {
-	s.settled(ctx)
+	redis := s.settled(ctx)
 	if ctx.Err() != nil { // nothing was sent, so that there is nothing to undo
-		return answered{}, &opError{op, s.key, ctxError(ctx), nil}
+		return answered{}, &opError{op, s.key, ctxError(ctx), redis}
 	}
 	c = s.begin(c)
 	first := time.Now()
@@ -140,7 +140,7 @@ func (s *Session) undo(ctx context.Context, c Change) {
 		_, _ = Call(ctx, "undo", s.key, true, func(ctx context.Context) (answered, error) {
 			got, err := s.send(ctx, c)
 			s.redisError(ctx, "change", err)
-			return got, err
+			return got, insist(err)
 		})
 	}()
 	timer := time.NewTimer(courtesy)

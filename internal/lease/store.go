@@ -156,13 +156,3 @@ var (
 	// ErrReleased says that a hold was released by its holder.
 	ErrReleased = errors.New("baton: unlocked")
 )
-
-type permanent struct{ error }
-
-func (p permanent) Unwrap() error { return p.error }
-
-// Permanent marks an error that does not get better by waiting.
-func Permanent(err error) error { return permanent{err} }
-
-// IsPermanent reports whether err was marked by Permanent.
-func IsPermanent(err error) bool { return err != nil && errors.As(err, new(permanent)) }

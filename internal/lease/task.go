@@ -168,7 +168,7 @@ func (t *Task) finish(what What) error {
 	t.mu.Unlock()
 	s := t.session
 	ctx, stop := context.WithTimeout(&t.caller, time.Until(until)/3)
-	s.settled(ctx)
+	_ = s.settled(ctx)
 	stop()
 	c := s.begin(Change{What: what, Token: t.token})
 	defer s.end(c.Op)

@@ -70,7 +70,7 @@ func (d Draw) giveBack(ctx context.Context, b Bucket) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Memory)
 		defer cancel()
 		_, _ = Call(ctx, d.Op, d.Key, true, func(ctx context.Context) (struct{}, error) {
-			return struct{}{}, b.Return(ctx, d)
+			return struct{}{}, insist(b.Return(ctx, d))
 		})
 	}()
 	timer := time.NewTimer(courtesy)

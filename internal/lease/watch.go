@@ -25,6 +25,7 @@ type watch struct {
 	ended      int64 // the last round that is known to be over
 	hears      bool  // the end of a round will be told
 	redis      error // what the last look failed with
+	failing    streak
 }
 
 // watchOver returns the watch of the group at key.
@@ -145,11 +146,15 @@ func (w *watch) answer(look int64, r Round, err error) (awaited, hears bool) {
 	if w.redis = err; err != nil {
 		w.redisError(err)
 	}
+	lasts := w.failing.exceeds(unknownLimit, err)
 	var next *Wait
-	for x := w.head; x != nil && (err == nil || IsPermanent(err)); x = next {
+	for x := w.head; x != nil; x = next {
 		switch next = x.next; {
-		case err != nil:
+		case IsPermanent(err):
 			x.end(err)
+		case lasts && x.forever:
+			x.end(Permanent(err))
+		case err != nil:
 		case x.round == 0 && x.after >= look: // it came after this look had begun
 		case x.round == 0 && r.Left > 0:
 			if x.round = r.Number; x.round <= w.ended { // the message was faster

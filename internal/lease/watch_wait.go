@@ -9,8 +9,9 @@ import (
 // A Wait is one caller's wait for the end of a round: of that which goes on when
 // it begins.
 type Wait struct {
-	op     string
-	tracer *tracer // of what goes wrong
+	op      string
+	tracer  *tracer // of what goes wrong
+	forever bool    // its ctx never ends
 
 	// Guarded by the mutex of watch, which is set before the Wait can be seen.
 	watch      *watch
@@ -52,7 +53,7 @@ func (s *Session) await(ctx context.Context, x *Wait) error {
 	if ctx.Err() != nil {
 		return &opError{x.op, s.key, ctxError(ctx), nil}
 	}
-	x.tracer = s.tracer(ctx)
+	x.tracer, x.forever = s.tracer(ctx), ctx.Done() == nil
 	x.tracer.done()
 	topic, err := s.keeper.counter().Topic(s.key)
 	if err != nil {
@@ -80,18 +81,18 @@ type settling struct {
 // settled waits until those know their round who wait here for the group already.
 // Who waits and then makes a change, which may end that round and begin another, would
 // else look at the wrong one. While Redis does not answer a look, what is to be
-// counted is not held up for longer than a moment.
-func (s *Session) settled(ctx context.Context) {
+// counted is not held up for longer than a moment. It returns what Redis last failed with.
+func (s *Session) settled(ctx context.Context) (redis error) {
 	s.keeper.mu.Lock()
 	w := s.keeper.watches[s.key]
 	s.keeper.mu.Unlock()
 	if w == nil {
-		return
+		return nil
 	}
 	w.mu.Lock()
 	if w.tail == nil || w.tail.round != 0 { // the last who came knows its round, and so do all
 		w.mu.Unlock()
-		return
+		return nil
 	}
 	x := settling{w.tail.after + 1, make(chan struct{})}
 	w.settling = append(w.settling, x)
@@ -103,6 +104,9 @@ func (s *Session) settled(ctx context.Context) {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.redis
 }
 
 // settle lets those go on who have waited for that look. The watch is locked.

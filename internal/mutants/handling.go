@@ -3,6 +3,27 @@ package main
 // handling breaks how waiting begins and ends, and how a hold is given back.
 var handling = []mutant{
 	{
+		"denied-release-gives-up", "a release gives up when the rights are missing, though they may come back",
+		"internal/lease/keeper.go", `case IsPermanent(insist(got.err)) ||`, `case IsPermanent(got.err) ||`,
+		"internal/lease", "TestDeniedRelease",
+	},
+	{
+		"unknown-error-for-ever", "an unknown error is waited out for very long by a call that nothing ends",
+		"internal/lease/line.go", `l.failing.exceeds(c.ttl, err)`, `l.failing.exceeds(10*c.ttl, err)`,
+		"internal/lease", "TestUnknownErrorLasts",
+	},
+	{
+		"unknown-error-at-once", "one that comes and goes among others is not waited out",
+		"internal/lease/errors.go", `if text := err.Error(); text != s.text {`, `if text := err.Error(); s.text == "" {`,
+		"internal/lease", "TestUnknownErrorAmongOthers",
+	},
+	{
+		"release-error-untold", "who waits behind a release is not told what keeps it",
+		"internal/lease/giveback.go", `		l.outcome(c, err)
+`, ``,
+		"internal/lease", "TestTimeoutBehindARelease",
+	},
+	{
 		"withdraw-not", "who gives up leaves its entry, or what it was handed, in Redis",
 		"internal/lease/giveback.go", `	if !c.confirmed {`, `	if !c.confirmed && c.weight > 0 {`,
 		"internal/lease", "TestCancelUnderWay",

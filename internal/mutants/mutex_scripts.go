@@ -187,30 +187,31 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 	},
 	{
 		"script-forgotten", "a server that has forgotten the scripts is not told them again",
-		"internal/redisstore/transport.go", `isUnknownScript(err) {
+		"internal/redisstore/transport.go", `wantsText(err) {
 		cmd = s.command`, `false {
 		cmd = s.command`,
 		"internal/redisstore", "TestScriptsAreSentAgainAfterAFlush",
 	},
 	{
 		"renew-script-forgotten", "the same for renewals",
-		"internal/redisstore/transport.go", `if isUnknownScript(err) {
+		"internal/redisstore/transport.go", `if wantsText(err) {
 			unknown`, `if false {
 			unknown`,
 		"internal/redisstore", "TestRenewOfMany",
 	},
 	{
-		"oom-is-final", "that Redis is out of memory is taken for final",
+		"oom-is-unknown", "that Redis is out of memory is not known to pass",
 		"internal/redisstore/errors.go", `"OOM", "BUSY",`, `"BUSY",`,
 		"internal/redisstore", "TestClassify",
 	},
 	{
 		"no-rights-waited-out", "what no waiting can cure is waited out",
-		"internal/redisstore/errors.go", `	}
-	return lease.Permanent(err)
-}`, `	}
-	return err
-}`,
+		"internal/redisstore/errors.go", `return lease.Denied(err)`, `return err`,
+		"internal/redisstore", "TestClassify",
+	},
+	{
+		"unknown-is-final", "an error that nobody knows is taken for final",
+		"internal/redisstore/errors.go", `return lease.Unknown(err)`, `return lease.Permanent(err)`,
 		"internal/redisstore", "TestClassify",
 	},
 	{

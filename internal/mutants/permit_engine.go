@@ -76,7 +76,7 @@ var permitEngine = []mutant{
 	},
 	{
 		"size-fails-all", "an order that is too large fails the smaller ones behind it",
-		"internal/lease/line.go", `if !size || lease.size == c.size && lease.weight >= c.want {`, `if true {`,
+		"internal/lease/ask.go", `return lease.size == c.size && lease.weight >= c.want`, `return true`,
 		"internal/lease", "TestSizeOfOne",
 	},
 	{

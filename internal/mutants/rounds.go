@@ -114,8 +114,9 @@ var rounds = []mutant{
 	},
 	{
 		"change-overtakes-look", "a change is sent before those who wait here know their round",
-		"internal/lease/session.go", `	s.settled(ctx)
-	if ctx.Err() != nil { // nothing`, `	if ctx.Err() != nil { // nothing`,
+		"internal/lease/session.go", `	redis := s.settled(ctx)
+	if ctx.Err() != nil { // nothing`, `	var redis error
+	if ctx.Err() != nil { // nothing`,
 		"waitgroup", "TestWaitChanOrder",
 	},
 	{

@@ -2,8 +2,8 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -94,12 +94,12 @@ func TestPermissions(t *testing.T) {
 			u := r.user(s, row.rules...)
 			r.unchanged("what was forbidden", func() {
 				_, err := u.Ask(t.Context(), r.request(a, 1))
-				expect(t, "acquire", err, "permanent", "")
+				expect(t, "acquire", err, "denied", "")
 				_, err = u.Release(t.Context(), mutexAt(r.lock), a)
-				expect(t, "release", err, "permanent", "")
+				expect(t, "release", err, "denied", "")
 				if row.name != "not its siblings" {
 					got := renewAll(u, []lease.Renewal{{Name: mutexAt(r.lock), Token: a, TTL: lockTTL}})[0]
-					expect(t, "renew", got.Err, "permanent", "")
+					expect(t, "renew", got.Err, "denied", "")
 				}
 			})
 		})
@@ -263,64 +263,103 @@ func TestUnexpectedReply(t *testing.T) {
 		for _, text := range []string{"return 1", "return {1, 2, 3}", "return {1, 2, 3, 4, 5}", "return 'OK'", "return {}"} {
 			acquire = &script{text: text, sha: strings.Repeat("0", 40)}
 			_, err := r.Ask(r.Context(), r.request(a, 1))
-			expect(t, text, err, "permanent", "unexpected")
+			expect(t, text, err, "unknown", "unexpected")
 		}
 	})
 }
 
-// The texts are what Redis 6 and 7 send; the client makes its own errors of them.
+// The texts are what Redis 6 to 8 send, and proxies; the client makes its own errors of them.
 func TestClassify(t *testing.T) {
 	t.Parallel()
-	passingTexts := []string{
-		"LOADING Redis is loading the dataset in memory",
-		"READONLY You can't write against a read only replica.",
-		"READONLY You can't write against a read only replica. script: 5ec2, on @user_script:47.",
-		"CLUSTERDOWN The cluster is down",
-		"CLUSTERDOWN Hash slot not served",
-		"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
-		"TRYAGAIN Multiple keys request during rehashing of slot",
-		"NOREPLICAS Not enough good replicas to write.",
-		"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
-		"OOM command not allowed when used memory > 'maxmemory'.",
-		"OOM command not allowed when used memory > 'maxmemory'. script: 5ec2, on @user_script:47.",
-		"BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
-		"MOVED 3999 127.0.0.1:6381",
-		"ASK 3999 127.0.0.1:6381",
-		"UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
-		"ERR max number of clients reached",
-		"ERR max number of clients + cluster connections reached",
-		"ERR Error running script (call to f_5ec2): @user_script:12: @user_script: 12: -OOM command not allowed when used memory > 'maxmemory'.",
-		"ERR Error running script (call to f_5ec2): @user_script:12: @user_script: 12: -READONLY You can't write against a read only replica.",
-		"ERR Error running script (call to f_5ec2): @user_script:12: @user_script: 12: -MISCONF Redis is configured to save RDB snapshots",
-	}
-	permanentTexts := []string{
-		"WRONGTYPE Operation against a key holding the wrong kind of value",
-		"ERR its queue: WRONGTYPE Operation against a key holding the wrong kind of value",
-		"ERR Error running script (call to f_5ec2): @user_script:12: WRONGTYPE Operation against a key holding the wrong kind of value",
-		"NOPERM this user has no permissions to run the 'evalsha' command",
-		"NOPERM this user has no permissions to access one of the keys used as arguments",
-		"ERR The user executing the script can't access at least one of the keys mentioned in the command arguments script: 5ec2, on @user_script:12.",
-		"NOAUTH Authentication required.",
-		"WRONGPASS invalid username-password pair or user is disabled.",
-		"CROSSSLOT Keys in request don't hash to the same slot",
-		"ERR unknown command 'evalsha'",
-		"ERR Error compiling script (new function): user_script:1: '=' expected near '<eof>'",
+	classes := map[string][]string{
+		"passing": {
+			"LOADING Redis is loading the dataset in memory",
+			"READONLY You can't write against a read only replica.",
+			"READONLY You can't write against a read only replica. script: 5ec2, on @user_script:47.",
+			"CLUSTERDOWN The cluster is down",
+			"CLUSTERDOWN Hash slot not served",
+			"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+			"TRYAGAIN Multiple keys request during rehashing of slot",
+			"NOREPLICAS Not enough good replicas to write.",
+			"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+			"OOM command not allowed when used memory > 'maxmemory'.",
+			"OOM command not allowed when used memory > 'maxmemory'. script: 5ec2, on @user_script:47.",
+			"BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+			"UNKILLABLE Sorry the script already executed write commands against the dataset.",
+			"UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+			"ERR max number of clients reached",
+			"ERR max number of clients + cluster connections reached",
+			"ERR Error running script (call to f_5ec2): @user_script:12: @user_script: 12: -OOM command not allowed when used memory > 'maxmemory'.",
+			"ERR Error running script (call to f_5ec2): @user_script:12: @user_script: 12: -READONLY You can't write against a read only replica.",
+			"ERR Error running script (call to f_5ec2): @user_script:12: @user_script: 12: -MISCONF Redis is configured to save RDB snapshots",
+			"ERR Script attempted to access a non local key in a cluster node script: 5ec2, on @user_script:12.",
+		},
+		"unknown": {
+			"no upstream host",
+			"upstream failure",
+			"ERR Connection timed out",
+			"ERR Server closed connection",
+			"ERR internal error",
+			"ERR failed attempt to connect",
+			"ERR",
+		},
+		"denied": {
+			"NOPERM this user has no permissions to run the 'evalsha' command",
+			"NOPERM this user has no permissions to access one of the keys used as arguments",
+			"NOPERM No permissions to access a key",
+			"NOPERM ACL failure in script: User u has no permissions to run the 'set' command script: 5ec2, on @user_script:12.",
+			"ERR ACL failure in script: No permissions to access a key script: 5ec2, on @user_script:12.",
+			"ERR The user executing the script can't access at least one of the keys mentioned in the command arguments script: 5ec2, on @user_script:12.",
+			"ERR Error running script (call to f_5ec2): @user_script:12: @user_script: 12: The user executing the script can't run this command or subcommand",
+			"NOAUTH Authentication required.",
+			"WRONGPASS invalid username-password pair or user is disabled.",
+			"ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
+		},
+		"permanent": {
+			"MOVED 3999 127.0.0.1:6381", // to the client of a single server
+			"ASK 3999 127.0.0.1:6381",
+			"WRONGTYPE Operation against a key holding the wrong kind of value",
+			"ERR its queue: WRONGTYPE Operation against a key holding the wrong kind of value",
+			"ERR Error running script (call to f_5ec2): @user_script:12: WRONGTYPE Operation against a key holding the wrong kind of value",
+			"ERR Error running script (call to f_5ec2): @user_script:12: @user_script: 12: -WRONGTYPE Operation against a key holding the wrong kind of value",
+			"ERR the key holds a sorted set that is not a wait group",
+			"CROSSSLOT Keys in request don't hash to the same slot",
+			"ERR Script attempted to access keys that do not hash to the same slot script: 5ec2, on @user_script:12.",
+			"ERR unknown command 'eval'",
+			"ERR unknown command `evalsha`, with args beginning with: ", // and eval is not known either
+			"ERR Error compiling script (new function): user_script:1: '=' expected near '<eof>'",
+			"ERR script tried accessing undeclared key",
+		},
 	}
 	m := redistest.Mini(t)
 	rdb := redistest.MiniClient(t, m)
-	for i, text := range append(slices.Clone(passingTexts), permanentTexts...) {
-		check(t, rdb.Ping(t.Context()).Err()) // connects: what is refused shall be the script
-		want := "passing"
-		if i >= len(passingTexts) {
-			want = "permanent"
+	for want, texts := range classes {
+		for _, text := range texts {
+			check(t, rdb.Ping(t.Context()).Err()) // connects: what is refused shall be the script
+			m.SetError(text)
+			_, err := NewStore(rdb).Ask(t.Context(), lease.Request{Name: mutexAt("key"), Token: a})
+			m.SetError("")
+			expect(t, text, err, want, strings.Fields(text)[0])
 		}
-		m.SetError(text)
-		_, err := NewStore(rdb).Ask(t.Context(), lease.Request{Name: mutexAt("key"), Token: a})
-		m.SetError("")
-		expect(t, text, err, want, strings.Fields(text)[0])
 	}
-	equal(t, "nil", classify(nil), nil)
-	for _, err := range []error{context.DeadlineExceeded, os.ErrDeadlineExceeded, redis.ErrPoolTimeout} {
-		expect(t, "of the network", classify(err), "passing", "")
+	equal(t, "nil", classify(rdb, nil), nil)
+	for _, err := range []error{context.DeadlineExceeded, os.ErrDeadlineExceeded, redis.ErrPoolTimeout, errors.New("a hook's")} {
+		expect(t, "not the server's", classify(rdb, err), "passing", "")
 	}
 }
+
+// A client that follows redirects may be told of one too many; any other is told the remedy.
+func TestClassifyRedirects(t *testing.T) {
+	cluster, single := redis.NewClusterClient(&redis.ClusterOptions{}), client(t)
+	defer cluster.Close()
+	for _, text := range []string{"MOVED 3999 127.0.0.1:6381", "ASK 3999 127.0.0.1:6381"} {
+		err := redisError(text)
+		expect(t, "a cluster client", classify(&overridden{cluster}, err), "passing", text)
+		expect(t, "a client of one server", classify(&overridden{single}, err), "permanent", "redis.NewClusterClient")
+	}
+}
+
+type redisError string
+
+func (e redisError) Error() string { return string(e) }
+func (redisError) RedisError()     {}

@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
@@ -36,7 +35,7 @@ func (s *Store) Inspect(ctx context.Context, name lease.Name) (lease.Picture, er
 	}
 	val, err := s.transport.run(ctx, ask, keys, args)
 	if err != nil {
-		return lease.Picture{}, classify(err)
+		return lease.Picture{}, classify(s.rdb, err)
 	}
 	r := reading{val: val}
 	var p lease.Picture
@@ -49,7 +48,7 @@ func (s *Store) Inspect(ctx context.Context, name lease.Name) (lease.Picture, er
 		p = r.permits()
 	}
 	if r.wrong {
-		return lease.Picture{}, lease.Permanent(fmt.Errorf("unexpected reply %v", val))
+		return lease.Picture{}, unexpected(val)
 	}
 	return p, nil
 }

@@ -12,34 +12,47 @@ import (
 )
 
 // keepers finds the keeper of a client again, so that every primitive made for
-// the client shares its subscription and its clock. It does not keep either
-// alive: an entry goes when the last primitive of its client has gone.
+// the client shares its subscription and its clock. It keeps neither alive, for either may
+// lead to the other: a hook of the client may hold a primitive, as may whatever embeds it.
+// An entry goes when the last primitive of its client has gone.
 var (
 	keepersMu sync.Mutex
-	keepers   = map[redis.UniversalClient]weak.Pointer[lease.Keeper]{}
+	keepers   = map[weak.Pointer[byte]]weak.Pointer[lease.Keeper]{}
 )
 
 // Keeper returns the one keeper of the client.
 func Keeper(rdb redis.UniversalClient) (*lease.Keeper, error) {
-	if v := reflect.ValueOf(rdb); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return nil, errNilClient
-	} else if !v.Comparable() { // cannot be found again: it gets a keeper for each primitive
+	rdb, err := resolve(rdb)
+	if err != nil {
+		return nil, err
+	}
+	id, ok := identity(rdb)
+	if !ok { // it cannot be found again, and gets a keeper for each primitive
 		return lease.NewKeeper(NewStore(rdb)), nil
 	}
 	keepersMu.Lock()
 	defer keepersMu.Unlock()
-	if k := keepers[rdb].Value(); k != nil {
+	if k := keepers[id].Value(); k != nil {
 		return k, nil
 	}
 	k := lease.NewKeeper(NewStore(rdb))
 	p := weak.Make(k)
-	keepers[rdb] = p
-	runtime.AddCleanup(k, func(rdb redis.UniversalClient) {
+	keepers[id] = p
+	runtime.AddCleanup(k, func(id weak.Pointer[byte]) {
 		keepersMu.Lock()
 		defer keepersMu.Unlock()
-		if keepers[rdb] == p { // not one that has taken its place since
-			delete(keepers, rdb)
+		if keepers[id] == p { // not one that has taken its place since
+			delete(keepers, id)
 		}
-	}, rdb)
+	}, id)
 	return k, nil
+}
+
+// identity is what a client is known by, if it is a pointer.
+func identity(rdb redis.UniversalClient) (id weak.Pointer[byte], ok bool) {
+	v := reflect.ValueOf(rdb)
+	if v.Kind() != reflect.Pointer {
+		return id, false
+	}
+	return weak.Make((*byte)(v.UnsafePointer())), true
 }

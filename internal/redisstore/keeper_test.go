@@ -1,8 +1,11 @@
 package redisstore
 
 import (
+	"context"
+	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,28 +63,103 @@ type uncomparable struct {
 	tags []string
 }
 
+type byPointer struct{ *redis.Client }
+
+type hidden struct{ byPointer }
+
+// metrics has a client of its own, deeper than that of what embeds it.
+type metrics struct{ inner struct{ byPointer } }
+
+type counted struct {
+	*metrics
+	redis.UniversalClient
+}
+
+func (o *overridden) Process(ctx context.Context, cmd redis.Cmder) error {
+	return o.UniversalClient.Process(ctx, cmd)
+}
+
+type overridden struct{ redis.UniversalClient }
+
+type overriddenByValue struct{ redis.UniversalClient }
+
+func (o overriddenByValue) Subscribe(ctx context.Context, channels ...string) *redis.PubSub {
+	return o.UniversalClient.Subscribe(ctx, channels...)
+}
+
+type generic[T any] struct {
+	redis.UniversalClient
+	tag T
+}
+
+func (g generic[T]) Pipeline() redis.Pipeliner { return g.UniversalClient.Pipeline() }
+
+// overriding has the method of what it embeds beside the client, less deep than the client's.
+type overriding struct {
+	processor
+	byPointer
+}
+
+type processor struct{}
+
+func (processor) Process(context.Context, redis.Cmder) error { return nil }
+
+// What only embeds a client is that client; what has methods of its own gets each command.
 func TestKeeperOfAWrappedClient(t *testing.T) {
 	rdb := client(t)
 	plain := must(Keeper(rdb))(t)
-	first, again := must(Keeper(wrapped{rdb}))(t), must(Keeper(wrapped{rdb}))(t)
-	if first != again || first == plain {
-		t.Error("equal wrappers are one client, and not the one within")
-	}
-	if k := must(Keeper(&uncomparable{rdb, nil}))(t); k == plain {
-		t.Error("a pointer to a wrapper is a client of its own")
-	}
-	for _, w := range []redis.UniversalClient{uncomparable{rdb, []string{"a"}}, wrapped{uncomparable{rdb, nil}}} {
-		if one, two := must(Keeper(w))(t), must(Keeper(w))(t); one == two {
-			t.Error("a client that cannot be compared was found again")
+	for name, w := range map[string]redis.UniversalClient{
+		"by value": wrapped{rdb}, "by pointer": &wrapped{rdb}, "twice": &wrapped{wrapped{rdb}}, "uncomparable": uncomparable{rdb, []string{"a"}},
+		"by its own type": byPointer{rdb}, "in an unexported struct": &hidden{byPointer{rdb}}, "unnamed": &struct{ redis.UniversalClient }{rdb},
+		"another client deeper": counted{&metrics{struct{ byPointer }{byPointer{client(t)}}}, wrapped{rdb}},
+	} {
+		if k := must(Keeper(w))(t); k != plain {
+			t.Errorf("%s: a client of its own", name)
 		}
 	}
+	for name, w := range map[string]redis.UniversalClient{
+		"a method": &overridden{rdb}, "wrapped": &wrapped{&overridden{rdb}}, "wrapping": &overridden{wrapped{rdb}}, "by value": &overriddenByValue{rdb},
+		"generic": &generic[int]{rdb, 1}, "from what is embedded too": &overriding{processor{}, byPointer{rdb}},
+	} {
+		k := must(Keeper(w))(t)
+		if k == plain {
+			t.Errorf("%s: commands do not reach the wrapper", name)
+		}
+		if again := must(Keeper(w))(t); again != k {
+			t.Errorf("%s: not found again", name)
+		}
+		runtime.KeepAlive(k)
+	}
+	w := overriddenByValue{rdb}
+	if one, two := must(Keeper(w))(t), must(Keeper(w))(t); one == two {
+		t.Error("a client that is no pointer was found again")
+	}
 	runtime.KeepAlive(plain)
-	runtime.KeepAlive(first)
+}
+
+// A Ring is refused however it is wrapped, and so is a wrapper of nothing.
+func TestClientsThatAreRefused(t *testing.T) {
+	ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": "127.0.0.1:1"}})
+	defer ring.Close()
+	for name, rdb := range map[string]redis.UniversalClient{
+		"a ring": ring, "wrapped": wrapped{ring}, "overridden": &overridden{ring}, "twice": &overridden{&wrapped{ring}}, "by type": &struct{ *redis.Ring }{ring},
+	} {
+		_, err := Keeper(rdb)
+		_, limits := NewBucket(rdb)
+		if !errors.Is(err, errRing) || !errors.Is(limits, errRing) {
+			t.Errorf("%s: %v, %v", name, err, limits)
+		}
+	}
+	for name, rdb := range map[string]redis.UniversalClient{"nothing": wrapped{}, "a nil client": byPointer{}, "a nil cluster": wrapped{(*redis.ClusterClient)(nil)}} {
+		if k, err := Keeper(rdb); k != nil || !errors.Is(err, errNilClient) {
+			t.Errorf("%s: %v, %v", name, k, err)
+		}
+	}
 }
 
 func TestKeeperOfAnUncomparableClientWorks(t *testing.T) {
 	eachServer(t, func(r *rig) {
-		k := must(Keeper(uncomparable{r.rdb, []string{"a"}}))(t)
+		k := must(Keeper(overriddenByValue{r.rdb}))(t)
 		var l lease.Lease
 		check(t, l.Acquire(t.Context(), k, &lease.Params{Kind: lease.Mutex, Key: "key", TTL: lockTTL, Weight: 1}))
 		check(t, l.Release())
@@ -92,7 +170,8 @@ func TestKeeperOfAnUncomparableClientWorks(t *testing.T) {
 func registered(rdb redis.UniversalClient) bool {
 	keepersMu.Lock()
 	defer keepersMu.Unlock()
-	_, ok := keepers[rdb]
+	id, _ := identity(rdb)
+	_, ok := keepers[id]
 	return ok
 }
 
@@ -123,6 +202,57 @@ func TestKeeperThatNobodyUsesGoes(t *testing.T) {
 			return false
 		}
 	}, "the client goes")
+}
+
+type application struct {
+	redis.UniversalClient
+	keeper *lease.Keeper // as of a Mutex
+}
+
+type overridingApplication struct{ application }
+
+func (a *overridingApplication) Process(ctx context.Context, cmd redis.Cmder) error {
+	return a.UniversalClient.Process(ctx, cmd)
+}
+
+// lockingHook is a hook that locks.
+type lockingHook struct {
+	redistest.Requests
+	keeper *lease.Keeper
+}
+
+// What leads from a primitive to its client may lead back: all of it goes together.
+func TestClientsAreCollected(t *testing.T) {
+	for name, make := range map[string]func(rdb *redis.Client, collected func()){
+		"an application that embeds it": func(rdb *redis.Client, collected func()) {
+			a := &application{UniversalClient: rdb}
+			a.keeper = must(Keeper(a))(t)
+			runtime.AddCleanup(a, func(f func()) { f() }, collected)
+		},
+		"an application that overrides it": func(rdb *redis.Client, collected func()) {
+			a := &overridingApplication{application{UniversalClient: rdb}}
+			a.keeper = must(Keeper(a))(t)
+			runtime.AddCleanup(a, func(f func()) { f() }, collected)
+		},
+		"a hook": func(rdb *redis.Client, collected func()) {
+			rdb.AddHook(&lockingHook{keeper: must(Keeper(rdb))(t)})
+			runtime.AddCleanup(rdb, func(f func()) { f() }, collected)
+		},
+	} {
+		var collected atomic.Bool
+		func() {
+			rdb := redis.NewClient(options())
+			make(rdb, func() { collected.Store(true) })
+			check(t, rdb.Close())
+		}()
+		redistest.Eventually(t, 10*time.Second, func() bool { runtime.GC(); return collected.Load() }, "%s goes", name)
+	}
+	redistest.Eventually(t, 10*time.Second, func() bool {
+		runtime.GC()
+		keepersMu.Lock()
+		defer keepersMu.Unlock()
+		return len(keepers) == 0
+	}, "all entries go")
 }
 
 // A keeper may be collected and its cleanup still be due when the next one is made.

@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -15,14 +14,15 @@ import (
 var limit = load("limit.lua")
 
 // Bucket is the [lease.Bucket] of rate limits.
-type Bucket struct{ transport *transport }
+type Bucket struct{ *Store }
 
 // NewBucket returns the bucket store of the client.
 func NewBucket(rdb redis.UniversalClient) (*Bucket, error) {
-	if v := reflect.ValueOf(rdb); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return nil, errNilClient
+	rdb, err := resolve(rdb)
+	if err != nil {
+		return nil, err
 	}
-	return &Bucket{newTransport(rdb)}, nil
+	return &Bucket{NewStore(rdb)}, nil
 }
 
 func (b *Bucket) Take(ctx context.Context, d lease.Draw) (lease.Turn, error) {
@@ -50,7 +50,7 @@ func (b *Bucket) run(ctx context.Context, d lease.Draw, n int) (status int64, wa
 	}
 	val, err := b.transport.run(ctx, limit, keys, []any{n, rate, d.Burst, d.Longest.Microseconds()})
 	if err != nil {
-		return 0, 0, classify(err)
+		return 0, 0, classify(b.rdb, err)
 	}
 	reply, err := numbers(val, 2)
 	return reply[0], time.Duration(reply[1]) * time.Microsecond, err

@@ -246,8 +246,12 @@ func class(err error) string {
 	switch {
 	case err == nil:
 		return "nil"
+	case lease.IsDenied(err):
+		return "denied"
 	case lease.IsPermanent(err):
 		return "permanent"
+	case lease.IsUnknown(err):
+		return "unknown"
 	}
 	return "passing"
 }

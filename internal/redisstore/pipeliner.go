@@ -274,7 +274,7 @@ func batchedError(cmd noRetryCmd, err error) error {
 	return aloneError(cmd, err)
 }
 
-var errNoReply = errors.New("the Redis client returned neither a reply nor an error")
+var errNoReply = lease.Unknown(errors.New("the Redis client returned neither a reply nor an error"))
 
 // isReply reports whether err is an error that the server has replied.
 func isReply(err error) bool {

@@ -32,6 +32,6 @@ func number(val any) (int64, error) {
 	return n, nil
 }
 
-func unexpected(val any) error {
-	return lease.Permanent(fmt.Errorf("unexpected reply %v", val))
-}
+// unexpected is the error of a reply that no script of ours makes: nil, from a hook or a
+// wrapper that has sent nothing; anything else, from a proxy.
+func unexpected(val any) error { return lease.Unknown(fmt.Errorf("unexpected reply %v", val)) }

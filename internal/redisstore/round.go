@@ -28,9 +28,12 @@ func (s *Store) Change(ctx context.Context, c lease.Change) (lease.Answer, error
 	val, err := s.transport.run(ctx, roundChange, []any{c.Key, base + "operations:" + c.Session + suffix},
 		[]any{base + "over" + suffix, c.Op, c.Low, string(c.What), arg, c.TTL.Milliseconds()})
 	if err != nil {
-		return 0, classify(err)
+		return 0, classify(s.rdb, err)
 	}
 	n, err := numbers(val, 2)
+	if answer := lease.Answer(n[0]); err == nil && (answer < lease.Voided || answer > lease.Missed) {
+		err = unexpected(val)
+	}
 	return lease.Answer(n[0]), err
 }
 
@@ -42,7 +45,7 @@ func (s *Store) Look(ctx context.Context, key string, from int64) (lease.Round, 
 	}
 	val, err := s.transport.run(ctx, roundLook, []any{key}, []any{topic, from})
 	if err != nil {
-		return lease.Round{}, classify(err)
+		return lease.Round{}, classify(s.rdb, err)
 	}
 	tuple, _ := val.([]any)
 	if len(tuple) != 4 {

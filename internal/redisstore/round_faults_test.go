@@ -128,7 +128,7 @@ func TestRoundOnOneSlot(t *testing.T) {
 	none := g.user(s, "~some{tag}key", "&*", "+@all")
 	g.unchanged("without its operations", func() {
 		_, err := none.Change(t.Context(), none.next("t", lease.Add, 1))
-		expect(t, "change", err, "permanent", "")
+		expect(t, "change", err, "denied", "")
 	})
 }
 
@@ -185,9 +185,9 @@ func TestRoundUnexpectedReply(t *testing.T) {
 			fake := &script{text: text, sha: strings.Repeat("0", 40)}
 			roundChange, roundLook = fake, fake
 			_, err := g.Change(g.Context(), g.next("s", lease.Add, 1))
-			expect(g.T, text, err, "permanent", "unexpected")
+			expect(g.T, text, err, "unknown", "unexpected")
 			_, err = g.Look(g.Context(), g.key, 0)
-			expect(g.T, text, err, "permanent", "unexpected")
+			expect(g.T, text, err, "unknown", "unexpected")
 		}
 	})
 }

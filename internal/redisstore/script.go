@@ -5,7 +5,9 @@ import (
 	"crypto/sha1"
 	"embed"
 	"encoding/hex"
+	"errors"
 	"regexp"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -71,4 +73,16 @@ func (s *script) command(ctx context.Context, name, body any, keys, args []any) 
 	all = append(all, keys...)
 	all = append(all, args...)
 	return noRetryCmd{redis.NewCmd(ctx, all...)}
+}
+
+// wantsText reports whether a server that does not run a script by its hash may run it by its
+// text: it does not know the script, or, behind some proxies, the command.
+func wantsText(err error) bool {
+	var reply redis.Error
+	if !errors.As(err, &reply) {
+		return false
+	}
+	text := strings.ToLower(reply.Error())
+	unknown := strings.Contains(text, "unknown command") || strings.Contains(text, "unsupported command")
+	return redis.HasErrorPrefix(err, "NOSCRIPT") || unknown && strings.Contains(text, "evalsha")
 }

@@ -32,6 +32,24 @@ func TestScriptsAreSentAgainAfterAFlush(t *testing.T) {
 	})
 }
 
+// A server, or a proxy, may know EVAL only.
+func TestServerWithoutEvalsha(t *testing.T) {
+	t.Parallel()
+	r, _ := realRig(t, "--rename-command", "EVALSHA", "")
+	r.held(a, b)
+	equal(t, "renew", r.renew(a), true)
+	equal(t, "release", r.release(a), true)
+	equal(t, "owner", r.owner(), b)
+}
+
+// One that runs no scripts at all says so at once.
+func TestServerWithoutScripts(t *testing.T) {
+	t.Parallel()
+	r, _ := realRig(t, "--rename-command", "EVALSHA", "", "--rename-command", "EVAL", "")
+	_, err := r.Ask(t.Context(), r.request(a, 1))
+	expect(t, "acquire", err, "permanent", "unknown command")
+}
+
 // go-redis repeats a command whose reply was lost, three times. Here the claim
 // decides whether to ask again: a repetition needs a number of its own.
 func TestCommandsAreSentOnce(t *testing.T) {

@@ -5,7 +5,6 @@ package redisstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -61,7 +60,7 @@ func (s *Store) Ask(ctx context.Context, r lease.Request) (lease.Reply, error) {
 	}
 	val, err := s.transport.send(ctx, ask, keys, args, r.Prompt)
 	if err != nil {
-		return lease.Reply{}, classify(err)
+		return lease.Reply{}, classify(s.rdb, err)
 	}
 	want := 4
 	if r.Kind != lease.Mutex {
@@ -135,7 +134,7 @@ func (s *Store) Release(ctx context.Context, name lease.Name, token string) (own
 	}
 	val, err := s.transport.run(ctx, end, keys, args)
 	if err != nil {
-		return false, classify(overwritten(err))
+		return false, classify(s.rdb, overwritten(err))
 	}
 	held, err := number(val)
 	return held == 1, err
@@ -149,7 +148,7 @@ func (s *Store) Resize(ctx context.Context, key string, declared, n int64) error
 		return lease.Permanent(err)
 	}
 	_, err = s.transport.run(ctx, permitsResize, keys, []any{"", string(name.Kind), declared, n})
-	return classify(err)
+	return classify(s.rdb, err)
 }
 
 // Renew renews the claims, and calls done for each as soon as its outcome is known.
@@ -166,7 +165,7 @@ func (s *Store) Renew(claims []lease.Renewal, done func(i int, r lease.Renewed))
 		}
 		r.done = func(val any, err error) {
 			if err != nil {
-				done(i, lease.Renewed{Err: classify(overwritten(err))})
+				done(i, lease.Renewed{Err: classify(s.rdb, overwritten(err))})
 				return
 			}
 			kept, err := number(val)
@@ -184,5 +183,3 @@ func overwritten(err error) error {
 	}
 	return err
 }
-
-var errNilClient = errors.New("the Redis client is nil")

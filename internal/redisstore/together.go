@@ -4,24 +4,16 @@ import (
 	"context"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
 var _ lease.Together = (*Store)(nil)
 
-// Joins reports whether one script can serve both keys: a cluster refuses one
-// whose keys do not share a slot, and a ring sends it where the first key is.
-func (s *Store) Joins(a, b string) bool {
-	switch s.rdb.(type) {
-	case *redis.Client:
-		return true
-	case *redis.ClusterClient:
-		return slot(a) == slot(b)
-	}
-	return hashtag(a) == hashtag(b)
-}
+// Joins reports whether one script can serve both keys: only if they share a hash tag.
+// A cluster refuses any other script whose keys are of several slots, and a proxy that
+// shards sends it where the first key is. Whether there is one behind the address of a
+// single server nobody can tell.
+func (s *Store) Joins(a, b string) bool { return hashtag(a) == hashtag(b) }
 
 func (s *Store) AskAll(ctx context.Context, all bool, rs []lease.Request) ([]lease.Reply, error) {
 	keys, args := make([]any, 0, 4*len(rs)), make([]any, 1, 1+5*len(rs))
@@ -47,7 +39,7 @@ func (s *Store) AskAll(ctx context.Context, all bool, rs []lease.Request) ([]lea
 	replies := make([]lease.Reply, 0, len(vals))
 	for _, val := range vals {
 		if err, failed := val.(error); failed {
-			return replies, classify(err)
+			return replies, classify(s.rdb, err)
 		}
 		r, err := replyOf(val)
 		if err != nil {
@@ -74,7 +66,7 @@ func (s *Store) ReleaseAll(ctx context.Context, places []lease.Place) ([]lease.R
 	out := make([]lease.Released, len(vals))
 	for i, val := range vals {
 		if err, failed := val.(error); failed {
-			out[i].Err = classify(overwritten(err))
+			out[i].Err = classify(s.rdb, overwritten(err))
 			continue
 		}
 		n, err := number(val)
@@ -99,7 +91,7 @@ func replyOf(val any) (lease.Reply, error) {
 func (s *Store) each(ctx context.Context, script *script, keys, args []any) ([]any, error) {
 	val, err := s.transport.run(ctx, script, keys, args)
 	if err != nil {
-		return nil, classify(err)
+		return nil, classify(s.rdb, err)
 	}
 	vals, ok := val.([]any)
 	if !ok || len(vals) == 0 || len(vals) > len(keys)/4 {

@@ -236,14 +236,17 @@ func TestTogetherInACluster(t *testing.T) {
 	expect(t, "two slots", err, "permanent", "CROSSSLOT")
 }
 
+// TestJoins: nobody knows of one server, or of one address, that it is one.
 func TestJoins(t *testing.T) {
-	single := NewStore(redis.NewClient(&redis.Options{}))
-	defer single.rdb.Close()
-	equal(t, "one server", single.Joins("a", "b"), true)
-	ring := NewStore(redis.NewRing(&redis.RingOptions{}))
-	defer ring.rdb.Close()
-	equal(t, "a ring, two tags", ring.Joins("a", "b"), false)
-	equal(t, "a ring, one tag", ring.Joins("{a}1", "{a}2"), true)
+	for name, rdb := range map[string]redis.UniversalClient{
+		"one server": redis.NewClient(&redis.Options{}), "a cluster": redis.NewClusterClient(&redis.ClusterOptions{}),
+	} {
+		s := NewStore(rdb)
+		equal(t, name+", two tags", s.Joins("a", "b"), false)
+		equal(t, name+", one tag", s.Joins("{a}1", "{a}2"), true)
+		equal(t, name+", a key and its tag", s.Joins("a", "{a}2"), true)
+		check(t, rdb.Close())
+	}
 }
 
 func TestInOrder(t *testing.T) {

@@ -109,7 +109,7 @@ func (t *transport) send(ctx context.Context, s *script, keys, args []any, promp
 		return nil, err
 	}
 	cmd := s.command(ctx, "evalsha", s.hash, keys, args)
-	if err = node.send(ctx, cmd, prompt); isUnknownScript(err) {
+	if err = node.send(ctx, cmd, prompt); wantsText(err) {
 		cmd = s.command(ctx, "eval", s.text, keys, args)
 		err = node.send(ctx, cmd, prompt)
 	}
@@ -118,8 +118,6 @@ func (t *transport) send(ctx context.Context, s *script, keys, args []any, promp
 	}
 	return cmd.Val(), nil
 }
-
-func isUnknownScript(err error) bool { return err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") }
 
 // A renewal is a script that renews one hold, and receives its outcome.
 type renewal struct {
@@ -190,7 +188,7 @@ func (p *pipeliner) renewBy(name string, chunk []renewal) (unknown []renewal) {
 		if err == errSendAlone {
 			err = p.protect(cmds[i])
 		}
-		if isUnknownScript(err) {
+		if wantsText(err) {
 			unknown = append(unknown, r)
 			continue
 		}

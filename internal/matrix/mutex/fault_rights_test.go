@@ -69,8 +69,8 @@ func TestFaultNoRights(t *testing.T) {
 	}
 }
 
-// TestFaultRightsTaken takes the rights from a holder (row 22): Unlock says so at
-// once, and a hold that goes on ends with its window.
+// TestFaultRightsTaken takes the rights from a holder (rows 22 and 70): a hold that goes on
+// ends with its window, and so does Unlock, unless the rights come back.
 func TestFaultRightsTaken(t *testing.T) {
 	t.Parallel()
 	const ttl = 600 * time.Millisecond
@@ -89,8 +89,25 @@ func TestFaultRightsTaken(t *testing.T) {
 	if err := l.Unlock(); err == nil || !strings.Contains(err.Error(), "NOPERM") {
 		t.Errorf("Unlock returned %v", err)
 	}
-	bounded(t, "Unlock", start, 0)
+	bounded(t, "Unlock", start, ttl)
 	rests(t, s, ttl)
+
+	s.Do(t, "ACL", "SETUSER", "user", "+evalsha")
+	denied := make(chan struct{}, 100)
+	m := mutexOf(s.Client(t, may), ample)
+	m.Trace = &mutex.Trace{RedisError: func(context.Context, mutex.RedisErrorInfo) { denied <- struct{}{} }}
+	l = lock(t, m)
+	s.Do(t, "ACL", "SETUSER", "user", "-evalsha")
+	unlocked := make(chan error)
+	go func() { unlocked <- l.Unlock() }()
+	<-denied
+	s.Do(t, "ACL", "SETUSER", "user", "+evalsha")
+	start = time.Now()
+	if err := <-unlocked; err != nil {
+		t.Errorf("Unlock, when the rights are back: %v", err)
+	}
+	bounded(t, "Unlock, when the rights are back", start, poll)
+	rests(t, s, 0)
 }
 
 // TestFaultMaxClients lets no more connections in (row 23): that passes.

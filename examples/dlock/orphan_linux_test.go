@@ -1,0 +1,33 @@
+package main
+
+import (
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+)
+
+// With this in its environment a dlock adopts orphans, as process 1 of a container does.
+func init() {
+	const setChildSubreaper = 36
+	if os.Getenv("DLOCK_TEST_ADOPTS") != "" {
+		_, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, setChildSubreaper, 1, 0)
+		adopts = errno == 0
+	}
+}
+
+// What the command has left behind, and has ended, is no zombie.
+func TestOrphansAreReaped(t *testing.T) {
+	s := redistest.Start(t)
+	t.Setenv("DLOCK_TEST_ADOPTS", "1")
+	w := dlock(t, s, "name", "--", "sh", "-c", `(sh -c 'echo $$; exit 3' &); read x; exit 5`)
+	pid := <-w.Lines()
+	redistest.Eventually(t, 5*time.Second, func() bool {
+		_, err := os.Stat("/proc/" + pid)
+		return os.IsNotExist(err)
+	}, "the orphan %s goes", pid)
+	w.CloseInput()
+	exits(t, w, 5)
+}
