@@ -182,6 +182,6 @@ func (h *hearing) Heard(m Handover) {
 		return
 	}
 	if m.N > 0 {
-		go func() { _ = k.giveBack(m.Name, m.Token, time.Now().Add(3*PollBound), nil) }()
+		go func() { _ = k.giveBack(m.Name, m.Token, time.Now().Add(3*PollBound), nil, nil) }()
 	}
 }

@@ -30,7 +30,7 @@ func (l *line) lower(c *claim) error {
 		l.mu.Unlock()
 		l.later(todo)
 		return !lost, err
-	})
+	}, nil)
 }
 
 // leave turns the claim of the line into one that is being given back.
@@ -69,10 +69,10 @@ func (l *line) letGo(c *claim) {
 	l.mu.Unlock()
 
 	if from != "" {
-		_ = l.keeper.giveBack(l.name, from, c.until, c.last)
+		_ = l.keeper.giveBack(l.name, from, c.until, c.last, c.pauseRelease)
 	}
 	if !c.confirmed {
-		c.err = l.keeper.giveBack(l.name, c.token, c.until, c.last)
+		c.err = l.keeper.giveBack(l.name, c.token, c.until, c.last, c.pauseRelease)
 		if c.unsure && c.err == ErrLost {
 			c.err = nil
 		}
@@ -86,4 +86,24 @@ func (l *line) letGo(c *claim) {
 	todo := l.advance()
 	l.mu.Unlock()
 	l.later(todo)
+}
+
+// pauseRelease waits before a release that has failed is repeated. A try waits for one
+// attempt, as for a request of its own: those that are there fail, and the next one
+// ends the pause.
+func (c *claim) pauseRelease(pause time.Duration, err error) {
+	c.line.mu.Lock()
+	c.line.refuseTries(err)
+	tried := make(chan struct{})
+	c.pauses, c.wait = true, tried
+	c.line.mu.Unlock()
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-tried:
+	case <-timer.C:
+	}
+	c.line.mu.Lock()
+	defer c.line.mu.Unlock()
+	c.pauses, c.wait = false, nil
 }

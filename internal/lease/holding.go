@@ -34,6 +34,12 @@ func (c *claim) open() bool {
 	return c.used == 0 || c.sharing || c.line.name.Kind == Semaphore
 }
 
+// mayAsk reports whether a try may ask for more than the claim holds: not while
+// leases here have what it wants.
+func (c *claim) mayAsk(try *Lease) bool {
+	return c.used == 0 || c.open() && (try.shared || !c.sharing)
+}
+
 // inUse is how much of the weight cannot be given up.
 func (c *claim) inUse() int64 {
 	if c.sharing && c.used > 0 {

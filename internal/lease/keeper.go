@@ -72,17 +72,13 @@ func (l *line) admit(ctx context.Context, lease *Lease) (ask *claim, ok bool) {
 	if l.gone {
 		return nil, false
 	}
-	first, c := l.waiters.head == nil, l.claim
-	lease.line = l
+	c, excluded := l.claim, lease.try && l.excludes(lease)
+	lease.line, lease.late = l, c != nil && c.asking
 	l.waiters.push(lease)
 	switch {
-	case lease.try && (!first || c != nil && c.state == live && !(c.open() && (lease.shared || !c.sharing))):
+	case excluded:
 		lease.refuse(ErrLocked)
 		return nil, true
-	case lease.try && c != nil && c.state == leaving:
-		// Our own hold, which is over, still stands in Redis. That takes a moment, or
-		// else Redis does not answer, and a try does not wait for that.
-		time.AfterFunc(grace, func() { l.hurry(lease) })
 	case ctx.Done() != nil && lease.mail != nil:
 		lease.unhook = context.AfterFunc(ctx, func() { lease.giveUp(ctx) })
 	case ctx.Done() == nil && lease.mail == nil && c == nil:
@@ -90,18 +86,29 @@ func (l *line) admit(ctx context.Context, lease *Lease) (ask *claim, ok bool) {
 		l.claim.asker = true
 		return l.claim, true
 	}
+	if lease.try && c != nil && !c.asking { // it may be pausing, because Redis is away
+		c.wake()
+	}
+	if lease.try && c != nil && c.pauses && c.wait != nil { // in its release, for the same reason
+		close(c.wait)
+		c.pauses, c.wait = false, nil
+	}
 	l.later(l.advance())
 	lease.traceWait()
 	return nil, true
 }
 
-// hurry ends a try that still waits for the claim before it to be given back.
-func (l *line) hurry(lease *Lease) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if lease.state == waiting && l.claim != nil && l.claim.state == leaving {
-		lease.refuse(errNoAnswer)
+// excludes reports whether a try fails without a request: because of what leases
+// here hold, or because one of them is known to wait.
+func (l *line) excludes(try *Lease) bool {
+	c, head := l.claim, l.waiters.head
+	switch {
+	case c == nil || c.state != live:
+		return false
+	case head != nil:
+		return !head.try && (c.denied || !c.open())
 	}
+	return !c.mayAsk(try)
 }
 
 // drop removes a line that nobody needs. The line is locked.
@@ -214,24 +221,25 @@ func (k *Keeper) unwatch(c charge) {
 
 // undo gives back what a request of the claim may have made after its end.
 func (k *Keeper) undo(c *claim) {
-	_ = k.giveBack(c.line.name, c.token, time.Now().Add(c.life()), c.last)
+	_ = k.giveBack(c.line.name, c.token, time.Now().Add(c.life()), c.last, nil)
 }
 
 // giveBack releases a token, with retries until it is confirmed or until passes,
 // when the token has run out by itself.
-func (k *Keeper) giveBack(name Name, token string, until time.Time, t *tracer) error {
+func (k *Keeper) giveBack(name Name, token string, until time.Time, t *tracer, sleep func(time.Duration, error)) error {
 	return k.persist(until, func(ctx context.Context) (bool, error) {
 		owned, err := k.store.Release(ctx, name, token)
 		t.redisError("release", err)
 		return owned, err
-	})
+	}, sleep)
 }
 
 // persist makes attempts until one is confirmed, or until passes. It returns
 // ErrLost if the first of them is told that there was nothing to give back. No
 // attempt may take all of the time: one connection that has fallen silent must
-// not be the only try.
-func (k *Keeper) persist(until time.Time, attempt func(context.Context) (owned bool, err error)) error {
+// not be the only try. After one that has failed it sleeps, by the function sleep if
+// there is one.
+func (k *Keeper) persist(until time.Time, attempt func(context.Context) (owned bool, err error), sleep func(time.Duration, error)) error {
 	type outcome struct {
 		owned bool
 		err   error
@@ -286,6 +294,10 @@ func (k *Keeper) persist(until time.Time, attempt func(context.Context) (owned b
 		if pause == nil {
 			pause = newBackoff(5*time.Millisecond, 0.5)
 		}
-		time.Sleep(min(pause.NextBackOff(), left))
+		if wait := min(pause.NextBackOff(), left); sleep != nil {
+			sleep(wait, got.err)
+		} else {
+			time.Sleep(wait)
+		}
 	}
 }

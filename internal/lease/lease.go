@@ -56,6 +56,7 @@ type Lease struct {
 
 	// Guarded by the mutex of line, which is set before the lease can be seen.
 	state      leaseState
+	late       bool // it joined while a request was under way, whose answer says nothing of it
 	line       *line
 	prev, next *Lease
 	err        error         // once ended: why

@@ -132,11 +132,12 @@ func (j joint) part(why, unsure error) {
 		j.lease.refuse(why)
 	}
 	if c.state == live {
-		switch c.try, c.redis = false, unsure; { // which keeps those who come waiting until it is undone
+		switch c.redis = unsure; { // which keeps those who come waiting until it is undone
 		case unsure != nil:
 			c.asker, c.entered = false, true
 			todo = errand{claim: l.leave()}
 		case l.waiters.head != nil:
+			c.try = l.waiters.head.try
 			go l.ask(c)
 		default:
 			l.end(c)

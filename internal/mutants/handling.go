@@ -69,9 +69,31 @@ var handling = []mutant{
 		"internal/lease", "TestTryQueuesNot",
 	},
 	{
-		"try-waits", "a try waits for as long as Redis takes to hear of the hold before it",
-		"internal/lease/keeper.go", `time.AfterFunc(grace, func() { l.hurry(lease) })`, ``,
+		"try-waits", "a try waits for as long as the release of the hold before it is retried",
+		"internal/lease/giveback.go", `	c.line.refuseTries(err)
+`, ``,
 		"internal/lease", "TestTryBehindLeaving",
+	},
+	{
+		"try-alone", "a try fails because another one is under way",
+		"internal/lease/keeper.go", `return !head.try && (c.denied || !c.open())`, `return true`,
+		"internal/lease", "TestTriesAllSucceed",
+	},
+	{
+		"try-stale-answer", "a try fails by the answer to a request that was sent before it began",
+		"internal/lease/ask.go", `no && !lease.late && lease.weight`, `no && lease.weight`,
+		"internal/lease", "TestTryAfterRelease",
+	},
+	{
+		"try-overtaken", "a try fails by the answer to a statement that a later one has overtaken",
+		"internal/lease/ask.go", `!reply.Granted && r.N == c.n //`, `!reply.Granted //`,
+		"internal/lease", "TestTryOvertaken",
+	},
+	{
+		"try-late-grant", "a try is repeated while each grant comes when its window has passed",
+		"internal/lease/ask.go", `			lease.refuse(errLate)
+`, ``,
+		"internal/lease", "TestRoundTripLongerThanWindow",
 	},
 	{
 		"queue-unheard", "the first queue entry does not await the subscription",
