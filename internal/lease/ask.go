@@ -122,10 +122,11 @@ func (l *line) answer(c *claim, r Request, reply Reply, err error, sent time.Tim
 		}
 		return l.advance()
 	case IsPermanent(err):
-		if l.fail(c, err, false); c.used > 0 { // it cannot be told: to try again would not end
-			c.known, c.entered = c.weight, false
+		l.fail(c, err, false)
+		if todo := l.advance(); !todo.lower {
+			return todo
 		}
-		return l.advance()
+		return errand{} // the next renewal tells what is owed: telling it at once would not end
 	case err != nil:
 		if r.Want == 0 {
 			return errand{} // tried again by those who wait for it

@@ -165,7 +165,7 @@ func TestTryOvertaken(t *testing.T) {
 		go freed.Release() // it is told by the second attempt
 		time.Sleep(10 * ms)
 		s.change(func() { s.fault = func() fault { return fine } })
-		s.travels(2*time.Second, 0, 0, 0)
+		s.travels(2*time.Second, 0, 3*time.Second, 0) // the try; the release, and its answer; the try's answer
 		if b.tries(k, taking(1, 2), 1) != 1 {
 			b.Error("a permit that is free is refused")
 		}
