@@ -247,29 +247,30 @@ func (k *Keeper) persist(until time.Time, attempt func(context.Context) (owned b
 	var pause backoff.BackOff
 	var why error
 	var replies chan outcome // of the attempts that are not waited for to their end
-	var over chan struct{}   // closed when no more replies are wanted
-	defer func() {
-		if over != nil {
-			close(over)
-		}
-	}()
+	var all context.Context  // theirs; it ends when no more replies are wanted
 	for unsure := false; ; unsure = true {
 		left := time.Until(until)
-		ctx, cancel := context.WithTimeout(context.Background(), max(left/3, MinTTL))
-		defer cancel() // not sooner: an attempt may end well that is waited for no more
+		bound := max(left/3, MinTTL)
 		var got outcome
 		if k.store.Patience() < left {
+			ctx, cancel := context.WithTimeout(context.Background(), bound)
 			got.owned, got.err = attempt(ctx)
+			cancel()
 		} else {
-			if over == nil {
-				replies, over = make(chan outcome), make(chan struct{})
+			if all == nil {
+				replies = make(chan outcome)
+				var stop context.CancelFunc
+				all, stop = context.WithCancel(context.Background())
+				defer stop()
 			}
+			ctx, cancel := context.WithTimeout(all, bound)
 			k.call(func() {
 				owned, err := attempt(ctx)
 				select {
 				case replies <- outcome{owned, err}:
-				case <-over:
+				case <-all.Done():
 				}
+				cancel() // not sooner: an attempt may end well that is waited for no more
 			})
 			select {
 			case got = <-replies: // to this attempt, or late to an earlier one
