@@ -34,8 +34,7 @@ type Pool struct {
 	err    error // why there is no keeper
 
 	mu      sync.Mutex
-	entries map[string]*entry // of the keys that are in use without a lease
-	most    int               // entries that the map has had at once
+	entries lease.Map[string, *entry] // of the keys that are in use without a lease
 }
 
 // An entry is the mutex of a key and its number of users: who waits in Lock or
@@ -45,17 +44,13 @@ type entry struct {
 	users int
 }
 
-// roomy is the number of entries whose map is not worth keeping once it is empty:
-// a map does not shrink.
-const roomy = 1024
-
 // NewPool returns a pool whose lock for a key is that of [New] for prefix+key,
 // with nothing put between them: so "account:" makes "account:7" of "7". With a
 // prefix that has a hashtag, as "{account}:", all keys are in one slot of a
 // cluster. A key may hold anything, but must not be empty, nor begin with
 // "baton:{" once it is joined.
 func NewPool(rdb redis.UniversalClient, prefix string) *Pool {
-	p := &Pool{TTL: DefaultTTL, prefix: prefix, entries: make(map[string]*entry)}
+	p := &Pool{TTL: DefaultTTL, prefix: prefix}
 	p.keeper, p.err = redisstore.Keeper(rdb)
 	return p
 }
@@ -88,7 +83,7 @@ func (p *Pool) TryLock(key string) (locked bool) {
 // locked by Lock or TryLock of this Pool.
 func (p *Pool) Unlock(key string) {
 	p.mu.Lock()
-	e := p.entries[key]
+	e := p.entries.M[key]
 	p.mu.Unlock()
 	if e == nil {
 		panic(fmt.Sprintf("baton: unlock of unlocked mutex %q", p.prefix+key))
@@ -105,13 +100,12 @@ func (p *Pool) join(key string) *entry {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	e := p.entries[key]
+	e := p.entries.M[key]
 	if e == nil {
 		e = &entry{Mutex: Mutex{
 			TTL: p.TTL, MaxHold: p.MaxHold, Label: p.Label, Trace: p.Trace, key: full, keeper: p.keeper, inside: make(chan struct{}, 1),
 		}}
-		p.entries[key] = e
-		p.most = max(p.most, len(p.entries))
+		p.entries.Set(key, e)
 	}
 	e.users++
 	return e
@@ -121,10 +115,7 @@ func (p *Pool) join(key string) *entry {
 func (p *Pool) leave(key string, e *entry) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if e.users--; e.users > 0 {
-		return
-	}
-	if delete(p.entries, key); len(p.entries) == 0 && p.most > roomy {
-		p.entries, p.most = make(map[string]*entry), 0
+	if e.users--; e.users == 0 {
+		p.entries.Delete(key)
 	}
 }

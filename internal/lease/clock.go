@@ -46,7 +46,9 @@ func (h *clock) Pop() any {
 	last := len(*h) - 1
 	c := (*h)[last]
 	(*h)[last] = nil
-	*h = (*h)[:last]
+	if *h = (*h)[:last]; cap(*h) > smallMap && last < cap(*h)/4 {
+		*h = append(make(clock, 0, 2*last), *h...) // gives the memory of the others back
+	}
 	c.when().place = -1
 	return c
 }

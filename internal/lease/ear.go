@@ -134,7 +134,7 @@ func (h *hearing) Channels(t Tuner) []string {
 		return channels
 	}
 	k.ear.tuner = t
-	for _, w := range k.watches {
+	for _, w := range k.watches.M {
 		if w.tuned {
 			channels = append(channels, w.topic)
 		}
@@ -166,7 +166,7 @@ func (h *hearing) Deaf() {
 func (k *Keeper) watching() []*watch {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return slices.Collect(maps.Values(k.watches))
+	return slices.Collect(maps.Values(k.watches.M))
 }
 
 // now notes whether hand-overs are heard. If they are from now on, messages may
@@ -193,7 +193,7 @@ func (k *Keeper) tuned(ctx context.Context, hears bool) (ask []*claim) {
 	ask, k.ear.asked, k.ear.clear = k.ear.asked, nil, true
 	if hears {
 		now := time.Now()
-		for _, c := range k.expected {
+		for _, c := range k.expected.M {
 			if ask = append(ask, c); c.line.name.Kind == RWMutex { // leases join it without asking: see hearken
 				k.hasten(c, now)
 			}
@@ -207,7 +207,7 @@ func (k *Keeper) tuned(ctx context.Context, hears bool) (ask []*claim) {
 func (h *hearing) Heard(m Handover) {
 	k := h.keeper
 	k.mu.Lock()
-	c, w := k.expected[m.Token], k.watches[m.Key]
+	c, w := k.expected.M[m.Token], k.watches.M[m.Key]
 	k.mu.Unlock()
 	if m.Kind == WaitGroup {
 		if w != nil {

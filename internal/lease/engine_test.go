@@ -112,7 +112,7 @@ func TestMessageWithUnknownNumber(t *testing.T) {
 		held := b.acquire(k1, 10*time.Second)
 		_, got := b.ask(b.Context(), k2, 10*time.Second)
 		time.Sleep(20 * time.Second) // many requests later
-		line := k2.lines[Name{Mutex, "key"}]
+		line := k2.lines.M[Name{Mutex, "key"}]
 		line.mu.Lock()
 		c, last := line.claim, line.claim.n
 		line.mu.Unlock()
@@ -240,7 +240,7 @@ func TestReleaseAndLateAnswer(t *testing.T) {
 				return next
 			}
 		})
-		line := k2.lines[Name{Mutex, "key"}]
+		line := k2.lines.M[Name{Mutex, "key"}]
 		line.mu.Lock()
 		line.claim.wake()
 		line.mu.Unlock()

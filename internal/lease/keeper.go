@@ -21,13 +21,13 @@ type Keeper struct {
 	crew    atomic.Pointer[crew] // there is one while there is a subscription
 
 	mu       sync.Mutex
-	lines    map[Name]*line
-	watches  map[string]*watch // by the key of their wait groups
-	expected map[string]*claim // by token: those that may be handed over
-	polls    backoff.BackOff   // has no memory, so that one serves for all claims
-	clock    clock             // the held claims and the tasks
-	timer    *time.Timer       // set for the first of them
-	armed    time.Time         // when the timer fires, zero if it does not
+	lines    Map[Name, *line]
+	watches  Map[string, *watch] // by the key of their wait groups
+	expected Map[string, *claim] // by token: those that may be handed over
+	polls    backoff.BackOff     // has no memory, so that one serves for all claims
+	clock    clock               // the held claims and the tasks
+	timer    *time.Timer         // set for the first of them
+	armed    time.Time           // when the timer fires, zero if it does not
 	ear      ear
 }
 
@@ -35,10 +35,7 @@ type Keeper struct {
 // whenever nothing is held or awaited.
 func NewKeeper(s Store) *Keeper {
 	id := rand.Text()[:16]
-	return &Keeper{
-		store: s, channel: "baton:" + id, owner: ownerPart(id), polls: newBackoff(PollBound, 0.1),
-		lines: make(map[Name]*line), watches: make(map[string]*watch), expected: make(map[string]*claim),
-	}
+	return &Keeper{store: s, channel: "baton:" + id, owner: ownerPart(id), polls: newBackoff(PollBound, 0.1)}
 }
 
 // join puts a lease into the line of its key. If ctx can end, its end makes a
@@ -56,10 +53,10 @@ func (k *Keeper) join(ctx context.Context, name Name, l *Lease) (ask *claim) {
 func (k *Keeper) line(name Name) *line {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	l := k.lines[name]
+	l := k.lines.M[name]
 	if l == nil {
 		l = &line{keeper: k, name: name}
-		k.lines[name] = l
+		k.lines.Set(name, l)
 		k.ear.keep()
 	}
 	return l
@@ -116,14 +113,14 @@ func (k *Keeper) drop(l *line) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	l.gone = true
-	delete(k.lines, l.name)
+	k.lines.Delete(l.name)
 	k.rest()
 }
 
 // rest closes the subscription, in a moment, if nobody needs it. The keeper is
 // locked.
 func (k *Keeper) rest() {
-	if len(k.lines)+len(k.watches) == 0 {
+	if len(k.lines.M)+len(k.watches.M) == 0 {
 		k.ear.linger(k)
 	}
 }
@@ -139,7 +136,8 @@ func (k *Keeper) poll() time.Duration {
 func (k *Keeper) expect(c *claim) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.expected[c.token], c.expected = c, true
+	k.expected.Set(c.token, c)
+	c.expected = true
 }
 
 // hearken makes sure that a claim which leases join without asking hears when
@@ -148,7 +146,8 @@ func (k *Keeper) expect(c *claim) {
 func (k *Keeper) hearken(c *claim, now time.Time) {
 	k.mu.Lock()
 	known := c.expected
-	k.expected[c.token], c.expected = c, true
+	k.expected.Set(c.token, c)
+	c.expected = true
 	hears := k.ear.hears
 	if hears && !known {
 		k.hasten(c, now)
@@ -174,7 +173,7 @@ func (k *Keeper) forget(c *claim) {
 	defer k.mu.Unlock()
 	k.clock.remove(c)
 	if c.expected {
-		delete(k.expected, c.token)
+		k.expected.Delete(c.token)
 	}
 }
 

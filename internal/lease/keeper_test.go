@@ -2,6 +2,8 @@ package lease
 
 import (
 	"context"
+	"fmt"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,4 +31,54 @@ func TestPersistKeepsNoContext(t *testing.T) {
 			}
 		})
 	}
+}
+
+// heapOf returns by how much the heap has grown, in bytes, once f has returned and
+// what is not in use has been collected.
+func heapOf(f func()) int64 {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	return int64(after.HeapAlloc) - int64(before.HeapAlloc)
+}
+
+// TestKeeperShrinks holds very many keys at once, and then one: the memory for the
+// others comes back, though the keeper is never at rest.
+func TestKeeperShrinks(t *testing.T) {
+	k := NewKeeper(ready{})
+	kept := new(Lease)
+	const keys = 50_000
+	grown := heapOf(func() {
+		leases := make([]Lease, keys)
+		for i := range leases {
+			p := params(time.Hour)
+			p.Key = fmt.Sprint("key", i)
+			l := &leases[i]
+			if i == keys/2 {
+				l = kept
+			}
+			if err := l.Acquire(context.Background(), k, &p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := len(k.clock); n != keys {
+			t.Errorf("%d claims in the clock, want %d", n, keys)
+		}
+		for i := range leases {
+			if i != keys/2 {
+				_ = leases[i].Release()
+			}
+		}
+	})
+	if grown > 1<<20 {
+		t.Errorf("after %d holds %d kB more are in use", keys, grown>>10)
+	}
+	if kept.Err() != nil || len(k.lines.M) != 1 || len(k.clock) != 1 {
+		t.Errorf("the last is %v, of %d lines and %d in the clock", kept.Err(), len(k.lines.M), len(k.clock))
+	}
+	_ = kept.Release()
+	k.timer.Stop()
 }

@@ -25,14 +25,14 @@ type Session struct {
 	Trace **Trace
 
 	mu   sync.Mutex
-	last int64              // number given
-	low  int64              // all up to this one are over
-	over map[int64]struct{} // those above that are, too
+	last int64                // number given
+	low  int64                // all up to this one are over
+	over Map[int64, struct{}] // those above that are, too
 }
 
 // NewSession returns a session for the group at key.
 func (k *Keeper) NewSession(key string) *Session {
-	return &Session{keeper: k, key: key, id: rand.Text()[:16], over: make(map[int64]struct{})}
+	return &Session{keeper: k, key: key, id: rand.Text()[:16]}
 }
 
 // counter is the store of a keeper whose wait groups are used.
@@ -51,13 +51,13 @@ func (s *Session) begin(c Change) Change {
 func (s *Session) end(op int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.over[op] = struct{}{}
+	s.over.Set(op, struct{}{})
 	for {
-		if _, ok := s.over[s.low+1]; !ok {
+		if _, ok := s.over.M[s.low+1]; !ok {
 			return
 		}
 		s.low++
-		delete(s.over, s.low)
+		s.over.Delete(s.low)
 	}
 }
 

@@ -31,10 +31,10 @@ type watch struct {
 func (k *Keeper) watchOver(key, topic string) *watch {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	w := k.watches[key]
+	w := k.watches.M[key]
 	if w == nil {
 		w = &watch{keeper: k, key: key, topic: topic, nudge: make(chan struct{}, 1)}
-		k.watches[key] = w
+		k.watches.Set(key, w)
 		k.ear.keep()
 		go w.run()
 	}
@@ -233,7 +233,7 @@ func (w *watch) close() bool {
 		w.tuned = false
 		k.tune(w.topic, false)
 	}
-	delete(k.watches, w.key)
+	k.watches.Delete(w.key)
 	k.rest()
 	return true
 }

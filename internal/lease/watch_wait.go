@@ -83,7 +83,7 @@ type settling struct {
 // counted is not held up for longer than a moment.
 func (s *Session) settled(ctx context.Context) {
 	s.keeper.mu.Lock()
-	w := s.keeper.watches[s.key]
+	w := s.keeper.watches.M[s.key]
 	s.keeper.mu.Unlock()
 	if w == nil {
 		return

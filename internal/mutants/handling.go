@@ -55,7 +55,7 @@ var handling = []mutant{
 	},
 	{
 		"release-one-try", "a release has one attempt, which a silent connection takes",
-		"internal/lease/keeper.go", `max(left/3, MinTTL))`, `max(left, MinTTL))`,
+		"internal/lease/keeper.go", `bound := max(left/3, MinTTL)`, `bound := max(left, MinTTL)`,
 		"mutex", "TestFaultUnlockSilent",
 	},
 	{
