@@ -122,9 +122,7 @@ func (c *claim) look(now time.Time) (r Renewal, began int64, renew bool) {
 		todo = l.lose(c, Unrenewed)
 	default:
 		if renew = c.renewable(now); !c.ending.IsZero() && !c.ending.After(now) {
-			for e := c.expired(now); e != nil; e = c.expired(now) {
-				e.lose(Unrenewed)
-			}
+			c.loseExpired(now)
 			todo = l.advance()
 			renew = c.state == live && c.weight > 0 && c.renewable(now)
 		}

@@ -130,12 +130,13 @@ func (c *claim) ends(at time.Time) {
 	}
 }
 
-// expired returns a lease that may not be renewed and has had its time.
-func (c *claim) expired(now time.Time) *Lease {
-	for l := c.leases.head; l != nil; l = l.next {
+// loseExpired ends the leases that may not be renewed and have had their time.
+func (c *claim) loseExpired(now time.Time) {
+	for l := c.leases.head; l != nil; {
+		next := l.next
 		if l.since.until(now)-l.renewed >= c.ttl {
-			return l
+			l.lose(Unrenewed)
 		}
+		l = next
 	}
-	return nil
 }

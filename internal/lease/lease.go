@@ -258,6 +258,22 @@ func (l *Lease) Left() time.Duration {
 	return l.claim.trust.left(now)
 }
 
+// Losses stands for the losses of leases of one key in this process.
+type Losses struct {
+	line *line
+	n    int
+}
+
+// Losses returns what stands for the losses up to now: as long as a later call, of any
+// lease of the key, returns the same, no lease has been lost in between.
+func (l *Lease) Losses() Losses {
+	l = l.itself()
+	l.line.mu.Lock()
+	defer l.line.mu.Unlock()
+	l.expire(time.Now())
+	return Losses{l.line, l.line.losses}
+}
+
 // Fence returns the fencing number of the hold.
 func (l *Lease) Fence() int64 { return l.fence }
 

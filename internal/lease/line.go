@@ -20,6 +20,7 @@ type line struct {
 	gone    bool       // the keeper has dropped it: look the key up again
 	waiters list       // leases that wait, first come first served
 	claim   *claim     // at most one at any time
+	losses  int        // of leases that were granted
 }
 
 // errand is what is to be done in Redis after a step, once the line is unlocked:

@@ -143,6 +143,11 @@ var handling = []mutant{
 		"mutex", "TestInsideAfterLoss",
 	},
 	{
+		"inside-loss-unseen", "who is inside a Weighted that was resized is looked at once only",
+		"semaphore/weighted.go", `s.sound != losses &&`, `s.sound == (lease.Losses{}) &&`,
+		"semaphore", "TestAcquireAfterResizeAndLoss",
+	},
+	{
 		"call-outlives-ctx", "a call whose ctx has ended waits for the answer",
 		"internal/lease/call.go", `	case <-ctx.Done():
 		var none T
