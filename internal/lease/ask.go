@@ -15,6 +15,8 @@ const (
 	// courtesy is how long a call whose ctx has ended waits for its place in the
 	// queue to be given up before it returns.
 	courtesy = 5 * time.Millisecond
+	// maxCourtesy is how long it waits while Redis is busy with others that were given up.
+	maxCourtesy = 100 * time.Millisecond
 	// bunch is for how many waiters of a process permits are taken at once.
 	bunch = 64
 )

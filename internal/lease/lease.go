@@ -153,12 +153,7 @@ func (l *Lease) giveUp(ctx context.Context) error {
 	var todo errand
 	mine := l.state == waiting || l.state == granted && (l.mail == nil || l.mail.TakeBack())
 	if mine {
-		var last error
-		if c := ln.claim; c != nil && l.state == waiting {
-			last = c.redis
-		}
-		l.finish(l.wrap(ctxError(ctx), last))
-		todo = ln.advance()
+		todo = l.quit(ctx)
 	}
 	err := l.err
 	if l.claim != nil && err == ErrLost { // after ctx had ended: that came first
@@ -166,22 +161,43 @@ func (l *Lease) giveUp(ctx context.Context) error {
 	}
 	ln.mu.Unlock()
 	if todo.claim != nil {
-		told := make(chan struct{})
-		go func() {
-			_ = ln.do(todo)
-			close(told)
-		}()
-		timer := time.NewTimer(courtesy)
-		select {
-		case <-told:
-		case <-timer.C:
-		}
-		timer.Stop()
+		ln.keeper.awhile(func() { _ = ln.do(todo) })
 	}
 	if mine && l.mail != nil {
 		l.mail.Put(err)
 	}
 	return err
+}
+
+// quit ends a lease for ctx. The line is locked.
+func (l *Lease) quit(ctx context.Context) errand {
+	var last error
+	if c := l.line.claim; c != nil && l.state == waiting {
+		last = c.redis
+	}
+	l.finish(l.wrap(ctxError(ctx), last))
+	return l.line.advance()
+}
+
+// withdraw ends a lease for ctx that is in hand, or is waited for, and returns what is
+// to be done for that in Redis. The error is that of one which has ended.
+func (l *Lease) withdraw(ctx context.Context) (errand, error) {
+	l.line.mu.Lock()
+	defer l.line.mu.Unlock()
+	if l.state == ended {
+		return errand{}, l.err
+	}
+	todo := l.quit(ctx)
+	return todo, l.err
+}
+
+// watch makes a lease give up when ctx ends.
+func (l *Lease) watch(ctx context.Context) {
+	l.line.mu.Lock()
+	defer l.line.mu.Unlock()
+	if l.state != ended {
+		l.unhook = context.AfterFunc(ctx, func() { _ = l.giveUp(ctx) })
+	}
 }
 
 // wait returns what is closed when the request is decided, nil if it is.

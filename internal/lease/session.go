@@ -130,11 +130,9 @@ func (s *Session) change(ctx context.Context, op string, c Change) (answered, er
 // undo undoes a change that ctx has overtaken, and waits a moment for Redis to hear of
 // it, so that a program may exit at once thereafter.
 func (s *Session) undo(ctx context.Context, c Change) {
-	told := make(chan struct{})
 	c.What = Undo
-	go func() {
+	s.keeper.awhile(func() {
 		defer s.end(c.Op) // whether Redis has heard of it or not
-		defer close(told)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), regret)
 		defer cancel()
 		_, _ = Call(ctx, "undo", s.key, true, func(ctx context.Context) (answered, error) {
@@ -142,11 +140,5 @@ func (s *Session) undo(ctx context.Context, c Change) {
 			s.redisError(ctx, "change", err)
 			return got, err
 		})
-	}()
-	timer := time.NewTimer(courtesy)
-	select {
-	case <-told:
-	case <-timer.C:
-	}
-	timer.Stop()
+	})
 }

@@ -9,12 +9,15 @@ var handling = []mutant{
 	},
 	{
 		"give-back-on-dead-ctx", "what a caller gives up is given back under its ctx, which has ended",
-		"internal/lease/lease.go", `			_ = ln.do(todo)
-			close(told)`, `			if ctx.Err() == nil {
-				_ = ln.do(todo)
-			}
-			close(told)`,
+		"internal/lease/lease.go", `	if todo.claim != nil {
+		ln.keeper.awhile(`, `	if todo.claim != nil && ctx.Err() == nil {
+		ln.keeper.awhile(`,
 		"internal/lease", "TestCancelUnderWay",
+	},
+	{
+		"give-up-hurried", "who gives up does not wait while Redis is busy with others that were given up",
+		"internal/lease/keeper.go", `seen == last ||`, `seen == last || true ||`,
+		"internal/lease", "TestGiveUpManyAtOnce",
 	},
 	{
 		"late-answer-kept", "what a request made that was executed after its claim's end stays",
