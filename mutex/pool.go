@@ -34,8 +34,7 @@ type Pool struct {
 	err    error // why keeper is nil
 
 	mu      sync.Mutex
-	entries map[string]*entry // of the keys that Lock and TryLock use
-	most    int               // the largest size that entries has had
+	entries lease.Map[string, *entry] // of the keys that are in use without a lease
 }
 
 // An entry is the mutex of a key, with the number of callers that wait for it or hold
@@ -45,16 +44,12 @@ type entry struct {
 	users int
 }
 
-// roomy is the size above which the map is replaced once it is empty, because a map
-// does not shrink.
-const roomy = 1024
-
 // NewPool returns a pool whose lock for key is the lock of [New] for prefix+key. With
 // the prefix "account:", the key "7" locks "account:7". If the prefix contains a hash
 // tag, such as "{account}:", all keys share one slot of a cluster. A key must not be
 // empty, and prefix+key must not start with "baton:{".
 func NewPool(rdb redis.UniversalClient, prefix string) *Pool {
-	p := &Pool{TTL: DefaultTTL, prefix: prefix, entries: make(map[string]*entry)}
+	p := &Pool{TTL: DefaultTTL, prefix: prefix}
 	p.keeper, p.err = redisstore.Keeper(rdb)
 	return p
 }
@@ -87,7 +82,7 @@ func (p *Pool) TryLock(key string) (locked bool) {
 // See [Mutex.Unlock].
 func (p *Pool) Unlock(key string) {
 	p.mu.Lock()
-	e := p.entries[key]
+	e := p.entries.M[key]
 	p.mu.Unlock()
 	if e == nil {
 		panic(fmt.Sprintf("baton: unlock of unlocked mutex %q", p.prefix+key))
@@ -104,13 +99,12 @@ func (p *Pool) join(key string) *entry {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	e := p.entries[key]
+	e := p.entries.M[key]
 	if e == nil {
 		e = &entry{Mutex: Mutex{
 			TTL: p.TTL, MaxHold: p.MaxHold, Label: p.Label, Trace: p.Trace, key: full, keeper: p.keeper, inside: make(chan struct{}, 1),
 		}}
-		p.entries[key] = e
-		p.most = max(p.most, len(p.entries))
+		p.entries.Set(key, e)
 	}
 	e.users++
 	return e
@@ -120,10 +114,7 @@ func (p *Pool) join(key string) *entry {
 func (p *Pool) leave(key string, e *entry) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if e.users--; e.users > 0 {
-		return
-	}
-	if delete(p.entries, key); len(p.entries) == 0 && p.most > roomy {
-		p.entries, p.most = make(map[string]*entry), 0
+	if e.users--; e.users == 0 {
+		p.entries.Delete(key)
 	}
 }

@@ -72,6 +72,7 @@ type Weighted struct {
 	mu     sync.Mutex
 	inside int64
 	leases []held        // the oldest first: these are the ones that may be lost
+	sound  lease.Losses  // up to this count, none of them has been lost
 	left   chan struct{} // closed by Release; nil if nobody waits for that
 }
 
@@ -126,16 +127,30 @@ func (s *Weighted) Acquire(ctx context.Context, n int64) error {
 func (s *Weighted) enter(l *Lease, n int64) (left <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	lost := func(h held) bool { return h.lease.Err() != nil }
-	if s.inside+n > s.size && (lost(held{l, n}) || slices.ContainsFunc(s.leases, lost)) {
+	switch {
+	case s.inside+n > s.size && s.anyLost(l):
 		if s.left == nil {
 			s.left = make(chan struct{})
 		}
 		return s.left
+	case s.sound != (lease.Losses{}) && l.Err() != nil:
+		s.sound = lease.Losses{}
 	}
 	s.leases = append(s.leases, held{l, n})
 	s.inside += n
 	return nil
+}
+
+// anyLost reports whether l or a lease that is inside has been lost. It looks at all of
+// them only if there was a loss since it has last done so.
+func (s *Weighted) anyLost(l *Lease) bool {
+	losses := l.hold.Losses() // before the looks, so that it counts what they cannot see yet
+	lost := func(h held) bool { return h.lease.Err() != nil }
+	if lost(held{lease: l}) || s.sound != losses && slices.ContainsFunc(s.leases, lost) {
+		return true
+	}
+	s.sound = losses
+	return false
 }
 
 // TryAcquire acquires n permits without waiting and reports whether it succeeded. It
@@ -183,7 +198,7 @@ func (s *Weighted) leave(n int64) (out []lease.Part) {
 		}
 	}
 	if len(s.leases) == 0 {
-		s.leases = nil
+		s.leases, s.sound = nil, lease.Losses{}
 	}
 	if s.left != nil {
 		close(s.left)

@@ -312,3 +312,44 @@ func TestSizeForgotten(t *testing.T) {
 		b.Release(1)
 	})
 }
+
+// TestAcquireAfterResizeLooksAtNobody acquires more than the size that the Weighted was
+// made with: each looks at all who are inside only after one of them was lost.
+func TestAcquireAfterResizeLooksAtNobody(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		s := weightedOf(rdb, 1, ample)
+		resize(t, s, 100)
+		for range 3 {
+			must(s.Acquire(t.Context(), 1))
+		}
+		put := s.OldestInside()
+		for range 20 {
+			must(s.Acquire(t.Context(), 1))
+		}
+		put()
+		s.Release(23)
+	})
+}
+
+// TestAcquireAfterResizeAndLoss loses the permits of who is inside, when more than the
+// size that the Weighted was made with are: nobody else gets in before their Release.
+func TestAcquireAfterResizeAndLoss(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		s := weightedOf(rdb, 1, time.Second)
+		resize(t, s, 5)
+		l := acquire(t, s, 1)
+		must(s.Acquire(t.Context(), 1))
+		must(s.Acquire(t.Context(), 1))
+		must(rdb.Del(t.Context(), "key").Err())
+		<-l.Done()
+		resize(t, s, 5)
+		if s.TryAcquire(1) {
+			t.Error("who has lost its permits is not waited for")
+		}
+		s.Release(2)
+		must(s.Acquire(t.Context(), 2))
+		s.Release(2)
+	})
+}

@@ -54,6 +54,29 @@ func TestWeighted(t *testing.T) {
 	})
 }
 
+// TestTryAcquireAllSucceed tries at once for fewer permits than are free.
+func TestTryAcquireAllSucceed(t *testing.T) {
+	t.Parallel()
+	inOneAndFour(t, 1000, func(t *testing.T, of func(int) *semaphore.Weighted) {
+		var wg sync.WaitGroup
+		var got atomic.Int64
+		for i := range 64 {
+			wg.Go(func() {
+				if of(i).TryAcquire(1) {
+					got.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if got.Load() != 64 {
+			t.Fatalf("%d of 64 tries at once succeed, with 1,000 permits free", got.Load())
+		}
+		for i := range 64 {
+			of(i).Release(1)
+		}
+	})
+}
+
 func TestWeightedPanic(t *testing.T) {
 	t.Parallel()
 	inOneAndFour(t, 1, func(t *testing.T, of func(int) *semaphore.Weighted) {

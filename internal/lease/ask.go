@@ -15,6 +15,8 @@ const (
 	// courtesy is how long a call whose ctx has ended waits for its place in the
 	// queue to be given up before it returns.
 	courtesy = 5 * time.Millisecond
+	// maxCourtesy is how long it waits while Redis is busy with others that were given up.
+	maxCourtesy = 100 * time.Millisecond
 	// bunch is for how many waiters of a process permits are taken at once.
 	bunch = 64
 )
@@ -114,13 +116,13 @@ func (l *line) conclude(c *claim, r Request, reply Reply, err error, sent time.T
 	switch {
 	case c.state != live || c.want == 0:
 		c.asker = false
-	case r.Order != c.order: // it wants something else by now
-	case c.try && !reply.Granted && todo.claim == nil && l.refuse(c, err, &todo):
-		c.asker = false
-	case r.Order == c.order && !reply.Gone:
-		wait = l.pause(c, r, reply, err)
+	case r.Order != c.order || reply.Gone: // it wants something else by now, or asks in another way
+	default:
+		wait = l.notGranted(c, r, reply, err, &todo)
 	}
-	c.asking = false
+	if c.asking = false; l.claim == c {
+		l.waiters.catchUp()
+	}
 	if again = c.asker && (wait <= 0 || c.nudged); c.asker && !again {
 		c.askAfter(wait)
 	}
@@ -174,10 +176,11 @@ func (l *line) answer(c *claim, r Request, reply Reply, err error, sent time.Tim
 		}
 		return l.advance()
 	case IsPermanent(err):
-		if c.want = 0; c.used > 0 && !IsDenied(err) { // it cannot be told: to try again would not end
-			c.known, c.entered = c.weight, false
+		c.want = 0
+		if todo := l.advance(); !todo.lower {
+			return todo
 		}
-		return l.advance()
+		return errand{} // the next renewal tells what is owed: telling it at once would not end
 	case err != nil:
 		if r.Want == 0 {
 			return errand{} // tried again by those who wait for it
@@ -199,9 +202,12 @@ func (l *line) answer(c *claim, r Request, reply Reply, err error, sent time.Tim
 		return errand{}
 	}
 	l.acknowledge(c, r, reply, w)
-	if reply.Granted && c.want > 0 && r.Order == c.order && w.left(time.Now()) > 0 {
-		c.answeredTo(r)
-		return l.grant(c, reply.Base, reply.Weight, reply.Given, w, reply.Awaited)
+	if reply.Granted && c.want > 0 && r.Order == c.order {
+		if w.left(time.Now()) > 0 {
+			c.answeredTo(r)
+			return l.grant(c, reply.Base, reply.Weight, reply.Given, w, reply.Awaited)
+		}
+		l.redis = errLate
 	}
 	if c.want == 0 && c.owes() && r.N == c.n { // else a later one says more
 		return errand{c, true}
@@ -250,28 +256,39 @@ func (l *line) pause(c *claim, r Request, reply Reply, err error) (wait time.Dur
 	return wait
 }
 
-// refuse ends a try that found the key taken, or Redis away. Leases that have
-// joined meanwhile go on with the claim; if there are none, it has asked enough.
-func (l *line) refuse(c *claim, err error, todo *errand) (done bool) {
-	c.try = false
-	if head := l.waiters.head; head != nil && head.try {
-		if err == nil {
-			head.refuse(ErrLocked)
-		} else {
-			head.refuse(err)
+// notGranted handles an answer that does not give the claim what it wants. It fails
+// the tries that the answer speaks for, and returns how long the claim waits before it
+// asks for the leases that stay. If none stay, the claim has asked enough.
+func (l *line) notGranted(c *claim, r Request, reply Reply, err error, todo *errand) (wait time.Duration) {
+	no := err == nil && !reply.Granted && r.N == c.n // a later statement may have overtaken r: its answer counts
+	head := l.waiters.head
+	c.denied = no && head != nil && !head.try && !head.late
+	for lease := head; lease != nil && l.waiters.tries > 0; {
+		next := lease.next
+		switch {
+		case !lease.try || isPanic(err): // which its own caller has got
+		case err != nil:
+			lease.refuse(err)
+		case reply.Granted:
+			lease.refuse(errLate)
+		case c.denied || no && !lease.late && lease.weight >= c.want && lease.size == c.size:
+			lease.refuse(ErrLocked)
 		}
+		lease = next
 	}
-	if head := l.waiters.head; head != nil {
-		if l.name.Kind != Mutex {
-			c.askFor(head)
-		}
-		return false
+	if head = l.waiters.head; head == nil {
+		c.want, c.asker = 0, false
+		*todo = l.advance()
+		return 0
 	}
-	if c.want = 0; err == nil && c.used == 0 && c.known == 0 && !c.entered {
-		l.end(c) // left nothing behind
+	tried := c.try
+	if c.try = head.try; l.waiters.tries == 0 && (!tried || l.name.Kind == Mutex) {
+		return l.pause(c, r, reply, err)
 	}
-	*todo = l.advance()
-	return c.want == 0
+	if !c.asksFor(head) {
+		c.askFor(head)
+	}
+	return 0
 }
 
 // late deals with an answer that nobody waits for any more: the claim ended while

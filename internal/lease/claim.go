@@ -36,6 +36,7 @@ type claim struct {
 	order    int64 // number of the first request for them; 0 for a Mutex
 	shared   bool  // they are to be shared
 	try      bool  // asks once, and does not queue
+	denied   bool  // the answer to its last request was no
 	queue    bool  // queues, whether hand-overs can be heard or not
 	asker    bool  // line.ask goes on: in a goroutine, or when the timer fires
 	asking   bool  // a request of it is under way
@@ -67,7 +68,8 @@ type claim struct {
 	ending  time.Time // when the first of them may have to be ended alone; zero for never
 
 	// While leaving.
-	wait              chan struct{} // closed when the requests to let finish first have returned; or nil
+	wait              chan struct{} // closed when the requests to let finish first have returned, or to end a pause; or nil
+	pauses            bool          // between two attempts
 	unsure, confirmed bool          // it may have been, or has been, given back together with others
 	again             bool          // a request has returned that may have been executed after the release
 	until             time.Time     // by then it has run out in Redis by itself
@@ -92,6 +94,7 @@ func newClaim(l *line, on *Lease) *claim {
 // askFor makes the claim want what a lease needs.
 func (c *claim) askFor(l *Lease) {
 	c.want, c.shared, c.size, c.try, c.queue = l.weight, l.shared, l.size, l.try, false
+	c.denied = false
 	if c.line.name.Kind != Mutex {
 		c.order = c.n + 1
 	}

@@ -45,7 +45,9 @@ func (h *clock) Pop() any {
 	last := len(*h) - 1
 	c := (*h)[last]
 	(*h)[last] = nil
-	*h = (*h)[:last]
+	if *h = (*h)[:last]; cap(*h) > smallMap && last < cap(*h)/4 {
+		*h = append(make(clock, 0, 2*last), *h...) // gives the memory of the others back
+	}
 	c.when().place = -1
 	return c
 }
@@ -117,9 +119,7 @@ func (c *claim) look(now time.Time) (r Renewal, began int64, renew bool) {
 		todo = l.lose(c, Unrenewed)
 	default:
 		if renew = c.renewable(now); !c.ending.IsZero() && !c.ending.After(now) {
-			for e := c.expired(now); e != nil; e = c.expired(now) {
-				e.lose(Unrenewed)
-			}
+			c.loseExpired(now)
 			todo = l.advance()
 			renew = c.state == live && c.weight > 0 && c.renewable(now)
 		}

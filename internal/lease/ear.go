@@ -17,11 +17,49 @@ const linger = 100 * time.Millisecond
 type ear struct {
 	stop  context.CancelFunc // nil if there is no subscription
 	hears bool
-	clear bool      // that it is so: the subscription has been made, or refused
-	asked []*claim  // that wait for this to be clear
-	tuner Tuner     // nil while there is no connection for it
+	clear bool     // that it is so: the subscription has been made, or refused
+	asked []*claim // that wait for this to be clear
+	tuner Tuner    // nil while there is no connection for it
+	tunes *tunes
 	rest  time.Time // since when nothing is held or awaited; zero while something is
 	close *time.Timer
+}
+
+// tunes are changes of what one subscription hears, to be made in this order. The mutex
+// of the keeper guards them.
+type tunes struct {
+	ctx  context.Context // of the subscription
+	next []tune          // the first is under way
+}
+
+type tune struct {
+	Tuner
+	channel string
+	in      bool
+}
+
+// tune has the subscription hear the channel from now on, or not any more, if there is
+// a connection for it: the next one begins with what is to be heard then. Nobody waits
+// for that, because go-redis holds its lock while it redials. The keeper is locked.
+func (k *Keeper) tune(channel string, in bool) {
+	q, t := k.ear.tunes, k.ear.tuner
+	if t == nil {
+		return
+	}
+	if q.next = append(q.next, tune{t, channel, in}); len(q.next) == 1 {
+		go k.tuneAll(q)
+	}
+}
+
+func (k *Keeper) tuneAll(q *tunes) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for ; len(q.next) > 0; q.next = q.next[1:] {
+		t := q.next[0]
+		k.mu.Unlock()
+		_ = t.Tune(q.ctx, t.channel, t.in)
+		k.mu.Lock()
+	}
 }
 
 // keep notes that the subscription is of use.
@@ -68,7 +106,7 @@ func (k *Keeper) listen(c *claim) (clear bool) {
 	defer k.mu.Unlock()
 	if k.ear.stop == nil {
 		ctx, stop := context.WithCancel(context.Background())
-		k.ear = ear{stop: stop}
+		k.ear = ear{stop: stop, tunes: &tunes{ctx: ctx}}
 		k.crew.Store(newCrew(ctx.Done()))
 		go k.store.Listen(ctx, &hearing{k, ctx})
 	}
@@ -96,7 +134,7 @@ func (h *hearing) Channels(t Tuner) []string {
 		return channels
 	}
 	k.ear.tuner = t
-	for _, w := range k.watches {
+	for _, w := range k.watches.M {
 		if w.tuned {
 			channels = append(channels, w.topic)
 		}
@@ -128,7 +166,7 @@ func (h *hearing) Deaf() {
 func (k *Keeper) watching() []*watch {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return slices.Collect(maps.Values(k.watches))
+	return slices.Collect(maps.Values(k.watches.M))
 }
 
 // now notes whether hand-overs are heard. If they are from now on, messages may
@@ -155,7 +193,7 @@ func (k *Keeper) tuned(ctx context.Context, hears bool) (ask []*claim) {
 	ask, k.ear.asked, k.ear.clear = k.ear.asked, nil, true
 	if hears {
 		now := time.Now()
-		for _, c := range k.expected {
+		for _, c := range k.expected.M {
 			if ask = append(ask, c); c.line.name.Kind == RWMutex { // leases join it without asking: see hearken
 				k.hasten(c, now)
 			}
@@ -169,7 +207,7 @@ func (k *Keeper) tuned(ctx context.Context, hears bool) (ask []*claim) {
 func (h *hearing) Heard(m Handover) {
 	k := h.keeper
 	k.mu.Lock()
-	c, w := k.expected[m.Token], k.watches[m.Key]
+	c, w := k.expected.M[m.Token], k.watches.M[m.Key]
 	k.mu.Unlock()
 	if m.Kind == WaitGroup {
 		if w != nil {
@@ -182,6 +220,6 @@ func (h *hearing) Heard(m Handover) {
 		return
 	}
 	if m.N > 0 {
-		go func() { _ = k.giveBack(context.Background(), m.Name, m.Token, time.Now().Add(3*PollBound), nil) }()
+		go func() { _ = k.giveBack(context.Background(), m.Name, m.Token, time.Now().Add(3*PollBound), nil, nil) }()
 	}
 }

@@ -23,6 +23,7 @@ func (l *Lease) tell(err error) {
 // lose ends a granted lease that Redis no longer knows of. It reports whether
 // somebody had it in hand; if not, the loss is what its channel yields.
 func (l *Lease) lose(why Cause) (inside bool) {
+	l.line.losses++
 	back := l.mail != nil && l.mail.TakeBack()
 	if l.tracer != nil {
 		l.tracer.cause = l.cause(why, back)

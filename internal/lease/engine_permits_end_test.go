@@ -142,24 +142,39 @@ func (c *counting) Ask(ctx context.Context, r Request) (Reply, error) {
 	return c.Store.Ask(ctx, r)
 }
 
-// TestPermanentWhileLowering cannot tell Redis: it says so, and does not try for
-// ever. The rest is held.
-func TestPermanentWhileLowering(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		k, s := b.process()
-		no := &counting{Store: s}
-		k.store = no
-		held, freed := b.take(k, taking(1, 4)), b.take(k, taking(1, 4))
-		refused := Permanent(errors.New("no rights"))
-		no.fail(refused)
-		if err := freed.Release(); !errors.Is(err, refused) {
-			b.Error(err)
-		}
-		time.Sleep(10 * time.Minute)
-		if asks := no.fail(nil); held.Err() != nil || asks > 1 {
-			b.Errorf("%v, after %d requests", held.Err(), asks)
-		}
-	})
+// TestRefusedForAWhile takes the rights away while permits are released, or pass from a
+// writer to a reader: Redis is told as soon as it lets itself be told, by a request for
+// each renewal. What is still held is held.
+func TestRefusedForAWhile(t *testing.T) {
+	for name, c := range map[string]struct{ kept, freed Params }{
+		"semaphore": {taking(1, 4), taking(1, 4)},
+		"writer":    {reading(time.Minute), writing(time.Minute)},
+	} {
+		inBubble(t, func(b *bench) {
+			k, s := b.process()
+			no := &counting{Store: s}
+			k.store = no
+			freed := b.take(k, c.freed)
+			kept, got := b.want(b.Context(), k, c.kept)
+			if c.kept.Kind == Semaphore {
+				b.gets("the other", got, ms)
+			}
+			refused := Permanent(errors.New("no rights"))
+			no.fail(refused)
+			if err := freed.Release(); !errors.Is(err, refused) {
+				b.Error(err)
+			}
+			if c.kept.Kind == RWMutex {
+				b.gets("the reader", got, ms)
+			}
+			time.Sleep(10 * time.Minute)
+			if asks := no.fail(nil); kept.Err() != nil || asks > 40 {
+				b.Errorf("%s: %v, after %d requests", name, kept.Err(), asks)
+			}
+			time.Sleep(time.Minute / 3)
+			b.uses(c.kept.Kind, 1)
+		})
+	}
 }
 
 // TestEvicted removes a hold from Redis: all leases of its claim end, whoever finds

@@ -142,7 +142,7 @@ func raise(err error) {
 }
 
 // errLate is what an attempt failed with whose answer came too late to be of use.
-var errLate = errors.New("the answer from Redis came too late")
+var errLate = errors.New("the round trip took longer than the lease")
 
 // errGone is the ErrLost of those who wait for a group.
 var errGone = fmt.Errorf("the group is not in Redis any more (%w)", ErrLost)

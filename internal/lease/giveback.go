@@ -32,7 +32,7 @@ func (l *line) lower(c *claim) error {
 			l.later(todo)
 		}
 		return !lost, err
-	})
+	}, nil)
 }
 
 // leave turns the claim of the line into one that is being given back.
@@ -100,5 +100,25 @@ func (l *line) giveBack(c *claim, token string) error {
 		defer l.mu.Unlock()
 		l.outcome(c, err)
 		return owned, err
-	})
+	}, c.pauseRelease)
+}
+
+// pauseRelease waits before a release that has failed is repeated. A try waits for one
+// attempt, as for a request of its own: those that are there fail, and the next one
+// ends the pause.
+func (c *claim) pauseRelease(pause time.Duration, err error) {
+	c.line.mu.Lock()
+	c.line.refuseTries(err)
+	tried := make(chan struct{})
+	c.pauses, c.wait = true, tried
+	c.line.mu.Unlock()
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-tried:
+	case <-timer.C:
+	}
+	c.line.mu.Lock()
+	defer c.line.mu.Unlock()
+	c.pauses, c.wait = false, nil
 }

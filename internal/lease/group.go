@@ -102,7 +102,7 @@ func (g *Group) round(k *Keeper, p Params, keys []string) (again bool, err error
 		again = true
 	}
 	// To be sure of it takes as long as Redis is away: too long for a try.
-	giveBack(g.ctx, leases[:taken], again || err == ErrLocked || IsPermanent(err))
+	k.giveBackAll(g.ctx, leases[:taken], again || err == ErrLocked || IsPermanent(err))
 	stop()
 	return again, err
 }
@@ -142,27 +142,33 @@ func (g *Group) takeRun(ctx context.Context, leases []Lease, k *Keeper, p Params
 		decided[i] = make(chan error, 1)
 		leases[i].mail = member{g, decided[i]}
 	}
-	k.takeTogether(ctx, k.store.(Together), leases, keys)
-	had := make([]bool, len(leases))
+	if !k.takeTogether(k.store.(Together), leases, keys) {
+		return errApart
+	}
+	had := false
 	for i := range leases {
-		switch e := <-decided[i]; {
-		case e == nil:
-			had[i] = true
-		case err == nil || errors.Is(err, errApart):
-			err = e
+		select {
+		case e := <-decided[i]:
+			if had = had || e == nil; e != nil && (err == nil || errors.Is(err, errApart)) {
+				err = e
+			}
+		case <-ctx.Done():
+			k.awhile(func() { _ = endAll(leases, func(l *Lease) (errand, error) { return l.withdraw(ctx) }) })
+			p.Key = keys[i]
+			return p.wrap(ctxError(ctx))
 		}
 	}
-	for i := range leases { // ctx may have ended in between
-		if err != nil && had[i] {
-			giveBack(ctx, leases[i:i+1], false)
-		}
+	if err != nil && had { // some may have been lost already
+		k.giveBackAll(ctx, leases, false)
+	} else if err == nil && g.mail != nil { // whatever gives one back gives back all
+		leases[0].watch(ctx)
 	}
 	return err
 }
 
-// giveBack releases leases that are not wanted. It waits until that is confirmed,
+// giveBackAll releases leases that are not wanted. It waits until that is confirmed,
 // but only a moment once ctx has ended, or if it is not to be patient.
-func giveBack(ctx context.Context, leases []Lease, patient bool) {
+func (k *Keeper) giveBackAll(ctx context.Context, leases []Lease, patient bool) {
 	if len(leases) == 0 {
 		return
 	}
@@ -178,10 +184,5 @@ func giveBack(ctx context.Context, leases []Lease, patient bool) {
 		case <-ctx.Done():
 		}
 	}
-	timer := time.NewTimer(courtesy)
-	defer timer.Stop()
-	select {
-	case <-confirmed:
-	case <-timer.C:
-	}
+	k.moment(confirmed)
 }

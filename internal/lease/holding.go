@@ -34,6 +34,12 @@ func (c *claim) open() bool {
 	return c.used == 0 || c.sharing || c.line.name.Kind == Semaphore
 }
 
+// mayAsk reports whether a try may ask for more than the claim holds: not while
+// leases here have what it wants.
+func (c *claim) mayAsk(try *Lease) bool {
+	return c.used == 0 || c.open() && (try.shared || !c.sharing)
+}
+
 // inUse is how much of the weight cannot be given up.
 func (c *claim) inUse() int64 {
 	if c.sharing && c.used > 0 {
@@ -124,12 +130,13 @@ func (c *claim) ends(at time.Time) {
 	}
 }
 
-// expired returns a lease that may not be renewed and has had its time.
-func (c *claim) expired(now time.Time) *Lease {
-	for l := c.leases.head; l != nil; l = l.next {
+// loseExpired ends the leases that may not be renewed and have had their time.
+func (c *claim) loseExpired(now time.Time) {
+	for l := c.leases.head; l != nil; {
+		next := l.next
 		if l.since.until(now)-l.renewed >= c.ttl {
-			return l
+			l.lose(Unrenewed)
 		}
+		l = next
 	}
-	return nil
 }

@@ -18,16 +18,17 @@ type Keeper struct {
 	owner   string // what its tokens have in common
 	serial  atomic.Int64
 	trip    atomic.Int64         // how long a request takes, in ns: a moving average
+	ended   atomic.Int64         // releases that Redis has answered
 	crew    atomic.Pointer[crew] // there is one while there is a subscription
 
 	mu       sync.Mutex
-	lines    map[Name]*line
-	watches  map[string]*watch // by the key of their wait groups
-	expected map[string]*claim // by token: those that may be handed over
-	polls    backoff.BackOff   // has no memory, so that one serves for all claims
-	clock    clock             // the held claims and the tasks
-	timer    *time.Timer       // set for the first of them
-	armed    time.Time         // when the timer fires, zero if it does not
+	lines    Map[Name, *line]
+	watches  Map[string, *watch] // by the key of their wait groups
+	expected Map[string, *claim] // by token: those that may be handed over
+	polls    backoff.BackOff     // has no memory, so that one serves for all claims
+	clock    clock               // the held claims and the tasks
+	timer    *time.Timer         // set for the first of them
+	armed    time.Time           // when the timer fires, zero if it does not
 	ear      ear
 }
 
@@ -35,10 +36,7 @@ type Keeper struct {
 // whenever nothing is held or awaited.
 func NewKeeper(s Store) *Keeper {
 	id := rand.Text()[:16]
-	return &Keeper{
-		store: s, channel: "baton:" + id, owner: ownerPart(id), polls: newBackoff(PollBound, 0.1),
-		lines: make(map[Name]*line), watches: make(map[string]*watch), expected: make(map[string]*claim),
-	}
+	return &Keeper{store: s, channel: "baton:" + id, owner: ownerPart(id), polls: newBackoff(PollBound, 0.1)}
 }
 
 // join puts a lease into the line of its key. If ctx can end, its end makes a
@@ -56,10 +54,10 @@ func (k *Keeper) join(ctx context.Context, name Name, l *Lease) (ask *claim) {
 func (k *Keeper) line(name Name) *line {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	l := k.lines[name]
+	l := k.lines.M[name]
 	if l == nil {
 		l = &line{keeper: k, name: name}
-		k.lines[name] = l
+		k.lines.Set(name, l)
 		k.ear.keep()
 	}
 	return l
@@ -72,17 +70,13 @@ func (l *line) admit(ctx context.Context, lease *Lease) (ask *claim, ok bool) {
 	if l.gone {
 		return nil, false
 	}
-	first, c := l.waiters.head == nil, l.claim
-	lease.line = l
+	c, excluded := l.claim, lease.try && l.excludes(lease)
+	lease.line, lease.late = l, c != nil && c.asking
 	l.waiters.push(lease)
 	switch {
-	case lease.try && (!first || c != nil && c.state == live && !(c.open() && (lease.shared || !c.sharing))):
+	case excluded:
 		lease.refuse(ErrLocked)
 		return nil, true
-	case lease.try && c != nil && c.state == leaving:
-		// Our own hold, which is over, still stands in Redis. That takes a moment, or
-		// else Redis does not answer, and a try does not wait for that.
-		time.AfterFunc(grace, func() { l.hurry(lease) })
 	case ctx.Done() != nil && lease.mail != nil:
 		lease.unhook = context.AfterFunc(ctx, func() { lease.giveUp(ctx) })
 	case lease.mail == nil && c == nil && (ctx.Done() == nil || l.keeper.store.Prompt()):
@@ -90,22 +84,29 @@ func (l *line) admit(ctx context.Context, lease *Lease) (ask *claim, ok bool) {
 		l.claim.asker = true
 		return l.claim, true
 	}
+	if lease.try && c != nil && !c.asking { // it may be pausing, because Redis is away
+		c.wake()
+	}
+	if lease.try && c != nil && c.pauses && c.wait != nil { // in its release, for the same reason
+		close(c.wait)
+		c.pauses, c.wait = false, nil
+	}
 	l.later(l.advance())
 	lease.traceWait()
 	return nil, true
 }
 
-// hurry ends a try that still waits for the claim before it to be given back.
-func (l *line) hurry(lease *Lease) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if lease.state == waiting && l.claim != nil && l.claim.state == leaving {
-		err := l.redis
-		if err == nil {
-			err = ErrNoAnswer
-		}
-		lease.refuse(err)
+// excludes reports whether a try fails without a request: because of what leases
+// here hold, or because one of them is known to wait.
+func (l *line) excludes(try *Lease) bool {
+	c, head := l.claim, l.waiters.head
+	switch {
+	case c == nil || c.state != live:
+		return false
+	case head != nil:
+		return !head.try && (c.denied || !c.open())
 	}
+	return !c.mayAsk(try)
 }
 
 // drop removes a line that nobody needs. The line is locked.
@@ -113,14 +114,14 @@ func (k *Keeper) drop(l *line) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	l.gone = true
-	delete(k.lines, l.name)
+	k.lines.Delete(l.name)
 	k.rest()
 }
 
 // rest closes the subscription, in a moment, if nobody needs it. The keeper is
 // locked.
 func (k *Keeper) rest() {
-	if len(k.lines)+len(k.watches) == 0 {
+	if len(k.lines.M)+len(k.watches.M) == 0 {
 		k.ear.linger(k)
 	}
 }
@@ -136,7 +137,8 @@ func (k *Keeper) poll() time.Duration {
 func (k *Keeper) expect(c *claim) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.expected[c.token], c.expected = c, true
+	k.expected.Set(c.token, c)
+	c.expected = true
 }
 
 // hearken makes sure that a claim which leases join without asking hears when
@@ -145,7 +147,8 @@ func (k *Keeper) expect(c *claim) {
 func (k *Keeper) hearken(c *claim, now time.Time) {
 	k.mu.Lock()
 	known := c.expected
-	k.expected[c.token], c.expected = c, true
+	k.expected.Set(c.token, c)
+	c.expected = true
 	hears := k.ear.hears
 	if hears && !known {
 		k.hasten(c, now)
@@ -171,7 +174,7 @@ func (k *Keeper) forget(c *claim) {
 	defer k.mu.Unlock()
 	k.clock.remove(c)
 	if c.expected {
-		delete(k.expected, c.token)
+		k.expected.Delete(c.token)
 	}
 }
 
@@ -213,26 +216,58 @@ func (k *Keeper) unwatch(c charge) {
 	k.clock.remove(c)
 }
 
+// awhile has f tell Redis of something, and waits for that as moment does.
+func (k *Keeper) awhile(f func()) {
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		f()
+	}()
+	k.moment(told)
+}
+
+// moment waits until Redis has been told that something was given up, so that a program
+// may exit at once thereafter and leave nothing behind. It does not wait for a Redis
+// that does not answer. But it waits while Redis answers what was given up besides.
+func (k *Keeper) moment(told <-chan struct{}) {
+	end := time.Now().Add(maxCourtesy)
+	timer := time.NewTimer(courtesy)
+	defer timer.Stop()
+	for seen := k.ended.Load(); ; {
+		select {
+		case <-told:
+			return
+		case <-timer.C:
+		}
+		last := seen
+		if seen = k.ended.Load(); seen == last || !time.Now().Before(end) {
+			return
+		}
+		timer.Reset(courtesy)
+	}
+}
+
 // undo gives back what a request of the claim may have made after its end.
 func (k *Keeper) undo(c *claim) {
-	_ = k.giveBack(c.caller, c.line.name, c.token, time.Now().Add(c.life()), c.last)
+	_ = k.giveBack(c.caller, c.line.name, c.token, time.Now().Add(c.life()), c.last, nil)
 }
 
 // giveBack releases a token, with retries until it is confirmed or until passes,
 // when the token has run out by itself.
-func (k *Keeper) giveBack(ctx context.Context, name Name, token string, until time.Time, t *tracer) error {
+func (k *Keeper) giveBack(ctx context.Context, name Name, token string, until time.Time, t *tracer, sleep func(time.Duration, error)) error {
 	return k.persist(ctx, until, func(ctx context.Context) (bool, error) {
 		owned, err := k.store.Release(ctx, name, token)
 		t.redisError("release", err)
 		return owned, err
-	})
+	}, sleep)
 }
 
 // persist makes attempts until one is confirmed, or until passes. It returns
 // ErrLost if the first of them is told that there was nothing to give back. No
 // attempt may take all of the time: one connection that has fallen silent must
-// not be the only try. The ctx is for its values only.
-func (k *Keeper) persist(ctx context.Context, until time.Time, attempt func(context.Context) (owned bool, err error)) error {
+// not be the only try. After one that has failed it sleeps, by the function sleep if
+// there is one. The ctx is for its values only.
+func (k *Keeper) persist(ctx context.Context, until time.Time, attempt func(context.Context) (owned bool, err error), sleep func(time.Duration, error)) error {
 	var pause backoff.BackOff
 	var why error
 	var replies chan attemptResult // of the attempts that are not waited for to their end
@@ -253,6 +288,9 @@ func (k *Keeper) persist(ctx context.Context, until time.Time, attempt func(cont
 			}
 			got = k.attemptElsewhere(ctx, max(left/3, MinTTL), attempt, replies, over)
 		}
+		if got.err == nil {
+			k.ended.Add(1)
+		}
 		switch {
 		case got.err == nil && !got.owned && !unsure:
 			return ErrLost
@@ -270,7 +308,11 @@ func (k *Keeper) persist(ctx context.Context, until time.Time, attempt func(cont
 		if pause == nil {
 			pause = newBackoff(5*time.Millisecond, 0.5)
 		}
-		time.Sleep(min(pause.NextBackOff(), left))
+		if wait := min(pause.NextBackOff(), left); sleep != nil {
+			sleep(wait, got.err)
+		} else {
+			time.Sleep(wait)
+		}
 	}
 }
 

@@ -58,6 +58,7 @@ type Lease struct {
 
 	// Guarded by the mutex of line, which is set before the lease can be seen.
 	state      leaseState
+	late       bool // it joined while a request was under way, whose answer says nothing of it
 	line       *line
 	prev, next *Lease
 	err        error         // once ended: why
@@ -155,12 +156,7 @@ func (l *Lease) giveUp(ctx context.Context) error {
 	var todo errand
 	mine := l.state == waiting || l.state == granted && (l.mail == nil || l.mail.TakeBack())
 	if mine {
-		var last error
-		if l.state == waiting {
-			last = ln.redis
-		}
-		l.finish(l.wrap(ctxError(ctx), last))
-		todo = ln.advance()
+		todo = l.quit(ctx)
 	}
 	err := l.err
 	if l.claim != nil && err == ErrLost { // after ctx had ended: that came first
@@ -168,17 +164,7 @@ func (l *Lease) giveUp(ctx context.Context) error {
 	}
 	ln.mu.Unlock()
 	if todo.claim != nil {
-		told := make(chan struct{})
-		go func() {
-			_ = ln.do(todo)
-			close(told)
-		}()
-		timer := time.NewTimer(courtesy)
-		select {
-		case <-told:
-		case <-timer.C:
-		}
-		timer.Stop()
+		ln.keeper.awhile(func() { _ = ln.do(todo) })
 	}
 	if mine && l.mail != nil {
 		l.mail.Put(err)
@@ -192,6 +178,37 @@ func (l *Lease) endless() bool {
 		return m.group.ctx.Done() == nil
 	}
 	return l.forever
+}
+
+// quit ends a lease for ctx. The line is locked.
+func (l *Lease) quit(ctx context.Context) errand {
+	var last error
+	if l.state == waiting {
+		last = l.line.redis
+	}
+	l.finish(l.wrap(ctxError(ctx), last))
+	return l.line.advance()
+}
+
+// withdraw ends a lease for ctx that is in hand, or is waited for, and returns what is
+// to be done for that in Redis. The error is that of one which has ended.
+func (l *Lease) withdraw(ctx context.Context) (errand, error) {
+	l.line.mu.Lock()
+	defer l.line.mu.Unlock()
+	if l.state == ended {
+		return errand{}, l.err
+	}
+	todo := l.quit(ctx)
+	return todo, l.err
+}
+
+// watch makes a lease give up when ctx ends.
+func (l *Lease) watch(ctx context.Context) {
+	l.line.mu.Lock()
+	defer l.line.mu.Unlock()
+	if l.state != ended {
+		l.unhook = context.AfterFunc(ctx, func() { _ = l.giveUp(ctx) })
+	}
 }
 
 // wait returns what is closed when the request is decided, nil if it is.
@@ -266,6 +283,22 @@ func (l *Lease) Left() time.Duration {
 		return 0
 	}
 	return l.claim.trust.left(now)
+}
+
+// Losses stands for the losses of leases of one key in this process.
+type Losses struct {
+	line *line
+	n    int
+}
+
+// Losses returns what stands for the losses up to now: as long as a later call, of any
+// lease of the key, returns the same, no lease has been lost in between.
+func (l *Lease) Losses() Losses {
+	l = l.itself()
+	l.line.mu.Lock()
+	defer l.line.mu.Unlock()
+	l.expire(time.Now())
+	return Losses{l.line, l.line.losses}
 }
 
 // Fence returns the fencing number of the hold.

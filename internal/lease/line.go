@@ -23,6 +23,7 @@ type line struct {
 	claim   *claim     // at most one at any time
 	redis   error      // what the last request failed with
 	failing streak     // of requests
+	losses  int        // of leases that were granted
 }
 
 // errand is what is to be done in Redis after a step, once the line is unlocked:
@@ -78,9 +79,18 @@ func (l *line) advanceAt(now time.Time) errand {
 				continue
 			}
 		}
+		if next.try && !c.mayAsk(next) {
+			next.refuse(ErrLocked)
+			continue
+		}
 		if c.want == 0 && c.open() || c.want > 0 && !c.asksFor(next) {
 			l.askMore(c, next)
 			return errand{}
+		}
+		if c.want > 0 {
+			c.try = next.try
+		} else {
+			l.refuseTries(ErrLocked) // the next in line waits, and they do not
 		}
 		break // its answer, or the end of a lease, leads back here
 	}
@@ -90,7 +100,11 @@ func (l *line) advanceAt(now time.Time) errand {
 		l.keeper.drop(l)
 	case c.state != live:
 	case l.waiters.head == nil && c.used == 0:
-		return errand{claim: l.leave()}
+		if c.want > 0 || c.known > 0 || c.entered {
+			return errand{claim: l.leave()}
+		}
+		l.end(c) // nothing of it is in Redis
+		l.keeper.drop(l)
 	default:
 		if l.waiters.head == nil && c.want > 0 { // who wanted it has gone
 			c.want = 0
@@ -198,6 +212,17 @@ func (l *line) end(c *claim) {
 	l.keeper.forget(c)
 	if l.claim == c {
 		l.claim = nil
+	}
+}
+
+// refuseTries ends all tries in the line.
+func (l *line) refuseTries(err error) {
+	for lease := l.waiters.head; lease != nil && l.waiters.tries > 0; {
+		next := lease.next
+		if lease.try {
+			lease.refuse(err)
+		}
+		lease = next
 	}
 }
 

@@ -5,6 +5,7 @@ package lease
 type list struct {
 	head, tail *Lease
 	n          int64
+	tries      int64 // of them
 }
 
 func (q *list) push(l *Lease) {
@@ -16,6 +17,9 @@ func (q *list) push(l *Lease) {
 	}
 	q.tail = l
 	q.n++
+	if l.try {
+		q.tries++
+	}
 }
 
 func (q *list) remove(l *Lease) {
@@ -31,6 +35,19 @@ func (q *list) remove(l *Lease) {
 	}
 	l.prev, l.next = nil, nil
 	q.n--
+	if l.try {
+		q.tries--
+	}
+}
+
+// catchUp notes that the next request speaks for all who wait: for tries that matters,
+// and for the first.
+func (q *list) catchUp() {
+	for l := q.head; l != nil; l = l.next {
+		if l.late = false; q.tries == 0 {
+			return
+		}
+	}
 }
 
 // weight is what the first n leases of the queue want together.

@@ -52,7 +52,7 @@ func (g *Group) takeBack() bool {
 			err = g.leases[0].wrap(ctxError(g.ctx), nil)
 		}
 		go func() {
-			giveBack(g.ctx, g.leases, false)
+			g.leases[0].line.keeper.giveBackAll(g.ctx, g.leases, false)
 			g.stop()
 			g.mail.Put(err)
 		}()

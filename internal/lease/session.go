@@ -25,14 +25,14 @@ type Session struct {
 	Trace **Trace
 
 	mu   sync.Mutex
-	last int64              // number given
-	low  int64              // all up to this one are over
-	over map[int64]struct{} // those above that are, too
+	last int64                // number given
+	low  int64                // all up to this one are over
+	over Map[int64, struct{}] // those above that are, too
 }
 
 // NewSession returns a session for the group at key.
 func (k *Keeper) NewSession(key string) *Session {
-	return &Session{keeper: k, key: key, id: rand.Text()[:16], over: make(map[int64]struct{})}
+	return &Session{keeper: k, key: key, id: rand.Text()[:16]}
 }
 
 // counter is the store of a keeper whose wait groups are used.
@@ -51,13 +51,13 @@ func (s *Session) begin(c Change) Change {
 func (s *Session) end(op int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.over[op] = struct{}{}
+	s.over.Set(op, struct{}{})
 	for {
-		if _, ok := s.over[s.low+1]; !ok {
+		if _, ok := s.over.M[s.low+1]; !ok {
 			return
 		}
 		s.low++
-		delete(s.over, s.low)
+		s.over.Delete(s.low)
 	}
 }
 
@@ -130,11 +130,9 @@ func (s *Session) change(ctx context.Context, op string, c Change) (answered, er
 // undo undoes a change that ctx has overtaken, and waits a moment for Redis to hear of
 // it, so that a program may exit at once thereafter.
 func (s *Session) undo(ctx context.Context, c Change) {
-	told := make(chan struct{})
 	c.What = Undo
-	go func() {
+	s.keeper.awhile(func() {
 		defer s.end(c.Op) // whether Redis has heard of it or not
-		defer close(told)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), regret)
 		defer cancel()
 		_, _ = Call(ctx, "undo", s.key, true, func(ctx context.Context) (answered, error) {
@@ -142,11 +140,5 @@ func (s *Session) undo(ctx context.Context, c Change) {
 			s.redisError(ctx, "change", err)
 			return got, insist(err)
 		})
-	}()
-	timer := time.NewTimer(courtesy)
-	select {
-	case <-told:
-	case <-timer.C:
-	}
-	timer.Stop()
+	})
 }

@@ -348,7 +348,7 @@ func (s *permitsSim) watch(over <-chan struct{}) {
 
 func (s *permitsSim) idle(p *simProcess, found map[any]string) {
 	p.Keeper.mu.Lock()
-	ln := p.lines[s.name]
+	ln := p.lines.M[s.name]
 	p.Keeper.mu.Unlock()
 	if ln == nil {
 		return
@@ -380,8 +380,8 @@ func (s *permitsSim) idle(p *simProcess, found map[any]string) {
 // rest checks that nothing is left.
 func (s *permitsSim) rest() {
 	for _, p := range s.procs {
-		if len(p.lines)+len(p.expected)+len(p.clock) > 0 || p.ear.stop != nil {
-			s.t.Errorf("keeper not at rest: %d lines, %d expected, %d in the clock", len(p.lines), len(p.expected), len(p.clock))
+		if len(p.lines.M)+len(p.expected.M)+len(p.clock) > 0 || p.ear.stop != nil {
+			s.t.Errorf("keeper not at rest: %d lines, %d expected, %d in the clock", len(p.lines.M), len(p.expected.M), len(p.clock))
 		}
 	}
 	q := s.redis.permitsOf(s.name)

@@ -336,12 +336,12 @@ func (s *roundSim) check() {
 		s.checkWait(w)
 	}
 	for _, p := range s.procs {
-		if k := p.Keeper; len(k.watches)+len(k.expected)+len(k.clock) > 0 || k.ear.stop != nil {
-			s.t.Errorf("keeper not at rest: %d watches, %d expected, %d in the clock", len(k.watches), len(k.expected), len(k.clock))
+		if k := p.Keeper; len(k.watches.M)+len(k.expected.M)+len(k.clock) > 0 || k.ear.stop != nil {
+			s.t.Errorf("keeper not at rest: %d watches, %d expected, %d in the clock", len(k.watches.M), len(k.expected.M), len(k.clock))
 		}
 		for _, session := range p.sessions {
-			if len(session.over) > 0 || session.low != session.last {
-				s.t.Errorf("of %d operations those up to %d are over, and %v", session.last, session.low, session.over)
+			if len(session.over.M) > 0 || session.low != session.last {
+				s.t.Errorf("of %d operations those up to %d are over, and %v", session.last, session.low, session.over.M)
 			}
 		}
 	}

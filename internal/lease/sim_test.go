@@ -56,8 +56,8 @@ func simulate(sch *schedule) string {
 	time.Sleep(ttl + 2*EntryLife + 3*time.Second) // what was executed late, too
 	synctest.Wait()
 	for _, k := range keepers {
-		if len(k.lines)+len(k.expected)+len(k.clock) > 0 || k.ear.stop != nil {
-			t.Errorf("keeper not at rest: %d lines, %d expected, %d in the clock", len(k.lines), len(k.expected), len(k.clock))
+		if len(k.lines.M)+len(k.expected.M)+len(k.clock) > 0 || k.ear.stop != nil {
+			t.Errorf("keeper not at rest: %d lines, %d expected, %d in the clock", len(k.lines.M), len(k.expected.M), len(k.clock))
 		}
 	}
 	for name, k := range r.keys {

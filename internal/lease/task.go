@@ -179,7 +179,7 @@ func (t *Task) finish(what What) error {
 			err = Permanent(ErrLost)
 		}
 		return true, err
-	})
+	}, nil)
 	switch {
 	case err == nil:
 	case errors.Is(err, ErrLost):

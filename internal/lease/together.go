@@ -44,31 +44,28 @@ type joint struct {
 	ask   Request
 }
 
-// takeTogether asks for all leases in one step, and returns when it is decided,
-// whether all are granted, or failed. If somebody is in line for any of them,
-// here or elsewhere, all fail with errApart: then they are to be had in order
-// only.
-func (k *Keeper) takeTogether(ctx context.Context, store Together, leases []Lease, keys []string) {
+// takeTogether asks for all leases in one step, if nobody here is in line for any of
+// them, and reports whether it does. If somebody elsewhere is, all fail with errApart:
+// then they are to be had in order only.
+func (k *Keeper) takeTogether(store Together, leases []Lease, keys []string) bool {
 	joints := make([]joint, 0, len(leases))
 	for i := range leases {
-		j, ok := k.begin(ctx, Name{Mutex, keys[i]}, &leases[i])
+		j, ok := k.begin(Name{Mutex, keys[i]}, &leases[i])
 		if !ok {
 			for _, j := range joints {
 				j.part(errApart, nil)
 			}
-			for ; i < len(leases); i++ {
-				leases[i].mail.Put(errApart)
-			}
-			return
+			return false
 		}
 		joints = append(joints, j)
 	}
 	go askTogether(store, joints) // its own goroutine: when ctx ends, the leases do not wait for it
+	return true
 }
 
 // begin puts a lease into the line of its key, if nobody is there, with a claim
 // that is about to ask.
-func (k *Keeper) begin(ctx context.Context, name Name, lease *Lease) (j joint, ok bool) {
+func (k *Keeper) begin(name Name, lease *Lease) (j joint, ok bool) {
 	for {
 		l := k.line(name)
 		l.mu.Lock()
@@ -86,7 +83,6 @@ func (k *Keeper) begin(ctx context.Context, name Name, lease *Lease) (j joint, o
 		c.asker, c.asking, c.try = true, true, true
 		l.claim = c
 		j = joint{l, lease, c, l.request(c, time.Now())}
-		lease.unhook = context.AfterFunc(ctx, func() { _ = lease.giveUp(ctx) })
 		return j, true
 	}
 }
@@ -132,11 +128,12 @@ func (j joint) part(why, unsure error) {
 		j.lease.refuse(why)
 	}
 	if c.state == live {
-		switch c.try, l.redis = false, unsure; { // which keeps those who come waiting until it is undone
+		switch l.redis = unsure; { // which keeps those who come waiting until it is undone
 		case unsure != nil:
 			c.asker, c.entered = false, true
 			todo = errand{claim: l.leave()}
 		case l.waiters.head != nil:
+			c.try = l.waiters.head.try
 			go l.ask(c)
 		default:
 			l.end(c)
@@ -152,12 +149,20 @@ func (j joint) part(why, unsure error) {
 // serve together in one step. A loss is worse news than that Redis did not
 // confirm.
 func release(leases []Lease) error {
+	return endAll(leases, func(l *Lease) (errand, error) {
+		todo, _, err := l.let(0)
+		return todo, err
+	})
+}
+
+// endAll is release for leases that end ends here.
+func endAll(leases []Lease, end func(*Lease) (errand, error)) error {
 	errs := make([]error, len(leases))
 	todos := make([]errand, len(leases))
 	var wg sync.WaitGroup
 	for from, to := 0, 0; from < len(leases); from = to {
 		for to = from; to < len(leases) && (to == from || leases[to].joins(&leases[to-1])); to++ {
-			todos[to], _, errs[to] = leases[to].let(0)
+			todos[to], errs[to] = end(&leases[to])
 		}
 		run := todos[from:to]
 		first := from
@@ -166,8 +171,9 @@ func release(leases []Lease) error {
 			var each sync.WaitGroup
 			for i, todo := range run {
 				each.Go(func() {
-					if l := &leases[first+i]; errs[first+i] == nil {
-						errs[first+i] = l.told(true, l.line.do(todo))
+					l := &leases[first+i]
+					if err := l.line.do(todo); errs[first+i] == nil {
+						errs[first+i] = l.told(true, err)
 					}
 				})
 			}

@@ -305,9 +305,9 @@ func (w *walk) rest() {
 	time.Sleep(walkTTL) // the timers of the keepers are left to fire
 	synctest.Wait()
 	for _, k := range w.processes {
-		if len(k.lines)+len(k.watches)+len(k.expected)+len(k.clock) > 0 || k.ear.stop != nil {
+		if len(k.lines.M)+len(k.watches.M)+len(k.expected.M)+len(k.clock) > 0 || k.ear.stop != nil {
 			w.Errorf("%s is not at rest: %d lines, %d watches, %d expected, %d in the clock, subscribed: %v",
-				k.name, len(k.lines), len(k.watches), len(k.expected), len(k.clock), k.ear.stop != nil)
+				k.name, len(k.lines.M), len(k.watches.M), len(k.expected.M), len(k.clock), k.ear.stop != nil)
 		}
 	}
 }

@@ -32,10 +32,10 @@ type watch struct {
 func (k *Keeper) watchOver(key, topic string) *watch {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	w := k.watches[key]
+	w := k.watches.M[key]
 	if w == nil {
 		w = &watch{keeper: k, key: key, topic: topic, nudge: make(chan struct{}, 1)}
-		k.watches[key] = w
+		k.watches.Set(key, w)
 		k.ear.keep()
 		go w.run()
 	}
@@ -88,10 +88,10 @@ func (w *watch) wake() {
 // run is the goroutine of a watch.
 func (w *watch) run() {
 	fast, slow := newBackoff(10*time.Millisecond, 0.5), newBackoff(PollBound, 0.1)
-	var tuning <-chan struct{}
+	tuned := false
 	for idle := false; ; {
 		look, from, awaited := w.begin()
-		if !awaited && idle && w.close(&tuning) {
+		if !awaited && idle && w.close() {
 			return
 		}
 		wait := linger
@@ -103,8 +103,9 @@ func (w *watch) run() {
 			case !awaited:
 			case err != nil:
 				wait = fast.NextBackOff()
-			case tuning == nil:
-				tuning, wait = w.tuneIn(), patience
+			case !tuned:
+				w.tuneIn()
+				tuned, wait = true, patience
 			case hears:
 				fast.Reset()
 				wait = slow.NextBackOff()
@@ -212,51 +213,32 @@ func (w *watch) hear(hears bool) {
 	w.wake()
 }
 
-// tuneIn has the subscription hear the topic. The channel is closed when that has
-// been asked for: it may take as long as making a connection.
-func (w *watch) tuneIn() <-chan struct{} {
+// tuneIn has the subscription hear the topic.
+func (w *watch) tuneIn() {
 	k := w.keeper
 	k.mu.Lock()
 	w.tuned = true
-	t := k.ear.tuner
+	k.tune(w.topic, true)
 	k.mu.Unlock()
-	done := make(chan struct{})
-	if t == nil { // the topic is among the first that it will hear
-		k.listen(nil)
-		close(done)
-		return done
-	}
-	go func() {
-		defer close(done)
-		_ = t.Tune(context.Background(), w.topic, true)
-	}()
-	return done
+	k.listen(nil)
 }
 
 // close ends the watch, unless somebody waits by now.
-func (w *watch) close(tuning *<-chan struct{}) bool {
-	k := w.keeper
-	if *tuning != nil {
-		<-*tuning
-		*tuning = nil
-		k.mu.Lock()
-		w.tuned = false
-		t := k.ear.tuner
-		k.mu.Unlock()
-		if t != nil {
-			_ = t.Tune(context.Background(), w.topic, false)
-		}
-	}
+func (w *watch) close() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.hears = false
 	if w.head != nil {
 		return false
 	}
 	w.gone = true
+	k := w.keeper
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	delete(k.watches, w.key)
+	if w.tuned {
+		w.tuned = false
+		k.tune(w.topic, false)
+	}
+	k.watches.Delete(w.key)
 	k.rest()
 	return true
 }

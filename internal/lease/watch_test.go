@@ -1,8 +1,10 @@
 package lease
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
 )
 
 // newWait returns one who waits, and the watch that has taken it in.
@@ -87,4 +89,67 @@ func TestGroupIsLost(t *testing.T) {
 			t.Errorf("%+v: over %v, %v", r, x.over, x.err)
 		}
 	}
+}
+
+// TestWaitWhileRedialing waits for a group while the subscription cannot be changed,
+// because it redials: the wait ends by a look, and nothing of an earlier wait is in the way.
+func TestWaitWhileRedialing(t *testing.T) {
+	for name, in := range map[string]bool{"to hear the group": true, "not to hear it any more": false} {
+		inBubble(t, func(b *bench) {
+			g := newFakeGroup(b.redis, "key")
+			mine, other := &roundStore{fakeStore: newFakeStore(b.redis), group: g, name: "A"}, &roundStore{fakeStore: newFakeStore(b.redis), group: g, name: "B"}
+			s, elsewhere := NewKeeper(redialing{mine, in}).NewSession("key"), NewKeeper(other).NewSession("key")
+			add := func(n int64) {
+				if _, err := elsewhere.Change(b.Context(), "add", Change{What: Add, Delta: n}); err != nil {
+					b.Error(err)
+				}
+			}
+			for range 3 {
+				add(1)
+				var over time.Time
+				time.AfterFunc(time.Second, func() { over = time.Now(); add(-1) })
+				if err := s.Wait(b.Context(), "wait for"); err != nil {
+					b.Error(err)
+				}
+				b.within(name+": the end is known", over, PollBound+ms)
+				time.Sleep(PollBound + 2*linger) // the watch has been closed, or is to be
+			}
+		})
+	}
+}
+
+// redialing is a store whose subscription cannot be changed for half a minute, to hear
+// more or less.
+type redialing struct {
+	*roundStore
+	in bool
+}
+
+func (s redialing) Listen(ctx context.Context, l Listener) {
+	s.roundStore.Listen(ctx, redialingListener{l, s.in})
+}
+
+type redialingListener struct {
+	Listener
+	in bool
+}
+
+func (l redialingListener) Channels(t Tuner) []string {
+	return l.Listener.Channels(redialingTuner{t, l.in})
+}
+
+type redialingTuner struct {
+	Tuner
+	in bool
+}
+
+func (t redialingTuner) Tune(ctx context.Context, channel string, in bool) error {
+	if in == t.in {
+		select {
+		case <-time.After(30 * time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return t.Tuner.Tune(ctx, channel, in)
 }

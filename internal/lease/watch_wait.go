@@ -84,7 +84,7 @@ type settling struct {
 // counted is not held up for longer than a moment. It returns what Redis last failed with.
 func (s *Session) settled(ctx context.Context) (redis error) {
 	s.keeper.mu.Lock()
-	w := s.keeper.watches[s.key]
+	w := s.keeper.watches.M[s.key]
 	s.keeper.mu.Unlock()
 	if w == nil {
 		return nil

@@ -30,12 +30,15 @@ var handling = []mutant{
 	},
 	{
 		"give-back-on-dead-ctx", "what a caller gives up is given back under its ctx, which has ended",
-		"internal/lease/lease.go", `			_ = ln.do(todo)
-			close(told)`, `			if ctx.Err() == nil {
-				_ = ln.do(todo)
-			}
-			close(told)`,
+		"internal/lease/lease.go", `	if todo.claim != nil {
+		ln.keeper.awhile(`, `	if todo.claim != nil && ctx.Err() == nil {
+		ln.keeper.awhile(`,
 		"internal/lease", "TestCancelUnderWay",
+	},
+	{
+		"give-up-hurried", "who gives up does not wait while Redis is busy with others that were given up",
+		"internal/lease/keeper.go", `seen == last ||`, `seen == last || true ||`,
+		"internal/lease", "TestGiveUpManyAtOnce",
 	},
 	{
 		"late-answer-kept", "what a request made that was executed after its claim's end stays",
@@ -90,9 +93,31 @@ var handling = []mutant{
 		"internal/lease", "TestTryQueuesNot",
 	},
 	{
-		"try-waits", "a try waits for as long as Redis takes to hear of the hold before it",
-		"internal/lease/keeper.go", `time.AfterFunc(grace, func() { l.hurry(lease) })`, ``,
+		"try-waits", "a try waits for as long as the release of the hold before it is retried",
+		"internal/lease/giveback.go", `	c.line.refuseTries(err)
+`, ``,
 		"internal/lease", "TestTryBehindLeaving",
+	},
+	{
+		"try-alone", "a try fails because another one is under way",
+		"internal/lease/keeper.go", `return !head.try && (c.denied || !c.open())`, `return true`,
+		"internal/lease", "TestTriesAllSucceed",
+	},
+	{
+		"try-stale-answer", "a try fails by the answer to a request that was sent before it began",
+		"internal/lease/ask.go", `no && !lease.late && lease.weight`, `no && lease.weight`,
+		"internal/lease", "TestTryAfterRelease",
+	},
+	{
+		"try-overtaken", "a try fails by the answer to a statement that a later one has overtaken",
+		"internal/lease/ask.go", `!reply.Granted && r.N == c.n //`, `!reply.Granted //`,
+		"internal/lease", "TestTryOvertaken",
+	},
+	{
+		"try-late-grant", "a try is repeated while each grant comes when its window has passed",
+		"internal/lease/ask.go", `			lease.refuse(errLate)
+`, ``,
+		"internal/lease", "TestRoundTripLongerThanWindow",
 	},
 	{
 		"queue-unheard", "the first queue entry does not await the subscription",
@@ -140,6 +165,11 @@ var handling = []mutant{
 		return
 	}`,
 		"mutex", "TestInsideAfterLoss",
+	},
+	{
+		"inside-loss-unseen", "who is inside a Weighted that was resized is looked at once only",
+		"semaphore/weighted.go", `s.sound != losses &&`, `s.sound == (lease.Losses{}) &&`,
+		"semaphore", "TestAcquireAfterResizeAndLoss",
 	},
 	{
 		"call-outlives-ctx", "a call whose ctx has ended waits for the answer",

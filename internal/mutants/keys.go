@@ -15,7 +15,7 @@ var keys = []mutant{
 	},
 	{
 		"keys-partial", "a request for several keys that fails keeps those that it has",
-		"internal/lease/group.go", `giveBack(g.ctx, leases[:taken], again || err == ErrLocked || IsPermanent(err))`, `giveBack(g.ctx, leases[:0], again || err == ErrLocked || IsPermanent(err))`,
+		"internal/lease/group.go", `k.giveBackAll(g.ctx, leases[:taken], again || err == ErrLocked || IsPermanent(err))`, `k.giveBackAll(g.ctx, leases[:0], again || err == ErrLocked || IsPermanent(err))`,
 		"mutex", "TestPoolCancel",
 	},
 	{

@@ -8,6 +8,12 @@ var permitEngine = []mutant{
 		"internal/lease", "TestReleasesAtOnce",
 	},
 	{
+		"debt-forgiven", "permits whose release was refused for a while stay with the process in Redis",
+		"internal/lease/ask.go", `		return errand{} // the next`, `		c.known, c.entered = c.weight, false
+		return errand{} // the next`,
+		"internal/lease", "TestRefusedForAWhile",
+	},
+	{
 		"given-up-unsaid", "an order that was given up, and may have been met, is forgotten",
 		"internal/lease/holding.go", `(c.known > c.weight || c.want == 0 && c.entered)`, `c.known > c.weight`,
 		"internal/lease", "TestGivenUpAnswerLost",

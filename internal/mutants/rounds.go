@@ -93,7 +93,7 @@ var rounds = []mutant{
 	},
 	{
 		"low-jumps", "operations that are under way are declared over with a later one",
-		"internal/lease/session.go", `		if _, ok := s.over[s.low+1]; !ok {`, `		if _, ok := s.over[s.low+1]; !ok && s.low >= op {`,
+		"internal/lease/session.go", `		if _, ok := s.over.M[s.low+1]; !ok {`, `		if _, ok := s.over.M[s.low+1]; !ok && s.low >= op {`,
 		"internal/lease", "TestSessionLow",
 	},
 	{

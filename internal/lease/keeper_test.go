@@ -1,0 +1,85 @@
+package lease
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestPersistKeepsNoContext repeats a call that fails: when an attempt begins, nothing
+// is left of the earlier ones, whose number has no bound.
+func TestPersistKeepsNoContext(t *testing.T) {
+	for name, until := range map[string]time.Duration{"waited for to the end": time.Minute, "waited for no longer than it is of use": 200 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			k := NewKeeper(newFakeStore(newFakeRedis()))
+			var made []context.Context
+			_ = k.persist(context.Background(), time.Now().Add(until), func(ctx context.Context) (bool, error) {
+				synctest.Wait() // the goroutine of the last attempt has ended
+				for i, earlier := range made {
+					if earlier.Err() == nil {
+						t.Errorf("%s: attempt %d keeps the context of attempt %d", name, len(made), i)
+					}
+				}
+				made = append(made, ctx)
+				return false, errNetwork
+			}, nil)
+			if len(made) < 5 {
+				t.Errorf("%s: %d attempts", name, len(made))
+			}
+		})
+	}
+}
+
+// heapOf returns by how much the heap has grown, in bytes, once f has returned and
+// what is not in use has been collected.
+func heapOf(f func()) int64 {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	return int64(after.HeapAlloc) - int64(before.HeapAlloc)
+}
+
+// TestKeeperShrinks holds very many keys at once, and then one: the memory for the
+// others comes back, though the keeper is never at rest.
+func TestKeeperShrinks(t *testing.T) {
+	k := NewKeeper(ready{})
+	kept := new(Lease)
+	const keys = 50_000
+	grown := heapOf(func() {
+		leases := make([]*Lease, keys) // each by itself: a timer that has been stopped may keep the last ones for a while
+		for i := range leases {
+			p := params(time.Hour)
+			p.Key = fmt.Sprint("key", i)
+			l := new(Lease)
+			if i == keys/2 {
+				l = kept
+			}
+			leases[i] = l
+			if err := l.Acquire(context.Background(), k, &p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := len(k.clock); n != keys {
+			t.Errorf("%d claims in the clock, want %d", n, keys)
+		}
+		for i := range leases {
+			if i != keys/2 {
+				_ = leases[i].Release()
+			}
+		}
+	})
+	if grown > 1<<20 {
+		t.Errorf("after %d holds %d kB more are in use", keys, grown>>10)
+	}
+	if kept.Err() != nil || len(k.lines.M) != 1 || len(k.clock) != 1 {
+		t.Errorf("the last is %v, of %d lines and %d in the clock", kept.Err(), len(k.lines.M), len(k.clock))
+	}
+	_ = kept.Release()
+	k.timer.Stop()
+}
