@@ -50,14 +50,18 @@ func (s *Sentinels) says(tb testing.TB, master *Server, what string) {
 	}
 }
 
-// Client follows the master. It is closed when the test ends.
-func (s *Sentinels) Client(tb testing.TB) *redis.Client {
-	tb.Helper()
-	var addrs []string
+// Addrs are those of the sentinels, which call the master "master".
+func (s *Sentinels) Addrs() (addrs []string) {
 	for _, sentinel := range s.watching {
 		addrs = append(addrs, sentinel.Addr())
 	}
-	rdb := redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "master", SentinelAddrs: addrs, DisableIdentity: true})
+	return addrs
+}
+
+// Client follows the master. It is closed when the test ends.
+func (s *Sentinels) Client(tb testing.TB) *redis.Client {
+	tb.Helper()
+	rdb := redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "master", SentinelAddrs: s.Addrs(), DisableIdentity: true})
 	tb.Cleanup(func() { _ = rdb.Close() }) // the test may have closed it already
 	return rdb
 }

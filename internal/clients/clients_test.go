@@ -1,0 +1,288 @@
+package clients
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+	"go.uber.org/goleak"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+)
+
+// A cluster client of sentinels goes on listening to them when it has been closed. What this
+// library listens by is none of go-redis' channels.
+func TestMain(m *testing.M) {
+	const goredis = "github.com/redis/go-redis/v9."
+	redistest.Main(m, nil, goleak.IgnoreAnyFunction(goredis+"(*sentinelFailover).listen"),
+		goleak.IgnoreAnyFunction(goredis+"(*channel).initMsgChan.func1"), goleak.IgnoreAnyFunction(goredis+"(*channel).initHealthCheck.func1"))
+}
+
+// A set is a kind of client.
+type set struct {
+	make func(t *testing.T) redis.UniversalClient
+	// without is what does not work: polls, or what the error of every first operation says.
+	without string
+	notYet  map[string]string // primitives that do not work with it yet, and why
+}
+
+// polls is a set without messages: hand-overs are found by asking.
+const polls = "messages"
+
+// TestClients has every primitive work through each set of client options.
+func TestClients(t *testing.T) {
+	s := startServers(t)
+	// Each of these makes sets that differ by one thing from the defaults.
+	single := func(change func(o *redis.Options)) set {
+		return set{make: func(t *testing.T) redis.UniversalClient { return s.client(t, change) }}
+	}
+	user := func(name, password string) set {
+		return single(func(o *redis.Options) { o.Username, o.Password = name, password })
+	}
+	hooked := func(hook redis.Hook) set {
+		return set{make: func(t *testing.T) redis.UniversalClient {
+			rdb := s.client(t, nil)
+			rdb.AddHook(hook)
+			return rdb
+		}}
+	}
+	wrapped := func(wrap func(rdb *redis.Client) redis.UniversalClient) set {
+		return set{make: func(t *testing.T) redis.UniversalClient { return wrap(s.client(t, nil)) }}
+	}
+	universal := func(o redis.UniversalOptions) set {
+		return set{make: func(t *testing.T) redis.UniversalClient { return closed(t, redis.NewUniversalClient(&o)) }}
+	}
+	cluster := func(change func(o *redis.ClusterOptions)) set {
+		return set{make: func(t *testing.T) redis.UniversalClient {
+			o := &redis.ClusterOptions{Addrs: s.nodes}
+			change(o)
+			return closed(t, redis.NewClusterClient(o))
+		}}
+	}
+	sentinels := func(change func(o *redis.FailoverOptions)) (set, set) {
+		o := func() *redis.FailoverOptions {
+			o := &redis.FailoverOptions{MasterName: "master", SentinelAddrs: s.sentinels}
+			change(o)
+			return o
+		}
+		return set{make: func(t *testing.T) redis.UniversalClient { return closed(t, redis.NewFailoverClient(o())) }},
+			set{make: func(t *testing.T) redis.UniversalClient { return closed(t, redis.NewFailoverClusterClient(o())) }}
+	}
+	failover, failoverCluster := sentinels(func(*redis.FailoverOptions) {})
+	replicaOnly, _ := sentinels(func(o *redis.FailoverOptions) { o.ReplicaOnly = true })
+	_, byLatency := sentinels(func(o *redis.FailoverOptions) { o.RouteByLatency = true })
+	_, randomly := sentinels(func(o *redis.FailoverOptions) { o.RouteRandomly = true })
+	ring := func(t *testing.T) redis.UniversalClient {
+		return closed(t, redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"one": s.addr, "two": s.other}}))
+	}
+	but := func(s set, without string) set { s.without = without; return s }
+	notYet := func(s set, primitive, why string) set { s.notYet = map[string]string{primitive: why}; return s }
+
+	for name, set := range map[string]set{
+		"defaults":                single(nil),
+		"a Unix socket":           single(func(o *redis.Options) { o.Network, o.Addr = "unix", s.socket }),
+		"another database":        single(func(o *redis.Options) { o.DB = 3 }),
+		"RESP2":                   single(func(o *redis.Options) { o.Protocol = 2 }),
+		"TLS":                     single(func(o *redis.Options) { o.Addr, o.TLSConfig = s.secure, s.tls }),
+		"a user":                  user("user", "word"),
+		"a user without channels": but(user("deaf", "word"), polls),
+		"a user without scripts":  but(user("mute", "word"), "NOPERM"),
+		"a wrong password":        but(user("user", "wrong"), "WRONGPASS"),
+		"credentials": single(func(o *redis.Options) {
+			o.CredentialsProvider = func() (string, string) { return "user", "word" }
+		}),
+		"a database that is not there":       but(single(func(o *redis.Options) { o.DB = 99 }), "out of range"),
+		"a pool of 1":                        single(func(o *redis.Options) { o.PoolSize = 1 }),
+		"two pools of 1":                     single(func(o *redis.Options) { o.PoolSize, o.PipelinePoolSize = 1, 1 }),
+		"no pool for pipelines":              single(func(o *redis.Options) { o.PipelinePoolSize = -1 }),
+		"two connections in all":             single(func(o *redis.Options) { o.PoolSize, o.MaxActiveConns = 2, 2 }),
+		"PoolFIFO":                           single(func(o *redis.Options) { o.PoolFIFO = true }),
+		"connections of 0.3 s":               single(func(o *redis.Options) { o.MinIdleConns, o.ConnMaxLifetime = 2, 300*time.Millisecond }),
+		"ReadTimeout -1":                     single(func(o *redis.Options) { o.ReadTimeout = -1 }),
+		"ReadTimeout -2":                     single(func(o *redis.Options) { o.ReadTimeout = -2 }),
+		"WriteTimeout -1":                    single(func(o *redis.Options) { o.WriteTimeout = -1 }),
+		"WriteTimeout -2":                    single(func(o *redis.Options) { o.WriteTimeout = -2 }),
+		"no timeouts, a pool of 1":           single(func(o *redis.Options) { o.ReadTimeout, o.WriteTimeout, o.PoolSize = -2, -2, 1 }),
+		"MaxRetries -1":                      single(func(o *redis.Options) { o.MaxRetries = -1 }),
+		"ContextTimeoutEnabled":              single(func(o *redis.Options) { o.ContextTimeoutEnabled = true }),
+		"ContextTimeoutEnabled, a pool of 1": single(func(o *redis.Options) { o.ContextTimeoutEnabled, o.PoolSize = true, 1 }),
+		"DisableIdentity":                    single(func(o *redis.Options) { o.DisableIdentity = true }),
+		"a client name":                      single(func(o *redis.Options) { o.ClientName = "name" }),
+		"no maintenance notifications": single(func(o *redis.Options) {
+			o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+		}),
+		"a dialer": single(func(o *redis.Options) {
+			o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, network, addr)
+			}
+		}),
+
+		"a hook":                             hooked(pass{}),
+		"a hook that fails a command once":   hooked(&stopping{command: true, err: errHook}),
+		"a hook that fails a pipeline once":  hooked(&stopping{pipeline: true, err: errHook}),
+		"a hook that fails to connect once":  hooked(&stopping{dial: true, err: errHook}),
+		"a hook that swallows commands once": hooked(&stopping{command: true, pipeline: true}),
+		"a hook that puts a prefix":          notYet(hooked(prefixing{}), "WaitGroup", "it matches messages by the key as the server has it"),
+		"a proxy that shards": {make: func(t *testing.T) redis.UniversalClient {
+			rdb := s.client(t, nil)
+			rdb.AddHook(sharding{s.client(t, nil), s.client(t, func(o *redis.Options) { o.Addr = s.other })})
+			return rdb
+		}, without: polls},
+
+		"embedded":            wrapped(func(rdb *redis.Client) redis.UniversalClient { return &struct{ *redis.Client }{rdb} }),
+		"embedded by a value": wrapped(func(rdb *redis.Client) redis.UniversalClient { return tagged{rdb, []string{"tag"}} }),
+		"with a method":       wrapped(func(rdb *redis.Client) redis.UniversalClient { return &processing{rdb} }),
+		"a value with a method": wrapped(func(rdb *redis.Client) redis.UniversalClient {
+			return pipelining{tagged{rdb, []string{"tag"}}}
+		}),
+		"AutoPipeline":      wrapped(func(rdb *redis.Client) redis.UniversalClient { return must(rdb.AutoPipeline()) }),
+		"AsyncAutoPipeline": wrapped(func(rdb *redis.Client) redis.UniversalClient { return must(rdb.AsyncAutoPipeline()) }),
+
+		"a universal client":              universal(redis.UniversalOptions{Addrs: []string{s.addr}}),
+		"a universal client of a cluster": universal(redis.UniversalOptions{Addrs: s.nodes}),
+		"a universal client of sentinels": universal(redis.UniversalOptions{Addrs: s.sentinels, MasterName: "master"}),
+
+		"a cluster":                        cluster(func(*redis.ClusterOptions) {}),
+		"a cluster, ReadOnly":              cluster(func(o *redis.ClusterOptions) { o.ReadOnly = true }),
+		"a cluster, RouteByLatency":        cluster(func(o *redis.ClusterOptions) { o.RouteByLatency = true }),
+		"a cluster, RouteRandomly":         cluster(func(o *redis.ClusterOptions) { o.RouteRandomly = true }),
+		"a cluster, pools of 1":            cluster(func(o *redis.ClusterOptions) { o.PoolSize = 1 }),
+		"a cluster, ContextTimeoutEnabled": cluster(func(o *redis.ClusterOptions) { o.ContextTimeoutEnabled = true }),
+		"a cluster client of one server":   but(cluster(func(o *redis.ClusterOptions) { o.Addrs = []string{s.addr} }), "cluster support disabled"),
+		"a node of a cluster":              but(single(func(o *redis.Options) { o.Addr = s.slave }), "redis.NewClusterClient"),
+
+		"sentinels":                 failover,
+		"sentinels, ReplicaOnly":    but(replicaOnly, "READONLY"),
+		"sentinels, as a cluster":   failoverCluster,
+		"sentinels, RouteByLatency": byLatency,
+		"sentinels, RouteRandomly":  randomly,
+		"a replica":                 but(single(func(o *redis.Options) { o.Addr = s.replica }), "READONLY"),
+		"a ring":                    {make: ring, without: "Ring"},
+		"a ring that is wrapped":    {make: func(t *testing.T) redis.UniversalClient { return &processing{ring(t)} }, without: "Ring"},
+		"no client":                 {make: func(*testing.T) redis.UniversalClient { return nil }, without: "nil"},
+		"a client that has been closed": {make: func(t *testing.T) redis.UniversalClient {
+			rdb := s.client(t, nil)
+			_ = rdb.Close()
+			return rdb
+		}, without: "closed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b := set.make(t), set.make(t)
+			looks := &looks{}
+			if refused := set.without != "" && set.without != polls; !refused {
+				b.AddHook(looks) // before first use
+			}
+			var wg sync.WaitGroup
+			defer wg.Wait()
+			for name, make := range primitives {
+				wg.Go(func() { // all at the same time: they mostly wait
+					t.Run(name, func(t *testing.T) {
+						if why := set.notYet[name]; why != "" {
+							t.Skip(why)
+						}
+						key := strings.ReplaceAll(t.Name(), "/", ":")
+						switch set.without {
+						case "", polls:
+							works(t, make, a, b, key, looks, set.without == "")
+						default:
+							isRefused(t, make, a, key, set.without)
+						}
+					})
+				})
+			}
+		})
+	}
+}
+
+// isRefused checks that the first operation fails and says why: at once, unless that may pass.
+func isRefused(t *testing.T, make func(redis.UniversalClient, string, *history) primitive, rdb redis.UniversalClient, key, why string) {
+	wait, passes := 2*time.Minute, why == "READONLY"
+	if passes {
+		wait = 500 * time.Millisecond
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), wait)
+	defer cancel()
+	_, err := make(rdb, key, newHistory()).hold(ctx)
+	if err == nil || !strings.Contains(err.Error(), why) || errors.Is(err, context.DeadlineExceeded) != passes {
+		t.Errorf("the error is %v, and not of %q", err, why)
+	}
+}
+
+// works holds by a what b tries for and then waits for, and passes it on: by a message, if that is told.
+func works(t *testing.T, make func(redis.UniversalClient, string, *history) primitive, a, b redis.UniversalClient, key string, looks *looks, told bool) {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	check := func(what string, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	for attempt := 1; ; attempt++ {
+		holding, waiting := newHistory(), newHistory()
+		p, q := make(a, key, holding), make(b, key, waiting)
+		h, err := p.hold(ctx)
+		check("hold", err)
+		if q.wait == nil {
+			return
+		}
+		if q.try != nil {
+			if _, err := q.try(ctx); !errors.Is(err, errTaken) {
+				t.Errorf("a try of what is held: %v", err)
+			}
+		}
+		before := looks.at(key)
+		waited := startWait(ctx, q)
+		redistest.Eventually(t, 30*time.Second, func() bool {
+			if p.waiting == nil { // the second look is made when it hears
+				return !told || looks.at(key) >= before+2
+			}
+			n, err := p.waiting(ctx)
+			return err == nil && n == 1
+		}, "nobody waits")
+		if attempt == 1 {
+			check("the renewal", holding.renewal(ctx))
+		}
+		check("the hold", h.err())
+		before = looks.at(key)
+		check("release", h.release())
+		check("wait", <-waited)
+		byMessage := waiting.message()
+		if p.waiting == nil {
+			byMessage = looks.at(key) == before
+		}
+		switch {
+		case byMessage || !told:
+		case attempt < 5: // who asks before it can hear, or just now, finds it by that
+			continue
+		default:
+			t.Error("nobody is told by a message")
+		}
+		if p.try != nil {
+			h, err := p.try(ctx)
+			check("a try of what is free", err)
+			check("release", h.release())
+		}
+		return
+	}
+}
+
+// startWait has somebody wait, and then give back what it has got.
+func startWait(ctx context.Context, p primitive) <-chan error {
+	waited := make(chan error, 1)
+	go func() {
+		h, err := p.wait(ctx)
+		if err == nil {
+			err = h.release()
+		}
+		waited <- err
+	}()
+	return waited
+}

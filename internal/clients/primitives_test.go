@@ -1,0 +1,165 @@
+package clients
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/mutex"
+	"github.com/seed-3d5fec5c/baton/semaphore"
+	"github.com/seed-3d5fec5c/baton/waitgroup"
+)
+
+const ttl = 3 * time.Second
+
+// A primitive is one of the library, at a key, through a client.
+type primitive struct {
+	hold    func(context.Context) (held, error)
+	wait    func(context.Context) (held, error) // for the end of a hold; nil if that ends by itself
+	try     func(context.Context) (held, error) // fails with errTaken; nil if there is none
+	waiting func(context.Context) (int, error)  // nil if nobody can say
+}
+
+// held is what a primitive gives.
+type held struct{ err, release func() error }
+
+var errTaken = errors.New("taken")
+
+func ofLock(l *mutex.Lease, err error) (held, error) {
+	if err != nil {
+		return held{}, taken(err)
+	}
+	return held{l.Err, l.Unlock}, nil
+}
+
+func ofPermits(l *semaphore.Lease, err error) (held, error) {
+	if err != nil {
+		return held{}, taken(err)
+	}
+	return held{l.Err, l.Release}, nil
+}
+
+func taken(err error) error {
+	if errors.Is(err, mutex.ErrLocked) {
+		return fmt.Errorf("%w: %w", errTaken, err)
+	}
+	return err
+}
+
+var primitives = map[string]func(rdb redis.UniversalClient, key string, h *history) primitive{
+	"Mutex": func(rdb redis.UniversalClient, key string, h *history) primitive {
+		m := mutex.New(rdb, key)
+		m.TTL, m.Trace = ttl, h.trace()
+		lock := func(ctx context.Context) (held, error) { return ofLock(m.LockContext(ctx)) }
+		try := func(ctx context.Context) (held, error) { return ofLock(m.TryLockContext(ctx)) }
+		return primitive{lock, lock, try, func(ctx context.Context) (int, error) {
+			s, err := m.Inspect(ctx)
+			return s.Waiting, err
+		}}
+	},
+	"RWMutex": func(rdb redis.UniversalClient, key string, h *history) primitive {
+		m := mutex.NewRW(rdb, key)
+		m.TTL, m.Trace = ttl, h.trace()
+		read := func(ctx context.Context) (held, error) { return ofLock(m.RLockContext(ctx)) }
+		write := func(ctx context.Context) (held, error) { return ofLock(m.LockContext(ctx)) }
+		try := func(ctx context.Context) (held, error) { return ofLock(m.TryLockContext(ctx)) }
+		return primitive{read, write, try, func(ctx context.Context) (int, error) {
+			s, err := m.Inspect(ctx)
+			return s.Waiting, err
+		}}
+	},
+	// Keys of several slots, or shards.
+	"Pool": func(rdb redis.UniversalClient, key string, h *history) primitive {
+		p := mutex.NewPool(rdb, key)
+		p.TTL, p.Trace = ttl, h.trace()
+		some := func(ctx context.Context) (held, error) { return ofLock(p.LockContext(ctx, "1", "2", "3")) }
+		others := func(ctx context.Context) (held, error) { return ofLock(p.LockContext(ctx, "2", "4")) }
+		try := func(ctx context.Context) (held, error) { return ofLock(p.TryLockContext(ctx, "3")) }
+		return primitive{some, others, try, func(ctx context.Context) (int, error) {
+			s, err := p.Inspect(ctx, "2")
+			return s.Waiting, err
+		}}
+	},
+	"Weighted": func(rdb redis.UniversalClient, key string, h *history) primitive {
+		s := semaphore.NewWeighted(rdb, key, 3)
+		s.TTL, s.Trace = ttl, h.trace()
+		acquire := func(ctx context.Context) (held, error) { return ofPermits(s.AcquireLease(ctx, 2)) }
+		try := func(ctx context.Context) (held, error) { return ofPermits(s.TryAcquireLease(ctx, 2)) }
+		return primitive{acquire, acquire, try, func(ctx context.Context) (int, error) {
+			s, err := s.Inspect(ctx)
+			return s.Waiting, err
+		}}
+	},
+	"Limiter": func(rdb redis.UniversalClient, key string, h *history) primitive {
+		l := semaphore.NewLimiter(rdb, key, semaphore.Every(10*time.Millisecond), 1)
+		return primitive{hold: func(ctx context.Context) (held, error) {
+			for range 3 {
+				if err := l.Wait(ctx); err != nil {
+					return held{}, err
+				}
+			}
+			_, err := l.AllowContext(ctx)
+			return held{}, err
+		}}
+	},
+	"WaitGroup": func(rdb redis.UniversalClient, key string, h *history) primitive {
+		wg := waitgroup.New(rdb, key)
+		wg.TTL, wg.Trace = ttl, h.trace()
+		return primitive{
+			hold: func(ctx context.Context) (held, error) {
+				if err := wg.AddContext(ctx, 1); err != nil {
+					return held{}, err
+				}
+				task, err := wg.Join(ctx)
+				if err != nil {
+					return held{}, err
+				}
+				return held{task.Err, task.Done}, nil
+			},
+			wait: func(ctx context.Context) (held, error) {
+				return held{release: func() error { return nil }}, wg.WaitContext(ctx)
+			},
+		}
+	},
+}
+
+// A history is what a Trace is told.
+type history struct {
+	renewed, told chan struct{}
+}
+
+func newHistory() *history { return &history{make(chan struct{}, 1), make(chan struct{}, 1)} }
+
+func (h *history) trace() *lease.Trace {
+	note := func(c chan struct{}) {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+	return &lease.Trace{
+		Renewed: func(context.Context, lease.RenewedInfo) { note(h.renewed) },
+		Acquired: func(_ context.Context, i lease.AcquiredInfo) {
+			if i.How == lease.ByMessage {
+				note(h.told)
+			}
+		},
+	}
+}
+
+// renewal waits for one.
+func (h *history) renewal(ctx context.Context) error {
+	select {
+	case <-h.renewed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// message reports whether anything was acquired by one.
+func (h *history) message() bool { return len(h.told) > 0 }
