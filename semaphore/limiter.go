@@ -45,8 +45,9 @@ type Limiter struct {
 	bucket *redisstore.Bucket
 	err    error // why it cannot be used
 
-	id     string // prefix of its reservation ids
-	serial atomic.Int64
+	id      string // prefix of its reservation ids
+	serial  atomic.Int64
+	refunds lease.Backlog
 }
 
 // NewLimiter returns a limiter for key that allows r events per second, and bursts of at
@@ -160,6 +161,7 @@ func (l *Limiter) reservation(ctx context.Context, n int) (lease.Draw, error) {
 	case n > l.burst && !l.unlimited():
 		err = wrong("wait", l.key, fmt.Errorf("%d exceeds the burst of %d", n, l.burst))
 	case !l.unlimited() || ctx.Err() != nil: // of which the wait tells
+		d.Refunds = &l.refunds
 		d.ID = l.id + strconv.FormatInt(l.serial.Add(1), 36)
 	}
 	return d, err

@@ -23,6 +23,7 @@ type Draw struct {
 	Rate    float64 // per second
 	Burst   int
 	Longest time.Duration // not to be taken if they are there only later
+	Refunds *Backlog      // of the tokens that could not be given back at once
 }
 
 // Turn is what Redis says to a Draw.

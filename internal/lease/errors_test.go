@@ -91,7 +91,7 @@ var calls = map[string]func(ctx context.Context, k *Keeper) error{
 	},
 	"wait": func(ctx context.Context, k *Keeper) error { return k.NewSession("key").Wait(ctx, "wait") },
 	"limiter": func(ctx context.Context, k *Keeper) error {
-		return Draw{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1}.Wait(ctx, takenFrom{k.store.(*failingStore)})
+		return Draw{Refunds: new(Backlog), Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1}.Wait(ctx, takenFrom{k.store.(*failingStore)})
 	},
 }
 

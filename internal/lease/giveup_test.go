@@ -87,7 +87,7 @@ func TestGiveUpWhenAway(t *testing.T) {
 		stop := time.Now().Add(time.Second)
 		go func() {
 			for time.Now().Before(stop) {
-				k2.ended.Add(1)
+				k2.backlog.answered.Add(1)
 				time.Sleep(ms)
 			}
 		}()

@@ -153,7 +153,7 @@ func (g *Group) takeRun(ctx context.Context, leases []Lease, k *Keeper, p Params
 				err = e
 			}
 		case <-ctx.Done():
-			k.awhile(func() { _ = endAll(leases, func(l *Lease) (errand, error) { return l.withdraw(ctx) }) })
+			k.backlog.awhile(func() { _ = endAll(leases, func(l *Lease) (errand, error) { return l.withdraw(ctx) }) })
 			p.Key = keys[i]
 			return p.wrap(ctxError(ctx))
 		}
@@ -184,5 +184,5 @@ func (k *Keeper) giveBackAll(ctx context.Context, leases []Lease, patient bool) 
 		case <-ctx.Done():
 		}
 	}
-	k.moment(confirmed)
+	k.backlog.moment(confirmed)
 }

@@ -17,8 +17,8 @@ type Keeper struct {
 	channel string // where it hears of hand-overs
 	owner   string // what its tokens have in common
 	serial  atomic.Int64
-	trip    atomic.Int64         // how long a request takes, in ns: a moving average
-	ended   atomic.Int64         // releases that Redis has answered
+	trip    atomic.Int64 // how long a request takes, in ns: a moving average
+	backlog Backlog
 	crew    atomic.Pointer[crew] // there is one while there is a subscription
 
 	mu       sync.Mutex
@@ -216,37 +216,6 @@ func (k *Keeper) unwatch(c charge) {
 	k.clock.remove(c)
 }
 
-// awhile has f tell Redis of something, and waits for that as moment does.
-func (k *Keeper) awhile(f func()) {
-	told := make(chan struct{})
-	go func() {
-		defer close(told)
-		f()
-	}()
-	k.moment(told)
-}
-
-// moment waits until Redis has been told that something was given up, so that a program
-// may exit at once thereafter and leave nothing behind. It does not wait for a Redis
-// that does not answer. But it waits while Redis answers what was given up besides.
-func (k *Keeper) moment(told <-chan struct{}) {
-	end := time.Now().Add(maxCourtesy)
-	timer := time.NewTimer(courtesy)
-	defer timer.Stop()
-	for seen := k.ended.Load(); ; {
-		select {
-		case <-told:
-			return
-		case <-timer.C:
-		}
-		last := seen
-		if seen = k.ended.Load(); seen == last || !time.Now().Before(end) {
-			return
-		}
-		timer.Reset(courtesy)
-	}
-}
-
 // undo gives back what a request of the claim may have made after its end.
 func (k *Keeper) undo(c *claim) {
 	_ = k.giveBack(c.caller, c.line.name, c.token, time.Now().Add(c.life()), c.last, nil)
@@ -289,7 +258,7 @@ func (k *Keeper) persist(ctx context.Context, until time.Time, attempt func(cont
 			got = k.attemptElsewhere(ctx, max(left/3, MinTTL), attempt, replies, over)
 		}
 		if got.err == nil {
-			k.ended.Add(1)
+			k.backlog.answered.Add(1)
 		}
 		switch {
 		case got.err == nil && !got.owned && !unsure:

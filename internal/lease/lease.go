@@ -164,7 +164,7 @@ func (l *Lease) giveUp(ctx context.Context) error {
 	}
 	ln.mu.Unlock()
 	if todo.claim != nil {
-		ln.keeper.awhile(func() { _ = ln.do(todo) })
+		ln.keeper.backlog.awhile(func() { _ = ln.do(todo) })
 	}
 	if mine && l.mail != nil {
 		l.mail.Put(err)

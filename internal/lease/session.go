@@ -131,14 +131,11 @@ func (s *Session) change(ctx context.Context, op string, c Change) (answered, er
 // it, so that a program may exit at once thereafter.
 func (s *Session) undo(ctx context.Context, c Change) {
 	c.What = Undo
-	s.keeper.awhile(func() {
-		defer s.end(c.Op) // whether Redis has heard of it or not
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), regret)
-		defer cancel()
-		_, _ = Call(ctx, "undo", s.key, true, func(ctx context.Context) (answered, error) {
-			got, err := s.send(ctx, c)
-			s.redisError(ctx, "change", err)
-			return got, insist(err)
-		})
-	})
+	send := func(ctx context.Context) error {
+		_, err := s.send(ctx, c)
+		s.redisError(ctx, "change", err)
+		return insist(err)
+	}
+	end := func() { s.end(c.Op) } // whether Redis has heard of it or not
+	s.keeper.backlog.tell(backlogCall{ctx, send, time.Now().Add(regret), end})
 }

@@ -64,21 +64,8 @@ func (d Draw) reserve(ctx context.Context, b Bucket) (time.Duration, error) {
 // giveBack gives the tokens back, and waits a moment for Redis to hear of it, so
 // that a program may exit at once thereafter. It returns why ctx has ended.
 func (d Draw) giveBack(ctx context.Context, b Bucket) error {
-	told := make(chan struct{})
-	go func() {
-		defer close(told)
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Memory)
-		defer cancel()
-		_, _ = Call(ctx, d.Op, d.Key, true, func(ctx context.Context) (struct{}, error) {
-			return struct{}{}, insist(b.Return(ctx, d))
-		})
-	}()
-	timer := time.NewTimer(courtesy)
-	select {
-	case <-told:
-	case <-timer.C:
-	}
-	timer.Stop()
+	give := func(ctx context.Context) error { return insist(b.Return(ctx, d)) }
+	d.Refunds.tell(backlogCall{ctx, give, time.Now().Add(Memory), func() {}})
 	if ctx.Err() == nil {
 		return nil
 	}

@@ -26,7 +26,7 @@ func (b *fakeBucket) Return(ctx context.Context, _ Draw) error {
 // TestWaitGivesBack ends ctx before the tokens are used: they are given back, and not
 // under a ctx that has ended.
 func TestWaitGivesBack(t *testing.T) {
-	draw := Draw{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1}
+	draw := Draw{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Refunds: new(Backlog)}
 	box := func() *Box[error, Bare] { return NewBox(Bare{}) }
 	for what, c := range map[string]struct {
 		turn Turn
@@ -69,7 +69,7 @@ func TestWaitTooLate(t *testing.T) {
 		b, start := &fakeBucket{turn: Turn{Taken: true, Wait: 2 * time.Second}}, time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		err := Draw{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1}.Wait(ctx, b)
+		err := Draw{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Refunds: new(Backlog)}.Wait(ctx, b)
 		if !errors.Is(err, context.DeadlineExceeded) || b.returned != 1 || time.Since(start) != 0 {
 			t.Errorf("given back %d times after %v: %v", b.returned, time.Since(start), err)
 		}

@@ -18,7 +18,7 @@ func TestWalkLimiter(t *testing.T) {
 
 // draw is for one in two seconds.
 func draw(id string) Draw {
-	return Draw{Op: "wait", Key: "key", ID: id, N: 1, Rate: 0.5, Burst: 1}
+	return Draw{Op: "wait", Key: "key", ID: id, N: 1, Rate: 0.5, Burst: 1, Refunds: new(Backlog)}
 }
 
 // draws are waits behind that many others.

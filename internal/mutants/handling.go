@@ -31,13 +31,13 @@ var handling = []mutant{
 	{
 		"give-back-on-dead-ctx", "what a caller gives up is given back under its ctx, which has ended",
 		"internal/lease/lease.go", `	if todo.claim != nil {
-		ln.keeper.awhile(`, `	if todo.claim != nil && ctx.Err() == nil {
-		ln.keeper.awhile(`,
+		ln.keeper.backlog.awhile(`, `	if todo.claim != nil && ctx.Err() == nil {
+		ln.keeper.backlog.awhile(`,
 		"internal/lease", "TestCancelUnderWay",
 	},
 	{
 		"give-up-hurried", "who gives up does not wait while Redis is busy with others that were given up",
-		"internal/lease/keeper.go", `seen == last ||`, `seen == last || true ||`,
+		"internal/lease/backlog.go", `seen == last ||`, `seen == last || true ||`,
 		"internal/lease", "TestGiveUpManyAtOnce",
 	},
 	{

@@ -44,7 +44,7 @@ var limits = []mutant{
 	},
 	{
 		"limit-caller-ctx", "tokens are given back under the caller's ctx, which has ended",
-		"internal/lease/wait.go", `ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Memory)`, `ctx, cancel := context.WithTimeout(ctx, Memory)`,
+		"internal/lease/backlog.go", `context.WithoutCancel(c.ctx)`, `c.ctx`,
 		"internal/lease", "TestWaitGivesBack",
 	},
 	{

@@ -104,7 +104,7 @@ var traces = []mutant{
 	},
 	{
 		"trace-context", "an undone change is told under a ctx that is not the caller's",
-		"internal/lease/session.go", `context.WithTimeout(context.WithoutCancel(ctx), regret)`, `context.WithTimeout(context.Background(), regret)`,
+		"internal/lease/backlog.go", `context.WithoutCancel(c.ctx)`, `context.Background()`,
 		"internal/lease", "TestSimulationWaitGroup",
 	},
 }

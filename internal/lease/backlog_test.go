@@ -1,0 +1,88 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// outage is a store that cannot be reached while away is set, and counts what it is
+// told to take back.
+type outage struct {
+	tallying
+	away atomic.Bool
+	back atomic.Int64
+}
+
+func (o *outage) Take(context.Context, Draw) (Turn, error) { return Turn{Taken: true}, o.err() }
+
+func (o *outage) Return(context.Context, Draw) error {
+	if o.err() == nil {
+		o.back.Add(1)
+	}
+	return o.err()
+}
+
+func (o *outage) err() error {
+	if o.away.Load() {
+		return errAway
+	}
+	return nil
+}
+
+// TestGiveUpInOutage gives up a thousand waits for tokens, and as many changes of a
+// wait group, while Redis cannot be reached: one goroutine stays for them, and all are
+// taken back when Redis comes back.
+func TestGiveUpInOutage(t *testing.T) {
+	for name, use := range map[string]func(context.Context, *outage) func() error{
+		"tokens": func(ctx context.Context, o *outage) func() error {
+			d := Draw{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Refunds: new(Backlog)}
+			return func() error { return d.Wait(ctx, o) }
+		},
+		"changes": func(ctx context.Context, o *outage) func() error {
+			o.do = func(c Change) (Answer, error) {
+				if c.What == Undo && o.err() == nil {
+					o.back.Add(1)
+				}
+				return Counted, o.err()
+			}
+			s := NewKeeper(o).NewSession("key")
+			return func() error {
+				_, err := s.Change(ctx, "add", Change{What: Add, Delta: 1})
+				return err
+			}
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			o := new(outage)
+			o.away.Store(true)
+			wait, errs := use(ctx, o), make(chan error)
+			const n = 1000
+			for range n {
+				go func() { errs <- wait() }()
+			}
+			time.Sleep(time.Second)
+			cancel()
+			for range n {
+				if err := <-errs; !errors.Is(err, context.Canceled) || !errors.Is(err, errAway) {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if left := runtime.NumGoroutine(); left > 10 {
+				t.Errorf("%s: %d goroutines are left", name, left)
+			}
+			o.away.Store(false)
+			time.Sleep(2 * PollBound)
+			if got := o.back.Load(); got != n {
+				t.Errorf("%s: %d of %d are taken back", name, got, n)
+			}
+		})
+	}
+}
