@@ -10,9 +10,9 @@ import (
 func (l *line) lower(c *claim) error {
 	l.mu.Lock()
 	now := time.Now()
-	until := now.Add(c.trust.left(now))
+	until, caller := now.Add(c.trust.left(now)), c.caller
 	l.mu.Unlock()
-	return l.keeper.persist(c.caller, until, func(ctx context.Context) (owned bool, err error) {
+	return l.keeper.persist(caller, until, func(ctx context.Context) (owned bool, err error) {
 		l.mu.Lock()
 		if c.state != live || !c.owes() {
 			l.mu.Unlock()
