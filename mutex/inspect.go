@@ -18,6 +18,8 @@ type Status struct {
 	// Holders has who holds it, if anybody does: of a Mutex one, of a RWMutex one
 	// for each process that reads, or the one that writes.
 	Holders []Holder
+	// More is the number of holders that are not listed: about 1,000 are.
+	More int
 	// Waiting is how many processes wait. Those that have died count for 3.6 s.
 	Waiting int
 	// First is the first of them, which gets the lock next.
@@ -67,7 +69,7 @@ func status(ctx context.Context, k *lease.Keeper, unusable error, kind lease.Kin
 	if err != nil {
 		return Status{}, err
 	}
-	s := Status{Waiting: p.Waiting, First: p.First}
+	s := Status{More: int(p.More), Waiting: p.Waiting, First: p.First}
 	for _, h := range p.Holders {
 		s.Holders = append(s.Holders, Holder{Owner: h.Owner, Read: h.Shared, Fence: h.Fence, Left: h.Left})
 	}

@@ -18,10 +18,11 @@ type Status struct {
 	Count     int64     // what has been added and neither done nor joined
 	Abandoned int64     // tasks of the round that were
 	Tasks     []Running // those that are running
+	More      int       // tasks that are not listed: 1,000 are
 }
 
 // Left is what is left of the round.
-func (s Status) Left() int64 { return s.Count + int64(len(s.Tasks)) }
+func (s Status) Left() int64 { return s.Count + int64(len(s.Tasks)+s.More) }
 
 // Running is a task that somebody has.
 type Running struct {
@@ -40,7 +41,7 @@ func (wg *WaitGroup) Inspect(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	s := Status{Round: p.Round, Count: p.Count, Abandoned: p.Lost}
+	s := Status{Round: p.Round, Count: p.Count, Abandoned: p.Lost, More: int(p.More)}
 	for _, h := range p.Holders {
 		s.Tasks = append(s.Tasks, Running{h.Owner, h.Left})
 	}
