@@ -17,6 +17,8 @@ type Status struct {
 	// Holders has one element for a Mutex that is held. For a RWMutex it has one for
 	// each process that reads, or one for the writer.
 	Holders []Holder
+	// More is the number of further holders. About 1,000 are listed.
+	More int
 	// Waiters is the number of waiting processes. A dead process counts for up to 3.6 s.
 	Waiting int
 	// Next is the first waiter, which gets the lock next.
@@ -65,7 +67,7 @@ func status(ctx context.Context, k *lease.Keeper, unusable error, kind lease.Kin
 	if err != nil {
 		return Status{}, err
 	}
-	s := Status{Waiting: p.Waiting, First: p.First}
+	s := Status{More: int(p.More), Waiting: p.Waiting, First: p.First}
 	for _, h := range p.Holders {
 		s.Holders = append(s.Holders, Holder{Owner: h.Owner, Read: h.Shared, Fence: h.Fence, Left: h.Left})
 	}

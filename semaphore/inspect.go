@@ -16,6 +16,7 @@ type Status struct {
 	Size    int64    // 0 if the key is not in use
 	Used    int64    // permits that are held
 	Holders []Holder // one for each process that holds permits
+	More    int      // number of further holders; about 1,000 are listed
 	// Waiters is the number of waiting processes. A dead process counts for up to 3.6 s.
 	Waiting int
 	First   Owner // the first waiter, which gets permits next
@@ -41,9 +42,8 @@ func (s *Weighted) Inspect(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	status := Status{Size: p.Size, Waiting: p.Waiting, First: p.First, Wanted: p.Wanted}
+	status := Status{Size: p.Size, Used: p.Used, More: int(p.More), Waiting: p.Waiting, First: p.First, Wanted: p.Wanted}
 	for _, h := range p.Holders {
-		status.Used += h.Weight
 		status.Holders = append(status.Holders, Holder{Owner: h.Owner, Permits: h.Weight, Fence: h.Fence, Left: h.Left})
 	}
 	return status, nil

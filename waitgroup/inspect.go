@@ -17,10 +17,11 @@ type Status struct {
 	Count     int64     // added, and neither done nor claimed
 	Abandoned int64     // abandoned tasks of this generation
 	Tasks     []Running // running tasks
+	More      int       // number of further tasks; 1,000 are listed
 }
 
 // Outstanding returns what the generation still waits for: Count and the running tasks.
-func (s Status) Left() int64 { return s.Count + int64(len(s.Tasks)) }
+func (s Status) Left() int64 { return s.Count + int64(len(s.Tasks)+s.More) }
 
 // A TaskStatus is one running task.
 type Running struct {
@@ -38,7 +39,7 @@ func (wg *WaitGroup) Inspect(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	s := Status{Round: p.Round, Count: p.Count, Abandoned: p.Lost}
+	s := Status{Round: p.Round, Count: p.Count, Abandoned: p.Lost, More: int(p.More)}
 	for _, h := range p.Holders {
 		s.Tasks = append(s.Tasks, Running{h.Owner, h.Left})
 	}

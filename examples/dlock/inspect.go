@@ -27,6 +27,9 @@ func inspect(args []string) error {
 	for _, h := range s.Holders {
 		fmt.Printf("holder   %v\n", h)
 	}
+	if s.More > 0 {
+		fmt.Printf("more     %d\n", s.More)
+	}
 	fmt.Printf("waiting  %d\n", s.Waiting)
 	if s.Waiting > 0 {
 		fmt.Printf("first    %s\n", plain(s.First.String()))

@@ -20,6 +20,7 @@ type status struct {
 	Kind    string
 	Detail  string // what only this kind has
 	Holders []holder
+	More    int // holders that are not listed
 	Waiting int
 	First   mutex.Owner
 }
@@ -66,7 +67,7 @@ func look(ctx context.Context, rdb *redis.Client, name string) (status, error) {
 }
 
 func lockStatus(m mutex.Status, err error) (status, error) {
-	s := status{Waiting: m.Waiting, First: m.First}
+	s := status{More: m.More, Waiting: m.Waiting, First: m.First}
 	for _, h := range m.Holders {
 		as := ""
 		if h.Read {
@@ -78,7 +79,7 @@ func lockStatus(m mutex.Status, err error) (status, error) {
 }
 
 func permitStatus(p semaphore.Status, err error) (status, error) {
-	s := status{Kind: isSemaphore, Detail: fmt.Sprintf("%d of %d permits", p.Used, p.Size), Waiting: p.Waiting, First: p.First}
+	s := status{Kind: isSemaphore, Detail: fmt.Sprintf("%d of %d permits", p.Used, p.Size), More: p.More, Waiting: p.Waiting, First: p.First}
 	for _, h := range p.Holders {
 		s.Holders = append(s.Holders, holder{h.Owner, fmt.Sprintf("%d permits", h.Permits), h.Fence, h.Left})
 	}
@@ -86,7 +87,7 @@ func permitStatus(p semaphore.Status, err error) (status, error) {
 }
 
 func groupStatus(g waitgroup.Status, err error) (status, error) {
-	s := status{Kind: isWaitGroup, Detail: fmt.Sprintf("round %d, %d left, %d abandoned", g.Round, g.Left(), g.Abandoned)}
+	s := status{Kind: isWaitGroup, Detail: fmt.Sprintf("round %d, %d left, %d abandoned", g.Round, g.Left(), g.Abandoned), More: g.More}
 	for _, t := range g.Tasks {
 		s.Holders = append(s.Holders, holder{t.Owner, "a task", 0, t.Left})
 	}
@@ -109,6 +110,9 @@ func (s status) summary() string {
 	parts := []string{}
 	for _, h := range s.Holders {
 		parts = append(parts, plain(h.Owner.String()))
+	}
+	if s.More > 0 {
+		parts = append(parts, fmt.Sprintf("%d more", s.More))
 	}
 	text := "free"
 	if len(parts) > 0 {

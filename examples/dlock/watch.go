@@ -55,6 +55,9 @@ func (s status) change(before status) string {
 		text, _ := strings.CutSuffix(h.String(), ", 0s left")
 		parts = append(parts, word+" "+text)
 	}
+	if s.More > 0 {
+		parts = append(parts, fmt.Sprintf("%d more", s.More))
+	}
 	text := "free"
 	if len(parts) > 0 {
 		text = strings.Join(parts, ", ")

@@ -14,8 +14,10 @@ type Inspector interface {
 // Picture is what Redis knows of a key, at one moment.
 type Picture struct {
 	Size    int64 // of a semaphore, 0 if the key is not in use
+	Used    int64 // permits of it
 	Fence   int64 // the first fence of the last grant
 	Holders []Holder
+	More    int64 // holders beyond those in Holders, which has about 1,000 at most
 	Waiting int   // processes
 	First   Owner // of them
 	Wanted  int64 // by it

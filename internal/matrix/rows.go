@@ -117,6 +117,6 @@ var rows = []row{
 		"semaphore.TestLimiterAcrossProcesses"}},
 	{54, "very many locks held", "renewed together, one command each", "3 pipelines a T", onBoth, []string{
 		"redisstore.TestRenewMany", "mutex.TestCostRenewal", "mutex.TestCostRenewalTogether"}},
-	{55, "more than 8,000 values in a script", "no unpack", "—", onRedis, []string{
-		"redisstore.TestNoUnpack", "redisstore.TestManyDeadWaiters", "redisstore.TestTogetherMany"}},
+	{55, "100,000 dead waiters, holders, tasks, operations", "a few of them a script; the next goes on", "900 commands a script", onRedis, []string{
+		"redisstore.TestScriptsAreBounded", "redisstore.TestTogetherMany"}},
 }

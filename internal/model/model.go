@@ -5,6 +5,7 @@ type Model struct {
 	Processes, Packets       int
 	Claims                   int  // of a process; one that is over counts as long as anything names it
 	TTL, Grant, Life, Margin int8 // T, G, W and d of PROTOCOL.md, in ticks
+	Batch                    int8 // dead entries of the queue that one script drops at most, 0: all
 	Drift                    int  // of so many processes the clocks may lose a tick, but only one in TTL
 	Progress                 bool // look whether everybody gets in
 	Leases                   bool // a claim may serve leases that came after it was made

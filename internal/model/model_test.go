@@ -81,6 +81,14 @@ func TestYield(t *testing.T) {
 	holds(t, m)
 }
 
+// TestBatch is TestYield with scripts that drop one dead entry at most. Who releases the lock
+// does not go on, so that the lock is free for a time while somebody waits.
+func TestBatch(t *testing.T) {
+	m := exact()
+	m.Claims, m.Packets, m.Progress, m.Batch = max(m.Claims, 2), max(1, m.Packets-1), true, 1
+	holds(t, m)
+}
+
 // TestFences: fences grow, those of leases that join a claim later too.
 func TestFences(t *testing.T) {
 	m := exact()

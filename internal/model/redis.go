@@ -31,13 +31,15 @@ func (m *Model) acquire(s *state, q packet) {
 	case r.owner == q.token:
 		m.again(s, q)
 	case r.owner == 0:
-		head, ok := m.pop(r, q.token)
-		if !ok || head.token == q.token {
+		head, unfinished := m.pop(r, q.token)
+		if head.token == q.token || head.token == 0 && !unfinished {
 			m.reply(s, q, m.grant(s, q.token, m.TTL))
 			return
 		}
 		r.enqueue(q)
-		m.hand(s, head)
+		if head.token != 0 {
+			m.hand(s, head)
+		}
 	default:
 		r.enqueue(q)
 		r.left = min(r.left, m.TTL) // more is left only if the clock was set back
@@ -48,8 +50,8 @@ func (m *Model) yield(s *state, q packet) {
 	r := &s.redis
 	switch {
 	case r.owner == q.from:
-		head, ok := m.pop(r, 0)
-		if !ok {
+		head, _ := m.pop(r, 0)
+		if head.token == 0 {
 			m.reply(s, q, m.grant(s, q.token, m.TTL))
 			return
 		}
@@ -80,7 +82,7 @@ func (m *Model) release(s *state, t token) {
 		r.drop(t)
 	}
 	if r.owner == 0 {
-		if head, ok := m.pop(r, 0); ok {
+		if head, _ := m.pop(r, 0); head.token != 0 {
 			m.hand(s, head)
 		}
 	}
@@ -146,14 +148,18 @@ func (r *redis) drop(t token) {
 	}
 }
 
-// pop takes the first live waiter off the queue, and the dead ones before it. The
-// keys of the queue expire when the youngest entry does, which makes no difference.
-func (m *Model) pop(r *redis, self token) (head entry, ok bool) {
-	for r.queue[0].token != 0 {
+// pop takes the first live waiter off the queue, and the dead ones before it, a batch at most.
+// The keys of the queue expire when the youngest entry does, which makes no difference. (A
+// release that is unfinished is not repeated here: any request has to go on.)
+func (m *Model) pop(r *redis, self token) (head entry, unfinished bool) {
+	for dead := int8(0); r.queue[0].token != 0; dead++ {
 		head = r.queue[0]
-		r.drop(head.token)
-		if head.token == self || head.age < m.Life {
-			return head, true
+		live := head.token == self || head.age < m.Life
+		if !live && m.Batch > 0 && dead == m.Batch {
+			return entry{}, true
+		}
+		if r.drop(head.token); live {
+			return head, false
 		}
 	}
 	return entry{}, false

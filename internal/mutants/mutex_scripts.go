@@ -86,11 +86,7 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 	},
 	{
 		"hand-over-whole-ttl", "a hand-over gives the whole TTL, so that a dead waiter costs as much",
-		"internal/redisstore/take.lua", `if queues then enqueue(token, n, given, channel) end
-
-  -- A token`, `if queues then enqueue(token, n, ttl, channel) end
-
-  -- A token`,
+		"internal/redisstore/take.lua", `local place = enqueue(token, n, given, channel, key)`, `local place = enqueue(token, n, ttl, channel, key)`,
 		"internal/redisstore", "TestReleaseHandsOverInTurn",
 	},
 	{
@@ -116,9 +112,9 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 		"internal/redisstore", "TestFencesGrow",
 	},
 	{
-		"short-poll-loses-place", "who asks again while somebody has the lock goes to the tail",
+		"short-poll-loses-place", "whose entry was lost goes to the tail when it asks again while somebody has the lock",
 		"internal/redisstore/acquire.lua", `redis.call('ZADD', KEYS[2], 'NX',`, `redis.call('ZADD', KEYS[2],`,
-		"internal/redisstore", "TestReleaseHandsOverInTurn",
+		"internal/redisstore", "TestNoScriptLeavesALockFreeWhileSomebodyWaits",
 	},
 	{
 		"short-owner-queues", "an owner that asks again waits for itself",

@@ -40,30 +40,28 @@ var permitScripts = []mutant{
 	},
 	{
 		"word-not-sent", "nobody tells readers that a writer waits",
-		"internal/redisstore/permits_ask.lua", `if kind == 'r' and waiting == 1 then word() end`, ``,
+		"internal/redisstore/permits_ask.lua", `if kind == 'r' and waiting == 1 then untold = held end`, ``,
 		"internal/redisstore", "TestWord",
 	},
 	{
 		"one-is-let-in", "a release lets in the first only, however much room there is",
-		"internal/redisstore/permits.lua", `told[#told + 1] = {token = token, channel = e.channel, n = e.n, order = e.order, base = h.base, weight = h.weight}
-      end`, `told[#told + 1] = {token = token, channel = e.channel, n = e.n, order = e.order, base = h.base, weight = h.weight}
-      end
-      return`,
+		"internal/redisstore/permits.lua", `if token ~= self or m.n == 0 then told[#told + 1] = m end`, `told[#told + 1] = m
+      return false`,
 		"internal/redisstore", "TestPermitsOfOneReleaseGoToMany",
 	},
 	{
 		"permits-dead-not-skipped", "a waiter that nobody has refreshed is let in",
-		"internal/redisstore/permits.lua", `if not e or ms - e.at >= ENTRY_LIFE then`, `if not e then`,
+		"internal/redisstore/permits.lua", `alive = ms - tonumber(seen) < ENTRY_LIFE}`, `alive = true}`,
 		"internal/redisstore", "TestPermitsPassOverWhoCannotBeLetIn",
 	},
 	{
 		"too-large-blocks", "who wants more than a resize has left stays at the head of the line",
-		"internal/redisstore/permits.lua", `elseif e.want > size then`, `elseif false then`,
+		"internal/redisstore/permits.lua", `elseif e.want <= size and used + e.want > size then`, `elseif used + e.want > size then`,
 		"internal/redisstore", "TestPermitsPassOverWhoCannotBeLetIn",
 	},
 	{
 		"overcommitted", "one permit too many is given",
-		"internal/redisstore/permits.lua", `elseif used + e.want > size then`, `elseif used + e.want > size + 1 then`,
+		"internal/redisstore/permits.lua", `elseif e.want <= size and used + e.want > size then`, `elseif e.want <= size and used + e.want > size + 1 then`,
 		"internal/redisstore", "TestStatements",
 	},
 	{
@@ -85,7 +83,7 @@ var permitScripts = []mutant{
 	},
 	{
 		"permits-clock-set-back", "a hold lives on for as long as the clock was set back",
-		"internal/redisstore/permits.lua", ` or ms + 1000 < at then rebuild() end`, ` then rebuild() end`,
+		"internal/redisstore/permits.lua", `if ms + 1000 < at or scan == '0'`, `if scan == '0'`,
 		"internal/redisstore", "TestClockSetBackAfterARenewal",
 	},
 	{
@@ -100,14 +98,14 @@ var permitScripts = []mutant{
 	},
 	{
 		"permits-release-lets-nobody-in", "a release lets nobody in",
-		"internal/redisstore/permits_release.lua", `serve()
+		"internal/redisstore/permits_release.lua", `if serve() then owned = owned + 2 end
 `, ``,
 		"internal/redisstore", "TestPermitsOfOneReleaseGoToMany",
 	},
 	{
 		"permits-leave-keeps-entry", "who has cancelled stays in the line",
 		"internal/redisstore/permits_release.lua", `if entered > 0 then leave(self) end
-serve()`, `serve()`,
+if serve()`, `if serve()`,
 		"internal/redisstore", "TestStatements",
 	},
 	{
@@ -117,8 +115,9 @@ serve()`, `serve()`,
 	},
 	{
 		"resize-lets-nobody-in", "a resize lets nobody in",
-		"internal/redisstore/permits_resize.lua", `serve()
-`, ``,
+		"internal/redisstore/permits_resize.lua", `local left = serve()
+`, `local left = false
+`,
 		"internal/redisstore", "TestSizes",
 	},
 	{

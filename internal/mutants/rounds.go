@@ -32,21 +32,20 @@ var rounds = []mutant{
 	},
 	{
 		"dead-uncounted", "a task whose process has died is not counted as abandoned",
-		"internal/redisstore/round.lua", `abandoned = abandoned + redis.call('ZREMRANGEBYSCORE', group, '(0', now)`, `redis.call('ZREMRANGEBYSCORE', group, '(0', now)`,
+		"internal/redisstore/round.lua", `    abandoned = abandoned + n
+`, ``,
 		"internal/redisstore", "TestRoundModel/miniredis",
 	},
 	{
 		"dead-lives", "a task that nobody has renewed keeps its round going",
-		"internal/redisstore/round.lua", `if redis.call('ZCOUNT', group, '(0', now) > 0 then`, `if false then`,
+		"internal/redisstore/round.lua", `local dead = redis.call('ZCOUNT', group, '(0', now)`, `local dead = 0`,
 		"internal/redisstore", "TestRoundModel/miniredis",
 	},
 	{
 		"over-with-tasks", "a round is over when its count is 0, though tasks live",
-		"internal/redisstore/round.lua", `  if count > 0 or tasks() > 0 then
-    redis.call('PEXPIRE', group, LIFE)
-    return`, `  if count > 0 then
-    redis.call('PEXPIRE', group, LIFE)
-    return`,
+		"internal/redisstore/round.lua", `state, count > 0 or tasks() > 0
+`, `state, count > 0
+`,
 		"internal/redisstore", "TestRoundAnswers",
 	},
 	{
@@ -71,7 +70,7 @@ var rounds = []mutant{
 	},
 	{
 		"task-clock-set-back", "a dead task lives for as long as the server's clock was set back",
-		"internal/redisstore/round.lua", `if ttl and tonumber(last[2]) > now + ttl then`, `if false then`,
+		"internal/redisstore/round.lua", `if not ttl or tonumber(last[2]) <= now + ttl then return false end`, `if true then return false end`,
 		"internal/redisstore", "TestRoundClockSetBack",
 	},
 	{

@@ -196,6 +196,10 @@ func state(r *rig, was *hold, filled bool) string {
 	list := []string{}
 	for _, token := range waiting.Val() {
 		seen, rest, _ := strings.Cut(entries[token], " ")
+		rest, named := strings.CutSuffix(rest, " "+r.lock)
+		if !named {
+			r.Errorf("the entry of %s does not name the key: %q", token, rest)
+		}
 		list = append(list, token+"="+rest)
 		if filled && now.owner == "" && seen > fmt.Sprint(r.now().UnixMilli()-lease.EntryLife.Milliseconds()) {
 			r.Errorf("%s waits for a free lock", token)

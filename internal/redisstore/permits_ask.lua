@@ -4,10 +4,12 @@
 -- ARGV  1 token   2 kind   3 number of this request   4 ttl in ms   5 permits that it keeps
 --       6 permits that it wants besides, or 0   7 number of the first request that wanted them
 --       8 size, as its process knows it   9 1 to wait in line   10 ttl in ms that a hand-over gives
---       11 channel to tell of it   12, 13 1 if what it wants, or keeps, is shared: then it is told when others wait
+--       11 channel on which to publish it   12, 13 1 if what it wants, or keeps, is shared: then it is told when others wait
 --       14 permits that it can use besides, if they are free and nobody waits
+--       15 the key as its users name it
 -- Reply {1, fence base, 1 if others wait, permits that it has, those that it was given}: it has what it wants.
 --       {0, 0, 1 if others wait, ms until a hold may end or -1, 0}: it does not, or wants nothing.
+--       With 0 ms a part of the work is left: the next request does more of it, at once.
 --       {-1, 0, 0, 0, 0}: what it wants to keep is lost.
 --       {-2, size, 0, 0, 0}: it wants more than there is, or takes the size for another.
 
@@ -15,7 +17,7 @@
 
 local n, ttl, keep, want, order = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local stated = tonumber(ARGV[8])
-local e = {at = ms, n = n, grant = tonumber(ARGV[10]), ttl = ttl, want = want, order = order, shared = ARGV[12], channel = ARGV[11]}
+local e = {at = ms, n = n, grant = tonumber(ARGV[10]), ttl = ttl, want = want, order = order, shared = ARGV[12], channel = ARGV[11], key = ARGV[15]}
 local queued = entered > 0 and entry(self) or nil
 local mine = own and own.expires > ms and own or nil
 
@@ -48,7 +50,7 @@ local ends = purge()
 if mine then
   mine = own
   local rest = math.min(mine.weight, keep + (granted and mine.given or 0))
-  used = used - (mine.weight - rest)
+  used, counted = used - (mine.weight - rest), counted - (mine.weight - rest)
   mine.weight, mine.seen, mine.ttl, mine.shared = rest, n, ttl, granted and e.shared or ARGV[13]
   mine.expires = math.max(mine.expires, ms + ttl)
   life = math.max(life, ttl)
@@ -61,7 +63,7 @@ end
 
 local function enter()
   redis.call('HSET', entries, self, string.format('%.0f %.0f %.0f %.0f %.0f %.0f ', ms, n, e.grant, ttl, want, order) ..
-    e.shared .. ' ' .. e.channel)
+    e.shared .. ' ' .. e.channel .. ' ' .. e.key)
 end
 
 if queued and (want == 0 or granted or queued.order ~= order) then
@@ -70,7 +72,7 @@ if queued and (want == 0 or granted or queued.order ~= order) then
 elseif queued then
   enter()
 end
-serve()
+local left = serve()
 
 if want > 0 and not granted then
   if queued then
@@ -83,15 +85,36 @@ if want > 0 and not granted then
     redis.call('ZADD', line, number((tail or 0) + 1), self)
     enter()
     waiting = waiting + 1
-    if kind == 'r' and waiting == 1 then word() end
+    if kind == 'r' and waiting == 1 then untold = held end
     queued = e
   end
 end
 if queued and not granted then
+  -- Stale entries directly ahead of it are dropped: so each is dropped by the next live
+  -- waiter behind it, long before a release could meet very many.
+  local rank = redis.call('ZREVRANK', line, self) + 1
+  local ahead = redis.call('ZREVRANGE', line, rank, rank)[1]
+  local other = ahead and entry(ahead)
+  if ahead and not (other and other.alive) then
+    drop_stale(redis.call('ZREVRANGE', line, rank, rank + BATCH - 1))
+  end
+
+  -- Those who share a hold, but the one who asks, are told that somebody waits.
+  if untold > 0 then
+    local first = math.max(untold - BATCH, 0)
+    local tokens = redis.call('ZRANGE', holders, first, untold - 1)
+    untold, left = first, left or first > 0
+    for i, text in ipairs(tokens[1] and redis.call('HMGET', main, unpack(tokens)) or tokens) do
+      local h = tokens[i] ~= self and hold(text)
+      if h and h.shared == '1' then
+        told[#told + 1] = {token = tokens[i], channel = h.channel, n = 0, order = 0, base = 0, weight = 0}
+      end
+    end
+  end
   redis.call('PEXPIRE', line, ENTRY_LIFE)
   redis.call('PEXPIRE', entries, ENTRY_LIFE)
 end
 save()
 if refused then return {-2, size, 0, 0, 0} end
 if granted then return {1, own.base, waiting > 0 and 1 or 0, own.weight, own.given} end
-return {0, 0, waiting > 0 and 1 or 0, ends and ends - ms or -1, 0}
+return {0, 0, waiting > 0 and 1 or 0, left and 0 or ends and ends - ms or -1, 0}

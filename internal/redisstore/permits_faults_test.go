@@ -75,7 +75,7 @@ func TestPermitsOutOfMemory(t *testing.T) {
 			r.waits(c, 8)
 			r.waits(d, 1)
 			row.before(r)
-			s.Do(t, "CONFIG", "SET", "maxmemory", "1", "maxmemory-policy", "noeviction")
+			s.Do(t, "CONFIG", "SET", "maxmemory", "1")
 			row.do(r)
 			s.Do(t, "CONFIG", "SET", "maxmemory", "0")
 			r.stands("then", row.then)

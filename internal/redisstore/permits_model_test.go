@@ -116,6 +116,7 @@ func (f *fair) ask(q lease.Request) (reply lease.Reply, wrong int64) {
 			}
 		}
 	}
+	f.dropAhead(q.Token)
 	f.noted = len(f.line) > 0
 	if wrong > 0 {
 		return lease.Reply{}, wrong
@@ -124,6 +125,13 @@ func (f *fair) ask(q lease.Request) (reply lease.Reply, wrong int64) {
 		return lease.Reply{Granted: true, Weight: h.weight, Given: h.given, Awaited: f.noted}, 0
 	}
 	return lease.Reply{Awaited: f.noted}, 0
+}
+
+// dropAhead drops the dead directly ahead of one who has asked and waits.
+func (f *fair) dropAhead(token string) {
+	for i := slices.Index(f.line, f.waiter(token)); i > 0 && f.line[i-1].dead; i-- {
+		f.line = slices.Delete(f.line, i-1, i)
+	}
 }
 
 // serve lets in who is first for as long as there is room. Nobody tells self.

@@ -1,8 +1,9 @@
 -- Ends whatever token has here, permits or a place in the line, and lets in who
 -- is next. Repeated, it changes nothing.
 -- KEYS  as in permits.lua
--- ARGV  1 token   2 kind
--- Reply 1 if token held permits, 0 if it did not.
+-- ARGV  1 token, or '' to let in only   2 kind
+-- Reply 1 if token held permits, 0 if it did not; and 2 more if others could be let in,
+--       but were more than one script lets in: run it again.
 
 --include permits.lua
 
@@ -18,6 +19,6 @@ else
 end
 purge()
 if entered > 0 then leave(self) end
-serve()
+if serve() then owned = owned + 2 end
 save()
 return owned

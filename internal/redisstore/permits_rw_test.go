@@ -69,7 +69,7 @@ func TestWriterBecomesAReader(t *testing.T) {
 func TestWord(t *testing.T) {
 	t.Parallel()
 	eachRW(t, func(r *permits) {
-		word := func(token string) string { return fmt.Sprintf("to:%s: r 0 0 0 0 1 %s key", token, token) }
+		word := func(token string) string { return fmt.Sprintf("to:%s: r 0 0 0 0 1 %s -", token, token) }
 		expect := func(what string, do func(), want ...string) {
 			r.Helper()
 			said := r.published(do)

@@ -174,15 +174,15 @@ func (s *schedule) compare(now scene, said []string) {
 	}
 	want := []string{}
 	for _, m := range s.model.told {
-		base := now.holds[m.token].base
+		base, key := now.holds[m.token].base, s.main
 		if m.n == 0 {
-			base = 0
+			base, key = 0, "-"
 		}
 		flag := 0
 		if s.model.noted {
 			flag = 1
 		}
-		want = append(want, fmt.Sprintf("%s: %c %d %d %d %d %d %s %s", m.channel, s.name.Kind, m.n, m.order, base, m.weight, flag, m.token, s.main))
+		want = append(want, fmt.Sprintf("%s: %c %d %d %d %d %d %s %s", m.channel, s.name.Kind, m.n, m.order, base, m.weight, flag, m.token, key))
 	}
 	slices.Sort(want) // words come in any order, grants have theirs by their bases
 	slices.Sort(said)

@@ -2,7 +2,8 @@
 -- next in line in if the lock is free thereafter. Repeated, it changes nothing.
 -- KEYS  as in state.lua
 -- ARGV  1 token
--- Reply 1 if token owned the lock, 0 if it did not.
+-- Reply 1 if token owned the lock, 0 if it did not; and 2 more if the lock is free, but
+--       the queue had more stale entries than one script drops: run it again.
 
 -- Mostly the lock is ours, and nobody waits, or the first who does lives. That is done
 -- without what all that is rarer needs, which is left to it before anything is written.
@@ -16,7 +17,7 @@ if redis.pcall('GET', KEYS[1]) == ARGV[1] then
   local token = head[1]
   local entry = token and redis.pcall('HGET', KEYS[3], token)
   if type(entry) == 'string' then
-    local seen, n, ttl, channel = string.match(entry, '^(%d+) (%d+) (%d+) (.*)$')
+    local seen, n, ttl, channel, key = string.match(entry, '^(%d+) (%d+) (%d+) (%S+) (.*)$')
     local time = redis.call('TIME')
     local base = time[1] * 1000000 + time[2]
     -- The fence is written first, for that fails if it is of another type, or if Redis is out of memory.
@@ -31,7 +32,7 @@ if redis.pcall('GET', KEYS[1]) == ARGV[1] then
         redis.call('ZREM', KEYS[2], token)
         redis.call('HDEL', KEYS[3], token)
         redis.call('SET', KEYS[1], token, 'PX', ttl)
-        redis.pcall('PUBLISH', channel, 'm ' .. n .. string.format(' 0 %.0f 1 0 ', base) .. token .. ' ' .. KEYS[1])
+        redis.pcall('PUBLISH', channel, 'm ' .. n .. string.format(' 0 %.0f 1 0 ', base) .. token .. ' ' .. key)
         return 1
       end
     end

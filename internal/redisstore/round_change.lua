@@ -4,10 +4,11 @@
 -- answer and counts nothing. One that has been undone, or is known to be over,
 -- counts nothing either, should a copy of it come late.
 --
--- KEYS  2 the operations: a hash, number -> "answer what arg round", and "low" ->
---         the number up to which all are over
--- ARGV  2 the operation's number   3 the number up to which all are over by now
---       4 what   5 arg   6 ttl in ms, of a task
+-- KEYS  2 the operations: a hash, number -> "answer what arg round", "low" -> the number
+--         up to which all are over, and "swept" -> the number up to which all are deleted,
+--         while that is less
+-- ARGV  3 the operation's number   4 the number up to which all are over by now
+--       5 what   6 arg   7 ttl in ms, of a task
 --         add <delta>: to the count       go <token>: a task more
 --         join <token>: a task for one of the count
 --         done <token>, drop <token>: the task has ended, or is abandoned
@@ -16,24 +17,36 @@
 --       of it is left to join, or there is nothing to undo; 2 not, as the task has
 --       been abandoned; -1 not, as the operation is over or has been undone
 
-local operations = KEYS[2]
-local op, low, what, arg, ttl = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], tonumber(ARGV[6])
+local SWEEP = 1000 -- operations that one script deletes at most
 
-local known = redis.pcall('HMGET', operations, 'low', op)
+local operations = KEYS[2]
+local op, low, what, arg, ttl = ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6], tonumber(ARGV[7])
+
+local known = redis.pcall('HMGET', operations, 'low', op, 'swept')
 if known.err then
   return {err = 'ERR its operations: ' .. known.err} -- not the key's own type
 end
 local before, said = tonumber(known[1] or 0), known[2]
+local swept = tonumber(known[3] or known[1])
+if not swept then swept = low > 0 and redis.call('EXISTS', operations) == 0 and low or 0 end -- after a loss
 if tonumber(op) <= before then return {-1, round} end
 purge()
 
--- Remembers the answer, and forgets what is over.
+-- Remembers the answer, and forgets what is over: some more of it each time.
 local function remember(answer)
   redis.call('HSET', operations, op, string.format('%d %s %s %.0f', answer, what, arg, round))
-  if low > before then
-    -- Far back there is something only if this was lost, and then there is nothing.
-    for i = math.max(before + 1, low - 10000), low do redis.call('HDEL', operations, i) end
-    redis.call('HSET', operations, 'low', low)
+  low = math.max(low, before)
+  if low > before then redis.call('HSET', operations, 'low', string.format('%.0f', low)) end
+  if low > swept then
+    local over = {}
+    for i = swept + 1, math.min(low, swept + SWEEP) do over[#over + 1] = string.format('%.0f', i) end
+    redis.call('HDEL', operations, unpack(over))
+    swept = swept + #over
+    if low > swept then
+      redis.call('HSET', operations, 'swept', string.format('%.0f', swept))
+    elseif known[3] then
+      redis.call('HDEL', operations, 'swept')
+    end
   end
   redis.call('PEXPIRE', operations, KEPT)
   return {answer, round}

@@ -23,7 +23,7 @@ func TestRoundOutOfMemory(t *testing.T) {
 	g, s := realGroup(t)
 	full := func(on bool) {
 		t.Helper()
-		s.Do(t, "CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", map[bool]string{true: "1", false: "0"}[on])
+		s.Do(t, "CONFIG", "SET", "maxmemory", map[bool]string{true: "1", false: "0"}[on])
 	}
 	full(true)
 	for range 2 { // when there is no group, and when one is over

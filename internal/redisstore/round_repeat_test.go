@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -162,5 +163,42 @@ func TestRoundSessionsAreApart(t *testing.T) {
 		g.expiry(g.operations("one"), groupKept)
 		check(g.T, g.rdb.Del(g.Context(), g.operations("two")).Err())
 		equal(g.T, "one's, still", g.send(low), lease.Counted)
+	})
+}
+
+// When the mark of what is over makes a leap, the records below it are deleted some at a time.
+// Late copies of the operations are void all the while.
+func TestRoundForgetsWhatIsOver(t *testing.T) {
+	t.Parallel()
+	eachGroup(t, func(g *group) {
+		slow := g.next("s", lease.Add, 1) // not answered for long
+		for range 2500 {
+			g.next("s", lease.Add, 1)
+		}
+		pipe := g.rdb.Pipeline()
+		for i := range g.numbers["s"] - 1 {
+			pipe.HSet(g.Context(), g.operations("s"), fmt.Sprint(i+2), "1 add 1 7")
+		}
+		must(pipe.Exec(g.Context()))(g.T)
+		low := g.numbers["s"]
+		for _, left := range []int64{1501, 501, 0, 0} {
+			c := g.next("s", lease.Add, 1)
+			c.Low = low
+			equal(g.T, "answer", g.send(c), lease.Counted)
+			for _, op := range []int64{slow.Op, low / 2, low} {
+				late := lease.Change{Key: g.key, Session: "s", Op: op, What: lease.Add, Delta: 1, Low: 0}
+				equal(g.T, fmt.Sprint("a copy of ", op), g.send(late), lease.Voided)
+			}
+			records := int64(0)
+			for _, field := range must(g.rdb.HKeys(g.Context(), g.operations("s")).Result())(g.T) {
+				if n, err := strconv.ParseInt(field, 10, 64); err == nil && n <= low {
+					records++
+				}
+			}
+			equal(g.T, "records below the mark", records, left)
+		}
+		g.stands("then", "4")
+		fields := must(g.rdb.HKeys(g.Context(), g.operations("s")).Result())(g.T)
+		equal(g.T, "fields", len(fields), 4+1) // and the mark
 	})
 }

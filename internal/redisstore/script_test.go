@@ -2,6 +2,9 @@ package redisstore
 
 import (
 	"context"
+	"crypto/sha1"
+	"encoding/hex"
+	"strings"
 	"testing"
 	"time"
 
@@ -120,5 +123,35 @@ func TestAContextThatHasEnded(t *testing.T) {
 		_, err = r.Release(ctx, mutexAt(r.lock), a)
 		expect(t, "release", err, "passing", "canceled")
 		equal(t, "keys", r.all(), "")
+	})
+}
+
+// Redis before 6.2 has no SET with GET. There the scripts do without, from the start.
+func TestServerWithoutSetGet(t *testing.T) {
+	newer, newerRelease := acquire, release
+	defer func() { acquire, release = newer, newerRelease }()
+	older := func(s *script) *script {
+		text := strings.ReplaceAll(s.text, "'3900000', 'GET')", "'3900000', 'NONE')") // as unknown as GET is there
+		if text == s.text {
+			t.Error("the script has no SET with GET")
+		}
+		sum := sha1.Sum([]byte(text))
+		return &script{text: text, sha: hex.EncodeToString(sum[:])}
+	}
+	acquire, release = older(acquire), older(release)
+	eachServer(t, func(r *rig) {
+		first := r.ask(a, 1)
+		equal(r.T, "a free lock", outcome(first), "granted")
+		r.ask(b, 1)
+		said := r.published(func() { equal(r.T, "owned", r.release(a), true) })
+		equal(r.T, "messages", len(said), 1)
+		equal(r.T, "owner", r.owner(), b)
+		if r.last() <= first.Base {
+			r.Errorf("base %d after %d", r.last(), first.Base)
+		}
+		r.put(r.fence, "list")
+		r.release(b)
+		_, err := r.Ask(r.Context(), r.request(c, 1))
+		expect(r.T, "with a fence of another type", err, "permanent", "its fence: WRONGTYPE")
 	})
 }

@@ -92,7 +92,7 @@ func BenchmarkHandOver(b *testing.B) {
 				}
 			}
 			ask := func(pipe redis.Pipeliner, i int) {
-				args := append(slices.Clone(way.first), token(i), 10000, i+1, 3600, channel(i))
+				args := append(slices.Clone(way.first), token(i), 10000, i+1, 3600, channel(i), "key")
 				_ = pipe.Process(b.Context(), way.ask.command(b.Context(), "evalsha", way.ask.sha, keys, args))
 			}
 			send := func(do func(pipe redis.Pipeliner)) {

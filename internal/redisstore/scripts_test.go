@@ -58,7 +58,7 @@ func TestAcquireOfAHeldLock(t *testing.T) {
 		r.ask(b, 7)
 		equal(t, "the queue after a refresh", r.waiting(), b+" "+c)
 		entry := r.rdb.HGet(r.Context(), r.waiters, b).Val()
-		if !regexp.MustCompile(`^\d{13} 7 3600 to:` + b + `$`).MatchString(entry) {
+		if !regexp.MustCompile(`^\d{13} 7 3600 to:` + b + ` key$`).MatchString(entry) {
 			r.Errorf("entry %q", entry)
 		}
 		for _, key := range []string{r.queue, r.waiters} {
@@ -164,6 +164,8 @@ func TestNoScriptLeavesALockFreeWhileSomebodyWaits(t *testing.T) {
 			func(r *rig) { equal(r.T, "dead", outcome(r.ask(b, 2)), "granted") }, b, c},
 		{"an entry is seen in the future", func(r *rig) { r.seen(b, r.now().Add(time.Hour).UnixMilli()) }, func(r *rig) { r.release(a) }, b, c},
 		{"an entry is missing", func(r *rig) { check(r.T, r.rdb.HDel(r.Context(), r.waiters, b).Err()) }, func(r *rig) { r.release(a) }, c, ""},
+		{"an entry was missing and it has asked again", func(r *rig) { check(r.T, r.rdb.HDel(r.Context(), r.waiters, b).Err()); r.ask(b, 2) },
+			func(r *rig) { r.release(a) }, b, c},
 		{"an entry is garbled", func(r *rig) { check(r.T, r.rdb.HSet(r.Context(), r.waiters, b, "x").Err()) }, func(r *rig) { r.release(a) }, c, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -6,10 +6,12 @@
 --       1 the lock: a string, the owner's token   2 the queue: zset token -> place
 --       3 the waiters: hash token -> entry        4 the last fence base given: string
 --
--- An entry is "seen n grant channel": server time of the last request in ms, its
--- number, the TTL in ms that a hand-over gives, and where to tell of it.
+-- An entry is "seen n grant channel key": server time of the last request in ms, its
+-- number, the TTL in ms that a hand-over gives, where to publish the hand-over, and the
+-- key as the waiter names it: on the way to Redis a client may have added a prefix.
 
-local ENTRY_LIFE = 3600    -- ms without a request after which a waiter is passed over
+local ENTRY_LIFE = 3600    -- ms without a request after which an entry is stale
+local BATCH = 64           -- stale entries that one script drops at most
 local FENCE_LIFE = 3900000 -- ms; outlives a server clock that is set back by an hour
 local LAST = 2^53 - 1      -- a base above it is not exact here, nor its fences 63 bits long: none of ours
 
@@ -20,6 +22,7 @@ local ms = math.floor(us / 1000)
 -- Of the lock that is open.
 local lock, queue, waiters, fence
 local owner, waiting, last
+local unfinished -- pop dropped a whole batch of stale entries, and more entries are left
 
 -- Only the lock's own WRONGTYPE means that its owner has lost it. That of a
 -- sibling must not be taken for one, so it says where it comes from.
@@ -34,7 +37,7 @@ end
 -- keep the script from doing so.
 local function open(i)
   lock, queue, waiters, fence = KEYS[4 * i - 3], KEYS[4 * i - 2], KEYS[4 * i - 1], KEYS[4 * i]
-  owner = redis.pcall('GET', lock)
+  owner, unfinished = redis.pcall('GET', lock), false
   if type(owner) == 'table' then return owner end
   waiting = redis.pcall('ZCARD', queue)
   if type(waiting) == 'table' then return broken('queue', waiting) end
@@ -56,34 +59,71 @@ local function grant(token, ttl)
   return last
 end
 
--- Puts token at the tail of the queue, or notes that it is still there.
-local function enqueue(token, n, ttl, channel)
+-- Puts token at the tail of the queue, or notes that it is still there. Returns its place if
+-- that is new.
+local function enqueue(token, n, ttl, channel, key)
+  local place
   if not redis.call('ZSCORE', queue, token) then
-    local tail = redis.call('ZRANGE', queue, -1, -1, 'WITHSCORES')[2]
-    redis.call('ZADD', queue, string.format('%.0f', (tail or 0) + 1), token)
+    place = (redis.call('ZRANGE', queue, -1, -1, 'WITHSCORES')[2] or 0) + 1
+    redis.call('ZADD', queue, string.format('%.0f', place), token)
   end
-  redis.call('HSET', waiters, token, string.format('%.0f ', ms) .. n .. ' ' .. ttl .. ' ' .. channel)
+  redis.call('HSET', waiters, token, string.format('%.0f ', ms) .. n .. ' ' .. ttl .. ' ' .. channel .. ' ' .. key)
   redis.call('PEXPIRE', queue, ENTRY_LIFE)
   redis.call('PEXPIRE', waiters, ENTRY_LIFE)
+  return place
 end
 
--- Takes the first live waiter off the queue, and the dead ones before it. One
--- seen in the future was seen before the clock was set back: it is alive.
+-- Returns the fields of an entry, nil if it is stale or garbled. An entry from the future
+-- is older than a step back of the clock: it is alive.
+local function live(entry)
+  local seen, n, ttl, channel, key = string.match(entry or '', '^(%d+) (%d+) (%d+) (%S+) (.*)$')
+  if seen and ms - tonumber(seen) < ENTRY_LIFE then return {n = n, ttl = ttl, channel = channel, key = key} end
+end
+
+-- Drops the stale entries that come first in tokens. Returns their number. The entry of
+-- self counts as alive.
+local function drop_stale(tokens, self)
+  local stale, entries = 0, redis.call('HMGET', waiters, unpack(tokens))
+  while stale < #tokens and tokens[stale + 1] ~= self and not live(entries[stale + 1]) do stale = stale + 1 end
+  if stale > 0 then
+    redis.call('ZREM', queue, unpack(tokens, 1, stale))
+    redis.call('HDEL', waiters, unpack(tokens, 1, stale))
+    waiting = waiting - stale
+  end
+  return stale
+end
+
+-- Drops stale entries directly ahead of token, which is queued. So every stale entry is
+-- dropped by the next live waiter behind it, long before a release could meet very many.
+local function drop_stale_ahead(token)
+  local rank = redis.call('ZREVRANK', queue, token)
+  local ahead = redis.call('ZREVRANGE', queue, rank + 1, rank + 1)[1]
+  if ahead and not live(redis.call('HGET', waiters, ahead)) then
+    drop_stale(redis.call('ZREVRANGE', queue, rank + 1, rank + BATCH))
+  end
+end
+
+-- Takes the first live waiter off the queue, and a batch of stale entries before it at
+-- most: unfinished then reports that more are left.
 local function pop(self)
-  while waiting > 0 do
-    local token = redis.call('ZRANGE', queue, 0, 0)[1]
-    if not token then return nil end
-    local entry = redis.call('HGET', waiters, token)
-    redis.call('ZREM', queue, token)
-    redis.call('HDEL', waiters, token)
-    if token == self then return {token = token} end
-    if entry then
-      local seen, n, ttl, channel = string.match(entry, '^(%d+) (%d+) (%d+) (.*)$')
-      if seen and ms - tonumber(seen) < ENTRY_LIFE then
-        return {token = token, n = n, ttl = ttl, channel = channel}
-      end
+  if waiting == 0 then return nil end
+  local token = redis.call('ZRANGE', queue, 0, 0)[1]
+  local head = live(redis.call('HGET', waiters, token))
+  if not head and token ~= self then
+    drop_stale(redis.call('ZRANGE', queue, 0, BATCH - 1), self)
+    if waiting == 0 then return nil end
+    token = redis.call('ZRANGE', queue, 0, 0)[1]
+    head = live(redis.call('HGET', waiters, token))
+    if not head and token ~= self then
+      unfinished = true
+      return nil
     end
   end
+  redis.call('ZREM', queue, token)
+  redis.call('HDEL', waiters, token)
+  head = head or {}
+  head.token = token
+  return head
 end
 
 -- Hands the lock to a waiter that pop returned, and tells it. The message goes
@@ -91,5 +131,5 @@ end
 -- together without %s, which would end a key at its first NUL.
 local function hand(to)
   local base = grant(to.token, to.ttl)
-  redis.pcall('PUBLISH', to.channel, 'm ' .. to.n .. string.format(' 0 %.0f 1 0 ', base) .. to.token .. ' ' .. lock)
+  redis.pcall('PUBLISH', to.channel, 'm ' .. to.n .. string.format(' 0 %.0f 1 0 ', base) .. to.token .. ' ' .. to.key)
 end

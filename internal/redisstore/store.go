@@ -84,6 +84,9 @@ func (s *Store) Ask(ctx context.Context, r lease.Request) (lease.Reply, error) {
 		reply.Awaited, reply.Weight, reply.Given = n[2] == 1, n[3], n[4]
 	default: // then awaited, ms left
 		reply.Awaited, reply.Left = n[2] == 1, time.Duration(n[3])*time.Millisecond
+		if r.Want == 0 && reply.Left == 0 && !reply.Gone { // it lets others in, and will not ask again by itself
+			s.finish(ctx, permitsRelease, keys, []any{"", string(r.Kind)})
+		}
 	}
 	return reply, nil
 }
@@ -95,7 +98,7 @@ func askMutex(args []any, r lease.Request) (*script, []any) {
 	}
 	args = append(args, r.Token, r.TTL.Milliseconds(), n)
 	if n > 0 || r.From != "" { // for the entry
-		args = append(args, r.Grant.Milliseconds(), r.Channel)
+		args = append(args, r.Grant.Milliseconds(), r.Channel, r.Key)
 	}
 	if r.From != "" {
 		return yield, append(args, r.From)
@@ -112,7 +115,7 @@ func askPermits(args []any, r lease.Request) (*script, []any) {
 	}
 	return permitsAsk, append(args,
 		r.Token, string(r.Kind), r.N, r.TTL.Milliseconds(), r.Keep, r.Want, r.Order, r.Size, flag(r.Queue),
-		r.Grant.Milliseconds(), r.Channel, flag(r.Shared), flag(r.Sharing), r.More)
+		r.Grant.Milliseconds(), r.Channel, flag(r.Shared), flag(r.Sharing), r.More, r.Key)
 }
 
 func wrongSize(r lease.Request, size int64) error {
@@ -136,8 +139,35 @@ func (s *Store) Release(ctx context.Context, name lease.Name, token string) (own
 	if err != nil {
 		return false, classify(s.rdb, overwritten(err))
 	}
-	held, err := number(val)
-	return held == 1, err
+	owned, more, err := released(val)
+	if more {
+		s.finish(ctx, end, keys, args)
+	}
+	return owned, err
+}
+
+// released reads the reply of release.lua, permits_release.lua or permits_resize.lua.
+func released(val any) (owned, more bool, err error) {
+	n, err := number(val)
+	if err == nil && (n < 0 || n > 3) {
+		err = unexpected(val)
+	}
+	return err == nil && n&1 == 1, err == nil && n >= 2, err
+}
+
+// maxSteps is how often a script is repeated that does a part of its work each time.
+const maxSteps = 10_000
+
+// finish repeats a release until Redis has let in everybody whom it can. One script lets in
+// a few, and drops a few stale entries of the queue. If finish does not reach Redis, the next
+// request of any waiter goes on.
+func (s *Store) finish(ctx context.Context, end *script, keys, args []any) {
+	for range maxSteps {
+		val, err := s.transport.run(ctx, end, keys, args)
+		if _, more, _ := released(val); err != nil || !more {
+			return
+		}
+	}
 }
 
 // Resize makes n the size of the semaphore at key, for everybody.
@@ -147,8 +177,15 @@ func (s *Store) Resize(ctx context.Context, key string, declared, n int64) error
 	if err != nil {
 		return lease.Permanent(err)
 	}
-	_, err = s.transport.run(ctx, permitsResize, keys, []any{"", string(name.Kind), declared, n})
-	return classify(s.rdb, err)
+	val, err := s.transport.run(ctx, permitsResize, keys, []any{"", string(name.Kind), declared, n})
+	if err != nil {
+		return classify(s.rdb, err)
+	}
+	_, more, err := released(val)
+	if more {
+		s.finish(ctx, permitsRelease, keys, []any{"", string(name.Kind)})
+	}
+	return err
 }
 
 // Renew renews the claims, and calls done for each as soon as its outcome is known.

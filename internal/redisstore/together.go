@@ -16,7 +16,7 @@ var _ lease.Together = (*Store)(nil)
 func (s *Store) Joins(a, b string) bool { return hashtag(a) == hashtag(b) }
 
 func (s *Store) AskAll(ctx context.Context, all bool, rs []lease.Request) ([]lease.Reply, error) {
-	keys, args := make([]any, 0, 4*len(rs)), make([]any, 1, 1+5*len(rs))
+	keys, args := make([]any, 0, 4*len(rs)), make([]any, 1, 1+6*len(rs))
 	if args[0] = 0; all {
 		args[0] = 1
 	}
@@ -30,7 +30,7 @@ func (s *Store) AskAll(ctx context.Context, all bool, rs []lease.Request) ([]lea
 		if !r.Queue {
 			n = 0
 		}
-		args = append(args, r.Token, r.TTL.Milliseconds(), n, r.Grant.Milliseconds(), r.Channel)
+		args = append(args, r.Token, r.TTL.Milliseconds(), n, r.Grant.Milliseconds(), r.Channel, r.Key)
 	}
 	vals, err := s.each(ctx, together, keys, args)
 	if err != nil {
@@ -69,8 +69,8 @@ func (s *Store) ReleaseAll(ctx context.Context, places []lease.Place) ([]lease.R
 			out[i].Err = classify(s.rdb, overwritten(err))
 			continue
 		}
-		n, err := number(val)
-		out[i] = lease.Released{Owned: n == 1, Err: err}
+		owned, _, err := released(val)
+		out[i] = lease.Released{Owned: owned, Err: err}
 	}
 	return out, nil
 }

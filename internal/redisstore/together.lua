@@ -2,7 +2,7 @@
 -- first that it cannot have. Or takes all or none, and queues for none.
 -- KEYS  for each lock as in state.lua, in the order in which everybody takes them
 -- ARGV  1 is 1 for all or none
---       then for each lock: token   ttl   number   ttl of a hand-over   channel
+--       then for each lock: token   ttl   number   ttl of a hand-over   channel   key
 -- Reply for each lock up to the first that it cannot have: as of acquire.lua, or
 --       the error. With all or none those before that one say {0, 0, -1, 1}.
 
@@ -11,7 +11,7 @@
 --include leave.lua
 
 local all, count, first, reply = ARGV[1] == '1', #KEYS / 4, 1, {}
-local function token(i) return ARGV[5 * i - 3] end
+local function token(i) return ARGV[6 * i - 4] end
 
 -- Mostly this finds out, before anything is written, that not all can be had.
 if all then
@@ -24,8 +24,8 @@ if all then
 end
 
 for i = first, count do
-  local n = all and '0' or ARGV[5 * i - 1]
-  reply[i] = open(i) or take(token(i), ARGV[5 * i - 2], n, ARGV[5 * i], ARGV[5 * i + 1])
+  local n = all and '0' or ARGV[6 * i - 2]
+  reply[i] = open(i) or take(token(i), ARGV[6 * i - 3], n, ARGV[6 * i - 1], ARGV[6 * i], ARGV[6 * i + 1])
   if reply[i][1] ~= 1 then
     if all then -- now, or by an earlier copy of this
       for j = 1, count do

@@ -5,7 +5,7 @@
 -- old one no longer owns the lock, and changes nothing.
 --
 -- KEYS  as in state.lua
--- ARGV  1-5 as in acquire.lua, for the new token   6 the token that yields
+-- ARGV  1-6 as in acquire.lua, for the new token   7 the token that yields
 -- Reply as of acquire.lua, or {-1, 0, 0, 0}: neither token is known any more.
 
 --include state.lua
@@ -13,15 +13,15 @@
 local failed = open(1)
 if failed then return failed end
 
-local token, ttl, n, old = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[6]
+local token, ttl, n, old = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[7]
 
 if owner == old then
   redis.call('PEXPIRE', lock, ttl) -- allowed when out of memory, and then so is the rest
   local head = pop()
-  if not head then
+  if not head then -- nobody waits, or stale entries are left: the next yield drops more
     return {1, grant(token, ttl), tonumber(ttl), 1}
   end
-  if n > 0 then enqueue(token, ARGV[3], ARGV[4], ARGV[5]) end
+  if n > 0 then enqueue(token, ARGV[3], ARGV[4], ARGV[5], ARGV[6]) end
   hand(head)
   return {0, 0, tonumber(head.ttl), 1}
 end
@@ -32,7 +32,7 @@ if owner == token then
 end
 
 if owner and n > 0 and waiting > 0 and redis.call('ZSCORE', queue, token) then
-  enqueue(token, ARGV[3], ARGV[4], ARGV[5])
+  enqueue(token, ARGV[3], ARGV[4], ARGV[5], ARGV[6])
   return {0, 0, redis.call('PTTL', lock), string.find(owner, '^baton:') and 1 or 0}
 end
 return {-1, 0, 0, 0}

@@ -1,0 +1,94 @@
+package redisstore
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+)
+
+// prefix is a hook that puts itself in front of every key.
+type prefix string
+
+func (p prefix) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (p prefix) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		p.rename(cmd)
+		return next(ctx, cmd)
+	}
+}
+
+func (p prefix) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		for _, cmd := range cmds {
+			p.rename(cmd)
+		}
+		return next(ctx, cmds)
+	}
+}
+
+func (p prefix) rename(cmd redis.Cmder) {
+	if args := cmd.Args(); strings.HasPrefix(cmd.Name(), "eval") {
+		for i := range args[2].(int) {
+			args[3+i] = string(p) + args[3+i].(string)
+		}
+	}
+}
+
+// A hook may put a prefix before each key. A message names the key as its users do, or nobody
+// would know it.
+func TestMessagesNameTheKeyWithoutAPrefix(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		hooked := rdb.WithTimeout(rdb.Options().ReadTimeout) // a copy, for a hook of its own
+		hooked.AddHook(prefix("tenant:"))
+		r := newRig(t, rdb, "key")
+		r.Store = NewStore(hooked)
+		for _, row := range []struct {
+			name lease.Name
+			do   func()
+		}{
+			{mutexAt("key"), func() {
+				r.held(a, b)
+				r.release(a)
+				r.ask(c, 1)
+				r.yield(b, d, 1)
+			}},
+			{semaphoreAt("key"), func() {
+				p := newPermits(t, rdb, semaphoreAt("key"), 10)
+				p.Store = r.Store
+				p.has(a, 10)
+				p.waits(b, 10)
+				p.release(a)
+			}},
+			{lease.Name{Kind: lease.WaitGroup, Key: "key"}, func() {
+				g := newGroup(t, rdb, "key")
+				g.Store = r.Store
+				g.counts("s", lease.Go, a)
+				g.counts("s", lease.Done, a)
+			}},
+		} {
+			said := r.published(row.do)
+			if len(said) == 0 {
+				t.Errorf("%c: no message", row.name.Kind)
+			}
+			for _, m := range said {
+				_, payload, _ := strings.Cut(m, ": ")
+				if h, ok := parse(payload); !ok || h.Name != row.name {
+					t.Errorf("%q is about %v", m, h.Name)
+				}
+			}
+			keys := rdb.Keys(t.Context(), "*").Val()
+			if len(keys) == 0 || slices.ContainsFunc(keys, func(key string) bool { return !strings.HasPrefix(key, "tenant:") }) {
+				t.Errorf("keys %q", keys)
+			}
+			check(t, rdb.FlushAll(t.Context()).Err())
+		}
+	})
+}

@@ -1,0 +1,307 @@
+package redisstore
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+)
+
+// stale puts n entries into the queue that nobody refreshes.
+func (r *rig) stale(n int) {
+	r.Helper()
+	first, _ := r.rdb.ZRevRangeWithScores(r.Context(), r.queue, 0, 0).Result()
+	place := 1.0
+	if len(first) > 0 {
+		place += first[0].Score
+	}
+	pipe := r.rdb.Pipeline()
+	for i := range n {
+		token := fmt.Sprintf("baton:10000:stale%v", place+float64(i))
+		pipe.ZAdd(r.Context(), r.queue, redis.Z{Score: place + float64(i), Member: token})
+		pipe.HSet(r.Context(), r.waiters, token, "1 1 1000 nowhere key")
+	}
+	must(pipe.Exec(r.Context()))(r.T)
+}
+
+// live lists those who wait, without the stale.
+func (r *rig) live() (tokens string, stale int) {
+	for _, token := range strings.Fields(r.waiting()) {
+		if strings.Contains(token, "stale") {
+			stale++
+			continue
+		}
+		tokens = strings.TrimSpace(tokens + " " + short(token))
+	}
+	return tokens, stale
+}
+
+// stands checks who waits, and how many entries are stale.
+func (r *rig) stands(what, live string, stale int) {
+	r.Helper()
+	got, n := r.live()
+	equal(r.T, what, fmt.Sprint(got, ", stale ", n), fmt.Sprint(live, ", stale ", stale))
+}
+
+// A release that meets more stale entries than one script drops is repeated, until the lock
+// is handed to a live waiter.
+func TestReleaseBehindManyStaleEntries(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(r *rig) {
+		r.held(a)
+		r.stale(300)
+		r.ask(b, 1)
+		r.ask(b, 2)
+		r.ask(c, 1)
+		r.stands("b has dropped some", "b c", 300-64)
+		said := r.published(func() { r.release(a) })
+		equal(r.T, "owner", r.owner(), b)
+		equal(r.T, "messages", len(said), 1)
+		r.stands("then", "c", 0)
+	})
+}
+
+// If whoever releases does not go on, any next request does. Nobody gets the free lock who
+// stands behind a live waiter, and everybody is told to ask again at once.
+func TestRequestsBehindManyStaleEntries(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(r *rig) {
+		asks := func(token string, n int64, want string) {
+			r.Helper()
+			reply := r.ask(token, n)
+			equal(r.T, token, outcome(reply), want)
+			if again := reply.Left == 0 && !reply.Granted; again != (r.owner() == "") {
+				r.Errorf("%s is to ask in %v, and the owner is %q", token, reply.Left, r.owner())
+			}
+		}
+		r.held(a)
+		r.stale(64 + 10)
+		r.ask(b, 1)
+		r.ask(b, 2)
+		r.stands("b", "b", 10)
+		r.stale(64 * 5) // behind b: nobody has dropped them
+		r.rdb.ZRem(r.Context(), r.queue, b)
+		r.rdb.ZAdd(r.Context(), r.queue, redis.Z{Score: 1e6, Member: b})
+		r.expires()
+		asks(d, 0, "wait") // a try
+		r.stands("a try", "b", 10+64*4)
+		asks(c, 1, "wait")
+		asks(c, 2, "wait")
+		r.stands("c has come", "b c", 10+64*2)
+		asks(b, 3, "wait")
+		r.stands("b asks", "b c", 10+64)
+		equal(r.T, "a release by somebody else", r.release(e), false) // it goes on to the end
+		equal(r.T, "owner", r.owner(), b)
+		r.stands("then", "c", 0)
+	})
+}
+
+// A yield keeps the lock as long as only stale entries are found.
+func TestYieldBehindManyStaleEntries(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(r *rig) {
+		r.held(a)
+		r.stale(100)
+		r.stands("before", "", 100)
+		equal(r.T, "the first", outcome(r.yield(a, b, 1)), "granted")
+		r.stands("some are dropped", "", 36)
+		r.ask(c, 1)
+		r.ask(c, 2)
+		r.stands("c has dropped the others", "c", 0)
+		equal(r.T, "the second", outcome(r.yield(b, d, 1)), "wait")
+		equal(r.T, "owner", r.owner(), c)
+	})
+}
+
+// While the lock is held, each waiter drops what is stale directly ahead of it: a newcomer at
+// every sixteenth place, and each that asks again.
+func TestWaitersDropStaleEntriesAheadOfThem(t *testing.T) {
+	t.Parallel()
+	eachWay(t, func(r *rig) {
+		r.held(a, b)
+		r.stale(14) // the next has place 16
+		r.ask(c, 1)
+		r.stands("a newcomer", "b c", 0)
+		r.stale(3)
+		r.ask(d, 1)
+		r.ask(d, 2)
+		r.stands("one that asks again", "b c d", 0)
+		r.stale(3)
+		r.ask(c, 2)
+		r.stands("one ahead of them", "b c d", 3)
+		for n := range int64(200) { // processes come, and die
+			token := fmt.Sprint("baton:10000:stale", n)
+			r.ask(token, 1)
+			r.dies(token)
+		}
+		if _, stale := r.live(); stale > 16 {
+			r.Errorf("%d stale entries have piled up", stale)
+		}
+	})
+}
+
+// The same for permits.
+func TestPermitsDropStaleEntriesAheadOfThem(t *testing.T) {
+	t.Parallel()
+	eachSemaphore(t, func(r *permits) {
+		r.has(a, 10)
+		r.waits(b, 1)
+		for i := range 200 {
+			token := fmt.Sprint("baton:10000:stale", i)
+			r.waits(token, 1)
+			r.dies(token)
+		}
+		r.stands("the last", "a=10 b+1 stale199+1")
+		r.waits(c, 2)
+		r.waits(d, 3)
+		r.dies(c)
+		q := r.statement(d, 2, 0, 3)
+		q.Order = 1
+		r.says(q)
+		r.stands("one that asks again", "a=10 b+1 d+3")
+	})
+}
+
+// A release lets in a batch. Its process goes on with the next; and if it does not, so does any
+// request.
+func TestPermitsOfOneReleaseInSteps(t *testing.T) {
+	t.Parallel()
+	eachRW(t, func(r *permits) {
+		r.has(a, lease.Writer)
+		const readers = 200
+		q := func(i int, n int64) lease.Request {
+			q := r.statement(fmt.Sprint("baton:10000:r", i), n, 0, 1)
+			q.Order = 1
+			return q
+		}
+		for i := range readers {
+			equal(r.T, "a reader", outcome(r.says(q(i, 1))), "wait")
+		}
+		r.waits(b, lease.Writer)
+		keys := must(siblings(r.name))(r.T)
+		got, err := r.transport.run(r.Context(), permitsRelease, keys, []any{a, "r"}) // once
+		check(r.T, err)
+		equal(r.T, "reply", got, any(int64(3)))
+		equal(r.T, "inside", len(r.scene().holds), 64)
+
+		last := r.says(q(readers-1, 2))
+		equal(r.T, "the last", outcome(last), "wait")
+		equal(r.T, "it is to ask again in", last.Left, 0)
+		equal(r.T, "inside", len(r.scene().holds), 2*64)
+		equal(r.T, "a newcomer", outcome(r.state(c, 1, 0, 1)), "wait")
+		equal(r.T, "inside", len(r.scene().holds), 3*64)
+		if last = r.says(q(readers-1, 3)); !last.Granted {
+			r.Errorf("the last: %+v", last)
+		}
+		s := r.scene()
+		equal(r.T, "inside in the end", len(s.holds), readers)
+		equal(r.T, "waiting", fmt.Sprintln(len(s.line), short(s.line[0].token), short(s.line[1].token)), "2 b c\n")
+	})
+}
+
+// The first writer who waits has all readers told, a batch with each of its requests.
+func TestReadersAreToldInSteps(t *testing.T) {
+	t.Parallel()
+	eachRW(t, func(r *permits) {
+		const readers = 150
+		for i := range readers {
+			r.has(fmt.Sprint("baton:10000:r", i), 1)
+		}
+		var said []string
+		for n := range int64(4) {
+			q := r.statement(b, n+1, 0, lease.Writer)
+			q.Order = 1
+			var reply lease.Reply
+			said = append(said, r.published(func() { reply = r.says(q) })...)
+			equal(r.T, "outcome", outcome(reply), "wait")
+			equal(r.T, "it is to ask again at once", reply.Left == 0, n < 2)
+			equal(r.T, "told", len(said), min(64*(int(n)+1), readers))
+		}
+		slices.Sort(said)
+		equal(r.T, "readers told", len(slices.Compact(said)), readers)
+		equal(r.T, "state", len(strings.Fields(r.rdb.HGet(r.Context(), r.main, "state").Val())), 8)
+	})
+}
+
+// What is rebuilt in steps is right in the end, whatever happens meanwhile; and until then
+// nobody is let in too early.
+func TestPermitsRebuiltInSteps(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t) // miniredis rebuilds all at once
+	for _, row := range []struct {
+		name string
+		lost func(r *permits)
+	}{
+		{"zset lost", func(r *permits) { check(r.T, r.rdb.Del(r.Context(), r.holders).Err()) }},
+		{"half of the zset lost", func(r *permits) { check(r.T, r.rdb.ZRemRangeByRank(r.Context(), r.holders, 0, 300).Err()) }},
+		{"clock set back", func(r *permits) { r.setBack() }},
+		{"a record lost", func(r *permits) {
+			r.early("baton:10000:t7")
+			check(r.T, r.rdb.HDel(r.Context(), r.main, "baton:10000:t7").Err())
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s.Do(t, "FLUSHALL")
+			r := newPermits(t, s.Client(t), semaphoreAt("key"), 10_000)
+			const tokens = 600
+			var n [tokens]int64
+			token := func(i int) string { return fmt.Sprint("baton:10000:t", i) }
+			state := func(i int, keep, want int64) lease.Reply {
+				n[i]++
+				return r.says(r.statement(token(i), n[i], keep, want))
+			}
+			for i := range tokens {
+				equal(t, "a hold", outcome(state(i, 0, 3)), "granted")
+			}
+			row.lost(r)
+			rng := rand.New(rand.NewPCG(1, 2))
+			steps := 0
+			for ; ; steps++ {
+				now := r.scene()
+				sum, latest := int64(0), r.now().Add(lockTTL).UnixMilli()
+				for _, h := range now.holds {
+					sum += h.weight
+				}
+				if now.used < sum {
+					t.Fatalf("step %d: %d in use, and %d are held", steps, now.used, sum)
+				}
+				if rebuilding := len(strings.Fields(r.rdb.HGet(r.Context(), r.main, "state").Val())) > 8; steps > 0 && !rebuilding {
+					equal(t, "in use", now.used, sum)
+					equal(t, "in the zset", len(now.zset), len(now.holds))
+					for token, h := range now.holds {
+						if h.expires > latest {
+							t.Errorf("%s ends at %d, after %d", token, h.expires, latest)
+						}
+					}
+					break
+				}
+				i := rng.IntN(tokens)
+				has := now.holds[token(i)].weight
+				switch rng.IntN(5) {
+				case 0:
+					r.release(token(i))
+				case 1:
+					state(i, min(has, 1), 0)
+				case 2:
+					state(i, has, 2)
+				case 3:
+					r.has(fmt.Sprint("baton:10000:new", steps), 4)
+				case 4:
+					if has > 0 {
+						r.ends(token(i), -time.Millisecond)
+					}
+				}
+			}
+			if steps < 5 {
+				t.Errorf("rebuilt in %d steps", steps)
+			}
+		})
+	}
+}
