@@ -219,4 +219,9 @@ var handling = []mutant{
 `,
 		"internal/redisstore", "TestPanicReachesTheCallerWhoseCommandItWas",
 	},
+	{
+		"retry-rush", "while Redis does not answer, many holds have one another renewed ever sooner",
+		"internal/lease/keeper.go", `next-w.retryInterval()`, `next/2`,
+		"internal/lease", "TestManyHoldsAreRenewedAsRarelyAsOne",
+	},
 }
