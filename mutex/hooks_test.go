@@ -2,10 +2,14 @@ package mutex_test
 
 import (
 	"context"
+	"errors"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -87,38 +91,19 @@ func TestPanicOfAHookReachesItsCaller(t *testing.T) {
 	}
 }
 
-type tenant struct{}
-
 // TestRequestCarriesTheValuesOfItsCallersContext: its own or none, and never a stranger's.
 func TestRequestCarriesTheValuesOfItsCallersContext(t *testing.T) {
-	s := redistest.Start(t)
-	var mu sync.Mutex
-	own, none, strange := 0, 0, 0
-	rdb := s.Client(t)
-	rdb.AddHook(commandHook(func(ctx context.Context, cmd redis.Cmder) {
-		if !isScript(cmd) {
-			return
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		switch v := ctx.Value(tenant{}); v {
-		case nil:
-			none++
-		case cmd.Args()[3]: // tenants lock the key of their own name
-			own++
-		default:
-			strange++
-		}
-	}))
-	const tenants, times = 16, 20
+	var tenants redistest.Tenants
+	rdb := redistest.Start(t).Client(t)
+	rdb.AddHook(&tenants)
 	var wg sync.WaitGroup
-	for i := range tenants {
+	for i := range 16 {
 		wg.Go(func() {
-			name := string(rune('a' + i))
+			name := string(rune('A' + i))
 			m := mutex.New(rdb, name)
-			ctx, cancel := context.WithCancel(context.WithValue(t.Context(), tenant{}, name))
+			ctx, cancel := context.WithCancel(tenants.Context(t.Context(), name))
 			defer cancel()
-			for range times {
+			for range 20 {
 				l, err := m.LockContext(ctx)
 				if err != nil {
 					t.Error(err)
@@ -131,19 +116,135 @@ func TestRequestCarriesTheValuesOfItsCallersContext(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if strange > 0 || own == 0 {
-		t.Errorf("%d commands had their caller's values, %d none, and %d a stranger's", own, none, strange)
-	}
-	before := none
+	before := tenants.Check(t)
 	m := mutex.New(rdb, "alone")
-	l, err := m.LockContext(context.WithValue(t.Context(), tenant{}, "alone"))
+	l, err := m.LockContext(tenants.Context(t.Context(), "alone"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Unlock(); err != nil {
 		t.Error(err)
 	}
-	if none != before {
-		t.Errorf("%d commands of a caller that is alone had no values", none-before)
+	if none := tenants.Check(t) - before; none > 0 {
+		t.Errorf("%d commands of a caller that is alone had no values", none)
 	}
+}
+
+// A failingHook has the next dial, command or pipeline fail without the client's doing.
+type failingHook struct {
+	dial, command, pipeline atomic.Bool
+	panics                  bool
+}
+
+var errHook = errors.New("of a hook")
+
+func (h *failingHook) fails(next *atomic.Bool) bool {
+	if !next.CompareAndSwap(true, false) {
+		return false
+	}
+	if h.panics {
+		panic("in a hook")
+	}
+	return true
+}
+
+func (h *failingHook) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if h.fails(&h.dial) {
+			return nil, errHook
+		}
+		return next(ctx, network, addr)
+	}
+}
+
+func (h *failingHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if isScript(cmd) && h.fails(&h.command) {
+			return errHook
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (h *failingHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if isScript(cmds[0]) && h.fails(&h.pipeline) {
+			return errHook
+		}
+		return next(ctx, cmds)
+	}
+}
+
+// TestErrorOfAHookIsTriedAgain: a hook that fails a command without a word of it on
+// the command is no reply, and costs no lock. Nothing is left behind in Redis.
+func TestErrorOfAHookIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const ttl = 3 * time.Second
+		server := redistest.Mini(t)
+		var h failingHook
+		rdb := redistest.MiniClient(t, server)
+		defer time.Sleep(time.Second)
+		rdb.AddHook(&h)
+		mutexAt := func(key string) *mutex.Mutex {
+			m := mutex.New(rdb, key)
+			m.TTL = ttl
+			return m
+		}
+		consumed := func(what string, next *atomic.Bool) {
+			t.Helper()
+			if next.Load() {
+				t.Errorf("nothing failed: no %s", what)
+			}
+		}
+		h.dial.Store(true)
+		a := lock(t, mutexAt("a"))
+		consumed("dial", &h.dial)
+		h.command.Store(true)
+		b := lock(t, mutexAt("b"))
+		consumed("command", &h.command)
+		for range 3 { // the next renewals, each of which is in one pipeline
+			h.pipeline.Store(true)
+			time.Sleep(ttl)
+			consumed("pipeline", &h.pipeline)
+		}
+		h.command.Store(true)
+		unlock(t, a)
+		consumed("command", &h.command)
+		h.command.Store(true) // of a renewal alone
+		time.Sleep(ttl)
+		consumed("command", &h.command)
+		unlock(t, b)
+		for _, key := range server.Keys() {
+			if !strings.HasSuffix(key, ":fence") {
+				t.Errorf("%q is left", key)
+			}
+		}
+	})
+}
+
+// TestPanicOfAHookInARenewalLosesNoLease: nobody called for it, so that it reaches nobody.
+func TestPanicOfAHookInARenewalLosesNoLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const ttl = 3 * time.Second
+		h := failingHook{panics: true}
+		rdb := bubbleClient(t)
+		rdb.AddHook(&h)
+		var all []*mutex.Lease
+		for _, key := range []string{"a", "b", "c"} {
+			m := mutex.New(rdb, key)
+			m.TTL = ttl
+			all = append(all, lock(t, m))
+		}
+		for range 3 {
+			h.pipeline.Store(true)
+			h.command.Store(true) // of the first renewal that is then sent by itself
+			time.Sleep(ttl)
+			if h.pipeline.Load() || h.command.Load() {
+				t.Error("nothing panicked")
+			}
+		}
+		for _, l := range all {
+			unlock(t, l)
+		}
+	})
 }

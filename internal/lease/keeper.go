@@ -185,23 +185,25 @@ func (k *Keeper) watch(c *claim, now time.Time) {
 	if !c.ending.IsZero() {
 		next = min(next, max(c.ending.Sub(now), 0))
 	}
-	k.attend(c, now.Add(next), min(c.ttl/12, next/2))
+	k.attend(c, c.trust, now, next)
 }
 
 // lookAfter is when the clock looks at a charge again: when a third is over of what
 // Redis has left of its TTL, so that each renewal lasts for a third of the TTL. While
-// renewing fails that is ever sooner, but no sooner than after a 30th of the TTL.
+// renewing fails that is ever sooner, but no sooner than after the retry interval.
 func lookAfter(w window, now time.Time) time.Duration {
 	left := w.left(now)
-	return min(left, max((left+w.margin)/3, (w.length+w.margin)/30, MinTTL/4))
+	return min(left, max((left+w.margin)/3, w.retryInterval()))
 }
 
-// attend has the clock look at the charge when it is due, or sooner by the slack.
-func (k *Keeper) attend(c charge, due time.Time, slack time.Duration) {
+// attend has the clock look at the charge after next. It may do so sooner, together
+// with others: by a twelfth of the TTL, but not before the retry interval is over.
+func (k *Keeper) attend(c charge, w window, now time.Time, next time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	a := c.when()
-	if a.due, a.slack = due, slack; a.place < 0 {
+	a.due, a.slack = now.Add(next), max(0, min((w.length+w.margin)/12, next-w.retryInterval()))
+	if a.place < 0 {
 		heap.Push(&k.clock, c)
 	} else {
 		heap.Fix(&k.clock, a.place)

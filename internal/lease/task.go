@@ -92,7 +92,7 @@ func (t *Task) look(now time.Time) (r Renewal, _ int64, renew bool) {
 // attend has the clock look at the task when it is to be renewed. The task is locked.
 func (t *Task) attend() {
 	now := time.Now()
-	t.session.keeper.attend(t, now.Add(lookAfter(t.trust, now)), t.ttl/12)
+	t.session.keeper.attend(t, t.trust, now, lookAfter(t.trust, now))
 }
 
 // renewed is the answer to a renewal.

@@ -26,6 +26,9 @@ func (w window) left(now time.Time) time.Duration {
 	return w.length - max(now.Sub(w.start), time.Duration(now.UnixNano()-w.wall))
 }
 
+// retryInterval is the least time between two renewals while Redis does not answer.
+func (w window) retryInterval() time.Duration { return max((w.length+w.margin)/30, MinTTL/4) }
+
 // A moment is a time on this process's monotonic clock, in a third of the space.
 type moment time.Duration
 

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 )
 
 const page = "internal/matrix/README.md"
@@ -21,12 +22,12 @@ func main() {
 }
 
 func do(number int, write bool) error {
-	list := rows
-	switch {
-	case number < 0 || number > len(rows):
-		return fmt.Errorf("there are rows 1 to %d", len(rows))
-	case number > 0:
-		list = rows[number-1 : number]
+	list := slices.Clone(rows)
+	if number != 0 {
+		list = slices.DeleteFunc(list, func(r row) bool { return r.number != number })
+	}
+	if len(list) == 0 {
+		return fmt.Errorf("there is no row %d", number)
 	}
 	old, err := os.ReadFile(page)
 	if err != nil {
@@ -41,7 +42,7 @@ func do(number int, write bool) error {
 	for _, r := range list {
 		worst, wrong := got.of(r)
 		if now = append(now, worst); wrong == nil {
-			all[r.number-1] = worst
+			all[slices.IndexFunc(rows, func(is row) bool { return is.number == r.number })] = worst
 		}
 		err = errors.Join(err, wrong)
 	}

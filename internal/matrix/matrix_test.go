@@ -14,13 +14,15 @@ const root = "../.."
 
 // TestRows: all rows are there, in order, and say all that they must.
 func TestRows(t *testing.T) {
-	if len(rows) != 55 {
+	if len(rows) < 62 {
 		t.Errorf("%d rows", len(rows))
 	}
-	for i, r := range rows {
-		if r.number != i+1 {
-			t.Errorf("row %d has the number %d", i+1, r.number)
+	last := 0
+	for _, r := range rows {
+		if r.number <= last {
+			t.Errorf("row %d comes after row %d", r.number, last)
 		}
+		last = r.number
 		if len(r.tests) == 0 {
 			t.Errorf("row %d has no test", r.number)
 		}
@@ -93,7 +95,7 @@ func TestPage(t *testing.T) {
 	list := measured(string(text))
 	for i, worst := range list {
 		if worst == "" || worst == "—" {
-			t.Errorf("row %d has not been measured", i+1)
+			t.Errorf("row %d has not been measured", rows[i].number)
 		}
 	}
 	if same, err := insert(string(text), table(rows, list)); err != nil || same != string(text) {

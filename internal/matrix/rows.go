@@ -6,7 +6,7 @@ const (
 	onCluster = "cluster"
 )
 
-// rows are all faults. S, L and E are the invariants of README.md; T, P, W, G, V and
+// rows are all faults, in the order of their numbers, of which some are not in use. S, L and E are the invariants of README.md; T, P, W, G, V and
 // C are PROTOCOL.md's.
 var rows = []row{
 	{1, "kill −9, restarted empty", "told, S2, no key made again", "told T/3 + C, others P", onRedis, []string{
@@ -23,9 +23,9 @@ var rows = []row{
 	{8, "NOREPLICAS", "waited out, E; a hold that cannot be renewed ends", "P; told V", onRedis, []string{
 		"mutex.TestFaultRefused/NoReplicas", "mutex.TestFaultRefusedRelease", "mutex.TestFaultRefusedRarely"}},
 	{9, "a slot on its way", "kept and renewed; TRYAGAIN waited out", "P after the move", onCluster, []string{
-		"mutex.TestClusterSlotMoves", "mutex.TestClusterSlotBeginsToMove", "waitgroup.TestClusterSlotBeginsToMove", "semaphore.TestClusterSlotMoves", "waitgroup.TestClusterSlotMoves", "semaphore.TestClusterLimiter"}},
+		"mutex.TestClusterSlotMoves", "mutex.TestClusterSlotMovesUnderBatches", "mutex.TestClusterSlotBeginsToMove", "waitgroup.TestClusterSlotBeginsToMove", "semaphore.TestClusterSlotMoves", "waitgroup.TestClusterSlotMoves", "semaphore.TestClusterLimiter"}},
 	{10, "a slot that has moved", "followed", "a message's time", onCluster, []string{
-		"mutex.TestCluster", "mutex.TestClusterSlotMoves", "semaphore.TestClusterSlotMoves", "waitgroup.TestClusterSlotMoves", "semaphore.TestClusterLimiter"}},
+		"mutex.TestCluster", "mutex.TestClusterSlotMoves", "mutex.TestClusterSlotMovesUnderBatches", "semaphore.TestClusterSlotMoves", "waitgroup.TestClusterSlotMoves", "semaphore.TestClusterLimiter"}},
 	{11, "the slot of a channel's name moves", "nothing: channels are plain", "a message's time", onCluster, []string{
 		"mutex.TestClusterMessages", "waitgroup.TestClusterSlotMoves"}},
 	{12, "out of memory", "released, renewed and handed over all the same; else waited out", "P", onBoth, []string{
@@ -119,4 +119,21 @@ var rows = []row{
 		"redisstore.TestRenewMany", "mutex.TestCostRenewal", "mutex.TestCostRenewalTogether"}},
 	{55, "100,000 dead waiters, holders, tasks, operations", "a few of them a script; the next goes on", "900 commands a script", onRedis, []string{
 		"redisstore.TestScriptsAreBounded", "redisstore.TestTogetherMany"}},
+	{56, "a hook fails a command without sending it", "tried again; nothing left behind", "—", onBoth, []string{
+		"mutex.TestErrorOfAHookIsTriedAgain", "redisstore.TestErrorOfExecIsThatOfEachCommandWithoutOne"}},
+	{57, "a hook panics", "its caller has it; the lock can be had again; a renewal goes on", "—", onBoth, []string{
+		"mutex.TestPanicOfAHookReachesItsCaller", "mutex.TestPanicOfAHookInARenewalLosesNoLease",
+		"redisstore.TestPanicReachesTheCallerWhoseCommandItWas"}},
+	{58, "hooks that read ctx values", "the caller's own or none", "—", onRedis, []string{
+		"mutex.TestRequestCarriesTheValuesOfItsCallersContext", "semaphore.TestRequestCarriesTheValuesOfItsCallersContext",
+		"waitgroup.TestRequestCarriesTheValuesOfItsCallersContext"}},
+	{63, "one node of a cluster is silent", "only its own leases are lost, told before V", "told V", onCluster, []string{
+		"mutex.TestSilentNodeLosesOnlyItsOwnLeases", "redisstore.TestRenewalsDoNotQueueAtASilentServer"}},
+	{64, "very many leases under short timeouts, and the server pauses", "kept; a retry is small", "0 lost; 128 commands a pipeline", onRedis, []string{
+		"mutex.TestManyLeasesUnderShortTimeouts", "lease.TestManyHoldsAreRenewedAsRarelyAsOne"}},
+	{65, "a short deadline in a batch", "fails alone", "—", "redis, none", []string{
+		"redisstore.TestDeadlineInABatchIsItsOwn", "redisstore.TestShortDeadlineFailsAlone",
+		"redisstore.TestQueuedCommandEndsWithItsOwnContext"}},
+	{70, "a new connection takes longer than a TTL", "kept, by the connections that there are", "0 lost", "redis, cluster", []string{
+		"mutex.TestSlowDialsLoseNoLease", "redisstore.TestHoldNeedsNoNewConnection", "redisstore.TestPipelineOfAClusterHasNoDeadline"}},
 }

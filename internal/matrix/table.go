@@ -24,18 +24,20 @@ func table(list []row, measured []string) string {
 	return b.String()
 }
 
-// measured is what the page's table says was measured of each row: "—" of one that is
-// not there.
+// measured is what the page's table says was measured of each row of the list: "—" of one
+// that is not there.
 func measured(page string) []string {
 	_, rest, _ := strings.Cut(page, begin)
 	written, _, _ := strings.Cut(rest, end)
-	lines := strings.Split(written, "\n")
+	said := map[string]string{} // by number
+	for line := range strings.Lines(written) {
+		cells := strings.Split(strings.TrimSuffix(strings.TrimPrefix(line, "| "), " |\n"), " | ")
+		said[cells[0]] = cells[len(cells)-1]
+	}
 	list := make([]string, len(rows))
-	for i := range list {
-		list[i] = "—"
-		if i+2 < len(lines) {
-			cells := strings.Split(strings.TrimSuffix(lines[i+2], " |"), " | ")
-			list[i] = cells[len(cells)-1]
+	for i, r := range rows {
+		if list[i] = said[fmt.Sprint(r.number)]; list[i] == "" {
+			list[i] = "—"
 		}
 	}
 	return list

@@ -219,4 +219,21 @@ var handling = []mutant{
 `,
 		"internal/redisstore", "TestPanicReachesTheCallerWhoseCommandItWas",
 	},
+	{
+		"retry-rush", "while Redis does not answer, many holds have one another renewed ever sooner",
+		"internal/lease/keeper.go", `next-w.retryInterval()`, `next/2`,
+		"internal/lease", "TestManyHoldsAreRenewedAsRarelyAsOne",
+	},
+	{
+		"cluster-deadline", "a pipeline of a cluster must have its replies in a moment",
+		"internal/redisstore/transport.go", `withoutDeadline(connTimeout)`, `context.WithTimeout(context.Background(), connTimeout)`,
+		"internal/redisstore", "TestPipelineOfAClusterHasNoDeadline",
+	},
+	{
+		"silent-queue", "renewals that are sent by themselves queue at a server that is silent",
+		"internal/redisstore/transport.go", `silent = err
+`, `silent = nil
+`,
+		"internal/redisstore", "TestRenewalsDoNotQueueAtASilentServer",
+	},
 }

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"sync"
@@ -193,6 +194,125 @@ func TestQueuedCommandEndsWithItsOwnContext(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestDeadlineInABatchIsItsOwn: a command whose deadline passes while its pipeline is
+// under way returns soon, and all others of the pipeline get their replies.
+func TestDeadlineInABatchIsItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, h, send := newHookServer(t)
+		var all []<-chan error
+		for range maxUnbatched + 30 {
+			all = append(all, send(t.Context(), "k"))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		short := send(ctx, "short")
+		for range 29 {
+			all = append(all, send(t.Context(), "k"))
+		}
+		h.reply <- fine
+		synctest.Wait() // the pipeline is sent
+		start := time.Now()
+		if err := <-short; err != lease.ErrNoAnswer || time.Since(start) > 2*promptTimeout {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		for range maxUnbatched {
+			h.reply <- fine
+		}
+		for _, done := range all {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		most := 0
+		for len(h.arrived) > 0 {
+			most = max(most, len(<-h.arrived))
+		}
+		equal(t, "the largest pipeline", most, 60)
+	})
+}
+
+// TestShortDeadlineFailsAlone has 64 goroutines ask at once, one of them with hardly any
+// time: none of the others fails.
+func TestShortDeadlineFailsAlone(t *testing.T) {
+	s := redistest.Start(t)
+	for _, heeds := range []bool{true, false} {
+		store := NewStore(s.Client(t, func(o *redis.Options) { o.ContextTimeoutEnabled = heeds }))
+		var wg sync.WaitGroup
+		for i := range 64 {
+			wg.Go(func() {
+				for n := range 50 {
+					ctx, cancel := t.Context(), func() {}
+					if i == 0 {
+						ctx, cancel = context.WithTimeout(ctx, time.Millisecond)
+					}
+					r := lease.Request{Name: mutexAt(fmt.Sprint(heeds, i, " ", n)), Token: "baton:60000:t", TTL: time.Minute, N: 1}
+					if reply, err := store.Ask(ctx, r); i > 0 && (err != nil || !reply.Granted) {
+						t.Errorf("with ContextTimeoutEnabled %v: %v", heeds, err)
+					}
+					cancel()
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
+// TestRenewalsDoNotQueueAtASilentServer: when a pipeline could not be sent, its commands
+// are sent by themselves, and the first that gets no reply speaks for the others.
+func TestRenewalsDoNotQueueAtASilentServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		silent, sent := errors.New("i/o timeout"), 0
+		p := &pipeliner{
+			exec: func([]redis.Cmder) error { return errSendAlone },
+			process: func(_ context.Context, cmd redis.Cmder) error {
+				if sent++; sent == 1 {
+					cmd.(noRetryCmd).SetVal(int64(1))
+					return nil
+				}
+				time.Sleep(3 * time.Second)
+				return silent
+			},
+		}
+		var errs []error
+		chunk := make([]renewal, maxBatch)
+		for i := range chunk {
+			chunk[i] = renewal{renew, "k", []any{"t", 1}, func(_ any, err error) { errs = append(errs, err) }}
+		}
+		p.renew(chunk)
+		equal(t, "commands sent", sent, 2)
+		equal(t, "renewals done", len(errs), len(chunk))
+		equal(t, "the first", errs[0], nil)
+		for _, err := range errs[1:] {
+			equal(t, "the others", err, silent)
+		}
+	})
+}
+
+// TestPipelineOfAClusterHasNoDeadline: go-redis would apply one to the replies, and a
+// hold on a server that is far away would be lost.
+func TestPipelineOfAClusterHasNoDeadline(t *testing.T) {
+	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}, ContextTimeoutEnabled: true})
+	defer rdb.Close()
+	reached := errors.New("reached")
+	rdb.AddHook(contextHook(func(ctx context.Context) error {
+		if _, ok := ctx.Deadline(); ok || ctx.Done() == nil {
+			t.Error("it has a deadline, or waits for a connection for ever")
+		}
+		return reached
+	}))
+	err := newTransport(rdb).execCluster([]redis.Cmder{release.command(t.Context(), "evalsha", "", nil, nil)})
+	equal(t, "the error", err, reached)
+}
+
+// contextHook sees the context of each pipeline, which it does not send.
+type contextHook func(context.Context) error
+
+func (h contextHook) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (h contextHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (h contextHook) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, _ []redis.Cmder) error { return h(ctx) }
 }
 
 // TestErrorOfExecIsThatOfEachCommandWithoutOne and not of those that have a reply.

@@ -12,8 +12,24 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
-// connTimeout is for how long a pipeline of a cluster waits for a connection.
+// connTimeout is for how long a pipeline of a cluster waits for a connection, and after
+// which a command without a reply is taken for a sign that its server is silent.
 const connTimeout = 250 * time.Millisecond
+
+// aloneTimeout is for how long a renewal that is sent by itself waits for a connection,
+// and follows redirections: go-redis would try a silent node of a cluster several times.
+const aloneTimeout = 2 * time.Second
+
+// withoutDeadline returns a context that ends after the timeout and has no deadline,
+// which go-redis may apply to replies: only waiting for a connection ends with it.
+func withoutDeadline(timeout time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	timer := time.AfterFunc(timeout, cancel)
+	return ctx, func() {
+		timer.Stop()
+		cancel()
+	}
+}
 
 // A transport sends each command to its server by a [pipeliner]: one for a single
 // server, one for each node of a cluster. So a node that does not answer keeps no
@@ -78,14 +94,14 @@ func (t *transport) node(ctx context.Context, key string) (*pipeliner, error) {
 // A hold must not depend on a new connection, so a pipeline does not wait for one:
 // each command is then sent by itself.
 func (t *transport) execCluster(cmds []redis.Cmder) error {
-	ctx, cancel := context.WithTimeout(context.Background(), connTimeout)
+	ctx, cancel := withoutDeadline(connTimeout)
 	defer cancel()
 	err := execute(ctx, t.cluster.Pipeline(), cmds)
 	if ctx.Err() == nil {
 		return err
 	}
 	for _, cmd := range cmds {
-		if errors.Is(cmd.Err(), context.DeadlineExceeded) {
+		if errors.Is(cmd.Err(), context.Canceled) {
 			cmd.SetErr(errSendAlone)
 		}
 	}
@@ -167,7 +183,7 @@ func (p *pipeliner) renew(chunk []renewal) {
 }
 
 // renewBy sends the renewals in one pipeline, and by itself a command that it could
-// not serve. It returns those whose script the server did not know.
+// not serve, until the server is silent. It returns those whose script the server did not know.
 func (p *pipeliner) renewBy(name string, chunk []renewal) (unknown []renewal) {
 	cmds := make([]noRetryCmd, len(chunk))
 	pipe := make([]redis.Cmder, len(chunk))
@@ -183,10 +199,16 @@ func (p *pipeliner) renewBy(name string, chunk []renewal) (unknown []renewal) {
 	if p.exec != nil && len(chunk) > 1 {
 		err = p.execute(pipe)
 	}
+	var silent error // of a command sent by itself
 	for i, r := range chunk {
 		err := batchedError(cmds[i], err)
 		if err == errSendAlone {
-			err = p.protect(cmds[i])
+			if err = silent; err == nil {
+				sent := time.Now()
+				if err = p.protect(cmds[i]); err != nil && !isReply(err) && time.Since(sent) >= connTimeout {
+					silent = err
+				}
+			}
 		}
 		if wantsText(err) {
 			unknown = append(unknown, r)
@@ -204,5 +226,7 @@ func (p *pipeliner) protect(cmd noRetryCmd) (err error) {
 			err = lease.NewPanicError(v)
 		}
 	}()
-	return aloneError(cmd, p.process(context.Background(), cmd))
+	ctx, cancel := withoutDeadline(aloneTimeout)
+	defer cancel()
+	return aloneError(cmd, p.process(ctx, cmd))
 }

@@ -30,13 +30,28 @@ func StartCluster(tb testing.TB, masters int) *Cluster {
 			c.Nodes[0].Do(tb, "CLUSTER", "MEET", "127.0.0.1", node.Port())
 		}
 	}
+	c.form(tb)
+	return c
+}
+
+// Join adds a node to the cluster, which serves no slot yet.
+func (c *Cluster) Join(tb testing.TB) {
+	tb.Helper()
+	node := Start(tb, "--cluster-enabled", "yes")
+	node.Do(tb, "CLUSTER", "MEET", "127.0.0.1", c.Nodes[0].Port())
+	c.Nodes = append(c.Nodes, node)
+	c.form(tb)
+}
+
+// form waits until all nodes serve, and agree.
+func (c *Cluster) form(tb testing.TB) {
+	tb.Helper()
 	for _, node := range c.Nodes {
 		Eventually(tb, 20*time.Second, func() bool {
 			return strings.Contains(node.Do(tb, "CLUSTER", "INFO").(string), "cluster_state:ok")
 		}, "the cluster forms")
 	}
 	c.agree(tb)
-	return c
 }
 
 // agree waits until all nodes say the same of who serves what. A node that took a
@@ -62,13 +77,16 @@ func (c *Cluster) agree(tb testing.TB) {
 }
 
 // Client connects to the cluster. It is closed when the test ends.
-func (c *Cluster) Client(tb testing.TB) *redis.ClusterClient {
+func (c *Cluster) Client(tb testing.TB, opts ...func(*redis.ClusterOptions)) *redis.ClusterClient {
 	tb.Helper()
-	var addrs []string
+	o := new(redis.ClusterOptions)
 	for _, node := range c.Nodes {
-		addrs = append(addrs, node.Addr())
+		o.Addrs = append(o.Addrs, node.Addr())
 	}
-	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs})
+	for _, opt := range opts {
+		opt(o)
+	}
+	rdb := redis.NewClusterClient(o)
 	tb.Cleanup(func() { _ = rdb.Close() }) // the test may have closed it already
 	return rdb
 }

@@ -2,7 +2,9 @@ package mutex_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -68,5 +70,69 @@ func TestClusterSlotBeginsToMove(t *testing.T) {
 		case <-time.After(8 * time.Second): // a poll finds out what no message told
 			t.Fatalf("%s: nobody is let in", key)
 		}
+	}
+}
+
+// TestClusterSlotMovesUnderBatches has many goroutines lock keys, so that commands go in
+// batches, while a slot moves to another node, a node joins, and the slot moves to that
+// (rows 9 and 10). What is redirected is followed, and nothing fails.
+func TestClusterSlotMovesUnderBatches(t *testing.T) {
+	t.Parallel()
+	c := redistest.StartCluster(t, 2)
+	rdb := c.Client(t)
+	var largest, locked atomic.Int64
+	rdb.AddHook(pipelineHook(func(cmds []redis.Cmder) {
+		for n := int64(len(cmds)); n > largest.Load(); {
+			largest.Store(n)
+		}
+	}))
+	const goroutines = 64
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var wg sync.WaitGroup
+	for i := range goroutines {
+		key := fmt.Sprint("key", i)
+		if i%2 == 0 {
+			key = fmt.Sprint("{t}", i) // of the slot that moves
+		}
+		m := mutex.New(rdb, key)
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				l, err := m.LockContext(t.Context())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := l.Unlock(); err != nil {
+					t.Errorf("Unlock: %v", err)
+				}
+				locked.Add(1)
+			}
+		})
+	}
+	more := func() {
+		t.Helper()
+		before := locked.Load()
+		redistest.Eventually(t, redistest.Patience, func() bool { return locked.Load() > before+10*goroutines }, "they go on")
+	}
+	slot := c.Slot(t, "{t}")
+	moved := c.Errors(t, "MOVED")
+	more()
+	for range 3 { // the third time to the node that joins, or from it
+		move := c.Migrate(t, slot)
+		more()
+		move.Finish(t)
+		more()
+		if len(c.Nodes) == 2 {
+			c.Join(t)
+		}
+	}
+	stop()
+	wg.Wait()
+	if n := c.Errors(t, "MOVED") - moved; n == 0 {
+		t.Error("nothing was redirected")
+	}
+	if largest.Load() < 2 {
+		t.Error("no batch was sent")
 	}
 }

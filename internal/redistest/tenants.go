@@ -1,0 +1,71 @@
+package redistest
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Tenants is a hook that notes whose context values the scripts have that a client sends.
+// A tenant's keys contain its name.
+type Tenants struct {
+	mu                 sync.Mutex
+	own, none, strange int
+}
+
+type tenant struct{}
+
+// Context returns a context with the values of the tenant.
+func (*Tenants) Context(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, tenant{}, name)
+}
+
+// Check fails the test if a script had the values of another tenant, or none had those
+// of its own. It returns how many had none, as those may that several callers share.
+func (h *Tenants) Check(tb testing.TB) (none int) {
+	tb.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.strange > 0 || h.own == 0 {
+		tb.Errorf("%d scripts had their caller's values, %d none, and %d a stranger's", h.own, h.none, h.strange)
+	}
+	return h.none
+}
+
+func (h *Tenants) see(ctx context.Context, cmd redis.Cmder) {
+	if cmd.Name() != "evalsha" && cmd.Name() != "eval" {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	name, ok := ctx.Value(tenant{}).(string)
+	switch {
+	case !ok:
+		h.none++
+	case strings.Contains(cmd.Args()[3].(string), name):
+		h.own++
+	default:
+		h.strange++
+	}
+}
+
+func (h *Tenants) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h *Tenants) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		h.see(ctx, cmd)
+		return next(ctx, cmd)
+	}
+}
+
+func (h *Tenants) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		for _, cmd := range cmds {
+			h.see(ctx, cmd)
+		}
+		return next(ctx, cmds)
+	}
+}

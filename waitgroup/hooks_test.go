@@ -1,0 +1,43 @@
+package waitgroup_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/waitgroup"
+)
+
+// TestRequestCarriesTheValuesOfItsCallersContext: its own or none, and never a stranger's.
+func TestRequestCarriesTheValuesOfItsCallersContext(t *testing.T) {
+	var tenants redistest.Tenants
+	rdb := redistest.Start(t).Client(t)
+	rdb.AddHook(&tenants)
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			name := string(rune('A' + i))
+			g := waitgroup.New(rdb, name)
+			ctx, cancel := context.WithCancel(tenants.Context(t.Context(), name))
+			defer cancel()
+			for range 20 {
+				if err := g.AddContext(ctx, 1); err != nil {
+					t.Error(err)
+					return
+				}
+				if err := g.GoContext(ctx, func(context.Context) error { return nil }); err != nil {
+					t.Error(err)
+				}
+				if err := g.DoneContext(ctx); err != nil {
+					t.Error(err)
+				}
+				if err := g.WaitContext(ctx); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	tenants.Check(t)
+}
