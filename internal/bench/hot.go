@@ -46,7 +46,7 @@ func (r *hot) round(ctx context.Context, b *bench, n int) error {
 	for _, sys := range rotated(yardsticks, n) {
 		processes := 1
 		switch {
-		case r.limit > 1, sys.turns != (r.hold == 0), sys.turns && r.goroutines > 1:
+		case r.limit > 1, sys.batches, sys.turns != (r.hold == 0), sys.turns && r.goroutines > 1:
 			continue
 		case sys.turns:
 			processes = r.processes

@@ -24,6 +24,16 @@ func TestHot(t *testing.T) {
 	}
 }
 
+// TestClusterHot has baton exclude on a cluster.
+func TestClusterHot(t *testing.T) {
+	b := testBench(t)
+	b.systems = named(t, "baton")
+	r := only[clusterRow](t, b, "cluster-hot-2x2").row.(*hot)
+	if x := r.results["baton"]; x.served == 0 || x.verdict() != "held" {
+		t.Errorf("%+v", x)
+	}
+}
+
 // TestHeld has what a loop without contention reaches measured beside.
 func TestHeld(t *testing.T) {
 	b := testBench(t)

@@ -9,8 +9,9 @@ import (
 
 func testBench(t *testing.T) *bench {
 	s := newServer(redistest.Start(t))
-	b := &bench{server: s, systems: systems, duration: 100 * time.Millisecond}
+	b := &bench{server: s, systems: systems, duration: 100 * time.Millisecond, dir: t.TempDir()}
 	t.Cleanup(func() {
+		b.endCluster()
 		s.hangUp()
 		if len(b.misses) > 0 {
 			t.Error(b.misses)

@@ -35,7 +35,7 @@ end
 return fence`)
 
 func (h *fencedHandle) lock(ctx context.Context) error {
-	fence, err := lockFenced.Run(ctx, h.rdb, []string{h.key, h.key + ":fence"}, h.token, h.ttl.Milliseconds()).Int64()
+	fence, err := lockFenced.Run(ctx, h.rdb, []string{h.key, "{" + h.key + "}:fence"}, h.token, h.ttl.Milliseconds()).Int64()
 	if err == nil && fence == 0 {
 		return errHeld
 	}

@@ -32,17 +32,22 @@ func (l *loner) run(start time.Time) *tally {
 	end := time.Now().Add(l.Duration)
 	var wg sync.WaitGroup
 	for i, h := range handles {
-		wg.Go(func() { l.loop(h, end, &tallies[i]) })
+		wg.Go(func() {
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			l.loop(ctx, h, end, &tallies[i])
+		})
 	}
 	wg.Wait()
 	return merged(tallies)
 }
 
 // loop locks and unlocks until the end, and at least once. What counts as a wait is the time of both.
-func (l *loner) loop(h handle, end time.Time, t *tally) {
+func (l *loner) loop(ctx context.Context, h handle, end time.Time, t *tally) {
 	t.Holds = make([]int64, 1)
 	for now, first := time.Now(), true; first || now.Before(end); first = false {
-		err := h.lock(context.Background())
+		err := h.lock(ctx)
+		locked := time.Now()
 		if err == nil {
 			err = h.unlock()
 		}
@@ -52,6 +57,8 @@ func (l *loner) loop(h handle, end time.Time, t *tally) {
 		asked := now
 		now = time.Now()
 		t.waited(now.Sub(asked))
+		t.Locks.add(locked.Sub(asked))
+		t.Unlocks.add(now.Sub(locked))
 		t.Holds[0]++
 	}
 }

@@ -21,6 +21,8 @@ import (
 // A bench is one run of the command.
 type bench struct {
 	server   *server
+	cluster  *server // nil until a row needs it
+	dir      string  // of the cluster
 	systems  []system
 	duration time.Duration
 	profile  string // directory for CPU profiles, or empty
@@ -39,7 +41,7 @@ func (b *bench) missed(ctx context.Context, row, system string, err error) error
 }
 
 // usual is what the command measures unless it is told.
-const usual = "solo,own,hot-4x8,hot-4x256,hot-16x1,hot-4x8-1ms,readers,readers-4x64-1ms,permits,permits-4x64-1ms,scale,crash,idle,renew,mem,keys"
+const usual = "solo,own-4,own-16,own-64,own-64-latency,cluster-own-64,cluster-hot-4x8,hot-4x8,hot-4x256,hot-16x1,hot-4x8-1ms,readers,readers-4x64-1ms,permits,permits-4x64-1ms,scale,crash,idle,renew,mem,keys"
 
 func main() {
 	workIfTold()
@@ -83,8 +85,9 @@ func (b *bench) run(ctx context.Context, list []*entry, rounds int, markdown boo
 		return err
 	}
 	defer s.Kill()
-	b.server = newServer(s)
+	b.server, b.dir = newServer(s), dir
 	defer b.server.hangUp()
+	defer b.endCluster()
 
 	began, before := time.Now(), load()
 	if err := b.profiled(func() error { return b.rounds(ctx, list, rounds) }); err != nil {
@@ -173,6 +176,11 @@ func (b *bench) having(picks func(system) bool) (list []system) {
 		}
 	}
 	return list
+}
+
+// batching are the yardsticks for goroutines with a key each.
+func batching() []system {
+	return slices.DeleteFunc(slices.Clone(yardsticks), func(s system) bool { return !s.batches })
 }
 
 // rotated starts the list elsewhere in each round, so that nobody always follows

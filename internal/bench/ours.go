@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
@@ -42,33 +44,26 @@ func (h *leaseHandle) lock(ctx context.Context) (err error) {
 
 func (h *leaseHandle) unlock() error { return h.l.Unlock() }
 
-// batonCtx is baton under a ctx of its own, which could be cancelled.
-type batonCtx struct {
-	baton
-	ctx    context.Context
-	cancel context.CancelFunc
+// batonBackground is baton with a ctx that cannot end.
+type batonBackground struct{ baton }
+
+func openBatonBackground(addr string, ttl time.Duration) (client, error) {
+	return batonBackground{newBaton(addr, ttl)}, nil
 }
 
-func openBatonCtx(addr string, ttl time.Duration) (client, error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	return batonCtx{newBaton(addr, ttl), ctx, cancel}, nil
+func (b batonBackground) handle(key string) handle {
+	m := b.mutex(key)
+	return &leaseHandle{lockContext: func(context.Context) (*mutex.Lease, error) {
+		return m.LockContext(context.Background())
+	}}
 }
 
-func (b batonCtx) handle(key string) handle {
-	return &batonCtxHandle{leaseHandle{lockContext: b.mutex(key).LockContext}, b.ctx}
+// openBatonTimeouts opens baton on a client whose calls end with their ctx.
+func openBatonTimeouts(addr string, ttl time.Duration) (client, error) {
+	o := options(addr)
+	o.ContextTimeoutEnabled = true
+	return baton{hangUp{redis.NewUniversalClient(o)}, cmp.Or(ttl, mutex.DefaultTTL)}, nil
 }
-
-func (b batonCtx) close() {
-	b.cancel()
-	b.baton.close()
-}
-
-type batonCtxHandle struct {
-	leaseHandle
-	ctx context.Context
-}
-
-func (h *batonCtxHandle) lock(context.Context) error { return h.leaseHandle.lock(h.ctx) }
 
 // batonSync is ours in sync's dialect. A Mutex locked so is shared, like sync's,
 // by the goroutines of the process: they have one per key.

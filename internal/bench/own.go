@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // own is a row: goroutines of one process lock a key each, which nobody else wants.
 type own struct {
 	name       string
 	goroutines int
+	cluster    bool
 	results    map[string]*ownResult
 }
 
@@ -19,12 +22,19 @@ type ownResult struct {
 }
 
 func newOwn(name, shape string) (row, error) {
+	if number, found := strings.CutSuffix(shape, "-latency"); found {
+		return newLatency(name, number)
+	}
 	n, err := size(shape, 64)
-	return &own{name, n, map[string]*ownResult{}}, err
+	return &own{name: name, goroutines: n, results: map[string]*ownResult{}}, err
 }
 
 func (r *own) round(ctx context.Context, b *bench, n int) error {
-	for _, sys := range rotated(b.having(system.contends), n) {
+	list := b.having(system.ownsKeys)
+	if !r.cluster {
+		list = append(list, batching()...)
+	}
+	for _, sys := range rotated(list, n) {
 		if err := b.missed(ctx, r.name, sys.name, r.measure(ctx, b, sys, n)); err != nil {
 			return err
 		}
@@ -62,15 +72,15 @@ func (x *ownResult) add(t *trial, b *bench, sys system) {
 func (r *own) report(b *bench) []table {
 	t := table{
 		title: fmt.Sprintf("%s: 1 process of %d goroutines, a key each; lock and unlock", r.name, r.goroutines),
-		head: []string{"system", "holds/s", "min–max", "× rueidislock", "p50 µs", "p99 µs", "min–max",
+		head: []string{"system", "holds/s", "min–max", "× floor", "p50 µs", "p99 µs", "min–max",
 			"requests/hold", "server µs/hold", "client µs/hold"},
 	}
-	for _, sys := range b.systems {
+	for _, sys := range slices.Concat(b.systems, yardsticks) {
 		x := r.results[sys.name]
 		if x == nil {
 			continue
 		}
-		t.add(sys.name, x.rate.cell(), x.rate.spread(), x.rate.over(r.rate("rueidislock")).cell(), x.p50.cell(), x.p99.cell(),
+		t.add(sys.name, x.rate.cell(), x.rate.spread(), x.rate.over(r.rate("floor")).cell(), x.p50.cell(), x.p99.cell(),
 			x.p99.spread(), x.requests.cell(), x.cpu.cell(), x.client.cell())
 		if x.failed > 0 {
 			t.notes = append(t.notes, fmt.Sprintf("%s: %d calls failed: %s", sys.name, x.failed, x.why))
@@ -87,9 +97,15 @@ func (r *own) rate(name string) series {
 }
 
 func (r *own) targets(*bench) (list []target) {
-	for _, peer := range []string{"rueidislock", "rueidislock-1"} {
-		list = append(list, target{row: r.name, what: "holds/s, × those of " + peer,
-			got: r.rate("baton").over(r.rate(peer)), limit: 1.2, least: true})
+	add := func(what string, limit float64) {
+		list = append(list, target{row: r.name, what: "holds/s, × those of " + what,
+			got: r.rate("baton").over(r.rate(what)), limit: limit, least: true})
+	}
+	if r.cluster {
+		add("floor", 1.3)
+	} else if r.goroutines == 64 { // one of the two is enough
+		add("rueidislock-1", 1.2)
+		add("pipeline", 0.95)
 	}
 	return list
 }

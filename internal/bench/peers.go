@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/bsm/redislock"
@@ -114,7 +115,7 @@ func openRueidislock1(addr string, ttl time.Duration) (client, error) {
 }
 
 func newRueidi(addr string, o rueidislock.LockerOption) (client, error) {
-	o.ClientOption = rueidis.ClientOption{InitAddress: []string{addr}, ClientSetInfo: rueidis.DisableClientSetInfo}
+	o.ClientOption = rueidis.ClientOption{InitAddress: strings.Split(addr, ","), ClientSetInfo: rueidis.DisableClientSetInfo}
 	l, err := rueidislock.NewLocker(o)
 	if err != nil {
 		return nil, err

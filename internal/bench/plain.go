@@ -5,23 +5,27 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// dial connects with go-redis's defaults, less what it sends on its own.
-func dial(addr string) *redis.Client {
-	return redis.NewClient(&redis.Options{
-		Addr:                     addr,
+// dial connects with go-redis's defaults, without the commands that it sends on its
+// own. If addr lists several servers, they are a cluster.
+func dial(addr string) redis.UniversalClient { return redis.NewUniversalClient(options(addr)) }
+
+func options(addr string) *redis.UniversalOptions {
+	return &redis.UniversalOptions{
+		Addrs:                    strings.Split(addr, ","),
 		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})
+	}
 }
 
 // hangUp is embedded in the clients that stand on go-redis.
-type hangUp struct{ rdb *redis.Client }
+type hangUp struct{ rdb redis.UniversalClient }
 
 func (h hangUp) close() { _ = h.rdb.Close() } // all is measured, nothing can be lost
 

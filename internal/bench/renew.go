@@ -81,7 +81,7 @@ func (r *renew) measure(ctx context.Context, b *bench, sys system) error {
 
 // expiries says for how long each of the locks is still held in Redis; not at
 // all is 0 or less.
-func expiries(ctx context.Context, rdb *redis.Client, sys system, key string, n int) ([]time.Duration, error) {
+func expiries(ctx context.Context, rdb redis.UniversalClient, sys system, key string, n int) ([]time.Duration, error) {
 	left := make([]time.Duration, n)
 	pipe := rdb.Pipeline()
 	asked := make([][]*redis.DurationCmd, n)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -16,12 +17,44 @@ import (
 // A server is the redis-server under all systems, and what it counts.
 type server struct {
 	*redistest.Server
-	admin *redis.Client
+	admin redis.UniversalClient
+	peers []*server // the other masters, if it is one of a cluster
 }
 
-func newServer(s *redistest.Server) *server { return &server{s, dial(s.Addr())} }
+func newServer(s *redistest.Server) *server { return &server{Server: s, admin: dial(s.Addr())} }
 
-func (s *server) hangUp() { _ = s.admin.Close() }
+func newCluster(c *redistest.Cluster) *server {
+	s := newServer(c.Nodes[0])
+	for _, node := range c.Nodes[1:] {
+		s.peers = append(s.peers, newServer(node))
+	}
+	return s
+}
+
+func (s *server) hangUp() {
+	_ = s.admin.Close()
+	for _, peer := range s.peers {
+		peer.hangUp()
+	}
+}
+
+// Addr lists the addresses of all masters.
+func (s *server) Addr() string {
+	addr := s.Server.Addr()
+	for _, peer := range s.peers {
+		addr += "," + peer.Addr()
+	}
+	return addr
+}
+
+// flush deletes all keys.
+func (s *server) flush(ctx context.Context) error {
+	err := s.admin.FlushDB(ctx).Err()
+	for _, peer := range s.peers {
+		err = errors.Join(err, peer.flush(ctx))
+	}
+	return err
+}
 
 // A count is what the server has counted since its start.
 type count struct {
@@ -47,6 +80,17 @@ func (s *server) count(ctx context.Context) (c count, err error) {
 	}
 	if c.reads, err = strconv.ParseInt(info["total_reads_processed"], 10, 64); err != nil {
 		return c, fmt.Errorf("INFO says total_reads_processed:%q", info["total_reads_processed"])
+	}
+	for _, peer := range s.peers {
+		other, err := peer.count(ctx)
+		if err != nil {
+			return c, err
+		}
+		for command, n := range other.stats.Calls {
+			c.stats.Calls[command] += n
+		}
+		c.cpu += other.cpu
+		c.reads += other.reads
 	}
 	return c, nil
 }

@@ -76,7 +76,7 @@ func (s *soloist) turn(ctx context.Context, server *server) error {
 	var m1, m2 runtime.MemStats
 	runtime.ReadMemStats(&m1)
 	for start, now := time.Now(), time.Now(); now.Sub(start) < slice; {
-		if err := s.h.lock(context.Background()); err != nil {
+		if err := s.h.lock(ctx); err != nil {
 			return err
 		}
 		if err := s.h.unlock(); err != nil {
@@ -132,6 +132,19 @@ func (r *solo) overFloor(x *soloResult) series {
 	return nil
 }
 
-func (r *solo) targets(*bench) []target {
-	return []target{{row: "solo", what: "median of lock and unlock, × the floor's", got: r.overFloor(r.results["baton"]), limit: 1.05}}
+func (r *solo) targets(*bench) (list []target) {
+	for _, name := range []string{"baton", "baton-background", "baton-timeouts"} {
+		x := r.results[name]
+		if x == nil {
+			continue
+		}
+		if f := r.results["floor-fenced"]; f != nil {
+			list = append(list, target{row: "solo", what: name + ": median of lock and unlock, × that of floor-fenced", got: x.median.over(f.median), limit: 1.15})
+		}
+		if peer := r.results["redislock"]; peer != nil {
+			list = append(list, target{row: "solo", what: name + ": rate, × that of redislock", got: peer.median.over(x.median), limit: 0.95, least: true})
+		}
+		list = append(list, target{row: "solo", what: name + ": allocations", got: x.allocs, limit: 28})
+	}
+	return list
 }

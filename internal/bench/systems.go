@@ -14,9 +14,11 @@ type system struct {
 	name     string
 	settings string
 	soloOnly bool
+	noWait   bool     // its lock fails if the key is held
 	permits  bool     // a semaphore of 16, not a lock
 	own      bool     // baton's, or a yardstick: not a peer's
 	turns    bool     // a yardstick for those that contend, and not for one goroutine alone
+	batches  bool     // a yardstick for goroutines with a key each
 	direct   []string // commands that it sends as such, not from scripts
 	renews   bool     // a hold lasts for as long as its process
 
@@ -28,7 +30,10 @@ type system struct {
 }
 
 // contends tells whether others can wait for the lock while it is held.
-func (s system) contends() bool { return !s.soloOnly && !s.permits }
+func (s system) contends() bool { return s.ownsKeys() && !s.noWait }
+
+// ownsKeys reports whether the system is measured with a key for each goroutine.
+func (s system) ownsKeys() bool { return !s.soloOnly && !s.permits }
 
 // keysOf names what the lock of a key is in Redis.
 func (s system) keysOf(key string) []string {
@@ -52,20 +57,24 @@ type handle interface {
 
 var systems = []system{
 	{
-		name: "floor", soloOnly: true, direct: []string{"set"}, open: openFloor,
+		name: "floor", noWait: true, direct: []string{"set"}, open: openFloor,
 		settings: "SET NX PX, then compare-and-delete by EVALSHA, over go-redis; nothing else",
 	},
 	{
-		name: "floor-fenced", own: true, soloOnly: true, open: openFenced,
+		name: "floor-fenced", own: true, noWait: true, open: openFenced,
 		settings: "as floor, but SET NX PX in a script that also gives a fence which grows across a failover, by TIME and a key with the last one",
 	},
 	{
 		name: "baton", own: true, renews: true, open: openBaton,
-		settings: "LockContext and Lease.Unlock, TTL 10 s (as New sets it)",
+		settings: "LockContext, with a ctx that can be canceled, and Lease.Unlock; TTL 10 s (as New sets it)",
 	},
 	{
-		name: "baton-ctx", own: true, soloOnly: true, open: openBatonCtx,
-		settings: "as baton, with a ctx that can be cancelled (in the hot rows every system gets one)",
+		name: "baton-background", own: true, soloOnly: true, open: openBatonBackground,
+		settings: "as baton, with a ctx that cannot end",
+	},
+	{
+		name: "baton-timeouts", own: true, soloOnly: true, open: openBatonTimeouts,
+		settings: "as baton, on a client with ContextTimeoutEnabled: true",
 	},
 	{
 		name: "baton-sync", own: true, renews: true, open: openBatonSync,
@@ -121,6 +130,8 @@ var systems = []system{
 var yardsticks = []system{
 	{name: "uncontended", own: true, open: openBaton, settings: "baton, with one goroutine alone"},
 	{name: "no lock", own: true, open: openNone, settings: "one goroutine that only holds"},
+	{name: "pipeline", own: true, batches: true, open: openPipeline,
+		settings: "as floor-fenced, with the commands of all goroutines sent in pipelines of go-redis, on one connection: no leases and no renewals"},
 	{name: "relay", own: true, turns: true, open: openRelay,
 		settings: "a list of who waits, and PUBLISH to the first of them: no TTL, no fence, no owner, and nobody may die"},
 }

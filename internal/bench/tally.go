@@ -14,6 +14,8 @@ type tally struct {
 	Waits   hist
 	Longest time.Duration
 
+	Locks, Unlocks hist // the calls of goroutines that want a key each
+
 	CPU     time.Duration      // of the worker processes
 	Figures map[string]float64 // what only one kind of task has; of several workers, the sum
 }
@@ -35,6 +37,8 @@ func (t *tally) merge(other *tally) {
 		t.Why = other.Why
 	}
 	t.Waits.merge(&other.Waits)
+	t.Locks.merge(&other.Locks)
+	t.Unlocks.merge(&other.Unlocks)
 	t.Longest = max(t.Longest, other.Longest)
 	t.CPU += other.CPU
 	for name, x := range other.Figures {

@@ -35,8 +35,10 @@ func (c *toucher) run(start time.Time) *tally {
 	var wg sync.WaitGroup
 	for i := range c.Goroutines {
 		wg.Go(func() {
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
 			for n := next.Add(1); n <= int64(c.Keys); n = next.Add(1) {
-				if err := touch(pool, strconv.FormatInt(n, 10)); err != nil {
+				if err := touch(ctx, pool, strconv.FormatInt(n, 10)); err != nil {
 					tallies[i].fail(err)
 				}
 			}
@@ -52,8 +54,8 @@ func (c *toucher) run(start time.Time) *tally {
 	return t
 }
 
-func touch(pool *mutex.Pool, key string) error {
-	l, err := pool.LockContext(context.Background(), key)
+func touch(ctx context.Context, pool *mutex.Pool, key string) error {
+	l, err := pool.LockContext(ctx, key)
 	if err != nil {
 		return err
 	}

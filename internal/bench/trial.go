@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"path/filepath"
@@ -39,7 +40,7 @@ func (b *bench) try(ctx context.Context, n int, j job) (t *trial, err error) {
 // staff empties the server and starts n workers for the job; it ends them when
 // do has returned.
 func (b *bench) staff(ctx context.Context, n int, j job, do func(*fleet, *arena) error) error {
-	if err := b.server.admin.FlushDB(ctx).Err(); err != nil {
+	if err := b.server.flush(ctx); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "baton-bench-")
@@ -47,7 +48,7 @@ func (b *bench) staff(ctx context.Context, n int, j job, do func(*fleet, *arena)
 		return err
 	}
 	defer os.RemoveAll(dir)
-	j.Addr, j.Arena = b.server.Addr(), filepath.Join(dir, "arena")
+	j.Addr, j.Arena = cmp.Or(j.Addr, b.server.Addr()), filepath.Join(dir, "arena")
 	a, unmap, err := openArena(j.Arena)
 	if err != nil {
 		return err

@@ -15,8 +15,8 @@ import (
 
 const (
 	// maxUnbatched is how many commands may be in flight before others are
-	// queued. A few goroutines are faster with a connection each.
-	maxUnbatched = 4
+	// queued. With more, client and server spend more time a command.
+	maxUnbatched = 2
 	// maxBatch is how many commands a pipeline holds at most, so that the first
 	// of many thousands does not wait for the last.
 	maxBatch = 128

@@ -16,6 +16,9 @@ import (
 // which a command without a reply is taken for a sign that its server is silent.
 const connTimeout = 250 * time.Millisecond
 
+// maxRenewing is how many pipelines of renewals a node is sent at the same time.
+const maxRenewing = 4
+
 // aloneTimeout is for how long a renewal that is sent by itself waits for a connection,
 // and follows redirections: go-redis would try a silent node of a cluster several times.
 const aloneTimeout = 2 * time.Second
@@ -162,7 +165,7 @@ func (t *transport) renew(all []renewal) {
 			chunks <- chunk
 		}
 		close(chunks)
-		for range min(len(chunks), maxUnbatched) {
+		for range min(len(chunks), maxRenewing) {
 			wg.Go(func() {
 				for chunk := range chunks {
 					node.renew(chunk)

@@ -1,7 +1,9 @@
 package redistest
 
 import (
-	"maps"
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,58 +24,126 @@ func StartCluster(tb testing.TB, masters int) *Cluster {
 	tb.Helper()
 	c := &Cluster{}
 	for range masters {
-		c.Nodes = append(c.Nodes, Start(tb, "--cluster-enabled", "yes"))
+		c.Nodes = append(c.Nodes, Start(tb, clusterArgs...))
 	}
-	for i, node := range c.Nodes {
-		node.Do(tb, "CLUSTER", "ADDSLOTSRANGE", i*slotCount/masters, (i+1)*slotCount/masters-1)
-		if i > 0 {
-			c.Nodes[0].Do(tb, "CLUSTER", "MEET", "127.0.0.1", node.Port())
-		}
+	if err := c.join(); err != nil {
+		tb.Fatal(err)
 	}
-	c.form(tb)
+	c.agree(tb)
 	return c
 }
 
 // Join adds a node to the cluster, which serves no slot yet.
 func (c *Cluster) Join(tb testing.TB) {
 	tb.Helper()
-	node := Start(tb, "--cluster-enabled", "yes")
+	node := Start(tb, clusterArgs...)
 	node.Do(tb, "CLUSTER", "MEET", "127.0.0.1", c.Nodes[0].Port())
 	c.Nodes = append(c.Nodes, node)
-	c.form(tb)
-}
-
-// form waits until all nodes serve, and agree.
-func (c *Cluster) form(tb testing.TB) {
-	tb.Helper()
-	for _, node := range c.Nodes {
-		Eventually(tb, 20*time.Second, func() bool {
-			return strings.Contains(node.Do(tb, "CLUSTER", "INFO").(string), "cluster_state:ok")
-		}, "the cluster forms")
-	}
 	c.agree(tb)
 }
 
-// agree waits until all nodes say the same of who serves what. A node that took a
-// slot over before it has heard of what the others took could be outbid by their
-// older claims.
+var clusterArgs = []string{"--cluster-enabled", "yes"}
+
+// LaunchCluster is StartCluster for callers that are not a test. Each node works in
+// a directory of its own under dir. The nodes run until Kill.
+func LaunchCluster(dir string, masters int) (c *Cluster, err error) {
+	c = &Cluster{}
+	defer func() {
+		if err != nil {
+			c.Kill()
+		}
+	}()
+	for i := range masters {
+		sub := filepath.Join(dir, strconv.Itoa(i))
+		if err := os.MkdirAll(sub, 0o777); err != nil {
+			return nil, err
+		}
+		node, err := Launch(sub, clusterArgs...)
+		if err != nil {
+			return nil, err
+		}
+		c.Nodes = append(c.Nodes, node)
+	}
+	if err := c.join(); err != nil {
+		return nil, err
+	}
+	for end := time.Now().Add(clusterTimeout); ; time.Sleep(20 * time.Millisecond) {
+		agreed, err := c.agreed()
+		if err != nil || agreed {
+			return c, err
+		}
+		if time.Now().After(end) {
+			return nil, errors.New("redistest: the cluster does not form")
+		}
+	}
+}
+
+const clusterTimeout = 20 * time.Second
+
+// Kill ends all nodes.
+func (c *Cluster) Kill() {
+	for _, node := range c.Nodes {
+		node.Kill()
+	}
+}
+
+// join shares out the slots, and introduces the nodes to each other.
+func (c *Cluster) join() error {
+	masters := len(c.Nodes)
+	for i, node := range c.Nodes {
+		if _, err := node.do("CLUSTER", "ADDSLOTSRANGE", i*slotCount/masters, (i+1)*slotCount/masters-1); err != nil {
+			return err
+		}
+		if i == 0 {
+			continue
+		}
+		if _, err := c.Nodes[0].do("CLUSTER", "MEET", "127.0.0.1", node.Port()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// agree waits until the nodes agree.
 func (c *Cluster) agree(tb testing.TB) {
 	tb.Helper()
-	Eventually(tb, 20*time.Second, func() bool {
-		said := map[string]bool{}
-		for _, node := range c.Nodes {
-			var nodes []string
-			for line := range strings.Lines(node.Do(tb, "CLUSTER", "NODES").(string)) {
-				// id address flags master ping pong epoch link slot…, of which [those] are on their way
-				f := strings.Fields(line)
-				slots := slices.DeleteFunc(f[8:], func(slot string) bool { return slot[0] == '[' })
-				nodes = append(nodes, f[0]+" "+f[6]+" "+strings.Join(slots, " "))
-			}
-			slices.Sort(nodes)
-			said[strings.Join(nodes, "\n")] = len(nodes) == len(c.Nodes)
+	Eventually(tb, clusterTimeout, func() bool {
+		agreed, err := c.agreed()
+		if err != nil {
+			tb.Fatal(err)
 		}
-		return len(said) == 1 && !slices.Contains(slices.Collect(maps.Values(said)), false)
+		return agreed
 	}, "the nodes agree")
+}
+
+// agreed reports whether the cluster serves all slots, and all nodes say the same of
+// which node serves what. A node that took a slot over before it has heard of what
+// the others took could be outbid by their older claims.
+func (c *Cluster) agreed() (bool, error) {
+	said := map[string]bool{}
+	for _, node := range c.Nodes {
+		state, err := node.do("CLUSTER", "INFO")
+		if err != nil {
+			return false, err
+		}
+		table, err := node.do("CLUSTER", "NODES")
+		if err != nil {
+			return false, err
+		}
+		var nodes []string
+		for line := range strings.Lines(table.(string)) {
+			// id address flags master ping pong epoch link slot…, of which [those] are on their way
+			f := strings.Fields(line)
+			slots := slices.DeleteFunc(f[8:], func(slot string) bool { return slot[0] == '[' })
+			nodes = append(nodes, f[0]+" "+f[6]+" "+strings.Join(slots, " "))
+		}
+		if len(nodes) != len(c.Nodes) || !strings.Contains(state.(string), "cluster_state:ok") {
+			return false, nil
+		}
+		slices.Sort(nodes)
+		said[strings.Join(nodes, "\n")] = true
+	}
+	return len(said) == 1, nil
 }
 
 // Client connects to the cluster. It is closed when the test ends.

@@ -194,21 +194,27 @@ func (l *link) answered(kind string, acknowledges bool) *request {
 // writing: the close comes from the reader of that side, in its due order.
 func (l *link) write(to net.Conn, q *queue) {
 	var failed error
+	var due []byte // frames that are due are written at once
 	for {
 		p, ok := q.next()
 		if !ok {
 			return
 		}
-		if p.frame == nil {
-			l.close()
-			return
+		due = append(due, p.frame...)
+		if p.frame != nil && q.ready() {
+			continue
 		}
-		step := len(p.frame)
+		step := max(len(due), 1)
 		if l.proxy.slices() {
 			step = 1
 		}
-		for b := p.frame; len(b) > 0 && failed == nil; b = b[step:] {
+		for b := due; len(b) > 0 && failed == nil; b = b[step:] {
 			_, failed = to.Write(b[:step])
+		}
+		due = due[:0]
+		if p.frame == nil {
+			l.close()
+			return
 		}
 	}
 }

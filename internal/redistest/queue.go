@@ -110,6 +110,14 @@ func (q *queue) first() (p parcel, wait time.Duration, open bool) {
 	return p, 0, true
 }
 
+// ready reports whether a frame is due.
+func (q *queue) ready() bool {
+	held := q.held()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return !held && !q.closed && len(q.parcels) > 0 && time.Until(q.parcels[0].due) <= 0
+}
+
 // pass waits until the queue is not held; it is false when it was closed.
 func (q *queue) pass() bool {
 	for q.held() {

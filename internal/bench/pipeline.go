@@ -1,0 +1,100 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"runtime"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// senders is how many pipelines are in flight at once.
+	senders = 2
+	// longestBatch is how many commands a pipeline holds at most.
+	longestBatch = 128
+)
+
+// pipeline is the simplest group commit of floor-fenced's commands: senders with a
+// connection each send what the goroutines have queued, as one pipeline.
+type pipeline struct {
+	hangUp
+	ttl   time.Duration
+	queue chan *piped
+}
+
+// A piped command is one of a pipeline.
+type piped struct {
+	script *redis.Script
+	keys   []string
+	args   []any
+	cmd    *redis.Cmd
+	done   chan struct{} // capacity 1
+}
+
+func openPipeline(addr string, ttl time.Duration) (client, error) {
+	rdb := redis.NewClient(options(addr).Simple())
+	for _, s := range []*redis.Script{lockFenced, compareAndDelete} {
+		if err := s.Load(context.Background(), rdb).Err(); err != nil {
+			return nil, err
+		}
+	}
+	p := pipeline{hangUp{rdb}, cmp.Or(ttl, TTL), make(chan *piped, longestBatch)}
+	for range senders {
+		go p.send(rdb.Conn())
+	}
+	return p, nil
+}
+
+func (p pipeline) close() {
+	close(p.queue)
+	p.hangUp.close()
+}
+
+func (p pipeline) send(conn *redis.Conn) {
+	defer conn.Close()
+	for first := range p.queue {
+		runtime.Gosched() // goroutines that are about to queue a command do so first
+		batch, pipe := []*piped{first}, conn.Pipeline()
+		for len(p.queue) > 0 && len(batch) < longestBatch {
+			batch = append(batch, <-p.queue)
+		}
+		for _, c := range batch {
+			c.cmd = pipe.EvalSha(context.Background(), c.script.Hash(), c.keys, c.args...)
+		}
+		_, _ = pipe.Exec(context.Background()) // each command has its own error
+		for _, c := range batch {
+			c.done <- struct{}{}
+		}
+	}
+}
+
+func (p pipeline) handle(key string) handle {
+	return &pipelineHandle{p, []string{key, "{" + key + "}:fence"}, rand.Text(), make(chan struct{}, 1)}
+}
+
+type pipelineHandle struct {
+	pipeline
+	keys  []string
+	token string
+	done  chan struct{}
+}
+
+func (h *pipelineHandle) run(s *redis.Script, keys []string, args ...any) error {
+	c := &piped{script: s, keys: keys, args: args, done: h.done}
+	h.queue <- c
+	<-c.done
+	n, err := c.cmd.Int64()
+	if err == nil && n == 0 {
+		return errHeld
+	}
+	return err
+}
+
+func (h *pipelineHandle) lock(context.Context) error {
+	return h.run(lockFenced, h.keys, h.token, h.ttl.Milliseconds())
+}
+
+func (h *pipelineHandle) unlock() error { return h.run(compareAndDelete, h.keys[:1], h.token) }
