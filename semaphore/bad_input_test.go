@@ -39,11 +39,13 @@ type row struct {
 	sem func(ctx context.Context, v victim) error
 	lim func(ctx context.Context, v victim) error
 	// What it says, if it says the same of every victim; else it says what is wrong
-	// with that. Of those that take no ctx, no ctx is wrong.
+	// with that. Of those that take no ctx, no ctx is wrong. That of Acquire is checked
+	// apart.
 	always string
 	noCtx  bool
 	// What a row has no use for: TTL and MaxHold, or n.
 	noTTL, noN bool
+	zero       bool // n = 0 is valid
 }
 
 func (r row) do(ctx context.Context, v victim) error {
@@ -74,16 +76,18 @@ func same(always string, do func(v victim) any) row {
 
 // badInput has a row for every exported function of the package.
 var badInput = map[string]row{
-	"NewWeighted": same("made", func(victim) any { semaphore.NewWeighted(nil, "", math.MinInt64); return "made" }),
-	"NewLimiter":  same("made", func(victim) any { semaphore.NewLimiter(nil, "", semaphore.Limit(math.NaN()), -1); return "made" }),
+	"NewWeighted": same("negative size -9", func(victim) any {
+		return redistest.Outcome(func() error { semaphore.NewWeighted(nil, "", math.MinInt64); return nil })
+	}),
+	"NewLimiter": same("made", func(victim) any { semaphore.NewLimiter(nil, "", semaphore.Limit(math.NaN()), -1); return "made" }),
 	"Every": same("true true true true", func(victim) any {
 		return fmt.Sprint(semaphore.Every(0) == semaphore.Inf, semaphore.Every(-1) == semaphore.Inf, semaphore.Every(math.MinInt64) == semaphore.Inf,
 			semaphore.Every(math.MaxInt64) > 0)
 	}),
 
-	"Weighted.Acquire":         {sem: func(ctx context.Context, v victim) error { return v.sem.Acquire(ctx, v.n) }},
-	"Weighted.TryAcquire":      {noCtx: true, sem: func(_ context.Context, v victim) error { v.sem.TryAcquire(v.n); return nil }},
-	"Weighted.Release":         {always: "release", noCtx: true, sem: func(_ context.Context, v victim) error { v.sem.Release(v.n); return nil }},
+	"Weighted.Acquire":         {zero: true, noCtx: true, sem: func(ctx context.Context, v victim) error { return v.sem.Acquire(ctx, v.n) }},
+	"Weighted.TryAcquire":      {zero: true, noCtx: true, sem: func(_ context.Context, v victim) error { v.sem.TryAcquire(v.n); return nil }},
+	"Weighted.Release":         {always: "release", zero: true, noCtx: true, sem: func(_ context.Context, v victim) error { v.sem.Release(v.n); return nil }},
 	"Weighted.AcquireLease":    {sem: func(ctx context.Context, v victim) error { return fails(v.sem.AcquireLease(ctx, v.n)) }},
 	"Weighted.TryAcquireLease": {sem: func(ctx context.Context, v victim) error { return fails(v.sem.TryAcquireLease(ctx, v.n)) }},
 	"Weighted.AcquireChan": {sem: func(ctx context.Context, v victim) error {
@@ -91,7 +95,7 @@ var badInput = map[string]row{
 		return fails(r.Lease, r.Err)
 	}},
 	"Weighted.Do":     {sem: func(ctx context.Context, v victim) error { return v.sem.Do(ctx, v.n, called) }},
-	"Weighted.Resize": {noTTL: true, sem: func(ctx context.Context, v victim) error { return v.sem.Resize(ctx, v.n) }},
+	"Weighted.Resize": {zero: true, noTTL: true, sem: func(ctx context.Context, v victim) error { return v.sem.Resize(ctx, v.n) }},
 
 	"Weighted.Inspect": {noTTL: true, noN: true, sem: func(ctx context.Context, v victim) error { _, err := v.sem.Inspect(ctx); return err }},
 
@@ -147,9 +151,7 @@ func TestBadInput(t *testing.T) {
 		"no key":                {victimOf(rdb, ""), "the key is empty"},
 		"a key of ours":         {victimOf(rdb, "baton:{key}:line"), "library's own"},
 		"what New has not made": {victim{new(semaphore.Weighted), new(semaphore.Limiter), 1}, "not made by New"},
-		"a size of 0":           {sized(0), "invalid size 0:"},
-		"a negative size":       {sized(math.MinInt64), "invalid size -9"},
-		"a huge size":           {sized(1<<40 + 1), "invalid size 1099511627777:"},
+		"a huge size":           {sized(1<<52 + 1), "invalid size 4503599627370497:"},
 		"a negative limit":      {limited(-5e-324, 1), "invalid limit -5e-324"},
 		"an infinite debt":      {limited(semaphore.Limit(math.Inf(-1)), 1), "invalid limit -Inf"},
 		"no number":             {limited(semaphore.Limit(math.NaN()), 1), "invalid limit NaN"},
@@ -169,7 +171,8 @@ func TestBadInput(t *testing.T) {
 		"a negative MaxHold": {timed(rdb, ample, -1), "MaxHold -1ns"},
 	}
 	counts := map[string]bad{}
-	for _, n := range []int64{0, -1, math.MinInt64} {
+	zero := map[string]bad{"n = 0": {numbered(0), "0"}}
+	for _, n := range []int64{-1, math.MinInt64} {
 		counts[fmt.Sprint("n = ", n)] = bad{numbered(n), fmt.Sprint(n)}
 	}
 	check := func(name string, r row, rows map[string]bad) {
@@ -194,11 +197,22 @@ func TestBadInput(t *testing.T) {
 		if !r.noN {
 			check(name, r, counts)
 		}
+		if !r.noN && !r.zero {
+			check(name, r, zero)
+		}
 		if !r.noCtx {
 			misuse.Contexts(name, func(ctx context.Context) error { return r.do(ctx, good) })
 		}
 		if r.lim != nil && !r.noCtx && strings.Contains(name, "Wait") { // which has no need to ask
 			misuse.Contexts(name+" without a limit", func(ctx context.Context) error { return r.do(ctx, numbered(1)) })
+		}
+	}
+	// Acquire returns ctx.Err(), which names neither the library nor the cause.
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	for what, ctx := range map[string]context.Context{"canceled": ended, "nil": nil} {
+		for _, n := range []int64{0, 1} {
+			misuse.Says("Weighted.Acquire of a ctx that is "+what, what, func() error { return good.sem.Acquire(ctx, n) })
 		}
 	}
 	misuse.Says("Weighted.Do of a nil function", "nil function", func() error { return good.sem.Do(ctx, 1, nil) })

@@ -21,6 +21,18 @@
 // Limiter for quotas: requests to an API per second, mails per minute. To use both,
 // acquire the permit first and wait for the token last, just before the call.
 //
+// # Differences from x/time/rate
+//
+// Allow, Wait, WaitN, Limit and Burst have the signatures of rate.Limiter. These differ:
+//
+//	rate.NewLimiter(r, b)   NewLimiter(rdb, key, r, burst)
+//	AllowN(t, n)            AllowN(n), at the server's time
+//	Reserve, ReserveN       WaitChan
+//	SetLimit, SetBurst      NewLimiter with the same key
+//	Tokens, TokensAt        none
+//
+// n must be positive. The burst is at most 2^52.
+//
 // # Leases
 //
 // Permits are leased. Their process renews them in the background, and they return

@@ -15,24 +15,31 @@ import (
 // FuzzWeights takes and releases permits in one process as the steps say, and holds
 // what happens against a count of its own.
 func FuzzWeights(f *testing.F) {
-	for _, n := range []int64{0, 1, -1, 2, 10, 1 << 40, 1<<40 + 1, math.MaxInt64, math.MinInt64} {
+	const most int64 = 1 << 52
+	for _, n := range []int64{0, 1, -1, 2, 10, most - 1, most, most + 1, math.MaxInt64, math.MinInt64} {
 		f.Add(n, int64(1), []byte{0, 1})
 		f.Add(int64(10), n, []byte{0, 0, 1, 2, 1, 3, 0})
-		f.Add(int64(1<<40), n, []byte{0, 3, 0, 2, 2})
+		f.Add(most, n, []byte{0, 3, 0, 2, 2})
 	}
 	f.Add(int64(10), int64(3), []byte{0, 0, 0, 0, 1, 1, 2, 0, 3, 0, 4, 1, 0, 1, 1, 1, 1})
 	s := redistest.Start(f)
 	rdb := s.Client(f)
 	f.Fuzz(func(t *testing.T, size, n int64, steps []byte) {
 		must(rdb.FlushAll(t.Context()).Err())
+		if size < 0 {
+			if text := panics(func() { semaphore.NewWeighted(rdb, "key", size) }); text == "<nil>" {
+				t.Errorf("NewWeighted with size %d did not panic", size)
+			}
+			return
+		}
 		sem := semaphore.NewWeighted(rdb, "key", size)
-		valid := size >= 1 && size <= 1<<40 && n >= 1 && n <= 1<<40
+		valid := size <= most
 		now, inside := size, int64(0) // the size in Redis, and what is held
 		for i, step := range steps[:min(len(steps), 40)] {
 			what := fmt.Sprintf("size %d, n %d, step %d of %v", size, n, i, steps)
 			switch step % 5 {
 			case 0, 4: // by Acquire, if it need not wait
-				fits := valid && inside+n <= now
+				fits := valid && (n == 0 || n > 0 && n <= now-inside)
 				if !fits && step%5 == 4 {
 					continue
 				}
@@ -44,7 +51,7 @@ func FuzzWeights(f *testing.F) {
 				} else {
 					text = panics(func() { ok = sem.TryAcquire(n) })
 				}
-				if ok != fits || valid != (text == "<nil>") {
+				if ok != fits || (valid && n >= 0) != (text == "<nil>") {
 					t.Fatalf("%s: acquired %t with %d of %d in use, %s", what, ok, inside, now, text)
 				}
 				if ok {
@@ -55,7 +62,7 @@ func FuzzWeights(f *testing.F) {
 				if step%5 == 2 {
 					part = n / 2
 				}
-				fits := part >= 1 && part <= inside
+				fits := part >= 0 && part <= inside
 				if text := panics(func() { sem.Release(part) }); fits != (text == "<nil>") {
 					t.Fatalf("%s: release of %d with %d in use: %s", what, part, inside, text)
 				}
@@ -65,7 +72,7 @@ func FuzzWeights(f *testing.F) {
 			case 3:
 				to := n/3 + 1
 				err := sem.Resize(t.Context(), to)
-				if fits := size >= 1 && size <= 1<<40 && to >= 1 && to <= 1<<40; fits != (err == nil) {
+				if fits := valid && to >= 0 && to <= most; fits != (err == nil) {
 					t.Fatalf("%s: resize to %d: %v", what, to, err)
 				} else if fits {
 					now = to

@@ -35,7 +35,7 @@ type Holder struct {
 // Inspect returns the size, the holders and the number of waiters. It makes one
 // read-only request and does not retry while Redis is unreachable.
 func (s *Weighted) Inspect(ctx context.Context) (Status, error) {
-	if err := s.usable("inspect", 1); err != nil {
+	if err := s.usable("inspect", nil); err != nil {
 		return Status{}, err
 	}
 	p, err := s.keeper.Inspect(ctx, lease.Name{Kind: lease.Semaphore, Key: s.key})

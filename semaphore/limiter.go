@@ -52,8 +52,9 @@ type Limiter struct {
 
 // NewLimiter returns a limiter for key that allows r events per second, and bursts of at
 // most burst events. The key itself is the bucket: a string. It must not be empty and
-// must not start with "baton:{". An invalid key, a negative limit or burst, or a nil
-// client makes the first operation fail.
+// must not start with "baton:{". The burst must be at most 2^52, because Redis computes
+// with floating-point numbers. An invalid key, a negative limit, an invalid burst, or a
+// nil client makes the first operation fail.
 func NewLimiter(rdb redis.UniversalClient, key string, r Limit, burst int) *Limiter {
 	l := &Limiter{key: key, limit: r, burst: burst, id: rand.Text()[:16]}
 	l.bucket, l.err = redisstore.NewBucket(rdb)

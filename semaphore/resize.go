@@ -2,6 +2,7 @@ package semaphore
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
@@ -9,7 +10,8 @@ import (
 // Resize sets the size of the semaphore to n, for all processes, and grants permits to
 // the waiters that now fit. If n is less than what is in use, nobody loses permits. No
 // new ones are granted until enough have been released, except those that pass between
-// goroutines of one process, within its time slice.
+// goroutines of one process, within its time slice. n must be between 0 and 2^52. A size
+// of 0 stops all acquires until the next Resize.
 //
 // Afterwards NewWeighted may be passed the new size or the size that the semaphore was
 // created with. So a fleet need not restart at once. Waiters that want more than the
@@ -20,10 +22,14 @@ import (
 // that returns an error may have taken effect, or may still take effect. The last
 // Resize that Redis executes wins.
 func (s *Weighted) Resize(ctx context.Context, n int64) error {
-	if err := s.usable("resize", n); err != nil {
+	var err error
+	if n < 0 || n > maxSize {
+		err = fmt.Errorf("invalid size %d: must be between 0 and 2^52", n)
+	}
+	if err := s.usable("resize", err); err != nil {
 		return err
 	}
-	_, err := lease.Call(ctx, "resize", s.key, true, func(ctx context.Context) (struct{}, error) {
+	_, err = lease.Call(ctx, "resize", s.key, true, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.store.Resize(ctx, s.key, s.size, n)
 	})
 	return err

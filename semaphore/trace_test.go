@@ -132,7 +132,7 @@ func TestTraceFailed(t *testing.T) {
 		if _, err := s.TryAcquireLease(t.Context(), 2); err != semaphore.ErrLocked {
 			t.Error(err)
 		}
-		if err := s.Acquire(t.Context(), 4); err == nil {
+		if _, err := s.AcquireLease(t.Context(), 4); err == nil {
 			t.Error("four of three are acquired")
 		}
 		r.Tells(t, "refused", "2 failed baton: locked", `4 failed baton: acquire "key": semaphore size: fewer permits than are wanted, 3 and not 4`)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -20,7 +21,7 @@ const DefaultTTL = 10 * time.Second
 // A Weighted works like the type of that name in golang.org/x/sync/semaphore, across
 // processes: all Weighteds with the same key share its permits. Most callers should
 // use Acquire and Release, or [Weighted.AcquireLease] to learn that permits were lost.
-// It differs in four ways, because there is a network in between:
+// It differs in these ways, because there is a network in between:
 //
 //   - Permits are leased. Their process renews them in the background, and they
 //     return within TTL after the process dies. They can be lost while the work
@@ -31,8 +32,11 @@ const DefaultTTL = 10 * time.Second
 //     ten round trips, between 1 and 20 ms.
 //   - The size lives in Redis. A process that passes another size gets
 //     ErrSizeMismatch. [Weighted.Resize] changes the size.
-//   - Acquire fails at once with ErrExceedsSize if n exceeds the size. In x/sync it
-//     waits until ctx is done. n must be positive, and at most 2^40.
+//   - A weight of 0 needs no permits and no request. It succeeds at once, even if
+//     others wait.
+//   - The size is at most 2^52, because Redis computes with floating-point numbers. In
+//     x/sync it is at most [math.MaxInt64].
+//   - Acquire also returns permanent errors. TryAcquire panics on them.
 //
 // Within a process, a call to Release “synchronizes before” the return of any Acquire
 // that it unblocks, in the terminology of [the Go memory model].
@@ -67,6 +71,7 @@ type Weighted struct {
 	store  *redisstore.Store
 	err    error // why keeper is nil
 
+	tooLarge atomic.Int64 // calls of Acquire for more than the size
 	// The leases of Acquire and TryAcquire, whether lost or not. If one is lost,
 	// other processes may get its permits, but here it counts until its Release.
 	mu     sync.Mutex
@@ -83,10 +88,14 @@ type held struct {
 
 // NewWeighted returns a semaphore of n permits for key, with the default TTL. The
 // first use of the key stores the size in Redis. Redis forgets it when the key has not
-// been used for 65 minutes. To deploy another size, call [Weighted.Resize]. n must be
-// between 1 and 2^40. The key must not be empty and must not start with "baton:{". An
-// invalid size, an invalid key or a nil client makes the first operation fail.
+// been used for 65 minutes. To deploy another size, call [Weighted.Resize]. NewWeighted
+// panics if n is negative. n must be at most 2^52. The key must not be empty and must not
+// start with "baton:{". A size that is too large, an invalid key or a nil client makes the
+// first operation fail.
 func NewWeighted(rdb redis.UniversalClient, key string, n int64) *Weighted {
+	if n < 0 {
+		panic(fmt.Sprintf("baton: semaphore %q: negative size %d", key, n))
+	}
 	s := &Weighted{TTL: DefaultTTL, key: key, size: n}
 	if s.keeper, s.err = redisstore.Keeper(rdb); s.err == nil {
 		s.store = redisstore.NewStore(rdb)
@@ -95,30 +104,64 @@ func NewWeighted(rdb redis.UniversalClient, key string, n int64) *Weighted {
 }
 
 // Acquire acquires n permits, blocking until they are available or ctx is done. On
-// success, it returns nil. On failure, it returns an error that wraps ctx's error and
-// leaves the semaphore unchanged. While Redis is unreachable it retries with backoff.
-// Permanent errors are returned at once.
+// success, it returns nil. If ctx is done, it returns ctx.Err() and leaves the semaphore
+// unchanged; [Weighted.AcquireLease] also returns the last Redis error. While Redis is
+// unreachable, Acquire retries with backoff. Permanent errors are returned at once.
+// Acquire panics if n is negative.
+//
+// If n exceeds the size passed to NewWeighted, Acquire blocks until ctx is done, or until
+// a Resize has made n fit. If n exceeds only a size that Resize has set, Acquire returns
+// ErrExceedsSize.
 //
 // If permits are lost, other processes can acquire them. Acquire on the same Weighted
 // still counts them until their Release.
 func (s *Weighted) Acquire(ctx context.Context, n int64) error {
-	for {
-		l, err := s.AcquireLease(ctx, n)
-		if err != nil {
+	const op = "acquire"
+	if s.checkWeight(op, n); n == 0 {
+		if err := s.usable(op, nil); err != nil {
 			return err
 		}
-		left := s.enter(l, n)
-		if left == nil {
-			return nil
-		}
-		// A goroutine inside has lost its lease and has not noticed. Release ours, so
-		// that other processes do not wait for nothing.
-		_ = l.Release()
-		select {
-		case <-left:
-		case <-ctx.Done():
+		return ctx.Err()
+	}
+	for {
+		l, err := s.AcquireLease(ctx, n)
+		switch {
+		case err == nil:
+			left := s.enter(l, n)
+			if left == nil {
+				return nil
+			}
+			// A goroutine inside has lost its lease and has not noticed. Release ours, so
+			// that other processes do not wait for nothing.
+			_ = l.Release()
+			select {
+			case <-left:
+			case <-ctx.Done():
+			}
+		case n > s.size && errors.Is(err, lease.ErrTooLarge):
+			if err := s.awaitResize(ctx); err != nil {
+				return err
+			}
+		case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+			return ctx.Err()
+		default:
+			return err
 		}
 	}
+}
+
+// awaitResize waits until it is time to try again whether a Resize has made the semaphore
+// large enough. Each try makes two requests, so all callers together try about once in two
+// PollBounds.
+func (s *Weighted) awaitResize(ctx context.Context) error {
+	defer s.tooLarge.Add(-1)
+	timer := time.NewTimer(time.Duration(s.tooLarge.Add(1)) * 2 * lease.PollBound)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
 }
 
 // enter counts the permits of l. If that would exceed the size because some leases are
@@ -156,8 +199,16 @@ func (s *Weighted) anyLost(l *Lease) bool {
 // TryAcquire acquires n permits without waiting and reports whether it succeeded. It
 // fails if fewer than n are free, or if others wait. It makes a single attempt, so it
 // also fails if Redis does not answer within the client's timeouts. It panics on
-// permanent errors, except that it returns false if n exceeds the size.
+// permanent errors, except that it returns false if n exceeds the size. It panics if n is
+// negative.
 func (s *Weighted) TryAcquire(n int64) bool {
+	const op = "try to acquire"
+	if s.checkWeight(op, n); n == 0 {
+		if err := s.usable(op, nil); err != nil {
+			panic(err)
+		}
+		return true
+	}
 	l, err := s.TryAcquireLease(context.Background(), n)
 	switch {
 	case err == nil && s.enter(l, n) == nil:
@@ -171,13 +222,19 @@ func (s *Weighted) TryAcquire(n int64) bool {
 }
 
 // Release releases n permits that Acquire or TryAcquire acquired; the portions need
-// not match. It panics if fewer than n are held. It waits for Redis as [Lease.Release]
-// does.
+// not match. It panics if n is negative, or if fewer than n are held. It waits for Redis
+// as [Lease.Release] does.
 func (s *Weighted) Release(n int64) {
-	if n <= 0 {
-		panic(fmt.Sprintf("baton: release of %d permits of semaphore %q", n, s.key))
+	if s.checkWeight("release", n); n > 0 {
+		lease.ReleaseParts(s.leave(n))
 	}
-	lease.ReleaseParts(s.leave(n))
+}
+
+// checkWeight panics if n is negative, as x/sync does.
+func (s *Weighted) checkWeight(op string, n int64) {
+	if n < 0 {
+		panic(fmt.Sprintf("baton: %s %q: negative weight %d", op, s.key, n))
+	}
 }
 
 // leave removes n permits from the leases, the oldest first.
@@ -210,7 +267,8 @@ func (s *Weighted) leave(n int64) (out []lease.Part) {
 // AcquireLease is like Acquire but returns the lease on the permits. Its Release
 // returns all of them. AcquireLease returns within milliseconds after ctx is done, even
 // if Redis does not answer. ctx bounds the wait, not the hold. If ctx is already done,
-// AcquireLease fails even if permits are free.
+// AcquireLease fails even if permits are free. n must be positive. If it exceeds the size,
+// AcquireLease fails at once with ErrExceedsSize.
 func (s *Weighted) AcquireLease(ctx context.Context, n int64) (*Lease, error) {
 	return s.acquire(ctx, "acquire", n, false)
 }
@@ -222,7 +280,7 @@ func (s *Weighted) TryAcquireLease(ctx context.Context, n int64) (*Lease, error)
 }
 
 func (s *Weighted) acquire(ctx context.Context, op string, n int64, try bool) (*Lease, error) {
-	if err := s.usable(op, n); err != nil {
+	if err := s.usable(op, weightError(n)); err != nil {
 		return nil, err
 	}
 	l := new(Lease)
@@ -255,7 +313,7 @@ func (s *Weighted) request(ctx context.Context, l *Lease, n int64, try bool) err
 func (s *Weighted) AcquireChan(ctx context.Context, n int64) <-chan Result {
 	l := new(Lease)
 	box := lease.NewBox(asked{l})
-	if err := s.usable("acquire", n); err != nil {
+	if err := s.usable("acquire", weightError(n)); err != nil {
 		box.Put(err)
 	} else {
 		p := s.params(n, false)
@@ -289,22 +347,31 @@ func (s *Weighted) params(n int64, try bool) lease.Params {
 	}
 }
 
-// maxSize keeps every sum of permits exact where Redis computes it.
-const maxSize = 1 << 40
+// maxSize keeps every sum of permits exact where Redis computes it: the permits in use
+// never exceed the largest size so far, and no request exceeds the size.
+const maxSize = 1 << 52
 
-// usable returns why n permits cannot be requested, or nil.
-func (s *Weighted) usable(op string, n int64) error {
-	var err error
+// weightError returns why a lease cannot have n permits, or nil.
+func weightError(n int64) error {
+	switch {
+	case n < 1:
+		return fmt.Errorf("invalid number of permits %d: must be positive", n)
+	case n > maxSize:
+		return fmt.Errorf("%w than are wanted, at most 2^52 and not %d", lease.ErrTooLarge, n)
+	}
+	return nil
+}
+
+// usable returns why an operation cannot be tried, or nil: err, or what is wrong with s.
+func (s *Weighted) usable(op string, err error) error {
 	switch {
 	case s.keeper == nil && s.err == nil:
 		err = errors.New("the Weighted was not made by NewWeighted")
 	case s.err != nil:
 		err = s.err
-	case s.size < 1 || s.size > maxSize:
-		err = fmt.Errorf("invalid size %d: must be between 1 and 2^40", s.size)
-	case n < 1 || n > maxSize:
-		err = fmt.Errorf("invalid number of permits %d: must be between 1 and 2^40", n)
-	default:
+	case s.size > maxSize:
+		err = fmt.Errorf("invalid size %d: must be at most 2^52", s.size)
+	case err == nil:
 		return nil
 	}
 	return lease.Permanent(fmt.Errorf("baton: %s %q: %w", op, s.key, err))

@@ -132,6 +132,41 @@ func TestResizeDown(t *testing.T) {
 	})
 }
 
+// TestResizeAboveAcquire has ten calls of Acquire wait for more than the size. Together
+// they make at most one request in a PollBound. After a Resize one of them succeeds.
+func TestResizeAboveAcquire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		var sent redistest.Requests
+		rdb.AddHook(&sent)
+		s := weightedOf(rdb, 2, time.Hour) // not renewed meanwhile
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		acquired := make(chan error)
+		for range 10 {
+			go func() { acquired <- s.Acquire(ctx, 3) }()
+		}
+		time.Sleep(100 * lease.PollBound) // until each waits ten times as long as it would alone
+		sent.Swap(0)
+		time.Sleep(100 * lease.PollBound)
+		if n := sent.Swap(0); n < 90 || n > 102 {
+			t.Errorf("%d requests in 100 times the PollBound", n)
+		}
+		resize(t, s, 3)
+		if err := <-acquired; err != nil {
+			t.Errorf("Acquire returned %v", err)
+		}
+		cancel()
+		for range 9 {
+			if err := <-acquired; err != context.Canceled {
+				t.Errorf("Acquire returned %v", err)
+			}
+		}
+		s.Release(3)
+		rests(t, rdb, 0)
+	})
+}
+
 // TestResizeBelowWaiters tells all who want more than there now is: the first in
 // line by a message, the others by their next request, and lets the rest go on.
 func TestResizeBelowWaiters(t *testing.T) {
@@ -257,7 +292,7 @@ func TestResizeNew(t *testing.T) {
 	p := redistest.NewProxy(t, s.Addr())
 	rdb := s.Client(t)
 	w := weightedOf(p.Client(t), 2, ample)
-	for _, n := range []int64{0, -1, 1<<40 + 1} {
+	for _, n := range []int64{-1, 1<<52 + 1} {
 		if err := w.Resize(t.Context(), n); err == nil {
 			t.Errorf("Resize to %d succeeded", n)
 		}

@@ -3,6 +3,7 @@ package semaphore_test
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"sync"
@@ -86,35 +87,56 @@ func TestWeightedPanic(t *testing.T) {
 	})
 }
 
-// TestWeightedNegativeSizePanic: a size below 1 fails at the first operation.
 func TestWeightedNegativeSizePanic(t *testing.T) {
+	if panics(func() { semaphore.NewWeighted(nil, "key", -1) }) == "<nil>" {
+		t.Fatal("NewWeighted with negative size did not panic")
+	}
+}
+
+func TestWeightedZeroSize(t *testing.T) {
 	t.Parallel()
-	inOneAndFour(t, -1, func(t *testing.T, of func(int) *semaphore.Weighted) {
-		if panics(func() { of(0).TryAcquire(1) }) == "<nil>" {
-			t.Fatal("TryAcquire of a semaphore with negative size did not panic")
+	inOneAndFour(t, 0, func(t *testing.T, of func(int) *semaphore.Weighted) {
+		if !of(0).TryAcquire(0) {
+			t.Fatal("TryAcquire on a zero-sized semaphore with zero weight failed")
 		}
-		if err := of(0).Acquire(t.Context(), 1); err == nil {
-			t.Fatal("Acquire of a semaphore with negative size succeeded")
+		if of(1).TryAcquire(1) {
+			t.Fatal("TryAcquire of 1 on a zero-sized semaphore succeeded")
 		}
+		resize(t, of(2), 1)
+		must(of(3).Acquire(t.Context(), 1))
+		of(3).Release(1)
 	})
 }
 
-// TestWeightedNegativeWeightPanic: n of 0 and below is misuse. Acquire has an error
-// to say so by.
+// TestWeightedZeroWeight acquires and releases no permits of a semaphore without a free one.
+func TestWeightedZeroWeight(t *testing.T) {
+	t.Parallel()
+	inOneAndFour(t, 1, func(t *testing.T, of func(int) *semaphore.Weighted) {
+		must(of(0).Acquire(t.Context(), 1))
+		must(of(1).Acquire(t.Context(), 0))
+		if !of(2).TryAcquire(0) {
+			t.Error("TryAcquire of 0 failed")
+		}
+		of(2).Release(0)
+		if of(3).TryAcquire(1) {
+			t.Error("Release of 0 released 1")
+		}
+		of(0).Release(1)
+	})
+}
+
 func TestWeightedNegativeWeightPanic(t *testing.T) {
 	t.Parallel()
 	inOneAndFour(t, 1, func(t *testing.T, of func(int) *semaphore.Weighted) {
 		w := of(0)
-		for _, n := range []int64{0, -1} {
-			if err := w.Acquire(t.Context(), n); err == nil {
-				t.Errorf("Acquire of %d succeeded", n)
-			}
-			if panics(func() { w.TryAcquire(n) }) == "<nil>" {
-				t.Errorf("TryAcquire of %d did not panic", n)
-			}
-			if panics(func() { w.Release(n) }) == "<nil>" {
-				t.Errorf("Release of %d did not panic", n)
-			}
+		if panics(func() { _ = w.Acquire(t.Context(), -1) }) == "<nil>" {
+			t.Error("Acquire with negative weight did not panic")
+		}
+		if panics(func() { w.TryAcquire(-1) }) == "<nil>" {
+			t.Error("TryAcquire with negative weight did not panic")
+		}
+		if panics(func() { w.Release(-1) }) == "<nil>" {
+			t.Error("Release with negative weight did not panic")
 		}
 	})
 }
@@ -177,17 +199,20 @@ func TestWeightedAcquire(t *testing.T) {
 	})
 }
 
-// TestWeightedDoesntBlockIfTooBig: who wants more than there is fails at once,
-// and so does not keep the others waiting as long as it lives.
+// TestWeightedDoesntBlockIfTooBig has calls of Acquire for more than the size wait for
+// their ctx. They do not block other calls.
 func TestWeightedDoesntBlockIfTooBig(t *testing.T) {
 	t.Parallel()
 	const n = 2
 	inOneAndFour(t, n, func(t *testing.T, of func(int) *semaphore.Weighted) {
-		var wg sync.WaitGroup
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var big, wg sync.WaitGroup
 		for i := range 3 * n {
-			wg.Go(func() {
-				if err := of(i).Acquire(t.Context(), n+1); !errors.Is(err, semaphore.ErrSize) {
-					t.Errorf("Acquire of %d returned %v", n+1, err)
+			big.Go(func() {
+				// The second can never fit: no semaphore is so large.
+				if err := of(i).Acquire(ctx, []int64{n + 1, math.MaxInt64}[i%2]); err != context.Canceled || ctx.Err() == nil {
+					t.Errorf("Acquire of more than %d returned %v", n, err)
 				}
 			})
 			wg.Go(func() {
@@ -202,6 +227,8 @@ func TestWeightedDoesntBlockIfTooBig(t *testing.T) {
 			})
 		}
 		wg.Wait()
+		cancel()
+		big.Wait()
 	})
 }
 
@@ -288,7 +315,7 @@ func TestWeightedAcquireCanceled(t *testing.T) {
 			cancel()
 			of(0).Release(1)
 		})
-		if err := of(1).Acquire(ctx, 2); !errors.Is(err, context.Canceled) {
+		if err := of(1).Acquire(ctx, 2); err != context.Canceled {
 			t.Errorf("Acquire with canceled context returned wrong error: want context.Canceled, got %v", err)
 		}
 		wg.Wait()
@@ -296,7 +323,7 @@ func TestWeightedAcquireCanceled(t *testing.T) {
 		redistest.Eventually(t, poll, func() bool { return of(3).TryAcquire(2) }, "TryAcquire after canceled Acquire fails")
 		of(3).Release(2)
 		// A ctx that has ended gets nothing that is free.
-		if err := of(0).Acquire(ctx, 1); !errors.Is(err, context.Canceled) {
+		if err := of(0).Acquire(ctx, 1); err != context.Canceled {
 			t.Errorf("Acquire with canceled context returned wrong error: want context.Canceled, got %v", err)
 		}
 	})

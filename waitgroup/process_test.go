@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
@@ -138,8 +140,47 @@ func TestGoPanic(t *testing.T) {
 	lost(t, "the wait", ends(t, "the wait", c, time.Now(), poll), 1)
 }
 
+// TestGoPanicDoesNotUnblockWait has a task of Go panic while its program is in Wait. The
+// program ends with the panic of the task.
+func TestGoPanicDoesNotUnblockWait(t *testing.T) {
+	t.Parallel()
+	w := spawn(t, redistest.Start(t), "panics", time.Minute, "WG_HOW=wait")
+	if err := w.Wait(); err == nil {
+		t.Error("the program has not died")
+	}
+	for line := range w.Lines() {
+		t.Error(line)
+	}
+}
+
+// lateReply is a hook that withholds the reply to the request that abandons a task.
+type lateReply struct{ redistest.Requests }
+
+func (*lateReply) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if slices.Contains(cmd.Args(), any(string(lease.Drop))) {
+			select {}
+		}
+		return err
+	}
+}
+
 func panicsProcess() {
 	_, wg := process()
+	if os.Getenv("WG_HOW") == "wait" {
+		defer func() { fmt.Println("Wait panics:", recover()) }()
+		var h lateReply // so that the program lives for a while after Redis knows
+		o, err := redis.ParseURL(os.Getenv("WG_URL"))
+		must(err)
+		rdb := redis.NewClient(o)
+		rdb.AddHook(&h)
+		wg := waitgroup.New(rdb, "key")
+		wg.Go(func() { panic("on fire") })
+		wg.Wait()
+		fmt.Println("Wait returns")
+		return
+	}
 	in := bufio.NewReader(os.Stdin)
 	if os.Getenv("WG_HOW") == "pause" {
 		task, err := wg.Join(context.Background())

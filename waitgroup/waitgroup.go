@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -132,7 +133,16 @@ func (wg *WaitGroup) DoneContext(ctx context.Context) error { return wg.AddConte
 
 // Wait blocks until the current generation is finished. It panics if tasks were
 // abandoned, if Redis lost the group, and on permanent errors.
-func (wg *WaitGroup) Wait() { must(wg.WaitContext(context.Background())) }
+func (wg *WaitGroup) Wait() {
+	err := wg.WaitContext(context.Background())
+	if err != nil && crashing.Load() {
+		select {} // as with sync, the program ends with the panic of f, not with one of Wait
+	}
+	must(err)
+}
+
+// crashing is set when a function passed to Go has panicked.
+var crashing atomic.Bool
 
 // WaitContext blocks until the current generation is finished or ctx is done, and then
 // returns within milliseconds. If nothing is left, it returns the result of the last
@@ -181,6 +191,7 @@ func (wg *WaitGroup) Go(f func()) {
 			if x := recover(); x != nil {
 				// If it counted as done, waits in other processes would return nil
 				// before this program has crashed.
+				crashing.Store(true)
 				t.panicked()
 				panic(x)
 			}

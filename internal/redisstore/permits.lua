@@ -62,7 +62,7 @@ if found[1] or redis.call('EXISTS', main) == 1 then
   end
   -- Numbers that are not exact are none of ours, nor is a size above that of an
   -- RWMutex, which has no other: two writers would fit.
-  if math.max(used, last, life, at) >= 2^53 - 1 or math.max(size, declared) > 2^40 or kind == 'r' and size < 2^40 then
+  if math.max(used, last, life, at) >= 2^53 - 1 or math.max(size, declared) > 2^52 or kind == 'r' and size ~= 2^40 then
     return {err = 'WRONGTYPE the key is a hash, but not of this library'}
   end
 end

@@ -1,0 +1,115 @@
+package dropin_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	_ "golang.org/x/sync/errgroup" // imported by semaphore_test.go
+
+	"github.com/seed-3d5fec5c/baton/internal/dropin"
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+)
+
+const module = "github.com/seed-3d5fec5c/baton/internal/dropin"
+
+// suites are the test files, by the package here that replaces what they test. Each
+// string of replace must occur in the file once.
+var suites = []struct {
+	dir, of string // of: a Go command that prints where the files are
+	file    string
+	replace map[string]string
+}{
+	{"sync", "go env GOROOT", "src/sync/mutex_test.go", map[string]string{
+		`. "sync"`:           `. "` + module + `/sync"`,
+		`"internal/testenv"`: `"` + module + `/testenv"`,
+		// A misuse of sync.Mutex is a fatal error, which recover does not stop. Ours panics.
+		`defer func() { recover() }()`: ``,
+	}},
+	{"sync", "go env GOROOT", "src/sync/rwmutex_test.go", map[string]string{
+		`. "sync"`: `. "` + module + `/sync"`,
+	}},
+	{"sync", "go env GOROOT", "src/sync/waitgroup_test.go", map[string]string{
+		`. "sync"`:           `. "` + module + `/sync"`,
+		`"internal/testenv"`: `"` + module + `/testenv"`,
+		// Our panic has a text of its own.
+		`err != "sync: negative WaitGroup counter"`: `e, ok := err.(error); !ok || !strings.Contains(e.Error(), "negative")`,
+	}},
+	{"semaphore", "go list -m -f {{.Dir}} golang.org/x/sync", "semaphore/semaphore_test.go", map[string]string{
+		`"golang.org/x/sync/semaphore"`: `"` + module + `/semaphore"`,
+	}},
+	{"semaphore", "go list -m -f {{.Dir}} golang.org/x/sync", "semaphore/semaphore_example_test.go", map[string]string{
+		`"golang.org/x/sync/semaphore"`: `"` + module + `/semaphore"`,
+	}},
+}
+
+// skipped are the tests that cannot apply, and why.
+var skipped = map[string]string{
+	"TestSemaphore": "it tests functions of the runtime, which sync.Mutex uses",
+}
+
+// TestOriginals runs the tests of sync and of x/sync/semaphore on the types that replace
+// theirs. An overlay gives each file a place here, so that none is copied into the tree.
+func TestOriginals(t *testing.T) {
+	t.Setenv(dropin.URLEnv, redistest.Start(t).URL())
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	temp, overlay, want := t.TempDir(), map[string]string{}, []string{}
+	for _, s := range suites {
+		root := strings.TrimSpace(string(goCommand(t, strings.Fields(s.of)...)))
+		text, err := os.ReadFile(filepath.Join(root, s.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^func ((?:Test|Example)\w+)\(`).FindAllSubmatch(text, -1) {
+			want = append(want, string(m[1]))
+		}
+		for from, to := range s.replace {
+			if n := strings.Count(string(text), from); n != 1 {
+				t.Errorf("%s has %d times %s", s.file, n, from)
+			}
+			text = []byte(strings.ReplaceAll(string(text), from, to))
+		}
+		name := filepath.Base(s.file)
+		path := filepath.Join(temp, name)
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		overlay[filepath.Join(here, s.dir, name)] = path
+	}
+	text, err := json.Marshal(map[string]any{"Replace": overlay})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(temp, "overlay.json")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var skip []string
+	for name := range skipped {
+		skip = append(skip, "^"+name+"$")
+	}
+	out := goCommand(t, "go", "test", "-overlay", path, "-count=1", "-v", "-skip", strings.Join(skip, "|"), "./sync", "./semaphore")
+	for _, name := range want {
+		if passed := strings.Contains(string(out), "--- PASS: "+name+" ("); passed == (skipped[name] != "") {
+			t.Errorf("%s passed: %t", name, passed)
+		}
+	}
+	t.Logf("%d tests and examples, of which %d cannot apply", len(want), len(skipped))
+}
+
+// goCommand returns what a Go command prints, and fails the test if the command fails.
+func goCommand(t *testing.T, args ...string) []byte {
+	t.Helper()
+	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}

@@ -1,0 +1,21 @@
+module github.com/seed-3d5fec5c/baton/internal/dropin
+
+go 1.26.0
+
+replace github.com/seed-3d5fec5c/baton => ../..
+
+require (
+	github.com/redis/go-redis/v9 v9.23.0
+	github.com/seed-3d5fec5c/baton v0.0.0-00010101000000-000000000000
+	golang.org/x/sync v0.25.0
+)
+
+require (
+	github.com/alicebob/miniredis/v2 v2.40.0 // indirect
+	github.com/cenkalti/backoff/v4 v4.3.0 // indirect
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/yuin/gopher-lua v1.1.1 // indirect
+	go.uber.org/atomic v1.12.0 // indirect
+	go.uber.org/goleak v1.3.0 // indirect
+	golang.org/x/sys v0.48.0 // indirect
+)
