@@ -131,7 +131,7 @@ var yardsticks = []system{
 	{name: "uncontended", own: true, open: openBaton, settings: "baton, with one goroutine alone"},
 	{name: "no lock", own: true, open: openNone, settings: "one goroutine that only holds"},
 	{name: "pipeline", own: true, batches: true, open: openPipeline,
-		settings: "as floor-fenced, with the commands of all goroutines sent in pipelines of go-redis, on one connection: no leases and no renewals"},
+		settings: "as floor-fenced, with the commands of all goroutines sent in pipelines of go-redis, on two connections: no leases and no renewals"},
 	{name: "relay", own: true, turns: true, open: openRelay,
 		settings: "a list of who waits, and PUBLISH to the first of them: no TTL, no fence, no owner, and nobody may die"},
 }
