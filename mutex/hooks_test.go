@@ -91,6 +91,40 @@ func TestPanicOfAHookReachesItsCaller(t *testing.T) {
 	}
 }
 
+// TestPanicWhileSeveralKeysAreLocked: a panic of the client reaches the caller that locks
+// or unlocks several keys, and the keys can be locked again.
+func TestPanicWhileSeveralKeysAreLocked(t *testing.T) {
+	s := redistest.Start(t)
+	var armed atomic.Bool
+	rdb := s.Client(t)
+	rdb.AddHook(commandHook(func(_ context.Context, cmd redis.Cmder) {
+		if isScript(cmd) && armed.CompareAndSwap(true, false) {
+			panic("in a hook")
+		}
+	}))
+	p := mutex.NewPool(rdb, "")
+	panics := func(what string, f func()) {
+		t.Helper()
+		defer func() {
+			t.Helper()
+			if v := recover(); v != "in a hook" {
+				t.Errorf("%s: recovered %v", what, v)
+			}
+		}()
+		armed.Store(true)
+		f()
+	}
+	panics("LockContext", func() { _, _ = p.LockContext(t.Context(), "a", "b", "c") })
+	panics("TryLockContext", func() { _, _ = p.TryLockContext(t.Context(), "a", "b", "c") })
+	l := lockAll(t, p, "a", "b", "c")
+	panics("Unlock", func() { _ = l.Unlock() })
+	armed.Store(true)
+	if r := <-p.LockChan(t.Context(), "a", "b", "c"); r.Err == nil {
+		t.Error("a channel yields a lease although the client panicked")
+	}
+	unlock(t, lockAll(t, p, "a", "b", "c"))
+}
+
 // TestRequestCarriesTheValuesOfItsCallersContext: its own or none, and never a stranger's.
 func TestRequestCarriesTheValuesOfItsCallersContext(t *testing.T) {
 	var tenants redistest.Tenants

@@ -12,17 +12,22 @@ import (
 // LockContext locks all the keys and returns one lease, or locks none and returns an
 // error. It waits as [Mutex.LockContext] does. Duplicate keys count once.
 //
-// All processes lock keys in the same order, so two calls cannot deadlock, whatever
-// keys they name. (A caller that already holds a lease can still deadlock.) While
-// LockContext waits for a key, it holds and renews the keys before it. If ctx is
-// done, it releases them before it returns. If one of them is lost, it releases the
-// rest and starts again.
+// LockContext first tries all keys at the same time. If some are held, it waits for
+// one after the other. All processes wait in the same order, so two calls cannot
+// deadlock, whatever keys they name. (A caller that already holds a lease can still
+// deadlock.) While LockContext waits for a key, it holds and renews the keys before it.
+// If ctx is done, it releases them before it returns. If one of them is lost, it
+// releases the rest and starts again.
+//
+// Each key costs a command to lock and one to unlock, sent in pipelines of up to 128.
+// Ten thousand keys are fine; for many more, one key for all of them is better.
 func (p *Pool) LockContext(ctx context.Context, keys ...string) (*Lease, error) {
 	return p.acquire(ctx, "lock", false, keys)
 }
 
 // TryLockContext is like LockContext but does not wait. If any of the keys is held or
-// has waiters, it returns ErrLocked and holds none.
+// has waiters, it returns ErrLocked and holds none. It may hold the others for a moment,
+// so two calls at the same time that share keys can both return ErrLocked.
 func (p *Pool) TryLockContext(ctx context.Context, keys ...string) (*Lease, error) {
 	return p.acquire(ctx, "try to lock", true, keys)
 }

@@ -2,7 +2,6 @@ package lease
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -124,7 +123,7 @@ func (a *audit) trace() *Trace {
 		Failed: func(ctx context.Context, i FailedInfo) {
 			a.hear(ctx, "failed", i.Event, func(t *tale) bool {
 				t.failed = append(t.failed, i)
-				return i.Waited < 0 || i.Queued != (t.last == "waiting") || i.Err == nil || errors.Is(i.Err, errApart)
+				return i.Waited < 0 || i.Queued != (t.last == "waiting") || i.Err == nil
 			})
 		},
 		Renewed: func(ctx context.Context, i RenewedInfo) {

@@ -68,12 +68,11 @@ type claim struct {
 	ending  time.Time // when the first of them may have to be ended alone; zero for never
 
 	// While leaving.
-	wait              chan struct{} // closed when the requests to let finish first have returned, or to end a pause; or nil
-	pauses            bool          // between two attempts
-	unsure, confirmed bool          // it may have been, or has been, given back together with others
-	again             bool          // a request has returned that may have been executed after the release
-	until             time.Time     // by then it has run out in Redis by itself
-	err               error         // nil, ErrLost, or why it could not be confirmed
+	wait   chan struct{} // closed when the requests to let finish first have returned, or to end a pause; or nil
+	pauses bool          // between two attempts
+	again  bool          // a request has returned that may have been executed after the release
+	until  time.Time     // by then it has run out in Redis by itself
+	err    error         // nil, ErrLost, or why it could not be confirmed
 
 	// Guarded by the mutex of the keeper.
 	expected bool // hand-overs to it are known here

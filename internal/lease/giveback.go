@@ -73,12 +73,7 @@ func (l *line) letGo(c *claim) {
 	if from != "" {
 		_ = l.giveBack(c, from)
 	}
-	if !c.confirmed {
-		c.err = l.giveBack(c, c.token)
-		if c.unsure && c.err == ErrLost {
-			c.err = nil
-		}
-	}
+	c.err = l.giveBack(c, c.token)
 
 	l.mu.Lock()
 	if c.again || isPanic(c.err) {

@@ -3,22 +3,27 @@ package lease
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
 
+// maxConcurrent is for how many of its keys a group asks Redis at the same time.
+const maxConcurrent = 128
+
 // A Group is what one caller waits for and then holds on several keys: a lease
-// of each, all or none of them. It takes them one after the other, so that no two
-// callers wait for each other if all name their keys in the same order; what it
-// has it keeps, and renews, while it waits for the next. In the hand of its
-// caller it is lost when one of its leases is; the others are held until Release.
+// of each, all or none of them. It tries all keys at the same time. If it does not
+// get them all it keeps those before the first that it did not get, and waits for
+// one after the other from there. What it holds while it waits is always the first
+// keys of its order. So no two callers wait for each other if all name their keys
+// in the same order. A Group that is handed over is lost when one of its leases is;
+// the others are held until Release.
 type Group struct {
-	ctx   context.Context // of the request
-	mail  Mail            // where the result goes; nil if it is waited for in a call
-	apart bool            // its keys are to be asked for one by one
+	ctx  context.Context // of the request
+	mail Mail            // where the result goes; nil if it is waited for in a call
 
 	// Set once, before the group is handed over.
-	leases []Lease
+	leases []*Lease
 	trial  context.Context // ends with ctx, and with the loss of a lease
 	stop   func()          // ends trial
 
@@ -36,10 +41,17 @@ type Group struct {
 
 // Acquire waits for a lease of each key, in the order given, until ctx ends. A
 // try asks for each once. If it fails nothing is held when it returns, unless Redis
-// has not confirmed that within milliseconds of the end of ctx. The keys are to be
-// different; that of p is of no interest.
+// has not confirmed that within milliseconds of the end of ctx. The keys must be
+// different; that of p is ignored.
 func (g *Group) Acquire(ctx context.Context, k *Keeper, p Params, keys []string) error {
+	err := g.acquire(ctx, k, p, keys)
+	raise(err)
+	return err
+}
+
+func (g *Group) acquire(ctx context.Context, k *Keeper, p Params, keys []string) error {
 	g.ctx, g.maxHold = ctx, p.MaxHold
+	p.MaxHold = min(p.MaxHold, 0) // of one lease: renewable counts it from the last grant
 	for {
 		if again, err := g.round(k, p, keys); !again {
 			return err
@@ -52,11 +64,11 @@ func (g *Group) Acquire(ctx context.Context, k *Keeper, p Params, keys []string)
 func (g *Group) AcquireChan(ctx context.Context, k *Keeper, p Params, keys []string, mail Mail) {
 	g.mail = mail
 	if ctx.Err() != nil { // here, so that a nil ctx panics where its caller can see it
-		mail.Put(g.Acquire(ctx, k, p, keys))
+		mail.Put(g.acquire(ctx, k, p, keys))
 		return
 	}
 	go func() {
-		err := g.Acquire(ctx, k, p, keys)
+		err := g.acquire(ctx, k, p, keys)
 		g.mu.Lock()
 		g.offered = err == nil
 		mail.Put(err)
@@ -67,28 +79,27 @@ func (g *Group) AcquireChan(ctx context.Context, k *Keeper, p Params, keys []str
 	}()
 }
 
-// round asks for one lease after the other. If one that it has is lost while it
-// waits for the next, it gives all back, and another round is to be made.
+// round tries all keys, and waits for those that it did not get. If one that it has
+// is lost meanwhile, it gives all back, and another round must be made.
 func (g *Group) round(k *Keeper, p Params, keys []string) (again bool, err error) {
-	leases := make([]Lease, len(keys))
 	trial, stop := context.WithCancel(g.ctx)
-	taken := 0
-	for taken < len(keys) && err == nil {
-		n := 1
-		if n = g.run(k, keys[taken:]); n > 1 {
-			err = g.takeRun(trial, leases[taken:taken+n], k, p, keys[taken:])
-		} else {
-			p.Key = keys[taken]
-			err = g.take(trial, &leases[taken], k, p)
-		}
-		for ; err == nil && n > 0; n-- {
-			trial, _ = leases[taken].Context(trial)
-			taken++
+	leases, others, err := g.try(trial, k, p, keys)
+	if !p.Try && !isPanic(err) { // the wait that follows says what is wrong
+		k.giveBackAll(trial, others, true)
+		others, err = nil, nil
+	}
+	for _, l := range leases {
+		trial, _ = l.Context(trial)
+	}
+	for len(leases) < len(keys) && err == nil {
+		l := new(Lease)
+		p.Key = keys[len(leases)]
+		if err = <-g.request(trial, l, k, p); err == nil {
+			trial, _ = l.Context(trial)
+			leases = append(leases, l)
 		}
 	}
 	switch {
-	case errors.Is(err, errApart):
-		g.apart, again = true, true
 	case err == nil && trial.Err() == nil:
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -102,79 +113,59 @@ func (g *Group) round(k *Keeper, p Params, keys []string) (again bool, err error
 		again = true
 	}
 	// To be sure of it takes as long as Redis is away: too long for a try.
-	k.giveBackAll(g.ctx, leases[:taken], again || err == ErrLocked || IsPermanent(err))
+	k.giveBackAll(g.ctx, append(leases, others...), again || err == ErrLocked || IsPermanent(err))
 	stop()
 	return again, err
 }
 
-// take waits for one lease.
-func (g *Group) take(ctx context.Context, l *Lease, k *Keeper, p Params) error {
-	if p.Try { // so that the first is hardly older than the last
-		return l.Acquire(ctx, k, &p)
+// try tries all keys at the same time. It returns the leases of the keys before the
+// first that it did not get, the others that it got, and why it did not get that one.
+func (g *Group) try(ctx context.Context, k *Keeper, p Params, keys []string) (leases, others []*Lease, err error) {
+	if !p.Try && p.Trace != nil { // the wait that follows is the same request, and has its end
+		quiet := *p.Trace
+		quiet.Failed = nil
+		p.Trace = &quiet
 	}
-	p.MaxHold = min(p.MaxHold, 0) // it counts from the last grant: see renewable
-	m := member{g, make(chan error, 1)}
-	l.AcquireChan(ctx, k, &p, m)
-	return <-m.decided
-}
-
-// run is how many of the keys can be asked for in one step.
-func (g *Group) run(k *Keeper, keys []string) int {
-	store, ok := k.store.(Together)
-	n := 1
-	for ok && !g.apart && n < len(keys) && store.Joins(keys[n-1], keys[n]) {
-		n++
-	}
-	return n
-}
-
-// takeRun waits for several leases that are asked for in one step.
-func (g *Group) takeRun(ctx context.Context, leases []Lease, k *Keeper, p Params, keys []string) (err error) {
-	p.MaxHold = min(p.MaxHold, 0)
-	decided := make([]chan error, len(leases))
-	for i := range leases {
-		p.Key = keys[i]
-		err := leases[i].init(ctx, &p)
-		leases[i].tracer.done()
-		if err != nil {
-			return err
+	p.Try = true
+	for chunk := range slices.Chunk(keys, maxConcurrent) {
+		tried, decided := make([]Lease, len(chunk)), make([]<-chan error, len(chunk))
+		for i, key := range chunk {
+			p.Key = key
+			decided[i] = g.request(ctx, &tried[i], k, p)
 		}
-		decided[i] = make(chan error, 1)
-		leases[i].mail = member{g, decided[i]}
-	}
-	if !k.takeTogether(k.store.(Together), leases, keys) {
-		return errApart
-	}
-	had := false
-	for i := range leases {
-		select {
-		case e := <-decided[i]:
-			if had = had || e == nil; e != nil && (err == nil || errors.Is(err, errApart)) {
+		for i := range tried {
+			switch e := <-decided[i]; {
+			case e == nil && err == nil:
+				leases = append(leases, &tried[i])
+			case e == nil:
+				others = append(others, &tried[i])
+			case err == nil || isPanic(e):
 				err = e
 			}
-		case <-ctx.Done():
-			k.backlog.awhile(func() { _ = endAll(leases, func(l *Lease) (errand, error) { return l.withdraw(ctx) }) })
-			p.Key = keys[i]
-			return p.wrap(ctxError(ctx))
+		}
+		if err != nil {
+			break
 		}
 	}
-	if err != nil && had { // some may have been lost already
-		k.giveBackAll(ctx, leases, false)
-	} else if err == nil && g.mail != nil { // whatever gives one back gives back all
-		leases[0].watch(ctx)
-	}
-	return err
+	return leases, others, err
+}
+
+// request asks for one lease, and returns the channel of the result.
+func (g *Group) request(ctx context.Context, l *Lease, k *Keeper, p Params) <-chan error {
+	m := member{g, make(chan error, 1)}
+	l.AcquireChan(ctx, k, &p, m)
+	return m.decided
 }
 
 // giveBackAll releases leases that are not wanted. It waits until that is confirmed,
 // but only a moment once ctx has ended, or if it is not to be patient.
-func (k *Keeper) giveBackAll(ctx context.Context, leases []Lease, patient bool) {
+func (k *Keeper) giveBackAll(ctx context.Context, leases []*Lease, patient bool) {
 	if len(leases) == 0 {
 		return
 	}
 	confirmed := make(chan struct{})
 	go func() {
-		_ = release(leases)
+		_ = releaseAll(leases)
 		close(confirmed)
 	}()
 	if patient {
@@ -185,4 +176,26 @@ func (k *Keeper) giveBackAll(ctx context.Context, leases []Lease, patient bool) 
 		}
 	}
 	k.backlog.moment(confirmed)
+}
+
+// releaseAll releases leases, all at the same time. A loss is worse news than that
+// Redis did not confirm, and a panic of the client is the worst.
+func releaseAll(leases []*Lease) error {
+	errs, todos := make([]error, len(leases)), make([]errand, len(leases))
+	for i, l := range leases {
+		todos[i], _, errs[i] = l.let(0)
+	}
+	for from := 0; from < len(leases); from += maxConcurrent {
+		var wg sync.WaitGroup
+		for i := from; i < min(from+maxConcurrent, len(leases)); i++ {
+			if l := leases[i]; errs[i] == nil {
+				wg.Go(func() { errs[i] = l.told(true, l.line.do(todos[i])) })
+			}
+		}
+		wg.Wait()
+	}
+	if err := errors.Join(errs...); isPanic(err) || !errors.Is(err, ErrLost) {
+		return err
+	}
+	return ErrLost
 }

@@ -20,15 +20,16 @@ func (g *Group) Release() error {
 	if again {
 		return g.Err()
 	}
-	err := release(g.leases)
+	err := releaseAll(g.leases)
 	g.stop()
+	raise(err)
 	return err
 }
 
 // Err returns nil while all is held, and why it ended thereafter.
 func (g *Group) Err() error {
-	for i := range g.leases {
-		if g.leases[i].Err() == ErrLost {
+	for _, l := range g.leases {
+		if l.Err() == ErrLost {
 			return ErrLost
 		}
 	}
@@ -46,8 +47,8 @@ func (g *Group) Left() time.Duration {
 		return 0
 	}
 	left := g.leases[0].Left()
-	for i := range g.leases[1:] {
-		left = min(left, g.leases[i+1].Left())
+	for _, l := range g.leases[1:] {
+		left = min(left, l.Left())
 	}
 	return left
 }
@@ -73,8 +74,8 @@ func (g *Group) Done() <-chan struct{} {
 // when a lease is lost.
 func (g *Group) Context(parent context.Context) (context.Context, context.CancelFunc) {
 	stops := make([]context.CancelFunc, len(g.leases))
-	for i := range g.leases {
-		parent, stops[i] = g.leases[i].Context(parent)
+	for i, l := range g.leases {
+		parent, stops[i] = l.Context(parent)
 	}
 	return parent, func() {
 		for _, stop := range stops {
@@ -85,16 +86,16 @@ func (g *Group) Context(parent context.Context) (context.Context, context.Cancel
 
 // Fence returns the largest of the fencing numbers.
 func (g *Group) Fence() (most int64) {
-	for i := range g.leases {
-		most = max(most, g.leases[i].Fence())
+	for _, l := range g.leases {
+		most = max(most, l.Fence())
 	}
 	return most
 }
 
 // FenceOf returns the fencing number of the hold on key, 0 if it is not held.
 func (g *Group) FenceOf(key string) int64 {
-	for i := range g.leases {
-		if fence := g.leases[i].FenceOf(key); fence != 0 {
+	for _, l := range g.leases {
+		if fence := l.FenceOf(key); fence != 0 {
 			return fence
 		}
 	}

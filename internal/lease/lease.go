@@ -190,27 +190,6 @@ func (l *Lease) quit(ctx context.Context) errand {
 	return l.line.advance()
 }
 
-// withdraw ends a lease for ctx that is in hand, or is waited for, and returns what is
-// to be done for that in Redis. The error is that of one which has ended.
-func (l *Lease) withdraw(ctx context.Context) (errand, error) {
-	l.line.mu.Lock()
-	defer l.line.mu.Unlock()
-	if l.state == ended {
-		return errand{}, l.err
-	}
-	todo := l.quit(ctx)
-	return todo, l.err
-}
-
-// watch makes a lease give up when ctx ends.
-func (l *Lease) watch(ctx context.Context) {
-	l.line.mu.Lock()
-	defer l.line.mu.Unlock()
-	if l.state != ended {
-		l.unhook = context.AfterFunc(ctx, func() { _ = l.giveUp(ctx) })
-	}
-}
-
 // wait returns what is closed when the request is decided, nil if it is.
 func (l *Lease) wait() <-chan struct{} {
 	l.line.mu.Lock()

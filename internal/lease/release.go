@@ -20,7 +20,9 @@ func (l *Lease) release(n int64) error {
 	if err != nil {
 		return err
 	}
-	return l.told(whole, l.line.do(todo))
+	err = l.told(whole, l.line.do(todo))
+	raise(err)
+	return err
 }
 
 // let ends the hold here, the whole of it or a part, and returns what is to be done
@@ -93,6 +95,5 @@ func (l *Lease) told(whole bool, err error) error {
 	if whole {
 		l.tracer.released(err)
 	}
-	raise(err)
 	return err
 }

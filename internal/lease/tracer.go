@@ -137,9 +137,8 @@ func (t *tracer) acquired(at time.Time, fence int64, how How) {
 }
 
 func (t *tracer) failed(err error) {
-	if now := time.Now(); !errors.Is(err, errApart) { // which is asked for again
-		tell(t, t.trace.Failed, FailedInfo{t.at(now), now.Sub(t.asked), t.waits, err})
-	}
+	now := time.Now()
+	tell(t, t.trace.Failed, FailedInfo{t.at(now), now.Sub(t.asked), t.waits, err})
 }
 
 func (t *tracer) lost(cause Cause) {

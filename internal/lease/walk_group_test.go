@@ -18,24 +18,13 @@ func TestWalkGroup(t *testing.T) {
 			w.later(50*time.Millisecond, 0, w.take(w.process("B"), p))
 		}
 	}
-	apart := func(before func(w *walk)) func(w *walk) { // no script can name all keys
-		return func(w *walk) {
-			w.us.apart = true
-			if before != nil {
-				before(w)
-			}
-		}
-	}
 	try := []error{ErrLocked, errNetwork, ErrNoAnswer}
 	var all []scenario
 	for _, u := range []use{
 		{name: "group/free", least: 9},
 		{name: "group/held", least: 32, before: held("b")},
-		{name: "group/apart", least: 21, before: apart(nil)},
-		{name: "group/apart and held", least: 35, before: apart(held("b"))},
 		{name: "group/try", least: 9, p: Params{Try: true}, may: try},
 		{name: "group/try held", least: 15, p: Params{Try: true}, may: try, before: held("c")},
-		{name: "group/try apart", least: 15, p: Params{Try: true}, may: try, before: apart(held("c"))},
 	} {
 		p := params(walkTTL)
 		p.Try = u.p.Try
@@ -86,25 +75,18 @@ func (u use) groups() (all []scenario) {
 
 func (u use) useGroup(w *walk, g *Group, err error) {
 	if err == nil {
-		w.enter(w.us, g.each()...)
+		w.enter(w.us, g.leases...)
 		select {
 		case <-g.Done():
 			w.Error("a group is lost")
 		case <-time.After(walkTTL / 2):
 		}
-		w.leave(1, g.each()...)
+		w.leave(1, g.leases...)
 		if err := g.Release(); err != nil {
 			w.Errorf("Release: %v", err)
 		}
 	}
 	w.over()
-}
-
-func (g *Group) each() (leases []*Lease) {
-	for i := range g.leases {
-		leases = append(leases, &g.leases[i])
-	}
-	return leases
 }
 
 // rivalGroup is a rival for all keys.
@@ -116,9 +98,9 @@ func (w *walk) rivalGroup(p Params) {
 			w.Errorf("C: %v", err)
 			return nil
 		}
-		w.enter(c, g.each()...)
+		w.enter(c, g.leases...)
 		return func() {
-			w.leave(1, g.each()...)
+			w.leave(1, g.leases...)
 			if err := g.Release(); err != nil {
 				w.Errorf("Release: %v", err)
 			}

@@ -75,7 +75,7 @@ var rows = []row{
 	{33, "executed twice", "nothing counts twice", "—", onBoth, []string{
 		"mutex.TestFaultTwice", "semaphore.TestFaultWeightedTwice", "redisstore.TestStatements", "redisstore.TestRoundRepetition"}},
 	{34, "executed late", "S4", "T; W in the queue", "redis, miniredis, fake", []string{
-		"mutex.TestFaultLate", "mutex.TestFaultLateAnswered", "mutex.TestPoolLate", "redisstore.TestLateStatementOfAnEndedClaim",
+		"mutex.TestFaultLate", "mutex.TestFaultLateAnswered", "redisstore.TestLateStatementOfAnEndedClaim",
 		"redisstore.TestRoundCopyOfWhatIsOver", "lease.TestSimulation"}},
 	{35, "black hole", "L6, L4, S1", "told V, others T + P", onRedis, []string{
 		"mutex.TestFaultBlackhole", "mutex.TestFaultBlackholeWaiter", "mutex.TestFaultBlackholeUnlock", "mutex.TestPoolBlackhole",
@@ -118,7 +118,7 @@ var rows = []row{
 	{54, "very many locks held", "renewed together, one command each", "3 pipelines a T", onBoth, []string{
 		"redisstore.TestRenewMany", "mutex.TestCostRenewal", "mutex.TestCostRenewalTogether"}},
 	{55, "100,000 dead waiters, holders, tasks, operations", "a few of them a script; the next goes on", "900 commands a script", onRedis, []string{
-		"redisstore.TestScriptsAreBounded", "redisstore.TestTogetherMany"}},
+		"redisstore.TestScriptsAreBounded"}},
 	{56, "a hook fails a command without sending it", "tried again; nothing left behind", "—", onBoth, []string{
 		"mutex.TestErrorOfAHookIsTriedAgain", "redisstore.TestErrorOfExecIsThatOfEachCommandWithoutOne"}},
 	{57, "a hook panics", "its caller has it; the lock can be had again; a renewal goes on", "—", onBoth, []string{

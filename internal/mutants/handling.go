@@ -25,7 +25,11 @@ var handling = []mutant{
 	},
 	{
 		"withdraw-not", "who gives up leaves its entry, or what it was handed, in Redis",
-		"internal/lease/giveback.go", `	if !c.confirmed {`, `	if !c.confirmed && c.weight > 0 {`,
+		"internal/lease/giveback.go", `	c.err = l.giveBack(c, c.token)
+`, `	if c.weight > 0 {
+		c.err = l.giveBack(c, c.token)
+	}
+`,
 		"internal/lease", "TestCancelUnderWay",
 	},
 	{

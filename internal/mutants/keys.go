@@ -15,8 +15,29 @@ var keys = []mutant{
 	},
 	{
 		"keys-partial", "a request for several keys that fails keeps those that it has",
-		"internal/lease/group.go", `k.giveBackAll(g.ctx, leases[:taken], again || err == ErrLocked || IsPermanent(err))`, `k.giveBackAll(g.ctx, leases[:0], again || err == ErrLocked || IsPermanent(err))`,
+		"internal/lease/group.go", `k.giveBackAll(g.ctx, append(leases, others...), again || err == ErrLocked || IsPermanent(err))`, `k.giveBackAll(g.ctx, leases[:0], again || err == ErrLocked || IsPermanent(err))`,
 		"mutex", "TestPoolCancel",
+	},
+	{
+		"keys-others-kept", "keys that a group got behind one that it waits for are kept",
+		"internal/lease/group.go", `		k.giveBackAll(trial, others, true)
+`, ``,
+		"internal/lease", "TestWalkGroup",
+	},
+	{
+		"keys-unawaited", "several keys are unlocked before Redis has said so",
+		"internal/lease/group.go", `		wg.Wait()
+	}
+	if err`, `		_ = wg.Wait
+	}
+	if err`,
+		"internal/matrix/mutex", "TestPoolReleaseLost",
+	},
+	{
+		"keys-panic", "a panic of the client while several keys are unlocked is swallowed",
+		"internal/lease/group_hold.go", `	raise(err)
+`, ``,
+		"mutex", "TestPanicWhileSeveralKeysAreLocked",
 	},
 	{
 		"keys-lost-while-waiting", "a key that is lost while the next is awaited is not asked for again",
@@ -25,7 +46,7 @@ var keys = []mutant{
 	},
 	{
 		"keys-loss-untold", "the loss of one of several keys is not told",
-		"internal/lease/group_hold.go", `if g.leases[i].Err() == ErrLost {`, `if g.leases[i].Err() == ErrLost && i > len(g.leases) {`,
+		"internal/lease/group_hold.go", `if l.Err() == ErrLost {`, `if l.Err() == ErrLost && len(g.leases) == 0 {`,
 		"mutex", "TestPoolLoss",
 	},
 	{
@@ -37,18 +58,6 @@ var keys = []mutant{
 		"keys-one-lost-unreceived", "when one of several keys is lost in a channel the others stay",
 		"internal/lease/member.go", `if g.offered && g.mail.TakeBack() {`, `if g.offered && g.ctx.Err() != nil && g.mail.TakeBack() {`,
 		"mutex", "TestPoolLockChanLost",
-	},
-	{
-		"keys-late", "a joint request that was not answered may come late and give back what its token holds by then",
-		"internal/lease/together.go", `		case unsure != nil:
-			c.asker`, `		case unsure != nil && l.waiters.head == nil:
-			c.asker`,
-		"internal/matrix/mutex", "TestPoolLate",
-	},
-	{
-		"keys-unsure", "several keys whose release was not answered count as released",
-		"internal/lease/together.go", `if i < len(released) && released[i].Err == nil {`, `if c.confirmed = true; i < len(released) && released[i].Err == nil {`,
-		"internal/matrix/mutex", "TestPoolReleaseLost",
 	},
 	{
 		"keys-max-hold", "several keys are renewed beyond MaxHold",

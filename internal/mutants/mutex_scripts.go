@@ -167,11 +167,6 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 		"internal/redisstore", "TestOutOfMemory",
 	},
 	{
-		"together-partial", "all or none keeps those that it got",
-		"internal/redisstore/together.lua", `== token(j) and not open(j)`, `== token(j) and false`,
-		"internal/redisstore", "TestAllOrNone",
-	},
-	{
 		"go-redis-retries", "go-redis repeats commands that must be sent once",
 		"internal/redisstore/script.go", `func (noRetryCmd) NoRetry() bool { return true }`, `func (noRetryCmd) NoRetry() bool { return false }`,
 		"internal/redisstore", "TestCommandsAreSentOnce",

@@ -91,8 +91,9 @@ var traces = []mutant{
 		"internal/lease", "TestTraceRedisError",
 	},
 	{
-		"trace-apart", "who asks again for keys one by one is told to have failed before",
-		"internal/lease/tracer.go", `!errors.Is(err, errApart) {`, `err != nil {`,
+		"trace-group-failed", "who waits for a key after a try of all keys is told to have failed before",
+		"internal/lease/group.go", `		quiet.Failed = nil
+`, ``,
 		"internal/lease", "TestWalkGroup",
 	},
 	{

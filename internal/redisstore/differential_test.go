@@ -30,7 +30,7 @@ func TestServersAgree(t *testing.T) {
 }
 
 // TestShortWaysAgree compares what acquire.lua and release.lua do in short for what is
-// common with what their includes do for everything, as the scripts for several locks have it.
+// common with what their includes do for everything.
 func TestShortWaysAgree(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t).Client(t)

@@ -186,27 +186,7 @@ func FuzzReply(f *testing.F) {
 			}
 		}
 
-		each := len(list) == 1
-		requests := []lease.Request{{Name: mutexAt("key"), Token: a, N: 1}}
-		got, err := s.AskAll(ctx, true, requests)
-		if each {
-			answer, _ := list[0].([]any)
-			valid := integers(list[0], 4) && (answer[0] == int64(0) || answer[0] == int64(1))
-			if valid != (err == nil) || valid != (len(got) == 1) {
-				t.Errorf("AskAll of %v: %v, %v", val, got, err)
-			}
-		} else {
-			checks("AskAll", false, err)
-		}
-		released, err := s.ReleaseAll(ctx, []lease.Place{{Key: "key", Token: a}})
-		checks("ReleaseAll", each, err)
-		if each {
-			if n, number := list[0].(int64); (number && n >= 0 && n <= 3) != (released[0].Err == nil) {
-				t.Errorf("ReleaseAll of %v: %v", val, released)
-			}
-		}
-
-		_, err = s.Change(ctx, lease.Change{Key: "key", Session: "s", Op: 1, What: lease.Add})
+		_, err := s.Change(ctx, lease.Change{Key: "key", Session: "s", Op: 1, What: lease.Add})
 		checks("Change", integers(val, 2) && list[0].(int64) >= -1 && list[0].(int64) <= 2, err)
 		round, err := s.Look(ctx, "key", 0)
 		rounds := len(list) == 5 && integers(list[:4], 4)

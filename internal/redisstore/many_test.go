@@ -58,36 +58,6 @@ func total(spent redistest.Stats) (n int64) {
 	return n
 }
 
-// TestTogetherMany takes three thousand locks by one script, which has twelve
-// thousand keys (row 55), and gives them back.
-func TestTogetherMany(t *testing.T) {
-	t.Parallel()
-	r, s := realRig(t)
-	var asked []lease.Request
-	var places []lease.Place
-	for i := range 3000 {
-		name := mutexAt(fmt.Sprint("key", i))
-		token := fmt.Sprint("baton:3600000:", i)
-		asked = append(asked, lease.Request{Name: name, Token: token, N: 1, TTL: time.Hour, Grant: time.Second, Channel: "nowhere"})
-		places = append(places, lease.Place{Key: name.Key, Token: token})
-	}
-	replies, err := r.AskAll(t.Context(), true, asked)
-	check(t, err)
-	for i, reply := range replies {
-		if !reply.Granted {
-			t.Fatalf("%d of %d are granted", i, len(asked))
-		}
-	}
-	released, err := r.ReleaseAll(t.Context(), places)
-	check(t, err)
-	for i, one := range released {
-		if !one.Owned || one.Err != nil {
-			t.Fatalf("the release of lock %d: %v", i, one)
-		}
-	}
-	equal(t, "keys but for fences", len(s.Keys(t)), len(asked))
-}
-
 // TestRenewMany renews ten thousand locks in one pipeline (row 54), which is no
 // more than a command each.
 func TestRenewMany(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 )
 
 // InOrder returns the keys, each once, in the order in which every process takes
-// them, so that no two can wait for each other: by their slot, so that those that
-// one script can take stand together, and then by their bytes.
+// them, so that no two can wait for each other: by their slot, so that those of
+// one node stand together, and then by their bytes.
 func InOrder(keys []string) []string {
 	type place struct {
 		slot uint16

@@ -22,12 +22,10 @@ type script struct {
 }
 
 var (
-	acquire    = load("acquire.lua")
-	yield      = load("yield.lua")
-	release    = load("release.lua")
-	renew      = load("renew.lua")
-	together   = load("together.lua")
-	releaseAll = load("release_all.lua")
+	acquire = load("acquire.lua")
+	yield   = load("yield.lua")
+	release = load("release.lua")
+	renew   = load("renew.lua")
 
 	permitsAsk     = load("permits_ask.lua")
 	permitsRelease = load("permits_release.lua")
@@ -37,8 +35,9 @@ var (
 
 var include = regexp.MustCompile(`(?m)^--include (.*)\n`)
 
-func load(name string) *script {
-	text := expand(name)
+func load(name string) *script { return newScript(expand(name)) }
+
+func newScript(text string) *script {
 	sum := sha1.Sum([]byte(text))
 	sha := hex.EncodeToString(sum[:])
 	return &script{text: text, sha: sha, hash: sha}
