@@ -205,8 +205,8 @@ var handling = []mutant{
 		"internal/redisstore", "TestBatchIsBounded",
 	},
 	{
-		"renewal-dials", "renewals use the connections of a pipeline's own pool",
-		"internal/redisstore/transport.go", `return execute(context.Background(), conn.Pipeline(), cmds)`, `return execute(context.Background(), rdb.Pipeline(), cmds)`,
+		"renewal-dials", "a renewal waits for a connection of its pipeline",
+		"internal/redisstore/transport.go", `ctx, cancel := withoutDeadline(connTimeout)`, `ctx, cancel := context.WithCancel(context.Background())`,
 		"internal/redisstore", "TestHoldNeedsNoNewConnection",
 	},
 	{

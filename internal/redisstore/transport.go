@@ -12,7 +12,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
-// connTimeout is for how long a pipeline of a cluster waits for a connection, and after
+// connTimeout is for how long a pipeline waits for a connection, and after
 // which a command without a reply is taken for a sign that its server is silent.
 const connTimeout = 250 * time.Millisecond
 
@@ -49,27 +49,36 @@ type transport struct {
 func newTransport(rdb redis.UniversalClient) *transport {
 	switch rdb := rdb.(type) {
 	case *redis.Client:
-		// The connection is one that commands use, too: a pipeline's own pool
-		// would have to dial at first, and a hold must not depend on that.
-		exec := func(cmds []redis.Cmder) error {
-			conn := rdb.Conn()
-			defer conn.Close()
-			return execute(context.Background(), conn.Pipeline(), cmds)
-		}
-		return &transport{single: &pipeliner{process: rdb.Process, prompt: rdb.Options().ContextTimeoutEnabled, exec: exec}}
+		return &transport{single: &pipeliner{process: rdb.Process, prompt: rdb.Options().ContextTimeoutEnabled, exec: execBy(rdb)}}
 	case *redis.ClusterClient:
 		return &transport{cluster: rdb, nodes: make(map[string]*pipeliner)}
 	}
 	return &transport{single: &pipeliner{process: rdb.Process}}
 }
 
-// execute sends the commands as one pipeline.
-func execute(ctx context.Context, pipe redis.Pipeliner, cmds []redis.Cmder) error {
-	for _, cmd := range cmds {
-		_ = pipe.Process(ctx, cmd)
+// execBy returns a function that sends commands by one pipeline of the client. In a
+// cluster, they are for one node unless their slots have moved since. go-redis has
+// connections of their own for pipelines. A hold must not depend on a new
+// connection, so a pipeline does not wait for one: each command is then sent by itself.
+func execBy(rdb redis.UniversalClient) func(cmds []redis.Cmder) error {
+	return func(cmds []redis.Cmder) error {
+		ctx, cancel := withoutDeadline(connTimeout)
+		defer cancel()
+		pipe := rdb.Pipeline()
+		for _, cmd := range cmds {
+			_ = pipe.Process(ctx, cmd)
+		}
+		_, err := pipe.Exec(ctx)
+		if ctx.Err() == nil {
+			return err
+		}
+		for _, cmd := range cmds {
+			if errors.Is(cmd.Err(), context.Canceled) {
+				cmd.SetErr(errSendAlone)
+			}
+		}
+		return nil
 	}
-	_, err := pipe.Exec(ctx)
-	return err
 }
 
 // node returns the pipeliner for the server of the key.
@@ -86,29 +95,10 @@ func (t *transport) node(ctx context.Context, key string) (*pipeliner, error) {
 	addr := node.Options().Addr
 	p := t.nodes[addr]
 	if p == nil {
-		p = &pipeliner{process: t.cluster.Process, exec: t.execCluster}
+		p = &pipeliner{process: t.cluster.Process, exec: execBy(t.cluster)}
 		t.nodes[addr] = p
 	}
 	return p, nil
-}
-
-// execCluster sends the commands, which are for one node unless their slots have
-// moved since, by the cluster's client: it follows redirections and runs its hooks.
-// A hold must not depend on a new connection, so a pipeline does not wait for one:
-// each command is then sent by itself.
-func (t *transport) execCluster(cmds []redis.Cmder) error {
-	ctx, cancel := withoutDeadline(connTimeout)
-	defer cancel()
-	err := execute(ctx, t.cluster.Pipeline(), cmds)
-	if ctx.Err() == nil {
-		return err
-	}
-	for _, cmd := range cmds {
-		if errors.Is(cmd.Err(), context.Canceled) {
-			cmd.SetErr(errSendAlone)
-		}
-	}
-	return nil
 }
 
 // run sends the script by its hash, and whole if the server does not know it. A
