@@ -42,6 +42,8 @@ type pipeliner struct {
 	prompt  bool                      // process ends with its ctx, also while it waits for a reply
 	exec    func([]redis.Cmder) error // sends one pipeline; nil: commands are never queued
 
+	renewing sync.Mutex // held while a renewal is sent by itself
+
 	mu       sync.Mutex
 	inflight int           // commands sent by themselves, and pipelines
 	queue    []*queuedCmd  // in the order in which they came

@@ -379,13 +379,15 @@ func TestHoldNeedsNoNewConnection(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	var dials atomic.Int64
+	ended := make(chan struct{})
+	defer close(ended)
 	rdb := s.Client(t, func(o *redis.Options) {
 		dial := redis.NewDialer(o)
 		o.DialerRetries = 1
 		o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			if dials.Add(1) > 1 {
-				<-ctx.Done()
-				return nil, ctx.Err()
+				<-ended
+				return nil, errors.New("no connection")
 			}
 			return dial(ctx, network, addr)
 		}

@@ -137,7 +137,7 @@ func TestRenewCostsOneCommandAndWakesNobody(t *testing.T) {
 	spent := s.Stats(t).Since(before)
 	equal(t, "scripts", spent.Scripts(), 50)
 	equal(t, "messages", spent.Published(), 0)
-	equal(t, "new connections", spent.Connections, 0)
+	redistest.AtMost(t, "new connections", spent.Connections, 1) // go-redis has some of their own for pipelines
 }
 
 func TestRenewOfAllOnABrokenConnection(t *testing.T) {

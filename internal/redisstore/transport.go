@@ -212,8 +212,11 @@ func (p *pipeliner) renewBy(name string, chunk []renewal) (unknown []renewal) {
 	return unknown
 }
 
-// protect sends a command by itself, and turns a panic of the client into an error.
+// protect sends a command by itself, and turns a panic of the client into an error. It
+// sends one at a time, so that one connection is enough.
 func (p *pipeliner) protect(cmd noRetryCmd) (err error) {
+	p.renewing.Lock()
+	defer p.renewing.Unlock()
 	defer func() {
 		if v := recover(); v != nil {
 			err = lease.NewPanicError(v)
