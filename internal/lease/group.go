@@ -152,9 +152,9 @@ func (g *Group) try(ctx context.Context, k *Keeper, p Params, keys []string) (le
 
 // request asks for one lease, and returns the channel of the result.
 func (g *Group) request(ctx context.Context, l *Lease, k *Keeper, p Params) <-chan error {
-	m := member{g, make(chan error, 1)}
-	l.AcquireChan(ctx, k, &p, m)
-	return m.decided
+	sink := member{g, make(chan error, 1)}
+	l.AcquireChan(ctx, k, &p, sink)
+	return sink.decided
 }
 
 // giveBackAll releases leases that are not wanted. It waits until that is confirmed,
