@@ -120,10 +120,10 @@ var badInput = map[string]row{
 	"Pool.Inspect":    looks(func(ctx context.Context, v victim) error { _, err := v.p.Inspect(ctx, v.key); return err }),
 	"Status.Held":     panics(none, func(victim) { mutex.Status{}.Held() }),
 
-	"Lease.Unlock": zero(mutex.ErrLost, func(l *mutex.Lease) any { return l.Unlock() }),
-	"Lease.Err":    zero(mutex.ErrLost, func(l *mutex.Lease) any { return l.Err() }),
-	"Lease.Left":   zero(time.Duration(0), func(l *mutex.Lease) any { return l.Left() }),
-	"Lease.Done":   zero("{} false", func(l *mutex.Lease) any { x, ok := <-l.Done(); return fmt.Sprint(x, ok) }),
+	"Lease.Unlock":    zero(mutex.ErrLost, func(l *mutex.Lease) any { return l.Unlock() }),
+	"Lease.Err":       zero(mutex.ErrLost, func(l *mutex.Lease) any { return l.Err() }),
+	"Lease.Remaining": zero(time.Duration(0), func(l *mutex.Lease) any { return l.Remaining() }),
+	"Lease.Done":      zero("{} false", func(l *mutex.Lease) any { x, ok := <-l.Done(); return fmt.Sprint(x, ok) }),
 	"Lease.Context": zero(mutex.ErrLost, func(l *mutex.Lease) any {
 		ctx, stop := l.Context(context.Background())
 		defer stop()
@@ -145,7 +145,7 @@ func each(v victim, lock func(keys ...string) error) error {
 	return alone
 }
 
-func TestBadInputIsWhole(t *testing.T) { redistest.Covers(t, ".", badInput) }
+func TestBadInputIsWhole(t *testing.T) { redistest.CoversExported(t, ".", badInput) }
 
 // TestBadInput calls every exported function on whatever cannot be used: it says
 // what is wrong, writes nothing, and takes nothing from those who hold something.
@@ -174,7 +174,7 @@ func TestBadInput(t *testing.T) {
 		"the least MaxHold":     {victimOf(rdb, "key", ample, -1<<63), "MaxHold -"},
 		"what New has not made": {victim{new(mutex.Mutex), new(mutex.RWMutex), new(mutex.Pool), "key"}, "not made by New"},
 	}
-	for what, rdb := range redistest.NoClients() {
+	for what, rdb := range redistest.NilClients() {
 		all[what] = bad{victimOf(rdb, "key", ample, 0), "client is nil"}
 	}
 	for what, key := range types {
@@ -187,7 +187,7 @@ func TestBadInput(t *testing.T) {
 			switch {
 			case r.noTTL && (strings.Contains(bad.want, "TTL") || strings.Contains(bad.want, "MaxHold")):
 			case r.always != "":
-				misuse.Says(name+" of "+what, r.always, do)
+				misuse.ErrorContains(name+" of "+what, r.always, do)
 			default:
 				misuse.Refuses(name+" of "+what, bad.want, do)
 			}

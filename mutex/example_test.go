@@ -194,9 +194,9 @@ func ExampleMutex_Inspect() {
 		return
 	}
 	for _, h := range status.Holders {
-		fmt.Println(h.Label, h.PID == os.Getpid(), h.Left > 0)
+		fmt.Println(h.Label, h.PID == os.Getpid(), h.Remaining > 0)
 	}
-	fmt.Println(status.Waiting, "waiting")
+	fmt.Println(status.Waiters, "waiting")
 	// Output:
 	// nightly report true true
 	// 0 waiting
@@ -221,7 +221,7 @@ func ExampleLease_Context() {
 
 	<-work.Done()
 	fmt.Println(context.Cause(work))
-	fmt.Println(lease.Err(), lease.Left())
+	fmt.Println(lease.Err(), lease.Remaining())
 	fmt.Println(lease.Unlock())
 	// Output:
 	// baton: lease lost
@@ -230,7 +230,7 @@ func ExampleLease_Context() {
 }
 
 // Work that needs a second to stop must begin to stop when one second remains.
-func ExampleLease_Left() {
+func ExampleLease_Remaining() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
 	mu := mutex.New(rdb, "orders")
@@ -241,7 +241,7 @@ func ExampleLease_Left() {
 		return
 	}
 	defer lease.Unlock()
-	fmt.Println(lease.Left() > time.Second)
+	fmt.Println(lease.Remaining() > time.Second)
 	// Output: true
 }
 

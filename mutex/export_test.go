@@ -4,5 +4,5 @@ package mutex
 func (p *Pool) Entries() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.entries.M)
+	return len(p.entries.Entries)
 }

@@ -26,7 +26,7 @@ const (
 	// linger is for how long a process that rests still listens.
 	linger = 100 * time.Millisecond
 	// poll is how long a lost message delays a hand-over at most.
-	poll = lease.PollBound
+	poll = lease.MaxPollInterval
 )
 
 func mutexOf(rdb redis.UniversalClient, ttl time.Duration) *mutex.Mutex {
@@ -38,7 +38,7 @@ func mutexOf(rdb redis.UniversalClient, ttl time.Duration) *mutex.Mutex {
 // bounded checks how long it took since start.
 func bounded(t *testing.T, what string, start time.Time, bound time.Duration) {
 	t.Helper()
-	redistest.Within(t, what, start, bound, slack)
+	redistest.CheckDuration(t, what, start, bound, slack)
 }
 
 // receive takes a result that is to be a lease, within the bound from now.

@@ -80,7 +80,7 @@ func FuzzPool(f *testing.F) {
 		if err := again.Unlock(); err != nil {
 			t.Errorf("%q, %q: Unlock: %v", prefix, keys, err)
 		}
-		if left := s.Forever(t); len(left) > 0 || a.DBSize(t.Context()).Val() > int64(len(keys)) {
+		if left := s.Persistent(t); len(left) > 0 || a.DBSize(t.Context()).Val() > int64(len(keys)) {
 			t.Errorf("%q, %q: left for ever: %q, of %q", prefix, keys, left, a.Keys(t.Context(), "*").Val())
 		}
 	})

@@ -17,12 +17,12 @@ type Status struct {
 	// Holders has one element for a Mutex that is held. For a RWMutex it has one for
 	// each process that reads, or one for the writer.
 	Holders []Holder
-	// More is the number of further holders. About 1,000 are listed.
-	More int
+	// MoreHolders is the number of further holders. About 1,000 are listed.
+	MoreHolders int
 	// Waiters is the number of waiting processes. A dead process counts for up to 3.6 s.
-	Waiting int
+	Waiters int
 	// Next is the first waiter, which gets the lock next.
-	First Owner
+	Next Owner
 }
 
 // Held reports whether the lock is held.
@@ -37,39 +37,39 @@ type Holder struct {
 	Fence int64
 	// Remaining is the time until the hold expires, unless it is renewed. It is
 	// negative for a key without an expiry, which this library did not create.
-	Left time.Duration
+	Remaining time.Duration
 }
 
 // Inspect returns the holder and the number of waiters. It makes one read-only
 // request and does not retry while Redis is unreachable.
 func (m *Mutex) Inspect(ctx context.Context) (Status, error) {
-	return status(ctx, m.keeper, m.usable(inspecting), lease.Mutex, m.key)
+	return inspectKey(ctx, m.manager, m.usable(opInspect), lease.Mutex, m.key)
 }
 
 // Inspect returns the holders and the number of waiters. See [Mutex.Inspect].
 func (m *RWMutex) Inspect(ctx context.Context) (Status, error) {
-	return status(ctx, m.keeper, m.usable(inspecting), lease.RWMutex, m.key)
+	return inspectKey(ctx, m.manager, m.usable(opInspect), lease.RWMutex, m.key)
 }
 
 // Inspect returns the holder of key and the number of waiters. See [Mutex.Inspect].
 func (p *Pool) Inspect(ctx context.Context, key string) (Status, error) {
-	full, err := p.full(inspecting, key)
-	return status(ctx, p.keeper, err, lease.Mutex, full)
+	lock, err := p.lockKey(opInspect, key)
+	return inspectKey(ctx, p.manager, err, lease.Mutex, lock)
 }
 
-const inspecting = "inspect"
+const opInspect = "inspect"
 
-func status(ctx context.Context, k *lease.Keeper, unusable error, kind lease.Kind, key string) (Status, error) {
+func inspectKey(ctx context.Context, m *lease.Manager, unusable error, kind lease.Kind, key string) (Status, error) {
 	if unusable != nil {
 		return Status{}, unusable
 	}
-	p, err := k.Inspect(ctx, lease.Name{Kind: kind, Key: key})
+	p, err := m.Inspect(ctx, lease.Name{Kind: kind, Key: key})
 	if err != nil {
 		return Status{}, err
 	}
-	s := Status{More: int(p.More), Waiting: p.Waiting, First: p.First}
+	s := Status{MoreHolders: int(p.MoreHolders), Waiters: p.Waiters, Next: p.Next}
 	for _, h := range p.Holders {
-		s.Holders = append(s.Holders, Holder{Owner: h.Owner, Read: h.Shared, Fence: h.Fence, Left: h.Left})
+		s.Holders = append(s.Holders, Holder{Owner: h.Owner, Read: h.Shared, Fence: h.Fence, Remaining: h.Remaining})
 	}
 	return s, nil
 }

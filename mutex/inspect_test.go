@@ -27,11 +27,11 @@ func TestInspect(t *testing.T) {
 				if s, err = pool.Inspect(t.Context(), "ey"); err != nil {
 					t.Fatal(err)
 				}
-				return s.Waiting == waiting
+				return s.Waiters == waiting
 			}, "not %d wait", waiting)
 			return s
 		}
-		if s := see(0); s.Held() || s.First != (mutex.Owner{}) {
+		if s := see(0); s.Held() || s.Next != (mutex.Owner{}) {
 			t.Errorf("nobody holds it: %+v", s)
 		}
 		m, other := mutexOf(rdb, ample), mutexOf(anotherClient(t, rdb), ample)
@@ -41,14 +41,14 @@ func TestInspect(t *testing.T) {
 		s := see(1)
 		host, _ := os.Hostname()
 		if len(s.Holders) != 1 || s.Holders[0].Label != m.Label || s.Holders[0].PID != os.Getpid() || s.Holders[0].Host != host ||
-			s.Holders[0].Read || s.Holders[0].Left <= 0 || s.Holders[0].Left > ample || s.Holders[0].Fence != l.Fence() {
+			s.Holders[0].Read || s.Holders[0].Remaining <= 0 || s.Holders[0].Remaining > ample || s.Holders[0].Fence != l.Fence() {
 			t.Errorf("%+v, with the fence %d", s, l.Fence())
 		}
 		if want := m.Label + " (" + host + ", pid "; !strings.HasPrefix(s.Holders[0].String(), want) {
 			t.Errorf("%s, not %s", s.Holders[0], want)
 		}
-		if s.First.Label != other.Label[:100] {
-			t.Errorf("the next one is %+v", s.First)
+		if s.Next.Label != other.Label[:100] {
+			t.Errorf("the next one is %+v", s.Next)
 		}
 		unlock(t, l)
 		l = receive(t, "the next one", c, 0)
@@ -71,9 +71,9 @@ func TestInspectRWMutex(t *testing.T) {
 		var s mutex.Status
 		redistest.Eventually(t, 5*time.Second, func() bool {
 			s, _ = b.Inspect(t.Context())
-			return s.Waiting == 1
+			return s.Waiters == 1
 		}, "nobody waits")
-		if len(s.Holders) != 2 || !s.Holders[0].Read || !s.Holders[1].Read || s.First.Label != "w" {
+		if len(s.Holders) != 2 || !s.Holders[0].Read || !s.Holders[1].Read || s.Next.Label != "w" {
 			t.Errorf("%+v", s)
 		}
 		for _, m := range []*mutex.RWMutex{a, a, b} {
@@ -84,7 +84,7 @@ func TestInspectRWMutex(t *testing.T) {
 			t.Errorf("%+v, %v", s, err)
 		}
 		unlock(t, l)
-		if s, err := a.Inspect(t.Context()); err != nil || s.Held() || s.Waiting > 0 {
+		if s, err := a.Inspect(t.Context()); err != nil || s.Held() || s.Waiters > 0 {
 			t.Errorf("%+v, %v", s, err)
 		}
 	})

@@ -27,22 +27,22 @@ var (
 // the same hold: it ends once.
 type Lease struct {
 	hold  lease.Lease
-	group *lease.Group // instead of hold, if there are several keys
-	pool  *Pool        // the Pool that returned it, or nil
+	multi *lease.MultiLease // instead of hold, if there are several keys
+	pool  *Pool             // the Pool that returned it, or nil
 }
 
-// of returns the hold behind l.
-func (l *Lease) of() interface {
+// impl returns the hold behind l.
+func (l *Lease) impl() interface {
 	Release() error
 	Done() <-chan struct{}
 	Err() error
-	Left() time.Duration
+	Remaining() time.Duration
 	Context(context.Context) (context.Context, context.CancelFunc)
 	Fence() int64
 	FenceOf(key string) int64
 } {
-	if l.group != nil {
-		return l.group
+	if l.multi != nil {
+		return l.multi
 	}
 	return &l.hold
 }
@@ -61,14 +61,14 @@ func (l *Lease) await(ctx context.Context) (*Lease, error) {
 	return l, nil
 }
 
-// asked is the lease of a request under way.
-type asked struct{ *Lease }
+// leaseBuilder is the lease of a request under way.
+type leaseBuilder struct{ *Lease }
 
-func (a asked) Result(err error) Result {
+func (b leaseBuilder) Build(err error) Result {
 	if err != nil {
 		return Result{Err: err}
 	}
-	return Result{Lease: a.Lease}
+	return Result{Lease: b.Lease}
 }
 
 // Unlock ends the hold. If others wait, the lock belongs to the next waiter when
@@ -82,26 +82,26 @@ func (a asked) Result(err error) Result {
 //
 // A lease of several keys is unlocked at all of them. ErrLost then means that at
 // least one was lost; the others were held and renewed until Unlock.
-func (l *Lease) Unlock() error { return l.of().Release() }
+func (l *Lease) Unlock() error { return l.impl().Release() }
 
 // Done returns a channel that is closed when the hold ends, by Unlock or by loss. A
 // lease of several keys ends when any of them is lost.
-func (l *Lease) Done() <-chan struct{} { return l.of().Done() }
+func (l *Lease) Done() <-chan struct{} { return l.impl().Done() }
 
 // Err returns nil while the lock is held, ErrUnlocked after Unlock, and ErrLost after
 // a loss. Err does not contact Redis; it uses the local clock.
-func (l *Lease) Err() error { return l.of().Err() }
+func (l *Lease) Err() error { return l.impl().Err() }
 
 // Remaining returns how long the hold lasts if it cannot be renewed any more. Done is
 // closed when that time is over. Each renewal extends it. It returns 0 after the hold
 // has ended. Begin shutting down once Remaining is as short as your cleanup takes.
-func (l *Lease) Left() time.Duration { return l.of().Left() }
+func (l *Lease) Remaining() time.Duration { return l.impl().Remaining() }
 
 // Context returns a copy of parent that is canceled with the cause [ErrLost] when the
 // hold is lost; see [context.Cause]. If the hold was already lost, the copy is
 // already canceled. Unlock does not cancel it. Call stop when it is no longer needed.
 func (l *Lease) Context(parent context.Context) (ctx context.Context, stop context.CancelFunc) {
-	return l.of().Context(parent)
+	return l.impl().Context(parent)
 }
 
 // Fence returns the fencing token of the hold. It is greater than the token of every
@@ -117,7 +117,7 @@ func (l *Lease) Context(parent context.Context) (ctx context.Context, stop conte
 // For a lease of several keys, Fence returns the largest token. It orders only holds
 // on exactly the same keys. Otherwise send each storage the token of its own key: see
 // [Lease.FenceOf].
-func (l *Lease) Fence() int64 { return l.of().Fence() }
+func (l *Lease) Fence() int64 { return l.impl().Fence() }
 
 // FenceOf returns the fencing token of the hold on key, named as in the call that
 // locked it. It is greater than the token of every earlier hold on that key. It
@@ -126,5 +126,5 @@ func (l *Lease) FenceOf(key string) int64 {
 	if l.pool != nil {
 		key = l.pool.prefix + key
 	}
-	return l.of().FenceOf(key)
+	return l.impl().FenceOf(key)
 }

@@ -59,15 +59,15 @@ type Mutex struct {
 	// before first use.
 	Trace *Trace
 
-	key    string
-	keeper *lease.Keeper
-	err    error // why keeper is nil
+	key     string
+	manager *lease.Manager
+	err     error // why manager is nil
 
 	// Full from the return of Lock to the call of Unlock. If the lease is lost in
 	// between, the next Lock through this Mutex still waits for that Unlock. That
 	// Unlock can only end its own hold.
-	inside chan struct{}
-	held   atomic.Pointer[Lease] // the lease of the goroutine that holds inside
+	entered chan struct{}
+	held    atomic.Pointer[Lease] // the lease of the goroutine that holds inside
 }
 
 // New returns a mutex for key, with the default TTL. The key itself is the lock: a
@@ -76,8 +76,8 @@ type Mutex struct {
 // must not start with "baton:{". An invalid key or a nil client makes the first
 // operation fail.
 func New(rdb redis.UniversalClient, key string) *Mutex {
-	m := &Mutex{TTL: DefaultTTL, key: key, inside: make(chan struct{}, 1)}
-	m.keeper, m.err = redisstore.Keeper(rdb)
+	m := &Mutex{TTL: DefaultTTL, key: key, entered: make(chan struct{}, 1)}
+	m.manager, m.err = redisstore.ManagerFor(rdb)
 	return m
 }
 
@@ -96,15 +96,15 @@ func (m *Mutex) Lock() {
 		// The goroutine inside has lost its lease and has not noticed. Release ours,
 		// so that other processes do not wait for nothing.
 		_ = l.Unlock()
-		m.inside <- struct{}{}
-		<-m.inside
+		m.entered <- struct{}{}
+		<-m.entered
 	}
 }
 
 // enter makes l the lease of this Mutex, unless another goroutine is inside.
 func (m *Mutex) enter(l *Lease) bool {
 	select {
-	case m.inside <- struct{}{}:
+	case m.entered <- struct{}{}:
 		m.held.Store(l)
 		return true
 	default:
@@ -137,7 +137,7 @@ func (m *Mutex) Unlock() {
 	if l == nil {
 		panic(fmt.Sprintf("baton: unlock of unlocked mutex %q", m.key))
 	}
-	<-m.inside // first: the next holder must find it empty
+	<-m.entered // first: the next holder must find it empty
 	_ = l.Unlock()
 }
 
@@ -172,7 +172,7 @@ func (m *Mutex) acquire(ctx context.Context, op string, try bool) (*Lease, error
 
 func (m *Mutex) request(ctx context.Context, l *Lease, try bool) error {
 	p := m.params(try)
-	return l.hold.Request(ctx, m.keeper, &p)
+	return l.hold.Request(ctx, m.manager, &p)
 }
 
 // LockChan is like LockContext but returns at once, with a channel that receives the
@@ -192,18 +192,18 @@ func (m *Mutex) request(ctx context.Context, l *Lease, try bool) error {
 // milliseconds. If thousands of locks are given up at once, it comes after a tenth of
 // a second at the latest, and the rest is released as fast as Redis answers.
 func (m *Mutex) LockChan(ctx context.Context) <-chan Result {
-	return lockChan(ctx, m.keeper, m.usable("lock"), m.params(false))
+	return lockChan(ctx, m.manager, m.usable("lock"), m.params(false))
 }
 
-func lockChan(ctx context.Context, k *lease.Keeper, unusable error, p lease.Params) <-chan Result {
+func lockChan(ctx context.Context, m *lease.Manager, unusable error, p lease.Params) <-chan Result {
 	l := new(Lease)
-	box := lease.NewBox(asked{l})
+	ch := lease.NewChan(leaseBuilder{l})
 	if unusable != nil {
-		box.Put(unusable)
+		ch.Send(unusable)
 	} else {
-		l.hold.AcquireChan(ctx, k, &p, box)
+		l.hold.AcquireChan(ctx, m, &p, ch)
 	}
-	return box.C()
+	return ch.C()
 }
 
 // Do runs f while holding the lock. The ctx passed to f is canceled with the cause
@@ -238,7 +238,7 @@ func (m *Mutex) params(try bool) lease.Params {
 // usable returns why m cannot be used, or nil.
 func (m *Mutex) usable(op string) error {
 	switch {
-	case m.keeper != nil:
+	case m.manager != nil:
 		return nil
 	case m.err != nil:
 		return lease.Permanent(fmt.Errorf("baton: %s %q: %w", op, m.key, m.err))

@@ -29,9 +29,9 @@ type Pool struct {
 	Label   string
 	Trace   *Trace
 
-	prefix string
-	keeper *lease.Keeper
-	err    error // why keeper is nil
+	prefix  string
+	manager *lease.Manager
+	err     error // why manager is nil
 
 	mu      sync.Mutex
 	entries lease.Map[string, *entry] // of the keys that are in use without a lease
@@ -50,17 +50,17 @@ type entry struct {
 // empty, and prefix+key must not start with "baton:{".
 func NewPool(rdb redis.UniversalClient, prefix string) *Pool {
 	p := &Pool{TTL: DefaultTTL, prefix: prefix}
-	p.keeper, p.err = redisstore.Keeper(rdb)
+	p.manager, p.err = redisstore.ManagerFor(rdb)
 	return p
 }
 
 // Lock locks key. See [Mutex.Lock].
 func (p *Pool) Lock(key string) {
-	e := p.join(key)
+	e := p.refEntry(key)
 	locked := false
 	defer func() {
 		if !locked { // it panics
-			p.leave(key, e)
+			p.unrefEntry(key, e)
 		}
 	}()
 	e.Lock()
@@ -69,10 +69,10 @@ func (p *Pool) Lock(key string) {
 
 // TryLock tries to lock key and reports whether it succeeded. See [Mutex.TryLock].
 func (p *Pool) TryLock(key string) (locked bool) {
-	e := p.join(key)
+	e := p.refEntry(key)
 	defer func() {
 		if !locked {
-			p.leave(key, e)
+			p.unrefEntry(key, e)
 		}
 	}()
 	return e.TryLock()
@@ -82,27 +82,27 @@ func (p *Pool) TryLock(key string) (locked bool) {
 // See [Mutex.Unlock].
 func (p *Pool) Unlock(key string) {
 	p.mu.Lock()
-	e := p.entries.M[key]
+	e := p.entries.Entries[key]
 	p.mu.Unlock()
 	if e == nil {
 		panic(fmt.Sprintf("baton: unlock of unlocked mutex %q", p.prefix+key))
 	}
 	e.Unlock()
-	p.leave(key, e)
+	p.unrefEntry(key, e)
 }
 
-// join adds a user to the entry of key.
-func (p *Pool) join(key string) *entry {
-	full, err := p.full("lock", key)
+// refEntry adds a user to the entry of key.
+func (p *Pool) refEntry(key string) *entry {
+	lock, err := p.lockKey("lock", key)
 	if err != nil {
 		panic(err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	e := p.entries.M[key]
+	e := p.entries.Entries[key]
 	if e == nil {
 		e = &entry{Mutex: Mutex{
-			TTL: p.TTL, MaxHold: p.MaxHold, Label: p.Label, Trace: p.Trace, key: full, keeper: p.keeper, inside: make(chan struct{}, 1),
+			TTL: p.TTL, MaxHold: p.MaxHold, Label: p.Label, Trace: p.Trace, key: lock, manager: p.manager, entered: make(chan struct{}, 1),
 		}}
 		p.entries.Set(key, e)
 	}
@@ -110,8 +110,8 @@ func (p *Pool) join(key string) *entry {
 	return e
 }
 
-// leave removes a user from the entry of key.
-func (p *Pool) leave(key string, e *entry) {
+// unrefEntry removes a user from the entry of key.
+func (p *Pool) unrefEntry(key string, e *entry) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if e.users--; e.users == 0 {

@@ -33,16 +33,16 @@ func (p *Pool) TryLockContext(ctx context.Context, keys ...string) (*Lease, erro
 }
 
 func (p *Pool) acquire(ctx context.Context, op string, try bool, keys []string) (*Lease, error) {
-	full, err := p.all(op, keys)
+	locks, err := p.lockKeys(op, keys)
 	if err != nil {
 		return nil, err
 	}
 	l := &Lease{pool: p}
-	if params := p.params(full[0], try); len(full) == 1 {
-		err = l.hold.Acquire(ctx, p.keeper, &params)
+	if params := p.params(locks[0], try); len(locks) == 1 {
+		err = l.hold.Acquire(ctx, p.manager, &params)
 	} else {
-		l.group = new(lease.Group)
-		err = l.group.Acquire(ctx, p.keeper, params, full)
+		l.multi = new(lease.MultiLease)
+		err = l.multi.Acquire(ctx, p.manager, params, locks)
 	}
 	if err != nil {
 		return nil, err
@@ -57,19 +57,19 @@ func (p *Pool) acquire(ctx context.Context, op string, try bool, keys []string) 
 // for several.
 func (p *Pool) LockChan(ctx context.Context, keys ...string) <-chan Result {
 	l := &Lease{pool: p}
-	box := lease.NewBox(asked{l})
-	full, err := p.all("lock", keys)
+	ch := lease.NewChan(leaseBuilder{l})
+	locks, err := p.lockKeys("lock", keys)
 	switch {
 	case err != nil:
-		box.Put(err)
-	case len(full) == 1:
-		params := p.params(full[0], false)
-		l.hold.AcquireChan(ctx, p.keeper, &params, box)
+		ch.Send(err)
+	case len(locks) == 1:
+		params := p.params(locks[0], false)
+		l.hold.AcquireChan(ctx, p.manager, &params, ch)
 	default:
-		l.group = new(lease.Group)
-		l.group.AcquireChan(ctx, p.keeper, p.params(full[0], false), full, box)
+		l.multi = new(lease.MultiLease)
+		l.multi.AcquireChan(ctx, p.manager, p.params(locks[0], false), locks, ch)
 	}
-	return box.C()
+	return ch.C()
 }
 
 func (p *Pool) params(key string, try bool) lease.Params {
@@ -78,31 +78,31 @@ func (p *Pool) params(key string, try bool) lease.Params {
 	}
 }
 
-// all returns the locks of the keys, in the order in which to acquire them.
-func (p *Pool) all(op string, keys []string) ([]string, error) {
+// lockKeys returns the locks of the keys, in the order in which to acquire them.
+func (p *Pool) lockKeys(op string, keys []string) ([]string, error) {
 	if len(keys) == 0 {
 		return nil, lease.Permanent(fmt.Errorf("baton: %s: no keys", op))
 	}
 	locks := make([]string, len(keys))
 	for i, key := range keys {
 		var err error
-		if locks[i], err = p.full(op, key); err != nil {
+		if locks[i], err = p.lockKey(op, key); err != nil {
 			return nil, err
 		}
 	}
 	if len(locks) == 1 {
 		return locks, nil
 	}
-	return redisstore.InOrder(locks), nil
+	return redisstore.LockOrder(locks), nil
 }
 
-// full returns the lock of key, or an error if the key is invalid.
-func (p *Pool) full(op, key string) (lock string, err error) {
+// lockKey returns the lock of key, or an error if the key is invalid.
+func (p *Pool) lockKey(op, key string) (lock string, err error) {
 	lock = p.prefix + key
 	switch {
-	case p.keeper == nil && p.err == nil:
+	case p.manager == nil && p.err == nil:
 		return "", lease.Permanent(fmt.Errorf("baton: %s: the Pool was not made by NewPool", op))
-	case p.keeper == nil:
+	case p.manager == nil:
 		err = p.err
 	case key == "":
 		err = errors.New("the key is empty")

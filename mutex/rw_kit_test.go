@@ -70,11 +70,11 @@ func granted(t *testing.T, what string, c <-chan mutex.Result) *mutex.Lease {
 func rwQueued(t *testing.T, s *redistest.Server, lock func(context.Context) <-chan mutex.Result, nth int64) <-chan mutex.Result {
 	t.Helper()
 	c := lock(t.Context())
-	awaitLine(t, s, nth)
+	awaitRWQueue(t, s, nth)
 	return c
 }
 
-func awaitLine(t *testing.T, s *redistest.Server, length int64) {
+func awaitRWQueue(t *testing.T, s *redistest.Server, length int64) {
 	t.Helper()
 	redistest.Eventually(t, 5*time.Second, func() bool { return s.Do(t, "ZCARD", "baton:{key}:line") == length }, "%d are in the line", length)
 }

@@ -50,9 +50,9 @@ type RWMutex struct {
 	Label string
 	Trace *Trace
 
-	key    string
-	keeper *lease.Keeper
-	err    error // why keeper is nil
+	key     string
+	manager *lease.Manager
+	err     error // why manager is nil
 
 	// The leases of Lock and RLock, whether lost or not. If one is lost, other
 	// processes may get the lock, but a goroutine that it excludes here still waits
@@ -60,7 +60,7 @@ type RWMutex struct {
 	mu      sync.Mutex
 	writer  *Lease
 	readers []*Lease      // the oldest first: these are the ones that may be lost
-	left    chan struct{} // closed when one of them unlocks; nil if nobody waits for that
+	exited  chan struct{} // closed when one of them unlocks; nil if nobody waits for that
 }
 
 // NewRW returns a reader/writer lock for key, with the default TTL. The key must not
@@ -68,7 +68,7 @@ type RWMutex struct {
 // the first operation fail.
 func NewRW(rdb redis.UniversalClient, key string) *RWMutex {
 	m := &RWMutex{TTL: DefaultTTL, key: key}
-	m.keeper, m.err = redisstore.Keeper(rdb)
+	m.manager, m.err = redisstore.ManagerFor(rdb)
 	return m
 }
 
@@ -86,28 +86,28 @@ func (m *RWMutex) lock(acquire func(context.Context) (*Lease, error), write bool
 		if err != nil {
 			panic(err)
 		}
-		left := m.enter(l, write)
-		if left == nil {
+		exited := m.enter(l, write)
+		if exited == nil {
 			return
 		}
 		// The goroutine inside has lost its lease and has not noticed. Release ours,
 		// so that other processes do not wait for nothing.
 		_ = l.Unlock()
-		<-left
+		<-exited
 	}
 }
 
 // enter makes l one of the leases inside. If another one excludes it, enter returns a
 // channel that is closed when one of them unlocks.
-func (m *RWMutex) enter(l *Lease, write bool) (left <-chan struct{}) {
+func (m *RWMutex) enter(l *Lease, write bool) (exited <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
 	case m.writer != nil || write && len(m.readers) > 0:
-		if m.left == nil {
-			m.left = make(chan struct{})
+		if m.exited == nil {
+			m.exited = make(chan struct{})
 		}
-		return m.left
+		return m.exited
 	case write:
 		m.writer = l
 	default:
@@ -144,7 +144,7 @@ func (m *RWMutex) Unlock() {
 	m.mu.Lock()
 	l := m.writer
 	m.writer = nil
-	m.leave()
+	m.notifyExit()
 	m.mu.Unlock()
 	if l == nil {
 		panic(fmt.Sprintf("baton: Unlock of unlocked RWMutex %q", m.key))
@@ -166,16 +166,16 @@ func (m *RWMutex) RUnlock() {
 	if m.readers = m.readers[1:]; len(m.readers) == 0 {
 		m.readers = nil
 	}
-	m.leave()
+	m.notifyExit()
 	m.mu.Unlock()
 	_ = l.Unlock()
 }
 
-// leave wakes the goroutines that found the lock occupied.
-func (m *RWMutex) leave() {
-	if m.left != nil {
-		close(m.left)
-		m.left = nil
+// notifyExit wakes the goroutines that found the lock occupied.
+func (m *RWMutex) notifyExit() {
+	if m.exited != nil {
+		close(m.exited)
+		m.exited = nil
 	}
 }
 
@@ -215,13 +215,13 @@ func (m *RWMutex) TryRLockContext(ctx context.Context) (*Lease, error) {
 // LockChan is like LockContext but returns at once, with a channel that receives the
 // result. See [Mutex.LockChan].
 func (m *RWMutex) LockChan(ctx context.Context) <-chan Result {
-	return lockChan(ctx, m.keeper, m.usable("lock"), m.params(false, false))
+	return lockChan(ctx, m.manager, m.usable("lock"), m.params(false, false))
 }
 
 // RLockChan is like RLockContext but returns at once, with a channel that receives
 // the result. See [Mutex.LockChan].
 func (m *RWMutex) RLockChan(ctx context.Context) <-chan Result {
-	return lockChan(ctx, m.keeper, m.usable("lock for reading"), m.params(true, false))
+	return lockChan(ctx, m.manager, m.usable("lock for reading"), m.params(true, false))
 }
 
 // Do runs f while holding the lock for writing. See [Mutex.Do].
@@ -247,12 +247,12 @@ func (m *RWMutex) acquire(ctx context.Context, op string, read, try bool) (*Leas
 
 func (m *RWMutex) request(ctx context.Context, l *Lease, read, try bool) error {
 	p := m.params(read, try)
-	return l.hold.Request(ctx, m.keeper, &p)
+	return l.hold.Request(ctx, m.manager, &p)
 }
 
 func (m *RWMutex) params(read, try bool) lease.Params {
 	p := lease.Params{
-		Kind: lease.RWMutex, Key: m.key, Label: m.Label, TTL: m.TTL, MaxHold: m.MaxHold, Weight: lease.Writer, Size: lease.Writer,
+		Kind: lease.RWMutex, Key: m.key, Label: m.Label, TTL: m.TTL, MaxHold: m.MaxHold, Weight: lease.ExclusiveWeight, Size: lease.ExclusiveWeight,
 		Try: try, Trace: m.Trace,
 	}
 	if read {
@@ -264,7 +264,7 @@ func (m *RWMutex) params(read, try bool) lease.Params {
 // usable returns why m cannot be used, or nil.
 func (m *RWMutex) usable(op string) error {
 	switch {
-	case m.keeper != nil:
+	case m.manager != nil:
 		return nil
 	case m.err != nil:
 		return lease.Permanent(fmt.Errorf("baton: %s %q: %w", op, m.key, m.err))

@@ -117,7 +117,7 @@ func TestRWMutexCostHandOver(t *testing.T) {
 						results = append(results, m.RLockChan(t.Context()))
 					}
 				}
-				awaitLine(t, s, waiting)
+				awaitRWQueue(t, s, waiting)
 				before := s.Stats(t)
 				unlock(t, held)
 				var leases []*mutex.Lease

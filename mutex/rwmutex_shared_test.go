@@ -116,9 +116,9 @@ func TestRWMutexWriterLocal(t *testing.T) {
 	})
 }
 
-// TestRWMutexWordLost has readers relieve one another for ever, and loses every
+// TestRWMutexNoticeLost has readers relieve one another for ever, and loses every
 // message: the renewal tells them that a writer waits.
-func TestRWMutexWordLost(t *testing.T) {
+func TestRWMutexNoticeLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		mini := redistest.Mini(t)

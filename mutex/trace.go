@@ -91,22 +91,22 @@ type RedisErrorInfo = lease.RedisErrorInfo
 
 // A GrantPath is the path by which a lock was acquired. Its String is a short word for
 // use as a label.
-type How = lease.How
+type GrantPath = lease.GrantPath
 
 const (
-	AtOnce    = lease.AtOnce    // by the first request to Redis, without waiting
-	Inside    = lease.Inside    // from another goroutine of the same process
-	ByMessage = lease.ByMessage // another process handed it over, and its message arrived
-	ByPoll    = lease.ByPoll    // by a repeated request: after a crash, an error or a lost message
+	Immediate = lease.Immediate // by the first request to Redis, without waiting
+	Local     = lease.Local     // from another goroutine of the same process
+	Notified  = lease.Notified  // another process handed it over, and its message arrived
+	Polled    = lease.Polled    // by a repeated request: after a crash, an error or a lost message
 )
 
 // A LossCause is the reason why a hold was lost. Its String is a short word for use as
 // a label.
-type Cause = lease.Cause
+type LossCause = lease.LossCause
 
 const (
-	Gone       = lease.Gone       // the key is not in Redis: deleted, evicted, or lost in a restart or failover
-	Unrenewed  = lease.Unrenewed  // Redis was not reached in time, or the process was paused
-	Overdue    = lease.Overdue    // it was held for longer than MaxHold
-	Unreceived = lease.Unreceived // the Result was not received from its channel
+	KeyMissing      = lease.KeyMissing      // the key is not in Redis: deleted, evicted, or lost in a restart or failover
+	RenewFailed     = lease.RenewFailed     // Redis was not reached in time, or the process was paused
+	MaxHoldExceeded = lease.MaxHoldExceeded // it was held for longer than MaxHold
+	NotReceived     = lease.NotReceived     // the Result was not received from its channel
 )

@@ -18,7 +18,7 @@ func ExampleTrace() {
 	mu := mutex.New(rdb, "orders")
 	mu.Trace = &mutex.Trace{
 		Acquired: func(_ context.Context, a mutex.AcquiredInfo) {
-			fmt.Println(a.Key, "acquired", a.How, a.Waited < time.Minute)
+			fmt.Println(a.Key, "acquired", a.Path, a.WaitTime < time.Minute)
 		},
 		Failed: func(_ context.Context, f mutex.FailedInfo) {
 			fmt.Println(f.Key, "failed:", f.Err)
@@ -43,7 +43,7 @@ func ExampleTrace() {
 		fmt.Println(err)
 	}
 	// Output:
-	// orders acquired at_once true
+	// orders acquired immediate true
 	// orders failed: baton: locked
 	// orders released true
 }

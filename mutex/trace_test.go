@@ -92,15 +92,15 @@ func TestTrace(t *testing.T) {
 		for name, lock := range ways(t.Context(), rdb, r.Trace()) {
 			start := time.Now()
 			lock(func() {
-				if want := time.Since(start); !slices.Equal(r.Now(), []string{"acquired at_once"}) || r.Waited() != want {
+				if want := time.Since(start); !slices.Equal(r.Now(), []string{"acquired immediate"}) || r.Waited() != want {
 					t.Errorf("%s: when it returns after %v it has told %q, %v", name, want, r.Now(), r.Waited())
 				}
 				time.Sleep(time.Second)
 			})
-			if !slices.Equal(r.Now(), []string{"acquired at_once", "released <nil>"}) || r.Held() != time.Second {
+			if !slices.Equal(r.Now(), []string{"acquired immediate", "released <nil>"}) || r.Held() != time.Second {
 				t.Errorf("%s: when all is over it has told %q, held for %v", name, r.Now(), r.Held())
 			}
-			r.Told()
+			r.Take()
 		}
 		for _, lock := range ways(t.Context(), rdb, new(mutex.Trace)) {
 			lock(func() { time.Sleep(mutex.DefaultTTL) })
@@ -131,7 +131,7 @@ func TestTraceCallsBack(t *testing.T) {
 // TestTraceWait has others hold what is wanted: here, and in another process.
 func TestTraceWait(t *testing.T) {
 	const hold = 400 * time.Millisecond
-	for name, want := range map[string]string{"here": "inside", "elsewhere": "message"} {
+	for name, want := range map[string]string{"here": "local", "elsewhere": "notified"} {
 		synctest.Test(t, func(t *testing.T) {
 			rdb := bubbleClient(t)
 			theirs := rdb
@@ -170,7 +170,7 @@ func TestTraceWait(t *testing.T) {
 					}
 				})
 				wg.Wait()
-				r.Tells(t, way+", held "+name, "waiting", "acquired "+want, "released <nil>")
+				r.CheckTake(t, way+", held "+name, "waiting", "acquired "+want, "released <nil>")
 			}
 		})
 	}
@@ -185,7 +185,7 @@ func TestTracePoll(t *testing.T) {
 		m := mutex.New(rdb, "key")
 		m.Trace = r.Trace()
 		unlock(t, lock(t, m))
-		r.Tells(t, "found free", "waiting", "acquired poll", "released <nil>")
+		r.CheckTake(t, "found free", "waiting", "acquired polled", "released <nil>")
 		if r.Waited() < 3*time.Second {
 			t.Errorf("it says that it has waited %v", r.Waited())
 		}
@@ -206,7 +206,7 @@ func TestTraceLoss(t *testing.T) {
 		time.Sleep(mutex.DefaultTTL / 2)
 		must(rdb.Del(t.Context(), "key").Err())
 		<-l.Done()
-		r.Tells(t, "a key that is gone", "acquired at_once", "lost gone")
+		r.CheckTake(t, "a key that is gone", "acquired immediate", "lost key_missing")
 		if r.Renewals() == 0 || r.Held() < mutex.DefaultTTL/2 || r.Held() > mutex.DefaultTTL {
 			t.Errorf("it was renewed %d times and held for %v", r.Renewals(), r.Held())
 		}
@@ -218,7 +218,7 @@ func TestTraceLoss(t *testing.T) {
 		outage.Set(true)
 		<-l.Done()
 		time.Sleep(time.Minute)
-		r.Tells(t, "without Redis", "acquired at_once", "error renew", "lost unrenewed")
+		r.CheckTake(t, "without Redis", "acquired immediate", "error renew", "lost renew_failed")
 		outage.Set(false)
 		unlock(t, lock(t, m))
 	})

@@ -99,10 +99,10 @@ var badInput = map[string]row{
 
 	"Weighted.Inspect": {noTTL: true, noN: true, sem: func(ctx context.Context, v victim) error { _, err := v.sem.Inspect(ctx); return err }},
 
-	"Lease.Release": zero(semaphore.ErrLost, func(l *semaphore.Lease) any { return l.Release() }),
-	"Lease.Err":     zero(semaphore.ErrLost, func(l *semaphore.Lease) any { return l.Err() }),
-	"Lease.Left":    zero(time.Duration(0), func(l *semaphore.Lease) any { return l.Left() }),
-	"Lease.Done":    zero("{} false", func(l *semaphore.Lease) any { x, ok := <-l.Done(); return fmt.Sprint(x, ok) }),
+	"Lease.Release":   zero(semaphore.ErrLost, func(l *semaphore.Lease) any { return l.Release() }),
+	"Lease.Err":       zero(semaphore.ErrLost, func(l *semaphore.Lease) any { return l.Err() }),
+	"Lease.Remaining": zero(time.Duration(0), func(l *semaphore.Lease) any { return l.Remaining() }),
+	"Lease.Done":      zero("{} false", func(l *semaphore.Lease) any { x, ok := <-l.Done(); return fmt.Sprint(x, ok) }),
 	"Lease.Context": zero(semaphore.ErrLost, func(l *semaphore.Lease) any {
 		ctx, stop := l.Context(context.Background())
 		defer stop()
@@ -121,7 +121,7 @@ var badInput = map[string]row{
 	"Limiter.WaitChan":      {noN: true, lim: func(ctx context.Context, v victim) error { return <-v.lim.WaitChan(ctx) }},
 }
 
-func TestBadInputIsWhole(t *testing.T) { redistest.Covers(t, ".", badInput) }
+func TestBadInputIsWhole(t *testing.T) { redistest.CoversExported(t, ".", badInput) }
 
 // TestBadInput calls every exported function on whatever cannot be used: it says
 // what is wrong, writes nothing, and takes nothing from those who hold something.
@@ -158,7 +158,7 @@ func TestBadInput(t *testing.T) {
 		"a negative burst":      {limited(1, math.MinInt), "invalid burst -9"},
 		"a huge burst":          {limited(1, 1<<52+1), "invalid burst 4503599627370497"},
 	}
-	for what, rdb := range redistest.NoClients() {
+	for what, rdb := range redistest.NilClients() {
 		all[what] = bad{victimOf(rdb, "key"), "client is nil"}
 	}
 	for what, key := range types {
@@ -182,7 +182,7 @@ func TestBadInput(t *testing.T) {
 			switch {
 			case r.sem != nil && bad.sem == nil, r.lim != nil && bad.lim == nil:
 			case r.always != "":
-				misuse.Says(name+" of "+what, r.always, do)
+				misuse.ErrorContains(name+" of "+what, r.always, do)
 			default:
 				misuse.Refuses(name+" of "+what, bad.want, do)
 			}
@@ -212,11 +212,11 @@ func TestBadInput(t *testing.T) {
 	cancel()
 	for what, ctx := range map[string]context.Context{"canceled": ended, "nil": nil} {
 		for _, n := range []int64{0, 1} {
-			misuse.Says("Weighted.Acquire of a ctx that is "+what, what, func() error { return good.sem.Acquire(ctx, n) })
+			misuse.ErrorContains("Weighted.Acquire of a ctx that is "+what, what, func() error { return good.sem.Acquire(ctx, n) })
 		}
 	}
-	misuse.Says("Weighted.Do of a nil function", "nil function", func() error { return good.sem.Do(ctx, 1, nil) })
-	misuse.Says("Weighted.Release of a lease's permits", "more than held", func() error { one.Release(1); return nil })
+	misuse.ErrorContains("Weighted.Do of a nil function", "nil function", func() error { return good.sem.Do(ctx, 1, nil) })
+	misuse.ErrorContains("Weighted.Release of a lease's permits", "more than held", func() error { one.Release(1); return nil })
 
 	misuse.Unchanged()
 	if err := held.Err(); err != nil {

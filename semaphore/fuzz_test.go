@@ -93,7 +93,7 @@ func FuzzWeights(f *testing.F) {
 		if !valid && rdb.HLen(t.Context(), "key").Val() > 1 {
 			t.Errorf("size %d, n %d, %v: refused, and holds %v", size, n, steps, members(t, rdb))
 		}
-		if keys := s.Forever(t); len(keys) > 0 {
+		if keys := s.Persistent(t); len(keys) > 0 {
 			t.Errorf("size %d, n %d, %v: for ever: %q", size, n, steps, keys)
 		}
 	})
@@ -138,7 +138,7 @@ func FuzzLimiter(f *testing.F) {
 		} else if err != nil && fits && !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: %v", what, err)
 		}
-		if keys := s.Forever(t); len(keys) > 0 || !fits && rdb.DBSize(t.Context()).Val() > 0 {
+		if keys := s.Persistent(t); len(keys) > 0 || !fits && rdb.DBSize(t.Context()).Val() > 0 {
 			t.Errorf("%s: %q are left, of these for ever %q", what, rdb.Keys(t.Context(), "*").Val(), keys)
 		}
 	})

@@ -32,12 +32,12 @@ func TestInspect(t *testing.T) {
 		var s semaphore.Status
 		redistest.Eventually(t, 5*time.Second, func() bool {
 			s, err = other.Inspect(t.Context())
-			return err != nil || s.Waiting == 1
+			return err != nil || s.Waiters == 1
 		}, "nobody waits")
-		if err != nil || s.Size != 5 || s.Used != 4 || len(s.Holders) != 1 || s.First.Label != "other" || s.Wanted != 2 {
+		if err != nil || s.Size != 5 || s.Used != 4 || len(s.Holders) != 1 || s.Next.Label != "other" || s.NextPermits != 2 {
 			t.Errorf("%+v, %v", s, err)
 		}
-		if h := s.Holders[0]; h.Label != "mine" || h.Permits != 4 || h.Left <= 0 || h.Left > mine.TTL || h.Fence > three.Fence() {
+		if h := s.Holders[0]; h.Label != "mine" || h.Permits != 4 || h.Remaining <= 0 || h.Remaining > mine.TTL || h.Fence > three.Fence() {
 			t.Errorf("%+v, with the fence %d", h, three.Fence())
 		}
 		if err := one.Release(); err != nil {
@@ -47,7 +47,7 @@ func TestInspect(t *testing.T) {
 		if r.Err != nil {
 			t.Fatal(r.Err)
 		}
-		if s, err := mine.Inspect(t.Context()); err != nil || s.Used != 5 || len(s.Holders) != 2 || s.Waiting != 0 {
+		if s, err := mine.Inspect(t.Context()); err != nil || s.Used != 5 || len(s.Holders) != 2 || s.Waiters != 0 {
 			t.Errorf("%+v, %v", s, err)
 		}
 		for _, l := range []*semaphore.Lease{three, r.Lease} {

@@ -27,7 +27,7 @@ const (
 	// ample is a TTL that a stall of the machine does not use up.
 	ample = redistest.Patience
 	// poll is how long a lost message delays a hand-over at most.
-	poll = lease.PollBound
+	poll = lease.MaxPollInterval
 )
 
 // weightedOf returns a semaphore of n permits for "key".
@@ -91,7 +91,7 @@ func release(t *testing.T, l *semaphore.Lease) {
 // bounded checks how long it took since start.
 func bounded(t *testing.T, what string, start time.Time, bound time.Duration) {
 	t.Helper()
-	redistest.Within(t, what, start, bound, leeway)
+	redistest.CheckDuration(t, what, start, bound, leeway)
 }
 
 // receive takes a result that is to be a lease, within the bound from now.
@@ -187,8 +187,8 @@ func state(t *testing.T, rdb *redis.Client, field int) int64 {
 	return n
 }
 
-// awaitLine returns when n processes stand in line.
-func awaitLine(t *testing.T, rdb *redis.Client, n int64) {
+// awaitQueue returns when n processes stand in line.
+func awaitQueue(t *testing.T, rdb *redis.Client, n int64) {
 	t.Helper()
 	redistest.Eventually(t, 5*time.Second, func() bool { return rdb.ZCard(context.Background(), "baton:{key}:line").Val() == n }, "%d are in line", n)
 }
@@ -197,7 +197,7 @@ func awaitLine(t *testing.T, rdb *redis.Client, n int64) {
 func queued(t *testing.T, rdb *redis.Client, s *semaphore.Weighted, n, nth int64) <-chan semaphore.Result {
 	t.Helper()
 	c := s.AcquireChan(t.Context(), n)
-	awaitLine(t, rdb, nth)
+	awaitQueue(t, rdb, nth)
 	return c
 }
 

@@ -10,7 +10,7 @@ import (
 var (
 	// ErrNotAvailable is returned by a try if too few permits are free, or if others
 	// wait for them.
-	ErrLocked = lease.ErrLocked
+	ErrNotAvailable = lease.ErrLocked
 	// ErrLost is returned for a lease that ended before Release: it could not be
 	// renewed in time, Redis lost it, or it exceeded MaxHold.
 	ErrLost = lease.ErrLost
@@ -36,14 +36,14 @@ type Result struct {
 	Err   error
 }
 
-// asked is the lease of a request under way.
-type asked struct{ *Lease }
+// leaseBuilder is the lease of a request under way.
+type leaseBuilder struct{ *Lease }
 
-func (a asked) Result(err error) Result {
+func (b leaseBuilder) Build(err error) Result {
 	if err != nil {
 		return Result{Err: err}
 	}
-	return Result{Lease: a.Lease}
+	return Result{Lease: b.Lease}
 }
 
 // Release ends the hold. When it returns, its permits belong to the waiters that they
@@ -67,7 +67,7 @@ func (l *Lease) Err() error { return l.hold.Err() }
 // Remaining returns how long the hold lasts if it cannot be renewed any more. Done is
 // closed when that time is over. Each renewal extends it. It returns 0 after the hold
 // has ended. Begin shutting down once Remaining is as short as your cleanup takes.
-func (l *Lease) Left() time.Duration { return l.hold.Left() }
+func (l *Lease) Remaining() time.Duration { return l.hold.Remaining() }
 
 // Context returns a copy of parent that is canceled with the cause [ErrLost] when the
 // hold is lost; see [context.Cause]. Release does not cancel it. Call stop when it is

@@ -39,11 +39,11 @@ const maxBurst = 1 << 52
 // A Limiter must be created by [NewLimiter]. There is nothing to close. Its methods may
 // be called by multiple goroutines simultaneously.
 type Limiter struct {
-	key    string
-	limit  Limit
-	burst  int
-	bucket *redisstore.Bucket
-	err    error // why it cannot be used
+	key   string
+	limit Limit
+	burst int
+	store *redisstore.RateStore
+	err   error // why it cannot be used
 
 	id      string // prefix of its reservation ids
 	serial  atomic.Int64
@@ -57,7 +57,7 @@ type Limiter struct {
 // nil client makes the first operation fail.
 func NewLimiter(rdb redis.UniversalClient, key string, r Limit, burst int) *Limiter {
 	l := &Limiter{key: key, limit: r, burst: burst, id: rand.Text()[:16]}
-	l.bucket, l.err = redisstore.NewBucket(rdb)
+	l.store, l.err = redisstore.NewRateStore(rdb)
 	switch {
 	case l.err != nil:
 	case math.IsNaN(float64(r)) || r < 0:
@@ -97,17 +97,17 @@ func (l *Limiter) AllowContext(ctx context.Context) (bool, error) { return l.All
 // AllowNContext is like AllowN but returns the error. It returns within milliseconds
 // after ctx is done.
 func (l *Limiter) AllowNContext(ctx context.Context, n int) (bool, error) {
-	d, err := l.draw("allow", n)
+	r, err := l.newReservation("allow", n)
 	switch {
 	case err != nil || n > l.burst && !l.unlimited() || l.limit == 0:
 		return false, err
 	case l.unlimited() && ctx.Err() == nil:
 		return true, nil
 	}
-	turn, err := lease.Call(ctx, d.Op, d.Key, false, func(ctx context.Context) (lease.Turn, error) {
-		return l.bucket.Take(ctx, d)
+	got, err := lease.Do(ctx, r.Op, r.Key, false, func(ctx context.Context) (lease.TakeResult, error) {
+		return l.store.Take(ctx, r)
 	})
-	return turn.Taken, err
+	return got.Taken, err
 }
 
 // Wait blocks until an event may happen. It is WaitN(ctx, 1).
@@ -129,11 +129,11 @@ func (l *Limiter) Wait(ctx context.Context) error { return l.WaitN(ctx, 1) }
 // at once. A retry after a lost reply takes no further tokens if it comes within 15
 // seconds.
 func (l *Limiter) WaitN(ctx context.Context, n int) error {
-	d, err := l.reservation(ctx, n)
-	if err != nil || d.ID == "" {
+	r, err := l.waitReservation(ctx, n)
+	if err != nil || r.ID == "" {
 		return err
 	}
-	return d.Wait(ctx, l.bucket)
+	return r.Wait(ctx, l.store)
 }
 
 // WaitChan is like Wait but returns at once, with a channel that receives exactly one
@@ -143,49 +143,49 @@ func (l *Limiter) WaitN(ctx context.Context, n int) error {
 // a moment: a late receive may still get nil. Once Redis has replied, waiting uses no
 // goroutine.
 func (l *Limiter) WaitChan(ctx context.Context) <-chan error {
-	box := lease.NewBox(lease.Bare{})
-	if d, err := l.reservation(ctx, 1); err != nil || d.ID == "" {
-		box.Put(err)
+	ch := lease.NewChan(lease.ErrorOnly{})
+	if r, err := l.waitReservation(ctx, 1); err != nil || r.ID == "" {
+		ch.Send(err)
 	} else {
-		d.WaitChan(ctx, l.bucket, box)
+		r.WaitChan(ctx, l.store, ch)
 	}
-	return box.C()
+	return ch.C()
 }
 
-// reservation returns the request of a wait. Its ID is empty if no request is needed.
-func (l *Limiter) reservation(ctx context.Context, n int) (lease.Draw, error) {
-	d, err := l.draw("wait", n)
+// waitReservation returns the request of a wait. Its ID is empty if no request is needed.
+func (l *Limiter) waitReservation(ctx context.Context, n int) (lease.Reservation, error) {
+	r, err := l.newReservation("wait", n)
 	switch {
 	case err != nil:
 	case l.limit == 0:
-		err = wrong("wait", l.key, errors.New("a limit of 0 allows no events"))
+		err = usageError("wait", l.key, errors.New("a limit of 0 allows no events"))
 	case n > l.burst && !l.unlimited():
-		err = wrong("wait", l.key, fmt.Errorf("%d exceeds the burst of %d", n, l.burst))
+		err = usageError("wait", l.key, fmt.Errorf("%d exceeds the burst of %d", n, l.burst))
 	case !l.unlimited() || ctx.Err() != nil: // of which the wait tells
-		d.Refunds = &l.refunds
-		d.ID = l.id + strconv.FormatInt(l.serial.Add(1), 36)
+		r.Refunds = &l.refunds
+		r.ID = l.id + strconv.FormatInt(l.serial.Add(1), 36)
 	}
-	return d, err
+	return r, err
 }
 
-func (l *Limiter) draw(op string, n int) (lease.Draw, error) {
+func (l *Limiter) newReservation(op string, n int) (lease.Reservation, error) {
 	err := l.err
 	switch {
 	case err != nil:
-	case l.bucket == nil:
+	case l.store == nil:
 		err = errors.New("the Limiter was not made by NewLimiter")
 	case n <= 0:
 		err = fmt.Errorf("invalid event count %d", n)
 	}
 	if err != nil {
-		return lease.Draw{}, wrong(op, l.key, err)
+		return lease.Reservation{}, usageError(op, l.key, err)
 	}
-	return lease.Draw{Op: op, Key: l.key, N: n, Rate: float64(l.limit), Burst: l.burst}, nil
+	return lease.Reservation{Op: op, Key: l.key, N: n, Rate: float64(l.limit), Burst: l.burst}, nil
 }
 
 // unlimited reports whether no request is needed.
 func (l *Limiter) unlimited() bool { return l.limit >= Inf }
 
-func wrong(op, key string, err error) error {
+func usageError(op, key string, err error) error {
 	return lease.Permanent(fmt.Errorf("baton: %s %q: %w", op, key, err))
 }

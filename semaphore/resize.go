@@ -29,7 +29,7 @@ func (s *Weighted) Resize(ctx context.Context, n int64) error {
 	if err := s.usable("resize", err); err != nil {
 		return err
 	}
-	_, err = lease.Call(ctx, "resize", s.key, true, func(ctx context.Context) (struct{}, error) {
+	_, err = lease.Do(ctx, "resize", s.key, true, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.store.Resize(ctx, s.key, s.size, n)
 	})
 	return err

@@ -64,10 +64,10 @@ func TestTrace(t *testing.T) {
 				var r redistest.Record
 				s := weightedOf(rdb, 3, ample)
 				s.Trace = r.Trace()
-				acquired := "2 acquired at_once"
+				acquired := "2 acquired immediate"
 				var told []string
 				if wait > 0 {
-					acquired, told = "2 acquired message", []string{"2 waiting"}
+					acquired, told = "2 acquired notified", []string{"2 waiting"}
 				}
 				start := time.Now()
 				take(t.Context(), s, func() {
@@ -108,14 +108,14 @@ func TestTraceInside(t *testing.T) {
 		s.Trace = r.Trace()
 		one, two := s.AcquireChan(t.Context(), 1), s.AcquireChan(t.Context(), 2)
 		synctest.Wait()
-		if lines := slices.Sorted(slices.Values(r.Told())); !slices.Equal(lines, []string{"2 waiting", "waiting"}) {
+		if lines := slices.Sorted(slices.Values(r.Take())); !slices.Equal(lines, []string{"2 waiting", "waiting"}) {
 			t.Errorf("behind another it tells %q", lines)
 		}
 		release(t, held)
 		release(t, (<-one).Lease)
 		release(t, (<-two).Lease)
-		lines := slices.Sorted(slices.Values(r.Told()))
-		if want := []string{"2 acquired inside", "2 released <nil>", "acquired inside", "released <nil>"}; !slices.Equal(lines, want) {
+		lines := slices.Sorted(slices.Values(r.Take()))
+		if want := []string{"2 acquired local", "2 released <nil>", "acquired local", "released <nil>"}; !slices.Equal(lines, want) {
 			t.Errorf("it tells %q", lines)
 		}
 	})
@@ -129,13 +129,13 @@ func TestTraceFailed(t *testing.T) {
 		s := weightedOf(rdb, 3, ample)
 		s.Trace = r.Trace()
 		held := acquire(t, weightedOf(sibling(t, rdb), 3, ample), 2)
-		if _, err := s.TryAcquireLease(t.Context(), 2); err != semaphore.ErrLocked {
+		if _, err := s.TryAcquireLease(t.Context(), 2); err != semaphore.ErrNotAvailable {
 			t.Error(err)
 		}
 		if _, err := s.AcquireLease(t.Context(), 4); err == nil {
 			t.Error("four of three are acquired")
 		}
-		r.Tells(t, "refused", "2 failed baton: locked", `4 failed baton: acquire "key": semaphore size: fewer permits than are wanted, 3 and not 4`)
+		r.CheckTake(t, "refused", "2 failed baton: locked", `4 failed baton: acquire "key": semaphore size: fewer permits than are wanted, 3 and not 4`)
 		release(t, held)
 	})
 }
@@ -156,7 +156,7 @@ func TestTraceLoss(t *testing.T) {
 			f()
 			<-l.Done()
 			synctest.Wait()
-			r.Tells(t, "lost", want...)
+			r.CheckTake(t, "lost", want...)
 			if after := time.Since(start); r.Renewals() == 0 || r.Held() != ample/2+after {
 				t.Errorf("it was renewed %d times, and held for %v, not %v", r.Renewals(), ample/2+after, r.Held())
 			}
@@ -165,7 +165,7 @@ func TestTraceLoss(t *testing.T) {
 			if err := rdb.Del(t.Context(), "key").Err(); err != redis.Nil && err != nil {
 				t.Fatal(err)
 			}
-		}, "2 acquired at_once", "2 lost gone")
-		lose(func() { outage.Set(true) }, "2 acquired at_once", "2 error renew", "2 lost unrenewed")
+		}, "2 acquired immediate", "2 lost key_missing")
+		lose(func() { outage.Set(true) }, "2 acquired immediate", "2 error renew", "2 lost renew_failed")
 	})
 }

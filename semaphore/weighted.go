@@ -65,23 +65,23 @@ type Weighted struct {
 	// before first use.
 	Trace *Trace
 
-	key    string
-	size   int64
-	keeper *lease.Keeper
-	store  *redisstore.Store
-	err    error // why keeper is nil
+	key     string
+	size    int64
+	manager *lease.Manager
+	store   *redisstore.Store
+	err     error // why manager is nil
 
 	tooLarge atomic.Int64 // calls of Acquire for more than the size
 	// The leases of Acquire and TryAcquire, whether lost or not. If one is lost,
 	// other processes may get its permits, but here it counts until its Release.
-	mu     sync.Mutex
-	inside int64
-	leases []held        // the oldest first: these are the ones that may be lost
-	sound  lease.Losses  // up to this count, none of them has been lost
-	left   chan struct{} // closed by Release; nil if nobody waits for that
+	mu      sync.Mutex
+	entered int64
+	leases  []heldPermits // the oldest first: these are the ones that may be lost
+	intact  lease.Losses  // up to this count, none of them has been lost
+	exited  chan struct{} // closed by Release; nil if nobody waits for that
 }
 
-type held struct {
+type heldPermits struct {
 	lease *Lease
 	n     int64
 }
@@ -97,7 +97,7 @@ func NewWeighted(rdb redis.UniversalClient, key string, n int64) *Weighted {
 		panic(fmt.Sprintf("baton: semaphore %q: negative size %d", key, n))
 	}
 	s := &Weighted{TTL: DefaultTTL, key: key, size: n}
-	if s.keeper, s.err = redisstore.Keeper(rdb); s.err == nil {
+	if s.manager, s.err = redisstore.ManagerFor(rdb); s.err == nil {
 		s.store = redisstore.NewStore(rdb)
 	}
 	return s
@@ -127,15 +127,15 @@ func (s *Weighted) Acquire(ctx context.Context, n int64) error {
 		l, err := s.AcquireLease(ctx, n)
 		switch {
 		case err == nil:
-			left := s.enter(l, n)
-			if left == nil {
+			exited := s.enter(l, n)
+			if exited == nil {
 				return nil
 			}
 			// A goroutine inside has lost its lease and has not noticed. Release ours, so
 			// that other processes do not wait for nothing.
 			_ = l.Release()
 			select {
-			case <-left:
+			case <-exited:
 			case <-ctx.Done():
 			}
 		case n > s.size && errors.Is(err, lease.ErrTooLarge):
@@ -155,7 +155,7 @@ func (s *Weighted) Acquire(ctx context.Context, n int64) error {
 // PollBounds.
 func (s *Weighted) awaitResize(ctx context.Context) error {
 	defer s.tooLarge.Add(-1)
-	timer := time.NewTimer(time.Duration(s.tooLarge.Add(1)) * 2 * lease.PollBound)
+	timer := time.NewTimer(time.Duration(s.tooLarge.Add(1)) * 2 * lease.MaxPollInterval)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -167,20 +167,20 @@ func (s *Weighted) awaitResize(ctx context.Context) error {
 // enter counts the permits of l. If that would exceed the size because some leases are
 // lost, it returns a channel that is closed by the next Release. Exceeding the size
 // alone is allowed: a Resize may have admitted them.
-func (s *Weighted) enter(l *Lease, n int64) (left <-chan struct{}) {
+func (s *Weighted) enter(l *Lease, n int64) (exited <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.inside+n > s.size && s.anyLost(l):
-		if s.left == nil {
-			s.left = make(chan struct{})
+	case s.entered+n > s.size && s.anyLost(l):
+		if s.exited == nil {
+			s.exited = make(chan struct{})
 		}
-		return s.left
-	case s.sound != (lease.Losses{}) && l.Err() != nil:
-		s.sound = lease.Losses{}
+		return s.exited
+	case s.intact != (lease.Losses{}) && l.Err() != nil:
+		s.intact = lease.Losses{}
 	}
-	s.leases = append(s.leases, held{l, n})
-	s.inside += n
+	s.leases = append(s.leases, heldPermits{l, n})
+	s.entered += n
 	return nil
 }
 
@@ -188,11 +188,11 @@ func (s *Weighted) enter(l *Lease, n int64) (left <-chan struct{}) {
 // them only if there was a loss since it has last done so.
 func (s *Weighted) anyLost(l *Lease) bool {
 	losses := l.hold.Losses() // before the looks, so that it counts what they cannot see yet
-	lost := func(h held) bool { return h.lease.Err() != nil }
-	if lost(held{lease: l}) || s.sound != losses && slices.ContainsFunc(s.leases, lost) {
+	lost := func(h heldPermits) bool { return h.lease.Err() != nil }
+	if lost(heldPermits{lease: l}) || s.intact != losses && slices.ContainsFunc(s.leases, lost) {
 		return true
 	}
-	s.sound = losses
+	s.intact = losses
 	return false
 }
 
@@ -226,7 +226,7 @@ func (s *Weighted) TryAcquire(n int64) bool {
 // as [Lease.Release] does.
 func (s *Weighted) Release(n int64) {
 	if s.checkWeight("release", n); n > 0 {
-		lease.ReleaseParts(s.leave(n))
+		lease.ReleasePartial(s.exit(n))
 	}
 }
 
@@ -237,29 +237,29 @@ func (s *Weighted) checkWeight(op string, n int64) {
 	}
 }
 
-// leave removes n permits from the leases, the oldest first.
-func (s *Weighted) leave(n int64) (out []lease.Part) {
+// exit removes n permits from the leases, the oldest first.
+func (s *Weighted) exit(n int64) (out []lease.PartialRelease) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n > s.inside {
+	if n > s.entered {
 		panic(fmt.Sprintf("baton: semaphore %q: released more than held", s.key))
 	}
-	s.inside -= n
+	s.entered -= n
 	for n > 0 {
 		part := min(n, s.leases[0].n)
-		out = append(out, lease.Part{Lease: &s.leases[0].lease.hold, N: part})
+		out = append(out, lease.PartialRelease{Lease: &s.leases[0].lease.hold, N: part})
 		n -= part
 		if s.leases[0].n -= part; s.leases[0].n == 0 {
-			s.leases[0] = held{}
+			s.leases[0] = heldPermits{}
 			s.leases = s.leases[1:]
 		}
 	}
 	if len(s.leases) == 0 {
-		s.leases, s.sound = nil, lease.Losses{}
+		s.leases, s.intact = nil, lease.Losses{}
 	}
-	if s.left != nil {
-		close(s.left)
-		s.left = nil
+	if s.exited != nil {
+		close(s.exited)
+		s.exited = nil
 	}
 	return out
 }
@@ -295,7 +295,7 @@ func (s *Weighted) acquire(ctx context.Context, op string, n int64, try bool) (*
 
 func (s *Weighted) request(ctx context.Context, l *Lease, n int64, try bool) error {
 	p := s.params(n, try)
-	return l.hold.Request(ctx, s.keeper, &p)
+	return l.hold.Request(ctx, s.manager, &p)
 }
 
 // AcquireChan is like AcquireLease but returns at once, with a channel that receives
@@ -312,14 +312,14 @@ func (s *Weighted) request(ctx context.Context, l *Lease, n int64, try bool) err
 // Waiting uses no goroutine.
 func (s *Weighted) AcquireChan(ctx context.Context, n int64) <-chan Result {
 	l := new(Lease)
-	box := lease.NewBox(asked{l})
+	ch := lease.NewChan(leaseBuilder{l})
 	if err := s.usable("acquire", weightError(n)); err != nil {
-		box.Put(err)
+		ch.Send(err)
 	} else {
 		p := s.params(n, false)
-		l.hold.AcquireChan(ctx, s.keeper, &p, box)
+		l.hold.AcquireChan(ctx, s.manager, &p, ch)
 	}
-	return box.C()
+	return ch.C()
 }
 
 // Do runs f while holding n permits. The ctx passed to f is canceled with the cause
@@ -365,7 +365,7 @@ func weightError(n int64) error {
 // usable returns why an operation cannot be tried, or nil: err, or what is wrong with s.
 func (s *Weighted) usable(op string, err error) error {
 	switch {
-	case s.keeper == nil && s.err == nil:
+	case s.manager == nil && s.err == nil:
 		err = errors.New("the Weighted was not made by NewWeighted")
 	case s.err != nil:
 		err = s.err

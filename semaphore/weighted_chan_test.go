@@ -58,7 +58,7 @@ func TestAcquireChanCancelled(t *testing.T) {
 				why := errors.New("why")
 				ctx, cancel := context.WithCancelCause(t.Context())
 				waits := s.AcquireChan(ctx, 9)
-				awaitLine(t, rdb, 1)
+				awaitQueue(t, rdb, 1)
 				next := other.AcquireChan(t.Context(), 3)
 				time.Sleep(10 * time.Millisecond)
 				start := time.Now()

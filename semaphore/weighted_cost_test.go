@@ -160,7 +160,7 @@ func TestCostIdle(t *testing.T) {
 				wg.Go(func() { <-sem.AcquireChan(ctx, int64(i%10)+1) })
 			}
 		}
-		awaitLine(t, rdb, 4)
+		awaitQueue(t, rdb, 4)
 		before := m.scripts.Load()
 		time.Sleep(time.Minute)
 		if n := m.scripts.Load() - before; n > 4*62 || n < 4*45 {

@@ -144,7 +144,7 @@ func ExampleWeighted_TryAcquireLease() {
 	lease, err := sem.TryAcquireLease(ctx, 10)
 	fmt.Println(err)
 	_, err = sem.TryAcquireLease(ctx, 1)
-	fmt.Println(errors.Is(err, semaphore.ErrLocked))
+	fmt.Println(errors.Is(err, semaphore.ErrNotAvailable))
 	fmt.Println(lease.Release())
 	// Output:
 	// <nil>
@@ -214,7 +214,7 @@ func ExampleLease_Context() {
 
 	<-work.Done()
 	fmt.Println(context.Cause(work))
-	fmt.Println(lease.Err(), lease.Left())
+	fmt.Println(lease.Err(), lease.Remaining())
 	fmt.Println(lease.Release())
 	// Output:
 	// baton: lease lost

@@ -34,7 +34,7 @@ func TestWeightedKeys(t *testing.T) {
 				t.Errorf("%s has %d fields", name, n)
 			}
 			s := semaphore.NewWeighted(other, key, 2)
-			if _, err := s.TryAcquireLease(t.Context(), 1); !errors.Is(err, semaphore.ErrLocked) {
+			if _, err := s.TryAcquireLease(t.Context(), 1); !errors.Is(err, semaphore.ErrNotAvailable) {
 				t.Errorf("%s does not exclude: %v", name, err)
 			}
 			next := s.AcquireChan(t.Context(), 1)

@@ -66,7 +66,7 @@ func TestWeightedTooLarge(t *testing.T) {
 				t.Error("TryAcquire of 11 of 10 succeeds")
 			}
 			if s == b {
-				awaitLine(t, rdb, 1)
+				awaitQueue(t, rdb, 1)
 			}
 			release(t, held)
 			held = receive(t, "1", small, 0)
@@ -146,9 +146,9 @@ func TestResizeAboveAcquire(t *testing.T) {
 		for range 10 {
 			go func() { acquired <- s.Acquire(ctx, 3) }()
 		}
-		time.Sleep(100 * lease.PollBound) // until each waits ten times as long as it would alone
+		time.Sleep(100 * lease.MaxPollInterval) // until each waits ten times as long as it would alone
 		sent.Swap(0)
-		time.Sleep(100 * lease.PollBound)
+		time.Sleep(100 * lease.MaxPollInterval)
 		if n := sent.Swap(0); n < 90 || n > 102 {
 			t.Errorf("%d requests in 100 times the PollBound", n)
 		}
@@ -204,7 +204,7 @@ func TestResizeBelowWaiters(t *testing.T) {
 }
 
 // entryLife is how long what nobody asks for stays in line.
-const entryLife = lease.EntryLife
+const entryLife = lease.WaiterTTL
 
 // TestResizeBelowHolders is the same for a process that holds some and wants more:
 // what was refused is not given to it later, when the size grows again.
@@ -317,7 +317,7 @@ func TestResizeNew(t *testing.T) {
 	p.CutNextReply("evalsha")
 	resize(t, w, 4)
 	release(t, acquire(t, w, 4))
-	if p.Fired().RepliesCut != 1 {
+	if p.Faults().RepliesCut != 1 {
 		t.Error("no reply was cut")
 	}
 	rests(t, rdb, 0)

@@ -437,7 +437,7 @@ func TestWeightedCancelInside(t *testing.T) {
 		defer cancel()
 		large := s.AcquireChan(ctx, 10)
 		small := s.AcquireChan(t.Context(), 1)
-		awaitLine(t, rdb, 1)
+		awaitQueue(t, rdb, 1)
 		cancel()
 		if r := <-large; !errors.Is(r.Err, context.Canceled) {
 			t.Errorf("the large one got %v", r)

@@ -30,7 +30,7 @@ type row struct {
 	ttl, delta bool
 }
 
-func joined(task *waitgroup.Task, err error) error {
+func claimed(task *waitgroup.Task, err error) error {
 	if (task == nil) == (err == nil) {
 		return fmt.Errorf("both or neither of %v and %v", task, err)
 	}
@@ -56,13 +56,13 @@ var badInput = map[string]row{
 	"WaitGroup.WaitContext": {do: func(ctx context.Context, v victim) error { return v.wg.WaitContext(ctx) }},
 	"WaitGroup.WaitChan":    {do: func(ctx context.Context, v victim) error { return <-v.wg.WaitChan(ctx) }},
 	"WaitGroup.Go":          {noCtx: true, ttl: true, do: func(_ context.Context, v victim) error { v.wg.Go(func() { panic("it runs") }); return nil }},
-	"WaitGroup.GoContext": {ttl: true, do: func(ctx context.Context, v victim) error {
-		return v.wg.GoContext(ctx, func(context.Context) error { panic("it runs") })
+	"WaitGroup.Do": {ttl: true, do: func(ctx context.Context, v victim) error {
+		return v.wg.Do(ctx, func(context.Context) error { panic("it runs") })
 	}},
-	"WaitGroup.Join": {ttl: true, do: func(ctx context.Context, v victim) error { return joined(v.wg.Join(ctx)) }},
+	"WaitGroup.Claim": {ttl: true, do: func(ctx context.Context, v victim) error { return claimed(v.wg.Claim(ctx)) }},
 
-	"WaitGroup.Inspect": {do: func(ctx context.Context, v victim) error { _, err := v.wg.Inspect(ctx); return err }},
-	"Status.Left":       {always: "<nil>", noCtx: true, do: func(context.Context, victim) error { waitgroup.Status{}.Left(); return nil }},
+	"WaitGroup.Inspect":  {do: func(ctx context.Context, v victim) error { _, err := v.wg.Inspect(ctx); return err }},
+	"Status.Outstanding": {always: "<nil>", noCtx: true, do: func(context.Context, victim) error { waitgroup.Status{}.Outstanding(); return nil }},
 
 	"Task.Done":    zero((*waitgroup.Task).Done),
 	"Task.Abandon": zero((*waitgroup.Task).Abandon),
@@ -74,7 +74,7 @@ var badInput = map[string]row{
 	}),
 }
 
-func TestBadInputIsWhole(t *testing.T) { redistest.Covers(t, ".", badInput) }
+func TestBadInputIsWhole(t *testing.T) { redistest.CoversExported(t, ".", badInput) }
 
 // TestBadInput calls every exported function on whatever cannot be used: it says
 // what is wrong, writes nothing, and takes nothing from what is counted.
@@ -88,7 +88,7 @@ func TestBadInput(t *testing.T) {
 	counts := waitgroup.New(asks, "key")
 	counts.TTL = time.Hour // not renewed meanwhile
 	must(counts.AddContext(ctx, 2))
-	task := join(t, counts)
+	task := claim(t, counts)
 	misuse := redistest.NewMisuse(t, s, "")
 	rdb := misuse.Unasked
 
@@ -104,7 +104,7 @@ func TestBadInput(t *testing.T) {
 		"a string":              {of(asks, "string"), "WRONGTYPE"},
 		"a garbled state":       {of(asks, "state"), "not a wait group"},
 	}
-	for what, rdb := range redistest.NoClients() {
+	for what, rdb := range redistest.NilClients() {
 		all[what] = bad{of(rdb, "key"), "client is nil"}
 	}
 	for what, key := range types {
@@ -124,7 +124,7 @@ func TestBadInput(t *testing.T) {
 		t.Helper()
 		for what, bad := range rows {
 			if do := func() error { return r.do(ctx, bad.victim) }; r.always != "" {
-				misuse.Says(name+" of "+what, r.always, do)
+				misuse.ErrorContains(name+" of "+what, r.always, do)
 			} else {
 				misuse.Refuses(name+" of "+what, bad.want, do)
 			}
@@ -143,16 +143,16 @@ func TestBadInput(t *testing.T) {
 			misuse.Contexts(name, func(ctx context.Context) error { return r.do(ctx, good) })
 		}
 	}
-	misuse.Says("WaitGroup.Go of a nil function", "nil function", func() error { good.wg.Go(nil); return nil })
-	misuse.Says("WaitGroup.GoContext of a nil function", "nil function", func() error { return good.wg.GoContext(ctx, nil) })
+	misuse.ErrorContains("WaitGroup.Go of a nil function", "nil function", func() error { good.wg.Go(nil); return nil })
+	misuse.ErrorContains("WaitGroup.Do of a nil function", "nil function", func() error { return good.wg.Do(ctx, nil) })
 	misuse.Unchanged()
 
-	is(t, "more than there is", counts.AddContext(ctx, -2), waitgroup.ErrNegative)
+	is(t, "more than there is", counts.AddContext(ctx, -2), waitgroup.ErrNegativeCounter)
 	holds(t, "after all that", asks, 1, 1)
 	copied := *task
 	must(copied.Done())
 	is(t, "Done after that of a copy", task.Done(), waitgroup.ErrDone)
 	must(counts.DoneContext(ctx))
 	must(counts.WaitContext(ctx))
-	is(t, "Done too often", counts.DoneContext(ctx), waitgroup.ErrNegative)
+	is(t, "Done too often", counts.DoneContext(ctx), waitgroup.ErrNegativeCounter)
 }

@@ -47,7 +47,7 @@ func BenchmarkWaitGroupWait(b *testing.B) {
 	})
 }
 
-// BenchmarkWaitGroupActuallyWait waits for rounds that another process ends.
+// BenchmarkWaitGroupActuallyWait waits for generations that another process ends.
 func BenchmarkWaitGroupActuallyWait(b *testing.B) {
 	s := redistest.Start(b)
 	here, there := s.Client(b), s.Client(b)

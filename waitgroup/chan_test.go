@@ -52,8 +52,8 @@ func TestWaitChanCancelled(t *testing.T) {
 	})
 }
 
-// TestWaitChanOrder: who has called WaitChan waits for the round that went on then,
-// also if what it does next ends that round and begins another.
+// TestWaitChanOrder: who has called WaitChan waits for the generation that went on then,
+// also if what it does next ends that generation and begins another.
 func TestWaitChanOrder(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
@@ -67,7 +67,7 @@ func TestWaitChanOrder(t *testing.T) {
 				t.Error(err)
 			}
 			none := wg.WaitChan(t.Context())
-			task := join(t, wg)
+			task := claim(t, wg)
 			goesOn(t, "the next round", none, 0)
 			if err := task.Done(); err != nil {
 				t.Error(err)

@@ -13,7 +13,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// TestCost: every operation is one request, and only the end of a round is told, by
+// TestCost: every operation is one request, and only the end of a generation is told, by
 // one message, however many there are who wait.
 func TestCost(t *testing.T) {
 	t.Parallel()
@@ -22,7 +22,7 @@ func TestCost(t *testing.T) {
 	ctx := t.Context()
 	wg := waitgroup.New(rdb, "key")
 	work := func(context.Context) error { return nil }
-	must(wg.GoContext(ctx, work)) // the server learns the scripts
+	must(wg.Do(ctx, work)) // the server learns the scripts
 	must(wg.WaitContext(ctx))
 	cost := func(what string, requests, messages int64, f func()) {
 		t.Helper()
@@ -36,11 +36,11 @@ func TestCost(t *testing.T) {
 	cost("Add(0)", 0, 0, func() { wg.Add(0) })
 	cost("Done", 1, 0, func() { wg.Done() })
 	var task *waitgroup.Task
-	cost("Join", 1, 0, func() { task = join(t, wg) })
+	cost("Claim", 1, 0, func() { task = claim(t, wg) })
 	cost("Done of a task", 1, 0, func() { must(task.Done()) })
-	cost("GoContext", 2, 0, func() { must(wg.GoContext(ctx, work)) })
+	cost("Do", 2, 0, func() { must(wg.Do(ctx, work)) })
 	cost("the last Done", 1, 1, func() { wg.Done() })
-	cost("GoContext, as a round", 2, 1, func() { must(wg.GoContext(ctx, work)) })
+	cost("Do, as a round", 2, 1, func() { must(wg.Do(ctx, work)) })
 	cost("Wait for nothing", 1, 0, func() { wg.Wait() })
 }
 
@@ -85,7 +85,7 @@ func TestCostRenewal(t *testing.T) {
 		for i := range 100 {
 			wg := waitgroup.New(rdb, fmt.Sprint("key", i%10))
 			wg.Add(1)
-			tasks = append(tasks, join(t, wg))
+			tasks = append(tasks, claim(t, wg))
 		}
 		const ttls = 10
 		time.Sleep(ttls*waitgroup.DefaultTTL - time.Second) // just then none is due

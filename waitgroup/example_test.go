@@ -73,13 +73,13 @@ func ExampleWaitGroup_WaitChan() {
 }
 
 // Do runs a task. Its ctx is canceled if the task is lost.
-func ExampleWaitGroup_GoContext() {
+func ExampleWaitGroup_Do() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
 	ctx := context.Background()
 	wg := waitgroup.New(rdb, "import:42")
 
-	err := wg.GoContext(ctx, func(ctx context.Context) error {
+	err := wg.Do(ctx, func(ctx context.Context) error {
 		select {
 		case <-time.After(time.Millisecond): // the work
 			return errors.New("page 7 is missing")
@@ -95,7 +95,7 @@ func ExampleWaitGroup_GoContext() {
 }
 
 // A coordinator adds the work and waits. Workers in other processes claim it.
-func ExampleWaitGroup_Join() {
+func ExampleWaitGroup_Claim() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
 	ctx := context.Background()
@@ -111,8 +111,8 @@ func ExampleWaitGroup_Join() {
 	defer running.Wait()
 	running.Go(func() {
 		for {
-			task, err := worker.Join(ctx)
-			if errors.Is(err, waitgroup.ErrNoTask) {
+			task, err := worker.Claim(ctx)
+			if errors.Is(err, waitgroup.ErrNothingToClaim) {
 				return
 			}
 			if err != nil {
@@ -139,7 +139,7 @@ func ExampleAbandonedError() {
 	wg := waitgroup.New(rdb, "import:42")
 	wg.Add(2)
 	for range 2 {
-		task, err := wg.Join(ctx)
+		task, err := wg.Claim(ctx)
 		if err == nil {
 			err = task.Abandon()
 		}
@@ -185,7 +185,7 @@ func ExampleWaitGroup_AddContext() {
 
 	fmt.Println(wg.AddContext(ctx, 1))
 	fmt.Println(wg.DoneContext(ctx))
-	fmt.Println(errors.Is(wg.DoneContext(ctx), waitgroup.ErrNegative))
+	fmt.Println(errors.Is(wg.DoneContext(ctx), waitgroup.ErrNegativeCounter))
 	fmt.Println(wg.WaitContext(ctx))
 	// Output:
 	// <nil>
@@ -202,7 +202,7 @@ func ExampleWaitGroup_Inspect() {
 	wg := waitgroup.New(rdb, "import:42")
 	wg.Label = "page 1"
 	wg.Add(3)
-	task, err := wg.Join(ctx)
+	task, err := wg.Claim(ctx)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -214,7 +214,7 @@ func ExampleWaitGroup_Inspect() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(status.Left(), "left,", status.Count, "of them not begun")
+	fmt.Println(status.Outstanding(), "left,", status.Count, "of them not begun")
 	for _, t := range status.Tasks {
 		fmt.Println(t.Label)
 	}
@@ -231,7 +231,7 @@ func ExampleTask_Context() {
 	wg := waitgroup.New(rdb, "import:42")
 	wg.TTL = 500 * time.Millisecond
 	wg.Add(1)
-	task, err := wg.Join(ctx)
+	task, err := wg.Claim(ctx)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -255,14 +255,14 @@ func ExampleTask_Abandon() {
 	ctx := context.Background()
 	wg := waitgroup.New(rdb, "import:42")
 	wg.Add(1)
-	first, err := wg.Join(ctx)
+	first, err := wg.Claim(ctx)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	fmt.Println(wg.AddContext(ctx, 1), first.Abandon())
 
-	second, err := wg.Join(ctx) // in another process
+	second, err := wg.Claim(ctx) // in another process
 	if err != nil {
 		fmt.Println(err)
 		return

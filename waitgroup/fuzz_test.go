@@ -30,11 +30,11 @@ func FuzzDeltas(f *testing.F) {
 			err := wg.AddContext(t.Context(), delta)
 			switch {
 			case delta > math.MaxInt32 || delta < math.MinInt32:
-				if err == nil || errors.Is(err, waitgroup.ErrNegative) {
+				if err == nil || errors.Is(err, waitgroup.ErrNegativeCounter) {
 					t.Fatalf("%s: %v", what, err)
 				}
 			case count+delta < 0:
-				is(t, what, err, waitgroup.ErrNegative)
+				is(t, what, err, waitgroup.ErrNegativeCounter)
 			case err != nil:
 				t.Fatalf("%s: %v", what, err)
 			default:
@@ -49,7 +49,7 @@ func FuzzDeltas(f *testing.F) {
 			}
 		case <-time.After(time.Millisecond):
 		}
-		if keys := s.Forever(t); len(keys) > 0 {
+		if keys := s.Persistent(t); len(keys) > 0 {
 			t.Errorf("%d, %d, %d: for ever: %q", one, two, three, keys)
 		}
 	})

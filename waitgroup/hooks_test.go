@@ -26,7 +26,7 @@ func TestRequestCarriesTheValuesOfItsCallersContext(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if err := g.GoContext(ctx, func(context.Context) error { return nil }); err != nil {
+				if err := g.Do(ctx, func(context.Context) error { return nil }); err != nil {
 					t.Error(err)
 				}
 				if err := g.DoneContext(ctx); err != nil {

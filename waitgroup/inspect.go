@@ -13,20 +13,20 @@ type Owner = lease.Owner
 // A Status is what Redis knows about a group, for people and for monitoring. It may be
 // stale by the time it is returned.
 type Status struct {
-	Round     int64     // its number, which grows; 0 if the group does not exist
-	Count     int64     // added, and neither done nor claimed
-	Abandoned int64     // abandoned tasks of this generation
-	Tasks     []Running // running tasks
-	More      int       // number of further tasks; 1,000 are listed
+	Generation int64        // its number, which grows; 0 if the group does not exist
+	Count      int64        // added, and neither done nor claimed
+	Abandoned  int64        // abandoned tasks of this generation
+	Tasks      []TaskStatus // running tasks
+	MoreTasks  int          // number of further tasks; 1,000 are listed
 }
 
 // Outstanding returns what the generation still waits for: Count and the running tasks.
-func (s Status) Left() int64 { return s.Count + int64(len(s.Tasks)+s.More) }
+func (s Status) Outstanding() int64 { return s.Count + int64(len(s.Tasks)+s.MoreTasks) }
 
 // A TaskStatus is one running task.
-type Running struct {
+type TaskStatus struct {
 	Owner
-	Left time.Duration // until the task expires, unless it is renewed
+	Remaining time.Duration // until the task expires, unless it is renewed
 }
 
 // Inspect returns the counter and the running tasks. It makes one read-only request and
@@ -39,9 +39,9 @@ func (wg *WaitGroup) Inspect(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	s := Status{Round: p.Round, Count: p.Count, Abandoned: p.Lost, More: int(p.More)}
+	s := Status{Generation: p.Generation, Count: p.Count, Abandoned: p.Abandoned, MoreTasks: int(p.MoreHolders)}
 	for _, h := range p.Holders {
-		s.Tasks = append(s.Tasks, Running{h.Owner, h.Left})
+		s.Tasks = append(s.Tasks, TaskStatus{h.Owner, h.Remaining})
 	}
 	return s, nil
 }

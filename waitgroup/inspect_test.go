@@ -16,22 +16,22 @@ func TestInspect(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		wg, other := waitgroup.New(rdb, "key"), waitgroup.New(sibling(t, rdb), "key")
 		wg.Label = "importer"
-		if s, err := other.Inspect(t.Context()); err != nil || s.Round != 0 || s.Left() != 0 {
+		if s, err := other.Inspect(t.Context()); err != nil || s.Generation != 0 || s.Outstanding() != 0 {
 			t.Errorf("%+v, %v", s, err)
 		}
 		wg.Add(3)
-		done, dropped := join(t, wg), join(t, wg)
+		done, dropped := claim(t, wg), claim(t, wg)
 		must(dropped.Abandon())
 		s, err := other.Inspect(t.Context())
-		if err != nil || s.Round == 0 || s.Count != 1 || s.Abandoned != 1 || s.Left() != 2 || len(s.Tasks) != 1 {
+		if err != nil || s.Generation == 0 || s.Count != 1 || s.Abandoned != 1 || s.Outstanding() != 2 || len(s.Tasks) != 1 {
 			t.Fatalf("%+v, %v", s, err)
 		}
-		if task := s.Tasks[0]; task.Label != "importer" || task.Left <= 0 || task.Left > wg.TTL {
+		if task := s.Tasks[0]; task.Label != "importer" || task.Remaining <= 0 || task.Remaining > wg.TTL {
 			t.Errorf("%+v", task)
 		}
 		must(done.Done())
 		wg.Done()
-		if s, err := other.Inspect(t.Context()); err != nil || s.Left() != 0 {
+		if s, err := other.Inspect(t.Context()); err != nil || s.Outstanding() != 0 {
 			t.Errorf("%+v, %v", s, err)
 		}
 		if _, err := waitgroup.New(rdb, "").Inspect(t.Context()); err == nil || !strings.Contains(err.Error(), "the key is empty") {

@@ -36,7 +36,7 @@ func TestMisuseNumbers(t *testing.T) {
 		wg := waitgroup.New(rdb, "key")
 		wg.TTL = ttl
 		wg.Add(1)
-		if _, err := wg.Join(t.Context()); err == nil || !strings.Contains(err.Error(), "TTL") {
+		if _, err := wg.Claim(t.Context()); err == nil || !strings.Contains(err.Error(), "TTL") {
 			t.Errorf("a TTL of %v: %v", ttl, err)
 		}
 		holds(t, "a bad TTL", rdb, 1, 0)
@@ -48,7 +48,7 @@ func TestMisuseNumbers(t *testing.T) {
 			t.Errorf("a delta of %d: %v", delta, err)
 		}
 	}
-	if err := wg.AddContext(t.Context(), -1); !errors.Is(err, waitgroup.ErrNegative) || !strings.Contains(err.Error(), `"key"`) {
+	if err := wg.AddContext(t.Context(), -1); !errors.Is(err, waitgroup.ErrNegativeCounter) || !strings.Contains(err.Error(), `"key"`) {
 		t.Error(err)
 	}
 	wg.Add(math.MaxInt32)
@@ -65,7 +65,7 @@ func TestKeys(t *testing.T) {
 			wg.Add(2)
 			c := other.WaitChan(t.Context())
 			goesOn(t, key, c, 30*time.Millisecond)
-			task := join(t, other)
+			task := claim(t, other)
 			wg.Done()
 			start := time.Now()
 			if err := task.Done(); err != nil {

@@ -19,7 +19,7 @@ import (
 )
 
 func init() {
-	workers["rounds"] = roundsProcess
+	workers["rounds"] = generationsProcess
 	workers["panics"] = panicsProcess
 }
 
@@ -56,11 +56,11 @@ func says(t *testing.T, w *redistest.Worker, word string) string {
 	}
 }
 
-// TestRoundsAcrossProcesses reuses groups for 1,000 rounds. In each, all processes
+// TestGenerationsAcrossProcesses reuses groups for 1,000 generations. In each, all processes
 // do their part of the work and wait for the others; when all have been told, one of
 // them begins the next. Nobody is told before all parts are done, and nobody is left
 // waiting.
-func TestRoundsAcrossProcesses(t *testing.T) {
+func TestGenerationsAcrossProcesses(t *testing.T) {
 	t.Parallel()
 	const processes, rounds = 4, 1000
 	s := redistest.Start(t)
@@ -83,7 +83,7 @@ func TestRoundsAcrossProcesses(t *testing.T) {
 	holds(t, "in the end", rdb, processes, 0)
 }
 
-func roundsProcess() {
+func generationsProcess() {
 	rdb, work := process()
 	defer rdb.Close()
 	ctx := context.Background()
@@ -159,7 +159,7 @@ type lateReply struct{ redistest.Requests }
 func (*lateReply) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		err := next(ctx, cmd)
-		if slices.Contains(cmd.Args(), any(string(lease.Drop))) {
+		if slices.Contains(cmd.Args(), any(string(lease.OpAbandon))) {
 			select {}
 		}
 		return err
@@ -183,7 +183,7 @@ func panicsProcess() {
 	}
 	in := bufio.NewReader(os.Stdin)
 	if os.Getenv("WG_HOW") == "pause" {
-		task, err := wg.Join(context.Background())
+		task, err := wg.Claim(context.Background())
 		must(err)
 		fmt.Println("joined")
 		ctx, stop := task.Context(context.Background())

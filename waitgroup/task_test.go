@@ -14,32 +14,32 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// TestGoContext: what the task returns is returned, and a task that has an error is
+// TestDo: what the task returns is returned, and a task that has an error is
 // done all the same.
-func TestGoContext(t *testing.T) {
+func TestDo(t *testing.T) {
 	t.Parallel()
 	inOneAndFour(t, func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
 		ctx := t.Context()
 		failed := errors.New("no more paper")
-		if err := of("key", 0).GoContext(ctx, func(ctx context.Context) error {
+		if err := of("key", 0).Do(ctx, func(ctx context.Context) error {
 			c := of("key", 1).WaitChan(ctx)
 			goesOn(t, "a task that runs", c, 50*time.Millisecond)
 			return failed
 		}); err != failed {
-			t.Errorf("GoContext: %v", err)
+			t.Errorf("Do: %v", err)
 		}
 		if err := of("key", 1).WaitContext(ctx); err != nil {
 			t.Errorf("WaitContext: %v", err)
 		}
-		if err := of("key", 2).GoContext(ctx, func(context.Context) error { return nil }); err != nil {
-			t.Errorf("GoContext: %v", err)
+		if err := of("key", 2).Do(ctx, func(context.Context) error { return nil }); err != nil {
+			t.Errorf("Do: %v", err)
 		}
 	})
 }
 
-// TestGoContextPanic: a task that panics, or ends its goroutine, is abandoned at
+// TestDoPanic: a task that panics, or ends its goroutine, is abandoned at
 // once, and its panic is not lost.
-func TestGoContextPanic(t *testing.T) {
+func TestDoPanic(t *testing.T) {
 	t.Parallel()
 	inOneAndFour(t, func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
 		func() {
@@ -48,17 +48,17 @@ func TestGoContextPanic(t *testing.T) {
 					t.Errorf("recovered %v", x)
 				}
 			}()
-			_ = of("key", 0).GoContext(t.Context(), func(context.Context) error { panic("on fire") })
+			_ = of("key", 0).Do(t.Context(), func(context.Context) error { panic("on fire") })
 		}()
 		lost(t, "a panic", of("key", 1).WaitContext(t.Context()), 1)
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			_ = of("key", 2).GoContext(t.Context(), func(context.Context) error { runtime.Goexit(); return nil })
+			_ = of("key", 2).Do(t.Context(), func(context.Context) error { runtime.Goexit(); return nil })
 		}()
 		<-ended
 		lost(t, "Goexit", of("key", 3).WaitContext(t.Context()), 1)
-		// The next round knows nothing of that.
+		// The next generation knows nothing of that.
 		of("key", 0).Go(func() {})
 		if err := of("key", 1).WaitContext(t.Context()); err != nil {
 			t.Error(err)
@@ -73,7 +73,7 @@ func TestWaitPanics(t *testing.T) {
 	wg := waitgroup.New(rdb, "key")
 	func() {
 		defer func() { _ = recover() }()
-		_ = wg.GoContext(t.Context(), func(context.Context) error { panic(1) })
+		_ = wg.Do(t.Context(), func(context.Context) error { panic(1) })
 	}()
 	defer func() {
 		err, _ := recover().(error)
@@ -82,20 +82,20 @@ func TestWaitPanics(t *testing.T) {
 	wg.Wait()
 }
 
-// TestJoin has others join what one has added.
-func TestJoin(t *testing.T) {
+// TestClaim has others join what one has added.
+func TestClaim(t *testing.T) {
 	t.Parallel()
 	inOneAndFour(t, func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
 		ctx := t.Context()
-		_, err := of("key", 0).Join(ctx)
-		is(t, "to join nothing", err, waitgroup.ErrNoTask)
+		_, err := of("key", 0).Claim(ctx)
+		is(t, "to join nothing", err, waitgroup.ErrNothingToClaim)
 		of("key", 0).Add(3)
 		all := of("key", 1).WaitChan(ctx)
-		first, second := join(t, of("key", 2)), join(t, of("key", 3))
-		of("key", 1).Done() // of what nobody has joined
-		_, err = of("key", 2).Join(ctx)
-		is(t, "to join what is done", err, waitgroup.ErrNoTask)
-		is(t, "to be done with what was joined", of("key", 0).DoneContext(ctx), waitgroup.ErrNegative)
+		first, second := claim(t, of("key", 2)), claim(t, of("key", 3))
+		of("key", 1).Done() // of what nobody has claimed
+		_, err = of("key", 2).Claim(ctx)
+		is(t, "to join what is done", err, waitgroup.ErrNothingToClaim)
+		is(t, "to be done with what was joined", of("key", 0).DoneContext(ctx), waitgroup.ErrNegativeCounter)
 		for _, task := range []*waitgroup.Task{first, second} {
 			goesOn(t, "a group with tasks", all, 20*time.Millisecond)
 			if task.Err() != nil || task.Done() != nil {
@@ -122,7 +122,7 @@ func TestTaskLives(t *testing.T) {
 		there.TTL = 3 * time.Second
 		here.Add(2)
 		all := here.WaitChan(t.Context())
-		ended, lives := join(t, there), join(t, there)
+		ended, lives := claim(t, there), claim(t, there)
 		time.Sleep(3 * time.Minute)
 		if err := ended.Done(); err != nil {
 			t.Fatal(err)
@@ -159,7 +159,7 @@ func TestTaskForgotten(t *testing.T) {
 		rdb := bubbleClient(t)
 		wg := waitgroup.New(rdb, "key")
 		wg.Add(1)
-		task := join(t, wg)
+		task := claim(t, wg)
 		ctx, stop := task.Context(t.Context())
 		defer stop()
 		must(rdb.FlushAll(t.Context()).Err())
@@ -184,7 +184,7 @@ func TestTaskOutlivesGroup(t *testing.T) {
 		wg := waitgroup.New(rdb, "key")
 		wg.TTL = 10 * time.Hour
 		wg.Add(2)
-		task := join(t, wg)
+		task := claim(t, wg)
 		time.Sleep(50 * time.Hour)
 		holds(t, "after two days", rdb, 1, 1)
 		if err := task.Done(); err != nil {

@@ -35,9 +35,9 @@ type (
 
 // A LossCause is the reason why a task was lost. Its String is a short word for use as a
 // label.
-type Cause = lease.Cause
+type LossCause = lease.LossCause
 
 const (
-	Gone      = lease.Gone      // the task is not in Redis: the group was deleted, evicted, or lost
-	Unrenewed = lease.Unrenewed // Redis was not reached in time, or the process was paused
+	KeyMissing  = lease.KeyMissing  // the task is not in Redis: the group was deleted, evicted, or lost
+	RenewFailed = lease.RenewFailed // Redis was not reached in time, or the process was paused
 )

@@ -20,48 +20,48 @@ func TestTrace(t *testing.T) {
 		wg := waitgroup.New(rdb, "key")
 		var r redistest.Record
 		wg.Trace = r.Trace()
-		ended := []string{"acquired at_once", "released <nil>"}
+		ended := []string{"acquired immediate", "released <nil>"}
 
 		wg.Go(func() { time.Sleep(time.Second) })
 		wg.Wait()
-		r.Tells(t, "Go", ended...)
+		r.CheckTake(t, "Go", ended...)
 		if r.Held() != time.Second {
 			t.Errorf("the task took a second, and it says %v", r.Held())
 		}
-		must(wg.GoContext(t.Context(), func(context.Context) error { return nil }))
-		r.Tells(t, "GoContext", ended...)
+		must(wg.Do(t.Context(), func(context.Context) error { return nil }))
+		r.CheckTake(t, "Do", ended...)
 		wg.Add(1)
-		task := join(t, wg)
+		task := claim(t, wg)
 		must(task.Abandon())
-		r.Tells(t, "Join and Abandon", ended...)
-		if _, err := wg.Join(t.Context()); !errors.Is(err, waitgroup.ErrNoTask) {
+		r.CheckTake(t, "Claim and Abandon", ended...)
+		if _, err := wg.Claim(t.Context()); !errors.Is(err, waitgroup.ErrNothingToClaim) {
 			t.Error(err)
 		}
-		r.Tells(t, "Join", `failed baton: claim "key": no task to join`)
+		r.CheckTake(t, "Claim", `failed baton: claim "key": nothing to claim`)
 
 		wg.Add(2)
-		task = join(t, wg)
+		task = claim(t, wg)
 		time.Sleep(waitgroup.DefaultTTL / 2)
 		must(rdb.Del(t.Context(), "key").Err())
 		time.Sleep(waitgroup.DefaultTTL)
-		r.Tells(t, "a group that is gone", "acquired at_once", "lost gone")
+		r.CheckTake(t, "a group that is gone", "acquired immediate", "lost key_missing")
 		if r.Renewals() == 0 {
 			t.Error("it says that nothing was renewed")
 		}
 		is(t, "Done", task.Done(), waitgroup.ErrLost)
 
 		wg.Add(1)
-		task = join(t, wg)
+		task = claim(t, wg)
 		wait := wg.WaitChan(t.Context())
 		time.Sleep(time.Second)
 		outage.Set(true)
 		time.AfterFunc(time.Minute, func() { outage.Set(false) })
 		is(t, "Wait", <-wait, waitgroup.ErrAbandoned)
-		count, lines := map[string]int{}, r.Told()
+		count, lines := map[string]int{}, r.Take()
 		for _, line := range lines {
 			count[line]++
 		}
-		if count["error renew"] == 0 || count["error look"] == 0 || count["lost unrenewed"] != 1 || count["acquired at_once"] != 1 {
+		if count["error renew"] == 0 || count["error status"] == 0 || count["lost renew_failed"] != 1 || count["acquired immediate"] != 1 {
 			t.Errorf("without Redis it tells %q", lines)
 		}
 		is(t, "Done", task.Done(), waitgroup.ErrLost)
@@ -71,6 +71,6 @@ func TestTrace(t *testing.T) {
 		defer cancel()
 		is(t, "AddContext", wg.AddContext(ctx, 1), context.DeadlineExceeded)
 		outage.Set(false)
-		r.Tells(t, "AddContext", "error change")
+		r.CheckTake(t, "AddContext", "error update")
 	})
 }

@@ -20,10 +20,10 @@ const DefaultTTL = 10 * time.Second
 var (
 	// ErrNegativeCounter is returned if the counter would become negative. The
 	// counter is unchanged.
-	ErrNegative = lease.ErrNegative
+	ErrNegativeCounter = lease.ErrNegativeCounter
 	// ErrNothingToClaim is returned by Claim if the counter is 0: everything that was
 	// added is done or claimed.
-	ErrNoTask = lease.ErrNoTask
+	ErrNothingToClaim = lease.ErrNothingToClaim
 	// ErrAbandoned matches the [AbandonedError] of a wait.
 	ErrAbandoned = lease.ErrAbandoned
 	// ErrLost is returned for a task that ended before Done, and by a wait if Redis
@@ -83,12 +83,12 @@ type WaitGroup struct {
 // nil client makes the first operation fail.
 func New(rdb redis.UniversalClient, key string) *WaitGroup {
 	wg := &WaitGroup{TTL: DefaultTTL, key: key}
-	keeper, err := redisstore.Keeper(rdb)
+	manager, err := redisstore.ManagerFor(rdb)
 	if err != nil {
 		wg.err = err
 		return wg
 	}
-	wg.session = keeper.NewSession(key)
+	wg.session = manager.NewSession(key)
 	wg.session.Trace = &wg.Trace
 	return wg
 }
@@ -121,9 +121,9 @@ func (wg *WaitGroup) AddContext(ctx context.Context, delta int) error {
 	case delta > math.MaxInt32 || delta < math.MinInt32:
 		return lease.Permanent(fmt.Errorf("baton: %s %q: invalid delta %d", op, wg.key, delta))
 	}
-	answer, err := wg.session.Change(ctx, op, lease.Change{What: lease.Add, Delta: int64(delta)})
-	if err == nil && answer == lease.Refused {
-		err = fmt.Errorf("baton: %s %d to %q: %w", op, delta, wg.key, ErrNegative)
+	outcome, err := wg.session.Update(ctx, op, lease.Operation{Op: lease.OpAdd, Delta: int64(delta)})
+	if err == nil && outcome == lease.Rejected {
+		err = fmt.Errorf("baton: %s %d to %q: %w", op, delta, wg.key, ErrNegativeCounter)
 	}
 	return err
 }
@@ -164,13 +164,13 @@ func (wg *WaitGroup) WaitContext(ctx context.Context) error {
 // cancel ctx.
 func (wg *WaitGroup) WaitChan(ctx context.Context) <-chan error {
 	const op = "wait for"
-	box := lease.NewBox(lease.Bare{})
+	ch := lease.NewChan(lease.ErrorOnly{})
 	if wg.session == nil {
-		box.Put(wg.unusable(op))
+		ch.Send(wg.unusable(op))
 	} else {
-		wg.session.WaitChan(ctx, op, box)
+		wg.session.WaitChan(ctx, op, ch)
 	}
-	return box.C()
+	return ch.C()
 }
 
 // Go counts a task and runs f in a new goroutine. When f returns, the task is done. If f
@@ -182,7 +182,7 @@ func (wg *WaitGroup) Go(f func()) {
 	if f == nil { // before counting a task
 		panic("baton: Go of a nil function")
 	}
-	t, err := wg.start(context.Background(), "go", lease.Go)
+	t, err := wg.start(context.Background(), "go", lease.OpStart)
 	if err != nil {
 		panic(err)
 	}
@@ -192,7 +192,7 @@ func (wg *WaitGroup) Go(f func()) {
 				// If it counted as done, waits in other processes would return nil
 				// before this program has crashed.
 				crashing.Store(true)
-				t.panicked()
+				t.abandonAfterPanic()
 				panic(x)
 			}
 			_ = t.Done()
@@ -209,18 +209,18 @@ func (wg *WaitGroup) Go(f func()) {
 // f's error joined with the error of Done: ErrLost means that the task counts as
 // abandoned. If f panics or calls [runtime.Goexit], the task is abandoned. If the task
 // cannot be counted before ctx is done, f is not called. A nil f panics at once.
-func (wg *WaitGroup) GoContext(ctx context.Context, f func(context.Context) error) (err error) {
+func (wg *WaitGroup) Do(ctx context.Context, f func(context.Context) error) (err error) {
 	if f == nil { // before counting a task
 		panic("baton: Do of a nil function")
 	}
-	t, err := wg.start(ctx, "do", lease.Go)
+	t, err := wg.start(ctx, "do", lease.OpStart)
 	if err != nil {
 		return err
 	}
 	returned := false
 	defer func() {
 		if !returned {
-			t.panicked()
+			t.abandonAfterPanic()
 		}
 	}()
 	inner, stop := t.Context(ctx)
@@ -236,15 +236,15 @@ func (wg *WaitGroup) GoContext(ctx context.Context, f func(context.Context) erro
 // Claim takes over one of the counts that Add has added, in any process, and makes it a
 // task of this process. It returns ErrNothingToClaim if the counter is 0. While Redis is
 // unreachable it retries with backoff until ctx is done.
-func (wg *WaitGroup) Join(ctx context.Context) (*Task, error) {
-	return wg.start(ctx, "claim", lease.Join)
+func (wg *WaitGroup) Claim(ctx context.Context) (*Task, error) {
+	return wg.start(ctx, "claim", lease.OpClaim)
 }
 
-func (wg *WaitGroup) start(ctx context.Context, op string, what lease.What) (*Task, error) {
+func (wg *WaitGroup) start(ctx context.Context, opName string, op lease.Op) (*Task, error) {
 	if wg.session == nil {
-		return nil, wg.unusable(op)
+		return nil, wg.unusable(opName)
 	}
-	t, err := wg.session.Start(ctx, op, what, wg.TTL, wg.Label)
+	t, err := wg.session.Start(ctx, opName, op, wg.TTL, wg.Label)
 	if err != nil {
 		return nil, err
 	}

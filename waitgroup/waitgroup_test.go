@@ -135,7 +135,7 @@ func TestWaitGroupWaits(t *testing.T) {
 	})
 }
 
-// TestWaitGroupReuse uses a group anew while those who waited for its last round have not
+// TestWaitGroupReuse uses a group anew while those who waited for its last generation have not
 // been told: each of them hears of its own.
 func TestWaitGroupReuse(t *testing.T) {
 	t.Parallel()

@@ -68,7 +68,7 @@ func await(ctx context.Context, rdb *redis.Client, c config) (*hold, error) {
 	switch {
 	case err == nil:
 		return h, nil
-	case errors.Is(err, mutex.ErrLocked), errors.Is(err, semaphore.ErrLocked):
+	case errors.Is(err, mutex.ErrLocked), errors.Is(err, semaphore.ErrNotAvailable):
 		return nil, fail(c.NotAcquired, "%q is held, or others wait for it", c.Name)
 	case errors.Is(err, context.DeadlineExceeded):
 		// With an error of Redis' own it answers, and refuses: a replica, a full memory.

@@ -50,7 +50,7 @@ func (g *guardian) grace() time.Duration { return min(g.window/5, 5*time.Second)
 
 // look warns the child if the lease is about to end, and returns when to look again.
 func (g *guardian) look() time.Duration {
-	left := g.Left()
+	left := g.Remaining()
 	if until := time.Now().Add(left); left > 0 && until.After(g.until.Add(time.Millisecond)) {
 		g.until, g.window = until, left
 	}

@@ -19,7 +19,7 @@ type hold struct {
 type lease interface {
 	Done() <-chan struct{}
 	Err() error
-	Left() time.Duration
+	Remaining() time.Duration
 	Fence() int64
 }
 

@@ -67,29 +67,29 @@ func look(ctx context.Context, rdb *redis.Client, name string) (status, error) {
 }
 
 func lockStatus(m mutex.Status, err error) (status, error) {
-	s := status{More: m.More, Waiting: m.Waiting, First: m.First}
+	s := status{More: m.MoreHolders, Waiting: m.Waiters, First: m.Next}
 	for _, h := range m.Holders {
 		as := ""
 		if h.Read {
 			as = "for reading"
 		}
-		s.Holders = append(s.Holders, holder{h.Owner, as, h.Fence, h.Left})
+		s.Holders = append(s.Holders, holder{h.Owner, as, h.Fence, h.Remaining})
 	}
 	return s, unlooked(err)
 }
 
 func permitStatus(p semaphore.Status, err error) (status, error) {
-	s := status{Kind: isSemaphore, Detail: fmt.Sprintf("%d of %d permits", p.Used, p.Size), More: p.More, Waiting: p.Waiting, First: p.First}
+	s := status{Kind: isSemaphore, Detail: fmt.Sprintf("%d of %d permits", p.Used, p.Size), More: p.MoreHolders, Waiting: p.Waiters, First: p.Next}
 	for _, h := range p.Holders {
-		s.Holders = append(s.Holders, holder{h.Owner, fmt.Sprintf("%d permits", h.Permits), h.Fence, h.Left})
+		s.Holders = append(s.Holders, holder{h.Owner, fmt.Sprintf("%d permits", h.Permits), h.Fence, h.Remaining})
 	}
 	return s, unlooked(err)
 }
 
 func groupStatus(g waitgroup.Status, err error) (status, error) {
-	s := status{Kind: isWaitGroup, Detail: fmt.Sprintf("round %d, %d left, %d abandoned", g.Round, g.Left(), g.Abandoned), More: g.More}
+	s := status{Kind: isWaitGroup, Detail: fmt.Sprintf("round %d, %d left, %d abandoned", g.Generation, g.Outstanding(), g.Abandoned), More: g.MoreTasks}
 	for _, t := range g.Tasks {
-		s.Holders = append(s.Holders, holder{t.Owner, "a task", 0, t.Left})
+		s.Holders = append(s.Holders, holder{t.Owner, "a task", 0, t.Remaining})
 	}
 	return s, unlooked(err)
 }

@@ -147,7 +147,7 @@ func TestContend(t *testing.T) {
 	says(t, a, "name 20000")
 	b := dlock(t, s, script...)
 	m := mutex.New(s.Client(t), "name")
-	redistest.Eventually(t, 5*time.Second, func() bool { return see(t, m).Waiting == 1 }, "the second does not wait")
+	redistest.Eventually(t, 5*time.Second, func() bool { return see(t, m).Waiters == 1 }, "the second does not wait")
 	if label := see(t, m).Holders[0].Label; label != "me: sh -c "+script[4] {
 		t.Errorf("it is called %q", label)
 	}

@@ -75,13 +75,13 @@ func TestSignalWaiting(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := dlock(t, s, "name", "--", "echo", "in")
-	redistest.Eventually(t, 5*time.Second, func() bool { return see(t, m).Waiting == 1 }, "it does not wait")
+	redistest.Eventually(t, 5*time.Second, func() bool { return see(t, m).Waiters == 1 }, "it does not wait")
 	if err := syscall.Kill(w.Pid(), syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	exits(t, w, 143)
-	if out := rest(w); out != "" || see(t, m).Waiting != 0 {
-		t.Errorf("it says %q, and %d wait", out, see(t, m).Waiting)
+	if out := rest(w); out != "" || see(t, m).Waiters != 0 {
+		t.Errorf("it says %q, and %d wait", out, see(t, m).Waiters)
 	}
 	_ = l.Unlock()
 }
@@ -104,7 +104,7 @@ func TestSignalConnecting(t *testing.T) {
 		t.Fatal(err)
 	}
 	exits(t, w, 143)
-	redistest.Within(t, "the end", start, 0, time.Second)
+	redistest.CheckDuration(t, "the end", start, 0, time.Second)
 }
 
 // A signal that comes as the lock is had, and has been taken for the end of the wait, is not

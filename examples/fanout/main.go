@@ -31,7 +31,7 @@ func wait(ctx context.Context, wg *waitgroup.WaitGroup) error {
 			return err
 		case <-progress.C:
 			if status, err := wg.Inspect(ctx); err == nil {
-				fmt.Println(status.Left(), "jobs left,", len(status.Tasks), "in progress,", status.Abandoned, "abandoned")
+				fmt.Println(status.Outstanding(), "jobs left,", len(status.Tasks), "in progress,", status.Abandoned, "abandoned")
 			}
 		}
 	}
@@ -40,8 +40,8 @@ func wait(ctx context.Context, wg *waitgroup.WaitGroup) error {
 // work claims a task for each job that it takes from the list, until no task is left.
 func work(ctx context.Context, rdb *redis.Client, wg *waitgroup.WaitGroup, list string, do func(job string) error) error {
 	for {
-		task, err := wg.Join(ctx)
-		if errors.Is(err, waitgroup.ErrNoTask) {
+		task, err := wg.Claim(ctx)
+		if errors.Is(err, waitgroup.ErrNothingToClaim) {
 			return nil
 		} else if err != nil {
 			return err

@@ -114,25 +114,25 @@ func TestPage(t *testing.T) {
 		synctest.Wait()
 		got := page(t, reg)
 		for name, want := range map[string]float64{
-			`baton_acquisitions_total{how="at_once",name="door"}`:                             4,
-			`baton_acquisitions_total{how="message",name="door"}`:                             1,
-			`baton_acquisitions_total{how="at_once",name="seats"}`:                            1,
-			`baton_failures_total{name="door",reason="locked"}`:                               1,
-			`baton_failures_total{name="door",reason="deadline"}`:                             1,
-			`baton_losses_total{cause="gone",name="door"}`:                                    1,
-			`baton_renewals_total{name="door"}`:                                               2,
-			`baton_waiting{name="door"}`:                                                      0,
-			`baton_held{name="door"}`:                                                         0,
-			`baton_held{name="seats"}`:                                                        3,
-			`baton_wait_seconds_count{name="door"}`:                                           5,
-			`baton_wait_seconds_sum{name="door"}`:                                             4,
-			`baton_hold_seconds_count{name="door"}`:                                           5,
-			`otel_baton_waiting{baton_name="door"}`:                                           0,
-			`otel_baton_held{baton_name="seats"}`:                                             3,
-			`otel_baton_losses_total{baton_cause="gone",baton_name="door"}`:                   1,
-			`otel_baton_wait_duration_seconds_sum{baton_name="door",baton_outcome="message"}`: 4,
-			`otel_baton_wait_duration_seconds_sum{baton_name="door",baton_outcome="failed"}`:  1,
-			`otel_baton_hold_duration_seconds_count{baton_name="door"}`:                       5,
+			`baton_acquisitions_total{name="door",path="immediate"}`:                           4,
+			`baton_acquisitions_total{name="door",path="notified"}`:                            1,
+			`baton_acquisitions_total{name="seats",path="immediate"}`:                          1,
+			`baton_failures_total{name="door",reason="locked"}`:                                1,
+			`baton_failures_total{name="door",reason="deadline"}`:                              1,
+			`baton_losses_total{cause="key_missing",name="door"}`:                              1,
+			`baton_renewals_total{name="door"}`:                                                2,
+			`baton_waiting{name="door"}`:                                                       0,
+			`baton_held{name="door"}`:                                                          0,
+			`baton_held{name="seats"}`:                                                         3,
+			`baton_wait_seconds_count{name="door"}`:                                            5,
+			`baton_wait_seconds_sum{name="door"}`:                                              4,
+			`baton_hold_seconds_count{name="door"}`:                                            5,
+			`otel_baton_waiting{baton_name="door"}`:                                            0,
+			`otel_baton_held{baton_name="seats"}`:                                              3,
+			`otel_baton_losses_total{baton_cause="key_missing",baton_name="door"}`:             1,
+			`otel_baton_wait_duration_seconds_sum{baton_name="door",baton_outcome="notified"}`: 4,
+			`otel_baton_wait_duration_seconds_sum{baton_name="door",baton_outcome="failed"}`:   1,
+			`otel_baton_hold_duration_seconds_count{baton_name="door"}`:                        5,
 		} {
 			if x, ok := got[name]; !ok || math.Abs(x-want) > 1e-9 {
 				t.Errorf("%s is %v, want %v", name, x, want)
@@ -146,7 +146,7 @@ func TestPage(t *testing.T) {
 			}
 		}
 		if text := spans.String(); strings.Count(text, "hold door") != 5 || strings.Count(text, "wait for door") != 2 ||
-			!strings.Contains(text, fmt.Sprintf("%-20s %12v ", "wait for door", 4*time.Second)) || strings.Count(text, "lost: gone") != 1 {
+			!strings.Contains(text, fmt.Sprintf("%-20s %12v ", "wait for door", 4*time.Second)) || strings.Count(text, "lost: key_missing") != 1 {
 			t.Errorf("the spans are\n%s", text)
 		}
 		s.Release(3)
@@ -157,7 +157,7 @@ func TestPage(t *testing.T) {
 		}
 		outage.Set(false)
 		synctest.Wait()
-		if x := page(t, reg)[`baton_redis_errors_total{name="door",op="ask"}`]; x != 1 {
+		if x := page(t, reg)[`baton_redis_errors_total{name="door",op="acquire"}`]; x != 1 {
 			t.Errorf("of one error it says %v", x)
 		}
 		time.Sleep(time.Minute)

@@ -59,8 +59,8 @@ func (r *crash) measure(ctx context.Context, b *bench, sys system) error {
 	j := job{Task: "hold", System: sys.name, Key: "crash", Keys: crashed, TTL: r.ttl, Hold: apart, Duration: time.Minute}
 	// Before that no lock can be free.
 	soonest := time.Now().Add(r.ttl)
-	return b.staff(ctx, 1, j, func(f *fleet, _ *arena) error {
-		ctx, cancel := context.WithTimeout(ctx, patience+r.ttl)
+	return b.staff(ctx, 1, j, func(f *fleet, _ *sharedMem) error {
+		ctx, cancel := context.WithTimeout(ctx, startTimeout+r.ttl)
 		defer cancel()
 		granted, errs := make([]time.Time, crashed), make([]error, crashed)
 		var wg sync.WaitGroup

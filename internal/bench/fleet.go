@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// patience is for how long a worker may start, or take beyond its duration.
-const patience = 15 * time.Second
+// startTimeout is for how long a worker may start, or take beyond its duration.
+const startTimeout = 15 * time.Second
 
 // A fleet is worker processes: this binary, run again.
 type fleet struct {
@@ -33,7 +33,7 @@ func startFleet(ctx context.Context, n int, j job) (*fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*patience+j.Duration)
+	ctx, cancel := context.WithTimeout(ctx, 2*startTimeout+j.Duration)
 	f := &fleet{cancel: cancel}
 	profile := j.Profile
 	for i := range n {

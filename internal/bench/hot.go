@@ -43,7 +43,7 @@ func (r *hot) round(ctx context.Context, b *bench, n int) error {
 			return err
 		}
 	}
-	for _, sys := range rotated(yardsticks, n) {
+	for _, sys := range rotated(baselines, n) {
 		processes := 1
 		switch {
 		case r.limit > 1, sys.batches, sys.turns != (r.hold == 0), sys.turns && r.goroutines > 1:
@@ -117,7 +117,7 @@ func (r *hot) report(b *bench) []table {
 		head: []string{"system", "holds/s", "min–max", "wait ms: p50", "p99", "min–max", "longest", "Jain",
 			"requests/hold", "server µs/hold", "client µs/hold", "exclusion"},
 	}
-	for _, sys := range slices.Concat(b.systems, yardsticks) {
+	for _, sys := range slices.Concat(b.systems, baselines) {
 		x := r.results[sys.name]
 		if x == nil {
 			continue

@@ -87,7 +87,7 @@ func TestBroken(t *testing.T) {
 	if x := r.results["no lock"]; x.verdict() != "BROKEN" {
 		t.Errorf("%d clashes: %s", x.clashes, x.verdict())
 	}
-	var a arena
+	var a sharedMem
 	for range permits {
 		a.enter(permits)
 	}
@@ -100,7 +100,7 @@ func TestBroken(t *testing.T) {
 	if a.read(); a.clashes.Load() != 2 {
 		t.Error("a reader may be in with a writer")
 	}
-	a = arena{}
+	a = sharedMem{}
 	a.read()
 	if a.read(); a.clashes.Load() != 0 {
 		t.Error("two readers exclude one another")

@@ -47,7 +47,7 @@ func (r *idle) measure(ctx context.Context, b *bench, sys system) error {
 	defer c.close()
 	j := job{Task: "contend", System: sys.name, Key: "idle", Limit: 1, Goroutines: r.goroutines,
 		Duration: (1 + watched) * b.duration}
-	return b.staff(ctx, r.processes, j, func(f *fleet, a *arena) error {
+	return b.staff(ctx, r.processes, j, func(f *fleet, a *sharedMem) error {
 		h := c.handle(j.Key)
 		if err := h.lock(ctx); err != nil {
 			return err
@@ -76,7 +76,7 @@ func (r *idle) measure(ctx context.Context, b *bench, sys system) error {
 	})
 }
 
-func (r *idle) add(sys system, d time.Duration, alone, together count, a *arena) {
+func (r *idle) add(sys system, d time.Duration, alone, together count, a *sharedMem) {
 	x := r.results[sys.name]
 	if x == nil {
 		x = new(idleResult)

@@ -6,7 +6,7 @@ import "time"
 type job struct {
 	Task              string // one of tasks
 	System, Addr, Key string
-	Arena             string // file, or empty
+	SharedMem         string // file, or empty
 	Limit             int    // how many may be inside at once
 	Goroutines, Keys  int
 	Index             int // of this process among those of its row
@@ -22,10 +22,10 @@ type task interface {
 }
 
 var tasks = map[string]func(job) (task, error){
-	"contend": newContender,
-	"own":     newLoner,
-	"hold":    newHolder,
-	"read":    newReader,
-	"crowd":   newCrowd,
-	"touch":   newToucher,
+	"contend": newHotWorker,
+	"own":     newOwnKeyWorker,
+	"hold":    newHoldWorker,
+	"read":    newReadWorker,
+	"crowd":   newWaitWorker,
+	"touch":   newPoolWorker,
 }

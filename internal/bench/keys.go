@@ -29,7 +29,7 @@ func newKeys(name, shape string) (row, error) {
 func (r *keys) round(ctx context.Context, b *bench, _ int) error {
 	// Duration only says for how long it may take.
 	j := job{Task: "touch", Key: "account:", Keys: r.keys, Goroutines: abreast, Duration: time.Duration(r.keys) * time.Millisecond}
-	return b.missed(ctx, r.name, "baton", b.staff(ctx, 1, j, func(f *fleet, _ *arena) error {
+	return b.missed(ctx, r.name, "baton", b.staff(ctx, 1, j, func(f *fleet, _ *sharedMem) error {
 		before, err := b.server.memory(ctx)
 		if err != nil {
 			return err

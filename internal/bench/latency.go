@@ -99,7 +99,7 @@ func (r *latency) report(b *bench) []table {
 	for _, delay := range delays {
 		t.head = append(t.head, fmt.Sprintf("%v each way: lock", delay), "min–max", "unlock", "min–max")
 	}
-	for _, sys := range slices.Concat(b.systems, yardsticks) {
+	for _, sys := range slices.Concat(b.systems, baselines) {
 		line := []string{sys.name}
 		for _, delay := range delays {
 			if x := r.results[sys.name][delay]; x != nil {

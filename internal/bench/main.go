@@ -160,7 +160,7 @@ func choose(names string) ([]system, error) {
 	var list []system
 	for name := range strings.SplitSeq(names, ",") {
 		sys, ok := systemNamed(name)
-		if !ok || slices.ContainsFunc(yardsticks, func(y system) bool { return y.name == name }) {
+		if !ok || slices.ContainsFunc(baselines, func(y system) bool { return y.name == name }) {
 			return nil, fmt.Errorf("there is no system %q", name)
 		}
 		list = append(list, sys)
@@ -180,7 +180,7 @@ func (b *bench) having(picks func(system) bool) (list []system) {
 
 // batching are the yardsticks for goroutines with a key each.
 func batching() []system {
-	return slices.DeleteFunc(slices.Clone(yardsticks), func(s system) bool { return !s.batches })
+	return slices.DeleteFunc(slices.Clone(baselines), func(s system) bool { return !s.batches })
 }
 
 // rotated starts the list elsewhere in each round, so that nobody always follows

@@ -37,7 +37,7 @@ func (r *mem) measure(ctx context.Context, b *bench, way string) error {
 	c := newBaton(b.server.Addr(), 0)
 	defer c.close()
 	j := job{Task: "crowd", System: way, Key: "mem", Goroutines: r.waiters}
-	return b.staff(ctx, 1, j, func(f *fleet, _ *arena) error {
+	return b.staff(ctx, 1, j, func(f *fleet, _ *sharedMem) error {
 		h := c.handle(j.Key)
 		if err := h.lock(ctx); err != nil {
 			return err

@@ -75,7 +75,7 @@ func (r *own) report(b *bench) []table {
 		head: []string{"system", "holds/s", "min–max", "× floor", "p50 µs", "p99 µs", "min–max",
 			"requests/hold", "server µs/hold", "client µs/hold"},
 	}
-	for _, sys := range slices.Concat(b.systems, yardsticks) {
+	for _, sys := range slices.Concat(b.systems, baselines) {
 		x := r.results[sys.name]
 		if x == nil {
 			continue

@@ -23,7 +23,7 @@ func (b *bench) print(list []*entry, markdown bool) {
 	for _, sys := range b.systems {
 		fmt.Printf("* %s: %s\n", sys.name, sys.settings)
 	}
-	for _, sys := range yardsticks {
+	for _, sys := range baselines {
 		fmt.Printf("* %s: %s\n", sys.name, sys.settings)
 	}
 	var done []string

@@ -18,8 +18,8 @@ type solo struct{ results map[string]*soloResult }
 
 type soloResult struct{ median, p99, requests, cpu, allocs series }
 
-// A soloist is a system in one round.
-type soloist struct {
+// A soloWorker is a system in one round.
+type soloWorker struct {
 	system
 	client
 	h        handle
@@ -38,7 +38,7 @@ func newSolo(_, shape string) (row, error) {
 
 func (r *solo) round(ctx context.Context, b *bench, n int) error {
 	list := rotated(b.having(func(s system) bool { return !s.permits }), n)
-	soloists := make([]soloist, len(list))
+	soloists := make([]soloWorker, len(list))
 	for i, sys := range list {
 		s := &soloists[i]
 		s.system = sys
@@ -68,7 +68,7 @@ func (r *solo) round(ctx context.Context, b *bench, n int) error {
 	return nil
 }
 
-func (s *soloist) turn(ctx context.Context, server *server) error {
+func (s *soloWorker) turn(ctx context.Context, server *server) error {
 	before, err := server.count(ctx)
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func (s *soloist) turn(ctx context.Context, server *server) error {
 	return ctx.Err()
 }
 
-func (r *soloResult) add(s soloist) {
+func (r *soloResult) add(s soloWorker) {
 	slices.Sort(s.times)
 	n := len(s.times)
 	r.median = append(r.median, micros(s.times[n/2]))

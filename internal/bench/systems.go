@@ -126,8 +126,8 @@ var systems = []system{
 	},
 }
 
-// yardsticks are no systems to choose from: rows measure them by themselves.
-var yardsticks = []system{
+// baselines are no systems to choose from: rows measure them by themselves.
+var baselines = []system{
 	{name: "uncontended", own: true, open: openBaton, settings: "baton, with one goroutine alone"},
 	{name: "no lock", own: true, open: openNone, settings: "one goroutine that only holds"},
 	{name: "pipeline", own: true, batches: true, open: openPipeline,
@@ -137,7 +137,7 @@ var yardsticks = []system{
 }
 
 func systemNamed(name string) (system, bool) {
-	for _, s := range slices.Concat(systems, yardsticks) {
+	for _, s := range slices.Concat(systems, baselines) {
 		if s.name == name {
 			return s, true
 		}

@@ -18,7 +18,7 @@ type trial struct {
 
 // try has n workers do the job once, on an empty server.
 func (b *bench) try(ctx context.Context, n int, j job) (t *trial, err error) {
-	err = b.staff(ctx, n, j, func(f *fleet, a *arena) error {
+	err = b.staff(ctx, n, j, func(f *fleet, a *sharedMem) error {
 		before, err := b.server.count(ctx)
 		if err != nil {
 			return err
@@ -39,7 +39,7 @@ func (b *bench) try(ctx context.Context, n int, j job) (t *trial, err error) {
 
 // staff empties the server and starts n workers for the job; it ends them when
 // do has returned.
-func (b *bench) staff(ctx context.Context, n int, j job, do func(*fleet, *arena) error) error {
+func (b *bench) staff(ctx context.Context, n int, j job, do func(*fleet, *sharedMem) error) error {
 	if err := b.server.flush(ctx); err != nil {
 		return err
 	}
@@ -48,8 +48,8 @@ func (b *bench) staff(ctx context.Context, n int, j job, do func(*fleet, *arena)
 		return err
 	}
 	defer os.RemoveAll(dir)
-	j.Addr, j.Arena = cmp.Or(j.Addr, b.server.Addr()), filepath.Join(dir, "arena")
-	a, unmap, err := openArena(j.Arena)
+	j.Addr, j.SharedMem = cmp.Or(j.Addr, b.server.Addr()), filepath.Join(dir, "arena")
+	a, unmap, err := openSharedMem(j.SharedMem)
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ var primitives = map[string]func(rdb redis.UniversalClient, key string, h *histo
 		try := func(ctx context.Context) (held, error) { return ofLock(m.TryLockContext(ctx)) }
 		return primitive{lock, lock, try, func(ctx context.Context) (int, error) {
 			s, err := m.Inspect(ctx)
-			return s.Waiting, err
+			return s.Waiters, err
 		}}
 	},
 	"RWMutex": func(rdb redis.UniversalClient, key string, h *history) primitive {
@@ -69,7 +69,7 @@ var primitives = map[string]func(rdb redis.UniversalClient, key string, h *histo
 		try := func(ctx context.Context) (held, error) { return ofLock(m.TryLockContext(ctx)) }
 		return primitive{read, write, try, func(ctx context.Context) (int, error) {
 			s, err := m.Inspect(ctx)
-			return s.Waiting, err
+			return s.Waiters, err
 		}}
 	},
 	// Keys of several slots, or shards.
@@ -81,7 +81,7 @@ var primitives = map[string]func(rdb redis.UniversalClient, key string, h *histo
 		try := func(ctx context.Context) (held, error) { return ofLock(p.TryLockContext(ctx, "3")) }
 		return primitive{some, others, try, func(ctx context.Context) (int, error) {
 			s, err := p.Inspect(ctx, "2")
-			return s.Waiting, err
+			return s.Waiters, err
 		}}
 	},
 	"Weighted": func(rdb redis.UniversalClient, key string, h *history) primitive {
@@ -91,7 +91,7 @@ var primitives = map[string]func(rdb redis.UniversalClient, key string, h *histo
 		try := func(ctx context.Context) (held, error) { return ofPermits(s.TryAcquireLease(ctx, 2)) }
 		return primitive{acquire, acquire, try, func(ctx context.Context) (int, error) {
 			s, err := s.Inspect(ctx)
-			return s.Waiting, err
+			return s.Waiters, err
 		}}
 	},
 	"Limiter": func(rdb redis.UniversalClient, key string, h *history) primitive {
@@ -114,7 +114,7 @@ var primitives = map[string]func(rdb redis.UniversalClient, key string, h *histo
 				if err := wg.AddContext(ctx, 1); err != nil {
 					return held{}, err
 				}
-				task, err := wg.Join(ctx)
+				task, err := wg.Claim(ctx)
 				if err != nil {
 					return held{}, err
 				}
@@ -144,7 +144,7 @@ func (h *history) trace() *lease.Trace {
 	return &lease.Trace{
 		Renewed: func(context.Context, lease.RenewedInfo) { note(h.renewed) },
 		Acquired: func(_ context.Context, i lease.AcquiredInfo) {
-			if i.How == lease.ByMessage {
+			if i.Path == lease.Notified {
 				note(h.told)
 			}
 		},

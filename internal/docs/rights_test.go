@@ -158,7 +158,7 @@ func tour(t *testing.T, s servers, client func() redis.UniversalClient) {
 	}
 	awaited := func(s mutex.Status, err error) bool {
 		must(err)
-		return s.Waiting == 1
+		return s.Waiters == 1
 	}
 
 	m, n := mutex.New(a, "orders"), mutex.New(b, "orders")
@@ -188,7 +188,7 @@ func tour(t *testing.T, s servers, client func() redis.UniversalClient) {
 		func() bool {
 			status, err := k.Inspect(ctx)
 			must(err)
-			return status.Waiting == 1
+			return status.Waiters == 1
 		})
 	must(k.Resize(ctx, 4))
 
@@ -200,7 +200,7 @@ func tour(t *testing.T, s servers, client func() redis.UniversalClient) {
 	w, x := waitgroup.New(a, "orders:group"), waitgroup.New(b, "orders:group")
 	pass(func() (func() error, error) {
 		return func() error {
-			task, err := w.Join(ctx)
+			task, err := w.Claim(ctx)
 			if err != nil {
 				return err
 			}

@@ -117,17 +117,17 @@ func (a *audit) trace() *Trace {
 			a.hear(ctx, "acquired", i.Event, func(t *tale) bool {
 				t.hold = i
 				waits := t.last == "waiting"
-				return i.Waited < 0 || i.Queued != waits || i.How == AtOnce && waits || (i.How == ByPoll || i.How == ByMessage) && !waits
+				return i.WaitTime < 0 || i.Waited != waits || i.Path == Immediate && waits || (i.Path == Polled || i.Path == Notified) && !waits
 			})
 		},
 		Failed: func(ctx context.Context, i FailedInfo) {
 			a.hear(ctx, "failed", i.Event, func(t *tale) bool {
 				t.failed = append(t.failed, i)
-				return i.Waited < 0 || i.Queued != (t.last == "waiting") || i.Err == nil
+				return i.WaitTime < 0 || i.Waited != (t.last == "waiting") || i.Err == nil
 			})
 		},
 		Renewed: func(ctx context.Context, i RenewedInfo) {
-			a.hear(ctx, "renewed", i.Event, func(*tale) bool { return i.Took < 0 })
+			a.hear(ctx, "renewed", i.Event, func(*tale) bool { return i.Latency < 0 })
 		},
 		Lost: func(ctx context.Context, i LostInfo) {
 			a.hear(ctx, "lost", i.Event, func(t *tale) bool {

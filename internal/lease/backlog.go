@@ -17,26 +17,26 @@ type Backlog struct {
 	calls []backlogCall
 }
 
-// awhile has f tell Redis that something was given up, and waits for that as moment does.
-func (b *Backlog) awhile(f func()) {
-	told := make(chan struct{})
+// runBriefly has f tell Redis that something was given up, and waits for that as moment does.
+func (b *Backlog) runBriefly(f func()) {
+	confirmed := make(chan struct{})
 	go func() {
-		defer close(told)
+		defer close(confirmed)
 		f()
 	}()
-	b.moment(told)
+	b.waitBriefly(confirmed)
 }
 
-// moment waits until Redis has been told that something was given up, so that a program
+// waitBriefly waits until Redis has been told that something was given up, so that a program
 // may exit at once thereafter and leave nothing behind. It does not wait for a Redis
 // that does not answer. But it waits while Redis answers what was given up besides.
-func (b *Backlog) moment(told <-chan struct{}) {
-	end := time.Now().Add(maxCourtesy)
-	timer := time.NewTimer(courtesy)
+func (b *Backlog) waitBriefly(confirmed <-chan struct{}) {
+	end := time.Now().Add(maxCancelTimeout)
+	timer := time.NewTimer(cancelTimeout)
 	defer timer.Stop()
 	for seen := b.answered.Load(); ; {
 		select {
-		case <-told:
+		case <-confirmed:
 			return
 		case <-timer.C:
 		}
@@ -44,7 +44,7 @@ func (b *Backlog) moment(told <-chan struct{}) {
 		if seen = b.answered.Load(); seen == last || !time.Now().Before(end) {
 			return
 		}
-		timer.Reset(courtesy)
+		timer.Reset(cancelTimeout)
 	}
 }
 
@@ -52,14 +52,14 @@ type backlogCall struct {
 	ctx   context.Context // whose values it has; that it has ended does not matter
 	do    func(context.Context) error
 	until time.Time // then it is given up
-	end   func()    // is called when it has succeeded, or is given up
+	done  func()    // is called when it has succeeded, or is given up
 }
 
-// tell makes a call, and waits for it as moment does.
-func (b *Backlog) tell(c backlogCall) {
-	b.awhile(func() {
-		if b.over(c) {
-			c.end()
+// try makes a call, and waits for it as moment does.
+func (b *Backlog) try(c backlogCall) {
+	b.runBriefly(func() {
+		if b.attempt(c) {
+			c.done()
 		} else {
 			b.add(c)
 		}
@@ -78,30 +78,30 @@ func (b *Backlog) add(c backlogCall) {
 // run repeats the calls in turn. It pauses after each failure, as the next would mostly
 // fail for the same reason.
 func (b *Backlog) run() {
-	pause := newBackoff(10*time.Millisecond, 0.5)
+	backOff := newBackoff(10*time.Millisecond, 0.5)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for len(b.calls) > 0 {
 		c := b.calls[0]
 		b.mu.Unlock()
-		over := b.over(c)
-		if over {
-			c.end()
-			pause.Reset()
+		ended := b.attempt(c)
+		if ended {
+			c.done()
+			backOff.Reset()
 		} else {
-			time.Sleep(min(pause.NextBackOff(), time.Until(c.until)))
+			time.Sleep(min(backOff.NextBackOff(), time.Until(c.until)))
 		}
 		b.mu.Lock()
-		if b.calls = b.calls[1:]; !over {
+		if b.calls = b.calls[1:]; !ended {
 			b.calls = append(b.calls, c)
 		}
 	}
 	b.calls = nil
 }
 
-// over makes a call, unless its time has passed, and reports whether nothing is left to
+// attempt makes a call, unless its time has passed, and reports whether nothing is left to
 // be done for it.
-func (b *Backlog) over(c backlogCall) bool {
+func (b *Backlog) attempt(c backlogCall) bool {
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(c.ctx), c.until)
 	defer cancel()
 	if ctx.Err() != nil {

@@ -13,14 +13,16 @@ import (
 // outage is a store that cannot be reached while away is set, and counts what it is
 // told to take back.
 type outage struct {
-	tallying
+	countingStore
 	away atomic.Bool
 	back atomic.Int64
 }
 
-func (o *outage) Take(context.Context, Draw) (Turn, error) { return Turn{Taken: true}, o.err() }
+func (o *outage) Take(context.Context, Reservation) (TakeResult, error) {
+	return TakeResult{Taken: true}, o.err()
+}
 
-func (o *outage) Return(context.Context, Draw) error {
+func (o *outage) Refund(context.Context, Reservation) error {
 	if o.err() == nil {
 		o.back.Add(1)
 	}
@@ -29,7 +31,7 @@ func (o *outage) Return(context.Context, Draw) error {
 
 func (o *outage) err() error {
 	if o.away.Load() {
-		return errAway
+		return errUnavailable
 	}
 	return nil
 }
@@ -40,19 +42,19 @@ func (o *outage) err() error {
 func TestGiveUpInOutage(t *testing.T) {
 	for name, use := range map[string]func(context.Context, *outage) func() error{
 		"tokens": func(ctx context.Context, o *outage) func() error {
-			d := Draw{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Refunds: new(Backlog)}
-			return func() error { return d.Wait(ctx, o) }
+			r := Reservation{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Refunds: new(Backlog)}
+			return func() error { return r.Wait(ctx, o) }
 		},
 		"changes": func(ctx context.Context, o *outage) func() error {
-			o.do = func(c Change) (Answer, error) {
-				if c.What == Undo && o.err() == nil {
+			o.do = func(c Operation) (Outcome, error) {
+				if c.Op == OpUndo && o.err() == nil {
 					o.back.Add(1)
 				}
-				return Counted, o.err()
+				return Applied, o.err()
 			}
-			s := NewKeeper(o).NewSession("key")
+			s := NewManager(o).NewSession("key")
 			return func() error {
-				_, err := s.Change(ctx, "add", Change{What: Add, Delta: 1})
+				_, err := s.Update(ctx, "add", Operation{Op: OpAdd, Delta: 1})
 				return err
 			}
 		},
@@ -69,7 +71,7 @@ func TestGiveUpInOutage(t *testing.T) {
 			time.Sleep(time.Second)
 			cancel()
 			for range n {
-				if err := <-errs; !errors.Is(err, context.Canceled) || !errors.Is(err, errAway) {
+				if err := <-errs; !errors.Is(err, context.Canceled) || !errors.Is(err, errUnavailable) {
 					t.Errorf("%s: %v", name, err)
 				}
 			}
@@ -79,7 +81,7 @@ func TestGiveUpInOutage(t *testing.T) {
 				t.Errorf("%s: %d goroutines are left", name, left)
 			}
 			o.away.Store(false)
-			time.Sleep(2 * PollBound)
+			time.Sleep(2 * MaxPollInterval)
 			if got := o.back.Load(); got != n {
 				t.Errorf("%s: %d of %d are taken back", name, got, n)
 			}

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// A caller is the ctx of a request that is sent on behalf of one caller: it has
+// A callerCtx is the ctx of a request that is sent on behalf of one caller: it has
 // the values of that caller's ctx, and does not end with it.
-type caller struct{ parent context.Context }
+type callerCtx struct{ parent context.Context }
 
-func (*caller) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
-func (*caller) Done() <-chan struct{}                   { return nil }
-func (*caller) Err() error                              { return nil }
-func (c *caller) Value(key any) any                     { return c.parent.Value(key) }
+func (*callerCtx) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
+func (*callerCtx) Done() <-chan struct{}                   { return nil }
+func (*callerCtx) Err() error                              { return nil }
+func (c *callerCtx) Value(key any) any                     { return c.parent.Value(key) }

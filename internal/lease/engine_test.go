@@ -9,79 +9,79 @@ import (
 	"time"
 )
 
-// bench is one fake Redis and the processes at it, in a bubble.
-type bench struct {
+// env is one fake Redis and the processes at it, in a bubble.
+type env struct {
 	*testing.T
 	redis  *fakeRedis
 	leases []*Lease
 }
 
-func inBubble(t *testing.T, f func(b *bench)) {
+func inBubble(t *testing.T, f func(e *env)) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &bench{T: t, redis: newFakeRedis()}
-		f(b)
-		for _, l := range b.leases {
+		e := &env{T: t, redis: newFakeRedis()}
+		f(e)
+		for _, l := range e.leases {
 			l.Release()
 		}
 		time.Sleep(time.Minute) // whatever lingers ends; what does not, the bubble reports
 	})
 }
 
-func (b *bench) process() (*Keeper, *fakeStore) {
-	s := newFakeStore(b.redis)
-	return NewKeeper(s), s
+func (e *env) process() (*Manager, *fakeStore) {
+	s := newFakeStore(e.redis)
+	return NewManager(s), s
 }
 
 func params(ttl time.Duration) Params {
 	return Params{Kind: Mutex, Key: "key", TTL: ttl, Weight: 1}
 }
 
-func (b *bench) acquire(k *Keeper, ttl time.Duration) *Lease {
-	b.Helper()
+func (e *env) acquire(m *Manager, ttl time.Duration) *Lease {
+	e.Helper()
 	l := new(Lease)
-	if err := l.Acquire(b.Context(), k, new(params(ttl))); err != nil {
-		b.Fatal(err)
+	if err := l.Acquire(e.Context(), m, new(params(ttl))); err != nil {
+		e.Fatal(err)
 	}
-	b.leases = append(b.leases, l)
+	e.leases = append(e.leases, l)
 	return l
 }
 
-// ask requests a lease and returns a channel that yields when it is there.
-func (b *bench) ask(ctx context.Context, k *Keeper, ttl time.Duration) (*Lease, <-chan error) {
-	l, box := new(Lease), NewBox(Bare{})
-	l.AcquireChan(ctx, k, new(params(ttl)), box)
-	b.leases = append(b.leases, l)
+// request requests a lease and returns a channel that yields when it is there.
+func (e *env) request(ctx context.Context, m *Manager, ttl time.Duration) (*Lease, <-chan error) {
+	l, box := new(Lease), NewChan(ErrorOnly{})
+	l.AcquireChan(ctx, m, new(params(ttl)), box)
+	e.leases = append(e.leases, l)
 	return l, box.C()
 }
 
-func (b *bench) owner() string {
-	b.redis.mu.Lock()
-	defer b.redis.mu.Unlock()
-	return b.redis.key("key").owner
+func (e *env) owner() string {
+	e.redis.mu.Lock()
+	defer e.redis.mu.Unlock()
+	return e.redis.key("key").owner
 }
 
-func (b *bench) within(what string, start time.Time, bound time.Duration) {
-	b.Helper()
+func (e *env) within(what string, start time.Time, bound time.Duration) {
+	e.Helper()
 	if got := time.Since(start); got > bound {
-		b.Errorf("%s after %v, want at most %v", what, got, bound)
+		e.Errorf("%s after %v, want at most %v", what, got, bound)
 	}
 }
 
 // TestWindowCountsFromSending slows the network down: the hold must end by the
 // time of the request, not of the reply, for Redis counts from in between.
 func TestWindowCountsFromSending(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		k, s := b.process()
+	inBubble(t, func(e *env) {
+		m, s := e.process()
 		s.change(func() { s.latency = func() time.Duration { return 300 * time.Millisecond } })
 		start := time.Now()
-		l := b.acquire(k, time.Second)
+		l := e.acquire(m, time.Second)
 		s.fault = func() fault { return lostRequest } // no renewal gets through
 		<-l.Done()
-		b.within("a grant's loss is told", start, time.Second)
+		e.within("a grant's loss is told", start, time.Second)
 	})
-	inBubble(t, func(b *bench) {
-		k, s := b.process()
-		l := b.acquire(k, time.Second)
+	inBubble(t, func(e *env) {
+		m, s := e.process()
+		l := e.acquire(m, time.Second)
 		var sent time.Time
 		s.mu.Lock()
 		s.latency = func() time.Duration { // of the first renewal: all others are lost
@@ -99,30 +99,30 @@ func TestWindowCountsFromSending(t *testing.T) {
 		}
 		s.mu.Unlock()
 		<-l.Done()
-		b.within("a renewal's loss is told", sent, time.Second)
+		e.within("a renewal's loss is told", sent, time.Second)
 	})
 }
 
 // TestMessageWithUnknownNumber delivers a message that echoes a request which was
 // never sent, or long ago, while another holds the lock: it must not be believed.
 func TestMessageWithUnknownNumber(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		k1, _ := b.process()
-		k2, _ := b.process()
-		held := b.acquire(k1, 10*time.Second)
-		_, got := b.ask(b.Context(), k2, 10*time.Second)
+	inBubble(t, func(e *env) {
+		k1, _ := e.process()
+		k2, _ := e.process()
+		held := e.acquire(k1, 10*time.Second)
+		_, got := e.request(e.Context(), k2, 10*time.Second)
 		time.Sleep(20 * time.Second) // many requests later
-		line := k2.lines.M[Name{Mutex, "key"}]
+		line := k2.queues.Entries[Name{Mutex, "key"}]
 		line.mu.Lock()
-		c, last := line.claim, line.claim.n
+		c, last := line.claim, line.claim.seq
 		line.mu.Unlock()
 		for _, n := range []int64{0, 1, last + 100, -1} {
-			(&hearing{k2, b.Context()}).Heard(Handover{Name: Name{Mutex, "key"}, Token: c.token, N: n, Base: 1, Weight: 1})
+			(&subscriptionHandler{k2, e.Context()}).HandleMessage(Handover{Name: Name{Mutex, "key"}, Token: c.token, Seq: n, FenceBase: 1, Weight: 1})
 			synctest.Wait()
 		}
 		select {
 		case <-got:
-			b.Fatal("let in while another holds the lock")
+			e.Fatal("let in while another holds the lock")
 		default:
 		}
 		held.Release()
@@ -138,27 +138,27 @@ func TestMessageLate(t *testing.T) {
 		"stuck": func(s *fakeStore) { s.latency = func() time.Duration { return time.Minute } },
 		"lost":  func(s *fakeStore) { s.fault = func() fault { return lostRequest } },
 	} {
-		inBubble(t, func(b *bench) {
-			k1, s1 := b.process()
-			k2, s2 := b.process()
-			k3, _ := b.process()
-			held := b.acquire(k1, 10*time.Second)
-			_, got := b.ask(b.Context(), k2, 10*time.Second)
+		inBubble(t, func(e *env) {
+			k1, s1 := e.process()
+			k2, s2 := e.process()
+			k3, _ := e.process()
+			held := e.acquire(k1, 10*time.Second)
+			_, got := e.request(e.Context(), k2, 10*time.Second)
 			time.Sleep(time.Second) // it is in line, and hears
 			s1.change(func() { s1.message = func() (int, time.Duration) { return 1, 5 * time.Second } })
 			s2.change(func() { cut(s2) }) // else it would find out by asking
 			held.Release()
 			start := time.Now()
-			other := b.acquire(k3, 10*time.Second)
-			b.within("the lock has run out", start, 3*PollBound+10*time.Millisecond)
+			other := e.acquire(k3, 10*time.Second)
+			e.within("the lock has run out", start, 3*MaxPollInterval+10*time.Millisecond)
 			time.Sleep(5 * time.Second) // the message has come
 			select {
 			case <-got:
-				b.Fatalf("%s: let in while another holds the lock", name)
+				e.Fatalf("%s: let in while another holds the lock", name)
 			default:
 			}
 			if other.Err() != nil {
-				b.Error(other.Err())
+				e.Error(other.Err())
 			}
 			s2.change(func() { s2.fault, s2.latency = func() fault { return fine }, func() time.Duration { return 0 } })
 			other.Release()
@@ -172,8 +172,8 @@ func TestMessageLate(t *testing.T) {
 // caller that exits as soon as Acquire has returned leaves nothing either.
 func TestCancelUnderWay(t *testing.T) {
 	for _, latency := range []time.Duration{time.Millisecond, time.Second} {
-		inBubble(t, func(b *bench) {
-			k, s := b.process()
+		inBubble(t, func(e *env) {
+			m, s := e.process()
 			calls := 0
 			s.latency = func() time.Duration {
 				if calls++; calls == 1 {
@@ -181,20 +181,20 @@ func TestCancelUnderWay(t *testing.T) {
 				}
 				return 50 * time.Microsecond
 			}
-			ctx, cancel := context.WithTimeout(b.Context(), 100*time.Microsecond)
+			ctx, cancel := context.WithTimeout(e.Context(), 100*time.Microsecond)
 			defer cancel()
 			start := time.Now()
-			err := new(Lease).Acquire(ctx, k, new(params(10*time.Second)))
+			err := new(Lease).Acquire(ctx, m, new(params(10*time.Second)))
 			if !errors.Is(err, context.DeadlineExceeded) {
-				b.Error(err)
+				e.Error(err)
 			}
-			b.within("a cancelled call returns", start, 6*time.Millisecond)
-			if latency < courtesy && (b.owner() != "" || b.redis.asks != 1) {
-				b.Errorf("the lock is still held by %q when the call has returned", b.owner())
+			e.within("a cancelled call returns", start, 6*time.Millisecond)
+			if latency < cancelTimeout && (e.owner() != "" || e.redis.requests != 1) {
+				e.Errorf("the lock is still held by %q when the call has returned", e.owner())
 			}
 			time.Sleep(2*latency + 10*time.Millisecond)
-			if b.owner() != "" {
-				b.Errorf("the lock is held by %q, though nobody wants it any more", b.owner())
+			if e.owner() != "" {
+				e.Errorf("the lock is held by %q, though nobody wants it any more", e.owner())
 			}
 		})
 	}
@@ -203,9 +203,9 @@ func TestCancelUnderWay(t *testing.T) {
 // TestReleaseReplyLost repeats the release, which then finds nothing to release:
 // that is no loss.
 func TestReleaseReplyLost(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		k, s := b.process()
-		l := b.acquire(k, 10*time.Second)
+	inBubble(t, func(e *env) {
+		m, s := e.process()
+		l := e.acquire(m, 10*time.Second)
 		faults := []fault{lostReply, lostReply}
 		s.change(func() {
 			s.fault = func() (f fault) {
@@ -216,7 +216,7 @@ func TestReleaseReplyLost(t *testing.T) {
 			}
 		})
 		if err := l.Release(); err != nil {
-			b.Errorf("Release: %v", err)
+			e.Errorf("Release: %v", err)
 		}
 	})
 }
@@ -225,11 +225,11 @@ func TestReleaseReplyLost(t *testing.T) {
 // same claim is under way: what undoes the poll must not take the release's
 // answer from it, which would then look like a loss.
 func TestReleaseAndLateAnswer(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		k1, _ := b.process()
-		k2, s := b.process()
-		held := b.acquire(k1, 10*time.Second)
-		l, got := b.ask(b.Context(), k2, 10*time.Second)
+	inBubble(t, func(e *env) {
+		k1, _ := e.process()
+		k2, s := e.process()
+		held := e.acquire(k1, 10*time.Second)
+		l, got := e.request(e.Context(), k2, 10*time.Second)
 		time.Sleep(100 * time.Millisecond)
 		const ms = time.Millisecond
 		travel := []time.Duration{1 * ms, 20 * ms /* the poll */, 30 * ms, 0 /* the release */, 0, 0}
@@ -240,7 +240,7 @@ func TestReleaseAndLateAnswer(t *testing.T) {
 				return next
 			}
 		})
-		line := k2.lines.M[Name{Mutex, "key"}]
+		line := k2.queues.Entries[Name{Mutex, "key"}]
 		line.mu.Lock()
 		line.claim.wake()
 		line.mu.Unlock()
@@ -248,7 +248,7 @@ func TestReleaseAndLateAnswer(t *testing.T) {
 		held.Release()
 		<-got
 		if err := l.Release(); err != nil {
-			b.Errorf("Release: %v", err)
+			e.Errorf("Release: %v", err)
 		}
 	})
 }
@@ -256,18 +256,18 @@ func TestReleaseAndLateAnswer(t *testing.T) {
 // TestReleaseUnconfirmed cannot reach Redis until the lease has run out: the
 // error is Redis', not a loss, for nobody else was let in meanwhile.
 func TestReleaseUnconfirmed(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		k, s := b.process()
-		l := b.acquire(k, time.Second)
+	inBubble(t, func(e *env) {
+		m, s := e.process()
+		l := e.acquire(m, time.Second)
 		s.change(func() { s.fault = func() fault { return lostRequest } })
 		start := time.Now()
 		err := l.Release()
 		if !errors.Is(err, errNetwork) && !errors.Is(err, ErrNoAnswer) || errors.Is(err, ErrLost) {
-			b.Errorf("Release: %v", err)
+			e.Errorf("Release: %v", err)
 		}
-		b.within("Release gives up", start, time.Second)
+		e.within("Release gives up", start, time.Second)
 		if l.Err() != ErrReleased {
-			b.Error(l.Err())
+			e.Error(l.Err())
 		}
 	})
 }
@@ -275,9 +275,9 @@ func TestReleaseUnconfirmed(t *testing.T) {
 // TestReleaseUnconfirmedWhy gets an error from Redis, and then no answer until the
 // lease has run out: the error says why.
 func TestReleaseUnconfirmedWhy(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		k, s := b.process()
-		l := b.acquire(k, s.Patience()/2) // an attempt is not waited for to its end
+	inBubble(t, func(e *env) {
+		m, s := e.process()
+		l := e.acquire(m, s.MaxBlock()/2) // an attempt is not waited for to its end
 		s.change(func() {
 			s.lag = func(time.Duration) time.Duration { return 0 }
 			s.fault = func() fault {
@@ -286,18 +286,18 @@ func TestReleaseUnconfirmedWhy(t *testing.T) {
 			}
 		})
 		if err := l.Release(); !errors.Is(err, errNetwork) {
-			b.Errorf("Release: %v", err)
+			e.Errorf("Release: %v", err)
 		}
 	})
 }
 
-// TestTryBehindLeaving tries while what this process had is being given back: it waits
+// TestTryBehindReleasing tries while what this process had is being given back: it waits
 // for that, however slow Redis is, but for one attempt only.
-func TestTryBehindLeaving(t *testing.T) {
+func TestTryBehindReleasing(t *testing.T) {
 	for name, how := range map[string]fault{"slow": fine, "away": lostRequest} {
-		inBubble(t, func(b *bench) {
-			k, s := b.process()
-			held := b.acquire(k, time.Minute)
+		inBubble(t, func(e *env) {
+			m, s := e.process()
+			held := e.acquire(m, time.Minute)
 			s.change(func() {
 				s.latency, s.fault = func() time.Duration { return time.Second }, func() fault { return how }
 				s.lag = func(time.Duration) time.Duration { return time.Second }
@@ -308,14 +308,14 @@ func TestTryBehindLeaving(t *testing.T) {
 			for range 10 {
 				start, p, l := time.Now(), params(10*time.Second), new(Lease)
 				p.Try = true
-				switch err := l.Acquire(b.Context(), k, &p); {
+				switch err := l.Acquire(e.Context(), m, &p); {
 				case name == "slow" && err == nil:
-					b.within("a try returns", start, 4*time.Second) // the release, and its own request
+					e.within("a try returns", start, 4*time.Second) // the release, and its own request
 					l.Release()
 				case name == "away" && errors.Is(err, errNetwork):
-					b.within("a try returns", start, 2*time.Second)
+					e.within("a try returns", start, 2*time.Second)
 				default:
-					b.Errorf("with Redis %s a try returns %v", name, err)
+					e.Errorf("with Redis %s a try returns %v", name, err)
 				}
 				time.Sleep(10 * ms) // the release pauses, if it has failed
 			}
@@ -328,26 +328,26 @@ func TestTryBehindLeaving(t *testing.T) {
 // TestTryQueuesNot has a process that hears try a lock that is held: that is one
 // request, and leaves no entry to which the lock could be handed.
 func TestTryQueuesNot(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		k1, _ := b.process()
-		k2, s2 := b.process()
-		b.acquire(k1, time.Minute)
-		k2.listen(nil)
+	inBubble(t, func(e *env) {
+		k1, _ := e.process()
+		k2, s2 := e.process()
+		e.acquire(k1, time.Minute)
+		k2.subscribe(nil)
 		time.Sleep(time.Millisecond)
-		if !k2.hears() {
-			b.Fatal("it does not hear")
+		if !k2.subscribed() {
+			e.Fatal("it does not hear")
 		}
 		s2.travels(0, 0, time.Second) // a second request would be late
 		p := params(time.Minute)
 		p.Try = true
-		if err := new(Lease).Acquire(b.Context(), k2, &p); err != ErrLocked {
-			b.Error(err)
+		if err := new(Lease).Acquire(e.Context(), k2, &p); err != ErrLocked {
+			e.Error(err)
 		}
-		if n := len(b.redis.key("key").queue); n != 0 {
-			b.Errorf("%d are in the queue", n)
+		if n := len(e.redis.key("key").queue); n != 0 {
+			e.Errorf("%d are in the queue", n)
 		}
 		k2.mu.Lock()
-		k2.rest()
+		k2.closeWhenIdle()
 		k2.mu.Unlock()
 	})
 }
@@ -355,12 +355,12 @@ func TestTryQueuesNot(t *testing.T) {
 // TestYieldLost loses the request by which a process yields to others, and then
 // its waiters give up: the token that was to be given up must not keep the lock.
 func TestYieldLost(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		k, s := b.process()
-		l := b.acquire(k, time.Minute)
-		ctx, cancel := context.WithCancel(b.Context())
-		_, got := b.ask(ctx, k, time.Minute)
-		time.Sleep(2 * Quantum)
+	inBubble(t, func(e *env) {
+		m, s := e.process()
+		l := e.acquire(m, time.Minute)
+		ctx, cancel := context.WithCancel(e.Context())
+		_, got := e.request(ctx, m, time.Minute)
+		time.Sleep(2 * MinSlice)
 		s.change(func() { s.fault = func() fault { return lostRequest } })
 		l.Release()
 		time.Sleep(time.Second)
@@ -368,55 +368,55 @@ func TestYieldLost(t *testing.T) {
 		<-got
 		s.change(func() { s.fault = func() fault { return fine } })
 		time.Sleep(5 * time.Second)
-		if b.owner() != "" {
-			b.Errorf("the lock is held by %q, though nobody wants it any more", b.owner())
+		if e.owner() != "" {
+			e.Errorf("the lock is held by %q, though nobody wants it any more", e.owner())
 		}
 	})
 }
 
-// TestStrangerIsGivenBack hands the lock to a token that nobody here knows, as
+// TestUnknownTokenIsReleased hands the lock to a token that nobody here knows, as
 // happens when a request is executed after its claim has ended.
-func TestStrangerIsGivenBack(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		k1, _ := b.process()
-		k2, _ := b.process()
-		held := b.acquire(k1, time.Minute)
-		_, got := b.ask(b.Context(), k2, time.Minute) // so that it hears
+func TestUnknownTokenIsReleased(t *testing.T) {
+	inBubble(t, func(e *env) {
+		k1, _ := e.process()
+		k2, _ := e.process()
+		held := e.acquire(k1, time.Minute)
+		_, got := e.request(e.Context(), k2, time.Minute) // so that it hears
 		time.Sleep(time.Second)
-		b.redis.mu.Lock()
-		key := b.redis.key("key")
-		ghost := &fakeEntry{token: "ghost", channel: k2.channel, n: 1, grant: time.Minute, seen: time.Now()}
-		key.queue = append([]*fakeEntry{ghost}, key.queue...)
-		b.redis.mu.Unlock()
+		e.redis.mu.Lock()
+		key := e.redis.key("key")
+		ghost := &fakeMutexWaiter{token: "ghost", channel: k2.channel, seq: 1, handoverTTL: time.Minute, seen: time.Now()}
+		key.queue = append([]*fakeMutexWaiter{ghost}, key.queue...)
+		e.redis.mu.Unlock()
 		start := time.Now()
 		held.Release()
 		<-got
-		b.within("the ghost is out of the way", start, 10*time.Millisecond)
+		e.within("the ghost is out of the way", start, 10*time.Millisecond)
 	})
 }
 
 // TestQueueAwaitsSubscription has a process enter the queue when it hears, so that
 // no hand-over's message is lost, or when it has been patient for long enough.
 func TestQueueAwaitsSubscription(t *testing.T) {
-	for _, hears := range []time.Duration{patience / 2, 2 * patience} {
-		inBubble(t, func(b *bench) {
-			k1, _ := b.process()
-			k2, s2 := b.process()
-			k2.store = hearsLate{s2, hears}
-			held := b.acquire(k1, time.Minute)
-			_, got := b.ask(b.Context(), k2, time.Minute)
+	for _, hears := range []time.Duration{subscribeTimeout / 2, 2 * subscribeTimeout} {
+		inBubble(t, func(e *env) {
+			k1, _ := e.process()
+			k2, s2 := e.process()
+			k2.store = lateSubscriber{s2, hears}
+			held := e.acquire(k1, time.Minute)
+			_, got := e.request(e.Context(), k2, time.Minute)
 			queued := func() int {
-				b.redis.mu.Lock()
-				defer b.redis.mu.Unlock()
-				return len(b.redis.key("key").queue)
+				e.redis.mu.Lock()
+				defer e.redis.mu.Unlock()
+				return len(e.redis.key("key").queue)
 			}
-			time.Sleep(min(hears, patience) - time.Millisecond)
+			time.Sleep(min(hears, subscribeTimeout) - time.Millisecond)
 			if n := queued(); n != 0 {
-				b.Errorf("%d are in the queue when nothing is heard yet", n)
+				e.Errorf("%d are in the queue when nothing is heard yet", n)
 			}
 			time.Sleep(2 * time.Millisecond)
 			if n := queued(); n != 1 {
-				b.Errorf("%d are in the queue, want 1", n)
+				e.Errorf("%d are in the queue, want 1", n)
 			}
 			held.Release()
 			<-got
@@ -424,16 +424,16 @@ func TestQueueAwaitsSubscription(t *testing.T) {
 	}
 }
 
-// hearsLate hears after a while only.
-type hearsLate struct {
+// lateSubscriber hears after a while only.
+type lateSubscriber struct {
 	Store
 	after time.Duration
 }
 
-func (s hearsLate) Listen(ctx context.Context, l Listener) {
+func (s lateSubscriber) Subscribe(ctx context.Context, l MessageHandler) {
 	select {
 	case <-time.After(s.after):
-		s.Store.Listen(ctx, l)
+		s.Store.Subscribe(ctx, l)
 	case <-ctx.Done():
 	}
 }
@@ -441,49 +441,49 @@ func (s hearsLate) Listen(ctx context.Context, l Listener) {
 // TestResubscribed loses a message with the subscription: the claim asks as soon
 // as it hears again, and does not wait for its poll.
 func TestResubscribed(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		k1, s1 := b.process()
-		k2, s2 := b.process()
-		held := b.acquire(k1, time.Minute)
-		_, got := b.ask(b.Context(), k2, time.Minute)
-		time.Sleep(PollBound + 50*time.Millisecond) // just after a poll
+	inBubble(t, func(e *env) {
+		k1, s1 := e.process()
+		k2, s2 := e.process()
+		held := e.acquire(k1, time.Minute)
+		_, got := e.request(e.Context(), k2, time.Minute)
+		time.Sleep(MaxPollInterval + 50*time.Millisecond) // just after a poll
 		s1.change(func() { s1.message = func() (int, time.Duration) { return 0, 0 } })
 		start := time.Now()
-		s2.deafen <- struct{}{}
+		s2.disconnect <- struct{}{}
 		held.Release()
 		<-got
-		b.within("the lock is found", start, 250*time.Millisecond)
+		e.within("the lock is found", start, 250*time.Millisecond)
 	})
 }
 
 // TestMessageLost leaves it to the poll.
 func TestMessageLost(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		k1, s1 := b.process()
-		k2, _ := b.process()
-		held := b.acquire(k1, time.Minute)
-		_, got := b.ask(b.Context(), k2, time.Minute)
+	inBubble(t, func(e *env) {
+		k1, s1 := e.process()
+		k2, _ := e.process()
+		held := e.acquire(k1, time.Minute)
+		_, got := e.request(e.Context(), k2, time.Minute)
 		time.Sleep(time.Second)
 		s1.change(func() { s1.message = func() (int, time.Duration) { return 0, 0 } })
 		start := time.Now()
 		held.Release()
 		<-got
-		b.within("the lock is found", start, PollBound+time.Millisecond)
+		e.within("the lock is found", start, MaxPollInterval+time.Millisecond)
 	})
 }
 
 // TestDeadOwner and the dead waiter before us cost what they may.
 func TestDeadOwner(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		b.redis.mu.Lock()
-		key := b.redis.key("key")
+	inBubble(t, func(e *env) {
+		e.redis.mu.Lock()
+		key := e.redis.key("key")
 		key.grant("dead", 10*time.Second)
-		key.queue = []*fakeEntry{{token: "dead too", n: 1, grant: 3 * PollBound, seen: time.Now()}}
-		b.redis.mu.Unlock()
-		k, _ := b.process()
+		key.queue = []*fakeMutexWaiter{{token: "dead too", seq: 1, handoverTTL: 3 * MaxPollInterval, seen: time.Now()}}
+		e.redis.mu.Unlock()
+		m, _ := e.process()
 		start := time.Now()
-		b.acquire(k, 10*time.Second)
-		b.within("the lock is found", start, 10*time.Second+10*time.Millisecond)
+		e.acquire(m, 10*time.Second)
+		e.within("the lock is found", start, 10*time.Second+10*time.Millisecond)
 	})
 }
 
@@ -503,32 +503,32 @@ func TestLateClock(t *testing.T) {
 			return context.Cause(ctx)
 		},
 	} {
-		inBubble(t, func(b *bench) {
-			k, _ := b.process()
-			l := b.acquire(k, 10*time.Second)
-			l.line.mu.Lock()
-			l.claim.trust.wall -= int64(time.Minute) // the machine was suspended
-			l.line.mu.Unlock()
+		inBubble(t, func(e *env) {
+			m, _ := e.process()
+			l := e.acquire(m, 10*time.Second)
+			l.queue.mu.Lock()
+			l.claim.window.wall -= int64(time.Minute) // the machine was suspended
+			l.queue.mu.Unlock()
 			start := time.Now()
 			if err := look(l); err != ErrLost {
-				b.Errorf("%s says %v", name, err)
+				e.Errorf("%s says %v", name, err)
 			}
-			b.within(name+" answers", start, 0)
+			e.within(name+" answers", start, 0)
 		})
 	}
 }
 
 // TestFencesAcrossBlocks takes more leases than a claim has fences.
 func TestFencesAcrossBlocks(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		k, _ := b.process()
-		const n = 3*Block + 10
+	inBubble(t, func(e *env) {
+		m, _ := e.process()
+		const n = 3*FencesPerGrant + 10
 		leases, done := make([]Lease, n), make(chan int64, n)
-		first := b.acquire(k, 10*time.Second)
+		first := e.acquire(m, 10*time.Second)
 		for i := range leases {
 			go func() {
-				if err := leases[i].Acquire(b.Context(), k, new(params(10*time.Second))); err != nil {
-					b.Error(err)
+				if err := leases[i].Acquire(e.Context(), m, new(params(10*time.Second))); err != nil {
+					e.Error(err)
 				}
 				done <- leases[i].Fence()
 				leases[i].Release()
@@ -540,27 +540,27 @@ func TestFencesAcrossBlocks(t *testing.T) {
 		for range n {
 			fence := <-done
 			if fence <= last {
-				b.Fatalf("fence %d after %d", fence, last)
+				e.Fatalf("fence %d after %d", fence, last)
 			}
 			last = fence
 		}
-		if b.redis.asks < 4 {
-			b.Errorf("%d leases from %d requests", n, b.redis.asks)
+		if e.redis.requests < 4 {
+			e.Errorf("%d leases from %d requests", n, e.redis.requests)
 		}
 	})
 }
 
 // TestPermanent tells all who wait, at once, and leaves nothing.
 func TestPermanent(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		k, _ := b.process()
+	inBubble(t, func(e *env) {
+		m, _ := e.process()
 		no := errors.New("no rights")
-		k.store = refusing{k.store, Permanent(fmt.Errorf("refused: %w", no))}
-		_, one := b.ask(b.Context(), k, time.Second)
-		_, two := b.ask(b.Context(), k, time.Second)
+		m.store = refusing{m.store, Permanent(fmt.Errorf("refused: %w", no))}
+		_, one := e.request(e.Context(), m, time.Second)
+		_, two := e.request(e.Context(), m, time.Second)
 		for _, c := range []<-chan error{one, two} {
 			if err := <-c; !errors.Is(err, no) || !IsPermanent(err) {
-				b.Error(err)
+				e.Error(err)
 			}
 		}
 	})
@@ -571,4 +571,4 @@ type refusing struct {
 	err error
 }
 
-func (r refusing) Ask(context.Context, Request) (Reply, error) { return Reply{}, r.err }
+func (r refusing) Acquire(context.Context, Request) (Reply, error) { return Reply{}, r.err }

@@ -34,8 +34,8 @@ func Denied(err error) error { return permanent{denied{err}} }
 // IsDenied reports whether err was marked by Denied.
 func IsDenied(err error) bool { return err != nil && errors.As(err, new(denied)) }
 
-// insist returns err for a release: one of missing rights is not marked any more.
-func insist(err error) error {
+// unmarkDenied returns err for a release: one of missing rights is not marked any more.
+func unmarkDenied(err error) error {
 	if d := (denied{}); err != nil && errors.As(err, &d) {
 		return d.error
 	}
@@ -50,49 +50,49 @@ func Unknown(err error) error { return unknown{err} }
 // IsUnknown reports whether err was marked by Unknown.
 func IsUnknown(err error) bool { return err != nil && errors.As(err, new(unknown)) }
 
-// unknownLimit is for how long an unknown error may last in a call without a TTL.
-const unknownLimit = 10 * time.Second
+// unknownErrorLimit is for how long an unknown error may last in a call without a TTL.
+const unknownErrorLimit = 10 * time.Second
 
-// A streak is for how long one unknown error has been the only outcome of requests.
-type streak struct {
+// An errorStreak is for how long one unknown error has been the only outcome of requests.
+type errorStreak struct {
 	text  string
 	since time.Time
 }
 
 // exceeds notes the outcome of a request. It reports whether that is an unknown error which
 // has been the only outcome for longer than the limit.
-func (s *streak) exceeds(limit time.Duration, err error) bool {
+func (s *errorStreak) exceeds(limit time.Duration, err error) bool {
 	if !IsUnknown(err) {
-		*s = streak{}
+		*s = errorStreak{}
 		return false
 	}
 	now := time.Now()
 	if text := err.Error(); text != s.text {
-		*s = streak{text, now}
+		*s = errorStreak{text, now}
 	}
 	return now.Sub(s.since) > limit
 }
 
 // opError says what failed, on which key, and with what Redis' last answer was.
 type opError struct {
-	op, key string
-	err     error
-	redis   error // nil if Redis was well
+	op, key  string
+	err      error
+	redisErr error // nil if Redis was well
 }
 
 func (e *opError) Error() string {
 	text := fmt.Sprintf("baton: %s %q: %s", e.op, e.key, strings.TrimPrefix(e.err.Error(), "baton: "))
-	if e.redis != nil {
-		text += fmt.Sprintf(" (Redis: %v)", e.redis)
+	if e.redisErr != nil {
+		text += fmt.Sprintf(" (Redis: %v)", e.redisErr)
 	}
 	return text
 }
 
 func (e *opError) Unwrap() []error {
-	if e.redis == nil {
+	if e.redisErr == nil {
 		return []error{e.err}
 	}
-	return []error{e.err, e.redis}
+	return []error{e.err, e.redisErr}
 }
 
 // wrap names the operation and the key, but leaves the sentinels as they are.
@@ -103,13 +103,13 @@ func (l *Lease) wrap(err, redis error) error {
 	if _, wrapped := err.(*opError); wrapped {
 		return err
 	}
-	name := l.line.name
-	return &opError{opOf(name.Kind, l.try, l.shared), name.Key, err, redis}
+	name := l.queue.name
+	return &opError{opName(name.Kind, l.try, l.shared), name.Key, err, redis}
 }
 
 // wrap is as that of a lease which has no line yet.
 func (p *Params) wrap(err error) error {
-	return &opError{opOf(p.Kind, p.Try, p.Shared), p.Key, err, nil}
+	return &opError{opName(p.Kind, p.Try, p.Shared), p.Key, err, nil}
 }
 
 // ErrNoAnswer is what an attempt failed with that was not waited for any longer.
@@ -132,8 +132,8 @@ func (e *PanicError) Error() string {
 
 func isPanic(err error) bool { return err != nil && errors.As(err, new(*PanicError)) }
 
-// raise panics in the goroutine of the caller if err is a panic of the client.
-func raise(err error) {
+// repanic panics in the goroutine of the caller if err is a panic of the client.
+func repanic(err error) {
 	if isPanic(err) {
 		var p *PanicError
 		errors.As(err, &p)
@@ -141,11 +141,11 @@ func raise(err error) {
 	}
 }
 
-// errLate is what an attempt failed with whose answer came too late to be of use.
-var errLate = errors.New("the round trip took longer than the lease")
+// errReplyTooLate is what an attempt failed with whose answer came too late to be of use.
+var errReplyTooLate = errors.New("the round trip took longer than the lease")
 
-// errGone is the ErrLost of those who wait for a group.
-var errGone = fmt.Errorf("the group is not in Redis any more (%w)", ErrLost)
+// errGroupLost is the ErrLost of those who wait for a group.
+var errGroupLost = fmt.Errorf("the group is not in Redis any more (%w)", ErrLost)
 
 // ctxError is why ctx has ended: its error, and its cause if that says more.
 func ctxError(ctx context.Context) error {

@@ -14,16 +14,16 @@ import (
 // A failingStore is one whose every answer but to a renewal is an error, as long as refuse
 // returns one.
 type failingStore struct {
-	*roundStore
+	*groupStore
 	mu     sync.Mutex
 	refuse func() error
 }
 
 // failingProcess is a process with such a store.
-func (b *bench) failingProcess() (*Keeper, *failingStore) {
-	s := &failingStore{roundStore: &roundStore{fakeStore: newFakeStore(b.redis), group: newFakeGroup(b.redis, "key"), name: "process"}}
+func (e *env) failingProcess() (*Manager, *failingStore) {
+	s := &failingStore{groupStore: &groupStore{fakeStore: newFakeStore(e.redis), group: newFakeGroup(e.redis, "key"), name: "process"}}
 	s.with(nil)
-	return NewKeeper(s), s
+	return NewManager(s), s
 }
 
 func (s *failingStore) with(err error) { s.by(func() error { return err }) }
@@ -41,74 +41,76 @@ func (s *failingStore) now() error {
 	return s.refuse()
 }
 
-func (s *failingStore) Ask(ctx context.Context, r Request) (Reply, error) {
+func (s *failingStore) Acquire(ctx context.Context, r Request) (Reply, error) {
 	if err := s.now(); err != nil {
 		return Reply{}, err
 	}
-	return s.roundStore.Ask(ctx, r)
+	return s.groupStore.Acquire(ctx, r)
 }
 
 func (s *failingStore) Release(ctx context.Context, name Name, token string) (bool, error) {
 	if err := s.now(); err != nil {
 		return false, err
 	}
-	return s.roundStore.Release(ctx, name, token)
+	return s.groupStore.Release(ctx, name, token)
 }
 
-func (s *failingStore) Change(ctx context.Context, c Change) (Answer, error) {
+func (s *failingStore) UpdateGroup(ctx context.Context, c Operation) (Outcome, error) {
 	if err := s.now(); err != nil {
 		return 0, err
 	}
-	return s.roundStore.Change(ctx, c)
+	return s.groupStore.UpdateGroup(ctx, c)
 }
 
-func (s *failingStore) Look(ctx context.Context, key string, from int64) (Round, error) {
+func (s *failingStore) GroupStatus(ctx context.Context, key string, from int64) (Generation, error) {
 	if err := s.now(); err != nil {
-		return Round{}, err
+		return Generation{}, err
 	}
-	return s.roundStore.Look(ctx, key, from)
+	return s.groupStore.GroupStatus(ctx, key, from)
 }
 
 var errUpstream = errors.New("no upstream host")
 
 // calls are those that wait for Redis, each for up to a minute's TTL.
-var calls = map[string]func(ctx context.Context, k *Keeper) error{
-	"lock": func(ctx context.Context, k *Keeper) error {
-		return new(Lease).Acquire(ctx, k, new(params(time.Minute)))
+var calls = map[string]func(ctx context.Context, m *Manager) error{
+	"lock": func(ctx context.Context, m *Manager) error {
+		return new(Lease).Acquire(ctx, m, new(params(time.Minute)))
 	},
-	"acquire": func(ctx context.Context, k *Keeper) error { return new(Lease).Acquire(ctx, k, new(taking(1, 2))) },
-	"channel": func(ctx context.Context, k *Keeper) error {
-		box := NewBox(Bare{})
-		new(Lease).AcquireChan(ctx, k, new(params(time.Minute)), box)
+	"acquire": func(ctx context.Context, m *Manager) error { return new(Lease).Acquire(ctx, m, new(taking(1, 2))) },
+	"channel": func(ctx context.Context, m *Manager) error {
+		box := NewChan(ErrorOnly{})
+		new(Lease).AcquireChan(ctx, m, new(params(time.Minute)), box)
 		return <-box.C()
 	},
-	"keys": func(ctx context.Context, k *Keeper) error {
-		return new(Group).Acquire(ctx, k, params(time.Minute), []string{"key", "another"})
+	"keys": func(ctx context.Context, m *Manager) error {
+		return new(MultiLease).Acquire(ctx, m, params(time.Minute), []string{"key", "another"})
 	},
-	"add": func(ctx context.Context, k *Keeper) error {
-		_, err := k.NewSession("key").Change(ctx, "add", Change{What: Add, Delta: 1})
+	"add": func(ctx context.Context, m *Manager) error {
+		_, err := m.NewSession("key").Update(ctx, "add", Operation{Op: OpAdd, Delta: 1})
 		return err
 	},
-	"wait": func(ctx context.Context, k *Keeper) error { return k.NewSession("key").Wait(ctx, "wait") },
-	"limiter": func(ctx context.Context, k *Keeper) error {
-		return Draw{Refunds: new(Backlog), Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1}.Wait(ctx, takenFrom{k.store.(*failingStore)})
+	"wait": func(ctx context.Context, m *Manager) error { return m.NewSession("key").Wait(ctx, "wait") },
+	"limiter": func(ctx context.Context, m *Manager) error {
+		return Reservation{Refunds: new(Backlog), Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1}.Wait(ctx, takenFrom{m.store.(*failingStore)})
 	},
 }
 
 // takenFrom is a bucket at the store.
 type takenFrom struct{ *failingStore }
 
-func (s takenFrom) Take(context.Context, Draw) (Turn, error) { return Turn{Taken: true}, s.now() }
+func (s takenFrom) Take(context.Context, Reservation) (TakeResult, error) {
+	return TakeResult{Taken: true}, s.now()
+}
 
-func (s takenFrom) Return(context.Context, Draw) error { return s.now() }
+func (s takenFrom) Refund(context.Context, Reservation) error { return s.now() }
 
 // eachCall runs f for each call, in a bubble of its own.
-func eachCall(t *testing.T, f func(b *bench, k *Keeper, s *failingStore, call func(context.Context) error)) {
+func eachCall(t *testing.T, f func(e *env, m *Manager, s *failingStore, call func(context.Context) error)) {
 	for name, call := range calls {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(b *bench) {
-				k, s := b.failingProcess()
-				f(b, k, s, func(ctx context.Context) error { return call(ctx, k) })
+			inBubble(t, func(e *env) {
+				m, s := e.failingProcess()
+				f(e, m, s, func(ctx context.Context) error { return call(ctx, m) })
 				s.with(nil)
 			})
 		})
@@ -118,19 +120,19 @@ func eachCall(t *testing.T, f func(b *bench, k *Keeper, s *failingStore, call fu
 // TestUnknownErrorLasts: one error of an unknown kind, and nothing else for longer than a
 // TTL, is final for a call that nothing else would end.
 func TestUnknownErrorLasts(t *testing.T) {
-	eachCall(t, func(b *bench, k *Keeper, s *failingStore, call func(context.Context) error) {
+	eachCall(t, func(e *env, m *Manager, s *failingStore, call func(context.Context) error) {
 		s.with(Unknown(errUpstream))
 		start := time.Now()
 		err := call(context.Background())
-		if took := time.Since(start); !IsPermanent(err) || !errors.Is(err, errUpstream) || took < unknownLimit || took > time.Minute+2*PollBound {
-			b.Errorf("%v, after %v", err, took)
+		if took := time.Since(start); !IsPermanent(err) || !errors.Is(err, errUpstream) || took < unknownErrorLimit || took > time.Minute+2*MaxPollInterval {
+			e.Errorf("%v, after %v", err, took)
 		}
 	})
 }
 
 // TestUnknownErrorAmongOthers: what comes and goes is waited out, and so is the network.
 func TestUnknownErrorAmongOthers(t *testing.T) {
-	eachCall(t, func(b *bench, k *Keeper, s *failingStore, call func(context.Context) error) {
+	eachCall(t, func(e *env, m *Manager, s *failingStore, call func(context.Context) error) {
 		n := 0
 		s.by(func() error {
 			if n++; n%20 == 0 {
@@ -145,12 +147,12 @@ func TestUnknownErrorAmongOthers(t *testing.T) {
 				s.by(refuse)
 			}
 			time.Sleep(29 * time.Minute) // less than an operation is remembered for
-			b.waits("it", ended)
+			e.waits("it", ended)
 			time.Sleep(time.Second)
 		}
 		s.with(nil)
 		if err := <-ended; err != nil {
-			b.Error(err)
+			e.Error(err)
 		}
 	})
 }
@@ -158,17 +160,17 @@ func TestUnknownErrorAmongOthers(t *testing.T) {
 // TestTimeoutNamesRedis: a call that gives up says what Redis has failed with, also with an
 // unknown error that has lasted.
 func TestTimeoutNamesRedis(t *testing.T) {
-	eachCall(t, func(b *bench, k *Keeper, s *failingStore, call func(context.Context) error) {
+	eachCall(t, func(e *env, m *Manager, s *failingStore, call func(context.Context) error) {
 		for _, refused := range []error{errNetwork, Unknown(errUpstream)} {
 			s.with(refused)
 			start := time.Now()
-			ctx, cancel := context.WithTimeout(b.Context(), 3*time.Minute)
+			ctx, cancel := context.WithTimeout(e.Context(), 3*time.Minute)
 			err := call(ctx)
 			cancel()
 			if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, refused) || !strings.Contains(err.Error(), "Redis: ") {
-				b.Error(err)
+				e.Error(err)
 			}
-			b.within("it gives up", start, 3*time.Minute+2*courtesy)
+			e.within("it gives up", start, 3*time.Minute+2*cancelTimeout)
 			time.Sleep(2 * time.Minute) // what was to be undone is given up too
 		}
 	})
@@ -176,21 +178,21 @@ func TestTimeoutNamesRedis(t *testing.T) {
 
 // TestTimeoutBehindARelease waits for the hold before it, which Redis does not take back.
 func TestTimeoutBehindARelease(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		k, s := b.failingProcess()
-		held := b.acquire(k, time.Minute)
+	inBubble(t, func(e *env) {
+		m, s := e.failingProcess()
+		held := e.acquire(m, time.Minute)
 		s.with(errNetwork)
 		go held.Release()
 		synctest.Wait()
-		ctx, cancel := context.WithTimeout(b.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(e.Context(), 10*time.Second)
 		defer cancel()
-		if err := new(Lease).Acquire(ctx, k, new(params(time.Minute))); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, errNetwork) {
-			b.Error(err)
+		if err := new(Lease).Acquire(ctx, m, new(params(time.Minute))); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, errNetwork) {
+			e.Error(err)
 		}
 		p := params(time.Minute)
 		p.Try = true
-		if err := new(Lease).Acquire(b.Context(), k, &p); !errors.Is(err, errNetwork) {
-			b.Errorf("a try: %v", err)
+		if err := new(Lease).Acquire(e.Context(), m, &p); !errors.Is(err, errNetwork) {
+			e.Errorf("a try: %v", err)
 		}
 		s.with(nil)
 	})
@@ -209,30 +211,30 @@ func TestDeniedRelease(t *testing.T) {
 				continue
 			}
 			t.Run(fmt.Sprint(name, ", others held ", others), func(t *testing.T) {
-				inBubble(t, func(b *bench) {
-					k, s := b.failingProcess()
-					held := b.take(k, c.params)
+				inBubble(t, func(e *env) {
+					m, s := e.failingProcess()
+					held := e.take(m, c.params)
 					if others {
-						b.take(k, c.params)
+						e.take(m, c.params)
 					}
 					s.with(denied)
 					released := make(chan error, 1)
 					go func() { released <- held.Release() }()
 					time.Sleep(10 * time.Second)
-					b.waits("the release", released)
+					e.waits("the release", released)
 					start := time.Now()
-					if err := new(Lease).Acquire(b.Context(), k, &c.params); !IsDenied(err) {
-						b.Errorf("behind it: %v", err)
+					if err := new(Lease).Acquire(e.Context(), m, &c.params); !IsDenied(err) {
+						e.Errorf("behind it: %v", err)
 					}
-					b.within("behind it", start, PollBound+time.Millisecond)
+					e.within("behind it", start, MaxPollInterval+time.Millisecond)
 					s.with(nil)
 					if err := <-released; err != nil {
-						b.Error(err)
+						e.Error(err)
 					}
-					if c.kind == Mutex && b.owner() != "" {
-						b.Error("it is still held")
+					if c.kind == Mutex && e.owner() != "" {
+						e.Error("it is still held")
 					} else if c.kind != Mutex {
-						b.uses(Semaphore, int64(map[bool]int{true: 1}[others]))
+						e.uses(Semaphore, int64(map[bool]int{true: 1}[others]))
 					}
 				})
 			})
@@ -244,45 +246,45 @@ func TestDeniedRelease(t *testing.T) {
 // process keep alive is lowered with the next renewal.
 func TestDeniedForLong(t *testing.T) {
 	denied := Denied(errors.New("NOPERM"))
-	inBubble(t, func(b *bench) {
-		k, s := b.failingProcess()
-		held := b.acquire(k, time.Minute)
+	inBubble(t, func(e *env) {
+		m, s := e.failingProcess()
+		held := e.acquire(m, time.Minute)
 		s.with(denied)
 		start := time.Now()
 		if err := held.Release(); !IsDenied(err) {
-			b.Error(err)
+			e.Error(err)
 		}
 		if took := time.Since(start); took < 50*time.Second || took > time.Minute {
-			b.Errorf("it gave up after %v", took)
+			e.Errorf("it gave up after %v", took)
 		}
 		s.with(nil)
 	})
-	inBubble(t, func(b *bench) {
-		k, s := b.failingProcess()
-		b.take(k, taking(1, 4))
-		freed := b.take(k, taking(1, 4))
+	inBubble(t, func(e *env) {
+		m, s := e.failingProcess()
+		e.take(m, taking(1, 4))
+		freed := e.take(m, taking(1, 4))
 		s.with(denied)
 		if err := freed.Release(); !IsDenied(err) {
-			b.Error(err)
+			e.Error(err)
 		}
-		b.uses(Semaphore, 2)
+		e.uses(Semaphore, 2)
 		s.with(nil)
 		time.Sleep(time.Minute)
-		b.uses(Semaphore, 1)
+		e.uses(Semaphore, 1)
 	})
 }
 
 // TestDeniedAtOnce: a call without the rights fails at once, again and again, whatever the one
 // before it has left to undo.
 func TestDeniedAtOnce(t *testing.T) {
-	eachCall(t, func(b *bench, k *Keeper, s *failingStore, call func(context.Context) error) {
+	eachCall(t, func(e *env, m *Manager, s *failingStore, call func(context.Context) error) {
 		s.with(Denied(errors.New("NOPERM")))
 		for range 3 {
 			start := time.Now()
 			if err := call(context.Background()); !IsDenied(err) {
-				b.Error(err)
+				e.Error(err)
 			}
-			b.within("it fails", start, 20*time.Millisecond)
+			e.within("it fails", start, 20*time.Millisecond)
 		}
 	})
 }

@@ -15,21 +15,21 @@ type fakePermits struct {
 	used, last     int64
 	waiting        int64 // as renewals see it: what the last script wrote down
 	holds          map[string]*fakeHold
-	line           []*fakeWaiter
+	queue          []*fakeWaiter
 }
 
 type fakeHold struct {
-	ends                     int64 // as the sorted set has it: not later than expires
-	expires, weight, ttl     int64
-	seen, order, given, base int64
-	shared                   bool
-	channel                  string
+	ends                        int64 // as the sorted set has it: not later than expires
+	expires, weight, ttl        int64
+	seq, wantSeq, granted, base int64
+	shared                      bool
+	channel                     string
 }
 
 type fakeWaiter struct {
-	token, channel                 string
-	at, n, grant, ttl, want, order int64
-	shared                         bool
+	token, channel                           string
+	at, seq, handoverTTL, ttl, want, wantSeq int64
+	shared                                   bool
 }
 
 func (f *fakeRedis) permitsOf(name Name) *fakePermits {
@@ -52,7 +52,7 @@ func (p *fakePermits) hold(token string) *fakeHold {
 }
 
 func (p *fakePermits) entry(token string) *fakeWaiter {
-	for _, e := range p.line {
+	for _, e := range p.queue {
 		if e.token == token {
 			return e
 		}
@@ -66,13 +66,13 @@ func (p *fakePermits) remove(token string) {
 }
 
 func (p *fakePermits) leave(token string) {
-	p.line = slices.DeleteFunc(p.line, func(e *fakeWaiter) bool { return e.token == token })
+	p.queue = slices.DeleteFunc(p.queue, func(e *fakeWaiter) bool { return e.token == token })
 }
 
 func (p *fakePermits) purge() (next int64, any bool) {
 	ms := nowMilli()
-	if len(p.line) > 0 && ms-slices.MaxFunc(p.line, func(a, b *fakeWaiter) int { return int(a.at - b.at) }).at >= EntryLife.Milliseconds() {
-		p.line = nil // the keys have expired
+	if len(p.queue) > 0 && ms-slices.MaxFunc(p.queue, func(a, b *fakeWaiter) int { return int(a.at - b.at) }).at >= WaiterTTL.Milliseconds() {
+		p.queue = nil // the keys have expired
 	}
 	for _, token := range slices.Sorted(maps.Keys(p.holds)) {
 		h := p.holds[token]
@@ -89,66 +89,66 @@ func (p *fakePermits) purge() (next int64, any bool) {
 	return next, any
 }
 
-func (p *fakePermits) give(e *fakeWaiter, ttl, more int64) *fakeHold {
+func (p *fakePermits) grant(e *fakeWaiter, ttl, more int64) *fakeHold {
 	h := p.holds[e.token]
 	p.last = max(p.last+1, time.Now().UnixMicro())
 	if h == nil {
 		h = &fakeHold{ends: nowMilli() + ttl}
 		p.holds[e.token] = h
 	}
-	h.given = e.want + more
-	p.used += h.given
-	h.weight += h.given
+	h.granted = e.want + more
+	p.used += h.granted
+	h.weight += h.granted
 	h.expires, h.ttl = max(h.expires, nowMilli()+ttl), e.ttl
-	h.seen, h.order, h.base, h.shared, h.channel = e.n, e.order, p.last, e.shared, e.channel
+	h.seq, h.wantSeq, h.base, h.shared, h.channel = e.seq, e.wantSeq, p.last, e.shared, e.channel
 	if p.used > p.size {
 		panic("fake: more given than there is")
 	}
 	return h
 }
 
-func (p *fakePermits) serve(self string) (told []message) {
-	for len(p.line) > 0 {
-		e := p.line[0]
+func (p *fakePermits) grantWaiters(self string) (messages []message) {
+	for len(p.queue) > 0 {
+		e := p.queue[0]
 		switch {
-		case nowMilli()-e.at >= EntryLife.Milliseconds():
+		case nowMilli()-e.at >= WaiterTTL.Milliseconds():
 			p.leave(e.token)
 		case e.want > p.size:
 			p.leave(e.token)
-			told = append(told, message{e.channel, Handover{Name: p.name, Token: e.token}})
+			messages = append(messages, message{e.channel, Handover{Name: p.name, Token: e.token}})
 		case p.used+e.want > p.size:
-			return told
+			return messages
 		default:
 			p.leave(e.token)
-			ttl := e.grant
+			ttl := e.handoverTTL
 			if e.token == self {
 				ttl = e.ttl
 			}
-			h := p.give(e, ttl, 0)
+			h := p.grant(e, ttl, 0)
 			if e.token != self {
-				told = append(told, message{e.channel, Handover{Name: p.name, Token: e.token, N: e.n, Order: e.order, Base: h.base, Weight: h.weight}})
+				messages = append(messages, message{e.channel, Handover{Name: p.name, Token: e.token, Seq: e.seq, WantSeq: e.wantSeq, FenceBase: h.base, Weight: h.weight}})
 			}
 		}
 	}
-	return told
+	return messages
 }
 
-func (p *fakePermits) word(self string) (told []message) {
+func (p *fakePermits) notifyShared(self string) (messages []message) {
 	for _, token := range slices.Sorted(maps.Keys(p.holds)) {
 		if h := p.holds[token]; token != self && h.shared {
-			told = append(told, message{h.channel, Handover{Name: p.name, Token: token}})
+			messages = append(messages, message{h.channel, Handover{Name: p.name, Token: token}})
 		}
 	}
-	return told
+	return messages
 }
 
 // save notes what renewals read, and completes the messages.
-func (p *fakePermits) save(told []message) []message {
-	p.waiting = int64(len(p.line))
-	for i := range told {
-		told[i].Awaited = p.waiting > 0
+func (p *fakePermits) save(messages []message) []message {
+	p.waiting = int64(len(p.queue))
+	for i := range messages {
+		messages[i].Contended = p.waiting > 0
 	}
-	return told
+	return messages
 }
 
 // answer is what a request is answered with.
@@ -157,24 +157,24 @@ type answer struct {
 	err error
 }
 
-func (f *fakeRedis) askPermits(r Request) (answer, []message) {
+func (f *fakeRedis) updatePermits(r Request) (answer, []message) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.asks++
+	f.requests++
 	p := f.permitsOf(r.Name)
-	a, told := p.ask(r)
-	f.sent += len(told)
-	f.log("ask %s n=%d keep=%d want=%d+%d order=%d queue=%v: %+v %v", short(r.Token), r.N, r.Keep, r.Want, r.More, r.Order, r.Queue, a.Reply, a.err)
-	f.tell(p, told)
-	return a, told
+	a, messages := p.update(r)
+	f.sent += len(messages)
+	f.log("ask %s n=%d keep=%d want=%d+%d order=%d queue=%v: %+v %v", short(r.Token), r.Seq, r.Keep, r.Want, r.Extra, r.WantSeq, r.Enqueue, a.Reply, a.err)
+	f.publish(p, messages)
+	return a, messages
 }
 
 // short names a claim by its process and serial.
 func short(token string) string { return token[max(0, len(token)-20):] }
 
-func (f *fakeRedis) tell(p *fakePermits, told []message) {
-	for _, m := range told {
-		f.log("message to %s: n=%d order=%d weight=%d", short(m.Token), m.N, m.Order, m.Weight)
+func (f *fakeRedis) publish(p *fakePermits, messages []message) {
+	for _, m := range messages {
+		f.log("message to %s: n=%d order=%d weight=%d", short(m.Token), m.Seq, m.WantSeq, m.Weight)
 	}
 	f.log("%s", p)
 }
@@ -183,25 +183,25 @@ func (p *fakePermits) String() string {
 	text := fmt.Sprintf("used %d of %d:", p.used, p.size)
 	for _, token := range slices.Sorted(maps.Keys(p.holds)) {
 		h := p.holds[token]
-		text += fmt.Sprintf(" %s has %d (order %d, %d ms)", short(token), h.weight, h.order, h.expires-nowMilli())
+		text += fmt.Sprintf(" %s has %d (order %d, %d ms)", short(token), h.weight, h.wantSeq, h.expires-nowMilli())
 	}
-	for _, e := range p.line {
-		text += fmt.Sprintf(" %s awaits %d (order %d)", short(e.token), e.want, e.order)
+	for _, e := range p.queue {
+		text += fmt.Sprintf(" %s awaits %d (order %d)", short(e.token), e.want, e.wantSeq)
 	}
 	return text
 }
 
-func (p *fakePermits) ask(r Request) (a answer, told []message) {
+func (p *fakePermits) update(r Request) (a answer, messages []message) {
 	ms, ttl, want := nowMilli(), r.TTL.Milliseconds(), r.Want
 	queued, own := p.entry(r.Token), p.hold(r.Token)
-	waits := func() bool { return len(p.line) > 0 }
-	if own != nil && r.N <= own.seen || queued != nil && r.N <= queued.n { // a copy, or overtaken
-		return answer{Reply: Reply{Awaited: waits(), Left: -time.Millisecond}}, nil
+	waits := func() bool { return len(p.queue) > 0 }
+	if own != nil && r.Seq <= own.seq || queued != nil && r.Seq <= queued.seq { // a copy, or overtaken
+		return answer{Reply: Reply{Contended: waits(), Remaining: -time.Millisecond}}, nil
 	}
 	if r.Keep > 0 && (own == nil || own.weight < r.Keep) {
-		return answer{Reply: Reply{Gone: true}}, nil
+		return answer{Reply: Reply{Lost: true}}, nil
 	}
-	granted := want > 0 && own != nil && own.order == r.Order
+	granted := want > 0 && own != nil && own.wantSeq == r.WantSeq
 	limit := p.size
 	if limit == 0 {
 		limit = r.Size
@@ -212,7 +212,7 @@ func (p *fakePermits) ask(r Request) (a answer, told []message) {
 	}
 	if want == 0 && own == nil && (queued == nil || p.size == 0) {
 		p.leave(r.Token)
-		a.Reply = Reply{Awaited: waits(), Left: -time.Millisecond}
+		a.Reply = Reply{Contended: waits(), Remaining: -time.Millisecond}
 		return a, nil
 	}
 	if p.size == 0 {
@@ -223,53 +223,53 @@ func (p *fakePermits) ask(r Request) (a answer, told []message) {
 	if own != nil {
 		rest := r.Keep
 		if granted {
-			rest += own.given
+			rest += own.granted
 		}
 		rest = min(own.weight, rest)
 		p.used -= own.weight - rest
-		own.weight, own.seen, own.ttl, own.expires = rest, r.N, ttl, max(own.expires, ms+ttl)
-		if own.shared = r.Sharing; granted {
-			own.shared = r.Shared
+		own.weight, own.seq, own.ttl, own.expires = rest, r.Seq, ttl, max(own.expires, ms+ttl)
+		if own.shared = r.HeldShared; granted {
+			own.shared = r.WantShared
 		}
 		if rest == 0 {
 			p.remove(r.Token)
 		}
 	}
-	e := &fakeWaiter{r.Token, r.Channel, ms, r.N, r.Grant.Milliseconds(), ttl, want, r.Order, r.Shared}
-	if queued != nil && (want == 0 || granted || queued.order != r.Order) {
+	e := &fakeWaiter{r.Token, r.Channel, ms, r.Seq, r.HandoverTTL.Milliseconds(), ttl, want, r.WantSeq, r.WantShared}
+	if queued != nil && (want == 0 || granted || queued.wantSeq != r.WantSeq) {
 		p.leave(r.Token)
 		queued = nil
 	} else if queued != nil {
 		*queued = *e
 	}
-	told = p.serve(r.Token)
+	messages = p.grantWaiters(r.Token)
 	own = p.hold(r.Token)
 	if want > 0 && !granted {
 		switch {
 		case queued != nil:
-			granted = own != nil && own.order == r.Order
+			granted = own != nil && own.wantSeq == r.WantSeq
 		case !waits() && p.used+want <= p.size:
-			own, granted = p.give(e, ttl, min(r.More, p.size-p.used-want)), true
-		case r.Queue:
-			p.line = append(p.line, e)
-			if r.Kind == RWMutex && len(p.line) == 1 {
-				told = append(told, p.word(r.Token)...)
+			own, granted = p.grant(e, ttl, min(r.Extra, p.size-p.used-want)), true
+		case r.Enqueue:
+			p.queue = append(p.queue, e)
+			if r.Kind == RWMutex && len(p.queue) == 1 {
+				messages = append(messages, p.notifyShared(r.Token)...)
 			}
 		}
 	}
-	told = p.save(told)
+	messages = p.save(messages)
 	if granted {
-		a.Reply = Reply{Granted: true, Base: own.base, Awaited: waits(), Weight: own.weight, Given: own.given}
-		return a, told
+		a.Reply = Reply{Granted: true, FenceBase: own.base, Contended: waits(), Weight: own.weight, GrantedNow: own.granted}
+		return a, messages
 	}
-	a.Reply = Reply{Awaited: waits(), Left: -time.Millisecond}
+	a.Reply = Reply{Contended: waits(), Remaining: -time.Millisecond}
 	if any {
-		a.Left = time.Duration(ends-ms) * time.Millisecond
+		a.Remaining = time.Duration(ends-ms) * time.Millisecond
 	}
-	return a, told
+	return a, messages
 }
 
-func (f *fakeRedis) releasePermits(name Name, token string) (owned bool, told []message) {
+func (f *fakeRedis) releasePermits(name Name, token string) (owned bool, messages []message) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p := f.permitsOf(name)
@@ -281,15 +281,15 @@ func (f *fakeRedis) releasePermits(name Name, token string) (owned bool, told []
 	}
 	p.leave(token)
 	if p.size > 0 {
-		told = p.save(p.serve(""))
-		f.sent += len(told)
+		messages = p.save(p.grantWaiters(""))
+		f.sent += len(messages)
 	}
 	f.log("release %s: %v", short(token), owned)
-	f.tell(p, told)
-	return owned, told
+	f.publish(p, messages)
+	return owned, messages
 }
 
-func (f *fakeRedis) renewPermits(r Renewal) Renewed {
+func (f *fakeRedis) renewPermits(r Renewal) RenewResult {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.renewals++
@@ -297,10 +297,10 @@ func (f *fakeRedis) renewPermits(r Renewal) Renewed {
 	h := p.hold(r.Token)
 	f.log("renew %s: %v, %d wait", short(r.Token), h != nil, p.waiting)
 	if h == nil {
-		return Renewed{}
+		return RenewResult{}
 	}
 	h.expires, h.ttl = max(h.expires, nowMilli()+r.TTL.Milliseconds()), max(h.ttl, r.TTL.Milliseconds())
-	return Renewed{Kept: true, Awaited: p.waiting > 0}
+	return RenewResult{Held: true, Contended: p.waiting > 0}
 }
 
 func (f *fakeRedis) resize(name Name, declared, size int64) []message {
@@ -312,9 +312,9 @@ func (f *fakeRedis) resize(name Name, declared, size int64) []message {
 	}
 	p.size = size
 	p.purge()
-	told := p.save(p.serve(""))
-	f.sent += len(told)
+	messages := p.save(p.grantWaiters(""))
+	f.sent += len(messages)
 	f.log("resize to %d", size)
-	f.tell(p, told)
-	return told
+	f.publish(p, messages)
+	return messages
 }

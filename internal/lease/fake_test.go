@@ -14,9 +14,9 @@ import (
 type fakeRedis struct {
 	mu       sync.Mutex
 	keys     map[string]*fakeKey
-	subs     map[string]Listener // by channel
-	asks     int                 // requests that were executed
-	sent     int                 // messages that were published
+	subs     map[string]MessageHandler // by channel
+	requests int                       // requests that were executed
+	sent     int                       // messages that were published
 	permits  map[Name]*fakePermits
 	renewals int // of permits that were executed
 	log      func(format string, args ...any)
@@ -26,18 +26,18 @@ type fakeKey struct {
 	owner   string
 	expires time.Time
 	base    int64
-	queue   []*fakeEntry
+	queue   []*fakeMutexWaiter
 }
 
-type fakeEntry struct {
+type fakeMutexWaiter struct {
 	token, channel string
-	n              int64
-	grant          time.Duration
+	seq            int64
+	handoverTTL    time.Duration
 	seen           time.Time
 }
 
 func newFakeRedis() *fakeRedis {
-	return &fakeRedis{keys: map[string]*fakeKey{}, subs: map[string]Listener{}, permits: map[Name]*fakePermits{}, log: func(string, ...any) {}}
+	return &fakeRedis{keys: map[string]*fakeKey{}, subs: map[string]MessageHandler{}, permits: map[Name]*fakePermits{}, log: func(string, ...any) {}}
 }
 
 func (f *fakeRedis) key(name string) *fakeKey {
@@ -59,11 +59,11 @@ func (k *fakeKey) grant(token string, ttl time.Duration) int64 {
 	return k.base
 }
 
-func (k *fakeKey) pop(self string) *fakeEntry {
+func (k *fakeKey) pop(self string) *fakeMutexWaiter {
 	for len(k.queue) > 0 {
 		e := k.queue[0]
 		k.queue = k.queue[1:]
-		if e.token == self || time.Since(e.seen) < EntryLife {
+		if e.token == self || time.Since(e.seen) < WaiterTTL {
 			return e
 		}
 	}
@@ -71,16 +71,16 @@ func (k *fakeKey) pop(self string) *fakeEntry {
 }
 
 func (k *fakeKey) enqueue(r Request) {
-	if !r.Queue {
+	if !r.Enqueue {
 		return
 	}
 	for _, e := range k.queue {
 		if e.token == r.Token {
-			e.n, e.seen = r.N, time.Now()
+			e.seq, e.seen = r.Seq, time.Now()
 			return
 		}
 	}
-	k.queue = append(k.queue, &fakeEntry{r.Token, r.Channel, r.N, r.Grant, time.Now()})
+	k.queue = append(k.queue, &fakeMutexWaiter{r.Token, r.Channel, r.Seq, r.HandoverTTL, time.Now()})
 }
 
 func (k *fakeKey) queued(token string) bool {
@@ -98,48 +98,48 @@ type message struct {
 	Handover
 }
 
-func (f *fakeRedis) hand(name string, k *fakeKey, e *fakeEntry) []message {
-	base := k.grant(e.token, e.grant)
+func (f *fakeRedis) hand(name string, k *fakeKey, e *fakeMutexWaiter) []message {
+	base := k.grant(e.token, e.handoverTTL)
 	f.sent++
-	f.log("handed to %s n=%d", e.token, e.n)
-	return []message{{e.channel, Handover{Name: Name{Mutex, name}, Token: e.token, N: e.n, Base: base, Weight: 1}}}
+	f.log("handed to %s n=%d", e.token, e.seq)
+	return []message{{e.channel, Handover{Name: Name{Mutex, name}, Token: e.token, Seq: e.seq, FenceBase: base, Weight: 1}}}
 }
 
-func (f *fakeRedis) ask(r Request) (Reply, []message) {
+func (f *fakeRedis) acquire(r Request) (Reply, []message) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.asks++
+	f.requests++
 	return f.take(r)
 }
 
 // take is what ask does for one key. The fake is locked, here and in leave.
 func (f *fakeRedis) take(r Request) (Reply, []message) {
 	k := f.key(r.Key)
-	f.log("ask %s n=%d from=%s owner=%s", r.Token, r.N, r.From, k.owner)
+	f.log("ask %s n=%d from=%s owner=%s", r.Token, r.Seq, r.Replaces, k.owner)
 	switch {
 	case k.owner == r.Token:
 		k.expires = time.Now().Add(r.TTL)
-		return Reply{Granted: true, Weight: 1, Given: 1, Base: k.base}, nil
-	case r.From != "" && k.owner != r.From:
-		if k.owner != "" && r.Queue && k.queued(r.Token) {
+		return Reply{Granted: true, Weight: 1, GrantedNow: 1, FenceBase: k.base}, nil
+	case r.Replaces != "" && k.owner != r.Replaces:
+		if k.owner != "" && r.Enqueue && k.queued(r.Token) {
 			k.enqueue(r)
-			return Reply{Left: time.Until(k.expires)}, nil
+			return Reply{Remaining: time.Until(k.expires)}, nil
 		}
-		return Reply{Gone: true}, nil
-	case k.owner == "" || k.owner == r.From:
+		return Reply{Lost: true}, nil
+	case k.owner == "" || k.owner == r.Replaces:
 		self := r.Token
-		if r.From != "" {
+		if r.Replaces != "" {
 			self = ""
 		}
 		e := k.pop(self)
 		if e == nil || e.token == r.Token {
-			return Reply{Granted: true, Weight: 1, Given: 1, Base: k.grant(r.Token, r.TTL)}, nil
+			return Reply{Granted: true, Weight: 1, GrantedNow: 1, FenceBase: k.grant(r.Token, r.TTL)}, nil
 		}
 		k.enqueue(r)
-		return Reply{Left: e.grant}, f.hand(r.Key, k, e)
+		return Reply{Remaining: e.handoverTTL}, f.hand(r.Key, k, e)
 	}
 	k.enqueue(r)
-	return Reply{Left: time.Until(k.expires)}, nil
+	return Reply{Remaining: time.Until(k.expires)}, nil
 }
 
 func (f *fakeRedis) release(name, token string) (bool, []message) {
@@ -170,9 +170,9 @@ func (f *fakeRedis) leave(name, token string) (bool, []message) {
 }
 
 // renewAny renews a lease of whatever kind.
-func (f *fakeRedis) renewAny(r Renewal) Renewed {
+func (f *fakeRedis) renewAny(r Renewal) RenewResult {
 	if r.Kind == Mutex {
-		return Renewed{Kept: f.renew(r)}
+		return RenewResult{Held: f.renew(r)}
 	}
 	return f.renewPermits(r)
 }
@@ -198,39 +198,39 @@ const (
 	fine fault = iota
 	lostRequest
 	lostReply
-	late  // executed after the client has given up
-	twice // executed once more, later
-	cut   // the connection breaks here, and the client knows at once
-	slow  // long under way
-	tardy // its reply is
+	late        // executed after the client has given up
+	twice       // executed once more, later
+	cut         // the connection breaks here, and the client knows at once
+	slowRequest // long under way
+	slowReply   // its reply is
 	// Of a message:
-	dropped
-	doubled // and comes again, later
-	delayed
+	lostMessage
+	duplicatedMessage // and comes again, later
+	delayedMessage
 )
 
 // fakeStore is one process's connection to a fakeRedis.
 type fakeStore struct {
-	redis   *fakeRedis
-	mu      sync.Mutex // guards the next three, and what they use
-	latency func() time.Duration
-	fault   func() fault
-	message func() (copies int, delay time.Duration)
-	deafen  chan struct{} // each value breaks the subscription for a while
-	lag     func(most time.Duration) time.Duration
-	point   func(what string) fault // is called wherever a fault may happen, and says which
+	redis      *fakeRedis
+	mu         sync.Mutex // guards the next three, and what they use
+	latency    func() time.Duration
+	fault      func() fault
+	message    func() (copies int, delay time.Duration)
+	disconnect chan struct{} // each value breaks the subscription for a while
+	lag        func(most time.Duration) time.Duration
+	point      func(what string) fault // is called wherever a fault may happen, and says which
 }
 
 // newFakeStore returns a connection without faults and with a latency of 50 µs.
 func newFakeStore(r *fakeRedis) *fakeStore {
 	return &fakeStore{
-		redis:   r,
-		latency: func() time.Duration { return 50 * time.Microsecond },
-		fault:   func() fault { return fine },
-		message: func() (int, time.Duration) { return 1, 50 * time.Microsecond },
-		deafen:  make(chan struct{}),
-		lag:     rand.N[time.Duration],
-		point:   func(string) fault { return fine },
+		redis:      r,
+		latency:    func() time.Duration { return 50 * time.Microsecond },
+		fault:      func() fault { return fine },
+		message:    func() (int, time.Duration) { return 1, 50 * time.Microsecond },
+		disconnect: make(chan struct{}),
+		lag:        rand.N[time.Duration],
+		point:      func(string) fault { return fine },
 	}
 }
 
@@ -264,7 +264,7 @@ func call[T any](s *fakeStore, what string, f func() (T, []message)) (reply T, e
 		how = s.fault()
 		s.mu.Unlock()
 	}
-	if how == slow {
+	if how == slowRequest {
 		time.Sleep(s.lag(2 * time.Second))
 		how = fine
 	}
@@ -280,7 +280,7 @@ func call[T any](s *fakeStore, what string, f func() (T, []message)) (reply T, e
 		switch s.point("run " + what) {
 		case cut:
 			how = cut
-		case tardy:
+		case slowReply:
 			time.Sleep(s.lag(2 * time.Second))
 		}
 	}
@@ -309,27 +309,27 @@ func (s *fakeStore) publish(ms []message) {
 				to := s.redis.subs[m.channel]
 				s.redis.mu.Unlock()
 				if to != nil {
-					to.Heard(m.Handover)
+					to.HandleMessage(m.Handover)
 				}
 			})
 		}
 	}
 }
 
-func (s *fakeStore) Ask(_ context.Context, r Request) (Reply, error) {
+func (s *fakeStore) Acquire(_ context.Context, r Request) (Reply, error) {
 	if r.Kind == Mutex {
-		return call(s, "ask", func() (Reply, []message) { return s.redis.ask(r) })
+		return call(s, "ask", func() (Reply, []message) { return s.redis.acquire(r) })
 	}
-	reply, err := call(s, "ask", func() (answer, []message) { return s.redis.askPermits(r) })
+	reply, err := call(s, "ask", func() (answer, []message) { return s.redis.updatePermits(r) })
 	if err == nil {
 		err = reply.err
 	}
 	return reply.Reply, err
 }
 
-func (s *fakeStore) Patience() time.Duration { return 300 * time.Millisecond }
+func (s *fakeStore) MaxBlock() time.Duration { return 300 * time.Millisecond }
 
-func (s *fakeStore) Prompt() bool { return false }
+func (s *fakeStore) LowLatency() bool { return false }
 
 func (s *fakeStore) Release(_ context.Context, name Name, token string) (owned bool, err error) {
 	return call(s, "release", func() (bool, []message) {
@@ -340,20 +340,20 @@ func (s *fakeStore) Release(_ context.Context, name Name, token string) (owned b
 	})
 }
 
-func (s *fakeStore) Renew(rs []Renewal, done func(int, Renewed)) {
+func (s *fakeStore) Renew(rs []Renewal, done func(int, RenewResult)) {
 	s.renewEach(rs, done, s.redis.renewAny)
 }
 
 // renewEach renews all in one request, each by renew.
-func (s *fakeStore) renewEach(rs []Renewal, done func(int, Renewed), renew func(r Renewal) Renewed) {
-	kept, err := call(s, "renew", func() (kept []Renewed, _ []message) {
+func (s *fakeStore) renewEach(rs []Renewal, done func(int, RenewResult), renew func(r Renewal) RenewResult) {
+	kept, err := call(s, "renew", func() (kept []RenewResult, _ []message) {
 		for _, r := range rs {
 			kept = append(kept, renew(r))
 		}
 		return kept, nil
 	})
 	if err != nil {
-		kept = slices.Repeat([]Renewed{{Err: err}}, len(rs))
+		kept = slices.Repeat([]RenewResult{{Err: err}}, len(rs))
 	}
 	for i, r := range kept {
 		done(i, r)

@@ -34,54 +34,54 @@ func (s *fakeStore) oneByOne(each time.Duration) {
 // TestGiveUpManyAtOnce gives up waiting for thousands of keys: when the results are
 // there, nothing is left in Redis, for the program may exit then.
 func TestGiveUpManyAtOnce(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		k1, _ := b.process()
-		k2, s2 := b.process()
+	inBubble(t, func(e *env) {
+		k1, _ := e.process()
+		k2, s2 := e.process()
 		s2.oneByOne(20 * time.Microsecond) // so that all are released after 60 ms
 		const keys = 3000
-		ctx, cancel := context.WithCancel(b.Context())
+		ctx, cancel := context.WithCancel(e.Context())
 		var results []<-chan error
 		for i := range keys {
 			p := params(time.Hour)
 			p.Key = fmt.Sprint("key", i)
-			b.take(k1, p)
-			_, got := b.want(ctx, k2, p)
+			e.take(k1, p)
+			_, got := e.want(ctx, k2, p)
 			results = append(results, got)
 		}
 		waiting := func() (n int) {
-			b.redis.mu.Lock()
-			defer b.redis.mu.Unlock()
+			e.redis.mu.Lock()
+			defer e.redis.mu.Unlock()
 			for i := range keys {
-				n += len(b.redis.key(fmt.Sprint("key", i)).queue)
+				n += len(e.redis.key(fmt.Sprint("key", i)).queue)
 			}
 			return n
 		}
 		time.Sleep(time.Second)
 		if n := waiting(); n != keys {
-			b.Fatalf("%d are in the queues, want %d", n, keys)
+			e.Fatalf("%d are in the queues, want %d", n, keys)
 		}
 		cancel()
 		start := time.Now()
 		for _, got := range results {
 			if err := <-got; !errors.Is(err, context.Canceled) {
-				b.Error(err)
+				e.Error(err)
 			}
 		}
 		if n := waiting(); n != 0 {
-			b.Errorf("%d are left in the queues when all results are there", n)
+			e.Errorf("%d are left in the queues when all results are there", n)
 		}
-		b.within("all results are there", start, maxCourtesy)
+		e.within("all results are there", start, maxCancelTimeout)
 	})
 }
 
 // TestGiveUpWhenAway gives up while Redis answers others, but not this release.
 func TestGiveUpWhenAway(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		k1, _ := b.process()
-		k2, s2 := b.process()
-		b.acquire(k1, time.Hour)
-		ctx, cancel := context.WithCancel(b.Context())
-		_, got := b.ask(ctx, k2, time.Hour)
+	inBubble(t, func(e *env) {
+		k1, _ := e.process()
+		k2, s2 := e.process()
+		e.acquire(k1, time.Hour)
+		ctx, cancel := context.WithCancel(e.Context())
+		_, got := e.request(ctx, k2, time.Hour)
 		time.Sleep(time.Second)
 		s2.change(func() { s2.fault = func() fault { return lostRequest } })
 		stop := time.Now().Add(time.Second)
@@ -94,7 +94,7 @@ func TestGiveUpWhenAway(t *testing.T) {
 		start := time.Now()
 		cancel()
 		<-got
-		b.within("the result is there", start, maxCourtesy+courtesy)
+		e.within("the result is there", start, maxCancelTimeout+cancelTimeout)
 		time.Sleep(time.Second)
 		s2.change(func() { s2.fault = func() fault { return fine } })
 	})
@@ -103,34 +103,34 @@ func TestGiveUpWhenAway(t *testing.T) {
 // TestGroupGivesUpManyKeys ends the ctx of a request for very many keys while it is under
 // way: that starts one goroutine for each key, and the call waits for none of them.
 func TestGroupGivesUpManyKeys(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		s := newFakeStore(b.redis)
-		k := NewKeeper(&walkStore{roundStore: &roundStore{fakeStore: s}})
+	inBubble(t, func(e *env) {
+		s := newFakeStore(e.redis)
+		m := NewManager(&sweepStore{groupStore: &groupStore{fakeStore: s}})
 		const n = 1000
 		keys := make([]string, n)
 		for i := range keys {
 			keys[i] = fmt.Sprint("key", i)
 		}
 		s.change(func() { s.latency = func() time.Duration { return 80 * ms } })
-		ctx, cancel := context.WithCancel(b.Context())
+		ctx, cancel := context.WithCancel(e.Context())
 		before := runtime.NumGoroutine()
 		done := make(chan error)
-		go func() { done <- new(Group).Acquire(ctx, k, params(time.Minute), keys) }()
+		go func() { done <- new(MultiLease).Acquire(ctx, m, params(time.Minute), keys) }()
 		time.Sleep(10 * ms)
 		start := time.Now()
 		cancel()
 		synctest.Wait()
 		if started := runtime.NumGoroutine() - before; started > n+n/10 {
-			b.Errorf("the end of ctx has started %d goroutines for %d keys", started, n)
+			e.Errorf("the end of ctx has started %d goroutines for %d keys", started, n)
 		}
 		if err := <-done; !errors.Is(err, context.Canceled) {
-			b.Error(err)
+			e.Error(err)
 		}
-		b.within("the call returns", start, courtesy)
+		e.within("the call returns", start, cancelTimeout)
 		time.Sleep(time.Second)
 		for _, key := range keys {
-			if owner := b.redis.key(key).owner; owner != "" {
-				b.Fatalf("%s is held by %s", key, owner)
+			if owner := e.redis.key(key).owner; owner != "" {
+				e.Fatalf("%s is held by %s", key, owner)
 			}
 		}
 	})

@@ -9,8 +9,8 @@ import (
 // TestGroupTakesOneRoundTrip locks free keys: all requests are under way at the same
 // time, up to maxConcurrent of them, and so are the releases.
 func TestGroupTakesOneRoundTrip(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		k, s := b.process()
+	inBubble(t, func(e *env) {
+		m, s := e.process()
 		const trip = time.Millisecond
 		s.latency = func() time.Duration { return trip / 2 }
 		for n, trips := range map[int]time.Duration{2: 1, maxConcurrent: 1, 2*maxConcurrent + 1: 3} {
@@ -21,19 +21,19 @@ func TestGroupTakesOneRoundTrip(t *testing.T) {
 			for _, try := range []bool{false, true} {
 				p := params(time.Hour)
 				p.Try = try
-				before, start := b.redis.asks, time.Now()
-				g := new(Group)
-				if err := g.Acquire(b.Context(), k, p, keys); err != nil {
+				before, start := e.redis.requests, time.Now()
+				ml := new(MultiLease)
+				if err := ml.Acquire(e.Context(), m, p, keys); err != nil {
 					t.Fatal(err)
 				}
 				if took := time.Since(start); took != trips*trip {
 					t.Errorf("%d keys are locked in %v, want %v", n, took, trips*trip)
 				}
-				if asks := b.redis.asks - before; asks != n {
+				if asks := e.redis.requests - before; asks != n {
 					t.Errorf("%d requests for %d keys", asks, n)
 				}
 				start = time.Now()
-				if err := g.Release(); err != nil {
+				if err := ml.Release(); err != nil {
 					t.Fatal(err)
 				}
 				if took := time.Since(start); took != trips*trip {

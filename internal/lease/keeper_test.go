@@ -14,9 +14,9 @@ import (
 func TestPersistKeepsNoContext(t *testing.T) {
 	for name, until := range map[string]time.Duration{"waited for to the end": time.Minute, "waited for no longer than it is of use": 200 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
-			k := NewKeeper(newFakeStore(newFakeRedis()))
+			m := NewManager(newFakeStore(newFakeRedis()))
 			var made []context.Context
-			_ = k.persist(context.Background(), time.Now().Add(until), func(ctx context.Context) (bool, error) {
+			_ = m.retryUntil(context.Background(), time.Now().Add(until), func(ctx context.Context) (bool, error) {
 				synctest.Wait() // the goroutine of the last attempt has ended
 				for i, earlier := range made {
 					if earlier.Err() == nil {
@@ -46,9 +46,9 @@ func heapOf(f func()) int64 {
 }
 
 // TestKeeperShrinks holds very many keys at once, and then one: the memory for the
-// others comes back, though the keeper is never at rest.
+// others comes back, though the manager is never at rest.
 func TestKeeperShrinks(t *testing.T) {
-	k := NewKeeper(ready{})
+	m := NewManager(ready{})
 	kept := new(Lease)
 	const keys = 50_000
 	grown := heapOf(func() {
@@ -61,11 +61,11 @@ func TestKeeperShrinks(t *testing.T) {
 				l = kept
 			}
 			leases[i] = l
-			if err := l.Acquire(context.Background(), k, &p); err != nil {
+			if err := l.Acquire(context.Background(), m, &p); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if n := len(k.clock); n != keys {
+		if n := len(m.heap); n != keys {
 			t.Errorf("%d claims in the clock, want %d", n, keys)
 		}
 		for i := range leases {
@@ -77,9 +77,9 @@ func TestKeeperShrinks(t *testing.T) {
 	if grown > 1<<20 {
 		t.Errorf("after %d holds %d kB more are in use", keys, grown>>10)
 	}
-	if kept.Err() != nil || len(k.lines.M) != 1 || len(k.clock) != 1 {
-		t.Errorf("the last is %v, of %d lines and %d in the clock", kept.Err(), len(k.lines.M), len(k.clock))
+	if kept.Err() != nil || len(m.queues.Entries) != 1 || len(m.heap) != 1 {
+		t.Errorf("the last is %v, of %d lines and %d in the clock", kept.Err(), len(m.queues.Entries), len(m.heap))
 	}
 	_ = kept.Release()
-	k.timer.Stop()
+	m.renewTimer.Stop()
 }

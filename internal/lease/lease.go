@@ -23,13 +23,13 @@ type Params struct {
 type leaseState uint8
 
 const (
-	waiting leaseState = iota
-	granted
-	ended
+	leaseWaiting leaseState = iota
+	leaseHeld
+	leaseEnded
 )
 
-// opOf is what errors call a request.
-func opOf(kind Kind, try, shared bool) string {
+// opName is what errors call a request.
+func opName(kind Kind, try, shared bool) string {
 	op := "lock"
 	if kind == Semaphore {
 		op = "acquire"
@@ -47,35 +47,35 @@ func opOf(kind Kind, try, shared bool) string {
 // It is the node of its queue, and is meant to stand inside the public type, so
 // that one allocation serves for all.
 type Lease struct {
-	self         *Lease // so that a copy finds the lease itself, which is linked into lists; nil in the zero Lease
-	label        string
-	ttl, maxHold time.Duration
-	weight, size int64
-	tracer       *tracer // nil if there is no Trace
-	caller       caller
-	shared, try  bool
-	forever      bool // its ctx never ends
+	self           *Lease // so that a copy finds the lease itself, which is linked into lists; nil in the zero Lease
+	label          string
+	ttl, maxHold   time.Duration
+	weight, size   int64
+	tracer         *tracer // nil if there is no Trace
+	caller         callerCtx
+	shared, try    bool
+	neverCancelled bool // its ctx never ends
 
 	// Guarded by the mutex of line, which is set before the lease can be seen.
-	state      leaseState
-	late       bool // it joined while a request was under way, whose answer says nothing of it
-	line       *line
-	prev, next *Lease
-	err        error         // once ended: why
-	ready      chan struct{} // closed when granted or failed; nil if nobody waits for that in a call
-	mail       Mail          // where the result goes; nil if ready is used
-	unhook     func() bool   // ends the watch over the ctx of mail
-	claim      *claim        // once granted
-	since      moment        // when granted
-	renewed    time.Duration // after since: when it was last found to be of use to somebody
-	fence      int64
-	done       chan struct{} // made when first asked for
-	onLoss     map[*context.CancelCauseFunc]struct{}
+	state         leaseState
+	joinedLate    bool // it joined while a request was under way, whose answer says nothing of it
+	queue         *keyQueue
+	prev, next    *Lease
+	err           error         // once ended: why
+	ready         chan struct{} // closed when granted or failed; nil if nobody waits for that in a call
+	sink          Sink          // where the result goes; nil if ready is used
+	stopAfterFunc func() bool   // ends the watch over the ctx of sink
+	claim         *claim        // once granted
+	grantedAt     monoTime      // when granted
+	renewedAfter  time.Duration // after since: when it was last found to be of use to somebody
+	fence         int64
+	done          chan struct{} // made when first asked for
+	onLoss        map[*context.CancelCauseFunc]struct{}
 }
 
 // Acquire waits for the lease until ctx ends.
-func (l *Lease) Acquire(ctx context.Context, k *Keeper, p *Params) error {
-	if err := l.Request(ctx, k, p); err != nil {
+func (l *Lease) Acquire(ctx context.Context, m *Manager, p *Params) error {
+	if err := l.Request(ctx, m, p); err != nil {
 		return err
 	}
 	return l.Await(ctx)
@@ -83,23 +83,23 @@ func (l *Lease) Acquire(ctx context.Context, k *Keeper, p *Params) error {
 
 // Request is the first half of Acquire, for callers whose p is not to lie on the stack
 // while they wait. If it fails there is nothing to await.
-func (l *Lease) Request(ctx context.Context, k *Keeper, p *Params) error {
+func (l *Lease) Request(ctx context.Context, m *Manager, p *Params) error {
 	if err := l.init(ctx, p); err != nil {
-		l.tracer.done()
+		l.tracer.flush()
 		return err
 	}
-	if c := k.join(ctx, Name{p.Kind, p.Key}, l); c != nil {
-		l.line.askHere(ctx, c)
+	if c := m.enqueue(ctx, Name{p.Kind, p.Key}, l); c != nil {
+		l.queue.requestInline(ctx, c)
 	}
 	return nil
 }
 
 // Await is the second half of Acquire. The ctx is that of Request.
 func (l *Lease) Await(ctx context.Context) (err error) {
-	switch ready := l.wait(); {
+	switch ready := l.readyChan(); {
 	case ready == nil:
 	case l.tracer != nil:
-		l.tracer.attend(ctx, ready)
+		l.tracer.flushUntil(ctx, ready)
 	default:
 		select {
 		case <-ready:
@@ -107,31 +107,31 @@ func (l *Lease) Await(ctx context.Context) (err error) {
 		}
 	}
 	if ctx.Err() != nil {
-		err = l.giveUp(ctx)
+		err = l.cancel(ctx)
 	} else {
-		err = l.failure()
+		err = l.requestErr()
 	}
-	l.tracer.done()
-	raise(err)
+	l.tracer.flush()
+	repanic(err)
 	return err
 }
 
-// AcquireChan is like Acquire, but returns at once and puts the result into mail.
-func (l *Lease) AcquireChan(ctx context.Context, k *Keeper, p *Params, mail Mail) {
+// AcquireChan is like Acquire, but returns at once and puts the result into sink.
+func (l *Lease) AcquireChan(ctx context.Context, m *Manager, p *Params, sink Sink) {
 	if err := l.init(ctx, p); err != nil {
-		mail.Put(err)
+		sink.Send(err)
 	} else {
-		l.mail = mail
-		k.join(ctx, Name{p.Kind, p.Key}, l)
+		l.sink = sink
+		m.enqueue(ctx, Name{p.Kind, p.Key}, l)
 	}
-	l.tracer.done()
+	l.tracer.flush()
 }
 
 // init is to be followed by done of the tracer.
 func (l *Lease) init(ctx context.Context, p *Params) (err error) {
 	l.self, l.caller.parent = l, ctx
 	l.label, l.ttl, l.maxHold = p.Label, p.TTL.Truncate(time.Millisecond), p.MaxHold
-	l.weight, l.size, l.shared, l.try, l.forever = p.Weight, p.Size, p.Shared, p.Try, ctx.Done() == nil
+	l.weight, l.size, l.shared, l.try, l.neverCancelled = p.Weight, p.Size, p.Shared, p.Try, ctx.Done() == nil
 	switch {
 	case ctx.Err() != nil:
 		err = p.wrap(ctxError(ctx))
@@ -146,64 +146,64 @@ func (l *Lease) init(ctx context.Context, p *Params) (err error) {
 	return err
 }
 
-// giveUp ends a lease whose ctx has ended before it was received, and returns
+// cancel ends a lease whose ctx has ended before it was received, and returns
 // ctx's error; one that had failed already keeps its own. It waits a moment for
 // Redis to hear of it, so that a program may exit at once thereafter and leave
 // nothing behind for others to wait for.
-func (l *Lease) giveUp(ctx context.Context) error {
-	ln := l.line
-	ln.mu.Lock()
-	var todo errand
-	mine := l.state == waiting || l.state == granted && (l.mail == nil || l.mail.TakeBack())
-	if mine {
-		todo = l.quit(ctx)
+func (l *Lease) cancel(ctx context.Context) error {
+	q := l.queue
+	q.mu.Lock()
+	var todo pendingCall
+	cancelled := l.state == leaseWaiting || l.state == leaseHeld && (l.sink == nil || l.sink.Revoke())
+	if cancelled {
+		todo = l.endCancelled(ctx)
 	}
 	err := l.err
 	if l.claim != nil && err == ErrLost { // after ctx had ended: that came first
 		err = l.wrap(ctxError(ctx), nil)
 	}
-	ln.mu.Unlock()
+	q.mu.Unlock()
 	if todo.claim != nil {
-		ln.keeper.backlog.awhile(func() { _ = ln.do(todo) })
+		q.manager.backlog.runBriefly(func() { _ = q.run(todo) })
 	}
-	if mine && l.mail != nil {
-		l.mail.Put(err)
+	if cancelled && l.sink != nil {
+		l.sink.Send(err)
 	}
 	return err
 }
 
-// endless reports whether nothing but an answer ends the wait.
-func (l *Lease) endless() bool {
-	if m, ok := l.mail.(member); ok { // whose own ctx ends with a loss too
-		return m.group.ctx.Done() == nil
+// waitsForever reports whether nothing but an answer ends the wait.
+func (l *Lease) waitsForever() bool {
+	if sink, ok := l.sink.(memberSink); ok { // whose own ctx ends with a loss too
+		return sink.multi.ctx.Done() == nil
 	}
-	return l.forever
+	return l.neverCancelled
 }
 
-// quit ends a lease for ctx. The line is locked.
-func (l *Lease) quit(ctx context.Context) errand {
+// endCancelled ends a lease for ctx. The queue is locked.
+func (l *Lease) endCancelled(ctx context.Context) pendingCall {
 	var last error
-	if l.state == waiting {
-		last = l.line.redis
+	if l.state == leaseWaiting {
+		last = l.queue.lastErr
 	}
-	l.finish(l.wrap(ctxError(ctx), last))
-	return l.line.advance()
+	l.end(l.wrap(ctxError(ctx), last))
+	return l.queue.advance()
 }
 
-// wait returns what is closed when the request is decided, nil if it is.
-func (l *Lease) wait() <-chan struct{} {
-	l.line.mu.Lock()
-	defer l.line.mu.Unlock()
-	if l.state == waiting {
+// readyChan returns what is closed when the request is decided, nil if it is.
+func (l *Lease) readyChan() <-chan struct{} {
+	l.queue.mu.Lock()
+	defer l.queue.mu.Unlock()
+	if l.state == leaseWaiting {
 		l.ready = make(chan struct{})
 	}
 	return l.ready
 }
 
-// failure is what a decided request failed with, nil if it was granted.
-func (l *Lease) failure() error {
-	l.line.mu.Lock()
-	defer l.line.mu.Unlock()
+// requestErr is what a decided request failed with, nil if it was granted.
+func (l *Lease) requestErr() error {
+	l.queue.mu.Lock()
+	defer l.queue.mu.Unlock()
 	if l.claim == nil {
 		return l.err
 	}
@@ -212,72 +212,72 @@ func (l *Lease) failure() error {
 
 // expire notices that the window has passed, should the clock be late.
 func (l *Lease) expire(now time.Time) {
-	if l.state == granted && l.claim.trust.left(now) <= 0 {
-		l.line.later(l.line.lose(l.claim, Unrenewed))
+	if l.state == leaseHeld && l.claim.window.remaining(now) <= 0 {
+		l.queue.runAsync(l.queue.loseClaim(l.claim, RenewFailed))
 	}
 }
 
-// never is what the zero Lease stands for: a hold that has been lost.
-var never = &Lease{line: new(line), state: ended, err: ErrLost}
+// lostLease is what the zero Lease stands for: a hold that has been lost.
+var lostLease = &Lease{queue: new(keyQueue), state: leaseEnded, err: ErrLost}
 
-// itself returns the lease that l is, or is a copy of.
-func (l *Lease) itself() *Lease {
+// canonical returns the lease that l is, or is a copy of.
+func (l *Lease) canonical() *Lease {
 	if l.self == nil {
-		return never
+		return lostLease
 	}
 	return l.self
 }
 
 // Err returns nil while the lease is held, and why it ended thereafter.
 func (l *Lease) Err() error {
-	l = l.itself()
-	l.line.mu.Lock()
-	defer l.line.mu.Unlock()
+	l = l.canonical()
+	l.queue.mu.Lock()
+	defer l.queue.mu.Unlock()
 	l.expire(time.Now())
 	return l.err
 }
 
 // Done returns a channel that is closed when the hold ends.
 func (l *Lease) Done() <-chan struct{} {
-	l = l.itself()
-	l.line.mu.Lock()
-	defer l.line.mu.Unlock()
+	l = l.canonical()
+	l.queue.mu.Lock()
+	defer l.queue.mu.Unlock()
 	l.expire(time.Now())
 	if l.done == nil {
 		l.done = make(chan struct{})
-		if l.state == ended {
+		if l.state == leaseEnded {
 			close(l.done)
 		}
 	}
 	return l.done
 }
 
-// Left is for how long the lease is held even if no renewal succeeds any more.
-func (l *Lease) Left() time.Duration {
-	l = l.itself()
-	l.line.mu.Lock()
-	defer l.line.mu.Unlock()
+// Remaining is for how long the lease is held even if no renewal succeeds any more.
+func (l *Lease) Remaining() time.Duration {
+	l = l.canonical()
+	l.queue.mu.Lock()
+	defer l.queue.mu.Unlock()
 	now := time.Now()
-	if l.expire(now); l.state != granted {
+	if l.expire(now); l.state != leaseHeld {
 		return 0
 	}
-	return l.claim.trust.left(now)
+	return l.claim.window.remaining(now)
 }
 
 // Losses stands for the losses of leases of one key in this process.
 type Losses struct {
-	line *line
-	n    int
+	queue *keyQueue
+	n     int
 }
 
 // Losses returns what stands for the losses up to now: as long as a later call, of any
 // lease of the key, returns the same, no lease has been lost in between.
 func (l *Lease) Losses() Losses {
-	l = l.itself()
-	l.line.mu.Lock()
-	defer l.line.mu.Unlock()
+	l = l.canonical()
+	l.queue.mu.Lock()
+	defer l.queue.mu.Unlock()
 	l.expire(time.Now())
-	return Losses{l.line, l.line.losses}
+	return Losses{l.queue, l.queue.losses}
 }
 
 // Fence returns the fencing number of the hold.
@@ -286,12 +286,12 @@ func (l *Lease) Fence() int64 { return l.fence }
 // Context returns a copy of parent that is cancelled, with the cause ErrLost,
 // when the hold is lost.
 func (l *Lease) Context(parent context.Context) (context.Context, context.CancelFunc) {
-	l = l.itself()
+	l = l.canonical()
 	ctx, cancel := context.WithCancelCause(parent)
-	l.line.mu.Lock()
-	defer l.line.mu.Unlock()
+	l.queue.mu.Lock()
+	defer l.queue.mu.Unlock()
 	l.expire(time.Now())
-	if l.state == ended {
+	if l.state == leaseEnded {
 		if l.err == ErrLost {
 			cancel(ErrLost)
 		}
@@ -303,8 +303,8 @@ func (l *Lease) Context(parent context.Context) (context.Context, context.Cancel
 	l.onLoss[&cancel] = struct{}{}
 	return ctx, func() {
 		cancel(nil)
-		l.line.mu.Lock()
-		defer l.line.mu.Unlock()
+		l.queue.mu.Lock()
+		defer l.queue.mu.Unlock()
 		delete(l.onLoss, &cancel)
 	}
 }

@@ -40,11 +40,11 @@ func (q *list) remove(l *Lease) {
 	}
 }
 
-// catchUp notes that the next request speaks for all who wait: for tries that matters,
+// clearJoinedLate notes that the next request speaks for all who wait: for tries that matters,
 // and for the first.
-func (q *list) catchUp() {
+func (q *list) clearJoinedLate() {
 	for l := q.head; l != nil; l = l.next {
-		if l.late = false; q.tries == 0 {
+		if l.joinedLate = false; q.tries == 0 {
 			return
 		}
 	}

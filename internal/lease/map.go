@@ -3,8 +3,8 @@ package lease
 // A Map is a map that gives memory back when most of it has been deleted. A map of Go
 // keeps what it has needed once.
 type Map[K comparable, V any] struct {
-	M    map[K]V // for reading
-	most int     // entries that M has had at once
+	Entries map[K]V // for reading
+	peak    int     // entries that M has had at once
 }
 
 // smallMap is the number of entries for which nothing is given back.
@@ -12,22 +12,22 @@ const smallMap = 1024
 
 // Set sets the value of a key.
 func (m *Map[K, V]) Set(key K, val V) {
-	if m.M == nil {
-		m.M = make(map[K]V)
+	if m.Entries == nil {
+		m.Entries = make(map[K]V)
 	}
-	m.M[key] = val
-	m.most = max(m.most, len(m.M))
+	m.Entries[key] = val
+	m.peak = max(m.peak, len(m.Entries))
 }
 
 // Delete deletes a key.
 func (m *Map[K, V]) Delete(key K) {
-	delete(m.M, key)
-	if m.most <= smallMap || len(m.M) > m.most/8 {
+	delete(m.Entries, key)
+	if m.peak <= smallMap || len(m.Entries) > m.peak/8 {
 		return
 	}
-	smaller := make(map[K]V, len(m.M))
-	for k, v := range m.M {
+	smaller := make(map[K]V, len(m.Entries))
+	for k, v := range m.Entries {
 		smaller[k] = v
 	}
-	m.M, m.most = smaller, len(smaller)
+	m.Entries, m.peak = smaller, len(smaller)
 }

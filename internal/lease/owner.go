@@ -18,23 +18,23 @@ type Owner struct {
 	Token string
 }
 
-// maxLabel is how much of a label goes into a token, which Redis keeps and sends
+// maxLabelLen is how much of a label goes into a token, which Redis keeps and sends
 // about: a name, and not a story.
-const maxLabel = 100
+const maxLabelLen = 100
 
 // newToken names a new claim: "baton:ttl:host:pid:process:serial", and ":label" if
 // there is one. It is what redis-cli shows as the lock's value, and no two claims
 // ever share one. It has no space in it, for it is a word of messages.
-func (k *Keeper) newToken(ttl time.Duration, label string) string {
-	token := "baton:" + strconv.FormatInt(ttl.Milliseconds(), 10) + ":" + k.owner + strconv.FormatInt(k.serial.Add(1), 36)
+func (m *Manager) newToken(ttl time.Duration, label string) string {
+	token := "baton:" + strconv.FormatInt(ttl.Milliseconds(), 10) + ":" + m.tokenPrefix + strconv.FormatInt(m.serial.Add(1), 36)
 	if label == "" {
 		return token
 	}
-	return token + ":" + url.QueryEscape(label[:min(len(label), maxLabel)])
+	return token + ":" + url.QueryEscape(label[:min(len(label), maxLabelLen)])
 }
 
-// ownerPart is what the tokens of this process say of it.
-func ownerPart(process string) string {
+// newTokenPrefix is what the tokens of this process say of it.
+func newTokenPrefix(process string) string {
 	host, _ := os.Hostname()
 	host = strings.Map(func(r rune) rune {
 		if r <= ' ' || r == ':' {

@@ -10,87 +10,87 @@ import (
 // handed on, or given back to Redis, or has run out before that was confirmed.
 func (l *Lease) Release() error { return l.release(0) }
 
-// ReleasePart ends the hold of n permits, of as many as the lease has or fewer.
-func (l *Lease) ReleasePart(n int64) error { return l.release(n) }
+// ReleasePermits ends the hold of n permits, of as many as the lease has or fewer.
+func (l *Lease) ReleasePermits(n int64) error { return l.release(n) }
 
 // release ends the hold of n permits, or of all for 0.
 func (l *Lease) release(n int64) error {
-	l = l.itself()
-	todo, whole, err := l.let(n)
+	l = l.canonical()
+	todo, whole, err := l.detach(n)
 	if err != nil {
 		return err
 	}
-	err = l.told(whole, l.line.do(todo))
-	raise(err)
+	err = l.releaseResult(whole, l.queue.run(todo))
+	repanic(err)
 	return err
 }
 
-// let ends the hold here, the whole of it or a part, and returns what is to be done
+// detach ends the hold here, the whole of it or a part, and returns what is to be done
 // for that in Redis.
-func (l *Lease) let(n int64) (todo errand, whole bool, err error) {
-	l.line.mu.Lock()
-	defer l.line.mu.Unlock()
+func (l *Lease) detach(n int64) (todo pendingCall, whole bool, err error) {
+	l.queue.mu.Lock()
+	defer l.queue.mu.Unlock()
 	now := time.Now()
-	if l.expire(now); l.state == ended {
-		return errand{}, false, l.err
+	if l.expire(now); l.state == leaseEnded {
+		return pendingCall{}, false, l.err
 	}
-	l.part(n)
-	whole = l.state == ended
-	return l.line.advanceAt(now), whole, nil
+	l.reduce(n)
+	whole = l.state == leaseEnded
+	return l.queue.advanceAt(now), whole, nil
 }
 
-// part ends the hold of n permits, or of all for 0.
-func (l *Lease) part(n int64) {
+// reduce ends the hold of n permits, or of all for 0.
+func (l *Lease) reduce(n int64) {
 	if n == 0 || n >= l.weight {
-		l.finish(ErrReleased)
+		l.end(ErrReleased)
 		return
 	}
 	l.weight -= n
 	l.claim.used -= n
 }
 
-// A Part is some of the permits of a lease, or all.
-type Part struct {
+// A PartialRelease is some of the permits of a lease, or all.
+type PartialRelease struct {
 	Lease *Lease
 	N     int64
 }
 
-// ReleaseParts ends holds on the same key, of as many permits as each part says,
+// ReleasePartial ends holds on the same key, of as many permits as each part says,
 // in one step. What has been lost is passed over.
-func ReleaseParts(parts []Part) {
+func ReleasePartial(parts []PartialRelease) {
 	for i := 0; i < len(parts); {
-		ln := parts[i].Lease.line
+		q := parts[i].Lease.queue
 		var whole []*tracer
-		ln.mu.Lock()
-		for ; i < len(parts) && parts[i].Lease.line == ln; i++ { // not that of one that was lost long ago
+		q.mu.Lock()
+		for ; i < len(parts) && parts[i].Lease.queue == q; i++ { // not that of one that was lost long ago
 			l := parts[i].Lease
-			if l.expire(time.Now()); l.state != ended {
-				l.part(parts[i].N)
-				if l.tracer != nil && l.state == ended {
+			if l.expire(time.Now()); l.state != leaseEnded {
+				l.reduce(parts[i].N)
+				if l.tracer != nil && l.state == leaseEnded {
 					whole = append(whole, l.tracer)
 				}
 			}
 		}
-		todo := ln.advance()
-		ln.mu.Unlock()
-		err := ln.do(todo)
+		todo := q.advance()
+		q.mu.Unlock()
+		err := q.run(todo)
 		for _, t := range whole {
 			t.released(err)
 		}
 	}
 }
 
-// told is what a release returns for what Redis said to it.
-func (l *Lease) told(whole bool, err error) error {
+// releaseResult is what a release returns for what Redis said to it.
+func (l *Lease) releaseResult(whole bool, err error) error {
 	switch {
 	case err == nil:
 	case errors.Is(err, ErrLost):
 		err = ErrLost
-		l.line.mu.Lock()
+		l.queue.mu.Lock()
 		l.err = err
-		l.line.mu.Unlock()
+		l.queue.mu.Unlock()
 	default:
-		err = &opError{"release", l.line.name.Key, err, nil}
+		err = &opError{"release", l.queue.name.Key, err, nil}
 	}
 	if whole {
 		l.tracer.released(err)

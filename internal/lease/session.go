@@ -8,73 +8,73 @@ import (
 )
 
 const (
-	// remembered is how long Redis surely knows an operation after its last use.
-	remembered = time.Hour
-	// regret is for how long an operation is undone that nobody waits for any more.
-	regret = time.Minute
+	// outcomeRetention is how long Redis surely knows an operation after its last use.
+	outcomeRetention = time.Hour
+	// undoTimeout is for how long an operation is undone that nobody waits for any more.
+	undoTimeout = time.Minute
 )
 
 // A Session numbers the operations of one process on one wait group, so that Redis
 // counts none of them twice, and says up to which number they are over, so that
 // Redis need remember those under way only.
 type Session struct {
-	keeper *Keeper
-	key    string
-	id     string
+	manager *Manager
+	key     string
+	id      string
 	// Trace is where its caller sets what is told of tasks, and of what goes wrong.
 	Trace **Trace
 
-	mu   sync.Mutex
-	last int64                // number given
-	low  int64                // all up to this one are over
-	over Map[int64, struct{}] // those above that are, too
+	mu           sync.Mutex
+	lastSeq      int64                // number given
+	ackedThrough int64                // all up to this one are over
+	acked        Map[int64, struct{}] // those above that are, too
 }
 
 // NewSession returns a session for the group at key.
-func (k *Keeper) NewSession(key string) *Session {
-	return &Session{keeper: k, key: key, id: rand.Text()[:16]}
+func (m *Manager) NewSession(key string) *Session {
+	return &Session{manager: m, key: key, id: rand.Text()[:16]}
 }
 
-// counter is the store of a keeper whose wait groups are used.
-func (k *Keeper) counter() Counter { return k.store.(Counter) }
+// groupStore is the store of a manager whose wait groups are used.
+func (m *Manager) groupStore() GroupStore { return m.store.(GroupStore) }
 
-// begin numbers an operation.
-func (s *Session) begin(c Change) Change {
+// number numbers an operation.
+func (s *Session) number(c Operation) Operation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last++
-	c.Key, c.Session, c.Op = s.key, s.id, s.last
+	s.lastSeq++
+	c.Key, c.Session, c.Seq = s.key, s.id, s.lastSeq
 	return c
 }
 
-// end notes that an operation is over: whatever of it comes from now on is void.
-func (s *Session) end(op int64) {
+// ack notes that an operation is over: whatever of it comes from now on is void.
+func (s *Session) ack(seq int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.over.Set(op, struct{}{})
+	s.acked.Set(seq, struct{}{})
 	for {
-		if _, ok := s.over.M[s.low+1]; !ok {
+		if _, ok := s.acked.Entries[s.ackedThrough+1]; !ok {
 			return
 		}
-		s.low++
-		s.over.Delete(s.low)
+		s.ackedThrough++
+		s.acked.Delete(s.ackedThrough)
 	}
 }
 
-// answered is an Answer, and when the request was about to be sent that it is to.
-type answered struct {
-	Answer
-	sent time.Time
+// timedOutcome is an Outcome, and when the request was about to be sent that it is to.
+type timedOutcome struct {
+	Outcome
+	sentAt time.Time
 }
 
 // send sends an operation once.
-func (s *Session) send(ctx context.Context, c Change) (answered, error) {
+func (s *Session) send(ctx context.Context, c Operation) (timedOutcome, error) {
 	s.mu.Lock()
-	c.Low = s.low
+	c.AckedThrough = s.ackedThrough
 	s.mu.Unlock()
-	sent := time.Now()
-	answer, err := s.keeper.counter().Change(ctx, c)
-	return answered{answer, sent}, err
+	sentAt := time.Now()
+	outcome, err := s.manager.groupStore().UpdateGroup(ctx, c)
+	return timedOutcome{outcome, sentAt}, err
 }
 
 // tracer returns what tells of one call, as newTracer does.
@@ -86,56 +86,56 @@ func (s *Session) tracer(ctx context.Context) *tracer {
 }
 
 // redisError tells of an attempt that has failed, before that returns.
-func (s *Session) redisError(ctx context.Context, op string, err error) {
+func (s *Session) redisError(ctx context.Context, opName string, err error) {
 	if err != nil {
 		t := s.tracer(ctx)
-		t.redisError(op, err)
-		t.done()
+		t.redisError(opName, err)
+		t.flush()
 	}
 }
 
-// Change makes a change, or none if it fails: one that ctx has overtaken is undone.
-// That may come too late if it was what ended the round.
-func (s *Session) Change(ctx context.Context, op string, c Change) (Answer, error) {
-	got, err := s.change(ctx, op, c)
-	return got.Answer, err
+// Update makes a change, or none if it fails: one that ctx has overtaken is undone.
+// That may come too late if it was what ended the generation.
+func (s *Session) Update(ctx context.Context, opName string, c Operation) (Outcome, error) {
+	got, err := s.update(ctx, opName, c)
+	return got.Outcome, err
 }
 
-func (s *Session) change(ctx context.Context, op string, c Change) (answered, error) {
-	redis := s.settled(ctx)
+func (s *Session) update(ctx context.Context, opName string, c Operation) (timedOutcome, error) {
+	redis := s.awaitBinding(ctx)
 	if ctx.Err() != nil { // nothing was sent, so that there is nothing to undo
-		return answered{}, &opError{op, s.key, ctxError(ctx), redis}
+		return timedOutcome{}, &opError{opName, s.key, ctxError(ctx), redis}
 	}
-	c = s.begin(c)
+	c = s.number(c)
 	first := time.Now()
-	got, err := Call(ctx, op, s.key, true, func(ctx context.Context) (answered, error) {
-		if time.Since(first) > remembered {
-			return answered{}, Permanent(ErrForgotten)
+	got, err := Do(ctx, opName, s.key, true, func(ctx context.Context) (timedOutcome, error) {
+		if time.Since(first) > outcomeRetention {
+			return timedOutcome{}, Permanent(ErrOutcomeUnknown)
 		}
 		got, err := s.send(ctx, c)
-		s.redisError(ctx, "change", err)
-		if err == nil && got.Answer == Counted && c.TTL > 0 && newWindow(got.sent, c.TTL).left(time.Now()) <= 0 {
-			err = errLate
+		s.redisError(ctx, "update", err)
+		if err == nil && got.Outcome == Applied && c.TTL > 0 && newTrustWindow(got.sentAt, c.TTL).remaining(time.Now()) <= 0 {
+			err = errReplyTooLate
 		}
 		return got, err
 	})
 	if err != nil && ctx.Err() != nil {
 		s.undo(ctx, c)
 	} else {
-		s.end(c.Op)
+		s.ack(c.Seq)
 	}
 	return got, err
 }
 
 // undo undoes a change that ctx has overtaken, and waits a moment for Redis to hear of
 // it, so that a program may exit at once thereafter.
-func (s *Session) undo(ctx context.Context, c Change) {
-	c.What = Undo
+func (s *Session) undo(ctx context.Context, c Operation) {
+	c.Op = OpUndo
 	send := func(ctx context.Context) error {
 		_, err := s.send(ctx, c)
-		s.redisError(ctx, "change", err)
-		return insist(err)
+		s.redisError(ctx, "update", err)
+		return unmarkDenied(err)
 	}
-	end := func() { s.end(c.Op) } // whether Redis has heard of it or not
-	s.keeper.backlog.tell(backlogCall{ctx, send, time.Now().Add(regret), end})
+	end := func() { s.ack(c.Seq) } // whether Redis has heard of it or not
+	s.manager.backlog.try(backlogCall{ctx, send, time.Now().Add(undoTimeout), end})
 }

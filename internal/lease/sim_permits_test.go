@@ -43,7 +43,7 @@ type permitsSim struct {
 }
 
 type simProcess struct {
-	*Keeper
+	*Manager
 	store *fakeStore
 	alive context.Context
 	crash context.CancelFunc
@@ -53,7 +53,7 @@ const simWorkers = 4
 
 func simulatePermits(sch *schedule, kind Kind) string {
 	rng := sch.rng
-	s := &permitsSim{schedule: sch, audit: audit{t: sch.t}, name: Name{kind, "key"}, size: Writer, inside: map[*Lease]int64{}, fences: map[int64]bool{}}
+	s := &permitsSim{schedule: sch, audit: audit{t: sch.t}, name: Name{kind, "key"}, size: ExclusiveWeight, inside: map[*Lease]int64{}, fences: map[int64]bool{}}
 	s.bad = badness[rng.IntN(3)]
 	if s.ttls = simTTLs; rng.IntN(2) == 0 {
 		s.ttls = simTTLs[rng.IntN(3):][:1]
@@ -72,10 +72,10 @@ func simulatePermits(sch *schedule, kind Kind) string {
 				p.store.mend()
 			}
 		}
-		time.Sleep(15*time.Second + 2*EntryLife)
+		time.Sleep(15*time.Second + 2*WaiterTTL)
 		s.run(s.seed+1<<40, 2, true, false)
 	}
-	time.Sleep(15*time.Second + 2*EntryLife) // what was executed late, too
+	time.Sleep(15*time.Second + 2*WaiterTTL) // what was executed late, too
 	synctest.Wait()
 	s.rest()
 	s.audit.check()
@@ -88,7 +88,7 @@ func simulatePermits(sch *schedule, kind Kind) string {
 func (s *permitsSim) process(p int) *simProcess {
 	store, _ := s.store(p)
 	alive, crash := context.WithCancel(context.Background())
-	return &simProcess{NewKeeper(store), store, alive, crash}
+	return &simProcess{NewManager(store), store, alive, crash}
 }
 
 // run lets all workers do so many rounds, while somebody disturbs them.
@@ -145,10 +145,10 @@ func (s *permitsSim) run(seed uint64, rounds int, calm, crash bool) {
 // nobody hears what is said to a process that has died.
 type nobody struct{}
 
-func (nobody) Channels(Tuner) []string { return nil }
-func (nobody) Subscribed(string)       {}
-func (nobody) Deaf()                   {}
-func (nobody) Heard(Handover)          {}
+func (nobody) Channels(Subscriber) []string { return nil }
+func (nobody) Subscribed(string)            {}
+func (nobody) Disconnected()                {}
+func (nobody) HandleMessage(Handover)       {}
 
 // round is one lease of a random kind, from the request to its end.
 func (s *permitsSim) round(p *simProcess, rng *rand.Rand) {
@@ -158,7 +158,7 @@ func (s *permitsSim) round(p *simProcess, rng *rand.Rand) {
 		defer time.AfterFunc(time.Duration(rng.Int64N(int64(300*time.Millisecond))), cancel).Stop()
 	}
 	ttl := s.ttls[rng.IntN(len(s.ttls))]
-	params := Params{Kind: s.name.Kind, Key: s.name.Key, TTL: ttl, Weight: Writer, Size: s.size, Try: rng.IntN(5) == 0}
+	params := Params{Kind: s.name.Kind, Key: s.name.Key, TTL: ttl, Weight: ExclusiveWeight, Size: s.size, Try: rng.IntN(5) == 0}
 	switch {
 	case s.name.Kind == Semaphore:
 		params.Weight = 1 + rng.Int64N(s.size)
@@ -174,8 +174,8 @@ func (s *permitsSim) round(p *simProcess, rng *rand.Rand) {
 	}
 	l, idle := new(Lease), params.MaxHold > 0
 	if !params.Try && rng.IntN(2) == 0 {
-		box := NewBox(Bare{})
-		l.AcquireChan(ctx, p.Keeper, &params, box)
+		box := NewChan(ErrorOnly{})
+		l.AcquireChan(ctx, p.Manager, &params, box)
 		if rng.IntN(10) == 0 { // abandoned: what is granted must not stay
 			time.Sleep(time.Duration(rng.Int64N(int64(2 * ttl))))
 			cancel()
@@ -187,7 +187,7 @@ func (s *permitsSim) round(p *simProcess, rng *rand.Rand) {
 			s.refused(ctx, params, err)
 			return
 		}
-	} else if err := l.Acquire(ctx, p.Keeper, &params); err != nil {
+	} else if err := l.Acquire(ctx, p.Manager, &params); err != nil {
 		s.refused(ctx, params, err)
 		return
 	}
@@ -215,7 +215,7 @@ func (s *permitsSim) round(p *simProcess, rng *rand.Rand) {
 			return
 		}
 		s.leave(l, part)
-		err := l.ReleasePart(part)
+		err := l.ReleasePermits(part)
 		if left -= part; errors.Is(err, ErrLost) {
 			if s.leave(l, left); !idle {
 				s.mu.Lock()
@@ -255,11 +255,11 @@ func (s *permitsSim) enter(l *Lease, weight int64) {
 		switch {
 		case s.name.Kind == Semaphore && s.fences[l.fence]:
 			s.t.Errorf("fence %d twice", l.fence)
-		case s.name.Kind == RWMutex && l.fence <= s.lastSole, weight == Writer && l.fence <= s.last:
+		case s.name.Kind == RWMutex && l.fence <= s.lastSole, weight == ExclusiveWeight && l.fence <= s.last:
 			s.t.Errorf("fence %d after %d, and %d of a writer", l.fence, s.last, s.lastSole)
 		}
 		s.fences[l.fence], s.last = true, max(s.last, l.fence)
-		if weight == Writer {
+		if weight == ExclusiveWeight {
 			s.lastSole = l.fence
 		}
 	}
@@ -347,14 +347,14 @@ func (s *permitsSim) watch(over <-chan struct{}) {
 }
 
 func (s *permitsSim) idle(p *simProcess, found map[any]string) {
-	p.Keeper.mu.Lock()
-	ln := p.lines.M[s.name]
-	p.Keeper.mu.Unlock()
-	if ln == nil {
+	p.Manager.mu.Lock()
+	kq := p.queues.Entries[s.name]
+	p.Manager.mu.Unlock()
+	if kq == nil {
 		return
 	}
-	ln.mu.Lock()
-	defer ln.mu.Unlock()
+	kq.mu.Lock()
+	defer kq.mu.Unlock()
 	s.redis.mu.Lock()
 	defer s.redis.mu.Unlock()
 	q := s.redis.permitsOf(s.name)
@@ -364,15 +364,15 @@ func (s *permitsSim) idle(p *simProcess, found map[any]string) {
 			used += h.weight
 		}
 	}
-	head, c := ln.waiters.head, ln.claim
+	head, c := kq.waiters.head, kq.claim
 	switch {
-	case c == nil || c.state != live:
+	case c == nil || c.state != claimActive:
 		return
-	case head != nil && used+head.weight <= q.size && (len(q.line) == 0 || q.line[0].token == c.token):
+	case head != nil && used+head.weight <= q.size && (len(q.queue) == 0 || q.queue[0].token == c.token):
 		s.redis.log("%s wants %d", short(c.token), head.weight)
 		found[head] = fmt.Sprintf("%s waits for %d, though %d of %d are in use", short(c.token), head.weight, used, q.size)
 	}
-	if h := q.hold(c.token); h != nil && c.want == 0 && h.weight > c.weight {
+	if h := q.hold(c.token); h != nil && c.wanted == 0 && h.weight > c.weight {
 		found[c] = fmt.Sprintf("%s uses %d, Redis keeps %d for it", short(c.token), c.weight, h.weight)
 	}
 }
@@ -380,12 +380,12 @@ func (s *permitsSim) idle(p *simProcess, found map[any]string) {
 // rest checks that nothing is left.
 func (s *permitsSim) rest() {
 	for _, p := range s.procs {
-		if len(p.lines.M)+len(p.expected.M)+len(p.clock) > 0 || p.ear.stop != nil {
-			s.t.Errorf("keeper not at rest: %d lines, %d expected, %d in the clock", len(p.lines.M), len(p.expected.M), len(p.clock))
+		if len(p.queues.Entries)+len(p.claimsByToken.Entries)+len(p.heap) > 0 || p.subscription.cancel != nil {
+			s.t.Errorf("keeper not at rest: %d lines, %d expected, %d in the clock", len(p.queues.Entries), len(p.claimsByToken.Entries), len(p.heap))
 		}
 	}
 	q := s.redis.permitsOf(s.name)
-	if q.purge(); q.used != 0 || len(q.holds) > 0 || len(q.line) > 0 {
+	if q.purge(); q.used != 0 || len(q.holds) > 0 || len(q.queue) > 0 {
 		s.t.Errorf("left in Redis: %s", q)
 	}
 	if len(s.inside) > 0 {

@@ -81,7 +81,7 @@ func (s *fakeStore) breakSometimes() {
 	for range 3 {
 		time.Sleep(rand.N(5 * time.Second))
 		select {
-		case s.deafen <- struct{}{}:
+		case s.disconnect <- struct{}{}:
 		case <-time.After(time.Second):
 		}
 	}

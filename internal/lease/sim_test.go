@@ -29,18 +29,18 @@ func simulate(sch *schedule) string {
 	sch.bad = badness[rng.IntN(3)]
 	s := &simulation{schedule: sch, audit: audit{t: t}}
 
-	var keepers []*Keeper
+	var keepers []*Manager
 	done := make(chan struct{})
 	var disturbers sync.WaitGroup
 	for p := range processes {
 		store, _ := s.store(p)
-		k := NewKeeper(store)
-		keepers = append(keepers, k)
+		m := NewManager(store)
+		keepers = append(keepers, m)
 		for w := range workers {
 			rng := rand.New(rand.NewPCG(seed, uint64(100*p+w)+50))
 			go func() {
 				for range rounds {
-					s.round(k, rng, ttl)
+					s.round(m, rng, ttl)
 				}
 				done <- struct{}{}
 			}()
@@ -53,11 +53,11 @@ func simulate(sch *schedule) string {
 		<-done
 	}
 	disturbers.Wait()
-	time.Sleep(ttl + 2*EntryLife + 3*time.Second) // what was executed late, too
+	time.Sleep(ttl + 2*WaiterTTL + 3*time.Second) // what was executed late, too
 	synctest.Wait()
-	for _, k := range keepers {
-		if len(k.lines.M)+len(k.expected.M)+len(k.clock) > 0 || k.ear.stop != nil {
-			t.Errorf("keeper not at rest: %d lines, %d expected, %d in the clock", len(k.lines.M), len(k.expected.M), len(k.clock))
+	for _, m := range keepers {
+		if len(m.queues.Entries)+len(m.claimsByToken.Entries)+len(m.heap) > 0 || m.subscription.cancel != nil {
+			t.Errorf("keeper not at rest: %d lines, %d expected, %d in the clock", len(m.queues.Entries), len(m.claimsByToken.Entries), len(m.heap))
 		}
 	}
 	for name, k := range r.keys {
@@ -81,7 +81,7 @@ type simulation struct {
 }
 
 // round is one lease of a random kind, from the request to its end.
-func (s *simulation) round(k *Keeper, rng *rand.Rand, ttl time.Duration) {
+func (s *simulation) round(m *Manager, rng *rand.Rand, ttl time.Duration) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if rng.IntN(3) == 0 {
@@ -94,8 +94,8 @@ func (s *simulation) round(k *Keeper, rng *rand.Rand, ttl time.Duration) {
 	}
 	l, idle := new(Lease), false
 	if rng.IntN(2) == 0 {
-		box := NewBox(Bare{})
-		l.AcquireChan(ctx, k, &p, box)
+		box := NewChan(ErrorOnly{})
+		l.AcquireChan(ctx, m, &p, box)
 		if rng.IntN(10) == 0 { // abandoned: what is granted must not stay
 			time.Sleep(time.Duration(rng.Int64N(int64(ttl))))
 			cancel()
@@ -107,7 +107,7 @@ func (s *simulation) round(k *Keeper, rng *rand.Rand, ttl time.Duration) {
 			s.refused(ctx, p, err)
 			return
 		}
-	} else if err := l.Acquire(ctx, k, &p); err != nil {
+	} else if err := l.Acquire(ctx, m, &p); err != nil {
 		s.refused(ctx, p, err)
 		return
 	}

@@ -9,14 +9,14 @@ import (
 
 // Times that both sides of the protocol count on; PROTOCOL.md derives them.
 const (
-	// PollBound is the longest that a waiter goes without asking Redis.
-	PollBound = 1200 * time.Millisecond
-	// EntryLife is how long a queue entry lives that no request refreshes.
-	EntryLife = 3 * PollBound
+	// MaxPollInterval is the longest that a waiter goes without asking Redis.
+	MaxPollInterval = 1200 * time.Millisecond
+	// WaiterTTL is how long a queue entry lives that no request refreshes.
+	WaiterTTL = 3 * MaxPollInterval
 	// MinTTL leaves a window to hold in, after the margin for clock drift.
 	MinTTL = 10 * time.Millisecond
-	// Block is how many fences one claim has to give.
-	Block = 1024
+	// FencesPerGrant is how many fences one claim has to give.
+	FencesPerGrant = 1024
 )
 
 // Kind says which primitive a key belongs to, and so which scripts serve it.
@@ -29,11 +29,11 @@ const (
 	WaitGroup Kind = 'w' // what is held are its tasks, each by itself
 )
 
-// Writer is the weight of an exclusive claim on an RWMutex, and the size of every
+// ExclusiveWeight is the weight of an exclusive claim on an RWMutex, and the size of every
 // RWMutex: a reader's claim weighs 1.
-const Writer = 1 << 40
+const ExclusiveWeight = 1 << 40
 
-// Name is what a line is found by.
+// Name is what a queue is found by.
 type Name struct {
 	Kind Kind
 	Key  string
@@ -42,59 +42,59 @@ type Name struct {
 // Store is the authority on who holds what. Its calls may block past ctx and
 // may be executed late, twice, or never; all are safe to repeat by token.
 type Store interface {
-	// Ask states what the claim of r.Token keeps and what it wants besides. It gets
+	// Acquire states what the claim of r.Token keeps and what it wants besides. It gets
 	// that if there is room and nobody is ahead, and queues for it if not.
-	Ask(ctx context.Context, r Request) (Reply, error)
-	// Prompt reports whether replies are expected within a millisecond, so that a
+	Acquire(ctx context.Context, r Request) (Reply, error)
+	// LowLatency reports whether replies are expected within a millisecond, so that a
 	// caller may wait for one on its own goroutine although its ctx can end.
-	Prompt() bool
+	LowLatency() bool
 	// Release ends what token holds or awaits, and hands over to the next.
 	// It reports whether token held anything.
 	Release(ctx context.Context, name Name, token string) (owned bool, err error)
 	// Renew extends held claims, each for itself, and calls done for each as soon
 	// as its outcome is known, from one or several goroutines.
-	Renew(claims []Renewal, done func(i int, r Renewed))
-	// Patience is the longest that a call can block past the end of its ctx.
-	Patience() time.Duration
-	// Listen hears what is told on the channels of l until ctx ends, and then returns.
-	Listen(ctx context.Context, l Listener)
+	Renew(claims []Renewal, done func(i int, r RenewResult))
+	// MaxBlock is the longest that a call can block past the end of its ctx.
+	MaxBlock() time.Duration
+	// Subscribe hears what is told on the channels of l until ctx ends, and then returns.
+	Subscribe(ctx context.Context, l MessageHandler)
 }
 
 // Request asks Redis for a claim on behalf of a whole process.
 type Request struct {
 	Name
-	Token  string // new for every claim; what makes repeating safe
-	From   string // Mutex: a held token that is given up for this one, or ""
-	TTL    time.Duration
-	Grant  time.Duration // the TTL that a hand-over gives
-	N      int64         // number of this request of the claim: a later one has been overtaken
-	Queue  bool          // leave a queue entry if it must wait
-	Prompt bool          // return ErrNoAnswer after a few ms, and within them of the end of ctx
+	Token       string // new for every claim; what makes repeating safe
+	Replaces    string // Mutex: a held token that is given up for this one, or ""
+	TTL         time.Duration
+	HandoverTTL time.Duration // the TTL that a hand-over gives
+	Seq         int64         // number of this request of the claim: a later one has been overtaken
+	Enqueue     bool          // leave a queue entry if it must wait
+	FailFast    bool          // return ErrNoAnswer after a few ms, and within them of the end of ctx
 	// Channel is where the releaser tells of a hand-over.
 	Channel string
 
 	// Not for a Mutex, whose claims have one permit of one. What the claim holds is
 	// stated, never a difference, so that a request can be repeated.
-	Keep  int64 // permits that it has in use; what it has above that is free from now on
-	Want  int64 // permits that it wants besides, 0 to leave the queue
-	More  int64 // permits that it can use besides, if they are free and nobody waits
-	Order int64 // number of the first request that wanted these
-	Size  int64 // how many permits its process believes there are
+	Keep    int64 // permits that it has in use; what it has above that is free from now on
+	Want    int64 // permits that it wants besides, 0 to leave the queue
+	Extra   int64 // permits that it can use besides, if they are free and nobody waits
+	WantSeq int64 // number of the first request that wanted these
+	Size    int64 // how many permits its process believes there are
 	// What it wants, and what it keeps, is shared: it is to be told, while it holds
 	// that, when others wait.
-	Shared, Sharing bool
+	WantShared, HeldShared bool
 }
 
 // Reply is what Redis says to a Request.
 type Reply struct {
-	Granted bool          // the token has what it wants
-	Base    int64         // if granted: above the base of every earlier grant on the key
-	Weight  int64         // if granted: all that the token holds
-	Given   int64         // if granted: what it has been given of that for its want
-	Awaited bool          // others wait
-	Left    time.Duration // if not granted: until a hold ends if not renewed, negative if none does
-	Foreign bool          // if not: the owner is not one of ours and will tell nobody
-	Gone    bool          // what it wants to keep, or give up for this, is not there
+	Granted      bool          // the token has what it wants
+	FenceBase    int64         // if granted: above the base of every earlier grant on the key
+	Weight       int64         // if granted: all that the token holds
+	GrantedNow   int64         // if granted: what it has been given of that for its want
+	Contended    bool          // others wait
+	Remaining    time.Duration // if not granted: until a hold ends if not renewed, negative if none does
+	ForeignOwner bool          // if not: the owner is not one of ours and will tell nobody
+	Lost         bool          // what it wants to keep, or give up for this, is not there
 }
 
 // Renewal is one claim that is due.
@@ -104,12 +104,12 @@ type Renewal struct {
 	TTL   time.Duration
 }
 
-// Renewed is what became of a Renewal. Kept is false if the claim is gone for
+// RenewResult is what became of a Renewal. Kept is false if the claim is gone for
 // certain; with an error nothing is known.
-type Renewed struct {
-	Kept    bool
-	Awaited bool // others wait
-	Err     error
+type RenewResult struct {
+	Held      bool
+	Contended bool // others wait
+	Err       error
 }
 
 // Handover is the message that Redis has given a waiting token what it wants. It
@@ -119,29 +119,29 @@ type Renewed struct {
 // it is the message that round N is over, and has lost as many tasks as Weight.
 type Handover struct {
 	Name
-	Token          string
-	N, Order, Base int64
-	Weight         int64 // all that the token holds
-	Awaited        bool
+	Token                   string
+	Seq, WantSeq, FenceBase int64
+	Weight                  int64 // all that the token holds
+	Contended               bool
 }
 
-// Listener is told what a subscription hears. Calls come from one goroutine.
-type Listener interface {
+// MessageHandler is told what a subscription hears. Calls come from one goroutine.
+type MessageHandler interface {
 	// Channels is asked for at each (re)subscription, with what changes them
 	// from then on.
-	Channels(t Tuner) []string
+	Channels(t Subscriber) []string
 	// Subscribed is called when the channel has been (re)subscribed to; messages
 	// before it may have been lost.
 	Subscribed(channel string)
-	// Deaf is called when a subscription failed or broke.
-	Deaf()
-	Heard(Handover)
+	// Disconnected is called when a subscription failed or broke.
+	Disconnected()
+	HandleMessage(Handover)
 }
 
-// A Tuner adds a channel to what a subscription hears, or takes one from it. What
+// A Subscriber adds a channel to what a subscription hears, or takes one from it. What
 // fails is made good by the next resubscription.
-type Tuner interface {
-	Tune(ctx context.Context, channel string, in bool) error
+type Subscriber interface {
+	SetChannel(ctx context.Context, channel string, in bool) error
 }
 
 var (

@@ -12,54 +12,54 @@ import (
 // happens: it outlives its tasks, so that it can tell of them.
 const MaxTaskTTL = 12 * time.Hour
 
-// A Task is a part of a wait group's round that lives for as long as its process.
+// A Task is a part of a wait group's generation that lives for as long as its process.
 // It is renewed until it has ended. A nil Task is one that has been lost.
 type Task struct {
 	session *Session
 	token   string
 	ttl     time.Duration
-	caller  caller
-	appointment
+	caller  callerCtx
+	timerEntry
 
-	mu     sync.Mutex // taken before the keeper's
-	trust  window
+	mu     sync.Mutex // taken before the manager's
+	window trustWindow
 	tracer *tracer
 	err    error // once it has ended here: why
 	onLoss map[*context.CancelCauseFunc]struct{}
 }
 
 // Start counts a task more, or, to join, one that has been added already.
-func (s *Session) Start(ctx context.Context, op string, what What, ttl time.Duration, label string) (*Task, error) {
-	t := &Task{session: s, caller: caller{ctx}, ttl: ttl.Truncate(time.Millisecond), tracer: s.tracer(ctx), appointment: appointment{place: -1}}
-	err := t.start(ctx, op, what, label)
+func (s *Session) Start(ctx context.Context, opName string, op Op, ttl time.Duration, label string) (*Task, error) {
+	t := &Task{session: s, caller: callerCtx{ctx}, ttl: ttl.Truncate(time.Millisecond), tracer: s.tracer(ctx), timerEntry: timerEntry{index: -1}}
+	err := t.start(ctx, opName, op, label)
 	if err != nil && t.tracer != nil {
 		t.tracer.failed(err)
 	}
-	t.tracer.done()
+	t.tracer.flush()
 	if err != nil {
 		return nil, err
 	}
 	return t, nil
 }
 
-func (t *Task) start(ctx context.Context, op string, what What, label string) error {
+func (t *Task) start(ctx context.Context, opName string, op Op, label string) error {
 	s := t.session
 	switch {
 	case t.ttl < MinTTL:
-		return &opError{op, s.key, Permanent(fmt.Errorf("TTL %v is shorter than %v", t.ttl, MinTTL)), nil}
+		return &opError{opName, s.key, Permanent(fmt.Errorf("TTL %v is shorter than %v", t.ttl, MinTTL)), nil}
 	case t.ttl > MaxTaskTTL:
-		return &opError{op, s.key, Permanent(fmt.Errorf("TTL %v is longer than %v", t.ttl, MaxTaskTTL)), nil}
+		return &opError{opName, s.key, Permanent(fmt.Errorf("TTL %v is longer than %v", t.ttl, MaxTaskTTL)), nil}
 	}
 	for {
-		t.token = s.keeper.newToken(t.ttl, label)
-		got, err := s.change(ctx, op, Change{What: what, Token: t.token, TTL: t.ttl})
+		t.token = s.manager.newToken(t.ttl, label)
+		got, err := s.update(ctx, opName, Operation{Op: op, Token: t.token, TTL: t.ttl})
 		switch {
 		case err != nil:
 			return err
-		case got.Answer == Refused:
-			return &opError{op, s.key, ErrNoTask, nil}
-		case got.Answer == Counted:
-			t.begin(newWindow(got.sent, t.ttl))
+		case got.Outcome == Rejected:
+			return &opError{opName, s.key, ErrNothingToClaim, nil}
+		case got.Outcome == Applied:
+			t.startRenewal(newTrustWindow(got.sentAt, t.ttl))
 			return nil
 		}
 		// Redis has counted it, and its answer took so long that it is counted as
@@ -67,66 +67,66 @@ func (t *Task) start(ctx context.Context, op string, what What, label string) er
 	}
 }
 
-// begin has the task renewed, which lives.
-func (t *Task) begin(w window) {
+// startRenewal has the task renewed, which lives.
+func (t *Task) startRenewal(w trustWindow) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.trust = w
-	t.attend()
+	t.window = w
+	t.schedule()
 	if t.tracer != nil {
-		t.tracer.acquired(time.Now(), 0, AtOnce)
+		t.tracer.acquired(time.Now(), 0, Immediate)
 	}
 }
 
-// look ends a task whose window has passed, and says how to renew one that lives.
-func (t *Task) look(now time.Time) (r Renewal, _ int64, renew bool) {
+// checkRenewal ends a task whose window has passed, and says how to renew one that lives.
+func (t *Task) checkRenewal(now time.Time) (r Renewal, _ int64, renew bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.expire(now); t.err != nil {
 		return r, 0, false
 	}
-	t.attend()
+	t.schedule()
 	return Renewal{Name{WaitGroup, t.session.key}, t.token, t.ttl}, 0, true
 }
 
-// attend has the clock look at the task when it is to be renewed. The task is locked.
-func (t *Task) attend() {
+// schedule has the clock look at the task when it is to be renewed. The task is locked.
+func (t *Task) schedule() {
 	now := time.Now()
-	t.session.keeper.attend(t, t.trust, now, lookAfter(t.trust, now))
+	t.session.manager.schedule(t, t.window, now, nextRenewal(t.window, now))
 }
 
-// renewed is the answer to a renewal.
-func (t *Task) renewed(_ int64, ttl time.Duration, r Renewed, sent time.Time) {
+// handleRenewal is the answer to a renewal.
+func (t *Task) handleRenewal(_ int64, ttl time.Duration, r RenewResult, sent time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
 	case t.err != nil: // over
 	case r.Err != nil: // tried again when next due
 		t.tracer.redisError("renew", r.Err)
-	case !r.Kept:
-		t.lose(Gone)
+	case !r.Held:
+		t.lose(KeyMissing)
 	default:
 		if t.tracer != nil {
 			t.tracer.renewed(sent)
 		}
-		if w := newWindow(sent, ttl); w.left(sent) > t.trust.left(sent) {
-			t.trust = w
+		if w := newTrustWindow(sent, ttl); w.remaining(sent) > t.window.remaining(sent) {
+			t.window = w
 		}
-		t.attend()
+		t.schedule()
 	}
 }
 
 // expire notices that the window has passed.
 func (t *Task) expire(now time.Time) {
-	if t.err == nil && t.trust.left(now) <= 0 {
-		t.lose(Unrenewed)
+	if t.err == nil && t.window.remaining(now) <= 0 {
+		t.lose(RenewFailed)
 	}
 }
 
 // lose ends a task that Redis does not have any more, or will not for long.
-func (t *Task) lose(why Cause) {
+func (t *Task) lose(cause LossCause) {
 	if t.end(ErrLost); t.tracer != nil {
-		t.tracer.lost(why)
+		t.tracer.lost(cause)
 	}
 }
 
@@ -134,9 +134,9 @@ func (t *Task) lose(why Cause) {
 func (t *Task) end(err error) {
 	t.err = err
 	if t.tracer != nil {
-		t.tracer.until = time.Now()
+		t.tracer.endedAt = time.Now()
 	}
-	t.session.keeper.unwatch(t)
+	t.session.manager.unschedule(t)
 	if err == ErrLost {
 		for cancel := range t.onLoss {
 			(*cancel)(ErrLost)
@@ -148,13 +148,13 @@ func (t *Task) end(err error) {
 // Done says that the task has ended. It returns ErrLost if it was lost before, so
 // that it has been counted as abandoned, or will be, and ErrReleased if it had
 // ended before. It tries for as long as the task would have lived.
-func (t *Task) Done() error { return t.finish(Done) }
+func (t *Task) Done() error { return t.complete(OpDone) }
 
 // Abandon says that the task will not be done: it is counted as abandoned. What it
 // returns is as of Done.
-func (t *Task) Abandon() error { return t.finish(Drop) }
+func (t *Task) Abandon() error { return t.complete(OpAbandon) }
 
-func (t *Task) finish(what What) error {
+func (t *Task) complete(op Op) error {
 	if t == nil {
 		return ErrLost
 	}
@@ -164,18 +164,18 @@ func (t *Task) finish(what What) error {
 		return t.err
 	}
 	t.end(ErrReleased)
-	until := time.Now().Add(t.trust.left(time.Now()))
+	until := time.Now().Add(t.window.remaining(time.Now()))
 	t.mu.Unlock()
 	s := t.session
 	ctx, stop := context.WithTimeout(&t.caller, time.Until(until)/3)
-	_ = s.settled(ctx)
+	_ = s.awaitBinding(ctx)
 	stop()
-	c := s.begin(Change{What: what, Token: t.token})
-	defer s.end(c.Op)
-	err := s.keeper.persist(&t.caller, until, func(ctx context.Context) (bool, error) {
+	c := s.number(Operation{Op: op, Token: t.token})
+	defer s.ack(c.Seq)
+	err := s.manager.retryUntil(&t.caller, until, func(ctx context.Context) (bool, error) {
 		got, err := s.send(ctx, c)
-		t.tracer.redisError("change", err)
-		if err == nil && got.Answer == Missed { // whichever attempt this is: Redis remembers the first
+		t.tracer.redisError("update", err)
+		if err == nil && got.Outcome == TaskAbandoned { // whichever attempt this is: Redis remembers the first
 			err = Permanent(ErrLost)
 		}
 		return true, err
@@ -188,10 +188,10 @@ func (t *Task) finish(what What) error {
 		t.err = err
 		t.mu.Unlock()
 	default:
-		err = &opError{string(what), s.key, err, nil}
+		err = &opError{string(op), s.key, err, nil}
 	}
 	t.tracer.released(err)
-	raise(err)
+	repanic(err)
 	return err
 }
 

@@ -10,24 +10,26 @@ import (
 	"time"
 )
 
-// tallying is a store that counts as do says, and keeps tasks until they are ended.
-type tallying struct {
+// countingStore is a store that counts as do says, and keeps tasks until they are ended.
+type countingStore struct {
 	Store
-	do    func(Change) (Answer, error)
+	do    func(Operation) (Outcome, error)
 	ended atomic.Bool
 }
 
-func (c *tallying) Change(_ context.Context, q Change) (Answer, error) { return c.do(q) }
+func (c *countingStore) UpdateGroup(_ context.Context, q Operation) (Outcome, error) { return c.do(q) }
 
-func (c *tallying) Look(context.Context, string, int64) (Round, error) { panic("nobody waits") }
+func (c *countingStore) GroupStatus(context.Context, string, int64) (Generation, error) {
+	panic("nobody waits")
+}
 
-func (c *tallying) Topic(string) (string, error) { panic("nobody waits") }
+func (c *countingStore) DoneChannel(string) (string, error) { panic("nobody waits") }
 
-func (c *tallying) Patience() time.Duration { return 0 }
+func (c *countingStore) MaxBlock() time.Duration { return 0 }
 
-func (c *tallying) Renew(rs []Renewal, done func(int, Renewed)) {
+func (c *countingStore) Renew(rs []Renewal, done func(int, RenewResult)) {
 	for i := range rs {
-		done(i, Renewed{Kept: !c.ended.Load()})
+		done(i, RenewResult{Held: !c.ended.Load()})
 	}
 }
 
@@ -35,17 +37,17 @@ func (c *tallying) Renew(rs []Renewal, done func(int, Renewed)) {
 // have counted it as abandoned by then, and what begins is another one.
 func TestStartTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var asked []Change
-		store := &tallying{do: func(c Change) (Answer, error) {
+		var asked []Operation
+		store := &countingStore{do: func(c Operation) (Outcome, error) {
 			if asked = append(asked, c); len(asked) == 1 {
 				time.Sleep(time.Second)
 			}
 			if len(asked) == 2 {
-				return Missed, nil // so it says when it is asked again
+				return TaskAbandoned, nil // so it says when it is asked again
 			}
-			return Counted, nil
+			return Applied, nil
 		}}
-		task, err := NewKeeper(store).NewSession("key").Start(t.Context(), "go", Go, time.Second, "")
+		task, err := NewManager(store).NewSession("key").Start(t.Context(), "go", OpStart, time.Second, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +57,7 @@ func TestStartTooLate(t *testing.T) {
 		switch {
 		case len(asked) != 3 || asked[2].Token != task.token:
 			t.Errorf("it has asked %+v", asked)
-		case asked[0].Op != asked[1].Op || asked[0].Token != asked[1].Token || asked[2].Op == asked[0].Op || asked[2].Token == asked[0].Token:
+		case asked[0].Seq != asked[1].Seq || asked[0].Token != asked[1].Token || asked[2].Seq == asked[0].Seq || asked[2].Token == asked[0].Token:
 			t.Errorf("it has asked %+v", asked)
 		}
 		_ = task.Done()
@@ -65,17 +67,17 @@ func TestStartTooLate(t *testing.T) {
 // TestTaskIsLost tells of a task that Redis has ended, before its window is over,
 // and of one whose window is over.
 func TestTaskIsLost(t *testing.T) {
-	for what, change := range map[string]func(*tallying, *Task){
-		"renewal refused": func(c *tallying, _ *Task) { c.ended.Store(true) },
-		"machine asleep": func(_ *tallying, t *Task) {
+	for what, change := range map[string]func(*countingStore, *Task){
+		"renewal refused": func(c *countingStore, _ *Task) { c.ended.Store(true) },
+		"machine asleep": func(_ *countingStore, t *Task) {
 			t.mu.Lock()
 			defer t.mu.Unlock()
-			t.trust.wall -= int64(time.Minute)
+			t.window.wall -= int64(time.Minute)
 		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			store := &tallying{do: func(Change) (Answer, error) { return Counted, nil }}
-			task, err := NewKeeper(store).NewSession("key").Start(t.Context(), "go", Go, 3*time.Second, "")
+			store := &countingStore{do: func(Operation) (Outcome, error) { return Applied, nil }}
+			task, err := NewManager(store).NewSession("key").Start(t.Context(), "go", OpStart, 3*time.Second, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -98,21 +100,21 @@ func TestTaskIsLost(t *testing.T) {
 	}
 }
 
-// TestSessionLow declares nothing over that is under way, and nothing under way that
+// TestSessionAckedThrough declares nothing over that is under way, and nothing under way that
 // is over.
-func TestSessionLow(t *testing.T) {
+func TestSessionAckedThrough(t *testing.T) {
 	var low []int64
-	store := &tallying{do: func(c Change) (Answer, error) { low = append(low, c.Low); return Counted, nil }}
-	s := NewKeeper(store).NewSession("key")
-	one, two := s.begin(Change{What: Add, Delta: 1}), s.begin(Change{What: Add, Delta: 1})
-	s.end(two.Op)
+	store := &countingStore{do: func(c Operation) (Outcome, error) { low = append(low, c.AckedThrough); return Applied, nil }}
+	s := NewManager(store).NewSession("key")
+	one, two := s.number(Operation{Op: OpAdd, Delta: 1}), s.number(Operation{Op: OpAdd, Delta: 1})
+	s.ack(two.Seq)
 	for range 2 {
-		if _, err := s.Change(t.Context(), "add", Change{What: Add, Delta: 1}); err != nil {
+		if _, err := s.Update(t.Context(), "add", Operation{Op: OpAdd, Delta: 1}); err != nil {
 			t.Error(err)
 		}
 	}
-	s.end(one.Op)
-	if _, err := s.Change(t.Context(), "add", Change{What: Add, Delta: 1}); err != nil {
+	s.ack(one.Seq)
+	if _, err := s.Update(t.Context(), "add", Operation{Op: OpAdd, Delta: 1}); err != nil {
 		t.Error(err)
 	}
 	if want := []int64{0, 0, 4}; len(low) != 3 || low[0] != want[0] || low[1] != want[1] || low[2] != want[2] {
@@ -120,13 +122,13 @@ func TestSessionLow(t *testing.T) {
 	}
 }
 
-// TestChangeUndone undoes what ctx has overtaken, under its own number, and declares
+// TestOperationUndone undoes what ctx has overtaken, under its own number, and declares
 // it over then and not before.
-func TestChangeUndone(t *testing.T) {
+func TestOperationUndone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
-		var asked []Change
-		store := &tallying{do: func(c Change) (Answer, error) {
+		var asked []Operation
+		store := &countingStore{do: func(c Operation) (Outcome, error) {
 			mu.Lock()
 			asked = append(asked, c)
 			first := len(asked) == 1
@@ -134,19 +136,19 @@ func TestChangeUndone(t *testing.T) {
 			if first {
 				time.Sleep(time.Minute)
 			}
-			return Counted, nil
+			return Applied, nil
 		}}
-		s := NewKeeper(store).NewSession("key")
+		s := NewManager(store).NewSession("key")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := s.Change(ctx, "add", Change{What: Add, Delta: 1}); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := s.Update(ctx, "add", Operation{Op: OpAdd, Delta: 1}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
 		synctest.Wait()
 		mu.Lock()
 		defer mu.Unlock()
-		if len(asked) != 2 || asked[1].What != Undo || asked[1].Op != asked[0].Op || asked[1].Low != 0 || s.low != 1 {
-			t.Errorf("it has asked %+v, and low is %d", asked, s.low)
+		if len(asked) != 2 || asked[1].Op != OpUndo || asked[1].Seq != asked[0].Seq || asked[1].AckedThrough != 0 || s.ackedThrough != 1 {
+			t.Errorf("it has asked %+v, and low is %d", asked, s.ackedThrough)
 		}
 		time.Sleep(time.Minute)
 	})

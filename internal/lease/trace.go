@@ -41,31 +41,31 @@ type WaitingInfo struct{ Event }
 // AcquiredInfo says that a request was granted.
 type AcquiredInfo struct {
 	Event
-	Waited time.Duration // since the call
-	Queued bool          // it was Waiting
-	How    How
+	WaitTime time.Duration // since the call
+	Waited   bool          // it was Waiting
+	Path     GrantPath
 }
 
 // FailedInfo says that a request has ended without a hold.
 type FailedInfo struct {
 	Event
-	Waited time.Duration // since the call
-	Queued bool          // it was Waiting
-	Err    error         // what the call returns
+	WaitTime time.Duration // since the call
+	Waited   bool          // it was Waiting
+	Err      error         // what the call returns
 }
 
 // RenewedInfo says that Redis has renewed a hold, or several of a process that are
 // one there: then it is told once for each Trace, with what is said of the first.
 type RenewedInfo struct {
 	Event
-	Took time.Duration // from the request to its answer
+	Latency time.Duration // from the request to its answer
 }
 
 // LostInfo says that a hold has ended before it was released.
 type LostInfo struct {
 	Event
 	Held  time.Duration
-	Cause Cause
+	Cause LossCause
 }
 
 // ReleasedInfo says that a hold was released. Err is why Redis could not confirm it
@@ -80,30 +80,32 @@ type ReleasedInfo struct {
 // several wait for or hold together is told once for each Trace.
 type RedisErrorInfo struct {
 	Event
-	Op  string // "ask", "renew" or "release"; of a wait group "change", "look" or "renew"
+	Op  string // "acquire", "renew" or "release"; of a wait group "update", "status" or "renew"
 	Err error
 }
 
-// How says how a request was granted.
-type How uint8
+// GrantPath says how a request was granted.
+type GrantPath uint8
 
 const (
-	AtOnce    How = iota // by its first request to Redis, and without a wait
-	Inside               // from a hold of its own process: shared, handed on, or asked for after it
-	ByMessage            // another process has handed it over, and the message came
-	ByPoll               // by a request that was repeated
+	Immediate GrantPath = iota // by its first request to Redis, and without a wait
+	Local                      // from a hold of its own process: shared, handed on, or asked for after it
+	Notified                   // another process has handed it over, and the message came
+	Polled                     // by a request that was repeated
 )
 
-func (h How) String() string { return [...]string{"at_once", "inside", "message", "poll"}[h] }
+func (h GrantPath) String() string { return [...]string{"immediate", "local", "notified", "polled"}[h] }
 
-// Cause says why a hold was lost.
-type Cause uint8
+// LossCause says why a hold was lost.
+type LossCause uint8
 
 const (
-	Gone       Cause = iota // Redis has it no more: it was deleted, evicted, or lost in a restart or failover
-	Unrenewed               // Redis could not be reached in time to renew it, or the process was paused
-	Overdue                 // it was held for longer than MaxHold
-	Unreceived              // nobody received it from its channel
+	KeyMissing      LossCause = iota // Redis has it no more: it was deleted, evicted, or lost in a restart or failover
+	RenewFailed                      // Redis could not be reached in time to renew it, or the process was paused
+	MaxHoldExceeded                  // it was held for longer than MaxHold
+	NotReceived                      // nobody received it from its channel
 )
 
-func (c Cause) String() string { return [...]string{"gone", "unrenewed", "overdue", "unreceived"}[c] }
+func (c LossCause) String() string {
+	return [...]string{"key_missing", "renew_failed", "max_hold_exceeded", "not_received"}[c]
+}

@@ -10,10 +10,10 @@ import (
 // TestTraceSlow has functions that do not return for long. What they are told of goes
 // on meanwhile, and so do others.
 func TestTraceSlow(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	inBubble(t, func(e *env) {
 		const ttl = time.Second
-		k, _ := b.process()
-		r := b.record()
+		m, _ := e.process()
+		r := e.record()
 		trace := r.trace()
 		trace.Renewed = func(context.Context, RenewedInfo) {
 			if r.add("renewed"); len(r.lines) == 2 {
@@ -22,8 +22,8 @@ func TestTraceSlow(t *testing.T) {
 		}
 		p := params(ttl)
 		p.Trace = trace
-		l := b.take(k, p)
-		_, next := b.ask(b.Context(), k, ttl)
+		l := e.take(m, p)
+		_, next := e.request(e.Context(), m, ttl)
 		time.Sleep(30 * time.Second)
 		if err := l.Err(); err != nil {
 			t.Errorf("while a function does not return: %v", err)
@@ -31,10 +31,10 @@ func TestTraceSlow(t *testing.T) {
 		start := time.Now()
 		l.Release()
 		<-next
-		b.within("the release, and the next in line,", start, time.Millisecond)
-		r.tells("acquired at_once")
+		e.within("the release, and the next in line,", start, time.Millisecond)
+		r.tells("acquired immediate")
 		time.Sleep(time.Minute)
-		r.tells("acquired at_once", "released <nil>")
+		r.tells("acquired immediate", "released <nil>")
 		if n := r.count("renewed"); n < 30 || r.lines[len(r.lines)-1] == "renewed" || r.held != 30*time.Second {
 			t.Errorf("in the end it tells %q, held for %v", r.lines, r.held)
 		}
@@ -43,17 +43,17 @@ func TestTraceSlow(t *testing.T) {
 
 // TestTraceCallsBack has functions use the lock that they are told of.
 func TestTraceCallsBack(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	inBubble(t, func(e *env) {
 		const ttl = time.Second
-		k, _ := b.process()
-		r, again := b.record(), b.record()
+		m, _ := e.process()
+		r, again := e.record(), e.record()
 		var l Lease
 		trace := r.trace()
 		use := func(what string) {
 			r.add("%s", what)
 			_, _, _ = l.Err(), l.Fence(), l.Done()
 			inner := new(Lease)
-			if err := inner.Acquire(context.Background(), k, new(again.traced(params(ttl)))); err != nil {
+			if err := inner.Acquire(context.Background(), m, new(again.traced(params(ttl)))); err != nil {
 				t.Error(err)
 			}
 			if err := inner.Release(); err != nil {
@@ -70,27 +70,27 @@ func TestTraceCallsBack(t *testing.T) {
 		}
 		p := params(ttl)
 		p.Trace = trace
-		if err := l.Acquire(b.Context(), k, &p); err != nil {
+		if err := l.Acquire(e.Context(), m, &p); err != nil {
 			t.Fatal(err)
 		}
 		<-l.Done() // by the first renewal
 		time.Sleep(time.Second)
-		r.tells("acquired at_once", "released")
+		r.tells("acquired immediate", "released")
 
 		p.MaxHold, p.Trace = time.Nanosecond, trace // so that it is not renewed
 		l = Lease{}
-		if err := l.Acquire(b.Context(), k, &p); err != nil {
+		if err := l.Acquire(e.Context(), m, &p); err != nil {
 			t.Fatal(err)
 		}
 		<-l.Done()
 		time.Sleep(time.Second)
-		ctx, cancel := context.WithCancel(b.Context())
+		ctx, cancel := context.WithCancel(e.Context())
 		cancel()
-		if err := new(Lease).Acquire(ctx, k, &p); err == nil {
+		if err := new(Lease).Acquire(ctx, m, &p); err == nil {
 			t.Error("it was granted to a ctx that has ended")
 		}
 		time.Sleep(time.Second)
-		r.tells("acquired at_once", "released", "acquired at_once", "lost", "failed")
+		r.tells("acquired immediate", "released", "acquired immediate", "lost", "failed")
 		if n := again.count("released <nil>"); n != 3 {
 			t.Errorf("%d holds from within, want 3: %q", n, again.lines)
 		}
@@ -100,19 +100,19 @@ func TestTraceCallsBack(t *testing.T) {
 // TestTraceWaitsInside has one lock wait for another from within a function: while it
 // does, its own hold goes on.
 func TestTraceWaitsInside(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		k, _ := b.process()
+	inBubble(t, func(e *env) {
+		m, _ := e.process()
 		other := params(time.Minute)
 		other.Key = "other"
-		held := b.take(k, other)
+		held := e.take(m, other)
 		time.AfterFunc(5*time.Minute, func() { _ = held.Release() })
 		p := params(time.Second)
 		p.Trace = &Trace{Waiting: func(context.Context, WaitingInfo) {
-			b.take(k, other)
+			e.take(m, other)
 		}}
-		first := b.acquire(k, time.Second)
+		first := e.acquire(m, time.Second)
 		time.AfterFunc(time.Millisecond, func() { _ = first.Release() })
-		l := b.take(k, p)
+		l := e.take(m, p)
 		if err := l.Err(); err != nil {
 			t.Errorf("a hold that its call was late to return: %v", err)
 		}
@@ -121,20 +121,20 @@ func TestTraceWaitsInside(t *testing.T) {
 
 // TestTraceEmpty has no function to call.
 func TestTraceEmpty(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		k, s := b.process()
+	inBubble(t, func(e *env) {
+		m, s := e.process()
 		p := params(time.Second)
 		p.Trace = new(Trace)
-		l := b.take(k, p)
-		_, next := b.want(b.Context(), k, p)
+		l := e.take(m, p)
+		_, next := e.want(e.Context(), m, p)
 		time.Sleep(10 * time.Second)
 		l.Release()
 		<-next
 		s.change(func() { s.fault = func() fault { return cut } })
 		time.Sleep(10 * time.Second)
-		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(e.Context(), time.Second)
 		defer cancel()
-		if err := new(Lease).Acquire(ctx, k, &p); err == nil {
+		if err := new(Lease).Acquire(ctx, m, &p); err == nil {
 			t.Error("it was granted without Redis")
 		}
 		s.change(func() { s.fault = func() fault { return fine } })
@@ -144,22 +144,22 @@ func TestTraceEmpty(t *testing.T) {
 // ready grants whatever it is asked for.
 type ready struct{ Store }
 
-func (ready) Ask(_ context.Context, r Request) (Reply, error) {
-	return Reply{Granted: true, Weight: 1, Given: 1, Base: 1}, nil
+func (ready) Acquire(_ context.Context, r Request) (Reply, error) {
+	return Reply{Granted: true, Weight: 1, GrantedNow: 1, FenceBase: 1}, nil
 }
 func (ready) Release(context.Context, Name, string) (bool, error) { return true, nil }
-func (ready) Patience() time.Duration                             { return 0 }
-func (ready) Prompt() bool                                        { return true }
+func (ready) MaxBlock() time.Duration                             { return 0 }
+func (ready) LowLatency() bool                                    { return true }
 
 // TestTraceCost bounds what a hold allocates without a Trace, to what it was before there
 // was one, and what size that is: a lease has become larger by a pointer, and by the ctx of its caller.
 func TestTraceCost(t *testing.T) {
-	k := NewKeeper(ready{})
+	m := NewManager(ready{})
 	p := params(time.Minute)
 	ctx := context.Background()
 	hold := func() {
 		l := new(Lease)
-		if err := l.Acquire(ctx, k, &p); err != nil {
+		if err := l.Acquire(ctx, m, &p); err != nil {
 			t.Fatal(err)
 		}
 		if err := l.Release(); err != nil {
@@ -182,12 +182,12 @@ func TestTraceCost(t *testing.T) {
 func BenchmarkTrace(b *testing.B) {
 	for name, trace := range map[string]*Trace{"none": nil, "empty": {}, "all": countAll()} {
 		b.Run(name, func(b *testing.B) {
-			k, p, ctx := NewKeeper(ready{}), params(time.Minute), context.Background()
+			m, p, ctx := NewManager(ready{}), params(time.Minute), context.Background()
 			p.Trace = trace
 			b.ReportAllocs()
 			for b.Loop() {
 				var l Lease
-				_ = l.Acquire(ctx, k, &p)
+				_ = l.Acquire(ctx, m, &p)
 				_ = l.Release()
 			}
 		})

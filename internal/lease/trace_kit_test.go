@@ -12,7 +12,7 @@ import (
 
 // A record has a Trace that writes down what it is told.
 type record struct {
-	*bench
+	*env
 	mu     sync.Mutex
 	lines  []string
 	waited time.Duration // of the last who got it
@@ -20,7 +20,7 @@ type record struct {
 	errs   []RedisErrorInfo
 }
 
-func (b *bench) record() *record { return &record{bench: b} }
+func (e *env) record() *record { return &record{env: e} }
 
 func (r *record) add(format string, args ...any) {
 	r.with(func() { r.lines = append(r.lines, fmt.Sprintf(format, args...)) })
@@ -36,8 +36,8 @@ func (r *record) trace() *Trace {
 	return &Trace{
 		Waiting: func(context.Context, WaitingInfo) { r.add("waiting") },
 		Acquired: func(_ context.Context, i AcquiredInfo) {
-			r.add("acquired %v", i.How)
-			r.with(func() { r.waited = i.Waited })
+			r.add("acquired %v", i.Path)
+			r.with(func() { r.waited = i.WaitTime })
 		},
 		Failed:  func(_ context.Context, i FailedInfo) { r.add("failed %v", i.Err) },
 		Renewed: func(context.Context, RenewedInfo) { r.add("renewed") },

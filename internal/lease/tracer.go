@@ -15,16 +15,16 @@ type tracer struct {
 	ctx   context.Context
 	wake  chan struct{} // for a call that delivers while it waits
 
-	// Guarded by the mutex of the line, or of the task.
-	event        Event
-	asked, since time.Time // when it was asked for, and granted
-	until        time.Time // when the hold ended here
-	waits        bool      // which has been told
-	cause        Cause     // of the loss
+	// Guarded by the mutex of the queue, or of the task.
+	event                  Event
+	requestedAt, grantedAt time.Time // when it was asked for, and granted
+	endedAt                time.Time // when the hold ended here
+	waitReported           bool      // which has been told
+	cause                  LossCause // of the loss
 
-	mu    sync.Mutex // taken after all others, and not held while a function runs
-	queue []func()
-	busy  bool // somebody delivers, and will look again: who adds to the queue need not
+	mu       sync.Mutex // taken after all others, and not held while a function runs
+	queue    []func()
+	flushing bool // somebody delivers, and will look again: who adds to the queue need not
 }
 
 // newTracer returns the tracer of a request. Its caller is busy with it until done.
@@ -36,22 +36,22 @@ func newTracer(ctx context.Context, p *Params) *tracer {
 	if p.Kind == Semaphore {
 		e.Weight = p.Weight
 	}
-	return &tracer{trace: p.Trace, ctx: ctx, wake: make(chan struct{}, 1), event: e, asked: time.Now(), busy: true}
+	return &tracer{trace: p.Trace, ctx: ctx, wake: make(chan struct{}, 1), event: e, requestedAt: time.Now(), flushing: true}
 }
 
-// tell has the function called after those of earlier events. If nobody is busy with
+// emit has the function called after those of earlier events. If nobody is busy with
 // that a goroutine is begun: neither what is locked here nor what goes on here is to
 // wait for it.
-func tell[Info any](t *tracer, f func(context.Context, Info), info Info) {
+func emit[Info any](t *tracer, f func(context.Context, Info), info Info) {
 	if f == nil {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.queue = append(t.queue, func() { f(t.ctx, info) })
-	if !t.busy {
-		t.busy = true
-		go t.done()
+	if !t.flushing {
+		t.flushing = true
+		go t.flush()
 		return
 	}
 	select {
@@ -60,29 +60,29 @@ func tell[Info any](t *tracer, f func(context.Context, Info), info Info) {
 	}
 }
 
-// own makes the caller busy, unless somebody is.
-func (t *tracer) own() bool {
+// tryOwn makes the caller busy, unless somebody is.
+func (t *tracer) tryOwn() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	mine := !t.busy
-	t.busy = true
-	return mine
+	owned := !t.flushing
+	t.flushing = true
+	return owned
 }
 
-// done calls what there is to call, until there is nothing.
-func (t *tracer) done() {
+// flush calls what there is to call, until there is nothing.
+func (t *tracer) flush() {
 	if t == nil {
 		return
 	}
-	for f := t.next(true); f != nil; f = t.next(true) {
+	for f := t.pop(true); f != nil; f = t.pop(true) {
 		f()
 	}
 }
 
-// attend calls what there is to call, until the request is decided or ctx ends.
-func (t *tracer) attend(ctx context.Context, decided <-chan struct{}) {
+// flushUntil calls what there is to call, until the request is decided or ctx ends.
+func (t *tracer) flushUntil(ctx context.Context, decided <-chan struct{}) {
 	for {
-		for f := t.next(false); f != nil; f = t.next(false) {
+		for f := t.pop(false); f != nil; f = t.pop(false) {
 			f()
 		}
 		select {
@@ -95,13 +95,13 @@ func (t *tracer) attend(ctx context.Context, decided <-chan struct{}) {
 	}
 }
 
-// next takes the next function to call from the queue. If there is none, and it is to
+// pop takes the next function to call from the queue. If there is none, and it is to
 // be the last, nobody is busy any more.
-func (t *tracer) next(last bool) func() {
+func (t *tracer) pop(last bool) func() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.queue) == 0 {
-		t.busy = !last
+		t.flushing = !last
 		return nil
 	}
 	f := t.queue[0]
@@ -109,8 +109,8 @@ func (t *tracer) next(last bool) func() {
 	return f
 }
 
-// at is what all are told of something that happened at the time.
-func (t *tracer) at(now time.Time) Event {
+// eventAt is what all are told of something that happened at the time.
+func (t *tracer) eventAt(now time.Time) Event {
 	e := t.event
 	e.At = now
 	return e
@@ -118,31 +118,31 @@ func (t *tracer) at(now time.Time) Event {
 
 // waiting tells, once, that the request has to wait.
 func (t *tracer) waiting() {
-	if t != nil && !t.waits {
+	if t != nil && !t.waitReported {
 		t.waitingSince(time.Now())
 	}
 }
 
 func (t *tracer) waitingSince(at time.Time) {
-	t.waits = true
-	tell(t, t.trace.Waiting, WaitingInfo{t.at(at)})
+	t.waitReported = true
+	emit(t, t.trace.Waiting, WaitingInfo{t.eventAt(at)})
 }
 
-func (t *tracer) acquired(at time.Time, fence int64, how How) {
-	if !t.waits && (how == ByMessage || how == ByPoll) { // its first request is still under way
+func (t *tracer) acquired(at time.Time, fence int64, path GrantPath) {
+	if !t.waitReported && (path == Notified || path == Polled) { // its first request is still under way
 		t.waitingSince(at)
 	}
-	t.since, t.event.Fence = at, fence
-	tell(t, t.trace.Acquired, AcquiredInfo{t.at(at), at.Sub(t.asked), t.waits, how})
+	t.grantedAt, t.event.Fence = at, fence
+	emit(t, t.trace.Acquired, AcquiredInfo{t.eventAt(at), at.Sub(t.requestedAt), t.waitReported, path})
 }
 
 func (t *tracer) failed(err error) {
 	now := time.Now()
-	tell(t, t.trace.Failed, FailedInfo{t.at(now), now.Sub(t.asked), t.waits, err})
+	emit(t, t.trace.Failed, FailedInfo{t.eventAt(now), now.Sub(t.requestedAt), t.waitReported, err})
 }
 
-func (t *tracer) lost(cause Cause) {
-	tell(t, t.trace.Lost, LostInfo{t.at(t.until), t.until.Sub(t.since), cause})
+func (t *tracer) lost(cause LossCause) {
+	emit(t, t.trace.Lost, LostInfo{t.eventAt(t.endedAt), t.endedAt.Sub(t.grantedAt), cause})
 }
 
 // released tells of a release that has returned err.
@@ -150,25 +150,25 @@ func (t *tracer) released(err error) {
 	if t == nil {
 		return
 	}
-	mine := t.own() // so that it is told before the release returns
+	owned := t.tryOwn() // so that it is told before the release returns
 	if err == ErrLost {
-		t.lost(Gone)
+		t.lost(KeyMissing)
 	} else {
-		tell(t, t.trace.Released, ReleasedInfo{t.at(t.until), t.until.Sub(t.since), err})
+		emit(t, t.trace.Released, ReleasedInfo{t.eventAt(t.endedAt), t.endedAt.Sub(t.grantedAt), err})
 	}
-	if mine {
-		t.done()
+	if owned {
+		t.flush()
 	}
 }
 
 func (t *tracer) renewed(sent time.Time) {
 	now := time.Now()
-	tell(t, t.trace.Renewed, RenewedInfo{t.at(now), now.Sub(sent)})
+	emit(t, t.trace.Renewed, RenewedInfo{t.eventAt(now), now.Sub(sent)})
 }
 
 // redisError tells of what an attempt has failed with, if it has. ErrSize is an answer.
 func (t *tracer) redisError(op string, err error) {
 	if t != nil && err != nil && !errors.Is(err, ErrSize) {
-		tell(t, t.trace.RedisError, RedisErrorInfo{t.at(time.Now()), op, err})
+		emit(t, t.trace.RedisError, RedisErrorInfo{t.eventAt(time.Now()), op, err})
 	}
 }

@@ -10,14 +10,14 @@ import (
 
 // tries has as many goroutines try for p at once, and returns how many get it. Each of
 // the others must be told that it is taken.
-func (b *bench) tries(k *Keeper, p Params, n int) (got int) {
-	b.Helper()
+func (e *env) tries(m *Manager, p Params, n int) (got int) {
+	e.Helper()
 	p.Try = true
 	errs := make(chan error)
 	for range n {
 		l := new(Lease)
-		b.leases = append(b.leases, l)
-		go func() { errs <- l.Acquire(b.Context(), k, &p) }()
+		e.leases = append(e.leases, l)
+		go func() { errs <- l.Acquire(e.Context(), m, &p) }()
 	}
 	for range n {
 		switch err := <-errs; err {
@@ -25,7 +25,7 @@ func (b *bench) tries(k *Keeper, p Params, n int) (got int) {
 			got++
 		case ErrLocked:
 		default:
-			b.Error(err)
+			e.Error(err)
 		}
 	}
 	return got
@@ -52,17 +52,17 @@ func TestTriesAllSucceed(t *testing.T) {
 		"the other permits":       {p: taking(3, 100), held: new(taking(10, 100)), want: 30},
 		"no permits":              {p: taking(3, 100), held: new(taking(99, 100)), want: 0},
 	} {
-		inBubble(t, func(b *bench) {
-			k, s := b.process()
+		inBubble(t, func(e *env) {
+			m, s := e.process()
 			if c.held != nil {
-				b.take(k, *c.held)
+				e.take(m, *c.held)
 			}
 			s.change(func() { s.latency = func() time.Duration { return 10 * ms } })
 			start := time.Now()
-			if got := b.tries(k, c.p, 64); got != c.want {
-				b.Errorf("%s: %d of 64 tries succeed, want %d", name, got, c.want)
+			if got := e.tries(m, c.p, 64); got != c.want {
+				e.Errorf("%s: %d of 64 tries succeed, want %d", name, got, c.want)
 			}
-			b.within(name+": all are answered", start, 3*20*ms)
+			e.within(name+": all are answered", start, 3*20*ms)
 		})
 	}
 }
@@ -70,9 +70,9 @@ func TestTriesAllSucceed(t *testing.T) {
 // TestTriesOfOtherSizes tries at once for more and for less than is free: what is too
 // much for one is not for another.
 func TestTriesOfOtherSizes(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		k, _ := b.process()
-		b.take(k, taking(1, 10))
+	inBubble(t, func(e *env) {
+		m, _ := e.process()
+		e.take(m, taking(1, 10))
 		want := map[int64]error{6: nil, 5: ErrLocked, 4: ErrLocked, 3: nil}
 		got := make(map[int64]chan error)
 		for _, n := range []int64{6, 5, 4, 3} {
@@ -80,13 +80,13 @@ func TestTriesOfOtherSizes(t *testing.T) {
 			p.Try = true
 			got[n] = c
 			l := new(Lease)
-			b.leases = append(b.leases, l)
-			go func() { c <- l.Acquire(b.Context(), k, &p) }()
+			e.leases = append(e.leases, l)
+			go func() { c <- l.Acquire(e.Context(), m, &p) }()
 			synctest.Wait() // each joins the line behind the one before
 		}
 		for n, c := range got {
 			if err := <-c; err != want[n] {
-				b.Errorf("a try for %d of the 9 that are free returns %v, want %v", n, err, want[n])
+				e.Errorf("a try for %d of the 9 that are free returns %v, want %v", n, err, want[n])
 			}
 		}
 	})
@@ -96,30 +96,30 @@ func TestTriesOfOtherSizes(t *testing.T) {
 // and has no answer yet: the try succeeds if both fit, and fails if the other waits.
 func TestTryBehindRequest(t *testing.T) {
 	for _, free := range []int64{2, 1, 0} {
-		inBubble(t, func(b *bench) {
-			k1, _ := b.process()
-			k2, s2 := b.process()
-			held := b.take(k1, taking(5-free, 5))
+		inBubble(t, func(e *env) {
+			k1, _ := e.process()
+			k2, s2 := e.process()
+			held := e.take(k1, taking(5-free, 5))
 			s2.change(func() { s2.latency = func() time.Duration { return 10 * ms } })
-			_, first := b.want(b.Context(), k2, taking(1, 5))
+			_, first := e.want(e.Context(), k2, taking(1, 5))
 			synctest.Wait()
 			start, p := time.Now(), taking(1, 5)
 			p.Try = true
 			l := new(Lease)
-			b.leases = append(b.leases, l)
-			err := l.Acquire(b.Context(), k2, &p)
+			e.leases = append(e.leases, l)
+			err := l.Acquire(e.Context(), k2, &p)
 			if want := map[int64]error{2: nil, 1: ErrLocked, 0: ErrLocked}[free]; err != want {
-				b.Errorf("with %d free the try returns %v, want %v", free, err, want)
+				e.Errorf("with %d free the try returns %v, want %v", free, err, want)
 			}
-			b.within("a try returns", start, 2*20*ms)
-			b.cost("a try behind one who waits", 0, 0, func() {
-				if free == 0 && new(Lease).Acquire(b.Context(), k2, &p) != ErrLocked {
-					b.Error("it does not fail")
+			e.within("a try returns", start, 2*20*ms)
+			e.cost("a try behind one who waits", 0, 0, func() {
+				if free == 0 && new(Lease).Acquire(e.Context(), k2, &p) != ErrLocked {
+					e.Error("it does not fail")
 				}
 			})
 			held.Release()
 			if err := <-first; err != nil {
-				b.Error(err)
+				e.Error(err)
 			}
 		})
 	}
@@ -130,24 +130,24 @@ func TestTryBehindRequest(t *testing.T) {
 // says nothing of the later try.
 func TestTryAfterRelease(t *testing.T) {
 	for name, p := range map[string]Params{"mutex": params(time.Minute), "semaphore": taking(1, 1), "reader": reading(time.Minute)} {
-		inBubble(t, func(b *bench) {
-			k1, _ := b.process()
-			k2, s2 := b.process()
+		inBubble(t, func(e *env) {
+			k1, _ := e.process()
+			k2, s2 := e.process()
 			other := p
 			if p.Shared {
 				other = writing(time.Minute)
 			}
-			held := b.take(k1, other)
+			held := e.take(k1, other)
 			s2.travels(0, 10*ms) // Redis refuses at once, and its answer is under way
 			early := make(chan int)
-			go func() { early <- b.tries(k2, p, 1) }()
+			go func() { early <- e.tries(k2, p, 1) }()
 			time.Sleep(ms)
 			held.Release()
-			if b.tries(k2, p, 1) != 1 {
-				b.Errorf("%s: what is free is refused", name)
+			if e.tries(k2, p, 1) != 1 {
+				e.Errorf("%s: what is free is refused", name)
 			}
 			if <-early != 0 {
-				b.Errorf("%s: what was held was not refused", name)
+				e.Errorf("%s: what was held was not refused", name)
 			}
 		})
 	}
@@ -157,17 +157,17 @@ func TestTryAfterRelease(t *testing.T) {
 // arrives after the statement of the release: the answer to what was overtaken is no
 // refusal.
 func TestTryOvertaken(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		k, s := b.process()
-		b.take(k, taking(1, 2))
-		freed := b.take(k, taking(1, 2))
+	inBubble(t, func(e *env) {
+		m, s := e.process()
+		e.take(m, taking(1, 2))
+		freed := e.take(m, taking(1, 2))
 		s.change(func() { s.fault = func() fault { return lostRequest } })
 		go freed.Release() // it is told by the second attempt
 		time.Sleep(10 * ms)
 		s.change(func() { s.fault = func() fault { return fine } })
 		s.travels(2*time.Second, 0, 3*time.Second, 0) // the try; the release, and its answer; the try's answer
-		if b.tries(k, taking(1, 2), 1) != 1 {
-			b.Error("a permit that is free is refused")
+		if e.tries(m, taking(1, 2), 1) != 1 {
+			e.Error("a permit that is free is refused")
 		}
 	})
 }
@@ -176,31 +176,31 @@ func TestTryOvertaken(t *testing.T) {
 // who waits for it to come back: each gets that error by one attempt.
 func TestTryWhenAway(t *testing.T) {
 	for name, waits := range map[string]bool{"alone": false, "behind one who waits": true} {
-		inBubble(t, func(b *bench) {
-			k, s := b.process()
+		inBubble(t, func(e *env) {
+			m, s := e.process()
 			s.change(func() {
 				s.fault = func() fault { return lostRequest }
 				s.lag = func(time.Duration) time.Duration { return 100 * ms }
 			})
 			var got <-chan error
 			if waits {
-				_, got = b.want(b.Context(), k, taking(1, 100))
+				_, got = e.want(e.Context(), m, taking(1, 100))
 				time.Sleep(10 * time.Second) // it pauses between its requests
 			}
 			start, p, errs := time.Now(), taking(1, 100), make(chan error)
 			p.Try = true
 			for range 64 {
-				go func() { errs <- new(Lease).Acquire(b.Context(), k, &p) }()
+				go func() { errs <- new(Lease).Acquire(e.Context(), m, &p) }()
 			}
 			for range 64 {
 				if err := <-errs; !errors.Is(err, errNetwork) {
-					b.Errorf("%s: a try returns %v", name, err)
+					e.Errorf("%s: a try returns %v", name, err)
 				}
 			}
-			b.within(name+": all fail", start, 2*101*ms)
+			e.within(name+": all fail", start, 2*101*ms)
 			s.change(func() { s.fault = func() fault { return fine } })
 			if waits {
-				b.gets("who waits", got, PollBound+ms)
+				e.gets("who waits", got, MaxPollInterval+ms)
 			}
 		})
 	}
@@ -211,22 +211,22 @@ func TestTryWhenAway(t *testing.T) {
 func TestRoundTripLongerThanWindow(t *testing.T) {
 	for name, p := range map[string]Params{"mutex": params(15 * ms), "semaphore": taking(1, 2), "reader": reading(15 * ms)} {
 		p.TTL = 15 * ms
-		inBubble(t, func(b *bench) {
-			k, s := b.process()
+		inBubble(t, func(e *env) {
+			m, s := e.process()
 			s.change(func() { s.latency = func() time.Duration { return 7500 * time.Microsecond } })
 			for _, try := range []bool{true, false} {
 				p.Try = try
-				ctx, cancel := context.WithTimeout(b.Context(), time.Second)
+				ctx, cancel := context.WithTimeout(e.Context(), time.Second)
 				defer cancel()
-				err := new(Lease).Acquire(ctx, k, &p)
-				if !errors.Is(err, errLate) || (ctx.Err() == nil) != try {
-					b.Errorf("%s: a try (%v) returns %v, and of its ctx %v", name, try, err, ctx.Err())
+				err := new(Lease).Acquire(ctx, m, &p)
+				if !errors.Is(err, errReplyTooLate) || (ctx.Err() == nil) != try {
+					e.Errorf("%s: a try (%v) returns %v, and of its ctx %v", name, try, err, ctx.Err())
 				}
 				time.Sleep(time.Second)
 				synctest.Wait()
 			}
-			if owner, used := b.owner(), b.used(p.Kind); p.Kind == Mutex && owner != "" || p.Kind != Mutex && used != 0 {
-				b.Errorf("%s: it is left to %q, %d in use", name, owner, used)
+			if owner, used := e.owner(), e.used(p.Kind); p.Kind == Mutex && owner != "" || p.Kind != Mutex && used != 0 {
+				e.Errorf("%s: it is left to %q, %d in use", name, owner, used)
 			}
 		})
 	}

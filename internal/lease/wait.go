@@ -8,8 +8,8 @@ import (
 
 // Wait takes the tokens, and returns when they may be used. If ctx ends before,
 // or is known to, it gives them back, or takes none.
-func (d Draw) Wait(ctx context.Context, b Bucket) error {
-	wait, err := d.reserve(ctx, b)
+func (r Reservation) Wait(ctx context.Context, store RateStore) error {
+	wait, err := r.reserve(ctx, store)
 	if err != nil {
 		return err
 	}
@@ -24,68 +24,68 @@ func (d Draw) Wait(ctx context.Context, b Bucket) error {
 	if ctx.Err() == nil {
 		return nil
 	}
-	return d.giveBack(ctx, b)
+	return r.refund(ctx, store)
 }
 
 // reserve takes the tokens and returns when they may be used, from the moment at
 // which it is told: so nobody is early, whatever the way from Redis takes.
-func (d Draw) reserve(ctx context.Context, b Bucket) (time.Duration, error) {
+func (r Reservation) reserve(ctx context.Context, store RateStore) (time.Duration, error) {
 	if ctx.Err() != nil { // nothing was taken, so that there is nothing to give back
-		return 0, &opError{d.Op, d.Key, ctxError(ctx), nil}
+		return 0, &opError{r.Op, r.Key, ctxError(ctx), nil}
 	}
 	deadline, ends := ctx.Deadline()
-	turn, err := Call(ctx, d.Op, d.Key, true, func(ctx context.Context) (Turn, error) {
-		d := d
-		if d.Longest = Forever; ends {
-			d.Longest = max(time.Until(deadline), 0)
+	result, err := Do(ctx, r.Op, r.Key, true, func(ctx context.Context) (TakeResult, error) {
+		r := r
+		if r.MaxWait = NoMaxWait; ends {
+			r.MaxWait = max(time.Until(deadline), 0)
 		}
-		return b.Take(ctx, d)
+		return store.Take(ctx, r)
 	})
 	switch {
 	case ctx.Err() != nil:
 		if err == nil {
-			return 0, d.giveBack(ctx, b)
+			return 0, r.refund(ctx, store)
 		}
-		_ = d.giveBack(ctx, b)
+		_ = r.refund(ctx, store)
 		return 0, err
 	case err != nil:
 		return 0, err
-	case ends && turn.Wait > time.Until(deadline):
-		if turn.Taken { // by an earlier request, when there was time enough
-			_ = d.giveBack(ctx, b)
+	case ends && result.Wait > time.Until(deadline):
+		if result.Taken { // by an earlier request, when there was time enough
+			_ = r.refund(ctx, store)
 		}
-		return 0, &opError{d.Op, d.Key, fmt.Errorf("%d would have to wait %v: %w", d.N, turn.Wait, context.DeadlineExceeded), nil}
-	case !turn.Taken:
-		return 0, &opError{d.Op, d.Key, Permanent(fmt.Errorf("%d would have to wait for ever", d.N)), nil}
+		return 0, &opError{r.Op, r.Key, fmt.Errorf("%d would have to wait %v: %w", r.N, result.Wait, context.DeadlineExceeded), nil}
+	case !result.Taken:
+		return 0, &opError{r.Op, r.Key, Permanent(fmt.Errorf("%d would have to wait for ever", r.N)), nil}
 	}
-	return turn.Wait, nil
+	return result.Wait, nil
 }
 
-// giveBack gives the tokens back, and waits a moment for Redis to hear of it, so
+// refund gives the tokens back, and waits a moment for Redis to hear of it, so
 // that a program may exit at once thereafter. It returns why ctx has ended.
-func (d Draw) giveBack(ctx context.Context, b Bucket) error {
-	give := func(ctx context.Context) error { return insist(b.Return(ctx, d)) }
-	d.Refunds.tell(backlogCall{ctx, give, time.Now().Add(Memory), func() {}})
+func (r Reservation) refund(ctx context.Context, store RateStore) error {
+	give := func(ctx context.Context) error { return unmarkDenied(store.Refund(ctx, r)) }
+	r.Refunds.try(backlogCall{ctx, give, time.Now().Add(ReservationRetention), func() {}})
 	if ctx.Err() == nil {
 		return nil
 	}
-	return &opError{d.Op, d.Key, ctxError(ctx), nil}
+	return &opError{r.Op, r.Key, ctxError(ctx), nil}
 }
 
-// WaitChan is like Wait, but returns at once and puts the result into mail. A
+// WaitChan is like Wait, but returns at once and puts the result into sink. A
 // goroutine asks Redis; the wait that follows has none.
-func (d Draw) WaitChan(ctx context.Context, b Bucket, mail Mail) {
+func (r Reservation) WaitChan(ctx context.Context, store RateStore, sink Sink) {
 	if ctx.Err() != nil { // here, so that a nil ctx panics where its caller can see it
-		mail.Put(&opError{d.Op, d.Key, ctxError(ctx), nil})
+		sink.Send(&opError{r.Op, r.Key, ctxError(ctx), nil})
 		return
 	}
 	go func() {
-		wait, err := d.reserve(ctx, b)
+		wait, err := r.reserve(ctx, store)
 		if err != nil {
-			mail.Put(err)
+			sink.Send(err)
 			return
 		}
-		w := &waiter{draw: d, ctx: ctx, bucket: b, mail: mail}
-		w.start(wait)
+		p := &pendingReservation{reservation: r, ctx: ctx, store: store, sink: sink}
+		p.start(wait)
 	}()
 }

@@ -8,47 +8,47 @@ import (
 	"time"
 )
 
-// fakeBucket gives all the same turn, and counts what is given back in time.
-type fakeBucket struct {
-	turn     Turn
+// fakeRateStore gives all the same turn, and counts what is given back in time.
+type fakeRateStore struct {
+	result   TakeResult
 	returned int
 }
 
-func (b *fakeBucket) Take(context.Context, Draw) (Turn, error) { return b.turn, nil }
+func (b *fakeRateStore) Take(context.Context, Reservation) (TakeResult, error) { return b.result, nil }
 
-func (b *fakeBucket) Return(ctx context.Context, _ Draw) error {
+func (b *fakeRateStore) Refund(ctx context.Context, _ Reservation) error {
 	if ctx.Err() == nil {
 		b.returned++
 	}
 	return ctx.Err()
 }
 
-// TestWaitGivesBack ends ctx before the tokens are used: they are given back, and not
+// TestWaitRefunds ends ctx before the tokens are used: they are given back, and not
 // under a ctx that has ended.
-func TestWaitGivesBack(t *testing.T) {
-	draw := Draw{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Refunds: new(Backlog)}
-	box := func() *Box[error, Bare] { return NewBox(Bare{}) }
+func TestWaitRefunds(t *testing.T) {
+	draw := Reservation{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Refunds: new(Backlog)}
+	box := func() *Chan[error, ErrorOnly] { return NewChan(ErrorOnly{}) }
 	for what, c := range map[string]struct {
-		turn Turn
-		wait func(context.Context, Bucket) error
-		at   time.Duration // when it returns
+		result TakeResult
+		wait   func(context.Context, RateStore) error
+		at     time.Duration // when it returns
 	}{
-		"while it waits": {Turn{Taken: true, Wait: time.Minute}, draw.Wait, time.Second},
-		"while it waits with a channel": {Turn{Taken: true, Wait: time.Minute}, func(ctx context.Context, b Bucket) error {
+		"while it waits": {TakeResult{Taken: true, Wait: time.Minute}, draw.Wait, time.Second},
+		"while it waits with a channel": {TakeResult{Taken: true, Wait: time.Minute}, func(ctx context.Context, store RateStore) error {
 			mail := box()
-			draw.WaitChan(ctx, b, mail)
+			draw.WaitChan(ctx, store, mail)
 			return <-mail.C()
 		}, time.Second},
-		"before it receives": {Turn{Taken: true}, func(ctx context.Context, b Bucket) error {
+		"before it receives": {TakeResult{Taken: true}, func(ctx context.Context, store RateStore) error {
 			mail := box()
-			draw.WaitChan(ctx, b, mail)
+			draw.WaitChan(ctx, store, mail)
 			<-ctx.Done()
 			synctest.Wait()
 			return <-mail.C()
 		}, time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			b, start := &fakeBucket{turn: c.turn}, time.Now()
+			b, start := &fakeRateStore{result: c.result}, time.Now()
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			time.AfterFunc(c.at, cancel)
@@ -66,10 +66,10 @@ func TestWaitGivesBack(t *testing.T) {
 // the deadline: it does not wait in vain, and gives it back.
 func TestWaitTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, start := &fakeBucket{turn: Turn{Taken: true, Wait: 2 * time.Second}}, time.Now()
+		b, start := &fakeRateStore{result: TakeResult{Taken: true, Wait: 2 * time.Second}}, time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		err := Draw{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Refunds: new(Backlog)}.Wait(ctx, b)
+		err := Reservation{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Refunds: new(Backlog)}.Wait(ctx, b)
 		if !errors.Is(err, context.DeadlineExceeded) || b.returned != 1 || time.Since(start) != 0 {
 			t.Errorf("given back %d times after %v: %v", b.returned, time.Since(start), err)
 		}

@@ -6,75 +6,75 @@ import (
 	"time"
 )
 
-// A waiter has taken its tokens, and waits until they may be used.
-type waiter struct {
-	draw   Draw
-	ctx    context.Context
-	bucket Bucket
-	mail   Mail
+// A pendingReservation has taken its tokens, and waits until they may be used.
+type pendingReservation struct {
+	reservation Reservation
+	ctx         context.Context
+	store       RateStore
+	sink        Sink
 
-	mu     sync.Mutex
-	timer  *time.Timer // delivers, and then looks whether that was received
-	unhook func() bool // ends the watch over ctx; nil if that does not end
-	state  leaseState  // granted once nil was delivered
+	mu            sync.Mutex
+	timer         *time.Timer // delivers, and then looks whether that was received
+	stopAfterFunc func() bool // ends the watch over ctx; nil if that does not end
+	state         leaseState  // granted once nil was delivered
 }
 
-func (w *waiter) start(wait time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.ctx.Done() != nil {
-		w.unhook = context.AfterFunc(w.ctx, w.giveUp)
+func (p *pendingReservation) start(wait time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ctx.Done() != nil {
+		p.stopAfterFunc = context.AfterFunc(p.ctx, p.cancel)
 	}
 	if wait > 0 {
-		w.timer = time.AfterFunc(wait, w.due)
+		p.timer = time.AfterFunc(wait, p.fire)
 	} else {
-		w.deliver()
+		p.grant()
 	}
 }
 
-func (w *waiter) due() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.state == waiting {
-		w.deliver()
+func (p *pendingReservation) fire() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state == leaseWaiting {
+		p.grant()
 	}
 }
 
-// deliver tells that the tokens may be used. Mostly that is received at once,
+// grant tells that the tokens may be used. Mostly that is received at once,
 // and the watch over a ctx that lives long must not outlive it; but the receipt
 // tells nobody, so that it has to be looked for, ever less often.
-func (w *waiter) deliver() {
-	w.state = granted
-	w.mail.Put(nil)
-	if w.unhook != nil {
-		w.look(100 * time.Millisecond)
+func (p *pendingReservation) grant() {
+	p.state = leaseHeld
+	p.sink.Send(nil)
+	if p.stopAfterFunc != nil {
+		p.pollReceived(100 * time.Millisecond)
 	}
 }
 
-func (w *waiter) look(next time.Duration) {
-	w.timer = time.AfterFunc(next, func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
+func (p *pendingReservation) pollReceived(next time.Duration) {
+	p.timer = time.AfterFunc(next, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		switch {
-		case w.state == ended:
-		case w.mail.Received():
-			w.unhook()
+		case p.state == leaseEnded:
+		case p.sink.Received():
+			p.stopAfterFunc()
 		default:
-			w.look(2 * next)
+			p.pollReceived(2 * next)
 		}
 	})
 }
 
-// giveUp is called when ctx has ended.
-func (w *waiter) giveUp() {
-	w.mu.Lock()
-	mine := w.state == waiting || w.mail.TakeBack()
-	w.state = ended
-	if w.timer != nil {
-		w.timer.Stop()
+// cancel is called when ctx has ended.
+func (p *pendingReservation) cancel() {
+	p.mu.Lock()
+	cancelled := p.state == leaseWaiting || p.sink.Revoke()
+	p.state = leaseEnded
+	if p.timer != nil {
+		p.timer.Stop()
 	}
-	w.mu.Unlock()
-	if mine {
-		w.mail.Put(w.draw.giveBack(w.ctx, w.bucket))
+	p.mu.Unlock()
+	if cancelled {
+		p.sink.Send(p.reservation.refund(p.ctx, p.store))
 	}
 }

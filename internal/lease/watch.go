@@ -7,49 +7,49 @@ import (
 	"time"
 )
 
-// A watch is what this process awaits of one wait group: one goroutine looks, for
-// all who wait, and one channel tells it when a round is over. It exists while
+// A groupWatcher is what this process awaits of one wait group: one goroutine looks, for
+// all who wait, and one channel tells it when a generation is over. It exists while
 // somebody here waits, and a moment longer.
-type watch struct {
-	keeper *Keeper
-	key    string
-	topic  string
-	nudge  chan struct{} // look at once
-	tuned  bool          // the subscription is to hear the topic; guarded by the mutex of the keeper
+type groupWatcher struct {
+	manager     *Manager
+	key         string
+	channel     string
+	wakeup      chan struct{} // look at once
+	wantChannel bool          // the subscription is to hear the topic; guarded by the mutex of the manager
 
-	mu         sync.Mutex // taken before the keeper's
-	gone       bool       // the keeper has dropped it: look the key up again
-	head, tail *Wait
-	looks      int64 // begun so far
-	settling   []settling
-	ended      int64 // the last round that is known to be over
-	hears      bool  // the end of a round will be told
-	redis      error // what the last look failed with
-	failing    streak
+	mu           sync.Mutex // taken before the manager's
+	removed      bool       // the manager has dropped it: look the key up again
+	head, tail   *groupWaiter
+	polls        int64 // begun so far
+	barriers     []bindBarrier
+	lastFinished int64 // the last generation that is known to be over
+	subscribed   bool  // the end of a generation will be told
+	lastErr      error // what the last look failed with
+	errStreak    errorStreak
 }
 
-// watchOver returns the watch of the group at key.
-func (k *Keeper) watchOver(key, topic string) *watch {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	w := k.watches.M[key]
+// watcherFor returns the watch of the group at key.
+func (m *Manager) watcherFor(key, channel string) *groupWatcher {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	w := m.watchers.Entries[key]
 	if w == nil {
-		w = &watch{keeper: k, key: key, topic: topic, nudge: make(chan struct{}, 1)}
-		k.watches.Set(key, w)
-		k.ear.keep()
+		w = &groupWatcher{manager: m, key: key, channel: channel, wakeup: make(chan struct{}, 1)}
+		m.watchers.Set(key, w)
+		m.subscription.markUsed()
 		go w.run()
 	}
 	return w
 }
 
-// admit takes in one who waits, unless the watch has gone in the meantime.
-func (w *watch) admit(x *Wait) bool {
+// add takes in one who waits, unless the watch has gone in the meantime.
+func (w *groupWatcher) add(x *groupWaiter) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.gone {
+	if w.removed {
 		return false
 	}
-	x.watch, x.after = w, w.looks
+	x.watcher, x.minPoll = w, w.polls
 	if x.prev = w.tail; w.tail == nil {
 		w.head = x
 	} else {
@@ -61,7 +61,7 @@ func (w *watch) admit(x *Wait) bool {
 }
 
 // remove takes one out who waits. The watch is locked.
-func (w *watch) remove(x *Wait) {
+func (w *groupWatcher) remove(x *groupWaiter) {
 	if x.prev == nil {
 		w.head = x.next
 	} else {
@@ -74,39 +74,39 @@ func (w *watch) remove(x *Wait) {
 	}
 	x.prev, x.next = nil, nil
 	if w.head == nil { // and so nobody looks
-		w.settle(w.looks + 1)
+		w.releaseBindings(w.polls + 1)
 	}
 }
 
-func (w *watch) wake() {
+func (w *groupWatcher) wake() {
 	select {
-	case w.nudge <- struct{}{}:
+	case w.wakeup <- struct{}{}:
 	default:
 	}
 }
 
 // run is the goroutine of a watch.
-func (w *watch) run() {
-	fast, slow := newBackoff(10*time.Millisecond, 0.5), newBackoff(PollBound, 0.1)
+func (w *groupWatcher) run() {
+	fast, slow := newBackoff(10*time.Millisecond, 0.5), newBackoff(MaxPollInterval, 0.1)
 	tuned := false
 	for idle := false; ; {
-		look, from, awaited := w.begin()
-		if !awaited && idle && w.close() {
+		poll, from, awaited := w.beginPoll()
+		if !awaited && idle && w.tryClose() {
 			return
 		}
-		wait := linger
+		wait := subscriptionIdle
 		if awaited {
-			round, err := w.keeper.counter().Look(context.Background(), w.key, from)
-			var hears bool
-			awaited, hears = w.answer(look, round, err)
+			generation, err := w.manager.groupStore().GroupStatus(context.Background(), w.key, from)
+			var subscribed bool
+			awaited, subscribed = w.handlePoll(poll, generation, err)
 			switch {
 			case !awaited:
 			case err != nil:
 				wait = fast.NextBackOff()
 			case !tuned:
-				w.tuneIn()
-				tuned, wait = true, patience
-			case hears:
+				w.subscribe()
+				tuned, wait = true, subscribeTimeout
+			case subscribed:
 				fast.Reset()
 				wait = slow.NextBackOff()
 			default:
@@ -117,128 +117,128 @@ func (w *watch) run() {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
-		case <-w.nudge:
+		case <-w.wakeup:
 		}
 		timer.Stop()
 	}
 }
 
-// begin numbers a look, and returns the first of the rounds that are awaited, 0 if
+// beginPoll numbers a look, and returns the first of the generations that are awaited, 0 if
 // those who wait know of none yet.
-func (w *watch) begin() (look, from int64, awaited bool) {
+func (w *groupWatcher) beginPoll() (poll, from int64, awaited bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.head == nil {
 		return 0, 0, false
 	}
-	w.looks++
+	w.polls++
 	for x := w.head; x != nil; x = x.next {
-		if x.round != 0 && (from == 0 || x.round < from) {
-			from = x.round
+		if x.generation != 0 && (from == 0 || x.generation < from) {
+			from = x.generation
 		}
 	}
-	return w.looks, from, true
+	return w.polls, from, true
 }
 
-// answer deals with what a look has found.
-func (w *watch) answer(look int64, r Round, err error) (awaited, hears bool) {
+// handlePoll deals with what a look has found.
+func (w *groupWatcher) handlePoll(poll int64, g Generation, err error) (awaited, subscribed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.redis = err; err != nil {
+	if w.lastErr = err; err != nil {
 		w.redisError(err)
 	}
-	lasts := w.failing.exceeds(unknownLimit, err)
-	var next *Wait
+	lasts := w.errStreak.exceeds(unknownErrorLimit, err)
+	var next *groupWaiter
 	for x := w.head; x != nil; x = next {
 		switch next = x.next; {
 		case IsPermanent(err):
-			x.end(err)
-		case lasts && x.forever:
-			x.end(Permanent(err))
+			x.finish(err)
+		case lasts && x.neverCancelled:
+			x.finish(Permanent(err))
 		case err != nil:
-		case x.round == 0 && x.after >= look: // it came after this look had begun
-		case x.round == 0 && r.Left > 0:
-			if x.round = r.Number; x.round <= w.ended { // the message was faster
+		case x.generation == 0 && x.minPoll >= poll: // it came after this look had begun
+		case x.generation == 0 && g.Remaining > 0:
+			if x.generation = g.Number; x.generation <= w.lastFinished { // the message was faster
 				w.wake()
 			}
-		case x.round == 0:
-			x.end(abandoned(r.Lost[r.Number]))
-		case x.round == r.Number && r.Left > 0:
-		case x.round > r.Number || x.round < r.Since:
-			x.end(errGone)
+		case x.generation == 0:
+			x.finish(abandonedError(g.Abandoned[g.Number]))
+		case x.generation == g.Number && g.Remaining > 0:
+		case x.generation > g.Number || x.generation < g.OldestKnown:
+			x.finish(errGroupLost)
 		default:
-			x.end(abandoned(r.Lost[x.round]))
+			x.finish(abandonedError(g.Abandoned[x.generation]))
 		}
 	}
 	if err == nil {
-		w.settle(look)
+		w.releaseBindings(poll)
 	}
-	return w.head != nil, w.hears
+	return w.head != nil, w.subscribed
 }
 
 // redisError tells of a look that has failed, once for each Trace of those who wait.
-func (w *watch) redisError(err error) {
+func (w *groupWatcher) redisError(err error) {
 	var seen []*Trace
 	for x := w.head; x != nil; x = x.next {
 		if t := x.tracer; t != nil && !slices.Contains(seen, t.trace) {
 			seen = append(seen, t.trace)
-			t.redisError("look", err)
+			t.redisError("status", err)
 		}
 	}
 }
 
-// over deals with the message that a round is over, which has lost so many tasks.
+// handleFinished deals with the message that a generation is over, which has lost so many tasks.
 // Nothing changes that any more, so that it does not matter how late it comes.
-func (w *watch) over(round, lost int64) {
+func (w *groupWatcher) handleFinished(generation, abandoned int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.ended = max(w.ended, round)
-	var next *Wait
+	w.lastFinished = max(w.lastFinished, generation)
+	var next *groupWaiter
 	for x := w.head; x != nil; x = next {
 		switch next = x.next; {
-		case x.round == round:
-			x.end(abandoned(lost))
-		case x.round != 0 && x.round < round: // its own message was lost
+		case x.generation == generation:
+			x.finish(abandonedError(abandoned))
+		case x.generation != 0 && x.generation < generation: // its own message was lost
 			w.wake()
 		}
 	}
 }
 
-// hear notes whether the end of a round will be told. What was told before may
+// setSubscribed notes whether the end of a generation will be told. What was told before may
 // have been lost.
-func (w *watch) hear(hears bool) {
+func (w *groupWatcher) setSubscribed(subscribed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.hears = hears
+	w.subscribed = subscribed
 	w.wake()
 }
 
-// tuneIn has the subscription hear the topic.
-func (w *watch) tuneIn() {
-	k := w.keeper
-	k.mu.Lock()
-	w.tuned = true
-	k.tune(w.topic, true)
-	k.mu.Unlock()
-	k.listen(nil)
+// subscribe has the subscription hear the topic.
+func (w *groupWatcher) subscribe() {
+	m := w.manager
+	m.mu.Lock()
+	w.wantChannel = true
+	m.setChannel(w.channel, true)
+	m.mu.Unlock()
+	m.subscribe(nil)
 }
 
-// close ends the watch, unless somebody waits by now.
-func (w *watch) close() bool {
+// tryClose ends the watch, unless somebody waits by now.
+func (w *groupWatcher) tryClose() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.head != nil {
 		return false
 	}
-	w.gone = true
-	k := w.keeper
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if w.tuned {
-		w.tuned = false
-		k.tune(w.topic, false)
+	w.removed = true
+	m := w.manager
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if w.wantChannel {
+		w.wantChannel = false
+		m.setChannel(w.channel, false)
 	}
-	k.watches.Delete(w.key)
-	k.rest()
+	m.watchers.Delete(w.key)
+	m.closeWhenIdle()
 	return true
 }

@@ -6,29 +6,29 @@ import (
 	"time"
 )
 
-// A Wait is one caller's wait for the end of a round: of that which goes on when
+// A groupWaiter is one caller's wait for the end of a generation: of that which goes on when
 // it begins.
-type Wait struct {
-	op      string
-	tracer  *tracer // of what goes wrong
-	forever bool    // its ctx never ends
+type groupWaiter struct {
+	opName         string
+	tracer         *tracer // of what goes wrong
+	neverCancelled bool    // its ctx never ends
 
 	// Guarded by the mutex of watch, which is set before the Wait can be seen.
-	watch      *watch
-	prev, next *Wait
-	after      int64 // only a look that begins after so many counts for it
-	round      int64 // that it waits for, 0 until it is known
-	over       bool
-	err        error
-	ready      chan struct{} // closed when it is over; nil with mail
-	mail       Mail
-	unhook     func() bool // ends the watch over the ctx of mail
+	watcher       *groupWatcher
+	prev, next    *groupWaiter
+	minPoll       int64 // only a look that begins after so many counts for it
+	generation    int64 // that it waits for, 0 until it is known
+	done          bool
+	err           error
+	ready         chan struct{} // closed when it is over; nil with sink
+	sink          Sink
+	stopAfterFunc func() bool // ends the watch over the ctx of sink
 }
 
-// Wait waits until the round is over that goes on at the group, or until ctx ends.
-func (s *Session) Wait(ctx context.Context, op string) error {
-	x := &Wait{op: op, ready: make(chan struct{})}
-	if err := s.await(ctx, x); err != nil {
+// Wait waits until the generation is over that goes on at the group, or until ctx ends.
+func (s *Session) Wait(ctx context.Context, opName string) error {
+	x := &groupWaiter{opName: opName, ready: make(chan struct{})}
+	if err := s.startWait(ctx, x); err != nil {
 		return err
 	}
 	select {
@@ -36,68 +36,68 @@ func (s *Session) Wait(ctx context.Context, op string) error {
 	case <-ctx.Done():
 	}
 	if ctx.Err() != nil {
-		return x.giveUp(ctx)
+		return x.cancel(ctx)
 	}
 	return x.err
 }
 
-// WaitChan is like Wait, but returns at once and puts the result into mail.
-func (s *Session) WaitChan(ctx context.Context, op string, mail Mail) {
-	x := &Wait{op: op, mail: mail}
-	if err := s.await(ctx, x); err != nil {
-		mail.Put(err)
+// WaitChan is like Wait, but returns at once and puts the result into sink.
+func (s *Session) WaitChan(ctx context.Context, opName string, sink Sink) {
+	x := &groupWaiter{opName: opName, sink: sink}
+	if err := s.startWait(ctx, x); err != nil {
+		sink.Send(err)
 	}
 }
 
-func (s *Session) await(ctx context.Context, x *Wait) error {
+func (s *Session) startWait(ctx context.Context, x *groupWaiter) error {
 	if ctx.Err() != nil {
-		return &opError{x.op, s.key, ctxError(ctx), nil}
+		return &opError{x.opName, s.key, ctxError(ctx), nil}
 	}
-	x.tracer, x.forever = s.tracer(ctx), ctx.Done() == nil
-	x.tracer.done()
-	topic, err := s.keeper.counter().Topic(s.key)
+	x.tracer, x.neverCancelled = s.tracer(ctx), ctx.Done() == nil
+	x.tracer.flush()
+	channel, err := s.manager.groupStore().DoneChannel(s.key)
 	if err != nil {
-		return &opError{x.op, s.key, Permanent(err), nil}
+		return &opError{x.opName, s.key, Permanent(err), nil}
 	}
-	for !s.keeper.watchOver(s.key, topic).admit(x) {
+	for !s.manager.watcherFor(s.key, channel).add(x) {
 	}
-	if x.mail != nil && ctx.Done() != nil {
-		unhook := context.AfterFunc(ctx, func() { x.giveUp(ctx) })
-		x.watch.mu.Lock()
-		defer x.watch.mu.Unlock()
-		if x.unhook = unhook; x.over {
-			unhook()
+	if x.sink != nil && ctx.Done() != nil {
+		stop := context.AfterFunc(ctx, func() { x.cancel(ctx) })
+		x.watcher.mu.Lock()
+		defer x.watcher.mu.Unlock()
+		if x.stopAfterFunc = stop; x.done {
+			stop()
 		}
 	}
 	return nil
 }
 
-// settling is one who holds a change back until the answer to a look is there.
-type settling struct {
-	look int64 // or one after it
+// bindBarrier is one who holds a change back until the answer to a look is there.
+type bindBarrier struct {
+	poll int64 // or one after it
 	done chan struct{}
 }
 
-// settled waits until those know their round who wait here for the group already.
-// Who waits and then makes a change, which may end that round and begin another, would
+// awaitBinding waits until those know their generation who wait here for the group already.
+// Who waits and then makes a change, which may end that generation and begin another, would
 // else look at the wrong one. While Redis does not answer a look, what is to be
 // counted is not held up for longer than a moment. It returns what Redis last failed with.
-func (s *Session) settled(ctx context.Context) (redis error) {
-	s.keeper.mu.Lock()
-	w := s.keeper.watches.M[s.key]
-	s.keeper.mu.Unlock()
+func (s *Session) awaitBinding(ctx context.Context) (redis error) {
+	s.manager.mu.Lock()
+	w := s.manager.watchers.Entries[s.key]
+	s.manager.mu.Unlock()
 	if w == nil {
 		return nil
 	}
 	w.mu.Lock()
-	if w.tail == nil || w.tail.round != 0 { // the last who came knows its round, and so do all
+	if w.tail == nil || w.tail.generation != 0 { // the last who came knows its generation, and so do all
 		w.mu.Unlock()
 		return nil
 	}
-	x := settling{w.tail.after + 1, make(chan struct{})}
-	w.settling = append(w.settling, x)
+	x := bindBarrier{w.tail.minPoll + 1, make(chan struct{})}
+	w.barriers = append(w.barriers, x)
 	w.mu.Unlock()
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(subscribeTimeout)
 	defer timer.Stop()
 	select {
 	case <-x.done:
@@ -106,49 +106,49 @@ func (s *Session) settled(ctx context.Context) (redis error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.redis
+	return w.lastErr
 }
 
-// settle lets those go on who have waited for that look. The watch is locked.
-func (w *watch) settle(look int64) {
-	w.settling = slices.DeleteFunc(w.settling, func(x settling) bool {
-		if x.look <= look {
+// releaseBindings lets those go on who have waited for that look. The watch is locked.
+func (w *groupWatcher) releaseBindings(poll int64) {
+	w.barriers = slices.DeleteFunc(w.barriers, func(x bindBarrier) bool {
+		if x.poll <= poll {
 			close(x.done)
 		}
-		return x.look <= look
+		return x.poll <= poll
 	})
 }
 
-// giveUp ends the wait for ctx.
-func (x *Wait) giveUp(ctx context.Context) error {
-	x.watch.mu.Lock()
-	defer x.watch.mu.Unlock()
-	err := &opError{x.op, x.watch.key, ctxError(ctx), nil}
-	if !x.over {
-		err.redis = x.watch.redis
-		x.end(err)
+// cancel ends the wait for ctx.
+func (x *groupWaiter) cancel(ctx context.Context) error {
+	x.watcher.mu.Lock()
+	defer x.watcher.mu.Unlock()
+	err := &opError{x.opName, x.watcher.key, ctxError(ctx), nil}
+	if !x.done {
+		err.redisErr = x.watcher.lastErr
+		x.finish(err)
 	}
 	return err
 }
 
-// end ends the wait, for the reason err if that is not nil. The watch is locked.
-func (x *Wait) end(err error) {
-	x.watch.remove(x)
+// finish ends the wait, for the reason err if that is not nil. The watch is locked.
+func (x *groupWaiter) finish(err error) {
+	x.watcher.remove(x)
 	if _, wrapped := err.(*opError); err != nil && !wrapped {
-		err = &opError{x.op, x.watch.key, err, nil}
+		err = &opError{x.opName, x.watcher.key, err, nil}
 	}
-	if x.over, x.err = true, err; x.mail != nil {
-		x.mail.Put(err)
+	if x.done, x.err = true, err; x.sink != nil {
+		x.sink.Send(err)
 	} else {
 		close(x.ready)
 	}
-	if x.unhook != nil {
-		x.unhook()
+	if x.stopAfterFunc != nil {
+		x.stopAfterFunc()
 	}
 }
 
-// abandoned is what a round ends with that has lost so many tasks.
-func abandoned(tasks int64) error {
+// abandonedError is what a generation ends with that has lost so many tasks.
+func abandonedError(tasks int64) error {
 	if tasks == 0 {
 		return nil
 	}

@@ -7,45 +7,45 @@ import (
 
 func TestWindow(t *testing.T) {
 	now := time.Now()
-	w := newWindow(now, 10*time.Second)
-	if got, want := w.left(now), 10*time.Second-100*time.Millisecond-3*time.Millisecond; got != want {
+	w := newTrustWindow(now, 10*time.Second)
+	if got, want := w.remaining(now), 10*time.Second-100*time.Millisecond-3*time.Millisecond; got != want {
 		t.Errorf("%v left at the start, want %v", got, want)
 	}
-	if got := w.left(now.Add(time.Minute)); got > 0 {
+	if got := w.remaining(now.Add(time.Minute)); got > 0 {
 		t.Errorf("%v left after a minute", got)
 	}
-	if got := (window{}).left(now); got > 0 {
+	if got := (trustWindow{}).remaining(now); got > 0 {
 		t.Errorf("%v left of no window", got)
 	}
 	suspended := w // for a minute, in which the monotonic clock stood still
 	suspended.wall -= int64(time.Minute)
-	if got := suspended.left(now); got > 0 {
+	if got := suspended.remaining(now); got > 0 {
 		t.Errorf("%v left after a minute of suspension", got)
 	}
 	setBack := w // the wall clock, by a minute, and a minute has passed
 	setBack.wall += int64(time.Minute)
-	if got := setBack.left(now.Add(time.Minute)); got > 0 {
+	if got := setBack.remaining(now.Add(time.Minute)); got > 0 {
 		t.Errorf("%v left after a minute in which the clock was set back", got)
 	}
 }
 
-// TestLookAfter: what is renewed in time is renewed three times in a TTL, and what is
+// TestNextRenewal: what is renewed in time is renewed three times in a TTL, and what is
 // not is tried for until its window ends, ever sooner, but without a rush.
-func TestLookAfter(t *testing.T) {
+func TestNextRenewal(t *testing.T) {
 	for _, ttl := range []time.Duration{MinTTL, 100 * time.Millisecond, 10 * time.Second, 12 * time.Hour} {
 		now := time.Now()
-		w := newWindow(now, ttl)
-		first := lookAfter(w, now)
+		w := newTrustWindow(now, ttl)
+		first := nextRenewal(w, now)
 		if first != ttl/3 {
 			t.Errorf("what has a TTL of %v is looked at after %v, not after a third", ttl, first)
 		}
 		looks := 0
 		for last := ttl; ; looks++ {
-			next := lookAfter(w, now)
+			next := nextRenewal(w, now)
 			now = now.Add(next)
-			if left := w.left(now); left <= 0 {
-				if left < 0 {
-					t.Errorf("at a TTL of %v the last look comes %v too late", ttl, -left)
+			if remaining := w.remaining(now); remaining <= 0 {
+				if remaining < 0 {
+					t.Errorf("at a TTL of %v the last look comes %v too late", ttl, -remaining)
 				}
 				break
 			}
@@ -60,11 +60,11 @@ func TestLookAfter(t *testing.T) {
 	}
 }
 
-// TestFits lists what keeps a claim from passing to the next lease of its process.
-func TestFits(t *testing.T) {
+// TestCanServe lists what keeps a claim from passing to the next lease of its process.
+func TestCanServe(t *testing.T) {
 	now := time.Now()
 	held := func() *claim {
-		return &claim{line: &line{name: Name{Kind: Mutex}}, ttl: time.Second, weight: 1, turn: turn{momentOf(now), Quantum, 2 * Quantum, 1}, trust: newWindow(now, time.Second)}
+		return &claim{queue: &keyQueue{name: Name{Kind: Mutex}}, ttl: time.Second, weight: 1, slice: timeSlice{monoTimeOf(now), MinSlice, 2 * MinSlice, 1}, window: newTrustWindow(now, time.Second)}
 	}
 	for name, c := range map[string]struct {
 		change func(*claim, *Lease)
@@ -75,14 +75,14 @@ func TestFits(t *testing.T) {
 		"it is too small":  {func(_ *claim, l *Lease) { l.weight = 2 }, false},
 		"a longer TTL":     {func(_ *claim, l *Lease) { l.ttl++ }, false},
 		"a shorter TTL":    {func(_ *claim, l *Lease) { l.ttl-- }, false},
-		"it is a writer's": {func(c *claim, l *Lease) { c.line.name.Kind, l.ttl = RWMutex, l.ttl-1 }, true},
-		"no fence is left": {func(c *claim, _ *Lease) { c.issued = Block }, false},
-		"quantum over":     {func(c *claim, _ *Lease) { c.turn.start, c.issued = momentOf(now.Add(-Quantum)), 1 }, false},
-		"not used so far":  {func(c *claim, _ *Lease) { c.turn.start = momentOf(now.Add(-Quantum)) }, true},
-		"window over":      {func(c *claim, _ *Lease) { c.trust = newWindow(now.Add(-time.Second), time.Second) }, false},
+		"it is a writer's": {func(c *claim, l *Lease) { c.queue.name.Kind, l.ttl = RWMutex, l.ttl-1 }, true},
+		"no fence is left": {func(c *claim, _ *Lease) { c.fencesUsed = FencesPerGrant }, false},
+		"quantum over":     {func(c *claim, _ *Lease) { c.slice.start, c.fencesUsed = monoTimeOf(now.Add(-MinSlice)), 1 }, false},
+		"not used so far":  {func(c *claim, _ *Lease) { c.slice.start = monoTimeOf(now.Add(-MinSlice)) }, true},
+		"window over":      {func(c *claim, _ *Lease) { c.window = newTrustWindow(now.Add(-time.Second), time.Second) }, false},
 	} {
 		claim, lease := held(), &Lease{ttl: time.Second, weight: 1}
-		if c.change(claim, lease); claim.fits(lease, now) != c.want {
+		if c.change(claim, lease); claim.canServe(lease, now) != c.want {
 			t.Errorf("%s: fits is %v", name, !c.want)
 		}
 	}
@@ -93,23 +93,23 @@ func TestFits(t *testing.T) {
 // meanwhile, and have had the token back by a late copy of a request: the hold must
 // not go on as if it had lasted.
 func TestWindowEndsForGood(t *testing.T) {
-	k := NewKeeper(newFakeStore(newFakeRedis()))
+	m := NewManager(newFakeStore(newFakeRedis()))
 	now := time.Now()
 	sent := now.Add(-time.Second)
 	for name, answer := range map[string]func(*claim){
-		"to a renewal": func(c *claim) { c.renewed(0, c.ttl, Renewed{Kept: true}, sent) },
+		"to a renewal": func(c *claim) { c.handleRenewal(0, c.ttl, RenewResult{Held: true}, sent) },
 		"to a request that the hand-over had overtaken": func(c *claim) {
 			c.inflight++
-			c.line.answer(c, Request{Token: c.token, TTL: c.ttl, N: 1}, Reply{Granted: true, Weight: 1}, nil, sent)
+			c.queue.handleReply(c, Request{Token: c.token, TTL: c.ttl, Seq: 1}, Reply{Granted: true, Weight: 1}, nil, sent)
 		},
 	} {
 		for passed, want := range map[time.Duration]error{8 * time.Second: nil, 10 * time.Second: ErrLost} {
-			ln := k.line(Name{Mutex, name})
-			l := &Lease{line: ln, ttl: 10 * time.Second, weight: 1}
+			q := m.queueFor(Name{Mutex, name})
+			l := &Lease{queue: q, ttl: 10 * time.Second, weight: 1}
 			l.self = l
-			c := newClaim(ln, l)
-			ln.claim, c.weight, c.want, c.trust = c, 1, 0, newWindow(now.Add(-passed), c.ttl)
-			c.take(l, now)
+			c := newClaim(q, l)
+			q.claim, c.weight, c.wanted, c.window = c, 1, 0, newTrustWindow(now.Add(-passed), c.ttl)
+			c.assign(l, now)
 			answer(c)
 			if err := l.Err(); err != want {
 				t.Errorf("answer %s, %v after the window of %v began: %v, want %v", name, passed, c.ttl, err, want)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A measure is what a test has logged of one of its bounds: see redistest.Within
-// and redistest.AtMost.
+// A measure is what a test has logged of one of its bounds: see redistest.CheckDuration
+// and redistest.CheckCount.
 type measure struct {
 	what, got, bound string
 	over             int64 // by how much got is above the bound, in ns or in numbers

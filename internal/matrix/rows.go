@@ -30,13 +30,13 @@ var rows = []row{
 		"mutex.TestClusterMessages", "waitgroup.TestClusterSlotMoves"}},
 	{12, "out of memory", "released, renewed and handed over all the same; else waited out", "P", onBoth, []string{
 		"mutex.TestFaultRefused/OutOfMemory", "mutex.TestFaultOutOfMemoryHeld", "mutex.TestFaultOutOfMemoryAlone",
-		"redisstore.TestOutOfMemory", "redisstore.TestPermitsOutOfMemory", "redisstore.TestRoundOutOfMemory"}},
+		"redisstore.TestOutOfMemory", "redisstore.TestPermitsOutOfMemory", "redisstore.TestWaitGroupOutOfMemory"}},
 	{13, "key evicted", "told, S2", "told T/3 + C, others P", "redis, fake", []string{"mutex.TestFaultKeyTaken", "lease.TestEvicted"}},
 	{14, "key deleted or overwritten, FLUSHALL", "told, another's left alone", "told T/3 + C, others P", onRedis, []string{
 		"mutex.TestFaultKeyTaken", "mutex.TestFaultQueueTaken", "waitgroup.TestFaultDown"}},
 	{15, "key of another type", "E at once, nothing written", "P if awaited", onBoth, []string{
 		"mutex.TestFaultWrongType", "mutex.TestFaultWrongTypeAwaited", "mutex.TestRWMutexOtherType",
-		"redisstore.TestLockOfAnotherType", "redisstore.TestPermitsOfAnotherType", "redisstore.TestRoundOfAnotherType"}},
+		"redisstore.TestLockOfAnotherType", "redisstore.TestPermitsOfAnotherType", "redisstore.TestWaitGroupOfAnotherType"}},
 	{16, "SCRIPT FLUSH", "one request more", "—", onBoth, []string{
 		"mutex.TestFaultScriptFlush", "redisstore.TestScriptsAreSentAgainAfterAFlush"}},
 	{17, "BUSY with another's script", "waited out, E", "P", onRedis, []string{
@@ -45,10 +45,10 @@ var rows = []row{
 	{19, "server clock leaps forward", "told, S2", "told T/3 + C, others P", onRedis, []string{"mutex.TestFaultClockLeaps"}},
 	{20, "server clock set back", "the dead hold nothing for longer than T", "T + P", onBoth, []string{
 		"mutex.TestFaultClockGoesBack", "mutex.TestFaultClockSetBack", "mutex.TestFaultSeenInFuture",
-		"redisstore.TestWaiterCutsATTLThatIsTooLong", "redisstore.TestClockSetBackAfterARenewal", "redisstore.TestRoundClockSetBack",
+		"redisstore.TestWaiterCutsATTLThatIsTooLong", "redisstore.TestClockSetBackAfterARenewal", "redisstore.TestWaitGroupClockSetBack",
 		"redisstore.TestLimiterJumpBackwards"}},
 	{21, "ACL denies channels", "by polling", "P", onBoth, []string{
-		"mutex.TestFaultNoChannels", "waitgroup.TestFaultDeaf",
+		"mutex.TestFaultNoChannels", "waitgroup.TestFaultDisconnected",
 		"redisstore.TestHandOverWithoutPermissionToPublish", "redisstore.TestPermitsWithoutPermissionToPublish"}},
 	{22, "ACL denies scripts, keys or commands", "E at once", "a round trip", onRedis, []string{
 		"mutex.TestFaultNoRights", "mutex.TestFaultRightsTaken", "redisstore.TestPermissions"}},
@@ -73,10 +73,10 @@ var rows = []row{
 		"mutex.TestFaultLost/ReplyCut", "mutex.TestFaultUnlockSilent", "mutex.TestFaultLostWaiting", "mutex.TestPoolReleaseLost", "mutex.TestRWMutexFault", "semaphore.TestFaultWeightedLost",
 		"semaphore.TestFaultLimiterLostReply", "waitgroup.TestFaultLost/ReplyCut"}},
 	{33, "executed twice", "nothing counts twice", "—", onBoth, []string{
-		"mutex.TestFaultTwice", "semaphore.TestFaultWeightedTwice", "redisstore.TestStatements", "redisstore.TestRoundRepetition"}},
+		"mutex.TestFaultTwice", "semaphore.TestFaultWeightedTwice", "redisstore.TestUpdateRequests", "redisstore.TestWaitGroupRepetition"}},
 	{34, "executed late", "S4", "T; W in the queue", "redis, miniredis, fake", []string{
-		"mutex.TestFaultLate", "mutex.TestFaultLateAnswered", "redisstore.TestLateStatementOfAnEndedClaim",
-		"redisstore.TestRoundCopyOfWhatIsOver", "lease.TestSimulation"}},
+		"mutex.TestFaultLate", "mutex.TestFaultLateAnswered", "redisstore.TestLateUpdateOfAnEndedClaim",
+		"redisstore.TestWaitGroupCopyOfWhatIsOver", "lease.TestSimulation"}},
 	{35, "black hole", "L6, L4, S1", "told V, others T + P", onRedis, []string{
 		"mutex.TestFaultBlackhole", "mutex.TestFaultBlackholeWaiter", "mutex.TestFaultBlackholeUnlock", "mutex.TestPoolBlackhole",
 		"semaphore.TestFaultWeightedCutOff", "semaphore.TestFaultLimiterBlackhole"}},

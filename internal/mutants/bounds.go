@@ -26,8 +26,8 @@ var bounds = []mutant{
 	{
 		"release-unfinished", "whoever releases does not go on, though more could be let in",
 		"internal/redisstore/store.go", `	if more {
-		s.finish(ctx, end, keys, args)`, `	if more && len(args) > 5 {
-		s.finish(ctx, end, keys, args)`,
+		s.repeatRelease(ctx, end, keys, args)`, `	if more && len(args) > 5 {
+		s.repeatRelease(ctx, end, keys, args)`,
 		"internal/redisstore", "TestReleaseBehindManyStaleEntries",
 	},
 	{
@@ -52,13 +52,13 @@ var bounds = []mutant{
 	},
 	{
 		"look-once", "a look does not go on, though more tasks may have died",
-		"internal/redisstore/round.go", `step == maxSteps`, `step == 1`,
+		"internal/redisstore/waitgroup.go", `step == maxSteps`, `step == 1`,
 		"internal/redisstore", "TestScriptsAreBounded/group/look",
 	},
 	{
 		"records-leak", "of a session's operations that are over only some are forgotten",
 		"internal/redisstore/round_change.lua", `redis.call('HSET', operations, 'swept', string.format('%.0f', swept))`, `-- forgotten`,
-		"internal/redisstore", "TestRoundForgetsWhatIsOver",
+		"internal/redisstore", "TestWaitGroupForgetsWhatIsOver",
 	},
 	{
 		"message-server-key", "a message names the key as the server has it, and not as its users do",

@@ -45,19 +45,19 @@ var limits = []mutant{
 	{
 		"limit-caller-ctx", "tokens are given back under the caller's ctx, which has ended",
 		"internal/lease/backlog.go", `context.WithoutCancel(c.ctx)`, `c.ctx`,
-		"internal/lease", "TestWaitGivesBack",
+		"internal/lease", "TestWaitRefunds",
 	},
 	{
 		"limit-too-late", "who cannot have its turn before its deadline keeps its tokens",
-		"internal/lease/wait.go", `			_ = d.giveBack(ctx, b)
+		"internal/lease/wait.go", `			_ = r.refund(ctx, store)
 		}
-		return 0, &opError{d.Op, d.Key, fmt`, `		}
-		return 0, &opError{d.Op, d.Key, fmt`,
+		return 0, &opError{r.Op, r.Key, fmt`, `		}
+		return 0, &opError{r.Op, r.Key, fmt`,
 		"internal/lease", "TestWaitTooLate",
 	},
 	{
 		"limit-unreceived", "a turn that nobody has received when ctx ends is lost",
-		"internal/lease/waiter.go", `mine := w.state == waiting || w.mail.TakeBack()`, `mine := w.state == waiting`,
-		"internal/lease", "TestWaitGivesBack",
+		"internal/lease/waiter.go", `cancelled := p.state == leaseWaiting || p.sink.Revoke()`, `cancelled := p.state == leaseWaiting`,
+		"internal/lease", "TestWaitRefunds",
 	},
 }

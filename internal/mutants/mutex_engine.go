@@ -4,41 +4,41 @@ package main
 var mutexEngine = []mutant{
 	{
 		"window-from-arrival", "the window of a hand-over counts from the message's arrival",
-		"internal/lease/claim.go", `return newWindow(r.at, c.grantTTL())`, `return newWindow(time.Now(), c.grantTTL())`,
+		"internal/lease/claim.go", `return newTrustWindow(r.sentAt, c.handoverTTL())`, `return newTrustWindow(time.Now(), c.handoverTTL())`,
 		"internal/lease", "TestMessageLate",
 	},
 	{
 		"window-from-latest", "that of a hand-over counts from the latest request, whichever the message echoes",
-		"internal/lease/claim.go", `if r := c.sent[uint64(n)%uint64(len(c.sent))]; n > 0 && r.n == n {`, `if r := c.sent[c.queued%int64(len(c.sent))]; n > 0 {`,
+		"internal/lease/claim.go", `if r := c.recentSends[uint64(seq)%uint64(len(c.recentSends))]; seq > 0 && r.seq == seq {`, `if r := c.recentSends[c.lastQueuedSeq%int64(len(c.recentSends))]; seq > 0 {`,
 		"internal/lease", "TestMessageLate",
 	},
 	{
 		"number-unknown", "a message that echoes a number which was never sent is believed",
-		"internal/lease/claim.go", `n > 0 && r.n == n {`, `r.n > 0 {`,
+		"internal/lease/claim.go", `seq > 0 && r.seq == seq {`, `r.seq > 0 {`,
 		"internal/lease", "TestMessageWithUnknownNumber",
 	},
 	{
 		"window-from-answer", "the window of a grant counts from the answer",
-		"internal/lease/ask.go", `w := newWindow(sent, r.TTL)`, `w := newWindow(time.Now(), r.TTL)`,
+		"internal/lease/acquire_loop.go", `w := newTrustWindow(sentAt, r.TTL)`, `w := newTrustWindow(time.Now(), r.TTL)`,
 		"internal/lease", "TestWindowCountsFromSending",
 	},
 	{
 		"window-from-renewal", "that of a renewal counts from its answer",
-		"internal/lease/clock.go", `c.extend(newWindow(sent, ttl))`, `c.extend(newWindow(time.Now(), ttl))`,
+		"internal/lease/renewer.go", `c.extend(newTrustWindow(sentAt, ttl))`, `c.extend(newTrustWindow(time.Now(), ttl))`,
 		"internal/lease", "TestWindowCountsFromSending",
 	},
 	{
 		"loss-after-renewal", "the timer of the loss is set when the renewal has returned, not before it is sent",
-		"internal/lease/clock.go", `	k.store.Renew(renewals, func(i int, r Renewed) { charges[i]`, `	k.mu.Lock()
-	k.timer.Stop()
-	k.mu.Unlock()
+		"internal/lease/renewer.go", `	m.store.Renew(renewals, func(i int, r RenewResult) { due[i]`, `	m.mu.Lock()
+	m.renewTimer.Stop()
+	m.mu.Unlock()
 	defer func() {
-		k.mu.Lock()
-		k.armed = time.Time{}
-		k.arm()
-		k.mu.Unlock()
+		m.mu.Lock()
+		m.timerAt = time.Time{}
+		m.armTimer()
+		m.mu.Unlock()
 	}()
-	k.store.Renew(renewals, func(i int, r Renewed) { charges[i]`,
+	m.store.Renew(renewals, func(i int, r RenewResult) { due[i]`,
 		"internal/lease", "TestWindowCountsFromSending",
 	},
 	{
@@ -53,62 +53,62 @@ var mutexEngine = []mutant{
 	},
 	{
 		"window-shrinks", "an answer that was overtaken moves the end of the window to an earlier time",
-		"internal/lease/holding.go", `left > 0 && w.left(now) > left`, `left > 0 && w.left(now) > 0`,
+		"internal/lease/capacity.go", `remaining > 0 && w.remaining(now) > remaining`, `remaining > 0 && w.remaining(now) > 0`,
 		"internal/lease", "TestWindowNeverShrinks",
 	},
 	{
 		"question-trusts-timer", "whether a lease is held is answered without a look at the clocks",
-		"internal/lease/lease.go", `if l.state == granted && l.claim.trust.left(now) <= 0 {`, `if false {`,
+		"internal/lease/lease.go", `if l.state == leaseHeld && l.claim.window.remaining(now) <= 0 {`, `if false {`,
 		"internal/lease", "TestLateClock",
 	},
 	{
 		"handed-on-too-late", "a claim passes to the next lease here when its window is over",
-		"internal/lease/holding.go", `|| c.size != l.size || c.trust.left(now) <= 0 {`, `|| c.size != l.size {`,
-		"internal/lease", "TestFits",
+		"internal/lease/capacity.go", `|| c.size != l.size || c.window.remaining(now) <= 0 {`, `|| c.size != l.size {`,
+		"internal/lease", "TestCanServe",
 	},
 	{
 		"quantum-endless", "a claim stays in its process for as long as somebody there wants it",
-		"internal/lease/holding.go", `c.issued < Block && !c.turn.over(now, c.issued)`, `c.issued < Block`,
-		"internal/lease", "TestFits",
+		"internal/lease/capacity.go", `c.fencesUsed < FencesPerGrant && !c.slice.exhausted(now, c.fencesUsed)`, `c.fencesUsed < FencesPerGrant`,
+		"internal/lease", "TestCanServe",
 	},
 	{
 		"turn-cut-short", "a turn ends with its quantum, though others who waited would be let in soon",
-		"internal/lease/quantum.go", `took/time.Duration(max(issued, 1)) > t.most/time.Duration(t.waiting)`, `true`,
-		"internal/lease", "TestTurnServesWhoWaited",
+		"internal/lease/timeslice.go", `elapsed/time.Duration(max(fencesUsed, 1)) > s.maxLength/time.Duration(s.waiters)`, `true`,
+		"internal/lease", "TestTimeSliceServesWhoWaited",
 	},
 	{
 		"round-cut-short", "a turn begins another round when there is no time for it",
-		"internal/lease/quantum.go", `took+took/time.Duration(2*rounds) >= t.quantum`, `took >= t.quantum`,
-		"internal/lease", "TestTurnServesWhoWaited",
+		"internal/lease/timeslice.go", `elapsed+elapsed/time.Duration(2*rounds) >= s.length`, `elapsed >= s.length`,
+		"internal/lease", "TestTimeSliceServesWhoWaited",
 	},
 	{
 		"renewed-too-often", "a lease is renewed when a third of its window is over, more than three times in a TTL",
-		"internal/lease/keeper.go", `(left+w.margin)/3`, `left/3`,
-		"internal/lease", "TestLookAfter",
+		"internal/lease/manager.go", `(remaining+w.margin)/3`, `remaining/3`,
+		"internal/lease", "TestNextRenewal",
 	},
 	{
 		"block-endless", "a claim passes on when its fences have been used up",
-		"internal/lease/holding.go", `c.issued < Block && !c.turn.over(now, c.issued)`, `!c.turn.over(now, c.issued)`,
-		"internal/lease", "TestFits",
+		"internal/lease/capacity.go", `c.fencesUsed < FencesPerGrant && !c.slice.exhausted(now, c.fencesUsed)`, `!c.slice.exhausted(now, c.fencesUsed)`,
+		"internal/lease", "TestCanServe",
 	},
 	{
 		"fence-shared", "leases that follow one another under a claim have the same fence",
-		"internal/lease/holding.go", `c.base*Block + min(c.issued, Block-1)`, `c.base*Block + min(c.issued, 0)`,
+		"internal/lease/capacity.go", `c.fenceBase*FencesPerGrant + min(c.fencesUsed, FencesPerGrant-1)`, `c.fenceBase*FencesPerGrant + min(c.fencesUsed, 0)`,
 		"internal/lease", "TestFencesAcrossBlocks",
 	},
 	{
 		"ttl-of-another", "a claim of a Mutex passes to a lease with another TTL than its token states",
-		"internal/lease/holding.go", `(l.ttl == c.ttl || l.ttl < c.ttl && c.line.name.Kind != Mutex)`, `l.ttl <= c.ttl`,
-		"internal/lease", "TestFits",
+		"internal/lease/capacity.go", `(l.ttl == c.ttl || l.ttl < c.ttl && c.queue.name.Kind != Mutex)`, `l.ttl <= c.ttl`,
+		"internal/lease", "TestCanServe",
 	},
 	{
 		"ttl-of-none", "a lease cannot have a share of a claim that lasts longer than it",
-		"internal/lease/holding.go", `(l.ttl == c.ttl || l.ttl < c.ttl && c.line.name.Kind != Mutex)`, `l.ttl == c.ttl`,
-		"internal/lease", "TestFits",
+		"internal/lease/capacity.go", `(l.ttl == c.ttl || l.ttl < c.ttl && c.queue.name.Kind != Mutex)`, `l.ttl == c.ttl`,
+		"internal/lease", "TestCanServe",
 	},
 	{
 		"window-revives", "an answer that comes when the window has passed, and nobody has looked, extends it",
-		"internal/lease/holding.go", `left > 0 && w.left(now) > left`, `w.left(now) > left`,
+		"internal/lease/capacity.go", `remaining > 0 && w.remaining(now) > remaining`, `w.remaining(now) > remaining`,
 		"internal/lease", "TestWindowEndsForGood",
 	},
 	{
@@ -120,35 +120,35 @@ var mutexEngine = []mutant{
 	},
 	{
 		"token-reused", "all claims of a process for one TTL have the same token",
-		"internal/lease/owner.go", `k.serial.Add(1)`, `k.serial.Load()`,
+		"internal/lease/owner.go", `m.serial.Add(1)`, `m.serial.Load()`,
 		"internal/lease", "TestSimulation",
 	},
 	{
 		"yield-same-token", "a claim that is yielded is asked for again under its old token",
-		"internal/lease/line.go", `		yielding.from = c.token
-`, `		yielding.from, yielding.token = c.token, c.token
+		"internal/lease/queue.go", `		yielding.replaces = c.token
+`, `		yielding.replaces, yielding.token = c.token, c.token
 `,
 		"internal/lease", "TestSimulation",
 	},
 	{
 		"renewal-late-to-all", "that a renewal was refused ends whatever its claim holds by then",
-		"internal/lease/clock.go", `|| c.began != began: // released since`, `: // released since`,
+		"internal/lease/renewer.go", `|| c.grantSeq != grantSeq: // released since`, `: // released since`,
 		"internal/lease", "TestRenewalOfEarlierHold",
 	},
 	{
 		"crew-grows", "each goroutine that has called Redis stays at hand",
-		"internal/lease/crew.go", `if c.idle.Add(1) > atHand {`, `if c.idle.Add(1) > 1000 {`,
-		"internal/lease", "TestCrew",
+		"internal/lease/workers.go", `if p.idle.Add(1) > maxIdleWorkers {`, `if p.idle.Add(1) > 1000 {`,
+		"internal/lease", "TestWorkers",
 	},
 	{
 		"crew-stays", "the crew outlives its subscription",
-		"internal/lease/ear.go", `		*e = ear{}
-		k.crew.Store(nil)`, `		*e = ear{}`,
+		"internal/lease/subscription.go", `		*s = subscription{}
+		m.workers.Store(nil)`, `		*s = subscription{}`,
 		"internal/lease", "TestSubscriptionLingers",
 	},
 	{
 		"no-linger", "the subscription is closed though it has been of use a moment ago",
-		"internal/lease/ear.go", `left := linger - time.Since(e.rest); left > 0 {`, `left := linger - time.Since(e.rest); left > linger {`,
+		"internal/lease/subscription.go", `remaining := subscriptionIdle - time.Since(s.idleSince); remaining > 0 {`, `remaining := subscriptionIdle - time.Since(s.idleSince); remaining > subscriptionIdle {`,
 		"internal/lease", "TestSubscriptionLingers",
 	},
 }

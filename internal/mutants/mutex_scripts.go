@@ -77,7 +77,7 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 	{
 		"dead-not-skipped", "a hand-over does not pass over entries that nobody has refreshed",
 		"internal/redisstore/state.lua", `if seen and ms - tonumber(seen) < ENTRY_LIFE then`, `if seen then`,
-		"internal/redisstore", "TestWaiterLivesForItsEntryLife",
+		"internal/redisstore", "TestWaiterLivesForTheWaiterTTL",
 	},
 	{
 		"future-is-dead", "an entry from before the clock was set back is taken for dead",
@@ -104,7 +104,7 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 	{
 		"short-dead-not-skipped", "a release hands the lock to an entry that nobody has refreshed",
 		"internal/redisstore/release.lua", `if seen and math.floor(base / 1000) - tonumber(seen) < 3600 then`, `if seen then`,
-		"internal/redisstore", "TestWaiterLivesForItsEntryLife",
+		"internal/redisstore", "TestWaiterLivesForTheWaiterTTL",
 	},
 	{
 		"short-fence-by-clock", "a fence goes back with the server's clock, as the lock is handed over",
@@ -139,7 +139,7 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 	{
 		"short-entry-lives", "the queue outlives its entries",
 		"internal/redisstore/acquire.lua", `redis.call('PEXPIRE', KEYS[2], '3600')`, `redis.call('PEXPIRE', KEYS[2], '36000')`,
-		"internal/redisstore", "TestShortWaysAgree",
+		"internal/redisstore", "TestFastPathsAgree",
 	},
 	{
 		"type-unchecked", "the type of the waiters' key is not checked before the first write",
@@ -207,13 +207,13 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 	},
 	{
 		"subscribed-unacknowledged", "the subscription is believed in before Redis has acknowledged it",
-		"internal/redisstore/subscription.go", `	for quiet := false; ; {`, `	l.Subscribed(l.Channels(tuner{sub})[0])
-	for quiet := false; ; {`,
+		"internal/redisstore/subscription.go", `	for silent := false; ; {`, `	l.Subscribed(l.Channels(subscriber{sub})[0])
+	for silent := false; ; {`,
 		"internal/redisstore", "TestSubscribedMeansAcknowledged",
 	},
 	{
 		"silence-is-golden", "a subscription that has fallen silent is kept for ever",
-		"internal/redisstore/subscription.go", `|| quiet || sub.Ping(ctx) != nil`, `|| quiet && false || sub.Ping(ctx) != nil`,
+		"internal/redisstore/subscription.go", `|| silent || sub.Ping(ctx) != nil`, `|| silent && false || sub.Ping(ctx) != nil`,
 		"internal/redisstore", "TestSilentSubscriptionIsGivenUp",
 	},
 }

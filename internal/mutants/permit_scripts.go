@@ -5,17 +5,17 @@ var permitScripts = []mutant{
 	{
 		"statement-number", "a statement that has been overtaken counts",
 		"internal/redisstore/permits_ask.lua", `if mine and n <= mine.seen or queued and n <= queued.n then`, `if false then`,
-		"internal/redisstore", "TestStatements",
+		"internal/redisstore", "TestUpdateRequests",
 	},
 	{
 		"statement-order", "what was given for an earlier wish is taken for this one",
 		"internal/redisstore/permits_ask.lua", `local granted = want > 0 and mine ~= nil and mine.order == order`, `local granted = want > 0 and mine ~= nil`,
-		"internal/redisstore", "TestStatements",
+		"internal/redisstore", "TestUpdateRequests",
 	},
 	{
 		"crossed-hand-over", "a statement takes away what a hand-over gave that it had not heard of",
 		"internal/redisstore/permits_ask.lua", `keep + (granted and mine.given or 0))`, `keep)`,
-		"internal/redisstore", "TestStatements",
+		"internal/redisstore", "TestUpdateRequests",
 	},
 	{
 		"keeps-by-difference", "a statement is a difference: it takes off what it no longer keeps, each time",
@@ -26,12 +26,12 @@ var permitScripts = []mutant{
 	{
 		"keeps-what-is-lost", "who has lost its permits is not told when it says that it keeps them",
 		"internal/redisstore/permits_ask.lua", `if keep > 0 and (not mine or mine.weight < keep) then return {-1, 0, 0, 0, 0} end`, ``,
-		"internal/redisstore", "TestStatements",
+		"internal/redisstore", "TestUpdateRequests",
 	},
 	{
 		"small-passes-large", "a semaphore lets a small request pass a large one that waits",
 		"internal/redisstore/permits_ask.lua", `elseif waiting == 0 and used + want <= size then`, `elseif (waiting == 0 or kind == 's') and used + want <= size then`,
-		"internal/redisstore", "TestStatements",
+		"internal/redisstore", "TestUpdateRequests",
 	},
 	{
 		"reader-passes-writer", "a waiting writer does not keep new readers out",
@@ -41,7 +41,7 @@ var permitScripts = []mutant{
 	{
 		"word-not-sent", "nobody tells readers that a writer waits",
 		"internal/redisstore/permits_ask.lua", `if kind == 'r' and waiting == 1 then untold = held end`, ``,
-		"internal/redisstore", "TestWord",
+		"internal/redisstore", "TestContentionNotice",
 	},
 	{
 		"one-is-let-in", "a release lets in the first only, however much room there is",
@@ -62,7 +62,7 @@ var permitScripts = []mutant{
 	{
 		"overcommitted", "one permit too many is given",
 		"internal/redisstore/permits.lua", `elseif e.want <= size and used + e.want > size then`, `elseif e.want <= size and used + e.want > size + 1 then`,
-		"internal/redisstore", "TestStatements",
+		"internal/redisstore", "TestUpdateRequests",
 	},
 	{
 		"hand-over-shortens", "a hand-over shortens the hold that there is",
@@ -106,7 +106,7 @@ var permitScripts = []mutant{
 		"permits-leave-keeps-entry", "who has cancelled stays in the line",
 		"internal/redisstore/permits_release.lua", `if entered > 0 then leave(self) end
 if serve()`, `if serve()`,
-		"internal/redisstore", "TestStatements",
+		"internal/redisstore", "TestUpdateRequests",
 	},
 	{
 		"permits-renew-revives", "renewal revives a hold that has run out",

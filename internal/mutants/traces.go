@@ -4,42 +4,42 @@ package main
 var traces = []mutant{
 	{
 		"trace-wait-here", "who waits for others of its process is not told to wait",
-		"internal/lease/keeper.go", `	lease.traceWait()
+		"internal/lease/manager.go", `	lease.traceWait()
 `, ``,
-		"internal/lease", "TestTraceHow",
+		"internal/lease", "TestTracePath",
 	},
 	{
 		"trace-wait-there", "who waits for others elsewhere is not told to wait",
-		"internal/lease/ask.go", `		head.tracer.waiting()
+		"internal/lease/acquire_loop.go", `		head.tracer.waiting()
 `, ``,
 		"internal/lease", "TestTraceFailed",
 	},
 	{
 		"trace-poll", "what was had by asking again is told as if it had been there",
-		"internal/lease/tracing.go", `r.N > max(r.Order, 1) {`, `r.N < 0 {`,
-		"internal/lease", "TestTraceHow",
+		"internal/lease/lease_trace.go", `r.Seq > max(r.WantSeq, 1) {`, `r.Seq < 0 {`,
+		"internal/lease", "TestTracePath",
 	},
 	{
 		"trace-shared", "who shares the hold of its process is told to have asked for it",
-		"internal/lease/tracing.go", `c.issued > 1 || c.how`, `c.how`,
-		"internal/lease", "TestTraceHow",
+		"internal/lease/lease_trace.go", `c.fencesUsed > 1 || c.path`, `c.path`,
+		"internal/lease", "TestTracePath",
 	},
 	{
 		"trace-unreceived", "what nobody has received is told as not renewed",
-		"internal/lease/tracing.go", `	case back:
-		return Unreceived
+		"internal/lease/lease_trace.go", `	case revoked:
+		return NotReceived
 `, ``,
 		"internal/lease", "TestTraceLost",
 	},
 	{
 		"trace-overdue", "what was held for too long together with other keys is told as not renewed",
-		"internal/lease/tracing.go", `m.group.overdue()`, `false`,
-		"internal/lease", "TestTraceGroupOverdue",
+		"internal/lease/lease_trace.go", `sink.multi.maxHoldExceeded()`, `false`,
+		"internal/lease", "TestTraceMaxHoldOfSeveralKeys",
 	},
 	{
 		"trace-several", "one renewal of a process is told once for each of its holds",
-		"internal/lease/tracing.go", `!slices.Contains(seen, t.trace)`, `!slices.Contains(seen[:0], t.trace)`,
-		"internal/lease", "TestTraceApart",
+		"internal/lease/lease_trace.go", `!slices.Contains(seen, t.trace)`, `!slices.Contains(seen[:0], t.trace)`,
+		"internal/lease", "TestTraceNotBatchable",
 	},
 	{
 		"trace-part", "each part that is given back is told as the release",
@@ -57,20 +57,20 @@ var traces = []mutant{
 	},
 	{
 		"trace-ask-failed", "a request that fails is not told",
-		"internal/lease/ask.go", `	c.redisError("ask", err)
+		"internal/lease/acquire_loop.go", `	c.redisError("acquire", err)
 `, ``,
 		"internal/lease", "TestTraceRedisError",
 	},
 	{
 		"trace-release-failed", "a release that fails, and is repeated, is not told",
-		"internal/lease/keeper.go", `		t.redisError("release", err)
+		"internal/lease/manager.go", `		t.redisError("release", err)
 `, ``,
 		"internal/lease", "TestTraceRedisError",
 	},
 	{
 		"trace-overtaken", "a release is told while a function of its hold runs",
-		"internal/lease/tracer.go", `	mine := !t.busy
-`, `	mine := true
+		"internal/lease/tracer.go", `	owned := !t.flushing
+`, `	owned := true
 `,
 		"internal/lease", "TestTraceSlow",
 	},
@@ -92,14 +92,14 @@ var traces = []mutant{
 	},
 	{
 		"trace-group-failed", "who waits for a key after a try of all keys is told to have failed before",
-		"internal/lease/group.go", `		quiet.Failed = nil
+		"internal/lease/multi_acquire.go", `		quiet.Failed = nil
 `, ``,
-		"internal/lease", "TestWalkGroup",
+		"internal/lease", "TestSweepGroup",
 	},
 	{
 		"trace-task", "a task that is lost is not told",
-		"internal/lease/task.go", `		t.tracer.lost(why)
-`, `		_ = why
+		"internal/lease/task.go", `		t.tracer.lost(cause)
+`, `		_ = cause
 `,
 		"waitgroup", "TestTrace",
 	},

@@ -63,12 +63,12 @@ func (m *meter) count(f func()) {
 func (m *meter) until(token string, want int64) (reply lease.Reply) {
 	m.Helper()
 	for n := int64(1); n < 10_000; n++ {
-		q := m.p.statement(token, n, 0, want)
-		if q.Order = 1; m.p.name.Kind == lease.Mutex {
+		q := m.p.update(token, n, 0, want)
+		if q.WantSeq = 1; m.p.name.Kind == lease.Mutex {
 			q = m.request(token, n)
 		}
-		reply, err := m.Ask(m.Context(), q)
-		if err != nil || reply.Granted || reply.Left != 0 {
+		reply, err := m.Acquire(m.Context(), q)
+		if err != nil || reply.Granted || reply.Remaining != 0 {
 			return reply
 		}
 	}
@@ -76,8 +76,8 @@ func (m *meter) until(token string, want int64) (reply lease.Reply) {
 	return reply
 }
 
-func (m *meter) look() lease.Round {
-	r, err := m.Look(m.Context(), m.g.key, 0)
+func (m *meter) look() lease.Generation {
+	r, err := m.GroupStatus(m.Context(), m.g.key, 0)
 	if m.n == few {
 		check(m.T, err)
 	}
@@ -124,8 +124,8 @@ func TestScriptsAreBounded(t *testing.T) {
 		before, do  func(m *meter)
 	}{
 		{"mutex/release", mutex, mutexWaiters, "", func(m *meter) { m.held(a) }, func(m *meter) {
-			m.ask(b, 1)
-			m.ask(b, 2)
+			m.acquire(b, 1)
+			m.acquire(b, 2)
 			m.seen(b, m.now().Add(time.Hour).UnixMilli()) // however long this takes
 			ends(m, "released", m.release(a), true)
 			ends(m, "owner", m.owner(), b)
@@ -143,7 +143,7 @@ func TestScriptsAreBounded(t *testing.T) {
 			ends(m, "yield", outcome(m.yield(a, b, 1)), "granted")
 		}},
 		{"mutex/inspect", mutex, mutexWaiters, "", func(m *meter) { m.held(a) }, func(m *meter) {
-			m.inspects(func(p lease.Picture) bool { return p.Holders[0].Token == a && p.Waiting == int(m.n)-1000 })
+			m.inspects(func(status lease.Status) bool { return status.Holders[0].Token == a && status.Waiters == int(m.n)-1000 })
 		}},
 		{"semaphore/release", semaphore, waiters, "", func(m *meter) { m.p.has(a, 10) }, func(m *meter) {
 			m.p.waits(b, 10)
@@ -167,7 +167,7 @@ func TestScriptsAreBounded(t *testing.T) {
 			m.stands("then", "a=10 b=1")
 		}},
 		{"semaphore/inspect waiters", semaphore, waiters, "", func(m *meter) { m.p.has(a, 10) }, func(m *meter) {
-			m.inspects(func(p lease.Picture) bool { return p.Used == 10 && p.Waiting == int(m.n)-1000 })
+			m.inspects(func(status lease.Status) bool { return status.Used == 10 && status.Waiters == int(m.n)-1000 })
 		}},
 		{"semaphore/holders that ran out", semaphore, fmt.Sprintf(holds, "1"), inUse(semaphore, 1<<30, "n", "now"), nil, func(m *meter) {
 			m.p.size = 1 << 30
@@ -188,63 +188,65 @@ func TestScriptsAreBounded(t *testing.T) {
 		}},
 		{"semaphore/clock set back", semaphore, fmt.Sprintf(holds, "now + 10000000"), inUse(semaphore, 1<<30, "n", "now + 9000000"), nil, func(m *meter) {
 			m.p.size = 1 << 30
-			if reply := m.until(b, m.p.size); reply.Granted || reply.Left > 1000*time.Second {
+			if reply := m.until(b, m.p.size); reply.Granted || reply.Remaining > 1000*time.Second {
 				m.Errorf("%+v", reply)
 			}
 			ends(m, "in the zset", m.card(m.p.holders), m.n)
 		}},
 		{"semaphore/inspect holders", semaphore, fmt.Sprintf(holds, "now + 1000000"), inUse(semaphore, 1<<30, "n", "now"), nil, func(m *meter) {
-			m.inspects(func(p lease.Picture) bool {
-				return p.Used == m.n && int64(len(p.Holders))+p.More == m.n && len(p.Holders) >= 999 && len(p.Holders) < 1200
+			m.inspects(func(status lease.Status) bool {
+				return status.Used == m.n && int64(len(status.Holders))+status.MoreHolders == m.n && len(status.Holders) >= 999 && len(status.Holders) < 1200
 			})
 		}},
-		{"rw/readers are told", rw, fmt.Sprintf(holds, "now + 1000000"), inUse(rw, lease.Writer, "n", "now"), nil, func(m *meter) {
+		{"rw/readers are told", rw, fmt.Sprintf(holds, "now + 1000000"), inUse(rw, lease.ExclusiveWeight, "n", "now"), nil, func(m *meter) {
 			told := m.server.Stats(m.T)
-			m.until(b, lease.Writer)
+			m.until(b, lease.ExclusiveWeight)
 			ends(m, "told", m.server.Stats(m.T).Since(told).Published(), m.n)
 		}},
-		{"rw/readers are let in", rw, liveReaders, "", func(m *meter) { m.p.has(a, lease.Writer) }, func(m *meter) {
+		{"rw/readers are let in", rw, liveReaders, "", func(m *meter) { m.p.has(a, lease.ExclusiveWeight) }, func(m *meter) {
 			told := m.server.Stats(m.T)
 			ends(m, "released", m.p.release(a), true)
 			ends(m, "told", m.server.Stats(m.T).Since(told).Published(), m.n)
 			ends(m, "inside", m.card(m.p.holders), m.n)
 		}},
-		{"rw/readers are let in with others", rw, liveReaders, "", func(m *meter) { m.p.has(a, lease.Writer) }, func(m *meter) {
+		{"rw/readers are let in with others", rw, liveReaders, "", func(m *meter) { m.p.has(a, lease.ExclusiveWeight) }, func(m *meter) {
 			m.p.state(a, 2, 1, 0)
 			ends(m, "inside", m.card(m.p.holders), m.n+1)
 		}},
 		{"group/look", wait, fmt.Sprintf(task, "1"), round, nil, func(m *meter) {
-			ends(m, "left", m.look().Left, 1)
+			ends(m, "left", m.look().Remaining, 1)
 			m.runs = 0
-			m.g.counts("s", lease.Add, -1)
+			m.g.counts("s", lease.OpAdd, -1)
 			r := m.look()
-			ends(m, "lost", r.Lost[r.Number], m.n)
+			ends(m, "lost", r.Abandoned[r.Number], m.n)
 		}},
-		{"group/change", wait, fmt.Sprintf(task, "1"), round, nil, func(m *meter) { m.g.counts("s", lease.Add, 1) }},
+		{"group/change", wait, fmt.Sprintf(task, "1"), round, nil, func(m *meter) { m.g.counts("s", lease.OpAdd, 1) }},
 		{"group/clock set back", wait, fmt.Sprintf(task, "now + 10000000"), round, nil, func(m *meter) {
-			ends(m, "left", m.look().Left, m.n+1)
+			ends(m, "left", m.look().Remaining, m.n+1)
 			last := m.rdb.ZRevRangeWithScores(m.Context(), "key", 0, 0).Val()[0]
 			if m.n == few && int64(last.Score) > m.now().Add(1000*time.Second).UnixMilli() {
 				m.Errorf("%v lives too long", last)
 			}
 		}},
 		{"group/inspect", wait, fmt.Sprintf(task, "now + 1000000"), round, nil, func(m *meter) {
-			m.inspects(func(p lease.Picture) bool { return p.Count == 1 && len(p.Holders) == 1000 && p.More == m.n-1000 })
+			m.inspects(func(status lease.Status) bool {
+				return status.Count == 1 && len(status.Holders) == 1000 && status.MoreHolders == m.n-1000
+			})
 		}},
 		{"group/operations", wait, "redis.call('HSET', KEYS[2], i, '1 add 0 1')", round, nil, func(m *meter) {
 			m.g.numbers["s"] = m.n
 			for range m.n/1000 + 1 {
-				c := m.g.next("s", lease.Add, 1)
-				c.Low = m.n
-				equal(m.T, "answer", m.g.send(c), lease.Counted)
+				c := m.g.next("s", lease.OpAdd, 1)
+				c.AckedThrough = m.n
+				equal(m.T, "answer", m.g.send(c), lease.Applied)
 			}
 			kept := m.rdb.HLen(m.Context(), m.g.operations("s")).Val()
 			ends(m, "records", kept, m.n/1000+1+1) // and the mark
 		}},
 		{"limiter", 0, "redis.call('SET', 'baton:{key}:limit:' .. i, '1 1 1 1 1')", "", nil, func(m *meter) {
-			bucket := Bucket{m.Store}
+			bucket := RateStore{m.Store}
 			m.count(func() {
-				turn, err := bucket.Take(m.Context(), lease.Draw{Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1})
+				turn, err := bucket.Take(m.Context(), lease.Reservation{Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1})
 				ends(m, "taken", turn.Taken && err == nil, true)
 			})
 		}},
@@ -264,7 +266,7 @@ func TestScriptsAreBounded(t *testing.T) {
 					s.Do(t, append(append(args, m.keys()...), n, m.now().UnixMilli())...)
 					s.Do(t, "SLOWLOG", "RESET")
 					row.do(m)
-					redistest.AtMost(t, fmt.Sprintf("the commands of a script, with %d left behind,", n), m.most, maxCommands)
+					redistest.CheckCount(t, fmt.Sprintf("the commands of a script, with %d left behind,", n), m.most, maxCommands)
 					slow := slowScripts(t, s)
 					if len(slow) <= m.runs/50 || t.Failed() {
 						break
@@ -281,7 +283,7 @@ func TestScriptsAreBounded(t *testing.T) {
 func newMeter(t *testing.T, s *redistest.Server, kind lease.Kind, n int64) *meter {
 	rdb, size := s.Client(t), int64(10)
 	if kind == lease.RWMutex {
-		size = lease.Writer
+		size = lease.ExclusiveWeight
 	}
 	m := &meter{rig: newRig(t, rdb, "key"), server: s, n: n, p: newPermits(t, rdb, lease.Name{Kind: kind, Key: "key"}, size), g: newGroup(t, rdb, "key")}
 	m.transport.single, m.p.rig, m.g.rig = &pipeliner{process: m.Process}, m.rig, m.rig
@@ -294,19 +296,19 @@ func (m *meter) keys() []any {
 	case 0, lease.WaitGroup:
 		return []any{"key", m.g.operations("s")}
 	}
-	keys, err := siblings(m.p.name)
+	keys, err := keysFor(m.p.name)
 	check(m.T, err)
 	return keys
 }
 
 // inspects checks what Inspect says.
-func (m *meter) inspects(ok func(lease.Picture) bool) {
+func (m *meter) inspects(ok func(lease.Status) bool) {
 	m.Helper()
 	m.count(func() {
-		p, err := m.Inspect(m.Context(), m.p.name)
-		if err != nil || !ok(p) {
-			p.Holders = p.Holders[:min(len(p.Holders), 3)]
-			m.Errorf("%+v, %v", p, err)
+		status, err := m.Inspect(m.Context(), m.p.name)
+		if err != nil || !ok(status) {
+			status.Holders = status.Holders[:min(len(status.Holders), 3)]
+			m.Errorf("%+v, %v", status, err)
 		}
 	})
 }

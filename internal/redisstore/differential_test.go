@@ -15,8 +15,8 @@ import (
 )
 
 var (
-	diffSeed  = flag.Uint64("diff.seed", 0, "start TestServersAgree, or TestShortWaysAgree, with this sequence")
-	diffSteps = flag.Int("diff.steps", 2000, "steps of TestServersAgree and TestShortWaysAgree")
+	diffSeed  = flag.Uint64("diff.seed", 0, "start TestServersAgree, or TestFastPathsAgree, with this sequence")
+	diffSteps = flag.Int("diff.steps", 2000, "steps of TestServersAgree and TestFastPathsAgree")
 )
 
 // TestServersAgree runs the same random calls against miniredis and Redis: what
@@ -29,9 +29,9 @@ func TestServersAgree(t *testing.T) {
 	walks(t, func(key string) [2]*rig { return [2]*rig{newRig(t, mini, key), newRig(t, server, key)} }, nil)
 }
 
-// TestShortWaysAgree compares what acquire.lua and release.lua do in short for what is
+// TestFastPathsAgree compares what acquire.lua and release.lua do in short for what is
 // common with what their includes do for everything.
-func TestShortWaysAgree(t *testing.T) {
+func TestFastPathsAgree(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t).Client(t)
 	walks(t, func(key string) [2]*rig {
@@ -79,7 +79,7 @@ func compare(t *testing.T, rigs [2]*rig, differ func([2]*rig) string, seed uint6
 			saw[i] = step.call(r) + "; " + state(r, &w.holds[i], step.fills)
 		}
 		w.trace = append(w.trace, step.name+": "+saw[0])
-		if time.Since(start) > lease.EntryLife/2 {
+		if time.Since(start) > lease.WaiterTTL/2 {
 			t.Logf("seed %d: too slow to compare further", seed)
 			return
 		}
@@ -140,9 +140,9 @@ func (w *walk) next() step {
 	case x < 30:
 		w.n[p]++
 		n := w.n[p]
-		s = step{fmt.Sprint("ask ", token, " ", n), true, func(r *rig) string { return outcome(r.ask(token, n)) }}
+		s = step{fmt.Sprint("ask ", token, " ", n), true, func(r *rig) string { return outcome(r.acquire(token, n)) }}
 	case x < 36:
-		s = step{"try " + token, true, func(r *rig) string { return outcome(r.ask(token, 0)) }}
+		s = step{"try " + token, true, func(r *rig) string { return outcome(r.acquire(token, 0)) }}
 	case x < 52:
 		w.tokens[p] = w.token()
 		to, n := w.tokens[p], int64(w.rng.IntN(3))
@@ -201,7 +201,7 @@ func state(r *rig, was *hold, filled bool) string {
 			r.Errorf("the entry of %s does not name the key: %q", token, rest)
 		}
 		list = append(list, token+"="+rest)
-		if filled && now.owner == "" && seen > fmt.Sprint(r.now().UnixMilli()-lease.EntryLife.Milliseconds()) {
+		if filled && now.owner == "" && seen > fmt.Sprint(r.now().UnixMilli()-lease.WaiterTTL.Milliseconds()) {
 			r.Errorf("%s waits for a free lock", token)
 		}
 	}

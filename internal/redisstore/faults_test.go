@@ -27,27 +27,27 @@ func TestOutOfMemory(t *testing.T) {
 		{"release", nil, func(r *rig) { equal(r.T, "owned", r.release(a), true) }, "", ""},
 		{"hand-over", []string{b, c}, func(r *rig) { equal(r.T, "owned", r.release(a), true) }, b, c},
 		{"hand-over by a waiter's leaving", []string{b, c}, func(r *rig) { r.expires(); r.release(b) }, c, ""},
-		{"hand-over by a waiter's request", []string{b}, func(r *rig) { r.expires(); r.ask(b, 2) }, b, ""},
+		{"hand-over by a waiter's request", []string{b}, func(r *rig) { r.expires(); r.acquire(b, 2) }, b, ""},
 		{"renew", []string{b}, func(r *rig) { equal(r.T, "kept", r.renew(a), true) }, a, b},
 		{"yield", []string{b, c}, func(r *rig) { r.yield(a, d, 1); r.yield(a, d, 0) }, b, c + " " + d},
 		{"yield to nobody", nil, func(r *rig) { r.yield(a, d, 1); r.yield(a, d, 1) }, d, ""},
-		{"asking again", nil, func(r *rig) { equal(r.T, "again", outcome(r.ask(a, 2)), "granted") }, a, ""},
-		{"a try of a held lock", nil, func(r *rig) { equal(r.T, "try", outcome(r.ask(b, 0)), "wait") }, a, ""},
+		{"asking again", nil, func(r *rig) { equal(r.T, "again", outcome(r.acquire(a, 2)), "granted") }, a, ""},
+		{"a try of a held lock", nil, func(r *rig) { equal(r.T, "try", outcome(r.acquire(b, 0)), "wait") }, a, ""},
 		{"a cut of a TTL", nil, func(r *rig) {
 			check(r.T, r.rdb.PExpire(r.Context(), r.lock, time.Hour).Err())
-			r.ask(b, 0)
+			r.acquire(b, 0)
 			r.expiry(r.lock, lockTTL)
 		}, a, ""},
 		{"a first request", nil, func(r *rig) {
 			r.release(a)
 			r.unchanged("it", func() {
-				_, err := r.Ask(r.Context(), r.request(b, 0))
+				_, err := r.Acquire(r.Context(), r.request(b, 0))
 				expect(r.T, "acquire", err, "passing", "OOM")
 			})
 		}, "", ""},
 		{"a first entry", []string{b}, func(r *rig) {
 			r.unchanged("it", func() {
-				_, err := r.Ask(r.Context(), r.request(c, 1))
+				_, err := r.Acquire(r.Context(), r.request(c, 1))
 				expect(r.T, "acquire", err, "passing", "OOM")
 			})
 		}, a, b},
@@ -93,7 +93,7 @@ func TestPermissions(t *testing.T) {
 			check(t, r.rdb.Set(t.Context(), r.lock, a, 0).Err())
 			u := r.user(s, row.rules...)
 			r.unchanged("what was forbidden", func() {
-				_, err := u.Ask(t.Context(), r.request(a, 1))
+				_, err := u.Acquire(t.Context(), r.request(a, 1))
 				expect(t, "acquire", err, "denied", "")
 				_, err = u.Release(t.Context(), mutexAt(r.lock), a)
 				expect(t, "release", err, "denied", "")
@@ -109,7 +109,7 @@ func TestPermissions(t *testing.T) {
 // A hand-over that cannot be told is a hand-over: the waiter finds out by asking.
 func TestHandOverWithoutPermissionToPublish(t *testing.T) {
 	t.Parallel()
-	for _, long := range []bool{false, true} { // see eachWay
+	for _, long := range []bool{false, true} { // see eachPath
 		r, s := realRig(t)
 		u := r.user(s, "~*", "resetchannels", "+@all")
 		u.long = long
@@ -117,7 +117,7 @@ func TestHandOverWithoutPermissionToPublish(t *testing.T) {
 		said := r.published(func() { equal(t, "owned", u.release(a), true) })
 		equal(t, "messages", len(said), 0)
 		equal(t, "owner", r.owner(), b)
-		equal(t, "the waiter's next request", outcome(u.ask(b, 2)), "granted")
+		equal(t, "the waiter's next request", outcome(u.acquire(b, 2)), "granted")
 	}
 }
 
@@ -125,13 +125,13 @@ func TestHandOverWithoutPermissionToPublish(t *testing.T) {
 func (r *rig) refused(words string) {
 	r.Helper()
 	before := strings.Join(r.rdb.Keys(r.Context(), "*").Val(), " ")
-	_, err := r.Ask(r.Context(), r.request(a, 1))
+	_, err := r.Acquire(r.Context(), r.request(a, 1))
 	expect(r.T, "acquire", err, "passing", words)
 	_, err = r.Release(r.Context(), mutexAt(r.lock), a)
 	expect(r.T, "release", err, "passing", words)
 	got := renewAll(r, []lease.Renewal{{Name: mutexAt(r.lock), Token: a, TTL: lockTTL}})[0]
 	expect(r.T, "renew", got.Err, "passing", words)
-	equal(r.T, "kept", got.Kept, false)
+	equal(r.T, "kept", got.Held, false)
 	if after := strings.Join(r.rdb.Keys(r.Context(), "*").Val(), " "); after != before {
 		r.Errorf("keys %q, before %q", after, before)
 	}
@@ -187,7 +187,7 @@ func TestServerBusyWithAScript(t *testing.T) {
 		return err != nil
 	}, "the server is busy")
 	for range 2 {
-		_, err := r.Ask(r.Context(), r.request(a, 1))
+		_, err := r.Acquire(r.Context(), r.request(a, 1))
 		expect(t, "acquire", err, "passing", "BUSY")
 		expect(t, "renew", renewAll(r, []lease.Renewal{{Name: mutexAt(r.lock), Token: a}})[0].Err, "passing", "BUSY")
 	}
@@ -206,12 +206,12 @@ func TestServerWithTooManyClients(t *testing.T) {
 	t.Parallel()
 	r, s := realRig(t)
 	s.Do(t, "CONFIG", "SET", "maxclients", "1")
-	_, err := r.Ask(r.Context(), r.request(a, 1))
+	_, err := r.Acquire(r.Context(), r.request(a, 1))
 	expect(t, "acquire", err, "passing", "")
 	got := renewAll(r, []lease.Renewal{{Name: mutexAt(r.lock), Token: a}})[0]
 	expect(t, "renew", got.Err, "passing", "")
 	s.Do(t, "CONFIG", "SET", "maxclients", "100")
-	equal(t, "later", outcome(r.ask(a, 1)), "granted")
+	equal(t, "later", outcome(r.acquire(a, 1)), "granted")
 }
 
 func TestServerThatIsDown(t *testing.T) {
@@ -219,7 +219,7 @@ func TestServerThatIsDown(t *testing.T) {
 	r, s := realRig(t)
 	r.held(a, b)
 	s.Kill()
-	_, err := r.Ask(r.Context(), r.request(a, 1))
+	_, err := r.Acquire(r.Context(), r.request(a, 1))
 	expect(t, "acquire", err, "passing", "")
 	check(t, s.Restart())
 	// Without a log of its writes it knows neither lock nor scripts now.
@@ -233,7 +233,7 @@ func TestClientThatIsClosed(t *testing.T) {
 	t.Parallel()
 	eachServer(t, func(r *rig) {
 		check(r.T, r.rdb.Close())
-		_, err := r.Ask(r.Context(), r.request(a, 1))
+		_, err := r.Acquire(r.Context(), r.request(a, 1))
 		expect(t, "acquire", err, "permanent", "closed")
 		_, err = r.Release(r.Context(), mutexAt(r.lock), a)
 		expect(t, "release", err, "permanent", "closed")
@@ -245,7 +245,7 @@ func TestRefusedKeys(t *testing.T) {
 	t.Parallel()
 	eachServer(t, func(r *rig) {
 		for _, key := range []string{"", "baton:{x}:queue", "baton:{"} {
-			_, err := r.Ask(r.Context(), lease.Request{Name: mutexAt(key), Token: a, TTL: lockTTL})
+			_, err := r.Acquire(r.Context(), lease.Request{Name: mutexAt(key), Token: a, TTL: lockTTL})
 			expect(t, "acquire", err, "permanent", "key")
 			_, err = r.Release(r.Context(), mutexAt(key), a)
 			expect(t, "release", err, "permanent", "key")
@@ -262,7 +262,7 @@ func TestUnexpectedReply(t *testing.T) {
 		defer func() { acquire = was }()
 		for _, text := range []string{"return 1", "return {1, 2, 3}", "return {1, 2, 3, 4, 5}", "return 'OK'", "return {}"} {
 			acquire = &script{text: text, sha: strings.Repeat("0", 40)}
-			_, err := r.Ask(r.Context(), r.request(a, 1))
+			_, err := r.Acquire(r.Context(), r.request(a, 1))
 			expect(t, text, err, "unknown", "unexpected")
 		}
 	})
@@ -337,7 +337,7 @@ func TestClassify(t *testing.T) {
 		for _, text := range texts {
 			check(t, rdb.Ping(t.Context()).Err()) // connects: what is refused shall be the script
 			m.SetError(text)
-			_, err := NewStore(rdb).Ask(t.Context(), lease.Request{Name: mutexAt("key"), Token: a})
+			_, err := NewStore(rdb).Acquire(t.Context(), lease.Request{Name: mutexAt("key"), Token: a})
 			m.SetError("")
 			expect(t, text, err, want, strings.Fields(text)[0])
 		}

@@ -24,7 +24,7 @@ func FuzzMessage(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, payload string) {
-		h, ok := parse(payload)
+		h, ok := parseMessage(payload)
 		if !ok {
 			if h != (lease.Handover{}) {
 				t.Errorf("%q is refused, and read as %v", payload, h)
@@ -35,27 +35,27 @@ func FuzzMessage(f *testing.F) {
 			t.Errorf("%q: token %q, key %q", payload, h.Token, h.Key)
 		}
 		awaited := 0
-		if h.Awaited {
+		if h.Contended {
 			awaited = 1
 		}
-		text := string([]byte{byte(h.Kind)}) + fmt.Sprintf(" %d %d %d %d %d ", h.N, h.Order, h.Base, h.Weight, awaited) + h.Token + " " + h.Key
-		if again, ok := parse(text); !ok || again != h {
+		text := string([]byte{byte(h.Kind)}) + fmt.Sprintf(" %d %d %d %d %d ", h.Seq, h.WantSeq, h.FenceBase, h.Weight, awaited) + h.Token + " " + h.Key
+		if again, ok := parseMessage(text); !ok || again != h {
 			t.Errorf("%q is read as %v, and %q as %v", payload, h, text, again)
 		}
 	})
 }
 
-// FuzzOrder puts keys in order: each once, those of a slot together, and the same
+// FuzzLockOrder puts keys in order: each once, those of a slot together, and the same
 // whatever the order was before.
-func FuzzOrder(f *testing.F) {
+func FuzzLockOrder(f *testing.F) {
 	f.Add("a\nb\na")
 	f.Add(strings.Join(odd[:20], "\n"))
 	f.Add("{x}a\nb\n{x}b\nx\n{x\n}x")
 	f.Fuzz(func(t *testing.T, text string) {
 		keys := strings.Split(text, "\n")
-		sorted := InOrder(keys)
+		sorted := LockOrder(keys)
 		slices.Reverse(keys)
-		if again := InOrder(keys); !slices.Equal(sorted, again) {
+		if again := LockOrder(keys); !slices.Equal(sorted, again) {
 			t.Errorf("%q and %q", sorted, again)
 		}
 		slices.Sort(keys)
@@ -162,7 +162,7 @@ func FuzzReply(f *testing.F) {
 			if kind == lease.Mutex {
 				n = 4
 			}
-			reply, err := s.Ask(ctx, lease.Request{Name: name, Token: a, N: 1, Want: 1})
+			reply, err := s.Acquire(ctx, lease.Request{Name: name, Token: a, Seq: 1, Want: 1})
 			valid := integers(val, n) && slices.Contains([]any{int64(-1), int64(0), int64(1)}, list[0])
 			if integers(val, n) && list[0] == int64(-2) && kind != lease.Mutex { // the wrong size
 				if !errors.Is(err, lease.ErrSize) {
@@ -181,29 +181,29 @@ func FuzzReply(f *testing.F) {
 			}
 			renewed := renewAll(s, []lease.Renewal{{Name: name, Token: a, TTL: lockTTL}})[0]
 			checks("Renew", one, renewed.Err)
-			if renewed.Kept && renewed.Err != nil {
+			if renewed.Held && renewed.Err != nil {
 				t.Errorf("Renew of %v: %v", val, renewed)
 			}
 		}
 
-		_, err := s.Change(ctx, lease.Change{Key: "key", Session: "s", Op: 1, What: lease.Add})
+		_, err := s.UpdateGroup(ctx, lease.Operation{Key: "key", Session: "s", Seq: 1, Op: lease.OpAdd})
 		checks("Change", integers(val, 2) && list[0].(int64) >= -1 && list[0].(int64) <= 2, err)
-		round, err := s.Look(ctx, "key", 0)
+		round, err := s.GroupStatus(ctx, "key", 0)
 		rounds := len(list) == 5 && integers(list[:4], 4)
 		if rounds {
 			lost, isList := list[4].([]any)
 			rounds = isList && integers(list[4], len(lost)) && len(lost)%2 == 0
 		}
 		checks("Look", rounds, err)
-		if err != nil && (round.Number != 0 || round.Lost != nil) {
+		if err != nil && (round.Number != 0 || round.Abandoned != nil) {
 			t.Errorf("Look of %v: %v, %v", val, round, err)
 		}
-		bucket := &Bucket{s}
-		turn, err := bucket.Take(ctx, lease.Draw{Key: "key", N: 1, Rate: 1, Burst: 1})
+		bucket := &RateStore{s}
+		turn, err := bucket.Take(ctx, lease.Reservation{Key: "key", N: 1, Rate: 1, Burst: 1})
 		checks("Take", integers(val, 2), err)
 		if turn.Taken && err != nil {
 			t.Errorf("Take of %v: %v, %v", val, turn, err)
 		}
-		checks("Return", integers(val, 2), bucket.Return(ctx, lease.Draw{Key: "key", ID: "id"}))
+		checks("Return", integers(val, 2), bucket.Refund(ctx, lease.Reservation{Key: "key", ID: "id"}))
 	})
 }

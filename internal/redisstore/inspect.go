@@ -10,107 +10,109 @@ import (
 var (
 	inspect        = load("inspect.lua")
 	permitsInspect = load("permits_inspect.lua")
-	roundInspect   = load("round_inspect.lua")
+	groupInspect   = load("round_inspect.lua")
 )
 
 // Inspect is [lease.Inspector]'s.
-func (s *Store) Inspect(ctx context.Context, name lease.Name) (lease.Picture, error) {
+func (s *Store) Inspect(ctx context.Context, name lease.Name) (lease.Status, error) {
 	var keys, args []any
 	var err error
-	var topic string
-	ask := inspect
+	var channel string
+	script := inspect
 	switch name.Kind {
 	case lease.WaitGroup:
-		ask, keys = roundInspect, []any{name.Key}
-		topic, err = s.Topic(name.Key)
-		args = []any{topic, name.Key}
+		script, keys = groupInspect, []any{name.Key}
+		channel, err = s.DoneChannel(name.Key)
+		args = []any{channel, name.Key}
 	case lease.Mutex:
-		keys, err = siblings(name)
+		keys, err = keysFor(name)
 	default:
-		ask, args = permitsInspect, []any{string(name.Kind)}
-		keys, err = siblings(name)
+		script, args = permitsInspect, []any{string(name.Kind)}
+		keys, err = keysFor(name)
 	}
 	if err != nil {
-		return lease.Picture{}, lease.Permanent(err)
+		return lease.Status{}, lease.Permanent(err)
 	}
-	val, err := s.transport.run(ctx, ask, keys, args)
+	val, err := s.transport.run(ctx, script, keys, args)
 	if err != nil {
-		return lease.Picture{}, classify(s.rdb, err)
+		return lease.Status{}, classify(s.rdb, err)
 	}
-	r := reading{val: val}
-	var p lease.Picture
+	r := replyReader{val: val}
+	var status lease.Status
 	switch name.Kind {
 	case lease.WaitGroup:
-		p = r.round()
+		status = r.waitGroup()
 	case lease.Mutex:
-		p = r.mutex()
+		status = r.mutex()
 	default:
-		p = r.permits()
+		status = r.permits()
 	}
-	if r.wrong {
-		return lease.Picture{}, unexpected(val)
+	if r.malformed {
+		return lease.Status{}, unexpectedReply(val)
 	}
-	return p, nil
+	return status, nil
 }
 
-// reading takes a reply apart.
-type reading struct {
-	val   any
-	at    int
-	wrong bool // something was not what it should be
+// replyReader takes a reply apart.
+type replyReader struct {
+	val       any
+	pos       int
+	malformed bool // something was not what it should be
 }
 
-func (r *reading) more() bool {
+func (r *replyReader) more() bool {
 	tuple, _ := r.val.([]any)
-	return r.at < len(tuple)
+	return r.pos < len(tuple)
 }
 
-func next[T any](r *reading) (v T) {
-	if tuple, _ := r.val.([]any); r.at < len(tuple) {
+func nextValue[T any](r *replyReader) (v T) {
+	if tuple, _ := r.val.([]any); r.pos < len(tuple) {
 		var ok bool
-		if v, ok = tuple[r.at].(T); ok {
-			r.at++
+		if v, ok = tuple[r.pos].(T); ok {
+			r.pos++
 			return v
 		}
 	}
-	r.wrong, r.at = true, r.at+1
+	r.malformed, r.pos = true, r.pos+1
 	return v
 }
 
-func (r *reading) ms() time.Duration { return time.Duration(next[int64](r)) * time.Millisecond }
+func (r *replyReader) ms() time.Duration {
+	return time.Duration(nextValue[int64](r)) * time.Millisecond
+}
 
-func (r *reading) owner() (o lease.Owner) {
-	if token := next[string](r); token != "" {
+func (r *replyReader) owner() (o lease.Owner) {
+	if token := nextValue[string](r); token != "" {
 		o = lease.ParseOwner(token)
 	}
 	return o
 }
 
-func (r *reading) mutex() (p lease.Picture) {
-	h := lease.Holder{Owner: r.owner(), Weight: 1, Left: r.ms()}
-	p.Fence = next[int64](r) * lease.Block
-	if p.Waiting, p.First = int(next[int64](r)), r.owner(); h.Token != "" {
-		h.Fence = p.Fence
-		p.Holders = []lease.Holder{h}
+func (r *replyReader) mutex() (status lease.Status) {
+	h := lease.Holder{Owner: r.owner(), Weight: 1, Remaining: r.ms()}
+	status.Fence = nextValue[int64](r) * lease.FencesPerGrant
+	if status.Waiters, status.Next = int(nextValue[int64](r)), r.owner(); h.Token != "" {
+		h.Fence = status.Fence
+		status.Holders = []lease.Holder{h}
 	}
-	return p
+	return status
 }
 
-func (r *reading) permits() (p lease.Picture) {
-	p.Size, p.Used, p.Fence = next[int64](r), next[int64](r), next[int64](r)*lease.Block
-	p.Waiting, p.First, p.Wanted, p.More = int(next[int64](r)), r.owner(), next[int64](r), next[int64](r)
+func (r *replyReader) permits() (status lease.Status) {
+	status.Size, status.Used, status.Fence = nextValue[int64](r), nextValue[int64](r), nextValue[int64](r)*lease.FencesPerGrant
+	status.Waiters, status.Next, status.NextPermits, status.MoreHolders = int(nextValue[int64](r)), r.owner(), nextValue[int64](r), nextValue[int64](r)
 	for r.more() {
-		p.Holders = append(p.Holders, lease.Holder{
-			Owner: r.owner(), Weight: next[int64](r), Left: r.ms(), Fence: next[int64](r) * lease.Block, Shared: next[int64](r) == 1,
+		status.Holders = append(status.Holders, lease.Holder{
+			Owner: r.owner(), Weight: nextValue[int64](r), Remaining: r.ms(), Fence: nextValue[int64](r) * lease.FencesPerGrant, Shared: nextValue[int64](r) == 1,
 		})
 	}
-	return p
+	return status
 }
 
-func (r *reading) round() (p lease.Picture) {
-	p.Round, p.Count, p.Lost, p.More = next[int64](r), next[int64](r), next[int64](r), next[int64](r)
+func (r *replyReader) waitGroup() (status lease.Status) {
+	status.Generation, status.Count, status.Abandoned, status.MoreHolders = nextValue[int64](r), nextValue[int64](r), nextValue[int64](r), nextValue[int64](r)
 	for r.more() {
-		p.Holders = append(p.Holders, lease.Holder{Owner: r.owner(), Weight: 1, Left: r.ms()})
+		status.Holders = append(status.Holders, lease.Holder{Owner: r.owner(), Weight: 1, Remaining: r.ms()})
 	}
-	return p
+	return status
 }

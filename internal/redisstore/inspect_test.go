@@ -23,42 +23,42 @@ func snapshot(t *testing.T, rdb *redis.Client) string {
 }
 
 // look inspects, and checks that this is one request that changes nothing.
-func look(t *testing.T, rdb *redis.Client, name lease.Name) lease.Picture {
+func look(t *testing.T, rdb *redis.Client, name lease.Name) lease.Status {
 	t.Helper()
 	before := snapshot(t, rdb)
-	p, err := NewStore(rdb).Inspect(t.Context(), name)
+	status, err := NewStore(rdb).Inspect(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if after := snapshot(t, rdb); after != before {
 		t.Errorf("it has changed\n%s\nto\n%s", before, after)
 	}
-	return p
+	return status
 }
 
 func TestInspectMutex(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		name := mutexAt(r.lock)
-		if p := look(t, r.rdb, name); len(p.Holders)+p.Waiting > 0 || p.Fence != 0 {
-			t.Errorf("a key that is not there: %+v", p)
+		if status := look(t, r.rdb, name); len(status.Holders)+status.Waiters > 0 || status.Fence != 0 {
+			t.Errorf("a key that is not there: %+v", status)
 		}
 		const x, y = "baton:10000:here:7:me:1:a+%26+b", "baton:10000:there:8:you:2"
-		base := r.ask(x, 1).Base
-		r.ask(y, 1)
-		r.ask(a, 1)
+		base := r.acquire(x, 1).FenceBase
+		r.acquire(y, 1)
+		r.acquire(a, 1)
 		r.rdb.HSet(t.Context(), r.waiters, a, "1 1 1 x") // it is dead
-		p := look(t, r.rdb, name)
-		if len(p.Holders) != 1 || p.Waiting != 1 || p.Fence != base*lease.Block {
-			t.Fatalf("%+v", p)
+		status := look(t, r.rdb, name)
+		if len(status.Holders) != 1 || status.Waiters != 1 || status.Fence != base*lease.FencesPerGrant {
+			t.Fatalf("%+v", status)
 		}
-		if h := p.Holders[0]; h.Owner != (lease.Owner{Host: "here", PID: 7, Label: "a & b", Token: x}) || h.Fence != p.Fence || h.Left <= lockTTL-time.Minute || h.Left > lockTTL {
+		if h := status.Holders[0]; h.Owner != (lease.Owner{Host: "here", PID: 7, Label: "a & b", Token: x}) || h.Fence != status.Fence || h.Remaining <= lockTTL-time.Minute || h.Remaining > lockTTL {
 			t.Errorf("%+v", h)
 		}
-		if p.First != (lease.Owner{Host: "there", PID: 8, Token: y}) {
-			t.Errorf("%+v", p.First)
+		if status.Next != (lease.Owner{Host: "there", PID: 8, Token: y}) {
+			t.Errorf("%+v", status.Next)
 		}
 		r.rdb.Set(t.Context(), r.lock, "by hand", 0)
-		if h := look(t, r.rdb, name).Holders[0]; h.Owner != (lease.Owner{Token: "by hand"}) || h.Left >= 0 {
+		if h := look(t, r.rdb, name).Holders[0]; h.Owner != (lease.Owner{Token: "by hand"}) || h.Remaining >= 0 {
 			t.Errorf("a foreign lock: %+v", h)
 		}
 	})
@@ -67,27 +67,27 @@ func TestInspectMutex(t *testing.T) {
 func TestInspectPermits(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		s, name := NewStore(rdb), lease.Name{Kind: lease.Semaphore, Key: "key"}
-		if p := look(t, rdb, name); len(p.Holders)+p.Waiting > 0 || p.Size != 0 {
-			t.Errorf("a key that is not there: %+v", p)
+		if status := look(t, rdb, name); len(status.Holders)+status.Waiters > 0 || status.Size != 0 {
+			t.Errorf("a key that is not there: %+v", status)
 		}
 		ask := func(token string, want int64, ttl time.Duration) lease.Reply {
-			return must(s.Ask(t.Context(), lease.Request{
-				Name: name, Token: token, TTL: ttl, Grant: ttl, N: 1, Queue: true, Channel: "c", Want: want, Order: 1, Size: 5,
+			return must(s.Acquire(t.Context(), lease.Request{
+				Name: name, Token: token, TTL: ttl, HandoverTTL: ttl, Seq: 1, Enqueue: true, Channel: "c", Want: want, WantSeq: 1, Size: 5,
 			}))(t)
 		}
 		dead := ask(a, 1, 20*time.Millisecond)
-		base := ask(b, 4, lockTTL).Base
+		base := ask(b, 4, lockTTL).FenceBase
 		ask(c, 2, lockTTL)
 		ask(d, 1, lockTTL)
 		if !dead.Granted {
 			t.Fatal(dead)
 		}
 		redistest.Eventually(t, 5*time.Second, func() bool { return len(look(t, rdb, name).Holders) == 1 }, "a hold that has run out is shown")
-		p := look(t, rdb, name)
-		if p.Size != 5 || p.Waiting != 2 || p.First.Token != c || p.Wanted != 2 || p.Fence != base*lease.Block {
-			t.Errorf("%+v", p)
+		status := look(t, rdb, name)
+		if status.Size != 5 || status.Waiters != 2 || status.Next.Token != c || status.NextPermits != 2 || status.Fence != base*lease.FencesPerGrant {
+			t.Errorf("%+v", status)
 		}
-		if h := p.Holders[0]; h.Token != b || h.Weight != 4 || h.Fence != base*lease.Block || h.Left <= 0 || h.Left > lockTTL || h.Shared {
+		if h := status.Holders[0]; h.Token != b || h.Weight != 4 || h.Fence != base*lease.FencesPerGrant || h.Remaining <= 0 || h.Remaining > lockTTL || h.Shared {
 			t.Errorf("%+v", h)
 		}
 		if _, err := s.Inspect(t.Context(), lease.Name{Kind: lease.RWMutex, Key: "key"}); !lease.IsPermanent(err) || !strings.Contains(err.Error(), "a semaphore") {
@@ -101,26 +101,26 @@ func TestInspectPermits(t *testing.T) {
 	})
 }
 
-func TestInspectRound(t *testing.T) {
+func TestInspectWaitGroup(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		s, name, op := NewStore(rdb), lease.Name{Kind: lease.WaitGroup, Key: "key"}, int64(0)
-		if p := look(t, rdb, name); p.Round != 0 || p.Count != 0 || len(p.Holders) > 0 {
-			t.Errorf("a group that is not there: %+v", p)
+		if status := look(t, rdb, name); status.Generation != 0 || status.Count != 0 || len(status.Holders) > 0 {
+			t.Errorf("a group that is not there: %+v", status)
 		}
-		change := func(c lease.Change) {
+		change := func(c lease.Operation) {
 			op++
-			c.Key, c.Session, c.Op, c.Low = "key", "s", op, op-1
-			if must(s.Change(t.Context(), c))(t) != lease.Counted {
+			c.Key, c.Session, c.Seq, c.AckedThrough = "key", "s", op, op-1
+			if must(s.UpdateGroup(t.Context(), c))(t) != lease.Applied {
 				t.Errorf("%+v is not counted", c)
 			}
 		}
-		change(lease.Change{What: lease.Add, Delta: 4})
-		change(lease.Change{What: lease.Join, Token: a, TTL: lockTTL})
-		change(lease.Change{What: lease.Join, Token: b, TTL: 20 * time.Millisecond})
+		change(lease.Operation{Op: lease.OpAdd, Delta: 4})
+		change(lease.Operation{Op: lease.OpClaim, Token: a, TTL: lockTTL})
+		change(lease.Operation{Op: lease.OpClaim, Token: b, TTL: 20 * time.Millisecond})
 		redistest.Eventually(t, 5*time.Second, func() bool { return len(look(t, rdb, name).Holders) == 1 }, "a dead task is shown")
-		p := look(t, rdb, name)
-		if p.Round == 0 || p.Count != 2 || p.Lost != 1 || p.Holders[0].Token != a || p.Holders[0].Left <= 0 || p.Holders[0].Left > lockTTL {
-			t.Errorf("%+v", p)
+		status := look(t, rdb, name)
+		if status.Generation == 0 || status.Count != 2 || status.Abandoned != 1 || status.Holders[0].Token != a || status.Holders[0].Remaining <= 0 || status.Holders[0].Remaining > lockTTL {
+			t.Errorf("%+v", status)
 		}
 	})
 }

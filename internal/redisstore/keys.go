@@ -11,64 +11,64 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
-// reserved starts the name of every key that the library adds to the user's own.
-const reserved = "baton:{"
+// keyPrefix starts the name of every key that the library adds to the user's own.
+const keyPrefix = "baton:{"
 
-// siblings returns what KEYS holds for the primitive at key: the key itself, as the
+// keysFor returns what KEYS holds for the primitive at key: the key itself, as the
 // user wrote it, then the parts of its kind. All share one slot of a cluster,
 // and no two keys share a sibling: the short form ends with its part's name, the
 // long form ends with the key, and a tag holds no brace that would let one be
 // read as the other.
-func siblings(name lease.Name) ([]any, error) {
-	known := &knownSiblings[maphash.String(siblingsSeed, name.Key)%uint64(len(knownSiblings))]
-	if last := known.Load(); last != nil && last.name == name {
+func keysFor(name lease.Name) ([]any, error) {
+	cached := &keyCache[maphash.String(keyCacheSeed, name.Key)%uint64(len(keyCache))]
+	if last := cached.Load(); last != nil && last.name == name {
 		return last.keys, nil
 	}
 	parts := []string{"holders", "line", "entries"}
 	if name.Kind == lease.Mutex {
 		parts = []string{"queue", "waiters", "fence"}
 	}
-	keys, err := newSiblings(name.Key, parts)
+	keys, err := buildKeys(name.Key, parts)
 	if err == nil {
-		known.Store(&named{name, keys})
+		cached.Store(&cachedKeys{name, keys})
 	}
 	return keys, err
 }
 
-// knownSiblings saves a release the work that its acquire has done, and the next
+// keyCache saves a release the work that its acquire has done, and the next
 // acquire too, unless another key took its place meanwhile. Nobody writes to what they
 // point to.
 var (
-	knownSiblings [256]atomic.Pointer[named]
-	siblingsSeed  = maphash.MakeSeed()
+	keyCache     [256]atomic.Pointer[cachedKeys]
+	keyCacheSeed = maphash.MakeSeed()
 )
 
-type named struct {
+type cachedKeys struct {
 	name lease.Name
 	keys []any
 }
 
-func newSiblings(key string, parts []string) ([]any, error) {
-	base, suffix, err := affixes(key)
+func buildKeys(key string, parts []string) ([]any, error) {
+	prefix, suffix, err := keyParts(key)
 	if err != nil {
 		return nil, err
 	}
 	keys := make([]any, 1, 1+len(parts))
 	keys[0] = key
 	for _, part := range parts {
-		keys = append(keys, base+part+suffix)
+		keys = append(keys, prefix+part+suffix)
 	}
 	return keys, nil
 }
 
-// affixes returns what the name of a sibling of key has before and after the
+// keyParts returns what the name of a sibling of key has before and after the
 // name of its part.
-func affixes(key string) (base, suffix string, err error) {
+func keyParts(key string) (prefix, suffix string, err error) {
 	switch {
 	case key == "":
 		return "", "", errors.New("the key is empty")
-	case strings.HasPrefix(key, reserved):
-		return "", "", errors.New("keys that begin with " + reserved + " are the library's own")
+	case strings.HasPrefix(key, keyPrefix):
+		return "", "", errors.New("keys that begin with " + keyPrefix + " are the library's own")
 	}
 	tag := key
 	if t := hashtag(key); t != key {
@@ -77,7 +77,7 @@ func affixes(key string) (base, suffix string, err error) {
 		// Braces around such a key would be read as another tag.
 		tag, suffix = tagOfSlot(slot(key)), ":"+key
 	}
-	return reserved + tag + "}:", suffix, nil
+	return keyPrefix + tag + "}:", suffix, nil
 }
 
 // hashtag returns the part of key that Redis Cluster hashes: what stands between

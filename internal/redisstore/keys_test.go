@@ -48,7 +48,7 @@ func TestSlotIsTheServers(t *testing.T) {
 		keys = append(keys, string(key))
 	}
 	for _, key := range keys {
-		for _, k := range must(siblings(mutexAt(key)))(t) {
+		for _, k := range must(keysFor(mutexAt(key)))(t) {
 			if got := s.Do(t, "CLUSTER", "KEYSLOT", k); got != int64(slot(key)) {
 				t.Errorf("slot of %.30q, for %.30q: %v, not %d", k, key, got, slot(key))
 			}
@@ -82,14 +82,14 @@ func TestOddKeysAreApart(t *testing.T) {
 				equal(t, "owned", newRig(t, r.rdb, key).release(fmt.Sprint("baton:10000:", i)), true)
 			}
 		})
-		if time.Since(start) > lease.EntryLife { // who waits is passed over by then
+		if time.Since(start) > lease.WaiterTTL { // who waits is passed over by then
 			t.Log("too slow to compare")
 			return
 		}
 		equal(t, "messages", len(said), len(odd))
 		for i, key := range odd {
-			h, ok := parse(strings.TrimPrefix(said[i], channelOf(b)+": "))
-			if !ok || h.Key != key || h.Token != b || h.N != 1 || h.Base != newRig(t, r.rdb, key).last() {
+			h, ok := parseMessage(strings.TrimPrefix(said[i], channelOf(b)+": "))
+			if !ok || h.Key != key || h.Token != b || h.Seq != 1 || h.FenceBase != newRig(t, r.rdb, key).last() {
 				t.Errorf("message for %.30q: %.100q", key, said[i])
 			}
 		}
@@ -102,12 +102,12 @@ func TestOddKeysAreApart(t *testing.T) {
 
 func TestKeysThatAreRefused(t *testing.T) {
 	for _, key := range []string{"", "baton:{x}:queue", "baton:{", "baton:{x}", "baton:{}y"} {
-		if keys, err := siblings(mutexAt(key)); err == nil {
+		if keys, err := keysFor(mutexAt(key)); err == nil {
 			t.Errorf("%q: %q", key, keys)
 		}
 	}
 	for _, key := range odd {
-		if _, err := siblings(mutexAt(key)); err != nil {
+		if _, err := keysFor(mutexAt(key)); err != nil {
 			t.Errorf("%.30q: %v", key, err)
 		}
 	}
@@ -115,13 +115,13 @@ func TestKeysThatAreRefused(t *testing.T) {
 
 // family returns every key that the library may use for the primitives at key.
 func family(key string) (keys []any, err error) {
-	base, suffix, err := affixes(key)
+	base, suffix, err := keyParts(key)
 	if err != nil {
 		return nil, err
 	}
 	keys = []any{key, base + "limit:ID" + suffix, base + "operations:ID" + suffix, base + "over" + suffix}
 	for _, kind := range []lease.Kind{lease.Mutex, lease.RWMutex} { // a semaphore has those of an RWMutex
-		named, err := siblings(lease.Name{Kind: kind, Key: key})
+		named, err := keysFor(lease.Name{Kind: kind, Key: key})
 		if err != nil {
 			return nil, err
 		}
@@ -133,7 +133,7 @@ func family(key string) (keys []any, err error) {
 	return keys, nil
 }
 
-func FuzzSiblings(f *testing.F) {
+func FuzzKeys(f *testing.F) {
 	for i, key := range odd {
 		if len(key) < 100 {
 			f.Add(key, odd[(i+1)%len(odd)])
@@ -144,7 +144,7 @@ func FuzzSiblings(f *testing.F) {
 		seen := map[any]string{}
 		for _, key := range []string{one, two} {
 			keys, err := family(key)
-			if refused := key == "" || strings.HasPrefix(key, reserved); refused != (err != nil) {
+			if refused := key == "" || strings.HasPrefix(key, keyPrefix); refused != (err != nil) {
 				t.Errorf("%q: %v", key, err)
 			}
 			for _, k := range keys {

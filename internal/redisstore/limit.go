@@ -11,53 +11,53 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
-var limit = load("limit.lua")
+var limitTake = load("limit.lua")
 
-// Bucket is the [lease.Bucket] of rate limits.
-type Bucket struct{ *Store }
+// RateStore is the [lease.RateStore] of rate limits.
+type RateStore struct{ *Store }
 
-// NewBucket returns the bucket store of the client.
-func NewBucket(rdb redis.UniversalClient) (*Bucket, error) {
+// NewRateStore returns the bucket store of the client.
+func NewRateStore(rdb redis.UniversalClient) (*RateStore, error) {
 	rdb, err := resolve(rdb)
 	if err != nil {
 		return nil, err
 	}
-	return &Bucket{NewStore(rdb)}, nil
+	return &RateStore{NewStore(rdb)}, nil
 }
 
-func (b *Bucket) Take(ctx context.Context, d lease.Draw) (lease.Turn, error) {
-	status, wait, err := b.run(ctx, d, d.N)
-	return lease.Turn{Taken: status == 1, Wait: wait}, err
+func (s *RateStore) Take(ctx context.Context, r lease.Reservation) (lease.TakeResult, error) {
+	status, wait, err := s.run(ctx, r, r.N)
+	return lease.TakeResult{Taken: status == 1, Wait: wait}, err
 }
 
-func (b *Bucket) Return(ctx context.Context, d lease.Draw) error {
-	_, _, err := b.run(ctx, d, 0)
+func (s *RateStore) Refund(ctx context.Context, r lease.Reservation) error {
+	_, _, err := s.run(ctx, r, 0)
 	return err
 }
 
-func (b *Bucket) run(ctx context.Context, d lease.Draw, n int) (status int64, wait time.Duration, err error) {
-	base, suffix, err := affixes(d.Key)
+func (s *RateStore) run(ctx context.Context, r lease.Reservation, n int) (status int64, wait time.Duration, err error) {
+	prefix, suffix, err := keyParts(r.Key)
 	if err != nil {
 		return 0, 0, lease.Permanent(err)
 	}
-	keys := append(make([]any, 0, 2), d.Key)
-	if d.ID != "" {
-		keys = append(keys, base+"limit:"+d.ID+suffix)
+	keys := append(make([]any, 0, 2), r.Key)
+	if r.ID != "" {
+		keys = append(keys, prefix+"limit:"+r.ID+suffix)
 	}
-	rate := strconv.FormatFloat(d.Rate, 'g', -1, 64)
+	rate := strconv.FormatFloat(r.Rate, 'g', -1, 64)
 	if !strings.Contains(rate, ".") {
 		rate = strings.Replace(rate, "e", ".0e", 1) // miniredis reads no 1e+06
 	}
-	val, err := b.transport.run(ctx, limit, keys, []any{n, rate, d.Burst, d.Longest.Microseconds()})
+	val, err := s.transport.run(ctx, limitTake, keys, []any{n, rate, r.Burst, r.MaxWait.Microseconds()})
 	if err != nil {
-		return 0, 0, classify(b.rdb, err)
+		return 0, 0, classify(s.rdb, err)
 	}
-	reply, err := numbers(val, 2)
+	reply, err := parseInts(val, 2)
 	return reply[0], time.Duration(reply[1]) * time.Microsecond, err
 }
 
 // ValidKey returns why the key cannot be used, nil if it can.
 func ValidKey(key string) error {
-	_, _, err := affixes(key)
+	_, _, err := keyParts(key)
 	return err
 }

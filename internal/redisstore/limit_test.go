@@ -17,32 +17,32 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// pail is one bucket and the server it is on.
-type pail struct {
+// rateRig is one bucket and the server it is on.
+type rateRig struct {
 	*testing.T
-	*Bucket
+	*RateStore
 	rdb   *redis.Client
 	rate  float64
 	burst int
 }
 
-func newPail(t *testing.T, rdb *redis.Client, rate float64, burst int) *pail {
-	return &pail{t, must(NewBucket(rdb))(t), rdb, rate, burst}
+func newRateRig(t *testing.T, rdb *redis.Client, rate float64, burst int) *rateRig {
+	return &rateRig{t, must(NewRateStore(rdb))(t), rdb, rate, burst}
 }
 
-func (p *pail) draw(id string, n int, longest time.Duration) lease.Draw {
-	return lease.Draw{Key: "key", ID: id, N: n, Rate: p.rate, Burst: p.burst, Longest: longest}
+func (p *rateRig) draw(id string, n int, longest time.Duration) lease.Reservation {
+	return lease.Reservation{Key: "key", ID: id, N: n, Rate: p.rate, Burst: p.burst, MaxWait: longest}
 }
 
-func (p *pail) take(id string, n int, longest time.Duration) lease.Turn {
+func (p *rateRig) take(id string, n int, longest time.Duration) lease.TakeResult {
 	p.Helper()
 	return must(p.Take(p.Context(), p.draw(id, n, longest)))(p.T)
 }
 
-func (p *pail) back(id string) { p.Helper(); check(p.T, p.Return(p.Context(), p.draw(id, 1, 0))) }
+func (p *rateRig) back(id string) { p.Helper(); check(p.T, p.Refund(p.Context(), p.draw(id, 1, 0))) }
 
 // decided is when the script took the tokens of id, in us: its reservation says.
-func (p *pail) decided(id string) int64 {
+func (p *rateRig) decided(id string) int64 {
 	p.Helper()
 	var base, taken, n float64
 	var act, wait int64
@@ -65,7 +65,7 @@ const tenth = 100 * time.Millisecond
 func draws(t *testing.T, rate float64, burst int, steps []drawStep) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPail(t, redistest.MiniClient(t, redistest.Mini(t)), rate, burst)
+		p := newRateRig(t, redistest.MiniClient(t, redistest.Mini(t)), rate, burst)
 		start := time.Now()
 		for i, s := range steps {
 			time.Sleep(time.Until(start.Add(time.Duration(s.at) * tenth)))
@@ -73,7 +73,7 @@ func draws(t *testing.T, rate float64, burst int, steps []drawStep) {
 				p.back(s.back)
 				continue
 			}
-			id, longest := s.id, lease.Forever
+			id, longest := s.id, lease.NoMaxWait
 			if id == "" {
 				id = fmt.Sprint("step", i)
 			}
@@ -81,7 +81,7 @@ func draws(t *testing.T, rate float64, burst int, steps []drawStep) {
 				longest = 0
 			}
 			got := p.take(id, s.n, longest)
-			want := lease.Turn{Taken: s.act >= 0, Wait: time.Duration(s.act-s.at) * tenth}
+			want := lease.TakeResult{Taken: s.act >= 0, Wait: time.Duration(s.act-s.at) * tenth}
 			if got.Taken != want.Taken || got.Taken && got.Wait != want.Wait {
 				t.Errorf("step %d: %d at %d: got %v, want %v", i, s.n, s.at, got, want)
 			}
@@ -123,8 +123,8 @@ func TestCancelMulti(t *testing.T) {
 }
 
 // The two sides count on the same number.
-func TestMemoryIsTheSameInLuaAndInGo(t *testing.T) {
-	if want := fmt.Sprintf("local MEMORY = %d ", lease.Memory.Milliseconds()); !strings.Contains(limit.text, want) {
+func TestReservationRetentionIsTheSameInLuaAndInGo(t *testing.T) {
+	if want := fmt.Sprintf("local MEMORY = %d ", lease.ReservationRetention.Milliseconds()); !strings.Contains(limitTake.text, want) {
 		t.Errorf("limit.lua does not have %q", want)
 	}
 }
@@ -132,7 +132,7 @@ func TestMemoryIsTheSameInLuaAndInGo(t *testing.T) {
 // The keys of a reservation share a slot of a cluster.
 func TestLimitSlot(t *testing.T) {
 	for _, key := range []string{"key", "{tag}key", "a}b", "{}", "a{b", "{a}{b}"} {
-		base, suffix, err := affixes(key)
+		base, suffix, err := keyParts(key)
 		check(t, err)
 		equal(t, key, slot(base+"limit:id"+suffix), slot(key))
 	}
@@ -143,9 +143,9 @@ func TestLimitSlot(t *testing.T) {
 func TestLimitRepeated(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		p := newPail(t, rdb, 0.001, 5)
+		p := newRateRig(t, rdb, 0.001, 5)
 		for range 3 {
-			equal(t, "a repeated request", p.take("a", 3, 0), lease.Turn{Taken: true})
+			equal(t, "a repeated request", p.take("a", 3, 0), lease.TakeResult{Taken: true})
 		}
 		p.take("b", 1, 0)
 		for range 3 {
@@ -157,7 +157,7 @@ func TestLimitRepeated(t *testing.T) {
 		equal(t, "more than is left", p.take("", 3, 0).Taken, false)
 		equal(t, "what is left", p.take("", 2, 0).Taken, true)
 
-		first := p.take("w", 1, lease.Forever)
+		first := p.take("w", 1, lease.NoMaxWait)
 		again := p.take("w", 1, 0) // though it would be too long by now
 		if !again.Taken || again.Wait > first.Wait || again.Wait < first.Wait-time.Minute {
 			t.Errorf("got %v, and again %v", first, again)
@@ -169,7 +169,7 @@ func TestLimitRepeated(t *testing.T) {
 func TestLimitExpiry(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		p := newPail(t, rdb, 1, 100)
+		p := newRateRig(t, rdb, 1, 100)
 		p.take("id", 60, 0)
 		for key, want := range map[string]time.Duration{"key": time.Minute, "baton:{key}:limit:id": 15 * time.Second} {
 			if left := rdb.PTTL(t.Context(), key).Val(); left > want+time.Millisecond || left < want-time.Second {
@@ -179,15 +179,15 @@ func TestLimitExpiry(t *testing.T) {
 		p.back("id")
 		equal(t, "a full bucket's keys", rdb.Exists(t.Context(), "key").Val(), 0)
 
-		p = newPail(t, rdb, 1e12, 1)
+		p = newRateRig(t, rdb, 1e12, 1)
 		p.take("", 1, 0)
 		if left := rdb.PTTL(t.Context(), "key").Val(); left > 2*time.Millisecond {
 			t.Errorf("it expires in %v", left)
 		}
 		rdb.Del(t.Context(), "key")
-		p = newPail(t, rdb, 0, 2)
+		p = newRateRig(t, rdb, 0, 2)
 		equal(t, "two at a rate of 0", p.take("", 2, 0).Taken, true)
-		equal(t, "the next, ever", p.take("", 1, lease.Forever).Taken, false)
+		equal(t, "the next, ever", p.take("", 1, lease.NoMaxWait).Taken, false)
 		equal(t, "expires all the same", rdb.PTTL(t.Context(), "key").Val() > 0, true)
 	})
 }
@@ -198,9 +198,9 @@ func TestLimitExtremes(t *testing.T) {
 		for _, rate := range []float64{math.SmallestNonzeroFloat64, 1e-300, 1e-9, 0.001, 0.7692307692307693, 1, 1e9, 1e300} {
 			for _, burst := range []int{1, 3, 1e9, 1 << 52} {
 				check(t, rdb.FlushAll(t.Context()).Err())
-				p := newPail(t, rdb, rate, burst)
+				p := newRateRig(t, rdb, rate, burst)
 				name := fmt.Sprint(rate, " with a burst of ", burst)
-				equal(t, name, p.take("", burst, 0), lease.Turn{Taken: true})
+				equal(t, name, p.take("", burst, 0), lease.TakeResult{Taken: true})
 				if rate > 1 {
 					continue
 				}
@@ -220,11 +220,11 @@ func TestLimitDoesNotDrift(t *testing.T) {
 	m := miniredis.RunT(t)
 	now := time.Unix(1_800_000_000, 0)
 	m.SetTime(now)
-	p := newPail(t, redis.NewClient(&redis.Options{Addr: m.Addr()}), 3, 1)
+	p := newRateRig(t, redis.NewClient(&redis.Options{Addr: m.Addr()}), 3, 1)
 	defer p.rdb.Close()
-	p.take("", 1, lease.Forever)
+	p.take("", 1, lease.NoMaxWait)
 	for i := 1; i <= 3000; i++ {
-		got := p.take("", 1, lease.Forever).Wait
+		got := p.take("", 1, lease.NoMaxWait).Wait
 		if want := time.Duration(i) * time.Second / 3; got < want || got > want+2*time.Microsecond {
 			t.Fatalf("token %d comes after %v, want %v", i, got, want)
 		}
@@ -236,7 +236,7 @@ func TestLimitDoesNotDrift(t *testing.T) {
 func TestLimiterJumpBackwards(t *testing.T) {
 	m := miniredis.RunT(t)
 	now := time.Unix(1_800_000_000, 0)
-	p := newPail(t, redis.NewClient(&redis.Options{Addr: m.Addr()}), 10, 3)
+	p := newRateRig(t, redis.NewClient(&redis.Options{Addr: m.Addr()}), 10, 3)
 	defer p.rdb.Close()
 	at := func(tenths int, n int, want bool) {
 		t.Helper()
@@ -254,9 +254,9 @@ func TestLimiterJumpBackwards(t *testing.T) {
 	at(-35999, 1, false)
 	at(-35996, 3, true)
 
-	wait := p.take("id", 2, lease.Forever).Wait
+	wait := p.take("id", 2, lease.NoMaxWait).Wait
 	m.SetTime(now.Add(-2 * time.Hour))
-	equal(t, "a repeated wait after the jump", p.take("id", 2, lease.Forever).Wait, wait)
+	equal(t, "a repeated wait after the jump", p.take("id", 2, lease.NoMaxWait).Wait, wait)
 	p.back("id") // of another clock: harmless
 }
 
@@ -265,7 +265,7 @@ func TestLimitChangedRate(t *testing.T) {
 	walkTwo := func(t *testing.T) {
 		m := redistest.Mini(t)
 		rdb := redistest.MiniClient(t, m)
-		slow, fast := newPail(t, rdb, 1, 10), newPail(t, rdb, 10, 10)
+		slow, fast := newRateRig(t, rdb, 1, 10), newRateRig(t, rdb, 10, 10)
 		equal(t, "slow", slow.take("", 10, 0).Taken, true)
 		equal(t, "fast", fast.take("", 1, 0).Taken, false)
 		time.Sleep(2 * time.Second) // two tokens, at the rate of the one that took last
@@ -274,8 +274,8 @@ func TestLimitChangedRate(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)
 		equal(t, "slow", slow.take("", 6, 0).Taken, false)
 		equal(t, "slow", slow.take("", 5, 0).Taken, true)
-		small := newPail(t, rdb, 1, 4)
-		equal(t, "a small burst", small.take("", 1, lease.Forever).Wait, 7*time.Second)
+		small := newRateRig(t, rdb, 1, 4)
+		equal(t, "a small burst", small.take("", 1, lease.NoMaxWait).Wait, 7*time.Second)
 	}
 	synctest.Test(t, walkTwo)
 }
@@ -283,7 +283,7 @@ func TestLimitChangedRate(t *testing.T) {
 func TestLimitOfAnotherType(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		p := newPail(t, rdb, 1, 1)
+		p := newRateRig(t, rdb, 1, 1)
 		for _, row := range []struct {
 			words string
 			put   func(ctx context.Context)
@@ -299,7 +299,7 @@ func TestLimitOfAnotherType(t *testing.T) {
 			before := fmt.Sprint(dump(t, rdb))
 			_, err := p.Take(t.Context(), p.draw("id", 1, 0))
 			expect(t, "take", err, "permanent", row.words)
-			expect(t, "return", p.Return(t.Context(), p.draw("id", 1, 0)), "permanent", row.words)
+			expect(t, "return", p.Refund(t.Context(), p.draw("id", 1, 0)), "permanent", row.words)
 			equal(t, "what is stored", fmt.Sprint(dump(t, rdb)), before)
 		}
 	})
@@ -360,7 +360,7 @@ func walkLimit(t *testing.T, rdb *redis.Client, pass func(time.Duration)) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	for _, rate := range []float64{0.001, 3, 700, 8000, 30000, 1e6} {
 		check(t, rdb.FlushAll(t.Context()).Err())
-		p := newPail(t, rdb, rate, 1+rng.IntN(20))
+		p := newRateRig(t, rdb, rate, 1+rng.IntN(20))
 		origin := must(rdb.Time(t.Context()).Result())(t).UnixMicro()
 		m := &model{interval: 1e6 / rate, burst: float64(p.burst), draws: map[string]modelDraw{}}
 		clock := func() float64 { return float64(must(rdb.Time(t.Context()).Result())(t).UnixMicro() - origin) }

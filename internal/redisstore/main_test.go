@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { redistest.Main(m, nil) }
 
 const (
 	lockTTL  = 10 * time.Second
-	grantTTL = lease.EntryLife // what package lease asks a hand-over to give
+	grantTTL = lease.WaiterTTL // what package lease asks a hand-over to give
 
 	a, b, c, d, e = "baton:10000:a", "baton:10000:b", "baton:10000:c", "baton:10000:d", "baton:10000:e"
 )
@@ -36,7 +36,7 @@ type rig struct {
 
 func newRig(t *testing.T, rdb *redis.Client, key string) *rig {
 	t.Helper()
-	keys, err := siblings(mutexAt(key))
+	keys, err := keysFor(mutexAt(key))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,8 +58,8 @@ var (
 
 func long(s *script) string { return s.text[strings.Index(s.text, expand("state.lua")):] }
 
-// eachWay has f look at the short ways, and at the long ways.
-func eachWay(t *testing.T, f func(r *rig)) {
+// eachPath has f look at the short ways, and at the long ways.
+func eachPath(t *testing.T, f func(r *rig)) {
 	t.Run("short", func(t *testing.T) { eachServer(t, f) })
 	t.Run("long", func(t *testing.T) {
 		eachServer(t, func(r *rig) {
@@ -86,41 +86,41 @@ func (r *rig) with(rdb *redis.Client) *rig {
 func channelOf(token string) string { return "to:" + token }
 
 func (r *rig) request(token string, n int64) lease.Request {
-	return lease.Request{Name: mutexAt(r.lock), Token: token, TTL: lockTTL, Grant: grantTTL, N: n, Queue: n > 0, Channel: channelOf(token)}
+	return lease.Request{Name: mutexAt(r.lock), Token: token, TTL: lockTTL, HandoverTTL: grantTTL, Seq: n, Enqueue: n > 0, Channel: channelOf(token)}
 }
 
-// ask asks as token; n is 0 for a try.
-func (r *rig) ask(token string, n int64) lease.Reply {
+// acquire asks as token; n is 0 for a try.
+func (r *rig) acquire(token string, n int64) lease.Reply {
 	r.Helper()
 	if r.long {
-		_, args := askMutex(nil, r.request(token, n))
+		_, args := acquireMutex(nil, r.request(token, n))
 		if len(args) == 3 {
 			args = append(args, 0, "") // no entry
 		}
-		got := must(numbers(must(r.transport.run(r.Context(), longAcquire, r.keys(), args))(r.T), 4))(r.T)
-		return r.noted(lease.Reply{Granted: got[0] == 1, Base: got[1], Weight: got[0], Given: got[0],
-			Left: time.Duration(got[2]) * time.Millisecond, Foreign: got[3] == 0})
+		got := must(parseInts(must(r.transport.run(r.Context(), longAcquire, r.keys(), args))(r.T), 4))(r.T)
+		return r.noted(lease.Reply{Granted: got[0] == 1, FenceBase: got[1], Weight: got[0], GrantedNow: got[0],
+			Remaining: time.Duration(got[2]) * time.Millisecond, ForeignOwner: got[3] == 0})
 	}
-	return r.noted(must(r.Ask(r.Context(), r.request(token, n)))(r.T))
+	return r.noted(must(r.Acquire(r.Context(), r.request(token, n)))(r.T))
 }
 
 // yield gives up from and queues as token.
 func (r *rig) yield(from, token string, n int64) lease.Reply {
 	r.Helper()
 	q := r.request(token, n)
-	q.From = from
-	return r.noted(must(r.Ask(r.Context(), q))(r.T))
+	q.Replaces = from
+	return r.noted(must(r.Acquire(r.Context(), q))(r.T))
 }
 
 func (r *rig) noted(reply lease.Reply) lease.Reply {
-	r.left = reply.Left
+	r.left = reply.Remaining
 	return reply
 }
 
 func (r *rig) release(token string) (owned bool) {
 	r.Helper()
 	if r.long {
-		return must(number(must(r.transport.run(r.Context(), longRelease, r.keys(), []any{token}))(r.T)))(r.T) == 1
+		return must(parseInt(must(r.transport.run(r.Context(), longRelease, r.keys(), []any{token}))(r.T)))(r.T) == 1
 	}
 	return must(r.Release(r.Context(), mutexAt(r.lock), token))(r.T)
 }
@@ -128,20 +128,20 @@ func (r *rig) release(token string) (owned bool) {
 func (r *rig) renew(token string) (kept bool) {
 	r.Helper()
 	got := renewAll(r, []lease.Renewal{{Name: mutexAt(r.lock), Token: token, TTL: lockTTL}})
-	return must(got[0].Kept, got[0].Err)(r.T)
+	return must(got[0].Held, got[0].Err)(r.T)
 }
 
 // held makes owner the owner, and the others wait in their order.
 func (r *rig) held(owner string, waiting ...string) {
 	r.Helper()
-	equal(r.T, "the owner's request", outcome(r.ask(owner, 1)), "granted")
+	equal(r.T, "the owner's request", outcome(r.acquire(owner, 1)), "granted")
 	for _, w := range waiting {
-		equal(r.T, "a waiter's request", outcome(r.ask(w, 1)), "wait")
+		equal(r.T, "a waiter's request", outcome(r.acquire(w, 1)), "wait")
 	}
 }
 
 // dies makes the entry of token so old that it counts no more.
-func (r *rig) dies(token string) { r.seen(token, r.now().UnixMilli()-lease.EntryLife.Milliseconds()) }
+func (r *rig) dies(token string) { r.seen(token, r.now().UnixMilli()-lease.WaiterTTL.Milliseconds()) }
 
 // seen sets when the last request of token was.
 func (r *rig) seen(token string, ms int64) {
@@ -248,9 +248,9 @@ func outcome(r lease.Reply) string {
 	switch {
 	case r.Granted:
 		return "granted"
-	case r.Gone:
+	case r.Lost:
 		return "gone"
-	case r.Foreign:
+	case r.ForeignOwner:
 		return "foreign"
 	}
 	return "wait"
@@ -307,9 +307,9 @@ func mutexAt(key string) lease.Name { return lease.Name{Kind: lease.Mutex, Key: 
 
 // renewAll renews the claims and returns what became of each.
 func renewAll(s interface {
-	Renew([]lease.Renewal, func(int, lease.Renewed))
-}, claims []lease.Renewal) []lease.Renewed {
-	all := make([]lease.Renewed, len(claims))
-	s.Renew(claims, func(i int, r lease.Renewed) { all[i] = r })
+	Renew([]lease.Renewal, func(int, lease.RenewResult))
+}, claims []lease.Renewal) []lease.RenewResult {
+	all := make([]lease.RenewResult, len(claims))
+	s.Renew(claims, func(i int, r lease.RenewResult) { all[i] = r })
 	return all
 }

@@ -38,7 +38,7 @@ func TestManyWaiters(t *testing.T) {
 		r.release(b)
 		queueMany(t, s, waiters, -time.Hour) // in the future: they live, however long this takes
 		before := s.Stats(t)
-		r.ask(b, 1)
+		r.acquire(b, 1)
 		asked = total(s.Stats(t).Since(before))
 		before = s.Stats(t)
 		r.release(a)
@@ -46,8 +46,8 @@ func TestManyWaiters(t *testing.T) {
 	}
 	few, fewReleased := work(10)
 	many, manyReleased := work(100_000)
-	redistest.AtMost(t, "the commands to queue behind 100,000", many, few)
-	redistest.AtMost(t, "the commands to hand over to one of 100,000", manyReleased, fewReleased)
+	redistest.CheckCount(t, "the commands to queue behind 100,000", many, few)
+	redistest.CheckCount(t, "the commands to hand over to one of 100,000", manyReleased, fewReleased)
 }
 
 // total is how many commands the server has executed, those of scripts among them.
@@ -76,9 +76,9 @@ func TestRenewMany(t *testing.T) {
 	check(t, err)
 	before := s.Stats(t)
 	for i, got := range renewAll(r, list) {
-		if got != (lease.Renewed{Kept: true}) {
+		if got != (lease.RenewResult{Held: true}) {
 			t.Fatalf("the renewal of lock %d: %v", i, got)
 		}
 	}
-	redistest.AtMost(t, "the commands to renew 10,000", s.Stats(t).Since(before).Scripts(), 10_000)
+	redistest.CheckCount(t, "the commands to renew 10,000", s.Stats(t).Since(before).Scripts(), 10_000)
 }

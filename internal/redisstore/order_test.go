@@ -5,13 +5,13 @@ import (
 	"testing"
 )
 
-func TestInOrder(t *testing.T) {
-	got := InOrder([]string{"c", "{b}2", "a", "b", "c", "{b}1", "a"})
+func TestLockOrder(t *testing.T) {
+	got := LockOrder([]string{"c", "{b}2", "a", "b", "c", "{b}1", "a"})
 	for i, key := range got[1:] {
 		if before := got[i]; slot(before) > slot(key) || slot(before) == slot(key) && before >= key {
 			t.Errorf("%q stands before %q", before, key)
 		}
 	}
 	equal(t, "number", len(got), 5)
-	equal(t, "the order of another list", fmt.Sprint(InOrder([]string{"{b}1", "{b}2", "c", "b", "a"})), fmt.Sprint(got))
+	equal(t, "the order of another list", fmt.Sprint(LockOrder([]string{"{b}1", "{b}2", "c", "b", "a"})), fmt.Sprint(got))
 }

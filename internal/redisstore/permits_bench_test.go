@@ -15,24 +15,24 @@ import (
 func BenchmarkPermits(b *testing.B) {
 	name := lease.Name{Kind: lease.Semaphore, Key: "key"}
 	request := func(token string, n, keep, want int64) lease.Request {
-		return lease.Request{Name: name, Token: token, TTL: lockTTL, Grant: grantTTL, N: n, Channel: "to:" + token, Queue: true,
-			Keep: keep, Want: want, Order: n, Size: 10}
+		return lease.Request{Name: name, Token: token, TTL: lockTTL, HandoverTTL: grantTTL, Seq: n, Channel: "to:" + token, Enqueue: true,
+			Keep: keep, Want: want, WantSeq: n, Size: 10}
 	}
 	for _, row := range []struct {
 		name string
 		do   func(s *Store) error
 	}{
 		{"one alone", func(s *Store) error {
-			_, err := s.Ask(b.Context(), request("a", 1, 0, 1))
+			_, err := s.Acquire(b.Context(), request("a", 1, 0, 1))
 			if err == nil {
 				_, err = s.Release(b.Context(), name, "a")
 			}
 			return err
 		}},
 		{"beside another", func(s *Store) error {
-			_, err := s.Ask(b.Context(), request("x", 1, 0, 1)) // a copy, but for the first time
+			_, err := s.Acquire(b.Context(), request("x", 1, 0, 1)) // a copy, but for the first time
 			if err == nil {
-				_, err = s.Ask(b.Context(), request("a", 1, 0, 1))
+				_, err = s.Acquire(b.Context(), request("a", 1, 0, 1))
 			}
 			if err == nil {
 				_, err = s.Release(b.Context(), name, "a")
@@ -40,9 +40,9 @@ func BenchmarkPermits(b *testing.B) {
 			return err
 		}},
 		{"handed over", func(s *Store) error {
-			_, err := s.Ask(b.Context(), request("a", 1, 0, 10))
+			_, err := s.Acquire(b.Context(), request("a", 1, 0, 10))
 			if err == nil {
-				_, err = s.Ask(b.Context(), request("b", 1, 0, 10))
+				_, err = s.Acquire(b.Context(), request("b", 1, 0, 10))
 			}
 			for _, token := range []string{"a", "b"} {
 				if err == nil {
@@ -59,7 +59,7 @@ func BenchmarkPermits(b *testing.B) {
 			server := redistest.Start(b)
 			s := NewStore(server.Client(b))
 			if row.name == "renew" {
-				if _, err := s.Ask(b.Context(), request("x", 1, 0, 1)); err != nil {
+				if _, err := s.Acquire(b.Context(), request("x", 1, 0, 1)); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -15,14 +15,14 @@ func TestPermitsOutOfMemory(t *testing.T) {
 	newcomer := func(r *permits) {
 		r.Helper()
 		r.unchanged("a newcomer", func() {
-			_, err := r.Ask(r.Context(), r.statement(e, 1, 0, 1))
+			_, err := r.Acquire(r.Context(), r.update(e, 1, 0, 1))
 			expect(r.T, "ask", err, "passing", "OOM")
 		})
 	}
 	again := func(r *permits, token string, n, want int64) lease.Reply {
 		r.Helper()
-		q := r.statement(token, n, 0, want)
-		q.Order = 1
+		q := r.update(token, n, 0, want)
+		q.WantSeq = 1
 		return r.says(q)
 	}
 	for _, row := range []struct {
@@ -37,7 +37,7 @@ func TestPermitsOutOfMemory(t *testing.T) {
 		{"lower that lets in", nothing, func(r *permits) { r.state(a, 2, 0, 0) }, "b=2 c=8 d+1"},
 		{"yield", nothing, func(r *permits) { r.state(a, 2, 0, 1) }, "b=2 c=8 d+1 a+1"},
 		{"renew", func(r *permits) { r.early(a) }, func(r *permits) {
-			equal(r.T, "renewed", r.renew(a, lockTTL), lease.Renewed{Kept: true, Awaited: true})
+			equal(r.T, "renewed", r.renew(a, lockTTL), lease.RenewResult{Held: true, Contended: true})
 			r.state(a, 2, 8, 0)
 		}, "a=8 b=2 c+8 d+1"},
 		{"the line's first leaves", nothing, func(r *permits) { r.release(c); r.release(b) }, "a=8 d=1"},
@@ -46,8 +46,8 @@ func TestPermitsOutOfMemory(t *testing.T) {
 		}, "b=2 c=8 d+1"},
 		{"a refresh", func(r *permits) { r.seen(c, -3*time.Second) }, func(r *permits) {
 			again(r, c, 2, 8)
-			r.expiry(r.line, lease.EntryLife)
-			if ago := r.now().UnixMilli() - r.scene().line[0].at; ago > 2000 {
+			r.expiry(r.queue, lease.WaiterTTL)
+			if ago := r.now().UnixMilli() - r.scene().queue[0].at; ago > 2000 {
 				r.Errorf("it was last seen %dms ago", ago)
 			}
 		}, "a=8 b=2 c+8 d+1"},
@@ -87,16 +87,16 @@ func TestPermitsOutOfMemory(t *testing.T) {
 func TestPermitsWithoutPermissionToPublish(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	r := newPermits(t, s.Client(t), rwAt("key"), lease.Writer)
+	r := newPermits(t, s.Client(t), rwAt("key"), lease.ExclusiveWeight)
 	u := newPermits(t, r.rig.user(s, "~*", "resetchannels", "+@all").rdb, r.name, r.size)
 	said := r.published(func() {
 		u.has(a, 1)
-		u.waits(b, lease.Writer) // a would be sent word
+		u.waits(b, lease.ExclusiveWeight) // a would be sent word
 		equal(t, "owned", u.release(a), true)
 	})
 	equal(t, "messages", len(said), 0)
-	q := r.statement(b, 2, 0, lease.Writer)
-	q.Order = 1
+	q := r.update(b, 2, 0, lease.ExclusiveWeight)
+	q.WantSeq = 1
 	equal(t, "the waiter's next request", outcome(u.says(q)), "granted")
 }
 
@@ -108,7 +108,7 @@ func TestPermitsOnOneSlot(t *testing.T) {
 	u := newPermits(t, r.rig.user(s, "~some{tag}key", "~baton:{tag}:*", "&*", "+@all").rdb, r.name, r.size)
 	u.has(a, 10)
 	u.waits(b, 1)
-	equal(t, "renewed", u.renew(a, lockTTL), lease.Renewed{Kept: true, Awaited: true})
+	equal(t, "renewed", u.renew(a, lockTTL), lease.RenewResult{Held: true, Contended: true})
 	u.resize(11)
 	equal(t, "owned", u.release(a), true)
 	u.stands("then", "b=1")

@@ -17,15 +17,15 @@ import (
 
 // permits is one semaphore or reader/writer lock, and the server it is on.
 type permits struct {
-	*rig                         // with the main key as its lock
-	name                         lease.Name
-	size                         int64
-	main, holders, line, entries string
+	*rig                          // with the main key as its lock
+	name                          lease.Name
+	size                          int64
+	main, holders, queue, waiters string
 }
 
 func newPermits(t *testing.T, rdb *redis.Client, name lease.Name, size int64) *permits {
 	t.Helper()
-	keys, err := siblings(name)
+	keys, err := keysFor(name)
 	check(t, err)
 	key := func(i int) string { return keys[i].(string) }
 	r := &rig{T: t, Store: NewStore(rdb), rdb: rdb, lock: name.Key, made: time.Now()}
@@ -41,26 +41,26 @@ func eachSemaphore(t *testing.T, f func(r *permits)) {
 }
 
 func eachRW(t *testing.T, f func(r *permits)) {
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) { f(newPermits(t, rdb, rwAt("key"), lease.Writer)) })
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) { f(newPermits(t, rdb, rwAt("key"), lease.ExclusiveWeight)) })
 }
 
-// statement is request n of token: it keeps, and wants besides, first with this request.
-func (r *permits) statement(token string, n, keep, want int64) lease.Request {
+// update is request n of token: it keeps, and wants besides, first with this request.
+func (r *permits) update(token string, n, keep, want int64) lease.Request {
 	rw := r.name.Kind == lease.RWMutex
 	return lease.Request{
-		Name: r.name, Token: token, TTL: lockTTL, Grant: grantTTL, N: n, Queue: true, Channel: channelOf(token),
-		Keep: keep, Want: want, Order: n, Size: r.size, Shared: rw && want == 1, Sharing: rw && keep == 1,
+		Name: r.name, Token: token, TTL: lockTTL, HandoverTTL: grantTTL, Seq: n, Enqueue: true, Channel: channelOf(token),
+		Keep: keep, Want: want, WantSeq: n, Size: r.size, WantShared: rw && want == 1, HeldShared: rw && keep == 1,
 	}
 }
 
 func (r *permits) says(q lease.Request) lease.Reply {
 	r.Helper()
-	return must(r.Ask(r.Context(), q))(r.T)
+	return must(r.Acquire(r.Context(), q))(r.T)
 }
 
 func (r *permits) state(token string, n, keep, want int64) lease.Reply {
 	r.Helper()
-	return r.says(r.statement(token, n, keep, want))
+	return r.says(r.update(token, n, keep, want))
 }
 
 // has makes token hold so many.
@@ -80,7 +80,7 @@ func (r *permits) release(token string) (owned bool) {
 	return must(r.Release(r.Context(), r.name, token))(r.T)
 }
 
-func (r *permits) renew(token string, ttl time.Duration) lease.Renewed {
+func (r *permits) renew(token string, ttl time.Duration) lease.RenewResult {
 	r.Helper()
 	got := renewAll(r, []lease.Renewal{{Name: r.name, Token: token, TTL: ttl}})[0]
 	check(r.T, got.Err)
@@ -115,29 +115,29 @@ func (r *permits) ends(token string, in time.Duration) {
 }
 
 // dies makes the entry of token so old that it counts no more.
-func (r *permits) dies(token string) { r.Helper(); r.seen(token, -lease.EntryLife) }
+func (r *permits) dies(token string) { r.Helper(); r.seen(token, -lease.WaiterTTL) }
 
 func (r *permits) seen(token string, ago time.Duration) {
 	r.Helper()
 	ms := r.now().Add(ago).UnixMilli()
-	r.rewrite(r.entries, token, func(fields []string) { fields[0] = fmt.Sprint(ms) })
+	r.rewrite(r.waiters, token, func(fields []string) { fields[0] = fmt.Sprint(ms) })
 }
 
 // scene is all that the server stores for the permits.
 type scene struct {
 	size, declared, used, waiting, last, life, at int64
 	holds                                         map[string]record
-	line                                          []record
+	queue                                         []record
 	zset                                          map[string]float64
 	ttl                                           [4]time.Duration // of its keys
 }
 
 // record is a hold or an entry.
 type record struct {
-	token                                                     string
-	expires, weight, ttl, seen, order, given, base, at, grant int64
-	shared                                                    bool
-	channel                                                   string
+	token                                                        string
+	expires, weight, ttl, seq, wantSeq, granted, base, at, grant int64
+	shared                                                       bool
+	channel                                                      string
 }
 
 func (r *permits) scene() scene {
@@ -151,10 +151,10 @@ func (r *permits) scene() scene {
 // read adds to a pipeline what a scene is made of.
 func (r *permits) read(pipe redis.Pipeliner) func() scene {
 	ctx := r.Context()
-	main, entries := pipe.HGetAll(ctx, r.main), pipe.HGetAll(ctx, r.entries)
-	line, zset := pipe.ZRange(ctx, r.line, 0, -1), pipe.ZRangeWithScores(ctx, r.holders, 0, -1)
+	main, entries := pipe.HGetAll(ctx, r.main), pipe.HGetAll(ctx, r.waiters)
+	line, zset := pipe.ZRange(ctx, r.queue, 0, -1), pipe.ZRangeWithScores(ctx, r.holders, 0, -1)
 	var ttl [4]*redis.DurationCmd
-	for i, key := range []string{r.main, r.holders, r.line, r.entries} {
+	for i, key := range []string{r.main, r.holders, r.queue, r.waiters} {
 		ttl[i] = pipe.PTTL(ctx, key)
 	}
 	return func() scene {
@@ -169,7 +169,7 @@ func (r *permits) read(pipe redis.Pipeliner) func() scene {
 				continue
 			}
 			h := record{token: token}
-			h.shared, h.channel = r.scan(text, &h.expires, &h.weight, &h.ttl, &h.seen, &h.order, &h.given, &h.base)
+			h.shared, h.channel = r.scan(text, &h.expires, &h.weight, &h.ttl, &h.seq, &h.wantSeq, &h.granted, &h.base)
 			s.holds[token] = h
 		}
 		for _, z := range zset.Val() {
@@ -178,9 +178,9 @@ func (r *permits) read(pipe redis.Pipeliner) func() scene {
 		for _, token := range line.Val() {
 			e := record{token: token}
 			if text, ok := entries.Val()[token]; ok {
-				e.shared, e.channel = r.scan(text, &e.at, &e.seen, &e.grant, &e.ttl, &e.weight, &e.order)
+				e.shared, e.channel = r.scan(text, &e.at, &e.seq, &e.grant, &e.ttl, &e.weight, &e.wantSeq)
 			}
-			s.line = append(s.line, e)
+			s.queue = append(s.queue, e)
 		}
 		if len(line.Val()) > 0 && len(entries.Val()) != len(line.Val()) && len(entries.Val()) > 0 {
 			r.Errorf("%d entries for %q", len(entries.Val()), line.Val())
@@ -214,7 +214,7 @@ func (s scene) String() string {
 	for _, token := range slices.SortedFunc(maps.Keys(s.holds), func(a, b string) int { return int(s.holds[a].base - s.holds[b].base) }) {
 		list = append(list, fmt.Sprintf("%s=%d", short(token), s.holds[token].weight))
 	}
-	for _, e := range s.line {
+	for _, e := range s.queue {
 		list = append(list, fmt.Sprintf("%s+%d", short(e.token), e.weight))
 	}
 	return strings.Join(list, " ")
@@ -251,9 +251,9 @@ func (r *permits) setBack() {
 		r.rewrite(r.main, token, func(fields []string) { later(&fields[0]) })
 		check(r.T, r.rdb.ZAddXX(r.Context(), r.holders, redis.Z{Score: s.zset[token] + float64(time.Hour.Milliseconds()), Member: token}).Err())
 	}
-	for _, e := range s.line {
-		if r.rdb.HExists(r.Context(), r.entries, e.token).Val() {
-			r.rewrite(r.entries, e.token, func(fields []string) { later(&fields[0]) })
+	for _, e := range s.queue {
+		if r.rdb.HExists(r.Context(), r.waiters, e.token).Val() {
+			r.rewrite(r.waiters, e.token, func(fields []string) { later(&fields[0]) })
 		}
 	}
 	if s.size > 0 {

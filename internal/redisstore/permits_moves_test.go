@@ -13,7 +13,7 @@ func (s *schedule) next() move {
 	p := s.rng.IntN(len(s.tokens))
 	switch x := s.rng.IntN(100); {
 	case x < 62:
-		return s.remember(s.ask(s.statementOf(p)))
+		return s.remember(s.sendUpdate(s.updateOf(p)))
 	case x < 72:
 		token := s.tokens[p]
 		if s.rng.IntN(3) > 0 {
@@ -42,8 +42,8 @@ func (s *schedule) remember(m move) move {
 	return m
 }
 
-// statementOf draws the next statement of a process.
-func (s *schedule) statementOf(p int) (name string, q lease.Request) {
+// updateOf draws the next statement of a process.
+func (s *schedule) updateOf(p int) (name string, q lease.Request) {
 	token := s.tokens[p]
 	h, waits := s.model.holds[token], s.model.waiter(token)
 	s.n[p]++
@@ -53,7 +53,7 @@ func (s *schedule) statementOf(p int) (name string, q lease.Request) {
 	}
 	want, keep := 1+s.rng.Int64N(s.size), []int64{0, has, has, s.rng.Int64N(has + 1)}[s.rng.IntN(4)]
 	if s.name.Kind == lease.RWMutex {
-		want = []int64{1, 1, lease.Writer}[s.rng.IntN(3)]
+		want = []int64{1, 1, lease.ExclusiveWeight}[s.rng.IntN(3)]
 		if keep > 1 && keep < has { // a writer keeps all or becomes a reader
 			keep = 1
 		}
@@ -62,7 +62,7 @@ func (s *schedule) statementOf(p int) (name string, q lease.Request) {
 	switch x := s.rng.IntN(20); {
 	case x < 5: // wants something new
 	case x < 9 && waits != nil:
-		name, want, order = "refresh", waits.Want, waits.Order
+		name, want, order = "refresh", waits.Want, waits.WantSeq
 	case x < 12 && h != nil:
 		name, want, order, keep = "unheard", h.given, h.order, max(0, has-h.given)
 	case x == 12 || x < 15 && (h != nil || waits != nil):
@@ -76,16 +76,16 @@ func (s *schedule) statementOf(p int) (name string, q lease.Request) {
 			name = "fresh"
 		}
 	}
-	q = s.statement(token, n, keep, want)
-	if q.Order = order; want == 0 {
-		q.Order = 0
+	q = s.update(token, n, keep, want)
+	if q.WantSeq = order; want == 0 {
+		q.WantSeq = 0
 	}
-	if q.Queue = s.rng.IntN(5) > 0; s.name.Kind == lease.RWMutex {
-		q.Shared, q.Sharing = want == 1, keep == 1
+	if q.Enqueue = s.rng.IntN(5) > 0; s.name.Kind == lease.RWMutex {
+		q.WantShared, q.HeldShared = want == 1, keep == 1
 		return name, q
 	}
 	if s.rng.IntN(3) == 0 {
-		q.More = s.rng.Int64N(4)
+		q.Extra = s.rng.Int64N(4)
 	}
 	switch s.rng.IntN(12) {
 	case 0:
@@ -96,21 +96,21 @@ func (s *schedule) statementOf(p int) (name string, q lease.Request) {
 	return name, q
 }
 
-func (s *schedule) ask(name string, q lease.Request) move {
+func (s *schedule) sendUpdate(name string, q lease.Request) move {
 	try := ""
-	if !q.Queue {
+	if !q.Enqueue {
 		try = " try"
 	}
-	name = strings.TrimSpace(fmt.Sprintf("%s %s n%d keep %d want %d q%d", name, short(q.Token), q.N, q.Keep, q.Want, q.Order)) + try
-	if q.More > 0 || q.Size != s.size {
-		name += fmt.Sprintf(" more %d size %d", q.More, q.Size)
+	name = strings.TrimSpace(fmt.Sprintf("%s %s n%d keep %d want %d q%d", name, short(q.Token), q.Seq, q.Keep, q.Want, q.WantSeq)) + try
+	if q.Extra > 0 || q.Size != s.size {
+		name += fmt.Sprintf(" more %d size %d", q.Extra, q.Size)
 	}
 	m := move{name: "ask " + name}
 	m.do = func() (string, string) {
-		reply, wrong := s.model.ask(q)
+		reply, wrong := s.model.update(q)
 		want := verdict(reply)
 		if wrong > 0 {
-			want = "permanent " + strings.TrimPrefix(wrongSize(q, wrong).Error(), "baton: ")
+			want = "permanent " + strings.TrimPrefix(sizeError(q, wrong).Error(), "baton: ")
 		}
 		return s.answered(q), want
 	}
@@ -129,7 +129,7 @@ func (s *schedule) keepAlive(token string) move {
 	return move{name: "renew " + short(token), do: func() (string, string) {
 		s.model.told, s.model.acted = nil, false
 		h := s.model.holds[token]
-		want := lease.Renewed{Kept: h != nil, Awaited: h != nil && s.model.noted}
+		want := lease.RenewResult{Held: h != nil, Contended: h != nil && s.model.noted}
 		got := renewAll(s, []lease.Renewal{{Name: s.name, Token: token, TTL: lockTTL}})[0]
 		return fmt.Sprint(got), fmt.Sprint(want)
 	}}
@@ -149,7 +149,7 @@ func (s *schedule) mishap() move {
 		return func() { check(s.T, s.rdb.Del(s.Context(), keys...).Err()) }
 	}
 	nothing := func() {}
-	noLine := func() { s.model.line = nil }
+	noLine := func() { s.model.queue = nil }
 	holding, waiting := s.holding(), s.waiting()
 	switch x := s.rng.IntN(20); {
 	case x < 7 && len(holding) > 0:
@@ -164,16 +164,16 @@ func (s *schedule) mishap() move {
 	case x == 13:
 		return plain("holders lost", del(s.holders), nothing)
 	case x == 14:
-		return plain("line lost", del(s.line), noLine)
+		return plain("line lost", del(s.queue), noLine)
 	case x == 15:
-		return plain("entries lost", del(s.entries), noLine)
+		return plain("entries lost", del(s.waiters), noLine)
 	case x == 16:
 		return plain("main lost", del(s.main), s.model.forget)
 	case x == 17:
-		return plain("flushed", del(s.main, s.holders, s.line, s.entries), func() { s.model.forget(); noLine() })
+		return plain("flushed", del(s.main, s.holders, s.queue, s.waiters), func() { s.model.forget(); noLine() })
 	default:
 		return plain("clock set back", s.setBack, func() {
-			for _, p := range s.model.line {
+			for _, p := range s.model.queue {
 				p.dead = false
 			}
 		})

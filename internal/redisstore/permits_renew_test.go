@@ -11,10 +11,10 @@ import (
 func TestPermitsRenew(t *testing.T) {
 	t.Parallel()
 	eachSemaphore(t, func(r *permits) {
-		no := lease.Renewed{}
+		no := lease.RenewResult{}
 		r.unchanged("renewing what is not there", func() { equal(r.T, "kept", r.renew(a, lockTTL), no) })
 		r.has(a, 6)
-		equal(r.T, "nobody waits", r.renew(a, lockTTL), lease.Renewed{Kept: true})
+		equal(r.T, "nobody waits", r.renew(a, lockTTL), lease.RenewResult{Held: true})
 		r.waits(b, 5)
 		r.unchanged("renewing", func() {
 			equal(r.T, "by one who waits", r.renew(b, lockTTL), no)
@@ -28,7 +28,7 @@ func TestPermitsRenew(t *testing.T) {
 		var sent pipelines
 		r.rdb.AddHook(&sent)
 		said := r.published(func() {
-			equal(r.T, "somebody waits", r.renew(a, lockTTL), lease.Renewed{Kept: true, Awaited: true})
+			equal(r.T, "somebody waits", r.renew(a, lockTTL), lease.RenewResult{Held: true, Contended: true})
 		})
 		equal(r.T, "messages", len(said), 0)
 		r.expiry(r.main, 65*time.Minute)
@@ -57,8 +57,8 @@ func TestRenewalForLonger(t *testing.T) {
 	t.Parallel()
 	eachSemaphore(t, func(r *permits) {
 		r.has(a, 6)
-		equal(r.T, "renewed", r.renew(a, 2*time.Hour).Kept, true)
-		equal(r.T, "renewed for less", r.renew(a, time.Second).Kept, true)
+		equal(r.T, "renewed", r.renew(a, 2*time.Hour).Held, true)
+		equal(r.T, "renewed for less", r.renew(a, time.Second).Held, true)
 		check(r.T, r.rdb.Del(r.Context(), r.holders).Err())
 		r.waits(b, 5)
 		if left := r.scene().holds[a].expires - r.now().UnixMilli(); left < (2*time.Hour - 2*time.Second).Milliseconds() {
@@ -82,11 +82,11 @@ func TestClockSetBackAfterARenewal(t *testing.T) {
 		}
 		r.setBack()
 		before := r.scene().at
-		equal(r.T, "renewed", r.renew(a, lockTTL).Kept, true)
+		equal(r.T, "renewed", r.renew(a, lockTTL).Held, true)
 		equal(r.T, "the time", r.scene().at, before) // until somebody cuts what lasts too long
 		got := r.state(b, 1, 0, 5)
-		if got.Left <= 0 || got.Left > lockTTL {
-			r.Errorf("%v left", got.Left)
+		if got.Remaining <= 0 || got.Remaining > lockTTL {
+			r.Errorf("%v left", got.Remaining)
 		}
 		if left := r.scene().holds[a].expires - r.now().UnixMilli(); left > lockTTL.Milliseconds() {
 			r.Errorf("%dms left", left)
@@ -102,13 +102,13 @@ func TestPermitsOfOddKeys(t *testing.T) {
 		eachSemaphore(t, func(r *permits) {
 			for _, kind := range []lease.Kind{lease.Semaphore, lease.RWMutex} {
 				check(r.T, r.rdb.FlushAll(r.Context()).Err())
-				p := newPermits(r.T, r.rdb, lease.Name{Kind: kind, Key: key}, lease.Writer)
-				p.has(a, lease.Writer)
+				p := newPermits(r.T, r.rdb, lease.Name{Kind: kind, Key: key}, lease.ExclusiveWeight)
+				p.has(a, lease.ExclusiveWeight)
 				p.waits(b, 1)
 				said := p.published(func() { p.release(a) })
 				_, payload, _ := strings.Cut(said[0], "to:"+b+": ")
-				got, ok := parse(payload)
-				want := lease.Handover{Name: p.name, Token: b, N: 1, Order: 1, Base: p.scene().holds[b].base, Weight: 1}
+				got, ok := parseMessage(payload)
+				want := lease.Handover{Name: p.name, Token: b, Seq: 1, WantSeq: 1, FenceBase: p.scene().holds[b].base, Weight: 1}
 				if !ok || got != want {
 					r.Errorf("heard %+v, want %+v", got, want)
 				}
@@ -123,7 +123,7 @@ func TestPermitsUnknownScript(t *testing.T) {
 	eachSemaphore(t, func(r *permits) {
 		for _, do := range []func(){
 			func() { r.has(a, 6) },
-			func() { equal(r.T, "renewed", r.renew(a, lockTTL).Kept, true) },
+			func() { equal(r.T, "renewed", r.renew(a, lockTTL).Held, true) },
 			func() { r.resize(20) },
 			func() { equal(r.T, "released", r.release(a), true) },
 		} {

@@ -12,7 +12,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-const all = lease.Writer
+const all = lease.ExclusiveWeight
 
 // shared checks who holds how much, and who waits for how much; W is all.
 func (r *permits) shared(what, want string) {
@@ -56,7 +56,7 @@ func TestWriterBecomesAReader(t *testing.T) {
 		r.waits(d, all)
 		r.waits(e, 1)
 		said := r.published(func() {
-			equal(r.T, "awaited", r.state(a, 2, 1, 0).Awaited, true) // so that its own new readers queue
+			equal(r.T, "awaited", r.state(a, 2, 1, 0).Contended, true) // so that its own new readers queue
 		})
 		r.shared("then", "a=1 b=1 c=1 d+W e+1")
 		equal(r.T, "messages", len(said), 2)
@@ -66,7 +66,7 @@ func TestWriterBecomesAReader(t *testing.T) {
 
 // The first who has to wait makes known that somebody waits: to those who could
 // let more in without asking, and to nobody else.
-func TestWord(t *testing.T) {
+func TestContentionNotice(t *testing.T) {
 	t.Parallel()
 	eachRW(t, func(r *permits) {
 		word := func(token string) string { return fmt.Sprintf("to:%s: r 0 0 0 0 1 %s -", token, token) }
@@ -80,14 +80,14 @@ func TestWord(t *testing.T) {
 		}
 		r.has(a, 1)
 		r.has(b, 1)
-		q := r.statement(c, 1, 0, all)
-		q.Queue = false
+		q := r.update(c, 1, 0, all)
+		q.Enqueue = false
 		expect("a try", func() { r.says(q) })
 		expect("the first", func() { r.waits(d, all) }, word(a), word(b))
 		expect("the second", func() { r.waits(e, all) })
 		expect("the first once more", func() {
-			q := r.statement(d, 2, 0, all)
-			q.Order = 1
+			q := r.update(d, 2, 0, all)
+			q.WantSeq = 1
 			r.says(q)
 		})
 		r.release(d)
@@ -114,7 +114,7 @@ func TestTTLsOfMembers(t *testing.T) {
 			token string
 			ttl   time.Duration
 		}{{a, 10 * time.Second}, {b, time.Second}, {c, 2 * time.Hour}, {d, 3 * time.Second}} {
-			q := r.statement(row.token, 1, 0, 1)
+			q := r.update(row.token, 1, 0, 1)
 			q.TTL = row.ttl
 			equal(t, row.token, outcome(r.says(q)), "granted")
 		}
@@ -136,7 +136,7 @@ func TestTTLsOfMembers(t *testing.T) {
 			time.Sleep(row.at - time.Since(start))
 			n := int64(i + 1)
 			got := r.state(e, n, 0, all)
-			if left := got.Left; !got.Granted && (left <= 0 || left > 2*time.Hour) {
+			if left := got.Remaining; !got.Granted && (left <= 0 || left > 2*time.Hour) {
 				t.Errorf("after %v: %v left", row.at, left)
 			}
 			r.shared(fmt.Sprint("after ", row.at), row.then)
@@ -153,7 +153,7 @@ func TestRenewalsAlone(t *testing.T) {
 		fence := r.scene().last
 		for range 3 * 60 * 60 / 5 {
 			time.Sleep(5 * time.Second)
-			equal(t, "renewed", r.renew(a, lockTTL), lease.Renewed{Kept: true})
+			equal(t, "renewed", r.renew(a, lockTTL), lease.RenewResult{Held: true})
 		}
 		equal(t, "the zset", r.rdb.Exists(t.Context(), r.holders).Val(), 0)
 		r.has(b, 4)

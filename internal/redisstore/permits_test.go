@@ -18,12 +18,12 @@ func TestPermitsTakeWhatIsFree(t *testing.T) {
 	eachSemaphore(t, func(r *permits) {
 		before := r.now()
 		got := r.state(a, 1, 0, 3)
-		if after := r.now(); got.Base < before.UnixMicro() || got.Base > after.UnixMicro() {
-			r.Errorf("base %d is not the server's time, %d to %d", got.Base, before.UnixMicro(), after.UnixMicro())
+		if after := r.now(); got.FenceBase < before.UnixMicro() || got.FenceBase > after.UnixMicro() {
+			r.Errorf("base %d is not the server's time, %d to %d", got.FenceBase, before.UnixMicro(), after.UnixMicro())
 		}
-		equal(r.T, "reply", got, lease.Reply{Granted: true, Base: got.Base, Weight: 3, Given: 3})
+		equal(r.T, "reply", got, lease.Reply{Granted: true, FenceBase: got.FenceBase, Weight: 3, GrantedNow: 3})
 		s := r.scene()
-		equal(r.T, "state", fmt.Sprint(s.size, s.declared, s.used, s.waiting, s.last), fmt.Sprint(10, 10, 3, 0, got.Base))
+		equal(r.T, "state", fmt.Sprint(s.size, s.declared, s.used, s.waiting, s.last), fmt.Sprint(10, 10, 3, 0, got.FenceBase))
 		h := s.holds[a]
 		if end := r.now().Add(lockTTL).UnixMilli(); h.expires > end || h.expires < end-2000 || int64(s.zset[a]) != h.expires {
 			r.Errorf("it ends at %d, in the zset at %v, now+TTL is %d", h.expires, s.zset[a], end)
@@ -32,13 +32,13 @@ func TestPermitsTakeWhatIsFree(t *testing.T) {
 		r.expiry(r.holders, 65*time.Minute)
 		equal(r.T, "keys", r.rdb.DBSize(r.Context()).Val(), 2) // no entry for a holder
 
-		q := r.statement(b, 1, 0, 2)
-		q.More = 100
+		q := r.update(b, 1, 0, 2)
+		q.Extra = 100
 		more := r.says(q)
-		equal(r.T, "with all that is free", more, lease.Reply{Granted: true, Base: more.Base, Weight: 7, Given: 7})
+		equal(r.T, "with all that is free", more, lease.Reply{Granted: true, FenceBase: more.FenceBase, Weight: 7, GrantedNow: 7})
 		equal(r.T, "a release", r.release(b), true)
 		r.waits(c, 8)
-		q.N, q.Order, q.Want = 2, 2, 1
+		q.Seq, q.WantSeq, q.Want = 2, 2, 1
 		equal(r.T, "nothing while somebody waits", outcome(r.says(q)), "wait")
 	})
 }
@@ -52,13 +52,13 @@ func TestPermitsFencesGrow(t *testing.T) {
 		r.has(a, 1)
 		r.rewrite(r.main, "state", func(fields []string) { fields[5] = fmt.Sprint(int64(ahead)) })
 		for i := range int64(5) {
-			equal(r.T, "a raise", r.state(a, i+2, i+1, 1).Base, ahead+i+1)
+			equal(r.T, "a raise", r.state(a, i+2, i+1, 1).FenceBase, ahead+i+1)
 		}
 		r.waits(b, 9)
 		r.release(a)
 		equal(r.T, "a hand-over", r.scene().holds[b].base, ahead+6)
 		check(r.T, r.rdb.Del(r.Context(), r.main, r.holders).Err())
-		if now, base := r.now().UnixMicro(), r.state(c, 1, 0, 1).Base; base < now {
+		if now, base := r.now().UnixMicro(), r.state(c, 1, 0, 1).FenceBase; base < now {
 			r.Errorf("the counter was lost at %d, and then the base is %d", now, base)
 		}
 	})
@@ -74,8 +74,8 @@ func TestPermitsOfOneReleaseGoToMany(t *testing.T) {
 		r.waits(c, 5)
 		r.waits(d, 4)
 		r.waits(e, 1)
-		q := r.statement(c, 7, 0, 5)
-		q.Order = 1
+		q := r.update(c, 7, 0, 5)
+		q.WantSeq = 1
 		equal(r.T, "a refresh", outcome(r.says(q)), "wait") // and keeps its place
 		said := r.published(func() { equal(r.T, "owned", r.release(a), true) })
 		s := r.scene()
@@ -117,18 +117,18 @@ func TestPermitsPassOverWhoCannotBeLetIn(t *testing.T) {
 		{"all", func(r *permits) { r.dies(b); r.dies(c); r.dies(d) }, "", 0},
 		{"one that was dead and asks again", func(r *permits) {
 			r.dies(b)
-			q := r.statement(b, 2, 0, 4)
-			q.Order = 1
+			q := r.update(b, 2, 0, 4)
+			q.WantSeq = 1
 			r.says(q)
 		}, "b=4 c=4 d+4", 2},
 		{"one that withdraws", func(r *permits) { r.state(b, 2, 0, 0) }, "c=4 d=4", 2},
 		{"one that wants something else: to the end with it", func(r *permits) { r.state(b, 2, 0, 2) }, "c=4 d=4 b=2", 3},
 		{"one that leaves", func(r *permits) { equal(r.T, "owned", r.release(c), false) }, "b=4 d=4", 2},
 		{"one that is seen in the future", func(r *permits) { r.seen(b, time.Hour) }, "b=4 c=4 d+4", 2},
-		{"one whose entry is missing", func(r *permits) { check(r.T, r.rdb.HDel(r.Context(), r.entries, b).Err()) }, "c=4 d=4", 2},
-		{"one whose entry is garbled", func(r *permits) { check(r.T, r.rdb.HSet(r.Context(), r.entries, b, "x").Err()) }, "c=4 d=4", 2},
-		{"all, as the line is lost", func(r *permits) { check(r.T, r.rdb.Del(r.Context(), r.line).Err()) }, "", 0},
-		{"all, as the entries are lost", func(r *permits) { check(r.T, r.rdb.Del(r.Context(), r.entries).Err()) }, "", 0},
+		{"one whose entry is missing", func(r *permits) { check(r.T, r.rdb.HDel(r.Context(), r.waiters, b).Err()) }, "c=4 d=4", 2},
+		{"one whose entry is garbled", func(r *permits) { check(r.T, r.rdb.HSet(r.Context(), r.waiters, b, "x").Err()) }, "c=4 d=4", 2},
+		{"all, as the line is lost", func(r *permits) { check(r.T, r.rdb.Del(r.Context(), r.queue).Err()) }, "", 0},
+		{"all, as the entries are lost", func(r *permits) { check(r.T, r.rdb.Del(r.Context(), r.waiters).Err()) }, "", 0},
 		{"all that are too large after a resize", func(r *permits) { r.resize(3) }, "", 3},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -149,9 +149,9 @@ func TestPermitsPassOverWhoCannotBeLetIn(t *testing.T) {
 }
 
 // Each row starts with a holding 6 of 10, b in line for 5, c for 1.
-func TestStatements(t *testing.T) {
+func TestUpdateRequests(t *testing.T) {
 	t.Parallel()
-	again := func(q lease.Request, order int64) lease.Request { q.Order = order; return q }
+	again := func(q lease.Request, order int64) lease.Request { q.WantSeq = order; return q }
 	for _, row := range []struct {
 		name    string
 		do      func(r *permits) lease.Reply
@@ -160,8 +160,8 @@ func TestStatements(t *testing.T) {
 	}{
 		{"a raise", func(r *permits) lease.Reply { return r.state(a, 2, 6, 1) }, "wait", "a=6 b+5 c+1 a+1"},
 		{"a try", func(r *permits) lease.Reply {
-			q := r.statement(a, 2, 6, 1)
-			q.Queue = false
+			q := r.update(a, 2, 6, 1)
+			q.Enqueue = false
 			return r.says(q)
 		}, "wait", "a=6 b+5 c+1"},
 		{"a lower", func(r *permits) lease.Reply { return r.state(a, 2, 4, 0) }, "wait", "a=4 b=5 c=1"},
@@ -169,8 +169,8 @@ func TestStatements(t *testing.T) {
 		{"a yield", func(r *permits) lease.Reply { return r.state(a, 2, 0, 4) }, "granted", "b=5 c=1 a=4"},
 		{"a yield for too much", func(r *permits) lease.Reply { return r.state(a, 2, 0, 6) }, "wait", "b=5 c=1 a+6"},
 		{"a yield by a try", func(r *permits) lease.Reply {
-			q := r.statement(a, 2, 0, 6)
-			q.Queue = false
+			q := r.update(a, 2, 0, 6)
+			q.Enqueue = false
 			return r.says(q)
 		}, "wait", "b=5 c=1"},
 		{"a statement of no change", func(r *permits) lease.Reply { return r.state(a, 2, 6, 0) }, "wait", "a=6 b+5 c+1"},
@@ -184,7 +184,7 @@ func TestStatements(t *testing.T) {
 		}, "gone", "a=6 b+5 c+1"}, // the next who asks finds that
 		{"a waiter when a hold has run out", func(r *permits) lease.Reply {
 			r.expires(a)
-			return r.says(again(r.statement(b, 2, 0, 5), 1))
+			return r.says(again(r.update(b, 2, 0, 5), 1))
 		}, "granted", "b=5 c=1"},
 		{"a newcomer when a hold has run out", func(r *permits) lease.Reply {
 			r.expires(a)
@@ -199,7 +199,7 @@ func TestStatements(t *testing.T) {
 		}, "granted", "a=2"},
 		{"a hand-over that it has not heard of", func(r *permits) lease.Reply {
 			r.release(a)
-			return r.says(again(r.statement(b, 2, 0, 5), 1))
+			return r.says(again(r.update(b, 2, 0, 5), 1))
 		}, "granted", "b=5 c=1"},
 		{"a withdrawal that crosses a hand-over", func(r *permits) lease.Reply {
 			r.release(a)
@@ -214,14 +214,14 @@ func TestStatements(t *testing.T) {
 			r.release(b)
 			r.release(c)
 			r.stands("the raise", "a=8")
-			return r.says(again(r.statement(a, 3, 4, 2), 2))
+			return r.says(again(r.update(a, 3, 4, 2), 2))
 		}, "granted", "a=6"},
 		{"an overtaken one", func(r *permits) lease.Reply {
 			r.state(a, 9, 3, 0)
 			return r.state(a, 8, 1, 3)
 		}, "wait", "a=3 b=5 c=1"},
 		{"an overtaken one that waits", func(r *permits) lease.Reply {
-			r.says(again(r.statement(b, 9, 0, 5), 1))
+			r.says(again(r.update(b, 9, 0, 5), 1))
 			return r.state(b, 8, 0, 0)
 		}, "wait", "a=6 b+5 c+1"},
 	} {
@@ -239,7 +239,7 @@ func TestStatements(t *testing.T) {
 
 // Every answer that moves a window has made the hold last for as long, also if
 // the line let in the one who asks. And one that was overtaken gives no window.
-func TestStatementsLastForTheirTTL(t *testing.T) {
+func TestUpdatesLastForTheirTTL(t *testing.T) {
 	t.Parallel()
 	eachSemaphore(t, func(r *permits) {
 		lasts := func(what string) {
@@ -251,8 +251,8 @@ func TestStatementsLastForTheirTTL(t *testing.T) {
 		r.has(a, 10)
 		r.waits(b, 5)
 		r.expires(a)
-		q := r.statement(b, 3, 0, 5)
-		q.Order = 1
+		q := r.update(b, 3, 0, 5)
+		q.WantSeq = 1
 		equal(r.T, "the head of the line", outcome(r.says(q)), "granted")
 		lasts("the head of the line")
 		r.ends(b, time.Second)
@@ -265,15 +265,15 @@ func TestStatementsLastForTheirTTL(t *testing.T) {
 		r.has(c, 10)
 		r.waits(b, 5)
 		r.release(c)
-		q.N = 2
+		q.Seq = 2
 		equal(r.T, "one that asks after a hand-over", outcome(r.says(q)), "granted")
 		lasts("one that asks after a hand-over")
 
-		q = r.statement(b, 5, 5, 0)
+		q = r.update(b, 5, 5, 0)
 		q.TTL = time.Second
 		r.says(q)
 		lasts("a shorter statement")
-		q.N, q.TTL = 6, 3*time.Hour
+		q.Seq, q.TTL = 6, 3*time.Hour
 		r.says(q)
 		r.expiry(r.main, 3*time.Hour)
 		r.expiry(r.holders, 3*time.Hour)
@@ -281,7 +281,7 @@ func TestStatementsLastForTheirTTL(t *testing.T) {
 }
 
 // What a claim that has ended still had under way can be executed at any time.
-func TestLateStatementOfAnEndedClaim(t *testing.T) {
+func TestLateUpdateOfAnEndedClaim(t *testing.T) {
 	t.Parallel()
 	eachSemaphore(t, func(r *permits) {
 		r.has(a, 5)
@@ -299,12 +299,12 @@ func TestLateStatementOfAnEndedClaim(t *testing.T) {
 		r.state(a, 1, 0, 5)
 		r.waits(c, 10)
 		r.waits(d, 1)
-		time.Sleep(lease.EntryLife - time.Millisecond)
+		time.Sleep(lease.WaiterTTL - time.Millisecond)
 		r.state(d, 2, 0, 1) // the line lives on
 		time.Sleep(time.Millisecond)
 		r.state(e, 1, 0, 1)
 		r.stands("the entry's time has come", "b=4 a=5 d=1 e+1")
-		time.Sleep(lockTTL - lease.EntryLife)
+		time.Sleep(lockTTL - lease.WaiterTTL)
 		r.state(e, 2, 0, 10)
 		r.stands("the hold's time has come", "e=10")
 	})
@@ -314,9 +314,9 @@ func TestSizes(t *testing.T) {
 	t.Parallel()
 	eachSemaphore(t, func(r *permits) {
 		ask := func(token string, size, want int64) (lease.Reply, error) {
-			q := r.statement(token, 1, 0, want)
+			q := r.update(token, 1, 0, want)
 			q.Size = size
-			return r.Ask(r.Context(), q)
+			return r.Acquire(r.Context(), q)
 		}
 		refused := func(what string, size, want int64, tooLarge bool) {
 			r.Helper()
@@ -360,19 +360,19 @@ func TestSizes(t *testing.T) {
 
 // A statement that is refused for the size says what it keeps all the same, and
 // leaves the line. What was granted before a resize stays granted.
-func TestStatementOfAWrongSize(t *testing.T) {
+func TestUpdateOfAWrongSize(t *testing.T) {
 	t.Parallel()
 	eachSemaphore(t, func(r *permits) {
 		r.has(a, 8)
 		r.waits(b, 6)
 		r.waits(c, 2)
-		q := r.statement(b, 2, 0, 6)
-		q.Order, q.Size = 1, 9
-		_, err := r.Ask(r.Context(), q)
+		q := r.update(b, 2, 0, 6)
+		q.WantSeq, q.Size = 1, 9
+		_, err := r.Acquire(r.Context(), q)
 		expect(r.T, "in the line", err, "permanent", "it is 10, and not 9")
 		r.stands("then", "a=8 c=2")
-		q = r.statement(a, 2, 4, 11)
-		_, err = r.Ask(r.Context(), q)
+		q = r.update(a, 2, 4, 11)
+		_, err = r.Acquire(r.Context(), q)
 		equal(r.T, "too large", errors.Is(err, lease.ErrTooLarge), true)
 		r.stands("then", "a=4 c=2")
 
@@ -380,8 +380,8 @@ func TestStatementOfAWrongSize(t *testing.T) {
 		r.state(b, 3, 0, 7)
 		r.release(a)
 		r.resize(3)
-		q = r.statement(b, 4, 0, 7)
-		q.Order = 3
+		q = r.update(b, 4, 0, 7)
+		q.WantSeq = 3
 		equal(r.T, "handed over before a resize", r.says(q).Weight, 7)
 	})
 }

@@ -12,8 +12,8 @@ import (
 func (r *permits) refuses(what, words string) {
 	r.Helper()
 	r.unchanged(what, func() {
-		for _, q := range []lease.Request{r.statement(a, 2, 0, 1), r.statement(a, 2, 1, 0), r.statement(b, 2, 0, 0), r.statement(d, 1, 0, 1)} {
-			_, err := r.Ask(r.Context(), q)
+		for _, q := range []lease.Request{r.update(a, 2, 0, 1), r.update(a, 2, 1, 0), r.update(b, 2, 0, 0), r.update(d, 1, 0, 1)} {
+			_, err := r.Acquire(r.Context(), q)
 			expect(r.T, "ask", err, "permanent", words)
 		}
 		_, err := r.Release(r.Context(), r.name, a)
@@ -34,7 +34,7 @@ func TestPermitsOfAnotherType(t *testing.T) {
 		for _, kind := range []string{"string", "list", "set", "zset", "hash"} { // a hash, but not ours
 			r.put(r.main, kind)
 			r.refuses("a "+kind, "WRONGTYPE")
-			equal(r.T, "renewed", r.renew(a, lockTTL), lease.Renewed{})
+			equal(r.T, "renewed", r.renew(a, lockTTL), lease.RenewResult{})
 		}
 		check(r.T, r.rdb.Del(r.Context(), r.main).Err())
 		for _, state := range []string{
@@ -43,7 +43,7 @@ func TestPermitsOfAnotherType(t *testing.T) {
 		} {
 			check(r.T, r.rdb.HSet(r.Context(), r.main, "state", state, a, "garbled").Err())
 			r.refuses("a hash that is almost ours", "WRONGTYPE")
-			equal(r.T, "renewed", r.renew(a, lockTTL), lease.Renewed{})
+			equal(r.T, "renewed", r.renew(a, lockTTL), lease.RenewResult{})
 		}
 	})
 }
@@ -58,8 +58,8 @@ func TestPermitsSiblingOfAnotherType(t *testing.T) {
 		key   func(r *permits) string
 	}{
 		{"holders", []string{"string", "list", "hash", "set"}, func(r *permits) string { return r.holders }},
-		{"line", []string{"string", "list", "hash", "set"}, func(r *permits) string { return r.line }},
-		{"entries", []string{"string", "list", "set", "zset"}, func(r *permits) string { return r.entries }},
+		{"line", []string{"string", "list", "hash", "set"}, func(r *permits) string { return r.queue }},
+		{"entries", []string{"string", "list", "set", "zset"}, func(r *permits) string { return r.waiters }},
 	} {
 		for _, state := range []struct {
 			name string
@@ -78,7 +78,7 @@ func TestPermitsSiblingOfAnotherType(t *testing.T) {
 						r.put(sibling.key(r), kind)
 						r.refuses("a "+kind, "its "+sibling.name+": WRONGTYPE")
 						if h, ok := r.hold(a); ok { // renewal needs none of them
-							equal(r.T, "renewed", r.renew(a, lockTTL).Kept, h.expires > r.now().UnixMilli())
+							equal(r.T, "renewed", r.renew(a, lockTTL).Held, h.expires > r.now().UnixMilli())
 						}
 					}
 				})
@@ -94,7 +94,7 @@ func (r *permits) hold(token string) (h record, ok bool) {
 	if text == "" {
 		return h, false
 	}
-	h.shared, h.channel = r.scan(text, &h.expires, &h.weight, &h.ttl, &h.seen, &h.order, &h.given, &h.base)
+	h.shared, h.channel = r.scan(text, &h.expires, &h.weight, &h.ttl, &h.seq, &h.wantSeq, &h.granted, &h.base)
 	return h, true
 }
 
@@ -102,13 +102,13 @@ func (r *permits) hold(token string) (h record, ok bool) {
 func TestPermitsOfAnotherKind(t *testing.T) {
 	t.Parallel()
 	eachSemaphore(t, func(r *permits) {
-		rw := newPermits(r.T, r.rdb, rwAt("key"), lease.Writer)
+		rw := newPermits(r.T, r.rdb, rwAt("key"), lease.ExclusiveWeight)
 		r.has(a, 1)
 		r.waits(b, 10)
 		rw.refuses("a semaphore as an RWMutex", "WRONGTYPE")
-		_, err := rw.Ask(r.Context(), rw.statement(a, 2, 0, 1))
+		_, err := rw.Acquire(r.Context(), rw.update(a, 2, 0, 1))
 		expect(r.T, "ask", err, "permanent", "the key is in use as a semaphore")
-		equal(r.T, "renewed", rw.renew(a, lockTTL), lease.Renewed{})
+		equal(r.T, "renewed", rw.renew(a, lockTTL), lease.RenewResult{})
 
 		// A size that nobody can have stored would let two writers in, or none.
 		for _, state := range []string{"r 1099511627775 1099511627776 0 0 1 3900000 1", "r 2199023255552 1099511627776 0 0 1 3900000 1"} {
@@ -120,11 +120,11 @@ func TestPermitsOfAnotherKind(t *testing.T) {
 		check(r.T, r.rdb.FlushAll(r.Context()).Err())
 		rw.has(a, 1)
 		r.refuses("an RWMutex as a semaphore", "WRONGTYPE")
-		_, err = r.Ask(r.Context(), r.statement(a, 2, 0, 1))
+		_, err = r.Acquire(r.Context(), r.update(a, 2, 0, 1))
 		expect(r.T, "ask", err, "permanent", "the key is in use as an RWMutex")
 
 		r.unchanged("as a mutex", func() {
-			_, err := r.Ask(r.Context(), lease.Request{Name: mutexAt("key"), Token: a, TTL: lockTTL, Grant: grantTTL, N: 1, Queue: true})
+			_, err := r.Acquire(r.Context(), lease.Request{Name: mutexAt("key"), Token: a, TTL: lockTTL, HandoverTTL: grantTTL, Seq: 1, Enqueue: true})
 			expect(r.T, "acquire", err, "permanent", "WRONGTYPE")
 		})
 		check(r.T, r.rdb.FlushAll(r.Context()).Err())
@@ -144,7 +144,7 @@ func TestPermitsGarbled(t *testing.T) {
 			r.has(b, 6)
 			r.waits(c, 4)
 			check(r.T, r.rdb.HSet(r.Context(), r.main, a, text).Err())
-			equal(r.T, "renewed", r.renew(a, lockTTL), lease.Renewed{})
+			equal(r.T, "renewed", r.renew(a, lockTTL), lease.RenewResult{})
 			equal(r.T, "its statement", outcome(r.state(a, 2, 4, 0)), "gone")
 			r.rdb.ZAdd(r.Context(), r.holders, redis.Z{Score: 1, Member: a}) // its time has come
 			r.state(d, 1, 0, 1)

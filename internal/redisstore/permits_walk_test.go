@@ -90,7 +90,7 @@ type move struct {
 
 func newSchedule(t *testing.T, rdb *redis.Client, sub *redis.PubSub, kind lease.Kind, seed uint64) *schedule {
 	s := &schedule{rng: rand.New(rand.NewPCG(seed, uint64(kind))), sub: sub, seed: seed, seen: map[string]int{}}
-	size := int64(lease.Writer)
+	size := int64(lease.ExclusiveWeight)
 	if kind == lease.Semaphore {
 		size = 1 + s.rng.Int64N(10)
 	}
@@ -115,8 +115,8 @@ func (s *schedule) run(length int) {
 		m := s.next()
 		s.granted = ""
 		saw, want := m.do()
-		now, said := s.look()
-		if time.Since(start) > lease.EntryLife/2 {
+		now, said := s.inspect()
+		if time.Since(start) > lease.WaiterTTL/2 {
 			s.Logf("seed %d: too slow to compare further", s.seed)
 			return
 		}
@@ -137,8 +137,8 @@ func (s *schedule) run(length int) {
 	}
 }
 
-// look returns what is stored, and what was published since the last look.
-func (s *schedule) look() (now scene, said []string) {
+// inspect returns what is stored, and what was published since the last look.
+func (s *schedule) inspect() (now scene, said []string) {
 	s.Helper()
 	pipe := s.rdb.Pipeline()
 	read := s.read(pipe)
@@ -160,13 +160,13 @@ func (s *schedule) compare(now scene, said []string) {
 	ms := time.Now().UnixMilli()
 	for token, h := range now.holds {
 		if h.expires > ms {
-			got.holds[token] = &held{weight: h.weight, seen: h.seen, order: h.order, given: h.given, shared: h.shared}
+			got.holds[token] = &held{weight: h.weight, seen: h.seq, order: h.wantSeq, given: h.granted, shared: h.shared}
 		}
 	}
-	for _, e := range now.line {
-		q := lease.Request{Token: e.token, Want: e.weight, N: e.seen, Order: e.order, Shared: e.shared}
-		if e.seen > 0 && now.ttl[3] > 0 { // else its half of the record is lost
-			got.line = append(got.line, &place{Request: q})
+	for _, e := range now.queue {
+		q := lease.Request{Token: e.token, Want: e.weight, Seq: e.seq, WantSeq: e.wantSeq, WantShared: e.shared}
+		if e.seq > 0 && now.ttl[3] > 0 { // else its half of the record is lost
+			got.queue = append(got.queue, &place{Request: q})
 		}
 	}
 	if got.String() != s.model.String() {
@@ -219,9 +219,9 @@ func (s *schedule) invariants(now scene) {
 	}
 	slices.SortFunc(granted, func(a, b record) int { return int(a.base - b.base) })
 	ahead := func(r record) int { // places before it
-		i := slices.IndexFunc(s.was.line, func(e record) bool { return e.token == r.token && e.order == r.order })
+		i := slices.IndexFunc(s.was.queue, func(e record) bool { return e.token == r.token && e.wantSeq == r.wantSeq })
 		if i < 0 {
-			i = len(s.was.line)
+			i = len(s.was.queue)
 		}
 		return i
 	}
@@ -233,18 +233,18 @@ func (s *schedule) invariants(now scene) {
 		if i > 0 && ahead(h) < ahead(granted[i-1]) {
 			s.Errorf("%s was let in after %s", h.token, granted[i-1].token)
 		}
-		for _, e := range now.line {
+		for _, e := range now.queue {
 			if ahead(e) < ahead(h) {
 				s.Errorf("%s has overtaken %s", h.token, e.token)
 			}
 		}
 	}
-	if s.model.acted && len(now.line) > 0 && now.line[0].weight <= now.size-now.used {
-		s.Errorf("%s could be let in", now.line[0].token)
+	if s.model.acted && len(now.queue) > 0 && now.queue[0].weight <= now.size-now.used {
+		s.Errorf("%s could be let in", now.queue[0].token)
 	}
 	for i, ttl := range now.ttl {
 		least := -2 * time.Nanosecond // no such key
-		if ttl != least && (ttl <= 0 || i < 2 && ttl < lockTTL || i >= 2 && ttl > lease.EntryLife) {
+		if ttl != least && (ttl <= 0 || i < 2 && ttl < lockTTL || i >= 2 && ttl > lease.WaiterTTL) {
 			s.Errorf("key %d expires in %v", i+1, ttl)
 		}
 	}
@@ -254,23 +254,23 @@ func (s *schedule) invariants(now scene) {
 func (s *schedule) answered(q lease.Request) string {
 	s.Helper()
 	s.since = time.Now().Add(lockTTL).UnixMilli()
-	got, err := s.Ask(s.Context(), q)
+	got, err := s.Acquire(s.Context(), q)
 	if err != nil {
 		return class(err) + " " + strings.TrimPrefix(err.Error(), "baton: ")
 	}
 	if got.Granted {
 		s.granted = q.Token
-		s.base = got.Base
+		s.base = got.FenceBase
 	}
-	if got.Left > 2*lockTTL || got.Left < -time.Millisecond {
+	if got.Remaining > 2*lockTTL || got.Remaining < -time.Millisecond {
 		s.Errorf("reply %+v", got)
 	}
-	got.Base, got.Left = 0, 0
+	got.FenceBase, got.Remaining = 0, 0
 	return verdict(got)
 }
 
 func verdict(r lease.Reply) string {
-	return fmt.Sprintf("%s has %d given %d awaited %t", outcome(r), r.Weight, r.Given, r.Awaited)
+	return fmt.Sprintf("%s has %d given %d awaited %t", outcome(r), r.Weight, r.GrantedNow, r.Contended)
 }
 
 // holders are those who hold something, in the model.
@@ -278,7 +278,7 @@ func (s *schedule) holding() []string { return slices.Sorted(maps.Keys(s.model.h
 
 func (s *schedule) waiting() []string {
 	list := []string{}
-	for _, p := range s.model.line {
+	for _, p := range s.model.queue {
 		list = append(list, p.Token)
 	}
 	return list

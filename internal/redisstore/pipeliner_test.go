@@ -238,8 +238,8 @@ func TestDeadlineInABatchIsItsOwn(t *testing.T) {
 // time: none of the others fails.
 func TestShortDeadlineFailsAlone(t *testing.T) {
 	s := redistest.Start(t)
-	for _, heeds := range []bool{true, false} {
-		store := NewStore(s.Client(t, func(o *redis.Options) { o.ContextTimeoutEnabled = heeds }))
+	for _, ctxTimeouts := range []bool{true, false} {
+		store := NewStore(s.Client(t, func(o *redis.Options) { o.ContextTimeoutEnabled = ctxTimeouts }))
 		var wg sync.WaitGroup
 		for i := range 64 {
 			wg.Go(func() {
@@ -248,9 +248,9 @@ func TestShortDeadlineFailsAlone(t *testing.T) {
 					if i == 0 {
 						ctx, cancel = context.WithTimeout(ctx, time.Millisecond)
 					}
-					r := lease.Request{Name: mutexAt(fmt.Sprint(heeds, i, " ", n)), Token: "baton:60000:t", TTL: time.Minute, N: 1}
-					if reply, err := store.Ask(ctx, r); i > 0 && (err != nil || !reply.Granted) {
-						t.Errorf("with ContextTimeoutEnabled %v: %v", heeds, err)
+					r := lease.Request{Name: mutexAt(fmt.Sprint(ctxTimeouts, i, " ", n)), Token: "baton:60000:t", TTL: time.Minute, Seq: 1}
+					if reply, err := store.Acquire(ctx, r); i > 0 && (err != nil || !reply.Granted) {
+						t.Errorf("with ContextTimeoutEnabled %v: %v", ctxTimeouts, err)
 					}
 					cancel()
 				}
@@ -396,14 +396,14 @@ func TestHoldNeedsNoNewConnection(t *testing.T) {
 	var claims []lease.Renewal
 	for i := range 300 {
 		name := mutexAt(fmt.Sprint("key", i))
-		reply, err := store.Ask(t.Context(), lease.Request{Name: name, Token: a, TTL: time.Minute, N: 1})
+		reply, err := store.Acquire(t.Context(), lease.Request{Name: name, Token: a, TTL: time.Minute, Seq: 1})
 		if check(t, err); !reply.Granted {
 			t.Fatal("not granted")
 		}
 		claims = append(claims, lease.Renewal{Name: name, Token: a, TTL: time.Minute})
 	}
 	for i, r := range renewAll(store, claims) {
-		if !r.Kept {
+		if !r.Held {
 			t.Fatalf("lock %d: %v", i, r.Err)
 		}
 	}

@@ -57,7 +57,7 @@ func TestMessagesNameTheKeyWithoutAPrefix(t *testing.T) {
 			{mutexAt("key"), func() {
 				r.held(a, b)
 				r.release(a)
-				r.ask(c, 1)
+				r.acquire(c, 1)
 				r.yield(b, d, 1)
 			}},
 			{semaphoreAt("key"), func() {
@@ -70,8 +70,8 @@ func TestMessagesNameTheKeyWithoutAPrefix(t *testing.T) {
 			{lease.Name{Kind: lease.WaitGroup, Key: "key"}, func() {
 				g := newGroup(t, rdb, "key")
 				g.Store = r.Store
-				g.counts("s", lease.Go, a)
-				g.counts("s", lease.Done, a)
+				g.counts("s", lease.OpStart, a)
+				g.counts("s", lease.OpDone, a)
 			}},
 		} {
 			said := r.published(row.do)
@@ -80,7 +80,7 @@ func TestMessagesNameTheKeyWithoutAPrefix(t *testing.T) {
 			}
 			for _, m := range said {
 				_, payload, _ := strings.Cut(m, ": ")
-				if h, ok := parse(payload); !ok || h.Name != row.name {
+				if h, ok := parseMessage(payload); !ok || h.Name != row.name {
 					t.Errorf("%q is about %v", m, h.Name)
 				}
 			}

@@ -6,32 +6,32 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
-// numbers reads a reply of so many numbers. What is anything else was not written
+// parseInts reads a reply of so many numbers. What is anything else was not written
 // by a script of ours, and says nothing: least of all that something is granted, or
 // lost.
-func numbers(val any, want int) (n [5]int64, err error) {
+func parseInts(val any, want int) (n [5]int64, err error) {
 	tuple, _ := val.([]any)
 	if len(tuple) != want {
-		return n, unexpected(val)
+		return n, unexpectedReply(val)
 	}
 	for i := range tuple {
 		var ok bool
 		if n[i], ok = tuple[i].(int64); !ok {
-			return [5]int64{}, unexpected(val)
+			return [5]int64{}, unexpectedReply(val)
 		}
 	}
 	return n, nil
 }
 
-// number reads a reply of one number.
-func number(val any) (int64, error) {
+// parseInt reads a reply of one number.
+func parseInt(val any) (int64, error) {
 	n, ok := val.(int64)
 	if !ok {
-		return 0, unexpected(val)
+		return 0, unexpectedReply(val)
 	}
 	return n, nil
 }
 
-// unexpected is the error of a reply that no script of ours makes: nil, from a hook or a
+// unexpectedReply is the error of a reply that no script of ours makes: nil, from a hook or a
 // wrapper that has sent nothing; anything else, from a proxy.
-func unexpected(val any) error { return lease.Unknown(fmt.Errorf("unexpected reply %v", val)) }
+func unexpectedReply(val any) error { return lease.Unknown(fmt.Errorf("unexpected reply %v", val)) }

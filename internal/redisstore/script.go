@@ -27,7 +27,7 @@ var (
 	release = load("release.lua")
 	renew   = load("renew.lua")
 
-	permitsAsk     = load("permits_ask.lua")
+	permitsUpdate  = load("permits_ask.lua")
 	permitsRelease = load("permits_release.lua")
 	permitsRenew   = load("permits_renew.lua")
 	permitsResize  = load("permits_resize.lua")

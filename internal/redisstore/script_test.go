@@ -21,9 +21,9 @@ func TestScriptsAreSentAgainAfterAFlush(t *testing.T) {
 		flushed := func() { check(r.T, r.rdb.ScriptFlush(r.Context()).Err()) }
 		for range 2 {
 			flushed()
-			equal(t, "acquire", outcome(r.ask(a, 1)), "granted")
+			equal(t, "acquire", outcome(r.acquire(a, 1)), "granted")
 			flushed()
-			r.ask(b, 1)
+			r.acquire(b, 1)
 			flushed()
 			equal(t, "renew", r.renew(a), true)
 			flushed()
@@ -49,7 +49,7 @@ func TestServerWithoutEvalsha(t *testing.T) {
 func TestServerWithoutScripts(t *testing.T) {
 	t.Parallel()
 	r, _ := realRig(t, "--rename-command", "EVALSHA", "", "--rename-command", "EVAL", "")
-	_, err := r.Ask(t.Context(), r.request(a, 1))
+	_, err := r.Acquire(t.Context(), r.request(a, 1))
 	expect(t, "acquire", err, "permanent", "unknown command")
 }
 
@@ -65,14 +65,14 @@ func TestCommandsAreSentOnce(t *testing.T) {
 		name string
 		do   func(r *rig) error
 	}{
-		{"acquire", func(r *rig) error { _, err := r.Ask(r.Context(), r.request(a, 1)); return err }},
+		{"acquire", func(r *rig) error { _, err := r.Acquire(r.Context(), r.request(a, 1)); return err }},
 		{"renew", func(r *rig) error {
 			return renewAll(r, []lease.Renewal{{Name: mutexAt(r.lock), Token: a, TTL: lockTTL}})[0].Err
 		}},
 		{"yield", func(r *rig) error {
 			q := r.request(b, 1)
-			q.From = a
-			_, err := r.Ask(r.Context(), q)
+			q.Replaces = a
+			_, err := r.Acquire(r.Context(), q)
 			return err
 		}},
 		{"release", func(r *rig) error { _, err := r.Release(r.Context(), mutexAt(r.lock), b); return err }},
@@ -83,9 +83,9 @@ func TestCommandsAreSentOnce(t *testing.T) {
 		arm     func(match string)
 		fired   func() int64
 	}{
-		{"EVAL and a closed connection", "eval", p.CutNextReply, func() int64 { return p.Fired().RepliesCut }},
-		{"EVALSHA and a closed connection", "evalsha", p.CutNextReply, func() int64 { return p.Fired().RepliesCut }},
-		{"EVALSHA and silence", "evalsha", p.LoseNextReply, func() int64 { return p.Fired().RepliesLost }},
+		{"EVAL and a closed connection", "eval", p.CutNextReply, func() int64 { return p.Faults().RepliesCut }},
+		{"EVALSHA and a closed connection", "evalsha", p.CutNextReply, func() int64 { return p.Faults().RepliesCut }},
+		{"EVALSHA and silence", "evalsha", p.LoseNextReply, func() int64 { return p.Faults().RepliesLost }},
 	} {
 		for _, call := range calls {
 			if row.command == "eval" {
@@ -118,7 +118,7 @@ func TestAContextThatHasEnded(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		ctx, cancel := context.WithCancel(r.Context())
 		cancel()
-		_, err := r.Ask(ctx, r.request(a, 1))
+		_, err := r.Acquire(ctx, r.request(a, 1))
 		expect(t, "acquire", err, "passing", "canceled")
 		_, err = r.Release(ctx, mutexAt(r.lock), a)
 		expect(t, "release", err, "passing", "canceled")
@@ -140,18 +140,18 @@ func TestServerWithoutSetGet(t *testing.T) {
 	}
 	acquire, release = older(acquire), older(release)
 	eachServer(t, func(r *rig) {
-		first := r.ask(a, 1)
+		first := r.acquire(a, 1)
 		equal(r.T, "a free lock", outcome(first), "granted")
-		r.ask(b, 1)
+		r.acquire(b, 1)
 		said := r.published(func() { equal(r.T, "owned", r.release(a), true) })
 		equal(r.T, "messages", len(said), 1)
 		equal(r.T, "owner", r.owner(), b)
-		if r.last() <= first.Base {
-			r.Errorf("base %d after %d", r.last(), first.Base)
+		if r.last() <= first.FenceBase {
+			r.Errorf("base %d after %d", r.last(), first.FenceBase)
 		}
 		r.put(r.fence, "list")
 		r.release(b)
-		_, err := r.Ask(r.Context(), r.request(c, 1))
+		_, err := r.Acquire(r.Context(), r.request(c, 1))
 		expect(r.T, "with a fence of another type", err, "permanent", "its fence: WRONGTYPE")
 	})
 }

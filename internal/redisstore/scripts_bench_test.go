@@ -17,7 +17,7 @@ func BenchmarkMutex(b *testing.B) {
 	const pairs = 64
 	compareAndDelete := &script{text: `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`}
 	keys := func(i int) []any {
-		names, err := siblings(mutexAt("key" + strconv.Itoa(i)))
+		names, err := keysFor(mutexAt("key" + strconv.Itoa(i)))
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -68,7 +68,7 @@ func BenchmarkMutex(b *testing.B) {
 // processes: a release, and a request that queues again. See longAcquire for the long way.
 func BenchmarkHandOver(b *testing.B) {
 	const processes = 16
-	keys, err := siblings(mutexAt("key"))
+	keys, err := keysFor(mutexAt("key"))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -15,15 +15,15 @@ import (
 
 func TestAcquireTakesAFreeLock(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(r *rig) {
+	eachPath(t, func(r *rig) {
 		before := r.now()
-		got := r.ask(a, 1)
-		if after := r.now(); got.Base < before.UnixMicro() || got.Base > after.UnixMicro() {
-			r.Errorf("base %d is not the server's time, %d to %d", got.Base, before.UnixMicro(), after.UnixMicro())
+		got := r.acquire(a, 1)
+		if after := r.now(); got.FenceBase < before.UnixMicro() || got.FenceBase > after.UnixMicro() {
+			r.Errorf("base %d is not the server's time, %d to %d", got.FenceBase, before.UnixMicro(), after.UnixMicro())
 		}
-		equal(t, "reply", got, lease.Reply{Granted: true, Base: got.Base, Weight: 1, Given: 1, Left: lockTTL})
+		equal(t, "reply", got, lease.Reply{Granted: true, FenceBase: got.FenceBase, Weight: 1, GrantedNow: 1, Remaining: lockTTL})
 		equal(t, "owner", r.owner(), a)
-		equal(t, "fence", r.last(), got.Base)
+		equal(t, "fence", r.last(), got.FenceBase)
 		r.expiry(r.lock, lockTTL)
 		equal(t, "keys", r.rdb.DBSize(r.Context()).Val(), 2) // no entry for an owner
 	})
@@ -32,30 +32,30 @@ func TestAcquireTakesAFreeLock(t *testing.T) {
 // A lost reply is answered by asking again, so that must change nothing but the TTL.
 func TestAcquireByTheOwnerRenews(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(r *rig) {
-		first := r.ask(a, 0)
-		r.ask(b, 1)
+	eachPath(t, func(r *rig) {
+		first := r.acquire(a, 0)
+		r.acquire(b, 1)
 		check(r.T, r.rdb.PExpire(r.Context(), r.lock, 3*time.Second).Err())
-		r.unchanged("asking again", func() { equal(t, "reply", r.ask(a, 2), first) })
+		r.unchanged("asking again", func() { equal(t, "reply", r.acquire(a, 2), first) })
 		r.expiry(r.lock, lockTTL)
 	})
 }
 
 func TestAcquireOfAHeldLock(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(r *rig) {
+	eachPath(t, func(r *rig) {
 		r.held(a)
 		r.unchanged("a try", func() {
-			got := r.ask(b, 0)
-			if got.Left > lockTTL || got.Left < lockTTL-2*time.Second {
-				r.Errorf("%v left to the owner", got.Left)
+			got := r.acquire(b, 0)
+			if got.Remaining > lockTTL || got.Remaining < lockTTL-2*time.Second {
+				r.Errorf("%v left to the owner", got.Remaining)
 			}
-			equal(t, "reply", got, lease.Reply{Left: got.Left})
+			equal(t, "reply", got, lease.Reply{Remaining: got.Remaining})
 		})
 
-		r.ask(b, 1)
-		r.ask(c, 1)
-		r.ask(b, 7)
+		r.acquire(b, 1)
+		r.acquire(c, 1)
+		r.acquire(b, 7)
 		equal(t, "the queue after a refresh", r.waiting(), b+" "+c)
 		entry := r.rdb.HGet(r.Context(), r.waiters, b).Val()
 		if !regexp.MustCompile(`^\d{13} 7 3600 to:` + b + ` key$`).MatchString(entry) {
@@ -63,16 +63,16 @@ func TestAcquireOfAHeldLock(t *testing.T) {
 		}
 		for _, key := range []string{r.queue, r.waiters} {
 			check(r.T, r.rdb.PExpire(r.Context(), key, time.Second).Err())
-			r.ask(c, 2)
-			r.expiry(key, lease.EntryLife)
+			r.acquire(c, 2)
+			r.expiry(key, lease.WaiterTTL)
 		}
-		r.unchanged("a try by one who waits", func() { r.ask(b, 0) })
+		r.unchanged("a try by one who waits", func() { r.acquire(b, 0) })
 	})
 }
 
 // The two sides of the protocol count on the same number.
-func TestEntryLifeIsTheSameInLuaAndInGo(t *testing.T) {
-	want := fmt.Sprintf("local ENTRY_LIFE = %d ", lease.EntryLife.Milliseconds())
+func TestWaiterTTLIsTheSameInLuaAndInGo(t *testing.T) {
+	want := fmt.Sprintf("local ENTRY_LIFE = %d ", lease.WaiterTTL.Milliseconds())
 	for _, s := range []*script{acquire, yield, release} {
 		if !strings.Contains(s.text, want) {
 			t.Errorf("state.lua does not have %q", want)
@@ -82,11 +82,11 @@ func TestEntryLifeIsTheSameInLuaAndInGo(t *testing.T) {
 
 func TestReleaseHandsOverInTurn(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(r *rig) {
+	eachPath(t, func(r *rig) {
 		order := []string{a, b, c, d, e}
 		r.held(order[0], order[1:]...)
 		for n := range int64(3) {
-			r.ask(d, n+2) // refreshing is no way forward
+			r.acquire(d, n+2) // refreshing is no way forward
 		}
 		for i, token := range order {
 			said := r.published(func() { equal(t, "owned", r.release(token), true) })
@@ -114,13 +114,13 @@ func TestReleaseHandsOverInTurn(t *testing.T) {
 // The waiter says how long a hand-over is to be: a short lease gets no long grant.
 func TestHandOverGivesTheWaitersGrant(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(r *rig) {
+	eachPath(t, func(r *rig) {
 		r.held(a)
 		q := r.request(b, 1)
-		q.TTL, q.Grant = 900*time.Millisecond, 900*time.Millisecond
-		must(r.Ask(r.Context(), q))(r.T)
+		q.TTL, q.HandoverTTL = 900*time.Millisecond, 900*time.Millisecond
+		must(r.Acquire(r.Context(), q))(r.T)
 		r.release(a)
-		r.expiry(r.lock, q.Grant)
+		r.expiry(r.lock, q.HandoverTTL)
 	})
 }
 
@@ -140,12 +140,12 @@ func TestNoScriptLeavesALockFreeWhileSomebodyWaits(t *testing.T) {
 		{"release by a stranger of a free lock", free, func(r *rig) { r.release(e) }, b, c},
 		{"the first leaves a free lock", free, func(r *rig) { equal(r.T, "owned", r.release(b), false) }, c, ""},
 		{"the second leaves a free lock", free, func(r *rig) { r.release(c) }, b, ""},
-		{"a try on a free lock", free, func(r *rig) { equal(r.T, "try", outcome(r.ask(e, 0)), "wait") }, b, c},
-		{"a newcomer on a free lock", free, func(r *rig) { equal(r.T, "newcomer", outcome(r.ask(e, 1)), "wait") }, b, c + " " + e},
-		{"the first asks for a free lock", free, func(r *rig) { equal(r.T, "first", outcome(r.ask(b, 2)), "granted") }, b, c},
-		{"the first tries a free lock", free, func(r *rig) { equal(r.T, "first", outcome(r.ask(b, 0)), "granted") }, b, c},
-		{"the second asks for a free lock", free, func(r *rig) { equal(r.T, "second", outcome(r.ask(c, 2)), "wait") }, b, c},
-		{"the owner asks for its expired lock", free, func(r *rig) { equal(r.T, "owner", outcome(r.ask(a, 2)), "wait") }, b, c + " " + a},
+		{"a try on a free lock", free, func(r *rig) { equal(r.T, "try", outcome(r.acquire(e, 0)), "wait") }, b, c},
+		{"a newcomer on a free lock", free, func(r *rig) { equal(r.T, "newcomer", outcome(r.acquire(e, 1)), "wait") }, b, c + " " + e},
+		{"the first asks for a free lock", free, func(r *rig) { equal(r.T, "first", outcome(r.acquire(b, 2)), "granted") }, b, c},
+		{"the first tries a free lock", free, func(r *rig) { equal(r.T, "first", outcome(r.acquire(b, 0)), "granted") }, b, c},
+		{"the second asks for a free lock", free, func(r *rig) { equal(r.T, "second", outcome(r.acquire(c, 2)), "wait") }, b, c},
+		{"the owner asks for its expired lock", free, func(r *rig) { equal(r.T, "owner", outcome(r.acquire(a, 2)), "wait") }, b, c + " " + a},
 
 		{"the first leaves a held lock", nil, func(r *rig) { equal(r.T, "owned", r.release(b), false) }, a, c},
 		{"the second leaves a held lock", nil, func(r *rig) { r.release(c) }, a, b},
@@ -156,20 +156,20 @@ func TestNoScriptLeavesALockFreeWhileSomebodyWaits(t *testing.T) {
 		{"the first is dead at a yield", func(r *rig) { r.dies(b) }, func(r *rig) { r.yield(a, d, 1) }, c, d},
 		{"all are dead at a yield", func(r *rig) { r.dies(b); r.dies(c) },
 			func(r *rig) { equal(r.T, "yield", outcome(r.yield(a, d, 1)), "granted") }, d, ""},
-		{"the first is dead on a free lock", func(r *rig) { r.dies(b); r.expires() }, func(r *rig) { r.ask(e, 1) }, c, e},
+		{"the first is dead on a free lock", func(r *rig) { r.dies(b); r.expires() }, func(r *rig) { r.acquire(e, 1) }, c, e},
 		{"all are dead on a free lock", func(r *rig) { r.dies(b); r.dies(c); r.expires() },
-			func(r *rig) { equal(r.T, "newcomer", outcome(r.ask(e, 1)), "granted") }, e, ""},
-		{"one that was dead asks again", func(r *rig) { r.dies(b); r.ask(b, 2) }, func(r *rig) { r.release(a) }, b, c},
+			func(r *rig) { equal(r.T, "newcomer", outcome(r.acquire(e, 1)), "granted") }, e, ""},
+		{"one that was dead asks again", func(r *rig) { r.dies(b); r.acquire(b, 2) }, func(r *rig) { r.release(a) }, b, c},
 		{"one that was dead is first and asks", func(r *rig) { r.dies(b); r.expires() },
-			func(r *rig) { equal(r.T, "dead", outcome(r.ask(b, 2)), "granted") }, b, c},
+			func(r *rig) { equal(r.T, "dead", outcome(r.acquire(b, 2)), "granted") }, b, c},
 		{"an entry is seen in the future", func(r *rig) { r.seen(b, r.now().Add(time.Hour).UnixMilli()) }, func(r *rig) { r.release(a) }, b, c},
 		{"an entry is missing", func(r *rig) { check(r.T, r.rdb.HDel(r.Context(), r.waiters, b).Err()) }, func(r *rig) { r.release(a) }, c, ""},
-		{"an entry was missing and it has asked again", func(r *rig) { check(r.T, r.rdb.HDel(r.Context(), r.waiters, b).Err()); r.ask(b, 2) },
+		{"an entry was missing and it has asked again", func(r *rig) { check(r.T, r.rdb.HDel(r.Context(), r.waiters, b).Err()); r.acquire(b, 2) },
 			func(r *rig) { r.release(a) }, b, c},
 		{"an entry is garbled", func(r *rig) { check(r.T, r.rdb.HSet(r.Context(), r.waiters, b, "x").Err()) }, func(r *rig) { r.release(a) }, c, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			eachWay(t, func(r *rig) {
+			eachPath(t, func(r *rig) {
 				r.held(a, b, c)
 				if row.before != nil {
 					row.before(r)
@@ -191,17 +191,17 @@ func TestNoScriptLeavesALockFreeWhileSomebodyWaits(t *testing.T) {
 }
 
 // The bubble's clock stands still during a script, so the bound can be exact.
-func TestWaiterLivesForItsEntryLife(t *testing.T) {
+func TestWaiterLivesForTheWaiterTTL(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, redistest.MiniClient(t, redistest.Mini(t)), "key")
 		for _, row := range []struct {
 			silent time.Duration
 			owner  string
-		}{{lease.EntryLife - time.Millisecond, b}, {lease.EntryLife, ""}} {
+		}{{lease.WaiterTTL - time.Millisecond, b}, {lease.WaiterTTL, ""}} {
 			r.held(a, b, c)
 			time.Sleep(time.Millisecond)
-			r.ask(c, 2) // keeps the keys, but not b's entry, a little longer
+			r.acquire(c, 2) // keeps the keys, but not b's entry, a little longer
 			time.Sleep(row.silent - time.Millisecond)
 			check(t, r.rdb.HDel(t.Context(), r.waiters, c).Err())
 			r.release(a)
@@ -213,7 +213,7 @@ func TestWaiterLivesForItsEntryLife(t *testing.T) {
 
 func TestReleaseAgainChangesNothing(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(r *rig) {
+	eachPath(t, func(r *rig) {
 		r.held(a, b)
 		equal(t, "owned", r.release(a), true)
 		said := r.published(func() {
@@ -226,7 +226,7 @@ func TestReleaseAgainChangesNothing(t *testing.T) {
 
 func TestReleaseNeverDeletesAnothersLock(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(r *rig) {
+	eachPath(t, func(r *rig) {
 		for _, owner := range []string{b, "", a + "x", "hand-written"} {
 			check(r.T, r.rdb.Set(r.Context(), r.lock, owner, lockTTL).Err())
 			r.unchanged("release", func() { equal(t, "owned", r.release(a), false) })
@@ -238,18 +238,18 @@ func TestReleaseNeverDeletesAnothersLock(t *testing.T) {
 // Locks by SET NX PX, by redsync and by others exclude ours, and are left alone.
 func TestForeignOwner(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(r *rig) {
+	eachPath(t, func(r *rig) {
 		check(r.T, r.rdb.Set(r.Context(), r.lock, "hand-written", 5*time.Second).Err())
-		got := r.ask(a, 1)
+		got := r.acquire(a, 1)
 		equal(t, "reply", outcome(got), "foreign")
-		if got.Left > 5*time.Second || got.Left < 3*time.Second {
-			r.Errorf("left %v of 5s", got.Left)
+		if got.Remaining > 5*time.Second || got.Remaining < 3*time.Second {
+			r.Errorf("left %v of 5s", got.Remaining)
 		}
 		equal(t, "queue", r.waiting(), a)
 		equal(t, "yield to a foreign owner", outcome(r.yield(c, b, 1)), "gone")
 
 		check(r.T, r.rdb.Persist(r.Context(), r.lock).Err())
-		if got := r.ask(a, 2); outcome(got) != "foreign" || got.Left >= 0 {
+		if got := r.acquire(a, 2); outcome(got) != "foreign" || got.Remaining >= 0 {
 			r.Errorf("a lock without a TTL: %+v", got)
 		}
 		equal(t, "TTL", r.pttl(r.lock), -1)
@@ -260,7 +260,7 @@ func TestForeignOwner(t *testing.T) {
 // A server clock that is set back makes TTLs longer than anybody asked for.
 func TestWaiterCutsATTLThatIsTooLong(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(r *rig) {
+	eachPath(t, func(r *rig) {
 		for _, row := range []struct {
 			owner       string
 			ttl         time.Duration
@@ -277,10 +277,10 @@ func TestWaiterCutsATTLThatIsTooLong(t *testing.T) {
 		} {
 			for _, n := range []int64{0, 1} {
 				check(r.T, r.rdb.Set(r.Context(), r.lock, row.owner, row.ttl).Err())
-				got := r.ask(b, n)
-				equal(t, row.owner+" is foreign", got.Foreign, row.wantForeign)
-				if got.Left > row.want || got.Left < row.want-2*time.Second {
-					r.Errorf("%s: %v left, want %v", row.owner, got.Left, row.want)
+				got := r.acquire(b, n)
+				equal(t, row.owner+" is foreign", got.ForeignOwner, row.wantForeign)
+				if got.Remaining > row.want || got.Remaining < row.want-2*time.Second {
+					r.Errorf("%s: %v left, want %v", row.owner, got.Remaining, row.want)
 				}
 				r.expiry(r.lock, row.want)
 			}
@@ -306,7 +306,7 @@ func TestFencesGrow(t *testing.T) {
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			eachWay(t, func(r *rig) {
+			eachPath(t, func(r *rig) {
 				last := int64(0)
 				grows := func(what string, base int64) {
 					r.Helper()
@@ -321,21 +321,21 @@ func TestFencesGrow(t *testing.T) {
 					}
 				}
 				row.before(r)
-				grows("acquire", r.ask(a, 1).Base)
-				grows("yield to nobody", r.yield(a, b, 1).Base)
-				r.ask(c, 1)
+				grows("acquire", r.acquire(a, 1).FenceBase)
+				grows("yield to nobody", r.yield(a, b, 1).FenceBase)
+				r.acquire(c, 1)
 				r.release(b)
 				grows("hand-over", r.last())
-				r.ask(d, 1)
+				r.acquire(d, 1)
 				r.yield(c, e, 1)
 				grows("hand-over by yield", r.last())
 				r.expires()
-				r.ask(a, 1)
+				r.acquire(a, 1)
 				grows("hand-over by a newcomer", r.last())
 				r.release(e)
 				grows("hand-over to the newcomer", r.last())
 				r.release(a)
-				grows("acquire again", r.ask(a, 1).Base)
+				grows("acquire again", r.acquire(a, 1).FenceBase)
 			})
 		})
 	}
@@ -344,12 +344,12 @@ func TestFencesGrow(t *testing.T) {
 // A base of the clock has 16 digits: neither may lose the last of them.
 func TestFenceKeepsAllDigits(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(r *rig) {
+	eachPath(t, func(r *rig) {
 		const ahead = 4_102_444_800_000_001 // the year 2100, in µs
 		check(r.T, r.rdb.Set(r.Context(), r.fence, ahead, 0).Err())
 		for i := range int64(20) {
-			equal(t, "base", r.ask(a, 0).Base, ahead+1+2*i)
-			r.ask(b, 1)
+			equal(t, "base", r.acquire(a, 0).FenceBase, ahead+1+2*i)
+			r.acquire(b, 1)
 			said := r.published(func() { r.release(a) })
 			equal(t, "message", said[0], fmt.Sprintf("to:%s: m 1 0 %d 1 0 %s key", b, ahead+2+2*i, b))
 			r.release(b)

@@ -57,9 +57,9 @@ func TestReleaseBehindManyStaleEntries(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		r.held(a)
 		r.stale(300)
-		r.ask(b, 1)
-		r.ask(b, 2)
-		r.ask(c, 1)
+		r.acquire(b, 1)
+		r.acquire(b, 2)
+		r.acquire(c, 1)
 		r.stands("b has dropped some", "b c", 300-64)
 		said := r.published(func() { r.release(a) })
 		equal(r.T, "owner", r.owner(), b)
@@ -75,16 +75,16 @@ func TestRequestsBehindManyStaleEntries(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		asks := func(token string, n int64, want string) {
 			r.Helper()
-			reply := r.ask(token, n)
+			reply := r.acquire(token, n)
 			equal(r.T, token, outcome(reply), want)
-			if again := reply.Left == 0 && !reply.Granted; again != (r.owner() == "") {
-				r.Errorf("%s is to ask in %v, and the owner is %q", token, reply.Left, r.owner())
+			if again := reply.Remaining == 0 && !reply.Granted; again != (r.owner() == "") {
+				r.Errorf("%s is to ask in %v, and the owner is %q", token, reply.Remaining, r.owner())
 			}
 		}
 		r.held(a)
 		r.stale(64 + 10)
-		r.ask(b, 1)
-		r.ask(b, 2)
+		r.acquire(b, 1)
+		r.acquire(b, 2)
 		r.stands("b", "b", 10)
 		r.stale(64 * 5) // behind b: nobody has dropped them
 		r.rdb.ZRem(r.Context(), r.queue, b)
@@ -112,8 +112,8 @@ func TestYieldBehindManyStaleEntries(t *testing.T) {
 		r.stands("before", "", 100)
 		equal(r.T, "the first", outcome(r.yield(a, b, 1)), "granted")
 		r.stands("some are dropped", "", 36)
-		r.ask(c, 1)
-		r.ask(c, 2)
+		r.acquire(c, 1)
+		r.acquire(c, 2)
 		r.stands("c has dropped the others", "c", 0)
 		equal(r.T, "the second", outcome(r.yield(b, d, 1)), "wait")
 		equal(r.T, "owner", r.owner(), c)
@@ -124,21 +124,21 @@ func TestYieldBehindManyStaleEntries(t *testing.T) {
 // every sixteenth place, and each that asks again.
 func TestWaitersDropStaleEntriesAheadOfThem(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(r *rig) {
+	eachPath(t, func(r *rig) {
 		r.held(a, b)
 		r.stale(14) // the next has place 16
-		r.ask(c, 1)
+		r.acquire(c, 1)
 		r.stands("a newcomer", "b c", 0)
 		r.stale(3)
-		r.ask(d, 1)
-		r.ask(d, 2)
+		r.acquire(d, 1)
+		r.acquire(d, 2)
 		r.stands("one that asks again", "b c d", 0)
 		r.stale(3)
-		r.ask(c, 2)
+		r.acquire(c, 2)
 		r.stands("one ahead of them", "b c d", 3)
 		for n := range int64(200) { // processes come, and die
 			token := fmt.Sprint("baton:10000:stale", n)
-			r.ask(token, 1)
+			r.acquire(token, 1)
 			r.dies(token)
 		}
 		if _, stale := r.live(); stale > 16 {
@@ -162,8 +162,8 @@ func TestPermitsDropStaleEntriesAheadOfThem(t *testing.T) {
 		r.waits(c, 2)
 		r.waits(d, 3)
 		r.dies(c)
-		q := r.statement(d, 2, 0, 3)
-		q.Order = 1
+		q := r.update(d, 2, 0, 3)
+		q.WantSeq = 1
 		r.says(q)
 		r.stands("one that asks again", "a=10 b+1 d+3")
 	})
@@ -174,18 +174,18 @@ func TestPermitsDropStaleEntriesAheadOfThem(t *testing.T) {
 func TestPermitsOfOneReleaseInSteps(t *testing.T) {
 	t.Parallel()
 	eachRW(t, func(r *permits) {
-		r.has(a, lease.Writer)
+		r.has(a, lease.ExclusiveWeight)
 		const readers = 200
 		q := func(i int, n int64) lease.Request {
-			q := r.statement(fmt.Sprint("baton:10000:r", i), n, 0, 1)
-			q.Order = 1
+			q := r.update(fmt.Sprint("baton:10000:r", i), n, 0, 1)
+			q.WantSeq = 1
 			return q
 		}
 		for i := range readers {
 			equal(r.T, "a reader", outcome(r.says(q(i, 1))), "wait")
 		}
-		r.waits(b, lease.Writer)
-		keys := must(siblings(r.name))(r.T)
+		r.waits(b, lease.ExclusiveWeight)
+		keys := must(keysFor(r.name))(r.T)
 		got, err := r.transport.run(r.Context(), permitsRelease, keys, []any{a, "r"}) // once
 		check(r.T, err)
 		equal(r.T, "reply", got, any(int64(3)))
@@ -193,7 +193,7 @@ func TestPermitsOfOneReleaseInSteps(t *testing.T) {
 
 		last := r.says(q(readers-1, 2))
 		equal(r.T, "the last", outcome(last), "wait")
-		equal(r.T, "it is to ask again in", last.Left, 0)
+		equal(r.T, "it is to ask again in", last.Remaining, 0)
 		equal(r.T, "inside", len(r.scene().holds), 2*64)
 		equal(r.T, "a newcomer", outcome(r.state(c, 1, 0, 1)), "wait")
 		equal(r.T, "inside", len(r.scene().holds), 3*64)
@@ -202,7 +202,7 @@ func TestPermitsOfOneReleaseInSteps(t *testing.T) {
 		}
 		s := r.scene()
 		equal(r.T, "inside in the end", len(s.holds), readers)
-		equal(r.T, "waiting", fmt.Sprintln(len(s.line), short(s.line[0].token), short(s.line[1].token)), "2 b c\n")
+		equal(r.T, "waiting", fmt.Sprintln(len(s.queue), short(s.queue[0].token), short(s.queue[1].token)), "2 b c\n")
 	})
 }
 
@@ -216,12 +216,12 @@ func TestReadersAreToldInSteps(t *testing.T) {
 		}
 		var said []string
 		for n := range int64(4) {
-			q := r.statement(b, n+1, 0, lease.Writer)
-			q.Order = 1
+			q := r.update(b, n+1, 0, lease.ExclusiveWeight)
+			q.WantSeq = 1
 			var reply lease.Reply
 			said = append(said, r.published(func() { reply = r.says(q) })...)
 			equal(r.T, "outcome", outcome(reply), "wait")
-			equal(r.T, "it is to ask again at once", reply.Left == 0, n < 2)
+			equal(r.T, "it is to ask again at once", reply.Remaining == 0, n < 2)
 			equal(r.T, "told", len(said), min(64*(int(n)+1), readers))
 		}
 		slices.Sort(said)
@@ -255,7 +255,7 @@ func TestPermitsRebuiltInSteps(t *testing.T) {
 			token := func(i int) string { return fmt.Sprint("baton:10000:t", i) }
 			state := func(i int, keep, want int64) lease.Reply {
 				n[i]++
-				return r.says(r.statement(token(i), n[i], keep, want))
+				return r.says(r.update(token(i), n[i], keep, want))
 			}
 			for i := range tokens {
 				equal(t, "a hold", outcome(state(i, 0, 3)), "granted")

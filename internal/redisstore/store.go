@@ -25,22 +25,22 @@ func NewStore(rdb redis.UniversalClient) *Store {
 	return &Store{rdb, newTransport(rdb)}
 }
 
-// Prompt is [lease.Store]'s.
-func (s *Store) Prompt() bool { return s.transport.single != nil && s.transport.single.isPrompt() }
+// LowLatency is [lease.Store]'s.
+func (s *Store) LowLatency() bool { return s.transport.single != nil && s.transport.single.isPrompt() }
 
-// Patience is go-redis' ReadTimeout, unless the client was told to heed the ctx:
+// MaxBlock is go-redis' ReadTimeout, unless the client was told to heed the ctx:
 // getting a connection heeds it in any case.
-func (s *Store) Patience() time.Duration {
+func (s *Store) MaxBlock() time.Duration {
 	var read time.Duration
-	var heeds bool
+	var ctxTimeouts bool
 	switch rdb := s.rdb.(type) {
 	case *redis.Client:
-		read, heeds = rdb.Options().ReadTimeout, rdb.Options().ContextTimeoutEnabled
+		read, ctxTimeouts = rdb.Options().ReadTimeout, rdb.Options().ContextTimeoutEnabled
 	case *redis.ClusterClient:
-		read, heeds = rdb.Options().ReadTimeout, rdb.Options().ContextTimeoutEnabled
+		read, ctxTimeouts = rdb.Options().ReadTimeout, rdb.Options().ContextTimeoutEnabled
 	}
 	switch {
-	case heeds:
+	case ctxTimeouts:
 		return 0
 	case read <= 0: // none, or a kind of client that we do not know
 		return math.MaxInt64
@@ -48,17 +48,17 @@ func (s *Store) Patience() time.Duration {
 	return read
 }
 
-func (s *Store) Ask(ctx context.Context, r lease.Request) (lease.Reply, error) {
-	keys, err := siblings(r.Name)
+func (s *Store) Acquire(ctx context.Context, r lease.Request) (lease.Reply, error) {
+	keys, err := keysFor(r.Name)
 	if err != nil {
 		return lease.Reply{}, lease.Permanent(err)
 	}
-	var most [14]any // does not escape
-	ask, args := askMutex(most[:0], r)
+	var buf [14]any // does not escape
+	script, args := acquireMutex(buf[:0], r)
 	if r.Kind != lease.Mutex {
-		ask, args = askPermits(most[:0], r)
+		script, args = acquirePermits(buf[:0], r)
 	}
-	val, err := s.transport.send(ctx, ask, keys, args, r.Prompt)
+	val, err := s.transport.send(ctx, script, keys, args, r.FailFast)
 	if err != nil {
 		return lease.Reply{}, classify(s.rdb, err)
 	}
@@ -66,59 +66,59 @@ func (s *Store) Ask(ctx context.Context, r lease.Request) (lease.Reply, error) {
 	if r.Kind != lease.Mutex {
 		want = 5
 	}
-	n, err := numbers(val, want)
+	n, err := parseInts(val, want)
 	switch {
 	case err != nil:
 		return lease.Reply{}, err
 	case n[0] > 1 || n[0] < -2 || n[0] == -2 && r.Kind == lease.Mutex:
-		return lease.Reply{}, unexpected(val)
+		return lease.Reply{}, unexpectedReply(val)
 	}
-	reply := lease.Reply{Granted: n[0] == 1, Base: n[1], Gone: n[0] == -1}
+	reply := lease.Reply{Granted: n[0] == 1, FenceBase: n[1], Lost: n[0] == -1}
 	switch {
 	case n[0] == -2:
-		return reply, lease.Permanent(wrongSize(r, n[1]))
+		return reply, lease.Permanent(sizeError(r, n[1]))
 	case r.Kind == lease.Mutex: // then ms left, ours
-		reply.Left, reply.Foreign = time.Duration(n[2])*time.Millisecond, n[3] == 0
-		reply.Weight, reply.Given = max(n[0], 0), max(n[0], 0)
+		reply.Remaining, reply.ForeignOwner = time.Duration(n[2])*time.Millisecond, n[3] == 0
+		reply.Weight, reply.GrantedNow = max(n[0], 0), max(n[0], 0)
 	case reply.Granted: // then awaited, weight, given
-		reply.Awaited, reply.Weight, reply.Given = n[2] == 1, n[3], n[4]
+		reply.Contended, reply.Weight, reply.GrantedNow = n[2] == 1, n[3], n[4]
 	default: // then awaited, ms left
-		reply.Awaited, reply.Left = n[2] == 1, time.Duration(n[3])*time.Millisecond
-		if r.Want == 0 && reply.Left == 0 && !reply.Gone { // it lets others in, and will not ask again by itself
-			s.finish(ctx, permitsRelease, keys, []any{"", string(r.Kind)})
+		reply.Contended, reply.Remaining = n[2] == 1, time.Duration(n[3])*time.Millisecond
+		if r.Want == 0 && reply.Remaining == 0 && !reply.Lost { // it lets others in, and will not ask again by itself
+			s.repeatRelease(ctx, permitsRelease, keys, []any{"", string(r.Kind)})
 		}
 	}
 	return reply, nil
 }
 
-func askMutex(args []any, r lease.Request) (*script, []any) {
-	n := r.N
-	if !r.Queue {
+func acquireMutex(args []any, r lease.Request) (*script, []any) {
+	n := r.Seq
+	if !r.Enqueue {
 		n = 0
 	}
 	args = append(args, r.Token, r.TTL.Milliseconds(), n)
-	if n > 0 || r.From != "" { // for the entry
-		args = append(args, r.Grant.Milliseconds(), r.Channel, r.Key)
+	if n > 0 || r.Replaces != "" { // for the entry
+		args = append(args, r.HandoverTTL.Milliseconds(), r.Channel, r.Key)
 	}
-	if r.From != "" {
-		return yield, append(args, r.From)
+	if r.Replaces != "" {
+		return yield, append(args, r.Replaces)
 	}
 	return acquire, args
 }
 
-func askPermits(args []any, r lease.Request) (*script, []any) {
+func acquirePermits(args []any, r lease.Request) (*script, []any) {
 	flag := func(b bool) int {
 		if b {
 			return 1
 		}
 		return 0
 	}
-	return permitsAsk, append(args,
-		r.Token, string(r.Kind), r.N, r.TTL.Milliseconds(), r.Keep, r.Want, r.Order, r.Size, flag(r.Queue),
-		r.Grant.Milliseconds(), r.Channel, flag(r.Shared), flag(r.Sharing), r.More, r.Key)
+	return permitsUpdate, append(args,
+		r.Token, string(r.Kind), r.Seq, r.TTL.Milliseconds(), r.Keep, r.Want, r.WantSeq, r.Size, flag(r.Enqueue),
+		r.HandoverTTL.Milliseconds(), r.Channel, flag(r.WantShared), flag(r.HeldShared), r.Extra, r.Key)
 }
 
-func wrongSize(r lease.Request, size int64) error {
+func sizeError(r lease.Request, size int64) error {
 	if r.Want > size {
 		return fmt.Errorf("%w than are wanted, %d and not %d", lease.ErrTooLarge, size, r.Want)
 	}
@@ -126,31 +126,31 @@ func wrongSize(r lease.Request, size int64) error {
 }
 
 func (s *Store) Release(ctx context.Context, name lease.Name, token string) (owned bool, err error) {
-	keys, err := siblings(name)
+	keys, err := keysFor(name)
 	if err != nil {
 		return false, lease.Permanent(err)
 	}
-	var most [2]any // does not escape
-	end, args := release, append(most[:0], token)
+	var buf [2]any // does not escape
+	end, args := release, append(buf[:0], token)
 	if name.Kind != lease.Mutex {
 		end, args = permitsRelease, append(args, string(name.Kind))
 	}
 	val, err := s.transport.run(ctx, end, keys, args)
 	if err != nil {
-		return false, classify(s.rdb, overwritten(err))
+		return false, classify(s.rdb, ignoreWrongType(err))
 	}
-	owned, more, err := released(val)
+	owned, more, err := parseReleaseReply(val)
 	if more {
-		s.finish(ctx, end, keys, args)
+		s.repeatRelease(ctx, end, keys, args)
 	}
 	return owned, err
 }
 
-// released reads the reply of release.lua, permits_release.lua or permits_resize.lua.
-func released(val any) (owned, more bool, err error) {
-	n, err := number(val)
+// parseReleaseReply reads the reply of release.lua, permits_release.lua or permits_resize.lua.
+func parseReleaseReply(val any) (owned, more bool, err error) {
+	n, err := parseInt(val)
 	if err == nil && (n < 0 || n > 3) {
-		err = unexpected(val)
+		err = unexpectedReply(val)
 	}
 	return err == nil && n&1 == 1, err == nil && n >= 2, err
 }
@@ -158,13 +158,13 @@ func released(val any) (owned, more bool, err error) {
 // maxSteps is how often a script is repeated that does a part of its work each time.
 const maxSteps = 10_000
 
-// finish repeats a release until Redis has let in everybody whom it can. One script lets in
+// repeatRelease repeats a release until Redis has let in everybody whom it can. One script lets in
 // a few, and drops a few stale entries of the queue. If finish does not reach Redis, the next
 // request of any waiter goes on.
-func (s *Store) finish(ctx context.Context, end *script, keys, args []any) {
+func (s *Store) repeatRelease(ctx context.Context, end *script, keys, args []any) {
 	for range maxSteps {
 		val, err := s.transport.run(ctx, end, keys, args)
-		if _, more, _ := released(val); err != nil || !more {
+		if _, more, _ := parseReleaseReply(val); err != nil || !more {
 			return
 		}
 	}
@@ -173,7 +173,7 @@ func (s *Store) finish(ctx context.Context, end *script, keys, args []any) {
 // Resize makes n the size of the semaphore at key, for everybody.
 func (s *Store) Resize(ctx context.Context, key string, declared, n int64) error {
 	name := lease.Name{Kind: lease.Semaphore, Key: key}
-	keys, err := siblings(name)
+	keys, err := keysFor(name)
 	if err != nil {
 		return lease.Permanent(err)
 	}
@@ -181,15 +181,15 @@ func (s *Store) Resize(ctx context.Context, key string, declared, n int64) error
 	if err != nil {
 		return classify(s.rdb, err)
 	}
-	_, more, err := released(val)
+	_, more, err := parseReleaseReply(val)
 	if more {
-		s.finish(ctx, permitsRelease, keys, []any{"", string(name.Kind)})
+		s.repeatRelease(ctx, permitsRelease, keys, []any{"", string(name.Kind)})
 	}
 	return err
 }
 
 // Renew renews the claims, and calls done for each as soon as its outcome is known.
-func (s *Store) Renew(claims []lease.Renewal, done func(i int, r lease.Renewed)) {
+func (s *Store) Renew(claims []lease.Renewal, done func(i int, r lease.RenewResult)) {
 	all := make([]renewal, len(claims))
 	for i, c := range claims {
 		r := &all[i]
@@ -198,23 +198,23 @@ func (s *Store) Renew(claims []lease.Renewal, done func(i int, r lease.Renewed))
 		case lease.RWMutex, lease.Semaphore:
 			r.script, r.args = permitsRenew, []any{c.Token, string(c.Kind), c.TTL.Milliseconds()}
 		case lease.WaitGroup:
-			r.script = roundRenew
+			r.script = groupRenew
 		}
 		r.done = func(val any, err error) {
 			if err != nil {
-				done(i, lease.Renewed{Err: classify(s.rdb, overwritten(err))})
+				done(i, lease.RenewResult{Err: classify(s.rdb, ignoreWrongType(err))})
 				return
 			}
-			kept, err := number(val)
-			done(i, lease.Renewed{Kept: kept > 0, Awaited: kept == 2, Err: err})
+			kept, err := parseInt(val)
+			done(i, lease.RenewResult{Held: kept > 0, Contended: kept == 2, Err: err})
 		}
 	}
 	s.transport.renew(all)
 }
 
-// overwritten takes a key of another type for what it is to a holder: not its
+// ignoreWrongType takes a key of another type for what it is to a holder: not its
 // lock, for certain.
-func overwritten(err error) error {
+func ignoreWrongType(err error) error {
 	if redis.HasErrorPrefix(err, "WRONGTYPE") {
 		return nil
 	}

@@ -22,12 +22,12 @@ func TestLockOfAnotherType(t *testing.T) {
 			r.put(r.lock, kind)
 			r.unchanged("a "+kind, func() {
 				for _, n := range []int64{0, 1} {
-					_, err := r.Ask(r.Context(), r.request(a, n))
+					_, err := r.Acquire(r.Context(), r.request(a, n))
 					expect(r.T, "acquire", err, "permanent", "WRONGTYPE")
 				}
 				q := r.request(b, 1)
-				q.From = a
-				_, err := r.Ask(r.Context(), q)
+				q.Replaces = a
+				_, err := r.Acquire(r.Context(), q)
 				expect(r.T, "yield", err, "permanent", "WRONGTYPE")
 				equal(r.T, "owned", r.release(a), false)
 				equal(r.T, "kept", r.renew(a), false)
@@ -70,13 +70,13 @@ func TestSiblingOfAnotherType(t *testing.T) {
 						r.unchanged("a "+kind, func() {
 							for _, n := range []int64{0, 1} {
 								if !acquires {
-									_, err := r.Ask(r.Context(), r.request(b, n))
+									_, err := r.Acquire(r.Context(), r.request(b, n))
 									expect(r.T, "acquire", err, "permanent", "WRONGTYPE")
 								}
 							}
 							q := r.request(d, 1)
-							q.From = a
-							_, err := r.Ask(r.Context(), q)
+							q.Replaces = a
+							_, err := r.Acquire(r.Context(), q)
 							expect(r.T, "yield", err, "permanent", "its "+sibling.name+": WRONGTYPE")
 							if !releases {
 								_, err := r.Release(r.Context(), mutexAt(r.lock), a)
@@ -85,7 +85,7 @@ func TestSiblingOfAnotherType(t *testing.T) {
 							equal(r.T, "renewed", r.renew(a), r.owner() == a) // which needs none of them
 						})
 						if acquires {
-							equal(r.T, "acquire", outcome(r.ask(a, 1)), "granted")
+							equal(r.T, "acquire", outcome(r.acquire(a, 1)), "granted")
 						}
 						if acquires || releases {
 							equal(r.T, "release", r.release(a), true)

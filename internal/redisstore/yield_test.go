@@ -13,7 +13,7 @@ func TestYieldToTheHeadOfTheLine(t *testing.T) {
 		said := r.published(func() {
 			got := r.yield(a, d, 1)
 			equal(t, "reply", outcome(got), "wait")
-			equal(t, "left to the head", got.Left, grantTTL)
+			equal(t, "left to the head", got.Remaining, grantTTL)
 		})
 		equal(t, "messages", len(said), 1)
 		equal(t, "owner", r.owner(), b)
@@ -27,12 +27,12 @@ func TestYieldToTheHeadOfTheLine(t *testing.T) {
 func TestYieldToNobody(t *testing.T) {
 	t.Parallel()
 	eachServer(t, func(r *rig) {
-		first := r.ask(a, 1)
+		first := r.acquire(a, 1)
 		check(r.T, r.rdb.PExpire(r.Context(), r.lock, 3*time.Second).Err())
 		got := r.yield(a, b, 1)
 		equal(t, "reply", outcome(got), "granted")
-		if got.Base <= first.Base {
-			r.Errorf("base %d after %d", got.Base, first.Base)
+		if got.FenceBase <= first.FenceBase {
+			r.Errorf("base %d after %d", got.FenceBase, first.FenceBase)
 		}
 		equal(t, "owner", r.owner(), b)
 		equal(t, "queue", r.waiting(), "")
@@ -65,13 +65,13 @@ func TestYieldRepeatedOrLate(t *testing.T) {
 		want    string
 	}{
 		{"while it is granted", nil, func(*rig) {}, "granted"},
-		{"while it is granted and others wait", nil, func(r *rig) { r.ask(b, 1) }, "granted"},
+		{"while it is granted and others wait", nil, func(r *rig) { r.acquire(b, 1) }, "granted"},
 		{"after it was released", nil, func(r *rig) { r.release(d) }, "gone"},
-		{"after it was released to another", nil, func(r *rig) { r.ask(b, 1); r.release(d) }, "gone"},
+		{"after it was released to another", nil, func(r *rig) { r.acquire(b, 1); r.release(d) }, "gone"},
 		{"after it expired", nil, func(r *rig) { r.expires() }, "gone"},
 		{"after it was yielded on", nil, func(r *rig) { r.yield(d, e, 1) }, "gone"},
-		{"after it was yielded on to another", nil, func(r *rig) { r.ask(b, 1); r.yield(d, e, 1) }, "gone"},
-		{"after another has taken the lock since", nil, func(r *rig) { r.release(d); r.ask(b, 1) }, "gone"},
+		{"after it was yielded on to another", nil, func(r *rig) { r.acquire(b, 1); r.yield(d, e, 1) }, "gone"},
+		{"after another has taken the lock since", nil, func(r *rig) { r.release(d); r.acquire(b, 1) }, "gone"},
 
 		{"while it waits", []string{b, c}, func(*rig) {}, "wait"},
 		{"while it waits for the next", []string{b, c}, func(r *rig) { r.release(b) }, "wait"},
@@ -80,7 +80,7 @@ func TestYieldRepeatedOrLate(t *testing.T) {
 		{"after it left the queue", []string{b, c}, func(r *rig) { r.release(d) }, "gone"},
 		{"after it left the queue and the owner released", []string{b}, func(r *rig) { r.release(d); r.release(b) }, "gone"},
 		{"while it waits and the owner has expired", []string{b}, func(r *rig) { r.expires() }, "gone"}, // acquire then hands over
-		{"while the old owner has asked anew", []string{b}, func(r *rig) { r.ask(a, 9) }, "wait"},
+		{"while the old owner has asked anew", []string{b}, func(r *rig) { r.acquire(a, 9) }, "wait"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			eachServer(t, func(r *rig) {
@@ -93,7 +93,7 @@ func TestYieldRepeatedOrLate(t *testing.T) {
 						got := r.yield(a, d, 1)
 						equal(r.T, "reply", outcome(got), row.want)
 						if got.Granted {
-							equal(r.T, "base", got.Base, fence)
+							equal(r.T, "base", got.FenceBase, fence)
 						}
 					}
 				})
@@ -116,7 +116,7 @@ func TestYieldRefreshesItsEntry(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		r.held(a, b)
 		r.yield(a, d, 1)
-		r.ask(d, 2)
+		r.acquire(d, 2)
 		r.yield(a, d, 3)
 		said := r.published(func() { r.release(b) })
 		if !slices.Contains(said, "to:"+d+": m 3 0 "+r.rdb.Get(r.Context(), r.fence).Val()+" 1 0 "+d+" key") {

@@ -54,9 +54,9 @@ func receiver(f *ast.FuncDecl) string {
 	return name.Name // a generic type has none, and is to be added here
 }
 
-// Covers fails the test unless the rows of a table are those of Exported: a new
+// CoversExported fails the test unless the rows of a table are those of Exported: a new
 // function cannot be forgotten, nor a row left behind.
-func Covers[Row any](tb testing.TB, dir string, rows map[string]Row) {
+func CoversExported[Row any](tb testing.TB, dir string, rows map[string]Row) {
 	tb.Helper()
 	all := Exported(tb, dir)
 	if len(all) == 0 {

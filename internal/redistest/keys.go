@@ -39,8 +39,8 @@ func (s *Server) PutTypes(tb testing.TB) map[string]string {
 	return map[string]string{"a list": "list", "a set": "set", "a sorted set": "zset", "a stream": "stream", "a hash": "hash"}
 }
 
-// Forever lists the keys that do not expire.
-func (s *Server) Forever(tb testing.TB) (list []string) {
+// Persistent lists the keys that do not expire.
+func (s *Server) Persistent(tb testing.TB) (list []string) {
 	tb.Helper()
 	for _, key := range s.Keys(tb) {
 		if s.Do(tb, "PTTL", key) == int64(-1) { // without one; -2 if it has just gone

@@ -82,8 +82,8 @@ func (l *link) readRequests(r *bufio.Reader) {
 			return
 		}
 		req := newRequest(frame)
-		req.fate = l.proxy.judge(req.command, frame)
-		if req.fate == cutRequest {
+		req.action = l.proxy.matchRule(req.command, frame)
+		if req.action == cutRequest {
 			l.requests.end(l.proxy.latency())
 			return
 		}
@@ -138,7 +138,7 @@ func (l *link) readReplies(r *bufio.Reader) {
 
 // classify finds out which request a frame from the server answers, if any,
 // and what is to become of it.
-func (l *link) classify(frame []byte) (f fate, message bool) {
+func (l *link) classify(frame []byte) (f action, message bool) {
 	kind := ""
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -160,11 +160,11 @@ func (l *link) classify(frame []byte) (f fate, message bool) {
 	if req == nil {
 		return forward, false
 	}
-	if req.fate == loseReply {
+	if req.action == loseReply {
 		l.silent = true
 		l.proxy.count(func(f *Faults) { f.RepliesLost++ })
 	}
-	return req.fate, false
+	return req.action, false
 }
 
 // answered finds the request that the frame answers, and forgets it when no

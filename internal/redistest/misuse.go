@@ -31,8 +31,8 @@ func NewMisuse(tb testing.TB, s *Server, spared string) *Misuse {
 	return m
 }
 
-// Says checks that f returns, or panics with, something about what is wanted.
-func (m *Misuse) Says(what, want string, f func() error) {
+// ErrorContains checks that f returns, or panics with, something about what is wanted.
+func (m *Misuse) ErrorContains(what, want string, f func() error) {
 	m.tb.Helper()
 	m.check(what, Outcome(f), want)
 }
@@ -50,7 +50,7 @@ func (m *Misuse) Contexts(what string, f func(ctx context.Context) error) {
 	ended, cancel := context.WithCancelCause(m.tb.Context())
 	cancel(errors.New("why it ended"))
 	m.Refuses(what+" of a ctx that has ended", "why it ended", func() error { return f(ended) })
-	m.Says(what+" of a nil ctx", "nil", func() error { return f(none) })
+	m.ErrorContains(what+" of a nil ctx", "nil", func() error { return f(none) })
 }
 
 func (m *Misuse) check(what string, err error, wants ...string) {
@@ -73,7 +73,7 @@ func (m *Misuse) Unchanged() {
 	}
 }
 
-// NoClients are the clients that are none, by what they are.
-func NoClients() map[string]redis.UniversalClient {
+// NilClients are the clients that are none, by what they are.
+func NilClients() map[string]redis.UniversalClient {
 	return map[string]redis.UniversalClient{"no client": nil, "a nil client": (*redis.Client)(nil), "a nil cluster": (*redis.ClusterClient)(nil)}
 }

@@ -122,8 +122,8 @@ func (p *Proxy) open() []*link {
 	return list
 }
 
-// Fired tells what the proxy has done so far.
-func (p *Proxy) Fired() Faults {
+// Faults tells what the proxy has done so far.
+func (p *Proxy) Faults() Faults {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.faults

@@ -52,7 +52,7 @@ func TestProxyPasses(t *testing.T) {
 		}
 		expect(t, "n", direct.Get(ctx, "n").Val(), "200")
 		expect(t, "INCR seen", p.Requests("INCR"), int64(200))
-		if f := p.Fired(); f.Sliced == 0 || f.Sliced != f.Total() {
+		if f := p.Faults(); f.Sliced == 0 || f.Sliced != f.Total() {
 			t.Errorf("%+v", f)
 		}
 	})
@@ -69,7 +69,7 @@ func TestProxyDelay(t *testing.T) {
 		t.Errorf("a round trip took %v", d)
 	}
 	p.SetDelay(0)
-	expect(t, "delayed", p.Fired(), Faults{Delayed: 2})
+	expect(t, "delayed", p.Faults(), Faults{Delayed: 2})
 }
 
 // Latency must not become a limit of throughput.
@@ -102,8 +102,8 @@ func TestProxyBlackhole(t *testing.T) {
 		t.Error("a new connection was served")
 	}
 	expect(t, "requests that arrived", direct.Exists(ctx, "n", "new").Val(), int64(0))
-	if p.Fired().Held < 2 {
-		t.Errorf("%+v", p.Fired())
+	if p.Faults().Held < 2 {
+		t.Errorf("%+v", p.Faults())
 	}
 	p.Blackhole(false)
 	Eventually(t, 5*time.Second, func() bool { return direct.Get(ctx, "n").Val() == "1" }, "the held request arrives")
@@ -116,10 +116,10 @@ func TestProxyBlackholeKeepsReplies(t *testing.T) {
 	must(ping(rdb))
 	for _, hold := range []func(bool){p.BlackholeReplies, p.BlackholeRequests, p.Blackhole} {
 		hold(true)
-		held := p.Fired().Held
+		held := p.Faults().Held
 		result := make(chan error, 1)
 		go func() { result <- rdb.Incr(ctx, "n").Err() }()
-		Eventually(t, 5*time.Second, func() bool { return p.Fired().Held > held }, "a frame is held")
+		Eventually(t, 5*time.Second, func() bool { return p.Faults().Held > held }, "a frame is held")
 		select {
 		case err := <-result:
 			t.Errorf("answered through a black hole: %v", err)
@@ -141,7 +141,7 @@ func TestProxyCutNextReply(t *testing.T) {
 		t.Errorf("the cut request: %v", err)
 	}
 	expect(t, "n", direct.Get(ctx, "n").Val(), "1")
-	expect(t, "fired", p.Fired(), Faults{RepliesCut: 1})
+	expect(t, "fired", p.Faults(), Faults{RepliesCut: 1})
 	must(rdb.Incr(ctx, "n").Err())
 }
 
@@ -169,7 +169,7 @@ func TestProxyLoseNextReply(t *testing.T) {
 		t.Errorf("the lost reply: %v", err)
 	}
 	expect(t, "n", direct.Get(ctx, "n").Val(), "1")
-	expect(t, "fired", p.Fired(), Faults{RepliesLost: 1})
+	expect(t, "fired", p.Faults(), Faults{RepliesLost: 1})
 	must(rdb.Incr(ctx, "n").Err())
 }
 
@@ -182,7 +182,7 @@ func TestProxyCutNextRequest(t *testing.T) {
 		t.Errorf("the cut request: %v", err)
 	}
 	expect(t, "n exists", direct.Exists(ctx, "n").Val(), int64(0))
-	expect(t, "fired", p.Fired(), Faults{RequestsCut: 1})
+	expect(t, "fired", p.Faults(), Faults{RequestsCut: 1})
 	must(rdb.Incr(ctx, "n").Err())
 }
 
@@ -234,7 +234,7 @@ func TestProxyMessages(t *testing.T) {
 				t.Errorf("the message took %v", d)
 			}
 			p.DelayMessages(0)
-			expect(t, "fired", p.Fired(), Faults{MessagesDropped: 2, MessagesDuplicated: 1, MessagesDelayed: 1})
+			expect(t, "fired", p.Faults(), Faults{MessagesDropped: 2, MessagesDuplicated: 1, MessagesDelayed: 1})
 		}
 	})
 }
@@ -265,7 +265,7 @@ func TestProxySubscriptions(t *testing.T) {
 		if v, err := receive(); err == nil {
 			t.Errorf("received %v", v)
 		}
-		expect(t, "fired", p.Fired(), Faults{RepliesCut: 1})
+		expect(t, "fired", p.Faults(), Faults{RepliesCut: 1})
 
 		// go-redis has connected anew and subscribes again.
 		if v, err := receive(); err != nil {
@@ -281,7 +281,7 @@ func TestProxySubscriptions(t *testing.T) {
 		if v, err := receive(); err != nil {
 			t.Fatal(v, err)
 		}
-		expect(t, "fired", p.Fired(), Faults{RepliesCut: 2, SubscribersDropped: 1})
+		expect(t, "fired", p.Faults(), Faults{RepliesCut: 2, SubscribersDropped: 1})
 		must(ping(rdb)) // which was never harmed
 	})
 }
@@ -296,7 +296,7 @@ func TestProxyRefuse(t *testing.T) {
 			t.Error("served")
 		}
 	}
-	if f := p.Fired(); f.Closed != 1 || f.Refused == 0 {
+	if f := p.Faults(); f.Closed != 1 || f.Refused == 0 {
 		t.Errorf("%+v", f)
 	}
 	p.Refuse(false)
@@ -355,7 +355,7 @@ func TestProxyUnderLoad(t *testing.T) {
 	p.Blackhole(true) // left on: the cleanup has to cope
 	close(stop)
 	load.Wait()
-	if f := p.Fired(); f.RepliesCut == 0 || f.RepliesLost == 0 || f.RequestsCut == 0 {
+	if f := p.Faults(); f.RepliesCut == 0 || f.RepliesLost == 0 || f.RequestsCut == 0 {
 		t.Errorf("%+v", f)
 	}
 }

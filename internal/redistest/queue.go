@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// A parcel is a frame on its way, or the close of its connection.
-type parcel struct {
+// A queuedFrame is a frame on its way, or the close of its connection.
+type queuedFrame struct {
 	frame []byte // nil is the close
 	due   time.Time
 }
 
-// A lane is a class of frames that never overtake one another. Messages have
+// A frameClass is a class of frames that never overtake one another. Messages have
 // their own, as a message may be late while replies are not.
-type lane int
+type frameClass int
 
 const (
-	replies  lane = iota // and requests
-	messages             // of pub/sub
-	lanes
+	replies  frameClass = iota // and requests
+	messages                   // of pub/sub
+	frameClasses
 )
 
 // A queue holds what is yet to be written to one side of a link, in the order
@@ -28,8 +28,8 @@ type queue struct {
 	wake chan struct{} // has room for one: something has changed
 
 	mu      sync.Mutex
-	parcels []parcel
-	last    [lanes]time.Time // when the last frame of a lane is due
+	parcels []queuedFrame
+	last    [frameClasses]time.Time // when the last frame of a lane is due
 	closed  bool
 }
 
@@ -39,7 +39,7 @@ func newQueue(held func() bool) *queue {
 
 // put appends a frame that is to leave after the delay, but not before those
 // of its own lane.
-func (q *queue) put(frame []byte, in lane, delay time.Duration) {
+func (q *queue) put(frame []byte, in frameClass, delay time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	due := time.Now().Add(delay)
@@ -51,9 +51,9 @@ func (q *queue) put(frame []byte, in lane, delay time.Duration) {
 	for i > 0 && q.parcels[i-1].due.After(due) {
 		i--
 	}
-	q.parcels = append(q.parcels, parcel{})
+	q.parcels = append(q.parcels, queuedFrame{})
 	copy(q.parcels[i+1:], q.parcels[i:])
-	q.parcels[i] = parcel{frame, due}
+	q.parcels[i] = queuedFrame{frame, due}
 	q.notify()
 }
 
@@ -67,17 +67,17 @@ func (q *queue) end(delay time.Duration) {
 			due = last
 		}
 	}
-	q.parcels = append(q.parcels, parcel{nil, due})
+	q.parcels = append(q.parcels, queuedFrame{nil, due})
 	q.notify()
 }
 
 // next waits for the first parcel; it is not ok when the queue was closed.
-func (q *queue) next() (p parcel, ok bool) {
+func (q *queue) next() (p queuedFrame, ok bool) {
 	for {
 		p, wait, open := q.first()
 		switch {
 		case !open:
-			return parcel{}, false
+			return queuedFrame{}, false
 		case wait == 0:
 			return p, true
 		case wait < 0:
@@ -93,18 +93,18 @@ func (q *queue) next() (p parcel, ok bool) {
 
 // first takes the first parcel if it is due. Otherwise wait is the time until
 // then, or -1 if that is unknown.
-func (q *queue) first() (p parcel, wait time.Duration, open bool) {
+func (q *queue) first() (p queuedFrame, wait time.Duration, open bool) {
 	held := q.held()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
-		return parcel{}, 0, false
+		return queuedFrame{}, 0, false
 	}
 	if held || len(q.parcels) == 0 {
-		return parcel{}, -1, true
+		return queuedFrame{}, -1, true
 	}
 	if wait = time.Until(q.parcels[0].due); wait > 0 {
-		return parcel{}, wait, true
+		return queuedFrame{}, wait, true
 	}
 	p, q.parcels = q.parcels[0], q.parcels[1:]
 	return p, 0, true

@@ -21,14 +21,14 @@ type Record struct {
 	renews int
 }
 
-// Trace returns the Trace. The lines are as "2 acquired at_once", where 2 permits are
+// Trace returns the Trace. The lines are as "2 acquired immediate", where 2 permits are
 // meant and not one.
 func (r *Record) Trace() *lease.Trace {
 	return &lease.Trace{
 		Waiting: func(_ context.Context, i lease.WaitingInfo) { r.add(i.Event, "waiting") },
 		Acquired: func(_ context.Context, i lease.AcquiredInfo) {
-			r.add(i.Event, "acquired %v", i.How)
-			r.with(func() { r.waited = i.Waited })
+			r.add(i.Event, "acquired %v", i.Path)
+			r.with(func() { r.waited = i.WaitTime })
 		},
 		Failed:  func(_ context.Context, i lease.FailedInfo) { r.add(i.Event, "failed %v", i.Err) },
 		Renewed: func(context.Context, lease.RenewedInfo) { r.with(func() { r.renews++ }) },
@@ -68,18 +68,18 @@ func (r *Record) Now() []string {
 	return slices.Clone(r.lines)
 }
 
-// Told returns what has been told when nothing goes on any more, but for renewals, and
+// Take returns what has been told when nothing goes on any more, but for renewals, and
 // forgets it.
-func (r *Record) Told() (lines []string) {
+func (r *Record) Take() (lines []string) {
 	synctest.Wait()
 	r.with(func() { lines, r.lines = r.lines, nil })
 	return lines
 }
 
-// Tells checks Told, in which the repetitions of a line count once.
-func (r *Record) Tells(tb testing.TB, what string, want ...string) {
+// CheckTake checks Told, in which the repetitions of a line count once.
+func (r *Record) CheckTake(tb testing.TB, what string, want ...string) {
 	tb.Helper()
-	if got := slices.Compact(r.Told()); !slices.Equal(got, want) {
+	if got := slices.Compact(r.Take()); !slices.Equal(got, want) {
 		tb.Errorf("%s: it tells %q, want %q", what, got, want)
 	}
 }

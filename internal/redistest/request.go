@@ -2,11 +2,11 @@ package redistest
 
 import "strings"
 
-// A fate is what a [Proxy] does to a request or to its reply.
-type fate int
+// An action is what a [Proxy] does to a request or to its reply.
+type action int
 
 const (
-	forward fate = iota
+	forward action = iota
 	cutRequest
 	cutReply
 	loseReply
@@ -16,7 +16,7 @@ const (
 type request struct {
 	command  string // in lower case
 	argument string // the first
-	fate     fate
+	action   action
 	acks     int // acknowledgements of a (un)subscribing command; 0 for other commands, -1 if unknown
 	seen     int // of those
 }

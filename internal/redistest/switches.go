@@ -58,7 +58,7 @@ func (p *Proxy) LoseNextReply(match string) { p.arm(match, loseReply) }
 // that contains match.
 func (p *Proxy) CutNextRequest(match string) { p.arm(match, cutRequest) }
 
-func (p *Proxy) arm(match string, f fate) {
+func (p *Proxy) arm(match string, f action) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.rules = append(p.rules, rule{[]byte(strings.ToLower(match)), f})

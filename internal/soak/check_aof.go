@@ -28,25 +28,25 @@ type lock struct {
 	queue map[string]int64 // places
 }
 
-// A turn is what a transaction does to a lock.
-type turn struct {
+// A grantRecord is what a transaction does to a lock.
+type grantRecord struct {
 	queue   map[string]int64 // before it
 	granted string           // the new owner
 	renewed int64            // until when, in the server's ms
 }
 
-// tardy is by how much the two clocks may differ.
-const tardy = 20 // ms
+// maxReplyLag is by how much the two clocks may differ.
+const maxReplyLag = 20 // ms
 
 func mutexKey(key string) bool { return key[0] == 'm' || key[0] == 'p' }
 
-func newLedger(s *story, skew int64) *ledger {
+func newLedger(s *timeline, skew int64) *ledger {
 	l := &ledger{locks: map[string]*lock{}, ends: map[int64]int64{}, skew: skew}
 	type place struct {
 		worker uint8
 		key    string
 	}
-	last, there := map[int64]*span{}, map[place][]*span{}
+	last, there := map[int64]*interval{}, map[place][]*interval{}
 	for _, h := range s.list {
 		if !mutexKey(h.key) {
 			continue
@@ -73,7 +73,7 @@ var partOf = regexp.MustCompile(`^(?:([mp]\d)|baton:\{([mp]\d)\}:(queue|fence))$
 // apply notes what a transaction has done. What a script grants is judged when it has
 // ended.
 func (l *ledger) apply(transaction [][]string) {
-	turns := map[string]*turn{}
+	turns := map[string]*grantRecord{}
 	for _, c := range transaction {
 		if c[0] = strings.ToUpper(c[0]); c[0] == "FLUSHALL" {
 			clear(l.locks)
@@ -92,7 +92,7 @@ func (l *ledger) apply(transaction [][]string) {
 			l.locks[key] = k
 		}
 		if turns[key] == nil {
-			turns[key] = &turn{queue: maps.Clone(k.queue)}
+			turns[key] = &grantRecord{queue: maps.Clone(k.queue)}
 		}
 		k.apply(m[3], c, turns[key])
 	}
@@ -101,7 +101,7 @@ func (l *ledger) apply(transaction [][]string) {
 	}
 }
 
-func (k *lock) apply(part string, c []string, t *turn) {
+func (k *lock) apply(part string, c []string, t *grantRecord) {
 	switch part + " " + c[0] {
 	case "queue ZADD": // maybe NX, which is in the file if it has added something
 		n := len(c)
@@ -122,7 +122,7 @@ func (k *lock) apply(part string, c []string, t *turn) {
 }
 
 // judge looks whether somebody was passed over, and whether what was renewed is held.
-func (l *ledger) judge(key string, k *lock, t *turn) {
+func (l *ledger) judge(key string, k *lock, t *grantRecord) {
 	if t.granted != "" {
 		l.turns++
 		place, waited := t.queue[t.granted]
@@ -139,7 +139,7 @@ func (l *ledger) judge(key string, k *lock, t *turn) {
 		return
 	}
 	l.renewals++
-	if at := t.renewed - ttl; at > (end+l.skew)/1e6+tardy {
+	if at := t.renewed - ttl; at > (end+l.skew)/1e6+maxReplyLag {
 		l.list = append(l.list, violated("S3", "%s was renewed for %s (fences from %d) %d ms after its last release",
 			key, k.owner, k.base<<10, at-(end+l.skew)/1e6))
 	}

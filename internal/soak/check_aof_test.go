@@ -26,11 +26,11 @@ func TestLedgerBites(t *testing.T) {
 	queue := script("ZADD baton:{m0}:queue 1 x", "ZADD baton:{m0}:queue NX 2 "+b)
 	handOver := "SET m0 " + b + " PXAT 9999"
 	s := forge(hold("m0", 1, 10, 20, 5)) // released at 21 ms
-	late := func(worker uint8) *story {
-		return forge(hold("m0", 1, 10, 20, 5), &span{worker: worker, key: "m0", asked: 15 * ms, answered: 300 * ms, result: ended})
+	late := func(worker uint8) *timeline {
+		return forge(hold("m0", 1, 10, 20, 5), &interval{worker: worker, key: "m0", asked: 15 * ms, answered: 300 * ms, result: ended})
 	}
 	for name, c := range map[string]struct {
-		s    *story
+		s    *timeline
 		file string
 		want string
 	}{

@@ -10,11 +10,11 @@ const few = 3
 
 // exclusion is S1: at no time are holds believed in whose weights together are more
 // than the key's capacity, but where the key was lost.
-func exclusion(s *story, key string) (list []violation) {
+func exclusion(s *timeline, key string) (list []violation) {
 	type edge struct {
 		t    int64
 		from bool
-		of   *span
+		of   *interval
 	}
 	var edges []edge
 	for _, h := range s.of(key) {
@@ -31,7 +31,7 @@ func exclusion(s *story, key string) (list []violation) {
 		}
 		return -1
 	})
-	held, inside := int32(0), map[*span]bool{}
+	held, inside := int32(0), map[*interval]bool{}
 	for i, e := range edges {
 		if e.from {
 			held += e.of.weight
@@ -57,7 +57,7 @@ func exclusion(s *story, key string) (list []violation) {
 }
 
 // covered tells whether voids of the key cover the whole time.
-func covered(s *story, key string, from, to int64) bool {
+func covered(s *timeline, key string, from, to int64) bool {
 	for _, v := range s.sorted(key) {
 		if v.from <= from {
 			from = max(from, v.to)

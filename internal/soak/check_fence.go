@@ -8,10 +8,10 @@ import (
 // fences is S2: a fence is of one hold, and above those of all holds that had been
 // returned when it was asked for. That of readers is above those of writers, and
 // that of a semaphore's hold is a name.
-func fences(s *story, key string) (list []violation) {
+func fences(s *timeline, key string) (list []violation) {
 	asked := s.of(key)
-	asked = slices.DeleteFunc(asked, func(h *span) bool { return !h.granted() || h.fence == 0 })
-	whose := map[int64]*span{}
+	asked = slices.DeleteFunc(asked, func(h *interval) bool { return !h.granted() || h.fence == 0 })
+	whose := map[int64]*interval{}
 	for _, h := range asked {
 		if key[0] == 'r' && h.weight == 1 {
 			continue
@@ -25,8 +25,8 @@ func fences(s *story, key string) (list []violation) {
 		return list
 	}
 	returned := slices.Clone(asked)
-	slices.SortFunc(returned, func(a, b *span) int { return cmp.Compare(a.answered, b.answered) })
-	var highest, written *span
+	slices.SortFunc(returned, func(a, b *interval) int { return cmp.Compare(a.answered, b.answered) })
+	var highest, written *interval
 	for _, h := range asked {
 		for len(returned) > 0 && returned[0].answered < h.asked {
 			r := returned[0]
@@ -52,8 +52,8 @@ func fences(s *story, key string) (list []violation) {
 // inherited tells whether the hold came, inside its process, of a claim that Redis may
 // have forgotten. Its fence is of that claim, and below what others were given since:
 // that is what has storage refuse it.
-func (s *story) inherited(h *span) bool {
-	if !s.voided(h.key, h.answered, h.answered+1) {
+func (s *timeline) inherited(h *interval) bool {
+	if !s.isExcused(h.key, h.answered, h.answered+1) {
 		return false
 	}
 	for _, o := range s.list {

@@ -9,9 +9,9 @@ import (
 // rounds is what a wait group promises: no wait is over before there has been a time at
 // which nothing was counted. What a task is counted for without a doubt is from the
 // begin of its function to its end, or to the last time that it was believed in.
-func rounds(s *story, key string) (list []violation) {
-	type stretch struct{ from, to int64 }
-	var busy []stretch
+func rounds(s *timeline, key string) (list []violation) {
+	type busyTime struct{ from, to int64 }
+	var busy []busyTime
 	for _, h := range s.of(key) {
 		if h.weight == wait || !h.granted() {
 			continue
@@ -21,12 +21,12 @@ func rounds(s *story, key string) (list []violation) {
 			to = h.release
 		}
 		if to > h.answered {
-			busy = append(busy, stretch{h.answered, to})
+			busy = append(busy, busyTime{h.answered, to})
 		}
 	}
-	slices.SortFunc(busy, func(a, b stretch) int { return cmp.Compare(a.from, b.from) })
+	slices.SortFunc(busy, func(a, b busyTime) int { return cmp.Compare(a.from, b.from) })
 	for _, h := range s.of(key) {
-		if h.weight != wait || h.result != ok && h.result != abandoned || s.voided(key, h.asked, h.answered) {
+		if h.weight != wait || h.result != ok && h.result != abandoned || s.isExcused(key, h.asked, h.answered) {
 			continue
 		}
 		covered := h.asked // something was counted from asked until then
@@ -46,7 +46,7 @@ func rounds(s *story, key string) (list []violation) {
 // were counted and whose worker died before it called Done, or that were told of their
 // loss; at most also those of which nobody knows. One that has run out before its worker
 // heard that it was counted is among them: the worker then begins another.
-func losses(s *story, key string, ttl time.Duration) (least, most int) {
+func losses(s *timeline, key string, ttl time.Duration) (least, most int) {
 	for _, h := range s.of(key) {
 		if h.weight == wait {
 			continue
@@ -72,7 +72,7 @@ func losses(s *story, key string, ttl time.Duration) (least, most int) {
 }
 
 // overstated finds what waits were told of more abandoned tasks than there can be.
-func overstated(s *story, key string, most int) (list []violation) {
+func overstated(s *timeline, key string, most int) (list []violation) {
 	for _, h := range s.of(key) {
 		if h.weight == wait && h.result == abandoned && (h.abandoned < 1 || int(h.abandoned) > most) {
 			list = append(list, violated("WaitGroup", "a wait was told of %d abandoned tasks, of which there were at most %d: %v", h.abandoned, most, h))

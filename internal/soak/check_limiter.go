@@ -8,20 +8,20 @@ import (
 // pace is the limiter's promise: of the events of any time, no more than its length
 // times the rate, and the burst. An event has its turn at some time between its
 // request and the return of that.
-func pace(s *story, key string) (list []violation) {
-	var events []*span
+func pace(s *timeline, key string) (list []violation) {
+	var events []*interval
 	for _, h := range s.of(key) {
 		if h.granted() {
 			events = append(events, h)
 		}
 	}
-	slices.SortFunc(events, func(a, b *span) int { return cmp.Compare(a.answered, b.answered) })
+	slices.SortFunc(events, func(a, b *interval) int { return cmp.Compare(a.answered, b.answered) })
 	const second = 1e9
 	for _, first := range events {
 		// All windows that begin with the request of an event and end with the return
 		// of one. Long ones need no look: a shorter one in them has too many as well.
 		n := 0
-		from, _ := slices.BinarySearchFunc(events, first.asked, func(h *span, t int64) int { return cmp.Compare(h.answered, t) })
+		from, _ := slices.BinarySearchFunc(events, first.asked, func(h *interval, t int64) int { return cmp.Compare(h.answered, t) })
 		for _, e := range events[from:] {
 			if e.asked < first.asked {
 				continue
@@ -32,7 +32,7 @@ func pace(s *story, key string) (list []violation) {
 			}
 			n++
 			most := float64(length)*rate/second + burst
-			if float64(n) > most+0.001 && !s.voided(key, first.asked, e.answered) {
+			if float64(n) > most+0.001 && !s.isExcused(key, first.asked, e.answered) {
 				list = append(list, violated("Limiter", "%d events within %.3f ms, of which there may be %.2f; the first and the last:\n    %v\n    %v",
 					n, float64(length)/1e6, most, first, e))
 				break

@@ -94,7 +94,7 @@ func (s holders) step(key string, c call) (holders, bool) {
 }
 
 // calls are those of the span.
-func (h *span) calls(excused bool) (ops []porcupine.Operation) {
+func (h *interval) calls(excused bool) (ops []porcupine.Operation) {
 	add := func(a act, from, to int64) {
 		ops = append(ops, porcupine.Operation{ClientId: int(h.worker), Input: call{a, h.id, h.weight, h.fence, excused}, Call: from, Return: to})
 	}
@@ -122,8 +122,8 @@ func (h *span) calls(excused bool) (ops []porcupine.Operation) {
 
 // leaves tells until when the span may have a try refused that finds nobody inside, and
 // whether one of another process too.
-func (h *span) leaves(ttl time.Duration) (until int64, others bool) {
-	linger := int64(engine.EntryLife + ttl + 100*time.Millisecond)
+func (h *interval) leaves(ttl time.Duration) (until int64, others bool) {
+	linger := int64(engine.WaiterTTL + ttl + 100*time.Millisecond)
 	switch {
 	case h.answered == 0, h.granted() && h.over() == 0:
 		return forever, true
@@ -138,7 +138,7 @@ func (h *span) leaves(ttl time.Duration) (until int64, others bool) {
 }
 
 // excused tells whether a try of the key may have been refused though nobody held it.
-func excused(all []*span, try *span, ttl time.Duration) bool {
+func excused(all []*interval, try *interval, ttl time.Duration) bool {
 	for _, h := range all {
 		if h.asked > try.answered {
 			return false
@@ -155,8 +155,8 @@ func excused(all []*span, try *span, ttl time.Duration) bool {
 // between its begin and its end, in which the key behaves like one in memory. It
 // returns how many refused tries had no excuse. Keys that Redis has forgotten meanwhile
 // are left out.
-func linearizable(s *story, key string, ttl time.Duration) (judged int, list []violation) {
-	if s.voided(key, 0, forever) {
+func linearizable(s *timeline, key string, ttl time.Duration) (judged int, list []violation) {
+	if s.isExcused(key, 0, forever) {
 		return 0, nil
 	}
 	all := s.of(key)

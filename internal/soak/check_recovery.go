@@ -23,7 +23,7 @@ const slack = 2500 * time.Millisecond
 // recovery is how long each key took after the fault to be granted. One that was not
 // at all has taken until now. To the bound comes the time for which somebody may be
 // inside who was let in just before.
-func recovery(s *story, names []string, healed, until int64, bound time.Duration, longest func(key string) time.Duration) (list []delay) {
+func recovery(s *timeline, names []string, healed, until int64, bound time.Duration, longest func(key string) time.Duration) (list []delay) {
 	first := map[string]int64{}
 	for _, h := range s.list {
 		if h.granted() && h.weight != wait && h.answered > healed && (first[h.key] == 0 || h.answered < first[h.key]) {
@@ -42,7 +42,7 @@ func recovery(s *story, names []string, healed, until int64, bound time.Duration
 // free is the first time since then at which nothing of the key is held or counted, for
 // all that is known, or else until: who waits for the end of a round has that to wait for.
 // What a dead worker had is counted for a TTL.
-func (s *story) free(key string, since, until int64, ttl time.Duration) int64 {
+func (s *timeline) free(key string, since, until int64, ttl time.Duration) int64 {
 	for again := true; again && since < until; {
 		again = false
 		for _, h := range s.of(key) {
@@ -62,7 +62,7 @@ func (s *story) free(key string, since, until int64, ttl time.Duration) int64 {
 
 // stranded are requests of before the fault's end that have no answer, though their
 // worker lives.
-func stranded(s *story, healed int64) (list []*span) {
+func stranded(s *timeline, healed int64) (list []*interval) {
 	for _, h := range s.list {
 		if h.asked < healed && h.answered == 0 && s.died(h) == 0 {
 			list = append(list, h)

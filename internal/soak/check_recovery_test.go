@@ -8,7 +8,7 @@ import (
 func TestRecoveryBites(t *testing.T) {
 	const bound = 100 * time.Millisecond
 	longest := func(string) time.Duration { return 20 * time.Millisecond }
-	unanswered := &span{key: "m0", asked: 15 * ms}
+	unanswered := &interval{key: "m0", asked: 15 * ms}
 	s := forge(hold("m0", 1, 10, 12, 1), hold("m0", 1, 30, 35, 2), hold("m0", 1, 40, 45, 2), unanswered)
 	got := recovery(s, []string{"m0", "m1"}, 20*ms, 500*ms, bound, longest)
 	if got[0].took != 10*time.Millisecond || got[0].bound != 120*time.Millisecond {
@@ -31,7 +31,7 @@ func TestRecoveryBites(t *testing.T) {
 // TestFree: who waits for a round is not stranded while tasks follow one another.
 func TestFree(t *testing.T) {
 	const ttl = 100 * time.Millisecond
-	busy := func() *story {
+	busy := func() *timeline {
 		return forge(hold("w0", 1, 10, 12, 1), hold("w0", 1, 13, 20, 1), hold("w0", 1, 40, 45, 1))
 	}
 	for since, want := range map[int64]int64{5: 5, 9: 21, 11: 21, 25: 25, 42: 46, 60: 60} {

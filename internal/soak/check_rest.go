@@ -15,12 +15,12 @@ var queues = regexp.MustCompile(`^baton:\{.*\}:(queue|waiters|line|entries)`)
 // rest is quiescence: when all workers have gone, so are their locks, their places in
 // queues, their subscriptions and their connections, after a TTL or the life of an entry
 // at the latest, and what is still there expires.
-func (e *epoch) rest() (leaks []violation) {
+func (tr *testRun) rest() (leaks []violation) {
 	var left []string
 	var err error
-	within := 3*e.ttl + 3600*time.Millisecond + slack
+	within := 3*tr.ttl + 3600*time.Millisecond + slack
 	if !eventually(within, func() bool {
-		left, err = e.left()
+		left, err = tr.left()
 		return err == nil && len(left) == 0
 	}) {
 		leaks = append(leaks, violated("leak", "%v after all have gone: %s (%v)", within, strings.Join(left, "; "), err))
@@ -29,8 +29,8 @@ func (e *epoch) rest() (leaks []violation) {
 }
 
 // left lists what should not be there.
-func (e *epoch) left() (list []string, err error) {
-	for i, n := range e.topology.masters() {
+func (tr *testRun) left() (list []string, err error) {
+	for i, n := range tr.topology.masters() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		names, err := n.names()
@@ -61,8 +61,8 @@ func (e *epoch) left() (list []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if c, _ := strconv.Atoi(clients); c > e.clients[i] {
-			list = append(list, fmt.Sprintf("%d connections, %d at first", c, e.clients[i]))
+		if c, _ := strconv.Atoi(clients); c > tr.clients[i] {
+			list = append(list, fmt.Sprintf("%d connections, %d at first", c, tr.clients[i]))
 		}
 	}
 	return list, nil
@@ -70,8 +70,8 @@ func (e *epoch) left() (list []string, err error) {
 
 // abandonedTasks is how many tasks Redis has counted as abandoned, in all rounds; known is
 // false if it does not remember all rounds.
-func (e *epoch) abandonedTasks(key string) (count int, known bool, err error) {
-	for _, n := range e.topology.masters() {
+func (tr *testRun) abandonedTasks(key string) (count int, known bool, err error) {
+	for _, n := range tr.topology.masters() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		members, err := n.admin.ZRange(ctx, key, 0, -1).Result()

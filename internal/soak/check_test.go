@@ -12,53 +12,53 @@ const ms = int64(time.Millisecond)
 
 // hold is a span of a key, granted 1 ms after it was asked for, believed in until a
 // time, and released then.
-func hold(key string, weight int32, granted, until, fence int64) *span {
-	return &span{key: key, weight: weight, asked: (granted - 1) * ms, answered: granted * ms, result: ok, fence: fence << 10,
+func hold(key string, weight int32, granted, until, fence int64) *interval {
+	return &interval{key: key, weight: weight, asked: (granted - 1) * ms, answered: granted * ms, result: ok, fence: fence << 10,
 		first: granted * ms, last: until * ms, release: until * ms, released: (until + 1) * ms, end: ok}
 }
 
 // ends is a hold that ends otherwise.
-func ends(s *span, end result) *span {
+func ends(s *interval, end result) *interval {
 	s.end = end
 	return s
 }
 
 // asks is a hold that was asked for at another time.
-func asks(s *span, at int64) *span {
+func asks(s *interval, at int64) *interval {
 	s.asked = at * ms
 	return s
 }
 
 // dies is a hold whose worker is killed before its release.
-func dies(s *span) *span {
+func dies(s *interval) *interval {
 	s.release, s.released, s.end = 0, 0, 0
 	return s
 }
 
 // waits is a wait for the group.
-func waits(asked, answered int64, r result, tasks int32) *span {
-	return &span{key: "w0", weight: wait, asked: asked * ms, answered: answered * ms, result: r, abandoned: tasks}
+func waits(asked, answered int64, r result, tasks int32) *interval {
+	return &interval{key: "w0", weight: wait, asked: asked * ms, answered: answered * ms, result: r, abandoned: tasks}
 }
 
 // turns are n events of the limiter, all requested at a time and granted at another.
-func turns(n int, asked, answered int64) (list []*span) {
+func turns(n int, asked, answered int64) (list []*interval) {
 	for range n {
-		list = append(list, &span{key: "l0", weight: 1, asked: asked * ms, answered: answered * ms, result: ok})
+		list = append(list, &interval{key: "l0", weight: 1, asked: asked * ms, answered: answered * ms, result: ok})
 	}
 	return list
 }
 
-func forge(spans ...*span) *story { return &story{list: spans} }
+func forge(spans ...*interval) *timeline { return &timeline{list: spans} }
 
 // lose has the key lost in a time.
-func (s *story) lose(key string, from, to int64) *story {
-	s.voids = append(s.voids, void{key, from * ms, to * ms})
+func (s *timeline) lose(key string, from, to int64) *timeline {
+	s.excused = append(s.excused, excusedLoss{key, from * ms, to * ms})
 	return s
 }
 
 // kill has worker 0 killed at a time.
-func (s *story) kill(t int64) *story {
-	s.dead = append(s.dead, death{0, t * ms})
+func (s *timeline) kill(t int64) *timeline {
+	s.crashes = append(s.crashes, crash{0, t * ms})
 	return s
 }
 
@@ -78,7 +78,7 @@ func wants(t *testing.T, name, want string, got []violation) {
 func TestExclusionBites(t *testing.T) {
 	for name, c := range map[string]struct {
 		key  string
-		s    *story
+		s    *timeline
 		want string
 	}{
 		"one after the other":        {"m0", forge(hold("m0", 1, 1, 10, 1), hold("m0", 1, 10, 20, 2)), ""},
@@ -102,7 +102,7 @@ func TestExclusionBites(t *testing.T) {
 }
 
 // inherits has a worker grant a hold from a claim of worker 0, after one by another.
-func inherits(s *story, worker uint8) *story {
+func inherits(s *timeline, worker uint8) *timeline {
 	late := hold("m0", 1, 12, 20, 1)
 	late.worker = worker
 	late.fence++
@@ -113,7 +113,7 @@ func inherits(s *story, worker uint8) *story {
 func TestFencesBite(t *testing.T) {
 	for name, c := range map[string]struct {
 		key  string
-		s    *story
+		s    *timeline
 		want string
 	}{
 		"they grow":               {"m0", forge(hold("m0", 1, 2, 10, 1), hold("m0", 1, 12, 20, 2)), ""},
@@ -135,13 +135,13 @@ func TestFencesBite(t *testing.T) {
 }
 
 func TestFinalityBites(t *testing.T) {
-	s := newStory()
-	for i, what := range []what{asked, answered, believed, release, released} {
+	s := newTimeline()
+	for i, what := range []what{asked, answered, stillHeld, release, released} {
 		s.add(event{What: what, Result: ok, Hold: 7, T: int64(i + 1)})
 	}
-	s.add(event{What: told, Result: unsure, Hold: 7, T: 6}) // ErrUnlocked
+	s.add(event{What: lossReported, Result: unsure, Hold: 7, T: 6}) // ErrUnlocked
 	wants(t, "released", "", finality(s))
-	s.add(event{What: believed, Hold: 7, T: 7})
+	s.add(event{What: stillHeld, Hold: 7, T: 7})
 	wants(t, "believed in after it was released", "S3", finality(s))
 	if s.list[0].end != ok {
 		t.Errorf("it ended with %d", s.list[0].end)
@@ -153,7 +153,7 @@ func TestRefusalsBite(t *testing.T) {
 	passed := hold("m0", 1, 1, 10, 1) // inside the process, so that its window may be old
 	passed.fence++
 	for name, c := range map[string]struct {
-		s    *story
+		s    *timeline
 		want string
 	}{
 		"released":               {forge(hold("m0", 1, 1, 10, 1)), ""},
@@ -171,9 +171,9 @@ func TestRefusalsBite(t *testing.T) {
 }
 
 func TestRoundsBite(t *testing.T) {
-	a, b := func() *span { return hold("w0", 0, 10, 50, 0) }, func() *span { return hold("w0", 0, 40, 90, 0) }
+	a, b := func() *interval { return hold("w0", 0, 10, 50, 0) }, func() *interval { return hold("w0", 0, 40, 90, 0) }
 	for name, c := range map[string]struct {
-		s    *story
+		s    *timeline
 		want string
 	}{
 		"over with the tasks":      {forge(a(), b(), waits(20, 91, ok, 0)), ""},
@@ -193,9 +193,9 @@ func TestLossesAreCounted(t *testing.T) {
 	const ttl = time.Second
 	slow := hold("w0", 0, 10, 2600, 0) // for so long that two tasks may have run out before
 	slow.answered = 2500 * ms
-	unheard := &span{key: "w0", asked: 9 * ms}
+	unheard := &interval{key: "w0", asked: 9 * ms}
 	for name, c := range map[string]struct {
-		s           *story
+		s           *timeline
 		least, most int
 	}{
 		"done":              {forge(hold("w0", 0, 10, 50, 0)), 0, 0},
@@ -217,7 +217,7 @@ func TestLossesAreCounted(t *testing.T) {
 func TestPaceBites(t *testing.T) {
 	const second = 1000
 	for name, c := range map[string]struct {
-		list []*span
+		list []*interval
 		want string
 	}{
 		"the burst":              {turns(burst, 100, 101), ""},
@@ -233,14 +233,14 @@ func TestPaceBites(t *testing.T) {
 }
 
 // refused is a try that was refused in a time.
-func refused(key string, weight int32, asked, answered int64) *span {
-	return &span{key: key, weight: weight, asked: asked * ms, answered: answered * ms, result: locked}
+func refused(key string, weight int32, asked, answered int64) *interval {
+	return &interval{key: key, weight: weight, asked: asked * ms, answered: answered * ms, result: locked}
 }
 
 func TestLinearizableBites(t *testing.T) {
 	for name, c := range map[string]struct {
 		key  string
-		s    *story
+		s    *timeline
 		want string
 	}{
 		"one after the other":        {"m0", forge(hold("m0", 1, 1, 10, 1), hold("m0", 1, 12, 20, 2)), ""},

@@ -55,12 +55,12 @@ func (c *client) note(e event) {
 }
 
 // contend asks for the key, holds it and lets go of it, over and over.
-func (c *client) contend(ask func(context.Context, want) (grip, error)) {
+func (c *client) contend(ask func(context.Context, lockRequest) (handle, error)) {
 	for c.ctx.Err() == nil {
 		w, weight := c.choose()
 		of := c.begin(w, weight)
-		ctx, cancel := c.patience(w)
-		g, err := ask(ctx, w)
+		ctx, cancel := c.requestCtx(w)
+		h, err := ask(ctx, w)
 		r := outcome(err)
 		if r == unsure && ctx.Err() != nil {
 			r = ended // which redsync does not say
@@ -71,13 +71,13 @@ func (c *client) contend(ask func(context.Context, want) (grip, error)) {
 		cancel()
 		for _, o := range of {
 			e := event{What: answered, Hold: o.id, Result: r}
-			if r == ok && g.fence != nil {
-				e.Fence = g.fence(keys[o.key])
+			if r == ok && h.fence != nil {
+				e.Fence = h.fence(keys[o.key])
 			}
 			c.note(e)
 		}
 		if err == nil {
-			c.hold(g, w, of)
+			c.hold(h, w, of)
 		}
 		time.Sleep(c.below(pause))
 	}
@@ -90,7 +90,7 @@ type part struct {
 }
 
 // begin writes down that the hold is asked for: on several keys, as one on each.
-func (c *client) begin(w want, weight int32) (of []part) {
+func (c *client) begin(w lockRequest, weight int32) (of []part) {
 	t := now()
 	for i, key := range keys {
 		if key != c.key && !(c.key[0] == 'p' && key == w.keys[len(w.keys)-1]) {
@@ -104,9 +104,9 @@ func (c *client) begin(w want, weight int32) (of []part) {
 }
 
 // choose says what to ask for next.
-func (c *client) choose() (w want, weight int32) {
+func (c *client) choose() (w lockRequest, weight int32) {
 	peer := c.plan.System != "baton"
-	w = want{try: !peer && (c.random.IntN(8) == 0 || onlyTried(c.key)), channel: !peer && !onlyTried(c.key) && c.random.IntN(4) == 0}
+	w = lockRequest{try: !peer && (c.random.IntN(8) == 0 || onlyTried(c.key)), channel: !peer && !onlyTried(c.key) && c.random.IntN(4) == 0}
 	switch c.key[0] {
 	case 'r':
 		w.shared = c.random.IntN(3) > 0
@@ -126,8 +126,8 @@ func (c *client) choose() (w want, weight int32) {
 	return w, 1
 }
 
-// patience is the ctx of a request: that of some ends soon.
-func (c *client) patience(w want) (context.Context, context.CancelFunc) {
+// requestCtx is the ctx of a request: that of some ends soon.
+func (c *client) requestCtx(w lockRequest) (context.Context, context.CancelFunc) {
 	if !w.try && c.random.IntN(6) == 0 {
 		return context.WithTimeout(c.ctx, time.Millisecond+c.below(50*time.Millisecond))
 	}
@@ -136,22 +136,22 @@ func (c *client) patience(w want) (context.Context, context.CancelFunc) {
 
 // hold has the hold for a while, does with the register what a lock is for, and
 // releases.
-func (c *client) hold(g grip, w want, of []part) {
+func (c *client) hold(h handle, w lockRequest, of []part) {
 	d := c.below(shortHold)
 	if c.random.IntN(15) == 0 {
 		most := longestHold(c.plan.System, c.key, c.plan.TTL)
 		d = most/2 + c.below(most/2)
 	}
 	access := Access{Key: c.key}
-	guards := len(of) == 1 && exclusive(c.key) && !w.shared && g.fence != nil
+	guards := len(of) == 1 && exclusive(c.key) && !w.shared && h.fence != nil
 	if guards {
-		access.Fence = g.fence(c.key)
+		access.Fence = h.fence(c.key)
 	}
-	held := c.believes(g, of)
+	held := c.checkErr(h, of)
 	trusting := d > shortHold || c.random.IntN(2) == 0 // does not look again before it writes, as most do not
 	var v Values
 	guards = guards && held && c.call("Register.Read", access, &v)
-	for end := time.Now().Add(d); held && time.Now().Before(end) && c.ctx.Err() == nil; held = c.believes(g, of) {
+	for end := time.Now().Add(d); held && time.Now().Before(end) && c.ctx.Err() == nil; held = c.checkErr(h, of) {
 		time.Sleep(look)
 	}
 	if guards && (held || trusting) {
@@ -159,10 +159,10 @@ func (c *client) hold(g grip, w want, of []part) {
 		c.call("Register.Write", access, &v)
 	}
 	c.each(of, event{What: release})
-	err := g.release()
+	err := h.release()
 	c.each(of, event{What: released, Result: outcome(err)})
 	if c.plan.System == "baton" { // peers leave it to their callers to forget
-		c.believes(g, of) // which must not be
+		c.checkErr(h, of) // which must not be
 	}
 }
 
@@ -173,14 +173,14 @@ func (c *client) call(method string, a Access, v *Values) bool {
 	return true
 }
 
-// believes writes down whether the hold is believed in.
-func (c *client) believes(g grip, of []part) bool {
-	e := event{What: believed, T: now()}
-	if err := g.err(); err != nil {
-		e = event{What: told, T: now(), Result: outcome(err)}
+// checkErr writes down whether the hold is believed in.
+func (c *client) checkErr(h handle, of []part) bool {
+	e := event{What: stillHeld, T: now()}
+	if err := h.err(); err != nil {
+		e = event{What: lossReported, T: now(), Result: outcome(err)}
 	}
 	c.each(of, e)
-	return e.What == believed
+	return e.What == stillHeld
 }
 
 func (c *client) each(of []part, e event) {

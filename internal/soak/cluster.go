@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-const clusterPatience = 30 * time.Second
+const clusterTimeout = 30 * time.Second
 
 func (n *node) knowsAll() bool {
 	v, err := n.do("CLUSTER", "INFO")

@@ -9,11 +9,11 @@ import (
 
 // dump is what the servers have of a key, for somebody who has to find out why nobody
 // is let in.
-func (e *epoch) dump(key string) string {
+func (tr *testRun) dump(key string) string {
 	var b strings.Builder
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	for _, n := range e.topology.masters() {
+	for _, n := range tr.topology.masters() {
 		names, err := n.names()
 		fmt.Fprintf(&b, "\n    %s has, %.3f ms (%v):", n.Addr(), float64(now())/1e6, err)
 		for _, name := range names {
@@ -36,10 +36,10 @@ func (e *epoch) dump(key string) string {
 			fmt.Fprintf(&b, "\n      %s for %v: %v", name, n.admin.PTTL(ctx, name).Val(), v)
 		}
 	}
-	for _, h := range e.story.list {
-		if h.key == key && h.answered == 0 && e.story.died(h) == 0 {
+	for _, h := range tr.timeline.list {
+		if h.key == key && h.answered == 0 && tr.timeline.died(h) == 0 {
 			fmt.Fprintf(&b, "\n    waits: %v", h)
-		} else if h.key == key && h.granted() && h.over() == 0 && e.story.died(h) == 0 {
+		} else if h.key == key && h.granted() && h.over() == 0 && tr.timeline.died(h) == 0 {
 			fmt.Fprintf(&b, "\n    holds: %v", h)
 		}
 	}

@@ -19,12 +19,12 @@ type event struct {
 type what uint8
 
 const (
-	asked    what = 1 + iota
-	answered      // with a result
-	believed      // Err, called after T, returned nil
-	told          // Err returned something else
-	release       // Unlock is called
-	released      // with a result
+	asked        what = 1 + iota
+	answered          // with a result
+	stillHeld         // Err, called after T, returned nil
+	lossReported      // Err returned something else
+	release           // Unlock is called
+	released          // with a result
 )
 
 type result uint8

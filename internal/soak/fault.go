@@ -12,7 +12,7 @@ type fault struct {
 	loses  bool     // what Redis was told: only fences are promised for a while
 	on     []string // topologies; none for all
 	bound  func(b bounds) time.Duration
-	inject func(x *scene) error // returns when the fault has been healed
+	inject func(x *injection) error // returns when the fault has been healed
 }
 
 func (f fault) fits(topology string) bool { return len(f.on) == 0 || slices.Contains(f.on, topology) }

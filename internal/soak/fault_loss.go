@@ -5,7 +5,7 @@ import "time"
 // What these do loses what Redis was told: exclusion is void until all holds of before
 // are over, and fences alone keep their order.
 var lossFaults = []fault{
-	{name: "restart-empty", rows: "1", loses: true, on: []string{"single", "cluster"}, bound: bounds.outage, inject: func(x *scene) error {
+	{name: "restart-empty", rows: "1", loses: true, on: []string{"single", "cluster"}, bound: bounds.outage, inject: func(x *injection) error {
 		list, from := x.topology.masters(), now()
 		n := list[x.random.IntN(len(list))]
 		err := x.restarted(n, n.Restart)
@@ -15,7 +15,7 @@ var lossFaults = []fault{
 		}
 		return err
 	}},
-	{name: "flush-all", rows: "14", loses: true, bound: bounds.outage, inject: func(x *scene) error {
+	{name: "flush-all", rows: "14", loses: true, bound: bounds.outage, inject: func(x *injection) error {
 		from, keys := now(), 0
 		err := x.each(func(n *node) error {
 			list, err := n.names()
@@ -36,7 +36,7 @@ var lossFaults = []fault{
 
 // deleteKeys deletes a key of the workers, and maybe what goes with it, as eviction
 // does.
-func deleteKeys(x *scene) error {
+func deleteKeys(x *injection) error {
 	key := x.keys[x.random.IntN(len(x.keys))]
 	from := now()
 	for deleted := int64(0); deleted == 0 && now()-from < int64(2*time.Second); {

@@ -8,28 +8,30 @@ import (
 
 var networkFaults = []fault{
 	{name: "delay", rows: "30, 37", bound: bounds.reply, inject: wire(
-		func(x *scene, p *redistest.Proxy) { p.SetDelay(x.between(5*time.Millisecond, 150*time.Millisecond)) },
+		func(x *injection, p *redistest.Proxy) {
+			p.SetDelay(x.between(5*time.Millisecond, 150*time.Millisecond))
+		},
 		func(p *redistest.Proxy) { p.SetDelay(0) },
 		func(f redistest.Faults) int64 { return f.Delayed })},
 	{name: "black-hole", rows: "35", bound: bounds.outage, inject: wire(
-		func(x *scene, p *redistest.Proxy) { p.Blackhole(true) },
+		func(x *injection, p *redistest.Proxy) { p.Blackhole(true) },
 		func(p *redistest.Proxy) { p.Blackhole(false) },
 		func(f redistest.Faults) int64 { return f.Held })},
 	{name: "cut-off-holder", rows: "35", bound: bounds.outage, inject: cutOffHolder},
 	{name: "black-hole-requests", rows: "34, 36", bound: bounds.outage, inject: wire(
-		func(x *scene, p *redistest.Proxy) { p.BlackholeRequests(true) },
+		func(x *injection, p *redistest.Proxy) { p.BlackholeRequests(true) },
 		func(p *redistest.Proxy) { p.BlackholeRequests(false) },
 		func(f redistest.Faults) int64 { return f.Held })},
 	{name: "black-hole-replies", rows: "32, 34", bound: bounds.outage, inject: wire(
-		func(x *scene, p *redistest.Proxy) { p.BlackholeReplies(true) },
+		func(x *injection, p *redistest.Proxy) { p.BlackholeReplies(true) },
 		func(p *redistest.Proxy) { p.BlackholeReplies(false) },
 		func(f redistest.Faults) int64 { return f.Held })},
 	{name: "refuse", rows: "44", bound: bounds.outage, inject: wire(
-		func(x *scene, p *redistest.Proxy) { p.Refuse(true) },
+		func(x *injection, p *redistest.Proxy) { p.Refuse(true) },
 		func(p *redistest.Proxy) { p.Refuse(false) },
 		func(f redistest.Faults) int64 { return f.Refused })},
 	{name: "slice", rows: "38", bound: bounds.reply, inject: wire(
-		func(x *scene, p *redistest.Proxy) { p.Slice(true) },
+		func(x *injection, p *redistest.Proxy) { p.Slice(true) },
 		func(p *redistest.Proxy) { p.Slice(false) },
 		func(f redistest.Faults) int64 { return f.Sliced })},
 	{name: "cut-request", rows: "31", bound: bounds.reply, inject: once((*redistest.Proxy).CutNextRequest,
@@ -41,8 +43,8 @@ var networkFaults = []fault{
 }
 
 // wire turns a fault of some workers' connections on, and after up to two TTLs off.
-func wire(on func(*scene, *redistest.Proxy), off func(*redistest.Proxy), count func(redistest.Faults) int64) func(*scene) error {
-	return func(x *scene) error {
+func wire(on func(*injection, *redistest.Proxy), off func(*redistest.Proxy), count func(redistest.Faults) int64) func(*injection) error {
+	return func(x *injection) error {
 		victims := x.some()
 		if _, _, err := x.busy(victims[0]); err != nil {
 			return err
@@ -67,8 +69,8 @@ func wire(on func(*scene, *redistest.Proxy), off func(*redistest.Proxy), count f
 const longest = 4 * time.Second
 
 // once spoils a few exchanges with the server, of any of the system's commands.
-func once(arm func(p *redistest.Proxy, match string), count func(redistest.Faults) int64) func(*scene) error {
-	return func(x *scene) error {
+func once(arm func(p *redistest.Proxy, match string), count func(redistest.Faults) int64) func(*injection) error {
+	return func(x *injection) error {
 		victims := x.some()
 		if x.system != "baton" { // one of theirs may be starved, and send nothing
 			victims = x.fleet.members
@@ -90,7 +92,7 @@ func once(arm func(p *redistest.Proxy, match string), count func(redistest.Fault
 }
 
 // cutOffHolder black-holes one worker, while it holds something, for longer than a TTL.
-func cutOffHolder(x *scene) error {
+func cutOffHolder(x *injection) error {
 	h, err := x.lasting()
 	if h == nil {
 		return err

@@ -6,7 +6,7 @@ import (
 )
 
 var processFaults = []fault{
-	{name: "worker-stop", rows: "25, 29", bound: bounds.death, inject: func(x *scene) error {
+	{name: "worker-stop", rows: "25, 29", bound: bounds.death, inject: func(x *injection) error {
 		m := x.one()
 		if x.random.IntN(3) > 0 {
 			h, err := x.lasting()
@@ -28,16 +28,16 @@ var processFaults = []fault{
 		x.sleep(x.ttl*8/10, 3*x.ttl)
 		return m.child.Continue()
 	}},
-	{name: "worker-kill", rows: "26, 27, 28", bound: bounds.death, inject: func(x *scene) error {
+	{name: "worker-kill", rows: "26, 27, 28", bound: bounds.death, inject: func(x *injection) error {
 		m := x.one()
 		if _, _, err := x.busy(m); err != nil {
 			return err
 		}
 		before := m.child.Pid()
-		if err := x.fleet.kill(m, x.story); err != nil {
+		if err := x.fleet.kill(m, x.timeline); err != nil {
 			return err
 		}
-		held, queued := x.story.open(m.plan.Worker, x.story.dead[len(x.story.dead)-1].t)
+		held, queued := x.timeline.open(m.plan.Worker, x.timeline.crashes[len(x.timeline.crashes)-1].t)
 		if syscall.Kill(before, 0) != nil && held+queued > 0 {
 			x.prove("process %d died with %d holds and %d requests", before, held, queued)
 		}
@@ -47,27 +47,27 @@ var processFaults = []fault{
 
 // busy waits, but not for long, until the worker holds some keys and waits for others,
 // and one that it holds is of the kind that the random choice fell on.
-func (x *scene) busy(m *member) (held, queued int, err error) {
+func (x *injection) busy(m *member) (held, queued int, err error) {
 	key := x.keys[x.random.IntN(len(x.keys))]
 	eventually(time.Second, func() bool {
-		if err = x.fleet.read(x.story); err != nil {
+		if err = x.fleet.read(x.timeline); err != nil {
 			return true
 		}
-		held, queued = x.story.open(m.plan.Worker, now())
-		return held > 0 && x.story.has(m.plan.Worker, key)
+		held, queued = x.timeline.open(m.plan.Worker, now())
+		return held > 0 && x.timeline.has(m.plan.Worker, key)
 	})
 	return held, queued, err
 }
 
 // lasting waits for a hold that seems to last, and returns nil if there is none.
-func (x *scene) lasting() (found *span, err error) {
+func (x *injection) lasting() (found *interval, err error) {
 	const old = int64(3 * shortHold)
 	eventually(5*time.Second, func() bool {
-		if err = x.fleet.read(x.story); err != nil {
+		if err = x.fleet.read(x.timeline); err != nil {
 			return true
 		}
-		for _, h := range x.story.list {
-			if x.longest(h.key) > shortHold && h.granted() && h.over() == 0 && x.story.died(h) == 0 && now()-h.answered > old {
+		for _, h := range x.timeline.list {
+			if x.longest(h.key) > shortHold && h.granted() && h.over() == 0 && x.timeline.died(h) == 0 && now()-h.answered > old {
 				found = h
 			}
 		}

@@ -6,7 +6,7 @@ import "time"
 var plain = []string{"single", "aof", "replica", "cluster"}
 
 var serverFaults = []fault{
-	{name: "script-flush", rows: "16", bound: bounds.message, inject: func(x *scene) error {
+	{name: "script-flush", rows: "16", bound: bounds.message, inject: func(x *injection) error {
 		before, err := x.sum("errorstat_NOSCRIPT")
 		if err != nil {
 			return err
@@ -19,24 +19,24 @@ var serverFaults = []fault{
 		}
 		return x.refused("errorstat_NOSCRIPT", before)
 	}},
-	{name: "out-of-memory", rows: "12", bound: bounds.outage, inject: func(x *scene) error {
+	{name: "out-of-memory", rows: "12", bound: bounds.outage, inject: func(x *injection) error {
 		return x.configured("maxmemory", "1", "0", "errorstat_OOM")
 	}},
-	{name: "no-replicas", rows: "8", on: []string{"replica"}, bound: bounds.outage, inject: func(x *scene) error {
+	{name: "no-replicas", rows: "8", on: []string{"replica"}, bound: bounds.outage, inject: func(x *injection) error {
 		return x.configured("min-replicas-to-write", "2", "0", "errorstat_NOREPLICAS")
 	}},
 	{name: "busy", rows: "17", on: plain, bound: bounds.outage, inject: busy},
 	{name: "pause-write", rows: "18", on: plain, bound: bounds.outage, inject: pauseClients("WRITE")},
 	{name: "pause-all", rows: "18", on: plain, bound: bounds.outage, inject: pauseClients("ALL")},
 	{name: "server-stop", rows: "3, 4, 5", on: plain, bound: bounds.outage, inject: stopServer},
-	{name: "restart-aof", rows: "2", on: []string{"aof"}, bound: bounds.outage, inject: func(x *scene) error {
+	{name: "restart-aof", rows: "2", on: []string{"aof"}, bound: bounds.outage, inject: func(x *injection) error {
 		n := x.topology.nodes[0]
 		return x.restarted(n, func() error { return n.Restart() })
 	}},
 }
 
 // refused proves the fault by the errors that the servers have counted.
-func (x *scene) refused(field string, before int64) error {
+func (x *injection) refused(field string, before int64) error {
 	after, err := x.sum(field)
 	if n := after - before; n > 0 {
 		x.prove("%s %d", field, n)
@@ -45,7 +45,7 @@ func (x *scene) refused(field string, before int64) error {
 }
 
 // configured is a fault that is a setting.
-func (x *scene) configured(name, bad, good, counts string) error {
+func (x *injection) configured(name, bad, good, counts string) error {
 	before, err := x.sum(counts)
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func (x *scene) configured(name, bad, good, counts string) error {
 }
 
 // busy runs a script for so long that the server refuses all others.
-func busy(x *scene) error {
+func busy(x *injection) error {
 	before, err := x.sum("errorstat_BUSY")
 	if err != nil {
 		return err
@@ -76,8 +76,8 @@ func busy(x *scene) error {
 }
 
 // pauseClients has the servers answer nobody, or nobody who may write.
-func pauseClients(mode string) func(*scene) error {
-	return func(x *scene) error {
+func pauseClients(mode string) func(*injection) error {
+	return func(x *injection) error {
 		d := x.between(x.ttl/4, 2*x.ttl)
 		if err := x.command("CLIENT", "PAUSE", d.Milliseconds(), mode); err != nil {
 			return err
@@ -94,7 +94,7 @@ func pauseClients(mode string) func(*scene) error {
 }
 
 // stopServer stops a master, with its connections open, for less or more than a TTL.
-func stopServer(x *scene) error {
+func stopServer(x *injection) error {
 	list := x.topology.masters()
 	n := list[x.random.IntN(len(list))]
 	n.Pause()
@@ -107,7 +107,7 @@ func stopServer(x *scene) error {
 }
 
 // restarted is a fault after which another process is the server.
-func (x *scene) restarted(n *node, restart func() error) error {
+func (x *injection) restarted(n *node, restart func() error) error {
 	before, err := n.info("run_id")
 	if err != nil {
 		return err

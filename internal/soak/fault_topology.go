@@ -9,7 +9,7 @@ import (
 var topologyFaults = []fault{
 	{name: "switch-master", rows: "7", on: []string{"replica"}, bound: bounds.outage, inject: switchMaster},
 	{name: "failover-lost-writes", rows: "6", loses: true, on: []string{"sentinel"}, bound: bounds.outage, inject: loseWrites},
-	{name: "failover-asked", rows: "6", loses: true, on: []string{"sentinel"}, bound: bounds.outage, inject: func(x *scene) error {
+	{name: "failover-asked", rows: "6", loses: true, on: []string{"sentinel"}, bound: bounds.outage, inject: func(x *injection) error {
 		from := now()
 		before, _ := x.topology.nodes[x.topology.master].info("run_id")
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -31,7 +31,7 @@ var topologyFaults = []fault{
 		}
 		return err
 	}},
-	{name: "slot-move", rows: "9, 10", on: []string{"cluster"}, bound: bounds.outage, inject: func(x *scene) error {
+	{name: "slot-move", rows: "9, 10", on: []string{"cluster"}, bound: bounds.outage, inject: func(x *injection) error {
 		key := x.keys[x.random.IntN(len(x.keys))]
 		moved, err := x.topology.move(key, x.between(10*time.Millisecond, x.ttl/3))
 		if moved > 0 {
@@ -43,7 +43,7 @@ var topologyFaults = []fault{
 
 // switchMaster has the two servers change places, with nothing lost, and back: to
 // clients, which know of one address only, that one is read-only for a while.
-func switchMaster(x *scene) error {
+func switchMaster(x *injection) error {
 	a, b := x.topology.nodes[0], x.topology.nodes[1]
 	before, err := x.sum("errorstat_READONLY")
 	if err != nil {
@@ -65,7 +65,7 @@ func switchMaster(x *scene) error {
 }
 
 // loseWrites has the sentinels replace a master whose last writes have reached nobody.
-func loseWrites(x *scene) error {
+func loseWrites(x *injection) error {
 	t := x.topology
 	master, replica := t.nodes[t.master], t.nodes[1-t.master]
 	from := now()

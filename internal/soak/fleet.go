@@ -25,7 +25,7 @@ type member struct {
 	proxies map[string]*redistest.Proxy // by the address of the server
 	child   *redistest.Child
 	stdin   io.WriteCloser
-	journal *journal
+	journal *eventLog
 }
 
 // newFleet makes the places and the proxies; nobody works yet.
@@ -66,7 +66,7 @@ func (f *fleet) start(m *member) error {
 	if m.journal != nil {
 		m.journal.file.Close()
 	}
-	m.journal = &journal{file: file}
+	m.journal = &eventLog{file: file}
 	text, err := json.Marshal(m.plan)
 	if err != nil {
 		return err
@@ -86,17 +86,17 @@ func (f *fleet) start(m *member) error {
 }
 
 // kill ends the worker as a power cut would, and has the next take its place.
-func (f *fleet) kill(m *member, s *story) error {
+func (f *fleet) kill(m *member, s *timeline) error {
 	m.child.Kill()
 	if err := m.journal.read(s.add); err != nil {
 		return err
 	}
-	s.dead = append(s.dead, death{m.plan.Worker, now()})
+	s.crashes = append(s.crashes, crash{m.plan.Worker, now()})
 	return f.start(m)
 }
 
 // read brings the story up to date.
-func (f *fleet) read(s *story) error {
+func (f *fleet) read(s *timeline) error {
 	for _, m := range f.members {
 		if m.journal == nil {
 			continue
@@ -109,7 +109,7 @@ func (f *fleet) read(s *story) error {
 }
 
 // stop lets all workers finish, and returns what they have left behind.
-func (f *fleet) stop(s *story) (leaks []violation, err error) {
+func (f *fleet) stop(s *timeline) (leaks []violation, err error) {
 	for _, m := range f.members {
 		_, _ = m.stdin.Write([]byte("stop\n")) // one that has ended is noticed below
 	}

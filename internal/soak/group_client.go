@@ -13,7 +13,7 @@ func (c *client) count(g *waitgroup.WaitGroup) {
 	for c.ctx.Err() == nil {
 		id, begun := c.id(), false
 		c.note(event{What: asked, Key: c.index, Hold: id})
-		err := g.GoContext(c.ctx, func(ctx context.Context) error {
+		err := g.Do(c.ctx, func(ctx context.Context) error {
 			begun = true
 			c.note(event{What: answered, Hold: id, Result: ok})
 			d := c.below(60 * time.Millisecond)
@@ -23,7 +23,7 @@ func (c *client) count(g *waitgroup.WaitGroup) {
 			for end := time.Now().Add(d); ctx.Err() == nil && time.Now().Before(end); time.Sleep(look) {
 				t := now()
 				if ctx.Err() == nil {
-					c.note(event{What: believed, Hold: id, T: t})
+					c.note(event{What: stillHeld, Hold: id, T: t})
 				}
 			}
 			c.note(event{What: release, Hold: id})

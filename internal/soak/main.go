@@ -17,7 +17,7 @@ import (
 func main() {
 	workIfTold()
 	var (
-		c        = &config{workers: 3, episodes: 12}
+		c        = &config{workers: 3, faultsPerRun: 12}
 		kinds    = flag.String("topology", "all", strings.Join(topologies, ", ")+", several with commas, or all")
 		names    = flag.String("primitives", "mutex,pool,rwmutex,semaphore,waitgroup,limiter", "what to lock; a peer has only a mutex")
 		only     = flag.String("faults", "all", "what to inject, e.g. black-hole,worker-kill")

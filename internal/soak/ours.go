@@ -16,22 +16,22 @@ type baton struct {
 	plan *plan
 }
 
-func openBaton(p *plan) (asker, error) { return &baton{p.client(), p}, nil }
+func openBaton(p *plan) (lockClient, error) { return &baton{p.client(), p}, nil }
 
 func (b *baton) close() { _ = b.rdb.Close() }
 
-func (b *baton) ask(key string) func(context.Context, want) (grip, error) {
+func (b *baton) request(key string) func(context.Context, lockRequest) (handle, error) {
 	switch key[0] {
 	case 'm':
 		m := mutex.New(b.rdb, key)
 		m.TTL = b.plan.TTL
-		return func(ctx context.Context, w want) (grip, error) {
+		return func(ctx context.Context, w lockRequest) (handle, error) {
 			return lease(pick(w, m.LockContext, m.TryLockContext, m.LockChan)(ctx))
 		}
 	case 'p':
 		m := mutex.NewPool(b.rdb, "")
 		m.TTL = b.plan.TTL
-		return func(ctx context.Context, w want) (grip, error) {
+		return func(ctx context.Context, w lockRequest) (handle, error) {
 			return lease(pick(w,
 				func(ctx context.Context) (*mutex.Lease, error) { return m.LockContext(ctx, w.keys...) },
 				func(ctx context.Context) (*mutex.Lease, error) { return m.TryLockContext(ctx, w.keys...) },
@@ -40,7 +40,7 @@ func (b *baton) ask(key string) func(context.Context, want) (grip, error) {
 	case 'r':
 		m := mutex.NewRW(b.rdb, key)
 		m.TTL = b.plan.TTL
-		return func(ctx context.Context, w want) (grip, error) {
+		return func(ctx context.Context, w lockRequest) (handle, error) {
 			if w.shared {
 				return lease(pick(w, m.RLockContext, m.TryRLockContext, m.RLockChan)(ctx))
 			}
@@ -49,7 +49,7 @@ func (b *baton) ask(key string) func(context.Context, want) (grip, error) {
 	}
 	s := semaphore.NewWeighted(b.rdb, key, permits)
 	s.TTL = b.plan.TTL
-	return func(ctx context.Context, w want) (grip, error) {
+	return func(ctx context.Context, w lockRequest) (handle, error) {
 		var l *semaphore.Lease
 		var err error
 		switch {
@@ -62,14 +62,14 @@ func (b *baton) ask(key string) func(context.Context, want) (grip, error) {
 			l, err = s.AcquireLease(ctx, w.n)
 		}
 		if err != nil {
-			return grip{}, err
+			return handle{}, err
 		}
-		return grip{func(string) int64 { return l.Fence() }, l.Err, l.Release}, nil
+		return handle{func(string) int64 { return l.Fence() }, l.Err, l.Release}, nil
 	}
 }
 
 // pick is the way of asking that is wanted.
-func pick(w want, wait, try func(context.Context) (*mutex.Lease, error), channel func(context.Context) <-chan mutex.Result) func(context.Context) (*mutex.Lease, error) {
+func pick(w lockRequest, wait, try func(context.Context) (*mutex.Lease, error), channel func(context.Context) <-chan mutex.Result) func(context.Context) (*mutex.Lease, error) {
 	switch {
 	case w.try:
 		return try
@@ -82,9 +82,9 @@ func pick(w want, wait, try func(context.Context) (*mutex.Lease, error), channel
 	return wait
 }
 
-func lease(l *mutex.Lease, err error) (grip, error) {
+func lease(l *mutex.Lease, err error) (handle, error) {
 	if err != nil {
-		return grip{}, err
+		return handle{}, err
 	}
 	fence := func(key string) int64 {
 		if key[0] == 'p' {
@@ -92,7 +92,7 @@ func lease(l *mutex.Lease, err error) (grip, error) {
 		}
 		return l.Fence()
 	}
-	return grip{fence, l.Err, l.Unlock}, nil
+	return handle{fence, l.Err, l.Unlock}, nil
 }
 
 func (b *baton) group(key string) *waitgroup.WaitGroup {

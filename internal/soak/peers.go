@@ -36,13 +36,13 @@ type bsm struct {
 	ttl time.Duration
 }
 
-func openRedislock(p *plan) (asker, error) { return bsm{p.client(), p.TTL}, nil }
+func openRedislock(p *plan) (lockClient, error) { return bsm{p.client(), p.TTL}, nil }
 
 func (b bsm) close() { _ = b.rdb.Close() }
 
-func (b bsm) ask(key string) func(context.Context, want) (grip, error) {
+func (b bsm) request(key string) func(context.Context, lockRequest) (handle, error) {
 	c := redislock.New(b.rdb)
-	return func(ctx context.Context, w want) (grip, error) {
+	return func(ctx context.Context, w lockRequest) (handle, error) {
 		for {
 			asked := time.Now()
 			l, err := c.Obtain(ctx, key, b.ttl, &redislock.Options{RetryStrategy: redislock.LinearBackoff(retry)})
@@ -51,9 +51,9 @@ func (b bsm) ask(key string) func(context.Context, want) (grip, error) {
 				continue
 			}
 			if err != nil {
-				return grip{}, err
+				return handle{}, err
 			}
-			return grip{nil, until(asked.Add(b.ttl)), func() error {
+			return handle{nil, until(asked.Add(b.ttl)), func() error {
 				err := l.Release(context.Background())
 				if errors.Is(err, redislock.ErrLockNotHeld) {
 					return errNotHeld
@@ -71,20 +71,20 @@ type rsync struct {
 	ttl time.Duration
 }
 
-func openRedsync(p *plan) (asker, error) {
+func openRedsync(p *plan) (lockClient, error) {
 	rdb := p.client()
 	return rsync{rdb, redsync.New(goredis.NewPool(rdb)), p.TTL}, nil
 }
 
 func (r rsync) close() { _ = r.rdb.Close() }
 
-func (r rsync) ask(key string) func(context.Context, want) (grip, error) {
-	return func(ctx context.Context, w want) (grip, error) {
+func (r rsync) request(key string) func(context.Context, lockRequest) (handle, error) {
+	return func(ctx context.Context, w lockRequest) (handle, error) {
 		m := r.rs.NewMutex(key, redsync.WithExpiry(r.ttl), redsync.WithTries(math.MaxInt), redsync.WithRetryDelay(retry))
 		if err := m.LockContext(ctx); err != nil {
-			return grip{}, err
+			return handle{}, err
 		}
-		return grip{nil, until(m.Until()), func() error {
+		return handle{nil, until(m.Until()), func() error {
 			held, err := m.Unlock()
 			var taken *redsync.ErrTaken
 			if errors.As(err, &taken) || errors.Is(err, redsync.ErrLockAlreadyExpired) || err == nil && !held {
@@ -99,7 +99,7 @@ func (r rsync) ask(key string) func(context.Context, want) (grip, error) {
 // the hold's ctx.
 type rueidi struct{ l rueidislock.Locker }
 
-func openRueidislock(p *plan) (asker, error) {
+func openRueidislock(p *plan) (lockClient, error) {
 	l, err := rueidislock.NewLocker(rueidislock.LockerOption{
 		KeyMajority: 1, NoLoopTracking: true, KeyValidity: p.TTL, TryNextAfter: 100 * time.Millisecond,
 		ClientOption: rueidis.ClientOption{
@@ -114,8 +114,8 @@ func openRueidislock(p *plan) (asker, error) {
 
 func (r rueidi) close() { r.l.Close() }
 
-func (r rueidi) ask(key string) func(context.Context, want) (grip, error) {
-	return func(ctx context.Context, w want) (grip, error) {
+func (r rueidi) request(key string) func(context.Context, lockRequest) (handle, error) {
+	return func(ctx context.Context, w lockRequest) (handle, error) {
 		// The budget of its wait would become that of the hold.
 		own, stop := context.WithCancel(context.Background())
 		waits := context.AfterFunc(ctx, stop)
@@ -129,9 +129,9 @@ func (r rueidi) ask(key string) func(context.Context, want) (grip, error) {
 			if ctx.Err() != nil {
 				err = context.Cause(ctx)
 			}
-			return grip{}, err
+			return handle{}, err
 		}
-		return grip{nil, held.Err, func() error {
+		return handle{nil, held.Err, func() error {
 			defer stop()
 			release()
 			return nil

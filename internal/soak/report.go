@@ -11,7 +11,7 @@ import (
 
 // A report is what a run has shown.
 type report struct {
-	epochs                  int
+	runs                    int
 	broken                  []string // epochs that the harness could not finish
 	rows                    []*row
 	violations              []violation
@@ -40,7 +40,7 @@ func (r *report) cells() (table [][]string) {
 	total := row{fault: "all", on: map[string]bool{}}
 	for _, w := range r.rows {
 		table = append(table, w.cells())
-		total.episodes += w.episodes
+		total.faultRuns += w.faultRuns
 		total.fired += w.fired
 		total.counted += w.counted
 		total.before += w.before
@@ -57,7 +57,7 @@ func (w *row) cells() []string {
 	if w.worst.bound != 0 {
 		slowest = w.worst.String()
 	}
-	return []string{w.fault, w.rows, strings.Join(slices.Sorted(maps.Keys(w.on)), " "), fmt.Sprint(w.episodes), fmt.Sprint(w.fired), fmt.Sprint(w.counted),
+	return []string{w.fault, w.rows, strings.Join(slices.Sorted(maps.Keys(w.on)), " "), fmt.Sprint(w.faultRuns), fmt.Sprint(w.fired), fmt.Sprint(w.counted),
 		fmt.Sprint(w.before), fmt.Sprint(w.during), fmt.Sprint(w.after), fmt.Sprint(w.violations), slowest}
 }
 
@@ -77,7 +77,7 @@ func (r *report) print(out io.Writer, markdown bool) {
 		t.Flush()
 	}
 	fmt.Fprintf(out, "\n%d violations, %d leaks, in %d epochs. Storage without fencing took %d writes that came too late, and lost %d updates; with fencing it took and lost none.\n",
-		len(r.violations), r.leaks, r.epochs, r.lateWrites, r.lostUpdates)
+		len(r.violations), r.leaks, r.runs, r.lateWrites, r.lostUpdates)
 	fmt.Fprintf(out, "In append-only files: %d grants, nobody passed over; %d renewals, none after a release. Tasks abandoned: %d. Tries refused while somebody held: %d.\n", r.turns, r.renewals, r.abandoned, r.judged)
 	for _, why := range r.broken {
 		fmt.Fprintf(out, "Broken off: %s.\n", why)

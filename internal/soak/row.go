@@ -2,14 +2,14 @@ package main
 
 // A row is what has come of a kind of fault.
 type row struct {
-	fault                    string
-	rows                     string
-	on                       map[string]bool
-	episodes, counted, fired int
-	before, during, after    int // grants
-	violations               int
-	worst                    delay    // the one that came closest to its bound, or went beyond
-	why                      []string // episodes were not counted
+	fault                     string
+	rows                      string
+	on                        map[string]bool
+	faultRuns, counted, fired int
+	before, during, after     int // grants
+	violations                int
+	worst                     delay    // the one that came closest to its bound, or went beyond
+	why                       []string // episodes were not counted
 }
 
 func (r *row) slowest(list []delay) {

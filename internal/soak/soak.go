@@ -13,32 +13,32 @@ import (
 // to outlast every bound.
 const peerTTL = 12 * time.Second
 
-// A deck has the faults that fit a topology, so that all come as often. Those that lose
+// A faultSchedule has the faults that fit a topology, so that all come as often. Those that lose
 // what Redis was told come together, in epochs of their own: there is more to check in
 // the others.
-type deck struct {
-	cards []fault
-	left  []fault
+type faultSchedule struct {
+	faults []fault
+	left   []fault
 }
 
-func newDeck(faults []fault, topology string) *deck {
-	d := &deck{}
+func newFaultSchedule(faults []fault, topology string) *faultSchedule {
+	d := &faultSchedule{}
 	for _, f := range faults {
 		if f.fits(topology) {
-			d.cards = append(d.cards, f)
+			d.faults = append(d.faults, f)
 		}
 	}
 	return d
 }
 
 // draw takes at most n faults for an epoch, which lose or which do not.
-func (d *deck) draw(n int, random *rand.Rand) (list []fault) {
+func (d *faultSchedule) draw(n int, random *rand.Rand) (list []fault) {
 	if len(d.left) == 0 {
 		first := random.IntN(2) == 0
 		for _, loses := range []bool{first, !first} {
-			for _, i := range random.Perm(len(d.cards)) {
-				if d.cards[i].loses == loses {
-					d.left = append(d.left, d.cards[i])
+			for _, i := range random.Perm(len(d.faults)) {
+				if d.faults[i].loses == loses {
+					d.left = append(d.left, d.faults[i])
 				}
 			}
 		}
@@ -56,19 +56,19 @@ func (c *config) soak(ctx context.Context) (*report, error) {
 	random := rand.New(rand.NewPCG(c.seed, 0))
 	ctx, cancel := context.WithTimeout(ctx, c.duration)
 	defer cancel()
-	var decks []*deck
+	var decks []*faultSchedule
 	for _, kind := range c.topologies {
-		d := newDeck(c.faults, kind)
-		if len(d.cards) == 0 {
+		d := newFaultSchedule(c.faults, kind)
+		if len(d.faults) == 0 {
 			return r, fmt.Errorf("none of the faults fits topology %s", kind)
 		}
 		decks = append(decks, d)
 	}
 	for i := 0; ctx.Err() == nil && !c.enough(r); i++ {
 		n := i % len(decks)
-		if err := c.run(ctx, c.topologies[n], decks[n].draw(c.episodes, random), random, r); err != nil {
+		if err := c.run(ctx, c.topologies[n], decks[n].draw(c.faultsPerRun, random), random, r); err != nil {
 			r.broken = append(r.broken, fmt.Sprintf("%s: %v", c.topologies[n], err))
-			if len(r.broken) > 2+r.epochs/10 {
+			if len(r.broken) > 2+r.runs/10 {
 				return r, errors.New("too many epochs were broken off")
 			}
 		}

@@ -13,8 +13,8 @@ func run(t *testing.T, c *config, topology, faults string) *report {
 	t.Helper()
 	redistest.Start(t) // skips
 	c.workers, c.verbose = 3, testing.Verbose()
-	if c.episodes == 0 {
-		c.episodes = 12
+	if c.faultsPerRun == 0 {
+		c.faultsPerRun = 12
 	}
 	if err := c.choose(topology, "mutex,pool,rwmutex,semaphore,waitgroup,limiter", faults); err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func TestControlGroup(t *testing.T) {
 					return
 				}
 			}
-			t.Errorf("%d episodes of %s have shown no violation of %s", r.rows[0].episodes, c.fault, c.rule)
+			t.Errorf("%d episodes of %s have shown no violation of %s", r.rows[0].faultRuns, c.fault, c.rule)
 		})
 	}
 }

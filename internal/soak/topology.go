@@ -127,7 +127,7 @@ func (t *topology) form() error {
 // formed returns when all nodes know the whole cluster.
 func (t *topology) formed() error {
 	for _, n := range t.nodes {
-		if !eventually(clusterPatience, n.knowsAll) {
+		if !eventually(clusterTimeout, n.knowsAll) {
 			return fmt.Errorf("soak: the cluster does not form")
 		}
 	}

@@ -22,7 +22,7 @@ import (
 // A worker is what the clients of a worker process share.
 type worker struct {
 	plan     *plan
-	pen      pen
+	pen      eventWriter
 	register *rpc.Client
 	ctx      context.Context // ends with the work
 	serial   atomic.Int64
@@ -52,7 +52,7 @@ func work(told string) error {
 	if err != nil {
 		return err
 	}
-	w.pen = pen{file}
+	w.pen = eventWriter{file}
 	if w.register, err = rpc.Dial("unix", w.plan.Register); err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func work(told string) error {
 	return w.leave(system, before)
 }
 
-func (w *worker) start(system asker, clients *sync.WaitGroup) {
+func (w *worker) start(system lockClient, clients *sync.WaitGroup) {
 	for i, key := range w.plan.Keys {
 		var index uint8
 		for j, k := range keys {
@@ -93,7 +93,7 @@ func (w *worker) start(system asker, clients *sync.WaitGroup) {
 				clients.Go(func() { c.take(system.(*baton).limiter(key)) })
 			case key[0] == 'p' && g > 0: // one for each key will do
 			default:
-				ask := system.ask(key)
+				ask := system.request(key)
 				clients.Go(func() { c.contend(ask) })
 			}
 		}
@@ -102,7 +102,7 @@ func (w *worker) start(system asker, clients *sync.WaitGroup) {
 
 // leave writes down what is left of the library when nothing is held or awaited any
 // more, though its client is open; and of everything, when that is closed too.
-func (w *worker) leave(system asker, before int) error {
+func (w *worker) leave(system lockClient, before int) error {
 	leak := ""
 	if !eventually(10*time.Second, func() bool { leak = ours(); return leak == "" }) {
 		leak = "goroutines of the library:\n" + leak

@@ -98,7 +98,7 @@ func TestElectorCancelled(t *testing.T) {
 	if err := e.IsLeader(short); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("IsLeader: %v", err)
 	}
-	redistest.Within(t, "a Redis that does not answer", start, 50*time.Millisecond, 200*time.Millisecond)
+	redistest.CheckDuration(t, "a Redis that does not answer", start, 50*time.Millisecond, 200*time.Millisecond)
 	cancel()
 	if err := <-asked; !errors.Is(err, context.Canceled) {
 		t.Errorf("IsLeader: %v", err)
@@ -119,5 +119,5 @@ func TestElectorKilled(t *testing.T) {
 	w.Kill()
 	start := time.Now()
 	redistest.Eventually(t, 5*time.Second, func() bool { return e.IsLeader(t.Context()) == nil }, "nobody leads")
-	redistest.Within(t, "the leader is dead", start, brief, 200*time.Millisecond)
+	redistest.CheckDuration(t, "the leader is dead", start, brief, 200*time.Millisecond)
 }

@@ -138,7 +138,7 @@ func TestLockerCancelled(t *testing.T) {
 	if _, err := locker.Lock(ctx, "job"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Lock: %v", err)
 	}
-	redistest.Within(t, "a Redis that does not answer", start, 50*time.Millisecond, 200*time.Millisecond)
+	redistest.CheckDuration(t, "a Redis that does not answer", start, 50*time.Millisecond, 200*time.Millisecond)
 }
 
 // job is a process that dies when its job is done, before the lock is given back.

@@ -62,11 +62,11 @@ func (t *Telemetry) Trace(name string) *mutex.Trace {
 	return &mutex.Trace{
 		Waiting: func(ctx context.Context, _ mutex.WaitingInfo) { t.waiting.Add(ctx, 1, plain) },
 		Acquired: func(ctx context.Context, a mutex.AcquiredInfo) {
-			waited(ctx, a.Event, a.Waited, a.Queued, a.How.String(), nil)
+			waited(ctx, a.Event, a.WaitTime, a.Waited, a.Path.String(), nil)
 			t.held.Add(ctx, a.Weight, plain)
 		},
 		Failed: func(ctx context.Context, f mutex.FailedInfo) {
-			waited(ctx, f.Event, f.Waited, f.Queued, "failed", f.Err)
+			waited(ctx, f.Event, f.WaitTime, f.Waited, "failed", f.Err)
 		},
 		Lost: func(ctx context.Context, l mutex.LostInfo) {
 			t.losses.Add(ctx, 1, named(attribute.Stringer("baton.cause", l.Cause)))

@@ -62,15 +62,15 @@ func (m *Metrics) Trace(name string) *mutex.Trace {
 	return &mutex.Trace{
 		Waiting: func(context.Context, mutex.WaitingInfo) { waiting.Inc() },
 		Acquired: func(_ context.Context, a mutex.AcquiredInfo) {
-			if a.Queued {
+			if a.Waited {
 				waiting.Dec()
 			}
-			m.acquisitions.WithLabelValues(a.How.String(), name).Inc()
-			wait.Observe(a.Waited.Seconds())
+			m.acquisitions.WithLabelValues(a.Path.String(), name).Inc()
+			wait.Observe(a.WaitTime.Seconds())
 			held.Add(float64(a.Weight))
 		},
 		Failed: func(_ context.Context, f mutex.FailedInfo) {
-			if f.Queued {
+			if f.Waited {
 				waiting.Dec()
 			}
 			m.failures.WithLabelValues(reason(f.Err), name).Inc()

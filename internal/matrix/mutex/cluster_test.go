@@ -192,7 +192,7 @@ func TestClusterSlotMoves(t *testing.T) {
 		case <-time.After(10 * poll):
 			t.Fatalf("%s: nobody is let in after the move", name)
 		}
-		redistest.Within(t, "to be let in after the move", start, poll, slack)
+		redistest.CheckDuration(t, "to be let in after the move", start, poll, slack)
 		if err := <-m.unlocked; err != nil {
 			t.Errorf("%s: Unlock: %v", name, err)
 		}
@@ -212,7 +212,7 @@ func TestClusterSlotMoves(t *testing.T) {
 			t.Errorf("%s: Unlock: %v", name, err)
 		}
 		last := <-m.third
-		redistest.Within(t, "the hand-over after the move", start, 0, slack)
+		redistest.CheckDuration(t, "the hand-over after the move", start, 0, slack)
 		if m.held.fence != 0 && last.fence <= m.held.fence {
 			t.Errorf("%s: fence %d after %d", name, last.fence, m.held.fence)
 		}

@@ -55,7 +55,7 @@ func TestFaultBlackhole(t *testing.T) {
 		} else {
 			t.Logf("was told %v before another had the lock", -late)
 		}
-		if p.Fired().Held == 0 {
+		if p.Faults().Held == 0 {
 			t.Error("nothing was held up")
 		}
 		token := owner(t, s)
@@ -87,7 +87,7 @@ func TestFaultBlackholeWaiter(t *testing.T) {
 	excludes(t, next, ttl)
 	unlock(t, l)
 	unlock(t, receive(t, "the hand-over to who is back", next, poll))
-	if p.Fired().Held == 0 {
+	if p.Faults().Held == 0 {
 		t.Error("nothing was held up")
 	}
 	rests(t, s, 0)
@@ -104,7 +104,7 @@ func TestFaultHalfOpen(t *testing.T) {
 	m := mutexOf(p.Client(t, func(o *redis.Options) { o.ReadTimeout = silence }), ttl)
 	p.LoseNextReply("subscribe") // whose connection is silent from there on
 	next := queued(t, s, m, 1)
-	if p.Fired().RepliesLost != 1 {
+	if p.Faults().RepliesLost != 1 {
 		t.Error("no reply was lost")
 	}
 	p.LoseNextReply("evalsha")

@@ -84,7 +84,7 @@ func TestFaultCancel(t *testing.T) {
 	}
 	wg.Wait()
 	rests(t, s, poll)
-	if p.Fired().Delayed == 0 {
+	if p.Faults().Delayed == 0 {
 		t.Error("nothing was slow")
 	}
 }
@@ -118,7 +118,7 @@ func TestFaultCancelBlackhole(t *testing.T) {
 		t.Errorf("the queued one got %v", r)
 	}
 	bounded(t, "to stop waiting", start, 0)
-	if p.Fired().Held == 0 {
+	if p.Faults().Held == 0 {
 		t.Error("nothing was held up")
 	}
 	p.Blackhole(false)
@@ -130,7 +130,7 @@ func TestFaultCancelBlackhole(t *testing.T) {
 	}
 	unlock(t, lockWithin(t, "to lock what was waited for", held, poll))
 	bounded(t, "all", start, poll)
-	rests(t, s, lease.EntryLife)
+	rests(t, s, lease.WaiterTTL)
 }
 
 // TestFaultCancelledHolder ends the ctx of a lease that is held (row 30).
@@ -165,7 +165,7 @@ func TestFaultCancelYield(t *testing.T) {
 	keeps(t, l, 50*time.Millisecond) // longer than a turn can be, so that it is time to yield
 	p.Refuse(true)
 	unlock(t, l)
-	redistest.Eventually(t, poll, func() bool { return p.Fired().Refused > 0 }, "a request fails")
+	redistest.Eventually(t, poll, func() bool { return p.Faults().Refused > 0 }, "a request fails")
 	cancel()
 	if r := <-again; !errors.Is(r.Err, context.Canceled) {
 		t.Errorf("LockChan yields %v", r)

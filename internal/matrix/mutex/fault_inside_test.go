@@ -52,7 +52,7 @@ func TestFaultInside(t *testing.T) {
 	start := time.Now()
 	<-second
 	bounded(t, "the hand-over to the second", start, poll)
-	if p.Fired().Refused == 0 {
+	if p.Faults().Refused == 0 {
 		t.Error("nothing was refused")
 	}
 	m.Unlock()

@@ -29,7 +29,7 @@ const (
 	// linger is for how long a process that rests still listens.
 	linger = 100 * time.Millisecond
 	// poll is how long a lost message delays a hand-over at most.
-	poll = lease.PollBound
+	poll = lease.MaxPollInterval
 )
 
 // together runs subtests at the same time. They mostly wait, so that the number
@@ -51,7 +51,7 @@ func mutexOf(rdb redis.UniversalClient, ttl time.Duration) *mutex.Mutex {
 // bounded checks how long it took since start.
 func bounded(t *testing.T, what string, start time.Time, bound time.Duration) {
 	t.Helper()
-	redistest.Within(t, what, start, bound, slack)
+	redistest.CheckDuration(t, what, start, bound, slack)
 }
 
 // receive takes a result that is to be a lease, within the bound from now.

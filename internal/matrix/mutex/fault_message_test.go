@@ -53,7 +53,7 @@ func TestFaultMessageLost(t *testing.T) {
 	p.DropMessages(1)
 	unlock(t, l)
 	unlock(t, receive(t, "to find the hand-over", next, poll))
-	if p.Fired().MessagesDropped != 1 {
+	if p.Faults().MessagesDropped != 1 {
 		t.Error("no message was dropped")
 	}
 	rests(t, s, 0)
@@ -82,7 +82,7 @@ func TestFaultMessageLate(t *testing.T) {
 	}
 	unlock(t, l)
 	unlock(t, receive(t, "the hand-over", next, 2*ttl+poll))
-	if p.Fired().MessagesDelayed == 0 {
+	if p.Faults().MessagesDelayed == 0 {
 		t.Error("no message was late")
 	}
 	rests(t, s, poll)

@@ -30,7 +30,7 @@ func TestFaultLatency(t *testing.T) {
 		keeps(t, l, ttl)
 		unlock(t, l)
 		unlock(t, receive(t, "the hand-over", next, rtt))
-		if p.Fired().Delayed == 0 {
+		if p.Faults().Delayed == 0 {
 			t.Error("nothing was slow")
 		}
 		rests(t, s, 2*rtt)
@@ -81,7 +81,7 @@ func TestFaultCrowd(t *testing.T) {
 	together(t, map[string]func(*testing.T, *redistest.Server, *redistest.Proxy, *crowd){
 		"Sliced": func(t *testing.T, s *redistest.Server, p *redistest.Proxy, c *crowd) { // row 38
 			p.Slice(true)
-			redistest.Eventually(t, 5*poll, func() bool { return p.Fired().Sliced > 50 }, "requests are sliced")
+			redistest.Eventually(t, 5*poll, func() bool { return p.Faults().Sliced > 50 }, "requests are sliced")
 			p.Slice(false)
 		},
 		"ClientKill": func(t *testing.T, s *redistest.Server, p *redistest.Proxy, c *crowd) { // rows 39 and 40
@@ -96,22 +96,22 @@ func TestFaultCrowd(t *testing.T) {
 				p.CloseAll()
 				c.more(5, poll)
 			}
-			if p.Fired().Closed == 0 {
+			if p.Faults().Closed == 0 {
 				t.Error("no connection was closed")
 			}
 		},
 		"MessagesLost": func(t *testing.T, s *redistest.Server, p *redistest.Proxy, c *crowd) { // row 41
 			p.DropMessages(3)
-			redistest.Eventually(t, 5*poll, func() bool { return p.Fired().MessagesDropped == 3 }, "three messages are dropped")
+			redistest.Eventually(t, 5*poll, func() bool { return p.Faults().MessagesDropped == 3 }, "three messages are dropped")
 		},
 		"MessagesTwice": func(t *testing.T, s *redistest.Server, p *redistest.Proxy, c *crowd) { // row 41
 			p.DuplicateMessages(true)
-			redistest.Eventually(t, 5*poll, func() bool { return p.Fired().MessagesDuplicated > 50 }, "messages come twice")
+			redistest.Eventually(t, 5*poll, func() bool { return p.Faults().MessagesDuplicated > 50 }, "messages come twice")
 			p.DuplicateMessages(false)
 		},
 		"MessagesLate": func(t *testing.T, s *redistest.Server, p *redistest.Proxy, c *crowd) { // row 41
 			p.DelayMessages(100 * time.Millisecond)
-			redistest.Eventually(t, 5*poll, func() bool { return p.Fired().MessagesDelayed > 5 }, "messages are late")
+			redistest.Eventually(t, 5*poll, func() bool { return p.Faults().MessagesDelayed > 5 }, "messages are late")
 			p.DelayMessages(0)
 		},
 	}, func(t *testing.T, fault func(*testing.T, *redistest.Server, *redistest.Proxy, *crowd)) {

@@ -184,7 +184,7 @@ func TestFaultWaiterLongDead(t *testing.T) {
 	awaitQueue(t, s, 1)
 	next := queued(t, s, mutexOf(s.Client(t), ample), 2)
 	w.Kill()
-	excludes(t, next, lease.EntryLife)
+	excludes(t, next, lease.WaiterTTL)
 	unlock(t, l)
 	unlock(t, receive(t, "the hand-over", next, 0))
 	rests(t, s, 0)

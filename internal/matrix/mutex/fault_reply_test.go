@@ -52,8 +52,8 @@ func TestFaultLost(t *testing.T) {
 		start := time.Now()
 		l := lock(t, m)
 		bounded(t, "to lock", start, f.wait)
-		if got := s.Do(t, "GET", "baton:{key}:fence"); got != fmt.Sprint(l.Fence()/lease.Block) {
-			t.Errorf("the fence is %d, and %v has been given since", l.Fence()/lease.Block, got)
+		if got := s.Do(t, "GET", "baton:{key}:fence"); got != fmt.Sprint(l.Fence()/lease.FencesPerGrant) {
+			t.Errorf("the fence is %d, and %v has been given since", l.Fence()/lease.FencesPerGrant, got)
 		}
 		unlock(t, l)
 
@@ -79,7 +79,7 @@ func TestFaultLost(t *testing.T) {
 		keeps(t, l, ttl+ttl/10)
 		unlock(t, l)
 
-		if n := f.fired(p.Fired()); n != 4 {
+		if n := f.fired(p.Faults()); n != 4 {
 			t.Errorf("the fault took place %d times", n)
 		}
 		rests(t, s, 0)
@@ -99,7 +99,7 @@ func TestFaultUnlockSilent(t *testing.T) {
 	start := time.Now()
 	unlock(t, l)
 	bounded(t, "to unlock", start, ttl/3)
-	if p.Fired().RepliesLost != 1 {
+	if p.Faults().RepliesLost != 1 {
 		t.Error("no reply was lost")
 	}
 	rests(t, s, 0)
@@ -116,7 +116,7 @@ func TestFaultLostWaiting(t *testing.T) {
 	p.CutNextReply("subscribe")
 	p.CutNextReply("evalsha")
 	next := queued(t, s, m, 1)
-	redistest.Eventually(t, 2*poll, func() bool { return p.Fired().RepliesCut == 3 }, "three replies are cut")
+	redistest.Eventually(t, 2*poll, func() bool { return p.Faults().RepliesCut == 3 }, "three replies are cut")
 	unlock(t, l)
 	unlock(t, receive(t, "the hand-over", next, poll))
 	rests(t, s, 0)
@@ -158,8 +158,8 @@ func TestFaultTwice(t *testing.T) {
 		clients = append(clients, rdb)
 	}
 	l := lock(t, mutexOf(clients[0], ample))
-	if got := s.Do(t, "GET", "baton:{key}:fence"); got != fmt.Sprint(l.Fence()/lease.Block) {
-		t.Errorf("the fence is %d, and %v has been given since", l.Fence()/lease.Block, got)
+	if got := s.Do(t, "GET", "baton:{key}:fence"); got != fmt.Sprint(l.Fence()/lease.FencesPerGrant) {
+		t.Errorf("the fence is %d, and %v has been given since", l.Fence()/lease.FencesPerGrant, got)
 	}
 	next := queued(t, s, mutexOf(clients[1], ample), 1)
 	unlock(t, l)

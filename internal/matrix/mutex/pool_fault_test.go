@@ -27,7 +27,7 @@ func TestPoolReleaseLost(t *testing.T) {
 		}
 		unlock(t, both)
 	}
-	if f := p.Fired(); f.RequestsCut != 1 || f.RepliesCut != 1 {
+	if f := p.Faults(); f.RequestsCut != 1 || f.RepliesCut != 1 {
 		t.Errorf("%+v", f)
 	}
 	rests(t, s, 0)

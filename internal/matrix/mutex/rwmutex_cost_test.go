@@ -33,7 +33,7 @@ func TestRWMutexCostIdle(t *testing.T) {
 			wg.Go(func() { <-lock(ctx) })
 		}
 	}
-	awaitLine(t, s, clients)
+	awaitRWQueue(t, s, clients)
 	before := s.Stats(t)
 	<-time.After(seconds * time.Second) // the time is what is measured
 	cost := s.Stats(t).Since(before)

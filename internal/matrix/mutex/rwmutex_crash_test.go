@@ -111,7 +111,7 @@ func rwWaiterDies(t *testing.T) {
 	s := redistest.Start(t)
 	first := rlock(t, rwOf(s.Client(t), ample))
 	w := spawnRW(t, s, "write", ample)
-	awaitLine(t, s, 1)
+	awaitRWQueue(t, s, 1)
 	second := rwQueued(t, s, rwOf(s.Client(t), ample).RLockChan, 2)
 	w.Kill()
 	excludes(t, second, 100*time.Millisecond)

@@ -18,8 +18,8 @@ import (
 func TestRWMutexFault(t *testing.T) {
 	t.Parallel()
 	together(t, map[string]func(*testing.T){
-		"Lost": rwLost, "Twice": rwTwice, "WordLost": rwWordLost, "Unsubscribed": rwUnsubscribed,
-		"RestartForgets": rwRestartForgets, "KeyTaken": rwKeyTaken, "Inside": rwInside,
+		"Lost": rwLost, "Twice": rwTwice, "WordLost": rwNoticeLost, "Unsubscribed": rwUnsubscribed,
+		"RestartForgets": rwRestartForgets, "KeyTaken": rwKeyTaken, "Inside": rwLocal,
 	}, func(t *testing.T, fault func(*testing.T)) { fault(t) })
 }
 
@@ -83,7 +83,7 @@ func rwLost(t *testing.T) {
 			keeps(t, l, ttl+ttl/10)
 			unlock(t, l)
 
-			if n := f.fired(p.Fired()); n != 4 {
+			if n := f.fired(p.Faults()); n != 4 {
 				t.Errorf("the fault took place %d times", n)
 			}
 			rwRests(t, s, 0)
@@ -114,9 +114,9 @@ func rwTwice(t *testing.T) {
 	rwRests(t, s, 0)
 }
 
-// rwWordLost drops the message that tells readers of a writer: their
+// rwNoticeLost drops the message that tells readers of a writer: their
 // next renewal finds out.
-func rwWordLost(t *testing.T) {
+func rwNoticeLost(t *testing.T) {
 	const ttl = 4 * time.Second
 	s := redistest.Start(t)
 	p := redistest.NewProxy(t, s.Addr())
@@ -128,7 +128,7 @@ func rwWordLost(t *testing.T) {
 	p.DropMessages(1)
 	start := time.Now()
 	next := rwQueued(t, s, rwOf(s.Client(t), ttl).LockChan, 1)
-	redistest.Eventually(t, poll, func() bool { return p.Fired().MessagesDropped == 1 }, "the word is dropped")
+	redistest.Eventually(t, poll, func() bool { return p.Faults().MessagesDropped == 1 }, "the word is dropped")
 	redistest.Eventually(t, ttl, func() bool {
 		joined := a.TryRLock()
 		if joined {
@@ -154,7 +154,7 @@ func rwUnsubscribed(t *testing.T) {
 	redistest.Eventually(t, poll, func() bool { return s.Subscribers(t, "baton:*") == 1 }, "the readers listen")
 	p.DropMessages(1)
 	next := rwQueued(t, s, rwOf(s.Client(t), ample).LockChan, 1)
-	redistest.Eventually(t, poll, func() bool { return p.Fired().MessagesDropped == 1 }, "the word is dropped")
+	redistest.Eventually(t, poll, func() bool { return p.Faults().MessagesDropped == 1 }, "the word is dropped")
 	if p.DropSubscribers() != 1 {
 		t.Error("no subscription was dropped")
 	}
@@ -247,10 +247,10 @@ func rwKeyTaken(t *testing.T) {
 	})
 }
 
-// rwInside is the rule of those inside after a loss, on a real server:
+// rwLocal is the rule of those inside after a loss, on a real server:
 // a reader loses its hold to a writer of another process, and a writer here waits
 // for both.
-func rwInside(t *testing.T) {
+func rwLocal(t *testing.T) {
 	const ttl = 1500 * time.Millisecond // which a busy machine is not to use up
 	s := redistest.Start(t)
 	p := redistest.NewProxy(t, s.Addr())

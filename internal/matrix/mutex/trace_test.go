@@ -27,7 +27,7 @@ func TestTraceServer(t *testing.T) {
 	l := lock(t, m)
 	s.Pause()
 	<-l.Done()
-	tells("lost unrenewed")
+	tells("lost renew_failed")
 	s.Continue()
 
 	l = lock(t, m)

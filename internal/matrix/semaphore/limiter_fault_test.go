@@ -50,8 +50,8 @@ func TestFaultLimiterLostReply(t *testing.T) {
 			if err := wait(t.Context(), far); err != nil {
 				t.Fatal(err)
 			}
-			if n := left(t, near); n != 8 || p.Fired().RepliesCut != 2 {
-				t.Errorf("%d of 10 tokens are left after one and one, with %d replies cut", n, p.Fired().RepliesCut)
+			if n := left(t, near); n != 8 || p.Faults().RepliesCut != 2 {
+				t.Errorf("%d of 10 tokens are left after one and one, with %d replies cut", n, p.Faults().RepliesCut)
 			}
 		})
 	}

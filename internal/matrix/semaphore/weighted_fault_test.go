@@ -59,9 +59,9 @@ func TestFaultWeightedLost(t *testing.T) {
 		step("to raise again", func() { must(sem.Acquire(t.Context(), 4)) }, 9)
 		step("to lower", func() { sem.Release(2) }, 7)
 		step("to lower by a lease", func() { release(t, l) }, 5)
-		before := f.fired(p.Fired())
+		before := f.fired(p.Faults())
 		f.lose(p)
-		redistest.Eventually(t, 3*time.Second, func() bool { return f.fired(p.Fired()) > before }, "it is renewed")
+		redistest.Eventually(t, 3*time.Second, func() bool { return f.fired(p.Faults()) > before }, "it is renewed")
 		weighs(t, rdb, "to renew", 5)
 		step("to lower by portions", func() { sem.Release(3) }, 2)
 		step("to release", func() { sem.Release(2) })
@@ -78,7 +78,7 @@ func TestFaultWeightedLost(t *testing.T) {
 		}
 		redistest.Eventually(t, f.wait+leeway, func() bool { return state(t, rdb, 3) == 4 }, "a try for more leaves nothing")
 		sem.Release(4)
-		if n := f.fired(p.Fired()); n != 10 {
+		if n := f.fired(p.Faults()); n != 10 {
 			t.Errorf("the fault took place %d times", n)
 		}
 		rests(t, rdb, poll)
@@ -183,7 +183,7 @@ func TestFaultWeightedMessages(t *testing.T) {
 		release(t, held)
 		l := receive(t, "3 more", x, f.wait)
 		m := receive(t, "4", y, f.wait)
-		if f.fired(p.Fired()) == 0 {
+		if f.fired(p.Faults()) == 0 {
 			t.Error("nothing was done to a message")
 		}
 		time.Sleep(150 * time.Millisecond) // what is late comes now

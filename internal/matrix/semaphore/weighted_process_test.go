@@ -177,7 +177,7 @@ func TestFaultWeightedKill(t *testing.T) {
 		says(t, w, "ready")
 		crowds = append(crowds, w)
 	}
-	awaitLine(t, rdb, 3)
+	awaitQueue(t, rdb, 3)
 	awaitRenewal(t, weightedOf(rdb, size, ttl), 3)
 	if n := a.inside.Load(); n != size {
 		t.Fatalf("%d permits are in use before", n)
@@ -210,10 +210,10 @@ func awaitRenewal(t *testing.T, s *semaphore.Weighted, permits int64) {
 		status, err := s.Inspect(t.Context())
 		for _, h := range status.Holders {
 			if err == nil && h.Permits == permits {
-				if h.Left > least {
+				if h.Remaining > least {
 					return true
 				}
-				least = h.Left
+				least = h.Remaining
 			}
 		}
 		return false

@@ -16,7 +16,7 @@ func TestClusterSlotBeginsToMove(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, 2)
 	here, there := waitgroup.New(c.Client(t), "group"), waitgroup.New(c.Client(t), "group")
-	err := here.GoContext(t.Context(), func(context.Context) error {
+	err := here.Do(t.Context(), func(context.Context) error {
 		c.BeginMigration(t, c.Slot(t, "group"))
 		return nil
 	})

@@ -25,7 +25,7 @@ func TestClusterSlotMoves(t *testing.T) {
 	wg, there := group(), group()
 	for _, apart := range []bool{true, false} {
 		wg.Add(2)
-		task := join(t, there)
+		task := claim(t, there)
 		waited, synced := there.WaitChan(t.Context()), make(chan error, 1)
 		go func() {
 			wg.Wait() // panics if there is an error

@@ -23,22 +23,22 @@ func TestFaultSentinels(t *testing.T) {
 	}
 	here, there := group(), group()
 	here.Add(2)
-	first := join(t, here)
+	first := claim(t, here)
 	waited := there.WaitChan(t.Context())
 	listening(t, s.Master.Client(t), 1)
 	var second *waitgroup.Task
 	s.FailOver(t, func() {
 		must(first.Done())
-		second = join(t, there)
+		second = claim(t, there)
 	})
 	start := time.Now()
-	if count, tasks := left(t, s.Replica.Client(t), "key"); count != 1 || tasks != 1 {
+	if count, tasks := outstanding(t, s.Replica.Client(t), "key"); count != 1 || tasks != 1 {
 		t.Fatalf("the failover has lost nothing: %d and %d tasks are left", count, tasks)
 	}
 	ctx, stop := second.Context(t.Context())
 	defer stop()
 	<-ctx.Done()
-	redistest.Within(t, "to be told of the loss", start, ttl, leeway)
+	redistest.CheckDuration(t, "to be told of the loss", start, ttl, leeway)
 	is(t, "Done of what is lost", second.Done(), waitgroup.ErrLost)
 	s.Promoted(t)
 	goesOn(t, "a wait for what is left", waited, 0)

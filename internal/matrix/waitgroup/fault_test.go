@@ -40,7 +40,7 @@ func TestFaultLost(t *testing.T) {
 			s := redistest.Start(t)
 			p := redistest.NewProxy(t, s.Addr())
 			rdb, ctx := s.Client(t), t.Context()
-			must(waitgroup.New(rdb, "other").GoContext(ctx, func(context.Context) error { return nil })) // the scripts are known
+			must(waitgroup.New(rdb, "other").Do(ctx, func(context.Context) error { return nil })) // the scripts are known
 			waitgroup.New(rdb, "other").Wait()
 			wg, there := waitgroup.New(p.Client(t, impatient), "key"), waitgroup.New(rdb, "key")
 			steps := int64(0)
@@ -54,15 +54,15 @@ func TestFaultLost(t *testing.T) {
 			var task *waitgroup.Task
 			step("Add", func() { wg.Add(3) }, 3, 0)
 			step("Done", func() { wg.Done() }, 2, 0)
-			step("Join", func() { task = join(t, wg) }, 1, 1)
+			step("Join", func() { task = claim(t, wg) }, 1, 1)
 			step("Done of a task", func() { must(task.Done()) }, 1, 0)
 			step("GoContext", func() {
-				must(wg.GoContext(ctx, func(context.Context) error { holds(t, "in a task", rdb, 1, 1); return nil }))
+				must(wg.Do(ctx, func(context.Context) error { holds(t, "in a task", rdb, 1, 1); return nil }))
 			}, 1, 0)
-			step("Abandon", func() { must(join(t, wg).Abandon()) }, 0, 0)
+			step("Abandon", func() { must(claim(t, wg).Abandon()) }, 0, 0)
 			step("a wait for nothing", func() { lost(t, "Wait", wg.WaitContext(ctx), 1) }, 0, 0)
-			step("a refused Done", func() { is(t, "Done", wg.DoneContext(ctx), waitgroup.ErrNegative) }, 0, 0)
-			step("a refused Join", func() { _, err := wg.Join(ctx); is(t, "Join", err, waitgroup.ErrNoTask) }, 0, 0)
+			step("a refused Done", func() { is(t, "Done", wg.DoneContext(ctx), waitgroup.ErrNegativeCounter) }, 0, 0)
+			step("a refused Join", func() { _, err := wg.Claim(ctx); is(t, "Join", err, waitgroup.ErrNothingToClaim) }, 0, 0)
 			there.Add(1)
 			c := wg.WaitChan(ctx)
 			listening(t, rdb, 1)
@@ -70,7 +70,7 @@ func TestFaultLost(t *testing.T) {
 			if err := ends(t, "the wait", c, time.Now(), poll+silence); err != nil {
 				t.Error(err)
 			}
-			if fired := f.fired(p.Fired()); fired != steps {
+			if fired := f.fired(p.Faults()); fired != steps {
 				t.Errorf("%d were lost, of %d", fired, steps)
 			}
 		})
@@ -90,9 +90,9 @@ func TestFaultCancelled(t *testing.T) {
 	for what, do := range map[string]func(ctx context.Context) error{
 		"Add":  func(ctx context.Context) error { return wg.AddContext(ctx, 5) },
 		"Done": wg.DoneContext,
-		"Join": func(ctx context.Context) error { _, err := wg.Join(ctx); return err },
+		"Join": func(ctx context.Context) error { _, err := wg.Claim(ctx); return err },
 		"Go": func(ctx context.Context) error {
-			return wg.GoContext(ctx, func(context.Context) error { t.Error("it runs"); return nil })
+			return wg.Do(ctx, func(context.Context) error { t.Error("it runs"); return nil })
 		},
 	} {
 		for name, hold := range map[string]func(on bool){"request": p.BlackholeRequests, "reply": p.BlackholeReplies} {
@@ -110,7 +110,7 @@ func TestFaultCancelled(t *testing.T) {
 			// The request may come through now. It is undone, before or after that.
 			redistest.Eventually(t, 10*time.Second, func() bool {
 				ops := operations(t, rdb)
-				count, tasks := left(t, rdb, "key")
+				count, tasks := outstanding(t, rdb, "key")
 				return strings.Contains(ops, "-1 undo") && count == 2 && tasks == 0
 			}, "%s, %s: not undone", what, name)
 			must(rdb.Del(t.Context(), operationKeys(t, rdb)...).Err())
@@ -175,8 +175,8 @@ func TestFaultMessages(t *testing.T) {
 	}
 }
 
-// TestFaultDeaf: who may not subscribe polls.
-func TestFaultDeaf(t *testing.T) {
+// TestFaultDisconnected: who may not subscribe polls.
+func TestFaultDisconnected(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	must(s.Client(t).Do(t.Context(), "ACL", "SETUSER", "deaf", "on", "nopass", "~*", "+@all", "-subscribe", "resetchannels").Err())
@@ -201,7 +201,7 @@ func TestFaultDown(t *testing.T) {
 	client := p.Client(t, impatient)
 	wg := waitgroup.New(client, "key")
 	wg.Add(2)
-	task := join(t, wg)
+	task := claim(t, wg)
 	c := wg.WaitChan(t.Context())
 	listening(t, rdb, 1)
 
@@ -229,7 +229,7 @@ func TestFaultDown(t *testing.T) {
 	}
 
 	wg.Add(2)
-	task = join(t, wg)
+	task = claim(t, wg)
 	c = wg.WaitChan(t.Context())
 	listening(t, rdb, 1)
 	goesOn(t, "the wait", c, 100*time.Millisecond)
@@ -237,7 +237,7 @@ func TestFaultDown(t *testing.T) {
 	start = time.Now()
 	is(t, "the wait for a lost group", ends(t, "the wait for a lost group", c, start, poll), waitgroup.ErrLost)
 	is(t, "its task", task.Done(), waitgroup.ErrLost)
-	is(t, "its count", wg.DoneContext(t.Context()), waitgroup.ErrNegative)
+	is(t, "its count", wg.DoneContext(t.Context()), waitgroup.ErrNegativeCounter)
 	if err := wg.WaitContext(t.Context()); err != nil {
 		t.Errorf("a group that is not there: %v", err)
 	}
@@ -250,7 +250,7 @@ func TestFaultRestart(t *testing.T) {
 	rdb := s.Client(t)
 	wg := waitgroup.New(rdb, "key")
 	wg.Add(2)
-	task := join(t, wg)
+	task := claim(t, wg)
 	c := waitgroup.New(s.Client(t), "key").WaitChan(t.Context())
 	s.Kill()
 	must(s.Restart())

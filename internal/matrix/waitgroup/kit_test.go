@@ -20,7 +20,7 @@ const (
 	// leeway is what a busy machine may add to a bound.
 	leeway = 600 * time.Millisecond
 	// poll is for how long a lost message delays the end of a wait at most.
-	poll = lease.PollBound
+	poll = lease.MaxPollInterval
 )
 
 // sibling returns another client of the same server, which may be in a bubble.
@@ -60,7 +60,7 @@ func ends(t *testing.T, what string, c <-chan error, start time.Time, bound time
 	t.Helper()
 	select {
 	case err := <-c:
-		redistest.Within(t, what, start, bound, leeway)
+		redistest.CheckDuration(t, what, start, bound, leeway)
 		return err
 	case <-time.After(redistest.Patience):
 		t.Fatalf("%s did not end, the bound is %v", what, bound)
@@ -78,8 +78,8 @@ func goesOn(t *testing.T, what string, c <-chan error, d time.Duration) {
 	}
 }
 
-// left reads from Redis what is left of a group's round.
-func left(t *testing.T, rdb *redis.Client, key string) (count, tasks int64) {
+// outstanding reads from Redis what is left of a group's round.
+func outstanding(t *testing.T, rdb *redis.Client, key string) (count, tasks int64) {
 	t.Helper()
 	ctx := context.Background()
 	state, err := rdb.ZRangeArgs(ctx, redis.ZRangeArgs{Key: key, Start: 0, Stop: 0, ByScore: true}).Result()
@@ -99,7 +99,7 @@ func left(t *testing.T, rdb *redis.Client, key string) (count, tasks int64) {
 // holds checks what is left of "key".
 func holds(t *testing.T, what string, rdb *redis.Client, count, tasks int64) {
 	t.Helper()
-	if c, n := left(t, rdb, "key"); c != count || n != tasks {
+	if c, n := outstanding(t, rdb, "key"); c != count || n != tasks {
 		t.Errorf("%s: a count of %d and %d tasks are left, not %d and %d", what, c, n, count, tasks)
 	}
 }
@@ -112,9 +112,9 @@ func listening(t *testing.T, rdb *redis.Client, processes int64) {
 	}, "not %d processes listen", processes)
 }
 
-func join(t *testing.T, wg *waitgroup.WaitGroup) *waitgroup.Task {
+func claim(t *testing.T, wg *waitgroup.WaitGroup) *waitgroup.Task {
 	t.Helper()
-	task, err := wg.Join(t.Context())
+	task, err := wg.Claim(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

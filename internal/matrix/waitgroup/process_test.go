@@ -69,7 +69,7 @@ func TestKill(t *testing.T) {
 		says(t, victim, "joined")
 	}
 	wg.Add(1)
-	other := join(t, wg)
+	other := claim(t, wg)
 	var waits []<-chan error
 	for range 10 {
 		waits = append(waits, wg.WaitChan(t.Context()), waitgroup.New(sibling(t, rdb), "key").WaitChan(t.Context()))
@@ -101,13 +101,13 @@ func tasksProcess() {
 	_, wg := process()
 	ctx := context.Background()
 	for range 2 {
-		_, err := wg.Join(ctx)
+		_, err := wg.Claim(ctx)
 		must(err)
 		fmt.Println("joined")
 	}
 	must(wg.DoneContext(ctx)) // the third is replaced by one of its own
 	go func() {
-		_ = wg.GoContext(ctx, func(context.Context) error {
+		_ = wg.Do(ctx, func(context.Context) error {
 			fmt.Println("joined")
 			select {}
 		})
@@ -151,7 +151,7 @@ func panicsProcess() {
 	_, wg := process()
 	in := bufio.NewReader(os.Stdin)
 	if os.Getenv("WG_HOW") == "pause" {
-		task, err := wg.Join(context.Background())
+		task, err := wg.Claim(context.Background())
 		must(err)
 		fmt.Println("joined")
 		ctx, stop := task.Context(context.Background())

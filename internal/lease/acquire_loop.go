@@ -1,0 +1,304 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+const (
+	// subscribeTimeout is how long a claim delays its first queue entry for the
+	// subscription that will hear of the hand-over. After that it polls.
+	subscribeTimeout = MaxPollInterval / 2
+	// inflightTimeout is how long giving a claim back waits for the request under way.
+	inflightTimeout = 100 * time.Millisecond
+	// cancelTimeout is how long a call whose ctx has ended waits for its place in the
+	// queue to be given up before it returns.
+	cancelTimeout = 5 * time.Millisecond
+	// maxCancelTimeout is how long it waits while Redis is busy with others that were given up.
+	maxCancelTimeout = 100 * time.Millisecond
+	// maxBatchWaiters is for how many waiters of a process permits are taken at once.
+	maxBatchWaiters = 64
+)
+
+// requestLoop sends requests for what the claim wants until that is granted or given up, or
+// until it is to wait with the next: a timer then goes on, or what wakes the claim.
+// There is one of it at a time for each key, however many wait here.
+func (q *keyQueue) requestLoop(c *claim) {
+	for q.requestOnce(c) {
+	}
+}
+
+// requestOnce sends one request for what the claim wants and deals with its answer.
+// It reports whether the next one is to be sent at once.
+func (q *keyQueue) requestOnce(c *claim) (again bool) {
+	q.mu.Lock()
+	r, ctx, sent, ok := q.prepareRequest(c)
+	q.mu.Unlock()
+	return ok && q.sendRequest(ctx, c, r, sent)
+}
+
+// requestInline sends the first request of a claim on the goroutine of its caller, which
+// would otherwise wait for another goroutine to send it. If there is no answer for
+// milliseconds, the caller may have to return: another goroutine then asks again.
+func (q *keyQueue) requestInline(ctx context.Context, c *claim) {
+	q.mu.Lock()
+	r, values, sent, ok := q.prepareRequest(c)
+	q.mu.Unlock()
+	if !ok {
+		return
+	}
+	r.FailFast = ctx.Done() != nil
+	reply, err := q.manager.store.Acquire(ctx, r)
+	if err == ErrNoAnswer && q.requestAgain(values, c) {
+		return
+	}
+	if q.requestDone(c, r, reply, err, sent) {
+		q.manager.async(func() { q.requestLoop(c) })
+	}
+}
+
+// requestAgain has another goroutine ask for what a request got no answer about, unless
+// that is known by now. There is always a request under way, so that a release waits.
+func (q *keyQueue) requestAgain(ctx context.Context, c *claim) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if c.state != claimActive || c.wanted == 0 {
+		return false
+	}
+	c.redisError("acquire", ErrNoAnswer)
+	c.maybeQueued = true
+	r, _, sent, _ := q.prepareRequest(c)
+	q.requestReturned(c)
+	q.manager.async(func() {
+		if q.sendRequest(ctx, c, r, sent) {
+			q.requestLoop(c)
+		}
+	})
+	return true
+}
+
+// prepareRequest returns the next request of a claim, if it still wants something, and the
+// ctx to send it with: that of the caller if only one waits. The queue is locked.
+func (q *keyQueue) prepareRequest(c *claim) (r Request, ctx context.Context, sent time.Time, ok bool) {
+	if c.state != claimActive || c.wanted == 0 {
+		c.loopRunning = false
+		return Request{}, nil, time.Time{}, false
+	}
+	if ctx = context.Background(); q.waiters.n == 1 {
+		ctx = &q.waiters.head.caller
+	}
+	sent = time.Now()
+	c.inRequest, c.wakePending = true, false
+	return q.newRequest(c, sent), ctx, sent, true
+}
+
+// sendRequest sends a request and deals with its answer, as requestOnce.
+func (q *keyQueue) sendRequest(ctx context.Context, c *claim, r Request, sent time.Time) (again bool) {
+	reply, err := q.manager.store.Acquire(ctx, r)
+	return q.requestDone(c, r, reply, err, sent)
+}
+
+func (q *keyQueue) requestDone(c *claim, r Request, reply Reply, err error, sent time.Time) (again bool) {
+	if err == nil {
+		q.manager.observeRTT(time.Since(sent))
+	}
+	return q.finishRequest(c, r, reply, err, sent)
+}
+
+// finishRequest deals with the answer to a request of the one that asks. It reports
+// whether the next is to be sent at once; if not, and there is to be one, it has
+// set the timer for it.
+func (q *keyQueue) finishRequest(c *claim, r Request, reply Reply, err error, sentAt time.Time) (again bool) {
+	q.mu.Lock()
+	var delay time.Duration
+	todo := q.handleReply(c, r, reply, err, sentAt)
+	switch {
+	case c.state != claimActive || c.wanted == 0:
+		c.loopRunning = false
+	case r.WantSeq != c.wantSeq || reply.Lost: // it wants something else by now, or asks in another way
+	default:
+		delay = q.handleNotGranted(c, r, reply, err, &todo)
+	}
+	if c.inRequest = false; q.claim == c {
+		q.waiters.clearJoinedLate()
+	}
+	if again = c.loopRunning && (delay <= 0 || c.wakePending); c.loopRunning && !again {
+		c.scheduleRequest(delay)
+	}
+	q.mu.Unlock()
+	q.runAsync(todo)
+	return again
+}
+
+// newRequest makes the next request of a claim, which is then under way.
+func (q *keyQueue) newRequest(c *claim, now time.Time) Request {
+	r := c.nextRequest(c.wanted > 0 && !c.try && (c.alwaysQueue || q.manager.subscribed()), now)
+	if c.wanted > 0 && q.name.Kind == Semaphore {
+		r.Extra = max(0, q.waiters.weight(maxBatchWaiters)-c.wanted)
+	}
+	if r.Enqueue {
+		q.manager.register(c)
+	}
+	c.inflight++
+	return r
+}
+
+// requestReturned notes that a request is not under way any more.
+func (q *keyQueue) requestReturned(c *claim) {
+	if c.inflight--; c.inflight == 0 && c.inflightDone != nil {
+		close(c.inflightDone)
+		c.inflightDone = nil
+	}
+}
+
+// handleReply deals with the answer to a request, whatever has become of the claim.
+func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sentAt time.Time) pendingCall {
+	q.requestReturned(c)
+	c.redisError("acquire", err)
+	w := newTrustWindow(sentAt, r.TTL)
+	if c.state != claimActive {
+		q.handleLateReply(c, r, reply, err)
+		return pendingCall{}
+	}
+	hopeless := q.noteOutcome(c, err)
+	switch {
+	case errors.Is(err, ErrSize):
+		if r.WantSeq == c.wantSeq && c.wanted > 0 {
+			q.failWaiters(err, func(lease *Lease) bool { return lease.size == c.size && lease.weight >= c.wanted })
+			c.wanted, c.maybeQueued = 0, false
+		}
+		return q.advance()
+	case isPanic(err):
+		c.maybeQueued = true
+		if q.waiters.head != nil { // the others ask for themselves
+			q.waiters.head.fail(err)
+		}
+		return q.advance()
+	case IsPermanent(err):
+		c.wanted = 0
+		if todo := q.advance(); !todo.shrink {
+			return todo
+		}
+		return pendingCall{} // the next renewal tells what is owed: telling it at once would not end
+	case err != nil:
+		if r.Want == 0 {
+			return pendingCall{} // tried again by those who wait for it
+		}
+		c.maybeQueued = true // or rather, it may have been given it
+		if hopeless {
+			return q.advance()
+		}
+		if c.wanted == 0 && c.needsShrink() {
+			return pendingCall{c, true}
+		}
+		return pendingCall{}
+	}
+	c.replaces = "" // given up, or gone
+	if reply.Lost {
+		if c.repliedLost(r, reply) {
+			return q.loseClaim(c, KeyMissing)
+		}
+		return pendingCall{}
+	}
+	q.applyReply(c, r, reply, w)
+	if reply.Granted && c.wanted > 0 && r.WantSeq == c.wantSeq {
+		if w.remaining(time.Now()) > 0 {
+			c.recordPath(r)
+			return q.acceptGrant(c, reply.FenceBase, reply.Weight, reply.GrantedNow, w, reply.Contended)
+		}
+		q.lastErr = errReplyTooLate
+	}
+	if c.wanted == 0 && c.needsShrink() && r.Seq == c.seq { // else a later one says more
+		return pendingCall{c, true}
+	}
+	return pendingCall{}
+}
+
+// applyReply notes what Redis knows of the claim after it has executed r.
+func (q *keyQueue) applyReply(c *claim, r Request, reply Reply, w trustWindow) {
+	if r.Seq > c.ackedSeq {
+		if c.ackedSeq, c.serverWeight = r.Seq, r.Keep; reply.Granted {
+			c.serverWeight, c.maybeQueued = reply.Weight, true
+		}
+		if r.Want == 0 && r.Seq > c.lastQueuedSeq {
+			c.maybeQueued = false
+		}
+		c.noteContention(reply.Contended, w.start)
+	}
+	if c.weight > 0 && (q.name.Kind == Mutex && reply.Granted || r.Keep > 0 && r.Seq > c.grantSeq) {
+		c.extend(w)
+	}
+}
+
+// nextDelay is how long a claim that still asks waits before it asks again.
+func (q *keyQueue) nextDelay(c *claim, r Request, reply Reply, err error) (delay time.Duration) {
+	if head := q.waiters.head; head != nil { // those behind it know
+		head.tracer.waiting()
+	}
+	switch {
+	case err != nil || reply.Granted: // or granted too late to be of use: it is renewed by asking again
+		return c.retryDelay()
+	case !r.Enqueue:
+		if c.alwaysQueue = true; q.manager.subscribe(c) {
+			return 0
+		}
+		return subscribeTimeout
+	case reply.ForeignOwner || !q.manager.subscribed(): // nobody will tell us
+		delay = c.retryDelay()
+	default:
+		c.backoff = nil
+		delay = q.manager.pollInterval()
+	}
+	if reply.Remaining >= 0 { // a dead owner's hold ends then
+		delay = min(delay, reply.Remaining+time.Millisecond)
+	}
+	return delay
+}
+
+// handleNotGranted handles an answer that does not give the claim what it wants. It fails
+// the tries that the answer speaks for, and returns how long the claim waits before it
+// asks for the leases that stay. If none stay, the claim has asked enough.
+func (q *keyQueue) handleNotGranted(c *claim, r Request, reply Reply, err error, todo *pendingCall) (wait time.Duration) {
+	no := err == nil && !reply.Granted && r.Seq == c.seq // a later statement may have overtaken r: its answer counts
+	head := q.waiters.head
+	c.headMustWait = no && head != nil && !head.try && !head.joinedLate
+	for lease := head; lease != nil && q.waiters.tries > 0; {
+		next := lease.next
+		switch {
+		case !lease.try || isPanic(err): // which its own caller has got
+		case err != nil:
+			lease.fail(err)
+		case reply.Granted:
+			lease.fail(errReplyTooLate)
+		case c.headMustWait || no && !lease.joinedLate && lease.weight >= c.wanted && lease.size == c.size:
+			lease.fail(ErrLocked)
+		}
+		lease = next
+	}
+	if head = q.waiters.head; head == nil {
+		c.wanted, c.loopRunning = 0, false
+		*todo = q.advance()
+		return 0
+	}
+	tried := c.try
+	if c.try = head.try; q.waiters.tries == 0 && (!tried || q.name.Kind == Mutex) {
+		return q.nextDelay(c, r, reply, err)
+	}
+	if !c.wants(head) {
+		c.setWant(head)
+	}
+	return 0
+}
+
+// handleLateReply deals with an answer that nobody waits for any more: the claim ended while
+// the request was under way. It may have been executed after what ended it.
+func (q *keyQueue) handleLateReply(c *claim, r Request, reply Reply, err error) {
+	switch {
+	case !c.undoLate || r.Want == 0 || reply.Lost || err == nil && !reply.Granted && !r.Enqueue:
+	case c.state == claimReleasing: // a second release now would steal the answer to the first
+		c.releaseAgain = true
+	default:
+		go q.manager.releaseStale(c)
+	}
+}

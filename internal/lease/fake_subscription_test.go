@@ -1,0 +1,116 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Subscribe subscribes anew each time that the subscription has been lost.
+func (s *fakeStore) Subscribe(ctx context.Context, l MessageHandler) {
+	for ctx.Err() == nil {
+		c := &fakeConnection{l, s, make(chan string, 10), make(chan struct{})}
+		channels := l.Channels(c)
+		s.travel()
+		for _, channel := range channels {
+			c.hear(channel, true)
+		}
+		c.serve(ctx)
+		if ctx.Err() == nil {
+			l.Disconnected()
+			time.Sleep(200 * time.Millisecond)
+		}
+	}
+}
+
+// fakeConnection is one subscription, to any channels, until it breaks.
+type fakeConnection struct {
+	MessageHandler
+	store  *fakeStore
+	acks   chan string   // what is about to be acknowledged
+	broken chan struct{} // closed when it is
+}
+
+// serve acknowledges subscriptions until the connection breaks, or ctx ends.
+func (c *fakeConnection) serve(ctx context.Context) {
+	for broken := false; !broken; {
+		select {
+		case channel := <-c.acks:
+			if broken = c.store.point("subscribed") == cut; !broken {
+				c.Subscribed(channel)
+			}
+		case <-ctx.Done():
+			broken = true
+		case <-c.store.disconnect:
+			broken = true
+		}
+	}
+	r := c.store.redis
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	close(c.broken)
+	for channel, l := range r.subs {
+		if l == MessageHandler(c) {
+			delete(r.subs, channel)
+		}
+	}
+}
+
+// hear changes what the server sends on this connection.
+func (c *fakeConnection) hear(channel string, in bool) {
+	r := c.store.redis
+	r.mu.Lock()
+	select {
+	case <-c.broken:
+		r.mu.Unlock()
+		return
+	default:
+	}
+	if in {
+		r.subs[channel] = c
+	} else {
+		delete(r.subs, channel)
+	}
+	r.log("%s is heard: %v", channel, in)
+	r.mu.Unlock()
+	if in {
+		select {
+		case c.acks <- channel:
+		case <-c.broken:
+		}
+	}
+}
+
+// SetChannel takes its time, and may fail with the connection.
+func (c *fakeConnection) SetChannel(_ context.Context, channel string, in bool) error {
+	s := c.store
+	s.travel()
+	s.mu.Lock()
+	how := s.fault()
+	s.mu.Unlock()
+	if how != fine {
+		time.Sleep(s.lag(time.Second))
+		select {
+		case s.disconnect <- struct{}{}:
+		case <-c.broken:
+		}
+		return errors.New("fake: the subscription broke")
+	}
+	c.hear(channel, in)
+	return nil
+}
+
+// HandleMessage is where a message may be lost, or come late, or again.
+func (c *fakeConnection) HandleMessage(h Handover) {
+	again := func() { time.AfterFunc(c.store.lag(2*time.Second), func() { c.MessageHandler.HandleMessage(h) }) }
+	switch c.store.point("message") {
+	case lostMessage, cut:
+		return
+	case duplicatedMessage:
+		again()
+	case delayedMessage:
+		again()
+		return
+	}
+	c.MessageHandler.HandleMessage(h)
+}

@@ -1,0 +1,321 @@
+package lease
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// fakeGroup is what round*.lua do with one wait group, in Go, on the clock of the
+// bubble, but for the expiry of keys and for the limit on records, which take longer
+// than a schedule does. Beside that it notes what has become of everything, for the checks.
+type fakeGroup struct {
+	*fakeRedis // its mutex guards all of this
+	key        string
+	skew       time.Duration // of the server's clock
+
+	exists                                    bool
+	generation, count, abandoned, oldestKnown int64
+	tasks                                     map[string]int64 // token -> when it ends in ms
+	lost                                      map[int64]int64
+	sessions                                  map[string]*fakeSession
+
+	story   []chapter
+	counted map[string]int    // how often an addition has an effect, by its name
+	fates   map[string]string // what became of a task, by its token
+	kept    map[string]bool   // an undo came when what was counted could not be taken back
+}
+
+type fakeSession struct {
+	ackedThrough int64
+	ops          map[int64]fakeOp
+}
+
+type fakeOp struct {
+	Operation
+	outcome    Outcome
+	generation int64
+}
+
+// chapter is what a wait that looks between from and the next chapter finds.
+type chapter struct {
+	from         time.Time
+	generation   int64
+	goesOn, gone bool // gone: the group has been lost
+	abandoned    int64
+}
+
+func newFakeGroup(r *fakeRedis, key string) *fakeGroup {
+	return &fakeGroup{
+		fakeRedis: r, key: key, tasks: map[string]int64{}, lost: map[int64]int64{}, sessions: map[string]*fakeSession{},
+		story: []chapter{{from: time.Now()}}, counted: map[string]int{}, fates: map[string]string{}, kept: map[string]bool{},
+	}
+}
+
+func (g *fakeGroup) now() time.Time { return time.Now().Add(g.skew) }
+
+func (g *fakeGroup) remaining() int64 { return g.count + int64(len(g.tasks)) }
+
+func (g *fakeGroup) begin() {
+	if g.remaining() > 0 {
+		return
+	}
+	g.generation, g.abandoned = max(g.generation+1, g.now().UnixMicro()), 0
+	if !g.exists {
+		g.exists, g.oldestKnown = true, g.generation
+	}
+	g.story = append(g.story, chapter{from: time.Now(), generation: g.generation, goesOn: true})
+}
+
+// write ends the round if nothing is left of it.
+func (g *fakeGroup) write() (messages []message) {
+	if g.remaining() > 0 {
+		return nil
+	}
+	if g.abandoned > 0 {
+		g.lost[g.generation] = g.abandoned
+	}
+	last := &g.story[len(g.story)-1]
+	if !last.goesOn || last.generation != g.generation {
+		g.log("round %d is over twice", g.generation)
+		panic("fake: a round is over twice")
+	}
+	g.story = append(g.story, chapter{from: time.Now(), generation: g.generation, abandoned: g.abandoned})
+	for _, channel := range g.channels() {
+		messages = append(messages, message{channel, Handover{Name: Name{WaitGroup, g.key}, Seq: g.generation, Weight: g.abandoned}})
+	}
+	return messages
+}
+
+// channels returns where it is heard when a round is over: each process has its own.
+func (g *fakeGroup) channels() (list []string) {
+	for channel := range g.subs {
+		if strings.HasPrefix(channel, doneChannelOf) {
+			list = append(list, channel)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+func (g *fakeGroup) purge() (messages []message) {
+	ms, ended := g.now().UnixMilli(), int64(0)
+	for token, ends := range g.tasks {
+		if most := ms + ttlOf(token).Milliseconds(); ends > most {
+			g.tasks[token] = most
+		}
+	}
+	for _, token := range slices.Sorted(maps.Keys(g.tasks)) {
+		if g.tasks[token] <= ms {
+			g.log("abandoned %s", short(token))
+			g.fates[token] = "abandoned"
+			delete(g.tasks, token)
+			ended++
+		}
+	}
+	if g.abandoned += ended; ended > 0 {
+		messages = g.write()
+	}
+	return messages
+}
+
+// ttlOf is what a token says.
+func ttlOf(token string) time.Duration {
+	var ms int64
+	if _, err := fmt.Sscanf(token, "baton:%d:", &ms); err != nil {
+		panic(err)
+	}
+	return time.Duration(ms) * time.Millisecond
+}
+
+func (g *fakeGroup) update(c Operation) (outcome Outcome, messages []message) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	defer func() {
+		g.log("%s %s/%d low=%d %s%+d: %d; round %d: %d and %d tasks, %d abandoned", c.Op, c.Session[:4], c.Seq, c.AckedThrough, short(c.Token), c.Delta,
+			outcome, g.generation, g.count, len(g.tasks), g.abandoned)
+	}()
+	b := g.sessions[c.Session]
+	if b == nil {
+		b = &fakeSession{ops: map[int64]fakeOp{}}
+		g.sessions[c.Session] = b
+	}
+	if c.Seq <= b.ackedThrough {
+		return Superseded, nil
+	}
+	messages = g.purge()
+	said, known := b.ops[c.Seq]
+	record := fakeOp{c, 0, 0}
+	switch {
+	case c.Op == OpUndo:
+		if record.outcome = Superseded; known && said.outcome == Applied {
+			if g.undo(said) {
+				outcome = Applied
+				messages = append(messages, g.write()...)
+			} else {
+				g.kept[c.Token] = true
+			}
+		}
+	case known:
+		if said.outcome != Applied || said.TTL == 0 {
+			return said.outcome, messages
+		}
+		if _, lives := g.tasks[c.Token]; !lives {
+			return TaskAbandoned, messages
+		}
+		g.tasks[c.Token] = g.now().Add(c.TTL).UnixMilli()
+		return Applied, messages
+	default:
+		if outcome = g.tell(c); outcome == Applied {
+			messages = append(messages, g.write()...)
+		}
+		record.outcome = outcome
+	}
+	record.generation = g.generation
+	b.ops[c.Seq] = record
+	if b.ackedThrough = max(b.ackedThrough, c.AckedThrough); b.ackedThrough > 0 {
+		maps.DeleteFunc(b.ops, func(op int64, _ fakeOp) bool { return op <= b.ackedThrough })
+	}
+	return outcome, messages
+}
+
+// tell counts what has not been asked for before.
+func (g *fakeGroup) tell(c Operation) Outcome {
+	switch c.Op {
+	case OpAdd:
+		if g.count+c.Delta < 0 {
+			return Rejected
+		}
+		if c.Delta > 0 {
+			g.begin()
+		}
+		g.count += c.Delta
+		g.counted[c.Token]++
+	case OpStart:
+		g.begin()
+		g.tasks[c.Token], g.fates[c.Token] = g.now().Add(c.TTL).UnixMilli(), "lives"
+	case OpClaim:
+		if g.count == 0 {
+			return Rejected
+		}
+		g.count--
+		g.tasks[c.Token], g.fates[c.Token] = g.now().Add(c.TTL).UnixMilli(), "lives"
+	default:
+		if _, lives := g.tasks[c.Token]; !lives {
+			return TaskAbandoned
+		}
+		delete(g.tasks, c.Token)
+		if g.fates[c.Token] = "done"; c.Op == OpAbandon {
+			g.fates[c.Token] = "abandoned"
+			g.abandoned++
+		}
+	}
+	return Applied
+}
+
+func (g *fakeGroup) undo(said fakeOp) bool {
+	if said.generation != g.generation || g.remaining() == 0 {
+		return false
+	}
+	_, lives := g.tasks[said.Token]
+	switch {
+	case said.Op == OpAdd && g.count >= said.Delta:
+		g.count -= said.Delta
+		g.counted[said.Token]--
+		return true
+	case said.Op == OpClaim && lives:
+		g.count++
+	case said.Op != OpStart || !lives:
+		return false
+	}
+	delete(g.tasks, said.Token)
+	g.fates[said.Token] = "undone"
+	return true
+}
+
+func (g *fakeGroup) status(from int64) (r Generation, messages []message) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	messages = g.purge()
+	r = Generation{Number: g.generation, Remaining: g.remaining(), OldestKnown: g.oldestKnown, Abandoned: map[int64]int64{}}
+	if from == 0 {
+		from = g.generation
+	}
+	for round, tasks := range g.lost {
+		if round >= from {
+			r.Abandoned[round] = tasks
+		}
+	}
+	g.log("look from %d: %v", from, r)
+	return r, messages
+}
+
+func (g *fakeGroup) renewTask(r Renewal) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	ends, lives := g.tasks[r.Token]
+	lives = lives && ends > g.now().UnixMilli()
+	if g.log("renew %s: %v", short(r.Token), lives); lives {
+		g.tasks[r.Token] = g.now().Add(r.TTL).UnixMilli()
+	}
+	return lives
+}
+
+// forget loses the group, as an eviction does.
+func (g *fakeGroup) forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.log("the group is lost")
+	for token := range g.tasks {
+		g.fates[token] = "forgotten"
+	}
+	g.exists, g.generation, g.count, g.abandoned, g.oldestKnown = false, 0, 0, 0, 0
+	clear(g.tasks)
+	clear(g.lost)
+	g.story = append(g.story, chapter{from: time.Now(), gone: true})
+}
+
+// groupStore is one process's connection to a fakeGroup.
+type groupStore struct {
+	*fakeStore
+	group *fakeGroup
+	name  string // of the process
+	polls []fakePoll
+}
+
+// doneChannelOf begins the channel on which one process hears what is told to all.
+const doneChannelOf = "over to "
+
+// fakePoll is a look that was answered.
+type fakePoll struct {
+	from, until time.Time
+	Generation
+}
+
+func (s *groupStore) UpdateGroup(_ context.Context, c Operation) (Outcome, error) {
+	return call(s.fakeStore, "change", func() (Outcome, []message) { return s.group.update(c) })
+}
+
+func (s *groupStore) GroupStatus(_ context.Context, _ string, from int64) (Generation, error) {
+	l := fakePoll{from: time.Now()}
+	var err error
+	if l.Generation, err = call(s.fakeStore, "look", func() (Generation, []message) { return s.group.status(from) }); err == nil {
+		l.until = time.Now()
+		s.polls = append(s.polls, l) // one watch looks, and then the checks do
+	}
+	return l.Generation, err
+}
+
+func (s *groupStore) DoneChannel(string) (string, error) { return doneChannelOf + s.name, nil }
+
+func (s *groupStore) Renew(rs []Renewal, done func(int, RenewResult)) {
+	s.renewEach(rs, done, func(r Renewal) RenewResult {
+		if r.Kind != WaitGroup {
+			return s.redis.renewAny(r)
+		}
+		return RenewResult{Held: s.group.renewTask(r)}
+	})
+}

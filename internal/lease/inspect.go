@@ -1,0 +1,49 @@
+package lease
+
+import (
+	"context"
+	"time"
+)
+
+// Inspector is a [Store] that can say what Redis knows of a key.
+type Inspector interface {
+	// Inspect asks once, and changes nothing.
+	Inspect(ctx context.Context, name Name) (Status, error)
+}
+
+// Status is what Redis knows of a key, at one moment.
+type Status struct {
+	Size        int64 // of a semaphore, 0 if the key is not in use
+	Used        int64 // permits of it
+	Fence       int64 // the first fence of the last grant
+	Holders     []Holder
+	MoreHolders int64 // holders beyond those in Holders, which has about 1,000 at most
+	Waiters     int   // processes
+	Next        Owner // of them
+	NextPermits int64 // by it
+	Generation  int64 // of a wait group
+	Count       int64 // of its round, besides the tasks
+	Abandoned   int64 // tasks of its round that were abandoned
+}
+
+// Holder is one process' hold on a key, or one task.
+type Holder struct {
+	Owner
+	Weight    int64
+	Remaining time.Duration // negative if it does not expire
+	Fence     int64         // the first of its last grant
+	Shared    bool
+}
+
+// Inspect asks what Redis knows of a key, once, and returns within milliseconds of
+// the end of ctx.
+func (m *Manager) Inspect(ctx context.Context, name Name) (Status, error) {
+	return Do(ctx, "inspect", name.Key, false, func(ctx context.Context) (Status, error) {
+		return m.store.(Inspector).Inspect(ctx, name)
+	})
+}
+
+// Inspect is that of the manager, for the session's group.
+func (s *Session) Inspect(ctx context.Context) (Status, error) {
+	return s.manager.Inspect(ctx, Name{WaitGroup, s.key})
+}

@@ -1,0 +1,71 @@
+package lease
+
+import "time"
+
+// grant hands the granted lease over. The queue's mutex is held, here and below.
+func (l *Lease) grant(now time.Time) {
+	l.state = leaseHeld
+	if l.tracer != nil {
+		l.tracer.acquired(now, l.fence, l.claim.grantPath(l))
+	}
+	l.signal(nil)
+}
+
+// signal delivers the decision.
+func (l *Lease) signal(err error) {
+	if l.sink != nil {
+		l.sink.Send(err)
+	} else if l.ready != nil {
+		close(l.ready)
+	}
+}
+
+// lose ends a granted lease that Redis no longer knows of. It reports whether
+// somebody had it in hand; if not, the loss is what its channel yields.
+func (l *Lease) lose(cause LossCause) (delivered bool) {
+	l.queue.losses++
+	revoked := l.sink != nil && l.sink.Revoke()
+	if l.tracer != nil {
+		l.tracer.cause = l.lossCause(cause, revoked)
+	}
+	if l.end(ErrLost); revoked {
+		l.sink.Send(ErrLost)
+	}
+	return !revoked
+}
+
+// received reports whether somebody has the granted lease in hand. Who waits in
+// Acquire has it at once; a channel is read when its reader comes to it, which
+// may be any moment: only Revoke can tell that it will not be.
+func (l *Lease) received() bool { return l.sink == nil || l.sink.Received() }
+
+// fail ends a lease that waits, and delivers why.
+func (l *Lease) fail(err error) {
+	l.end(l.wrap(err, nil))
+	l.signal(l.err)
+}
+
+// end ends the lease for the reason err, which it does not deliver.
+func (l *Lease) end(err error) {
+	if l.state == leaseWaiting {
+		l.queue.waiters.remove(l)
+	} else {
+		l.claim.leases.remove(l)
+		l.claim.caller = &l.caller
+		l.claim.used -= l.weight
+	}
+	l.traceEnd(err)
+	l.state, l.err = leaseEnded, err
+	if l.stopAfterFunc != nil {
+		l.stopAfterFunc()
+	}
+	if l.done != nil {
+		close(l.done)
+	}
+	if err == ErrLost {
+		for cancel := range l.onLoss {
+			(*cancel)(ErrLost)
+		}
+	}
+	l.onLoss = nil
+}

@@ -1,0 +1,61 @@
+package lease
+
+import "time"
+
+// memberSink is the [Sink] of one lease of a MultiLease. What is put there goes to the
+// group, which has the lease in hand from then on; but when the MultiLease lies in a
+// sink of its own, the lease is received when that is, and goes back with it.
+type memberSink struct {
+	multi   *MultiLease
+	decided chan error // capacity 1
+}
+
+func (m memberSink) Send(err error) { m.decided <- err }
+
+func (m memberSink) Revoke() bool {
+	select {
+	case <-m.decided:
+		return true
+	default:
+		return m.multi.revoke()
+	}
+}
+
+func (m memberSink) Received() bool { return len(m.decided) == 0 && m.multi.mayRenew() }
+
+// mayRenew reports whether the MultiLease's leases may be renewed: while it waits for
+// the rest of them, and from its reception until MaxHold is over.
+func (ml *MultiLease) mayRenew() bool {
+	ml.mu.Lock()
+	defer ml.mu.Unlock()
+	return (ml.sink == nil || ml.sink.Received()) && (ml.maxHold == 0 || ml.grantedAt.IsZero() || time.Since(ml.grantedAt) < ml.maxHold)
+}
+
+// maxHoldExceeded reports whether MaxHold is over.
+func (ml *MultiLease) maxHoldExceeded() bool {
+	ml.mu.Lock()
+	defer ml.mu.Unlock()
+	return ml.maxHold != 0 && !ml.grantedAt.IsZero() && time.Since(ml.grantedAt) >= ml.maxHold
+}
+
+// revoke takes the MultiLease out of its sink, if it lies there, because ctx has
+// ended or one of its leases has: then the others are given back, too, and the
+// sink gets the reason. It reports whether it was taken back, now or before. The
+// mutex of a lease's line may be held.
+func (ml *MultiLease) revoke() bool {
+	ml.mu.Lock()
+	defer ml.mu.Unlock()
+	if ml.delivered && ml.sink.Revoke() {
+		ml.delivered, ml.revoked = false, true
+		err := ErrLost
+		if ml.ctx.Err() != nil {
+			err = ml.leases[0].wrap(ctxError(ml.ctx), nil)
+		}
+		go func() {
+			ml.leases[0].queue.manager.releaseUnwanted(ml.ctx, ml.leases, false)
+			ml.cancelHold()
+			ml.sink.Send(err)
+		}()
+	}
+	return ml.revoked
+}

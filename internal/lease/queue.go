@@ -1,0 +1,257 @@
+package lease
+
+import (
+	"errors"
+	"sync"
+	"time"
+)
+
+// MinSlice is for how long at least a claim passes from lease to lease inside a
+// process before other processes get their turn, as after sync.Mutex's starvation
+// threshold. See Manager.newTimeSlice.
+const MinSlice = time.Millisecond
+
+// A keyQueue is the queue of this process for one key. It exists while somebody here
+// holds or awaits the key, or a claim on it is still to be given back.
+type keyQueue struct {
+	manager *Manager
+	name    Name
+
+	mu        sync.Mutex  // taken before the manager's, never after it
+	removed   bool        // the manager has dropped it: look the key up again
+	waiters   list        // leases that wait, first come first served
+	claim     *claim      // at most one at any time
+	lastErr   error       // what the last request failed with
+	errStreak errorStreak // of requests
+	losses    int         // of leases that were granted
+}
+
+// pendingCall is what is to be done in Redis after a step, once the queue is unlocked:
+// nothing, to finishRelease of the claim, or to tell that it holds less.
+type pendingCall struct {
+	claim  *claim
+	shrink bool
+}
+
+// run runs a pending call.
+func (q *keyQueue) run(e pendingCall) error {
+	switch {
+	case e.claim == nil:
+		return nil
+	case e.shrink:
+		return q.shrink(e.claim)
+	}
+	q.finishRelease(e.claim)
+	return e.claim.err
+}
+
+// runAsync runs a pending call for which nobody waits.
+func (q *keyQueue) runAsync(e pendingCall) {
+	if e.claim != nil {
+		q.manager.async(func() { _ = q.run(e) })
+	}
+}
+
+// advance takes every step that the state of the queue allows. Whatever happens
+// ends in it: a lease joins, ends or gives up, Redis answers, a message comes,
+// time runs out.
+func (q *keyQueue) advance() pendingCall { return q.advanceAt(time.Time{}) }
+
+// advanceAt is advance at the time now, zero if nobody has looked at the clock yet: in
+// a hand-over inside the process, that would be a good part of what it takes.
+func (q *keyQueue) advanceAt(now time.Time) pendingCall {
+	for q.waiters.head != nil {
+		c, next := q.claim, q.waiters.head
+		if c == nil {
+			q.startRequesting(newClaim(q, next))
+			return pendingCall{}
+		}
+		if c.state != claimActive {
+			return pendingCall{} // what it waits for leads back here
+		}
+		if c.hasCapacity(next) {
+			if now.IsZero() {
+				now = time.Now()
+			}
+			if c.canServe(next, now) {
+				q.waiters.remove(next)
+				c.assign(next, now)
+				continue
+			}
+		}
+		if next.try && !c.mayRequest(next) {
+			next.fail(ErrLocked)
+			continue
+		}
+		if c.wanted == 0 && c.canRequestMore() || c.wanted > 0 && !c.wants(next) {
+			q.requestMore(c, next)
+			return pendingCall{}
+		}
+		if c.wanted > 0 {
+			c.try = next.try
+		} else {
+			q.failTries(ErrLocked) // the next in line waits, and they do not
+		}
+		break // its answer, or the end of a lease, leads back here
+	}
+	c := q.claim
+	switch {
+	case c == nil:
+		q.manager.removeQueue(q)
+	case c.state != claimActive:
+	case q.waiters.head == nil && c.used == 0:
+		if c.wanted > 0 || c.serverWeight > 0 || c.maybeQueued {
+			return pendingCall{claim: q.beginRelease()}
+		}
+		q.closeClaim(c) // nothing of it is in Redis
+		q.manager.removeQueue(q)
+	default:
+		if q.waiters.head == nil && c.wanted > 0 { // who wanted it has gone
+			c.wanted = 0
+			c.wake()
+		}
+		if c.dropUnused(); !c.needsShrink() {
+			break
+		}
+		if c.wanted == 0 {
+			return pendingCall{c, true}
+		}
+		c.wake() // its next request says so, and may bring new permits before
+	}
+	return pendingCall{}
+}
+
+// requestMore makes a claim that holds ask for the next in line. What it does not use
+// is given up for that: the others first, then us.
+func (q *keyQueue) requestMore(c *claim, next *Lease) {
+	if q.name.Kind == Mutex { // whose owner is known by the token alone: a new one for each turn
+		yielding := newClaim(q, next)
+		yielding.replaces = c.token
+		q.closeClaim(c)
+		q.startRequesting(yielding)
+		return
+	}
+	c.dropUnused()
+	c.setWant(next)
+	if c.loopRunning {
+		c.wake()
+		return
+	}
+	q.startRequesting(c)
+}
+
+// startRequesting makes c the claim of the queue, and asks Redis for what it wants.
+func (q *keyQueue) startRequesting(c *claim) {
+	q.claim, c.loopRunning = c, true
+	q.manager.async(func() { q.requestLoop(c) })
+}
+
+// acceptGrant begins the use of what Redis has given the claim.
+func (q *keyQueue) acceptGrant(c *claim, fenceBase, weight, grantedNow int64, w trustWindow, contended bool) pendingCall {
+	now := time.Now()
+	if weight < c.weight+grantedNow || c.weight > 0 && c.window.remaining(now) <= 0 {
+		c.maybeQueued = true
+		return q.loseClaim(c, KeyMissing) // what it held is not there, and what is there is no use
+	}
+	if c.serverWeight = weight; c.weight == 0 {
+		c.window, c.grantSeq = w, c.seq
+	} else if w.remaining(now) > c.window.remaining(now) {
+		c.window = w
+	}
+	c.weight += grantedNow
+	c.ackedSeq = c.seq // replies to what is under way may be older than this
+	c.wanted, c.maybeQueued, c.replaces, c.try = 0, false, "", false
+	c.shared = c.wantShared
+	c.noteContention(contended, w.start)
+	c.fenceBase, c.fencesUsed, c.slice = fenceBase, 0, q.manager.newTimeSlice(c.ttl, q.waiters.n, now)
+	q.manager.scheduleRenewal(c, now)
+	return q.advanceAt(now)
+}
+
+// handleHandover is a hand-over's message. It is believed if there is enough left of its
+// window, and otherwise makes the claim ask. Or it is word that others wait.
+func (q *keyQueue) handleHandover(c *claim, msg Handover) {
+	q.mu.Lock()
+	var todo pendingCall
+	switch {
+	case msg.Seq == 0:
+		c.contended, c.contendedAt = true, time.Now()
+		c.wake()
+	case c.state == claimActive && c.wanted > 0 && msg.WantSeq == c.wantSeq:
+		if w := c.handoverWindow(msg.Seq); c.usable(w.remaining(time.Now())) {
+			c.path = Notified
+			todo = q.acceptGrant(c, msg.FenceBase, msg.Weight, c.wanted, w, msg.Contended)
+		}
+		c.wake()
+	}
+	q.mu.Unlock()
+	q.runAsync(todo)
+}
+
+// loseClaim ends a claim that Redis no longer has, or may soon give to another.
+func (q *keyQueue) loseClaim(c *claim, cause LossCause) pendingCall {
+	delivered := false
+	for c.leases.head != nil {
+		delivered = c.leases.head.lose(cause) || delivered
+	}
+	if !delivered { // nobody was, so that it can be given back before it runs out
+		return pendingCall{claim: q.beginRelease()}
+	}
+	maybeQueued := c.maybeQueued
+	if q.closeClaim(c); maybeQueued {
+		go q.manager.releaseStale(c)
+	}
+	return q.advance()
+}
+
+// closeClaim takes a claim out of use.
+func (q *keyQueue) closeClaim(c *claim) {
+	c.state = claimClosed
+	c.undoLate = c.inflight > 0
+	c.wake()
+	q.manager.deregister(c)
+	if q.claim == c {
+		q.claim = nil
+	}
+}
+
+// failTries ends all tries in the queue.
+func (q *keyQueue) failTries(err error) {
+	for lease := q.waiters.head; lease != nil && q.waiters.tries > 0; {
+		next := lease.next
+		if lease.try {
+			lease.fail(err)
+		}
+		lease = next
+	}
+}
+
+// noteOutcome notes what a request has come to. It reports whether that is an error which is
+// final for those who wait, or for some of them, whose wait it has then ended.
+func (q *keyQueue) noteOutcome(c *claim, err error) (final bool) {
+	lasts := q.errStreak.exceeds(c.ttl, err)
+	switch q.lastErr = err; {
+	case errors.Is(err, ErrSize): // it is an answer, and to one of those who wait only
+		q.lastErr = nil
+	case IsPermanent(err):
+		q.failWaiters(err, anyLease)
+		return true
+	case lasts:
+		q.failWaiters(Permanent(err), (*Lease).waitsForever)
+		return true
+	}
+	return false
+}
+
+// failWaiters ends the wait of those that the error is for.
+func (q *keyQueue) failWaiters(err error, isFor func(*Lease) bool) {
+	for lease := q.waiters.head; lease != nil; {
+		next := lease.next
+		if isFor(lease) {
+			lease.fail(err)
+		}
+		lease = next
+	}
+}
+
+func anyLease(*Lease) bool { return true }

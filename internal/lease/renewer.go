@@ -1,0 +1,160 @@
+package lease
+
+import (
+	"container/heap"
+	"time"
+)
+
+// A renewable is what the clock keeps alive: a claim that is held, or a task.
+type renewable interface {
+	// checkRenewal ends what has run out, and says how to renew what lives, if it is to
+	// be. hold says which of the holds of a claim that is.
+	checkRenewal(now time.Time) (r Renewal, hold int64, renew bool)
+	// handleRenewal is the answer to that, which was sent at the time.
+	handleRenewal(hold int64, ttl time.Duration, r RenewResult, sent time.Time)
+	entry() *timerEntry
+}
+
+// A timerEntry is when the clock is to look at a renewable. The mutex of the manager
+// guards it.
+type timerEntry struct {
+	due   time.Time
+	slack time.Duration // by how much it may be early for that
+	index int           // in the clock's heap, or -1
+}
+
+func (a *timerEntry) entry() *timerEntry { return a }
+
+// renewHeap is a heap of renewables, the one that is due first on top.
+type renewHeap []renewable
+
+func (h renewHeap) Len() int           { return len(h) }
+func (h renewHeap) Less(i, j int) bool { return h[i].entry().due.Before(h[j].entry().due) }
+func (h renewHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].entry().index, h[j].entry().index = i, j
+}
+
+func (h *renewHeap) Push(x any) {
+	c := x.(renewable)
+	c.entry().index = len(*h)
+	*h = append(*h, c)
+}
+
+func (h *renewHeap) Pop() any {
+	last := len(*h) - 1
+	c := (*h)[last]
+	(*h)[last] = nil
+	if *h = (*h)[:last]; cap(*h) > smallMap && last < cap(*h)/4 {
+		*h = append(make(renewHeap, 0, 2*last), *h...) // gives the memory of the others back
+	}
+	c.entry().index = -1
+	return c
+}
+
+func (h *renewHeap) remove(c renewable) {
+	if i := c.entry().index; i >= 0 {
+		heap.Remove(h, i)
+	}
+}
+
+// armTimer sets the timer for the renewable that is due first. One that is set for an
+// earlier time is left to fire, and finds nothing: to set a timer anew for each
+// hold would wake a thread of the runtime each time. The manager is locked.
+func (m *Manager) armTimer() {
+	if len(m.heap) == 0 || !m.timerAt.IsZero() && !m.heap[0].entry().due.Before(m.timerAt) {
+		return
+	}
+	m.timerAt = m.heap[0].entry().due
+	if m.renewTimer == nil {
+		m.renewTimer = time.AfterFunc(time.Until(m.timerAt), m.renewDue)
+	} else {
+		m.renewTimer.Reset(time.Until(m.timerAt))
+	}
+}
+
+// renewDue renews the renewables that are due, together, and ends those whose
+// window has passed. Neither waits for the other: the next tick is set before
+// the renewal is sent, so that a connection that is stuck delays nothing.
+func (m *Manager) renewDue() {
+	now := time.Now()
+	var due []renewable
+	var holds []int64
+	var renewals []Renewal
+	for _, c := range m.popDue(now) {
+		if r, hold, ok := c.checkRenewal(now); ok {
+			due, holds, renewals = append(due, c), append(holds, hold), append(renewals, r)
+		}
+	}
+	if len(renewals) == 0 {
+		return
+	}
+	sent := time.Now()
+	m.store.Renew(renewals, func(i int, r RenewResult) { due[i].handleRenewal(holds[i], renewals[i].TTL, r, sent) })
+}
+
+// popDue takes the renewables from the clock that are due, and those that soon will
+// be: from then on they are due together.
+func (m *Manager) popDue(now time.Time) (due []renewable) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for len(m.heap) > 0 && !m.heap[0].entry().due.After(now.Add(m.heap[0].entry().slack)) {
+		due = append(due, heap.Pop(&m.heap).(renewable))
+	}
+	m.timerAt = time.Time{} // the timer has fired
+	m.armTimer()
+	return due
+}
+
+// checkRenewal ends a claim whose window has passed, and says how to renew one that
+// lives. Of its leases it ends those that may not be renewed, if others keep the
+// claim alive past their time.
+func (c *claim) checkRenewal(now time.Time) (r Renewal, grantSeq int64, renew bool) {
+	q := c.queue
+	q.mu.Lock()
+	var todo pendingCall
+	switch {
+	case c.state != claimActive || c.weight == 0:
+	case c.window.remaining(now) <= 0:
+		todo = q.loseClaim(c, RenewFailed)
+	default:
+		if renew = c.markRenewals(now); !c.nextForcedEnd.IsZero() && !c.nextForcedEnd.After(now) {
+			c.loseExpired(now)
+			todo = q.advance()
+			renew = c.state == claimActive && c.weight > 0 && c.markRenewals(now)
+		}
+		if c.state == claimActive && c.weight > 0 {
+			r, grantSeq = Renewal{q.name, c.token, c.ttl}, c.grantSeq
+			q.manager.scheduleRenewal(c, now)
+		}
+	}
+	q.mu.Unlock()
+	q.runAsync(todo)
+	return r, grantSeq, renew
+}
+
+// handleRenewal is the answer to a renewal, for ttl, of the hold that had began then.
+func (c *claim) handleRenewal(grantSeq int64, ttl time.Duration, r RenewResult, sentAt time.Time) {
+	q := c.queue
+	q.mu.Lock()
+	var todo pendingCall
+	switch {
+	case c.state != claimActive || c.weight == 0 || c.grantSeq != grantSeq: // released since
+	case r.Err != nil: // tried again when next due
+		c.redisError("renew", r.Err)
+	case !r.Held:
+		todo = q.loseClaim(c, KeyMissing)
+	case c.window.remaining(time.Now()) <= 0: // see extend
+		c.maybeQueued = true
+		todo = q.loseClaim(c, RenewFailed)
+	default:
+		eachTrace(func(t *tracer) { t.renewed(sentAt) }, c.leases)
+		c.noteContention(r.Contended, sentAt)
+		c.extend(newTrustWindow(sentAt, ttl)) // that of the claim may be longer by now
+		if c.needsShrink() {
+			todo = pendingCall{c, true}
+		}
+	}
+	q.mu.Unlock()
+	q.runAsync(todo)
+}

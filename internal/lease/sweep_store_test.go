@@ -1,0 +1,50 @@
+package lease
+
+import (
+	"context"
+	"time"
+)
+
+// sweepProcess is a process at the fake Redis whose every request and message is
+// an event of the walk.
+type sweepProcess struct {
+	*Manager
+	*sweepStore
+	name string
+}
+
+func (w *sweep) process(name string) *sweepProcess {
+	s := &sweepStore{groupStore: &groupStore{fakeStore: newFakeStore(w.redis), group: w.group, name: name}, rateStore: w.rateStore}
+	// No two processes are as far away: their events have an order.
+	way := time.Duration(40+17*len(w.processes)) * time.Microsecond
+	s.latency = func() time.Duration { return way }
+	s.message = func() (int, time.Duration) { return 1, way + 5*time.Microsecond }
+	s.lag = func(most time.Duration) time.Duration {
+		if most == 2*time.Second {
+			return sweepLate
+		}
+		return most * 2 / 3
+	}
+	p := &sweepProcess{NewManager(s), s, name}
+	s.point = func(what string) fault { return w.point(p, what) }
+	w.processes = append(w.processes, p)
+	return p
+}
+
+// sweepStore is a connection that serves all primitives.
+type sweepStore struct {
+	*groupStore
+	rateStore *sweepRateStore
+}
+
+func (s *sweepStore) Take(ctx context.Context, r Reservation) (TakeResult, error) {
+	return call(s.fakeStore, "take", func() (TakeResult, []message) {
+		result, _ := s.rateStore.Take(ctx, r)
+		return result, nil
+	})
+}
+
+func (s *sweepStore) Refund(ctx context.Context, r Reservation) error {
+	_, err := call(s.fakeStore, "return", func() (bool, []message) { return s.rateStore.Return(ctx, r) == nil, nil })
+	return err
+}

@@ -1,0 +1,49 @@
+package lease
+
+import "time"
+
+// A hand-over between processes takes about the time of a request, in which nobody
+// holds the lock. A turn of several times that keeps it a small share of all.
+const (
+	roundTripsPerSlice = 10
+	maxSlice           = 20 * time.Millisecond
+)
+
+// observeRTT notes how long a request to Redis took. What two goroutines note at the same
+// time may count as one.
+func (m *Manager) observeRTT(d time.Duration) {
+	old := m.rtt.Load()
+	m.rtt.Store(old + (int64(d)-old)/8)
+}
+
+// A timeSlice is when a claim passes from lease to lease inside the process.
+type timeSlice struct {
+	start             monoTime
+	length, maxLength time.Duration
+	waiters           int64 // who waited here when it began
+}
+
+// newTimeSlice is the turn of a claim that is granted now. Its quantum is as long as ten
+// requests, and at least Quantum; at most 20 ms and a tenth of the TTL, so that the
+// others need not wait long, and what is passed on has most of its window left.
+func (m *Manager) newTimeSlice(ttl time.Duration, waiters int64, now time.Time) timeSlice {
+	maxLength := max(MinSlice, min(maxSlice, ttl/10))
+	length := max(MinSlice, min(maxLength, roundTripsPerSlice*time.Duration(m.rtt.Load())))
+	return timeSlice{monoTimeOf(now), length, maxLength, max(waiters, 1)}
+}
+
+// exhausted reports whether other processes are next, after so many leases. A turn is
+// made of rounds, in each of which all are let in who waited when it began. It ends
+// with the round whose end is nearest to that of the quantum: if it ended within one, some
+// would wait for one more turn of every other process than the rest. The first round
+// is cut short if it takes too long for the others.
+func (s timeSlice) exhausted(now time.Time, fencesUsed int64) bool {
+	elapsed := s.start.elapsed(now)
+	switch rounds := fencesUsed / s.waiters; {
+	case fencesUsed%s.waiters != 0 && rounds > 0:
+		return elapsed >= s.maxLength
+	case rounds > 0:
+		return elapsed+elapsed/time.Duration(2*rounds) >= s.length
+	}
+	return elapsed >= s.length && elapsed/time.Duration(max(fencesUsed, 1)) > s.maxLength/time.Duration(s.waiters)
+}

@@ -1,0 +1,72 @@
+package lease
+
+import (
+	"testing"
+	"time"
+)
+
+// TestTimeSlice: a turn follows what requests take, between its bounds.
+func TestTimeSlice(t *testing.T) {
+	const ms = time.Millisecond
+	for _, c := range []struct{ trip, ttl, want time.Duration }{
+		{0, 10 * time.Second, ms},
+		{50 * time.Microsecond, 10 * time.Second, ms},
+		{500 * time.Microsecond, 10 * time.Second, 5 * ms},
+		{time.Second, 10 * time.Second, 20 * ms},
+		{time.Second, 100 * ms, 10 * ms},
+		{time.Second, MinTTL, ms},
+	} {
+		m := NewManager(newFakeStore(newFakeRedis()))
+		for range 100 {
+			m.observeRTT(c.trip)
+		}
+		if got := m.newTimeSlice(c.ttl, 0, time.Now()).length; got > c.want || got < c.want*9/10 {
+			t.Errorf("with requests of %v and a TTL of %v it is %v, want %v", c.trip, c.ttl, got, c.want)
+		}
+	}
+}
+
+// TestTimeSliceFollowsRTT: it is requests that a turn follows.
+func TestTimeSliceFollowsRTT(t *testing.T) {
+	inBubble(t, func(e *env) {
+		m, s := e.process()
+		s.change(func() { s.latency = func() time.Duration { return time.Millisecond } })
+		for range 50 {
+			e.acquire(m, 10*time.Second).Release()
+		}
+		if got := m.newTimeSlice(10*time.Second, 0, time.Now()).length; got < 19*time.Millisecond {
+			e.Errorf("where a request takes 2 ms, there and back, a quantum is %v", got)
+		}
+	})
+}
+
+// TestTimeSliceServesWhoWaited: a turn ends when all who waited as it began have been let in, as
+// often as the quantum allows.
+func TestTimeSliceServesWhoWaited(t *testing.T) {
+	const ms = time.Millisecond
+	for name, c := range map[string]struct {
+		took           time.Duration
+		waited, letIn  int64
+		over           bool
+		quantum, limit time.Duration
+	}{
+		"one waits, and its quantum is not over":   {4 * ms, 1, 1, false, 10 * ms, 20 * ms},
+		"it is as good as over":                    {96 * ms / 10, 1, 9, true, 10 * ms, 20 * ms},
+		"it is over":                               {10 * ms, 1, 9, true, 10 * ms, 20 * ms},
+		"two of eight are left, and it is not":     {9 * ms, 8, 6, false, 10 * ms, 20 * ms},
+		"two of eight are left":                    {10 * ms, 8, 6, false, 10 * ms, 20 * ms},
+		"none is left":                             {10 * ms, 8, 8, true, 10 * ms, 20 * ms},
+		"none, and a second round would be longer": {8 * ms, 8, 8, true, 10 * ms, 20 * ms},
+		"none, but there is time for a second":     {6 * ms, 8, 8, false, 10 * ms, 20 * ms},
+		"in the second round":                      {10 * ms, 8, 12, false, 10 * ms, 20 * ms},
+		"in one that takes much longer":            {20 * ms, 8, 12, true, 10 * ms, 20 * ms},
+		"the first would take too long":            {16 * ms, 8, 6, true, 10 * ms, 20 * ms},
+		"a turn may be no longer":                  {10 * ms, 8, 6, true, 10 * ms, 10 * ms},
+		"a hold took years":                        {1e5 * time.Hour, 1e12, 1, true, 10 * ms, 20 * ms},
+	} {
+		now := time.Now()
+		if got := (timeSlice{monoTimeOf(now.Add(-c.took)), c.quantum, c.limit, c.waited}).exhausted(now, c.letIn); got != c.over {
+			t.Errorf("%s: over is %v", name, got)
+		}
+	}
+}

@@ -1,0 +1,243 @@
+package main
+
+// cancellation breaks how waiting begins and ends, and how a hold is given back.
+var cancellation = []mutant{
+	{
+		"denied-release-gives-up", "a release gives up when the rights are missing, though they may come back",
+		"internal/lease/manager.go", `case IsPermanent(unmarkDenied(got.err)) ||`, `case IsPermanent(got.err) ||`,
+		"internal/lease", "TestDeniedRelease",
+	},
+	{
+		"unknown-error-for-ever", "an unknown error is waited out for very long by a call that nothing ends",
+		"internal/lease/queue.go", `q.errStreak.exceeds(c.ttl, err)`, `q.errStreak.exceeds(10*c.ttl, err)`,
+		"internal/lease", "TestUnknownErrorLasts",
+	},
+	{
+		"unknown-error-at-once", "one that comes and goes among others is not waited out",
+		"internal/lease/errors.go", `if text := err.Error(); text != s.text {`, `if text := err.Error(); s.text == "" {`,
+		"internal/lease", "TestUnknownErrorAmongOthers",
+	},
+	{
+		"release-error-untold", "who waits behind a release is not told what keeps it",
+		"internal/lease/claim_release.go", `		q.noteOutcome(c, err)
+`, ``,
+		"internal/lease", "TestTimeoutBehindARelease",
+	},
+	{
+		"withdraw-not", "who gives up leaves its entry, or what it was handed, in Redis",
+		"internal/lease/claim_release.go", `	c.err = q.releaseToken(c, c.token)
+`, `	if c.weight > 0 {
+		c.err = q.releaseToken(c, c.token)
+	}
+`,
+		"internal/lease", "TestCancelUnderWay",
+	},
+	{
+		"give-back-on-dead-ctx", "what a caller gives up is given back under its ctx, which has ended",
+		"internal/lease/lease.go", `	if todo.claim != nil {
+		q.manager.backlog.runBriefly(`, `	if todo.claim != nil && ctx.Err() == nil {
+		q.manager.backlog.runBriefly(`,
+		"internal/lease", "TestCancelUnderWay",
+	},
+	{
+		"give-up-hurried", "who gives up does not wait while Redis is busy with others that were given up",
+		"internal/lease/backlog.go", `seen == last ||`, `seen == last || true ||`,
+		"internal/lease", "TestGiveUpManyAtOnce",
+	},
+	{
+		"late-answer-kept", "what a request made that was executed after its claim's end stays",
+		"internal/lease/acquire_loop.go", `	default:
+		go q.manager.releaseStale(c)`, `	default:`,
+		"internal/lease", "TestCancelUnderWay",
+	},
+	{
+		"release-overtakes", "a release does not wait for the request that it undoes",
+		"internal/lease/claim_release.go", `	if inflight != nil { // else`, `	if false { // else`,
+		"internal/lease", "TestCancelUnderWay",
+	},
+	{
+		"undo-steals-answer", "what undoes a late answer is sent while the release is under way, and takes its answer",
+		"internal/lease/acquire_loop.go", `		c.releaseAgain = true
+	default:`, `		go q.manager.releaseStale(c)
+	default:`,
+		"internal/lease", "TestReleaseAndLateAnswer",
+	},
+	{
+		"stranger-kept", "what is handed to a token that nobody knows any more is kept",
+		"internal/lease/subscription.go", `	if msg.Seq > 0 {
+		go`, `	if msg.Seq < 0 {
+		go`,
+		"internal/lease", "TestUnknownTokenIsReleased",
+	},
+	{
+		"yielded-kept", "a yield whose answer was lost is given up under its new token alone",
+		"internal/lease/claim_release.go", `	if replaced != "" {
+		_ =`, `	if false {
+		_ =`,
+		"internal/lease", "TestYieldLost",
+	},
+	{
+		"repeat-is-loss", "a release whose answer was lost says, when it is repeated, that the lock was lost",
+		"internal/lease/manager.go", `case got.err == nil && !got.owned && !retried:`, `case got.err == nil && !got.owned && (!retried || !got.owned):`,
+		"internal/lease", "TestReleaseReplyLost",
+	},
+	{
+		"release-one-try", "a release has one attempt, which a silent connection takes",
+		"internal/lease/manager.go", `attemptAsync(ctx, max(remaining/3, MinTTL)`, `attemptAsync(ctx, max(remaining, MinTTL)`,
+		"internal/matrix/mutex", "TestFaultUnlockSilent",
+	},
+	{
+		"release-for-ever", "a release is tried for ever",
+		"internal/lease/manager.go", `if remaining = time.Until(until); remaining <= 0 {`, `if remaining = time.Until(until); remaining <= -10*time.Second {`,
+		"internal/lease", "TestReleaseUnconfirmed",
+	},
+	{
+		"try-queues", "a try leaves an entry behind",
+		"internal/lease/acquire_loop.go", `c.wanted > 0 && !c.try && (`, `c.wanted > 0 && (`,
+		"internal/lease", "TestTryQueuesNot",
+	},
+	{
+		"try-waits", "a try waits for as long as the release of the hold before it is retried",
+		"internal/lease/claim_release.go", `	c.queue.failTries(err)
+`, ``,
+		"internal/lease", "TestTryBehindReleasing",
+	},
+	{
+		"try-alone", "a try fails because another one is under way",
+		"internal/lease/manager.go", `return !head.try && (c.headMustWait || !c.canRequestMore())`, `return true`,
+		"internal/lease", "TestTriesAllSucceed",
+	},
+	{
+		"try-stale-answer", "a try fails by the answer to a request that was sent before it began",
+		"internal/lease/acquire_loop.go", `no && !lease.joinedLate && lease.weight`, `no && lease.weight`,
+		"internal/lease", "TestTryAfterRelease",
+	},
+	{
+		"try-overtaken", "a try fails by the answer to a statement that a later one has overtaken",
+		"internal/lease/acquire_loop.go", `!reply.Granted && r.Seq == c.seq //`, `!reply.Granted //`,
+		"internal/lease", "TestTryOvertaken",
+	},
+	{
+		"try-late-grant", "a try is repeated while each grant comes when its window has passed",
+		"internal/lease/acquire_loop.go", `			lease.fail(errReplyTooLate)
+`, ``,
+		"internal/lease", "TestRoundTripLongerThanWindow",
+	},
+	{
+		"queue-unheard", "the first queue entry does not await the subscription",
+		"internal/lease/acquire_loop.go", `		if c.alwaysQueue = true; q.manager.subscribe(c) {`, `		c.alwaysQueue = true
+		if q.manager.subscribe(c); true {`,
+		"internal/lease", "TestQueueAwaitsSubscription",
+	},
+	{
+		"resubscribed-unasked", "what was published while the subscription was broken is not asked for",
+		"internal/lease/subscription.go", `			if wake = append(wake, c); c.queue.name.Kind == RWMutex {`, `			if c.queue.name.Kind == RWMutex {`,
+		"internal/lease", "TestResubscribed",
+	},
+	{
+		"ear-open", "the subscription is never closed",
+		"internal/lease/subscription.go", `		s.cancel()
+		*s = subscription{}`, `		*s = subscription{cancel: s.cancel}`,
+		"internal/lease", "TestSimulation",
+	},
+	{
+		"message-only", "who waits relies on the message, and does not ask again",
+		"internal/lease/acquire_loop.go", `		delay = q.manager.pollInterval()`, `		delay = time.Hour`,
+		"internal/lease", "TestMessageLost",
+	},
+	{
+		"poll-misses-expiry", "who waits does not ask when the owner's TTL ends",
+		"internal/lease/acquire_loop.go", `if reply.Remaining >= 0 { // a dead`, `if false { // a dead`,
+		"internal/lease", "TestDeadOwner",
+	},
+	{
+		"unreceived-renewed", "a grant that nobody has received is renewed",
+		"internal/lease/capacity.go", `if l.received() && (`, `if (`,
+		"internal/lease", "TestUnreceivedAndAwaited",
+	},
+	{
+		"max-hold-ignored", "a lease is renewed beyond MaxHold",
+		"internal/lease/capacity.go", `(l.maxHold == 0 || held < l.maxHold)`, `(l.maxHold == 0 || held < 4*l.maxHold)`,
+		"mutex", "TestMaxHold",
+	},
+	{
+		"inside-after-loss", "goroutines that share a Mutex do not exclude one another once its lease was lost",
+		"mutex/mutex.go", `		_ = l.Unlock()
+		m.entered <- struct{}{}
+		<-m.entered
+	}`, `		m.held.Store(l)
+		return
+	}`,
+		"mutex", "TestInsideAfterLoss",
+	},
+	{
+		"inside-loss-unseen", "who is inside a Weighted that was resized is looked at once only",
+		"semaphore/weighted.go", `s.intact != losses &&`, `s.intact == (lease.Losses{}) &&`,
+		"semaphore", "TestAcquireAfterResizeAndLoss",
+	},
+	{
+		"call-outlives-ctx", "a call whose ctx has ended waits for the answer",
+		"internal/lease/retry.go", `	case <-ctx.Done():
+		var none T
+		return none, ErrNoAnswer
+	}`, `	}`,
+		"internal/lease", "TestRetryEnds",
+	},
+	{
+		"nudge-forgotten", "what happens while a request is under way is not looked at after it",
+		"internal/lease/claim.go", `		c.wakePending = true
+`, ``,
+		"internal/lease", "TestJoinWhileListening",
+	},
+	{
+		"clear-untold", "who waits for the subscription is not told that there is one",
+		"internal/lease/subscription.go", `wake, m.subscription.pendingClaims, m.subscription.resolved = m.subscription.pendingClaims, nil, true`, `m.subscription.pendingClaims, m.subscription.resolved = nil, true`,
+		"internal/lease", "TestJoinWhileListening",
+	},
+	{
+		"queue-stuck", "queued commands wait for one that gets no reply",
+		"internal/redisstore/pipeliner.go", `case p.batches == before:`, `case p.batches == before && false:`,
+		"internal/redisstore", "TestCommandWithoutAReplyDelaysNoOther",
+	},
+	{
+		"batch-unbounded", "all queued commands are sent in one pipeline, however many",
+		"internal/redisstore/pipeliner.go", `min(len(p.queue), maxBatch)`, `len(p.queue)`,
+		"internal/redisstore", "TestBatchIsBounded",
+	},
+	{
+		"renewal-dials", "a renewal waits for a connection of its pipeline",
+		"internal/redisstore/transport.go", `ctx, cancel := withoutDeadline(connTimeout)`, `ctx, cancel := context.WithCancel(context.Background())`,
+		"internal/redisstore", "TestHoldNeedsNoNewConnection",
+	},
+	{
+		"exec-error-lost", "an error of Exec that no command carries is lost",
+		"internal/redisstore/pipeliner.go", `case err != nil:
+		return err
+	case cmd.Err()`, `case cmd.Err()`,
+		"internal/redisstore", "TestErrorOfExecIsThatOfEachCommandWithoutOne",
+	},
+	{
+		"batch-panic", "a panic in a pipeline becomes an error of each of its commands",
+		"internal/redisstore/pipeliner.go", `			err = errSendAlone
+`, `			err = lease.NewPanicError(v)
+`,
+		"internal/redisstore", "TestPanicReachesTheCallerWhoseCommandItWas",
+	},
+	{
+		"retry-rush", "while Redis does not answer, many holds have one another renewed ever sooner",
+		"internal/lease/manager.go", `next-w.retryInterval()`, `next/2`,
+		"internal/lease", "TestManyHoldsAreRenewedAsRarelyAsOne",
+	},
+	{
+		"cluster-deadline", "a pipeline of a cluster must have its replies in a moment",
+		"internal/redisstore/transport.go", `withoutDeadline(connTimeout)`, `context.WithTimeout(context.Background(), connTimeout)`,
+		"internal/redisstore", "TestPipelineOfAClusterHasNoDeadline",
+	},
+	{
+		"silent-queue", "renewals that are sent by themselves queue at a server that is silent",
+		"internal/redisstore/transport.go", `silent = err
+`, `silent = nil
+`,
+		"internal/redisstore", "TestRenewalsDoNotQueueAtASilentServer",
+	},
+}

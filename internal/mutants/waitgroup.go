@@ -1,0 +1,156 @@
+package main
+
+// waitGroup breaks the wait group.
+var waitGroup = []mutant{
+	{
+		"operation-id", "an operation that is repeated counts again",
+		"internal/redisstore/round_change.lua", `if said then
+`, `if false then
+`,
+		"internal/redisstore", "TestWaitGroupRepetition",
+	},
+	{
+		"operation-low", "a late copy of an operation that is over counts",
+		"internal/redisstore/round_change.lua", `if tonumber(op) <= before then return {-1, round} end`, ``,
+		"internal/redisstore", "TestWaitGroupCopyOfWhatIsOver",
+	},
+	{
+		"undo-counts-nothing", "an operation that is undone stays counted",
+		"internal/redisstore/round_change.lua", `count, undone = count - on, 1`, `undone = 1`,
+		"internal/redisstore", "TestWaitGroupUndo",
+	},
+	{
+		"undo-not-remembered", "a late copy of what was undone before it came counts",
+		"internal/redisstore/round_change.lua", `  remember(-1)
+  return {undone, round}`, `  return {undone, round}`,
+		"internal/redisstore", "TestWaitGroupUndo",
+	},
+	{
+		"undo-next-round", "undoing what ended a round changes the next one",
+		"internal/redisstore/round_change.lua", `answer == '1' and tonumber(r) == round and (`, `answer == '1' and (`,
+		"internal/redisstore", "TestWaitGroupUndo",
+	},
+	{
+		"dead-uncounted", "a task whose process has died is not counted as abandoned",
+		"internal/redisstore/round.lua", `    abandoned = abandoned + n
+`, ``,
+		"internal/redisstore", "TestWaitGroupModel/miniredis",
+	},
+	{
+		"dead-lives", "a task that nobody has renewed keeps its round going",
+		"internal/redisstore/round.lua", `local dead = redis.call('ZCOUNT', group, '(0', now)`, `local dead = 0`,
+		"internal/redisstore", "TestWaitGroupModel/miniredis",
+	},
+	{
+		"over-with-tasks", "a round is over when its count is 0, though tasks live",
+		"internal/redisstore/round.lua", `state, count > 0 or tasks() > 0
+`, `state, count > 0
+`,
+		"internal/redisstore", "TestWaitGroupAnswers",
+	},
+	{
+		"group-emptied", "the group's key is empty for a moment, and a slot that moves keeps it so",
+		"internal/redisstore/round.lua", `if old then redis.call('PEXPIRE', group, LIFE) end`, `if old then redis.call('ZREM', group, old) end`,
+		"internal/matrix/waitgroup", "TestClusterSlotBeginsToMove",
+	},
+	{
+		"round-by-counter", "a round has a number of before when the group was lost",
+		"internal/redisstore/round.lua", `math.max(round + 1, us), 0`, `round + 1, 0`,
+		"internal/redisstore", "TestWaitGroupAfterLoss",
+	},
+	{
+		"since-forgotten", "of rounds from before the group was lost nothing but good is known",
+		"internal/redisstore/round.lua", `if not state then since = round end`, ``,
+		"internal/redisstore", "TestWaitGroupAfterLoss",
+	},
+	{
+		"task-revived", "renewal revives a task that was counted as abandoned, or would be",
+		"internal/redisstore/round_renew.lua", `if not ends or tonumber(ends) <= now then return 0 end`, `if not ends then return 0 end`,
+		"internal/redisstore", "TestWaitGroupRenew",
+	},
+	{
+		"task-clock-set-back", "a dead task lives for as long as the server's clock was set back",
+		"internal/redisstore/round.lua", `if not ttl or tonumber(last[2]) <= now + ttl then return false end`, `if true then return false end`,
+		"internal/redisstore", "TestWaitGroupClockSetBack",
+	},
+	{
+		"done-of-abandoned", "Done of a task that was abandoned counts",
+		"internal/redisstore/round_change.lua", `if redis.call('ZREM', group, arg) == 0 then return remember(2) end`, `redis.call('ZREM', group, arg)`,
+		"internal/redisstore", "TestWaitGroupAnswers",
+	},
+	{
+		"negative-count", "the count becomes negative",
+		"internal/redisstore/round_change.lua", `if count + arg < 0 then return remember(0) end`, ``,
+		"internal/redisstore", "TestWaitGroupAnswers",
+	},
+	{
+		"undo-missing", "what ctx has overtaken stays counted",
+		"internal/lease/session.go", `		s.undo(ctx, c)
+`, `		s.ack(c.Seq)
+`,
+		"internal/lease", "TestOperationUndone",
+	},
+	{
+		"low-jumps", "operations that are under way are declared over with a later one",
+		"internal/lease/session.go", `		if _, ok := s.acked.Entries[s.ackedThrough+1]; !ok {`, `		if _, ok := s.acked.Entries[s.ackedThrough+1]; !ok && s.ackedThrough >= seq {`,
+		"internal/lease", "TestSessionAckedThrough",
+	},
+	{
+		"low-unsaid", "Redis is not told which operations are over",
+		"internal/lease/session.go", `	c.AckedThrough = s.ackedThrough
+`, ``,
+		"internal/lease", "TestSessionAckedThrough",
+	},
+	{
+		"wrong-round", "the message that another round is over ends a wait",
+		"internal/lease/watch.go", `case x.generation == generation:`, `case x.generation != 0:`,
+		"internal/lease", "TestMessageOfAnotherGeneration",
+	},
+	{
+		"look-too-early", "a look that was sent before a wait began tells what that waits for",
+		"internal/lease/watch.go", `case x.generation == 0 && x.minPoll >= poll:`, `case false:`,
+		"internal/lease", "TestPollBeforeWait",
+	},
+	{
+		"change-overtakes-look", "a change is sent before those who wait here know their round",
+		"internal/lease/session.go", `	redis := s.awaitBinding(ctx)
+	if ctx.Err() != nil { // nothing`, `	var redis error
+	if ctx.Err() != nil { // nothing`,
+		"waitgroup", "TestWaitChanOrder",
+	},
+	{
+		"message-before-look", "the message that came before the look which binds a wait is forgotten",
+		"internal/lease/watch.go", `if x.generation = g.Number; x.generation <= w.lastFinished { // the message was faster
+				w.wake()
+			}`, `x.generation = g.Number`,
+		"internal/lease", "TestMessageBeforePoll",
+	},
+	{
+		"group-lost-untold", "who waits for a round of a group that was lost is told that it is over",
+		"internal/lease/watch.go", `x.finish(errGroupLost)`, `x.finish(nil)`,
+		"internal/lease", "TestGroupIsLost",
+	},
+	{
+		"task-late", "a task begins whose answer came when it was counted as abandoned",
+		"internal/lease/session.go", `c.TTL > 0 && newTrustWindow(got.sentAt, c.TTL).remaining(time.Now()) <= 0 {`, `c.TTL < 0 {`,
+		"internal/lease", "TestStartTooLate",
+	},
+	{
+		"task-loss-untold", "a task that has been lost is not told",
+		"internal/lease/task.go", `	case !r.Held:
+		t.lose(KeyMissing)
+`, `	case !r.Held:
+`,
+		"internal/lease", "TestTaskIsLost",
+	},
+	{
+		"task-slept", "a task of a machine that has slept is taken for alive until a renewal is refused",
+		"internal/lease/task.go", `if t.err == nil && t.window.remaining(now) <= 0 {`, `if false {`,
+		"internal/lease", "TestTaskIsLost",
+	},
+	{
+		"panic-is-done", "a task whose function panics counts as done",
+		"waitgroup/task.go", `		_ = t.task.Abandon()`, `		_ = t.task.Done()`,
+		"waitgroup", "TestDoPanic",
+	},
+}

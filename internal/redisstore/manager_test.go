@@ -1,0 +1,271 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+)
+
+// options are of a client that never connects.
+func options() *redis.Options {
+	return &redis.Options{Addr: "127.0.0.1:1", MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}}
+}
+
+func client(t *testing.T) *redis.Client {
+	rdb := redis.NewClient(options())
+	t.Cleanup(func() { rdb.Close() })
+	return rdb
+}
+
+func TestManagerIsOnePerClient(t *testing.T) {
+	one, two := client(t), client(t)
+	first, second := must(ManagerFor(one))(t), must(ManagerFor(two))(t)
+	if first == second {
+		t.Error("two clients share a keeper")
+	}
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			if k, err := ManagerFor(one); k != first || err != nil {
+				t.Errorf("another keeper %p, %v", k, err)
+			}
+		})
+	}
+	wg.Wait()
+	runtime.KeepAlive(second)
+}
+
+func TestManagerOfNoClient(t *testing.T) {
+	for name, rdb := range map[string]redis.UniversalClient{
+		"nil": nil, "client": (*redis.Client)(nil), "cluster": (*redis.ClusterClient)(nil), "ring": (*redis.Ring)(nil),
+	} {
+		if k, err := ManagerFor(rdb); k != nil || err == nil {
+			t.Errorf("%s: %v, %v", name, k, err)
+		}
+	}
+}
+
+// Users wrap clients, by value as well.
+type wrapped struct{ redis.UniversalClient }
+
+type uncomparable struct {
+	redis.UniversalClient
+	tags []string
+}
+
+type byPointer struct{ *redis.Client }
+
+type hidden struct{ byPointer }
+
+// metrics has a client of its own, deeper than that of what embeds it.
+type metrics struct{ inner struct{ byPointer } }
+
+type counted struct {
+	*metrics
+	redis.UniversalClient
+}
+
+func (o *overridden) Process(ctx context.Context, cmd redis.Cmder) error {
+	return o.UniversalClient.Process(ctx, cmd)
+}
+
+type overridden struct{ redis.UniversalClient }
+
+type overriddenByValue struct{ redis.UniversalClient }
+
+func (o overriddenByValue) Subscribe(ctx context.Context, channels ...string) *redis.PubSub {
+	return o.UniversalClient.Subscribe(ctx, channels...)
+}
+
+type generic[T any] struct {
+	redis.UniversalClient
+	tag T
+}
+
+func (g generic[T]) Pipeline() redis.Pipeliner { return g.UniversalClient.Pipeline() }
+
+// overriding has the method of what it embeds beside the client, less deep than the client's.
+type overriding struct {
+	processor
+	byPointer
+}
+
+type processor struct{}
+
+func (processor) Process(context.Context, redis.Cmder) error { return nil }
+
+// What only embeds a client is that client; what has methods of its own gets each command.
+func TestManagerOfAWrappedClient(t *testing.T) {
+	rdb := client(t)
+	plain := must(ManagerFor(rdb))(t)
+	for name, w := range map[string]redis.UniversalClient{
+		"by value": wrapped{rdb}, "by pointer": &wrapped{rdb}, "twice": &wrapped{wrapped{rdb}}, "uncomparable": uncomparable{rdb, []string{"a"}},
+		"by its own type": byPointer{rdb}, "in an unexported struct": &hidden{byPointer{rdb}}, "unnamed": &struct{ redis.UniversalClient }{rdb},
+		"another client deeper": counted{&metrics{struct{ byPointer }{byPointer{client(t)}}}, wrapped{rdb}},
+	} {
+		if k := must(ManagerFor(w))(t); k != plain {
+			t.Errorf("%s: a client of its own", name)
+		}
+	}
+	for name, w := range map[string]redis.UniversalClient{
+		"a method": &overridden{rdb}, "wrapped": &wrapped{&overridden{rdb}}, "wrapping": &overridden{wrapped{rdb}}, "by value": &overriddenByValue{rdb},
+		"generic": &generic[int]{rdb, 1}, "from what is embedded too": &overriding{processor{}, byPointer{rdb}},
+	} {
+		k := must(ManagerFor(w))(t)
+		if k == plain {
+			t.Errorf("%s: commands do not reach the wrapper", name)
+		}
+		if again := must(ManagerFor(w))(t); again != k {
+			t.Errorf("%s: not found again", name)
+		}
+		runtime.KeepAlive(k)
+	}
+	w := overriddenByValue{rdb}
+	if one, two := must(ManagerFor(w))(t), must(ManagerFor(w))(t); one == two {
+		t.Error("a client that is no pointer was found again")
+	}
+	runtime.KeepAlive(plain)
+}
+
+// A Ring is refused however it is wrapped, and so is a wrapper of nothing.
+func TestClientsThatAreRefused(t *testing.T) {
+	ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": "127.0.0.1:1"}})
+	defer ring.Close()
+	for name, rdb := range map[string]redis.UniversalClient{
+		"a ring": ring, "wrapped": wrapped{ring}, "overridden": &overridden{ring}, "twice": &overridden{&wrapped{ring}}, "by type": &struct{ *redis.Ring }{ring},
+	} {
+		_, err := ManagerFor(rdb)
+		_, limits := NewRateStore(rdb)
+		if !errors.Is(err, errRing) || !errors.Is(limits, errRing) {
+			t.Errorf("%s: %v, %v", name, err, limits)
+		}
+	}
+	for name, rdb := range map[string]redis.UniversalClient{"nothing": wrapped{}, "a nil client": byPointer{}, "a nil cluster": wrapped{(*redis.ClusterClient)(nil)}} {
+		if k, err := ManagerFor(rdb); k != nil || !errors.Is(err, errNilClient) {
+			t.Errorf("%s: %v, %v", name, k, err)
+		}
+	}
+}
+
+func TestManagerOfAnUncomparableClientWorks(t *testing.T) {
+	eachServer(t, func(r *rig) {
+		k := must(ManagerFor(overriddenByValue{r.rdb}))(t)
+		var l lease.Lease
+		check(t, l.Acquire(t.Context(), k, &lease.Params{Kind: lease.Mutex, Key: "key", TTL: lockTTL, Weight: 1}))
+		check(t, l.Release())
+		equal(t, "owner", r.owner(), "")
+	})
+}
+
+func registered(rdb redis.UniversalClient) bool {
+	managersMu.Lock()
+	defer managersMu.Unlock()
+	id, _ := identity(rdb)
+	_, ok := managers[id]
+	return ok
+}
+
+// Nothing has to be closed, so nothing may be kept: neither the manager nor, by
+// the registry, the client.
+func TestManagerThatNobodyUsesGoes(t *testing.T) {
+	rdb := client(t)
+	k := must(ManagerFor(rdb))(t)
+	runtime.GC()
+	equal(t, "registered while in use", registered(rdb), true)
+	runtime.KeepAlive(k)
+	k = nil
+	redistest.Eventually(t, 10*time.Second, func() bool { runtime.GC(); return !registered(rdb) }, "the entry goes")
+
+	gone := make(chan struct{})
+	func() {
+		short := redis.NewClient(options())
+		must(ManagerFor(short))(t)
+		check(t, short.Close())
+		runtime.AddCleanup(short, func(gone chan struct{}) { close(gone) }, gone)
+	}()
+	redistest.Eventually(t, 10*time.Second, func() bool {
+		runtime.GC()
+		select {
+		case <-gone:
+			return true
+		default:
+			return false
+		}
+	}, "the client goes")
+}
+
+type application struct {
+	redis.UniversalClient
+	keeper *lease.Manager // as of a Mutex
+}
+
+type overridingApplication struct{ application }
+
+func (a *overridingApplication) Process(ctx context.Context, cmd redis.Cmder) error {
+	return a.UniversalClient.Process(ctx, cmd)
+}
+
+// lockingHook is a hook that locks.
+type lockingHook struct {
+	redistest.Requests
+	keeper *lease.Manager
+}
+
+// What leads from a primitive to its client may lead back: all of it goes together.
+func TestClientsAreCollected(t *testing.T) {
+	for name, make := range map[string]func(rdb *redis.Client, collected func()){
+		"an application that embeds it": func(rdb *redis.Client, collected func()) {
+			a := &application{UniversalClient: rdb}
+			a.keeper = must(ManagerFor(a))(t)
+			runtime.AddCleanup(a, func(f func()) { f() }, collected)
+		},
+		"an application that overrides it": func(rdb *redis.Client, collected func()) {
+			a := &overridingApplication{application{UniversalClient: rdb}}
+			a.keeper = must(ManagerFor(a))(t)
+			runtime.AddCleanup(a, func(f func()) { f() }, collected)
+		},
+		"a hook": func(rdb *redis.Client, collected func()) {
+			rdb.AddHook(&lockingHook{keeper: must(ManagerFor(rdb))(t)})
+			runtime.AddCleanup(rdb, func(f func()) { f() }, collected)
+		},
+	} {
+		var collected atomic.Bool
+		func() {
+			rdb := redis.NewClient(options())
+			make(rdb, func() { collected.Store(true) })
+			check(t, rdb.Close())
+		}()
+		redistest.Eventually(t, 10*time.Second, func() bool { runtime.GC(); return collected.Load() }, "%s goes", name)
+	}
+	redistest.Eventually(t, 10*time.Second, func() bool {
+		runtime.GC()
+		managersMu.Lock()
+		defer managersMu.Unlock()
+		return len(managers) == 0
+	}, "all entries go")
+}
+
+// A manager may be collected and its cleanup still be due when the next one is made.
+func TestManagerThatIsMadeAgain(t *testing.T) {
+	rdb := client(t)
+	for range 20 {
+		must(ManagerFor(rdb))(t)
+		runtime.GC()
+		k := must(ManagerFor(rdb))(t)
+		runtime.GC()
+		if again := must(ManagerFor(rdb))(t); again != k {
+			t.Fatal("a keeper in use was replaced")
+		}
+		runtime.KeepAlive(k)
+	}
+}

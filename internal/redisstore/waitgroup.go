@@ -1,0 +1,87 @@
+package redisstore
+
+import (
+	"context"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+)
+
+var (
+	groupUpdate = load("round_change.lua")
+	groupStatus = load("round_look.lua")
+	groupRenew  = load("round_renew.lua")
+)
+
+// UpdateGroup is [lease.GroupStore]'s.
+func (s *Store) UpdateGroup(ctx context.Context, c lease.Operation) (lease.Outcome, error) {
+	prefix, suffix, err := keyParts(c.Key)
+	if err != nil {
+		return 0, lease.Permanent(err)
+	}
+	var arg any = c.Token
+	switch c.Op {
+	case lease.OpAdd:
+		arg = c.Delta
+	case lease.OpUndo:
+		arg = "-"
+	}
+	val, err := s.transport.run(ctx, groupUpdate, []any{c.Key, prefix + "operations:" + c.Session + suffix},
+		[]any{prefix + "over" + suffix, c.Key, c.Seq, c.AckedThrough, string(c.Op), arg, c.TTL.Milliseconds()})
+	if err != nil {
+		return 0, classify(s.rdb, err)
+	}
+	n, err := parseInts(val, 2)
+	if outcome := lease.Outcome(n[0]); err == nil && (outcome < lease.Superseded || outcome > lease.TaskAbandoned) {
+		err = unexpectedReply(val)
+	}
+	return lease.Outcome(n[0]), err
+}
+
+// GroupStatus is [lease.GroupStore]'s. One script ends a few dead tasks at most: Look repeats it until
+// it has ended all.
+func (s *Store) GroupStatus(ctx context.Context, key string, from int64) (lease.Generation, error) {
+	channel, err := s.DoneChannel(key)
+	if err != nil {
+		return lease.Generation{}, lease.Permanent(err)
+	}
+	for step := 1; ; step++ {
+		val, err := s.transport.run(ctx, groupStatus, []any{key}, []any{channel, key, from})
+		if err != nil {
+			return lease.Generation{}, classify(s.rdb, err)
+		}
+		if r, more, err := parseGeneration(val); !more || step == maxSteps {
+			return r, err
+		}
+	}
+}
+
+// parseGeneration reads the reply of round_look.lua.
+func parseGeneration(val any) (r lease.Generation, more bool, err error) {
+	tuple, _ := val.([]any)
+	if len(tuple) != 5 {
+		return r, false, unexpectedReply(val)
+	}
+	lost, ok := tuple[4].([]any)
+	n, err := parseInts(tuple[:4], 4)
+	if err != nil || !ok || len(lost)%2 != 0 {
+		return r, false, unexpectedReply(val)
+	}
+	r = lease.Generation{Number: n[0], Remaining: n[1], OldestKnown: n[2]}
+	for ; len(lost) > 0; lost = lost[2:] {
+		n, err := parseInts(lost[:2], 2) // a round, and how many tasks it lost
+		if err != nil {
+			return lease.Generation{}, false, unexpectedReply(val)
+		}
+		if r.Abandoned == nil {
+			r.Abandoned = make(map[int64]int64)
+		}
+		r.Abandoned[n[0]] = n[1]
+	}
+	return r, n[3] != 0, nil
+}
+
+// DoneChannel is [lease.GroupStore]'s.
+func (s *Store) DoneChannel(key string) (string, error) {
+	prefix, suffix, err := keyParts(key)
+	return prefix + "over" + suffix, err
+}

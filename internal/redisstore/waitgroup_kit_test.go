@@ -1,0 +1,210 @@
+package redisstore
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+)
+
+// What round.lua and round_change.lua keep the keys for.
+const (
+	groupLife = 24 * time.Hour
+	groupKept = 65 * time.Minute
+)
+
+// group is one wait group, and the server it is on.
+type group struct {
+	*rig         // with the group's key as its lock
+	key, channel string
+	numbers      map[string]int64 // given last, by each session
+}
+
+func newGroup(t *testing.T, rdb *redis.Client, key string) *group {
+	t.Helper()
+	r := &rig{T: t, Store: NewStore(rdb), rdb: rdb, lock: key, made: time.Now()}
+	return &group{r, key, must(r.DoneChannel(key))(t), map[string]int64{}}
+}
+
+func eachGroup(t *testing.T, f func(g *group)) {
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) { f(newGroup(t, rdb, "key")) })
+}
+
+// realGroup is a group on a redis-server of its own.
+func realGroup(t *testing.T, args ...string) (*group, *redistest.Server) {
+	t.Helper()
+	s := redistest.Start(t, args...)
+	return newGroup(t, s.Client(t), "key"), s
+}
+
+// user returns the group as a user sees it that has these rules.
+func (g *group) user(s *redistest.Server, rules ...string) *group {
+	g.Helper()
+	u := newGroup(g.T, g.rig.user(s, rules...).rdb, g.key)
+	u.numbers = g.numbers
+	return u
+}
+
+func (g *group) operations(session string) string {
+	g.Helper()
+	base, suffix, err := keyParts(g.key)
+	check(g.T, err)
+	return base + "operations:" + session + suffix
+}
+
+// next is the next operation of a session, on a task's token or on the count.
+func (g *group) next(session string, what lease.Op, of any) lease.Operation {
+	g.Helper()
+	g.numbers[session]++
+	c := lease.Operation{Key: g.key, Session: session, Seq: g.numbers[session], Op: what}
+	switch of := of.(type) {
+	case int:
+		c.Delta = int64(of)
+	case string:
+		c.Token = of
+	}
+	if what == lease.OpStart || what == lease.OpClaim {
+		c.TTL = ttlOf(c.Token)
+	}
+	return c
+}
+
+// ttlOf is what a token says.
+func ttlOf(token string) time.Duration {
+	ms, _ := strconv.Atoi(strings.Split(token, ":")[1])
+	return time.Duration(ms) * time.Millisecond
+}
+
+func (g *group) send(c lease.Operation) lease.Outcome {
+	g.Helper()
+	return must(g.UpdateGroup(g.Context(), c))(g.T)
+}
+
+// answers makes the next operation of a session, and checks the answer.
+func (g *group) answers(want lease.Outcome, session string, what lease.Op, of any) lease.Operation {
+	g.Helper()
+	c := g.next(session, what, of)
+	equal(g.T, fmt.Sprint(session, "'s ", what, " ", of), g.send(c), want)
+	return c
+}
+
+func (g *group) counts(session string, what lease.Op, of any) lease.Operation {
+	g.Helper()
+	return g.answers(lease.Applied, session, what, of)
+}
+
+func (g *group) status(from int64) lease.Generation {
+	g.Helper()
+	return must(g.GroupStatus(g.Context(), g.key, from))(g.T)
+}
+
+func (g *group) renew(token string, ttl time.Duration) (kept bool) {
+	g.Helper()
+	got := renewAll(g, []lease.Renewal{{Name: lease.Name{Kind: lease.WaitGroup, Key: g.key}, Token: token, TTL: ttl}})[0]
+	return must(got.Held, got.Err)(g.T)
+}
+
+// ends sets when a task ends: the score is all that the server knows of that.
+func (g *group) ends(token string, in time.Duration) {
+	g.Helper()
+	score := float64(g.now().Add(in).UnixMilli())
+	check(g.T, g.rdb.ZAddXX(g.Context(), g.key, redis.Z{Score: score, Member: token}).Err())
+}
+
+// lives checks that a task has about so much to go.
+func (g *group) lives(token string, ttl time.Duration) {
+	g.Helper()
+	ends := must(g.rdb.ZScore(g.Context(), g.key, token).Result())(g.T)
+	left := time.Duration(int64(ends)-g.now().UnixMilli()) * time.Millisecond
+	if left > ttl || left < ttl-2*time.Second {
+		g.Errorf("%s ends in %v, want %v", token, left, ttl)
+	}
+}
+
+// stock is all that the server stores for a group, but for the operations.
+type stock struct {
+	state                          string // "": there is none
+	round, count, abandoned, since int64
+	tasks                          map[string]int64 // token -> when it ends in ms
+	lost                           map[int64]int64  // round -> tasks
+	ttl                            time.Duration
+}
+
+func (g *group) stock() stock {
+	g.Helper()
+	pipe := g.rdb.Pipeline()
+	read := g.read(pipe)
+	must(pipe.Exec(g.Context()))(g.T)
+	return read()
+}
+
+// read adds to a pipeline what a stock is made of.
+func (g *group) read(pipe redis.Pipeliner) func() stock {
+	members, ttl := pipe.ZRangeWithScores(g.Context(), g.key, 0, -1), pipe.PTTL(g.Context(), g.key)
+	return func() stock {
+		g.Helper()
+		s := stock{tasks: map[string]int64{}, lost: map[int64]int64{}, ttl: ttl.Val()}
+		for _, z := range members.Val() {
+			text := z.Member.(string)
+			switch {
+			case z.Score > 0:
+				s.tasks[text] = int64(z.Score)
+			case z.Score < 0:
+				var round, tasks int64
+				g.scan(text, "abandoned %d %d", &round, &tasks)
+				if s.lost[round] = tasks; z.Score != float64(-round) {
+					g.Errorf("%q is at %f", text, z.Score)
+				}
+			case s.state != "":
+				g.Errorf("two states, %q and %q", s.state, text)
+			default:
+				g.scan(text, "round %d count %d abandoned %d since %d", &s.round, &s.count, &s.abandoned, &s.since)
+				s.state = text
+			}
+		}
+		return s
+	}
+}
+
+func (g *group) scan(text, format string, numbers ...any) {
+	g.Helper()
+	if _, err := fmt.Sscanf(text, format, numbers...); err != nil {
+		g.Fatalf("record %q: %v", text, err)
+	}
+	plain := make([]any, len(numbers))
+	for i, n := range numbers {
+		plain[i] = *n.(*int64)
+	}
+	equal(g.T, "a record", text, fmt.Sprintf(format, plain...))
+}
+
+// String is the count, the tasks, and how many were abandoned of the last round.
+func (s stock) String() string {
+	text := strconv.FormatInt(s.count, 10)
+	for _, token := range slices.Sorted(maps.Keys(s.tasks)) {
+		text += " " + short(token)
+	}
+	if s.abandoned > 0 {
+		text += fmt.Sprint(" -", s.abandoned)
+	}
+	return text
+}
+
+// stands checks what is counted, without a look, as that ends tasks.
+func (g *group) stands(what, want string) {
+	g.Helper()
+	equal(g.T, what, g.stock().String(), want)
+}
+
+// ended is the message that a round is over.
+func (g *group) ended(round, abandoned int64) string {
+	return fmt.Sprintf("%s: w %d 0 0 %d 0 - %s", g.channel, round, abandoned, g.key)
+}

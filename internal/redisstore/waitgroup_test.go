@@ -1,0 +1,170 @@
+package redisstore
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+)
+
+// What is stored, and for how long, to the byte.
+func TestWaitGroupKeys(t *testing.T) {
+	t.Parallel()
+	eachGroup(t, func(g *group) {
+		before := g.now().UnixMicro()
+		g.counts("s", lease.OpAdd, 2)
+		round := g.status(0).Number
+		if after := g.now().UnixMicro(); round < before || round > after {
+			g.Errorf("round %d is not the server's time, %d to %d", round, before, after)
+		}
+		equal(g.T, "keys", fmt.Sprint(sorted(g.rdb.Keys(g.Context(), "*").Val()...)), fmt.Sprint(sorted(g.operations("s"), "key")))
+		equal(g.T, "operations", g.operations("s"), "baton:{key}:operations:s")
+		equal(g.T, "topic", g.channel, "baton:{key}:over")
+		g.expiry(g.key, groupLife)
+		g.expiry(g.operations("s"), groupKept)
+		check(g.T, g.rdb.PExpire(g.Context(), g.key, time.Minute).Err())
+		check(g.T, g.rdb.PExpire(g.Context(), g.operations("s"), time.Minute).Err())
+
+		c := g.next("s", lease.OpClaim, a)
+		c.AckedThrough = 1
+		equal(g.T, "join", g.send(c), lease.Applied)
+		g.lives(a, lockTTL)
+		g.expiry(g.key, groupLife)
+		g.expiry(g.operations("s"), groupKept)
+		g.stands("then", "1 a")
+		equal(g.T, "the state", g.stock().state, fmt.Sprintf("round %d count 1 abandoned 0 since %d", round, round))
+		equal(g.T, "remembered", fmt.Sprint(g.rdb.HGetAll(g.Context(), g.operations("s")).Val()), fmt.Sprintf("map[2:1 join %s %d low:1]", a, round))
+
+		said := g.published(func() {
+			g.counts("s", lease.OpAbandon, a)
+			g.counts("s", lease.OpAdd, -1)
+		})
+		equal(g.T, "told", fmt.Sprint(said), fmt.Sprint([]string{g.ended(round, 1)}))
+		equal(g.T, "the group", fmt.Sprint(g.rdb.ZRangeWithScores(g.Context(), g.key, 0, -1).Val()),
+			fmt.Sprintf("[{%g abandoned %d 1} {0 round %d count 0 abandoned 1 since %d}]", float64(-round), round, round, round))
+		g.expiry(g.key, groupKept)
+	})
+}
+
+func sorted(s ...string) []string { slices.Sort(s); return s }
+
+// The message of a round's end is what the subscription reads.
+func TestWaitGroupEndIsParsed(t *testing.T) {
+	t.Parallel()
+	eachGroup(t, func(g *group) {
+		said := g.published(func() {
+			g.counts("s", lease.OpAdd, 1)
+			g.counts("s", lease.OpClaim, a)
+			g.counts("s", lease.OpAbandon, a)
+		})
+		equal(g.T, "messages", len(said), 1)
+		h, ok := parseMessage(strings.TrimPrefix(said[0], g.channel+": "))
+		equal(g.T, "parsed", ok, true)
+		equal(g.T, "hand-over", h, lease.Handover{Name: lease.Name{Kind: lease.WaitGroup, Key: g.key}, Seq: g.status(0).Number, Weight: 1, Token: "-"})
+	})
+}
+
+func TestWaitGroupAnswers(t *testing.T) {
+	t.Parallel()
+	eachGroup(t, func(g *group) {
+		equal(g.T, "nothing yet", fmt.Sprint(g.status(0)), fmt.Sprint(lease.Generation{}))
+		g.answers(lease.Rejected, "s", lease.OpAdd, -1)
+		g.answers(lease.Rejected, "s", lease.OpClaim, a)
+		g.answers(lease.TaskAbandoned, "s", lease.OpDone, a)
+		g.answers(lease.TaskAbandoned, "s", lease.OpAbandon, a)
+		equal(g.T, "still nothing", fmt.Sprint(g.status(0)), fmt.Sprint(lease.Generation{}))
+
+		g.counts("s", lease.OpAdd, 2)
+		g.answers(lease.Rejected, "s", lease.OpAdd, -3)
+		g.counts("s", lease.OpClaim, a)
+		g.counts("s", lease.OpClaim, b)
+		g.answers(lease.Rejected, "s", lease.OpClaim, c)
+		g.counts("s", lease.OpStart, c)
+		g.counts("s", lease.OpDone, a)
+		g.answers(lease.TaskAbandoned, "s", lease.OpDone, a)
+		g.stands("then", "0 b c")
+		first := g.status(0)
+		equal(g.T, "left", first.Remaining, 2)
+		equal(g.T, "since", first.OldestKnown, first.Number)
+
+		g.ends(b, 0) // now it is over
+		g.answers(lease.TaskAbandoned, "s", lease.OpDone, b)
+		g.stands("then", "0 c -1")
+		equal(g.T, "lost of a round that goes on", len(g.status(0).Abandoned), 0)
+		g.counts("s", lease.OpAbandon, c)
+		over := lease.Generation{Number: first.Number, OldestKnown: first.OldestKnown, Abandoned: map[int64]int64{first.Number: 2}}
+		for _, from := range []int64{0, 1, first.Number} {
+			equal(g.T, "over", fmt.Sprint(g.status(from)), fmt.Sprint(over))
+		}
+		g.answers(lease.Rejected, "s", lease.OpAdd, -1)
+		equal(g.T, "still over", fmt.Sprint(g.status(0)), fmt.Sprint(over))
+
+		g.counts("s", lease.OpStart, d)
+		second := g.status(0)
+		if second.Number <= first.Number || second.OldestKnown != first.OldestKnown || second.Abandoned != nil {
+			g.Errorf("after %+v comes %+v", first, second)
+		}
+		equal(g.T, "what became of the first", g.status(first.Number).Abandoned[first.Number], 2)
+		g.counts("s", lease.OpDone, d)
+		equal(g.T, "a round without loss", len(g.status(0).Abandoned), 0)
+	})
+}
+
+// Of rounds that have lost tasks the last hundred are known.
+func TestWaitGroupRecords(t *testing.T) {
+	t.Parallel()
+	eachGroup(t, func(g *group) {
+		var rounds []int64
+		for i := range 103 {
+			token := fmt.Sprint("baton:10000:", i)
+			g.counts("s", lease.OpStart, token)
+			rounds = append(rounds, g.status(0).Number)
+			if i == 50 { // one without a loss is not among them
+				g.counts("s", lease.OpDone, token)
+				continue
+			}
+			g.counts("s", lease.OpAbandon, token)
+		}
+		got := g.status(rounds[0])
+		equal(g.T, "records", len(got.Abandoned), 100)
+		equal(g.T, "number", got.Number, rounds[102])
+		equal(g.T, "since", got.OldestKnown, rounds[1]+1) // two of the 102 have been dropped
+		for i, round := range rounds {
+			want := int64(1)
+			if i < 2 || i == 50 {
+				want = 0
+			}
+			equal(g.T, fmt.Sprint("lost of round ", i), got.Abandoned[round], want)
+		}
+		equal(g.T, "from the middle on", len(g.status(rounds[60]).Abandoned), 43)
+		equal(g.T, "members", g.rdb.ZCard(g.Context(), g.key).Val(), 101)
+		g.counts("s", lease.OpStart, a)
+		equal(g.T, "since, in the next", g.status(0).OldestKnown, got.OldestKnown)
+	})
+}
+
+// A group that was lost begins again, and says since when it knows of rounds.
+func TestWaitGroupAfterLoss(t *testing.T) {
+	t.Parallel()
+	eachGroup(t, func(g *group) {
+		add := g.counts("s", lease.OpAdd, 2)
+		g.counts("s", lease.OpStart, a)
+		was := g.status(0)
+		check(g.T, g.rdb.Del(g.Context(), g.key).Err())
+		equal(g.T, "without it", fmt.Sprint(g.status(was.Number)), fmt.Sprint(lease.Generation{}))
+		equal(g.T, "renewed", g.renew(a, lockTTL), false)
+		equal(g.T, "a repetition", g.send(add), lease.Applied)
+		g.answers(lease.TaskAbandoned, "s", lease.OpDone, a)
+		add.Op = lease.OpUndo
+		equal(g.T, "an undo", g.send(add), lease.Rejected)
+		equal(g.T, "the group", g.stock().state, "")
+		g.counts("s", lease.OpAdd, 1)
+		now := g.status(was.Number)
+		if now.Number <= was.Number || now.OldestKnown != now.Number || now.Remaining != 1 {
+			g.Errorf("after %+v comes %+v", was, now)
+		}
+	})
+}

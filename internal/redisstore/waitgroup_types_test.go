@@ -1,0 +1,113 @@
+package redisstore
+
+import (
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+)
+
+// refuses checks that no change can be made, and that none is made by half.
+func (g *group) refuses(what, words string) {
+	g.Helper()
+	g.unchanged(what, func() {
+		for _, c := range []lease.Operation{
+			g.next("s", lease.OpAdd, 1), g.next("s", lease.OpAdd, -1), g.next("s", lease.OpStart, d), g.next("s", lease.OpClaim, d),
+			g.next("s", lease.OpDone, a), g.next("s", lease.OpAbandon, a), {Key: g.key, Session: "s", Seq: 1, Op: lease.OpUndo},
+		} {
+			_, err := g.UpdateGroup(g.Context(), c)
+			expect(g.T, what+", "+string(c.Op), err, "permanent", words)
+		}
+	})
+}
+
+func TestWaitGroupOfAnotherType(t *testing.T) {
+	t.Parallel()
+	eachGroup(t, func(g *group) {
+		refuses := func(what, words string) {
+			g.Helper()
+			g.refuses(what, words)
+			g.unchanged(what, func() {
+				_, err := g.GroupStatus(g.Context(), g.key, 0)
+				expect(g.T, what, err, "permanent", words)
+				equal(g.T, "renewed", g.renew(a, lockTTL), false)
+			})
+		}
+		for _, kind := range []string{"string", "list", "set", "hash"} {
+			g.put(g.key, kind)
+			refuses("a "+kind, "WRONGTYPE")
+		}
+		foreign := "not a wait group"
+		g.put(g.key, "zset")
+		refuses("a sorted set", foreign)
+		for _, z := range []redis.Z{
+			{Score: 0, Member: "v"}, {Score: -1, Member: "v"}, {Score: 0, Member: "round 1 count 2"},
+			{Score: 0, Member: "round 1 count 2 abandoned 3 since 4 "}, {Score: 0, Member: "round 1 count -2 abandoned 3 since 4"},
+			{Score: 1, Member: "round 1 count 2 abandoned 3 since 4"},
+		} {
+			check(g.T, g.rdb.Del(g.Context(), g.key).Err())
+			check(g.T, g.rdb.ZAdd(g.Context(), g.key, z).Err())
+			refuses("a sorted set of "+z.Member.(string), foreign)
+		}
+	})
+}
+
+// Operations of another type say nothing about what is counted, and so keep nobody
+// from waiting, nor a task from living on.
+func TestWaitGroupOperationsOfAnotherType(t *testing.T) {
+	t.Parallel()
+	for _, state := range []struct {
+		name string
+		make func(g *group)
+		left int64
+	}{
+		{"new", func(*group) {}, 0},
+		{"going on", func(g *group) { g.counts("s", lease.OpAdd, 2); g.counts("s", lease.OpStart, a) }, 3},
+		{"going on with a task that ends", func(g *group) {
+			g.counts("s", lease.OpStart, a)
+			g.counts("s", lease.OpStart, b)
+			g.ends(b, -time.Millisecond)
+		}, 1},
+		{"over", func(g *group) { g.counts("s", lease.OpStart, a); g.counts("s", lease.OpAbandon, a) }, 0},
+	} {
+		t.Run(state.name, func(t *testing.T) {
+			eachGroup(t, func(g *group) {
+				for _, kind := range []string{"string", "list", "set", "zset"} {
+					check(g.T, g.rdb.FlushAll(g.Context()).Err())
+					g.numbers = map[string]int64{}
+					state.make(g)
+					g.put(g.operations("s"), kind)
+					g.refuses("a "+kind, "its operations: WRONGTYPE")
+					if state.left > 0 {
+						equal(g.T, "renewed", g.renew(a, lockTTL), true)
+					}
+					equal(g.T, "left", g.status(0).Remaining, state.left)
+					g.counts("another", lease.OpAdd, 1)
+				}
+			})
+		})
+	}
+}
+
+// What the other primitives store is no wait group, nor is that theirs.
+func TestWaitGroupOfAnotherKind(t *testing.T) {
+	t.Parallel()
+	eachGroup(t, func(g *group) {
+		r := newRig(g.T, g.rdb, g.key)
+		r.held(a, b)
+		g.refuses("a mutex", "WRONGTYPE")
+		check(g.T, g.rdb.FlushAll(g.Context()).Err())
+		p := newPermits(g.T, g.rdb, semaphoreAt(g.key), 10)
+		p.has(a, 10)
+		g.refuses("a semaphore", "WRONGTYPE")
+		check(g.T, g.rdb.FlushAll(g.Context()).Err())
+		g.counts("s", lease.OpStart, a)
+		p.refuses("a wait group", "WRONGTYPE")
+		g.unchanged("as a mutex", func() {
+			_, err := r.Acquire(g.Context(), r.request(a, 1))
+			expect(g.T, "acquire", err, "permanent", "WRONGTYPE")
+		})
+	})
+}

@@ -1,0 +1,84 @@
+package redistest
+
+import (
+	"bytes"
+	"time"
+)
+
+// A rule is a fault that waits for the first request which contains match.
+type rule struct {
+	match  []byte // in lower case
+	action action
+}
+
+// matchRule counts a request and decides its fate.
+func (p *Proxy) matchRule(command string, frame []byte) action {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.requests[command]++
+	lower := bytes.ToLower(frame)
+	for i, r := range p.rules {
+		if bytes.Contains(lower, r.match) {
+			p.rules = append(p.rules[:i:i], p.rules[i+1:]...)
+			if r.action == cutRequest {
+				p.faults.RequestsCut++
+			}
+			return r.action
+		}
+	}
+	return forward
+}
+
+// latency is what a frame, or the end of a connection, takes in one direction.
+func (p *Proxy) latency() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.switches.delay
+}
+
+// dispatch counts a frame and returns its latency.
+func (p *Proxy) dispatch(held bool) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dispatchLocked(held)
+}
+
+func (p *Proxy) dispatchLocked(held bool) time.Duration {
+	if held {
+		p.faults.Held++
+	}
+	if p.switches.delay > 0 {
+		p.faults.Delayed++
+	}
+	if p.switches.slice {
+		p.faults.Sliced++
+	}
+	return p.switches.delay
+}
+
+// deliver decides how often a message goes on to its subscriber, and when.
+func (p *Proxy) deliver(held bool) (copies int, delay time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	sw := &p.switches
+	if sw.dropMessages > 0 {
+		sw.dropMessages--
+		p.faults.MessagesDropped++
+		return 0, 0
+	}
+	if sw.messageDelay > 0 {
+		p.faults.MessagesDelayed++
+	}
+	copies = 1
+	if sw.duplicate {
+		p.faults.MessagesDuplicated++
+		copies = 2
+	}
+	return copies, p.dispatchLocked(held) + sw.messageDelay
+}
+
+func (p *Proxy) count(add func(*Faults)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	add(&p.faults)
+}
