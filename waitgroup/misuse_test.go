@@ -77,3 +77,23 @@ func TestKeys(t *testing.T) {
 		}
 	})
 }
+
+// TestAddThatIsTakenForGivenUpFails: Redis answers that it counts nothing for a
+// number that it takes for over, and that is no success.
+func TestAddThatIsTakenForGivenUpFails(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		wg := waitgroup.New(rdb, "key")
+		if err := wg.AddContext(t.Context(), 2); err != nil {
+			t.Fatal(err)
+		}
+		keys := rdb.Keys(t.Context(), "baton:{key}:operations:*").Val()
+		if len(keys) != 1 {
+			t.Fatalf("the keys are %q", keys)
+		}
+		rdb.HSet(t.Context(), keys[0], "low", 1000)
+		if err := wg.AddContext(t.Context(), 1); err == nil {
+			t.Error("nothing was counted, and there is no error")
+		}
+	})
+}

@@ -194,7 +194,7 @@ func (m *Manager) setSubscribed(ctx context.Context, active bool) (wake []*claim
 	if active {
 		now := time.Now()
 		for _, c := range m.claimsByToken.Entries {
-			if wake = append(wake, c); c.queue.name.Kind == RWMutex { // leases join it without asking: see hearken
+			if wake = append(wake, c); c.queue.name.Kind == RWMutex { // leases join it without asking: see ensureNotified
 				m.renewNow(c, now)
 			}
 		}
