@@ -128,6 +128,8 @@ func TestGroupGivesUpManyKeys(t *testing.T) {
 		}
 		e.within("the call returns", start, cancelTimeout)
 		time.Sleep(time.Second)
+		e.redis.mu.Lock()
+		defer e.redis.mu.Unlock()
 		for _, key := range keys {
 			if owner := e.redis.key(key).owner; owner != "" {
 				e.Fatalf("%s is held by %s", key, owner)
