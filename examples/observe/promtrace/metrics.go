@@ -41,7 +41,7 @@ func New(reg prometheus.Registerer) *Metrics {
 		return h
 	}
 	return &Metrics{
-		acquisitions: counter("acquisitions_total", "Requests that were granted, by the path of the grant.", "how"),
+		acquisitions: counter("acquisitions_total", "Requests that were granted, by the path of the grant.", "path"),
 		failures:     counter("failures_total", "Requests that ended without a grant, by reason.", "reason"),
 		renewals:     counter("renewals_total", "Renewals that Redis confirmed."),
 		losses:       counter("losses_total", "Holds that were lost, by cause.", "cause"),
