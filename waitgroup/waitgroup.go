@@ -122,15 +122,10 @@ func (wg *WaitGroup) AddContext(ctx context.Context, delta int) error {
 		return lease.Permanent(fmt.Errorf("baton: %s %q: invalid delta %d", op, wg.key, delta))
 	}
 	outcome, err := wg.session.Update(ctx, op, lease.Operation{Op: lease.OpAdd, Delta: int64(delta)})
-	switch {
-	case err != nil:
-		return err
-	case outcome == lease.Rejected:
-		return fmt.Errorf("baton: %s %d to %q: %w", op, delta, wg.key, ErrNegativeCounter)
-	case outcome == lease.Superseded: // Redis takes it for one that was given up
-		return fmt.Errorf("baton: %s %d to %q: %w", op, delta, wg.key, lease.ErrOutcomeUnknown)
+	if err == nil && outcome == lease.Rejected {
+		err = fmt.Errorf("baton: %s %d to %q: %w", op, delta, wg.key, ErrNegativeCounter)
 	}
-	return nil
+	return err
 }
 
 // DoneContext is like Done but returns an error. It is AddContext(ctx, -1).

@@ -46,11 +46,11 @@ func TestGiveUpInOutage(t *testing.T) {
 			return func() error { return r.Wait(ctx, o) }
 		},
 		"changes": func(ctx context.Context, o *outage) func() error {
-			o.do = func(c Operation) (Outcome, error) {
+			o.do = func(c Operation) (UpdateReply, error) {
 				if c.Op == OpUndo && o.err() == nil {
 					o.back.Add(1)
 				}
-				return Applied, o.err()
+				return UpdateReply{Outcome: Applied}, o.err()
 			}
 			s := NewManager(o).NewSession("key")
 			return func() error {

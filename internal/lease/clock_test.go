@@ -18,7 +18,7 @@ type renewalLog struct {
 func newRenewalLog(r *fakeRedis) *renewalLog {
 	return &renewalLog{
 		fakeStore: newFakeStore(r), sent: map[string][]time.Time{},
-		countingStore: countingStore{do: func(Operation) (Outcome, error) { return Applied, nil }},
+		countingStore: countingStore{do: func(Operation) (UpdateReply, error) { return UpdateReply{Outcome: Applied}, nil }},
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // counted is a number, and tasks, each of which lives for as long as it is renewed.
 type GroupStore interface {
 	// UpdateGroup counts c, once however often it is sent.
-	UpdateGroup(ctx context.Context, c Operation) (Outcome, error)
+	UpdateGroup(ctx context.Context, c Operation) (UpdateReply, error)
 	// GroupStatus says how far the group is, and which generations have lost tasks, from the
 	// given one on, or that the last one has if that is 0.
 	GroupStatus(ctx context.Context, key string, from int64) (Generation, error)
@@ -50,9 +50,15 @@ type Outcome int64
 const (
 	Rejected      Outcome = 0 // negative count, or none that could be joined
 	Applied       Outcome = 1
-	TaskAbandoned Outcome = 2 // the task has been abandoned
-	Superseded    Outcome = -1
+	TaskAbandoned Outcome = 2  // the task has been abandoned
+	Superseded    Outcome = -1 // the operation is over, or has been undone
 )
+
+// UpdateReply is what Redis replies to an Operation.
+type UpdateReply struct {
+	Outcome
+	Found int64 // the generation before the operation, which may be over; 0 if there was none
+}
 
 // Generation is how far a group is. The zero Generation is that of a group without any.
 type Generation struct {
@@ -72,6 +78,9 @@ var (
 	// ErrOutcomeUnknown says that it cannot be known any more what became of an operation.
 	ErrOutcomeUnknown = errors.New("it may or may not have counted: Redis was away for so long that it may have forgotten this operation")
 )
+
+// errSuperseded says the same of an operation that Redis takes for over, or undone.
+var errSuperseded = errors.New("it may or may not have counted: Redis has another record of this operation")
 
 // AbandonedError is the ErrAbandoned of so many tasks.
 type AbandonedError struct{ Tasks int }

@@ -55,9 +55,9 @@ func (s *failingStore) Release(ctx context.Context, name Name, token string) (bo
 	return s.groupStore.Release(ctx, name, token)
 }
 
-func (s *failingStore) UpdateGroup(ctx context.Context, c Operation) (Outcome, error) {
+func (s *failingStore) UpdateGroup(ctx context.Context, c Operation) (UpdateReply, error) {
 	if err := s.now(); err != nil {
-		return 0, err
+		return UpdateReply{}, err
 	}
 	return s.groupStore.UpdateGroup(ctx, c)
 }

@@ -36,8 +36,8 @@ type fakeSession struct {
 
 type fakeOp struct {
 	Operation
-	outcome    Outcome
-	generation int64
+	outcome           Outcome
+	generation, found int64
 }
 
 // chapter is what a wait that looks between from and the next chapter finds.
@@ -131,10 +131,12 @@ func ttlOf(token string) time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
-func (g *fakeGroup) update(c Operation) (outcome Outcome, messages []message) {
+func (g *fakeGroup) update(c Operation) (changed UpdateReply, messages []message) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	var outcome Outcome
 	defer func() {
+		changed.Outcome = outcome
 		g.log("%s %s/%d low=%d %s%+d: %d; round %d: %d and %d tasks, %d abandoned", c.Op, c.Session[:4], c.Seq, c.AckedThrough, short(c.Token), c.Delta,
 			outcome, g.generation, g.count, len(g.tasks), g.abandoned)
 	}()
@@ -144,11 +146,13 @@ func (g *fakeGroup) update(c Operation) (outcome Outcome, messages []message) {
 		g.sessions[c.Session] = b
 	}
 	if c.Seq <= b.ackedThrough {
-		return Superseded, nil
+		outcome, changed.Found = Superseded, g.generation
+		return changed, nil
 	}
 	messages = g.purge()
+	changed.Found = g.generation
 	said, known := b.ops[c.Seq]
-	record := fakeOp{c, 0, 0}
+	record := fakeOp{c, 0, 0, g.generation}
 	switch {
 	case c.Op == OpUndo:
 		if record.outcome = Superseded; known && said.outcome == Applied {
@@ -160,14 +164,15 @@ func (g *fakeGroup) update(c Operation) (outcome Outcome, messages []message) {
 			}
 		}
 	case known:
-		if said.outcome != Applied || said.TTL == 0 {
-			return said.outcome, messages
+		outcome, changed.Found = said.outcome, said.found
+		if said.outcome == Applied && said.TTL != 0 {
+			if _, lives := g.tasks[c.Token]; !lives {
+				outcome = TaskAbandoned
+			} else {
+				g.tasks[c.Token] = g.now().Add(c.TTL).UnixMilli()
+			}
 		}
-		if _, lives := g.tasks[c.Token]; !lives {
-			return TaskAbandoned, messages
-		}
-		g.tasks[c.Token] = g.now().Add(c.TTL).UnixMilli()
-		return Applied, messages
+		return changed, messages
 	default:
 		if outcome = g.tell(c); outcome == Applied {
 			messages = append(messages, g.write()...)
@@ -179,7 +184,7 @@ func (g *fakeGroup) update(c Operation) (outcome Outcome, messages []message) {
 	if b.ackedThrough = max(b.ackedThrough, c.AckedThrough); b.ackedThrough > 0 {
 		maps.DeleteFunc(b.ops, func(op int64, _ fakeOp) bool { return op <= b.ackedThrough })
 	}
-	return outcome, messages
+	return changed, messages
 }
 
 // tell counts what has not been asked for before.
@@ -284,6 +289,8 @@ type groupStore struct {
 	group *fakeGroup
 	name  string // of the process
 	polls []fakePoll
+	// changes are those that were answered; what they found may be over.
+	changes []fakePoll
 }
 
 // doneChannelOf begins the channel on which one process hears what is told to all.
@@ -295,8 +302,16 @@ type fakePoll struct {
 	Generation
 }
 
-func (s *groupStore) UpdateGroup(_ context.Context, c Operation) (Outcome, error) {
-	return call(s.fakeStore, "change", func() (Outcome, []message) { return s.group.update(c) })
+func (s *groupStore) UpdateGroup(_ context.Context, c Operation) (UpdateReply, error) {
+	l := fakePoll{from: time.Now()}
+	changed, err := call(s.fakeStore, "change", func() (UpdateReply, []message) { return s.group.update(c) })
+	if err == nil {
+		l.until, l.Number = time.Now(), changed.Found
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.changes = append(s.changes, l)
+	}
+	return changed, err
 }
 
 func (s *groupStore) GroupStatus(_ context.Context, _ string, from int64) (Generation, error) {

@@ -61,9 +61,9 @@ func (s *Session) ack(seq int64) {
 	}
 }
 
-// timedOutcome is an Outcome, and when the request was about to be sent that it is to.
+// timedOutcome is a reply, and when its request was about to be sent.
 type timedOutcome struct {
-	Outcome
+	UpdateReply
 	sentAt time.Time
 }
 
@@ -73,8 +73,11 @@ func (s *Session) send(ctx context.Context, c Operation) (timedOutcome, error) {
 	c.AckedThrough = s.ackedThrough
 	s.mu.Unlock()
 	sentAt := time.Now()
-	outcome, err := s.manager.groupStore().UpdateGroup(ctx, c)
-	return timedOutcome{outcome, sentAt}, err
+	reply, err := s.manager.groupStore().UpdateGroup(ctx, c)
+	if err == nil && reply.Outcome == Superseded && c.Op != OpUndo {
+		err = Permanent(errSuperseded)
+	}
+	return timedOutcome{reply, sentAt}, err
 }
 
 // tracer returns what tells of one call, as newTracer does.
@@ -102,9 +105,9 @@ func (s *Session) Update(ctx context.Context, opName string, c Operation) (Outco
 }
 
 func (s *Session) update(ctx context.Context, opName string, c Operation) (timedOutcome, error) {
-	redis := s.awaitBinding(ctx)
+	before := s.unbound()
 	if ctx.Err() != nil { // nothing was sent, so that there is nothing to undo
-		return timedOutcome{}, &opError{opName, s.key, ctxError(ctx), redis}
+		return timedOutcome{}, &opError{opName, s.key, ctxError(ctx), nil}
 	}
 	c = s.number(c)
 	first := time.Now()
@@ -123,6 +126,9 @@ func (s *Session) update(ctx context.Context, opName string, c Operation) (timed
 		s.undo(ctx, c)
 	} else {
 		s.ack(c.Seq)
+	}
+	if err == nil {
+		before.bind(got.Found)
 	}
 	return got, err
 }

@@ -403,8 +403,8 @@ func (s *groupSim) checkTasks() {
 	}
 }
 
-// checkWait: a wait is for the round that the first look shows which begins after it,
-// or for the last one if none goes on. It ends when that is over, soon, and is told how
+// checkWait: a wait is for the round that the first look shows which begins after it, or
+// that a change of its process finds before, or for the last one if none goes on. It ends when that is over, soon, and is told how
 // many were abandoned.
 func (s *groupSim) checkWait(w outcome) {
 	story := s.group.story
@@ -419,6 +419,18 @@ func (s *groupSim) checkWait(w outcome) {
 		}
 		if l.from.After(w.from) { // else it may have begun before
 			break
+		}
+	}
+	for _, l := range w.by.groups.changes { // or for the one that a change of its process finds
+		if l.from.Before(w.from) || l.until.After(w.until) {
+			continue
+		}
+		if l.Remaining = 1; l.Number == 0 {
+			l.Remaining = 0
+		}
+		could = append(could, s.could(l, w.until))
+		if s.lost(l.from, w.until) {
+			could = append(could, result(errGroupLost))
 		}
 	}
 	if !slices.Contains(could, result(w.err)) {

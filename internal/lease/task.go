@@ -167,14 +167,15 @@ func (t *Task) complete(op Op) error {
 	until := time.Now().Add(t.window.remaining(time.Now()))
 	t.mu.Unlock()
 	s := t.session
-	ctx, stop := context.WithTimeout(&t.caller, time.Until(until)/3)
-	_ = s.awaitBinding(ctx)
-	stop()
+	before := s.unbound()
 	c := s.number(Operation{Op: op, Token: t.token})
 	defer s.ack(c.Seq)
 	err := s.manager.retryUntil(&t.caller, until, func(ctx context.Context) (bool, error) {
 		got, err := s.send(ctx, c)
 		t.tracer.redisError("update", err)
+		if err == nil {
+			before.bind(got.Found)
+		}
 		if err == nil && got.Outcome == TaskAbandoned { // whichever attempt this is: Redis remembers the first
 			err = Permanent(ErrLost)
 		}

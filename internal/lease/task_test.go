@@ -13,11 +13,13 @@ import (
 // countingStore is a store that counts as do says, and keeps tasks until they are ended.
 type countingStore struct {
 	Store
-	do    func(Operation) (Outcome, error)
+	do    func(Operation) (UpdateReply, error)
 	ended atomic.Bool
 }
 
-func (c *countingStore) UpdateGroup(_ context.Context, q Operation) (Outcome, error) { return c.do(q) }
+func (c *countingStore) UpdateGroup(_ context.Context, q Operation) (UpdateReply, error) {
+	return c.do(q)
+}
 
 func (c *countingStore) GroupStatus(context.Context, string, int64) (Generation, error) {
 	panic("nobody waits")
@@ -38,14 +40,14 @@ func (c *countingStore) Renew(rs []Renewal, done func(int, RenewResult)) {
 func TestStartTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked []Operation
-		store := &countingStore{do: func(c Operation) (Outcome, error) {
+		store := &countingStore{do: func(c Operation) (UpdateReply, error) {
 			if asked = append(asked, c); len(asked) == 1 {
 				time.Sleep(time.Second)
 			}
 			if len(asked) == 2 {
-				return TaskAbandoned, nil // so it says when it is asked again
+				return UpdateReply{Outcome: TaskAbandoned}, nil // so it says when it is asked again
 			}
-			return Applied, nil
+			return UpdateReply{Outcome: Applied}, nil
 		}}
 		task, err := NewManager(store).NewSession("key").Start(t.Context(), "go", OpStart, time.Second, "")
 		if err != nil {
@@ -76,7 +78,7 @@ func TestTaskIsLost(t *testing.T) {
 		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			store := &countingStore{do: func(Operation) (Outcome, error) { return Applied, nil }}
+			store := &countingStore{do: func(Operation) (UpdateReply, error) { return UpdateReply{Outcome: Applied}, nil }}
 			task, err := NewManager(store).NewSession("key").Start(t.Context(), "go", OpStart, 3*time.Second, "")
 			if err != nil {
 				t.Fatal(err)
@@ -104,7 +106,10 @@ func TestTaskIsLost(t *testing.T) {
 // is over.
 func TestSessionAckedThrough(t *testing.T) {
 	var low []int64
-	store := &countingStore{do: func(c Operation) (Outcome, error) { low = append(low, c.AckedThrough); return Applied, nil }}
+	store := &countingStore{do: func(c Operation) (UpdateReply, error) {
+		low = append(low, c.AckedThrough)
+		return UpdateReply{Outcome: Applied}, nil
+	}}
 	s := NewManager(store).NewSession("key")
 	one, two := s.number(Operation{Op: OpAdd, Delta: 1}), s.number(Operation{Op: OpAdd, Delta: 1})
 	s.ack(two.Seq)
@@ -128,7 +133,7 @@ func TestOperationUndone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var asked []Operation
-		store := &countingStore{do: func(c Operation) (Outcome, error) {
+		store := &countingStore{do: func(c Operation) (UpdateReply, error) {
 			mu.Lock()
 			asked = append(asked, c)
 			first := len(asked) == 1
@@ -136,7 +141,7 @@ func TestOperationUndone(t *testing.T) {
 			if first {
 				time.Sleep(time.Minute)
 			}
-			return Applied, nil
+			return UpdateReply{Outcome: Applied}, nil
 		}}
 		s := NewManager(store).NewSession("key")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -151,5 +156,27 @@ func TestOperationUndone(t *testing.T) {
 			t.Errorf("it has asked %+v, and low is %d", asked, s.ackedThrough)
 		}
 		time.Sleep(time.Minute)
+	})
+}
+
+// TestChangeVoided makes operations that Redis takes for over, as those of another
+// process that uses their number: nobody is told that they have counted.
+func TestChangeVoided(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		outcome := Applied
+		store := &countingStore{do: func(Operation) (UpdateReply, error) { return UpdateReply{Outcome: outcome}, nil }}
+		s := NewManager(store).NewSession("key")
+		task, err := s.Start(t.Context(), "go", OpStart, time.Minute, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		outcome = Superseded
+		_, added := s.Update(t.Context(), "add", Operation{Op: OpAdd, Delta: 1})
+		_, started := s.Start(t.Context(), "go", OpStart, time.Minute, "")
+		for what, err := range map[string]error{"add": added, "go": started, "done": task.Done()} {
+			if !errors.Is(err, errSuperseded) || !IsPermanent(err) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
 	})
 }

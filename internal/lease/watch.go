@@ -21,7 +21,8 @@ type groupWatcher struct {
 	removed      bool       // the manager has dropped it: look the key up again
 	head, tail   *groupWaiter
 	polls        int64 // begun so far
-	barriers     []bindBarrier
+	lastNumber   int64 // number of the last who came
+	lastBound    int64 // and of the last who knows its generation
 	lastFinished int64 // the last generation that is known to be over
 	subscribed   bool  // the end of a generation will be told
 	lastErr      error // what the last look failed with
@@ -49,7 +50,8 @@ func (w *groupWatcher) add(x *groupWaiter) bool {
 	if w.removed {
 		return false
 	}
-	x.watcher, x.minPoll = w, w.polls
+	w.lastNumber++
+	x.watcher, x.minPoll, x.number = w, w.polls, w.lastNumber
 	if x.prev = w.tail; w.tail == nil {
 		w.head = x
 	} else {
@@ -73,9 +75,6 @@ func (w *groupWatcher) remove(x *groupWaiter) {
 		x.next.prev = x.prev
 	}
 	x.prev, x.next = nil, nil
-	if w.head == nil { // and so nobody looks
-		w.releaseBindings(w.polls + 1)
-	}
 }
 
 func (w *groupWatcher) wake() {
@@ -156,9 +155,9 @@ func (w *groupWatcher) handlePoll(poll int64, g Generation, err error) (awaited,
 		case lasts && x.neverCancelled:
 			x.finish(Permanent(err))
 		case err != nil:
-		case x.generation == 0 && x.minPoll >= poll: // it came after this look had begun
+		case x.minPoll >= poll: // it came, or was bound to its generation, after this look had begun
 		case x.generation == 0 && g.Remaining > 0:
-			if x.generation = g.Number; x.generation <= w.lastFinished { // the message was faster
+			if x.bind(g.Number); x.generation <= w.lastFinished { // the message was faster
 				w.wake()
 			}
 		case x.generation == 0:
@@ -169,9 +168,6 @@ func (w *groupWatcher) handlePoll(poll int64, g Generation, err error) (awaited,
 		default:
 			x.finish(abandonedError(g.Abandoned[x.generation]))
 		}
-	}
-	if err == nil {
-		w.releaseBindings(poll)
 	}
 	return w.head != nil, w.subscribed
 }

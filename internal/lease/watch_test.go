@@ -91,6 +91,107 @@ func TestGroupIsLost(t *testing.T) {
 	}
 }
 
+// TestLookBeforeBind binds a wait to the generation that a change has found, while a look is
+// under way which does not ask what became of that one: the next look tells.
+func TestLookBeforeBind(t *testing.T) {
+	w := &groupWatcher{wakeup: make(chan struct{}, 1)}
+	x := newWait(t, w)
+	look, from, _ := w.beginPoll()
+	unboundWaiters{w, 0, w.lastNumber}.bind(5)
+	w.handlePoll(look, Generation{Number: 6, Remaining: 1}, nil)
+	if x.done || from != 0 || len(w.wakeup) != 1 {
+		t.Fatalf("over %v by a look from %d; another is asked for %d times", x.done, from, len(w.wakeup))
+	}
+	look, from, _ = w.beginPoll()
+	w.handlePoll(look, Generation{Number: 6, Remaining: 1, Abandoned: map[int64]int64{5: 2}}, nil)
+	if got := new(AbandonedError); from != 5 || !errors.As(x.err, &got) || got.Tasks != 2 {
+		t.Errorf("by a look from %d: %v", from, x.err)
+	}
+}
+
+// TestWaitThenChange waits in a channel, and then makes changes that end the generation and
+// begin another, while its own looks are slow, or the replies to the changes: it waits for
+// the generation that went on when it began, or for none, and slow looks hold no change back.
+// Replies may get lost.
+func TestWaitThenChange(t *testing.T) {
+	for name, c := range map[string]struct {
+		before  int64
+		changes []int64
+	}{
+		"a round goes on":  {1, []int64{-1, 1}},
+		"nothing goes on":  {0, []int64{1}},
+		"several go on":    {3, []int64{-2, -1, 4}},
+		"it goes on still": {2, []int64{-1, 1}},
+	} {
+		for _, lost := range []int{0, 1, 2, -1} { // which of the replies; -1: none, and they are slow
+			inBubble(t, func(e *env) {
+				g := newFakeGroup(e.redis, "key")
+				mine := &groupStore{fakeStore: newFakeStore(e.redis), group: g, name: "A"}
+				slow := &slowRounds{groupStore: mine, look: time.Second / 2}
+				m := NewManager(slow)
+				s, replies := m.NewSession("key"), 0
+				add := func(n int64) {
+					if _, err := s.Update(e.Context(), "add", Operation{Op: OpAdd, Delta: n}); err != nil {
+						e.Error(err)
+					}
+				}
+				if add(1); c.before != 1 {
+					add(c.before - 1)
+				}
+				mine.point = func(what string) fault {
+					if what == "reply change" {
+						if replies++; replies == lost {
+							return cut
+						}
+					}
+					return fine
+				}
+				box, start := NewChan(ErrorOnly{}), time.Now()
+				if lost < 0 {
+					slow.look, slow.change = ms, time.Second/2 // Redis changes it first
+				}
+				s.WaitChan(e.Context(), "wait for", box)
+				for _, n := range c.changes {
+					add(n)
+				}
+				if lost >= 0 {
+					e.within(name+": the changes are made", start, 100*ms)
+				}
+				sum := c.before
+				for _, n := range c.changes {
+					sum += n
+				}
+				if name == "it goes on still" {
+					e.waits(name, box.C())
+					add(-sum)
+					sum = 0
+				}
+				e.gets(name, box.C(), time.Second+ms)
+				if sum > 0 {
+					add(-sum)
+				}
+			})
+		}
+	}
+}
+
+// slowRounds is a store whose looks take that long to Redis, and the replies to changes
+// that long from there.
+type slowRounds struct {
+	*groupStore
+	look, change time.Duration
+}
+
+func (s *slowRounds) GroupStatus(ctx context.Context, key string, from int64) (Generation, error) {
+	time.Sleep(s.look)
+	return s.groupStore.GroupStatus(ctx, key, from)
+}
+
+func (s *slowRounds) UpdateGroup(ctx context.Context, c Operation) (UpdateReply, error) {
+	defer time.Sleep(s.change)
+	return s.groupStore.UpdateGroup(ctx, c)
+}
+
 // TestWaitWhileRedialing waits for a group while the subscription cannot be changed,
 // because it redials: the wait ends by a look, and nothing of an earlier wait is in the way.
 func TestWaitWhileRedialing(t *testing.T) {

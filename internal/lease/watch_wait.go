@@ -1,10 +1,6 @@
 package lease
 
-import (
-	"context"
-	"slices"
-	"time"
-)
+import "context"
 
 // A groupWaiter is one caller's wait for the end of a generation: of that which goes on when
 // it begins.
@@ -16,6 +12,7 @@ type groupWaiter struct {
 	// Guarded by the mutex of watch, which is set before the Wait can be seen.
 	watcher       *groupWatcher
 	prev, next    *groupWaiter
+	number        int64 // of those who have waited
 	minPoll       int64 // only a look that begins after so many counts for it
 	generation    int64 // that it waits for, 0 until it is known
 	done          bool
@@ -72,51 +69,55 @@ func (s *Session) startWait(ctx context.Context, x *groupWaiter) error {
 	return nil
 }
 
-// bindBarrier is one who holds a change back until the answer to a look is there.
-type bindBarrier struct {
-	poll int64 // or one after it
-	done chan struct{}
+// unboundWaiters are the waiters of a process for a group that do not know their
+// generation yet when the process sends an operation.
+type unboundWaiters struct {
+	watcher     *groupWatcher // nil if there are none
+	after, last int64         // their numbers
 }
 
-// awaitBinding waits until those know their generation who wait here for the group already.
-// Who waits and then makes a change, which may end that generation and begin another, would
-// else look at the wrong one. While Redis does not answer a look, what is to be
-// counted is not held up for longer than a moment. It returns what Redis last failed with.
-func (s *Session) awaitBinding(ctx context.Context) (redis error) {
+// unbound returns the waiters for the group that do not know their generation.
+func (s *Session) unbound() unboundWaiters {
 	s.manager.mu.Lock()
 	w := s.manager.watchers.Entries[s.key]
 	s.manager.mu.Unlock()
 	if w == nil {
-		return nil
-	}
-	w.mu.Lock()
-	if w.tail == nil || w.tail.generation != 0 { // the last who came knows its generation, and so do all
-		w.mu.Unlock()
-		return nil
-	}
-	x := bindBarrier{w.tail.minPoll + 1, make(chan struct{})}
-	w.barriers = append(w.barriers, x)
-	w.mu.Unlock()
-	timer := time.NewTimer(subscribeTimeout)
-	defer timer.Stop()
-	select {
-	case <-x.done:
-	case <-timer.C:
-	case <-ctx.Done():
+		return unboundWaiters{}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.lastErr
+	return unboundWaiters{w, w.lastBound, w.lastNumber}
 }
 
-// releaseBindings lets those go on who have waited for that look. The watch is locked.
-func (w *groupWatcher) releaseBindings(poll int64) {
-	w.barriers = slices.DeleteFunc(w.barriers, func(x bindBarrier) bool {
-		if x.poll <= poll {
-			close(x.done)
+// bind binds the waiters to the generation that the operation found. It was the current
+// one, or the last one, after they had begun to wait. Their own poll may come too late: a
+// process that waits and then sends operations may end that generation and begin another.
+func (u unboundWaiters) bind(found int64) {
+	w := u.watcher
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var prev *groupWaiter
+	for x := w.tail; x != nil && x.number > u.after; x = prev {
+		prev = x.prev
+		switch {
+		case x.number > u.last, x.generation != 0 && x.generation <= found:
+		case found == 0:
+			x.finish(nil)
+		default:
+			x.bind(found)
+			w.wake()
 		}
-		return x.poll <= poll
-	})
+	}
+}
+
+// bind sets the generation that x waits for. A poll that has begun does not ask what
+// became of it. The watcher is locked.
+func (x *groupWaiter) bind(generation int64) {
+	x.generation, x.minPoll = generation, x.watcher.polls
+	x.watcher.lastBound = max(x.watcher.lastBound, x.number)
 }
 
 // cancel ends the wait for ctx.

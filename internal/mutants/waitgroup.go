@@ -22,7 +22,7 @@ var waitGroup = []mutant{
 	{
 		"undo-not-remembered", "a late copy of what was undone before it came counts",
 		"internal/redisstore/round_change.lua", `  remember(-1)
-  return {undone, round}`, `  return {undone, round}`,
+  return {undone, found}`, `  return {undone, found}`,
 		"internal/redisstore", "TestWaitGroupUndo",
 	},
 	{
@@ -108,21 +108,34 @@ var waitGroup = []mutant{
 	},
 	{
 		"look-too-early", "a look that was sent before a wait began tells what that waits for",
-		"internal/lease/watch.go", `case x.generation == 0 && x.minPoll >= poll:`, `case false:`,
+		"internal/lease/watch.go", `case x.minPoll >= poll:`, `case false:`,
 		"internal/lease", "TestPollBeforeWait",
 	},
 	{
-		"change-overtakes-look", "a change is sent before those who wait here know their round",
-		"internal/lease/session.go", `	redis := s.awaitBinding(ctx)
-	if ctx.Err() != nil { // nothing`, `	var redis error
-	if ctx.Err() != nil { // nothing`,
-		"waitgroup", "TestWaitChanOrder",
+		"change-overtakes-look", "who waits, and then ends the round and begins another, waits for that one",
+		"internal/lease/session.go", `before.bind(got.Found)`, `_ = before`,
+		"internal/lease", "TestWaitThenChange",
+	},
+	{
+		"look-during-change", "a look that sees what a change has begun binds those who waited before it",
+		"internal/lease/watch_wait.go", `x.generation != 0 && x.generation <= found:`, `x.generation != 0:`,
+		"internal/lease", "TestWaitThenChange",
+	},
+	{
+		"look-before-bind", "a look that does not ask for a wait's round ends it",
+		"internal/lease/watch_wait.go", `x.generation, x.minPoll = generation, x.watcher.polls`, `x.generation = generation`,
+		"internal/lease", "TestLookBeforeBind",
+	},
+	{
+		"found-forgotten", "a change that is repeated says which round is there by now",
+		"internal/redisstore/round_change.lua", `answer, found = tonumber(answer), tonumber(was)`, `answer = tonumber(answer)`,
+		"internal/redisstore", "TestWaitGroupFound",
 	},
 	{
 		"message-before-look", "the message that came before the look which binds a wait is forgotten",
-		"internal/lease/watch.go", `if x.generation = g.Number; x.generation <= w.lastFinished { // the message was faster
+		"internal/lease/watch.go", `if x.bind(g.Number); x.generation <= w.lastFinished { // the message was faster
 				w.wake()
-			}`, `x.generation = g.Number`,
+			}`, `x.bind(g.Number)`,
 		"internal/lease", "TestMessageBeforePoll",
 	},
 	{

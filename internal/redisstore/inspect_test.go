@@ -110,7 +110,7 @@ func TestInspectWaitGroup(t *testing.T) {
 		change := func(c lease.Operation) {
 			op++
 			c.Key, c.Session, c.Seq, c.AckedThrough = "key", "s", op, op-1
-			if must(s.UpdateGroup(t.Context(), c))(t) != lease.Applied {
+			if must(s.UpdateGroup(t.Context(), c))(t).Outcome != lease.Applied {
 				t.Errorf("%+v is not counted", c)
 			}
 		}

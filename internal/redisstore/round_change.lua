@@ -4,16 +4,17 @@
 -- answer and counts nothing. One that has been undone, or is known to be over,
 -- counts nothing either, should a copy of it come late.
 --
--- KEYS  2 the operations: a hash, number -> "answer what arg round", "low" -> the number
---         up to which all are over, and "swept" -> the number up to which all are deleted,
---         while that is less
+-- KEYS  2 the operations: a hash, number -> "answer what arg round found", "low" -> the
+--         number up to which all are over, and "swept" -> the number up to which all are
+--         deleted, while that is less
 -- ARGV  3 the operation's number   4 the number up to which all are over by now
 --       5 what   6 arg   7 ttl in ms, of a task
 --         add <delta>: to the count       go <token>: a task more
 --         join <token>: a task for one of the count
 --         done <token>, drop <token>: the task has ended, or is abandoned
 --         undo: the operation of that number, unless its round is over
--- Reply {answer, round}: 1 counted; 0 not, as the count would be negative, nothing
+-- Reply {answer, found}: found is the round before the operation, which may be over, or 0;
+--       the answer is 1 counted; 0 not, as the count would be negative, nothing
 --       of it is left to join, or there is nothing to undo; 2 not, as the task has
 --       been abandoned; -1 not, as the operation is over or has been undone
 
@@ -31,10 +32,11 @@ local swept = tonumber(known[3] or known[1])
 if not swept then swept = low > 0 and redis.call('EXISTS', operations) == 0 and low or 0 end -- after a loss
 if tonumber(op) <= before then return {-1, round} end
 purge()
+local found = round
 
 -- Remembers the answer, and forgets what is over: some more of it each time.
 local function remember(answer)
-  redis.call('HSET', operations, op, string.format('%d %s %s %.0f', answer, what, arg, round))
+  redis.call('HSET', operations, op, string.format('%d %s %s %.0f %.0f', answer, what, arg, round, found))
   low = math.max(low, before)
   if low > before then redis.call('HSET', operations, 'low', string.format('%.0f', low)) end
   if low > swept then
@@ -49,11 +51,11 @@ local function remember(answer)
     end
   end
   redis.call('PEXPIRE', operations, KEPT)
-  return {answer, round}
+  return {answer, found}
 end
 
 if what == 'undo' then
-  local answer, was, on, r = string.match(said or '', '^(%S+) (%S+) (%S+) (%d+)$')
+  local answer, was, on, r = string.match(said or '', '^(%S+) (%S+) (%S+) (%d+)')
   local undone = 0
   if answer == '1' and tonumber(r) == round and (count > 0 or tasks() > 0) then
     if was == 'add' and count >= tonumber(on) then
@@ -65,11 +67,12 @@ if what == 'undo' then
     if undone == 1 then write() end
   end
   remember(-1)
-  return {undone, round}
+  return {undone, found}
 end
 
 if said then
-  local answer = tonumber(string.match(said, '^(%S+) '))
+  local answer, was = string.match(said, '^(%S+) .* (%d+)$')
+  answer, found = tonumber(answer), tonumber(was)
   redis.call('PEXPIRE', operations, KEPT)
   if answer == 1 and (what == 'go' or what == 'join') then
     if redis.call('ZSCORE', group, arg) then
@@ -79,7 +82,7 @@ if said then
       answer = 2
     end
   end
-  return {answer, round}
+  return {answer, found}
 end
 
 -- What makes a group larger is remembered first: out of memory that fails, and

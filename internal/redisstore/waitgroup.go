@@ -13,10 +13,10 @@ var (
 )
 
 // UpdateGroup is [lease.GroupStore]'s.
-func (s *Store) UpdateGroup(ctx context.Context, c lease.Operation) (lease.Outcome, error) {
+func (s *Store) UpdateGroup(ctx context.Context, c lease.Operation) (lease.UpdateReply, error) {
 	prefix, suffix, err := keyParts(c.Key)
 	if err != nil {
-		return 0, lease.Permanent(err)
+		return lease.UpdateReply{}, lease.Permanent(err)
 	}
 	var arg any = c.Token
 	switch c.Op {
@@ -28,13 +28,13 @@ func (s *Store) UpdateGroup(ctx context.Context, c lease.Operation) (lease.Outco
 	val, err := s.transport.run(ctx, groupUpdate, []any{c.Key, prefix + "operations:" + c.Session + suffix},
 		[]any{prefix + "over" + suffix, c.Key, c.Seq, c.AckedThrough, string(c.Op), arg, c.TTL.Milliseconds()})
 	if err != nil {
-		return 0, classify(s.rdb, err)
+		return lease.UpdateReply{}, classify(s.rdb, err)
 	}
 	n, err := parseInts(val, 2)
 	if outcome := lease.Outcome(n[0]); err == nil && (outcome < lease.Superseded || outcome > lease.TaskAbandoned) {
 		err = unexpectedReply(val)
 	}
-	return lease.Outcome(n[0]), err
+	return lease.UpdateReply{Outcome: lease.Outcome(n[0]), Found: n[1]}, err
 }
 
 // GroupStatus is [lease.GroupStore]'s. One script ends a few dead tasks at most: Look repeats it until

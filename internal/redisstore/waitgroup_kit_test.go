@@ -85,7 +85,7 @@ func ttlOf(token string) time.Duration {
 
 func (g *group) send(c lease.Operation) lease.Outcome {
 	g.Helper()
-	return must(g.UpdateGroup(g.Context(), c))(g.T)
+	return must(g.UpdateGroup(g.Context(), c))(g.T).Outcome
 }
 
 // answers makes the next operation of a session, and checks the answer.

@@ -38,6 +38,7 @@ type note struct {
 	lease.Operation
 	outcome    lease.Outcome
 	generation *generation
+	found      *generation // the one before
 }
 
 type opID struct {
@@ -73,7 +74,7 @@ func (m *groupModel) change(c lease.Operation) (outcome lease.Outcome) {
 		m.last.tasks[c.Token], m.remaining = m.clock+c.TTL, groupLife
 		return lease.Applied
 	}
-	record := note{c, 0, nil}
+	record := note{c, 0, nil, m.last}
 	switch {
 	case c.Op == lease.OpUndo:
 		if record.outcome = lease.Superseded; m.undo(said) {

@@ -172,7 +172,7 @@ func (s *ramble) live() []string {
 func (s *ramble) deliver(l *letter) (name, saw, want string) {
 	outcome := s.model.change(l.change)
 	got, err := s.UpdateGroup(s.Context(), l.change)
-	name, saw, want = describe(l.change), fmt.Sprint(got, err), fmt.Sprint(outcome, nil)
+	name, saw, want = describe(l.change), fmt.Sprint(got.Outcome, err), fmt.Sprint(outcome, nil)
 	id, counted := opID{l.id, l.change.Seq}, 1
 	if l.change.Op == lease.OpUndo {
 		counted = 0

@@ -36,7 +36,7 @@ func TestWaitGroupKeys(t *testing.T) {
 		g.expiry(g.operations("s"), groupKept)
 		g.stands("then", "1 a")
 		equal(g.T, "the state", g.stock().state, fmt.Sprintf("round %d count 1 abandoned 0 since %d", round, round))
-		equal(g.T, "remembered", fmt.Sprint(g.rdb.HGetAll(g.Context(), g.operations("s")).Val()), fmt.Sprintf("map[2:1 join %s %d low:1]", a, round))
+		equal(g.T, "remembered", fmt.Sprint(g.rdb.HGetAll(g.Context(), g.operations("s")).Val()), fmt.Sprintf("map[2:1 join %s %d %d low:1]", a, round, round))
 
 		said := g.published(func() {
 			g.counts("s", lease.OpAbandon, a)
@@ -46,6 +46,34 @@ func TestWaitGroupKeys(t *testing.T) {
 		equal(g.T, "the group", fmt.Sprint(g.rdb.ZRangeWithScores(g.Context(), g.key, 0, -1).Val()),
 			fmt.Sprintf("[{%g abandoned %d 1} {0 round %d count 0 abandoned 1 since %d}]", float64(-round), round, round, round))
 		g.expiry(g.key, groupKept)
+	})
+}
+
+// Each change says which round it has found, whether that went on or was over, and the
+// same when it is repeated: those who wait are bound to it.
+func TestWaitGroupFound(t *testing.T) {
+	t.Parallel()
+	eachGroup(t, func(g *group) {
+		finds := func(what string, c lease.Operation, want int64) {
+			g.Helper()
+			equal(g.T, what, must(g.UpdateGroup(g.Context(), c))(g.T).Found, want)
+		}
+		begin := g.next("s", lease.OpAdd, 1)
+		finds("of no group", begin, 0)
+		first := g.status(0).Number
+		end := g.next("s", lease.OpAdd, -1)
+		finds("of one that goes on", end, first)
+		again := g.next("s", lease.OpStart, a)
+		finds("of one that is over", again, first)
+		second := g.status(0).Number
+		finds("of the next", g.next("s", lease.OpDone, a), second)
+		for _, c := range []lease.Operation{begin, end, again} {
+			want := first
+			if c.Seq == begin.Seq {
+				want = 0
+			}
+			finds("repeated", c, want)
+		}
 	})
 }
 

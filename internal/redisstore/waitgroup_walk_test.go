@@ -174,7 +174,7 @@ func (s *ramble) compare() {
 }
 
 func (n note) String() string {
-	of, on := n.Token, int64(0)
+	of, on, found := n.Token, int64(0), int64(0)
 	switch n.Op {
 	case lease.OpAdd:
 		of = fmt.Sprint(n.Delta)
@@ -184,7 +184,10 @@ func (n note) String() string {
 	if n.generation != nil {
 		on = n.generation.number
 	}
-	return fmt.Sprintf("%d %s %s %d", n.outcome, n.Op, of, on)
+	if n.found != nil {
+		found = n.found.number
+	}
+	return fmt.Sprintf("%d %s %s %d %d", n.outcome, n.Op, of, on, found)
 }
 
 // about checks a time, which on a redis-server may be later by what has passed.
