@@ -33,8 +33,12 @@ func (q *keyQueue) requestLoop(c *claim) {
 // It reports whether the next one is to be sent at once.
 func (q *keyQueue) requestOnce(c *claim) (again bool) {
 	q.mu.Lock()
+	queued := c.maybeQueued
 	r, ctx, sent, ok := q.prepareRequest(c)
 	q.mu.Unlock()
+	if ok && r.Enqueue && queued {
+		defer q.watchPoll(c, r.Seq).Stop()
+	}
 	return ok && q.sendRequest(ctx, c, r, sent)
 }
 
@@ -90,7 +94,9 @@ func (q *keyQueue) prepareRequest(c *claim) (r Request, ctx context.Context, sen
 	}
 	sent = time.Now()
 	c.inRequest, c.wakePending = true, false
-	return q.newRequest(c, sent), ctx, sent, true
+	r = q.newRequest(c, sent)
+	c.currentSeq = r.Seq
+	return r, ctx, sent, true
 }
 
 // sendRequest sends a request and deals with its answer, as requestOnce.
@@ -106,6 +112,25 @@ func (q *keyQueue) requestDone(c *claim, r Request, reply Reply, err error, sent
 	return q.finishRequest(c, r, reply, err, sent)
 }
 
+// watchPoll sends another poll, on another connection, if the one of this number has no
+// answer in time: its connection may be dead, and the entry in the queue must not die
+// with it. The first answer that comes counts.
+func (q *keyQueue) watchPoll(c *claim, n int64) *time.Timer {
+	return time.AfterFunc(MaxPollInterval, func() { q.pollAgain(c, n) })
+}
+
+func (q *keyQueue) pollAgain(c *claim, n int64) {
+	q.mu.Lock()
+	stuck := c.inRequest && c.currentSeq == n && c.inflight < len(c.recentSends)
+	if stuck {
+		c.inRequest, c.currentSeq = false, 0
+	}
+	q.mu.Unlock()
+	if stuck {
+		q.requestLoop(c)
+	}
+}
+
 // finishRequest deals with the answer to a request of the one that asks. It reports
 // whether the next is to be sent at once; if not, and there is to be one, it has
 // set the timer for it.
@@ -114,6 +139,10 @@ func (q *keyQueue) finishRequest(c *claim, r Request, reply Reply, err error, se
 	var delay time.Duration
 	todo := q.handleReply(c, r, reply, err, sentAt)
 	switch {
+	case c.currentSeq != r.Seq: // it was overdue, and the next one goes on
+		q.mu.Unlock()
+		q.runAsync(todo)
+		return false
 	case c.state != claimActive || c.wanted == 0:
 		c.loopRunning = false
 	case r.WantSeq != c.wantSeq || reply.Lost: // it wants something else by now, or asks in another way

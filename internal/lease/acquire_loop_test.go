@@ -51,3 +51,48 @@ func TestInlineRequestCostsNoGoroutine(t *testing.T) {
 		}
 	})
 }
+
+// TestPollStuck has a poll hang on a dead connection, longer than an entry in the queue
+// lives that nobody refreshes: the process keeps its place, and hears of the hand-over.
+func TestPollStuck(t *testing.T) {
+	for name, p := range map[string]Params{"mutex": params(time.Minute), "semaphore": taking(1, 1)} {
+		inBubble(t, func(e *env) {
+			k1, _ := e.process()
+			k2, s2 := e.process()
+			k3, _ := e.process()
+			held := e.take(k1, p)
+			_, second := e.want(e.Context(), k2, p)
+			time.Sleep(MaxPollInterval)
+			_, third := e.want(e.Context(), k3, p)
+			s2.travels(5*time.Second, 50*time.Microsecond, 50*time.Microsecond)
+			time.Sleep(MaxPollInterval + WaiterTTL + ms)
+			e.waits(name+": who is next", second)
+			held.Release()
+			e.gets(name+": who is next", second, ms)
+			e.waits(name+": who came later", third)
+			e.leases[1].Release()
+			e.gets(name+": who came later", third, ms)
+		})
+	}
+}
+
+// TestPollsStuck has no poll answered at all: no more than a few are under way.
+func TestPollsStuck(t *testing.T) {
+	inBubble(t, func(e *env) {
+		k1, _ := e.process()
+		k2, s2 := e.process()
+		held := e.acquire(k1, 10*time.Minute)
+		_, got := e.request(e.Context(), k2, 10*time.Minute)
+		time.Sleep(time.Second)
+		before := runtime.NumGoroutine()
+		s2.change(func() { s2.latency = func() time.Duration { return 2 * time.Minute } })
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := runtime.NumGoroutine() - before; n > 4 {
+			e.Errorf("%d goroutines more than before wait for answers to polls", n)
+		}
+		s2.change(func() { s2.latency = func() time.Duration { return 0 } })
+		held.Release()
+		e.gets("who waits", got, 5*time.Minute)
+	})
+}

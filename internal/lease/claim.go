@@ -41,6 +41,7 @@ type claim struct {
 	loopRunning   bool  // keyQueue.requestLoop goes on: in a goroutine, or when the timer fires
 	inRequest     bool  // a request of it is under way
 	wakePending   bool  // and is to be followed by another at once
+	currentSeq    int64 // number of the request whose answer is waited for
 	requestTimer  *time.Timer
 	maybeQueued   bool // Redis may have an entry, or a grant that we have not heard of
 	replaces      string

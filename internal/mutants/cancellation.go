@@ -146,6 +146,16 @@ var cancellation = []mutant{
 		"internal/lease", "TestMessageLost",
 	},
 	{
+		"poll-stuck", "a poll that has no answer is waited for, though the entry in the queue dies meanwhile",
+		"internal/lease/acquire_loop.go", `if ok && r.Enqueue && queued {`, `if false && queued {`,
+		"internal/lease", "TestPollStuck",
+	},
+	{
+		"polls-pile-up", "a poll that has no answer is sent again for ever",
+		"internal/lease/acquire_loop.go", ` && c.inflight < len(c.recentSends)`, ``,
+		"internal/lease", "TestPollsStuck",
+	},
+	{
 		"poll-misses-expiry", "who waits does not ask when the owner's TTL ends",
 		"internal/lease/acquire_loop.go", `if reply.Remaining >= 0 { // a dead`, `if false { // a dead`,
 		"internal/lease", "TestDeadOwner",
