@@ -112,16 +112,16 @@ func (q *keyQueue) requestDone(c *claim, r Request, reply Reply, err error, sent
 	return q.finishRequest(c, r, reply, err, sent)
 }
 
-// watchPoll sends another poll, on another connection, if the one of this number has no
-// answer in time: its connection may be dead, and the entry in the queue must not die
-// with it. The first answer that comes counts.
-func (q *keyQueue) watchPoll(c *claim, n int64) *time.Timer {
-	return time.AfterFunc(MaxPollInterval, func() { q.pollAgain(c, n) })
+// watchPoll sends another poll, on another connection, if the poll seq gets no reply in
+// time: its connection may be dead, and the queue entry must not expire meanwhile. The
+// first reply counts.
+func (q *keyQueue) watchPoll(c *claim, seq int64) *time.Timer {
+	return time.AfterFunc(MaxPollInterval, func() { q.pollAgain(c, seq) })
 }
 
-func (q *keyQueue) pollAgain(c *claim, n int64) {
+func (q *keyQueue) pollAgain(c *claim, seq int64) {
 	q.mu.Lock()
-	stuck := c.inRequest && c.currentSeq == n && c.inflight < len(c.recentSends)
+	stuck := c.inRequest && c.currentSeq == seq && c.inflight < len(c.recentSends)
 	if stuck {
 		c.inRequest, c.currentSeq = false, 0
 	}
@@ -139,7 +139,7 @@ func (q *keyQueue) finishRequest(c *claim, r Request, reply Reply, err error, se
 	var delay time.Duration
 	todo := q.handleReply(c, r, reply, err, sentAt)
 	switch {
-	case c.currentSeq != r.Seq: // it was overdue, and the next one goes on
+	case c.currentSeq != r.Seq: // a later request has taken its place
 		q.mu.Unlock()
 		q.runAsync(todo)
 		return false
@@ -233,7 +233,9 @@ func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sent
 	q.applyReply(c, r, reply, w)
 	if reply.Granted && c.wanted > 0 && r.WantSeq == c.wantSeq {
 		if w.remaining(time.Now()) > 0 {
-			c.recordPath(r)
+			if c.recordPath(r); c.backoff == nil && c.queuedBefore(r) {
+				q.manager.missed()
+			}
 			return q.acceptGrant(c, reply.FenceBase, reply.Weight, reply.GrantedNow, w, reply.Contended)
 		}
 		q.lastErr = errReplyTooLate

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -139,6 +140,11 @@ func (c *claim) nextRequest(queue bool, now time.Time) Request {
 		Name: c.queue.name, Token: c.token, Replaces: c.replaces, TTL: c.ttl, HandoverTTL: c.handoverTTL(), Seq: c.seq, Enqueue: queue, Channel: c.queue.manager.channel,
 		Keep: c.weight, Want: c.wanted, WantSeq: c.wantSeq, Size: c.size, WantShared: c.wantShared, HeldShared: c.shared,
 	}
+}
+
+// queuedBefore reports whether an earlier request than r may have left an entry.
+func (c *claim) queuedBefore(r Request) bool {
+	return slices.ContainsFunc(c.recentSends[:], func(s sentRequest) bool { return s.seq > 0 && s.seq < r.Seq })
 }
 
 // handoverWindow returns the window of a hand-over that followed request n. It is empty

@@ -456,6 +456,69 @@ func TestResubscribed(t *testing.T) {
 	})
 }
 
+// TestSubscriptionToOldMaster has the first subscription of a process be to a server on
+// which nobody publishes, and which is well: it is replaced when a few hand-overs have
+// been found by polls.
+func TestSubscriptionToOldMaster(t *testing.T) {
+	for name, p := range map[string]Params{"mutex": params(time.Minute), "semaphore": taking(1, 1)} {
+		inBubble(t, func(e *env) {
+			k1, _ := e.process()
+			k2, s2 := e.process()
+			split := &splitBrain{fakeStore: s2, old: newFakeStore(newFakeRedis()), subscriptions: 1}
+			k2.store = split
+			for i := range 2 * minMissedLimit {
+				held := e.take(k1, p)
+				l, got := e.want(e.Context(), k2, p)
+				time.Sleep(MaxPollInterval) // it waits in line
+				bound := ms
+				if i < minMissedLimit {
+					bound += MaxPollInterval
+				}
+				held.Release()
+				e.gets(fmt.Sprint(name, ", hand-over ", i), got, bound)
+				l.Release()
+			}
+		})
+	}
+}
+
+// TestNothingPublished has nobody publish on any server: the subscription is replaced ever
+// more seldom.
+func TestNothingPublished(t *testing.T) {
+	inBubble(t, func(e *env) {
+		k1, _ := e.process()
+		k2, s2 := e.process()
+		split := &splitBrain{fakeStore: s2, old: newFakeStore(newFakeRedis()), subscriptions: 1000}
+		k2.store = split
+		for range 50 {
+			held := e.acquire(k1, time.Minute)
+			l, got := e.request(e.Context(), k2, time.Minute)
+			time.Sleep(MaxPollInterval)
+			held.Release()
+			e.gets("who waits", got, MaxPollInterval+ms)
+			l.Release()
+		}
+		if n := 1000 - split.subscriptions; n != 5 { // after 3, 6, 12, and 24 more
+			e.Errorf("there were %d subscriptions, want 5", n)
+		}
+	})
+}
+
+// splitBrain is a store whose first subscriptions are to an old server.
+type splitBrain struct {
+	*fakeStore
+	old           *fakeStore
+	subscriptions int
+}
+
+func (s *splitBrain) Subscribe(ctx context.Context, l MessageHandler) {
+	if s.subscriptions--; s.subscriptions >= 0 {
+		s.old.Subscribe(ctx, l)
+	} else {
+		s.fakeStore.Subscribe(ctx, l)
+	}
+}
+
 // TestMessageLost leaves it to the poll.
 func TestMessageLost(t *testing.T) {
 	inBubble(t, func(e *env) {

@@ -11,6 +11,9 @@ import (
 // waiter have gone, so that a loop of lock and unlock keeps it.
 const subscriptionIdle = 100 * time.Millisecond
 
+// minMissedLimit is how many hand-overs in a row may be found by a poll.
+const minMissedLimit = 3
+
 // subscription is the manager's one subscription. It is opened for the first claim that
 // queues and closed when nothing is held or awaited any more. The mutex of the
 // manager guards it.
@@ -21,8 +24,11 @@ type subscription struct {
 	pendingClaims  []*claim   // that wait for this to be clear
 	subscriber     Subscriber // nil while there is no connection for it
 	channelChanges *channelChanges
-	idleSince      time.Time // since when nothing is held or awaited; zero while something is
-	closeTimer     *time.Timer
+	// Hand-overs that a poll has found since the last message, and of how many the
+	// subscription is replaced.
+	missed, missedLimit int
+	idleSince           time.Time // since when nothing is held or awaited; zero while something is
+	closeTimer          *time.Timer
 }
 
 // channelChanges are changes of what one subscription hears, to be made in this order. The mutex
@@ -105,15 +111,39 @@ func (m *Manager) subscribe(c *claim) (resolved bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.subscription.cancel == nil {
-		ctx, cancel := context.WithCancel(context.Background())
-		m.subscription = subscription{cancel: cancel, channelChanges: &channelChanges{ctx: ctx}}
-		m.workers.Store(newWorkerPool(ctx.Done()))
-		go m.store.Subscribe(ctx, &subscriptionHandler{m, ctx})
+		m.subscription.missedLimit = minMissedLimit
+		m.openSubscription()
 	}
 	if c != nil && !m.subscription.resolved {
 		m.subscription.pendingClaims = append(m.subscription.pendingClaims, c)
 	}
 	return m.subscription.resolved
+}
+
+// openSubscription opens a subscription. The manager is locked.
+func (m *Manager) openSubscription() {
+	ctx, stop := context.WithCancel(context.Background())
+	old := m.subscription
+	m.subscription = subscription{cancel: stop, channelChanges: &channelChanges{ctx: ctx}, missedLimit: old.missedLimit, idleSince: old.idleSince, closeTimer: old.closeTimer}
+	m.workers.Store(newWorkerPool(ctx.Done()))
+	go m.store.Subscribe(ctx, &subscriptionHandler{m, ctx})
+}
+
+// missed notes that a poll has found what a message should have told. After several in
+// a row the subscription is replaced: it may be to a server that answers PING, but on
+// which nobody publishes, such as the old master after a split brain. If that does not
+// help, the next one is given twice as long.
+func (m *Manager) missed() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.subscription.active {
+		return
+	}
+	if m.subscription.missed++; m.subscription.missed >= m.subscription.missedLimit {
+		m.subscription.cancel()
+		m.subscription.missedLimit *= 2
+		m.openSubscription()
+	}
 }
 
 // subscriptionHandler is what one subscription reports to. What comes after its ctx has
@@ -208,6 +238,7 @@ func (h *subscriptionHandler) HandleMessage(msg Handover) {
 	m := h.manager
 	m.mu.Lock()
 	c, w := m.claimsByToken.Entries[msg.Token], m.watchers.Entries[msg.Key]
+	m.subscription.missed, m.subscription.missedLimit = 0, minMissedLimit
 	m.mu.Unlock()
 	if msg.Kind == WaitGroup {
 		if w != nil {

@@ -147,6 +147,7 @@ func (w *groupWatcher) handlePoll(poll int64, g Generation, err error) (awaited,
 		w.redisError(err)
 	}
 	lasts := w.errStreak.exceeds(unknownErrorLimit, err)
+	late := false // the message of a generation's end
 	var next *groupWaiter
 	for x := w.head; x != nil; x = next {
 		switch next = x.next; {
@@ -166,8 +167,12 @@ func (w *groupWatcher) handlePoll(poll int64, g Generation, err error) (awaited,
 		case x.generation > g.Number || x.generation < g.OldestKnown:
 			x.finish(errGroupLost)
 		default:
+			late = w.subscribed
 			x.finish(abandonedError(g.Abandoned[x.generation]))
 		}
+	}
+	if late {
+		w.manager.missed()
 	}
 	return w.head != nil, w.subscribed
 }

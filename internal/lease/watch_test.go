@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 )
@@ -218,6 +219,41 @@ func TestWaitWhileRedialing(t *testing.T) {
 		})
 	}
 }
+
+// TestWaitAndOldMaster does for generations what TestSubscriptionToOldMaster does for locks.
+func TestWaitAndOldMaster(t *testing.T) {
+	inBubble(t, func(e *env) {
+		g := newFakeGroup(e.redis, "key")
+		mine, other := &groupStore{fakeStore: newFakeStore(e.redis), group: g, name: "A"}, &groupStore{fakeStore: newFakeStore(e.redis), group: g, name: "B"}
+		split := &splitRounds{groupStore: mine, split: splitBrain{mine.fakeStore, newFakeStore(newFakeRedis()), 1}}
+		s, elsewhere := NewManager(split).NewSession("key"), NewManager(other).NewSession("key")
+		add := func(n int64) {
+			if _, err := elsewhere.Update(e.Context(), "add", Operation{Op: OpAdd, Delta: n}); err != nil {
+				e.Error(err)
+			}
+		}
+		for i := range 2 * minMissedLimit {
+			add(1)
+			var over time.Time
+			time.AfterFunc(5*MaxPollInterval/2, func() { over = time.Now(); add(-1) })
+			if err := s.Wait(e.Context(), "wait for"); err != nil {
+				e.Error(err)
+			}
+			bound := ms
+			if i < minMissedLimit {
+				bound += MaxPollInterval
+			}
+			e.within(fmt.Sprint("the end of round ", i), over, bound)
+		}
+	})
+}
+
+type splitRounds struct {
+	*groupStore
+	split splitBrain
+}
+
+func (s *splitRounds) Subscribe(ctx context.Context, l MessageHandler) { s.split.Subscribe(ctx, l) }
 
 // redialing is a store whose subscription cannot be changed for half a minute, to hear
 // more or less.

@@ -130,6 +130,22 @@ var cancellation = []mutant{
 		"internal/lease", "TestQueueAwaitsSubscription",
 	},
 	{
+		"old-master-kept", "a subscription that brings nothing is kept for as long as PING is answered",
+		"internal/lease/subscription.go", `m.subscription.missed >= m.subscription.missedLimit`, `m.subscription.missed > 1000*m.subscription.missedLimit`,
+		"internal/lease", "TestSubscriptionToOldMaster",
+	},
+	{
+		"old-master-round-kept", "the same where only wait groups are waited for",
+		"internal/lease/watch.go", `late = w.subscribed`, `late = false`,
+		"internal/lease", "TestWaitAndOldMaster",
+	},
+	{
+		"replaced-for-ever", "a subscription is replaced again and again though that does not help",
+		"internal/lease/subscription.go", `		m.subscription.missedLimit *= 2
+`, ``,
+		"internal/lease", "TestNothingPublished",
+	},
+	{
 		"resubscribed-unasked", "what was published while the subscription was broken is not asked for",
 		"internal/lease/subscription.go", `			if wake = append(wake, c); c.queue.name.Kind == RWMutex {`, `			if c.queue.name.Kind == RWMutex {`,
 		"internal/lease", "TestResubscribed",
