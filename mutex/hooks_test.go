@@ -42,86 +42,109 @@ func (h commandHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.P
 
 func isScript(cmd redis.Cmder) bool { return cmd.Name() == "evalsha" || cmd.Name() == "eval" }
 
+// A panicHook panics at one script after each arming. That script may also be the
+// background release of an earlier, failed call: see panics.
+type panicHook struct{ armed atomic.Bool }
+
+func (h *panicHook) hook(_ context.Context, cmd redis.Cmder) {
+	if isScript(cmd) && h.armed.CompareAndSwap(true, false) {
+		panic("in a hook")
+	}
+}
+
+// panics calls lock until the panic reaches it. If it got the lock, the panic met a request
+// in the background instead.
+func (h *panicHook) panics(t *testing.T, what string, lock func() (*mutex.Lease, error)) {
+	t.Helper()
+	for h.recovered(t, what, lock) == nil {
+	}
+}
+
+func (h *panicHook) recovered(t *testing.T, what string, lock func() (*mutex.Lease, error)) (v any) {
+	t.Helper()
+	defer func() {
+		t.Helper()
+		if v = recover(); v != nil && v != "in a hook" {
+			t.Errorf("%s: recovered %v", what, v)
+		}
+	}()
+	h.armed.Store(true)
+	l, err := lock()
+	h.armed.Store(false)
+	switch {
+	case err == nil:
+		unlock(t, l)
+	case !errors.Is(err, mutex.ErrLocked): // a try may meet what the call before left behind
+		t.Fatalf("%s: %v", what, err)
+	}
+	return nil
+}
+
+// panicsAtUnlock locks and unlocks until the panic reaches Unlock.
+func (h *panicHook) panicsAtUnlock(t *testing.T, lock func() (*mutex.Lease, error)) {
+	t.Helper()
+	h.panics(t, "Unlock", func() (*mutex.Lease, error) {
+		h.armed.Store(false)
+		l, err := lock()
+		if err != nil {
+			return nil, err
+		}
+		h.armed.Store(true)
+		if err := l.Unlock(); err != nil {
+			return nil, err
+		}
+		h.armed.Store(false)
+		return lock()
+	})
+}
+
+// failsByChan receives from a channel until it yields the panic as an error.
+func (h *panicHook) failsByChan(t *testing.T, lockChan func() <-chan mutex.Result) {
+	t.Helper()
+	for {
+		h.armed.Store(true)
+		r := <-lockChan()
+		if r.Err != nil {
+			return
+		}
+		h.armed.Store(false)
+		unlock(t, r.Lease)
+	}
+}
+
 // TestPanicOfAHookReachesItsCaller: the library's own state stays sound, so that
 // the lock can be had again by the same process.
 func TestPanicOfAHookReachesItsCaller(t *testing.T) {
-	s := redistest.Start(t)
-	var armed atomic.Bool
-	rdb := s.Client(t)
-	rdb.AddHook(commandHook(func(_ context.Context, cmd redis.Cmder) {
-		if isScript(cmd) && armed.CompareAndSwap(true, false) {
-			panic("in a hook")
-		}
-	}))
-	panics := func(what string, f func()) {
-		t.Helper()
-		defer func() {
-			t.Helper()
-			if v := recover(); v != "in a hook" {
-				t.Errorf("%s: recovered %v", what, v)
-			}
-		}()
-		armed.Store(true)
-		f()
-	}
-	ended, cancel := context.WithCancel(t.Context())
+	var h panicHook
+	rdb := redistest.Start(t).Client(t)
+	rdb.AddHook(commandHook(h.hook))
+	withCancel, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	for name, ctx := range map[string]context.Context{"background": context.Background(), "with cancel": ended} {
-		for what, lock := range map[string]func(*mutex.Mutex, context.Context) (*mutex.Lease, error){
+	for name, ctx := range map[string]context.Context{"background": context.Background(), "with cancel": withCancel} {
+		for what, lockOf := range map[string]func(*mutex.Mutex, context.Context) (*mutex.Lease, error){
 			"LockContext": (*mutex.Mutex).LockContext, "TryLockContext": (*mutex.Mutex).TryLockContext,
 		} {
 			m := mutex.New(rdb, what+" "+name)
-			panics(what, func() { _, _ = lock(m, ctx) })
-			l, err := m.LockContext(ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
-			panics("Unlock after "+what, func() { _ = l.Unlock() })
-			if l, err = m.LockContext(ctx); err != nil { // released meanwhile, on another goroutine
-				t.Fatal(err)
-			}
-			if err := l.Unlock(); err != nil {
-				t.Error(err)
-			}
+			h.panics(t, what, func() (*mutex.Lease, error) { return lockOf(m, ctx) })
+			h.panicsAtUnlock(t, func() (*mutex.Lease, error) { return m.LockContext(ctx) })
 		}
 	}
-	r := <-func() <-chan mutex.Result { armed.Store(true); return mutex.New(rdb, "channel").LockChan(t.Context()) }()
-	if r.Err == nil {
-		t.Error("a channel yields a lease although the client panicked")
-	}
+	m := mutex.New(rdb, "channel")
+	h.failsByChan(t, func() <-chan mutex.Result { return m.LockChan(t.Context()) })
 }
 
 // TestPanicWhileSeveralKeysAreLocked: a panic of the client reaches the caller that locks
 // or unlocks several keys, and the keys can be locked again.
 func TestPanicWhileSeveralKeysAreLocked(t *testing.T) {
-	s := redistest.Start(t)
-	var armed atomic.Bool
-	rdb := s.Client(t)
-	rdb.AddHook(commandHook(func(_ context.Context, cmd redis.Cmder) {
-		if isScript(cmd) && armed.CompareAndSwap(true, false) {
-			panic("in a hook")
-		}
-	}))
+	var h panicHook
+	rdb := redistest.Start(t).Client(t)
+	rdb.AddHook(commandHook(h.hook))
 	p := mutex.NewPool(rdb, "")
-	panics := func(what string, f func()) {
-		t.Helper()
-		defer func() {
-			t.Helper()
-			if v := recover(); v != "in a hook" {
-				t.Errorf("%s: recovered %v", what, v)
-			}
-		}()
-		armed.Store(true)
-		f()
-	}
-	panics("LockContext", func() { _, _ = p.LockContext(t.Context(), "a", "b", "c") })
-	panics("TryLockContext", func() { _, _ = p.TryLockContext(t.Context(), "a", "b", "c") })
-	l := lockAll(t, p, "a", "b", "c")
-	panics("Unlock", func() { _ = l.Unlock() })
-	armed.Store(true)
-	if r := <-p.LockChan(t.Context(), "a", "b", "c"); r.Err == nil {
-		t.Error("a channel yields a lease although the client panicked")
-	}
+	lock := func() (*mutex.Lease, error) { return p.LockContext(t.Context(), "a", "b", "c") }
+	h.panics(t, "LockContext", lock)
+	h.panics(t, "TryLockContext", func() (*mutex.Lease, error) { return p.TryLockContext(t.Context(), "a", "b", "c") })
+	h.panicsAtUnlock(t, lock)
+	h.failsByChan(t, func() <-chan mutex.Result { return p.LockChan(t.Context(), "a", "b", "c") })
 	unlock(t, lockAll(t, p, "a", "b", "c"))
 }
 
