@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// TestCounts compares the numbers of faults and of mutants in the pages with the source.
+// TestCounts compares the numbers of faults and of mutants in the pages, which are rounded
+// down, with the source.
 func TestCounts(t *testing.T) {
 	for what, want := range map[string]int{
 		"faults":  elements(t, "internal/matrix", "row"),
@@ -23,7 +24,7 @@ func TestCounts(t *testing.T) {
 			t.Errorf("no page has a number of %s", what)
 		}
 		for _, m := range found {
-			if m[1] != strconv.Itoa(want) {
+			if n, _ := strconv.Atoi(m[1]); want < n || want >= n+50 {
 				t.Errorf("a page has %s, and there are %d", m[0], want)
 			}
 		}
