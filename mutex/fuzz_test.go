@@ -116,8 +116,8 @@ func FuzzGarbage(f *testing.F) {
 				pipe.HSet(t.Context(), "key", "state", "r 1099511627776 1099511627776 0 0 1 3900000 1", "token", text)
 			},
 			func(pipe redis.Pipeliner) {
-				pipe.ZAdd(t.Context(), "baton:{key}:line", redis.Z{Score: 1, Member: "token"})
-				pipe.HSet(t.Context(), "baton:{key}:entries", "token", text)
+				pipe.ZAdd(t.Context(), "baton:{key}:queue", redis.Z{Score: 1, Member: "token"})
+				pipe.HSet(t.Context(), "baton:{key}:waiters", "token", text)
 			},
 		}[int(where)%6]
 		if _, err := a.Pipelined(t.Context(), func(pipe redis.Pipeliner) error { put(pipe); return nil }); err != nil {

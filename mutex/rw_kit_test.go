@@ -76,7 +76,7 @@ func rwQueued(t *testing.T, s *redistest.Server, lock func(context.Context) <-ch
 
 func awaitRWQueue(t *testing.T, s *redistest.Server, length int64) {
 	t.Helper()
-	redistest.Eventually(t, 5*time.Second, func() bool { return s.Do(t, "ZCARD", "baton:{key}:line") == length }, "%d are in the line", length)
+	redistest.Eventually(t, 5*time.Second, func() bool { return s.Do(t, "ZCARD", "baton:{key}:queue") == length }, "%d are in the line", length)
 }
 
 // rwRests checks that within the bound nobody holds or awaits anything in Redis:

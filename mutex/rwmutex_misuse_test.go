@@ -85,8 +85,8 @@ func TestRWMutexOtherType(t *testing.T) {
 		"an odd state": func() { s.Do(t, "HSET", "key", "state", "value") },
 		"a semaphore":  func() { s.Do(t, "HSET", "key", "state", "s 3 3 0 0 1 3900000 1") },
 		"its holders":  func() { s.Do(t, "LPUSH", "baton:{key}:holders", "x") },
-		"its line":     func() { s.Do(t, "LPUSH", "baton:{key}:line", "x") },
-		"its entries":  func() { s.Do(t, "LPUSH", "baton:{key}:entries", "x") },
+		"its queue":    func() { s.Do(t, "LPUSH", "baton:{key}:queue", "x") },
+		"its waiters":  func() { s.Do(t, "LPUSH", "baton:{key}:waiters", "x") },
 	} {
 		t.Run(what, func(t *testing.T) {
 			s.Do(t, "FLUSHALL")

@@ -149,7 +149,7 @@ func TestBadInput(t *testing.T) {
 	}
 	all := map[string]bad{
 		"no key":                {victimOf(rdb, ""), "the key is empty"},
-		"a key of ours":         {victimOf(rdb, "baton:{key}:line"), "library's own"},
+		"a key of ours":         {victimOf(rdb, "baton:{key}:queue"), "library's own"},
 		"what New has not made": {victim{new(semaphore.Weighted), new(semaphore.Limiter), 1}, "not made by New"},
 		"a huge size":           {sized(1<<52 + 1), "invalid size 4503599627370497:"},
 		"a negative limit":      {limited(-5e-324, 1), "invalid limit -5e-324"},

@@ -190,7 +190,7 @@ func state(t *testing.T, rdb *redis.Client, field int) int64 {
 // awaitQueue returns when n processes stand in line.
 func awaitQueue(t *testing.T, rdb *redis.Client, n int64) {
 	t.Helper()
-	redistest.Eventually(t, 5*time.Second, func() bool { return rdb.ZCard(context.Background(), "baton:{key}:line").Val() == n }, "%d are in line", n)
+	redistest.Eventually(t, 5*time.Second, func() bool { return rdb.ZCard(context.Background(), "baton:{key}:queue").Val() == n }, "%d are in line", n)
 }
 
 // queued has s wait for n permits, and returns when it is the nth in line.

@@ -84,7 +84,7 @@ func TestBadInput(t *testing.T) {
 	asks, ctx := s.Client(t), t.Context()
 	types := s.PutTypes(t)
 	s.Do(t, "SET", "string", "x")
-	s.Do(t, "ZADD", "state", "0", "round 1 count x abandoned 0 since 1")
+	s.Do(t, "ZADD", "state", "0", "generation 1 count x abandoned 0 since 1")
 	counts := waitgroup.New(asks, "key")
 	counts.TTL = time.Hour // not renewed meanwhile
 	must(counts.AddContext(ctx, 2))
@@ -99,7 +99,7 @@ func TestBadInput(t *testing.T) {
 	}
 	all := map[string]bad{
 		"no key":                {of(rdb, ""), "the key is empty"},
-		"a key of ours":         {of(rdb, "baton:{key}:operations:x"), "library's own"},
+		"a key of ours":         {of(rdb, "baton:{key}:ops:x"), "library's own"},
 		"what New has not made": {victim{new(waitgroup.WaitGroup), 1}, "not made by New"},
 		"a string":              {of(asks, "string"), "WRONGTYPE"},
 		"a garbled state":       {of(asks, "state"), "not a wait group"},

@@ -121,7 +121,7 @@ func outstanding(t *testing.T, rdb *redis.Client, key string) (count, tasks int6
 		return 0, 0
 	}
 	var round, abandoned int64
-	if _, err := fmt.Sscanf(state[0], "round %d count %d abandoned %d", &round, &count, &abandoned); err != nil {
+	if _, err := fmt.Sscanf(state[0], "generation %d count %d abandoned %d", &round, &count, &abandoned); err != nil {
 		t.Fatalf("%q: %v", state[0], err)
 	}
 	tasks, err = rdb.ZCount(ctx, key, "(0", "+inf").Result()
@@ -141,7 +141,7 @@ func holds(t *testing.T, what string, rdb *redis.Client, count, tasks int64) {
 func listening(t *testing.T, rdb *redis.Client, processes int64) {
 	t.Helper()
 	redistest.Eventually(t, 5*time.Second, func() bool {
-		return rdb.PubSubNumSub(context.Background(), "baton:{key}:over").Val()["baton:{key}:over"] == processes
+		return rdb.PubSubNumSub(context.Background(), "baton:{key}:done").Val()["baton:{key}:done"] == processes
 	}, "not %d processes listen", processes)
 }
 

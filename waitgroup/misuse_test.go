@@ -87,11 +87,11 @@ func TestAddThatIsTakenForGivenUpFails(t *testing.T) {
 		if err := wg.AddContext(t.Context(), 2); err != nil {
 			t.Fatal(err)
 		}
-		keys := rdb.Keys(t.Context(), "baton:{key}:operations:*").Val()
+		keys := rdb.Keys(t.Context(), "baton:{key}:ops:*").Val()
 		if len(keys) != 1 {
 			t.Fatalf("the keys are %q", keys)
 		}
-		rdb.HSet(t.Context(), keys[0], "low", 1000)
+		rdb.HSet(t.Context(), keys[0], "acked", 1000)
 		if err := wg.AddContext(t.Context(), 1); err == nil {
 			t.Error("nothing was counted, and there is no error")
 		}

@@ -209,14 +209,14 @@ func tour(t *testing.T, s servers, client func() redis.UniversalClient) {
 			return task.Done()
 		}, w.AddContext(ctx, 1)
 	}, func() (func() error, error) { return func() error { return nil }, x.WaitContext(ctx) },
-		func() bool { return s.subscribed(t, "baton:*:over") > 0 })
+		func() bool { return s.subscribed(t, "baton:*:done") > 0 })
 }
 
 // TestRightsAreUsed compares the commands of the rule with those of the scripts, and
 // the few that go over the wire by themselves.
 func TestRightsAreUsed(t *testing.T) {
 	want := []string{"+eval", "+evalsha", "+ping", "+subscribe", "+unsubscribe"}
-	for _, m := range regexp.MustCompile(`redis\.p?call\('([A-Z]+)'`).FindAllStringSubmatch(readAll(t, "internal/redisstore", "*.lua"), -1) {
+	for _, m := range regexp.MustCompile(`redis\.p?call\('([A-Z]+)'`).FindAllStringSubmatch(readAll(t, "internal/redisstore", "*.lua")+readAll(t, "internal/redisstore/lib", "*.lua"), -1) {
 		want = append(want, "+"+strings.ToLower(m[1]))
 	}
 	var got []string

@@ -24,12 +24,12 @@ type GroupStore interface {
 type Op string
 
 const (
-	OpAdd     Op = "add"  // Delta to the count
-	OpStart   Op = "go"   // a task more, Token
-	OpClaim   Op = "join" // the task takes the place of one of the count
-	OpDone    Op = "done" // the task has ended
-	OpAbandon Op = "drop" // the task is abandoned
-	OpUndo    Op = "undo" // the change of the same number: it has not been, or will not be
+	OpAdd     Op = "add"     // Delta to the count
+	OpStart   Op = "start"   // a task more, Token
+	OpClaim   Op = "claim"   // the task takes the place of one of the count
+	OpDone    Op = "done"    // the task has ended
+	OpAbandon Op = "abandon" // the task is abandoned
+	OpUndo    Op = "undo"    // the change of the same number: it has not been, or will not be
 )
 
 // Operation is one operation on a wait group.

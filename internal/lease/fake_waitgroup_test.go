@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// fakeGroup is what round*.lua do with one wait group, in Go, on the clock of the
+// fakeGroup is what waitgroup_*.lua do with one wait group, in Go, on the clock of the
 // bubble, but for the expiry of keys and for the limit on records, which take longer
 // than a schedule does. Beside that it notes what has become of everything, for the checks.
 type fakeGroup struct {

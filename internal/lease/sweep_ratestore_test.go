@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// sweepRateStore is what limit.lua does, in Go, on the clock of the bubble; names are
+// sweepRateStore is what limiter.lua does, in Go, on the clock of the bubble; names are
 // its own. It is a [RateStore] without a network, and of one key.
 type sweepRateStore struct {
 	mu           sync.Mutex

@@ -1,7 +1,7 @@
 package model
 
-// What the scripts do, move for move: internal/redisstore/{acquire,yield,release,
-// renew,take,leave,state}.lua. A script is one step.
+// What the scripts do, move for move: internal/redisstore/mutex_{acquire,yield,release,
+// renew}.lua, and the files in lib that they include. A script is one step.
 
 // execute runs the script that a request names.
 func (m *Model) execute(s *state, q packet) {

@@ -5,22 +5,22 @@ package main
 var bounds = []mutant{
 	{
 		"readers-uncapped", "one script lets in all who wait",
-		"internal/redisstore/permits.lua", `elseif done == BATCH then`, `elseif false then`,
+		"internal/redisstore/lib/permits.lua", `elseif done == BATCH then`, `elseif false then`,
 		"internal/redisstore", "TestPermitsOfOneReleaseInSteps",
 	},
 	{
 		"purge-uncapped", "one script ends all holds that have run out",
-		"internal/redisstore/permits.lua", `for _ = 1, BATCH do`, `for _ = 1, 1e9 do`,
+		"internal/redisstore/lib/permits.lua", `for _ = 1, BATCH do`, `for _ = 1, 1e9 do`,
 		"internal/redisstore", "TestScriptsAreBounded",
 	},
 	{
 		"check-uncapped", "one script checks all tasks after the clock was set back",
-		"internal/redisstore/round.lua", `'ZSCAN', group, cursor, 'COUNT', BATCH)`, `'ZSCAN', group, cursor, 'COUNT', 1000000)`,
+		"internal/redisstore/lib/waitgroup.lua", `'ZSCAN', group, cursor, 'COUNT', BATCH)`, `'ZSCAN', group, cursor, 'COUNT', 1000000)`,
 		"internal/redisstore", "TestScriptsAreBounded",
 	},
 	{
 		"stale-barge", "who finds only stale entries in a part of the queue gets the lock",
-		"internal/redisstore/take.lua", `not head and not unfinished then`, `not head then`,
+		"internal/redisstore/lib/mutex_acquire_slow.lua", `not waiter and not unfinished then`, `not waiter then`,
 		"internal/redisstore", "TestRequestsBehindManyStaleEntries",
 	},
 	{
@@ -32,22 +32,22 @@ var bounds = []mutant{
 	},
 	{
 		"stale-pile-up", "nobody drops stale entries of a lock that is held",
-		"internal/redisstore/take.lua", `if not place or place % 16 == 0 then drop_stale_ahead(token) end`, ``,
+		"internal/redisstore/lib/mutex_acquire_slow.lua", `if not place or place % 16 == 0 then drop_stale_ahead(token) end`, ``,
 		"internal/redisstore", "TestWaitersDropStaleEntriesAheadOfThem",
 	},
 	{
 		"permits-stale-pile-up", "nobody drops stale entries of permits that are held",
-		"internal/redisstore/permits_ask.lua", `if ahead and not (other and other.alive) then`, `if false then`,
+		"internal/redisstore/permits_update.lua", `if ahead and not (entry_ahead and entry_ahead.live) then`, `if false then`,
 		"internal/redisstore", "TestPermitsDropStaleEntriesAheadOfThem",
 	},
 	{
 		"some-readers-told", "only the first readers are told that a writer waits",
-		"internal/redisstore/permits_ask.lua", `untold, left = first, left or first > 0`, `untold, left = 0, left`,
+		"internal/redisstore/permits_update.lua", `unnotified, left = first, left or first > 0`, `unnotified, left = 0, left`,
 		"internal/redisstore", "TestReadersAreToldInSteps",
 	},
 	{
 		"rebuild-miscounts", "a rebuild in steps forgets what has been given meanwhile",
-		"internal/redisstore/permits.lua", `used, counted = used + h.given, counted + h.given`, `used = used + h.given`,
+		"internal/redisstore/lib/permits.lua", `used, indexed = used + h.granted, indexed + h.granted`, `used = used + h.granted`,
 		"internal/redisstore", "TestPermitsRebuiltInSteps",
 	},
 	{
@@ -57,22 +57,22 @@ var bounds = []mutant{
 	},
 	{
 		"records-leak", "of a session's operations that are over only some are forgotten",
-		"internal/redisstore/round_change.lua", `redis.call('HSET', operations, 'swept', string.format('%.0f', swept))`, `-- forgotten`,
+		"internal/redisstore/waitgroup_update.lua", `redis.call('HSET', ops, 'deleted', string.format('%.0f', deleted))`, `-- forgotten`,
 		"internal/redisstore", "TestWaitGroupForgetsWhatIsOver",
 	},
 	{
 		"message-server-key", "a message names the key as the server has it, and not as its users do",
-		"internal/redisstore/state.lua", `to.token .. ' ' .. to.key)`, `to.token .. ' ' .. lock)`,
+		"internal/redisstore/lib/mutex.lua", `waiter.token .. ' ' .. waiter.key)`, `waiter.token .. ' ' .. lock)`,
 		"internal/redisstore", "TestMessagesNameTheKeyWithoutAPrefix",
 	},
 	{
 		"round-server-key", "the message of a round's end names the key as the server has it",
-		"internal/redisstore/round.lua", `round, abandoned) .. key)`, `round, abandoned) .. group)`,
+		"internal/redisstore/lib/waitgroup.lua", `generation, abandoned) .. key)`, `generation, abandoned) .. group)`,
 		"waitgroup", "TestWaitWithKeyPrefix",
 	},
 	{
 		"old-server", "a free lock cannot be had on a server that does not know SET with GET",
-		"internal/redisstore/acquire.lua", `if type(last) ~= 'table' then -- else`, `if type(last) == 'table' then return last else -- else`,
+		"internal/redisstore/mutex_acquire.lua", `if type(last) ~= 'table' then`, `if type(last) == 'table' then return last else`,
 		"internal/redisstore", "TestServerWithoutSetGet",
 	},
 }

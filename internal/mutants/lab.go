@@ -105,7 +105,7 @@ func (b *bench) mutated(ctx context.Context, m mutant, pkg string) (bin string, 
 	}
 	if m.isScript() {
 		bin, err = b.program(ctx, pkg, true)
-		err = errors.Join(err, copyScripts(b.root, b.dir), os.WriteFile(filepath.Join(b.dir, filepath.Base(m.file)), text, 0o600))
+		err = errors.Join(err, copyScripts(b.root, b.dir), os.WriteFile(filepath.Join(b.dir, strings.TrimPrefix(m.file, library)), text, 0o600))
 		return bin, caught, "", err
 	}
 	bin = filepath.Join(b.dir, strings.ReplaceAll(pkg, "/", "-")+".test")

@@ -4,42 +4,42 @@ package main
 var limits = []mutant{
 	{
 		"limit-repeated", "a reservation that is repeated takes tokens again",
-		"internal/redisstore/limit.lua", `if record then
-  local act`, `if record and string.match(record, '^back') then
-  local act`,
+		"internal/redisstore/limiter.lua", `if record then
+  local due_at`, `if record and string.match(record, '^refunded') then
+  local due_at`,
 		"internal/redisstore", "TestLimitRepeated",
 	},
 	{
 		"limit-late-copy", "a copy of a request that comes after its tokens were given back takes tokens",
-		"internal/redisstore/limit.lua", `if record then
-  local act`, `if record and record ~= 'back' then
-  local act`,
+		"internal/redisstore/limiter.lua", `if record then
+  local due_at`, `if record and record ~= 'refunded' then
+  local due_at`,
 		"internal/redisstore", "TestLimitRepeated",
 	},
 	{
 		"limit-keeps", "what a reservation took is not given back",
-		"internal/redisstore/limit.lua", `  taken = taken - back
+		"internal/redisstore/limiter.lua", `  taken = taken - refund
 `, ``,
 		"internal/redisstore", "TestCancelLast",
 	},
 	{
 		"limit-others-turns", "giving back moves the turns of those who came later",
-		"internal/redisstore/limit.lua", `tonumber(m) - math.max(taken - tonumber(t), 0) or 0`, `tonumber(m) or 0`,
+		"internal/redisstore/limiter.lua", `tonumber(m) - math.max(taken - tonumber(t), 0) or 0`, `tonumber(m) or 0`,
 		"internal/redisstore", "TestCancel0Tokens",
 	},
 	{
 		"limit-burst", "one more than the burst is let through at once",
-		"internal/redisstore/limit.lua", `taken + n - burst, 0`, `taken + n - burst - 1, 0`,
+		"internal/redisstore/limiter.lua", `taken + n - burst, 0`, `taken + n - burst - 1, 0`,
 		"internal/redisstore", "TestSimpleReserve",
 	},
 	{
 		"limit-drift", "each decision rounds what is left of the one before",
-		"internal/redisstore/limit.lua", `if turned or r ~= ARGV[2] then`, `if true then`,
+		"internal/redisstore/limiter.lua", `if clock_went_back or r ~= ARGV[2] then`, `if true then`,
 		"internal/redisstore", "TestLimitModel/miniredis",
 	},
 	{
 		"limit-clock-set-back", "nothing is allowed for as long as the server's clock was set back",
-		"internal/redisstore/limit.lua", `turned = now < last`, `turned = false`,
+		"internal/redisstore/limiter.lua", `clock_went_back = us < written_at`, `clock_went_back = false`,
 		"internal/redisstore", "TestLimiterJumpBackwards",
 	},
 	{

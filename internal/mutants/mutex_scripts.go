@@ -4,166 +4,169 @@ package main
 var mutexScripts = []mutant{
 	{
 		"release-unowned", "release deletes the lock, whoever owns it",
-		"internal/redisstore/release.lua", `redis.pcall('GET', KEYS[1]) == ARGV[1] then`, `redis.call('EXISTS', KEYS[1]) == 1 then`,
+		"internal/redisstore/mutex_release.lua", `redis.pcall('GET', KEYS[1]) == ARGV[1]
+`, `redis.call('EXISTS', KEYS[1]) == 1
+`,
 		"internal/redisstore", "TestReleaseNeverDeletesAnothersLock",
 	},
 	{
 		"leave-unowned", "the same while others wait",
-		"internal/redisstore/leave.lua", `if owner == token then`, `if owner then`,
+		"internal/redisstore/lib/mutex_release_slow.lua", `if owner == token then`, `if owner then`,
 		"internal/redisstore", "TestReleaseAgainChangesNothing",
 	},
 	{
 		"leave-keeps-entry", "who has cancelled stays in the queue, and is handed the lock",
-		"internal/redisstore/leave.lua", `waiting > 0 and redis.call('ZREM', queue, token) == 1`, `false`,
+		"internal/redisstore/lib/mutex_release_slow.lua", `queue_len > 0 and redis.call('ZREM', queue, token) == 1`, `false`,
 		"internal/redisstore", "TestNoScriptLeavesALockFreeWhileSomebodyWaits",
 	},
 	{
 		"release-wakes-nobody", "a release lets nobody in",
-		"internal/redisstore/leave.lua", `if head then hand(head) end`, ``,
+		"internal/redisstore/lib/mutex_release_slow.lua", `if waiter then hand_over(waiter) end`, ``,
 		"internal/redisstore", "TestReleaseHandsOverInTurn",
 	},
 	{
 		"renew-creates", "renewal creates the key that is not there",
-		"internal/redisstore/renew.lua", `if owner ~= ARGV[1] then return 0 end`,
+		"internal/redisstore/mutex_renew.lua", `if owner ~= ARGV[1] then return 0 end`,
 		`if owner and owner ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1])`,
 		"internal/redisstore", "TestRenew",
 	},
 	{
 		"renew-unowned", "renewal renews whoever's lock it is",
-		"internal/redisstore/renew.lua", `if owner ~= ARGV[1] then return 0 end`, `if not owner then return 0 end`,
+		"internal/redisstore/mutex_renew.lua", `if owner ~= ARGV[1] then return 0 end`, `if not owner then return 0 end`,
 		"internal/redisstore", "TestRenew",
 	},
 	{
 		"fence-by-counter", "a fence starts anew when its counter was lost, as it is handed over",
-		"internal/redisstore/state.lua", `(last and last >= us) and last + 1 or us`, `(last or 0) + 1`,
+		"internal/redisstore/lib/mutex.lua", `last_fence and last_fence >= us and last_fence + 1 or us`, `(last_fence or 0) + 1`,
 		"internal/redisstore", "TestFencesGrow",
 	},
 	{
-		"fence-by-clock", "a fence goes back with the server's clock, as a free lock is taken",
-		"internal/redisstore/acquire.lua", `if last and last >= base and last < 2^53 - 1 then`, `if false then`,
+		"fence-by-clock", "a fence goes back with the server's clock",
+		"internal/redisstore/lib/next_fence.lua", `if last and last >= us and last < MAX_EXACT then`, `if false then`,
 		"internal/redisstore", "TestFencesGrow",
 	},
 	{
 		"slot-moves", "a script begins to write while its slot moves, and is cut short",
-		"internal/redisstore/moving.lua", `return type(reply) == 'table' and`, `return false and`,
+		"internal/redisstore/lib/slot_migration.lua", `return type(reply) == 'table' and`, `return false and`,
 		"internal/matrix/mutex", "TestClusterSlotBeginsToMove",
 	},
 	{
 		"fence-digits", "a fence loses digits",
-		"internal/redisstore/state.lua", `string.format('%.0f', last), 'PX', FENCE_LIFE)`, `tostring(last), 'PX', FENCE_LIFE)`,
+		"internal/redisstore/lib/mutex.lua", `string.format('%.0f', last_fence), 'PX', RETENTION)`, `tostring(last_fence), 'PX', RETENTION)`,
 		"internal/redisstore", "TestFenceKeepsAllDigits",
 	},
 	{
 		"repeat-new-fence", "a request that is repeated by the owner gets another fence",
-		"internal/redisstore/take.lua", `last or grant(token, ttl)`, `grant(token, ttl)`,
+		"internal/redisstore/lib/mutex_acquire_slow.lua", `last_fence or grant(token, ttl)`, `grant(token, ttl)`,
 		"internal/redisstore", "TestAcquireByTheOwnerRenews",
 	},
 	{
 		"barge", "who asks when the lock has run out overtakes those who wait",
-		"internal/redisstore/take.lua", `local head = pop(token)`, `local head = nil`,
+		"internal/redisstore/lib/mutex_acquire_slow.lua", `local waiter = next_waiter(token)`, `local waiter = nil`,
 		"internal/redisstore", "TestNoScriptLeavesALockFreeWhileSomebodyWaits",
 	},
 	{
 		"poll-loses-place", "who asks again goes to the tail",
-		"internal/redisstore/state.lua", `if not redis.call('ZSCORE', queue, token) then`, `do`,
+		"internal/redisstore/lib/mutex.lua", `if not redis.call('ZSCORE', queue, token) then`, `do`,
 		"internal/redisstore", "TestReleaseHandsOverInTurn",
 	},
 	{
 		"entry-keeps-number", "an entry keeps the number of its first request",
-		"internal/redisstore/state.lua", `redis.call('HSET', waiters, token,`, `redis.call('HSETNX', waiters, token,`,
+		"internal/redisstore/lib/mutex.lua", `redis.call('HSET', waiters, token,`, `redis.call('HSETNX', waiters, token,`,
 		"internal/redisstore", "TestReleaseHandsOverInTurn",
 	},
 	{
 		"dead-not-skipped", "a hand-over does not pass over entries that nobody has refreshed",
-		"internal/redisstore/state.lua", `if seen and ms - tonumber(seen) < ENTRY_LIFE then`, `if seen then`,
+		"internal/redisstore/lib/mutex.lua", `if seen_at and tonumber(seen_at) > ms - WAITER_TTL then`, `if seen_at then`,
 		"internal/redisstore", "TestWaiterLivesForTheWaiterTTL",
 	},
 	{
 		"future-is-dead", "an entry from before the clock was set back is taken for dead",
-		"internal/redisstore/state.lua", `ms - tonumber(seen) < ENTRY_LIFE`, `math.abs(ms - tonumber(seen)) < ENTRY_LIFE`,
+		"internal/redisstore/lib/mutex.lua", `tonumber(seen_at) > ms - WAITER_TTL`, `math.abs(ms - seen_at) < tonumber(WAITER_TTL)`,
 		"internal/redisstore", "TestNoScriptLeavesALockFreeWhileSomebodyWaits",
 	},
 	{
 		"hand-over-whole-ttl", "a hand-over gives the whole TTL, so that a dead waiter costs as much",
-		"internal/redisstore/take.lua", `local place = enqueue(token, n, given, channel, key)`, `local place = enqueue(token, n, ttl, channel, key)`,
+		"internal/redisstore/lib/mutex_acquire_slow.lua", `local place = enqueue(token, ARGV[3], ARGV[4], ARGV[5], ARGV[6])`, `local place = enqueue(token, ARGV[3], ttl, ARGV[5], ARGV[6])`,
 		"internal/redisstore", "TestReleaseHandsOverInTurn",
 	},
 	{
 		"publish-must-succeed", "a hand-over publishes before it writes, and fails if that does",
-		"internal/redisstore/state.lua", `  local base = grant(to.token, to.ttl)
-  redis.pcall('PUBLISH',`, `  local base = (last and last >= us) and last + 1 or us
+		"internal/redisstore/lib/mutex.lua", `  local base = grant(waiter.token, waiter.ttl)
+  redis.pcall('PUBLISH',`, `  local base = last_fence and last_fence >= us and last_fence + 1 or us
   redis.call('PUBLISH',`,
 		"internal/redisstore", "TestHandOverWithoutPermissionToPublish",
 	},
 	{
 		"ttl-not-cut", "the TTL is not cut after the server's clock was set back",
-		"internal/redisstore/take.lua", `if most and left > tonumber(most) then`, `if false then`,
+		"internal/redisstore/lib/mutex_acquire_slow.lua", `if most and left > tonumber(most) then`, `if false then`,
 		"internal/redisstore", "TestWaiterCutsATTLThatIsTooLong",
 	},
 	{
 		"short-dead-not-skipped", "a release hands the lock to an entry that nobody has refreshed",
-		"internal/redisstore/release.lua", `if seen and math.floor(base / 1000) - tonumber(seen) < 3600 then`, `if seen then`,
+		"internal/redisstore/mutex_release.lua", `if seen_at and tonumber(seen_at) > ms - WAITER_TTL then`, `if seen_at then`,
 		"internal/redisstore", "TestWaiterLivesForTheWaiterTTL",
 	},
 	{
-		"short-fence-by-clock", "a fence goes back with the server's clock, as the lock is handed over",
-		"internal/redisstore/release.lua", `if last and last >= base and last < 2^53 - 1 then`, `if false then`,
+		"fence-unstored", "a fence that is above the clock is not stored",
+		"internal/redisstore/lib/next_fence.lua", `    redis.call('SET', KEYS[4], base, 'PX', RETENTION)
+`, ``,
 		"internal/redisstore", "TestFencesGrow",
 	},
 	{
 		"short-poll-loses-place", "whose entry was lost goes to the tail when it asks again while somebody has the lock",
-		"internal/redisstore/acquire.lua", `redis.call('ZADD', KEYS[2], 'NX',`, `redis.call('ZADD', KEYS[2],`,
+		"internal/redisstore/mutex_acquire.lua", `redis.call('ZADD', KEYS[2], 'NX',`, `redis.call('ZADD', KEYS[2],`,
 		"internal/redisstore", "TestNoScriptLeavesALockFreeWhileSomebodyWaits",
 	},
 	{
 		"short-owner-queues", "an owner that asks again waits for itself",
-		"internal/redisstore/acquire.lua", `if type(owner) == 'string' and owner ~= ARGV[1] then`, `if type(owner) == 'string' then`,
+		"internal/redisstore/mutex_acquire.lua", `if type(owner) == 'string' and owner ~= ARGV[1] then`, `if type(owner) == 'string' then`,
 		"internal/redisstore", "TestAcquireByTheOwnerRenews",
 	},
 	{
 		"short-ttl-not-cut", "who queues does not look whether the owner's TTL is too long",
-		"internal/redisstore/acquire.lua", `if not (most and left > tonumber(most)) and not tail.err`, `if not tail.err`,
+		"internal/redisstore/mutex_acquire.lua", `if not (most and left > tonumber(most)) and not tail.err`, `if not tail.err`,
 		"internal/redisstore", "TestWaiterCutsATTLThatIsTooLong",
 	},
 	{
 		"short-type-unchecked", "who queues does not look whether the fence is one",
-		"internal/redisstore/acquire.lua", ` and type(redis.pcall('GET', KEYS[4])) ~= 'table' then`, ` then`,
+		"internal/redisstore/mutex_acquire.lua", ` and type(redis.pcall('GET', KEYS[4])) ~= 'table' then`, ` then`,
 		"internal/redisstore", "TestSiblingOfAnotherType",
 	},
 	{
 		"short-whole-ttl", "a hand-over gives the whole TTL, to who found the lock held",
-		"internal/redisstore/acquire.lua", `ARGV[3] .. ' ' .. ARGV[4] .. ' '`, `ARGV[3] .. ' ' .. ARGV[2] .. ' '`,
+		"internal/redisstore/mutex_acquire.lua", `ARGV[3] .. ' ' .. ARGV[4] .. ' '`, `ARGV[3] .. ' ' .. ARGV[2] .. ' '`,
 		"internal/redisstore", "TestReleaseHandsOverInTurn",
 	},
 	{
 		"short-entry-lives", "the queue outlives its entries",
-		"internal/redisstore/acquire.lua", `redis.call('PEXPIRE', KEYS[2], '3600')`, `redis.call('PEXPIRE', KEYS[2], '36000')`,
+		"internal/redisstore/mutex_acquire.lua", `redis.call('PEXPIRE', KEYS[2], WAITER_TTL)`, `redis.call('PEXPIRE', KEYS[2], 10 * WAITER_TTL)`,
 		"internal/redisstore", "TestFastPathsAgree",
 	},
 	{
 		"type-unchecked", "the type of the waiters' key is not checked before the first write",
-		"internal/redisstore/state.lua", `if type(entries) == 'table' then return broken('waiters', entries) end`, ``,
+		"internal/redisstore/lib/mutex.lua", `if type(entries_len) == 'table' then return wrap_type_error('waiters', entries_len) end`, ``,
 		"internal/redisstore", "TestSiblingOfAnotherType",
 	},
 	{
 		"type-of-sibling", "a sibling of another type is taken for the loss of the lock",
-		"internal/redisstore/state.lua", `then return {err = 'ERR its ' .. sibling .. ': ' .. reply.err} end`, `then return reply end`,
+		"internal/redisstore/lib/type_error.lua", `then return {err = 'ERR ' .. name .. ' key: ' .. reply.err} end`, `then return reply end`,
 		"internal/redisstore", "TestSiblingOfAnotherType",
 	},
 	{
 		"yield-old-token", "yielding to nobody keeps the old token",
-		"internal/redisstore/yield.lua", `    return {1, grant(token, ttl), tonumber(ttl), 1}`, `    return {1, grant(old, ttl), tonumber(ttl), 1}`,
+		"internal/redisstore/mutex_yield.lua", `    return {1, grant(token, ttl), tonumber(ttl), 1}`, `    return {1, grant(old, ttl), tonumber(ttl), 1}`,
 		"internal/redisstore", "TestYieldToNobody",
 	},
 	{
 		"yield-unowned", "a late copy of a yield gives away what is held under another token",
-		"internal/redisstore/yield.lua", `if owner == old then`, `if owner then`,
+		"internal/redisstore/mutex_yield.lua", `if owner == old then`, `if owner then`,
 		"internal/redisstore", "TestYieldRepeatedOrLate",
 	},
 	{
 		"yield-out-of-memory", "yielding begins with a write that fails when Redis is out of memory",
-		"internal/redisstore/yield.lua", `redis.call('PEXPIRE', lock, ttl) -- allowed when out of memory, and then so is the rest`, ``,
+		"internal/redisstore/mutex_yield.lua", `redis.call('PEXPIRE', lock, ttl) -- allowed when out of memory, and then so are the other writes`, ``,
 		"internal/redisstore", "TestOutOfMemory",
 	},
 	{

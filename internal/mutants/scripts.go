@@ -27,7 +27,7 @@ func fromDisk(root string) ([]byte, error) {
 	}
 	for _, edit := range [][2]string{
 		{"\t\"embed\"\n", "\t\"io/fs\"\n\t\"os\"\n"},
-		{"//go:embed *.lua\nvar files embed.FS\n", "var files = os.DirFS(os.Getenv(\"" + scripts + "\")).(interface {\n\tfs.ReadFileFS\n\tfs.ReadDirFS\n})\n"},
+		{"//go:embed *.lua lib/*.lua\nvar files embed.FS\n", "var files = os.DirFS(os.Getenv(\"" + scripts + "\")).(interface {\n\tfs.ReadFileFS\n\tfs.ReadDirFS\n})\n"},
 	} {
 		if strings.Count(string(text), edit[0]) != 1 {
 			return nil, fmt.Errorf("%s does not embed the scripts as it did", loader)
@@ -39,17 +39,22 @@ func fromDisk(root string) ([]byte, error) {
 
 // copyScripts copies the scripts of the library into the directory.
 func copyScripts(root, dir string) error {
-	files, err := filepath.Glob(filepath.Join(root, library, "*.lua"))
-	if err != nil {
-		return err
-	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
+	for _, sub := range []string{"", "lib"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+			return err
+		}
+		files, err := filepath.Glob(filepath.Join(root, library, sub, "*.lua"))
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), text, 0o600); err != nil {
-			return err
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(dir, sub, filepath.Base(file)), text, 0o600); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -4,83 +4,83 @@ package main
 var waitGroup = []mutant{
 	{
 		"operation-id", "an operation that is repeated counts again",
-		"internal/redisstore/round_change.lua", `if said then
+		"internal/redisstore/waitgroup_update.lua", `if prior then
 `, `if false then
 `,
 		"internal/redisstore", "TestWaitGroupRepetition",
 	},
 	{
 		"operation-low", "a late copy of an operation that is over counts",
-		"internal/redisstore/round_change.lua", `if tonumber(op) <= before then return {-1, round} end`, ``,
+		"internal/redisstore/waitgroup_update.lua", `if tonumber(op) <= acked_before then return {-1, generation} end`, ``,
 		"internal/redisstore", "TestWaitGroupCopyOfWhatIsOver",
 	},
 	{
 		"undo-counts-nothing", "an operation that is undone stays counted",
-		"internal/redisstore/round_change.lua", `count, undone = count - on, 1`, `undone = 1`,
+		"internal/redisstore/waitgroup_update.lua", `count, undone = count - prior_arg, 1`, `undone = 1`,
 		"internal/redisstore", "TestWaitGroupUndo",
 	},
 	{
 		"undo-not-remembered", "a late copy of what was undone before it came counts",
-		"internal/redisstore/round_change.lua", `  remember(-1)
+		"internal/redisstore/waitgroup_update.lua", `  record_outcome(-1)
   return {undone, found}`, `  return {undone, found}`,
 		"internal/redisstore", "TestWaitGroupUndo",
 	},
 	{
 		"undo-next-round", "undoing what ended a round changes the next one",
-		"internal/redisstore/round_change.lua", `answer == '1' and tonumber(r) == round and (`, `answer == '1' and (`,
+		"internal/redisstore/waitgroup_update.lua", `outcome == '1' and tonumber(g) == generation and (`, `outcome == '1' and (`,
 		"internal/redisstore", "TestWaitGroupUndo",
 	},
 	{
 		"dead-uncounted", "a task whose process has died is not counted as abandoned",
-		"internal/redisstore/round.lua", `    abandoned = abandoned + n
+		"internal/redisstore/lib/waitgroup.lua", `    abandoned = abandoned + n
 `, ``,
 		"internal/redisstore", "TestWaitGroupModel/miniredis",
 	},
 	{
 		"dead-lives", "a task that nobody has renewed keeps its round going",
-		"internal/redisstore/round.lua", `local dead = redis.call('ZCOUNT', group, '(0', now)`, `local dead = 0`,
+		"internal/redisstore/lib/waitgroup.lua", `local expired = redis.call('ZCOUNT', group, '(0', ms)`, `local expired = 0`,
 		"internal/redisstore", "TestWaitGroupModel/miniredis",
 	},
 	{
 		"over-with-tasks", "a round is over when its count is 0, though tasks live",
-		"internal/redisstore/round.lua", `state, count > 0 or tasks() > 0
+		"internal/redisstore/lib/waitgroup.lua", `state, count > 0 or task_count() > 0
 `, `state, count > 0
 `,
 		"internal/redisstore", "TestWaitGroupAnswers",
 	},
 	{
 		"group-emptied", "the group's key is empty for a moment, and a slot that moves keeps it so",
-		"internal/redisstore/round.lua", `if old then redis.call('PEXPIRE', group, LIFE) end`, `if old then redis.call('ZREM', group, old) end`,
+		"internal/redisstore/lib/waitgroup.lua", `if old then redis.call('PEXPIRE', group, GROUP_TTL) end`, `if old then redis.call('ZREM', group, old) end`,
 		"internal/matrix/waitgroup", "TestClusterSlotBeginsToMove",
 	},
 	{
 		"round-by-counter", "a round has a number of before when the group was lost",
-		"internal/redisstore/round.lua", `math.max(round + 1, us), 0`, `round + 1, 0`,
+		"internal/redisstore/lib/waitgroup.lua", `math.max(generation + 1, us), 0`, `generation + 1, 0`,
 		"internal/redisstore", "TestWaitGroupAfterLoss",
 	},
 	{
 		"since-forgotten", "of rounds from before the group was lost nothing but good is known",
-		"internal/redisstore/round.lua", `if not state then since = round end`, ``,
+		"internal/redisstore/lib/waitgroup.lua", `if not state then since = generation end`, ``,
 		"internal/redisstore", "TestWaitGroupAfterLoss",
 	},
 	{
 		"task-revived", "renewal revives a task that was counted as abandoned, or would be",
-		"internal/redisstore/round_renew.lua", `if not ends or tonumber(ends) <= now then return 0 end`, `if not ends then return 0 end`,
+		"internal/redisstore/waitgroup_renew.lua", `if not ends or tonumber(ends) <= ms then return 0 end`, `if not ends then return 0 end`,
 		"internal/redisstore", "TestWaitGroupRenew",
 	},
 	{
 		"task-clock-set-back", "a dead task lives for as long as the server's clock was set back",
-		"internal/redisstore/round.lua", `if not ttl or tonumber(last[2]) <= now + ttl then return false end`, `if true then return false end`,
+		"internal/redisstore/lib/waitgroup.lua", `if not ttl or tonumber(last[2]) <= ms + ttl then return false end`, `if true then return false end`,
 		"internal/redisstore", "TestWaitGroupClockSetBack",
 	},
 	{
 		"done-of-abandoned", "Done of a task that was abandoned counts",
-		"internal/redisstore/round_change.lua", `if redis.call('ZREM', group, arg) == 0 then return remember(2) end`, `redis.call('ZREM', group, arg)`,
+		"internal/redisstore/waitgroup_update.lua", `if redis.call('ZREM', group, arg) == 0 then return record_outcome(2) end`, `redis.call('ZREM', group, arg)`,
 		"internal/redisstore", "TestWaitGroupAnswers",
 	},
 	{
 		"negative-count", "the count becomes negative",
-		"internal/redisstore/round_change.lua", `if count + arg < 0 then return remember(0) end`, ``,
+		"internal/redisstore/waitgroup_update.lua", `if count + arg < 0 then return record_outcome(0) end`, ``,
 		"internal/redisstore", "TestWaitGroupAnswers",
 	},
 	{
@@ -128,7 +128,7 @@ var waitGroup = []mutant{
 	},
 	{
 		"found-forgotten", "a change that is repeated says which round is there by now",
-		"internal/redisstore/round_change.lua", `answer, found = tonumber(answer), tonumber(was)`, `answer = tonumber(answer)`,
+		"internal/redisstore/waitgroup_update.lua", `outcome, found = tonumber(outcome), tonumber(prior_found)`, `outcome = tonumber(outcome)`,
 		"internal/redisstore", "TestWaitGroupFound",
 	},
 	{

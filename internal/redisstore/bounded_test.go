@@ -104,7 +104,7 @@ const (
 		redis.call('ZADD', KEYS[2], %[1]s, 'baton:1000000:' .. i)`
 	stateOf = `redis.call('HSET', KEYS[1], 'state', '%c %d %[2]d ' .. %s .. ' 0 1 3900000 ' .. %s)`
 	task    = `redis.call('ZADD', KEYS[1], %s, 'baton:1000000:' .. i)`
-	round   = `redis.call('ZADD', KEYS[1], 0, 'round 1000 count 1 abandoned 0 since 1000')`
+	round   = `redis.call('ZADD', KEYS[1], 0, 'generation 1000 count 1 abandoned 0 since 1000')`
 )
 
 // TestScriptsAreBounded runs the scripts on what a thousand others have left behind, and on
@@ -243,7 +243,7 @@ func TestScriptsAreBounded(t *testing.T) {
 			kept := m.rdb.HLen(m.Context(), m.g.operations("s")).Val()
 			ends(m, "records", kept, m.n/1000+1+1) // and the mark
 		}},
-		{"limiter", 0, "redis.call('SET', 'baton:{key}:limit:' .. i, '1 1 1 1 1')", "", nil, func(m *meter) {
+		{"limiter", 0, "redis.call('SET', 'baton:{key}:reservation:' .. i, '1 1 1 1 1')", "", nil, func(m *meter) {
 			bucket := RateStore{m.Store}
 			m.count(func() {
 				turn, err := bucket.Take(m.Context(), lease.Reservation{Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1})

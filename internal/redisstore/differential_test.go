@@ -29,7 +29,7 @@ func TestServersAgree(t *testing.T) {
 	walks(t, func(key string) [2]*rig { return [2]*rig{newRig(t, mini, key), newRig(t, server, key)} }, nil)
 }
 
-// TestFastPathsAgree compares what acquire.lua and release.lua do in short for what is
+// TestFastPathsAgree compares what mutex_acquire.lua and mutex_release.lua do in short for what is
 // common with what their includes do for everything.
 func TestFastPathsAgree(t *testing.T) {
 	t.Parallel()

@@ -29,7 +29,7 @@ var deniedTexts = []string{
 // permanentTexts are in what a server says to a request that will never succeed.
 // Those of a failure inside a script stand anywhere in its text.
 var permanentTexts = []string{
-	"WRONGTYPE", "ERR its ", "ERR the key ", // the last two are of our own scripts
+	"WRONGTYPE", "ERR the key ", // the last is of our own scripts
 	"CROSSSLOT", "hash to the same slot",
 	"unknown command", "unsupported command", "Unknown Redis command", "not allowed from script", "non deterministic command", "undeclared key",
 	"Error compiling script", "syntax error", "wrong number of arguments",
@@ -59,7 +59,7 @@ func classify(rdb redis.UniversalClient, err error) error {
 	switch {
 	case (isCode("MOVED") || isCode("ASK")) && !followsRedirects(rdb):
 		return lease.Permanent(fmt.Errorf("%w (a node of a cluster needs a client that follows this: redis.NewClusterClient)", err))
-	case slices.ContainsFunc(transientCodes, isCode), contains("non local key"): // a key ran out while its slot was moved: see moving.lua
+	case slices.ContainsFunc(transientCodes, isCode), contains("non local key"): // a key ran out while its slot was moved: see lib/slot_migration.lua
 		return err
 	case slices.ContainsFunc(deniedTexts, contains):
 		return lease.Denied(err)

@@ -319,7 +319,7 @@ func TestClassify(t *testing.T) {
 			"MOVED 3999 127.0.0.1:6381", // to the client of a single server
 			"ASK 3999 127.0.0.1:6381",
 			"WRONGTYPE Operation against a key holding the wrong kind of value",
-			"ERR its queue: WRONGTYPE Operation against a key holding the wrong kind of value",
+			"ERR queue key: WRONGTYPE Operation against a key holding the wrong kind of value",
 			"ERR Error running script (call to f_5ec2): @user_script:12: WRONGTYPE Operation against a key holding the wrong kind of value",
 			"ERR Error running script (call to f_5ec2): @user_script:12: @user_script: 12: -WRONGTYPE Operation against a key holding the wrong kind of value",
 			"ERR the key holds a sorted set that is not a wait group",

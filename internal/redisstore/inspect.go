@@ -8,9 +8,9 @@ import (
 )
 
 var (
-	inspect        = load("inspect.lua")
+	inspect        = load("mutex_inspect.lua")
 	permitsInspect = load("permits_inspect.lua")
-	groupInspect   = load("round_inspect.lua")
+	groupInspect   = load("waitgroup_inspect.lua")
 )
 
 // Inspect is [lease.Inspector]'s.

@@ -24,7 +24,7 @@ func keysFor(name lease.Name) ([]any, error) {
 	if last := cached.Load(); last != nil && last.name == name {
 		return last.keys, nil
 	}
-	parts := []string{"holders", "line", "entries"}
+	parts := []string{"holders", "queue", "waiters"}
 	if name.Kind == lease.Mutex {
 		parts = []string{"queue", "waiters", "fence"}
 	}

@@ -119,7 +119,7 @@ func family(key string) (keys []any, err error) {
 	if err != nil {
 		return nil, err
 	}
-	keys = []any{key, base + "limit:ID" + suffix, base + "operations:ID" + suffix, base + "over" + suffix}
+	keys = []any{key, base + "reservation:ID" + suffix, base + "ops:ID" + suffix, base + "done" + suffix}
 	for _, kind := range []lease.Kind{lease.Mutex, lease.RWMutex} { // a semaphore has those of an RWMutex
 		named, err := keysFor(lease.Name{Kind: kind, Key: key})
 		if err != nil {
@@ -128,7 +128,11 @@ func family(key string) (keys []any, err error) {
 		if named[0] != any(key) || len(named) != 4 {
 			return nil, fmt.Errorf("the siblings are %q", named)
 		}
-		keys = append(keys, named[1:]...)
+		for _, k := range named[1:] {
+			if !slices.Contains(keys, k) { // both kinds have a queue and waiters
+				keys = append(keys, k)
+			}
+		}
 	}
 	return keys, nil
 }

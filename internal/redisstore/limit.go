@@ -11,7 +11,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
-var limitTake = load("limit.lua")
+var limitTake = load("limiter.lua")
 
 // RateStore is the [lease.RateStore] of rate limits.
 type RateStore struct{ *Store }
@@ -42,7 +42,7 @@ func (s *RateStore) run(ctx context.Context, r lease.Reservation, n int) (status
 	}
 	keys := append(make([]any, 0, 2), r.Key)
 	if r.ID != "" {
-		keys = append(keys, prefix+"limit:"+r.ID+suffix)
+		keys = append(keys, prefix+"reservation:"+r.ID+suffix)
 	}
 	rate := strconv.FormatFloat(r.Rate, 'g', -1, 64)
 	if !strings.Contains(rate, ".") {

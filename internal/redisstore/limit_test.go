@@ -46,7 +46,7 @@ func (p *rateRig) decided(id string) int64 {
 	p.Helper()
 	var base, taken, n float64
 	var act, wait int64
-	record := p.rdb.Get(p.Context(), "baton:{key}:limit:"+id).Val()
+	record := p.rdb.Get(p.Context(), "baton:{key}:reservation:"+id).Val()
 	must(fmt.Sscanf(record, "%g %g %g %d %d", &base, &taken, &n, &act, &wait))(p.T)
 	return act - wait
 }
@@ -124,8 +124,8 @@ func TestCancelMulti(t *testing.T) {
 
 // The two sides count on the same number.
 func TestReservationRetentionIsTheSameInLuaAndInGo(t *testing.T) {
-	if want := fmt.Sprintf("local MEMORY = %d ", lease.ReservationRetention.Milliseconds()); !strings.Contains(limitTake.text, want) {
-		t.Errorf("limit.lua does not have %q", want)
+	if want := fmt.Sprintf("local RESERVATION_TTL = %d ", lease.ReservationRetention.Milliseconds()); !strings.Contains(limitTake.text, want) {
+		t.Errorf("limiter.lua does not have %q", want)
 	}
 }
 
@@ -171,7 +171,7 @@ func TestLimitExpiry(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		p := newRateRig(t, rdb, 1, 100)
 		p.take("id", 60, 0)
-		for key, want := range map[string]time.Duration{"key": time.Minute, "baton:{key}:limit:id": 15 * time.Second} {
+		for key, want := range map[string]time.Duration{"key": time.Minute, "baton:{key}:reservation:id": 15 * time.Second} {
 			if left := rdb.PTTL(t.Context(), key).Val(); left > want+time.Millisecond || left < want-time.Second {
 				t.Errorf("%s expires in %v, want %v", key, left, want)
 			}
@@ -290,7 +290,7 @@ func TestLimitOfAnotherType(t *testing.T) {
 		}{
 			{"WRONGTYPE", func(ctx context.Context) { rdb.LPush(ctx, "key", "x") }},
 			{"WRONGTYPE", func(ctx context.Context) { rdb.HSet(ctx, "key", "x", 1) }},
-			{"WRONGTYPE", func(ctx context.Context) { rdb.LPush(ctx, "baton:{key}:limit:id", "x") }},
+			{"WRONGTYPE", func(ctx context.Context) { rdb.LPush(ctx, "baton:{key}:reservation:id", "x") }},
 			{"not the state of a limiter", func(ctx context.Context) { rdb.Set(ctx, "key", "baton:10000:host", 0) }},
 			{"not the state of a limiter", func(ctx context.Context) { rdb.Set(ctx, "key", "limit 1 x 2 3", 0) }},
 		} {

@@ -49,16 +49,13 @@ func eachServer(t *testing.T, f func(r *rig)) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) { f(newRig(t, rdb, "key")) })
 }
 
-// longAcquire and longRelease are acquire.lua and release.lua without the short ways that
-// these begin with: they do everything by what they include.
+// longAcquire and longRelease are the slow paths of mutex_acquire.lua and mutex_release.lua.
 var (
-	longAcquire = newScript(long(acquire))
-	longRelease = newScript(long(release))
+	longAcquire = load("lib/mutex_acquire_slow.lua")
+	longRelease = load("lib/mutex_release_slow.lua")
 )
 
-func long(s *script) string { return s.text[strings.Index(s.text, expand("state.lua")):] }
-
-// eachPath has f look at the short ways, and at the long ways.
+// eachPath has f look at the fast paths, and at the slow paths.
 func eachPath(t *testing.T, f func(r *rig)) {
 	t.Run("short", func(t *testing.T) { eachServer(t, f) })
 	t.Run("long", func(t *testing.T) {

@@ -1,24 +1,23 @@
--- Ends whatever token has here, permits or a place in the line, and lets in who
--- is next. Repeated, it changes nothing.
--- KEYS  as in permits.lua
--- ARGV  1 token, or '' to let in only   2 kind
--- Reply 1 if token held permits, 0 if it did not; and 2 more if others could be let in,
---       but were more than one script lets in: run it again.
+-- Ends whatever token has, permits or a place in the queue, and grants the next waiters what
+-- they want. Repeating it changes nothing.
+-- KEYS  as in lib/permits.lua
+-- ARGV  1 token, or '' to grant only   2 kind
+-- Reply 1 if token held permits, 0 if not; plus 2 if more waiters fit than one script lets
+--       in: run it again.
 
---include permits.lua
-
+--include lib/permits.lua
 if not size then
-  if entered > 0 then leave(self) end
+  if entries_len > 0 then leave_queue(self) end
   return 0
 end
-local owned = own and own.expires > ms and 1 or 0
-if own then -- both are allowed when out of memory, and then so is the rest
-  remove(self, own)
+local owned = self_hold and self_hold.expires > ms and 1 or 0
+if self_hold then -- both writes are allowed when out of memory, and then so are the others
+  remove_hold(self, self_hold)
 else
-  redis.call('PEXPIRE', main, number(life))
+  redis.call('PEXPIRE', main, integer(key_ttl))
 end
-purge()
-if entered > 0 then leave(self) end
-if serve() then owned = owned + 2 end
+expire_holds()
+if entries_len > 0 then leave_queue(self) end
+if grant_waiters() then owned = owned + 2 end
 save()
 return owned

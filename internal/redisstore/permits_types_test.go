@@ -58,8 +58,8 @@ func TestPermitsSiblingOfAnotherType(t *testing.T) {
 		key   func(r *permits) string
 	}{
 		{"holders", []string{"string", "list", "hash", "set"}, func(r *permits) string { return r.holders }},
-		{"line", []string{"string", "list", "hash", "set"}, func(r *permits) string { return r.queue }},
-		{"entries", []string{"string", "list", "set", "zset"}, func(r *permits) string { return r.waiters }},
+		{"queue", []string{"string", "list", "hash", "set"}, func(r *permits) string { return r.queue }},
+		{"waiters", []string{"string", "list", "set", "zset"}, func(r *permits) string { return r.waiters }},
 	} {
 		for _, state := range []struct {
 			name string
@@ -76,7 +76,7 @@ func TestPermitsSiblingOfAnotherType(t *testing.T) {
 						check(r.T, r.rdb.FlushAll(r.Context()).Err())
 						state.make(r)
 						r.put(sibling.key(r), kind)
-						r.refuses("a "+kind, "its "+sibling.name+": WRONGTYPE")
+						r.refuses("a "+kind, sibling.name+" key: WRONGTYPE")
 						if h, ok := r.hold(a); ok { // renewal needs none of them
 							equal(r.T, "renewed", r.renew(a, lockTTL).Held, h.expires > r.now().UnixMilli())
 						}

@@ -12,7 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-//go:embed *.lua
+//go:embed *.lua lib/*.lua
 var files embed.FS
 
 // script is one .lua file, with the files that it includes.
@@ -22,12 +22,12 @@ type script struct {
 }
 
 var (
-	acquire = load("acquire.lua")
-	yield   = load("yield.lua")
-	release = load("release.lua")
-	renew   = load("renew.lua")
+	acquire = load("mutex_acquire.lua")
+	yield   = load("mutex_yield.lua")
+	release = load("mutex_release.lua")
+	renew   = load("mutex_renew.lua")
 
-	permitsUpdate  = load("permits_ask.lua")
+	permitsUpdate  = load("permits_update.lua")
 	permitsRelease = load("permits_release.lua")
 	permitsRenew   = load("permits_renew.lua")
 	permitsResize  = load("permits_resize.lua")
@@ -35,7 +35,7 @@ var (
 
 var include = regexp.MustCompile(`(?m)^--include (.*)\n`)
 
-func load(name string) *script { return newScript(expand(name)) }
+func load(name string) *script { return newScript(expand(name, map[string]bool{})) }
 
 func newScript(text string) *script {
 	sum := sha1.Sum([]byte(text))
@@ -43,10 +43,14 @@ func newScript(text string) *script {
 	return &script{text: text, sha: sha, hash: sha}
 }
 
-// expand is the file with what it includes, and what that includes.
-func expand(name string) string {
+// expand returns the text of a file with the files that it includes, each once.
+func expand(name string, included map[string]bool) string {
+	if included[name] {
+		return ""
+	}
+	included[name] = true
 	return include.ReplaceAllStringFunc(read(name), func(line string) string {
-		return expand(include.FindStringSubmatch(line)[1])
+		return expand(include.FindStringSubmatch(line)[1], included)
 	})
 }
 

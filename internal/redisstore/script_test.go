@@ -131,7 +131,7 @@ func TestServerWithoutSetGet(t *testing.T) {
 	newer, newerRelease := acquire, release
 	defer func() { acquire, release = newer, newerRelease }()
 	older := func(s *script) *script {
-		text := strings.ReplaceAll(s.text, "'3900000', 'GET')", "'3900000', 'NONE')") // as unknown as GET is there
+		text := strings.ReplaceAll(s.text, "RETENTION, 'GET')", "RETENTION, 'NONE')") // as unknown as GET is there
 		if text == s.text {
 			t.Error("the script has no SET with GET")
 		}
@@ -152,6 +152,6 @@ func TestServerWithoutSetGet(t *testing.T) {
 		r.put(r.fence, "list")
 		r.release(b)
 		_, err := r.Acquire(r.Context(), r.request(c, 1))
-		expect(r.T, "with a fence of another type", err, "permanent", "its fence: WRONGTYPE")
+		expect(r.T, "with a fence of another type", err, "permanent", "fence key: WRONGTYPE")
 	})
 }

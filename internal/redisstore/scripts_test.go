@@ -72,10 +72,10 @@ func TestAcquireOfAHeldLock(t *testing.T) {
 
 // The two sides of the protocol count on the same number.
 func TestWaiterTTLIsTheSameInLuaAndInGo(t *testing.T) {
-	want := fmt.Sprintf("local ENTRY_LIFE = %d ", lease.WaiterTTL.Milliseconds())
+	want := fmt.Sprintf("local WAITER_TTL = '%d' ", lease.WaiterTTL.Milliseconds())
 	for _, s := range []*script{acquire, yield, release} {
 		if !strings.Contains(s.text, want) {
-			t.Errorf("state.lua does not have %q", want)
+			t.Errorf("lib/limits.lua does not have %q", want)
 		}
 	}
 }

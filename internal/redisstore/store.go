@@ -146,7 +146,7 @@ func (s *Store) Release(ctx context.Context, name lease.Name, token string) (own
 	return owned, err
 }
 
-// parseReleaseReply reads the reply of release.lua, permits_release.lua or permits_resize.lua.
+// parseReleaseReply reads the reply of mutex_release.lua, permits_release.lua or permits_resize.lua.
 func parseReleaseReply(val any) (owned, more bool, err error) {
 	n, err := parseInt(val)
 	if err == nil && (n < 0 || n > 3) {

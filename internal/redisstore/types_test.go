@@ -77,10 +77,10 @@ func TestSiblingOfAnotherType(t *testing.T) {
 							q := r.request(d, 1)
 							q.Replaces = a
 							_, err := r.Acquire(r.Context(), q)
-							expect(r.T, "yield", err, "permanent", "its "+sibling.name+": WRONGTYPE")
+							expect(r.T, "yield", err, "permanent", sibling.name+" key: WRONGTYPE")
 							if !releases {
 								_, err := r.Release(r.Context(), mutexAt(r.lock), a)
-								expect(r.T, "release", err, "permanent", "its "+sibling.name+": WRONGTYPE")
+								expect(r.T, "release", err, "permanent", sibling.name+" key: WRONGTYPE")
 							}
 							equal(r.T, "renewed", r.renew(a), r.owner() == a) // which needs none of them
 						})
@@ -96,4 +96,23 @@ func TestSiblingOfAnotherType(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A key may have been in use as another kind a moment ago. Entries of that kind are in the same
+// queue, and are passed over as stale ones are.
+func TestEntriesOfAnotherKindAreStale(t *testing.T) {
+	t.Parallel()
+	eachSemaphore(t, func(r *permits) {
+		mutex := newRig(r.T, r.rdb, r.main)
+		r.has(a, 10)
+		r.waits(b, 1)
+		check(r.T, r.rdb.Del(r.Context(), r.main, r.holders).Err())
+		equal(r.T, "a mutex after a semaphore", outcome(mutex.acquire(c, 1)), "granted")
+		equal(r.T, "its queue", mutex.waiting(), "")
+
+		mutex.acquire(d, 1)
+		check(r.T, r.rdb.Del(r.Context(), r.main).Err())
+		r.has(e, 10)
+		r.stands("a semaphore after a mutex", "e=10")
+	})
 }

@@ -7,9 +7,9 @@ import (
 )
 
 var (
-	groupUpdate = load("round_change.lua")
-	groupStatus = load("round_look.lua")
-	groupRenew  = load("round_renew.lua")
+	groupUpdate = load("waitgroup_update.lua")
+	groupStatus = load("waitgroup_status.lua")
+	groupRenew  = load("waitgroup_renew.lua")
 )
 
 // UpdateGroup is [lease.GroupStore]'s.
@@ -25,8 +25,8 @@ func (s *Store) UpdateGroup(ctx context.Context, c lease.Operation) (lease.Updat
 	case lease.OpUndo:
 		arg = "-"
 	}
-	val, err := s.transport.run(ctx, groupUpdate, []any{c.Key, prefix + "operations:" + c.Session + suffix},
-		[]any{prefix + "over" + suffix, c.Key, c.Seq, c.AckedThrough, string(c.Op), arg, c.TTL.Milliseconds()})
+	val, err := s.transport.run(ctx, groupUpdate, []any{c.Key, prefix + "ops:" + c.Session + suffix},
+		[]any{prefix + "done" + suffix, c.Key, c.Seq, c.AckedThrough, string(c.Op), arg, c.TTL.Milliseconds()})
 	if err != nil {
 		return lease.UpdateReply{}, classify(s.rdb, err)
 	}
@@ -55,7 +55,7 @@ func (s *Store) GroupStatus(ctx context.Context, key string, from int64) (lease.
 	}
 }
 
-// parseGeneration reads the reply of round_look.lua.
+// parseGeneration reads the reply of waitgroup_status.lua.
 func parseGeneration(val any) (r lease.Generation, more bool, err error) {
 	tuple, _ := val.([]any)
 	if len(tuple) != 5 {
@@ -83,5 +83,5 @@ func parseGeneration(val any) (r lease.Generation, more bool, err error) {
 // DoneChannel is [lease.GroupStore]'s.
 func (s *Store) DoneChannel(key string) (string, error) {
 	prefix, suffix, err := keyParts(key)
-	return prefix + "over" + suffix, err
+	return prefix + "done" + suffix, err
 }

@@ -163,7 +163,7 @@ func TestWaitGroupOddKeys(t *testing.T) {
 func TestWaitGroupRefusedKeys(t *testing.T) {
 	t.Parallel()
 	eachServer(t, func(r *rig) {
-		for _, key := range []string{"", "baton:{x}:over", "baton:{"} {
+		for _, key := range []string{"", "baton:{x}:done", "baton:{"} {
 			_, err := r.UpdateGroup(r.Context(), lease.Operation{Key: key, Session: "s", Seq: 1, Op: lease.OpAdd, Delta: 1})
 			expect(r.T, "change", err, "permanent", "key")
 			_, err = r.GroupStatus(r.Context(), key, 0)

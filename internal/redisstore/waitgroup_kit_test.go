@@ -15,7 +15,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// What round.lua and round_change.lua keep the keys for.
+// What lib/waitgroup.lua and waitgroup_update.lua keep the keys for.
 const (
 	groupLife = 24 * time.Hour
 	groupKept = 65 * time.Minute
@@ -57,7 +57,7 @@ func (g *group) operations(session string) string {
 	g.Helper()
 	base, suffix, err := keyParts(g.key)
 	check(g.T, err)
-	return base + "operations:" + session + suffix
+	return base + "ops:" + session + suffix
 }
 
 // next is the next operation of a session, on a task's token or on the count.
@@ -166,7 +166,7 @@ func (g *group) read(pipe redis.Pipeliner) func() stock {
 			case s.state != "":
 				g.Errorf("two states, %q and %q", s.state, text)
 			default:
-				g.scan(text, "round %d count %d abandoned %d since %d", &s.round, &s.count, &s.abandoned, &s.since)
+				g.scan(text, "generation %d count %d abandoned %d since %d", &s.round, &s.count, &s.abandoned, &s.since)
 				s.state = text
 			}
 		}

@@ -83,11 +83,11 @@ func TestWaitGroupCopyOfWhatIsOver(t *testing.T) {
 		c = g.next("s", lease.OpAdd, 1)
 		c.AckedThrough = 8
 		g.send(c)
-		equal(g.T, "remembered", fmt.Sprint(sorted(g.rdb.HKeys(g.Context(), g.operations("s")).Val()...)), "[9 low]")
+		equal(g.T, "remembered", fmt.Sprint(sorted(g.rdb.HKeys(g.Context(), g.operations("s")).Val()...)), "[9 acked]")
 		c = g.next("s", lease.OpAdd, 1) // an older Low takes nothing back
 		c.AckedThrough = 2
 		g.send(c)
-		equal(g.T, "low", g.rdb.HGet(g.Context(), g.operations("s"), "low").Val(), "8")
+		equal(g.T, "acked", g.rdb.HGet(g.Context(), g.operations("s"), "acked").Val(), "8")
 	})
 }
 

@@ -21,8 +21,8 @@ func TestWaitGroupKeys(t *testing.T) {
 			g.Errorf("round %d is not the server's time, %d to %d", round, before, after)
 		}
 		equal(g.T, "keys", fmt.Sprint(sorted(g.rdb.Keys(g.Context(), "*").Val()...)), fmt.Sprint(sorted(g.operations("s"), "key")))
-		equal(g.T, "operations", g.operations("s"), "baton:{key}:operations:s")
-		equal(g.T, "topic", g.channel, "baton:{key}:over")
+		equal(g.T, "operations", g.operations("s"), "baton:{key}:ops:s")
+		equal(g.T, "topic", g.channel, "baton:{key}:done")
 		g.expiry(g.key, groupLife)
 		g.expiry(g.operations("s"), groupKept)
 		check(g.T, g.rdb.PExpire(g.Context(), g.key, time.Minute).Err())
@@ -35,8 +35,8 @@ func TestWaitGroupKeys(t *testing.T) {
 		g.expiry(g.key, groupLife)
 		g.expiry(g.operations("s"), groupKept)
 		g.stands("then", "1 a")
-		equal(g.T, "the state", g.stock().state, fmt.Sprintf("round %d count 1 abandoned 0 since %d", round, round))
-		equal(g.T, "remembered", fmt.Sprint(g.rdb.HGetAll(g.Context(), g.operations("s")).Val()), fmt.Sprintf("map[2:1 join %s %d %d low:1]", a, round, round))
+		equal(g.T, "the state", g.stock().state, fmt.Sprintf("generation %d count 1 abandoned 0 since %d", round, round))
+		equal(g.T, "remembered", fmt.Sprint(g.rdb.HGetAll(g.Context(), g.operations("s")).Val()), fmt.Sprintf("map[2:1 claim %s %d %d acked:1]", a, round, round))
 
 		said := g.published(func() {
 			g.counts("s", lease.OpAbandon, a)
@@ -44,7 +44,7 @@ func TestWaitGroupKeys(t *testing.T) {
 		})
 		equal(g.T, "told", fmt.Sprint(said), fmt.Sprint([]string{g.ended(round, 1)}))
 		equal(g.T, "the group", fmt.Sprint(g.rdb.ZRangeWithScores(g.Context(), g.key, 0, -1).Val()),
-			fmt.Sprintf("[{%g abandoned %d 1} {0 round %d count 0 abandoned 1 since %d}]", float64(-round), round, round, round))
+			fmt.Sprintf("[{%g abandoned %d 1} {0 generation %d count 0 abandoned 1 since %d}]", float64(-round), round, round, round))
 		g.expiry(g.key, groupKept)
 	})
 }

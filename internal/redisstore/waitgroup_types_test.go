@@ -43,9 +43,9 @@ func TestWaitGroupOfAnotherType(t *testing.T) {
 		g.put(g.key, "zset")
 		refuses("a sorted set", foreign)
 		for _, z := range []redis.Z{
-			{Score: 0, Member: "v"}, {Score: -1, Member: "v"}, {Score: 0, Member: "round 1 count 2"},
-			{Score: 0, Member: "round 1 count 2 abandoned 3 since 4 "}, {Score: 0, Member: "round 1 count -2 abandoned 3 since 4"},
-			{Score: 1, Member: "round 1 count 2 abandoned 3 since 4"},
+			{Score: 0, Member: "v"}, {Score: -1, Member: "v"}, {Score: 0, Member: "generation 1 count 2"},
+			{Score: 0, Member: "generation 1 count 2 abandoned 3 since 4 "}, {Score: 0, Member: "generation 1 count -2 abandoned 3 since 4"},
+			{Score: 1, Member: "generation 1 count 2 abandoned 3 since 4"},
 		} {
 			check(g.T, g.rdb.Del(g.Context(), g.key).Err())
 			check(g.T, g.rdb.ZAdd(g.Context(), g.key, z).Err())
@@ -79,7 +79,7 @@ func TestWaitGroupOperationsOfAnotherType(t *testing.T) {
 					g.numbers = map[string]int64{}
 					state.make(g)
 					g.put(g.operations("s"), kind)
-					g.refuses("a "+kind, "its operations: WRONGTYPE")
+					g.refuses("a "+kind, "ops key: WRONGTYPE")
 					if state.left > 0 {
 						equal(g.T, "renewed", g.renew(a, lockTTL), true)
 					}

@@ -149,7 +149,7 @@ func (s *ramble) compare() {
 		for _, b := range want.lost {
 			lost[b.number] = b.abandoned
 		}
-		equal(s.T, "the state", got.state, fmt.Sprintf("round %d count %d abandoned %d since %d",
+		equal(s.T, "the state", got.state, fmt.Sprintf("generation %d count %d abandoned %d since %d",
 			want.last.number, want.last.count, want.last.abandoned, want.oldestKnown.number))
 		equal(s.T, "the lost", fmt.Sprint(got.lost), fmt.Sprint(lost))
 		equal(s.T, "the tasks", len(got.tasks), len(want.last.tasks))
@@ -162,7 +162,7 @@ func (s *ramble) compare() {
 		fields := map[string]string{}
 		if b := want.books[n.id]; b != nil {
 			if b.ackedThrough > 0 {
-				fields["low"] = fmt.Sprint(b.ackedThrough)
+				fields["acked"] = fmt.Sprint(b.ackedThrough)
 			}
 			for op, note := range b.ops {
 				fields[fmt.Sprint(op)] = note.String()

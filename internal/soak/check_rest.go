@@ -10,7 +10,7 @@ import (
 )
 
 // queues are the parts of a key that are there only while somebody waits.
-var queues = regexp.MustCompile(`^baton:\{.*\}:(queue|waiters|line|entries)`)
+var queues = regexp.MustCompile(`^baton:\{.*\}:(queue|waiters)`)
 
 // rest is quiescence: when all workers have gone, so are their locks, their places in
 // queues, their subscriptions and their connections, after a TTL or the life of an entry
@@ -87,7 +87,7 @@ func (tr *testRun) abandonedTasks(key string) (count int, known bool, err error)
 			if c, _ := fmt.Sscanf(m, "abandoned %d %d", &round, &left); c == 2 {
 				count += int(left)
 				records++
-			} else if c, _ := fmt.Sscanf(m, "round %d count %d abandoned %d since %d", &round, &tasks, &left, &since); c == 4 {
+			} else if c, _ := fmt.Sscanf(m, "generation %d count %d abandoned %d since %d", &round, &tasks, &left, &since); c == 4 {
 				known = true
 				if tasks > 0 {
 					count += int(left)

@@ -134,7 +134,7 @@ func TestClusterSlotMoves(t *testing.T) {
 		m := &moving{unlocked: make(chan error, 1), holder: c.Client(t), waiter: c.Client(t), comer: c.Client(t)}
 		m.queued = "baton:{t}:queue:" + key
 		if strings.HasPrefix(name, "RW") {
-			m.queued = "baton:{t}:line:" + key
+			m.queued = "baton:{t}:queue:" + key
 		}
 		m.held = <-lock(t.Context(), key, m.holder)
 		m.next = lock(t.Context(), key, m.waiter)

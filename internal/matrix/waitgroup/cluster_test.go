@@ -34,7 +34,7 @@ func TestClusterSlotMoves(t *testing.T) {
 		redistest.Eventually(t, 5*time.Second, func() bool {
 			n := 0
 			for _, node := range c.Nodes {
-				n += node.Subscribers(t, "baton:{key}:over")
+				n += node.Subscribers(t, "baton:{key}:done")
 			}
 			return n == 2
 		}, "both listen")

@@ -127,7 +127,7 @@ func TestFaultCancelled(t *testing.T) {
 
 func operationKeys(t *testing.T, rdb *redis.Client) []string {
 	t.Helper()
-	return append(rdb.Keys(t.Context(), "baton:{key}:operations:*").Val(), "none")
+	return append(rdb.Keys(t.Context(), "baton:{key}:ops:*").Val(), "none")
 }
 
 // operations is what Redis remembers of operations on "key".

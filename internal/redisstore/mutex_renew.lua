@@ -1,5 +1,5 @@
--- Moves the lock's expiry, if token still owns it. It names one key only, so
--- that it works while a cluster moves the slot, and it never creates that key.
+-- Extends the lock if token still owns it. It has one key only, so that it works while a
+-- cluster migrates the slot, and it never creates that key.
 -- KEYS  1 the lock
 -- ARGV  1 token   2 ttl in ms
 -- Reply 1 if renewed, 0 if token does not own the lock.
