@@ -71,7 +71,7 @@ var permitScripts = []mutant{
 	},
 	{
 		"permits-fence-by-counter", "a fence starts anew when its counter was lost",
-		"internal/redisstore/lib/permits.lua", `last_base = math.max(last_base + 1, us)`, `last_base = last_base + 1`,
+		"internal/redisstore/lib/permits.lua", `last_base = next_fence(last_base)`, `last_base = last_base + 1`,
 		"internal/redisstore", "TestPermitsFencesGrow",
 	},
 	{

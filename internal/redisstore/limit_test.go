@@ -124,7 +124,7 @@ func TestCancelMulti(t *testing.T) {
 
 // The two sides count on the same number.
 func TestReservationRetentionIsTheSameInLuaAndInGo(t *testing.T) {
-	if want := fmt.Sprintf("local RESERVATION_TTL = %d ", lease.ReservationRetention.Milliseconds()); !strings.Contains(limitTake.text, want) {
+	if want := fmt.Sprintf("local RESERVATION_TTL = '%d' ", lease.ReservationRetention.Milliseconds()); !strings.Contains(limitTake.text, want) {
 		t.Errorf("limiter.lua does not have %q", want)
 	}
 }

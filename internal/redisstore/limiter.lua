@@ -13,9 +13,9 @@
 --       A refund: {1, 0} if some tokens were refunded, and else {0, 0}.
 
 --include lib/clock.lua
-local RESERVATION_TTL = 15000 -- ms; a reservation is kept for so long after it is due
-local MAX_TTL_MS = 1e14       -- about the longest TTL that Redis accepts
-local MAX_WAIT_US = 9e15      -- no reservation is further ahead
+--include lib/limits.lua
+local MAX_TTL_MS = 1e14  -- about the longest TTL that Redis accepts
+local MAX_WAIT_US = 9e15 -- no reservation is further ahead
 
 local bucket, reservation = KEYS[1], KEYS[2]
 local n, rate, burst, max_wait = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])

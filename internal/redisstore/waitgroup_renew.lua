@@ -4,7 +4,7 @@
 -- Reply 1 if the task is alive, else 0
 
 --include lib/clock.lua
-local GROUP_TTL = '86400000' -- ms, as in lib/waitgroup.lua
+--include lib/limits.lua
 local ends = redis.pcall('ZSCORE', KEYS[1], ARGV[1])
 if type(ends) == 'table' then return ends end
 if not ends or tonumber(ends) <= ms then return 0 end

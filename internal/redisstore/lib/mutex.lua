@@ -1,5 +1,6 @@
 --include lib/clock.lua
 --include lib/limits.lua
+--include lib/fence.lua
 --include lib/type_error.lua
 --include lib/slot_migration.lua
 -- The state of a mutex, and the operations of which its scripts are made. Nothing of a lock
@@ -31,7 +32,7 @@ if last_fence and not (last_fence < MAX_EXACT) then last_fence = nil end -- also
 
 -- Makes token the owner for ttl ms. Returns its fence base.
 local function grant(token, ttl)
-  last_fence = last_fence and last_fence >= us and last_fence + 1 or us -- as in lib/next_fence.lua
+  last_fence = next_fence(last_fence)
   redis.call('SET', fence, string.format('%.0f', last_fence), 'PX', RETENTION)
   redis.call('SET', lock, token, 'PX', ttl)
   return last_fence

@@ -1,5 +1,6 @@
 --include lib/clock.lua
 --include lib/limits.lua
+--include lib/fence.lua
 --include lib/type_error.lua
 --include lib/slot_migration.lua
 -- The state of a reader/writer lock or a semaphore, and the operations of which their
@@ -26,8 +27,8 @@
 local main, holders, queue, waiters = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local self, kind = ARGV[1], ARGV[2]
 
-local found = redis.pcall('HMGET', main, 'state', self)
-if found.err then return found end
+local fields = redis.pcall('HMGET', main, 'state', self)
+if fields.err then return fields end
 local index_len = redis.pcall('ZCARD', holders)
 if type(index_len) == 'table' then return wrap_type_error('holders', index_len) end
 local queue_len, entries_len = 0, 0
@@ -42,8 +43,8 @@ end
 local size, declared_size, used, last_base, key_ttl, written_at = nil, nil, 0, 0, tonumber(RETENTION), 0
 local unnotified = 0          -- holders, the first of the index, not notified yet that others wait
 local cursor, indexed = '0', 0 -- of a rebuild: where the next step begins, and the permits in the index
-if found[1] or redis.call('EXISTS', main) == 1 then
-  local k, s, d, u, l, t, w, rest = string.match(found[1] or '', '^(%a) (%d+) (%d+) (%d+) %d+ (%d+) (%d+) (%d+)(.*)$')
+if fields[1] or redis.call('EXISTS', main) == 1 then
+  local k, s, d, u, l, t, w, rest = string.match(fields[1] or '', '^(%a) (%d+) (%d+) (%d+) %d+ (%d+) (%d+) (%d+)(.*)$')
   if not k then return {err = 'WRONGTYPE the key is a hash, but not of this library'} end
   if k ~= kind then return {err = 'WRONGTYPE the key is in use as ' .. (k == 'r' and 'an RWMutex' or 'a semaphore')} end
   size, declared_size, used, last_base, key_ttl, written_at = tonumber(s), tonumber(d), tonumber(u), tonumber(l), tonumber(t), tonumber(w)
@@ -82,7 +83,7 @@ local function format_hold(h)
 end
 
 -- The hold of self is written at the end, together with the state.
-local self_hold, self_changed = parse_hold(found[2]), false
+local self_hold, self_changed = parse_hold(fields[2]), false
 
 local function load_hold(token)
   if token == self then return self_hold end
@@ -207,7 +208,7 @@ end
 -- least ttl ms.
 local function grant(token, e, ttl, extra)
   local h = load_hold(token)
-  last_base = math.max(last_base + 1, us)
+  last_base = next_fence(last_base)
   if not h then
     h = {expires = 0, weight = 0}
     index_len = index_len + redis.call('ZADD', holders, integer(ms + ttl), token)

@@ -16,8 +16,7 @@
 -- below the server's time in us. Of generations before "since" nothing is known: there was
 -- no group then, or it was lost.
 
-local GROUP_TTL = '86400000' -- ms that an unfinished group is kept after a change; a finished one for RETENTION
-local MAX_RECORDS = 100      -- of generations that lost tasks
+local MAX_RECORDS = 100 -- of generations that lost tasks
 
 local group, channel, key = KEYS[1], ARGV[1], ARGV[2]
 
