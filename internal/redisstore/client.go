@@ -15,10 +15,10 @@ var (
 		"use a client for each server (redis.NewClient), or a cluster (redis.NewClusterClient)")
 )
 
-// resolve returns the client that commands go to for rdb: the go-redis client that it
-// embeds, if it only embeds one, else rdb itself. So all wrappers of a client are that client,
-// also one that is made for each request; but a wrapper with a method of its own
-// for what is used here gets each command.
+// resolve returns the client to which the commands for rdb are sent. For a wrapper that only
+// embeds a go-redis client, that is the embedded client, so all wrappers of one client share a
+// manager, even if a program makes one for each request. A wrapper that overrides a method used
+// here is returned itself and gets each command.
 func resolve(rdb redis.UniversalClient) (redis.UniversalClient, error) {
 	if v := reflect.ValueOf(rdb); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, errNilClient
@@ -44,17 +44,17 @@ func resolve(rdb redis.UniversalClient) (redis.UniversalClient, error) {
 	return base, nil
 }
 
-// followsRedirects reports whether the client goes where MOVED and ASK send it. One that
-// is not known here may.
+// followsRedirects reports whether the client follows MOVED and ASK. It assumes so for an
+// unknown kind of client.
 func followsRedirects(rdb redis.UniversalClient) bool {
 	base, _ := embedded(reflect.ValueOf(rdb))
 	_, single := base.(*redis.Client)
 	return !single
 }
 
-// embedded returns the go-redis client that v is, or embeds at the least depth, as Go
-// selects promoted methods; nil if there is none. It reports whether something on the way there
-// has methods of its own.
+// embedded returns the go-redis client that v is, or embeds at the least depth, as Go selects
+// promoted methods. It returns nil if there is none. It also reports whether a type on the way
+// to the client overrides one of its methods.
 func embedded(v reflect.Value) (client redis.UniversalClient, overridden bool) {
 	for level := []reflect.Value{v}; len(level) > 0; {
 		var deeper []reflect.Value
@@ -94,7 +94,7 @@ func embedded(v reflect.Value) (client redis.UniversalClient, overridden bool) {
 }
 
 // overrides reports whether a type, or a pointer to it, declares one of the methods that are
-// used here. Those that it has from what it embeds have no source.
+// used here. Promoted methods have no source file.
 func overrides(t reflect.Type) bool {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()

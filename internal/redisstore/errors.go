@@ -11,23 +11,23 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
-// transientCodes are those of a server that may answer well a moment later: it starts,
-// fails over, is out of memory, or runs another's script. In a cluster the last one
-// reads "… clients + cluster connections reached".
+// transientCodes are the error codes of a server that may succeed a moment later: it is
+// starting, failing over, out of memory, or running a long script. In a cluster the text of
+// the last one is "max number of clients + cluster connections reached".
 var transientCodes = []string{
 	"LOADING", "READONLY", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "NOREPLICAS", "MISCONF",
 	"OOM", "BUSY", "UNKILLABLE", "MOVED", "ASK", "UNBLOCKED", "max number of clients",
 }
 
-// deniedTexts are in what a server says to a user without the rights. Redis 6 and 7.0
-// refuse a command of a script in a sentence of their own.
+// deniedTexts occur in the errors of a user without the necessary rights. Redis 6 and 7.0 have
+// a text of their own for a command inside a script.
 var deniedTexts = []string{
 	"NOPERM", "ACL failure in script", "The user executing the script",
 	"NOAUTH", "WRONGPASS", "unauthenticated", "AUTH <password>", "Client sent AUTH", "invalid password", "protected mode",
 }
 
-// permanentTexts are in what a server says to a request that will never succeed.
-// Those of a failure inside a script stand anywhere in its text.
+// permanentTexts occur in the errors of a request that will never succeed. For a failure inside
+// a script they can stand anywhere in the error's text.
 var permanentTexts = []string{
 	"WRONGTYPE", "ERR the key ", // the last is of our own scripts
 	"CROSSSLOT", "hash to the same slot",
@@ -36,10 +36,9 @@ var permanentTexts = []string{
 	"is not an integer", "not a valid float", "invalid expire", "out of range", "SELECT is not allowed", "cluster support disabled",
 }
 
-// classify marks what is known of an error. What is neither the server's answer nor a
-// closed client is the network's, or a hook's, and transient. A server's answer that
-// is not known here is transient too, until it has lasted: a proxy's passing trouble
-// has any text.
+// classify marks err with its class. Errors of the network or of a hook are transient and
+// get no mark. A server's error that is not listed above is marked Unknown: it counts as
+// transient until it has lasted, because a proxy's transient error may have any text.
 func classify(rdb redis.UniversalClient, err error) error {
 	var reply redis.Error
 	switch {

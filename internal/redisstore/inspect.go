@@ -53,11 +53,11 @@ func (s *Store) Inspect(ctx context.Context, name lease.Name) (lease.Status, err
 	return status, nil
 }
 
-// replyReader takes a reply apart.
+// replyReader reads the values of a reply one after another.
 type replyReader struct {
 	val       any
 	pos       int
-	malformed bool // something was not what it should be
+	malformed bool // a value was missing or had another type
 }
 
 func (r *replyReader) more() bool {

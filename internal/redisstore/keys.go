@@ -11,14 +11,55 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
-// keyPrefix starts the name of every key that the library adds to the user's own.
+// All keys, fields and messages in Redis. K is the user's key. The Lua files that write them
+// describe their values.
+//
+//	mutex (mutex_*.lua, lib/mutex.lua)
+//	  K                     string  the owner's token
+//	  baton:{K}:queue       zset    token -> place
+//	  baton:{K}:waiters     hash    token -> "seen_at seq handover_ttl channel key"
+//	  baton:{K}:fence       string  the last fence base
+//
+//	reader/writer lock, semaphore (permits_*.lua, lib/permits.lua)
+//	  K                     hash    token -> "expires weight ttl last_seq want_seq granted base shared channel"
+//	                                state -> "kind size declared_size used queue_len last_base key_ttl written_at",
+//	                                and " unnotified cursor indexed" while work is left; kind is r or s
+//	  baton:{K}:holders     zset    token -> when its hold ends, or earlier
+//	  baton:{K}:queue       zset    token -> place
+//	  baton:{K}:waiters     hash    token -> "seen_at seq handover_ttl ttl want want_seq shared channel key"
+//
+//	limiter (limiter.lua)
+//	  K                     string  "limit base taken rate written_at"
+//	  baton:{K}:reservation:<id>
+//	                        string  "base taken n due_at wait", or "refunded"
+//
+//	wait group (waitgroup_*.lua, lib/waitgroup.lua)
+//	  K                     zset    score 0: "generation <g> count <n> abandoned <a> since <g>", and " scan <cursor>"
+//	                                score in ms: a task's token, which ends then
+//	                                score -g: "abandoned <g> <a>"
+//	  baton:{K}:ops:<session>
+//	                        hash    number of an operation -> "outcome name arg generation found",
+//	                                acked, deleted -> number up to which operations are so
+//
+// lib/limits.lua has the lifetimes of the companion keys.
+//
+// Messages:
+//
+//	on baton:<process>      "m seq 0 base 1 0 token key": a mutex is handed over to token
+//	                        "<kind> seq want_seq base weight contended token key": permits are granted to token
+//	                        "<kind> 0 0 0 0 contended token key": token asks again, or others wait for what it
+//	                        holds; key is "-"
+//	on baton:{K}:done       "w generation 0 0 abandoned 0 - key": a generation is finished
+//
+// A key with a hash tag keeps it, as in baton:{tag}:queue:K. See keyParts.
+
+// keyPrefix begins the name of every key that the library adds to the user's own.
 const keyPrefix = "baton:{"
 
-// keysFor returns what KEYS holds for the primitive at key: the key itself, as the
-// user wrote it, then the parts of its kind. All share one slot of a cluster,
-// and no two keys share a sibling: the short form ends with its part's name, the
-// long form ends with the key, and a tag holds no brace that would let one be
-// read as the other.
+// keysFor returns the KEYS of the scripts of a primitive: the user's key as the user wrote it,
+// then its companion keys. All share one slot of a cluster. No two user's keys share a
+// companion key: the short form ends with the part's name, the long form with the user's key,
+// and a tag contains no brace, so neither form can be read as the other.
 func keysFor(name lease.Name) ([]any, error) {
 	cached := &keyCache[maphash.String(keyCacheSeed, name.Key)%uint64(len(keyCache))]
 	if last := cached.Load(); last != nil && last.name == name {
@@ -35,9 +76,8 @@ func keysFor(name lease.Name) ([]any, error) {
 	return keys, err
 }
 
-// keyCache saves a release the work that its acquire has done, and the next
-// acquire too, unless another key took its place meanwhile. Nobody writes to what they
-// point to.
+// keyCache keeps the result of keysFor, so that a release need not repeat the work of its
+// acquire. Keys with the same hash replace each other. Entries are never changed.
 var (
 	keyCache     [256]atomic.Pointer[cachedKeys]
 	keyCacheSeed = maphash.MakeSeed()
@@ -61,8 +101,8 @@ func buildKeys(key string, parts []string) ([]any, error) {
 	return keys, nil
 }
 
-// keyParts returns what the name of a sibling of key has before and after the
-// name of its part.
+// keyParts returns the prefix and the suffix of the names of key's companion keys. The part's
+// name goes between them.
 func keyParts(key string) (prefix, suffix string, err error) {
 	switch {
 	case key == "":
@@ -80,8 +120,8 @@ func keyParts(key string) (prefix, suffix string, err error) {
 	return keyPrefix + tag + "}:", suffix, nil
 }
 
-// hashtag returns the part of key that Redis Cluster hashes: what stands between
-// the first { and the next }, unless that is nothing, and else the whole key.
+// hashtag returns the part of key that Redis Cluster hashes: the text between the first { and
+// the next }, or the whole key if there is no such text.
 func hashtag(key string) string {
 	if _, after, ok := strings.Cut(key, "{"); ok {
 		if tag, _, ok := strings.Cut(after, "}"); ok && tag != "" {
@@ -107,8 +147,8 @@ func slot(key string) uint16 {
 	return crc & 16383
 }
 
-// tagOfSlot returns the smallest decimal number that hashes to the slot. Only
-// keys that contain a brace but no hashtag come here.
+// tagOfSlot returns the smallest decimal number that hashes to the slot. It
+// is used for keys that contain a brace but no hashtag.
 func tagOfSlot(s uint16) string { return slotTags()[s] }
 
 var slotTags = sync.OnceValue(func() *[16384]string {

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// LockOrder returns the keys, each once, in the order in which every process takes
-// them, so that no two can wait for each other: by their slot, so that those of
-// one node stand together, and then by their bytes.
+// LockOrder returns the keys without duplicates, in the order in which every process acquires
+// them, so that no two processes wait for each other. It sorts by slot, so that the keys of a
+// cluster's node are adjacent, and then by bytes.
 func LockOrder(keys []string) []string {
 	type slotKey struct {
 		slot uint16

@@ -11,10 +11,10 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
-// managers finds the manager of a client again, so that every primitive made for
-// the client shares its subscription and its clock. It keeps neither alive, for either may
-// lead to the other: a hook of the client may hold a primitive, as may whatever embeds it.
-// An entry goes when the last primitive of its client has gone.
+// managers maps a client to its manager, so that all primitives of a client share one
+// subscription and one renewer. Both pointers are weak, because either may lead to the other:
+// a hook or a wrapper of the client may refer to a primitive. An entry is deleted when the last
+// primitive of its client is unreachable.
 var (
 	managersMu sync.Mutex
 	managers   = map[weak.Pointer[byte]]weak.Pointer[lease.Manager]{}
@@ -27,7 +27,7 @@ func ManagerFor(rdb redis.UniversalClient) (*lease.Manager, error) {
 		return nil, err
 	}
 	id, ok := identity(rdb)
-	if !ok { // it cannot be found again, and gets a manager for each primitive
+	if !ok { // it cannot be a map key: each primitive gets a manager of its own
 		return lease.NewManager(NewStore(rdb)), nil
 	}
 	managersMu.Lock()
@@ -41,14 +41,14 @@ func ManagerFor(rdb redis.UniversalClient) (*lease.Manager, error) {
 	runtime.AddCleanup(m, func(id weak.Pointer[byte]) {
 		managersMu.Lock()
 		defer managersMu.Unlock()
-		if managers[id] == p { // not one that has taken its place since
+		if managers[id] == p { // and not a newer manager
 			delete(managers, id)
 		}
 	}, id)
 	return m, nil
 }
 
-// identity is what a client is known by, if it is a pointer.
+// identity returns the map key of a client, if the client is a pointer.
 func identity(rdb redis.UniversalClient) (id weak.Pointer[byte], ok bool) {
 	v := reflect.ValueOf(rdb)
 	if v.Kind() != reflect.Pointer {

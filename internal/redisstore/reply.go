@@ -6,9 +6,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
-// parseInts reads a reply of so many numbers. What is anything else was not written
-// by a script of ours, and says nothing: least of all that something is granted, or
-// lost.
+// parseInts parses a reply of want numbers. Any other reply was not made by one of our scripts
+// and is an error, so that it is never taken for a grant or a loss.
 func parseInts(val any, want int) (n [5]int64, err error) {
 	tuple, _ := val.([]any)
 	if len(tuple) != want {
@@ -23,7 +22,7 @@ func parseInts(val any, want int) (n [5]int64, err error) {
 	return n, nil
 }
 
-// parseInt reads a reply of one number.
+// parseInt parses a reply of one number.
 func parseInt(val any) (int64, error) {
 	n, ok := val.(int64)
 	if !ok {
@@ -32,6 +31,6 @@ func parseInt(val any) (int64, error) {
 	return n, nil
 }
 
-// unexpectedReply is the error of a reply that no script of ours makes: nil, from a hook or a
-// wrapper that has sent nothing; anything else, from a proxy.
+// unexpectedReply returns the error of a reply that none of our scripts makes. A nil reply comes
+// from a hook or a wrapper that has sent nothing, any other from a proxy.
 func unexpectedReply(val any) error { return lease.Unknown(fmt.Errorf("unexpected reply %v", val)) }

@@ -1,6 +1,7 @@
-// Package redisstore is what baton does in Redis: the Lua scripts, the parsing of their replies,
-// the classes of errors, the subscription that receives hand-overs, and the pipelines. It keeps no
-// state about locks. Package lease decides when a script runs; internal/PROTOCOL.md has the reasons.
+// Package redisstore implements the stores of package lease in Redis: the Lua scripts, the
+// parsing of their replies, the classes of errors, the subscription that receives hand-overs, and
+// the pipelines. It keeps no state about locks. Package lease decides when a script runs.
+// keys.go lists all keys and messages; internal/PROTOCOL.md gives the reasons.
 package redisstore
 
 import (
@@ -28,8 +29,9 @@ func NewStore(rdb redis.UniversalClient) *Store {
 // LowLatency is [lease.Store]'s.
 func (s *Store) LowLatency() bool { return s.transport.single != nil && s.transport.single.isPrompt() }
 
-// MaxBlock is go-redis' ReadTimeout, unless the client was told to heed the ctx:
-// getting a connection heeds it in any case.
+// MaxBlock returns for how long a command may block after its ctx has ended: go-redis'
+// ReadTimeout, or 0 if the client has ContextTimeoutEnabled. Getting a connection always ends
+// with the ctx.
 func (s *Store) MaxBlock() time.Duration {
 	var read time.Duration
 	var ctxTimeouts bool
@@ -42,7 +44,7 @@ func (s *Store) MaxBlock() time.Duration {
 	switch {
 	case ctxTimeouts:
 		return 0
-	case read <= 0: // none, or a kind of client that we do not know
+	case read <= 0: // no timeout, or an unknown kind of client
 		return math.MaxInt64
 	}
 	return read
@@ -77,14 +79,14 @@ func (s *Store) Acquire(ctx context.Context, r lease.Request) (lease.Reply, erro
 	switch {
 	case n[0] == -2:
 		return reply, lease.Permanent(sizeError(r, n[1]))
-	case r.Kind == lease.Mutex: // then ms left, ours
+	case r.Kind == lease.Mutex: // the others are ms left, 1 if the owner is ours
 		reply.Remaining, reply.ForeignOwner = time.Duration(n[2])*time.Millisecond, n[3] == 0
 		reply.Weight, reply.GrantedNow = max(n[0], 0), max(n[0], 0)
-	case reply.Granted: // then awaited, weight, given
+	case reply.Granted: // the others are contended, weight, granted
 		reply.Contended, reply.Weight, reply.GrantedNow = n[2] == 1, n[3], n[4]
-	default: // then awaited, ms left
+	default: // the others are contended, ms left
 		reply.Contended, reply.Remaining = n[2] == 1, time.Duration(n[3])*time.Millisecond
-		if r.Want == 0 && reply.Remaining == 0 && !reply.Lost { // it lets others in, and will not ask again by itself
+		if r.Want == 0 && reply.Remaining == 0 && !reply.Lost { // it let waiters in, and its claim sends no further request
 			s.repeatRelease(ctx, permitsRelease, keys, []any{"", string(r.Kind)})
 		}
 	}
@@ -97,7 +99,7 @@ func acquireMutex(args []any, r lease.Request) (*script, []any) {
 		n = 0
 	}
 	args = append(args, r.Token, r.TTL.Milliseconds(), n)
-	if n > 0 || r.Replaces != "" { // for the entry
+	if n > 0 || r.Replaces != "" { // the waiter's entry
 		args = append(args, r.HandoverTTL.Milliseconds(), r.Channel, r.Key)
 	}
 	if r.Replaces != "" {
@@ -155,12 +157,12 @@ func parseReleaseReply(val any) (owned, more bool, err error) {
 	return err == nil && n&1 == 1, err == nil && n >= 2, err
 }
 
-// maxSteps is how often a script is repeated that does a part of its work each time.
+// maxSteps limits how often a script is repeated that does a part of its work each time.
 const maxSteps = 10_000
 
-// repeatRelease repeats a release until Redis has let in everybody whom it can. One script lets in
-// a few, and drops a few stale entries of the queue. If finish does not reach Redis, the next
-// request of any waiter goes on.
+// repeatRelease repeats a release until no waiter is left that Redis can let in. One script lets
+// in a batch of waiters and drops a batch of stale entries. If repeatRelease fails, the next
+// request of any waiter continues the work.
 func (s *Store) repeatRelease(ctx context.Context, end *script, keys, args []any) {
 	for range maxSteps {
 		val, err := s.transport.run(ctx, end, keys, args)
@@ -170,7 +172,7 @@ func (s *Store) repeatRelease(ctx context.Context, end *script, keys, args []any
 	}
 }
 
-// Resize makes n the size of the semaphore at key, for everybody.
+// Resize makes n the size of the semaphore at key, for all processes.
 func (s *Store) Resize(ctx context.Context, key string, declared, n int64) error {
 	name := lease.Name{Kind: lease.Semaphore, Key: key}
 	keys, err := keysFor(name)
@@ -188,7 +190,7 @@ func (s *Store) Resize(ctx context.Context, key string, declared, n int64) error
 	return err
 }
 
-// Renew renews the claims, and calls done for each as soon as its outcome is known.
+// Renew renews the claims, and calls done for each claim as soon as its result is known.
 func (s *Store) Renew(claims []lease.Renewal, done func(i int, r lease.RenewResult)) {
 	all := make([]renewal, len(claims))
 	for i, c := range claims {
@@ -212,8 +214,8 @@ func (s *Store) Renew(claims []lease.Renewal, done func(i int, r lease.RenewResu
 	s.transport.renew(all)
 }
 
-// ignoreWrongType takes a key of another type for what it is to a holder: not its
-// lock, for certain.
+// ignoreWrongType returns nil for a WRONGTYPE error. A holder whose key has another type has
+// lost the lock, and that is no error of the request.
 func ignoreWrongType(err error) error {
 	if redis.HasErrorPrefix(err, "WRONGTYPE") {
 		return nil

@@ -13,14 +13,12 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
-// pingInterval is how long a subscription may be silent before it is asked for a sign
-// of life, and how long it then has to give one. go-redis' own health check
-// writes a PING but does not wait for the answer, so it never notices a peer
-// that has gone without a word.
+// pingInterval is how long a subscription may be silent before a PING is sent, and how long
+// the reply may then take. go-redis' own health check sends a PING but does not wait for the
+// reply, so it never notices a dead peer that did not close the connection.
 const pingInterval = 3 * time.Second
 
-// Subscribe keeps one subscription until ctx ends. One goroutine reads from it: this
-// one.
+// Subscribe keeps one subscription until ctx ends. Only the calling goroutine reads from it.
 func (s *Store) Subscribe(ctx context.Context, l lease.MessageHandler) {
 	backOff := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))
@@ -37,18 +35,18 @@ func (s *Store) Subscribe(ctx context.Context, l lease.MessageHandler) {
 	}
 }
 
-// receive subscribes and listens until the subscription breaks. It does not use
-// go-redis' own reconnection: that is silent, and what was published meanwhile
-// is lost, so the caller must be told.
+// receive subscribes and handles messages until the subscription breaks. It does not use
+// go-redis' own reconnection, which is silent: messages published meanwhile are lost, so the
+// caller must know of it.
 func (s *Store) receive(ctx context.Context, l lease.MessageHandler, healthy func()) {
 	sub := s.rdb.Subscribe(context.Background())
 	defer sub.Close()
 	if sub.Subscribe(ctx, l.Channels(subscriber{sub})...) != nil {
 		return
 	}
-	// go-redis cannot interrupt a read; closing the connection does. Not sooner:
-	// Close waits for a connection that is being made, on a mutex, and a test's
-	// bubble with its clock would stand still.
+	// go-redis cannot interrupt a read, but closing the connection does. This is set up only
+	// after Subscribe has returned: while a connection is being made, Close waits on a mutex,
+	// and the clock of a synctest bubble would stand still.
 	defer context.AfterFunc(ctx, func() { sub.Close() })()
 	for silent := false; ; {
 		event, err := sub.ReceiveTimeout(ctx, pingInterval)
@@ -75,7 +73,7 @@ func (s *Store) receive(ctx context.Context, l lease.MessageHandler, healthy fun
 	}
 }
 
-// subscriber changes what a subscription hears. go-redis allows that while another
+// subscriber changes the channels of a subscription. go-redis allows that while another
 // goroutine receives.
 type subscriber struct{ sub *redis.PubSub }
 
@@ -86,9 +84,9 @@ func (t subscriber) SetChannel(ctx context.Context, channel string, in bool) err
 	return t.sub.Unsubscribe(ctx, channel)
 }
 
-// parseMessage reads "kind n order base weight awaited token key", as the scripts write it. The
-// key comes last, for it may hold anything. That a round is over reads
-// "w round 0 0 abandoned 0 - key".
+// parseMessage parses "kind seq want_seq base weight contended token key". The key comes last,
+// because it may contain spaces. The message that a generation of a wait group is finished has
+// the form "w generation 0 0 abandoned 0 - key".
 func parseMessage(payload string) (h lease.Handover, ok bool) {
 	part := strings.SplitN(payload, " ", 8)
 	if len(part) != 8 || len(part[0]) != 1 {

@@ -37,8 +37,8 @@ func (s *Store) UpdateGroup(ctx context.Context, c lease.Operation) (lease.Updat
 	return lease.UpdateReply{Outcome: lease.Outcome(n[0]), Found: n[1]}, err
 }
 
-// GroupStatus is [lease.GroupStore]'s. One script ends a few dead tasks at most: Look repeats it until
-// it has ended all.
+// GroupStatus is [lease.GroupStore]'s. One script ends a batch of dead
+// tasks, so GroupStatus repeats the script until none is left.
 func (s *Store) GroupStatus(ctx context.Context, key string, from int64) (lease.Generation, error) {
 	channel, err := s.DoneChannel(key)
 	if err != nil {
@@ -68,7 +68,7 @@ func parseGeneration(val any) (r lease.Generation, more bool, err error) {
 	}
 	r = lease.Generation{Number: n[0], Remaining: n[1], OldestKnown: n[2]}
 	for ; len(lost) > 0; lost = lost[2:] {
-		n, err := parseInts(lost[:2], 2) // a round, and how many tasks it lost
+		n, err := parseInts(lost[:2], 2) // a generation, and how many tasks it lost
 		if err != nil {
 			return lease.Generation{}, false, unexpectedReply(val)
 		}
