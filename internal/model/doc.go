@@ -5,7 +5,7 @@
 //
 // prints the number of states and transitions of each configuration, or a shortest path to a
 // state that violates a property. The model is kept in step by hand with internal/redisstore/*.lua
-// (here redis.go), internal/lease (process.go), and sections 4 to 9 of internal/PROTOCOL.md.
+// (here redis.go), internal/lease (process.go), and sections 3 to 9 of internal/PROTOCOL.md.
 //
 // The model has:
 //
@@ -16,7 +16,7 @@
 //   - the expiry of the lock and of queue entries, and fencing tokens.
 //
 // Requests, replies and messages arrive at any time, in any order, repeatedly, or never. So do
-// those of claims that have ended, which is how ghosts arise. A process's clock may lose one tick
+// those of claims that have ended, which is how stale tokens arise. A process's clock may lose one tick
 // in every T. Redis may lose its data, be reset to the state of a replica, or have its clock moved.
 //
 // In every state the tests check S1 and S2 (see [Property]). They also check that all waiting

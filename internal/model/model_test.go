@@ -122,7 +122,7 @@ func TestLostWrite(t *testing.T) {
 		m.Faults, m.Outage, m.Back = Restart, 1, 2
 		breaks(t, m, S2)
 	})
-	t.Run("leases of a lost claim", func(t *testing.T) { // PROTOCOL.md, 12
+	t.Run("leases of a lost claim", func(t *testing.T) { // PROTOCOL.md, 1
 		m := exact()
 		m.Faults, m.Leases = LoseLock, true
 		breaks(t, m, S2)
