@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
+	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
 // DefaultTTL is the TTL of a Mutex created by New.
@@ -197,7 +198,7 @@ func (m *Mutex) LockChan(ctx context.Context) <-chan Result {
 
 func lockChan(ctx context.Context, m *lease.Manager, unusable error, p lease.Params) <-chan Result {
 	l := new(Lease)
-	ch := lease.NewChan(leaseBuilder{l})
+	ch := result.NewChan(leaseBuilder{l})
 	if unusable != nil {
 		ch.Send(unusable)
 	} else {

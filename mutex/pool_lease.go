@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
+	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
 // LockContext locks all the keys and returns one lease, or locks none and returns an
@@ -57,7 +58,7 @@ func (p *Pool) acquire(ctx context.Context, op string, try bool, keys []string) 
 // for several.
 func (p *Pool) LockChan(ctx context.Context, keys ...string) <-chan Result {
 	l := &Lease{pool: p}
-	ch := lease.NewChan(leaseBuilder{l})
+	ch := result.NewChan(leaseBuilder{l})
 	locks, err := p.lockKeys("lock", keys)
 	switch {
 	case err != nil:

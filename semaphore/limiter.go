@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
+	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
 // maxBurst is the largest integer below which the scripts count without rounding.
@@ -143,7 +144,7 @@ func (l *Limiter) WaitN(ctx context.Context, n int) error {
 // a moment: a late receive may still get nil. Once Redis has replied, waiting uses no
 // goroutine.
 func (l *Limiter) WaitChan(ctx context.Context) <-chan error {
-	ch := lease.NewChan(lease.ErrorOnly{})
+	ch := result.NewChan(result.ErrorOnly{})
 	if r, err := l.waitReservation(ctx, 1); err != nil || r.ID == "" {
 		ch.Send(err)
 	} else {

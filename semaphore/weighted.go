@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
+	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
 // DefaultTTL is the TTL of a Weighted created by NewWeighted.
@@ -312,7 +313,7 @@ func (s *Weighted) request(ctx context.Context, l *Lease, n int64, try bool) err
 // Waiting uses no goroutine.
 func (s *Weighted) AcquireChan(ctx context.Context, n int64) <-chan Result {
 	l := new(Lease)
-	ch := lease.NewChan(leaseBuilder{l})
+	ch := result.NewChan(leaseBuilder{l})
 	if err := s.usable("acquire", weightError(n)); err != nil {
 		ch.Send(err)
 	} else {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
+	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
 // DefaultTTL is the TTL of a WaitGroup created by New.
@@ -164,7 +165,7 @@ func (wg *WaitGroup) WaitContext(ctx context.Context) error {
 // cancel ctx.
 func (wg *WaitGroup) WaitChan(ctx context.Context) <-chan error {
 	const op = "wait for"
-	ch := lease.NewChan(lease.ErrorOnly{})
+	ch := result.NewChan(result.ErrorOnly{})
 	if wg.session == nil {
 		ch.Send(wg.unusable(op))
 	} else {

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
 // TestInlineRequestCostsNoGoroutine has a process wait for many keys, the holders of which
@@ -35,7 +37,7 @@ func TestInlineRequestCostsNoGoroutine(t *testing.T) {
 		before := runtime.NumGoroutine()
 		each(func(p Params) {
 			l := new(Lease)
-			l.AcquireChan(e.Context(), k2, &p, NewChan(ErrorOnly{}))
+			l.AcquireChan(e.Context(), k2, &p, result.NewChan(result.ErrorOnly{}))
 			e.leases = append(e.leases, l)
 		})
 		time.Sleep(5 * MaxPollInterval)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
 func reading(ttl time.Duration) Params {
@@ -32,7 +34,7 @@ func (e *env) take(m *Manager, p Params) *Lease {
 
 // want requests a lease and returns a channel that yields when it is there.
 func (e *env) want(ctx context.Context, m *Manager, p Params) (*Lease, <-chan error) {
-	l, box := new(Lease), NewChan(ErrorOnly{})
+	l, box := new(Lease), result.NewChan(result.ErrorOnly{})
 	l.AcquireChan(ctx, m, &p, box)
 	e.leases = append(e.leases, l)
 	return l, box.C()

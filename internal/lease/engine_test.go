@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
 // env is one fake Redis and the processes at it, in a bubble.
@@ -48,7 +50,7 @@ func (e *env) acquire(m *Manager, ttl time.Duration) *Lease {
 
 // request requests a lease and returns a channel that yields when it is there.
 func (e *env) request(ctx context.Context, m *Manager, ttl time.Duration) (*Lease, <-chan error) {
-	l, box := new(Lease), NewChan(ErrorOnly{})
+	l, box := new(Lease), result.NewChan(result.ErrorOnly{})
 	l.AcquireChan(ctx, m, new(params(ttl)), box)
 	e.leases = append(e.leases, l)
 	return l, box.C()

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
 // A failingStore is one whose every answer but to a renewal is an error, as long as refuse
@@ -78,7 +80,7 @@ var calls = map[string]func(ctx context.Context, m *Manager) error{
 	},
 	"acquire": func(ctx context.Context, m *Manager) error { return new(Lease).Acquire(ctx, m, new(taking(1, 2))) },
 	"channel": func(ctx context.Context, m *Manager) error {
-		box := NewChan(ErrorOnly{})
+		box := result.NewChan(result.ErrorOnly{})
 		new(Lease).AcquireChan(ctx, m, new(params(time.Minute)), box)
 		return <-box.C()
 	},

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
 // Params says what a lease is to be.
@@ -63,7 +65,7 @@ type Lease struct {
 	prev, next    *Lease
 	err           error         // once ended: why
 	ready         chan struct{} // closed when granted or failed; nil if nobody waits for that in a call
-	sink          Sink          // where the result goes; nil if ready is used
+	sink          result.Sink   // where the result goes; nil if ready is used
 	stopAfterFunc func() bool   // ends the watch over the ctx of sink
 	claim         *claim        // once granted
 	grantedAt     monoTime      // when granted
@@ -117,7 +119,7 @@ func (l *Lease) Await(ctx context.Context) (err error) {
 }
 
 // AcquireChan is like Acquire, but returns at once and puts the result into sink.
-func (l *Lease) AcquireChan(ctx context.Context, m *Manager, p *Params, sink Sink) {
+func (l *Lease) AcquireChan(ctx context.Context, m *Manager, p *Params, sink result.Sink) {
 	if err := l.init(ctx, p); err != nil {
 		sink.Send(err)
 	} else {

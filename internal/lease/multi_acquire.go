@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
 // maxConcurrent is for how many of its keys a MultiLease asks Redis at the same time.
@@ -20,7 +22,7 @@ const maxConcurrent = 128
 // the others are held until Release.
 type MultiLease struct {
 	ctx  context.Context // of the request
-	sink Sink            // where the result goes; nil if it is waited for in a call
+	sink result.Sink     // where the result goes; nil if it is waited for in a call
 
 	// Set once, before the MultiLease is handed over.
 	leases     []*Lease
@@ -61,7 +63,7 @@ func (ml *MultiLease) acquire(ctx context.Context, m *Manager, p Params, keys []
 
 // AcquireChan is like Acquire, but returns at once and puts the result into sink.
 // Its goroutine ends when it has.
-func (ml *MultiLease) AcquireChan(ctx context.Context, m *Manager, p Params, keys []string, sink Sink) {
+func (ml *MultiLease) AcquireChan(ctx context.Context, m *Manager, p Params, keys []string, sink result.Sink) {
 	ml.sink = sink
 	if ctx.Err() != nil { // here, so that a nil ctx panics where its caller can see it
 		sink.Send(ml.acquire(ctx, m, p, keys))

@@ -2,7 +2,7 @@ package lease
 
 import "time"
 
-// memberSink is the [Sink] of one lease of a MultiLease. What is put there goes to the
+// memberSink is the [result.Sink] of one lease of a MultiLease. What is put there goes to the
 // group, which has the lease in hand from then on; but when the MultiLease lies in a
 // sink of its own, the lease is received when that is, and goes back with it.
 type memberSink struct {

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
 // TestSimulationRWMutex and TestSimulationSemaphore do what TestSimulation does
@@ -174,7 +176,7 @@ func (s *permitsSim) round(p *simProcess, rng *rand.Rand) {
 	}
 	l, idle := new(Lease), params.MaxHold > 0
 	if !params.Try && rng.IntN(2) == 0 {
-		box := NewChan(ErrorOnly{})
+		box := result.NewChan(result.ErrorOnly{})
 		l.AcquireChan(ctx, p.Manager, &params, box)
 		if rng.IntN(10) == 0 { // abandoned: what is granted must not stay
 			time.Sleep(time.Duration(rng.Int64N(int64(2 * ttl))))

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
 // TestSimulation runs random workloads of several processes against a fake Redis
@@ -94,7 +96,7 @@ func (s *simulation) round(m *Manager, rng *rand.Rand, ttl time.Duration) {
 	}
 	l, idle := new(Lease), false
 	if rng.IntN(2) == 0 {
-		box := NewChan(ErrorOnly{})
+		box := result.NewChan(result.ErrorOnly{})
 		l.AcquireChan(ctx, m, &p, box)
 		if rng.IntN(10) == 0 { // abandoned: what is granted must not stay
 			time.Sleep(time.Duration(rng.Int64N(int64(ttl))))

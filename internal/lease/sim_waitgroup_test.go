@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
 // TestSimulationWaitGroup does what TestSimulation does with a wait group: several
@@ -292,7 +294,7 @@ func (s *groupSim) wait(ctx context.Context, p *groupProcess, session *Session, 
 	if inCall {
 		w.err = session.Wait(ctx, "wait for")
 	} else {
-		box := NewChan(ErrorOnly{})
+		box := result.NewChan(result.ErrorOnly{})
 		session.WaitChan(ctx, "wait for", box)
 		w.err = <-box.C()
 	}
@@ -415,7 +417,7 @@ func (s *groupSim) checkWait(w outcome) {
 		}
 		could = append(could, s.could(l, w.until))
 		if l.Remaining > 0 && s.lost(l.from, w.until) { // also after its end, if that was not told
-			could = append(could, result(errGroupLost))
+			could = append(could, outcomeText(errGroupLost))
 		}
 		if l.from.After(w.from) { // else it may have begun before
 			break
@@ -430,11 +432,11 @@ func (s *groupSim) checkWait(w outcome) {
 		}
 		could = append(could, s.could(l, w.until))
 		if s.lost(l.from, w.until) {
-			could = append(could, result(errGroupLost))
+			could = append(could, outcomeText(errGroupLost))
 		}
 	}
-	if !slices.Contains(could, result(w.err)) {
-		s.t.Errorf("a wait from %v to %v: %s; it could %q", w.from.Sub(story[0].from), w.until.Sub(story[0].from), result(w.err), could)
+	if !slices.Contains(could, outcomeText(w.err)) {
+		s.t.Errorf("a wait from %v to %v: %s; it could %q", w.from.Sub(story[0].from), w.until.Sub(story[0].from), outcomeText(w.err), could)
 	}
 	bound, looks := MaxPollInterval+50*time.Millisecond, 25*time.Millisecond
 	if s.bad > 0 {
@@ -461,7 +463,7 @@ func (s *groupSim) lost(from, until time.Time) bool {
 // could says what a wait can be told, until then, of the round that a look shows.
 func (s *groupSim) could(l fakePoll, until time.Time) string {
 	if l.Remaining == 0 {
-		return result(abandonedError(l.Abandoned[l.Number]))
+		return outcomeText(abandonedError(l.Abandoned[l.Number]))
 	}
 	story := s.group.story
 	for i, c := range story {
@@ -472,15 +474,15 @@ func (s *groupSim) could(l fakePoll, until time.Time) string {
 			break
 		}
 		if end := story[i+1]; !end.gone {
-			return result(abandonedError(end.abandoned))
+			return outcomeText(abandonedError(end.abandoned))
 		}
-		return result(errGroupLost)
+		return outcomeText(errGroupLost)
 	}
 	return "not be over"
 }
 
-// result is what a wait says of its round.
-func result(err error) string {
+// outcomeText is what a wait says of its round.
+func outcomeText(err error) string {
 	var a *AbandonedError
 	switch {
 	case err == nil:

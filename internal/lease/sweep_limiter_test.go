@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
 // TestSweepLimiter does for a rate limit what TestSweepMutex does for a lock: tokens
@@ -41,7 +43,7 @@ func reservations(name string, others int) []scenario {
 			return w.await(cancelTimeout, nil, func(ctx context.Context) error { return reservation("a").Wait(ctx, w.us) })
 		}),
 		scene("channel", func(w *sweep) error {
-			box := NewChan(ErrorOnly{})
+			box := result.NewChan(result.ErrorOnly{})
 			defer w.nothing(box)
 			return w.await(cancelTimeout, nil, func(ctx context.Context) error {
 				reservation("a").WaitChan(ctx, w.us, box)
@@ -49,7 +51,7 @@ func reservations(name string, others int) []scenario {
 			})
 		}),
 		scene("abandoned", func(w *sweep) error {
-			box := NewChan(ErrorOnly{})
+			box := result.NewChan(result.ErrorOnly{})
 			reservation("a").WaitChan(w.ctx, w.us, box)
 			time.Sleep(time.Duration(others)*2*time.Second + time.Second) // its turn has come, and it is not too late to give it back
 			if at, _ := w.ended(); at.IsZero() {                          // it may, after the last event

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
 // TestSweepMutex, and the others of its name, end ctx at every event of every use
@@ -67,7 +69,7 @@ func (u use) call(w *sweep) {
 }
 
 func (u use) channel(w *sweep) {
-	l, box := new(Lease), NewChan(ErrorOnly{})
+	l, box := new(Lease), result.NewChan(result.ErrorOnly{})
 	u.use(w, l, w.await(cancelTimeout, u.may, func(ctx context.Context) error {
 		l.AcquireChan(ctx, w.us.Manager, new(w.traced(u.p)), box)
 		return <-box.C()
@@ -89,14 +91,14 @@ func (u use) use(w *sweep, l *Lease, err error) {
 // abandoned does not look at its channel: whether ctx ends or not, the lock is soon
 // free, and there is one result.
 func (u use) abandoned(w *sweep) {
-	l, mail := new(Lease), &forgotten{NewChan(ErrorOnly{}), w}
+	l, mail := new(Lease), &forgotten{result.NewChan(result.ErrorOnly{}), w}
 	l.AcquireChan(w.ctx, w.us.Manager, new(w.traced(u.p)), mail)
 	w.forget(mail)
 }
 
 // forgotten is a sink that is looked into when all is over.
 type forgotten struct {
-	*Chan[error, ErrorOnly]
+	*result.Chan[error, result.ErrorOnly]
 	w *sweep
 }
 
@@ -134,7 +136,7 @@ func (w *sweep) forget(m *forgotten) {
 }
 
 // nothing checks at the end that nothing more comes out of a channel.
-func (w *sweep) nothing(box *Chan[error, ErrorOnly]) {
+func (w *sweep) nothing(box *result.Chan[error, result.ErrorOnly]) {
 	w.others.Go(func() {
 		time.Sleep(2 * sweepTTL)
 		if len(box.C()) > 0 {

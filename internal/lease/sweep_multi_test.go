@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
 var sweepKeys = []string{"a", "b", "c"}
@@ -58,7 +60,7 @@ func (u use) groups() (all []scenario) {
 		return all
 	}
 	add("channel", u.least, func(w *sweep, ml *MultiLease) {
-		box := NewChan(ErrorOnly{})
+		box := result.NewChan(result.ErrorOnly{})
 		u.useGroup(w, ml, w.await(2*cancelTimeout, u.may, func(ctx context.Context) error {
 			ml.AcquireChan(ctx, w.us.Manager, w.traced(u.p), sweepKeys, box)
 			return <-box.C()
@@ -66,7 +68,7 @@ func (u use) groups() (all []scenario) {
 		w.nothing(box)
 	}, false)
 	add("abandoned", u.least/2, func(w *sweep, ml *MultiLease) {
-		mail := &forgotten{NewChan(ErrorOnly{}), w}
+		mail := &forgotten{result.NewChan(result.ErrorOnly{}), w}
 		ml.AcquireChan(w.ctx, w.us.Manager, w.traced(u.p), sweepKeys, mail)
 		w.forget(mail)
 	}, true)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
 // TestSweepWaitGroup does for a wait group what TestSweepMutex does for a lock: what
@@ -84,9 +86,11 @@ func updates() (all []scenario) {
 // or of a task of ours.
 func rounds() (all []scenario) {
 	add := func(name string, least int, tasks int64, before func(w *sweep)) {
-		for form, wait := range map[string]func(s *Session, ctx context.Context, box *Chan[error, ErrorOnly]) error{
-			"call": func(s *Session, ctx context.Context, _ *Chan[error, ErrorOnly]) error { return s.Wait(ctx, "wait") },
-			"channel": func(s *Session, ctx context.Context, box *Chan[error, ErrorOnly]) error {
+		for form, wait := range map[string]func(s *Session, ctx context.Context, box *result.Chan[error, result.ErrorOnly]) error{
+			"call": func(s *Session, ctx context.Context, _ *result.Chan[error, result.ErrorOnly]) error {
+				return s.Wait(ctx, "wait")
+			},
+			"channel": func(s *Session, ctx context.Context, box *result.Chan[error, result.ErrorOnly]) error {
 				s.WaitChan(ctx, "wait", box)
 				return <-box.C()
 			},
@@ -95,7 +99,7 @@ func rounds() (all []scenario) {
 				if before != nil {
 					before(w)
 				}
-				s, box := w.us.NewSession("key"), NewChan(ErrorOnly{})
+				s, box := w.us.NewSession("key"), result.NewChan(result.ErrorOnly{})
 				w.requests = "look"
 				w.arm()
 				err := w.await(cancelTimeout, []error{ErrAbandoned}, func(ctx context.Context) error { return wait(s, ctx, box) })

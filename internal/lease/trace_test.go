@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
 // TestTracePath has a lease be granted in each way that there is, and checks that this
@@ -104,7 +106,7 @@ func TestTraceFailed(t *testing.T) {
 
 		r = e.record()
 		ctx, cancel = context.WithCancel(e.Context())
-		l, box := new(Lease), NewChan(ErrorOnly{})
+		l, box := new(Lease), result.NewChan(result.ErrorOnly{})
 		l.AcquireChan(ctx, us, new(r.traced(params(time.Minute))), box)
 		r.tells()
 		time.Sleep(time.Second)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
 // Wait takes the tokens, and returns when they may be used. If ctx ends before,
@@ -74,7 +76,7 @@ func (r Reservation) refund(ctx context.Context, store RateStore) error {
 
 // WaitChan is like Wait, but returns at once and puts the result into sink. A
 // goroutine asks Redis; the wait that follows has none.
-func (r Reservation) WaitChan(ctx context.Context, store RateStore, sink Sink) {
+func (r Reservation) WaitChan(ctx context.Context, store RateStore, sink result.Sink) {
 	if ctx.Err() != nil { // here, so that a nil ctx panics where its caller can see it
 		sink.Send(&opError{r.Op, r.Key, ctxError(ctx), nil})
 		return

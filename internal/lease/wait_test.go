@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
 // fakeRateStore gives all the same turn, and counts what is given back in time.
@@ -27,7 +29,7 @@ func (b *fakeRateStore) Refund(ctx context.Context, _ Reservation) error {
 // under a ctx that has ended.
 func TestWaitRefunds(t *testing.T) {
 	draw := Reservation{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Refunds: new(Backlog)}
-	box := func() *Chan[error, ErrorOnly] { return NewChan(ErrorOnly{}) }
+	box := func() *result.Chan[error, result.ErrorOnly] { return result.NewChan(result.ErrorOnly{}) }
 	for what, c := range map[string]struct {
 		result TakeResult
 		wait   func(context.Context, RateStore) error

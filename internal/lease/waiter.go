@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
 // A pendingReservation has taken its tokens, and waits until they may be used.
@@ -11,7 +13,7 @@ type pendingReservation struct {
 	reservation Reservation
 	ctx         context.Context
 	store       RateStore
-	sink        Sink
+	sink        result.Sink
 
 	mu            sync.Mutex
 	timer         *time.Timer // delivers, and then looks whether that was received

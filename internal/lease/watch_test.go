@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
 // newWait returns one who waits, and the watch that has taken it in.
@@ -147,7 +149,7 @@ func TestWaitThenChange(t *testing.T) {
 					}
 					return fine
 				}
-				box, start := NewChan(ErrorOnly{}), time.Now()
+				box, start := result.NewChan(result.ErrorOnly{}), time.Now()
 				if lost < 0 {
 					slow.look, slow.change = ms, time.Second/2 // Redis changes it first
 				}

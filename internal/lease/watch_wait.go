@@ -1,6 +1,10 @@
 package lease
 
-import "context"
+import (
+	"context"
+
+	"github.com/seed-3d5fec5c/baton/internal/result"
+)
 
 // A groupWaiter is one caller's wait for the end of a generation: of that which goes on when
 // it begins.
@@ -18,7 +22,7 @@ type groupWaiter struct {
 	done          bool
 	err           error
 	ready         chan struct{} // closed when it is over; nil with sink
-	sink          Sink
+	sink          result.Sink
 	stopAfterFunc func() bool // ends the watch over the ctx of sink
 }
 
@@ -39,7 +43,7 @@ func (s *Session) Wait(ctx context.Context, opName string) error {
 }
 
 // WaitChan is like Wait, but returns at once and puts the result into sink.
-func (s *Session) WaitChan(ctx context.Context, opName string, sink Sink) {
+func (s *Session) WaitChan(ctx context.Context, opName string, sink result.Sink) {
 	x := &groupWaiter{opName: opName, sink: sink}
 	if err := s.startWait(ctx, x); err != nil {
 		sink.Send(err)

@@ -1,12 +1,14 @@
-package lease
+// Package result delivers the one result of a request that no call waits for, and takes it back
+// while nobody has received it.
+package result
 
-// Sink is where the result of a request goes that nobody waits for in a call.
+// Sink receives the result of a request that no call waits for.
 type Sink interface {
-	// Send delivers: the lease if err is nil, and else err. It does not block.
+	// Send delivers what was requested if err is nil, and otherwise err. It does not block.
 	Send(err error)
 	// Revoke undoes a Send that has not been received, and reports whether it did.
 	Revoke() bool
-	// Received reports whether what was put has been received.
+	// Received reports whether the result has been received.
 	Received() bool
 }
 
