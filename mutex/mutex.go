@@ -12,6 +12,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
 	"github.com/seed-3d5fec5c/baton/internal/result"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // DefaultTTL is the TTL of a Mutex created by New.
@@ -124,7 +125,7 @@ func (m *Mutex) TryLock() bool {
 		return true
 	case err == nil:
 		_ = l.Unlock()
-	case lease.IsPermanent(err):
+	case retry.IsPermanent(err):
 		panic(err)
 	}
 	return false
@@ -242,7 +243,7 @@ func (m *Mutex) usable(op string) error {
 	case m.manager != nil:
 		return nil
 	case m.err != nil:
-		return lease.Permanent(fmt.Errorf("baton: %s %q: %w", op, m.key, m.err))
+		return retry.Permanent(fmt.Errorf("baton: %s %q: %w", op, m.key, m.err))
 	}
-	return lease.Permanent(fmt.Errorf("baton: %s: the Mutex was not made by New", op))
+	return retry.Permanent(fmt.Errorf("baton: %s: the Mutex was not made by New", op))
 }

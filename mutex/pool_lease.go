@@ -8,6 +8,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
 	"github.com/seed-3d5fec5c/baton/internal/result"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // LockContext locks all the keys and returns one lease, or locks none and returns an
@@ -82,7 +83,7 @@ func (p *Pool) params(key string, try bool) lease.Params {
 // lockKeys returns the locks of the keys, in the order in which to acquire them.
 func (p *Pool) lockKeys(op string, keys []string) ([]string, error) {
 	if len(keys) == 0 {
-		return nil, lease.Permanent(fmt.Errorf("baton: %s: no keys", op))
+		return nil, retry.Permanent(fmt.Errorf("baton: %s: no keys", op))
 	}
 	locks := make([]string, len(keys))
 	for i, key := range keys {
@@ -102,7 +103,7 @@ func (p *Pool) lockKey(op, key string) (lock string, err error) {
 	lock = p.prefix + key
 	switch {
 	case p.manager == nil && p.err == nil:
-		return "", lease.Permanent(fmt.Errorf("baton: %s: the Pool was not made by NewPool", op))
+		return "", retry.Permanent(fmt.Errorf("baton: %s: the Pool was not made by NewPool", op))
 	case p.manager == nil:
 		err = p.err
 	case key == "":
@@ -111,7 +112,7 @@ func (p *Pool) lockKey(op, key string) (lock string, err error) {
 		err = redisstore.ValidKey(lock)
 	}
 	if err != nil {
-		return "", lease.Permanent(fmt.Errorf("baton: %s %q: %w", op, lock, err))
+		return "", retry.Permanent(fmt.Errorf("baton: %s %q: %w", op, lock, err))
 	}
 	return lock, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // A RWMutex works like a [sync.RWMutex] that processes share. It can be held by any
@@ -132,7 +133,7 @@ func (m *RWMutex) try(acquire func(context.Context) (*Lease, error), write bool)
 		return true
 	case err == nil:
 		_ = l.Unlock()
-	case lease.IsPermanent(err):
+	case retry.IsPermanent(err):
 		panic(err)
 	}
 	return false
@@ -267,7 +268,7 @@ func (m *RWMutex) usable(op string) error {
 	case m.manager != nil:
 		return nil
 	case m.err != nil:
-		return lease.Permanent(fmt.Errorf("baton: %s %q: %w", op, m.key, m.err))
+		return retry.Permanent(fmt.Errorf("baton: %s %q: %w", op, m.key, m.err))
 	}
-	return lease.Permanent(errors.New("baton: " + op + ": the RWMutex was not made by NewRW"))
+	return retry.Permanent(errors.New("baton: " + op + ": the RWMutex was not made by NewRW"))
 }

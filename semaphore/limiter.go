@@ -14,6 +14,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
 	"github.com/seed-3d5fec5c/baton/internal/result"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // maxBurst is the largest integer below which the scripts count without rounding.
@@ -48,7 +49,7 @@ type Limiter struct {
 
 	id      string // prefix of its reservation ids
 	serial  atomic.Int64
-	refunds lease.Backlog
+	refunds retry.Backlog
 }
 
 // NewLimiter returns a limiter for key that allows r events per second, and bursts of at
@@ -86,7 +87,7 @@ func (l *Limiter) Allow() bool { return l.AllowN(1) }
 // such as a key of the wrong type.
 func (l *Limiter) AllowN(n int) bool {
 	ok, err := l.AllowNContext(context.Background(), n)
-	if err != nil && lease.IsPermanent(err) {
+	if err != nil && retry.IsPermanent(err) {
 		panic(err)
 	}
 	return ok
@@ -105,7 +106,7 @@ func (l *Limiter) AllowNContext(ctx context.Context, n int) (bool, error) {
 	case l.unlimited() && ctx.Err() == nil:
 		return true, nil
 	}
-	got, err := lease.Do(ctx, r.Op, r.Key, false, func(ctx context.Context) (lease.TakeResult, error) {
+	got, err := retry.Do(ctx, r.Op, r.Key, false, func(ctx context.Context) (lease.TakeResult, error) {
 		return l.store.Take(ctx, r)
 	})
 	return got.Taken, err
@@ -188,5 +189,5 @@ func (l *Limiter) newReservation(op string, n int) (lease.Reservation, error) {
 func (l *Limiter) unlimited() bool { return l.limit >= Inf }
 
 func usageError(op, key string, err error) error {
-	return lease.Permanent(fmt.Errorf("baton: %s %q: %w", op, key, err))
+	return retry.Permanent(fmt.Errorf("baton: %s %q: %w", op, key, err))
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // Resize sets the size of the semaphore to n, for all processes, and grants permits to
@@ -29,7 +29,7 @@ func (s *Weighted) Resize(ctx context.Context, n int64) error {
 	if err := s.usable("resize", err); err != nil {
 		return err
 	}
-	_, err = lease.Do(ctx, "resize", s.key, true, func(ctx context.Context) (struct{}, error) {
+	_, err = retry.Do(ctx, "resize", s.key, true, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.store.Resize(ctx, s.key, s.size, n)
 	})
 	return err

@@ -14,6 +14,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
 	"github.com/seed-3d5fec5c/baton/internal/result"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // DefaultTTL is the TTL of a Weighted created by NewWeighted.
@@ -216,7 +217,7 @@ func (s *Weighted) TryAcquire(n int64) bool {
 		return true
 	case err == nil:
 		_ = l.Release()
-	case lease.IsPermanent(err) && !errors.Is(err, lease.ErrTooLarge):
+	case retry.IsPermanent(err) && !errors.Is(err, lease.ErrTooLarge):
 		panic(err)
 	}
 	return false
@@ -375,5 +376,5 @@ func (s *Weighted) usable(op string, err error) error {
 	case err == nil:
 		return nil
 	}
-	return lease.Permanent(fmt.Errorf("baton: %s %q: %w", op, s.key, err))
+	return retry.Permanent(fmt.Errorf("baton: %s %q: %w", op, s.key, err))
 }

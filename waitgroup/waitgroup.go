@@ -13,6 +13,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
 	"github.com/seed-3d5fec5c/baton/internal/result"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // DefaultTTL is the TTL of a WaitGroup created by New.
@@ -120,7 +121,7 @@ func (wg *WaitGroup) AddContext(ctx context.Context, delta int) error {
 	case ctx.Err() == nil && delta == 0:
 		return nil
 	case delta > math.MaxInt32 || delta < math.MinInt32:
-		return lease.Permanent(fmt.Errorf("baton: %s %q: invalid delta %d", op, wg.key, delta))
+		return retry.Permanent(fmt.Errorf("baton: %s %q: invalid delta %d", op, wg.key, delta))
 	}
 	outcome, err := wg.session.Update(ctx, op, lease.Operation{Op: lease.OpAdd, Delta: int64(delta)})
 	if err == nil && outcome == lease.Rejected {
@@ -255,9 +256,9 @@ func (wg *WaitGroup) start(ctx context.Context, opName string, op lease.Op) (*Ta
 // unusable returns why wg cannot be used.
 func (wg *WaitGroup) unusable(op string) error {
 	if wg.err != nil {
-		return lease.Permanent(fmt.Errorf("baton: %s %q: %w", op, wg.key, wg.err))
+		return retry.Permanent(fmt.Errorf("baton: %s %q: %w", op, wg.key, wg.err))
 	}
-	return lease.Permanent(fmt.Errorf("baton: %s: the WaitGroup was not made by New", op))
+	return retry.Permanent(fmt.Errorf("baton: %s: the WaitGroup was not made by New", op))
 }
 
 func must(err error) {

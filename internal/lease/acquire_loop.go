@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 const (
@@ -12,11 +14,6 @@ const (
 	subscribeTimeout = MaxPollInterval / 2
 	// inflightTimeout is how long giving a claim back waits for the request under way.
 	inflightTimeout = 100 * time.Millisecond
-	// cancelTimeout is how long a call whose ctx has ended waits for its place in the
-	// queue to be given up before it returns.
-	cancelTimeout = 5 * time.Millisecond
-	// maxCancelTimeout is how long it waits while Redis is busy with others that were given up.
-	maxCancelTimeout = 100 * time.Millisecond
 	// maxBatchWaiters is for how many waiters of a process permits are taken at once.
 	maxBatchWaiters = 64
 )
@@ -54,7 +51,7 @@ func (q *keyQueue) requestInline(ctx context.Context, c *claim) {
 	}
 	r.FailFast = ctx.Done() != nil
 	reply, err := q.manager.store.Acquire(ctx, r)
-	if err == ErrNoAnswer && q.requestAgain(values, c) {
+	if err == retry.ErrNoAnswer && q.requestAgain(values, c) {
 		return
 	}
 	if q.requestDone(c, r, reply, err, sent) {
@@ -70,7 +67,7 @@ func (q *keyQueue) requestAgain(ctx context.Context, c *claim) bool {
 	if c.state != claimActive || c.wanted == 0 {
 		return false
 	}
-	c.redisError("acquire", ErrNoAnswer)
+	c.redisError("acquire", retry.ErrNoAnswer)
 	c.maybeQueued = true
 	r, _, sent, _ := q.prepareRequest(c)
 	q.requestReturned(c)
@@ -198,13 +195,13 @@ func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sent
 			c.wanted, c.maybeQueued = 0, false
 		}
 		return q.advance()
-	case isPanic(err):
+	case retry.IsPanic(err):
 		c.maybeQueued = true
 		if q.waiters.head != nil { // the others ask for themselves
 			q.waiters.head.fail(err)
 		}
 		return q.advance()
-	case IsPermanent(err):
+	case retry.IsPermanent(err):
 		c.wanted = 0
 		if todo := q.advance(); !todo.shrink {
 			return todo
@@ -238,7 +235,7 @@ func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sent
 			}
 			return q.acceptGrant(c, reply.FenceBase, reply.Weight, reply.GrantedNow, w, reply.Contended)
 		}
-		q.lastErr = errReplyTooLate
+		q.lastErr = retry.ErrReplyTooLate
 	}
 	if c.wanted == 0 && c.needsShrink() && r.Seq == c.seq { // else a later one says more
 		return pendingCall{c, true}
@@ -297,11 +294,11 @@ func (q *keyQueue) handleNotGranted(c *claim, r Request, reply Reply, err error,
 	for lease := head; lease != nil && q.waiters.tries > 0; {
 		next := lease.next
 		switch {
-		case !lease.try || isPanic(err): // which its own caller has got
+		case !lease.try || retry.IsPanic(err): // which its own caller has got
 		case err != nil:
 			lease.fail(err)
 		case reply.Granted:
-			lease.fail(errReplyTooLate)
+			lease.fail(retry.ErrReplyTooLate)
 		case c.headMustWait || no && !lease.joinedLate && lease.weight >= c.wanted && lease.size == c.size:
 			lease.fail(ErrLocked)
 		}

@@ -3,6 +3,8 @@ package lease
 import (
 	"context"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // RateStore is the authority on a rate limit.
@@ -22,8 +24,8 @@ type Reservation struct {
 	N       int
 	Rate    float64 // per second
 	Burst   int
-	MaxWait time.Duration // not to be taken if they are there only later
-	Refunds *Backlog      // of the tokens that could not be given back at once
+	MaxWait time.Duration  // not to be taken if they are there only later
+	Refunds *retry.Backlog // of the tokens that could not be given back at once
 }
 
 // TakeResult is what Redis says to a Reservation.

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 type claimState uint8
@@ -114,17 +116,9 @@ func (c *claim) wants(l *Lease) bool {
 // retryDelay is after how long to ask again when nobody will tell us.
 func (c *claim) retryDelay() time.Duration {
 	if c.backoff == nil {
-		c.backoff = newBackoff(10*time.Millisecond, 0.5)
+		c.backoff = retry.NewBackoff(10*time.Millisecond, 0.5)
 	}
 	return c.backoff.NextBackOff()
-}
-
-// newBackoff returns an exponential backoff without an end, whose intervals,
-// jitter included, end at the poll bound.
-func newBackoff(first time.Duration, jitter float64) backoff.BackOff {
-	bound := time.Duration(float64(MaxPollInterval) / (1 + jitter))
-	return backoff.NewExponentialBackOff(backoff.WithInitialInterval(min(first, bound)), backoff.WithMultiplier(2),
-		backoff.WithRandomizationFactor(jitter), backoff.WithMaxInterval(bound), backoff.WithMaxElapsedTime(0))
 }
 
 // nextRequest returns the next request to send. They are numbered, so that Redis

@@ -3,6 +3,8 @@ package lease
 import (
 	"context"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // shrink tells Redis of permits that are used no more, and returns when that is
@@ -76,7 +78,7 @@ func (q *keyQueue) finishRelease(c *claim) {
 	c.err = q.releaseToken(c, c.token)
 
 	q.mu.Lock()
-	if c.releaseAgain || isPanic(c.err) {
+	if c.releaseAgain || retry.IsPanic(c.err) {
 		go q.manager.releaseStale(c)
 	}
 	q.closeClaim(c)

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // TestMaxHoldAmongOthers ends one lease of a claim, and keeps the others.
@@ -159,7 +161,7 @@ func TestRefusedForAWhile(t *testing.T) {
 			if c.kept.Kind == Semaphore {
 				e.gets("the other", got, ms)
 			}
-			refused := Permanent(errors.New("no rights"))
+			refused := retry.Permanent(errors.New("no rights"))
 			no.fail(refused)
 			if err := freed.Release(); !errors.Is(err, refused) {
 				e.Error(err)

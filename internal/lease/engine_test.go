@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/result"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // env is one fake Redis and the processes at it, in a bubble.
@@ -191,7 +192,7 @@ func TestCancelUnderWay(t *testing.T) {
 				e.Error(err)
 			}
 			e.within("a cancelled call returns", start, 6*time.Millisecond)
-			if latency < cancelTimeout && (e.owner() != "" || e.redis.requests != 1) {
+			if latency < retry.CancelTimeout && (e.owner() != "" || e.redis.requests != 1) {
 				e.Errorf("the lock is still held by %q when the call has returned", e.owner())
 			}
 			time.Sleep(2*latency + 10*time.Millisecond)
@@ -264,7 +265,7 @@ func TestReleaseUnconfirmed(t *testing.T) {
 		s.change(func() { s.fault = func() fault { return lostRequest } })
 		start := time.Now()
 		err := l.Release()
-		if !errors.Is(err, errNetwork) && !errors.Is(err, ErrNoAnswer) || errors.Is(err, ErrLost) {
+		if !errors.Is(err, errNetwork) && !errors.Is(err, retry.ErrNoAnswer) || errors.Is(err, ErrLost) {
 			e.Errorf("Release: %v", err)
 		}
 		e.within("Release gives up", start, time.Second)
@@ -620,11 +621,11 @@ func TestPermanent(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, _ := e.process()
 		no := errors.New("no rights")
-		m.store = refusing{m.store, Permanent(fmt.Errorf("refused: %w", no))}
+		m.store = refusing{m.store, retry.Permanent(fmt.Errorf("refused: %w", no))}
 		_, one := e.request(e.Context(), m, time.Second)
 		_, two := e.request(e.Context(), m, time.Second)
 		for _, c := range []<-chan error{one, two} {
-			if err := <-c; !errors.Is(err, no) || !IsPermanent(err) {
+			if err := <-c; !errors.Is(err, no) || !retry.IsPermanent(err) {
 				e.Error(err)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/result"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // A failingStore is one whose every answer but to a renewal is an error, as long as refuse
@@ -93,7 +94,7 @@ var calls = map[string]func(ctx context.Context, m *Manager) error{
 	},
 	"wait": func(ctx context.Context, m *Manager) error { return m.NewSession("key").Wait(ctx, "wait") },
 	"limiter": func(ctx context.Context, m *Manager) error {
-		return Reservation{Refunds: new(Backlog), Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1}.Wait(ctx, takenFrom{m.store.(*failingStore)})
+		return Reservation{Refunds: new(retry.Backlog), Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1}.Wait(ctx, takenFrom{m.store.(*failingStore)})
 	},
 }
 
@@ -123,10 +124,10 @@ func eachCall(t *testing.T, f func(e *env, m *Manager, s *failingStore, call fun
 // TTL, is final for a call that nothing else would end.
 func TestUnknownErrorLasts(t *testing.T) {
 	eachCall(t, func(e *env, m *Manager, s *failingStore, call func(context.Context) error) {
-		s.with(Unknown(errUpstream))
+		s.with(retry.Unknown(errUpstream))
 		start := time.Now()
 		err := call(context.Background())
-		if took := time.Since(start); !IsPermanent(err) || !errors.Is(err, errUpstream) || took < unknownErrorLimit || took > time.Minute+2*MaxPollInterval {
+		if took := time.Since(start); !retry.IsPermanent(err) || !errors.Is(err, errUpstream) || took < retry.UnknownLimit || took > time.Minute+2*MaxPollInterval {
 			e.Errorf("%v, after %v", err, took)
 		}
 	})
@@ -140,7 +141,7 @@ func TestUnknownErrorAmongOthers(t *testing.T) {
 			if n++; n%20 == 0 {
 				return errNetwork
 			}
-			return Unknown(fmt.Errorf("%w %d", errUpstream, n/5))
+			return retry.Unknown(fmt.Errorf("%w %d", errUpstream, n/5))
 		})
 		ended := make(chan error, 1)
 		go func() { ended <- call(context.Background()) }()
@@ -163,7 +164,7 @@ func TestUnknownErrorAmongOthers(t *testing.T) {
 // unknown error that has lasted.
 func TestTimeoutNamesRedis(t *testing.T) {
 	eachCall(t, func(e *env, m *Manager, s *failingStore, call func(context.Context) error) {
-		for _, refused := range []error{errNetwork, Unknown(errUpstream)} {
+		for _, refused := range []error{errNetwork, retry.Unknown(errUpstream)} {
 			s.with(refused)
 			start := time.Now()
 			ctx, cancel := context.WithTimeout(e.Context(), 3*time.Minute)
@@ -172,7 +173,7 @@ func TestTimeoutNamesRedis(t *testing.T) {
 			if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, refused) || !strings.Contains(err.Error(), "Redis: ") {
 				e.Error(err)
 			}
-			e.within("it gives up", start, 3*time.Minute+2*cancelTimeout)
+			e.within("it gives up", start, 3*time.Minute+2*retry.CancelTimeout)
 			time.Sleep(2 * time.Minute) // what was to be undone is given up too
 		}
 	})
@@ -203,7 +204,7 @@ func TestTimeoutBehindARelease(t *testing.T) {
 // TestDeniedRelease takes the rights from a holder, and gives them back: what was released
 // is released in the end, by one who waits for that, and those behind it are not kept waiting.
 func TestDeniedRelease(t *testing.T) {
-	denied := Denied(errors.New("NOPERM"))
+	denied := retry.Denied(errors.New("NOPERM"))
 	for name, c := range map[string]struct {
 		params Params
 		kind   Kind
@@ -225,7 +226,7 @@ func TestDeniedRelease(t *testing.T) {
 					time.Sleep(10 * time.Second)
 					e.waits("the release", released)
 					start := time.Now()
-					if err := new(Lease).Acquire(e.Context(), m, &c.params); !IsDenied(err) {
+					if err := new(Lease).Acquire(e.Context(), m, &c.params); !retry.IsDenied(err) {
 						e.Errorf("behind it: %v", err)
 					}
 					e.within("behind it", start, MaxPollInterval+time.Millisecond)
@@ -247,13 +248,13 @@ func TestDeniedRelease(t *testing.T) {
 // TestDeniedForLong: the release gives up when the hold has ended by itself. What others of the
 // process keep alive is lowered with the next renewal.
 func TestDeniedForLong(t *testing.T) {
-	denied := Denied(errors.New("NOPERM"))
+	denied := retry.Denied(errors.New("NOPERM"))
 	inBubble(t, func(e *env) {
 		m, s := e.failingProcess()
 		held := e.acquire(m, time.Minute)
 		s.with(denied)
 		start := time.Now()
-		if err := held.Release(); !IsDenied(err) {
+		if err := held.Release(); !retry.IsDenied(err) {
 			e.Error(err)
 		}
 		if took := time.Since(start); took < 50*time.Second || took > time.Minute {
@@ -266,7 +267,7 @@ func TestDeniedForLong(t *testing.T) {
 		e.take(m, taking(1, 4))
 		freed := e.take(m, taking(1, 4))
 		s.with(denied)
-		if err := freed.Release(); !IsDenied(err) {
+		if err := freed.Release(); !retry.IsDenied(err) {
 			e.Error(err)
 		}
 		e.uses(Semaphore, 2)
@@ -280,10 +281,10 @@ func TestDeniedForLong(t *testing.T) {
 // before it has left to undo.
 func TestDeniedAtOnce(t *testing.T) {
 	eachCall(t, func(e *env, m *Manager, s *failingStore, call func(context.Context) error) {
-		s.with(Denied(errors.New("NOPERM")))
+		s.with(retry.Denied(errors.New("NOPERM")))
 		for range 3 {
 			start := time.Now()
-			if err := call(context.Background()); !IsDenied(err) {
+			if err := call(context.Background()); !retry.IsDenied(err) {
 				e.Error(err)
 			}
 			e.within("it fails", start, 20*time.Millisecond)

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // fakePermits is what the scripts do with one key of permits, in Go, on the
@@ -208,7 +210,7 @@ func (p *fakePermits) update(r Request) (a answer, messages []message) {
 	}
 	refused := want > 0 && !granted && (p.size > 0 && r.Size != p.size && r.Size != p.declared || want > limit)
 	if refused {
-		want, a.err = 0, Permanent(fmt.Errorf("%w: fake", ErrSize))
+		want, a.err = 0, retry.Permanent(fmt.Errorf("%w: fake", ErrSize))
 	}
 	if want == 0 && own == nil && (queued == nil || p.size == 0) {
 		p.leave(r.Token)

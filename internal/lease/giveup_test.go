@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // oneByOne makes a server take that long for each request, and do one at a time.
@@ -70,7 +72,7 @@ func TestGiveUpManyAtOnce(t *testing.T) {
 		if n := waiting(); n != 0 {
 			e.Errorf("%d are left in the queues when all results are there", n)
 		}
-		e.within("all results are there", start, maxCancelTimeout)
+		e.within("all results are there", start, retry.MaxCancelTimeout)
 	})
 }
 
@@ -87,14 +89,14 @@ func TestGiveUpWhenAway(t *testing.T) {
 		stop := time.Now().Add(time.Second)
 		go func() {
 			for time.Now().Before(stop) {
-				k2.backlog.answered.Add(1)
+				k2.backlog.Answered()
 				time.Sleep(ms)
 			}
 		}()
 		start := time.Now()
 		cancel()
 		<-got
-		e.within("the result is there", start, maxCancelTimeout+cancelTimeout)
+		e.within("the result is there", start, retry.MaxCancelTimeout+retry.CancelTimeout)
 		time.Sleep(time.Second)
 		s2.change(func() { s2.fault = func() fault { return fine } })
 	})
@@ -126,7 +128,7 @@ func TestGroupGivesUpManyKeys(t *testing.T) {
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			e.Error(err)
 		}
-		e.within("the call returns", start, cancelTimeout)
+		e.within("the call returns", start, retry.CancelTimeout)
 		time.Sleep(time.Second)
 		e.redis.mu.Lock()
 		defer e.redis.mu.Unlock()

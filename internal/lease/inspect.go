@@ -3,6 +3,8 @@ package lease
 import (
 	"context"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // Inspector is a [Store] that can say what Redis knows of a key.
@@ -38,7 +40,7 @@ type Holder struct {
 // Inspect asks what Redis knows of a key, once, and returns within milliseconds of
 // the end of ctx.
 func (m *Manager) Inspect(ctx context.Context, name Name) (Status, error) {
-	return Do(ctx, "inspect", name.Key, false, func(ctx context.Context) (Status, error) {
+	return retry.Do(ctx, "inspect", name.Key, false, func(ctx context.Context) (Status, error) {
 		return m.store.(Inspector).Inspect(ctx, name)
 	})
 }

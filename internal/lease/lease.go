@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/result"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // Params says what a lease is to be.
@@ -114,7 +115,7 @@ func (l *Lease) Await(ctx context.Context) (err error) {
 		err = l.requestErr()
 	}
 	l.tracer.flush()
-	repanic(err)
+	retry.Repanic(err)
 	return err
 }
 
@@ -136,11 +137,11 @@ func (l *Lease) init(ctx context.Context, p *Params) (err error) {
 	l.weight, l.size, l.shared, l.try, l.neverCancelled = p.Weight, p.Size, p.Shared, p.Try, ctx.Done() == nil
 	switch {
 	case ctx.Err() != nil:
-		err = p.wrap(ctxError(ctx))
+		err = p.wrap(retry.CtxError(ctx))
 	case p.TTL < MinTTL:
-		err = p.wrap(Permanent(fmt.Errorf("TTL %v is shorter than %v", p.TTL, MinTTL)))
+		err = p.wrap(retry.Permanent(fmt.Errorf("TTL %v is shorter than %v", p.TTL, MinTTL)))
 	case p.MaxHold < 0:
-		err = p.wrap(Permanent(fmt.Errorf("MaxHold %v is negative", p.MaxHold)))
+		err = p.wrap(retry.Permanent(fmt.Errorf("MaxHold %v is negative", p.MaxHold)))
 	}
 	if l.tracer = newTracer(ctx, p); l.tracer != nil && err != nil {
 		l.tracer.failed(err)
@@ -162,11 +163,11 @@ func (l *Lease) cancel(ctx context.Context) error {
 	}
 	err := l.err
 	if l.claim != nil && err == ErrLost { // after ctx had ended: that came first
-		err = l.wrap(ctxError(ctx), nil)
+		err = l.wrap(retry.CtxError(ctx), nil)
 	}
 	q.mu.Unlock()
 	if todo.claim != nil {
-		q.manager.backlog.runBriefly(func() { _ = q.run(todo) })
+		q.manager.backlog.Briefly(func() { _ = q.run(todo) })
 	}
 	if cancelled && l.sink != nil {
 		l.sink.Send(err)
@@ -188,7 +189,7 @@ func (l *Lease) endCancelled(ctx context.Context) pendingCall {
 	if l.state == leaseWaiting {
 		last = l.queue.lastErr
 	}
-	l.end(l.wrap(ctxError(ctx), last))
+	l.end(l.wrap(retry.CtxError(ctx), last))
 	return l.queue.advance()
 }
 

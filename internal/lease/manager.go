@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // A Manager keeps the leases that one process has through one Redis client.
@@ -18,7 +20,7 @@ type Manager struct {
 	tokenPrefix string // what its tokens have in common
 	serial      atomic.Int64
 	rtt         atomic.Int64 // how long a request takes, in ns: a moving average
-	backlog     Backlog
+	backlog     retry.Backlog
 	workers     atomic.Pointer[workerPool] // there is one while there is a subscription
 
 	mu            sync.Mutex
@@ -36,7 +38,7 @@ type Manager struct {
 // whenever nothing is held or awaited.
 func NewManager(s Store) *Manager {
 	id := rand.Text()[:16]
-	return &Manager{store: s, channel: "baton:" + id, tokenPrefix: newTokenPrefix(id), pollBackoff: newBackoff(MaxPollInterval, 0.1)}
+	return &Manager{store: s, channel: "baton:" + id, tokenPrefix: newTokenPrefix(id), pollBackoff: retry.NewBackoff(MaxPollInterval, 0.1)}
 }
 
 // enqueue puts a lease into the queue of its key. If ctx can end, its end makes a
@@ -260,24 +262,24 @@ func (m *Manager) retryUntil(ctx context.Context, until time.Time, attempt func(
 			got = m.attemptAsync(ctx, max(remaining/3, MinTTL), attempt, replies, done)
 		}
 		if got.err == nil {
-			m.backlog.answered.Add(1)
+			m.backlog.Answered()
 		}
 		switch {
 		case got.err == nil && !got.owned && !retried:
 			return ErrLost
 		case got.err == nil:
 			return nil
-		case IsPermanent(unmarkDenied(got.err)) || isPanic(got.err):
+		case retry.IsPermanent(retry.UnmarkDenied(got.err)) || retry.IsPanic(got.err):
 			return got.err
 		}
-		if lastErr == nil || got.err != ErrNoAnswer { // Redis' own word says more
+		if lastErr == nil || got.err != retry.ErrNoAnswer { // Redis' own word says more
 			lastErr = got.err
 		}
 		if remaining = time.Until(until); remaining <= 0 {
 			return lastErr
 		}
 		if backOff == nil {
-			backOff = newBackoff(5*time.Millisecond, 0.5)
+			backOff = retry.NewBackoff(5*time.Millisecond, 0.5)
 		}
 		if wait := min(backOff.NextBackOff(), remaining); sleep != nil {
 			sleep(wait, got.err)
@@ -316,6 +318,6 @@ func (m *Manager) attemptAsync(ctx context.Context, timeout time.Duration, attem
 	case o := <-replies:
 		return o
 	case <-ctx.Done():
-		return attemptResult{err: ErrNoAnswer}
+		return attemptResult{err: retry.ErrNoAnswer}
 	}
 }

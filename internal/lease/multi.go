@@ -3,6 +3,8 @@ package lease
 import (
 	"context"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // What a MultiLease is once it has been handed over.
@@ -22,7 +24,7 @@ func (ml *MultiLease) Release() error {
 	}
 	err := releaseAll(ml.leases)
 	ml.cancelHold()
-	repanic(err)
+	retry.Repanic(err)
 	return err
 }
 

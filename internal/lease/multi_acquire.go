@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/result"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // maxConcurrent is for how many of its keys a MultiLease asks Redis at the same time.
@@ -47,7 +48,7 @@ type MultiLease struct {
 // different; that of p is ignored.
 func (ml *MultiLease) Acquire(ctx context.Context, m *Manager, p Params, keys []string) error {
 	err := ml.acquire(ctx, m, p, keys)
-	repanic(err)
+	retry.Repanic(err)
 	return err
 }
 
@@ -86,7 +87,7 @@ func (ml *MultiLease) AcquireChan(ctx context.Context, m *Manager, p Params, key
 func (ml *MultiLease) acquireOnce(m *Manager, p Params, keys []string) (again bool, err error) {
 	holdCtx, cancelHold := context.WithCancel(ml.ctx)
 	leases, others, err := ml.tryAll(holdCtx, m, p, keys)
-	if !p.Try && !isPanic(err) { // the wait that follows says what is wrong
+	if !p.Try && !retry.IsPanic(err) { // the wait that follows says what is wrong
 		m.releaseUnwanted(holdCtx, others, true)
 		others, err = nil, nil
 	}
@@ -110,12 +111,12 @@ func (ml *MultiLease) acquireOnce(m *Manager, p Params, keys []string) (again bo
 	case err != nil && !errors.Is(err, ErrLost): // a reason of its own
 	case ml.ctx.Err() != nil:
 		p.Key = keys[0]
-		err = p.wrap(ctxError(ml.ctx))
+		err = p.wrap(retry.CtxError(ml.ctx))
 	default:
 		again = true
 	}
 	// To be sure of it takes as long as Redis is away: too long for a try.
-	m.releaseUnwanted(ml.ctx, append(leases, others...), again || err == ErrLocked || IsPermanent(err))
+	m.releaseUnwanted(ml.ctx, append(leases, others...), again || err == ErrLocked || retry.IsPermanent(err))
 	cancelHold()
 	return again, err
 }
@@ -141,7 +142,7 @@ func (ml *MultiLease) tryAll(ctx context.Context, m *Manager, p Params, keys []s
 				leases = append(leases, &tried[i])
 			case e == nil:
 				others = append(others, &tried[i])
-			case err == nil || isPanic(e):
+			case err == nil || retry.IsPanic(e):
 				err = e
 			}
 		}
@@ -177,7 +178,7 @@ func (m *Manager) releaseUnwanted(ctx context.Context, leases []*Lease, wait boo
 		case <-ctx.Done():
 		}
 	}
-	m.backlog.waitBriefly(confirmed)
+	m.backlog.WaitBriefly(confirmed)
 }
 
 // releaseAll releases leases, all at the same time. A loss is worse news than that
@@ -196,7 +197,7 @@ func releaseAll(leases []*Lease) error {
 		}
 		wg.Wait()
 	}
-	if err := errors.Join(errs...); isPanic(err) || !errors.Is(err, ErrLost) {
+	if err := errors.Join(errs...); retry.IsPanic(err) || !errors.Is(err, ErrLost) {
 		return err
 	}
 	return ErrLost

@@ -1,6 +1,10 @@
 package lease
 
-import "time"
+import (
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/retry"
+)
 
 // memberSink is the [result.Sink] of one lease of a MultiLease. What is put there goes to the
 // group, which has the lease in hand from then on; but when the MultiLease lies in a
@@ -49,7 +53,7 @@ func (ml *MultiLease) revoke() bool {
 		ml.delivered, ml.revoked = false, true
 		err := ErrLost
 		if ml.ctx.Err() != nil {
-			err = ml.leases[0].wrap(ctxError(ml.ctx), nil)
+			err = ml.leases[0].wrap(retry.CtxError(ml.ctx), nil)
 		}
 		go func() {
 			ml.leases[0].queue.manager.releaseUnwanted(ml.ctx, ml.leases, false)

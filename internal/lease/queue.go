@@ -4,6 +4,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // MinSlice is for how long at least a claim passes from lease to lease inside a
@@ -17,13 +19,13 @@ type keyQueue struct {
 	manager *Manager
 	name    Name
 
-	mu        sync.Mutex  // taken before the manager's, never after it
-	removed   bool        // the manager has dropped it: look the key up again
-	waiters   list        // leases that wait, first come first served
-	claim     *claim      // at most one at any time
-	lastErr   error       // what the last request failed with
-	errStreak errorStreak // of requests
-	losses    int         // of leases that were granted
+	mu        sync.Mutex   // taken before the manager's, never after it
+	removed   bool         // the manager has dropped it: look the key up again
+	waiters   list         // leases that wait, first come first served
+	claim     *claim       // at most one at any time
+	lastErr   error        // what the last request failed with
+	errStreak retry.Streak // of requests
+	losses    int          // of leases that were granted
 }
 
 // pendingCall is what is to be done in Redis after a step, once the queue is unlocked:
@@ -229,15 +231,15 @@ func (q *keyQueue) failTries(err error) {
 // noteOutcome notes what a request has come to. It reports whether that is an error which is
 // final for those who wait, or for some of them, whose wait it has then ended.
 func (q *keyQueue) noteOutcome(c *claim, err error) (final bool) {
-	lasts := q.errStreak.exceeds(c.ttl, err)
+	lasts := q.errStreak.Exceeds(c.ttl, err)
 	switch q.lastErr = err; {
 	case errors.Is(err, ErrSize): // it is an answer, and to one of those who wait only
 		q.lastErr = nil
-	case IsPermanent(err):
+	case retry.IsPermanent(err):
 		q.failWaiters(err, anyLease)
 		return true
 	case lasts:
-		q.failWaiters(Permanent(err), (*Lease).waitsForever)
+		q.failWaiters(retry.Permanent(err), (*Lease).waitsForever)
 		return true
 	}
 	return false

@@ -3,6 +3,8 @@ package lease
 import (
 	"errors"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // Release ends the lease. It returns ErrLost if the hold had ended before,
@@ -21,7 +23,7 @@ func (l *Lease) release(n int64) error {
 		return err
 	}
 	err = l.releaseResult(whole, l.queue.run(todo))
-	repanic(err)
+	retry.Repanic(err)
 	return err
 }
 
@@ -90,7 +92,7 @@ func (l *Lease) releaseResult(whole bool, err error) error {
 		l.err = err
 		l.queue.mu.Unlock()
 	default:
-		err = &opError{"release", l.queue.name.Key, err, nil}
+		err = retry.Wrap("release", l.queue.name.Key, err)
 	}
 	if whole {
 		l.tracer.released(err)

@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"sync"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 const (
@@ -75,7 +77,7 @@ func (s *Session) send(ctx context.Context, c Operation) (timedOutcome, error) {
 	sentAt := time.Now()
 	reply, err := s.manager.groupStore().UpdateGroup(ctx, c)
 	if err == nil && reply.Outcome == Superseded && c.Op != OpUndo {
-		err = Permanent(errSuperseded)
+		err = retry.Permanent(errSuperseded)
 	}
 	return timedOutcome{reply, sentAt}, err
 }
@@ -107,18 +109,18 @@ func (s *Session) Update(ctx context.Context, opName string, c Operation) (Outco
 func (s *Session) update(ctx context.Context, opName string, c Operation) (timedOutcome, error) {
 	before := s.unbound()
 	if ctx.Err() != nil { // nothing was sent, so that there is nothing to undo
-		return timedOutcome{}, &opError{opName, s.key, ctxError(ctx), nil}
+		return timedOutcome{}, retry.Wrap(opName, s.key, retry.CtxError(ctx))
 	}
 	c = s.number(c)
 	first := time.Now()
-	got, err := Do(ctx, opName, s.key, true, func(ctx context.Context) (timedOutcome, error) {
+	got, err := retry.Do(ctx, opName, s.key, true, func(ctx context.Context) (timedOutcome, error) {
 		if time.Since(first) > outcomeRetention {
-			return timedOutcome{}, Permanent(ErrOutcomeUnknown)
+			return timedOutcome{}, retry.Permanent(ErrOutcomeUnknown)
 		}
 		got, err := s.send(ctx, c)
 		s.redisError(ctx, "update", err)
 		if err == nil && got.Outcome == Applied && c.TTL > 0 && newTrustWindow(got.sentAt, c.TTL).remaining(time.Now()) <= 0 {
-			err = errReplyTooLate
+			err = retry.ErrReplyTooLate
 		}
 		return got, err
 	})
@@ -140,8 +142,8 @@ func (s *Session) undo(ctx context.Context, c Operation) {
 	send := func(ctx context.Context) error {
 		_, err := s.send(ctx, c)
 		s.redisError(ctx, "update", err)
-		return unmarkDenied(err)
+		return retry.UnmarkDenied(err)
 	}
 	end := func() { s.ack(c.Seq) } // whether Redis has heard of it or not
-	s.manager.backlog.try(backlogCall{ctx, send, time.Now().Add(undoTimeout), end})
+	s.manager.backlog.Try(ctx, send, time.Now().Add(undoTimeout), end)
 }

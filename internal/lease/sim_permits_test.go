@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/result"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // TestSimulationRWMutex and TestSimulationSemaphore do what TestSimulation does
@@ -237,7 +238,7 @@ func (s *permitsSim) round(p *simProcess, rng *rand.Rand) {
 func (s *permitsSim) refused(ctx context.Context, p Params, err error) {
 	switch {
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-	case p.Try && (errors.Is(err, ErrLocked) || errors.Is(err, errNetwork) || errors.Is(err, ErrNoAnswer)):
+	case p.Try && (errors.Is(err, ErrLocked) || errors.Is(err, errNetwork) || errors.Is(err, retry.ErrNoAnswer)):
 	case errors.Is(err, ErrLost): // from a channel, granted and not received in time
 	case errors.Is(err, ErrSize) && s.resized:
 	default:

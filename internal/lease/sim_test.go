@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/result"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // TestSimulation runs random workloads of several processes against a fake Redis
@@ -135,7 +136,7 @@ func (s *simulation) round(m *Manager, rng *rand.Rand, ttl time.Duration) {
 func (s *simulation) refused(ctx context.Context, p Params, err error) {
 	switch {
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-	case p.Try && (errors.Is(err, ErrLocked) || errors.Is(err, errNetwork) || errors.Is(err, ErrNoAnswer)):
+	case p.Try && (errors.Is(err, ErrLocked) || errors.Is(err, errNetwork) || errors.Is(err, retry.ErrNoAnswer)):
 	case errors.Is(err, ErrLost): // from a channel, granted and not received in time
 	default:
 		s.t.Errorf("refused with %v", err)

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // Times that both sides of the protocol count on; PROTOCOL.md derives them.
 const (
 	// MaxPollInterval is the longest that a waiter goes without asking Redis.
-	MaxPollInterval = 1200 * time.Millisecond
+	MaxPollInterval = retry.MaxInterval
 	// WaiterTTL is how long a queue entry lives that no request refreshes.
 	WaiterTTL = 3 * MaxPollInterval
 	// MinTTL leaves a window to hold in, after the margin for clock drift.
@@ -69,7 +71,7 @@ type Request struct {
 	HandoverTTL time.Duration // the TTL that a hand-over gives
 	Seq         int64         // number of this request of the claim: a later one has been overtaken
 	Enqueue     bool          // leave a queue entry if it must wait
-	FailFast    bool          // return ErrNoAnswer after a few ms, and within them of the end of ctx
+	FailFast    bool          // return retry.ErrNoAnswer after a few ms, and within them of the end of ctx
 	// Channel is where the releaser tells of a hand-over.
 	Channel string
 
@@ -155,4 +157,8 @@ var (
 	ErrLost = errors.New("baton: lease lost")
 	// ErrReleased says that a hold was released by its holder.
 	ErrReleased = errors.New("baton: unlocked")
+
+	ErrNoAnswer   = retry.ErrNoAnswer
+	NewPanicError = retry.NewPanicError
+	Unknown       = retry.Unknown
 )

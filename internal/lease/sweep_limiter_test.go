@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/result"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // TestSweepLimiter does for a rate limit what TestSweepMutex does for a lock: tokens
@@ -20,7 +21,7 @@ func TestSweepLimiter(t *testing.T) {
 
 // reservation is for one in two seconds.
 func reservation(id string) Reservation {
-	return Reservation{Op: "wait", Key: "key", ID: id, N: 1, Rate: 0.5, Burst: 1, Refunds: new(Backlog)}
+	return Reservation{Op: "wait", Key: "key", ID: id, N: 1, Rate: 0.5, Burst: 1, Refunds: new(retry.Backlog)}
 }
 
 // reservations are waits behind that many others.
@@ -40,12 +41,12 @@ func reservations(name string, others int) []scenario {
 	}
 	return []scenario{
 		scene("call", func(w *sweep) error {
-			return w.await(cancelTimeout, nil, func(ctx context.Context) error { return reservation("a").Wait(ctx, w.us) })
+			return w.await(retry.CancelTimeout, nil, func(ctx context.Context) error { return reservation("a").Wait(ctx, w.us) })
 		}),
 		scene("channel", func(w *sweep) error {
 			box := result.NewChan(result.ErrorOnly{})
 			defer w.nothing(box)
-			return w.await(cancelTimeout, nil, func(ctx context.Context) error {
+			return w.await(retry.CancelTimeout, nil, func(ctx context.Context) error {
 				reservation("a").WaitChan(ctx, w.us, box)
 				return <-box.C()
 			})

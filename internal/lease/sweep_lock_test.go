@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/result"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // TestSweepMutex, and the others of its name, end ctx at every event of every use
@@ -65,12 +66,12 @@ func (u use) forms() (all []scenario) {
 
 func (u use) call(w *sweep) {
 	l := new(Lease)
-	u.use(w, l, w.await(cancelTimeout, u.may, func(ctx context.Context) error { return w.reported(l.Acquire(ctx, w.us.Manager, new(w.traced(u.p)))) }))
+	u.use(w, l, w.await(retry.CancelTimeout, u.may, func(ctx context.Context) error { return w.reported(l.Acquire(ctx, w.us.Manager, new(w.traced(u.p)))) }))
 }
 
 func (u use) channel(w *sweep) {
 	l, box := new(Lease), result.NewChan(result.ErrorOnly{})
-	u.use(w, l, w.await(cancelTimeout, u.may, func(ctx context.Context) error {
+	u.use(w, l, w.await(retry.CancelTimeout, u.may, func(ctx context.Context) error {
 		l.AcquireChan(ctx, w.us.Manager, new(w.traced(u.p)), box)
 		return <-box.C()
 	}))
@@ -111,7 +112,7 @@ func (m *forgotten) Send(err error) {
 	at := time.Now()
 	m.w.others.Go(func() { // a line may be locked
 		ended, _ := m.w.ended()
-		if after := at.Sub(ended); !ended.IsZero() && after > cancelTimeout { // it may have been lost just before
+		if after := at.Sub(ended); !ended.IsZero() && after > retry.CancelTimeout { // it may have been lost just before
 			m.w.Errorf("%v after the end of ctx the channel yields %v", after, err)
 		}
 		time.Sleep(time.Millisecond) // then what there was has been given back
@@ -202,9 +203,9 @@ func locks(name string, p, other Params) (all []scenario) {
 		{name: "inside", least: 6, p: p, before: func(w *sweep) { // within the quantum
 			w.later(MinSlice/2, 0, w.take(w.us, other))
 		}},
-		{name: "try", least: 9, p: try, may: []error{errNetwork, ErrNoAnswer}},
-		{name: "try held", least: 3, p: try, may: []error{ErrLocked, errNetwork, ErrNoAnswer}, before: held(50 * time.Millisecond)},
-		{name: "try behind", least: 9, p: try, may: []error{ErrLocked, errNetwork, ErrNoAnswer}, before: func(w *sweep) {
+		{name: "try", least: 9, p: try, may: []error{errNetwork, retry.ErrNoAnswer}},
+		{name: "try held", least: 3, p: try, may: []error{ErrLocked, errNetwork, retry.ErrNoAnswer}, before: held(50 * time.Millisecond)},
+		{name: "try behind", least: 9, p: try, may: []error{ErrLocked, errNetwork, retry.ErrNoAnswer}, before: func(w *sweep) {
 			l := w.take(w.us, other)
 			w.others.Go(func() { w.quit(0, l) })
 			time.Sleep(time.Nanosecond)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/result"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 var sweepKeys = []string{"a", "b", "c"}
@@ -20,7 +21,7 @@ func TestSweepGroup(t *testing.T) {
 			w.later(50*time.Millisecond, 0, w.take(w.process("B"), p))
 		}
 	}
-	try := []error{ErrLocked, errNetwork, ErrNoAnswer}
+	try := []error{ErrLocked, errNetwork, retry.ErrNoAnswer}
 	var all []scenario
 	for _, u := range []use{
 		{name: "group/free", least: 9},
@@ -52,7 +53,7 @@ func (u use) groups() (all []scenario) {
 		}})
 	}
 	call := func(w *sweep, ml *MultiLease) {
-		u.useGroup(w, ml, w.await(2*cancelTimeout, u.may, func(ctx context.Context) error { return ml.Acquire(ctx, w.us.Manager, w.traced(u.p), sweepKeys) }))
+		u.useGroup(w, ml, w.await(2*retry.CancelTimeout, u.may, func(ctx context.Context) error { return ml.Acquire(ctx, w.us.Manager, w.traced(u.p), sweepKeys) }))
 	}
 	add("call", u.least, call, false)
 	add("rival", u.least, call, true)
@@ -61,7 +62,7 @@ func (u use) groups() (all []scenario) {
 	}
 	add("channel", u.least, func(w *sweep, ml *MultiLease) {
 		box := result.NewChan(result.ErrorOnly{})
-		u.useGroup(w, ml, w.await(2*cancelTimeout, u.may, func(ctx context.Context) error {
+		u.useGroup(w, ml, w.await(2*retry.CancelTimeout, u.may, func(ctx context.Context) error {
 			ml.AcquireChan(ctx, w.us.Manager, w.traced(u.p), sweepKeys, box)
 			return <-box.C()
 		}))

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 const (
@@ -280,9 +282,9 @@ func (w *sweep) rest() {
 	w.punctual()
 	switch w.plan.fault {
 	case fine:
-		time.Sleep(cancelTimeout)
+		time.Sleep(retry.CancelTimeout)
 	case slowRequest, slowReply: // what comes too late is undone when its answer comes
-		time.Sleep(sweepLate + cancelTimeout)
+		time.Sleep(sweepLate + retry.CancelTimeout)
 	default:
 		time.Sleep(sweepCleared)
 	}

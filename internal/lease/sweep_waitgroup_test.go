@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/result"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // TestSweepWaitGroup does for a wait group what TestSweepMutex does for a lock: what
@@ -31,7 +32,7 @@ func updates() (all []scenario) {
 	}
 	for name, delta := range map[string]int64{"add": 3, "done": -1} {
 		add(name, 3, func(w *sweep, s *Session) {
-			err := w.await(cancelTimeout, nil, func(ctx context.Context) error {
+			err := w.await(retry.CancelTimeout, nil, func(ctx context.Context) error {
 				_, err := s.Update(ctx, name, addOp(delta))
 				return err
 			})
@@ -43,7 +44,7 @@ func updates() (all []scenario) {
 	}
 	// The last one ends the round, and that cannot be taken back.
 	add("last", 3, func(w *sweep, s *Session) {
-		err := w.await(cancelTimeout, nil, func(ctx context.Context) error {
+		err := w.await(retry.CancelTimeout, nil, func(ctx context.Context) error {
 			_, err := s.Update(ctx, "done", addOp(-2))
 			return err
 		})
@@ -56,7 +57,7 @@ func updates() (all []scenario) {
 	for name, what := range map[string]Op{"go": OpStart, "join": OpClaim} {
 		add(name, 9, func(w *sweep, s *Session) {
 			var task *Task
-			err := w.await(cancelTimeout, nil, func(ctx context.Context) (err error) {
+			err := w.await(retry.CancelTimeout, nil, func(ctx context.Context) (err error) {
 				task, err = s.Start(ctx, name, what, sweepTTL, "")
 				return err
 			})
@@ -102,7 +103,7 @@ func rounds() (all []scenario) {
 				s, box := w.us.NewSession("key"), result.NewChan(result.ErrorOnly{})
 				w.requests = "look"
 				w.arm()
-				err := w.await(cancelTimeout, []error{ErrAbandoned}, func(ctx context.Context) error { return wait(s, ctx, box) })
+				err := w.await(retry.CancelTimeout, []error{ErrAbandoned}, func(ctx context.Context) error { return wait(s, ctx, box) })
 				w.roundEnds(err, tasks)
 				w.nothing(box)
 			}})

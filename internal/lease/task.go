@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // MaxTaskTTL is well below the time that a wait group is kept in which nothing
@@ -46,9 +48,9 @@ func (t *Task) start(ctx context.Context, opName string, op Op, label string) er
 	s := t.session
 	switch {
 	case t.ttl < MinTTL:
-		return &opError{opName, s.key, Permanent(fmt.Errorf("TTL %v is shorter than %v", t.ttl, MinTTL)), nil}
+		return retry.Wrap(opName, s.key, retry.Permanent(fmt.Errorf("TTL %v is shorter than %v", t.ttl, MinTTL)))
 	case t.ttl > MaxTaskTTL:
-		return &opError{opName, s.key, Permanent(fmt.Errorf("TTL %v is longer than %v", t.ttl, MaxTaskTTL)), nil}
+		return retry.Wrap(opName, s.key, retry.Permanent(fmt.Errorf("TTL %v is longer than %v", t.ttl, MaxTaskTTL)))
 	}
 	for {
 		t.token = s.manager.newToken(t.ttl, label)
@@ -57,7 +59,7 @@ func (t *Task) start(ctx context.Context, opName string, op Op, label string) er
 		case err != nil:
 			return err
 		case got.Outcome == Rejected:
-			return &opError{opName, s.key, ErrNothingToClaim, nil}
+			return retry.Wrap(opName, s.key, ErrNothingToClaim)
 		case got.Outcome == Applied:
 			t.startRenewal(newTrustWindow(got.sentAt, t.ttl))
 			return nil
@@ -177,7 +179,7 @@ func (t *Task) complete(op Op) error {
 			before.bind(got.Found)
 		}
 		if err == nil && got.Outcome == TaskAbandoned { // whichever attempt this is: Redis remembers the first
-			err = Permanent(ErrLost)
+			err = retry.Permanent(ErrLost)
 		}
 		return true, err
 	}, nil)
@@ -189,10 +191,10 @@ func (t *Task) complete(op Op) error {
 		t.err = err
 		t.mu.Unlock()
 	default:
-		err = &opError{string(op), s.key, err, nil}
+		err = retry.Wrap(string(op), s.key, err)
 	}
 	t.tracer.released(err)
-	repanic(err)
+	retry.Repanic(err)
 	return err
 }
 

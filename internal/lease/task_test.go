@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // countingStore is a store that counts as do says, and keeps tasks until they are ended.
@@ -174,7 +176,7 @@ func TestChangeVoided(t *testing.T) {
 		_, added := s.Update(t.Context(), "add", Operation{Op: OpAdd, Delta: 1})
 		_, started := s.Start(t.Context(), "go", OpStart, time.Minute, "")
 		for what, err := range map[string]error{"add": added, "go": started, "done": task.Done()} {
-			if !errors.Is(err, errSuperseded) || !IsPermanent(err) {
+			if !errors.Is(err, errSuperseded) || !retry.IsPermanent(err) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // tries has as many goroutines try for p at once, and returns how many get it. Each of
@@ -219,7 +221,7 @@ func TestRoundTripLongerThanWindow(t *testing.T) {
 				ctx, cancel := context.WithTimeout(e.Context(), time.Second)
 				defer cancel()
 				err := new(Lease).Acquire(ctx, m, &p)
-				if !errors.Is(err, errReplyTooLate) || (ctx.Err() == nil) != try {
+				if !errors.Is(err, retry.ErrReplyTooLate) || (ctx.Err() == nil) != try {
 					e.Errorf("%s: a try (%v) returns %v, and of its ctx %v", name, try, err, ctx.Err())
 				}
 				time.Sleep(time.Second)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/result"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // Wait takes the tokens, and returns when they may be used. If ctx ends before,
@@ -33,10 +34,10 @@ func (r Reservation) Wait(ctx context.Context, store RateStore) error {
 // which it is told: so nobody is early, whatever the way from Redis takes.
 func (r Reservation) reserve(ctx context.Context, store RateStore) (time.Duration, error) {
 	if ctx.Err() != nil { // nothing was taken, so that there is nothing to give back
-		return 0, &opError{r.Op, r.Key, ctxError(ctx), nil}
+		return 0, retry.Wrap(r.Op, r.Key, retry.CtxError(ctx))
 	}
 	deadline, ends := ctx.Deadline()
-	result, err := Do(ctx, r.Op, r.Key, true, func(ctx context.Context) (TakeResult, error) {
+	result, err := retry.Do(ctx, r.Op, r.Key, true, func(ctx context.Context) (TakeResult, error) {
 		r := r
 		if r.MaxWait = NoMaxWait; ends {
 			r.MaxWait = max(time.Until(deadline), 0)
@@ -56,9 +57,9 @@ func (r Reservation) reserve(ctx context.Context, store RateStore) (time.Duratio
 		if result.Taken { // by an earlier request, when there was time enough
 			_ = r.refund(ctx, store)
 		}
-		return 0, &opError{r.Op, r.Key, fmt.Errorf("%d would have to wait %v: %w", r.N, result.Wait, context.DeadlineExceeded), nil}
+		return 0, retry.Wrap(r.Op, r.Key, fmt.Errorf("%d would have to wait %v: %w", r.N, result.Wait, context.DeadlineExceeded))
 	case !result.Taken:
-		return 0, &opError{r.Op, r.Key, Permanent(fmt.Errorf("%d would have to wait for ever", r.N)), nil}
+		return 0, retry.Wrap(r.Op, r.Key, retry.Permanent(fmt.Errorf("%d would have to wait for ever", r.N)))
 	}
 	return result.Wait, nil
 }
@@ -66,19 +67,19 @@ func (r Reservation) reserve(ctx context.Context, store RateStore) (time.Duratio
 // refund gives the tokens back, and waits a moment for Redis to hear of it, so
 // that a program may exit at once thereafter. It returns why ctx has ended.
 func (r Reservation) refund(ctx context.Context, store RateStore) error {
-	give := func(ctx context.Context) error { return unmarkDenied(store.Refund(ctx, r)) }
-	r.Refunds.try(backlogCall{ctx, give, time.Now().Add(ReservationRetention), func() {}})
+	give := func(ctx context.Context) error { return retry.UnmarkDenied(store.Refund(ctx, r)) }
+	r.Refunds.Try(ctx, give, time.Now().Add(ReservationRetention), func() {})
 	if ctx.Err() == nil {
 		return nil
 	}
-	return &opError{r.Op, r.Key, ctxError(ctx), nil}
+	return retry.Wrap(r.Op, r.Key, retry.CtxError(ctx))
 }
 
 // WaitChan is like Wait, but returns at once and puts the result into sink. A
 // goroutine asks Redis; the wait that follows has none.
 func (r Reservation) WaitChan(ctx context.Context, store RateStore, sink result.Sink) {
 	if ctx.Err() != nil { // here, so that a nil ctx panics where its caller can see it
-		sink.Send(&opError{r.Op, r.Key, ctxError(ctx), nil})
+		sink.Send(retry.Wrap(r.Op, r.Key, retry.CtxError(ctx)))
 		return
 	}
 	go func() {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/result"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // fakeRateStore gives all the same turn, and counts what is given back in time.
@@ -28,7 +29,7 @@ func (b *fakeRateStore) Refund(ctx context.Context, _ Reservation) error {
 // TestWaitRefunds ends ctx before the tokens are used: they are given back, and not
 // under a ctx that has ended.
 func TestWaitRefunds(t *testing.T) {
-	draw := Reservation{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Refunds: new(Backlog)}
+	draw := Reservation{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Refunds: new(retry.Backlog)}
 	box := func() *result.Chan[error, result.ErrorOnly] { return result.NewChan(result.ErrorOnly{}) }
 	for what, c := range map[string]struct {
 		result TakeResult
@@ -71,7 +72,7 @@ func TestWaitTooLate(t *testing.T) {
 		b, start := &fakeRateStore{result: TakeResult{Taken: true, Wait: 2 * time.Second}}, time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		err := Reservation{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Refunds: new(Backlog)}.Wait(ctx, b)
+		err := Reservation{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Refunds: new(retry.Backlog)}.Wait(ctx, b)
 		if !errors.Is(err, context.DeadlineExceeded) || b.returned != 1 || time.Since(start) != 0 {
 			t.Errorf("given back %d times after %v: %v", b.returned, time.Since(start), err)
 		}

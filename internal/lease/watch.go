@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // A groupWatcher is what this process awaits of one wait group: one goroutine looks, for
@@ -26,7 +28,7 @@ type groupWatcher struct {
 	lastFinished int64 // the last generation that is known to be over
 	subscribed   bool  // the end of a generation will be told
 	lastErr      error // what the last look failed with
-	errStreak    errorStreak
+	errStreak    retry.Streak
 }
 
 // watcherFor returns the watch of the group at key.
@@ -86,7 +88,7 @@ func (w *groupWatcher) wake() {
 
 // run is the goroutine of a watch.
 func (w *groupWatcher) run() {
-	fast, slow := newBackoff(10*time.Millisecond, 0.5), newBackoff(MaxPollInterval, 0.1)
+	fast, slow := retry.NewBackoff(10*time.Millisecond, 0.5), retry.NewBackoff(MaxPollInterval, 0.1)
 	tuned := false
 	for idle := false; ; {
 		poll, from, awaited := w.beginPoll()
@@ -146,15 +148,15 @@ func (w *groupWatcher) handlePoll(poll int64, g Generation, err error) (awaited,
 	if w.lastErr = err; err != nil {
 		w.redisError(err)
 	}
-	lasts := w.errStreak.exceeds(unknownErrorLimit, err)
+	lasts := w.errStreak.Exceeds(retry.UnknownLimit, err)
 	late := false // the message of a generation's end
 	var next *groupWaiter
 	for x := w.head; x != nil; x = next {
 		switch next = x.next; {
-		case IsPermanent(err):
+		case retry.IsPermanent(err):
 			x.finish(err)
 		case lasts && x.neverCancelled:
-			x.finish(Permanent(err))
+			x.finish(retry.Permanent(err))
 		case err != nil:
 		case x.minPoll >= poll: // it came, or was bound to its generation, after this look had begun
 		case x.generation == 0 && g.Remaining > 0:

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/seed-3d5fec5c/baton/internal/result"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // A groupWaiter is one caller's wait for the end of a generation: of that which goes on when
@@ -52,13 +53,13 @@ func (s *Session) WaitChan(ctx context.Context, opName string, sink result.Sink)
 
 func (s *Session) startWait(ctx context.Context, x *groupWaiter) error {
 	if ctx.Err() != nil {
-		return &opError{x.opName, s.key, ctxError(ctx), nil}
+		return retry.Wrap(x.opName, s.key, retry.CtxError(ctx))
 	}
 	x.tracer, x.neverCancelled = s.tracer(ctx), ctx.Done() == nil
 	x.tracer.flush()
 	channel, err := s.manager.groupStore().DoneChannel(s.key)
 	if err != nil {
-		return &opError{x.opName, s.key, Permanent(err), nil}
+		return retry.Wrap(x.opName, s.key, retry.Permanent(err))
 	}
 	for !s.manager.watcherFor(s.key, channel).add(x) {
 	}
@@ -128,9 +129,12 @@ func (x *groupWaiter) bind(generation int64) {
 func (x *groupWaiter) cancel(ctx context.Context) error {
 	x.watcher.mu.Lock()
 	defer x.watcher.mu.Unlock()
-	err := &opError{x.opName, x.watcher.key, ctxError(ctx), nil}
+	var redisErr error
 	if !x.done {
-		err.redisErr = x.watcher.lastErr
+		redisErr = x.watcher.lastErr
+	}
+	err := retry.WrapRedis(x.opName, x.watcher.key, retry.CtxError(ctx), redisErr)
+	if !x.done {
 		x.finish(err)
 	}
 	return err
@@ -139,8 +143,8 @@ func (x *groupWaiter) cancel(ctx context.Context) error {
 // finish ends the wait, for the reason err if that is not nil. The watch is locked.
 func (x *groupWaiter) finish(err error) {
 	x.watcher.remove(x)
-	if _, wrapped := err.(*opError); err != nil && !wrapped {
-		err = &opError{x.opName, x.watcher.key, err, nil}
+	if err != nil {
+		err = retry.Wrap(x.opName, x.watcher.key, err)
 	}
 	if x.done, x.err = true, err; x.sink != nil {
 		x.sink.Send(err)

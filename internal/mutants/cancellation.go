@@ -4,17 +4,17 @@ package main
 var cancellation = []mutant{
 	{
 		"denied-release-gives-up", "a release gives up when the rights are missing, though they may come back",
-		"internal/lease/manager.go", `case IsPermanent(unmarkDenied(got.err)) ||`, `case IsPermanent(got.err) ||`,
+		"internal/lease/manager.go", `case retry.IsPermanent(retry.UnmarkDenied(got.err)) ||`, `case retry.IsPermanent(got.err) ||`,
 		"internal/lease", "TestDeniedRelease",
 	},
 	{
 		"unknown-error-for-ever", "an unknown error is waited out for very long by a call that nothing ends",
-		"internal/lease/queue.go", `q.errStreak.exceeds(c.ttl, err)`, `q.errStreak.exceeds(10*c.ttl, err)`,
+		"internal/lease/queue.go", `q.errStreak.Exceeds(c.ttl, err)`, `q.errStreak.Exceeds(10*c.ttl, err)`,
 		"internal/lease", "TestUnknownErrorLasts",
 	},
 	{
 		"unknown-error-at-once", "one that comes and goes among others is not waited out",
-		"internal/lease/errors.go", `if text := err.Error(); text != s.text {`, `if text := err.Error(); s.text == "" {`,
+		"internal/retry/errors.go", `if text := err.Error(); text != s.text {`, `if text := err.Error(); s.text == "" {`,
 		"internal/lease", "TestUnknownErrorAmongOthers",
 	},
 	{
@@ -35,13 +35,13 @@ var cancellation = []mutant{
 	{
 		"give-back-on-dead-ctx", "what a caller gives up is given back under its ctx, which has ended",
 		"internal/lease/lease.go", `	if todo.claim != nil {
-		q.manager.backlog.runBriefly(`, `	if todo.claim != nil && ctx.Err() == nil {
-		q.manager.backlog.runBriefly(`,
+		q.manager.backlog.Briefly(`, `	if todo.claim != nil && ctx.Err() == nil {
+		q.manager.backlog.Briefly(`,
 		"internal/lease", "TestCancelUnderWay",
 	},
 	{
 		"give-up-hurried", "who gives up does not wait while Redis is busy with others that were given up",
-		"internal/lease/backlog.go", `seen == last ||`, `seen == last || true ||`,
+		"internal/retry/backlog.go", `seen == last ||`, `seen == last || true ||`,
 		"internal/lease", "TestGiveUpManyAtOnce",
 	},
 	{
@@ -119,7 +119,7 @@ var cancellation = []mutant{
 	},
 	{
 		"try-late-grant", "a try is repeated while each grant comes when its window has passed",
-		"internal/lease/acquire_loop.go", `			lease.fail(errReplyTooLate)
+		"internal/lease/acquire_loop.go", `			lease.fail(retry.ErrReplyTooLate)
 `, ``,
 		"internal/lease", "TestRoundTripLongerThanWindow",
 	},
@@ -203,11 +203,11 @@ var cancellation = []mutant{
 	},
 	{
 		"call-outlives-ctx", "a call whose ctx has ended waits for the answer",
-		"internal/lease/retry.go", `	case <-ctx.Done():
+		"internal/retry/retry.go", `	case <-ctx.Done():
 		var none T
 		return none, ErrNoAnswer
 	}`, `	}`,
-		"internal/lease", "TestRetryEnds",
+		"internal/retry", "TestRetryEnds",
 	},
 	{
 		"nudge-forgotten", "what happens while a request is under way is not looked at after it",

@@ -15,7 +15,7 @@ var keys = []mutant{
 	},
 	{
 		"keys-partial", "a request for several keys that fails keeps those that it has",
-		"internal/lease/multi_acquire.go", `m.releaseUnwanted(ml.ctx, append(leases, others...), again || err == ErrLocked || IsPermanent(err))`, `m.releaseUnwanted(ml.ctx, leases[:0], again || err == ErrLocked || IsPermanent(err))`,
+		"internal/lease/multi_acquire.go", `m.releaseUnwanted(ml.ctx, append(leases, others...), again || err == ErrLocked || retry.IsPermanent(err))`, `m.releaseUnwanted(ml.ctx, leases[:0], again || err == ErrLocked || retry.IsPermanent(err))`,
 		"mutex", "TestPoolCancel",
 	},
 	{
@@ -35,7 +35,7 @@ var keys = []mutant{
 	},
 	{
 		"keys-panic", "a panic of the client while several keys are unlocked is swallowed",
-		"internal/lease/multi.go", `	repanic(err)
+		"internal/lease/multi.go", `	retry.Repanic(err)
 `, ``,
 		"mutex", "TestPanicWhileSeveralKeysAreLocked",
 	},

@@ -44,15 +44,15 @@ var limits = []mutant{
 	},
 	{
 		"limit-caller-ctx", "tokens are given back under the caller's ctx, which has ended",
-		"internal/lease/backlog.go", `context.WithoutCancel(c.ctx)`, `c.ctx`,
+		"internal/retry/backlog.go", `context.WithoutCancel(c.ctx)`, `c.ctx`,
 		"internal/lease", "TestWaitRefunds",
 	},
 	{
 		"limit-too-late", "who cannot have its turn before its deadline keeps its tokens",
 		"internal/lease/wait.go", `			_ = r.refund(ctx, store)
 		}
-		return 0, &opError{r.Op, r.Key, fmt`, `		}
-		return 0, &opError{r.Op, r.Key, fmt`,
+		return 0, retry.Wrap(r.Op, r.Key, fmt`, `		}
+		return 0, retry.Wrap(r.Op, r.Key, fmt`,
 		"internal/lease", "TestWaitTooLate",
 	},
 	{

@@ -200,12 +200,12 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 	},
 	{
 		"no-rights-waited-out", "what no waiting can cure is waited out",
-		"internal/redisstore/errors.go", `return lease.Denied(err)`, `return err`,
+		"internal/redisstore/errors.go", `return retry.Denied(err)`, `return err`,
 		"internal/redisstore", "TestClassify",
 	},
 	{
 		"unknown-is-final", "an error that nobody knows is taken for final",
-		"internal/redisstore/errors.go", `return lease.Unknown(err)`, `return lease.Permanent(err)`,
+		"internal/redisstore/errors.go", `return retry.Unknown(err)`, `return retry.Permanent(err)`,
 		"internal/redisstore", "TestClassify",
 	},
 	{

@@ -105,7 +105,7 @@ var traces = []mutant{
 	},
 	{
 		"trace-context", "an undone change is told under a ctx that is not the caller's",
-		"internal/lease/backlog.go", `context.WithoutCancel(c.ctx)`, `context.Background()`,
+		"internal/retry/backlog.go", `context.WithoutCancel(c.ctx)`, `context.Background()`,
 		"internal/lease", "TestSimulationWaitGroup",
 	},
 }

@@ -150,6 +150,8 @@ func packages(file string) []string {
 	switch dir := filepath.Dir(file); dir {
 	case "internal/lease", "internal/redisstore":
 		return []string{dir, "mutex", "semaphore", "waitgroup"}
+	case "internal/retry":
+		return []string{dir, "internal/lease", "mutex", "semaphore", "waitgroup"}
 	default:
 		return []string{dir}
 	}

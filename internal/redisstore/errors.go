@@ -8,7 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // transientCodes are the error codes of a server that may succeed a moment later: it is
@@ -45,7 +45,7 @@ func classify(rdb redis.UniversalClient, err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, redis.ErrClosed):
-		return lease.Permanent(err)
+		return retry.Permanent(err)
 	case !errors.As(err, &reply):
 		return err
 	}
@@ -57,13 +57,13 @@ func classify(rdb redis.UniversalClient, err error) error {
 	}
 	switch {
 	case (isCode("MOVED") || isCode("ASK")) && !followsRedirects(rdb):
-		return lease.Permanent(fmt.Errorf("%w (a node of a cluster needs a client that follows this: redis.NewClusterClient)", err))
+		return retry.Permanent(fmt.Errorf("%w (a node of a cluster needs a client that follows this: redis.NewClusterClient)", err))
 	case slices.ContainsFunc(transientCodes, isCode), contains("non local key"): // a key ran out while its slot was moved: see lib/slot_migration.lua
 		return err
 	case slices.ContainsFunc(deniedTexts, contains):
-		return lease.Denied(err)
+		return retry.Denied(err)
 	case slices.ContainsFunc(permanentTexts, contains):
-		return lease.Permanent(err)
+		return retry.Permanent(err)
 	}
-	return lease.Unknown(err)
+	return retry.Unknown(err)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // FuzzMessage reads what anybody may publish: what is read as a hand-over says just
@@ -141,7 +142,7 @@ func FuzzReply(f *testing.F) {
 				if !errors.Is(err, sent) {
 					t.Errorf("%s of the error %v: %v", what, sent, err)
 				}
-			} else if (err == nil) != ok || err != nil && !lease.IsUnknown(err) {
+			} else if (err == nil) != ok || err != nil && !retry.IsUnknown(err) {
 				t.Errorf("%s of %v: %v", what, val, err)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 var (
@@ -31,7 +32,7 @@ func (s *Store) Inspect(ctx context.Context, name lease.Name) (lease.Status, err
 		keys, err = keysFor(name)
 	}
 	if err != nil {
-		return lease.Status{}, lease.Permanent(err)
+		return lease.Status{}, retry.Permanent(err)
 	}
 	val, err := s.transport.run(ctx, script, keys, args)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // snapshot is all that is in Redis but times.
@@ -90,12 +91,12 @@ func TestInspectPermits(t *testing.T) {
 		if h := status.Holders[0]; h.Token != b || h.Weight != 4 || h.Fence != base*lease.FencesPerGrant || h.Remaining <= 0 || h.Remaining > lockTTL || h.Shared {
 			t.Errorf("%+v", h)
 		}
-		if _, err := s.Inspect(t.Context(), lease.Name{Kind: lease.RWMutex, Key: "key"}); !lease.IsPermanent(err) || !strings.Contains(err.Error(), "a semaphore") {
+		if _, err := s.Inspect(t.Context(), lease.Name{Kind: lease.RWMutex, Key: "key"}); !retry.IsPermanent(err) || !strings.Contains(err.Error(), "a semaphore") {
 			t.Errorf("as a RWMutex: %v", err)
 		}
 		rdb.Del(t.Context(), "key")
 		rdb.HSet(t.Context(), "key", "f", "v")
-		if _, err := s.Inspect(t.Context(), name); !lease.IsPermanent(err) || !strings.Contains(err.Error(), "not of this library") {
+		if _, err := s.Inspect(t.Context(), name); !retry.IsPermanent(err) || !strings.Contains(err.Error(), "not of this library") {
 			t.Errorf("another hash: %v", err)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 var limitTake = load("limiter.lua")
@@ -38,7 +39,7 @@ func (s *RateStore) Refund(ctx context.Context, r lease.Reservation) error {
 func (s *RateStore) run(ctx context.Context, r lease.Reservation, n int) (status int64, wait time.Duration, err error) {
 	prefix, suffix, err := keyParts(r.Key)
 	if err != nil {
-		return 0, 0, lease.Permanent(err)
+		return 0, 0, retry.Permanent(err)
 	}
 	keys := append(make([]any, 0, 2), r.Key)
 	if r.ID != "" {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m, nil) }
@@ -258,11 +259,11 @@ func class(err error) string {
 	switch {
 	case err == nil:
 		return "nil"
-	case lease.IsDenied(err):
+	case retry.IsDenied(err):
 		return "denied"
-	case lease.IsPermanent(err):
+	case retry.IsPermanent(err):
 		return "permanent"
-	case lease.IsUnknown(err):
+	case retry.IsUnknown(err):
 		return "unknown"
 	}
 	return "passing"

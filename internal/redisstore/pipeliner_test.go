@@ -17,6 +17,7 @@ import (
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // A hookServer stands in for a server: it is told which commands were sent
@@ -215,7 +216,7 @@ func TestDeadlineInABatchIsItsOwn(t *testing.T) {
 		h.reply <- fine
 		synctest.Wait() // the pipeline is sent
 		start := time.Now()
-		if err := <-short; err != lease.ErrNoAnswer || time.Since(start) > 2*promptTimeout {
+		if err := <-short; err != retry.ErrNoAnswer || time.Since(start) > 2*promptTimeout {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 		for range maxUnbatched {
@@ -363,7 +364,7 @@ func TestPanicReachesTheCallerWhoseCommandItWas(t *testing.T) {
 		good := <-h.arrived
 		h.reply <- fine
 		outcomes := map[string]error{"a": <-second[0], "b": <-second[1]}
-		var p *lease.PanicError
+		var p *retry.PanicError
 		if err := outcomes[bad[0]]; !errors.As(err, &p) || p.Value != "in a hook" {
 			t.Errorf("of the command that panics: %v", err)
 		}

@@ -3,7 +3,7 @@ package redisstore
 import (
 	"fmt"
 
-	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // parseInts parses a reply of want numbers. Any other reply was not made by one of our scripts
@@ -33,4 +33,4 @@ func parseInt(val any) (int64, error) {
 
 // unexpectedReply returns the error of a reply that none of our scripts makes. A nil reply comes
 // from a hook or a wrapper that has sent nothing, any other from a proxy.
-func unexpectedReply(val any) error { return lease.Unknown(fmt.Errorf("unexpected reply %v", val)) }
+func unexpectedReply(val any) error { return retry.Unknown(fmt.Errorf("unexpected reply %v", val)) }

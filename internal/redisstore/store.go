@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // Store is the [lease.Store] of all primitives of a client.
@@ -53,7 +54,7 @@ func (s *Store) MaxBlock() time.Duration {
 func (s *Store) Acquire(ctx context.Context, r lease.Request) (lease.Reply, error) {
 	keys, err := keysFor(r.Name)
 	if err != nil {
-		return lease.Reply{}, lease.Permanent(err)
+		return lease.Reply{}, retry.Permanent(err)
 	}
 	var buf [14]any // does not escape
 	script, args := acquireMutex(buf[:0], r)
@@ -78,7 +79,7 @@ func (s *Store) Acquire(ctx context.Context, r lease.Request) (lease.Reply, erro
 	reply := lease.Reply{Granted: n[0] == 1, FenceBase: n[1], Lost: n[0] == -1}
 	switch {
 	case n[0] == -2:
-		return reply, lease.Permanent(sizeError(r, n[1]))
+		return reply, retry.Permanent(sizeError(r, n[1]))
 	case r.Kind == lease.Mutex: // the others are ms left, 1 if the owner is ours
 		reply.Remaining, reply.ForeignOwner = time.Duration(n[2])*time.Millisecond, n[3] == 0
 		reply.Weight, reply.GrantedNow = max(n[0], 0), max(n[0], 0)
@@ -130,7 +131,7 @@ func sizeError(r lease.Request, size int64) error {
 func (s *Store) Release(ctx context.Context, name lease.Name, token string) (owned bool, err error) {
 	keys, err := keysFor(name)
 	if err != nil {
-		return false, lease.Permanent(err)
+		return false, retry.Permanent(err)
 	}
 	var buf [2]any // does not escape
 	end, args := release, append(buf[:0], token)
@@ -177,7 +178,7 @@ func (s *Store) Resize(ctx context.Context, key string, declared, n int64) error
 	name := lease.Name{Kind: lease.Semaphore, Key: key}
 	keys, err := keysFor(name)
 	if err != nil {
-		return lease.Permanent(err)
+		return retry.Permanent(err)
 	}
 	val, err := s.transport.run(ctx, permitsResize, keys, []any{"", string(name.Kind), declared, n})
 	if err != nil {

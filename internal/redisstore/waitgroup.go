@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 var (
@@ -16,7 +17,7 @@ var (
 func (s *Store) UpdateGroup(ctx context.Context, c lease.Operation) (lease.UpdateReply, error) {
 	prefix, suffix, err := keyParts(c.Key)
 	if err != nil {
-		return lease.UpdateReply{}, lease.Permanent(err)
+		return lease.UpdateReply{}, retry.Permanent(err)
 	}
 	var arg any = c.Token
 	switch c.Op {
@@ -42,7 +43,7 @@ func (s *Store) UpdateGroup(ctx context.Context, c lease.Operation) (lease.Updat
 func (s *Store) GroupStatus(ctx context.Context, key string, from int64) (lease.Generation, error) {
 	channel, err := s.DoneChannel(key)
 	if err != nil {
-		return lease.Generation{}, lease.Permanent(err)
+		return lease.Generation{}, retry.Permanent(err)
 	}
 	for step := 1; ; step++ {
 		val, err := s.transport.run(ctx, groupStatus, []any{key}, []any{channel, key, from})

@@ -1,4 +1,6 @@
-package lease
+// Package retry repeats calls to Redis. It knows which errors pass, how long to pause between
+// attempts, what errors a caller gets, and what remains to be given up when Redis does not answer.
+package retry
 
 import (
 	"context"
@@ -8,7 +10,7 @@ import (
 // Do calls f, which asks Redis, and returns within milliseconds of the end of
 // ctx, whether f does or not. It repeats f, with backoff, while that fails with
 // what may pass, if patient, and else calls it once. Without an end of ctx, one unknown
-// error that lasts for longer than unknownErrorLimit is final. Errors name op and key, and
+// error that lasts for longer than UnknownLimit is final. Errors name op and key, and
 // that of a ctx which has ended also names what f failed with last.
 //
 // Once ctx has ended f may still be running, and Redis may yet do what it asks:
@@ -17,8 +19,8 @@ import (
 func Do[T any](ctx context.Context, op, key string, retry bool, f func(context.Context) (T, error)) (T, error) {
 	var none T
 	var last error
-	var failing errorStreak
-	backOff := newBackoff(10*time.Millisecond, 0.5)
+	var failing Streak
+	backOff := NewBackoff(10*time.Millisecond, 0.5)
 	for ctx.Err() == nil {
 		got, err := callWithContext(ctx, f)
 		switch {
@@ -26,15 +28,15 @@ func Do[T any](ctx context.Context, op, key string, retry bool, f func(context.C
 			if err != nil && err != ErrNoAnswer && err != ctx.Err() { // else it says no more than ctx
 				last = err
 			}
-			return none, &opError{op, key, ctxError(ctx), last}
+			return none, WrapRedis(op, key, CtxError(ctx), last)
 		case err == nil:
 			return got, nil
-		case isPanic(err):
-			repanic(err)
-		case ctx.Done() == nil && failing.exceeds(unknownErrorLimit, err): // and nobody can stop waiting
-			return none, &opError{op, key, Permanent(err), nil}
+		case IsPanic(err):
+			Repanic(err)
+		case ctx.Done() == nil && failing.Exceeds(UnknownLimit, err): // and nobody can stop waiting
+			return none, Wrap(op, key, Permanent(err))
 		case IsPermanent(err) || !retry:
-			return none, &opError{op, key, err, nil}
+			return none, Wrap(op, key, err)
 		}
 		last = err
 		timer := time.NewTimer(backOff.NextBackOff())
@@ -44,7 +46,7 @@ func Do[T any](ctx context.Context, op, key string, retry bool, f func(context.C
 		}
 		timer.Stop()
 	}
-	return none, &opError{op, key, ctxError(ctx), last}
+	return none, WrapRedis(op, key, CtxError(ctx), last)
 }
 
 // callWithContext returns what f returns, or ErrNoAnswer if ctx ends before. It needs no

@@ -1,4 +1,4 @@
-package lease
+package retry
 
 import (
 	"context"
@@ -7,9 +7,17 @@ import (
 	"time"
 )
 
-// A Backlog is what Redis has yet to hear of that was given up. It repeats the calls
-// that have failed until they succeed, one after the other, so that it needs one
-// goroutine, however many there are, and none when it is empty.
+const (
+	// CancelTimeout is how long a call whose ctx has ended waits for its place in the
+	// queue to be given up before it returns.
+	CancelTimeout = 5 * time.Millisecond
+	// MaxCancelTimeout is how long it waits while Redis is busy with others that were given up.
+	MaxCancelTimeout = 100 * time.Millisecond
+)
+
+// A Backlog holds the calls that tell Redis of what was given up, and have failed. It repeats
+// them one after the other until they succeed. It needs one goroutine for all calls, and none
+// while it is empty.
 type Backlog struct {
 	answered atomic.Int64 // calls and releases that Redis has answered
 
@@ -17,22 +25,26 @@ type Backlog struct {
 	calls []backlogCall
 }
 
-// runBriefly has f tell Redis that something was given up, and waits for that as moment does.
-func (b *Backlog) runBriefly(f func()) {
+// Answered notes that Redis has answered a call or a release.
+func (b *Backlog) Answered() { b.answered.Add(1) }
+
+// Briefly calls f, which tells Redis of something that was given up, and waits for it as
+// WaitBriefly does.
+func (b *Backlog) Briefly(f func()) {
 	confirmed := make(chan struct{})
 	go func() {
 		defer close(confirmed)
 		f()
 	}()
-	b.waitBriefly(confirmed)
+	b.WaitBriefly(confirmed)
 }
 
-// waitBriefly waits until Redis has been told that something was given up, so that a program
+// WaitBriefly waits until Redis has been told that something was given up, so that a program
 // may exit at once thereafter and leave nothing behind. It does not wait for a Redis
 // that does not answer. But it waits while Redis answers what was given up besides.
-func (b *Backlog) waitBriefly(confirmed <-chan struct{}) {
-	end := time.Now().Add(maxCancelTimeout)
-	timer := time.NewTimer(cancelTimeout)
+func (b *Backlog) WaitBriefly(confirmed <-chan struct{}) {
+	end := time.Now().Add(MaxCancelTimeout)
+	timer := time.NewTimer(CancelTimeout)
 	defer timer.Stop()
 	for seen := b.answered.Load(); ; {
 		select {
@@ -44,7 +56,7 @@ func (b *Backlog) waitBriefly(confirmed <-chan struct{}) {
 		if seen = b.answered.Load(); seen == last || !time.Now().Before(end) {
 			return
 		}
-		timer.Reset(cancelTimeout)
+		timer.Reset(CancelTimeout)
 	}
 }
 
@@ -55,9 +67,11 @@ type backlogCall struct {
 	done  func()    // is called when it has succeeded, or is given up
 }
 
-// try makes a call, and waits for it as moment does.
-func (b *Backlog) try(c backlogCall) {
-	b.runBriefly(func() {
+// Try calls do with the values of ctx, and waits for it as WaitBriefly does. If do fails it is
+// called again until it succeeds, fails for good, or until passes. Then done is called.
+func (b *Backlog) Try(ctx context.Context, do func(context.Context) error, until time.Time, done func()) {
+	c := backlogCall{ctx, do, until, done}
+	b.Briefly(func() {
 		if b.attempt(c) {
 			c.done()
 		} else {
@@ -78,7 +92,7 @@ func (b *Backlog) add(c backlogCall) {
 // run repeats the calls in turn. It pauses after each failure, as the next would mostly
 // fail for the same reason.
 func (b *Backlog) run() {
-	backOff := newBackoff(10*time.Millisecond, 0.5)
+	backOff := NewBackoff(10*time.Millisecond, 0.5)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for len(b.calls) > 0 {
@@ -109,7 +123,7 @@ func (b *Backlog) attempt(c backlogCall) bool {
 	}
 	err := c.do(ctx)
 	if err == nil {
-		b.answered.Add(1)
+		b.Answered()
 	}
 	return err == nil || IsPermanent(err)
 }

@@ -8,7 +8,11 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
+
+var errUnavailable = errors.New("away")
 
 // outage is a store that cannot be reached while away is set, and counts what it is
 // told to take back.
@@ -42,7 +46,7 @@ func (o *outage) err() error {
 func TestGiveUpInOutage(t *testing.T) {
 	for name, use := range map[string]func(context.Context, *outage) func() error{
 		"tokens": func(ctx context.Context, o *outage) func() error {
-			r := Reservation{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Refunds: new(Backlog)}
+			r := Reservation{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Refunds: new(retry.Backlog)}
 			return func() error { return r.Wait(ctx, o) }
 		},
 		"changes": func(ctx context.Context, o *outage) func() error {

@@ -1,4 +1,4 @@
-package lease
+package retry
 
 import (
 	"context"
@@ -34,8 +34,8 @@ func Denied(err error) error { return permanent{denied{err}} }
 // IsDenied reports whether err was marked by Denied.
 func IsDenied(err error) bool { return err != nil && errors.As(err, new(denied)) }
 
-// unmarkDenied returns err for a release: one of missing rights is not marked any more.
-func unmarkDenied(err error) error {
+// UnmarkDenied returns err for a release: one of missing rights is not marked any more.
+func UnmarkDenied(err error) error {
 	if d := (denied{}); err != nil && errors.As(err, &d) {
 		return d.error
 	}
@@ -44,43 +44,43 @@ func unmarkDenied(err error) error {
 
 // Unknown marks an error of which nobody knows whether it is permanent. It is transient
 // for a caller that can stop waiting. A caller whose ctx never ends waits until it has
-// been the only outcome of all requests for some time: see streak.
+// been the only outcome of all requests for some time: see Streak.
 func Unknown(err error) error { return unknown{err} }
 
 // IsUnknown reports whether err was marked by Unknown.
 func IsUnknown(err error) bool { return err != nil && errors.As(err, new(unknown)) }
 
-// unknownErrorLimit is for how long an unknown error may last in a call without a TTL.
-const unknownErrorLimit = 10 * time.Second
+// UnknownLimit is for how long an unknown error may last in a call without a TTL.
+const UnknownLimit = 10 * time.Second
 
-// An errorStreak is for how long one unknown error has been the only outcome of requests.
-type errorStreak struct {
+// A Streak is for how long one unknown error has been the only outcome of requests.
+type Streak struct {
 	text  string
 	since time.Time
 }
 
-// exceeds notes the outcome of a request. It reports whether that is an unknown error which
+// Exceeds notes the outcome of a request. It reports whether that is an unknown error which
 // has been the only outcome for longer than the limit.
-func (s *errorStreak) exceeds(limit time.Duration, err error) bool {
+func (s *Streak) Exceeds(limit time.Duration, err error) bool {
 	if !IsUnknown(err) {
-		*s = errorStreak{}
+		*s = Streak{}
 		return false
 	}
 	now := time.Now()
 	if text := err.Error(); text != s.text {
-		*s = errorStreak{text, now}
+		*s = Streak{text, now}
 	}
 	return now.Sub(s.since) > limit
 }
 
-// opError says what failed, on which key, and with what Redis' last answer was.
-type opError struct {
+// OpError says what failed, on which key, and with what Redis' last answer was.
+type OpError struct {
 	op, key  string
 	err      error
 	redisErr error // nil if Redis was well
 }
 
-func (e *opError) Error() string {
+func (e *OpError) Error() string {
 	text := fmt.Sprintf("baton: %s %q: %s", e.op, e.key, strings.TrimPrefix(e.err.Error(), "baton: "))
 	if e.redisErr != nil {
 		text += fmt.Sprintf(" (Redis: %v)", e.redisErr)
@@ -88,28 +88,23 @@ func (e *opError) Error() string {
 	return text
 }
 
-func (e *opError) Unwrap() []error {
+// Wrap returns err with the operation and the key that it is about, unless it has them.
+func Wrap(op, key string, err error) error { return WrapRedis(op, key, err, nil) }
+
+// WrapRedis is like Wrap for a wait that ended while Redis failed with redisErr. The
+// result matches both errors.
+func WrapRedis(op, key string, err, redisErr error) error {
+	if _, wrapped := err.(*OpError); wrapped {
+		return err
+	}
+	return &OpError{op, key, err, redisErr}
+}
+
+func (e *OpError) Unwrap() []error {
 	if e.redisErr == nil {
 		return []error{e.err}
 	}
 	return []error{e.err, e.redisErr}
-}
-
-// wrap names the operation and the key, but leaves the sentinels as they are.
-func (l *Lease) wrap(err, redis error) error {
-	if err == nil || err == ErrLocked || err == ErrLost || err == ErrReleased {
-		return err
-	}
-	if _, wrapped := err.(*opError); wrapped {
-		return err
-	}
-	name := l.queue.name
-	return &opError{opName(name.Kind, l.try, l.shared), name.Key, err, redis}
-}
-
-// wrap is as that of a lease which has no line yet.
-func (p *Params) wrap(err error) error {
-	return &opError{opName(p.Kind, p.Try, p.Shared), p.Key, err, nil}
 }
 
 // ErrNoAnswer is what an attempt failed with that was not waited for any longer.
@@ -130,25 +125,22 @@ func (e *PanicError) Error() string {
 	return fmt.Sprintf("the Redis client panicked: %v\n\n%s", e.Value, e.Stack)
 }
 
-func isPanic(err error) bool { return err != nil && errors.As(err, new(*PanicError)) }
+func IsPanic(err error) bool { return err != nil && errors.As(err, new(*PanicError)) }
 
-// repanic panics in the goroutine of the caller if err is a panic of the client.
-func repanic(err error) {
-	if isPanic(err) {
+// Repanic panics in the goroutine of the caller if err is a panic of the client.
+func Repanic(err error) {
+	if IsPanic(err) {
 		var p *PanicError
 		errors.As(err, &p)
 		panic(p.Value)
 	}
 }
 
-// errReplyTooLate is what an attempt failed with whose answer came too late to be of use.
-var errReplyTooLate = errors.New("the round trip took longer than the lease")
+// ErrReplyTooLate is what an attempt failed with whose answer came too late to be of use.
+var ErrReplyTooLate = errors.New("the round trip took longer than the lease")
 
-// errGroupLost is the ErrLost of those who wait for a group.
-var errGroupLost = fmt.Errorf("the group is not in Redis any more (%w)", ErrLost)
-
-// ctxError is why ctx has ended: its error, and its cause if that says more.
-func ctxError(ctx context.Context) error {
+// CtxError is why ctx has ended: its error, and its cause if that says more.
+func CtxError(ctx context.Context) error {
 	if cause := context.Cause(ctx); cause != ctx.Err() {
 		return fmt.Errorf("%w: %w", ctx.Err(), cause)
 	}
