@@ -11,7 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/ratelimit"
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
 	"github.com/seed-3d5fec5c/baton/internal/result"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
@@ -106,7 +106,7 @@ func (l *Limiter) AllowNContext(ctx context.Context, n int) (bool, error) {
 	case l.unlimited() && ctx.Err() == nil:
 		return true, nil
 	}
-	got, err := retry.Do(ctx, r.Op, r.Key, false, func(ctx context.Context) (lease.TakeResult, error) {
+	got, err := retry.Do(ctx, r.Op, r.Key, false, func(ctx context.Context) (ratelimit.TakeResult, error) {
 		return l.store.Take(ctx, r)
 	})
 	return got.Taken, err
@@ -155,7 +155,7 @@ func (l *Limiter) WaitChan(ctx context.Context) <-chan error {
 }
 
 // waitReservation returns the request of a wait. Its ID is empty if no request is needed.
-func (l *Limiter) waitReservation(ctx context.Context, n int) (lease.Reservation, error) {
+func (l *Limiter) waitReservation(ctx context.Context, n int) (ratelimit.Reservation, error) {
 	r, err := l.newReservation("wait", n)
 	switch {
 	case err != nil:
@@ -170,7 +170,7 @@ func (l *Limiter) waitReservation(ctx context.Context, n int) (lease.Reservation
 	return r, err
 }
 
-func (l *Limiter) newReservation(op string, n int) (lease.Reservation, error) {
+func (l *Limiter) newReservation(op string, n int) (ratelimit.Reservation, error) {
 	err := l.err
 	switch {
 	case err != nil:
@@ -180,9 +180,9 @@ func (l *Limiter) newReservation(op string, n int) (lease.Reservation, error) {
 		err = fmt.Errorf("invalid event count %d", n)
 	}
 	if err != nil {
-		return lease.Reservation{}, usageError(op, l.key, err)
+		return ratelimit.Reservation{}, usageError(op, l.key, err)
 	}
-	return lease.Reservation{Op: op, Key: l.key, N: n, Rate: float64(l.limit), Burst: l.burst}, nil
+	return ratelimit.Reservation{Op: op, Key: l.key, N: n, Rate: float64(l.limit), Burst: l.burst}, nil
 }
 
 // unlimited reports whether no request is needed.

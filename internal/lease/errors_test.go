@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/ratelimit"
 	"github.com/seed-3d5fec5c/baton/internal/result"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
@@ -94,18 +95,18 @@ var calls = map[string]func(ctx context.Context, m *Manager) error{
 	},
 	"wait": func(ctx context.Context, m *Manager) error { return m.NewSession("key").Wait(ctx, "wait") },
 	"limiter": func(ctx context.Context, m *Manager) error {
-		return Reservation{Refunds: new(retry.Backlog), Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1}.Wait(ctx, takenFrom{m.store.(*failingStore)})
+		return ratelimit.Reservation{Refunds: new(retry.Backlog), Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1}.Wait(ctx, takenFrom{m.store.(*failingStore)})
 	},
 }
 
 // takenFrom is a bucket at the store.
 type takenFrom struct{ *failingStore }
 
-func (s takenFrom) Take(context.Context, Reservation) (TakeResult, error) {
-	return TakeResult{Taken: true}, s.now()
+func (s takenFrom) Take(context.Context, ratelimit.Reservation) (ratelimit.TakeResult, error) {
+	return ratelimit.TakeResult{Taken: true}, s.now()
 }
 
-func (s takenFrom) Refund(context.Context, Reservation) error { return s.now() }
+func (s takenFrom) Refund(context.Context, ratelimit.Reservation) error { return s.now() }
 
 // eachCall runs f for each call, in a bubble of its own.
 func eachCall(t *testing.T, f func(e *env, m *Manager, s *failingStore, call func(context.Context) error)) {

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/ratelimit"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
@@ -22,11 +23,11 @@ type outage struct {
 	back atomic.Int64
 }
 
-func (o *outage) Take(context.Context, Reservation) (TakeResult, error) {
-	return TakeResult{Taken: true}, o.err()
+func (o *outage) Take(context.Context, ratelimit.Reservation) (ratelimit.TakeResult, error) {
+	return ratelimit.TakeResult{Taken: true}, o.err()
 }
 
-func (o *outage) Refund(context.Context, Reservation) error {
+func (o *outage) Refund(context.Context, ratelimit.Reservation) error {
 	if o.err() == nil {
 		o.back.Add(1)
 	}
@@ -46,7 +47,7 @@ func (o *outage) err() error {
 func TestGiveUpInOutage(t *testing.T) {
 	for name, use := range map[string]func(context.Context, *outage) func() error{
 		"tokens": func(ctx context.Context, o *outage) func() error {
-			r := Reservation{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Refunds: new(retry.Backlog)}
+			r := ratelimit.Reservation{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Refunds: new(retry.Backlog)}
 			return func() error { return r.Wait(ctx, o) }
 		},
 		"changes": func(ctx context.Context, o *outage) func() error {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/ratelimit"
 	"github.com/seed-3d5fec5c/baton/internal/result"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
@@ -20,8 +21,8 @@ func TestSweepLimiter(t *testing.T) {
 }
 
 // reservation is for one in two seconds.
-func reservation(id string) Reservation {
-	return Reservation{Op: "wait", Key: "key", ID: id, N: 1, Rate: 0.5, Burst: 1, Refunds: new(retry.Backlog)}
+func reservation(id string) ratelimit.Reservation {
+	return ratelimit.Reservation{Op: "wait", Key: "key", ID: id, N: 1, Rate: 0.5, Burst: 1, Refunds: new(retry.Backlog)}
 }
 
 // reservations are waits behind that many others.
@@ -31,7 +32,7 @@ func reservations(name string, others int) []scenario {
 			b := w.process("B")
 			for i := range others {
 				r := reservation(string(rune('b' + i)))
-				r.MaxWait = NoMaxWait
+				r.MaxWait = ratelimit.NoMaxWait
 				_, _ = b.Take(w.Context(), r)
 			}
 			w.arm()
@@ -77,7 +78,7 @@ func (w *sweep) paid(succeeded bool) {
 	w.ours = len(w.points)
 	w.mu.Unlock()
 	if w.plan.j > 0 {
-		time.Sleep(ReservationRetention)
+		time.Sleep(ratelimit.Retention)
 	}
 	want := 0
 	if succeeded {

@@ -5,10 +5,12 @@ import (
 	"math"
 	"sync"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/ratelimit"
 )
 
 // sweepRateStore is what limiter.lua does, in Go, on the clock of the bubble; names are
-// its own. It is a [RateStore] without a network, and of one key.
+// its own. It is a [ratelimit.Store] without a network, and of one key.
 type sweepRateStore struct {
 	mu           sync.Mutex
 	base         int64 // us
@@ -30,7 +32,7 @@ func newWalkBucket(log func(string, ...any)) *sweepRateStore {
 	return &sweepRateStore{reservations: map[string]sweepReservation{}, net: map[string]int{}, log: log}
 }
 
-func (b *sweepRateStore) open(r Reservation) (record sweepReservation, known bool, now int64) {
+func (b *sweepRateStore) open(r ratelimit.Reservation) (record sweepReservation, known bool, now int64) {
 	now = time.Now().UnixMicro()
 	if b.taken-float64(now-b.base)*r.Rate/1e6 <= 0 {
 		b.base, b.taken = now, 0
@@ -39,18 +41,18 @@ func (b *sweepRateStore) open(r Reservation) (record sweepReservation, known boo
 	return record, known && time.Now().Before(record.ends), now
 }
 
-func (b *sweepRateStore) Take(_ context.Context, r Reservation) (TakeResult, error) {
+func (b *sweepRateStore) Take(_ context.Context, r ratelimit.Reservation) (ratelimit.TakeResult, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	record, known, now := b.open(r)
 	if known {
 		if record.back {
-			return TakeResult{}, nil
+			return ratelimit.TakeResult{}, nil
 		}
 		wait := time.Duration(max(min(record.act-now, record.wait), 0)) * time.Microsecond
-		record.ends = time.Now().Add(wait + ReservationRetention)
+		record.ends = time.Now().Add(wait + ratelimit.Retention)
 		b.reservations[r.ID] = record
-		return TakeResult{true, wait}, nil
+		return ratelimit.TakeResult{Taken: true, Wait: wait}, nil
 	}
 	wait := int64(0)
 	if missing := b.taken + float64(r.N-r.Burst); missing > 0 {
@@ -59,19 +61,19 @@ func (b *sweepRateStore) Take(_ context.Context, r Reservation) (TakeResult, err
 	after := time.Duration(wait) * time.Microsecond
 	b.log("take %s: in %v", r.ID, after)
 	if after > r.MaxWait {
-		return TakeResult{false, after}, nil
+		return ratelimit.TakeResult{Wait: after}, nil
 	}
 	b.taken += float64(r.N)
 	b.net[r.ID] += r.N
-	b.reservations[r.ID] = sweepReservation{b.base, now + wait, wait, b.taken, r.N, false, time.Now().Add(after + ReservationRetention)}
-	return TakeResult{true, after}, nil
+	b.reservations[r.ID] = sweepReservation{b.base, now + wait, wait, b.taken, r.N, false, time.Now().Add(after + ratelimit.Retention)}
+	return ratelimit.TakeResult{Taken: true, Wait: after}, nil
 }
 
-func (b *sweepRateStore) Return(_ context.Context, r Reservation) error {
+func (b *sweepRateStore) Return(_ context.Context, r ratelimit.Reservation) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	record, known, now := b.open(r)
-	b.reservations[r.ID] = sweepReservation{back: true, ends: time.Now().Add(ReservationRetention)}
+	b.reservations[r.ID] = sweepReservation{back: true, ends: time.Now().Add(ratelimit.Retention)}
 	if !known || record.back || record.base != b.base {
 		return nil
 	}

@@ -3,6 +3,8 @@ package lease
 import (
 	"context"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/ratelimit"
 )
 
 // sweepProcess is a process at the fake Redis whose every request and message is
@@ -37,14 +39,14 @@ type sweepStore struct {
 	rateStore *sweepRateStore
 }
 
-func (s *sweepStore) Take(ctx context.Context, r Reservation) (TakeResult, error) {
-	return call(s.fakeStore, "take", func() (TakeResult, []message) {
+func (s *sweepStore) Take(ctx context.Context, r ratelimit.Reservation) (ratelimit.TakeResult, error) {
+	return call(s.fakeStore, "take", func() (ratelimit.TakeResult, []message) {
 		result, _ := s.rateStore.Take(ctx, r)
 		return result, nil
 	})
 }
 
-func (s *sweepStore) Refund(ctx context.Context, r Reservation) error {
+func (s *sweepStore) Refund(ctx context.Context, r ratelimit.Reservation) error {
 	_, err := call(s.fakeStore, "return", func() (bool, []message) { return s.rateStore.Return(ctx, r) == nil, nil })
 	return err
 }

@@ -45,19 +45,19 @@ var limits = []mutant{
 	{
 		"limit-caller-ctx", "tokens are given back under the caller's ctx, which has ended",
 		"internal/retry/backlog.go", `context.WithoutCancel(c.ctx)`, `c.ctx`,
-		"internal/lease", "TestWaitRefunds",
+		"internal/ratelimit", "TestWaitRefunds",
 	},
 	{
 		"limit-too-late", "who cannot have its turn before its deadline keeps its tokens",
-		"internal/lease/wait.go", `			_ = r.refund(ctx, store)
+		"internal/ratelimit/wait.go", `			_ = r.refund(ctx, store)
 		}
 		return 0, retry.Wrap(r.Op, r.Key, fmt`, `		}
 		return 0, retry.Wrap(r.Op, r.Key, fmt`,
-		"internal/lease", "TestWaitTooLate",
+		"internal/ratelimit", "TestWaitTooLate",
 	},
 	{
 		"limit-unreceived", "a turn that nobody has received when ctx ends is lost",
-		"internal/lease/waiter.go", `cancelled := p.state == leaseWaiting || p.sink.Revoke()`, `cancelled := p.state == leaseWaiting`,
-		"internal/lease", "TestWaitRefunds",
+		"internal/ratelimit/pending.go", `cancelled := p.state == waiting || p.sink.Revoke()`, `cancelled := p.state == waiting`,
+		"internal/ratelimit", "TestWaitRefunds",
 	},
 }

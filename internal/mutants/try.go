@@ -150,8 +150,10 @@ func packages(file string) []string {
 	switch dir := filepath.Dir(file); dir {
 	case "internal/lease", "internal/redisstore":
 		return []string{dir, "mutex", "semaphore", "waitgroup"}
-	case "internal/retry":
+	case "internal/retry", "internal/result":
 		return []string{dir, "internal/lease", "mutex", "semaphore", "waitgroup"}
+	case "internal/ratelimit":
+		return []string{dir, "internal/lease", "semaphore"}
 	default:
 		return []string{dir}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/ratelimit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
@@ -246,7 +247,7 @@ func TestScriptsAreBounded(t *testing.T) {
 		{"limiter", 0, "redis.call('SET', 'baton:{key}:reservation:' .. i, '1 1 1 1 1')", "", nil, func(m *meter) {
 			bucket := RateStore{m.Store}
 			m.count(func() {
-				turn, err := bucket.Take(m.Context(), lease.Reservation{Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1})
+				turn, err := bucket.Take(m.Context(), ratelimit.Reservation{Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1})
 				ends(m, "taken", turn.Taken && err == nil, true)
 			})
 		}},

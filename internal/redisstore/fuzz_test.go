@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/ratelimit"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
@@ -200,11 +201,11 @@ func FuzzReply(f *testing.F) {
 			t.Errorf("Look of %v: %v, %v", val, round, err)
 		}
 		bucket := &RateStore{s}
-		turn, err := bucket.Take(ctx, lease.Reservation{Key: "key", N: 1, Rate: 1, Burst: 1})
+		turn, err := bucket.Take(ctx, ratelimit.Reservation{Key: "key", N: 1, Rate: 1, Burst: 1})
 		checks("Take", integers(val, 2), err)
 		if turn.Taken && err != nil {
 			t.Errorf("Take of %v: %v, %v", val, turn, err)
 		}
-		checks("Return", integers(val, 2), bucket.Refund(ctx, lease.Reservation{Key: "key", ID: "id"}))
+		checks("Return", integers(val, 2), bucket.Refund(ctx, ratelimit.Reservation{Key: "key", ID: "id"}))
 	})
 }

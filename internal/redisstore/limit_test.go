@@ -13,7 +13,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/ratelimit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
@@ -30,11 +30,11 @@ func newRateRig(t *testing.T, rdb *redis.Client, rate float64, burst int) *rateR
 	return &rateRig{t, must(NewRateStore(rdb))(t), rdb, rate, burst}
 }
 
-func (p *rateRig) draw(id string, n int, longest time.Duration) lease.Reservation {
-	return lease.Reservation{Key: "key", ID: id, N: n, Rate: p.rate, Burst: p.burst, MaxWait: longest}
+func (p *rateRig) draw(id string, n int, longest time.Duration) ratelimit.Reservation {
+	return ratelimit.Reservation{Key: "key", ID: id, N: n, Rate: p.rate, Burst: p.burst, MaxWait: longest}
 }
 
-func (p *rateRig) take(id string, n int, longest time.Duration) lease.TakeResult {
+func (p *rateRig) take(id string, n int, longest time.Duration) ratelimit.TakeResult {
 	p.Helper()
 	return must(p.Take(p.Context(), p.draw(id, n, longest)))(p.T)
 }
@@ -73,7 +73,7 @@ func draws(t *testing.T, rate float64, burst int, steps []drawStep) {
 				p.back(s.back)
 				continue
 			}
-			id, longest := s.id, lease.NoMaxWait
+			id, longest := s.id, ratelimit.NoMaxWait
 			if id == "" {
 				id = fmt.Sprint("step", i)
 			}
@@ -81,7 +81,7 @@ func draws(t *testing.T, rate float64, burst int, steps []drawStep) {
 				longest = 0
 			}
 			got := p.take(id, s.n, longest)
-			want := lease.TakeResult{Taken: s.act >= 0, Wait: time.Duration(s.act-s.at) * tenth}
+			want := ratelimit.TakeResult{Taken: s.act >= 0, Wait: time.Duration(s.act-s.at) * tenth}
 			if got.Taken != want.Taken || got.Taken && got.Wait != want.Wait {
 				t.Errorf("step %d: %d at %d: got %v, want %v", i, s.n, s.at, got, want)
 			}
@@ -124,7 +124,7 @@ func TestCancelMulti(t *testing.T) {
 
 // The two sides count on the same number.
 func TestReservationRetentionIsTheSameInLuaAndInGo(t *testing.T) {
-	if want := fmt.Sprintf("local RESERVATION_TTL = '%d' ", lease.ReservationRetention.Milliseconds()); !strings.Contains(limitTake.text, want) {
+	if want := fmt.Sprintf("local RESERVATION_TTL = '%d' ", ratelimit.Retention.Milliseconds()); !strings.Contains(limitTake.text, want) {
 		t.Errorf("limiter.lua does not have %q", want)
 	}
 }
@@ -145,7 +145,7 @@ func TestLimitRepeated(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		p := newRateRig(t, rdb, 0.001, 5)
 		for range 3 {
-			equal(t, "a repeated request", p.take("a", 3, 0), lease.TakeResult{Taken: true})
+			equal(t, "a repeated request", p.take("a", 3, 0), ratelimit.TakeResult{Taken: true})
 		}
 		p.take("b", 1, 0)
 		for range 3 {
@@ -157,7 +157,7 @@ func TestLimitRepeated(t *testing.T) {
 		equal(t, "more than is left", p.take("", 3, 0).Taken, false)
 		equal(t, "what is left", p.take("", 2, 0).Taken, true)
 
-		first := p.take("w", 1, lease.NoMaxWait)
+		first := p.take("w", 1, ratelimit.NoMaxWait)
 		again := p.take("w", 1, 0) // though it would be too long by now
 		if !again.Taken || again.Wait > first.Wait || again.Wait < first.Wait-time.Minute {
 			t.Errorf("got %v, and again %v", first, again)
@@ -187,7 +187,7 @@ func TestLimitExpiry(t *testing.T) {
 		rdb.Del(t.Context(), "key")
 		p = newRateRig(t, rdb, 0, 2)
 		equal(t, "two at a rate of 0", p.take("", 2, 0).Taken, true)
-		equal(t, "the next, ever", p.take("", 1, lease.NoMaxWait).Taken, false)
+		equal(t, "the next, ever", p.take("", 1, ratelimit.NoMaxWait).Taken, false)
 		equal(t, "expires all the same", rdb.PTTL(t.Context(), "key").Val() > 0, true)
 	})
 }
@@ -200,7 +200,7 @@ func TestLimitExtremes(t *testing.T) {
 				check(t, rdb.FlushAll(t.Context()).Err())
 				p := newRateRig(t, rdb, rate, burst)
 				name := fmt.Sprint(rate, " with a burst of ", burst)
-				equal(t, name, p.take("", burst, 0), lease.TakeResult{Taken: true})
+				equal(t, name, p.take("", burst, 0), ratelimit.TakeResult{Taken: true})
 				if rate > 1 {
 					continue
 				}
@@ -222,9 +222,9 @@ func TestLimitDoesNotDrift(t *testing.T) {
 	m.SetTime(now)
 	p := newRateRig(t, redis.NewClient(&redis.Options{Addr: m.Addr()}), 3, 1)
 	defer p.rdb.Close()
-	p.take("", 1, lease.NoMaxWait)
+	p.take("", 1, ratelimit.NoMaxWait)
 	for i := 1; i <= 3000; i++ {
-		got := p.take("", 1, lease.NoMaxWait).Wait
+		got := p.take("", 1, ratelimit.NoMaxWait).Wait
 		if want := time.Duration(i) * time.Second / 3; got < want || got > want+2*time.Microsecond {
 			t.Fatalf("token %d comes after %v, want %v", i, got, want)
 		}
@@ -254,9 +254,9 @@ func TestLimiterJumpBackwards(t *testing.T) {
 	at(-35999, 1, false)
 	at(-35996, 3, true)
 
-	wait := p.take("id", 2, lease.NoMaxWait).Wait
+	wait := p.take("id", 2, ratelimit.NoMaxWait).Wait
 	m.SetTime(now.Add(-2 * time.Hour))
-	equal(t, "a repeated wait after the jump", p.take("id", 2, lease.NoMaxWait).Wait, wait)
+	equal(t, "a repeated wait after the jump", p.take("id", 2, ratelimit.NoMaxWait).Wait, wait)
 	p.back("id") // of another clock: harmless
 }
 
@@ -275,7 +275,7 @@ func TestLimitChangedRate(t *testing.T) {
 		equal(t, "slow", slow.take("", 6, 0).Taken, false)
 		equal(t, "slow", slow.take("", 5, 0).Taken, true)
 		small := newRateRig(t, rdb, 1, 4)
-		equal(t, "a small burst", small.take("", 1, lease.NoMaxWait).Wait, 7*time.Second)
+		equal(t, "a small burst", small.take("", 1, ratelimit.NoMaxWait).Wait, 7*time.Second)
 	}
 	synctest.Test(t, walkTwo)
 }

@@ -1,4 +1,4 @@
-package lease
+package ratelimit
 
 import (
 	"context"
@@ -7,8 +7,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// RateStore is the authority on a rate limit.
-type RateStore interface {
+// Store is the authority on a rate limit.
+type Store interface {
 	// Take takes r.N tokens, if they are there within r.MaxWait. Repeated with
 	// the same ID it takes nothing more and gives the same answer.
 	Take(ctx context.Context, r Reservation) (TakeResult, error)
@@ -37,7 +37,7 @@ type TakeResult struct {
 // NoMaxWait is longer than any wait for which tokens are taken.
 const NoMaxWait = time.Duration(1<<63 - 1)
 
-// ReservationRetention is the time after which giving tokens back is given up. Redis knows a
+// Retention is the time after which giving tokens back is given up. Redis knows a
 // draw for as long after its use, and a return for as long: it covers what a
 // client does with a lost answer, three times go-redis' ReadTimeout.
-const ReservationRetention = 15 * time.Second
+const Retention = 15 * time.Second

@@ -1,4 +1,6 @@
-package lease
+// Package ratelimit takes tokens of a rate limit and waits until they may be used. It does not
+// know Redis, which it reaches through a [Store].
+package ratelimit
 
 import (
 	"context"
@@ -11,7 +13,7 @@ import (
 
 // Wait takes the tokens, and returns when they may be used. If ctx ends before,
 // or is known to, it gives them back, or takes none.
-func (r Reservation) Wait(ctx context.Context, store RateStore) error {
+func (r Reservation) Wait(ctx context.Context, store Store) error {
 	wait, err := r.reserve(ctx, store)
 	if err != nil {
 		return err
@@ -32,7 +34,7 @@ func (r Reservation) Wait(ctx context.Context, store RateStore) error {
 
 // reserve takes the tokens and returns when they may be used, from the moment at
 // which it is told: so nobody is early, whatever the way from Redis takes.
-func (r Reservation) reserve(ctx context.Context, store RateStore) (time.Duration, error) {
+func (r Reservation) reserve(ctx context.Context, store Store) (time.Duration, error) {
 	if ctx.Err() != nil { // nothing was taken, so that there is nothing to give back
 		return 0, retry.Wrap(r.Op, r.Key, retry.CtxError(ctx))
 	}
@@ -66,9 +68,9 @@ func (r Reservation) reserve(ctx context.Context, store RateStore) (time.Duratio
 
 // refund gives the tokens back, and waits a moment for Redis to hear of it, so
 // that a program may exit at once thereafter. It returns why ctx has ended.
-func (r Reservation) refund(ctx context.Context, store RateStore) error {
+func (r Reservation) refund(ctx context.Context, store Store) error {
 	give := func(ctx context.Context) error { return retry.UnmarkDenied(store.Refund(ctx, r)) }
-	r.Refunds.Try(ctx, give, time.Now().Add(ReservationRetention), func() {})
+	r.Refunds.Try(ctx, give, time.Now().Add(Retention), func() {})
 	if ctx.Err() == nil {
 		return nil
 	}
@@ -77,7 +79,7 @@ func (r Reservation) refund(ctx context.Context, store RateStore) error {
 
 // WaitChan is like Wait, but returns at once and puts the result into sink. A
 // goroutine asks Redis; the wait that follows has none.
-func (r Reservation) WaitChan(ctx context.Context, store RateStore, sink result.Sink) {
+func (r Reservation) WaitChan(ctx context.Context, store Store, sink result.Sink) {
 	if ctx.Err() != nil { // here, so that a nil ctx panics where its caller can see it
 		sink.Send(retry.Wrap(r.Op, r.Key, retry.CtxError(ctx)))
 		return

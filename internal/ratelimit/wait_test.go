@@ -1,4 +1,4 @@
-package lease
+package ratelimit
 
 import (
 	"context"
@@ -33,16 +33,16 @@ func TestWaitRefunds(t *testing.T) {
 	box := func() *result.Chan[error, result.ErrorOnly] { return result.NewChan(result.ErrorOnly{}) }
 	for what, c := range map[string]struct {
 		result TakeResult
-		wait   func(context.Context, RateStore) error
+		wait   func(context.Context, Store) error
 		at     time.Duration // when it returns
 	}{
 		"while it waits": {TakeResult{Taken: true, Wait: time.Minute}, draw.Wait, time.Second},
-		"while it waits with a channel": {TakeResult{Taken: true, Wait: time.Minute}, func(ctx context.Context, store RateStore) error {
+		"while it waits with a channel": {TakeResult{Taken: true, Wait: time.Minute}, func(ctx context.Context, store Store) error {
 			mail := box()
 			draw.WaitChan(ctx, store, mail)
 			return <-mail.C()
 		}, time.Second},
-		"before it receives": {TakeResult{Taken: true}, func(ctx context.Context, store RateStore) error {
+		"before it receives": {TakeResult{Taken: true}, func(ctx context.Context, store Store) error {
 			mail := box()
 			draw.WaitChan(ctx, store, mail)
 			<-ctx.Done()

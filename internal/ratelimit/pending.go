@@ -1,4 +1,4 @@
-package lease
+package ratelimit
 
 import (
 	"context"
@@ -8,17 +8,25 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
+type pendingState uint8
+
+const (
+	waiting pendingState = iota
+	granted              // nil was delivered
+	ended                // given back
+)
+
 // A pendingReservation has taken its tokens, and waits until they may be used.
 type pendingReservation struct {
 	reservation Reservation
 	ctx         context.Context
-	store       RateStore
+	store       Store
 	sink        result.Sink
 
 	mu            sync.Mutex
 	timer         *time.Timer // delivers, and then looks whether that was received
 	stopAfterFunc func() bool // ends the watch over ctx; nil if that does not end
-	state         leaseState  // granted once nil was delivered
+	state         pendingState
 }
 
 func (p *pendingReservation) start(wait time.Duration) {
@@ -37,7 +45,7 @@ func (p *pendingReservation) start(wait time.Duration) {
 func (p *pendingReservation) fire() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.state == leaseWaiting {
+	if p.state == waiting {
 		p.grant()
 	}
 }
@@ -46,7 +54,7 @@ func (p *pendingReservation) fire() {
 // and the watch over a ctx that lives long must not outlive it; but the receipt
 // tells nobody, so that it has to be looked for, ever less often.
 func (p *pendingReservation) grant() {
-	p.state = leaseHeld
+	p.state = granted
 	p.sink.Send(nil)
 	if p.stopAfterFunc != nil {
 		p.pollReceived(100 * time.Millisecond)
@@ -58,7 +66,7 @@ func (p *pendingReservation) pollReceived(next time.Duration) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		switch {
-		case p.state == leaseEnded:
+		case p.state == ended:
 		case p.sink.Received():
 			p.stopAfterFunc()
 		default:
@@ -70,8 +78,8 @@ func (p *pendingReservation) pollReceived(next time.Duration) {
 // cancel is called when ctx has ended.
 func (p *pendingReservation) cancel() {
 	p.mu.Lock()
-	cancelled := p.state == leaseWaiting || p.sink.Revoke()
-	p.state = leaseEnded
+	cancelled := p.state == waiting || p.sink.Revoke()
+	p.state = ended
 	if p.timer != nil {
 		p.timer.Stop()
 	}
