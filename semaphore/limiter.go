@@ -44,7 +44,7 @@ type Limiter struct {
 	key   string
 	limit Limit
 	burst int
-	store *redisstore.RateStore
+	store *redisstore.Store
 	err   error // why it cannot be used
 
 	id      string // prefix of its reservation ids
@@ -59,7 +59,7 @@ type Limiter struct {
 // nil client makes the first operation fail.
 func NewLimiter(rdb redis.UniversalClient, key string, r Limit, burst int) *Limiter {
 	l := &Limiter{key: key, limit: r, burst: burst, id: rand.Text()[:16]}
-	l.store, l.err = redisstore.NewRateStore(rdb)
+	l.store, l.err = redisstore.StoreFor(rdb)
 	switch {
 	case l.err != nil:
 	case math.IsNaN(float64(r)) || r < 0:

@@ -99,8 +99,8 @@ func NewWeighted(rdb redis.UniversalClient, key string, n int64) *Weighted {
 		panic(fmt.Sprintf("baton: semaphore %q: negative size %d", key, n))
 	}
 	s := &Weighted{TTL: DefaultTTL, key: key, size: n}
-	if s.manager, s.err = redisstore.ManagerFor(rdb); s.err == nil {
-		s.store = redisstore.NewStore(rdb)
+	if s.store, s.err = redisstore.StoreFor(rdb); s.err == nil {
+		s.manager = s.store.Manager()
 	}
 	return s
 }

@@ -85,12 +85,12 @@ type WaitGroup struct {
 // nil client makes the first operation fail.
 func New(rdb redis.UniversalClient, key string) *WaitGroup {
 	wg := &WaitGroup{TTL: DefaultTTL, key: key}
-	manager, err := redisstore.ManagerFor(rdb)
+	store, err := redisstore.StoreFor(rdb)
 	if err != nil {
 		wg.err = err
 		return wg
 	}
-	wg.session = manager.NewSession(key)
+	wg.session = store.Manager().NewSession(store, key)
 	wg.session.Trace = &wg.Trace
 	return wg
 }

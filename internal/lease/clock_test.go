@@ -64,7 +64,7 @@ func TestManyHoldsAreRenewedAsRarelyAsOne(t *testing.T) {
 			return l.Err
 		},
 		"tasks": func(e *env, m *Manager, i int) func() error {
-			task, err := m.NewSession(time.Duration(i).String()).Start(e.Context(), "go", OpStart, ttl, "")
+			task, err := newSession(m, time.Duration(i).String()).Start(e.Context(), "go", OpStart, ttl, "")
 			if err != nil {
 				e.Fatal(err)
 			}

@@ -90,10 +90,10 @@ var calls = map[string]func(ctx context.Context, m *Manager) error{
 		return new(MultiLease).Acquire(ctx, m, params(time.Minute), []string{"key", "another"})
 	},
 	"add": func(ctx context.Context, m *Manager) error {
-		_, err := m.NewSession("key").Update(ctx, "add", Operation{Op: OpAdd, Delta: 1})
+		_, err := newSession(m, "key").Update(ctx, "add", Operation{Op: OpAdd, Delta: 1})
 		return err
 	},
-	"wait": func(ctx context.Context, m *Manager) error { return m.NewSession("key").Wait(ctx, "wait") },
+	"wait": func(ctx context.Context, m *Manager) error { return newSession(m, "key").Wait(ctx, "wait") },
 	"limiter": func(ctx context.Context, m *Manager) error {
 		return ratelimit.Reservation{Refunds: new(retry.Backlog), Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1}.Wait(ctx, takenFrom{m.store.(*failingStore)})
 	},

@@ -329,6 +329,8 @@ func (s *fakeStore) Acquire(_ context.Context, r Request) (Reply, error) {
 
 func (s *fakeStore) MaxBlock() time.Duration { return 300 * time.Millisecond }
 
+func (s *fakeStore) Inspect(context.Context, Name) (Status, error) { panic("nobody asks") }
+
 func (s *fakeStore) LowLatency() bool { return false }
 
 func (s *fakeStore) Release(_ context.Context, name Name, token string) (owned bool, err error) {

@@ -334,3 +334,6 @@ func (s *groupStore) Renew(rs []Renewal, done func(int, RenewResult)) {
 		return RenewResult{Held: s.group.renewTask(r)}
 	})
 }
+
+// newSession returns a session at the store of a manager.
+func newSession(m *Manager, key string) *Session { return m.NewSession(m.store.(GroupStore), key) }

@@ -7,12 +7,6 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// Inspector is a [Store] that can say what Redis knows of a key.
-type Inspector interface {
-	// Inspect asks once, and changes nothing.
-	Inspect(ctx context.Context, name Name) (Status, error)
-}
-
 // Status is what Redis knows of a key, at one moment.
 type Status struct {
 	Size        int64 // of a semaphore, 0 if the key is not in use
@@ -41,7 +35,7 @@ type Holder struct {
 // the end of ctx.
 func (m *Manager) Inspect(ctx context.Context, name Name) (Status, error) {
 	return retry.Do(ctx, "inspect", name.Key, false, func(ctx context.Context) (Status, error) {
-		return m.store.(Inspector).Inspect(ctx, name)
+		return m.store.Inspect(ctx, name)
 	})
 }
 

@@ -57,7 +57,7 @@ func TestGiveUpInOutage(t *testing.T) {
 				}
 				return UpdateReply{Outcome: Applied}, o.err()
 			}
-			s := NewManager(o).NewSession("key")
+			s := newSession(NewManager(o), "key")
 			return func() error {
 				_, err := s.Update(ctx, "add", Operation{Op: OpAdd, Delta: 1})
 				return err

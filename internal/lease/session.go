@@ -21,6 +21,7 @@ const (
 // Redis need remember those under way only.
 type Session struct {
 	manager *Manager
+	store   GroupStore
 	key     string
 	id      string
 	// Trace is where its caller sets what is told of tasks, and of what goes wrong.
@@ -33,12 +34,9 @@ type Session struct {
 }
 
 // NewSession returns a session for the group at key.
-func (m *Manager) NewSession(key string) *Session {
-	return &Session{manager: m, key: key, id: rand.Text()[:16]}
+func (m *Manager) NewSession(store GroupStore, key string) *Session {
+	return &Session{manager: m, store: store, key: key, id: rand.Text()[:16]}
 }
-
-// groupStore is the store of a manager whose wait groups are used.
-func (m *Manager) groupStore() GroupStore { return m.store.(GroupStore) }
 
 // number numbers an operation.
 func (s *Session) number(c Operation) Operation {
@@ -75,7 +73,7 @@ func (s *Session) send(ctx context.Context, c Operation) (timedOutcome, error) {
 	c.AckedThrough = s.ackedThrough
 	s.mu.Unlock()
 	sentAt := time.Now()
-	reply, err := s.manager.groupStore().UpdateGroup(ctx, c)
+	reply, err := s.store.UpdateGroup(ctx, c)
 	if err == nil && reply.Outcome == Superseded && c.Op != OpUndo {
 		err = retry.Permanent(errSuperseded)
 	}

@@ -90,7 +90,7 @@ func (s *groupSim) process(p int) *groupProcess {
 	m := NewManager(rounds)
 	out := &groupProcess{simProcess: &simProcess{m, store, alive, crash}, groups: rounds}
 	for i := range out.sessions {
-		out.sessions[i] = m.NewSession(s.group.key)
+		out.sessions[i] = newSession(m, s.group.key)
 	}
 	trace := s.audit.trace()
 	out.sessions[0].Trace = &trace

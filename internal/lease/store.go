@@ -56,6 +56,8 @@ type Store interface {
 	// Renew extends held claims, each for itself, and calls done for each as soon
 	// as its outcome is known, from one or several goroutines.
 	Renew(claims []Renewal, done func(i int, r RenewResult))
+	// Inspect asks what Redis knows of a key, once, and changes nothing.
+	Inspect(ctx context.Context, name Name) (Status, error)
 	// MaxBlock is the longest that a call can block past the end of its ctx.
 	MaxBlock() time.Duration
 	// Subscribe hears what is told on the channels of l until ctx ends, and then returns.

@@ -25,7 +25,7 @@ func updates() (all []scenario) {
 	add := func(name string, least int, run func(w *sweep, s *Session)) {
 		all = append(all, scenario{"waitgroup/" + name, least, func(w *sweep) {
 			w.added(w.process("B"), 2)
-			s := w.us.NewSession("key")
+			s := newSession(w.us.Manager, "key")
 			w.arm()
 			run(w, s)
 		}})
@@ -100,7 +100,7 @@ func rounds() (all []scenario) {
 				if before != nil {
 					before(w)
 				}
-				s, box := w.us.NewSession("key"), result.NewChan(result.ErrorOnly{})
+				s, box := newSession(w.us.Manager, "key"), result.NewChan(result.ErrorOnly{})
 				w.requests = "look"
 				w.arm()
 				err := w.await(retry.CancelTimeout, []error{ErrAbandoned}, func(ctx context.Context) error { return wait(s, ctx, box) })
@@ -123,7 +123,7 @@ func rounds() (all []scenario) {
 }
 
 func (w *sweep) added(p *sweepProcess, delta int64) {
-	if _, err := p.NewSession("key").Update(w.Context(), "add", addOp(delta)); err != nil {
+	if _, err := newSession(p.Manager, "key").Update(w.Context(), "add", addOp(delta)); err != nil {
 		w.Error(err)
 	}
 }
@@ -139,7 +139,7 @@ func (w *sweep) endedBy(p *sweepProcess, d time.Duration) {
 
 // task lets a process have a task, that is all of a round, and end it after so long.
 func (w *sweep) task(p *sweepProcess, d time.Duration, end func(*Task) error) {
-	t, err := p.NewSession("key").Start(w.Context(), "go", OpStart, sweepTTL, "")
+	t, err := newSession(p.Manager, "key").Start(w.Context(), "go", OpStart, sweepTTL, "")
 	if err != nil {
 		w.Error(err)
 		return

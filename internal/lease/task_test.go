@@ -51,7 +51,7 @@ func TestStartTooLate(t *testing.T) {
 			}
 			return UpdateReply{Outcome: Applied}, nil
 		}}
-		task, err := NewManager(store).NewSession("key").Start(t.Context(), "go", OpStart, time.Second, "")
+		task, err := newSession(NewManager(store), "key").Start(t.Context(), "go", OpStart, time.Second, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +81,7 @@ func TestTaskIsLost(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			store := &countingStore{do: func(Operation) (UpdateReply, error) { return UpdateReply{Outcome: Applied}, nil }}
-			task, err := NewManager(store).NewSession("key").Start(t.Context(), "go", OpStart, 3*time.Second, "")
+			task, err := newSession(NewManager(store), "key").Start(t.Context(), "go", OpStart, 3*time.Second, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,7 +112,7 @@ func TestSessionAckedThrough(t *testing.T) {
 		low = append(low, c.AckedThrough)
 		return UpdateReply{Outcome: Applied}, nil
 	}}
-	s := NewManager(store).NewSession("key")
+	s := newSession(NewManager(store), "key")
 	one, two := s.number(Operation{Op: OpAdd, Delta: 1}), s.number(Operation{Op: OpAdd, Delta: 1})
 	s.ack(two.Seq)
 	for range 2 {
@@ -145,7 +145,7 @@ func TestOperationUndone(t *testing.T) {
 			}
 			return UpdateReply{Outcome: Applied}, nil
 		}}
-		s := NewManager(store).NewSession("key")
+		s := newSession(NewManager(store), "key")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := s.Update(ctx, "add", Operation{Op: OpAdd, Delta: 1}); !errors.Is(err, context.DeadlineExceeded) {
@@ -167,7 +167,7 @@ func TestChangeVoided(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		outcome := Applied
 		store := &countingStore{do: func(Operation) (UpdateReply, error) { return UpdateReply{Outcome: outcome}, nil }}
-		s := NewManager(store).NewSession("key")
+		s := newSession(NewManager(store), "key")
 		task, err := s.Start(t.Context(), "go", OpStart, time.Minute, "")
 		if err != nil {
 			t.Fatal(err)

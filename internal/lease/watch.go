@@ -14,6 +14,7 @@ import (
 // somebody here waits, and a moment longer.
 type groupWatcher struct {
 	manager     *Manager
+	store       GroupStore
 	key         string
 	channel     string
 	wakeup      chan struct{} // look at once
@@ -32,12 +33,12 @@ type groupWatcher struct {
 }
 
 // watcherFor returns the watch of the group at key.
-func (m *Manager) watcherFor(key, channel string) *groupWatcher {
+func (m *Manager) watcherFor(store GroupStore, key, channel string) *groupWatcher {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	w := m.watchers.Entries[key]
 	if w == nil {
-		w = &groupWatcher{manager: m, key: key, channel: channel, wakeup: make(chan struct{}, 1)}
+		w = &groupWatcher{manager: m, store: store, key: key, channel: channel, wakeup: make(chan struct{}, 1)}
 		m.watchers.Set(key, w)
 		m.subscription.markUsed()
 		go w.run()
@@ -97,7 +98,7 @@ func (w *groupWatcher) run() {
 		}
 		wait := subscriptionIdle
 		if awaited {
-			generation, err := w.manager.groupStore().GroupStatus(context.Background(), w.key, from)
+			generation, err := w.store.GroupStatus(context.Background(), w.key, from)
 			var subscribed bool
 			awaited, subscribed = w.handlePoll(poll, generation, err)
 			switch {

@@ -132,7 +132,7 @@ func TestWaitThenChange(t *testing.T) {
 				mine := &groupStore{fakeStore: newFakeStore(e.redis), group: g, name: "A"}
 				slow := &slowRounds{groupStore: mine, look: time.Second / 2}
 				m := NewManager(slow)
-				s, replies := m.NewSession("key"), 0
+				s, replies := newSession(m, "key"), 0
 				add := func(n int64) {
 					if _, err := s.Update(e.Context(), "add", Operation{Op: OpAdd, Delta: n}); err != nil {
 						e.Error(err)
@@ -202,7 +202,7 @@ func TestWaitWhileRedialing(t *testing.T) {
 		inBubble(t, func(e *env) {
 			g := newFakeGroup(e.redis, "key")
 			mine, other := &groupStore{fakeStore: newFakeStore(e.redis), group: g, name: "A"}, &groupStore{fakeStore: newFakeStore(e.redis), group: g, name: "B"}
-			s, elsewhere := NewManager(redialing{mine, in}).NewSession("key"), NewManager(other).NewSession("key")
+			s, elsewhere := newSession(NewManager(redialing{mine, in}), "key"), newSession(NewManager(other), "key")
 			add := func(n int64) {
 				if _, err := elsewhere.Update(e.Context(), "add", Operation{Op: OpAdd, Delta: n}); err != nil {
 					e.Error(err)
@@ -228,7 +228,7 @@ func TestWaitAndOldMaster(t *testing.T) {
 		g := newFakeGroup(e.redis, "key")
 		mine, other := &groupStore{fakeStore: newFakeStore(e.redis), group: g, name: "A"}, &groupStore{fakeStore: newFakeStore(e.redis), group: g, name: "B"}
 		split := &splitRounds{groupStore: mine, split: splitBrain{mine.fakeStore, newFakeStore(newFakeRedis()), 1}}
-		s, elsewhere := NewManager(split).NewSession("key"), NewManager(other).NewSession("key")
+		s, elsewhere := newSession(NewManager(split), "key"), newSession(NewManager(other), "key")
 		add := func(n int64) {
 			if _, err := elsewhere.Update(e.Context(), "add", Operation{Op: OpAdd, Delta: n}); err != nil {
 				e.Error(err)

@@ -57,11 +57,11 @@ func (s *Session) startWait(ctx context.Context, x *groupWaiter) error {
 	}
 	x.tracer, x.neverCancelled = s.tracer(ctx), ctx.Done() == nil
 	x.tracer.flush()
-	channel, err := s.manager.groupStore().DoneChannel(s.key)
+	channel, err := s.store.DoneChannel(s.key)
 	if err != nil {
 		return retry.Wrap(x.opName, s.key, retry.Permanent(err))
 	}
-	for !s.manager.watcherFor(s.key, channel).add(x) {
+	for !s.manager.watcherFor(s.store, s.key, channel).add(x) {
 	}
 	if x.sink != nil && ctx.Done() != nil {
 		stop := context.AfterFunc(ctx, func() { x.cancel(ctx) })

@@ -245,9 +245,8 @@ func TestScriptsAreBounded(t *testing.T) {
 			ends(m, "records", kept, m.n/1000+1+1) // and the mark
 		}},
 		{"limiter", 0, "redis.call('SET', 'baton:{key}:reservation:' .. i, '1 1 1 1 1')", "", nil, func(m *meter) {
-			bucket := RateStore{m.Store}
 			m.count(func() {
-				turn, err := bucket.Take(m.Context(), ratelimit.Reservation{Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1})
+				turn, err := m.Take(m.Context(), ratelimit.Reservation{Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1})
 				ends(m, "taken", turn.Taken && err == nil, true)
 			})
 		}},

@@ -200,12 +200,11 @@ func FuzzReply(f *testing.F) {
 		if err != nil && (round.Number != 0 || round.Abandoned != nil) {
 			t.Errorf("Look of %v: %v, %v", val, round, err)
 		}
-		bucket := &RateStore{s}
-		turn, err := bucket.Take(ctx, ratelimit.Reservation{Key: "key", N: 1, Rate: 1, Burst: 1})
+		turn, err := s.Take(ctx, ratelimit.Reservation{Key: "key", N: 1, Rate: 1, Burst: 1})
 		checks("Take", integers(val, 2), err)
 		if turn.Taken && err != nil {
 			t.Errorf("Take of %v: %v, %v", val, turn, err)
 		}
-		checks("Return", integers(val, 2), bucket.Refund(ctx, ratelimit.Reservation{Key: "key", ID: "id"}))
+		checks("Return", integers(val, 2), s.Refund(ctx, ratelimit.Reservation{Key: "key", ID: "id"}))
 	})
 }

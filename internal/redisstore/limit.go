@@ -6,37 +6,25 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/seed-3d5fec5c/baton/internal/ratelimit"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 var limitTake = load("limiter.lua")
 
-// RateStore is the [ratelimit.Store] of rate limits.
-type RateStore struct{ *Store }
-
-// NewRateStore returns the bucket store of the client.
-func NewRateStore(rdb redis.UniversalClient) (*RateStore, error) {
-	rdb, err := resolve(rdb)
-	if err != nil {
-		return nil, err
-	}
-	return &RateStore{NewStore(rdb)}, nil
-}
-
-func (s *RateStore) Take(ctx context.Context, r ratelimit.Reservation) (ratelimit.TakeResult, error) {
-	status, wait, err := s.run(ctx, r, r.N)
+// Take is [ratelimit.Store]'s.
+func (s *Store) Take(ctx context.Context, r ratelimit.Reservation) (ratelimit.TakeResult, error) {
+	status, wait, err := s.limit(ctx, r, r.N)
 	return ratelimit.TakeResult{Taken: status == 1, Wait: wait}, err
 }
 
-func (s *RateStore) Refund(ctx context.Context, r ratelimit.Reservation) error {
-	_, _, err := s.run(ctx, r, 0)
+// Refund is [ratelimit.Store]'s.
+func (s *Store) Refund(ctx context.Context, r ratelimit.Reservation) error {
+	_, _, err := s.limit(ctx, r, 0)
 	return err
 }
 
-func (s *RateStore) run(ctx context.Context, r ratelimit.Reservation, n int) (status int64, wait time.Duration, err error) {
+func (s *Store) limit(ctx context.Context, r ratelimit.Reservation, n int) (status int64, wait time.Duration, err error) {
 	prefix, suffix, err := keyParts(r.Key)
 	if err != nil {
 		return 0, 0, retry.Permanent(err)

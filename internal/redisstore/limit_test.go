@@ -20,14 +20,14 @@ import (
 // rateRig is one bucket and the server it is on.
 type rateRig struct {
 	*testing.T
-	*RateStore
+	*Store
 	rdb   *redis.Client
 	rate  float64
 	burst int
 }
 
 func newRateRig(t *testing.T, rdb *redis.Client, rate float64, burst int) *rateRig {
-	return &rateRig{t, must(NewRateStore(rdb))(t), rdb, rate, burst}
+	return &rateRig{t, must(StoreFor(rdb))(t), rdb, rate, burst}
 }
 
 func (p *rateRig) draw(id string, n int, longest time.Duration) ratelimit.Reservation {

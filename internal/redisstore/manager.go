@@ -11,41 +11,54 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
-// managers maps a client to its manager, so that all primitives of a client share one
-// subscription and one renewer. Both pointers are weak, because either may lead to the other:
+// stores maps a client to its store, so that all primitives of a client share one pipeliner,
+// one subscription and one renewer. Both pointers are weak, because either may lead to the other:
 // a hook or a wrapper of the client may refer to a primitive. An entry is deleted when the last
-// primitive of its client is unreachable.
+// primitive of its client is unreachable. A store and its manager refer to each other, so
+// they become unreachable together.
 var (
-	managersMu sync.Mutex
-	managers   = map[weak.Pointer[byte]]weak.Pointer[lease.Manager]{}
+	storesMu sync.Mutex
+	stores   = map[weak.Pointer[byte]]weak.Pointer[Store]{}
 )
 
-// ManagerFor returns the one manager of the client.
+// Manager returns the manager of the store's leases and wait groups.
+func (s *Store) Manager() *lease.Manager { return s.manager }
+
+// ManagerFor returns the manager of the client's store.
 func ManagerFor(rdb redis.UniversalClient) (*lease.Manager, error) {
+	s, err := StoreFor(rdb)
+	if err != nil {
+		return nil, err
+	}
+	return s.manager, nil
+}
+
+// StoreFor returns the one store of the client.
+func StoreFor(rdb redis.UniversalClient) (*Store, error) {
 	rdb, err := resolve(rdb)
 	if err != nil {
 		return nil, err
 	}
 	id, ok := identity(rdb)
-	if !ok { // it cannot be a map key: each primitive gets a manager of its own
-		return lease.NewManager(NewStore(rdb)), nil
+	if !ok { // it cannot be a map key: each primitive gets a store of its own
+		return NewStore(rdb), nil
 	}
-	managersMu.Lock()
-	defer managersMu.Unlock()
-	if m := managers[id].Value(); m != nil {
-		return m, nil
+	storesMu.Lock()
+	defer storesMu.Unlock()
+	if s := stores[id].Value(); s != nil {
+		return s, nil
 	}
-	m := lease.NewManager(NewStore(rdb))
-	p := weak.Make(m)
-	managers[id] = p
-	runtime.AddCleanup(m, func(id weak.Pointer[byte]) {
-		managersMu.Lock()
-		defer managersMu.Unlock()
-		if managers[id] == p { // and not a newer manager
-			delete(managers, id)
+	s := NewStore(rdb)
+	p := weak.Make(s)
+	stores[id] = p
+	runtime.AddCleanup(s, func(id weak.Pointer[byte]) {
+		storesMu.Lock()
+		defer storesMu.Unlock()
+		if stores[id] == p { // and not a newer store
+			delete(stores, id)
 		}
 	}, id)
-	return m, nil
+	return s, nil
 }
 
 // identity returns the map key of a client, if the client is a pointer.

@@ -145,7 +145,7 @@ func TestClientsThatAreRefused(t *testing.T) {
 		"a ring": ring, "wrapped": wrapped{ring}, "overridden": &overridden{ring}, "twice": &overridden{&wrapped{ring}}, "by type": &struct{ *redis.Ring }{ring},
 	} {
 		_, err := ManagerFor(rdb)
-		_, limits := NewRateStore(rdb)
+		_, limits := StoreFor(rdb)
 		if !errors.Is(err, errRing) || !errors.Is(limits, errRing) {
 			t.Errorf("%s: %v, %v", name, err, limits)
 		}
@@ -168,10 +168,10 @@ func TestManagerOfAnUncomparableClientWorks(t *testing.T) {
 }
 
 func registered(rdb redis.UniversalClient) bool {
-	managersMu.Lock()
-	defer managersMu.Unlock()
+	storesMu.Lock()
+	defer storesMu.Unlock()
 	id, _ := identity(rdb)
-	_, ok := managers[id]
+	_, ok := stores[id]
 	return ok
 }
 
@@ -249,9 +249,9 @@ func TestClientsAreCollected(t *testing.T) {
 	}
 	redistest.Eventually(t, 10*time.Second, func() bool {
 		runtime.GC()
-		managersMu.Lock()
-		defer managersMu.Unlock()
-		return len(managers) == 0
+		storesMu.Lock()
+		defer storesMu.Unlock()
+		return len(stores) == 0
 	}, "all entries go")
 }
 

@@ -16,15 +16,19 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// Store is the [lease.Store] of all primitives of a client.
+// Store is the store of all primitives of a client: a [lease.Store], a [lease.GroupStore] and a
+// [ratelimit.Store].
 type Store struct {
 	rdb       redis.UniversalClient
 	transport *transport
+	manager   *lease.Manager
 }
 
 // NewStore returns the store of a client.
 func NewStore(rdb redis.UniversalClient) *Store {
-	return &Store{rdb, newTransport(rdb)}
+	s := &Store{rdb: rdb, transport: newTransport(rdb)}
+	s.manager = lease.NewManager(s)
+	return s
 }
 
 // LowLatency is [lease.Store]'s.
