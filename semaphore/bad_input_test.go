@@ -228,7 +228,7 @@ func TestBadInput(t *testing.T) {
 		t.Errorf("Release after that of a copy returned %v", err)
 	}
 	release(t, acquire(t, one, 3)) // all that there are, and no more
-	if _, err := one.AcquireLease(ctx, 4); !errors.Is(err, semaphore.ErrSize) {
+	if _, err := one.AcquireLease(ctx, 4); !errors.Is(err, semaphore.ErrExceedsSize) {
 		t.Errorf("more than there are: %v", err)
 	}
 }

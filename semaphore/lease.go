@@ -17,9 +17,10 @@ var (
 	// ErrReleased is returned for a lease that Release has ended.
 	ErrReleased = lease.ErrReleased
 	// ErrSizeMismatch is returned if the semaphore has another size in Redis than
-	// the one passed to NewWeighted. ErrExceedsSize is returned for a request that
-	// exceeds the size.
-	ErrSize = lease.ErrSize
+	// the one passed to NewWeighted.
+	ErrSizeMismatch = lease.ErrSizeMismatch
+	// ErrExceedsSize is returned for a request that exceeds the size.
+	ErrExceedsSize = lease.ErrExceedsSize
 )
 
 // A Lease is a hold on some permits, from their grant until [Lease.Release] or their

@@ -135,7 +135,7 @@ func TestTraceFailed(t *testing.T) {
 		if _, err := s.AcquireLease(t.Context(), 4); err == nil {
 			t.Error("four of three are acquired")
 		}
-		r.CheckTake(t, "refused", "2 failed baton: locked", `4 failed baton: acquire "key": semaphore size: fewer permits than are wanted, 3 and not 4`)
+		r.CheckTake(t, "refused", "2 failed baton: locked", `4 failed baton: acquire "key": request exceeds the size: requested 4 permits, semaphore has 3`)
 		release(t, held)
 	})
 }

@@ -140,7 +140,7 @@ func (s *Weighted) Acquire(ctx context.Context, n int64) error {
 			case <-exited:
 			case <-ctx.Done():
 			}
-		case n > s.size && errors.Is(err, lease.ErrTooLarge):
+		case n > s.size && errors.Is(err, lease.ErrExceedsSize):
 			if err := s.awaitResize(ctx); err != nil {
 				return err
 			}
@@ -217,7 +217,7 @@ func (s *Weighted) TryAcquire(n int64) bool {
 		return true
 	case err == nil:
 		_ = l.Release()
-	case retry.IsPermanent(err) && !errors.Is(err, lease.ErrTooLarge):
+	case retry.IsPermanent(err) && !errors.Is(err, lease.ErrExceedsSize):
 		panic(err)
 	}
 	return false
@@ -359,7 +359,7 @@ func weightError(n int64) error {
 	case n < 1:
 		return fmt.Errorf("invalid number of permits %d: must be positive", n)
 	case n > maxSize:
-		return fmt.Errorf("%w than are wanted, at most 2^52 and not %d", lease.ErrTooLarge, n)
+		return fmt.Errorf("%w: requested %d permits, at most 2^52 are possible", lease.ErrExceedsSize, n)
 	}
 	return nil
 }

@@ -113,7 +113,7 @@ func ExampleWeighted_Resize() {
 	// Output:
 	// false
 	// true
-	// baton: acquire "reports": semaphore size: it is 3, and not 5
+	// baton: acquire "reports": size mismatch: semaphore has 3 permits, this process expects 5
 }
 
 // A Weighted shares its permits between processes.

@@ -22,20 +22,20 @@ func resize(t *testing.T, s *semaphore.Weighted, n int64) {
 }
 
 // TestWeightedSize has two processes that were told different sizes: the second
-// gets ErrSize whatever it does, until the first is forgotten.
+// gets ErrSizeMismatch whatever it does, until the first is forgotten.
 func TestWeightedSize(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		a, b := weightedOf(rdb, 10, ample), weightedOf(sibling(t, rdb), 11, ample)
 		must(a.Acquire(t.Context(), 1))
 		for _, held := range []bool{true, false} {
-			if err := b.Acquire(t.Context(), 1); !errors.Is(err, semaphore.ErrSize) {
+			if err := b.Acquire(t.Context(), 1); !errors.Is(err, semaphore.ErrSizeMismatch) {
 				t.Errorf("Acquire: %v", err)
 			}
-			if _, err := b.TryAcquireLease(t.Context(), 1); !errors.Is(err, semaphore.ErrSize) {
+			if _, err := b.TryAcquireLease(t.Context(), 1); !errors.Is(err, semaphore.ErrSizeMismatch) {
 				t.Errorf("TryAcquireLease: %v", err)
 			}
-			if r := <-b.AcquireChan(t.Context(), 1); !errors.Is(r.Err, semaphore.ErrSize) {
+			if r := <-b.AcquireChan(t.Context(), 1); !errors.Is(r.Err, semaphore.ErrSizeMismatch) {
 				t.Errorf("AcquireChan: %v", r)
 			}
 			if panics(func() { b.TryAcquire(1) }) == "<nil>" {
@@ -70,7 +70,7 @@ func TestWeightedTooLarge(t *testing.T) {
 			}
 			release(t, held)
 			held = receive(t, "1", small, 0)
-			if r := <-large; !errors.Is(r.Err, semaphore.ErrSize) {
+			if r := <-large; !errors.Is(r.Err, semaphore.ErrExceedsSize) {
 				t.Errorf("AcquireChan of 11 of 10 yields %v", r)
 			}
 			bounded(t, "to refuse", start, 0)
@@ -185,7 +185,7 @@ func TestResizeBelowWaiters(t *testing.T) {
 		refused := func(what string, c <-chan semaphore.Result, bound time.Duration) {
 			t.Helper()
 			start := time.Now()
-			if r := <-c; !errors.Is(r.Err, semaphore.ErrSize) {
+			if r := <-c; !errors.Is(r.Err, semaphore.ErrExceedsSize) {
 				t.Errorf("%s yields %v", what, r)
 			}
 			bounded(t, what, start, bound)
@@ -218,7 +218,7 @@ func TestResizeBelowHolders(t *testing.T) {
 		resize(t, a, 7)
 		select {
 		case r := <-second:
-			if !errors.Is(r.Err, semaphore.ErrSize) {
+			if !errors.Is(r.Err, semaphore.ErrExceedsSize) {
 				t.Errorf("8 of 7 yields %v", r)
 			}
 		case <-time.After(redistest.Patience):
@@ -248,7 +248,7 @@ func TestResizeDeclared(t *testing.T) {
 			for size, ok := range want {
 				for where, client := range map[string]*redis.Client{"here": rdb, "elsewhere": sibling(t, rdb)} {
 					s := weightedOf(client, size, ample)
-					if err := s.Acquire(t.Context(), 2); (err == nil) != ok || err != nil && !errors.Is(err, semaphore.ErrSize) {
+					if err := s.Acquire(t.Context(), 2); (err == nil) != ok || err != nil && !errors.Is(err, semaphore.ErrSizeMismatch) {
 						t.Errorf("%s, %d stated %s: %v", when, size, where, err)
 					} else if err == nil {
 						s.Release(2)
@@ -332,12 +332,12 @@ func TestSizeForgotten(t *testing.T) {
 		a.TTL = 5 * time.Minute
 		l := acquire(t, a, 1)
 		time.Sleep(2 * time.Hour)
-		if err := b.Acquire(t.Context(), 1); !errors.Is(err, semaphore.ErrSize) {
+		if err := b.Acquire(t.Context(), 1); !errors.Is(err, semaphore.ErrSizeMismatch) {
 			t.Errorf("another size beside a hold: %v", err)
 		}
 		release(t, l)
 		time.Sleep(64 * time.Minute)
-		if err := b.Acquire(t.Context(), 1); !errors.Is(err, semaphore.ErrSize) {
+		if err := b.Acquire(t.Context(), 1); !errors.Is(err, semaphore.ErrSizeMismatch) {
 			t.Errorf("another size an hour later: %v", err)
 		}
 		time.Sleep(66 * time.Minute)

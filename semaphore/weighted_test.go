@@ -419,7 +419,7 @@ func TestWeightedDo(t *testing.T) {
 		if !errors.Is(err, semaphore.ErrLost) {
 			t.Errorf("Do after a loss returned %v", err)
 		}
-		if err := s.Do(t.Context(), 3, func(context.Context) error { panic("called") }); !errors.Is(err, semaphore.ErrSize) {
+		if err := s.Do(t.Context(), 3, func(context.Context) error { panic("called") }); !errors.Is(err, semaphore.ErrExceedsSize) {
 			t.Errorf("Do of too many returned %v", err)
 		}
 		rests(t, rdb, 0)

@@ -78,7 +78,7 @@ func await(ctx context.Context, rdb *redis.Client, c config) (*hold, error) {
 		return nil, fail(c.NotAcquired, "%q was not to be had in %v", c.Name, c.Wait)
 	case strings.Contains(err.Error(), "WRONGTYPE"):
 		return nil, fail(exitUsage, "%q is of another kind, as dlock inspect shows: %w", c.Name, err)
-	case errors.Is(err, semaphore.ErrSize), strings.Contains(err.Error(), "library's own"):
+	case errors.Is(err, semaphore.ErrSizeMismatch), errors.Is(err, semaphore.ErrExceedsSize), strings.Contains(err.Error(), "library's own"):
 		return nil, fail(exitUsage, "%w", err)
 	}
 	return nil, fail(exitUnavailable, "%w", err)

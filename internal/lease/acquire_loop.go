@@ -2,7 +2,6 @@ package lease
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/retry"
@@ -189,7 +188,7 @@ func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sent
 	}
 	hopeless := q.noteOutcome(c, err)
 	switch {
-	case errors.Is(err, ErrSize):
+	case isSizeError(err):
 		if r.WantSeq == c.wantSeq && c.wanted > 0 {
 			q.failWaiters(err, func(lease *Lease) bool { return lease.size == c.size && lease.weight >= c.wanted })
 			c.wanted, c.maybeQueued = 0, false

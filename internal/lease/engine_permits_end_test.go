@@ -83,7 +83,7 @@ func TestSizeOfOne(t *testing.T) {
 			time.Sleep(time.Millisecond)
 			start := time.Now()
 			s2.publish(e.redis.resize(Name{Semaphore, "key"}, 4, 2))
-			if err := <-large; !errors.Is(err, ErrSize) {
+			if err := <-large; !isSizeError(err) {
 				e.Errorf("3 of 2: %v", err)
 			}
 			e.within("what is too large is refused", start, MaxPollInterval+time.Millisecond)
@@ -105,7 +105,7 @@ func TestSizeUnknown(t *testing.T) {
 		held := e.take(m, taking(1, 4))
 		for range 2 {
 			start := time.Now()
-			if err := new(Lease).Acquire(e.Context(), m, new(taking(1, 5))); !errors.Is(err, ErrSize) {
+			if err := new(Lease).Acquire(e.Context(), m, new(taking(1, 5))); !isSizeError(err) {
 				e.Error(err)
 			}
 			e.within("a wrong size is refused", start, time.Millisecond)

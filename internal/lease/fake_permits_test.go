@@ -210,7 +210,7 @@ func (p *fakePermits) update(r Request) (a answer, messages []message) {
 	}
 	refused := want > 0 && !granted && (p.size > 0 && r.Size != p.size && r.Size != p.declared || want > limit)
 	if refused {
-		want, a.err = 0, retry.Permanent(fmt.Errorf("%w: fake", ErrSize))
+		want, a.err = 0, retry.Permanent(fmt.Errorf("%w: fake", ErrSizeMismatch))
 	}
 	if want == 0 && own == nil && (queued == nil || p.size == 0) {
 		p.leave(r.Token)

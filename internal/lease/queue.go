@@ -1,7 +1,6 @@
 package lease
 
 import (
-	"errors"
 	"sync"
 	"time"
 
@@ -233,7 +232,7 @@ func (q *keyQueue) failTries(err error) {
 func (q *keyQueue) noteOutcome(c *claim, err error) (final bool) {
 	lasts := q.errStreak.Exceeds(c.ttl, err)
 	switch q.lastErr = err; {
-	case errors.Is(err, ErrSize): // it is an answer, and to one of those who wait only
+	case isSizeError(err): // it is an answer, and to one of those who wait only
 		q.lastErr = nil
 	case retry.IsPermanent(err):
 		q.failWaiters(err, anyLease)

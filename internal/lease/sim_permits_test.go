@@ -240,7 +240,7 @@ func (s *permitsSim) refused(ctx context.Context, p Params, err error) {
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 	case p.Try && (errors.Is(err, ErrLocked) || errors.Is(err, errNetwork) || errors.Is(err, retry.ErrNoAnswer)):
 	case errors.Is(err, ErrLost): // from a channel, granted and not received in time
-	case errors.Is(err, ErrSize) && s.resized:
+	case isSizeError(err) && s.resized:
 	default:
 		s.t.Errorf("refused with %v", err)
 	}

@@ -3,7 +3,6 @@ package lease
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/retry"
@@ -62,6 +61,11 @@ type Store interface {
 	MaxBlock() time.Duration
 	// Subscribe hears what is told on the channels of l until ctx ends, and then returns.
 	Subscribe(ctx context.Context, l MessageHandler)
+}
+
+// isSizeError reports whether err is an answer about the size of a semaphore.
+func isSizeError(err error) bool {
+	return err != nil && (errors.Is(err, ErrSizeMismatch) || errors.Is(err, ErrExceedsSize))
 }
 
 // Request asks Redis for a claim on behalf of a whole process.
@@ -151,10 +155,10 @@ type Subscriber interface {
 var (
 	// ErrLocked says that a try found the key held or awaited.
 	ErrLocked = errors.New("baton: locked")
-	// ErrSize says that a semaphore is of another size, or too small.
-	ErrSize = errors.New("baton: semaphore size")
-	// ErrTooLarge is the ErrSize of a request for more permits than there are.
-	ErrTooLarge = fmt.Errorf("%w: fewer permits", ErrSize)
+	// ErrSizeMismatch is returned if a semaphore has another size in Redis.
+	ErrSizeMismatch = errors.New("baton: size mismatch")
+	// ErrExceedsSize is returned for a request of more permits than the semaphore has.
+	ErrExceedsSize = errors.New("baton: request exceeds the size")
 	// ErrLost says that a hold ended before it was released.
 	ErrLost = errors.New("baton: lease lost")
 	// ErrReleased says that a hold was released by its holder.

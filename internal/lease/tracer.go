@@ -2,7 +2,6 @@ package lease
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -166,9 +165,9 @@ func (t *tracer) renewed(sent time.Time) {
 	emit(t, t.trace.Renewed, RenewedInfo{t.eventAt(now), now.Sub(sent)})
 }
 
-// redisError tells of what an attempt has failed with, if it has. ErrSize is an answer.
+// redisError tells of what an attempt has failed with, if it has. A size error is an answer.
 func (t *tracer) redisError(op string, err error) {
-	if t != nil && err != nil && !errors.Is(err, ErrSize) {
+	if t != nil && err != nil && !isSizeError(err) {
 		emit(t, t.trace.RedisError, RedisErrorInfo{t.eventAt(time.Now()), op, err})
 	}
 }

@@ -167,7 +167,7 @@ func FuzzReply(f *testing.F) {
 			reply, err := s.Acquire(ctx, lease.Request{Name: name, Token: a, Seq: 1, Want: 1})
 			valid := integers(val, n) && slices.Contains([]any{int64(-1), int64(0), int64(1)}, list[0])
 			if integers(val, n) && list[0] == int64(-2) && kind != lease.Mutex { // the wrong size
-				if !errors.Is(err, lease.ErrSize) {
+				if !errors.Is(err, lease.ErrSizeMismatch) && !errors.Is(err, lease.ErrExceedsSize) {
 					t.Errorf("Ask of %v: %v", val, err)
 				}
 			} else {

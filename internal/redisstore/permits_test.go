@@ -322,9 +322,9 @@ func TestSizes(t *testing.T) {
 			r.Helper()
 			r.unchanged(what, func() {
 				_, err := ask(e, size, want)
-				expect(r.T, what, err, "permanent", "baton: semaphore size")
-				equal(r.T, what+": ErrSize", errors.Is(err, lease.ErrSize), true)
-				equal(r.T, what+": ErrTooLarge", errors.Is(err, lease.ErrTooLarge), tooLarge)
+				expect(r.T, what, err, "permanent", "size")
+				equal(r.T, what+": ErrSizeMismatch", errors.Is(err, lease.ErrSizeMismatch), !tooLarge)
+				equal(r.T, what+": ErrExceedsSize", errors.Is(err, lease.ErrExceedsSize), tooLarge)
 			})
 		}
 		refused("more than there will be", 10, 11, true)
@@ -369,11 +369,11 @@ func TestUpdateOfAWrongSize(t *testing.T) {
 		q := r.update(b, 2, 0, 6)
 		q.WantSeq, q.Size = 1, 9
 		_, err := r.Acquire(r.Context(), q)
-		expect(r.T, "in the line", err, "permanent", "it is 10, and not 9")
+		expect(r.T, "in the line", err, "permanent", "semaphore has 10 permits, this process expects 9")
 		r.stands("then", "a=8 c=2")
 		q = r.update(a, 2, 4, 11)
 		_, err = r.Acquire(r.Context(), q)
-		equal(r.T, "too large", errors.Is(err, lease.ErrTooLarge), true)
+		equal(r.T, "too large", errors.Is(err, lease.ErrExceedsSize), true)
 		r.stands("then", "a=4 c=2")
 
 		r.release(c)

@@ -127,9 +127,9 @@ func acquirePermits(args []any, r lease.Request) (*script, []any) {
 
 func sizeError(r lease.Request, size int64) error {
 	if r.Want > size {
-		return fmt.Errorf("%w than are wanted, %d and not %d", lease.ErrTooLarge, size, r.Want)
+		return fmt.Errorf("%w: requested %d permits, semaphore has %d", lease.ErrExceedsSize, r.Want, size)
 	}
-	return fmt.Errorf("%w: it is %d, and not %d", lease.ErrSize, size, r.Size)
+	return fmt.Errorf("%w: semaphore has %d permits, this process expects %d", lease.ErrSizeMismatch, size, r.Size)
 }
 
 func (s *Store) Release(ctx context.Context, name lease.Name, token string) (owned bool, err error) {
