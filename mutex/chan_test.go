@@ -95,7 +95,7 @@ func TestLockChanAbandoned(t *testing.T) {
 			t.Errorf("the lock was held for %v, its TTL is %v", got, m.TTL)
 		}
 		time.Sleep(time.Hour)
-		if r := <-abandoned; r.Lease != nil || r.Err != mutex.ErrLost {
+		if r := <-abandoned; r.Lease != nil || !errors.Is(r.Err, mutex.ErrLost) {
 			t.Errorf("the channel yields %v", r)
 		}
 		select {

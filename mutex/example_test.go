@@ -225,8 +225,8 @@ func ExampleLease_Context() {
 	fmt.Println(lease.Unlock())
 	// Output:
 	// baton: lease lost
-	// baton: lease lost 0s
-	// baton: lease lost
+	// baton: lock "orders": lease lost 0s
+	// baton: unlock "orders": lease lost
 }
 
 // Work that needs a second to stop must begin to stop when one second remains.

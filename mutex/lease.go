@@ -14,7 +14,7 @@ var (
 	// renewed in time, Redis lost it, or it exceeded MaxHold.
 	ErrLost = lease.ErrLost
 	// ErrUnlocked is returned for a lease that Unlock has ended.
-	ErrUnlocked = lease.ErrReleased
+	ErrUnlocked = lease.ErrUnlocked
 )
 
 // A Lease is a hold on a lock, from its grant until [Lease.Unlock] or its loss. It

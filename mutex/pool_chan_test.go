@@ -67,7 +67,7 @@ func TestPoolLockChanAbandoned(t *testing.T) {
 			t.Errorf("the keys were held for %v, their TTL is %v", took, p.TTL)
 		}
 		time.Sleep(time.Hour)
-		if r := <-abandoned; r.Lease != nil || r.Err != mutex.ErrLost {
+		if r := <-abandoned; r.Lease != nil || !errors.Is(r.Err, mutex.ErrLost) {
 			t.Errorf("the channel yields %v", r)
 		}
 		select {
@@ -94,7 +94,7 @@ func TestPoolLockChanLost(t *testing.T) {
 		if got := held(t, rdb, "a", "b", "c"); got != "" {
 			t.Errorf("%q are held", got)
 		}
-		if r := <-granted; r.Lease != nil || r.Err != mutex.ErrLost {
+		if r := <-granted; r.Lease != nil || !errors.Is(r.Err, mutex.ErrLost) {
 			t.Errorf("the channel yields %v", r)
 		}
 	})

@@ -45,7 +45,7 @@ func TestPoolKeys(t *testing.T) {
 		ctx, stop := l.Context(t.Context())
 		defer stop()
 		unlock(t, l)
-		if got := held(t, rdb, "a", "b", "c"); got != "" || l.Err() != mutex.ErrUnlocked || l.Unlock() != mutex.ErrUnlocked {
+		if got := held(t, rdb, "a", "b", "c"); got != "" || !errors.Is(l.Err(), mutex.ErrUnlocked) || !errors.Is(l.Unlock(), mutex.ErrUnlocked) {
 			t.Errorf("%q are held, Err is %v", got, l.Err())
 		}
 		<-done
@@ -85,7 +85,7 @@ func TestPoolTryLeavesNothing(t *testing.T) {
 		for _, key := range []string{"a", "b", "c"} {
 			for _, holder := range []*mutex.Pool{p, other} {
 				holder.Lock(key)
-				if l, err := p.TryLockContext(t.Context(), "a", "b", "c"); l != nil || err != mutex.ErrLocked {
+				if l, err := p.TryLockContext(t.Context(), "a", "b", "c"); l != nil || !errors.Is(err, mutex.ErrLocked) {
 					t.Errorf("%s is held: %v, %v", key, l, err)
 				}
 				if got := held(t, rdb, "a", "b", "c"); got != key {

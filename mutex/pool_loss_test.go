@@ -2,6 +2,7 @@ package mutex_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,20 +28,20 @@ func TestPoolLoss(t *testing.T) {
 		start := time.Now()
 		<-done
 		<-ctx.Done()
-		if took := time.Since(start); took > p.TTL/2 || l.Err() != mutex.ErrLost || context.Cause(ctx) != mutex.ErrLost {
+		if took := time.Since(start); took > p.TTL/2 || !errors.Is(l.Err(), mutex.ErrLost) || context.Cause(ctx) != mutex.ErrLost {
 			t.Errorf("after %v Err is %v, the cause %v", took, l.Err(), context.Cause(ctx))
 		}
 		time.Sleep(time.Minute)
 		if got := held(t, rdb, "a", "b", "c"); got != "abc" {
 			t.Errorf("after a loss %q are held", got)
 		}
-		if err := l.Unlock(); err != mutex.ErrLost {
+		if err := l.Unlock(); !errors.Is(err, mutex.ErrLost) {
 			t.Errorf("Unlock returns %v", err)
 		}
 		if got := held(t, rdb, "a", "b", "c"); got != "b" {
 			t.Errorf("after Unlock %q are held", got)
 		}
-		if err := l.Unlock(); err != mutex.ErrLost {
+		if err := l.Unlock(); !errors.Is(err, mutex.ErrLost) {
 			t.Errorf("a second Unlock returns %v", err)
 		}
 	})
@@ -110,7 +111,7 @@ func TestPoolMaxHold(t *testing.T) {
 		if took := time.Since(start); took < p.MaxHold || took > p.MaxHold+p.TTL {
 			t.Errorf("the hold lasted %v", took)
 		}
-		if err := r.Lease.Unlock(); err != mutex.ErrLost {
+		if err := r.Lease.Unlock(); !errors.Is(err, mutex.ErrLost) {
 			t.Errorf("Unlock returns %v", err)
 		}
 	})

@@ -4,6 +4,7 @@ package mutex_test
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -92,7 +93,7 @@ func transfer() {
 					l = r.Lease
 				case 1:
 					l, err := p.TryLockContext(context.Background(), x, y)
-					if err == mutex.ErrLocked {
+					if errors.Is(err, mutex.ErrLocked) {
 						continue
 					}
 					must(err)

@@ -1,6 +1,7 @@
 package mutex_test
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -44,7 +45,7 @@ func TestPool(t *testing.T) {
 			t.Error("a is not free after Unlock")
 		}
 		l, err := mutex.NewPool(rdb, "").TryLockContext(t.Context(), "account:a")
-		if l != nil || err != mutex.ErrLocked {
+		if l != nil || !errors.Is(err, mutex.ErrLocked) {
 			t.Errorf("a pool with another prefix got %v, %v", l, err)
 		}
 		p.Unlock("a")
@@ -159,7 +160,7 @@ func TestPoolHammer(t *testing.T) {
 						unlock(t, l)
 					case 3:
 						l, err := p.TryLockContext(t.Context(), a, b)
-						if err == mutex.ErrLocked {
+						if errors.Is(err, mutex.ErrLocked) {
 							continue
 						} else if err != nil {
 							t.Error(err)

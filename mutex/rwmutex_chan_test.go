@@ -113,7 +113,7 @@ func TestRWMutexLockChanAbandoned(t *testing.T) {
 				t.Errorf("the lock was held for %v, its TTL is %v", got, m.TTL)
 			}
 			time.Sleep(3 * m.TTL)
-			if r := <-abandoned; r.Lease != nil || r.Err != mutex.ErrLost {
+			if r := <-abandoned; r.Lease != nil || !errors.Is(r.Err, mutex.ErrLost) {
 				t.Errorf("the channel yields %v", r)
 			}
 		}
@@ -121,7 +121,7 @@ func TestRWMutexLockChanAbandoned(t *testing.T) {
 		alive := rlock(t, m)
 		abandoned := m.RLockChan(context.Background())
 		time.Sleep(3 * m.TTL)
-		if r := <-abandoned; r.Lease != nil || r.Err != mutex.ErrLost {
+		if r := <-abandoned; r.Lease != nil || !errors.Is(r.Err, mutex.ErrLost) {
 			t.Errorf("the channel yields %v", r)
 		}
 		unlock(t, alive)

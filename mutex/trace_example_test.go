@@ -44,6 +44,6 @@ func ExampleTrace() {
 	}
 	// Output:
 	// orders acquired immediate true
-	// orders failed: baton: locked
+	// orders failed: baton: try to lock "orders": locked
 	// orders released true
 }

@@ -210,7 +210,7 @@ func TestTraceLoss(t *testing.T) {
 		if r.Renewals() == 0 || r.Held() < mutex.DefaultTTL/2 || r.Held() > mutex.DefaultTTL {
 			t.Errorf("it was renewed %d times and held for %v", r.Renewals(), r.Held())
 		}
-		if err := l.Unlock(); err != mutex.ErrLost {
+		if err := l.Unlock(); !errors.Is(err, mutex.ErrLost) {
 			t.Error(err)
 		}
 

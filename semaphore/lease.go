@@ -10,7 +10,7 @@ import (
 var (
 	// ErrNotAvailable is returned by a try if too few permits are free, or if others
 	// wait for them.
-	ErrNotAvailable = lease.ErrLocked
+	ErrNotAvailable = lease.ErrNotAvailable
 	// ErrLost is returned for a lease that ended before Release: it could not be
 	// renewed in time, Redis lost it, or it exceeded MaxHold.
 	ErrLost = lease.ErrLost

@@ -112,7 +112,7 @@ func TestAcquireChanAbandoned(t *testing.T) {
 		}
 		weighsAll(t, rdb, 5)
 		time.Sleep(5 * time.Minute)
-		if r := <-abandoned; r.Lease != nil || r.Err != semaphore.ErrLost {
+		if r := <-abandoned; r.Lease != nil || !errors.Is(r.Err, semaphore.ErrLost) {
 			t.Errorf("the channel yields %v", r)
 		}
 		select {
@@ -186,7 +186,7 @@ func TestWeightedMaxHold(t *testing.T) {
 		if got := time.Since(start); got < s.MaxHold || got > s.MaxHold+s.TTL {
 			t.Errorf("a forgotten hold was lost after %v", got)
 		}
-		if err := forgotten.Err(); err != semaphore.ErrLost {
+		if err := forgotten.Err(); !errors.Is(err, semaphore.ErrLost) {
 			t.Errorf("Err is %v", err)
 		}
 		if err := later.Err(); err != nil {
@@ -314,7 +314,7 @@ func TestAcquireChanAbandonedBusy(t *testing.T) {
 		if got := time.Since(start); got > s.TTL+200*time.Millisecond {
 			t.Errorf("what nobody received was held for %v, the TTL is %v", got, s.TTL)
 		}
-		if r := <-abandoned; r.Lease != nil || r.Err != semaphore.ErrLost {
+		if r := <-abandoned; r.Lease != nil || !errors.Is(r.Err, semaphore.ErrLost) {
 			t.Errorf("the channel yields %v", r)
 		}
 		release(t, held)

@@ -1,6 +1,7 @@
 package semaphore_test
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,7 +52,7 @@ func TestWeightedClocks(t *testing.T) {
 				}
 				release(t, r.Lease)
 				release(t, kept)
-				if err := l.Release(); err != semaphore.ErrLost {
+				if err := l.Release(); !errors.Is(err, semaphore.ErrLost) {
 					t.Errorf("Release of what was lost returned %v", err)
 				}
 			})

@@ -218,8 +218,8 @@ func ExampleLease_Context() {
 	fmt.Println(lease.Release())
 	// Output:
 	// baton: lease lost
-	// baton: lease lost 0s
-	// baton: lease lost
+	// baton: acquire "reports": lease lost 0s
+	// baton: release "reports": lease lost
 }
 
 // A fence identifies a hold.

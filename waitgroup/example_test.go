@@ -245,7 +245,7 @@ func ExampleTask_Context() {
 	fmt.Println(task.Err(), errors.Is(task.Done(), waitgroup.ErrLost))
 	// Output:
 	// baton: lease lost
-	// baton: lease lost true
+	// baton: task "import:42": lease lost true
 }
 
 // A worker that cannot finish a task adds it again for others, and abandons its own.

@@ -3,6 +3,7 @@ package waitgroup_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -189,7 +190,7 @@ func panicsProcess() {
 		ctx, stop := task.Context(context.Background())
 		defer stop()
 		<-ctx.Done()
-		fmt.Println("lost", context.Cause(ctx) == waitgroup.ErrLost && task.Done() == waitgroup.ErrLost)
+		fmt.Println("lost", context.Cause(ctx) == waitgroup.ErrLost && errors.Is(task.Done(), waitgroup.ErrLost))
 		return
 	}
 	wg.Go(func() {

@@ -17,16 +17,16 @@ type Task struct{ task *lease.Task }
 // abandoned, and ErrDone if Done or Abandon was called before. Done takes no ctx. While
 // Redis is unreachable it retries, at most until the task would have expired. It then
 // returns the last Redis error, and the task counts as abandoned.
-func (t *Task) Done() error { return publicError(t.task.Done()) }
+func (t *Task) Done() error { return t.task.Done() }
 
 // Abandon ends the task undone: waits return an [AbandonedError] once nothing else is
 // left. It returns the errors of Done. To pass the work on to another process instead,
 // call AddContext(ctx, 1) first, so that the other process can claim it.
-func (t *Task) Abandon() error { return publicError(t.task.Abandon()) }
+func (t *Task) Abandon() error { return t.task.Abandon() }
 
 // Err returns nil while the task is running, ErrDone after Done or Abandon, and ErrLost
 // after a loss. Err does not contact Redis; it uses the local clock.
-func (t *Task) Err() error { return publicError(t.task.Err()) }
+func (t *Task) Err() error { return t.task.Err() }
 
 // Context returns a copy of parent that is canceled with the cause [ErrLost] when the task
 // is lost; see [context.Cause]. Done does not cancel it. Call stop when it is no longer
@@ -47,11 +47,4 @@ func (t *Task) abandonAfterPanic() {
 	case <-done:
 	case <-time.After(100 * time.Millisecond):
 	}
-}
-
-func publicError(err error) error {
-	if err == lease.ErrReleased {
-		return ErrDone
-	}
-	return err
 }

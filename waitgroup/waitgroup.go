@@ -32,7 +32,7 @@ var (
 	// lost the group.
 	ErrLost = lease.ErrLost
 	// ErrDone is returned for a task that Done or Abandon has ended.
-	ErrDone = errors.New("baton: task done")
+	ErrDone = lease.ErrDone
 )
 
 // An AbandonedError is returned by a wait whose generation is finished except for

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -95,7 +96,7 @@ func TestWatchAndUnlock(t *testing.T) {
 	if out := rest(dlock(t, s, "unlock", "-force", "-yes", "name")); out != "nobody holds \"name\"\n" {
 		t.Errorf("of a free lock it says %q", out)
 	}
-	if err := lb.Unlock(); err != mutex.ErrLost {
+	if err := lb.Unlock(); !errors.Is(err, mutex.ErrLost) {
 		t.Errorf("who held it: %v", err)
 	}
 }

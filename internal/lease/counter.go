@@ -75,6 +75,8 @@ var (
 	ErrNothingToClaim = errors.New("baton: nothing to claim")
 	// ErrAbandoned says that tasks have ended with their process.
 	ErrAbandoned = errors.New("baton: tasks abandoned")
+	// ErrDone says that a task was ended by its process.
+	ErrDone = errors.New("baton: task done")
 	// ErrOutcomeUnknown says that it cannot be known any more what became of an operation.
 	ErrOutcomeUnknown = errors.New("it may or may not have counted: Redis was away for so long that it may have forgotten this operation")
 )

@@ -26,11 +26,11 @@ func TestMaxHoldAmongOthers(t *testing.T) {
 		<-short.Done()
 		e.within("MaxHold ends a lease", start, p.MaxHold+ttl)
 		time.Sleep(time.Until(start.Add(ttl + 10*time.Millisecond)))
-		if err := <-lies; err != ErrLost {
+		if err := <-lies; !errors.Is(err, ErrLost) {
 			e.Errorf("what nobody receives ends with %v", err)
 		}
 		time.Sleep(5 * ttl)
-		if short.Err() != ErrLost || kept.Err() != nil {
+		if !errors.Is(short.Err(), ErrLost) || kept.Err() != nil {
 			e.Errorf("%v, and of the other %v", short.Err(), kept.Err())
 		}
 		e.uses(Semaphore, 1)
@@ -52,7 +52,7 @@ func TestUnreceivedAndAwaited(t *testing.T) {
 				_, wrote := e.want(e.Context(), m, writing(ttl))
 				start := time.Now()
 				time.Sleep(ttl + 10*time.Millisecond)
-				if err := <-lies; err != ErrLost {
+				if err := <-lies; !errors.Is(err, ErrLost) {
 					e.Errorf("what nobody receives ends with %v", err)
 				}
 				if alone {
@@ -185,12 +185,12 @@ func TestEvicted(t *testing.T) {
 	for name, find := range map[string]func(*env, *Manager){
 		"renewal": func(*env, *Manager) { time.Sleep(21 * time.Second) },
 		"release": func(e *env, _ *Manager) {
-			if err := e.leases[1].Release(); err != ErrLost {
+			if err := e.leases[1].Release(); !errors.Is(err, ErrLost) {
 				e.Error(err)
 			}
 		},
 		"part": func(e *env, _ *Manager) {
-			if err := e.leases[0].ReleasePermits(1); err != ErrLost {
+			if err := e.leases[0].ReleasePermits(1); !errors.Is(err, ErrLost) {
 				e.Error(err)
 			}
 		},
@@ -210,7 +210,7 @@ func TestEvicted(t *testing.T) {
 				find(e, m)
 				synctest.Wait()
 				for _, l := range e.leases[:2] {
-					if l.Err() != ErrLost {
+					if !errors.Is(l.Err(), ErrLost) {
 						e.Error(l.Err())
 					}
 				}
@@ -234,7 +234,7 @@ func TestEvictedAndHanded(t *testing.T) {
 		e.redis.mu.Unlock()
 		other.Release()
 		e.gets("who waits", got, 5*time.Millisecond)
-		if held.Err() != ErrLost {
+		if !errors.Is(held.Err(), ErrLost) {
 			e.Error(held.Err())
 		}
 		time.Sleep(time.Second)
@@ -326,7 +326,7 @@ func TestTryAmongOthers(t *testing.T) {
 		p.Try = true
 		e.cost("a try", 1, 0, func() { e.take(m, p) })
 		e.cost("a try in vain", 1, 0, func() {
-			if err := new(Lease).Acquire(e.Context(), m, &p); err != ErrLocked {
+			if err := new(Lease).Acquire(e.Context(), m, &p); !errors.Is(err, ErrNotAvailable) {
 				e.Error(err)
 			}
 			time.Sleep(time.Second)
@@ -350,7 +350,7 @@ func TestTryAndRelease(t *testing.T) {
 		go func() { tried <- new(Lease).Acquire(e.Context(), k1, &p) }()
 		time.Sleep(7 * time.Millisecond) // it has been executed
 		held.Release()
-		if err := <-tried; err != ErrLocked {
+		if err := <-tried; !errors.Is(err, ErrNotAvailable) {
 			e.Error(err)
 		}
 		time.Sleep(time.Second)
@@ -374,7 +374,7 @@ func TestBehindTry(t *testing.T) {
 		go func() { tried <- new(Lease).Acquire(e.Context(), k1, &p) }()
 		synctest.Wait()
 		_, got := e.want(e.Context(), k1, taking(1, 4))
-		if err := <-tried; err != ErrLocked {
+		if err := <-tried; !errors.Is(err, ErrNotAvailable) {
 			e.Error(err)
 		}
 		e.gets("who joined", got, 11*time.Millisecond)

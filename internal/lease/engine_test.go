@@ -269,7 +269,7 @@ func TestReleaseUnconfirmed(t *testing.T) {
 			e.Errorf("Release: %v", err)
 		}
 		e.within("Release gives up", start, time.Second)
-		if l.Err() != ErrReleased {
+		if !errors.Is(l.Err(), ErrUnlocked) {
 			e.Error(l.Err())
 		}
 	})
@@ -343,7 +343,7 @@ func TestTryQueuesNot(t *testing.T) {
 		s2.travels(0, 0, time.Second) // a second request would be late
 		p := params(time.Minute)
 		p.Try = true
-		if err := new(Lease).Acquire(e.Context(), k2, &p); err != ErrLocked {
+		if err := new(Lease).Acquire(e.Context(), k2, &p); !errors.Is(err, ErrLocked) {
 			e.Error(err)
 		}
 		if n := len(e.redis.key("key").queue); n != 0 {
@@ -576,7 +576,7 @@ func TestLateClock(t *testing.T) {
 			l.claim.window.wall -= int64(time.Minute) // the machine was suspended
 			l.queue.mu.Unlock()
 			start := time.Now()
-			if err := look(l); err != ErrLost {
+			if err := look(l); !errors.Is(err, ErrLost) {
 				e.Errorf("%s says %v", name, err)
 			}
 			e.within(name+" answers", start, 0)

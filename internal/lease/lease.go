@@ -31,21 +31,6 @@ const (
 	leaseEnded
 )
 
-// opName is what errors call a request.
-func opName(kind Kind, try, shared bool) string {
-	op := "lock"
-	if kind == Semaphore {
-		op = "acquire"
-	}
-	if try {
-		op = "try to " + op
-	}
-	if shared {
-		op += " for reading"
-	}
-	return op
-}
-
 // A Lease is what one caller waits for and then holds, from request to release.
 // It is the node of its queue, and is meant to stand inside the public type, so
 // that one allocation serves for all.
@@ -237,7 +222,7 @@ func (l *Lease) Err() error {
 	l.queue.mu.Lock()
 	defer l.queue.mu.Unlock()
 	l.expire(time.Now())
-	return l.err
+	return l.wrap(l.err, nil)
 }
 
 // Done returns a channel that is closed when the hold ends.

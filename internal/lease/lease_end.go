@@ -29,7 +29,7 @@ func (l *Lease) lose(cause LossCause) (delivered bool) {
 		l.tracer.cause = l.lossCause(cause, revoked)
 	}
 	if l.end(ErrLost); revoked {
-		l.sink.Send(ErrLost)
+		l.sink.Send(l.wrap(ErrLost, nil))
 	}
 	return !revoked
 }

@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/retry"
@@ -31,14 +32,14 @@ func (ml *MultiLease) Release() error {
 // Err returns nil while all is held, and why it ended thereafter.
 func (ml *MultiLease) Err() error {
 	for _, l := range ml.leases {
-		if l.Err() == ErrLost {
-			return ErrLost
+		if err := l.Err(); errors.Is(err, ErrLost) {
+			return err
 		}
 	}
 	ml.mu.Lock()
 	defer ml.mu.Unlock()
 	if ml.released {
-		return ErrReleased
+		return ml.leases[0].wrap(ErrReleased, nil)
 	}
 	return nil
 }

@@ -116,7 +116,7 @@ func (ml *MultiLease) acquireOnce(m *Manager, p Params, keys []string) (again bo
 		again = true
 	}
 	// To be sure of it takes as long as Redis is away: too long for a try.
-	m.releaseUnwanted(ml.ctx, append(leases, others...), again || err == ErrLocked || retry.IsPermanent(err))
+	m.releaseUnwanted(ml.ctx, append(leases, others...), again || errors.Is(err, ErrLocked) || retry.IsPermanent(err))
 	cancelHold()
 	return again, err
 }
@@ -197,8 +197,13 @@ func releaseAll(leases []*Lease) error {
 		}
 		wg.Wait()
 	}
-	if err := errors.Join(errs...); retry.IsPanic(err) || !errors.Is(err, ErrLost) {
+	if err := errors.Join(errs...); retry.IsPanic(err) {
 		return err
 	}
-	return ErrLost
+	for i, err := range errs {
+		if errors.Is(err, ErrLost) {
+			return leases[i].wrapRelease(ErrLost)
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -51,7 +51,7 @@ func (ml *MultiLease) revoke() bool {
 	defer ml.mu.Unlock()
 	if ml.delivered && ml.sink.Revoke() {
 		ml.delivered, ml.revoked = false, true
-		err := ErrLost
+		err := ml.leases[0].wrap(ErrLost, nil)
 		if ml.ctx.Err() != nil {
 			err = ml.leases[0].wrap(retry.CtxError(ml.ctx), nil)
 		}

@@ -19,12 +19,11 @@ func (l *Lease) ReleasePermits(n int64) error { return l.release(n) }
 func (l *Lease) release(n int64) error {
 	l = l.canonical()
 	todo, whole, err := l.detach(n)
-	if err != nil {
-		return err
+	if err == nil {
+		err = l.releaseResult(whole, l.queue.run(todo))
+		retry.Repanic(err)
 	}
-	err = l.releaseResult(whole, l.queue.run(todo))
-	retry.Repanic(err)
-	return err
+	return l.wrapRelease(err)
 }
 
 // detach ends the hold here, the whole of it or a part, and returns what is to be done
@@ -92,7 +91,7 @@ func (l *Lease) releaseResult(whole bool, err error) error {
 		l.err = err
 		l.queue.mu.Unlock()
 	default:
-		err = retry.Wrap("release", l.queue.name.Key, err)
+		err = l.wrapRelease(err)
 	}
 	if whole {
 		l.tracer.released(err)

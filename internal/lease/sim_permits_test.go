@@ -238,7 +238,7 @@ func (s *permitsSim) round(p *simProcess, rng *rand.Rand) {
 func (s *permitsSim) refused(ctx context.Context, p Params, err error) {
 	switch {
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-	case p.Try && (errors.Is(err, ErrLocked) || errors.Is(err, errNetwork) || errors.Is(err, retry.ErrNoAnswer)):
+	case p.Try && (errors.Is(err, ErrLocked) || errors.Is(err, ErrNotAvailable) || errors.Is(err, errNetwork) || errors.Is(err, retry.ErrNoAnswer)):
 	case errors.Is(err, ErrLost): // from a channel, granted and not received in time
 	case isSizeError(err) && s.resized:
 	default:

@@ -261,7 +261,7 @@ func (s *groupSim) task(ctx context.Context, p *groupProcess, session *Session, 
 	default:
 		end.err = t.Done()
 	}
-	if before == ErrLost && end.what != "" && end.err != ErrLost {
+	if errors.Is(before, ErrLost) && end.what != "" && !errors.Is(end.err, ErrLost) {
 		s.t.Errorf("%s was lost, and then its end was told %v", t.token, end.err)
 	}
 	if p.alive.Err() != nil { // it may have died before it was told
@@ -385,9 +385,9 @@ func (s *groupSim) checkTasks() {
 		switch {
 		case !known: // nobody has got it
 			ok = fate == "undone" || !calm && fate != "lives" && fate != "done"
-		case o.what == "", o.err != nil && o.err != ErrLost:
+		case o.what == "", o.err != nil && !errors.Is(o.err, ErrLost):
 			ok = fate != "lives" && fate != "undone" && !calm
-		case o.err == ErrLost:
+		case errors.Is(o.err, ErrLost):
 			ok = (fate == "abandoned" || fate == "forgotten") && !calm
 		default:
 			ok = fate == map[Op]string{OpDone: "done", OpAbandon: "abandoned"}[o.what]

@@ -153,16 +153,20 @@ type Subscriber interface {
 }
 
 var (
-	// ErrLocked says that a try found the key held or awaited.
-	ErrLocked = errors.New("baton: locked")
+	// ErrLocked says that a try found the key held or awaited. A semaphore's caller gets
+	// ErrNotAvailable.
+	ErrLocked       = errors.New("baton: locked")
+	ErrNotAvailable = errors.New("baton: permits not available")
 	// ErrSizeMismatch is returned if a semaphore has another size in Redis.
 	ErrSizeMismatch = errors.New("baton: size mismatch")
 	// ErrExceedsSize is returned for a request of more permits than the semaphore has.
 	ErrExceedsSize = errors.New("baton: request exceeds the size")
 	// ErrLost says that a hold ended before it was released.
 	ErrLost = errors.New("baton: lease lost")
-	// ErrReleased says that a hold was released by its holder.
-	ErrReleased = errors.New("baton: unlocked")
+	// ErrReleased says that a hold was released by its holder. A lock's caller gets
+	// ErrUnlocked.
+	ErrReleased = errors.New("baton: released")
+	ErrUnlocked = errors.New("baton: unlocked")
 
 	ErrNoAnswer   = retry.ErrNoAnswer
 	NewPanicError = retry.NewPanicError

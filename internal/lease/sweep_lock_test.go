@@ -204,8 +204,8 @@ func locks(name string, p, other Params) (all []scenario) {
 			w.later(MinSlice/2, 0, w.take(w.us, other))
 		}},
 		{name: "try", least: 9, p: try, may: []error{errNetwork, retry.ErrNoAnswer}},
-		{name: "try held", least: 3, p: try, may: []error{ErrLocked, errNetwork, retry.ErrNoAnswer}, before: held(50 * time.Millisecond)},
-		{name: "try behind", least: 9, p: try, may: []error{ErrLocked, errNetwork, retry.ErrNoAnswer}, before: func(w *sweep) {
+		{name: "try held", least: 3, p: try, may: []error{ErrLocked, ErrNotAvailable, errNetwork, retry.ErrNoAnswer}, before: held(50 * time.Millisecond)},
+		{name: "try behind", least: 9, p: try, may: []error{ErrLocked, ErrNotAvailable, errNetwork, retry.ErrNoAnswer}, before: func(w *sweep) {
 			l := w.take(w.us, other)
 			w.others.Go(func() { w.quit(0, l) })
 			time.Sleep(time.Nanosecond)

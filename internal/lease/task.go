@@ -163,7 +163,7 @@ func (t *Task) complete(op Op) error {
 	t.mu.Lock()
 	if t.expire(time.Now()); t.err != nil {
 		defer t.mu.Unlock()
-		return t.err
+		return t.wrap(string(op), t.err)
 	}
 	t.end(ErrReleased)
 	until := time.Now().Add(t.window.remaining(time.Now()))
@@ -195,7 +195,7 @@ func (t *Task) complete(op Op) error {
 	}
 	t.tracer.released(err)
 	retry.Repanic(err)
-	return err
+	return t.wrap(string(op), err)
 }
 
 // Err returns nil while the task lives, and why it ended thereafter.
@@ -206,7 +206,18 @@ func (t *Task) Err() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.expire(time.Now())
-	return t.err
+	return t.wrap("task", t.err)
+}
+
+// wrap returns err with the operation and the key, nil if it is nil.
+func (t *Task) wrap(op string, err error) error {
+	switch err {
+	case nil:
+		return nil
+	case ErrReleased:
+		err = ErrDone
+	}
+	return retry.Wrap(op, t.session.key, err)
 }
 
 // Context returns a copy of parent that is cancelled, with the cause ErrLost,

@@ -88,10 +88,10 @@ func TestTraceFailed(t *testing.T) {
 
 		r, try := e.record(), params(time.Minute)
 		try.Try = true
-		if err := new(Lease).Acquire(e.Context(), us, new(r.traced(try))); err != ErrLocked {
+		if err := new(Lease).Acquire(e.Context(), us, new(r.traced(try))); !errors.Is(err, ErrLocked) {
 			e.Error(err)
 		}
-		r.tells("failed baton: locked")
+		r.tells(`failed baton: try to lock "key": locked`)
 
 		r = e.record()
 		ctx, cancel := context.WithTimeout(e.Context(), time.Second)
@@ -184,7 +184,7 @@ func TestTraceLost(t *testing.T) {
 			r := e.record()
 			l := e.take(m, r.traced(params(ttl)))
 			remove(e, s)
-			if err := l.Release(); err != ErrLost {
+			if err := l.Release(); !errors.Is(err, ErrLost) {
 				t.Error(err)
 			}
 			r.tells("acquired immediate", "lost key_missing")

@@ -22,10 +22,10 @@ func (e *env) tries(m *Manager, p Params, n int) (got int) {
 		go func() { errs <- l.Acquire(e.Context(), m, &p) }()
 	}
 	for range n {
-		switch err := <-errs; err {
-		case nil:
+		switch err := <-errs; {
+		case err == nil:
 			got++
-		case ErrLocked:
+		case errors.Is(err, ErrLocked), errors.Is(err, ErrNotAvailable):
 		default:
 			e.Error(err)
 		}
@@ -75,7 +75,7 @@ func TestTriesOfOtherSizes(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, _ := e.process()
 		e.take(m, taking(1, 10))
-		want := map[int64]error{6: nil, 5: ErrLocked, 4: ErrLocked, 3: nil}
+		want := map[int64]error{6: nil, 5: ErrNotAvailable, 4: ErrNotAvailable, 3: nil}
 		got := make(map[int64]chan error)
 		for _, n := range []int64{6, 5, 4, 3} {
 			p, c := taking(n, 10), make(chan error, 1)
@@ -87,7 +87,7 @@ func TestTriesOfOtherSizes(t *testing.T) {
 			synctest.Wait() // each joins the line behind the one before
 		}
 		for n, c := range got {
-			if err := <-c; err != want[n] {
+			if err := <-c; !errors.Is(err, want[n]) {
 				e.Errorf("a try for %d of the 9 that are free returns %v, want %v", n, err, want[n])
 			}
 		}
@@ -110,12 +110,12 @@ func TestTryBehindRequest(t *testing.T) {
 			l := new(Lease)
 			e.leases = append(e.leases, l)
 			err := l.Acquire(e.Context(), k2, &p)
-			if want := map[int64]error{2: nil, 1: ErrLocked, 0: ErrLocked}[free]; err != want {
+			if want := map[int64]error{2: nil, 1: ErrNotAvailable, 0: ErrNotAvailable}[free]; !errors.Is(err, want) {
 				e.Errorf("with %d free the try returns %v, want %v", free, err, want)
 			}
 			e.within("a try returns", start, 2*20*ms)
 			e.cost("a try behind one who waits", 0, 0, func() {
-				if free == 0 && new(Lease).Acquire(e.Context(), k2, &p) != ErrLocked {
+				if free == 0 && !errors.Is(new(Lease).Acquire(e.Context(), k2, &p), ErrNotAvailable) {
 					e.Error("it does not fail")
 				}
 			})

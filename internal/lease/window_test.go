@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"errors"
 	"testing"
 	"time"
 )
@@ -111,7 +112,7 @@ func TestWindowEndsForGood(t *testing.T) {
 			q.claim, c.weight, c.wanted, c.window = c, 1, 0, newTrustWindow(now.Add(-passed), c.ttl)
 			c.assign(l, now)
 			answer(c)
-			if err := l.Err(); err != want {
+			if err := l.Err(); !errors.Is(err, want) {
 				t.Errorf("answer %s, %v after the window of %v began: %v, want %v", name, passed, c.ttl, err, want)
 			}
 			_ = l.Release()

@@ -15,7 +15,7 @@ var keys = []mutant{
 	},
 	{
 		"keys-partial", "a request for several keys that fails keeps those that it has",
-		"internal/lease/multi_acquire.go", `m.releaseUnwanted(ml.ctx, append(leases, others...), again || err == ErrLocked || retry.IsPermanent(err))`, `m.releaseUnwanted(ml.ctx, leases[:0], again || err == ErrLocked || retry.IsPermanent(err))`,
+		"internal/lease/multi_acquire.go", `m.releaseUnwanted(ml.ctx, append(leases, others...), again || errors.Is(err, ErrLocked) || retry.IsPermanent(err))`, `m.releaseUnwanted(ml.ctx, leases[:0], again || errors.Is(err, ErrLocked) || retry.IsPermanent(err))`,
 		"mutex", "TestPoolCancel",
 	},
 	{
@@ -46,7 +46,7 @@ var keys = []mutant{
 	},
 	{
 		"keys-loss-untold", "the loss of one of several keys is not told",
-		"internal/lease/multi.go", `if l.Err() == ErrLost {`, `if l.Err() == ErrLost && len(ml.leases) == 0 {`,
+		"internal/lease/multi.go", `if err := l.Err(); errors.Is(err, ErrLost) {`, `if err := l.Err(); errors.Is(err, ErrLost) && len(ml.leases) == 0 {`,
 		"mutex", "TestPoolLoss",
 	},
 	{

@@ -50,7 +50,7 @@ func ExampleElector() {
 	fmt.Println("it resigns, too:", other.Resign())
 	// Output:
 	// the job: <nil>
-	// another process: baton: locked
+	// another process: baton: try to lock "cron leader": locked
 	// shutdown: <nil> <nil>
 	// another process: <nil>
 	// it resigns, too: <nil>

@@ -52,5 +52,5 @@ func ExampleLocker() {
 	}
 	// Output:
 	// report: <nil>
-	// report: baton: locked
+	// report: baton: try to lock "cron:report": locked
 }

@@ -82,7 +82,7 @@ func TestUpLost(t *testing.T) {
 			return ctx.Err()
 		})
 		defer p.Close()
-		if _, err := p.Up(ctx); !errors.Is(err, context.Canceled) || !errors.Is(err, mutex.ErrLost) || cause != mutex.ErrLost {
+		if _, err := p.Up(ctx); !errors.Is(err, context.Canceled) || !errors.Is(err, mutex.ErrLost) || !errors.Is(cause, mutex.ErrLost) {
 			t.Errorf("Up: %v; the migration's ctx: %v", err, cause)
 		}
 	})
