@@ -24,7 +24,12 @@ func newRenewalLog(r *fakeRedis) *renewalLog {
 
 func (s *renewalLog) MaxBlock() time.Duration { return s.fakeStore.MaxBlock() }
 
-func (s *renewalLog) Renew(rs []Renewal, done func(int, RenewResult)) {
+func (s *renewalLog) Renew(rs []Renewal, begin func(int) bool, done func(int, RenewResult)) {
+	for i := range rs {
+		if !begin(i) {
+			panic("a renewal that is sent at once is not needed")
+		}
+	}
 	s.mu.Lock()
 	down := s.down
 	for _, r := range rs {
@@ -113,4 +118,62 @@ func TestManyHoldsAreRenewedAsRarelyAsOne(t *testing.T) {
 			}
 		})
 	}
+}
+
+// renewalQueue is a store that queues renewals until the test lets it send them.
+type renewalQueue struct {
+	*fakeStore
+	mu     sync.Mutex
+	queued []func()
+}
+
+func (s *renewalQueue) Renew(rs []Renewal, begin func(int) bool, done func(int, RenewResult)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, r := range rs {
+		s.queued = append(s.queued, func() {
+			s.fakeStore.Renew([]Renewal{r}, func(int) bool { return begin(i) }, func(_ int, r RenewResult) { done(i, r) })
+		})
+	}
+}
+
+// send sends what is queued, and returns how many renewals that were.
+func (s *renewalQueue) send() int {
+	s.mu.Lock()
+	queued := s.queued
+	s.queued = nil
+	s.mu.Unlock()
+	for _, renew := range queued {
+		renew()
+	}
+	return len(queued)
+}
+
+// TestRenewalIsQueuedOnce has a busy client send renewals late. However often one is due meanwhile, it is
+// sent once, and the hold lasts for a TTL from then on.
+func TestRenewalIsQueuedOnce(t *testing.T) {
+	const ttl, holds = 9 * time.Second, 3
+	inBubble(t, func(e *env) {
+		s := &renewalQueue{fakeStore: newFakeStore(e.redis)}
+		m := NewManager(s)
+		for i := range holds {
+			l, p := new(Lease), params(ttl)
+			p.Key = time.Duration(i).String()
+			if err := l.Acquire(e.Context(), m, &p); err != nil {
+				e.Fatal(err)
+			}
+			e.leases = append(e.leases, l)
+		}
+		for range 5 {
+			time.Sleep(ttl - 500*time.Millisecond)
+			if n := s.send(); n != holds {
+				e.Errorf("%d renewals of %d holds", n, holds)
+			}
+			for _, l := range e.leases {
+				if remaining := l.Remaining(); remaining < ttl-500*time.Millisecond {
+					e.Errorf("after a renewal %v remain", remaining)
+				}
+			}
+		}
+	})
 }

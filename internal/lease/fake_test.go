@@ -342,12 +342,19 @@ func (s *fakeStore) Release(_ context.Context, name Name, token string) (owned b
 	})
 }
 
-func (s *fakeStore) Renew(rs []Renewal, done func(int, RenewResult)) {
-	s.renewEach(rs, done, s.redis.renewAny)
+func (s *fakeStore) Renew(rs []Renewal, begin func(int) bool, done func(int, RenewResult)) {
+	s.renewEach(rs, begin, done, s.redis.renewAny)
 }
 
 // renewEach renews all in one request, each by renew.
-func (s *fakeStore) renewEach(rs []Renewal, done func(int, RenewResult), renew func(r Renewal) RenewResult) {
+func (s *fakeStore) renewEach(all []Renewal, begin func(int) bool, done func(int, RenewResult), renew func(r Renewal) RenewResult) {
+	var rs []Renewal
+	var begun []int
+	for i, r := range all {
+		if begin(i) {
+			rs, begun = append(rs, r), append(begun, i)
+		}
+	}
 	kept, err := call(s, "renew", func() (kept []RenewResult, _ []message) {
 		for _, r := range rs {
 			kept = append(kept, renew(r))
@@ -358,7 +365,7 @@ func (s *fakeStore) renewEach(rs []Renewal, done func(int, RenewResult), renew f
 		kept = slices.Repeat([]RenewResult{{Err: err}}, len(rs))
 	}
 	for i, r := range kept {
-		done(i, r)
+		done(begun[i], r)
 	}
 }
 

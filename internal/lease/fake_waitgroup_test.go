@@ -326,8 +326,8 @@ func (s *groupStore) GroupStatus(_ context.Context, _ string, from int64) (Gener
 
 func (s *groupStore) DoneChannel(string) (string, error) { return doneChannelOf + s.name, nil }
 
-func (s *groupStore) Renew(rs []Renewal, done func(int, RenewResult)) {
-	s.renewEach(rs, done, func(r Renewal) RenewResult {
+func (s *groupStore) Renew(rs []Renewal, begin func(int) bool, done func(int, RenewResult)) {
+	s.renewEach(rs, begin, done, func(r Renewal) RenewResult {
 		if r.Kind != WaitGroup {
 			return s.redis.renewAny(r)
 		}

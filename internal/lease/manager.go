@@ -165,7 +165,7 @@ func (m *Manager) ensureNotified(c *claim, now time.Time) {
 func (m *Manager) renewNow(c *claim, now time.Time) {
 	if c.index >= 0 {
 		c.due = now
-		heap.Fix(&m.heap, c.index)
+		heap.Fix(&m.heap, int(c.index))
 		m.armTimer()
 	}
 }
@@ -208,7 +208,7 @@ func (m *Manager) schedule(c renewable, w trustWindow, now time.Time, next time.
 	if e.index < 0 {
 		heap.Push(&m.heap, c)
 	} else {
-		heap.Fix(&m.heap, e.index)
+		heap.Fix(&m.heap, int(e.index))
 	}
 	m.armTimer()
 }

@@ -7,10 +7,13 @@ import (
 
 // A renewable is what the clock keeps alive: a claim that is held, or a task.
 type renewable interface {
-	// checkRenewal ends what has run out, and says how to renew what lives, if it is to
-	// be. hold says which of the holds of a claim that is.
-	checkRenewal(now time.Time) (r Renewal, hold int64, renew bool)
-	// handleRenewal is the answer to that, which was sent at the time.
+	// checkRenewal ends what has run out, and returns how to renew what lives, if it
+	// should be renewed.
+	checkRenewal(now time.Time) (r Renewal, renew bool)
+	// beginRenewal notes that the renewal is sent now, and reports whether it is still
+	// needed. hold is the number of the hold, of those of a claim.
+	beginRenewal(now time.Time) (hold int64, renew bool)
+	// handleRenewal handles the reply to a renewal that was sent at the time.
 	handleRenewal(hold int64, ttl time.Duration, r RenewResult, sent time.Time)
 	entry() *timerEntry
 }
@@ -18,9 +21,10 @@ type renewable interface {
 // A timerEntry is when the clock is to look at a renewable. The mutex of the manager
 // guards it.
 type timerEntry struct {
-	due   time.Time
-	slack time.Duration // by how much it may be early for that
-	index int           // in the clock's heap, or -1
+	due    time.Time
+	slack  time.Duration // by how much it may be early for that
+	index  int32         // in the clock's heap, or -1
+	queued bool          // a renewal waits to be sent: no other is queued
 }
 
 func (a *timerEntry) entry() *timerEntry { return a }
@@ -32,12 +36,12 @@ func (h renewHeap) Len() int           { return len(h) }
 func (h renewHeap) Less(i, j int) bool { return h[i].entry().due.Before(h[j].entry().due) }
 func (h renewHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].entry().index, h[j].entry().index = i, j
+	h[i].entry().index, h[j].entry().index = int32(i), int32(j)
 }
 
 func (h *renewHeap) Push(x any) {
 	c := x.(renewable)
-	c.entry().index = len(*h)
+	c.entry().index = int32(len(*h))
 	*h = append(*h, c)
 }
 
@@ -54,7 +58,7 @@ func (h *renewHeap) Pop() any {
 
 func (h *renewHeap) remove(c renewable) {
 	if i := c.entry().index; i >= 0 {
-		heap.Remove(h, i)
+		heap.Remove(h, int(i))
 	}
 }
 
@@ -73,24 +77,42 @@ func (m *Manager) armTimer() {
 	}
 }
 
-// renewDue renews the renewables that are due, together, and ends those whose
-// window has passed. Neither waits for the other: the next tick is set before
-// the renewal is sent, so that a connection that is stuck delays nothing.
+// renewDue queues renewals of the renewables that are due, and ends those whose
+// window has passed. Neither waits for the other: the next tick is set before a
+// renewal is sent, so that a connection that is stuck delays nothing. One renewal of each
+// is queued at most, and its window counts from the time when it is sent.
 func (m *Manager) renewDue() {
 	now := time.Now()
 	var due []renewable
-	var holds []int64
 	var renewals []Renewal
 	for _, c := range m.popDue(now) {
-		if r, hold, ok := c.checkRenewal(now); ok {
-			due, holds, renewals = append(due, c), append(holds, hold), append(renewals, r)
+		if r, ok := c.checkRenewal(now); ok && m.setQueued(c, true) {
+			due, renewals = append(due, c), append(renewals, r)
 		}
 	}
 	if len(renewals) == 0 {
 		return
 	}
-	sent := time.Now()
-	m.store.Renew(renewals, func(i int, r RenewResult) { due[i].handleRenewal(holds[i], renewals[i].TTL, r, sent) })
+	type sending struct {
+		hold int64
+		at   time.Time
+	}
+	sent := make([]sending, len(renewals))
+	m.store.Renew(renewals, func(i int) (renew bool) {
+		m.setQueued(due[i], false)
+		sent[i].at = time.Now()
+		sent[i].hold, renew = due[i].beginRenewal(sent[i].at)
+		return renew
+	}, func(i int, r RenewResult) { due[i].handleRenewal(sent[i].hold, renewals[i].TTL, r, sent[i].at) })
+}
+
+// setQueued notes whether a renewal is queued, and reports whether that is new.
+func (m *Manager) setQueued(c renewable, queued bool) (changed bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := c.entry()
+	changed, e.queued = e.queued != queued, queued
+	return changed
 }
 
 // popDue takes the renewables from the clock that are due, and those that soon will
@@ -109,7 +131,7 @@ func (m *Manager) popDue(now time.Time) (due []renewable) {
 // checkRenewal ends a claim whose window has passed, and says how to renew one that
 // lives. Of its leases it ends those that may not be renewed, if others keep the
 // claim alive past their time.
-func (c *claim) checkRenewal(now time.Time) (r Renewal, grantSeq int64, renew bool) {
+func (c *claim) checkRenewal(now time.Time) (r Renewal, renew bool) {
 	q := c.queue
 	q.mu.Lock()
 	var todo pendingCall
@@ -124,13 +146,24 @@ func (c *claim) checkRenewal(now time.Time) (r Renewal, grantSeq int64, renew bo
 			renew = c.state == claimActive && c.weight > 0 && c.markRenewals(now)
 		}
 		if c.state == claimActive && c.weight > 0 {
-			r, grantSeq = Renewal{q.name, c.token, c.ttl}, c.grantSeq
+			r = Renewal{q.name, c.token, c.ttl}
 			q.manager.scheduleRenewal(c, now)
 		}
 	}
 	q.mu.Unlock()
 	q.runAsync(todo)
-	return r, grantSeq, renew
+	return r, renew
+}
+
+// beginRenewal counts the time to the next try from now on.
+func (c *claim) beginRenewal(now time.Time) (grantSeq int64, renew bool) {
+	c.queue.mu.Lock()
+	defer c.queue.mu.Unlock()
+	if c.state != claimActive || c.weight == 0 {
+		return 0, false
+	}
+	c.queue.manager.scheduleRenewal(c, now)
+	return c.grantSeq, true
 }
 
 // handleRenewal is the answer to a renewal, for ttl, of the hold that had began then.

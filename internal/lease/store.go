@@ -52,9 +52,10 @@ type Store interface {
 	// Release ends what token holds or awaits, and hands over to the next.
 	// It reports whether token held anything.
 	Release(ctx context.Context, name Name, token string) (owned bool, err error)
-	// Renew extends held claims, each for itself, and calls done for each as soon
-	// as its outcome is known, from one or several goroutines.
-	Renew(claims []Renewal, done func(i int, r RenewResult))
+	// Renew extends held claims, each for itself. It calls begin for each claim just before it
+	// sends it, and leaves it out if begin returns false. It calls done for each claim that
+	// was sent, as soon as its outcome is known, from one or several goroutines.
+	Renew(claims []Renewal, begin func(i int) bool, done func(i int, r RenewResult))
 	// Inspect asks what Redis knows of a key, once, and changes nothing.
 	Inspect(ctx context.Context, name Name) (Status, error)
 	// MaxBlock is the longest that a call can block past the end of its ctx.

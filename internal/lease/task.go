@@ -81,14 +81,24 @@ func (t *Task) startRenewal(w trustWindow) {
 }
 
 // checkRenewal ends a task whose window has passed, and says how to renew one that lives.
-func (t *Task) checkRenewal(now time.Time) (r Renewal, _ int64, renew bool) {
+func (t *Task) checkRenewal(now time.Time) (r Renewal, renew bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.expire(now); t.err != nil {
-		return r, 0, false
+		return r, false
 	}
 	t.schedule()
-	return Renewal{Name{WaitGroup, t.session.key}, t.token, t.ttl}, 0, true
+	return Renewal{Name{WaitGroup, t.session.key}, t.token, t.ttl}, true
+}
+
+// beginRenewal counts the time to the next try from now on.
+func (t *Task) beginRenewal(time.Time) (_ int64, renew bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err == nil {
+		t.schedule()
+	}
+	return 0, t.err == nil
 }
 
 // schedule has the clock look at the task when it is to be renewed. The task is locked.

@@ -31,9 +31,11 @@ func (c *countingStore) DoneChannel(string) (string, error) { panic("nobody wait
 
 func (c *countingStore) MaxBlock() time.Duration { return 0 }
 
-func (c *countingStore) Renew(rs []Renewal, done func(int, RenewResult)) {
+func (c *countingStore) Renew(rs []Renewal, begin func(int) bool, done func(int, RenewResult)) {
 	for i := range rs {
-		done(i, RenewResult{Held: !c.ended.Load()})
+		if begin(i) {
+			done(i, RenewResult{Held: !c.ended.Load()})
+		}
 	}
 }
 

@@ -250,6 +250,16 @@ var cancellation = []mutant{
 		"internal/redisstore", "TestPanicReachesTheCallerWhoseCommandItWas",
 	},
 	{
+		"renewals-pile-up", "a renewal is queued although one of the same hold is queued already",
+		"internal/lease/renewer.go", `changed, e.queued = e.queued != queued, queued`, `changed, e.queued = true, queued`,
+		"internal/lease", "TestRenewalIsQueuedOnce",
+	},
+	{
+		"renewal-counts-from-the-queue", "the window of a renewal counts from when it is queued",
+		"internal/lease/renewer.go", `sent[i].at = time.Now()`, `sent[i].at = now`,
+		"internal/lease", "TestRenewalIsQueuedOnce",
+	},
+	{
 		"retry-rush", "while Redis does not answer, many holds have one another renewed ever sooner",
 		"internal/lease/manager.go", `next-w.retryInterval()`, `next/2`,
 		"internal/lease", "TestManyHoldsAreRenewedAsRarelyAsOne",

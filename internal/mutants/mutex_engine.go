@@ -29,7 +29,7 @@ var mutexEngine = []mutant{
 	},
 	{
 		"loss-after-renewal", "the timer of the loss is set when the renewal has returned, not before it is sent",
-		"internal/lease/renewer.go", `	m.store.Renew(renewals, func(i int, r RenewResult) { due[i]`, `	m.mu.Lock()
+		"internal/lease/renewer.go", `	m.store.Renew(renewals, func(i int) (renew bool) {`, `	m.mu.Lock()
 	m.renewTimer.Stop()
 	m.mu.Unlock()
 	defer func() {
@@ -38,7 +38,7 @@ var mutexEngine = []mutant{
 		m.armTimer()
 		m.mu.Unlock()
 	}()
-	m.store.Renew(renewals, func(i int, r RenewResult) { due[i]`,
+	m.store.Renew(renewals, func(i int) (renew bool) {`,
 		"internal/lease", "TestWindowCountsFromSending",
 	},
 	{

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -305,9 +306,15 @@ func mutexAt(key string) lease.Name { return lease.Name{Kind: lease.Mutex, Key: 
 
 // renewAll renews the claims and returns what became of each.
 func renewAll(s interface {
-	Renew([]lease.Renewal, func(int, lease.RenewResult))
+	Renew([]lease.Renewal, func(int) bool, func(int, lease.RenewResult))
 }, claims []lease.Renewal) []lease.RenewResult {
 	all := make([]lease.RenewResult, len(claims))
-	s.Renew(claims, func(i int, r lease.RenewResult) { all[i] = r })
+	var wg sync.WaitGroup
+	wg.Add(len(claims))
+	s.Renew(claims, func(int) bool { return true }, func(i int, r lease.RenewResult) {
+		all[i] = r
+		wg.Done()
+	})
+	wg.Wait()
 	return all
 }

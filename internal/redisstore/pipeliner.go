@@ -51,6 +51,8 @@ type pipeliner struct {
 	watched  bool          // checkQueue is going to look at the queue
 	rtt      time.Duration // of a command sent by itself: near the shortest of late
 	slow     time.Time     // until then, replies are not expected promptly
+	renewals []renewal     // that wait to be sent
+	renewers int           // goroutines that send them
 }
 
 // A queuedCmd is a command that waits for the next pipeline.

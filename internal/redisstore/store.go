@@ -195,8 +195,8 @@ func (s *Store) Resize(ctx context.Context, key string, declared, n int64) error
 	return err
 }
 
-// Renew renews the claims, and calls done for each claim as soon as its result is known.
-func (s *Store) Renew(claims []lease.Renewal, done func(i int, r lease.RenewResult)) {
+// Renew is [lease.Store]'s.
+func (s *Store) Renew(claims []lease.Renewal, begin func(i int) bool, done func(i int, r lease.RenewResult)) {
 	all := make([]renewal, len(claims))
 	for i, c := range claims {
 		r := &all[i]
@@ -207,6 +207,7 @@ func (s *Store) Renew(claims []lease.Renewal, done func(i int, r lease.RenewResu
 		case lease.WaitGroup:
 			r.script = groupRenew
 		}
+		r.begin = func() bool { return begin(i) }
 		r.done = func(val any, err error) {
 			if err != nil {
 				done(i, lease.RenewResult{Err: classify(s.rdb, ignoreWrongType(err))})

@@ -16,7 +16,8 @@ import (
 // which a command without a reply is taken for a sign that its server is silent.
 const connTimeout = 250 * time.Millisecond
 
-// maxRenewing is how many pipelines of renewals a node is sent at the same time.
+// maxRenewing is how many pipelines of renewals a node is sent at the same time,
+// besides those that got no reply for connTimeout.
 const maxRenewing = 4
 
 // aloneTimeout is for how long a renewal that is sent by itself waits for a connection,
@@ -128,42 +129,73 @@ func (t *transport) send(ctx context.Context, s *script, keys, args []any, promp
 	return cmd.Val(), nil
 }
 
-// A renewal is a script that renews one hold, and receives its outcome.
+// A renewal is a script that renews one hold.
 type renewal struct {
 	script *script
 	key    string
 	args   []any
+	begin  func() bool // called just before it is sent, which it is not if false is returned
 	done   func(val any, err error)
 }
 
-// renew sends the renewals to their nodes, in pipelines of maxBatch. Each renewal
-// is done as soon as its pipeline has returned, whatever becomes of the others.
+// renew has the nodes of the renewals send them.
 func (t *transport) renew(all []renewal) {
 	nodes := make(map[*pipeliner][]renewal)
 	for _, r := range all {
 		node, err := t.node(context.Background(), r.key)
-		if err != nil {
+		if err == nil {
+			nodes[node] = append(nodes[node], r)
+		} else if r.begin() {
 			r.done(nil, err)
-			continue
 		}
-		nodes[node] = append(nodes[node], r)
 	}
-	var wg sync.WaitGroup
 	for node, due := range nodes {
-		chunks := make(chan []renewal, len(due)/maxBatch+1)
-		for chunk := range slices.Chunk(due, maxBatch) {
-			chunks <- chunk
+		node.queueRenewals(due)
+	}
+}
+
+// queueRenewals queues renewals, and has goroutines send what is queued.
+func (p *pipeliner) queueRenewals(due []renewal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.renewals = append(p.renewals, due...)
+	p.startRenewers()
+}
+
+// startRenewers has as many goroutines send the queued renewals as there are pipelines to
+// send, but maxRenewing at most. The pipeliner is locked.
+func (p *pipeliner) startRenewers() {
+	for n := 0; n < len(p.renewals) && p.renewers < maxRenewing; n += maxBatch {
+		p.renewers++
+		go p.sendRenewals()
+	}
+}
+
+// sendRenewals sends queued renewals, in pipelines of maxBatch, until there are none. What a pipeline holds
+// is decided when it is sent. A pipeline that gets no reply in time is left behind, and another goroutine goes on.
+func (p *pipeliner) sendRenewals() {
+	for {
+		p.mu.Lock()
+		n := min(len(p.renewals), maxBatch)
+		chunk := p.renewals[:n:n]
+		if p.renewals = p.renewals[n:]; n == 0 {
+			p.renewals = nil // gives the memory back
+			p.renewers--
+			p.mu.Unlock()
+			return
 		}
-		close(chunks)
-		for range min(len(chunks), maxRenewing) {
-			wg.Go(func() {
-				for chunk := range chunks {
-					node.renew(chunk)
-				}
-			})
+		p.mu.Unlock()
+		stuck := time.AfterFunc(connTimeout, func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.renewers--
+			p.startRenewers()
+		})
+		p.renew(slices.DeleteFunc(chunk, func(r renewal) bool { return !r.begin() }))
+		if !stuck.Stop() {
+			return
 		}
 	}
-	wg.Wait()
 }
 
 // renew sends the renewals in one pipeline, and in a second one those whose script

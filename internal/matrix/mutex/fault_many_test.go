@@ -57,7 +57,7 @@ func lost(all []*mutex.Lease) (n int) {
 // answered counts, so that a retry is small, and no pipeline is large.
 func TestManyLeasesUnderShortTimeouts(t *testing.T) {
 	t.Parallel()
-	locks := 20_000
+	locks := 100_000
 	if race {
 		locks = 2_000
 	}
