@@ -29,7 +29,6 @@ type set struct {
 	make func(t *testing.T) redis.UniversalClient
 	// without is what does not work: polls, or what the error of every first operation says.
 	without string
-	notYet  map[string]string // primitives that do not work with it yet, and why
 }
 
 // polls is a set without messages: hand-overs are found by asking.
@@ -82,7 +81,6 @@ func TestClients(t *testing.T) {
 		return closed(t, redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"one": s.addr, "two": s.other}}))
 	}
 	but := func(s set, without string) set { s.without = without; return s }
-	notYet := func(s set, primitive, why string) set { s.notYet = map[string]string{primitive: why}; return s }
 
 	for name, set := range map[string]set{
 		"defaults":                single(nil),
@@ -128,7 +126,7 @@ func TestClients(t *testing.T) {
 		"a hook that fails a pipeline once":  hooked(&stopping{pipeline: true, err: errHook}),
 		"a hook that fails to connect once":  hooked(&stopping{dial: true, err: errHook}),
 		"a hook that swallows commands once": hooked(&stopping{command: true, pipeline: true}),
-		"a hook that puts a prefix":          notYet(hooked(prefixing{}), "WaitGroup", "it matches messages by the key as the server has it"),
+		"a hook that puts a prefix":          hooked(prefixing{}),
 		"a proxy that shards": {make: func(t *testing.T) redis.UniversalClient {
 			rdb := s.client(t, nil)
 			rdb.AddHook(sharding{s.client(t, nil), s.client(t, func(o *redis.Options) { o.Addr = s.other })})
@@ -184,9 +182,6 @@ func TestClients(t *testing.T) {
 			for name, make := range primitives {
 				wg.Go(func() { // all at the same time: they mostly wait
 					t.Run(name, func(t *testing.T) {
-						if why := set.notYet[name]; why != "" {
-							t.Skip(why)
-						}
 						key := strings.ReplaceAll(t.Name(), "/", ":")
 						switch set.without {
 						case "", polls:

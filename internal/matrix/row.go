@@ -50,4 +50,5 @@ var dirs = map[string][]string{
 	"waitgroup":  {"./waitgroup", "./internal/matrix/waitgroup"},
 	"lease":      {"./internal/lease"},
 	"redisstore": {"./internal/redisstore"},
+	"clients":    {"./internal/clients"},
 }

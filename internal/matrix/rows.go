@@ -117,7 +117,7 @@ var rows = []row{
 		"semaphore.TestLimiterAcrossProcesses"}},
 	{54, "very many locks held", "renewed together, one command each", "3 pipelines a T", onBoth, []string{
 		"redisstore.TestRenewMany", "mutex.TestCostRenewal", "mutex.TestCostRenewalTogether"}},
-	{55, "100,000 dead waiters, holders, tasks, operations", "a few of them a script; the next goes on", "900 commands a script", onRedis, []string{
+	{55, "more values than one call of a script can take", "no script has so many", "900 commands a script", onRedis, []string{
 		"redisstore.TestScriptsAreBounded"}},
 	{56, "a hook fails a command without sending it", "tried again; nothing left behind", "—", onBoth, []string{
 		"mutex.TestErrorOfAHookIsTriedAgain", "redisstore.TestErrorOfExecIsThatOfEachCommandWithoutOne"}},
@@ -127,6 +127,14 @@ var rows = []row{
 	{58, "hooks that read ctx values", "the caller's own or none", "—", onRedis, []string{
 		"mutex.TestRequestCarriesTheValuesOfItsCallersContext", "semaphore.TestRequestCarriesTheValuesOfItsCallersContext",
 		"waitgroup.TestRequestCarriesTheValuesOfItsCallersContext"}},
+	{59, "hooks that put a prefix before keys", "told by message as without", "a message's time", onBoth, []string{
+		"waitgroup.TestWaitWithKeyPrefix", "redisstore.TestMessagesNameTheKeyWithoutAPrefix"}},
+	{60, "each kind of client and of options", "works, or is refused at the first operation", "a message's time", "redis, sentinel, cluster", []string{
+		"clients.TestClients"}},
+	{61, "a proxy that shards by key, without messages", "one holder of each key", "P", onRedis, []string{
+		"mutex.TestShardingProxyLetsOneIn", "lease.TestGroupTakesOneRoundTrip"}},
+	{62, "a plain client at a node of a cluster, or at a replica", "MOVED at once; READONLY waited out, E", "a round trip; P", onCluster, []string{
+		"mutex.TestPlainClientAtAClusterNode", "mutex.TestFaultRefused/Readonly", "redisstore.TestClassify"}},
 	{63, "one node of a cluster is silent", "only its own leases are lost, told before V", "told V", onCluster, []string{
 		"mutex.TestSilentNodeLosesOnlyItsOwnLeases", "redisstore.TestRenewalsDoNotQueueAtASilentServer"}},
 	{64, "very many leases under short timeouts, and the server pauses", "kept; a retry is small", "0 lost; 128 commands a pipeline", onRedis, []string{
@@ -134,6 +142,23 @@ var rows = []row{
 	{65, "a short deadline in a batch", "fails alone", "—", "redis, none", []string{
 		"redisstore.TestDeadlineInABatchIsItsOwn", "redisstore.TestShortDeadlineFailsAlone",
 		"redisstore.TestQueuedCommandEndsWithItsOwnContext"}},
-	{70, "a new connection takes longer than a TTL", "kept, by the connections that there are", "0 lost", "redis, cluster", []string{
+	{66, "100,000 dead waiters, holders, tasks, operations", "a few of them a script; the next goes on", "900 commands a script", onRedis, []string{
+		"redisstore.TestScriptsAreBounded"}},
+	{67, "a lease of very many keys", "one lock a script", "128 commands a pipeline", onBoth, []string{
+		"mutex.TestLeaseOfManyKeysStallsNobody", "mutex.TestPoolManyKeys"}},
+	{68, "N tries at once, N free", "N succeed", "—", onBoth, []string{
+		"semaphore.TestTryAcquireAllSucceed", "lease.TestTriesAllSucceed", "lease.TestTriesOfOtherSizes"}},
+	{69, "a round trip longer than the window", "a try returns; a lock names it", "ctx", "redis, fake", []string{
+		"mutex.TestFaultLatencyAboveTTL", "lease.TestRoundTripLongerThanWindow"}},
+	{70, "rights taken and given back", "released in the end", "P", "redis, fake", []string{
+		"mutex.TestFaultRightsTaken", "lease.TestDeniedRelease"}},
+	{71, "the subscription's redial hangs", "waits end by polls", "P", "redis, fake", []string{
+		"mutex.TestRedialOfTheSubscriptionHangs", "lease.TestWaitWhileRedialing"}},
+	{72, "the subscription stays on an old master", "replaced after three polls", "P, three times", "redis, fake", []string{
+		"mutex.TestSubscriptionOnAnOldMaster", "lease.TestSubscriptionToOldMaster", "lease.TestWaitAndOldMaster"}},
+	{73, "scripts cannot read the server's clock", "E at once", "a round trip", onRedis, []string{"mutex.TestServerWithoutTime"}},
+	{74, "a slot moves in one step, writes paused", "kept, or told before another has it", "told V, others P", onCluster, []string{
+		"mutex.TestClusterSlotMovesAtOnce"}},
+	{76, "a new connection takes longer than a TTL", "kept, by the connections that there are", "0 lost", "redis, cluster", []string{
 		"mutex.TestSlowDialsLoseNoLease", "redisstore.TestHoldNeedsNoNewConnection", "redisstore.TestPipelineOfAClusterHasNoDeadline"}},
 }

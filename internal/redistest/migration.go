@@ -3,6 +3,8 @@ package redistest
 import (
 	"slices"
 	"testing"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // A Migration is a slot on its way from one node of a cluster to another. As
@@ -61,4 +63,31 @@ func (m *Migration) Finish(tb testing.TB) {
 	m.to.Do(tb, "CLUSTER", "SETSLOT", m.slot, "NODE", id)
 	m.from.Do(tb, "CLUSTER", "SETSLOT", m.slot, "NODE", id)
 	m.cluster.agree(tb)
+}
+
+// MoveAtOnce moves a slot, with all its keys, to the next node in one step, as Valkey 9 and
+// Redis 8.4 do. The caller has paused the writes of the node that serves it, which
+// drops its keys when it hears of the new owner.
+func (c *Cluster) MoveAtOnce(tb testing.TB, slot int64) {
+	tb.Helper()
+	from := c.Owner(tb, slot)
+	to := c.Nodes[(slices.Index(c.Nodes, from)+1)%len(c.Nodes)]
+	to.Do(tb, "CLUSTER", "SETSLOT", slot, "IMPORTING", from.Do(tb, "CLUSTER", "MYID"))
+	rdb := to.Client(tb, func(o *redis.Options) { o.PoolSize = 1 })
+	for _, key := range texts(from.Do(tb, "CLUSTER", "GETKEYSINSLOT", slot, 1000)) {
+		ttl, dump := from.Do(tb, "PTTL", key).(int64), from.Do(tb, "DUMP", key)
+		if dump == nil { // it has run out
+			continue
+		}
+		_, err := rdb.Pipelined(tb.Context(), func(pipe redis.Pipeliner) error {
+			pipe.Do(tb.Context(), "ASKING")
+			pipe.Do(tb.Context(), "RESTORE", key, max(ttl, 1), dump)
+			return nil
+		})
+		if err != nil {
+			tb.Fatalf("restore %q: %v", key, err)
+		}
+	}
+	to.Do(tb, "CLUSTER", "SETSLOT", slot, "NODE", to.Do(tb, "CLUSTER", "MYID"))
+	c.agree(tb)
 }

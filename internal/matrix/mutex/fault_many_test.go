@@ -95,7 +95,7 @@ func (h pipelineHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.
 }
 
 // TestSlowDialsLoseNoLease has every new connection take longer than a TTL, while those
-// that there are work well (row 70): a hold needs no new one.
+// that there are work well (row 76): a hold needs no new one.
 func TestSlowDialsLoseNoLease(t *testing.T) {
 	t.Parallel()
 	const ttl = 3 * time.Second

@@ -1,0 +1,330 @@
+package mutex_test
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+// hashTag returns the part of a key that a proxy hashes.
+func hashTag(key string) string {
+	if _, after, ok := strings.Cut(key, "{"); ok {
+		if tag, _, ok := strings.Cut(after, "}"); ok && tag != "" {
+			return tag
+		}
+	}
+	return key
+}
+
+// throughShards returns a client whose commands go to the server of their first key's hash
+// tag, as a sharding proxy sends them. Its subscription stays on the first server.
+func throughShards(t *testing.T, servers ...*redistest.Server) *redis.Client {
+	var shards []*redis.Client
+	for _, s := range servers {
+		shards = append(shards, s.Client(t))
+	}
+	shard := func(cmd redis.Cmder) *redis.Client {
+		hash := fnv.New32()
+		_, _ = hash.Write([]byte(hashTag(fmt.Sprint(cmd.Args()[3])))) // EVALSHA hash count key
+		return shards[hash.Sum32()%uint32(len(shards))]
+	}
+	rdb := servers[0].Client(t)
+	rdb.AddHook(router{shard})
+	return rdb
+}
+
+// A router sends each script to the client that it chooses.
+type router struct {
+	choose func(redis.Cmder) *redis.Client
+}
+
+func (r router) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (r router) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if !strings.HasPrefix(cmd.Name(), "eval") {
+			return next(ctx, cmd)
+		}
+		return r.choose(cmd).Process(ctx, cmd)
+	}
+}
+
+func (r router) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) (err error) {
+		for _, cmd := range cmds {
+			if e := r.choose(cmd).Process(ctx, cmd); e != nil {
+				err = e
+			}
+		}
+		return err
+	}
+}
+
+// TestShardingProxyLetsOneIn locks several keys together, and each of them alone, through a
+// proxy that has two servers (row 61). A key has one holder, and hand-overs need no message.
+func TestShardingProxyLetsOneIn(t *testing.T) {
+	t.Parallel()
+	const keys, holds = 8, 6
+	one, two := redistest.Start(t), redistest.Start(t)
+	a, b := throughShards(t, one, two), throughShards(t, one, two)
+	var names []string
+	for i := range keys {
+		names = append(names, fmt.Sprint("key", i))
+	}
+	var inside [keys]atomic.Int64
+	visit := func(l *mutex.Lease, err error, list ...int) {
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for _, i := range list {
+			if inside[i].Add(1) != 1 {
+				t.Errorf("two hold %s", names[i])
+			}
+		}
+		<-time.After(time.Millisecond)
+		for _, i := range list {
+			inside[i].Add(-1)
+		}
+		unlock(t, l)
+	}
+	var wg sync.WaitGroup
+	for i, rdb := range []*redis.Client{a, b} {
+		pool := mutex.NewPool(rdb, "")
+		wg.Go(func() {
+			for range holds {
+				l, err := pool.LockContext(t.Context(), names...)
+				visit(l, err, 0, 1, 2, 3, 4, 5, 6, 7)
+			}
+		})
+		wg.Go(func() {
+			for n := range holds {
+				of := (n + i) % keys
+				l, err := pool.LockContext(t.Context(), names[of])
+				visit(l, err, of)
+			}
+		})
+	}
+	wg.Wait()
+	for _, s := range []*redistest.Server{one, two} {
+		if s.Stats(t).Scripts() == 0 {
+			t.Error("one server has all keys")
+		}
+		rests(t, s, poll)
+	}
+
+	last := names[slices.IndexFunc(names, func(key string) bool { // of the server without the subscription
+		return two.Do(t, "EXISTS", "baton:{"+key+"}:fence") == int64(1)
+	})]
+	l := lock(t, mutex.New(a, last))
+	next := mutex.New(b, last).LockChan(t.Context())
+	redistest.Eventually(t, 5*time.Second, func() bool { return two.Do(t, "ZCARD", "baton:{"+last+"}:queue") == int64(1) }, "it is queued")
+	unlock(t, l)
+	unlock(t, receive(t, "to find the hand-over without a message", next, poll))
+}
+
+// TestPlainClientAtAClusterNode names the client that is needed, at once (row 62).
+func TestPlainClientAtAClusterNode(t *testing.T) {
+	t.Parallel()
+	c := redistest.StartCluster(t, 2)
+	owner := c.Owner(t, c.Slot(t, "key"))
+	for _, node := range c.Nodes {
+		m := mutexOf(node.Client(t), time.Second)
+		if node == owner {
+			unlock(t, lock(t, m)) // nothing is redirected
+			continue
+		}
+		redirected := c.Errors(t, "MOVED")
+		for i := range 3 {
+			if _, err := m.LockContext(t.Context()); err == nil || !strings.Contains(err.Error(), "MOVED") || !strings.Contains(err.Error(), "NewClusterClient") {
+				t.Fatalf("LockContext: %v", err)
+			}
+			redistest.CheckCount(t, "the requests", c.Errors(t, "MOVED")-redirected, int64(i+1))
+		}
+		mustPanic(t, "MOVED", m.Lock)
+	}
+}
+
+// TestLeaseOfManyKeysStallsNobody locks and unlocks very many keys at once (row 67). Each
+// script has the keys of one lock, and no pipeline is long.
+func TestLeaseOfManyKeysStallsNobody(t *testing.T) {
+	t.Parallel()
+	const keys = 10_000
+	s := redistest.Start(t)
+	rdb := s.Client(t)
+	var largest, apart atomic.Int64
+	rdb.AddHook(pipelineHook(func(cmds []redis.Cmder) {
+		for n := int64(len(cmds)); n > largest.Load(); {
+			largest.Store(n)
+		}
+		for _, cmd := range cmds {
+			if !strings.HasPrefix(cmd.Name(), "eval") {
+				continue
+			}
+			args := cmd.Args()
+			for _, key := range args[3 : 3+args[2].(int)] {
+				if hashTag(fmt.Sprint(key)) != hashTag(fmt.Sprint(args[3])) {
+					apart.Add(1)
+				}
+			}
+		}
+	}))
+	p := mutex.NewPool(rdb, "many:")
+	p.TTL = time.Minute
+	var names []string
+	for i := range keys {
+		names = append(names, fmt.Sprint(i))
+	}
+	l, err := p.LockContext(t.Context(), names...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock(t, l)
+	redistest.CheckCount(t, "the commands of a pipeline", largest.Load(), 128)
+	redistest.CheckCount(t, "the keys in a script of another lock", apart.Load(), 0)
+	if largest.Load() < 2 {
+		t.Error("no pipeline was sent")
+	}
+	rests(t, s, poll)
+}
+
+// TestRedialOfTheSubscriptionHangs cuts the subscription and lets no connection be made,
+// while the others are well (row 71). Waits end by polls.
+func TestRedialOfTheSubscriptionHangs(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	var hangs atomic.Bool
+	heal := make(chan struct{})
+	dial := redis.NewDialer(&redis.Options{DialTimeout: 5 * time.Second})
+	rdb := s.Client(t, func(o *redis.Options) {
+		o.MinIdleConns = 3
+		o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if hangs.Load() {
+				<-heal
+			}
+			return dial(ctx, network, addr)
+		}
+	})
+	m := mutexOf(s.Client(t), ample)
+	for round := range 3 {
+		l := lock(t, m)
+		next := queued(t, s, mutexOf(rdb, ample), 1)
+		if round == 0 {
+			redistest.Eventually(t, poll, func() bool { return s.Subscribers(t, "baton:*") == 1 }, "the waiter listens")
+			hangs.Store(true)
+			s.Do(t, "CLIENT", "KILL", "TYPE", "pubsub")
+		}
+		unlock(t, l)
+		unlock(t, receive(t, "to find the hand-over", next, poll))
+	}
+	close(heal)
+	rests(t, s, 2*poll)
+}
+
+// TestSubscriptionOnAnOldMaster moves the commands of a waiter to a new master, while its
+// subscription stays on the old one, which answers (row 72). Three hand-overs are found by
+// polls; then the subscription is replaced, and the next comes by message.
+func TestSubscriptionOnAnOldMaster(t *testing.T) {
+	t.Parallel()
+	older, newer := redistest.Start(t), redistest.Start(t)
+	p := redistest.NewProxy(t, older.Addr())
+	rdb := p.Client(t)
+	pin := func(s *redistest.Server) { // what is awaited keeps the subscription
+		s.Do(t, "SET", "pinned", "by hand")
+		t.Cleanup(func() { s.Do(t, "DEL", "pinned") })
+	}
+	pin(older)
+	pin(newer)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	pinned := mutex.New(rdb, "pinned").LockChan(ctx)
+	redistest.Eventually(t, 5*time.Second, func() bool { return older.Subscribers(t, "baton:*") == 1 }, "the waiter listens")
+	p.Retarget(newer.Addr())
+	older.Do(t, "CLIENT", "KILL", "TYPE", "normal")
+
+	m := mutexOf(newer.Client(t), ample)
+	missed := 0
+	for {
+		l := lock(t, m)
+		next := queued(t, newer, mutexOf(rdb, ample), 1)
+		listens := newer.Subscribers(t, "baton:*") > 0
+		unlock(t, l)
+		if listens {
+			unlock(t, receive(t, "the hand-over by message", next, 0))
+			break
+		}
+		if missed++; missed > 4 { // the replacement is made after the third, beside the fourth
+			t.Fatal("the subscription stays on the old master")
+		}
+		unlock(t, receive(t, "to find the hand-over", next, poll))
+	}
+	if missed < 3 {
+		t.Errorf("the subscription was replaced after %d polls", missed)
+	}
+	if n := older.Subscribers(t, "baton:*"); n != 0 {
+		t.Errorf("%d subscriptions are left on the old master", n)
+	}
+	cancel()
+	<-pinned
+}
+
+// TestServerWithoutTime says so at once, when scripts cannot read the server's clock (row 73).
+func TestServerWithoutTime(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t, "--rename-command", "TIME", "")
+	m := mutexOf(s.Client(t), time.Second)
+	start := time.Now()
+	if _, err := m.LockContext(t.Context()); err == nil || !strings.Contains(err.Error(), "nknown Redis command") {
+		t.Errorf("LockContext: %v", err)
+	}
+	mustPanic(t, "nknown Redis command", m.Lock)
+	bounded(t, "to refuse twice", start, 0)
+	rests(t, s, 0)
+}
+
+// TestClusterSlotMovesAtOnce moves a slot as newer servers do (row 74): writes pause, all keys
+// are copied, and the slot changes its owner in one step. What outlasts the pause is kept. What does
+// not is lost, and told before another has it.
+func TestClusterSlotMovesAtOnce(t *testing.T) {
+	t.Parallel()
+	const short, pause = 2 * time.Second, 3 * time.Second
+	c := redistest.StartCluster(t, 2)
+	slot := c.Slot(t, "{t}")
+	of := func(key string, ttl time.Duration) *mutex.Mutex {
+		m := mutex.New(c.Client(t), key)
+		m.TTL = ttl
+		return m
+	}
+	kept := lock(t, of("{t}long", 10*time.Second))
+	gone := lock(t, of("{t}short", short))
+	next := of("{t}short", ample).LockChan(t.Context())
+	from := c.Owner(t, slot)
+	redistest.Eventually(t, 5*time.Second, func() bool { return from.Do(t, "ZCARD", "baton:{t}:queue:{t}short") == int64(1) }, "it is queued")
+
+	start := time.Now()
+	done := gone.Done()
+	from.Do(t, "CLIENT", "PAUSE", 60_000, "WRITE")
+	loses(t, gone, done, start, short)
+	excludes(t, next, time.Until(start.Add(pause)))
+	c.MoveAtOnce(t, slot)
+	from.Do(t, "CLIENT", "UNPAUSE")
+	l := receive(t, "to lock after the move", next, poll)
+	if to := c.Owner(t, slot); to == from {
+		t.Error("the slot has not moved")
+	}
+	keeps(t, kept, time.Second)
+	unlock(t, kept)
+	unlock(t, l)
+}
