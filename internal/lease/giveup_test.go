@@ -102,6 +102,29 @@ func TestGiveUpWhenAway(t *testing.T) {
 	})
 }
 
+// TestGiveUpWhileLate gives up in a process that gets no processor in time: that Redis has
+// answered nothing meanwhile says nothing of Redis.
+func TestGiveUpWhileLate(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var b retry.Backlog
+	start := time.Now()
+	confirmed := make(chan struct{})
+	go func() {
+		runtime.Gosched() // what it inherits of its creator's time could end within 5 ms
+		for time.Since(start) < 40*ms { // the scheduler takes the processor away every 10 ms
+		}
+		close(confirmed)
+	}()
+	b.WaitBriefly(confirmed)
+	select {
+	case <-confirmed:
+	default:
+		if took := time.Since(start); took < retry.MaxCancelTimeout {
+			t.Errorf("gave up after %v", took)
+		}
+	}
+}
+
 // TestGroupGivesUpManyKeys ends the ctx of a request for very many keys while it is under
 // way: that starts one goroutine for each key, and the call waits for none of them.
 func TestGroupGivesUpManyKeys(t *testing.T) {

@@ -41,8 +41,13 @@ var cancellation = []mutant{
 	},
 	{
 		"give-up-hurried", "who gives up does not wait while Redis is busy with others that were given up",
-		"internal/retry/backlog.go", `seen == last ||`, `seen == last || true ||`,
+		"internal/retry/backlog.go", `seen == last && !late`, `(seen == last && !late || true)`,
 		"internal/lease", "TestGiveUpManyAtOnce",
+	},
+	{
+		"give-up-late-counts", "what a process is late itself counts as Redis' silence",
+		"internal/retry/backlog.go", `seen == last && !late`, `(seen == last && (!late || true))`,
+		"internal/lease", "TestGiveUpWhileLate",
 	},
 	{
 		"late-answer-kept", "what a request made that was executed after its claim's end stays",

@@ -41,19 +41,22 @@ func (b *Backlog) Briefly(f func()) {
 
 // WaitBriefly waits until Redis has been told that something was given up, so that a program
 // may exit at once thereafter and leave nothing behind. It does not wait for a Redis
-// that does not answer. But it waits while Redis answers what was given up besides.
+// that does not answer. But it waits while Redis answers what was given up besides, and
+// while the process itself is late: of thousands that give up at once, most wait for a processor.
 func (b *Backlog) WaitBriefly(confirmed <-chan struct{}) {
 	end := time.Now().Add(MaxCancelTimeout)
 	timer := time.NewTimer(CancelTimeout)
 	defer timer.Stop()
 	for seen := b.answered.Load(); ; {
+		due := time.Now().Add(CancelTimeout)
 		select {
 		case <-confirmed:
 			return
 		case <-timer.C:
 		}
-		last := seen
-		if seen = b.answered.Load(); seen == last || !time.Now().Before(end) {
+		now, last := time.Now(), seen
+		late := now.Sub(due) > CancelTimeout/5
+		if seen = b.answered.Load(); seen == last && !late || !now.Before(end) {
 			return
 		}
 		timer.Reset(CancelTimeout)
