@@ -40,7 +40,7 @@ func (s *Server) upLocked() error {
 	if len(s.args) > 0 && !strings.HasPrefix(s.args[0], "-") { // a file has to come first
 		args = append([]string{s.args[0]}, slices.Delete(args, len(args)-len(s.args), len(args)-len(s.args)+1)...)
 	}
-	cmd := exec.Command("redis-server", args...)
+	cmd := exec.Command(Binary(), args...)
 	cmd.Env = append(os.Environ(), s.env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	p, err := spawn(cmd)

@@ -1,6 +1,7 @@
 package redistest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -18,6 +19,10 @@ import (
 
 const missing = "redis-server is not on the PATH; install it (apt-get install redis-server) or run .ci/run"
 
+// Binary returns the server that tests start: the file that BATON_REDIS_SERVER names, or the
+// redis-server on the PATH.
+func Binary() string { return cmp.Or(os.Getenv("BATON_REDIS_SERVER"), "redis-server") }
+
 // A Server is a private redis-server process on 127.0.0.1. Its methods may be
 // called from any goroutine.
 type Server struct {
@@ -34,7 +39,7 @@ type Server struct {
 // Start runs a server until the end of the test. Further args override the
 // defaults, e.g. "--appendonly", "yes"; the first may be a configuration file.
 //
-// The test is skipped if there is no redis-server on the PATH; it fails
+// The server is [Binary]. The test is skipped if there is none; it fails
 // instead if the environment has a BATON_REQUIRE_REDIS.
 func Start(tb testing.TB, args ...string) *Server {
 	tb.Helper()
@@ -43,7 +48,7 @@ func Start(tb testing.TB, args ...string) *Server {
 
 func start(tb testing.TB, env, args []string) *Server {
 	tb.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
+	if _, err := exec.LookPath(Binary()); err != nil {
 		if os.Getenv("BATON_REQUIRE_REDIS") != "" {
 			tb.Fatal(missing)
 		}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
 func main() {
@@ -57,7 +59,7 @@ func (c *config) choose(kinds, names, only string) error {
 	if _, ok := systems[c.system]; !ok {
 		return fmt.Errorf("there is no system %q", c.system)
 	}
-	if _, err := exec.LookPath("redis-server"); err != nil {
+	if _, err := exec.LookPath(redistest.Binary()); err != nil {
 		return fmt.Errorf("redis-server is not on the PATH; install it (apt-get install redis-server)")
 	}
 	c.topologies = topologies

@@ -63,7 +63,7 @@ func newSentinel(dir string, master int) (*sentinel, error) {
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	child, err := redistest.Launched(exec.Command("redis-server", conf, "--sentinel"))
+	child, err := redistest.Launched(exec.Command(redistest.Binary(), conf, "--sentinel"))
 	if err != nil {
 		return nil, err
 	}
