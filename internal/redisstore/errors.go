@@ -19,6 +19,11 @@ var transientCodes = []string{
 	"OOM", "BUSY", "UNKILLABLE", "MOVED", "ASK", "UNBLOCKED", "max number of clients",
 }
 
+// movingTexts occur in the errors of a script when some of its keys have moved to another node, or
+// expired, while their slot is moved: see lib/slot_migration.lua. The second is for a command with
+// several keys since Redis 7.4, and the third for a slot that no node serves for now.
+var movingTexts = []string{"non local key", "undeclared keys were accessed during rehashing", "slot not served"}
+
 // deniedTexts occur in the errors of a user without the necessary rights. Redis 6 and 7.0 have
 // a text of their own for a command inside a script.
 var deniedTexts = []string{
@@ -31,7 +36,7 @@ var deniedTexts = []string{
 var permanentTexts = []string{
 	"WRONGTYPE", "ERR the key ", // the last is of our own scripts
 	"CROSSSLOT", "hash to the same slot",
-	"unknown command", "unsupported command", "Unknown Redis command", "not allowed from script", "non deterministic command", "undeclared key",
+	"unknown command", "unsupported command", "Unknown Redis command", "non deterministic command",
 	"Error compiling script", "syntax error", "wrong number of arguments",
 	"is not an integer", "not a valid float", "invalid expire", "out of range", "SELECT is not allowed", "cluster support disabled",
 }
@@ -58,10 +63,14 @@ func classify(rdb redis.UniversalClient, err error) error {
 	switch {
 	case (isCode("MOVED") || isCode("ASK")) && !followsRedirects(rdb):
 		return retry.Permanent(fmt.Errorf("%w (a node of a cluster needs a client that follows this: redis.NewClusterClient)", err))
-	case slices.ContainsFunc(transientCodes, isCode), contains("non local key"): // a key ran out while its slot was moved: see lib/slot_migration.lua
+	case slices.ContainsFunc(transientCodes, isCode), slices.ContainsFunc(movingTexts, contains):
 		return err
 	case slices.ContainsFunc(deniedTexts, contains):
 		return retry.Denied(err)
+	case contains("not allowed from script"):
+		return retry.Permanent(fmt.Errorf("%w (the server must allow TIME in scripts, and this one does not: use another)", err))
+	case contains("undeclared key"):
+		return retry.Permanent(fmt.Errorf("%w (the server refuses keys of a script that are not declared: set it to allow them, or use another)", err))
 	case slices.ContainsFunc(permanentTexts, contains):
 		return retry.Permanent(err)
 	}

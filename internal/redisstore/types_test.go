@@ -1,6 +1,9 @@
 package redisstore
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // put makes key a value of the kind.
 func (r *rig) put(key, kind string) {
@@ -65,7 +68,7 @@ func TestSiblingOfAnotherType(t *testing.T) {
 						check(r.T, r.rdb.FlushAll(r.Context()).Err())
 						state.make(r)
 						r.put(sibling.key(r), kind)
-						acquires := sibling.name == "waiters" && state.name == "free"
+						acquires := sibling.name == "waiters" && state.name == "free" && !old(r)
 						releases := sibling.name != "queue" && state.name == "held"
 						r.unchanged("a "+kind, func() {
 							for _, n := range []int64{0, 1} {
@@ -115,4 +118,9 @@ func TestEntriesOfAnotherKindAreStale(t *testing.T) {
 		r.has(e, 10)
 		r.stands("a semaphore after a mutex", "e=10")
 	})
+}
+
+// old reports whether the server is Redis 6.0, which always takes the slow path.
+func old(r *rig) bool {
+	return strings.Contains(r.rdb.Info(r.Context(), "server").Val(), "redis_version:6.0")
 }
