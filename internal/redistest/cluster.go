@@ -91,7 +91,11 @@ func (c *Cluster) Kill() {
 func (c *Cluster) join() error {
 	masters := len(c.Nodes)
 	for i, node := range c.Nodes {
-		if _, err := node.do("CLUSTER", "ADDSLOTSRANGE", i*slotCount/masters, (i+1)*slotCount/masters-1); err != nil {
+		add := []any{"CLUSTER", "ADDSLOTS"} // Redis 6 knows no ranges
+		for slot := i * slotCount / masters; slot < (i+1)*slotCount/masters; slot++ {
+			add = append(add, slot)
+		}
+		if _, err := node.do(add...); err != nil {
 			return err
 		}
 		if i == 0 {
