@@ -117,8 +117,11 @@ func (w *worker) leave(system lockClient, before int) error {
 // ours are the goroutines that run the library's code.
 func ours() (list string) {
 	for stack := range strings.SplitSeq(stacks(), "\n\n") {
-		if strings.Contains(stack, "baton/internal/lease.") || strings.Contains(stack, "baton/internal/redisstore.") {
-			list += stack + "\n\n"
+		for _, pkg := range []string{"lease", "ratelimit", "retry", "redisstore"} {
+			if strings.Contains(stack, "baton/internal/"+pkg+".") {
+				list += stack + "\n\n"
+				break
+			}
 		}
 	}
 	return list
