@@ -44,7 +44,7 @@ func ofPermits(l *semaphore.Lease, err error) (held, error) {
 }
 
 func taken(err error) error {
-	if errors.Is(err, mutex.ErrLocked) {
+	if errors.Is(err, mutex.ErrLocked) || errors.Is(err, semaphore.ErrNotAvailable) {
 		return fmt.Errorf("%w: %w", errTaken, err)
 	}
 	return err

@@ -110,7 +110,7 @@ func TestGiveUpWhileLate(t *testing.T) {
 	start := time.Now()
 	confirmed := make(chan struct{})
 	go func() {
-		runtime.Gosched() // what it inherits of its creator's time could end within 5 ms
+		runtime.Gosched()               // what it inherits of its creator's time could end within 5 ms
 		for time.Since(start) < 40*ms { // the scheduler takes the processor away every 10 ms
 		}
 		close(confirmed)

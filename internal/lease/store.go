@@ -168,8 +168,4 @@ var (
 	// ErrUnlocked.
 	ErrReleased = errors.New("baton: released")
 	ErrUnlocked = errors.New("baton: unlocked")
-
-	ErrNoAnswer   = retry.ErrNoAnswer
-	NewPanicError = retry.NewPanicError
-	Unknown       = retry.Unknown
 )

@@ -10,7 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 const (
@@ -76,7 +76,7 @@ func (p *pipeliner) isPrompt() bool {
 }
 
 // send has the server execute the command. With prompt it waits for a reply for
-// milliseconds only, and then returns [lease.ErrNoAnswer].
+// milliseconds only, and then returns [retry.ErrNoAnswer].
 func (p *pipeliner) send(ctx context.Context, cmd noRetryCmd, prompt bool) error {
 	p.mu.Lock()
 	if p.inflight < maxUnbatched || p.exec == nil {
@@ -117,7 +117,7 @@ func (p *pipeliner) sendAlone(ctx context.Context, cmd noRetryCmd, prompt bool) 
 		took = time.Since(sent)
 	case prompt && time.Since(sent) >= promptTimeout:
 		p.noteSlow()
-		return lease.ErrNoAnswer
+		return retry.ErrNoAnswer
 	}
 	return err
 }
@@ -138,7 +138,7 @@ func (p *pipeliner) await(ctx context.Context, q *queuedCmd) error {
 	case err := <-q.done:
 		return err
 	case <-timer.C:
-		return lease.ErrNoAnswer
+		return retry.ErrNoAnswer
 	}
 }
 
@@ -278,7 +278,7 @@ func batchedError(cmd noRetryCmd, err error) error {
 	return aloneError(cmd, err)
 }
 
-var errNoReply = lease.Unknown(errors.New("the Redis client returned neither a reply nor an error"))
+var errNoReply = retry.Unknown(errors.New("the Redis client returned neither a reply nor an error"))
 
 // isReply reports whether err is an error that the server has replied.
 func isReply(err error) bool {

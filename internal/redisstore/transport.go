@@ -9,7 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // connTimeout is for how long a pipeline waits for a connection, and after
@@ -111,7 +111,7 @@ func (t *transport) run(ctx context.Context, s *script, keys, args []any) (val a
 func (t *transport) send(ctx context.Context, s *script, keys, args []any, prompt bool) (val any, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = lease.NewPanicError(v)
+			err = retry.NewPanicError(v)
 		}
 	}()
 	node, err := t.node(ctx, keys[0].(string))
@@ -251,7 +251,7 @@ func (p *pipeliner) protect(cmd noRetryCmd) (err error) {
 	defer p.renewing.Unlock()
 	defer func() {
 		if v := recover(); v != nil {
-			err = lease.NewPanicError(v)
+			err = retry.NewPanicError(v)
 		}
 	}()
 	ctx, cancel := withoutDeadline(aloneTimeout)
