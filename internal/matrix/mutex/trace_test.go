@@ -36,7 +36,7 @@ func TestTraceServer(t *testing.T) {
 		t.Error("it is unlocked without a server")
 	}
 	tells("error release")
-	tells("released baton: release")
+	tells("released baton: unlock")
 	must(s.Restart())
 	unlock(t, lock(t, m))
 	tells("released <nil>")
