@@ -115,7 +115,7 @@ func goesOn(t *testing.T, what string, c <-chan error, d time.Duration) {
 func outstanding(t *testing.T, rdb *redis.Client, key string) (count, tasks int64) {
 	t.Helper()
 	ctx := context.Background()
-	state, err := rdb.ZRangeByScore(ctx, key, &redis.ZRangeBy{Min: "0", Max: "0"}).Result()
+	state, err := rdb.ZRange(ctx, key, 0, 0).Result()
 	must(err)
 	if len(state) == 0 {
 		return 0, 0

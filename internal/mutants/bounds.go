@@ -72,7 +72,7 @@ var bounds = []mutant{
 	},
 	{
 		"old-server", "a free lock cannot be had on a server that does not know SET with GET",
-		"internal/redisstore/lib/fence.lua", `if type(last) == 'table' then return nil end`, `if type(last) == 'table' then return last end`,
+		"internal/redisstore/mutex_acquire.lua", `if type(last) ~= 'table' then`, `if type(last) == 'table' then return last else`,
 		"internal/redisstore", "TestServerWithoutSetGet",
 	},
 }

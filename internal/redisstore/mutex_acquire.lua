@@ -9,14 +9,13 @@
 
 --include lib/clock.lua
 --include lib/limits.lua
---include lib/fence.lua
 local owner = ARGV[3] ~= '0' and redis.pcall('GET', KEYS[1]) -- a request that does not queue expects a free lock
 
 -- Fast path: the lock is free and nobody waits. If the fence cannot be stored, the slow path
 -- goes on.
 if not owner and redis.call('EXISTS', KEYS[1], KEYS[2]) == 0 then
-  local base = store_fence()
-  if base then
+--include lib/store_fence.lua
+  if type(last) ~= 'table' then
     redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
     return {1, base, tonumber(ARGV[2]), 1}
   end

@@ -15,15 +15,14 @@ end
 
 --include lib/clock.lua
 --include lib/limits.lua
---include lib/fence.lua
 -- Fast path: token owns the lock, and the first waiter is live. In all other cases, and if the
 -- fence cannot be stored, the slow path goes on.
 local entry = owned and head[1] and redis.pcall('HGET', KEYS[3], head[1])
 if type(entry) == 'string' then
   local seen_at, seq, ttl, channel, key = string.match(entry, '^(%d+) (%d+) (%d+) (%a%S*) (.*)$')
   if seen_at and tonumber(seen_at) > ms - WAITER_TTL then
-    local base = store_fence()
-    if base then
+--include lib/store_fence.lua
+    if type(last) ~= 'table' then
       redis.call('ZREM', KEYS[2], head[1])
       redis.call('HDEL', KEYS[3], head[1])
       redis.call('SET', KEYS[1], head[1], 'PX', ttl)

@@ -1,6 +1,6 @@
 --include lib/clock.lua
 --include lib/limits.lua
---include lib/fence.lua
+--include lib/next_fence.lua
 --include lib/type_error.lua
 --include lib/slot_migration.lua
 -- The state of a mutex, and the operations of which its scripts are made. Nothing of a lock

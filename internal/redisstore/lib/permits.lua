@@ -1,6 +1,6 @@
 --include lib/clock.lua
 --include lib/limits.lua
---include lib/fence.lua
+--include lib/next_fence.lua
 --include lib/type_error.lua
 --include lib/slot_migration.lua
 -- The state of a reader/writer lock or a semaphore, and the operations of which their
