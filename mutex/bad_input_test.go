@@ -74,6 +74,11 @@ func zero(want any, do func(l *mutex.Lease) any) row {
 
 // badInput has a row for every exported function of the package.
 var badInput = map[string]row{
+	"Check":         {do: func(context.Context, victim) error { _, err := mutex.Check(context.Background(), nil); return err }, always: "client is nil", noCtx: true},
+	"Level.String":  panics(none, func(victim) { _ = mutex.Level(-1).String() }),
+	"Report.Level":  panics(none, func(victim) { mutex.Report{}.Level() }),
+	"Report.String": panics(none, func(victim) { _ = mutex.Report{}.String() }),
+
 	"New":     panics(none, func(victim) { mutex.New(nil, "") }),
 	"NewRW":   panics(none, func(victim) { mutex.NewRW(nil, "") }),
 	"NewPool": panics(none, func(victim) { mutex.NewPool(nil, "baton:{") }),

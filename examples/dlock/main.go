@@ -15,6 +15,7 @@
 //	dlock inspect NAME                      the same of one, in full
 //	dlock watch NAME                        a line for each change, until Ctrl-C
 //	dlock unlock -force [-yes] NAME         takes the lock from who holds it
+//	dlock doctor                            what the server offers to locks, and what to change
 //
 // NAME is a key in Redis: a [mutex.Mutex], with -shared or -exclusive a [mutex.RWMutex]
 // that is read or written, with -n a [semaphore.Weighted] of that size. A NAME is one of
@@ -127,7 +128,7 @@ func run(args []string) int {
 	return exitUnavailable
 }
 
-var subcommands = map[string]func(args []string) error{"ls": list, "inspect": inspect, "watch": watch, "unlock": unlock}
+var subcommands = map[string]func(args []string) error{"ls": list, "inspect": inspect, "watch": watch, "unlock": unlock, "doctor": doctor}
 
 // subcommand reports which one is asked for. With "--" behind it, it is a NAME.
 func subcommand(args []string) (string, bool) {

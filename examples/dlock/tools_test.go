@@ -132,3 +132,14 @@ func TestUnlockPermits(t *testing.T) {
 		t.Errorf("who came then: %v", err)
 	}
 }
+
+// TestDoctor reports what a server offers, and fails on one that grants no lock.
+func TestDoctor(t *testing.T) {
+	s := redistest.Start(t)
+	out := rest(dlock(t, s, "doctor"))
+	for _, want := range []string{"ok: scripts: ", "ok: atomic: ", "ok: pubsub: ", "warning: persistence: appendonly is off. "} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+}

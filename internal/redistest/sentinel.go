@@ -24,7 +24,7 @@ type Sentinels struct {
 func StartSentinels(tb testing.TB) *Sentinels {
 	tb.Helper()
 	s := &Sentinels{Master: Start(tb, "--repl-diskless-sync-delay", "0")}
-	s.Replica = Start(tb, "--replicaof", fmt.Sprint("127.0.0.1 ", s.Master.Port()))
+	s.Replica = Start(tb, "--replicaof", "127.0.0.1", fmt.Sprint(s.Master.Port()))
 	for range 3 {
 		// A sentinel wants a file that it can write to.
 		conf := filepath.Join(tb.TempDir(), "sentinel.conf")

@@ -33,7 +33,7 @@ func TestReplaceTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"before\n", "Run on 2026-11-30.\n", "| Redis 1.2.3 | 4 | – |\n", "| Valkey 5 | 6 | `a.TestB` |\n", "after\n"} {
+	for _, want := range []string{"before\n", "Run on 2026-11-30.\n", "| Redis 1.2.3 | 4 | 0 | – |\n", "| Valkey 5 | 6 | 0 | `a.TestB` |\n", "after\n"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}

@@ -15,13 +15,13 @@ const begin, end = "<!-- servers: written by go run ./internal/servers -write --
 // table returns the rows in Markdown.
 func table(results []result, on time.Time) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Run on %s.\n\n| server | tests passed | failed |\n|---|---|---|\n", on.Format(time.DateOnly))
+	fmt.Fprintf(&b, "Run on %s.\n\n| server | tests passed | skipped | failed |\n|---|---|---|---|\n", on.Format(time.DateOnly))
 	for _, r := range results {
 		failed := "–"
 		if len(r.failed) > 0 {
 			failed = "`" + strings.Join(r.failed, "`, `") + "`"
 		}
-		fmt.Fprintf(&b, "| %s | %d | %s |\n", r.version, r.passed, failed)
+		fmt.Fprintf(&b, "| %s | %d | %d | %s |\n", r.version, r.passed, r.skipped, failed)
 	}
 	return b.String()
 }

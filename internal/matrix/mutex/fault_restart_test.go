@@ -182,7 +182,7 @@ func TestFaultFailover(t *testing.T) {
 	t.Parallel()
 	const ttl = 1500 * time.Millisecond
 	master := redistest.Start(t, "--repl-diskless-sync-delay", "0")
-	replica := redistest.Start(t, "--replicaof", "127.0.0.1 "+strings.TrimPrefix(master.Addr(), "127.0.0.1:"))
+	replica := redistest.Start(t, "--replicaof", "127.0.0.1", strings.TrimPrefix(master.Addr(), "127.0.0.1:"))
 	p := redistest.NewProxy(t, master.Addr())
 	a, b, c := mutexOf(p.Client(t), ttl), mutexOf(p.Client(t), ttl), mutexOf(p.Client(t), ttl)
 	redistest.Eventually(t, 10*time.Second, func() bool {

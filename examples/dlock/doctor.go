@@ -1,0 +1,35 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+// doctor prints what the server offers to locks, and fails if they are not safe on it.
+func doctor(args []string) error {
+	f := flags("doctor", "dlock doctor")
+	if err := f.Parse(args); err != nil {
+		return misused(err)
+	}
+	if f.NArg() > 0 {
+		return fail(exitUsage, "doctor takes no argument")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 6*patience)
+	defer cancel()
+	rdb, err := connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer rdb.Close()
+	report, err := mutex.Check(ctx, rdb)
+	if err != nil {
+		return fail(exitUnavailable, "%w", err)
+	}
+	fmt.Print(report)
+	if report.Level() == mutex.LevelFailure {
+		return fail(exitUnavailable, "locks are not safe on this server")
+	}
+	return nil
+}
