@@ -174,18 +174,25 @@ func TestPermitsDropStaleEntriesAheadOfThem(t *testing.T) {
 func TestPermitsOfOneReleaseInSteps(t *testing.T) {
 	t.Parallel()
 	eachRW(t, func(r *permits) {
-		r.has(a, lease.ExclusiveWeight)
 		const readers = 200
 		q := func(i int, n int64) lease.Request {
 			q := r.update(fmt.Sprint("baton:10000:r", i), n, 0, 1)
 			q.WantSeq = 1
 			return q
 		}
-		for i := range readers {
-			equal(r.T, "a reader", outcome(r.says(q(i, 1))), "wait")
-		}
-		r.waits(b, lease.ExclusiveWeight)
 		keys := must(keysFor(r.name))(r.T)
+		for queued := false; !queued; { // in time: the first readers' entries must not become stale
+			start := time.Now()
+			for _, key := range keys {
+				check(r.T, r.rdb.Del(r.Context(), key.(string)).Err())
+			}
+			r.has(a, lease.ExclusiveWeight)
+			for i := range readers {
+				equal(r.T, "a reader", outcome(r.says(q(i, 1))), "wait")
+			}
+			r.waits(b, lease.ExclusiveWeight)
+			queued = time.Since(start) < lease.WaiterTTL/3
+		}
 		got, err := r.transport.run(r.Context(), permitsRelease, keys, []any{a, "r"}) // once
 		check(r.T, err)
 		equal(r.T, "reply", got, any(int64(3)))
