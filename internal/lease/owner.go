@@ -26,11 +26,14 @@ const maxLabelLen = 100
 // there is one. It is what redis-cli shows as the lock's value, and no two claims
 // ever share one. It has no space in it, for it is a word of messages.
 func (m *Manager) newToken(ttl time.Duration, label string) string {
-	token := "baton:" + strconv.FormatInt(ttl.Milliseconds(), 10) + ":" + m.tokenPrefix + strconv.FormatInt(m.serial.Add(1), 36)
-	if label == "" {
-		return token
+	var buf [128]byte // does not escape
+	b := strconv.AppendInt(append(buf[:0], "baton:"...), ttl.Milliseconds(), 10)
+	b = append(append(b, ':'), m.tokenPrefix...)
+	b = strconv.AppendInt(b, m.serial.Add(1), 36)
+	if label != "" {
+		b = append(append(b, ':'), url.QueryEscape(label[:min(len(label), maxLabelLen)])...)
 	}
-	return token + ":" + url.QueryEscape(label[:min(len(label), maxLabelLen)])
+	return string(b)
 }
 
 // newTokenPrefix is what the tokens of this process say of it.

@@ -81,6 +81,9 @@ func (s *script) command(ctx context.Context, name, body any, keys, args []any) 
 // wantsText reports whether a server that does not run a script by its hash may run it by its
 // text: it does not know the script, or, behind some proxies, the command.
 func wantsText(err error) bool {
+	if err == nil { // before reply, which escapes
+		return false
+	}
 	var reply redis.Error
 	if !errors.As(err, &reply) {
 		return false
