@@ -16,6 +16,7 @@ func TestClusterSlotMoves(t *testing.T) {
 	t.Parallel()
 	const ttl = 1500 * time.Millisecond
 	c := redistest.StartCluster(t, 2)
+	c.Errors(t, "TRYAGAIN") // skips the test where it cannot see them
 	slot := c.Slot(t, "key")
 	group := func() *waitgroup.WaitGroup {
 		wg := waitgroup.New(c.Client(t), "key")
