@@ -1,5 +1,5 @@
 // Command servers runs the tests that need a Redis server on several servers, and writes the
-// table of results into internal/docs/redis.md.
+// results into the table of internal/docs/redis.md.
 //
 //	go run ./internal/servers [-run regexp] [-write] [package...]
 //	go run ./internal/servers -quick -run 'Redis 8.0.6|Valkey 9'
@@ -56,7 +56,7 @@ var quick = [][]string{
 func main() {
 	names := flag.String("run", "", "the `servers` to test: a regular expression")
 	small := flag.Bool("quick", false, "run the tests of scripts and clients only, and skip a server that cannot be downloaded")
-	write := flag.Bool("write", false, "write the table into "+page)
+	write := flag.Bool("write", false, "write the results into the table of "+page)
 	cache := flag.String("cache", defaultCache(), "the `directory` to unpack servers into")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -88,8 +88,7 @@ func run(ctx context.Context, names, cache string, small, write bool, pkgs []str
 	case small:
 		runs = quick
 	}
-	var results []result
-	failed := false
+	tested, failed := 0, false
 	for _, s := range servers {
 		if !chosen.MatchString(s.name) {
 			continue
@@ -111,15 +110,15 @@ func run(ctx context.Context, names, cache string, small, write bool, pkgs []str
 			failed = true
 			fmt.Printf("%s\nfailed: %s\n", r.output, strings.Join(r.failed, " "))
 		}
-		results = append(results, r)
-	}
-	if len(results) == 0 && !small {
-		return fmt.Errorf("no server matches %q", names)
-	}
-	if write {
-		if err := writeTable(results, time.Now()); err != nil {
-			return err
+		tested++
+		if write { // at once: the whole takes minutes
+			if err := writeTable(r, time.Now()); err != nil {
+				return err
+			}
 		}
+	}
+	if tested == 0 && !small {
+		return fmt.Errorf("no server matches %q", names)
 	}
 	if failed {
 		return fmt.Errorf("tests failed")

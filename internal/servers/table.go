@@ -2,7 +2,10 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -12,38 +15,47 @@ const page = "internal/docs/redis.md"
 
 const begin, end = "<!-- servers: written by go run ./internal/servers -write -->\n", "<!-- end of servers -->\n"
 
-// table returns the rows in Markdown.
-func table(results []result, on time.Time) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "Run on %s.\n\n| server | tests passed | skipped | failed |\n|---|---|---|---|\n", on.Format(time.DateOnly))
-	for _, r := range results {
-		failed := "–"
-		if len(r.failed) > 0 {
-			failed = "`" + strings.Join(r.failed, "`, `") + "`"
+// table returns the earlier table in Markdown, with the row of the result.
+func table(earlier string, r result, on time.Time) string {
+	rows := map[string]string{}
+	for line := range strings.Lines(earlier) {
+		if name, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " |"); versionName.MatchString(name) {
+			rows[name] = line
 		}
-		fmt.Fprintf(&b, "| %s | %d | %d | %s |\n", r.version, r.passed, r.skipped, failed)
+	}
+	failed := "–"
+	if len(r.failed) > 0 {
+		failed = "`" + strings.Join(r.failed, "`, `") + "`"
+	}
+	rows[r.version] = fmt.Sprintf("| %s | %s | %d | %d | %s |\n", r.version, on.Format(time.DateOnly), r.passed, r.skipped, failed)
+	var b strings.Builder
+	b.WriteString("| server | run on | tests passed | skipped | failed |\n|---|---|---|---|---|\n")
+	for _, name := range slices.Sorted(maps.Keys(rows)) {
+		b.WriteString(rows[name])
 	}
 	return b.String()
 }
 
-// writeTable replaces the table of the page.
-func writeTable(results []result, on time.Time) error {
+var versionName = regexp.MustCompile(`^(Redis|Valkey) [\d.]+$`)
+
+// writeTable updates the table of the page.
+func writeTable(r result, on time.Time) error {
 	text, err := os.ReadFile(page)
 	if err != nil {
 		return err
 	}
-	replaced, err := replaceTable(string(text), table(results, on))
+	replaced, err := replaceTable(string(text), r, on)
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(page, []byte(replaced), 0o644)
 }
 
-func replaceTable(text, table string) (string, error) {
+func replaceTable(text string, r result, on time.Time) (string, error) {
 	before, rest, ok := strings.Cut(text, begin)
-	_, after, ok2 := strings.Cut(rest, end)
+	earlier, after, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {
 		return "", fmt.Errorf("%s has no place for the table", page)
 	}
-	return before + begin + table + end + after, nil
+	return before + begin + table(earlier, r, on) + end + after, nil
 }

@@ -82,7 +82,7 @@ func goesOn(t *testing.T, what string, c <-chan error, d time.Duration) {
 func outstanding(t *testing.T, rdb *redis.Client, key string) (count, tasks int64) {
 	t.Helper()
 	ctx := context.Background()
-	state, err := rdb.ZRangeArgs(ctx, redis.ZRangeArgs{Key: key, Start: 0, Stop: 0, ByScore: true}).Result()
+	state, err := rdb.ZRangeByScore(ctx, key, &redis.ZRangeBy{Min: "0", Max: "0"}).Result()
 	must(err)
 	if len(state) == 0 {
 		return 0, 0
