@@ -51,6 +51,7 @@ var whole = [][]string{
 var quick = [][]string{
 	{"-p", "4", "-skip", "ServersAgree|Bounded|RepeatedOrLate|NoScriptLeaves|SiblingOfAnotherType|InSteps|Model|Odd|Records|StaleEntriesAhead|Grow",
 		"./internal/redisstore", "./internal/clients"},
+	{"-run", "TestCheck|TestSlotMovesAtomically", "./mutex"},
 }
 
 func main() {
