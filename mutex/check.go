@@ -17,10 +17,10 @@ type Level int
 
 // The levels of findings. Greater is more serious.
 const (
-	LevelOK      Level = iota // as it should be
-	LevelUnknown              // the server does not tell
-	LevelWarning              // locks work, and some event may lose them or slow them down
-	LevelFailure              // locks do not work, or are not safe
+	LevelOK      = Level(redisstore.LevelOK)      // as it should be
+	LevelUnknown = Level(redisstore.LevelUnknown) // the server does not tell
+	LevelWarning = Level(redisstore.LevelWarning) // locks work, and some event may lose them or slow them down
+	LevelFailure = Level(redisstore.LevelFailure) // locks do not work, or are not safe
 )
 
 func (l Level) String() string {

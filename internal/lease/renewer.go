@@ -166,7 +166,7 @@ func (c *claim) beginRenewal(now time.Time) (grantSeq int64, renew bool) {
 	return c.grantSeq, true
 }
 
-// handleRenewal is the answer to a renewal, for ttl, of the hold that had began then.
+// handleRenewal handles the reply to a renewal for ttl of the hold grantSeq, sent at sentAt.
 func (c *claim) handleRenewal(grantSeq int64, ttl time.Duration, r RenewResult, sentAt time.Time) {
 	q := c.queue
 	q.mu.Lock()

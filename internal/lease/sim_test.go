@@ -32,13 +32,13 @@ func simulate(sch *schedule) string {
 	sch.bad = badness[rng.IntN(3)]
 	s := &simulation{schedule: sch, audit: audit{t: t}}
 
-	var keepers []*Manager
+	var managers []*Manager
 	done := make(chan struct{})
 	var disturbers sync.WaitGroup
 	for p := range processes {
 		store, _ := s.store(p)
 		m := NewManager(store)
-		keepers = append(keepers, m)
+		managers = append(managers, m)
 		for w := range workers {
 			rng := rand.New(rand.NewPCG(seed, uint64(100*p+w)+50))
 			go func() {
@@ -58,9 +58,9 @@ func simulate(sch *schedule) string {
 	disturbers.Wait()
 	time.Sleep(ttl + 2*WaiterTTL + 3*time.Second) // what was executed late, too
 	synctest.Wait()
-	for _, m := range keepers {
+	for _, m := range managers {
 		if len(m.queues.Entries)+len(m.claimsByToken.Entries)+len(m.heap) > 0 || m.subscription.cancel != nil {
-			t.Errorf("keeper not at rest: %d lines, %d expected, %d in the clock", len(m.queues.Entries), len(m.claimsByToken.Entries), len(m.heap))
+			t.Errorf("manager not at rest: %d lines, %d expected, %d in the clock", len(m.queues.Entries), len(m.claimsByToken.Entries), len(m.heap))
 		}
 	}
 	for name, k := range r.keys {

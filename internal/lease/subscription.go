@@ -20,12 +20,12 @@ const minMissedLimit = 3
 type subscription struct {
 	cancel         context.CancelFunc // nil if there is no subscription
 	active         bool
-	resolved       bool       // that it is so: the subscription has been made, or refused
-	pendingClaims  []*claim   // that wait for this to be clear
+	resolved       bool       // the subscription has been made, or refused
+	pendingClaims  []*claim   // they wait for resolved
 	subscriber     Subscriber // nil while there is no connection for it
 	channelChanges *channelChanges
-	// Hand-overs that a poll has found since the last message, and of how many the
-	// subscription is replaced.
+	// missed counts the hand-overs that polls have found since the last message. At
+	// missedLimit the subscription is replaced.
 	missed, missedLimit int
 	idleSince           time.Time // since when nothing is held or awaited; zero while something is
 	closeTimer          *time.Timer
@@ -82,13 +82,13 @@ func (s *subscription) scheduleClose(m *Manager) {
 	}
 }
 
-// closeIfIdle closes the subscription, if it has lingered.
+// closeIfIdle closes the subscription if it has been of no use for long enough.
 func (m *Manager) closeIfIdle() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := &m.subscription
 	if s.idleSince.IsZero() {
-		s.closeTimer = nil // linger sets another
+		s.closeTimer = nil // scheduleClose sets another
 	} else if remaining := subscriptionIdle - time.Since(s.idleSince); remaining > 0 {
 		s.closeTimer.Reset(remaining)
 	} else {

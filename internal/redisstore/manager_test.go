@@ -31,13 +31,13 @@ func TestManagerIsOnePerClient(t *testing.T) {
 	one, two := client(t), client(t)
 	first, second := must(ManagerFor(one))(t), must(ManagerFor(two))(t)
 	if first == second {
-		t.Error("two clients share a keeper")
+		t.Error("two clients share a manager")
 	}
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
 			if k, err := ManagerFor(one); k != first || err != nil {
-				t.Errorf("another keeper %p, %v", k, err)
+				t.Errorf("another manager %p, %v", k, err)
 			}
 		})
 	}
@@ -206,7 +206,7 @@ func TestManagerThatNobodyUsesGoes(t *testing.T) {
 
 type application struct {
 	redis.UniversalClient
-	keeper *lease.Manager // as of a Mutex
+	manager *lease.Manager // as of a Mutex
 }
 
 type overridingApplication struct{ application }
@@ -218,7 +218,7 @@ func (a *overridingApplication) Process(ctx context.Context, cmd redis.Cmder) er
 // lockingHook is a hook that locks.
 type lockingHook struct {
 	redistest.Requests
-	keeper *lease.Manager
+	manager *lease.Manager
 }
 
 // What leads from a primitive to its client may lead back: all of it goes together.
@@ -226,16 +226,16 @@ func TestClientsAreCollected(t *testing.T) {
 	for name, make := range map[string]func(rdb *redis.Client, collected func()){
 		"an application that embeds it": func(rdb *redis.Client, collected func()) {
 			a := &application{UniversalClient: rdb}
-			a.keeper = must(ManagerFor(a))(t)
+			a.manager = must(ManagerFor(a))(t)
 			runtime.AddCleanup(a, func(f func()) { f() }, collected)
 		},
 		"an application that overrides it": func(rdb *redis.Client, collected func()) {
 			a := &overridingApplication{application{UniversalClient: rdb}}
-			a.keeper = must(ManagerFor(a))(t)
+			a.manager = must(ManagerFor(a))(t)
 			runtime.AddCleanup(a, func(f func()) { f() }, collected)
 		},
 		"a hook": func(rdb *redis.Client, collected func()) {
-			rdb.AddHook(&lockingHook{keeper: must(ManagerFor(rdb))(t)})
+			rdb.AddHook(&lockingHook{manager: must(ManagerFor(rdb))(t)})
 			runtime.AddCleanup(rdb, func(f func()) { f() }, collected)
 		},
 	} {
@@ -264,7 +264,7 @@ func TestManagerThatIsMadeAgain(t *testing.T) {
 		k := must(ManagerFor(rdb))(t)
 		runtime.GC()
 		if again := must(ManagerFor(rdb))(t); again != k {
-			t.Fatal("a keeper in use was replaced")
+			t.Fatal("a manager in use was replaced")
 		}
 		runtime.KeepAlive(k)
 	}
