@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -185,6 +186,40 @@ func TestRequestCarriesTheValuesOfItsCallersContext(t *testing.T) {
 	if none := tenants.Check(t) - before; none > 0 {
 		t.Errorf("%d commands of a caller that is alone had no values", none)
 	}
+}
+
+// TestLockIsSentOnTheCallersGoroutine: no other goroutine is needed for a free lock under a
+// ctx that can be canceled, when Redis is near.
+func TestLockIsSentOnTheCallersGoroutine(t *testing.T) {
+	rdb := redistest.Start(t).Client(t)
+	var sender string // the goroutine that has sent the last script
+	rdb.AddHook(commandHook(func(_ context.Context, cmd redis.Cmder) {
+		if isScript(cmd) {
+			sender = goroutineID()
+		}
+	}))
+	m := mutex.New(rdb, "key")
+	caller, sent := goroutineID(), 0
+	for i := 0; sent < 10; i++ { // the first lock measures the round trip, and on a busy machine one may take long
+		l, err := m.LockContext(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sender == caller {
+			sent++
+		}
+		unlock(t, l)
+		if i == 10_000 {
+			t.Fatalf("%d of %d locks were sent on the goroutine of their caller", sent, i)
+		}
+	}
+}
+
+// goroutineID returns how a stack trace names the calling goroutine.
+func goroutineID() string {
+	stack := make([]byte, 64)
+	id, _, _ := strings.Cut(string(stack[:runtime.Stack(stack, false)]), " [")
+	return id
 }
 
 // A failingHook has the next dial, command or pipeline fail without the client's doing.

@@ -39,7 +39,7 @@ const (
 // sent as one pipeline. So a busy client spends fewer system calls a command.
 type pipeliner struct {
 	process func(context.Context, redis.Cmder) error
-	prompt  bool                      // process ends with its ctx, also while it waits for a reply
+	prompt  *promptHook               // nil: process may wait for a reply for long after its ctx has ended
 	exec    func([]redis.Cmder) error // sends one pipeline; nil: commands are never queued
 
 	renewing sync.Mutex // held while a renewal is sent by itself
@@ -67,7 +67,7 @@ var errSendAlone = errors.New("to be sent without a pipeline")
 
 // isPrompt reports whether replies are expected within a millisecond.
 func (p *pipeliner) isPrompt() bool {
-	if !p.prompt {
+	if p.prompt == nil || !p.prompt.inUse.Load() {
 		return false
 	}
 	p.mu.Lock()
@@ -96,7 +96,10 @@ func (p *pipeliner) send(ctx context.Context, cmd noRetryCmd, prompt bool) error
 	p.mu.Unlock()
 	err := p.await(ctx, q)
 	if err == errSendAlone {
-		return aloneError(cmd, p.process(ctx, cmd))
+		p.mu.Lock()
+		p.inflight++
+		p.mu.Unlock()
+		return p.sendAlone(ctx, cmd, prompt)
 	}
 	return err
 }
@@ -107,11 +110,10 @@ func (p *pipeliner) sendAlone(ctx context.Context, cmd noRetryCmd, prompt bool) 
 	var took time.Duration              // 0: no reply
 	defer func() { p.returned(took) }() // after a panic, too
 	if prompt {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, promptTimeout)
-		defer cancel()
+		err = aloneError(cmd, p.process(ctx, promptCmd{cmd}))
+	} else {
+		err = aloneError(cmd, p.process(ctx, cmd))
 	}
-	err = aloneError(cmd, p.process(ctx, cmd))
 	switch {
 	case err == nil || isReply(err):
 		took = time.Since(sent)

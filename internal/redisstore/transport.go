@@ -50,7 +50,7 @@ type transport struct {
 func newTransport(rdb redis.UniversalClient) *transport {
 	switch rdb := rdb.(type) {
 	case *redis.Client:
-		return &transport{single: &pipeliner{process: rdb.Process, prompt: rdb.Options().ContextTimeoutEnabled, exec: execBy(rdb)}}
+		return &transport{single: &pipeliner{process: rdb.Process, prompt: promptHookOf(rdb), exec: execBy(rdb)}}
 	case *redis.ClusterClient:
 		return &transport{cluster: rdb, nodes: make(map[string]*pipeliner)}
 	}

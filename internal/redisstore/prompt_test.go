@@ -1,0 +1,94 @@
+package redisstore
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
+)
+
+// A namesHook keeps the names of the commands that pass it.
+type namesHook struct{ names []string }
+
+func (h *namesHook) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h *namesHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		h.names = append(h.names, cmd.Name())
+		return next(ctx, cmd)
+	}
+}
+
+func (h *namesHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func promptRequest(key string) lease.Request {
+	return lease.Request{Name: mutexAt(key), Token: "baton:60000:t", TTL: time.Minute, Seq: 1, FailFast: true}
+}
+
+// TestPromptRequestReturnsWithoutReply: a request that is to fail fast returns although the
+// server is stopped, the client waits a minute for replies, and the ctx does not end.
+func TestPromptRequestReturnsWithoutReply(t *testing.T) {
+	s := redistest.Start(t)
+	rdb := s.Client(t, func(o *redis.Options) { o.ReadTimeout, o.WriteTimeout = time.Minute, time.Minute })
+	store := NewStore(rdb)
+	if reply, err := store.Acquire(t.Context(), promptRequest("a")); err != nil || !reply.Granted {
+		t.Fatal(reply, err)
+	}
+	s.Pause()
+	defer s.Continue()
+	if reply, err := store.Acquire(t.Context(), promptRequest("b")); err != retry.ErrNoAnswer {
+		t.Errorf("the server is stopped: %+v, %v", reply, err)
+	}
+	if store.LowLatency() {
+		t.Error("a server that did not answer is expected to answer at once")
+	}
+}
+
+// TestPromptRequestPassesAllHooks: hooks that the client had, and those that it gets later.
+func TestPromptRequestPassesAllHooks(t *testing.T) {
+	rdb := redistest.Start(t).Client(t)
+	var outer, later namesHook
+	rdb.AddHook(&outer)
+	store := NewStore(rdb)
+	send := func(key string) {
+		t.Helper()
+		outer.names, later.names = nil, nil
+		if reply, err := store.Acquire(t.Context(), promptRequest(key)); err != nil || !reply.Granted {
+			t.Fatal(reply, err)
+		}
+	}
+	send("load the script")
+	send("a")
+	if !slices.Contains(outer.names, "evalsha") {
+		t.Errorf("the hook saw %q", outer.names)
+	}
+	hook := store.transport.single.prompt
+	rdb.Conn().Ping(t.Context()) // which makes a chain of the hooks of its own
+	if NewStore(rdb); !hook.inUse.Load() || promptHookOf(rdb) != hook {
+		t.Error("the hook is out of use, or a client has two of them")
+	}
+	rdb.AddHook(&later)
+	send("b")
+	if !slices.Contains(outer.names, "evalsha") || !slices.Contains(later.names, "evalsha") || store.LowLatency() {
+		t.Errorf("the hook saw %q, the later one %q; low latency %v", outer.names, later.names, store.LowLatency())
+	}
+}
+
+// TestNoPromptHookWithoutTimeouts: go-redis sets no deadlines for such a client, and would
+// not clear one that was set.
+func TestNoPromptHookWithoutTimeouts(t *testing.T) {
+	for _, timeout := range []time.Duration{-1, -2} {
+		rdb := redistest.Start(t).Client(t, func(o *redis.Options) { o.ReadTimeout = timeout })
+		if promptHookOf(rdb) != nil {
+			t.Errorf("a client with ReadTimeout %d has a promptHook", timeout)
+		}
+	}
+}
