@@ -69,7 +69,7 @@ func (q *keyQueue) requestAgain(ctx context.Context, c *claim) bool {
 	c.redisError("acquire", retry.ErrNoAnswer)
 	c.maybeQueued = true
 	r, _, sent, _ := q.prepareRequest(c)
-	q.requestReturned(c)
+	q.requestReturned(c, r)
 	q.manager.async(func() {
 		if q.sendRequest(ctx, c, r, sent) {
 			q.requestLoop(c)
@@ -165,12 +165,17 @@ func (q *keyQueue) newRequest(c *claim, now time.Time) Request {
 	if r.Enqueue {
 		q.manager.register(c)
 	}
-	c.inflight++
+	if r.Want > 0 {
+		c.inflight++
+	}
 	return r
 }
 
 // requestReturned notes that a request is not under way any more.
-func (q *keyQueue) requestReturned(c *claim) {
+func (q *keyQueue) requestReturned(c *claim, r Request) {
+	if r.Want == 0 { // it was not counted
+		return
+	}
 	if c.inflight--; c.inflight == 0 && c.inflightDone != nil {
 		close(c.inflightDone)
 		c.inflightDone = nil
@@ -179,7 +184,7 @@ func (q *keyQueue) requestReturned(c *claim) {
 
 // handleReply deals with the answer to a request, whatever has become of the claim.
 func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sentAt time.Time) pendingCall {
-	q.requestReturned(c)
+	q.requestReturned(c, r)
 	c.redisError("acquire", err)
 	w := newTrustWindow(sentAt, r.TTL)
 	if c.state != claimActive {

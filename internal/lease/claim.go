@@ -51,7 +51,7 @@ type claim struct {
 	seq           int64           // number of the last request
 	recentSends   [4]sentRequest  // the last queueing ones, each at its number modulo 4
 	lastQueuedSeq int64           // number of the last of them
-	inflight      int             // requests that are under way
+	inflight      int             // requests for permits that are under way
 	undoLate      bool            // they must be undone when they return
 	backoff       backoff.BackOff // nil unless Redis fails, or an owner that is not ours will not tell
 

@@ -43,9 +43,9 @@ func (q *keyQueue) beginRelease() *claim {
 	now := time.Now()
 	if c.expiresBy = now.Add(c.window.remaining(now)); c.wanted > 0 || c.maybeQueued || c.replaces != "" {
 		c.expiresBy = now.Add(c.maxLifetime())
-		if c.inflight > 0 {
-			c.inflightDone = make(chan struct{})
-		}
+	}
+	if c.inflight > 0 {
+		c.inflightDone = make(chan struct{})
 	}
 	c.state = claimReleasing
 	c.wake()
@@ -59,7 +59,7 @@ func (q *keyQueue) finishRelease(c *claim) {
 	q.mu.Lock()
 	inflight := c.inflightDone
 	q.mu.Unlock()
-	if inflight != nil { // else the release could overtake the request that it undoes
+	if inflight != nil { // else the release could overtake a request, which would then get the lock again
 		timer := time.NewTimer(inflightTimeout)
 		select {
 		case <-inflight:

@@ -235,7 +235,7 @@ func TestReleaseAndLateAnswer(t *testing.T) {
 		l, got := e.request(e.Context(), k2, 10*time.Second)
 		time.Sleep(100 * time.Millisecond)
 		const ms = time.Millisecond
-		travel := []time.Duration{1 * ms, 20 * ms /* the poll */, 30 * ms, 0 /* the release */, 0, 0}
+		travel := []time.Duration{1 * ms, 150 * ms /* the poll: the release does not wait so long */, 130 * ms, 0 /* the release */, 0, 0}
 		s.change(func() {
 			s.latency = func() time.Duration {
 				next := travel[0]
@@ -254,6 +254,40 @@ func TestReleaseAndLateAnswer(t *testing.T) {
 			e.Errorf("Release: %v", err)
 		}
 	})
+}
+
+// TestReleaseAwaitsPoll releases what a message has brought while a poll is under way. Redis
+// must not execute the poll after the release: it would grant the lock to nobody.
+func TestReleaseAwaitsPoll(t *testing.T) {
+	for name, p := range map[string]Params{"mutex": params(time.Minute), "writer": writing(time.Minute), "semaphore": taking(1, 1)} {
+		inBubble(t, func(e *env) {
+			k1, _ := e.process()
+			k2, s2 := e.process()
+			k3, _ := e.process()
+			held := e.take(k1, p)
+			l, got := e.want(e.Context(), k2, p)
+			time.Sleep(100 * ms)
+			s2.travels(20*ms, 0, 0, 20*ms) // the poll, the release and its reply, the reply to the poll
+			q := k2.queues.Entries[Name{p.Kind, p.Key}]
+			q.mu.Lock()
+			q.claim.wake()
+			q.mu.Unlock()
+			time.Sleep(ms)
+			held.Release()
+			e.gets(name, got, ms)
+			if err := l.Release(); err != nil {
+				e.Error(err)
+			}
+			for range 50 { // the poll has had its answer meanwhile
+				if e.tries(k3, p, 1) != 1 {
+					e.Errorf("%s: a try of what was released fails", name)
+					break
+				}
+				e.leases[len(e.leases)-1].Release()
+				time.Sleep(ms)
+			}
+		})
+	}
 }
 
 // TestReleaseUnconfirmed cannot reach Redis until the lease has run out: the

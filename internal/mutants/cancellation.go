@@ -61,6 +61,11 @@ var cancellation = []mutant{
 		"internal/lease", "TestCancelUnderWay",
 	},
 	{
+		"unlock-overtakes", "a release of what was held does not wait for a poll under way",
+		"internal/lease/claim_release.go", `	if c.inflight > 0 {`, `	if c.inflight > 0 && c.wanted > 0 {`,
+		"internal/lease", "TestReleaseAwaitsPoll",
+	},
+	{
 		"undo-steals-answer", "what undoes a late answer is sent while the release is under way, and takes its answer",
 		"internal/lease/acquire_loop.go", `		c.releaseAgain = true
 	default:`, `		go q.manager.releaseStale(c)
