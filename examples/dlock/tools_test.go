@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -51,6 +52,43 @@ func TestList(t *testing.T) {
 	}
 	if out := rest(dlock(t, s, "inspect", "nothing")); !strings.Contains(out, "kind     free\n") {
 		t.Errorf("of what is not there: %s", out)
+	}
+}
+
+// TestListUnfinished lists a semaphore whose scripts have more to do than one of them does:
+// its state has more fields then.
+func TestListUnfinished(t *testing.T) {
+	s := redistest.Start(t)
+	rdb := s.Client(t)
+	sem := semaphore.NewWeighted(rdb, "name", 1000)
+	l, err := sem.AcquireLease(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields, err := rdb.HGetAll(t.Context(), "name").Result()
+	if err != nil || len(fields) != 2 {
+		t.Fatalf("%v, %v", fields, err)
+	}
+	for token, hold := range fields {
+		for i := range 600 { // as of so many processes, whose index Redis has lost
+			if token != "state" {
+				s.Do(t, "HSET", "name", token+strconv.Itoa(i), hold)
+			}
+		}
+	}
+	s.Do(t, "DEL", "baton:{name}:holders")
+	_, err = semaphore.NewWeighted(s.Client(t), "name", 1000).TryAcquireLease(t.Context(), 1000)
+	if !errors.Is(err, semaphore.ErrNotAvailable) {
+		t.Fatal(err)
+	}
+	if state := s.Do(t, "HGET", "name", "state").(string); strings.Count(state, " ") != 10 {
+		t.Fatalf("no work is left: %q", state)
+	}
+	if out := rest(dlock(t, s, "ls")); !strings.HasPrefix(out, "name  semaphore  ") {
+		t.Errorf("it says %q", out)
+	}
+	if err := l.Release(); err != nil {
+		t.Error(err)
 	}
 }
 
