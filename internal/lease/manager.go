@@ -26,6 +26,7 @@ type Manager struct {
 	mu            sync.Mutex
 	queues        Map[Name, *keyQueue]
 	watchers      Map[string, *groupWatcher] // by the key of their wait groups
+	valueWatchers Map[string, *valueWatcher] // by the key of their mutexes
 	claimsByToken Map[string, *claim]        // by token: those that may be handed over
 	pollBackoff   backoff.BackOff            // has no memory, so that one serves for all claims
 	heap          renewHeap                  // the held claims and the tasks
@@ -123,7 +124,7 @@ func (m *Manager) removeQueue(q *keyQueue) {
 // closeWhenIdle closes the subscription, in a moment, if nobody needs it. The manager is
 // locked.
 func (m *Manager) closeWhenIdle() {
-	if len(m.queues.Entries)+len(m.watchers.Entries) == 0 {
+	if len(m.queues.Entries)+len(m.watchers.Entries)+len(m.valueWatchers.Entries) == 0 {
 		m.subscription.scheduleClose(m)
 	}
 }

@@ -28,6 +28,8 @@ const (
 	RWMutex   Kind = 'r' // many that share it, or one that does not
 	Semaphore Kind = 's' // as many as its size has permits for
 	WaitGroup Kind = 'w' // what is held are its tasks, each by itself
+
+	valueKind Kind = 'v' // of messages about the value beside a Mutex
 )
 
 // ExclusiveWeight is the weight of an exclusive claim on an RWMutex, and the size of every

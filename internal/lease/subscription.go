@@ -169,6 +169,9 @@ func (h *subscriptionHandler) Channels(t Subscriber) []string {
 			channels = append(channels, w.channel)
 		}
 	}
+	for _, w := range m.valueWatchers.Entries {
+		channels = append(channels, w.channel)
+	}
 	return channels
 }
 
@@ -183,6 +186,7 @@ func (h *subscriptionHandler) Subscribed(channel string) {
 			w.setSubscribed(true)
 		}
 	}
+	m.setValueSubscribed(channel)
 }
 
 func (h *subscriptionHandler) Disconnected() {
@@ -190,6 +194,7 @@ func (h *subscriptionHandler) Disconnected() {
 	for _, w := range h.manager.allWatchers() {
 		w.setSubscribed(false)
 	}
+	h.manager.setValueSubscribed("")
 }
 
 // allWatchers returns all watches.
@@ -239,7 +244,13 @@ func (h *subscriptionHandler) HandleMessage(msg Handover) {
 	m.mu.Lock()
 	c, w := m.claimsByToken.Entries[msg.Token], m.watchers.Entries[msg.Key]
 	m.subscription.missed, m.subscription.missedLimit = 0, minMissedLimit
+	if v := m.valueWatchers.Entries[msg.Key]; msg.Kind == valueKind && v != nil {
+		v.wake()
+	}
 	m.mu.Unlock()
+	if msg.Kind == valueKind {
+		return
+	}
 	if msg.Kind == WaitGroup {
 		if w != nil {
 			w.handleFinished(msg.Seq, msg.Weight)

@@ -20,6 +20,10 @@ import (
 //	  baton:{K}:waiters     hash    token -> "seen_at seq handover_ttl channel key"
 //	  baton:{K}:fence       string  the last fence base
 //
+//	value beside a mutex (value_*.lua)
+//	  baton:{K}:value       hash    value, fence, token -> its writer's, written_at -> us,
+//	                                reset -> us when it was last deleted under a held mutex
+//
 //	reader/writer lock, semaphore (permits_*.lua, lib/permits.lua)
 //	  K                     hash    token -> "expires weight ttl last_seq want_seq granted base shared channel"
 //	                                state -> "kind size declared_size used queue_len last_base key_ttl written_at",
@@ -49,6 +53,7 @@ import (
 //	                        "<kind> seq want_seq base weight contended token key": permits are granted to token
 //	                        "<kind> 0 0 0 0 contended token key": token asks again, or others wait for what it
 //	                        holds; key is "-"
+//	on baton:{K}:value      "v fence 0 0 0 0 - key": a hold with that fence has written the value
 //	on baton:{K}:done       "w generation 0 0 abandoned 0 - key": a generation is finished
 //
 // A key with a hash tag keeps it, as in baton:{tag}:queue:K. See keyParts.

@@ -1,0 +1,140 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// fakeValues is a ValueStore that answers by a function.
+type fakeValues struct {
+	ValueStore
+	write func(ValueWrite) (WriteOutcome, error)
+}
+
+func (f fakeValues) WriteValue(_ context.Context, w ValueWrite) (WriteOutcome, error) {
+	return f.write(w)
+}
+
+func TestValueIsWrittenUnderTheLease(t *testing.T) {
+	inBubble(t, func(e *env) {
+		m, _ := e.process()
+		l := e.acquire(m, time.Second)
+		tries := 0
+		outcome, err := l.WriteValue(e.Context(), fakeValues{write: func(w ValueWrite) (WriteOutcome, error) {
+			if tries++; tries == 1 {
+				return 0, errNetwork
+			}
+			if w.Key != "key" || w.Token != e.owner() || w.Fence != l.Fence() || w.Data != "v" {
+				t.Errorf("the write is %+v", w)
+			}
+			return ValueStored, nil
+		}}, ValueWrite{Data: "v"})
+		if outcome != ValueStored || err != nil || tries != 2 {
+			t.Errorf("got %v, %v after %d tries", outcome, err, tries)
+		}
+	})
+}
+
+// A lease that has ended writes nothing, and one that Redis has lost is lost to the caller.
+func TestEndedLeaseWritesNoValue(t *testing.T) {
+	inBubble(t, func(e *env) {
+		m, s := e.process()
+		never := fakeValues{write: func(ValueWrite) (WriteOutcome, error) {
+			t.Error("a request was sent")
+			return ValueStored, nil
+		}}
+		l := e.acquire(m, time.Second)
+		l.Release()
+		if _, err := l.WriteValue(e.Context(), never, ValueWrite{}); !errors.Is(err, ErrUnlocked) {
+			t.Errorf("after the release: %v", err)
+		}
+		l = e.acquire(m, time.Second)
+		refused := fakeValues{write: func(ValueWrite) (WriteOutcome, error) { return ValueNotHeld, nil }}
+		if _, err := l.WriteValue(e.Context(), refused, ValueWrite{}); !errors.Is(err, ErrLost) {
+			t.Errorf("refused by Redis: %v", err)
+		}
+		s.change(func() { s.fault = func() fault { return lostRequest } })
+		down := fakeValues{write: func(ValueWrite) (WriteOutcome, error) { return 0, errNetwork }}
+		start := time.Now()
+		if _, err := l.WriteValue(e.Context(), down, ValueWrite{}); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), errNetwork.Error()) {
+			t.Errorf("lost while Redis was away: %v", err)
+		}
+		e.within("the loss", start, time.Second)
+		if _, err := l.WriteValue(e.Context(), never, ValueWrite{}); !errors.Is(err, ErrLost) {
+			t.Errorf("after the loss: %v", err)
+		}
+	})
+}
+
+// A watch is signaled by messages, and whenever messages may have been lost.
+func TestValueWatchIsSignaled(t *testing.T) {
+	inBubble(t, func(e *env) {
+		m, s := e.process()
+		changed := message{"channel", Handover{Name: Name{valueKind, "key"}, Seq: 7, Token: "-"}}
+		first, second := m.WatchValue("key", "channel"), m.WatchValue("key", "channel")
+		<-first.C()
+		<-second.C()
+		if !first.Subscribed() || !second.Subscribed() {
+			t.Error("it is not subscribed")
+		}
+		s.publish([]message{changed})
+		<-first.C()
+		<-second.C()
+
+		second.Stop()
+		third := m.WatchValue("key", "channel")
+		if !third.Subscribed() {
+			t.Error("the third is not subscribed")
+		}
+		third.Stop()
+
+		s.disconnect <- struct{}{}
+		<-first.C()
+		if first.Subscribed() {
+			t.Error("it is subscribed without a connection")
+		}
+		<-first.C()
+		if !first.Subscribed() {
+			t.Error("it is not subscribed again")
+		}
+		other := m.WatchValue("other", "another channel")
+		<-other.C()
+		other.Stop()
+		first.Stop()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		s.publish([]message{changed})
+		time.Sleep(time.Second)
+		select {
+		case <-first.C():
+			t.Error("it is signaled after its end")
+		case <-other.C():
+			t.Error("another key's message")
+		default:
+		}
+		e.redis.mu.Lock()
+		defer e.redis.mu.Unlock()
+		if len(e.redis.subs) != 0 {
+			t.Errorf("still subscribed: %v", e.redis.subs)
+		}
+	})
+}
+
+// A message that nobody here awaits is no hand-over, and releases nothing.
+func TestValueMessageReleasesNothing(t *testing.T) {
+	inBubble(t, func(e *env) {
+		m, s := e.process()
+		s.change(func() {
+			s.point = func(what string) fault {
+				t.Error(what)
+				return fine
+			}
+		})
+		(&subscriptionHandler{m, e.Context()}).HandleMessage(Handover{Name: Name{valueKind, "key"}, Seq: 7, Token: "-"})
+		time.Sleep(time.Second)
+	})
+}

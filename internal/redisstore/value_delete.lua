@@ -1,0 +1,16 @@
+-- Deletes the value beside a mutex. If the mutex is held, what its holder may still write is
+-- refused.
+-- KEYS  1 the lock   2 the value, as in value_write.lua
+-- Reply 1 if there was a value, else 0
+
+--include lib/clock.lua
+--include lib/limits.lua
+--include lib/type_error.lua
+local fence = redis.pcall('HGET', KEYS[2], 'fence')
+if type(fence) == 'table' then return wrap_type_error('value', fence) end
+redis.call('DEL', KEYS[2])
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  redis.call('HSET', KEYS[2], 'reset', string.format('%.0f', us))
+  redis.call('PEXPIRE', KEYS[2], RETENTION)
+end
+return fence and 1 or 0
