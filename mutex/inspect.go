@@ -23,6 +23,14 @@ type Status struct {
 	Waiters int
 	// Next is the first waiter, which gets the lock next.
 	Next Owner
+	// Queue lists the first waiters, in order. About 100 are listed.
+	Queue []Waiter
+}
+
+// A Waiter is one process that waits for a lock.
+type Waiter struct {
+	Owner
+	Read bool // it waits to read
 }
 
 // Held reports whether the lock is held.
@@ -67,9 +75,15 @@ func inspectKey(ctx context.Context, m *lease.Manager, unusable error, kind leas
 	if err != nil {
 		return Status{}, err
 	}
-	s := Status{MoreHolders: int(p.MoreHolders), Waiters: p.Waiters, Next: p.Next}
+	s := Status{MoreHolders: int(p.MoreHolders), Waiters: p.Waiters}
 	for _, h := range p.Holders {
 		s.Holders = append(s.Holders, Holder{Owner: h.Owner, Read: h.Shared, Fence: h.Fence, Remaining: h.Remaining})
+	}
+	for _, w := range p.Queue {
+		s.Queue = append(s.Queue, Waiter{Owner: w.Owner, Read: w.Shared})
+	}
+	if len(s.Queue) > 0 {
+		s.Next = s.Queue[0].Owner
 	}
 	return s, nil
 }

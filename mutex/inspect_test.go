@@ -47,7 +47,7 @@ func TestInspect(t *testing.T) {
 		if want := m.Label + " (" + host + ", pid "; !strings.HasPrefix(s.Holders[0].String(), want) {
 			t.Errorf("%s, not %s", s.Holders[0], want)
 		}
-		if s.Next.Label != other.Label[:100] {
+		if s.Next.Label != other.Label[:100] || len(s.Queue) != 1 || s.Queue[0].Owner != s.Next {
 			t.Errorf("the next one is %+v", s.Next)
 		}
 		unlock(t, l)
@@ -73,7 +73,7 @@ func TestInspectRWMutex(t *testing.T) {
 			s, _ = b.Inspect(t.Context())
 			return s.Waiters == 1
 		}, "nobody waits")
-		if len(s.Holders) != 2 || !s.Holders[0].Read || !s.Holders[1].Read || s.Next.Label != "w" {
+		if len(s.Holders) != 2 || !s.Holders[0].Read || !s.Holders[1].Read || s.Next.Label != "w" || len(s.Queue) != 1 || s.Queue[0].Read || s.Queue[0].Label != "w" {
 			t.Errorf("%+v", s)
 		}
 		for _, m := range []*mutex.RWMutex{a, a, b} {

@@ -118,6 +118,7 @@ var badInput = map[string]row{
 	"Limiter.AllowNContext": {lim: func(ctx context.Context, v victim) error { _, err := v.lim.AllowNContext(ctx, int(v.n)); return err }},
 	"Limiter.Wait":          {noN: true, lim: func(ctx context.Context, v victim) error { return v.lim.Wait(ctx) }},
 	"Limiter.WaitN":         {lim: func(ctx context.Context, v victim) error { return v.lim.WaitN(ctx, int(v.n)) }},
+	"Limiter.Inspect":       {noN: true, lim: func(ctx context.Context, v victim) error { _, err := v.lim.Inspect(ctx); return err }},
 	"Limiter.WaitChan":      {noN: true, lim: func(ctx context.Context, v victim) error { return <-v.lim.WaitChan(ctx) }},
 }
 

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/ratelimit"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // An Owner is the process that holds or awaits permits: its host, PID and label.
@@ -19,8 +21,15 @@ type Status struct {
 	MoreHolders int      // number of further holders; about 1,000 are listed
 	// Waiters is the number of waiting processes. A dead process counts for up to 3.6 s.
 	Waiters     int
-	Next        Owner // the first waiter, which gets permits next
-	NextPermits int64 // how many permits it waits for
+	Next        Owner    // the first waiter, which gets permits next
+	NextPermits int64    // how many permits it waits for
+	Queue       []Waiter // the first waiters, in order; about 100 are listed
+}
+
+// A Waiter is one process that waits for permits.
+type Waiter struct {
+	Owner
+	Permits int64
 }
 
 // A Holder is the hold of one process.
@@ -42,9 +51,49 @@ func (s *Weighted) Inspect(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	status := Status{Size: p.Size, Used: p.Used, MoreHolders: int(p.MoreHolders), Waiters: p.Waiters, Next: p.Next, NextPermits: p.NextPermits}
+	status := Status{Size: p.Size, Used: p.Used, MoreHolders: int(p.MoreHolders), Waiters: p.Waiters}
 	for _, h := range p.Holders {
 		status.Holders = append(status.Holders, Holder{Owner: h.Owner, Permits: h.Weight, Fence: h.Fence, Remaining: h.Remaining})
 	}
+	for _, w := range p.Queue {
+		status.Queue = append(status.Queue, Waiter{Owner: w.Owner, Permits: w.Weight})
+	}
+	if len(status.Queue) > 0 {
+		status.Next, status.NextPermits = status.Queue[0].Owner, status.Queue[0].Permits
+	}
 	return status, nil
+}
+
+// A LimiterStatus is what Redis knows about a limiter, for people and for monitoring. It
+// may be stale by the time it is returned.
+type LimiterStatus struct {
+	// Limit and Burst are those of the last call by any process. If the bucket is full,
+	// Redis keeps nothing, and they are those of this Limiter.
+	Limit Limit
+	Burst int
+	// Tokens is the number of tokens in the bucket, a fraction included.
+	Tokens float64
+	// Reserved is the number of tokens that waiters have taken ahead, and that are not yet
+	// in the bucket. If it is positive, Tokens is 0.
+	Reserved float64
+	// Next is how long a Wait for one event would sleep now.
+	Next time.Duration
+}
+
+// Inspect returns the tokens and the reservations of the limiter. It makes one read-only
+// request and does not retry while Redis is unreachable.
+func (l *Limiter) Inspect(ctx context.Context) (LimiterStatus, error) {
+	if _, err := l.newReservation("inspect", 1); err != nil {
+		return LimiterStatus{}, err
+	}
+	b, err := retry.Do(ctx, "inspect", l.key, false, func(ctx context.Context) (ratelimit.Bucket, error) {
+		return l.store.InspectLimiter(ctx, l.key)
+	})
+	switch {
+	case err != nil:
+		return LimiterStatus{}, err
+	case b.Full:
+		return LimiterStatus{Limit: l.limit, Burst: l.burst, Tokens: float64(l.burst)}, nil
+	}
+	return LimiterStatus{Limit: Limit(b.Rate), Burst: b.Burst, Tokens: max(b.Tokens, 0), Reserved: max(-b.Tokens, 0), Next: b.Next}, nil
 }

@@ -1,6 +1,7 @@
 package semaphore_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ func TestInspect(t *testing.T) {
 			s, err = other.Inspect(t.Context())
 			return err != nil || s.Waiters == 1
 		}, "nobody waits")
-		if err != nil || s.Size != 5 || s.Used != 4 || len(s.Holders) != 1 || s.Next.Label != "other" || s.NextPermits != 2 {
+		if err != nil || s.Size != 5 || s.Used != 4 || len(s.Holders) != 1 || s.Next.Label != "other" || s.NextPermits != 2 || len(s.Queue) != 1 || s.Queue[0].Label != "other" || s.Queue[0].Permits != 2 {
 			t.Errorf("%+v, %v", s, err)
 		}
 		if h := s.Holders[0]; h.Label != "mine" || h.Permits != 4 || h.Remaining <= 0 || h.Remaining > mine.TTL || h.Fence > three.Fence() {
@@ -56,6 +57,44 @@ func TestInspect(t *testing.T) {
 			}
 		}
 		if _, err := semaphore.NewWeighted(rdb, "", 5).Inspect(t.Context()); err == nil || !strings.Contains(err.Error(), "the key is empty") {
+			t.Error(err)
+		}
+	})
+}
+
+// TestLimiterInspect looks at a limiter through another of other figures: what Redis has counts.
+func TestLimiterInspect(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		lim, other := semaphore.NewLimiter(rdb, "key", 0.01, 5), semaphore.NewLimiter(sibling(t, rdb), "key", 7, 9)
+		if s, err := other.Inspect(t.Context()); err != nil || s != (semaphore.LimiterStatus{Limit: 7, Burst: 9, Tokens: 9}) {
+			t.Errorf("a full bucket: %+v, %v", s, err)
+		}
+		lim.AllowN(3)
+		if s, err := other.Inspect(t.Context()); err != nil || s.Limit != 0.01 || s.Burst != 5 || int(s.Tokens) != 2 || s.Reserved != 0 || s.Next != 0 {
+			t.Errorf("after three of five: %+v, %v", s, err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		wait := lim.WaitChan(ctx)
+		lim.AllowN(2)
+		var s semaphore.LimiterStatus
+		redistest.Eventually(t, 5*time.Second, func() bool {
+			s, _ = other.Inspect(t.Context())
+			return s.Tokens < 1
+		}, "no token is taken")
+		second := lim.WaitChan(ctx)
+		redistest.Eventually(t, 5*time.Second, func() bool {
+			s, _ = other.Inspect(t.Context())
+			return s.Reserved > 0.9
+		}, "nothing is taken ahead: %+v", &s)
+		if s.Tokens != 0 || s.Reserved > 2 || s.Next < 150*time.Second || s.Next > 300*time.Second {
+			t.Errorf("one or two are taken ahead: %+v", s)
+		}
+		cancel()
+		<-wait
+		<-second
+		rdb.Set(t.Context(), "key", "by hand", 0)
+		if _, err := other.Inspect(t.Context()); err == nil || !strings.Contains(err.Error(), `inspect "key": `) {
 			t.Error(err)
 		}
 	})

@@ -47,9 +47,9 @@ type Limiter struct {
 	store *redisstore.Store
 	err   error // why it cannot be used
 
-	id      string // prefix of its reservation ids
-	serial  atomic.Int64
-	refunds retry.Backlog
+	id     string // prefix of its reservation ids
+	serial atomic.Int64
+	client ratelimit.Client
 }
 
 // NewLimiter returns a limiter for key that allows r events per second, and bursts of at
@@ -164,7 +164,7 @@ func (l *Limiter) waitReservation(ctx context.Context, n int) (ratelimit.Reserva
 	case n > l.burst && !l.unlimited():
 		err = usageError("wait", l.key, fmt.Errorf("%d exceeds the burst of %d", n, l.burst))
 	case !l.unlimited() || ctx.Err() != nil: // of which the wait tells
-		r.Refunds = &l.refunds
+		r.Client = &l.client
 		r.ID = l.id + strconv.FormatInt(l.serial.Add(1), 36)
 	}
 	return r, err

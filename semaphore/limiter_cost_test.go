@@ -6,9 +6,27 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
+
+// TestLimiterWaitLeavesNoKeys waits many times: only the last wait's record is still there.
+func TestLimiterWaitLeavesNoKeys(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		lim := semaphore.NewLimiter(rdb, "key", 1e6, 10)
+		for range 50 {
+			if err := lim.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if left := rdb.Keys(t.Context(), "baton:{key}:*").Val(); len(left) != 1 {
+			t.Errorf("%d keys are left: %v", len(left), left)
+		}
+	})
+}
 
 // TestLimiterCost counts by the server's own counters: a decision costs one
 // request, whether it has to wait or not, and nothing polls or is published.

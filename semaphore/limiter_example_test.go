@@ -111,3 +111,16 @@ func ExampleLimiter_WaitN() {
 	// <nil>
 	// true
 }
+
+// Inspect shows what is left, and how long a Wait would sleep.
+func ExampleLimiter_Inspect() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	limiter := semaphore.NewLimiter(rdb, "mails", semaphore.Every(time.Hour), 5)
+	limiter.AllowN(3)
+
+	status, err := limiter.Inspect(ctx)
+	fmt.Printf("%.0f of %d tokens, next in %v, %v\n", status.Tokens, status.Burst, status.Next, err)
+	// Output: 2 of 5 tokens, next in 0s, <nil>
+}

@@ -95,7 +95,7 @@ var calls = map[string]func(ctx context.Context, m *Manager) error{
 	},
 	"wait": func(ctx context.Context, m *Manager) error { return newSession(m, "key").Wait(ctx, "wait") },
 	"limiter": func(ctx context.Context, m *Manager) error {
-		return ratelimit.Reservation{Refunds: new(retry.Backlog), Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1}.Wait(ctx, takenFrom{m.store.(*failingStore)})
+		return ratelimit.Reservation{Client: new(ratelimit.Client), Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1}.Wait(ctx, takenFrom{m.store.(*failingStore)})
 	},
 }
 

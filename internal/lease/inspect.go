@@ -13,13 +13,12 @@ type Status struct {
 	Used        int64 // permits of it
 	Fence       int64 // the first fence of the last grant
 	Holders     []Holder
-	MoreHolders int64 // holders beyond those in Holders, which has about 1,000 at most
-	Waiters     int   // processes
-	Next        Owner // of them
-	NextPermits int64 // by it
-	Generation  int64 // of a wait group
-	Count       int64 // of its round, besides the tasks
-	Abandoned   int64 // tasks of its round that were abandoned
+	MoreHolders int64    // holders beyond those in Holders, which has about 1,000 at most
+	Waiters     int      // processes
+	Queue       []Waiter // the first of them, 100 at most
+	Generation  int64    // of a wait group
+	Count       int64    // of its round, besides the tasks
+	Abandoned   int64    // tasks of its round that were abandoned
 }
 
 // Holder is one process' hold on a key, or one task.
@@ -29,6 +28,13 @@ type Holder struct {
 	Remaining time.Duration // negative if it does not expire
 	Fence     int64         // the first of its last grant
 	Shared    bool
+}
+
+// Waiter is one process that waits.
+type Waiter struct {
+	Owner
+	Weight int64 // that it waits for
+	Shared bool
 }
 
 // Inspect asks what Redis knows of a key, once, and returns within milliseconds of

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/ratelimit"
-	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 var errUnavailable = errors.New("away")
@@ -47,7 +46,7 @@ func (o *outage) err() error {
 func TestGiveUpInOutage(t *testing.T) {
 	for name, use := range map[string]func(context.Context, *outage) func() error{
 		"tokens": func(ctx context.Context, o *outage) func() error {
-			r := ratelimit.Reservation{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Refunds: new(retry.Backlog)}
+			r := ratelimit.Reservation{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Client: new(ratelimit.Client)}
 			return func() error { return r.Wait(ctx, o) }
 		},
 		"changes": func(ctx context.Context, o *outage) func() error {

@@ -22,7 +22,7 @@ func TestSweepLimiter(t *testing.T) {
 
 // reservation is for one in two seconds.
 func reservation(id string) ratelimit.Reservation {
-	return ratelimit.Reservation{Op: "wait", Key: "key", ID: id, N: 1, Rate: 0.5, Burst: 1, Refunds: new(retry.Backlog)}
+	return ratelimit.Reservation{Op: "wait", Key: "key", ID: id, N: 1, Rate: 0.5, Burst: 1, Client: new(ratelimit.Client)}
 }
 
 // reservations are waits behind that many others.

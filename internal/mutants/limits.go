@@ -34,13 +34,18 @@ var limits = []mutant{
 	},
 	{
 		"limit-drift", "each decision rounds what is left of the one before",
-		"internal/redisstore/limiter.lua", `if clock_went_back or r ~= ARGV[2] then`, `if true then`,
+		"internal/redisstore/limiter.lua", `if clock_went_back or stored.rate ~= ARGV[2] then`, `if true then`,
 		"internal/redisstore", "TestLimitModel/miniredis",
 	},
 	{
 		"limit-clock-set-back", "nothing is allowed for as long as the server's clock was set back",
-		"internal/redisstore/limiter.lua", `clock_went_back = us < written_at`, `clock_went_back = false`,
+		"internal/redisstore/lib/limiter.lua", `clock_went_back = us < stored.written_at`, `clock_went_back = false`,
 		"internal/redisstore", "TestLimiterJumpBackwards",
+	},
+	{
+		"limit-finished", "a reservation is named as finished although a request got no reply",
+		"internal/ratelimit/wait.go", `r.answered = err == nil && requests == 1`, `r.answered = err == nil`,
+		"internal/ratelimit", "TestFinishedNamesAnsweredReservations",
 	},
 	{
 		"limit-caller-ctx", "tokens are given back under the caller's ctx, which has ended",
@@ -51,8 +56,8 @@ var limits = []mutant{
 		"limit-too-late", "who cannot have its turn before its deadline keeps its tokens",
 		"internal/ratelimit/wait.go", `			_ = r.refund(ctx, store)
 		}
-		return 0, retry.Wrap(r.Op, r.Key, fmt`, `		}
-		return 0, retry.Wrap(r.Op, r.Key, fmt`,
+		return r, 0, retry.Wrap(r.Op, r.Key, fmt`, `		}
+		return r, 0, retry.Wrap(r.Op, r.Key, fmt`,
 		"internal/ratelimit", "TestWaitTooLate",
 	},
 	{

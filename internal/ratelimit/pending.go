@@ -58,6 +58,8 @@ func (p *pendingReservation) grant() {
 	p.sink.Send(nil)
 	if p.stopAfterFunc != nil {
 		p.pollReceived(100 * time.Millisecond)
+	} else {
+		p.reservation.used()
 	}
 }
 
@@ -68,7 +70,9 @@ func (p *pendingReservation) pollReceived(next time.Duration) {
 		switch {
 		case p.state == ended:
 		case p.sink.Received():
-			p.stopAfterFunc()
+			if p.stopAfterFunc() {
+				p.reservation.used()
+			}
 		default:
 			p.pollReceived(2 * next)
 		}

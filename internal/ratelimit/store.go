@@ -3,8 +3,6 @@ package ratelimit
 import (
 	"context"
 	"time"
-
-	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // Store is the authority on a rate limit.
@@ -24,8 +22,20 @@ type Reservation struct {
 	N       int
 	Rate    float64 // per second
 	Burst   int
-	MaxWait time.Duration  // not to be taken if they are there only later
-	Refunds *retry.Backlog // of the tokens that could not be given back at once
+	MaxWait time.Duration // not to be taken if they are there only later
+	Client  *Client       // shared by the reservations of one limiter
+
+	Finished []string // ids of other reservations, whose records Redis may delete
+	answered bool     // the only request so far was answered
+}
+
+// Bucket is what Redis knows of a limiter.
+type Bucket struct {
+	Full   bool    // and so it has no other field
+	Rate   float64 // as last used
+	Burst  int     // as last used
+	Tokens float64 // negative if more have been taken than are there
+	Next   time.Duration
 }
 
 // TakeResult is what Redis says to a Reservation.
@@ -38,6 +48,7 @@ type TakeResult struct {
 const NoMaxWait = time.Duration(1<<63 - 1)
 
 // Retention is the time after which giving tokens back is given up. Redis knows a
-// draw for as long after its use, and a return for as long: it covers what a
-// client does with a lost answer, three times go-redis' ReadTimeout.
+// draw for as long after its use, and a return for as long, unless a later request names
+// it as finished: it covers what a client does with a lost answer, three times go-redis'
+// ReadTimeout.
 const Retention = 15 * time.Second

@@ -14,7 +14,7 @@ import (
 // Wait takes the tokens, and returns when they may be used. If ctx ends before,
 // or is known to, it gives them back, or takes none.
 func (r Reservation) Wait(ctx context.Context, store Store) error {
-	wait, err := r.reserve(ctx, store)
+	r, wait, err := r.reserve(ctx, store)
 	if err != nil {
 		return err
 	}
@@ -27,50 +27,71 @@ func (r Reservation) Wait(ctx context.Context, store Store) error {
 		timer.Stop()
 	}
 	if ctx.Err() == nil {
+		r.used()
 		return nil
 	}
 	return r.refund(ctx, store)
 }
 
+// used notes that the tokens will not be given back.
+func (r Reservation) used() {
+	if r.answered {
+		r.Client.finish(r.ID)
+	}
+}
+
 // reserve takes the tokens and returns when they may be used, from the moment at
-// which it is told: so nobody is early, whatever the way from Redis takes.
-func (r Reservation) reserve(ctx context.Context, store Store) (time.Duration, error) {
+// which it is told: so nobody is early, whatever the way from Redis takes. It also returns
+// the reservation as it is then.
+func (r Reservation) reserve(ctx context.Context, store Store) (Reservation, time.Duration, error) {
 	if ctx.Err() != nil { // nothing was taken, so that there is nothing to give back
-		return 0, retry.Wrap(r.Op, r.Key, retry.CtxError(ctx))
+		return r, 0, retry.Wrap(r.Op, r.Key, retry.CtxError(ctx))
 	}
 	deadline, ends := ctx.Deadline()
+	requests := 0
 	result, err := retry.Do(ctx, r.Op, r.Key, true, func(ctx context.Context) (TakeResult, error) {
+		requests++
 		r := r
+		r.Finished = r.Client.popFinished()
 		if r.MaxWait = NoMaxWait; ends {
 			r.MaxWait = max(time.Until(deadline), 0)
 		}
 		return store.Take(ctx, r)
 	})
+	r.answered = err == nil && requests == 1 // else requests may still change
 	switch {
 	case ctx.Err() != nil:
 		if err == nil {
-			return 0, r.refund(ctx, store)
+			return r, 0, r.refund(ctx, store)
 		}
 		_ = r.refund(ctx, store)
-		return 0, err
+		return r, 0, err
 	case err != nil:
-		return 0, err
+		return r, 0, err
 	case ends && result.Wait > time.Until(deadline):
 		if result.Taken { // by an earlier request, when there was time enough
 			_ = r.refund(ctx, store)
 		}
-		return 0, retry.Wrap(r.Op, r.Key, fmt.Errorf("%d would have to wait %v: %w", r.N, result.Wait, context.DeadlineExceeded))
+		return r, 0, retry.Wrap(r.Op, r.Key, fmt.Errorf("%d would have to wait %v: %w", r.N, result.Wait, context.DeadlineExceeded))
 	case !result.Taken:
-		return 0, retry.Wrap(r.Op, r.Key, retry.Permanent(fmt.Errorf("%d would have to wait for ever", r.N)))
+		return r, 0, retry.Wrap(r.Op, r.Key, retry.Permanent(fmt.Errorf("%d would have to wait for ever", r.N)))
 	}
-	return result.Wait, nil
+	return r, result.Wait, nil
 }
 
 // refund gives the tokens back, and waits a moment for Redis to hear of it, so
 // that a program may exit at once thereafter. It returns why ctx has ended.
 func (r Reservation) refund(ctx context.Context, store Store) error {
-	give := func(ctx context.Context) error { return retry.UnmarkDenied(store.Refund(ctx, r)) }
-	r.Refunds.Try(ctx, give, time.Now().Add(Retention), func() {})
+	requests := 0
+	give := func(ctx context.Context) error {
+		requests++
+		err := store.Refund(ctx, r)
+		if r.answered && err == nil && requests == 1 {
+			r.Client.finish(r.ID)
+		}
+		return retry.UnmarkDenied(err)
+	}
+	r.Client.refunds.Try(ctx, give, time.Now().Add(Retention), func() {})
 	if ctx.Err() == nil {
 		return nil
 	}
@@ -85,7 +106,7 @@ func (r Reservation) WaitChan(ctx context.Context, store Store, sink result.Sink
 		return
 	}
 	go func() {
-		wait, err := r.reserve(ctx, store)
+		r, wait, err := r.reserve(ctx, store)
 		if err != nil {
 			sink.Send(err)
 			return

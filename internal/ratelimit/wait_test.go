@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/result"
-	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // fakeRateStore gives all the same turn, and counts what is given back in time.
@@ -29,7 +28,7 @@ func (b *fakeRateStore) Refund(ctx context.Context, _ Reservation) error {
 // TestWaitRefunds ends ctx before the tokens are used: they are given back, and not
 // under a ctx that has ended.
 func TestWaitRefunds(t *testing.T) {
-	draw := Reservation{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Refunds: new(retry.Backlog)}
+	draw := Reservation{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Client: new(Client)}
 	box := func() *result.Chan[error, result.ErrorOnly] { return result.NewChan(result.ErrorOnly{}) }
 	for what, c := range map[string]struct {
 		result TakeResult
@@ -72,9 +71,72 @@ func TestWaitTooLate(t *testing.T) {
 		b, start := &fakeRateStore{result: TakeResult{Taken: true, Wait: 2 * time.Second}}, time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		err := Reservation{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Refunds: new(retry.Backlog)}.Wait(ctx, b)
+		err := Reservation{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Client: new(Client)}.Wait(ctx, b)
 		if !errors.Is(err, context.DeadlineExceeded) || b.returned != 1 || time.Since(start) != 0 {
 			t.Errorf("given back %d times after %v: %v", b.returned, time.Since(start), err)
 		}
 	})
+}
+
+// finishStore fails the requests that it is told to, and notes the ids that others name as finished.
+type finishStore struct {
+	fail  map[string]int // "take" or "refund" -> how many fail first
+	named []string
+}
+
+func (s *finishStore) Take(_ context.Context, r Reservation) (TakeResult, error) {
+	s.named = append(s.named, r.Finished...)
+	return TakeResult{Taken: true, Wait: time.Second}, s.outcome("take")
+}
+
+func (s *finishStore) Refund(context.Context, Reservation) error { return s.outcome("refund") }
+
+func (s *finishStore) outcome(op string) error {
+	if s.fail[op]--; s.fail[op] >= 0 {
+		return errors.New("the reply was lost")
+	}
+	return nil
+}
+
+// TestFinishedNamesAnsweredReservations ends a wait in each way. A later request names it as
+// finished only if each of its own requests was answered: a late copy of a request
+// without an answer still needs the record.
+func TestFinishedNamesAnsweredReservations(t *testing.T) {
+	call := func(ctx context.Context, r Reservation, s Store) { _ = r.Wait(ctx, s) }
+	channel := func(ctx context.Context, r Reservation, s Store) {
+		c := result.NewChan(result.ErrorOnly{})
+		r.WaitChan(ctx, s, c)
+		<-c.C()
+		time.Sleep(time.Second) // the receipt is looked for after 100 ms
+	}
+	for what, c := range map[string]struct {
+		fail   map[string]int
+		cancel bool
+		named  bool
+	}{
+		"granted":                             {named: true},
+		"granted by a repeated request":       {fail: map[string]int{"take": 1}},
+		"cancelled":                           {cancel: true, named: true},
+		"cancelled, and taken by a repeated":  {cancel: true, fail: map[string]int{"take": 1}},
+		"cancelled, and refunded by a second": {cancel: true, fail: map[string]int{"refund": 1}},
+	} {
+		for form, wait := range map[string]func(context.Context, Reservation, Store){"call": call, "channel": channel} {
+			synctest.Test(t, func(t *testing.T) {
+				r, s := Reservation{Op: "wait", Key: "key", ID: "first", N: 1, Rate: 1, Burst: 1, Client: new(Client)}, &finishStore{fail: c.fail}
+				s.fail = map[string]int{"take": c.fail["take"], "refund": c.fail["refund"]}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				if c.cancel {
+					time.AfterFunc(900*time.Millisecond, cancel)
+				}
+				wait(ctx, r, s)
+				time.Sleep(time.Minute) // the refund has succeeded
+				r.ID = "second"
+				wait(t.Context(), r, s)
+				if named := len(s.named) == 1 && s.named[0] == "first"; named != c.named || len(s.named) > 1 {
+					t.Errorf("%s, %s: finished are %q", what, form, s.named)
+				}
+			})
+		}
+	}
 }

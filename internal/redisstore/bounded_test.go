@@ -246,7 +246,7 @@ func TestScriptsAreBounded(t *testing.T) {
 		}},
 		{"limiter", 0, "redis.call('SET', 'baton:{key}:reservation:' .. i, '1 1 1 1 1')", "", nil, func(m *meter) {
 			m.count(func() {
-				turn, err := m.Take(m.Context(), ratelimit.Reservation{Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1})
+				turn, err := m.Take(m.Context(), ratelimit.Reservation{Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Finished: []string{"1", "2"}})
 				ends(m, "taken", turn.Taken && err == nil, true)
 			})
 		}},

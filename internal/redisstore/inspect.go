@@ -12,6 +12,7 @@ var (
 	inspect        = load("mutex_inspect.lua")
 	permitsInspect = load("permits_inspect.lua")
 	groupInspect   = load("waitgroup_inspect.lua")
+	limiterInspect = load("limiter_inspect.lua")
 )
 
 // Inspect is [lease.Inspector]'s.
@@ -92,7 +93,11 @@ func (r *replyReader) owner() (o lease.Owner) {
 func (r *replyReader) mutex() (status lease.Status) {
 	h := lease.Holder{Owner: r.owner(), Weight: 1, Remaining: r.ms()}
 	status.Fence = nextValue[int64](r) * lease.FencesPerGrant
-	if status.Waiters, status.Next = int(nextValue[int64](r)), r.owner(); h.Token != "" {
+	status.Waiters = int(nextValue[int64](r))
+	for r.more() {
+		status.Queue = append(status.Queue, lease.Waiter{Owner: r.owner(), Weight: 1})
+	}
+	if h.Token != "" {
 		h.Fence = status.Fence
 		status.Holders = []lease.Holder{h}
 	}
@@ -101,7 +106,10 @@ func (r *replyReader) mutex() (status lease.Status) {
 
 func (r *replyReader) permits() (status lease.Status) {
 	status.Size, status.Used, status.Fence = nextValue[int64](r), nextValue[int64](r), nextValue[int64](r)*lease.FencesPerGrant
-	status.Waiters, status.Next, status.NextPermits, status.MoreHolders = int(nextValue[int64](r)), r.owner(), nextValue[int64](r), nextValue[int64](r)
+	status.Waiters, status.MoreHolders = int(nextValue[int64](r)), nextValue[int64](r)
+	for n := nextValue[int64](r); n > 0 && r.more(); n-- {
+		status.Queue = append(status.Queue, lease.Waiter{Owner: r.owner(), Weight: nextValue[int64](r), Shared: nextValue[int64](r) == 1})
+	}
 	for r.more() {
 		status.Holders = append(status.Holders, lease.Holder{
 			Owner: r.owner(), Weight: nextValue[int64](r), Remaining: r.ms(), Fence: nextValue[int64](r) * lease.FencesPerGrant, Shared: nextValue[int64](r) == 1,

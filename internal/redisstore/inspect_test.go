@@ -55,8 +55,8 @@ func TestInspectMutex(t *testing.T) {
 		if h := status.Holders[0]; h.Owner != (lease.Owner{Host: "here", PID: 7, Label: "a & b", Token: x}) || h.Fence != status.Fence || h.Remaining <= lockTTL-time.Minute || h.Remaining > lockTTL {
 			t.Errorf("%+v", h)
 		}
-		if status.Next != (lease.Owner{Host: "there", PID: 8, Token: y}) {
-			t.Errorf("%+v", status.Next)
+		if want := (lease.Waiter{Owner: lease.Owner{Host: "there", PID: 8, Token: y}, Weight: 1}); len(status.Queue) != 1 || status.Queue[0] != want {
+			t.Errorf("%+v", status.Queue)
 		}
 		r.rdb.Set(t.Context(), r.lock, "by hand", 0)
 		if h := look(t, r.rdb, name).Holders[0]; h.Owner != (lease.Owner{Token: "by hand"}) || h.Remaining >= 0 {
@@ -85,7 +85,7 @@ func TestInspectPermits(t *testing.T) {
 		}
 		redistest.Eventually(t, 5*time.Second, func() bool { return len(look(t, rdb, name).Holders) == 1 }, "a hold that has run out is shown")
 		status := look(t, rdb, name)
-		if status.Size != 5 || status.Waiters != 2 || status.Next.Token != c || status.NextPermits != 2 || status.Fence != base*lease.FencesPerGrant {
+		if status.Size != 5 || status.Waiters != 2 || len(status.Queue) != 2 || status.Queue[0].Token != c || status.Queue[0].Weight != 2 || status.Queue[1].Token != d || status.Fence != base*lease.FencesPerGrant {
 			t.Errorf("%+v", status)
 		}
 		if h := status.Holders[0]; h.Token != b || h.Weight != 4 || h.Fence != base*lease.FencesPerGrant || h.Remaining <= 0 || h.Remaining > lockTTL || h.Shared {

@@ -33,7 +33,7 @@ import (
 //	  baton:{K}:waiters     hash    token -> "seen_at seq handover_ttl ttl want want_seq shared channel key"
 //
 //	limiter (limiter.lua)
-//	  K                     string  "limit base taken rate written_at"
+//	  K                     string  "limit base taken rate written_at burst"
 //	  baton:{K}:reservation:<id>
 //	                        string  "base taken n due_at wait", or "refunded"
 //

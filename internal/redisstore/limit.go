@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -31,7 +32,9 @@ func (s *Store) limit(ctx context.Context, r ratelimit.Reservation, n int) (stat
 	}
 	keys := append(make([]any, 0, 2), r.Key)
 	if r.ID != "" {
-		keys = append(keys, prefix+"reservation:"+r.ID+suffix)
+		for _, id := range append([]string{r.ID}, r.Finished...) {
+			keys = append(keys, prefix+"reservation:"+id+suffix)
+		}
 	}
 	rate := strconv.FormatFloat(r.Rate, 'g', -1, 64)
 	if !strings.Contains(rate, ".") {
@@ -43,6 +46,28 @@ func (s *Store) limit(ctx context.Context, r ratelimit.Reservation, n int) (stat
 	}
 	reply, err := parseInts(val, 2)
 	return reply[0], time.Duration(reply[1]) * time.Microsecond, err
+}
+
+// InspectLimiter returns what Redis knows of the limiter.
+func (s *Store) InspectLimiter(ctx context.Context, key string) (b ratelimit.Bucket, err error) {
+	val, err := s.transport.run(ctx, limiterInspect, []any{key}, nil)
+	if err != nil {
+		return b, classify(s.rdb, err)
+	}
+	r := replyReader{val: val}
+	rate, burst, tokens := nextValue[string](&r), nextValue[string](&r), nextValue[string](&r)
+	b.Next = time.Duration(nextValue[int64](&r)) * time.Microsecond
+	if b.Full = rate == ""; !b.Full {
+		var errs [3]error
+		b.Rate, errs[0] = strconv.ParseFloat(rate, 64)
+		b.Burst, errs[1] = strconv.Atoi(burst)
+		b.Tokens, errs[2] = strconv.ParseFloat(tokens, 64)
+		r.malformed = r.malformed || errors.Join(errs[:]...) != nil
+	}
+	if r.malformed {
+		return ratelimit.Bucket{}, unexpectedReply(val)
+	}
+	return b, nil
 }
 
 // ValidKey returns why the key cannot be used, nil if it can.

@@ -165,6 +165,69 @@ func TestLimitRepeated(t *testing.T) {
 	})
 }
 
+// A request deletes the records of finished reservations, and no other.
+func TestLimitFinished(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		p := newRateRig(t, rdb, 1, 100)
+		for _, id := range []string{"a", "b", "c"} {
+			p.take(id, 1, 0)
+		}
+		r := p.draw("d", 1, 0)
+		r.Finished = []string{"a", "c", "unknown"}
+		equal(t, "taken", must(p.Take(t.Context(), r))(t).Taken, true)
+		equal(t, "records of a and c", must(rdb.Exists(t.Context(), "baton:{key}:reservation:a", "baton:{key}:reservation:c").Result())(t), 0)
+		equal(t, "records of b and d", must(rdb.Exists(t.Context(), "baton:{key}:reservation:b", "baton:{key}:reservation:d").Result())(t), 2)
+		equal(t, "repeated", p.take("b", 1, 0).Taken, true)
+		equal(t, "tokens", math.Round(must(p.InspectLimiter(t.Context(), "key"))(t).Tokens), 96.)
+	})
+}
+
+// A refund needs no memory: it goes through when Redis is out of it.
+func TestLimitRefundOutOfMemory(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	p := newRateRig(t, s.Client(t), 0.001, 5)
+	p.take("a", 5, 0)
+	s.Do(t, "CONFIG", "SET", "maxmemory", 1)
+	_, err := p.Take(t.Context(), p.draw("b", 1, ratelimit.NoMaxWait))
+	expect(t, "take", err, "passing", "OOM")
+	p.back("a")
+	s.Do(t, "CONFIG", "SET", "maxmemory", 0)
+	equal(t, "all tokens", p.take("", 5, 0).Taken, true)
+}
+
+// Inspect reads what the last use has left, and writes nothing.
+func TestInspectLimiter(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		p := newRateRig(t, rdb, 0.01, 5)
+		bucket := func() ratelimit.Bucket {
+			t.Helper()
+			before := snapshot(t, rdb)
+			b := must(p.InspectLimiter(t.Context(), "key"))(t)
+			equal(t, "what is stored", snapshot(t, rdb), before)
+			b.Tokens = math.Round(b.Tokens*10) / 10
+			return b
+		}
+		equal(t, "a full bucket", bucket(), ratelimit.Bucket{Full: true})
+		p.take("", 3, 0)
+		equal(t, "two are left", bucket(), ratelimit.Bucket{Rate: 0.01, Burst: 5, Tokens: 2})
+		p.take("w", 4, ratelimit.NoMaxWait)
+		ahead := bucket()
+		if ahead.Next > 300*time.Second || ahead.Next < 290*time.Second {
+			t.Errorf("the next comes in %v, want 300 s", ahead.Next)
+		}
+		ahead.Next = 0
+		equal(t, "two are taken ahead", ahead, ratelimit.Bucket{Rate: 0.01, Burst: 5, Tokens: -2})
+		check(t, rdb.Set(t.Context(), "key", fmt.Sprintf("limit %d 3 0.01 %[1]d", time.Now().UnixMicro()), time.Minute).Err())
+		equal(t, "of a version without a burst", bucket().Tokens, -3.)
+		check(t, rdb.Set(t.Context(), "key", "baton:1", 0).Err())
+		_, err := p.InspectLimiter(t.Context(), "key")
+		expect(t, "of a lock", err, "permanent", "not the state of a limiter")
+	})
+}
+
 // Nothing outlives its use, and nothing is forgotten before.
 func TestLimitExpiry(t *testing.T) {
 	t.Parallel()

@@ -3,11 +3,11 @@
 --
 -- KEYS  as in lib/permits.lua
 -- ARGV  1 kind
--- Reply {size, used permits, last fence base, number of waiters, first waiter or '', what it
---       wants, number of further holders, for each holder: token, permits, ms left, fence
---       base, 1 if shared}
+-- Reply {size, used permits, last fence base, number of waiters, number of further holders,
+--       number of listed waiters, for each of them: token, permits, 1 if shared, for each
+--       holder: token, permits, ms left, fence base, 1 if shared}
 --       All is 0 if the key is not in use. It reads about 1,000 holders, and the first 1,000
---       entries of the queue. Those behind count as live.
+--       entries of the queue. Those behind count as live. It lists up to 100 waiters.
 
 --include lib/clock.lua
 --include lib/limits.lua
@@ -16,7 +16,7 @@ local PAGE = 1000
 
 local state = redis.pcall('HGET', KEYS[1], 'state')
 if type(state) == 'table' then return state end
-if not state and redis.call('EXISTS', KEYS[1]) == 0 then return {0, 0, 0, 0, '', 0, 0} end
+if not state and redis.call('EXISTS', KEYS[1]) == 0 then return {0, 0, 0, 0, 0, 0} end
 local kind, size, used, last_base = string.match(state or '', '^(%a) (%d+) %d+ (%d+) %d+ (%d+) %d+ %d+')
 if not kind then return {err = 'WRONGTYPE the key is a hash, but not of this library'} end
 if kind ~= ARGV[1] then
@@ -41,20 +41,21 @@ if more > 0 then sum = tonumber(used) end
 
 local count = redis.pcall('ZCARD', KEYS[3])
 if type(count) == 'table' then return wrap_type_error('queue', count) end
-local first, want = '', 0
+local listed = {}
 if count > 0 then
   local tokens = redis.call('ZRANGE', KEYS[3], 0, PAGE - 1)
   local entries = redis.pcall('HMGET', KEYS[4], unpack(tokens))
   if entries.err then return wrap_type_error('waiters', entries) end
   for i, entry in ipairs(entries) do
-    local seen_at, wanted = string.match(entry or '', '^(%d+) %d+ %d+ %d+ (%d+) ')
+    local seen_at, want, shared = string.match(entry or '', '^(%d+) %d+ %d+ %d+ (%d+) %d+ (%d) ')
     if not seen_at or tonumber(seen_at) <= ms - WAITER_TTL then
       count = count - 1
-    elseif first == '' then
-      first, want = tokens[i], tonumber(wanted)
+    elseif #listed < 300 then
+      for _, v in ipairs({tokens[i], tonumber(want), tonumber(shared)}) do listed[#listed + 1] = v end
     end
   end
 end
-local reply = {tonumber(size), sum, tonumber(last_base), count, first, want, more}
+local reply = {tonumber(size), sum, tonumber(last_base), count, more, #listed / 3}
+for _, v in ipairs(listed) do reply[#reply + 1] = v end
 for _, v in ipairs(holders) do reply[#reply + 1] = v end
 return reply
