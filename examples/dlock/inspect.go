@@ -30,6 +30,9 @@ func inspect(args []string) error {
 	if s.More > 0 {
 		fmt.Printf("more     %d\n", s.More)
 	}
+	if s.Limiter != nil {
+		return nil
+	}
 	fmt.Printf("waiting  %d\n", s.Waiting)
 	if s.Waiting > 0 {
 		fmt.Printf("first    %s\n", plain(s.First.String()))

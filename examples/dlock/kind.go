@@ -23,6 +23,13 @@ type status struct {
 	More    int // holders that are not listed
 	Waiting int
 	First   mutex.Owner
+	Queue   []waiter // the first of them, in order
+	Limiter *semaphore.LimiterStatus
+}
+
+type waiter struct {
+	mutex.Owner
+	As string // "to read", "2 permits"; of a Mutex ""
 }
 
 type holder struct {
@@ -38,6 +45,7 @@ const (
 	isRWMutex   = "rwmutex"
 	isSemaphore = "semaphore"
 	isWaitGroup = "waitgroup"
+	isLimiter   = "limiter"
 	isFree      = "free" // or unknown
 )
 
@@ -48,22 +56,45 @@ func look(ctx context.Context, rdb *redis.Client, name string) (status, error) {
 		return status{}, fail(exitUnavailable, "%w", err)
 	}
 	switch t {
-	case "none", "string":
-		s, err := lockStatus(mutex.New(rdb, name).Inspect(ctx))
-		if s.Kind = isMutex; err == nil && t == "none" && s.Waiting == 0 {
+	case "none":
+		s, err := lookAs(ctx, rdb, name, isMutex)
+		if err == nil && s.Waiting == 0 {
 			s.Kind = isFree
 		}
 		return s, err
+	case "string": // it says by its beginning which of the two it is
+		if start, err := rdb.GetRange(ctx, name, 0, 5).Result(); err == nil && start == "limit " {
+			return lookAs(ctx, rdb, name, isLimiter)
+		}
+		return lookAs(ctx, rdb, name, isMutex)
 	case "hash": // it says of itself which of the two it is
-		s, err := lockStatus(mutex.NewRW(rdb, name).Inspect(ctx))
-		if s.Kind = isRWMutex; err == nil || !strings.Contains(err.Error(), "WRONGTYPE") {
+		s, err := lookAs(ctx, rdb, name, isRWMutex)
+		if err == nil || !strings.Contains(err.Error(), "WRONGTYPE") {
 			return s, err
 		}
-		return permitStatus(semaphore.NewWeighted(rdb, name, 1).Inspect(ctx))
+		return lookAs(ctx, rdb, name, isSemaphore)
 	case "zset":
-		return groupStatus(waitgroup.New(rdb, name).Inspect(ctx))
+		return lookAs(ctx, rdb, name, isWaitGroup)
 	}
 	return status{}, fail(exitUsage, "%q is a %s, and no lock", name, t)
+}
+
+// lookAs says who has NAME, whose kind is known. It is one request.
+func lookAs(ctx context.Context, rdb *redis.Client, name, kind string) (s status, err error) {
+	switch kind {
+	case isRWMutex:
+		s, err = lockStatus(mutex.NewRW(rdb, name).Inspect(ctx))
+	case isSemaphore:
+		s, err = permitStatus(semaphore.NewWeighted(rdb, name, 1).Inspect(ctx))
+	case isWaitGroup:
+		s, err = groupStatus(waitgroup.New(rdb, name).Inspect(ctx))
+	case isLimiter:
+		s, err = limiterStatus(semaphore.NewLimiter(rdb, name, semaphore.Inf, 0).Inspect(ctx))
+	default:
+		s, err = lockStatus(mutex.New(rdb, name).Inspect(ctx))
+	}
+	s.Kind = kind
+	return s, err
 }
 
 func lockStatus(m mutex.Status, err error) (status, error) {
@@ -75,19 +106,47 @@ func lockStatus(m mutex.Status, err error) (status, error) {
 		}
 		s.Holders = append(s.Holders, holder{h.Owner, as, h.Fence, h.Remaining})
 	}
+	for _, w := range m.Queue {
+		as := ""
+		if w.Read {
+			as = "to read"
+		}
+		s.Queue = append(s.Queue, waiter{w.Owner, as})
+	}
+	return s, unlooked(err)
+}
+
+func limiterStatus(l semaphore.LimiterStatus, err error) (status, error) {
+	s := status{Limiter: &l}
+	switch {
+	case err != nil:
+	case l.Limit == semaphore.Inf: // it is full, and gone from Redis
+		s.Detail = "all tokens"
+	default:
+		s.Detail = fmt.Sprintf("%.1f of %d tokens, %.6g/s", l.Tokens, l.Burst, float64(l.Limit))
+		if l.Reserved > 0 {
+			s.Detail += fmt.Sprintf(", %.1f taken ahead", l.Reserved)
+		}
+		if l.Next > 0 {
+			s.Detail += fmt.Sprintf(", the next in %v", l.Next.Round(time.Millisecond))
+		}
+	}
 	return s, unlooked(err)
 }
 
 func permitStatus(p semaphore.Status, err error) (status, error) {
-	s := status{Kind: isSemaphore, Detail: fmt.Sprintf("%d of %d permits", p.Used, p.Size), More: p.MoreHolders, Waiting: p.Waiters, First: p.Next}
+	s := status{Detail: fmt.Sprintf("%d of %d permits", p.Used, p.Size), More: p.MoreHolders, Waiting: p.Waiters, First: p.Next}
 	for _, h := range p.Holders {
 		s.Holders = append(s.Holders, holder{h.Owner, fmt.Sprintf("%d permits", h.Permits), h.Fence, h.Remaining})
+	}
+	for _, w := range p.Queue {
+		s.Queue = append(s.Queue, waiter{w.Owner, fmt.Sprintf("%d permits", w.Permits)})
 	}
 	return s, unlooked(err)
 }
 
 func groupStatus(g waitgroup.Status, err error) (status, error) {
-	s := status{Kind: isWaitGroup, Detail: fmt.Sprintf("round %d, %d left, %d abandoned", g.Generation, g.Outstanding(), g.Abandoned), More: g.MoreTasks}
+	s := status{Detail: fmt.Sprintf("round %d, %d left, %d abandoned", g.Generation, g.Outstanding(), g.Abandoned), More: g.MoreTasks}
 	for _, t := range g.Tasks {
 		s.Holders = append(s.Holders, holder{t.Owner, "a task", 0, t.Remaining})
 	}
@@ -117,6 +176,9 @@ func (s status) summary() string {
 	text := "free"
 	if len(parts) > 0 {
 		text = "held by " + strings.Join(parts, ", ")
+	}
+	if s.Limiter != nil {
+		return s.Detail
 	}
 	if s.Detail != "" {
 		text += "; " + s.Detail

@@ -102,7 +102,7 @@ func ofLocks(ctx context.Context, rdb *redis.Client, keys []string) (names []str
 		isLock := false
 		switch cmd := mark.(type) {
 		case *redis.StringCmd:
-			isLock = cmd.Val() == "baton:" || cmd.Name() == "hget" && strings.Count(cmd.Val(), " ") >= 7
+			isLock = cmd.Val() == "baton:" || cmd.Val() == "limit " || cmd.Name() == "hget" && strings.Count(cmd.Val(), " ") >= 7
 		case *redis.StringSliceCmd:
 			isLock = len(cmd.Val()) == 1 && strings.HasPrefix(cmd.Val()[0], "generation ")
 		}

@@ -11,7 +11,7 @@
 //	dlock -n permits … NAME -- COMMAND …    at most so many commands at once
 //	dlock -shared … NAME -- COMMAND …       together with others that are -shared
 //	dlock -exclusive … NAME -- COMMAND …    alone, where others are -shared
-//	dlock ls [pattern]                      all locks, who holds them, who waits
+//	dlock ls [pattern]                      all locks and limiters, who holds them, who waits
 //	dlock inspect NAME                      the same of one, in full
 //	dlock watch NAME                        a line for each change, until Ctrl-C
 //	dlock unlock -force [-yes] NAME         takes the lock from who holds it

@@ -31,13 +31,15 @@ func TestList(t *testing.T) {
 	defer sem.Release(3)
 	wg.Add(1)
 	defer wg.Done()
+	semaphore.NewLimiter(rdb, "l-lim", 0.001, 5).AllowN(3)
 
 	all := rest(dlock(t, s, "ls"))
 	lines := strings.Split(strings.TrimSpace(all), "\n")
 	for i, want := range [][]string{
+		{"l-lim ", "limiter", "2.0 of 5 tokens, 0.001/s"},
 		{"l-m ", "mutex", "held by one ("}, {"l-rw ", "rwmutex", `held by two\x1b[2J\n (`}, {"l-s ", "semaphore", "held by three (", "; 3 of 5 permits"}, {"l-wg ", "waitgroup", "1 left"},
 	} {
-		if len(lines) != 4 || slices.ContainsFunc(want, func(part string) bool { return !strings.Contains(lines[i], part) }) {
+		if len(lines) != 5 || slices.ContainsFunc(want, func(part string) bool { return !strings.Contains(lines[i], part) }) {
 			t.Fatalf("no %q in line %d of\n%s", want, i+1, all)
 		}
 	}
@@ -50,6 +52,10 @@ func TestList(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
+	if out := rest(dlock(t, s, "inspect", "l-lim")); out != "name     l-lim\nkind     limiter\nstate    2.0 of 5 tokens, 0.001/s\n" {
+		t.Errorf("of a limiter: %s", out)
+	}
+	exits(t, dlock(t, s, "unlock", "-force", "-yes", "l-lim"), exitUsage)
 	if out := rest(dlock(t, s, "inspect", "nothing")); !strings.Contains(out, "kind     free\n") {
 		t.Errorf("of what is not there: %s", out)
 	}

@@ -36,8 +36,8 @@ func unlock(args []string) error {
 	switch {
 	case err != nil:
 		return err
-	case s.Kind == isWaitGroup:
-		return fail(exitUsage, "%q is a wait group, which nobody holds", name)
+	case s.Kind == isWaitGroup, s.Kind == isLimiter:
+		return fail(exitUsage, "%q is a %s, which nobody holds", name, s.Kind)
 	case len(s.Holders) == 0:
 		fmt.Printf("nobody holds %q\n", name)
 		return nil

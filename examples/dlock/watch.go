@@ -58,6 +58,9 @@ func (s status) change(before status) string {
 	if s.More > 0 {
 		parts = append(parts, fmt.Sprintf("%d more", s.More))
 	}
+	if s.Limiter != nil {
+		return s.Detail
+	}
 	text := "free"
 	if len(parts) > 0 {
 		text = strings.Join(parts, ", ")
