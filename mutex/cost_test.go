@@ -19,7 +19,7 @@ import (
 
 func TestCostUncontended(t *testing.T) {
 	s := redistest.Start(t)
-	m := mutex.New(s.Client(t), "key")
+	m := mutex.New(s.Client(t, redistest.Patient), "key")
 	pair := func() { unlock(t, lock(t, m)) }
 	pair() // the server learns the scripts
 	const n = 200
@@ -36,7 +36,7 @@ func TestCostUncontended(t *testing.T) {
 // TestCostHeld is the cost of a wait: one request that queues, and one message.
 func TestCostHeld(t *testing.T) {
 	s := redistest.Start(t)
-	a, b := mutex.New(s.Client(t), "key"), mutex.New(s.Client(t), "key")
+	a, b := mutex.New(s.Client(t, redistest.Patient), "key"), mutex.New(s.Client(t, redistest.Patient), "key")
 	cycle := func() {
 		held := lock(t, a)
 		next := b.LockChan(t.Context())
@@ -61,7 +61,7 @@ func TestCostBetweenProcesses(t *testing.T) {
 	var wg sync.WaitGroup
 	before := s.Stats(t)
 	for range 4 {
-		m := mutex.New(s.Client(t), "key")
+		m := mutex.New(s.Client(t, redistest.Patient), "key")
 		wg.Go(func() {
 			for range 500 {
 				m.Lock()
@@ -84,7 +84,7 @@ func TestCostBetweenProcesses(t *testing.T) {
 // quantum costs a request, a hold costs none.
 func TestCostInside(t *testing.T) {
 	s := redistest.Start(t)
-	m := mutex.New(s.Client(t), "key")
+	m := mutex.New(s.Client(t, redistest.Patient), "key")
 	const goroutines, each = 32, 1000
 	var wg sync.WaitGroup
 	before := s.Stats(t)

@@ -16,7 +16,7 @@ import (
 // TestPoolCost is one request to lock each free key, and one to unlock it.
 func TestPoolCost(t *testing.T) {
 	s := redistest.Start(t)
-	p := mutex.NewPool(s.Client(t), "{p}:")
+	p := mutex.NewPool(s.Client(t, redistest.Patient), "{p}:")
 	unlock(t, lockAll(t, p, "a")) // the server learns the scripts
 	unlock(t, lockAll(t, p, "a", "b"))
 	const n = 50

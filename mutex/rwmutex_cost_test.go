@@ -15,7 +15,7 @@ import (
 func TestRWMutexCostUncontended(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	m := mutex.NewRW(s.Client(t), "key")
+	m := mutex.NewRW(s.Client(t, redistest.Patient), "key")
 	for name, pair := range map[string]func(){
 		"Lock":          func() { unlock(t, wlock(t, m)) },
 		"RLock":         func() { unlock(t, rlock(t, m)) },
@@ -58,9 +58,9 @@ func TestRWMutexCostReaders(t *testing.T) {
 		redistest.Eventually(t, time.Second, func() bool { return s.Stats(t).Since(before).Scripts() > 0 }, "it makes sure that it hears")
 		return first, s.Stats(t).Since(before)
 	}
-	other, _ := join(mutex.NewRW(s.Client(t), "other"))
+	other, _ := join(mutex.NewRW(s.Client(t, redistest.Patient), "other"))
 	unlock(t, other) // the server has learned the scripts
-	m := mutex.NewRW(s.Client(t), "key")
+	m := mutex.NewRW(s.Client(t, redistest.Patient), "key")
 	first, cost := join(m)
 	if cost.Subscribes() != 1 || cost.Scripts() != 1 {
 		t.Errorf("to make sure that it hears costs %d subscriptions, %d requests", cost.Subscribes(), cost.Scripts())
@@ -102,9 +102,9 @@ func TestRWMutexCostHandOver(t *testing.T) {
 			s := redistest.Start(t)
 			var fleet []*mutex.RWMutex
 			for range 4 {
-				fleet = append(fleet, mutex.NewRW(s.Client(t), "key"))
+				fleet = append(fleet, mutex.NewRW(s.Client(t, redistest.Patient), "key"))
 			}
-			w, waiting := mutex.NewRW(s.Client(t), "key"), int64(4)
+			w, waiting := mutex.NewRW(s.Client(t, redistest.Patient), "key"), int64(4)
 			if own { // its own readers are the first in its line
 				w, waiting = fleet[0], 3
 			}
@@ -133,7 +133,7 @@ func TestRWMutexCostHandOver(t *testing.T) {
 					t.Errorf("%d processes hold it", n)
 				}
 				// A writer that waits elsewhere: one message each, to keep new readers out.
-				other := mutex.NewRW(s.Client(t), "key")
+				other := mutex.NewRW(s.Client(t, redistest.Patient), "key")
 				before = s.Stats(t)
 				next := rwQueued(t, s, other.LockChan, 1)
 				if n := s.Stats(t).Since(before).Published(); n != 4 {
@@ -163,7 +163,7 @@ func TestRWMutexWriterAmongReaders(t *testing.T) {
 	defer readers.Wait()
 	defer cancel()
 	for range 4 {
-		m := mutex.NewRW(s.Client(t), "key")
+		m := mutex.NewRW(s.Client(t, redistest.Patient), "key")
 		for range 8 {
 			readers.Go(func() {
 				for ctx.Err() == nil {
@@ -174,7 +174,7 @@ func TestRWMutexWriterAmongReaders(t *testing.T) {
 			})
 		}
 	}
-	w := mutex.NewRW(s.Client(t), "key")
+	w := mutex.NewRW(s.Client(t, redistest.Patient), "key")
 	for range 20 {
 		unlock(t, receive(t, "a writer among readers", w.LockChan(t.Context()), 0))
 		<-time.After(5 * time.Millisecond)

@@ -33,7 +33,7 @@ func TestLimiterWaitLeavesNoKeys(t *testing.T) {
 func TestLimiterCost(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	lim := semaphore.NewLimiter(s.Client(t), "key", 200, 10)
+	lim := semaphore.NewLimiter(s.Client(t, redistest.Patient), "key", 200, 10)
 	lim.Allow() // the server learns the script
 	requests := func(what string, want int64, f func()) {
 		t.Helper()
@@ -73,7 +73,7 @@ func TestLimiterCost(t *testing.T) {
 		}
 	})
 	requests("a wait that is too long, and one that is cancelled", 3, func() {
-		slow := semaphore.NewLimiter(s.Client(t), "slow", 1, 1)
+		slow := semaphore.NewLimiter(s.Client(t, redistest.Patient), "slow", 1, 1)
 		short, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
 		if !slow.Allow() || slow.Wait(short) == nil {

@@ -16,7 +16,7 @@ import (
 func TestCostUncontended(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	rdb := s.Client(t)
+	rdb := s.Client(t, redistest.Patient)
 	sem := weightedOf(rdb, 10, ample)
 	for _, held := range []int64{0, 3} {
 		var base *semaphore.Lease
@@ -52,7 +52,7 @@ func TestCostUncontended(t *testing.T) {
 func TestCostRaise(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	rdb := s.Client(t)
+	rdb := s.Client(t, redistest.Patient)
 	sem := weightedOf(rdb, 10, ample)
 	cost := func(what string, f func()) {
 		t.Helper()
@@ -81,12 +81,12 @@ func TestCostRaise(t *testing.T) {
 func TestCostRelease(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	rdb := s.Client(t)
+	rdb := s.Client(t, redistest.Patient)
 	sem := weightedOf(rdb, 10, ample)
 	held, rest := acquire(t, sem, 8), acquire(t, sem, 2)
 	var line []<-chan semaphore.Result
 	for i := range 5 {
-		line = append(line, queued(t, rdb, weightedOf(s.Client(t), 10, ample), 2, int64(i+1)))
+		line = append(line, queued(t, rdb, weightedOf(s.Client(t, redistest.Patient), 10, ample), 2, int64(i+1)))
 	}
 	before, start := s.Stats(t), time.Now()
 	release(t, held)
@@ -177,7 +177,7 @@ func TestCostIdle(t *testing.T) {
 func TestCostInside(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	sem := weightedOf(s.Client(t), 16, ample)
+	sem := weightedOf(s.Client(t, redistest.Patient), 16, ample)
 	const goroutines, each = 64, 100
 	before := s.Stats(t)
 	var wg sync.WaitGroup
@@ -202,7 +202,7 @@ func TestCostInside(t *testing.T) {
 func TestCostReleasePortions(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	sem := weightedOf(s.Client(t), 10, ample)
+	sem := weightedOf(s.Client(t, redistest.Patient), 10, ample)
 	for range 2 {
 		for range 5 {
 			must(sem.Acquire(t.Context(), 1))

@@ -18,7 +18,7 @@ import (
 func TestCost(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	rdb := s.Client(t)
+	rdb := s.Client(t, redistest.Patient)
 	ctx := t.Context()
 	wg := waitgroup.New(rdb, "key")
 	work := func(context.Context) error { return nil }
@@ -50,12 +50,12 @@ func TestCostWake(t *testing.T) {
 	t.Parallel()
 	const processes = 4
 	s := redistest.Start(t)
-	rdb := s.Client(t)
+	rdb := s.Client(t, redistest.Patient)
 	wg := waitgroup.New(rdb, "key")
 	wg.Add(1)
 	var waits []<-chan error
 	for range processes {
-		other := waitgroup.New(s.Client(t), "key")
+		other := waitgroup.New(s.Client(t, redistest.Patient), "key")
 		for range 25 {
 			waits = append(waits, other.WaitChan(t.Context()))
 		}

@@ -18,7 +18,7 @@ import (
 func TestCostIdle(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	holder := mutex.New(s.Client(t), "key")
+	holder := mutex.New(s.Client(t, redistest.Patient), "key")
 	held := lock(t, holder)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -26,7 +26,7 @@ func TestCostIdle(t *testing.T) {
 	results := make(chan mutex.Result, clients*waiters)
 	var wg sync.WaitGroup
 	for range clients {
-		m := mutex.New(s.Client(t), "key")
+		m := mutex.New(s.Client(t, redistest.Patient), "key")
 		for range waiters {
 			wg.Go(func() { results <- <-m.LockChan(ctx) })
 		}
@@ -49,7 +49,7 @@ func TestCostIdle(t *testing.T) {
 func TestCostRenewal(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	rdb := s.Client(t)
+	rdb := s.Client(t, redistest.Patient)
 	const leases = 300
 	var held []*mutex.Lease
 	for i := range leases {

@@ -17,14 +17,14 @@ import (
 func TestRWMutexCostIdle(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	holder := mutex.NewRW(s.Client(t), "key")
+	holder := mutex.NewRW(s.Client(t, redistest.Patient), "key")
 	held := wlock(t, holder)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	const clients, waiters, seconds = 4, 64, 2
 	var wg sync.WaitGroup
 	for range clients {
-		m := mutex.NewRW(s.Client(t), "key")
+		m := mutex.NewRW(s.Client(t, redistest.Patient), "key")
 		for i := range waiters {
 			lock := m.RLockChan
 			if i%2 == 1 {
