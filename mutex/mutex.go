@@ -190,9 +190,11 @@ func (m *Mutex) request(ctx context.Context, l *Lease, try bool) error {
 //
 // Waiting uses no goroutine. A program that is about to exit should cancel ctx and
 // receive the Result first. No queue entry is then left in Redis for others to wait
-// on, with two exceptions. If Redis does not answer, the Result comes after 5
-// milliseconds. If thousands of locks are given up at once, it comes after a tenth of
-// a second at the latest, and the rest is released as fast as Redis answers.
+// on, with two exceptions. If Redis confirms nothing for 5 milliseconds, the Result
+// comes then. If thousands of locks are given up at once, it comes after a second at
+// the latest. The release goes on, but it ends with the program. An entry that is left
+// lives for up to 3.6 seconds. If it is first in the queue, the lock is handed to it,
+// and other waiters get the lock at most 4.8 seconds later.
 func (m *Mutex) LockChan(ctx context.Context) <-chan Result {
 	return lockChan(ctx, m.manager, m.usable("lock"), m.params(false))
 }

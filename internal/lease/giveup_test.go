@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,32 +15,38 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// oneByOne makes a server take that long for each request, and do one at a time.
-func (s *fakeStore) oneByOne(each time.Duration) {
+// oneByOne returns a switch. Once it is on, a server takes that long for each request, and does
+// one at a time. Before each 500th it pauses.
+func (s *fakeStore) oneByOne(each, pause time.Duration) *atomic.Bool {
+	var on atomic.Bool
 	var mu sync.Mutex
-	free := time.Now()
+	free, n := time.Now(), 0
 	s.point = func(what string) fault {
-		if strings.HasPrefix(what, "send ") {
+		if on.Load() && strings.HasPrefix(what, "send ") {
 			mu.Lock()
 			if now := time.Now(); free.Before(now) {
 				free = now
 			}
-			free = free.Add(each)
+			if free, n = free.Add(each), n+1; n%500 == 0 {
+				free = free.Add(pause)
+			}
 			wait := time.Until(free)
 			mu.Unlock()
 			time.Sleep(wait)
 		}
 		return fine
 	}
+	return &on
 }
 
 // TestGiveUpManyAtOnce gives up waiting for thousands of keys: when the results are
-// there, nothing is left in Redis, for the program may exit then.
+// there, nothing is left in Redis, for the program may exit then. The server takes 0.6 s
+// for them, and gets no processor now and then.
 func TestGiveUpManyAtOnce(t *testing.T) {
 	inBubble(t, func(e *env) {
 		k1, _ := e.process()
 		k2, s2 := e.process()
-		s2.oneByOne(20 * time.Microsecond) // so that all are released after 60 ms
+		busy := s2.oneByOne(100*time.Microsecond, 50*ms)
 		const keys = 3000
 		ctx, cancel := context.WithCancel(e.Context())
 		var results []<-chan error
@@ -62,6 +69,7 @@ func TestGiveUpManyAtOnce(t *testing.T) {
 		if n := waiting(); n != keys {
 			e.Fatalf("%d are in the queues, want %d", n, keys)
 		}
+		busy.Store(true)
 		cancel()
 		start := time.Now()
 		for _, got := range results {
@@ -72,7 +80,7 @@ func TestGiveUpManyAtOnce(t *testing.T) {
 		if n := waiting(); n != 0 {
 			e.Errorf("%d are left in the queues when all results are there", n)
 		}
-		e.within("all results are there", start, retry.MaxCancelTimeout)
+		e.within("all results are there", start, retry.MaxResultTimeout)
 	})
 }
 
@@ -81,12 +89,17 @@ func TestGiveUpWhenAway(t *testing.T) {
 	inBubble(t, func(e *env) {
 		k1, _ := e.process()
 		k2, s2 := e.process()
-		e.acquire(k1, time.Hour)
 		ctx, cancel := context.WithCancel(e.Context())
-		_, got := e.request(ctx, k2, time.Hour)
+		p := params(time.Hour)
+		e.take(k1, p)
+		_, got := e.want(ctx, k2, p)
+		p.Key = "another"
+		e.take(k1, p)
+		returned := make(chan error)
+		go func() { returned <- new(Lease).Acquire(ctx, k2, &p) }()
 		time.Sleep(time.Second)
 		s2.change(func() { s2.fault = func() fault { return lostRequest } })
-		stop := time.Now().Add(time.Second)
+		stop := time.Now().Add(2 * time.Second)
 		go func() {
 			for time.Now().Before(stop) {
 				k2.backlog.Answered()
@@ -95,9 +108,11 @@ func TestGiveUpWhenAway(t *testing.T) {
 		}()
 		start := time.Now()
 		cancel()
+		<-returned
+		e.within("the call returns", start, retry.MaxCancelTimeout+retry.CancelTimeout)
 		<-got
-		e.within("the result is there", start, retry.MaxCancelTimeout+retry.CancelTimeout)
-		time.Sleep(time.Second)
+		e.within("the result is there", start, retry.MaxResultTimeout+retry.CancelTimeout)
+		time.Sleep(2 * time.Second)
 		s2.change(func() { s2.fault = func() fault { return fine } })
 	})
 }
@@ -115,7 +130,7 @@ func TestGiveUpWhileLate(t *testing.T) {
 		}
 		close(confirmed)
 	}()
-	b.WaitBriefly(confirmed)
+	b.WaitBriefly(confirmed, retry.MaxCancelTimeout)
 	select {
 	case <-confirmed:
 	default:

@@ -152,12 +152,24 @@ func (l *Lease) cancel(ctx context.Context) error {
 	}
 	q.mu.Unlock()
 	if todo.claim != nil {
-		q.manager.backlog.Briefly(func() { _ = q.run(todo) })
+		q.manager.backlog.Briefly(func() { _ = q.run(todo) }, cancelTimeout(l.sink))
 	}
 	if cancelled && l.sink != nil {
 		l.sink.Send(err)
 	}
 	return err
+}
+
+// cancelTimeout is how long a lease or MultiLease with that sink waits at most until Redis
+// has been told that it was given up.
+func cancelTimeout(sink result.Sink) time.Duration {
+	if member, ok := sink.(memberSink); ok {
+		sink = member.multi.sink
+	}
+	if sink == nil { // a call waits
+		return retry.MaxCancelTimeout
+	}
+	return retry.MaxResultTimeout
 }
 
 // waitsForever reports whether nothing but an answer ends the wait.

@@ -88,7 +88,7 @@ func (ml *MultiLease) acquireOnce(m *Manager, p Params, keys []string) (again bo
 	holdCtx, cancelHold := context.WithCancel(ml.ctx)
 	leases, others, err := ml.tryAll(holdCtx, m, p, keys)
 	if !p.Try && !retry.IsPanic(err) { // the wait that follows says what is wrong
-		m.releaseUnwanted(holdCtx, others, true)
+		ml.releaseUnwanted(holdCtx, others, true)
 		others, err = nil, nil
 	}
 	for _, l := range leases {
@@ -116,7 +116,7 @@ func (ml *MultiLease) acquireOnce(m *Manager, p Params, keys []string) (again bo
 		again = true
 	}
 	// To be sure of it takes as long as Redis is away: too long for a try.
-	m.releaseUnwanted(ml.ctx, append(leases, others...), again || errors.Is(err, ErrLocked) || retry.IsPermanent(err))
+	ml.releaseUnwanted(ml.ctx, append(leases, others...), again || errors.Is(err, ErrLocked) || retry.IsPermanent(err))
 	cancelHold()
 	return again, err
 }
@@ -162,7 +162,7 @@ func (ml *MultiLease) request(ctx context.Context, l *Lease, m *Manager, p Param
 
 // releaseUnwanted releases leases that are not wanted. It waits until that is confirmed,
 // but only a moment once ctx has ended, or if it is not to be patient.
-func (m *Manager) releaseUnwanted(ctx context.Context, leases []*Lease, wait bool) {
+func (ml *MultiLease) releaseUnwanted(ctx context.Context, leases []*Lease, wait bool) {
 	if len(leases) == 0 {
 		return
 	}
@@ -178,7 +178,7 @@ func (m *Manager) releaseUnwanted(ctx context.Context, leases []*Lease, wait boo
 		case <-ctx.Done():
 		}
 	}
-	m.backlog.WaitBriefly(confirmed)
+	leases[0].queue.manager.backlog.WaitBriefly(confirmed, cancelTimeout(ml.sink))
 }
 
 // releaseAll releases leases, all at the same time. A loss is worse news than that

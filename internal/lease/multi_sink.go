@@ -56,7 +56,7 @@ func (ml *MultiLease) revoke() bool {
 			err = ml.leases[0].wrap(retry.CtxError(ml.ctx), nil)
 		}
 		go func() {
-			ml.leases[0].queue.manager.releaseUnwanted(ml.ctx, ml.leases, false)
+			ml.releaseUnwanted(ml.ctx, ml.leases, false)
 			ml.cancelHold()
 			ml.sink.Send(err)
 		}()

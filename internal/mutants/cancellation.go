@@ -41,12 +41,17 @@ var cancellation = []mutant{
 	},
 	{
 		"give-up-hurried", "who gives up does not wait while Redis is busy with others that were given up",
-		"internal/retry/backlog.go", `seen == last && !late`, `(seen == last && !late || true)`,
+		"internal/retry/backlog.go", `seen, end = answered, now.Add(MaxCancelTimeout)`, `seen = answered`,
+		"internal/lease", "TestGiveUpManyAtOnce",
+	},
+	{
+		"give-up-cut", "a result waits no longer than a call while Redis is busy with others that were given up",
+		"internal/lease/lease.go", `	return retry.MaxResultTimeout`, `	return retry.MaxCancelTimeout`,
 		"internal/lease", "TestGiveUpManyAtOnce",
 	},
 	{
 		"give-up-late-counts", "what a process is late itself counts as Redis' silence",
-		"internal/retry/backlog.go", `seen == last && !late`, `(seen == last && (!late || true))`,
+		"internal/retry/backlog.go", `!now.Before(end) && !late`, `!now.Before(end) && (!late || true)`,
 		"internal/lease", "TestGiveUpWhileLate",
 	},
 	{

@@ -15,12 +15,12 @@ var keys = []mutant{
 	},
 	{
 		"keys-partial", "a request for several keys that fails keeps those that it has",
-		"internal/lease/multi_acquire.go", `m.releaseUnwanted(ml.ctx, append(leases, others...), again || errors.Is(err, ErrLocked) || retry.IsPermanent(err))`, `m.releaseUnwanted(ml.ctx, leases[:0], again || errors.Is(err, ErrLocked) || retry.IsPermanent(err))`,
+		"internal/lease/multi_acquire.go", `ml.releaseUnwanted(ml.ctx, append(leases, others...), again || errors.Is(err, ErrLocked) || retry.IsPermanent(err))`, `ml.releaseUnwanted(ml.ctx, leases[:0], again || errors.Is(err, ErrLocked) || retry.IsPermanent(err))`,
 		"mutex", "TestPoolCancel",
 	},
 	{
 		"keys-others-kept", "keys that a group got behind one that it waits for are kept",
-		"internal/lease/multi_acquire.go", `		m.releaseUnwanted(holdCtx, others, true)
+		"internal/lease/multi_acquire.go", `		ml.releaseUnwanted(holdCtx, others, true)
 `, ``,
 		"internal/lease", "TestSweepGroup",
 	},

@@ -13,6 +13,8 @@ const (
 	CancelTimeout = 5 * time.Millisecond
 	// MaxCancelTimeout is how long it waits while Redis is busy with others that were given up.
 	MaxCancelTimeout = 100 * time.Millisecond
+	// MaxResultTimeout is how long a result waits then that goes into a channel.
+	MaxResultTimeout = time.Second
 )
 
 // A Backlog holds the calls that tell Redis of what was given up, and have failed. It repeats
@@ -30,33 +32,38 @@ func (b *Backlog) Answered() { b.answered.Add(1) }
 
 // Briefly calls f, which tells Redis of something that was given up, and waits for it as
 // WaitBriefly does.
-func (b *Backlog) Briefly(f func()) {
+func (b *Backlog) Briefly(f func(), limit time.Duration) {
 	confirmed := make(chan struct{})
 	go func() {
 		defer close(confirmed)
 		f()
 	}()
-	b.WaitBriefly(confirmed)
+	b.WaitBriefly(confirmed, limit)
 }
 
 // WaitBriefly waits until Redis has been told that something was given up, so that a program
 // may exit at once thereafter and leave nothing behind. It does not wait for a Redis
-// that does not answer. But it waits while Redis answers what was given up besides, and
-// while the process itself is late: of thousands that give up at once, most wait for a processor.
-func (b *Backlog) WaitBriefly(confirmed <-chan struct{}) {
-	end := time.Now().Add(MaxCancelTimeout)
+// that does not answer. But once Redis has answered something meanwhile, WaitBriefly waits
+// until that was MaxCancelTimeout ago. It also waits while the process itself is late: of
+// thousands that give up at once, most wait for a processor. It never waits longer than limit.
+func (b *Backlog) WaitBriefly(confirmed <-chan struct{}, limit time.Duration) {
+	now := time.Now()
+	end, last := now, now.Add(limit)
 	timer := time.NewTimer(CancelTimeout)
 	defer timer.Stop()
 	for seen := b.answered.Load(); ; {
-		due := time.Now().Add(CancelTimeout)
+		due := now.Add(CancelTimeout)
 		select {
 		case <-confirmed:
 			return
 		case <-timer.C:
 		}
-		now, last := time.Now(), seen
-		late := now.Sub(due) > CancelTimeout/5
-		if seen = b.answered.Load(); seen == last && !late || !now.Before(end) {
+		now = time.Now()
+		late, answered := now.Sub(due) > CancelTimeout/5, b.answered.Load()
+		if answered != seen {
+			seen, end = answered, now.Add(MaxCancelTimeout)
+		}
+		if !now.Before(last) || !now.Before(end) && !late {
 			return
 		}
 		timer.Reset(CancelTimeout)
@@ -80,7 +87,7 @@ func (b *Backlog) Try(ctx context.Context, do func(context.Context) error, until
 		} else {
 			b.add(c)
 		}
-	})
+	}, MaxCancelTimeout)
 }
 
 // add has a call repeated.
