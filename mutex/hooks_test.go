@@ -340,3 +340,23 @@ func TestPanicOfAHookInARenewalLosesNoLease(t *testing.T) {
 		}
 	})
 }
+
+// TestPanicOfAHookInTheSubscription: nobody could recover from it. Hand-overs are found by polls
+// until the subscription is there.
+func TestPanicOfAHookInTheSubscription(t *testing.T) {
+	server := redistest.Start(t)
+	h := failingHook{panics: true}
+	rdb := server.Client(t)
+	rdb.AddHook(&h)
+	held, m := lock(t, mutex.New(server.Client(t), "key")), mutex.New(rdb, "key")
+	unlock(t, lock(t, mutex.New(rdb, "other"))) // so that there is a connection for commands
+	h.dial.Store(true)
+	next := m.LockChan(t.Context())
+	redistest.Eventually(t, 10*time.Second, func() bool { return !h.dial.Load() && waiting(t, server) == 1 }, "it waits without a subscription")
+	unlock(t, held)
+	r := <-next
+	if r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	unlock(t, r.Lease)
+}

@@ -122,7 +122,7 @@ var rows = []row{
 	{56, "a hook fails a command without sending it", "tried again; nothing left behind", "—", onBoth, []string{
 		"mutex.TestErrorOfAHookIsTriedAgain", "redisstore.TestErrorOfExecIsThatOfEachCommandWithoutOne"}},
 	{57, "a hook panics", "its caller has it; the lock can be had again; a renewal goes on", "—", onBoth, []string{
-		"mutex.TestPanicOfAHookReachesItsCaller", "mutex.TestPanicOfAHookInARenewalLosesNoLease",
+		"mutex.TestPanicOfAHookReachesItsCaller", "mutex.TestPanicOfAHookInARenewalLosesNoLease", "mutex.TestPanicOfAHookInTheSubscription",
 		"redisstore.TestPanicReachesTheCallerWhoseCommandItWas"}},
 	{58, "hooks that read ctx values", "the caller's own or none", "—", onRedis, []string{
 		"mutex.TestRequestCarriesTheValuesOfItsCallersContext", "semaphore.TestRequestCarriesTheValuesOfItsCallersContext",

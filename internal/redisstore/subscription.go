@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // pingInterval is how long a subscription may be silent before a PING is sent, and how long
@@ -37,11 +38,19 @@ func (s *Store) Subscribe(ctx context.Context, l lease.MessageHandler) {
 
 // receive subscribes and handles messages until the subscription breaks. It does not use
 // go-redis' own reconnection, which is silent: messages published meanwhile are lost, so the
-// caller must know of it.
+// caller must know of it. A panic of the client, or of a hook of it, breaks the subscription.
 func (s *Store) receive(ctx context.Context, l lease.MessageHandler, healthy func()) {
-	sub := s.rdb.Subscribe(context.Background())
-	defer sub.Close()
-	if sub.Subscribe(ctx, l.Channels(subscriber{sub})...) != nil {
+	var sub *redis.PubSub
+	err := protect(func() error {
+		sub = s.rdb.Subscribe(context.Background())
+		return sub.Subscribe(ctx, l.Channels(subscriber{sub})...)
+	})
+	defer func() {
+		if !retry.IsPanic(err) { // after one, go-redis may have left its mutex locked, on which Close waits
+			sub.Close()
+		}
+	}()
+	if err != nil {
 		return
 	}
 	// go-redis cannot interrupt a read, but closing the connection does. This is set up only
@@ -49,7 +58,11 @@ func (s *Store) receive(ctx context.Context, l lease.MessageHandler, healthy fun
 	// and the clock of a synctest bubble would stand still.
 	defer context.AfterFunc(ctx, func() { sub.Close() })()
 	for silent := false; ; {
-		event, err := sub.ReceiveTimeout(ctx, pingInterval)
+		var event any
+		err = protect(func() (err error) {
+			event, err = sub.ReceiveTimeout(ctx, pingInterval)
+			return err
+		})
 		switch event := event.(type) {
 		case *redis.Subscription:
 			if event.Kind == "subscribe" {
@@ -65,9 +78,12 @@ func (s *Store) receive(ctx context.Context, l lease.MessageHandler, healthy fun
 		switch {
 		case err == nil:
 			silent = false
-		case !ok || !timeout.Timeout() || silent || sub.Ping(ctx) != nil:
+		case !ok || !timeout.Timeout() || silent:
 			return
 		default:
+			if err = protect(func() error { return sub.Ping(ctx) }); err != nil {
+				return
+			}
 			silent = true
 		}
 	}
@@ -78,10 +94,12 @@ func (s *Store) receive(ctx context.Context, l lease.MessageHandler, healthy fun
 type subscriber struct{ sub *redis.PubSub }
 
 func (t subscriber) SetChannel(ctx context.Context, channel string, in bool) error {
-	if in {
-		return t.sub.Subscribe(ctx, channel)
-	}
-	return t.sub.Unsubscribe(ctx, channel)
+	return protect(func() error {
+		if in {
+			return t.sub.Subscribe(ctx, channel)
+		}
+		return t.sub.Unsubscribe(ctx, channel)
+	})
 }
 
 // parseMessage parses "kind seq want_seq base weight contended token key". The key comes last,

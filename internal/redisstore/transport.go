@@ -83,19 +83,22 @@ func execBy(rdb redis.UniversalClient) func(cmds []redis.Cmder) error {
 }
 
 // node returns the pipeliner for the server of the key.
-func (t *transport) node(ctx context.Context, key string) (*pipeliner, error) {
+func (t *transport) node(ctx context.Context, key string) (p *pipeliner, err error) {
 	if t.cluster == nil {
 		return t.single, nil
 	}
-	node, err := t.cluster.MasterForKey(ctx, key)
+	var node *redis.Client
+	err = protect(func() (err error) { // the clients of nodes, which it may ask for the slots, may have hooks
+		node, err = t.cluster.MasterForKey(ctx, key)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	addr := node.Options().Addr
-	p := t.nodes[addr]
-	if p == nil {
+	if p = t.nodes[addr]; p == nil {
 		p = &pipeliner{process: t.cluster.Process, exec: execBy(t.cluster)}
 		t.nodes[addr] = p
 	}
@@ -230,7 +233,7 @@ func (p *pipeliner) renewBy(name string, chunk []renewal) (unknown []renewal) {
 		if err == errSendAlone {
 			if err = silent; err == nil {
 				sent := time.Now()
-				if err = p.protect(cmds[i]); err != nil && !isReply(err) && time.Since(sent) >= connTimeout {
+				if err = p.renewAlone(cmds[i]); err != nil && !isReply(err) && time.Since(sent) >= connTimeout {
 					silent = err
 				}
 			}
@@ -244,17 +247,22 @@ func (p *pipeliner) renewBy(name string, chunk []renewal) (unknown []renewal) {
 	return unknown
 }
 
-// protect sends a command by itself, and turns a panic of the client into an error. It
-// sends one at a time, so that one connection is enough.
-func (p *pipeliner) protect(cmd noRetryCmd) (err error) {
+// renewAlone sends a renewal by itself, and one at a time, so that one connection is enough.
+func (p *pipeliner) renewAlone(cmd noRetryCmd) error {
 	p.renewing.Lock()
 	defer p.renewing.Unlock()
+	ctx, cancel := withoutDeadline(aloneTimeout)
+	defer cancel()
+	return protect(func() error { return aloneError(cmd, p.process(ctx, cmd)) })
+}
+
+// protect calls f, which calls the client on a goroutine of ours, and turns a panic into an
+// error: nobody could recover from it there.
+func protect(f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = retry.NewPanicError(v)
 		}
 	}()
-	ctx, cancel := withoutDeadline(aloneTimeout)
-	defer cancel()
-	return aloneError(cmd, p.process(ctx, cmd))
+	return f()
 }
