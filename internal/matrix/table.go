@@ -15,7 +15,9 @@ var header = []string{"#", "fault", "required", "tests", "server", "bound", "wor
 // table is the rows as Markdown, with what was measured of each.
 func table(list []row, measured []string) string {
 	var b strings.Builder
-	line := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
+	line := func(cells []string) {
+		fmt.Fprintf(&b, "| %s |\n", strings.ReplaceAll(strings.Join(cells, " | "), "\x00", `\x00`)) // of an odd key
+	}
 	line(header)
 	fmt.Fprintf(&b, "|%s\n", strings.Repeat("---|", len(header)))
 	for i, r := range list {

@@ -260,7 +260,7 @@ var cancellation = []mutant{
 	{
 		"batch-panic", "a panic in a pipeline becomes an error of each of its commands",
 		"internal/redisstore/pipeliner.go", `			err = errSendAlone
-`, `			err = lease.NewPanicError(v)
+`, `			err = retry.NewPanicError(v)
 `,
 		"internal/redisstore", "TestPanicReachesTheCallerWhoseCommandItWas",
 	},

@@ -36,7 +36,8 @@ var keys = []mutant{
 	{
 		"keys-panic", "a panic of the client while several keys are unlocked is swallowed",
 		"internal/lease/multi.go", `	retry.Repanic(err)
-`, ``,
+`, `	retry.Repanic(nil)
+`,
 		"mutex", "TestPanicWhileSeveralKeysAreLocked",
 	},
 	{
