@@ -124,6 +124,7 @@ var badInput = map[string]row{
 	"RWMutex.Inspect": looks(func(ctx context.Context, v victim) error { _, err := v.rw.Inspect(ctx); return err }),
 	"Pool.Inspect":    looks(func(ctx context.Context, v victim) error { _, err := v.p.Inspect(ctx, v.key); return err }),
 	"Status.Held":     panics(none, func(victim) { mutex.Status{}.Held() }),
+	"Owner.String":    panics(none, func(victim) { _ = mutex.Owner{}.String() }),
 
 	"Lease.Unlock":    zero(mutex.ErrLost, func(l *mutex.Lease) any { return l.Unlock() }),
 	"Lease.Err":       zero(mutex.ErrLost, func(l *mutex.Lease) any { return l.Err() }),

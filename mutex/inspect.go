@@ -9,7 +9,15 @@ import (
 
 // An Owner is the process that holds or awaits a lock: its host, PID and label. If the
 // lock was not taken by this library, only Token is set, to the key's value.
-type Owner = lease.Owner
+type Owner struct {
+	Host  string
+	PID   int
+	Label string // the field of the Mutex, truncated
+	Token string // what Redis has
+}
+
+// String returns "label (host, pid 7)", or as much of that as is known.
+func (o Owner) String() string { return lease.Owner(o).String() }
 
 // A Status is what Redis knows about a lock, for people and for monitoring. It may be
 // stale by the time it is returned.
@@ -77,10 +85,10 @@ func inspectKey(ctx context.Context, m *lease.Manager, unusable error, kind leas
 	}
 	s := Status{MoreHolders: int(p.MoreHolders), Waiters: p.Waiters}
 	for _, h := range p.Holders {
-		s.Holders = append(s.Holders, Holder{Owner: h.Owner, Read: h.Shared, Fence: h.Fence, Remaining: h.Remaining})
+		s.Holders = append(s.Holders, Holder{Owner: Owner(h.Owner), Read: h.Shared, Fence: h.Fence, Remaining: h.Remaining})
 	}
 	for _, w := range p.Queue {
-		s.Queue = append(s.Queue, Waiter{Owner: w.Owner, Read: w.Shared})
+		s.Queue = append(s.Queue, Waiter{Owner: Owner(w.Owner), Read: w.Shared})
 	}
 	if len(s.Queue) > 0 {
 		s.Next = s.Queue[0].Owner

@@ -235,7 +235,7 @@ func do(ctx context.Context, lock func(context.Context) (*Lease, error), f func(
 
 func (m *Mutex) params(try bool) lease.Params {
 	return lease.Params{
-		Kind: lease.Mutex, Key: m.key, Label: m.Label, TTL: m.TTL, MaxHold: m.MaxHold, Weight: 1, Try: try, Trace: m.Trace,
+		Kind: lease.Mutex, Key: m.key, Label: m.Label, TTL: m.TTL, MaxHold: m.MaxHold, Weight: 1, Try: try, Trace: m.Trace.hooks(),
 	}
 }
 

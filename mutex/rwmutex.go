@@ -254,7 +254,7 @@ func (m *RWMutex) request(ctx context.Context, l *Lease, read, try bool) error {
 func (m *RWMutex) params(read, try bool) lease.Params {
 	p := lease.Params{
 		Kind: lease.RWMutex, Key: m.key, Label: m.Label, TTL: m.TTL, MaxHold: m.MaxHold, Weight: lease.ExclusiveWeight, Size: lease.ExclusiveWeight,
-		Try: try, Trace: m.Trace,
+		Try: try, Trace: m.Trace.hooks(),
 	}
 	if read {
 		p.Weight, p.Shared = 1, true

@@ -1,19 +1,14 @@
 package mutex
 
-import "github.com/seed-3d5fec5c/baton/internal/lease"
+import (
+	"context"
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/trace"
+)
 
 // A Trace is a set of hooks for metrics, logs and traces. The library itself logs
-// nothing. Any hook may be nil:
-//
-//	type Trace struct {
-//		Waiting    func(context.Context, WaitingInfo)    // a request must wait
-//		Acquired   func(context.Context, AcquiredInfo)   // a request was granted
-//		Failed     func(context.Context, FailedInfo)     // a request ended without a grant
-//		Renewed    func(context.Context, RenewedInfo)    // a hold was renewed
-//		Lost       func(context.Context, LostInfo)       // a hold ended before its release
-//		Released   func(context.Context, ReleasedInfo)   // a hold was released
-//		RedisError func(context.Context, RedisErrorInfo) // a request to Redis failed
-//	}
+// nothing. Any hook may be nil.
 //
 // Each request ends with exactly one Acquired or Failed. Each hold ends with exactly
 // one Released or Lost. These pairs count what is held and, after Waiting, what
@@ -36,77 +31,68 @@ import "github.com/seed-3d5fec5c/baton/internal/lease"
 // Several Mutexes with the same key may have different Traces. Each call is reported
 // to the Trace of its Mutex. An event that concerns all of them, such as a renewal,
 // is reported once to each Trace.
-type Trace = lease.Trace
-
-// An Event is embedded in the argument of every hook:
 //
-//	Key    string
-//	At     time.Time // when it happened; the hook may run a moment later
-//	Weight int64     // 1, or the number of permits of a semaphore
-//	Shared bool      // the request is for reading
-//	Fence  int64     // the hold's fencing token, or 0 before the grant
-type Event = lease.Event
+// The packages semaphore and waitgroup have a Trace and an Event with the same fields.
+// Convert the Event to use one function for all: mutex.Event(e).
+type Trace struct {
+	// Waiting is called when a request must wait, for another holder or for Redis.
+	Waiting func(context.Context, Event)
+	// Acquired is called when a request is granted.
+	Acquired func(context.Context, Event)
+	// Failed is called when a request ends without a grant.
+	Failed func(context.Context, Event)
+	// Renewed is called when Redis has renewed a hold. The readers of a process are one
+	// hold in Redis: the event describes the first reader with this Trace.
+	Renewed func(context.Context, Event)
+	// Lost is called when a hold ends before its release.
+	Lost func(context.Context, Event)
+	// Released is called when a hold was released.
+	Released func(context.Context, Event)
+	// RedisError is called when a request to Redis failed, whether or not it will be
+	// retried. It may come at any time, even after the end of a hold.
+	RedisError func(context.Context, Event)
+}
 
-// WaitingInfo reports that a request must wait, for another holder or for Redis.
-type WaitingInfo = lease.WaitingInfo
+// An Event is the argument of every hook of a [Trace]. A field is zero for the hooks that
+// its comment does not name.
+type Event struct {
+	// For all hooks.
+	Hook   string    // the hook, as a label: "waiting", "acquired", …, "redis_error"
+	Key    string    // the key of the lock
+	At     time.Time // when it happened; the hook may run a moment later
+	Weight int64     // 1, or the number of permits of a semaphore
+	Shared bool      // the request is for reading
+	Fence  int64     // the hold's fencing token, or 0 before the grant
 
-// AcquiredInfo reports that a request was granted:
-//
-//	WaitTime time.Duration // since the call
-//	Waited   bool          // Waiting was called before
-//	Path     GrantPath     // Immediate, Local, Notified or Polled
-type AcquiredInfo = lease.AcquiredInfo
+	Waited  bool          // Acquired, Failed: Waiting was called before
+	Wait    time.Duration // Acquired, Failed: since the call
+	Delay   time.Duration // 0; for the limiter of package semaphore
+	Path    string        // Acquired: Immediate, Local, Notified or Polled
+	Held    time.Duration // Lost, Released: from the grant to the loss, or to the call of Unlock
+	Cause   string        // Lost: KeyMissing, RenewFailed, MaxHoldExceeded or NotReceived
+	Latency time.Duration // Renewed: from the request to its reply
+	Op      string        // RedisError: the request, "acquire", "renew" or "release"
 
-// FailedInfo reports that a request ended without a grant:
-//
-//	WaitTime time.Duration // since the call
-//	Waited   bool          // Waiting was called before
-//	Err      error         // the error that the call returns
-type FailedInfo = lease.FailedInfo
+	// Failed: the error that the call returns. RedisError: the error of the request.
+	// Released: why Redis did not confirm the release before the hold expired, or nil.
+	Err error
+}
 
-// RenewedInfo reports that Redis renewed a hold. The readers of a process are one hold
-// in Redis; the event names the first reader with this Trace.
-//
-//	Latency time.Duration // from the request to its reply
-type RenewedInfo = lease.RenewedInfo
-
-// LostInfo reports that a hold ended before it was released:
-//
-//	Held  time.Duration
-//	Cause LossCause // KeyMissing, RenewFailed, MaxHoldExceeded or NotReceived
-type LostInfo = lease.LostInfo
-
-// ReleasedInfo reports that a hold was released:
-//
-//	Held time.Duration // until the call of Unlock
-//	Err  error         // why Redis did not confirm it before the hold expired, or nil
-type ReleasedInfo = lease.ReleasedInfo
-
-// RedisErrorInfo reports that a request to Redis failed, whether or not it will be
-// retried. It may come at any time, even after the end of a hold.
-//
-//	Op  string // "acquire", "renew" or "release"; for wait groups "update", "status" or "renew"
-//	Err error
-type RedisErrorInfo = lease.RedisErrorInfo
-
-// A GrantPath is the path by which a lock was acquired. Its String is a short word for
-// use as a label.
-type GrantPath = lease.GrantPath
-
+// The values of [Event].Path: how a lock was acquired.
 const (
-	Immediate = lease.Immediate // by the first request to Redis, without waiting
-	Local     = lease.Local     // from another goroutine of the same process
-	Notified  = lease.Notified  // another process handed it over, and its message arrived
-	Polled    = lease.Polled    // by a repeated request: after a crash, an error or a lost message
+	Immediate = trace.Immediate // "immediate": by the first request to Redis, without waiting
+	Local     = trace.Local     // "local": from another goroutine of the same process
+	Notified  = trace.Notified  // "notified": another process handed it over, and its message arrived
+	Polled    = trace.Polled    // "polled": by a repeated request, after a crash, an error or a lost message
 )
 
-// A LossCause is the reason why a hold was lost. Its String is a short word for use as
-// a label.
-type LossCause = lease.LossCause
-
+// The values of [Event].Cause: why a hold was lost.
 const (
-	KeyMissing      = lease.KeyMissing      // the key is not in Redis: deleted, evicted, or lost in a restart or failover
-	RenewFailed     = lease.RenewFailed     // Redis was not reached in time, or the process was paused
-	MaxHoldExceeded = lease.MaxHoldExceeded // it was held for longer than MaxHold
-	NotReceived     = lease.NotReceived     // the Result was not received from its channel
+	KeyMissing      = trace.KeyMissing      // "key_missing": the key was deleted, evicted, or lost in a restart or failover
+	RenewFailed     = trace.RenewFailed     // "renew_failed": Redis was not reached in time, or the process was paused
+	MaxHoldExceeded = trace.MaxHoldExceeded // "max_hold_exceeded": it was held for longer than MaxHold
+	NotReceived     = trace.NotReceived     // "not_received": the Result was not received from its channel
 )
+
+// hooks returns t for the engine.
+func (t *Trace) hooks() trace.Trace { return trace.Of((*trace.Hooks[Event])(t)) }

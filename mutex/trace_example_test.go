@@ -17,17 +17,17 @@ func ExampleTrace() {
 
 	mu := mutex.New(rdb, "orders")
 	mu.Trace = &mutex.Trace{
-		Acquired: func(_ context.Context, a mutex.AcquiredInfo) {
-			fmt.Println(a.Key, "acquired", a.Path, a.WaitTime < time.Minute)
+		Acquired: func(_ context.Context, e mutex.Event) {
+			fmt.Println(e.Key, "acquired", e.Path, e.Wait < time.Minute)
 		},
-		Failed: func(_ context.Context, f mutex.FailedInfo) {
-			fmt.Println(f.Key, "failed:", f.Err)
+		Failed: func(_ context.Context, e mutex.Event) {
+			fmt.Println(e.Key, "failed:", e.Err)
 		},
-		Lost: func(_ context.Context, l mutex.LostInfo) {
-			fmt.Println(l.Key, "lost:", l.Cause)
+		Lost: func(_ context.Context, e mutex.Event) {
+			fmt.Println(e.Key, "lost:", e.Cause)
 		},
-		Released: func(_ context.Context, r mutex.ReleasedInfo) {
-			fmt.Println(r.Key, "released", r.Held < time.Minute)
+		Released: func(_ context.Context, e mutex.Event) {
+			fmt.Println(e.Key, "released", e.Held < time.Minute)
 		},
 	}
 

@@ -88,8 +88,8 @@ func ways(ctx context.Context, rdb *redis.Client, trace *mutex.Trace) map[string
 func TestTrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
-		var r redistest.Record
-		for name, lock := range ways(t.Context(), rdb, r.Trace()) {
+		var r redistest.Record[mutex.Event]
+		for name, lock := range ways(t.Context(), rdb, (*mutex.Trace)(r.Trace())) {
 			start := time.Now()
 			lock(func() {
 				if want := time.Since(start); !slices.Equal(r.Now(), []string{"acquired immediate"}) || r.Waited() != want {
@@ -116,7 +116,7 @@ func TestTraceCallsBack(t *testing.T) {
 		all := ways(t.Context(), rdb, &trace)
 		inner := 0
 		for _, lock := range all {
-			trace.Released = func(context.Context, mutex.ReleasedInfo) {
+			trace.Released = func(context.Context, mutex.Event) {
 				trace.Released = nil
 				lock(func() { inner++ })
 			}
@@ -138,9 +138,9 @@ func TestTraceWait(t *testing.T) {
 			if name == "elsewhere" {
 				theirs = bubbleSibling(t, rdb)
 			}
-			var r redistest.Record
+			var r redistest.Record[mutex.Event]
 			their := ways(t.Context(), theirs, nil)
-			for way, lock := range ways(t.Context(), rdb, r.Trace()) {
+			for way, lock := range ways(t.Context(), rdb, (*mutex.Trace)(r.Trace())) {
 				if strings.Contains(way, "Try") {
 					continue
 				}
@@ -181,9 +181,9 @@ func TestTracePoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
 		must(rdb.Set(t.Context(), "key", "by hand", 3*time.Second).Err())
-		var r redistest.Record
+		var r redistest.Record[mutex.Event]
 		m := mutex.New(rdb, "key")
-		m.Trace = r.Trace()
+		m.Trace = (*mutex.Trace)(r.Trace())
 		unlock(t, lock(t, m))
 		r.CheckTake(t, "found free", "waiting", "acquired polled", "released <nil>")
 		if r.Waited() < 3*time.Second {
@@ -198,9 +198,9 @@ func TestTraceLoss(t *testing.T) {
 		rdb := bubbleClient(t)
 		var outage redistest.Outage
 		rdb.AddHook(&outage)
-		var r redistest.Record
+		var r redistest.Record[mutex.Event]
 		m := mutex.New(rdb, "key")
-		m.Trace = r.Trace()
+		m.Trace = (*mutex.Trace)(r.Trace())
 
 		l := lock(t, m)
 		time.Sleep(mutex.DefaultTTL / 2)
@@ -231,17 +231,12 @@ func TestTraceSeveralKeys(t *testing.T) {
 		p := mutex.NewPool(rdb, "{of one slot}") // so that they have an order
 		var mu sync.Mutex
 		told := map[string][]string{}
-		add := func(e mutex.Event, what string) {
+		add := func(_ context.Context, e mutex.Event) {
 			mu.Lock()
 			defer mu.Unlock()
-			told[e.Key] = append(told[e.Key], what)
+			told[e.Key] = append(told[e.Key], e.Hook)
 		}
-		p.Trace = &mutex.Trace{
-			Waiting:  func(_ context.Context, i mutex.WaitingInfo) { add(i.Event, "waiting") },
-			Acquired: func(_ context.Context, i mutex.AcquiredInfo) { add(i.Event, "acquired") },
-			Failed:   func(_ context.Context, i mutex.FailedInfo) { add(i.Event, "failed") },
-			Released: func(_ context.Context, i mutex.ReleasedInfo) { add(i.Event, "released") },
-		}
+		p.Trace = &mutex.Trace{Waiting: add, Acquired: add, Failed: add, Released: add}
 		check := func(key string, want ...string) {
 			t.Helper()
 			synctest.Wait()
@@ -281,13 +276,9 @@ func TestTraceContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}
 		var values []any
-		note := func(ctx context.Context) { values = append(values, ctx.Value(key{})) }
+		note := func(ctx context.Context, _ mutex.Event) { values = append(values, ctx.Value(key{})) }
 		m := mutex.New(bubbleClient(t), "key")
-		m.Trace = &mutex.Trace{
-			Acquired: func(ctx context.Context, _ mutex.AcquiredInfo) { note(ctx) },
-			Renewed:  func(ctx context.Context, _ mutex.RenewedInfo) { note(ctx) },
-			Released: func(ctx context.Context, _ mutex.ReleasedInfo) { note(ctx) },
-		}
+		m.Trace = &mutex.Trace{Acquired: note, Renewed: note, Released: note}
 		ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, "mine"))
 		l, err := m.LockContext(ctx)
 		must(err)

@@ -98,6 +98,7 @@ var badInput = map[string]row{
 	"Weighted.Resize": {zero: true, noTTL: true, sem: func(ctx context.Context, v victim) error { return v.sem.Resize(ctx, v.n) }},
 
 	"Weighted.Inspect": {noTTL: true, noN: true, sem: func(ctx context.Context, v victim) error { _, err := v.sem.Inspect(ctx); return err }},
+	"Owner.String":     same("host, pid 7", func(victim) any { return semaphore.Owner{Host: "host", PID: 7} }),
 
 	"Lease.Release":   zero(semaphore.ErrLost, func(l *semaphore.Lease) any { return l.Release() }),
 	"Lease.Err":       zero(semaphore.ErrLost, func(l *semaphore.Lease) any { return l.Err() }),

@@ -10,7 +10,15 @@ import (
 )
 
 // An Owner is the process that holds or awaits permits: its host, PID and label.
-type Owner = lease.Owner
+type Owner struct {
+	Host  string
+	PID   int
+	Label string // the field of the Weighted, truncated
+	Token string // what Redis has
+}
+
+// String returns "label (host, pid 7)", or as much of that as is known.
+func (o Owner) String() string { return lease.Owner(o).String() }
 
 // A Status is what Redis knows about a semaphore, for people and for monitoring. It may
 // be stale by the time it is returned.
@@ -53,10 +61,10 @@ func (s *Weighted) Inspect(ctx context.Context) (Status, error) {
 	}
 	status := Status{Size: p.Size, Used: p.Used, MoreHolders: int(p.MoreHolders), Waiters: p.Waiters}
 	for _, h := range p.Holders {
-		status.Holders = append(status.Holders, Holder{Owner: h.Owner, Permits: h.Weight, Fence: h.Fence, Remaining: h.Remaining})
+		status.Holders = append(status.Holders, Holder{Owner: Owner(h.Owner), Permits: h.Weight, Fence: h.Fence, Remaining: h.Remaining})
 	}
 	for _, w := range p.Queue {
-		status.Queue = append(status.Queue, Waiter{Owner: w.Owner, Permits: w.Weight})
+		status.Queue = append(status.Queue, Waiter{Owner: Owner(w.Owner), Permits: w.Weight})
 	}
 	if len(status.Queue) > 0 {
 		status.Next, status.NextPermits = status.Queue[0].Owner, status.Queue[0].Permits

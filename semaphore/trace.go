@@ -1,56 +1,79 @@
 package semaphore
 
-import "github.com/seed-3d5fec5c/baton/internal/lease"
+import (
+	"context"
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/trace"
+)
 
 // A Trace is a set of hooks for metrics, logs and traces. The library itself logs
-// nothing. Any hook may be nil:
+// nothing. Any hook may be nil. The Trace of package
+// [github.com/seed-3d5fec5c/baton/mutex] has the same hooks, and documents when and on
+// which goroutine they run and what they may do.
 //
-//	type Trace struct {
-//		Waiting    func(context.Context, WaitingInfo)    // a request must wait
-//		Acquired   func(context.Context, AcquiredInfo)   // a request was granted
-//		Failed     func(context.Context, FailedInfo)     // a request ended without a grant
-//		Renewed    func(context.Context, RenewedInfo)    // a hold was renewed
-//		Lost       func(context.Context, LostInfo)       // a hold ended before its release
-//		Released   func(context.Context, ReleasedInfo)   // a hold was released
-//		RedisError func(context.Context, RedisErrorInfo) // a request to Redis failed
-//	}
-//
-// It is the Trace of package [github.com/seed-3d5fec5c/baton/mutex], which documents when
-// and on which goroutine the hooks run and what they may do. One value may serve both.
-// Weight is the number of permits. If [Weighted.Release] returns a hold in portions,
-// Released is called for the last of them.
-type Trace = lease.Trace
+// The packages mutex and waitgroup have a Trace and an Event with the same fields.
+// Convert the Event to use one function for all: mutex.Event(e).
+type Trace struct {
+	// Waiting is called when a request must wait, for other holders or for Redis.
+	Waiting func(context.Context, Event)
+	// Acquired is called when a request is granted.
+	Acquired func(context.Context, Event)
+	// Failed is called when a request ends without a grant.
+	Failed func(context.Context, Event)
+	// Renewed is called when Redis has renewed the permits of this process. The event
+	// describes the first hold with this Trace.
+	Renewed func(context.Context, Event)
+	// Lost is called when a hold ends before its release.
+	Lost func(context.Context, Event)
+	// Released is called when a hold was released: if [Weighted.Release] returns it in
+	// portions, for the last of them.
+	Released func(context.Context, Event)
+	// RedisError is called when a request to Redis failed, whether or not it will be
+	// retried. It may come at any time, even after the end of a hold.
+	RedisError func(context.Context, Event)
+}
 
-// The arguments of the hooks of a Trace.
-type (
-	Event          = lease.Event // embedded in each of them
-	WaitingInfo    = lease.WaitingInfo
-	AcquiredInfo   = lease.AcquiredInfo
-	FailedInfo     = lease.FailedInfo
-	RenewedInfo    = lease.RenewedInfo
-	LostInfo       = lease.LostInfo
-	ReleasedInfo   = lease.ReleasedInfo
-	RedisErrorInfo = lease.RedisErrorInfo
-)
+// An Event is the argument of every hook of a [Trace]. A field is zero for the hooks that
+// its comment does not name.
+type Event struct {
+	// For all hooks.
+	Hook   string    // the hook, as a label: "waiting", "acquired", …, "redis_error"
+	Key    string    // the key of the semaphore
+	At     time.Time // when it happened; the hook may run a moment later
+	Weight int64     // the number of permits
+	Shared bool      // false; for package mutex
+	Fence  int64     // the hold's fencing token, or 0 before the grant
 
-// A GrantPath is the path by which permits were acquired. Its String is a short word for
-// use as a label.
-type GrantPath = lease.GrantPath
+	Waited  bool          // Acquired, Failed: Waiting was called before
+	Wait    time.Duration // Acquired, Failed: since the call
+	Delay   time.Duration // Waiting: how long a limiter waits for its tokens; 0 for a Weighted
+	Path    string        // Acquired: Immediate, Local, Notified or Polled
+	Held    time.Duration // Lost, Released: from the grant to the loss, or to the call of Release
+	Cause   string        // Lost: KeyMissing, RenewFailed, MaxHoldExceeded or NotReceived
+	Latency time.Duration // Renewed: from the request to its reply
+	Op      string        // RedisError: the request, "acquire", "renew" or "release"
 
+	// Failed: the error that the call returns. RedisError: the error of the request.
+	// Released: why Redis did not confirm the release before the hold expired, or nil.
+	Err error
+}
+
+// The values of [Event].Path: how permits were acquired.
 const (
-	Immediate = lease.Immediate // by the first request to Redis, without waiting
-	Local     = lease.Local     // from another goroutine of the same process
-	Notified  = lease.Notified  // another process released them, and its message arrived
-	Polled    = lease.Polled    // by a repeated request: after a crash, an error or a lost message
+	Immediate = trace.Immediate // "immediate": by the first request to Redis, without waiting
+	Local     = trace.Local     // "local": from another goroutine of the same process
+	Notified  = trace.Notified  // "notified": another process released them, and its message arrived
+	Polled    = trace.Polled    // "polled": by a repeated request, after a crash, an error or a lost message
 )
 
-// A LossCause is the reason why a hold was lost. Its String is a short word for use as
-// a label.
-type LossCause = lease.LossCause
-
+// The values of [Event].Cause: why a hold was lost.
 const (
-	KeyMissing      = lease.KeyMissing      // the hold is not in Redis: deleted, evicted, or lost in a restart or failover
-	RenewFailed     = lease.RenewFailed     // Redis was not reached in time, or the process was paused
-	MaxHoldExceeded = lease.MaxHoldExceeded // it was held for longer than MaxHold
-	NotReceived     = lease.NotReceived     // the Result was not received from its channel
+	KeyMissing      = trace.KeyMissing      // "key_missing": the hold was deleted, evicted, or lost in a restart or failover
+	RenewFailed     = trace.RenewFailed     // "renew_failed": Redis was not reached in time, or the process was paused
+	MaxHoldExceeded = trace.MaxHoldExceeded // "max_hold_exceeded": it was held for longer than MaxHold
+	NotReceived     = trace.NotReceived     // "not_received": the Result was not received from its channel
 )
+
+// hooks returns t for the engine.
+func (t *Trace) hooks() trace.Trace { return trace.Of((*trace.Hooks[Event])(t)) }

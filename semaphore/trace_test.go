@@ -62,9 +62,9 @@ func TestTrace(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			rdb := bubbleClient(t)
 			use := func(wait time.Duration) {
-				var r redistest.Record
+				var r redistest.Record[semaphore.Event]
 				s := weightedOf(rdb, 3, ample)
-				s.Trace = r.Trace()
+				s.Trace = (*semaphore.Trace)(r.Trace())
 				acquired := "2 acquired immediate"
 				var told []string
 				if wait > 0 {
@@ -102,11 +102,11 @@ func TestTrace(t *testing.T) {
 func TestTraceInside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
-		var r redistest.Record
+		var r redistest.Record[semaphore.Event]
 		s := weightedOf(rdb, 3, ample)
 		held := acquire(t, s, 3)
 		s = weightedOf(rdb, 3, ample) // another Weighted on the key: the line is the process'
-		s.Trace = r.Trace()
+		s.Trace = (*semaphore.Trace)(r.Trace())
 		one, two := s.AcquireChan(t.Context(), 1), s.AcquireChan(t.Context(), 2)
 		synctest.Wait()
 		if lines := slices.Sorted(slices.Values(r.Take())); !slices.Equal(lines, []string{"2 waiting", "waiting"}) {
@@ -126,9 +126,9 @@ func TestTraceInside(t *testing.T) {
 func TestTraceFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
-		var r redistest.Record
+		var r redistest.Record[semaphore.Event]
 		s := weightedOf(rdb, 3, ample)
-		s.Trace = r.Trace()
+		s.Trace = (*semaphore.Trace)(r.Trace())
 		held := acquire(t, weightedOf(sibling(t, rdb), 3, ample), 2)
 		if _, err := s.TryAcquireLease(t.Context(), 2); !errors.Is(err, semaphore.ErrNotAvailable) {
 			t.Error(err)
@@ -148,9 +148,9 @@ func TestTraceLoss(t *testing.T) {
 		var outage redistest.Outage
 		rdb.AddHook(&outage)
 		lose := func(f func(), want ...string) {
-			var r redistest.Record
+			var r redistest.Record[semaphore.Event]
 			s := weightedOf(rdb, 3, ample)
-			s.Trace = r.Trace()
+			s.Trace = (*semaphore.Trace)(r.Trace())
 			l := acquire(t, s, 2)
 			time.Sleep(ample / 2)
 			start := time.Now()

@@ -345,7 +345,7 @@ func (s *Weighted) Do(ctx context.Context, n int64, f func(context.Context) erro
 func (s *Weighted) params(n int64, try bool) lease.Params {
 	return lease.Params{
 		Kind: lease.Semaphore, Key: s.key, Label: s.Label, TTL: s.TTL, MaxHold: s.MaxHold, Weight: n, Size: s.size, Try: try,
-		Trace: s.Trace,
+		Trace: s.Trace.hooks(),
 	}
 }
 

@@ -63,6 +63,13 @@ var badInput = map[string]row{
 
 	"WaitGroup.Inspect":  {do: func(ctx context.Context, v victim) error { _, err := v.wg.Inspect(ctx); return err }},
 	"Status.Outstanding": {always: "<nil>", noCtx: true, do: func(context.Context, victim) error { waitgroup.Status{}.Outstanding(); return nil }},
+	"Owner.String":       {always: "<nil>", noCtx: true, do: func(context.Context, victim) error { _ = waitgroup.Owner{}.String(); return nil }},
+
+	"AbandonedError.Error": {always: "tasks abandoned: 0", noCtx: true, do: func(context.Context, victim) error { return new(waitgroup.AbandonedError) }},
+	"AbandonedError.Is": {always: "<nil>", noCtx: true, do: func(context.Context, victim) error {
+		_ = new(waitgroup.AbandonedError).Is(nil)
+		return nil
+	}},
 
 	"Task.Done":    zero((*waitgroup.Task).Done),
 	"Task.Abandon": zero((*waitgroup.Task).Abandon),

@@ -151,9 +151,9 @@ func ExampleAbandonedError() {
 
 	err := wg.WaitContext(ctx)
 	if lost, ok := errors.AsType[*waitgroup.AbandonedError](err); ok {
-		fmt.Println("over, but for", lost.Tasks)
+		fmt.Println(lost.Tasks, errors.Is(err, waitgroup.ErrAbandoned), lost.Error())
 	}
-	// Output: over, but for 2
+	// Output: 2 true baton: tasks abandoned: 2
 }
 
 // Add and Done count work, whichever process does it.

@@ -8,7 +8,15 @@ import (
 )
 
 // An Owner is the process that runs a task: its host, PID and label.
-type Owner = lease.Owner
+type Owner struct {
+	Host  string
+	PID   int
+	Label string // the field of the WaitGroup, truncated
+	Token string // what Redis has
+}
+
+// String returns "label (host, pid 7)", or as much of that as is known.
+func (o Owner) String() string { return lease.Owner(o).String() }
 
 // A Status is what Redis knows about a group, for people and for monitoring. It may be
 // stale by the time it is returned.
@@ -41,7 +49,7 @@ func (wg *WaitGroup) Inspect(ctx context.Context) (Status, error) {
 	}
 	s := Status{Generation: p.Generation, Count: p.Count, Abandoned: p.Abandoned, MoreTasks: int(p.MoreHolders)}
 	for _, h := range p.Holders {
-		s.Tasks = append(s.Tasks, TaskStatus{h.Owner, h.Remaining})
+		s.Tasks = append(s.Tasks, TaskStatus{Owner(h.Owner), h.Remaining})
 	}
 	return s, nil
 }

@@ -1,43 +1,68 @@
 package waitgroup
 
-import "github.com/seed-3d5fec5c/baton/internal/lease"
+import (
+	"context"
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/trace"
+)
 
 // A Trace is a set of hooks for metrics, logs and traces of the tasks that this process
-// starts by Go, Do and Claim. The library itself logs nothing. Any hook may be nil:
+// starts by Go, Do and Claim. The library itself logs nothing. Any hook may be nil. The
+// Trace of package [github.com/seed-3d5fec5c/baton/mutex] has the same hooks, and documents
+// when and on which goroutine they run and what they may do.
 //
-//	type Trace struct {
-//		Waiting    func(context.Context, WaitingInfo)    // not called
-//		Acquired   func(context.Context, AcquiredInfo)   // a task was counted
-//		Failed     func(context.Context, FailedInfo)     // a task could not be counted
-//		Renewed    func(context.Context, RenewedInfo)    // a task was renewed
-//		Lost       func(context.Context, LostInfo)       // a task was lost and counts as abandoned
-//		Released   func(context.Context, ReleasedInfo)   // a task ended by Done or Abandon
-//		RedisError func(context.Context, RedisErrorInfo) // a request failed, also of Add and Wait
-//	}
-//
-// It is the Trace of package [github.com/seed-3d5fec5c/baton/mutex], which documents when
-// and on which goroutine the hooks run and what they may do. One value may serve both. For
-// a task, Fence is 0 and Path is Immediate. A RedisError with the Op "update" may run on the
-// caller's goroutine before the retry.
-type Trace = lease.Trace
+// The packages mutex and semaphore have a Trace and an Event with the same fields.
+// Convert the Event to use one function for all: mutex.Event(e).
+type Trace struct {
+	// Waiting is not called; it is for the other packages.
+	Waiting func(context.Context, Event)
+	// Acquired is called when a task is counted.
+	Acquired func(context.Context, Event)
+	// Failed is called when a task could not be counted.
+	Failed func(context.Context, Event)
+	// Renewed is called when Redis has renewed a task.
+	Renewed func(context.Context, Event)
+	// Lost is called when a task is lost. It counts as abandoned.
+	Lost func(context.Context, Event)
+	// Released is called when Done or Abandon has ended a task.
+	Released func(context.Context, Event)
+	// RedisError is called when a request to Redis failed, also of Add and Wait, whether or
+	// not it will be retried. For the Op "update" it may run on the caller's goroutine,
+	// before the retry.
+	RedisError func(context.Context, Event)
+}
 
-// The arguments of the hooks of a Trace.
-type (
-	Event          = lease.Event // embedded in each of them
-	WaitingInfo    = lease.WaitingInfo
-	AcquiredInfo   = lease.AcquiredInfo
-	FailedInfo     = lease.FailedInfo
-	RenewedInfo    = lease.RenewedInfo
-	LostInfo       = lease.LostInfo
-	ReleasedInfo   = lease.ReleasedInfo
-	RedisErrorInfo = lease.RedisErrorInfo
-)
+// An Event is the argument of every hook of a [Trace]. A field is zero for the hooks that
+// its comment does not name.
+type Event struct {
+	// For all hooks.
+	Hook   string    // the hook, as a label: "acquired", "failed", …, "redis_error"
+	Key    string    // the key of the group
+	At     time.Time // when it happened; the hook may run a moment later
+	Weight int64     // 1
+	Shared bool      // false; for package mutex
+	Fence  int64     // 0; for the packages mutex and semaphore
 
-// A LossCause is the reason why a task was lost. Its String is a short word for use as a
-// label.
-type LossCause = lease.LossCause
+	Waited  bool          // false; for the packages mutex and semaphore
+	Wait    time.Duration // Acquired, Failed: since the call
+	Delay   time.Duration // 0; for the limiter of package semaphore
+	Path    string        // Acquired: "immediate"
+	Held    time.Duration // Lost, Released: from the start to the loss, or to the call of Done or Abandon
+	Cause   string        // Lost: KeyMissing or RenewFailed
+	Latency time.Duration // Renewed: from the request to its reply
+	Op      string        // RedisError: the request, "update", "status" or "renew"
 
+	// Failed: the error that the call returns. RedisError: the error of the request.
+	// Released: why Redis did not confirm the end before the task expired, or nil.
+	Err error
+}
+
+// The values of [Event].Cause: why a task was lost.
 const (
-	KeyMissing  = lease.KeyMissing  // the task is not in Redis: the group was deleted, evicted, or lost
-	RenewFailed = lease.RenewFailed // Redis was not reached in time, or the process was paused
+	KeyMissing  = trace.KeyMissing  // "key_missing": the group was deleted, evicted, or lost
+	RenewFailed = trace.RenewFailed // "renew_failed": Redis was not reached in time, or the process was paused
 )
+
+// hooks returns t for the engine.
+func (t *Trace) hooks() trace.Trace { return trace.Of((*trace.Hooks[Event])(t)) }

@@ -18,8 +18,8 @@ func TestTrace(t *testing.T) {
 		var outage redistest.Outage
 		rdb.AddHook(&outage)
 		wg := waitgroup.New(rdb, "key")
-		var r redistest.Record
-		wg.Trace = r.Trace()
+		var r redistest.Record[waitgroup.Event]
+		wg.Trace = (*waitgroup.Trace)(r.Trace())
 		ended := []string{"acquired immediate", "released <nil>"}
 
 		wg.Go(func() { time.Sleep(time.Second) })

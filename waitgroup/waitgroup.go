@@ -14,6 +14,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
 	"github.com/seed-3d5fec5c/baton/internal/result"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
+	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
 // DefaultTTL is the TTL of a WaitGroup created by New.
@@ -37,7 +38,12 @@ var (
 
 // An AbandonedError is returned by a wait whose generation is finished except for
 // abandoned tasks. Tasks is their number.
-type AbandonedError = lease.AbandonedError
+type AbandonedError struct{ Tasks int }
+
+func (e *AbandonedError) Error() string { return (*lease.AbandonedError)(e).Error() }
+
+// Is reports whether target is ErrAbandoned.
+func (e *AbandonedError) Is(target error) bool { return (*lease.AbandonedError)(e).Is(target) }
 
 // A WaitGroup works like a [sync.WaitGroup] that processes share: all WaitGroups with the
 // same key count together, wherever they run. Most callers should use [WaitGroup.Do] or
@@ -91,7 +97,7 @@ func New(rdb redis.UniversalClient, key string) *WaitGroup {
 		return wg
 	}
 	wg.session = store.Manager().NewSession(store, key)
-	wg.session.Trace = &wg.Trace
+	wg.session.Trace = func() trace.Trace { return wg.Trace.hooks() }
 	return wg
 }
 
@@ -154,25 +160,35 @@ var crashing atomic.Bool
 // ErrLost if Redis lost the group, so that the result is unknown. All waits of a process
 // on one group together make one request per second and use one goroutine.
 func (wg *WaitGroup) WaitContext(ctx context.Context) error {
-	const op = "wait for"
 	if wg.session == nil {
-		return wg.unusable(op)
+		return wg.unusable(opWait)
 	}
-	return wg.session.Wait(ctx, op)
+	return waitResult(wg.key).Build(wg.session.Wait(ctx, opWait))
 }
 
 // WaitChan is like WaitContext but returns at once, with a channel that receives the
 // result. The channel receives exactly one value and is never closed. To stop waiting,
 // cancel ctx.
 func (wg *WaitGroup) WaitChan(ctx context.Context) <-chan error {
-	const op = "wait for"
-	ch := result.NewChan(result.ErrorOnly{})
+	ch := result.NewChan(waitResult(wg.key))
 	if wg.session == nil {
-		ch.Send(wg.unusable(op))
+		ch.Send(wg.unusable(opWait))
 	} else {
-		wg.session.WaitChan(ctx, op, ch)
+		wg.session.WaitChan(ctx, opWait, ch)
 	}
 	return ch.C()
+}
+
+const opWait = "wait for"
+
+// waitResult builds the results of waits for the group at this key.
+type waitResult string
+
+func (key waitResult) Build(err error) error {
+	if a, ok := errors.AsType[*lease.AbandonedError](err); ok {
+		return retry.Wrap(opWait, string(key), (*AbandonedError)(a))
+	}
+	return err
 }
 
 // Go counts a task and runs f in a new goroutine. When f returns, the task is done. If f

@@ -135,12 +135,12 @@ func limiterStatus(l semaphore.LimiterStatus, err error) (status, error) {
 }
 
 func permitStatus(p semaphore.Status, err error) (status, error) {
-	s := status{Detail: fmt.Sprintf("%d of %d permits", p.Used, p.Size), More: p.MoreHolders, Waiting: p.Waiters, First: p.Next}
+	s := status{Detail: fmt.Sprintf("%d of %d permits", p.Used, p.Size), More: p.MoreHolders, Waiting: p.Waiters, First: mutex.Owner(p.Next)}
 	for _, h := range p.Holders {
-		s.Holders = append(s.Holders, holder{h.Owner, fmt.Sprintf("%d permits", h.Permits), h.Fence, h.Remaining})
+		s.Holders = append(s.Holders, holder{mutex.Owner(h.Owner), fmt.Sprintf("%d permits", h.Permits), h.Fence, h.Remaining})
 	}
 	for _, w := range p.Queue {
-		s.Queue = append(s.Queue, waiter{w.Owner, fmt.Sprintf("%d permits", w.Permits)})
+		s.Queue = append(s.Queue, waiter{mutex.Owner(w.Owner), fmt.Sprintf("%d permits", w.Permits)})
 	}
 	return s, unlooked(err)
 }
@@ -148,7 +148,7 @@ func permitStatus(p semaphore.Status, err error) (status, error) {
 func groupStatus(g waitgroup.Status, err error) (status, error) {
 	s := status{Detail: fmt.Sprintf("round %d, %d left, %d abandoned", g.Generation, g.Outstanding(), g.Abandoned), More: g.MoreTasks}
 	for _, t := range g.Tasks {
-		s.Holders = append(s.Holders, holder{t.Owner, "a task", 0, t.Remaining})
+		s.Holders = append(s.Holders, holder{mutex.Owner(t.Owner), "a task", 0, t.Remaining})
 	}
 	return s, unlooked(err)
 }

@@ -1,14 +1,15 @@
 package main
 
-import (
-	"context"
+import "context"
 
-	"github.com/seed-3d5fec5c/baton/mutex"
-)
+// hooks has the fields of a Trace of any package, so each of them converts to it.
+type hooks[E any] struct {
+	Waiting, Acquired, Failed, Renewed, Lost, Released, RedisError func(context.Context, E)
+}
 
-// both returns a Trace that calls the hooks of a and of b.
-func both(a, b *mutex.Trace) *mutex.Trace {
-	return &mutex.Trace{
+// both returns hooks that call the hooks of a and of b.
+func both[E any](a, b *hooks[E]) *hooks[E] {
+	return &hooks[E]{
 		Waiting:    one(a.Waiting, b.Waiting),
 		Acquired:   one(a.Acquired, b.Acquired),
 		Failed:     one(a.Failed, b.Failed),
@@ -20,15 +21,15 @@ func both(a, b *mutex.Trace) *mutex.Trace {
 }
 
 // one returns a hook that calls f and g, either of which may be nil.
-func one[Info any](f, g func(context.Context, Info)) func(context.Context, Info) {
+func one[E any](f, g func(context.Context, E)) func(context.Context, E) {
 	switch {
 	case f == nil:
 		return g
 	case g == nil:
 		return f
 	}
-	return func(ctx context.Context, i Info) {
-		f(ctx, i)
-		g(ctx, i)
+	return func(ctx context.Context, e E) {
+		f(ctx, e)
+		g(ctx, e)
 	}
 }

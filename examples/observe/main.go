@@ -79,7 +79,7 @@ func run(ctx context.Context, cfg config, reg *prometheus.Registry, out io.Write
 		ctx, stop = context.WithTimeout(ctx, cfg.length)
 		defer stop()
 	}
-	shop := newShop(redis.Client, watch.trace)
+	shop := newShop(redis.Client, watch)
 	shop.open(ctx)
 	_ = page.Close() // and so Serve returns
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {

@@ -62,7 +62,7 @@ func TestPage(t *testing.T) {
 		defer w.close()
 		ctx := t.Context()
 		m := mutex.New(rdb, "a")
-		m.Trace = w.trace("door")
+		m.Trace = w.mutex("door")
 		lock := func() *mutex.Lease {
 			l, err := m.LockContext(ctx)
 			if err != nil {
@@ -107,7 +107,7 @@ func TestPage(t *testing.T) {
 		<-l.Done() // gone
 
 		s := semaphore.NewWeighted(rdb, "s", 5)
-		s.Trace = w.trace("seats")
+		s.Trace = w.semaphore("seats")
 		if err := s.Acquire(ctx, 3); err != nil {
 			t.Fatal(err)
 		}
@@ -243,8 +243,8 @@ func TestBoth(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.close()
-	all := w.metrics.Trace("name")
-	for _, trace := range []*mutex.Trace{both(all, new(mutex.Trace)), both(new(mutex.Trace), all), both(all, all)} {
+	all, none := (*hooks[mutex.Event])(w.metrics.Mutex("name")), new(hooks[mutex.Event])
+	for _, trace := range []*hooks[mutex.Event]{both(all, none), both(none, all), both(all, all)} {
 		v := reflect.ValueOf(*trace)
 		for i := range v.NumField() {
 			if v.Field(i).IsNil() {

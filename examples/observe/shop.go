@@ -24,9 +24,9 @@ type shop struct {
 
 const clerks = 3
 
-func newShop(rdb redis.UniversalClient, trace func(name string) *mutex.Trace) *shop {
+func newShop(rdb redis.UniversalClient, w *watch) *shop {
 	s := &shop{till: mutex.New(rdb, "shop:till"), prices: mutex.NewRW(rdb, "shop:prices"), printers: semaphore.NewWeighted(rdb, "shop:printers", 2)}
-	s.till.Trace, s.prices.Trace, s.printers.Trace = trace("till"), trace("prices"), trace("printers")
+	s.till.Trace, s.prices.Trace, s.printers.Trace = w.mutex("till"), w.mutex("prices"), w.semaphore("printers")
 	return s
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/examples/observe/oteltrace"
 	"github.com/seed-3d5fec5c/baton/examples/observe/promtrace"
 	"github.com/seed-3d5fec5c/baton/mutex"
+	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
 // A watch has both adapters with their providers. Your program has its own meter and
@@ -37,9 +38,14 @@ func newWatch(reg *prometheus.Registry, spans bool, out io.Writer) (*watch, erro
 	return w, err
 }
 
-// trace returns a Trace that reports to both under name.
-func (w *watch) trace(name string) *mutex.Trace {
-	return both(w.metrics.Trace(name), w.telemetry.Trace(name))
+// mutex returns a Trace that reports to both under name.
+func (w *watch) mutex(name string) *mutex.Trace {
+	return (*mutex.Trace)(both((*hooks[mutex.Event])(w.metrics.Mutex(name)), (*hooks[mutex.Event])(w.telemetry.Mutex(name))))
+}
+
+// semaphore returns a Trace that reports to both under name.
+func (w *watch) semaphore(name string) *semaphore.Trace {
+	return (*semaphore.Trace)(both((*hooks[semaphore.Event])(w.metrics.Semaphore(name)), (*hooks[semaphore.Event])(w.telemetry.Semaphore(name))))
 }
 
 // close stops the providers. What they have not exported is dropped.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/trace"
 	"github.com/seed-3d5fec5c/baton/mutex"
 	"github.com/seed-3d5fec5c/baton/semaphore"
 	"github.com/seed-3d5fec5c/baton/waitgroup"
@@ -53,7 +53,7 @@ func taken(err error) error {
 var primitives = map[string]func(rdb redis.UniversalClient, key string, h *history) primitive{
 	"Mutex": func(rdb redis.UniversalClient, key string, h *history) primitive {
 		m := mutex.New(rdb, key)
-		m.TTL, m.Trace = ttl, h.trace()
+		m.TTL, m.Trace = ttl, (*mutex.Trace)(hooks[mutex.Event](h))
 		lock := func(ctx context.Context) (held, error) { return ofLock(m.LockContext(ctx)) }
 		try := func(ctx context.Context) (held, error) { return ofLock(m.TryLockContext(ctx)) }
 		return primitive{lock, lock, try, func(ctx context.Context) (int, error) {
@@ -63,7 +63,7 @@ var primitives = map[string]func(rdb redis.UniversalClient, key string, h *histo
 	},
 	"RWMutex": func(rdb redis.UniversalClient, key string, h *history) primitive {
 		m := mutex.NewRW(rdb, key)
-		m.TTL, m.Trace = ttl, h.trace()
+		m.TTL, m.Trace = ttl, (*mutex.Trace)(hooks[mutex.Event](h))
 		read := func(ctx context.Context) (held, error) { return ofLock(m.RLockContext(ctx)) }
 		write := func(ctx context.Context) (held, error) { return ofLock(m.LockContext(ctx)) }
 		try := func(ctx context.Context) (held, error) { return ofLock(m.TryLockContext(ctx)) }
@@ -75,7 +75,7 @@ var primitives = map[string]func(rdb redis.UniversalClient, key string, h *histo
 	// Keys of several slots, or shards.
 	"Pool": func(rdb redis.UniversalClient, key string, h *history) primitive {
 		p := mutex.NewPool(rdb, key)
-		p.TTL, p.Trace = ttl, h.trace()
+		p.TTL, p.Trace = ttl, (*mutex.Trace)(hooks[mutex.Event](h))
 		some := func(ctx context.Context) (held, error) { return ofLock(p.LockContext(ctx, "1", "2", "3")) }
 		others := func(ctx context.Context) (held, error) { return ofLock(p.LockContext(ctx, "2", "4")) }
 		try := func(ctx context.Context) (held, error) { return ofLock(p.TryLockContext(ctx, "3")) }
@@ -86,7 +86,7 @@ var primitives = map[string]func(rdb redis.UniversalClient, key string, h *histo
 	},
 	"Weighted": func(rdb redis.UniversalClient, key string, h *history) primitive {
 		s := semaphore.NewWeighted(rdb, key, 3)
-		s.TTL, s.Trace = ttl, h.trace()
+		s.TTL, s.Trace = ttl, (*semaphore.Trace)(hooks[semaphore.Event](h))
 		acquire := func(ctx context.Context) (held, error) { return ofPermits(s.AcquireLease(ctx, 2)) }
 		try := func(ctx context.Context) (held, error) { return ofPermits(s.TryAcquireLease(ctx, 2)) }
 		return primitive{acquire, acquire, try, func(ctx context.Context) (int, error) {
@@ -108,7 +108,7 @@ var primitives = map[string]func(rdb redis.UniversalClient, key string, h *histo
 	},
 	"WaitGroup": func(rdb redis.UniversalClient, key string, h *history) primitive {
 		wg := waitgroup.New(rdb, key)
-		wg.TTL, wg.Trace = ttl, h.trace()
+		wg.TTL, wg.Trace = ttl, (*waitgroup.Trace)(hooks[waitgroup.Event](h))
 		return primitive{
 			hold: func(ctx context.Context) (held, error) {
 				if err := wg.AddContext(ctx, 1); err != nil {
@@ -134,20 +134,22 @@ type history struct {
 
 func newHistory() *history { return &history{make(chan struct{}, 1), make(chan struct{}, 1)} }
 
-func (h *history) trace() *lease.Trace {
-	note := func(c chan struct{}) {
-		select {
-		case c <- struct{}{}:
-		default:
-		}
+// hooks returns a Trace for E, the Event of a public package.
+func hooks[E ~trace.Fields](h *history) *trace.Hooks[E] {
+	return trace.All(func(_ context.Context, e E) { h.hear(trace.Event(e)) })
+}
+
+func (h *history) hear(e trace.Event) {
+	c := h.told
+	switch {
+	case e.Hook == trace.Renewed:
+		c = h.renewed
+	case e.Path != trace.Notified:
+		return
 	}
-	return &lease.Trace{
-		Renewed: func(context.Context, lease.RenewedInfo) { note(h.renewed) },
-		Acquired: func(_ context.Context, i lease.AcquiredInfo) {
-			if i.Path == lease.Notified {
-				note(h.told)
-			}
-		},
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 

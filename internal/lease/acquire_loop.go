@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/retry"
+	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
 const (
@@ -227,7 +228,7 @@ func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sent
 	c.replaces = "" // given up, or gone
 	if reply.Lost {
 		if c.repliedLost(r, reply) {
-			return q.loseClaim(c, KeyMissing)
+			return q.loseClaim(c, trace.KeyMissing)
 		}
 		return pendingCall{}
 	}
@@ -266,7 +267,7 @@ func (q *keyQueue) applyReply(c *claim, r Request, reply Reply, w trustWindow) {
 // nextDelay is how long a claim that still asks waits before it asks again.
 func (q *keyQueue) nextDelay(c *claim, r Request, reply Reply, err error) (delay time.Duration) {
 	if head := q.waiters.head; head != nil { // those behind it know
-		head.tracer.waiting()
+		head.tracer.Waiting()
 	}
 	switch {
 	case err != nil || reply.Granted: // or granted too late to be of use: it is renewed by asking again

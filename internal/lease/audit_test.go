@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
 // An audit has a Trace that checks what it is told: each request has an end and each
@@ -29,14 +31,11 @@ type story struct {
 
 // A tale is what was told of one key.
 type tale struct {
-	events   []string
-	last     string // but for renewals and errors
-	running  bool
-	hold     AcquiredInfo
-	at       time.Time
-	released []ReleasedInfo
-	failed   []FailedInfo
-	lost     []LostInfo
+	events  []string
+	last    string // the hook of the last event, except renewals and errors
+	running bool
+	hold    trace.Event // Acquired
+	at      time.Time
 }
 
 type storyKey struct{}
@@ -61,12 +60,12 @@ var follows = map[string][]string{
 }
 
 // hear checks an event, and gives others of its story the time to come too early.
-func (a *audit) hear(ctx context.Context, what string, e Event, also func(t *tale) (wrong bool)) {
+func (a *audit) hear(ctx context.Context, e trace.Event) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s, ok := ctx.Value(storyKey{}).(*story)
 	if !ok {
-		a.t.Errorf("%s is told under a ctx that is not the request's", what)
+		a.t.Errorf("%s is told under a ctx that is not the request's", e.Hook)
 		return
 	}
 	t := s.keys[e.Key]
@@ -74,9 +73,9 @@ func (a *audit) hear(ctx context.Context, what string, e Event, also func(t *tal
 		t = new(tale)
 		s.keys[e.Key] = t
 	}
-	t.events = append(t.events, what)
+	t.events = append(t.events, e.Hook)
 	overlaps := t.running
-	aside := what == "error" && a.aside
+	aside := e.Hook == trace.RedisError && a.aside
 	if !aside {
 		t.running = true
 		a.mu.Unlock()
@@ -84,68 +83,53 @@ func (a *audit) hear(ctx context.Context, what string, e Event, also func(t *tal
 		a.mu.Lock()
 		t.running = false
 	}
-	held := !a.tasks && (what == "acquired" || t.last == "acquired")
+	held := !a.tasks && (e.Hook == trace.Acquired || t.last == trace.Acquired)
 	switch {
 	case overlaps && !aside:
 		a.t.Errorf("%s: two are told at a time: %v", s.name, t.events)
-	case what == "error":
-	case !slices.Contains(follows[what], t.last):
+	case e.Hook == trace.RedisError:
+	case !slices.Contains(follows[e.Hook], t.last):
 		a.t.Errorf("%s: out of order: %v", s.name, t.events)
 	case e.At.Before(t.at):
 		a.t.Errorf("%s: %v before what was told before: %v", s.name, t.at.Sub(e.At), t.events)
-	case held != (e.Fence != 0), held && what != "acquired" && e.Fence != t.hold.Fence:
+	case held != (e.Fence != 0), held && e.Hook != trace.Acquired && e.Fence != t.hold.Fence:
 		a.t.Errorf("%s: the fence is %d after %d: %v", s.name, e.Fence, t.hold.Fence, t.events)
 	}
-	if also(t) {
-		a.t.Errorf("%s: %s with wrong times: %v", s.name, what, t.events)
+	if t.wrong(e) {
+		a.t.Errorf("%s: %s with wrong times: %v", s.name, e.Hook, t.events)
 	}
-	if what != "error" {
+	switch e.Hook {
+	case trace.RedisError:
+	case trace.Renewed:
 		t.at = e.At
-		if what != "renewed" {
-			t.last = what
+	default:
+		t.at, t.last = e.At, e.Hook
+		if e.Hook == trace.Acquired {
+			t.hold = e
 		}
 	}
 }
 
-// trace returns what the audit hears by.
-func (a *audit) trace() *Trace {
-	return &Trace{
-		Waiting: func(ctx context.Context, i WaitingInfo) {
-			a.hear(ctx, "waiting", i.Event, func(*tale) bool { return false })
-		},
-		Acquired: func(ctx context.Context, i AcquiredInfo) {
-			a.hear(ctx, "acquired", i.Event, func(t *tale) bool {
-				t.hold = i
-				waits := t.last == "waiting"
-				return i.WaitTime < 0 || i.Waited != waits || i.Path == Immediate && waits || (i.Path == Polled || i.Path == Notified) && !waits
-			})
-		},
-		Failed: func(ctx context.Context, i FailedInfo) {
-			a.hear(ctx, "failed", i.Event, func(t *tale) bool {
-				t.failed = append(t.failed, i)
-				return i.WaitTime < 0 || i.Waited != (t.last == "waiting") || i.Err == nil
-			})
-		},
-		Renewed: func(ctx context.Context, i RenewedInfo) {
-			a.hear(ctx, "renewed", i.Event, func(*tale) bool { return i.Latency < 0 })
-		},
-		Lost: func(ctx context.Context, i LostInfo) {
-			a.hear(ctx, "lost", i.Event, func(t *tale) bool {
-				t.lost = append(t.lost, i)
-				return i.Held != i.At.Sub(t.hold.At)
-			})
-		},
-		Released: func(ctx context.Context, i ReleasedInfo) {
-			a.hear(ctx, "released", i.Event, func(t *tale) bool {
-				t.released = append(t.released, i)
-				return i.Held != i.At.Sub(t.hold.At)
-			})
-		},
-		RedisError: func(ctx context.Context, i RedisErrorInfo) {
-			a.hear(ctx, "error", i.Event, func(*tale) bool { return i.Err == nil || i.Op == "" || i.At.IsZero() })
-		},
+// wrong reports whether the fields of an event do not fit the events before.
+func (t *tale) wrong(e trace.Event) bool {
+	waits := t.last == trace.Waiting
+	switch e.Hook {
+	case trace.Acquired:
+		return e.Wait < 0 || e.Waited != waits || e.Path == trace.Immediate && waits || (e.Path == trace.Polled || e.Path == trace.Notified) && !waits
+	case trace.Failed:
+		return e.Wait < 0 || e.Waited != waits || e.Err == nil
+	case trace.Renewed:
+		return e.Latency < 0
+	case trace.Lost, trace.Released:
+		return e.Held != e.At.Sub(t.hold.At)
+	case trace.RedisError:
+		return e.Err == nil || e.Op == "" || e.At.IsZero()
 	}
+	return false
 }
+
+// trace returns the Trace of the audit.
+func (a *audit) trace() trace.Trace { return trace.All(a.hear) }
 
 // over reports whether all of a story has ended, and what was told.
 func (a *audit) over(s *story) (over bool, what string) {

@@ -1,6 +1,10 @@
 package lease
 
-import "time"
+import (
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/trace"
+)
 
 // hasCapacity reports whether so much of the claim is free that the lease may fit.
 func (c *claim) hasCapacity(l *Lease) bool {
@@ -135,7 +139,7 @@ func (c *claim) loseExpired(now time.Time) {
 	for l := c.leases.head; l != nil; {
 		next := l.next
 		if l.grantedAt.elapsed(now)-l.renewedAfter >= c.ttl {
-			l.lose(RenewFailed)
+			l.lose(trace.RenewFailed)
 		}
 		l = next
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/seed-3d5fec5c/baton/internal/retry"
+	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
 type claimState uint8
@@ -28,8 +29,8 @@ type claim struct {
 	ttl        time.Duration
 	size       int64 // of the semaphore, as its leases state it
 	state      claimState
-	path       GrantPath // it came to what it holds
-	lastTracer *tracer   // of the last lease that has ended; fixed when state is not claimActive
+	path       string        // it came to what it holds
+	lastTracer *trace.Tracer // of the last lease that has ended; fixed when state is not claimActive
 	// caller has the values of the ctx of the lease that the claim was made for, or
 	// of the last one that has ended. A release carries them.
 	caller *callerCtx
@@ -44,15 +45,14 @@ type claim struct {
 	loopRunning   bool  // keyQueue.requestLoop goes on: in a goroutine, or when the timer fires
 	inRequest     bool  // a request of it is under way
 	wakePending   bool  // and is to be followed by another at once
+	maybeQueued   bool  // Redis may have an entry, or a grant that we have not heard of
 	currentSeq    int64 // number of the request whose answer is waited for
 	requestTimer  *time.Timer
-	maybeQueued   bool // Redis may have an entry, or a grant that we have not heard of
 	replaces      string
 	seq           int64           // number of the last request
 	recentSends   [4]sentRequest  // the last queueing ones, each at its number modulo 4
 	lastQueuedSeq int64           // number of the last of them
 	inflight      int             // requests for permits that are under way
-	undoLate      bool            // they must be undone when they return
 	backoff       backoff.BackOff // nil unless Redis fails, or an owner that is not ours will not tell
 
 	// Holding, while weight is not 0.
@@ -74,6 +74,7 @@ type claim struct {
 	// While releasing.
 	inflightDone  chan struct{} // closed when the requests to let finish first have returned, or to end a pause; or nil
 	releasePaused bool          // between two attempts
+	undoLate      bool          // requests under way must be undone when they return
 	releaseAgain  bool          // a request has returned that may have been executed after the release
 	expiresBy     time.Time     // by then it has run out in Redis by itself
 	err           error         // nil, ErrLost, or why it could not be confirmed

@@ -92,7 +92,7 @@ func (q *keyQueue) finishRelease(c *claim) {
 func (q *keyQueue) releaseToken(c *claim, token string) error {
 	return q.manager.retryUntil(c.caller, c.expiresBy, func(ctx context.Context) (bool, error) {
 		owned, err := q.manager.store.Release(ctx, q.name, token)
-		c.lastTracer.redisError("release", err)
+		c.lastTracer.RedisError("release", err)
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		q.noteOutcome(c, err)

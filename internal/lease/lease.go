@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed-3d5fec5c/baton/internal/result"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
+	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
 // Params says what a lease is to be.
@@ -20,7 +21,7 @@ type Params struct {
 	Size    int64 // of a semaphore
 	Shared  bool  // all leases of a process that are shared are one in Redis
 	Try     bool  // fail with ErrLocked rather than wait
-	Trace   *Trace
+	Trace   trace.Trace
 }
 
 type leaseState uint8
@@ -39,7 +40,7 @@ type Lease struct {
 	label          string
 	ttl, maxHold   time.Duration
 	weight, size   int64
-	tracer         *tracer // nil if there is no Trace
+	tracer         *trace.Tracer // nil if there is no Trace
 	caller         callerCtx
 	shared, try    bool
 	neverCancelled bool // its ctx never ends
@@ -73,7 +74,7 @@ func (l *Lease) Acquire(ctx context.Context, m *Manager, p *Params) error {
 // while they wait. If it fails there is nothing to await.
 func (l *Lease) Request(ctx context.Context, m *Manager, p *Params) error {
 	if err := l.init(ctx, p); err != nil {
-		l.tracer.flush()
+		l.tracer.Flush()
 		return err
 	}
 	if c := m.enqueue(ctx, Name{p.Kind, p.Key}, l); c != nil {
@@ -87,7 +88,7 @@ func (l *Lease) Await(ctx context.Context) (err error) {
 	switch ready := l.readyChan(); {
 	case ready == nil:
 	case l.tracer != nil:
-		l.tracer.flushUntil(ctx, ready)
+		l.tracer.FlushUntil(ctx, ready)
 	default:
 		select {
 		case <-ready:
@@ -99,7 +100,7 @@ func (l *Lease) Await(ctx context.Context) (err error) {
 	} else {
 		err = l.requestErr()
 	}
-	l.tracer.flush()
+	l.tracer.Flush()
 	retry.Repanic(err)
 	return err
 }
@@ -112,10 +113,10 @@ func (l *Lease) AcquireChan(ctx context.Context, m *Manager, p *Params, sink res
 		l.sink = sink
 		m.enqueue(ctx, Name{p.Kind, p.Key}, l)
 	}
-	l.tracer.flush()
+	l.tracer.Flush()
 }
 
-// init is to be followed by done of the tracer.
+// init must be followed by Flush of the tracer.
 func (l *Lease) init(ctx context.Context, p *Params) (err error) {
 	l.self, l.caller.parent = l, ctx
 	l.label, l.ttl, l.maxHold = p.Label, p.TTL.Truncate(time.Millisecond), p.MaxHold
@@ -128,8 +129,8 @@ func (l *Lease) init(ctx context.Context, p *Params) (err error) {
 	case p.MaxHold < 0:
 		err = p.wrap(retry.Permanent(fmt.Errorf("MaxHold %v is negative", p.MaxHold)))
 	}
-	if l.tracer = newTracer(ctx, p); l.tracer != nil && err != nil {
-		l.tracer.failed(err)
+	if l.tracer = newTracer(ctx, p); err != nil {
+		l.tracer.Failed(err)
 	}
 	return err
 }
@@ -213,7 +214,7 @@ func (l *Lease) requestErr() error {
 // expire notices that the window has passed, should the clock be late.
 func (l *Lease) expire(now time.Time) {
 	if l.state == leaseHeld && l.claim.window.remaining(now) <= 0 {
-		l.queue.runAsync(l.queue.loseClaim(l.claim, RenewFailed))
+		l.queue.runAsync(l.queue.loseClaim(l.claim, trace.RenewFailed))
 	}
 }
 

@@ -6,7 +6,7 @@ import "time"
 func (l *Lease) grant(now time.Time) {
 	l.state = leaseHeld
 	if l.tracer != nil {
-		l.tracer.acquired(now, l.fence, l.claim.grantPath(l))
+		l.tracer.Acquired(now, l.fence, l.claim.grantPath(l))
 	}
 	l.signal(nil)
 }
@@ -22,13 +22,14 @@ func (l *Lease) signal(err error) {
 
 // lose ends a granted lease that Redis no longer knows of. It reports whether
 // somebody had it in hand; if not, the loss is what its channel yields.
-func (l *Lease) lose(cause LossCause) (delivered bool) {
+func (l *Lease) lose(cause string) (delivered bool) {
 	l.queue.losses++
 	revoked := l.sink != nil && l.sink.Revoke()
 	if l.tracer != nil {
-		l.tracer.cause = l.lossCause(cause, revoked)
+		cause = l.lossCause(cause, revoked)
 	}
-	if l.end(ErrLost); revoked {
+	l.end(ErrLost)
+	if l.tracer.Lost(cause); revoked {
 		l.sink.Send(l.wrap(ErrLost, nil))
 	}
 	return !revoked

@@ -1,11 +1,27 @@
 package lease
 
 import (
-	"slices"
+	"context"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
 // What the engine knows for a Trace. The mutex of the queue is held.
+
+// newTracer returns the tracer of a request.
+func newTracer(ctx context.Context, p *Params) *trace.Tracer {
+	e := trace.Event{Key: p.Key, Weight: 1, Shared: p.Shared}
+	if p.Kind == Semaphore {
+		e.Weight = p.Weight
+	}
+	return trace.New(ctx, p.Trace, e)
+}
+
+// withoutFailed is a Trace whose requests may fail unnoticed.
+type withoutFailed struct{ trace.Trace }
+
+func (t withoutFailed) Has(hook string) bool { return hook != trace.Failed && t.Trace.Has(hook) }
 
 // traceWait tells that a lease which has just come has to wait for others: unless the
 // claim is about to ask for it.
@@ -13,7 +29,7 @@ func (l *Lease) traceWait() {
 	c := l.queue.claim
 	requests := c != nil && c.state == claimActive && c.wanted > 0 && l.queue.waiters.head == l && c.seq < max(c.wantSeq, 1)
 	if l.state == leaseWaiting && !requests {
-		l.tracer.waiting()
+		l.tracer.Waiting()
 	}
 }
 
@@ -28,46 +44,45 @@ func (l *Lease) traceEnd(err error) {
 	if t == nil {
 		return
 	}
-	switch t.endedAt = time.Now(); {
+	switch t.End(); {
 	case l.state == leaseWaiting:
-		t.failed(err)
-	case err == ErrLost:
-		t.lost(t.cause)
+		t.Failed(err)
+	case err == ErrLost: // lose sends it
 	case err != ErrReleased: // given back, for ctx had ended
-		emit(t, t.trace.Released, ReleasedInfo{t.eventAt(t.endedAt), t.endedAt.Sub(t.grantedAt), nil})
+		t.GivenBack()
 	}
 }
 
 // lossCause is why the lease is lost, of whose claim that is said; back says that it was
 // not received.
-func (l *Lease) lossCause(cause LossCause, revoked bool) LossCause {
+func (l *Lease) lossCause(cause string, revoked bool) string {
 	now := time.Now()
 	if l.claim.window.remaining(now) <= 0 { // whatever Redis has said later
-		cause = RenewFailed
+		cause = trace.RenewFailed
 	}
 	switch sink, _ := l.sink.(memberSink); {
-	case cause != RenewFailed:
+	case cause != trace.RenewFailed:
 		return cause
 	case revoked:
-		return NotReceived
+		return trace.NotReceived
 	case l.maxHold != 0 && l.grantedAt.elapsed(now) >= l.maxHold, sink.multi != nil && sink.multi.maxHoldExceeded():
-		return MaxHoldExceeded
+		return trace.MaxHoldExceeded
 	}
 	return cause
 }
 
 // grantPath is how the claim came to what it has just given the lease.
-func (c *claim) grantPath(l *Lease) GrantPath {
-	if c.fencesUsed > 1 || c.path == Immediate && l.tracer.waitReported { // for others of this process
-		return Local
+func (c *claim) grantPath(l *Lease) string {
+	if c.fencesUsed > 1 || c.path == trace.Immediate && l.tracer.Waited() { // for others of this process
+		return trace.Local
 	}
 	return c.path
 }
 
 // recordPath notes that the claim is given its permits by the answer to r.
 func (c *claim) recordPath(r Request) {
-	if c.path = Immediate; r.Seq > max(r.WantSeq, 1) {
-		c.path = Polled
+	if c.path = trace.Immediate; r.Seq > max(r.WantSeq, 1) {
+		c.path = trace.Polled
 	}
 }
 
@@ -75,22 +90,21 @@ func (c *claim) recordPath(r Request) {
 // is nobody any more, for the last.
 func (c *claim) redisError(op string, err error) {
 	switch {
-	case err == nil:
+	case err == nil, isSizeError(err): // an answer
 	case c.state == claimActive:
-		eachTrace(func(t *tracer) { t.redisError(op, err) }, c.leases, c.queue.waiters)
+		eachTrace(func(t *trace.Tracer) { t.RedisError(op, err) }, c.leases, c.queue.waiters)
 	default:
-		c.lastTracer.redisError(op, err)
+		c.lastTracer.RedisError(op, err)
 	}
 }
 
 // eachTrace calls f with one tracer for each Trace of the leases.
-func eachTrace(f func(*tracer), lists ...list) {
-	var seen []*Trace
+func eachTrace(f func(*trace.Tracer), lists ...list) {
+	var seen trace.Seen
 	for _, q := range lists {
 		for l := q.head; l != nil; l = l.next {
-			if t := l.tracer; t != nil && !slices.Contains(seen, t.trace) {
-				seen = append(seen, t.trace)
-				f(t)
+			if seen.Add(l.tracer) {
+				f(l.tracer)
 			}
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/seed-3d5fec5c/baton/internal/retry"
+	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
 // A Manager keeps the leases that one process has through one Redis client.
@@ -228,10 +229,10 @@ func (m *Manager) releaseStale(c *claim) {
 
 // releaseToken releases a token, with retries until it is confirmed or until passes,
 // when the token has run out by itself.
-func (m *Manager) releaseToken(ctx context.Context, name Name, token string, until time.Time, t *tracer, sleep func(time.Duration, error)) error {
+func (m *Manager) releaseToken(ctx context.Context, name Name, token string, until time.Time, t *trace.Tracer, sleep func(time.Duration, error)) error {
 	return m.retryUntil(ctx, until, func(ctx context.Context) (bool, error) {
 		owned, err := m.store.Release(ctx, name, token)
-		t.redisError("release", err)
+		t.RedisError("release", err)
 		return owned, err
 	}, sleep)
 }

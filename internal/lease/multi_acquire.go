@@ -125,9 +125,7 @@ func (ml *MultiLease) acquireOnce(m *Manager, p Params, keys []string) (again bo
 // first that it did not get, the others that it got, and why it did not get that one.
 func (ml *MultiLease) tryAll(ctx context.Context, m *Manager, p Params, keys []string) (leases, others []*Lease, err error) {
 	if !p.Try && p.Trace != nil { // the wait that follows is the same request, and has its end
-		quiet := *p.Trace
-		quiet.Failed = nil
-		p.Trace = &quiet
+		p.Trace = withoutFailed{p.Trace}
 	}
 	p.Try = true
 	for chunk := range slices.Chunk(keys, maxConcurrent) {

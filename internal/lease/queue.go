@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/retry"
+	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
 // MinSlice is for how long at least a claim passes from lease to lease inside a
@@ -152,7 +153,7 @@ func (q *keyQueue) acceptGrant(c *claim, fenceBase, weight, grantedNow int64, w 
 	now := time.Now()
 	if weight < c.weight+grantedNow || c.weight > 0 && c.window.remaining(now) <= 0 {
 		c.maybeQueued = true
-		return q.loseClaim(c, KeyMissing) // what it held is not there, and what is there is no use
+		return q.loseClaim(c, trace.KeyMissing) // what it held is not there, and what is there is no use
 	}
 	if c.serverWeight = weight; c.weight == 0 {
 		c.window, c.grantSeq = w, c.seq
@@ -180,7 +181,7 @@ func (q *keyQueue) handleHandover(c *claim, msg Handover) {
 		c.wake()
 	case c.state == claimActive && c.wanted > 0 && msg.WantSeq == c.wantSeq:
 		if w := c.handoverWindow(msg.Seq); c.usable(w.remaining(time.Now())) {
-			c.path = Notified
+			c.path = trace.Notified
 			todo = q.acceptGrant(c, msg.FenceBase, msg.Weight, c.wanted, w, msg.Contended)
 		}
 		c.wake()
@@ -190,7 +191,7 @@ func (q *keyQueue) handleHandover(c *claim, msg Handover) {
 }
 
 // loseClaim ends a claim that Redis no longer has, or may soon give to another.
-func (q *keyQueue) loseClaim(c *claim, cause LossCause) pendingCall {
+func (q *keyQueue) loseClaim(c *claim, cause string) pendingCall {
 	delivered := false
 	for c.leases.head != nil {
 		delivered = c.leases.head.lose(cause) || delivered

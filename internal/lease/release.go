@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/retry"
+	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
 // Release ends the lease. It returns ErrLost if the hold had ended before,
@@ -61,7 +62,7 @@ type PartialRelease struct {
 func ReleasePartial(parts []PartialRelease) {
 	for i := 0; i < len(parts); {
 		q := parts[i].Lease.queue
-		var whole []*tracer
+		var whole []*trace.Tracer
 		q.mu.Lock()
 		for ; i < len(parts) && parts[i].Lease.queue == q; i++ { // not that of one that was lost long ago
 			l := parts[i].Lease
@@ -76,7 +77,7 @@ func ReleasePartial(parts []PartialRelease) {
 		q.mu.Unlock()
 		err := q.run(todo)
 		for _, t := range whole {
-			t.released(err)
+			t.Released(err, err == ErrLost)
 		}
 	}
 }
@@ -94,7 +95,7 @@ func (l *Lease) releaseResult(whole bool, err error) error {
 		err = l.wrapRelease(err)
 	}
 	if whole {
-		l.tracer.released(err)
+		l.tracer.Released(err, err == ErrLost)
 	}
 	return err
 }

@@ -3,6 +3,8 @@ package lease
 import (
 	"container/heap"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
 // A renewable is what the clock keeps alive: a claim that is held, or a task.
@@ -138,7 +140,7 @@ func (c *claim) checkRenewal(now time.Time) (r Renewal, renew bool) {
 	switch {
 	case c.state != claimActive || c.weight == 0:
 	case c.window.remaining(now) <= 0:
-		todo = q.loseClaim(c, RenewFailed)
+		todo = q.loseClaim(c, trace.RenewFailed)
 	default:
 		if renew = c.markRenewals(now); !c.nextForcedEnd.IsZero() && !c.nextForcedEnd.After(now) {
 			c.loseExpired(now)
@@ -176,12 +178,12 @@ func (c *claim) handleRenewal(grantSeq int64, ttl time.Duration, r RenewResult, 
 	case r.Err != nil: // tried again when next due
 		c.redisError("renew", r.Err)
 	case !r.Held:
-		todo = q.loseClaim(c, KeyMissing)
+		todo = q.loseClaim(c, trace.KeyMissing)
 	case c.window.remaining(time.Now()) <= 0: // see extend
 		c.maybeQueued = true
-		todo = q.loseClaim(c, RenewFailed)
+		todo = q.loseClaim(c, trace.RenewFailed)
 	default:
-		eachTrace(func(t *tracer) { t.renewed(sentAt) }, c.leases)
+		eachTrace(func(t *trace.Tracer) { t.Renewed(sentAt) }, c.leases)
 		c.noteContention(r.Contended, sentAt)
 		c.extend(newTrustWindow(sentAt, ttl)) // that of the claim may be longer by now
 		if c.needsShrink() {

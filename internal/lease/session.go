@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/retry"
+	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
 const (
@@ -24,8 +25,8 @@ type Session struct {
 	store   GroupStore
 	key     string
 	id      string
-	// Trace is where its caller sets what is told of tasks, and of what goes wrong.
-	Trace **Trace
+	// Trace returns the Trace of tasks and of failed requests. It may be nil.
+	Trace func() trace.Trace
 
 	mu           sync.Mutex
 	lastSeq      int64                // number given
@@ -80,20 +81,20 @@ func (s *Session) send(ctx context.Context, c Operation) (timedOutcome, error) {
 	return timedOutcome{reply, sentAt}, err
 }
 
-// tracer returns what tells of one call, as newTracer does.
-func (s *Session) tracer(ctx context.Context) *tracer {
+// tracer returns the tracer of one call.
+func (s *Session) tracer(ctx context.Context) *trace.Tracer {
 	if s.Trace == nil {
 		return nil
 	}
-	return newTracer(ctx, &Params{Kind: WaitGroup, Key: s.key, Trace: *s.Trace})
+	return trace.New(ctx, s.Trace(), trace.Event{Key: s.key, Weight: 1})
 }
 
 // redisError tells of an attempt that has failed, before that returns.
 func (s *Session) redisError(ctx context.Context, opName string, err error) {
 	if err != nil {
 		t := s.tracer(ctx)
-		t.redisError(opName, err)
-		t.flush()
+		t.RedisError(opName, err)
+		t.Flush()
 	}
 }
 

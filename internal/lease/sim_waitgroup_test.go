@@ -92,8 +92,7 @@ func (s *groupSim) process(p int) *groupProcess {
 	for i := range out.sessions {
 		out.sessions[i] = newSession(m, s.group.key)
 	}
-	trace := s.audit.trace()
-	out.sessions[0].Trace = &trace
+	out.sessions[0].Trace = s.audit.trace
 	return out
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/retry"
+	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
 // MaxTaskTTL is well below the time that a wait group is kept in which nothing
@@ -25,7 +26,7 @@ type Task struct {
 
 	mu     sync.Mutex // taken before the manager's
 	window trustWindow
-	tracer *tracer
+	tracer *trace.Tracer
 	err    error // once it has ended here: why
 	onLoss map[*context.CancelCauseFunc]struct{}
 }
@@ -34,10 +35,10 @@ type Task struct {
 func (s *Session) Start(ctx context.Context, opName string, op Op, ttl time.Duration, label string) (*Task, error) {
 	t := &Task{session: s, caller: callerCtx{ctx}, ttl: ttl.Truncate(time.Millisecond), tracer: s.tracer(ctx), timerEntry: timerEntry{index: -1}}
 	err := t.start(ctx, opName, op, label)
-	if err != nil && t.tracer != nil {
-		t.tracer.failed(err)
+	if err != nil {
+		t.tracer.Failed(err)
 	}
-	t.tracer.flush()
+	t.tracer.Flush()
 	if err != nil {
 		return nil, err
 	}
@@ -75,9 +76,7 @@ func (t *Task) startRenewal(w trustWindow) {
 	defer t.mu.Unlock()
 	t.window = w
 	t.schedule()
-	if t.tracer != nil {
-		t.tracer.acquired(time.Now(), 0, Immediate)
-	}
+	t.tracer.Acquired(time.Now(), 0, trace.Immediate)
 }
 
 // checkRenewal ends a task whose window has passed, and says how to renew one that lives.
@@ -114,13 +113,11 @@ func (t *Task) handleRenewal(_ int64, ttl time.Duration, r RenewResult, sent tim
 	switch {
 	case t.err != nil: // over
 	case r.Err != nil: // tried again when next due
-		t.tracer.redisError("renew", r.Err)
+		t.tracer.RedisError("renew", r.Err)
 	case !r.Held:
-		t.lose(KeyMissing)
+		t.lose(trace.KeyMissing)
 	default:
-		if t.tracer != nil {
-			t.tracer.renewed(sent)
-		}
+		t.tracer.Renewed(sent)
 		if w := newTrustWindow(sent, ttl); w.remaining(sent) > t.window.remaining(sent) {
 			t.window = w
 		}
@@ -131,23 +128,20 @@ func (t *Task) handleRenewal(_ int64, ttl time.Duration, r RenewResult, sent tim
 // expire notices that the window has passed.
 func (t *Task) expire(now time.Time) {
 	if t.err == nil && t.window.remaining(now) <= 0 {
-		t.lose(RenewFailed)
+		t.lose(trace.RenewFailed)
 	}
 }
 
 // lose ends a task that Redis does not have any more, or will not for long.
-func (t *Task) lose(cause LossCause) {
-	if t.end(ErrLost); t.tracer != nil {
-		t.tracer.lost(cause)
-	}
+func (t *Task) lose(cause string) {
+	t.end(ErrLost)
+	t.tracer.Lost(cause)
 }
 
 // end ends the task here. Its mutex is held.
 func (t *Task) end(err error) {
 	t.err = err
-	if t.tracer != nil {
-		t.tracer.endedAt = time.Now()
-	}
+	t.tracer.End()
 	t.session.manager.unschedule(t)
 	if err == ErrLost {
 		for cancel := range t.onLoss {
@@ -184,7 +178,7 @@ func (t *Task) complete(op Op) error {
 	defer s.ack(c.Seq)
 	err := s.manager.retryUntil(&t.caller, until, func(ctx context.Context) (bool, error) {
 		got, err := s.send(ctx, c)
-		t.tracer.redisError("update", err)
+		t.tracer.RedisError("update", err)
 		if err == nil {
 			before.bind(got.Found)
 		}
@@ -203,7 +197,7 @@ func (t *Task) complete(op Op) error {
 	default:
 		err = retry.Wrap(string(op), s.key, err)
 	}
-	t.tracer.released(err)
+	t.tracer.Released(err, err == ErrLost)
 	retry.Repanic(err)
 	return t.wrap(string(op), err)
 }

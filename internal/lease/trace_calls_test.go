@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
 // TestTraceSlow has functions that do not return for long. What they are told of goes
@@ -14,14 +16,14 @@ func TestTraceSlow(t *testing.T) {
 		const ttl = time.Second
 		m, _ := e.process()
 		r := e.record()
-		trace := r.trace()
-		trace.Renewed = func(context.Context, RenewedInfo) {
+		hooks := r.trace()
+		hooks.Renewed = func(context.Context, trace.Event) {
 			if r.add("renewed"); len(r.lines) == 2 {
 				time.Sleep(time.Minute)
 			}
 		}
 		p := params(ttl)
-		p.Trace = trace
+		p.Trace = hooks
 		l := e.take(m, p)
 		_, next := e.request(e.Context(), m, ttl)
 		time.Sleep(30 * time.Second)
@@ -48,7 +50,7 @@ func TestTraceCallsBack(t *testing.T) {
 		m, _ := e.process()
 		r, again := e.record(), e.record()
 		var l Lease
-		trace := r.trace()
+		hooks := r.trace()
 		use := func(what string) {
 			r.add("%s", what)
 			_, _, _ = l.Err(), l.Fence(), l.Done()
@@ -60,16 +62,16 @@ func TestTraceCallsBack(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		trace.Released = func(context.Context, ReleasedInfo) { use("released") }
-		trace.Lost = func(context.Context, LostInfo) { use("lost") }
-		trace.Failed = func(context.Context, FailedInfo) { use("failed") }
-		trace.Renewed = func(context.Context, RenewedInfo) { // it ends the hold that it is told of
+		hooks.Released = func(context.Context, trace.Event) { use("released") }
+		hooks.Lost = func(context.Context, trace.Event) { use("lost") }
+		hooks.Failed = func(context.Context, trace.Event) { use("failed") }
+		hooks.Renewed = func(context.Context, trace.Event) { // it ends the hold that it is told of
 			if err := l.Release(); err != nil {
 				t.Error(err)
 			}
 		}
 		p := params(ttl)
-		p.Trace = trace
+		p.Trace = hooks
 		if err := l.Acquire(e.Context(), m, &p); err != nil {
 			t.Fatal(err)
 		}
@@ -77,7 +79,7 @@ func TestTraceCallsBack(t *testing.T) {
 		time.Sleep(time.Second)
 		r.tells("acquired immediate", "released")
 
-		p.MaxHold, p.Trace = time.Nanosecond, trace // so that it is not renewed
+		p.MaxHold, p.Trace = time.Nanosecond, hooks // so that it is not renewed
 		l = Lease{}
 		if err := l.Acquire(e.Context(), m, &p); err != nil {
 			t.Fatal(err)
@@ -107,7 +109,7 @@ func TestTraceWaitsInside(t *testing.T) {
 		held := e.take(m, other)
 		time.AfterFunc(5*time.Minute, func() { _ = held.Release() })
 		p := params(time.Second)
-		p.Trace = &Trace{Waiting: func(context.Context, WaitingInfo) {
+		p.Trace = &trace.Hooks[trace.Event]{Waiting: func(context.Context, trace.Event) {
 			e.take(m, other)
 		}}
 		first := e.acquire(m, time.Second)
@@ -124,7 +126,7 @@ func TestTraceEmpty(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, s := e.process()
 		p := params(time.Second)
-		p.Trace = new(Trace)
+		p.Trace = new(trace.Hooks[trace.Event])
 		l := e.take(m, p)
 		_, next := e.want(e.Context(), m, p)
 		time.Sleep(10 * time.Second)
@@ -180,10 +182,14 @@ func TestTraceCost(t *testing.T) {
 }
 
 func BenchmarkTrace(b *testing.B) {
-	for name, trace := range map[string]*Trace{"none": nil, "empty": {}, "all": countAll()} {
+	for name, t := range map[string]trace.Trace{
+		"none":  nil,
+		"empty": new(trace.Hooks[trace.Event]),
+		"all":   trace.All(func(context.Context, trace.Event) {}),
+	} {
 		b.Run(name, func(b *testing.B) {
 			m, p, ctx := NewManager(ready{}), params(time.Minute), context.Background()
-			p.Trace = trace
+			p.Trace = t
 			b.ReportAllocs()
 			for b.Loop() {
 				var l Lease
@@ -191,18 +197,5 @@ func BenchmarkTrace(b *testing.B) {
 				_ = l.Release()
 			}
 		})
-	}
-}
-
-// countAll is a Trace that does next to nothing.
-func countAll() *Trace {
-	return &Trace{
-		Waiting:    func(context.Context, WaitingInfo) {},
-		Acquired:   func(context.Context, AcquiredInfo) {},
-		Failed:     func(context.Context, FailedInfo) {},
-		Renewed:    func(context.Context, RenewedInfo) {},
-		Lost:       func(context.Context, LostInfo) {},
-		Released:   func(context.Context, ReleasedInfo) {},
-		RedisError: func(context.Context, RedisErrorInfo) {},
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
 // A record has a Trace that writes down what it is told.
@@ -17,7 +19,7 @@ type record struct {
 	lines  []string
 	waited time.Duration // of the last who got it
 	held   time.Duration // of the last who had it
-	errs   []RedisErrorInfo
+	errs   []trace.Event
 }
 
 func (e *env) record() *record { return &record{env: e} }
@@ -32,28 +34,27 @@ func (r *record) with(f func()) {
 	f()
 }
 
-func (r *record) trace() *Trace {
-	return &Trace{
-		Waiting: func(context.Context, WaitingInfo) { r.add("waiting") },
-		Acquired: func(_ context.Context, i AcquiredInfo) {
-			r.add("acquired %v", i.Path)
-			r.with(func() { r.waited = i.WaitTime })
-		},
-		Failed:  func(_ context.Context, i FailedInfo) { r.add("failed %v", i.Err) },
-		Renewed: func(context.Context, RenewedInfo) { r.add("renewed") },
-		Lost: func(_ context.Context, i LostInfo) {
-			r.add("lost %v", i.Cause)
-			r.with(func() { r.held = i.Held })
-		},
-		Released: func(_ context.Context, i ReleasedInfo) {
-			r.add("released %v", i.Err)
-			r.with(func() { r.held = i.Held })
-		},
-		RedisError: func(_ context.Context, i RedisErrorInfo) {
-			r.add("error %s", i.Op)
-			r.with(func() { r.errs = append(r.errs, i) })
-		},
-	}
+func (r *record) trace() *trace.Hooks[trace.Event] {
+	return trace.All(func(_ context.Context, e trace.Event) {
+		switch e.Hook {
+		case trace.Waiting, trace.Renewed:
+			r.add("%s", e.Hook)
+		case trace.Acquired:
+			r.add("acquired %s", e.Path)
+			r.with(func() { r.waited = e.Wait })
+		case trace.Failed:
+			r.add("failed %v", e.Err)
+		case trace.Lost:
+			r.add("lost %s", e.Cause)
+			r.with(func() { r.held = e.Held })
+		case trace.Released:
+			r.add("released %v", e.Err)
+			r.with(func() { r.held = e.Held })
+		case trace.RedisError:
+			r.add("error %s", e.Op)
+			r.with(func() { r.errs = append(r.errs, e) })
+		}
+	})
 }
 
 // traced has p tell the record.

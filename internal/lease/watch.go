@@ -2,11 +2,11 @@ package lease
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/retry"
+	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
 // A groupWatcher is what this process awaits of one wait group: one goroutine looks, for
@@ -182,11 +182,10 @@ func (w *groupWatcher) handlePoll(poll int64, g Generation, err error) (awaited,
 
 // redisError tells of a look that has failed, once for each Trace of those who wait.
 func (w *groupWatcher) redisError(err error) {
-	var seen []*Trace
+	var seen trace.Seen
 	for x := w.head; x != nil; x = x.next {
-		if t := x.tracer; t != nil && !slices.Contains(seen, t.trace) {
-			seen = append(seen, t.trace)
-			t.redisError("status", err)
+		if seen.Add(x.tracer) {
+			x.tracer.RedisError("status", err)
 		}
 	}
 }

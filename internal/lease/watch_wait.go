@@ -5,14 +5,15 @@ import (
 
 	"github.com/seed-3d5fec5c/baton/internal/result"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
+	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
 // A groupWaiter is one caller's wait for the end of a generation: of that which goes on when
 // it begins.
 type groupWaiter struct {
 	opName         string
-	tracer         *tracer // of what goes wrong
-	neverCancelled bool    // its ctx never ends
+	tracer         *trace.Tracer // of what goes wrong
+	neverCancelled bool          // its ctx never ends
 
 	// Guarded by the mutex of watch, which is set before the Wait can be seen.
 	watcher       *groupWatcher
@@ -56,7 +57,7 @@ func (s *Session) startWait(ctx context.Context, x *groupWaiter) error {
 		return retry.Wrap(x.opName, s.key, retry.CtxError(ctx))
 	}
 	x.tracer, x.neverCancelled = s.tracer(ctx), ctx.Done() == nil
-	x.tracer.flush()
+	x.tracer.Flush()
 	channel, err := s.store.DoneChannel(s.key)
 	if err != nil {
 		return retry.Wrap(x.opName, s.key, retry.Permanent(err))

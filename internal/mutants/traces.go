@@ -10,7 +10,7 @@ var traces = []mutant{
 	},
 	{
 		"trace-wait-there", "who waits for others elsewhere is not told to wait",
-		"internal/lease/acquire_loop.go", `		head.tracer.waiting()
+		"internal/lease/acquire_loop.go", `		head.tracer.Waiting()
 `, ``,
 		"internal/lease", "TestTraceFailed",
 	},
@@ -27,7 +27,7 @@ var traces = []mutant{
 	{
 		"trace-unreceived", "what nobody has received is told as not renewed",
 		"internal/lease/lease_trace.go", `	case revoked:
-		return NotReceived
+		return trace.NotReceived
 `, ``,
 		"internal/lease", "TestTraceLost",
 	},
@@ -38,7 +38,7 @@ var traces = []mutant{
 	},
 	{
 		"trace-several", "one renewal of a process is told once for each of its holds",
-		"internal/lease/lease_trace.go", `!slices.Contains(seen, t.trace)`, `!slices.Contains(seen[:0], t.trace)`,
+		"internal/lease/lease_trace.go", `if seen.Add(l.tracer) {`, `if seen = nil; seen.Add(l.tracer) {`,
 		"internal/lease", "TestTraceNotBatchable",
 	},
 	{
@@ -50,7 +50,7 @@ var traces = []mutant{
 	},
 	{
 		"trace-loss-at-release", "a loss that the release finds out is told as a release",
-		"internal/lease/tracer.go", `	if err == ErrLost {
+		"internal/trace/tracer.go", `	if lost {
 `, `	if false {
 `,
 		"internal/lease", "TestTraceLost",
@@ -63,44 +63,43 @@ var traces = []mutant{
 	},
 	{
 		"trace-release-failed", "a release that fails, and is repeated, is not told",
-		"internal/lease/manager.go", `		t.redisError("release", err)
+		"internal/lease/claim_release.go", `		c.lastTracer.RedisError("release", err)
 `, ``,
 		"internal/lease", "TestTraceRedisError",
 	},
 	{
 		"trace-overtaken", "a release is told while a function of its hold runs",
-		"internal/lease/tracer.go", `	owned := !t.flushing
+		"internal/trace/tracer.go", `	owned := !t.flushing
 `, `	owned := true
 `,
 		"internal/lease", "TestTraceSlow",
 	},
 	{
 		"trace-out-of-order", "the last event is told first",
-		"internal/lease/tracer.go", `	f := t.queue[0]
+		"internal/trace/tracer.go", `	e := t.queue[0]
 	t.queue = slices.Delete(t.queue, 0, 1)
-`, `	f := t.queue[len(t.queue)-1]
+`, `	e := t.queue[len(t.queue)-1]
 	t.queue = slices.Delete(t.queue, len(t.queue)-1, len(t.queue))
 `,
 		"internal/lease", "TestTraceSlow",
 	},
 	{
 		"trace-afterwards", "what happens while a call waits is told when it is over",
-		"internal/lease/tracer.go", `		case <-t.wake:
+		"internal/trace/tracer.go", `		case <-t.wake:
 `, `		case <-chan struct{}(nil):
 `,
 		"internal/lease", "TestTraceRedisError",
 	},
 	{
 		"trace-group-failed", "who waits for a key after a try of all keys is told to have failed before",
-		"internal/lease/multi_acquire.go", `		quiet.Failed = nil
+		"internal/lease/multi_acquire.go", `		p.Trace = withoutFailed{p.Trace}
 `, ``,
 		"internal/lease", "TestSweepGroup",
 	},
 	{
 		"trace-task", "a task that is lost is not told",
-		"internal/lease/task.go", `		t.tracer.lost(cause)
-`, `		_ = cause
-`,
+		"internal/lease/task.go", `	t.tracer.Lost(cause)
+`, ``,
 		"waitgroup", "TestTrace",
 	},
 	{

@@ -151,7 +151,7 @@ var waitGroup = []mutant{
 	{
 		"task-loss-untold", "a task that has been lost is not told",
 		"internal/lease/task.go", `	case !r.Held:
-		t.lose(KeyMissing)
+		t.lose(trace.KeyMissing)
 `, `	case !r.Held:
 `,
 		"internal/lease", "TestTaskIsLost",

@@ -1,7 +1,7 @@
 // Package oteltrace turns the events of baton's locks into OpenTelemetry metrics and spans.
 // Copy this file, create one [Telemetry] with your meter and your tracer, and set
 //
-//	mu.Trace = telemetry.Trace("orders")
+//	mu.Trace = telemetry.Mutex("orders")
 //
 // The spans are children of the span in the ctx of the call.
 package oteltrace
@@ -17,6 +17,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/seed-3d5fec5c/baton/mutex"
+	"github.com/seed-3d5fec5c/baton/semaphore"
+	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
 // Telemetry has the instruments. Each measurement has the attribute baton.name.
@@ -40,42 +42,62 @@ func New(meter metric.Meter, tracer trace.Tracer) (*Telemetry, error) {
 	return t, errors.Join(errs[:]...)
 }
 
-// Trace returns a Trace that reports under name. It works for a Mutex, a RWMutex, a Pool, a
-// Weighted and a WaitGroup, because all packages share the type.
-func (t *Telemetry) Trace(name string) *mutex.Trace {
+// Mutex returns a Trace of a Mutex, a RWMutex or a Pool that reports under name.
+func (t *Telemetry) Mutex(name string) *mutex.Trace {
+	return (*mutex.Trace)(newHooks[mutex.Event](t, name))
+}
+
+// Semaphore returns a Trace of a Weighted that reports under name.
+func (t *Telemetry) Semaphore(name string) *semaphore.Trace {
+	return (*semaphore.Trace)(newHooks[semaphore.Event](t, name))
+}
+
+// WaitGroup returns a Trace of a WaitGroup that reports under name.
+func (t *Telemetry) WaitGroup(name string) *waitgroup.Trace {
+	return (*waitgroup.Trace)(newHooks[waitgroup.Event](t, name))
+}
+
+// hooks has the fields of the three Traces, so it converts to each of them.
+type hooks[E any] struct {
+	Waiting, Acquired, Failed, Renewed, Lost, Released, RedisError func(context.Context, E)
+}
+
+func newHooks[E mutex.Event | semaphore.Event | waitgroup.Event](t *Telemetry, name string) *hooks[E] {
 	named := func(more ...attribute.KeyValue) metric.MeasurementOption {
 		return metric.WithAttributes(append(more, attribute.String("baton.name", name))...)
 	}
 	plain := named()
-	waited := func(ctx context.Context, e mutex.Event, d time.Duration, queued bool, outcome string, err error) {
-		if queued {
+	hook := func(f func(context.Context, mutex.Event)) func(context.Context, E) {
+		return func(ctx context.Context, e E) { f(ctx, mutex.Event(e)) }
+	}
+	waited := func(ctx context.Context, e mutex.Event, outcome string) {
+		if e.Waited {
 			t.waiting.Add(ctx, -1, plain)
-			t.span(ctx, "wait for "+name, e, d, err, attribute.String("baton.outcome", outcome))
+			t.span(ctx, "wait for "+name, e, e.Wait, e.Err, attribute.String("baton.outcome", outcome))
 		}
-		t.wait.Record(ctx, d.Seconds(), named(attribute.String("baton.outcome", outcome)))
+		t.wait.Record(ctx, e.Wait.Seconds(), named(attribute.String("baton.outcome", outcome)))
 	}
-	held := func(ctx context.Context, e mutex.Event, d time.Duration, err error) {
+	held := func(ctx context.Context, e mutex.Event) {
 		t.held.Add(ctx, -e.Weight, plain)
-		t.hold.Record(ctx, d.Seconds(), plain)
-		t.span(ctx, "hold "+name, e, d, err)
+		t.hold.Record(ctx, e.Held.Seconds(), plain)
+		t.span(ctx, "hold "+name, e, e.Held, e.Err)
 	}
-	return &mutex.Trace{
-		Waiting: func(ctx context.Context, _ mutex.WaitingInfo) { t.waiting.Add(ctx, 1, plain) },
-		Acquired: func(ctx context.Context, a mutex.AcquiredInfo) {
-			waited(ctx, a.Event, a.WaitTime, a.Waited, a.Path.String(), nil)
-			t.held.Add(ctx, a.Weight, plain)
-		},
-		Failed: func(ctx context.Context, f mutex.FailedInfo) {
-			waited(ctx, f.Event, f.WaitTime, f.Waited, "failed", f.Err)
-		},
-		Lost: func(ctx context.Context, l mutex.LostInfo) {
-			t.losses.Add(ctx, 1, named(attribute.Stringer("baton.cause", l.Cause)))
-			held(ctx, l.Event, l.Held, errors.New("lost: "+l.Cause.String()))
-		},
-		Released: func(ctx context.Context, r mutex.ReleasedInfo) { held(ctx, r.Event, r.Held, r.Err) },
-		RedisError: func(ctx context.Context, e mutex.RedisErrorInfo) {
+	return &hooks[E]{
+		Waiting: hook(func(ctx context.Context, _ mutex.Event) { t.waiting.Add(ctx, 1, plain) }),
+		Acquired: hook(func(ctx context.Context, e mutex.Event) {
+			waited(ctx, e, e.Path)
+			t.held.Add(ctx, e.Weight, plain)
+		}),
+		Failed: hook(func(ctx context.Context, e mutex.Event) { waited(ctx, e, "failed") }),
+		Lost: hook(func(ctx context.Context, e mutex.Event) {
+			t.losses.Add(ctx, 1, named(attribute.String("baton.cause", e.Cause)))
+			e.Err = errors.New("lost: " + e.Cause)
+			held(ctx, e)
+		}),
+		Released: hook(held),
+		RedisError: hook(func(ctx context.Context, e mutex.Event) {
 			t.errors.Add(ctx, 1, named(attribute.String("baton.op", e.Op)))
-		},
+		}),
 	}
 }
 

@@ -1,7 +1,7 @@
 // Package promtrace turns the events of baton's locks into Prometheus metrics. Copy this
 // file, create one [Metrics] for your registry, and set
 //
-//	mu.Trace = metrics.Trace("orders")
+//	mu.Trace = metrics.Mutex("orders")
 //
 // The name becomes a label, so use a few names only: one for a Pool, not one for each key.
 package promtrace
@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/seed-3d5fec5c/baton/mutex"
+	"github.com/seed-3d5fec5c/baton/semaphore"
+	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
 // Metrics has the collectors. Each has the label "name".
@@ -53,39 +55,60 @@ func New(reg prometheus.Registerer) *Metrics {
 	}
 }
 
-// Trace returns a Trace that counts under name. It works for a Mutex, a RWMutex, a Pool, a
-// Weighted and a WaitGroup, because all packages share the type.
-func (m *Metrics) Trace(name string) *mutex.Trace {
+// Mutex returns a Trace of a Mutex, a RWMutex or a Pool that counts under name.
+func (m *Metrics) Mutex(name string) *mutex.Trace {
+	return (*mutex.Trace)(newHooks[mutex.Event](m, name))
+}
+
+// Semaphore returns a Trace of a Weighted that counts under name.
+func (m *Metrics) Semaphore(name string) *semaphore.Trace {
+	return (*semaphore.Trace)(newHooks[semaphore.Event](m, name))
+}
+
+// WaitGroup returns a Trace of a WaitGroup that counts under name.
+func (m *Metrics) WaitGroup(name string) *waitgroup.Trace {
+	return (*waitgroup.Trace)(newHooks[waitgroup.Event](m, name))
+}
+
+// hooks has the fields of the three Traces, so it converts to each of them.
+type hooks[E any] struct {
+	Waiting, Acquired, Failed, Renewed, Lost, Released, RedisError func(context.Context, E)
+}
+
+func newHooks[E mutex.Event | semaphore.Event | waitgroup.Event](m *Metrics, name string) *hooks[E] {
 	waiting, held := m.waiting.WithLabelValues(name), m.held.WithLabelValues(name)
 	wait, hold := m.wait.WithLabelValues(name), m.hold.WithLabelValues(name)
 	renewals := m.renewals.WithLabelValues(name)
-	return &mutex.Trace{
-		Waiting: func(context.Context, mutex.WaitingInfo) { waiting.Inc() },
-		Acquired: func(_ context.Context, a mutex.AcquiredInfo) {
-			if a.Waited {
+	hook := func(f func(mutex.Event)) func(context.Context, E) {
+		return func(_ context.Context, e E) { f(mutex.Event(e)) }
+	}
+	ended := func(e mutex.Event) {
+		hold.Observe(e.Held.Seconds())
+		held.Sub(float64(e.Weight))
+	}
+	return &hooks[E]{
+		Waiting: hook(func(mutex.Event) { waiting.Inc() }),
+		Acquired: hook(func(e mutex.Event) {
+			if e.Waited {
 				waiting.Dec()
 			}
-			m.acquisitions.WithLabelValues(a.Path.String(), name).Inc()
-			wait.Observe(a.WaitTime.Seconds())
-			held.Add(float64(a.Weight))
-		},
-		Failed: func(_ context.Context, f mutex.FailedInfo) {
-			if f.Waited {
+			m.acquisitions.WithLabelValues(e.Path, name).Inc()
+			wait.Observe(e.Wait.Seconds())
+			held.Add(float64(e.Weight))
+		}),
+		Failed: hook(func(e mutex.Event) {
+			if e.Waited {
 				waiting.Dec()
 			}
-			m.failures.WithLabelValues(reason(f.Err), name).Inc()
-		},
-		Renewed: func(context.Context, mutex.RenewedInfo) { renewals.Inc() },
-		Lost: func(_ context.Context, l mutex.LostInfo) {
-			m.losses.WithLabelValues(l.Cause.String(), name).Inc()
-			hold.Observe(l.Held.Seconds())
-			held.Sub(float64(l.Weight))
-		},
-		Released: func(_ context.Context, r mutex.ReleasedInfo) {
-			hold.Observe(r.Held.Seconds())
-			held.Sub(float64(r.Weight))
-		},
-		RedisError: func(_ context.Context, e mutex.RedisErrorInfo) { m.redisErrors.WithLabelValues(e.Op, name).Inc() },
+			m.failures.WithLabelValues(reason(e.Err), name).Inc()
+		}),
+		Renewed: hook(func(mutex.Event) { renewals.Inc() }),
+		Lost: hook(func(e mutex.Event) {
+			m.losses.WithLabelValues(e.Cause, name).Inc()
+			ended(e)
+		}),
+		Released:   hook(ended),
+		RedisError: hook(func(e mutex.Event) { m.redisErrors.WithLabelValues(e.Op, name).Inc() }),
 	}
 }
 

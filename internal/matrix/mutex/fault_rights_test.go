@@ -95,7 +95,7 @@ func TestFaultRightsTaken(t *testing.T) {
 	s.Do(t, "ACL", "SETUSER", "user", "+evalsha")
 	denied := make(chan struct{}, 100)
 	m := mutexOf(s.Client(t, may), ample)
-	m.Trace = &mutex.Trace{RedisError: func(context.Context, mutex.RedisErrorInfo) { denied <- struct{}{} }}
+	m.Trace = &mutex.Trace{RedisError: func(context.Context, mutex.Event) { denied <- struct{}{} }}
 	l = lock(t, m)
 	s.Do(t, "ACL", "SETUSER", "user", "-evalsha")
 	unlocked := make(chan error)

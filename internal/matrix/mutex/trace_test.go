@@ -7,15 +7,16 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
 // TestTraceServer has a real server stop while a lock is held, and while it is given back.
 func TestTraceServer(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	var r redistest.Record
+	var r redistest.Record[mutex.Event]
 	m := mutexOf(s.Client(t), 2*time.Second)
-	m.Trace = r.Trace()
+	m.Trace = (*mutex.Trace)(r.Trace())
 	tells := func(line string) {
 		t.Helper()
 		told := func() bool { // an attempt may end, and fail, after all else
