@@ -244,8 +244,8 @@ func ExampleTask_Context() {
 	fmt.Println(context.Cause(work))
 	fmt.Println(task.Err(), errors.Is(task.Done(), waitgroup.ErrLost))
 	// Output:
-	// baton: lease lost
-	// baton: task "import:42": lease lost true
+	// baton: task lost
+	// baton: task "import:42": task lost true
 }
 
 // A worker that cannot finish a task adds it again for others, and abandons its own.

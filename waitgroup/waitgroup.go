@@ -31,7 +31,7 @@ var (
 	ErrAbandoned = lease.ErrAbandoned
 	// ErrLost is returned for a task that ended before Done, and by a wait if Redis
 	// lost the group.
-	ErrLost = lease.ErrLost
+	ErrLost = lease.ErrTaskLost
 	// ErrDone is returned for a task that Done or Abandon has ended.
 	ErrDone = lease.ErrDone
 )

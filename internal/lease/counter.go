@@ -77,12 +77,22 @@ var (
 	ErrAbandoned = errors.New("baton: tasks abandoned")
 	// ErrDone says that a task was ended by its process.
 	ErrDone = errors.New("baton: task done")
+	// ErrTaskLost says that a task ended before its process ended it.
+	ErrTaskLost = errors.New("baton: task lost")
 	// ErrOutcomeUnknown says that it cannot be known any more what became of an operation.
 	ErrOutcomeUnknown = errors.New("it may or may not have counted: Redis was away for so long that it may have forgotten this operation")
 )
 
 // errSuperseded says the same of an operation that Redis takes for over, or undone.
 var errSuperseded = errors.New("it may or may not have counted: Redis has another record of this operation")
+
+// errGroupLost is the ErrTaskLost of a wait whose group Redis has lost, with its tasks.
+var errGroupLost error = groupLostError{}
+
+type groupLostError struct{}
+
+func (groupLostError) Error() string        { return "group lost" }
+func (groupLostError) Is(target error) bool { return target == ErrTaskLost }
 
 // AbandonedError is the ErrAbandoned of so many tasks.
 type AbandonedError struct{ Tasks int }

@@ -1,10 +1,6 @@
 package lease
 
-import (
-	"fmt"
-
-	"github.com/seed-3d5fec5c/baton/internal/retry"
-)
+import "github.com/seed-3d5fec5c/baton/internal/retry"
 
 // opName is the operation that errors of a request name. The words are constant, because a
 // failed try should not allocate them.
@@ -56,6 +52,3 @@ func wrapEnd(op string, name Name, err, redis error) error {
 func (p *Params) wrap(err error) error {
 	return retry.Wrap(opName(p.Kind, p.Try, p.Shared), p.Key, err)
 }
-
-// errGroupLost is the ErrLost of those who wait for a group.
-var errGroupLost = fmt.Errorf("the group is not in Redis any more (%w)", ErrLost)

@@ -59,7 +59,7 @@ type Lease struct {
 	renewedAfter  time.Duration // after since: when it was last found to be of use to somebody
 	fence         int64
 	done          chan struct{} // made when first asked for
-	onLoss        map[*context.CancelCauseFunc]struct{}
+	onLoss        lossContexts
 }
 
 // Acquire waits for the lease until ctx ends.
@@ -288,24 +288,8 @@ func (l *Lease) Fence() int64 { return l.fence }
 // when the hold is lost.
 func (l *Lease) Context(parent context.Context) (context.Context, context.CancelFunc) {
 	l = l.canonical()
-	ctx, cancel := context.WithCancelCause(parent)
-	l.queue.mu.Lock()
-	defer l.queue.mu.Unlock()
-	l.expire(time.Now())
-	if l.state == leaseEnded {
-		if l.err == ErrLost {
-			cancel(ErrLost)
-		}
-		return ctx, func() { cancel(nil) }
-	}
-	if l.onLoss == nil {
-		l.onLoss = make(map[*context.CancelCauseFunc]struct{})
-	}
-	l.onLoss[&cancel] = struct{}{}
-	return ctx, func() {
-		cancel(nil)
-		l.queue.mu.Lock()
-		defer l.queue.mu.Unlock()
-		delete(l.onLoss, &cancel)
-	}
+	return l.onLoss.derive(parent, &l.queue.mu, func() error {
+		l.expire(time.Now())
+		return l.err
+	}, ErrLost)
 }

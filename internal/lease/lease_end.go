@@ -63,10 +63,5 @@ func (l *Lease) end(err error) {
 	if l.done != nil {
 		close(l.done)
 	}
-	if err == ErrLost {
-		for cancel := range l.onLoss {
-			(*cancel)(ErrLost)
-		}
-	}
-	l.onLoss = nil
+	l.onLoss.end(err, ErrLost)
 }

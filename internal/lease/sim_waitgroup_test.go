@@ -260,7 +260,7 @@ func (s *groupSim) task(ctx context.Context, p *groupProcess, session *Session, 
 	default:
 		end.err = t.Done()
 	}
-	if errors.Is(before, ErrLost) && end.what != "" && !errors.Is(end.err, ErrLost) {
+	if errors.Is(before, ErrTaskLost) && end.what != "" && !errors.Is(end.err, ErrTaskLost) {
 		s.t.Errorf("%s was lost, and then its end was told %v", t.token, end.err)
 	}
 	if p.alive.Err() != nil { // it may have died before it was told
@@ -384,9 +384,9 @@ func (s *groupSim) checkTasks() {
 		switch {
 		case !known: // nobody has got it
 			ok = fate == "undone" || !calm && fate != "lives" && fate != "done"
-		case o.what == "", o.err != nil && !errors.Is(o.err, ErrLost):
+		case o.what == "", o.err != nil && !errors.Is(o.err, ErrTaskLost):
 			ok = fate != "lives" && fate != "undone" && !calm
-		case errors.Is(o.err, ErrLost):
+		case errors.Is(o.err, ErrTaskLost):
 			ok = (fate == "abandoned" || fate == "forgotten") && !calm
 		default:
 			ok = fate == map[Op]string{OpDone: "done", OpAbandon: "abandoned"}[o.what]

@@ -28,7 +28,7 @@ type Task struct {
 	window trustWindow
 	tracer *trace.Tracer
 	err    error // once it has ended here: why
-	onLoss map[*context.CancelCauseFunc]struct{}
+	onLoss lossContexts
 }
 
 // Start counts a task more, or, to join, one that has been added already.
@@ -134,7 +134,7 @@ func (t *Task) expire(now time.Time) {
 
 // lose ends a task that Redis does not have any more, or will not for long.
 func (t *Task) lose(cause string) {
-	t.end(ErrLost)
+	t.end(ErrTaskLost)
 	t.tracer.Lost(cause)
 }
 
@@ -143,15 +143,10 @@ func (t *Task) end(err error) {
 	t.err = err
 	t.tracer.End()
 	t.session.manager.unschedule(t)
-	if err == ErrLost {
-		for cancel := range t.onLoss {
-			(*cancel)(ErrLost)
-		}
-	}
-	t.onLoss = nil
+	t.onLoss.end(err, ErrTaskLost)
 }
 
-// Done says that the task has ended. It returns ErrLost if it was lost before, so
+// Done says that the task has ended. It returns ErrTaskLost if it was lost before, so
 // that it has been counted as abandoned, or will be, and ErrReleased if it had
 // ended before. It tries for as long as the task would have lived.
 func (t *Task) Done() error { return t.complete(OpDone) }
@@ -162,7 +157,7 @@ func (t *Task) Abandon() error { return t.complete(OpAbandon) }
 
 func (t *Task) complete(op Op) error {
 	if t == nil {
-		return ErrLost
+		return ErrTaskLost
 	}
 	t.mu.Lock()
 	if t.expire(time.Now()); t.err != nil {
@@ -183,21 +178,21 @@ func (t *Task) complete(op Op) error {
 			before.bind(got.Found)
 		}
 		if err == nil && got.Outcome == TaskAbandoned { // whichever attempt this is: Redis remembers the first
-			err = retry.Permanent(ErrLost)
+			err = retry.Permanent(ErrTaskLost)
 		}
 		return true, err
 	}, nil)
 	switch {
 	case err == nil:
-	case errors.Is(err, ErrLost):
-		err = ErrLost
+	case errors.Is(err, ErrTaskLost):
+		err = ErrTaskLost
 		t.mu.Lock()
 		t.err = err
 		t.mu.Unlock()
 	default:
 		err = retry.Wrap(string(op), s.key, err)
 	}
-	t.tracer.Released(err, err == ErrLost)
+	t.tracer.Released(err, err == ErrTaskLost)
 	retry.Repanic(err)
 	return t.wrap(string(op), err)
 }
@@ -205,7 +200,7 @@ func (t *Task) complete(op Op) error {
 // Err returns nil while the task lives, and why it ended thereafter.
 func (t *Task) Err() error {
 	if t == nil {
-		return ErrLost
+		return ErrTaskLost
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -224,30 +219,14 @@ func (t *Task) wrap(op string, err error) error {
 	return retry.Wrap(op, t.session.key, err)
 }
 
-// Context returns a copy of parent that is cancelled, with the cause ErrLost,
+// Context returns a copy of parent that is cancelled, with the cause ErrTaskLost,
 // when the task is lost.
 func (t *Task) Context(parent context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(parent)
 	if t == nil {
-		cancel(ErrLost)
-		return ctx, func() {}
+		t = &Task{err: ErrTaskLost}
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.expire(time.Now()); t.err != nil {
-		if t.err == ErrLost {
-			cancel(ErrLost)
-		}
-		return ctx, func() { cancel(nil) }
-	}
-	if t.onLoss == nil {
-		t.onLoss = make(map[*context.CancelCauseFunc]struct{})
-	}
-	t.onLoss[&cancel] = struct{}{}
-	return ctx, func() {
-		cancel(nil)
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		delete(t.onLoss, &cancel)
-	}
+	return t.onLoss.derive(parent, &t.mu, func() error {
+		t.expire(time.Now())
+		return t.err
+	}, ErrTaskLost)
 }

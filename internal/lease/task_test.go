@@ -95,7 +95,7 @@ func TestTaskIsLost(t *testing.T) {
 			case <-ctx.Done():
 			case <-time.After(time.Minute):
 			}
-			if context.Cause(ctx) != ErrLost || !errors.Is(task.Err(), ErrLost) {
+			if context.Cause(ctx) != ErrTaskLost || !errors.Is(task.Err(), ErrTaskLost) {
 				t.Errorf("%s: %v, %v", what, context.Cause(ctx), task.Err())
 			}
 			if took := time.Since(start); took > time.Second {

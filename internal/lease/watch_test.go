@@ -88,7 +88,7 @@ func TestGroupIsLost(t *testing.T) {
 		look, _, _ := w.beginPoll()
 		w.handlePoll(look, Generation{Number: 5, Remaining: 1}, nil)
 		w.handlePoll(look+1, r, nil)
-		if !errors.Is(x.err, ErrLost) {
+		if !errors.Is(x.err, ErrTaskLost) {
 			t.Errorf("%+v: over %v, %v", r, x.done, x.err)
 		}
 	}
