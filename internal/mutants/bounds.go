@@ -37,7 +37,8 @@ var bounds = []mutant{
 	},
 	{
 		"permits-stale-pile-up", "nobody drops stale entries of permits that are held",
-		"internal/redisstore/permits_update.lua", `if ahead and not (entry_ahead and entry_ahead.live) then`, `if false then`,
+		"internal/redisstore/permits_update.lua", `  drop_stale_ahead(self)
+`, ``,
 		"internal/redisstore", "TestPermitsDropStaleEntriesAheadOfThem",
 	},
 	{

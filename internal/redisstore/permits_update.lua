@@ -18,7 +18,7 @@ local seq, ttl, keep, want, want_seq = tonumber(ARGV[3]), tonumber(ARGV[4]), ton
 local expected_size = tonumber(ARGV[8])
 local e = {seq = seq, handover_ttl = tonumber(ARGV[10]), ttl = ttl, want = want, want_seq = want_seq,
   shared = ARGV[12], channel = ARGV[11], key = ARGV[15]}
-local queued = entries_len > 0 and load_entry(self) or nil
+local queued = entries_len > 0 and parse_entry(redis.call('HGET', waiters, self)) or nil
 local live_hold = self_hold and self_hold.expires > ms and self_hold or nil
 
 if live_hold and seq <= live_hold.last_seq or queued and seq <= queued.seq then
@@ -91,14 +91,7 @@ if want > 0 and not granted then
   end
 end
 if queued and not granted then
-  -- Drop a batch of stale entries directly ahead: so the next live waiter behind a stale
-  -- entry drops it, long before a release could find very many.
-  local rank = redis.call('ZREVRANK', queue, self) + 1
-  local ahead = redis.call('ZREVRANGE', queue, rank, rank)[1]
-  local entry_ahead = ahead and load_entry(ahead)
-  if ahead and not (entry_ahead and entry_ahead.live) then
-    drop_stale(redis.call('ZREVRANGE', queue, rank, rank + BATCH - 1))
-  end
+  drop_stale_ahead(self)
 
   -- Notify a batch of the shared holders that others wait.
   if unnotified > 0 then

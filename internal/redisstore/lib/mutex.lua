@@ -58,29 +58,7 @@ local function live_entry(entry)
   if seen_at and tonumber(seen_at) > ms - WAITER_TTL then return {seq = seq, ttl = ttl, channel = channel, key = key} end
 end
 
--- Drops the stale entries at the beginning of tokens, and returns their number. The entry of
--- self counts as live.
-local function drop_stale(tokens, self)
-  local stale, entries = 0, redis.call('HMGET', waiters, unpack(tokens))
-  while stale < #tokens and tokens[stale + 1] ~= self and not live_entry(entries[stale + 1]) do stale = stale + 1 end
-  if stale > 0 then
-    redis.call('ZREM', queue, unpack(tokens, 1, stale))
-    redis.call('HDEL', waiters, unpack(tokens, 1, stale))
-    queue_len = queue_len - stale
-  end
-  return stale
-end
-
--- Drops a batch of stale entries directly ahead of token, which is queued. So the next live
--- waiter behind a stale entry drops it, long before a release could find very many.
-local function drop_stale_ahead(token)
-  local rank = redis.call('ZREVRANK', queue, token)
-  local ahead = redis.call('ZREVRANGE', queue, rank + 1, rank + 1)[1]
-  if ahead and not live_entry(redis.call('HGET', waiters, ahead)) then
-    drop_stale(redis.call('ZREVRANGE', queue, rank + 1, rank + BATCH))
-  end
-end
-
+--include lib/drop_stale.lua
 local unfinished = false -- next_waiter dropped a batch of stale entries, and more entries are left
 
 -- Removes the first live waiter from the queue and returns it. It also drops stale entries

@@ -121,24 +121,12 @@ local function parse_entry(text)
     want = tonumber(want), want_seq = tonumber(want_seq), shared = shared, channel = channel, key = key}
 end
 
-local function load_entry(token) return parse_entry(redis.call('HGET', waiters, token)) end
-
--- Drops the stale entries at the beginning of tokens, and returns their number.
-local function drop_stale(tokens)
-  local stale = 0
-  for i, text in ipairs(redis.call('HMGET', waiters, unpack(tokens))) do
-    local e = parse_entry(text)
-    if e and e.live then break end
-    stale = i
-  end
-  if stale > 0 then
-    redis.call('ZREM', queue, unpack(tokens, 1, stale))
-    redis.call('HDEL', waiters, unpack(tokens, 1, stale))
-    queue_len = queue_len - stale
-  end
-  return stale
+local function live_entry(text)
+  local e = parse_entry(text)
+  if e and e.live then return e end
 end
 
+--include lib/drop_stale.lua
 -- Removes token from the queue.
 local function leave_queue(token)
   if redis.call('ZREM', queue, token) == 1 then queue_len = queue_len - 1 end
@@ -233,8 +221,8 @@ local function grant_waiters()
   local stale, done = 0, 0
   while queue_len > 0 do
     local token = redis.call('ZRANGE', queue, 0, 0)[1]
-    local e = load_entry(token)
-    if not (e and e.live) then
+    local e = live_entry(redis.call('HGET', waiters, token))
+    if not e then
       if stale >= BATCH then return true end
       stale = stale + drop_stale(redis.call('ZRANGE', queue, 0, BATCH - 1))
     elseif e.want <= size and used + e.want > size then
