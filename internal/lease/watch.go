@@ -1,6 +1,7 @@
 package lease
 
 import (
+	linkedlist "container/list"
 	"context"
 	"sync"
 	"time"
@@ -20,15 +21,15 @@ type groupWatcher struct {
 	wakeup      chan struct{} // look at once
 	wantChannel bool          // the subscription is to hear the topic; guarded by the mutex of the manager
 
-	mu           sync.Mutex // taken before the manager's
-	removed      bool       // the manager has dropped it: look the key up again
-	head, tail   *groupWaiter
-	polls        int64 // begun so far
-	lastNumber   int64 // number of the last who came
-	lastBound    int64 // and of the last who knows its generation
-	lastFinished int64 // the last generation that is known to be over
-	subscribed   bool  // the end of a generation will be told
-	lastErr      error // what the last look failed with
+	mu           sync.Mutex      // taken before the manager's
+	removed      bool            // the manager has dropped it: look the key up again
+	waiters      linkedlist.List // of *groupWaiter, in the order of their numbers
+	polls        int64           // begun so far
+	lastNumber   int64           // number of the last who came
+	lastBound    int64           // and of the last who knows its generation
+	lastFinished int64           // the last generation that is known to be over
+	subscribed   bool            // the end of a generation will be told
+	lastErr      error           // what the last look failed with
 	errStreak    retry.Streak
 }
 
@@ -55,29 +56,20 @@ func (w *groupWatcher) add(x *groupWaiter) bool {
 	}
 	w.lastNumber++
 	x.watcher, x.minPoll, x.number = w, w.polls, w.lastNumber
-	if x.prev = w.tail; w.tail == nil {
-		w.head = x
-	} else {
-		w.tail.next = x
-	}
-	w.tail = x
+	x.element = w.waiters.PushBack(x)
 	w.wake()
 	return true
 }
 
-// remove takes one out who waits. The watch is locked.
-func (w *groupWatcher) remove(x *groupWaiter) {
-	if x.prev == nil {
-		w.head = x.next
-	} else {
-		x.prev.next = x.next
+// each yields the waiters, newest first, so that a caller may stop at the first that is too old.
+// A waiter may be removed meanwhile. The watcher is locked.
+func (w *groupWatcher) each(yield func(*groupWaiter) bool) {
+	var prev *linkedlist.Element
+	for e := w.waiters.Back(); e != nil; e = prev {
+		if prev = e.Prev(); !yield(e.Value.(*groupWaiter)) {
+			return
+		}
 	}
-	if x.next == nil {
-		w.tail = x.prev
-	} else {
-		x.next.prev = x.prev
-	}
-	x.prev, x.next = nil, nil
 }
 
 func (w *groupWatcher) wake() {
@@ -130,11 +122,11 @@ func (w *groupWatcher) run() {
 func (w *groupWatcher) beginPoll() (poll, from int64, awaited bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.head == nil {
+	if w.waiters.Len() == 0 {
 		return 0, 0, false
 	}
 	w.polls++
-	for x := w.head; x != nil; x = x.next {
+	for x := range w.each {
 		if x.generation != 0 && (from == 0 || x.generation < from) {
 			from = x.generation
 		}
@@ -151,9 +143,8 @@ func (w *groupWatcher) handlePoll(poll int64, g Generation, err error) (awaited,
 	}
 	lasts := w.errStreak.Exceeds(retry.UnknownLimit, err)
 	late := false // the message of a generation's end
-	var next *groupWaiter
-	for x := w.head; x != nil; x = next {
-		switch next = x.next; {
+	for x := range w.each {
+		switch {
 		case retry.IsPermanent(err):
 			x.finish(err)
 		case lasts && x.neverCancelled:
@@ -177,13 +168,13 @@ func (w *groupWatcher) handlePoll(poll int64, g Generation, err error) (awaited,
 	if late {
 		w.manager.missed()
 	}
-	return w.head != nil, w.subscribed
+	return w.waiters.Len() > 0, w.subscribed
 }
 
 // redisError tells of a look that has failed, once for each Trace of those who wait.
 func (w *groupWatcher) redisError(err error) {
 	var seen trace.Seen
-	for x := w.head; x != nil; x = x.next {
+	for x := range w.each {
 		if seen.Add(x.tracer) {
 			x.tracer.RedisError("status", err)
 		}
@@ -196,9 +187,8 @@ func (w *groupWatcher) handleFinished(generation, abandoned int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lastFinished = max(w.lastFinished, generation)
-	var next *groupWaiter
-	for x := w.head; x != nil; x = next {
-		switch next = x.next; {
+	for x := range w.each {
+		switch {
 		case x.generation == generation:
 			x.finish(abandonedError(abandoned))
 		case x.generation != 0 && x.generation < generation: // its own message was lost
@@ -230,7 +220,7 @@ func (w *groupWatcher) subscribe() {
 func (w *groupWatcher) tryClose() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.head != nil {
+	if w.waiters.Len() > 0 {
 		return false
 	}
 	w.removed = true

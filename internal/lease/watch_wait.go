@@ -1,6 +1,7 @@
 package lease
 
 import (
+	linkedlist "container/list"
 	"context"
 
 	"github.com/seed-3d5fec5c/baton/internal/result"
@@ -17,10 +18,10 @@ type groupWaiter struct {
 
 	// Guarded by the mutex of watch, which is set before the Wait can be seen.
 	watcher       *groupWatcher
-	prev, next    *groupWaiter
-	number        int64 // of those who have waited
-	minPoll       int64 // only a look that begins after so many counts for it
-	generation    int64 // that it waits for, 0 until it is known
+	element       *linkedlist.Element // in the waiters of watcher
+	number        int64               // of those who have waited
+	minPoll       int64               // only a look that begins after so many counts for it
+	generation    int64               // that it waits for, 0 until it is known
 	done          bool
 	err           error
 	ready         chan struct{} // closed when it is over; nil with sink
@@ -105,10 +106,10 @@ func (u unboundWaiters) bind(found int64) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var prev *groupWaiter
-	for x := w.tail; x != nil && x.number > u.after; x = prev {
-		prev = x.prev
+	for x := range w.each {
 		switch {
+		case x.number <= u.after:
+			return
 		case x.number > u.last, x.generation != 0 && x.generation <= found:
 		case found == 0:
 			x.finish(nil)
@@ -143,7 +144,7 @@ func (x *groupWaiter) cancel(ctx context.Context) error {
 
 // finish ends the wait, for the reason err if that is not nil. The watch is locked.
 func (x *groupWaiter) finish(err error) {
-	x.watcher.remove(x)
+	x.watcher.waiters.Remove(x.element)
 	if err != nil {
 		err = retry.Wrap(x.opName, x.watcher.key, err)
 	}
