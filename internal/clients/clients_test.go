@@ -230,7 +230,7 @@ func works(t *testing.T, make func(redis.UniversalClient, string, *history) prim
 		}
 		if q.try != nil {
 			_, err := q.try(ctx)
-			for range len(primitives) { // a try is one attempt: a fault meant for a key of its pipeline may strike it
+			for range faults {
 				if err != nil && !errors.Is(err, errTaken) {
 					_, err = q.try(ctx)
 				}

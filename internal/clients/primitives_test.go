@@ -29,6 +29,10 @@ type held struct{ err, release func() error }
 
 var errTaken = errors.New("taken")
 
+// faults is how often a hook that fails once for each key may strike what makes one attempt: all
+// primitives share its pipelines.
+const faults = 6
+
 func ofLock(l *mutex.Lease, err error) (held, error) {
 	if err != nil {
 		return held{}, taken(err)
@@ -103,6 +107,11 @@ var primitives = map[string]func(rdb redis.UniversalClient, key string, h *histo
 				}
 			}
 			_, err := l.AllowContext(ctx)
+			for range faults {
+				if err != nil {
+					_, err = l.AllowContext(ctx)
+				}
+			}
 			return held{}, err
 		}}
 	},
