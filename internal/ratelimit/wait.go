@@ -58,7 +58,9 @@ func (r Reservation) reserve(ctx context.Context, store Store) (Reservation, tim
 		}
 		return store.Take(ctx, r)
 	})
-	r.answered = err == nil && requests == 1 // else requests may still change
+	if err == nil { // else a request that ctx has ended may still read r and count
+		r.answered = requests == 1
+	}
 	switch {
 	case ctx.Err() != nil:
 		if err == nil {

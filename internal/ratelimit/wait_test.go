@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,17 +82,22 @@ func TestWaitTooLate(t *testing.T) {
 // finishStore fails the requests that it is told to, and notes the ids that others name as finished.
 type finishStore struct {
 	fail  map[string]int // "take" or "refund" -> how many fail first
+	mu    sync.Mutex
 	named []string
 }
 
 func (s *finishStore) Take(_ context.Context, r Reservation) (TakeResult, error) {
+	s.mu.Lock()
 	s.named = append(s.named, r.Finished...)
+	s.mu.Unlock()
 	return TakeResult{Taken: true, Wait: time.Second}, s.outcome("take")
 }
 
 func (s *finishStore) Refund(context.Context, Reservation) error { return s.outcome("refund") }
 
 func (s *finishStore) outcome(op string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.fail[op]--; s.fail[op] >= 0 {
 		return errors.New("the reply was lost")
 	}
