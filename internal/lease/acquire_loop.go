@@ -86,12 +86,14 @@ func (q *keyQueue) prepareRequest(c *claim) (r Request, ctx context.Context, sen
 		c.loopRunning = false
 		return Request{}, nil, time.Time{}, false
 	}
+	var value *ValueReader
 	if ctx = context.Background(); q.waiters.n == 1 {
-		ctx = &q.waiters.head.caller
+		ctx, value = &q.waiters.head.caller, q.waiters.head.caller.valueReader()
 	}
 	sent = time.Now()
 	c.inRequest, c.wakePending = true, false
 	r = q.newRequest(c, sent)
+	r.Value = value
 	c.currentSeq = r.Seq
 	return r, ctx, sent, true
 }
@@ -295,6 +297,11 @@ func (q *keyQueue) nextDelay(c *claim, r Request, reply Reply, err error) (delay
 func (q *keyQueue) handleNotGranted(c *claim, r Request, reply Reply, err error, todo *pendingCall) (wait time.Duration) {
 	no := err == nil && !reply.Granted && r.Seq == c.seq // a later statement may have overtaken r: its answer counts
 	head := q.waiters.head
+	if no && reply.Found && head != nil && head.caller.valueReader() == r.Value {
+		c.maybeQueued = c.maybeQueued && !r.Enqueue && c.queuedBefore(r)
+		head.fail(ErrValueFound)
+		head = q.waiters.head
+	}
 	c.headMustWait = no && head != nil && !head.try && !head.joinedLate
 	for lease := head; lease != nil && q.waiters.tries > 0; {
 		next := lease.next

@@ -13,3 +13,16 @@ func (*callerCtx) Deadline() (deadline time.Time, ok bool) { return time.Time{},
 func (*callerCtx) Done() <-chan struct{}                   { return nil }
 func (*callerCtx) Err() error                              { return nil }
 func (c *callerCtx) Value(key any) any                     { return c.parent.Value(key) }
+
+// A valueCtx is the ctx of a caller that reads the value beside the mutex. Few do, so that
+// their ValueReader has no field of its own in each lease.
+type valueCtx struct {
+	context.Context
+	reader *ValueReader
+}
+
+// valueReader returns that of the caller, or nil.
+func (c *callerCtx) valueReader() *ValueReader {
+	v, _ := c.parent.(valueCtx)
+	return v.reader
+}

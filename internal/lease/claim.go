@@ -78,6 +78,7 @@ type claim struct {
 	releaseAgain  bool          // a request has returned that may have been executed after the release
 	expiresBy     time.Time     // by then it has run out in Redis by itself
 	err           error         // nil, ErrLost, or why it could not be confirmed
+	lastWrite     *lastWrite    // the value that the release also stores, or nil
 
 	// Guarded by the mutex of the manager.
 	registered bool // hand-overs to it are known here

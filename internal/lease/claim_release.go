@@ -91,13 +91,28 @@ func (q *keyQueue) finishRelease(c *claim) {
 // Redis: an error that is final for them ends their wait.
 func (q *keyQueue) releaseToken(c *claim, token string) error {
 	return q.manager.retryUntil(c.caller, c.expiresBy, func(ctx context.Context) (bool, error) {
-		owned, err := q.manager.store.Release(ctx, q.name, token)
+		owned, err := q.sendRelease(ctx, c, token)
 		c.lastTracer.RedisError("release", err)
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		q.noteOutcome(c, err)
 		return owned, err
 	}, c.pauseRelease)
+}
+
+// sendRelease sends one release of a token, with the value that its last lease leaves.
+func (q *keyQueue) sendRelease(ctx context.Context, c *claim, token string) (owned bool, err error) {
+	last := c.lastWrite
+	if last == nil || token != c.token {
+		return q.manager.store.Release(ctx, q.name, token)
+	}
+	outcome, owned, err := last.store.ReleaseValue(ctx, last.write)
+	if err == nil {
+		q.mu.Lock()
+		last.outcome = outcome
+		q.mu.Unlock()
+	}
+	return owned, err
 }
 
 // pauseRelease waits before a release that has failed is repeated. A try waits for one

@@ -22,6 +22,7 @@ type Params struct {
 	Shared  bool  // all leases of a process that are shared are one in Redis
 	Try     bool  // fail with ErrLocked rather than wait
 	Trace   trace.Trace
+	Value   *ValueReader // of a Mutex; nil if the value beside it does not matter
 }
 
 type leaseState uint8
@@ -121,6 +122,9 @@ func (l *Lease) init(ctx context.Context, p *Params) (err error) {
 	l.self, l.caller.parent = l, ctx
 	l.label, l.ttl, l.maxHold = p.Label, p.TTL.Truncate(time.Millisecond), p.MaxHold
 	l.weight, l.size, l.shared, l.try, l.neverCancelled = p.Weight, p.Size, p.Shared, p.Try, ctx.Done() == nil
+	if p.Value != nil {
+		l.caller.parent = valueCtx{ctx, p.Value}
+	}
 	switch {
 	case ctx.Err() != nil:
 		err = p.wrap(retry.CtxError(ctx))

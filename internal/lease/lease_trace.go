@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/trace"
@@ -45,6 +46,7 @@ func (l *Lease) traceEnd(err error) {
 		return
 	}
 	switch t.End(); {
+	case l.state == leaseWaiting && !t.Waited() && errors.Is(err, ErrValueFound): // it asked for nothing else
 	case l.state == leaseWaiting:
 		t.Failed(err)
 	case err == ErrLost: // lose sends it

@@ -83,6 +83,7 @@ type Request struct {
 	FailFast    bool          // return retry.ErrNoAnswer after a few ms, and within them of the end of ctx
 	// Channel is where the releaser tells of a hand-over.
 	Channel string
+	Value   *ValueReader // Mutex: also read the value beside it; nil if not
 
 	// Not for a Mutex, whose claims have one permit of one. What the claim holds is
 	// stated, never a difference, so that a request can be repeated.
@@ -106,6 +107,7 @@ type Reply struct {
 	Remaining    time.Duration // if not granted: until a hold ends if not renewed, negative if none does
 	ForeignOwner bool          // if not: the owner is not one of ours and will tell nobody
 	Lost         bool          // what it wants to keep, or give up for this, is not there
+	Found        bool          // a value is of use to Request.Value. If not granted, the token does not wait any more
 }
 
 // Renewal is one claim that is due.

@@ -56,6 +56,9 @@ func (s *Store) MaxBlock() time.Duration {
 }
 
 func (s *Store) Acquire(ctx context.Context, r lease.Request) (lease.Reply, error) {
+	if r.Value != nil && r.Replaces == "" {
+		return s.acquireValue(ctx, r)
+	}
 	keys, err := keysFor(r.Name)
 	if err != nil {
 		return lease.Reply{}, retry.Permanent(err)
@@ -114,15 +117,16 @@ func acquireMutex(args []any, r lease.Request) (*script, []any) {
 }
 
 func acquirePermits(args []any, r lease.Request) (*script, []any) {
-	flag := func(b bool) int {
-		if b {
-			return 1
-		}
-		return 0
-	}
 	return permitsUpdate, append(args,
-		r.Token, string(r.Kind), r.Seq, r.TTL.Milliseconds(), r.Keep, r.Want, r.WantSeq, r.Size, flag(r.Enqueue),
-		r.HandoverTTL.Milliseconds(), r.Channel, flag(r.WantShared), flag(r.HeldShared), r.Extra, r.Key)
+		r.Token, string(r.Kind), r.Seq, r.TTL.Milliseconds(), r.Keep, r.Want, r.WantSeq, r.Size, oneIf(r.Enqueue),
+		r.HandoverTTL.Milliseconds(), r.Channel, oneIf(r.WantShared), oneIf(r.HeldShared), r.Extra, r.Key)
+}
+
+func oneIf(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func sizeError(r lease.Request, size int64) error {

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"math"
 	"strconv"
 	"time"
 
@@ -10,9 +11,11 @@ import (
 )
 
 var (
-	valueRead   = load("value_read.lua")
-	valueWrite  = load("value_write.lua")
-	valueDelete = load("value_delete.lua")
+	valueRead    = load("value_read.lua")
+	valueWrite   = load("value_write.lua")
+	valueDelete  = load("value_delete.lua")
+	valueAcquire = load("value_acquire.lua")
+	valueRelease = load("value_release.lua")
 )
 
 // ReadValue is [lease.ValueStore]'s.
@@ -27,11 +30,10 @@ func (s *Store) ReadValue(ctx context.Context, key string) (lease.ValueReply, er
 		return lease.ValueReply{}, classify(s.rdb, err)
 	}
 	r := replyReader{val: val}
-	reply := r.value()
+	reply := lease.ValueReply{Now: r.us(), Holder: r.owner(), HoldsFor: r.ms(), Reset: nextValue[string](&r), Value: r.value(), Requested: requested}
 	if r.malformed {
 		return lease.ValueReply{}, unexpectedReply(val)
 	}
-	reply.Requested = requested
 	return reply, nil
 }
 
@@ -44,38 +46,113 @@ func (r *replyReader) decimal() int64 {
 	return n
 }
 
-// value reads the reply of value_read.lua.
-func (r *replyReader) value() (reply lease.ValueReply) {
-	reply.Now, reply.Holder, reply.HoldsFor, reply.Reset = r.us(), r.owner(), r.ms(), nextValue[string](r)
-	if r.more() {
-		reply.Value = &lease.Value{
-			Fence: r.decimal(), Writer: r.owner(), WrittenAt: time.UnixMicro(r.decimal()), Remaining: r.ms(), Data: nextValue[string](r),
-		}
+// value reads a value, if the reply has one.
+func (r *replyReader) value() *lease.Value {
+	if !r.more() {
+		return nil
 	}
-	return reply
+	v := &lease.Value{Fence: r.decimal(), Writer: r.owner(), WrittenAt: time.UnixMicro(r.decimal()), Remaining: r.ms()}
+	if until := r.decimal(); until < 0 {
+		v.Fresh = math.MaxInt64
+	} else {
+		v.Fresh = time.UnixMicro(until).Sub(v.WrittenAt)
+	}
+	v.Stale = time.Duration(r.decimal()) * time.Millisecond
+	v.Data = nextValue[string](r)
+	return v
 }
 
 // WriteValue is [lease.ValueStore]'s.
 func (s *Store) WriteValue(ctx context.Context, w lease.ValueWrite) (lease.WriteOutcome, error) {
-	prefix, suffix, err := keyParts(w.Key)
+	keys, err := buildKeys(w.Key, []string{"value"})
 	if err != nil {
 		return 0, retry.Permanent(err)
 	}
-	name, channel := prefix+"value"+suffix, ""
-	if w.Notify {
-		channel = name
-	}
-	val, err := s.transport.run(ctx, valueWrite, []any{w.Key, name},
-		[]any{w.Token, w.Fence, w.TTL.Milliseconds(), w.Reset, w.Data, channel, w.Key})
+	val, err := s.transport.run(ctx, valueWrite, keys, writeArgs(w, keys[1]))
 	if err != nil {
 		return 0, classify(s.rdb, ignoreWrongType(err))
 	}
+	return parseOutcome(val)
+}
+
+// ReleaseValue is [lease.ValueStore]'s.
+func (s *Store) ReleaseValue(ctx context.Context, w lease.ValueWrite) (outcome lease.WriteOutcome, owned bool, err error) {
+	keys, err := valueKeys(w.Key)
+	if err != nil {
+		return 0, false, retry.Permanent(err)
+	}
+	val, err := s.transport.run(ctx, valueRelease, keys, append(writeArgs(w, keys[4]), oneIf(w.Useful)))
+	if err != nil {
+		return 0, false, classify(s.rdb, ignoreWrongType(err))
+	}
+	n, err := parseInts(val, 2)
+	if err != nil {
+		return 0, false, err
+	}
+	owned, more, err := parseReleaseReply(n[1])
+	if more {
+		s.repeatRelease(ctx, release, keys[:4], []any{w.Token})
+	}
+	if err == nil {
+		outcome, err = parseOutcome(n[0])
+	}
+	return outcome, owned || outcome == lease.ValueStored, err
+}
+
+// writeArgs returns ARGV of lib/value.lua.
+func writeArgs(w lease.ValueWrite, channel any) []any {
+	if !w.Notify {
+		channel = ""
+	}
+	var since int64
+	if !w.FreshSince.IsZero() {
+		since = w.FreshSince.UnixMicro()
+	}
+	fresh := w.Fresh.Milliseconds()
+	if w.Fresh < 0 {
+		fresh = -1
+	}
+	return []any{w.Token, w.Fence, w.TTL.Milliseconds(), w.Reset, w.Data, channel, w.Key, w.Kind, since, fresh, w.Stale.Milliseconds()}
+}
+
+func parseOutcome(val any) (lease.WriteOutcome, error) {
 	n, err := parseInt(val)
 	outcome := lease.WriteOutcome(n)
 	if err == nil && (outcome < lease.ValueDeleted || outcome > lease.ValueStored) {
 		err = unexpectedReply(val)
 	}
 	return outcome, err
+}
+
+// valueKeys returns the keys of a mutex, and that of the value.
+func valueKeys(key string) ([]any, error) {
+	return buildKeys(key, []string{"queue", "waiters", "fence", "value"})
+}
+
+// acquireValue is Acquire for a request that also reads the value.
+func (s *Store) acquireValue(ctx context.Context, r lease.Request) (lease.Reply, error) {
+	keys, err := valueKeys(r.Key)
+	if err != nil {
+		return lease.Reply{}, retry.Permanent(err)
+	}
+	since, stale := r.Value.Wants()
+	_, args := acquireMutex(nil, r)
+	for len(args) < 6 { // it does not queue
+		args = append(args, "")
+	}
+	val, err := s.transport.send(ctx, valueAcquire, keys, append(args, since, oneIf(stale)), r.FailFast)
+	if err != nil {
+		return lease.Reply{}, classify(s.rdb, err)
+	}
+	rd := replyReader{val: val}
+	granted, base, left, ours, found := nextValue[int64](&rd), nextValue[int64](&rd), rd.ms(), nextValue[int64](&rd), nextValue[int64](&rd)
+	reply := lease.ValueReply{Now: rd.us(), HoldsFor: left, Reset: nextValue[string](&rd), Value: rd.value()}
+	if rd.malformed || granted>>1|found>>1 != 0 {
+		return lease.Reply{}, unexpectedReply(val)
+	}
+	r.Value.Note(reply, granted == 1, found == 1)
+	return lease.Reply{Granted: granted == 1, Weight: granted, GrantedNow: granted, FenceBase: base,
+		Remaining: left, ForeignOwner: ours == 0, Found: found == 1}, nil
 }
 
 // DeleteValue is [lease.ValueStore]'s.

@@ -1,6 +1,6 @@
 -- Deletes the value beside a mutex. If the mutex is held, what its holder may still write is
 -- refused.
--- KEYS  1 the lock   2 the value, as in value_write.lua
+-- KEYS  1 the lock   2 the value, as in lib/value.lua
 -- Reply 1 if there was a value, else 0
 
 --include lib/clock.lua

@@ -1,17 +1,19 @@
 -- Returns the value beside a mutex, and who holds the mutex. It changes nothing.
 -- KEYS  1 the lock: a string, the owner's token
---       2 the value: a hash, as in value_write.lua
+--       2 the value: a hash, as in lib/value.lua
 -- Reply {us, owner or '', ms left to the owner or -1, reset or ''}, and if there is a value:
---       fence, token of the writer, us when it was written, ms left of it or -1, the value
+--       fence, token of the writer, us when it was written, ms left of it or -1, fresh_until,
+--       stale, the value
 
 --include lib/clock.lua
 --include lib/type_error.lua
 local owner = redis.pcall('GET', KEYS[1])
 if type(owner) == 'table' then return owner end
-local v = redis.pcall('HMGET', KEYS[2], 'reset', 'fence', 'token', 'written_at', 'value')
+local v = redis.pcall('HMGET', KEYS[2], 'reset', 'fence', 'token', 'written_at', 'fresh_until', 'stale', 'value')
 if v.err then return wrap_type_error('value', v) end
 local reply = {us, owner or '', owner and redis.call('PTTL', KEYS[1]) or -1, v[1] or ''}
-if v[5] then
-  reply[5], reply[6], reply[7], reply[8], reply[9] = v[2] or '0', v[3] or '', v[4] or '0', redis.call('PTTL', KEYS[2]), v[5]
+if v[7] then
+  reply[5], reply[6], reply[7], reply[8], reply[9], reply[10], reply[11] =
+    v[2] or '0', v[3] or '', v[4] or '0', redis.call('PTTL', KEYS[2]), v[5] or '0', v[6] or '0', v[7]
 end
 return reply

@@ -182,7 +182,7 @@ func TestGarbledValue(t *testing.T) {
 	t.Parallel()
 	eachServer(t, func(r *rig) {
 		r.held(a)
-		for _, field := range []string{"fence", "written_at"} {
+		for _, field := range []string{"fence", "written_at", "fresh_until", "stale"} {
 			check(r.T, r.rdb.HSet(r.Context(), r.valueKey(), "value", "v", "fence", "1", "written_at", "1", field, "x").Err())
 			_, err := r.ReadValue(r.Context(), r.lock)
 			expect(r.T, "read", err, "unknown", "unexpected reply")
@@ -209,4 +209,209 @@ func TestValueKeyIsOfTheSlot(t *testing.T) {
 		_, err = s.DeleteValue(t.Context(), key)
 		expect(t, "delete", err, "permanent", "key")
 	}
+}
+
+// acquireValue asks as token, for a lease that reads the value.
+func (r *rig) acquireValue(token string, n int64, reader *lease.ValueReader) lease.Reply {
+	r.Helper()
+	q := r.request(token, n)
+	q.Value = reader
+	return r.noted(must(r.Acquire(r.Context(), q))(r.T))
+}
+
+// releaseValue stores data with the release, as fresh for an hour.
+func (r *rig) releaseValue(token string, data string, change ...func(*lease.ValueWrite)) (lease.WriteOutcome, bool) {
+	r.Helper()
+	w := lease.ValueWrite{Key: r.lock, Token: token, Fence: r.last() * lease.FencesPerGrant, Data: data, Fresh: time.Hour, Useful: true}
+	for _, f := range change {
+		f(&w)
+	}
+	outcome, owned, err := r.ReleaseValue(r.Context(), w)
+	check(r.T, err)
+	return outcome, owned
+}
+
+// A fresh value is found instead of the lock; without one, the request is an ordinary one.
+func TestAcquireFindsAFreshValue(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(r *rig) {
+		var reader lease.ValueReader
+		equal(r.T, "no value", outcome(r.acquireValue(a, 0, &reader)), "granted")
+		equal(r.T, "read under the lock", reader.Granted().Value, nil)
+		equal(r.T, "asked again", outcome(r.acquireValue(a, 1, &reader)), "granted")
+		equal(r.T, "another", outcome(r.acquireValue(b, 1, new(lease.ValueReader))), "wait")
+
+		before := r.now()
+		stored, owned := r.releaseValue(a, "v")
+		equal(r.T, "outcome", stored, lease.ValueStored)
+		equal(r.T, "owned", owned, true)
+		for _, n := range []int64{0, 1} {
+			var found lease.ValueReader
+			got := r.acquireValue(c, n, &found)
+			equal(r.T, "found", got.Found && !got.Granted, true)
+			reply := found.Found()
+			equal(r.T, "data", reply.Value.Data, "v")
+			equal(r.T, "fresh until", !reply.Value.WrittenAt.Add(reply.Value.Fresh).Before(before.Add(time.Hour).Truncate(time.Millisecond)), true)
+			equal(r.T, "useful", found.Useful(reply), true)
+		}
+		equal(r.T, "owner", r.owner(), "")
+		equal(r.T, "queue", r.waiting(), b)
+	})
+}
+
+// The value lets all waiters go at once, with a message each, and hands the lock to none.
+func TestValueLetsTheWaitersGo(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(r *rig) {
+		r.held(a, b, c)
+		said := r.published(func() { r.releaseValue(a, "v") })
+		equal(r.T, "messages", strings.Join(said, ", "), "to:"+b+": m 0 0 0 0 1 "+b+" key, to:"+c+": m 0 0 0 0 1 "+c+" key")
+		equal(r.T, "owner", r.owner(), "")
+		for _, token := range []string{b, c} {
+			equal(r.T, "found", r.acquireValue(token, 2, new(lease.ValueReader)).Found, true)
+		}
+		equal(r.T, "queue", r.waiting(), "")
+		equal(r.T, "entries", r.rdb.Exists(r.Context(), r.waiters).Val(), 0)
+	})
+}
+
+// One script wakes a batch. Each waiter that leaves wakes one behind the batch, so that all are
+// woken, and none of them twice.
+func TestValueWakesManyWaiters(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(r *rig) {
+		r.held(a)
+		const n = 200
+		token := func(i int) string { return "baton:10000:w" + strconv.Itoa(i) }
+		for i := range n {
+			r.acquire(token(i), 1)
+		}
+		woken := r.published(func() { r.releaseValue(a, "v") })
+		for i := 0; i < len(woken); i++ {
+			channel, _, _ := strings.Cut(woken[i], ": ")
+			said := r.published(func() { r.acquireValue(strings.TrimPrefix(channel, "to:"), 2, new(lease.ValueReader)) })
+			woken = append(woken, said...)
+		}
+		equal(r.T, "messages", len(woken), n)
+		equal(r.T, "queue", r.waiting(), "")
+	})
+}
+
+// A value of no use to the waiters is stored, and the lock goes to the next of them.
+func TestValueOfNoUseHandsTheLockOver(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(r *rig) {
+		r.held(a, b)
+		r.releaseValue(a, "failed", func(w *lease.ValueWrite) { w.Fresh, w.Useful = 0, false })
+		equal(r.T, "owner", r.owner(), b)
+		r.reads("the value", "failed")
+		var reader lease.ValueReader
+		equal(r.T, "the owner asks", outcome(r.acquireValue(b, 2, &reader)), "granted")
+		equal(r.T, "useful", reader.Useful(*reader.Granted()), false)
+	})
+}
+
+// Without freshness, a value is of use to callers that came before it was written.
+func TestOverlappingCallerFindsTheValue(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(r *rig) {
+		r.held(a)
+		waiter, late := lease.ValueReader{Overlap: true}, lease.ValueReader{Overlap: true}
+		equal(r.T, "a waiter", outcome(r.acquireValue(b, 1, &waiter)), "wait")
+		r.releaseValue(a, "v", func(w *lease.ValueWrite) { w.Fresh = 0 })
+		equal(r.T, "the waiter finds it", r.acquireValue(b, 2, &waiter).Found, true)
+		equal(r.T, "a later caller", outcome(r.acquireValue(c, 1, &late)), "granted")
+	})
+}
+
+// While another holds the lock, any value is of use to a reader that says so. The holder gets
+// it too.
+func TestStaleValueIsFoundWhileAnotherHoldsTheLock(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(r *rig) {
+		r.held(a)
+		r.releaseValue(a, "old", func(w *lease.ValueWrite) { w.Fresh, w.Stale = time.Millisecond, time.Hour })
+		for r.readValue().Value.FreshAt(r.now()) {
+		}
+		refresher, other := lease.ValueReader{Stale: true}, lease.ValueReader{Stale: true}
+		equal(r.T, "the first", outcome(r.acquireValue(b, 1, &refresher)), "granted")
+		reply := refresher.Granted()
+		equal(r.T, "its value", reply.Value.Data, "old")
+		equal(r.T, "is stale", reply.Value.StaleAt(reply.Now) && !refresher.Useful(*reply), true)
+		equal(r.T, "the second", r.acquireValue(c, 1, &other).Found, true)
+		equal(r.T, "one that wants a new one", outcome(r.acquireValue(d, 1, new(lease.ValueReader))), "wait")
+	})
+}
+
+// An owner that finds a value is still told that it owns the lock.
+func TestOwnerThatFindsAValueStaysTheOwner(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(r *rig) {
+		r.held(a)
+		r.write(a, 1, "v", func(w *lease.ValueWrite) { w.Fresh = -1 })
+		var reader lease.ValueReader
+		got := r.acquireValue(a, 2, &reader)
+		equal(r.T, "granted and found", got.Granted && got.Found && reader.Useful(*reader.Granted()), true)
+		equal(r.T, "owner", r.owner(), a)
+	})
+}
+
+func TestReleaseOfAValueIsRepeated(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(r *rig) {
+		r.held(a, b)
+		for range 2 {
+			stored, owned := r.releaseValue(a, "v")
+			equal(r.T, "outcome", stored, lease.ValueStored)
+			equal(r.T, "owned", owned, true)
+		}
+		equal(r.T, "a stranger's", must(r.WriteValue(r.Context(), lease.ValueWrite{Key: r.lock, Token: c, Fence: 1}))(r.T), lease.ValueNotHeld)
+		stored, owned := r.releaseValue(c, "w", func(w *lease.ValueWrite) { w.Fence = 1 })
+		equal(r.T, "a stranger's release", stored, lease.ValueNotHeld)
+		equal(r.T, "owned", owned, false)
+		r.reads("the value", "v")
+	})
+}
+
+// What may not be written is not, but the lock is released.
+func TestReleaseWithoutTheValue(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(r *rig) {
+		for _, row := range []struct {
+			name string
+			make func()
+			want lease.WriteOutcome
+		}{
+			{"deleted", func() { must(r.DeleteValue(r.Context(), r.lock))(r.T) }, lease.ValueDeleted},
+			{"newer", func() { r.write(a, r.last()*lease.FencesPerGrant+7, "newer") }, lease.ValueNewer},
+		} {
+			check(r.T, r.rdb.FlushAll(r.Context()).Err())
+			r.held(a, b)
+			row.make()
+			stored, owned := r.releaseValue(a, "v")
+			equal(r.T, row.name, stored, row.want)
+			equal(r.T, "owned", owned, true)
+			equal(r.T, "owner", r.owner(), b)
+		}
+		check(r.T, r.rdb.FlushAll(r.Context()).Err())
+		r.held(a, b)
+		r.put(r.valueKey(), "list")
+		_, _, err := r.ReleaseValue(r.Context(), lease.ValueWrite{Key: r.lock, Token: a, Fence: 1, Useful: true})
+		expect(r.T, "release", err, "permanent", "value key: WRONGTYPE")
+		equal(r.T, "owner", r.owner(), b)
+		_, err = r.Acquire(r.Context(), lease.Request{Name: mutexAt(r.lock), Token: c, TTL: lockTTL, Value: new(lease.ValueReader)})
+		expect(r.T, "acquire", err, "permanent", "value key: WRONGTYPE")
+	})
+}
+
+// A full server still takes a value that comes with a release.
+func TestValueIsReleasedOutOfMemory(t *testing.T) {
+	t.Parallel()
+	r, s := realRig(t)
+	r.held(a)
+	s.Do(t, "CONFIG", "SET", "maxmemory", "1")
+	stored, owned := r.releaseValue(a, "v")
+	equal(t, "outcome", stored, lease.ValueStored)
+	equal(t, "owned", owned, true)
+	r.reads("the value", "v")
 }

@@ -1,0 +1,42 @@
+-- Reads the value beside a mutex. If there is none that is of use to the caller, acquires the
+-- mutex, or queues for it, in the same step.
+-- KEYS  as in lib/mutex.lua, and 5 the value
+-- ARGV  1 to 6 as in mutex_acquire.lua   7 us of the caller's first request, or 0: a value that
+--       was written since is of use although it is not fresh   8 1 if a stale value is of use
+--       while another holds the lock
+-- Reply {as of mutex_acquire.lua: four numbers}, 1 if the value is of use, us, reset or '', and
+--       if the value is of use, or token owns the lock: the value, as of value_read.lua
+
+--include lib/value.lua
+local v = redis.pcall('HMGET', value, 'reset', 'fence', 'token', 'written_at', 'fresh_until', 'stale', 'value')
+if v.err then return wrap_type_error('value', v) end
+local held_by = redis.pcall('GET', KEYS[1])
+if type(held_by) == 'table' then return held_by end
+
+local found = false
+if v[7] then
+  local since, fresh_until = tonumber(ARGV[7]), tonumber(v[5]) or 0
+  found = fresh_until < 0 or us < fresh_until or since > 0 and (tonumber(v[4]) or 0) > since or
+    ARGV[8] == '1' and held_by and held_by ~= ARGV[1] and us < fresh_until + (tonumber(v[6]) or 0) * 1000
+end
+
+local reply
+if found and held_by ~= ARGV[1] then
+  if ARGV[3] ~= '0' and redis.pcall('ZREM', KEYS[2], ARGV[1]) == 1 then
+    redis.pcall('HDEL', KEYS[3], ARGV[1])
+    wake_waiters(KEYS[2], KEYS[3], BATCH - 1, BATCH - 1) -- it has moved up into the first batch
+  end
+  reply = {0, 0, -1, 1}
+else
+  local function acquire()
+--include mutex_acquire.lua
+  end
+  reply = acquire()
+  if reply.err then return reply end
+end
+reply[5], reply[6], reply[7] = found and 1 or 0, us, v[1] or ''
+if v[7] and (found or reply[1] == 1) then
+  reply[8], reply[9], reply[10], reply[11], reply[12], reply[13], reply[14] =
+    v[2] or '0', v[3] or '', v[4] or '0', redis.call('PTTL', value), v[5] or '0', v[6] or '0', v[7]
+end
+return reply

@@ -1,0 +1,357 @@
+package mutex
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
+)
+
+// MaxValueSize is the size of the largest value of a [Flight], in bytes.
+const MaxValueSize = 1 << 20
+
+// ErrValueTooLarge is returned for a value of more than MaxValueSize bytes.
+var ErrValueTooLarge = errors.New("baton: value too large")
+
+// A Flight works like a [golang.org/x/sync/singleflight.Group] that processes share: of all
+// calls with the same key that overlap, in all processes, one calls its function, and all
+// return its value. With Keep, it is a cache that survives a stampede.
+//
+// The function runs under a [Mutex] of its key. If it fails, the callers of its process get
+// the error, and the next process in line calls its own. The value is kept in Redis.
+//
+// A Flight must be created by [NewFlight] and must not be copied after first use. There is
+// nothing to close.
+//
+// [golang.org/x/sync/singleflight.Group]: https://pkg.go.dev/golang.org/x/sync/singleflight
+type Flight struct {
+	// Keep is how long a value is returned without calling f again. With 0, it is returned
+	// to the callers that came before it was there. It is truncated to milliseconds. Set it
+	// before first use, as all fields.
+	Keep time.Duration
+
+	// Stale is how long after Keep an old value is still returned while one process
+	// calls f again. That process too returns the old value, and calls f in the
+	// background; an error of f is dropped, and the next caller leads to another call.
+	Stale time.Duration
+
+	// NotFound is an error by which f reports that there is no value, such as
+	// [database/sql.ErrNoRows]. It is kept like a value, for KeepNotFound: the callers of all
+	// processes get this error.
+	NotFound     error
+	KeepNotFound time.Duration
+
+	// TTL is how long the others wait for a value after the process that makes it died.
+	// See [Mutex].
+	TTL time.Duration
+
+	// Label is shown by [Flight.Inspect] next to host and PID, for people. It is truncated
+	// to 100 bytes.
+	Label string
+
+	// Trace, if not nil, receives the events of the mutexes. A call that finds a value at
+	// once has no events; a call that waited before ends with Failed.
+	Trace *Trace
+
+	prefix string
+	mu     sync.Mutex
+	calls  map[string]*flightCall
+	valueStore
+}
+
+// FlightResult is received from the channel of [Flight.DoChan].
+type FlightResult struct {
+	Val    []byte
+	Err    error
+	Shared bool
+}
+
+// NewFlight returns a Flight whose keys in Redis begin with prefix, with the default TTL.
+// It keeps no values unless Keep is set. A nil client makes the first operation fail.
+func NewFlight(rdb redis.UniversalClient, prefix string) *Flight {
+	return &Flight{TTL: DefaultTTL, prefix: prefix, calls: make(map[string]*flightCall), valueStore: newValueStore(rdb)}
+}
+
+// A flightCall is what the callers of one process wait for: one value of one key. The mutex of
+// the Flight guards it until done is closed.
+type flightCall struct {
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when the result is there
+	decided bool          // which is so
+	waiting int           // callers
+	joined  int           // callers until now
+	chans   map[chan FlightResult]func() bool
+
+	result FlightResult
+	panic  *flightPanic // of f
+	goexit bool         // f has ended its goroutine
+}
+
+// A flightPanic is a panic of f in another goroutine.
+type flightPanic struct {
+	value any
+	stack []byte
+}
+
+func (p *flightPanic) Error() string { return fmt.Sprintf("%v\n\n%s", p.value, p.stack) }
+
+func (p *flightPanic) Unwrap() error {
+	err, _ := p.value.(error)
+	return err
+}
+
+// Do returns the value of key: that which is kept, or that of a call of f which overlaps
+// this one, here or in another process, or else that of f. It reports whether the value was
+// returned to other callers too, or came from Redis. Callers must not modify it. The key
+// must not be empty if the prefix is.
+//
+// ctx bounds the wait of this caller. The ctx passed to f ends only when nobody in this
+// process waits for its value any more, or with the cause ErrLost, if the lock is lost. It
+// has the values of the ctx of the first caller. If f returns a value after that, its
+// callers get it, but it is not kept. An error of f is returned to all callers of this
+// process. A panic of f panics in the callers of Do, and if there are none, or others wait by
+// DoChan, in a goroutine of its own.
+//
+// A kept value costs one request. While Redis is unreachable Do retries until ctx is done,
+// and then returns both errors. A value of more than MaxValueSize bytes is ErrValueTooLarge.
+func (fl *Flight) Do(ctx context.Context, key string, f func(context.Context) ([]byte, error)) (b []byte, shared bool, err error) {
+	c, err := fl.join(ctx, key, f, nil)
+	if err != nil {
+		return nil, false, err
+	}
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+		if fl.leave(c, key, nil) {
+			return nil, false, retry.Wrap("do", fl.prefix+key, retry.CtxError(ctx))
+		}
+	}
+	if c.panic != nil {
+		panic(c.panic)
+	}
+	if c.goexit {
+		runtime.Goexit()
+	}
+	return c.result.Val, c.result.Shared, c.result.Err
+}
+
+// DoChan is like Do but returns at once, with a channel that receives the result. The channel
+// receives exactly one result and is never closed. If ctx is done before, the result is
+// ctx's error.
+func (fl *Flight) DoChan(ctx context.Context, key string, f func(context.Context) ([]byte, error)) <-chan FlightResult {
+	ch := make(chan FlightResult, 1)
+	if _, err := fl.join(ctx, key, f, ch); err != nil {
+		ch <- FlightResult{Err: err}
+	}
+	return ch
+}
+
+// Forget deletes the value of key in all processes. Later calls do not return a value whose
+// making had begun before, though they wait until it is made. Requests are repeated while
+// Redis is unreachable, until ctx is done.
+func (fl *Flight) Forget(ctx context.Context, key string) error {
+	if err := fl.usable("forget", fl.prefix+key, "Flight"); err != nil {
+		return err
+	}
+	fl.mu.Lock()
+	delete(fl.calls, key)
+	fl.mu.Unlock()
+	return fl.delete(ctx, "forget", fl.prefix+key)
+}
+
+// Inspect returns which process makes the value of key, and how many wait. See
+// [Mutex.Inspect].
+func (fl *Flight) Inspect(ctx context.Context, key string) (Status, error) {
+	if err := fl.usable(opInspect, fl.prefix+key, "Flight"); err != nil {
+		return Status{}, err
+	}
+	return inspectKey(ctx, fl.store.Manager(), nil, lease.Mutex, fl.prefix+key)
+}
+
+// join adds a caller to the call of its key, and begins one if there is none. The result is
+// sent to ch, if it is not nil.
+func (fl *Flight) join(ctx context.Context, key string, f func(context.Context) ([]byte, error), ch chan FlightResult) (*flightCall, error) {
+	if f == nil {
+		panic("baton: Flight of a nil function")
+	}
+	if err := fl.usable("do", fl.prefix+key, "Flight", fl.Keep, fl.Stale, fl.KeepNotFound); err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, retry.Wrap("do", fl.prefix+key, retry.CtxError(ctx))
+	}
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	c := fl.calls[key]
+	if c == nil {
+		runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		c = &flightCall{cancel: cancel, done: make(chan struct{}), chans: make(map[chan FlightResult]func() bool)}
+		fl.calls[key] = c
+		go fl.run(runCtx, c, key, f)
+	}
+	c.joined++
+	if c.joined > 1 && !c.decided {
+		c.result.Shared = true
+	}
+	switch {
+	case c.decided && ch != nil: // by a stale value
+		ch <- c.result
+	case c.decided:
+	case ch == nil:
+		c.waiting++
+	default:
+		c.waiting++
+		c.chans[ch] = context.AfterFunc(ctx, func() {
+			if fl.leave(c, key, ch) {
+				ch <- FlightResult{Err: retry.Wrap("do", fl.prefix+key, retry.CtxError(ctx))}
+			}
+		})
+	}
+	return c, nil
+}
+
+// leave takes a caller whose ctx has ended from the call, unless the result is there. The
+// last one ends the run.
+func (fl *Flight) leave(c *flightCall, key string, ch chan FlightResult) bool {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	if c.decided {
+		return false
+	}
+	delete(c.chans, ch)
+	if c.waiting--; c.waiting == 0 {
+		c.cancel()
+		fl.drop(c, key)
+	}
+	return true
+}
+
+// drop lets nobody join the call any more. The Flight is locked.
+func (fl *Flight) drop(c *flightCall, key string) {
+	if fl.calls[key] == c {
+		delete(fl.calls, key)
+	}
+}
+
+// decide delivers the result of a call.
+func (fl *Flight) decide(c *flightCall, val []byte, shared bool, err error) {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	if c.decided {
+		return
+	}
+	c.result = FlightResult{val, err, shared || c.result.Shared}
+	c.decided = true
+	close(c.done)
+	for ch, stop := range c.chans {
+		stop()
+		ch <- c.result
+	}
+}
+
+// run finds or makes the value.
+func (fl *Flight) run(ctx context.Context, c *flightCall, key string, f func(context.Context) ([]byte, error)) {
+	defer c.cancel()
+	reader := &lease.ValueReader{Overlap: true, Stale: fl.Stale > 0}
+	l, reply, err := fl.lock(ctx, lease.Params{
+		Kind: lease.Mutex, Key: fl.prefix + key, Label: fl.Label, TTL: fl.TTL, Weight: 1, Trace: fl.Trace.hooks(), Value: reader,
+	})
+	switch {
+	case err != nil:
+		fl.end(c, key, nil, false, err)
+	case l == nil:
+		val, err := fl.decode(reply.Value.Data)
+		fl.end(c, key, val, true, err)
+	default:
+		if fl.Stale > 0 && reply.Value.StaleAt(reply.Now) {
+			val, err := fl.decode(reply.Value.Data)
+			fl.decide(c, val, true, err)
+		}
+		fl.make(ctx, c, key, l, reply, f)
+	}
+}
+
+func (fl *Flight) end(c *flightCall, key string, val []byte, shared bool, err error) {
+	fl.mu.Lock()
+	fl.drop(c, key)
+	fl.mu.Unlock()
+	fl.decide(c, val, shared, err)
+}
+
+// make calls f under the lease, and releases the lease with the value.
+func (fl *Flight) make(ctx context.Context, c *flightCall, key string, l *lease.Lease, begun lease.ValueReply, f func(context.Context) ([]byte, error)) {
+	var val []byte
+	var err error
+	returned, recovered := false, false
+	defer func() {
+		switch {
+		case returned:
+			fl.release(ctx, l, begun, val, err)
+			fl.end(c, key, val, false, err)
+			return
+		case recovered:
+		default:
+			c.goexit = true
+			err = retry.Wrap("do", fl.prefix+key, errors.New("f has ended its goroutine"))
+		}
+		_ = l.Release()
+		fl.mu.Lock()
+		crash := c.panic != nil && (c.waiting == 0 || len(c.chans) > 0 || c.decided)
+		fl.mu.Unlock()
+		if crash {
+			go panic(c.panic)
+			select {} // so that this goroutine is in the crash dump
+		}
+		fl.end(c, key, nil, false, err)
+	}()
+	func() {
+		inner, stop := l.Context(ctx)
+		defer stop()
+		defer func() {
+			if !returned {
+				if v := recover(); v != nil { // nil: runtime.Goexit
+					c.panic, recovered = &flightPanic{v, debug.Stack()}, true
+				}
+			}
+		}()
+		val, err = f(inner)
+		returned = true
+	}()
+	if returned && len(val) > MaxValueSize && err == nil {
+		val, err = nil, retry.Wrap("do", fl.prefix+key, fmt.Errorf("%w: %d bytes, at most %d", ErrValueTooLarge, len(val), MaxValueSize))
+	}
+}
+
+// release ends the lease, and stores what is to be kept.
+func (fl *Flight) release(ctx context.Context, l *lease.Lease, begun lease.ValueReply, val []byte, err error) {
+	w := lease.ValueWrite{Kind: "flight", Reset: begun.Reset, Useful: true}
+	switch {
+	case err == nil:
+		w.Data, w.Fresh, w.Stale = "+"+string(val), fl.Keep, fl.Stale
+	case fl.NotFound != nil && errors.Is(err, fl.NotFound):
+		w.Data, w.Fresh = "-", fl.KeepNotFound
+	default:
+		_ = l.Release()
+		return
+	}
+	w.TTL = max(w.Fresh+w.Stale, lease.WaiterTTL) // those who wait have the time to read it
+	_, _ = l.ReleaseValue(context.WithoutCancel(ctx), fl.store, w)
+}
+
+func (fl *Flight) decode(data string) ([]byte, error) {
+	switch {
+	case data != "" && data[0] == '+':
+		return []byte(data[1:]), nil
+	case data == "-" && fl.NotFound != nil:
+		return nil, fl.NotFound
+	}
+	return nil, retry.Permanent(errors.New("baton: the key holds a value that is not of this Flight"))
+}

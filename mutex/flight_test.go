@@ -1,0 +1,359 @@
+package mutex_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+func value(b string) func(context.Context) ([]byte, error) {
+	return func(context.Context) ([]byte, error) { return []byte(b), nil }
+}
+
+func fail(err error) func(context.Context) ([]byte, error) {
+	return func(context.Context) ([]byte, error) { return nil, err }
+}
+
+func unwanted(context.Context) ([]byte, error) { panic("f was called") }
+
+// gets checks what Do returns.
+func gets(t *testing.T, what string, fl *mutex.Flight, f func(context.Context) ([]byte, error), want string, wantShared bool) {
+	t.Helper()
+	if got, shared, err := fl.Do(t.Context(), "1", f); string(got) != want || shared != wantShared || err != nil {
+		t.Errorf("%s: %.20q, shared %v, %v; want %.20q, %v", what, got, shared, err, want, wantShared)
+	}
+}
+
+func flight(t *testing.T, rdb *redis.Client) *mutex.Flight {
+	fl := mutex.NewFlight(anotherClient(t, rdb), "price:")
+	fl.Keep = time.Hour
+	return fl
+}
+
+// waiters returns when n processes wait for the value, besides the one that makes it.
+func waiters(t *testing.T, fl *mutex.Flight, n int) {
+	t.Helper()
+	redistest.Eventually(t, redistest.Patience, func() bool {
+		status, err := fl.Inspect(t.Context(), "1")
+		return err == nil && status.Held() && status.Waiters == n
+	}, "%d processes wait", n)
+}
+
+func TestFlightKeepsItsValue(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		a, b := flight(t, rdb), flight(t, rdb)
+		gets(t, "the first", a, value("v"), "v", false)
+		gets(t, "again", a, unwanted, "v", true)
+		gets(t, "another process", b, unwanted, "v", true)
+		if got, _, err := a.Do(t.Context(), "2", value("")); got == nil || len(got) != 0 || err != nil {
+			t.Errorf("an empty value: %v, %v", got, err)
+		}
+		if got, _, err := b.Do(t.Context(), "2", unwanted); got == nil || len(got) != 0 || err != nil {
+			t.Errorf("an empty value, kept: %v, %v", got, err)
+		}
+		must(b.Forget(t.Context(), "1"))
+		gets(t, "after Forget", a, value("w"), "w", false)
+		gets(t, "and another", b, unwanted, "w", true)
+		if n := rdb.TTL(t.Context(), "baton:{price:1}:value").Val(); n <= 0 || n > time.Hour {
+			t.Errorf("the value expires in %v", n)
+		}
+	})
+}
+
+// Without Keep, callers that overlap share a run, and a later one has its own.
+func TestFlightOfOverlappingCalls(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		a, b := flight(t, rdb), flight(t, rdb)
+		a.Keep, b.Keep = 0, 0
+		var overlapping <-chan mutex.FlightResult
+		gets(t, "the first", a, func(ctx context.Context) ([]byte, error) {
+			overlapping = b.DoChan(t.Context(), "1", unwanted)
+			waiters(t, a, 1)
+			return []byte("v"), nil
+		}, "v", false)
+		if r := <-overlapping; string(r.Val) != "v" || !r.Shared || r.Err != nil {
+			t.Errorf("a call that overlaps: %+v", r)
+		}
+		gets(t, "a later call", b, value("w"), "w", false)
+		gets(t, "and another", a, value("x"), "x", false)
+	})
+}
+
+// However many call in however many processes, f runs once, and all get its value.
+func TestFlightHerdRunsOnce(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		const processes, callers = 4, 256
+		var calls, returned, unshared atomic.Int64
+		var fls []*mutex.Flight
+		for range processes {
+			fls = append(fls, flight(t, rdb))
+		}
+		var wg sync.WaitGroup
+		for _, fl := range fls {
+			for range callers {
+				wg.Go(func() {
+					b, shared, err := fl.Do(t.Context(), "1", func(context.Context) ([]byte, error) {
+						calls.Add(1)
+						waiters(t, fls[0], processes-1)
+						return []byte("v"), nil
+					})
+					if string(b) != "v" || err != nil {
+						t.Errorf("%q, %v", b, err)
+					}
+					if !shared {
+						unshared.Add(1)
+					}
+					returned.Add(1)
+				})
+			}
+		}
+		wg.Wait()
+		if calls.Load() != 1 || returned.Load() != processes*callers || unshared.Load() > 1 {
+			t.Errorf("%d runs, %d of %d returned, %d not shared", calls.Load(), returned.Load(), processes*callers, unshared.Load())
+		}
+	})
+}
+
+// An error is for the callers of its process. The next process in line calls its own f.
+func TestFlightErrorStaysInItsProcess(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		a, b := flight(t, rdb), flight(t, rdb)
+		var next <-chan mutex.FlightResult
+		_, _, err := a.Do(t.Context(), "1", func(context.Context) ([]byte, error) {
+			next = b.DoChan(t.Context(), "1", value("v"))
+			waiters(t, a, 1)
+			return nil, errF
+		})
+		if err != errF {
+			t.Errorf("got %v", err)
+		}
+		if r := <-next; string(r.Val) != "v" || r.Shared || r.Err != nil {
+			t.Errorf("the next: %+v", r)
+		}
+	})
+}
+
+// An error that the user has chosen is kept like a value, for a time of its own.
+func TestFlightKeepsNotFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		errNone := errors.New("none")
+		rdb := bubbleClient(t)
+		fls := [2]*mutex.Flight{mutex.NewFlight(rdb, "price:"), mutex.NewFlight(bubbleSibling(t, rdb), "price:")}
+		for _, fl := range fls {
+			fl.Keep, fl.Stale, fl.NotFound, fl.KeepNotFound = time.Hour, time.Hour, errNone, 10*time.Second
+		}
+		if _, _, err := fls[0].Do(t.Context(), "1", fail(fmt.Errorf("of 1: %w", errNone))); !errors.Is(err, errNone) || err == errNone {
+			t.Errorf("the caller of f: %v", err)
+		}
+		for _, fl := range fls {
+			if b, shared, err := fl.Do(t.Context(), "1", unwanted); b != nil || !shared || err != errNone {
+				t.Errorf("%q, %v, %v", b, shared, err)
+			}
+		}
+		time.Sleep(10 * time.Second) // it is not served when stale
+		gets(t, "later", fls[1], value("v"), "v", false)
+		gets(t, "kept", fls[0], unwanted, "v", true)
+	})
+}
+
+// A stale value is served at once, while one process makes a new one in the background.
+func TestFlightServesAStaleValueDuringARefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		a, b := mutex.NewFlight(rdb, "price:"), mutex.NewFlight(bubbleSibling(t, rdb), "price:")
+		a.Keep, a.Stale = time.Minute, time.Hour
+		b.Keep, b.Stale = a.Keep, a.Stale
+		gets(t, "the first", a, value("old"), "old", false)
+		time.Sleep(time.Minute)
+		refresh := func(context.Context) ([]byte, error) {
+			time.Sleep(10 * time.Second)
+			return []byte("new"), nil
+		}
+		start := time.Now()
+		ctx, cancel := context.WithCancel(t.Context())
+		if got, shared, err := a.Do(ctx, "1", refresh); string(got) != "old" || !shared || err != nil {
+			t.Errorf("%q, %v, %v", got, shared, err)
+		}
+		cancel() // the refresh goes on
+		gets(t, "in the same process", a, unwanted, "old", true)
+		gets(t, "in another", b, unwanted, "old", true)
+		if r := <-a.DoChan(t.Context(), "1", unwanted); string(r.Val) != "old" {
+			t.Errorf("%+v", r)
+		}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("they took %v", took)
+		}
+		time.Sleep(11 * time.Second)
+		gets(t, "after the refresh", b, unwanted, "new", true)
+		gets(t, "where it was made", a, unwanted, "new", true)
+
+		// A refresh that fails is dropped, and the next caller begins another.
+		time.Sleep(time.Minute)
+		gets(t, "during a refresh that fails", b, fail(errF), "new", true)
+		synctest.Wait()
+		gets(t, "then", a, value("newer"), "new", true)
+		synctest.Wait()
+		gets(t, "after it", b, unwanted, "newer", true)
+
+		time.Sleep(time.Minute + time.Hour) // too old to be of use
+		gets(t, "after Stale", a, value("last"), "last", false)
+	})
+}
+
+// A caller's ctx ends its own wait. The run ends when nobody waits any more.
+func TestFlightContextEndsItsOwnWait(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		fl := flight(t, rdb)
+		type key struct{}
+		first, cancelFirst := context.WithCancel(context.WithValue(t.Context(), key{}, "its values"))
+		second, cancelSecond := context.WithCancelCause(t.Context())
+		running, ended := make(chan struct{}), make(chan error)
+		one, two := make(chan error), fl.DoChan
+		go func() {
+			_, _, err := fl.Do(first, "1", func(ctx context.Context) ([]byte, error) {
+				if ctx.Value(key{}) != "its values" {
+					t.Error("the ctx has not the values of the first caller")
+				}
+				close(running)
+				<-ctx.Done()
+				ended <- ctx.Err()
+				return nil, ctx.Err()
+			})
+			one <- err
+		}()
+		<-running
+		other := two(second, "1", unwanted)
+		cancelFirst()
+		if err := <-one; !errors.Is(err, context.Canceled) {
+			t.Errorf("the first: %v", err)
+		}
+		select {
+		case err := <-ended:
+			t.Errorf("the run has ended: %v", err)
+		default:
+		}
+		cancelSecond(errF)
+		if r := <-other; !errors.Is(r.Err, errF) || r.Val != nil {
+			t.Errorf("the second: %+v", r)
+		}
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("the run: %v", err)
+		}
+		gets(t, "a later caller", fl, value("v"), "v", false)
+	})
+}
+
+func TestFlightRefusesALargeValue(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		a, b := flight(t, rdb), flight(t, rdb)
+		if got, _, err := a.Do(t.Context(), "1", value(strings.Repeat("x", mutex.MaxValueSize+1))); !errors.Is(err, mutex.ErrValueTooLarge) || got != nil {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+		large := bytes.Repeat([]byte("\xff\x00\r\n"), mutex.MaxValueSize/4)
+		gets(t, "the largest", a, value(string(large)), string(large), false)
+		gets(t, "kept", b, unwanted, string(large), true)
+	})
+}
+
+// What was made before Forget is not kept, and later callers do not get it.
+func TestFlightForgetsWhatIsBeingMade(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		a, b := flight(t, rdb), flight(t, rdb)
+		var here, there <-chan mutex.FlightResult
+		gets(t, "the first", a, func(ctx context.Context) ([]byte, error) {
+			must(b.Forget(ctx, "1"))
+			must(a.Forget(ctx, "1"))
+			here = a.DoChan(t.Context(), "1", value("new"))
+			there = b.DoChan(t.Context(), "1", value("new"))
+			waiters(t, a, 1)
+			return []byte("old"), nil
+		}, "old", false)
+		for _, ch := range []<-chan mutex.FlightResult{here, there} {
+			if r := <-ch; string(r.Val) != "new" || r.Err != nil {
+				t.Errorf("a later caller: %+v", r)
+			}
+		}
+		gets(t, "kept", a, unwanted, "new", true)
+	})
+}
+
+// A value that was made under a lost lock goes to its callers, and is not kept.
+func TestFlightKeepsNothingOfALostRun(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		a, b := flight(t, rdb), flight(t, rdb)
+		gets(t, "the first", a, func(ctx context.Context) ([]byte, error) {
+			must(rdb.Del(ctx, "price:1").Err())
+			gets(t, "the next", b, value("new"), "new", false)
+			return []byte("old"), nil
+		}, "old", false)
+		gets(t, "kept", a, unwanted, "new", true)
+	})
+}
+
+// A panic reaches all callers of Do, and the value is left to the next process.
+func TestFlightPanicReachesItsCallers(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		a, b := flight(t, rdb), flight(t, rdb)
+		recovered := make(chan any, 2)
+		do := func(f func(context.Context) ([]byte, error)) {
+			defer func() { recovered <- recover() }()
+			a.Do(t.Context(), "1", f)
+		}
+		var next <-chan mutex.FlightResult
+		do(func(context.Context) ([]byte, error) {
+			go do(unwanted)
+			next = b.DoChan(t.Context(), "1", value("v"))
+			waiters(t, a, 1)
+			redistest.Eventually(t, redistest.Patience, func() bool { return mutex.FlightCallers(a, "1") == 2 }, "both wait")
+			panic(errF)
+		})
+		for range 2 {
+			err, _ := (<-recovered).(error)
+			if !errors.Is(err, errF) || !strings.Contains(err.Error(), "flight_test.go") {
+				t.Errorf("recovered %v", err)
+			}
+		}
+		if r := <-next; string(r.Val) != "v" || r.Err != nil {
+			t.Errorf("the next: %+v", r)
+		}
+	})
+}
+
+// While Redis is unreachable, a call waits for it.
+func TestFlightWaitsOutAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		var away redistest.Outage
+		rdb.AddHook(&away)
+		fl := mutex.NewFlight(rdb, "price:")
+		away.Set(true)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, _, err := fl.Do(ctx, "1", unwanted); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		time.AfterFunc(time.Minute, func() { away.Set(false) })
+		gets(t, "a call", fl, value("v"), "v", false)
+	})
+}

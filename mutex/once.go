@@ -1,0 +1,255 @@
+package mutex
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
+)
+
+// ErrNoRun is returned by [Once.Last] if no run is on record.
+var ErrNoRun = errors.New("baton: no run on record")
+
+// A Once works like a [sync.Once] that processes share: of all Onces with the same key,
+// one calls its function, once. Most callers should use [Once.DoContext]. The function
+// runs under a [Mutex]: the others wait for it, and if it fails, panics or its process
+// dies, the next in line calls its own function instead. A mark in Redis, written by the
+// holder of the mutex only, tells all processes that it is done.
+//
+// A run can happen twice if its process loses the lock, or Redis loses the mark: f should
+// be safe to repeat. If f has had its effect and its process dies before the mark is
+// written, the next in line runs f again.
+//
+// A Once must be created by [NewOnce] and must not be copied after first use. There is
+// nothing to close.
+type Once struct {
+	// Every, if positive, makes it once an interval: f may run again when Every has passed
+	// since the start of the last run that succeeded, by the server's clock. It is truncated
+	// to milliseconds. Set it before first use, alike in all processes.
+	Every time.Duration
+
+	// Keep is how long the mark is kept after a run, 0 for ever. With Every, the mark is kept
+	// for that long at least, and Keep is for [Once.Last]. Set it before first use.
+	Keep time.Duration
+
+	// TTL is how long the others wait for a run after its process died. Set it before
+	// first use: see [Mutex].
+	TTL time.Duration
+
+	// Label is shown by [Once.Last] and [Once.Inspect] next to host and PID, for people. It
+	// is truncated to 100 bytes. Set it before first use.
+	Label string
+
+	// Trace, if not nil, receives the events of the mutex. A call that finds the mark at once
+	// has no events; a call that waited before ends with Failed. Set it before first use.
+	Trace *Trace
+
+	key  string
+	gate chan struct{} // full while a goroutine of this Once asks or runs
+	seen atomic.Int64  // how often the Once has been found done
+	over atomic.Bool   // Do need not ask
+	valueStore
+}
+
+// NewOnce returns a Once for key, with the default TTL. The key must not be empty and
+// must not start with "baton:{". An invalid key or a nil client makes the first operation
+// fail.
+func NewOnce(rdb redis.UniversalClient, key string) *Once {
+	return &Once{TTL: DefaultTTL, key: key, gate: make(chan struct{}, 1), valueStore: newValueStore(rdb)}
+}
+
+// Do calls f if no process has done so, and waits while another process runs its own. As
+// with sync.Once, a Once without Every and Keep calls f at most once, and once a call of Do
+// has returned, later calls return without a request. Do differs from sync.Once when f
+// panics: this Once considers f done, but it is undone for the others, and the next in
+// line runs its own. While Redis is unreachable Do retries with backoff. It panics on
+// permanent errors, as [Mutex.Lock] does.
+func (o *Once) Do(f func()) {
+	if o.over.Load() {
+		return
+	}
+	keeps := o.Every == 0 && o.Keep == 0
+	ran, err := o.do(context.Background(), func(context.Context) error {
+		defer o.over.Store(keeps)
+		f()
+		return nil
+	}, o.over.Load, false)
+	if err != nil && !ran {
+		panic(err)
+	}
+	o.over.Store(keeps)
+}
+
+// DoContext calls f, unless it is done, and waits while another goroutine or process runs
+// its own. It reports whether it called f. ran is true and err is nil for exactly one caller
+// in all processes: then the mark has been written. An error or a panic of f leaves it
+// undone for the next in line.
+//
+// The ctx passed to f is canceled with the cause ErrLost if the lock is lost; f should then
+// return. DoContext returns f's error, joined with ErrLost if the lock was lost before the
+// mark was written: then another process may have run f meanwhile, or will. A nil f panics.
+//
+// If it is done, DoContext makes one request. If ctx is done, or Redis is unreachable, it
+// returns as [Mutex.LockContext] does.
+func (o *Once) DoContext(ctx context.Context, f func(context.Context) error) (ran bool, err error) {
+	return o.do(ctx, f, nil, false)
+}
+
+// TryDo is like DoContext but does not wait. It returns ErrLocked if f is running elsewhere.
+// It makes a single attempt and returns an error if Redis does not answer.
+func (o *Once) TryDo(ctx context.Context, f func(context.Context) error) (ran bool, err error) {
+	return o.do(ctx, f, nil, true)
+}
+
+// do calls f unless it is done, here or according to over.
+func (o *Once) do(ctx context.Context, f func(context.Context) error, over func() bool, try bool) (ran bool, err error) {
+	if f == nil {
+		panic("baton: Once of a nil function")
+	}
+	if err := o.usable("run", o.key, "Once", o.Every, o.Keep); err != nil {
+		return false, err
+	}
+	seen := o.seen.Load()
+	if err := o.enter(ctx, try); err != nil {
+		return false, retry.Wrap("run", o.key, err)
+	}
+	defer func() { <-o.gate }()
+	if o.seen.Load() != seen || over != nil && over() { // meanwhile
+		return false, nil
+	}
+	l, reply, err := o.lock(ctx, lease.Params{
+		Kind: lease.Mutex, Key: o.key, Label: o.Label, TTL: o.TTL, Weight: 1, Try: try, Trace: o.Trace.hooks(), Value: new(lease.ValueReader),
+	})
+	if err != nil {
+		return false, err
+	}
+	if l == nil {
+		o.seen.Add(1)
+		return false, nil
+	}
+	return true, o.run(ctx, l, reply, f)
+}
+
+// enter waits until no other goroutine of this Once asks or runs. So they make the requests
+// of one.
+func (o *Once) enter(ctx context.Context, try bool) error {
+	if ctx.Err() != nil {
+		return retry.CtxError(ctx)
+	}
+	if try {
+		select {
+		case o.gate <- struct{}{}:
+			return nil
+		default:
+			return ErrLocked
+		}
+	}
+	select {
+	case o.gate <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return retry.CtxError(ctx)
+	}
+}
+
+// run calls f under the lease, and releases the lease with the record of the run.
+func (o *Once) run(ctx context.Context, l *lease.Lease, begun lease.ValueReply, f func(context.Context) error) (err error) {
+	inner, stop := l.Context(ctx)
+	began := time.Now()
+	err = errors.New("f panicked or ended its goroutine")
+	defer func() {
+		stop()
+		text, w := "", lease.ValueWrite{Kind: "once", TTL: o.Keep, Reset: begun.Reset}
+		if err != nil {
+			text = err.Error()
+		} else if w.Useful, w.Fresh = true, -1; o.Every > 0 {
+			w.Fresh, w.FreshSince = o.Every, begun.Now
+		}
+		if o.Keep > 0 {
+			w.TTL = max(o.Every, o.Keep)
+		}
+		w.Data = fmt.Sprintf("%d %d %s", begun.Now.UnixMicro(), time.Since(began).Microseconds(), text[:min(len(text), 1000)])
+		outcome, lost := l.ReleaseValue(context.WithoutCancel(ctx), o.store, w)
+		switch {
+		case lost != nil:
+		case outcome == lease.ValueStored && err == nil:
+			o.seen.Add(1)
+		case outcome == lease.ValueNotHeld || outcome == lease.ValueNewer:
+			lost = retry.Wrap("run", o.key, ErrLost)
+		}
+		if lost != nil {
+			err = errors.Join(err, lost)
+		}
+	}()
+	err = f(inner)
+	return err
+}
+
+// Done reports whether it is done: with Every, in the interval that goes on. It makes one
+// request, and repeats it while Redis is unreachable, until ctx is done.
+func (o *Once) Done(ctx context.Context) (bool, error) {
+	reply, err := o.state(ctx, "done")
+	return reply.Value.FreshAt(reply.Now), err
+}
+
+// Reset makes it undone for all processes: the next caller runs f again. A run that has
+// begun goes on, and leaves no mark. A call of Do by another Once that has returned is not
+// repeated. Requests are repeated as by Done.
+func (o *Once) Reset(ctx context.Context) error {
+	if err := o.usable("reset", o.key, "Once"); err != nil {
+		return err
+	}
+	o.over.Store(false)
+	return o.delete(ctx, "reset", o.key)
+}
+
+// A Run is the record of the last run that has ended.
+type Run struct {
+	Start time.Time     // by the server's clock
+	Took  time.Duration // by the clock of its process
+	By    Owner
+	Err   string // the text of its error, "" if it succeeded
+}
+
+// Last returns the last run that has ended, or ErrNoRun. A run whose process died, or lost
+// the lock, leaves no record. Requests are repeated as by Done.
+func (o *Once) Last(ctx context.Context) (Run, error) {
+	reply, err := o.state(ctx, "last run")
+	if err != nil {
+		return Run{}, err
+	}
+	if reply.Value != nil {
+		part := strings.SplitN(reply.Value.Data, " ", 3)
+		if len(part) == 3 {
+			start, err1 := strconv.ParseInt(part[0], 10, 64)
+			took, err2 := strconv.ParseInt(part[1], 10, 64)
+			if err1 == nil && err2 == nil {
+				return Run{time.UnixMicro(start), time.Duration(took) * time.Microsecond, Owner(reply.Value.Writer), part[2]}, nil
+			}
+		}
+	}
+	return Run{}, retry.Wrap("last run", o.key, ErrNoRun)
+}
+
+func (o *Once) state(ctx context.Context, op string) (lease.ValueReply, error) {
+	if err := o.usable(op, o.key, "Once"); err != nil {
+		return lease.ValueReply{}, err
+	}
+	return o.read(ctx, o.key, true)
+}
+
+// Inspect returns which process runs f, and how many wait. See [Mutex.Inspect].
+func (o *Once) Inspect(ctx context.Context) (Status, error) {
+	if err := o.usable(opInspect, o.key, "Once"); err != nil {
+		return Status{}, err
+	}
+	return inspectKey(ctx, o.store.Manager(), nil, lease.Mutex, o.key)
+}

@@ -1,0 +1,422 @@
+package mutex_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+var errF = errors.New("f failed")
+
+func nothing(context.Context) error { return nil }
+
+// runs calls do with an f that returns err, and checks whether f was called.
+func runs(t *testing.T, what string, do func(context.Context, func(context.Context) error) (bool, error), err error, want bool) {
+	t.Helper()
+	called := false
+	ran, got := do(t.Context(), func(context.Context) error {
+		called = true
+		return err
+	})
+	if ran != want || called != want || want && !errors.Is(got, err) || !want && got != nil {
+		t.Errorf("%s: ran %v (called: %v), %v; want %v, %v", what, ran, called, got, want, err)
+	}
+}
+
+func done(t *testing.T, o *mutex.Once, want bool) {
+	t.Helper()
+	if got, err := o.Done(t.Context()); got != want || err != nil {
+		t.Errorf("Done: %v, %v; want %v", got, err, want)
+	}
+}
+
+func TestOnceRunsOnce(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(anotherClient(t, rdb), "key")
+		a.Label = "a"
+		if _, err := a.Last(t.Context()); !errors.Is(err, mutex.ErrNoRun) {
+			t.Errorf("Last before a run: %v", err)
+		}
+		done(t, a, false)
+		before := rdb.Time(t.Context()).Val()
+		runs(t, "first", a.DoContext, nil, true)
+		runs(t, "again", a.DoContext, nil, false)
+		runs(t, "another process", b.DoContext, nil, false)
+		runs(t, "a try", b.TryDo, nil, false)
+		b.Do(func() { t.Error("Do calls f") })
+		done(t, b, true)
+		last, err := b.Last(t.Context())
+		if err != nil || last.By.Label != "a" || last.Err != "" || last.Took < 0 || last.Start.Before(before.Truncate(time.Microsecond)) {
+			t.Errorf("Last: %+v, %v", last, err)
+		}
+		if n := rdb.TTL(t.Context(), "baton:{key}:value").Val(); n != -1 {
+			t.Errorf("the mark expires in %v", n)
+		}
+	})
+}
+
+// All who wait return when one has run, and none of them has.
+func TestOnceOfManyRunsOnce(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		var calls, ran atomic.Int64
+		var wg sync.WaitGroup
+		for range 4 {
+			o := mutex.NewOnce(anotherClient(t, rdb), "key")
+			for range 16 {
+				wg.Go(func() {
+					mine, err := o.DoContext(t.Context(), func(context.Context) error {
+						calls.Add(1)
+						time.Sleep(20 * time.Millisecond)
+						return nil
+					})
+					if err != nil {
+						t.Error(err)
+					}
+					if mine {
+						ran.Add(1)
+					} else if calls.Load() != 1 {
+						t.Error("a waiter returned before the run")
+					}
+				})
+			}
+		}
+		wg.Wait()
+		if calls.Load() != 1 || ran.Load() != 1 {
+			t.Errorf("%d calls, %d callers ran it", calls.Load(), ran.Load())
+		}
+	})
+}
+
+// An error leaves it undone, and the next in line runs its own.
+func TestOnceErrorLeavesItUndone(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(anotherClient(t, rdb), "key")
+		next := make(chan error)
+		runs(t, "the first", func(ctx context.Context, f func(context.Context) error) (bool, error) {
+			return a.DoContext(ctx, func(ctx context.Context) error {
+				go func() {
+					ran, err := b.DoContext(t.Context(), nothing)
+					if !ran {
+						err = errors.Join(err, errors.New("the next has not run"))
+					}
+					next <- err
+				}()
+				redistest.Eventually(t, redistest.Patience, func() bool {
+					status, err := a.Inspect(ctx)
+					return err == nil && status.Waiters == 1
+				}, "the next waits")
+				return f(ctx)
+			})
+		}, errF, true)
+		must(<-next)
+		done(t, a, true)
+		runs(t, "afterwards", a.DoContext, nil, false)
+	})
+}
+
+func TestOnceLastReportsAFailure(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		o := mutex.NewOnce(rdb, "key")
+		o.Keep = time.Hour
+		long := strings.Repeat("x", 10_000)
+		_, err := o.DoContext(t.Context(), func(context.Context) error { return fmt.Errorf("%w: %s", errF, long) })
+		last, lastErr := o.Last(t.Context())
+		if !errors.Is(err, errF) || lastErr != nil || !strings.HasPrefix(last.Err, errF.Error()) || len(last.Err) != 1000 {
+			t.Errorf("%v; Last: %+v, %v", err, last, lastErr)
+		}
+		done(t, o, false)
+		if n := rdb.TTL(t.Context(), "baton:{key}:value").Val(); n <= 0 || n > time.Hour {
+			t.Errorf("the record expires in %v", n)
+		}
+	})
+}
+
+func TestOncePanicLeavesItUndone(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(anotherClient(t, rdb), "key")
+		for name, do := range map[string]func(){
+			"DoContext": func() { a.DoContext(t.Context(), func(context.Context) error { panic(errF) }) },
+			"Do":        func() { a.Do(func() { panic(errF) }) },
+		} {
+			func() {
+				defer func() {
+					if v := recover(); v != errF {
+						t.Errorf("%s: recovered %v", name, v)
+					}
+				}()
+				do()
+			}()
+			if last, err := b.Last(t.Context()); err != nil || !strings.Contains(last.Err, "panicked") {
+				t.Errorf("Last: %+v, %v", last, err)
+			}
+			done(t, b, false)
+		}
+		a.Do(func() { t.Error("Do called f twice in a process") })
+		runs(t, "another process", b.DoContext, nil, true)
+	})
+}
+
+func TestOnceTryDoDoesNotWait(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(anotherClient(t, rdb), "key")
+		ran, err := a.TryDo(t.Context(), func(ctx context.Context) error {
+			for name, o := range map[string]*mutex.Once{"itself": a, "another": b} {
+				if ran, err := o.TryDo(ctx, nothing); ran || !errors.Is(err, mutex.ErrLocked) {
+					t.Errorf("%s: %v, %v", name, ran, err)
+				}
+			}
+			return nil
+		})
+		if !ran || err != nil {
+			t.Errorf("%v, %v", ran, err)
+		}
+		runs(t, "a try that finds the mark", b.TryDo, nil, false)
+	})
+}
+
+func TestOnceResetMakesItUndone(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(anotherClient(t, rdb), "key")
+		a.Do(func() {})
+		must(a.Reset(t.Context()))
+		done(t, b, false)
+		again := false
+		a.Do(func() { again = true })
+		if !again {
+			t.Error("Do does not call f after Reset")
+		}
+		must(b.Reset(t.Context()))
+
+		// A run that began before the reset leaves no mark.
+		ran, err := a.DoContext(t.Context(), func(ctx context.Context) error { return b.Reset(ctx) })
+		if !ran || err != nil {
+			t.Errorf("%v, %v", ran, err)
+		}
+		done(t, a, false)
+		runs(t, "after that", b.DoContext, nil, true)
+	})
+}
+
+// A runner that has lost the lock can leave no mark, and learns it.
+func TestOnceLostRunnerCannotMark(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(anotherClient(t, rdb), "key")
+		b.Label = "b"
+		ran, err := a.DoContext(t.Context(), func(ctx context.Context) error {
+			must(rdb.Del(ctx, "key").Err())
+			runs(t, "the next", b.DoContext, errF, true)
+			return nil
+		})
+		if !ran || !errors.Is(err, mutex.ErrLost) {
+			t.Errorf("%v, %v", ran, err)
+		}
+		done(t, a, false)
+		if last, err := a.Last(t.Context()); err != nil || last.By.Label != "b" {
+			t.Errorf("Last: %+v, %v", last, err)
+		}
+	})
+}
+
+// The ctx of f ends with the lease.
+func TestOnceRunEndsWithItsLease(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		o := mutex.NewOnce(rdb, "key")
+		o.TTL = 300 * time.Millisecond
+		ran, err := o.DoContext(t.Context(), func(ctx context.Context) error {
+			must(rdb.Del(ctx, "key").Err())
+			<-ctx.Done()
+			return context.Cause(ctx)
+		})
+		if !ran || !errors.Is(err, mutex.ErrLost) {
+			t.Errorf("%v, %v", ran, err)
+		}
+		done(t, o, false)
+	})
+}
+
+// A caller whose ctx ends returns, and leaves nothing behind.
+func TestOnceWaitEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(anotherClient(t, rdb), "key")
+		runs(t, "the first", func(ctx context.Context, f func(context.Context) error) (bool, error) {
+			return a.DoContext(ctx, func(ctx context.Context) error {
+				for _, o := range []*mutex.Once{a, b} { // it waits here, and in Redis
+					ctx, cancel := context.WithCancelCause(t.Context())
+					waits := make(chan error)
+					go func() {
+						ran, err := o.DoContext(ctx, nothing)
+						if ran {
+							t.Error("it ran")
+						}
+						waits <- err
+					}()
+					if o == b {
+						redistest.Eventually(t, redistest.Patience, func() bool {
+							status, _ := b.Inspect(t.Context())
+							return status.Waiters == 1
+						}, "it waits")
+					}
+					cancel(errF)
+					if err := <-waits; !errors.Is(err, context.Canceled) || !errors.Is(err, errF) {
+						t.Errorf("got %v", err)
+					}
+				}
+				redistest.Eventually(t, redistest.Patience, func() bool {
+					return rdb.Exists(t.Context(), "baton:{key}:queue").Val() == 0
+				}, "it leaves the queue")
+				return f(ctx)
+			})
+		}, nil, true)
+	})
+}
+
+func TestOnceMarkIsKeptForKeep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := mutex.NewOnce(bubbleClient(t), "key")
+		o.Keep = time.Minute
+		runs(t, "first", o.DoContext, nil, true)
+		time.Sleep(59 * time.Second)
+		runs(t, "within Keep", o.DoContext, nil, false)
+		time.Sleep(2 * time.Second)
+		runs(t, "after Keep", o.DoContext, nil, true)
+		time.Sleep(2 * time.Minute)
+		if _, err := o.Last(t.Context()); !errors.Is(err, mutex.ErrNoRun) {
+			t.Errorf("Last after Keep: %v", err)
+		}
+	})
+}
+
+// The interval counts from the start of the run, and the record outlives it.
+func TestOnceEveryCountsFromTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := mutex.NewOnce(bubbleClient(t), "key")
+		o.Every = time.Minute
+		slow := func(context.Context) error {
+			time.Sleep(50 * time.Second)
+			return nil
+		}
+		if ran, err := o.DoContext(t.Context(), slow); !ran || err != nil {
+			t.Errorf("%v, %v", ran, err)
+		}
+		time.Sleep(9 * time.Second)
+		runs(t, "59 s after the start", o.DoContext, nil, false)
+		done(t, o, true)
+		time.Sleep(2 * time.Second)
+		done(t, o, false)
+		if last, err := o.Last(t.Context()); err != nil || last.Took < 50*time.Second {
+			t.Errorf("Last: %+v, %v", last, err)
+		}
+		calls := 0
+		o.Do(func() { calls++ })
+		o.Do(func() { calls++ })
+		time.Sleep(time.Minute)
+		o.Do(func() { calls++ })
+		if calls != 2 {
+			t.Errorf("Do called f %d times in two intervals", calls)
+		}
+	})
+}
+
+// Sixteen processes try for an hour, each by a clock of its own, and some fail: one run
+// succeeds in each interval.
+func TestOnceEveryOfManyProcesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const every, hour = time.Minute, time.Hour
+		rdb := bubbleClient(t)
+		ctx, cancel := context.WithTimeout(t.Context(), hour)
+		defer cancel()
+		var mu sync.Mutex
+		var starts []time.Time
+		failed := 0
+		var wg sync.WaitGroup
+		for i := range 16 {
+			o := mutex.NewOnce(bubbleSibling(t, rdb), "key")
+			o.Every = every
+			wg.Go(func() {
+				time.Sleep(rand.N(10 * time.Second)) // up to 5 s early or late
+				for tick := time.NewTicker(5*time.Second + time.Duration(i)*time.Millisecond); ctx.Err() == nil; {
+					_, err := o.DoContext(ctx, func(context.Context) error {
+						start := time.Now()
+						time.Sleep(time.Millisecond)
+						mu.Lock()
+						defer mu.Unlock()
+						if rand.N(3) == 0 {
+							failed++
+							return errF
+						}
+						starts = append(starts, start)
+						return nil
+					})
+					if err != nil && !errors.Is(err, errF) && ctx.Err() == nil {
+						t.Error(err)
+					}
+					select {
+					case <-tick.C:
+					case <-ctx.Done():
+					}
+				}
+			})
+		}
+		wg.Wait()
+		for i := range len(starts) - 1 {
+			if gap := starts[i+1].Sub(starts[i]); gap < every-time.Millisecond || gap > every+6*time.Second { // a ticker
+				t.Errorf("runs %d and %d started %v apart", i, i+1, gap)
+			}
+		}
+		if n := len(starts); n < 55 || n > 60 {
+			t.Errorf("%d runs in an hour", n)
+		}
+		t.Logf("%d runs, %d failures", len(starts), failed)
+	})
+}
+
+// While Redis is unreachable, a call waits until it is back.
+func TestOnceWaitsOutAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		var away redistest.Outage
+		rdb.AddHook(&away)
+		o := mutex.NewOnce(rdb, "key")
+		away.Set(true)
+		if ran, err := o.TryDo(t.Context(), nothing); ran || err == nil || errors.Is(err, mutex.ErrLocked) {
+			t.Errorf("a try: %v, %v", ran, err)
+		}
+		time.AfterFunc(30*time.Second, func() { away.Set(false) })
+		runs(t, "a call", o.DoContext, nil, true)
+		done(t, o, true)
+
+		// It is marked although Redis is away as the run ends.
+		must(o.Reset(t.Context()))
+		ran, err := o.DoContext(t.Context(), func(context.Context) error {
+			away.Set(true)
+			time.AfterFunc(5*time.Second, func() { away.Set(false) })
+			return nil
+		})
+		if !ran || err != nil {
+			t.Errorf("%v, %v", ran, err)
+		}
+		done(t, o, true)
+	})
+}
