@@ -19,15 +19,17 @@ type victim struct {
 	m  *mutex.Mutex
 	rw *mutex.RWMutex
 	p  *mutex.Pool
-	// The key that the pool is asked for, whose prefix is all before it.
+	o  *mutex.Once
+	fl *mutex.Flight
+	// The key that the pool and the flight are asked for, whose prefix is all before it.
 	key string
 }
 
 // victimOf makes a victim as a caller would.
 func victimOf(rdb redis.UniversalClient, key string, ttl, maxHold time.Duration) victim {
 	cut := len(key) - min(len(key), 1)
-	v := victim{mutex.New(rdb, key), mutex.NewRW(rdb, key), mutex.NewPool(rdb, key[:cut]), key[cut:]}
-	v.m.TTL, v.rw.TTL, v.p.TTL = ttl, ttl, ttl
+	v := victim{mutex.New(rdb, key), mutex.NewRW(rdb, key), mutex.NewPool(rdb, key[:cut]), mutex.NewOnce(rdb, key), mutex.NewFlight(rdb, key[:cut]), key[cut:]}
+	v.m.TTL, v.rw.TTL, v.p.TTL, v.o.TTL, v.fl.TTL = ttl, ttl, ttl, ttl, ttl
 	v.m.MaxHold, v.rw.MaxHold, v.p.MaxHold = maxHold, maxHold, maxHold
 	return v
 }
@@ -40,11 +42,14 @@ type row struct {
 	always string
 	noCtx  bool
 	noTTL  bool // it has no use for TTL and MaxHold
+	noHold bool // nor for MaxHold alone
 }
 
 func locks(do func(ctx context.Context, v victim) error) row { return row{do: do} }
 
 func looks(do func(ctx context.Context, v victim) error) row { return row{do: do, noTTL: true} }
+
+func shares(do func(ctx context.Context, v victim) error) row { return row{do: do, noHold: true} }
 
 // panics is a row of a function that takes no ctx and returns no error.
 func panics(always string, do func(v victim)) row {
@@ -61,6 +66,14 @@ func fails(l *mutex.Lease, err error) error {
 func result(c <-chan mutex.Result) error { r := <-c; return fails(r.Lease, r.Err) }
 
 func called(context.Context) error { panic("it was called") }
+
+// ran is an error if f ran although it failed.
+func ran(ran bool, err error) error {
+	if ran {
+		return fmt.Errorf("it ran, and %v", err)
+	}
+	return err
+}
 
 const (
 	none     = "<nil>"
@@ -82,6 +95,21 @@ var badInput = map[string]row{
 	"New":     panics(none, func(victim) { mutex.New(nil, "") }),
 	"NewRW":   panics(none, func(victim) { mutex.NewRW(nil, "") }),
 	"NewPool": panics(none, func(victim) { mutex.NewPool(nil, "baton:{") }),
+
+	"NewOnce":        panics(none, func(victim) { mutex.NewOnce(nil, "") }),
+	"Once.Do":        {do: func(_ context.Context, v victim) error { v.o.Do(func() { panic("it was called") }); return nil }, noCtx: true, noHold: true},
+	"Once.DoContext": shares(func(ctx context.Context, v victim) error { return ran(v.o.DoContext(ctx, called)) }),
+	"Once.TryDo":     shares(func(ctx context.Context, v victim) error { return ran(v.o.TryDo(ctx, called)) }),
+	"Once.Done":      looks(func(ctx context.Context, v victim) error { _, err := v.o.Done(ctx); return err }),
+	"Once.Reset":     looks(func(ctx context.Context, v victim) error { return v.o.Reset(ctx) }),
+	"Once.Last":      looks(func(ctx context.Context, v victim) error { _, err := v.o.Last(ctx); return err }),
+	"Once.Inspect":   looks(func(ctx context.Context, v victim) error { _, err := v.o.Inspect(ctx); return err }),
+
+	"NewFlight":      panics(none, func(victim) { mutex.NewFlight(nil, "baton:{") }),
+	"Flight.Do":      shares(func(ctx context.Context, v victim) error { _, _, err := v.fl.Do(ctx, v.key, unwanted); return err }),
+	"Flight.DoChan":  shares(func(ctx context.Context, v victim) error { r := <-v.fl.DoChan(ctx, v.key, unwanted); return r.Err }),
+	"Flight.Forget":  looks(func(ctx context.Context, v victim) error { return v.fl.Forget(ctx, v.key) }),
+	"Flight.Inspect": looks(func(ctx context.Context, v victim) error { _, err := v.fl.Inspect(ctx, v.key); return err }),
 
 	"Mutex.Lock":           panics("", func(v victim) { v.m.Lock() }),
 	"Mutex.TryLock":        panics("", func(v victim) { v.m.TryLock() }),
@@ -178,7 +206,7 @@ func TestBadInput(t *testing.T) {
 		"a TTL of 1.5 ms":       {victimOf(rdb, "key", 1500*time.Microsecond, 0), "TTL 1.5ms"},
 		"a negative MaxHold":    {victimOf(rdb, "key", ample, -time.Hour), "MaxHold -1h"},
 		"the least MaxHold":     {victimOf(rdb, "key", ample, -1<<63), "MaxHold -"},
-		"what New has not made": {victim{new(mutex.Mutex), new(mutex.RWMutex), new(mutex.Pool), "key"}, "not made by New"},
+		"what New has not made": {victim{new(mutex.Mutex), new(mutex.RWMutex), new(mutex.Pool), new(mutex.Once), new(mutex.Flight), "key"}, "not made by New"},
 	}
 	for what, rdb := range redistest.NilClients() {
 		all[what] = bad{victimOf(rdb, "key", ample, 0), "client is nil"}
@@ -191,6 +219,7 @@ func TestBadInput(t *testing.T) {
 		for what, bad := range all {
 			do := func() error { return r.do(ctx, bad.victim) }
 			switch {
+			case r.noHold && strings.Contains(bad.want, "MaxHold"):
 			case r.noTTL && (strings.Contains(bad.want, "TTL") || strings.Contains(bad.want, "MaxHold")):
 			case r.always != "":
 				misuse.ErrorContains(name+" of "+what, r.always, do)
@@ -207,6 +236,29 @@ func TestBadInput(t *testing.T) {
 		"RWMutex.RDo": func() error { return good.rw.RDo(ctx, nil) },
 	} {
 		misuse.Refuses(name+" of a nil function", "nil function", do)
+	}
+	for name, do := range map[string]func() error{
+		"Once.Do":        func() error { good.o.Do(nil); return nil },
+		"Once.DoContext": func() error { return ran(good.o.DoContext(ctx, nil)) },
+		"Once.TryDo":     func() error { return ran(good.o.TryDo(ctx, nil)) },
+		"Flight.Do":      func() error { _, _, err := good.fl.Do(ctx, "1", nil); return err },
+		"Flight.DoChan":  func() error { return (<-good.fl.DoChan(ctx, "1", nil)).Err },
+	} {
+		misuse.ErrorContains(name+" of a nil function", "nil function", do)
+	}
+	for _, d := range []time.Duration{-1, -1 << 63, time.Millisecond - 1} {
+		for _, change := range []func(v victim){func(v victim) { v.o.Every = d }, func(v victim) { v.o.Keep = d }} {
+			bad := victimOf(rdb, "key", ample, 0)
+			change(bad)
+			misuse.Refuses("Once.TryDo of "+d.String(), "invalid duration", func() error { return ran(bad.o.TryDo(ctx, called)) })
+		}
+		for _, change := range []func(v victim){
+			func(v victim) { v.fl.Keep = d }, func(v victim) { v.fl.Stale = d }, func(v victim) { v.fl.KeepNotFound = d },
+		} {
+			bad := victimOf(rdb, "key", ample, 0)
+			change(bad)
+			misuse.Refuses("Flight.Do of "+d.String(), "invalid duration", func() error { _, _, err := bad.fl.Do(ctx, "1", unwanted); return err })
+		}
 	}
 	for name, do := range map[string]func() error{
 		"Pool.LockContext":    func() error { return fails(good.p.LockContext(ctx)) },

@@ -147,3 +147,96 @@ func waiting(t *testing.T, s *redistest.Server) int64 {
 	t.Helper()
 	return s.Do(t, "ZCARD", "baton:{key}:queue").(int64)
 }
+
+// TestCostOnce is the cost of a run, and of finding that it is done.
+func TestCostOnce(t *testing.T) {
+	s := redistest.Start(t)
+	a, b := mutex.NewOnce(s.Client(t), "key"), mutex.NewOnce(s.Client(t), "key")
+	do := func(o *mutex.Once) {
+		_, err := o.DoContext(t.Context(), func(context.Context) error { return nil })
+		must(err)
+	}
+	do(a) // the server learns the scripts
+	must(a.Reset(t.Context()))
+	before := s.Stats(t)
+	do(a)
+	if cost := s.Stats(t).Since(before); cost.Requests() != 2 || cost.Published() != 0 {
+		t.Errorf("a run costs %d requests, %d messages", cost.Requests(), cost.Published())
+	}
+	before = s.Stats(t)
+	do(b)
+	for range 100 {
+		a.Do(func() {})
+	}
+	if cost := s.Stats(t).Since(before); cost.Requests() != 2 || cost.Published() != 0 { // one is of the first Do
+		t.Errorf("two that find it done cost %d requests, %d messages", cost.Requests(), cost.Published())
+	}
+}
+
+// TestCostFlight has a herd of 4 processes × 256 goroutines on a cold key, and on a warm one.
+func TestCostFlight(t *testing.T) {
+	const processes, callers = 4, 256
+	s := redistest.Start(t)
+	var fls [processes]*mutex.Flight
+	var clients [processes]*redis.Client
+	for i := range fls {
+		clients[i] = s.Client(t)
+		fls[i] = mutex.NewFlight(clients[i], "")
+		fls[i].Keep = time.Hour
+	}
+	var runs atomic.Int64
+	herd := func(key string) (cost redistest.Stats, polls int64) {
+		// Each process is subscribed, as it waits for another lock.
+		held := lock(t, mutex.New(s.Client(t), "other"))
+		var others []<-chan mutex.Result
+		ctx, cancel := context.WithCancel(t.Context())
+		for _, rdb := range clients {
+			others = append(others, mutex.New(rdb, "other").LockChan(ctx))
+		}
+		redistest.Eventually(t, redistest.Patience, func() bool { return s.Do(t, "ZCARD", "baton:{other}:queue") == int64(processes) }, "all wait")
+		before, start := s.Stats(t), time.Now()
+		var wg sync.WaitGroup
+		for _, fl := range fls {
+			for range callers {
+				wg.Go(func() {
+					_, _, err := fl.Do(ctx, key, func(context.Context) ([]byte, error) {
+						runs.Add(1)
+						redistest.Eventually(t, redistest.Patience, func() bool {
+							n := 0
+							for _, fl := range fls {
+								n += mutex.FlightCallers(fl, key)
+							}
+							return n == processes*callers && s.Do(t, "ZCARD", "baton:{"+key+"}:queue") == int64(processes-1)
+						}, "all wait")
+						return []byte("v"), nil
+					})
+					must(err)
+				})
+			}
+		}
+		wg.Wait()
+		cost = s.Stats(t).Since(before)
+		polls = 2 * processes * int64(time.Since(start)/time.Second) // of both locks
+		cancel()
+		for _, ch := range others {
+			<-ch
+		}
+		unlock(t, held)
+		return cost, polls
+	}
+	herd("first") // the server learns the scripts
+	if cost, polls := herd("cold"); cost.Scripts() > 2*processes+polls || cost.Published() != processes-1 || cost.Subscribes() != 0 {
+		t.Errorf("a cold key cost %d requests, %d messages, %d subscriptions", cost.Scripts(), cost.Published(), cost.Subscribes())
+	}
+	if runs.Load() != 2 {
+		t.Errorf("%d runs for two keys", runs.Load())
+	}
+	before := s.Stats(t)
+	for _, fl := range fls {
+		_, _, err := fl.Do(t.Context(), "cold", func(context.Context) ([]byte, error) { panic("it was kept") })
+		must(err)
+	}
+	if cost := s.Stats(t).Since(before); cost.Requests() != processes || cost.Published() != 0 {
+		t.Errorf("%d calls on a warm key cost %d requests, %d messages", processes, cost.Requests(), cost.Published())
+	}
+}

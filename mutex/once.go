@@ -73,6 +73,9 @@ func NewOnce(rdb redis.UniversalClient, key string) *Once {
 // line runs its own. While Redis is unreachable Do retries with backoff. It panics on
 // permanent errors, as [Mutex.Lock] does.
 func (o *Once) Do(f func()) {
+	if f == nil {
+		panic("baton: Once of a nil function")
+	}
 	if o.over.Load() {
 		return
 	}

@@ -6,10 +6,12 @@
 --include lib/clock.lua
 --include lib/limits.lua
 --include lib/type_error.lua
+local owner = redis.pcall('GET', KEYS[1])
+if type(owner) == 'table' then return owner end
 local fence = redis.pcall('HGET', KEYS[2], 'fence')
 if type(fence) == 'table' then return wrap_type_error('value', fence) end
 redis.call('DEL', KEYS[2])
-if redis.call('EXISTS', KEYS[1]) == 1 then
+if owner then
   redis.call('HSET', KEYS[2], 'reset', string.format('%.0f', us))
   redis.call('PEXPIRE', KEYS[2], RETENTION)
 end
