@@ -1,7 +1,7 @@
 // Package dropin checks that the types of this module are drop-in replacements: the own
-// tests of sync and of golang.org/x/sync/semaphore pass on them. Its test takes these
-// tests from GOROOT and from the module cache, and has them import the packages below
-// instead, which supply what a zero value lacks: a client and a key.
+// tests of sync, and of semaphore and singleflight in golang.org/x/sync, pass on them. Its
+// test takes these tests from GOROOT and from the module cache, and has them import the
+// packages below instead, which supply what a zero value lacks: a client and a key.
 package dropin
 
 import (

@@ -39,6 +39,10 @@ var suites = []struct {
 		// Our panic has a text of its own.
 		`err != "sync: negative WaitGroup counter"`: `e, ok := err.(error); !ok || !strings.Contains(e.Error(), "negative")`,
 	}},
+	{"sync", "go env GOROOT", "src/sync/once_test.go", map[string]string{
+		`. "sync"`: `. "` + module + `/sync"`,
+	}},
+	{"singleflight", "go list -m -f {{.Dir}} golang.org/x/sync", "singleflight/singleflight_test.go", nil},
 	{"semaphore", "go list -m -f {{.Dir}} golang.org/x/sync", "semaphore/semaphore_test.go", map[string]string{
 		`"golang.org/x/sync/semaphore"`: `"` + module + `/semaphore"`,
 	}},
@@ -52,7 +56,7 @@ var skipped = map[string]string{
 	"TestSemaphore": "it tests functions of the runtime, which sync.Mutex uses",
 }
 
-// TestOriginals runs the tests of sync and of x/sync/semaphore on the types that replace
+// TestOriginals runs the tests of sync, x/sync/semaphore and x/sync/singleflight on the types that replace
 // theirs. An overlay gives each file a place here, so that none is copied into the tree.
 func TestOriginals(t *testing.T) {
 	t.Setenv(dropin.URLEnv, redistest.Start(t).URL())
@@ -95,7 +99,7 @@ func TestOriginals(t *testing.T) {
 	for name := range skipped {
 		skip = append(skip, "^"+name+"$")
 	}
-	out := goCommand(t, "go", "test", "-overlay", path, "-count=1", "-v", "-skip", strings.Join(skip, "|"), "./sync", "./semaphore")
+	out := goCommand(t, "go", "test", "-overlay", path, "-count=1", "-v", "-skip", strings.Join(skip, "|"), "./sync", "./semaphore", "./singleflight")
 	for _, name := range want {
 		if passed := strings.Contains(string(out), "--- PASS: "+name+" ("); passed == (skipped[name] != "") {
 			t.Errorf("%s passed: %t", name, passed)

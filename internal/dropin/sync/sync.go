@@ -59,6 +59,16 @@ func (wg *WaitGroup) Done()         { wg.get().Done() }
 func (wg *WaitGroup) Go(f func())   { wg.get().Go(f) }
 func (wg *WaitGroup) Wait()         { wg.get().Wait() }
 
+type Once struct {
+	once sync.Once
+	o    *mutex.Once
+}
+
+func (o *Once) Do(f func()) {
+	o.once.Do(func() { o.o = mutex.NewOnce(dropin.Client(), dropin.NewKey()) })
+	o.o.Do(f)
+}
+
 // TestSemaphore uses these functions of the runtime. It is skipped.
 
 func Runtime_Semacquire(*uint32)            { panic("not replaced") }
