@@ -105,6 +105,8 @@ var badInput = map[string]row{
 	"Once.Last":      looks(func(ctx context.Context, v victim) error { _, err := v.o.Last(ctx); return err }),
 	"Once.Inspect":   looks(func(ctx context.Context, v victim) error { _, err := v.o.Inspect(ctx); return err }),
 
+	"LeaseFromContext": panics("nil pointer", func(victim) { mutex.LeaseFromContext(nil) }), //lint:ignore SA1012 it is bad
+
 	"NewFlight":      panics(none, func(victim) { mutex.NewFlight(nil, "baton:{") }),
 	"Flight.Do":      shares(func(ctx context.Context, v victim) error { _, _, err := v.fl.Do(ctx, v.key, unwanted); return err }),
 	"Flight.DoChan":  shares(func(ctx context.Context, v victim) error { r := <-v.fl.DoChan(ctx, v.key, unwanted); return r.Err }),

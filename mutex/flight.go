@@ -287,7 +287,7 @@ func (fl *Flight) end(c *flightCall, key string, val []byte, shared bool, err er
 }
 
 // make calls f under the lease, and releases the lease with the value.
-func (fl *Flight) make(ctx context.Context, c *flightCall, key string, l *lease.Lease, begun lease.ValueReply, f func(context.Context) ([]byte, error)) {
+func (fl *Flight) make(ctx context.Context, c *flightCall, key string, l *Lease, begun lease.ValueReply, f func(context.Context) ([]byte, error)) {
 	var val []byte
 	var err error
 	returned, recovered := false, false
@@ -302,7 +302,7 @@ func (fl *Flight) make(ctx context.Context, c *flightCall, key string, l *lease.
 			c.goexit = true
 			err = retry.Wrap("do", fl.prefix+key, errors.New("f has ended its goroutine"))
 		}
-		_ = l.Release()
+		_ = l.Unlock()
 		fl.mu.Lock()
 		crash := c.panic != nil && (c.waiting == 0 || len(c.chans) > 0 || c.decided)
 		fl.mu.Unlock()
@@ -313,8 +313,6 @@ func (fl *Flight) make(ctx context.Context, c *flightCall, key string, l *lease.
 		fl.end(c, key, nil, false, err)
 	}()
 	func() {
-		inner, stop := l.Context(ctx)
-		defer stop()
 		defer func() {
 			if !returned {
 				if v := recover(); v != nil { // nil: runtime.Goexit
@@ -322,7 +320,7 @@ func (fl *Flight) make(ctx context.Context, c *flightCall, key string, l *lease.
 				}
 			}
 		}()
-		val, err = f(inner)
+		l.run(ctx, func(ctx context.Context) { val, err = f(ctx) })
 		returned = true
 	}()
 	if returned && len(val) > MaxValueSize && err == nil {
@@ -331,7 +329,7 @@ func (fl *Flight) make(ctx context.Context, c *flightCall, key string, l *lease.
 }
 
 // release ends the lease, and stores what is to be kept.
-func (fl *Flight) release(ctx context.Context, l *lease.Lease, begun lease.ValueReply, val []byte, err error) {
+func (fl *Flight) release(ctx context.Context, l *Lease, begun lease.ValueReply, val []byte, err error) {
 	w := lease.ValueWrite{Kind: "flight", Reset: begun.Reset, Useful: true}
 	switch {
 	case err == nil:
@@ -339,11 +337,11 @@ func (fl *Flight) release(ctx context.Context, l *lease.Lease, begun lease.Value
 	case fl.NotFound != nil && errors.Is(err, fl.NotFound):
 		w.Data, w.Fresh = "-", fl.KeepNotFound
 	default:
-		_ = l.Release()
+		_ = l.Unlock()
 		return
 	}
 	w.TTL = max(w.Fresh+w.Stale, lease.WaiterTTL) // those who wait have the time to read it
-	_, _ = l.ReleaseValue(context.WithoutCancel(ctx), fl.store, w)
+	_, _ = l.hold.ReleaseValue(context.WithoutCancel(ctx), fl.store, w)
 }
 
 func (fl *Flight) decode(data string) ([]byte, error) {

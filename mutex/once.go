@@ -97,7 +97,7 @@ func (o *Once) Do(f func()) {
 // undone for the next in line.
 //
 // The ctx passed to f is canceled with the cause ErrLost if the lock is lost; f should then
-// return. DoContext returns f's error, joined with ErrLost if the lock was lost before the
+// return. [LeaseFromContext] returns its lease. DoContext returns f's error, joined with ErrLost if the lock was lost before the
 // mark was written: then another process may have run f meanwhile, or will. A nil f panics.
 //
 // If it is done, DoContext makes one request. If ctx is done, or Redis is unreachable, it
@@ -164,12 +164,10 @@ func (o *Once) enter(ctx context.Context, try bool) error {
 }
 
 // run calls f under the lease, and releases the lease with the record of the run.
-func (o *Once) run(ctx context.Context, l *lease.Lease, begun lease.ValueReply, f func(context.Context) error) (err error) {
-	inner, stop := l.Context(ctx)
+func (o *Once) run(ctx context.Context, l *Lease, begun lease.ValueReply, f func(context.Context) error) (err error) {
 	began := time.Now()
 	err = errors.New("f panicked or ended its goroutine")
 	defer func() {
-		stop()
 		text, w := "", lease.ValueWrite{Kind: "once", TTL: o.Keep, Reset: begun.Reset}
 		if err != nil {
 			text = err.Error()
@@ -180,7 +178,7 @@ func (o *Once) run(ctx context.Context, l *lease.Lease, begun lease.ValueReply, 
 			w.TTL = max(o.Every, o.Keep)
 		}
 		w.Data = fmt.Sprintf("%d %d %s", begun.Now.UnixMicro(), time.Since(began).Microseconds(), text[:min(len(text), 1000)])
-		outcome, lost := l.ReleaseValue(context.WithoutCancel(ctx), o.store, w)
+		outcome, lost := l.hold.ReleaseValue(context.WithoutCancel(ctx), o.store, w)
 		switch {
 		case lost != nil:
 		case outcome == lease.ValueStored && err == nil:
@@ -192,7 +190,7 @@ func (o *Once) run(ctx context.Context, l *lease.Lease, begun lease.ValueReply, 
 			err = errors.Join(err, lost)
 		}
 	}()
-	err = f(inner)
+	l.run(ctx, func(ctx context.Context) { err = f(ctx) })
 	return err
 }
 

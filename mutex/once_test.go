@@ -255,6 +255,32 @@ func TestOnceRunEndsWithItsLease(t *testing.T) {
 	})
 }
 
+func TestLeaseFromContext(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		var fences []int64
+		note := func(ctx context.Context) error {
+			l := mutex.LeaseFromContext(ctx)
+			if l.Err() != nil || l.Remaining() <= 0 {
+				t.Errorf("the lease is not held: %v", l.Err())
+			}
+			fences = append(fences, l.Fence())
+			return errF
+		}
+		o := mutex.NewOnce(rdb, "key")
+		runs(t, "a run", func(ctx context.Context, f func(context.Context) error) (bool, error) {
+			return o.DoContext(ctx, func(ctx context.Context) error { return errors.Join(note(ctx), f(ctx)) })
+		}, errF, true)
+		_, _, _ = mutex.NewFlight(rdb, "").Do(t.Context(), "key", func(ctx context.Context) ([]byte, error) { return nil, note(ctx) })
+		if len(fences) != 2 || fences[0] <= 0 || fences[1] <= fences[0] {
+			t.Errorf("fences %v", fences)
+		}
+		if l := mutex.LeaseFromContext(t.Context()); l != nil {
+			t.Errorf("another ctx has the lease %v", l)
+		}
+	})
+}
+
 // A caller whose ctx ends returns, and leaves nothing behind.
 func TestOnceWaitEndsWithItsContext(t *testing.T) {
 	t.Parallel()

@@ -46,9 +46,9 @@ func (v *valueStore) usable(op, key, kind string, durations ...time.Duration) er
 
 // lock locks the mutex of p and returns what is beside it. If it finds a value of use it
 // returns that, and no lease.
-func (v *valueStore) lock(ctx context.Context, p lease.Params) (*lease.Lease, lease.ValueReply, error) {
-	l := new(lease.Lease)
-	err := l.Acquire(ctx, v.store.Manager(), &p)
+func (v *valueStore) lock(ctx context.Context, p lease.Params) (*Lease, lease.ValueReply, error) {
+	l := new(Lease)
+	err := l.hold.Acquire(ctx, v.store.Manager(), &p)
 	switch {
 	case errors.Is(err, lease.ErrValueFound):
 		return nil, p.Value.Found(), nil
@@ -60,12 +60,12 @@ func (v *valueStore) lock(ctx context.Context, p lease.Params) (*lease.Lease, le
 		held, stop := l.Context(ctx)
 		read, err := v.read(held, p.Key, true)
 		if stop(); err != nil {
-			return nil, lease.ValueReply{}, errors.Join(err, l.Release())
+			return nil, lease.ValueReply{}, errors.Join(err, l.Unlock())
 		}
 		reply = &read
 	}
 	if p.Value.Useful(*reply) {
-		_ = l.Release()
+		_ = l.Unlock()
 		return nil, *reply, nil
 	}
 	return l, *reply, nil
@@ -82,4 +82,21 @@ func (v *valueStore) delete(ctx context.Context, op, key string) error {
 		return v.store.DeleteValue(ctx, key)
 	})
 	return err
+}
+
+type leaseKey struct{}
+
+// run calls f with a ctx that ends with the lease, and has it as a value.
+func (l *Lease) run(ctx context.Context, f func(context.Context)) {
+	ctx, stop := l.Context(context.WithValue(ctx, leaseKey{}, l))
+	defer stop()
+	f(ctx)
+}
+
+// LeaseFromContext returns the lease under which the function of a [Once] or a [Flight] is
+// called with ctx, nil for another ctx. The function can send its Fence with what it writes.
+// The lease is released when the function has returned.
+func LeaseFromContext(ctx context.Context) *Lease {
+	l, _ := ctx.Value(leaseKey{}).(*Lease)
+	return l
 }

@@ -1,0 +1,129 @@
+package mutex_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+// The fleet migrates its database once, however many processes start.
+func ExampleOnce() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+
+	for range 3 { // processes
+		once := mutex.NewOnce(rdb, "migrate:42")
+		once.Do(func() { fmt.Println("migrating") })
+	}
+	// Output: migrating
+}
+
+// A run that fails leaves it to the next.
+func ExampleOnce_DoContext() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+
+	once := mutex.NewOnce(rdb, "migrate:42")
+	once.Label = "web-1"
+	for _, result := range []error{errors.New("no space left"), nil, nil} {
+		ran, err := once.DoContext(ctx, func(ctx context.Context) error {
+			return result // ctx is canceled if the lock is lost
+		})
+		fmt.Println(ran, err)
+	}
+	last, err := once.Last(ctx)
+	fmt.Println(last.By.Label, last.Err == "", err)
+	// Output:
+	// true no space left
+	// true <nil>
+	// false <nil>
+	// web-1 true <nil>
+}
+
+// With Every, it is once an hour, whichever process comes first. TryDo does not wait.
+func ExampleOnce_TryDo() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+
+	report := mutex.NewOnce(rdb, "report")
+	report.Every = time.Hour
+	for range 3 {
+		ran, err := report.TryDo(ctx, func(context.Context) error { return nil })
+		fmt.Println(ran, err)
+	}
+	done, err := report.Done(ctx)
+	fmt.Println(done, err)
+	fmt.Println(report.Reset(ctx)) // the next call runs it again
+	// Output:
+	// true <nil>
+	// false <nil>
+	// false <nil>
+	// true <nil>
+	// <nil>
+}
+
+// The function sends its fencing token with what it writes.
+func ExampleLeaseFromContext() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+
+	_, _ = mutex.NewOnce(rdb, "key").DoContext(context.Background(), func(ctx context.Context) error {
+		fmt.Println(mutex.LeaseFromContext(ctx).Fence() > 0)
+		return nil
+	})
+	// Output: true
+}
+
+// A price is fetched once, however many ask for it.
+func ExampleFlight() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+
+	prices := mutex.NewFlight(rdb, "price:")
+	prices.Keep = time.Minute
+	prices.Stale = time.Hour // then the old price, while one process fetches a new one
+	for range 3 {
+		price, shared, err := prices.Do(ctx, "eur", func(ctx context.Context) ([]byte, error) {
+			fmt.Println("fetching")
+			return []byte("1.08"), nil
+		})
+		fmt.Println(string(price), shared, err)
+	}
+	// Output:
+	// fetching
+	// 1.08 false <nil>
+	// 1.08 true <nil>
+	// 1.08 true <nil>
+}
+
+// NotFound is kept too, for a time of its own.
+func ExampleFlight_DoChan() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+
+	users := mutex.NewFlight(rdb, "user:")
+	users.Keep = time.Minute
+	users.NotFound, users.KeepNotFound = sql.ErrNoRows, time.Second
+	query := func(context.Context) ([]byte, error) {
+		fmt.Println("asking the database")
+		return nil, fmt.Errorf("user 7: %w", sql.ErrNoRows)
+	}
+	for range 2 {
+		r := <-users.DoChan(ctx, "7", query)
+		fmt.Println(r.Err)
+	}
+	fmt.Println(users.Forget(ctx, "7")) // it has signed up
+	// Output:
+	// asking the database
+	// user 7: sql: no rows in result set
+	// sql: no rows in result set
+	// <nil>
+}
