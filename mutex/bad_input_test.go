@@ -21,6 +21,7 @@ type victim struct {
 	p  *mutex.Pool
 	o  *mutex.Once
 	fl *mutex.Flight
+	e  *mutex.Election
 	// The key that the pool and the flight are asked for, whose prefix is all before it.
 	key string
 }
@@ -28,8 +29,8 @@ type victim struct {
 // victimOf makes a victim as a caller would.
 func victimOf(rdb redis.UniversalClient, key string, ttl, maxHold time.Duration) victim {
 	cut := len(key) - min(len(key), 1)
-	v := victim{mutex.New(rdb, key), mutex.NewRW(rdb, key), mutex.NewPool(rdb, key[:cut]), mutex.NewOnce(rdb, key), mutex.NewFlight(rdb, key[:cut]), key[cut:]}
-	v.m.TTL, v.rw.TTL, v.p.TTL, v.o.TTL, v.fl.TTL = ttl, ttl, ttl, ttl, ttl
+	v := victim{mutex.New(rdb, key), mutex.NewRW(rdb, key), mutex.NewPool(rdb, key[:cut]), mutex.NewOnce(rdb, key), mutex.NewFlight(rdb, key[:cut]), mutex.NewElection(rdb, key), key[cut:]}
+	v.m.TTL, v.rw.TTL, v.p.TTL, v.o.TTL, v.fl.TTL, v.e.TTL = ttl, ttl, ttl, ttl, ttl, ttl
 	v.m.MaxHold, v.rw.MaxHold, v.p.MaxHold = maxHold, maxHold, maxHold
 	return v
 }
@@ -49,6 +50,7 @@ func locks(do func(ctx context.Context, v victim) error) row { return row{do: do
 
 func looks(do func(ctx context.Context, v victim) error) row { return row{do: do, noTTL: true} }
 
+// shares is a row of what has a TTL, and no MaxHold.
 func shares(do func(ctx context.Context, v victim) error) row { return row{do: do, noHold: true} }
 
 // panics is a row of a function that takes no ctx and returns no error.
@@ -59,6 +61,13 @@ func panics(always string, do func(v victim)) row {
 func fails(l *mutex.Lease, err error) error {
 	if (l == nil) == (err == nil) {
 		return fmt.Errorf("both or neither of %v and %v", l, err)
+	}
+	return err
+}
+
+func failsTerm(t *mutex.Term, err error) error {
+	if (t == nil) == (err == nil) {
+		return fmt.Errorf("both or neither of %v and %v", t, err)
 	}
 	return err
 }
@@ -80,8 +89,8 @@ const (
 	unlocked = "nlock of unlocked"
 )
 
-// zero is a row of a method of the zero Lease and of a nil one.
-func zero(want any, do func(l *mutex.Lease) any) row {
+// zero is a row of a method of the zero value and of a nil pointer.
+func zero[T any](want any, do func(l *T) any) row {
 	return row{always: "nil pointer", noCtx: true, do: func(context.Context, victim) error { return redistest.Zero(want, do) }}
 }
 
@@ -107,11 +116,29 @@ var badInput = map[string]row{
 
 	"LeaseFromContext": panics("nil pointer", func(victim) { mutex.LeaseFromContext(nil) }), //lint:ignore SA1012 it is bad
 
-	"NewFlight":      panics(none, func(victim) { mutex.NewFlight(nil, "baton:{") }),
-	"Flight.Do":      shares(func(ctx context.Context, v victim) error { _, _, err := v.fl.Do(ctx, v.key, unwanted); return err }),
-	"Flight.DoChan":  shares(func(ctx context.Context, v victim) error { r := <-v.fl.DoChan(ctx, v.key, unwanted); return r.Err }),
-	"Flight.Forget":  looks(func(ctx context.Context, v victim) error { return v.fl.Forget(ctx, v.key) }),
-	"Flight.Inspect": looks(func(ctx context.Context, v victim) error { _, err := v.fl.Inspect(ctx, v.key); return err }),
+	"NewFlight":         panics(none, func(victim) { mutex.NewFlight(nil, "baton:{") }),
+	"Flight.Do":         shares(func(ctx context.Context, v victim) error { _, _, err := v.fl.Do(ctx, v.key, unwanted); return err }),
+	"Flight.DoChan":     shares(func(ctx context.Context, v victim) error { r := <-v.fl.DoChan(ctx, v.key, unwanted); return r.Err }),
+	"Flight.Forget":     looks(func(ctx context.Context, v victim) error { return v.fl.Forget(ctx, v.key) }),
+	"Flight.Inspect":    looks(func(ctx context.Context, v victim) error { _, err := v.fl.Inspect(ctx, v.key); return err }),
+	"NewElection":       panics(none, func(victim) { mutex.NewElection(nil, "") }),
+	"Election.Campaign": shares(func(ctx context.Context, v victim) error { return failsTerm(v.e.Campaign(ctx)) }),
+	"Election.CampaignChan": shares(func(ctx context.Context, v victim) error {
+		r := <-v.e.CampaignChan(ctx)
+		return failsTerm(r.Term, r.Err)
+	}),
+	"Election.Lead": shares(func(ctx context.Context, v victim) error {
+		return v.e.Lead(ctx, func(context.Context, *mutex.Term) error { panic("it was called") })
+	}),
+	"Election.Leader":  looks(func(ctx context.Context, v victim) error { _, err := v.e.Leader(ctx); return err }),
+	"Election.Inspect": looks(func(ctx context.Context, v victim) error { _, err := v.e.Inspect(ctx); return err }),
+	"Election.Observe": looks(func(ctx context.Context, v victim) error { // it ends, and Leader returns why
+		for l := range v.e.Observe(ctx) {
+			return fmt.Errorf("observed %v", l)
+		}
+		_, err := v.e.Leader(ctx)
+		return err
+	}),
 
 	"Mutex.Lock":           panics("", func(v victim) { v.m.Lock() }),
 	"Mutex.TryLock":        panics("", func(v victim) { v.m.TryLock() }),
@@ -155,6 +182,17 @@ var badInput = map[string]row{
 	"Pool.Inspect":    looks(func(ctx context.Context, v victim) error { _, err := v.p.Inspect(ctx, v.key); return err }),
 	"Status.Held":     panics(none, func(victim) { mutex.Status{}.Held() }),
 	"Owner.String":    panics(none, func(victim) { _ = mutex.Owner{}.String() }),
+
+	"Term.Resign":    zero(mutex.ErrLost, func(t *mutex.Term) any { return t.Resign() }),
+	"Term.Err":       zero(mutex.ErrLost, func(t *mutex.Term) any { return t.Err() }),
+	"Term.Remaining": zero(time.Duration(0), func(t *mutex.Term) any { return t.Remaining() }),
+	"Term.Done":      zero("{} false", func(t *mutex.Term) any { x, ok := <-t.Done(); return fmt.Sprint(x, ok) }),
+	"Term.Context": zero(mutex.ErrLost, func(t *mutex.Term) any {
+		ctx, stop := t.Context(context.Background())
+		defer stop()
+		return context.Cause(ctx)
+	}),
+	"Term.Number": zero(int64(0), func(t *mutex.Term) any { return t.Number() }),
 
 	"Lease.Unlock":    zero(mutex.ErrLost, func(l *mutex.Lease) any { return l.Unlock() }),
 	"Lease.Err":       zero(mutex.ErrLost, func(l *mutex.Lease) any { return l.Err() }),
@@ -208,7 +246,7 @@ func TestBadInput(t *testing.T) {
 		"a TTL of 1.5 ms":       {victimOf(rdb, "key", 1500*time.Microsecond, 0), "TTL 1.5ms"},
 		"a negative MaxHold":    {victimOf(rdb, "key", ample, -time.Hour), "MaxHold -1h"},
 		"the least MaxHold":     {victimOf(rdb, "key", ample, -1<<63), "MaxHold -"},
-		"what New has not made": {victim{new(mutex.Mutex), new(mutex.RWMutex), new(mutex.Pool), new(mutex.Once), new(mutex.Flight), "key"}, "not made by New"},
+		"what New has not made": {victim{new(mutex.Mutex), new(mutex.RWMutex), new(mutex.Pool), new(mutex.Once), new(mutex.Flight), new(mutex.Election), "key"}, "not made by New"},
 	}
 	for what, rdb := range redistest.NilClients() {
 		all[what] = bad{victimOf(rdb, "key", ample, 0), "client is nil"}
@@ -221,8 +259,8 @@ func TestBadInput(t *testing.T) {
 		for what, bad := range all {
 			do := func() error { return r.do(ctx, bad.victim) }
 			switch {
-			case r.noHold && strings.Contains(bad.want, "MaxHold"):
 			case r.noTTL && (strings.Contains(bad.want, "TTL") || strings.Contains(bad.want, "MaxHold")):
+			case r.noHold && strings.Contains(bad.want, "MaxHold"):
 			case r.always != "":
 				misuse.ErrorContains(name+" of "+what, r.always, do)
 			default:
@@ -235,7 +273,7 @@ func TestBadInput(t *testing.T) {
 	}
 	for name, do := range map[string]func() error{
 		"Mutex.Do": func() error { return good.m.Do(ctx, nil) }, "RWMutex.Do": func() error { return good.rw.Do(ctx, nil) },
-		"RWMutex.RDo": func() error { return good.rw.RDo(ctx, nil) },
+		"RWMutex.RDo": func() error { return good.rw.RDo(ctx, nil) }, "Election.Lead": func() error { return good.e.Lead(ctx, nil) },
 	} {
 		misuse.Refuses(name+" of a nil function", "nil function", do)
 	}

@@ -4,8 +4,10 @@ import "github.com/seed-3d5fec5c/baton/internal/retry"
 
 // opName is the operation that errors of a request name. The words are constant, because a
 // failed try should not allocate them.
-func opName(kind Kind, try, shared bool) string {
+func opName(kind Kind, try, shared, term bool) string {
 	switch {
+	case term:
+		return "campaign"
 	case kind == Semaphore && try:
 		return "try to acquire"
 	case kind == Semaphore:
@@ -24,13 +26,22 @@ func opName(kind Kind, try, shared bool) string {
 // the sentinels are bare.
 func (l *Lease) wrap(err, redis error) error {
 	name := l.queue.name
-	return wrapEnd(opName(name.Kind, l.try, l.shared), name, err, redis)
+	if l.term && err == ErrReleased {
+		err = ErrResigned
+	}
+	return wrapEnd(opName(name.Kind, l.try, l.shared, l.term), name, err, redis)
 }
 
 // wrapRelease is like wrap for a call of Release.
 func (l *Lease) wrapRelease(err error) error {
 	op := "unlock"
-	if l.queue.name.Kind == Semaphore {
+	switch {
+	case l.term:
+		op = "resign"
+		if err == ErrReleased {
+			err = ErrResigned
+		}
+	case l.queue.name.Kind == Semaphore:
 		op = "release"
 	}
 	return wrapEnd(op, l.queue.name, err, nil)
@@ -50,5 +61,5 @@ func wrapEnd(op string, name Name, err, redis error) error {
 
 // wrap is as that of a lease which has no line yet.
 func (p *Params) wrap(err error) error {
-	return retry.Wrap(opName(p.Kind, p.Try, p.Shared), p.Key, err)
+	return retry.Wrap(opName(p.Kind, p.Try, p.Shared, p.Term), p.Key, err)
 }

@@ -21,6 +21,7 @@ type Params struct {
 	Size    int64 // of a semaphore
 	Shared  bool  // all leases of a process that are shared are one in Redis
 	Try     bool  // fail with ErrLocked rather than wait
+	Term    bool  // the lease is of a Term: its contexts end with its release, too
 	Trace   trace.Trace
 	Value   *ValueReader // of a Mutex; nil if the value beside it does not matter
 }
@@ -44,6 +45,7 @@ type Lease struct {
 	tracer         *trace.Tracer // nil if there is no Trace
 	caller         callerCtx
 	shared, try    bool
+	term           bool
 	neverCancelled bool // its ctx never ends
 
 	// Guarded by the mutex of line, which is set before the lease can be seen.
@@ -122,6 +124,7 @@ func (l *Lease) init(ctx context.Context, p *Params) (err error) {
 	l.self, l.caller.parent = l, ctx
 	l.label, l.ttl, l.maxHold = p.Label, p.TTL.Truncate(time.Millisecond), p.MaxHold
 	l.weight, l.size, l.shared, l.try, l.neverCancelled = p.Weight, p.Size, p.Shared, p.Try, ctx.Done() == nil
+	l.term = p.Term
 	if p.Value != nil {
 		l.caller.parent = valueCtx{ctx, p.Value}
 	}
@@ -289,11 +292,11 @@ func (l *Lease) Losses() Losses {
 func (l *Lease) Fence() int64 { return l.fence }
 
 // Context returns a copy of parent that is cancelled, with the cause ErrLost,
-// when the hold is lost.
+// when the hold is lost, and that of a term with the cause ErrResigned when it is released.
 func (l *Lease) Context(parent context.Context) (context.Context, context.CancelFunc) {
 	l = l.canonical()
-	return l.onLoss.derive(parent, &l.queue.mu, func() error {
+	return l.onLoss.derive(parent, &l.queue.mu, func() (ended bool, cause error) {
 		l.expire(time.Now())
-		return l.err
-	}, ErrLost)
+		return l.state == leaseEnded, l.cancelCause(l.err)
+	})
 }

@@ -63,5 +63,17 @@ func (l *Lease) end(err error) {
 	if l.done != nil {
 		close(l.done)
 	}
-	l.onLoss.end(err, ErrLost)
+	l.onLoss.end(l.cancelCause(err))
+}
+
+// cancelCause returns the cause with which the contexts of a lease end that has ended for the
+// reason err, nil if they go on.
+func (l *Lease) cancelCause(err error) error {
+	switch {
+	case err == ErrLost:
+		return ErrLost
+	case l.term:
+		return ErrResigned
+	}
+	return nil
 }

@@ -8,16 +8,16 @@ import (
 // lossContexts are the contexts to cancel when a hold is lost. The mutex of the hold guards them.
 type lossContexts map[*context.CancelCauseFunc]struct{}
 
-// derive returns a copy of parent that is cancelled with the cause lost if the hold ends for that
-// reason. It calls ended under mu, for the reason why the hold has ended, or nil.
-func (c *lossContexts) derive(parent context.Context, mu *sync.Mutex, ended func() error, lost error) (context.Context, context.CancelFunc) {
+// derive returns a copy of parent that is cancelled when the hold ends with a cause. It calls
+// ended under mu, for whether the hold has ended, and the cause if there is one.
+func (c *lossContexts) derive(parent context.Context, mu *sync.Mutex, ended func() (bool, error)) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
 	mu.Lock()
 	defer mu.Unlock()
-	switch err := ended(); {
-	case err == lost:
-		cancel(lost)
-	case err != nil:
+	switch over, cause := ended(); {
+	case cause != nil:
+		cancel(cause)
+	case over:
 	case *c == nil:
 		*c = lossContexts{&cancel: {}}
 	default:
@@ -31,11 +31,11 @@ func (c *lossContexts) derive(parent context.Context, mu *sync.Mutex, ended func
 	}
 }
 
-// end forgets the contexts of a hold that ends because of err, and cancels them if that is lost.
-func (c *lossContexts) end(err, lost error) {
-	if err == lost {
+// end forgets the contexts of a hold that ends, and cancels them if there is a cause.
+func (c *lossContexts) end(cause error) {
+	if cause != nil {
 		for cancel := range *c {
-			(*cancel)(lost)
+			(*cancel)(cause)
 		}
 	}
 	*c = nil

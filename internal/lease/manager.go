@@ -28,6 +28,7 @@ type Manager struct {
 	queues        Map[Name, *keyQueue]
 	watchers      Map[string, *groupWatcher] // by the key of their wait groups
 	valueWatchers Map[string, *valueWatcher] // by the key of their mutexes
+	valuePollers  Map[string, *valuePoller]  // likewise
 	claimsByToken Map[string, *claim]        // by token: those that may be handed over
 	pollBackoff   backoff.BackOff            // has no memory, so that one serves for all claims
 	heap          renewHeap                  // the held claims and the tasks

@@ -169,7 +169,8 @@ var (
 	// ErrLost says that a hold ended before it was released.
 	ErrLost = errors.New("baton: lease lost")
 	// ErrReleased says that a hold was released by its holder. A lock's caller gets
-	// ErrUnlocked.
+	// ErrUnlocked, and that of a term ErrResigned.
 	ErrReleased = errors.New("baton: released")
 	ErrUnlocked = errors.New("baton: unlocked")
+	ErrResigned = errors.New("baton: resigned")
 )

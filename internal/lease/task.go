@@ -143,7 +143,7 @@ func (t *Task) end(err error) {
 	t.err = err
 	t.tracer.End()
 	t.session.manager.unschedule(t)
-	t.onLoss.end(err, ErrTaskLost)
+	t.onLoss.end(lossOf(err))
 }
 
 // Done says that the task has ended. It returns ErrTaskLost if it was lost before, so
@@ -225,8 +225,16 @@ func (t *Task) Context(parent context.Context) (context.Context, context.CancelF
 	if t == nil {
 		t = &Task{err: ErrTaskLost}
 	}
-	return t.onLoss.derive(parent, &t.mu, func() error {
+	return t.onLoss.derive(parent, &t.mu, func() (ended bool, cause error) {
 		t.expire(time.Now())
-		return t.err
-	}, ErrTaskLost)
+		return t.err != nil, lossOf(t.err)
+	})
+}
+
+// lossOf returns ErrTaskLost if a task has ended by it, else nil.
+func lossOf(err error) error {
+	if err == ErrTaskLost {
+		return err
+	}
+	return nil
 }

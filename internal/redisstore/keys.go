@@ -53,7 +53,8 @@ import (
 //	                        "<kind> seq want_seq base weight contended token key": permits are granted to token
 //	                        "<kind> 0 0 0 0 contended token key": token asks again, or others wait for what it
 //	                        holds; key is "-"
-//	on baton:{K}:value      "v fence 0 0 0 0 - key": a hold with that fence has written the value
+//	on baton:{K}:value      "v fence 0 0 0 0 - key": a hold with that fence has written the value; with 0,
+//	                        a leader has resigned and nobody holds the mutex
 //	on baton:{K}:done       "w generation 0 0 abandoned 0 - key": a generation is finished
 //
 // A key with a hash tag keeps it, as in baton:{tag}:queue:K. See keyParts.

@@ -1,0 +1,13 @@
+-- Deletes the value beside a mutex that nobody holds, and publishes that. If somebody holds the
+-- mutex, it does nothing: the value is the holder's, or will be.
+-- KEYS  1 the lock   2 the value, as in value_write.lua
+-- ARGV  1 channel   2 the key as the holder names it
+-- Reply 1 if the mutex was free, else 0
+
+--include lib/type_error.lua
+local value = redis.pcall('HEXISTS', KEYS[2], 'value')
+if type(value) == 'table' then return wrap_type_error('value', value) end
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+redis.call('DEL', KEYS[2])
+redis.pcall('PUBLISH', ARGV[1], 'v 0 0 0 0 0 - ' .. ARGV[2])
+return 1

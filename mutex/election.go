@@ -1,0 +1,189 @@
+package mutex
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/redisstore"
+	"github.com/seed-3d5fec5c/baton/internal/result"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
+)
+
+// MaxElectionValue is the largest size of [Election.Value], in bytes.
+const MaxElectionValue = 4096
+
+var (
+	// ErrNoLeader is returned by [Election.Leader] if nobody leads.
+	ErrNoLeader = errors.New("baton: no leader")
+	// ErrResigned is returned for a term that Resign has ended.
+	ErrResigned = lease.ErrResigned
+)
+
+// An Election lets one of many candidates lead at a time: all Elections with the same key
+// are one election, wherever they run. Most callers should use [Election.Lead].
+//
+//	e := mutex.NewElection(rdb, "scheduler")
+//	e.Value = "10.0.0.7:8080" // what others should know of this candidate
+//	err := e.Lead(ctx, func(ctx context.Context, t *mutex.Term) error {
+//		return schedule(ctx) // ctx is canceled if the leadership is lost
+//	})
+//
+// A leader holds the [Mutex] of that key, and its Value stands beside the mutex. So the
+// guarantees are those of a Mutex: at most one leader at a time while Redis keeps its data;
+// a leader that loses contact with Redis learns of it before another can be elected; and
+// none of this protects data by itself. Send [Term.Number] with each write, as a fencing token.
+//
+// A leader that dies is replaced within TTL, or TTL and 1.2 s if no candidate was due to ask.
+// Candidates lead in the order in which their processes began to campaign.
+//
+// An Election must be created by [NewElection] and must not be copied after first use. There
+// is nothing to close. Its methods may be called by multiple goroutines simultaneously; each
+// call of Campaign or Lead is a candidate of its own.
+type Election struct {
+	// Value is what [Election.Leader] and [Election.Observe] return of this candidate while
+	// it leads: an address, for example. It has at most [MaxElectionValue] bytes. Set it
+	// before first use.
+	Value string
+
+	// TTL is how long the leadership lasts after its process died. It is truncated to
+	// milliseconds and must be at least 10 ms. Set it before first use.
+	TTL time.Duration
+
+	// Label is shown by [Election.Inspect] next to host and PID; see [Mutex.Label].
+	Label string
+
+	// Trace, if not nil, receives the events of each campaign and each term: a term is
+	// the hold of the mutex. Set it before first use.
+	Trace *Trace
+
+	key   string
+	store *redisstore.Store
+	err   error // why store is nil
+}
+
+// NewElection returns an election at key, with the default TTL. The key must not be empty
+// and must not start with "baton:{". An invalid key or a nil client makes the first
+// operation fail.
+func NewElection(rdb redis.UniversalClient, key string) *Election {
+	e := &Election{TTL: DefaultTTL, key: key}
+	e.store, e.err = redisstore.StoreFor(rdb)
+	return e
+}
+
+// Campaign waits until this candidate is elected, and returns its term. If ctx is done first,
+// Campaign returns within milliseconds, and the candidacy is withdrawn. While Redis is
+// unreachable it retries with backoff; the error then wraps both ctx's error and the last
+// Redis error. Permanent errors are returned at once.
+//
+// ctx bounds the wait, not the term.
+func (e *Election) Campaign(ctx context.Context) (*Term, error) {
+	t, p, err := e.candidate()
+	if err != nil {
+		return nil, err
+	}
+	if err := t.term.Campaign(ctx, e.store.Manager(), &p); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// A TermResult is received from the channel of CampaignChan. It holds a term or an error.
+type TermResult struct {
+	Term *Term // nil if Err is not nil
+	Err  error
+}
+
+// CampaignChan is like Campaign but returns at once, with a channel that receives the result.
+// It promises what [Mutex.LockChan] promises: the channel receives exactly one TermResult and
+// is never closed. If ctx is done before that is received, the term is resigned. A term that
+// is not received within one TTL is resigned, and the result is ErrLost. Waiting uses no
+// goroutine.
+func (e *Election) CampaignChan(ctx context.Context) <-chan TermResult {
+	t, p, err := e.candidate()
+	ch := result.NewChan(termBuilder{t})
+	if err != nil {
+		ch.Send(err)
+	} else {
+		t.term.CampaignChan(ctx, e.store.Manager(), &p, ch)
+	}
+	return ch.C()
+}
+
+type termBuilder struct{ term *Term }
+
+func (b termBuilder) Build(err error) TermResult {
+	if err != nil {
+		return TermResult{Err: err}
+	}
+	return TermResult{Term: b.term}
+}
+
+// Lead campaigns, and calls f when it is elected. It calls f again each time that it is
+// elected again after a loss, for as long as ctx is not done and f has not returned by
+// itself. While Redis is unreachable it goes on campaigning.
+//
+// The ctx passed to f is canceled with the cause ErrLost if the leadership is lost, and as
+// ctx is. Lead then waits for f to return: it never runs f twice at the same time, and it
+// resigns only after f has returned. f must return soon after its ctx is done. Once
+// [Term.Remaining] is over, another process may lead.
+//
+// If f returns while it still leads, Lead resigns and returns f's error, nil included, joined
+// with that of Resign if there is one. What f returns after a loss is dropped: f
+// sees the loss by [context.Cause]. If ctx is done, or an error is permanent, while Lead
+// campaigns, Lead returns that error. If f panics, the term is resigned. A nil f panics at once.
+func (e *Election) Lead(ctx context.Context, f func(context.Context, *Term) error) error {
+	if f == nil {
+		panic("baton: Lead of a nil function")
+	}
+	for {
+		t, err := e.Campaign(ctx)
+		if err != nil {
+			return err
+		}
+		if lost, err := t.lead(ctx, f); !lost {
+			return err
+		}
+	}
+}
+
+// Inspect returns the leader's hold and the number of candidates that wait. See
+// [Mutex.Inspect].
+func (e *Election) Inspect(ctx context.Context) (Status, error) {
+	if err := e.usable(opInspect); err != nil {
+		return Status{}, err
+	}
+	return inspectKey(ctx, e.store.Manager(), nil, lease.Mutex, e.key)
+}
+
+// candidate returns a term to campaign for.
+func (e *Election) candidate() (*Term, lease.Params, error) {
+	const op = "campaign"
+	err := e.usable(op)
+	if n := len(e.Value); err == nil && n > MaxElectionValue {
+		err = retry.Permanent(retry.Wrap(op, e.key, fmt.Errorf("the Value has %d bytes, more than %d", n, MaxElectionValue)))
+	}
+	if err != nil {
+		return nil, lease.Params{}, err
+	}
+	return &Term{lease.NewTerm(e.store, e.Value)}, e.params(), nil
+}
+
+func (e *Election) params() lease.Params {
+	return lease.Params{Kind: lease.Mutex, Key: e.key, Label: e.Label, TTL: e.TTL, Weight: 1, Term: true, Trace: e.Trace.hooks()}
+}
+
+// usable returns why e cannot be used, or nil.
+func (e *Election) usable(op string) error {
+	switch {
+	case e.store != nil:
+		return nil
+	case e.err != nil:
+		return retry.Permanent(fmt.Errorf("baton: %s %q: %w", op, e.key, e.err))
+	}
+	return retry.Permanent(fmt.Errorf("baton: %s: the Election was not made by NewElection", op))
+}

@@ -1,0 +1,559 @@
+package mutex_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+func electionOf(rdb redis.UniversalClient, value string) *mutex.Election {
+	e := mutex.NewElection(rdb, "key")
+	e.Value = value
+	return e
+}
+
+func campaign(t *testing.T, e *mutex.Election) *mutex.Term {
+	t.Helper()
+	term, err := e.Campaign(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return term
+}
+
+func resign(t *testing.T, term *mutex.Term) {
+	t.Helper()
+	if err := term.Resign(); err != nil {
+		t.Errorf("Resign: %v", err)
+	}
+}
+
+// leads checks what others are told of the leader: its value and the number of its term, or ""
+// and 0 for no leader.
+func leads(t *testing.T, e *mutex.Election, value string, number int64) {
+	t.Helper()
+	l, err := e.Leader(t.Context())
+	if l.Value != value || l.Number != number || (number == 0) != errors.Is(err, mutex.ErrNoLeader) || number != 0 && err != nil {
+		t.Errorf("Leader returns %+v, %v; want %q, term %d", l, err, value, number)
+	}
+}
+
+func isValueWrite(cmd redis.Cmder) bool {
+	args := cmd.Args()
+	return isScript(cmd) && len(args) == 3+2+7 && strings.HasSuffix(fmt.Sprint(args[4]), "value")
+}
+
+func TestElection(t *testing.T) {
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		a, b := electionOf(rdb, "a"), electionOf(anotherClient(t, rdb), "b")
+		a.Label = "first"
+		leads(t, b, "", 0)
+		first := campaign(t, a)
+		leads(t, b, "a", first.Number())
+		if l, err := b.Leader(t.Context()); err != nil || l.Owner.Label != "first" || l.Remaining <= 0 || l.Remaining > a.TTL {
+			t.Errorf("Leader returns %+v, %v", l, err)
+		}
+		next := b.CampaignChan(t.Context())
+		redistest.Eventually(t, redistest.Patience, func() bool {
+			s, err := a.Inspect(t.Context())
+			return err == nil && s.Held() && s.Waiters == 1
+		}, "the candidate is not to be seen")
+		if first.Err() != nil || first.Remaining() <= 0 {
+			t.Errorf("the leader: %v, %v left", first.Err(), first.Remaining())
+		}
+		resign(t, first)
+		<-first.Done()
+		second := <-next
+		if second.Err != nil || second.Term.Number() <= first.Number() {
+			t.Fatalf("term %v after %d: %v", second.Term, first.Number(), second.Err)
+		}
+		leads(t, a, "b", second.Term.Number())
+		if err := first.Resign(); !errors.Is(err, mutex.ErrResigned) || !errors.Is(first.Err(), mutex.ErrResigned) {
+			t.Errorf("a second Resign returns %v, Err %v", err, first.Err())
+		}
+		leads(t, a, "b", second.Term.Number())
+		resign(t, second.Term)
+		leads(t, a, "", 0)
+		if keys := rdb.Keys(t.Context(), "*").Val(); !slices.Equal(keys, []string{"baton:{key}:fence"}) {
+			t.Errorf("keys stay: %v", keys)
+		}
+	})
+}
+
+// TestCampaignCanceledLeavesNoCandidacy cancels a campaign that waits, one whose value is being
+// stored, and one that was not received: nobody waits for them, and nobody sees them lead.
+func TestCampaignCanceledLeavesNoCandidacy(t *testing.T) {
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		other := anotherClient(t, rdb)
+		a, b := electionOf(rdb, "a"), electionOf(other, "b")
+		first := campaign(t, a)
+		why := errors.New("why")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		waits, waitsToo := make(chan error), b.CampaignChan(ctx)
+		go func() {
+			_, err := b.Campaign(ctx)
+			waits <- err
+		}()
+		waiters := func() int {
+			s, err := a.Inspect(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			return s.Waiters
+		}
+		redistest.Eventually(t, redistest.Patience, func() bool { return waiters() == 1 }, "nobody campaigns")
+		cancel(why)
+		if err := <-waits; !errors.Is(err, why) || !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "campaign \"key\"") {
+			t.Errorf("Campaign returns %v", err)
+		}
+		if r := <-waitsToo; r.Term != nil || !errors.Is(r.Err, why) {
+			t.Errorf("CampaignChan yields %v, %v", r.Term, r.Err)
+		}
+		redistest.Eventually(t, redistest.Patience, func() bool { return waiters() == 0 }, "a candidacy stays")
+		resign(t, first)
+		leads(t, a, "", 0)
+
+		for name, call := range map[string]func(ctx context.Context) error{
+			"Campaign":     func(ctx context.Context) error { _, err := b.Campaign(ctx); return err },
+			"CampaignChan": func(ctx context.Context) error { return (<-b.CampaignChan(ctx)).Err },
+		} {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			var armed atomic.Bool
+			armed.Store(true)
+			other.AddHook(commandHook(func(_ context.Context, cmd redis.Cmder) {
+				if isValueWrite(cmd) && armed.CompareAndSwap(true, false) {
+					cancel(why)
+				}
+			}))
+			if err := call(ctx); !errors.Is(err, why) || armed.Load() {
+				t.Errorf("%s, canceled while its value is stored: %v", name, err)
+			}
+			redistest.Eventually(t, redistest.Patience, func() bool { return rdb.Exists(t.Context(), "key").Val() == 0 }, "it leads in spite of that")
+			leads(t, a, "", 0)
+		}
+
+		ctx, cancel = context.WithCancelCause(t.Context())
+		unread := b.CampaignChan(ctx)
+		redistest.Eventually(t, redistest.Patience, func() bool { return len(unread) == 1 }, "nobody leads")
+		cancel(why)
+		redistest.Eventually(t, redistest.Patience, func() bool { return rdb.Exists(t.Context(), "key").Val() == 0 }, "it leads in spite of that")
+		if r := <-unread; r.Term != nil || !errors.Is(r.Err, why) {
+			t.Errorf("what was not received yields %v, %v", r.Term, r.Err)
+		}
+		resign(t, campaign(t, a))
+	})
+}
+
+// TestTermNotReceived has a term wait in its channel for longer than the TTL.
+func TestTermNotReceived(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		a, b := electionOf(rdb, "a"), electionOf(bubbleSibling(t, rdb), "b")
+		unread := a.CampaignChan(t.Context())
+		time.Sleep(time.Millisecond) // it leads by now
+		next := b.CampaignChan(t.Context())
+		start := time.Now()
+		second := <-next
+		if took := time.Since(start); second.Err != nil || took > a.TTL+poll {
+			t.Errorf("the next leads after %v: %v", took, second.Err)
+		}
+		if r := <-unread; r.Term != nil || !errors.Is(r.Err, mutex.ErrLost) {
+			t.Errorf("what was not received yields %v, %v", r.Term, r.Err)
+		}
+		resign(t, second.Term)
+	})
+}
+
+// TestResignFails resigns while Redis is away: the caller knows, leads no more, and nothing
+// lasts longer than the TTL.
+func TestResignFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		away := new(redistest.Outage)
+		rdb.AddHook(away)
+		a, b := electionOf(rdb, "a"), electionOf(bubbleSibling(t, rdb), "b")
+		first := campaign(t, a)
+		seen := b.Observe(t.Context())
+		<-seen
+		next := b.CampaignChan(t.Context())
+		ctx, stop := first.Context(t.Context())
+		defer stop()
+		time.Sleep(time.Second)
+		away.Set(true)
+		start := time.Now()
+		err := first.Resign()
+		if took := time.Since(start); err == nil || errors.Is(err, mutex.ErrResigned) || took > a.TTL {
+			t.Errorf("Resign returns %v after %v", err, took)
+		}
+		if !errors.Is(first.Err(), mutex.ErrResigned) || context.Cause(ctx) != mutex.ErrResigned {
+			t.Errorf("then Err returns %v, and ctx ends with %v", first.Err(), context.Cause(ctx))
+		}
+		second := <-next
+		if took := time.Since(start); second.Err != nil || took > a.TTL+poll {
+			t.Errorf("the next leads after %v: %v", took, second.Err)
+		}
+		for l := range seen {
+			if l.Value == "b" {
+				break
+			}
+		}
+		away.Set(false)
+		if err := first.Resign(); !errors.Is(err, mutex.ErrResigned) {
+			t.Errorf("a second Resign returns %v", err)
+		}
+		leads(t, a, "b", second.Term.Number())
+		resign(t, second.Term)
+	})
+}
+
+// TestCampaignIgnoresLateGrant delays the reply to a grant, and that to the storing of the
+// value, until the hold has expired and another leads.
+func TestCampaignIgnoresLateGrant(t *testing.T) {
+	for name, late := range map[string]func(cmd redis.Cmder) bool{"grant": isScript, "value": isValueWrite} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rdb := bubbleClient(t)
+				other := electionOf(bubbleSibling(t, rdb), "other")
+				e, away := electionOf(rdb, "late"), new(redistest.Outage)
+				var armed atomic.Bool
+				armed.Store(true)
+				rdb.AddHook(replyHook(func(cmd redis.Cmder) {
+					if late(cmd) && armed.CompareAndSwap(true, false) {
+						away.Set(true) // also for renewals
+						time.Sleep(e.TTL + time.Second)
+						away.Set(false)
+					}
+				}))
+				rdb.AddHook(away)
+				result := e.CampaignChan(t.Context())
+				synctest.Wait()
+				first := campaign(t, other) // when that grant has expired
+				time.Sleep(10 * time.Second)
+				select {
+				case r := <-result:
+					t.Fatalf("it leads besides another: %v, %v", r.Term, r.Err)
+				default:
+				}
+				leads(t, other, "other", first.Number())
+				resign(t, first)
+				r := <-result
+				if r.Err != nil || r.Term.Err() != nil || r.Term.Number() <= first.Number() {
+					t.Fatalf("then it yields %v, %v", r.Term, r.Err)
+				}
+				resign(t, r.Term)
+			})
+		})
+	}
+}
+
+// A replyHook runs after each command.
+type replyHook func(cmd redis.Cmder)
+
+func (h replyHook) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h replyHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		defer h(cmd)
+		return next(ctx, cmd)
+	}
+}
+
+func (h replyHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// TestCampaignAgainIfLostMeanwhile deletes the mutex before its value is stored, for both ways to
+// campaign. The caller gets a later term, and never the lost one.
+func TestCampaignAgainIfLostMeanwhile(t *testing.T) {
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		admin := anotherClient(t, rdb)
+		e := electionOf(rdb, "a")
+		var deletions atomic.Int32
+		rdb.AddHook(commandHook(func(ctx context.Context, cmd redis.Cmder) {
+			if isValueWrite(cmd) && deletions.Add(-1) >= 0 {
+				admin.Del(context.Background(), "key")
+			}
+		}))
+		last := int64(0)
+		for _, call := range []func() (*mutex.Term, error){
+			func() (*mutex.Term, error) { return e.Campaign(t.Context()) },
+			func() (*mutex.Term, error) { r := <-e.CampaignChan(t.Context()); return r.Term, r.Err },
+		} {
+			deletions.Store(2)
+			term, err := call()
+			if err != nil || term.Err() != nil || deletions.Load() >= 0 || term.Number() <= last {
+				t.Fatalf("term %v, %v", term, err)
+			}
+			last = term.Number()
+			leads(t, e, "a", last)
+			resign(t, term)
+		}
+	})
+}
+
+// TestCandidatesOfOneProcess have one claim in Redis between them, and yet a number and a value
+// each.
+func TestCandidatesOfOneProcess(t *testing.T) {
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		const n = 20
+		terms := make(chan *mutex.Term)
+		for i := range n {
+			e := electionOf(rdb, fmt.Sprint(i))
+			go func() {
+				term := campaign(t, e)
+				leads(t, e, e.Value, term.Number())
+				terms <- term
+			}()
+		}
+		last := int64(0)
+		for range n {
+			term := <-terms
+			if term.Number() <= last || term.Err() != nil {
+				t.Errorf("term %d after %d: %v", term.Number(), last, term.Err())
+			}
+			last = term.Number()
+			resign(t, term)
+		}
+		leads(t, electionOf(rdb, ""), "", 0)
+	})
+}
+
+// TestManyCandidates has 10,000 candidates of one process wait for a minute: without goroutines,
+// and with the requests of one.
+func TestManyCandidates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		other := bubbleSibling(t, rdb)
+		first := campaign(t, electionOf(other, "first"))
+		var requests redistest.Requests
+		rdb.AddHook(&requests)
+		e := electionOf(rdb, "many")
+		ctx, cancel := context.WithCancel(t.Context())
+		const n = 10_000
+		before := runtime.NumGoroutine()
+		results := make([]<-chan mutex.TermResult, n)
+		for i := range results {
+			results[i] = e.CampaignChan(ctx)
+		}
+		time.Sleep(time.Minute)
+		redistest.CheckCount(t, "goroutines", runtime.NumGoroutine()-before, 20)
+		redistest.CheckCount(t, "requests in a minute", requests.Load(), 70)
+		resign(t, first)
+		r := <-results[0]
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		cancel()
+		for _, c := range results[1:] {
+			if r := <-c; r.Term != nil || !errors.Is(r.Err, context.Canceled) {
+				t.Fatalf("a canceled candidate yields %v, %v", r.Term, r.Err)
+			}
+		}
+		resign(t, r.Term)
+	})
+}
+
+// TestTermContext ends with the term, however that ends, so that no work outlives it.
+func TestTermContext(t *testing.T) {
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		e := electionOf(rdb, "a")
+		e.TTL = 500 * time.Millisecond
+		for name, row := range map[string]struct {
+			end  func(term *mutex.Term)
+			want error
+		}{
+			"resigned": {func(term *mutex.Term) { resign(t, term) }, mutex.ErrResigned},
+			"lost":     {func(*mutex.Term) { rdb.Del(t.Context(), "key") }, mutex.ErrLost},
+		} {
+			term := campaign(t, e)
+			ctx, stop := term.Context(t.Context())
+			defer stop()
+			if ctx.Err() != nil {
+				t.Fatalf("%s: a term begins with %v", name, ctx.Err())
+			}
+			row.end(term)
+			<-ctx.Done()
+			<-term.Done()
+			late, stop := term.Context(t.Context())
+			defer stop()
+			if context.Cause(ctx) != row.want || context.Cause(late) != row.want || !errors.Is(term.Err(), row.want) || term.Remaining() != 0 {
+				t.Errorf("%s: ctx ends with %v, a later one with %v, Err %v", name, context.Cause(ctx), context.Cause(late), term.Err())
+			}
+			if err := term.Resign(); !errors.Is(err, row.want) {
+				t.Errorf("%s: Resign returns %v", name, err)
+			}
+		}
+	})
+}
+
+// TestLongTermKeepsItsValue leads for ten hours. Meanwhile Redis loses the value once.
+func TestLongTermKeepsItsValue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		e := electionOf(rdb, "a")
+		term := campaign(t, e)
+		time.Sleep(time.Minute)
+		for hour := range 10 {
+			time.Sleep(time.Hour)
+			leads(t, e, "a", term.Number())
+			if hour == 5 {
+				rdb.Del(t.Context(), "baton:{key}:value")
+				leads(t, e, "", 0)
+			}
+		}
+		resign(t, term)
+	})
+}
+
+func TestElectionValueTooLarge(t *testing.T) {
+	rdb := miniClient(t)
+	for n, want := range map[int]string{mutex.MaxElectionValue: "", mutex.MaxElectionValue + 1: "4097 bytes"} {
+		e := electionOf(rdb, strings.Repeat("x", n))
+		term, err := e.Campaign(t.Context())
+		if r := <-e.CampaignChan(canceled(t)); want != "" && (r.Err == nil || !strings.Contains(r.Err.Error(), want)) {
+			t.Errorf("%d bytes: CampaignChan yields %v", n, r.Err)
+		}
+		switch {
+		case want == "" && err == nil:
+			leads(t, e, e.Value, term.Number())
+			resign(t, term)
+		case want == "" || err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), `"key"`):
+			t.Errorf("%d bytes: %v", n, err)
+		}
+	}
+}
+
+func canceled(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
+}
+
+// TestElectionOnUsedKeys campaigns for keys that are something else.
+func TestElectionOnUsedKeys(t *testing.T) {
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		e := electionOf(rdb, "a")
+		m := mutex.New(anotherClient(t, rdb), "key")
+		held := lock(t, m)
+		leads(t, e, "", 0) // who holds the mutex does not lead
+		next := e.CampaignChan(t.Context())
+		unlock(t, held)
+		r := <-next
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		if _, err := m.TryLockContext(t.Context()); !errors.Is(err, mutex.ErrLocked) {
+			t.Errorf("the mutex of a leader: %v", err)
+		}
+		resign(t, r.Term)
+
+		rdb.Set(t.Context(), "baton:{key}:value", "x", 0)
+		if _, err := e.Campaign(t.Context()); err == nil || !strings.Contains(err.Error(), "value key") {
+			t.Errorf("a value of another type: %v", err)
+		}
+		if _, err := e.Leader(t.Context()); err == nil || errors.Is(err, mutex.ErrNoLeader) {
+			t.Errorf("a value of another type: %v", err)
+		}
+		if _, open := <-e.Observe(t.Context()); open {
+			t.Error("a value of another type is observed")
+		}
+		redistest.Eventually(t, redistest.Patience, func() bool { return rdb.Exists(t.Context(), "key").Val() == 0 }, "it leads in spite of that")
+	})
+}
+
+// TestElectionHookPanics: the caller of Campaign gets the panic of a hook, CampaignChan an error.
+func TestElectionHookPanics(t *testing.T) {
+	rdb := miniClient(t)
+	var armed atomic.Bool
+	rdb.AddHook(commandHook(func(_ context.Context, cmd redis.Cmder) {
+		if isValueWrite(cmd) && armed.CompareAndSwap(true, false) {
+			panic("in a hook")
+		}
+	}))
+	e := electionOf(rdb, "a")
+	armed.Store(true)
+	func() {
+		defer func() {
+			if v := recover(); v != "in a hook" {
+				t.Errorf("the caller gets %v", v)
+			}
+		}()
+		_, _ = e.Campaign(t.Context())
+	}()
+	armed.Store(true)
+	if r := <-e.CampaignChan(t.Context()); r.Term != nil || r.Err == nil || !strings.Contains(r.Err.Error(), "in a hook") {
+		t.Errorf("CampaignChan yields %v, %v", r.Term, r.Err)
+	}
+	resign(t, campaign(t, e))
+}
+
+// hammerElection has goroutines of two processes campaign, observe, resign and be canceled.
+func TestElectionHammer(t *testing.T) {
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		var inside atomic.Int32
+		var last, terms atomic.Int64
+		var wg sync.WaitGroup
+		observed, stop := context.WithCancel(t.Context())
+		for p := range 2 {
+			e := electionOf(anotherClient(t, rdb), fmt.Sprint(p))
+			for g := range 8 {
+				wg.Go(func() {
+					for i := range 25 {
+						ctx, cancel := context.WithCancel(t.Context())
+						if g == 0 {
+							time.AfterFunc(time.Duration(i)*time.Millisecond/4, cancel)
+						}
+						var term *mutex.Term
+						var err error
+						if g%2 == 0 {
+							r := <-e.CampaignChan(ctx)
+							term, err = r.Term, r.Err
+						} else {
+							term, err = e.Campaign(ctx)
+						}
+						if (term == nil) == (err == nil) || err != nil && !errors.Is(err, context.Canceled) {
+							t.Errorf("campaign: %v, %v", term, err)
+						}
+						if term != nil {
+							if n := term.Number(); inside.Add(1) != 1 || last.Swap(n) >= n {
+								t.Errorf("term %d: another leads, or has a higher number", n)
+							}
+							terms.Add(1)
+							inside.Add(-1)
+							resign(t, term)
+						}
+						cancel()
+					}
+				})
+			}
+			go func() {
+				newest := int64(0)
+				for l := range e.Observe(observed) {
+					if l.Number != 0 && l.Number < newest {
+						t.Errorf("term %d after %d", l.Number, newest)
+					}
+					newest = max(newest, l.Number)
+				}
+			}()
+		}
+		wg.Wait()
+		stop()
+		if terms.Load() < 2*7*25 {
+			t.Errorf("%d terms", terms.Load())
+		}
+		redistest.Eventually(t, redistest.Patience, func() bool { return rdb.Exists(t.Context(), "key").Val() == 0 }, "the mutex is held")
+	})
+}
