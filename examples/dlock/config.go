@@ -21,7 +21,9 @@ type config struct {
 	Wait        time.Duration // negative for as long as it takes
 	TTL         time.Duration
 	HoldAtLeast time.Duration
-	NotAcquired int // status
+	Lead        bool   // lead NAME as an election
+	Value       string // what others see of the leader
+	NotAcquired int    // status
 }
 
 // maxPermits is the most that a semaphore has.
@@ -43,6 +45,8 @@ func parse(args []string) (config, error) {
 	f.DurationVar(&c.Wait, "w", 0, "for how long to wait for the lock; 0: not at all (default: for ever)")
 	f.DurationVar(&c.TTL, "ttl", mutex.DefaultTTL, "for how long Redis keeps the lock when dlock has died")
 	f.DurationVar(&c.HoldAtLeast, "hold-at-least", 0, "for how long to keep the lock even if the command ends sooner")
+	f.BoolVar(&c.Lead, "lead", false, "NAME is an election: run the command while leading it, again after each loss")
+	f.StringVar(&c.Value, "value", "", "with -lead: what others see of the leader (default: the host name)")
 	f.IntVar(&c.NotAcquired, "E", exitNotAcquired, "the exit `status` if the lock is not to be had in time")
 	err := f.Parse(args)
 	switch {
@@ -62,6 +66,9 @@ func parse(args []string) (config, error) {
 	if !set["w"] {
 		c.Wait = -1
 	}
+	if !set["value"] {
+		c.Value, _ = os.Hostname()
+	}
 	switch {
 	case c.Name == "" || c.Command == nil || c.Command[0] == "":
 		return c, fail(exitUsage, "it takes a NAME, --, and a COMMAND; dlock -h explains")
@@ -69,6 +76,12 @@ func parse(args []string) (config, error) {
 		return c, fail(exitUsage, "-n %d: it takes 1 to 2^40", c.Permits)
 	case set["n"] && (c.Shared || c.Exclusive), c.Shared && c.Exclusive:
 		return c, fail(exitUsage, "it is one of -n, -shared and -exclusive")
+	case c.Lead && (set["n"] || c.Shared || c.Exclusive || set["w"] || set["E"] || set["hold-at-least"]):
+		return c, fail(exitUsage, "-lead is for -ttl and -value only")
+	case !c.Lead && set["value"]:
+		return c, fail(exitUsage, "-value is of a leader: it takes -lead")
+	case len(c.Value) > mutex.MaxElectionValue:
+		return c, fail(exitUsage, "-value has more than %d bytes", mutex.MaxElectionValue)
 	case set["w"] && c.Wait < 0:
 		return c, fail(exitUsage, "-w %v is negative", c.Wait)
 	case c.TTL < minTTL:

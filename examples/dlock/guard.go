@@ -7,8 +7,9 @@ import (
 )
 
 // guard waits for the end of the child, and sees to it that it does not outlive the
-// lease. It returns the status to exit with.
-func guard(h *hold, c *child, signals <-chan os.Signal, ttl time.Duration) int {
+// lease. It returns the status to exit with. That the lock was lost is again, unless a signal
+// has said that dlock is to end.
+func guard(h *hold, c *child, signals <-chan os.Signal, ttl time.Duration) (status int, again bool) {
 	g := &guardian{hold: h, child: c, ttl: ttl}
 	for {
 		look := time.NewTimer(g.look())
@@ -17,15 +18,16 @@ func guard(h *hold, c *child, signals <-chan os.Signal, ttl time.Duration) int {
 			look.Stop()
 			c.over()
 			if g.reason == "" {
-				return status
+				return status, false
 			}
 			c.kill() // what it has started, and has not ended with it
 			// Not before: a terminal that stands still, or a pipe that is full, would keep us.
 			fmt.Fprintf(os.Stderr, "dlock: the lock was lost: %s; the command has been ended\n", g.reason)
-			return exitLost
+			return exitLost, !g.signalled
 		case <-h.Done():
 			g.lost()
 		case sig := <-signals:
+			g.signalled = g.signalled || ends(sig)
 			c.pass(sig)
 		case sig := <-c.stopped:
 			c.suspend(sig, func() bool { return h.Err() == nil })
@@ -43,6 +45,8 @@ type guardian struct {
 	window time.Duration // what was left when it was last renewed
 	until  time.Time     // when it ends unless it is renewed
 	reason string        // why the child is being ended, if it is
+
+	signalled bool // dlock is to end
 }
 
 // grace is how long the child has from SIGTERM to SIGKILL if the lease cannot be renewed.

@@ -23,6 +23,11 @@ type lease interface {
 	Fence() int64
 }
 
+// A term is a lease whose fence is its number.
+type term struct{ *mutex.Term }
+
+func (t term) Fence() int64 { return t.Number() }
+
 // acquire waits for the lock until ctx ends, or does not wait at all.
 func acquire(ctx context.Context, rdb *redis.Client, c config) (*hold, error) {
 	switch {
@@ -38,6 +43,14 @@ func acquire(ctx context.Context, rdb *redis.Client, c config) (*hold, error) {
 			return nil, err
 		}
 		return &hold{l, l.Release}, nil
+	case c.Lead:
+		e := mutex.NewElection(rdb, c.Name)
+		e.TTL, e.Label, e.Value = c.TTL, c.label(), c.Value
+		t, err := e.Campaign(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return &hold{term{t}, t.Resign}, nil
 	case c.Shared, c.Exclusive:
 		m := mutex.NewRW(rdb, c.Name)
 		m.TTL, m.Label = c.TTL, c.label()

@@ -42,6 +42,7 @@ type holder struct {
 // key kinds
 const (
 	isMutex     = "mutex"
+	isElection  = "election" // a mutex with the value of its leader beside it
 	isRWMutex   = "rwmutex"
 	isSemaphore = "semaphore"
 	isWaitGroup = "waitgroup"
@@ -79,7 +80,8 @@ func look(ctx context.Context, rdb *redis.Client, name string) (status, error) {
 	return status{}, fail(exitUsage, "%q is a %s, and no lock", name, t)
 }
 
-// lookAs says who has NAME, whose kind is known. It is one request.
+// lookAs says who has NAME, whose kind is known. It is one request, and a second one for the
+// value of a leader.
 func lookAs(ctx context.Context, rdb *redis.Client, name, kind string) (s status, err error) {
 	switch kind {
 	case isRWMutex:
@@ -91,7 +93,11 @@ func lookAs(ctx context.Context, rdb *redis.Client, name, kind string) (s status
 	case isLimiter:
 		s, err = limiterStatus(semaphore.NewLimiter(rdb, name, semaphore.Inf, 0).Inspect(ctx))
 	default:
-		s, err = lockStatus(mutex.New(rdb, name).Inspect(ctx))
+		e := mutex.NewElection(rdb, name)
+		s, err = lockStatus(e.Inspect(ctx))
+		if l, noLeader := e.Leader(ctx); noLeader == nil && len(s.Holders) == 1 && s.Holders[0].Token == l.Owner.Token {
+			kind, s.Detail, s.Holders[0].Fence = isElection, "value "+plain(l.Value), l.Number
+		}
 	}
 	s.Kind = kind
 	return s, err

@@ -8,6 +8,7 @@
 // that nobody else uses would exclude nobody.
 //
 //	dlock [-w wait] [-ttl d] [-hold-at-least d] [-E code] NAME -- COMMAND …
+//	dlock -lead [-ttl d] [-value text] NAME -- COMMAND …    while it leads an election
 //	dlock -n permits … NAME -- COMMAND …    at most so many commands at once
 //	dlock -shared … NAME -- COMMAND …       together with others that are -shared
 //	dlock -exclusive … NAME -- COMMAND …    alone, where others are -shared
@@ -19,7 +20,7 @@
 //
 // NAME is a key in Redis: a [mutex.Mutex], with -shared or -exclusive a [mutex.RWMutex]
 // that is read or written, with -n a [semaphore.Weighted] of that size. A NAME is one of
-// the three. (A lock called ls is "dlock ls -- COMMAND".)
+// the three. With -lead it is a [mutex.Election], whose leader holds the Mutex. (A lock called ls is "dlock ls -- COMMAND".)
 //
 // # The command
 //
@@ -54,6 +55,10 @@
 // what has lost its parent, while the command runs. If dlock is stopped (kill -STOP)
 // nobody ends the command until dlock goes on. Only the fence helps there.
 //
+// With -lead, dlock then campaigns again, and runs the command anew when it is elected, also
+// after Redis was away. It ends when the command has ended by itself, or at a signal.
+// README.md shows how to run it on Kubernetes.
+//
 // # Exit status
 //
 // That of the command, 128 + n if signal n has ended it (or dlock, while it waited), or
@@ -61,7 +66,8 @@
 //	64   dlock was used in a wrong way, or NAME is of another kind, or REDIS_URL not set
 //	69   Redis cannot be reached, or refuses, until -w is over: a read-only replica, a full memory
 //	75   others had the lock until -w was over; another by -E
-//	76   the lock was lost while the command ran, which has been ended for that
+//	76   the lock was lost while the command ran, which has been ended for that (with -lead only
+//	     if a signal came meanwhile, or the command had ended before that was known)
 //	126  the command cannot be run
 //	127  there is no such command
 //

@@ -36,31 +36,45 @@ func runCommand(args []string) (status int, err error) {
 		}
 	}
 	var rdb *redis.Client
+	defer func() {
+		if rdb != nil {
+			rdb.Close()
+		}
+	}()
+	for again := true; again; again = again && c.Lead {
+		status, again, err = runOnce(&rdb, c, path, signals)
+	}
+	return status, err
+}
+
+// runOnce waits for the lock, and runs the command under it. It reports whether the lock was
+// lost, so that who leads has to campaign again.
+func runOnce(rdb **redis.Client, c config, path string, signals chan os.Signal) (status int, again bool, err error) {
 	h, err := heed(signals, func(ctx context.Context) (h *hold, err error) {
-		if rdb, err = connect(ctx); err == nil {
-			h, err = await(ctx, rdb, c)
+		if *rdb == nil {
+			*rdb, err = connect(ctx)
+		}
+		if err == nil {
+			h, err = await(ctx, *rdb, c)
 		}
 		return h, err
 	})
-	if rdb != nil {
-		defer rdb.Close()
-	}
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	start := time.Now()
 	child, err := startChild(path, c.Command, environment(os.Environ(), c, h.Fence()), signals)
 	if err != nil {
 		release(h, 0, signals) // nothing was done under it
-		return 0, cannotRun(err)
+		return 0, false, cannotRun(err)
 	}
-	status = guard(h, child, signals, c.TTL)
+	status, again = guard(h, child, signals, c.TTL)
 	if more := c.HoldAtLeast - time.Since(start); status != exitLost && more > 0 {
 		linger(h, more, signals)
 		release(h, status, signals) // if it was lost meanwhile, that is told, but the command had ended
-		return status, nil
+		return status, again, nil
 	}
-	return release(h, status, signals), nil
+	return release(h, status, signals), again, nil
 }
 
 // environment is what the command finds, in place of what a dlock around this one has set: of
