@@ -2,58 +2,54 @@ package gocronlock
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// An Elector implements gocron.Elector for gocron.WithDistributedElector. The first process
-// that has a job to run becomes the leader, until it dies or resigns.
+// ErrNotLeader is returned by IsLeader if this process does not lead.
+var ErrNotLeader = errors.New("gocronlock: not the leader")
+
+// An Elector implements gocron.Elector for gocron.WithDistributedElector: the process that
+// leads the election runs all jobs. [Elector.Run] campaigns.
 type Elector struct {
-	lock *mutex.Mutex
-	term chan *mutex.Lease // capacity 1: the last term, except while a method uses it
+	election *mutex.Election
+	term     atomic.Pointer[mutex.Term] // the last term
 }
 
-// NewElector returns an Elector whose leader holds lock. Use the lock for nothing else.
-func NewElector(lock *mutex.Mutex) *Elector {
-	e := &Elector{lock: lock, term: make(chan *mutex.Lease, 1)}
-	e.term <- new(mutex.Lease) // behaves like a lost lease
+// NewElector returns an Elector for the election. Use the election's key for nothing else.
+func NewElector(election *mutex.Election) *Elector {
+	e := &Elector{election: election}
+	e.term.Store(new(mutex.Term)) // behaves like a lost term
 	return e
 }
 
-// IsLeader returns nil if this process leads. The leader makes no request for it.
-func (e *Elector) IsLeader(ctx context.Context) error {
-	var term *mutex.Lease
-	select {
-	case term = <-e.term:
-	case <-ctx.Done(): // another job waits for Redis
-		return context.Cause(ctx)
-	}
-	defer func() { e.term <- term }()
-	if term.Err() == nil {
+// Run campaigns and leads until ctx is done, and then resigns. It campaigns again after a loss.
+// It returns nil when ctx is done, and otherwise the permanent error that ended it. Cancel ctx
+// after the scheduler's Shutdown.
+func (e *Elector) Run(ctx context.Context) error {
+	err := e.election.Lead(ctx, func(ctx context.Context, t *mutex.Term) error {
+		e.term.Store(t)
+		<-ctx.Done()
 		return nil
-	}
-	next, err := e.lock.TryLockContext(ctx)
-	if err == nil {
-		term = next
+	})
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
 	}
 	return err
 }
 
-// Context returns a copy of ctx for a job to use: it is canceled, with the cause
-// mutex.ErrLost, when this process stops being the leader.
-func (e *Elector) Context(ctx context.Context) (context.Context, context.CancelFunc) {
-	term := <-e.term
-	defer func() { e.term <- term }()
-	return term.Context(ctx)
+// IsLeader returns nil if this process leads, else ErrNotLeader. It makes no request.
+func (e *Elector) IsLeader(context.Context) error {
+	if e.term.Load().Err() != nil {
+		return ErrNotLeader
+	}
+	return nil
 }
 
-// Resign lets others lead at once. Call it after the scheduler's Shutdown. It does nothing
-// if this process does not lead.
-func (e *Elector) Resign() error {
-	term := <-e.term
-	defer func() { e.term <- term }()
-	if term.Err() != nil {
-		return nil
-	}
-	return term.Unlock()
+// Context returns a copy of ctx for a job to use: it is canceled, with the cause
+// mutex.ErrLost or mutex.ErrResigned, when this process stops being the leader.
+func (e *Elector) Context(ctx context.Context) (context.Context, context.CancelFunc) {
+	return e.term.Load().Context(ctx)
 }

@@ -15,14 +15,24 @@ import (
 
 // One process runs all jobs, until it dies or resigns.
 func ExampleElector() {
-	ctx := context.Background()
-	rdb, err := server.Connect(ctx, os.Getenv("REDIS_URL")) // redis.NewClient, in yours
+	rdb, err := server.Connect(context.Background(), os.Getenv("REDIS_URL")) // redis.NewClient, in yours
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer rdb.Close()
 
-	elector := gocronlock.NewElector(mutex.New(rdb.Client, "cron leader"))
+	election := mutex.NewElection(rdb.Client, "cron leader")
+	elector := gocronlock.NewElector(election)
+	fmt.Println("at first:", elector.IsLeader(context.Background()))
+	ctx, resign := context.WithCancel(context.Background())
+	stopped := make(chan error)
+	go func() { stopped <- elector.Run(ctx) }()
+	for leader := range election.Observe(ctx) {
+		if leader.Number != 0 {
+			break
+		}
+	}
+
 	s, err := gocron.NewScheduler(gocron.WithDistributedElector(elector))
 	if err != nil {
 		log.Fatal(err)
@@ -42,16 +52,14 @@ func ExampleElector() {
 	s.Start()
 	fmt.Println("the job:", <-done)
 
-	other := gocronlock.NewElector(mutex.New(rdb.Client, "cron leader")) // of another process
-	fmt.Println("another process:", other.IsLeader(ctx))
-
-	fmt.Println("shutdown:", s.Shutdown(), elector.Resign())
-	fmt.Println("another process:", other.IsLeader(ctx))
-	fmt.Println("it resigns, too:", other.Resign())
+	fmt.Println("shutdown:", s.Shutdown())
+	resign()
+	fmt.Println("resigned:", <-stopped)
+	fmt.Println("then:", elector.IsLeader(context.Background()))
 	// Output:
+	// at first: gocronlock: not the leader
 	// the job: <nil>
-	// another process: baton: try to lock "cron leader": locked
-	// shutdown: <nil> <nil>
-	// another process: <nil>
-	// it resigns, too: <nil>
+	// shutdown: <nil>
+	// resigned: <nil>
+	// then: gocronlock: not the leader
 }

@@ -2,8 +2,8 @@ package gocronlock_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,105 +19,89 @@ func init() { workers["leader"] = leader }
 
 const brief = 300 * time.Millisecond // a TTL
 
-// newElector returns the elector of a process of its own.
-func newElector(t *testing.T, rdb *redis.Client, ttl time.Duration) *gocronlock.Elector {
-	lock := mutex.New(rival.Of(t, rdb), "leader")
-	lock.TTL = ttl
-	e := gocronlock.NewElector(lock)
-	t.Cleanup(func() { _ = e.Resign() })
-	return e
+// runElector runs the elector of a process of its own. The function ends Run and returns its result.
+func runElector(t *testing.T, rdb *redis.Client, ttl time.Duration) (*gocronlock.Elector, func() error) {
+	election := mutex.NewElection(rival.Of(t, rdb), "leader")
+	election.TTL = ttl
+	e := gocronlock.NewElector(election)
+	ctx, cancel := context.WithCancel(context.Background())
+	result := make(chan error, 1)
+	go func() { result <- e.Run(ctx) }()
+	stop := sync.OnceValue(func() error {
+		cancel()
+		return <-result
+	})
+	t.Cleanup(func() { _ = stop() })
+	return e, stop
+}
+
+func becomesLeader(t *testing.T, e *gocronlock.Elector) {
+	t.Helper()
+	redistest.Eventually(t, redistest.Patience, func() bool { return e.IsLeader(t.Context()) == nil }, "it does not lead")
 }
 
 func TestElector(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		ours, theirs := newElector(t, rdb, mutex.DefaultTTL), newElector(t, rdb, mutex.DefaultTTL)
-		check := func(what string, err, want error) {
-			t.Helper()
-			if !errors.Is(err, want) {
-				t.Errorf("%s: %v", what, err)
-			}
+		ours, stop := runElector(t, rdb, mutex.DefaultTTL)
+		becomesLeader(t, ours)
+		theirs, stopTheirs := runElector(t, rdb, mutex.DefaultTTL)
+		inspect := mutex.NewElection(rdb, "leader")
+		redistest.Eventually(t, redistest.Patience, func() bool {
+			s, err := inspect.Inspect(t.Context())
+			return err == nil && s.Waiters == 1
+		}, "the second does not campaign")
+		if err := theirs.IsLeader(t.Context()); err != gocronlock.ErrNotLeader {
+			t.Errorf("the second: %v", err)
 		}
-		check("nobody leads, and resigns", ours.Resign(), nil)
-		check("the first", ours.IsLeader(t.Context()), nil)
-		check("the second", theirs.IsLeader(t.Context()), mutex.ErrLocked)
-		check("the first again", ours.IsLeader(t.Context()), nil)
-		check("the second resigns", theirs.Resign(), nil)
-		check("the first, thereafter", ours.IsLeader(t.Context()), nil)
-		check("the first resigns", ours.Resign(), nil)
-		check("the second, thereafter", theirs.IsLeader(t.Context()), nil)
-		check("the first, thereafter", ours.IsLeader(t.Context()), mutex.ErrLocked)
+		if err := stop(); err != nil {
+			t.Errorf("the first ends with %v", err)
+		}
+		if err := ours.IsLeader(t.Context()); err != gocronlock.ErrNotLeader {
+			t.Errorf("the first, thereafter: %v", err)
+		}
+		becomesLeader(t, theirs)
+		if err := stopTheirs(); err != nil {
+			t.Errorf("the second ends with %v", err)
+		}
+		bad := gocronlock.NewElector(mutex.NewElection(nil, "leader"))
+		if err := bad.Run(t.Context()); err == nil {
+			t.Error("Run without a client returns nil")
+		}
 	})
 }
 
 func TestElectorLost(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		ours, theirs := newElector(t, rdb, brief), newElector(t, rdb, mutex.DefaultTTL)
-		never, stop := ours.Context(t.Context())
+		ours, _ := runElector(t, rdb, brief)
+		never, stop := gocronlock.NewElector(mutex.NewElection(rdb, "leader")).Context(t.Context())
 		defer stop()
 		if context.Cause(never) != mutex.ErrLost {
-			t.Errorf("the ctx of one who never led: %v", context.Cause(never))
+			t.Errorf("the ctx of one that never led: %v", context.Cause(never))
 		}
-		if err := ours.IsLeader(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		becomesLeader(t, ours)
 		ctx, stop := ours.Context(t.Context())
 		defer stop()
 		rdb.Del(t.Context(), "leader")
-		select {
-		case <-ctx.Done():
-		case <-time.After(10 * time.Second):
-			t.Error("the job is not told")
-		}
+		<-ctx.Done()
 		if context.Cause(ctx) != mutex.ErrLost {
 			t.Errorf("the job's ctx: %v", context.Cause(ctx))
 		}
-		if err := theirs.IsLeader(t.Context()); err != nil {
-			t.Errorf("the next: %v", err)
-		}
-		if err := ours.IsLeader(t.Context()); !errors.Is(err, mutex.ErrLocked) {
-			t.Errorf("who has lost: %v", err)
-		}
+		becomesLeader(t, ours) // again
 	})
-}
-
-// TestElectorCancelled asks a Redis that does not answer, and meanwhile once more.
-func TestElectorCancelled(t *testing.T) {
-	s := redistest.Start(t)
-	rdb, sent := s.Client(t), new(redistest.Requests)
-	rdb.AddHook(sent)
-	e := gocronlock.NewElector(mutex.New(rdb, "leader"))
-	s.Pause()
-	defer s.Continue()
-	asked := make(chan error)
-	long, cancel := context.WithCancel(t.Context())
-	go func() { asked <- e.IsLeader(long) }()
-	redistest.Eventually(t, 5*time.Second, func() bool { return sent.Load() > 0 }, "Redis is not asked")
-	short, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer stop()
-	start := time.Now()
-	if err := e.IsLeader(short); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("IsLeader: %v", err)
-	}
-	redistest.CheckDuration(t, "a Redis that does not answer", start, 50*time.Millisecond, 200*time.Millisecond)
-	cancel()
-	if err := <-asked; !errors.Is(err, context.Canceled) {
-		t.Errorf("IsLeader: %v", err)
-	}
 }
 
 // leader is a process that leads until it is killed.
 func leader() {
-	lock := mutex.New(rival.Client(), "leader")
-	lock.TTL = brief
-	fmt.Println(gocronlock.NewElector(lock).IsLeader(context.Background()))
+	election := mutex.NewElection(rival.Client(), "leader")
+	election.TTL = brief
+	_, err := election.Campaign(context.Background())
+	fmt.Println(err)
 	<-context.Background().Done()
 }
 
 func TestElectorKilled(t *testing.T) {
 	s, w := rival.Spawn(t, "leader")
-	e := newElector(t, s.Client(t), brief)
+	e, _ := runElector(t, s.Client(t), brief)
 	w.Kill()
-	start := time.Now()
-	redistest.Eventually(t, 5*time.Second, func() bool { return e.IsLeader(t.Context()) == nil }, "nobody leads")
-	redistest.CheckDuration(t, "the leader is dead", start, brief, 200*time.Millisecond)
+	becomesLeader(t, e)
 }

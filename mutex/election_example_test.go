@@ -1,0 +1,146 @@
+package mutex_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+func ExampleElection() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+
+	ctx := context.Background()
+	e := mutex.NewElection(rdb, "scheduler")
+	e.Value = "10.0.0.7:8080" // what others should know of this candidate
+
+	err := e.Lead(ctx, func(ctx context.Context, t *mutex.Term) error {
+		leader, err := e.Leader(ctx) // in any process
+		fmt.Println(leader.Value, "leads:", leader.Number == t.Number())
+		return err // ctx is canceled if the leadership is lost
+	})
+	fmt.Println(err)
+	_, err = e.Leader(ctx)
+	fmt.Println("nobody leads:", errors.Is(err, mutex.ErrNoLeader))
+	// Output:
+	// 10.0.0.7:8080 leads: true
+	// <nil>
+	// nobody leads: true
+}
+
+func ExampleElection_Lead() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+
+	ctx, shutDown := context.WithCancel(context.Background())
+	e := mutex.NewElection(rdb, "scheduler")
+
+	err := e.Lead(ctx, func(ctx context.Context, t *mutex.Term) error {
+		fmt.Println("leading")
+		shutDown() // by a signal, say
+		<-ctx.Done()
+		fmt.Println("lost:", errors.Is(context.Cause(ctx), mutex.ErrLost)) // then Lead would campaign again
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// leading
+	// lost: false
+	// <nil>
+}
+
+func ExampleElection_Campaign() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+
+	ctx := context.Background()
+	e := mutex.NewElection(rdb, "scheduler")
+
+	t, err := e.Campaign(ctx) // waits until this candidate is elected
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	status, err := e.Inspect(ctx)
+	fmt.Println(status.Held(), status.Waiters, err)
+	fmt.Println(t.Resign())
+	// Output:
+	// true 0 <nil>
+	// <nil>
+}
+
+func ExampleElection_CampaignChan() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+
+	e := mutex.NewElection(rdb, "scheduler")
+	wait, cancel := context.WithCancel(context.Background())
+	defer cancel() // withdraws the candidacy; a late term is resigned
+
+	select {
+	case r := <-e.CampaignChan(wait):
+		if r.Err != nil {
+			fmt.Println(r.Err)
+			return
+		}
+		defer r.Term.Resign()
+		fmt.Println("leading")
+	case <-time.After(time.Minute):
+		fmt.Println("following")
+	}
+	// Output: leading
+}
+
+func ExampleElection_Observe() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	e := mutex.NewElection(rdb, "scheduler")
+	e.Value = "10.0.0.7:8080"
+
+	var t *mutex.Term
+	for leader := range e.Observe(ctx) {
+		fmt.Printf("leader: %q\n", leader.Value)
+		switch {
+		case t == nil:
+			t, _ = e.Campaign(ctx)
+		case t.Err() == nil:
+			_ = t.Resign()
+		default:
+			cancel() // ends the loop
+		}
+	}
+	// Output:
+	// leader: ""
+	// leader: "10.0.0.7:8080"
+	// leader: ""
+}
+
+func ExampleTerm() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+
+	e := mutex.NewElection(rdb, "scheduler")
+	t, err := e.Campaign(context.Background())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx, stop := t.Context(context.Background()) // for all work that only a leader may do
+	defer stop()
+	fmt.Println(t.Number() > 0, t.Remaining() > 0, t.Err(), ctx.Err())
+
+	fmt.Println(t.Resign())
+	<-t.Done()
+	<-ctx.Done()
+	fmt.Println(errors.Is(t.Err(), mutex.ErrResigned), context.Cause(ctx))
+	// Output:
+	// true true <nil> <nil>
+	// <nil>
+	// true baton: resigned
+}
