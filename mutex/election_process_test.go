@@ -1,0 +1,201 @@
+//go:build unix
+
+package mutex_test
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+func init() { workers["elector"], workers["observer"] = elector, observer }
+
+// office is memory that processes share outside Redis: what it says of who leads does not depend
+// on what the election believes.
+type office struct {
+	number atomic.Int64 // of the last term that has begun
+	leader atomic.Int64 // who began it
+	clash  atomic.Int64
+	terms  atomic.Int64
+}
+
+func openOffice(path string) *office {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	must(err)
+	defer f.Close()
+	size := int(unsafe.Sizeof(office{}))
+	must(f.Truncate(int64(size)))
+	mem, err := syscall.Mmap(int(f.Fd()), 0, size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+	must(err)
+	return (*office)(unsafe.Pointer(&mem[0]))
+}
+
+func officeElection() *mutex.Election {
+	opts, err := redis.ParseURL(os.Getenv("OFFICE_URL"))
+	must(err)
+	e := mutex.NewElection(redis.NewClient(opts), "key")
+	e.TTL, e.Value = officeTTL, os.Getenv("OFFICE_ID")
+	return e
+}
+
+const officeTTL = 300 * time.Millisecond
+
+// elector is a process that leads whenever it can. A term that goes on by its own clock once a
+// later one has begun is a clash, and so is one that begins after a later one.
+func elector() {
+	o := openOffice(os.Getenv("OFFICE"))
+	id, err := strconv.ParseInt(os.Getenv("OFFICE_ID"), 10, 64)
+	must(err)
+	var running atomic.Int32
+	must(officeElection().Lead(context.Background(), func(ctx context.Context, t *mutex.Term) error {
+		mine := t.Number()
+		if last := o.number.Swap(mine); last >= mine && t.Err() == nil || running.Add(1) != 1 {
+			o.clash.Add(1)
+			fmt.Fprintf(os.Stderr, "term %d begins after %d\n", mine, last)
+		}
+		defer running.Add(-1)
+		o.leader.Store(id)
+		o.terms.Add(1)
+		for ctx.Err() == nil {
+			// In this order: it still leads at a time when another has begun.
+			if last := o.number.Load(); last > mine && t.Err() == nil {
+				o.clash.Add(1)
+				fmt.Fprintf(os.Stderr, "term %d goes on beside %d\n", mine, last)
+			}
+			time.Sleep(200 * time.Microsecond)
+		}
+		return nil
+	}))
+}
+
+// observer is a process that prints the numbers of the terms.
+func observer() {
+	for l := range officeElection().Observe(context.Background()) {
+		fmt.Println(l.Number)
+	}
+}
+
+// TestElectionAcrossProcesses does to each leader what can be done to one: it is killed, stopped
+// until another leads, cut off until another leads, and Redis is restarted under it with and
+// without its data. Terms grow, no two go on at the same time, and three observers see growing
+// numbers, and at last that nobody leads. BATON_ROUNDS=200 makes it long.
+func TestElectionAcrossProcesses(t *testing.T) {
+	rounds, err := strconv.Atoi(cmp.Or(os.Getenv("BATON_ROUNDS"), "20"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	s := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always", "--dir", dir)
+	path := filepath.Join(t.TempDir(), "office")
+	o := openOffice(path)
+
+	const candidates, observers = 3, 3
+	var fleet [candidates]*redistest.Worker
+	var proxies [candidates]*redistest.Proxy
+	spawn := func(id int) {
+		fleet[id] = redistest.Spawn(t, "elector", "OFFICE="+path, "OFFICE_URL=redis://"+proxies[id].Addr(), "OFFICE_ID="+strconv.Itoa(id))
+	}
+	for id := range fleet {
+		proxies[id] = redistest.NewProxy(t, s.Addr())
+		spawn(id)
+	}
+	var seen [observers]struct {
+		sync.Mutex
+		changes int
+		last    int64
+	}
+	for i := range seen {
+		w := redistest.Spawn(t, "observer", "OFFICE_URL="+s.URL())
+		go func() {
+			newest, x := int64(0), &seen[i]
+			for line := range w.Lines() {
+				n, err := strconv.ParseInt(line, 10, 64)
+				if err != nil || n != 0 && n <= newest {
+					t.Errorf("observer %d sees %q after %d", i, line, newest)
+				}
+				newest = max(newest, n)
+				x.Lock()
+				x.changes++
+				x.last = n
+				x.Unlock()
+			}
+		}()
+	}
+	allSee := func(what string, ok func(last int64) bool) {
+		t.Helper()
+		for i := range seen {
+			redistest.Eventually(t, redistest.Patience, func() bool {
+				seen[i].Lock()
+				defer seen[i].Unlock()
+				return ok(seen[i].last)
+			}, "observer %d does not see %s", i, what)
+		}
+	}
+	nextAfter := func(number int64) {
+		t.Helper()
+		redistest.Eventually(t, redistest.Patience, func() bool { return o.number.Load() > number }, "nobody leads after term %d", number)
+	}
+
+	nextAfter(0)
+	for round := range rounds {
+		leader, number := int(o.leader.Load()), o.number.Load()
+		switch round % 5 {
+		case 0:
+			fleet[leader].Kill()
+			nextAfter(number)
+			spawn(leader)
+		case 1:
+			fleet[leader].Pause()
+			nextAfter(number)
+			fleet[leader].Continue()
+		case 2:
+			proxies[leader].Blackhole(true)
+			nextAfter(number)
+			proxies[leader].Blackhole(false)
+		case 3: // the leader may lead on
+			s.Kill()
+			must(s.Restart())
+		case 4:
+			s.Kill()
+			must(os.RemoveAll(filepath.Join(dir, "appendonlydir")))
+			time.Sleep(officeTTL) // Redis must not forget a term that goes on: see PROTOCOL.md
+			must(s.Restart())
+			nextAfter(number)
+		}
+	}
+
+	number := o.number.Load()
+	leader := int(o.leader.Load())
+	for id, w := range fleet { // those that led long ago still campaign
+		if id != (leader+1)%candidates {
+			w.Kill()
+		}
+	}
+	nextAfter(number)
+	allSee("the last leader", func(last int64) bool { return last == o.number.Load() })
+	fleet[(leader+1)%candidates].Kill()
+	allSee("that nobody leads", func(last int64) bool { return last == 0 })
+	t.Logf("%d terms in %d rounds, observed as %d, %d and %d changes", o.terms.Load(), rounds, seen[0].changes, seen[1].changes, seen[2].changes)
+	if o.clash.Load() != 0 || o.terms.Load() < int64(rounds*4/5) {
+		t.Errorf("%d clashes in %d terms", o.clash.Load(), o.terms.Load())
+	}
+	for i := range seen {
+		if seen[i].changes < rounds/2 {
+			t.Errorf("observer %d sees %d changes", i, seen[i].changes)
+		}
+	}
+}
