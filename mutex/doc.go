@@ -1,6 +1,7 @@
 // Package mutex provides mutual exclusion between goroutines of any number of
 // processes, over Redis. [Mutex] and [RWMutex] have the methods of [sync.Mutex]
-// and [sync.RWMutex]. [Pool] has one mutex for each of any number of keys.
+// and [sync.RWMutex]. [Pool] has one mutex for each of any number of keys. [Election]
+// lets one of many candidates lead.
 //
 //	mu := mutex.New(rdb, "orders")
 //	mu.Lock()

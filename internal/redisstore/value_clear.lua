@@ -5,8 +5,8 @@
 -- Reply 1 if the mutex was free, else 0
 
 --include lib/type_error.lua
-local value = redis.pcall('HEXISTS', KEYS[2], 'value')
-if type(value) == 'table' then return wrap_type_error('value', value) end
+local v = redis.pcall('HMGET', KEYS[2], 'fence')
+if v.err then return wrap_type_error('value', v) end
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 redis.call('DEL', KEYS[2])
 redis.pcall('PUBLISH', ARGV[1], 'v 0 0 0 0 0 - ' .. ARGV[2])
