@@ -259,8 +259,8 @@ func TestBadInput(t *testing.T) {
 		for what, bad := range all {
 			do := func() error { return r.do(ctx, bad.victim) }
 			switch {
-			case r.noTTL && (strings.Contains(bad.want, "TTL") || strings.Contains(bad.want, "MaxHold")):
 			case r.noHold && strings.Contains(bad.want, "MaxHold"):
+			case r.noTTL && (strings.Contains(bad.want, "TTL") || strings.Contains(bad.want, "MaxHold")):
 			case r.always != "":
 				misuse.ErrorContains(name+" of "+what, r.always, do)
 			default:
