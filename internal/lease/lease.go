@@ -296,7 +296,9 @@ func (l *Lease) Fence() int64 { return l.fence }
 func (l *Lease) Context(parent context.Context) (context.Context, context.CancelFunc) {
 	l = l.canonical()
 	return l.onLoss.derive(parent, &l.queue.mu, func() (ended bool, cause error) {
-		l.expire(time.Now())
-		return l.state == leaseEnded, l.cancelCause(l.err)
+		if l.expire(time.Now()); l.state == leaseEnded {
+			return true, l.cancelCause(l.err)
+		}
+		return false, nil
 	})
 }
