@@ -85,7 +85,7 @@ func (m *meter) look() lease.Generation {
 	return r
 }
 
-func (m *meter) stands(what, want string) { m.Helper(); ends(m, what, m.p.scene().String(), want) }
+func (m *meter) stands(what, want string) { m.Helper(); ends(m, what, m.p.stored().String(), want) }
 
 func (m *meter) card(key string) int64 {
 	n, _ := m.server.Do(m.T, "ZCARD", key).(int64)
@@ -103,9 +103,9 @@ const (
 		redis.call('HSET', KEYS[4], 'baton:1000:' .. i, now + 1000000 .. ' 1 3600000 1000 1 1 1 nowhere key')`
 	holds = `redis.call('HSET', KEYS[1], 'baton:1000000:' .. i, %s .. ' 1 1000000 1 1 1 1 1 nowhere')
 		redis.call('ZADD', KEYS[2], %[1]s, 'baton:1000000:' .. i)`
-	stateOf = `redis.call('HSET', KEYS[1], 'state', '%c %d %[2]d ' .. %s .. ' 0 1 3900000 ' .. %s)`
-	task    = `redis.call('ZADD', KEYS[1], %s, 'baton:1000000:' .. i)`
-	round   = `redis.call('ZADD', KEYS[1], 0, 'generation 1000 count 1 abandoned 0 since 1000')`
+	stateOf       = `redis.call('HSET', KEYS[1], 'state', '%c %d %[2]d ' .. %s .. ' 0 1 3900000 ' .. %s)`
+	task          = `redis.call('ZADD', KEYS[1], %s, 'baton:1000000:' .. i)`
+	oneGeneration = `redis.call('ZADD', KEYS[1], 0, 'generation 1000 count 1 abandoned 0 since 1000')`
 )
 
 // TestScriptsAreBounded runs the scripts on what a thousand others have left behind, and on
@@ -173,7 +173,7 @@ func TestScriptsAreBounded(t *testing.T) {
 		{"semaphore/holders that ran out", semaphore, fmt.Sprintf(holds, "1"), inUse(semaphore, 1<<30, "n", "now"), nil, func(m *meter) {
 			m.p.size = 1 << 30
 			ends(m, "granted", m.until(b, m.p.size).Granted, true)
-			ends(m, "used", m.p.scene().used, m.p.size)
+			ends(m, "used", m.p.stored().used, m.p.size)
 		}},
 		{"semaphore/holders that were renewed", semaphore, fmt.Sprintf(holds, "now + 1000000") + "\nredis.call('ZADD', KEYS[2], 1, 'baton:1000000:' .. i)",
 			inUse(semaphore, 1<<30, "n", "now"), nil, func(m *meter) {
@@ -185,7 +185,7 @@ func TestScriptsAreBounded(t *testing.T) {
 			m.p.size = 1 << 30
 			ends(m, "granted", m.until(b, m.p.size).Granted, false)
 			ends(m, "in the zset", m.card(m.p.holders), m.n)
-			ends(m, "used", m.p.scene().used, m.n)
+			ends(m, "used", m.p.stored().used, m.n)
 		}},
 		{"semaphore/clock set back", semaphore, fmt.Sprintf(holds, "now + 10000000"), inUse(semaphore, 1<<30, "n", "now + 9000000"), nil, func(m *meter) {
 			m.p.size = 1 << 30
@@ -214,27 +214,27 @@ func TestScriptsAreBounded(t *testing.T) {
 			m.p.state(a, 2, 1, 0)
 			ends(m, "inside", m.card(m.p.holders), m.n+1)
 		}},
-		{"group/look", wait, fmt.Sprintf(task, "1"), round, nil, func(m *meter) {
+		{"group/look", wait, fmt.Sprintf(task, "1"), oneGeneration, nil, func(m *meter) {
 			ends(m, "left", m.look().Remaining, 1)
 			m.runs = 0
 			m.g.counts("s", lease.OpAdd, -1)
 			r := m.look()
 			ends(m, "lost", r.Abandoned[r.Number], m.n)
 		}},
-		{"group/change", wait, fmt.Sprintf(task, "1"), round, nil, func(m *meter) { m.g.counts("s", lease.OpAdd, 1) }},
-		{"group/clock set back", wait, fmt.Sprintf(task, "now + 10000000"), round, nil, func(m *meter) {
+		{"group/change", wait, fmt.Sprintf(task, "1"), oneGeneration, nil, func(m *meter) { m.g.counts("s", lease.OpAdd, 1) }},
+		{"group/clock set back", wait, fmt.Sprintf(task, "now + 10000000"), oneGeneration, nil, func(m *meter) {
 			ends(m, "left", m.look().Remaining, m.n+1)
 			last := m.rdb.ZRevRangeWithScores(m.Context(), "key", 0, 0).Val()[0]
 			if m.n == few && int64(last.Score) > m.now().Add(1000*time.Second).UnixMilli() {
 				m.Errorf("%v lives too long", last)
 			}
 		}},
-		{"group/inspect", wait, fmt.Sprintf(task, "now + 1000000"), round, nil, func(m *meter) {
+		{"group/inspect", wait, fmt.Sprintf(task, "now + 1000000"), oneGeneration, nil, func(m *meter) {
 			m.inspects(func(status lease.Status) bool {
 				return status.Count == 1 && len(status.Holders) == 1000 && status.MoreHolders == m.n-1000
 			})
 		}},
-		{"group/operations", wait, "redis.call('HSET', KEYS[2], i, '1 add 0 1')", round, nil, func(m *meter) {
+		{"group/operations", wait, "redis.call('HSET', KEYS[2], i, '1 add 0 1')", oneGeneration, nil, func(m *meter) {
 			m.g.numbers["s"] = m.n
 			for range m.n/1000 + 1 {
 				c := m.g.next("s", lease.OpAdd, 1)

@@ -22,7 +22,7 @@ var (
 // TestServersAgree runs the same random calls against miniredis and Redis: what
 // the fast tests see on the one is what users get on the other. On the way it
 // checks what must hold: no request and no release leaves the lock free while a
-// live waiter is in line, and every new owner has a larger fence.
+// live waiter is queued, and every new owner has a larger fence.
 func TestServersAgree(t *testing.T) {
 	t.Parallel()
 	mini, server := redistest.MiniClient(t, redistest.Mini(t)), redistest.Start(t).Client(t)

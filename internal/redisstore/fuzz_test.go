@@ -190,15 +190,15 @@ func FuzzReply(f *testing.F) {
 
 		_, err := s.UpdateGroup(ctx, lease.Operation{Key: "key", Session: "s", Seq: 1, Op: lease.OpAdd})
 		checks("Change", integers(val, 2) && list[0].(int64) >= -1 && list[0].(int64) <= 2, err)
-		round, err := s.GroupStatus(ctx, "key", 0)
-		rounds := len(list) == 5 && integers(list[:4], 4)
-		if rounds {
+		last, err := s.GroupStatus(ctx, "key", 0)
+		valid := len(list) == 5 && integers(list[:4], 4)
+		if valid {
 			lost, isList := list[4].([]any)
-			rounds = isList && integers(list[4], len(lost)) && len(lost)%2 == 0
+			valid = isList && integers(list[4], len(lost)) && len(lost)%2 == 0
 		}
-		checks("Look", rounds, err)
-		if err != nil && (round.Number != 0 || round.Abandoned != nil) {
-			t.Errorf("Look of %v: %v, %v", val, round, err)
+		checks("Look", valid, err)
+		if err != nil && (last.Number != 0 || last.Abandoned != nil) {
+			t.Errorf("Look of %v: %v, %v", val, last, err)
 		}
 		turn, err := s.Take(ctx, ratelimit.Reservation{Key: "key", N: 1, Rate: 1, Burst: 1})
 		checks("Take", integers(val, 2), err)

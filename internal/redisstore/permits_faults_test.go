@@ -40,14 +40,14 @@ func TestPermitsOutOfMemory(t *testing.T) {
 			equal(r.T, "renewed", r.renew(a, lockTTL), lease.RenewResult{Held: true, Contended: true})
 			r.state(a, 2, 8, 0)
 		}, "a=8 b=2 c+8 d+1"},
-		{"the line's first leaves", nothing, func(r *permits) { r.release(c); r.release(b) }, "a=8 d=1"},
+		{"the queue's first leaves", nothing, func(r *permits) { r.release(c); r.release(b) }, "a=8 d=1"},
 		{"a hold runs out and a waiter asks", func(r *permits) { r.expires(a) }, func(r *permits) {
 			equal(r.T, "the waiter", outcome(again(r, c, 2, 8)), "granted")
 		}, "b=2 c=8 d+1"},
 		{"a refresh", func(r *permits) { r.seen(c, -3*time.Second) }, func(r *permits) {
 			again(r, c, 2, 8)
 			r.expiry(r.queue, lease.WaiterTTL)
-			if ago := r.now().UnixMilli() - r.scene().queue[0].at; ago > 2000 {
+			if ago := r.now().UnixMilli() - r.stored().queue[0].at; ago > 2000 {
 				r.Errorf("it was last seen %dms ago", ago)
 			}
 		}, "a=8 b=2 c+8 d+1"},

@@ -69,7 +69,7 @@ func (r *permits) has(token string, weight int64) {
 	equal(r.T, token+"'s request", outcome(r.state(token, 1, 0, weight)), "granted")
 }
 
-// waits puts token in the line for so many.
+// waits puts token in the queue for so many.
 func (r *permits) waits(token string, want int64) {
 	r.Helper()
 	equal(r.T, token+"'s request", outcome(r.state(token, 1, 0, want)), "wait")
@@ -123,8 +123,8 @@ func (r *permits) seen(token string, ago time.Duration) {
 	r.rewrite(r.waiters, token, func(fields []string) { fields[0] = fmt.Sprint(ms) })
 }
 
-// scene is all that the server stores for the permits.
-type scene struct {
+// storedPermits is all that the server stores for the permits.
+type storedPermits struct {
 	size, declared, used, waiting, last, life, at int64
 	holds                                         map[string]record
 	queue                                         []record
@@ -140,7 +140,7 @@ type record struct {
 	channel                                                      string
 }
 
-func (r *permits) scene() scene {
+func (r *permits) stored() storedPermits {
 	r.Helper()
 	pipe := r.rdb.Pipeline()
 	read := r.read(pipe)
@@ -148,18 +148,18 @@ func (r *permits) scene() scene {
 	return read()
 }
 
-// read adds to a pipeline what a scene is made of.
-func (r *permits) read(pipe redis.Pipeliner) func() scene {
+// read adds to a pipeline what a storedPermits is made of.
+func (r *permits) read(pipe redis.Pipeliner) func() storedPermits {
 	ctx := r.Context()
 	main, entries := pipe.HGetAll(ctx, r.main), pipe.HGetAll(ctx, r.waiters)
-	line, zset := pipe.ZRange(ctx, r.queue, 0, -1), pipe.ZRangeWithScores(ctx, r.holders, 0, -1)
+	queue, zset := pipe.ZRange(ctx, r.queue, 0, -1), pipe.ZRangeWithScores(ctx, r.holders, 0, -1)
 	var ttl [4]*redis.DurationCmd
 	for i, key := range []string{r.main, r.holders, r.queue, r.waiters} {
 		ttl[i] = pipe.PTTL(ctx, key)
 	}
-	return func() scene {
+	return func() storedPermits {
 		r.Helper()
-		s := scene{holds: map[string]record{}, zset: map[string]float64{}}
+		s := storedPermits{holds: map[string]record{}, zset: map[string]float64{}}
 		for i := range ttl {
 			s.ttl[i] = ttl[i].Val()
 		}
@@ -175,15 +175,15 @@ func (r *permits) read(pipe redis.Pipeliner) func() scene {
 		for _, z := range zset.Val() {
 			s.zset[z.Member.(string)] = z.Score
 		}
-		for _, token := range line.Val() {
+		for _, token := range queue.Val() {
 			e := record{token: token}
 			if text, ok := entries.Val()[token]; ok {
 				e.shared, e.channel = r.scan(text, &e.at, &e.seq, &e.grant, &e.ttl, &e.weight, &e.wantSeq)
 			}
 			s.queue = append(s.queue, e)
 		}
-		if len(line.Val()) > 0 && len(entries.Val()) != len(line.Val()) && len(entries.Val()) > 0 {
-			r.Errorf("%d entries for %q", len(entries.Val()), line.Val())
+		if len(queue.Val()) > 0 && len(entries.Val()) != len(queue.Val()) && len(entries.Val()) > 0 {
+			r.Errorf("%d entries for %q", len(entries.Val()), queue.Val())
 		}
 		return s
 	}
@@ -209,7 +209,7 @@ func (r *permits) scan(text string, numbers ...*int64) (shared bool, channel str
 }
 
 // String is who holds how much, and who waits for how much in which order.
-func (s scene) String() string {
+func (s storedPermits) String() string {
 	list := []string{}
 	for _, token := range slices.SortedFunc(maps.Keys(s.holds), func(a, b string) int { return int(s.holds[a].base - s.holds[b].base) }) {
 		list = append(list, fmt.Sprintf("%s=%d", short(token), s.holds[token].weight))
@@ -225,7 +225,7 @@ func short(token string) string { return token[strings.LastIndexByte(token, ':')
 // stands checks who holds how much, and who waits for how much.
 func (r *permits) stands(what, want string) {
 	r.Helper()
-	equal(r.T, what, r.scene().String(), want)
+	equal(r.T, what, r.stored().String(), want)
 }
 
 // early makes the zset say that the hold of token has ended, as it does some
@@ -243,7 +243,7 @@ func (r *permits) setBack() {
 		n := must(strconv.ParseInt(*ms, 10, 64))(r.T)
 		*ms = fmt.Sprint(n + time.Hour.Milliseconds())
 	}
-	s := r.scene()
+	s := r.stored()
 	for token, h := range s.holds {
 		if h.expires <= time.Now().UnixMilli() {
 			continue // it has gone before that, and is only still to be removed

@@ -10,9 +10,9 @@ import (
 )
 
 // fair is a fair weighted lock: what permits must do, without keys, clocks or
-// messages that get lost. Whoever wants something goes to the end of the line,
-// and the line is served from its front for as long as there is room.
-type fair struct {
+// messages that get lost. Whoever wants something goes to the end of the queue,
+// and the queue is served from its front for as long as there is room.
+type permitsModel struct {
 	name           lease.Name
 	size, declared int64 // 0: nobody has used it yet
 	holds          map[string]*held
@@ -39,26 +39,26 @@ type message struct {
 	n, order, weight int64
 }
 
-func (f *fair) used() (sum int64) {
+func (f *permitsModel) used() (sum int64) {
 	for _, h := range f.holds {
 		sum += h.weight
 	}
 	return sum
 }
 
-func (f *fair) waiter(token string) *place {
+func (f *permitsModel) waiter(token string) *place {
 	if i := slices.IndexFunc(f.queue, func(p *place) bool { return p.Token == token }); i >= 0 {
 		return f.queue[i]
 	}
 	return nil
 }
 
-func (f *fair) leave(token string) {
+func (f *permitsModel) leave(token string) {
 	f.queue = slices.DeleteFunc(f.queue, func(p *place) bool { return p.Token == token })
 }
 
 // update returns the reply to a statement, and the size if that is what it gets wrong.
-func (f *fair) update(q lease.Request) (reply lease.Reply, wrong int64) {
+func (f *permitsModel) update(q lease.Request) (reply lease.Reply, wrong int64) {
 	f.told, f.acted = nil, false
 	h, p := f.holds[q.Token], f.waiter(q.Token)
 	if h != nil && q.Seq <= h.seen || p != nil && q.Seq <= p.Seq { // a newer statement stands
@@ -128,14 +128,14 @@ func (f *fair) update(q lease.Request) (reply lease.Reply, wrong int64) {
 }
 
 // dropAhead drops the dead directly ahead of one who has asked and waits.
-func (f *fair) dropAhead(token string) {
+func (f *permitsModel) dropAhead(token string) {
 	for i := slices.Index(f.queue, f.waiter(token)); i > 0 && f.queue[i-1].dead; i-- {
 		f.queue = slices.Delete(f.queue, i-1, i)
 	}
 }
 
 // serve lets in who is first for as long as there is room. Nobody tells self.
-func (f *fair) serve(self string) {
+func (f *permitsModel) serve(self string) {
 	for len(f.queue) > 0 {
 		p := f.queue[0]
 		if !p.dead && p.Want <= f.size && f.used()+p.Want > f.size {
@@ -162,7 +162,7 @@ func (f *fair) serve(self string) {
 	f.noted, f.acted = len(f.queue) > 0, true
 }
 
-func (f *fair) release(token string) (owned bool) {
+func (f *permitsModel) release(token string) (owned bool) {
 	f.told, f.acted = nil, false
 	f.leave(token)
 	if f.size == 0 {
@@ -174,7 +174,7 @@ func (f *fair) release(token string) (owned bool) {
 	return owned
 }
 
-func (f *fair) resize(declared, n int64) {
+func (f *permitsModel) resize(declared, n int64) {
 	f.told = nil
 	if f.size == 0 {
 		f.declared = declared
@@ -183,17 +183,17 @@ func (f *fair) resize(declared, n int64) {
 	f.serve("")
 }
 
-// forget is the loss of the main key: all that is left is the line.
-func (f *fair) forget() { f.size, f.declared, f.holds = 0, 0, map[string]*held{} }
+// forget is the loss of the main key: all that is left is the queue.
+func (f *permitsModel) forget() { f.size, f.declared, f.holds = 0, 0, map[string]*held{} }
 
-func (f *fair) String() string {
+func (f *permitsModel) String() string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "%d/%d", f.size, f.declared)
 	for _, token := range slices.Sorted(maps.Keys(f.holds)) {
 		h := f.holds[token]
 		fmt.Fprintf(&s, " %s=%d(n%d q%d given%d %t)", short(token), h.weight, h.seen, h.order, h.given, h.shared)
 	}
-	s.WriteString(" line")
+	s.WriteString(" queue")
 	for _, p := range f.queue {
 		fmt.Fprintf(&s, " %s+%d(n%d q%d %t)", short(p.Token), p.Want, p.Seq, p.WantSeq, p.WantShared)
 	}

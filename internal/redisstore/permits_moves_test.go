@@ -149,7 +149,7 @@ func (s *schedule) mishap() move {
 		return func() { check(s.T, s.rdb.Del(s.Context(), keys...).Err()) }
 	}
 	nothing := func() {}
-	noLine := func() { s.model.queue = nil }
+	noQueue := func() { s.model.queue = nil }
 	holding, waiting := s.holding(), s.waiting()
 	switch x := s.rng.IntN(20); {
 	case x < 7 && len(holding) > 0:
@@ -164,13 +164,13 @@ func (s *schedule) mishap() move {
 	case x == 13:
 		return plain("holders lost", del(s.holders), nothing)
 	case x == 14:
-		return plain("line lost", del(s.queue), noLine)
+		return plain("queue lost", del(s.queue), noQueue)
 	case x == 15:
-		return plain("entries lost", del(s.waiters), noLine)
+		return plain("entries lost", del(s.waiters), noQueue)
 	case x == 16:
 		return plain("main lost", del(s.main), s.model.forget)
 	case x == 17:
-		return plain("flushed", del(s.main, s.holders, s.queue, s.waiters), func() { s.model.forget(); noLine() })
+		return plain("flushed", del(s.main, s.holders, s.queue, s.waiters), func() { s.model.forget(); noQueue() })
 	default:
 		return plain("clock set back", s.setBack, func() {
 			for _, p := range s.model.queue {

@@ -32,7 +32,7 @@ func TestPermitsRenew(t *testing.T) {
 		})
 		equal(r.T, "messages", len(said), 0)
 		r.expiry(r.main, 65*time.Minute)
-		s := r.scene()
+		s := r.stored()
 		if left := s.holds[a].expires - r.now().UnixMilli(); left < 8000 || left > 10000 {
 			r.Errorf("renewed for %dms", left)
 		}
@@ -42,7 +42,7 @@ func TestPermitsRenew(t *testing.T) {
 			equal(r.T, "key", args[3].(string), r.main)
 		}
 		r.state(c, 1, 0, 0)
-		if s := r.scene(); int64(s.zset[a]) > s.holds[a].expires {
+		if s := r.stored(); int64(s.zset[a]) > s.holds[a].expires {
 			r.Errorf("ends at %d, in the zset at %v", s.holds[a].expires, s.zset[a])
 		}
 		r.stands("then", "a=6 b+5")
@@ -61,7 +61,7 @@ func TestRenewalForLonger(t *testing.T) {
 		equal(r.T, "renewed for less", r.renew(a, time.Second).Held, true)
 		check(r.T, r.rdb.Del(r.Context(), r.holders).Err())
 		r.waits(b, 5)
-		if left := r.scene().holds[a].expires - r.now().UnixMilli(); left < (2*time.Hour - 2*time.Second).Milliseconds() {
+		if left := r.stored().holds[a].expires - r.now().UnixMilli(); left < (2*time.Hour - 2*time.Second).Milliseconds() {
 			r.Errorf("%dms left of two hours", left)
 		}
 		r.expiry(r.main, 2*time.Hour)
@@ -74,21 +74,21 @@ func TestClockSetBackAfterARenewal(t *testing.T) {
 	t.Parallel()
 	eachSemaphore(t, func(r *permits) {
 		r.has(a, 6)
-		was := r.scene().at
+		was := r.stored().at
 		r.rewrite(r.main, "state", func(fields []string) { fields[7] = "1" })
 		r.renew(a, lockTTL)
-		if at := r.scene().at; at < was {
+		if at := r.stored().at; at < was {
 			r.Errorf("the time is %d, and was %d", at, was)
 		}
 		r.setBack()
-		before := r.scene().at
+		before := r.stored().at
 		equal(r.T, "renewed", r.renew(a, lockTTL).Held, true)
-		equal(r.T, "the time", r.scene().at, before) // until somebody cuts what lasts too long
+		equal(r.T, "the time", r.stored().at, before) // until somebody cuts what lasts too long
 		got := r.state(b, 1, 0, 5)
 		if got.Remaining <= 0 || got.Remaining > lockTTL {
 			r.Errorf("%v left", got.Remaining)
 		}
-		if left := r.scene().holds[a].expires - r.now().UnixMilli(); left > lockTTL.Milliseconds() {
+		if left := r.stored().holds[a].expires - r.now().UnixMilli(); left > lockTTL.Milliseconds() {
 			r.Errorf("%dms left", left)
 		}
 		r.stands("then", "a=6 b+5")
@@ -108,7 +108,7 @@ func TestPermitsOfOddKeys(t *testing.T) {
 				said := p.published(func() { p.release(a) })
 				_, payload, _ := strings.Cut(said[0], "to:"+b+": ")
 				got, ok := parseMessage(payload)
-				want := lease.Handover{Name: p.name, Token: b, Seq: 1, WantSeq: 1, FenceBase: p.scene().holds[b].base, Weight: 1}
+				want := lease.Handover{Name: p.name, Token: b, Seq: 1, WantSeq: 1, FenceBase: p.stored().holds[b].base, Weight: 1}
 				if !ok || got != want {
 					r.Errorf("heard %+v, want %+v", got, want)
 				}

@@ -17,7 +17,7 @@ const all = lease.ExclusiveWeight
 // shared checks who holds how much, and who waits for how much; W is all.
 func (r *permits) shared(what, want string) {
 	r.Helper()
-	equal(r.T, what, strings.ReplaceAll(r.scene().String(), fmt.Sprint(int64(all)), "W"), want)
+	equal(r.T, what, strings.ReplaceAll(r.stored().String(), fmt.Sprint(int64(all)), "W"), want)
 }
 
 func TestReadersAndWriters(t *testing.T) {
@@ -36,7 +36,7 @@ func TestReadersAndWriters(t *testing.T) {
 		r.waits(b, 1)
 		said := r.published(func() { r.release(c) })
 		r.shared("all readers up to the next writer", "d=1 e=1 a+W b+1")
-		s := r.scene()
+		s := r.stored()
 		want := []string{
 			fmt.Sprintf("to:%s: r 1 1 %d 1 1 %s key", d, s.holds[d].base, d),
 			fmt.Sprintf("to:%s: r 1 1 %d 1 1 %s key", e, s.holds[e].base, e),
@@ -60,7 +60,7 @@ func TestWriterBecomesAReader(t *testing.T) {
 		})
 		r.shared("then", "a=1 b=1 c=1 d+W e+1")
 		equal(r.T, "messages", len(said), 2)
-		equal(r.T, "it shares", r.scene().holds[a].shared, true)
+		equal(r.T, "it shares", r.stored().holds[a].shared, true)
 	})
 }
 
@@ -150,7 +150,7 @@ func TestRenewalsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newPermits(t, redistest.MiniClient(t, redistest.Mini(t)), semaphoreAt("key"), 10)
 		r.has(a, 6)
-		fence := r.scene().last
+		fence := r.stored().last
 		for range 3 * 60 * 60 / 5 {
 			time.Sleep(5 * time.Second)
 			equal(t, "renewed", r.renew(a, lockTTL), lease.RenewResult{Held: true})
@@ -160,7 +160,7 @@ func TestRenewalsAlone(t *testing.T) {
 		r.waits(c, 1)
 		r.stands("then", "a=6 b=4 c+1")
 		r.expiry(r.holders, 65*time.Minute)
-		if now := r.scene().last; now <= fence {
+		if now := r.stored().last; now <= fence {
 			t.Errorf("fence %d after %d", now, fence)
 		}
 		time.Sleep(66 * time.Minute)

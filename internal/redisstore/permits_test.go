@@ -22,7 +22,7 @@ func TestPermitsTakeWhatIsFree(t *testing.T) {
 			r.Errorf("base %d is not the server's time, %d to %d", got.FenceBase, before.UnixMicro(), after.UnixMicro())
 		}
 		equal(r.T, "reply", got, lease.Reply{Granted: true, FenceBase: got.FenceBase, Weight: 3, GrantedNow: 3})
-		s := r.scene()
+		s := r.stored()
 		equal(r.T, "state", fmt.Sprint(s.size, s.declared, s.used, s.waiting, s.last), fmt.Sprint(10, 10, 3, 0, got.FenceBase))
 		h := s.holds[a]
 		if end := r.now().Add(lockTTL).UnixMilli(); h.expires > end || h.expires < end-2000 || int64(s.zset[a]) != h.expires {
@@ -56,7 +56,7 @@ func TestPermitsFencesGrow(t *testing.T) {
 		}
 		r.waits(b, 9)
 		r.release(a)
-		equal(r.T, "a hand-over", r.scene().holds[b].base, ahead+6)
+		equal(r.T, "a hand-over", r.stored().holds[b].base, ahead+6)
 		check(r.T, r.rdb.Del(r.Context(), r.main, r.holders).Err())
 		if now, base := r.now().UnixMicro(), r.state(c, 1, 0, 1).FenceBase; base < now {
 			r.Errorf("the counter was lost at %d, and then the base is %d", now, base)
@@ -78,7 +78,7 @@ func TestPermitsOfOneReleaseGoToMany(t *testing.T) {
 		q.WantSeq = 1
 		equal(r.T, "a refresh", outcome(r.says(q)), "wait") // and keeps its place
 		said := r.published(func() { equal(r.T, "owned", r.release(a), true) })
-		s := r.scene()
+		s := r.stored()
 		r.stands("then", "b=3 c=5 d+4 e+1")
 		want := []string{
 			fmt.Sprintf("to:%s: s 1 1 %d 3 1 %s key", b, s.holds[b].base, b),
@@ -127,7 +127,7 @@ func TestPermitsPassOverWhoCannotBeLetIn(t *testing.T) {
 		{"one that is seen in the future", func(r *permits) { r.seen(b, time.Hour) }, "b=4 c=4 d+4", 2},
 		{"one whose entry is missing", func(r *permits) { check(r.T, r.rdb.HDel(r.Context(), r.waiters, b).Err()) }, "c=4 d=4", 2},
 		{"one whose entry is garbled", func(r *permits) { check(r.T, r.rdb.HSet(r.Context(), r.waiters, b, "x").Err()) }, "c=4 d=4", 2},
-		{"all, as the line is lost", func(r *permits) { check(r.T, r.rdb.Del(r.Context(), r.queue).Err()) }, "", 0},
+		{"all, as the queue is lost", func(r *permits) { check(r.T, r.rdb.Del(r.Context(), r.queue).Err()) }, "", 0},
 		{"all, as the entries are lost", func(r *permits) { check(r.T, r.rdb.Del(r.Context(), r.waiters).Err()) }, "", 0},
 		{"all that are too large after a resize", func(r *permits) { r.resize(3) }, "", 3},
 	} {
@@ -148,7 +148,7 @@ func TestPermitsPassOverWhoCannotBeLetIn(t *testing.T) {
 	}
 }
 
-// Each row starts with a holding 6 of 10, b in line for 5, c for 1.
+// Each row starts with a holding 6 of 10, b queued for 5, c for 1.
 func TestUpdateRequests(t *testing.T) {
 	t.Parallel()
 	again := func(q lease.Request, order int64) lease.Request { q.WantSeq = order; return q }
@@ -238,13 +238,13 @@ func TestUpdateRequests(t *testing.T) {
 }
 
 // Every answer that moves a window has made the hold last for as long, also if
-// the line let in the one who asks. And one that was overtaken gives no window.
+// the queue let in the one who asks. And one that was overtaken gives no window.
 func TestUpdatesLastForTheirTTL(t *testing.T) {
 	t.Parallel()
 	eachSemaphore(t, func(r *permits) {
 		lasts := func(what string) {
 			r.Helper()
-			if left := r.scene().holds[b].expires - r.now().UnixMilli(); left < lockTTL.Milliseconds()-2000 {
+			if left := r.stored().holds[b].expires - r.now().UnixMilli(); left < lockTTL.Milliseconds()-2000 {
 				r.Errorf("%s: %dms are left", what, left)
 			}
 		}
@@ -253,8 +253,8 @@ func TestUpdatesLastForTheirTTL(t *testing.T) {
 		r.expires(a)
 		q := r.update(b, 3, 0, 5)
 		q.WantSeq = 1
-		equal(r.T, "the head of the line", outcome(r.says(q)), "granted")
-		lasts("the head of the line")
+		equal(r.T, "the head of the queue", outcome(r.says(q)), "granted")
+		lasts("the head of the queue")
 		r.ends(b, time.Second)
 		r.state(b, 4, 5, 0)
 		lasts("a statement")
@@ -300,7 +300,7 @@ func TestLateUpdateOfAnEndedClaim(t *testing.T) {
 		r.waits(c, 10)
 		r.waits(d, 1)
 		time.Sleep(lease.WaiterTTL - time.Millisecond)
-		r.state(d, 2, 0, 1) // the line lives on
+		r.state(d, 2, 0, 1) // the queue lives on
 		time.Sleep(time.Millisecond)
 		r.state(e, 1, 0, 1)
 		r.stands("the entry's time has come", "b=4 a=5 d=1 e+1")
@@ -341,7 +341,7 @@ func TestSizes(t *testing.T) {
 		refused("another size after a resize", 15, 1, false)
 		refused("more than there is after a resize", 20, 21, true)
 		r.resize(2) // two more are in use
-		equal(r.T, "in use", r.scene().used, 3)
+		equal(r.T, "in use", r.stored().used, 3)
 		refused("more than is left", 10, 3, true)
 		refused("the size of before", 20, 1, false)
 		r.waits(b, 1)
@@ -352,14 +352,14 @@ func TestSizes(t *testing.T) {
 		r.stands("a resize lets in", "x0=1 x1=1 b=1")
 		check(r.T, r.rdb.Del(r.Context(), r.main, r.holders).Err())
 		check(r.T, r.Resize(r.Context(), "key", 7, 9))
-		s := r.scene()
+		s := r.stored()
 		equal(r.T, "a resize before the first use", fmt.Sprint(s.size, s.declared), "9 7")
 		r.expiry(r.main, 65*time.Minute)
 	})
 }
 
 // A statement that is refused for the size says what it keeps all the same, and
-// leaves the line. What was granted before a resize stays granted.
+// leaves the queue. What was granted before a resize stays granted.
 func TestUpdateOfAWrongSize(t *testing.T) {
 	t.Parallel()
 	eachSemaphore(t, func(r *permits) {
@@ -369,7 +369,7 @@ func TestUpdateOfAWrongSize(t *testing.T) {
 		q := r.update(b, 2, 0, 6)
 		q.WantSeq, q.Size = 1, 9
 		_, err := r.Acquire(r.Context(), q)
-		expect(r.T, "in the line", err, "permanent", "semaphore has 10 permits, this process expects 9")
+		expect(r.T, "in the queue", err, "permanent", "semaphore has 10 permits, this process expects 9")
 		r.stands("then", "a=8 c=2")
 		q = r.update(a, 2, 4, 11)
 		_, err = r.Acquire(r.Context(), q)

@@ -149,7 +149,7 @@ func TestPermitsGarbled(t *testing.T) {
 			r.rdb.ZAdd(r.Context(), r.holders, redis.Z{Score: 1, Member: a}) // its time has come
 			r.state(d, 1, 0, 1)
 			r.stands("then", "b=6 c=4 d+1")
-			equal(r.T, "in use", r.scene().used, 10)
+			equal(r.T, "in use", r.stored().used, 10)
 		}
 	})
 }

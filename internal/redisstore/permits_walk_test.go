@@ -65,7 +65,7 @@ type schedule struct {
 	rng   *rand.Rand
 	sub   *redis.PubSub
 	seed  uint64
-	model *fair
+	model *permitsModel
 
 	tokens [5]string
 	n      [5]int64
@@ -73,7 +73,7 @@ type schedule struct {
 	sent   []move
 	trace  []string
 
-	was  scene
+	was  storedPermits
 	last int64 // fence base given
 	seen map[string]int
 
@@ -96,7 +96,7 @@ func newSchedule(t *testing.T, rdb *redis.Client, sub *redis.PubSub, kind lease.
 	}
 	name := lease.Name{Kind: kind, Key: fmt.Sprint("key ", seed)}
 	s.permits = newPermits(t, rdb, name, size)
-	s.model = &fair{name: name, holds: map[string]*held{}}
+	s.model = &permitsModel{name: name, holds: map[string]*held{}}
 	for p := range s.tokens {
 		s.renewToken(p)
 	}
@@ -110,7 +110,7 @@ func (s *schedule) renewToken(p int) {
 
 func (s *schedule) run(length int) {
 	start := time.Now()
-	s.was = s.scene()
+	s.was = s.stored()
 	for range length {
 		m := s.next()
 		s.granted = ""
@@ -138,7 +138,7 @@ func (s *schedule) run(length int) {
 }
 
 // inspect returns what is stored, and what was published since the last look.
-func (s *schedule) inspect() (now scene, said []string) {
+func (s *schedule) inspect() (now storedPermits, said []string) {
 	s.Helper()
 	pipe := s.rdb.Pipeline()
 	read := s.read(pipe)
@@ -154,9 +154,9 @@ func (s *schedule) inspect() (now scene, said []string) {
 }
 
 // compare checks what is stored, but for what has run out, and what was said.
-func (s *schedule) compare(now scene, said []string) {
+func (s *schedule) compare(now storedPermits, said []string) {
 	s.Helper()
-	got := &fair{size: now.size, declared: now.declared, holds: map[string]*held{}}
+	got := &permitsModel{size: now.size, declared: now.declared, holds: map[string]*held{}}
 	ms := time.Now().UnixMilli()
 	for token, h := range now.holds {
 		if h.expires > ms {
@@ -192,7 +192,7 @@ func (s *schedule) compare(now scene, said []string) {
 }
 
 // invariants checks what must be true of any fair lock, whatever the model says.
-func (s *schedule) invariants(now scene) {
+func (s *schedule) invariants(now storedPermits) {
 	s.Helper()
 	if h := now.holds[s.granted]; s.granted != "" && (h.base != s.base || h.expires < s.since) {
 		s.Errorf("%s was told of base %d and counts on it until %d: %+v", s.granted, s.base, s.since, h)

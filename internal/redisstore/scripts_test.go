@@ -125,7 +125,7 @@ func TestHandOverGivesTheWaitersGrant(t *testing.T) {
 }
 
 // Whatever could let somebody in does so in the same script: nobody else will.
-// Each row starts with a held, b and c in line.
+// Each row starts with a held, b and c queued.
 func TestNoScriptLeavesALockFreeWhileSomebodyWaits(t *testing.T) {
 	t.Parallel()
 	free := func(r *rig) { r.expires() }

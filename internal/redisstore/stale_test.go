@@ -196,18 +196,18 @@ func TestPermitsOfOneReleaseInSteps(t *testing.T) {
 		got, err := r.transport.run(r.Context(), permitsRelease, keys, []any{a, "r"}) // once
 		check(r.T, err)
 		equal(r.T, "reply", got, any(int64(3)))
-		equal(r.T, "inside", len(r.scene().holds), 64)
+		equal(r.T, "inside", len(r.stored().holds), 64)
 
 		last := r.says(q(readers-1, 2))
 		equal(r.T, "the last", outcome(last), "wait")
 		equal(r.T, "it is to ask again in", last.Remaining, 0)
-		equal(r.T, "inside", len(r.scene().holds), 2*64)
+		equal(r.T, "inside", len(r.stored().holds), 2*64)
 		equal(r.T, "a newcomer", outcome(r.state(c, 1, 0, 1)), "wait")
-		equal(r.T, "inside", len(r.scene().holds), 3*64)
+		equal(r.T, "inside", len(r.stored().holds), 3*64)
 		if last = r.says(q(readers-1, 3)); !last.Granted {
 			r.Errorf("the last: %+v", last)
 		}
-		s := r.scene()
+		s := r.stored()
 		equal(r.T, "inside in the end", len(s.holds), readers)
 		equal(r.T, "waiting", fmt.Sprintln(len(s.queue), short(s.queue[0].token), short(s.queue[1].token)), "2 b c\n")
 	})
@@ -271,7 +271,7 @@ func TestPermitsRebuiltInSteps(t *testing.T) {
 			rng := rand.New(rand.NewPCG(1, 2))
 			steps := 0
 			for ; ; steps++ {
-				now := r.scene()
+				now := r.stored()
 				sum, latest := int64(0), r.now().Add(lockTTL).UnixMilli()
 				for _, h := range now.holds {
 					sum += h.weight

@@ -41,7 +41,7 @@ func TestWaitGroupOutOfMemory(t *testing.T) {
 	joined := g.counts("s", lease.OpClaim, c)
 	added := g.counts("s", lease.OpAdd, 2)
 	g.counts("s", lease.OpStart, d)
-	round := g.status(0).Number
+	number := g.status(0).Number
 	full(true)
 	refused(g, lease.OpAdd, 1)
 	refused(g, lease.OpStart, e)
@@ -73,8 +73,8 @@ func TestWaitGroupOutOfMemory(t *testing.T) {
 	ends(a, -time.Millisecond)
 	equal(t, "left", g.status(0).Remaining, 1)
 	said := g.published(func() { g.counts("s", lease.OpDone, d) })
-	equal(t, "told", fmt.Sprint(said), fmt.Sprint([]string{g.ended(round, 2)}))
-	equal(t, "lost", g.status(0).Abandoned[round], 2)
+	equal(t, "told", fmt.Sprint(said), fmt.Sprint([]string{g.ended(number, 2)}))
+	equal(t, "lost", g.status(0).Abandoned[number], 2)
 }
 
 // Redis lets a script go on that has begun to write, so that what would be refused is
@@ -83,15 +83,15 @@ func TestWaitGroupOutOfMemoryWhenTasksEnd(t *testing.T) {
 	t.Parallel()
 	g, s := realGroup(t)
 	g.counts("s", lease.OpStart, a)
-	round := g.status(0).Number
+	number := g.status(0).Number
 	g.ends(a, -time.Millisecond)
 	s.Do(t, "CONFIG", "SET", "maxmemory", "1")
 	said := g.published(func() { g.counts("s", lease.OpStart, b) })
-	equal(t, "told", fmt.Sprint(said), fmt.Sprint([]string{g.ended(round, 1)}))
+	equal(t, "told", fmt.Sprint(said), fmt.Sprint([]string{g.ended(number, 1)}))
 	g.stands("then", "0 b")
 }
 
-// That a round is over need not be told: who waits looks from time to time.
+// That a generation is over need not be told: who waits looks from time to time.
 func TestWaitGroupWithoutPermissionToPublish(t *testing.T) {
 	t.Parallel()
 	g, s := realGroup(t)

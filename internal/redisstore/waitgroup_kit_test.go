@@ -129,16 +129,16 @@ func (g *group) lives(token string, ttl time.Duration) {
 	}
 }
 
-// stock is all that the server stores for a group, but for the operations.
-type stock struct {
-	state                          string // "": there is none
-	round, count, abandoned, since int64
-	tasks                          map[string]int64 // token -> when it ends in ms
-	lost                           map[int64]int64  // round -> tasks
-	ttl                            time.Duration
+// storedGroup is all that the server stores for a group, but for the operations.
+type storedGroup struct {
+	state                           string // "": there is none
+	number, count, abandoned, since int64
+	tasks                           map[string]int64 // token -> when it ends in ms
+	lost                            map[int64]int64  // generation -> tasks
+	ttl                             time.Duration
 }
 
-func (g *group) stock() stock {
+func (g *group) stored() storedGroup {
 	g.Helper()
 	pipe := g.rdb.Pipeline()
 	read := g.read(pipe)
@@ -146,27 +146,27 @@ func (g *group) stock() stock {
 	return read()
 }
 
-// read adds to a pipeline what a stock is made of.
-func (g *group) read(pipe redis.Pipeliner) func() stock {
+// read adds to a pipeline what a storedGroup is made of.
+func (g *group) read(pipe redis.Pipeliner) func() storedGroup {
 	members, ttl := pipe.ZRangeWithScores(g.Context(), g.key, 0, -1), pipe.PTTL(g.Context(), g.key)
-	return func() stock {
+	return func() storedGroup {
 		g.Helper()
-		s := stock{tasks: map[string]int64{}, lost: map[int64]int64{}, ttl: ttl.Val()}
+		s := storedGroup{tasks: map[string]int64{}, lost: map[int64]int64{}, ttl: ttl.Val()}
 		for _, z := range members.Val() {
 			text := z.Member.(string)
 			switch {
 			case z.Score > 0:
 				s.tasks[text] = int64(z.Score)
 			case z.Score < 0:
-				var round, tasks int64
-				g.scan(text, "abandoned %d %d", &round, &tasks)
-				if s.lost[round] = tasks; z.Score != float64(-round) {
+				var number, tasks int64
+				g.scan(text, "abandoned %d %d", &number, &tasks)
+				if s.lost[number] = tasks; z.Score != float64(-number) {
 					g.Errorf("%q is at %f", text, z.Score)
 				}
 			case s.state != "":
 				g.Errorf("two states, %q and %q", s.state, text)
 			default:
-				g.scan(text, "generation %d count %d abandoned %d since %d", &s.round, &s.count, &s.abandoned, &s.since)
+				g.scan(text, "generation %d count %d abandoned %d since %d", &s.number, &s.count, &s.abandoned, &s.since)
 				s.state = text
 			}
 		}
@@ -186,8 +186,8 @@ func (g *group) scan(text, format string, numbers ...any) {
 	equal(g.T, "a record", text, fmt.Sprintf(format, plain...))
 }
 
-// String is the count, the tasks, and how many were abandoned of the last round.
-func (s stock) String() string {
+// String is the count, the tasks, and how many were abandoned of the last generation.
+func (s storedGroup) String() string {
 	text := strconv.FormatInt(s.count, 10)
 	for _, token := range slices.Sorted(maps.Keys(s.tasks)) {
 		text += " " + short(token)
@@ -201,10 +201,10 @@ func (s stock) String() string {
 // stands checks what is counted, without a look, as that ends tasks.
 func (g *group) stands(what, want string) {
 	g.Helper()
-	equal(g.T, what, g.stock().String(), want)
+	equal(g.T, what, g.stored().String(), want)
 }
 
-// ended is the message that a round is over.
-func (g *group) ended(round, abandoned int64) string {
-	return fmt.Sprintf("%s: w %d 0 0 %d 0 - %s", g.channel, round, abandoned, g.key)
+// ended is the message that a generation is over.
+func (g *group) ended(number, abandoned int64) string {
+	return fmt.Sprintf("%s: w %d 0 0 %d 0 - %s", g.channel, number, abandoned, g.key)
 }

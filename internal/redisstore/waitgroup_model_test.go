@@ -13,7 +13,7 @@ import (
 type groupModel struct {
 	clock       time.Duration // the server's, which starts at 0
 	remaining   time.Duration // for which the group is kept
-	last        *generation   // the round that goes on or was the last; nil: there is no group
+	last        *generation   // the generation that goes on or was the last; nil: there is no group
 	oldestKnown *generation   // before which nothing is known
 	lost        []*generation // those over that have lost tasks
 	ended       []*generation // whose end was told, in that order
@@ -21,7 +21,7 @@ type groupModel struct {
 	counted     map[opID]int // how often an operation has an effect by now
 }
 
-// generation is a round.
+// generation is one generation of the group.
 type generation struct {
 	number, count, abandoned int64
 	tasks                    map[string]time.Duration // when each ends
@@ -150,7 +150,7 @@ func (m *groupModel) begin() *generation {
 	return m.last
 }
 
-// undo takes back what was counted in the round that goes on, if it can be.
+// undo takes back what was counted in the generation that goes on, if it can be.
 func (m *groupModel) undo(said note) bool {
 	on := said.generation
 	if on != m.last || !on.goesOn() || said.outcome != lease.Applied {
@@ -190,7 +190,7 @@ func (m *groupModel) purge() {
 	}
 }
 
-// wrote is the end of a change: if nothing is left, the round is over.
+// wrote is the end of a change: if nothing is left, the generation is over.
 func (m *groupModel) wrote() {
 	if m.remaining = groupLife; m.last.goesOn() {
 		return

@@ -38,7 +38,7 @@ type call struct {
 }
 
 // letter is a copy of a request on its way.
-type letter struct {
+type delivery struct {
 	*call
 	change lease.Operation
 }
@@ -51,14 +51,14 @@ func (n *numbering) end(c *call) {
 	}
 }
 
-func (c *call) post() *letter {
-	l := &letter{c, c.change}
+func (c *call) post() *delivery {
+	l := &delivery{c, c.change}
 	l.change.AckedThrough = c.ackedThrough
 	return l
 }
 
 // step draws and does what happens next. Most requests arrive, and most replies.
-func (s *ramble) step() (name, saw, want string) {
+func (s *groupWalk) step() (name, saw, want string) {
 	n := s.sessions[s.rng.IntN(len(s.sessions))]
 	open := &call{}
 	if all := slices.Concat(s.sessions[0].open, s.sessions[1].open, s.sessions[2].open); len(all) > 0 {
@@ -106,7 +106,7 @@ func (s *ramble) step() (name, saw, want string) {
 }
 
 // mishap is the trouble of this schedule.
-func (s *ramble) mishap() string {
+func (s *groupWalk) mishap() string {
 	switch {
 	case s.trouble == clockSetBack:
 		s.pass(-time.Hour)
@@ -128,7 +128,7 @@ func (s *ramble) mishap() string {
 }
 
 // draw is what a session does next.
-func (s *ramble) draw(n *numbering) lease.Operation {
+func (s *groupWalk) draw(n *numbering) lease.Operation {
 	c := lease.Operation{Key: s.key, Session: n.id, Seq: n.last}
 	switch x := s.rng.IntN(20); {
 	case x < 5:
@@ -159,7 +159,7 @@ func (s *ramble) draw(n *numbering) lease.Operation {
 	return c
 }
 
-func (s *ramble) live() []string {
+func (s *groupWalk) live() []string {
 	if s.model.last == nil {
 		return nil
 	}
@@ -169,7 +169,7 @@ func (s *ramble) live() []string {
 // deliver has a copy of a request executed. Another one may stay under way, and
 // the reply may be lost. As to a session the first reply decides, but to a request
 // that it has undone.
-func (s *ramble) deliver(l *letter) (name, saw, want string) {
+func (s *groupWalk) deliver(l *delivery) (name, saw, want string) {
 	outcome := s.model.change(l.change)
 	got, err := s.UpdateGroup(s.Context(), l.change)
 	name, saw, want = describe(l.change), fmt.Sprint(got.Outcome, err), fmt.Sprint(outcome, nil)
@@ -204,7 +204,7 @@ func describe(c lease.Operation) string {
 }
 
 // pass moves the server's time. Where that cannot be, the tasks' ends are moved.
-func (s *ramble) pass(d time.Duration) {
+func (s *groupWalk) pass(d time.Duration) {
 	s.Helper()
 	s.model.pass(d)
 	if s.mini != nil {
@@ -212,7 +212,7 @@ func (s *ramble) pass(d time.Duration) {
 		return
 	}
 	s.start = s.start.Add(-d)
-	for token, ends := range s.stock().tasks {
+	for token, ends := range s.stored().tasks {
 		score := float64(ends - d.Milliseconds())
 		check(s.T, s.rdb.ZAddXX(s.Context(), s.key, redis.Z{Score: score, Member: token}).Err())
 	}

@@ -24,7 +24,7 @@ func TestWaitGroupRenew(t *testing.T) {
 		g.ends(a, 0)
 		g.unchanged("a task whose time is over", func() { equal(g.T, "renewed", g.renew(a, lockTTL), false) })
 		equal(g.T, "left", g.status(0).Remaining, 0)
-		g.unchanged("a round that is over", func() { equal(g.T, "renewed", g.renew(a, lockTTL), false) })
+		g.unchanged("a generation that is over", func() { equal(g.T, "renewed", g.renew(a, lockTTL), false) })
 		g.expiry(g.key, groupKept)
 
 		g.counts("s", lease.OpStart, b)
@@ -81,6 +81,6 @@ func TestWaitGroupClockSetBack(t *testing.T) {
 		equal(t, "renewed", g.renew(a, lockTTL), false)
 		equal(t, "lost", g.status(0).Abandoned[first], 1)
 		g.counts("s", lease.OpStart, b)
-		equal(t, "the next round", g.status(0).Number, first+1)
+		equal(t, "the next generation", g.status(0).Number, first+1)
 	})
 }

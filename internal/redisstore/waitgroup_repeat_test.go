@@ -51,9 +51,9 @@ func TestWaitGroupRepetition(t *testing.T) {
 // unchangedBut is unchanged, but for the end of a task.
 func (g *group) unchangedBut(token string, f func()) {
 	g.Helper()
-	before := g.stock()
+	before := g.stored()
 	f()
-	after := g.stock()
+	after := g.stored()
 	before.tasks[token], before.ttl = after.tasks[token], after.ttl
 	equal(g.T, "the group", fmt.Sprint(after), fmt.Sprint(before))
 }
@@ -108,7 +108,7 @@ func TestWaitGroupUndo(t *testing.T) {
 	eachGroup(t, func(g *group) {
 		undo(g, g.next("s", lease.OpAdd, 5), lease.Rejected, "0") // before it
 		undo(g, g.next("s", lease.OpStart, e), lease.Rejected, "0")
-		equal(g.T, "the group", g.stock().state, "")
+		equal(g.T, "the group", g.stored().state, "")
 		g.counts("t", lease.OpAdd, 2)
 		undo(g, g.counts("s", lease.OpAdd, 5), lease.Applied, "2")
 		undo(g, g.counts("s", lease.OpAdd, -1), lease.Applied, "2")
@@ -127,17 +127,17 @@ func TestWaitGroupUndo(t *testing.T) {
 		undo(g, used, lease.Rejected, "1 -1") // less is left than it had added
 
 		last := g.counts("s", lease.OpAdd, -1)
-		undo(g, last, lease.Rejected, "0 -1") // it was what ended the round
+		undo(g, last, lease.Rejected, "0 -1") // it was what ended the generation
 		old := g.counts("s", lease.OpAdd, 1)
 		g.counts("t", lease.OpAdd, -1)
 		g.counts("t", lease.OpAdd, 4)
-		undo(g, old, lease.Rejected, "4") // its round is over
+		undo(g, old, lease.Rejected, "4") // its generation is over
 		g.counts("t", lease.OpAdd, -4)
 
 		only := g.counts("s", lease.OpStart, e)
-		round := g.status(0).Number
+		number := g.status(0).Number
 		said := g.published(func() { undo(g, only, lease.Applied, "0") })
-		equal(g.T, "told", fmt.Sprint(said), fmt.Sprint([]string{g.ended(round, 0)}))
+		equal(g.T, "told", fmt.Sprint(said), fmt.Sprint([]string{g.ended(number, 0)}))
 	})
 }
 

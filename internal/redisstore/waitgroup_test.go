@@ -16,9 +16,9 @@ func TestWaitGroupKeys(t *testing.T) {
 	eachGroup(t, func(g *group) {
 		before := g.now().UnixMicro()
 		g.counts("s", lease.OpAdd, 2)
-		round := g.status(0).Number
-		if after := g.now().UnixMicro(); round < before || round > after {
-			g.Errorf("round %d is not the server's time, %d to %d", round, before, after)
+		number := g.status(0).Number
+		if after := g.now().UnixMicro(); number < before || number > after {
+			g.Errorf("generation %d is not the server's time, %d to %d", number, before, after)
 		}
 		equal(g.T, "keys", fmt.Sprint(sorted(g.rdb.Keys(g.Context(), "*").Val()...)), fmt.Sprint(sorted(g.operations("s"), "key")))
 		equal(g.T, "operations", g.operations("s"), "baton:{key}:ops:s")
@@ -35,21 +35,21 @@ func TestWaitGroupKeys(t *testing.T) {
 		g.expiry(g.key, groupLife)
 		g.expiry(g.operations("s"), groupKept)
 		g.stands("then", "1 a")
-		equal(g.T, "the state", g.stock().state, fmt.Sprintf("generation %d count 1 abandoned 0 since %d", round, round))
-		equal(g.T, "remembered", fmt.Sprint(g.rdb.HGetAll(g.Context(), g.operations("s")).Val()), fmt.Sprintf("map[2:1 claim %s %d %d acked:1]", a, round, round))
+		equal(g.T, "the state", g.stored().state, fmt.Sprintf("generation %d count 1 abandoned 0 since %d", number, number))
+		equal(g.T, "remembered", fmt.Sprint(g.rdb.HGetAll(g.Context(), g.operations("s")).Val()), fmt.Sprintf("map[2:1 claim %s %d %d acked:1]", a, number, number))
 
 		said := g.published(func() {
 			g.counts("s", lease.OpAbandon, a)
 			g.counts("s", lease.OpAdd, -1)
 		})
-		equal(g.T, "told", fmt.Sprint(said), fmt.Sprint([]string{g.ended(round, 1)}))
+		equal(g.T, "told", fmt.Sprint(said), fmt.Sprint([]string{g.ended(number, 1)}))
 		equal(g.T, "the group", fmt.Sprint(g.rdb.ZRangeWithScores(g.Context(), g.key, 0, -1).Val()),
-			fmt.Sprintf("[{%g abandoned %d 1} {0 generation %d count 0 abandoned 1 since %d}]", float64(-round), round, round, round))
+			fmt.Sprintf("[{%g abandoned %d 1} {0 generation %d count 0 abandoned 1 since %d}]", float64(-number), number, number, number))
 		g.expiry(g.key, groupKept)
 	})
 }
 
-// Each change says which round it has found, whether that went on or was over, and the
+// Each change says which generation it has found, whether that went on or was over, and the
 // same when it is repeated: those who wait are bound to it.
 func TestWaitGroupFound(t *testing.T) {
 	t.Parallel()
@@ -79,7 +79,7 @@ func TestWaitGroupFound(t *testing.T) {
 
 func sorted(s ...string) []string { slices.Sort(s); return s }
 
-// The message of a round's end is what the subscription reads.
+// The message of a generation's end is what the subscription reads.
 func TestWaitGroupEndIsParsed(t *testing.T) {
 	t.Parallel()
 	eachGroup(t, func(g *group) {
@@ -121,7 +121,7 @@ func TestWaitGroupAnswers(t *testing.T) {
 		g.ends(b, 0) // now it is over
 		g.answers(lease.TaskAbandoned, "s", lease.OpDone, b)
 		g.stands("then", "0 c -1")
-		equal(g.T, "lost of a round that goes on", len(g.status(0).Abandoned), 0)
+		equal(g.T, "lost of a generation that goes on", len(g.status(0).Abandoned), 0)
 		g.counts("s", lease.OpAbandon, c)
 		over := lease.Generation{Number: first.Number, OldestKnown: first.OldestKnown, Abandoned: map[int64]int64{first.Number: 2}}
 		for _, from := range []int64{0, 1, first.Number} {
@@ -137,44 +137,44 @@ func TestWaitGroupAnswers(t *testing.T) {
 		}
 		equal(g.T, "what became of the first", g.status(first.Number).Abandoned[first.Number], 2)
 		g.counts("s", lease.OpDone, d)
-		equal(g.T, "a round without loss", len(g.status(0).Abandoned), 0)
+		equal(g.T, "a generation without loss", len(g.status(0).Abandoned), 0)
 	})
 }
 
-// Of rounds that have lost tasks the last hundred are known.
+// Of generations that have lost tasks the last hundred are known.
 func TestWaitGroupRecords(t *testing.T) {
 	t.Parallel()
 	eachGroup(t, func(g *group) {
-		var rounds []int64
+		var numbers []int64
 		for i := range 103 {
 			token := fmt.Sprint("baton:10000:", i)
 			g.counts("s", lease.OpStart, token)
-			rounds = append(rounds, g.status(0).Number)
+			numbers = append(numbers, g.status(0).Number)
 			if i == 50 { // one without a loss is not among them
 				g.counts("s", lease.OpDone, token)
 				continue
 			}
 			g.counts("s", lease.OpAbandon, token)
 		}
-		got := g.status(rounds[0])
+		got := g.status(numbers[0])
 		equal(g.T, "records", len(got.Abandoned), 100)
-		equal(g.T, "number", got.Number, rounds[102])
-		equal(g.T, "since", got.OldestKnown, rounds[1]+1) // two of the 102 have been dropped
-		for i, round := range rounds {
+		equal(g.T, "number", got.Number, numbers[102])
+		equal(g.T, "since", got.OldestKnown, numbers[1]+1) // two of the 102 have been dropped
+		for i, number := range numbers {
 			want := int64(1)
 			if i < 2 || i == 50 {
 				want = 0
 			}
-			equal(g.T, fmt.Sprint("lost of round ", i), got.Abandoned[round], want)
+			equal(g.T, fmt.Sprint("lost of generation ", i), got.Abandoned[number], want)
 		}
-		equal(g.T, "from the middle on", len(g.status(rounds[60]).Abandoned), 43)
+		equal(g.T, "from the middle on", len(g.status(numbers[60]).Abandoned), 43)
 		equal(g.T, "members", g.rdb.ZCard(g.Context(), g.key).Val(), 101)
 		g.counts("s", lease.OpStart, a)
 		equal(g.T, "since, in the next", g.status(0).OldestKnown, got.OldestKnown)
 	})
 }
 
-// A group that was lost begins again, and says since when it knows of rounds.
+// A group that was lost begins again, and says since when it knows of generations.
 func TestWaitGroupAfterLoss(t *testing.T) {
 	t.Parallel()
 	eachGroup(t, func(g *group) {
@@ -188,7 +188,7 @@ func TestWaitGroupAfterLoss(t *testing.T) {
 		g.answers(lease.TaskAbandoned, "s", lease.OpDone, a)
 		add.Op = lease.OpUndo
 		equal(g.T, "an undo", g.send(add), lease.Rejected)
-		equal(g.T, "the group", g.stock().state, "")
+		equal(g.T, "the group", g.stored().state, "")
 		g.counts("s", lease.OpAdd, 1)
 		now := g.status(was.Number)
 		if now.Number <= was.Number || now.OldestKnown != now.Number || now.Remaining != 1 {

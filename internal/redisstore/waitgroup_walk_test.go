@@ -17,9 +17,9 @@ import (
 )
 
 var (
-	groupSeed      = flag.Uint64("round.seed", 0, "start TestWaitGroupModel with this schedule")
-	groupSchedules = flag.Int("round.schedules", 2000, "schedules of TestWaitGroupModel, three quarters of them on Redis")
-	groupTime      = flag.Duration("round.time", 6*time.Second, "of TestWaitGroupModel at most, where the race detector or others slow it down")
+	groupSeed      = flag.Uint64("group.seed", 0, "start TestWaitGroupModel with this schedule")
+	groupSchedules = flag.Int("group.schedules", 2000, "schedules of TestWaitGroupModel, three quarters of them on Redis")
+	groupTime      = flag.Duration("group.time", 6*time.Second, "of TestWaitGroupModel at most, where the race detector or others slow it down")
 )
 
 // TestWaitGroupModel runs random schedules of what sessions do, and of what befalls
@@ -69,27 +69,27 @@ type world struct {
 	sub  *redis.PubSub
 }
 
-// ramble is one random schedule of three sessions. On miniredis time stands still
+// groupWalk is one random schedule of three sessions. On miniredis time stands still
 // but for what the schedule says, so that all times are known to the ms.
-type ramble struct {
+type groupWalk struct {
 	*group
 	*world
 	rng          *rand.Rand
 	seed         uint64
 	model        *groupModel
 	sessions     [3]*numbering
-	flight       []*letter
+	flight       []*delivery
 	tokens       []string
 	trouble      trouble
 	begun, start time.Time        // start is that of the server when the clock of the model was 0
-	last         int64            // the highest number of a round so far
+	last         int64            // the highest number of a generation so far
 	was          lease.Generation // what the last look said
 	final        map[opID]int     // how often an operation counts that is over
 	trace        []string
 }
 
 func (w *world) walk(t *testing.T, seed uint64, seen map[string]int) {
-	s := &ramble{world: w, seed: seed, model: newTally(), final: map[opID]int{}}
+	s := &groupWalk{world: w, seed: seed, model: newTally(), final: map[opID]int{}}
 	s.rng = rand.New(rand.NewPCG(seed, 0))
 	s.group = newGroup(t, w.rdb, fmt.Sprint("key ", seed))
 	s.trouble = trouble(s.rng.IntN(3))
@@ -125,12 +125,12 @@ func (w *world) walk(t *testing.T, seed uint64, seen map[string]int) {
 		check(t, s.rdb.ScriptFlush(t.Context()).Err())
 	}
 	if t.Failed() {
-		t.Fatalf("run again with -round.seed %d\n%s", seed, strings.Join(s.trace, "\n"))
+		t.Fatalf("run again with -group.seed %d\n%s", seed, strings.Join(s.trace, "\n"))
 	}
 }
 
 // compare checks all that is stored.
-func (s *ramble) compare() {
+func (s *groupWalk) compare() {
 	s.Helper()
 	pipe, ctx := s.rdb.Pipeline(), s.Context()
 	read := s.read(pipe)
@@ -144,7 +144,7 @@ func (s *ramble) compare() {
 	if want.last == nil {
 		equal(s.T, "the group", got.state, "")
 	} else {
-		s.name(want.last, got.round)
+		s.name(want.last, got.number)
 		lost := map[int64]int64{}
 		for _, b := range want.lost {
 			lost[b.number] = b.abandoned
@@ -191,7 +191,7 @@ func (n note) String() string {
 }
 
 // about checks a time, which on a redis-server may be later by what has passed.
-func (s *ramble) about(what string, got, want time.Duration) {
+func (s *groupWalk) about(what string, got, want time.Duration) {
 	s.Helper()
 	if late := got - want; late != 0 && s.mini != nil || late < 0 || late > 2*slow {
 		s.Errorf("%s: %v, want %v", what, got, want)
@@ -200,15 +200,15 @@ func (s *ramble) about(what string, got, want time.Duration) {
 
 // kept checks a key's TTL. On a redis-server only what is real passes of it, so that
 // it is longer than in the model by what is not.
-func (s *ramble) kept(what string, got, want time.Duration) {
+func (s *groupWalk) kept(what string, got, want time.Duration) {
 	s.Helper()
 	if s.mini != nil && got != want || got < want-2*slow || got > want+12*2*time.Minute {
 		s.Errorf("%s is kept for %v, want %v", what, got, want)
 	}
 }
 
-// name gives a round that has begun with this step the server's number.
-func (s *ramble) name(b *generation, number int64) {
+// name gives a generation that has begun with this step the server's number.
+func (s *groupWalk) name(b *generation, number int64) {
 	s.Helper()
 	if b.number != 0 {
 		return
@@ -220,13 +220,13 @@ func (s *ramble) name(b *generation, number int64) {
 		least = max(s.last+1, s.begun.UnixMicro())
 	}
 	if number < least || number > most {
-		s.Errorf("round %d after %d, want %d to %d", number, s.last, least, most)
+		s.Errorf("generation %d after %d, want %d to %d", number, s.last, least, most)
 	}
 	s.last = number
 }
 
-// polls compares what a look says, from any of the rounds on.
-func (s *ramble) polls() {
+// polls compares what a look says, from any of the generations on.
+func (s *groupWalk) polls() {
 	s.Helper()
 	from := int64(0)
 	if n := len(s.model.ended); n > 0 && s.rng.IntN(3) > 0 {
@@ -235,14 +235,14 @@ func (s *ramble) polls() {
 	got, want := s.status(from), s.model.look(from)
 	equal(s.T, fmt.Sprint("the look from ", from), fmt.Sprint(got), fmt.Sprint(want))
 	if got.Number == s.was.Number && s.was.Remaining == 0 && got.Remaining > 0 {
-		s.Errorf("round %d goes on again", got.Number)
+		s.Errorf("generation %d goes on again", got.Number)
 	}
 	s.was = got
 	s.trace = append(s.trace, fmt.Sprintf("  look %v", got))
 }
 
 // invariants checks what must be true whatever the model says.
-func (s *ramble) invariants() {
+func (s *groupWalk) invariants() {
 	s.Helper()
 	for id, n := range s.model.counted {
 		if n < 0 || n > 1 {
@@ -255,7 +255,7 @@ func (s *ramble) invariants() {
 }
 
 // heard checks what was told since the schedule began: each end once.
-func (s *ramble) heard() {
+func (s *groupWalk) heard() {
 	s.Helper()
 	check(s.T, s.rdb.Publish(s.Context(), "the end", "").Err())
 	said, want := []string{}, []string{}
@@ -272,12 +272,12 @@ func (s *ramble) heard() {
 	if !slices.Equal(said, want) {
 		s.Errorf("told %q, want %q", said, want)
 	}
-	rounds := map[string]bool{}
+	numbers := map[string]bool{}
 	for _, m := range said {
-		round := strings.Fields(strings.TrimPrefix(m, s.channel))[2]
-		if rounds[round] {
+		number := strings.Fields(strings.TrimPrefix(m, s.channel))[2]
+		if numbers[number] {
 			s.Errorf("%s was told twice", m)
 		}
-		rounds[round] = true
+		numbers[number] = true
 	}
 }

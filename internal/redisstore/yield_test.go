@@ -22,7 +22,7 @@ func TestYieldToTheHeadOfTheLine(t *testing.T) {
 	})
 }
 
-// With nobody in line the token changes all the same: a late copy of the yield
+// With nobody queued the token changes all the same: a late copy of the yield
 // must find that the old one is gone.
 func TestYieldToNobody(t *testing.T) {
 	t.Parallel()
