@@ -1,7 +1,8 @@
 // Package mutex provides mutual exclusion between goroutines of any number of
 // processes, over Redis. [Mutex] and [RWMutex] have the methods of [sync.Mutex]
 // and [sync.RWMutex]. [Pool] has one mutex for each of any number of keys. [Election]
-// lets one of many candidates lead.
+// lets one of many candidates lead. [Once] runs a function once in all processes, and
+// [Flight] makes a value once for all who ask.
 //
 //	mu := mutex.New(rdb, "orders")
 //	mu.Lock()

@@ -32,6 +32,8 @@ func ExampleOnce_DoContext() {
 	once.Label = "web-1"
 	for _, result := range []error{errors.New("no space left"), nil, nil} {
 		ran, err := once.DoContext(ctx, func(ctx context.Context) error {
+			status, _ := once.Inspect(ctx)
+			fmt.Print(status.Holders[0].Label, " runs: ")
 			return result // ctx is canceled if the lock is lost
 		})
 		fmt.Println(ran, err)
@@ -39,8 +41,8 @@ func ExampleOnce_DoContext() {
 	last, err := once.Last(ctx)
 	fmt.Println(last.By.Label, last.Err == "", err)
 	// Output:
-	// true no space left
-	// true <nil>
+	// web-1 runs: true no space left
+	// web-1 runs: true <nil>
 	// false <nil>
 	// web-1 true <nil>
 }
@@ -91,13 +93,14 @@ func ExampleFlight() {
 	prices.Stale = time.Hour // then the old price, while one process fetches a new one
 	for range 3 {
 		price, shared, err := prices.Do(ctx, "eur", func(ctx context.Context) ([]byte, error) {
-			fmt.Println("fetching")
+			status, _ := prices.Inspect(ctx, "eur")
+			fmt.Println("fetching:", status.Held())
 			return []byte("1.08"), nil
 		})
 		fmt.Println(string(price), shared, err)
 	}
 	// Output:
-	// fetching
+	// fetching: true
 	// 1.08 false <nil>
 	// 1.08 true <nil>
 	// 1.08 true <nil>

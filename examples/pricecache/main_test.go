@@ -1,0 +1,42 @@
+package main
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+)
+
+func TestMain(m *testing.M) { redistest.Main(m, nil) }
+
+// Several processes ask for several products at once, and the shop is asked for each once.
+func TestStampede(t *testing.T) {
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		s := new(shop)
+		var wg sync.WaitGroup
+		for range 4 { // each with a flight of its own
+			p := open(rdb, s)
+			p.flight.KeepNotFound = time.Hour // however slow this machine is
+			for range 50 {
+				wg.Go(func() {
+					if cents, err := p.get(t.Context(), "tea"); cents != 499 || err != nil {
+						t.Errorf("tea: %d, %v", cents, err)
+					}
+				})
+				wg.Go(func() {
+					if cents, err := p.get(t.Context(), "coal"); cents != 0 || !errors.Is(err, errUnknown) {
+						t.Errorf("coal: %d, %v", cents, err)
+					}
+				})
+			}
+		}
+		wg.Wait()
+		if n := s.asked.Load(); n != 2 {
+			t.Errorf("the shop was asked %d times", n)
+		}
+	})
+}
