@@ -33,7 +33,7 @@ const maxPermits = 1 << 40
 const minTTL = 100 * time.Millisecond
 
 const usage = `dlock [flags] NAME -- COMMAND …
-       dlock ls [pattern] | inspect NAME | watch NAME | unlock -force [-yes] NAME | doctor
+       dlock ls [pattern] | inspect NAME | watch NAME | unlock -force [-yes] NAME | doctor | ui
 The lock is on the Redis at REDIS_URL, which has to be set: a lock that nobody else sees excludes nobody.`
 
 func parse(args []string) (config, error) {

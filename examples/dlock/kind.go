@@ -25,6 +25,7 @@ type status struct {
 	First   mutex.Owner
 	Queue   []waiter // the first of them, in order
 	Limiter *semaphore.LimiterStatus
+	Count   int64 // of a wait group: what was added, and has no task
 }
 
 type waiter struct {
@@ -143,16 +144,24 @@ func limiterStatus(l semaphore.LimiterStatus, err error) (status, error) {
 func permitStatus(p semaphore.Status, err error) (status, error) {
 	s := status{Detail: fmt.Sprintf("%d of %d permits", p.Used, p.Size), More: p.MoreHolders, Waiting: p.Waiters, First: mutex.Owner(p.Next)}
 	for _, h := range p.Holders {
-		s.Holders = append(s.Holders, holder{mutex.Owner(h.Owner), fmt.Sprintf("%d permits", h.Permits), h.Fence, h.Remaining})
+		s.Holders = append(s.Holders, holder{mutex.Owner(h.Owner), permits(h.Permits), h.Fence, h.Remaining})
 	}
 	for _, w := range p.Queue {
-		s.Queue = append(s.Queue, waiter{mutex.Owner(w.Owner), fmt.Sprintf("%d permits", w.Permits)})
+		s.Queue = append(s.Queue, waiter{mutex.Owner(w.Owner), permits(w.Permits)})
 	}
 	return s, unlooked(err)
 }
 
+func permits(n int64) string {
+	if n == 1 {
+		return "1 permit"
+	}
+	return fmt.Sprintf("%d permits", n)
+}
+
 func groupStatus(g waitgroup.Status, err error) (status, error) {
 	s := status{Detail: fmt.Sprintf("round %d, %d left, %d abandoned", g.Generation, g.Outstanding(), g.Abandoned), More: g.MoreTasks}
+	s.Count = g.Count
 	for _, t := range g.Tasks {
 		s.Holders = append(s.Holders, holder{mutex.Owner(t.Owner), "a task", 0, t.Remaining})
 	}

@@ -161,10 +161,10 @@ func TestUnlockPermits(t *testing.T) {
 	other := seen
 	other.Holders = slices.Clone(seen.Holders)
 	other.Holders[0].Token += "x"
-	if err := end(t.Context(), rdb, "name", other); err == nil {
+	if err := end(t.Context(), rdb, "name", other.tokens()); err == nil {
 		t.Error("it is taken from another than was looked at")
 	}
-	if err := end(t.Context(), rdb, "name", seen); err != nil {
+	if err := end(t.Context(), rdb, "name", seen.tokens()); err != nil {
 		t.Error(err)
 	}
 	next, err := semaphore.NewWeighted(s.Client(t), "name", 2).TryAcquireLease(t.Context(), 2)

@@ -49,7 +49,11 @@ func unlock(args []string) error {
 	if !*yes && !confirmed() {
 		return fail(1, "%q is left as it was", name)
 	}
-	return end(ctx, rdb, name, s)
+	if err := end(ctx, rdb, name, s.tokens()); err != nil {
+		return err
+	}
+	fmt.Printf("%q is taken away. Who held it finds out at its next renewal, within a third of its TTL, and may be at work until then.\n", name)
+	return nil
 }
 
 // confirmed asks at the terminal.
@@ -73,18 +77,24 @@ else
 end
 return redis.call('DEL', KEYS[1])`)
 
-func end(ctx context.Context, rdb *redis.Client, name string, s status) error {
-	var tokens []any
+func (s status) tokens() (tokens []string) {
 	for _, h := range s.Holders {
 		tokens = append(tokens, h.Token)
 	}
-	removed, err := removal.Run(ctx, rdb, []string{name}, tokens...).Int()
+	return tokens
+}
+
+func end(ctx context.Context, rdb *redis.Client, name string, tokens []string) error {
+	args := make([]any, len(tokens))
+	for i, token := range tokens {
+		args[i] = token
+	}
+	removed, err := removal.Run(ctx, rdb, []string{name}, args...).Int()
 	switch {
 	case err != nil:
 		return fail(exitUnavailable, "%w", err)
 	case removed == 0:
 		return fail(1, "%q has changed hands meanwhile, and is left as it is", name)
 	}
-	fmt.Printf("%q is taken away. Who held it finds out at its next renewal, within a third of its TTL, and may be at work until then.\n", name)
 	return nil
 }

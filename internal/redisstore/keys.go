@@ -126,6 +126,26 @@ func keyParts(key string) (prefix, suffix string, err error) {
 	return keyPrefix + tag + "}:", suffix, nil
 }
 
+// KeyOf returns the user's key whose companion key this is.
+func KeyOf(companion string) (key string, ok bool) {
+	tag, rest, ok := strings.Cut(strings.TrimPrefix(companion, keyPrefix), "}:")
+	if !ok || !strings.HasPrefix(companion, keyPrefix) {
+		return "", false
+	}
+	part, suffix, long := strings.Cut(rest, ":")
+	switch part {
+	case "queue", "waiters", "fence", "holders", "done":
+	case "reservation", "ops":
+		_, suffix, long = strings.Cut(suffix, ":") // behind the id
+	default:
+		return "", false
+	}
+	if long {
+		return suffix, true
+	}
+	return tag, true
+}
+
 // hashtag returns the part of key that Redis Cluster hashes: the text between the first { and
 // the next }, or the whole key if there is no such text.
 func hashtag(key string) string {

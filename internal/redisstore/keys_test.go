@@ -162,6 +162,9 @@ func FuzzKeys(f *testing.F) {
 				if of, taken := seen[k]; taken {
 					t.Errorf("%q belongs to %q and to %q", k, of, key)
 				}
+				if of, ok := KeyOf(k.(string)); ok != (k != any(key)) || ok && of != key {
+					t.Errorf("%q is said to belong to %q, not to %q", k, of, key)
+				}
 				seen[k] = key
 			}
 			if one == two {

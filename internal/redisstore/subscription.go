@@ -120,3 +120,27 @@ func parseMessage(payload string) (h lease.Handover, ok bool) {
 	name := lease.Name{Kind: lease.Kind(part[0][0]), Key: part[7]}
 	return lease.Handover{Name: name, Token: part[6], Seq: n[0], WantSeq: n[1], FenceBase: n[2], Weight: n[3], Contended: part[5] == "1"}, true
 }
+
+// WatchHandovers calls f with each hand-over from one process to another, of all keys, until ctx
+// ends or the subscription breaks. It calls subscribed once it has begun. Redis sends it a copy
+// of the messages that it sends anyway.
+func WatchHandovers(ctx context.Context, rdb redis.UniversalClient, subscribed func(), f func(lease.Handover)) error {
+	sub := rdb.PSubscribe(ctx, "baton:*")
+	defer sub.Close()
+	defer context.AfterFunc(ctx, func() { sub.Close() })()
+	for {
+		event, err := sub.Receive(ctx)
+		if err != nil {
+			return err
+		}
+		switch event := event.(type) {
+		case *redis.Subscription:
+			subscribed()
+		case *redis.Message:
+			// A message with seq 0 hands nothing over.
+			if h, ok := parseMessage(event.Payload); ok && h.Seq > 0 && h.Kind != lease.WaitGroup {
+				f(h)
+			}
+		}
+	}
+}
