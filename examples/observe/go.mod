@@ -2,18 +2,21 @@ module github.com/seed-3d5fec5c/baton/examples/observe
 
 go 1.26.0
 
-replace github.com/seed-3d5fec5c/baton => ../..
+replace (
+	github.com/seed-3d5fec5c/baton => ../..
+	github.com/seed-3d5fec5c/baton/examples/observe/oteltrace => ./oteltrace
+	github.com/seed-3d5fec5c/baton/examples/observe/promtrace => ./promtrace
+)
 
 require (
 	github.com/prometheus/client_golang v1.25.0
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/seed-3d5fec5c/baton v0.0.0-00010101000000-000000000000
-	go.opentelemetry.io/otel v1.47.0
+	github.com/seed-3d5fec5c/baton/examples/observe/oteltrace v0.0.0-00010101000000-000000000000
+	github.com/seed-3d5fec5c/baton/examples/observe/promtrace v0.0.0-00010101000000-000000000000
 	go.opentelemetry.io/otel/exporters/prometheus v0.69.0
-	go.opentelemetry.io/otel/metric v1.47.0
 	go.opentelemetry.io/otel/sdk v1.47.0
 	go.opentelemetry.io/otel/sdk/metric v1.47.0
-	go.opentelemetry.io/otel/trace v1.47.0
 )
 
 require (
@@ -31,7 +34,10 @@ require (
 	github.com/prometheus/procfs v0.22.0 // indirect
 	github.com/yuin/gopher-lua v1.1.1 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
+	go.opentelemetry.io/otel v1.47.0 // indirect
 	go.opentelemetry.io/otel/log v1.47.0 // indirect
+	go.opentelemetry.io/otel/metric v1.47.0 // indirect
+	go.opentelemetry.io/otel/trace v1.47.0 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
 	go.uber.org/goleak v1.3.0 // indirect
 	golang.org/x/sys v0.48.0 // indirect

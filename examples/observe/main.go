@@ -7,7 +7,7 @@
 // otel_baton_… metrics are the same from package oteltrace. With -spans, each wait and each
 // hold prints a line.
 //
-// The code to copy is promtrace/metrics.go, or oteltrace/telemetry.go.
+// The packages to import are promtrace and oteltrace.
 package main
 
 import (

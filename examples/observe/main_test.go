@@ -33,7 +33,7 @@ func read(t *testing.T, page io.Reader) map[string]float64 {
 	t.Helper()
 	numbers := map[string]float64{}
 	for lines := bufio.NewScanner(page); lines.Scan(); {
-		name, value, ok := strings.Cut(lines.Text(), "} ")
+		name, value, ok := strings.Cut(strings.Replace(lines.Text(), `,error_type=""`, "", 1), "} ")
 		if !ok || strings.HasPrefix(name, "#") {
 			continue
 		}
@@ -93,7 +93,7 @@ func TestPage(t *testing.T) {
 		}
 		queue := m.LockChan(ctx)
 		time.Sleep(4 * time.Second)
-		if got := page(t, reg)[`baton_waiting{name="door"}`]; got != 1 {
+		if got := page(t, reg)[`baton_waiting{baton_name="door"}`]; got != 1 {
 			t.Errorf("while one waits, the page says %v", got)
 		}
 		if err := their.Unlock(); err != nil {
@@ -114,28 +114,25 @@ func TestPage(t *testing.T) {
 		synctest.Wait()
 		got := page(t, reg)
 		for name, want := range map[string]float64{
-			`baton_acquisitions_total{name="door",path="immediate"}`:                           4,
-			`baton_acquisitions_total{name="door",path="notified"}`:                            1,
-			`baton_acquisitions_total{name="seats",path="immediate"}`:                          1,
-			`baton_failures_total{name="door",reason="locked"}`:                                1,
-			`baton_failures_total{name="door",reason="deadline"}`:                              1,
-			`baton_losses_total{cause="key_missing",name="door"}`:                              1,
-			`baton_renewals_total{name="door"}`:                                                2,
-			`baton_waiting{name="door"}`:                                                       0,
-			`baton_held{name="door"}`:                                                          0,
-			`baton_held{name="seats"}`:                                                         3,
-			`baton_wait_seconds_count{name="door"}`:                                            5,
-			`baton_wait_seconds_sum{name="door"}`:                                              4,
-			`baton_hold_seconds_count{name="door"}`:                                            5,
-			`otel_baton_waiting{baton_name="door"}`:                                            0,
-			`otel_baton_held{baton_name="seats"}`:                                              3,
-			`otel_baton_losses_total{baton_cause="key_missing",baton_name="door"}`:             1,
-			`otel_baton_wait_duration_seconds_sum{baton_name="door",baton_outcome="notified"}`: 4,
-			`otel_baton_wait_duration_seconds_sum{baton_name="door",baton_outcome="failed"}`:   1,
-			`otel_baton_hold_duration_seconds_count{baton_name="door"}`:                        5,
+			`baton_grants_total{baton_grant_path="immediate",baton_name="door"}`:       4,
+			`baton_grants_total{baton_grant_path="notified",baton_name="door"}`:        1,
+			`baton_grants_total{baton_grant_path="immediate",baton_name="seats"}`:      1,
+			`baton_losses_total{baton_loss_cause="key_missing",baton_name="door"}`:     1,
+			`baton_renewals_total{baton_name="door"}`:                                  2,
+			`baton_waiting{baton_name="door"}`:                                         0,
+			`baton_held{baton_name="door"}`:                                            0,
+			`baton_held{baton_name="seats"}`:                                           3,
+			`baton_wait_duration_seconds_count{baton_name="door"}`:                     5,
+			`baton_wait_duration_seconds_sum{baton_name="door"}`:                       4,
+			`baton_wait_duration_seconds_count{baton_name="door",error_type="locked"}`: 1,
+			`baton_wait_duration_seconds_sum{baton_name="door",error_type="deadline"}`: 1,
+			`baton_wait_duration_seconds_bucket{baton_name="door",le="0.0001"}`:        4,
+			`baton_hold_duration_seconds_count{baton_name="door"}`:                     5,
 		} {
-			if x, ok := got[name]; !ok || math.Abs(x-want) > 1e-9 {
-				t.Errorf("%s is %v, want %v", name, x, want)
+			for _, by := range []string{"", "otel_"} { // one dashboard serves both
+				if x, ok := got[by+name]; !ok || math.Abs(x-want) > 1e-9 {
+					t.Errorf("%s%s is %v, want %v", by, name, x, want)
+				}
 			}
 		}
 		if t.Failed() {
@@ -157,7 +154,7 @@ func TestPage(t *testing.T) {
 		}
 		outage.Set(false)
 		synctest.Wait()
-		if x := page(t, reg)[`baton_redis_errors_total{name="door",op="acquire"}`]; x != 1 {
+		if x := page(t, reg)[`baton_redis_errors_total{baton_name="door",baton_operation="acquire"}`]; x != 1 {
 			t.Errorf("of one error it says %v", x)
 		}
 		time.Sleep(time.Minute)
@@ -203,8 +200,8 @@ func TestRun(t *testing.T) {
 			}
 			got = page(t, reg)
 			for _, what := range []string{"till", "prices", "printers"} {
-				label := `{name="` + what + `"}`
-				if all, over := count(got, what), got["baton_hold_seconds_count"+label]; all != over || got["baton_wait_seconds_count"+label] != all {
+				label := `{baton_name="` + what + `"}`
+				if all, over := count(got, what), got["baton_hold_duration_seconds_count"+label]; all != over || got["baton_wait_duration_seconds_count"+label] != all {
 					t.Errorf("%s: %v were acquired, and %v are over", what, all, over)
 				}
 				if got["baton_held"+label] != 0 || got["baton_waiting"+label] != 0 {
@@ -218,7 +215,7 @@ func TestRun(t *testing.T) {
 // count is how often something was acquired.
 func count(numbers map[string]float64, name string) (n float64) {
 	for key, x := range numbers {
-		if strings.HasPrefix(key, "baton_acquisitions_total{") && strings.Contains(key, `name="`+name+`"`) {
+		if strings.HasPrefix(key, "baton_grants_total{") && strings.Contains(key, `baton_name="`+name+`"`) {
 			n += x
 		}
 	}

@@ -1,9 +1,9 @@
 // Package oteltrace turns the events of baton's locks into OpenTelemetry metrics and spans.
-// Copy this file, create one [Telemetry] with your meter and your tracer, and set
+// Create one [Telemetry] with your meter and your tracer, and set
 //
 //	mu.Trace = telemetry.Mutex("orders")
 //
-// The spans are children of the span in the ctx of the call.
+// before the first use. The spans are children of the span in the ctx of the call.
 package oteltrace
 
 import (
@@ -23,22 +23,31 @@ import (
 
 // Telemetry has the instruments. Each measurement has the attribute baton.name.
 type Telemetry struct {
-	tracer         trace.Tracer
-	wait, hold     metric.Float64Histogram
-	waiting, held  metric.Int64UpDownCounter
-	losses, errors metric.Int64Counter
+	// Name, if it is set, maps a key to the attribute, instead of the name of the Trace. It should
+	// return few different names. Set it before the first use.
+	Name func(key string) string
+
+	tracer                           trace.Tracer
+	wait, hold                       metric.Float64Histogram
+	waiting, held                    metric.Int64UpDownCounter
+	grants, losses, renewals, errors metric.Int64Counter
 }
+
+// buckets are the bounds of the histograms: from 0.1 ms to 100 s, as promtrace has them.
+var buckets = metric.WithExplicitBucketBoundaries(0.0001, 0.000316, 0.001, 0.00316, 0.01, 0.0316, 0.1, 0.316, 1, 3.16, 10, 31.6, 100)
 
 // New creates the instruments.
 func New(meter metric.Meter, tracer trace.Tracer) (*Telemetry, error) {
-	var errs [6]error
+	var errs [8]error
 	t := &Telemetry{tracer: tracer}
-	t.wait, errs[0] = meter.Float64Histogram("baton.wait.duration", metric.WithUnit("s"), metric.WithDescription("From the request to the grant, or the failure."))
-	t.hold, errs[1] = meter.Float64Histogram("baton.hold.duration", metric.WithUnit("s"), metric.WithDescription("From the grant to the release, or the loss."))
+	t.wait, errs[0] = meter.Float64Histogram("baton.wait.duration", metric.WithUnit("s"), buckets, metric.WithDescription("From the request to the grant, or the failure."))
+	t.hold, errs[1] = meter.Float64Histogram("baton.hold.duration", metric.WithUnit("s"), buckets, metric.WithDescription("From the grant to the release, or the loss."))
 	t.waiting, errs[2] = meter.Int64UpDownCounter("baton.waiting", metric.WithUnit("{request}"), metric.WithDescription("Requests that wait now."))
 	t.held, errs[3] = meter.Int64UpDownCounter("baton.held", metric.WithUnit("{permit}"), metric.WithDescription("Permits that are held now."))
 	t.losses, errs[4] = meter.Int64Counter("baton.losses", metric.WithUnit("{hold}"), metric.WithDescription("Holds that ended before their release."))
 	t.errors, errs[5] = meter.Int64Counter("baton.redis.errors", metric.WithUnit("{request}"), metric.WithDescription("Requests to Redis that failed."))
+	t.grants, errs[6] = meter.Int64Counter("baton.grants", metric.WithUnit("{request}"), metric.WithDescription("Requests that were granted."))
+	t.renewals, errs[7] = meter.Int64Counter("baton.renewals", metric.WithUnit("{renewal}"), metric.WithDescription("Renewals that Redis confirmed."))
 	return t, errors.Join(errs[:]...)
 }
 
@@ -63,42 +72,83 @@ type hooks[E any] struct {
 }
 
 func newHooks[E mutex.Event | semaphore.Event | waitgroup.Event](t *Telemetry, name string) *hooks[E] {
-	named := func(more ...attribute.KeyValue) metric.MeasurementOption {
-		return metric.WithAttributes(append(more, attribute.String("baton.name", name))...)
-	}
-	plain := named()
-	hook := func(f func(context.Context, mutex.Event)) func(context.Context, E) {
-		return func(ctx context.Context, e E) { f(ctx, mutex.Event(e)) }
-	}
-	waited := func(ctx context.Context, e mutex.Event, outcome string) {
-		if e.Waited {
-			t.waiting.Add(ctx, -1, plain)
-			t.span(ctx, "wait for "+name, e, e.Wait, e.Err, attribute.String("baton.outcome", outcome))
+	// hook passes each event on with its name, as an attribute among others.
+	type named = func(more ...attribute.KeyValue) metric.MeasurementOption
+	hook := func(f func(context.Context, string, named, mutex.Event)) func(context.Context, E) {
+		return func(ctx context.Context, event E) {
+			e, name := mutex.Event(event), name
+			if t.Name != nil {
+				name = t.Name(e.Key)
+			}
+			f(ctx, name, func(more ...attribute.KeyValue) metric.MeasurementOption {
+				return metric.WithAttributes(append(more, attribute.String("baton.name", name))...)
+			}, e)
 		}
-		t.wait.Record(ctx, e.Wait.Seconds(), named(attribute.String("baton.outcome", outcome)))
 	}
-	held := func(ctx context.Context, e mutex.Event) {
-		t.held.Add(ctx, -e.Weight, plain)
-		t.hold.Record(ctx, e.Held.Seconds(), plain)
+	waited := func(ctx context.Context, name string, with named, e mutex.Event) {
+		var outcome []attribute.KeyValue
+		if kind := errorType(e); kind != "" {
+			outcome = append(outcome, attribute.String("error.type", kind))
+		}
+		t.wait.Record(ctx, e.Wait.Seconds(), with(outcome...))
+		if e.Path != "" {
+			outcome = append(outcome, attribute.String("baton.grant.path", e.Path))
+		}
+		if e.Waited {
+			t.waiting.Add(ctx, -1, with())
+			t.span(ctx, "wait for "+name, e, e.Wait, e.Err, outcome...)
+		}
+	}
+	held := func(ctx context.Context, name string, with named, e mutex.Event) {
+		t.held.Add(ctx, -e.Weight, with())
+		t.hold.Record(ctx, e.Held.Seconds(), with())
 		t.span(ctx, "hold "+name, e, e.Held, e.Err)
 	}
+	if t.Name == nil { // so that the first event is an increase, and not the beginning of a series
+		ctx, plain := context.Background(), attribute.String("baton.name", name)
+		t.waiting.Add(ctx, 0, metric.WithAttributes(plain))
+		t.held.Add(ctx, 0, metric.WithAttributes(plain))
+		for _, path := range []string{mutex.Immediate, mutex.Local, mutex.Notified, mutex.Polled} {
+			t.grants.Add(ctx, 0, metric.WithAttributes(plain, attribute.String("baton.grant.path", path)))
+		}
+		for _, cause := range []string{mutex.KeyMissing, mutex.RenewFailed, mutex.MaxHoldExceeded, mutex.NotReceived} {
+			t.losses.Add(ctx, 0, metric.WithAttributes(plain, attribute.String("baton.loss.cause", cause)))
+		}
+	}
 	return &hooks[E]{
-		Waiting: hook(func(ctx context.Context, _ mutex.Event) { t.waiting.Add(ctx, 1, plain) }),
-		Acquired: hook(func(ctx context.Context, e mutex.Event) {
-			waited(ctx, e, e.Path)
-			t.held.Add(ctx, e.Weight, plain)
+		Waiting: hook(func(ctx context.Context, _ string, with named, _ mutex.Event) { t.waiting.Add(ctx, 1, with()) }),
+		Acquired: hook(func(ctx context.Context, name string, with named, e mutex.Event) {
+			waited(ctx, name, with, e)
+			t.grants.Add(ctx, 1, with(attribute.String("baton.grant.path", e.Path)))
+			t.held.Add(ctx, e.Weight, with())
 		}),
-		Failed: hook(func(ctx context.Context, e mutex.Event) { waited(ctx, e, "failed") }),
-		Lost: hook(func(ctx context.Context, e mutex.Event) {
-			t.losses.Add(ctx, 1, named(attribute.String("baton.cause", e.Cause)))
+		Failed:  hook(waited),
+		Renewed: hook(func(ctx context.Context, _ string, with named, _ mutex.Event) { t.renewals.Add(ctx, 1, with()) }),
+		Lost: hook(func(ctx context.Context, name string, with named, e mutex.Event) {
+			t.losses.Add(ctx, 1, with(attribute.String("baton.loss.cause", e.Cause)))
 			e.Err = errors.New("lost: " + e.Cause)
-			held(ctx, e)
+			held(ctx, name, with, e)
 		}),
 		Released: hook(held),
-		RedisError: hook(func(ctx context.Context, e mutex.Event) {
-			t.errors.Add(ctx, 1, named(attribute.String("baton.op", e.Op)))
+		RedisError: hook(func(ctx context.Context, _ string, with named, e mutex.Event) {
+			t.errors.Add(ctx, 1, with(attribute.String("baton.operation", e.Op)))
 		}),
 	}
+}
+
+// errorType maps the end of a request to one of a few values, "" for a grant.
+func errorType(e mutex.Event) string {
+	switch {
+	case e.Hook == "acquired":
+		return ""
+	case errors.Is(e.Err, mutex.ErrLocked):
+		return "locked"
+	case errors.Is(e.Err, context.DeadlineExceeded):
+		return "deadline"
+	case errors.Is(e.Err, context.Canceled):
+		return "canceled"
+	}
+	return "error"
 }
 
 // span records a span that has just ended, and took that long.

@@ -1,9 +1,10 @@
-// Package promtrace turns the events of baton's locks into Prometheus metrics. Copy this
-// file, create one [Metrics] for your registry, and set
+// Package promtrace turns the events of baton's locks into Prometheus metrics. Create one
+// [Metrics] for your registry, and set
 //
 //	mu.Trace = metrics.Mutex("orders")
 //
-// The name becomes a label, so use a few names only: one for a Pool, not one for each key.
+// before the first use. The names are those that package oteltrace gets from OpenTelemetry's
+// exporter for Prometheus, so one dashboard serves both.
 package promtrace
 
 import (
@@ -17,41 +18,45 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// Metrics has the collectors. Each has the label "name".
+// Metrics has the collectors. Each has the label "baton_name".
 type Metrics struct {
-	acquisitions, failures, renewals, losses, redisErrors *prometheus.CounterVec
-	waiting, held                                         *prometheus.GaugeVec
-	wait, hold                                            *prometheus.HistogramVec
+	// Name, if it is set, maps a key to the label, instead of the name of the Trace. It should
+	// return few different names: one for a Pool, or one for each customer's plan, but not one for
+	// each key. Set it before the first use.
+	Name func(key string) string
+
+	grants, losses, renewals, redisErrors *prometheus.CounterVec
+	waiting, held                         *prometheus.GaugeVec
+	wait, hold                            *prometheus.HistogramVec
 }
 
 // New registers the metrics.
 func New(reg prometheus.Registerer) *Metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "baton", Name: name, Help: help}, append(labels, "name"))
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "baton", Name: name, Help: help}, append(labels, "baton_name"))
 		reg.MustRegister(c)
 		return c
 	}
 	gauge := func(name, help string) *prometheus.GaugeVec {
-		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "baton", Name: name, Help: help}, []string{"name"})
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "baton", Name: name, Help: help}, []string{"baton_name"})
 		reg.MustRegister(g)
 		return g
 	}
-	seconds := func(name, help string) *prometheus.HistogramVec { // from 0.1 ms to 100 s
+	seconds := func(name, help string, labels ...string) *prometheus.HistogramVec { // from 0.1 ms to 100 s
 		buckets := prometheus.ExponentialBucketsRange(1e-4, 100, 13)
-		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "baton", Name: name, Help: help, Buckets: buckets}, []string{"name"})
+		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "baton", Name: name, Help: help, Buckets: buckets}, append(labels, "baton_name"))
 		reg.MustRegister(h)
 		return h
 	}
 	return &Metrics{
-		acquisitions: counter("acquisitions_total", "Requests that were granted, by the path of the grant.", "path"),
-		failures:     counter("failures_total", "Requests that ended without a grant, by reason.", "reason"),
-		renewals:     counter("renewals_total", "Renewals that Redis confirmed."),
-		losses:       counter("losses_total", "Holds that were lost, by cause.", "cause"),
-		redisErrors:  counter("redis_errors_total", "Requests to Redis that failed, retried or not.", "op"),
-		waiting:      gauge("waiting", "Requests that wait now."),
-		held:         gauge("held", "Permits that are held now: 1 for each hold of a lock."),
-		wait:         seconds("wait_seconds", "Time from the request to the grant."),
-		hold:         seconds("hold_seconds", "Time from the grant to the release or the loss."),
+		grants:      counter("grants_total", "Requests that were granted, by the path of the grant.", "baton_grant_path"),
+		losses:      counter("losses_total", "Holds that were lost, by cause.", "baton_loss_cause"),
+		renewals:    counter("renewals_total", "Renewals that Redis confirmed."),
+		redisErrors: counter("redis_errors_total", "Requests to Redis that failed, retried or not.", "baton_operation"),
+		waiting:     gauge("waiting", "Requests that wait now."),
+		held:        gauge("held", "Permits that are held now: 1 for each hold of a lock."),
+		wait:        seconds("wait_duration_seconds", "Time from the request to the grant, or to the failure that error_type names.", "error_type"),
+		hold:        seconds("hold_duration_seconds", "Time from the grant to the release or the loss."),
 	}
 }
 
@@ -76,50 +81,64 @@ type hooks[E any] struct {
 }
 
 func newHooks[E mutex.Event | semaphore.Event | waitgroup.Event](m *Metrics, name string) *hooks[E] {
-	waiting, held := m.waiting.WithLabelValues(name), m.held.WithLabelValues(name)
-	wait, hold := m.wait.WithLabelValues(name), m.hold.WithLabelValues(name)
-	renewals := m.renewals.WithLabelValues(name)
-	hook := func(f func(mutex.Event)) func(context.Context, E) {
-		return func(_ context.Context, e E) { f(mutex.Event(e)) }
+	// hook passes each event on with its label.
+	hook := func(f func(string, mutex.Event)) func(context.Context, E) {
+		return func(_ context.Context, event E) {
+			e, label := mutex.Event(event), name
+			if m.Name != nil {
+				label = m.Name(e.Key)
+			}
+			f(label, e)
+		}
 	}
-	ended := func(e mutex.Event) {
-		hold.Observe(e.Held.Seconds())
-		held.Sub(float64(e.Weight))
+	waited := func(label string, e mutex.Event) {
+		if e.Waited {
+			m.waiting.WithLabelValues(label).Dec()
+		}
+		m.wait.WithLabelValues(errorType(e), label).Observe(e.Wait.Seconds())
+	}
+	ended := func(label string, e mutex.Event) {
+		m.hold.WithLabelValues(label).Observe(e.Held.Seconds())
+		m.held.WithLabelValues(label).Sub(float64(e.Weight))
+	}
+	if m.Name == nil { // so that the first event is an increase, and not the beginning of a series
+		m.waiting.WithLabelValues(name)
+		m.held.WithLabelValues(name)
+		for _, path := range []string{mutex.Immediate, mutex.Local, mutex.Notified, mutex.Polled} {
+			m.grants.WithLabelValues(path, name)
+		}
+		for _, cause := range []string{mutex.KeyMissing, mutex.RenewFailed, mutex.MaxHoldExceeded, mutex.NotReceived} {
+			m.losses.WithLabelValues(cause, name)
+		}
 	}
 	return &hooks[E]{
-		Waiting: hook(func(mutex.Event) { waiting.Inc() }),
-		Acquired: hook(func(e mutex.Event) {
-			if e.Waited {
-				waiting.Dec()
-			}
-			m.acquisitions.WithLabelValues(e.Path, name).Inc()
-			wait.Observe(e.Wait.Seconds())
-			held.Add(float64(e.Weight))
+		Waiting: hook(func(label string, _ mutex.Event) { m.waiting.WithLabelValues(label).Inc() }),
+		Acquired: hook(func(label string, e mutex.Event) {
+			waited(label, e)
+			m.grants.WithLabelValues(e.Path, label).Inc()
+			m.held.WithLabelValues(label).Add(float64(e.Weight))
 		}),
-		Failed: hook(func(e mutex.Event) {
-			if e.Waited {
-				waiting.Dec()
-			}
-			m.failures.WithLabelValues(reason(e.Err), name).Inc()
-		}),
-		Renewed: hook(func(mutex.Event) { renewals.Inc() }),
-		Lost: hook(func(e mutex.Event) {
-			m.losses.WithLabelValues(e.Cause, name).Inc()
-			ended(e)
+		Failed:  hook(waited),
+		Renewed: hook(func(label string, _ mutex.Event) { m.renewals.WithLabelValues(label).Inc() }),
+		Lost: hook(func(label string, e mutex.Event) {
+			m.losses.WithLabelValues(e.Cause, label).Inc()
+			ended(label, e)
 		}),
 		Released:   hook(ended),
-		RedisError: hook(func(e mutex.Event) { m.redisErrors.WithLabelValues(e.Op, name).Inc() }),
+		RedisError: hook(func(label string, e mutex.Event) { m.redisErrors.WithLabelValues(e.Op, label).Inc() }),
 	}
 }
 
-// reason maps an error to one of a few labels.
-func reason(err error) string {
+// errorType maps the end of a request to one of a few labels, "" for a grant.
+func errorType(e mutex.Event) string {
 	switch {
-	case errors.Is(err, mutex.ErrLocked):
+	case e.Hook == "acquired":
+		return ""
+	case errors.Is(e.Err, mutex.ErrLocked):
 		return "locked"
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(e.Err, context.DeadlineExceeded):
 		return "deadline"
-	case errors.Is(err, context.Canceled):
+	case errors.Is(e.Err, context.Canceled):
 		return "canceled"
 	}
 	return "error"

@@ -1,0 +1,208 @@
+// Package grafana tests the queries of the dashboard and of the alerts on a page of metrics. It is a
+// module of its own, because it has Prometheus' query engine among its dependencies.
+package grafana
+
+import (
+	"encoding/json"
+	"log/slog"
+	"math"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/common/expfmt"
+	pmodel "github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/rulefmt"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/util/teststorage"
+
+	"github.com/seed-3d5fec5c/baton/examples/observe/promtrace"
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+// A scrape is a page of metrics at its time.
+type scrape struct {
+	at   time.Time
+	page string
+}
+
+// record runs a lock for 20 minutes of a bubble, which is well at first. It returns the scrapes, and
+// when the trouble began.
+func record(t *testing.T) (scrapes []scrape, trouble time.Time) {
+	synctest.Test(t, func(t *testing.T) {
+		server := redistest.Mini(t)
+		rdb, theirs := redistest.MiniClient(t, server), redistest.MiniClient(t, server)
+		var outage redistest.Outage
+		reg := prometheus.NewRegistry()
+		m, other := mutex.New(rdb, "key"), mutex.New(theirs, "key")
+		m.Trace = promtrace.New(reg).Mutex("till")
+		page := promhttp.HandlerFor(reg, promhttp.HandlerOpts{})
+		pass := func(minutes int, each func()) {
+			for range 4 * minutes {
+				each()
+				synctest.Wait()
+				w := httptest.NewRecorder()
+				page.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+				scrapes = append(scrapes, scrape{time.Now(), w.Body.String()})
+				time.Sleep(15 * time.Second)
+			}
+		}
+		unlock := func(l *mutex.Lease) {
+			if err := l.Unlock(); err != nil {
+				t.Error(err)
+			}
+		}
+		pass(8, func() { // handed over by message, after 0.1 s
+			l, err := other.LockContext(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.AfterFunc(100*time.Millisecond, func() { unlock(l) })
+			m.Lock()
+			time.Sleep(5 * time.Second) // renewed
+			m.Unlock()
+		})
+		trouble = time.Now()
+		rdb.AddHook(&outage)
+		pass(12, func() {
+			server.Set("key", "by hand") // whose release is found by a poll
+			server.SetTTL("key", 2*time.Second)
+			if m.TryLock() {
+				t.Error("it is not free")
+			}
+			m.Lock()
+			m.Unlock()
+			l, err := m.LockContext(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			server.Del("key")
+			<-l.Done()
+			outage.Set(true)
+			if m.TryLock() {
+				t.Error("locked without Redis")
+			}
+			outage.Set(false)
+		})
+	})
+	return scrapes, trouble
+}
+
+// An engine answers queries about the scrapes.
+type engine struct {
+	*testing.T
+	*promql.Engine
+	*teststorage.TestStorage
+}
+
+func newEngine(t *testing.T, scrapes []scrape) *engine {
+	e := &engine{t, promql.NewEngine(promql.EngineOpts{MaxSamples: 1e7, Timeout: time.Minute}), teststorage.New(t)}
+	for _, s := range scrapes {
+		samples := expfmt.SampleDecoder{
+			Dec:  expfmt.NewDecoder(strings.NewReader(s.page), expfmt.NewFormat(expfmt.TypeTextPlain)),
+			Opts: &expfmt.DecodeOptions{Timestamp: pmodel.TimeFromUnixNano(s.at.UnixNano())},
+		}
+		app := e.Appender(t.Context())
+		for {
+			var v pmodel.Vector
+			if samples.Decode(&v) != nil {
+				break
+			}
+			for _, sample := range v {
+				b := labels.NewBuilder(labels.EmptyLabels())
+				for name, value := range sample.Metric {
+					b.Set(string(name), string(value))
+				}
+				if _, err := app.Append(0, b.Labels(), int64(sample.Timestamp), float64(sample.Value)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := app.Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return e
+}
+
+func (e *engine) query(text string, at time.Time) promql.Vector {
+	e.Helper()
+	q, err := e.NewInstantQuery(e.Context(), e.TestStorage, nil, text, at)
+	if err != nil {
+		e.Fatalf("%s: %v", text, err)
+	}
+	defer q.Close()
+	v, err := q.Exec(e.Context()).Vector()
+	if err != nil {
+		e.Fatalf("%s: %v", text, err)
+	}
+	return append(promql.Vector{}, v...)
+}
+
+// TestDashboard runs each query of the dashboard: it finds something, and no NaN.
+func TestDashboard(t *testing.T) {
+	scrapes, _ := record(t)
+	e := newEngine(t, scrapes)
+	text, err := os.ReadFile("dashboard.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dashboard struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal(text, &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, p := range dashboard.Panels {
+		for _, target := range p.Targets {
+			n++
+			query := strings.NewReplacer("$name", ".*", "$__rate_interval", "5m").Replace(target.Expr)
+			found := e.query(query, scrapes[len(scrapes)-1].at)
+			if len(found) == 0 {
+				t.Errorf("%s finds nothing: %s", p.Title, query)
+			}
+			for _, s := range found {
+				if math.IsNaN(s.F) {
+					t.Errorf("%s: %v", p.Title, s)
+				}
+			}
+		}
+	}
+	if n < 9 {
+		t.Errorf("the dashboard has %d queries", n)
+	}
+}
+
+// TestAlerts runs each alert before the trouble, when none fires, and in it, when all do.
+func TestAlerts(t *testing.T) {
+	scrapes, trouble := record(t)
+	e := newEngine(t, scrapes)
+	groups, errs := rulefmt.ParseFile("alerts.yml", false, pmodel.UTF8Validation, parser.NewParser(parser.Options{}), slog.New(slog.DiscardHandler))
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	rules := groups.Groups[0].Rules
+	if len(rules) != 3 {
+		t.Fatalf("there are %d alerts", len(rules))
+	}
+	for _, rule := range rules {
+		if calm := e.query(rule.Expr, trouble.Add(-time.Second)); len(calm) > 0 {
+			t.Errorf("%s fires too soon: %v", rule.Alert, calm)
+		}
+		if found := e.query(rule.Expr, scrapes[len(scrapes)-1].at); len(found) != 1 || found[0].Metric.Get("baton_name") != "till" {
+			t.Errorf("%s does not fire: %v", rule.Alert, found)
+		}
+	}
+}
