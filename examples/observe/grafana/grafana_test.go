@@ -78,12 +78,15 @@ func record(t *testing.T) (scrapes []scrape, trouble time.Time) {
 			if m.TryLock() {
 				t.Error("it is not free")
 			}
-			m.Lock()
-			m.Unlock()
-			l, err := m.LockContext(t.Context())
-			if err != nil {
-				t.Fatal(err)
+			lock := func() *mutex.Lease {
+				l, err := m.LockContext(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				return l
 			}
+			unlock(lock())
+			l := lock()
 			server.Del("key")
 			<-l.Done()
 			outage.Set(true)
