@@ -8,6 +8,7 @@ import (
 	"math"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -41,6 +42,11 @@ const maxBurst = 1 << 52
 // A Limiter must be created by [NewLimiter]. There is nothing to close. Its methods may
 // be called by multiple goroutines simultaneously.
 type Limiter struct {
+	// Trace, if it is set, sees each request. Set it before first use. A Limiter holds nothing, so
+	// it calls Waiting, Acquired, Failed and RedisError. It calls Released if a token that
+	// WaitChan had delivered was not received, and was refunded.
+	Trace *Trace
+
 	key   string
 	limit Limit
 	burst int
@@ -100,15 +106,19 @@ func (l *Limiter) AllowContext(ctx context.Context) (bool, error) { return l.All
 // after ctx is done.
 func (l *Limiter) AllowNContext(ctx context.Context, n int) (bool, error) {
 	r, err := l.newReservation("allow", n)
+	var got ratelimit.TakeResult
 	switch {
 	case err != nil || n > l.burst && !l.unlimited() || l.limit == 0:
-		return false, err
 	case l.unlimited() && ctx.Err() == nil:
-		return true, nil
+		got.Taken = true
+	default:
+		got, err = retry.Do(ctx, r.Op, r.Key, false, func(ctx context.Context) (ratelimit.TakeResult, error) {
+			got, err := l.store.Take(ctx, r)
+			r.Asked(ctx, "take", err)
+			return got, err
+		})
 	}
-	got, err := retry.Do(ctx, r.Op, r.Key, false, func(ctx context.Context) (ratelimit.TakeResult, error) {
-		return l.store.Take(ctx, r)
-	})
+	r.Ended(ctx, 0, got.Taken, err)
 	return got.Taken, err
 }
 
@@ -133,6 +143,7 @@ func (l *Limiter) Wait(ctx context.Context) error { return l.WaitN(ctx, 1) }
 func (l *Limiter) WaitN(ctx context.Context, n int) error {
 	r, err := l.waitReservation(ctx, n)
 	if err != nil || r.ID == "" {
+		r.Ended(ctx, 0, err == nil, err)
 		return err
 	}
 	return r.Wait(ctx, l.store)
@@ -148,6 +159,7 @@ func (l *Limiter) WaitChan(ctx context.Context) <-chan error {
 	ch := result.NewChan(result.ErrorOnly{})
 	if r, err := l.waitReservation(ctx, 1); err != nil || r.ID == "" {
 		ch.Send(err)
+		r.Ended(ctx, 0, err == nil, err)
 	} else {
 		r.WaitChan(ctx, l.store, ch)
 	}
@@ -182,7 +194,11 @@ func (l *Limiter) newReservation(op string, n int) (ratelimit.Reservation, error
 	if err != nil {
 		return ratelimit.Reservation{}, usageError(op, l.key, err)
 	}
-	return ratelimit.Reservation{Op: op, Key: l.key, N: n, Rate: float64(l.limit), Burst: l.burst}, nil
+	r := ratelimit.Reservation{Op: op, Key: l.key, N: n, Rate: float64(l.limit), Burst: l.burst}
+	if l.Trace != nil {
+		r.Trace, r.Began = l.Trace.hooks(), time.Now()
+	}
+	return r, nil
 }
 
 // unlimited reports whether no request is needed.

@@ -208,3 +208,57 @@ func TestWaitOrder(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// TestLimiterTrace takes tokens in each way that there is: each request ends with Acquired or Failed.
+func TestLimiterTrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r redistest.Record[semaphore.Event]
+		var delays []time.Duration
+		rdb := bubbleClient(t)
+		var outage redistest.Outage
+		rdb.AddHook(&outage)
+		lim := semaphore.NewLimiter(rdb, "key", 1, 2)
+		lim.Trace = (*semaphore.Trace)(r.Trace())
+		note := lim.Trace.Waiting
+		lim.Trace.Waiting = func(ctx context.Context, e semaphore.Event) { delays = append(delays, e.Delay); note(ctx, e) }
+		ctx, cancel := context.WithCancel(t.Context())
+		r.CheckTake(t, "nothing")
+		lim.AllowN(2)
+		r.CheckTake(t, "Allow", "2 acquired immediate")
+		lim.Allow()
+		r.CheckTake(t, "Allow of nothing", "failed <nil>")
+		if err := lim.Wait(ctx); err != nil {
+			t.Error(err)
+		}
+		r.CheckTake(t, "Wait", "waiting", "acquired reserved")
+		if err := <-lim.WaitChan(ctx); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		r.CheckTake(t, "WaitChan", "waiting", "acquired reserved")
+		if len(delays) != 2 || delays[0] != time.Second || delays[1] != time.Second || r.Waited() != time.Second {
+			t.Errorf("the delays are %v, the last wait is %v", delays, r.Waited())
+		}
+		err := lim.WaitN(ctx, 3)
+		r.CheckTake(t, "more than the burst", "3 failed "+err.Error())
+		outage.Set(true)
+		_, err = lim.AllowContext(ctx)
+		r.CheckTake(t, "an outage", "error take", "failed "+err.Error())
+		outage.Set(false)
+		unreceived := lim.WaitChan(ctx)
+		time.Sleep(2 * time.Second)
+		r.CheckTake(t, "a result that nobody has received", "waiting", "acquired reserved")
+		cancel()
+		synctest.Wait()
+		r.CheckTake(t, "and that is refunded", "released <nil>")
+		if err := <-unreceived; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		err = lim.Wait(ctx)
+		r.CheckTake(t, "a ctx that has ended", "failed "+err.Error())
+		if err := semaphore.NewLimiter(rdb, "", 1, 1).Wait(t.Context()); err == nil {
+			t.Error("an empty key")
+		}
+		time.Sleep(time.Minute)
+	})
+}

@@ -48,13 +48,13 @@ type Event struct {
 	Waited  bool          // Acquired, Failed: Waiting was called before
 	Wait    time.Duration // Acquired, Failed: since the call
 	Delay   time.Duration // Waiting: how long a limiter waits for its tokens; 0 for a Weighted
-	Path    string        // Acquired: Immediate, Local, Notified or Polled
+	Path    string        // Acquired: Immediate, Local, Notified, Polled or Reserved
 	Held    time.Duration // Lost, Released: from the grant to the loss, or to the call of Release
 	Cause   string        // Lost: KeyMissing, RenewFailed, MaxHoldExceeded or NotReceived
 	Latency time.Duration // Renewed: from the request to its reply
-	Op      string        // RedisError: the request, "acquire", "renew" or "release"
+	Op      string        // RedisError: the request, "acquire", "renew" or "release"; of a Limiter "take" or "refund"
 
-	// Failed: the error that the call returns. RedisError: the error of the request.
+	// Failed: the error that the call returns, nil if Allow returned false. RedisError: the error of the request.
 	// Released: why Redis did not confirm the release before the hold expired, or nil.
 	Err error
 }
@@ -65,6 +65,7 @@ const (
 	Local     = trace.Local     // "local": from another goroutine of the same process
 	Notified  = trace.Notified  // "notified": another process released them, and its message arrived
 	Polled    = trace.Polled    // "polled": by a repeated request, after a crash, an error or a lost message
+	Reserved  = trace.Reserved  // "reserved": of a Limiter, by one request, after its Delay
 )
 
 // The values of [Event].Cause: why a hold was lost.

@@ -111,23 +111,32 @@ func TestPage(t *testing.T) {
 		if err := s.Acquire(ctx, 3); err != nil {
 			t.Fatal(err)
 		}
+		mails := semaphore.NewLimiter(rdb, "l", 0.5, 1)
+		mails.Trace = w.limiter("mails")
+		if !mails.Allow() || mails.Allow() || mails.Wait(ctx) != nil {
+			t.Error("one is refused, and two are not")
+		}
 		synctest.Wait()
 		got := page(t, reg)
 		for name, want := range map[string]float64{
-			`baton_grants_total{baton_grant_path="immediate",baton_name="door"}`:       4,
-			`baton_grants_total{baton_grant_path="notified",baton_name="door"}`:        1,
-			`baton_grants_total{baton_grant_path="immediate",baton_name="seats"}`:      1,
-			`baton_losses_total{baton_loss_cause="key_missing",baton_name="door"}`:     1,
-			`baton_renewals_total{baton_name="door"}`:                                  2,
-			`baton_waiting{baton_name="door"}`:                                         0,
-			`baton_held{baton_name="door"}`:                                            0,
-			`baton_held{baton_name="seats"}`:                                           3,
-			`baton_wait_duration_seconds_count{baton_name="door"}`:                     5,
-			`baton_wait_duration_seconds_sum{baton_name="door"}`:                       4,
-			`baton_wait_duration_seconds_count{baton_name="door",error_type="locked"}`: 1,
-			`baton_wait_duration_seconds_sum{baton_name="door",error_type="deadline"}`: 1,
-			`baton_wait_duration_seconds_bucket{baton_name="door",le="0.0001"}`:        4,
-			`baton_hold_duration_seconds_count{baton_name="door"}`:                     5,
+			`baton_grants_total{baton_grant_path="immediate",baton_name="door"}`:        4,
+			`baton_grants_total{baton_grant_path="notified",baton_name="door"}`:         1,
+			`baton_grants_total{baton_grant_path="immediate",baton_name="seats"}`:       1,
+			`baton_losses_total{baton_loss_cause="key_missing",baton_name="door"}`:      1,
+			`baton_renewals_total{baton_name="door"}`:                                   2,
+			`baton_waiting{baton_name="door"}`:                                          0,
+			`baton_grants_total{baton_grant_path="immediate",baton_name="mails"}`:       1,
+			`baton_grants_total{baton_grant_path="reserved",baton_name="mails"}`:        1,
+			`baton_wait_duration_seconds_sum{baton_name="mails"}`:                       2,
+			`baton_wait_duration_seconds_count{baton_name="mails",error_type="locked"}`: 1,
+			`baton_held{baton_name="door"}`:                                             0,
+			`baton_held{baton_name="seats"}`:                                            3,
+			`baton_wait_duration_seconds_count{baton_name="door"}`:                      5,
+			`baton_wait_duration_seconds_sum{baton_name="door"}`:                        4,
+			`baton_wait_duration_seconds_count{baton_name="door",error_type="locked"}`:  1,
+			`baton_wait_duration_seconds_sum{baton_name="door",error_type="deadline"}`:  1,
+			`baton_wait_duration_seconds_bucket{baton_name="door",le="0.0001"}`:         4,
+			`baton_hold_duration_seconds_count{baton_name="door"}`:                      5,
 		} {
 			for _, by := range []string{"", "otel_"} { // one dashboard serves both
 				if x, ok := got[by+name]; !ok || math.Abs(x-want) > 1e-9 {
@@ -142,7 +151,7 @@ func TestPage(t *testing.T) {
 				}
 			}
 		}
-		if text := spans.String(); strings.Count(text, "hold door") != 5 || strings.Count(text, "wait for door") != 2 ||
+		if text := spans.String(); strings.Count(text, "hold door") != 5 || strings.Count(text, "wait for ") != 3 || strings.Count(text, "hold ") != 5 || strings.Count(text, "wait for door") != 2 ||
 			!strings.Contains(text, fmt.Sprintf("%-20s %12v ", "wait for door", 4*time.Second)) || strings.Count(text, "lost: key_missing") != 1 {
 			t.Errorf("the spans are\n%s", text)
 		}

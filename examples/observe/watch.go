@@ -48,6 +48,11 @@ func (w *watch) semaphore(name string) *semaphore.Trace {
 	return (*semaphore.Trace)(both((*hooks[semaphore.Event])(w.metrics.Semaphore(name)), (*hooks[semaphore.Event])(w.telemetry.Semaphore(name))))
 }
 
+// limiter returns a Trace that reports to both under name.
+func (w *watch) limiter(name string) *semaphore.Trace {
+	return (*semaphore.Trace)(both((*hooks[semaphore.Event])(w.metrics.Limiter(name)), (*hooks[semaphore.Event])(w.telemetry.Limiter(name))))
+}
+
 // close stops the providers. What they have not exported is dropped.
 func (w *watch) close() {
 	_ = w.tracers.Shutdown(context.Background())

@@ -44,7 +44,7 @@ var limits = []mutant{
 	},
 	{
 		"limit-finished", "a reservation is named as finished although a request got no reply",
-		"internal/ratelimit/wait.go", `r.answered = requests == 1`, `r.answered = true`,
+		"internal/ratelimit/wait.go", `r.answered, r.repeated = requests == 1, requests > 1`, `r.answered = true`,
 		"internal/ratelimit", "TestFinishedNamesAnsweredReservations",
 	},
 	{

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/result"
+	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
 type pendingState uint8
@@ -22,6 +23,8 @@ type pendingReservation struct {
 	ctx         context.Context
 	store       Store
 	sink        result.Sink
+	wait        time.Duration
+	told        chan struct{} // closed when Acquired was told
 
 	mu            sync.Mutex
 	timer         *time.Timer // delivers, and then looks whether that was received
@@ -31,22 +34,28 @@ type pendingReservation struct {
 
 func (p *pendingReservation) start(wait time.Duration) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.ctx.Done() != nil {
 		p.stopAfterFunc = context.AfterFunc(p.ctx, p.cancel)
 	}
 	if wait > 0 {
 		p.timer = time.AfterFunc(wait, p.fire)
-	} else {
-		p.grant()
+	}
+	p.mu.Unlock()
+	if wait == 0 {
+		p.fire()
 	}
 }
 
 func (p *pendingReservation) fire() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.state == waiting {
+	granted := p.state == waiting
+	if granted {
 		p.grant()
+	}
+	p.mu.Unlock()
+	if granted {
+		p.reservation.Ended(p.ctx, p.wait, true, nil)
+		close(p.told)
 	}
 }
 
@@ -82,13 +91,22 @@ func (p *pendingReservation) pollReceived(next time.Duration) {
 // cancel is called when ctx has ended.
 func (p *pendingReservation) cancel() {
 	p.mu.Lock()
+	delivered := p.state == granted
 	cancelled := p.state == waiting || p.sink.Revoke()
 	p.state = ended
 	if p.timer != nil {
 		p.timer.Stop()
 	}
 	p.mu.Unlock()
-	if cancelled {
-		p.sink.Send(p.reservation.refund(p.ctx, p.store))
+	if !cancelled {
+		return
 	}
+	err := p.reservation.refund(p.ctx, p.store)
+	if delivered {
+		<-p.told
+		p.reservation.emit(p.ctx, trace.Released, trace.Event{})
+	} else {
+		p.reservation.Ended(p.ctx, p.wait, false, err)
+	}
+	p.sink.Send(err)
 }

@@ -3,6 +3,8 @@ package ratelimit
 import (
 	"context"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
 // Store is the authority on a rate limit.
@@ -25,8 +27,12 @@ type Reservation struct {
 	MaxWait time.Duration // not to be taken if they are there only later
 	Client  *Client       // shared by the reservations of one limiter
 
+	Trace trace.Trace // nil if there is none
+	Began time.Time   // the call
+
 	Finished []string // ids of other reservations, whose records Redis may delete
 	answered bool     // the only request so far was answered
+	repeated bool     // a later request was answered
 }
 
 // Bucket is what Redis knows of a limiter.

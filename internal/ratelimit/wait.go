@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-3d5fec5c/baton/internal/result"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
+	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
 // Wait takes the tokens, and returns when they may be used. If ctx ends before,
@@ -16,10 +17,12 @@ import (
 func (r Reservation) Wait(ctx context.Context, store Store) error {
 	r, wait, err := r.reserve(ctx, store)
 	if err != nil {
+		r.Ended(ctx, 0, false, err)
 		return err
 	}
 	if wait > 0 {
 		timer := time.NewTimer(wait)
+		r.emit(ctx, trace.Waiting, trace.Event{Delay: wait})
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
@@ -28,9 +31,12 @@ func (r Reservation) Wait(ctx context.Context, store Store) error {
 	}
 	if ctx.Err() == nil {
 		r.used()
+		r.Ended(ctx, wait, true, nil)
 		return nil
 	}
-	return r.refund(ctx, store)
+	err = r.refund(ctx, store)
+	r.Ended(ctx, wait, false, err)
+	return err
 }
 
 // used notes that the tokens will not be given back.
@@ -56,10 +62,12 @@ func (r Reservation) reserve(ctx context.Context, store Store) (Reservation, tim
 		if r.MaxWait = NoMaxWait; ends {
 			r.MaxWait = max(time.Until(deadline), 0)
 		}
-		return store.Take(ctx, r)
+		result, err := store.Take(ctx, r)
+		r.Asked(ctx, "take", err)
+		return result, err
 	})
 	if err == nil { // else a request that ctx has ended may still read r and count
-		r.answered = requests == 1
+		r.answered, r.repeated = requests == 1, requests > 1
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -88,6 +96,7 @@ func (r Reservation) refund(ctx context.Context, store Store) error {
 	give := func(ctx context.Context) error {
 		requests++
 		err := store.Refund(ctx, r)
+		r.Asked(ctx, "refund", err)
 		if r.answered && err == nil && requests == 1 {
 			r.Client.finish(r.ID)
 		}
@@ -104,16 +113,24 @@ func (r Reservation) refund(ctx context.Context, store Store) error {
 // goroutine asks Redis; the wait that follows has none.
 func (r Reservation) WaitChan(ctx context.Context, store Store, sink result.Sink) {
 	if ctx.Err() != nil { // here, so that a nil ctx panics where its caller can see it
-		sink.Send(retry.Wrap(r.Op, r.Key, retry.CtxError(ctx)))
+		err := retry.Wrap(r.Op, r.Key, retry.CtxError(ctx))
+		sink.Send(err)
+		r.Ended(ctx, 0, false, err)
 		return
 	}
 	go func() {
 		r, wait, err := r.reserve(ctx, store)
+		replied := time.Now()
 		if err != nil {
+			r.Ended(ctx, 0, false, err)
 			sink.Send(err)
 			return
 		}
-		p := &pendingReservation{reservation: r, ctx: ctx, store: store, sink: sink}
+		if wait > 0 {
+			r.emit(ctx, trace.Waiting, trace.Event{Delay: wait})
+			wait = max(wait-time.Since(replied), time.Nanosecond) // the hook takes time
+		}
+		p := &pendingReservation{reservation: r, ctx: ctx, store: store, sink: sink, wait: wait, told: make(chan struct{})}
 		p.start(wait)
 	}()
 }

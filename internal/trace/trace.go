@@ -28,6 +28,7 @@ const (
 	Local     = "local"     // from another lease of the same process
 	Notified  = "notified"  // by a hand-over whose message arrived
 	Polled    = "polled"    // by a repeated request
+	Reserved  = "reserved"  // of a limiter: by a request, and then the clock
 )
 
 // The causes of a loss.

@@ -53,17 +53,22 @@ func New(meter metric.Meter, tracer trace.Tracer) (*Telemetry, error) {
 
 // Mutex returns a Trace of a Mutex, a RWMutex or a Pool that reports under name.
 func (t *Telemetry) Mutex(name string) *mutex.Trace {
-	return (*mutex.Trace)(newHooks[mutex.Event](t, name))
+	return (*mutex.Trace)(newHooks[mutex.Event](t, name, true))
 }
 
 // Semaphore returns a Trace of a Weighted that reports under name.
 func (t *Telemetry) Semaphore(name string) *semaphore.Trace {
-	return (*semaphore.Trace)(newHooks[semaphore.Event](t, name))
+	return (*semaphore.Trace)(newHooks[semaphore.Event](t, name, true))
+}
+
+// Limiter returns a Trace of a Limiter, which holds nothing, that reports under name.
+func (t *Telemetry) Limiter(name string) *semaphore.Trace {
+	return (*semaphore.Trace)(newHooks[semaphore.Event](t, name, false))
 }
 
 // WaitGroup returns a Trace of a WaitGroup that reports under name.
 func (t *Telemetry) WaitGroup(name string) *waitgroup.Trace {
-	return (*waitgroup.Trace)(newHooks[waitgroup.Event](t, name))
+	return (*waitgroup.Trace)(newHooks[waitgroup.Event](t, name, true))
 }
 
 // hooks has the fields of the three Traces, so it converts to each of them.
@@ -71,7 +76,7 @@ type hooks[E any] struct {
 	Waiting, Acquired, Failed, Renewed, Lost, Released, RedisError func(context.Context, E)
 }
 
-func newHooks[E mutex.Event | semaphore.Event | waitgroup.Event](t *Telemetry, name string) *hooks[E] {
+func newHooks[E mutex.Event | semaphore.Event | waitgroup.Event](t *Telemetry, name string, holds bool) *hooks[E] {
 	// hook passes each event on with its name, as an attribute among others.
 	type named = func(more ...attribute.KeyValue) metric.MeasurementOption
 	hook := func(f func(context.Context, string, named, mutex.Event)) func(context.Context, E) {
@@ -100,6 +105,9 @@ func newHooks[E mutex.Event | semaphore.Event | waitgroup.Event](t *Telemetry, n
 		}
 	}
 	held := func(ctx context.Context, name string, with named, e mutex.Event) {
+		if !holds {
+			return
+		}
 		t.held.Add(ctx, -e.Weight, with())
 		t.hold.Record(ctx, e.Held.Seconds(), with())
 		t.span(ctx, "hold "+name, e, e.Held, e.Err)
@@ -107,11 +115,16 @@ func newHooks[E mutex.Event | semaphore.Event | waitgroup.Event](t *Telemetry, n
 	if t.Name == nil { // so that the first event is an increase, and not the beginning of a series
 		ctx, plain := context.Background(), attribute.String("baton.name", name)
 		t.waiting.Add(ctx, 0, metric.WithAttributes(plain))
-		t.held.Add(ctx, 0, metric.WithAttributes(plain))
-		for _, path := range []string{mutex.Immediate, mutex.Local, mutex.Notified, mutex.Polled} {
+		paths, causes := []string{mutex.Immediate, mutex.Local, mutex.Notified, mutex.Polled}, []string{mutex.KeyMissing, mutex.RenewFailed, mutex.MaxHoldExceeded, mutex.NotReceived}
+		if holds {
+			t.held.Add(ctx, 0, metric.WithAttributes(plain))
+		} else {
+			paths, causes = []string{semaphore.Immediate, semaphore.Reserved, semaphore.Polled}, nil
+		}
+		for _, path := range paths {
 			t.grants.Add(ctx, 0, metric.WithAttributes(plain, attribute.String("baton.grant.path", path)))
 		}
-		for _, cause := range []string{mutex.KeyMissing, mutex.RenewFailed, mutex.MaxHoldExceeded, mutex.NotReceived} {
+		for _, cause := range causes {
 			t.losses.Add(ctx, 0, metric.WithAttributes(plain, attribute.String("baton.loss.cause", cause)))
 		}
 	}
@@ -120,7 +133,9 @@ func newHooks[E mutex.Event | semaphore.Event | waitgroup.Event](t *Telemetry, n
 		Acquired: hook(func(ctx context.Context, name string, with named, e mutex.Event) {
 			waited(ctx, name, with, e)
 			t.grants.Add(ctx, 1, with(attribute.String("baton.grant.path", e.Path)))
-			t.held.Add(ctx, e.Weight, with())
+			if holds {
+				t.held.Add(ctx, e.Weight, with())
+			}
 		}),
 		Failed:  hook(waited),
 		Renewed: hook(func(ctx context.Context, _ string, with named, _ mutex.Event) { t.renewals.Add(ctx, 1, with()) }),
@@ -141,7 +156,7 @@ func errorType(e mutex.Event) string {
 	switch {
 	case e.Hook == "acquired":
 		return ""
-	case errors.Is(e.Err, mutex.ErrLocked):
+	case e.Err == nil || errors.Is(e.Err, mutex.ErrLocked): // of a Limiter that refuses, or of a try
 		return "locked"
 	case errors.Is(e.Err, context.DeadlineExceeded):
 		return "deadline"

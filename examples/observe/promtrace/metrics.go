@@ -62,17 +62,22 @@ func New(reg prometheus.Registerer) *Metrics {
 
 // Mutex returns a Trace of a Mutex, a RWMutex or a Pool that counts under name.
 func (m *Metrics) Mutex(name string) *mutex.Trace {
-	return (*mutex.Trace)(newHooks[mutex.Event](m, name))
+	return (*mutex.Trace)(newHooks[mutex.Event](m, name, true))
 }
 
 // Semaphore returns a Trace of a Weighted that counts under name.
 func (m *Metrics) Semaphore(name string) *semaphore.Trace {
-	return (*semaphore.Trace)(newHooks[semaphore.Event](m, name))
+	return (*semaphore.Trace)(newHooks[semaphore.Event](m, name, true))
+}
+
+// Limiter returns a Trace of a Limiter, which holds nothing, that counts under name.
+func (m *Metrics) Limiter(name string) *semaphore.Trace {
+	return (*semaphore.Trace)(newHooks[semaphore.Event](m, name, false))
 }
 
 // WaitGroup returns a Trace of a WaitGroup that counts under name.
 func (m *Metrics) WaitGroup(name string) *waitgroup.Trace {
-	return (*waitgroup.Trace)(newHooks[waitgroup.Event](m, name))
+	return (*waitgroup.Trace)(newHooks[waitgroup.Event](m, name, true))
 }
 
 // hooks has the fields of the three Traces, so it converts to each of them.
@@ -80,7 +85,7 @@ type hooks[E any] struct {
 	Waiting, Acquired, Failed, Renewed, Lost, Released, RedisError func(context.Context, E)
 }
 
-func newHooks[E mutex.Event | semaphore.Event | waitgroup.Event](m *Metrics, name string) *hooks[E] {
+func newHooks[E mutex.Event | semaphore.Event | waitgroup.Event](m *Metrics, name string, holds bool) *hooks[E] {
 	// hook passes each event on with its label.
 	hook := func(f func(string, mutex.Event)) func(context.Context, E) {
 		return func(_ context.Context, event E) {
@@ -98,16 +103,24 @@ func newHooks[E mutex.Event | semaphore.Event | waitgroup.Event](m *Metrics, nam
 		m.wait.WithLabelValues(errorType(e), label).Observe(e.Wait.Seconds())
 	}
 	ended := func(label string, e mutex.Event) {
+		if !holds {
+			return
+		}
 		m.hold.WithLabelValues(label).Observe(e.Held.Seconds())
 		m.held.WithLabelValues(label).Sub(float64(e.Weight))
 	}
 	if m.Name == nil { // so that the first event is an increase, and not the beginning of a series
 		m.waiting.WithLabelValues(name)
-		m.held.WithLabelValues(name)
-		for _, path := range []string{mutex.Immediate, mutex.Local, mutex.Notified, mutex.Polled} {
+		paths, causes := []string{mutex.Immediate, mutex.Local, mutex.Notified, mutex.Polled}, []string{mutex.KeyMissing, mutex.RenewFailed, mutex.MaxHoldExceeded, mutex.NotReceived}
+		if holds {
+			m.held.WithLabelValues(name)
+		} else {
+			paths, causes = []string{semaphore.Immediate, semaphore.Reserved, semaphore.Polled}, nil
+		}
+		for _, path := range paths {
 			m.grants.WithLabelValues(path, name)
 		}
-		for _, cause := range []string{mutex.KeyMissing, mutex.RenewFailed, mutex.MaxHoldExceeded, mutex.NotReceived} {
+		for _, cause := range causes {
 			m.losses.WithLabelValues(cause, name)
 		}
 	}
@@ -116,7 +129,9 @@ func newHooks[E mutex.Event | semaphore.Event | waitgroup.Event](m *Metrics, nam
 		Acquired: hook(func(label string, e mutex.Event) {
 			waited(label, e)
 			m.grants.WithLabelValues(e.Path, label).Inc()
-			m.held.WithLabelValues(label).Add(float64(e.Weight))
+			if holds {
+				m.held.WithLabelValues(label).Add(float64(e.Weight))
+			}
 		}),
 		Failed:  hook(waited),
 		Renewed: hook(func(label string, _ mutex.Event) { m.renewals.WithLabelValues(label).Inc() }),
@@ -134,7 +149,7 @@ func errorType(e mutex.Event) string {
 	switch {
 	case e.Hook == "acquired":
 		return ""
-	case errors.Is(e.Err, mutex.ErrLocked):
+	case e.Err == nil || errors.Is(e.Err, mutex.ErrLocked): // of a Limiter that refuses, or of a try
 		return "locked"
 	case errors.Is(e.Err, context.DeadlineExceeded):
 		return "deadline"
