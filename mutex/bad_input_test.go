@@ -35,6 +35,12 @@ func victimOf(rdb redis.UniversalClient, key string, ttl, maxHold time.Duration)
 	return v
 }
 
+func (v victim) withReplicas(n int, timeout time.Duration) victim {
+	v.m.Replicas, v.rw.Replicas, v.p.Replicas = n, n, n
+	v.m.ReplicaTimeout, v.rw.ReplicaTimeout, v.p.ReplicaTimeout = timeout, timeout, timeout
+	return v
+}
+
 // A row is what is done with one exported function.
 type row struct {
 	do func(ctx context.Context, v victim) error
@@ -238,15 +244,17 @@ func TestBadInput(t *testing.T) {
 		want string
 	}
 	all := map[string]bad{
-		"no key":                {victimOf(rdb, "", ample, 0), "the key is empty"},
-		"a key of ours":         {victimOf(rdb, "baton:{key}:queue", ample, 0), "library's own"},
-		"the prefix of ours":    {victimOf(rdb, "baton:{", ample, 0), "library's own"},
-		"no TTL":                {victimOf(rdb, "key", 0, 0), "TTL 0s"},
-		"a negative TTL":        {victimOf(rdb, "key", -1, 0), "TTL -1ns"},
-		"a TTL of 1.5 ms":       {victimOf(rdb, "key", 1500*time.Microsecond, 0), "TTL 1.5ms"},
-		"a negative MaxHold":    {victimOf(rdb, "key", ample, -time.Hour), "MaxHold -1h"},
-		"the least MaxHold":     {victimOf(rdb, "key", ample, -1<<63), "MaxHold -"},
-		"what New has not made": {victim{new(mutex.Mutex), new(mutex.RWMutex), new(mutex.Pool), new(mutex.Once), new(mutex.Flight), new(mutex.Election), "key"}, "not made by New"},
+		"no key":                    {victimOf(rdb, "", ample, 0), "the key is empty"},
+		"a key of ours":             {victimOf(rdb, "baton:{key}:queue", ample, 0), "library's own"},
+		"the prefix of ours":        {victimOf(rdb, "baton:{", ample, 0), "library's own"},
+		"no TTL":                    {victimOf(rdb, "key", 0, 0), "TTL 0s"},
+		"a negative TTL":            {victimOf(rdb, "key", -1, 0), "TTL -1ns"},
+		"a TTL of 1.5 ms":           {victimOf(rdb, "key", 1500*time.Microsecond, 0), "TTL 1.5ms"},
+		"a negative MaxHold":        {victimOf(rdb, "key", ample, -time.Hour), "MaxHold -1h"},
+		"the least MaxHold":         {victimOf(rdb, "key", ample, -1<<63), "MaxHold -"},
+		"what New has not made":     {victim{new(mutex.Mutex), new(mutex.RWMutex), new(mutex.Pool), new(mutex.Once), new(mutex.Flight), new(mutex.Election), "key"}, "not made by New"},
+		"negative Replicas":         {victimOf(rdb, "key", ample, 0).withReplicas(-2, 0), "Replicas -2"},
+		"a negative ReplicaTimeout": {victimOf(rdb, "key", ample, 0).withReplicas(1, -1), "ReplicaTimeout -1ns"},
 	}
 	for what, rdb := range redistest.NilClients() {
 		all[what] = bad{victimOf(rdb, "key", ample, 0), "client is nil"}
@@ -259,7 +267,7 @@ func TestBadInput(t *testing.T) {
 		for what, bad := range all {
 			do := func() error { return r.do(ctx, bad.victim) }
 			switch {
-			case r.noHold && strings.Contains(bad.want, "MaxHold"):
+			case r.noHold && (strings.Contains(bad.want, "MaxHold") || strings.Contains(bad.want, "Replica")):
 			case r.noTTL && (strings.Contains(bad.want, "TTL") || strings.Contains(bad.want, "MaxHold")):
 			case r.always != "":
 				misuse.ErrorContains(name+" of "+what, r.always, do)

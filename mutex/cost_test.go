@@ -33,6 +33,25 @@ func TestCostUncontended(t *testing.T) {
 	}
 }
 
+// TestCostConfirmed is the cost of Replicas: a renewal and WAIT, in one round trip.
+func TestCostConfirmed(t *testing.T) {
+	s := redistest.Start(t)
+	s.AddReplica(t)
+	m := mutex.New(s.Client(t), "key")
+	m.Replicas = 1
+	pair := func() { unlock(t, lock(t, m)) }
+	pair() // the server learns the scripts
+	const n = 200
+	before := s.Stats(t)
+	for range n {
+		pair()
+	}
+	cost := s.Stats(t).Since(before)
+	if cost.Scripts() != 3*n || cost.Calls["wait"] != n || cost.Published() != 0 {
+		t.Errorf("%d pairs cost %d scripts, %d WAIT, %d messages", n, cost.Scripts(), cost.Calls["wait"], cost.Published())
+	}
+}
+
 // TestCostHeld is the cost of a wait: one request that queues, and one message.
 func TestCostHeld(t *testing.T) {
 	s := redistest.Start(t)

@@ -37,6 +37,30 @@
 // its lease and writing, and a failover may lose a lock. Protect shared data with
 // the fencing token: see [Lease.Fence].
 //
+// # Failovers
+//
+// A failover to a replica forgets the writes that the replica has not received. The old
+// holder then still holds, until its next renewal at most, and another process may get
+// the lock. Replicas, a field of [Mutex], [RWMutex] and [Pool], makes a grant wait until
+// replicas have confirmed it, by the command WAIT. That takes one round trip more for each
+// grant by Redis; goroutines of a process pass the lock on without it. A renewal that is
+// not confirmed does not count, so a hold is lost if its replicas are away for longer than
+// TTL.
+//
+// Replicas narrows what a failover can forget. Three ways remain:
+//
+//   - A replica is promoted that has not confirmed: with Replicas: 1 and two replicas, the
+//     other one. Use AllReplicas, or as many that every candidate has confirmed.
+//   - A replica that has lost its connection to the master is promoted. AllReplicas counts
+//     connected replicas only. Set min-replicas-to-write to the number of replicas.
+//   - A replica confirms, and restarts without its data. Set appendonly on replicas.
+//
+// In all of them the fencing token protects the data. A store whose writes survive a
+// failover, such as Amazon MemoryDB, needs no Replicas.
+//
+// In a cluster, these requests go to the node of the key: hooks of the nodes see them, a
+// hook of the ClusterClient does not.
+//
 // # Errors
 //
 // While Redis is unreachable, Lock waits and retries with backoff. LockContext

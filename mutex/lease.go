@@ -10,12 +10,19 @@ import (
 var (
 	// ErrLocked is returned by a try if the lock is held or has waiters.
 	ErrLocked = lease.ErrLocked
+	// ErrUnconfirmed is returned by a try if too few replicas have confirmed the grant. It
+	// has been released. See Replicas.
+	ErrUnconfirmed = lease.ErrUnconfirmed
 	// ErrLost is returned for a lease that ended before Unlock: it could not be
 	// renewed in time, Redis lost it, or it exceeded MaxHold.
 	ErrLost = lease.ErrLost
 	// ErrUnlocked is returned for a lease that Unlock has ended.
 	ErrUnlocked = lease.ErrUnlocked
 )
+
+// AllReplicas, as Replicas, asks for confirmation by every replica that is connected to
+// the master, and by one at least.
+const AllReplicas = lease.AllReplicas
 
 // A Lease is a hold on a lock, from its grant until [Lease.Unlock] or its loss. It
 // is renewed in the background. Its methods may be called by multiple goroutines

@@ -57,6 +57,19 @@ type Mutex struct {
 	// label of the first waiter is used. Set it before first use.
 	Label string
 
+	// Replicas is how many replicas must confirm a grant before it counts: 0 for none,
+	// or AllReplicas for every one that is connected to the master, and at least one. A
+	// failover can forget a grant that no replica has. A renewal extends the hold only if
+	// as many confirm it. It narrows what a failover can forget, and does not exclude it:
+	// use [Lease.Fence] with it. See the package documentation. Set it before first use.
+	Replicas int
+
+	// ReplicaTimeout is how long a grant waits for replicas; 0 means 1 s. It is cut to
+	// 1 s, to a third of TTL, and to half of the client's ReadTimeout. If too few confirm
+	// in time, the lock is released, and the wait goes on; a try returns ErrUnconfirmed.
+	// Set it before first use.
+	ReplicaTimeout time.Duration
+
 	// Trace, if not nil, receives the events of each request and each hold. Set it
 	// before first use.
 	Trace *Trace
@@ -236,6 +249,7 @@ func do(ctx context.Context, lock func(context.Context) (*Lease, error), f func(
 func (m *Mutex) params(try bool) lease.Params {
 	return lease.Params{
 		Kind: lease.Mutex, Key: m.key, Label: m.Label, TTL: m.TTL, MaxHold: m.MaxHold, Weight: 1, Try: try, Trace: m.Trace.hooks(),
+		Replicas: m.Replicas, ReplicaTimeout: m.ReplicaTimeout,
 	}
 }
 

@@ -29,6 +29,10 @@ type Pool struct {
 	Label   string
 	Trace   *Trace
 
+	// Replicas and ReplicaTimeout are as for a [Mutex].
+	Replicas       int
+	ReplicaTimeout time.Duration
+
 	prefix  string
 	manager *lease.Manager
 	err     error // why manager is nil
@@ -102,7 +106,8 @@ func (p *Pool) refEntry(key string) *entry {
 	e := p.entries.Entries[key]
 	if e == nil {
 		e = &entry{Mutex: Mutex{
-			TTL: p.TTL, MaxHold: p.MaxHold, Label: p.Label, Trace: p.Trace, key: lock, manager: p.manager, entered: make(chan struct{}, 1),
+			TTL: p.TTL, MaxHold: p.MaxHold, Label: p.Label, Trace: p.Trace, Replicas: p.Replicas, ReplicaTimeout: p.ReplicaTimeout,
+			key: lock, manager: p.manager, entered: make(chan struct{}, 1),
 		}}
 		p.entries.Set(key, e)
 	}

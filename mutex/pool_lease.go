@@ -77,6 +77,7 @@ func (p *Pool) LockChan(ctx context.Context, keys ...string) <-chan Result {
 func (p *Pool) params(key string, try bool) lease.Params {
 	return lease.Params{
 		Kind: lease.Mutex, Key: key, Label: p.Label, TTL: p.TTL, MaxHold: p.MaxHold, Weight: 1, Try: try, Trace: p.Trace.hooks(),
+		Replicas: p.Replicas, ReplicaTimeout: p.ReplicaTimeout,
 	}
 }
 

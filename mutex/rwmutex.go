@@ -51,6 +51,11 @@ type RWMutex struct {
 	Label string
 	Trace *Trace
 
+	// Replicas and ReplicaTimeout are as for a [Mutex]. A reader that joins readers of
+	// its process needs no confirmation, unless it wants more replicas than they have.
+	Replicas       int
+	ReplicaTimeout time.Duration
+
 	key     string
 	manager *lease.Manager
 	err     error // why manager is nil
@@ -255,6 +260,7 @@ func (m *RWMutex) params(read, try bool) lease.Params {
 	p := lease.Params{
 		Kind: lease.RWMutex, Key: m.key, Label: m.Label, TTL: m.TTL, MaxHold: m.MaxHold, Weight: lease.ExclusiveWeight, Size: lease.ExclusiveWeight,
 		Try: try, Trace: m.Trace.hooks(),
+		Replicas: m.Replicas, ReplicaTimeout: m.ReplicaTimeout,
 	}
 	if read {
 		p.Weight, p.Shared = 1, true

@@ -34,6 +34,11 @@ func timed(rdb redis.UniversalClient, ttl, maxHold time.Duration) victim {
 	return v
 }
 
+func (v victim) withReplicas(n int, timeout time.Duration) victim {
+	v.sem.Replicas, v.sem.ReplicaTimeout = n, timeout
+	return v
+}
+
 // A row is what is done with one exported function, by the type that it is of.
 type row struct {
 	sem func(ctx context.Context, v victim) error
@@ -167,10 +172,12 @@ func TestBadInput(t *testing.T) {
 		all[what] = bad{victimOf(asks, key), "WRONGTYPE"}
 	}
 	times := map[string]bad{
-		"no TTL":             {timed(rdb, 0, 0), "TTL 0s"},
-		"the least TTL":      {timed(rdb, math.MinInt64, 0), "TTL -2562047h"},
-		"a TTL of 1.5 ms":    {timed(rdb, 1500*time.Microsecond, 0), "TTL 1.5ms"},
-		"a negative MaxHold": {timed(rdb, ample, -1), "MaxHold -1ns"},
+		"no TTL":                    {timed(rdb, 0, 0), "TTL 0s"},
+		"the least TTL":             {timed(rdb, math.MinInt64, 0), "TTL -2562047h"},
+		"a TTL of 1.5 ms":           {timed(rdb, 1500*time.Microsecond, 0), "TTL 1.5ms"},
+		"a negative MaxHold":        {timed(rdb, ample, -1), "MaxHold -1ns"},
+		"negative Replicas":         {timed(rdb, ample, 0).withReplicas(-2, 0), "Replicas -2"},
+		"a negative ReplicaTimeout": {timed(rdb, ample, 0).withReplicas(1, -1), "ReplicaTimeout -1ns"},
 	}
 	counts := map[string]bad{}
 	zero := map[string]bad{"n = 0": {numbered(0), "0"}}

@@ -11,6 +11,9 @@ var (
 	// ErrNotAvailable is returned by a try if too few permits are free, or if others
 	// wait for them.
 	ErrNotAvailable = lease.ErrNotAvailable
+	// ErrUnconfirmed is returned by a try if too few replicas have confirmed the grant. It
+	// has been released. See Replicas.
+	ErrUnconfirmed = lease.ErrUnconfirmed
 	// ErrLost is returned for a lease that ended before Release: it could not be
 	// renewed in time, Redis lost it, or it exceeded MaxHold.
 	ErrLost = lease.ErrLost
@@ -22,6 +25,10 @@ var (
 	// ErrExceedsSize is returned for a request that exceeds the size.
 	ErrExceedsSize = lease.ErrExceedsSize
 )
+
+// AllReplicas, as Replicas, asks for confirmation by every replica that is connected to
+// the master, and by one at least.
+const AllReplicas = lease.AllReplicas
 
 // A Lease is a hold on some permits, from their grant until [Lease.Release] or their
 // loss. It is renewed in the background. Its methods may be called by multiple

@@ -63,6 +63,19 @@ type Weighted struct {
 	// label of the first waiter is used. Set it before first use.
 	Label string
 
+	// Replicas is how many replicas must confirm a grant before it counts: 0 for none,
+	// or AllReplicas for every one that is connected to the master, and at least one. A
+	// failover can forget a grant that no replica has. A renewal extends the hold only if
+	// as many confirm it. It narrows what a failover can forget, and does not exclude it.
+	// See the package documentation of mutex. Set it before first use.
+	Replicas int
+
+	// ReplicaTimeout is how long a grant waits for replicas; 0 means 1 s. It is cut to
+	// 1 s, to a third of TTL, and to half of the client's ReadTimeout. If too few confirm
+	// in time, the permits are released, and the wait goes on; a try returns ErrUnconfirmed.
+	// Set it before first use.
+	ReplicaTimeout time.Duration
+
 	// Trace, if not nil, receives the events of each request and each hold. Set it
 	// before first use.
 	Trace *Trace
@@ -345,7 +358,8 @@ func (s *Weighted) Do(ctx context.Context, n int64, f func(context.Context) erro
 func (s *Weighted) params(n int64, try bool) lease.Params {
 	return lease.Params{
 		Kind: lease.Semaphore, Key: s.key, Label: s.Label, TTL: s.TTL, MaxHold: s.MaxHold, Weight: n, Size: s.size, Try: try,
-		Trace: s.Trace.hooks(),
+		Trace:    s.Trace.hooks(),
+		Replicas: s.Replicas, ReplicaTimeout: s.ReplicaTimeout,
 	}
 }
 

@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -38,7 +39,7 @@ func TestRights(t *testing.T) {
 	t.Run("Database", func(t *testing.T) { onServer(t, 1, documented(t, "+select")...) })
 	t.Run("Cluster", func(t *testing.T) {
 		c := redistest.StartCluster(t, 2)
-		words := append(rule(t), documented(t, "+cluster|slots +command")...)
+		words := slices.Concat(rule(t), documented(t, "+cluster|slots +command"), documented(t, "+wait"), documented(t, "+info"))
 		var addrs []string
 		for _, node := range c.Nodes {
 			node.Do(t, append([]any{"ACL", "SETUSER"}, words...)...)
@@ -53,7 +54,7 @@ func TestRights(t *testing.T) {
 
 func onServer(t *testing.T, db int, more ...any) {
 	s := redistest.Start(t)
-	words := append(rule(t), more...)
+	words := slices.Concat(rule(t), more, documented(t, "+wait"), documented(t, "+info"))
 	s.Do(t, append([]any{"ACL", "SETUSER"}, words...)...)
 	client := func() redis.UniversalClient {
 		return redis.NewClient(&redis.Options{Addr: s.Addr(), DB: db, Username: words[0].(string), Password: password(words)})
@@ -126,6 +127,12 @@ func tour(t *testing.T, s servers, client func() redis.UniversalClient) {
 		}
 	}
 	type acquire = func() (release func() error, err error)
+	confirmed := mutex.New(a, "orders")
+	confirmed.Replicas, confirmed.ReplicaTimeout = mutex.AllReplicas, time.Millisecond
+	_, err := confirmed.TryLockContext(ctx)
+	if !errors.Is(err, mutex.ErrUnconfirmed) || strings.Contains(err.Error(), "NOPERM") {
+		t.Error(err)
+	}
 	// pass has one client hold what the other waits for.
 	pass := func(hold, wait acquire, waits func() bool) {
 		t.Helper()

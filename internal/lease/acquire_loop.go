@@ -64,7 +64,7 @@ func (q *keyQueue) requestInline(ctx context.Context, c *claim) {
 func (q *keyQueue) requestAgain(ctx context.Context, c *claim) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if c.state != claimActive || c.wanted == 0 {
+	if c.state != claimActive || c.wanted == 0 || c.confirming != nil {
 		return false
 	}
 	c.redisError("acquire", retry.ErrNoAnswer)
@@ -82,7 +82,7 @@ func (q *keyQueue) requestAgain(ctx context.Context, c *claim) bool {
 // prepareRequest returns the next request of a claim, if it still wants something, and the
 // ctx to send it with: that of the caller if only one waits. The queue is locked.
 func (q *keyQueue) prepareRequest(c *claim) (r Request, ctx context.Context, sent time.Time, ok bool) {
-	if c.state != claimActive || c.wanted == 0 {
+	if c.state != claimActive || c.wanted == 0 || c.confirming != nil {
 		c.loopRunning = false
 		return Request{}, nil, time.Time{}, false
 	}
@@ -142,7 +142,7 @@ func (q *keyQueue) finishRequest(c *claim, r Request, reply Reply, err error, se
 		q.mu.Unlock()
 		q.runAsync(todo)
 		return false
-	case c.state != claimActive || c.wanted == 0:
+	case c.state != claimActive || c.wanted == 0 || c.confirming != nil:
 		c.loopRunning = false
 	case r.WantSeq != c.wantSeq || reply.Lost: // it wants something else by now, or asks in another way
 	default:
@@ -240,7 +240,7 @@ func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sent
 			if c.recordPath(r); c.backoff == nil && c.queuedBefore(r) {
 				q.manager.missed()
 			}
-			return q.acceptGrant(c, reply.FenceBase, reply.Weight, reply.GrantedNow, w, reply.Contended)
+			return q.receiveGrant(c, grant{fenceBase: reply.FenceBase, weight: reply.Weight, grantedNow: reply.GrantedNow, window: w, contended: reply.Contended})
 		}
 		q.lastErr = retry.ErrReplyTooLate
 	}
@@ -261,7 +261,7 @@ func (q *keyQueue) applyReply(c *claim, r Request, reply Reply, w trustWindow) {
 		}
 		c.noteContention(reply.Contended, w.start)
 	}
-	if c.weight > 0 && (q.name.Kind == Mutex && reply.Granted || r.Keep > 0 && r.Seq > c.grantSeq) {
+	if c.weight > 0 && c.confirmed.Replicas == 0 && (q.name.Kind == Mutex && reply.Granted || r.Keep > 0 && r.Seq > c.grantSeq) {
 		c.extend(w)
 	}
 }

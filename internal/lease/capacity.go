@@ -18,7 +18,7 @@ func (c *claim) hasCapacity(l *Lease) bool {
 // does not count against the first: a process that is so slow that it is over
 // before anybody was let in would go round for ever.
 func (c *claim) canServe(l *Lease, now time.Time) bool {
-	if c.weight == 0 || !c.hasCapacity(l) || c.size != l.size || c.window.remaining(now) <= 0 {
+	if c.weight == 0 || !c.hasCapacity(l) || c.size != l.size || l.confirm.Replicas > c.confirmed.Replicas || c.window.remaining(now) <= 0 {
 		return false
 	}
 	fresh := c.fencesUsed == 0 || c.fencesUsed < FencesPerGrant && !c.slice.exhausted(now, c.fencesUsed)

@@ -29,6 +29,7 @@ type claim struct {
 	ttl        time.Duration
 	size       int64 // of the semaphore, as its leases state it
 	state      claimState
+	confirm    Confirm       // of what is wanted
 	path       string        // it came to what it holds
 	lastTracer *trace.Tracer // of the last lease that has ended; fixed when state is not claimActive
 	// caller has the values of the ctx of the lease that the claim was made for, or
@@ -37,16 +38,17 @@ type claim struct {
 
 	// Requesting, while wanted is not 0.
 	wanted        int64
-	wantSeq       int64 // number of the first request for them; 0 for a Mutex
-	wantShared    bool  // they are to be shared
-	try           bool  // asks once, and does not queue
-	headMustWait  bool  // the answer to its last request was no
-	alwaysQueue   bool  // queues, whether hand-overs can be heard or not
-	loopRunning   bool  // keyQueue.requestLoop goes on: in a goroutine, or when the timer fires
-	inRequest     bool  // a request of it is under way
-	wakePending   bool  // and is to be followed by another at once
-	maybeQueued   bool  // Redis may have an entry, or a grant that we have not heard of
-	currentSeq    int64 // number of the request whose answer is waited for
+	wantSeq       int64  // number of the first request for them; 0 for a Mutex
+	wantShared    bool   // they are to be shared
+	try           bool   // asks once, and does not queue
+	confirming    *grant // what Redis has granted of them, and no replica has confirmed yet
+	headMustWait  bool   // the answer to its last request was no
+	alwaysQueue   bool   // queues, whether hand-overs can be heard or not
+	loopRunning   bool   // keyQueue.requestLoop goes on: in a goroutine, or when the timer fires
+	inRequest     bool   // a request of it is under way
+	wakePending   bool   // and is to be followed by another at once
+	maybeQueued   bool   // Redis may have an entry, or a grant that we have not heard of
+	currentSeq    int64  // number of the request whose answer is waited for
 	requestTimer  *time.Timer
 	replaces      string
 	seq           int64           // number of the last request
@@ -61,6 +63,7 @@ type claim struct {
 	ackedSeq      int64     // number of the request that serverWeight is by
 	shared        bool      // each lease has all of it
 	contended     bool      // and others wait, so that no lease may join
+	confirmed     Confirm   // how weight has been confirmed
 	contendedAt   time.Time // when a message last said so
 	window        trustWindow
 	grantSeq      int64 // number of the last request before the hold
@@ -99,7 +102,10 @@ func newClaim(q *keyQueue, first *Lease) *claim {
 // setWant makes the claim want what a lease needs.
 func (c *claim) setWant(l *Lease) {
 	c.wanted, c.wantShared, c.size, c.try, c.alwaysQueue = l.weight, l.shared, l.size, l.try, false
-	c.headMustWait = false
+	c.headMustWait, c.confirming = false, nil
+	if c.weight == 0 || l.confirm.Replicas > c.confirm.Replicas {
+		c.confirm = l.confirm
+	}
 	if c.queue.name.Kind != Mutex {
 		c.wantSeq = c.seq + 1
 	}

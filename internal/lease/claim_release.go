@@ -14,6 +14,7 @@ func (q *keyQueue) shrink(c *claim) error {
 	now := time.Now()
 	until, caller := now.Add(c.window.remaining(now)), c.caller
 	q.mu.Unlock()
+	defer q.afterShrink(c)
 	return q.manager.retryUntil(caller, until, func(ctx context.Context) (owned bool, err error) {
 		q.mu.Lock()
 		if c.state != claimActive || !c.needsShrink() {
@@ -81,6 +82,7 @@ func (q *keyQueue) finishRelease(c *claim) {
 	if c.releaseAgain || retry.IsPanic(c.err) {
 		go q.manager.releaseStale(c)
 	}
+	q.failUnconfirmed(c)
 	q.closeClaim(c)
 	todo := q.advance()
 	q.mu.Unlock()

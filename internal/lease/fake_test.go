@@ -218,6 +218,7 @@ type fakeStore struct {
 	message    func() (copies int, delay time.Duration)
 	disconnect chan struct{} // each value breaks the subscription for a while
 	lag        func(most time.Duration) time.Duration
+	confirm    func() error            // what replicas say to a renewal: nil if enough have it
 	point      func(what string) fault // is called wherever a fault may happen, and says which
 }
 
@@ -230,6 +231,7 @@ func newFakeStore(r *fakeRedis) *fakeStore {
 		message:    func() (int, time.Duration) { return 1, 50 * time.Microsecond },
 		disconnect: make(chan struct{}),
 		lag:        rand.N[time.Duration],
+		confirm:    func() error { return nil },
 		point:      func(string) fault { return fine },
 	}
 }
@@ -364,8 +366,25 @@ func (s *fakeStore) renewEach(all []Renewal, begin func(int) bool, done func(int
 	if err != nil {
 		kept = slices.Repeat([]RenewResult{{Err: err}}, len(rs))
 	}
+	s.wait(rs, kept)
 	for i, r := range kept {
 		done(begun[i], r)
+	}
+}
+
+// wait is WAIT: the renewals that need replicas fail without them, after the timeout.
+func (s *fakeStore) wait(rs []Renewal, kept []RenewResult) {
+	for i, r := range rs {
+		if !kept[i].Held || r.Confirm.Replicas == 0 {
+			continue
+		}
+		s.mu.Lock()
+		err := s.confirm()
+		s.mu.Unlock()
+		if err != nil {
+			time.Sleep(r.Confirm.Timeout())
+			kept[i] = RenewResult{Err: err}
+		}
 	}
 }
 

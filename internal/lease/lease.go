@@ -19,11 +19,15 @@ type Params struct {
 	MaxHold time.Duration // 0: renewed until released
 	Weight  int64
 	Size    int64 // of a semaphore
-	Shared  bool  // all leases of a process that are shared are one in Redis
-	Try     bool  // fail with ErrLocked rather than wait
-	Term    bool  // the lease is of a Term: its contexts end with its release, too
-	Trace   trace.Trace
-	Value   *ValueReader // of a Mutex; nil if the value beside it does not matter
+	// Replicas is how many replicas must confirm a grant, or AllReplicas, and
+	// ReplicaTimeout for how long that is waited for.
+	Replicas       int
+	ReplicaTimeout time.Duration
+	Shared         bool // all leases of a process that are shared are one in Redis
+	Try            bool // fail with ErrLocked rather than wait
+	Term           bool // the lease is of a Term: its contexts end with its release, too
+	Trace          trace.Trace
+	Value          *ValueReader // of a Mutex; nil if the value beside it does not matter
 }
 
 type leaseState uint8
@@ -47,6 +51,7 @@ type Lease struct {
 	shared, try    bool
 	term           bool
 	neverCancelled bool // its ctx never ends
+	confirm        Confirm
 
 	// Guarded by the mutex of line, which is set before the lease can be seen.
 	state         leaseState
@@ -125,6 +130,7 @@ func (l *Lease) init(ctx context.Context, p *Params) (err error) {
 	l.label, l.ttl, l.maxHold = p.Label, p.TTL.Truncate(time.Millisecond), p.MaxHold
 	l.weight, l.size, l.shared, l.try, l.neverCancelled = p.Weight, p.Size, p.Shared, p.Try, ctx.Done() == nil
 	l.term = p.Term
+	l.confirm = NewConfirm(p.Replicas, p.ReplicaTimeout, l.ttl)
 	if p.Value != nil {
 		l.caller.parent = valueCtx{ctx, p.Value}
 	}
@@ -133,6 +139,10 @@ func (l *Lease) init(ctx context.Context, p *Params) (err error) {
 		err = p.wrap(retry.CtxError(ctx))
 	case p.TTL < MinTTL:
 		err = p.wrap(retry.Permanent(fmt.Errorf("TTL %v is shorter than %v", p.TTL, MinTTL)))
+	case p.Replicas < AllReplicas:
+		err = p.wrap(retry.Permanent(fmt.Errorf("Replicas %d is negative", p.Replicas)))
+	case p.ReplicaTimeout < 0:
+		err = p.wrap(retry.Permanent(fmt.Errorf("ReplicaTimeout %v is negative", p.ReplicaTimeout)))
 	case p.MaxHold < 0:
 		err = p.wrap(retry.Permanent(fmt.Errorf("MaxHold %v is negative", p.MaxHold)))
 	}

@@ -116,7 +116,7 @@ func (ml *MultiLease) acquireOnce(m *Manager, p Params, keys []string) (again bo
 		again = true
 	}
 	// To be sure of it takes as long as Redis is away: too long for a try.
-	ml.releaseUnwanted(ml.ctx, append(leases, others...), again || errors.Is(err, ErrLocked) || retry.IsPermanent(err))
+	ml.releaseUnwanted(ml.ctx, append(leases, others...), again || errors.Is(err, ErrLocked) || errors.Is(err, ErrUnconfirmed) || retry.IsPermanent(err))
 	cancelHold()
 	return again, err
 }

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -84,6 +85,9 @@ func (q *keyQueue) advanceAt(now time.Time) pendingCall {
 		if next.try && !c.mayRequest(next) {
 			next.fail(ErrLocked)
 			continue
+		}
+		if c.unconfirmed() != nil {
+			break // giving back what was not confirmed leads back here
 		}
 		if c.wanted == 0 && c.canRequestMore() || c.wanted > 0 && !c.wants(next) {
 			q.requestMore(c, next)
@@ -182,7 +186,7 @@ func (q *keyQueue) handleHandover(c *claim, msg Handover) {
 	case c.state == claimActive && c.wanted > 0 && msg.WantSeq == c.wantSeq:
 		if w := c.handoverWindow(msg.Seq); c.usable(w.remaining(time.Now())) {
 			c.path = trace.Notified
-			todo = q.acceptGrant(c, msg.FenceBase, msg.Weight, c.wanted, w, msg.Contended)
+			todo = q.receiveGrant(c, grant{fenceBase: msg.FenceBase, weight: msg.Weight, grantedNow: c.wanted, window: w, contended: msg.Contended})
 		}
 		c.wake()
 	}
@@ -232,7 +236,10 @@ func (q *keyQueue) failTries(err error) {
 // final for those who wait, or for some of them, whose wait it has then ended.
 func (q *keyQueue) noteOutcome(c *claim, err error) (final bool) {
 	lasts := q.errStreak.Exceeds(c.ttl, err)
-	switch q.lastErr = err; {
+	if err != nil || !errors.Is(q.lastErr, ErrUnconfirmed) { // what Redis grants again is still to be confirmed
+		q.lastErr = err
+	}
+	switch {
 	case isSizeError(err): // it is an answer, and to one of those who wait only
 		q.lastErr = nil
 	case retry.IsPermanent(err):

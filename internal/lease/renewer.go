@@ -16,7 +16,7 @@ type renewable interface {
 	// needed. hold is the number of the hold, of those of a claim.
 	beginRenewal(now time.Time) (hold int64, renew bool)
 	// handleRenewal handles the reply to a renewal that was sent at the time.
-	handleRenewal(hold int64, ttl time.Duration, r RenewResult, sent time.Time)
+	handleRenewal(hold int64, of Renewal, r RenewResult, sent time.Time)
 	entry() *timerEntry
 }
 
@@ -105,7 +105,7 @@ func (m *Manager) renewDue() {
 		sent[i].at = time.Now()
 		sent[i].hold, renew = due[i].beginRenewal(sent[i].at)
 		return renew
-	}, func(i int, r RenewResult) { due[i].handleRenewal(sent[i].hold, renewals[i].TTL, r, sent[i].at) })
+	}, func(i int, r RenewResult) { due[i].handleRenewal(sent[i].hold, renewals[i], r, sent[i].at) })
 }
 
 // setQueued notes whether a renewal is queued, and reports whether that is new.
@@ -148,7 +148,7 @@ func (c *claim) checkRenewal(now time.Time) (r Renewal, renew bool) {
 			renew = c.state == claimActive && c.weight > 0 && c.markRenewals(now)
 		}
 		if c.state == claimActive && c.weight > 0 {
-			r = Renewal{q.name, c.token, c.ttl}
+			r = Renewal{q.name, c.token, c.ttl, c.confirmed}
 			q.manager.scheduleRenewal(c, now)
 		}
 	}
@@ -168,8 +168,8 @@ func (c *claim) beginRenewal(now time.Time) (grantSeq int64, renew bool) {
 	return c.grantSeq, true
 }
 
-// handleRenewal handles the reply to a renewal for ttl of the hold grantSeq, sent at sentAt.
-func (c *claim) handleRenewal(grantSeq int64, ttl time.Duration, r RenewResult, sentAt time.Time) {
+// handleRenewal handles the reply to a renewal of the hold grantSeq, sent at sentAt.
+func (c *claim) handleRenewal(grantSeq int64, of Renewal, r RenewResult, sentAt time.Time) {
 	q := c.queue
 	q.mu.Lock()
 	var todo pendingCall
@@ -185,7 +185,9 @@ func (c *claim) handleRenewal(grantSeq int64, ttl time.Duration, r RenewResult, 
 	default:
 		eachTrace(func(t *trace.Tracer) { t.Renewed(sentAt) }, c.leases)
 		c.noteContention(r.Contended, sentAt)
-		c.extend(newTrustWindow(sentAt, ttl)) // that of the claim may be longer by now
+		if of.Confirm.Replicas >= c.confirmed.Replicas {
+			c.extend(newTrustWindow(sentAt, of.TTL)) // that of the claim may be longer by now
+		}
 		if c.needsShrink() {
 			todo = pendingCall{c, true}
 		}

@@ -89,7 +89,10 @@ func (s *fakeStore) breakSometimes() {
 
 // mend lets the network be well again.
 func (s *fakeStore) mend() {
-	s.change(func() { s.fault = func() fault { return fine } })
+	s.change(func() {
+		s.fault = func() fault { return fine }
+		s.confirm = func() error { return nil }
+	})
 }
 
 // disturb makes the network of a store as slow as roll says, and as bad.
@@ -101,6 +104,12 @@ func disturb(store *fakeStore, roll func() float64, bad float64) {
 			return fault(1 + int(roll()*4))
 		}
 		return fine
+	}
+	store.confirm = func() error {
+		if roll() < bad {
+			return fmt.Errorf("fake: %w", ErrUnconfirmed)
+		}
+		return nil
 	}
 	store.message = func() (int, time.Duration) {
 		switch x := roll(); {

@@ -90,7 +90,7 @@ func (s *simulation) round(m *Manager, rng *rand.Rand, ttl time.Duration) {
 	if rng.IntN(3) == 0 {
 		time.AfterFunc(time.Duration(rng.Int64N(int64(300*time.Millisecond))), cancel)
 	}
-	p := Params{Kind: Mutex, Key: "key", TTL: ttl, Weight: 1, Try: rng.IntN(5) == 0}
+	p := Params{Kind: Mutex, Key: "key", TTL: ttl, Weight: 1, Try: rng.IntN(5) == 0, Replicas: max(rng.IntN(4)-1, 0)}
 	if rng.IntN(2) == 0 {
 		ctx, _ = s.audit.begin(ctx, "a request")
 		p.Trace = s.audit.trace()
@@ -136,7 +136,7 @@ func (s *simulation) round(m *Manager, rng *rand.Rand, ttl time.Duration) {
 func (s *simulation) refused(ctx context.Context, p Params, err error) {
 	switch {
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-	case p.Try && (errors.Is(err, ErrLocked) || errors.Is(err, errNetwork) || errors.Is(err, retry.ErrNoAnswer)):
+	case p.Try && (errors.Is(err, ErrLocked) || errors.Is(err, ErrUnconfirmed) || errors.Is(err, errNetwork) || errors.Is(err, retry.ErrNoAnswer)):
 	case errors.Is(err, ErrLost): // from a channel, granted and not received in time
 	default:
 		s.t.Errorf("refused with %v", err)

@@ -113,8 +113,9 @@ type Reply struct {
 // Renewal is one claim that is due.
 type Renewal struct {
 	Name
-	Token string
-	TTL   time.Duration
+	Token   string
+	TTL     time.Duration
+	Confirm Confirm // by as many replicas, or it has failed with ErrUnconfirmed
 }
 
 // RenewResult is what became of a Renewal. Kept is false if the claim is gone for

@@ -87,7 +87,7 @@ func (t *Task) checkRenewal(now time.Time) (r Renewal, renew bool) {
 		return r, false
 	}
 	t.schedule()
-	return Renewal{Name{WaitGroup, t.session.key}, t.token, t.ttl}, true
+	return Renewal{Name: Name{WaitGroup, t.session.key}, Token: t.token, TTL: t.ttl}, true
 }
 
 // beginRenewal counts the time to the next try from now on.
@@ -107,7 +107,7 @@ func (t *Task) schedule() {
 }
 
 // handleRenewal is the answer to a renewal.
-func (t *Task) handleRenewal(_ int64, ttl time.Duration, r RenewResult, sent time.Time) {
+func (t *Task) handleRenewal(_ int64, of Renewal, r RenewResult, sent time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -118,7 +118,7 @@ func (t *Task) handleRenewal(_ int64, ttl time.Duration, r RenewResult, sent tim
 		t.lose(trace.KeyMissing)
 	default:
 		t.tracer.Renewed(sent)
-		if w := newTrustWindow(sent, ttl); w.remaining(sent) > t.window.remaining(sent) {
+		if w := newTrustWindow(sent, of.TTL); w.remaining(sent) > t.window.remaining(sent) {
 			t.window = w
 		}
 		t.schedule()

@@ -98,7 +98,7 @@ func TestWindowEndsForGood(t *testing.T) {
 	now := time.Now()
 	sent := now.Add(-time.Second)
 	for name, answer := range map[string]func(*claim){
-		"to a renewal": func(c *claim) { c.handleRenewal(0, c.ttl, RenewResult{Held: true}, sent) },
+		"to a renewal": func(c *claim) { c.handleRenewal(0, Renewal{TTL: c.ttl}, RenewResult{Held: true}, sent) },
 		"to a request that the hand-over had overtaken": func(c *claim) {
 			c.inflight++
 			c.queue.handleReply(c, Request{Token: c.token, TTL: c.ttl, Seq: 1}, Reply{Granted: true, Weight: 1}, nil, sent)

@@ -159,6 +159,9 @@ var rows = []row{
 	{73, "scripts cannot read the server's clock", "E at once", "a round trip", onRedis, []string{"mutex.TestServerWithoutTime"}},
 	{74, "a slot moves in one step, writes paused", "kept, or told before another has it", "told V, others P", onCluster, []string{
 		"mutex.TestClusterSlotMovesAtOnce"}},
+	{75, "a failover forgets the last grants", "none of them was granted, with Replicas", "replicas' time, or ReplicaTimeout", "sentinel, redis, fake", []string{
+		"mutex.TestFaultFailoverForgets", "mutex.TestReplicasHaveTheGrant", "mutex.TestFewerReplicasThanAsked", "mutex.TestWaitRefused",
+		"mutex.TestConnectionCutBeforeWaitIsAnswered", "semaphore.TestReplicas", "lease.TestUnconfirmedGrantIsReleased", "lease.TestUnconfirmedRenewalDoesNotCount"}},
 	{76, "a new connection takes longer than a TTL", "kept, by the connections that there are", "0 lost", "redis, cluster", []string{
 		"mutex.TestSlowDialsLoseNoLease", "redisstore.TestHoldNeedsNoNewConnection", "redisstore.TestPipelineOfAClusterHasNoDeadline"}},
 }

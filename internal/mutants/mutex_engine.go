@@ -24,7 +24,7 @@ var mutexEngine = []mutant{
 	},
 	{
 		"window-from-renewal", "that of a renewal counts from its answer",
-		"internal/lease/renewer.go", `c.extend(newTrustWindow(sentAt, ttl))`, `c.extend(newTrustWindow(time.Now(), ttl))`,
+		"internal/lease/renewer.go", `c.extend(newTrustWindow(sentAt, of.TTL))`, `c.extend(newTrustWindow(time.Now(), of.TTL))`,
 		"internal/lease", "TestWindowCountsFromSending",
 	},
 	{
@@ -63,7 +63,7 @@ var mutexEngine = []mutant{
 	},
 	{
 		"handed-on-too-late", "a claim passes to the next lease here when its window is over",
-		"internal/lease/capacity.go", `|| c.size != l.size || c.window.remaining(now) <= 0 {`, `|| c.size != l.size {`,
+		"internal/lease/capacity.go", `> c.confirmed.Replicas || c.window.remaining(now) <= 0 {`, `> c.confirmed.Replicas {`,
 		"internal/lease", "TestCanServe",
 	},
 	{

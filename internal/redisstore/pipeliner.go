@@ -42,6 +42,8 @@ type pipeliner struct {
 	prompt  *promptHook               // nil: process may wait for a reply for long after its ctx has ended
 	exec    func([]redis.Cmder) error // sends one pipeline; nil: commands are never queued
 
+	confirmer *confirmer // nil if the commands may go to several servers
+
 	renewing sync.Mutex // held while a renewal is sent by itself
 
 	mu       sync.Mutex

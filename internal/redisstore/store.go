@@ -205,6 +205,7 @@ func (s *Store) Renew(claims []lease.Renewal, begin func(i int) bool, done func(
 	for i, c := range claims {
 		r := &all[i]
 		r.script, r.key, r.args = renew, c.Key, []any{c.Token, c.TTL.Milliseconds()}
+		r.confirm = c.Confirm
 		switch c.Kind {
 		case lease.RWMutex, lease.Semaphore:
 			r.script, r.args = permitsRenew, []any{c.Token, string(c.Kind), c.TTL.Milliseconds()}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
@@ -50,11 +51,11 @@ type transport struct {
 func newTransport(rdb redis.UniversalClient) *transport {
 	switch rdb := rdb.(type) {
 	case *redis.Client:
-		return &transport{single: &pipeliner{process: rdb.Process, prompt: promptHookOf(rdb), exec: execBy(rdb)}}
+		return &transport{single: &pipeliner{process: rdb.Process, prompt: promptHookOf(rdb), exec: execBy(rdb), confirmer: newConfirmer(rdb, nil)}}
 	case *redis.ClusterClient:
 		return &transport{cluster: rdb, nodes: make(map[string]*pipeliner)}
 	}
-	return &transport{single: &pipeliner{process: rdb.Process}}
+	return &transport{single: &pipeliner{process: rdb.Process, confirmer: newConfirmer(rdb, nil)}}
 }
 
 // execBy returns a function that sends commands by one pipeline of the client. In a
@@ -100,6 +101,7 @@ func (t *transport) node(ctx context.Context, key string) (p *pipeliner, err err
 	addr := node.Options().Addr
 	if p = t.nodes[addr]; p == nil {
 		p = &pipeliner{process: t.cluster.Process, exec: execBy(t.cluster)}
+		p.confirmer = newConfirmer(node, func() { t.cluster.ReloadState(context.Background()) })
 		t.nodes[addr] = p
 	}
 	return p, nil
@@ -134,20 +136,26 @@ func (t *transport) send(ctx context.Context, s *script, keys, args []any, promp
 
 // A renewal is a script that renews one hold.
 type renewal struct {
-	script *script
-	key    string
-	args   []any
-	begin  func() bool // called just before it is sent, which it is not if false is returned
-	done   func(val any, err error)
+	script  *script
+	key     string
+	args    []any
+	confirm lease.Confirm
+	begin   func() bool // called just before it is sent, which it is not if false is returned
+	done    func(val any, err error)
 }
 
 // renew has the nodes of the renewals send them.
 func (t *transport) renew(all []renewal) {
-	nodes := make(map[*pipeliner][]renewal)
+	type group struct {
+		*pipeliner
+		confirm bool
+	}
+	nodes := make(map[group][]renewal)
 	for _, r := range all {
 		node, err := t.node(context.Background(), r.key)
 		if err == nil {
-			nodes[node] = append(nodes[node], r)
+			to := group{node, r.confirm.Replicas > 0}
+			nodes[to] = append(nodes[to], r)
 		} else if r.begin() {
 			r.done(nil, err)
 		}
@@ -179,7 +187,7 @@ func (p *pipeliner) startRenewers() {
 func (p *pipeliner) sendRenewals() {
 	for {
 		p.mu.Lock()
-		n := min(len(p.renewals), maxBatch)
+		n := p.nextRenewals()
 		chunk := p.renewals[:n:n]
 		if p.renewals = p.renewals[n:]; n == 0 {
 			p.renewals = nil // gives the memory back
@@ -199,6 +207,18 @@ func (p *pipeliner) sendRenewals() {
 			return
 		}
 	}
+}
+
+// nextRenewals returns how many of the queued renewals the next pipeline has: those to be
+// confirmed have pipelines of their own, because WAIT delays all replies. The pipeliner is locked.
+func (p *pipeliner) nextRenewals() int {
+	n := min(len(p.renewals), maxBatch)
+	for i, r := range p.renewals[:n] {
+		if (r.confirm.Replicas > 0) != (p.renewals[0].confirm.Replicas > 0) {
+			return i
+		}
+	}
+	return n
 }
 
 // renew sends the renewals in one pipeline, and in a second one those whose script
@@ -222,6 +242,9 @@ func (p *pipeliner) renewBy(name string, chunk []renewal) (unknown []renewal) {
 		}
 		cmds[i] = r.script.command(context.Background(), name, body, []any{r.key}, r.args)
 		pipe[i] = cmds[i]
+	}
+	if len(chunk) > 0 && chunk[0].confirm.Replicas > 0 {
+		return p.confirm(name, cmds, chunk)
 	}
 	err := errSendAlone
 	if p.exec != nil && len(chunk) > 1 {

@@ -16,6 +16,7 @@ import (
 var missingIn6 = map[string]string{
 	"modifier '&":             "rights for channels came with Redis 6.2",
 	"modifier 'resetchannels": "rights for channels came with Redis 6.2",
+	"arguments for 'PAUSE'":   "CLIENT PAUSE WRITE came with Redis 6.2",
 	"'SHARDCHANNELS'":         "sharded channels came with Redis 7.0",
 }
 

@@ -23,16 +23,23 @@ type Sentinels struct {
 // the test, and returns when they know one another.
 func StartSentinels(tb testing.TB) *Sentinels {
 	tb.Helper()
-	s := &Sentinels{Master: Start(tb, "--repl-diskless-sync-delay", "0")}
-	s.Replica = Start(tb, "--replicaof", "127.0.0.1", fmt.Sprint(s.Master.Port()))
+	master := Start(tb)
+	return WatchBySentinels(tb, master, master.AddReplica(tb), 1)
+}
+
+// WatchBySentinels starts three sentinels for a master and its replicas, and returns when they
+// know one another. One replica is given, the one that the test is about.
+func WatchBySentinels(tb testing.TB, master, replica *Server, replicas int) *Sentinels {
+	tb.Helper()
+	s := &Sentinels{Master: master, Replica: replica}
 	for range 3 {
 		// A sentinel wants a file that it can write to.
 		conf := filepath.Join(tb.TempDir(), "sentinel.conf")
 		must(os.WriteFile(conf, fmt.Appendf(nil, "sentinel monitor master 127.0.0.1 %d 2\n"+
-			"sentinel down-after-milliseconds master 500\nsentinel failover-timeout master 3000\n", s.Master.Port()), 0o600))
+			"sentinel down-after-milliseconds master 500\nsentinel failover-timeout master 20000\n", s.Master.Port()), 0o600))
 		s.watching = append(s.watching, Start(tb, conf, "--sentinel"))
 	}
-	s.says(tb, s.Master, "slaves=1,sentinels=3")
+	s.says(tb, s.Master, fmt.Sprintf("slaves=%d,sentinels=3", replicas))
 	Eventually(tb, 20*time.Second, func() bool {
 		return strings.Contains(s.Replica.Do(tb, "INFO", "replication").(string), "master_link_status:up")
 	}, "the replica follows")

@@ -1,0 +1,160 @@
+package lease
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/retry"
+)
+
+// AllReplicas asks for confirmation by every replica that is connected to the master, and
+// by one at least.
+const AllReplicas = -1
+
+// MaxReplicaTimeout is the longest that a grant waits for replicas. It is shorter than the time
+// after which a poll is sent again.
+const MaxReplicaTimeout = time.Second
+
+// ErrUnconfirmed is returned by a try if too few replicas have confirmed its grant in time.
+var ErrUnconfirmed = errors.New("baton: too few replicas have confirmed")
+
+// Confirm states how many replicas must have received a grant or a renewal before it counts.
+// It is small, because each lease has one.
+type Confirm struct {
+	Replicas uint8 // 0 for none, allReplicas for AllReplicas: the strongest is the largest
+	timeout  uint8 // in timeoutUnit
+}
+
+const (
+	allReplicas = math.MaxUint8
+	timeoutUnit = 4 * time.Millisecond
+)
+
+// All reports whether every connected replica must confirm.
+func (c Confirm) All() bool { return c.Replicas == allReplicas }
+
+// Timeout is how long a grant waits for replicas.
+func (c Confirm) Timeout() time.Duration { return time.Duration(c.timeout) * timeoutUnit }
+
+// NewConfirm returns the Confirm of a lease. Its timeout leaves most of the TTL to hold in.
+func NewConfirm(replicas int, timeout, ttl time.Duration) Confirm {
+	if replicas == 0 {
+		return Confirm{}
+	}
+	if timeout == 0 || timeout > MaxReplicaTimeout {
+		timeout = MaxReplicaTimeout
+	}
+	c := Confirm{uint8(min(uint(replicas), allReplicas-1)), uint8(max(min(timeout, ttl/3)/timeoutUnit, 1))}
+	if replicas == AllReplicas {
+		c.Replicas = allReplicas
+	}
+	return c
+}
+
+// A grant is what Redis has given a claim.
+type grant struct {
+	fenceBase, weight, grantedNow int64
+	window                        trustWindow
+	contended                     bool
+	err                           error // why it is given back, once it is
+}
+
+// unconfirmed returns why a grant to the claim is being given back, nil if none is.
+func (c *claim) unconfirmed() error {
+	if c.confirming == nil {
+		return nil
+	}
+	return c.confirming.err
+}
+
+// receiveGrant accepts a grant, or has replicas confirm it before. A failover can forget a grant
+// that no replica has. It covers a grant that another process's release made: replicas receive
+// all writes in their order, so one that has the renewal has the grant.
+func (q *keyQueue) receiveGrant(c *claim, g grant) pendingCall {
+	switch {
+	case c.confirm.Replicas == 0:
+		c.confirmed = c.confirm
+		return q.acceptGrant(c, g.fenceBase, g.weight, g.grantedNow, g.window, g.contended)
+	case c.confirming == nil:
+		pending := g // g itself does not escape
+		c.confirming = &pending
+		of := Renewal{q.name, c.token, c.ttl, c.confirm}
+		q.manager.async(func() { q.confirm(c, &pending, of) })
+	}
+	return pendingCall{}
+}
+
+// confirm renews what was granted, and has replicas confirm the renewal.
+func (q *keyQueue) confirm(c *claim, g *grant, of Renewal) {
+	var sent time.Time
+	q.manager.store.Renew([]Renewal{of}, func(int) bool {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		sent = time.Now()
+		return c.state == claimActive && c.confirming == g
+	}, func(_ int, r RenewResult) { q.handleConfirmation(c, g, of, r, sent) })
+}
+
+func (q *keyQueue) handleConfirmation(c *claim, g *grant, of Renewal, r RenewResult, sent time.Time) {
+	q.mu.Lock()
+	var todo pendingCall
+	switch w, now := newTrustWindow(sent, of.TTL), time.Now(); {
+	case c.state != claimActive || c.confirming != g || g.err != nil: // it has ended, or wants something else by now
+	case c.wanted == 0: // nobody waits for it any more
+		c.confirming = nil
+	case r.Err != nil:
+		todo = q.giveBackUnconfirmed(c, r.Err)
+	case !r.Held:
+		todo = q.giveBackUnconfirmed(c, errors.New("the grant is gone"))
+	case g.window.remaining(now) <= 0 || w.remaining(now) <= 0: // another may have been let in since
+		todo = q.giveBackUnconfirmed(c, retry.ErrReplyTooLate)
+	default:
+		c.confirming, c.confirmed, q.lastErr = nil, of.Confirm, nil
+		todo = q.acceptGrant(c, g.fenceBase, g.weight, g.grantedNow, w, g.contended || r.Contended)
+	}
+	q.mu.Unlock()
+	q.runAsync(todo)
+}
+
+// giveBackUnconfirmed gives a grant back that was not confirmed. Tries that wait for it fail when
+// that is done; the others ask again.
+func (q *keyQueue) giveBackUnconfirmed(c *claim, err error) pendingCall {
+	if !errors.Is(err, ErrUnconfirmed) && !retry.IsPanic(err) {
+		err = fmt.Errorf("%w: %w", ErrUnconfirmed, err)
+	}
+	c.redisError("renew", err)
+	if c.confirming.err = err; c.weight == 0 {
+		return pendingCall{claim: q.beginRelease()}
+	}
+	c.wanted, c.maybeQueued = 0, true
+	return pendingCall{c, true}
+}
+
+// afterShrink goes on when a claim that holds more has given back what was not confirmed.
+func (q *keyQueue) afterShrink(c *claim) {
+	q.mu.Lock()
+	var todo pendingCall
+	if c.unconfirmed() != nil {
+		q.failUnconfirmed(c)
+		todo = q.advance()
+	}
+	q.mu.Unlock()
+	q.runAsync(todo)
+}
+
+// failUnconfirmed fails the tries for which a grant was given back, and all that wait for a
+// confirmation if the error is permanent.
+func (q *keyQueue) failUnconfirmed(c *claim) {
+	err := c.unconfirmed()
+	if c.confirming = nil; err == nil {
+		return
+	}
+	if q.lastErr = err; retry.IsPanic(err) && q.waiters.head != nil { // as for a request: the others ask for themselves
+		q.waiters.head.fail(err)
+	}
+	q.failWaiters(err, func(l *Lease) bool {
+		return l.confirm.Replicas > 0 && (l.try || retry.IsPermanent(err))
+	})
+}

@@ -1,0 +1,347 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/retry"
+)
+
+// confirmed are parameters of each primitive whose grants a replica must confirm.
+func confirmed() map[string]Params {
+	all := map[string]Params{"mutex": params(time.Minute), "semaphore": taking(2, 2), "writer": writing(time.Minute), "reader": reading(time.Minute)}
+	for name, p := range all {
+		p.Replicas = 1
+		all[name] = p
+	}
+	return all
+}
+
+// replicas sets what replicas say to renewals from now on, and returns how often they were asked.
+func (s *fakeStore) replicas(err error) (asked func() int) {
+	n := 0
+	s.change(func() {
+		s.confirm = func() error { n++; return err }
+	})
+	return func() (now int) {
+		s.change(func() { now = n })
+		return now
+	}
+}
+
+func (e *env) requests() int {
+	e.redis.mu.Lock()
+	defer e.redis.mu.Unlock()
+	return e.redis.requests
+}
+
+func eachConfirmed(t *testing.T, f func(e *env, p Params)) {
+	for name, p := range confirmed() {
+		t.Run(name, func(t *testing.T) { inBubble(t, func(e *env) { f(e, p) }) })
+	}
+}
+
+// free checks that another process, which needs no replica, gets the lock at once.
+func (e *env) free(what string, p Params) {
+	e.Helper()
+	m, _ := e.process()
+	if p.Replicas, p.Try = 0, true; p.Kind == RWMutex {
+		p.Weight, p.Shared = ExclusiveWeight, false
+	}
+	l := new(Lease)
+	if err := l.Acquire(e.Context(), m, &p); err != nil {
+		e.Errorf("%s: the lock is not free: %v", what, err)
+		return
+	}
+	l.Release()
+}
+
+func TestGrantCountsOnceConfirmed(t *testing.T) {
+	eachConfirmed(t, func(e *env, p Params) {
+		m, s := e.process()
+		asked := s.replicas(nil)
+		l := e.take(m, p)
+		if n := asked(); n != 1 {
+			e.Errorf("%d confirmations, want 1", n)
+		}
+		l.Release()
+
+		asked = s.replicas(ErrUnconfirmed)
+		start := time.Now()
+		_, got := e.want(e.Context(), m, p)
+		time.Sleep(10 * time.Second)
+		e.waits("without replicas", got)
+		if n := asked(); n < 5 || n > 11 { // each takes ReplicaTimeout
+			e.Errorf("%d confirmations in %v", n, time.Since(start))
+		}
+		s.replicas(nil)
+		e.gets("with replicas", got, 2*time.Second)
+	})
+}
+
+// What was not confirmed is given back, so that others get it, before anybody is told.
+func TestUnconfirmedGrantIsReleased(t *testing.T) {
+	eachConfirmed(t, func(e *env, p Params) {
+		m, s := e.process()
+		s.replicas(ErrUnconfirmed)
+		p.Try = true
+		start := time.Now()
+		if err := new(Lease).Acquire(e.Context(), m, &p); !errors.Is(err, ErrUnconfirmed) {
+			e.Errorf("a try: %v", err)
+		}
+		e.within("a try fails", start, MaxReplicaTimeout+time.Millisecond)
+		e.free("after the try", p)
+
+		p.Try = false
+		ctx, cancel := context.WithTimeout(e.Context(), 2500*time.Millisecond)
+		defer cancel()
+		err := new(Lease).Acquire(ctx, m, &p)
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrUnconfirmed) {
+			e.Errorf("a wait: %v", err)
+		}
+		time.Sleep(time.Second)
+		e.free("after the wait", p)
+	})
+}
+
+// A permanent error is returned at once, and nothing is held then: WAIT is refused, for example.
+func TestPermanentErrorOfConfirmation(t *testing.T) {
+	eachConfirmed(t, func(e *env, p Params) {
+		m, s := e.process()
+		denied := retry.Denied(errors.New("NOPERM"))
+		s.replicas(denied)
+		err := new(Lease).Acquire(e.Context(), m, &p)
+		if !errors.Is(err, ErrUnconfirmed) || !errors.Is(err, denied) || !retry.IsPermanent(err) {
+			e.Errorf("returned %v", err)
+		}
+		e.free("after the error", p)
+	})
+}
+
+// The connection breaks between the renewal and the reply to WAIT: nothing is known, so nothing counts.
+func TestConfirmationLost(t *testing.T) {
+	eachConfirmed(t, func(e *env, p Params) {
+		m, s := e.process()
+		broken := 0
+		s.point = func(what string) fault {
+			if what == "reply renew" && broken < 2 {
+				broken++
+				return cut
+			}
+			return fine
+		}
+		p.Try = true
+		if err := new(Lease).Acquire(e.Context(), m, &p); !errors.Is(err, ErrUnconfirmed) || !errors.Is(err, errNetwork) {
+			e.Errorf("a try: %v", err)
+		}
+		e.free("after the try", p)
+		p.Try = false
+		e.take(m, p)
+		if broken != 2 {
+			e.Errorf("%d connections cut", broken)
+		}
+	})
+}
+
+// A hand-over's message makes its receiver send the renewal, and no other request.
+func TestHandoverIsConfirmed(t *testing.T) {
+	eachConfirmed(t, func(e *env, p Params) {
+		first, _ := e.process()
+		exclusive := p
+		if exclusive.Replicas = 0; p.Kind == RWMutex {
+			exclusive.Weight, exclusive.Shared = ExclusiveWeight, false
+		}
+		held := e.take(first, exclusive)
+		m, s := e.process()
+		asked := s.replicas(nil)
+		_, got := e.want(e.Context(), m, p)
+		e.waits("behind the holder", got)
+		time.Sleep(10 * time.Millisecond)
+		requests := e.requests()
+		held.Release()
+		e.gets("by the message", got, time.Millisecond)
+		if n := asked(); n != 1 {
+			e.Errorf("%d confirmations, want 1", n)
+		}
+		if n := e.requests() - requests; p.Kind == Mutex && n != 0 {
+			e.Errorf("%d requests besides", n)
+		}
+	})
+}
+
+// A renewal that replicas do not confirm extends nothing: the hold ends by its own clock.
+func TestUnconfirmedRenewalDoesNotCount(t *testing.T) {
+	eachConfirmed(t, func(e *env, p Params) {
+		m, s := e.process()
+		p.TTL = 3 * time.Second
+		l := e.take(m, p)
+		time.Sleep(10 * time.Second) // renewed
+		if l.Err() != nil {
+			e.Fatal(l.Err())
+		}
+		asked := s.replicas(ErrUnconfirmed)
+		start := time.Now()
+		select {
+		case <-l.Done():
+		case <-time.After(time.Hour):
+		}
+		if !errors.Is(l.Err(), ErrLost) {
+			e.Errorf("ended by %v", l.Err())
+		}
+		e.within("the loss is told", start, p.TTL)
+		if asked() < 2 {
+			e.Errorf("%d renewals tried", asked())
+		}
+	})
+}
+
+// Goroutines of a process pass what was confirmed on without a further confirmation.
+func TestPassingOnInsideNeedsNoConfirmation(t *testing.T) {
+	eachConfirmed(t, func(e *env, p Params) {
+		m, s := e.process()
+		asked := s.replicas(nil)
+		l := e.take(m, p)
+		_, got := e.want(e.Context(), m, p)
+		synctest.Wait()
+		l.Release()
+		e.gets("the next", got, 0)
+		if n := asked(); n != 1 {
+			e.Errorf("%d confirmations, want 1", n)
+		}
+	})
+}
+
+// A lease that needs replicas gets nothing of a hold that none has confirmed, and the hold stays.
+func TestHoldIsConfirmedForWhoNeedsIt(t *testing.T) {
+	inBubble(t, func(e *env) {
+		m, s := e.process()
+		asked := s.replicas(ErrUnconfirmed)
+		plain := e.take(m, reading(time.Minute))
+		p := reading(time.Minute)
+		p.Replicas, p.Try = 1, true
+		if err := new(Lease).Acquire(e.Context(), m, &p); !errors.Is(err, ErrUnconfirmed) {
+			e.Errorf("a try: %v", err)
+		}
+		if asked() != 1 || plain.Err() != nil {
+			e.Errorf("%d confirmations, and the other reader has %v", asked(), plain.Err())
+		}
+		asked = s.replicas(nil)
+		e.take(m, p)
+		if asked() != 1 {
+			e.Errorf("%d confirmations, want 1", asked())
+		}
+	})
+}
+
+// Permits that are in use stay when further ones are not confirmed, and those are free again.
+func TestUnconfirmedPermitsAreReleased(t *testing.T) {
+	inBubble(t, func(e *env) {
+		m, s := e.process()
+		p := taking(1, 5)
+		p.Replicas = 1
+		l := e.take(m, p)
+		s.replicas(ErrUnconfirmed)
+		more := taking(3, 5)
+		more.Replicas, more.Try = 1, true
+		if err := new(Lease).Acquire(e.Context(), m, &more); !errors.Is(err, ErrUnconfirmed) {
+			e.Errorf("a try: %v", err)
+		}
+		e.uses(Semaphore, 1)
+		if l.Err() != nil {
+			e.Errorf("the permit in use: %v", l.Err())
+		}
+		more.Try = false
+		ctx, cancel := context.WithCancel(e.Context())
+		_, got := e.want(ctx, m, more)
+		time.Sleep(5 * time.Second)
+		e.waits("without replicas", got)
+		s.replicas(nil)
+		e.gets("with replicas", got, 2*time.Second)
+		e.uses(Semaphore, 4)
+		cancel()
+	})
+}
+
+// The caller gives up while a replica is awaited: the lock is released.
+func TestCancelDuringConfirmation(t *testing.T) {
+	eachConfirmed(t, func(e *env, p Params) {
+		m, s := e.process()
+		s.replicas(ErrUnconfirmed)
+		ctx, cancel := context.WithTimeout(e.Context(), MaxReplicaTimeout/2)
+		defer cancel()
+		start := time.Now()
+		if err := new(Lease).Acquire(ctx, m, &p); !errors.Is(err, context.DeadlineExceeded) {
+			e.Errorf("returned %v", err)
+		}
+		e.within("the call ends", start, MaxReplicaTimeout/2+10*time.Millisecond)
+		time.Sleep(10 * time.Millisecond)
+		e.free("after the call", p)
+	})
+}
+
+// The caller gives up further permits while a replica is awaited for them: the others stay, and
+// the confirmation that comes then is of no use.
+func TestCancelOfMoreDuringConfirmation(t *testing.T) {
+	inBubble(t, func(e *env) {
+		m, s := e.process()
+		p := taking(1, 5)
+		p.Replicas = 1
+		l := e.take(m, p)
+		s.lag = func(time.Duration) time.Duration { return 500 * time.Millisecond }
+		s.point = func(what string) fault {
+			if what == "run renew" {
+				return slowReply
+			}
+			return fine
+		}
+		ctx, cancel := context.WithCancel(e.Context())
+		p.Weight = 3
+		_, got := e.want(ctx, m, p)
+		time.Sleep(100 * time.Millisecond)
+		cancel()
+		if err := <-got; !errors.Is(err, context.Canceled) {
+			e.Errorf("returned %v", err)
+		}
+		time.Sleep(time.Second)
+		e.uses(Semaphore, 1)
+		p.Weight, p.Try = 4, true
+		s.point = func(string) fault { return fine }
+		others, _ := e.process()
+		e.take(others, p) // the rest is free
+		if l.Err() != nil {
+			e.Errorf("the permit in use: %v", l.Err())
+		}
+		p.Weight = 1
+		if err := new(Lease).Acquire(e.Context(), m, &p); !errors.Is(err, ErrNotAvailable) {
+			e.Errorf("one more than there are: %v", err)
+		}
+	})
+}
+
+// Two keys in one call: the try leaves neither when one is not confirmed.
+func TestUnconfirmedKeyOfSeveral(t *testing.T) {
+	inBubble(t, func(e *env) {
+		m, s := e.process()
+		n := 0
+		s.change(func() {
+			s.confirm = func() error {
+				if n++; n == 2 {
+					return ErrUnconfirmed
+				}
+				return nil
+			}
+		})
+		p := params(time.Minute)
+		p.Replicas, p.Try = 1, true
+		if err := new(MultiLease).Acquire(e.Context(), m, p, []string{"key", "other"}); !errors.Is(err, ErrUnconfirmed) {
+			e.Errorf("a try: %v", err)
+		}
+		e.free("the key", params(time.Minute))
+		other := params(time.Minute)
+		other.Key = "other"
+		e.free("the other key", other)
+	})
+}

@@ -1,0 +1,34 @@
+package main
+
+// confirmations breaks the confirmation of grants by replicas.
+var confirmations = []mutant{
+	{
+		"unconfirmed-grant", "a grant counts although too few replicas have it",
+		"internal/redisstore/confirm.go", `case a.acked >= need:`, `case a.acked >= 0:`,
+		"mutex", "TestFewerReplicasThanAsked",
+	},
+	{
+		"unconfirmed-kept", "what was not confirmed is kept until its TTL",
+		"internal/lease/confirm.go", `return pendingCall{claim: q.beginRelease()}`, `q.beginRelease()
+		return pendingCall{}`,
+		"internal/lease", "TestUnconfirmedGrantIsReleased",
+	},
+	{
+		"told-before-released", "a try is told before its lock is given back",
+		"internal/lease/confirm.go", `	if c.confirming.err = err; c.weight == 0 {`, `	c.confirming.err = err
+	q.failUnconfirmed(c)
+	if c.weight == 0 {`,
+		"internal/lease", "TestUnconfirmedGrantIsReleased",
+	},
+	{
+		"unconfirmed-renewal", "a renewal counts although it was not confirmed",
+		"internal/lease/renewer.go", `r = Renewal{q.name, c.token, c.ttl, c.confirmed}`, `r = Renewal{q.name, c.token, c.ttl, Confirm{}}
+			c.confirmed = Confirm{}`,
+		"internal/lease", "TestUnconfirmedRenewalDoesNotCount",
+	},
+	{
+		"others-confirmation", "a lease that needs replicas joins a hold that none has confirmed",
+		"internal/lease/capacity.go", `|| l.confirm.Replicas > c.confirmed.Replicas`, ``,
+		"internal/lease", "TestHoldIsConfirmedForWhoNeedsIt",
+	},
+}

@@ -1,0 +1,221 @@
+package mutex_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+func replicated(rdb redis.UniversalClient, n int) *mutex.Mutex {
+	m := mutexOf(rdb, ample)
+	m.Replicas = n
+	return m
+}
+
+// unconfirmed checks that a try fails for want of replicas, and leaves no lock.
+func unconfirmed(t *testing.T, s *redistest.Server, m *mutex.Mutex, want string) {
+	t.Helper()
+	l, err := m.TryLockContext(t.Context())
+	if l != nil || !errors.Is(err, mutex.ErrUnconfirmed) || !strings.Contains(err.Error(), want) {
+		t.Errorf("a try: %v, %v; want %q", l, err, want)
+	}
+	if got := owner(t, s); got != nil {
+		t.Errorf("after the error the lock has the owner %v", got)
+	}
+}
+
+// When the lock is handed out, its replicas have it.
+func TestReplicasHaveTheGrant(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	replicas := []*redistest.Server{s.AddReplica(t), s.AddReplica(t)}
+	have := func(what string) {
+		t.Helper()
+		for _, r := range replicas {
+			if got := r.Do(t, "GET", "key"); got == nil || got != owner(t, s) {
+				t.Errorf("%s: a replica has the owner %v, the master %v", what, got, owner(t, s))
+			}
+		}
+	}
+	for _, n := range []int{2, mutex.AllReplicas} {
+		m, next := replicated(s.Client(t), n), replicated(s.Client(t), n)
+		for range 20 {
+			l := lock(t, m)
+			have("a free lock")
+			waiting := next.LockChan(t.Context())
+			redistest.Eventually(t, redistest.Patience, func() bool { return s.Do(t, "ZCARD", "baton:{key}:queue") == int64(1) }, "the next waits")
+			unlock(t, l)
+			l = receive(t, "the hand-over", waiting, poll)
+			have("a hand-over")
+			unlock(t, l)
+		}
+	}
+}
+
+// AllReplicas asks for a replica that has been added since the last grant, and no more for one that is gone.
+func TestAllReplicasFollowsTheirNumber(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	m := replicated(s.Client(t), mutex.AllReplicas)
+	unconfirmed(t, s, m, "0 of 1")
+	first := s.AddReplica(t)
+	unlock(t, lock(t, m))
+	second := s.AddReplica(t)
+	second.Pause()
+	unconfirmed(t, s, m, "1 of 2")
+	second.Continue()
+	unlock(t, lock(t, m))
+	second.Kill()
+	redistest.Eventually(t, redistest.Patience, func() bool {
+		return strings.Contains(s.Do(t, "INFO", "replication").(string), "connected_slaves:1")
+	}, "the master notices")
+	unlock(t, lock(t, m))
+	first.Pause()
+	unconfirmed(t, s, m, "0 of 1")
+	waiting := m.LockChan(t.Context())
+	excludes(t, waiting, 1200*time.Millisecond)
+	first.Continue()
+	unlock(t, receive(t, "the wait for a replica", waiting, poll+time.Second))
+}
+
+func TestFewerReplicasThanAsked(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	m := replicated(s.Client(t), 2)
+	m.ReplicaTimeout = 20 * time.Millisecond
+	unconfirmed(t, s, m, "0 of 2")
+	s.AddReplica(t)
+	m.ReplicaTimeout = 0
+	unconfirmed(t, s, m, "1 of 2")
+	ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
+	defer cancel()
+	if _, err := m.LockContext(ctx); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, mutex.ErrUnconfirmed) {
+		t.Errorf("a wait: %v", err)
+	}
+	redistest.Eventually(t, redistest.Patience, func() bool { return owner(t, s) == nil }, "the lock is free")
+	m.Replicas = 0
+	unlock(t, lock(t, m))
+}
+
+// WAIT is refused, or unknown: that is permanent, and the lock is not held.
+func TestWaitRefused(t *testing.T) {
+	t.Parallel()
+	for name, r := range map[string]struct {
+		args     []string
+		rights   []any
+		replicas int
+		want     []string
+	}{
+		"unknown":         {[]string{"--rename-command", "WAIT", ""}, nil, 1, []string{"unknown command", "needs the command WAIT"}},
+		"no right":        {nil, []any{"-wait"}, 1, []string{"NOPERM", "needs the command WAIT"}},
+		"no right to ask": {nil, []any{"-info"}, mutex.AllReplicas, []string{"NOPERM", "needs the command INFO"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := redistest.Start(t, r.args...)
+			s.AddReplica(t)
+			user := func(*redis.Options) {}
+			if r.rights != nil {
+				s.Do(t, append([]any{"ACL", "SETUSER", "u", "on", ">p", "~*", "&*", "+@all"}, r.rights...)...)
+				user = func(o *redis.Options) { o.Username, o.Password = "u", "p" }
+			}
+			m := replicated(s.Client(t, user), r.replicas)
+			for what, f := range map[string]func(context.Context) (*mutex.Lease, error){"LockContext": m.LockContext, "TryLockContext": m.TryLockContext} {
+				_, err := f(t.Context())
+				if !errors.Is(err, mutex.ErrUnconfirmed) || !retry.IsPermanent(err) {
+					t.Errorf("%s: %v", what, err)
+				}
+				for _, text := range r.want {
+					if !strings.Contains(fmt.Sprint(err), text) {
+						t.Errorf("%s: %v does not contain %q", what, err, text)
+					}
+				}
+				if got := owner(t, s); got != nil {
+					t.Errorf("after the error of %s the lock has the owner %v", what, got)
+				}
+			}
+		})
+	}
+}
+
+// The connection breaks after the renewal and before the reply to WAIT.
+func TestConnectionCutBeforeWaitIsAnswered(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	s.AddReplica(t)
+	p := redistest.NewProxy(t, s.Addr())
+	m := replicated(p.Client(t), 1)
+	unlock(t, lock(t, m)) // the script is known
+	p.CutNextReply("\r\nwait\r\n")
+	unconfirmed(t, s, m, "EOF")
+	p.CutNextRequest("\r\nwait\r\n")
+	unlock(t, lock(t, m))
+	if n := p.Faults(); n.RequestsCut != 1 || n.RepliesCut != 1 {
+		t.Errorf("%+v", n)
+	}
+}
+
+// In a cluster, the node of the key is asked, whose replicas have the grant.
+func TestReplicasInCluster(t *testing.T) {
+	t.Parallel()
+	c := redistest.StartCluster(t, 3)
+	node := c.Owner(t, c.Slot(t, "key"))
+	m := replicated(c.Client(t), 1)
+	m.ReplicaTimeout = 50 * time.Millisecond
+	unconfirmed(t, node, m, "0 of 1")
+	replica := node.AddReplica(t, "--cluster-enabled", "yes")
+	l := lock(t, m)
+	replica.Do(t, "READONLY")
+	if got := replica.Do(t, "GET", "key"); got == nil || got != owner(t, node) {
+		t.Errorf("the replica has the owner %v, the master %v", got, owner(t, node))
+	}
+	unlock(t, l)
+}
+
+// A pool confirms each key; a reader/writer lock each claim of its process.
+func TestReplicasOfPoolAndRWMutex(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	replica := s.AddReplica(t)
+	rdb := s.Client(t)
+	pool := mutex.NewPool(rdb, "account:")
+	pool.Replicas = 1
+	rw := mutex.NewRW(rdb, "rw")
+	rw.Replicas = 1
+	l, err := pool.LockContext(t.Context(), "1", "2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rw.RLock()
+	for _, key := range []string{"account:1", "account:2", "rw"} {
+		if replica.Do(t, "EXISTS", key) != int64(1) {
+			t.Errorf("the replica does not have %s", key)
+		}
+	}
+	unlock(t, l)
+	rw.RUnlock()
+	replica.Pause()
+	if _, err := pool.TryLockContext(t.Context(), "1", "2"); !errors.Is(err, mutex.ErrUnconfirmed) {
+		t.Errorf("the pool: %v", err)
+	}
+	if _, err := rw.TryLockContext(t.Context()); !errors.Is(err, mutex.ErrUnconfirmed) {
+		t.Errorf("the reader/writer lock: %v", err)
+	}
+	for _, key := range []string{"account:1", "account:2"} {
+		if s.Do(t, "EXISTS", key) != int64(0) {
+			t.Errorf("%s is still locked", key)
+		}
+	}
+	replica.Continue()
+	rw.Lock()
+	rw.Unlock()
+}

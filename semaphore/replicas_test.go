@@ -1,0 +1,44 @@
+package semaphore_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/semaphore"
+)
+
+// A replica has the permits when they are handed out. Without it, those in use stay, and no
+// others are taken.
+func TestReplicas(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	replica := s.AddReplica(t)
+	sem := semaphore.NewWeighted(s.Client(t), "key", 3)
+	sem.Replicas, sem.ReplicaTimeout = semaphore.AllReplicas, 50*time.Millisecond
+	one, err := sem.AcquireLease(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := replica.Do(t, "EXISTS", "key"); got != int64(1) {
+		t.Error("the replica does not have the permit")
+	}
+	replica.Pause()
+	if _, err := sem.TryAcquireLease(t.Context(), 2); !errors.Is(err, semaphore.ErrUnconfirmed) {
+		t.Errorf("without the replica: %v", err)
+	}
+	if status, err := sem.Inspect(t.Context()); err != nil || status.Used != 1 || one.Err() != nil {
+		t.Errorf("%+v, %v; the permit in use: %v", status, err, one.Err())
+	}
+	replica.Continue()
+	two, err := sem.AcquireLease(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range []*semaphore.Lease{one, two} {
+		if err := l.Release(); err != nil {
+			t.Error(err)
+		}
+	}
+}
