@@ -158,10 +158,16 @@ var rows = []row{
 		"mutex.TestSubscriptionOnAnOldMaster", "lease.TestSubscriptionToOldMaster", "lease.TestWaitAndOldMaster"}},
 	{73, "scripts cannot read the server's clock", "E at once", "a round trip", onRedis, []string{"mutex.TestServerWithoutTime"}},
 	{74, "a slot moves in one step, writes paused", "kept, or told before another has it", "told V, others P", onCluster, []string{
-		"mutex.TestClusterSlotMovesAtOnce"}},
+		"mutex.TestClusterSlotMovesAtOnce", "semaphore.TestClusterSlotMovesAtOnce", "waitgroup.TestClusterSlotMovesAtOnce"}},
 	{75, "a failover forgets the last grants", "none of them was granted, with Replicas", "replicas' time, or ReplicaTimeout", "sentinel, redis, fake", []string{
 		"mutex.TestFaultFailoverForgets", "mutex.TestReplicasHaveTheGrant", "mutex.TestFewerReplicasThanAsked", "mutex.TestWaitRefused",
 		"mutex.TestConnectionCutBeforeWaitIsAnswered", "semaphore.TestReplicas", "lease.TestUnconfirmedGrantIsReleased", "lease.TestUnconfirmedRenewalDoesNotCount"}},
 	{76, "a new connection takes longer than a TTL", "kept, by the connections that there are", "0 lost", "redis, cluster", []string{
 		"mutex.TestSlowDialsLoseNoLease", "redisstore.TestHoldNeedsNoNewConnection", "redisstore.TestPipelineOfAClusterHasNoDeadline"}},
+	{77, "HELLO is unknown", "by RESP2", "a message's time", onRedis, []string{"mutex.TestServerWithoutHello"}},
+	{78, "SUBSCRIBE is unknown", "by polling", "P", onRedis, []string{"mutex.TestServerWithoutSubscribe"}},
+	{79, "scripts, TIME in them or undeclared keys refused; a node of a cluster", "E at once, with the remedy", "a round trip", onBoth, []string{
+		"mutex.TestServerWhoseScriptsAreRefused", "mutex.TestCheckTimeRefused", "mutex.TestCheckUndeclaredKeysRefused"}},
+	{80, "errors of unknown text", "waited out, E after a TTL if ctx never ends", "P after it is well", onRedis, []string{"mutex.TestServerWithUnknownErrors"}},
+	{81, "scripts run as a sequence of calls", "a failure, by Check only", "—", onRedis, []string{"mutex.TestCheckScriptsNotAtomic"}},
 }

@@ -87,6 +87,9 @@ func (l *link) readRequests(r *bufio.Reader) {
 			l.requests.end(l.proxy.latency())
 			return
 		}
+		if req.answer = l.proxy.answerTo(frame); req.answer != nil {
+			frame, req.command, req.acks = array("ECHO", ""), "echo", 0 // keeps the order of the replies
+		}
 		l.expect(req)
 		l.requests.put(frame, replies, l.proxy.dispatch(l.requests.held()))
 	}
@@ -118,7 +121,10 @@ func (l *link) readReplies(r *bufio.Reader) {
 			l.replies.end(l.proxy.latency())
 			return
 		}
-		fate, message := l.classify(frame)
+		fate, message, answer := l.classify(frame)
+		if answer != nil {
+			frame = answer
+		}
 		switch {
 		case fate == cutReply:
 			l.proxy.count(func(f *Faults) { f.RepliesCut++ })
@@ -138,7 +144,7 @@ func (l *link) readReplies(r *bufio.Reader) {
 
 // classify finds out which request a frame from the server answers, if any,
 // and what is to become of it.
-func (l *link) classify(frame []byte) (f action, message bool) {
+func (l *link) classify(frame []byte) (f action, message bool, answer []byte) {
 	kind := ""
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -151,20 +157,20 @@ func (l *link) classify(frame []byte) (f action, message bool) {
 	message = kind == "message" || kind == "pmessage" || kind == "smessage"
 	acknowledges := strings.HasSuffix(kind, "subscribe")
 	if l.silent {
-		return loseReply, message
+		return loseReply, message, nil
 	}
 	if message || frame[0] == '>' && !acknowledges {
-		return forward, message
+		return forward, message, nil
 	}
 	req := l.answered(kind, acknowledges)
 	if req == nil {
-		return forward, false
+		return forward, false, nil
 	}
 	if req.action == loseReply {
 		l.silent = true
 		l.proxy.count(func(f *Faults) { f.RepliesLost++ })
 	}
-	return req.action, false
+	return req.action, false, req.answer
 }
 
 // answered finds the request that the frame answers, and forgets it when no

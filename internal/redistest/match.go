@@ -2,6 +2,8 @@ package redistest
 
 import (
 	"bytes"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -27,6 +29,33 @@ func (p *Proxy) matchRule(command string, frame []byte) action {
 		}
 	}
 	return forward
+}
+
+// Answer has the proxy answer each request that contains match with the error text, in place of
+// the server, which does not get it: so it imitates another server. An empty text ends that.
+func (p *Proxy) Answer(match, text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.answers = slices.DeleteFunc(p.answers, func(a answer) bool { return string(a.match) == strings.ToLower(match) })
+	if text != "" {
+		p.answers = append(p.answers, answer{[]byte(strings.ToLower(match)), []byte("-" + text + "\r\n")})
+	}
+}
+
+// An answer is what the proxy says in place of the server.
+type answer struct{ match, reply []byte }
+
+// answerTo returns the reply to a request that does not reach the server, nil if it does.
+func (p *Proxy) answerTo(frame []byte) []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, a := range p.answers {
+		if bytes.Contains(bytes.ToLower(frame), a.match) {
+			p.faults.Answered++
+			return a.reply
+		}
+	}
+	return nil
 }
 
 // latency is what a frame, or the end of a connection, takes in one direction.

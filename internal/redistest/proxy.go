@@ -24,6 +24,7 @@ type Proxy struct {
 	closed   bool
 	target   string
 	rules    []rule
+	answers  []answer
 	faults   Faults
 	requests map[string]int64 // by command
 	switches switches

@@ -17,6 +17,7 @@ type request struct {
 	command  string // in lower case
 	argument string // the first
 	action   action
+	answer   []byte // in place of the server's reply; or nil
 	acks     int // acknowledgements of a (un)subscribing command; 0 for other commands, -1 if unknown
 	seen     int // of those
 }

@@ -304,7 +304,7 @@ func TestServerWithoutTime(t *testing.T) {
 // not is lost, and told before another has it.
 func TestClusterSlotMovesAtOnce(t *testing.T) {
 	t.Parallel()
-	const short, pause = 2 * time.Second, 3 * time.Second
+	const short, pause = 2 * time.Second, 10 * time.Second
 	c := redistest.StartCluster(t, 2)
 	slot := c.Slot(t, "{t}")
 	of := func(key string, ttl time.Duration) *mutex.Mutex {
@@ -312,7 +312,7 @@ func TestClusterSlotMovesAtOnce(t *testing.T) {
 		m.TTL = ttl
 		return m
 	}
-	kept := lock(t, of("{t}long", 10*time.Second))
+	kept := lock(t, of("{t}long", 30*time.Second))
 	gone := lock(t, of("{t}short", short))
 	next := of("{t}short", ample).LockChan(t.Context())
 	from := c.Owner(t, slot)

@@ -95,3 +95,32 @@ func TestClusterLimiter(t *testing.T) {
 		t.Error("the move has filled the bucket")
 	}
 }
+
+// TestClusterSlotMovesAtOnce moves the slot in one step, with the writes paused for 10 s (row 74).
+// Permits whose TTL is longer are kept. Others are lost, and told before another has them.
+func TestClusterSlotMovesAtOnce(t *testing.T) {
+	t.Parallel()
+	const short, pause = 2 * time.Second, 10 * time.Second
+	c := redistest.StartCluster(t, 2)
+	slot := c.Slot(t, "key")
+	kept := acquire(t, weightedOf(c.Client(t), 4, 30*time.Second), 2)
+	gone := acquire(t, weightedOf(c.Client(t), 4, short), 1)
+	there := weightedOf(c.Client(t), 4, 30*time.Second)
+	next := there.AcquireChan(t.Context(), 2)
+	from := c.Owner(t, slot)
+	redistest.Eventually(t, 5*time.Second, func() bool { return len(from.Keys(t)) == 4 }, "it is awaited")
+
+	start := time.Now()
+	from.Do(t, "CLIENT", "PAUSE", 60_000, "WRITE")
+	loses(t, gone, start, short)
+	excludes(t, "while writes are paused", next, time.Until(start.Add(pause)))
+	c.MoveAtOnce(t, slot)
+	from.Do(t, "CLIENT", "UNPAUSE")
+	l := receive(t, "to be let in after the move", next, poll)
+	last := there.AcquireChan(t.Context(), 1)
+	excludes(t, "while all permits are held", last, time.Second)
+	keeps(t, kept, 0)
+	release(t, kept)
+	release(t, receive(t, "the hand-over after the move", last, poll))
+	release(t, l)
+}

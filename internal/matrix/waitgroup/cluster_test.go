@@ -75,3 +75,41 @@ func TestClusterSlotMoves(t *testing.T) {
 		}
 	}
 }
+
+// TestClusterSlotMovesAtOnce moves the slot in one step, with the writes paused for 10 s (row 74).
+// A task whose TTL is longer is kept. Another counts as abandoned, and its holder is told.
+func TestClusterSlotMovesAtOnce(t *testing.T) {
+	t.Parallel()
+	const short, pause = 2 * time.Second, 10 * time.Second
+	c := redistest.StartCluster(t, 2)
+	slot := c.Slot(t, "key")
+	group := func(ttl time.Duration) *waitgroup.WaitGroup {
+		wg := waitgroup.New(c.Client(t), "key")
+		wg.TTL = ttl
+		return wg
+	}
+	long, brief := group(30*time.Second), group(short)
+	long.Add(2)
+	kept, gone := claim(t, long), claim(t, brief)
+	waited := group(30 * time.Second).WaitChan(t.Context())
+	from := c.Owner(t, slot)
+	redistest.Eventually(t, 5*time.Second, func() bool {
+		return c.Nodes[0].Subscribers(t, "baton:{key}:done")+c.Nodes[1].Subscribers(t, "baton:{key}:done") == 1
+	}, "somebody listens")
+
+	start := time.Now()
+	from.Do(t, "CLIENT", "PAUSE", 60_000, "WRITE")
+	ctx, stop := gone.Context(t.Context())
+	defer stop()
+	<-ctx.Done()
+	redistest.CheckDuration(t, "to be told of the loss", start, short, leeway)
+	goesOn(t, "a wait while writes are paused", waited, time.Until(start.Add(pause)))
+	c.MoveAtOnce(t, slot)
+	from.Do(t, "CLIENT", "UNPAUSE")
+	is(t, "Done of the lost task", gone.Done(), waitgroup.ErrLost)
+	goesOn(t, "a wait for the other task", waited, time.Second)
+	if err := kept.Done(); err != nil {
+		t.Error(err)
+	}
+	lost(t, "the wait", ends(t, "the wait", waited, time.Now(), poll), 1)
+}
