@@ -1,8 +1,11 @@
 package redistest
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -90,4 +93,24 @@ func (c *Cluster) MoveAtOnce(tb testing.TB, slot int64) {
 	}
 	to.Do(tb, "CLUSTER", "SETSLOT", slot, "NODE", to.Do(tb, "CLUSTER", "MYID"))
 	c.agree(tb)
+}
+
+// MoveAtomically has the servers move a slot, with all its keys, to the next node. The test is
+// skipped where they cannot.
+func (c *Cluster) MoveAtomically(tb testing.TB, slot int64) (to *Server) {
+	tb.Helper()
+	from := c.Owner(tb, slot)
+	to = c.Nodes[(slices.Index(c.Nodes, from)+1)%len(c.Nodes)]
+	if _, err := from.do("CLUSTER", "GETSLOTMIGRATIONS"); err != nil {
+		tb.Skip("slots move atomically since Valkey 9.0")
+	}
+	from.Do(tb, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", to.Do(tb, "CLUSTER", "MYID"))
+	Eventually(tb, 20*time.Second, func() bool {
+		all := fmt.Sprint(from.Do(tb, "CLUSTER", "GETSLOTMIGRATIONS"))
+		if strings.Contains(all, "failed") {
+			tb.Fatal(all)
+		}
+		return c.Owner(tb, slot) == to
+	}, "the slot has moved")
+	return to
 }

@@ -18,8 +18,8 @@ type request struct {
 	argument string // the first
 	action   action
 	answer   []byte // in place of the server's reply; or nil
-	acks     int // acknowledgements of a (un)subscribing command; 0 for other commands, -1 if unknown
-	seen     int // of those
+	acks     int    // acknowledgements of a (un)subscribing command; 0 for other commands, -1 if unknown
+	seen     int    // of those
 }
 
 func newRequest(frame []byte) *request {

@@ -1,0 +1,64 @@
+package clients
+
+import (
+	"testing"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+)
+
+// TestSlotMovesAtomically has a slot move with all its keys while each primitive in it is held and
+// awaited. The holds are kept, and are handed over afterwards.
+func TestSlotMovesAtomically(t *testing.T) {
+	c := redistest.StartCluster(t, 2)
+	here, there := c.Client(t), c.Client(t)
+	type moved struct {
+		primitive
+		held
+		waited chan error
+	}
+	all := map[string]moved{}
+	for name, of := range primitives {
+		holder, waiter := of(here, "{t}"+name, newHistory()), of(there, "{t}"+name, newHistory())
+		if holder.wait == nil { // a limiter: nothing is held
+			continue
+		}
+		h, err := holder.hold(t.Context())
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		waited := make(chan error, 1)
+		go func() {
+			h, err := waiter.wait(t.Context())
+			if err == nil {
+				err = h.release()
+			}
+			waited <- err
+		}()
+		if holder.waiting != nil {
+			redistest.Eventually(t, redistest.Patience, func() bool { return must(holder.waiting(t.Context())) == 1 }, "%s is awaited", name)
+		}
+		all[name] = moved{holder, h, waited}
+	}
+	c.MoveAtomically(t, c.Slot(t, "{t}"))
+	for name, m := range all {
+		if err := m.err(); err != nil {
+			t.Errorf("%s, held while the slot moved: %v", name, err)
+		}
+		select {
+		case err := <-m.waited:
+			t.Errorf("%s was not waited for: %v", name, err)
+		default:
+		}
+		if m.try != nil {
+			if _, err := m.try(t.Context()); err == nil {
+				t.Errorf("%s: a try of what is held succeeds", name)
+			}
+		}
+		if err := m.release(); err != nil {
+			t.Errorf("%s: release after the move: %v", name, err)
+		}
+		if err := <-m.waited; err != nil {
+			t.Errorf("%s: the wait: %v", name, err)
+		}
+	}
+}
