@@ -253,7 +253,7 @@ func TestBadInput(t *testing.T) {
 		"a negative MaxHold":        {victimOf(rdb, "key", ample, -time.Hour), "MaxHold -1h"},
 		"the least MaxHold":         {victimOf(rdb, "key", ample, -1<<63), "MaxHold -"},
 		"what New has not made":     {victim{new(mutex.Mutex), new(mutex.RWMutex), new(mutex.Pool), new(mutex.Once), new(mutex.Flight), new(mutex.Election), "key"}, "not made by New"},
-		"negative Replicas":         {victimOf(rdb, "key", ample, 0).withReplicas(-2, 0), "Replicas -2"},
+		"negative Replicas":         {victimOf(rdb, "key", ample, 0).withReplicas(-2, 0), "Replicas is negative: -2"},
 		"a negative ReplicaTimeout": {victimOf(rdb, "key", ample, 0).withReplicas(1, -1), "ReplicaTimeout -1ns"},
 	}
 	for what, rdb := range redistest.NilClients() {
@@ -268,7 +268,7 @@ func TestBadInput(t *testing.T) {
 			do := func() error { return r.do(ctx, bad.victim) }
 			switch {
 			case r.noHold && (strings.Contains(bad.want, "MaxHold") || strings.Contains(bad.want, "Replica")):
-			case r.noTTL && (strings.Contains(bad.want, "TTL") || strings.Contains(bad.want, "MaxHold")):
+			case r.noTTL && (strings.Contains(bad.want, "TTL") || strings.Contains(bad.want, "MaxHold") || strings.Contains(bad.want, "Replica")):
 			case r.always != "":
 				misuse.ErrorContains(name+" of "+what, r.always, do)
 			default:

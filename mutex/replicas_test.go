@@ -217,5 +217,5 @@ func TestReplicasOfPoolAndRWMutex(t *testing.T) {
 	}
 	replica.Continue()
 	rw.Lock()
-	rw.Unlock()
+	defer rw.Unlock()
 }

@@ -176,7 +176,7 @@ func TestBadInput(t *testing.T) {
 		"the least TTL":             {timed(rdb, math.MinInt64, 0), "TTL -2562047h"},
 		"a TTL of 1.5 ms":           {timed(rdb, 1500*time.Microsecond, 0), "TTL 1.5ms"},
 		"a negative MaxHold":        {timed(rdb, ample, -1), "MaxHold -1ns"},
-		"negative Replicas":         {timed(rdb, ample, 0).withReplicas(-2, 0), "Replicas -2"},
+		"negative Replicas":         {timed(rdb, ample, 0).withReplicas(-2, 0), "Replicas is negative: -2"},
 		"a negative ReplicaTimeout": {timed(rdb, ample, 0).withReplicas(1, -1), "ReplicaTimeout -1ns"},
 	}
 	counts := map[string]bad{}

@@ -140,7 +140,7 @@ func (l *Lease) init(ctx context.Context, p *Params) (err error) {
 	case p.TTL < MinTTL:
 		err = p.wrap(retry.Permanent(fmt.Errorf("TTL %v is shorter than %v", p.TTL, MinTTL)))
 	case p.Replicas < AllReplicas:
-		err = p.wrap(retry.Permanent(fmt.Errorf("Replicas %d is negative", p.Replicas)))
+		err = p.wrap(retry.Permanent(fmt.Errorf("the number of Replicas is negative: %d", p.Replicas)))
 	case p.ReplicaTimeout < 0:
 		err = p.wrap(retry.Permanent(fmt.Errorf("ReplicaTimeout %v is negative", p.ReplicaTimeout)))
 	case p.MaxHold < 0:
