@@ -37,7 +37,7 @@ func TestCostUncontended(t *testing.T) {
 func TestCostConfirmed(t *testing.T) {
 	s := redistest.Start(t)
 	s.AddReplica(t)
-	m := mutex.New(s.Client(t), "key")
+	m := mutex.New(s.Client(t, redistest.Patient), "key")
 	m.Replicas = 1
 	pair := func() { unlock(t, lock(t, m)) }
 	pair() // the server learns the scripts
