@@ -27,9 +27,7 @@ type claim struct {
 	queue      *keyQueue
 	token      string
 	ttl        time.Duration
-	size       int64 // of the semaphore, as its leases state it
-	state      claimState
-	confirm    Confirm       // of what is wanted
+	size       int64         // of the semaphore, as its leases state it
 	path       string        // it came to what it holds
 	lastTracer *trace.Tracer // of the last lease that has ended; fixed when state is not claimActive
 	// caller has the values of the ctx of the lease that the claim was made for, or
@@ -39,9 +37,9 @@ type claim struct {
 	// Requesting, while wanted is not 0.
 	wanted        int64
 	wantSeq       int64  // number of the first request for them; 0 for a Mutex
+	confirming    *grant // what Redis has granted of them, and no replica has confirmed yet
 	wantShared    bool   // they are to be shared
 	try           bool   // asks once, and does not queue
-	confirming    *grant // what Redis has granted of them, and no replica has confirmed yet
 	headMustWait  bool   // the answer to its last request was no
 	alwaysQueue   bool   // queues, whether hand-overs can be heard or not
 	loopRunning   bool   // keyQueue.requestLoop goes on: in a goroutine, or when the timer fires
@@ -59,12 +57,14 @@ type claim struct {
 
 	// Holding, while weight is not 0.
 	weight        int64
-	serverWeight  int64     // what Redis may think we hold: never less than it does
-	ackedSeq      int64     // number of the request that serverWeight is by
-	shared        bool      // each lease has all of it
-	contended     bool      // and others wait, so that no lease may join
-	confirmed     Confirm   // how weight has been confirmed
-	contendedAt   time.Time // when a message last said so
+	serverWeight  int64      // what Redis may think we hold: never less than it does
+	ackedSeq      int64      // number of the request that serverWeight is by
+	shared        bool       // each lease has all of it
+	contended     bool       // and others wait, so that no lease may join
+	confirmed     Confirm    // how weight has been confirmed
+	confirm       Confirm    // of what is wanted
+	state         claimState // of all of it, and here to save space
+	contendedAt   time.Time  // when a message last said so
 	window        trustWindow
 	grantSeq      int64 // number of the last request before the hold
 	slice         timeSlice
