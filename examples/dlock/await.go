@@ -36,7 +36,7 @@ func heed(signals <-chan os.Signal, get func(context.Context) (*hold, error)) (*
 				return r.hold, r.err
 			}
 			if r.hold != nil {
-				release(r.hold, 0, signals)
+				release(r.hold, exitCannotRun, signals)
 			}
 			return nil, signalled
 		case s := <-signals:
@@ -68,6 +68,8 @@ func await(ctx context.Context, rdb *redis.Client, c config) (*hold, error) {
 	switch {
 	case err == nil:
 		return h, nil
+	case errors.Is(err, errDone):
+		return nil, err
 	case errors.Is(err, mutex.ErrLocked), errors.Is(err, semaphore.ErrNotAvailable):
 		return nil, fail(c.NotAcquired, "%q is held, or others wait for it", c.Name)
 	case errors.Is(err, context.DeadlineExceeded):

@@ -21,9 +21,11 @@ type config struct {
 	Wait        time.Duration // negative for as long as it takes
 	TTL         time.Duration
 	HoldAtLeast time.Duration
-	Lead        bool   // lead NAME as an election
-	Value       string // what others see of the leader
-	NotAcquired int    // status
+	Lead        bool          // lead NAME as an election
+	Value       string        // what others see of the leader
+	Once        bool          // not if it has succeeded before
+	Every       time.Duration // but for so long
+	NotAcquired int           // status
 }
 
 // maxPermits is the most that a semaphore has.
@@ -47,6 +49,8 @@ func parse(args []string) (config, error) {
 	f.DurationVar(&c.HoldAtLeast, "hold-at-least", 0, "for how long to keep the lock even if the command ends sooner")
 	f.BoolVar(&c.Lead, "lead", false, "NAME is an election: run the command while leading it, again after each loss")
 	f.StringVar(&c.Value, "value", "", "with -lead: what others see of the leader (default: the host name)")
+	f.BoolVar(&c.Once, "once", false, "run the command only if it has not succeeded yet, on any machine; else exit with 0")
+	f.DurationVar(&c.Every, "every", 0, "with -once: once in so long, counted from the start of the last run that succeeded")
 	f.IntVar(&c.NotAcquired, "E", exitNotAcquired, "the exit `status` if the lock is not to be had in time")
 	err := f.Parse(args)
 	switch {
@@ -76,12 +80,16 @@ func parse(args []string) (config, error) {
 		return c, fail(exitUsage, "-n %d: it takes 1 to 2^40", c.Permits)
 	case set["n"] && (c.Shared || c.Exclusive), c.Shared && c.Exclusive:
 		return c, fail(exitUsage, "it is one of -n, -shared and -exclusive")
-	case c.Lead && (set["n"] || c.Shared || c.Exclusive || set["w"] || set["E"] || set["hold-at-least"]):
+	case c.Lead && (c.Once || set["n"] || c.Shared || c.Exclusive || set["w"] || set["E"] || set["hold-at-least"]):
 		return c, fail(exitUsage, "-lead is for -ttl and -value only")
 	case !c.Lead && set["value"]:
 		return c, fail(exitUsage, "-value is of a leader: it takes -lead")
 	case len(c.Value) > mutex.MaxElectionValue:
 		return c, fail(exitUsage, "-value has more than %d bytes", mutex.MaxElectionValue)
+	case c.Once && (set["n"] || c.Shared || c.Exclusive || set["hold-at-least"]):
+		return c, fail(exitUsage, "-once is for none of -n, -shared, -exclusive and -hold-at-least")
+	case set["every"] && (!c.Once || c.Every < time.Millisecond):
+		return c, fail(exitUsage, "-every %v: it takes -once, and at least 1ms", c.Every)
 	case set["w"] && c.Wait < 0:
 		return c, fail(exitUsage, "-w %v is negative", c.Wait)
 	case c.TTL < minTTL:

@@ -14,6 +14,7 @@ import (
 type hold struct {
 	lease
 	release func() error
+	status  int // of the command, when it is released
 }
 
 type lease interface {
@@ -31,6 +32,8 @@ func (t term) Fence() int64 { return t.Number() }
 // acquire waits for the lock until ctx ends, or does not wait at all.
 func acquire(ctx context.Context, rdb *redis.Client, c config) (*hold, error) {
 	switch {
+	case c.Once:
+		return acquireOnce(ctx, rdb, c)
 	case c.Permits > 0:
 		s := semaphore.NewWeighted(rdb, c.Name, c.Permits)
 		s.TTL, s.Label = c.TTL, c.label()
@@ -42,7 +45,7 @@ func acquire(ctx context.Context, rdb *redis.Client, c config) (*hold, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &hold{l, l.Release}, nil
+		return &hold{lease: l, release: l.Release}, nil
 	case c.Lead:
 		e := mutex.NewElection(rdb, c.Name)
 		e.TTL, e.Label, e.Value = c.TTL, c.label(), c.Value
@@ -50,7 +53,7 @@ func acquire(ctx context.Context, rdb *redis.Client, c config) (*hold, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &hold{term{t}, t.Resign}, nil
+		return &hold{lease: term{t}, release: t.Resign}, nil
 	case c.Shared, c.Exclusive:
 		m := mutex.NewRW(rdb, c.Name)
 		m.TTL, m.Label = c.TTL, c.label()
@@ -73,5 +76,5 @@ func locked(ctx context.Context, c config, lock, try func(context.Context) (*mut
 	if err != nil {
 		return nil, err
 	}
-	return &hold{l, l.Unlock}, nil
+	return &hold{lease: l, release: l.Unlock}, nil
 }

@@ -48,7 +48,9 @@ const (
 	isSemaphore = "semaphore"
 	isWaitGroup = "waitgroup"
 	isLimiter   = "limiter"
-	isFree      = "free" // or unknown
+	isOnce      = "once"   // a mutex with the record of the last run beside it
+	isFlight    = "flight" // a mutex with a value beside it
+	isFree      = "free"   // or unknown
 )
 
 // look says what NAME is, and who has it.
@@ -60,7 +62,7 @@ func look(ctx context.Context, rdb *redis.Client, name string) (status, error) {
 	switch t {
 	case "none":
 		s, err := lookAs(ctx, rdb, name, isMutex)
-		if err == nil && s.Waiting == 0 {
+		if err == nil && s.Waiting == 0 && s.Kind == isMutex {
 			s.Kind = isFree
 		}
 		return s, err
@@ -81,8 +83,8 @@ func look(ctx context.Context, rdb *redis.Client, name string) (status, error) {
 	return status{}, fail(exitUsage, "%q is a %s, and no lock", name, t)
 }
 
-// lookAs says who has NAME, whose kind is known. It is one request, and a second one for the
-// value of a leader.
+// lookAs says who has NAME, whose kind is known. It is one request, and for a mutex a few more
+// for what is beside it.
 func lookAs(ctx context.Context, rdb *redis.Client, name, kind string) (s status, err error) {
 	switch kind {
 	case isRWMutex:
@@ -96,7 +98,9 @@ func lookAs(ctx context.Context, rdb *redis.Client, name, kind string) (s status
 	default:
 		e := mutex.NewElection(rdb, name)
 		s, err = lockStatus(e.Inspect(ctx))
-		if l, noLeader := e.Leader(ctx); noLeader == nil && len(s.Holders) == 1 && s.Holders[0].Token == l.Owner.Token {
+		if of, detail := onceStatus(ctx, rdb, name); of != "" {
+			kind, s.Detail = of, detail
+		} else if l, noLeader := e.Leader(ctx); noLeader == nil && len(s.Holders) == 1 && s.Holders[0].Token == l.Owner.Token {
 			kind, s.Detail, s.Holders[0].Fence = isElection, "value "+plain(l.Value), l.Number
 		}
 	}

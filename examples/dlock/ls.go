@@ -36,6 +36,13 @@ func list(args []string) error {
 	if err != nil {
 		return fail(exitUnavailable, "%w", err)
 	}
+	more, err := valueNames(ctx, rdb, pattern)
+	if err != nil {
+		return fail(exitUnavailable, "%w", err)
+	}
+	names = append(names, more...)
+	slices.Sort(names)
+	names = slices.Compact(names)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	for _, name := range names {
 		s, err := look(ctx, rdb, name)

@@ -9,6 +9,7 @@
 //
 //	dlock [-w wait] [-ttl d] [-hold-at-least d] [-E code] NAME -- COMMAND …
 //	dlock -lead [-ttl d] [-value text] NAME -- COMMAND …    while it leads an election
+//	dlock -once [-every d] … NAME -- COMMAND …    unless it has succeeded before, or for so long
 //	dlock -n permits … NAME -- COMMAND …    at most so many commands at once
 //	dlock -shared … NAME -- COMMAND …       together with others that are -shared
 //	dlock -exclusive … NAME -- COMMAND …    alone, where others are -shared
@@ -70,6 +71,9 @@
 // With -lead, dlock then campaigns again, and runs the command anew when it is elected, also
 // after Redis was away. It ends when the command has ended by itself, or at a signal.
 // README.md shows how to run it on Kubernetes.
+//
+// With -once NAME is a [mutex.Once]. If it is done, dlock exits with 0 at once. A command that
+// fails, or whose dlock dies, leaves it undone for the next, which may wait for that.
 //
 // # Exit status
 //

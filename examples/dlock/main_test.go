@@ -73,6 +73,7 @@ func TestUsage(t *testing.T) {
 	for _, args := range []string{
 		"", "name", "name true", "name --", "-- true", "-n 0 name -- true", "-n 1099511627777 name -- true", "-n 2 -shared name -- true", "-exclusive -shared name -- true", "-w -1s name -- true", "-ttl 99ms name -- true",
 		"-hold-at-least -1s name -- true", "-E 256 name -- true", "-nonsense name -- true", "-lead -n 2 name -- true", "-lead -shared name -- true", "-lead -w 1s name -- true", "-lead -hold-at-least 1s name -- true", "-value x name -- true",
+		"-once -n 2 name -- true", "-once -shared name -- true", "-once -hold-at-least 1s name -- true", "-every 1s name -- true", "-once -every 0 name -- true", "-once -lead name -- true",
 		"ls a b", "inspect", "watch", "watch a b", "unlock a",
 		"unlock -force", "unlock -force a", "unlock -nonsense a", "ls -nonsense", "ui a", "ui -nonsense",
 	} {

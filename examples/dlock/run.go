@@ -59,13 +59,16 @@ func runOnce(rdb **redis.Client, c config, path string, signals chan os.Signal) 
 		}
 		return h, err
 	})
+	if errors.Is(err, errDone) {
+		return 0, false, nil
+	}
 	if err != nil {
 		return 0, false, err
 	}
 	start := time.Now()
 	child, err := startChild(path, c.Command, environment(os.Environ(), c, h.Fence()), signals)
 	if err != nil {
-		release(h, 0, signals) // nothing was done under it
+		release(h, exitCannotRun, signals) // nothing was done under it
 		return 0, false, cannotRun(err)
 	}
 	status, again = guard(h, child, signals, c.TTL)
@@ -96,6 +99,7 @@ func environment(env []string, c config, fence int64) []string {
 // Redis is likely not to answer, or a signal says that dlock is to end, it has a moment.
 func release(h *hold, status int, signals <-chan os.Signal) int {
 	const moment = 100 * time.Millisecond
+	h.status = status
 	released := make(chan error, 1)
 	go func() { released <- h.release() }()
 	var late <-chan time.Time

@@ -21,7 +21,7 @@ import (
 //	  baton:{K}:fence       string  the last fence base
 //
 //	value beside a mutex (value_*.lua)
-//	  baton:{K}:value       hash    value, fence, token -> its writer's, written_at -> us,
+//	  baton:{K}:value       hash    value, kind, fence, token -> its writer's, written_at, fresh_until -> us, stale -> ms,
 //	                                reset -> us when it was last deleted under a held mutex
 //
 //	reader/writer lock, semaphore (permits_*.lua, lib/permits.lua)

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+// A command that fails is run again, one that has succeeded is not, and one that cannot be run
+// leaves no mark.
+func TestOnce(t *testing.T) {
+	s := redistest.Start(t)
+	t.Setenv("REDIS_URL", s.URL())
+	for _, step := range []struct {
+		args   string
+		status int
+	}{
+		{"-once a{b}c -- false", 1}, {"-once a{b}c -- no-such-command", 127}, {"-once a{b}c -- /", 126},
+		{"-once a{b}c -- true", 0}, {"-once a{b}c -- false", 0}, {"-once -w 0 a{b}c -- false", 0},
+		{"-once -every 1h hourly -- true", 0}, {"-once -every 1h hourly -- false", 0},
+		{"-once -every 1ms often -- true", 0}, {"-once -every 1ms often -- false", 1},
+	} {
+		if status := run(strings.Fields(step.args)); status != step.status {
+			t.Errorf("dlock %s: %d, not %d", step.args, status, step.status)
+		}
+	}
+	fl := mutex.NewFlight(s.Client(t), "price:")
+	fl.Keep = time.Hour
+	if _, _, err := fl.Do(t.Context(), "tea", func(context.Context) ([]byte, error) { return []byte("4"), nil }); err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string]string{
+		"ls": "once|a{b}c|hourly|often|flight|price:tea", "ls hour*": "hourly|succeeded", "ls a*": "a{b}c", "ls price:*": "a value for 1h0m0s",
+		"inspect often": "once|failed: exit status 1|: false (", "inspect price:tea": "flight",
+	} {
+		out := rest(dlock(t, s, strings.Fields(args)...))
+		for part := range strings.SplitSeq(want, "|") {
+			if !strings.Contains(out, part) {
+				t.Errorf("dlock %s has not %q: %s", args, part, out)
+			}
+		}
+	}
+}
+
+// A second dlock waits for the first, and does not run the command when that has succeeded. If
+// the first dies, it runs it.
+func TestOnceWaits(t *testing.T) {
+	s := redistest.Start(t)
+	for _, killed := range []bool{false, true} {
+		name := map[bool]string{false: "succeeds", true: "killed"}[killed]
+		args := append([]string{"-once", "-ttl", "500ms", name, "--"}, reading...)
+		first := dlock(t, s, args...)
+		says(t, first, "in")
+		t.Setenv("REDIS_URL", s.URL())
+		if status := run([]string{"-once", "-w", "0", name, "--", "true"}); status != exitNotAcquired {
+			t.Errorf("a try: %d", status)
+		}
+		second := dlock(t, s, args...)
+		m := mutex.New(s.Client(t), name)
+		redistest.Eventually(t, redistest.Patience, func() bool { return see(t, m).Waiters == 1 }, "the second does not wait")
+		if killed {
+			first.Kill()
+			says(t, second, "in")
+			second.CloseInput()
+			says(t, second, "out")
+		} else {
+			first.CloseInput()
+			says(t, first, "out")
+			exits(t, first, 0)
+			if out := rest(second); out != "" {
+				t.Errorf("the second runs: %s", out)
+			}
+		}
+		exits(t, second, 0)
+	}
+}
