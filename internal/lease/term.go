@@ -36,7 +36,7 @@ type Term struct {
 
 // NewTerm returns a term to campaign for, whose value is to be stored.
 func NewTerm(s TermStore, value string) *Term {
-	return &Term{store: s, value: ValueWrite{Data: value, TTL: termValueTTL, Notify: true}}
+	return &Term{store: s, value: ValueWrite{Kind: "election", Data: value, TTL: termValueTTL, Notify: true}}
 }
 
 // Campaign waits for the term until ctx ends, and stores its value.
