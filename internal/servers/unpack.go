@@ -8,10 +8,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 //go:embed unpack.sh
 var script string
+
+// unpackTimeout is how long a slow mirror may take.
+const unpackTimeout = 90 * time.Second
 
 // unpack returns a file that runs the server as redis-server does. It downloads the server if
 // the cache does not have it.
@@ -23,7 +27,10 @@ func (s server) unpack(ctx context.Context, cache string) (binary string, err er
 	if err := os.MkdirAll(filepath.Join(cache, s.suite), 0o755); err != nil {
 		return "", err
 	}
+	ctx, cancel := context.WithTimeout(ctx, unpackTimeout)
+	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", script, "unpack.sh", filepath.Join(cache, s.suite), s.suite, s.pkg, s.binary)
+	cmd.WaitDelay = time.Second // for what bash has started
 	if out, err := cmd.CombinedOutput(); err != nil {
 		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 		return "", fmt.Errorf("%w: %s", err, lines[len(lines)-1])

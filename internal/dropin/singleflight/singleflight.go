@@ -63,5 +63,7 @@ func (g *Group) Forget(key string) {
 	}
 }
 
-// TestPanicErrorUnwrap panics with values of this type.
+// TestPanicErrorUnwrap, which is compiled with this file, panics with values of this type.
+//
+//lint:ignore U1000 see above
 type panicError struct{ value any }
