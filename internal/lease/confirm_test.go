@@ -308,7 +308,7 @@ func TestCancelOfMoreDuringConfirmation(t *testing.T) {
 		time.Sleep(time.Second)
 		e.uses(Semaphore, 1)
 		p.Weight, p.Try = 4, true
-		s.point = func(string) fault { return fine }
+		s.change(func() { s.point = func(string) fault { return fine } })
 		others, _ := e.process()
 		e.take(others, p) // the rest is free
 		if l.Err() != nil {

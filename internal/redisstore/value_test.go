@@ -281,16 +281,23 @@ func TestValueWakesManyWaiters(t *testing.T) {
 	t.Parallel()
 	eachServer(t, func(r *rig) {
 		r.held(a)
-		const n = 200
+		const n = 100 // more than a batch
 		token := func(i int) string { return "baton:10000:w" + strconv.Itoa(i) }
 		for i := range n {
 			r.acquire(token(i), 1)
 		}
-		woken := r.published(func() { r.releaseValue(a, "v") })
-		for i := 0; i < len(woken); i++ {
-			channel, _, _ := strings.Cut(woken[i], ": ")
-			said := r.published(func() { r.acquireValue(strings.TrimPrefix(channel, "to:"), 2, new(lease.ValueReader)) })
-			woken = append(woken, said...)
+		woken := map[string]int{}
+		for _, m := range r.published(func() {
+			r.releaseValue(a, "v")
+			for i := range n {
+				r.acquireValue(token(i), 2, new(lease.ValueReader))
+			}
+		}) {
+			channel, _, _ := strings.Cut(m, ": ")
+			woken[channel]++
+		}
+		for channel, times := range woken {
+			equal(r.T, "messages to "+channel, times, 1)
 		}
 		equal(r.T, "messages", len(woken), n)
 		equal(r.T, "queue", r.waiting(), "")
