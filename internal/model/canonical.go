@@ -13,10 +13,17 @@ func (m *Model) canonical(s *state) {
 	s.rename()
 	slices.SortFunc(s.net[:], func(a, b packet) int {
 		return cmp.Or(cmp.Compare(b.kind, a.kind), cmp.Compare(a.token, b.token), cmp.Compare(a.from, b.from),
-			cmp.Compare(a.number, b.number), cmp.Compare(a.base, b.base))
+			cmp.Compare(a.number, b.number), cmp.Compare(a.base, b.base), bit(a.contended)-bit(b.contended))
 	})
 	_ = slices.Compact(s.net[:]) // the same packet twice is no more than one that can be delivered twice
 	m.rank(s)
+}
+
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // forget drops what has no effect any more: the number of a request whose window
@@ -34,6 +41,12 @@ func (m *Model) forget(s *state) {
 		}
 		c := s.claim(p.token)
 		mistaken := p.kind == message && (m.Mutant == WindowFromArrival || m.Mutant == WindowFromLatest)
+		if p.kind == notice {
+			if c == nil || c.known {
+				*p = packet{}
+			}
+			continue
+		}
 		if c == nil || p.number == 0 && !mistaken || p.kind == message && c.phase != asking {
 			*p = packet{}
 		}

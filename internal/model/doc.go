@@ -13,7 +13,9 @@
 //     renew, yield, release, give up and die;
 //   - the trust window, on the process's own clock, from the time at which the request was sent
 //     that a grant answers or a message echoes;
-//   - the expiry of the lock and of queue entries, and fencing tokens.
+//   - the expiry of the lock and of queue entries, and fencing tokens;
+//   - with Linger, claims that are kept after the unlock, and the notice that ends that. A try that
+//     meets such a claim is a process that queues and gives up, which any process may do.
 //
 // Requests, replies and messages arrive at any time, in any order, repeatedly, or never. So do
 // those of claims that have ended, which is how stale tokens arise. A process's clock may lose one tick

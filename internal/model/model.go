@@ -9,6 +9,7 @@ type Model struct {
 	Drift                    int  // of so many processes the clocks may lose a tick, but only one in TTL
 	Progress                 bool // look whether everybody gets in
 	Leases                   bool // a claim may serve leases that came after it was made
+	Linger                   bool // a claim may be kept after the unlock
 	Faults                   Fault
 	Outage, Back             int8 // ticks: see Fault
 	Mutant                   Mutant
@@ -41,6 +42,10 @@ const (
 	YieldKeepsToken
 	FenceCounts // without the clock
 	Revives     // an answer extends a window that has passed
+	NoNotice    // nobody tells the owner that others wait
+	NoticeIgnored
+	RenewsIdle   // a claim that only lingers is renewed
+	LingersPastV // and gives a lease after its window
 )
 
 // start is the state in which everything begins.

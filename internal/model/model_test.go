@@ -96,6 +96,51 @@ func TestFences(t *testing.T) {
 	holds(t, m)
 }
 
+// lingering is one in which processes keep the lock after the unlock.
+func lingering() Model {
+	m := exact()
+	m.Linger, m.Progress = true, true
+	return m
+}
+
+// TestLinger: nobody believes but one, though processes keep the lock after the unlock,
+// whatever becomes of the notice. Whoever asks gets it at once if the notice arrives; if
+// none does, when the window is over.
+func TestLinger(t *testing.T) {
+	holds(t, lingering())
+}
+
+// TestLingerFences: fences grow from one lease of a claim that lingers to the next.
+func TestLingerFences(t *testing.T) {
+	m := lingering()
+	m.Packets, m.Check, m.Leases = max(1, m.Packets-1), S1|S2, true
+	holds(t, m)
+}
+
+// TestLingerMutants: the model would see these mistakes.
+func TestLingerMutants(t *testing.T) {
+	for name, mutant := range map[string]Mutant{
+		"no notice":                         NoNotice,
+		"notice ignored":                    NoticeIgnored,
+		"a lingering claim that is renewed": RenewsIdle,
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := lingering()
+			m.Mutant = mutant
+			r := m.Explore()
+			if r.Broken != 0 || r.Stuck == "" {
+				t.Fatalf("nobody waits for ever, broken: %v", r.Broken)
+			}
+			t.Logf("somebody waits for ever from: %s", r.Stuck)
+		})
+	}
+	t.Run("a lease after the window", func(t *testing.T) {
+		m := lingering()
+		m.Progress, m.Mutant = false, LingersPastV
+		breaks(t, m, S1)
+	})
+}
+
 // TestLostWrite: exclusion ends when Redis forgets, and the order of fences does
 // not, as long as its clock is not set back by more than the time it was away.
 func TestLostWrite(t *testing.T) {

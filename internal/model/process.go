@@ -32,10 +32,24 @@ func (m *Model) act(s state, i int, next func(string, state)) {
 	case held:
 		if p.left == 0 {
 			try("finds that its window has passed", func(n *state) { n.processes[i] = process{} })
+			if p.idle {
+				try("locks again", func(n *state) { m.lockAgain(n, i) })
+			}
 			return
 		}
-		try("renews", func(n *state) { m.request(n, i, renew) })
-		try("unlocks", func(n *state) { m.end(n, i) })
+		if !p.idle || m.Mutant == RenewsIdle {
+			try("renews", func(n *state) { m.request(n, i, renew) })
+		}
+		switch {
+		case p.idle:
+			try("locks again", func(n *state) { m.lockAgain(n, i) })
+			try("stops lingering", func(n *state) { m.end(n, i) })
+		case m.Linger: // though others wait: the slice may not be over
+			try("unlocks, and lingers", func(n *state) { n.processes[i].idle = true })
+			fallthrough
+		default:
+			try("unlocks", func(n *state) { m.end(n, i) })
+		}
 		if t := m.unused(&s, i); t != 0 {
 			try("yields", func(n *state) { m.begin(n, i, t, p.token) })
 		}
@@ -43,6 +57,18 @@ func (m *Model) act(s state, i int, next func(string, state)) {
 			try("lets in one who wants the lock from now on", func(n *state) { n.broken |= S2 })
 		}
 	}
+}
+
+// lockAgain gives a claim that only lingers to somebody who wants the lock from now on.
+func (m *Model) lockAgain(s *state, i int) {
+	p := &s.processes[i]
+	if p.left == 0 && p.late {
+		s.broken |= S1
+	}
+	if m.Check&S2 != 0 && s.heard > p.base {
+		s.broken |= S2
+	}
+	p.idle = false
 }
 
 // begin makes a claim, in place of the one called from, and sends its first
@@ -113,6 +139,14 @@ func (m *Model) end(s *state, i int) {
 func (m *Model) hear(s *state, q packet) {
 	i := q.token.process()
 	p := &s.processes[i]
+	if q.kind == notice {
+		if p.phase == held && p.idle && !p.known && m.Mutant != NoticeIgnored {
+			m.end(s, i)
+			return
+		}
+		p.known = m.Mutant != NoticeIgnored
+		return
+	}
 	age := int8(0)
 	if q.number > 0 {
 		age = p.sent[q.number-1]
@@ -140,8 +174,8 @@ func (m *Model) hear(s *state, q packet) {
 			s.broken |= S2
 		}
 		s.heard = max(s.heard, q.base)
-		*p = process{phase: held, token: p.token, sent: p.sent, left: left, rest: p.rest}
-		if m.Leases {
+		*p = process{phase: held, token: p.token, sent: p.sent, left: left, rest: p.rest, known: m.Linger && (p.known || q.contended)}
+		if m.Leases || m.Linger && m.Check&S2 != 0 {
 			p.base = q.base
 		}
 	}

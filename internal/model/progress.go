@@ -2,12 +2,18 @@ package model
 
 // progress lets the faults end in every state, and sees whether all processes that
 // wait are let in: what is under way arrives once, who waits asks once in a tick,
-// and no clock is slow. Those who are let in release, or die: it tries both.
+// and no clock is slow. Those who are let in release, or die, or get no notices: it tries
+// all. A claim that only lingers is given up for the first who asks, unless there are no
+// notices: then it ends with its window.
 func (m *Model) progress(states []state, r *Result) {
-	for _, dies := range [...]bool{false, true} {
+	endings := []ending{releases, dies}
+	if m.Linger {
+		endings = append(endings, deaf)
+	}
+	for _, end := range endings {
 		known := map[state]int{}
 		for _, s := range states {
-			ticks := m.settle(s, dies, known)
+			ticks := m.settle(s, end, known)
 			if ticks > m.limit() {
 				r.Stuck = s.String()
 				return
@@ -17,6 +23,15 @@ func (m *Model) progress(states []state, r *Result) {
 	}
 }
 
+// An ending is what becomes of those who are let in.
+type ending int
+
+const (
+	releases ending = iota
+	dies
+	deaf // releases, and gets no notices
+)
+
 // limit is no bound of the protocol, which is for one who waits, but for every claim
 // that may be in the way: each can cost a TTL if it is dead.
 func (m *Model) limit() int { return (m.Processes*m.Claims + 1) * int(m.TTL+m.Back) }
@@ -24,13 +39,15 @@ func (m *Model) limit() int { return (m.Processes*m.Claims + 1) * int(m.TTL+m.Ba
 // settle returns how many ticks pass until nobody waits; if that is beyond the
 // limit, it need not be exact. What is known of states in which a tick begins is
 // kept: most come down to a few.
-func (m *Model) settle(s state, dies bool, known map[state]int) int {
+func (m *Model) settle(s state, end ending, known map[state]int) int {
 	var way []state
 	ticks := 0
 	for {
-		m.quiet(&s)
+		m.quiet(&s, end)
 		for i := range m.Processes {
-			m.serve(&s, i, dies)
+			if !m.serve(&s, i, end) {
+				return m.limit() + 1
+			}
 		}
 		if !s.waits() {
 			break
@@ -52,32 +69,45 @@ func (m *Model) settle(s state, dies bool, known map[state]int) int {
 	return ticks
 }
 
-// serve lets a process do what it does in a tick.
-func (m *Model) serve(s *state, i int, dies bool) {
+// serve lets a process do what it does in a tick. It reports whether a claim that only lingers
+// has made way for it.
+func (m *Model) serve(s *state, i int, end ending) (prompt bool) {
 	if s.processes[i].phase == asking {
 		m.ask(s, i)
-		m.quiet(s)
+		m.quiet(s, end)
 		s.processes[i].from = 0 // by now it has been told what became of that
+		if owner := s.redis.owner; end != deaf && owner != 0 && s.processes[i].phase == asking && s.redis.queue[0].token == s.processes[i].token {
+			if p := s.claim(owner); p != nil && p.idle && !p.known {
+				return false
+			}
+		}
 	}
 	for j := range m.Processes {
-		if s.processes[j].phase != held {
+		switch p := &s.processes[j]; {
+		case p.phase != held:
 			continue
-		}
-		if dies {
-			s.processes[j] = process{}
-		} else {
+		case p.idle && !p.known:
+			if m.Mutant == RenewsIdle {
+				m.request(s, j, renew)
+			}
+		case end == dies:
+			*p = process{}
+		default:
 			m.end(s, j)
 		}
-		m.quiet(s)
+		m.quiet(s, end)
 	}
+	return true
 }
 
 // quiet delivers all packets.
-func (m *Model) quiet(s *state) {
+func (m *Model) quiet(s *state, end ending) {
 	for m.canonical(s); s.net[0].kind != nothing; m.canonical(s) {
 		q := s.net[0]
 		s.net[0] = packet{}
-		m.deliver(s, q)
+		if q.kind != notice || end != deaf {
+			m.deliver(s, q)
+		}
 	}
 }
 

@@ -43,6 +43,7 @@ func (m *Model) acquire(s *state, q packet) {
 	default:
 		r.enqueue(q)
 		r.left = min(r.left, m.TTL) // more is left only if the clock was set back
+		m.notify(s, q.token)
 	}
 }
 
@@ -111,11 +112,29 @@ func (m *Model) grant(s *state, t token, ttl int8) (base int8) {
 // hand makes a waiter that pop returned the owner, and tells it.
 func (m *Model) hand(s *state, to entry) {
 	base := m.grant(s, to.token, m.Grant)
-	m.send(s, packet{kind: message, token: to.token, number: to.number, base: base})
+	m.send(s, packet{kind: message, token: to.token, number: to.number, base: base, contended: m.contended(s)})
 }
 
 func (m *Model) reply(s *state, to packet, base int8) {
-	m.send(s, packet{kind: granted, token: to.token, number: to.number, base: base})
+	m.send(s, packet{kind: granted, token: to.token, number: to.number, base: base, contended: m.contended(s)})
+}
+
+// contended reports whether others wait than the owner that is told so.
+func (m *Model) contended(s *state) bool { return m.Linger && s.redis.queue[0].token != 0 }
+
+// notify tells the owner that others wait, if no live waiter is ahead of the one that asks now.
+func (m *Model) notify(s *state, t token) {
+	if !m.Linger || m.Mutant == NoNotice {
+		return
+	}
+	for _, e := range s.redis.queue {
+		if e.token == t {
+			m.send(s, packet{kind: notice, token: s.redis.owner})
+		}
+		if e.token == t || e.age < m.Life {
+			return
+		}
+	}
 }
 
 // enqueue puts the token at the tail, or notes that it is still there.

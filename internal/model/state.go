@@ -66,6 +66,8 @@ type process struct {
 	base   int8          // held: of its fences
 	floor  int8          // asking: the highest base heard of before it was wanted
 	rest   int8          // ticks until its clock may lose one again
+	idle   bool          // held: nobody uses the claim, it only lingers
+	known  bool          // the process knows that others wait
 	late   bool          // held: somebody else was let in after V
 }
 
@@ -80,6 +82,7 @@ const (
 	granted // replies: those that make no difference are not sent
 	kept
 	message
+	notice // that others wait
 )
 
 // packet is anything under way.
@@ -88,6 +91,7 @@ type packet struct {
 	token, from token
 	number      int8
 	base        int8
+	contended   bool // others wait
 }
 
 // claim returns the process whose claim the token is now, nil if it is over.

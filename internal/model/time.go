@@ -21,7 +21,7 @@ func (m *Model) tick(s *state, slow uint) {
 		if p.phase == asking {
 			p.latest = min(p.latest+1, m.TTL)
 		}
-		if p.left = max(p.left-1, 0); p.phase == held && p.left == 0 && m.Mutant != Revives {
+		if p.left = max(p.left-1, 0); p.phase == held && p.left == 0 && m.Mutant != Revives && !(p.idle && m.Mutant == LingersPastV) {
 			s.processes[i] = process{}
 		}
 	}

@@ -49,7 +49,7 @@ func (t token) String() string {
 
 var kinds = [...]string{
 	acquire: "acquire", yield: "yield", release: "release", renew: "renew",
-	granted: "the grant", kept: "the renewal's answer", message: "the message",
+	granted: "the grant", kept: "the renewal's answer", message: "the message", notice: "the notice",
 }
 
 func (p packet) String() string {
@@ -79,7 +79,11 @@ func (s state) String() string {
 		case asking:
 			fmt.Fprintf(&b, "; %s waits", letter(i))
 		case held:
-			fmt.Fprintf(&b, "; %s believes for %d", letter(i), p.left)
+			what := "believes"
+			if p.idle {
+				what = "lingers"
+			}
+			fmt.Fprintf(&b, "; %s %s for %d", letter(i), what, p.left)
 		}
 	}
 	return b.String()
