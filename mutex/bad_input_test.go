@@ -204,6 +204,14 @@ var badInput = map[string]row{
 	"Lease.Err":       zero(mutex.ErrLost, func(l *mutex.Lease) any { return l.Err() }),
 	"Lease.Remaining": zero(time.Duration(0), func(l *mutex.Lease) any { return l.Remaining() }),
 	"Lease.Done":      zero("{} false", func(l *mutex.Lease) any { x, ok := <-l.Done(); return fmt.Sprint(x, ok) }),
+	"Lease.Contended": zero(false, func(l *mutex.Lease) any {
+		select {
+		case <-l.Contended():
+			return true
+		default:
+			return false
+		}
+	}),
 	"Lease.Context": zero(mutex.ErrLost, func(l *mutex.Lease) any {
 		ctx, stop := l.Context(context.Background())
 		defer stop()

@@ -245,6 +245,38 @@ func ExampleLease_Remaining() {
 	// Output: true
 }
 
+// A batch that holds the lock for long stops early when another process waits.
+func ExampleLease_Contended() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	other := redis.NewClient(&redis.Options{Addr: rdb.Options().Addr}) // of another process
+	defer other.Close()
+
+	mu := mutex.New(rdb, "orders")
+	mu.NotifyContention = true
+	lease, err := mu.LockContext(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	next := mutex.New(other, "orders").LockChan(ctx)
+	for stop := false; !stop; {
+		select {
+		case <-lease.Contended(): // others wait: finish this batch
+			stop = true
+		case <-lease.Done():
+			stop = true
+		case <-time.After(time.Millisecond): // process an order
+		}
+	}
+	fmt.Println(lease.Unlock())
+	fmt.Println((<-next).Lease.Unlock())
+	// Output:
+	// <nil>
+	// <nil>
+}
+
 // register is a storage that checks fencing tokens.
 type register struct {
 	mu    sync.Mutex

@@ -54,6 +54,12 @@ type Holder struct {
 	// Remaining is the time until the hold expires, unless it is renewed. It is
 	// negative for a key without an expiry, which this library did not create.
 	Remaining time.Duration
+	// MayLinger reports that the process may keep the lock after Unlock because of Linger, so
+	// nobody may be using it.
+	MayLinger bool
+	// Idle reports that nobody uses the lock for certain. Only the process that lingers
+	// knows, so Idle is false for the holds of other processes and clients.
+	Idle bool
 }
 
 // Inspect returns the holder and the number of waiters. It makes one read-only
@@ -85,7 +91,9 @@ func inspectKey(ctx context.Context, m *lease.Manager, unusable error, kind leas
 	}
 	s := Status{MoreHolders: int(p.MoreHolders), Waiters: p.Waiters}
 	for _, h := range p.Holders {
-		s.Holders = append(s.Holders, Holder{Owner: Owner(h.Owner), Read: h.Shared, Fence: h.Fence, Remaining: h.Remaining})
+		s.Holders = append(s.Holders, Holder{
+			Owner: Owner(h.Owner), Read: h.Shared, Fence: h.Fence, Remaining: h.Remaining, MayLinger: h.MayLinger(), Idle: h.Idle,
+		})
 	}
 	for _, w := range p.Queue {
 		s.Queue = append(s.Queue, Waiter{Owner: Owner(w.Owner), Read: w.Shared})

@@ -42,6 +42,7 @@ type Lease struct {
 func (l *Lease) impl() interface {
 	Release() error
 	Done() <-chan struct{}
+	Contended() <-chan struct{}
 	Err() error
 	Remaining() time.Duration
 	Context(context.Context) (context.Context, context.CancelFunc)
@@ -94,6 +95,16 @@ func (l *Lease) Unlock() error { return l.impl().Release() }
 // Done returns a channel that is closed when the hold ends, by Unlock or by loss. A
 // lease of several keys ends when any of them is lost.
 func (l *Lease) Done() <-chan struct{} { return l.impl().Done() }
+
+// Contended returns a channel that is closed when another process waits for the lock, for
+// work that can stop early and let others in. With NotifyContention, a message tells
+// that at once; if the message is lost, the waiter's next poll repeats it. Without
+// NotifyContention, or while this process is not connected, the next renewal tells it,
+// within a third of TTL. The end of the hold does not close the channel, so wait for
+// [Lease.Done] too. The waiter may have given up by now.
+//
+// For a lease of several keys, Contended is closed when others wait for any of them.
+func (l *Lease) Contended() <-chan struct{} { return l.impl().Contended() }
 
 // Err returns nil while the lock is held, ErrUnlocked after Unlock, and ErrLost after
 // a loss. Err does not contact Redis; it uses the local clock.

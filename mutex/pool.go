@@ -22,12 +22,15 @@ import (
 // The memory model of [Mutex] applies to each key. A Pool must be created by
 // [NewPool] and must not be copied after first use. There is nothing to close.
 type Pool struct {
-	// TTL, MaxHold, Label and Trace are as for a [Mutex]. For several keys, MaxHold
-	// counts from the moment all are held. Set them before first use.
-	TTL     time.Duration
-	MaxHold time.Duration
-	Label   string
-	Trace   *Trace
+	// TTL, MaxHold, Linger, Label, NotifyContention and Trace are as for a [Mutex]. For
+	// several keys, MaxHold counts from the moment all are held. Each key lingers by
+	// itself. Set them before first use.
+	TTL              time.Duration
+	MaxHold          time.Duration
+	Linger           time.Duration
+	Label            string
+	NotifyContention bool
+	Trace            *Trace
 
 	// Replicas and ReplicaTimeout are as for a [Mutex].
 	Replicas       int
@@ -106,7 +109,7 @@ func (p *Pool) refEntry(key string) *entry {
 	e := p.entries.Entries[key]
 	if e == nil {
 		e = &entry{Mutex: Mutex{
-			TTL: p.TTL, MaxHold: p.MaxHold, Label: p.Label, Trace: p.Trace, Replicas: p.Replicas, ReplicaTimeout: p.ReplicaTimeout,
+			TTL: p.TTL, MaxHold: p.MaxHold, Label: p.Label, Linger: p.Linger, NotifyContention: p.NotifyContention, Trace: p.Trace, Replicas: p.Replicas, ReplicaTimeout: p.ReplicaTimeout,
 			key: lock, manager: p.manager, entered: make(chan struct{}, 1),
 		}}
 		p.entries.Set(key, e)

@@ -78,6 +78,7 @@ func (p *Pool) params(key string, try bool) lease.Params {
 	return lease.Params{
 		Kind: lease.Mutex, Key: key, Label: p.Label, TTL: p.TTL, MaxHold: p.MaxHold, Weight: 1, Try: try, Trace: p.Trace.hooks(),
 		Replicas: p.Replicas, ReplicaTimeout: p.ReplicaTimeout,
+		NotifyContention: p.NotifyContention, Linger: p.Linger,
 	}
 }
 

@@ -47,9 +47,14 @@ type RWMutex struct {
 	// its reader, so after a forgotten RUnlock, MaxHold counts from the last RLock.
 	TTL, MaxHold time.Duration
 
-	// Label and Trace are as for a Mutex.
-	Label string
-	Trace *Trace
+	// Linger is as for a Mutex, for writers. Readers of a process join one another
+	// without a request anyway; the last one releases the lock.
+	Linger time.Duration
+
+	// Label, NotifyContention and Trace are as for a Mutex.
+	Label            string
+	NotifyContention bool
+	Trace            *Trace
 
 	// Replicas and ReplicaTimeout are as for a [Mutex]. A reader that joins readers of
 	// its process needs no confirmation, unless it wants more replicas than they have.
@@ -260,7 +265,7 @@ func (m *RWMutex) params(read, try bool) lease.Params {
 	p := lease.Params{
 		Kind: lease.RWMutex, Key: m.key, Label: m.Label, TTL: m.TTL, MaxHold: m.MaxHold, Weight: lease.ExclusiveWeight, Size: lease.ExclusiveWeight,
 		Try: try, Trace: m.Trace.hooks(),
-		Replicas: m.Replicas, ReplicaTimeout: m.ReplicaTimeout,
+		Replicas: m.Replicas, ReplicaTimeout: m.ReplicaTimeout, NotifyContention: m.NotifyContention, Linger: m.Linger,
 	}
 	if read {
 		p.Weight, p.Shared = 1, true

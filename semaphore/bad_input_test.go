@@ -109,6 +109,14 @@ var badInput = map[string]row{
 	"Lease.Err":       zero(semaphore.ErrLost, func(l *semaphore.Lease) any { return l.Err() }),
 	"Lease.Remaining": zero(time.Duration(0), func(l *semaphore.Lease) any { return l.Remaining() }),
 	"Lease.Done":      zero("{} false", func(l *semaphore.Lease) any { x, ok := <-l.Done(); return fmt.Sprint(x, ok) }),
+	"Lease.Contended": zero(false, func(l *semaphore.Lease) any {
+		select {
+		case <-l.Contended():
+			return true
+		default:
+			return false
+		}
+	}),
 	"Lease.Context": zero(semaphore.ErrLost, func(l *semaphore.Lease) any {
 		ctx, stop := l.Context(context.Background())
 		defer stop()

@@ -47,6 +47,12 @@ type Holder struct {
 	// Fence is the first fence of the process's last grant.
 	Fence     int64
 	Remaining time.Duration // until the hold expires, unless it is renewed
+	// MayLinger reports that the process may keep the permits after Release because of
+	// Linger, so nobody may be using them.
+	MayLinger bool
+	// Idle reports that nobody uses them for certain. Only the process that lingers knows,
+	// so Idle is false for the holds of other processes and clients.
+	Idle bool
 }
 
 // Inspect returns the size, the holders and the number of waiters. It makes one
@@ -61,7 +67,9 @@ func (s *Weighted) Inspect(ctx context.Context) (Status, error) {
 	}
 	status := Status{Size: p.Size, Used: p.Used, MoreHolders: int(p.MoreHolders), Waiters: p.Waiters}
 	for _, h := range p.Holders {
-		status.Holders = append(status.Holders, Holder{Owner: Owner(h.Owner), Permits: h.Weight, Fence: h.Fence, Remaining: h.Remaining})
+		status.Holders = append(status.Holders, Holder{
+			Owner: Owner(h.Owner), Permits: h.Weight, Fence: h.Fence, Remaining: h.Remaining, MayLinger: h.MayLinger(), Idle: h.Idle,
+		})
 	}
 	for _, w := range p.Queue {
 		status.Queue = append(status.Queue, Waiter{Owner: Owner(w.Owner), Permits: w.Weight})

@@ -68,6 +68,14 @@ func (l *Lease) Release() error { return l.hold.Release() }
 // Done returns a channel that is closed when the hold ends, by Release or by loss.
 func (l *Lease) Done() <-chan struct{} { return l.hold.Done() }
 
+// Contended returns a channel that is closed when another process waits for permits, for
+// work that can stop early and let others in. With NotifyContention, a message tells that
+// at once, to the 64 holding processes whose holds end first; if the message is lost, the
+// waiter's next poll repeats it. Without NotifyContention, or while this process is not
+// connected, the next renewal tells it, within a third of TTL. The end of the hold does not
+// close the channel, so wait for [Lease.Done] too. The waiter may have given up by now.
+func (l *Lease) Contended() <-chan struct{} { return l.hold.Contended() }
+
 // Err returns nil while the permits are held, ErrReleased after Release, and ErrLost
 // after a loss. Err does not contact Redis; it uses the local clock.
 func (l *Lease) Err() error { return l.hold.Err() }

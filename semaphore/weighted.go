@@ -58,6 +58,15 @@ type Weighted struct {
 	// is lost. Set it before first use.
 	MaxHold time.Duration
 
+	// Linger, if positive, is how long the process keeps the permits of its last Release
+	// when it acquires permits again and again. Acquiring as many then needs no request.
+	// When another process begins to wait, a message ends the linger. Linger is cut to a
+	// tenth of TTL, and to 30 s; tens of milliseconds suffice. It begins once the
+	// process has acquired permits again within Linger, and stays away for ever longer if
+	// that was in vain. The field of that name of mutex.Mutex has the costs. Set it before
+	// first use.
+	Linger time.Duration
+
 	// Label is shown by [Weighted.Inspect] next to host and PID, for people. It is
 	// truncated to 100 bytes. If several Weighteds of a process use one key, the
 	// label of the first waiter is used. Set it before first use.
@@ -75,6 +84,12 @@ type Weighted struct {
 	// in time, the permits are released, and the wait goes on; a try returns ErrUnconfirmed.
 	// Set it before first use.
 	ReplicaTimeout time.Duration
+
+	// NotifyContention makes [Lease.Contended] prompt: the first process that begins to
+	// wait for permits sends a message to the holders. Without it, Contended is closed by
+	// the next renewal, within a third of TTL. If several Weighteds of a process use one
+	// key, the field of the first waiter is used. Set it before first use.
+	NotifyContention bool
 
 	// Trace, if not nil, receives the events of each request and each hold. Set it
 	// before first use.
@@ -359,7 +374,7 @@ func (s *Weighted) params(n int64, try bool) lease.Params {
 	return lease.Params{
 		Kind: lease.Semaphore, Key: s.key, Label: s.Label, TTL: s.TTL, MaxHold: s.MaxHold, Weight: n, Size: s.size, Try: try,
 		Trace:    s.Trace.hooks(),
-		Replicas: s.Replicas, ReplicaTimeout: s.ReplicaTimeout,
+		Replicas: s.Replicas, ReplicaTimeout: s.ReplicaTimeout, NotifyContention: s.NotifyContention, Linger: s.Linger,
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
@@ -220,6 +222,30 @@ func ExampleLease_Context() {
 	// baton: lease lost
 	// baton: acquire "reports": lease lost 0s
 	// baton: release "reports": lease lost
+}
+
+// Work that holds permits for long stops early when another process waits for some.
+func ExampleLease_Contended() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	other := redis.NewClient(&redis.Options{Addr: rdb.Options().Addr}) // of another process
+	defer other.Close()
+
+	sem := semaphore.NewWeighted(rdb, "reports", 2)
+	sem.NotifyContention = true
+	lease, err := sem.AcquireLease(ctx, 2)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	next := semaphore.NewWeighted(other, "reports", 2).AcquireChan(ctx, 1)
+	<-lease.Contended()
+	fmt.Println(lease.Release())
+	fmt.Println((<-next).Lease.Release())
+	// Output:
+	// <nil>
+	// <nil>
 }
 
 // A fence identifies a hold.

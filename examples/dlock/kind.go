@@ -115,7 +115,7 @@ func lockStatus(m mutex.Status, err error) (status, error) {
 		if h.Read {
 			as = "for reading"
 		}
-		s.Holders = append(s.Holders, holder{h.Owner, as, h.Fence, h.Remaining})
+		s.Holders = append(s.Holders, holder{h.Owner, lingers(as, h.MayLinger), h.Fence, h.Remaining})
 	}
 	for _, w := range m.Queue {
 		as := ""
@@ -148,7 +148,7 @@ func limiterStatus(l semaphore.LimiterStatus, err error) (status, error) {
 func permitStatus(p semaphore.Status, err error) (status, error) {
 	s := status{Detail: fmt.Sprintf("%d of %d permits", p.Used, p.Size), More: p.MoreHolders, Waiting: p.Waiters, First: mutex.Owner(p.Next)}
 	for _, h := range p.Holders {
-		s.Holders = append(s.Holders, holder{mutex.Owner(h.Owner), permits(h.Permits), h.Fence, h.Remaining})
+		s.Holders = append(s.Holders, holder{mutex.Owner(h.Owner), lingers(permits(h.Permits), h.MayLinger), h.Fence, h.Remaining})
 	}
 	for _, w := range p.Queue {
 		s.Queue = append(s.Queue, waiter{mutex.Owner(w.Owner), permits(w.Permits)})
@@ -170,6 +170,17 @@ func groupStatus(g waitgroup.Status, err error) (status, error) {
 		s.Holders = append(s.Holders, holder{mutex.Owner(t.Owner), "a task", 0, t.Remaining})
 	}
 	return s, unlooked(err)
+}
+
+// lingers adds that the owner may only keep what it holds, and not use it.
+func lingers(as string, may bool) string {
+	switch {
+	case !may:
+		return as
+	case as == "":
+		return "may be idle"
+	}
+	return as + ", may be idle"
 }
 
 // unlooked gives the error of Inspect its status.

@@ -28,4 +28,8 @@ var tasks = map[string]func(job) (task, error){
 	"read":    newReadWorker,
 	"crowd":   newWaitWorker,
 	"touch":   newPoolWorker,
+
+	"foreign":  newForeignWorker,
+	"visit":    newVisitWorker,
+	"pingpong": newPingpongWorker,
 }

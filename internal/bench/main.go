@@ -41,7 +41,7 @@ func (b *bench) missed(ctx context.Context, row, system string, err error) error
 }
 
 // usual is what the command measures unless it is told.
-const usual = "solo,own-4,own-16,own-64,own-64-latency,cluster-own-64,cluster-hot-4x8,hot-4x8,hot-4x256,hot-16x1,hot-4x8-1ms,readers,readers-4x64-1ms,permits,permits-4x64-1ms,scale,crash,idle,renew,mem,keys"
+const usual = "solo,own-4,own-16,own-64,own-64-latency,again-1,again-64,again-foreign,again-pingpong,cluster-own-64,cluster-hot-4x8,hot-4x8,hot-4x256,hot-16x1,hot-4x8-1ms,readers,readers-4x64-1ms,permits,permits-4x64-1ms,scale,crash,idle,renew,mem,keys"
 
 func main() {
 	workIfTold()

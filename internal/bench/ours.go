@@ -31,6 +31,22 @@ func (b baton) mutex(key string) *mutex.Mutex {
 	return m
 }
 
+// lingerName is the system that lingers.
+const lingerName = "baton-linger"
+
+// batonLinger is baton with Linger.
+type batonLinger struct{ baton }
+
+func openBatonLinger(addr string, ttl time.Duration) (client, error) {
+	return batonLinger{newBaton(addr, ttl)}, nil
+}
+
+func (b batonLinger) handle(key string) handle {
+	m := b.mutex(key)
+	m.Linger = 50 * time.Millisecond
+	return &leaseHandle{lockContext: m.LockContext}
+}
+
 // leaseHandle is any of our locks that give a lease.
 type leaseHandle struct {
 	lockContext func(context.Context) (*mutex.Lease, error)

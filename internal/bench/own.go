@@ -12,6 +12,7 @@ type own struct {
 	name       string
 	goroutines int
 	cluster    bool
+	lingers    float64 // × floor, at least, of the system that lingers; 0 if it is not in this row
 	results    map[string]*ownResult
 }
 
@@ -31,7 +32,9 @@ func newOwn(name, shape string) (row, error) {
 
 func (r *own) round(ctx context.Context, b *bench, n int) error {
 	list := b.having(system.ownsKeys)
-	if !r.cluster {
+	if r.lingers > 0 {
+		list = b.having(func(s system) bool { return s.lingers || s.name == "floor" || s.name == "baton" })
+	} else if !r.cluster {
 		list = append(list, batching()...)
 	}
 	for _, sys := range rotated(list, n) {
@@ -101,7 +104,10 @@ func (r *own) targets(*bench) (list []target) {
 		list = append(list, target{row: r.name, what: "holds/s, × those of " + what,
 			got: r.rate("baton").over(r.rate(what)), limit: limit, least: true})
 	}
-	if r.cluster {
+	if x := r.results[lingerName]; x != nil {
+		list = append(list, target{row: r.name, what: "with Linger: holds/s, × those of floor", got: x.rate.over(r.rate("floor")), limit: r.lingers, least: true},
+			target{row: r.name, what: "with Linger: requests a hold", got: x.requests, limit: 0.01})
+	} else if r.cluster {
 		add("floor", 1.3)
 	} else if r.goroutines == 64 { // one of the two is enough
 		add("rueidislock-1", 1.2)

@@ -89,6 +89,15 @@ func (r *hot) targets(b *bench) (list []target) {
 			add(fmt.Sprintf("p99 wait, × that of the best %s (%s)", whose(fairness), name), ours.p99.over(x.p99), limits.p99, false)
 		}
 	}
+	if x := r.results[lingerName]; x != nil && r.name == "hot-16x1" {
+		if name, peer := r.best(b, 0, quickest); peer != nil {
+			add(fmt.Sprintf("with Linger: holds/s, × those of the best peer (%s)", name), x.rate.over(peer.rate), 20, true)
+		}
+		if name, peer := r.best(b, fair, shortestWait); peer != nil {
+			add(fmt.Sprintf("with Linger: longest wait, × that of the best %s (%s)", whose(fair), name), x.longest.over(peer.longest), 1, false)
+		}
+		add("with Linger: Jain's index", x.jain, 0.97, true)
+	}
 	add("Jain's index", ours.jain, limits.jain, true)
 	add("requests a hold", ours.requests, limits.requests, false)
 	if x := r.results["uncontended"]; x != nil {

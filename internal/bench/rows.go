@@ -27,6 +27,7 @@ type kind struct {
 var kinds = []kind{
 	{word: "solo", what: "1 goroutine, 1 key", open: newSolo},
 	{word: "own", what: "own-64: 64 goroutines of 1 process, a key each; own-64-latency: over a network with latency", open: newOwn},
+	{word: "again", what: "again-1, again-64: goroutines of 1 process lock a key each again and again, with Linger; again-foreign: another process wants it once in a while; again-pingpong: two take turns", open: newAgain},
 	{word: "cluster", what: "cluster-own-64, cluster-hot-4x8: the same on a cluster of 3 masters", open: newClusterRow},
 	{word: "hot", what: "hot-4x8, hot-4x8-1ms: 4 processes of 8 goroutines want one key, to hold it for 1 ms", open: newHot},
 	{word: "scale", what: "scale-256: hot-4x1, hot-4x4, up to hot-4x256, and hot-16x1, for the plots", open: newScale},

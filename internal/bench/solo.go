@@ -37,7 +37,7 @@ func newSolo(_, shape string) (row, error) {
 }
 
 func (r *solo) round(ctx context.Context, b *bench, n int) error {
-	list := rotated(b.having(func(s system) bool { return !s.permits }), n)
+	list := rotated(b.having(func(s system) bool { return !s.permits && !s.lingers }), n)
 	soloists := make([]soloWorker, len(list))
 	for i, sys := range list {
 		s := &soloists[i]

@@ -21,6 +21,7 @@ type system struct {
 	batches  bool     // a yardstick for goroutines with a key each
 	direct   []string // commands that it sends as such, not from scripts
 	renews   bool     // a hold lasts for as long as its process
+	lingers  bool     // it keeps the lock for a moment after the unlock
 
 	// keys are those that it sets in Redis, of which most have to be free for
 	// the lock to be; if nil, it is the key itself.
@@ -30,10 +31,10 @@ type system struct {
 }
 
 // contends tells whether others can wait for the lock while it is held.
-func (s system) contends() bool { return s.ownsKeys() && !s.noWait }
+func (s system) contends() bool { return (s.ownsKeys() || s.lingers) && !s.noWait }
 
 // ownsKeys reports whether the system is measured with a key for each goroutine.
-func (s system) ownsKeys() bool { return !s.soloOnly && !s.permits }
+func (s system) ownsKeys() bool { return !s.soloOnly && !s.permits && !s.lingers }
 
 // keysOf names what the lock of a key is in Redis.
 func (s system) keysOf(key string) []string {
@@ -67,6 +68,10 @@ var systems = []system{
 	{
 		name: "baton", own: true, renews: true, open: openBaton,
 		settings: "LockContext, with a ctx that can be canceled, and Lease.Unlock; TTL 10 s (as New sets it)",
+	},
+	{
+		name: lingerName, own: true, renews: true, lingers: true, open: openBatonLinger,
+		settings: "as baton, with Linger 50 ms",
 	},
 	{
 		name: "baton-background", own: true, soloOnly: true, open: openBatonBackground,

@@ -14,6 +14,9 @@ const (
 	subscribeTimeout = MaxPollInterval / 2
 	// inflightTimeout is how long giving a claim back waits for the request under way.
 	inflightTimeout = 100 * time.Millisecond
+	// revocationSlack is how long a try waits, besides two round trips, for the revocation of a
+	// claim that only lingers: for the goroutines of the process that has it.
+	revocationSlack = 2 * time.Millisecond
 	// maxBatchWaiters is for how many waiters of a process permits are taken at once.
 	maxBatchWaiters = 64
 )
@@ -161,7 +164,8 @@ func (q *keyQueue) finishRequest(c *claim, r Request, reply Reply, err error, se
 
 // newRequest makes the next request of a claim, which is then under way.
 func (q *keyQueue) newRequest(c *claim, now time.Time) Request {
-	r := c.nextRequest(c.wanted > 0 && !c.try && (c.alwaysQueue || q.manager.subscribed()), now)
+	queues := c.tryUntil != 0 || !c.try && (c.alwaysQueue || q.manager.subscribed())
+	r := c.nextRequest(c.wanted > 0 && queues, now)
 	if c.wanted > 0 && q.name.Kind == Semaphore {
 		r.Extra = max(0, q.waiters.weight(maxBatchWaiters)-c.wanted)
 	}
@@ -275,7 +279,7 @@ func (q *keyQueue) nextDelay(c *claim, r Request, reply Reply, err error) (delay
 	case err != nil || reply.Granted: // or granted too late to be of use: it is renewed by asking again
 		return c.retryDelay()
 	case !r.Enqueue:
-		if c.alwaysQueue = true; q.manager.subscribe(c) {
+		if c.alwaysQueue = true; q.manager.subscribe(c) || reply.MayLinger { // its end need not be waited for by message
 			return 0
 		}
 		return subscribeTimeout
@@ -303,6 +307,12 @@ func (q *keyQueue) handleNotGranted(c *claim, r Request, reply Reply, err error,
 		head = q.waiters.head
 	}
 	c.headMustWait = no && head != nil && !head.try && !head.joinedLate
+	if no && head != nil && head.try && (c.tryUntil != 0 || reply.MayLinger) {
+		if wait = q.awaitLingering(c); wait >= 0 {
+			return wait
+		}
+	}
+	c.tryUntil = 0
 	for lease := head; lease != nil && q.waiters.tries > 0; {
 		next := lease.next
 		switch {
@@ -329,6 +339,18 @@ func (q *keyQueue) handleNotGranted(c *claim, r Request, reply Reply, err error,
 		c.setWant(head)
 	}
 	return 0
+}
+
+// awaitLingering returns how long a try waits before it asks again, because of a claim that may
+// only linger: the try queues at once, which revokes such a claim, and asks once more when that
+// had time. It is negative if the try must fail.
+func (q *keyQueue) awaitLingering(c *claim) time.Duration {
+	now := time.Now()
+	if c.tryUntil == 0 {
+		c.tryUntil = monoTimeOf(now.Add(2*time.Duration(q.manager.rtt.Load()) + revocationSlack))
+		return 0
+	}
+	return -c.tryUntil.elapsed(now)
 }
 
 // handleLateReply deals with an answer that nobody waits for any more: the claim ended while

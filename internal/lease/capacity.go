@@ -18,10 +18,14 @@ func (c *claim) hasCapacity(l *Lease) bool {
 // does not count against the first: a process that is so slow that it is over
 // before anybody was let in would go round for ever.
 func (c *claim) canServe(l *Lease, now time.Time) bool {
-	if c.weight == 0 || !c.hasCapacity(l) || c.size != l.size || l.confirm.Replicas > c.confirmed.Replicas || c.window.remaining(now) <= 0 {
+	remaining := c.window.remaining(now)
+	if c.idle() { // it was not renewed: its lease must have time for that
+		remaining -= c.ttl / 3
+	}
+	if c.weight == 0 || !c.hasCapacity(l) || c.size != l.size || l.confirm.Replicas > c.confirmed.Replicas || remaining <= 0 {
 		return false
 	}
-	fresh := c.fencesUsed == 0 || c.fencesUsed < FencesPerGrant && !c.slice.exhausted(now, c.fencesUsed)
+	fresh := c.fencesUsed == 0 || c.fencesUsed < FencesPerGrant && (c.uncontended() || !c.slice.exhausted(now, c.fencesUsed))
 	switch {
 	case c.shared && l.shared:
 		return l.ttl <= c.ttl && (fresh || c.used > 0 && !c.contended)
@@ -57,6 +61,9 @@ func (c *claim) assign(l *Lease, now time.Time) {
 	if l.shared && !c.shared { // a writer's claim goes to a reader, who needs no more
 		c.shared, c.weight = true, l.weight
 	}
+	if c.idle() {
+		c.endsIdle(now)
+	}
 	if c.shared && c.fencesUsed > 0 && c.slice.exhausted(now, c.fencesUsed) {
 		c.queue.manager.ensureNotified(c, now)
 	}
@@ -76,7 +83,9 @@ func (c *claim) dropUnused() {
 	if use := c.inUse(); use == c.weight {
 		return
 	} else if c.weight = use; use == 0 {
-		c.shared = false
+		if c.shared = false; c.linger != nil {
+			c.linger.idleSince = time.Time{}
+		}
 		c.queue.manager.unschedule(c)
 	}
 }
@@ -90,12 +99,6 @@ func (c *claim) needsShrink() bool {
 // What it said before this hold, or that it has given back since, may well be gone.
 func (c *claim) repliedLost(r Request, reply Reply) bool {
 	return reply.Lost && c.state == claimActive && r.Keep > 0 && c.weight > 0 && r.Seq > c.grantSeq
-}
-
-// noteContention notes whether others wait, as Redis says to a request that was sent then. A
-// message that came since may be about one who has come since.
-func (c *claim) noteContention(contended bool, sent time.Time) {
-	c.contended = contended || !c.contendedAt.Before(sent)
 }
 
 // extend moves the end of the window, never to an earlier time. One that has passed

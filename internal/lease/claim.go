@@ -24,29 +24,36 @@ const (
 // semaphore can do both. What changes is guarded by the mutex of its queue, but
 // for the last fields.
 type claim struct {
-	queue      *keyQueue
-	token      string
-	ttl        time.Duration
-	size       int64         // of the semaphore, as its leases state it
-	path       string        // it came to what it holds
-	lastTracer *trace.Tracer // of the last lease that has ended; fixed when state is not claimActive
+	queue         *keyQueue
+	token         string
+	ttl           time.Duration
+	size          int64         // of the semaphore, as its leases state it
+	wantsLinger   bool          // a lease of it does, whether the claim may or not
+	notified      bool          // its token asks for a notice when others wait
+	undoLate      bool          // requests under way must be undone when they return
+	releasePaused bool          // it is releasing, between two attempts
+	releaseAgain  bool          // it is releasing, and a request has returned that may have been executed after that
+	registered    bool          // hand-overs to it are known here; guarded by the mutex of the manager
+	path          string        // it came to what it holds
+	lastTracer    *trace.Tracer // of the last lease that has ended; fixed when state is not claimActive
 	// caller has the values of the ctx of the lease that the claim was made for, or
 	// of the last one that has ended. A release carries them.
 	caller *callerCtx
 
 	// Requesting, while wanted is not 0.
 	wanted        int64
-	wantSeq       int64  // number of the first request for them; 0 for a Mutex
-	confirming    *grant // what Redis has granted of them, and no replica has confirmed yet
-	wantShared    bool   // they are to be shared
-	try           bool   // asks once, and does not queue
-	headMustWait  bool   // the answer to its last request was no
-	alwaysQueue   bool   // queues, whether hand-overs can be heard or not
-	loopRunning   bool   // keyQueue.requestLoop goes on: in a goroutine, or when the timer fires
-	inRequest     bool   // a request of it is under way
-	wakePending   bool   // and is to be followed by another at once
-	maybeQueued   bool   // Redis may have an entry, or a grant that we have not heard of
-	currentSeq    int64  // number of the request whose answer is waited for
+	wantSeq       int64    // number of the first request for them; 0 for a Mutex
+	confirming    *grant   // what Redis has granted of them, and no replica has confirmed yet
+	wantShared    bool     // they are to be shared
+	try           bool     // asks once, and does not queue
+	headMustWait  bool     // the answer to its last request was no
+	alwaysQueue   bool     // queues, whether hand-overs can be heard or not
+	loopRunning   bool     // keyQueue.requestLoop goes on: in a goroutine, or when the timer fires
+	inRequest     bool     // a request of it is under way
+	wakePending   bool     // and is to be followed by another at once
+	maybeQueued   bool     // Redis may have an entry, or a grant that we have not heard of
+	currentSeq    int64    // number of the request whose answer is waited for
+	tryUntil      monoTime // a try waits until then for a claim that may linger; 0 if it has met none
 	requestTimer  *time.Timer
 	replaces      string
 	seq           int64           // number of the last request
@@ -60,11 +67,11 @@ type claim struct {
 	serverWeight  int64      // what Redis may think we hold: never less than it does
 	ackedSeq      int64      // number of the request that serverWeight is by
 	shared        bool       // each lease has all of it
-	contended     bool       // and others wait, so that no lease may join
+	contended     bool       // others wait, as far as is known
+	renewFailed   bool       // the last renewal got no reply: the next does not ask for contention
 	confirmed     Confirm    // how weight has been confirmed
 	confirm       Confirm    // of what is wanted
 	state         claimState // of all of it, and here to save space
-	contendedAt   time.Time  // when a message last said so
 	window        trustWindow
 	grantSeq      int64 // number of the last request before the hold
 	slice         timeSlice
@@ -74,17 +81,18 @@ type claim struct {
 	leases        list
 	nextForcedEnd time.Time // when the first of them may have to be ended alone; zero for never
 
+	// Contention by other processes.
+	contendedAt monoTime                     // when a message last said so, or 0
+	linger      *lingering                   // nil if it may not linger
+	signals     map[*Lease]*contentionSignal // of leases that want to know; nil until one asks
+
 	// While releasing.
-	inflightDone  chan struct{} // closed when the requests to let finish first have returned, or to end a pause; or nil
-	releasePaused bool          // between two attempts
-	undoLate      bool          // requests under way must be undone when they return
-	releaseAgain  bool          // a request has returned that may have been executed after the release
-	expiresBy     time.Time     // by then it has run out in Redis by itself
-	err           error         // nil, ErrLost, or why it could not be confirmed
-	lastWrite     *lastWrite    // the value that the release also stores, or nil
+	inflightDone chan struct{} // closed when the requests to let finish first have returned, or to end a pause; or nil
+	expiresBy    time.Time     // by then it has run out in Redis by itself
+	err          error         // nil, ErrLost, or why it could not be confirmed
+	lastWrite    *lastWrite    // the value that the release also stores, or nil
 
 	// Guarded by the mutex of the manager.
-	registered bool // hand-overs to it are known here
 	timerEntry
 }
 
@@ -93,16 +101,28 @@ type sentRequest struct {
 	sentAt time.Time
 }
 
-func newClaim(q *keyQueue, first *Lease) *claim {
-	c := &claim{queue: q, token: q.manager.newToken(first.ttl, first.label), caller: &first.caller, timerEntry: timerEntry{index: -1}}
-	c.setWant(first)
+// newClaim makes a claim for the first lease that waits. It may take the place of one that
+// yields.
+func newClaim(q *keyQueue, first *Lease, yields bool) *claim {
+	c := &claim{queue: q, caller: &first.caller, timerEntry: timerEntry{index: -1}, linger: q.newLingering(first, yields)}
+	var mark byte
+	if c.linger != nil {
+		mark, c.notified = lingerMark, true
+	} else if first.notify() {
+		mark, c.notified = noticeMark, true
+	}
+	c.token = q.manager.newToken(first.ttl, first.label, mark)
+	if c.setWant(first); c.notified {
+		q.manager.register(c)
+		q.manager.subscribe(nil)
+	}
 	return c
 }
 
 // setWant makes the claim want what a lease needs.
 func (c *claim) setWant(l *Lease) {
 	c.wanted, c.wantShared, c.size, c.try, c.alwaysQueue = l.weight, l.shared, l.size, l.try, false
-	c.headMustWait, c.confirming = false, nil
+	c.headMustWait, c.confirming, c.tryUntil = false, nil, 0
 	if c.weight == 0 || l.confirm.Replicas > c.confirm.Replicas {
 		c.confirm = l.confirm
 	}

@@ -83,7 +83,9 @@ func (q *keyQueue) finishRelease(c *claim) {
 		go q.manager.releaseStale(c)
 	}
 	q.failUnconfirmed(c)
-	q.closeClaim(c)
+	if q.closeClaim(c); c.wantsLinger {
+		c.noteUnlock(time.Now())
+	}
 	todo := q.advance()
 	q.mu.Unlock()
 	q.runAsync(todo)

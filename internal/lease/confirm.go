@@ -80,7 +80,7 @@ func (q *keyQueue) receiveGrant(c *claim, g grant) pendingCall {
 	case c.confirming == nil:
 		pending := g // g itself does not escape
 		c.confirming = &pending
-		of := Renewal{q.name, c.token, c.ttl, c.confirm}
+		of := Renewal{Name: q.name, Token: c.token, TTL: c.ttl, Confirm: c.confirm}
 		q.manager.async(func() { q.confirm(c, &pending, of) })
 	}
 	return pendingCall{}

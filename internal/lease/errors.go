@@ -26,17 +26,17 @@ func opName(kind Kind, try, shared, term bool) string {
 // the sentinels are bare.
 func (l *Lease) wrap(err, redis error) error {
 	name := l.queue.name
-	if l.term && err == ErrReleased {
+	if l.term() && err == ErrReleased {
 		err = ErrResigned
 	}
-	return wrapEnd(opName(name.Kind, l.try, l.shared, l.term), name, err, redis)
+	return wrapEnd(opName(name.Kind, l.try, l.shared, l.term()), name, err, redis)
 }
 
 // wrapRelease is like wrap for a call of Release.
 func (l *Lease) wrapRelease(err error) error {
 	op := "unlock"
 	switch {
-	case l.term:
+	case l.term():
 		op = "resign"
 		if err == ErrReleased {
 			err = ErrResigned

@@ -137,11 +137,39 @@ func (p *fakePermits) grantWaiters(self string) (messages []message) {
 
 func (p *fakePermits) notifyShared(self string) (messages []message) {
 	for _, token := range slices.Sorted(maps.Keys(p.holds)) {
-		if h := p.holds[token]; token != self && h.shared {
+		if mark, _ := tokenMark(token); token != self && p.holds[token].shared && mark == 0 {
+			h := p.holds[token]
 			messages = append(messages, message{h.channel, Handover{Name: p.name, Token: token}})
 		}
 	}
 	return messages
+}
+
+// notify publishes that others wait to the holders whose tokens ask for that, if self is the
+// first in the queue.
+func (p *fakePermits) notify(self string) (messages []message) {
+	for len(p.queue) > 1 && p.queue[0].token != self && nowMilli()-p.queue[0].at >= WaiterTTL.Milliseconds() {
+		p.queue = p.queue[1:]
+	}
+	if len(p.queue) == 0 || p.queue[0].token != self {
+		return nil
+	}
+	for _, token := range slices.Sorted(maps.Keys(p.holds)) {
+		if mark, channel := tokenMark(token); token != self && mark != 0 {
+			messages = append(messages, message{channel, Handover{Name: p.name, Token: token}})
+		}
+	}
+	return messages
+}
+
+// mayLinger reports whether some holder may only linger.
+func (p *fakePermits) mayLinger() bool {
+	for token := range p.holds {
+		if mark, _ := tokenMark(token); mark == lingerMark {
+			return true
+		}
+	}
+	return false
 }
 
 // save notes what renewals read, and completes the messages.
@@ -259,12 +287,16 @@ func (p *fakePermits) update(r Request) (a answer, messages []message) {
 			}
 		}
 	}
+	if !granted {
+		messages = append(messages, p.notify(r.Token)...)
+	}
 	messages = p.save(messages)
 	if granted {
 		a.Reply = Reply{Granted: true, FenceBase: own.base, Contended: waits(), Weight: own.weight, GrantedNow: own.granted}
 		return a, messages
 	}
-	a.Reply = Reply{Contended: waits(), Remaining: -time.Millisecond}
+	others := slices.ContainsFunc(p.queue, func(e *fakeWaiter) bool { return e.token != r.Token })
+	a.Reply = Reply{Contended: others, Remaining: -time.Millisecond, MayLinger: want > 0 && p.entry(r.Token) == nil && p.mayLinger()}
 	if any {
 		a.Remaining = time.Duration(ends-ms) * time.Millisecond
 	}
@@ -274,6 +306,7 @@ func (p *fakePermits) update(r Request) (a answer, messages []message) {
 func (f *fakeRedis) releasePermits(name Name, token string) (owned bool, messages []message) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.releases++
 	p := f.permitsOf(name)
 	if p.size > 0 {
 		if owned = p.hold(token) != nil; p.holds[token] != nil {
@@ -302,7 +335,7 @@ func (f *fakeRedis) renewPermits(r Renewal) RenewResult {
 		return RenewResult{}
 	}
 	h.expires, h.ttl = max(h.expires, nowMilli()+r.TTL.Milliseconds()), max(h.ttl, r.TTL.Milliseconds())
-	return RenewResult{Held: true, Contended: p.waiting > 0}
+	return RenewResult{Held: true, Contended: p.waiting > 0, SeveralWait: p.waiting > 1}
 }
 
 func (f *fakeRedis) resize(name Name, declared, size int64) []message {

@@ -18,7 +18,8 @@ type fakeRedis struct {
 	requests int                       // requests that were executed
 	sent     int                       // messages that were published
 	permits  map[Name]*fakePermits
-	renewals int // of permits that were executed
+	renewals int // that were executed
+	releases int
 	log      func(format string, args ...any)
 }
 
@@ -102,7 +103,22 @@ func (f *fakeRedis) hand(name string, k *fakeKey, e *fakeMutexWaiter) []message 
 	base := k.grant(e.token, e.handoverTTL)
 	f.sent++
 	f.log("handed to %s n=%d", e.token, e.seq)
-	return []message{{e.channel, Handover{Name: Name{Mutex, name}, Token: e.token, Seq: e.seq, FenceBase: base, Weight: 1}}}
+	return []message{{e.channel, Handover{Name: Name{Mutex, name}, Token: e.token, Seq: e.seq, FenceBase: base, Weight: 1, Contended: len(k.queue) > 0}}}
+}
+
+// notify publishes to the owner that others wait, if its token asks for that and r's is the
+// first in the queue. It returns whether the owner may linger.
+func (f *fakeRedis) notify(k *fakeKey, r Request) (messages []message, mayLinger bool) {
+	mark, channel := tokenMark(k.owner)
+	for len(k.queue) > 1 && k.queue[0].token != r.Token && time.Since(k.queue[0].seen) >= WaiterTTL {
+		k.queue = k.queue[1:]
+	}
+	if mark != 0 && r.Enqueue && k.queue[0].token == r.Token {
+		f.sent++
+		f.log("%s is told that others wait", k.owner)
+		messages = []message{{channel, Handover{Name: r.Name, Token: k.owner, Contended: true}}}
+	}
+	return messages, mark == lingerMark
 }
 
 func (f *fakeRedis) acquire(r Request) (Reply, []message) {
@@ -119,7 +135,7 @@ func (f *fakeRedis) take(r Request) (Reply, []message) {
 	switch {
 	case k.owner == r.Token:
 		k.expires = time.Now().Add(r.TTL)
-		return Reply{Granted: true, Weight: 1, GrantedNow: 1, FenceBase: k.base}, nil
+		return Reply{Granted: true, Weight: 1, GrantedNow: 1, FenceBase: k.base, Contended: len(k.queue) > 0}, nil
 	case r.Replaces != "" && k.owner != r.Replaces:
 		if k.owner != "" && r.Enqueue && k.queued(r.Token) {
 			k.enqueue(r)
@@ -133,18 +149,20 @@ func (f *fakeRedis) take(r Request) (Reply, []message) {
 		}
 		e := k.pop(self)
 		if e == nil || e.token == r.Token {
-			return Reply{Granted: true, Weight: 1, GrantedNow: 1, FenceBase: k.grant(r.Token, r.TTL)}, nil
+			return Reply{Granted: true, Weight: 1, GrantedNow: 1, FenceBase: k.grant(r.Token, r.TTL), Contended: len(k.queue) > 0}, nil
 		}
 		k.enqueue(r)
 		return Reply{Remaining: e.handoverTTL}, f.hand(r.Key, k, e)
 	}
 	k.enqueue(r)
-	return Reply{Remaining: time.Until(k.expires)}, nil
+	messages, mayLinger := f.notify(k, r)
+	return Reply{Remaining: time.Until(k.expires), MayLinger: mayLinger}, messages
 }
 
 func (f *fakeRedis) release(name, token string) (bool, []message) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.releases++
 	return f.leave(name, token)
 }
 
@@ -172,21 +190,22 @@ func (f *fakeRedis) leave(name, token string) (bool, []message) {
 // renewAny renews a lease of whatever kind.
 func (f *fakeRedis) renewAny(r Renewal) RenewResult {
 	if r.Kind == Mutex {
-		return RenewResult{Held: f.renew(r)}
+		return f.renew(r)
 	}
 	return f.renewPermits(r)
 }
 
-func (f *fakeRedis) renew(r Renewal) bool {
+func (f *fakeRedis) renew(r Renewal) RenewResult {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	k := f.key(r.Key)
 	if k.owner != r.Token {
-		return false
+		return RenewResult{}
 	}
 	f.log("renew %s", r.Token)
+	f.renewals++
 	k.expires = time.Now().Add(r.TTL)
-	return true
+	return RenewResult{Held: true, Contended: r.Contention && len(k.queue) > 0}
 }
 
 var errNetwork = errors.New("fake: connection lost")

@@ -28,6 +28,7 @@ type Holder struct {
 	Remaining time.Duration // negative if it does not expire
 	Fence     int64         // the first of its last grant
 	Shared    bool
+	Idle      bool // the claim only lingers, as far as this process knows
 }
 
 // Waiter is one process that waits.
@@ -40,9 +41,26 @@ type Waiter struct {
 // Inspect asks what Redis knows of a key, once, and returns within milliseconds of
 // the end of ctx.
 func (m *Manager) Inspect(ctx context.Context, name Name) (Status, error) {
-	return retry.Do(ctx, "inspect", name.Key, false, func(ctx context.Context) (Status, error) {
+	s, err := retry.Do(ctx, "inspect", name.Key, false, func(ctx context.Context) (Status, error) {
 		return m.store.Inspect(ctx, name)
 	})
+	for i, h := range s.Holders {
+		s.Holders[i].Idle = m.isIdle(name, h.Token)
+	}
+	return s, err
+}
+
+// isIdle reports whether the token is of a claim of this process that only lingers.
+func (m *Manager) isIdle(name Name, token string) bool {
+	m.mu.Lock()
+	q := m.queues.Entries[name]
+	m.mu.Unlock()
+	if q == nil {
+		return false
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.claim != nil && q.claim.state == claimActive && q.claim.token == token && q.claim.idle()
 }
 
 // Inspect is that of the manager, for the session's group.

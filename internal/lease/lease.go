@@ -28,6 +28,11 @@ type Params struct {
 	Term           bool // the lease is of a Term: its contexts end with its release, too
 	Trace          trace.Trace
 	Value          *ValueReader // of a Mutex; nil if the value beside it does not matter
+	// NotifyContention asks for a notice when another process waits.
+	NotifyContention bool
+	// Linger is for how long the process keeps what it holds after the release, to use it
+	// again, unless another process waits. It is cut to a tenth of TTL.
+	Linger time.Duration
 }
 
 type leaseState uint8
@@ -42,16 +47,15 @@ const (
 // It is the node of its queue, and is meant to stand inside the public type, so
 // that one allocation serves for all.
 type Lease struct {
-	self           *Lease // so that a copy finds the lease itself, which is linked into lists; nil in the zero Lease
-	label          string
-	ttl, maxHold   time.Duration
-	weight, size   int64
-	tracer         *trace.Tracer // nil if there is no Trace
-	caller         callerCtx
-	shared, try    bool
-	term           bool
-	neverCancelled bool // its ctx never ends
-	confirm        Confirm
+	self         *Lease // so that a copy finds the lease itself, which is linked into lists; nil in the zero Lease
+	label        string
+	ttl, maxHold time.Duration
+	weight, size int64
+	tracer       *trace.Tracer // nil if there is no Trace
+	caller       callerCtx
+	shared, try  bool
+	lingering    uint16 // for how many ms its claim may linger, and the bits of linger.go
+	confirm      Confirm
 
 	// Guarded by the mutex of line, which is set before the lease can be seen.
 	state         leaseState
@@ -128,11 +132,19 @@ func (l *Lease) AcquireChan(ctx context.Context, m *Manager, p *Params, sink res
 func (l *Lease) init(ctx context.Context, p *Params) (err error) {
 	l.self, l.caller.parent = l, ctx
 	l.label, l.ttl, l.maxHold = p.Label, p.TTL.Truncate(time.Millisecond), p.MaxHold
-	l.weight, l.size, l.shared, l.try, l.neverCancelled = p.Weight, p.Size, p.Shared, p.Try, ctx.Done() == nil
-	l.term = p.Term
+	l.weight, l.size, l.shared, l.try = p.Weight, p.Size, p.Shared, p.Try
 	l.confirm = NewConfirm(p.Replicas, p.ReplicaTimeout, l.ttl)
 	if p.Value != nil {
 		l.caller.parent = valueCtx{ctx, p.Value}
+	}
+	if !p.Shared {
+		l.lingering = cutLinger(p.Linger, l.ttl)
+	}
+	if p.Term {
+		l.lingering = isTerm
+	}
+	if p.NotifyContention {
+		l.lingering |= wantsNotice
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -145,6 +157,8 @@ func (l *Lease) init(ctx context.Context, p *Params) (err error) {
 		err = p.wrap(retry.Permanent(fmt.Errorf("ReplicaTimeout %v is negative", p.ReplicaTimeout)))
 	case p.MaxHold < 0:
 		err = p.wrap(retry.Permanent(fmt.Errorf("MaxHold %v is negative", p.MaxHold)))
+	case p.Linger < 0:
+		err = p.wrap(retry.Permanent(fmt.Errorf("Linger %v is negative", p.Linger)))
 	}
 	if l.tracer = newTracer(ctx, p); err != nil {
 		l.tracer.Failed(err)
@@ -195,7 +209,7 @@ func (l *Lease) waitsForever() bool {
 	if sink, ok := l.sink.(memberSink); ok { // whose own ctx ends with a loss too
 		return sink.multi.ctx.Done() == nil
 	}
-	return l.neverCancelled
+	return l.caller.parent.Done() == nil
 }
 
 // endCancelled ends a lease for ctx. The queue is locked.

@@ -51,7 +51,16 @@ func (l *Lease) end(err error) {
 	if l.state == leaseWaiting {
 		l.queue.waiters.remove(l)
 	} else {
-		l.claim.leases.remove(l)
+		c := l.claim
+		if c.leases.remove(l); l.linger() != 0 {
+			c.wantsLinger = true
+		}
+		if c.linger != nil {
+			if c.linger.length = 0; err == ErrReleased {
+				c.linger.length = l.linger()
+			}
+		}
+		delete(l.claim.signals, l)
 		l.claim.caller = &l.caller
 		l.claim.used -= l.weight
 	}
@@ -72,7 +81,7 @@ func (l *Lease) cancelCause(err error) error {
 	switch {
 	case err == ErrLost:
 		return ErrLost
-	case l.term:
+	case l.term():
 		return ErrResigned
 	}
 	return nil

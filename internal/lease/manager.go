@@ -23,6 +23,8 @@ type Manager struct {
 	rtt         atomic.Int64 // how long a request takes, in ns: a moving average
 	backlog     retry.Backlog
 	workers     atomic.Pointer[workerPool] // there is one while there is a subscription
+	hearing     atomic.Int64               // number of the subscription if hand-overs and notices are heard, else 0
+	lingered    lingerMemory
 
 	mu            sync.Mutex
 	queues        Map[Name, *keyQueue]
@@ -35,6 +37,7 @@ type Manager struct {
 	renewTimer    *time.Timer                // set for the first of them
 	timerAt       time.Time                  // when the timer fires, zero if it does not
 	subscription  subscription
+	subscriptions int64 // that have been made so far
 }
 
 // NewManager returns the manager of a store. It needs no Close: it is at rest
@@ -85,7 +88,7 @@ func (q *keyQueue) enqueue(ctx context.Context, lease *Lease) (inline *claim, ok
 	case ctx.Done() != nil && lease.sink != nil:
 		lease.stopAfterFunc = context.AfterFunc(ctx, func() { lease.cancel(ctx) })
 	case lease.sink == nil && c == nil && (ctx.Done() == nil || q.manager.store.LowLatency()):
-		q.claim = newClaim(q, lease)
+		q.claim = newClaim(q, lease, false)
 		q.claim.loopRunning = true
 		return q.claim, true
 	}

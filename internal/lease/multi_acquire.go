@@ -40,6 +40,8 @@ type MultiLease struct {
 	revoked   bool // it was taken out of sink again
 	released  bool
 	closeDone func() // closes done; nil if nobody asked for that
+
+	contention *contentionSignal // made when first asked for
 }
 
 // Acquire waits for a lease of each key, in the order given, until ctx ends. A
@@ -163,6 +165,11 @@ func (ml *MultiLease) request(ctx context.Context, l *Lease, m *Manager, p Param
 func (ml *MultiLease) releaseUnwanted(ctx context.Context, leases []*Lease, wait bool) {
 	if len(leases) == 0 {
 		return
+	}
+	for _, l := range leases {
+		l.queue.mu.Lock()
+		l.lingering &= wantsNotice
+		l.queue.mu.Unlock()
 	}
 	confirmed := make(chan struct{})
 	go func() {

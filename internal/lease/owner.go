@@ -22,14 +22,17 @@ type Owner struct {
 // about: a name, and not a story.
 const maxLabelLen = 100
 
-// newToken names a new claim: "baton:ttl:host:pid:process:serial", and ":label" if
-// there is one. It is what redis-cli shows as the lock's value, and no two claims
+// newToken names a new claim: "baton:ttl:host:pid:process:serial", with the mark if it is
+// not 0, and ":label" if there is one. It is what redis-cli shows as the lock's value, and no two claims
 // ever share one. It has no space in it, for it is a word of messages.
-func (m *Manager) newToken(ttl time.Duration, label string) string {
+func (m *Manager) newToken(ttl time.Duration, label string, mark byte) string {
 	var buf [128]byte // does not escape
 	b := strconv.AppendInt(append(buf[:0], "baton:"...), ttl.Milliseconds(), 10)
 	b = append(append(b, ':'), m.tokenPrefix...)
 	b = strconv.AppendInt(b, m.serial.Add(1), 36)
+	if mark != 0 {
+		b = append(b, mark)
+	}
 	if label != "" {
 		b = append(append(b, ':'), url.QueryEscape(label[:min(len(label), maxLabelLen)])...)
 	}
@@ -66,6 +69,26 @@ func ParseOwner(token string) Owner {
 		}
 	}
 	return o
+}
+
+// tokenMark returns the mark at the end of the serial, 0 if there is none, and the channel of
+// the process.
+func tokenMark(token string) (mark byte, channel string) {
+	part := strings.SplitN(token, ":", 7)
+	if len(part) < 6 || part[0] != "baton" {
+		return 0, ""
+	}
+	if serial := part[5]; strings.HasSuffix(serial, string(noticeMark)) || strings.HasSuffix(serial, string(lingerMark)) {
+		mark = serial[len(serial)-1]
+	}
+	return mark, "baton:" + part[4]
+}
+
+// MayLinger reports whether the token is of a claim that its process may keep for a moment
+// after the last unlock.
+func (o Owner) MayLinger() bool {
+	mark, _ := tokenMark(o.Token)
+	return mark == lingerMark
 }
 
 // String is "label (host, pid 7)", or as much of that as there is.

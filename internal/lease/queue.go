@@ -66,7 +66,7 @@ func (q *keyQueue) advanceAt(now time.Time) pendingCall {
 	for q.waiters.head != nil {
 		c, next := q.claim, q.waiters.head
 		if c == nil {
-			q.startRequesting(newClaim(q, next))
+			q.startRequesting(newClaim(q, next, false))
 			return pendingCall{}
 		}
 		if c.state != claimActive {
@@ -106,6 +106,14 @@ func (q *keyQueue) advanceAt(now time.Time) pendingCall {
 		q.manager.removeQueue(q)
 	case c.state != claimActive:
 	case q.waiters.head == nil && c.used == 0:
+		if c.linger != nil {
+			if now.IsZero() {
+				now = time.Now()
+			}
+			if q.keepIdle(c, now) {
+				break
+			}
+		}
 		if c.wanted > 0 || c.serverWeight > 0 || c.maybeQueued {
 			return pendingCall{claim: q.beginRelease()}
 		}
@@ -131,7 +139,7 @@ func (q *keyQueue) advanceAt(now time.Time) pendingCall {
 // is given up for that: the others first, then us.
 func (q *keyQueue) requestMore(c *claim, next *Lease) {
 	if q.name.Kind == Mutex { // whose owner is known by the token alone: a new one for each turn
-		yielding := newClaim(q, next)
+		yielding := newClaim(q, next, true)
 		yielding.replaces = c.token
 		q.closeClaim(c)
 		q.startRequesting(yielding)
@@ -175,14 +183,15 @@ func (q *keyQueue) acceptGrant(c *claim, fenceBase, weight, grantedNow int64, w 
 }
 
 // handleHandover is a hand-over's message. It is believed if there is enough left of its
-// window, and otherwise makes the claim ask. Or it is word that others wait.
+// window, and otherwise makes the claim ask. Or it is a contention notice.
 func (q *keyQueue) handleHandover(c *claim, msg Handover) {
 	q.mu.Lock()
 	var todo pendingCall
 	switch {
 	case msg.Seq == 0:
-		c.contended, c.contendedAt = true, time.Now()
+		c.noteContentionNotice(time.Now())
 		c.wake()
+		todo = q.endIdle(c)
 	case c.state == claimActive && c.wanted > 0 && msg.WantSeq == c.wantSeq:
 		if w := c.handoverWindow(msg.Seq); c.usable(w.remaining(time.Now())) {
 			c.path = trace.Notified
@@ -212,6 +221,9 @@ func (q *keyQueue) loseClaim(c *claim, cause string) pendingCall {
 
 // closeClaim takes a claim out of use.
 func (q *keyQueue) closeClaim(c *claim) {
+	if s := c.linger; s != nil && s.timer != nil {
+		s.timer.Stop()
+	}
 	c.state = claimClosed
 	c.undoLate = c.inflight > 0
 	c.wake()

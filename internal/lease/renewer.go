@@ -148,7 +148,7 @@ func (c *claim) checkRenewal(now time.Time) (r Renewal, renew bool) {
 			renew = c.state == claimActive && c.weight > 0 && c.markRenewals(now)
 		}
 		if c.state == claimActive && c.weight > 0 {
-			r = Renewal{q.name, c.token, c.ttl, c.confirmed}
+			r = Renewal{Name: q.name, Token: c.token, TTL: c.ttl, Confirm: c.confirmed, Contention: (c.notified || c.signals != nil) && !c.renewFailed}
 			q.manager.scheduleRenewal(c, now)
 		}
 	}
@@ -176,6 +176,7 @@ func (c *claim) handleRenewal(grantSeq int64, of Renewal, r RenewResult, sentAt 
 	switch {
 	case c.state != claimActive || c.weight == 0 || c.grantSeq != grantSeq: // released since
 	case r.Err != nil: // tried again when next due
+		c.renewFailed = true
 		c.redisError("renew", r.Err)
 	case !r.Held:
 		todo = q.loseClaim(c, trace.KeyMissing)
@@ -184,7 +185,10 @@ func (c *claim) handleRenewal(grantSeq int64, of Renewal, r RenewResult, sentAt 
 		todo = q.loseClaim(c, trace.RenewFailed)
 	default:
 		eachTrace(func(t *trace.Tracer) { t.Renewed(sentAt) }, c.leases)
-		c.noteContention(r.Contended, sentAt)
+		contended := r.Contended && (r.SeveralWait || !c.maybeQueued)
+		if c.renewFailed = false; contended || q.name.Kind != Mutex { // that of a Mutex may not have asked
+			c.noteContention(contended, sentAt)
+		}
 		if of.Confirm.Replicas >= c.confirmed.Replicas {
 			c.extend(newTrustWindow(sentAt, of.TTL)) // that of the claim may be longer by now
 		}

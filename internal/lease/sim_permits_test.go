@@ -161,7 +161,7 @@ func (s *permitsSim) round(p *simProcess, rng *rand.Rand) {
 		defer time.AfterFunc(time.Duration(rng.Int64N(int64(300*time.Millisecond))), cancel).Stop()
 	}
 	ttl := s.ttls[rng.IntN(len(s.ttls))]
-	params := Params{Kind: s.name.Kind, Key: s.name.Key, TTL: ttl, Weight: ExclusiveWeight, Size: s.size, Try: rng.IntN(5) == 0, Replicas: max(rng.IntN(4)-1, 0)}
+	params := Params{Kind: s.name.Kind, Key: s.name.Key, TTL: ttl, Weight: ExclusiveWeight, Size: s.size, Try: rng.IntN(5) == 0, Linger: simLinger(rng, ttl), Replicas: max(rng.IntN(4)-1, 0)}
 	switch {
 	case s.name.Kind == Semaphore:
 		params.Weight = 1 + rng.Int64N(s.size)

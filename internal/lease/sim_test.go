@@ -90,7 +90,7 @@ func (s *simulation) round(m *Manager, rng *rand.Rand, ttl time.Duration) {
 	if rng.IntN(3) == 0 {
 		time.AfterFunc(time.Duration(rng.Int64N(int64(300*time.Millisecond))), cancel)
 	}
-	p := Params{Kind: Mutex, Key: "key", TTL: ttl, Weight: 1, Try: rng.IntN(5) == 0, Replicas: max(rng.IntN(4)-1, 0)}
+	p := Params{Kind: Mutex, Key: "key", TTL: ttl, Weight: 1, Try: rng.IntN(5) == 0, Linger: simLinger(rng, ttl), Replicas: max(rng.IntN(4)-1, 0)}
 	if rng.IntN(2) == 0 {
 		ctx, _ = s.audit.begin(ctx, "a request")
 		p.Trace = s.audit.trace()
@@ -131,6 +131,11 @@ func (s *simulation) round(m *Manager, rng *rand.Rand, ttl time.Duration) {
 	if l.Err() == nil {
 		s.t.Error("a released lease has no error")
 	}
+}
+
+// simLinger is the Linger of half of the leases.
+func simLinger(rng *rand.Rand, ttl time.Duration) time.Duration {
+	return time.Duration(rng.IntN(2)) * ttl / 10
 }
 
 func (s *simulation) refused(ctx context.Context, p Params, err error) {

@@ -106,6 +106,7 @@ type Reply struct {
 	Contended    bool          // others wait
 	Remaining    time.Duration // if not granted: until a hold ends if not renewed, negative if none does
 	ForeignOwner bool          // if not: the owner is not one of ours and will tell nobody
+	MayLinger    bool          // if not: a holder may only linger, and makes way when asked
 	Lost         bool          // what it wants to keep, or give up for this, is not there
 	Found        bool          // a value is of use to Request.Value. If not granted, the token does not wait any more
 }
@@ -116,20 +117,23 @@ type Renewal struct {
 	Token   string
 	TTL     time.Duration
 	Confirm Confirm // by as many replicas, or it has failed with ErrUnconfirmed
+	// Contention is that the reply must state whether others wait. Replies of permits do anyway.
+	Contention bool
 }
 
 // RenewResult is what became of a Renewal. Kept is false if the claim is gone for
 // certain; with an error nothing is known.
 type RenewResult struct {
-	Held      bool
-	Contended bool // others wait
-	Err       error
+	Held        bool
+	Contended   bool // others wait, or, for permits, the token itself
+	SeveralWait bool // so others do
+	Err         error
 }
 
 // Handover is the message that Redis has given a waiting token what it wants. It
 // echoes the numbers of the last request that Redis had seen of that token, and
-// of the first that wanted this. With N 0 it is not that, but word to a token
-// that shares a hold: others wait. Of a WaitGroup, which has no tokens that wait,
+// of the first that wanted this. With Seq 0 it is not that, but a contention notice: others
+// wait for what the token holds. Of a WaitGroup, which has no tokens that wait,
 // it is the message that round N is over, and has lost as many tasks as Weight.
 type Handover struct {
 	Name

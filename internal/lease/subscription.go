@@ -27,7 +27,8 @@ type subscription struct {
 	// missed counts the hand-overs that polls have found since the last message. At
 	// missedLimit the subscription is replaced.
 	missed, missedLimit int
-	idleSince           time.Time // since when nothing is held or awaited; zero while something is
+	idleSince           time.Time     // since when nothing is held or awaited; zero while something is
+	keep                time.Duration // for how long it stays from then on, if longer than usual
 	closeTimer          *time.Timer
 }
 
@@ -89,11 +90,12 @@ func (m *Manager) closeIfIdle() {
 	s := &m.subscription
 	if s.idleSince.IsZero() {
 		s.closeTimer = nil // scheduleClose sets another
-	} else if remaining := subscriptionIdle - time.Since(s.idleSince); remaining > 0 {
+	} else if remaining := max(subscriptionIdle, s.keep) - time.Since(s.idleSince); remaining > 0 {
 		s.closeTimer.Reset(remaining)
 	} else {
 		s.cancel()
 		*s = subscription{}
+		m.hearing.Store(0)
 		m.workers.Store(nil)
 	}
 }
@@ -103,6 +105,15 @@ func (m *Manager) subscribed() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.subscription.active
+}
+
+// subscribeFor opens the subscription if there is none, and keeps it for a longer time than
+// usual once nothing is held or awaited.
+func (m *Manager) subscribeFor(keep time.Duration) {
+	m.subscribe(nil)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.subscription.keep = max(m.subscription.keep, keep)
 }
 
 // subscribe opens the subscription if there is none. It reports whether it is clear if
@@ -124,7 +135,8 @@ func (m *Manager) subscribe(c *claim) (resolved bool) {
 func (m *Manager) openSubscription() {
 	ctx, stop := context.WithCancel(context.Background())
 	old := m.subscription
-	m.subscription = subscription{cancel: stop, channelChanges: &channelChanges{ctx: ctx}, missedLimit: old.missedLimit, idleSince: old.idleSince, closeTimer: old.closeTimer}
+	m.hearing.Store(0)
+	m.subscription = subscription{cancel: stop, channelChanges: &channelChanges{ctx: ctx}, missedLimit: old.missedLimit, idleSince: old.idleSince, keep: old.keep, closeTimer: old.closeTimer}
 	m.workers.Store(newWorkerPool(ctx.Done()))
 	go m.store.Subscribe(ctx, &subscriptionHandler{m, ctx})
 }
@@ -143,6 +155,7 @@ func (m *Manager) missed() {
 		m.subscription.cancel()
 		m.subscription.missedLimit *= 2
 		m.openSubscription()
+		go endIdle(m.lingeringClaims())
 	}
 }
 
@@ -210,7 +223,9 @@ func (h *subscriptionHandler) subscriptionChanged(active bool) {
 	for _, c := range h.manager.setSubscribed(h.ctx, active) {
 		c.queue.mu.Lock()
 		c.wake()
+		todo := c.queue.endIdle(c)
 		c.queue.mu.Unlock()
+		c.queue.runAsync(todo)
 	}
 }
 
@@ -222,14 +237,17 @@ func (m *Manager) setSubscribed(ctx context.Context, active bool) (wake []*claim
 	if ctx.Err() != nil {
 		return nil
 	}
+	wake, m.subscription.pendingClaims, m.subscription.resolved = m.subscription.pendingClaims, nil, true
 	if m.subscription.active = active; !active {
 		m.subscription.subscriber = nil
-	}
-	wake, m.subscription.pendingClaims, m.subscription.resolved = m.subscription.pendingClaims, nil, true
-	if active {
+		m.hearing.Store(0)
+		wake = append(wake, m.lingeringClaims()...)
+	} else {
+		m.subscriptions++
+		m.hearing.Store(m.subscriptions)
 		now := time.Now()
 		for _, c := range m.claimsByToken.Entries {
-			if wake = append(wake, c); c.queue.name.Kind == RWMutex { // leases join it without asking: see ensureNotified
+			if wake = append(wake, c); c.notified || c.queue.name.Kind == RWMutex { // leases join it without asking: see ensureNotified
 				m.renewNow(c, now)
 			}
 		}

@@ -54,7 +54,7 @@ func (t *Task) start(ctx context.Context, opName string, op Op, label string) er
 		return retry.Wrap(opName, s.key, retry.Permanent(fmt.Errorf("TTL %v is longer than %v", t.ttl, MaxTaskTTL)))
 	}
 	for {
-		t.token = s.manager.newToken(t.ttl, label)
+		t.token = s.manager.newToken(t.ttl, label, 0)
 		got, err := s.update(ctx, opName, Operation{Op: op, Token: t.token, TTL: t.ttl})
 		switch {
 		case err != nil:

@@ -108,7 +108,7 @@ func TestWindowEndsForGood(t *testing.T) {
 			q := m.queueFor(Name{Mutex, name})
 			l := &Lease{queue: q, ttl: 10 * time.Second, weight: 1}
 			l.self = l
-			c := newClaim(q, l)
+			c := newClaim(q, l, false)
 			q.claim, c.weight, c.wanted, c.window = c, 1, 0, newTrustWindow(now.Add(-passed), c.ttl)
 			c.assign(l, now)
 			answer(c)

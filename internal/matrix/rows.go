@@ -170,4 +170,6 @@ var rows = []row{
 		"mutex.TestServerWhoseScriptsAreRefused", "mutex.TestCheckTimeRefused", "mutex.TestCheckUndeclaredKeysRefused"}},
 	{80, "errors of unknown text", "waited out, E after a TTL if ctx never ends", "P after it is well", onRedis, []string{"mutex.TestServerWithUnknownErrors"}},
 	{81, "scripts run as a sequence of calls", "a failure, by Check only", "—", onRedis, []string{"mutex.TestCheckScriptsNotAtomic"}},
+	{82, "a process dies, or stops, while its claim only lingers", "the next holder after the TTL; no overlap", "T + P", onRedis, []string{
+		"mutex.TestFaultLingererDies", "mutex.TestFaultLingererStops", "lease.TestLingerPastTheWindow"}},
 }

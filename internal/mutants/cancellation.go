@@ -108,7 +108,7 @@ var cancellation = []mutant{
 	},
 	{
 		"try-queues", "a try leaves an entry behind",
-		"internal/lease/acquire_loop.go", `c.wanted > 0 && !c.try && (`, `c.wanted > 0 && (`,
+		"internal/lease/acquire_loop.go", `queues := c.tryUntil != 0 || !c.try && (`, `queues := c.tryUntil != 0 || (`,
 		"internal/lease", "TestTryQueuesNot",
 	},
 	{
@@ -140,8 +140,8 @@ var cancellation = []mutant{
 	},
 	{
 		"queue-unheard", "the first queue entry does not await the subscription",
-		"internal/lease/acquire_loop.go", `		if c.alwaysQueue = true; q.manager.subscribe(c) {`, `		c.alwaysQueue = true
-		if q.manager.subscribe(c); true {`,
+		"internal/lease/acquire_loop.go", `		if c.alwaysQueue = true; q.manager.subscribe(c) ||`, `		c.alwaysQueue = true
+		if q.manager.subscribe(c); true ||`,
 		"internal/lease", "TestQueueAwaitsSubscription",
 	},
 	{
@@ -162,7 +162,7 @@ var cancellation = []mutant{
 	},
 	{
 		"resubscribed-unasked", "what was published while the subscription was broken is not asked for",
-		"internal/lease/subscription.go", `			if wake = append(wake, c); c.queue.name.Kind == RWMutex {`, `			if c.queue.name.Kind == RWMutex {`,
+		"internal/lease/subscription.go", `			if wake = append(wake, c); c.notified ||`, `			if c.notified ||`,
 		"internal/lease", "TestResubscribed",
 	},
 	{

@@ -63,12 +63,12 @@ var mutexEngine = []mutant{
 	},
 	{
 		"handed-on-too-late", "a claim passes to the next lease here when its window is over",
-		"internal/lease/capacity.go", `> c.confirmed.Replicas || c.window.remaining(now) <= 0 {`, `> c.confirmed.Replicas {`,
+		"internal/lease/capacity.go", `> c.confirmed.Replicas || remaining <= 0 {`, `> c.confirmed.Replicas {`,
 		"internal/lease", "TestCanServe",
 	},
 	{
 		"quantum-endless", "a claim stays in its process for as long as somebody there wants it",
-		"internal/lease/capacity.go", `c.fencesUsed < FencesPerGrant && !c.slice.exhausted(now, c.fencesUsed)`, `c.fencesUsed < FencesPerGrant`,
+		"internal/lease/capacity.go", `c.fencesUsed < FencesPerGrant && (c.uncontended() || !c.slice.exhausted(now, c.fencesUsed))`, `c.fencesUsed < FencesPerGrant`,
 		"internal/lease", "TestCanServe",
 	},
 	{
@@ -88,7 +88,7 @@ var mutexEngine = []mutant{
 	},
 	{
 		"block-endless", "a claim passes on when its fences have been used up",
-		"internal/lease/capacity.go", `c.fencesUsed < FencesPerGrant && !c.slice.exhausted(now, c.fencesUsed)`, `!c.slice.exhausted(now, c.fencesUsed)`,
+		"internal/lease/capacity.go", `c.fencesUsed < FencesPerGrant && (c.uncontended() || !c.slice.exhausted(now, c.fencesUsed))`, `!c.slice.exhausted(now, c.fencesUsed)`,
 		"internal/lease", "TestCanServe",
 	},
 	{
@@ -142,13 +142,13 @@ var mutexEngine = []mutant{
 	},
 	{
 		"crew-stays", "the crew outlives its subscription",
-		"internal/lease/subscription.go", `		*s = subscription{}
-		m.workers.Store(nil)`, `		*s = subscription{}`,
+		"internal/lease/subscription.go", `		m.hearing.Store(0)
+		m.workers.Store(nil)`, `		m.hearing.Store(0)`,
 		"internal/lease", "TestSubscriptionLingers",
 	},
 	{
 		"no-linger", "the subscription is closed though it has been of use a moment ago",
-		"internal/lease/subscription.go", `remaining := subscriptionIdle - time.Since(s.idleSince); remaining > 0 {`, `remaining := subscriptionIdle - time.Since(s.idleSince); remaining > subscriptionIdle {`,
+		"internal/lease/subscription.go", `remaining := max(subscriptionIdle, s.keep) - time.Since(s.idleSince); remaining > 0 {`, `remaining := max(subscriptionIdle, s.keep) - time.Since(s.idleSince); remaining > subscriptionIdle {`,
 		"internal/lease", "TestSubscriptionLingers",
 	},
 }

@@ -156,8 +156,23 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 	},
 	{
 		"yield-old-token", "yielding to nobody keeps the old token",
-		"internal/redisstore/mutex_yield.lua", `    return {1, grant(token, ttl), tonumber(ttl), 1}`, `    return {1, grant(old, ttl), tonumber(ttl), 1}`,
+		"internal/redisstore/mutex_yield.lua", `    return granted(grant(token, ttl), ttl)`, `    return granted(grant(old, ttl), ttl)`,
 		"internal/redisstore", "TestYieldToNobody",
+	},
+	{
+		"notice-unsent", "the waiter that becomes the first in the queue does not notify the owner",
+		"internal/redisstore/mutex_acquire.lua", `if channel and place == 1 then`, `if false then`,
+		"internal/redisstore", "TestFirstWaiterNotifiesTheOwner",
+	},
+	{
+		"notice-unrepeated", "a notice that is lost is not repeated by the waiter's poll",
+		"internal/redisstore/lib/mutex_acquire_slow.lua", `if channel and queues and redis.call('ZRANGE', queue, 0, 0)[1] == token then`, `if false then`,
+		"internal/redisstore", "TestFirstWaiterNotifiesTheOwner",
+	},
+	{
+		"hand-over-hides-waiters", "the message of a hand-over does not say that others wait",
+		"internal/redisstore/mutex_release.lua", `(head[2] and '1 ' or '0 ')`, `'0 '`,
+		"internal/redisstore", "TestReleaseHandsOverInTurn",
 	},
 	{
 		"yield-unowned", "a late copy of a yield gives away what is held under another token",

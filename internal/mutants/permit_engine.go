@@ -56,7 +56,7 @@ var permitEngine = []mutant{
 	},
 	{
 		"word-forgotten", "the answer to an earlier request hides that somebody has come to wait",
-		"internal/lease/capacity.go", `c.contended = contended || !c.contendedAt.Before(sent)`, `c.contended = contended`,
+		"internal/lease/contention.go", `contended || c.contendedAt != 0 && c.contendedAt >= monoTimeOf(sent)`, `contended`,
 		"internal/lease", "TestContentionNoticeBeforeReply",
 	},
 	{

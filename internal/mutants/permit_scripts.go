@@ -126,6 +126,11 @@ if grant_waiters()`, `if grant_waiters()`,
 		"internal/redisstore", "TestSizes",
 	},
 	{
+		"permits-notice-unsent", "the first waiter does not notify the holders that want to know",
+		"internal/redisstore/permits_update.lua", `if redis.call('ZRANGE', queue, 0, 0)[1] == self then`, `if false then`,
+		"internal/redisstore", "TestFirstWaiterNotifiesTheHolders",
+	},
+	{
 		"permits-out-of-memory", "giving permits back fails when Redis is out of memory",
 		"internal/redisstore/permits_update.lua", `if live_hold then
   redis.call('PEXPIRE', main, integer(key_ttl))

@@ -126,7 +126,7 @@ type hold struct {
 
 func (w *walk) token() string {
 	w.serial++
-	return fmt.Sprint("baton:10000:", w.serial)
+	return fmt.Sprint("baton:10000:host:1:process:", w.serial, []string{"", "!", "~"}[w.serial%3])
 }
 
 func (w *walk) next() step {
@@ -140,7 +140,10 @@ func (w *walk) next() step {
 	case x < 30:
 		w.n[p]++
 		n := w.n[p]
-		s = step{fmt.Sprint("ask ", token, " ", n), true, func(r *rig) string { return outcome(r.acquire(token, n)) }}
+		s = step{fmt.Sprint("ask ", token, " ", n), true, func(r *rig) string {
+			reply := r.acquire(token, n)
+			return fmt.Sprint(outcome(reply), reply.Contended, reply.MayLinger)
+		}}
 	case x < 36:
 		s = step{"try " + token, true, func(r *rig) string { return outcome(r.acquire(token, 0)) }}
 	case x < 52:

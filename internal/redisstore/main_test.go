@@ -97,8 +97,7 @@ func (r *rig) acquire(token string, n int64) lease.Reply {
 			args = append(args, 0, "") // no entry
 		}
 		got := must(parseInts(must(r.transport.run(r.Context(), longAcquire, r.keys(), args))(r.T), 4))(r.T)
-		return r.noted(lease.Reply{Granted: got[0] == 1, FenceBase: got[1], Weight: got[0], GrantedNow: got[0],
-			Remaining: time.Duration(got[2]) * time.Millisecond, ForeignOwner: got[3] == 0})
+		return r.noted(mutexReply(got))
 	}
 	return r.noted(must(r.Acquire(r.Context(), r.request(token, n)))(r.T))
 }

@@ -3,9 +3,11 @@
 -- ARGV  1 token   2 ttl in ms   3 number of this request, 0 not to queue
 --       and to queue: 4 ttl in ms that a hand-over gives   5 channel on which to publish it
 --       6 the key as the waiter names it
--- Reply {1, fence base, ttl, 1}: token owns the lock.
---       {0, 0, ms left to the owner or -1, 1 if the owner is a token of ours}: it does not.
---       With 0 ms left nobody does, as there are more stale entries than one script drops.
+-- Reply {1, fence base, ttl, 2 if others wait, else 1}: token owns the lock.
+--       {0, 0, ms left to the owner or -1, 1 if the owner is a token of ours, 2 if it may only
+--       linger, else 0}: token does not own the lock. With 0 ms left nobody does, as there are
+--       more stale entries than one script drops.
+-- A waiter that becomes the first in the queue, or asks again as the first, notifies the owner.
 
 --include lib/clock.lua
 --include lib/limits.lua
@@ -21,6 +23,7 @@ if not owner and redis.call('EXISTS', KEYS[1], KEYS[2]) == 0 then
   end
 end
 
+--include lib/contention.lua
 -- Fast path: another owner has the lock, and token is a new waiter. All other cases leave it
 -- before the first write: token is queued already, or its place is one at which a waiter looks
 -- ahead, and it finds a stale entry.
@@ -37,7 +40,9 @@ if type(owner) == 'string' and owner ~= ARGV[1] then
       redis.call('ZADD', KEYS[2], 'NX', string.format('%.0f', place), ARGV[1])
       redis.call('PEXPIRE', KEYS[2], WAITER_TTL)
       redis.call('PEXPIRE', KEYS[3], WAITER_TTL)
-      return {0, 0, left, most and 1 or 0}
+      local channel, lingers = notice_channel(owner)
+      if channel and place == 1 then redis.pcall('PUBLISH', channel, 'm 0 0 0 0 1 ' .. owner .. ' -') end
+      return {0, 0, left, most and (lingers and 2 or 1) or 0}
     end
   end
 end

@@ -7,7 +7,7 @@
 
 -- Fast path: token owns the lock, and nobody waits.
 local owned = redis.pcall('GET', KEYS[1]) == ARGV[1]
-local head = owned and redis.pcall('ZRANGE', KEYS[2], '0', '0')
+local head = owned and redis.pcall('ZRANGE', KEYS[2], '0', '1')
 if owned and not head.err and not head[1] then
   redis.call('DEL', KEYS[1])
   return 1
@@ -26,7 +26,7 @@ if type(entry) == 'string' then
       redis.call('ZREM', KEYS[2], head[1])
       redis.call('HDEL', KEYS[3], head[1])
       redis.call('SET', KEYS[1], head[1], 'PX', ttl)
-      redis.pcall('PUBLISH', channel, 'm ' .. seq .. string.format(' 0 %.0f 1 0 ', base) .. head[1] .. ' ' .. key)
+      redis.pcall('PUBLISH', channel, 'm ' .. seq .. string.format(' 0 %.0f 1 ', base) .. (head[2] and '1 ' or '0 ') .. head[1] .. ' ' .. key)
       return 1
     end
   end

@@ -15,7 +15,7 @@ if owner == old then
   redis.call('PEXPIRE', lock, ttl) -- allowed when out of memory, and then so are the other writes
   local waiter = next_waiter()
   if not waiter then -- nobody waits, or stale entries are left: the next yield drops more
-    return {1, grant(token, ttl), tonumber(ttl), 1}
+    return granted(grant(token, ttl), ttl)
   end
   if queues then enqueue(token, ARGV[3], ARGV[4], ARGV[5], ARGV[6]) end
   hand_over(waiter)
@@ -24,7 +24,7 @@ end
 
 if owner == token then
   redis.call('PEXPIRE', lock, ttl)
-  return {1, last_fence or grant(token, ttl), tonumber(ttl), 1}
+  return granted(last_fence or grant(token, ttl), ttl)
 end
 
 if owner and queues and queue_len > 0 and redis.call('ZSCORE', queue, token) then

@@ -37,7 +37,7 @@ func TestPermitsOutOfMemory(t *testing.T) {
 		{"lower that lets in", nothing, func(r *permits) { r.state(a, 2, 0, 0) }, "b=2 c=8 d+1"},
 		{"yield", nothing, func(r *permits) { r.state(a, 2, 0, 1) }, "b=2 c=8 d+1 a+1"},
 		{"renew", func(r *permits) { r.early(a) }, func(r *permits) {
-			equal(r.T, "renewed", r.renew(a, lockTTL), lease.RenewResult{Held: true, Contended: true})
+			equal(r.T, "renewed", r.renew(a, lockTTL), lease.RenewResult{Held: true, Contended: true, SeveralWait: true})
 			r.state(a, 2, 8, 0)
 		}, "a=8 b=2 c+8 d+1"},
 		{"the queue's first leaves", nothing, func(r *permits) { r.release(c); r.release(b) }, "a=8 d=1"},

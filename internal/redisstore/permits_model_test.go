@@ -18,7 +18,7 @@ type permitsModel struct {
 	holds          map[string]*held
 	queue          []*place
 	told           []message
-	noted          bool // what was written down last: somebody waits
+	noted          int  // what was written down last: how many wait
 	acted          bool // the last step let in whoever could be
 }
 
@@ -117,14 +117,15 @@ func (f *permitsModel) update(q lease.Request) (reply lease.Reply, wrong int64) 
 		}
 	}
 	f.dropAhead(q.Token)
-	f.noted = len(f.queue) > 0
+	f.noted = len(f.queue)
 	if wrong > 0 {
 		return lease.Reply{}, wrong
 	}
 	if h != nil && q.Want > 0 && h.order == q.WantSeq {
-		return lease.Reply{Granted: true, Weight: h.weight, GrantedNow: h.given, Contended: f.noted}, 0
+		return lease.Reply{Granted: true, Weight: h.weight, GrantedNow: h.given, Contended: f.noted > 0}, 0
 	}
-	return lease.Reply{Contended: f.noted}, 0
+	others := slices.ContainsFunc(f.queue, func(p *place) bool { return p.Token != q.Token })
+	return lease.Reply{Contended: others}, 0
 }
 
 // dropAhead drops the dead directly ahead of one who has asked and waits.
@@ -159,7 +160,7 @@ func (f *permitsModel) serve(self string) {
 			f.told = append(f.told, m)
 		}
 	}
-	f.noted, f.acted = len(f.queue) > 0, true
+	f.noted, f.acted = len(f.queue), true
 }
 
 func (f *permitsModel) release(token string) (owned bool) {

@@ -129,7 +129,7 @@ func (s *schedule) keepAlive(token string) move {
 	return move{name: "renew " + short(token), do: func() (string, string) {
 		s.model.told, s.model.acted = nil, false
 		h := s.model.holds[token]
-		want := lease.RenewResult{Held: h != nil, Contended: h != nil && s.model.noted}
+		want := lease.RenewResult{Held: h != nil, Contended: h != nil && s.model.noted > 0, SeveralWait: h != nil && s.model.noted > 1}
 		got := renewAll(s, []lease.Renewal{{Name: s.name, Token: token, TTL: lockTTL}})[0]
 		return fmt.Sprint(got), fmt.Sprint(want)
 	}}

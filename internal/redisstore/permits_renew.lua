@@ -2,7 +2,8 @@
 -- a cluster migrates the slot, and it never creates that key.
 -- KEYS  1 the user's key, as in lib/permits.lua
 -- ARGV  1 token   2 kind   3 ttl in ms
--- Reply 2 if renewed and others wait, 1 if renewed, 0 if token holds nothing.
+-- Reply 1 if renewed and nobody waits, 2 if one token waits, which may be this one, 3 if more
+--       wait; 0 if token holds nothing.
 
 local got = redis.pcall('HMGET', KEYS[1], 'state', ARGV[1])
 if got.err then return got end
@@ -18,4 +19,4 @@ ttl, key_ttl = later(ttl, ARGV[3]), later(key_ttl, ARGV[3])
 redis.call('PEXPIRE', KEYS[1], key_ttl) -- allowed when out of memory, and then so are the other writes
 redis.call('HSET', KEYS[1], ARGV[1], later(expires, ms + tonumber(ARGV[3])) .. ' ' .. weight .. ' ' .. ttl .. ' ' .. rest,
   'state', head .. ' ' .. key_ttl .. ' ' .. later(written_at, ms) .. tail)
-return tonumber(queue_len) > 0 and 2 or 1
+return 1 + math.min(tonumber(queue_len), 2)

@@ -8,8 +8,9 @@
 --       then it is notified when others wait   14 extra permits that it can use, if they are
 --       free and nobody waits   15 the key as the waiter names it
 -- Reply {1, fence base, 1 if others wait, permits that it holds, permits just granted}: it has what it wants.
---       {0, 0, 1 if others wait, ms until a hold may end or -1, 0}: it does not, or wants nothing.
---       With 0 ms work is left, which the next request goes on with at once.
+--       {0, 0, 1 if others wait, ms until a hold may end or -1, 1 if a holder may only linger}:
+--       it does not, or wants nothing. With 0 ms work is left, which the next request goes on
+--       with at once.
 --       {-1, 0, 0, 0, 0}: what it wants to keep is lost.
 --       {-2, size, 0, 0, 0}: it wants more than the size, or expects another size.
 
@@ -93,14 +94,23 @@ end
 if queued and not granted then
   drop_stale_ahead(self)
 
-  -- Notify a batch of the shared holders that others wait.
+  -- The first waiter notifies the holders that want to know that others wait, a batch at most:
+  -- as it enters the queue, and at each of its polls, as a message may be lost.
+  if redis.call('ZRANGE', queue, 0, 0)[1] == self then
+    for _, token in ipairs(redis.call('ZRANGE', holders, 0, BATCH - 1)) do
+      local channel = token ~= self and notice_channel(token)
+      if channel then notifications[#notifications + 1] = {token = token, channel = channel, seq = 0, want_seq = 0, base = 0, weight = 0} end
+    end
+  end
+
+  -- Notify a batch of the other shared holders that others wait.
   if unnotified > 0 then
     local first = math.max(unnotified - BATCH, 0)
     local tokens = redis.call('ZRANGE', holders, first, unnotified - 1)
     unnotified, left = first, left or first > 0
     for i, text in ipairs(tokens[1] and redis.call('HMGET', main, unpack(tokens)) or tokens) do
       local h = tokens[i] ~= self and parse_hold(text)
-      if h and h.shared == '1' then
+      if h and h.shared == '1' and not notice_channel(tokens[i]) then
         notifications[#notifications + 1] = {token = tokens[i], channel = h.channel, seq = 0, want_seq = 0, base = 0, weight = 0}
       end
     end
@@ -111,4 +121,10 @@ end
 save()
 if refused then return {-2, size, 0, 0, 0} end
 if granted then return {1, self_hold.base, queue_len > 0 and 1 or 0, self_hold.weight, self_hold.granted} end
-return {0, 0, queue_len > 0 and 1 or 0, left and 0 or next_end and next_end - ms or -1, 0}
+local lingers = 0
+if want > 0 and not queued then -- a try: it must not fail because of a claim that only lingers
+  for _, token in ipairs(redis.call('ZRANGE', holders, 0, BATCH - 1)) do
+    if select(2, notice_channel(token)) then lingers = 1 end
+  end
+end
+return {0, 0, queue_len > (queued and 1 or 0) and 1 or 0, left and 0 or next_end and next_end - ms or -1, lingers}

@@ -179,7 +179,7 @@ func (s *schedule) compare(now storedPermits, said []string) {
 			base, key = 0, "-"
 		}
 		flag := 0
-		if s.model.noted {
+		if s.model.noted > 0 {
 			flag = 1
 		}
 		want = append(want, fmt.Sprintf("%s: %c %d %d %d %d %d %s %s", m.channel, s.name.Kind, m.n, m.order, base, m.weight, flag, m.token, key))

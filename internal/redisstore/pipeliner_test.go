@@ -280,7 +280,7 @@ func TestRenewalsDoNotQueueAtASilentServer(t *testing.T) {
 		var errs []error
 		chunk := make([]renewal, maxBatch)
 		for i := range chunk {
-			chunk[i] = renewal{script: renew, key: "k", args: []any{"t", 1}, done: func(_ any, err error) { errs = append(errs, err) }}
+			chunk[i] = renewal{script: renew, keys: []any{"k"}, args: []any{"t", 1}, done: func(_ any, err error) { errs = append(errs, err) }}
 		}
 		p.renew(chunk)
 		equal(t, "commands sent", sent, 2)

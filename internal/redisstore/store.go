@@ -87,18 +87,26 @@ func (s *Store) Acquire(ctx context.Context, r lease.Request) (lease.Reply, erro
 	switch {
 	case n[0] == -2:
 		return reply, retry.Permanent(sizeError(r, n[1]))
-	case r.Kind == lease.Mutex: // the others are ms left, 1 if the owner is ours
-		reply.Remaining, reply.ForeignOwner = time.Duration(n[2])*time.Millisecond, n[3] == 0
-		reply.Weight, reply.GrantedNow = max(n[0], 0), max(n[0], 0)
+	case r.Kind == lease.Mutex:
+		reply = mutexReply(n)
 	case reply.Granted: // the others are contended, weight, granted
 		reply.Contended, reply.Weight, reply.GrantedNow = n[2] == 1, n[3], n[4]
-	default: // the others are contended, ms left
-		reply.Contended, reply.Remaining = n[2] == 1, time.Duration(n[3])*time.Millisecond
+	default: // the others are contended, ms left, may linger
+		reply.Contended, reply.Remaining, reply.MayLinger = n[2] == 1, time.Duration(n[3])*time.Millisecond, n[4] == 1
 		if r.Want == 0 && reply.Remaining == 0 && !reply.Lost { // it let waiters in, and its claim sends no further request
 			s.repeatRelease(ctx, permitsRelease, keys, []any{"", string(r.Kind)})
 		}
 	}
 	return reply, nil
+}
+
+// mutexReply reads the reply of mutex_acquire.lua or mutex_yield.lua.
+func mutexReply(n [5]int64) lease.Reply {
+	granted := n[0] == 1
+	return lease.Reply{
+		Granted: granted, FenceBase: n[1], Lost: n[0] == -1, Weight: max(n[0], 0), GrantedNow: max(n[0], 0), Remaining: time.Duration(n[2]) * time.Millisecond,
+		Contended: granted && n[3] == 2, MayLinger: !granted && n[3] == 2, ForeignOwner: n[3] == 0,
+	}
 }
 
 func acquireMutex(args []any, r lease.Request) (*script, []any) {
@@ -204,9 +212,13 @@ func (s *Store) Renew(claims []lease.Renewal, begin func(i int) bool, done func(
 	all := make([]renewal, len(claims))
 	for i, c := range claims {
 		r := &all[i]
-		r.script, r.key, r.args = renew, c.Key, []any{c.Token, c.TTL.Milliseconds()}
+		r.script, r.keys, r.args = renew, []any{c.Key}, []any{c.Token, c.TTL.Milliseconds()}
 		r.confirm = c.Confirm
 		switch c.Kind {
+		case lease.Mutex:
+			if keys, err := keysFor(c.Name); c.Contention && err == nil {
+				r.keys = keys[:2]
+			}
 		case lease.RWMutex, lease.Semaphore:
 			r.script, r.args = permitsRenew, []any{c.Token, string(c.Kind), c.TTL.Milliseconds()}
 		case lease.WaitGroup:
@@ -219,7 +231,7 @@ func (s *Store) Renew(claims []lease.Renewal, begin func(i int) bool, done func(
 				return
 			}
 			kept, err := parseInt(val)
-			done(i, lease.RenewResult{Held: kept > 0, Contended: kept == 2, Err: err})
+			done(i, lease.RenewResult{Held: kept > 0, Contended: kept > 1, SeveralWait: kept > 2, Err: err})
 		}
 	}
 	s.transport.renew(all)

@@ -137,7 +137,7 @@ func (t *transport) send(ctx context.Context, s *script, keys, args []any, promp
 // A renewal is a script that renews one hold.
 type renewal struct {
 	script  *script
-	key     string
+	keys    []any
 	args    []any
 	confirm lease.Confirm
 	begin   func() bool // called just before it is sent, which it is not if false is returned
@@ -152,7 +152,7 @@ func (t *transport) renew(all []renewal) {
 	}
 	nodes := make(map[group][]renewal)
 	for _, r := range all {
-		node, err := t.node(context.Background(), r.key)
+		node, err := t.node(context.Background(), r.keys[0].(string))
 		if err == nil {
 			to := group{node, r.confirm.Replicas > 0}
 			nodes[to] = append(nodes[to], r)
@@ -240,7 +240,7 @@ func (p *pipeliner) renewBy(name string, chunk []renewal) (unknown []renewal) {
 		if name == "eval" {
 			body = r.script.text
 		}
-		cmds[i] = r.script.command(context.Background(), name, body, []any{r.key}, r.args)
+		cmds[i] = r.script.command(context.Background(), name, body, r.keys, r.args)
 		pipe[i] = cmds[i]
 	}
 	if len(chunk) > 0 && chunk[0].confirm.Replicas > 0 {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"sync/atomic"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -14,9 +16,19 @@ import (
 type baton struct {
 	rdb  redis.UniversalClient
 	plan *plan
+	made atomic.Int64 // locks, of which every second one lingers
 }
 
-func openBaton(p *plan) (lockClient, error) { return &baton{p.client(), p}, nil }
+// linger is the Linger of the next lock. A key that is only tried has none: while messages are
+// lost, a try is refused because of a claim that only lingers, which no order of calls explains.
+func (b *baton) linger(key string) time.Duration {
+	if onlyTried(key) {
+		return 0
+	}
+	return time.Duration(b.made.Add(1)%2) * b.plan.TTL / 10
+}
+
+func openBaton(p *plan) (lockClient, error) { return &baton{rdb: p.client(), plan: p}, nil }
 
 func (b *baton) close() { _ = b.rdb.Close() }
 
@@ -24,13 +36,13 @@ func (b *baton) request(key string) func(context.Context, lockRequest) (handle, 
 	switch key[0] {
 	case 'm':
 		m := mutex.New(b.rdb, key)
-		m.TTL = b.plan.TTL
+		m.TTL, m.Linger = b.plan.TTL, b.linger(key)
 		return func(ctx context.Context, w lockRequest) (handle, error) {
 			return lease(pick(w, m.LockContext, m.TryLockContext, m.LockChan)(ctx))
 		}
 	case 'p':
 		m := mutex.NewPool(b.rdb, "")
-		m.TTL = b.plan.TTL
+		m.TTL, m.Linger = b.plan.TTL, b.linger(key)
 		return func(ctx context.Context, w lockRequest) (handle, error) {
 			return lease(pick(w,
 				func(ctx context.Context) (*mutex.Lease, error) { return m.LockContext(ctx, w.keys...) },
@@ -39,7 +51,7 @@ func (b *baton) request(key string) func(context.Context, lockRequest) (handle, 
 		}
 	case 'r':
 		m := mutex.NewRW(b.rdb, key)
-		m.TTL = b.plan.TTL
+		m.TTL, m.Linger = b.plan.TTL, b.linger(key)
 		return func(ctx context.Context, w lockRequest) (handle, error) {
 			if w.shared {
 				return lease(pick(w, m.RLockContext, m.TryRLockContext, m.RLockChan)(ctx))
@@ -48,7 +60,7 @@ func (b *baton) request(key string) func(context.Context, lockRequest) (handle, 
 		}
 	}
 	s := semaphore.NewWeighted(b.rdb, key, permits)
-	s.TTL = b.plan.TTL
+	s.TTL, s.Linger = b.plan.TTL, b.linger(key)
 	return func(ctx context.Context, w lockRequest) (handle, error) {
 		var l *semaphore.Lease
 		var err error

@@ -3,6 +3,7 @@
 --include lib/next_fence.lua
 --include lib/type_error.lua
 --include lib/slot_migration.lua
+--include lib/contention.lua
 -- The state of a mutex, and the operations of which its scripts are made. Nothing of a lock
 -- is written before the types of its four keys are known to be right.
 --
@@ -44,6 +45,7 @@ local function enqueue(token, seq, handover_ttl, channel, key)
   if not redis.call('ZSCORE', queue, token) then
     place = (redis.call('ZRANGE', queue, -1, -1, 'WITHSCORES')[2] or 0) + 1
     redis.call('ZADD', queue, string.format('%.0f', place), token)
+    queue_len = queue_len + 1
   end
   redis.call('HSET', waiters, token, string.format('%.0f ', ms) .. seq .. ' ' .. handover_ttl .. ' ' .. channel .. ' ' .. key)
   redis.call('PEXPIRE', queue, WAITER_TTL)
@@ -79,14 +81,18 @@ local function next_waiter(self)
   end
   redis.call('ZREM', queue, token)
   redis.call('HDEL', waiters, token)
+  queue_len = queue_len - 1
   waiter = waiter or {}
   waiter.token = token
   return waiter
 end
 
+-- Returns the reply to the owner. The last number is 2 if others wait.
+local function granted(base, ttl) return {1, base, tonumber(ttl), queue_len > 0 and 2 or 1} end
+
 -- Makes a waiter the owner and notifies it. The message goes last and may fail: then the
 -- waiter's next poll finds the grant. It is concatenated, as %s ends at a NUL.
 local function hand_over(waiter)
   local base = grant(waiter.token, waiter.ttl)
-  redis.pcall('PUBLISH', waiter.channel, 'm ' .. waiter.seq .. string.format(' 0 %.0f 1 0 ', base) .. waiter.token .. ' ' .. waiter.key)
+  redis.pcall('PUBLISH', waiter.channel, 'm ' .. waiter.seq .. string.format(' 0 %.0f 1 ', base) .. (queue_len > 0 and '1 ' or '0 ') .. waiter.token .. ' ' .. waiter.key)
 end

@@ -5,13 +5,13 @@ local token, ttl, queues = ARGV[1], ARGV[2], tonumber(ARGV[3]) > 0
 
 if owner == token then
   redis.call('PEXPIRE', lock, ttl)
-  return {1, last_fence or grant(token, ttl), tonumber(ttl), 1}
+  return granted(last_fence or grant(token, ttl), ttl)
 end
 
 if not owner then
   local waiter = next_waiter(token)
   if waiter and waiter.token == token or not waiter and not unfinished then
-    return {1, grant(token, ttl), tonumber(ttl), 1}
+    return granted(grant(token, ttl), ttl)
   end
   if queues then enqueue(token, ARGV[3], ARGV[4], ARGV[5], ARGV[6]) end
   if not waiter then return {0, 0, 0, 1} end -- the next request, sent at once, drops more
@@ -32,4 +32,8 @@ if most and left > tonumber(most) then
   redis.call('PEXPIRE', lock, most)
   left = tonumber(most)
 end
-return {0, 0, left, most and 1 or 0}
+local channel, lingers = notice_channel(owner)
+if channel and queues and redis.call('ZRANGE', queue, 0, 0)[1] == token then -- at each poll, as a message may be lost
+  redis.pcall('PUBLISH', channel, 'm 0 0 0 0 1 ' .. owner .. ' -')
+end
+return {0, 0, left, most and (lingers and 2 or 1) or 0}

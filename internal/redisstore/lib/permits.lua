@@ -3,6 +3,7 @@
 --include lib/next_fence.lua
 --include lib/type_error.lua
 --include lib/slot_migration.lua
+--include lib/contention.lua
 -- The state of a reader/writer lock or a semaphore, and the operations of which their
 -- scripts are made. Both are permits: a semaphore has as many as its size; a reader/writer
 -- lock has 2^40, of which a reader takes one and a writer all. Nothing is written before the

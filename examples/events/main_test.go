@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/examples/internal/server"
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+)
+
+func TestMain(m *testing.M) { redistest.Main(m, nil) }
+
+func Example() {
+	redis, err := server.Connect(context.Background(), "")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer redis.Close()
+	handled := 0
+	consume(redis.Options(), 10, 50*time.Millisecond, func(customer int) {
+		if customer == 0 { // one goroutine at a time
+			handled++
+		}
+	})
+	fmt.Println(handled)
+	// Output: 1
+}
+
+// Events of a customer are handled one at a time, and with Linger by fewer requests.
+func TestConsume(t *testing.T) {
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		var inside [customers]atomic.Int32
+		handle := func(customer int) {
+			if inside[customer].Add(1) != 1 {
+				t.Error("two events of a customer at the same time")
+			}
+			inside[customer].Add(-1)
+		}
+		var cost [2]float64
+		for i, linger := range []time.Duration{0, 100 * time.Millisecond} {
+			cost[i] = consume(rdb.Options(), 4000, linger, handle)
+		}
+		if t.Logf("%.2f requests an event, with Linger %.2f", cost[0], cost[1]); cost[1] > cost[0]/2 {
+			t.Errorf("with Linger %.2f requests an event, %.2f without", cost[1], cost[0])
+		}
+	})
+}

@@ -1,0 +1,100 @@
+package redisstore
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+)
+
+// Tokens of claims that want a contention notice; the second one may also linger.
+const (
+	wantsNotice = "baton:10000:host:7:process:1!"
+	mayLinger   = "baton:10000:host:7:process:1~:with%3Alabel"
+)
+
+// notices returns how many notices to owner f publishes. Nothing else may be published.
+func (r *rig) notices(kind lease.Kind, owner string, f func()) (n int) {
+	r.Helper()
+	want := fmt.Sprintf("baton:process: %c 0 0 0 0 1 %s -", kind, owner)
+	said := r.published(f)
+	if slices.ContainsFunc(said, func(m string) bool { return m != want }) {
+		r.Errorf("published %q, want %q only", said, want)
+	}
+	return len(said)
+}
+
+// The waiter that becomes the first in the queue notifies an owner that wants to know, and so
+// does each of its polls. Waiters behind it, and tries, notify nobody.
+func TestFirstWaiterNotifiesTheOwner(t *testing.T) {
+	t.Parallel()
+	eachPath(t, func(r *rig) {
+		for owner, lingers := range map[string]bool{wantsNotice: false, mayLinger: true} {
+			equal(t, "contended at first", r.acquire(owner, 0).Contended, false)
+			ask := func(token string, n int64) func() {
+				return func() {
+					reply := r.acquire(token, n)
+					equal(t, outcome(reply)+" behind "+owner+", which may linger", reply.MayLinger, lingers)
+				}
+			}
+			equal(t, "notices of a try", r.notices(lease.Mutex, owner, ask(b, 0)), 0)
+			equal(t, "notices of the first waiter", r.notices(lease.Mutex, owner, ask(b, 1)), 1)
+			equal(t, "notices of the second", r.notices(lease.Mutex, owner, ask(c, 1)), 0)
+			equal(t, "notices of its poll", r.notices(lease.Mutex, owner, ask(c, 2)), 0)
+			equal(t, "notices of the poll of the first", r.notices(lease.Mutex, owner, ask(b, 2)), 1)
+			r.dies(b)
+			equal(t, "notices once the first is stale", r.notices(lease.Mutex, owner, ask(c, 3)), 1)
+			equal(t, "contended", r.acquire(owner, 0).Contended, true)
+			for _, token := range []string{c, b, owner} {
+				r.release(token)
+			}
+		}
+		r.held(a)
+		equal(t, "notices to an owner that did not ask", len(r.published(func() { r.acquire(b, 1) })), 0)
+	})
+}
+
+// A renewal that asks whether others wait has that in its reply, and one that does not costs
+// no look at the queue.
+func TestRenewalStatesContention(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(r *rig) {
+		renewed := func(asks bool) lease.RenewResult {
+			return renewAll(r, []lease.Renewal{{Name: mutexAt(r.lock), Token: a, TTL: lockTTL, Contention: asks}})[0]
+		}
+		r.held(a)
+		equal(t, "renewal, nobody waits", renewed(true), lease.RenewResult{Held: true})
+		r.acquire(b, 1)
+		equal(t, "renewal that asks", renewed(true), lease.RenewResult{Held: true, Contended: true})
+		equal(t, "renewal that does not", renewed(false), lease.RenewResult{Held: true})
+	})
+}
+
+// The holders of permits that want to know are notified in the same way, writers and readers
+// of a reader/writer lock and holders of a semaphore alike.
+func TestFirstWaiterNotifiesTheHolders(t *testing.T) {
+	t.Parallel()
+	look := func(r *permits, weight int64) {
+		kind := r.name.Kind
+		for owner, lingers := range map[string]bool{wantsNotice: false, mayLinger: true} {
+			r.has(owner, weight)
+			try := r.update(b, 1, 0, r.size)
+			try.Enqueue = false
+			equal(t, "notices of a try", r.notices(kind, owner, func() { equal(t, "may linger", r.says(try).MayLinger, lingers) }), 0)
+			equal(t, "notices of the first waiter", r.notices(kind, owner, func() { r.state(b, 2, 0, r.size) }), 1)
+			equal(t, "notices of the second", r.notices(kind, owner, func() { r.state(c, 1, 0, 1) }), 0)
+			poll := r.update(b, 3, 0, r.size)
+			poll.WantSeq = 2
+			equal(t, "notices of the poll of the first", r.notices(kind, owner, func() { r.says(poll) }), 1)
+			for _, token := range []string{c, b, owner} {
+				r.release(token)
+			}
+		}
+		r.has(a, r.size)
+		equal(t, "notices to a holder that did not ask", len(r.published(func() { r.state(b, 1, 0, r.size) })), 0)
+	}
+	eachSemaphore(t, func(r *permits) { look(r, 3) })
+	eachRW(t, func(r *permits) { look(r, r.size) })
+	eachRW(t, func(r *permits) { look(r, 1) })
+}

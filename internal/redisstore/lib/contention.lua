@@ -1,0 +1,9 @@
+-- The contention notice. A claim that wants to know when others wait has a serial in its token
+-- that ends with !, or with ~ if the claim may also linger: nobody may be using it.
+
+-- Returns the channel on which to notify the claim of token, nil if it does not want to know,
+-- and whether the claim may linger.
+local function notice_channel(token)
+  local process, mark = string.match(token, '^baton:%d+:[^:]*:%d+:([^:]+):%w+([!~])')
+  return process and 'baton:' .. process, mark == '~'
+end
