@@ -1,7 +1,7 @@
 // Package mutex provides mutual exclusion between goroutines of any number of
 // processes, over Redis. [Mutex] and [RWMutex] have the methods of [sync.Mutex]
-// and [sync.RWMutex]. [Pool] has one mutex for each of any number of keys. [Election]
-// lets one of many candidates lead. [Once] runs a function once in all processes, and
+// and [sync.RWMutex]. [Pool] has a mutex for every key. [Election] lets one of many
+// candidates lead. [Once] runs a function once in all processes, and
 // [Flight] makes a value once for all who ask.
 //
 //	mu := mutex.New(rdb, "orders")
@@ -39,18 +39,17 @@
 //
 // # Failovers
 //
-// A failover to a replica forgets the writes that the replica has not received. The old
-// holder then still holds, until its next renewal at most, and another process may get
-// the lock. Replicas, a field of [Mutex], [RWMutex] and [Pool], makes a grant wait until
-// replicas have confirmed it, by the command WAIT. That takes one round trip more for each
-// grant by Redis; goroutines of a process pass the lock on without it. A renewal that is
-// not confirmed does not count, so a hold is lost if its replicas are away for longer than
-// TTL.
+// A failover to a replica forgets the writes that the replica has not received. Another
+// process may then get the lock, and the old holder learns of it at its next renewal. If
+// Replicas is set, a grant counts only after that many replicas have confirmed it, by the
+// command WAIT. [Mutex], [RWMutex] and [Pool] have this field. Each grant by Redis then takes
+// one more round trip. A hand-over inside a process does not. An unconfirmed renewal does not
+// extend the hold, so a hold is lost when too few replicas answer for a TTL.
 //
-// Replicas narrows what a failover can forget. Three ways remain:
+// With Replicas, a failover can still forget a grant in three cases:
 //
-//   - A replica is promoted that has not confirmed: with Replicas: 1 and two replicas, the
-//     other one. Use AllReplicas, or as many that every candidate has confirmed.
+//   - The promoted replica is not one that confirmed. This can happen with two replicas and
+//     Replicas: 1. Use AllReplicas, or the number of replicas.
 //   - A replica that has lost its connection to the master is promoted. AllReplicas counts
 //     connected replicas only. Set min-replicas-to-write to the number of replicas.
 //   - A replica confirms, and restarts without its data. Set appendonly on replicas.
@@ -58,13 +57,13 @@
 // In all of them the fencing token protects the data. A store whose writes survive a
 // failover, such as Amazon MemoryDB, needs no Replicas.
 //
-// In a cluster, these requests go to the node of the key: hooks of the nodes see them, a
-// hook of the ClusterClient does not.
+// In a cluster, confirmations bypass the ClusterClient and go to the key's node. Only hooks
+// of that node's client see them.
 //
 // # Errors
 //
 // While Redis is unreachable, Lock waits and retries with backoff. LockContext
-// does so until ctx is done, and then returns both errors. Permanent errors, such
+// retries until ctx is done. Its error then wraps ctx's error and the last Redis error. Permanent errors, such
 // as missing ACL permissions or a key of the wrong type, are returned at once.
 // Lock and TryLock panic on them.
 package mutex

@@ -26,15 +26,16 @@ var ErrValueTooLarge = errors.New("baton: value too large")
 // return its value. With Keep, it is a cache that survives a stampede.
 //
 // The function runs under a [Mutex] of its key. If it fails, the callers of its process get
-// the error, and the next process in line calls its own. The value is kept in Redis.
+// the error, and the next process in line calls its own. Redis passes the value to other processes. It stays
+// there for Keep plus Stale, but at least 3.6 s.
 //
 // A Flight must be created by [NewFlight] and must not be copied after first use. There is
 // nothing to close.
 //
 // [golang.org/x/sync/singleflight.Group]: https://pkg.go.dev/golang.org/x/sync/singleflight
 type Flight struct {
-	// Keep is how long a value is returned without calling f again. With 0, it is returned
-	// to the callers that came before it was there. It is truncated to milliseconds. Set it
+	// Keep is how long a value is returned without calling f again. With 0, only
+	// callers that asked before the value was ready get it. It is truncated to milliseconds. Set it
 	// before first use, as all fields.
 	Keep time.Duration
 
@@ -75,7 +76,7 @@ type FlightResult struct {
 }
 
 // NewFlight returns a Flight whose keys in Redis begin with prefix, with the default TTL.
-// It keeps no values unless Keep is set. A nil client makes the first operation fail.
+// Unless Keep is set, later calls make a new value. A nil client makes the first operation fail.
 func NewFlight(rdb redis.UniversalClient, prefix string) *Flight {
 	return &Flight{TTL: DefaultTTL, prefix: prefix, calls: make(map[string]*flightCall), valueStore: newValueStore(rdb)}
 }
@@ -109,8 +110,8 @@ func (p *flightPanic) Unwrap() error {
 }
 
 // Do returns the value of key: that which is kept, or that of a call of f which overlaps
-// this one, here or in another process, or else that of f. It reports whether the value was
-// returned to other callers too, or came from Redis. Callers must not modify it. The key
+// this one, here or in another process, or else that of f. It reports whether the value came
+// from Redis, or was returned to other callers in this process. Callers must not modify it. The key
 // must not be empty if the prefix is.
 //
 // ctx bounds the wait of this caller. The ctx passed to f ends only when nobody in this
@@ -144,8 +145,8 @@ func (fl *Flight) Do(ctx context.Context, key string, f func(context.Context) ([
 }
 
 // DoChan is like Do but returns at once, with a channel that receives the result. The channel
-// receives exactly one result and is never closed. If ctx is done before, the result is
-// ctx's error.
+// receives exactly one result and is never closed. If ctx is done before the value is
+// ready, the result is ctx's error.
 func (fl *Flight) DoChan(ctx context.Context, key string, f func(context.Context) ([]byte, error)) <-chan FlightResult {
 	ch := make(chan FlightResult, 1)
 	if _, err := fl.join(ctx, key, f, ch); err != nil {

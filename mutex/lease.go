@@ -13,15 +13,15 @@ var (
 	// ErrUnconfirmed is returned by a try if too few replicas have confirmed the grant. It
 	// has been released. See Replicas.
 	ErrUnconfirmed = lease.ErrUnconfirmed
-	// ErrLost is returned for a lease that ended before Unlock: it could not be
-	// renewed in time, Redis lost it, or it exceeded MaxHold.
+	// ErrLost is returned for a lease or term that was lost: it could not be renewed in
+	// time, Redis lost it, it exceeded MaxHold, or nobody received it from its channel.
 	ErrLost = lease.ErrLost
 	// ErrUnlocked is returned for a lease that Unlock has ended.
 	ErrUnlocked = lease.ErrUnlocked
 )
 
-// AllReplicas, as Replicas, asks for confirmation by every replica that is connected to
-// the master, and by one at least.
+// AllReplicas is a value for Replicas: every connected replica must confirm, and at least
+// one.
 const AllReplicas = lease.AllReplicas
 
 // A Lease is a hold on a lock, from its grant until [Lease.Unlock] or its loss. It
@@ -82,7 +82,7 @@ func (b leaseBuilder) Build(err error) Result {
 // Unlock ends the hold. If others wait, the lock belongs to the next waiter when
 // Unlock returns.
 //
-// Unlock returns ErrLost if the hold had already ended, so that others may have
+// Unlock returns ErrLost if the hold had been lost before, so that others may have
 // held the lock in between. A second Unlock returns ErrUnlocked, or ErrLost again.
 // Unlock takes no ctx. While Redis is unreachable it retries, at most until the
 // lease would have expired, and then returns the last Redis error. Whatever it

@@ -131,7 +131,7 @@ func TestLinger(t *testing.T) {
 func TestLingerBounds(t *testing.T) {
 	m := mutex.New(miniClient(t), "key")
 	m.Linger = -1
-	if _, err := m.LockContext(t.Context()); err == nil || err.Error() != `baton: lock "key": Linger -1ns is negative` {
+	if _, err := m.LockContext(t.Context()); err == nil || err.Error() != `baton: lock "key": the time to Linger is negative: -1ns` {
 		t.Error(err)
 	}
 }

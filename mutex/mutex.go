@@ -15,7 +15,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// DefaultTTL is the TTL of a Mutex created by New.
+// DefaultTTL is the TTL that the New functions set.
 const DefaultTTL = 10 * time.Second
 
 // A Mutex works like a [sync.Mutex] that processes share: all Mutexes with the same
@@ -79,10 +79,9 @@ type Mutex struct {
 	// label of the first waiter is used. Set it before first use.
 	Label string
 
-	// Replicas is how many replicas must confirm a grant before it counts: 0 for none,
-	// or AllReplicas for every one that is connected to the master, and at least one. A
-	// failover can forget a grant that no replica has. A renewal extends the hold only if
-	// as many confirm it. It narrows what a failover can forget, and does not exclude it:
+	// Replicas is how many replicas must confirm each grant and each renewal: 0 for none,
+	// AllReplicas for every connected replica, and at least one. An unconfirmed renewal does
+	// not extend the hold. It narrows what a failover can forget, and does not exclude it:
 	// use [Lease.Fence] with it. See the package documentation. Set it before first use.
 	Replicas int
 

@@ -31,13 +31,13 @@ var ErrNoRun = errors.New("baton: no run on record")
 // A Once must be created by [NewOnce] and must not be copied after first use. There is
 // nothing to close.
 type Once struct {
-	// Every, if positive, makes it once an interval: f may run again when Every has passed
-	// since the start of the last run that succeeded, by the server's clock. It is truncated
+	// Every, if positive, lets f run again once Every has passed since the last successful
+	// run began, by the server's clock. It is truncated
 	// to milliseconds. Set it before first use, alike in all processes.
 	Every time.Duration
 
-	// Keep is how long the mark is kept after a run, 0 for ever. With Every, the mark is kept
-	// for that long at least, and Keep is for [Once.Last]. Set it before first use.
+	// Keep is how long the mark is kept; 0 means for ever. Without Every, f may run again when
+	// Keep is over. With Every, the mark is kept for the longer of the two. Set it before first use.
 	Keep time.Duration
 
 	// TTL is how long the others wait for a run after its process died. Set it before
@@ -92,8 +92,8 @@ func (o *Once) Do(f func()) {
 }
 
 // DoContext calls f, unless it is done, and waits while another goroutine or process runs
-// its own. It reports whether it called f. ran is true and err is nil for exactly one caller
-// in all processes: then the mark has been written. An error or a panic of f leaves it
+// its own. It reports whether it called f. If ran is true and err is nil, the mark has been
+// written, unless Reset was called during the run. An error or a panic of f leaves it
 // undone for the next in line.
 //
 // The ctx passed to f is canceled with the cause ErrLost if the lock is lost; f should then
@@ -106,7 +106,8 @@ func (o *Once) DoContext(ctx context.Context, f func(context.Context) error) (ra
 	return o.do(ctx, f, nil, false)
 }
 
-// TryDo is like DoContext but does not wait. It returns ErrLocked if f is running elsewhere.
+// TryDo is like DoContext but does not wait. It returns ErrLocked if f is running, or if
+// another goroutine of this Once is asking.
 // It makes a single attempt and returns an error if Redis does not answer.
 func (o *Once) TryDo(ctx context.Context, f func(context.Context) error) (ran bool, err error) {
 	return o.do(ctx, f, nil, true)
@@ -194,7 +195,7 @@ func (o *Once) run(ctx context.Context, l *Lease, begun lease.ValueReply, f func
 	return err
 }
 
-// Done reports whether it is done: with Every, in the interval that goes on. It makes one
+// Done reports whether the mark exists and, with Every, whether it is still current. It makes one
 // request, and repeats it while Redis is unreachable, until ctx is done.
 func (o *Once) Done(ctx context.Context) (bool, error) {
 	reply, err := o.state(ctx, "done")

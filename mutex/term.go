@@ -23,7 +23,7 @@ func (t *Term) Number() int64 { return t.term.Lease().Fence() }
 // Resign ends the term. If others campaign, the next candidate has been notified when Resign
 // returns; if nobody does, observers see at once that nobody leads.
 //
-// Resign returns ErrLost if the term had already ended, so that others may have led in
+// Resign returns ErrLost if the term had been lost before, so that others may have led in
 // between. A second Resign returns ErrResigned, or ErrLost again. Resign takes no ctx. While
 // Redis is unreachable it retries, at most until the term would have expired, and then
 // returns the last Redis error. Whatever it returns, this candidate no longer leads, and

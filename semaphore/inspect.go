@@ -92,7 +92,8 @@ type LimiterStatus struct {
 	// Reserved is the number of tokens that waiters have taken ahead, and that are not yet
 	// in the bucket. If it is positive, Tokens is 0.
 	Reserved float64
-	// Next is how long a Wait for one event would sleep now.
+	// Next is how long a Wait for one event would sleep now. It is 0 also if Wait would fail,
+	// as with a limit of 0.
 	Next time.Duration
 }
 

@@ -26,8 +26,8 @@ var (
 	ErrExceedsSize = lease.ErrExceedsSize
 )
 
-// AllReplicas, as Replicas, asks for confirmation by every replica that is connected to
-// the master, and by one at least.
+// AllReplicas is a value for Replicas: every connected replica must confirm, and at least
+// one.
 const AllReplicas = lease.AllReplicas
 
 // A Lease is a hold on some permits, from their grant until [Lease.Release] or their

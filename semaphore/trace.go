@@ -54,7 +54,7 @@ type Event struct {
 	Latency time.Duration // Renewed: from the request to its reply
 	Op      string        // RedisError: the request, "acquire", "renew" or "release"; of a Limiter "take" or "refund"
 
-	// Failed: the error that the call returns, nil if Allow returned false. RedisError: the error of the request.
+	// Failed: the error that the call returns, nil if an Allow found too few tokens. RedisError: the error of the request.
 	// Released: why Redis did not confirm the release before the hold expired, or nil.
 	Err error
 }
@@ -65,7 +65,7 @@ const (
 	Local     = trace.Local     // "local": from another goroutine of the same process
 	Notified  = trace.Notified  // "notified": another process released them, and its message arrived
 	Polled    = trace.Polled    // "polled": by a repeated request, after a crash, an error or a lost message
-	Reserved  = trace.Reserved  // "reserved": of a Limiter, by one request, after its Delay
+	Reserved  = trace.Reserved  // "reserved": of a Limiter, after its Delay
 )
 
 // The values of [Event].Cause: why a hold was lost.

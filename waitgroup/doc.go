@@ -1,5 +1,5 @@
 // Package waitgroup waits for work that runs in any number of processes, over Redis.
-// It notices when a process dies with its work undone. [WaitGroup] has the methods of
+// If a process dies, the tasks that it has started or claimed are reported as abandoned. [WaitGroup] has the methods of
 // [sync.WaitGroup]:
 //
 //	wg := waitgroup.New(rdb, "import:42")
@@ -24,30 +24,32 @@
 //
 // A task is a lease, which its process renews in the background. If the process dies,
 // the task is abandoned within TTL, and the wait ends with an [AbandonedError]. Add
-// only changes a counter. If the process that should call Done dies, nobody notices.
+// only changes a counter. If the process that should call WaitGroup.Done dies, the count
+// stays, and waits do not return.
 //
 // # Generations
 //
 // A generation begins when something is added to an empty group, and is finished when
-// nothing is left. A wait is for the generation that runs when the wait begins. It
-// returns once that is finished, even if the next one has begun. A wait on an empty
+// nothing is left. A wait waits for the generation that is in progress when it
+// begins. It returns once that is finished, even if the next one has begun. A wait on an empty
 // group returns the result of the last generation.
 //
 // # Guarantees
 //
 // While Redis keeps its data and nobody else deletes the keys, a wait returns nil only
-// when everything in its generation is done. It returns an AbandonedError only when
-// nothing but abandoned tasks is left, within TTL and 1.2 s after a crash. Each
-// operation counts once, however often its request is sent.
+// when everything in its generation is done. If only abandoned tasks are left,
+// it returns an AbandonedError, within TTL and 1.2 s after a crash. A repeated request is
+// counted once.
 //
 // Abandoned work may have been done, or may still run: a process that is cut off or
 // paused for longer than TTL loses its tasks. Protect work that must not run twice with
-// a lock and its fencing token. If Redis loses the group, waits return [ErrLost]. A group
-// expires after a day without changes or renewals, and 65 minutes after a generation.
+// a lock and its fencing token. If Redis loses the group, waits return [ErrLost]. An
+// unfinished group expires after a day without changes or renewals, a finished one after
+// 65 minutes.
 //
 // # Errors
 //
-// While Redis is unreachable, operations retry with backoff until ctx is done, and then
-// return both errors. Permanent errors, such as missing ACL permissions or a key of the
+// While Redis is unreachable, operations retry with backoff until ctx is done. Their error
+// then wraps ctx's error and the last Redis error. Permanent errors, such as missing ACL permissions or a key of the
 // wrong type, are returned at once. Methods without an error panic on them.
 package waitgroup

@@ -158,7 +158,7 @@ func (l *Lease) init(ctx context.Context, p *Params) (err error) {
 	case p.MaxHold < 0:
 		err = p.wrap(retry.Permanent(fmt.Errorf("MaxHold %v is negative", p.MaxHold)))
 	case p.Linger < 0:
-		err = p.wrap(retry.Permanent(fmt.Errorf("Linger %v is negative", p.Linger)))
+		err = p.wrap(retry.Permanent(fmt.Errorf("the time to Linger is negative: %v", p.Linger)))
 	}
 	if l.tracer = newTracer(ctx, p); err != nil {
 		l.tracer.Failed(err)
