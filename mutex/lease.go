@@ -10,14 +10,17 @@ import (
 var (
 	// ErrLocked is returned by a try if the lock is held or has waiters.
 	ErrLocked = lease.ErrLocked
-	// ErrUnconfirmed is returned by a try if too few replicas have confirmed the grant. It
-	// has been released. See Replicas.
+	// ErrUnconfirmed is returned by a try if too few replicas have confirmed the grant. The
+	// lock has been released again. See Replicas.
 	ErrUnconfirmed = lease.ErrUnconfirmed
 	// ErrLost is returned for a lease or term that was lost: it could not be renewed in
 	// time, Redis lost it, it exceeded MaxHold, or nobody received it from its channel.
 	ErrLost = lease.ErrLost
 	// ErrUnlocked is returned for a lease that Unlock has ended.
 	ErrUnlocked = lease.ErrUnlocked
+	// ErrValueFound is the Err of the Failed event of a [Once] or [Flight] whose call waited
+	// and then found the value. The call itself succeeds.
+	ErrValueFound = lease.ErrValueFound
 )
 
 // AllReplicas is a value for Replicas: every connected replica must confirm, and at least

@@ -446,3 +446,39 @@ func TestOnceWaitsOutAnOutage(t *testing.T) {
 		done(t, o, true)
 	})
 }
+
+// TestOnceTracesWhatItFound: a call that waited for another run ends with a Failed event, as it
+// got no lock, whose error says that it found the mark.
+func TestOnceTracesWhatItFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		runs, waits := mutex.NewOnce(rdb, "key"), mutex.NewOnce(bubbleSibling(t, rdb), "key")
+		var failed []error
+		waits.Trace = &mutex.Trace{Failed: func(_ context.Context, e mutex.Event) { failed = append(failed, e.Err) }}
+		running, finish, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+		go func() {
+			_, err := runs.DoContext(t.Context(), func(context.Context) error {
+				close(running)
+				<-finish
+				return nil
+			})
+			done <- err
+		}()
+		<-running
+		go func() {
+			ran, err := waits.DoContext(t.Context(), func(context.Context) error { return errors.New("it ran again") })
+			done <- errors.Join(err, map[bool]error{true: errors.New("it ran")}[ran])
+		}()
+		time.Sleep(time.Second)
+		close(finish)
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		synctest.Wait()
+		if len(failed) != 1 || !errors.Is(failed[0], mutex.ErrValueFound) {
+			t.Errorf("Failed events: %v", failed)
+		}
+	})
+}

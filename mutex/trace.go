@@ -73,7 +73,7 @@ type Event struct {
 	Latency time.Duration // Renewed: from the request to its reply
 	Op      string        // RedisError: the request, "acquire", "renew" or "release"
 
-	// Failed: the error that the call returns. RedisError: the error of the request.
+	// Failed: the error that the call returns, or ErrValueFound. RedisError: the error of the request.
 	// Released: why Redis did not confirm the release before the hold expired, or nil.
 	Err error
 }
