@@ -151,7 +151,7 @@ var cancellation = []mutant{
 	},
 	{
 		"old-master-round-kept", "the same where only wait groups are waited for",
-		"internal/lease/watch.go", `late = w.subscribed`, `late = false`,
+		"internal/lease/group_watcher.go", `late = w.subscribed`, `late = false`,
 		"internal/lease", "TestWaitAndOldMaster",
 	},
 	{

@@ -4,7 +4,7 @@ package main
 var confirmations = []mutant{
 	{
 		"unconfirmed-grant", "a grant counts although too few replicas have it",
-		"internal/redisstore/confirm.go", `case a.acked >= need:`, `case a.acked >= 0:`,
+		"internal/redisstore/wait_replicas.go", `case a.acked >= need:`, `case a.acked >= 0:`,
 		"mutex", "TestFewerReplicasThanAsked",
 	},
 	{

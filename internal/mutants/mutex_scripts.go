@@ -225,13 +225,13 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 	},
 	{
 		"subscribed-unacknowledged", "the subscription is believed in before Redis has acknowledged it",
-		"internal/redisstore/subscription.go", `	for silent := false; ; {`, `	l.Subscribed(l.Channels(subscriber{sub})[0])
+		"internal/redisstore/pubsub.go", `	for silent := false; ; {`, `	l.Subscribed(l.Channels(subscriber{sub})[0])
 	for silent := false; ; {`,
 		"internal/redisstore", "TestSubscribedMeansAcknowledged",
 	},
 	{
 		"silence-is-golden", "a subscription that has fallen silent is kept for ever",
-		"internal/redisstore/subscription.go", `|| silent:`, `|| silent && false:`,
+		"internal/redisstore/pubsub.go", `|| silent:`, `|| silent && false:`,
 		"internal/redisstore", "TestSilentSubscriptionIsGivenUp",
 	},
 }

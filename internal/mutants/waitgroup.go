@@ -103,12 +103,12 @@ var waitGroup = []mutant{
 	},
 	{
 		"wrong-round", "the message that another round is over ends a wait",
-		"internal/lease/watch.go", `case x.generation == generation:`, `case x.generation != 0:`,
+		"internal/lease/group_watcher.go", `case x.generation == generation:`, `case x.generation != 0:`,
 		"internal/lease", "TestMessageOfAnotherGeneration",
 	},
 	{
 		"look-too-early", "a look that was sent before a wait began tells what that waits for",
-		"internal/lease/watch.go", `case x.minPoll >= poll:`, `case false:`,
+		"internal/lease/group_watcher.go", `case x.minPoll >= poll:`, `case false:`,
 		"internal/lease", "TestPollBeforeWait",
 	},
 	{
@@ -118,12 +118,12 @@ var waitGroup = []mutant{
 	},
 	{
 		"look-during-change", "a look that sees what a change has begun binds those who waited before it",
-		"internal/lease/watch_wait.go", `x.generation != 0 && x.generation <= found:`, `x.generation != 0:`,
+		"internal/lease/group_waiter.go", `x.generation != 0 && x.generation <= found:`, `x.generation != 0:`,
 		"internal/lease", "TestWaitThenChange",
 	},
 	{
 		"look-before-bind", "a look that does not ask for a wait's round ends it",
-		"internal/lease/watch_wait.go", `x.generation, x.minPoll = generation, x.watcher.polls`, `x.generation = generation`,
+		"internal/lease/group_waiter.go", `x.generation, x.minPoll = generation, x.watcher.polls`, `x.generation = generation`,
 		"internal/lease", "TestLookBeforeBind",
 	},
 	{
@@ -133,14 +133,14 @@ var waitGroup = []mutant{
 	},
 	{
 		"message-before-look", "the message that came before the look which binds a wait is forgotten",
-		"internal/lease/watch.go", `if x.bind(g.Number); x.generation <= w.lastFinished { // the message was faster
+		"internal/lease/group_watcher.go", `if x.bind(g.Number); x.generation <= w.lastFinished { // the message was faster
 				w.wake()
 			}`, `x.bind(g.Number)`,
 		"internal/lease", "TestMessageBeforePoll",
 	},
 	{
 		"group-lost-untold", "who waits for a round of a group that was lost is told that it is over",
-		"internal/lease/watch.go", `x.finish(errGroupLost)`, `x.finish(nil)`,
+		"internal/lease/group_watcher.go", `x.finish(errGroupLost)`, `x.finish(nil)`,
 		"internal/lease", "TestGroupIsLost",
 	},
 	{
