@@ -352,15 +352,3 @@ func (q *keyQueue) awaitLingering(c *claim) time.Duration {
 	}
 	return -c.tryUntil.elapsed(now)
 }
-
-// handleLateReply deals with an answer that nobody waits for any more: the claim ended while
-// the request was under way. It may have been executed after what ended it.
-func (q *keyQueue) handleLateReply(c *claim, r Request, reply Reply, err error) {
-	switch {
-	case !c.undoLate || r.Want == 0 || reply.Lost || err == nil && !reply.Granted && !r.Enqueue:
-	case c.state == claimReleasing: // a second release now would steal the answer to the first
-		c.releaseAgain = true
-	default:
-		go q.manager.releaseStale(c)
-	}
-}

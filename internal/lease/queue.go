@@ -160,6 +160,31 @@ func (q *keyQueue) startRequesting(c *claim) {
 	q.manager.async(func() { q.requestLoop(c) })
 }
 
+// A grant is what Redis has given a claim.
+type grant struct {
+	fenceBase, weight, grantedNow int64
+	window                        trustWindow
+	contended                     bool
+	err                           error // why it is given back, once it is
+}
+
+// receiveGrant accepts a grant, or has replicas confirm it before. A failover can forget a grant
+// that no replica has. It covers a grant that another process's release made: replicas receive
+// all writes in their order, so one that has the renewal has the grant.
+func (q *keyQueue) receiveGrant(c *claim, g grant) pendingCall {
+	switch {
+	case c.confirm.Replicas == 0:
+		c.confirmed = c.confirm
+		return q.acceptGrant(c, g.fenceBase, g.weight, g.grantedNow, g.window, g.contended)
+	case c.confirming == nil:
+		pending := g // g itself does not escape
+		c.confirming = &pending
+		of := Renewal{Name: q.name, Token: c.token, TTL: c.ttl, Confirm: c.confirm}
+		q.manager.async(func() { q.confirm(c, &pending, of) })
+	}
+	return pendingCall{}
+}
+
 // acceptGrant begins the use of what Redis has given the claim.
 func (q *keyQueue) acceptGrant(c *claim, fenceBase, weight, grantedNow int64, w trustWindow, contended bool) pendingCall {
 	now := time.Now()

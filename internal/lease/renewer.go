@@ -64,6 +64,46 @@ func (h *renewHeap) remove(c renewable) {
 	}
 }
 
+// scheduleRenewal sets when the clock is to look at a held claim again. That is not later
+// than a lease of it may have to be ended. The queue is locked.
+func (m *Manager) scheduleRenewal(c *claim, now time.Time) {
+	next := nextRenewal(c.window, now)
+	if !c.nextForcedEnd.IsZero() {
+		next = min(next, max(c.nextForcedEnd.Sub(now), 0))
+	}
+	m.schedule(c, c.window, now, next)
+}
+
+// nextRenewal is when the clock looks at a renewable again: when a third is over of what
+// Redis has left of its TTL, so that each renewal lasts for a third of the TTL. While
+// renewing fails that is ever sooner, but no sooner than after the retry interval.
+func nextRenewal(w trustWindow, now time.Time) time.Duration {
+	remaining := w.remaining(now)
+	return min(remaining, max((remaining+w.margin)/3, w.retryInterval()))
+}
+
+// schedule has the clock look at the renewable after next. It may do so sooner, together
+// with others: by a twelfth of the TTL, but not before the retry interval is over.
+func (m *Manager) schedule(c renewable, w trustWindow, now time.Time, next time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := c.entry()
+	e.due, e.slack = now.Add(next), max(0, min((w.length+w.margin)/12, next-w.retryInterval()))
+	if e.index < 0 {
+		heap.Push(&m.heap, c)
+	} else {
+		heap.Fix(&m.heap, int(e.index))
+	}
+	m.armTimer()
+}
+
+// unschedule takes a renewable from the clock.
+func (m *Manager) unschedule(c renewable) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.heap.remove(c)
+}
+
 // armTimer sets the timer for the renewable that is due first. One that is set for an
 // earlier time is left to fire, and finds nothing: to set a timer anew for each
 // hold would wake a thread of the runtime each time. The manager is locked.

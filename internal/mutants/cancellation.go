@@ -4,7 +4,7 @@ package main
 var cancellation = []mutant{
 	{
 		"denied-release-gives-up", "a release gives up when the rights are missing, though they may come back",
-		"internal/lease/manager.go", `case retry.IsPermanent(retry.UnmarkDenied(got.err)) ||`, `case retry.IsPermanent(got.err) ||`,
+		"internal/lease/retry_until.go", `case retry.IsPermanent(retry.UnmarkDenied(got.err)) ||`, `case retry.IsPermanent(got.err) ||`,
 		"internal/lease", "TestDeniedRelease",
 	},
 	{
@@ -56,7 +56,7 @@ var cancellation = []mutant{
 	},
 	{
 		"late-answer-kept", "what a request made that was executed after its claim's end stays",
-		"internal/lease/acquire_loop.go", `	default:
+		"internal/lease/late_grant.go", `	default:
 		go q.manager.releaseStale(c)`, `	default:`,
 		"internal/lease", "TestCancelUnderWay",
 	},
@@ -72,7 +72,7 @@ var cancellation = []mutant{
 	},
 	{
 		"undo-steals-answer", "what undoes a late answer is sent while the release is under way, and takes its answer",
-		"internal/lease/acquire_loop.go", `		c.releaseAgain = true
+		"internal/lease/late_grant.go", `		c.releaseAgain = true
 	default:`, `		go q.manager.releaseStale(c)
 	default:`,
 		"internal/lease", "TestReleaseAndLateAnswer",
@@ -93,17 +93,17 @@ var cancellation = []mutant{
 	},
 	{
 		"repeat-is-loss", "a release whose answer was lost says, when it is repeated, that the lock was lost",
-		"internal/lease/manager.go", `case got.err == nil && !got.owned && !retried:`, `case got.err == nil && !got.owned && (!retried || !got.owned):`,
+		"internal/lease/retry_until.go", `case got.err == nil && !got.owned && !retried:`, `case got.err == nil && !got.owned && (!retried || !got.owned):`,
 		"internal/lease", "TestReleaseReplyLost",
 	},
 	{
 		"release-one-try", "a release has one attempt, which a silent connection takes",
-		"internal/lease/manager.go", `attemptAsync(ctx, max(remaining/3, MinTTL)`, `attemptAsync(ctx, max(remaining, MinTTL)`,
+		"internal/lease/retry_until.go", `attemptAsync(ctx, max(remaining/3, MinTTL)`, `attemptAsync(ctx, max(remaining, MinTTL)`,
 		"internal/matrix/mutex", "TestFaultUnlockSilent",
 	},
 	{
 		"release-for-ever", "a release is tried for ever",
-		"internal/lease/manager.go", `if remaining = time.Until(until); remaining <= 0 {`, `if remaining = time.Until(until); remaining <= -10*time.Second {`,
+		"internal/lease/retry_until.go", `if remaining = time.Until(until); remaining <= 0 {`, `if remaining = time.Until(until); remaining <= -10*time.Second {`,
 		"internal/lease", "TestReleaseUnconfirmed",
 	},
 	{
@@ -276,7 +276,7 @@ var cancellation = []mutant{
 	},
 	{
 		"retry-rush", "while Redis does not answer, many holds have one another renewed ever sooner",
-		"internal/lease/manager.go", `next-w.retryInterval()`, `next/2`,
+		"internal/lease/renewer.go", `next-w.retryInterval()`, `next/2`,
 		"internal/lease", "TestManyHoldsAreRenewedAsRarelyAsOne",
 	},
 	{

@@ -83,7 +83,7 @@ var mutexEngine = []mutant{
 	},
 	{
 		"renewed-too-often", "a lease is renewed when a third of its window is over, more than three times in a TTL",
-		"internal/lease/manager.go", `(remaining+w.margin)/3`, `remaining/3`,
+		"internal/lease/renewer.go", `(remaining+w.margin)/3`, `remaining/3`,
 		"internal/lease", "TestNextRenewal",
 	},
 	{

@@ -1,0 +1,32 @@
+package lease
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestPersistKeepsNoContext repeats a call that fails: when an attempt begins, nothing
+// is left of the earlier ones, whose number has no bound.
+func TestPersistKeepsNoContext(t *testing.T) {
+	for name, until := range map[string]time.Duration{"waited for to the end": time.Minute, "waited for no longer than it is of use": 200 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			m := NewManager(newFakeStore(newFakeRedis()))
+			var made []context.Context
+			_ = m.retryUntil(context.Background(), time.Now().Add(until), func(ctx context.Context) (bool, error) {
+				synctest.Wait() // the goroutine of the last attempt has ended
+				for i, earlier := range made {
+					if earlier.Err() == nil {
+						t.Errorf("%s: attempt %d keeps the context of attempt %d", name, len(made), i)
+					}
+				}
+				made = append(made, ctx)
+				return false, errNetwork
+			}, nil)
+			if len(made) < 5 {
+				t.Errorf("%s: %d attempts", name, len(made))
+			}
+		})
+	}
+}
