@@ -100,7 +100,7 @@ func TestCostBetweenProcesses(t *testing.T) {
 }
 
 // TestCostInside has the goroutines of one process pass the lock round: a
-// quantum costs a request, a hold costs none.
+// time slice costs a request, a hold costs none.
 func TestCostInside(t *testing.T) {
 	s := redistest.Start(t)
 	m := mutex.New(s.Client(t, redistest.Patient), "key")

@@ -45,14 +45,14 @@ func TestRWMutexCostUncontended(t *testing.T) {
 }
 
 // TestRWMutexCostReaders has readers join those of their process: no request, but
-// for what a claim that is older than a quantum costs once, a subscription and a
+// for what a claim that is older than a time slice costs once, a subscription and a
 // renewal.
 func TestRWMutexCostReaders(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	join := func(m *mutex.RWMutex) (first *mutex.Lease, cost redistest.Stats) {
 		first = rlock(t, m)
-		<-time.After(30 * time.Millisecond) // more than a quantum
+		<-time.After(30 * time.Millisecond) // more than a time slice
 		before := s.Stats(t)
 		unlock(t, rlock(t, m))
 		redistest.Eventually(t, time.Second, func() bool { return s.Stats(t).Since(before).Scripts() > 0 }, "it makes sure that it hears")

@@ -27,7 +27,7 @@ func TestRWMutexWriterWaits(t *testing.T) {
 		fleet := bubbleFleet(t, 3)
 		a, b, c := fleet[0], fleet[1], fleet[2]
 		first := rlock(t, a)
-		time.Sleep(2 * time.Millisecond) // more than a quantum: who joins now sees to it that a hears
+		time.Sleep(2 * time.Millisecond) // more than a time slice: who joins now sees to it that a hears
 		second := rlock(t, a)
 		time.Sleep(time.Millisecond)
 		writer := b.LockChan(t.Context())

@@ -182,7 +182,7 @@ func (s *Weighted) Acquire(ctx context.Context, n int64) error {
 
 // awaitResize waits until it is time to try again whether a Resize has made the semaphore
 // large enough. Each try makes two requests, so all callers together try about once in two
-// PollBounds.
+// times MaxPollInterval.
 func (s *Weighted) awaitResize(ctx context.Context) error {
 	defer s.tooLarge.Add(-1)
 	timer := time.NewTimer(time.Duration(s.tooLarge.Add(1)) * 2 * lease.MaxPollInterval)

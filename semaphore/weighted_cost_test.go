@@ -173,7 +173,7 @@ func TestCostIdle(t *testing.T) {
 }
 
 // TestCostInside has 64 goroutines of one process pass 16 permits round: a
-// quantum costs a request, a hold far less.
+// time slice costs a request, a hold far less.
 func TestCostInside(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)

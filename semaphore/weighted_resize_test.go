@@ -133,7 +133,7 @@ func TestResizeDown(t *testing.T) {
 }
 
 // TestResizeAboveAcquire has ten calls of Acquire wait for more than the size. Together
-// they make one request in two PollBounds. After a Resize one of them succeeds.
+// they make one request in two times MaxPollInterval. After a Resize one of them succeeds.
 func TestResizeAboveAcquire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
@@ -150,7 +150,7 @@ func TestResizeAboveAcquire(t *testing.T) {
 		sent.Swap(0)
 		time.Sleep(100 * lease.MaxPollInterval)
 		if n := sent.Swap(0); n < 45 || n > 52 {
-			t.Errorf("%d requests in 100 times the PollBound", n)
+			t.Errorf("%d requests in 100 times MaxPollInterval", n)
 		}
 		resize(t, s, 3)
 		if err := <-acquired; err != nil {

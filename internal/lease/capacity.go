@@ -14,9 +14,9 @@ func (c *claim) hasCapacity(l *Lease) bool {
 	return l.weight <= c.weight-c.used
 }
 
-// canServe reports whether a lease can have its share of the claim now. The quantum
-// does not count against the first: a process that is so slow that it is over
-// before anybody was let in would go round for ever.
+// canServe reports whether a lease can have its share of the claim now. The slice
+// does not count against the first: a process that is so slow that its slice is over
+// before anybody was let in would yield for ever.
 func (c *claim) canServe(l *Lease, now time.Time) bool {
 	remaining := c.window.remaining(now)
 	if c.idle() { // it was not renewed: its lease must have time for that

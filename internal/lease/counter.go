@@ -20,7 +20,7 @@ type GroupStore interface {
 	DoneChannel(key string) (string, error)
 }
 
-// Op a Change does.
+// Op is what an Operation does.
 type Op string
 
 const (
@@ -44,7 +44,7 @@ type Operation struct {
 	TTL          time.Duration
 }
 
-// Outcome is what Redis says to a Change.
+// Outcome is what Redis says to an Operation.
 type Outcome int64
 
 const (

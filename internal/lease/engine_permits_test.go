@@ -101,7 +101,7 @@ func claimOf(m *Manager, kind Kind) *claim {
 	return q.claim
 }
 
-// TestReadersShare lets readers of one process join: within the quantum for
+// TestReadersShare lets readers of one process join: within the time slice for
 // nothing, and later for the subscription and one renewal in all.
 func TestReadersShare(t *testing.T) {
 	inBubble(t, func(e *env) {

@@ -59,7 +59,7 @@ func wrapEnd(op string, name Name, err, redis error) error {
 	return retry.WrapRedis(op, name.Key, err, redis)
 }
 
-// wrap is as that of a lease which has no line yet.
+// wrap is as that of a lease which has no queue yet.
 func (p *Params) wrap(err error) error {
 	return retry.Wrap(opName(p.Kind, p.Try, p.Shared, p.Term), p.Key, err)
 }

@@ -16,17 +16,17 @@ type groupWaiter struct {
 	tracer         *trace.Tracer // of what goes wrong
 	neverCancelled bool          // its ctx never ends
 
-	// Guarded by the mutex of watch, which is set before the Wait can be seen.
+	// Guarded by the mutex of watcher, which is set before the groupWaiter can be seen.
 	watcher       *groupWatcher
 	element       *linkedlist.Element // in the waiters of watcher
 	number        int64               // of those who have waited
-	minPoll       int64               // only a look that begins after so many counts for it
+	minPoll       int64               // only a poll that begins after so many counts for it
 	generation    int64               // that it waits for, 0 until it is known
 	done          bool
 	err           error
 	ready         chan struct{} // closed when it is over; nil with sink
 	sink          result.Sink
-	stopAfterFunc func() bool // ends the watch over the ctx of sink
+	stopAfterFunc func() bool // stops the context.AfterFunc of the ctx; nil without sink
 }
 
 // Wait waits until the generation is over that goes on at the group, or until ctx ends.
@@ -142,7 +142,7 @@ func (x *groupWaiter) cancel(ctx context.Context) error {
 	return err
 }
 
-// finish ends the wait, for the reason err if that is not nil. The watch is locked.
+// finish ends the wait, for the reason err if that is not nil. The watcher is locked.
 func (x *groupWaiter) finish(err error) {
 	x.watcher.waiters.Remove(x.element)
 	if err != nil {

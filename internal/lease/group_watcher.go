@@ -10,7 +10,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
-// A groupWatcher is what this process awaits of one wait group: one goroutine looks, for
+// A groupWatcher is what this process awaits of one wait group: one goroutine polls, for
 // all who wait, and one channel tells it when a generation is over. It exists while
 // somebody here waits, and a moment longer.
 type groupWatcher struct {
@@ -18,8 +18,8 @@ type groupWatcher struct {
 	store       GroupStore
 	key         string
 	channel     string
-	wakeup      chan struct{} // look at once
-	wantChannel bool          // the subscription is to hear the topic; guarded by the mutex of the manager
+	wakeup      chan struct{} // poll at once
+	wantChannel bool          // the subscription is to hear the channel; guarded by the mutex of the manager
 
 	mu           sync.Mutex      // taken before the manager's
 	removed      bool            // the manager has dropped it: look the key up again
@@ -29,11 +29,11 @@ type groupWatcher struct {
 	lastBound    int64           // and of the last who knows its generation
 	lastFinished int64           // the last generation that is known to be over
 	subscribed   bool            // the end of a generation will be told
-	lastErr      error           // what the last look failed with
+	lastErr      error           // what the last poll failed with
 	errStreak    retry.Streak
 }
 
-// watcherFor returns the watch of the group at key.
+// watcherFor returns the watcher of the group at key.
 func (m *Manager) watcherFor(store GroupStore, key, channel string) *groupWatcher {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -47,7 +47,7 @@ func (m *Manager) watcherFor(store GroupStore, key, channel string) *groupWatche
 	return w
 }
 
-// add takes in one who waits, unless the watch has gone in the meantime.
+// add takes in one who waits, unless the watcher has gone in the meantime.
 func (w *groupWatcher) add(x *groupWaiter) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -79,7 +79,7 @@ func (w *groupWatcher) wake() {
 	}
 }
 
-// run is the goroutine of a watch.
+// run is the goroutine of a watcher.
 func (w *groupWatcher) run() {
 	fast, slow := retry.NewBackoff(10*time.Millisecond, 0.5), retry.NewBackoff(MaxPollInterval, 0.1)
 	tuned := false
@@ -117,7 +117,7 @@ func (w *groupWatcher) run() {
 	}
 }
 
-// beginPoll numbers a look, and returns the first of the generations that are awaited, 0 if
+// beginPoll numbers a poll, and returns the first of the generations that are awaited, 0 if
 // those who wait know of none yet.
 func (w *groupWatcher) beginPoll() (poll, from int64, awaited bool) {
 	w.mu.Lock()
@@ -134,7 +134,7 @@ func (w *groupWatcher) beginPoll() (poll, from int64, awaited bool) {
 	return w.polls, from, true
 }
 
-// handlePoll deals with what a look has found.
+// handlePoll deals with what a poll has found.
 func (w *groupWatcher) handlePoll(poll int64, g Generation, err error) (awaited, subscribed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -150,7 +150,7 @@ func (w *groupWatcher) handlePoll(poll int64, g Generation, err error) (awaited,
 		case lasts && x.neverCancelled:
 			x.finish(retry.Permanent(err))
 		case err != nil:
-		case x.minPoll >= poll: // it came, or was bound to its generation, after this look had begun
+		case x.minPoll >= poll: // it came, or was bound to its generation, after this poll had begun
 		case x.generation == 0 && g.Remaining > 0:
 			if x.bind(g.Number); x.generation <= w.lastFinished { // the message was faster
 				w.wake()
@@ -171,7 +171,7 @@ func (w *groupWatcher) handlePoll(poll int64, g Generation, err error) (awaited,
 	return w.waiters.Len() > 0, w.subscribed
 }
 
-// redisError tells of a look that has failed, once for each Trace of those who wait.
+// redisError tells of a poll that has failed, once for each Trace of those who wait.
 func (w *groupWatcher) redisError(err error) {
 	var seen trace.Seen
 	for x := range w.each {
@@ -206,7 +206,7 @@ func (w *groupWatcher) setSubscribed(subscribed bool) {
 	w.wake()
 }
 
-// subscribe has the subscription hear the topic.
+// subscribe has the subscription hear the channel.
 func (w *groupWatcher) subscribe() {
 	m := w.manager
 	m.mu.Lock()
@@ -216,7 +216,7 @@ func (w *groupWatcher) subscribe() {
 	m.subscribe(nil)
 }
 
-// tryClose ends the watch, unless somebody waits by now.
+// tryClose ends the watcher, unless somebody waits by now.
 func (w *groupWatcher) tryClose() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

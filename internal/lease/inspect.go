@@ -17,8 +17,8 @@ type Status struct {
 	Waiters     int      // processes
 	Queue       []Waiter // the first of them, 100 at most
 	Generation  int64    // of a wait group
-	Count       int64    // of its round, besides the tasks
-	Abandoned   int64    // tasks of its round that were abandoned
+	Count       int64    // of its generation, besides the tasks
+	Abandoned   int64    // tasks of its generation that were abandoned
 }
 
 // Holder is one process' hold on a key, or one task.

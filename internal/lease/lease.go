@@ -57,7 +57,7 @@ type Lease struct {
 	lingering    uint16 // for how many ms its claim may linger, and the bits of linger.go
 	confirm      Confirm
 
-	// Guarded by the mutex of line, which is set before the lease can be seen.
+	// Guarded by the mutex of queue, which is set before the lease can be seen.
 	state         leaseState
 	joinedLate    bool // it joined while a request was under way, whose answer says nothing of it
 	queue         *keyQueue
@@ -65,10 +65,10 @@ type Lease struct {
 	err           error         // once ended: why
 	ready         chan struct{} // closed when granted or failed; nil if nobody waits for that in a call
 	sink          result.Sink   // where the result goes; nil if ready is used
-	stopAfterFunc func() bool   // ends the watch over the ctx of sink
+	stopAfterFunc func() bool   // stops the context.AfterFunc of the ctx; nil without sink
 	claim         *claim        // once granted
 	grantedAt     monoTime      // when granted
-	renewedAfter  time.Duration // after since: when it was last found to be of use to somebody
+	renewedAfter  time.Duration // after grantedAt: when it was last found to be of use to somebody
 	fence         int64
 	done          chan struct{} // made when first asked for
 	onLoss        lossContexts
@@ -242,7 +242,7 @@ func (l *Lease) requestErr() error {
 	return nil
 }
 
-// expire notices that the window has passed, should the clock be late.
+// expire notices that the window has passed, should the renewal timer be late.
 func (l *Lease) expire(now time.Time) {
 	if l.state == leaseHeld && l.claim.window.remaining(now) <= 0 {
 		l.queue.runAsync(l.queue.loseClaim(l.claim, trace.RenewFailed))

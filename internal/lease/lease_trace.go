@@ -55,7 +55,7 @@ func (l *Lease) traceEnd(err error) {
 	}
 }
 
-// lossCause is why the lease is lost, of whose claim that is said; back says that it was
+// lossCause is why the lease is lost, of whose claim that is said; revoked says that it was
 // not received.
 func (l *Lease) lossCause(cause string, revoked bool) string {
 	now := time.Now()

@@ -48,7 +48,7 @@ func NewManager(s Store) *Manager {
 
 // enqueue puts a lease into the queue of its key. If ctx can end, its end makes a
 // lease with sink give up. Else the caller may have to send the request itself:
-// join returns the claim for which it must call requestInline.
+// enqueue returns the claim for which it must call requestInline.
 func (m *Manager) enqueue(ctx context.Context, name Name, l *Lease) (inline *claim) {
 	for {
 		if inline, ok := m.queueFor(name).enqueue(ctx, l); ok {

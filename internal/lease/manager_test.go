@@ -41,7 +41,7 @@ func TestKeeperShrinks(t *testing.T) {
 			}
 		}
 		if n := len(m.heap); n != keys {
-			t.Errorf("%d claims in the clock, want %d", n, keys)
+			t.Errorf("%d claims to renew, want %d", n, keys)
 		}
 		for i := range leases {
 			if i != keys/2 {
@@ -53,7 +53,7 @@ func TestKeeperShrinks(t *testing.T) {
 		t.Errorf("after %d holds %d kB more are in use", keys, grown>>10)
 	}
 	if kept.Err() != nil || len(m.queues.Entries) != 1 || len(m.heap) != 1 {
-		t.Errorf("the last is %v, of %d lines and %d in the clock", kept.Err(), len(m.queues.Entries), len(m.heap))
+		t.Errorf("the last is %v, of %d queues and %d to renew", kept.Err(), len(m.queues.Entries), len(m.heap))
 	}
 	_ = kept.Release()
 	m.renewTimer.Stop()

@@ -69,7 +69,7 @@ func (ml *MultiLease) Done() <-chan struct{} {
 		ctx, _ = ml.Context(ctx) // which end ends too
 		ml.done = ctx.Done()
 	})
-	_ = ml.Err() // notices a window that has passed, should the clock be late
+	_ = ml.Err() // notices a window that has passed, should the renewal timer be late
 	return ml.done
 }
 

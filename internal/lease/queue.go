@@ -10,7 +10,7 @@ import (
 )
 
 // MinSlice is for how long at least a claim passes from lease to lease inside a
-// process before other processes get their turn, as after sync.Mutex's starvation
+// process before other processes get it, as after sync.Mutex's starvation
 // threshold. See Manager.newTimeSlice.
 const MinSlice = time.Millisecond
 

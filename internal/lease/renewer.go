@@ -7,7 +7,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
-// A renewable is what the clock keeps alive: a claim that is held, or a task.
+// A renewable is what the renewal timer keeps alive: a claim that is held, or a task.
 type renewable interface {
 	// checkRenewal ends what has run out, and returns how to renew what lives, if it
 	// should be renewed.
@@ -20,12 +20,12 @@ type renewable interface {
 	entry() *timerEntry
 }
 
-// A timerEntry is when the clock is to look at a renewable. The mutex of the manager
-// guards it.
+// A timerEntry is when the renewal timer is to look at a renewable. The mutex of the
+// manager guards it.
 type timerEntry struct {
 	due    time.Time
 	slack  time.Duration // by how much it may be early for that
-	index  int32         // in the clock's heap, or -1
+	index  int32         // in the renewHeap, or -1
 	queued bool          // a renewal waits to be sent: no other is queued
 }
 
@@ -64,8 +64,8 @@ func (h *renewHeap) remove(c renewable) {
 	}
 }
 
-// scheduleRenewal sets when the clock is to look at a held claim again. That is not later
-// than a lease of it may have to be ended. The queue is locked.
+// scheduleRenewal sets when the renewal timer is to look at a held claim again. That is not
+// later than a lease of it may have to be ended. The queue is locked.
 func (m *Manager) scheduleRenewal(c *claim, now time.Time) {
 	next := nextRenewal(c.window, now)
 	if !c.nextForcedEnd.IsZero() {
@@ -74,7 +74,7 @@ func (m *Manager) scheduleRenewal(c *claim, now time.Time) {
 	m.schedule(c, c.window, now, next)
 }
 
-// nextRenewal is when the clock looks at a renewable again: when a third is over of what
+// nextRenewal is when the renewal timer looks at a renewable again: when a third is over of what
 // Redis has left of its TTL, so that each renewal lasts for a third of the TTL. While
 // renewing fails that is ever sooner, but no sooner than after the retry interval.
 func nextRenewal(w trustWindow, now time.Time) time.Duration {
@@ -82,7 +82,7 @@ func nextRenewal(w trustWindow, now time.Time) time.Duration {
 	return min(remaining, max((remaining+w.margin)/3, w.retryInterval()))
 }
 
-// schedule has the clock look at the renewable after next. It may do so sooner, together
+// schedule has the renewal timer look at the renewable after next. It may do so sooner, together
 // with others: by a twelfth of the TTL, but not before the retry interval is over.
 func (m *Manager) schedule(c renewable, w trustWindow, now time.Time, next time.Duration) {
 	m.mu.Lock()
@@ -97,7 +97,7 @@ func (m *Manager) schedule(c renewable, w trustWindow, now time.Time, next time.
 	m.armTimer()
 }
 
-// unschedule takes a renewable from the clock.
+// unschedule takes a renewable from the renewHeap.
 func (m *Manager) unschedule(c renewable) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -120,7 +120,7 @@ func (m *Manager) armTimer() {
 }
 
 // renewDue queues renewals of the renewables that are due, and ends those whose
-// window has passed. Neither waits for the other: the next tick is set before a
+// window has passed. Neither waits for the other: the timer is set again before a
 // renewal is sent, so that a connection that is stuck delays nothing. One renewal of each
 // is queued at most, and its window counts from the time when it is sent.
 func (m *Manager) renewDue() {
@@ -157,7 +157,7 @@ func (m *Manager) setQueued(c renewable, queued bool) (changed bool) {
 	return changed
 }
 
-// popDue takes the renewables from the clock that are due, and those that soon will
+// popDue takes the renewables from the renewHeap that are due, and those that soon will
 // be: from then on they are due together.
 func (m *Manager) popDue(now time.Time) (due []renewable) {
 	m.mu.Lock()

@@ -384,7 +384,7 @@ func (s *permitsSim) idle(p *simProcess, found map[any]string) {
 func (s *permitsSim) rest() {
 	for _, p := range s.procs {
 		if len(p.queues.Entries)+len(p.claimsByToken.Entries)+len(p.heap) > 0 || p.subscription.cancel != nil {
-			s.t.Errorf("manager not at rest: %d lines, %d expected, %d in the clock", len(p.queues.Entries), len(p.claimsByToken.Entries), len(p.heap))
+			s.t.Errorf("manager not at rest: %d queues, %d expected, %d to renew", len(p.queues.Entries), len(p.claimsByToken.Entries), len(p.heap))
 		}
 	}
 	q := s.redis.permitsOf(s.name)

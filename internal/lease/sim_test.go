@@ -60,7 +60,7 @@ func simulate(sch *schedule) string {
 	synctest.Wait()
 	for _, m := range managers {
 		if len(m.queues.Entries)+len(m.claimsByToken.Entries)+len(m.heap) > 0 || m.subscription.cancel != nil {
-			t.Errorf("manager not at rest: %d lines, %d expected, %d in the clock", len(m.queues.Entries), len(m.claimsByToken.Entries), len(m.heap))
+			t.Errorf("manager not at rest: %d queues, %d expected, %d to renew", len(m.queues.Entries), len(m.claimsByToken.Entries), len(m.heap))
 		}
 	}
 	for name, k := range r.keys {

@@ -338,7 +338,7 @@ func (s *groupSim) check() {
 	}
 	for _, p := range s.procs {
 		if m := p.Manager; len(m.watchers.Entries)+len(m.claimsByToken.Entries)+len(m.heap) > 0 || m.subscription.cancel != nil {
-			s.t.Errorf("manager not at rest: %d watches, %d expected, %d in the clock", len(m.watchers.Entries), len(m.claimsByToken.Entries), len(m.heap))
+			s.t.Errorf("manager not at rest: %d watchers, %d expected, %d to renew", len(m.watchers.Entries), len(m.claimsByToken.Entries), len(m.heap))
 		}
 		for _, session := range p.sessions {
 			if len(session.acked.Entries) > 0 || session.ackedThrough != session.lastSeq {

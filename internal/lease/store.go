@@ -134,7 +134,7 @@ type RenewResult struct {
 // echoes the numbers of the last request that Redis had seen of that token, and
 // of the first that wanted this. With Seq 0 it is not that, but a contention notice: others
 // wait for what the token holds. Of a WaitGroup, which has no tokens that wait,
-// it is the message that round N is over, and has lost as many tasks as Weight.
+// it is the message that generation Seq is over, and Weight of its tasks were abandoned.
 type Handover struct {
 	Name
 	Token                   string

@@ -73,7 +73,7 @@ func (m *Manager) applyChannelChanges(changes *channelChanges) {
 func (s *subscription) markUsed() { s.idleSince = time.Time{} }
 
 // scheduleClose closes the subscription when it has been of no use for a while. A timer that is set
-// is left to fire, and looks again, as that of the clock.
+// is left to fire, and looks again, as the renewal timer is.
 func (s *subscription) scheduleClose(m *Manager) {
 	if s.cancel == nil {
 		return
@@ -166,7 +166,7 @@ type subscriptionHandler struct {
 	ctx     context.Context
 }
 
-// Channels returns where hand-overs are told, and the ends of the rounds that are
+// Channels returns where hand-overs are told, and the ends of the generations that are
 // awaited.
 func (h *subscriptionHandler) Channels(t Subscriber) []string {
 	m := h.manager
@@ -210,7 +210,7 @@ func (h *subscriptionHandler) Disconnected() {
 	h.manager.setValueSubscribed("")
 }
 
-// allWatchers returns all watches.
+// allWatchers returns the watchers of all groups.
 func (m *Manager) allWatchers() []*groupWatcher {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -255,8 +255,8 @@ func (m *Manager) setSubscribed(ctx context.Context, active bool) (wake []*claim
 	return wake
 }
 
-// HandleMessage passes a message to the watch, or to the claim, that it names. One that is not known here
-// any more was given up while a request of it was under way: it is given back.
+// HandleMessage passes a message to the watcher, or to the claim, that it names. A claim that is not
+// known here any more was given up while a request of it was under way: it is given back.
 func (h *subscriptionHandler) HandleMessage(msg Handover) {
 	m := h.manager
 	m.mu.Lock()

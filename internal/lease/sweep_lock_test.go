@@ -200,7 +200,7 @@ func locks(name string, p, other Params) (all []scenario) {
 			time.Sleep(10 * time.Millisecond)
 			w.later(20*time.Millisecond, 0, ours)
 		}},
-		{name: "inside", least: 6, p: p, before: func(w *sweep) { // within the quantum
+		{name: "inside", least: 6, p: p, before: func(w *sweep) { // within the time slice
 			w.later(MinSlice/2, 0, w.take(w.us, other))
 		}},
 		{name: "try", least: 9, p: try, may: []error{errNetwork, retry.ErrNoAnswer}},

@@ -308,7 +308,7 @@ func (w *sweep) rest() {
 	synctest.Wait()
 	for _, k := range w.processes {
 		if len(k.queues.Entries)+len(k.watchers.Entries)+len(k.claimsByToken.Entries)+len(k.heap) > 0 || k.subscription.cancel != nil {
-			w.Errorf("%s is not at rest: %d lines, %d watches, %d expected, %d in the clock, subscribed: %v",
+			w.Errorf("%s is not at rest: %d queues, %d watchers, %d expected, %d to renew, subscribed: %v",
 				k.name, len(k.queues.Entries), len(k.watchers.Entries), len(k.claimsByToken.Entries), len(k.heap), k.subscription.cancel != nil)
 		}
 	}

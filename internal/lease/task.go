@@ -31,7 +31,7 @@ type Task struct {
 	onLoss lossContexts
 }
 
-// Start counts a task more, or, to join, one that has been added already.
+// Start counts a task more, or, with OpClaim, one that has been added already.
 func (s *Session) Start(ctx context.Context, opName string, op Op, ttl time.Duration, label string) (*Task, error) {
 	t := &Task{session: s, caller: callerCtx{ctx}, ttl: ttl.Truncate(time.Millisecond), tracer: s.tracer(ctx), timerEntry: timerEntry{index: -1}}
 	err := t.start(ctx, opName, op, label)
@@ -100,7 +100,7 @@ func (t *Task) beginRenewal(time.Time) (_ int64, renew bool) {
 	return 0, t.err == nil
 }
 
-// schedule has the clock look at the task when it is to be renewed. The task is locked.
+// schedule has the renewal timer look at the task when it is to be renewed. The task is locked.
 func (t *Task) schedule() {
 	now := time.Now()
 	t.session.manager.schedule(t, t.window, now, nextRenewal(t.window, now))

@@ -3,7 +3,7 @@ package lease
 import "time"
 
 // A hand-over between processes takes about the time of a request, in which nobody
-// holds the lock. A turn of several times that keeps it a small share of all.
+// holds the lock. A slice of several times that keeps it a small share of all.
 const (
 	roundTripsPerSlice = 10
 	maxSlice           = 20 * time.Millisecond
@@ -23,8 +23,8 @@ type timeSlice struct {
 	waiters           int64 // who waited here when it began
 }
 
-// newTimeSlice is the turn of a claim that is granted now. Its quantum is as long as ten
-// requests, and at least Quantum; at most 20 ms and a tenth of the TTL, so that the
+// newTimeSlice is the slice of a claim that is granted now. It is as long as ten
+// requests, and at least MinSlice; at most 20 ms and a tenth of the TTL, so that the
 // others need not wait long, and what is passed on has most of its window left.
 func (m *Manager) newTimeSlice(ttl time.Duration, waiters int64, now time.Time) timeSlice {
 	maxLength := max(MinSlice, min(maxSlice, ttl/10))
@@ -32,10 +32,10 @@ func (m *Manager) newTimeSlice(ttl time.Duration, waiters int64, now time.Time) 
 	return timeSlice{monoTimeOf(now), length, maxLength, max(waiters, 1)}
 }
 
-// exhausted reports whether other processes are next, after so many leases. A turn is
+// exhausted reports whether other processes are next, after so many leases. A slice is
 // made of rounds, in each of which all are let in who waited when it began. It ends
-// with the round whose end is nearest to that of the quantum: if it ended within one, some
-// would wait for one more turn of every other process than the rest. The first round
+// with the round whose end is nearest to length: if it ended within one, some
+// would wait for one more slice of every other process than the rest. The first round
 // is cut short if it takes too long for the others.
 func (s timeSlice) exhausted(now time.Time, fencesUsed int64) bool {
 	elapsed := s.start.elapsed(now)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// TestTimeSlice: a turn follows what requests take, between its bounds.
+// TestTimeSlice: a slice follows what requests take, between its bounds.
 func TestTimeSlice(t *testing.T) {
 	const ms = time.Millisecond
 	for _, c := range []struct{ trip, ttl, want time.Duration }{
@@ -26,7 +26,7 @@ func TestTimeSlice(t *testing.T) {
 	}
 }
 
-// TestTimeSliceFollowsRTT: it is requests that a turn follows.
+// TestTimeSliceFollowsRTT: it is requests that a slice follows.
 func TestTimeSliceFollowsRTT(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, s := e.process()
@@ -35,22 +35,22 @@ func TestTimeSliceFollowsRTT(t *testing.T) {
 			e.acquire(m, 10*time.Second).Release()
 		}
 		if got := m.newTimeSlice(10*time.Second, 0, time.Now()).length; got < 19*time.Millisecond {
-			e.Errorf("where a request takes 2 ms, there and back, a quantum is %v", got)
+			e.Errorf("where a request takes 2 ms, there and back, a slice is %v", got)
 		}
 	})
 }
 
-// TestTimeSliceServesWhoWaited: a turn ends when all who waited as it began have been let in, as
-// often as the quantum allows.
+// TestTimeSliceServesWhoWaited: a slice ends when all who waited as it began have been let in, as
+// often as the slice allows.
 func TestTimeSliceServesWhoWaited(t *testing.T) {
 	const ms = time.Millisecond
 	for name, c := range map[string]struct {
-		took           time.Duration
-		waited, letIn  int64
-		over           bool
-		quantum, limit time.Duration
+		took          time.Duration
+		waited, letIn int64
+		over          bool
+		slice, limit  time.Duration
 	}{
-		"one waits, and its quantum is not over":   {4 * ms, 1, 1, false, 10 * ms, 20 * ms},
+		"one waits, and its slice is not over":     {4 * ms, 1, 1, false, 10 * ms, 20 * ms},
 		"it is as good as over":                    {96 * ms / 10, 1, 9, true, 10 * ms, 20 * ms},
 		"it is over":                               {10 * ms, 1, 9, true, 10 * ms, 20 * ms},
 		"two of eight are left, and it is not":     {9 * ms, 8, 6, false, 10 * ms, 20 * ms},
@@ -61,11 +61,11 @@ func TestTimeSliceServesWhoWaited(t *testing.T) {
 		"in the second round":                      {10 * ms, 8, 12, false, 10 * ms, 20 * ms},
 		"in one that takes much longer":            {20 * ms, 8, 12, true, 10 * ms, 20 * ms},
 		"the first would take too long":            {16 * ms, 8, 6, true, 10 * ms, 20 * ms},
-		"a turn may be no longer":                  {10 * ms, 8, 6, true, 10 * ms, 10 * ms},
+		"a slice may be no longer":                 {10 * ms, 8, 6, true, 10 * ms, 10 * ms},
 		"a hold took years":                        {1e5 * time.Hour, 1e12, 1, true, 10 * ms, 20 * ms},
 	} {
 		now := time.Now()
-		if got := (timeSlice{monoTimeOf(now.Add(-c.took)), c.quantum, c.limit, c.waited}).exhausted(now, c.letIn); got != c.over {
+		if got := (timeSlice{monoTimeOf(now.Add(-c.took)), c.slice, c.limit, c.waited}).exhausted(now, c.letIn); got != c.over {
 			t.Errorf("%s: over is %v", name, got)
 		}
 	}

@@ -78,7 +78,7 @@ func TestCanServe(t *testing.T) {
 		"a shorter TTL":    {func(_ *claim, l *Lease) { l.ttl-- }, false},
 		"it is a writer's": {func(c *claim, l *Lease) { c.queue.name.Kind, l.ttl = RWMutex, l.ttl-1 }, true},
 		"no fence is left": {func(c *claim, _ *Lease) { c.fencesUsed = FencesPerGrant }, false},
-		"quantum over":     {func(c *claim, _ *Lease) { c.slice.start, c.fencesUsed = monoTimeOf(now.Add(-MinSlice)), 1 }, false},
+		"slice over":       {func(c *claim, _ *Lease) { c.slice.start, c.fencesUsed = monoTimeOf(now.Add(-MinSlice)), 1 }, false},
 		"not used so far":  {func(c *claim, _ *Lease) { c.slice.start = monoTimeOf(now.Add(-MinSlice)) }, true},
 		"window over":      {func(c *claim, _ *Lease) { c.window = newTrustWindow(now.Add(-time.Second), time.Second) }, false},
 	} {

@@ -46,7 +46,7 @@ func TestSubscriptionLingers(t *testing.T) {
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			if subscribed := m.subscription.cancel != nil; subscribed != (m.workers.Load() != nil) {
-				e.Error("subscription and crew are not there at the same time")
+				e.Error("subscription and workers are not there at the same time")
 			}
 			return m.subscription.cancel != nil
 		}

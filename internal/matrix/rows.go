@@ -112,7 +112,7 @@ var rows = []row{
 	{52, "odd keys", "refused, or apart from all others", "—", onBoth, []string{
 		"mutex.TestBadInput", "mutex.TestFaultKeys", "mutex.TestRWMutexKeys", "mutex.TestPoolKeyNames", "semaphore.TestWeightedKeys",
 		"waitgroup.TestKeys", "redisstore.TestOddKeysAreApart", "redisstore.TestKeysThatAreRefused"}},
-	{53, "100,000 waiters", "one entry a process, no goroutine each", "a request a quantum; as behind 10", onRedis, []string{
+	{53, "100,000 waiters", "one entry a process, no goroutine each", "a request a time slice; as behind 10", onRedis, []string{
 		"mutex.TestFaultManyWaiters", "redisstore.TestManyWaiters", "mutex.TestCostIdle", "mutex.TestRWMutexCostIdle", "waitgroup.TestCrowd",
 		"semaphore.TestLimiterAcrossProcesses"}},
 	{54, "very many locks held", "renewed together, one command each", "3 pipelines a T", onBoth, []string{

@@ -20,7 +20,7 @@ type Store interface {
 type Reservation struct {
 	Op      string // the caller's word for it, for errors
 	Key     string
-	ID      string // new for every reservation; "" if it is neither repeated nor returned
+	ID      string // new for every reservation; "" if it is neither repeated nor refunded
 	N       int
 	Rate    float64 // per second
 	Burst   int
@@ -53,8 +53,8 @@ type TakeResult struct {
 // NoMaxWait is longer than any wait for which tokens are taken.
 const NoMaxWait = time.Duration(1<<63 - 1)
 
-// Retention is the time after which giving tokens back is given up. Redis knows a
-// draw for as long after its use, and a return for as long, unless a later request names
+// Retention is the time after which a refund is given up. Redis knows what was
+// taken for as long after its use, and a refund for as long, unless a later request names
 // it as finished: it covers what a client does with a lost answer, three times go-redis'
 // ReadTimeout.
 const Retention = 15 * time.Second

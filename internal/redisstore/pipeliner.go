@@ -50,7 +50,7 @@ type pipeliner struct {
 	inflight int           // commands sent by themselves, and pipelines
 	queue    []*queuedCmd  // in the order in which they came
 	batches  int64         // pipelines sent
-	watched  bool          // checkQueue is going to look at the queue
+	watched  bool          // checkLater is going to look at the queue
 	rtt      time.Duration // of a command sent by itself: near the shortest of late
 	slow     time.Time     // until then, replies are not expected promptly
 	renewals []renewal     // that wait to be sent

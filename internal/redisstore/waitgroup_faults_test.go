@@ -169,7 +169,7 @@ func TestWaitGroupRefusedKeys(t *testing.T) {
 			_, err = r.GroupStatus(r.Context(), key, 0)
 			expect(r.T, "look", err, "permanent", "key")
 			if _, err = r.DoneChannel(key); err == nil {
-				r.Errorf("%q has a topic", key)
+				r.Errorf("%q has a channel", key)
 			}
 		}
 		equal(r.T, "keys", r.all(), "")

@@ -22,7 +22,7 @@ func TestWaitGroupKeys(t *testing.T) {
 		}
 		equal(g.T, "keys", fmt.Sprint(sorted(g.rdb.Keys(g.Context(), "*").Val()...)), fmt.Sprint(sorted(g.operations("s"), "key")))
 		equal(g.T, "operations", g.operations("s"), "baton:{key}:ops:s")
-		equal(g.T, "topic", g.channel, "baton:{key}:done")
+		equal(g.T, "channel", g.channel, "baton:{key}:done")
 		g.expiry(g.key, groupLife)
 		g.expiry(g.operations("s"), groupKept)
 		check(g.T, g.rdb.PExpire(g.Context(), g.key, time.Minute).Err())

@@ -124,7 +124,7 @@ func rwNoticeLost(t *testing.T) {
 	p := redistest.NewProxy(t, s.Addr())
 	a := rwOf(p.Client(t), ttl)
 	first := rlock(t, a)
-	<-time.After(30 * time.Millisecond) // more than a quantum
+	<-time.After(30 * time.Millisecond) // more than a time slice
 	unlock(t, rlock(t, a))              // makes sure that it hears
 	redistest.Eventually(t, poll, func() bool { return s.Subscribers(t, "baton:*") == 1 }, "the readers listen")
 	p.DropMessages(1)
@@ -151,7 +151,7 @@ func rwUnsubscribed(t *testing.T) {
 	p := redistest.NewProxy(t, s.Addr())
 	a := rwOf(p.Client(t), time.Minute)
 	first := rlock(t, a)
-	<-time.After(30 * time.Millisecond) // more than a quantum
+	<-time.After(30 * time.Millisecond) // more than a time slice
 	unlock(t, rlock(t, a))
 	redistest.Eventually(t, poll, func() bool { return s.Subscribers(t, "baton:*") == 1 }, "the readers listen")
 	p.DropMessages(1)
