@@ -12,4 +12,105 @@
 // awaited. Two exceptions are short: the subscription stays open for 100 ms, and a timer may still fire.
 //
 // internal/PROTOCOL.md describes the protocol, with the reasons.
+//
+// # One lock, from call to grant
+//
+// The way out, through this package and internal/redisstore:
+//
+//	mutex.LockContext
+//	  Lease.Request            lease.go
+//	    Manager.enqueue        manager.go         the lease enters the queue of its key
+//	      newClaim             claim.go           if the process has no claim on the key yet
+//	    keyQueue.requestInline acquire_loop.go
+//	      Store.Acquire        redisstore/store.go
+//	        transport.send     redisstore/transport.go    which server
+//	          pipeliner.send   redisstore/pipeliner.go    at once, or in the next pipeline
+//	            promptHook     redisstore/prompt.go       only if the wait for the reply must be short
+//	              mutex_acquire.lua
+//
+// And the way back:
+//
+//	requestDone                acquire_loop.go
+//	  finishRequest            acquire_loop.go    whether and when the next request follows
+//	    handleReply            acquire_loop.go
+//	      receiveGrant         queue.go           every grant passes here; replicas may have to confirm it first
+//	        acceptGrant        queue.go
+//	          advanceAt        queue.go           which lease is next
+//	            claim.assign   capacity.go
+//	              Lease.grant  lease_end.go       ends Lease.Await
+//
+// The caller's goroutine sends the request itself if a call waits for the lease, its key has no
+// claim yet, and either its ctx never ends or replies are fast ([Store].LowLatency). In all other
+// cases another goroutine runs requestLoop.
+//
+// A claim that must wait has an entry in Redis. The message of a hand-over arrives at HandleMessage
+// (subscription.go), and handleHandover (queue.go) passes it to receiveGrant. A poll of requestLoop
+// finds the same if the message is lost.
+//
+// Each change of a queue ends in keyQueue.advance, which decides the next step: a lease enters, is
+// released or gives up; a grant, a loss or a confirmed release arrives; a window ends. claim.wake only makes
+// requestLoop go on before its timer fires. The reply to that request leads to advance again.
+//
+// # Files
+//
+// Leases and queues:
+//
+//	lease.go         Request, Await, AcquireChan: one caller's lease, its options and its state
+//	lease_end.go     grant, lose, fail, end: how a lease learns its result
+//	release.go       Release, ReleasePermits: what a release ends, and what it returns
+//	queue.go         advance: the next step of a queue; receiveGrant, handleHandover, loseClaim
+//	list.go          the linked list of leases
+//	claim.go         newClaim, nextRequest, wake: what the process asks for and holds on a key
+//	capacity.go      canServe, assign: whether the claim has room for a lease; markRenewals
+//	timeslice.go     newTimeSlice, exhausted: when other processes are next
+//	linger.go        keepIdle: whether a claim without leases is kept for a moment
+//	contention.go    Contended, noteContention: whether other processes wait
+//
+// Requests and releases:
+//
+//	acquire_loop.go  requestLoop, requestInline, handleReply: when a request is sent, and what its reply means
+//	confirm.go       confirm: whether enough replicas have a grant
+//	claim_release.go finishRelease, shrink: how a claim is given back, whole or in part
+//	late_grant.go    handleLateReply, releaseStale: how a grant is given back that comes after its claim's end
+//	retry_until.go   retryUntil: for how long a release is repeated
+//	caller_ctx.go    callerCtx: the values of a caller's ctx, without its end
+//
+// What a client has once:
+//
+//	manager.go       NewManager, enqueue: which queues there are
+//	renewer.go       schedule, renewDue: when a claim or a task is renewed
+//	window.go        trustWindow: until when a claim is trusted without a reply
+//	subscription.go  subscribe, HandleMessage: when the subscription is open, and who gets a message
+//	workers.go       async: the goroutines that call Redis
+//	map.go           Map: a map that gives memory back
+//
+// Several keys:
+//
+//	multi_acquire.go MultiLease.Acquire: the order of the requests, and what is given back meanwhile
+//	multi_sink.go    memberSink: whether a lease of several counts as received
+//	multi.go         Release, Err, Done of a MultiLease
+//
+// The value beside a mutex, and elections:
+//
+//	value.go         WriteValue, ReleaseValue, ValueReader: how the value is written and read
+//	value_watch.go   WatchValue: signals that the value may have changed
+//	value_observe.go ObserveValue: one poller for all observers of a value
+//	term.go          Campaign, Resign: a lease whose value is stored before the caller gets it
+//
+// Wait groups:
+//
+//	counter.go       GroupStore: what Redis counts
+//	session.go       Update: how an operation is numbered, repeated and undone
+//	task.go          Start, Done, Abandon: a task and its renewal
+//	group_watcher.go run: when a process polls a group for all its waiters
+//	group_waiter.go  Wait, WaitChan: for which generation a caller waits
+//
+// Common to all:
+//
+//	store.go         Store, Request, Reply, Handover: what is said to Redis and back; the errors
+//	errors.go        wrap: the operation and the key in an error
+//	lease_trace.go   newTracer, traceEnd: which events a Trace gets
+//	loss_context.go  derive: contexts that end with a hold
+//	owner.go         newToken, ParseOwner: what a token says
+//	inspect.go       Inspect: what Redis knows of a key
 package lease

@@ -19,7 +19,7 @@ const maxConcurrent = 128
 // get them all it keeps those before the first that it did not get, and waits for
 // one after the other from there. What it holds while it waits is always the first
 // keys of its order. So no two callers wait for each other if all name their keys
-// in the same order. A Group that is handed over is lost when one of its leases is;
+// in the same order. A MultiLease that is handed over is lost when one of its leases is;
 // the others are held until Release.
 type MultiLease struct {
 	ctx  context.Context // of the request
@@ -28,7 +28,7 @@ type MultiLease struct {
 	// Set once, before the MultiLease is handed over.
 	leases     []*Lease
 	holdCtx    context.Context // ends with ctx, and with the loss of a lease
-	cancelHold func()          // ends trial
+	cancelHold func()          // ends holdCtx
 
 	once sync.Once
 	done <-chan struct{} // made when first asked for

@@ -7,7 +7,7 @@ import (
 )
 
 // memberSink is the [result.Sink] of one lease of a MultiLease. What is put there goes to the
-// group, which has the lease in hand from then on; but when the MultiLease lies in a
+// MultiLease, which has the lease in hand from then on; but when the MultiLease lies in a
 // sink of its own, the lease is received when that is, and goes back with it.
 type memberSink struct {
 	multi   *MultiLease

@@ -10,7 +10,7 @@ const maxIdleWorkers = 4
 // goes deep into the client, and a new goroutine's stack would have to grow for it several times.
 type workerPool struct {
 	jobs   chan func()
-	closed <-chan struct{} // closed when it is to go home
+	closed <-chan struct{} // closed when the idle goroutines must end
 	idle   atomic.Int32
 }
 

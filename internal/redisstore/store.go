@@ -2,6 +2,38 @@
 // parsing of their replies, the classes of errors, the subscription that receives hand-overs, and
 // the pipelines. It keeps no state about locks. Package lease decides when a script runs.
 // keys.go lists all keys and messages; internal/PROTOCOL.md gives the reasons.
+//
+// The stores:
+//
+//	store.go         Acquire, Release, Renew: the request of a lock or of permits, and what its reply says
+//	value.go         ReadValue, WriteValue, ReleaseValue, acquireValue: the value beside a mutex
+//	value_clear.go   ClearValue: how the value of a free mutex is deleted
+//	waitgroup.go     UpdateGroup, GroupStatus: wait groups
+//	limit.go         Take, Refund: rate limiters
+//	inspect.go       Inspect: what Redis knows of a key
+//	manager.go       StoreFor, ManagerFor: one store for each client
+//
+// The way to a server:
+//
+//	client.go        resolve: which client a wrapper stands for
+//	transport.go     send, renew: which server gets a command, and how renewals are batched
+//	pipeliner.go     send: whether a command goes at once or in the next pipeline
+//	prompt.go        promptHook: how the wait for a reply is kept short
+//	wait_replicas.go confirm: renewals that count when replicas have received them
+//	pubsub.go        Subscribe, parseMessage: the subscription, its health and its messages
+//
+// What is sent, and what comes back:
+//
+//	keys.go          keysFor: all keys, fields and messages
+//	lockorder.go     LockOrder: in which order several keys are locked
+//	script.go        load: the scripts, with the files that they include
+//	reply.go         parseInts: replies that our scripts cannot have made
+//	errors.go        classify: which errors are permanent, and which are tried again
+//	check.go         Check: whether a server has what baton needs
+//
+// The scripts are mutex_*.lua, permits_*.lua (reader/writer locks and semaphores), value_*.lua,
+// waitgroup_*.lua and limiter*.lua. Each begins with its KEYS, its ARGV and its replies. lib/*.lua
+// has the parts that several of them include.
 package redisstore
 
 import (
