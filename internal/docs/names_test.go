@@ -91,3 +91,28 @@ func TestLength(t *testing.T) {
 		check("examples/"+example+"/main.go", 80, 160)
 	}
 }
+
+// TestFileMaps compares the file lists of two package comments with the files, and with the
+// functions and types that they name.
+func TestFileMaps(t *testing.T) {
+	for dir, comment := range map[string]string{"internal/lease": "doc.go", "internal/redisstore": "store.go"} {
+		text, listed := read(t, dir, comment), map[string]bool{comment: true}
+		for _, m := range regexp.MustCompile(`(?m)^//\t(\w+\.go) +(?:([\w, .]+):)?`).FindAllStringSubmatch(text, -1) {
+			if listed[m[1]] = true; !exists(dir, m[1]) {
+				t.Errorf("%s/%s lists %s, which does not exist", dir, comment, m[1])
+				continue
+			}
+			for name := range strings.SplitSeq(m[2], ", ") {
+				name = name[strings.LastIndex(name, ".")+1:]
+				if !regexp.MustCompile(`(?m)^(?:func|type) (?:\([^)]*\) )?` + name + `\b`).MatchString(read(t, dir, m[1])) {
+					t.Errorf("%s/%s has no %s", dir, m[1], name)
+				}
+			}
+		}
+		for _, file := range files(t, dir, "*.go") {
+			if name := path.Base(file); !strings.HasSuffix(name, "_test.go") && !listed[name] {
+				t.Errorf("%s/%s does not list %s", dir, comment, name)
+			}
+		}
+	}
+}
