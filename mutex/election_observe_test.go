@@ -170,6 +170,7 @@ func TestObserveThroughOutage(t *testing.T) {
 		first := campaign(t, a)
 		o := b.Observe(t.Context())
 		sees(t, o, "a")
+		synctest.Wait() // a read that the subscription has caused may be under way
 		away.Set(true)
 		resign(t, first)
 		time.Sleep(time.Hour)
