@@ -136,7 +136,7 @@ func TestWaitersDropStaleEntriesAheadOfThem(t *testing.T) {
 		r.stale(3)
 		r.acquire(c, 2)
 		r.stands("one ahead of them", "b c d", 3)
-		for n := range int64(200) { // processes come, and die
+		for n := range int64(40) { // processes come, and die
 			token := fmt.Sprint("baton:10000:stale", n)
 			r.acquire(token, 1)
 			r.dies(token)
