@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -253,8 +254,8 @@ func TestScriptsAreBounded(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			for _, n := range []int64{few, 100 * few} {
-				// The server measures a script by the wall clock: now and then another process
-				// takes its processor.
+				// The server measures a script by the wall clock, which counts when measuring is
+				// asked for. Now and then another process takes its processor.
 				for attempt := 1; ; attempt++ {
 					s.Do(t, "FLUSHALL", "ASYNC")
 					m := newMeter(t, s, row.kind, n)
@@ -268,7 +269,7 @@ func TestScriptsAreBounded(t *testing.T) {
 					row.do(m)
 					redistest.CheckCount(t, fmt.Sprintf("the commands of a script, with %d left behind,", n), m.most, maxCommands)
 					slow := slowScripts(t, s)
-					if len(slow) <= m.runs/50 || t.Failed() {
+					if len(slow) <= m.runs/50 || t.Failed() || os.Getenv(redistest.TimedEnv) == "" {
 						break
 					}
 					if attempt == 3 {
