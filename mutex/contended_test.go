@@ -57,7 +57,7 @@ func TestContended(t *testing.T) {
 func TestCostContended(t *testing.T) {
 	s := redistest.Start(t)
 	for notify, messages := range map[bool]int64{false: 1, true: 2} { // one is the hand-over
-		a, b := mutex.New(s.Client(t), "key"), mutex.New(s.Client(t), "key")
+		a, b := mutex.New(s.Client(t, redistest.Patient), "key"), mutex.New(s.Client(t, redistest.Patient), "key")
 		a.NotifyContention = notify
 		cycle := func() {
 			held := lock(t, a)

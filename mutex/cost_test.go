@@ -170,7 +170,7 @@ func waiting(t *testing.T, s *redistest.Server) int64 {
 // TestCostOnce is the cost of a run, and of finding that it is done.
 func TestCostOnce(t *testing.T) {
 	s := redistest.Start(t)
-	a, b := mutex.NewOnce(s.Client(t), "key"), mutex.NewOnce(s.Client(t), "key")
+	a, b := mutex.NewOnce(s.Client(t, redistest.Patient), "key"), mutex.NewOnce(s.Client(t, redistest.Patient), "key")
 	do := func(o *mutex.Once) {
 		_, err := o.DoContext(t.Context(), func(context.Context) error { return nil })
 		must(err)
@@ -199,14 +199,14 @@ func TestCostFlight(t *testing.T) {
 	var fls [processes]*mutex.Flight
 	var clients [processes]*redis.Client
 	for i := range fls {
-		clients[i] = s.Client(t)
+		clients[i] = s.Client(t, redistest.Patient)
 		fls[i] = mutex.NewFlight(clients[i], "")
 		fls[i].Keep = time.Hour
 	}
 	var runs atomic.Int64
 	herd := func(key string) (cost redistest.Stats, polls int64) {
 		// Each process is subscribed, as it waits for another lock.
-		held := lock(t, mutex.New(s.Client(t), "other"))
+		held := lock(t, mutex.New(s.Client(t, redistest.Patient), "other"))
 		var others []<-chan mutex.Result
 		ctx, cancel := context.WithCancel(t.Context())
 		for _, rdb := range clients {
@@ -235,7 +235,7 @@ func TestCostFlight(t *testing.T) {
 		}
 		wg.Wait()
 		cost = s.Stats(t).Since(before)
-		polls = 2 * processes * int64(time.Since(start)/time.Second) // of both locks
+		polls = 2 * processes * int64(time.Since(start)/(900*time.Millisecond)+1) // of both locks
 		cancel()
 		for _, ch := range others {
 			<-ch

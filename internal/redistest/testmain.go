@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -38,7 +39,7 @@ func Main(m *testing.M, workers map[string]func(), opts ...goleak.Option) {
 		timed = os.Getenv(TimedEnv) != ""
 		flag.Parse()
 		abreast()
-		goleak.VerifyTestMain(watched{m}, opts...)
+		goleak.VerifyTestMain(watched{m, opts}, opts...)
 		return
 	}
 	work, ok := workers[name]
@@ -61,11 +62,18 @@ func abreast() {
 	}
 }
 
-// watched are tests whose machine is watched for stalls.
-type watched struct{ *testing.M }
+// watched are tests whose machine is watched for stalls. After them it gives goroutines time
+// to end, more than goleak does: a subscription stays open for as long as a lock may linger.
+type watched struct {
+	*testing.M
+	opts []goleak.Option
+}
 
 func (w watched) Run() int {
 	stop := WatchStalls()
-	defer stop()
-	return w.M.Run()
+	code := w.M.Run()
+	stop()
+	for end := time.Now().Add(10 * time.Second); goleak.Find(w.opts...) != nil && time.Now().Before(end); {
+	}
+	return code
 }
