@@ -415,9 +415,6 @@ func (s *groupSim) checkWait(w outcome) {
 			continue
 		}
 		could = append(could, s.could(l, w.until))
-		if l.Remaining > 0 && s.lost(l.from, w.until) { // also after its end, if that was not told
-			could = append(could, outcomeText(errGroupLost))
-		}
 		if l.from.After(w.from) { // else it may have begun before
 			break
 		}
@@ -430,9 +427,9 @@ func (s *groupSim) checkWait(w outcome) {
 			l.Remaining = 0
 		}
 		could = append(could, s.could(l, w.until))
-		if s.lost(l.from, w.until) {
-			could = append(could, outcomeText(errGroupLost))
-		}
+	}
+	if s.lost(w.from, w.until) { // also after the end of its round, if the process has not learnt of that end
+		could = append(could, outcomeText(errGroupLost))
 	}
 	if !slices.Contains(could, outcomeText(w.err)) {
 		s.t.Errorf("a wait from %v to %v: %s; it could %q", w.from.Sub(story[0].from), w.until.Sub(story[0].from), outcomeText(w.err), could)
