@@ -193,26 +193,29 @@ func TestRequestCarriesTheValuesOfItsCallersContext(t *testing.T) {
 // TestLockIsSentOnTheCallersGoroutine: no other goroutine is needed for a free lock under a
 // ctx that can be canceled, when Redis is near.
 func TestLockIsSentOnTheCallersGoroutine(t *testing.T) {
-	rdb := redistest.Start(t).Client(t)
-	var sender string // the goroutine that has sent the last script
-	rdb.AddHook(commandHook(func(_ context.Context, cmd redis.Cmder) {
-		if isScript(cmd) {
-			sender = goroutineID()
-		}
-	}))
-	m := mutex.New(rdb, "key")
-	caller, sent := goroutineID(), 0
-	for i := 0; sent < 10; i++ { // the first lock measures the round trip, and on a busy machine one may take long
-		l, err := m.LockContext(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if sender == caller {
-			sent++
-		}
-		unlock(t, l)
-		if i == 10_000 {
-			t.Fatalf("%d of %d locks were sent on the goroutine of their caller", sent, i)
+	for name, rdb := range map[string]redis.UniversalClient{
+		"a server": redistest.Start(t).Client(t), "a cluster": redistest.StartCluster(t, 3).Client(t),
+	} {
+		var sender string // the goroutine that has sent the last script
+		rdb.AddHook(commandHook(func(_ context.Context, cmd redis.Cmder) {
+			if isScript(cmd) {
+				sender = goroutineID()
+			}
+		}))
+		m := mutex.New(rdb, "key")
+		caller, sent := goroutineID(), 0
+		for i := 0; sent < 10; i++ { // the first lock measures the round trip, and on a busy machine one may take long
+			l, err := m.LockContext(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if sender == caller {
+				sent++
+			}
+			unlock(t, l)
+			if i == 10_000 {
+				t.Fatalf("%s: %d of %d locks were sent on the goroutine of their caller", name, sent, i)
+			}
 		}
 	}
 }

@@ -352,7 +352,7 @@ func (s *fakeStore) MaxBlock() time.Duration { return 300 * time.Millisecond }
 
 func (s *fakeStore) Inspect(context.Context, Name) (Status, error) { panic("nobody asks") }
 
-func (s *fakeStore) LowLatency() bool { return false }
+func (s *fakeStore) LowLatency(Name) bool { return false }
 
 func (s *fakeStore) Release(_ context.Context, name Name, token string) (owned bool, err error) {
 	return call(s, "release", func() (bool, []message) {

@@ -86,7 +86,7 @@ func (q *keyQueue) enqueue(ctx context.Context, lease *Lease) (inline *claim, ok
 		return nil, true
 	case ctx.Done() != nil && lease.sink != nil:
 		lease.stopAfterFunc = context.AfterFunc(ctx, func() { lease.cancel(ctx) })
-	case lease.sink == nil && c == nil && (ctx.Done() == nil || q.manager.store.LowLatency()):
+	case lease.sink == nil && c == nil && (ctx.Done() == nil || q.manager.store.LowLatency(q.name)):
 		q.claim = newClaim(q, lease, false)
 		q.claim.loopRunning = true
 		return q.claim, true

@@ -48,9 +48,9 @@ type Store interface {
 	// Acquire states what the claim of r.Token keeps and what it wants besides. It gets
 	// that if there is room and nobody is ahead, and queues for it if not.
 	Acquire(ctx context.Context, r Request) (Reply, error)
-	// LowLatency reports whether replies are expected within a millisecond, so that a
+	// LowLatency reports whether replies about name are expected within a millisecond. If so, a
 	// caller may wait for one on its own goroutine although its ctx can end.
-	LowLatency() bool
+	LowLatency(name Name) bool
 	// Release ends what token holds or awaits, and hands over to the next.
 	// It reports whether token held anything.
 	Release(ctx context.Context, name Name, token string) (owned bool, err error)

@@ -151,7 +151,7 @@ func (ready) Acquire(_ context.Context, r Request) (Reply, error) {
 }
 func (ready) Release(context.Context, Name, string) (bool, error) { return true, nil }
 func (ready) MaxBlock() time.Duration                             { return 0 }
-func (ready) LowLatency() bool                                    { return true }
+func (ready) LowLatency(Name) bool                                { return true }
 
 // TestTraceCost bounds what a hold allocates without a Trace, to what it was before there
 // was one, and what size that is: a lease has become larger by a pointer, and by the ctx of its caller.

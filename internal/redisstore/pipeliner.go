@@ -38,6 +38,7 @@ const (
 // Others are queued; when a command in flight returns, all that are queued are
 // sent as one pipeline. So a busy client spends fewer system calls a command.
 type pipeliner struct {
+	node    *redis.Client // of a cluster, as long as it has this client for the node
 	process func(context.Context, redis.Cmder) error
 	prompt  *promptHook               // nil: process may wait for a reply for long after its ctx has ended
 	exec    func([]redis.Cmder) error // sends one pipeline; nil: commands are never queued
@@ -119,6 +120,8 @@ func (p *pipeliner) sendAlone(ctx context.Context, cmd noRetryCmd, prompt bool) 
 	switch {
 	case err == nil || isReply(err):
 		took = time.Since(sent)
+	case err == errRedirected:
+		return retry.ErrNoAnswer
 	case prompt && time.Since(sent) >= promptTimeout:
 		p.noteSlow()
 		return retry.ErrNoAnswer

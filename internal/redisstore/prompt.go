@@ -2,8 +2,10 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"weak"
@@ -21,6 +23,7 @@ func (c promptCmd) Clone() redis.Cmder { return promptCmd{c.noRetryCmd.Clone().(
 // that has a short timeout, and uses the client's connections. A clone has no hooks. So the
 // promptHook must be the innermost one: it is out of use once the program adds another.
 // A connection on which a reply does not come in time is closed.
+// In a cluster, each node's client has one.
 type promptHook struct {
 	clone *redis.Client
 	last  uintptr // code of go-redis' function that executes a command, which the innermost hook calls
@@ -71,7 +74,11 @@ func (h *promptHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		if _, ok := cmd.(promptCmd); ok {
-			return h.clone.Process(ctx, cmd)
+			err := h.clone.Process(ctx, cmd)
+			if isRedirect(err) {
+				return errRedirected
+			}
+			return err
 		}
 		return next(ctx, cmd)
 	}
@@ -81,4 +88,13 @@ func (*promptHook) DialHook(redis.DialHook) redis.DialHook { return nil }
 
 func (*promptHook) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return nil
+}
+
+// errRedirected is returned for a prompt command that the node did not execute, as its slot
+// moves or has moved. go-redis would send it to a node whose client may have no promptHook.
+var errRedirected = errors.New("the slot of the key moves")
+
+// isRedirect reports whether the error is MOVED or ASK.
+func isRedirect(err error) bool {
+	return err != nil && (strings.HasPrefix(err.Error(), "MOVED ") || strings.HasPrefix(err.Error(), "ASK "))
 }

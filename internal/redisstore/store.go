@@ -64,7 +64,13 @@ func NewStore(rdb redis.UniversalClient) *Store {
 }
 
 // LowLatency is [lease.Store]'s.
-func (s *Store) LowLatency() bool { return s.transport.single != nil && s.transport.single.isPrompt() }
+func (s *Store) LowLatency(name lease.Name) bool {
+	if s.transport.cluster == nil {
+		return s.transport.single.isPrompt()
+	}
+	keys, err := keysFor(name)
+	return err == nil && s.transport.isPrompt(keys[0].(string))
+}
 
 // MaxBlock returns for how long a command may block after its ctx has ended: go-redis'
 // ReadTimeout, or 0 if the client has ContextTimeoutEnabled. Getting a connection always ends

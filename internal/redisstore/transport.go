@@ -99,12 +99,24 @@ func (t *transport) node(ctx context.Context, key string) (p *pipeliner, err err
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	addr := node.Options().Addr
-	if p = t.nodes[addr]; p == nil {
-		p = &pipeliner{process: t.cluster.Process, exec: execBy(t.cluster)}
+	if p = t.nodes[addr]; p == nil || p.node != node {
+		p = &pipeliner{node: node, process: t.cluster.Process, prompt: promptHookOf(node), exec: execBy(t.cluster)}
 		p.confirmer = newConfirmer(node, func() { t.cluster.ReloadState(context.Background()) })
 		t.nodes[addr] = p
 	}
 	return p, nil
+}
+
+// isPrompt reports whether the node of the key in a cluster is expected to reply within a millisecond.
+func (t *transport) isPrompt(key string) bool {
+	t.mu.Lock()
+	known := len(t.nodes) > 0
+	t.mu.Unlock()
+	if !known { // the client may have to ask for the slots first, which takes longer
+		return false
+	}
+	p, err := t.node(context.Background(), key)
+	return err == nil && p.isPrompt()
 }
 
 // run sends the script by its hash, and whole if the server does not know it. A
