@@ -21,6 +21,9 @@ const maxConcurrent = 128
 // keys of its order. So no two callers wait for each other if all name their keys
 // in the same order. A MultiLease that is handed over is lost when one of its leases is;
 // the others are held until Release.
+//
+// Each key has requests of its own. One script for 10,000 keys would block the server for a third
+// of a second, and a proxy would send it to the node of the first key.
 type MultiLease struct {
 	ctx  context.Context // of the request
 	sink result.Sink     // where the result goes; nil if it is waited for in a call

@@ -144,7 +144,8 @@ func (m *Manager) openSubscription() {
 // missed notes that a poll has found what a message should have told. After several in
 // a row the subscription is replaced: it may be to a server that answers PING, but on
 // which nobody publishes, such as the old master after a split brain. If that does not
-// help, the next one is given twice as long.
+// help, the next one is given twice as long. A takeover after a death counts, too: a subscription
+// that is replaced needlessly costs one reconnection. No wait depends on it, because waiters poll.
 func (m *Manager) missed() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -5,7 +5,7 @@
 //
 // prints the number of states and transitions of each configuration, or a shortest path to a
 // state that violates a property. The model is kept in step by hand with internal/redisstore/*.lua
-// (here redis.go), internal/lease (process.go), and sections 3 to 9 of internal/PROTOCOL.md.
+// (here redis.go), internal/lease (process.go), and sections 2 to 4 and 7 of internal/PROTOCOL.md.
 //
 // The model has:
 //
