@@ -84,8 +84,8 @@ func (r Report) String() string {
 }
 
 // Check reports what the server of a client offers to locks, and which of its settings
-// may lose them. It tries scripts and messages, rather than recognizing servers, and
-// goes on if the server refuses INFO or CONFIG. It keeps the server busy for a few
+// may lose them. It runs scripts and sends messages, rather than look at the server's name
+// and version. It also works if the server refuses INFO or CONFIG. It keeps the server busy for a few
 // milliseconds, and leaves nothing behind for longer than 10 s.
 //
 // Check returns an error if the client is nil or a Ring, if the server does not answer,

@@ -1,8 +1,8 @@
 // Package mutex provides mutual exclusion between goroutines of any number of
 // processes, over Redis. [Mutex] and [RWMutex] have the methods of [sync.Mutex]
 // and [sync.RWMutex]. [Pool] has a mutex for every key. [Election] lets one of many
-// candidates lead. [Once] runs a function once in all processes, and
-// [Flight] makes a value once for all who ask.
+// candidates lead. [Once] runs a function once in all processes, and [Flight] computes a
+// value once for all callers.
 //
 //	mu := mutex.New(rdb, "orders")
 //	mu.Lock()
@@ -63,7 +63,7 @@
 // # Errors
 //
 // While Redis is unreachable, Lock waits and retries with backoff. LockContext
-// retries until ctx is done. Its error then wraps ctx's error and the last Redis error. Permanent errors, such
-// as missing ACL permissions or a key of the wrong type, are returned at once.
-// Lock and TryLock panic on them.
+// retries until ctx is done. Its error then wraps ctx's error and the last Redis error.
+// Permanent errors, such as missing ACL permissions or a key of the wrong type, are
+// returned at once. Lock and TryLock panic on them.
 package mutex

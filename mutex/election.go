@@ -38,16 +38,16 @@ var (
 // a leader that loses contact with Redis learns of it before another can be elected; and
 // none of this protects data by itself. Send [Term.Number] with each write, as a fencing token.
 //
-// A leader that dies is replaced within TTL, or TTL and 1.2 s if no candidate was due to ask.
+// A leader that dies is replaced within TTL and 1.2 s.
 // Candidates lead in the order in which their processes began to campaign.
 //
 // An Election must be created by [NewElection] and must not be copied after first use. There
 // is nothing to close. Its methods may be called by multiple goroutines simultaneously; each
 // call of Campaign or Lead is a candidate of its own.
 type Election struct {
-	// Value is what [Election.Leader] and [Election.Observe] return of this candidate while
-	// it leads: an address, for example. It has at most [MaxElectionValue] bytes. Set it
-	// before first use.
+	// Value is shown by [Election.Leader] and [Election.Observe] while this candidate leads:
+	// its address, for example. It has at most [MaxElectionValue] bytes. Set it before first
+	// use.
 	Value string
 
 	// TTL is how long the leadership lasts after its process died. It is truncated to

@@ -21,13 +21,13 @@ const MaxValueSize = 1 << 20
 // ErrValueTooLarge is returned for a value of more than MaxValueSize bytes.
 var ErrValueTooLarge = errors.New("baton: value too large")
 
-// A Flight works like a [golang.org/x/sync/singleflight.Group] that processes share: of all
-// calls with the same key that overlap, in all processes, one calls its function, and all
-// return its value. With Keep, it is a cache that survives a stampede.
+// A Flight works like a [golang.org/x/sync/singleflight.Group] that processes share. If calls
+// with the same key overlap, in any process, one of them calls its function, and all return
+// its value. With Keep, the value is cached, and a stampede of callers leads to one call.
 //
 // The function runs under a [Mutex] of its key. If it fails, the callers of its process get
-// the error, and the next process in line calls its own. Redis passes the value to other processes. It stays
-// there for Keep plus Stale, but at least 3.6 s.
+// the error, and the next process in line calls its own. Other processes get the value from
+// Redis. It stays there for Keep plus Stale, but at least 3.6 s.
 //
 // A Flight must be created by [NewFlight] and must not be copied after first use. There is
 // nothing to close.
@@ -35,13 +35,13 @@ var ErrValueTooLarge = errors.New("baton: value too large")
 // [golang.org/x/sync/singleflight.Group]: https://pkg.go.dev/golang.org/x/sync/singleflight
 type Flight struct {
 	// Keep is how long a value is returned without calling f again. With 0, only
-	// callers that asked before the value was ready get it. It is truncated to milliseconds. Set it
-	// before first use, as all fields.
+	// callers that asked before the value was ready get it. It is truncated to
+	// milliseconds. Set it, like all fields, before first use.
 	Keep time.Duration
 
 	// Stale is how long after Keep an old value is still returned while one process
 	// calls f again. That process too returns the old value, and calls f in the
-	// background; an error of f is dropped, and the next caller leads to another call.
+	// background. An error of f is then dropped, and the next caller starts another call.
 	Stale time.Duration
 
 	// NotFound is an error by which f reports that there is no value, such as
@@ -50,7 +50,7 @@ type Flight struct {
 	NotFound     error
 	KeepNotFound time.Duration
 
-	// TTL is how long the others wait for a value after the process that makes it died.
+	// TTL is how long the others wait after the process that calls its function has died.
 	// See [Mutex].
 	TTL time.Duration
 
@@ -109,17 +109,17 @@ func (p *flightPanic) Unwrap() error {
 	return err
 }
 
-// Do returns the value of key: that which is kept, or that of a call of f which overlaps
-// this one, here or in another process, or else that of f. It reports whether the value came
-// from Redis, or was returned to other callers in this process. Callers must not modify it. The key
-// must not be empty if the prefix is.
+// Do returns the value of key. This is a kept value, or else the value of a call that overlaps
+// this one, in any process, or else the value of f. shared reports whether the value came from
+// Redis, or was also given to other callers in this process. Callers must not modify the value.
+// The key must not be empty if the prefix is.
 //
-// ctx bounds the wait of this caller. The ctx passed to f ends only when nobody in this
-// process waits for its value any more, or with the cause ErrLost, if the lock is lost. It
-// has the values of the ctx of the first caller. If f returns a value after that, its
-// callers get it, but it is not kept. An error of f is returned to all callers of this
-// process. A panic of f panics in the callers of Do, and if there are none, or others wait by
-// DoChan, in a goroutine of its own.
+// ctx bounds the wait of this caller. The ctx passed to f has the values of the first caller's
+// ctx. It is canceled when nobody in this process waits for the value any more, and with the
+// cause ErrLost if the lock is lost. A value that f returns after that goes to its callers, but
+// is not kept. An error of f is returned to all callers of this process. A panic of f panics in
+// the callers of Do. If there are none, or if others wait by DoChan, it panics in a goroutine of
+// its own.
 //
 // A kept value costs one request. While Redis is unreachable Do retries until ctx is done,
 // and then returns both errors. A value of more than MaxValueSize bytes is ErrValueTooLarge.
@@ -155,9 +155,9 @@ func (fl *Flight) DoChan(ctx context.Context, key string, f func(context.Context
 	return ch
 }
 
-// Forget deletes the value of key in all processes. Later calls do not return a value whose
-// making had begun before, though they wait until it is made. Requests are repeated while
-// Redis is unreachable, until ctx is done.
+// Forget deletes the value of key for all processes. A call of f that is under way goes on:
+// later callers wait for its end, but do not get its value, and one of them calls its function.
+// While Redis is unreachable Forget retries until ctx is done.
 func (fl *Flight) Forget(ctx context.Context, key string) error {
 	if err := fl.usable("forget", fl.prefix+key, "Flight"); err != nil {
 		return err
@@ -168,7 +168,7 @@ func (fl *Flight) Forget(ctx context.Context, key string) error {
 	return fl.delete(ctx, "forget", fl.prefix+key)
 }
 
-// Inspect returns which process makes the value of key, and how many wait. See
+// Inspect returns which process calls its function for key, and how many processes wait. See
 // [Mutex.Inspect].
 func (fl *Flight) Inspect(ctx context.Context, key string) (Status, error) {
 	if err := fl.usable(opInspect, fl.prefix+key, "Flight"); err != nil {

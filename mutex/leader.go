@@ -8,20 +8,20 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// A Leader is who leads an election. The zero Leader stands for no leader. It may be out of
-// date when it is received.
+// A Leader describes the leader of an election. The zero Leader means that nobody leads. It
+// may be out of date when it is received.
 type Leader struct {
 	Value  string // the leader's [Election.Value]
 	Number int64  // of its term
 	Owner  Owner  // its process
-	// Remaining is the time until the term expires, unless it is renewed, as of the moment
-	// when Redis was asked.
+	// Remaining is the time until the term expires, unless it is renewed, at the time of
+	// the request.
 	Remaining time.Duration
 }
 
-// Leader returns who leads. It makes one read-only request and does not retry while Redis is
-// unreachable. It returns ErrNoLeader if nobody leads, also in the moment between the grant of
-// the mutex and the arrival of the leader's Value: a term begins with its Value.
+// Leader returns the present leader. It makes one read-only request and does not retry while
+// Redis is unreachable. It returns ErrNoLeader if nobody leads. A new leader is shown once its
+// Value is stored, a moment after the mutex was granted.
 func (e *Election) Leader(ctx context.Context) (Leader, error) {
 	const op = "leader"
 	if err := e.usable(op); err != nil {
@@ -46,20 +46,20 @@ func leaderOf(r lease.ValueReply) Leader {
 	return Leader{Value: v.Data, Number: v.Fence, Owner: Owner(v.Writer), Remaining: r.HoldsFor}
 }
 
-// Observe returns a channel that receives who leads: at first, and after each change. That
-// nobody leads is a change, too: the zero Leader is received. The channel is closed when ctx
-// is done:
+// Observe returns a channel that receives the present leader at first, and the new one after
+// each change. If nobody leads, it receives the zero Leader. The channel is closed when ctx is
+// done:
 //
 //	for l := range e.Observe(ctx) {
 //		connect(l.Value)
 //	}
 //
-// The latest leader wins: a slow receiver misses those in between, and never receives an
-// older term after a newer. The death of a leader is reported within its TTL and 1.2 s.
+// A slow receiver gets the latest leader and misses those in between. It never receives an
+// older term after a newer one. The death of a leader is reported within its TTL and 1.2 s.
 //
 // All observers of a key in a process share one goroutine, one request about once a second,
-// and one message for each change. While Redis is unreachable nothing is received: a leader may
-// lead on meanwhile. A permanent error, such as missing ACL permissions, closes the channel;
+// and one message for each change. While Redis is unreachable the channel receives nothing,
+// because the leader may still lead. A permanent error, such as missing ACL permissions, closes the channel;
 // [Election.Leader] returns it.
 func (e *Election) Observe(ctx context.Context) <-chan Leader {
 	o := &observer{ch: make(chan Leader, 1), sent: -1, received: -1}

@@ -99,12 +99,12 @@ func (l *Lease) Unlock() error { return l.impl().Release() }
 // lease of several keys ends when any of them is lost.
 func (l *Lease) Done() <-chan struct{} { return l.impl().Done() }
 
-// Contended returns a channel that is closed when another process waits for the lock, for
-// work that can stop early and let others in. With NotifyContention, a message tells
-// that at once; if the message is lost, the waiter's next poll repeats it. Without
-// NotifyContention, or while this process is not connected, the next renewal tells it,
+// Contended returns a channel that is closed when another process waits for the lock. Use
+// it for work that can stop early and let others in. With NotifyContention, a message
+// closes it at once; if the message is lost, the waiter's next poll repeats it. Without
+// NotifyContention, or while this process is not connected, the next renewal closes it,
 // within a third of TTL. The end of the hold does not close the channel, so wait for
-// [Lease.Done] too. The waiter may have given up by now.
+// [Lease.Done] too. The waiter may have given up by then.
 //
 // For a lease of several keys, Contended is closed when others wait for any of them.
 func (l *Lease) Contended() <-chan struct{} { return l.impl().Contended() }

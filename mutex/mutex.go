@@ -54,15 +54,15 @@ type Mutex struct {
 
 	// Linger, if positive, is how long the process keeps the lock after Unlock when it
 	// locks the same key again and again. Lock and Unlock then need no request, and
-	// fencing tokens grow as ever. When another process begins to wait, a message ends
+	// fencing tokens still grow. When another process begins to wait, a message ends
 	// the linger: that process gets the lock after two requests and two messages. Tens
 	// of milliseconds suffice. Linger is cut to a tenth of TTL, and to 30 s.
 	//
 	// Set it if mostly the same process wants the same key: a worker that handles the
 	// events of one customer, a batch, a loop. It begins once the process has locked the
-	// key again within Linger, and stays away for ever longer if that was in vain. While
-	// others wait, a process that locks again at once may use up its time slice; any
-	// other hands over at once. It has a price:
+	// key again within Linger. If other processes keep ending it, it pauses, for longer
+	// each time. While others wait, a process that locks again at once may use up its time
+	// slice; otherwise it hands over at once. It has a price:
 	//
 	//   - If the process dies, others wait up to TTL for a lock that was unlocked. The
 	//     same holds for a program that exits within Linger after its last Unlock.
@@ -70,8 +70,8 @@ type Mutex struct {
 	//   - Unlock does not contact Redis, so it cannot report that Redis has lost the key.
 	//   - TryLock of another process takes two round trips more.
 	//
-	// If no message can be heard, because Redis has no pub/sub for this user or the
-	// subscription is broken, the process does not linger. Set it before first use.
+	// A process that cannot receive messages does not linger: Redis may have no pub/sub
+	// for this user, or the subscription may be broken. Set it before first use.
 	Linger time.Duration
 
 	// Label is shown by [Mutex.Inspect] next to host and PID, for people. It is
@@ -81,8 +81,9 @@ type Mutex struct {
 
 	// Replicas is how many replicas must confirm each grant and each renewal: 0 for none,
 	// AllReplicas for every connected replica, and at least one. An unconfirmed renewal does
-	// not extend the hold. It narrows what a failover can forget, and does not exclude it:
-	// use [Lease.Fence] with it. See the package documentation. Set it before first use.
+	// not extend the hold. A failover then forgets fewer grants, but may still forget
+	// some: use [Lease.Fence] with it. See the package documentation. Set it before first
+	// use.
 	Replicas int
 
 	// ReplicaTimeout is how long a grant waits for replicas; 0 means 1 s. It is cut to

@@ -18,26 +18,26 @@ import (
 // ErrNoRun is returned by [Once.Last] if no run is on record.
 var ErrNoRun = errors.New("baton: no run on record")
 
-// A Once works like a [sync.Once] that processes share: of all Onces with the same key,
-// one calls its function, once. Most callers should use [Once.DoContext]. The function
-// runs under a [Mutex]: the others wait for it, and if it fails, panics or its process
-// dies, the next in line calls its own function instead. A mark in Redis, written by the
-// holder of the mutex only, tells all processes that it is done.
+// A Once works like a [sync.Once] that processes share: of all callers with the same key, one
+// runs its function, and the others wait for it. If the function fails or panics, or its
+// process dies, the next in line runs its own function. When a run has succeeded, the Once is
+// done: a mark in Redis tells all processes. Most callers should use [Once.DoContext].
 //
-// A run can happen twice if its process loses the lock, or Redis loses the mark: f should
-// be safe to repeat. If f has had its effect and its process dies before the mark is
-// written, the next in line runs f again.
+// The function runs under a [Mutex], and only its holder writes the mark. Two runs can succeed
+// if a process loses the lock, if Redis loses the mark, or if a process dies after its run and
+// before it has written the mark. So f should be safe to repeat.
 //
 // A Once must be created by [NewOnce] and must not be copied after first use. There is
 // nothing to close.
 type Once struct {
-	// Every, if positive, lets f run again once Every has passed since the last successful
-	// run began, by the server's clock. It is truncated
-	// to milliseconds. Set it before first use, alike in all processes.
+	// Every, if positive, is how long the Once stays done. It counts from the start of the
+	// last successful run, by the server's clock. It is truncated to milliseconds. Set it
+	// before first use, to the same value in all processes.
 	Every time.Duration
 
-	// Keep is how long the mark is kept; 0 means for ever. Without Every, f may run again when
-	// Keep is over. With Every, the mark is kept for the longer of the two. Set it before first use.
+	// Keep is how long Redis keeps the mark; 0 means for ever. Without Every, the Once stays
+	// done for as long. With Every, the mark is kept for the longer of the two. Set it before
+	// first use.
 	Keep time.Duration
 
 	// TTL is how long the others wait for a run after its process died. Set it before
@@ -53,8 +53,8 @@ type Once struct {
 	Trace *Trace
 
 	key  string
-	gate chan struct{} // full while a goroutine of this Once asks or runs
-	seen atomic.Int64  // how often the Once has been found done
+	gate chan struct{} // full while a call through this Once is under way
+	seen atomic.Int64  // how often calls have found the Once done
 	over atomic.Bool   // Do need not ask
 	valueStore
 }
@@ -66,12 +66,12 @@ func NewOnce(rdb redis.UniversalClient, key string) *Once {
 	return &Once{TTL: DefaultTTL, key: key, gate: make(chan struct{}, 1), valueStore: newValueStore(rdb)}
 }
 
-// Do calls f if no process has done so, and waits while another process runs its own. As
-// with sync.Once, a Once without Every and Keep calls f at most once, and once a call of Do
-// has returned, later calls return without a request. Do differs from sync.Once when f
-// panics: this Once considers f done, but it is undone for the others, and the next in
-// line runs its own. While Redis is unreachable Do retries with backoff. It panics on
-// permanent errors, as [Mutex.Lock] does.
+// Do runs f unless the Once is done, and waits while another process runs its function. As
+// with sync.Once, a Once without Every and Keep runs f at most once, and after a call of Do
+// has returned, later calls return without a request. A panic of f differs from sync.Once:
+// later calls through this Once return at once, but other processes run their functions.
+// While Redis is unreachable Do retries with backoff. It panics on permanent errors, as
+// [Mutex.Lock] does.
 func (o *Once) Do(f func()) {
 	if f == nil {
 		panic("baton: Once of a nil function")
@@ -91,29 +91,30 @@ func (o *Once) Do(f func()) {
 	o.over.Store(keeps)
 }
 
-// DoContext calls f, unless it is done, and waits while another goroutine or process runs
-// its own. It reports whether it called f. If ran is true and err is nil, the mark has been
-// written, unless Reset was called during the run. An error or a panic of f leaves it
-// undone for the next in line.
+// DoContext runs f unless the Once is done, and waits while another goroutine or process runs
+// its function. ran reports whether it ran f. If f returns an error or panics, the Once is not
+// done, and the next in line runs its function. If ran is true and err is nil, the mark has
+// been written, unless Reset was called during the run.
 //
 // The ctx passed to f is canceled with the cause ErrLost if the lock is lost; f should then
-// return. [LeaseFromContext] returns its lease. DoContext returns f's error, joined with ErrLost if the lock was lost before the
-// mark was written: then another process may have run f meanwhile, or will. A nil f panics.
+// return. [LeaseFromContext] returns the lease. DoContext returns f's error, joined with
+// ErrLost if the lock was lost before the mark was written. Another process may then run its
+// function, too. A nil f panics.
 //
-// If it is done, DoContext makes one request. If ctx is done, or Redis is unreachable, it
-// returns as [Mutex.LockContext] does.
+// If the Once is done, DoContext makes one request. If ctx is done, or Redis is unreachable,
+// it returns as [Mutex.LockContext] does.
 func (o *Once) DoContext(ctx context.Context, f func(context.Context) error) (ran bool, err error) {
 	return o.do(ctx, f, nil, false)
 }
 
-// TryDo is like DoContext but does not wait. It returns ErrLocked if f is running, or if
-// another goroutine of this Once is asking.
-// It makes a single attempt and returns an error if Redis does not answer.
+// TryDo is like DoContext but does not wait. It returns ErrLocked if another process runs its
+// function, or if another call through this Once is under way. It makes a single attempt and
+// returns an error if Redis does not answer.
 func (o *Once) TryDo(ctx context.Context, f func(context.Context) error) (ran bool, err error) {
 	return o.do(ctx, f, nil, true)
 }
 
-// do calls f unless it is done, here or according to over.
+// do runs f unless the Once is done, in Redis or according to over.
 func (o *Once) do(ctx context.Context, f func(context.Context) error, over func() bool, try bool) (ran bool, err error) {
 	if f == nil {
 		panic("baton: Once of a nil function")
@@ -142,8 +143,8 @@ func (o *Once) do(ctx context.Context, f func(context.Context) error, over func(
 	return true, o.run(ctx, l, reply, f)
 }
 
-// enter waits until no other goroutine of this Once asks or runs. So they make the requests
-// of one.
+// enter waits until no other call through this Once is under way. So all of them together make
+// the requests of one.
 func (o *Once) enter(ctx context.Context, try bool) error {
 	if ctx.Err() != nil {
 		return retry.CtxError(ctx)
@@ -195,16 +196,16 @@ func (o *Once) run(ctx context.Context, l *Lease, begun lease.ValueReply, f func
 	return err
 }
 
-// Done reports whether the mark exists and, with Every, whether it is still current. It makes one
-// request, and repeats it while Redis is unreachable, until ctx is done.
+// Done reports whether the Once is done, so that DoContext would not run f now. It makes one
+// request. While Redis is unreachable it retries until ctx is done.
 func (o *Once) Done(ctx context.Context) (bool, error) {
 	reply, err := o.state(ctx, "done")
 	return reply.Value.FreshAt(reply.Now), err
 }
 
-// Reset makes it undone for all processes: the next caller runs f again. A run that has
-// begun goes on, and leaves no mark. A call of Do by another Once that has returned is not
-// repeated. Requests are repeated as by Done.
+// Reset deletes the mark, so that the Once is not done for any process, and the next caller
+// runs its function. A run that is under way goes on, but writes no mark. Another Once through
+// which Do has returned without Every and Keep stays done. Reset retries as Done does.
 func (o *Once) Reset(ctx context.Context) error {
 	if err := o.usable("reset", o.key, "Once"); err != nil {
 		return err
@@ -213,16 +214,16 @@ func (o *Once) Reset(ctx context.Context) error {
 	return o.delete(ctx, "reset", o.key)
 }
 
-// A Run is the record of the last run that has ended.
+// A Run describes a run of a function that has returned, successfully or not.
 type Run struct {
 	Start time.Time     // by the server's clock
 	Took  time.Duration // by the clock of its process
 	By    Owner
-	Err   string // the text of its error, "" if it succeeded
+	Err   string // the text of its error, up to 1,000 bytes; "" if it succeeded
 }
 
-// Last returns the last run that has ended, or ErrNoRun. A run whose process died, or lost
-// the lock, leaves no record. Requests are repeated as by Done.
+// Last returns the last run, or ErrNoRun. A run whose process died or lost the lock is not
+// recorded. Last retries as Done does.
 func (o *Once) Last(ctx context.Context) (Run, error) {
 	reply, err := o.state(ctx, "last run")
 	if err != nil {
@@ -248,7 +249,8 @@ func (o *Once) state(ctx context.Context, op string) (lease.ValueReply, error) {
 	return o.read(ctx, o.key, true)
 }
 
-// Inspect returns which process runs f, and how many wait. See [Mutex.Inspect].
+// Inspect returns which process runs its function, and how many processes wait. See
+// [Mutex.Inspect].
 func (o *Once) Inspect(ctx context.Context) (Status, error) {
 	if err := o.usable(opInspect, o.key, "Once"); err != nil {
 		return Status{}, err

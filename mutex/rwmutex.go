@@ -16,8 +16,8 @@ import (
 
 // A RWMutex works like a [sync.RWMutex] that processes share. It can be held by any
 // number of readers or by a single writer. As in sync, a waiting writer keeps new
-// readers out. This prohibits recursive read-locking: a writer may come in between,
-// and the two would wait for each other. A reader cannot be upgraded to a writer.
+// readers out. This prohibits recursive read-locking: a writer may begin to wait in
+// between, and the reader and the writer would wait for each other. A reader cannot be upgraded to a writer.
 //
 // It differs from sync.RWMutex as [Mutex] differs from sync.Mutex, and in two ways
 // more:
@@ -164,8 +164,8 @@ func (m *RWMutex) Unlock() {
 }
 
 // RUnlock undoes one call of RLock or TryRLock, by any goroutine. It panics if m is
-// not locked for reading. Of several holds it ends the oldest; if one was lost, it is
-// that one.
+// not locked for reading. If there are several holds, it ends a lost one, or else the
+// oldest.
 func (m *RWMutex) RUnlock() {
 	m.mu.Lock()
 	if len(m.readers) == 0 {

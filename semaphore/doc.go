@@ -37,15 +37,14 @@
 // # Leases
 //
 // Permits are leased. Their process renews them in the background. If it dies, they become
-// free again within TTL. Acquire cannot report lost permits. If that
-// matters, use [Weighted.AcquireLease] or [Weighted.Do], which give you a [Lease].
-// For a select, [Weighted.AcquireChan] and [Limiter.WaitChan] return a channel.
+// free again within TTL. Acquire cannot report lost permits. If that matters, use
+// [Weighted.AcquireLease] or [Weighted.Do], which give you a [Lease]. For a select, [Weighted.AcquireChan] and [Limiter.WaitChan] return a channel.
 //
 // # Guarantees
 //
 // The guarantees hold while Redis keeps its data, the server's clock does not jump,
-// and nobody else deletes the keys. Leases held together never have more permits than
-// the size. A [Weighted.Resize] that shrinks it takes no permits away from their holders.
+// and nobody else deletes the keys. All leases together never hold more permits than the
+// size, except after a [Weighted.Resize] that shrinks it: their holders keep their permits.
 // A holder that loses contact with Redis learns of it before Redis can grant its
 // permits to another process. A limiter admits at most burst + limit×t events in any
 // period t, by the server's clock.
@@ -54,6 +53,6 @@
 //
 // While Redis is unreachable, Acquire and Wait retry with backoff until ctx is done.
 // Acquire then returns ctx.Err(), as in x/sync. AcquireLease and Wait also wrap the last
-// Redis error. Permanent errors, such as missing ACL permissions or a
-// key of the wrong type, are returned at once; methods without an error panic.
+// Redis error. Permanent errors, such as missing ACL permissions or a key of the wrong
+// type, are returned at once; methods without an error panic.
 package semaphore

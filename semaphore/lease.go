@@ -54,8 +54,8 @@ func (b leaseBuilder) Build(err error) Result {
 	return Result{Lease: b.Lease}
 }
 
-// Release ends the hold. When it returns, its permits belong to the waiters that they
-// suffice for. If other goroutines of this process wait, the permits pass to them
+// Release ends the hold. When it returns, its permits belong to the next waiters, as far
+// as they suffice. If other goroutines of this process wait, the permits pass to them
 // first; what they cannot use is returned by their next request.
 //
 // Release returns ErrLost if the hold had already ended, so that others may have had
@@ -68,12 +68,12 @@ func (l *Lease) Release() error { return l.hold.Release() }
 // Done returns a channel that is closed when the hold ends, by Release or by loss.
 func (l *Lease) Done() <-chan struct{} { return l.hold.Done() }
 
-// Contended returns a channel that is closed when another process waits for permits, for
-// work that can stop early and let others in. With NotifyContention, a message tells that
-// at once, to the 64 holding processes whose holds end first; if the message is lost, the
-// waiter's next poll repeats it. Without NotifyContention, or while this process is not
-// connected, the next renewal tells it, within a third of TTL. The end of the hold does not
-// close the channel, so wait for [Lease.Done] too. The waiter may have given up by now.
+// Contended returns a channel that is closed when another process waits for permits. Use it
+// for work that can stop early and let others in. With NotifyContention, a message closes it
+// at once, in the 64 processes whose holds end first; if the message is lost, the waiter's
+// next poll repeats it. Without NotifyContention, or while this process is not connected, the
+// next renewal closes it, within a third of TTL. The end of the hold does not close the
+// channel, so wait for [Lease.Done] too. The waiter may have given up by then.
 func (l *Lease) Contended() <-chan struct{} { return l.hold.Contended() }
 
 // Err returns nil while the permits are held, ErrReleased after Release, and ErrLost

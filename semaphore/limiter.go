@@ -30,11 +30,12 @@ const maxBurst = 1 << 52
 //   - A decision is one request to Redis and uses the server's clock. A wait makes the
 //     same single request: the reply tells it how long to sleep.
 //   - While Redis is unreachable, Wait retries and Allow returns false.
-//   - Limit and burst are fixed: there are no SetLimit and SetBurst. WaitChan replaces
-//     Reserve, and Inspect replaces Tokens. To change limit or burst, create another Limiter with the same key. Tokens already taken
-//     stay taken. While two configurations are in use, each decides by its own burst,
-//     and the bucket is refilled at the limit of the last call.
-//   - AllowN takes no time. n must be positive.
+//   - Limit and burst are fixed: there are no SetLimit and SetBurst. To change them, create
+//     another Limiter with the same key. Tokens already taken stay taken. While two
+//     configurations are in use, each decides by its own burst, and the bucket is refilled
+//     at the limit of the last call.
+//   - WaitChan replaces Reserve, and Inspect replaces Tokens.
+//   - AllowN has no time argument. n must be positive.
 //
 // A limit of 0 allows no events, whatever the burst. The burst must be at most 2^52. The
 // key expires when the bucket is full again.
@@ -42,10 +43,10 @@ const maxBurst = 1 << 52
 // A Limiter must be created by [NewLimiter]. There is nothing to close. Its methods may
 // be called by multiple goroutines simultaneously.
 type Limiter struct {
-	// Trace, if it is not nil, receives the events of each Allow and Wait; Inspect and invalid calls
-	// are not reported. Set it before first use. A Limiter holds nothing, so it calls Waiting,
-	// Acquired, Failed and RedisError. It calls Released if a token that
-	// WaitChan had delivered was not received, and was refunded.
+	// Trace, if not nil, receives the events of each Allow and Wait. Inspect and invalid calls
+	// are not reported. A Limiter holds nothing, so it calls only Waiting, Acquired, Failed and
+	// RedisError, and Released if a token that WaitChan had delivered was not received, and
+	// was refunded. Set it before first use.
 	Trace *Trace
 
 	key   string

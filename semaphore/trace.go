@@ -54,7 +54,8 @@ type Event struct {
 	Latency time.Duration // Renewed: from the request to its reply
 	Op      string        // RedisError: the request, "acquire", "renew" or "release"; of a Limiter "take" or "refund"
 
-	// Failed: the error that the call returns, nil if an Allow found too few tokens. RedisError: the error of the request.
+	// Failed: the error that the call returns, nil if an Allow found too few tokens.
+	// RedisError: the error of the request.
 	// Released: why Redis did not confirm the release before the hold expired, or nil.
 	Err error
 }

@@ -62,9 +62,9 @@ type Weighted struct {
 	// when it acquires permits again and again. Acquiring as many then needs no request.
 	// When another process begins to wait, a message ends the linger. Linger is cut to a
 	// tenth of TTL, and to 30 s; tens of milliseconds suffice. It begins once the
-	// process has acquired permits again within Linger, and stays away for ever longer if
-	// that was in vain. The field of that name of mutex.Mutex has the costs. Set it before
-	// first use.
+	// process has acquired permits again within Linger. If other processes keep ending
+	// it, it pauses, for longer each time. See the field Linger of mutex.Mutex for its
+	// costs. Set it before first use.
 	Linger time.Duration
 
 	// Label is shown by [Weighted.Inspect] next to host and PID, for people. It is
@@ -75,7 +75,7 @@ type Weighted struct {
 	// Replicas is how many replicas must confirm a grant before it counts: 0 for none,
 	// or AllReplicas for every one that is connected to the master, and at least one. A
 	// failover can forget a grant that no replica has. A renewal extends the hold only if
-	// as many confirm it. It narrows what a failover can forget, and does not exclude it.
+	// as many confirm it. A failover then forgets fewer grants, but may still forget some.
 	// See the package documentation of mutex. Set it before first use.
 	Replicas int
 
@@ -180,9 +180,9 @@ func (s *Weighted) Acquire(ctx context.Context, n int64) error {
 	}
 }
 
-// awaitResize waits until it is time to try again whether a Resize has made the semaphore
-// large enough. Each try makes two requests, so all callers together try about once in two
-// times MaxPollInterval.
+// awaitResize waits until the caller should try again, because a Resize may have made the
+// semaphore large enough. The more callers wait, the longer each waits: together they make
+// about one try in two times MaxPollInterval. A try is one request.
 func (s *Weighted) awaitResize(ctx context.Context) error {
 	defer s.tooLarge.Add(-1)
 	timer := time.NewTimer(time.Duration(s.tooLarge.Add(1)) * 2 * lease.MaxPollInterval)

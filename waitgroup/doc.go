@@ -1,6 +1,6 @@
-// Package waitgroup waits for work that runs in any number of processes, over Redis.
-// If a process dies, the tasks that it has started or claimed are reported as abandoned. [WaitGroup] has the methods of
-// [sync.WaitGroup]:
+// Package waitgroup waits for work that runs in any number of processes, over Redis. If a
+// process dies, the tasks that it has started or claimed are reported as abandoned.
+// [WaitGroup] has the methods of [sync.WaitGroup]:
 //
 //	wg := waitgroup.New(rdb, "import:42")
 //	wg.Go(func() { … })
@@ -30,16 +30,16 @@
 // # Generations
 //
 // A generation begins when something is added to an empty group, and is finished when
-// nothing is left. A wait waits for the generation that is in progress when it
-// begins. It returns once that is finished, even if the next one has begun. A wait on an empty
-// group returns the result of the last generation.
+// nothing is left. A call of Wait waits for the generation that is in progress when the
+// call begins. It returns once that generation is finished, even if the next one has begun.
+// On an empty group it returns the result of the last generation.
 //
 // # Guarantees
 //
 // While Redis keeps its data and nobody else deletes the keys, a wait returns nil only
-// when everything in its generation is done. If only abandoned tasks are left,
-// it returns an AbandonedError, within TTL and 1.2 s after a crash. A repeated request is
-// counted once.
+// when everything in its generation is done. If only abandoned tasks are left, it returns
+// an AbandonedError, within TTL and 1.2 s after a crash. A repeated request is counted
+// once.
 //
 // Abandoned work may have been done, or may still run: a process that is cut off or
 // paused for longer than TTL loses its tasks. Protect work that must not run twice with
@@ -50,6 +50,7 @@
 // # Errors
 //
 // While Redis is unreachable, operations retry with backoff until ctx is done. Their error
-// then wraps ctx's error and the last Redis error. Permanent errors, such as missing ACL permissions or a key of the
-// wrong type, are returned at once. Methods without an error panic on them.
+// then wraps ctx's error and the last Redis error. Permanent errors, such as missing ACL
+// permissions or a key of the wrong type, are returned at once. Methods without an error
+// panic on them.
 package waitgroup
