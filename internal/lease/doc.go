@@ -7,11 +7,11 @@
 // Redis client has one manager of its queues, with one subscription and one timer for all renewals.
 //
 // Redis is the authority on who holds a lock. This package adds the trust window: how long the
-// process may rely on the last reply without asking again. It also guarantees that nothing outlives
-// its use. Goroutines, timers, the subscription and map entries exist only for keys that are held or
-// awaited. Two exceptions are short: the subscription stays open for 100 ms, and a timer may still fire.
+// process may rely on the last reply without asking again. Nothing outlives its use: goroutines,
+// timers, the subscription and map entries exist only while keys are held or awaited. Two exceptions
+// are short: the subscription stays open for 100 ms, and a timer may still fire.
 //
-// internal/PROTOCOL.md describes the protocol, with the reasons.
+// internal/PROTOCOL.md describes the protocol, its reasons and its bounds.
 //
 // # One lock, from call to grant
 //
@@ -44,12 +44,12 @@
 // cases another goroutine runs requestLoop.
 //
 // A claim that must wait has an entry in Redis. The message of a hand-over arrives at HandleMessage
-// (subscription.go), and handleHandover (queue.go) passes it to receiveGrant. A poll of requestLoop
-// finds the same if the message is lost.
+// (subscription.go), and handleHandover (queue.go) passes it to receiveGrant. If the message is lost,
+// a poll by requestLoop finds the grant.
 //
-// Each change of a queue ends in keyQueue.advance, which decides the next step: a lease enters, is
-// released or gives up; a grant, a loss or a confirmed release arrives; a window ends. claim.wake only makes
-// requestLoop go on before its timer fires. The reply to that request leads to advance again.
+// Each change of a queue ends in keyQueue.advance, which decides the next step. A lease enters, is
+// released or gives up; a grant, a loss or a confirmed release arrives; a window ends. claim.wake only
+// makes requestLoop go on before its timer fires. The reply to that request leads to advance again.
 //
 // # Files
 //
@@ -71,7 +71,7 @@
 //	acquire_loop.go  requestLoop, requestInline, handleReply: when a request is sent, and what its reply means
 //	confirm.go       confirm: whether enough replicas have a grant
 //	claim_release.go finishRelease, shrink: how a claim is given back, whole or in part
-//	late_grant.go    handleLateReply, releaseStale: how a grant is given back that comes after its claim's end
+//	late_grant.go    handleLateReply, releaseStale: how a grant that comes after its claim's end is given back
 //	retry_until.go   retryUntil: for how long a release is repeated
 //	caller_ctx.go    callerCtx: the values of a caller's ctx, without its end
 //
@@ -107,10 +107,10 @@
 //
 // Common to all:
 //
-//	store.go         Store, Request, Reply, Handover: what is said to Redis and back; the errors
+//	store.go         Store, Request, Reply, Handover: what is sent to Redis and what comes back; the errors
 //	errors.go        wrap: the operation and the key in an error
 //	lease_trace.go   newTracer, traceEnd: which events a Trace gets
 //	loss_context.go  derive: contexts that end with a hold
-//	owner.go         newToken, ParseOwner: what a token says
+//	owner.go         newToken, ParseOwner: what a token contains
 //	inspect.go       Inspect: what Redis knows of a key
 package lease

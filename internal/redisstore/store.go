@@ -1,11 +1,11 @@
 // Package redisstore implements the stores of package lease in Redis: the Lua scripts, the
 // parsing of their replies, the classes of errors, the subscription that receives hand-overs, and
 // the pipelines. It keeps no state about locks. Package lease decides when a script runs.
-// keys.go lists all keys and messages; internal/PROTOCOL.md gives the reasons.
+// keys.go lists all keys and messages. internal/PROTOCOL.md has the rules and their reasons.
 //
 // The stores:
 //
-//	store.go         Acquire, Release, Renew: the request of a lock or of permits, and what its reply says
+//	store.go         Acquire, Release, Renew: the request for a lock or for permits, and what its reply means
 //	value.go         ReadValue, WriteValue, ReleaseValue, acquireValue: the value beside a mutex
 //	value_clear.go   ClearValue: how the value of a free mutex is deleted
 //	waitgroup.go     UpdateGroup, GroupStatus: wait groups
@@ -27,8 +27,8 @@
 //	keys.go          keysFor: all keys, fields and messages
 //	lockorder.go     LockOrder: in which order several keys are locked
 //	script.go        load: the scripts, with the files that they include
-//	reply.go         parseInts: replies that our scripts cannot have made
-//	errors.go        classify: which errors are permanent, and which are tried again
+//	reply.go         parseInts: what a reply must look like
+//	errors.go        classify: which errors are permanent, and which are retried
 //	check.go         Check: whether a server has what baton needs
 //
 // The scripts are mutex_*.lua, permits_*.lua (reader/writer locks and semaphores), value_*.lua,
