@@ -11,15 +11,16 @@
 //
 //   - claims of two or three processes, which request, are granted, queue, are handed the lock,
 //     renew, yield, release, give up and die;
-//   - the trust window, on the process's own clock, from the time at which the request was sent
-//     that a grant answers or a message echoes;
+//   - the trust window on the process's own clock. It begins when the request was sent, which a
+//     message names;
 //   - the expiry of the lock and of queue entries, and fencing tokens;
 //   - with Linger, claims that are kept after the unlock, and the notice that ends that. A try that
 //     meets such a claim is a process that queues and gives up, which any process may do.
 //
 // Requests, replies and messages arrive at any time, in any order, repeatedly, or never. So do
-// those of claims that have ended, which is how stale tokens arise. A process's clock may lose one tick
-// in every T. Redis may lose its data, be reset to the state of a replica, or have its clock moved.
+// those of claims that have ended, which is how stale tokens arise. A process's clock may lose one
+// tick in every T. Redis may lose its data, be reset to the state of a replica, or have its clock
+// moved.
 //
 // In every state the tests check S1 and S2 (see [Property]). They also check that all waiting
 // processes acquire the lock if no more faults happen and holders release or die (progress.go).
@@ -38,8 +39,8 @@
 //     permits, and wait groups.
 //
 // Three numbers bound the size: packets in transit, claims of a process that anything still
-// names, and T in ticks. By default TestExclusion has two processes, of
-// which one's clock drifts, two packets, one claim each, and T = 3: 111,074 states. Flags enlarge it:
+// names, and T in ticks. By default TestExclusion has two processes, the clock of one drifts, two
+// packets, one claim each, and T = 3: 111,074 states. Flags enlarge it:
 //
 //	go test -v -run TestExclusion ./internal/model -model.drift 2     357,965 states
 //	go test -v -run TestExclusion ./internal/model -model.time 4      567,306
