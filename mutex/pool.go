@@ -7,6 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
 )
@@ -41,7 +42,7 @@ type Pool struct {
 	err     error // why manager is nil
 
 	mu      sync.Mutex
-	entries lease.Map[string, *entry] // of the keys that are in use without a lease
+	entries client.Map[string, *entry] // of the keys that are in use without a lease
 }
 
 // An entry is the mutex of a key, with the number of callers that wait for it or hold

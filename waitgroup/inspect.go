@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/client"
 )
 
 // An Owner is the process that runs a task: its host, PID and label.
@@ -16,7 +16,7 @@ type Owner struct {
 }
 
 // String returns "label (host, pid 7)", or as much of that as is known.
-func (o Owner) String() string { return lease.Owner(o).String() }
+func (o Owner) String() string { return client.Owner(o).String() }
 
 // A Status is what Redis knows about a group, for people and for monitoring. It may be
 // stale by the time it is returned.
@@ -47,9 +47,9 @@ func (wg *WaitGroup) Inspect(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	s := Status{Generation: p.Generation, Count: p.Count, Abandoned: p.Abandoned, MoreTasks: int(p.MoreHolders)}
-	for _, h := range p.Holders {
-		s.Tasks = append(s.Tasks, TaskStatus{Owner(h.Owner), h.Remaining})
+	s := Status{Generation: p.Generation, Count: p.Count, Abandoned: p.Abandoned, MoreTasks: int(p.MoreTasks)}
+	for _, t := range p.Tasks {
+		s.Tasks = append(s.Tasks, TaskStatus{Owner(t.Owner), t.Remaining})
 	}
 	return s, nil
 }

@@ -14,8 +14,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
@@ -160,7 +160,7 @@ type lateReply struct{ redistest.Requests }
 func (*lateReply) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		err := next(ctx, cmd)
-		if slices.Contains(cmd.Args(), any(string(lease.OpAbandon))) {
+		if slices.Contains(cmd.Args(), any(string(taskgroup.OpAbandon))) {
 			select {}
 		}
 		return err

@@ -4,14 +4,14 @@ import (
 	"context"
 	"time"
 
-	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 // A Task is a unit of work that a group waits for, from [WaitGroup.Claim] until
 // [Task.Done], [Task.Abandon] or its loss. It is renewed in the background. Its methods
 // may be called by multiple goroutines simultaneously. The zero Task behaves like a lost
 // task. Methods of a nil Task panic.
-type Task struct{ task *lease.Task }
+type Task struct{ task *taskgroup.Task }
 
 // Done ends the task. It returns ErrLost if the task had already ended and counts as
 // abandoned, and ErrDone if Done or Abandon was called before. Done takes no ctx. While

@@ -10,10 +10,10 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
 	"github.com/seed-3d5fec5c/baton/internal/result"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
@@ -23,27 +23,27 @@ const DefaultTTL = 10 * time.Second
 var (
 	// ErrNegativeCounter is returned if the counter would become negative. The
 	// counter is unchanged.
-	ErrNegativeCounter = lease.ErrNegativeCounter
+	ErrNegativeCounter = taskgroup.ErrNegativeCounter
 	// ErrNothingToClaim is returned by Claim if the counter is 0: everything that was
 	// added is done or claimed.
-	ErrNothingToClaim = lease.ErrNothingToClaim
+	ErrNothingToClaim = taskgroup.ErrNothingToClaim
 	// ErrAbandoned matches the [AbandonedError] of a wait.
-	ErrAbandoned = lease.ErrAbandoned
+	ErrAbandoned = taskgroup.ErrAbandoned
 	// ErrLost is returned for a task that ended before Done, and by a wait if Redis
 	// lost the group.
-	ErrLost = lease.ErrTaskLost
+	ErrLost = taskgroup.ErrTaskLost
 	// ErrDone is returned for a task that Done or Abandon has ended.
-	ErrDone = lease.ErrDone
+	ErrDone = taskgroup.ErrDone
 )
 
 // An AbandonedError is returned by a wait whose generation is finished except for
 // abandoned tasks. Tasks is their number.
 type AbandonedError struct{ Tasks int }
 
-func (e *AbandonedError) Error() string { return (*lease.AbandonedError)(e).Error() }
+func (e *AbandonedError) Error() string { return (*taskgroup.AbandonedError)(e).Error() }
 
 // Is reports whether target is ErrAbandoned.
-func (e *AbandonedError) Is(target error) bool { return (*lease.AbandonedError)(e).Is(target) }
+func (e *AbandonedError) Is(target error) bool { return (*taskgroup.AbandonedError)(e).Is(target) }
 
 // A WaitGroup works like a [sync.WaitGroup] that processes share: all WaitGroups with the
 // same key count together, wherever they run. Most callers should use [WaitGroup.Do] or
@@ -82,7 +82,7 @@ type WaitGroup struct {
 	Trace *Trace
 
 	key     string
-	session *lease.Session
+	session *taskgroup.Session
 	err     error // why session is nil
 }
 
@@ -96,7 +96,7 @@ func New(rdb redis.UniversalClient, key string) *WaitGroup {
 		wg.err = err
 		return wg
 	}
-	wg.session = store.Manager().NewSession(store, key)
+	wg.session = store.Groups().NewSession(key)
 	wg.session.Trace = func() trace.Trace { return wg.Trace.hooks() }
 	return wg
 }
@@ -129,8 +129,8 @@ func (wg *WaitGroup) AddContext(ctx context.Context, delta int) error {
 	case delta > math.MaxInt32 || delta < math.MinInt32:
 		return retry.Permanent(fmt.Errorf("baton: %s %q: invalid delta %d", op, wg.key, delta))
 	}
-	outcome, err := wg.session.Update(ctx, op, lease.Operation{Op: lease.OpAdd, Delta: int64(delta)})
-	if err == nil && outcome == lease.Rejected {
+	outcome, err := wg.session.Update(ctx, op, taskgroup.Operation{Op: taskgroup.OpAdd, Delta: int64(delta)})
+	if err == nil && outcome == taskgroup.Rejected {
 		err = fmt.Errorf("baton: %s %d to %q: %w", op, delta, wg.key, ErrNegativeCounter)
 	}
 	return err
@@ -185,7 +185,7 @@ const opWait = "wait for"
 type waitResult string
 
 func (key waitResult) Build(err error) error {
-	if a, ok := errors.AsType[*lease.AbandonedError](err); ok {
+	if a, ok := errors.AsType[*taskgroup.AbandonedError](err); ok {
 		return retry.Wrap(opWait, string(key), (*AbandonedError)(a))
 	}
 	return err
@@ -200,7 +200,7 @@ func (wg *WaitGroup) Go(f func()) {
 	if f == nil { // before counting a task
 		panic("baton: Go of a nil function")
 	}
-	t, err := wg.start(context.Background(), "go", lease.OpStart)
+	t, err := wg.start(context.Background(), "go", taskgroup.OpStart)
 	if err != nil {
 		panic(err)
 	}
@@ -231,7 +231,7 @@ func (wg *WaitGroup) Do(ctx context.Context, f func(context.Context) error) (err
 	if f == nil { // before counting a task
 		panic("baton: Do of a nil function")
 	}
-	t, err := wg.start(ctx, "do", lease.OpStart)
+	t, err := wg.start(ctx, "do", taskgroup.OpStart)
 	if err != nil {
 		return err
 	}
@@ -255,10 +255,10 @@ func (wg *WaitGroup) Do(ctx context.Context, f func(context.Context) error) (err
 // task of this process. It returns ErrNothingToClaim if the counter is 0. While Redis is
 // unreachable it retries with backoff until ctx is done.
 func (wg *WaitGroup) Claim(ctx context.Context) (*Task, error) {
-	return wg.start(ctx, "claim", lease.OpClaim)
+	return wg.start(ctx, "claim", taskgroup.OpClaim)
 }
 
-func (wg *WaitGroup) start(ctx context.Context, opName string, op lease.Op) (*Task, error) {
+func (wg *WaitGroup) start(ctx context.Context, opName string, op taskgroup.Op) (*Task, error) {
 	if wg.session == nil {
 		return nil, wg.unusable(opName)
 	}

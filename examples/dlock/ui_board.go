@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seed-3d5fec5c/baton/internal/client"
 	engine "github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
 	"github.com/seed-3d5fec5c/baton/mutex"
@@ -219,7 +220,7 @@ func (b *board) hear(h heard) {
 		r = b.add(h.handover.Key)
 	}
 	r.kind = kind
-	r.handedOver(mutex.Owner(engine.ParseOwner(h.handover.Token)), h.handover.FenceBase*engine.FencesPerGrant, h.at)
+	r.handedOver(mutex.Owner(client.ParseOwner(h.handover.Token)), h.handover.FenceBase*engine.FencesPerGrant, h.at)
 	b.change(r)
 }
 

@@ -92,10 +92,10 @@ func TestLength(t *testing.T) {
 	}
 }
 
-// TestFileMaps compares the file lists of two package comments with the files, and with the
+// TestFileMaps compares the file lists of package comments with the files, and with the
 // functions and types that they name.
 func TestFileMaps(t *testing.T) {
-	for dir, comment := range map[string]string{"internal/lease": "doc.go", "internal/redisstore": "store.go"} {
+	for dir, comment := range map[string]string{"internal/client": "doc.go", "internal/lease": "doc.go", "internal/taskgroup": "doc.go", "internal/redisstore": "store.go"} {
 		text, listed := read(t, dir, comment), map[string]bool{comment: true}
 		for _, m := range regexp.MustCompile(`(?m)^//\t(\w+\.go) +(?:([\w, .]+):)?`).FindAllStringSubmatch(text, -1) {
 			if listed[m[1]] = true; !exists(dir, m[1]) {

@@ -4,14 +4,12 @@ import (
 	"context"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
 const (
-	// subscribeTimeout is how long a claim delays its first queue entry for the
-	// subscription that will hear of the hand-over. After that it polls.
-	subscribeTimeout = MaxPollInterval / 2
 	// inflightTimeout is how long giving a claim back waits for the request under way.
 	inflightTimeout = 100 * time.Millisecond
 	// revocationSlack is how long a try waits, besides two round trips, for the revocation of a
@@ -58,7 +56,7 @@ func (q *keyQueue) requestInline(ctx context.Context, c *claim) {
 		return
 	}
 	if q.requestDone(c, r, reply, err, sent) {
-		q.manager.async(func() { q.requestLoop(c) })
+		q.manager.Async(func() { q.requestLoop(c) })
 	}
 }
 
@@ -74,7 +72,7 @@ func (q *keyQueue) requestAgain(ctx context.Context, c *claim) bool {
 	c.maybeQueued = true
 	r, _, sent, _ := q.prepareRequest(c)
 	q.requestReturned(c, r)
-	q.manager.async(func() {
+	q.manager.Async(func() {
 		if q.sendRequest(ctx, c, r, sent) {
 			q.requestLoop(c)
 		}
@@ -164,7 +162,7 @@ func (q *keyQueue) finishRequest(c *claim, r Request, reply Reply, err error, se
 
 // newRequest makes the next request of a claim, which is then under way.
 func (q *keyQueue) newRequest(c *claim, now time.Time) Request {
-	queues := c.tryUntil != 0 || !c.try && (c.alwaysQueue || q.manager.subscribed())
+	queues := c.tryUntil != 0 || !c.try && (c.alwaysQueue || q.manager.Subscribed())
 	r := c.nextRequest(c.wanted > 0 && queues, now)
 	if c.wanted > 0 && q.name.Kind == Semaphore {
 		r.Extra = max(0, q.waiters.weight(maxBatchWaiters)-c.wanted)
@@ -193,7 +191,7 @@ func (q *keyQueue) requestReturned(c *claim, r Request) {
 func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sentAt time.Time) pendingCall {
 	q.requestReturned(c, r)
 	c.redisError("acquire", err)
-	w := newTrustWindow(sentAt, r.TTL)
+	w := client.NewTrustWindow(sentAt, r.TTL)
 	if c.state != claimActive {
 		q.handleLateReply(c, r, reply, err)
 		return pendingCall{}
@@ -240,9 +238,9 @@ func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sent
 	}
 	q.applyReply(c, r, reply, w)
 	if reply.Granted && c.wanted > 0 && r.WantSeq == c.wantSeq {
-		if w.remaining(time.Now()) > 0 {
+		if w.Remaining(time.Now()) > 0 {
 			if c.recordPath(r); c.backoff == nil && c.queuedBefore(r) {
-				q.manager.missed()
+				q.manager.Missed()
 			}
 			return q.receiveGrant(c, grant{fenceBase: reply.FenceBase, weight: reply.Weight, grantedNow: reply.GrantedNow, window: w, contended: reply.Contended})
 		}
@@ -255,7 +253,7 @@ func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sent
 }
 
 // applyReply notes what Redis knows of the claim after it has executed r.
-func (q *keyQueue) applyReply(c *claim, r Request, reply Reply, w trustWindow) {
+func (q *keyQueue) applyReply(c *claim, r Request, reply Reply, w client.TrustWindow) {
 	if r.Seq > c.ackedSeq {
 		if c.ackedSeq, c.serverWeight = r.Seq, r.Keep; reply.Granted {
 			c.serverWeight, c.maybeQueued = reply.Weight, true
@@ -263,7 +261,7 @@ func (q *keyQueue) applyReply(c *claim, r Request, reply Reply, w trustWindow) {
 		if r.Want == 0 && r.Seq > c.lastQueuedSeq {
 			c.maybeQueued = false
 		}
-		c.noteContention(reply.Contended, w.start)
+		c.noteContention(reply.Contended, w.Start)
 	}
 	if c.weight > 0 && c.confirmed.Replicas == 0 && (q.name.Kind == Mutex && reply.Granted || r.Keep > 0 && r.Seq > c.grantSeq) {
 		c.extend(w)
@@ -282,8 +280,8 @@ func (q *keyQueue) nextDelay(c *claim, r Request, reply Reply, err error) (delay
 		if c.alwaysQueue = true; q.manager.subscribe(c) || reply.MayLinger { // its end need not be waited for by message
 			return 0
 		}
-		return subscribeTimeout
-	case reply.ForeignOwner || !q.manager.subscribed(): // nobody will tell us
+		return client.SubscribeTimeout
+	case reply.ForeignOwner || !q.manager.Subscribed(): // nobody will tell us
 		delay = c.retryDelay()
 	default:
 		c.backoff = nil

@@ -3,6 +3,7 @@ package lease
 import (
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
@@ -18,7 +19,7 @@ func (c *claim) hasCapacity(l *Lease) bool {
 // does not count against the first: a process that is so slow that its slice is over
 // before anybody was let in would yield for ever.
 func (c *claim) canServe(l *Lease, now time.Time) bool {
-	remaining := c.window.remaining(now)
+	remaining := c.window.Remaining(now)
 	if c.idle() { // it was not renewed: its lease must have time for that
 		remaining -= c.ttl / 3
 	}
@@ -86,7 +87,7 @@ func (c *claim) dropUnused() {
 		if c.shared = false; c.linger != nil {
 			c.linger.idleSince = time.Time{}
 		}
-		c.queue.manager.unschedule(c)
+		c.queue.manager.Unschedule(c)
 	}
 }
 
@@ -104,9 +105,9 @@ func (c *claim) repliedLost(r Request, reply Reply) bool {
 // extend moves the end of the window, never to an earlier time. One that has passed
 // stays so, even if nobody has looked yet: another may have been let in since, and
 // that Redis has our token again may be the work of a late copy of a request.
-func (c *claim) extend(w trustWindow) {
+func (c *claim) extend(w client.TrustWindow) {
 	now := time.Now()
-	if remaining := c.window.remaining(now); remaining > 0 && w.remaining(now) > remaining {
+	if remaining := c.window.Remaining(now); remaining > 0 && w.Remaining(now) > remaining {
 		c.window = w
 		c.queue.manager.scheduleRenewal(c, now)
 	}

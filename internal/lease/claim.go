@@ -6,6 +6,7 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
+	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
@@ -72,7 +73,7 @@ type claim struct {
 	confirmed     Confirm    // how weight has been confirmed
 	confirm       Confirm    // of what is wanted
 	state         claimState // of all of it, and here to save space
-	window        trustWindow
+	window        client.TrustWindow
 	grantSeq      int64 // number of the last request before the hold
 	slice         timeSlice
 	fenceBase     int64 // of its fences
@@ -93,7 +94,7 @@ type claim struct {
 	lastWrite    *lastWrite    // the value that the release also stores, or nil
 
 	// Guarded by the mutex of the manager.
-	timerEntry
+	client.TimerEntry
 }
 
 type sentRequest struct {
@@ -104,14 +105,14 @@ type sentRequest struct {
 // newClaim makes a claim for the first lease that waits. It may take the place of one that
 // yields.
 func newClaim(q *keyQueue, first *Lease, yields bool) *claim {
-	c := &claim{queue: q, caller: &first.caller, timerEntry: timerEntry{index: -1}, linger: q.newLingering(first, yields)}
+	c := &claim{queue: q, caller: &first.caller, linger: q.newLingering(first, yields)}
 	var mark byte
 	if c.linger != nil {
 		mark, c.notified = lingerMark, true
 	} else if first.notify() {
 		mark, c.notified = noticeMark, true
 	}
-	c.token = q.manager.newToken(first.ttl, first.label, mark)
+	c.token = q.manager.NewToken(first.ttl, first.label, mark)
 	if c.setWant(first); c.notified {
 		q.manager.register(c)
 		q.manager.subscribe(nil)
@@ -159,7 +160,7 @@ func (c *claim) nextRequest(queue bool, now time.Time) Request {
 		c.lastQueuedSeq, c.maybeQueued = c.seq, true
 	}
 	return Request{
-		Name: c.queue.name, Token: c.token, Replaces: c.replaces, TTL: c.ttl, HandoverTTL: c.handoverTTL(), Seq: c.seq, Enqueue: queue, Channel: c.queue.manager.channel,
+		Name: c.queue.name, Token: c.token, Replaces: c.replaces, TTL: c.ttl, HandoverTTL: c.handoverTTL(), Seq: c.seq, Enqueue: queue, Channel: c.queue.manager.Channel(),
 		Keep: c.weight, Want: c.wanted, WantSeq: c.wantSeq, Size: c.size, WantShared: c.wantShared, HeldShared: c.shared,
 	}
 }
@@ -171,11 +172,11 @@ func (c *claim) queuedBefore(r Request) bool {
 
 // handoverWindow returns the window of a hand-over that followed request n. It is empty
 // if n is not one of the last few: then its window would have passed.
-func (c *claim) handoverWindow(seq int64) trustWindow {
+func (c *claim) handoverWindow(seq int64) client.TrustWindow {
 	if r := c.recentSends[uint64(seq)%uint64(len(c.recentSends))]; seq > 0 && r.seq == seq {
-		return newTrustWindow(r.sentAt, c.handoverTTL())
+		return client.NewTrustWindow(r.sentAt, c.handoverTTL())
 	}
-	return trustWindow{}
+	return client.TrustWindow{}
 }
 
 // handoverTTL is what a hand-over gives: long enough for the message and a renewal,
@@ -206,7 +207,7 @@ func (c *claim) wake() {
 		c.wakePending = true
 	case !c.loopRunning || c.requestTimer == nil || !c.requestTimer.Stop(): // or it is about to look by itself
 	case c.state == claimActive && c.wanted > 0:
-		c.queue.manager.async(func() { c.queue.requestLoop(c) })
+		c.queue.manager.Async(func() { c.queue.requestLoop(c) })
 	default:
 		c.loopRunning = false
 	}

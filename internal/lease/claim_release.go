@@ -12,7 +12,7 @@ import (
 func (q *keyQueue) shrink(c *claim) error {
 	q.mu.Lock()
 	now := time.Now()
-	until, caller := now.Add(c.window.remaining(now)), c.caller
+	until, caller := now.Add(c.window.Remaining(now)), c.caller
 	q.mu.Unlock()
 	defer q.afterShrink(c)
 	return q.manager.retryUntil(caller, until, func(ctx context.Context) (owned bool, err error) {
@@ -42,7 +42,7 @@ func (q *keyQueue) shrink(c *claim) error {
 func (q *keyQueue) beginRelease() *claim {
 	c := q.claim
 	now := time.Now()
-	if c.expiresBy = now.Add(c.window.remaining(now)); c.wanted > 0 || c.maybeQueued || c.replaces != "" {
+	if c.expiresBy = now.Add(c.window.Remaining(now)); c.wanted > 0 || c.maybeQueued || c.replaces != "" {
 		c.expiresBy = now.Add(c.maxLifetime())
 	}
 	if c.inflight > 0 {
@@ -50,7 +50,7 @@ func (q *keyQueue) beginRelease() *claim {
 	}
 	c.state = claimReleasing
 	c.wake()
-	q.manager.unschedule(c)
+	q.manager.Unschedule(c)
 	return c
 }
 

@@ -3,55 +3,14 @@ package lease
 import (
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// AllReplicas asks for confirmation by every replica that is connected to the master, and
-// by one at least.
-const AllReplicas = -1
-
-// MaxReplicaTimeout is the longest that a grant waits for replicas. It is shorter than the time
-// after which a poll is sent again.
-const MaxReplicaTimeout = time.Second
-
 // ErrUnconfirmed is returned by a try if too few replicas have confirmed its grant in time.
 var ErrUnconfirmed = errors.New("baton: too few replicas have confirmed")
-
-// Confirm states how many replicas must have received a grant or a renewal before it counts.
-// It is small, because each lease has one.
-type Confirm struct {
-	Replicas uint8 // 0 for none, allReplicas for AllReplicas: the strongest is the largest
-	timeout  uint8 // in timeoutUnit
-}
-
-const (
-	allReplicas = math.MaxUint8
-	timeoutUnit = 4 * time.Millisecond
-)
-
-// All reports whether every connected replica must confirm.
-func (c Confirm) All() bool { return c.Replicas == allReplicas }
-
-// Timeout is how long a grant waits for replicas.
-func (c Confirm) Timeout() time.Duration { return time.Duration(c.timeout) * timeoutUnit }
-
-// NewConfirm returns the Confirm of a lease. Its timeout leaves most of the TTL to hold in.
-func NewConfirm(replicas int, timeout, ttl time.Duration) Confirm {
-	if replicas == 0 {
-		return Confirm{}
-	}
-	if timeout == 0 || timeout > MaxReplicaTimeout {
-		timeout = MaxReplicaTimeout
-	}
-	c := Confirm{uint8(min(uint(replicas), allReplicas-1)), uint8(max(min(timeout, ttl/3)/timeoutUnit, 1))}
-	if replicas == AllReplicas {
-		c.Replicas = allReplicas
-	}
-	return c
-}
 
 // unconfirmed returns why a grant to the claim is being given back, nil if none is.
 func (c *claim) unconfirmed() error {
@@ -75,7 +34,7 @@ func (q *keyQueue) confirm(c *claim, g *grant, of Renewal) {
 func (q *keyQueue) handleConfirmation(c *claim, g *grant, of Renewal, r RenewResult, sent time.Time) {
 	q.mu.Lock()
 	var todo pendingCall
-	switch w, now := newTrustWindow(sent, of.TTL), time.Now(); {
+	switch w, now := client.NewTrustWindow(sent, of.TTL), time.Now(); {
 	case c.state != claimActive || c.confirming != g || g.err != nil: // it has ended, or wants something else by now
 	case c.wanted == 0: // nobody waits for it any more
 		c.confirming = nil
@@ -83,7 +42,7 @@ func (q *keyQueue) handleConfirmation(c *claim, g *grant, of Renewal, r RenewRes
 		todo = q.giveBackUnconfirmed(c, r.Err)
 	case !r.Held:
 		todo = q.giveBackUnconfirmed(c, errors.New("the grant is gone"))
-	case g.window.remaining(now) <= 0 || w.remaining(now) <= 0: // another may have been let in since
+	case g.window.Remaining(now) <= 0 || w.Remaining(now) <= 0: // another may have been let in since
 		todo = q.giveBackUnconfirmed(c, retry.ErrReplyTooLate)
 	default:
 		c.confirming, c.confirmed, q.lastErr = nil, of.Confirm, nil

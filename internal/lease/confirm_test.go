@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
@@ -92,7 +93,7 @@ func TestUnconfirmedGrantIsReleased(t *testing.T) {
 		if err := new(Lease).Acquire(e.Context(), m, &p); !errors.Is(err, ErrUnconfirmed) {
 			e.Errorf("a try: %v", err)
 		}
-		e.within("a try fails", start, MaxReplicaTimeout+time.Millisecond)
+		e.within("a try fails", start, client.MaxReplicaTimeout+time.Millisecond)
 		e.free("after the try", p)
 
 		p.Try = false
@@ -270,13 +271,13 @@ func TestCancelDuringConfirmation(t *testing.T) {
 	eachConfirmed(t, func(e *env, p Params) {
 		m, s := e.process()
 		s.replicas(ErrUnconfirmed)
-		ctx, cancel := context.WithTimeout(e.Context(), MaxReplicaTimeout/2)
+		ctx, cancel := context.WithTimeout(e.Context(), client.MaxReplicaTimeout/2)
 		defer cancel()
 		start := time.Now()
 		if err := new(Lease).Acquire(ctx, m, &p); !errors.Is(err, context.DeadlineExceeded) {
 			e.Errorf("returned %v", err)
 		}
-		e.within("the call ends", start, MaxReplicaTimeout/2+10*time.Millisecond)
+		e.within("the call ends", start, client.MaxReplicaTimeout/2+10*time.Millisecond)
 		time.Sleep(10 * time.Millisecond)
 		e.free("after the call", p)
 	})

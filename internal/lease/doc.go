@@ -4,12 +4,12 @@
 // A lease is what one caller waits for and then holds. A claim is what this process waits for in
 // Redis, and then holds, on one key. The leases of a process take turns under its claim, so Redis
 // sees processes and not goroutines. Each key in use has a queue of leases, with its claim. Each
-// Redis client has one manager of its queues, with one subscription and one timer for all renewals.
+// Redis client has one manager of its queues. Package client has its subscription and the timer
+// for all renewals.
 //
-// Redis is the authority on who holds a lock. This package adds the trust window: how long the
-// process may rely on the last reply without asking again. Nothing outlives its use: goroutines,
-// timers, the subscription and map entries exist only while keys are held or awaited. Two exceptions
-// are short: the subscription stays open for 100 ms, and a timer may still fire.
+// Redis is the authority on who holds a lock. A process trusts the last reply for a window of time,
+// without asking again. Nothing outlives its use: goroutines, timers and map entries exist only
+// while keys are held or awaited. A timer may still fire for a moment.
 //
 // internal/PROTOCOL.md describes the protocol, its reasons and its bounds.
 //
@@ -44,7 +44,7 @@
 // cases another goroutine runs requestLoop.
 //
 // A claim that must wait has an entry in Redis. The message of a hand-over arrives at HandleMessage
-// (subscription.go), and handleHandover (queue.go) passes it to receiveGrant. If the message is lost,
+// (messages.go), and handleHandover (queue.go) passes it to receiveGrant. If the message is lost,
 // a poll by requestLoop finds the grant.
 //
 // Each change of a queue ends in keyQueue.advance, which decides the next step. A lease enters, is
@@ -71,18 +71,14 @@
 //	acquire_loop.go  requestLoop, requestInline, handleReply: when a request is sent, and what its reply means
 //	confirm.go       confirm: whether enough replicas have a grant
 //	claim_release.go finishRelease, shrink: how a claim is given back, whole or in part
-//	late_grant.go    handleLateReply, releaseStale: how a grant that comes after its claim's end is given back
-//	retry_until.go   retryUntil: for how long a release is repeated
+//	late_grant.go    handleLateReply, releaseStale, retryUntil: how a grant that comes after its claim's end is given back
 //	caller_ctx.go    callerCtx: the values of a caller's ctx, without its end
 //
-// What a client has once:
+// What a manager has once:
 //
 //	manager.go       NewManager, enqueue: which queues there are
-//	renewer.go       schedule, renewDue: when a claim or a task is renewed
-//	window.go        trustWindow: until when a claim is trusted without a reply
-//	subscription.go  subscribe, HandleMessage: when the subscription is open, and who gets a message
-//	workers.go       async: the goroutines that call Redis
-//	map.go           Map: a map that gives memory back
+//	messages.go      subscribe, HandleMessage: which claim gets a message, and is woken without one
+//	renewal.go       scheduleRenewal, HandleRenewal: when a claim is renewed, and what the reply means
 //
 // Several keys:
 //
@@ -97,20 +93,11 @@
 //	value_observe.go ObserveValue: one poller for all observers of a value
 //	term.go          Campaign, Resign: a lease whose value is stored before the caller gets it
 //
-// Wait groups:
-//
-//	counter.go       GroupStore: what Redis counts
-//	session.go       Update: how an operation is numbered, repeated and undone
-//	task.go          Start, Done, Abandon: a task and its renewal
-//	group_watcher.go run: when a process polls a group for all its waiters
-//	group_waiter.go  Wait, WaitChan: for which generation a caller waits
-//
 // Common to all:
 //
 //	store.go         Store, Request, Reply, Handover: what is sent to Redis and what comes back; the errors
 //	errors.go        wrap: the operation and the key in an error
 //	lease_trace.go   newTracer, traceEnd: which events a Trace gets
-//	loss_context.go  derive: contexts that end with a hold
-//	owner.go         newToken, ParseOwner: what a token contains
+//	monotime.go      monoTime: a short time
 //	inspect.go       Inspect: what Redis knows of a key
 package lease

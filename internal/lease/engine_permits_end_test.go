@@ -82,7 +82,7 @@ func TestSizeOfOne(t *testing.T) {
 			_, small := e.want(e.Context(), k1, taking(1, 4))
 			time.Sleep(time.Millisecond)
 			start := time.Now()
-			s2.publish(e.redis.resize(Name{Semaphore, "key"}, 4, 2))
+			s2.publish(e.redis.resize(Name{Kind: Semaphore, Key: "key"}, 4, 2))
 			if err := <-large; !isSizeError(err) {
 				e.Errorf("3 of 2: %v", err)
 			}
@@ -153,9 +153,9 @@ func TestRefusedForAWhile(t *testing.T) {
 		"writer":    {reading(time.Minute), writing(time.Minute)},
 	} {
 		inBubble(t, func(e *env) {
-			m, s := e.process()
+			_, s := e.process()
 			no := &counting{Store: s}
-			m.store = no
+			m := NewManager(no)
 			freed := e.take(m, c.freed)
 			kept, got := e.want(e.Context(), m, c.kept)
 			if c.kept.Kind == Semaphore {
@@ -204,7 +204,7 @@ func TestEvicted(t *testing.T) {
 				e.take(m, taking(2, 8))
 				e.take(m, taking(1, 8))
 				e.redis.mu.Lock()
-				p := e.redis.permitsOf(Name{Semaphore, "key"})
+				p := e.redis.permitsOf(Name{Kind: Semaphore, Key: "key"})
 				p.remove(e.leases[0].claim.token)
 				e.redis.mu.Unlock()
 				find(e, m)
@@ -230,7 +230,7 @@ func TestEvictedAndHanded(t *testing.T) {
 		_, got := e.want(e.Context(), k1, taking(2, 4))
 		time.Sleep(time.Second)
 		e.redis.mu.Lock()
-		e.redis.permitsOf(Name{Semaphore, "key"}).remove(held.claim.token)
+		e.redis.permitsOf(Name{Kind: Semaphore, Key: "key"}).remove(held.claim.token)
 		e.redis.mu.Unlock()
 		other.Release()
 		e.gets("who waits", got, 5*time.Millisecond)
@@ -254,7 +254,7 @@ func TestTTLsDiffer(t *testing.T) {
 			time.Sleep(2 * MinSlice)
 			l := e.take(m, p)
 			e.redis.mu.Lock()
-			h := e.redis.permitsOf(Name{Semaphore, "key"}).hold(l.claim.token)
+			h := e.redis.permitsOf(Name{Kind: Semaphore, Key: "key"}).hold(l.claim.token)
 			if got := time.Duration(h.expires-nowMilli()) * time.Millisecond; got < c.counts-time.Millisecond || got > c.counts {
 				e.Errorf("taken for %v it lasts %v, want %v", c.asks, got, c.counts)
 			}
@@ -362,9 +362,9 @@ func TestTryAndRelease(t *testing.T) {
 // what it needs itself. Nothing can be heard, so that no news would wake it.
 func TestBehindTry(t *testing.T) {
 	inBubble(t, func(e *env) {
-		k1, s := e.process()
+		_, s := e.process()
 		k2, _ := e.process()
-		k1.store = silent{s}
+		k1 := NewManager(silent{s})
 		e.take(k1, taking(1, 4))
 		e.take(k2, taking(1, 4))
 		s.change(func() { s.latency = func() time.Duration { return 5 * time.Millisecond } })

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/client"
 )
 
 // travels makes the next requests and replies of a process take as long as ds says,
@@ -38,7 +40,7 @@ func TestRenewalOfEarlierHold(t *testing.T) {
 		line := claimOf(k1, Semaphore).queue
 		line.mu.Lock()
 		k1.mu.Lock()
-		k1.renewNow(line.claim, time.Now())
+		k1.RenewNow(line.claim, time.Now())
 		k1.mu.Unlock()
 		line.mu.Unlock()
 		time.Sleep(ms)
@@ -59,9 +61,9 @@ func TestRenewalOfEarlierHold(t *testing.T) {
 // it keeps is gone.
 func TestShrinkingOfEarlierHold(t *testing.T) {
 	inBubble(t, func(e *env) {
-		k1, s1 := e.process()
+		_, s1 := e.process()
 		k2, _ := e.process()
-		k1.store = silent{s1} // so that it is some time until it queues
+		k1 := NewManager(silent{s1}) // so that it is some time until it queues
 		one, two := e.take(k1, taking(1, 4)), e.take(k1, taking(1, 4))
 		other := e.take(k2, taking(2, 4))
 		faults := []fault{lostRequest}
@@ -84,7 +86,7 @@ func TestShrinkingOfEarlierHold(t *testing.T) {
 		time.Sleep(500 * ms)
 		e.uses(Semaphore, 2)
 		other.Release()
-		e.gets("the next", got, subscribeTimeout)
+		e.gets("the next", got, client.SubscribeTimeout)
 		time.Sleep(2 * time.Second)
 		if mine.Err() != nil {
 			e.Error(mine.Err())
@@ -153,9 +155,9 @@ func TestShrinkingAndNextRequest(t *testing.T) {
 // while renewals get through: it is told when it can be.
 func TestShrinkingCancelled(t *testing.T) {
 	inBubble(t, func(e *env) {
-		m, s := e.process()
+		_, s := e.process()
 		away := &counting{Store: s}
-		m.store = away
+		m := NewManager(away)
 		p := taking(1, 4)
 		p.TTL = time.Second
 		e.take(m, p)
@@ -200,7 +202,7 @@ func TestReaderWithLongerTTL(t *testing.T) {
 			l := e.take(m, reading(time.Minute))
 			e.redis.mu.Lock()
 			defer e.redis.mu.Unlock()
-			h := e.redis.permitsOf(Name{RWMutex, "key"}).hold(l.claim.token)
+			h := e.redis.permitsOf(Name{Kind: RWMutex, Key: "key"}).hold(l.claim.token)
 			if left := h.expires - nowMilli(); left < 59_000 {
 				e.Errorf("it lasts %d ms", left)
 			}
@@ -228,7 +230,7 @@ func TestShortAfterLongThatCancelled(t *testing.T) {
 		synctest.Wait()
 		e.redis.mu.Lock()
 		defer e.redis.mu.Unlock()
-		if h := e.redis.permitsOf(Name{Semaphore, "key"}).hold(l.claim.token); h.ttl != 1000 {
+		if h := e.redis.permitsOf(Name{Kind: Semaphore, Key: "key"}).hold(l.claim.token); h.ttl != 1000 {
 			e.Errorf("its TTL is %d ms", h.ttl)
 		}
 	})
@@ -242,7 +244,7 @@ func TestWindowNeverShrinks(t *testing.T) {
 		l.queue.mu.Lock()
 		defer l.queue.mu.Unlock()
 		before := l.claim.window
-		l.claim.extend(newTrustWindow(time.Now().Add(-time.Second), time.Minute))
+		l.claim.extend(client.NewTrustWindow(time.Now().Add(-time.Second), time.Minute))
 		if l.claim.window != before {
 			e.Error("it did")
 		}

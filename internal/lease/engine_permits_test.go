@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
@@ -68,7 +69,7 @@ func (e *env) gets(what string, c <-chan error, bound time.Duration) {
 func (e *env) used(kind Kind) int64 {
 	e.redis.mu.Lock()
 	defer e.redis.mu.Unlock()
-	p := e.redis.permitsOf(Name{kind, "key"})
+	p := e.redis.permitsOf(Name{Kind: kind, Key: "key"})
 	p.purge()
 	return p.used
 }
@@ -95,7 +96,7 @@ func (e *env) cost(what string, asks, renewals int, f func()) {
 
 // claimOf returns the claim that k has on the key.
 func claimOf(m *Manager, kind Kind) *claim {
-	q := m.queueFor(Name{kind, "key"})
+	q := m.queueFor(Name{Kind: kind, Key: "key"})
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.claim
@@ -199,7 +200,7 @@ func TestContentionNoticeBeforeReply(t *testing.T) {
 		line := claimOf(k1, RWMutex).queue
 		line.mu.Lock()
 		k1.mu.Lock()
-		k1.renewNow(line.claim, time.Now())
+		k1.RenewNow(line.claim, time.Now())
 		k1.mu.Unlock()
 		line.mu.Unlock()
 		time.Sleep(50 * time.Millisecond) // the renewal has been executed
@@ -220,8 +221,8 @@ func TestContentionNoticeBeforeReply(t *testing.T) {
 // can be heard, so that no news would wake it.
 func TestLastReaderAndOwnWriter(t *testing.T) {
 	inBubble(t, func(e *env) {
-		m, s := e.process()
-		m.store = silent{s}
+		_, s := e.process()
+		m := NewManager(silent{s})
 		reader := e.take(m, reading(time.Minute))
 		s.change(func() { s.latency = func() time.Duration { return 5 * time.Millisecond } })
 		_, wrote := e.want(e.Context(), m, writing(time.Minute))
@@ -234,7 +235,7 @@ func TestLastReaderAndOwnWriter(t *testing.T) {
 // silent never says whether it hears.
 type silent struct{ Store }
 
-func (silent) Subscribe(ctx context.Context, _ MessageHandler) { <-ctx.Done() }
+func (silent) Subscribe(ctx context.Context, _ client.MessageHandler) { <-ctx.Done() }
 
 // TestWriterCancels has a writer give up that its process waits for, with readers
 // behind it: they must not wait for all that it wanted.
@@ -268,10 +269,10 @@ func TestUnknownWantSeq(t *testing.T) {
 		_, got := e.want(ctx, k1, taking(2, 3))
 		time.Sleep(MaxPollInterval / 3) // it does not ask again before the end
 		c := claimOf(k1, Semaphore)
-		h := Handover{Name: Name{Semaphore, "key"}, Token: c.token, Seq: c.lastQueuedSeq, WantSeq: c.wantSeq, FenceBase: 1, Weight: 3}
+		h := Handover{Name: Name{Kind: Semaphore, Key: "key"}, Token: c.token, Seq: c.lastQueuedSeq, WantSeq: c.wantSeq, FenceBase: 1, Weight: 3}
 		old := h
 		old.WantSeq--
-		(&subscriptionHandler{k1, e.Context()}).HandleMessage(old)
+		k1.HandleMessage(old)
 		e.waits("who has asked", got)
 		s2.change(func() { s2.message = func() (int, time.Duration) { return 1, 5 * time.Millisecond } })
 		go other.Release() // so that it is on the way when
@@ -282,7 +283,7 @@ func TestUnknownWantSeq(t *testing.T) {
 			e.Error(err)
 		}
 		time.Sleep(100 * time.Millisecond)
-		(&subscriptionHandler{k1, e.Context()}).HandleMessage(h)
+		k1.HandleMessage(h)
 		e.uses(Semaphore, 1)
 		if c.weight != 1 || c.serverWeight != 1 {
 			e.Errorf("the claim counts %d, and %d in Redis", c.weight, c.serverWeight)

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/result"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
@@ -115,12 +116,12 @@ func TestMessageWithUnknownNumber(t *testing.T) {
 		held := e.acquire(k1, 10*time.Second)
 		_, got := e.request(e.Context(), k2, 10*time.Second)
 		time.Sleep(20 * time.Second) // many requests later
-		line := k2.queues.Entries[Name{Mutex, "key"}]
+		line := k2.queues.Entries[Name{Kind: Mutex, Key: "key"}]
 		line.mu.Lock()
 		c, last := line.claim, line.claim.seq
 		line.mu.Unlock()
 		for _, n := range []int64{0, 1, last + 100, -1} {
-			(&subscriptionHandler{k2, e.Context()}).HandleMessage(Handover{Name: Name{Mutex, "key"}, Token: c.token, Seq: n, FenceBase: 1, Weight: 1})
+			k2.HandleMessage(Handover{Name: Name{Kind: Mutex, Key: "key"}, Token: c.token, Seq: n, FenceBase: 1, Weight: 1})
 			synctest.Wait()
 		}
 		select {
@@ -243,7 +244,7 @@ func TestReleaseAndLateAnswer(t *testing.T) {
 				return next
 			}
 		})
-		line := k2.queues.Entries[Name{Mutex, "key"}]
+		line := k2.queues.Entries[Name{Kind: Mutex, Key: "key"}]
 		line.mu.Lock()
 		line.claim.wake()
 		line.mu.Unlock()
@@ -268,7 +269,7 @@ func TestReleaseAwaitsPoll(t *testing.T) {
 			l, got := e.want(e.Context(), k2, p)
 			time.Sleep(100 * ms)
 			s2.travels(20*ms, 0, 0, 20*ms) // the poll, the release and its reply, the reply to the poll
-			q := k2.queues.Entries[Name{p.Kind, p.Key}]
+			q := k2.queues.Entries[Name{Kind: p.Kind, Key: p.Key}]
 			q.mu.Lock()
 			q.claim.wake()
 			q.mu.Unlock()
@@ -369,9 +370,10 @@ func TestTryQueuesNot(t *testing.T) {
 		k1, _ := e.process()
 		k2, s2 := e.process()
 		e.acquire(k1, time.Minute)
-		k2.subscribe(nil)
+		k2.AddUser()
+		k2.Subscribe()
 		time.Sleep(time.Millisecond)
-		if !k2.subscribed() {
+		if !k2.Subscribed() {
 			e.Fatal("it does not hear")
 		}
 		s2.travels(0, 0, time.Second) // a second request would be late
@@ -383,9 +385,7 @@ func TestTryQueuesNot(t *testing.T) {
 		if n := len(e.redis.key("key").queue); n != 0 {
 			e.Errorf("%d are in the queue", n)
 		}
-		k2.mu.Lock()
-		k2.closeWhenIdle()
-		k2.mu.Unlock()
+		k2.RemoveUser()
 	})
 }
 
@@ -422,7 +422,7 @@ func TestUnknownTokenIsReleased(t *testing.T) {
 		time.Sleep(time.Second)
 		e.redis.mu.Lock()
 		key := e.redis.key("key")
-		ghost := &fakeMutexWaiter{token: "ghost", channel: k2.channel, seq: 1, handoverTTL: time.Minute, seen: time.Now()}
+		ghost := &fakeMutexWaiter{token: "ghost", channel: k2.Channel(), seq: 1, handoverTTL: time.Minute, seen: time.Now()}
 		key.queue = append([]*fakeMutexWaiter{ghost}, key.queue...)
 		e.redis.mu.Unlock()
 		start := time.Now()
@@ -435,11 +435,11 @@ func TestUnknownTokenIsReleased(t *testing.T) {
 // TestQueueAwaitsSubscription has a process enter the queue when it hears, so that
 // no hand-over's message is lost, or when it has been patient for long enough.
 func TestQueueAwaitsSubscription(t *testing.T) {
-	for _, hears := range []time.Duration{subscribeTimeout / 2, 2 * subscribeTimeout} {
+	for _, hears := range []time.Duration{client.SubscribeTimeout / 2, 2 * client.SubscribeTimeout} {
 		inBubble(t, func(e *env) {
 			k1, _ := e.process()
-			k2, s2 := e.process()
-			k2.store = lateSubscriber{s2, hears}
+			_, s2 := e.process()
+			k2 := NewManager(lateSubscriber{s2, hears})
 			held := e.acquire(k1, time.Minute)
 			_, got := e.request(e.Context(), k2, time.Minute)
 			queued := func() int {
@@ -447,7 +447,7 @@ func TestQueueAwaitsSubscription(t *testing.T) {
 				defer e.redis.mu.Unlock()
 				return len(e.redis.key("key").queue)
 			}
-			time.Sleep(min(hears, subscribeTimeout) - time.Millisecond)
+			time.Sleep(min(hears, client.SubscribeTimeout) - time.Millisecond)
 			if n := queued(); n != 0 {
 				e.Errorf("%d are in the queue when nothing is heard yet", n)
 			}
@@ -467,7 +467,7 @@ type lateSubscriber struct {
 	after time.Duration
 }
 
-func (s lateSubscriber) Subscribe(ctx context.Context, l MessageHandler) {
+func (s lateSubscriber) Subscribe(ctx context.Context, l client.MessageHandler) {
 	select {
 	case <-time.After(s.after):
 		s.Store.Subscribe(ctx, l)
@@ -500,15 +500,15 @@ func TestSubscriptionToOldMaster(t *testing.T) {
 	for name, p := range map[string]Params{"mutex": params(time.Minute), "semaphore": taking(1, 1)} {
 		inBubble(t, func(e *env) {
 			k1, _ := e.process()
-			k2, s2 := e.process()
+			_, s2 := e.process()
 			split := &splitBrain{fakeStore: s2, old: newFakeStore(newFakeRedis()), subscriptions: 1}
-			k2.store = split
-			for i := range 2 * minMissedLimit {
+			k2 := NewManager(split)
+			for i := range 2 * client.MinMissedLimit {
 				held := e.take(k1, p)
 				l, got := e.want(e.Context(), k2, p)
 				time.Sleep(MaxPollInterval) // it waits in line
 				bound := ms
-				if i < minMissedLimit {
+				if i < client.MinMissedLimit {
 					bound += MaxPollInterval
 				}
 				held.Release()
@@ -524,9 +524,9 @@ func TestSubscriptionToOldMaster(t *testing.T) {
 func TestNothingPublished(t *testing.T) {
 	inBubble(t, func(e *env) {
 		k1, _ := e.process()
-		k2, s2 := e.process()
+		_, s2 := e.process()
 		split := &splitBrain{fakeStore: s2, old: newFakeStore(newFakeRedis()), subscriptions: 1000}
-		k2.store = split
+		k2 := NewManager(split)
 		for range 50 {
 			held := e.acquire(k1, time.Minute)
 			l, got := e.request(e.Context(), k2, time.Minute)
@@ -548,7 +548,7 @@ type splitBrain struct {
 	subscriptions int
 }
 
-func (s *splitBrain) Subscribe(ctx context.Context, l MessageHandler) {
+func (s *splitBrain) Subscribe(ctx context.Context, l client.MessageHandler) {
 	if s.subscriptions--; s.subscriptions >= 0 {
 		s.old.Subscribe(ctx, l)
 	} else {
@@ -607,7 +607,7 @@ func TestLateClock(t *testing.T) {
 			m, _ := e.process()
 			l := e.acquire(m, 10*time.Second)
 			l.queue.mu.Lock()
-			l.claim.window.wall -= int64(time.Minute) // the machine was suspended
+			l.claim.window = client.NewTrustWindow(time.Now().Add(-time.Minute), 10*time.Second) // the machine was suspended
 			l.queue.mu.Unlock()
 			start := time.Now()
 			if err := look(l); !errors.Is(err, ErrLost) {

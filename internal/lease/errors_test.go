@@ -13,6 +13,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/ratelimit"
 	"github.com/seed-3d5fec5c/baton/internal/result"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 // A failingStore is one whose every answer but to a renewal is an error, as long as refuse
@@ -59,16 +60,16 @@ func (s *failingStore) Release(ctx context.Context, name Name, token string) (bo
 	return s.groupStore.Release(ctx, name, token)
 }
 
-func (s *failingStore) UpdateGroup(ctx context.Context, c Operation) (UpdateReply, error) {
+func (s *failingStore) UpdateGroup(ctx context.Context, c taskgroup.Operation) (taskgroup.UpdateReply, error) {
 	if err := s.now(); err != nil {
-		return UpdateReply{}, err
+		return taskgroup.UpdateReply{}, err
 	}
 	return s.groupStore.UpdateGroup(ctx, c)
 }
 
-func (s *failingStore) GroupStatus(ctx context.Context, key string, from int64) (Generation, error) {
+func (s *failingStore) GroupStatus(ctx context.Context, key string, from int64) (taskgroup.Generation, error) {
 	if err := s.now(); err != nil {
-		return Generation{}, err
+		return taskgroup.Generation{}, err
 	}
 	return s.groupStore.GroupStatus(ctx, key, from)
 }
@@ -90,13 +91,18 @@ var calls = map[string]func(ctx context.Context, m *Manager) error{
 		return new(MultiLease).Acquire(ctx, m, params(time.Minute), []string{"key", "another"})
 	},
 	"add": func(ctx context.Context, m *Manager) error {
-		_, err := newSession(m, "key").Update(ctx, "add", Operation{Op: OpAdd, Delta: 1})
+		_, err := sessionOf(m).Update(ctx, "add", taskgroup.Operation{Op: taskgroup.OpAdd, Delta: 1})
 		return err
 	},
-	"wait": func(ctx context.Context, m *Manager) error { return newSession(m, "key").Wait(ctx, "wait") },
+	"wait": func(ctx context.Context, m *Manager) error { return sessionOf(m).Wait(ctx, "wait") },
 	"limiter": func(ctx context.Context, m *Manager) error {
 		return ratelimit.Reservation{Client: new(ratelimit.Client), Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1}.Wait(ctx, takenFrom{m.store.(*failingStore)})
 	},
+}
+
+// sessionOf returns a session at the store of a manager.
+func sessionOf(m *Manager) *taskgroup.Session {
+	return taskgroup.NewManager(m.Client, m.store.(taskgroup.Store)).NewSession("key")
 }
 
 // takenFrom is a bucket at the store.

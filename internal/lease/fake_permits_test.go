@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
@@ -137,7 +138,7 @@ func (p *fakePermits) grantWaiters(self string) (messages []message) {
 
 func (p *fakePermits) notifyShared(self string) (messages []message) {
 	for _, token := range slices.Sorted(maps.Keys(p.holds)) {
-		if mark, _ := tokenMark(token); token != self && p.holds[token].shared && mark == 0 {
+		if mark, _ := client.ParseMark(token); token != self && p.holds[token].shared && mark == 0 {
 			h := p.holds[token]
 			messages = append(messages, message{h.channel, Handover{Name: p.name, Token: token}})
 		}
@@ -155,7 +156,7 @@ func (p *fakePermits) notify(self string) (messages []message) {
 		return nil
 	}
 	for _, token := range slices.Sorted(maps.Keys(p.holds)) {
-		if mark, channel := tokenMark(token); token != self && mark != 0 {
+		if mark, channel := client.ParseMark(token); token != self && mark != 0 {
 			messages = append(messages, message{channel, Handover{Name: p.name, Token: token}})
 		}
 	}
@@ -165,7 +166,7 @@ func (p *fakePermits) notify(self string) (messages []message) {
 // mayLinger reports whether some holder may only linger.
 func (p *fakePermits) mayLinger() bool {
 	for token := range p.holds {
-		if mark, _ := tokenMark(token); mark == lingerMark {
+		if mark, _ := client.ParseMark(token); mark == lingerMark {
 			return true
 		}
 	}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/client"
 )
 
 // Subscribe subscribes anew each time that the subscription has been lost.
-func (s *fakeStore) Subscribe(ctx context.Context, l MessageHandler) {
+func (s *fakeStore) Subscribe(ctx context.Context, l client.MessageHandler) {
 	for ctx.Err() == nil {
 		c := &fakeConnection{l, s, make(chan string, 10), make(chan struct{})}
 		channels := l.Channels(c)
@@ -25,7 +27,7 @@ func (s *fakeStore) Subscribe(ctx context.Context, l MessageHandler) {
 
 // fakeConnection is one subscription, to any channels, until it breaks.
 type fakeConnection struct {
-	MessageHandler
+	client.MessageHandler
 	store  *fakeStore
 	acks   chan string   // what is about to be acknowledged
 	broken chan struct{} // closed when it is
@@ -50,7 +52,7 @@ func (c *fakeConnection) serve(ctx context.Context) {
 	defer r.mu.Unlock()
 	close(c.broken)
 	for channel, l := range r.subs {
-		if l == MessageHandler(c) {
+		if l == client.MessageHandler(c) {
 			delete(r.subs, channel)
 		}
 	}
@@ -101,8 +103,10 @@ func (c *fakeConnection) SetChannel(_ context.Context, channel string, in bool) 
 }
 
 // HandleMessage is where a message may be lost, or come late, or again.
-func (c *fakeConnection) HandleMessage(h Handover) {
-	again := func() { time.AfterFunc(c.store.lag(2*time.Second), func() { c.MessageHandler.HandleMessage(h) }) }
+func (c *fakeConnection) HandleMessage(channel string, h Handover) {
+	again := func() {
+		time.AfterFunc(c.store.lag(2*time.Second), func() { c.MessageHandler.HandleMessage(channel, h) })
+	}
 	switch c.store.point("message") {
 	case lostMessage, cut:
 		return
@@ -112,5 +116,5 @@ func (c *fakeConnection) HandleMessage(h Handover) {
 		again()
 		return
 	}
-	c.MessageHandler.HandleMessage(h)
+	c.MessageHandler.HandleMessage(channel, h)
 }

@@ -8,15 +8,17 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/client"
 )
 
 // fakeRedis is what the scripts do, in Go, on the clock of the bubble.
 type fakeRedis struct {
 	mu       sync.Mutex
 	keys     map[string]*fakeKey
-	subs     map[string]MessageHandler // by channel
-	requests int                       // requests that were executed
-	sent     int                       // messages that were published
+	subs     map[string]client.MessageHandler // by channel
+	requests int                              // requests that were executed
+	sent     int                              // messages that were published
 	permits  map[Name]*fakePermits
 	renewals int // that were executed
 	releases int
@@ -38,7 +40,7 @@ type fakeMutexWaiter struct {
 }
 
 func newFakeRedis() *fakeRedis {
-	return &fakeRedis{keys: map[string]*fakeKey{}, subs: map[string]MessageHandler{}, permits: map[Name]*fakePermits{}, log: func(string, ...any) {}}
+	return &fakeRedis{keys: map[string]*fakeKey{}, subs: map[string]client.MessageHandler{}, permits: map[Name]*fakePermits{}, log: func(string, ...any) {}}
 }
 
 func (f *fakeRedis) key(name string) *fakeKey {
@@ -103,13 +105,13 @@ func (f *fakeRedis) hand(name string, k *fakeKey, e *fakeMutexWaiter) []message 
 	base := k.grant(e.token, e.handoverTTL)
 	f.sent++
 	f.log("handed to %s n=%d", e.token, e.seq)
-	return []message{{e.channel, Handover{Name: Name{Mutex, name}, Token: e.token, Seq: e.seq, FenceBase: base, Weight: 1, Contended: len(k.queue) > 0}}}
+	return []message{{e.channel, Handover{Name: Name{Kind: Mutex, Key: name}, Token: e.token, Seq: e.seq, FenceBase: base, Weight: 1, Contended: len(k.queue) > 0}}}
 }
 
 // notify publishes to the owner that others wait, if its token asks for that and r's is the
 // first in the queue. It returns whether the owner may linger.
 func (f *fakeRedis) notify(k *fakeKey, r Request) (messages []message, mayLinger bool) {
-	mark, channel := tokenMark(k.owner)
+	mark, channel := client.ParseMark(k.owner)
 	for len(k.queue) > 1 && k.queue[0].token != r.Token && time.Since(k.queue[0].seen) >= WaiterTTL {
 		k.queue = k.queue[1:]
 	}
@@ -330,7 +332,7 @@ func (s *fakeStore) publish(ms []message) {
 				to := s.redis.subs[m.channel]
 				s.redis.mu.Unlock()
 				if to != nil {
-					to.HandleMessage(m.Handover)
+					to.HandleMessage(m.channel, m.Handover)
 				}
 			})
 		}

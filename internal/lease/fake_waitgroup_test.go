@@ -6,7 +6,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 // fakeGroup is what waitgroup_*.lua do with one wait group, in Go, on the clock of the
@@ -35,8 +38,8 @@ type fakeSession struct {
 }
 
 type fakeOp struct {
-	Operation
-	outcome           Outcome
+	taskgroup.Operation
+	outcome           taskgroup.Outcome
 	generation, found int64
 }
 
@@ -85,7 +88,7 @@ func (g *fakeGroup) write() (messages []message) {
 	}
 	g.story = append(g.story, chapter{from: time.Now(), generation: g.generation, abandoned: g.abandoned})
 	for _, channel := range g.channels() {
-		messages = append(messages, message{channel, Handover{Name: Name{WaitGroup, g.key}, Seq: g.generation, Weight: g.abandoned}})
+		messages = append(messages, message{channel, Handover{Name: Name{Kind: taskgroup.Kind, Key: g.key}, Seq: g.generation, Weight: g.abandoned}})
 	}
 	return messages
 }
@@ -131,10 +134,10 @@ func ttlOf(token string) time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
-func (g *fakeGroup) update(c Operation) (changed UpdateReply, messages []message) {
+func (g *fakeGroup) update(c taskgroup.Operation) (changed taskgroup.UpdateReply, messages []message) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	var outcome Outcome
+	var outcome taskgroup.Outcome
 	defer func() {
 		changed.Outcome = outcome
 		g.log("%s %s/%d low=%d %s%+d: %d; round %d: %d and %d tasks, %d abandoned", c.Op, c.Session[:4], c.Seq, c.AckedThrough, short(c.Token), c.Delta,
@@ -146,7 +149,7 @@ func (g *fakeGroup) update(c Operation) (changed UpdateReply, messages []message
 		g.sessions[c.Session] = b
 	}
 	if c.Seq <= b.ackedThrough {
-		outcome, changed.Found = Superseded, g.generation
+		outcome, changed.Found = taskgroup.Superseded, g.generation
 		return changed, nil
 	}
 	messages = g.purge()
@@ -154,10 +157,10 @@ func (g *fakeGroup) update(c Operation) (changed UpdateReply, messages []message
 	said, known := b.ops[c.Seq]
 	record := fakeOp{c, 0, 0, g.generation}
 	switch {
-	case c.Op == OpUndo:
-		if record.outcome = Superseded; known && said.outcome == Applied {
+	case c.Op == taskgroup.OpUndo:
+		if record.outcome = taskgroup.Superseded; known && said.outcome == taskgroup.Applied {
 			if g.undo(said) {
-				outcome = Applied
+				outcome = taskgroup.Applied
 				messages = append(messages, g.write()...)
 			} else {
 				g.kept[c.Token] = true
@@ -165,16 +168,16 @@ func (g *fakeGroup) update(c Operation) (changed UpdateReply, messages []message
 		}
 	case known:
 		outcome, changed.Found = said.outcome, said.found
-		if said.outcome == Applied && said.TTL != 0 {
+		if said.outcome == taskgroup.Applied && said.TTL != 0 {
 			if _, lives := g.tasks[c.Token]; !lives {
-				outcome = TaskAbandoned
+				outcome = taskgroup.TaskAbandoned
 			} else {
 				g.tasks[c.Token] = g.now().Add(c.TTL).UnixMilli()
 			}
 		}
 		return changed, messages
 	default:
-		if outcome = g.tell(c); outcome == Applied {
+		if outcome = g.tell(c); outcome == taskgroup.Applied {
 			messages = append(messages, g.write()...)
 		}
 		record.outcome = outcome
@@ -188,37 +191,37 @@ func (g *fakeGroup) update(c Operation) (changed UpdateReply, messages []message
 }
 
 // tell counts what has not been asked for before.
-func (g *fakeGroup) tell(c Operation) Outcome {
+func (g *fakeGroup) tell(c taskgroup.Operation) taskgroup.Outcome {
 	switch c.Op {
-	case OpAdd:
+	case taskgroup.OpAdd:
 		if g.count+c.Delta < 0 {
-			return Rejected
+			return taskgroup.Rejected
 		}
 		if c.Delta > 0 {
 			g.begin()
 		}
 		g.count += c.Delta
 		g.counted[c.Token]++
-	case OpStart:
+	case taskgroup.OpStart:
 		g.begin()
 		g.tasks[c.Token], g.fates[c.Token] = g.now().Add(c.TTL).UnixMilli(), "lives"
-	case OpClaim:
+	case taskgroup.OpClaim:
 		if g.count == 0 {
-			return Rejected
+			return taskgroup.Rejected
 		}
 		g.count--
 		g.tasks[c.Token], g.fates[c.Token] = g.now().Add(c.TTL).UnixMilli(), "lives"
 	default:
 		if _, lives := g.tasks[c.Token]; !lives {
-			return TaskAbandoned
+			return taskgroup.TaskAbandoned
 		}
 		delete(g.tasks, c.Token)
-		if g.fates[c.Token] = "done"; c.Op == OpAbandon {
+		if g.fates[c.Token] = "done"; c.Op == taskgroup.OpAbandon {
 			g.fates[c.Token] = "abandoned"
 			g.abandoned++
 		}
 	}
-	return Applied
+	return taskgroup.Applied
 }
 
 func (g *fakeGroup) undo(said fakeOp) bool {
@@ -227,13 +230,13 @@ func (g *fakeGroup) undo(said fakeOp) bool {
 	}
 	_, lives := g.tasks[said.Token]
 	switch {
-	case said.Op == OpAdd && g.count >= said.Delta:
+	case said.Op == taskgroup.OpAdd && g.count >= said.Delta:
 		g.count -= said.Delta
 		g.counted[said.Token]--
 		return true
-	case said.Op == OpClaim && lives:
+	case said.Op == taskgroup.OpClaim && lives:
 		g.count++
-	case said.Op != OpStart || !lives:
+	case said.Op != taskgroup.OpStart || !lives:
 		return false
 	}
 	delete(g.tasks, said.Token)
@@ -241,11 +244,11 @@ func (g *fakeGroup) undo(said fakeOp) bool {
 	return true
 }
 
-func (g *fakeGroup) status(from int64) (r Generation, messages []message) {
+func (g *fakeGroup) status(from int64) (r taskgroup.Generation, messages []message) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	messages = g.purge()
-	r = Generation{Number: g.generation, Remaining: g.remaining(), OldestKnown: g.oldestKnown, Abandoned: map[int64]int64{}}
+	r = taskgroup.Generation{Number: g.generation, Remaining: g.remaining(), OldestKnown: g.oldestKnown, Abandoned: map[int64]int64{}}
 	if from == 0 {
 		from = g.generation
 	}
@@ -291,7 +294,11 @@ type groupStore struct {
 	polls []fakePoll
 	// changes are those that were answered; what they found may be over.
 	changes []fakePoll
+	last    taskgroup.Operation // of those that were answered
 }
+
+// tokenKey is the key of a ctx for the token of the task that begins under it.
+type tokenKey struct{}
 
 // doneChannelOf begins the channel on which one process hears what is told to all.
 const doneChannelOf = "over to "
@@ -299,25 +306,28 @@ const doneChannelOf = "over to "
 // fakePoll is a look that was answered.
 type fakePoll struct {
 	from, until time.Time
-	Generation
+	taskgroup.Generation
 }
 
-func (s *groupStore) UpdateGroup(_ context.Context, c Operation) (UpdateReply, error) {
+func (s *groupStore) UpdateGroup(ctx context.Context, c taskgroup.Operation) (taskgroup.UpdateReply, error) {
+	if token, ok := ctx.Value(tokenKey{}).(*atomic.Value); ok && c.TTL > 0 {
+		token.Store(c.Token)
+	}
 	l := fakePoll{from: time.Now()}
-	changed, err := call(s.fakeStore, "change", func() (UpdateReply, []message) { return s.group.update(c) })
+	changed, err := call(s.fakeStore, "change", func() (taskgroup.UpdateReply, []message) { return s.group.update(c) })
 	if err == nil {
 		l.until, l.Number = time.Now(), changed.Found
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.changes = append(s.changes, l)
+		s.changes, s.last = append(s.changes, l), c
 	}
 	return changed, err
 }
 
-func (s *groupStore) GroupStatus(_ context.Context, _ string, from int64) (Generation, error) {
+func (s *groupStore) GroupStatus(_ context.Context, _ string, from int64) (taskgroup.Generation, error) {
 	l := fakePoll{from: time.Now()}
 	var err error
-	if l.Generation, err = call(s.fakeStore, "look", func() (Generation, []message) { return s.group.status(from) }); err == nil {
+	if l.Generation, err = call(s.fakeStore, "look", func() (taskgroup.Generation, []message) { return s.group.status(from) }); err == nil {
 		l.until = time.Now()
 		s.polls = append(s.polls, l) // one watch looks, and then the checks do
 	}
@@ -328,12 +338,24 @@ func (s *groupStore) DoneChannel(string) (string, error) { return doneChannelOf 
 
 func (s *groupStore) Renew(rs []Renewal, begin func(int) bool, done func(int, RenewResult)) {
 	s.renewEach(rs, begin, done, func(r Renewal) RenewResult {
-		if r.Kind != WaitGroup {
+		if r.Kind != taskgroup.Kind {
 			return s.redis.renewAny(r)
 		}
 		return RenewResult{Held: s.group.renewTask(r)}
 	})
 }
 
-// newSession returns a session at the store of a manager.
-func newSession(m *Manager, key string) *Session { return m.NewSession(m.store.(GroupStore), key) }
+func (s *groupStore) InspectGroup(context.Context, string) (taskgroup.Status, error) {
+	panic("nobody asks")
+}
+
+// sessionStore is what the session of a process needs.
+type sessionStore interface {
+	Store
+	taskgroup.Store
+}
+
+// newSession returns a session of a process that has no other.
+func newSession(s sessionStore) *taskgroup.Session {
+	return taskgroup.NewManager(NewManager(s).Client, s).NewSession("key")
+}

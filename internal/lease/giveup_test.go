@@ -102,7 +102,7 @@ func TestGiveUpWhenAway(t *testing.T) {
 		stop := time.Now().Add(2 * time.Second)
 		go func() {
 			for time.Now().Before(stop) {
-				k2.backlog.Answered()
+				k2.Backlog.Answered()
 				time.Sleep(ms)
 			}
 		}()

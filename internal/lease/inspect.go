@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
@@ -16,12 +17,9 @@ type Status struct {
 	MoreHolders int64    // holders beyond those in Holders, which has about 1,000 at most
 	Waiters     int      // processes
 	Queue       []Waiter // the first of them, 100 at most
-	Generation  int64    // of a wait group
-	Count       int64    // of its generation, besides the tasks
-	Abandoned   int64    // tasks of its generation that were abandoned
 }
 
-// Holder is one process' hold on a key, or one task.
+// Holder is one process' hold on a key.
 type Holder struct {
 	Owner
 	Weight    int64
@@ -29,6 +27,13 @@ type Holder struct {
 	Fence     int64         // the first of its last grant
 	Shared    bool
 	Idle      bool // the claim only lingers, as far as this process knows
+}
+
+// MayLinger reports whether the hold is a claim that its process may keep for a moment after
+// the last unlock.
+func (h Holder) MayLinger() bool {
+	mark, _ := client.ParseMark(h.Token)
+	return mark == lingerMark
 }
 
 // Waiter is one process that waits.
@@ -61,9 +66,4 @@ func (m *Manager) isIdle(name Name, token string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.claim != nil && q.claim.state == claimActive && q.claim.token == token && q.claim.idle()
-}
-
-// Inspect is that of the manager, for the session's group.
-func (s *Session) Inspect(ctx context.Context) (Status, error) {
-	return s.manager.Inspect(ctx, Name{WaitGroup, s.key})
 }

@@ -33,3 +33,12 @@ func (m *Manager) releaseToken(ctx context.Context, name Name, token string, unt
 		return owned, err
 	}, sleep)
 }
+
+// retryUntil is RetryUntil. It returns ErrLost if there was nothing to give back.
+func (m *Manager) retryUntil(ctx context.Context, until time.Time, attempt func(context.Context) (owned bool, err error), sleep func(time.Duration, error)) error {
+	owned, err := m.RetryUntil(ctx, until, attempt, sleep)
+	if err == nil && !owned {
+		return ErrLost
+	}
+	return err
+}

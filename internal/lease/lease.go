@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/result"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 	"github.com/seed-3d5fec5c/baton/internal/trace"
@@ -71,7 +72,7 @@ type Lease struct {
 	renewedAfter  time.Duration // after grantedAt: when it was last found to be of use to somebody
 	fence         int64
 	done          chan struct{} // made when first asked for
-	onLoss        lossContexts
+	onLoss        client.LossContexts
 }
 
 // Acquire waits for the lease until ctx ends.
@@ -89,7 +90,7 @@ func (l *Lease) Request(ctx context.Context, m *Manager, p *Params) error {
 		l.tracer.Flush()
 		return err
 	}
-	if c := m.enqueue(ctx, Name{p.Kind, p.Key}, l); c != nil {
+	if c := m.enqueue(ctx, Name{Kind: p.Kind, Key: p.Key}, l); c != nil {
 		l.queue.requestInline(ctx, c)
 	}
 	return nil
@@ -123,7 +124,7 @@ func (l *Lease) AcquireChan(ctx context.Context, m *Manager, p *Params, sink res
 		sink.Send(err)
 	} else {
 		l.sink = sink
-		m.enqueue(ctx, Name{p.Kind, p.Key}, l)
+		m.enqueue(ctx, Name{Kind: p.Kind, Key: p.Key}, l)
 	}
 	l.tracer.Flush()
 }
@@ -133,7 +134,7 @@ func (l *Lease) init(ctx context.Context, p *Params) (err error) {
 	l.self, l.caller.parent = l, ctx
 	l.label, l.ttl, l.maxHold = p.Label, p.TTL.Truncate(time.Millisecond), p.MaxHold
 	l.weight, l.size, l.shared, l.try = p.Weight, p.Size, p.Shared, p.Try
-	l.confirm = NewConfirm(p.Replicas, p.ReplicaTimeout, l.ttl)
+	l.confirm = client.NewConfirm(p.Replicas, p.ReplicaTimeout, l.ttl)
 	if p.Value != nil {
 		l.caller.parent = valueCtx{ctx, p.Value}
 	}
@@ -184,7 +185,7 @@ func (l *Lease) cancel(ctx context.Context) error {
 	}
 	q.mu.Unlock()
 	if todo.claim != nil {
-		q.manager.backlog.Briefly(func() { _ = q.run(todo) }, cancelTimeout(l.sink))
+		q.manager.Backlog.Briefly(func() { _ = q.run(todo) }, cancelTimeout(l.sink))
 	}
 	if cancelled && l.sink != nil {
 		l.sink.Send(err)
@@ -244,7 +245,7 @@ func (l *Lease) requestErr() error {
 
 // expire notices that the window has passed, should the renewal timer be late.
 func (l *Lease) expire(now time.Time) {
-	if l.state == leaseHeld && l.claim.window.remaining(now) <= 0 {
+	if l.state == leaseHeld && l.claim.window.Remaining(now) <= 0 {
 		l.queue.runAsync(l.queue.loseClaim(l.claim, trace.RenewFailed))
 	}
 }
@@ -293,7 +294,7 @@ func (l *Lease) Remaining() time.Duration {
 	if l.expire(now); l.state != leaseHeld {
 		return 0
 	}
-	return l.claim.window.remaining(now)
+	return l.claim.window.Remaining(now)
 }
 
 // Losses stands for the losses of leases of one key in this process.
@@ -319,7 +320,7 @@ func (l *Lease) Fence() int64 { return l.fence }
 // when the hold is lost, and that of a term with the cause ErrResigned when it is released.
 func (l *Lease) Context(parent context.Context) (context.Context, context.CancelFunc) {
 	l = l.canonical()
-	return l.onLoss.derive(parent, &l.queue.mu, func() (ended bool, cause error) {
+	return l.onLoss.Derive(parent, &l.queue.mu, func() (ended bool, cause error) {
 		if l.expire(time.Now()); l.state == leaseEnded {
 			return true, l.cancelCause(l.err)
 		}

@@ -72,7 +72,7 @@ func (l *Lease) end(err error) {
 	if l.done != nil {
 		close(l.done)
 	}
-	l.onLoss.end(l.cancelCause(err))
+	l.onLoss.End(l.cancelCause(err))
 }
 
 // cancelCause returns the cause with which the contexts of a lease end that has ended for the

@@ -59,7 +59,7 @@ func (l *Lease) traceEnd(err error) {
 // not received.
 func (l *Lease) lossCause(cause string, revoked bool) string {
 	now := time.Now()
-	if l.claim.window.remaining(now) <= 0 { // whatever Redis has said later
+	if l.claim.window.Remaining(now) <= 0 { // whatever Redis has said later
 		cause = trace.RenewFailed
 	}
 	switch sink, _ := l.sink.(memberSink); {

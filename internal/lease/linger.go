@@ -21,7 +21,7 @@ const (
 // for a moment, for those who lock again. The claim is then idle. Its token says that it wants
 // a notice when others wait, which ends that. An idle claim is never renewed.
 type lingering struct {
-	hearing   int64         // the subscription that brings the notice; see Manager.hearing
+	hearing   int64         // the subscription that brings the notice; see Client.Hearing
 	length    time.Duration // as the lease that was released last has it, 0 for not at all
 	idleSince time.Time     // zero while a lease is held
 	again     bool          // the process has locked again at once after the last unlock
@@ -56,9 +56,9 @@ func (q *keyQueue) newLingering(first *Lease, yields bool) *lingering {
 	if r.pausedUntil != 0 && r.pausedUntil.elapsed(now) < 0 {
 		return nil
 	}
-	hearing := m.hearing.Load()
+	hearing := m.Hearing()
 	if hearing == 0 {
-		m.subscribeFor(first.linger()) // the next claim may
+		m.SubscribeFor(first.linger()) // the next claim may
 		return nil
 	}
 	return &lingering{hearing: hearing, again: m.isAtOnce(gap)}
@@ -93,14 +93,14 @@ func (c *claim) idle() bool { return c.linger != nil && !c.linger.idleSince.IsZe
 
 // uncontended reports whether nobody else waits for certain: a notice would have come.
 func (c *claim) uncontended() bool {
-	return c.linger != nil && !c.contended && c.linger.hearing == c.queue.manager.hearing.Load()
+	return c.linger != nil && !c.contended && c.linger.hearing == c.queue.manager.Hearing()
 }
 
 // keepIdle reports whether a claim that no lease uses is kept for now. While others wait, that
 // is for the rest of its slice, and only if the process has been locking again at once.
 func (q *keyQueue) keepIdle(c *claim, now time.Time) bool {
 	s := c.linger
-	if s.length == 0 || c.weight == 0 || c.wanted > 0 || c.maybeQueued || c.needsShrink() || s.hearing != q.manager.hearing.Load() {
+	if s.length == 0 || c.weight == 0 || c.wanted > 0 || c.maybeQueued || c.needsShrink() || s.hearing != q.manager.Hearing() {
 		return false
 	}
 	since := s.idleSince
@@ -114,7 +114,7 @@ func (q *keyQueue) keepIdle(c *claim, now time.Time) bool {
 		}
 		until = since.Add(min(s.length, time.Duration(q.manager.rtt.Load())))
 	}
-	if !now.Before(until) || c.window.remaining(now) <= c.ttl/3 {
+	if !now.Before(until) || c.window.Remaining(now) <= c.ttl/3 {
 		return false
 	}
 	s.idleSince = since
@@ -143,16 +143,6 @@ func (q *keyQueue) endIdle(c *claim) (todo pendingCall) {
 		todo = q.advance()
 	}
 	return todo
-}
-
-// endIdle releases those of the claims that only linger, unless they have reason to.
-func endIdle(claims []*claim) {
-	for _, c := range claims {
-		c.queue.mu.Lock()
-		todo := c.queue.endIdle(c)
-		c.queue.mu.Unlock()
-		c.queue.runAsync(todo)
-	}
 }
 
 // lingeringClaims returns the claims that may linger. The manager is locked.

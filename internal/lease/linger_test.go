@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/client"
 )
 
 // lingerer is a process that has locked the key, and again soon after: from now on it lingers.
@@ -25,7 +27,7 @@ func (e *env) lingerer(p Params) (*Manager, *fakeStore) {
 func (e *env) idle(m *Manager, p Params) bool {
 	synctest.Wait()
 	m.mu.Lock()
-	q := m.queues.Entries[Name{p.Kind, p.Key}]
+	q := m.queues.Entries[Name{Kind: p.Kind, Key: p.Key}]
 	m.mu.Unlock()
 	if q == nil {
 		return false
@@ -206,12 +208,12 @@ func TestLingerPastTheWindow(t *testing.T) {
 		p.Linger = p.TTL / 10
 		k1, _ := e.lingerer(p)
 		k2, _ := e.process()
-		k1.queues.Entries[Name{p.Kind, p.Key}].claim.window.wall -= int64(p.TTL) // it was suspended
+		k1.queues.Entries[Name{Kind: p.Kind, Key: p.Key}].claim.window = client.NewTrustWindow(time.Now().Add(-p.TTL), p.TTL) // it was suspended
 		e.redis.mu.Lock()
 		if p.Kind == Mutex {
 			e.redis.key("key").expires = time.Now()
 		} else {
-			for _, h := range e.redis.permitsOf(Name{p.Kind, p.Key}).holds {
+			for _, h := range e.redis.permitsOf(Name{Kind: p.Kind, Key: p.Key}).holds {
 				h.expires, h.ends = nowMilli(), nowMilli()
 			}
 		}

@@ -1,49 +1,39 @@
 package lease
 
 import (
-	"container/heap"
 	"context"
-	"crypto/rand"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
 
+	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // A Manager keeps the leases that one process has through one Redis client.
 type Manager struct {
-	store       Store
-	channel     string // where it hears of hand-overs
-	tokenPrefix string // what its tokens have in common
-	serial      atomic.Int64
-	rtt         atomic.Int64 // how long a request takes, in ns: a moving average
-	backlog     retry.Backlog
-	workers     atomic.Pointer[workerPool] // there is one while there is a subscription
-	hearing     atomic.Int64               // number of the subscription if hand-overs and notices are heard, else 0
-	lingered    lingerMemory
+	*client.Client
+	store    Store
+	rtt      atomic.Int64 // how long a request takes, in ns: a moving average
+	lingered lingerMemory
 
-	mu            sync.Mutex
-	queues        Map[Name, *keyQueue]
-	watchers      Map[string, *groupWatcher] // by the key of their wait groups
-	valueWatchers Map[string, *valueWatcher] // by the key of their mutexes
-	valuePollers  Map[string, *valuePoller]  // likewise
-	claimsByToken Map[string, *claim]        // by token: those that may be handed over
-	pollBackoff   backoff.BackOff            // has no memory, so that one serves for all claims
-	heap          renewHeap                  // the held claims and the tasks
-	renewTimer    *time.Timer                // set for the first of them
-	timerAt       time.Time                  // when the timer fires, zero if it does not
-	subscription  subscription
-	subscriptions int64 // that have been made so far
+	mu            sync.Mutex // taken before the client's
+	queues        client.Map[Name, *keyQueue]
+	valueWatchers client.Map[string, *valueWatcher] // by the key of their mutexes
+	valuePollers  client.Map[string, *valuePoller]  // likewise
+	claimsByToken client.Map[string, *claim]        // by token: those that may be handed over
+	pendingClaims []*claim                          // they wait until it is clear if hand-overs are heard
+	pollBackoff   backoff.BackOff                   // has no memory, so that one serves for all claims
 }
 
 // NewManager returns the manager of a store. It needs no Close: it is at rest
 // whenever nothing is held or awaited.
 func NewManager(s Store) *Manager {
-	id := rand.Text()[:16]
-	return &Manager{store: s, channel: "baton:" + id, tokenPrefix: newTokenPrefix(id), pollBackoff: retry.NewBackoff(MaxPollInterval, 0.1)}
+	m := &Manager{store: s, pollBackoff: retry.NewBackoff(MaxPollInterval, 0.1)}
+	m.Client = client.New(s, m)
+	return m
 }
 
 // enqueue puts a lease into the queue of its key. If ctx can end, its end makes a
@@ -65,7 +55,7 @@ func (m *Manager) queueFor(name Name) *keyQueue {
 	if q == nil {
 		q = &keyQueue{manager: m, name: name}
 		m.queues.Set(name, q)
-		m.subscription.markUsed()
+		m.AddUser()
 	}
 	return q
 }
@@ -122,15 +112,7 @@ func (m *Manager) removeQueue(q *keyQueue) {
 	defer m.mu.Unlock()
 	q.removed = true
 	m.queues.Delete(q.name)
-	m.closeWhenIdle()
-}
-
-// closeWhenIdle closes the subscription, in a moment, if nobody needs it. The manager is
-// locked.
-func (m *Manager) closeWhenIdle() {
-	if len(m.queues.Entries)+len(m.watchers.Entries)+len(m.valueWatchers.Entries) == 0 {
-		m.subscription.scheduleClose(m)
-	}
+	m.RemoveUser()
 }
 
 // pollInterval is after how long to ask again when we shall be told, in case the message is lost.
@@ -156,9 +138,9 @@ func (m *Manager) ensureNotified(c *claim, now time.Time) {
 	registered := c.registered
 	m.claimsByToken.Set(c.token, c)
 	c.registered = true
-	active := m.subscription.active
+	active := m.Subscribed()
 	if active && !registered {
-		m.renewNow(c, now)
+		m.RenewNow(c, now)
 	}
 	m.mu.Unlock()
 	if !active {
@@ -166,20 +148,11 @@ func (m *Manager) ensureNotified(c *claim, now time.Time) {
 	}
 }
 
-// renewNow makes a held claim due. The manager is locked.
-func (m *Manager) renewNow(c *claim, now time.Time) {
-	if c.index >= 0 {
-		c.due = now
-		heap.Fix(&m.heap, int(c.index))
-		m.armTimer()
-	}
-}
-
 // deregister ends all that the manager does for a claim.
 func (m *Manager) deregister(c *claim) {
+	m.Unschedule(c)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.heap.remove(c)
 	if c.registered {
 		m.claimsByToken.Delete(c.token)
 	}

@@ -40,7 +40,7 @@ func TestKeeperShrinks(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if n := len(m.heap); n != keys {
+		if n := m.Renewing(); n != keys {
 			t.Errorf("%d claims to renew, want %d", n, keys)
 		}
 		for i := range leases {
@@ -52,9 +52,8 @@ func TestKeeperShrinks(t *testing.T) {
 	if grown > 1<<20 {
 		t.Errorf("after %d holds %d kB more are in use", keys, grown>>10)
 	}
-	if kept.Err() != nil || len(m.queues.Entries) != 1 || len(m.heap) != 1 {
-		t.Errorf("the last is %v, of %d queues and %d to renew", kept.Err(), len(m.queues.Entries), len(m.heap))
+	if kept.Err() != nil || len(m.queues.Entries) != 1 || m.Renewing() != 1 {
+		t.Errorf("the last is %v, of %d queues and %d to renew", kept.Err(), len(m.queues.Entries), m.Renewing())
 	}
 	_ = kept.Release()
-	m.renewTimer.Stop()
 }

@@ -186,7 +186,7 @@ func (ml *MultiLease) releaseUnwanted(ctx context.Context, leases []*Lease, wait
 		case <-ctx.Done():
 		}
 	}
-	leases[0].queue.manager.backlog.WaitBriefly(confirmed, cancelTimeout(ml.sink))
+	leases[0].queue.manager.Backlog.WaitBriefly(confirmed, cancelTimeout(ml.sink))
 }
 
 // releaseAll releases leases, all at the same time. A loss is worse news than that

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
@@ -51,7 +52,7 @@ func (q *keyQueue) run(e pendingCall) error {
 // runAsync runs a pending call for which nobody waits.
 func (q *keyQueue) runAsync(e pendingCall) {
 	if e.claim != nil {
-		q.manager.async(func() { _ = q.run(e) })
+		q.manager.Async(func() { _ = q.run(e) })
 	}
 }
 
@@ -157,13 +158,13 @@ func (q *keyQueue) requestMore(c *claim, next *Lease) {
 // startRequesting makes c the claim of the queue, and asks Redis for what it wants.
 func (q *keyQueue) startRequesting(c *claim) {
 	q.claim, c.loopRunning = c, true
-	q.manager.async(func() { q.requestLoop(c) })
+	q.manager.Async(func() { q.requestLoop(c) })
 }
 
 // A grant is what Redis has given a claim.
 type grant struct {
 	fenceBase, weight, grantedNow int64
-	window                        trustWindow
+	window                        client.TrustWindow
 	contended                     bool
 	err                           error // why it is given back, once it is
 }
@@ -180,28 +181,28 @@ func (q *keyQueue) receiveGrant(c *claim, g grant) pendingCall {
 		pending := g // g itself does not escape
 		c.confirming = &pending
 		of := Renewal{Name: q.name, Token: c.token, TTL: c.ttl, Confirm: c.confirm}
-		q.manager.async(func() { q.confirm(c, &pending, of) })
+		q.manager.Async(func() { q.confirm(c, &pending, of) })
 	}
 	return pendingCall{}
 }
 
 // acceptGrant begins the use of what Redis has given the claim.
-func (q *keyQueue) acceptGrant(c *claim, fenceBase, weight, grantedNow int64, w trustWindow, contended bool) pendingCall {
+func (q *keyQueue) acceptGrant(c *claim, fenceBase, weight, grantedNow int64, w client.TrustWindow, contended bool) pendingCall {
 	now := time.Now()
-	if weight < c.weight+grantedNow || c.weight > 0 && c.window.remaining(now) <= 0 {
+	if weight < c.weight+grantedNow || c.weight > 0 && c.window.Remaining(now) <= 0 {
 		c.maybeQueued = true
 		return q.loseClaim(c, trace.KeyMissing) // what it held is not there, and what is there is no use
 	}
 	if c.serverWeight = weight; c.weight == 0 {
 		c.window, c.grantSeq = w, c.seq
-	} else if w.remaining(now) > c.window.remaining(now) {
+	} else if w.Remaining(now) > c.window.Remaining(now) {
 		c.window = w
 	}
 	c.weight += grantedNow
 	c.ackedSeq = c.seq // replies to what is under way may be older than this
 	c.wanted, c.maybeQueued, c.replaces, c.try = 0, false, "", false
 	c.shared = c.wantShared
-	c.noteContention(contended, w.start)
+	c.noteContention(contended, w.Start)
 	c.fenceBase, c.fencesUsed, c.slice = fenceBase, 0, q.manager.newTimeSlice(c.ttl, q.waiters.n, now)
 	q.manager.scheduleRenewal(c, now)
 	return q.advanceAt(now)
@@ -218,7 +219,7 @@ func (q *keyQueue) handleHandover(c *claim, msg Handover) {
 		c.wake()
 		todo = q.endIdle(c)
 	case c.state == claimActive && c.wanted > 0 && msg.WantSeq == c.wantSeq:
-		if w := c.handoverWindow(msg.Seq); c.usable(w.remaining(time.Now())) {
+		if w := c.handoverWindow(msg.Seq); c.usable(w.Remaining(time.Now())) {
 			c.path = trace.Notified
 			todo = q.receiveGrant(c, grant{fenceBase: msg.FenceBase, weight: msg.Weight, grantedNow: c.wanted, window: w, contended: msg.Contended})
 		}

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/client"
 )
 
 // TestRemaining looks at what is left of holds: it falls with the time, rises by a
@@ -13,7 +15,7 @@ func TestRemaining(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := NewManager(newFakeStore(newFakeRedis()))
 		params := Params{Kind: Mutex, Key: "a", TTL: 9 * time.Second, Weight: 1}
-		whole := newTrustWindow(time.Now(), params.TTL).length
+		whole := client.NewTrustWindow(time.Now(), params.TTL).Remaining(time.Now())
 		var l Lease
 		if err := l.Acquire(t.Context(), m, &params); err != nil {
 			t.Fatal(err)

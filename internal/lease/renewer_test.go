@@ -1,28 +1,30 @@
 package lease
 
 import (
+	"context"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 // renewalLog is a store that notes when each token is renewed.
 type renewalLog struct {
 	*fakeStore
-	countingStore
+	taskgroup.Store
 	mu   sync.Mutex
 	sent map[string][]time.Time
 	down bool // no renewal is answered
 }
 
 func newRenewalLog(r *fakeRedis) *renewalLog {
-	return &renewalLog{
-		fakeStore: newFakeStore(r), sent: map[string][]time.Time{},
-		countingStore: countingStore{do: func(Operation) (UpdateReply, error) { return UpdateReply{Outcome: Applied}, nil }},
-	}
+	return &renewalLog{fakeStore: newFakeStore(r), sent: map[string][]time.Time{}}
 }
 
-func (s *renewalLog) MaxBlock() time.Duration { return s.fakeStore.MaxBlock() }
+func (s *renewalLog) UpdateGroup(context.Context, taskgroup.Operation) (taskgroup.UpdateReply, error) {
+	return taskgroup.UpdateReply{Outcome: taskgroup.Applied}, nil
+}
 
 func (s *renewalLog) Renew(rs []Renewal, begin func(int) bool, done func(int, RenewResult)) {
 	for i := range rs {
@@ -58,8 +60,8 @@ func (s *renewalLog) set(down bool) (before map[string][]time.Time) {
 // Redis does not answer, none is tried again sooner than a 30th of the TTL later.
 func TestManyHoldsAreRenewedAsRarelyAsOne(t *testing.T) {
 	const ttl, holds = 12 * time.Second, 2000
-	begin := map[string]func(e *env, m *Manager, i int) (err func() error){
-		"locks": func(e *env, m *Manager, i int) func() error {
+	begin := map[string]func(e *env, s *renewalLog, m *Manager, i int) (err func() error){
+		"locks": func(e *env, s *renewalLog, m *Manager, i int) func() error {
 			l, p := new(Lease), params(ttl)
 			p.Key = time.Duration(i).String()
 			if err := l.Acquire(e.Context(), m, &p); err != nil {
@@ -68,8 +70,8 @@ func TestManyHoldsAreRenewedAsRarelyAsOne(t *testing.T) {
 			e.leases = append(e.leases, l)
 			return l.Err
 		},
-		"tasks": func(e *env, m *Manager, i int) func() error {
-			task, err := newSession(m, time.Duration(i).String()).Start(e.Context(), "go", OpStart, ttl, "")
+		"tasks": func(e *env, s *renewalLog, m *Manager, i int) func() error {
+			task, err := taskgroup.NewManager(m.Client, s).NewSession(time.Duration(i).String()).Start(e.Context(), "go", taskgroup.OpStart, ttl, "")
 			if err != nil {
 				e.Fatal(err)
 			}
@@ -82,7 +84,7 @@ func TestManyHoldsAreRenewedAsRarelyAsOne(t *testing.T) {
 			m := NewManager(s)
 			beginAll := func(from int) (ends []func() error) {
 				for i := range holds {
-					ends = append(ends, begin(e, m, from+i))
+					ends = append(ends, begin(e, s, m, from+i))
 					time.Sleep(ttl / 12 / holds)
 				}
 				return ends

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/result"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
@@ -56,7 +57,7 @@ const simWorkers = 4
 
 func simulatePermits(sch *schedule, kind Kind) string {
 	rng := sch.rng
-	s := &permitsSim{schedule: sch, audit: audit{t: sch.t}, name: Name{kind, "key"}, size: ExclusiveWeight, inside: map[*Lease]int64{}, fences: map[int64]bool{}}
+	s := &permitsSim{schedule: sch, audit: audit{t: sch.t}, name: Name{Kind: kind, Key: "key"}, size: ExclusiveWeight, inside: map[*Lease]int64{}, fences: map[int64]bool{}}
 	s.bad = badness[rng.IntN(3)]
 	if s.ttls = simTTLs; rng.IntN(2) == 0 {
 		s.ttls = simTTLs[rng.IntN(3):][:1]
@@ -121,9 +122,9 @@ func (s *permitsSim) run(seed uint64, rounds int, calm, crash bool) {
 			time.Sleep(after)
 			victim.store.change(func() { victim.store.fault = func() fault { return lostRequest } })
 			s.redis.mu.Lock()
-			s.redis.log("%s dies", victim.channel)
-			if s.redis.subs[victim.channel] != nil && deaf {
-				s.redis.subs[victim.channel] = nobody{}
+			s.redis.log("%s dies", victim.Channel())
+			if s.redis.subs[victim.Channel()] != nil && deaf {
+				s.redis.subs[victim.Channel()] = nobody{}
 			}
 			s.redis.mu.Unlock()
 			victim.crash()
@@ -148,10 +149,10 @@ func (s *permitsSim) run(seed uint64, rounds int, calm, crash bool) {
 // nobody hears what is said to a process that has died.
 type nobody struct{}
 
-func (nobody) Channels(Subscriber) []string { return nil }
-func (nobody) Subscribed(string)            {}
-func (nobody) Disconnected()                {}
-func (nobody) HandleMessage(Handover)       {}
+func (nobody) Channels(client.Subscriber) []string { return nil }
+func (nobody) Subscribed(string)                   {}
+func (nobody) Disconnected()                       {}
+func (nobody) HandleMessage(string, Handover)      {}
 
 // round is one lease of a random kind, from the request to its end.
 func (s *permitsSim) round(p *simProcess, rng *rand.Rand) {
@@ -383,8 +384,8 @@ func (s *permitsSim) idle(p *simProcess, found map[any]string) {
 // rest checks that nothing is left.
 func (s *permitsSim) rest() {
 	for _, p := range s.procs {
-		if len(p.queues.Entries)+len(p.claimsByToken.Entries)+len(p.heap) > 0 || p.subscription.cancel != nil {
-			s.t.Errorf("manager not at rest: %d queues, %d expected, %d to renew", len(p.queues.Entries), len(p.claimsByToken.Entries), len(p.heap))
+		if len(p.queues.Entries)+len(p.claimsByToken.Entries) > 0 || !p.AtRest() {
+			s.t.Errorf("manager not at rest: %d queues, %d expected, %d to renew", len(p.queues.Entries), len(p.claimsByToken.Entries), p.Renewing())
 		}
 	}
 	q := s.redis.permitsOf(s.name)

@@ -59,8 +59,8 @@ func simulate(sch *schedule) string {
 	time.Sleep(ttl + 2*WaiterTTL + 3*time.Second) // what was executed late, too
 	synctest.Wait()
 	for _, m := range managers {
-		if len(m.queues.Entries)+len(m.claimsByToken.Entries)+len(m.heap) > 0 || m.subscription.cancel != nil {
-			t.Errorf("manager not at rest: %d queues, %d expected, %d to renew", len(m.queues.Entries), len(m.claimsByToken.Entries), len(m.heap))
+		if len(m.queues.Entries)+len(m.claimsByToken.Entries) > 0 || !m.AtRest() {
+			t.Errorf("manager not at rest: %d queues, %d expected, %d to renew", len(m.queues.Entries), len(m.claimsByToken.Entries), m.Renewing())
 		}
 	}
 	for name, k := range r.keys {

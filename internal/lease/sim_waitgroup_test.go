@@ -7,11 +7,13 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/result"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 // TestSimulationWaitGroup does what TestSimulation does with a wait group: several
@@ -46,15 +48,15 @@ type groupSim struct {
 type groupProcess struct {
 	*simProcess
 	groups   *groupStore
-	sessions [2]*Session
+	sessions [2]*taskgroup.Session
 }
 
 // outcome is what a process was told of an addition, a task or a wait.
 type outcome struct {
 	by          *groupProcess
 	from, until time.Time // of a wait
-	answer      Outcome
-	what        Op // Done or Drop; "" for a task that its process has died with
+	answer      taskgroup.Outcome
+	what        taskgroup.Op // Done or Drop; "" for a task that its process has died with
 	err         error
 }
 
@@ -89,8 +91,9 @@ func (s *groupSim) process(p int) *groupProcess {
 	rounds := &groupStore{fakeStore: store, group: s.group, name: fmt.Sprint(p)}
 	m := NewManager(rounds)
 	out := &groupProcess{simProcess: &simProcess{m, store, alive, crash}, groups: rounds}
+	all := taskgroup.NewManager(m.Client, rounds)
 	for i := range out.sessions {
-		out.sessions[i] = newSession(m, s.group.key)
+		out.sessions[i] = all.NewSession(s.group.key)
 	}
 	out.sessions[0].Trace = s.audit.trace
 	return out
@@ -175,7 +178,7 @@ func (s *groupSim) drain() {
 		count := g.count
 		g.mu.Unlock()
 		if stuck && count > 0 {
-			_, messages := g.update(Operation{Session: "drain", Seq: op, Op: OpAdd, Delta: -count, Token: fmt.Sprint("drained ", op)})
+			_, messages := g.update(taskgroup.Operation{Session: "drain", Seq: op, Op: taskgroup.OpAdd, Delta: -count, Token: fmt.Sprint("drained ", op)})
 			good.publish(messages)
 		} else if over {
 			return
@@ -204,20 +207,20 @@ func (s *groupSim) act(p *groupProcess, rng *rand.Rand) {
 			_ = s.add(p.alive, p, session, -1)
 		}
 	case 2:
-		s.task(ctx, p, session, OpStart, hold, rng.IntN(4) == 0)
+		s.task(ctx, p, session, taskgroup.OpStart, hold, rng.IntN(4) == 0)
 	case 3, 4:
-		s.task(ctx, p, session, OpClaim, hold, rng.IntN(4) == 0)
+		s.task(ctx, p, session, taskgroup.OpClaim, hold, rng.IntN(4) == 0)
 	default:
 		s.wait(ctx, p, session, rng.IntN(2) == 0)
 	}
 }
 
-func (s *groupSim) add(ctx context.Context, p *groupProcess, session *Session, n int64) error {
+func (s *groupSim) add(ctx context.Context, p *groupProcess, session *taskgroup.Session, n int64) error {
 	s.mu.Lock()
 	s.names++
 	name := fmt.Sprint("addition ", s.names)
 	s.mu.Unlock()
-	got, err := session.Update(ctx, "add", Operation{Op: OpAdd, Delta: n, Token: name})
+	got, err := session.Update(ctx, "add", taskgroup.Operation{Op: taskgroup.OpAdd, Delta: n, Token: name})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.adds[name] = outcome{by: p, answer: got, err: err}
@@ -228,18 +231,20 @@ func (s *groupSim) add(ctx context.Context, p *groupProcess, session *Session, n
 	return err
 }
 
-func (s *groupSim) task(ctx context.Context, p *groupProcess, session *Session, what Op, hold time.Duration, drop bool) {
-	t, err := session.Start(ctx, string(what), what, s.ttl, "")
+func (s *groupSim) task(ctx context.Context, p *groupProcess, session *taskgroup.Session, what taskgroup.Op, hold time.Duration, drop bool) {
+	var token atomic.Value
+	t, err := session.Start(context.WithValue(ctx, tokenKey{}, &token), string(what), what, s.ttl, "")
 	switch {
 	case err == nil:
-	case what == OpClaim && errors.Is(err, ErrNothingToClaim), errors.Is(err, context.Canceled) && ctx.Err() != nil:
+	case what == taskgroup.OpClaim && errors.Is(err, taskgroup.ErrNothingToClaim), errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return
 	default:
 		s.t.Errorf("%s: %v", what, err)
 		return
 	}
-	s.lives(t, "has begun")
-	end := outcome{by: p, what: OpDone}
+	name := token.Load().(string)
+	s.lives(t, name, "has begun")
+	end := outcome{by: p, what: taskgroup.OpDone}
 	inner, stop := t.Context(p.alive)
 	defer stop()
 	timer := time.NewTimer(hold)
@@ -250,43 +255,43 @@ func (s *groupSim) task(ctx context.Context, p *groupProcess, session *Session, 
 	}
 	before := t.Err()
 	if before == nil {
-		s.lives(t, "goes on")
+		s.lives(t, name, "goes on")
 	}
 	switch {
 	case p.alive.Err() != nil:
 		end.what = ""
 	case drop:
-		end.what, end.err = OpAbandon, t.Abandon()
+		end.what, end.err = taskgroup.OpAbandon, t.Abandon()
 	default:
 		end.err = t.Done()
 	}
-	if errors.Is(before, ErrTaskLost) && end.what != "" && !errors.Is(end.err, ErrTaskLost) {
-		s.t.Errorf("%s was lost, and then its end was told %v", t.token, end.err)
+	if errors.Is(before, taskgroup.ErrTaskLost) && end.what != "" && !errors.Is(end.err, taskgroup.ErrTaskLost) {
+		s.t.Errorf("%s was lost, and then its end was told %v", name, end.err)
 	}
 	if p.alive.Err() != nil { // it may have died before it was told
 		end.what = ""
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tasks[t.token] = end
+	s.tasks[name] = end
 	s.seen[fmt.Sprint(what, " ", end.what, " ", end.err)]++
 }
 
 // lives checks that a task in which its process believes is one that is counted.
-func (s *groupSim) lives(t *Task, what string) {
+func (s *groupSim) lives(t *taskgroup.Task, token, what string) {
 	if err := t.Err(); err != nil {
-		s.t.Errorf("%s %s: %v", t.token, what, err)
+		s.t.Errorf("%s %s: %v", token, what, err)
 	}
 	g := s.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if fate := g.fates[t.token]; fate != "lives" && !s.loss && !s.skewed {
-		g.log("%s %s, and is %s", short(t.token), what, fate)
-		s.t.Errorf("%s %s, and is %s", t.token, what, fate)
+	if fate := g.fates[token]; fate != "lives" && !s.loss && !s.skewed {
+		g.log("%s %s, and is %s", short(token), what, fate)
+		s.t.Errorf("%s %s, and is %s", token, what, fate)
 	}
 }
 
-func (s *groupSim) wait(ctx context.Context, p *groupProcess, session *Session, inCall bool) {
+func (s *groupSim) wait(ctx context.Context, p *groupProcess, session *taskgroup.Session, inCall bool) {
 	s.works(-1)
 	defer s.works(+1)
 	w := outcome{by: p, from: time.Now()}
@@ -319,15 +324,29 @@ func (s *groupSim) finish() {
 			p.store.mend()
 		}
 	}
-	time.Sleep(undoTimeout + 2*s.ttl + 40*time.Second) // the clock may have been set back
+	time.Sleep(time.Minute + 2*s.ttl + 40*time.Second) // the clock may have been set back
 	s.drain()
 	for _, p := range s.procs {
 		if p.alive.Err() == nil {
 			s.wait(p.alive, p, p.sessions[0], true)
+			s.allOver(p)
 		}
 	}
 	time.Sleep(5 * time.Second)
 	synctest.Wait()
+}
+
+// allOver checks that all operations of a process are over when it makes one more, which is refused.
+func (s *groupSim) allOver(p *groupProcess) {
+	for _, session := range p.sessions {
+		got, err := session.Update(p.alive, "add", taskgroup.Operation{Op: taskgroup.OpAdd, Delta: -1, Token: "refused"})
+		p.groups.mu.Lock()
+		last := p.groups.last
+		p.groups.mu.Unlock()
+		if err != nil || got != taskgroup.Rejected || last.AckedThrough != last.Seq-1 {
+			s.t.Errorf("%v, %v: of %d operations those up to %d are over", got, err, last.Seq, last.AckedThrough)
+		}
+	}
 }
 
 func (s *groupSim) check() {
@@ -337,13 +356,8 @@ func (s *groupSim) check() {
 		s.checkWait(w)
 	}
 	for _, p := range s.procs {
-		if m := p.Manager; len(m.watchers.Entries)+len(m.claimsByToken.Entries)+len(m.heap) > 0 || m.subscription.cancel != nil {
-			s.t.Errorf("manager not at rest: %d watchers, %d expected, %d to renew", len(m.watchers.Entries), len(m.claimsByToken.Entries), len(m.heap))
-		}
-		for _, session := range p.sessions {
-			if len(session.acked.Entries) > 0 || session.ackedThrough != session.lastSeq {
-				s.t.Errorf("of %d operations those up to %d are over, and %v", session.lastSeq, session.ackedThrough, session.acked.Entries)
-			}
+		if m := p.Manager; len(m.claimsByToken.Entries) > 0 || !m.AtRest() {
+			s.t.Errorf("manager not at rest: %d expected, %d to renew", len(m.claimsByToken.Entries), m.Renewing())
 		}
 	}
 	if g := s.group; g.remaining() > 0 || len(g.channels()) > 0 {
@@ -362,7 +376,7 @@ func (s *groupSim) checkAdds() {
 	for name, o := range s.adds {
 		n := s.group.counted[name]
 		switch {
-		case o.err == nil && o.answer == Applied && n == 1, o.err == nil && o.answer == Rejected && n == 0:
+		case o.err == nil && o.answer == taskgroup.Applied && n == 1, o.err == nil && o.answer == taskgroup.Rejected && n == 0:
 		case o.err != nil && (n == 0 || s.group.kept[name] || o.by.alive.Err() != nil):
 		default:
 			s.t.Errorf("%s: its process was told %v, %v, and it counts %d times", name, o.answer, o.err, n)
@@ -384,12 +398,12 @@ func (s *groupSim) checkTasks() {
 		switch {
 		case !known: // nobody has got it
 			ok = fate == "undone" || !calm && fate != "lives" && fate != "done"
-		case o.what == "", o.err != nil && !errors.Is(o.err, ErrTaskLost):
+		case o.what == "", o.err != nil && !errors.Is(o.err, taskgroup.ErrTaskLost):
 			ok = fate != "lives" && fate != "undone" && !calm
-		case errors.Is(o.err, ErrTaskLost):
+		case errors.Is(o.err, taskgroup.ErrTaskLost):
 			ok = (fate == "abandoned" || fate == "forgotten") && !calm
 		default:
-			ok = fate == map[Op]string{OpDone: "done", OpAbandon: "abandoned"}[o.what]
+			ok = fate == map[taskgroup.Op]string{taskgroup.OpDone: "done", taskgroup.OpAbandon: "abandoned"}[o.what]
 		}
 		if !ok {
 			s.t.Errorf("%s: its process was told %v of %q, and it is %s", token, o.err, o.what, fate)
@@ -429,7 +443,7 @@ func (s *groupSim) checkWait(w outcome) {
 		could = append(could, s.could(l, w.until))
 	}
 	if s.lost(w.from, w.until) { // also after the end of its round, if the process has not learnt of that end
-		could = append(could, outcomeText(errGroupLost))
+		could = append(could, outcomeText(taskgroup.ErrTaskLost))
 	}
 	if !slices.Contains(could, outcomeText(w.err)) {
 		s.t.Errorf("a wait from %v to %v: %s; it could %q", w.from.Sub(story[0].from), w.until.Sub(story[0].from), outcomeText(w.err), could)
@@ -459,7 +473,7 @@ func (s *groupSim) lost(from, until time.Time) bool {
 // could says what a wait can be told, until then, of the round that a look shows.
 func (s *groupSim) could(l fakePoll, until time.Time) string {
 	if l.Remaining == 0 {
-		return outcomeText(abandonedError(l.Abandoned[l.Number]))
+		return abandonedText(l.Abandoned[l.Number])
 	}
 	story := s.group.story
 	for i, c := range story {
@@ -470,23 +484,31 @@ func (s *groupSim) could(l fakePoll, until time.Time) string {
 			break
 		}
 		if end := story[i+1]; !end.gone {
-			return outcomeText(abandonedError(end.abandoned))
+			return abandonedText(end.abandoned)
 		}
-		return outcomeText(errGroupLost)
+		return outcomeText(taskgroup.ErrTaskLost)
 	}
 	return "not be over"
 }
 
 // outcomeText is what a wait says of its round.
 func outcomeText(err error) string {
-	var a *AbandonedError
+	var a *taskgroup.AbandonedError
 	switch {
 	case err == nil:
-		return "all done"
+		return abandonedText(0)
 	case errors.As(err, &a):
-		return fmt.Sprint("abandoned: ", a.Tasks)
-	case errors.Is(err, errGroupLost):
+		return abandonedText(int64(a.Tasks))
+	case errors.Is(err, taskgroup.ErrTaskLost):
 		return "lost"
 	}
 	return err.Error()
+}
+
+// abandonedText is that of a round that has lost so many tasks.
+func abandonedText(tasks int64) string {
+	if tasks == 0 {
+		return "all done"
+	}
+	return fmt.Sprint("abandoned: ", tasks)
 }

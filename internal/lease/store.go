@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
@@ -14,37 +15,40 @@ const (
 	MaxPollInterval = retry.MaxInterval
 	// WaiterTTL is how long a queue entry lives that no request refreshes.
 	WaiterTTL = 3 * MaxPollInterval
-	// MinTTL leaves a window to hold in, after the margin for clock drift.
-	MinTTL = 10 * time.Millisecond
+	// MinTTL leaves a window to hold in.
+	MinTTL = client.MinTTL
 	// FencesPerGrant is how many fences one claim has to give.
 	FencesPerGrant = 1024
 )
 
-// Kind says which primitive a key belongs to, and so which scripts serve it.
-type Kind byte
+// AllReplicas asks for confirmation by every replica that is connected to the master, and
+// by one at least.
+const AllReplicas = client.AllReplicas
+
+// What a store and package client deal in, too.
+type (
+	Kind        = client.Kind
+	Name        = client.Name // a queue is found by it
+	Renewal     = client.Renewal
+	RenewResult = client.RenewResult
+	Confirm     = client.Confirm
+	Owner       = client.Owner
+)
 
 const (
 	Mutex     Kind = 'm' // one claim has it, whole
 	RWMutex   Kind = 'r' // many that share it, or one that does not
 	Semaphore Kind = 's' // as many as its size has permits for
-	WaitGroup Kind = 'w' // what is held are its tasks, each by itself
-
-	valueKind Kind = 'v' // of messages about the value beside a Mutex
 )
 
 // ExclusiveWeight is the weight of an exclusive claim on an RWMutex, and the size of every
 // RWMutex: a reader's claim weighs 1.
 const ExclusiveWeight = 1 << 40
 
-// Name is what a queue is found by.
-type Name struct {
-	Kind Kind
-	Key  string
-}
-
 // Store is the authority on who holds what. Its calls may block past ctx and
 // may be executed late, twice, or never; all are safe to repeat by token.
 type Store interface {
+	client.Store
 	// Acquire states what the claim of r.Token keeps and what it wants besides. It gets
 	// that if there is room and nobody is ahead, and queues for it if not.
 	Acquire(ctx context.Context, r Request) (Reply, error)
@@ -54,16 +58,8 @@ type Store interface {
 	// Release ends what token holds or awaits, and hands over to the next.
 	// It reports whether token held anything.
 	Release(ctx context.Context, name Name, token string) (owned bool, err error)
-	// Renew extends held claims, each for itself. It calls begin for each claim just before it
-	// sends it, and leaves it out if begin returns false. It calls done for each claim that
-	// was sent, as soon as its outcome is known, from one or several goroutines.
-	Renew(claims []Renewal, begin func(i int) bool, done func(i int, r RenewResult))
 	// Inspect asks what Redis knows of a key, once, and changes nothing.
 	Inspect(ctx context.Context, name Name) (Status, error)
-	// MaxBlock is the longest that a call can block past the end of its ctx.
-	MaxBlock() time.Duration
-	// Subscribe hears what is told on the channels of l until ctx ends, and then returns.
-	Subscribe(ctx context.Context, l MessageHandler)
 }
 
 // isSizeError reports whether err is an answer about the size of a semaphore.
@@ -111,56 +107,11 @@ type Reply struct {
 	Found        bool          // a value is of use to Request.Value. If not granted, the token does not wait any more
 }
 
-// Renewal is one claim that is due.
-type Renewal struct {
-	Name
-	Token   string
-	TTL     time.Duration
-	Confirm Confirm // by as many replicas, or it has failed with ErrUnconfirmed
-	// Contention is that the reply must state whether others wait. Replies of permits do anyway.
-	Contention bool
-}
-
-// RenewResult is what became of a Renewal. Kept is false if the claim is gone for
-// certain; with an error nothing is known.
-type RenewResult struct {
-	Held        bool
-	Contended   bool // others wait, or, for permits, the token itself
-	SeveralWait bool // so others do
-	Err         error
-}
-
-// Handover is the message that Redis has given a waiting token what it wants. It
-// echoes the numbers of the last request that Redis had seen of that token, and
+// Handover is the message that Redis has given a waiting token what it wants: Weight is all that
+// the token holds. It echoes the numbers of the last request that Redis had seen of that token, and
 // of the first that wanted this. With Seq 0 it is not that, but a contention notice: others
-// wait for what the token holds. Of a WaitGroup, which has no tokens that wait,
-// it is the message that generation Seq is over, and Weight of its tasks were abandoned.
-type Handover struct {
-	Name
-	Token                   string
-	Seq, WantSeq, FenceBase int64
-	Weight                  int64 // all that the token holds
-	Contended               bool
-}
-
-// MessageHandler is told what a subscription hears. Calls come from one goroutine.
-type MessageHandler interface {
-	// Channels is asked for at each (re)subscription, with what changes them
-	// from then on.
-	Channels(t Subscriber) []string
-	// Subscribed is called when the channel has been (re)subscribed to; messages
-	// before it may have been lost.
-	Subscribed(channel string)
-	// Disconnected is called when a subscription failed or broke.
-	Disconnected()
-	HandleMessage(Handover)
-}
-
-// A Subscriber adds a channel to what a subscription hears, or takes one from it. What
-// fails is made good by the next resubscription.
-type Subscriber interface {
-	SetChannel(ctx context.Context, channel string, in bool) error
-}
+// wait for what the token holds.
+type Handover = client.Message
 
 var (
 	// ErrLocked says that a try found the key held or awaited. A semaphore's caller gets

@@ -2,9 +2,10 @@ package lease
 
 import (
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/client"
 )
 
 // invariants is who believes that it holds what.
@@ -58,7 +59,7 @@ func (w *sweep) trusted(l *Lease) {
 	if l.queue.name.Kind != Mutex {
 		remaining = time.UnixMilli(w.redis.permitsOf(l.queue.name).holds[l.claim.token].expires).Sub(now)
 	}
-	if believed := l.claim.window.remaining(now); l.state == leaseHeld && believed > remaining {
+	if believed := l.claim.window.Remaining(now); l.state == leaseHeld && believed > remaining {
 		w.Errorf("a lease of %s is believed in for %v, and Redis keeps it for %v", l.queue.name.Key, believed, remaining)
 	}
 }
@@ -114,7 +115,10 @@ func (w *sweep) backed(p *sweepProcess) {
 		}
 	}
 	w.mu.Unlock()
-	mine := func(token string) bool { return strings.Contains(token, p.tokenPrefix) }
+	mine := func(token string) bool {
+		_, channel := client.ParseMark(token)
+		return channel == p.Channel()
+	}
 	w.redis.mu.Lock()
 	defer w.redis.mu.Unlock()
 	for key := range w.redis.keys {
@@ -122,7 +126,7 @@ func (w *sweep) backed(p *sweepProcess) {
 		for _, e := range k.queue {
 			waits = waits || mine(e.token) && time.Since(e.seen) < WaiterTTL
 		}
-		if name := (Name{Mutex, key}); mine(k.owner) != (want[name] > 0) || waits {
+		if name := (Name{Kind: Mutex, Key: key}); mine(k.owner) != (want[name] > 0) || waits {
 			w.Errorf("%s has %d of %s; in Redis the owner is %q, and that it waits is %v", p.name, want[name], key, k.owner, waits)
 		}
 	}

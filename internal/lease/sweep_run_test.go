@@ -307,9 +307,8 @@ func (w *sweep) rest() {
 	time.Sleep(sweepTTL) // the timers of the managers are left to fire
 	synctest.Wait()
 	for _, k := range w.processes {
-		if len(k.queues.Entries)+len(k.watchers.Entries)+len(k.claimsByToken.Entries)+len(k.heap) > 0 || k.subscription.cancel != nil {
-			w.Errorf("%s is not at rest: %d queues, %d watchers, %d expected, %d to renew, subscribed: %v",
-				k.name, len(k.queues.Entries), len(k.watchers.Entries), len(k.claimsByToken.Entries), len(k.heap), k.subscription.cancel != nil)
+		if len(k.queues.Entries)+len(k.claimsByToken.Entries) > 0 || !k.AtRest() {
+			w.Errorf("%s is not at rest: %d queues, %d expected, %d to renew", k.name, len(k.queues.Entries), len(k.claimsByToken.Entries), k.Renewing())
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/ratelimit"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 // sweepProcess is a process at the fake Redis whose every request and message is
@@ -12,7 +13,8 @@ import (
 type sweepProcess struct {
 	*Manager
 	*sweepStore
-	name string
+	groups *taskgroup.Manager
+	name   string
 }
 
 func (w *sweep) process(name string) *sweepProcess {
@@ -27,7 +29,8 @@ func (w *sweep) process(name string) *sweepProcess {
 		}
 		return most * 2 / 3
 	}
-	p := &sweepProcess{NewManager(s), s, name}
+	m := NewManager(s)
+	p := &sweepProcess{m, s, taskgroup.NewManager(m.Client, s), name}
 	s.point = func(what string) fault { return w.point(p, what) }
 	w.processes = append(w.processes, p)
 	return p

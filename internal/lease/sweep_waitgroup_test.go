@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-3d5fec5c/baton/internal/result"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 // TestSweepWaitGroup does for a wait group what TestSweepMutex does for a lock: what
@@ -18,20 +19,22 @@ func TestSweepWaitGroup(t *testing.T) {
 }
 
 // addOp is one that adds so much.
-func addOp(delta int64) Operation { return Operation{Op: OpAdd, Delta: delta} }
+func addOp(delta int64) taskgroup.Operation {
+	return taskgroup.Operation{Op: taskgroup.OpAdd, Delta: delta}
+}
 
 // updates are the operations that count. Before each, the count is 2.
 func updates() (all []scenario) {
-	add := func(name string, least int, run func(w *sweep, s *Session)) {
+	add := func(name string, least int, run func(w *sweep, s *taskgroup.Session)) {
 		all = append(all, scenario{"waitgroup/" + name, least, func(w *sweep) {
 			w.added(w.process("B"), 2)
-			s := newSession(w.us.Manager, "key")
+			s := w.us.groups.NewSession("key")
 			w.arm()
 			run(w, s)
 		}})
 	}
 	for name, delta := range map[string]int64{"add": 3, "done": -1} {
-		add(name, 3, func(w *sweep, s *Session) {
+		add(name, 3, func(w *sweep, s *taskgroup.Session) {
 			err := w.await(retry.CancelTimeout, nil, func(ctx context.Context) error {
 				_, err := s.Update(ctx, name, addOp(delta))
 				return err
@@ -43,7 +46,7 @@ func updates() (all []scenario) {
 		})
 	}
 	// The last one ends the round, and that cannot be taken back.
-	add("last", 3, func(w *sweep, s *Session) {
+	add("last", 3, func(w *sweep, s *taskgroup.Session) {
 		err := w.await(retry.CancelTimeout, nil, func(ctx context.Context) error {
 			_, err := s.Update(ctx, "done", addOp(-2))
 			return err
@@ -54,9 +57,9 @@ func updates() (all []scenario) {
 			w.counted(2, 0, 0)
 		}
 	})
-	for name, what := range map[string]Op{"go": OpStart, "join": OpClaim} {
-		add(name, 9, func(w *sweep, s *Session) {
-			var task *Task
+	for name, what := range map[string]taskgroup.Op{"go": taskgroup.OpStart, "join": taskgroup.OpClaim} {
+		add(name, 9, func(w *sweep, s *taskgroup.Session) {
+			var task *taskgroup.Task
 			err := w.await(retry.CancelTimeout, nil, func(ctx context.Context) (err error) {
 				task, err = s.Start(ctx, name, what, sweepTTL, "")
 				return err
@@ -66,7 +69,7 @@ func updates() (all []scenario) {
 				return
 			}
 			rest := int64(2)
-			if what == OpClaim {
+			if what == taskgroup.OpClaim {
 				rest = 1
 			}
 			time.Sleep(sweepTTL / 2)
@@ -87,11 +90,11 @@ func updates() (all []scenario) {
 // or of a task of ours.
 func rounds() (all []scenario) {
 	add := func(name string, least int, tasks int64, before func(w *sweep)) {
-		for form, wait := range map[string]func(s *Session, ctx context.Context, box *result.Chan[error, result.ErrorOnly]) error{
-			"call": func(s *Session, ctx context.Context, _ *result.Chan[error, result.ErrorOnly]) error {
+		for form, wait := range map[string]func(s *taskgroup.Session, ctx context.Context, box *result.Chan[error, result.ErrorOnly]) error{
+			"call": func(s *taskgroup.Session, ctx context.Context, _ *result.Chan[error, result.ErrorOnly]) error {
 				return s.Wait(ctx, "wait")
 			},
-			"channel": func(s *Session, ctx context.Context, box *result.Chan[error, result.ErrorOnly]) error {
+			"channel": func(s *taskgroup.Session, ctx context.Context, box *result.Chan[error, result.ErrorOnly]) error {
 				s.WaitChan(ctx, "wait", box)
 				return <-box.C()
 			},
@@ -100,10 +103,10 @@ func rounds() (all []scenario) {
 				if before != nil {
 					before(w)
 				}
-				s, box := newSession(w.us.Manager, "key"), result.NewChan(result.ErrorOnly{})
+				s, box := w.us.groups.NewSession("key"), result.NewChan(result.ErrorOnly{})
 				w.requests = "look"
 				w.arm()
-				err := w.await(retry.CancelTimeout, []error{ErrAbandoned}, func(ctx context.Context) error { return wait(s, ctx, box) })
+				err := w.await(retry.CancelTimeout, []error{taskgroup.ErrAbandoned}, func(ctx context.Context) error { return wait(s, ctx, box) })
 				w.roundEnds(err, tasks)
 				w.nothing(box)
 			}})
@@ -117,13 +120,13 @@ func rounds() (all []scenario) {
 		b.message = func() (int, time.Duration) { return 0, 0 } // nothing is heard
 		w.endedBy(b, 50*time.Millisecond)
 	})
-	add("task", 12, 0, func(w *sweep) { w.task(w.us, 50*time.Millisecond, (*Task).Done) })
-	add("abandoned", 12, 1, func(w *sweep) { w.task(w.process("B"), 50*time.Millisecond, (*Task).Abandon) })
+	add("task", 12, 0, func(w *sweep) { w.task(w.us, 50*time.Millisecond, (*taskgroup.Task).Done) })
+	add("abandoned", 12, 1, func(w *sweep) { w.task(w.process("B"), 50*time.Millisecond, (*taskgroup.Task).Abandon) })
 	return all
 }
 
 func (w *sweep) added(p *sweepProcess, delta int64) {
-	if _, err := newSession(p.Manager, "key").Update(w.Context(), "add", addOp(delta)); err != nil {
+	if _, err := p.groups.NewSession("key").Update(w.Context(), "add", addOp(delta)); err != nil {
 		w.Error(err)
 	}
 }
@@ -138,8 +141,8 @@ func (w *sweep) endedBy(p *sweepProcess, d time.Duration) {
 }
 
 // task lets a process have a task, that is all of a round, and end it after so long.
-func (w *sweep) task(p *sweepProcess, d time.Duration, end func(*Task) error) {
-	t, err := newSession(p.Manager, "key").Start(w.Context(), "go", OpStart, sweepTTL, "")
+func (w *sweep) task(p *sweepProcess, d time.Duration, end func(*taskgroup.Task) error) {
+	t, err := p.groups.NewSession("key").Start(w.Context(), "go", taskgroup.OpStart, sweepTTL, "")
 	if err != nil {
 		w.Error(err)
 		return
@@ -158,7 +161,7 @@ func (w *sweep) roundEnds(err error, tasks int64) {
 	w.mu.Lock()
 	w.ours = len(w.points)
 	w.mu.Unlock()
-	var lost *AbandonedError
+	var lost *taskgroup.AbandonedError
 	switch {
 	case errors.Is(err, context.Canceled):
 	case err == nil && tasks > 0 || errors.As(err, &lost) && int64(lost.Tasks) != tasks:

@@ -94,7 +94,7 @@ func (t *Term) storeValue(ctx context.Context, l *Lease) (again bool, err error)
 		}
 		return true, nil
 	}
-	l.queue.manager.backlog.WaitBriefly(released, cancelTimeout(l.sink))
+	l.queue.manager.Backlog.WaitBriefly(released, cancelTimeout(l.sink))
 	return false, err
 }
 
@@ -153,7 +153,7 @@ func (t *Term) Resign() error {
 // clear deletes the value if nobody holds the mutex, and notifies observers. It waits a moment only:
 // their poll finds it, too.
 func (t *Term) clear(l *Lease) {
-	l.queue.manager.backlog.Briefly(func() {
+	l.queue.manager.Backlog.Briefly(func() {
 		ctx, cancel := context.WithTimeout(&l.caller, MaxPollInterval)
 		defer cancel()
 		_ = t.store.ClearValue(ctx, l.queue.name.Key)

@@ -74,7 +74,7 @@ func TestEndedLeaseWritesNoValue(t *testing.T) {
 func TestValueWatchIsSignaled(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, s := e.process()
-		changed := message{"channel", Handover{Name: Name{valueKind, "key"}, Seq: 7, Token: "-"}}
+		changed := message{"channel", Handover{Name: Name{Kind: 'v', Key: "key"}, Seq: 7, Token: "-"}}
 		first, second := m.WatchValue("key", "channel"), m.WatchValue("key", "channel")
 		<-first.C()
 		<-second.C()
@@ -121,20 +121,5 @@ func TestValueWatchIsSignaled(t *testing.T) {
 		if len(e.redis.subs) != 0 {
 			t.Errorf("still subscribed: %v", e.redis.subs)
 		}
-	})
-}
-
-// A message that nobody here awaits is no hand-over, and releases nothing.
-func TestValueMessageReleasesNothing(t *testing.T) {
-	inBubble(t, func(e *env) {
-		m, s := e.process()
-		s.change(func() {
-			s.point = func(what string) fault {
-				t.Error(what)
-				return fine
-			}
-		})
-		(&subscriptionHandler{m, e.Context()}).HandleMessage(Handover{Name: Name{valueKind, "key"}, Seq: 7, Token: "-"})
-		time.Sleep(time.Second)
 	})
 }

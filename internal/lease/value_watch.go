@@ -1,10 +1,15 @@
 package lease
 
-import "time"
+import (
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/client"
+)
 
 // A valueWatcher subscribes this process to the changes of the value at one key, while a
 // ValueWatch exists and a moment longer. The mutex of the manager guards it.
 type valueWatcher struct {
+	manager    *Manager
 	channel    string
 	subscribed bool
 	watches    map[*ValueWatch]struct{}
@@ -25,15 +30,15 @@ func (m *Manager) WatchValue(key, channel string) *ValueWatch {
 	m.mu.Lock()
 	w := m.valueWatchers.Entries[key]
 	if w == nil {
-		w = &valueWatcher{channel: channel, watches: make(map[*ValueWatch]struct{})}
+		w = &valueWatcher{manager: m, channel: channel, watches: make(map[*ValueWatch]struct{})}
 		m.valueWatchers.Set(key, w)
-		m.subscription.markUsed()
-		m.setChannel(channel, true)
+		m.AddUser()
+		m.Listen(channel, w)
 	}
 	v := &ValueWatch{m, w, key, make(chan struct{}, 1)}
 	w.watches[v] = struct{}{}
 	m.mu.Unlock()
-	m.subscribe(nil)
+	m.Subscribe()
 	return v
 }
 
@@ -48,7 +53,7 @@ func (v *ValueWatch) Subscribed() bool {
 }
 
 // Missed notes that a poll has found a change that no message had signaled.
-func (v *ValueWatch) Missed() { v.manager.missed() }
+func (v *ValueWatch) Missed() { v.manager.Missed() }
 
 // Stop ends the watch.
 func (v *ValueWatch) Stop() {
@@ -56,7 +61,7 @@ func (v *ValueWatch) Stop() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if delete(v.watcher.watches, v); len(v.watcher.watches) == 0 {
-		time.AfterFunc(subscriptionIdle, func() { m.closeValueWatcher(v.key, v.watcher) })
+		time.AfterFunc(client.SubscriptionIdle, func() { m.closeValueWatcher(v.key, v.watcher) })
 	}
 }
 
@@ -66,22 +71,25 @@ func (m *Manager) closeValueWatcher(key string, w *valueWatcher) {
 	if len(w.watches) > 0 || m.valueWatchers.Entries[key] != w {
 		return
 	}
-	m.setChannel(w.channel, false)
+	m.StopListening(w.channel)
 	m.valueWatchers.Delete(key)
-	m.closeWhenIdle()
+	m.RemoveUser()
 }
 
-// setValueSubscribed notes that the channel is subscribed to from now on, or that no channel is
-// any more for "". Earlier messages may have been lost, so all who watch are signaled.
-func (m *Manager) setValueSubscribed(channel string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, w := range m.valueWatchers.Entries {
-		if channel == "" || w.channel == channel {
-			w.subscribed = channel != ""
-			w.wake()
-		}
-	}
+// SetSubscribed notes whether the channel is subscribed to from now on. Earlier messages may have
+// been lost, so all who watch are signaled.
+func (w *valueWatcher) SetSubscribed(subscribed bool) {
+	w.manager.mu.Lock()
+	defer w.manager.mu.Unlock()
+	w.subscribed = subscribed
+	w.wake()
+}
+
+// HandleMessage handles the message that the value has changed.
+func (w *valueWatcher) HandleMessage(client.Message) {
+	w.manager.mu.Lock()
+	defer w.manager.mu.Unlock()
+	w.wake()
 }
 
 // wake signals all who watch. The manager is locked.

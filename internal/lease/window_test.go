@@ -4,68 +4,15 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/client"
 )
-
-func TestWindow(t *testing.T) {
-	now := time.Now()
-	w := newTrustWindow(now, 10*time.Second)
-	if got, want := w.remaining(now), 10*time.Second-100*time.Millisecond-3*time.Millisecond; got != want {
-		t.Errorf("%v left at the start, want %v", got, want)
-	}
-	if got := w.remaining(now.Add(time.Minute)); got > 0 {
-		t.Errorf("%v left after a minute", got)
-	}
-	if got := (trustWindow{}).remaining(now); got > 0 {
-		t.Errorf("%v left of no window", got)
-	}
-	suspended := w // for a minute, in which the monotonic clock stood still
-	suspended.wall -= int64(time.Minute)
-	if got := suspended.remaining(now); got > 0 {
-		t.Errorf("%v left after a minute of suspension", got)
-	}
-	setBack := w // the wall clock, by a minute, and a minute has passed
-	setBack.wall += int64(time.Minute)
-	if got := setBack.remaining(now.Add(time.Minute)); got > 0 {
-		t.Errorf("%v left after a minute in which the clock was set back", got)
-	}
-}
-
-// TestNextRenewal: what is renewed in time is renewed three times in a TTL, and what is
-// not is tried for until its window ends, ever sooner, but without a rush.
-func TestNextRenewal(t *testing.T) {
-	for _, ttl := range []time.Duration{MinTTL, 100 * time.Millisecond, 10 * time.Second, 12 * time.Hour} {
-		now := time.Now()
-		w := newTrustWindow(now, ttl)
-		first := nextRenewal(w, now)
-		if first != ttl/3 {
-			t.Errorf("what has a TTL of %v is looked at after %v, not after a third", ttl, first)
-		}
-		looks := 0
-		for last := ttl; ; looks++ {
-			next := nextRenewal(w, now)
-			now = now.Add(next)
-			if remaining := w.remaining(now); remaining <= 0 {
-				if remaining < 0 {
-					t.Errorf("at a TTL of %v the last look comes %v too late", ttl, -remaining)
-				}
-				break
-			}
-			if next > last {
-				t.Errorf("at a TTL of %v a look comes after %v, when the one before came after %v", ttl, next, last)
-			}
-			last = next
-		}
-		if most := 40; looks < 1 || looks > most {
-			t.Errorf("at a TTL of %v there are %d tries in a window, want 1 to %d", ttl, looks, most)
-		}
-	}
-}
 
 // TestCanServe lists what keeps a claim from passing to the next lease of its process.
 func TestCanServe(t *testing.T) {
 	now := time.Now()
 	held := func() *claim {
-		return &claim{queue: &keyQueue{name: Name{Kind: Mutex}}, ttl: time.Second, weight: 1, slice: timeSlice{monoTimeOf(now), MinSlice, 2 * MinSlice, 1}, window: newTrustWindow(now, time.Second)}
+		return &claim{queue: &keyQueue{name: Name{Kind: Mutex}}, ttl: time.Second, weight: 1, slice: timeSlice{monoTimeOf(now), MinSlice, 2 * MinSlice, 1}, window: client.NewTrustWindow(now, time.Second)}
 	}
 	for name, c := range map[string]struct {
 		change func(*claim, *Lease)
@@ -80,7 +27,7 @@ func TestCanServe(t *testing.T) {
 		"no fence is left": {func(c *claim, _ *Lease) { c.fencesUsed = FencesPerGrant }, false},
 		"slice over":       {func(c *claim, _ *Lease) { c.slice.start, c.fencesUsed = monoTimeOf(now.Add(-MinSlice)), 1 }, false},
 		"not used so far":  {func(c *claim, _ *Lease) { c.slice.start = monoTimeOf(now.Add(-MinSlice)) }, true},
-		"window over":      {func(c *claim, _ *Lease) { c.window = newTrustWindow(now.Add(-time.Second), time.Second) }, false},
+		"window over":      {func(c *claim, _ *Lease) { c.window = client.NewTrustWindow(now.Add(-time.Second), time.Second) }, false},
 	} {
 		claim, lease := held(), &Lease{ttl: time.Second, weight: 1}
 		if c.change(claim, lease); claim.canServe(lease, now) != c.want {
@@ -98,18 +45,18 @@ func TestWindowEndsForGood(t *testing.T) {
 	now := time.Now()
 	sent := now.Add(-time.Second)
 	for name, answer := range map[string]func(*claim){
-		"to a renewal": func(c *claim) { c.handleRenewal(0, Renewal{TTL: c.ttl}, RenewResult{Held: true}, sent) },
+		"to a renewal": func(c *claim) { c.HandleRenewal(0, Renewal{TTL: c.ttl}, RenewResult{Held: true}, sent) },
 		"to a request that the hand-over had overtaken": func(c *claim) {
 			c.inflight++
 			c.queue.handleReply(c, Request{Token: c.token, TTL: c.ttl, Seq: 1}, Reply{Granted: true, Weight: 1}, nil, sent)
 		},
 	} {
 		for passed, want := range map[time.Duration]error{8 * time.Second: nil, 10 * time.Second: ErrLost} {
-			q := m.queueFor(Name{Mutex, name})
+			q := m.queueFor(Name{Kind: Mutex, Key: name})
 			l := &Lease{queue: q, ttl: 10 * time.Second, weight: 1}
 			l.self = l
 			c := newClaim(q, l, false)
-			q.claim, c.weight, c.wanted, c.window = c, 1, 0, newTrustWindow(now.Add(-passed), c.ttl)
+			q.claim, c.weight, c.wanted, c.window = c, 1, 0, client.NewTrustWindow(now.Add(-passed), c.ttl)
 			c.assign(l, now)
 			answer(c)
 			if err := l.Err(); !errors.Is(err, want) {

@@ -4,7 +4,7 @@ package main
 var cancellation = []mutant{
 	{
 		"denied-release-gives-up", "a release gives up when the rights are missing, though they may come back",
-		"internal/lease/retry_until.go", `case retry.IsPermanent(retry.UnmarkDenied(got.err)) ||`, `case retry.IsPermanent(got.err) ||`,
+		"internal/client/retry_until.go", `case retry.IsPermanent(retry.UnmarkDenied(got.err)) ||`, `case retry.IsPermanent(got.err) ||`,
 		"internal/lease", "TestDeniedRelease",
 	},
 	{
@@ -35,8 +35,8 @@ var cancellation = []mutant{
 	{
 		"give-back-on-dead-ctx", "what a caller gives up is given back under its ctx, which has ended",
 		"internal/lease/lease.go", `	if todo.claim != nil {
-		q.manager.backlog.Briefly(`, `	if todo.claim != nil && ctx.Err() == nil {
-		q.manager.backlog.Briefly(`,
+		q.manager.Backlog.Briefly(`, `	if todo.claim != nil && ctx.Err() == nil {
+		q.manager.Backlog.Briefly(`,
 		"internal/lease", "TestCancelUnderWay",
 	},
 	{
@@ -79,7 +79,7 @@ var cancellation = []mutant{
 	},
 	{
 		"stranger-kept", "what is handed to a token that nobody knows any more is kept",
-		"internal/lease/subscription.go", `	if msg.Seq > 0 {
+		"internal/lease/messages.go", `	if msg.Seq > 0 {
 		go`, `	if msg.Seq < 0 {
 		go`,
 		"internal/lease", "TestUnknownTokenIsReleased",
@@ -93,17 +93,17 @@ var cancellation = []mutant{
 	},
 	{
 		"repeat-is-loss", "a release whose answer was lost says, when it is repeated, that the lock was lost",
-		"internal/lease/retry_until.go", `case got.err == nil && !got.owned && !retried:`, `case got.err == nil && !got.owned && (!retried || !got.owned):`,
+		"internal/client/retry_until.go", `return got.owned || retried, nil`, `return got.owned, nil`,
 		"internal/lease", "TestReleaseReplyLost",
 	},
 	{
 		"release-one-try", "a release has one attempt, which a silent connection takes",
-		"internal/lease/retry_until.go", `attemptAsync(ctx, max(remaining/3, MinTTL)`, `attemptAsync(ctx, max(remaining, MinTTL)`,
+		"internal/client/retry_until.go", `attemptAsync(ctx, max(remaining/3, MinTTL)`, `attemptAsync(ctx, max(remaining, MinTTL)`,
 		"internal/matrix/mutex", "TestFaultUnlockSilent",
 	},
 	{
 		"release-for-ever", "a release is tried for ever",
-		"internal/lease/retry_until.go", `if remaining = time.Until(until); remaining <= 0 {`, `if remaining = time.Until(until); remaining <= -10*time.Second {`,
+		"internal/client/retry_until.go", `if remaining = time.Until(until); remaining <= 0 {`, `if remaining = time.Until(until); remaining <= -10*time.Second {`,
 		"internal/lease", "TestReleaseUnconfirmed",
 	},
 	{
@@ -146,28 +146,28 @@ var cancellation = []mutant{
 	},
 	{
 		"old-master-kept", "a subscription that brings nothing is kept for as long as PING is answered",
-		"internal/lease/subscription.go", `m.subscription.missed >= m.subscription.missedLimit`, `m.subscription.missed > 1000*m.subscription.missedLimit`,
+		"internal/client/subscription.go", `c.subscription.missed >= c.subscription.missedLimit`, `c.subscription.missed > 1000*c.subscription.missedLimit`,
 		"internal/lease", "TestSubscriptionToOldMaster",
 	},
 	{
 		"old-master-round-kept", "the same where only wait groups are waited for",
-		"internal/lease/group_watcher.go", `late = w.subscribed`, `late = false`,
+		"internal/taskgroup/watcher.go", `late = w.subscribed`, `late = false`,
 		"internal/lease", "TestWaitAndOldMaster",
 	},
 	{
 		"replaced-for-ever", "a subscription is replaced again and again though that does not help",
-		"internal/lease/subscription.go", `		m.subscription.missedLimit *= 2
+		"internal/client/subscription.go", `		c.subscription.missedLimit *= 2
 `, ``,
 		"internal/lease", "TestNothingPublished",
 	},
 	{
 		"resubscribed-unasked", "what was published while the subscription was broken is not asked for",
-		"internal/lease/subscription.go", `			if wake = append(wake, c); c.notified ||`, `			if c.notified ||`,
+		"internal/lease/messages.go", `		if wake = append(wake, c); c.notified ||`, `		if c.notified ||`,
 		"internal/lease", "TestResubscribed",
 	},
 	{
 		"ear-open", "the subscription is never closed",
-		"internal/lease/subscription.go", `		s.cancel()
+		"internal/client/subscription.go", `		s.cancel()
 		*s = subscription{}`, `		*s = subscription{cancel: s.cancel}`,
 		"internal/lease", "TestSimulation",
 	},
@@ -232,7 +232,7 @@ var cancellation = []mutant{
 	},
 	{
 		"clear-untold", "who waits for the subscription is not told that there is one",
-		"internal/lease/subscription.go", `wake, m.subscription.pendingClaims, m.subscription.resolved = m.subscription.pendingClaims, nil, true`, `m.subscription.pendingClaims, m.subscription.resolved = nil, true`,
+		"internal/lease/messages.go", `wake, m.pendingClaims = m.pendingClaims, nil`, `m.pendingClaims = nil`,
 		"internal/lease", "TestJoinWhileListening",
 	},
 	{
@@ -266,17 +266,17 @@ var cancellation = []mutant{
 	},
 	{
 		"renewals-pile-up", "a renewal is queued although one of the same hold is queued already",
-		"internal/lease/renewer.go", `changed, e.queued = e.queued != queued, queued`, `changed, e.queued = true, queued`,
+		"internal/client/renewer.go", `changed, e.queued = e.queued != queued, queued`, `changed, e.queued = true, queued`,
 		"internal/lease", "TestRenewalIsQueuedOnce",
 	},
 	{
 		"renewal-counts-from-the-queue", "the window of a renewal counts from when it is queued",
-		"internal/lease/renewer.go", `sent[i].at = time.Now()`, `sent[i].at = now`,
+		"internal/client/renewer.go", `sent[i].at = time.Now()`, `sent[i].at = now`,
 		"internal/lease", "TestRenewalIsQueuedOnce",
 	},
 	{
 		"retry-rush", "while Redis does not answer, many holds have one another renewed ever sooner",
-		"internal/lease/renewer.go", `next-w.retryInterval()`, `next/2`,
+		"internal/client/renewer.go", `next-w.retryInterval()`, `next/2`,
 		"internal/lease", "TestManyHoldsAreRenewedAsRarelyAsOne",
 	},
 	{

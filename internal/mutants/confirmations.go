@@ -22,7 +22,7 @@ var confirmations = []mutant{
 	},
 	{
 		"unconfirmed-renewal", "a renewal counts although it was not confirmed",
-		"internal/lease/renewer.go", `TTL: c.ttl, Confirm: c.confirmed, Contention: (c.notified || c.signals != nil) && !c.renewFailed}`, `TTL: c.ttl}
+		"internal/lease/renewal.go", `TTL: c.ttl, Confirm: c.confirmed, Contention: (c.notified || c.signals != nil) && !c.renewFailed}`, `TTL: c.ttl}
 			c.confirmed = Confirm{}`,
 		"internal/lease", "TestUnconfirmedRenewalDoesNotCount",
 	},

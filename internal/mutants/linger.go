@@ -31,7 +31,7 @@ var linger = []mutant{
 	},
 	{
 		"linger-deaf", "a process that hears no notices lingers",
-		"internal/lease/linger.go", `c.needsShrink() || s.hearing != q.manager.hearing.Load() {`, `c.needsShrink() {`,
+		"internal/lease/linger.go", `c.needsShrink() || s.hearing != q.manager.Hearing() {`, `c.needsShrink() {`,
 		"internal/lease", "TestLingerWithoutTheNotice",
 	},
 	{

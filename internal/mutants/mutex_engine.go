@@ -4,7 +4,7 @@ package main
 var mutexEngine = []mutant{
 	{
 		"window-from-arrival", "the window of a hand-over counts from the message's arrival",
-		"internal/lease/claim.go", `return newTrustWindow(r.sentAt, c.handoverTTL())`, `return newTrustWindow(time.Now(), c.handoverTTL())`,
+		"internal/lease/claim.go", `return client.NewTrustWindow(r.sentAt, c.handoverTTL())`, `return client.NewTrustWindow(time.Now(), c.handoverTTL())`,
 		"internal/lease", "TestMessageLate",
 	},
 	{
@@ -19,46 +19,46 @@ var mutexEngine = []mutant{
 	},
 	{
 		"window-from-answer", "the window of a grant counts from the answer",
-		"internal/lease/acquire_loop.go", `w := newTrustWindow(sentAt, r.TTL)`, `w := newTrustWindow(time.Now(), r.TTL)`,
+		"internal/lease/acquire_loop.go", `w := client.NewTrustWindow(sentAt, r.TTL)`, `w := client.NewTrustWindow(time.Now(), r.TTL)`,
 		"internal/lease", "TestWindowCountsFromSending",
 	},
 	{
 		"window-from-renewal", "that of a renewal counts from its answer",
-		"internal/lease/renewer.go", `c.extend(newTrustWindow(sentAt, of.TTL))`, `c.extend(newTrustWindow(time.Now(), of.TTL))`,
+		"internal/lease/renewal.go", `c.extend(client.NewTrustWindow(sentAt, of.TTL))`, `c.extend(client.NewTrustWindow(time.Now(), of.TTL))`,
 		"internal/lease", "TestWindowCountsFromSending",
 	},
 	{
 		"loss-after-renewal", "the timer of the loss is set when the renewal has returned, not before it is sent",
-		"internal/lease/renewer.go", `	m.store.Renew(renewals, func(i int) (renew bool) {`, `	m.mu.Lock()
-	m.renewTimer.Stop()
-	m.mu.Unlock()
+		"internal/client/renewer.go", `	r.store.Renew(renewals, func(i int) (renew bool) {`, `	r.mu.Lock()
+	r.timer.Stop()
+	r.mu.Unlock()
 	defer func() {
-		m.mu.Lock()
-		m.timerAt = time.Time{}
-		m.armTimer()
-		m.mu.Unlock()
+		r.mu.Lock()
+		r.timerAt = time.Time{}
+		r.armTimer()
+		r.mu.Unlock()
 	}()
-	m.store.Renew(renewals, func(i int) (renew bool) {`,
+	r.store.Renew(renewals, func(i int) (renew bool) {`,
 		"internal/lease", "TestWindowCountsFromSending",
 	},
 	{
 		"no-margin", "the window has no margin",
-		"internal/lease/window.go", `ttl - margin, margin}`, `ttl, margin}`,
-		"internal/lease", "TestWindow",
+		"internal/client/window.go", `ttl - margin, margin}`, `ttl, margin}`,
+		"internal/client", "TestWindow",
 	},
 	{
 		"monotonic-only", "the window heeds the monotonic clock only, which stands still while the machine sleeps",
-		"internal/lease/window.go", `max(now.Sub(w.start), time.Duration(now.UnixNano()-w.wall))`, `now.Sub(w.start)`,
-		"internal/lease", "TestWindow",
+		"internal/client/window.go", `max(now.Sub(w.Start), time.Duration(now.UnixNano()-w.wall))`, `now.Sub(w.Start)`,
+		"internal/client", "TestWindow",
 	},
 	{
 		"window-shrinks", "an answer that was overtaken moves the end of the window to an earlier time",
-		"internal/lease/capacity.go", `remaining > 0 && w.remaining(now) > remaining`, `remaining > 0 && w.remaining(now) > 0`,
+		"internal/lease/capacity.go", `remaining > 0 && w.Remaining(now) > remaining`, `remaining > 0 && w.Remaining(now) > 0`,
 		"internal/lease", "TestWindowNeverShrinks",
 	},
 	{
 		"question-trusts-timer", "whether a lease is held is answered without a look at the clocks",
-		"internal/lease/lease.go", `if l.state == leaseHeld && l.claim.window.remaining(now) <= 0 {`, `if false {`,
+		"internal/lease/lease.go", `if l.state == leaseHeld && l.claim.window.Remaining(now) <= 0 {`, `if false {`,
 		"internal/lease", "TestLateClock",
 	},
 	{
@@ -83,8 +83,8 @@ var mutexEngine = []mutant{
 	},
 	{
 		"renewed-too-often", "a lease is renewed when a third of its window is over, more than three times in a TTL",
-		"internal/lease/renewer.go", `(remaining+w.margin)/3`, `remaining/3`,
-		"internal/lease", "TestNextRenewal",
+		"internal/client/renewer.go", `(remaining+w.margin)/3`, `remaining/3`,
+		"internal/client", "TestNextRenewal",
 	},
 	{
 		"block-endless", "a claim passes on when its fences have been used up",
@@ -108,7 +108,7 @@ var mutexEngine = []mutant{
 	},
 	{
 		"window-revives", "an answer that comes when the window has passed, and nobody has looked, extends it",
-		"internal/lease/capacity.go", `remaining > 0 && w.remaining(now) > remaining`, `w.remaining(now) > remaining`,
+		"internal/lease/capacity.go", `remaining > 0 && w.Remaining(now) > remaining`, `w.Remaining(now) > remaining`,
 		"internal/lease", "TestWindowEndsForGood",
 	},
 	{
@@ -120,7 +120,7 @@ var mutexEngine = []mutant{
 	},
 	{
 		"token-reused", "all claims of a process for one TTL have the same token",
-		"internal/lease/owner.go", `m.serial.Add(1)`, `m.serial.Load()`,
+		"internal/client/token.go", `c.serial.Add(1)`, `c.serial.Load()`,
 		"internal/lease", "TestSimulation",
 	},
 	{
@@ -132,23 +132,23 @@ var mutexEngine = []mutant{
 	},
 	{
 		"renewal-late-to-all", "that a renewal was refused ends whatever its claim holds by then",
-		"internal/lease/renewer.go", `|| c.grantSeq != grantSeq: // released since`, `: // released since`,
+		"internal/lease/renewal.go", `|| c.grantSeq != grantSeq: // released since`, `: // released since`,
 		"internal/lease", "TestRenewalOfEarlierHold",
 	},
 	{
 		"crew-grows", "each goroutine that has called Redis stays at hand",
-		"internal/lease/workers.go", `if p.idle.Add(1) > maxIdleWorkers {`, `if p.idle.Add(1) > 1000 {`,
-		"internal/lease", "TestWorkers",
+		"internal/client/workers.go", `if p.idle.Add(1) > maxIdleWorkers {`, `if p.idle.Add(1) > 1000 {`,
+		"internal/client", "TestWorkers",
 	},
 	{
 		"crew-stays", "the crew outlives its subscription",
-		"internal/lease/subscription.go", `		m.hearing.Store(0)
-		m.workers.Store(nil)`, `		m.hearing.Store(0)`,
-		"internal/lease", "TestSubscriptionLingers",
+		"internal/client/subscription.go", `		c.hearing.Store(0)
+		c.workers.Store(nil)`, `		c.hearing.Store(0)`,
+		"internal/client", "TestSubscriptionLingers",
 	},
 	{
 		"no-linger", "the subscription is closed though it has been of use a moment ago",
-		"internal/lease/subscription.go", `remaining := max(subscriptionIdle, s.keep) - time.Since(s.idleSince); remaining > 0 {`, `remaining := max(subscriptionIdle, s.keep) - time.Since(s.idleSince); remaining > subscriptionIdle {`,
-		"internal/lease", "TestSubscriptionLingers",
+		"internal/client/subscription.go", `remaining := max(SubscriptionIdle, s.keep) - time.Since(s.idleSince); remaining > 0 {`, `remaining := max(SubscriptionIdle, s.keep) - time.Since(s.idleSince); remaining > SubscriptionIdle {`,
+		"internal/client", "TestSubscriptionLingers",
 	},
 }

@@ -46,7 +46,7 @@ var permitEngine = []mutant{
 	},
 	{
 		"lost-and-granted", "a grant to a claim that has lost what it held makes up for that",
-		"internal/lease/queue.go", `if weight < c.weight+grantedNow || c.weight > 0 && c.window.remaining(now) <= 0 {`, `if false {`,
+		"internal/lease/queue.go", `if weight < c.weight+grantedNow || c.weight > 0 && c.window.Remaining(now) <= 0 {`, `if false {`,
 		"internal/lease", "TestEvictedAndHanded",
 	},
 	{

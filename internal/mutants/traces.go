@@ -98,7 +98,7 @@ var traces = []mutant{
 	},
 	{
 		"trace-task", "a task that is lost is not told",
-		"internal/lease/task.go", `	t.tracer.Lost(cause)
+		"internal/taskgroup/task.go", `	t.tracer.Lost(cause)
 `, ``,
 		"waitgroup", "TestTrace",
 	},

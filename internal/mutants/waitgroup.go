@@ -85,46 +85,46 @@ var waitGroup = []mutant{
 	},
 	{
 		"undo-missing", "what ctx has overtaken stays counted",
-		"internal/lease/session.go", `		s.undo(ctx, c)
+		"internal/taskgroup/session.go", `		s.undo(ctx, c)
 `, `		s.ack(c.Seq)
 `,
-		"internal/lease", "TestOperationUndone",
+		"internal/taskgroup", "TestOperationUndone",
 	},
 	{
 		"low-jumps", "operations that are under way are declared over with a later one",
-		"internal/lease/session.go", `		if _, ok := s.acked.Entries[s.ackedThrough+1]; !ok {`, `		if _, ok := s.acked.Entries[s.ackedThrough+1]; !ok && s.ackedThrough >= seq {`,
-		"internal/lease", "TestSessionAckedThrough",
+		"internal/taskgroup/session.go", `		if _, ok := s.acked.Entries[s.ackedThrough+1]; !ok {`, `		if _, ok := s.acked.Entries[s.ackedThrough+1]; !ok && s.ackedThrough >= seq {`,
+		"internal/taskgroup", "TestSessionAckedThrough",
 	},
 	{
 		"low-unsaid", "Redis is not told which operations are over",
-		"internal/lease/session.go", `	c.AckedThrough = s.ackedThrough
+		"internal/taskgroup/session.go", `	c.AckedThrough = s.ackedThrough
 `, ``,
-		"internal/lease", "TestSessionAckedThrough",
+		"internal/taskgroup", "TestSessionAckedThrough",
 	},
 	{
 		"wrong-round", "the message that another round is over ends a wait",
-		"internal/lease/group_watcher.go", `case x.generation == generation:`, `case x.generation != 0:`,
-		"internal/lease", "TestMessageOfAnotherGeneration",
+		"internal/taskgroup/watcher.go", `case x.generation == generation:`, `case x.generation != 0:`,
+		"internal/taskgroup", "TestMessageOfAnotherGeneration",
 	},
 	{
 		"look-too-early", "a look that was sent before a wait began tells what that waits for",
-		"internal/lease/group_watcher.go", `case x.minPoll >= poll:`, `case false:`,
-		"internal/lease", "TestPollBeforeWait",
+		"internal/taskgroup/watcher.go", `case x.minPoll >= poll:`, `case false:`,
+		"internal/taskgroup", "TestPollBeforeWait",
 	},
 	{
 		"change-overtakes-look", "who waits, and then ends the round and begins another, waits for that one",
-		"internal/lease/session.go", `before.bind(got.Found)`, `_ = before`,
+		"internal/taskgroup/session.go", `before.bind(got.Found)`, `_ = before`,
 		"internal/lease", "TestWaitThenChange",
 	},
 	{
 		"look-during-change", "a look that sees what a change has begun binds those who waited before it",
-		"internal/lease/group_waiter.go", `x.generation != 0 && x.generation <= found:`, `x.generation != 0:`,
+		"internal/taskgroup/waiter.go", `x.generation != 0 && x.generation <= found:`, `x.generation != 0:`,
 		"internal/lease", "TestWaitThenChange",
 	},
 	{
 		"look-before-bind", "a look that does not ask for a wait's round ends it",
-		"internal/lease/group_waiter.go", `x.generation, x.minPoll = generation, x.watcher.polls`, `x.generation = generation`,
-		"internal/lease", "TestLookBeforeBind",
+		"internal/taskgroup/waiter.go", `x.generation, x.minPoll = generation, x.watcher.polls`, `x.generation = generation`,
+		"internal/taskgroup", "TestLookBeforeBind",
 	},
 	{
 		"found-forgotten", "a change that is repeated says which round is there by now",
@@ -133,33 +133,33 @@ var waitGroup = []mutant{
 	},
 	{
 		"message-before-look", "the message that came before the look which binds a wait is forgotten",
-		"internal/lease/group_watcher.go", `if x.bind(g.Number); x.generation <= w.lastFinished { // the message was faster
+		"internal/taskgroup/watcher.go", `if x.bind(g.Number); x.generation <= w.lastFinished { // the message was faster
 				w.wake()
 			}`, `x.bind(g.Number)`,
-		"internal/lease", "TestMessageBeforePoll",
+		"internal/taskgroup", "TestMessageBeforePoll",
 	},
 	{
 		"group-lost-untold", "who waits for a round of a group that was lost is told that it is over",
-		"internal/lease/group_watcher.go", `x.finish(errGroupLost)`, `x.finish(nil)`,
-		"internal/lease", "TestGroupIsLost",
+		"internal/taskgroup/watcher.go", `x.finish(errGroupLost)`, `x.finish(nil)`,
+		"internal/taskgroup", "TestGroupIsLost",
 	},
 	{
 		"task-late", "a task begins whose answer came when it was counted as abandoned",
-		"internal/lease/session.go", `c.TTL > 0 && newTrustWindow(got.sentAt, c.TTL).remaining(time.Now()) <= 0 {`, `c.TTL < 0 {`,
-		"internal/lease", "TestStartTooLate",
+		"internal/taskgroup/session.go", `c.TTL > 0 && client.NewTrustWindow(got.sentAt, c.TTL).Remaining(time.Now()) <= 0 {`, `c.TTL < 0 {`,
+		"internal/taskgroup", "TestStartTooLate",
 	},
 	{
 		"task-loss-untold", "a task that has been lost is not told",
-		"internal/lease/task.go", `	case !r.Held:
+		"internal/taskgroup/task.go", `	case !r.Held:
 		t.lose(trace.KeyMissing)
 `, `	case !r.Held:
 `,
-		"internal/lease", "TestTaskIsLost",
+		"internal/taskgroup", "TestTaskIsLost",
 	},
 	{
 		"task-slept", "a task of a machine that has slept is taken for alive until a renewal is refused",
-		"internal/lease/task.go", `if t.err == nil && t.window.remaining(now) <= 0 {`, `if false {`,
-		"internal/lease", "TestTaskIsLost",
+		"internal/taskgroup/task.go", `if t.err == nil && t.window.Remaining(now) <= 0 {`, `if false {`,
+		"internal/taskgroup", "TestTaskIsLost",
 	},
 	{
 		"panic-is-done", "a task whose function panics counts as done",

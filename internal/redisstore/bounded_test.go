@@ -14,6 +14,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/ratelimit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 // maxCommands is how many commands one script may execute. The longest ends BATCH holds, with
@@ -78,7 +79,7 @@ func (m *meter) until(token string, want int64) (reply lease.Reply) {
 	return reply
 }
 
-func (m *meter) look() lease.Generation {
+func (m *meter) look() taskgroup.Generation {
 	r, err := m.GroupStatus(m.Context(), m.g.key, 0)
 	if m.n == few {
 		check(m.T, err)
@@ -115,7 +116,7 @@ const (
 func TestScriptsAreBounded(t *testing.T) {
 	s := redistest.Start(t)
 	s.Do(t, "CONFIG", "SET", "slowlog-log-slower-than", "10000")
-	const semaphore, rw, mutex, wait = lease.Semaphore, lease.RWMutex, lease.Mutex, lease.WaitGroup
+	const semaphore, rw, mutex, wait = lease.Semaphore, lease.RWMutex, lease.Mutex, taskgroup.Kind
 	inUse := func(kind lease.Kind, size int64, used, at string) string {
 		return fmt.Sprintf(stateOf, kind, size, used, at)
 	}
@@ -218,11 +219,11 @@ func TestScriptsAreBounded(t *testing.T) {
 		{"group/look", wait, fmt.Sprintf(task, "1"), oneGeneration, nil, func(m *meter) {
 			ends(m, "left", m.look().Remaining, 1)
 			m.runs = 0
-			m.g.counts("s", lease.OpAdd, -1)
+			m.g.counts("s", taskgroup.OpAdd, -1)
 			r := m.look()
 			ends(m, "lost", r.Abandoned[r.Number], m.n)
 		}},
-		{"group/change", wait, fmt.Sprintf(task, "1"), oneGeneration, nil, func(m *meter) { m.g.counts("s", lease.OpAdd, 1) }},
+		{"group/change", wait, fmt.Sprintf(task, "1"), oneGeneration, nil, func(m *meter) { m.g.counts("s", taskgroup.OpAdd, 1) }},
 		{"group/clock set back", wait, fmt.Sprintf(task, "now + 10000000"), oneGeneration, nil, func(m *meter) {
 			ends(m, "left", m.look().Remaining, m.n+1)
 			last := m.rdb.ZRevRangeWithScores(m.Context(), "key", 0, 0).Val()[0]
@@ -231,16 +232,19 @@ func TestScriptsAreBounded(t *testing.T) {
 			}
 		}},
 		{"group/inspect", wait, fmt.Sprintf(task, "now + 1000000"), oneGeneration, nil, func(m *meter) {
-			m.inspects(func(status lease.Status) bool {
-				return status.Count == 1 && len(status.Holders) == 1000 && status.MoreHolders == m.n-1000
+			m.count(func() {
+				status, err := m.InspectGroup(m.Context(), "key")
+				if err != nil || status.Count != 1 || len(status.Tasks) != 1000 || status.MoreTasks != m.n-1000 {
+					m.Errorf("%d, %d tasks and %d more, %v", status.Count, len(status.Tasks), status.MoreTasks, err)
+				}
 			})
 		}},
 		{"group/operations", wait, "redis.call('HSET', KEYS[2], i, '1 add 0 1')", oneGeneration, nil, func(m *meter) {
 			m.g.numbers["s"] = m.n
 			for range m.n/1000 + 1 {
-				c := m.g.next("s", lease.OpAdd, 1)
+				c := m.g.next("s", taskgroup.OpAdd, 1)
 				c.AckedThrough = m.n
-				equal(m.T, "answer", m.g.send(c), lease.Applied)
+				equal(m.T, "answer", m.g.send(c), taskgroup.Applied)
 			}
 			kept := m.rdb.HLen(m.Context(), m.g.operations("s")).Val()
 			ends(m, "records", kept, m.n/1000+1+1) // and the mark
@@ -294,7 +298,7 @@ func newMeter(t *testing.T, s *redistest.Server, kind lease.Kind, n int64) *mete
 // keys are those that are filled.
 func (m *meter) keys() []any {
 	switch m.p.name.Kind {
-	case 0, lease.WaitGroup:
+	case 0, taskgroup.Kind:
 		return []any{"key", m.g.operations("s")}
 	}
 	keys, err := keysFor(m.p.name)

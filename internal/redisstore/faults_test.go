@@ -357,7 +357,7 @@ func TestClassify(t *testing.T) {
 
 // A client that follows redirects may be told of one too many; any other is told the remedy.
 func TestClassifyRedirects(t *testing.T) {
-	cluster, single := redis.NewClusterClient(&redis.ClusterOptions{}), client(t)
+	cluster, single := redis.NewClusterClient(&redis.ClusterOptions{}), newClient(t)
 	defer cluster.Close()
 	for _, text := range []string{"MOVED 3999 127.0.0.1:6381", "ASK 3999 127.0.0.1:6381"} {
 		err := redisError(text)

@@ -13,6 +13,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/ratelimit"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 // FuzzMessage reads what anybody may publish: what is read as a hand-over says just
@@ -188,7 +189,7 @@ func FuzzReply(f *testing.F) {
 			}
 		}
 
-		_, err := s.UpdateGroup(ctx, lease.Operation{Key: "key", Session: "s", Seq: 1, Op: lease.OpAdd})
+		_, err := s.UpdateGroup(ctx, taskgroup.Operation{Key: "key", Session: "s", Seq: 1, Op: taskgroup.OpAdd})
 		checks("Change", integers(val, 2) && list[0].(int64) >= -1 && list[0].(int64) <= 2, err)
 		last, err := s.GroupStatus(ctx, "key", 0)
 		valid := len(list) == 5 && integers(list[:4], 4)

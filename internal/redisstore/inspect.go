@@ -4,8 +4,10 @@ import (
 	"context"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 var (
@@ -15,44 +17,38 @@ var (
 	limiterInspect = load("limiter_inspect.lua")
 )
 
-// Inspect is [lease.Inspector]'s.
+// Inspect is [lease.Store]'s.
 func (s *Store) Inspect(ctx context.Context, name lease.Name) (lease.Status, error) {
-	var keys, args []any
-	var err error
-	var channel string
-	script := inspect
-	switch name.Kind {
-	case lease.WaitGroup:
-		script, keys = groupInspect, []any{name.Key}
-		channel, err = s.DoneChannel(name.Key)
-		args = []any{channel, name.Key}
-	case lease.Mutex:
-		keys, err = keysFor(name)
-	default:
-		script, args = permitsInspect, []any{string(name.Kind)}
-		keys, err = keysFor(name)
-	}
+	keys, err := keysFor(name)
 	if err != nil {
 		return lease.Status{}, retry.Permanent(err)
 	}
+	if name.Kind == lease.Mutex {
+		return inspectBy(ctx, s, inspect, keys, nil, (*replyReader).mutex)
+	}
+	return inspectBy(ctx, s, permitsInspect, keys, []any{string(name.Kind)}, (*replyReader).permits)
+}
+
+// InspectGroup is [taskgroup.Store]'s.
+func (s *Store) InspectGroup(ctx context.Context, key string) (taskgroup.Status, error) {
+	channel, err := s.DoneChannel(key)
+	if err != nil {
+		return taskgroup.Status{}, retry.Permanent(err)
+	}
+	return inspectBy(ctx, s, groupInspect, []any{key}, []any{channel, key}, (*replyReader).waitGroup)
+}
+
+// inspectBy runs a script and reads its reply.
+func inspectBy[T any](ctx context.Context, s *Store, script *script, keys, args []any, read func(*replyReader) T) (status T, err error) {
 	val, err := s.transport.run(ctx, script, keys, args)
 	if err != nil {
-		return lease.Status{}, classify(s.rdb, err)
+		return status, classify(s.rdb, err)
 	}
 	r := replyReader{val: val}
-	var status lease.Status
-	switch name.Kind {
-	case lease.WaitGroup:
-		status = r.waitGroup()
-	case lease.Mutex:
-		status = r.mutex()
-	default:
-		status = r.permits()
+	if got := read(&r); !r.malformed {
+		return got, nil
 	}
-	if r.malformed {
-		return lease.Status{}, unexpectedReply(val)
-	}
-	return status, nil
+	return status, unexpectedReply(val)
 }
 
 // replyReader reads the values of a reply one after another.
@@ -85,7 +81,7 @@ func (r *replyReader) ms() time.Duration {
 
 func (r *replyReader) owner() (o lease.Owner) {
 	if token := nextValue[string](r); token != "" {
-		o = lease.ParseOwner(token)
+		o = client.ParseOwner(token)
 	}
 	return o
 }
@@ -118,10 +114,10 @@ func (r *replyReader) permits() (status lease.Status) {
 	return status
 }
 
-func (r *replyReader) waitGroup() (status lease.Status) {
-	status.Generation, status.Count, status.Abandoned, status.MoreHolders = nextValue[int64](r), nextValue[int64](r), nextValue[int64](r), nextValue[int64](r)
+func (r *replyReader) waitGroup() (status taskgroup.Status) {
+	status.Generation, status.Count, status.Abandoned, status.MoreTasks = nextValue[int64](r), nextValue[int64](r), nextValue[int64](r), nextValue[int64](r)
 	for r.more() {
-		status.Holders = append(status.Holders, lease.Holder{Owner: r.owner(), Weight: 1, Remaining: r.ms()})
+		status.Tasks = append(status.Tasks, taskgroup.TaskStatus{Owner: r.owner(), Remaining: r.ms()})
 	}
 	return status
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 // snapshot is all that is in Redis but times.
@@ -26,8 +27,13 @@ func snapshot(t *testing.T, rdb *redis.Client) string {
 // look inspects, and checks that this is one request that changes nothing.
 func look(t *testing.T, rdb *redis.Client, name lease.Name) lease.Status {
 	t.Helper()
+	return unchanged(t, rdb, func(s *Store) (lease.Status, error) { return s.Inspect(t.Context(), name) })
+}
+
+func unchanged[T any](t *testing.T, rdb *redis.Client, inspect func(*Store) (T, error)) T {
+	t.Helper()
 	before := snapshot(t, rdb)
-	status, err := NewStore(rdb).Inspect(t.Context(), name)
+	status, err := inspect(NewStore(rdb))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,23 +110,26 @@ func TestInspectPermits(t *testing.T) {
 
 func TestInspectWaitGroup(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		s, name, op := NewStore(rdb), lease.Name{Kind: lease.WaitGroup, Key: "key"}, int64(0)
-		if status := look(t, rdb, name); status.Generation != 0 || status.Count != 0 || len(status.Holders) > 0 {
+		s, op := NewStore(rdb), int64(0)
+		inspect := func() taskgroup.Status {
+			return unchanged(t, rdb, func(s *Store) (taskgroup.Status, error) { return s.InspectGroup(t.Context(), "key") })
+		}
+		if status := inspect(); status.Generation != 0 || status.Count != 0 || len(status.Tasks) > 0 {
 			t.Errorf("a group that is not there: %+v", status)
 		}
-		change := func(c lease.Operation) {
+		change := func(c taskgroup.Operation) {
 			op++
 			c.Key, c.Session, c.Seq, c.AckedThrough = "key", "s", op, op-1
-			if must(s.UpdateGroup(t.Context(), c))(t).Outcome != lease.Applied {
+			if must(s.UpdateGroup(t.Context(), c))(t).Outcome != taskgroup.Applied {
 				t.Errorf("%+v is not counted", c)
 			}
 		}
-		change(lease.Operation{Op: lease.OpAdd, Delta: 4})
-		change(lease.Operation{Op: lease.OpClaim, Token: a, TTL: lockTTL})
-		change(lease.Operation{Op: lease.OpClaim, Token: b, TTL: 20 * time.Millisecond})
-		redistest.Eventually(t, 5*time.Second, func() bool { return len(look(t, rdb, name).Holders) == 1 }, "a dead task is shown")
-		status := look(t, rdb, name)
-		if status.Generation == 0 || status.Count != 2 || status.Abandoned != 1 || status.Holders[0].Token != a || status.Holders[0].Remaining <= 0 || status.Holders[0].Remaining > lockTTL {
+		change(taskgroup.Operation{Op: taskgroup.OpAdd, Delta: 4})
+		change(taskgroup.Operation{Op: taskgroup.OpClaim, Token: a, TTL: lockTTL})
+		change(taskgroup.Operation{Op: taskgroup.OpClaim, Token: b, TTL: 20 * time.Millisecond})
+		redistest.Eventually(t, 5*time.Second, func() bool { return len(inspect().Tasks) == 1 }, "a dead task is shown")
+		status := inspect()
+		if status.Generation == 0 || status.Count != 2 || status.Abandoned != 1 || status.Tasks[0].Token != a || status.Tasks[0].Remaining <= 0 || status.Tasks[0].Remaining > lockTTL {
 			t.Errorf("%+v", status)
 		}
 	})

@@ -9,20 +9,24 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 // stores maps a client to its store, so that all primitives of a client share one pipeliner,
 // one subscription and one renewer. Both pointers are weak, because either may lead to the other:
 // a hook or a wrapper of the client may refer to a primitive. An entry is deleted when the last
-// primitive of its client is unreachable. A store and its manager refer to each other, so
+// primitive of its client is unreachable. A store and its managers refer to each other, so
 // they become unreachable together.
 var (
 	storesMu sync.Mutex
 	stores   = map[weak.Pointer[byte]]weak.Pointer[Store]{}
 )
 
-// Manager returns the manager of the store's leases and wait groups.
+// Manager returns the manager of the store's leases.
 func (s *Store) Manager() *lease.Manager { return s.manager }
+
+// Groups returns the manager of the store's wait groups.
+func (s *Store) Groups() *taskgroup.Manager { return s.groups }
 
 // ManagerFor returns the manager of the client's store.
 func ManagerFor(rdb redis.UniversalClient) (*lease.Manager, error) {

@@ -21,14 +21,14 @@ func options() *redis.Options {
 	return &redis.Options{Addr: "127.0.0.1:1", MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}}
 }
 
-func client(t *testing.T) *redis.Client {
+func newClient(t *testing.T) *redis.Client {
 	rdb := redis.NewClient(options())
 	t.Cleanup(func() { rdb.Close() })
 	return rdb
 }
 
 func TestManagerIsOnePerClient(t *testing.T) {
-	one, two := client(t), client(t)
+	one, two := newClient(t), newClient(t)
 	first, second := must(ManagerFor(one))(t), must(ManagerFor(two))(t)
 	if first == second {
 		t.Error("two clients share a manager")
@@ -106,12 +106,12 @@ func (processor) Process(context.Context, redis.Cmder) error { return nil }
 
 // What only embeds a client is that client; what has methods of its own gets each command.
 func TestManagerOfAWrappedClient(t *testing.T) {
-	rdb := client(t)
+	rdb := newClient(t)
 	plain := must(ManagerFor(rdb))(t)
 	for name, w := range map[string]redis.UniversalClient{
 		"by value": wrapped{rdb}, "by pointer": &wrapped{rdb}, "twice": &wrapped{wrapped{rdb}}, "uncomparable": uncomparable{rdb, []string{"a"}},
 		"by its own type": byPointer{rdb}, "in an unexported struct": &hidden{byPointer{rdb}}, "unnamed": &struct{ redis.UniversalClient }{rdb},
-		"another client deeper": counted{&metrics{struct{ byPointer }{byPointer{client(t)}}}, wrapped{rdb}},
+		"another client deeper": counted{&metrics{struct{ byPointer }{byPointer{newClient(t)}}}, wrapped{rdb}},
 	} {
 		if k := must(ManagerFor(w))(t); k != plain {
 			t.Errorf("%s: a client of its own", name)
@@ -178,7 +178,7 @@ func registered(rdb redis.UniversalClient) bool {
 // Nothing has to be closed, so nothing may be kept: neither the manager nor, by
 // the registry, the client.
 func TestManagerThatNobodyUsesGoes(t *testing.T) {
-	rdb := client(t)
+	rdb := newClient(t)
 	k := must(ManagerFor(rdb))(t)
 	runtime.GC()
 	equal(t, "registered while in use", registered(rdb), true)
@@ -257,7 +257,7 @@ func TestClientsAreCollected(t *testing.T) {
 
 // A manager may be collected and its cleanup still be due when the next one is made.
 func TestManagerThatIsMadeAgain(t *testing.T) {
-	rdb := client(t)
+	rdb := newClient(t)
 	for range 20 {
 		must(ManagerFor(rdb))(t)
 		runtime.GC()

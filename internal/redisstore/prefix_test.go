@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 // prefix is a hook that puts itself in front of every key.
@@ -67,11 +68,11 @@ func TestMessagesNameTheKeyWithoutAPrefix(t *testing.T) {
 				p.waits(b, 10)
 				p.release(a)
 			}},
-			{lease.Name{Kind: lease.WaitGroup, Key: "key"}, func() {
+			{lease.Name{Kind: taskgroup.Kind, Key: "key"}, func() {
 				g := newGroup(t, rdb, "key")
 				g.Store = r.Store
-				g.counts("s", lease.OpStart, a)
-				g.counts("s", lease.OpDone, a)
+				g.counts("s", taskgroup.OpStart, a)
+				g.counts("s", taskgroup.OpDone, a)
 			}},
 		} {
 			said := r.published(row.do)

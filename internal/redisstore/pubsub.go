@@ -10,8 +10,10 @@ import (
 	"github.com/cenkalti/backoff/v4"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 // pingInterval is how long a subscription may be silent before a PING is sent, and how long
@@ -20,7 +22,7 @@ import (
 const pingInterval = 3 * time.Second
 
 // Subscribe keeps one subscription until ctx ends. Only the calling goroutine reads from it.
-func (s *Store) Subscribe(ctx context.Context, l lease.MessageHandler) {
+func (s *Store) Subscribe(ctx context.Context, l client.MessageHandler) {
 	backOff := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))
 	for ctx.Err() == nil {
@@ -39,7 +41,7 @@ func (s *Store) Subscribe(ctx context.Context, l lease.MessageHandler) {
 // receive subscribes and handles messages until the subscription breaks. It does not use
 // go-redis' own reconnection, which is silent: messages published meanwhile are lost, so the
 // caller must know of it. A panic of the client, or of a hook of it, breaks the subscription.
-func (s *Store) receive(ctx context.Context, l lease.MessageHandler, healthy func()) {
+func (s *Store) receive(ctx context.Context, l client.MessageHandler, healthy func()) {
 	var sub *redis.PubSub
 	err := protect(func() error {
 		sub = s.rdb.Subscribe(context.Background())
@@ -71,7 +73,7 @@ func (s *Store) receive(ctx context.Context, l lease.MessageHandler, healthy fun
 			}
 		case *redis.Message:
 			if h, ok := parseMessage(event.Payload); ok {
-				l.HandleMessage(h)
+				l.HandleMessage(event.Channel, h)
 			}
 		}
 		timeout, ok := err.(net.Error)
@@ -138,7 +140,7 @@ func WatchHandovers(ctx context.Context, rdb redis.UniversalClient, subscribed f
 			subscribed()
 		case *redis.Message:
 			// A message with seq 0 hands nothing over.
-			if h, ok := parseMessage(event.Payload); ok && h.Seq > 0 && h.Kind != lease.WaitGroup {
+			if h, ok := parseMessage(event.Payload); ok && h.Seq > 0 && h.Kind != taskgroup.Kind {
 				f(h)
 			}
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
@@ -24,10 +25,10 @@ type recordingHandler struct {
 	stop    context.CancelFunc
 }
 
-func (rec *recordingHandler) Channels(lease.Subscriber) []string { return []string{rec.channel} }
-func (rec *recordingHandler) Subscribed(string)                  { rec.events <- "subscribed" }
-func (rec *recordingHandler) Disconnected()                      { rec.events <- "deaf" }
-func (rec *recordingHandler) HandleMessage(h lease.Handover)     { rec.events <- h }
+func (rec *recordingHandler) Channels(client.Subscriber) []string      { return []string{rec.channel} }
+func (rec *recordingHandler) Subscribed(string)                        { rec.events <- "subscribed" }
+func (rec *recordingHandler) Disconnected()                            { rec.events <- "deaf" }
+func (rec *recordingHandler) HandleMessage(_ string, h lease.Handover) { rec.events <- h }
 
 // subscribe listens until the end of the test, and checks that it then ends.
 func subscribe(t *testing.T, rdb *redis.Client, channel string) *recordingHandler {

@@ -96,7 +96,7 @@ func TestRenewOfMany(t *testing.T) {
 }
 
 func TestRenewOfNone(t *testing.T) {
-	r := NewStore(client(t))
+	r := NewStore(newClient(t))
 	if got := renewAll(r, nil); len(got) != 0 {
 		t.Errorf("got %v", got)
 	}

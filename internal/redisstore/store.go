@@ -1,7 +1,7 @@
-// Package redisstore implements the stores of package lease in Redis: the Lua scripts, the
+// Package redisstore implements the stores of the engine in Redis: the Lua scripts, the
 // parsing of their replies, the classes of errors, the subscription that receives hand-overs, and
-// the pipelines. It keeps no state about locks. Package lease decides when a script runs.
-// keys.go lists all keys and messages. internal/PROTOCOL.md has the rules and their reasons.
+// the pipelines. It keeps no state about locks. Packages lease, taskgroup and ratelimit decide when
+// a script runs. keys.go lists all keys and messages. internal/PROTOCOL.md has the rules and their reasons.
 //
 // The stores:
 //
@@ -46,20 +46,23 @@ import (
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
-// Store is the store of all primitives of a client: a [lease.Store], a [lease.GroupStore] and a
+// Store is the store of all primitives of a client: a [lease.Store], a [taskgroup.Store] and a
 // [ratelimit.Store].
 type Store struct {
 	rdb       redis.UniversalClient
 	transport *transport
 	manager   *lease.Manager
+	groups    *taskgroup.Manager
 }
 
 // NewStore returns the store of a client.
 func NewStore(rdb redis.UniversalClient) *Store {
 	s := &Store{rdb: rdb, transport: newTransport(rdb)}
 	s.manager = lease.NewManager(s)
+	s.groups = taskgroup.NewManager(s.manager.Client, s)
 	return s
 }
 
@@ -259,7 +262,7 @@ func (s *Store) Renew(claims []lease.Renewal, begin func(i int) bool, done func(
 			}
 		case lease.RWMutex, lease.Semaphore:
 			r.script, r.args = permitsRenew, []any{c.Token, string(c.Kind), c.TTL.Milliseconds()}
-		case lease.WaitGroup:
+		case taskgroup.Kind:
 			r.script = groupRenew
 		}
 		r.begin = func() bool { return begin(i) }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 // What lib/waitgroup.lua and waitgroup_update.lua keep the keys for.
@@ -61,17 +62,17 @@ func (g *group) operations(session string) string {
 }
 
 // next is the next operation of a session, on a task's token or on the count.
-func (g *group) next(session string, what lease.Op, of any) lease.Operation {
+func (g *group) next(session string, what taskgroup.Op, of any) taskgroup.Operation {
 	g.Helper()
 	g.numbers[session]++
-	c := lease.Operation{Key: g.key, Session: session, Seq: g.numbers[session], Op: what}
+	c := taskgroup.Operation{Key: g.key, Session: session, Seq: g.numbers[session], Op: what}
 	switch of := of.(type) {
 	case int:
 		c.Delta = int64(of)
 	case string:
 		c.Token = of
 	}
-	if what == lease.OpStart || what == lease.OpClaim {
+	if what == taskgroup.OpStart || what == taskgroup.OpClaim {
 		c.TTL = ttlOf(c.Token)
 	}
 	return c
@@ -83,32 +84,32 @@ func ttlOf(token string) time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
-func (g *group) send(c lease.Operation) lease.Outcome {
+func (g *group) send(c taskgroup.Operation) taskgroup.Outcome {
 	g.Helper()
 	return must(g.UpdateGroup(g.Context(), c))(g.T).Outcome
 }
 
 // answers makes the next operation of a session, and checks the answer.
-func (g *group) answers(want lease.Outcome, session string, what lease.Op, of any) lease.Operation {
+func (g *group) answers(want taskgroup.Outcome, session string, what taskgroup.Op, of any) taskgroup.Operation {
 	g.Helper()
 	c := g.next(session, what, of)
 	equal(g.T, fmt.Sprint(session, "'s ", what, " ", of), g.send(c), want)
 	return c
 }
 
-func (g *group) counts(session string, what lease.Op, of any) lease.Operation {
+func (g *group) counts(session string, what taskgroup.Op, of any) taskgroup.Operation {
 	g.Helper()
-	return g.answers(lease.Applied, session, what, of)
+	return g.answers(taskgroup.Applied, session, what, of)
 }
 
-func (g *group) status(from int64) lease.Generation {
+func (g *group) status(from int64) taskgroup.Generation {
 	g.Helper()
 	return must(g.GroupStatus(g.Context(), g.key, from))(g.T)
 }
 
 func (g *group) renew(token string, ttl time.Duration) (kept bool) {
 	g.Helper()
-	got := renewAll(g, []lease.Renewal{{Name: lease.Name{Kind: lease.WaitGroup, Key: g.key}, Token: token, TTL: ttl}})[0]
+	got := renewAll(g, []lease.Renewal{{Name: lease.Name{Kind: taskgroup.Kind, Key: g.key}, Token: token, TTL: ttl}})[0]
 	return must(got.Held, got.Err)(g.T)
 }
 

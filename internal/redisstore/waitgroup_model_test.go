@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 // groupModel is a wait group: what the scripts must do, without keys, scores and texts.
@@ -35,8 +35,8 @@ type session struct {
 }
 
 type note struct {
-	lease.Operation
-	outcome    lease.Outcome
+	taskgroup.Operation
+	outcome    taskgroup.Outcome
 	generation *generation
 	found      *generation // the one before
 }
@@ -53,38 +53,38 @@ func newTally() *groupModel {
 func (b *generation) goesOn() bool { return b != nil && (b.count > 0 || len(b.tasks) > 0) }
 
 // change returns the answer to one request.
-func (m *groupModel) change(c lease.Operation) (outcome lease.Outcome) {
+func (m *groupModel) change(c taskgroup.Operation) (outcome taskgroup.Outcome) {
 	b, id := m.books[c.Session], opID{c.Session, c.Seq}
 	if b == nil {
 		b = &session{ops: map[int64]note{}}
 	}
 	if c.Seq <= b.ackedThrough {
-		return lease.Superseded
+		return taskgroup.Superseded
 	}
 	m.purge()
 	said, known := b.ops[c.Seq]
-	if known && c.Op != lease.OpUndo {
+	if known && c.Op != taskgroup.OpUndo {
 		b.remaining = groupKept
-		if said.outcome != lease.Applied || said.TTL == 0 {
+		if said.outcome != taskgroup.Applied || said.TTL == 0 {
 			return said.outcome
 		}
 		if _, lives := m.last.task(c.Token); !lives {
-			return lease.TaskAbandoned
+			return taskgroup.TaskAbandoned
 		}
 		m.last.tasks[c.Token], m.remaining = m.clock+c.TTL, groupLife
-		return lease.Applied
+		return taskgroup.Applied
 	}
 	record := note{c, 0, nil, m.last}
 	switch {
-	case c.Op == lease.OpUndo:
-		if record.outcome = lease.Superseded; m.undo(said) {
+	case c.Op == taskgroup.OpUndo:
+		if record.outcome = taskgroup.Superseded; m.undo(said) {
 			m.counted[id]--
-			outcome = lease.Applied
+			outcome = taskgroup.Applied
 			m.wrote()
 		}
 	default:
 		outcome = m.count(c)
-		if record.outcome = outcome; outcome == lease.Applied {
+		if record.outcome = outcome; outcome == taskgroup.Applied {
 			m.counted[id]++
 			m.wrote()
 		}
@@ -105,41 +105,41 @@ func (b *generation) task(token string) (ends time.Duration, lives bool) {
 }
 
 // count counts what has not been asked for before.
-func (m *groupModel) count(c lease.Operation) lease.Outcome {
+func (m *groupModel) count(c taskgroup.Operation) taskgroup.Outcome {
 	on := m.last
 	if !on.goesOn() {
 		on = nil
 	}
 	switch c.Op {
-	case lease.OpAdd:
+	case taskgroup.OpAdd:
 		switch {
 		case on == nil && c.Delta < 0 || on != nil && on.count+c.Delta < 0:
-			return lease.Rejected
+			return taskgroup.Rejected
 		case on == nil:
 			on = m.begin()
 		}
 		on.count += c.Delta
-	case lease.OpStart:
+	case taskgroup.OpStart:
 		if on == nil {
 			on = m.begin()
 		}
 		on.tasks[c.Token] = m.clock + c.TTL
-	case lease.OpClaim:
+	case taskgroup.OpClaim:
 		if on == nil || on.count == 0 {
-			return lease.Rejected
+			return taskgroup.Rejected
 		}
 		on.count--
 		on.tasks[c.Token] = m.clock + c.TTL
 	default:
 		if _, lives := on.task(c.Token); !lives {
-			return lease.TaskAbandoned
+			return taskgroup.TaskAbandoned
 		}
 		delete(on.tasks, c.Token)
-		if c.Op == lease.OpAbandon {
+		if c.Op == taskgroup.OpAbandon {
 			on.abandoned++
 		}
 	}
-	return lease.Applied
+	return taskgroup.Applied
 }
 
 func (m *groupModel) begin() *generation {
@@ -153,17 +153,17 @@ func (m *groupModel) begin() *generation {
 // undo takes back what was counted in the generation that goes on, if it can be.
 func (m *groupModel) undo(said note) bool {
 	on := said.generation
-	if on != m.last || !on.goesOn() || said.outcome != lease.Applied {
+	if on != m.last || !on.goesOn() || said.outcome != taskgroup.Applied {
 		return false
 	}
 	_, lives := on.tasks[said.Token]
 	switch {
-	case said.Op == lease.OpAdd && on.count >= said.Delta:
+	case said.Op == taskgroup.OpAdd && on.count >= said.Delta:
 		on.count -= said.Delta
 		return true
-	case said.Op == lease.OpClaim && lives:
+	case said.Op == taskgroup.OpClaim && lives:
 		on.count++
-	case said.Op != lease.OpStart || !lives:
+	case said.Op != taskgroup.OpStart || !lives:
 		return false
 	}
 	delete(on.tasks, said.Token)
@@ -210,12 +210,12 @@ func (m *groupModel) renew(token string) (kept bool) {
 	return true
 }
 
-func (m *groupModel) look(from int64) (r lease.Generation) {
+func (m *groupModel) look(from int64) (r taskgroup.Generation) {
 	m.purge()
 	if m.last == nil {
 		return r
 	}
-	r = lease.Generation{Number: m.last.number, Remaining: m.last.count + int64(len(m.last.tasks)), OldestKnown: m.oldestKnown.number}
+	r = taskgroup.Generation{Number: m.last.number, Remaining: m.last.count + int64(len(m.last.tasks)), OldestKnown: m.oldestKnown.number}
 	if from == 0 {
 		from = r.Number
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 // trouble is what may befall the server in a schedule, besides what always may.
@@ -23,7 +23,7 @@ const (
 	longPause // on miniredis: for longer than an operation is remembered
 )
 
-// numbering is the client's side of a session, see [lease.Session].
+// numbering is the client's side of a session, see [taskgroup.Session].
 type numbering struct {
 	id                 string
 	last, ackedThrough int64
@@ -34,13 +34,13 @@ type numbering struct {
 // call is an operation that is not over.
 type call struct {
 	*numbering
-	change lease.Operation
+	change taskgroup.Operation
 }
 
 // letter is a copy of a request on its way.
 type delivery struct {
 	*call
-	change lease.Operation
+	change taskgroup.Operation
 }
 
 func (n *numbering) end(c *call) {
@@ -68,10 +68,10 @@ func (s *groupWalk) step() (name, saw, want string) {
 	switch x := s.rng.IntN(100); {
 	case x < 12 && asked:
 		return s.deliver(open.post())
-	case x < 20 && asked && what != lease.OpDone && what != lease.OpAbandon:
-		open.change.Op, open.change.TTL = lease.OpUndo, 0
+	case x < 20 && asked && what != taskgroup.OpDone && what != taskgroup.OpAbandon:
+		open.change.Op, open.change.TTL = taskgroup.OpUndo, 0
 		return s.deliver(open.post())
-	case x < 24 && what == lease.OpUndo:
+	case x < 24 && what == taskgroup.OpUndo:
 		open.end(open) // no reply has come, and none is waited for any more
 		return "forget " + describe(open.change), "", ""
 	case x < 24:
@@ -128,16 +128,16 @@ func (s *groupWalk) mishap() string {
 }
 
 // draw is what a session does next.
-func (s *groupWalk) draw(n *numbering) lease.Operation {
-	c := lease.Operation{Key: s.key, Session: n.id, Seq: n.last}
+func (s *groupWalk) draw(n *numbering) taskgroup.Operation {
+	c := taskgroup.Operation{Key: s.key, Session: n.id, Seq: n.last}
 	switch x := s.rng.IntN(20); {
 	case x < 5:
-		c.Op, c.Delta = lease.OpAdd, 1+s.rng.Int64N(3)
+		c.Op, c.Delta = taskgroup.OpAdd, 1+s.rng.Int64N(3)
 	case x < 8:
-		c.Op, c.Delta = lease.OpAdd, -1-s.rng.Int64N(3)
+		c.Op, c.Delta = taskgroup.OpAdd, -1-s.rng.Int64N(3)
 	case x < 13:
-		if c.Op = lease.OpStart; x > 10 {
-			c.Op = lease.OpClaim
+		if c.Op = taskgroup.OpStart; x > 10 {
+			c.Op = taskgroup.OpClaim
 		}
 		c.Token = fmt.Sprintf("baton:%d:%c%d", []int{100_000, 100_000, 150_000}[s.rng.IntN(3)], 'a'+len(s.tokens), s.seed)
 		if s.trouble == longPause && s.rng.IntN(3) == 0 {
@@ -146,8 +146,8 @@ func (s *groupWalk) draw(n *numbering) lease.Operation {
 		s.tokens = append(s.tokens, c.Token)
 		c.TTL = ttlOf(c.Token)
 	default:
-		if c.Op = lease.OpDone; x > 17 {
-			c.Op = lease.OpAbandon
+		if c.Op = taskgroup.OpDone; x > 17 {
+			c.Op = taskgroup.OpAbandon
 		}
 		c.Token = "baton:10000:unknown"
 		if live := s.live(); len(live) > 0 && s.rng.IntN(4) > 0 {
@@ -174,10 +174,10 @@ func (s *groupWalk) deliver(l *delivery) (name, saw, want string) {
 	got, err := s.UpdateGroup(s.Context(), l.change)
 	name, saw, want = describe(l.change), fmt.Sprint(got.Outcome, err), fmt.Sprint(outcome, nil)
 	id, counted := opID{l.id, l.change.Seq}, 1
-	if l.change.Op == lease.OpUndo {
+	if l.change.Op == taskgroup.OpUndo {
 		counted = 0
 	}
-	if outcome == lease.Applied {
+	if outcome == taskgroup.Applied {
 		equal(s.T, fmt.Sprint("effect of ", id), s.model.counted[id], counted)
 	}
 	if s.rng.IntN(4) == 0 {
@@ -195,7 +195,7 @@ func (s *groupWalk) deliver(l *delivery) (name, saw, want string) {
 	return name, saw, want
 }
 
-func describe(c lease.Operation) string {
+func describe(c taskgroup.Operation) string {
 	of := short(c.Token)
 	if c.Token == "" {
 		of = fmt.Sprintf("%+d", c.Delta)

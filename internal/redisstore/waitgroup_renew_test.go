@@ -8,13 +8,14 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 func TestWaitGroupRenew(t *testing.T) {
 	t.Parallel()
 	eachGroup(t, func(g *group) {
 		g.unchanged("no group", func() { equal(g.T, "renewed", g.renew(a, lockTTL), false) })
-		g.counts("s", lease.OpStart, a)
+		g.counts("s", taskgroup.OpStart, a)
 		g.ends(a, time.Second)
 		check(g.T, g.rdb.PExpire(g.Context(), g.key, time.Minute).Err())
 		equal(g.T, "renewed", g.renew(a, 2*lockTTL), true)
@@ -27,10 +28,10 @@ func TestWaitGroupRenew(t *testing.T) {
 		g.unchanged("a generation that is over", func() { equal(g.T, "renewed", g.renew(a, lockTTL), false) })
 		g.expiry(g.key, groupKept)
 
-		g.counts("s", lease.OpStart, b)
-		g.counts("s", lease.OpStart, c)
+		g.counts("s", taskgroup.OpStart, b)
+		g.counts("s", taskgroup.OpStart, c)
 		g.ends(c, -time.Millisecond)
-		name := lease.Name{Kind: lease.WaitGroup, Key: g.key}
+		name := lease.Name{Kind: taskgroup.Kind, Key: g.key}
 		check(g.T, g.rdb.ScriptFlush(g.Context()).Err())
 		got := renewAll(g, []lease.Renewal{{Name: name, Token: b, TTL: lockTTL}, {Name: name, Token: c, TTL: lockTTL}, {Name: mutexAt("other"), Token: b, TTL: lockTTL}})
 		for i, want := range []lease.RenewResult{{Held: true}, {}, {}} {
@@ -48,13 +49,13 @@ func TestWaitGroupClockSetBack(t *testing.T) {
 		do   func(g *group)
 	}{
 		{"a look", func(g *group) { equal(g.T, "left", g.status(0).Remaining, 3) }},
-		{"a change", func(g *group) { g.answers(lease.Rejected, "s", lease.OpAdd, -2) }},
+		{"a change", func(g *group) { g.answers(taskgroup.Rejected, "s", taskgroup.OpAdd, -2) }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			eachGroup(t, func(g *group) {
-				g.counts("s", lease.OpAdd, 1)
-				g.counts("s", lease.OpStart, a)
-				g.counts("s", lease.OpStart, long)
+				g.counts("s", taskgroup.OpAdd, 1)
+				g.counts("s", taskgroup.OpStart, a)
+				g.counts("s", taskgroup.OpStart, long)
 				g.ends(a, time.Hour+lockTTL-3*time.Second)
 				g.ends(long, time.Hour+2*lockTTL-3*time.Second)
 				check(g.T, g.rdb.PExpire(g.Context(), g.key, time.Minute).Err())
@@ -73,14 +74,14 @@ func TestWaitGroupClockSetBack(t *testing.T) {
 		rdb := redis.NewClient(&redis.Options{Addr: m.Addr()})
 		defer rdb.Close()
 		g := newGroup(t, rdb, "key")
-		g.counts("s", lease.OpStart, a)
+		g.counts("s", taskgroup.OpStart, a)
 		first := g.status(0).Number
 		m.SetTime(now.Add(-time.Hour))
 		equal(t, "left", g.status(0).Remaining, 1)
 		m.SetTime(now.Add(-time.Hour + lockTTL))
 		equal(t, "renewed", g.renew(a, lockTTL), false)
 		equal(t, "lost", g.status(0).Abandoned[first], 1)
-		g.counts("s", lease.OpStart, b)
+		g.counts("s", taskgroup.OpStart, b)
 		equal(t, "the next generation", g.status(0).Number, first+1)
 	})
 }

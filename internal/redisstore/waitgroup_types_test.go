@@ -6,16 +6,16 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 // refuses checks that no change can be made, and that none is made by half.
 func (g *group) refuses(what, words string) {
 	g.Helper()
 	g.unchanged(what, func() {
-		for _, c := range []lease.Operation{
-			g.next("s", lease.OpAdd, 1), g.next("s", lease.OpAdd, -1), g.next("s", lease.OpStart, d), g.next("s", lease.OpClaim, d),
-			g.next("s", lease.OpDone, a), g.next("s", lease.OpAbandon, a), {Key: g.key, Session: "s", Seq: 1, Op: lease.OpUndo},
+		for _, c := range []taskgroup.Operation{
+			g.next("s", taskgroup.OpAdd, 1), g.next("s", taskgroup.OpAdd, -1), g.next("s", taskgroup.OpStart, d), g.next("s", taskgroup.OpClaim, d),
+			g.next("s", taskgroup.OpDone, a), g.next("s", taskgroup.OpAbandon, a), {Key: g.key, Session: "s", Seq: 1, Op: taskgroup.OpUndo},
 		} {
 			_, err := g.UpdateGroup(g.Context(), c)
 			expect(g.T, what+", "+string(c.Op), err, "permanent", words)
@@ -64,13 +64,13 @@ func TestWaitGroupOperationsOfAnotherType(t *testing.T) {
 		left int64
 	}{
 		{"new", func(*group) {}, 0},
-		{"going on", func(g *group) { g.counts("s", lease.OpAdd, 2); g.counts("s", lease.OpStart, a) }, 3},
+		{"going on", func(g *group) { g.counts("s", taskgroup.OpAdd, 2); g.counts("s", taskgroup.OpStart, a) }, 3},
 		{"going on with a task that ends", func(g *group) {
-			g.counts("s", lease.OpStart, a)
-			g.counts("s", lease.OpStart, b)
+			g.counts("s", taskgroup.OpStart, a)
+			g.counts("s", taskgroup.OpStart, b)
 			g.ends(b, -time.Millisecond)
 		}, 1},
-		{"over", func(g *group) { g.counts("s", lease.OpStart, a); g.counts("s", lease.OpAbandon, a) }, 0},
+		{"over", func(g *group) { g.counts("s", taskgroup.OpStart, a); g.counts("s", taskgroup.OpAbandon, a) }, 0},
 	} {
 		t.Run(state.name, func(t *testing.T) {
 			eachGroup(t, func(g *group) {
@@ -84,7 +84,7 @@ func TestWaitGroupOperationsOfAnotherType(t *testing.T) {
 						equal(g.T, "renewed", g.renew(a, lockTTL), true)
 					}
 					equal(g.T, "left", g.status(0).Remaining, state.left)
-					g.counts("another", lease.OpAdd, 1)
+					g.counts("another", taskgroup.OpAdd, 1)
 				}
 			})
 		})
@@ -103,7 +103,7 @@ func TestWaitGroupOfAnotherKind(t *testing.T) {
 		p.has(a, 10)
 		g.refuses("a semaphore", "WRONGTYPE")
 		check(g.T, g.rdb.FlushAll(g.Context()).Err())
-		g.counts("s", lease.OpStart, a)
+		g.counts("s", taskgroup.OpStart, a)
 		p.refuses("a wait group", "WRONGTYPE")
 		g.unchanged("as a mutex", func() {
 			_, err := r.Acquire(g.Context(), r.request(a, 1))

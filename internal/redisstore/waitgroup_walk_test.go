@@ -12,8 +12,8 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 var (
@@ -81,10 +81,10 @@ type groupWalk struct {
 	flight       []*delivery
 	tokens       []string
 	trouble      trouble
-	begun, start time.Time        // start is that of the server when the clock of the model was 0
-	last         int64            // the highest number of a generation so far
-	was          lease.Generation // what the last look said
-	final        map[opID]int     // how often an operation counts that is over
+	begun, start time.Time            // start is that of the server when the clock of the model was 0
+	last         int64                // the highest number of a generation so far
+	was          taskgroup.Generation // what the last look said
+	final        map[opID]int         // how often an operation counts that is over
 	trace        []string
 }
 
@@ -176,9 +176,9 @@ func (s *groupWalk) compare() {
 func (n note) String() string {
 	of, on, found := n.Token, int64(0), int64(0)
 	switch n.Op {
-	case lease.OpAdd:
+	case taskgroup.OpAdd:
 		of = fmt.Sprint(n.Delta)
-	case lease.OpUndo:
+	case taskgroup.OpUndo:
 		of = "-"
 	}
 	if n.generation != nil {

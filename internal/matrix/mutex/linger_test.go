@@ -63,7 +63,7 @@ func TestFaultLingererDies(t *testing.T) {
 	s := redistest.Start(t)
 	w := spawnLingerer(t, s, ttl)
 	w.Kill()
-	if token := owner(t, s); !lease.ParseOwner(fmt.Sprint(token)).MayLinger() {
+	if token := owner(t, s); !(lease.Holder{Owner: lease.Owner{Token: fmt.Sprint(token)}}).MayLinger() {
 		t.Fatalf("the owner is %q, which does not linger", token)
 	}
 	n := receive(t, "to wait for the end of the linger", mutexOf(s.Client(t), ample).LockChan(t.Context()), ttl+lease.MaxPollInterval)

@@ -1,4 +1,4 @@
-package lease
+package taskgroup
 
 import (
 	linkedlist "container/list"
@@ -9,15 +9,15 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
-// A groupWaiter is one caller's wait for the end of a generation: of that which goes on when
+// A waiter is one caller's wait for the end of a generation: of that which goes on when
 // it begins.
-type groupWaiter struct {
+type waiter struct {
 	opName         string
 	tracer         *trace.Tracer // of what goes wrong
 	neverCancelled bool          // its ctx never ends
 
-	// Guarded by the mutex of watcher, which is set before the groupWaiter can be seen.
-	watcher       *groupWatcher
+	// Guarded by the mutex of watcher, which is set before the waiter can be seen.
+	watcher       *watcher
 	element       *linkedlist.Element // in the waiters of watcher
 	number        int64               // of those who have waited
 	minPoll       int64               // only a poll that begins after so many counts for it
@@ -31,7 +31,7 @@ type groupWaiter struct {
 
 // Wait waits until the generation is over that goes on at the group, or until ctx ends.
 func (s *Session) Wait(ctx context.Context, opName string) error {
-	x := &groupWaiter{opName: opName, ready: make(chan struct{})}
+	x := &waiter{opName: opName, ready: make(chan struct{})}
 	if err := s.startWait(ctx, x); err != nil {
 		return err
 	}
@@ -47,23 +47,23 @@ func (s *Session) Wait(ctx context.Context, opName string) error {
 
 // WaitChan is like Wait, but returns at once and puts the result into sink.
 func (s *Session) WaitChan(ctx context.Context, opName string, sink result.Sink) {
-	x := &groupWaiter{opName: opName, sink: sink}
+	x := &waiter{opName: opName, sink: sink}
 	if err := s.startWait(ctx, x); err != nil {
 		sink.Send(err)
 	}
 }
 
-func (s *Session) startWait(ctx context.Context, x *groupWaiter) error {
+func (s *Session) startWait(ctx context.Context, x *waiter) error {
 	if ctx.Err() != nil {
 		return retry.Wrap(x.opName, s.key, retry.CtxError(ctx))
 	}
 	x.tracer, x.neverCancelled = s.tracer(ctx), ctx.Done() == nil
 	x.tracer.Flush()
-	channel, err := s.store.DoneChannel(s.key)
+	channel, err := s.manager.store.DoneChannel(s.key)
 	if err != nil {
 		return retry.Wrap(x.opName, s.key, retry.Permanent(err))
 	}
-	for !s.manager.watcherFor(s.store, s.key, channel).add(x) {
+	for !s.manager.watcherFor(s.key, channel).add(x) {
 	}
 	if x.sink != nil && ctx.Done() != nil {
 		stop := context.AfterFunc(ctx, func() { x.cancel(ctx) })
@@ -79,8 +79,8 @@ func (s *Session) startWait(ctx context.Context, x *groupWaiter) error {
 // unboundWaiters are the waiters of a process for a group that do not know their
 // generation yet when the process sends an operation.
 type unboundWaiters struct {
-	watcher     *groupWatcher // nil if there are none
-	after, last int64         // their numbers
+	watcher     *watcher // nil if there are none
+	after, last int64    // their numbers
 }
 
 // unbound returns the waiters for the group that do not know their generation.
@@ -122,13 +122,13 @@ func (u unboundWaiters) bind(found int64) {
 
 // bind sets the generation that x waits for. A poll that has begun does not ask what
 // became of it. The watcher is locked.
-func (x *groupWaiter) bind(generation int64) {
+func (x *waiter) bind(generation int64) {
 	x.generation, x.minPoll = generation, x.watcher.polls
 	x.watcher.lastBound = max(x.watcher.lastBound, x.number)
 }
 
 // cancel ends the wait for ctx.
-func (x *groupWaiter) cancel(ctx context.Context) error {
+func (x *waiter) cancel(ctx context.Context) error {
 	x.watcher.mu.Lock()
 	defer x.watcher.mu.Unlock()
 	var redisErr error
@@ -143,7 +143,7 @@ func (x *groupWaiter) cancel(ctx context.Context) error {
 }
 
 // finish ends the wait, for the reason err if that is not nil. The watcher is locked.
-func (x *groupWaiter) finish(err error) {
+func (x *waiter) finish(err error) {
 	x.watcher.waiters.Remove(x.element)
 	if err != nil {
 		err = retry.Wrap(x.opName, x.watcher.key, err)

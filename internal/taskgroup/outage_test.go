@@ -1,4 +1,4 @@
-package lease
+package taskgroup
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/ratelimit"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 var errUnavailable = errors.New("away")
@@ -56,7 +57,7 @@ func TestGiveUpInOutage(t *testing.T) {
 				}
 				return UpdateReply{Outcome: Applied}, o.err()
 			}
-			s := newSession(NewManager(o), "key")
+			s := newSession(o)
 			return func() error {
 				_, err := s.Update(ctx, "add", Operation{Op: OpAdd, Delta: 1})
 				return err
@@ -85,7 +86,7 @@ func TestGiveUpInOutage(t *testing.T) {
 				t.Errorf("%s: %d goroutines are left", name, left)
 			}
 			o.away.Store(false)
-			time.Sleep(2 * MaxPollInterval)
+			time.Sleep(2 * retry.MaxInterval)
 			if got := o.back.Load(); got != n {
 				t.Errorf("%s: %d of %d are taken back", name, got, n)
 			}

@@ -1,4 +1,4 @@
-package lease
+package taskgroup
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
@@ -21,19 +22,19 @@ type Task struct {
 	session *Session
 	token   string
 	ttl     time.Duration
-	caller  callerCtx
-	timerEntry
+	ctx     context.Context // of Start, for its values
+	client.TimerEntry
 
 	mu     sync.Mutex // taken before the manager's
-	window trustWindow
+	window client.TrustWindow
 	tracer *trace.Tracer
 	err    error // once it has ended here: why
-	onLoss lossContexts
+	onLoss client.LossContexts
 }
 
 // Start counts a task more, or, with OpClaim, one that has been added already.
 func (s *Session) Start(ctx context.Context, opName string, op Op, ttl time.Duration, label string) (*Task, error) {
-	t := &Task{session: s, caller: callerCtx{ctx}, ttl: ttl.Truncate(time.Millisecond), tracer: s.tracer(ctx), timerEntry: timerEntry{index: -1}}
+	t := &Task{session: s, ctx: ctx, ttl: ttl.Truncate(time.Millisecond), tracer: s.tracer(ctx)}
 	err := t.start(ctx, opName, op, label)
 	if err != nil {
 		t.tracer.Failed(err)
@@ -48,13 +49,13 @@ func (s *Session) Start(ctx context.Context, opName string, op Op, ttl time.Dura
 func (t *Task) start(ctx context.Context, opName string, op Op, label string) error {
 	s := t.session
 	switch {
-	case t.ttl < MinTTL:
-		return retry.Wrap(opName, s.key, retry.Permanent(fmt.Errorf("TTL %v is shorter than %v", t.ttl, MinTTL)))
+	case t.ttl < client.MinTTL:
+		return retry.Wrap(opName, s.key, retry.Permanent(fmt.Errorf("TTL %v is shorter than %v", t.ttl, client.MinTTL)))
 	case t.ttl > MaxTaskTTL:
 		return retry.Wrap(opName, s.key, retry.Permanent(fmt.Errorf("TTL %v is longer than %v", t.ttl, MaxTaskTTL)))
 	}
 	for {
-		t.token = s.manager.newToken(t.ttl, label, 0)
+		t.token = s.manager.NewToken(t.ttl, label, 0)
 		got, err := s.update(ctx, opName, Operation{Op: op, Token: t.token, TTL: t.ttl})
 		switch {
 		case err != nil:
@@ -62,7 +63,7 @@ func (t *Task) start(ctx context.Context, opName string, op Op, label string) er
 		case got.Outcome == Rejected:
 			return retry.Wrap(opName, s.key, ErrNothingToClaim)
 		case got.Outcome == Applied:
-			t.startRenewal(newTrustWindow(got.sentAt, t.ttl))
+			t.startRenewal(client.NewTrustWindow(got.sentAt, t.ttl))
 			return nil
 		}
 		// Redis has counted it, and its answer took so long that it is counted as
@@ -71,7 +72,7 @@ func (t *Task) start(ctx context.Context, opName string, op Op, label string) er
 }
 
 // startRenewal has the task renewed, which lives.
-func (t *Task) startRenewal(w trustWindow) {
+func (t *Task) startRenewal(w client.TrustWindow) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.window = w
@@ -79,19 +80,19 @@ func (t *Task) startRenewal(w trustWindow) {
 	t.tracer.Acquired(time.Now(), 0, trace.Immediate)
 }
 
-// checkRenewal ends a task whose window has passed, and says how to renew one that lives.
-func (t *Task) checkRenewal(now time.Time) (r Renewal, renew bool) {
+// CheckRenewal ends a task whose window has passed, and says how to renew one that lives.
+func (t *Task) CheckRenewal(now time.Time) (r client.Renewal, renew bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.expire(now); t.err != nil {
 		return r, false
 	}
 	t.schedule()
-	return Renewal{Name: Name{WaitGroup, t.session.key}, Token: t.token, TTL: t.ttl}, true
+	return client.Renewal{Name: client.Name{Kind: Kind, Key: t.session.key}, Token: t.token, TTL: t.ttl}, true
 }
 
-// beginRenewal counts the time to the next try from now on.
-func (t *Task) beginRenewal(time.Time) (_ int64, renew bool) {
+// BeginRenewal counts the time to the next try from now on.
+func (t *Task) BeginRenewal(time.Time) (_ int64, renew bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.err == nil {
@@ -102,12 +103,11 @@ func (t *Task) beginRenewal(time.Time) (_ int64, renew bool) {
 
 // schedule has the renewal timer look at the task when it is to be renewed. The task is locked.
 func (t *Task) schedule() {
-	now := time.Now()
-	t.session.manager.schedule(t, t.window, now, nextRenewal(t.window, now))
+	t.session.manager.Schedule(t, t.window, time.Now(), time.Time{})
 }
 
-// handleRenewal is the answer to a renewal.
-func (t *Task) handleRenewal(_ int64, of Renewal, r RenewResult, sent time.Time) {
+// HandleRenewal is the answer to a renewal.
+func (t *Task) HandleRenewal(_ int64, of client.Renewal, r client.RenewResult, sent time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -118,7 +118,7 @@ func (t *Task) handleRenewal(_ int64, of Renewal, r RenewResult, sent time.Time)
 		t.lose(trace.KeyMissing)
 	default:
 		t.tracer.Renewed(sent)
-		if w := newTrustWindow(sent, of.TTL); w.remaining(sent) > t.window.remaining(sent) {
+		if w := client.NewTrustWindow(sent, of.TTL); w.Remaining(sent) > t.window.Remaining(sent) {
 			t.window = w
 		}
 		t.schedule()
@@ -127,7 +127,7 @@ func (t *Task) handleRenewal(_ int64, of Renewal, r RenewResult, sent time.Time)
 
 // expire notices that the window has passed.
 func (t *Task) expire(now time.Time) {
-	if t.err == nil && t.window.remaining(now) <= 0 {
+	if t.err == nil && t.window.Remaining(now) <= 0 {
 		t.lose(trace.RenewFailed)
 	}
 }
@@ -142,12 +142,12 @@ func (t *Task) lose(cause string) {
 func (t *Task) end(err error) {
 	t.err = err
 	t.tracer.End()
-	t.session.manager.unschedule(t)
-	t.onLoss.end(lossOf(err))
+	t.session.manager.Unschedule(t)
+	t.onLoss.End(lossOf(err))
 }
 
 // Done says that the task has ended. It returns ErrTaskLost if it was lost before, so
-// that it has been counted as abandoned, or will be, and ErrReleased if it had
+// that it has been counted as abandoned, or will be, and ErrDone if it had
 // ended before. It tries for as long as the task would have lived.
 func (t *Task) Done() error { return t.complete(OpDone) }
 
@@ -164,14 +164,14 @@ func (t *Task) complete(op Op) error {
 		defer t.mu.Unlock()
 		return t.wrap(string(op), t.err)
 	}
-	t.end(ErrReleased)
-	until := time.Now().Add(t.window.remaining(time.Now()))
+	t.end(ErrDone)
+	until := time.Now().Add(t.window.Remaining(time.Now()))
 	t.mu.Unlock()
 	s := t.session
 	before := s.unbound()
 	c := s.number(Operation{Op: op, Token: t.token})
 	defer s.ack(c.Seq)
-	err := s.manager.retryUntil(&t.caller, until, func(ctx context.Context) (bool, error) {
+	_, err := s.manager.RetryUntil(context.WithoutCancel(t.ctx), until, func(ctx context.Context) (bool, error) {
 		got, err := s.send(ctx, c)
 		t.tracer.RedisError("update", err)
 		if err == nil {
@@ -210,11 +210,8 @@ func (t *Task) Err() error {
 
 // wrap returns err with the operation and the key, nil if it is nil.
 func (t *Task) wrap(op string, err error) error {
-	switch err {
-	case nil:
+	if err == nil {
 		return nil
-	case ErrReleased:
-		err = ErrDone
 	}
 	return retry.Wrap(op, t.session.key, err)
 }
@@ -225,7 +222,7 @@ func (t *Task) Context(parent context.Context) (context.Context, context.CancelF
 	if t == nil {
 		t = &Task{err: ErrTaskLost}
 	}
-	return t.onLoss.derive(parent, &t.mu, func() (ended bool, cause error) {
+	return t.onLoss.Derive(parent, &t.mu, func() (ended bool, cause error) {
 		t.expire(time.Now())
 		return t.err != nil, lossOf(t.err)
 	})

@@ -1,4 +1,4 @@
-package lease
+package client
 
 import (
 	"context"
@@ -9,12 +9,12 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// retryUntil makes attempts until one is confirmed, or until passes. It returns
-// ErrLost if the first of them is told that there was nothing to give back. No
+// RetryUntil makes attempts until one is confirmed, or until passes. It reports owned as
+// false only if the first of them is told that there was nothing to give back. No
 // attempt may take all of the time: one connection that has fallen silent must
 // not be the only try. After one that has failed it sleeps, by the function sleep if
 // there is one. The ctx is for its values only.
-func (m *Manager) retryUntil(ctx context.Context, until time.Time, attempt func(context.Context) (owned bool, err error), sleep func(time.Duration, error)) error {
+func (c *Client) RetryUntil(ctx context.Context, until time.Time, attempt func(context.Context) (owned bool, err error), sleep func(time.Duration, error)) (owned bool, err error) {
 	var backOff backoff.BackOff
 	var lastErr error
 	var replies chan attemptResult // of the attempts that are not waited for to their end
@@ -27,30 +27,28 @@ func (m *Manager) retryUntil(ctx context.Context, until time.Time, attempt func(
 	for retried := false; ; retried = true {
 		remaining := time.Until(until)
 		var got attemptResult
-		if m.store.MaxBlock() < remaining {
+		if c.store.MaxBlock() < remaining {
 			got = attemptInline(ctx, max(remaining/3, MinTTL), attempt)
 		} else {
 			if done == nil {
 				replies, done = make(chan attemptResult), make(chan struct{})
 			}
-			got = m.attemptAsync(ctx, max(remaining/3, MinTTL), attempt, replies, done)
+			got = c.attemptAsync(ctx, max(remaining/3, MinTTL), attempt, replies, done)
 		}
 		if got.err == nil {
-			m.backlog.Answered()
+			c.Backlog.Answered()
 		}
 		switch {
-		case got.err == nil && !got.owned && !retried:
-			return ErrLost
 		case got.err == nil:
-			return nil
+			return got.owned || retried, nil
 		case retry.IsPermanent(retry.UnmarkDenied(got.err)) || retry.IsPanic(got.err):
-			return got.err
+			return false, got.err
 		}
 		if lastErr == nil || got.err != retry.ErrNoAnswer { // Redis' own word says more
 			lastErr = got.err
 		}
 		if remaining = time.Until(until); remaining <= 0 {
-			return lastErr
+			return false, lastErr
 		}
 		if backOff == nil {
 			backOff = retry.NewBackoff(5*time.Millisecond, 0.5)
@@ -78,9 +76,9 @@ func attemptInline(ctx context.Context, timeout time.Duration, attempt func(cont
 
 // attemptAsync makes an attempt on another goroutine, and waits for it for the
 // timeout. An earlier attempt may reply instead.
-func (m *Manager) attemptAsync(ctx context.Context, timeout time.Duration, attempt func(context.Context) (bool, error), replies chan attemptResult, done chan struct{}) attemptResult {
+func (c *Client) attemptAsync(ctx context.Context, timeout time.Duration, attempt func(context.Context) (bool, error), replies chan attemptResult, done chan struct{}) attemptResult {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
-	m.async(func() {
+	c.Async(func() {
 		defer cancel() // not sooner: it may end well although nobody waits for it any more
 		owned, err := attempt(ctx)
 		select {

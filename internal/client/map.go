@@ -1,4 +1,4 @@
-package lease
+package client
 
 // A Map is a map that gives memory back when most of it has been deleted. A map of Go
 // keeps what it has needed once.

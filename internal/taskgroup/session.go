@@ -1,11 +1,11 @@
-package lease
+package taskgroup
 
 import (
 	"context"
-	"crypto/rand"
 	"sync"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
@@ -22,21 +22,15 @@ const (
 // Redis need remember those under way only.
 type Session struct {
 	manager *Manager
-	store   GroupStore
 	key     string
 	id      string
 	// Trace returns the Trace of tasks and of failed requests. It may be nil.
 	Trace func() trace.Trace
 
 	mu           sync.Mutex
-	lastSeq      int64                // number given
-	ackedThrough int64                // all up to this one are over
-	acked        Map[int64, struct{}] // those above that are, too
-}
-
-// NewSession returns a session for the group at key.
-func (m *Manager) NewSession(store GroupStore, key string) *Session {
-	return &Session{manager: m, store: store, key: key, id: rand.Text()[:16]}
+	lastSeq      int64                       // number given
+	ackedThrough int64                       // all up to this one are over
+	acked        client.Map[int64, struct{}] // those above that are, too
 }
 
 // number numbers an operation.
@@ -74,7 +68,7 @@ func (s *Session) send(ctx context.Context, c Operation) (timedOutcome, error) {
 	c.AckedThrough = s.ackedThrough
 	s.mu.Unlock()
 	sentAt := time.Now()
-	reply, err := s.store.UpdateGroup(ctx, c)
+	reply, err := s.manager.store.UpdateGroup(ctx, c)
 	if err == nil && reply.Outcome == Superseded && c.Op != OpUndo {
 		err = retry.Permanent(errSuperseded)
 	}
@@ -118,7 +112,7 @@ func (s *Session) update(ctx context.Context, opName string, c Operation) (timed
 		}
 		got, err := s.send(ctx, c)
 		s.redisError(ctx, "update", err)
-		if err == nil && got.Outcome == Applied && c.TTL > 0 && newTrustWindow(got.sentAt, c.TTL).remaining(time.Now()) <= 0 {
+		if err == nil && got.Outcome == Applied && c.TTL > 0 && client.NewTrustWindow(got.sentAt, c.TTL).Remaining(time.Now()) <= 0 {
 			err = retry.ErrReplyTooLate
 		}
 		return got, err
@@ -144,5 +138,13 @@ func (s *Session) undo(ctx context.Context, c Operation) {
 		return retry.UnmarkDenied(err)
 	}
 	end := func() { s.ack(c.Seq) } // whether Redis has heard of it or not
-	s.manager.backlog.Try(ctx, send, time.Now().Add(undoTimeout), end)
+	s.manager.Backlog.Try(ctx, send, time.Now().Add(undoTimeout), end)
+}
+
+// Inspect asks what Redis knows of the group, once, and returns within milliseconds of the end
+// of ctx.
+func (s *Session) Inspect(ctx context.Context) (Status, error) {
+	return retry.Do(ctx, "inspect", s.key, false, func(ctx context.Context) (Status, error) {
+		return s.manager.store.InspectGroup(ctx, s.key)
+	})
 }

@@ -1,23 +1,46 @@
-package lease
+package taskgroup
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/client"
 )
 
-// GroupStore is the authority on what wait groups count. A generation of a group begins
+// Kind is the kind of the renewals and messages of wait groups.
+const Kind client.Kind = 'w'
+
+// Store is the authority on what wait groups count. A generation of a group begins
 // when something is added to nothing, and is over when nothing is left. What is
 // counted is a number, and tasks, each of which lives for as long as it is renewed.
-type GroupStore interface {
+type Store interface {
 	// UpdateGroup counts c, once however often it is sent.
 	UpdateGroup(ctx context.Context, c Operation) (UpdateReply, error)
 	// GroupStatus says how far the group is, and which generations have lost tasks, from the
 	// given one on, or that the last one has if that is 0.
 	GroupStatus(ctx context.Context, key string, from int64) (Generation, error)
-	// DoneChannel is the channel on which the end of a generation is told, by a Handover.
+	// DoneChannel is the channel of the message that generation Seq is over, and that Weight
+	// of its tasks were abandoned.
 	DoneChannel(key string) (string, error)
+	// InspectGroup asks what Redis knows of a group, once, and changes nothing.
+	InspectGroup(ctx context.Context, key string) (Status, error)
+}
+
+// Status is what Redis knows of a group, at one moment.
+type Status struct {
+	Generation int64 // its number
+	Count      int64 // besides the tasks
+	Abandoned  int64 // tasks of this generation that were abandoned
+	Tasks      []TaskStatus
+	MoreTasks  int64 // tasks beyond those in Tasks, which has about 1,000 at most
+}
+
+// TaskStatus is one task.
+type TaskStatus struct {
+	client.Owner
+	Remaining time.Duration
 }
 
 // Op is what an Operation does.

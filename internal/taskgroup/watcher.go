@@ -1,4 +1,4 @@
-package lease
+package taskgroup
 
 import (
 	linkedlist "container/list"
@@ -6,24 +6,23 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
-// A groupWatcher is what this process awaits of one wait group: one goroutine polls, for
+// A watcher is what this process awaits of one wait group: one goroutine polls, for
 // all who wait, and one channel tells it when a generation is over. It exists while
 // somebody here waits, and a moment longer.
-type groupWatcher struct {
-	manager     *Manager
-	store       GroupStore
-	key         string
-	channel     string
-	wakeup      chan struct{} // poll at once
-	wantChannel bool          // the subscription is to hear the channel; guarded by the mutex of the manager
+type watcher struct {
+	manager *Manager
+	key     string
+	channel string
+	wakeup  chan struct{} // poll at once
 
-	mu           sync.Mutex      // taken before the manager's
+	mu           sync.Mutex      // taken before that of the manager
 	removed      bool            // the manager has dropped it: look the key up again
-	waiters      linkedlist.List // of *groupWaiter, in the order of their numbers
+	waiters      linkedlist.List // of *waiter, in the order of their numbers
 	polls        int64           // begun so far
 	lastNumber   int64           // number of the last who came
 	lastBound    int64           // and of the last who knows its generation
@@ -33,22 +32,8 @@ type groupWatcher struct {
 	errStreak    retry.Streak
 }
 
-// watcherFor returns the watcher of the group at key.
-func (m *Manager) watcherFor(store GroupStore, key, channel string) *groupWatcher {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	w := m.watchers.Entries[key]
-	if w == nil {
-		w = &groupWatcher{manager: m, store: store, key: key, channel: channel, wakeup: make(chan struct{}, 1)}
-		m.watchers.Set(key, w)
-		m.subscription.markUsed()
-		go w.run()
-	}
-	return w
-}
-
 // add takes in one who waits, unless the watcher has gone in the meantime.
-func (w *groupWatcher) add(x *groupWaiter) bool {
+func (w *watcher) add(x *waiter) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.removed {
@@ -63,16 +48,16 @@ func (w *groupWatcher) add(x *groupWaiter) bool {
 
 // each yields the waiters, newest first, so that a caller may stop at the first that is too old.
 // A waiter may be removed meanwhile. The watcher is locked.
-func (w *groupWatcher) each(yield func(*groupWaiter) bool) {
+func (w *watcher) each(yield func(*waiter) bool) {
 	var prev *linkedlist.Element
 	for e := w.waiters.Back(); e != nil; e = prev {
-		if prev = e.Prev(); !yield(e.Value.(*groupWaiter)) {
+		if prev = e.Prev(); !yield(e.Value.(*waiter)) {
 			return
 		}
 	}
 }
 
-func (w *groupWatcher) wake() {
+func (w *watcher) wake() {
 	select {
 	case w.wakeup <- struct{}{}:
 	default:
@@ -80,26 +65,27 @@ func (w *groupWatcher) wake() {
 }
 
 // run is the goroutine of a watcher.
-func (w *groupWatcher) run() {
-	fast, slow := retry.NewBackoff(10*time.Millisecond, 0.5), retry.NewBackoff(MaxPollInterval, 0.1)
-	tuned := false
+func (w *watcher) run() {
+	fast, slow := retry.NewBackoff(10*time.Millisecond, 0.5), retry.NewBackoff(retry.MaxInterval, 0.1)
+	listens := false
 	for idle := false; ; {
 		poll, from, awaited := w.beginPoll()
-		if !awaited && idle && w.tryClose() {
+		if !awaited && idle && w.tryClose(listens) {
 			return
 		}
-		wait := subscriptionIdle
+		wait := client.SubscriptionIdle
 		if awaited {
-			generation, err := w.store.GroupStatus(context.Background(), w.key, from)
+			generation, err := w.manager.store.GroupStatus(context.Background(), w.key, from)
 			var subscribed bool
 			awaited, subscribed = w.handlePoll(poll, generation, err)
 			switch {
 			case !awaited:
 			case err != nil:
 				wait = fast.NextBackOff()
-			case !tuned:
-				w.subscribe()
-				tuned, wait = true, subscribeTimeout
+			case !listens:
+				w.manager.Listen(w.channel, w)
+				w.manager.Subscribe()
+				listens, wait = true, client.SubscribeTimeout
 			case subscribed:
 				fast.Reset()
 				wait = slow.NextBackOff()
@@ -119,7 +105,7 @@ func (w *groupWatcher) run() {
 
 // beginPoll numbers a poll, and returns the first of the generations that are awaited, 0 if
 // those who wait know of none yet.
-func (w *groupWatcher) beginPoll() (poll, from int64, awaited bool) {
+func (w *watcher) beginPoll() (poll, from int64, awaited bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.waiters.Len() == 0 {
@@ -135,7 +121,7 @@ func (w *groupWatcher) beginPoll() (poll, from int64, awaited bool) {
 }
 
 // handlePoll deals with what a poll has found.
-func (w *groupWatcher) handlePoll(poll int64, g Generation, err error) (awaited, subscribed bool) {
+func (w *watcher) handlePoll(poll int64, g Generation, err error) (awaited, subscribed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.lastErr = err; err != nil {
@@ -166,13 +152,13 @@ func (w *groupWatcher) handlePoll(poll int64, g Generation, err error) (awaited,
 		}
 	}
 	if late {
-		w.manager.missed()
+		w.manager.Missed()
 	}
 	return w.waiters.Len() > 0, w.subscribed
 }
 
 // redisError tells of a poll that has failed, once for each Trace of those who wait.
-func (w *groupWatcher) redisError(err error) {
+func (w *watcher) redisError(err error) {
 	var seen trace.Seen
 	for x := range w.each {
 		if seen.Add(x.tracer) {
@@ -181,9 +167,11 @@ func (w *groupWatcher) redisError(err error) {
 	}
 }
 
-// handleFinished deals with the message that a generation is over, which has lost so many tasks.
-// Nothing changes that any more, so that it does not matter how late it comes.
-func (w *groupWatcher) handleFinished(generation, abandoned int64) {
+// HandleMessage deals with the message that a generation is over.
+func (w *watcher) HandleMessage(m client.Message) { w.handleFinished(m.Seq, m.Weight) }
+
+// handleFinished notes that a generation is over, which has lost so many tasks. Nothing changes that any more, so that it does not matter how late it comes.
+func (w *watcher) handleFinished(generation, abandoned int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lastFinished = max(w.lastFinished, generation)
@@ -197,27 +185,17 @@ func (w *groupWatcher) handleFinished(generation, abandoned int64) {
 	}
 }
 
-// setSubscribed notes whether the end of a generation will be told. What was told before may
+// SetSubscribed notes whether the end of a generation will be told. What was told before may
 // have been lost.
-func (w *groupWatcher) setSubscribed(subscribed bool) {
+func (w *watcher) SetSubscribed(subscribed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.subscribed = subscribed
 	w.wake()
 }
 
-// subscribe has the subscription hear the channel.
-func (w *groupWatcher) subscribe() {
-	m := w.manager
-	m.mu.Lock()
-	w.wantChannel = true
-	m.setChannel(w.channel, true)
-	m.mu.Unlock()
-	m.subscribe(nil)
-}
-
 // tryClose ends the watcher, unless somebody waits by now.
-func (w *groupWatcher) tryClose() bool {
+func (w *watcher) tryClose(listens bool) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.waiters.Len() > 0 {
@@ -227,11 +205,10 @@ func (w *groupWatcher) tryClose() bool {
 	m := w.manager
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if w.wantChannel {
-		w.wantChannel = false
-		m.setChannel(w.channel, false)
+	if listens {
+		m.StopListening(w.channel)
 	}
 	m.watchers.Delete(w.key)
-	m.closeWhenIdle()
+	m.RemoveUser()
 	return true
 }

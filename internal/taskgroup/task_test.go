@@ -1,4 +1,4 @@
-package lease
+package taskgroup
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
@@ -27,14 +28,25 @@ func (c *countingStore) GroupStatus(context.Context, string, int64) (Generation,
 	panic("nobody waits")
 }
 
+// clientStore is what a session needs.
+type clientStore interface {
+	client.Store
+	Store
+}
+
+// newSession returns a session of a process that has no other.
+func newSession(s clientStore) *Session { return NewManager(client.New(s, nil), s).NewSession("key") }
+
+func (c *countingStore) Subscribe(context.Context, client.MessageHandler) { panic("nobody waits") }
+
 func (c *countingStore) DoneChannel(string) (string, error) { panic("nobody waits") }
 
 func (c *countingStore) MaxBlock() time.Duration { return 0 }
 
-func (c *countingStore) Renew(rs []Renewal, begin func(int) bool, done func(int, RenewResult)) {
+func (c *countingStore) Renew(rs []client.Renewal, begin func(int) bool, done func(int, client.RenewResult)) {
 	for i := range rs {
 		if begin(i) {
-			done(i, RenewResult{Held: !c.ended.Load()})
+			done(i, client.RenewResult{Held: !c.ended.Load()})
 		}
 	}
 }
@@ -53,7 +65,7 @@ func TestStartTooLate(t *testing.T) {
 			}
 			return UpdateReply{Outcome: Applied}, nil
 		}}
-		task, err := newSession(NewManager(store), "key").Start(t.Context(), "go", OpStart, time.Second, "")
+		task, err := newSession(store).Start(t.Context(), "go", OpStart, time.Second, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,12 +90,12 @@ func TestTaskIsLost(t *testing.T) {
 		"machine asleep": func(_ *countingStore, t *Task) {
 			t.mu.Lock()
 			defer t.mu.Unlock()
-			t.window.wall -= int64(time.Minute)
+			t.window = client.NewTrustWindow(time.Now().Add(-time.Minute), t.ttl)
 		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			store := &countingStore{do: func(Operation) (UpdateReply, error) { return UpdateReply{Outcome: Applied}, nil }}
-			task, err := newSession(NewManager(store), "key").Start(t.Context(), "go", OpStart, 3*time.Second, "")
+			task, err := newSession(store).Start(t.Context(), "go", OpStart, 3*time.Second, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -114,7 +126,7 @@ func TestSessionAckedThrough(t *testing.T) {
 		low = append(low, c.AckedThrough)
 		return UpdateReply{Outcome: Applied}, nil
 	}}
-	s := newSession(NewManager(store), "key")
+	s := newSession(store)
 	one, two := s.number(Operation{Op: OpAdd, Delta: 1}), s.number(Operation{Op: OpAdd, Delta: 1})
 	s.ack(two.Seq)
 	for range 2 {
@@ -147,7 +159,7 @@ func TestOperationUndone(t *testing.T) {
 			}
 			return UpdateReply{Outcome: Applied}, nil
 		}}
-		s := newSession(NewManager(store), "key")
+		s := newSession(store)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := s.Update(ctx, "add", Operation{Op: OpAdd, Delta: 1}); !errors.Is(err, context.DeadlineExceeded) {
@@ -169,7 +181,7 @@ func TestChangeVoided(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		outcome := Applied
 		store := &countingStore{do: func(Operation) (UpdateReply, error) { return UpdateReply{Outcome: outcome}, nil }}
-		s := newSession(NewManager(store), "key")
+		s := newSession(store)
 		task, err := s.Start(t.Context(), "go", OpStart, time.Minute, "")
 		if err != nil {
 			t.Fatal(err)

@@ -1,4 +1,4 @@
-package lease
+package client
 
 import (
 	"net/url"
@@ -22,14 +22,14 @@ type Owner struct {
 // about: a name, and not a story.
 const maxLabelLen = 100
 
-// newToken names a new claim: "baton:ttl:host:pid:process:serial", with the mark if it is
-// not 0, and ":label" if there is one. It is what redis-cli shows as the lock's value, and no two claims
+// NewToken names a new hold: "baton:ttl:host:pid:process:serial", with the mark if it is
+// not 0, and ":label" if there is one. It is what redis-cli shows as the lock's value, and no two holds
 // ever share one. It has no space in it, for it is a word of messages.
-func (m *Manager) newToken(ttl time.Duration, label string, mark byte) string {
+func (c *Client) NewToken(ttl time.Duration, label string, mark byte) string {
 	var buf [128]byte // does not escape
 	b := strconv.AppendInt(append(buf[:0], "baton:"...), ttl.Milliseconds(), 10)
-	b = append(append(b, ':'), m.tokenPrefix...)
-	b = strconv.AppendInt(b, m.serial.Add(1), 36)
+	b = append(append(b, ':'), c.tokenPrefix...)
+	b = strconv.AppendInt(b, c.serial.Add(1), 36)
 	if mark != 0 {
 		b = append(b, mark)
 	}
@@ -71,25 +71,21 @@ func ParseOwner(token string) Owner {
 	return o
 }
 
-// tokenMark returns the mark at the end of the serial, 0 if there is none, and the channel of
+// ParseMark returns the mark at the end of the serial, 0 if there is none, and the channel of
 // the process.
-func tokenMark(token string) (mark byte, channel string) {
+func ParseMark(token string) (mark byte, channel string) {
 	part := strings.SplitN(token, ":", 7)
 	if len(part) < 6 || part[0] != "baton" {
 		return 0, ""
 	}
-	if serial := part[5]; strings.HasSuffix(serial, string(noticeMark)) || strings.HasSuffix(serial, string(lingerMark)) {
+	if serial := part[5]; serial != "" && !isSerial(serial[len(serial)-1]) {
 		mark = serial[len(serial)-1]
 	}
-	return mark, "baton:" + part[4]
+	return mark, channelPrefix + part[4]
 }
 
-// MayLinger reports whether the token is of a claim that its process may keep for a moment
-// after the last unlock.
-func (o Owner) MayLinger() bool {
-	mark, _ := tokenMark(o.Token)
-	return mark == lingerMark
-}
+// isSerial reports whether c is a digit of a serial, which has base 36.
+func isSerial(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' }
 
 // String is "label (host, pid 7)", or as much of that as there is.
 func (o Owner) String() string {

@@ -1,20 +1,21 @@
-package lease
+package client
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// TestPersistKeepsNoContext repeats a call that fails: when an attempt begins, nothing
+// TestRetryUntilKeepsNoContext repeats a call that fails: when an attempt begins, nothing
 // is left of the earlier ones, whose number has no bound.
-func TestPersistKeepsNoContext(t *testing.T) {
+func TestRetryUntilKeepsNoContext(t *testing.T) {
 	for name, until := range map[string]time.Duration{"waited for to the end": time.Minute, "waited for no longer than it is of use": 200 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
-			m := NewManager(newFakeStore(newFakeRedis()))
+			c := New(stubStore{}, nil)
 			var made []context.Context
-			_ = m.retryUntil(context.Background(), time.Now().Add(until), func(ctx context.Context) (bool, error) {
+			_, _ = c.RetryUntil(context.Background(), time.Now().Add(until), func(ctx context.Context) (bool, error) {
 				synctest.Wait() // the goroutine of the last attempt has ended
 				for i, earlier := range made {
 					if earlier.Err() == nil {
@@ -22,7 +23,7 @@ func TestPersistKeepsNoContext(t *testing.T) {
 					}
 				}
 				made = append(made, ctx)
-				return false, errNetwork
+				return false, errors.New("connection lost")
 			}, nil)
 			if len(made) < 5 {
 				t.Errorf("%s: %d attempts", name, len(made))

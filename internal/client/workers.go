@@ -1,11 +1,11 @@
-package lease
+package client
 
 import "sync/atomic"
 
 // maxIdleWorkers is how many goroutines of a pool may wait for work at a time.
 const maxIdleWorkers = 4
 
-// A workerPool has the goroutines that call Redis for a manager that hears hand-overs: while there is
+// A workerPool has the goroutines that call Redis for a client that receives messages: while there is
 // a subscription, others want the same keys, and there is much to call for. A call
 // goes deep into the client, and a new goroutine's stack would have to grow for it several times.
 type workerPool struct {
@@ -48,9 +48,9 @@ func (p *workerPool) nextJob() func() {
 	}
 }
 
-// async calls f in another goroutine: it may take as long as Redis likes.
-func (m *Manager) async(f func()) {
-	if pool := m.workers.Load(); pool != nil {
+// Async calls f in another goroutine: it may take as long as Redis likes.
+func (c *Client) Async(f func()) {
+	if pool := c.workers.Load(); pool != nil {
 		pool.submit(f)
 	} else {
 		go f()

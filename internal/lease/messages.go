@@ -1,0 +1,64 @@
+package lease
+
+import (
+	"context"
+	"time"
+)
+
+// subscribe opens the subscription if there is none. It reports whether it is clear if
+// hand-overs will be heard. If it is not, the claim is woken when it is.
+func (m *Manager) subscribe(c *claim) (resolved bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if resolved = m.Subscribe(); c != nil && !resolved {
+		m.pendingClaims = append(m.pendingClaims, c)
+	}
+	return resolved
+}
+
+// SetSubscribed notes whether hand-overs are heard. If they are from now on, messages may
+// have been missed, so every claim that waits asks once.
+func (m *Manager) SetSubscribed(subscribed bool) {
+	for _, c := range m.claimsToWake(subscribed) {
+		c.queue.mu.Lock()
+		c.wake()
+		todo := c.queue.endIdle(c)
+		c.queue.mu.Unlock()
+		c.queue.runAsync(todo)
+	}
+}
+
+// claimsToWake returns the claims that must ask because hand-overs are heard from now on, or are
+// not. It has claims renewed that leases join without asking: see ensureNotified.
+func (m *Manager) claimsToWake(subscribed bool) (wake []*claim) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	wake, m.pendingClaims = m.pendingClaims, nil
+	if !subscribed {
+		return append(wake, m.lingeringClaims()...)
+	}
+	now := time.Now()
+	for _, c := range m.claimsByToken.Entries {
+		if wake = append(wake, c); c.notified || c.queue.name.Kind == RWMutex {
+			m.RenewNow(c, now)
+		}
+	}
+	return wake
+}
+
+// HandleMessage passes a hand-over, or a notice, to its claim. A claim that is not
+// known here any more was given up while a request of it was under way: it is given back.
+func (m *Manager) HandleMessage(msg Handover) {
+	m.mu.Lock()
+	c := m.claimsByToken.Entries[msg.Token]
+	m.mu.Unlock()
+	if c != nil {
+		c.queue.handleHandover(c, msg)
+		return
+	}
+	if msg.Seq > 0 {
+		go func() {
+			_ = m.releaseToken(context.Background(), msg.Name, msg.Token, time.Now().Add(3*MaxPollInterval), nil, nil)
+		}()
+	}
+}

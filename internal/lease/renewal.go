@@ -1,0 +1,84 @@
+package lease
+
+import (
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/client"
+	"github.com/seed-3d5fec5c/baton/internal/trace"
+)
+
+// scheduleRenewal sets when the renewal timer is to look at a held claim again. That is not
+// later than a lease of it may have to be ended. The queue is locked.
+func (m *Manager) scheduleRenewal(c *claim, now time.Time) {
+	m.Schedule(c, c.window, now, c.nextForcedEnd)
+}
+
+// CheckRenewal ends a claim whose window has passed, and says how to renew one that
+// lives. Of its leases it ends those that may not be renewed, if others keep the
+// claim alive past their time.
+func (c *claim) CheckRenewal(now time.Time) (r Renewal, renew bool) {
+	q := c.queue
+	q.mu.Lock()
+	var todo pendingCall
+	switch {
+	case c.state != claimActive || c.weight == 0:
+	case c.window.Remaining(now) <= 0:
+		todo = q.loseClaim(c, trace.RenewFailed)
+	default:
+		if renew = c.markRenewals(now); !c.nextForcedEnd.IsZero() && !c.nextForcedEnd.After(now) {
+			c.loseExpired(now)
+			todo = q.advance()
+			renew = c.state == claimActive && c.weight > 0 && c.markRenewals(now)
+		}
+		if c.state == claimActive && c.weight > 0 {
+			r = Renewal{Name: q.name, Token: c.token, TTL: c.ttl, Confirm: c.confirmed, Contention: (c.notified || c.signals != nil) && !c.renewFailed}
+			q.manager.scheduleRenewal(c, now)
+		}
+	}
+	q.mu.Unlock()
+	q.runAsync(todo)
+	return r, renew
+}
+
+// BeginRenewal counts the time to the next try from now on.
+func (c *claim) BeginRenewal(now time.Time) (grantSeq int64, renew bool) {
+	c.queue.mu.Lock()
+	defer c.queue.mu.Unlock()
+	if c.state != claimActive || c.weight == 0 {
+		return 0, false
+	}
+	c.queue.manager.scheduleRenewal(c, now)
+	return c.grantSeq, true
+}
+
+// HandleRenewal handles the reply to a renewal of the hold grantSeq, sent at sentAt.
+func (c *claim) HandleRenewal(grantSeq int64, of Renewal, r RenewResult, sentAt time.Time) {
+	q := c.queue
+	q.mu.Lock()
+	var todo pendingCall
+	switch {
+	case c.state != claimActive || c.weight == 0 || c.grantSeq != grantSeq: // released since
+	case r.Err != nil: // tried again when next due
+		c.renewFailed = true
+		c.redisError("renew", r.Err)
+	case !r.Held:
+		todo = q.loseClaim(c, trace.KeyMissing)
+	case c.window.Remaining(time.Now()) <= 0: // see extend
+		c.maybeQueued = true
+		todo = q.loseClaim(c, trace.RenewFailed)
+	default:
+		eachTrace(func(t *trace.Tracer) { t.Renewed(sentAt) }, c.leases)
+		contended := r.Contended && (r.SeveralWait || !c.maybeQueued)
+		if c.renewFailed = false; contended || q.name.Kind != Mutex { // that of a Mutex may not have asked
+			c.noteContention(contended, sentAt)
+		}
+		if of.Confirm.Replicas >= c.confirmed.Replicas {
+			c.extend(client.NewTrustWindow(sentAt, of.TTL)) // that of the claim may be longer by now
+		}
+		if c.needsShrink() {
+			todo = pendingCall{c, true}
+		}
+	}
+	q.mu.Unlock()
+	q.runAsync(todo)
+}
