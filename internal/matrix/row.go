@@ -48,6 +48,7 @@ var dirs = map[string][]string{
 	"mutex":      {"./mutex", "./internal/matrix/mutex"},
 	"semaphore":  {"./semaphore", "./internal/matrix/semaphore"},
 	"waitgroup":  {"./waitgroup", "./internal/matrix/waitgroup"},
+	"client":     {"./internal/client"},
 	"lease":      {"./internal/lease"},
 	"redisstore": {"./internal/redisstore"},
 	"clients":    {"./internal/clients"},

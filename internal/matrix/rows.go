@@ -99,8 +99,8 @@ var rows = []row{
 		"semaphore.TestFaultLimiterOutage", "semaphore.TestFaultLimiterAllow", "waitgroup.TestFaultDown", "redisstore.TestSubscriptionBacksOff"}},
 	{45, "pool exhausted", "L5, E", "ctx", onRedis, []string{"mutex.TestFaultPoolExhausted"}},
 	{46, "wall clock of a client", "set back or off: nothing. Set forward past V: the hold ends, and is told", "—", "redis, none", []string{
-		"mutex.TestFaultClocksDisagree", "lease.TestWindow"}},
-	{47, "machine suspended", "the clock that has gone further counts", "—", "none", []string{"lease.TestWindow"}},
+		"mutex.TestFaultClocksDisagree", "client.TestWindow"}},
+	{47, "machine suspended", "the clock that has gone further counts", "—", "none", []string{"client.TestWindow"}},
 	{48, "no processor left", "renewal waits for nobody", "none lost in 2 T", onRedis, []string{"mutex.TestFaultBusy"}},
 	{49, "unlocked twice, after a loss, at once", "one nil, else E; no panic of a lease", "—", "redis, miniredis", []string{
 		"mutex.TestFaultUnlockTwice", "mutex.TestFaultUnlockAfterLoss"}},
