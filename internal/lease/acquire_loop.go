@@ -84,7 +84,7 @@ func (q *keyQueue) requestAgain(ctx context.Context, c *claim) bool {
 // ctx to send it with: that of the caller if only one waits. The queue is locked.
 func (q *keyQueue) prepareRequest(c *claim) (r Request, ctx context.Context, sent time.Time, ok bool) {
 	if c.state != claimActive || c.wanted == 0 || c.confirming != nil {
-		c.loopRunning = false
+		c.loop = loopStopped
 		return Request{}, nil, time.Time{}, false
 	}
 	var value *ValueReader
@@ -92,7 +92,7 @@ func (q *keyQueue) prepareRequest(c *claim) (r Request, ctx context.Context, sen
 		ctx, value = &q.waiters.head.caller, q.waiters.head.caller.valueReader()
 	}
 	sent = time.Now()
-	c.inRequest, c.wakePending = true, false
+	c.loop = loopSending
 	r = q.newRequest(c, sent)
 	r.Value = value
 	c.currentSeq = r.Seq
@@ -121,9 +121,9 @@ func (q *keyQueue) watchPoll(c *claim, seq int64) *time.Timer {
 
 func (q *keyQueue) pollAgain(c *claim, seq int64) {
 	q.mu.Lock()
-	stuck := c.inRequest && c.currentSeq == seq && c.inflight < len(c.recentSends)
+	stuck := c.loop.sending() && c.currentSeq == seq && c.inflight < len(c.recentSends)
 	if stuck {
-		c.inRequest, c.currentSeq = false, 0
+		c.loop, c.currentSeq = loopPaused, 0
 	}
 	q.mu.Unlock()
 	if stuck {
@@ -144,16 +144,19 @@ func (q *keyQueue) finishRequest(c *claim, r Request, reply Reply, err error, se
 		q.runAsync(todo)
 		return false
 	case c.state != claimActive || c.wanted == 0 || c.confirming != nil:
-		c.loopRunning = false
+		c.loop = loopStopped
 	case r.WantSeq != c.wantSeq || reply.Lost: // it wants something else by now, or asks in another way
 	default:
 		delay = q.handleNotGranted(c, r, reply, err, &todo)
 	}
-	if c.inRequest = false; q.claim == c {
+	if q.claim == c {
 		q.waiters.clearJoinedLate()
 	}
-	if again = c.loopRunning && (delay <= 0 || c.wakePending); c.loopRunning && !again {
-		c.scheduleRequest(delay)
+	if c.loop.sending() {
+		if again = delay <= 0 || c.loop == loopSendingAgain; !again {
+			c.scheduleRequest(delay)
+		}
+		c.loop = loopPaused
 	}
 	q.mu.Unlock()
 	q.runAsync(todo)
@@ -162,7 +165,7 @@ func (q *keyQueue) finishRequest(c *claim, r Request, reply Reply, err error, se
 
 // newRequest makes the next request of a claim, which is then under way.
 func (q *keyQueue) newRequest(c *claim, now time.Time) Request {
-	queues := c.tryUntil != 0 || !c.try && (c.alwaysQueue || q.manager.Subscribed())
+	queues := c.tryUntil != 0 || !q.nextTries() && (c.alwaysQueue || q.manager.Subscribed())
 	r := c.nextRequest(c.wanted > 0 && queues, now)
 	if c.wanted > 0 && q.name.Kind == Semaphore {
 		r.Extra = max(0, q.waiters.weight(maxBatchWaiters)-c.wanted)
@@ -181,9 +184,8 @@ func (q *keyQueue) requestReturned(c *claim, r Request) {
 	if r.Want == 0 { // it was not counted
 		return
 	}
-	if c.inflight--; c.inflight == 0 && c.inflightDone != nil {
-		close(c.inflightDone)
-		c.inflightDone = nil
+	if c.inflight--; c.inflight == 0 {
+		c.proceed()
 	}
 }
 
@@ -225,7 +227,7 @@ func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sent
 			return q.advance()
 		}
 		if c.wanted == 0 && c.needsShrink() {
-			return pendingCall{c, true}
+			return pendingCall{claim: c, shrink: true}
 		}
 		return pendingCall{}
 	}
@@ -247,7 +249,7 @@ func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sent
 		q.lastErr = retry.ErrReplyTooLate
 	}
 	if c.wanted == 0 && c.needsShrink() && r.Seq == c.seq { // else a later one says more
-		return pendingCall{c, true}
+		return pendingCall{claim: c, shrink: true}
 	}
 	return pendingCall{}
 }
@@ -258,7 +260,7 @@ func (q *keyQueue) applyReply(c *claim, r Request, reply Reply, w client.TrustWi
 		if c.ackedSeq, c.serverWeight = r.Seq, r.Keep; reply.Granted {
 			c.serverWeight, c.maybeQueued = reply.Weight, true
 		}
-		if r.Want == 0 && r.Seq > c.lastQueuedSeq {
+		if r.Want == 0 && r.Seq > c.lastQueued() {
 			c.maybeQueued = false
 		}
 		c.noteContention(reply.Contended, w.Start)
@@ -298,7 +300,7 @@ func (q *keyQueue) nextDelay(c *claim, r Request, reply Reply, err error) (delay
 // asks for the leases that stay. If none stay, the claim has asked enough.
 func (q *keyQueue) handleNotGranted(c *claim, r Request, reply Reply, err error, todo *pendingCall) (wait time.Duration) {
 	no := err == nil && !reply.Granted && r.Seq == c.seq // a later statement may have overtaken r: its answer counts
-	head := q.waiters.head
+	head, tried := q.waiters.head, q.nextTries()
 	if no && reply.Found && head != nil && head.caller.valueReader() == r.Value {
 		c.maybeQueued = c.maybeQueued && !r.Enqueue && c.queuedBefore(r)
 		head.fail(ErrValueFound)
@@ -325,12 +327,11 @@ func (q *keyQueue) handleNotGranted(c *claim, r Request, reply Reply, err error,
 		lease = next
 	}
 	if head = q.waiters.head; head == nil {
-		c.wanted, c.loopRunning = 0, false
+		c.wanted, c.loop = 0, loopStopped
 		*todo = q.advance()
 		return 0
 	}
-	tried := c.try
-	if c.try = head.try; q.waiters.tries == 0 && (!tried || q.name.Kind == Mutex) {
+	if q.waiters.tries == 0 && (!tried || q.name.Kind == Mutex) {
 		return q.nextDelay(c, r, reply, err)
 	}
 	if !c.wants(head) {

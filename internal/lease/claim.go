@@ -8,13 +8,25 @@ import (
 
 	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
-	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
+
+// loopState is what keyQueue.requestLoop does for a claim.
+type loopState uint8
+
+const (
+	loopStopped      loopState = iota
+	loopPaused                 // a request follows: when requestTimer fires, or at once
+	loopSending                // a request is under way
+	loopSendingAgain           // and another must follow it at once
+)
+
+func (s loopState) sending() bool { return s >= loopSending }
 
 type claimState uint8
 
 const (
 	claimActive    claimState = iota
+	claimDraining             // waits for the requests under way, so that its release does not overtake them
 	claimReleasing            // keyQueue.finishRelease gives it back
 	claimClosed               // its queue has no claim, or another one
 )
@@ -25,43 +37,34 @@ const (
 // semaphore can do both. What changes is guarded by the mutex of its queue, but
 // for the last fields.
 type claim struct {
-	queue         *keyQueue
-	token         string
-	ttl           time.Duration
-	size          int64         // of the semaphore, as its leases state it
-	wantsLinger   bool          // a lease of it does, whether the claim may or not
-	notified      bool          // its token asks for a notice when others wait
-	undoLate      bool          // requests under way must be undone when they return
-	releasePaused bool          // it is releasing, between two attempts
-	releaseAgain  bool          // it is releasing, and a request has returned that may have been executed after that
-	registered    bool          // hand-overs to it are known here; guarded by the mutex of the manager
-	path          string        // it came to what it holds
-	lastTracer    *trace.Tracer // of the last lease that has ended; fixed when state is not claimActive
-	// caller has the values of the ctx of the lease that the claim was made for, or
-	// of the last one that has ended. A release carries them.
-	caller *callerCtx
+	queue        *keyQueue
+	token        string
+	ttl          time.Duration
+	size         int64  // of the semaphore, as its leases state it
+	notified     bool   // its token asks for a notice when others wait
+	releaseAgain bool   // a request has returned that may have been executed after the release
+	path         string // it came to what it holds
+	// last is the lease that has ended last, or for which the claim was made. A release carries
+	// the values of its ctx. It is fixed when state is not claimActive.
+	last *Lease
 
 	// Requesting, while wanted is not 0.
-	wanted        int64
-	wantSeq       int64    // number of the first request for them; 0 for a Mutex
-	confirming    *grant   // what Redis has granted of them, and no replica has confirmed yet
-	wantShared    bool     // they are to be shared
-	try           bool     // asks once, and does not queue
-	headMustWait  bool     // the answer to its last request was no
-	alwaysQueue   bool     // queues, whether hand-overs can be heard or not
-	loopRunning   bool     // keyQueue.requestLoop goes on: in a goroutine, or when the timer fires
-	inRequest     bool     // a request of it is under way
-	wakePending   bool     // and is to be followed by another at once
-	maybeQueued   bool     // Redis may have an entry, or a grant that we have not heard of
-	currentSeq    int64    // number of the request whose answer is waited for
-	tryUntil      monoTime // a try waits until then for a claim that may linger; 0 if it has met none
-	requestTimer  *time.Timer
-	replaces      string
-	seq           int64           // number of the last request
-	recentSends   [4]sentRequest  // the last queueing ones, each at its number modulo 4
-	lastQueuedSeq int64           // number of the last of them
-	inflight      int             // requests for permits that are under way
-	backoff       backoff.BackOff // nil unless Redis fails, or an owner that is not ours will not tell
+	wanted       int64
+	wantSeq      int64  // number of the first request for them; 0 for a Mutex
+	confirming   *grant // what Redis has granted of them, and no replica has confirmed yet
+	wantShared   bool   // they are to be shared
+	headMustWait bool   // the answer to its last request was no
+	alwaysQueue  bool   // queues, whether hand-overs can be heard or not
+	loop         loopState
+	maybeQueued  bool     // Redis may have an entry, or a grant that we have not heard of
+	currentSeq   int64    // number of the request whose answer is waited for
+	tryUntil     monoTime // a try waits until then for a claim that may linger; 0 if it has met none
+	requestTimer *time.Timer
+	replaces     string
+	seq          int64           // number of the last request
+	recentSends  [4]sentRequest  // the last queueing ones, each at its number modulo 4
+	inflight     int             // requests for permits that are under way
+	backoff      backoff.BackOff // nil unless Redis fails, or an owner that is not ours will not tell
 
 	// Holding, while weight is not 0.
 	weight        int64
@@ -88,10 +91,7 @@ type claim struct {
 	signals     map[*Lease]*contentionSignal // of leases that want to know; nil until one asks
 
 	// While releasing.
-	inflightDone chan struct{} // closed when the requests to let finish first have returned, or to end a pause; or nil
-	expiresBy    time.Time     // by then it has run out in Redis by itself
-	err          error         // nil, ErrLost, or why it could not be confirmed
-	lastWrite    *lastWrite    // the value that the release also stores, or nil
+	proceedNow chan struct{} // closed to end awaitProceed; nil if nobody is in it
 
 	// Guarded by the mutex of the manager.
 	client.TimerEntry
@@ -105,7 +105,7 @@ type sentRequest struct {
 // newClaim makes a claim for the first lease that waits. It may take the place of one that
 // yields.
 func newClaim(q *keyQueue, first *Lease, yields bool) *claim {
-	c := &claim{queue: q, caller: &first.caller, linger: q.newLingering(first, yields)}
+	c := &claim{queue: q, last: first, linger: q.newLingering(first, yields)}
 	var mark byte
 	if c.linger != nil {
 		mark, c.notified = lingerMark, true
@@ -122,7 +122,7 @@ func newClaim(q *keyQueue, first *Lease, yields bool) *claim {
 
 // setWant makes the claim want what a lease needs.
 func (c *claim) setWant(l *Lease) {
-	c.wanted, c.wantShared, c.size, c.try, c.alwaysQueue = l.weight, l.shared, l.size, l.try, false
+	c.wanted, c.wantShared, c.size, c.alwaysQueue = l.weight, l.shared, l.size, false
 	c.headMustWait, c.confirming, c.tryUntil = false, nil, 0
 	if c.weight == 0 || l.confirm.Replicas > c.confirm.Replicas {
 		c.confirm = l.confirm
@@ -157,7 +157,7 @@ func (c *claim) nextRequest(queue bool, now time.Time) Request {
 	c.seq++
 	if queue {
 		c.recentSends[c.seq%int64(len(c.recentSends))] = sentRequest{c.seq, now}
-		c.lastQueuedSeq, c.maybeQueued = c.seq, true
+		c.maybeQueued = true
 	}
 	return Request{
 		Name: c.queue.name, Token: c.token, Replaces: c.replaces, TTL: c.ttl, HandoverTTL: c.handoverTTL(), Seq: c.seq, Enqueue: queue, Channel: c.queue.manager.Channel(),
@@ -168,6 +168,14 @@ func (c *claim) nextRequest(queue bool, now time.Time) Request {
 // queuedBefore reports whether an earlier request than r may have left an entry.
 func (c *claim) queuedBefore(r Request) bool {
 	return slices.ContainsFunc(c.recentSends[:], func(s sentRequest) bool { return s.seq > 0 && s.seq < r.Seq })
+}
+
+// lastQueued returns the number of the last request that queued, 0 if none has.
+func (c *claim) lastQueued() (seq int64) {
+	for _, s := range c.recentSends {
+		seq = max(seq, s.seq)
+	}
+	return seq
 }
 
 // handoverWindow returns the window of a hand-over that followed request n. It is empty
@@ -203,12 +211,12 @@ func (c *claim) scheduleRequest(delay time.Duration) {
 // any more: something has changed.
 func (c *claim) wake() {
 	switch {
-	case c.inRequest:
-		c.wakePending = true
-	case !c.loopRunning || c.requestTimer == nil || !c.requestTimer.Stop(): // or it is about to look by itself
+	case c.loop.sending():
+		c.loop = loopSendingAgain
+	case c.loop == loopStopped || c.requestTimer == nil || !c.requestTimer.Stop(): // or it is about to look by itself
 	case c.state == claimActive && c.wanted > 0:
 		c.queue.manager.Async(func() { c.queue.requestLoop(c) })
 	default:
-		c.loopRunning = false
+		c.loop = loopStopped
 	}
 }

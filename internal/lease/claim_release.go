@@ -12,7 +12,7 @@ import (
 func (q *keyQueue) shrink(c *claim) error {
 	q.mu.Lock()
 	now := time.Now()
-	until, caller := now.Add(c.window.Remaining(now)), c.caller
+	until, caller := now.Add(c.window.Remaining(now)), &c.last.caller
 	q.mu.Unlock()
 	defer q.afterShrink(c)
 	return q.manager.retryUntil(caller, until, func(ctx context.Context) (owned bool, err error) {
@@ -41,62 +41,54 @@ func (q *keyQueue) shrink(c *claim) error {
 // beginRelease turns the claim of the queue into one that is being given back.
 func (q *keyQueue) beginRelease() *claim {
 	c := q.claim
-	now := time.Now()
-	if c.expiresBy = now.Add(c.window.Remaining(now)); c.wanted > 0 || c.maybeQueued || c.replaces != "" {
-		c.expiresBy = now.Add(c.maxLifetime())
-	}
-	if c.inflight > 0 {
-		c.inflightDone = make(chan struct{})
-	}
-	c.state = claimReleasing
+	c.state = claimDraining
 	c.wake()
 	q.manager.Unschedule(c)
 	return c
 }
 
-// finishRelease gives a releasing claim back in Redis, and returns when that is confirmed
-// or no longer matters because the claim has run out by itself.
-func (q *keyQueue) finishRelease(c *claim) {
+// finishRelease gives a claim back in Redis, with the value that its last lease leaves. It
+// returns when that is confirmed or no longer matters because the claim has run out by itself:
+// nil, ErrLost, or why it could not be confirmed.
+func (q *keyQueue) finishRelease(c *claim, last *lastWrite) error {
 	q.mu.Lock()
-	inflight := c.inflightDone
-	q.mu.Unlock()
-	if inflight != nil { // else the release could overtake a request, which would then get the lock again
-		timer := time.NewTimer(inflightTimeout)
-		select {
-		case <-inflight:
-		case <-timer.C:
-		}
-		timer.Stop()
+	now := time.Now()
+	until := now.Add(c.window.Remaining(now))
+	if c.wanted > 0 || c.maybeQueued || c.replaces != "" {
+		until = now.Add(c.maxLifetime())
 	}
-	q.mu.Lock()
-	c.undoLate = c.inflight > 0
+	if c.inflight > 0 { // the release could overtake a request, which would then get the lock again
+		c.awaitProceed(inflightTimeout)
+	}
+	c.state = claimReleasing
 	replaced := c.replaces
 	q.mu.Unlock()
 
 	if replaced != "" {
-		_ = q.releaseToken(c, replaced)
+		_ = q.releaseToken(c, replaced, until, nil)
 	}
-	c.err = q.releaseToken(c, c.token)
+	err := q.releaseToken(c, c.token, until, last)
 
 	q.mu.Lock()
-	if c.releaseAgain || retry.IsPanic(c.err) {
+	if c.releaseAgain || retry.IsPanic(err) {
 		go q.manager.releaseStale(c)
 	}
 	q.failUnconfirmed(c)
-	if q.closeClaim(c); c.wantsLinger {
+	if q.closeClaim(c); c.fencesUsed > 0 && c.last.linger() != 0 {
 		c.noteUnlock(time.Now())
 	}
 	todo := q.advance()
 	q.mu.Unlock()
 	q.runAsync(todo)
+	return err
 }
 
-// releaseToken releases a token of a releasing claim. Those who wait behind it need the same of
-// Redis: an error that is final for them ends their wait.
-func (q *keyQueue) releaseToken(c *claim, token string) error {
-	return q.manager.retryUntil(c.caller, c.expiresBy, func(ctx context.Context) (bool, error) {
-		owned, err := q.sendRelease(ctx, c, token)
-		c.lastTracer.RedisError("release", err)
+// releaseToken releases a token of a releasing claim, until it has run out by itself. Those who
+// wait behind it need the same of Redis: an error that is final for them ends their wait.
+func (q *keyQueue) releaseToken(c *claim, token string, until time.Time, last *lastWrite) error {
+	return q.manager.retryUntil(&c.last.caller, until, func(ctx context.Context) (bool, error) {
+		owned, err := q.sendRelease(ctx, token, last)
+		c.last.tracer.RedisError("release", err)
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		q.noteOutcome(c, err)
@@ -104,10 +96,9 @@ func (q *keyQueue) releaseToken(c *claim, token string) error {
 	}, c.pauseRelease)
 }
 
-// sendRelease sends one release of a token, with the value that its last lease leaves.
-func (q *keyQueue) sendRelease(ctx context.Context, c *claim, token string) (owned bool, err error) {
-	last := c.lastWrite
-	if last == nil || token != c.token {
+// sendRelease sends one release of a token.
+func (q *keyQueue) sendRelease(ctx context.Context, token string, last *lastWrite) (owned bool, err error) {
+	if last == nil {
 		return q.manager.store.Release(ctx, q.name, token)
 	}
 	outcome, owned, err := last.store.ReleaseValue(ctx, last.write)
@@ -124,17 +115,31 @@ func (q *keyQueue) sendRelease(ctx context.Context, c *claim, token string) (own
 // ends the pause.
 func (c *claim) pauseRelease(pause time.Duration, err error) {
 	c.queue.mu.Lock()
+	defer c.queue.mu.Unlock()
 	c.queue.failTries(err)
-	tried := make(chan struct{})
-	c.releasePaused, c.inflightDone = true, tried
+	c.awaitProceed(pause)
+}
+
+// awaitProceed waits for proceed, but not for longer than most. The queue is locked before and
+// after.
+func (c *claim) awaitProceed(most time.Duration) {
+	called := make(chan struct{})
+	c.proceedNow = called
 	c.queue.mu.Unlock()
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
+	timer := time.NewTimer(most)
 	select {
-	case <-tried:
+	case <-called:
 	case <-timer.C:
 	}
+	timer.Stop()
 	c.queue.mu.Lock()
-	defer c.queue.mu.Unlock()
-	c.releasePaused, c.inflightDone = false, nil
+	c.proceedNow = nil
+}
+
+// proceed ends awaitProceed.
+func (c *claim) proceed() {
+	if c.proceedNow != nil {
+		close(c.proceedNow)
+		c.proceedNow = nil
+	}
 }

@@ -63,7 +63,7 @@ func (q *keyQueue) giveBackUnconfirmed(c *claim, err error) pendingCall {
 		return pendingCall{claim: q.beginRelease()}
 	}
 	c.wanted, c.maybeQueued = 0, true
-	return pendingCall{c, true}
+	return pendingCall{claim: c, shrink: true}
 }
 
 // afterShrink goes on when a claim that holds more has given back what was not confirmed.

@@ -269,7 +269,7 @@ func TestUnknownWantSeq(t *testing.T) {
 		_, got := e.want(ctx, k1, taking(2, 3))
 		time.Sleep(MaxPollInterval / 3) // it does not ask again before the end
 		c := claimOf(k1, Semaphore)
-		h := Handover{Name: Name{Kind: Semaphore, Key: "key"}, Token: c.token, Seq: c.lastQueuedSeq, WantSeq: c.wantSeq, FenceBase: 1, Weight: 3}
+		h := Handover{Name: Name{Kind: Semaphore, Key: "key"}, Token: c.token, Seq: c.lastQueued(), WantSeq: c.wantSeq, FenceBase: 1, Weight: 3}
 		old := h
 		old.WantSeq--
 		k1.HandleMessage(old)

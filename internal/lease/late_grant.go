@@ -11,7 +11,7 @@ import (
 // the request was under way. It may have been executed after what ended it.
 func (q *keyQueue) handleLateReply(c *claim, r Request, reply Reply, err error) {
 	switch {
-	case !c.undoLate || r.Want == 0 || reply.Lost || err == nil && !reply.Granted && !r.Enqueue:
+	case c.state == claimDraining || r.Want == 0 || reply.Lost || err == nil && !reply.Granted && !r.Enqueue:
 	case c.state == claimReleasing: // a second release now would steal the answer to the first
 		c.releaseAgain = true
 	default:
@@ -21,7 +21,7 @@ func (q *keyQueue) handleLateReply(c *claim, r Request, reply Reply, err error) 
 
 // releaseStale gives back what a request of the claim may have made after its end.
 func (m *Manager) releaseStale(c *claim) {
-	_ = m.releaseToken(c.caller, c.queue.name, c.token, time.Now().Add(c.maxLifetime()), c.lastTracer, nil)
+	_ = m.releaseToken(&c.last.caller, c.queue.name, c.token, time.Now().Add(c.maxLifetime()), c.last.tracer, nil)
 }
 
 // releaseToken releases a token, with retries until it is confirmed or until passes,

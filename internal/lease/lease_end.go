@@ -52,17 +52,16 @@ func (l *Lease) end(err error) {
 		l.queue.waiters.remove(l)
 	} else {
 		c := l.claim
-		if c.leases.remove(l); l.linger() != 0 {
-			c.wantsLinger = true
-		}
-		if c.linger != nil {
+		if c.leases.remove(l); c.linger != nil {
 			if c.linger.length = 0; err == ErrReleased {
 				c.linger.length = l.linger()
 			}
 		}
-		delete(l.claim.signals, l)
-		l.claim.caller = &l.caller
-		l.claim.used -= l.weight
+		delete(c.signals, l)
+		c.used -= l.weight
+	}
+	if c := l.queue.claim; c != nil && c.state == claimActive {
+		c.last = l
 	}
 	l.traceEnd(err)
 	l.state, l.err = leaseEnded, err

@@ -36,11 +36,6 @@ func (l *Lease) traceWait() {
 
 // traceEnd tells why the lease ends, but for a release, of which Redis is yet to hear.
 func (l *Lease) traceEnd(err error) {
-	if c := l.queue.claim; l.state == leaseHeld {
-		l.claim.lastTracer = l.tracer
-	} else if c != nil && c.state == claimActive {
-		c.lastTracer = l.tracer
-	}
 	t := l.tracer
 	if t == nil {
 		return
@@ -96,7 +91,7 @@ func (c *claim) redisError(op string, err error) {
 	case c.state == claimActive:
 		eachTrace(func(t *trace.Tracer) { t.RedisError(op, err) }, c.leases, c.queue.waiters)
 	default:
-		c.lastTracer.RedisError(op, err)
+		c.last.tracer.RedisError(op, err)
 	}
 }
 

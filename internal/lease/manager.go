@@ -68,7 +68,7 @@ func (q *keyQueue) enqueue(ctx context.Context, lease *Lease) (inline *claim, ok
 		return nil, false
 	}
 	c, mustFail := q.claim, lease.try && q.excludesTry(lease)
-	lease.queue, lease.joinedLate = q, c != nil && c.inRequest
+	lease.queue, lease.joinedLate = q, c != nil && c.loop.sending()
 	q.waiters.push(lease)
 	switch {
 	case mustFail:
@@ -78,15 +78,14 @@ func (q *keyQueue) enqueue(ctx context.Context, lease *Lease) (inline *claim, ok
 		lease.stopAfterFunc = context.AfterFunc(ctx, func() { lease.cancel(ctx) })
 	case lease.sink == nil && c == nil && (ctx.Done() == nil || q.manager.store.LowLatency(q.name)):
 		q.claim = newClaim(q, lease, false)
-		q.claim.loopRunning = true
+		q.claim.loop = loopPaused
 		return q.claim, true
 	}
-	if lease.try && c != nil && !c.inRequest { // it may be pausing, because Redis is away
+	if lease.try && c != nil && !c.loop.sending() { // it may be pausing, because Redis is away
 		c.wake()
 	}
-	if lease.try && c != nil && c.releasePaused && c.inflightDone != nil { // in its release, for the same reason
-		close(c.inflightDone)
-		c.releasePaused, c.inflightDone = false, nil
+	if lease.try && c != nil && c.state == claimReleasing { // in its release, for the same reason
+		c.proceed()
 	}
 	q.runAsync(q.advance())
 	lease.traceWait()
@@ -127,7 +126,6 @@ func (m *Manager) register(c *claim) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.claimsByToken.Set(c.token, c)
-	c.registered = true
 }
 
 // ensureNotified makes sure that a claim which leases join without asking hears when
@@ -135,9 +133,8 @@ func (m *Manager) register(c *claim) {
 // when the subscription is there.
 func (m *Manager) ensureNotified(c *claim, now time.Time) {
 	m.mu.Lock()
-	registered := c.registered
+	_, registered := m.claimsByToken.Entries[c.token]
 	m.claimsByToken.Set(c.token, c)
-	c.registered = true
 	active := m.Subscribed()
 	if active && !registered {
 		m.RenewNow(c, now)
@@ -153,7 +150,5 @@ func (m *Manager) deregister(c *claim) {
 	m.Unschedule(c)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if c.registered {
-		m.claimsByToken.Delete(c.token)
-	}
+	m.claimsByToken.Delete(c.token)
 }

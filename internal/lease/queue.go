@@ -35,6 +35,7 @@ type keyQueue struct {
 type pendingCall struct {
 	claim  *claim
 	shrink bool
+	last   *lastWrite // the value that the release also stores, or nil
 }
 
 // run runs a pending call.
@@ -45,8 +46,7 @@ func (q *keyQueue) run(e pendingCall) error {
 	case e.shrink:
 		return q.shrink(e.claim)
 	}
-	q.finishRelease(e.claim)
-	return e.claim.err
+	return q.finishRelease(e.claim, e.last)
 }
 
 // runAsync runs a pending call for which nobody waits.
@@ -94,9 +94,7 @@ func (q *keyQueue) advanceAt(now time.Time) pendingCall {
 			q.requestMore(c, next)
 			return pendingCall{}
 		}
-		if c.wanted > 0 {
-			c.try = next.try
-		} else {
+		if c.wanted == 0 {
 			q.failTries(ErrLocked) // the next in line waits, and they do not
 		}
 		break // its answer, or the end of a lease, leads back here
@@ -129,7 +127,7 @@ func (q *keyQueue) advanceAt(now time.Time) pendingCall {
 			break
 		}
 		if c.wanted == 0 {
-			return pendingCall{c, true}
+			return pendingCall{claim: c, shrink: true}
 		}
 		c.wake() // its next request says so, and may bring new permits before
 	}
@@ -148,7 +146,7 @@ func (q *keyQueue) requestMore(c *claim, next *Lease) {
 	}
 	c.dropUnused()
 	c.setWant(next)
-	if c.loopRunning {
+	if c.loop != loopStopped {
 		c.wake()
 		return
 	}
@@ -157,7 +155,7 @@ func (q *keyQueue) requestMore(c *claim, next *Lease) {
 
 // startRequesting makes c the claim of the queue, and asks Redis for what it wants.
 func (q *keyQueue) startRequesting(c *claim) {
-	q.claim, c.loopRunning = c, true
+	q.claim, c.loop = c, loopPaused
 	q.manager.Async(func() { q.requestLoop(c) })
 }
 
@@ -200,7 +198,7 @@ func (q *keyQueue) acceptGrant(c *claim, fenceBase, weight, grantedNow int64, w 
 	}
 	c.weight += grantedNow
 	c.ackedSeq = c.seq // replies to what is under way may be older than this
-	c.wanted, c.maybeQueued, c.replaces, c.try = 0, false, "", false
+	c.wanted, c.maybeQueued, c.replaces = 0, false, ""
 	c.shared = c.wantShared
 	c.noteContention(contended, w.Start)
 	c.fenceBase, c.fencesUsed, c.slice = fenceBase, 0, q.manager.newTimeSlice(c.ttl, q.waiters.n, now)
@@ -251,13 +249,16 @@ func (q *keyQueue) closeClaim(c *claim) {
 		s.timer.Stop()
 	}
 	c.state = claimClosed
-	c.undoLate = c.inflight > 0
 	c.wake()
 	q.manager.deregister(c)
 	if q.claim == c {
 		q.claim = nil
 	}
 }
+
+// nextTries reports whether the lease that is next is a try: its request asks once, and does
+// not queue.
+func (q *keyQueue) nextTries() bool { return q.waiters.head != nil && q.waiters.head.try }
 
 // failTries ends all tries in the queue.
 func (q *keyQueue) failTries(err error) {

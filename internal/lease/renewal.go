@@ -76,7 +76,7 @@ func (c *claim) HandleRenewal(grantSeq int64, of Renewal, r RenewResult, sentAt 
 			c.extend(client.NewTrustWindow(sentAt, of.TTL)) // that of the claim may be longer by now
 		}
 		if c.needsShrink() {
-			todo = pendingCall{c, true}
+			todo = pendingCall{claim: c, shrink: true}
 		}
 	}
 	q.mu.Unlock()

@@ -190,9 +190,9 @@ func (l *Lease) ReleaseValue(ctx context.Context, s ValueStore, w ValueWrite) (W
 	}
 	w.Key, w.Token, w.Fence = l.queue.name.Key, c.token, l.fence
 	last := &lastWrite{store: s, write: w}
-	c.lastWrite = last
 	l.reduce(0)
 	todo := l.queue.advanceAt(now)
+	todo.last = last
 	l.queue.mu.Unlock()
 	err := l.releaseResult(true, l.queue.run(todo))
 	retry.Repanic(err)

@@ -25,9 +25,10 @@ var cancellation = []mutant{
 	},
 	{
 		"withdraw-not", "who gives up leaves its entry, or what it was handed, in Redis",
-		"internal/lease/claim_release.go", `	c.err = q.releaseToken(c, c.token)
-`, `	if c.weight > 0 {
-		c.err = q.releaseToken(c, c.token)
+		"internal/lease/claim_release.go", `	err := q.releaseToken(c, c.token, until, last)
+`, `	var err error
+	if c.weight > 0 {
+		err = q.releaseToken(c, c.token, until, last)
 	}
 `,
 		"internal/lease", "TestCancelUnderWay",
@@ -62,7 +63,7 @@ var cancellation = []mutant{
 	},
 	{
 		"release-overtakes", "a release does not wait for the request that it undoes",
-		"internal/lease/claim_release.go", `	if inflight != nil { // else`, `	if false { // else`,
+		"internal/lease/claim_release.go", `	if c.inflight > 0 { // the`, `	if false { // the`,
 		"internal/lease", "TestCancelUnderWay",
 	},
 	{
@@ -108,7 +109,7 @@ var cancellation = []mutant{
 	},
 	{
 		"try-queues", "a try leaves an entry behind",
-		"internal/lease/acquire_loop.go", `queues := c.tryUntil != 0 || !c.try && (`, `queues := c.tryUntil != 0 || (`,
+		"internal/lease/acquire_loop.go", `queues := c.tryUntil != 0 || !q.nextTries() && (`, `queues := c.tryUntil != 0 || (`,
 		"internal/lease", "TestTryQueuesNot",
 	},
 	{
@@ -226,7 +227,7 @@ var cancellation = []mutant{
 	},
 	{
 		"nudge-forgotten", "what happens while a request is under way is not looked at after it",
-		"internal/lease/claim.go", `		c.wakePending = true
+		"internal/lease/claim.go", `		c.loop = loopSendingAgain
 `, ``,
 		"internal/lease", "TestJoinWhileListening",
 	},

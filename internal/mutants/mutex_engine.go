@@ -9,7 +9,7 @@ var mutexEngine = []mutant{
 	},
 	{
 		"window-from-latest", "that of a hand-over counts from the latest request, whichever the message echoes",
-		"internal/lease/claim.go", `if r := c.recentSends[uint64(seq)%uint64(len(c.recentSends))]; seq > 0 && r.seq == seq {`, `if r := c.recentSends[c.lastQueuedSeq%int64(len(c.recentSends))]; seq > 0 {`,
+		"internal/lease/claim.go", `if r := c.recentSends[uint64(seq)%uint64(len(c.recentSends))]; seq > 0 && r.seq == seq {`, `if r := c.recentSends[c.lastQueued()%int64(len(c.recentSends))]; seq > 0 {`,
 		"internal/lease", "TestMessageLate",
 	},
 	{

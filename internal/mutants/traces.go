@@ -63,7 +63,7 @@ var traces = []mutant{
 	},
 	{
 		"trace-release-failed", "a release that fails, and is repeated, is not told",
-		"internal/lease/claim_release.go", `		c.lastTracer.RedisError("release", err)
+		"internal/lease/claim_release.go", `		c.last.tracer.RedisError("release", err)
 `, ``,
 		"internal/lease", "TestTraceRedisError",
 	},
