@@ -7,12 +7,15 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
+// inflightTimeout is how long giving a claim back waits for the requests under way.
+const inflightTimeout = 100 * time.Millisecond
+
 // shrink tells Redis of permits that are used no more, and returns when that is
 // confirmed, or no longer matters.
 func (q *keyQueue) shrink(c *claim) error {
 	q.mu.Lock()
 	now := time.Now()
-	until, caller := now.Add(c.window.Remaining(now)), &c.last.caller
+	until, caller := now.Add(c.hold.window.Remaining(now)), &c.last.caller
 	q.mu.Unlock()
 	defer q.afterShrink(c)
 	return q.manager.retryUntil(caller, until, func(ctx context.Context) (owned bool, err error) {
@@ -53,15 +56,15 @@ func (q *keyQueue) beginRelease() *claim {
 func (q *keyQueue) finishRelease(c *claim, last *lastWrite) error {
 	q.mu.Lock()
 	now := time.Now()
-	until := now.Add(c.window.Remaining(now))
-	if c.wanted > 0 || c.maybeQueued || c.replaces != "" {
+	until := now.Add(c.hold.window.Remaining(now))
+	if c.want.weight > 0 || c.redis.maybeQueued || c.redis.replaces != "" {
 		until = now.Add(c.maxLifetime())
 	}
-	if c.inflight > 0 { // the release could overtake a request, which would then get the lock again
+	if c.requests.inflight > 0 { // the release could overtake a request, which would then get the lock again
 		c.awaitProceed(inflightTimeout)
 	}
 	c.state = claimReleasing
-	replaced := c.replaces
+	replaced := c.redis.replaces
 	q.mu.Unlock()
 
 	if replaced != "" {
@@ -74,7 +77,7 @@ func (q *keyQueue) finishRelease(c *claim, last *lastWrite) error {
 		go q.manager.releaseStale(c)
 	}
 	q.failUnconfirmed(c)
-	if q.closeClaim(c); c.fencesUsed > 0 && c.last.linger() != 0 {
+	if q.closeClaim(c); c.hold.fencesUsed > 0 && c.last.linger() != 0 {
 		c.noteUnlock(time.Now())
 	}
 	todo := q.advance()

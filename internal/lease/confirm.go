@@ -12,32 +12,30 @@ import (
 // ErrUnconfirmed is returned by a try if too few replicas have confirmed its grant in time.
 var ErrUnconfirmed = errors.New("baton: too few replicas have confirmed")
 
-// unconfirmed returns why a grant to the claim is being given back, nil if none is.
-func (c *claim) unconfirmed() error {
-	if c.confirming == nil {
-		return nil
-	}
-	return c.confirming.err
+// An unconfirmedGrant is a grant that replicas are to confirm before it is accepted.
+type unconfirmedGrant struct {
+	grant
+	err error // why it is given back, once it is
 }
 
 // confirm renews what was granted, and has replicas confirm the renewal.
-func (q *keyQueue) confirm(c *claim, g *grant, of Renewal) {
+func (q *keyQueue) confirm(c *claim, g *unconfirmedGrant, of Renewal) {
 	var sent time.Time
 	q.manager.store.Renew([]Renewal{of}, func(int) bool {
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		sent = time.Now()
-		return c.state == claimActive && c.confirming == g
+		return c.state == claimActive && c.want.confirming == g
 	}, func(_ int, r RenewResult) { q.handleConfirmation(c, g, of, r, sent) })
 }
 
-func (q *keyQueue) handleConfirmation(c *claim, g *grant, of Renewal, r RenewResult, sent time.Time) {
+func (q *keyQueue) handleConfirmation(c *claim, g *unconfirmedGrant, of Renewal, r RenewResult, sent time.Time) {
 	q.mu.Lock()
 	var todo pendingCall
 	switch w, now := client.NewTrustWindow(sent, of.TTL), time.Now(); {
-	case c.state != claimActive || c.confirming != g || g.err != nil: // it has ended, or wants something else by now
-	case c.wanted == 0: // nobody waits for it any more
-		c.confirming = nil
+	case c.state != claimActive || c.want.confirming != g || g.err != nil: // it has ended, or wants something else by now
+	case c.want.weight == 0: // nobody waits for it any more
+		c.want.confirming = nil
 	case r.Err != nil:
 		todo = q.giveBackUnconfirmed(c, r.Err)
 	case !r.Held:
@@ -45,8 +43,9 @@ func (q *keyQueue) handleConfirmation(c *claim, g *grant, of Renewal, r RenewRes
 	case g.window.Remaining(now) <= 0 || w.Remaining(now) <= 0: // another may have been let in since
 		todo = q.giveBackUnconfirmed(c, retry.ErrReplyTooLate)
 	default:
-		c.confirming, c.confirmed, q.lastErr = nil, of.Confirm, nil
-		todo = q.acceptGrant(c, g.fenceBase, g.weight, g.grantedNow, w, g.contended || r.Contended)
+		c.want.confirming, c.hold.confirmed, q.lastErr = nil, of.Confirm, nil
+		g.window, g.contended = w, g.contended || r.Contended
+		todo = q.acceptGrant(c, g.grant)
 	}
 	q.mu.Unlock()
 	q.runAsync(todo)
@@ -59,10 +58,10 @@ func (q *keyQueue) giveBackUnconfirmed(c *claim, err error) pendingCall {
 		err = fmt.Errorf("%w: %w", ErrUnconfirmed, err)
 	}
 	c.redisError("renew", err)
-	if c.confirming.err = err; c.weight == 0 {
+	if c.want.confirming.err = err; c.hold.weight == 0 {
 		return pendingCall{claim: q.beginRelease()}
 	}
-	c.wanted, c.maybeQueued = 0, true
+	c.want.weight, c.redis.maybeQueued = 0, true
 	return pendingCall{claim: c, shrink: true}
 }
 
@@ -70,7 +69,7 @@ func (q *keyQueue) giveBackUnconfirmed(c *claim, err error) pendingCall {
 func (q *keyQueue) afterShrink(c *claim) {
 	q.mu.Lock()
 	var todo pendingCall
-	if c.unconfirmed() != nil {
+	if c.want.unconfirmed() != nil {
 		q.failUnconfirmed(c)
 		todo = q.advance()
 	}
@@ -81,8 +80,8 @@ func (q *keyQueue) afterShrink(c *claim) {
 // failUnconfirmed fails the tries for which a grant was given back, and all that wait for a
 // confirmation if the error is permanent.
 func (q *keyQueue) failUnconfirmed(c *claim) {
-	err := c.unconfirmed()
-	if c.confirming = nil; err == nil {
+	err := c.want.unconfirmed()
+	if c.want.confirming = nil; err == nil {
 		return
 	}
 	if q.lastErr = err; retry.IsPanic(err) && q.waiters.head != nil { // as for a request: the others ask for themselves

@@ -16,6 +16,13 @@ func newContentionSignal() *contentionSignal { return &contentionSignal{ch: make
 
 func (s *contentionSignal) signal() { s.once.Do(func() { close(s.ch) }) }
 
+// contention is what a claim knows of other processes that wait for what it holds.
+type contention struct {
+	present  bool                         // others wait, as far as is known
+	noticeAt monoTime                     // when a message last said so, or 0
+	signals  map[*Lease]*contentionSignal // of leases that want to know; nil until one asks
+}
+
 // neverContended is the channel of a hold that has ended.
 var neverContended = make(chan struct{})
 
@@ -28,22 +35,22 @@ func (l *Lease) Contended() <-chan struct{} {
 	if l.expire(time.Now()); l.state != leaseHeld {
 		return neverContended
 	}
-	s := l.claim.signals[l]
+	s := l.claim.contention.signals[l]
 	if s == nil {
 		s = newContentionSignal()
-		l.claim.watchContention(l, s)
+		l.claim.contention.watch(l, s)
 	}
 	return s.ch
 }
 
-// watchContention has the signal sent when another process waits, while the lease is held. The
+// watch has the signal sent when another process waits, while the lease is held. The
 // renewals of the claim ask for that from now on.
-func (c *claim) watchContention(l *Lease, s *contentionSignal) {
+func (c *contention) watch(l *Lease, s *contentionSignal) {
 	if c.signals == nil {
 		c.signals = make(map[*Lease]*contentionSignal)
 	}
 	c.signals[l] = s
-	if c.contended {
+	if c.present {
 		s.signal()
 	}
 }
@@ -60,22 +67,22 @@ func (ml *MultiLease) Contended() <-chan struct{} {
 	for _, l := range ml.leases {
 		l.queue.mu.Lock()
 		if l.state == leaseHeld {
-			l.claim.watchContention(l, s)
+			l.claim.contention.watch(l, s)
 		}
 		l.queue.mu.Unlock()
 	}
 	return s.ch
 }
 
-// noteContention notes whether others wait, as Redis says to a request that was sent then. A
+// note notes whether others wait, as Redis says to a request that was sent then. A
 // message that came since may be about one who has come since.
-func (c *claim) noteContention(contended bool, sent time.Time) {
-	c.setContended(contended || c.contendedAt != 0 && c.contendedAt >= monoTimeOf(sent))
+func (c *contention) note(contended bool, sent time.Time) {
+	c.set(contended || c.noticeAt != 0 && c.noticeAt >= monoTimeOf(sent))
 }
 
-// setContended notes whether others wait, and tells the leases.
-func (c *claim) setContended(contended bool) {
-	if c.contended = contended; !contended {
+// set notes whether others wait, and tells the leases.
+func (c *contention) set(contended bool) {
+	if c.present = contended; !contended {
 		return
 	}
 	for _, s := range c.signals {
@@ -83,10 +90,10 @@ func (c *claim) setContended(contended bool) {
 	}
 }
 
-// noteContentionNotice handles the message that others wait.
-func (c *claim) noteContentionNotice(now time.Time) {
-	c.contendedAt = monoTimeOf(now)
-	c.setContended(true)
+// noteNotice handles the message that others wait.
+func (c *contention) noteNotice(now time.Time) {
+	c.noticeAt = monoTimeOf(now)
+	c.set(true)
 }
 
 // Marks at the end of the serial in a token.

@@ -31,12 +31,12 @@
 // And the way back:
 //
 //	requestDone                acquire_loop.go
-//	  finishRequest            acquire_loop.go    whether and when the next request follows
-//	    handleReply            acquire_loop.go
-//	      receiveGrant         queue.go           every grant passes here; replicas may have to confirm it first
-//	        acceptGrant        queue.go
+//	  finishRequest            acquire_reply.go   whether and when the next request follows
+//	    handleReply            acquire_reply.go
+//	      receiveGrant         grant.go           every grant passes here; replicas may have to confirm it first
+//	        acceptGrant        grant.go
 //	          advanceAt        queue.go           which lease is next
-//	            claim.assign   capacity.go
+//	            claim.assign   hold.go
 //	              Lease.grant  lease_end.go       ends Lease.Await
 //
 // The caller's goroutine sends the request itself if a call waits for the lease, its key has no
@@ -44,7 +44,7 @@
 // cases another goroutine runs requestLoop.
 //
 // A claim that must wait has an entry in Redis. The message of a hand-over arrives at HandleMessage
-// (messages.go), and handleHandover (queue.go) passes it to receiveGrant. If the message is lost,
+// (messages.go), and handleHandover (grant.go) passes it to receiveGrant. If the message is lost,
 // a poll by requestLoop finds the grant.
 //
 // Each change of a queue ends in keyQueue.advance, which decides the next step. A lease enters, is
@@ -58,17 +58,21 @@
 //	lease.go         Request, Await, AcquireChan: one caller's lease, its options and its state
 //	lease_end.go     grant, lose, fail, end: how a lease learns its result
 //	release.go       Release, ReleasePermits: what a release ends, and what it returns
-//	queue.go         advance: the next step of a queue; receiveGrant, handleHandover, loseClaim
+//	queue.go         advance: the next step of a queue; requestMore, loseClaim
 //	list.go          the linked list of leases
-//	claim.go         newClaim, nextRequest, wake: what the process asks for and holds on a key
-//	capacity.go      canServe, assign: whether the claim has room for a lease; markRenewals
+//	claim.go         claim, newClaim: what the process wants and holds on a key, and its states
+//	want.go          setWant: what a claim asks Redis for
+//	hold.go          canServe, assign: whether what a claim holds has room for a lease; markRenewals
 //	timeslice.go     newTimeSlice, exhausted: when other processes are next
 //	linger.go        keepIdle: whether a claim without leases is kept for a moment
-//	contention.go    Contended, noteContention: whether other processes wait
+//	contention.go    Contended, noteNotice: whether other processes wait
 //
 // Requests and releases:
 //
-//	acquire_loop.go  requestLoop, requestInline, handleReply: when a request is sent, and what its reply means
+//	acquire_loop.go  requestLoop, requestInline, wake: when a request is sent, and by which goroutine
+//	requests.go      sentAt, lastQueued: the numbers of a claim's requests, and which are under way
+//	acquire_reply.go handleReply, nextDelay: what a reply means, and when the next request follows
+//	grant.go         receiveGrant, handleHandover: what a reply or a message has given a claim
 //	confirm.go       confirm: whether enough replicas have a grant
 //	claim_release.go finishRelease, shrink: how a claim is given back, whole or in part
 //	late_grant.go    handleLateReply, releaseStale, retryUntil: how a grant that comes after its claim's end is given back

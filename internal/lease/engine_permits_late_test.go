@@ -243,9 +243,9 @@ func TestWindowNeverShrinks(t *testing.T) {
 		l := e.take(m, taking(1, 2))
 		l.queue.mu.Lock()
 		defer l.queue.mu.Unlock()
-		before := l.claim.window
+		before := l.claim.hold.window
 		l.claim.extend(client.NewTrustWindow(time.Now().Add(-time.Second), time.Minute))
-		if l.claim.window != before {
+		if l.claim.hold.window != before {
 			e.Error("it did")
 		}
 	})

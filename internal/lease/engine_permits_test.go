@@ -269,7 +269,7 @@ func TestUnknownWantSeq(t *testing.T) {
 		_, got := e.want(ctx, k1, taking(2, 3))
 		time.Sleep(MaxPollInterval / 3) // it does not ask again before the end
 		c := claimOf(k1, Semaphore)
-		h := Handover{Name: Name{Kind: Semaphore, Key: "key"}, Token: c.token, Seq: c.lastQueued(), WantSeq: c.wantSeq, FenceBase: 1, Weight: 3}
+		h := Handover{Name: Name{Kind: Semaphore, Key: "key"}, Token: c.token, Seq: c.requests.lastQueued(), WantSeq: c.want.seq, FenceBase: 1, Weight: 3}
 		old := h
 		old.WantSeq--
 		k1.HandleMessage(old)
@@ -285,8 +285,8 @@ func TestUnknownWantSeq(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 		k1.HandleMessage(h)
 		e.uses(Semaphore, 1)
-		if c.weight != 1 || c.serverWeight != 1 {
-			e.Errorf("the claim counts %d, and %d in Redis", c.weight, c.serverWeight)
+		if c.hold.weight != 1 || c.redis.weight != 1 {
+			e.Errorf("the claim counts %d, and %d in Redis", c.hold.weight, c.redis.weight)
 		}
 		e.gets("another", second(e.want(e.Context(), k1, taking(2, 3))), 10*time.Millisecond)
 	})
@@ -376,8 +376,8 @@ func crossing(t *testing.T, lag, delay time.Duration, faults ...fault) {
 		time.Sleep(5 * time.Second)
 		e.uses(Semaphore, 3)
 		c := claimOf(k1, Semaphore)
-		if rest.Err() != nil || more.Err() != nil || c.weight != 3 || c.serverWeight != 3 || c.used != 3 {
-			e.Errorf("%v, %v; the claim counts %d, in Redis %d, in use %d", rest.Err(), more.Err(), c.weight, c.serverWeight, c.used)
+		if rest.Err() != nil || more.Err() != nil || c.hold.weight != 3 || c.redis.weight != 3 || c.hold.used != 3 {
+			e.Errorf("%v, %v; the claim counts %d, in Redis %d, in use %d", rest.Err(), more.Err(), c.hold.weight, c.redis.weight, c.hold.used)
 		}
 		for _, l := range []*Lease{rest, more} {
 			if err := l.Release(); err != nil {

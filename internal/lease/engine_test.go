@@ -118,7 +118,7 @@ func TestMessageWithUnknownNumber(t *testing.T) {
 		time.Sleep(20 * time.Second) // many requests later
 		line := k2.queues.Entries[Name{Kind: Mutex, Key: "key"}]
 		line.mu.Lock()
-		c, last := line.claim, line.claim.seq
+		c, last := line.claim, line.claim.requests.seq
 		line.mu.Unlock()
 		for _, n := range []int64{0, 1, last + 100, -1} {
 			k2.HandleMessage(Handover{Name: Name{Kind: Mutex, Key: "key"}, Token: c.token, Seq: n, FenceBase: 1, Weight: 1})
@@ -607,7 +607,7 @@ func TestLateClock(t *testing.T) {
 			m, _ := e.process()
 			l := e.acquire(m, 10*time.Second)
 			l.queue.mu.Lock()
-			l.claim.window = client.NewTrustWindow(time.Now().Add(-time.Minute), 10*time.Second) // the machine was suspended
+			l.claim.hold.window = client.NewTrustWindow(time.Now().Add(-time.Minute), 10*time.Second) // the machine was suspended
 			l.queue.mu.Unlock()
 			start := time.Now()
 			if err := look(l); !errors.Is(err, ErrLost) {

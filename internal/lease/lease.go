@@ -245,7 +245,7 @@ func (l *Lease) requestErr() error {
 
 // expire notices that the window has passed, should the renewal timer be late.
 func (l *Lease) expire(now time.Time) {
-	if l.state == leaseHeld && l.claim.window.Remaining(now) <= 0 {
+	if l.state == leaseHeld && l.claim.hold.window.Remaining(now) <= 0 {
 		l.queue.runAsync(l.queue.loseClaim(l.claim, trace.RenewFailed))
 	}
 }
@@ -294,7 +294,7 @@ func (l *Lease) Remaining() time.Duration {
 	if l.expire(now); l.state != leaseHeld {
 		return 0
 	}
-	return l.claim.window.Remaining(now)
+	return l.claim.hold.window.Remaining(now)
 }
 
 // Losses stands for the losses of leases of one key in this process.

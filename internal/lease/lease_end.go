@@ -52,13 +52,13 @@ func (l *Lease) end(err error) {
 		l.queue.waiters.remove(l)
 	} else {
 		c := l.claim
-		if c.leases.remove(l); c.linger != nil {
+		if c.hold.leases.remove(l); c.linger != nil {
 			if c.linger.length = 0; err == ErrReleased {
 				c.linger.length = l.linger()
 			}
 		}
-		delete(c.signals, l)
-		c.used -= l.weight
+		delete(c.contention.signals, l)
+		c.hold.used -= l.weight
 	}
 	if c := l.queue.claim; c != nil && c.state == claimActive {
 		c.last = l

@@ -28,7 +28,7 @@ func (t withoutFailed) Has(hook string) bool { return hook != trace.Failed && t.
 // claim is about to ask for it.
 func (l *Lease) traceWait() {
 	c := l.queue.claim
-	requests := c != nil && c.state == claimActive && c.wanted > 0 && l.queue.waiters.head == l && c.seq < max(c.wantSeq, 1)
+	requests := c != nil && c.state == claimActive && c.want.weight > 0 && l.queue.waiters.head == l && c.requests.seq < max(c.want.seq, 1)
 	if l.state == leaseWaiting && !requests {
 		l.tracer.Waiting()
 	}
@@ -54,7 +54,7 @@ func (l *Lease) traceEnd(err error) {
 // not received.
 func (l *Lease) lossCause(cause string, revoked bool) string {
 	now := time.Now()
-	if l.claim.window.Remaining(now) <= 0 { // whatever Redis has said later
+	if l.claim.hold.window.Remaining(now) <= 0 { // whatever Redis has said later
 		cause = trace.RenewFailed
 	}
 	switch sink, _ := l.sink.(memberSink); {
@@ -70,17 +70,18 @@ func (l *Lease) lossCause(cause string, revoked bool) string {
 
 // grantPath is how the claim came to what it has just given the lease.
 func (c *claim) grantPath(l *Lease) string {
-	if c.fencesUsed > 1 || c.path == trace.Immediate && l.tracer.Waited() { // for others of this process
+	if c.hold.fencesUsed > 1 || c.hold.path == trace.Immediate && l.tracer.Waited() { // for others of this process
 		return trace.Local
 	}
-	return c.path
+	return c.hold.path
 }
 
-// recordPath notes that the claim is given its permits by the answer to r.
-func (c *claim) recordPath(r Request) {
-	if c.path = trace.Immediate; r.Seq > max(r.WantSeq, 1) {
-		c.path = trace.Polled
+// replyPath is how a claim comes to what the reply to r gives it.
+func replyPath(r Request) string {
+	if r.Seq > max(r.WantSeq, 1) {
+		return trace.Polled
 	}
+	return trace.Immediate
 }
 
 // redisError tells of an attempt that has failed, for all who wait for it: or, if there
@@ -89,7 +90,7 @@ func (c *claim) redisError(op string, err error) {
 	switch {
 	case err == nil, isSizeError(err): // an answer
 	case c.state == claimActive:
-		eachTrace(func(t *trace.Tracer) { t.RedisError(op, err) }, c.leases, c.queue.waiters)
+		eachTrace(func(t *trace.Tracer) { t.RedisError(op, err) }, c.hold.leases, c.queue.waiters)
 	default:
 		c.last.tracer.RedisError(op, err)
 	}

@@ -93,14 +93,14 @@ func (c *claim) idle() bool { return c.linger != nil && !c.linger.idleSince.IsZe
 
 // uncontended reports whether nobody else waits for certain: a notice would have come.
 func (c *claim) uncontended() bool {
-	return c.linger != nil && !c.contended && c.linger.hearing == c.queue.manager.Hearing()
+	return c.linger != nil && !c.contention.present && c.linger.hearing == c.queue.manager.Hearing()
 }
 
 // keepIdle reports whether a claim that no lease uses is kept for now. While others wait, that
 // is for the rest of its slice, and only if the process has been locking again at once.
 func (q *keyQueue) keepIdle(c *claim, now time.Time) bool {
 	s := c.linger
-	if s.length == 0 || c.weight == 0 || c.wanted > 0 || c.maybeQueued || c.needsShrink() || s.hearing != q.manager.Hearing() {
+	if s.length == 0 || c.hold.weight == 0 || c.want.weight > 0 || c.redis.maybeQueued || c.needsShrink() || s.hearing != q.manager.Hearing() {
 		return false
 	}
 	since := s.idleSince
@@ -108,13 +108,13 @@ func (q *keyQueue) keepIdle(c *claim, now time.Time) bool {
 		since = now
 	}
 	until := since.Add(s.length)
-	if c.contended {
-		if !s.again || c.fencesUsed >= FencesPerGrant || c.slice.exhausted(now, c.fencesUsed) {
+	if c.contention.present {
+		if !s.again || c.hold.fencesUsed >= FencesPerGrant || c.hold.slice.exhausted(now, c.hold.fencesUsed) {
 			return false
 		}
 		until = since.Add(min(s.length, time.Duration(q.manager.rtt.Load())))
 	}
-	if !now.Before(until) || c.window.Remaining(now) <= c.ttl/3 {
+	if !now.Before(until) || c.hold.window.Remaining(now) <= c.ttl/3 {
 		return false
 	}
 	s.idleSince = since
@@ -172,7 +172,7 @@ func (c *claim) noteUnlock(now time.Time) {
 			return
 		} else if s.served >= minLingerGain {
 			r.pause, r.pausedUntil = 0, 0
-		} else if c.idle() && c.contended {
+		} else if c.idle() && c.contention.present {
 			r.pause = min(max(2*r.pause, s.length), maxLingerPause)
 			r.pausedUntil = monoTimeOf(now.Add(r.pause))
 		}

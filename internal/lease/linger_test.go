@@ -208,7 +208,7 @@ func TestLingerPastTheWindow(t *testing.T) {
 		p.Linger = p.TTL / 10
 		k1, _ := e.lingerer(p)
 		k2, _ := e.process()
-		k1.queues.Entries[Name{Kind: p.Kind, Key: p.Key}].claim.window = client.NewTrustWindow(time.Now().Add(-p.TTL), p.TTL) // it was suspended
+		k1.queues.Entries[Name{Kind: p.Kind, Key: p.Key}].claim.hold.window = client.NewTrustWindow(time.Now().Add(-p.TTL), p.TTL) // it was suspended
 		e.redis.mu.Lock()
 		if p.Kind == Mutex {
 			e.redis.key("key").expires = time.Now()

@@ -68,7 +68,7 @@ func (q *keyQueue) enqueue(ctx context.Context, lease *Lease) (inline *claim, ok
 		return nil, false
 	}
 	c, mustFail := q.claim, lease.try && q.excludesTry(lease)
-	lease.queue, lease.joinedLate = q, c != nil && c.loop.sending()
+	lease.queue, lease.joinedLate = q, c != nil && c.requests.loop.sending()
 	q.waiters.push(lease)
 	switch {
 	case mustFail:
@@ -78,10 +78,10 @@ func (q *keyQueue) enqueue(ctx context.Context, lease *Lease) (inline *claim, ok
 		lease.stopAfterFunc = context.AfterFunc(ctx, func() { lease.cancel(ctx) })
 	case lease.sink == nil && c == nil && (ctx.Done() == nil || q.manager.store.LowLatency(q.name)):
 		q.claim = newClaim(q, lease, false)
-		q.claim.loop = loopPaused
+		q.claim.requests.loop = loopPaused
 		return q.claim, true
 	}
-	if lease.try && c != nil && !c.loop.sending() { // it may be pausing, because Redis is away
+	if lease.try && c != nil && !c.requests.loop.sending() { // it may be pausing, because Redis is away
 		c.wake()
 	}
 	if lease.try && c != nil && c.state == claimReleasing { // in its release, for the same reason
@@ -100,7 +100,7 @@ func (q *keyQueue) excludesTry(try *Lease) bool {
 	case c == nil || c.state != claimActive:
 		return false
 	case head != nil:
-		return !head.try && (c.headMustWait || !c.canRequestMore())
+		return !head.try && (c.want.headMustWait || !c.canRequestMore())
 	}
 	return !c.mayRequest(try)
 }

@@ -5,9 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
-	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
 // MinSlice is for how long at least a claim passes from lease to lease inside a
@@ -73,7 +71,7 @@ func (q *keyQueue) advanceAt(now time.Time) pendingCall {
 		if c.state != claimActive {
 			return pendingCall{} // what it waits for leads back here
 		}
-		if c.hasCapacity(next) {
+		if c.hold.hasCapacity(next) {
 			if now.IsZero() {
 				now = time.Now()
 			}
@@ -87,14 +85,14 @@ func (q *keyQueue) advanceAt(now time.Time) pendingCall {
 			next.fail(ErrLocked)
 			continue
 		}
-		if c.unconfirmed() != nil {
+		if c.want.unconfirmed() != nil {
 			break // giving back what was not confirmed leads back here
 		}
-		if c.wanted == 0 && c.canRequestMore() || c.wanted > 0 && !c.wants(next) {
+		if c.want.weight == 0 && c.canRequestMore() || c.want.weight > 0 && !c.want.isFor(next) {
 			q.requestMore(c, next)
 			return pendingCall{}
 		}
-		if c.wanted == 0 {
+		if c.want.weight == 0 {
 			q.failTries(ErrLocked) // the next in line waits, and they do not
 		}
 		break // its answer, or the end of a lease, leads back here
@@ -104,7 +102,7 @@ func (q *keyQueue) advanceAt(now time.Time) pendingCall {
 	case c == nil:
 		q.manager.removeQueue(q)
 	case c.state != claimActive:
-	case q.waiters.head == nil && c.used == 0:
+	case q.waiters.head == nil && c.hold.used == 0:
 		if c.linger != nil {
 			if now.IsZero() {
 				now = time.Now()
@@ -113,20 +111,20 @@ func (q *keyQueue) advanceAt(now time.Time) pendingCall {
 				break
 			}
 		}
-		if c.wanted > 0 || c.serverWeight > 0 || c.maybeQueued {
+		if c.want.weight > 0 || c.redis.weight > 0 || c.redis.maybeQueued {
 			return pendingCall{claim: q.beginRelease()}
 		}
 		q.closeClaim(c) // nothing of it is in Redis
 		q.manager.removeQueue(q)
 	default:
-		if q.waiters.head == nil && c.wanted > 0 { // who wanted it has gone
-			c.wanted = 0
+		if q.waiters.head == nil && c.want.weight > 0 { // who wanted it has gone
+			c.want.weight = 0
 			c.wake()
 		}
 		if c.dropUnused(); !c.needsShrink() {
 			break
 		}
-		if c.wanted == 0 {
+		if c.want.weight == 0 {
 			return pendingCall{claim: c, shrink: true}
 		}
 		c.wake() // its next request says so, and may bring new permits before
@@ -139,14 +137,14 @@ func (q *keyQueue) advanceAt(now time.Time) pendingCall {
 func (q *keyQueue) requestMore(c *claim, next *Lease) {
 	if q.name.Kind == Mutex { // whose owner is known by the token alone: a new one for each turn
 		yielding := newClaim(q, next, true)
-		yielding.replaces = c.token
+		yielding.redis.replaces = c.token
 		q.closeClaim(c)
 		q.startRequesting(yielding)
 		return
 	}
 	c.dropUnused()
 	c.setWant(next)
-	if c.loop != loopStopped {
+	if c.requests.loop != loopStopped {
 		c.wake()
 		return
 	}
@@ -155,88 +153,20 @@ func (q *keyQueue) requestMore(c *claim, next *Lease) {
 
 // startRequesting makes c the claim of the queue, and asks Redis for what it wants.
 func (q *keyQueue) startRequesting(c *claim) {
-	q.claim, c.loop = c, loopPaused
+	q.claim, c.requests.loop = c, loopPaused
 	q.manager.Async(func() { q.requestLoop(c) })
-}
-
-// A grant is what Redis has given a claim.
-type grant struct {
-	fenceBase, weight, grantedNow int64
-	window                        client.TrustWindow
-	contended                     bool
-	err                           error // why it is given back, once it is
-}
-
-// receiveGrant accepts a grant, or has replicas confirm it before. A failover can forget a grant
-// that no replica has. It covers a grant that another process's release made: replicas receive
-// all writes in their order, so one that has the renewal has the grant.
-func (q *keyQueue) receiveGrant(c *claim, g grant) pendingCall {
-	switch {
-	case c.confirm.Replicas == 0:
-		c.confirmed = c.confirm
-		return q.acceptGrant(c, g.fenceBase, g.weight, g.grantedNow, g.window, g.contended)
-	case c.confirming == nil:
-		pending := g // g itself does not escape
-		c.confirming = &pending
-		of := Renewal{Name: q.name, Token: c.token, TTL: c.ttl, Confirm: c.confirm}
-		q.manager.Async(func() { q.confirm(c, &pending, of) })
-	}
-	return pendingCall{}
-}
-
-// acceptGrant begins the use of what Redis has given the claim.
-func (q *keyQueue) acceptGrant(c *claim, fenceBase, weight, grantedNow int64, w client.TrustWindow, contended bool) pendingCall {
-	now := time.Now()
-	if weight < c.weight+grantedNow || c.weight > 0 && c.window.Remaining(now) <= 0 {
-		c.maybeQueued = true
-		return q.loseClaim(c, trace.KeyMissing) // what it held is not there, and what is there is no use
-	}
-	if c.serverWeight = weight; c.weight == 0 {
-		c.window, c.grantSeq = w, c.seq
-	} else if w.Remaining(now) > c.window.Remaining(now) {
-		c.window = w
-	}
-	c.weight += grantedNow
-	c.ackedSeq = c.seq // replies to what is under way may be older than this
-	c.wanted, c.maybeQueued, c.replaces = 0, false, ""
-	c.shared = c.wantShared
-	c.noteContention(contended, w.Start)
-	c.fenceBase, c.fencesUsed, c.slice = fenceBase, 0, q.manager.newTimeSlice(c.ttl, q.waiters.n, now)
-	q.manager.scheduleRenewal(c, now)
-	return q.advanceAt(now)
-}
-
-// handleHandover is a hand-over's message. It is believed if there is enough left of its
-// window, and otherwise makes the claim ask. Or it is a contention notice.
-func (q *keyQueue) handleHandover(c *claim, msg Handover) {
-	q.mu.Lock()
-	var todo pendingCall
-	switch {
-	case msg.Seq == 0:
-		c.noteContentionNotice(time.Now())
-		c.wake()
-		todo = q.endIdle(c)
-	case c.state == claimActive && c.wanted > 0 && msg.WantSeq == c.wantSeq:
-		if w := c.handoverWindow(msg.Seq); c.usable(w.Remaining(time.Now())) {
-			c.path = trace.Notified
-			todo = q.receiveGrant(c, grant{fenceBase: msg.FenceBase, weight: msg.Weight, grantedNow: c.wanted, window: w, contended: msg.Contended})
-		}
-		c.wake()
-	}
-	q.mu.Unlock()
-	q.runAsync(todo)
 }
 
 // loseClaim ends a claim that Redis no longer has, or may soon give to another.
 func (q *keyQueue) loseClaim(c *claim, cause string) pendingCall {
 	delivered := false
-	for c.leases.head != nil {
-		delivered = c.leases.head.lose(cause) || delivered
+	for c.hold.leases.head != nil {
+		delivered = c.hold.leases.head.lose(cause) || delivered
 	}
 	if !delivered { // nobody was, so that it can be given back before it runs out
 		return pendingCall{claim: q.beginRelease()}
 	}
-	maybeQueued := c.maybeQueued
+	maybeQueued := c.redis.maybeQueued
 	if q.closeClaim(c); maybeQueued {
 		go q.manager.releaseStale(c)
 	}

@@ -48,7 +48,7 @@ func (l *Lease) reduce(n int64) {
 		return
 	}
 	l.weight -= n
-	l.claim.used -= n
+	l.claim.hold.used -= n
 }
 
 // A PartialRelease is some of the permits of a lease, or all.

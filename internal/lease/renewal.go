@@ -10,7 +10,7 @@ import (
 // scheduleRenewal sets when the renewal timer is to look at a held claim again. That is not
 // later than a lease of it may have to be ended. The queue is locked.
 func (m *Manager) scheduleRenewal(c *claim, now time.Time) {
-	m.Schedule(c, c.window, now, c.nextForcedEnd)
+	m.Schedule(c, c.hold.window, now, c.hold.nextForcedEnd)
 }
 
 // CheckRenewal ends a claim whose window has passed, and says how to renew one that
@@ -21,17 +21,17 @@ func (c *claim) CheckRenewal(now time.Time) (r Renewal, renew bool) {
 	q.mu.Lock()
 	var todo pendingCall
 	switch {
-	case c.state != claimActive || c.weight == 0:
-	case c.window.Remaining(now) <= 0:
+	case c.state != claimActive || c.hold.weight == 0:
+	case c.hold.window.Remaining(now) <= 0:
 		todo = q.loseClaim(c, trace.RenewFailed)
 	default:
-		if renew = c.markRenewals(now); !c.nextForcedEnd.IsZero() && !c.nextForcedEnd.After(now) {
-			c.loseExpired(now)
+		if renew = c.hold.markRenewals(now, c.ttl); !c.hold.nextForcedEnd.IsZero() && !c.hold.nextForcedEnd.After(now) {
+			c.hold.loseExpired(now, c.ttl)
 			todo = q.advance()
-			renew = c.state == claimActive && c.weight > 0 && c.markRenewals(now)
+			renew = c.state == claimActive && c.hold.weight > 0 && c.hold.markRenewals(now, c.ttl)
 		}
-		if c.state == claimActive && c.weight > 0 {
-			r = Renewal{Name: q.name, Token: c.token, TTL: c.ttl, Confirm: c.confirmed, Contention: (c.notified || c.signals != nil) && !c.renewFailed}
+		if c.state == claimActive && c.hold.weight > 0 {
+			r = Renewal{Name: q.name, Token: c.token, TTL: c.ttl, Confirm: c.hold.confirmed, Contention: (c.notified || c.contention.signals != nil) && !c.hold.renewFailed}
 			q.manager.scheduleRenewal(c, now)
 		}
 	}
@@ -44,11 +44,11 @@ func (c *claim) CheckRenewal(now time.Time) (r Renewal, renew bool) {
 func (c *claim) BeginRenewal(now time.Time) (grantSeq int64, renew bool) {
 	c.queue.mu.Lock()
 	defer c.queue.mu.Unlock()
-	if c.state != claimActive || c.weight == 0 {
+	if c.state != claimActive || c.hold.weight == 0 {
 		return 0, false
 	}
 	c.queue.manager.scheduleRenewal(c, now)
-	return c.grantSeq, true
+	return c.hold.grantSeq, true
 }
 
 // HandleRenewal handles the reply to a renewal of the hold grantSeq, sent at sentAt.
@@ -57,22 +57,22 @@ func (c *claim) HandleRenewal(grantSeq int64, of Renewal, r RenewResult, sentAt 
 	q.mu.Lock()
 	var todo pendingCall
 	switch {
-	case c.state != claimActive || c.weight == 0 || c.grantSeq != grantSeq: // released since
+	case c.state != claimActive || c.hold.weight == 0 || c.hold.grantSeq != grantSeq: // released since
 	case r.Err != nil: // tried again when next due
-		c.renewFailed = true
+		c.hold.renewFailed = true
 		c.redisError("renew", r.Err)
 	case !r.Held:
 		todo = q.loseClaim(c, trace.KeyMissing)
-	case c.window.Remaining(time.Now()) <= 0: // see extend
-		c.maybeQueued = true
+	case c.hold.window.Remaining(time.Now()) <= 0: // see extend
+		c.redis.maybeQueued = true
 		todo = q.loseClaim(c, trace.RenewFailed)
 	default:
-		eachTrace(func(t *trace.Tracer) { t.Renewed(sentAt) }, c.leases)
-		contended := r.Contended && (r.SeveralWait || !c.maybeQueued)
-		if c.renewFailed = false; contended || q.name.Kind != Mutex { // that of a Mutex may not have asked
-			c.noteContention(contended, sentAt)
+		eachTrace(func(t *trace.Tracer) { t.Renewed(sentAt) }, c.hold.leases)
+		contended := r.Contended && (r.SeveralWait || !c.redis.maybeQueued)
+		if c.hold.renewFailed = false; contended || q.name.Kind != Mutex { // that of a Mutex may not have asked
+			c.contention.note(contended, sentAt)
 		}
-		if of.Confirm.Replicas >= c.confirmed.Replicas {
+		if of.Confirm.Replicas >= c.hold.confirmed.Replicas {
 			c.extend(client.NewTrustWindow(sentAt, of.TTL)) // that of the claim may be longer by now
 		}
 		if c.needsShrink() {

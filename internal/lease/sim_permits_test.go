@@ -376,8 +376,8 @@ func (s *permitsSim) idle(p *simProcess, found map[any]string) {
 		s.redis.log("%s wants %d", short(c.token), head.weight)
 		found[head] = fmt.Sprintf("%s waits for %d, though %d of %d are in use", short(c.token), head.weight, used, q.size)
 	}
-	if h := q.hold(c.token); h != nil && c.wanted == 0 && h.weight > c.weight {
-		found[c] = fmt.Sprintf("%s uses %d, Redis keeps %d for it", short(c.token), c.weight, h.weight)
+	if h := q.hold(c.token); h != nil && c.want.weight == 0 && h.weight > c.hold.weight {
+		found[c] = fmt.Sprintf("%s uses %d, Redis keeps %d for it", short(c.token), c.hold.weight, h.weight)
 	}
 }
 

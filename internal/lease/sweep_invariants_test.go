@@ -59,7 +59,7 @@ func (w *sweep) trusted(l *Lease) {
 	if l.queue.name.Kind != Mutex {
 		remaining = time.UnixMilli(w.redis.permitsOf(l.queue.name).holds[l.claim.token].expires).Sub(now)
 	}
-	if believed := l.claim.window.Remaining(now); l.state == leaseHeld && believed > remaining {
+	if believed := l.claim.hold.window.Remaining(now); l.state == leaseHeld && believed > remaining {
 		w.Errorf("a lease of %s is believed in for %v, and Redis keeps it for %v", l.queue.name.Key, believed, remaining)
 	}
 }

@@ -12,22 +12,22 @@ import (
 func TestCanServe(t *testing.T) {
 	now := time.Now()
 	held := func() *claim {
-		return &claim{queue: &keyQueue{name: Name{Kind: Mutex}}, ttl: time.Second, weight: 1, slice: timeSlice{monoTimeOf(now), MinSlice, 2 * MinSlice, 1}, window: client.NewTrustWindow(now, time.Second)}
+		return &claim{queue: &keyQueue{name: Name{Kind: Mutex}}, ttl: time.Second, hold: hold{weight: 1, slice: timeSlice{monoTimeOf(now), MinSlice, 2 * MinSlice, 1}, window: client.NewTrustWindow(now, time.Second)}}
 	}
 	for name, c := range map[string]struct {
 		change func(*claim, *Lease)
 		want   bool
 	}{
 		"nothing":          {func(*claim, *Lease) {}, true},
-		"it is in use":     {func(c *claim, _ *Lease) { c.used = 1 }, false},
+		"it is in use":     {func(c *claim, _ *Lease) { c.hold.used = 1 }, false},
 		"it is too small":  {func(_ *claim, l *Lease) { l.weight = 2 }, false},
 		"a longer TTL":     {func(_ *claim, l *Lease) { l.ttl++ }, false},
 		"a shorter TTL":    {func(_ *claim, l *Lease) { l.ttl-- }, false},
 		"it is a writer's": {func(c *claim, l *Lease) { c.queue.name.Kind, l.ttl = RWMutex, l.ttl-1 }, true},
-		"no fence is left": {func(c *claim, _ *Lease) { c.fencesUsed = FencesPerGrant }, false},
-		"slice over":       {func(c *claim, _ *Lease) { c.slice.start, c.fencesUsed = monoTimeOf(now.Add(-MinSlice)), 1 }, false},
-		"not used so far":  {func(c *claim, _ *Lease) { c.slice.start = monoTimeOf(now.Add(-MinSlice)) }, true},
-		"window over":      {func(c *claim, _ *Lease) { c.window = client.NewTrustWindow(now.Add(-time.Second), time.Second) }, false},
+		"no fence is left": {func(c *claim, _ *Lease) { c.hold.fencesUsed = FencesPerGrant }, false},
+		"slice over":       {func(c *claim, _ *Lease) { c.hold.slice.start, c.hold.fencesUsed = monoTimeOf(now.Add(-MinSlice)), 1 }, false},
+		"not used so far":  {func(c *claim, _ *Lease) { c.hold.slice.start = monoTimeOf(now.Add(-MinSlice)) }, true},
+		"window over":      {func(c *claim, _ *Lease) { c.hold.window = client.NewTrustWindow(now.Add(-time.Second), time.Second) }, false},
 	} {
 		claim, lease := held(), &Lease{ttl: time.Second, weight: 1}
 		if c.change(claim, lease); claim.canServe(lease, now) != c.want {
@@ -47,7 +47,7 @@ func TestWindowEndsForGood(t *testing.T) {
 	for name, answer := range map[string]func(*claim){
 		"to a renewal": func(c *claim) { c.HandleRenewal(0, Renewal{TTL: c.ttl}, RenewResult{Held: true}, sent) },
 		"to a request that the hand-over had overtaken": func(c *claim) {
-			c.inflight++
+			c.requests.inflight++
 			c.queue.handleReply(c, Request{Token: c.token, TTL: c.ttl, Seq: 1}, Reply{Granted: true, Weight: 1}, nil, sent)
 		},
 	} {
@@ -56,7 +56,7 @@ func TestWindowEndsForGood(t *testing.T) {
 			l := &Lease{queue: q, ttl: 10 * time.Second, weight: 1}
 			l.self = l
 			c := newClaim(q, l, false)
-			q.claim, c.weight, c.wanted, c.window = c, 1, 0, client.NewTrustWindow(now.Add(-passed), c.ttl)
+			q.claim, c.hold.weight, c.want.weight, c.hold.window = c, 1, 0, client.NewTrustWindow(now.Add(-passed), c.ttl)
 			c.assign(l, now)
 			answer(c)
 			if err := l.Err(); !errors.Is(err, want) {

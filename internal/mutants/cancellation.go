@@ -27,7 +27,7 @@ var cancellation = []mutant{
 		"withdraw-not", "who gives up leaves its entry, or what it was handed, in Redis",
 		"internal/lease/claim_release.go", `	err := q.releaseToken(c, c.token, until, last)
 `, `	var err error
-	if c.weight > 0 {
+	if c.hold.weight > 0 {
 		err = q.releaseToken(c, c.token, until, last)
 	}
 `,
@@ -63,12 +63,12 @@ var cancellation = []mutant{
 	},
 	{
 		"release-overtakes", "a release does not wait for the request that it undoes",
-		"internal/lease/claim_release.go", `	if c.inflight > 0 { // the`, `	if false { // the`,
+		"internal/lease/claim_release.go", `	if c.requests.inflight > 0 { // the`, `	if false { // the`,
 		"internal/lease", "TestCancelUnderWay",
 	},
 	{
 		"unlock-overtakes", "a release of what was held does not wait for a poll under way",
-		"internal/lease/claim_release.go", `	if c.inflight > 0 {`, `	if c.inflight > 0 && c.wanted > 0 {`,
+		"internal/lease/claim_release.go", `	if c.requests.inflight > 0 {`, `	if c.requests.inflight > 0 && c.want.weight > 0 {`,
 		"internal/lease", "TestReleaseAwaitsPoll",
 	},
 	{
@@ -109,7 +109,7 @@ var cancellation = []mutant{
 	},
 	{
 		"try-queues", "a try leaves an entry behind",
-		"internal/lease/acquire_loop.go", `queues := c.tryUntil != 0 || !q.nextTries() && (`, `queues := c.tryUntil != 0 || (`,
+		"internal/lease/acquire_loop.go", `queues := c.want.tryUntil != 0 || !q.nextTries() && (`, `queues := c.want.tryUntil != 0 || (`,
 		"internal/lease", "TestTryQueuesNot",
 	},
 	{
@@ -120,28 +120,28 @@ var cancellation = []mutant{
 	},
 	{
 		"try-alone", "a try fails because another one is under way",
-		"internal/lease/manager.go", `return !head.try && (c.headMustWait || !c.canRequestMore())`, `return true`,
+		"internal/lease/manager.go", `return !head.try && (c.want.headMustWait || !c.canRequestMore())`, `return true`,
 		"internal/lease", "TestTriesAllSucceed",
 	},
 	{
 		"try-stale-answer", "a try fails by the answer to a request that was sent before it began",
-		"internal/lease/acquire_loop.go", `no && !lease.joinedLate && lease.weight`, `no && lease.weight`,
+		"internal/lease/acquire_reply.go", `no && !lease.joinedLate && lease.weight`, `no && lease.weight`,
 		"internal/lease", "TestTryAfterRelease",
 	},
 	{
 		"try-overtaken", "a try fails by the answer to a statement that a later one has overtaken",
-		"internal/lease/acquire_loop.go", `!reply.Granted && r.Seq == c.seq //`, `!reply.Granted //`,
+		"internal/lease/acquire_reply.go", `!reply.Granted && r.Seq == c.requests.seq //`, `!reply.Granted //`,
 		"internal/lease", "TestTryOvertaken",
 	},
 	{
 		"try-late-grant", "a try is repeated while each grant comes when its window has passed",
-		"internal/lease/acquire_loop.go", `			lease.fail(retry.ErrReplyTooLate)
+		"internal/lease/acquire_reply.go", `			lease.fail(retry.ErrReplyTooLate)
 `, ``,
 		"internal/lease", "TestRoundTripLongerThanWindow",
 	},
 	{
 		"queue-unheard", "the first queue entry does not await the subscription",
-		"internal/lease/acquire_loop.go", `		if c.alwaysQueue = true; q.manager.subscribe(c) ||`, `		c.alwaysQueue = true
+		"internal/lease/acquire_reply.go", `		if c.want.alwaysQueue = true; q.manager.subscribe(c) ||`, `		c.want.alwaysQueue = true
 		if q.manager.subscribe(c); true ||`,
 		"internal/lease", "TestQueueAwaitsSubscription",
 	},
@@ -174,7 +174,7 @@ var cancellation = []mutant{
 	},
 	{
 		"message-only", "who waits relies on the message, and does not ask again",
-		"internal/lease/acquire_loop.go", `		delay = q.manager.pollInterval()`, `		delay = time.Hour`,
+		"internal/lease/acquire_reply.go", `		delay = q.manager.pollInterval()`, `		delay = time.Hour`,
 		"internal/lease", "TestMessageLost",
 	},
 	{
@@ -184,22 +184,22 @@ var cancellation = []mutant{
 	},
 	{
 		"polls-pile-up", "a poll that has no answer is sent again for ever",
-		"internal/lease/acquire_loop.go", ` && c.inflight < len(c.recentSends)`, ``,
+		"internal/lease/acquire_loop.go", ` && c.requests.inflight < len(c.requests.recent)`, ``,
 		"internal/lease", "TestPollsStuck",
 	},
 	{
 		"poll-misses-expiry", "who waits does not ask when the owner's TTL ends",
-		"internal/lease/acquire_loop.go", `if reply.Remaining >= 0 { // a dead`, `if false { // a dead`,
+		"internal/lease/acquire_reply.go", `if reply.Remaining >= 0 { // a dead`, `if false { // a dead`,
 		"internal/lease", "TestDeadOwner",
 	},
 	{
 		"unreceived-renewed", "a grant that nobody has received is renewed",
-		"internal/lease/capacity.go", `if l.received() && (`, `if (`,
+		"internal/lease/hold.go", `if l.received() && (`, `if (`,
 		"internal/lease", "TestUnreceivedAndAwaited",
 	},
 	{
 		"max-hold-ignored", "a lease is renewed beyond MaxHold",
-		"internal/lease/capacity.go", `(l.maxHold == 0 || held < l.maxHold)`, `(l.maxHold == 0 || held < 4*l.maxHold)`,
+		"internal/lease/hold.go", `(l.maxHold == 0 || held < l.maxHold)`, `(l.maxHold == 0 || held < 4*l.maxHold)`,
 		"mutex", "TestMaxHold",
 	},
 	{
@@ -227,7 +227,7 @@ var cancellation = []mutant{
 	},
 	{
 		"nudge-forgotten", "what happens while a request is under way is not looked at after it",
-		"internal/lease/claim.go", `		c.loop = loopSendingAgain
+		"internal/lease/acquire_loop.go", `		c.requests.loop = loopSendingAgain
 `, ``,
 		"internal/lease", "TestJoinWhileListening",
 	},

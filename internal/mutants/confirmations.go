@@ -15,20 +15,20 @@ var confirmations = []mutant{
 	},
 	{
 		"told-before-released", "a try is told before its lock is given back",
-		"internal/lease/confirm.go", `	if c.confirming.err = err; c.weight == 0 {`, `	c.confirming.err = err
+		"internal/lease/confirm.go", `	if c.want.confirming.err = err; c.hold.weight == 0 {`, `	c.want.confirming.err = err
 	q.failUnconfirmed(c)
-	if c.weight == 0 {`,
+	if c.hold.weight == 0 {`,
 		"internal/lease", "TestUnconfirmedGrantIsReleased",
 	},
 	{
 		"unconfirmed-renewal", "a renewal counts although it was not confirmed",
-		"internal/lease/renewal.go", `TTL: c.ttl, Confirm: c.confirmed, Contention: (c.notified || c.signals != nil) && !c.renewFailed}`, `TTL: c.ttl}
-			c.confirmed = Confirm{}`,
+		"internal/lease/renewal.go", `TTL: c.ttl, Confirm: c.hold.confirmed, Contention: (c.notified || c.contention.signals != nil) && !c.hold.renewFailed}`, `TTL: c.ttl}
+			c.hold.confirmed = Confirm{}`,
 		"internal/lease", "TestUnconfirmedRenewalDoesNotCount",
 	},
 	{
 		"others-confirmation", "a lease that needs replicas joins a hold that none has confirmed",
-		"internal/lease/capacity.go", `|| l.confirm.Replicas > c.confirmed.Replicas`, ``,
+		"internal/lease/hold.go", `|| l.confirm.Replicas > h.confirmed.Replicas`, ``,
 		"internal/lease", "TestHoldIsConfirmedForWhoNeedsIt",
 	},
 }

@@ -5,14 +5,14 @@ package main
 var linger = []mutant{
 	{
 		"linger-unrevoked", "the notice that others wait does not end a linger",
-		"internal/lease/queue.go", `		todo = q.endIdle(c)
+		"internal/lease/grant.go", `		todo = q.endIdle(c)
 `, ``,
 		"internal/lease", "TestLingerIsRevoked",
 	},
 	{
 		"linger-renewed", "a claim that only lingers is renewed",
-		"internal/lease/capacity.go", `	c.nextForcedEnd = time.Time{}
-`, `	c.nextForcedEnd, renew = time.Time{}, c.idle()
+		"internal/lease/hold.go", `	h.nextForcedEnd = time.Time{}
+`, `	h.nextForcedEnd, renew = time.Time{}, h.leases.head == nil
 `,
 		"internal/lease", "TestLingerIsNotRenewed",
 	},
@@ -20,13 +20,13 @@ var linger = []mutant{
 		"linger-same-fence", "a lease that follows a linger has the fence of the one before it",
 		"internal/lease/linger.go", `	s.served++
 `, `	s.served++
-	c.fencesUsed--
+	c.hold.fencesUsed--
 `,
 		"internal/lease", "TestLingerNeedsNoRequest",
 	},
 	{
 		"linger-past-window", "a claim that lingers serves a lease after its window",
-		"internal/lease/capacity.go", `remaining -= c.ttl / 3`, `remaining = c.ttl`,
+		"internal/lease/hold.go", `remaining -= c.ttl / 3`, `remaining = c.ttl`,
 		"internal/lease", "TestLingerPastTheWindow",
 	},
 	{
@@ -46,12 +46,12 @@ var linger = []mutant{
 	},
 	{
 		"linger-keeps-out", "a process that locks again at once keeps others out for longer than its slice",
-		"internal/lease/linger.go", `|| c.slice.exhausted(now, c.fencesUsed) {`, `{`,
+		"internal/lease/linger.go", `|| c.hold.slice.exhausted(now, c.hold.fencesUsed) {`, `{`,
 		"internal/lease", "TestLingerWhileOthersWait",
 	},
 	{
 		"linger-fails-tries", "a try fails because of a claim that only lingers",
-		"internal/lease/acquire_loop.go", `(c.tryUntil != 0 || reply.MayLinger)`, `c.tryUntil != 0`,
+		"internal/lease/acquire_reply.go", `(c.want.tryUntil != 0 || reply.MayLinger)`, `c.want.tryUntil != 0`,
 		"internal/lease", "TestLingerAndTries",
 	},
 }

@@ -4,22 +4,26 @@ package main
 var mutexEngine = []mutant{
 	{
 		"window-from-arrival", "the window of a hand-over counts from the message's arrival",
-		"internal/lease/claim.go", `return client.NewTrustWindow(r.sentAt, c.handoverTTL())`, `return client.NewTrustWindow(time.Now(), c.handoverTTL())`,
+		"internal/lease/claim.go", `return client.NewTrustWindow(at, c.handoverTTL())`, `at = time.Now(); return client.NewTrustWindow(at, c.handoverTTL())`,
 		"internal/lease", "TestMessageLate",
 	},
 	{
 		"window-from-latest", "that of a hand-over counts from the latest request, whichever the message echoes",
-		"internal/lease/claim.go", `if r := c.recentSends[uint64(seq)%uint64(len(c.recentSends))]; seq > 0 && r.seq == seq {`, `if r := c.recentSends[c.lastQueued()%int64(len(c.recentSends))]; seq > 0 {`,
+		"internal/lease/requests.go", `	r := s.recent[uint64(seq)%uint64(len(s.recent))]
+	return r.sentAt, seq > 0 && r.seq == seq
+`, `	r := s.recent[s.lastQueued()%int64(len(s.recent))]
+	return r.sentAt, seq > 0
+`,
 		"internal/lease", "TestMessageLate",
 	},
 	{
 		"number-unknown", "a message that echoes a number which was never sent is believed",
-		"internal/lease/claim.go", `seq > 0 && r.seq == seq {`, `r.seq > 0 {`,
+		"internal/lease/requests.go", `seq > 0 && r.seq == seq`, `r.seq > 0`,
 		"internal/lease", "TestMessageWithUnknownNumber",
 	},
 	{
 		"window-from-answer", "the window of a grant counts from the answer",
-		"internal/lease/acquire_loop.go", `w := client.NewTrustWindow(sentAt, r.TTL)`, `w := client.NewTrustWindow(time.Now(), r.TTL)`,
+		"internal/lease/acquire_reply.go", `w := client.NewTrustWindow(sentAt, r.TTL)`, `w := client.NewTrustWindow(time.Now(), r.TTL)`,
 		"internal/lease", "TestWindowCountsFromSending",
 	},
 	{
@@ -53,22 +57,22 @@ var mutexEngine = []mutant{
 	},
 	{
 		"window-shrinks", "an answer that was overtaken moves the end of the window to an earlier time",
-		"internal/lease/capacity.go", `remaining > 0 && w.Remaining(now) > remaining`, `remaining > 0 && w.Remaining(now) > 0`,
+		"internal/lease/hold.go", `remaining > 0 && w.Remaining(now) > remaining`, `remaining > 0 && w.Remaining(now) > 0`,
 		"internal/lease", "TestWindowNeverShrinks",
 	},
 	{
 		"question-trusts-timer", "whether a lease is held is answered without a look at the clocks",
-		"internal/lease/lease.go", `if l.state == leaseHeld && l.claim.window.Remaining(now) <= 0 {`, `if false {`,
+		"internal/lease/lease.go", `if l.state == leaseHeld && l.claim.hold.window.Remaining(now) <= 0 {`, `if false {`,
 		"internal/lease", "TestLateClock",
 	},
 	{
 		"handed-on-too-late", "a claim passes to the next lease here when its window is over",
-		"internal/lease/capacity.go", `> c.confirmed.Replicas || remaining <= 0 {`, `> c.confirmed.Replicas {`,
+		"internal/lease/hold.go", `> h.confirmed.Replicas || remaining <= 0 {`, `> h.confirmed.Replicas {`,
 		"internal/lease", "TestCanServe",
 	},
 	{
 		"quantum-endless", "a claim stays in its process for as long as somebody there wants it",
-		"internal/lease/capacity.go", `c.fencesUsed < FencesPerGrant && (c.uncontended() || !c.slice.exhausted(now, c.fencesUsed))`, `c.fencesUsed < FencesPerGrant`,
+		"internal/lease/hold.go", `h.fencesUsed < FencesPerGrant && (c.uncontended() || !h.slice.exhausted(now, h.fencesUsed))`, `h.fencesUsed < FencesPerGrant`,
 		"internal/lease", "TestCanServe",
 	},
 	{
@@ -88,27 +92,27 @@ var mutexEngine = []mutant{
 	},
 	{
 		"block-endless", "a claim passes on when its fences have been used up",
-		"internal/lease/capacity.go", `c.fencesUsed < FencesPerGrant && (c.uncontended() || !c.slice.exhausted(now, c.fencesUsed))`, `!c.slice.exhausted(now, c.fencesUsed)`,
+		"internal/lease/hold.go", `h.fencesUsed < FencesPerGrant && (c.uncontended() || !h.slice.exhausted(now, h.fencesUsed))`, `!h.slice.exhausted(now, h.fencesUsed)`,
 		"internal/lease", "TestCanServe",
 	},
 	{
 		"fence-shared", "leases that follow one another under a claim have the same fence",
-		"internal/lease/capacity.go", `c.fenceBase*FencesPerGrant + min(c.fencesUsed, FencesPerGrant-1)`, `c.fenceBase*FencesPerGrant + min(c.fencesUsed, 0)`,
+		"internal/lease/hold.go", `h.fenceBase*FencesPerGrant + min(h.fencesUsed, FencesPerGrant-1)`, `h.fenceBase*FencesPerGrant + min(h.fencesUsed, 0)`,
 		"internal/lease", "TestFencesAcrossBlocks",
 	},
 	{
 		"ttl-of-another", "a claim of a Mutex passes to a lease with another TTL than its token states",
-		"internal/lease/capacity.go", `(l.ttl == c.ttl || l.ttl < c.ttl && c.queue.name.Kind != Mutex)`, `l.ttl <= c.ttl`,
+		"internal/lease/hold.go", `(l.ttl == c.ttl || l.ttl < c.ttl && c.queue.name.Kind != Mutex)`, `l.ttl <= c.ttl`,
 		"internal/lease", "TestCanServe",
 	},
 	{
 		"ttl-of-none", "a lease cannot have a share of a claim that lasts longer than it",
-		"internal/lease/capacity.go", `(l.ttl == c.ttl || l.ttl < c.ttl && c.queue.name.Kind != Mutex)`, `l.ttl == c.ttl`,
+		"internal/lease/hold.go", `(l.ttl == c.ttl || l.ttl < c.ttl && c.queue.name.Kind != Mutex)`, `l.ttl == c.ttl`,
 		"internal/lease", "TestCanServe",
 	},
 	{
 		"window-revives", "an answer that comes when the window has passed, and nobody has looked, extends it",
-		"internal/lease/capacity.go", `remaining > 0 && w.Remaining(now) > remaining`, `w.Remaining(now) > remaining`,
+		"internal/lease/hold.go", `remaining > 0 && w.Remaining(now) > remaining`, `w.Remaining(now) > remaining`,
 		"internal/lease", "TestWindowEndsForGood",
 	},
 	{
@@ -125,14 +129,14 @@ var mutexEngine = []mutant{
 	},
 	{
 		"yield-same-token", "a claim that is yielded is asked for again under its old token",
-		"internal/lease/queue.go", `		yielding.replaces = c.token
-`, `		yielding.replaces, yielding.token = c.token, c.token
+		"internal/lease/queue.go", `		yielding.redis.replaces = c.token
+`, `		yielding.redis.replaces, yielding.token = c.token, c.token
 `,
 		"internal/lease", "TestSimulation",
 	},
 	{
 		"renewal-late-to-all", "that a renewal was refused ends whatever its claim holds by then",
-		"internal/lease/renewal.go", `|| c.grantSeq != grantSeq: // released since`, `: // released since`,
+		"internal/lease/renewal.go", `|| c.hold.grantSeq != grantSeq: // released since`, `: // released since`,
 		"internal/lease", "TestRenewalOfEarlierHold",
 	},
 	{

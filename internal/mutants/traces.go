@@ -10,7 +10,7 @@ var traces = []mutant{
 	},
 	{
 		"trace-wait-there", "who waits for others elsewhere is not told to wait",
-		"internal/lease/acquire_loop.go", `		head.tracer.Waiting()
+		"internal/lease/acquire_reply.go", `		head.tracer.Waiting()
 `, ``,
 		"internal/lease", "TestTraceFailed",
 	},
@@ -21,7 +21,7 @@ var traces = []mutant{
 	},
 	{
 		"trace-shared", "who shares the hold of its process is told to have asked for it",
-		"internal/lease/lease_trace.go", `c.fencesUsed > 1 || c.path`, `c.path`,
+		"internal/lease/lease_trace.go", `c.hold.fencesUsed > 1 || c.hold.path`, `c.hold.path`,
 		"internal/lease", "TestTracePath",
 	},
 	{
@@ -57,7 +57,7 @@ var traces = []mutant{
 	},
 	{
 		"trace-ask-failed", "a request that fails is not told",
-		"internal/lease/acquire_loop.go", `	c.redisError("acquire", err)
+		"internal/lease/acquire_reply.go", `	c.redisError("acquire", err)
 `, ``,
 		"internal/lease", "TestTraceRedisError",
 	},

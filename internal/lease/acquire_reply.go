@@ -1,0 +1,210 @@
+package lease
+
+import (
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/client"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
+	"github.com/seed-3d5fec5c/baton/internal/trace"
+)
+
+const (
+	// revocationSlack is how long a try waits, besides two round trips, for the revocation of a
+	// claim that only lingers: for the goroutines of the process that has it.
+	revocationSlack = 2 * time.Millisecond
+)
+
+// finishRequest deals with the answer to a request of the one that asks. It reports
+// whether the next is to be sent at once; if not, and there is to be one, it has
+// set the timer for it.
+func (q *keyQueue) finishRequest(c *claim, r Request, reply Reply, err error, sentAt time.Time) (again bool) {
+	q.mu.Lock()
+	var delay time.Duration
+	todo := q.handleReply(c, r, reply, err, sentAt)
+	switch {
+	case c.requests.currentSeq != r.Seq: // a later request has taken its place
+		q.mu.Unlock()
+		q.runAsync(todo)
+		return false
+	case !c.asks():
+		c.requests.loop = loopStopped
+	case r.WantSeq != c.want.seq || reply.Lost: // it wants something else by now, or asks in another way
+	default:
+		delay = q.handleNotGranted(c, r, reply, err, &todo)
+	}
+	if q.claim == c {
+		q.waiters.clearJoinedLate()
+	}
+	if c.requests.loop.sending() {
+		if again = delay <= 0 || c.requests.loop == loopSendingAgain; !again {
+			c.scheduleRequest(delay)
+		}
+		c.requests.loop = loopPaused
+	}
+	q.mu.Unlock()
+	q.runAsync(todo)
+	return again
+}
+
+// handleReply deals with the answer to a request, whatever has become of the claim.
+func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sentAt time.Time) pendingCall {
+	q.requestReturned(c, r)
+	c.redisError("acquire", err)
+	w := client.NewTrustWindow(sentAt, r.TTL)
+	if c.state != claimActive {
+		q.handleLateReply(c, r, reply, err)
+		return pendingCall{}
+	}
+	hopeless := q.noteOutcome(c, err)
+	switch {
+	case isSizeError(err):
+		if r.WantSeq == c.want.seq && c.want.weight > 0 {
+			q.failWaiters(err, func(lease *Lease) bool { return lease.size == c.want.size && lease.weight >= c.want.weight })
+			c.want.weight, c.redis.maybeQueued = 0, false
+		}
+		return q.advance()
+	case retry.IsPanic(err):
+		c.redis.maybeQueued = true
+		if q.waiters.head != nil { // the others ask for themselves
+			q.waiters.head.fail(err)
+		}
+		return q.advance()
+	case retry.IsPermanent(err):
+		c.want.weight = 0
+		if todo := q.advance(); !todo.shrink {
+			return todo
+		}
+		return pendingCall{} // the next renewal tells what is owed: telling it at once would not end
+	case err != nil:
+		if r.Want == 0 {
+			return pendingCall{} // tried again by those who wait for it
+		}
+		c.redis.maybeQueued = true // or rather, it may have been given it
+		if hopeless {
+			return q.advance()
+		}
+		if c.want.weight == 0 && c.needsShrink() {
+			return pendingCall{claim: c, shrink: true}
+		}
+		return pendingCall{}
+	}
+	c.redis.replaces = "" // given up, or gone
+	if reply.Lost {
+		if c.repliedLost(r, reply) {
+			return q.loseClaim(c, trace.KeyMissing)
+		}
+		return pendingCall{}
+	}
+	q.applyReply(c, r, reply, w)
+	if reply.Granted && c.want.weight > 0 && r.WantSeq == c.want.seq {
+		if w.Remaining(time.Now()) > 0 {
+			if c.requests.backoff == nil && c.requests.queuedBefore(r) {
+				q.manager.Missed()
+			}
+			return q.receiveGrant(c, grant{reply.FenceBase, reply.Weight, reply.GrantedNow, w, reply.Contended, replyPath(r)})
+		}
+		q.lastErr = retry.ErrReplyTooLate
+	}
+	if c.want.weight == 0 && c.needsShrink() && r.Seq == c.requests.seq { // else a later one says more
+		return pendingCall{claim: c, shrink: true}
+	}
+	return pendingCall{}
+}
+
+// applyReply notes what Redis knows of the claim after it has executed r.
+func (q *keyQueue) applyReply(c *claim, r Request, reply Reply, w client.TrustWindow) {
+	if r.Seq > c.redis.ackedSeq {
+		if c.redis.ackedSeq, c.redis.weight = r.Seq, r.Keep; reply.Granted {
+			c.redis.weight, c.redis.maybeQueued = reply.Weight, true
+		}
+		if r.Want == 0 && r.Seq > c.requests.lastQueued() {
+			c.redis.maybeQueued = false
+		}
+		c.contention.note(reply.Contended, w.Start)
+	}
+	if c.hold.weight > 0 && c.hold.confirmed.Replicas == 0 && (q.name.Kind == Mutex && reply.Granted || r.Keep > 0 && r.Seq > c.hold.grantSeq) {
+		c.extend(w)
+	}
+}
+
+// handleNotGranted handles an answer that does not give the claim what it wants. It fails
+// the tries that the answer speaks for, and returns how long the claim waits before it
+// asks for the leases that stay. If none stay, the claim has asked enough.
+func (q *keyQueue) handleNotGranted(c *claim, r Request, reply Reply, err error, todo *pendingCall) (wait time.Duration) {
+	no := err == nil && !reply.Granted && r.Seq == c.requests.seq // a later statement may have overtaken r: its answer counts
+	head, tried := q.waiters.head, q.nextTries()
+	if no && reply.Found && head != nil && head.caller.valueReader() == r.Value {
+		c.redis.maybeQueued = c.redis.maybeQueued && !r.Enqueue && c.requests.queuedBefore(r)
+		head.fail(ErrValueFound)
+		head = q.waiters.head
+	}
+	c.want.headMustWait = no && head != nil && !head.try && !head.joinedLate
+	if no && head != nil && head.try && (c.want.tryUntil != 0 || reply.MayLinger) {
+		if wait = q.awaitLingering(c); wait >= 0 {
+			return wait
+		}
+	}
+	c.want.tryUntil = 0
+	for lease := head; lease != nil && q.waiters.tries > 0; {
+		next := lease.next
+		switch {
+		case !lease.try || retry.IsPanic(err): // which its own caller has got
+		case err != nil:
+			lease.fail(err)
+		case reply.Granted:
+			lease.fail(retry.ErrReplyTooLate)
+		case c.want.headMustWait || no && !lease.joinedLate && lease.weight >= c.want.weight && lease.size == c.want.size:
+			lease.fail(ErrLocked)
+		}
+		lease = next
+	}
+	if head = q.waiters.head; head == nil {
+		c.want.weight, c.requests.loop = 0, loopStopped
+		*todo = q.advance()
+		return 0
+	}
+	if q.waiters.tries == 0 && (!tried || q.name.Kind == Mutex) {
+		return q.nextDelay(c, r, reply, err)
+	}
+	if !c.want.isFor(head) {
+		c.setWant(head)
+	}
+	return 0
+}
+
+// nextDelay is how long a claim that still asks waits before it asks again.
+func (q *keyQueue) nextDelay(c *claim, r Request, reply Reply, err error) (delay time.Duration) {
+	if head := q.waiters.head; head != nil { // those behind it know
+		head.tracer.Waiting()
+	}
+	switch {
+	case err != nil || reply.Granted: // or granted too late to be of use: it is renewed by asking again
+		return c.requests.retryDelay()
+	case !r.Enqueue:
+		if c.want.alwaysQueue = true; q.manager.subscribe(c) || reply.MayLinger { // its end need not be waited for by message
+			return 0
+		}
+		return client.SubscribeTimeout
+	case reply.ForeignOwner || !q.manager.Subscribed(): // nobody will tell us
+		delay = c.requests.retryDelay()
+	default:
+		c.requests.backoff = nil
+		delay = q.manager.pollInterval()
+	}
+	if reply.Remaining >= 0 { // a dead owner's hold ends then
+		delay = min(delay, reply.Remaining+time.Millisecond)
+	}
+	return delay
+}
+
+// awaitLingering returns how long a try waits before it asks again, because of a claim that may
+// only linger: the try queues at once, which revokes such a claim, and asks once more when that
+// had time. It is negative if the try must fail.
+func (q *keyQueue) awaitLingering(c *claim) time.Duration {
+	now := time.Now()
+	if c.want.tryUntil == 0 {
+		c.want.tryUntil = monoTimeOf(now.Add(2*time.Duration(q.manager.rtt.Load()) + revocationSlack))
+		return 0
+	}
+	return -c.want.tryUntil.elapsed(now)
+}
