@@ -28,7 +28,8 @@ type Listener interface {
 	SetSubscribed(subscribed bool)
 }
 
-// MessageHandler is told what a subscription hears. Calls come from one goroutine.
+// MessageHandler is told what a subscription hears. Calls come from one goroutine, except those of
+// HandleMessage.
 type MessageHandler interface {
 	// Channels is asked for at each (re)subscription, with what changes them
 	// from then on.

@@ -39,7 +39,7 @@ func TestRights(t *testing.T) {
 	t.Run("Database", func(t *testing.T) { onServer(t, 1, documented(t, "+select")...) })
 	t.Run("Cluster", func(t *testing.T) {
 		c := redistest.StartCluster(t, 2)
-		words := slices.Concat(rule(t), documented(t, "+cluster|slots +command"), documented(t, "+wait"), documented(t, "+info"))
+		words := slices.Concat(rule(t), documented(t, "+cluster|slots +command"), documented(t, "+spublish +ssubscribe"), documented(t, "+wait"), documented(t, "+info"))
 		var addrs []string
 		for _, node := range c.Nodes {
 			node.Do(t, append([]any{"ACL", "SETUSER"}, words...)...)
@@ -87,7 +87,7 @@ type servers []*redistest.Server
 
 func (all servers) published(t *testing.T) (n int64) {
 	for _, s := range all {
-		n += s.Stats(t).Calls["publish"]
+		n += s.Stats(t).Published()
 	}
 	return n
 }
@@ -224,7 +224,9 @@ func tour(t *testing.T, s servers, client func() redis.UniversalClient) {
 func TestRightsAreUsed(t *testing.T) {
 	want := []string{"+eval", "+evalsha", "+ping", "+subscribe", "+unsubscribe"}
 	for _, m := range regexp.MustCompile(`redis\.p?call\('([A-Z]+)'`).FindAllStringSubmatch(readAll(t, "internal/redisstore", "*.lua")+readAll(t, "internal/redisstore/lib", "*.lua"), -1) {
-		want = append(want, "+"+strings.ToLower(m[1]))
+		if m[1] != "SPUBLISH" { // named apart, because Redis 6 does not know it
+			want = append(want, "+"+strings.ToLower(m[1]))
+		}
 	}
 	var got []string
 	for _, word := range rule(t) {

@@ -26,8 +26,8 @@ var rows = []row{
 		"mutex.TestClusterSlotMoves", "mutex.TestClusterSlotMovesUnderBatches", "mutex.TestClusterSlotBeginsToMove", "waitgroup.TestClusterSlotBeginsToMove", "semaphore.TestClusterSlotMoves", "waitgroup.TestClusterSlotMoves", "semaphore.TestClusterLimiter"}},
 	{10, "a slot that has moved", "followed", "a message's time", onCluster, []string{
 		"mutex.TestCluster", "mutex.TestClusterSlotMoves", "mutex.TestClusterSlotMovesUnderBatches", "semaphore.TestClusterSlotMoves", "waitgroup.TestClusterSlotMoves", "semaphore.TestClusterLimiter"}},
-	{11, "the slot of a channel's name moves", "nothing: channels are plain", "a message's time", onCluster, []string{
-		"mutex.TestClusterMessages", "waitgroup.TestClusterSlotMoves"}},
+	{11, "the slot of a channel's name moves", "told on the plain channel; subscribed to again", "P", onCluster, []string{
+		"mutex.TestClusterMessages", "mutex.TestClusterHandOversStayOnTheirNode", "redisstore.TestNodeChannelThatNobodyHears", "waitgroup.TestClusterSlotMoves"}},
 	{12, "out of memory", "released, renewed and handed over all the same; else waited out", "P", onBoth, []string{
 		"mutex.TestFaultRefused/OutOfMemory", "mutex.TestFaultOutOfMemoryHeld", "mutex.TestFaultOutOfMemoryAlone",
 		"redisstore.TestOutOfMemory", "redisstore.TestPermitsOutOfMemory", "redisstore.TestWaitGroupOutOfMemory"}},

@@ -94,8 +94,8 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 	{
 		"publish-must-succeed", "a hand-over publishes before it writes, and fails if that does",
 		"internal/redisstore/lib/mutex.lua", `  local base = grant(waiter.token, waiter.ttl)
-  redis.pcall('PUBLISH',`, `  local base = next_fence(last_fence)
-  redis.call('PUBLISH',`,
+  publish(`, `  local base = next_fence(last_fence)
+  redis.call('PUBLISH', `,
 		"internal/redisstore", "TestHandOverWithoutPermissionToPublish",
 	},
 	{
@@ -225,9 +225,25 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 	},
 	{
 		"subscribed-unacknowledged", "the subscription is believed in before Redis has acknowledged it",
-		"internal/redisstore/pubsub.go", `	for silent := false; ; {`, `	l.Subscribed(l.Channels(subscriber{sub})[0])
+		"internal/redisstore/pubsub.go", `	for silent := false; ; {`, `	handle(&redis.Subscription{Kind: "subscribe"})
 	for silent := false; ; {`,
 		"internal/redisstore", "TestSubscribedMeansAcknowledged",
+	},
+	{
+		"node-channel-only", "a hand-over on the channel of a node that nobody hears is told nowhere else",
+		"internal/redisstore/lib/publish.lua", `if type(heard) ~= 'number' or heard == 0 then`, `if not process then`,
+		"internal/redisstore", "TestNodeChannelThatNobodyHears",
+	},
+	{
+		"node-channel-unused", "hand-overs are told to all nodes of a cluster",
+		"internal/redisstore/node_channel.go", `return c.name`, `return r.Channel`,
+		"mutex", "TestClusterHandOversStayOnTheirNode",
+	},
+	{
+		"node-channel-lost", "a node's channel whose connection breaks is not subscribed to again",
+		"internal/redisstore/node_channel.go", `		n.end()
+	case`, `	case`,
+		"mutex", "TestClusterMessages",
 	},
 	{
 		"silence-is-golden", "a subscription that has fallen silent is kept for ever",

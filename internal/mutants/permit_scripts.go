@@ -88,7 +88,7 @@ var permitScripts = []mutant{
 	},
 	{
 		"permits-publish-must-succeed", "a release fails if it cannot publish",
-		"internal/redisstore/lib/permits.lua", `redis.pcall('PUBLISH', n.channel`, `redis.call('PUBLISH', n.channel`,
+		"internal/redisstore/lib/permits.lua", `publish(n.channel`, `redis.call('PUBLISH', n.channel`,
 		"internal/redisstore", "TestPermitsWithoutPermissionToPublish",
 	},
 	{

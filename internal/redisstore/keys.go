@@ -49,7 +49,8 @@ import (
 //
 // Messages:
 //
-//	on baton:<process>      "m seq 0 base 1 contended token key": a mutex is handed over to token
+//	on baton:<process>, or in a cluster by SPUBLISH on baton:{tag}:<process>
+//	                        "m seq 0 base 1 contended token key": a mutex is handed over to token
 //	                        "<kind> seq want_seq base weight contended token key": permits are granted to token
 //	                        "<kind> 0 0 0 0 contended token key": token asks again, or others wait for what it
 //	                        holds; key is "-"

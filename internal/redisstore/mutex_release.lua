@@ -15,6 +15,7 @@ end
 
 --include lib/clock.lua
 --include lib/limits.lua
+--include lib/publish.lua
 -- Fast path: token owns the lock, and the first waiter is live. In all other cases, and if the
 -- fence cannot be stored, the slow path goes on.
 local entry = owned and head[1] and redis.pcall('HGET', KEYS[3], head[1])
@@ -26,7 +27,7 @@ if type(entry) == 'string' then
       redis.call('ZREM', KEYS[2], head[1])
       redis.call('HDEL', KEYS[3], head[1])
       redis.call('SET', KEYS[1], head[1], 'PX', ttl)
-      redis.pcall('PUBLISH', channel, 'm ' .. seq .. string.format(' 0 %.0f 1 ', base) .. (head[2] and '1 ' or '0 ') .. head[1] .. ' ' .. key)
+      publish(channel, 'm ' .. seq .. string.format(' 0 %.0f 1 ', base) .. (head[2] and '1 ' or '0 ') .. head[1] .. ' ' .. key)
       return 1
     end
   end

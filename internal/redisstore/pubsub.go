@@ -38,14 +38,43 @@ func (s *Store) Subscribe(ctx context.Context, l client.MessageHandler) {
 	}
 }
 
-// receive subscribes and handles messages until the subscription breaks. It does not use
-// go-redis' own reconnection, which is silent: messages published meanwhile are lost, so the
-// caller must know of it. A panic of the client, or of a hook of it, breaks the subscription.
+// receive subscribes and handles messages until the subscription breaks.
 func (s *Store) receive(ctx context.Context, l client.MessageHandler, healthy func()) {
+	ctx, end := context.WithCancel(ctx)
+	nodes := &nodeChannels{ctx: ctx, end: end, handler: l, byAddr: map[string]*nodeChannel{}}
+	defer nodes.close()
+	defer s.nodeChannels.CompareAndSwap(nodes, nil)
+	_ = listen(ctx, func() (*redis.PubSub, error) {
+		sub := s.rdb.Subscribe(context.Background())
+		return sub, sub.Subscribe(ctx, l.Channels(subscriber{sub})...)
+	}, func(event any) bool {
+		if event, ok := event.(*redis.Subscription); ok && event.Kind == "subscribe" {
+			healthy()
+			s.nodeChannels.Store(nodes)
+			l.Subscribed(event.Channel)
+		}
+		if event, ok := event.(*redis.Message); ok {
+			handleMessage(l, event.Channel, event.Payload)
+		}
+		return true
+	})
+}
+
+func handleMessage(l client.MessageHandler, channel, payload string) {
+	if h, ok := parseMessage(payload); ok {
+		l.HandleMessage(channel, h)
+	}
+}
+
+// listen opens a subscription, and has what it receives handled until it breaks, or handle
+// returns false: then there is no error. It does not use go-redis' own reconnection, which is
+// silent: messages published meanwhile are lost, so the caller must know of it. A panic of the
+// client, or of a hook of it, breaks the subscription.
+func listen(ctx context.Context, open func() (*redis.PubSub, error), handle func(event any) (more bool)) (err error) {
 	var sub *redis.PubSub
-	err := protect(func() error {
-		sub = s.rdb.Subscribe(context.Background())
-		return sub.Subscribe(ctx, l.Channels(subscriber{sub})...)
+	err = protect(func() (err error) {
+		sub, err = open()
+		return err
 	})
 	defer func() {
 		if !retry.IsPanic(err) { // after one, go-redis may have left its mutex locked, on which Close waits
@@ -53,7 +82,7 @@ func (s *Store) receive(ctx context.Context, l client.MessageHandler, healthy fu
 		}
 	}()
 	if err != nil {
-		return
+		return err
 	}
 	// go-redis cannot interrupt a read, but closing the connection does. This is set up only
 	// after Subscribe has returned: while a connection is being made, Close waits on a mutex,
@@ -65,26 +94,18 @@ func (s *Store) receive(ctx context.Context, l client.MessageHandler, healthy fu
 			event, err = sub.ReceiveTimeout(ctx, pingInterval)
 			return err
 		})
-		switch event := event.(type) {
-		case *redis.Subscription:
-			if event.Kind == "subscribe" {
-				healthy()
-				l.Subscribed(event.Channel)
-			}
-		case *redis.Message:
-			if h, ok := parseMessage(event.Payload); ok {
-				l.HandleMessage(event.Channel, h)
-			}
+		if err == nil && !handle(event) {
+			return nil
 		}
 		timeout, ok := err.(net.Error)
 		switch {
 		case err == nil:
 			silent = false
 		case !ok || !timeout.Timeout() || silent:
-			return
+			return err
 		default:
 			if err = protect(func() error { return sub.Ping(ctx) }); err != nil {
-				return
+				return err
 			}
 			silent = true
 		}

@@ -361,3 +361,32 @@ func TestFenceKeepsAllDigits(t *testing.T) {
 		}
 	})
 }
+
+// TestNodeChannelThatNobodyHears hands over to waiters that name the channel of a node. If it has a
+// subscriber, only that gets the message; else it goes to the channel of the process.
+func TestNodeChannelThatNobodyHears(t *testing.T) {
+	t.Parallel()
+	eachPath(t, func(r *rig) {
+		const node, process = "baton:{1}:process", "baton:process"
+		handOver := func() []string {
+			r.held(a)
+			q := r.request(b, 1)
+			q.Channel = node
+			must(r.Acquire(r.Context(), q))(r.T)
+			defer r.release(b)
+			return r.published(func() { r.release(a) })
+		}
+		if said := handOver(); len(said) != 1 || !strings.HasPrefix(said[0], process+": m 1 ") {
+			r.Errorf("published %q", said)
+		}
+		sub := r.rdb.SSubscribe(r.Context(), node)
+		defer sub.Close()
+		if _, err := sub.Receive(r.Context()); err != nil {
+			r.Skip("the server has no channels of nodes: ", err)
+		}
+		equal(r.T, "messages to the process", len(handOver()), 0)
+		if m := must(sub.ReceiveMessage(r.Context()))(r.T); !strings.HasPrefix(m.Payload, "m 1 ") {
+			r.Errorf("heard %q", m.Payload)
+		}
+	})
+}

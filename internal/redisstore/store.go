@@ -21,6 +21,7 @@
 //	prompt.go        promptHook: how the wait for a reply is kept short
 //	wait_replicas.go confirm: renewals that count when replicas have received them
 //	pubsub.go        Subscribe, parseMessage: the subscription, its health and its messages
+//	node_channel.go  handoverChannel: which channel a waiter names in a cluster
 //
 // What is sent, and what comes back:
 //
@@ -40,6 +41,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -56,6 +58,8 @@ type Store struct {
 	transport *transport
 	manager   *lease.Manager
 	groups    *taskgroup.Manager
+
+	nodeChannels atomic.Pointer[nodeChannels] // nil while there is no subscription
 }
 
 // NewStore returns the store of a client.
@@ -97,6 +101,7 @@ func (s *Store) MaxBlock() time.Duration {
 }
 
 func (s *Store) Acquire(ctx context.Context, r lease.Request) (lease.Reply, error) {
+	r.Channel = s.handoverChannel(ctx, r)
 	if r.Value != nil && r.Replaces == "" {
 		return s.acquireValue(ctx, r)
 	}

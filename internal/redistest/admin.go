@@ -17,6 +17,7 @@ var missingIn6 = map[string]string{
 	"modifier '&":             "rights for channels came with Redis 6.2",
 	"modifier 'resetchannels": "rights for channels came with Redis 6.2",
 	"arguments for 'PAUSE'":   "CLIENT PAUSE WRITE came with Redis 6.2",
+	"modifier '+spublish":     "sharded channels came with Redis 7.0",
 	"'SHARDCHANNELS'":         "sharded channels came with Redis 7.0",
 }
 

@@ -4,6 +4,7 @@
 --include lib/type_error.lua
 --include lib/slot_migration.lua
 --include lib/contention.lua
+--include lib/publish.lua
 -- The state of a mutex, and the operations of which its scripts are made. Nothing of a lock
 -- is written before the types of its four keys are known to be right.
 --
@@ -94,5 +95,5 @@ local function granted(base, ttl) return {1, base, tonumber(ttl), queue_len > 0 
 -- waiter's next poll finds the grant. It is concatenated, as %s ends at a NUL.
 local function hand_over(waiter)
   local base = grant(waiter.token, waiter.ttl)
-  redis.pcall('PUBLISH', waiter.channel, 'm ' .. waiter.seq .. string.format(' 0 %.0f 1 ', base) .. (queue_len > 0 and '1 ' or '0 ') .. waiter.token .. ' ' .. waiter.key)
+  publish(waiter.channel, 'm ' .. waiter.seq .. string.format(' 0 %.0f 1 ', base) .. (queue_len > 0 and '1 ' or '0 ') .. waiter.token .. ' ' .. waiter.key)
 end

@@ -4,6 +4,7 @@
 --include lib/type_error.lua
 --include lib/slot_migration.lua
 --include lib/contention.lua
+--include lib/publish.lua
 -- The state of a reader/writer lock or a semaphore, and the operations of which their
 -- scripts are made. Both are permits: a semaphore has as many as its size; a reader/writer
 -- lock has 2^40, of which a reader takes one and a writer all. Nothing is written before the
@@ -258,7 +259,7 @@ local function save()
   redis.call('PEXPIRE', main, integer(key_ttl))
   if index_len > 0 then redis.call('PEXPIRE', holders, integer(key_ttl)) end
   for _, n in ipairs(notifications) do
-    redis.pcall('PUBLISH', n.channel, kind .. string.format(' %.0f %.0f %.0f %.0f ', n.seq, n.want_seq, n.base, n.weight) ..
+    publish(n.channel, kind .. string.format(' %.0f %.0f %.0f %.0f ', n.seq, n.want_seq, n.base, n.weight) ..
       (queue_len > 0 and '1 ' or '0 ') .. n.token .. ' ' .. (n.key or '-'))
   end
 end

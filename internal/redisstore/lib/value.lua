@@ -1,5 +1,6 @@
 --include lib/clock.lua
 --include lib/limits.lua
+--include lib/publish.lua
 --include lib/type_error.lua
 -- The parts of the scripts that store the value beside a mutex, or wait for it.
 --
@@ -61,6 +62,6 @@ local function wake_waiters(queue, waiters, first, last)
   local entries = redis.pcall('HMGET', waiters, unpack(tokens))
   for i, entry in ipairs(entries) do
     local channel, key = string.match(entry or '', '^%d+ %d+ %d+ (%a%S*) (.*)$')
-    if channel then redis.pcall('PUBLISH', channel, 'm 0 0 0 0 1 ' .. tokens[i] .. ' ' .. key) end
+    if channel then publish(channel, 'm 0 0 0 0 1 ' .. tokens[i] .. ' ' .. key) end
   end
 end
