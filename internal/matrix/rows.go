@@ -23,7 +23,7 @@ var rows = []row{
 	{8, "NOREPLICAS", "waited out, E; a hold that cannot be renewed ends", "P; told V", onRedis, []string{
 		"mutex.TestFaultRefused/NoReplicas", "mutex.TestFaultRefusedRelease", "mutex.TestFaultRefusedRarely"}},
 	{9, "a slot on its way", "kept and renewed; TRYAGAIN waited out", "P after the move", onCluster, []string{
-		"mutex.TestClusterSlotMoves", "mutex.TestClusterSlotMovesUnderBatches", "mutex.TestClusterSlotBeginsToMove", "waitgroup.TestClusterSlotBeginsToMove", "semaphore.TestClusterSlotMoves", "waitgroup.TestClusterSlotMoves", "semaphore.TestClusterLimiter"}},
+		"mutex.TestClusterSlotMoves", "mutex.TestClusterSlotMovesUnderBatches", "mutex.TestClusterSlotMovesWhileClaimsLinger", "mutex.TestClusterSlotBeginsToMove", "waitgroup.TestClusterSlotBeginsToMove", "semaphore.TestClusterSlotMoves", "waitgroup.TestClusterSlotMoves", "semaphore.TestClusterLimiter"}},
 	{10, "a slot that has moved", "followed", "a message's time", onCluster, []string{
 		"mutex.TestCluster", "mutex.TestClusterSlotMoves", "mutex.TestClusterSlotMovesUnderBatches", "semaphore.TestClusterSlotMoves", "waitgroup.TestClusterSlotMoves", "semaphore.TestClusterLimiter"}},
 	{11, "the slot of a channel's name moves", "told on the plain channel; subscribed to again", "P", onCluster, []string{
@@ -158,7 +158,7 @@ var rows = []row{
 		"mutex.TestSubscriptionOnAnOldMaster", "lease.TestSubscriptionToOldMaster", "lease.TestWaitAndOldMaster"}},
 	{73, "scripts cannot read the server's clock", "E at once", "a round trip", onRedis, []string{"mutex.TestServerWithoutTime"}},
 	{74, "a slot moves in one step, writes paused", "kept, or told before another has it", "told V, others P", onCluster, []string{
-		"mutex.TestClusterSlotMovesAtOnce", "semaphore.TestClusterSlotMovesAtOnce", "waitgroup.TestClusterSlotMovesAtOnce"}},
+		"mutex.TestClusterSlotMovesAtOnce", "mutex.TestClusterSlotMovesWhileClaimsLinger", "semaphore.TestClusterSlotMovesAtOnce", "waitgroup.TestClusterSlotMovesAtOnce"}},
 	{75, "a failover forgets the last grants", "none of them was granted, with Replicas", "replicas' time, or ReplicaTimeout", "sentinel, redis, fake", []string{
 		"mutex.TestFaultFailoverForgets", "mutex.TestReplicasHaveTheGrant", "mutex.TestFewerReplicasThanAsked", "mutex.TestWaitRefused",
 		"mutex.TestConnectionCutBeforeWaitIsAnswered", "semaphore.TestReplicas", "lease.TestUnconfirmedGrantIsReleased", "lease.TestUnconfirmedRenewalDoesNotCount"}},
