@@ -99,9 +99,9 @@ func tests(t *testing.T, dir string, args []string) {
 	for i, arg := range args {
 		p, all := strings.CutSuffix(arg, "/...")
 		switch {
-		case i > 0 && args[i-1] == "-run":
+		case i > 0 && (args[i-1] == "-run" || args[i-1] == "-bench"): // the last one counts
 			pattern = strings.Trim(arg, "'")
-		case arg == "-run" || arg == "-race" || arg == "-v":
+		case arg == "-run" || arg == "-bench" || arg == "-race" || arg == "-v":
 		case strings.HasPrefix(arg, ".") && exists(dir, p):
 			if s := readAll(t, path.Join(dir, p), "*_test.go"); s != "" || all {
 				source += s
