@@ -53,6 +53,11 @@ const (
 	isFree      = "free"   // or unknown
 )
 
+// exclusive reports whether a key of the kind is a mutex, which one token at a time holds.
+func exclusive(kind string) bool {
+	return kind == isMutex || kind == isElection || kind == isOnce || kind == isFlight
+}
+
 // look says what NAME is, and who has it.
 func look(ctx context.Context, rdb *redis.Client, name string) (status, error) {
 	t, err := rdb.Type(ctx, name).Result()

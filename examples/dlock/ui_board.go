@@ -219,7 +219,9 @@ func (b *board) hear(h heard) {
 		}
 		r = b.add(h.handover.Key)
 	}
-	r.kind = kind
+	if kind != isMutex || !exclusive(r.kind) { // a message does not tell what is beside a mutex
+		r.kind = kind
+	}
 	r.handedOver(mutex.Owner(client.ParseOwner(h.handover.Token)), h.handover.FenceBase*engine.FencesPerGrant, h.at)
 	b.change(r)
 }

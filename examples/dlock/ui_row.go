@@ -115,7 +115,7 @@ func (v ownerView) name() string {
 
 // seen takes in what Inspect said.
 func (r *row) seen(s status, at time.Time, skew time.Duration) {
-	if n := len(r.handovers); n > 0 && r.kind == isMutex && len(s.Holders) > 0 && s.Holders[0].Fence < r.fence && at.Sub(r.handovers[n-1]) < lookEvery {
+	if n := len(r.handovers); n > 0 && exclusive(r.kind) && len(s.Holders) > 0 && s.Holders[0].Fence < r.fence && at.Sub(r.handovers[n-1]) < lookEvery {
 		return // a hand-over was heard of since
 	}
 	r.kind = s.Kind
@@ -174,12 +174,12 @@ func (r *row) mark(s status, at time.Time, skew time.Duration) {
 			continue
 		}
 		from := now
-		if r.kind == isMutex && h.Fence > 0 {
+		if exclusive(r.kind) && h.Fence > 0 {
 			// A fence begins with the time of its grant, by the clock of Redis.
 			granted := time.UnixMicro(h.Fence / 1024).Add(-skew).UnixMilli()
 			from = min(now, max(granted, r.lastSeen()))
 		}
-		if r.kind == isMutex {
+		if exclusive(r.kind) {
 			r.close(from, s.Waiting > 0 || r.view.Waiting > 0)
 		}
 		r.begin(h.Token, viewOf(h.Owner, h.As), from, now)
@@ -228,7 +228,7 @@ func (r *row) handedOver(to mutex.Owner, fence int64, at time.Time) {
 		return // an old message
 	}
 	who := viewOf(to, "")
-	if r.kind == isMutex {
+	if exclusive(r.kind) {
 		r.fence = fence
 		r.close(at.UnixMilli(), true)
 		// What is left of its lease is not known: the next look tells.
@@ -237,7 +237,7 @@ func (r *row) handedOver(to mutex.Owner, fence int64, at time.Time) {
 			ttl = r.view.Holders[0].TTL
 		}
 		before := r.view.Holders
-		r.view.Kind, r.view.More = isMutex, 0
+		r.view.Kind, r.view.Detail, r.view.More = r.kind, "", 0
 		r.view.Holders = []holderView{{ownerView: who, Token: to.Token, Fence: strconv.FormatInt(fence, 10), Until: at.UnixMilli() + ttl, TTL: ttl}}
 		r.rotate(before, who)
 	}

@@ -216,6 +216,39 @@ func TestUIShowsEachKind(t *testing.T) {
 	v.until(&p, frames, "it is gone", func() bool { _, ok := p.rows["orders"]; return !ok })
 }
 
+// TestUIShowsElections follows an election from one leader to the next. Its row is never one of a mutex.
+func TestUIShowsElections(t *testing.T) {
+	s := redistest.Start(t)
+	v := view(t, s.Client(t), "*")
+	a, b := mutex.NewElection(s.Client(t), "leader"), mutex.NewElection(s.Client(t), "leader")
+	a.Label, a.Value, b.Label, b.Value = "a", "10.0.0.1", "b", "10.0.0.2"
+	term, err := a.Campaign(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	frames := v.events(idOf("leader"))
+	var p picture
+	leads := func(label, value string) func() bool {
+		return func() bool {
+			r, shown := p.rows["leader"]
+			if shown && r.Kind != isElection {
+				t.Errorf("shown as %+v", r)
+			}
+			return p.holder("leader") == label && r.Detail == "value "+value
+		}
+	}
+	v.until(&p, frames, "a leads", leads("a", a.Value))
+	next := b.CampaignChan(t.Context())
+	v.until(&p, frames, "b waits", func() bool { return p.rows["leader"].Waiting == 1 })
+	if err := term.Resign(); err != nil {
+		t.Error(err)
+	}
+	v.until(&p, frames, "b leads", leads("b", b.Value))
+	if err := (<-next).Term.Resign(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestUIFilter(t *testing.T) {
 	s := redistest.Start(t)
 	v := view(t, s.Client(t), "a/*")
