@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -11,11 +10,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"github.com/seed-3d5fec5c/baton/internal/client"
-	engine "github.com/seed-3d5fec5c/baton/internal/lease"
-	"github.com/seed-3d5fec5c/baton/internal/redisstore"
-	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
 const (
@@ -60,14 +54,6 @@ type outage struct {
 	Error string `json:"error"`
 }
 
-// A stream is an open page.
-type stream struct {
-	key     string // id of the row whose strip is wanted
-	frames  chan []byte
-	version int64 // that it has been sent
-	begun   bool
-}
-
 func newBoard(rdb *redis.Client, filter string) *board {
 	o := *rdb.Options()
 	o.ContextTimeoutEnabled, o.MaxRetries, o.DialTimeout = true, -1, impatient
@@ -77,32 +63,6 @@ func newBoard(rdb *redis.Client, filter string) *board {
 	}
 	b.rdb.AddHook(&b.commands)
 	return b
-}
-
-func (b *board) subscribe(key string) (*stream, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.streams) >= maxStreams {
-		return nil, errors.New("too many pages are open")
-	}
-	s := &stream{key: key, frames: make(chan []byte, 32)}
-	b.streams[s] = true
-	if b.cancel == nil {
-		ctx, cancel := context.WithCancel(context.Background())
-		b.cancel = cancel
-		b.ended.Go(func() { b.run(ctx) })
-	}
-	select {
-	case b.joined <- struct{}{}:
-	default:
-	}
-	return s, nil
-}
-
-func (b *board) unsubscribe(s *stream) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.streams, s)
 }
 
 // wait ends the board.
@@ -149,81 +109,6 @@ func (b *board) run(ctx context.Context) {
 			}
 		}
 	}
-}
-
-func (b *board) watched() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.streams) > 0
-}
-
-// rest reports whether run may end, because no page is open.
-func (b *board) rest() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.streams) > 0 {
-		return false
-	}
-	b.cancel()
-	b.cancel = nil
-	b.rows, b.gone, b.deaf = map[string]*row{}, map[string]int64{}, false
-	return true
-}
-
-// A heard is a hand-over, or that hand-overs are heard from now on, or no longer.
-type heard struct {
-	handover *engine.Handover
-	deaf     bool
-	at       time.Time
-}
-
-// listen puts hand-overs into to. Those for which there is no room are dropped: the next look
-// shows what they have led to.
-func listen(ctx context.Context, rdb *redis.Client, to chan<- heard) {
-	for ctx.Err() == nil {
-		_ = redisstore.WatchHandovers(ctx, rdb, func() { to <- heard{} }, func(h engine.Handover) {
-			select {
-			case to <- heard{handover: &h, at: time.Now()}:
-			default:
-			}
-		})
-		select {
-		case to <- heard{deaf: true}:
-		case <-ctx.Done():
-		}
-		select {
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-		}
-	}
-}
-
-// kinds are the words of the page for those of messages.
-var kinds = map[engine.Kind]string{engine.Mutex: isMutex, engine.RWMutex: isRWMutex, engine.Semaphore: isSemaphore}
-
-func (b *board) hear(h heard) {
-	kind := ""
-	switch {
-	case h.handover == nil:
-		b.deaf = h.deaf
-		return
-	case !b.scanner.wants(h.handover.Key):
-		return
-	default:
-		kind = kinds[h.handover.Kind]
-	}
-	r := b.rows[h.handover.Key]
-	if r == nil {
-		if len(b.rows) >= maxShown {
-			return
-		}
-		r = b.add(h.handover.Key)
-	}
-	if kind != isMutex || !exclusive(r.kind) { // a message does not tell what is beside a mutex
-		r.kind = kind
-	}
-	r.handedOver(mutex.Owner(client.ParseOwner(h.handover.Token)), h.handover.FenceBase*engine.FencesPerGrant, h.at)
-	b.change(r)
 }
 
 func (b *board) add(name string) *row {
@@ -344,61 +229,4 @@ func (b *board) inspect(ctx context.Context) error {
 	}
 	b.hidden = max(0, len(b.scanner.found)-maxShown)
 	return nil
-}
-
-// A frame is what a page is sent.
-type frame struct {
-	Now     int64       `json:"now"` // in ms, by our clock, as all times
-	Reset   bool        `json:"reset,omitempty"`
-	Rows    []rowView   `json:"rows,omitempty"`
-	Gone    []string    `json:"gone,omitempty"`
-	Strip   []blockView `json:"strip,omitempty"`
-	Queue   [][2]int64  `json:"queue,omitempty"` // time, waiting processes
-	Down    *outage     `json:"down"`
-	Found   int         `json:"found"`
-	Hidden  int         `json:"hidden,omitempty"`
-	Cost    int64       `json:"cost"`
-	Deaf    bool        `json:"deaf,omitempty"`
-	Release bool        `json:"release,omitempty"`
-	Server  string      `json:"server,omitempty"`
-}
-
-// send sends each page what has changed since it was sent anything.
-func (b *board) send() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for s := range b.streams {
-		if s.begun && s.version == b.version {
-			continue
-		}
-		f := frame{Now: time.Now().UnixMilli(), Reset: !s.begun, Down: b.down, Found: len(b.scanner.found), Hidden: b.hidden, Cost: b.cost, Deaf: b.deaf}
-		for _, r := range b.rows {
-			if r.version > s.version || !s.begun {
-				f.Rows = append(f.Rows, r.sent)
-			}
-			if r.view.ID == s.key {
-				f.Strip, f.Queue = r.strip(s.version, s.begun)
-			}
-		}
-		if !s.begun {
-			f.Server, f.Release = b.rdb.Options().Addr, b.release
-		} else {
-			for id, version := range b.gone {
-				if version > s.version {
-					f.Gone = append(f.Gone, id)
-				}
-			}
-		}
-		text, err := json.Marshal(f)
-		if err != nil {
-			panic(err) // no field of it can fail
-		}
-		select {
-		case s.frames <- text:
-			s.version, s.begun = b.version, true
-		default: // it will come back, and be sent all
-			close(s.frames)
-			delete(b.streams, s)
-		}
-	}
 }
