@@ -188,7 +188,8 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
-// TestAlerts runs each alert before the trouble, when none fires, and in it, when all do.
+// TestAlerts evaluates each alert once a minute, as Prometheus does. It finds nothing before the
+// trouble. In it, it finds the lock at every evaluation for as long as its rule says, so that it fires.
 func TestAlerts(t *testing.T) {
 	scrapes, trouble := record(t)
 	e := newEngine(t, scrapes)
@@ -201,11 +202,23 @@ func TestAlerts(t *testing.T) {
 		t.Fatalf("there are %d alerts", len(rules))
 	}
 	for _, rule := range rules {
-		if calm := e.query(rule.Expr, trouble.Add(-time.Second)); len(calm) > 0 {
-			t.Errorf("%s fires too soon: %v", rule.Alert, calm)
+		last := scrapes[len(scrapes)-1].at
+		var since time.Time // when Prometheus calls it pending, until it fires
+		for at := scrapes[0].at; !at.After(last); at = at.Add(time.Minute) {
+			found := e.query(rule.Expr, at)
+			switch {
+			case at.Before(trouble) && len(found) > 0:
+				t.Errorf("%s finds something %v before the trouble: %v", rule.Alert, trouble.Sub(at), found)
+			case len(found) == 0:
+				since = time.Time{}
+			case len(found) != 1 || found[0].Metric.Get("baton_name") != "till":
+				t.Errorf("%s finds %v", rule.Alert, found)
+			case since.IsZero():
+				since = at
+			}
 		}
-		if found := e.query(rule.Expr, scrapes[len(scrapes)-1].at); len(found) != 1 || found[0].Metric.Get("baton_name") != "till" {
-			t.Errorf("%s does not fire: %v", rule.Alert, found)
+		if since.IsZero() || last.Sub(since) < time.Duration(rule.For) {
+			t.Errorf("%s does not fire: it has found something since %v, for %v of %v", rule.Alert, since, last.Sub(since), rule.For)
 		}
 	}
 }
