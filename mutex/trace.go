@@ -67,7 +67,7 @@ type Event struct {
 	Waited  bool          // Acquired, Failed: Waiting was called before
 	Wait    time.Duration // Acquired, Failed: since the call
 	Delay   time.Duration // 0; for the limiter of package semaphore
-	Path    string        // Acquired: Immediate, Local, Notified or Polled
+	Path    string        // Acquired: Immediate, Local, Lingered, Notified or Polled
 	Held    time.Duration // Lost, Released: from the grant to the loss, or to the call of Unlock
 	Cause   string        // Lost: KeyMissing, RenewFailed, MaxHoldExceeded or NotReceived
 	Latency time.Duration // Renewed: from the request to its reply
@@ -82,6 +82,7 @@ type Event struct {
 const (
 	Immediate = trace.Immediate // "immediate": by the first request to Redis, without waiting
 	Local     = trace.Local     // "local": from another goroutine of the same process
+	Lingered  = trace.Lingered  // "lingered": without a request, because the process had kept it: see Linger
 	Notified  = trace.Notified  // "notified": another process handed it over, and its message arrived
 	Polled    = trace.Polled    // "polled": by a repeated request, after a crash, an error or a lost message
 )

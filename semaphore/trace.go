@@ -48,7 +48,7 @@ type Event struct {
 	Waited  bool          // Acquired, Failed: Waiting was called before
 	Wait    time.Duration // Acquired, Failed: since the call
 	Delay   time.Duration // Waiting: how long a limiter waits for its tokens; 0 for a Weighted
-	Path    string        // Acquired: Immediate, Local, Notified, Polled or Reserved
+	Path    string        // Acquired: Immediate, Local, Lingered, Notified, Polled or Reserved
 	Held    time.Duration // Lost, Released: from the grant to the loss, or to the call of Release
 	Cause   string        // Lost: KeyMissing, RenewFailed, MaxHoldExceeded or NotReceived
 	Latency time.Duration // Renewed: from the request to its reply
@@ -64,6 +64,7 @@ type Event struct {
 const (
 	Immediate = trace.Immediate // "immediate": by the first request to Redis, without waiting
 	Local     = trace.Local     // "local": from another goroutine of the same process
+	Lingered  = trace.Lingered  // "lingered": without a request, because the process had kept them: see Linger
 	Notified  = trace.Notified  // "notified": another process released them, and its message arrived
 	Polled    = trace.Polled    // "polled": by a repeated request, after a crash, an error or a lost message
 	Reserved  = trace.Reserved  // "reserved": of a Limiter, after its Delay

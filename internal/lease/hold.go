@@ -69,9 +69,6 @@ func (c *claim) assign(l *Lease, now time.Time) {
 	if l.shared && !h.shared { // a writer's claim goes to a reader, who needs no more
 		h.shared, h.weight = true, l.weight
 	}
-	if c.idle() {
-		c.endsIdle(now)
-	}
 	if h.shared && h.fencesUsed > 0 && h.slice.exhausted(now, h.fencesUsed) {
 		c.queue.manager.ensureNotified(c, now)
 	}
@@ -84,6 +81,9 @@ func (c *claim) assign(l *Lease, now time.Time) {
 	h.used += l.weight
 	h.leases.push(l)
 	l.grant(now)
+	if c.idle() {
+		c.endsIdle(now)
+	}
 }
 
 // dropUnused frees what no lease uses; Redis is still to be told.

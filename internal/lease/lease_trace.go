@@ -70,6 +70,9 @@ func (l *Lease) lossCause(cause string, revoked bool) string {
 
 // grantPath is how the claim came to what it has just given the lease.
 func (c *claim) grantPath(l *Lease) string {
+	if c.idle() {
+		return trace.Lingered
+	}
 	if c.hold.fencesUsed > 1 || c.hold.path == trace.Immediate && l.tracer.Waited() { // for others of this process
 		return trace.Local
 	}

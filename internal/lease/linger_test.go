@@ -13,6 +13,13 @@ import (
 func (e *env) lingerer(p Params) (*Manager, *fakeStore) {
 	e.Helper()
 	m, s := e.process()
+	e.linger(m, p)
+	return m, s
+}
+
+// linger has the process lock the key until it lingers.
+func (e *env) linger(m *Manager, p Params) {
+	e.Helper()
 	for i := 0; !e.idle(m, p); i++ {
 		if i == 3 {
 			e.Fatal("it does not begin to linger")
@@ -20,7 +27,6 @@ func (e *env) lingerer(p Params) (*Manager, *fakeStore) {
 		e.acquireBy(m, p).Release()
 		time.Sleep(time.Millisecond) // for the subscription
 	}
-	return m, s
 }
 
 // idle reports whether the process has a claim that only lingers.

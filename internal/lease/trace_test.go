@@ -17,6 +17,8 @@ func TestTracePath(t *testing.T) {
 	silent := func(s *fakeStore) {
 		s.change(func() { s.message = func() (int, time.Duration) { return 0, 0 } })
 	}
+	lingering := params(ttl)
+	lingering.Linger = ttl / 10
 	later := func(l *Lease, d time.Duration) { time.AfterFunc(d, func() { _ = l.Release() }) }
 	for name, c := range map[string]struct {
 		p      Params
@@ -34,6 +36,9 @@ func TestTracePath(t *testing.T) {
 		"shared": {reading(ttl), func(e *env, us *Manager) {
 			e.take(us, reading(ttl))
 		}, []string{"acquired local"}},
+		"kept since the last unlock": {lingering, func(e *env, us *Manager) {
+			e.linger(us, lingering)
+		}, []string{"acquired lingered"}},
 		"some more": {taking(1, 3), func(e *env, us *Manager) {
 			e.take(us, taking(1, 3))
 			time.Sleep(2 * MinSlice)

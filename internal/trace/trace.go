@@ -26,6 +26,7 @@ const (
 const (
 	Immediate = "immediate" // by the first request to Redis, without waiting
 	Local     = "local"     // from another lease of the same process
+	Lingered  = "lingered"  // without a request: the process had kept it since its last unlock
 	Notified  = "notified"  // by a hand-over whose message arrived
 	Polled    = "polled"    // by a repeated request
 	Reserved  = "reserved"  // of a limiter: by a request, and then the clock

@@ -115,7 +115,7 @@ func newHooks[E mutex.Event | semaphore.Event | waitgroup.Event](t *Telemetry, n
 	if t.Name == nil { // so that the first event is an increase, and not the beginning of a series
 		ctx, plain := context.Background(), attribute.String("baton.name", name)
 		t.waiting.Add(ctx, 0, metric.WithAttributes(plain))
-		paths, causes := []string{mutex.Immediate, mutex.Local, mutex.Notified, mutex.Polled}, []string{mutex.KeyMissing, mutex.RenewFailed, mutex.MaxHoldExceeded, mutex.NotReceived}
+		paths, causes := []string{mutex.Immediate, mutex.Local, mutex.Lingered, mutex.Notified, mutex.Polled}, []string{mutex.KeyMissing, mutex.RenewFailed, mutex.MaxHoldExceeded, mutex.NotReceived}
 		if holds {
 			t.held.Add(ctx, 0, metric.WithAttributes(plain))
 		} else {

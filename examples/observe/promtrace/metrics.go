@@ -111,7 +111,7 @@ func newHooks[E mutex.Event | semaphore.Event | waitgroup.Event](m *Metrics, nam
 	}
 	if m.Name == nil { // so that the first event is an increase, and not the beginning of a series
 		m.waiting.WithLabelValues(name)
-		paths, causes := []string{mutex.Immediate, mutex.Local, mutex.Notified, mutex.Polled}, []string{mutex.KeyMissing, mutex.RenewFailed, mutex.MaxHoldExceeded, mutex.NotReceived}
+		paths, causes := []string{mutex.Immediate, mutex.Local, mutex.Lingered, mutex.Notified, mutex.Polled}, []string{mutex.KeyMissing, mutex.RenewFailed, mutex.MaxHoldExceeded, mutex.NotReceived}
 		if holds {
 			m.held.WithLabelValues(name)
 		} else {
