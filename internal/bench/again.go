@@ -35,12 +35,14 @@ const visitPeriod = 100 * time.Millisecond
 const alone = "free lock"
 
 func (r *again) round(ctx context.Context, b *bench, n int) error {
-	list := b.having(func(s system) bool { return s.lingers || s.name == "baton" })
+	list := b.having(func(s system) bool { return s.lingers || s.name == "baton" || s.name == "floor" && r.task == "foreign" })
 	for _, sys := range rotated(list, n) {
 		j := job{Task: r.task, System: sys.name, Key: "again", Duration: b.duration}
 		processes := 1
 		if r.task == "foreign" {
-			processes = 2
+			if sys.name != "floor" { // which is measured alone: it cannot wait
+				processes = 2
+			}
 			j.Duration = max(b.duration, 40*visitPeriod)
 		}
 		t, err := b.try(ctx, processes, j)
@@ -78,7 +80,7 @@ func (r *again) report(*bench) []table {
 		title = fmt.Sprintf("1 process locks a key again and again, another locks it every %v: its wait", visitPeriod)
 	}
 	t := table{title: r.name + ": " + title, head: []string{"system", "holds/s", "min–max", "wait µs: p50", "p99", "min–max", "requests/hold"}}
-	for _, name := range []string{"baton", lingerName, alone} {
+	for _, name := range []string{"floor", "baton", lingerName, alone} {
 		if x := r.results[name]; x != nil {
 			t.add(name, x.rate.cell(), x.rate.spread(), x.p50.cell(), x.p99.cell(), x.p99.spread(), x.requests.cell())
 		}
@@ -92,10 +94,14 @@ func (r *again) targets(*bench) (list []target) {
 		return nil
 	}
 	if free := r.results[alone]; free != nil {
-		return []target{
+		list = []target{
 			{row: r.name, what: "p50 wait, × that on a free lock", got: x.p50.over(free.p50), limit: 2.5},
 			{row: r.name, what: "p99 wait, × that on a free lock", got: x.p99.over(free.p99), limit: 4},
 		}
+		if floor := r.results["floor"]; floor != nil {
+			list = append(list, target{row: r.name, what: "holds/s, × those of floor, which nobody visits", got: x.rate.over(floor.rate), limit: 20, least: true})
+		}
+		return list
 	}
 	if plain := r.results["baton"]; plain != nil {
 		list = append(list, target{row: r.name, what: "holds/s, × those without Linger", got: x.rate.over(plain.rate), limit: 0.9, least: true})
