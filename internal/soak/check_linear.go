@@ -129,7 +129,7 @@ func (h *interval) leaves(ttl time.Duration) (until int64, others bool) {
 		return forever, true
 	case h.result != ok && h.result != locked:
 		return h.answered + linger, true
-	case h.granted() && h.end != ok: // the holder knows before Redis does
+	case h.granted() && (h.end != ok || triedWhileIdle(h.key)): // the holder knows before Redis does; its claim may linger
 		return h.over() + linger, true
 	}
 	// One that took so long may have been granted, have heard of it when that was over, and

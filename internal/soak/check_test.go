@@ -254,6 +254,8 @@ func TestLinearizableBites(t *testing.T) {
 		"a try while one holds":      {"m2", forge(hold("m2", 1, 1, 10, 1), refused("m2", 1, 4, 6)), ""},
 		"a try while nobody holds":   {"m2", forge(hold("m2", 1, 1, 10, 1), refused("m2", 1, 15, 16)), "linear"},
 		"a try after an abandoned":   {"m2", forge(ends(hold("m2", 1, 1, 10, 1), unsure), refused("m2", 1, 15, 16)), ""},
+		"a try while it may linger":  {"m3", forge(hold("m3", 1, 1, 10, 1), refused("m3", 1, 15, 16)), ""},
+		"a try after the linger":     {"m3", forge(hold("m3", 1, 1, 10, 1), refused("m3", 1, 3800, 3801)), "linear"},
 		"a try while others wait":    {"m0", forge(hold("m0", 1, 1, 10, 1), refused("m0", 1, 15, 16)), ""},
 		"a reader's try, and reader": {"r2", forge(hold("r2", 1, 1, 10, 1), refused("r2", 1, 4, 6)), "linear"},
 		"a writer's try, and reader": {"r2", forge(hold("r2", 1, 1, 10, 1), refused("r2", all, 4, 6)), ""},

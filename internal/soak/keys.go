@@ -5,8 +5,9 @@ import "strings"
 // keys are what the workers contend for. The first letter tells the primitive:
 // mutex, pool, reader/writer lock, semaphore (of permits), wait group, limiter. Of
 // those that end in 1 some holds outlast the TTL, and live by renewal. Nobody waits for
-// a lock that ends in 2, so that a refused try says that somebody held it.
-var keys = []string{"m0", "m1", "m2", "p0", "p1", "p2", "r0", "r1", "r2", "s0", "s1", "w0", "l0"}
+// a lock that ends in 2 or 3, so that a refused try says that somebody held it, or, of one that
+// ends in 3, had a claim that lingered.
+var keys = []string{"m0", "m1", "m2", "m3", "p0", "p1", "p2", "r0", "r1", "r2", "s0", "s1", "w0", "l0"}
 
 const (
 	permits = 3    // of a semaphore
@@ -22,7 +23,10 @@ var primitives = map[string]byte{"mutex": 'm', "pool": 'p', "rwmutex": 'r', "sem
 func holdable(key string) bool { return strings.IndexByte("mprs", key[0]) >= 0 }
 
 // onlyTried tells whether nobody ever waits for the key.
-func onlyTried(key string) bool { return key == "m2" || key == "r2" }
+func onlyTried(key string) bool { return key == "m2" || key == "r2" || triedWhileIdle(key) }
+
+// triedWhileIdle tells whether the key is only tried, and each process lingers.
+func triedWhileIdle(key string) bool { return key == "m3" }
 
 // exclusive tells whether fences order the holds of the key.
 func exclusive(key string) bool { return strings.IndexByte("mpr", key[0]) >= 0 }

@@ -19,10 +19,14 @@ type baton struct {
 	made atomic.Int64 // locks, of which every second one lingers
 }
 
-// linger is the Linger of the next lock. A key that is only tried has none: while messages are
-// lost, a try is refused because of a claim that only lingers, which no order of calls explains.
+// linger is the Linger of the next lock. A key that is only tried has none, except one: while
+// messages are lost, a try is refused because of a claim that only lingers, and no order of calls
+// explains that. See interval.leaves.
 func (b *baton) linger(key string) time.Duration {
-	if onlyTried(key) {
+	switch {
+	case triedWhileIdle(key):
+		return b.plan.TTL / 10
+	case onlyTried(key):
 		return 0
 	}
 	return time.Duration(b.made.Add(1)%2) * b.plan.TTL / 10
