@@ -193,6 +193,7 @@ var badInput = map[string]row{
 	"Term.Err":       zero(mutex.ErrLost, func(t *mutex.Term) any { return t.Err() }),
 	"Term.Remaining": zero(time.Duration(0), func(t *mutex.Term) any { return t.Remaining() }),
 	"Term.Done":      zero("{} false", func(t *mutex.Term) any { x, ok := <-t.Done(); return fmt.Sprint(x, ok) }),
+	"Term.Contended": zero(false, func(t *mutex.Term) any { return isClosed(t.Contended()) }),
 	"Term.Context": zero(mutex.ErrLost, func(t *mutex.Term) any {
 		ctx, stop := t.Context(context.Background())
 		defer stop()
@@ -204,14 +205,7 @@ var badInput = map[string]row{
 	"Lease.Err":       zero(mutex.ErrLost, func(l *mutex.Lease) any { return l.Err() }),
 	"Lease.Remaining": zero(time.Duration(0), func(l *mutex.Lease) any { return l.Remaining() }),
 	"Lease.Done":      zero("{} false", func(l *mutex.Lease) any { x, ok := <-l.Done(); return fmt.Sprint(x, ok) }),
-	"Lease.Contended": zero(false, func(l *mutex.Lease) any {
-		select {
-		case <-l.Contended():
-			return true
-		default:
-			return false
-		}
-	}),
+	"Lease.Contended": zero(false, func(l *mutex.Lease) any { return isClosed(l.Contended()) }),
 	"Lease.Context": zero(mutex.ErrLost, func(l *mutex.Lease) any {
 		ctx, stop := l.Context(context.Background())
 		defer stop()
@@ -362,5 +356,14 @@ func TestLeaseCopied(t *testing.T) {
 		}
 		unlock(t, next)
 		unlock(t, receive(t, "the last", waits[1], poll))
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }

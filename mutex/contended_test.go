@@ -49,6 +49,14 @@ func TestContended(t *testing.T) {
 				unlock(t, (<-next).Lease)
 			}
 		}
+		a, b := electionOf(rdb, "a"), electionOf(other, "b")
+		a.TTL = 300 * time.Millisecond
+		term := campaign(t, a)
+		asked := term.Contended()
+		next := b.CampaignChan(t.Context())
+		<-asked
+		resign(t, term)
+		resign(t, (<-next).Term)
 	})
 }
 

@@ -134,6 +134,11 @@ func ExampleTerm() {
 	ctx, stop := t.Context(context.Background()) // for all work that only a leader may do
 	defer stop()
 	fmt.Println(t.Number() > 0, t.Remaining() > 0, t.Err(), ctx.Err())
+	select {
+	case <-t.Contended():
+	default:
+		fmt.Println("nobody else campaigns")
+	}
 
 	fmt.Println(t.Resign())
 	<-t.Done()
@@ -141,6 +146,7 @@ func ExampleTerm() {
 	fmt.Println(errors.Is(t.Err(), mutex.ErrResigned), context.Cause(ctx))
 	// Output:
 	// true true <nil> <nil>
+	// nobody else campaigns
 	// <nil>
 	// true baton: resigned
 }

@@ -399,22 +399,45 @@ func TestTermContext(t *testing.T) {
 	})
 }
 
-// TestLongTermKeepsItsValue leads for ten hours. Meanwhile Redis loses the value once.
+// TestLongTermKeepsItsValue leads for ten hours, with no request but the renewals.
 func TestLongTermKeepsItsValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
 		e := electionOf(rdb, "a")
 		term := campaign(t, e)
-		time.Sleep(time.Minute)
-		for hour := range 10 {
+		rdb.AddHook(commandHook(func(_ context.Context, cmd redis.Cmder) {
+			if isValueWrite(cmd) {
+				t.Error("the value is stored again")
+			}
+		}))
+		for range 10 {
 			time.Sleep(time.Hour)
 			leads(t, e, "a", term.Number())
-			if hour == 5 {
-				rdb.Del(t.Context(), "baton:{key}:value")
-				leads(t, e, "", 0)
-			}
 		}
 		resign(t, term)
+	})
+}
+
+// TestLostValueIsStoredAgain deletes the value of a leader, which goes on: within a third of the
+// TTL it is stored again, and observers are notified.
+func TestLostValueIsStoredAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		a, b := electionOf(rdb, "a"), electionOf(bubbleSibling(t, rdb), "b")
+		first := campaign(t, a)
+		o := b.Observe(t.Context())
+		sees(t, o, "a")
+		for range 3 {
+			time.Sleep(time.Minute)
+			rdb.Del(t.Context(), "baton:{key}:value")
+			start := time.Now()
+			sees(t, o, "")
+			if l := sees(t, o, "a"); l.Number != first.Number() || time.Since(start) > a.TTL/3+time.Second {
+				t.Errorf("after %v: %+v", time.Since(start), l)
+			}
+		}
+		resign(t, first)
+		sees(t, o, "")
 	})
 }
 

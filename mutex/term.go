@@ -33,6 +33,10 @@ func (t *Term) Resign() error { return t.term.Resign() }
 // Done returns a channel that is closed when the term ends, by Resign or by loss.
 func (t *Term) Done() <-chan struct{} { return t.term.Lease().Done() }
 
+// Contended returns a channel that is closed when a candidate of another process waits, as a
+// renewal finds within a third of TTL. See [Lease.Contended].
+func (t *Term) Contended() <-chan struct{} { return t.term.Lease().Contended() }
+
 // Err returns nil while this candidate leads, ErrResigned after Resign, and ErrLost after a
 // loss. Err does not contact Redis; it uses the local clock.
 func (t *Term) Err() error { return t.term.Lease().Err() }

@@ -28,6 +28,8 @@ type Renewal struct {
 	Confirm Confirm // by as many replicas, or it has failed
 	// Contention is that the reply must state whether others wait. Replies of permits do anyway.
 	Contention bool
+	// Value is that the value beside the Mutex must be kept, too.
+	Value bool
 }
 
 // RenewResult is what became of a Renewal. Held is false if the hold is gone for
@@ -36,5 +38,6 @@ type RenewResult struct {
 	Held        bool
 	Contended   bool // others wait, or, for permits, the token itself
 	SeveralWait bool // so others do
+	NoValue     bool // to Renewal.Value: there is none
 	Err         error
 }

@@ -12,7 +12,7 @@ type hold struct {
 	weight        int64     // in permits, 0 for nothing
 	used          int64     // by leases
 	shared        bool      // each lease has all of it
-	renewFailed   bool      // the last renewal got no reply: the next does not ask for contention
+	renewFailed   bool      // the last renewal got no reply: the next asks for nothing besides
 	confirmed     Confirm   // by as many replicas
 	path          string    // how the claim came to it
 	grantSeq      int64     // number of the last request before it

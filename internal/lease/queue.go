@@ -26,6 +26,8 @@ type keyQueue struct {
 	lastErr   error        // what the last request failed with
 	errStreak retry.Streak // of requests
 	losses    int          // of leases that were granted
+	// valueMissing is called if a renewal finds no value beside the Mutex; nil if none is needed.
+	valueMissing func()
 }
 
 // pendingCall is what is to be done in Redis after a step, once the queue is unlocked:

@@ -4,18 +4,16 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/result"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-const (
-	// termValueTTL is how long Redis keeps the value of a term after its leader has died.
-	termValueTTL = 65 * time.Minute
-	// termValueRefresh is how often a leader stores its value again.
-	termValueRefresh = 20 * time.Minute
-)
+// termValueTTL is how long Redis keeps the value of a term after its leader has died. Renewals
+// give it as much: RETENTION in lib/limits.lua.
+const termValueTTL = 65 * time.Minute
 
 // A TermStore is the store of terms.
 type TermStore interface {
@@ -29,9 +27,6 @@ type Term struct {
 	store TermStore
 	value ValueWrite
 	lease *Lease // set before the caller gets the Term
-
-	mu      sync.Mutex
-	refresh *time.Timer
 }
 
 // NewTerm returns a term to campaign for, whose value is to be stored.
@@ -69,7 +64,7 @@ var errValueDeleted = retry.Permanent(errors.New("the key is used by a Once"))
 // storeValue stores the value under a lease that was granted. If it fails, it releases the lease.
 // It reports whether to campaign again, because the lease was lost.
 func (t *Term) storeValue(ctx context.Context, l *Lease) (again bool, err error) {
-	outcome, err := t.writeValue(ctx, l, t.value)
+	outcome, err := t.writeValue(ctx, l)
 	switch {
 	case ctx.Err() != nil:
 		err = l.wrap(retry.CtxError(ctx), nil)
@@ -99,31 +94,33 @@ func (t *Term) storeValue(ctx context.Context, l *Lease) (again bool, err error)
 }
 
 // writeValue returns a panic of the client as an error.
-func (t *Term) writeValue(ctx context.Context, l *Lease, w ValueWrite) (outcome WriteOutcome, err error) {
+func (t *Term) writeValue(ctx context.Context, l *Lease) (outcome WriteOutcome, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = retry.NewPanicError(v)
 		}
 	}()
-	return l.WriteValue(ctx, t.store, w)
+	return l.WriteValue(ctx, t.store, t.value)
 }
 
-// begin begins the term of the lease. From now on its value is stored again from time to time:
-// it does not expire during a long term, and comes back should Redis have lost it.
+// begin begins the term of the lease. From now on its renewals keep the value from expiring, and
+// the value is stored again when one finds that Redis has lost it.
 func (t *Term) begin(l *Lease) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.lease = l
-	w := t.value
-	w.Notify = false
-	t.refresh = time.AfterFunc(termValueRefresh, func() {
-		_, _ = t.writeValue(context.Background(), l, w)
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if l.Err() == nil {
-			t.refresh.Reset(termValueRefresh)
+	l.queue.mu.Lock()
+	defer l.queue.mu.Unlock()
+	if l.state != leaseHeld {
+		return
+	}
+	var storing atomic.Bool
+	l.queue.valueMissing = func() {
+		if storing.CompareAndSwap(false, true) {
+			go func() {
+				defer storing.Store(false)
+				_, _ = t.writeValue(context.Background(), l)
+			}()
 		}
-	})
+	}
 }
 
 // Lease returns the lease of the term. That of a nil Term has been lost.
@@ -140,9 +137,6 @@ func (t *Term) Resign() error {
 	if t == nil {
 		return ErrLost
 	}
-	t.mu.Lock()
-	t.refresh.Stop()
-	t.mu.Unlock()
 	err := t.lease.Release()
 	if err == nil {
 		t.clear(t.lease)

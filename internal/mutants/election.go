@@ -51,7 +51,12 @@ var elections = []mutant{
 	},
 	{
 		"term-value-expires", "the value of a long term expires",
-		"internal/lease/term.go", `			t.refresh.Reset(termValueRefresh)`, `			_ = t.refresh.Reset`,
+		"internal/redisstore/mutex_renew.lua", `redis.call('PEXPIRE', KEYS[3], RETENTION) == 0`, `redis.call('EXISTS', KEYS[3]) == 0`,
 		"mutex", "TestLongTermKeepsItsValue",
+	},
+	{
+		"term-value-lost", "a leader whose value was lost is shown to nobody",
+		"internal/lease/renewal.go", `		if r.NoValue {`, `		if false {`,
+		"mutex", "TestLostValueIsStoredAgain",
 	},
 }

@@ -262,7 +262,9 @@ func (s *Store) Renew(claims []lease.Renewal, begin func(i int) bool, done func(
 		r.confirm = c.Confirm
 		switch c.Kind {
 		case lease.Mutex:
-			if keys, err := keysFor(c.Name); c.Contention && err == nil {
+			if c.Value {
+				r.keys, _ = buildKeys(c.Key, []string{"queue", "value"}) // its claim has been granted: no error
+			} else if keys, err := keysFor(c.Name); c.Contention && err == nil {
 				r.keys = keys[:2]
 			}
 		case lease.RWMutex, lease.Semaphore:
@@ -277,7 +279,9 @@ func (s *Store) Renew(claims []lease.Renewal, begin func(i int) bool, done func(
 				return
 			}
 			kept, err := parseInt(val)
-			done(i, lease.RenewResult{Held: kept > 0, Contended: kept > 1, SeveralWait: kept > 2, Err: err})
+			noValue := kept > 4
+			kept &= 3
+			done(i, lease.RenewResult{Held: kept > 0, Contended: kept > 1, SeveralWait: kept > 2, NoValue: noValue, Err: err})
 		}
 	}
 	s.transport.renew(all)
