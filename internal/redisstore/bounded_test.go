@@ -30,7 +30,8 @@ type meter struct {
 	p      *permits
 	g      *group
 	server *redistest.Server
-	n      int64 // that others have left behind
+	values *lease.ValueReader // of until
+	n      int64              // that others have left behind
 	runs   int
 	most   int64 // commands of a script
 }
@@ -69,14 +70,21 @@ func (m *meter) until(token string, want int64) (reply lease.Reply) {
 		q := m.p.update(token, n, 0, want)
 		if q.WantSeq = 1; m.p.name.Kind == lease.Mutex {
 			q = m.request(token, n)
+			q.Value = m.values
 		}
 		reply, err := m.Acquire(m.Context(), q)
-		if err != nil || reply.Granted || reply.Remaining != 0 {
+		if err != nil || reply.Granted || reply.Found || reply.Remaining != 0 {
 			return reply
 		}
 	}
 	m.Fatal("it is to ask again for ever")
 	return reply
+}
+
+// leavesValue has a, the owner, release the mutex with a value.
+func (m *meter) leavesValue(useful bool) {
+	outcome, owned := m.releaseValue(a, "v", func(w *lease.ValueWrite) { w.Useful = useful })
+	ends(m, "released", owned && outcome == lease.ValueStored, true)
 }
 
 func (m *meter) look() taskgroup.Generation {
@@ -147,6 +155,29 @@ func TestScriptsAreBounded(t *testing.T) {
 		}},
 		{"mutex/inspect", mutex, mutexWaiters, "", func(m *meter) { m.held(a) }, func(m *meter) {
 			m.inspects(func(status lease.Status) bool { return status.Holders[0].Token == a && status.Waiters == int(m.n)-1000 })
+		}},
+		{"value/acquire", mutex, mutexWaiters, "", nil, func(m *meter) {
+			m.values = new(lease.ValueReader)
+			ends(m, "granted", m.until(b, 1).Granted, true)
+			ends(m, "waiters", m.card(m.queue), 0)
+		}},
+		{"value/found", mutex, mutexWaiters, "", func(m *meter) { m.held(a) }, func(m *meter) {
+			m.acquire(b, 1)
+			m.leavesValue(true)
+			m.values = new(lease.ValueReader)
+			told := m.server.Stats(m.T)
+			ends(m, "found", m.until(b, 1).Found, true)
+			ends(m, "told", m.server.Stats(m.T).Since(told).Published(), 1) // the next behind the first batch
+		}},
+		{"value/release", mutex, mutexWaiters, "", func(m *meter) { m.held(a) }, func(m *meter) {
+			m.leavesValue(false)
+			ends(m, "waiters", m.card(m.queue), 0)
+		}},
+		{"value/release with a value for all", mutex, mutexWaiters, "", func(m *meter) { m.held(a) }, func(m *meter) {
+			told := m.server.Stats(m.T)
+			m.leavesValue(true)
+			ends(m, "told", m.server.Stats(m.T).Since(told).Published(), 64)
+			ends(m, "waiters", m.card(m.queue), m.n)
 		}},
 		{"semaphore/release", semaphore, waiters, "", func(m *meter) { m.p.has(a, 10) }, func(m *meter) {
 			m.p.waits(b, 10)

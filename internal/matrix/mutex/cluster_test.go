@@ -88,6 +88,16 @@ var movables = map[string]func(ctx context.Context, key string, rdb redis.Univer
 		m.TTL = movingTTL
 		return locked(m.Lock, m.Unlock)
 	},
+	"Term": func(ctx context.Context, key string, rdb redis.UniversalClient) <-chan hold {
+		e, c := mutex.NewElection(rdb, key), make(chan hold, 1)
+		e.TTL, e.Value = movingTTL, key
+		go func() {
+			if r := <-e.CampaignChan(ctx); r.Err == nil {
+				c <- hold{r.Term.Done(), r.Term.Number(), r.Term.Resign}
+			}
+		}()
+		return c
+	},
 	"RWLease": func(ctx context.Context, key string, rdb redis.UniversalClient) <-chan hold {
 		m := mutex.NewRW(rdb, key)
 		m.TTL = movingTTL
