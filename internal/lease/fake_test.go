@@ -30,6 +30,7 @@ type fakeKey struct {
 	expires time.Time
 	base    int64
 	queue   []*fakeMutexWaiter
+	value   fakeValue
 }
 
 type fakeMutexWaiter struct {
@@ -207,7 +208,7 @@ func (f *fakeRedis) renew(r Renewal) RenewResult {
 	f.log("renew %s", r.Token)
 	f.renewals++
 	k.expires = time.Now().Add(r.TTL)
-	return RenewResult{Held: true, Contended: r.Contention && len(k.queue) > 0}
+	return RenewResult{Held: true, Contended: r.Contention && len(k.queue) > 0, NoValue: r.Value && k.value.Value == nil}
 }
 
 var errNetwork = errors.New("fake: connection lost")
@@ -340,7 +341,21 @@ func (s *fakeStore) publish(ms []message) {
 }
 
 func (s *fakeStore) Acquire(_ context.Context, r Request) (Reply, error) {
-	if r.Kind == Mutex {
+	switch {
+	case r.Value != nil && r.Replaces == "":
+		type replies struct {
+			Reply
+			value ValueReply
+		}
+		reply, err := call(s, "ask", func() (r2 replies, m []message) {
+			r2.Reply, r2.value, m = s.redis.acquireWithValue(r)
+			return r2, m
+		})
+		if err == nil {
+			r.Value.Note(reply.value, reply.Granted, reply.Found)
+		}
+		return reply.Reply, err
+	case r.Kind == Mutex:
 		return call(s, "ask", func() (Reply, []message) { return s.redis.acquire(r) })
 	}
 	reply, err := call(s, "ask", func() (answer, []message) { return s.redis.updatePermits(r) })

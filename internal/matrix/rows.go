@@ -172,4 +172,10 @@ var rows = []row{
 	{81, "scripts run as a sequence of calls", "a failure, by Check only", "—", onRedis, []string{"mutex.TestCheckScriptsNotAtomic"}},
 	{82, "a process dies, or stops, while its claim only lingers", "the next holder after the TTL; no overlap", "T + P", onRedis, []string{
 		"mutex.TestFaultLingererDies", "mutex.TestFaultLingererStops", "lease.TestLingerPastTheWindow"}},
+	{83, "a leader is killed, stopped, cut off; Redis restarted or failed over under it", "terms grow, no two at a time; observers see that, and nobody in the end", "T + P", onRedis, []string{
+		"mutex.TestElectionAcrossProcesses", "mutex.TestObserveDeath", "mutex.TestLeadCampaignsAgainAfterOutage"}},
+	{84, "the value of a leader deleted or evicted", "stored again", "T/3", "miniredis", []string{"mutex.TestLostValueIsStoredAgain"}},
+	{85, "the process of a Once or a Flight killed or stopped in the middle", "the next runs it, once; what was stopped stores nothing", "T + P", onRedis, []string{
+		"mutex.TestOnceOfAKilledProcessIsRunByTheNext", "mutex.TestOncePausedRunnerCannotMark",
+		"mutex.TestFlightOfAKilledProcessIsMadeOnce", "mutex.TestFlightPausedRunnerKeepsNothing"}},
 }

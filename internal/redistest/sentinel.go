@@ -78,12 +78,7 @@ func (s *Sentinels) Client(tb testing.TB) *redis.Client {
 // what it has been sent would wait in its socket.
 func (s *Sentinels) FailOver(tb testing.TB, lost func()) {
 	tb.Helper()
-	Eventually(tb, 10*time.Second, func() bool {
-		info := s.Master.Do(tb, "INFO", "replication").(string)
-		_, rest, _ := strings.Cut(info, "master_repl_offset:")
-		offset, _, _ := strings.Cut(rest, "\r")
-		return strings.Contains(info, "offset="+offset+",")
-	}, "the replica has got what was written before")
+	s.Master.AwaitReplica(tb)
 	s.Replica.Pause()
 	s.Master.Do(tb, "CLIENT", "KILL", "TYPE", "replica")
 	lost()
@@ -97,4 +92,15 @@ func (s *Sentinels) Promoted(tb testing.TB) {
 	Eventually(tb, 20*time.Second, func() bool {
 		return strings.Contains(s.Replica.Do(tb, "INFO", "replication").(string), "role:master")
 	}, "the replica is promoted")
+}
+
+// AwaitReplica waits until a replica of the server has received all that was written.
+func (s *Server) AwaitReplica(tb testing.TB) {
+	tb.Helper()
+	Eventually(tb, Patience, func() bool {
+		info := s.Do(tb, "INFO", "replication").(string)
+		_, rest, _ := strings.Cut(info, "master_repl_offset:")
+		offset, _, _ := strings.Cut(rest, "\r")
+		return strings.Contains(info, "state=online,offset="+offset+",")
+	}, "the replica has got what was written before")
 }
