@@ -67,7 +67,7 @@ func (t *Term) storeValue(ctx context.Context, l *Lease) (again bool, err error)
 	outcome, err := t.writeValue(ctx, l)
 	switch {
 	case ctx.Err() != nil:
-		err = l.wrap(retry.CtxError(ctx), nil)
+		err = l.wrap(retry.CtxError(ctx), err)
 	case err == nil && outcome == ValueStored && l.Err() == nil:
 		return false, nil
 	case err == nil && outcome == ValueDeleted:

@@ -70,6 +70,27 @@ func TestEndedLeaseWritesNoValue(t *testing.T) {
 	})
 }
 
+// A candidate whose ctx ends while Redis refuses its value returns both errors.
+func TestCampaignEndsWhileTheValueIsStored(t *testing.T) {
+	inBubble(t, func(e *env) {
+		m, s := e.process()
+		s.change(func() {
+			s.point = func(what string) fault {
+				if what == "send write" {
+					return cut
+				}
+				return fine
+			}
+		})
+		ctx, cancel := context.WithTimeout(e.Context(), time.Minute)
+		defer cancel()
+		p := params(time.Second)
+		if err := NewTerm(s, "v").Campaign(ctx, m, &p); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, errNetwork) {
+			t.Errorf("Campaign returns %v", err)
+		}
+	})
+}
+
 // A watch is signaled by messages, and whenever messages may have been lost.
 func TestValueWatchIsSignaled(t *testing.T) {
 	inBubble(t, func(e *env) {

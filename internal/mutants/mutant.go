@@ -20,7 +20,7 @@ type mutant struct {
 
 // table returns all mutants.
 func table() []mutant {
-	return slices.Concat(mutexScripts, mutexEngine, cancellation, permitScripts, permitEngine, keys, limits, waitGroup, bounds, traces, elections, confirmations, linger)
+	return slices.Concat(mutexScripts, mutexEngine, cancellation, permitScripts, permitEngine, keys, limits, waitGroup, bounds, traces, elections, values, confirmations, linger)
 }
 
 // apply returns the text of the file with the mistake.
