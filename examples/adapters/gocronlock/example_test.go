@@ -2,6 +2,7 @@ package gocronlock_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -26,7 +27,7 @@ func ExampleLocker() {
 	done := make(chan string, 2)
 
 	for range 2 { // as if in two processes
-		locker := gocronlock.NewLocker(mutex.NewPool(rdb.Client, "cron:"), 100*time.Millisecond)
+		locker := gocronlock.NewLocker(rdb.Client, "cron:", time.Minute)
 		s, err := gocron.NewScheduler(gocron.WithDistributedLocker(locker))
 		if err != nil {
 			log.Fatal(err)
@@ -41,7 +42,7 @@ func ExampleLocker() {
 			}),
 			gocron.WithName("report"), // the key of the lock
 			gocron.WithEventListeners(gocron.AfterLockError(func(_ uuid.UUID, job string, err error) {
-				done <- fmt.Sprint(job, ": ", err)
+				done <- fmt.Sprint(job, " runs or has run elsewhere: ", errors.Is(err, mutex.ErrLocked))
 			})),
 		)
 		if err != nil {
@@ -52,5 +53,5 @@ func ExampleLocker() {
 	}
 	// Output:
 	// report: <nil>
-	// report: baton: try to lock "cron:report": locked
+	// report runs or has run elsewhere: true
 }

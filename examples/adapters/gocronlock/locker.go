@@ -4,39 +4,61 @@ package gocronlock
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
 	"github.com/go-co-op/gocron/v2"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// A Locker implements gocron.Locker for gocron.WithDistributedLocker. If a job is locked,
-// Lock fails with mutex.ErrLocked and gocron skips this run. Lock does not wait: after a
-// wait the job would run a second time.
+// A Locker implements gocron.Locker for gocron.WithDistributedLocker. Each job is a mutex.Once:
+// if it runs, or has run within the interval, Lock fails with mutex.ErrLocked and gocron skips
+// this run. If a process dies during a run, the job has not run.
 type Locker struct {
-	pool    *mutex.Pool
-	atLeast time.Duration
-	held    sync.Map // the *mutex.Lease of each job that runs here, by name
+	// TTL is how long a job stays locked after its process has died.
+	TTL time.Duration
+
+	rdb    redis.UniversalClient
+	prefix string
+	every  time.Duration
+	held   sync.Map // the *mutex.Lease of each job that runs here, by name
 }
 
-// NewLocker returns a Locker that locks jobs by name, and each for at least atLeast. That
-// should be longer than clocks differ and shorter than the job's interval. NewLocker raises
-// the pool's TTL to atLeast, so that it also holds if the process dies.
-func NewLocker(pool *mutex.Pool, atLeast time.Duration) *Locker {
-	pool.TTL = max(pool.TTL, atLeast)
-	return &Locker{pool: pool, atLeast: atLeast}
+// NewLocker returns a Locker whose keys begin with prefix. A job runs at most once in every,
+// counted from the start of the run by Redis' clock. That should be longer than the clocks of
+// processes differ, and shorter than the job's interval.
+func NewLocker(rdb redis.UniversalClient, prefix string, every time.Duration) *Locker {
+	return &Locker{TTL: mutex.DefaultTTL, rdb: rdb, prefix: prefix, every: every}
 }
 
-// Lock locks the job or fails at once.
+// Lock begins a run of the job or fails at once.
 func (l *Locker) Lock(ctx context.Context, job string) (gocron.Lock, error) {
-	lease, err := l.pool.TryLockContext(ctx, job)
-	if err != nil {
+	o := mutex.NewOnce(l.rdb, l.prefix+job)
+	o.Every, o.Keep, o.TTL = l.every, l.every, l.TTL
+	r := &run{locker: l, job: job, done: make(chan struct{}), ended: make(chan error, 1)}
+	began := make(chan struct{})
+	go func() {
+		ran, err := o.TryDo(ctx, func(ctx context.Context) error {
+			r.lease = mutex.LeaseFromContext(ctx)
+			close(began)
+			<-r.done
+			return nil
+		})
+		if !ran && err == nil {
+			err = fmt.Errorf("%w: %q has run", mutex.ErrLocked, l.prefix+job)
+		}
+		r.ended <- err
+	}()
+	select {
+	case <-began:
+		l.held.Store(job, r.lease)
+		return r, nil
+	case err := <-r.ended:
 		return nil, err
 	}
-	l.held.Store(job, lease)
-	return &run{l, job, lease, time.Now().Add(l.atLeast)}, nil
 }
 
 // Context returns a copy of ctx for the job to use: it is canceled, with the cause
