@@ -120,8 +120,8 @@ func TestKubernetes(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
-		if c.Lead != (kind == "Deployment") {
-			t.Errorf("%s: -lead is %v", kind, c.Lead)
+		if c.Lead != (kind == "Deployment") || c.Once != (kind == "CronJob") {
+			t.Errorf("%s: -lead is %v, -once is %v", kind, c.Lead, c.Once)
 		}
 		grace := regexp.MustCompile(`terminationGracePeriodSeconds: (\d+)`).FindStringSubmatch(m[1])
 		if grace == nil {
