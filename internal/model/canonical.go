@@ -95,6 +95,7 @@ func (s *state) rename() {
 	}
 	for _, r := range [...]*redis{&s.redis, &s.replica} {
 		put(&r.owner)
+		put(&r.value)
 		for i := range r.queue {
 			put(&r.queue[i].token)
 		}
@@ -108,7 +109,7 @@ func (s *state) rename() {
 // rank replaces the fence bases and the clock by small numbers in the same order.
 // Gaps stay as long as the clock can still be set back by.
 func (m *Model) rank(s *state) {
-	var all [8 + 2*maxProcesses + maxPackets]*int8
+	var all [11 + 2*maxProcesses + maxPackets]*int8
 	n := 0
 	add := func(b *int8) {
 		if *b > 0 {
@@ -116,7 +117,7 @@ func (m *Model) rank(s *state) {
 			n++
 		}
 	}
-	for _, b := range [...]*int8{&s.redis.last, &s.replica.last, &s.clock, &s.given, &s.heard} {
+	for _, b := range [...]*int8{&s.redis.last, &s.replica.last, &s.redis.valueBase, &s.replica.valueBase, &s.clock, &s.given, &s.heard, &s.seen} {
 		add(b)
 	}
 	for i := range s.processes {

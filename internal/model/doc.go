@@ -14,6 +14,8 @@
 //   - the trust window on the process's own clock. It begins when the request was sent, which a
 //     message names;
 //   - the expiry of the lock and of queue entries, and fencing tokens;
+//   - with Values, what a holder stores beside the lock (the value of a leader, the mark of a Once),
+//     and an observer (values.go);
 //   - with Linger, claims that are kept after the unlock, and the notice that ends that. A try that
 //     meets such a claim is a process that queues and gives up, which any process may do.
 //
@@ -22,8 +24,9 @@
 // tick in every T. Redis may lose its data, be reset to the state of a replica, or have its clock
 // moved.
 //
-// In every state the tests check S1 and S2 (see [Property]). They also check that all waiting
-// processes acquire the lock if no more faults happen and holders release or die (progress.go).
+// In every state the tests check S1, S2, V1 and V2 (see [Property]). They also check that all waiting
+// processes acquire the lock if no more faults happen and holders release or die, and that nobody is
+// seen to lead after a death (progress.go).
 //
 // The model leaves out the following, without hiding violations of S1 and S2:
 //
@@ -47,6 +50,8 @@
 //	go test -v -run TestExclusion ./internal/model -model.packets 3   581,467
 //	go test -v -run TestExclusion ./internal/model -model.packets 1 -model.processes 3   637,219
 //	go test -v -run TestFences ./internal/model -model.packets 3      292,995
+//
+// TestValues visits 344,735 states, and 743,472 with a failover.
 //
 // A million states take about ten seconds and half a gigabyte. TestYield needs two claims of a
 // process, which leaves room for one packet.

@@ -10,6 +10,7 @@ type Model struct {
 	Progress                 bool // look whether everybody gets in
 	Leases                   bool // a claim may serve leases that came after it was made
 	Linger                   bool // a claim may be kept after the unlock
+	Values                   bool // a holder stores a value, which an observer reads; Check must have S2
 	Faults                   Fault
 	Outage, Back             int8 // ticks: see Fault
 	Mutant                   Mutant
@@ -25,9 +26,13 @@ const (
 	// S2: the fence of a hold is above that of every hold of which a process was told
 	// before this one was wanted, and no two claims have the same.
 	S2
+	// V1: an observer sees values in the order of their fences.
+	V1
+	// V2: a value is stored under the hold of its writer only, and is seen as long as that lasts.
+	V2
 )
 
-func (p Property) String() string { return [...]string{S1: "S1", S2: "S2"}[p] }
+func (p Property) String() string { return [...]string{S1: "S1", S2: "S2", V1: "V1", V2: "V2"}[p] }
 
 // A Mutant is a mistake built into the model.
 type Mutant uint8
@@ -44,8 +49,12 @@ const (
 	Revives     // an answer extends a window that has passed
 	NoNotice    // nobody tells the owner that others wait
 	NoticeIgnored
-	RenewsIdle   // a claim that only lingers is renewed
-	LingersPastV // and gives a lease after its window
+	RenewsIdle       // a claim that only lingers is renewed
+	LingersPastV     // and gives a lease after its window
+	WriteUnchecked   // a value is stored whoever the owner is
+	ClearAny         // and deleted while somebody holds the lock
+	OwnerUnchecked   // an observer does not look who the owner is
+	ObserverGoesBack // or which values it has seen
 )
 
 // start is the state in which everything begins.
@@ -67,6 +76,7 @@ func (m *Model) next(s state, emit func(action, state)) {
 	}
 	m.transmit(s, func(what string, q packet, n state) { show(action{what: what, who: network, packet: q}, n) })
 	m.suffer(s, func(what string, n state) { show(action{what: what, who: server}, n) })
+	m.look(s, func(what string, n state) { show(action{what: what, who: server}, n) })
 	for slow := range uint(1) << m.Drift {
 		if n := s; m.mayLose(&s, slow) {
 			m.tick(&n, slow)

@@ -141,6 +141,54 @@ func TestLingerMutants(t *testing.T) {
 	})
 }
 
+// valued is one whose holders store values, for an observer.
+func valued() Model {
+	m := brief()
+	m.Check, m.Values, m.Progress = S1|S2|V1|V2, true, true
+	return m
+}
+
+// TestValues: a value is stored under its writer's hold only, and seen while that lasts; an observer
+// sees values in the order of their fences, also after a failover, and none in the end.
+func TestValues(t *testing.T) {
+	holds(t, valued())
+	m := valued()
+	m.Packets, m.Faults, m.Check = max(1, m.Packets-1), Failover, S2|V1
+	holds(t, m)
+}
+
+// TestValuesMutants: the model would see these mistakes.
+func TestValuesMutants(t *testing.T) {
+	for name, c := range map[string]struct {
+		mutant Mutant
+		breaks Property
+	}{
+		"a value of any writer":            {WriteUnchecked, V2},
+		"a value deleted while held":       {ClearAny, V2},
+		"an observer that forgets a fence": {ObserverGoesBack, V1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := valued()
+			if m.Mutant = c.mutant; c.breaks == V1 {
+				m.Packets, m.Faults = max(1, m.Packets-1), Failover
+			}
+			m.Check = S2 | c.breaks
+			r := m.Explore()
+			if r.Broken != c.breaks {
+				t.Fatalf("%v is not violated in any of %d states", c.breaks, r.States)
+			}
+			t.Logf("%v is violated after %d states, by:\n%s", c.breaks, r.States, strings.Join(r.Trace, "\n"))
+		})
+	}
+	t.Run("an observer that does not look for the owner", func(t *testing.T) {
+		m := valued()
+		m.Packets, m.Mutant, m.Check = max(1, m.Packets-1), OwnerUnchecked, S1|S2
+		if r := m.Explore(); r.Stuck == "" {
+			t.Fatal("nobody is seen in the end")
+		}
+	})
+}
+
 // TestLostWrite: exclusion ends when Redis forgets, and the order of fences does
 // not, as long as its clock is not set back by more than the time it was away.
 func TestLostWrite(t *testing.T) {

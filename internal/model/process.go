@@ -40,6 +40,9 @@ func (m *Model) act(s state, i int, next func(string, state)) {
 		if !p.idle || m.Mutant == RenewsIdle {
 			try("renews", func(n *state) { m.request(n, i, renew) })
 		}
+		if m.Values {
+			try("stores its value", func(n *state) { m.send(n, packet{kind: write, token: p.token, base: p.base}) })
+		}
 		switch {
 		case p.idle:
 			try("locks again", func(n *state) { m.lockAgain(n, i) })
@@ -175,7 +178,7 @@ func (m *Model) hear(s *state, q packet) {
 		}
 		s.heard = max(s.heard, q.base)
 		*p = process{phase: held, token: p.token, sent: p.sent, left: left, rest: p.rest, known: m.Linger && (p.known || q.contended)}
-		if m.Leases || m.Linger && m.Check&S2 != 0 {
+		if m.Leases || m.Values || m.Linger && m.Check&S2 != 0 {
 			p.base = q.base
 		}
 	}

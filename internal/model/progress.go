@@ -6,6 +6,12 @@ package model
 // all. A claim that only lingers is given up for the first who asks, unless there are no
 // notices: then it ends with its window.
 func (m *Model) progress(states []state, r *Result) {
+	for _, s := range states {
+		if !m.nobodyLeads(s) {
+			r.Stuck = s.String()
+			return
+		}
+	}
 	endings := []ending{releases, dies}
 	if m.Linger {
 		endings = append(endings, deaf)

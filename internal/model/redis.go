@@ -12,6 +12,8 @@ func (m *Model) execute(s *state, q packet) {
 		m.yield(s, q)
 	case release:
 		m.release(s, q.token)
+	case write:
+		m.write(s, q)
 	case renew:
 		switch {
 		case r.owner == q.token:

@@ -29,6 +29,7 @@ type state struct {
 	clock  int8  // Redis' own, as fences see it: see grant
 	given  int8  // the highest base that Redis ever gave, whatever it has lost since
 	heard  int8  // the highest base that a process was told of
+	seen   int8  // the highest base of a value that the observer has seen
 	faults Fault // that may still happen
 	broken Property
 }
@@ -39,6 +40,9 @@ type redis struct {
 	left  int8 // ticks until the lock expires
 	queue [maxQueue]entry
 	last  int8 // fence base, 0 if lost
+
+	value     token // of its writer, 0 if there is none
+	valueBase int8
 }
 
 type entry struct {
@@ -69,6 +73,7 @@ type process struct {
 	idle   bool          // held: nobody uses the claim, it only lingers
 	known  bool          // the process knows that others wait
 	late   bool          // held: somebody else was let in after V
+	stored bool          // held: its value has been stored
 }
 
 type kind int8
@@ -79,6 +84,7 @@ const (
 	yield
 	release
 	renew
+	write
 	granted // replies: those that make no difference are not sent
 	kept
 	message
@@ -110,7 +116,7 @@ func (s *state) refersTo(t token) bool {
 		}
 	}
 	for _, r := range [...]*redis{&s.redis, &s.replica} {
-		if r.owner == t || r.queued(t) {
+		if r.owner == t || r.value == t || r.queued(t) {
 			return true
 		}
 	}

@@ -48,7 +48,7 @@ func (t token) String() string {
 }
 
 var kinds = [...]string{
-	acquire: "acquire", yield: "yield", release: "release", renew: "renew",
+	acquire: "acquire", yield: "yield", release: "release", renew: "renew", write: "the value of",
 	granted: "the grant", kept: "the renewal's answer", message: "the message", notice: "the notice",
 }
 
