@@ -271,3 +271,18 @@ func TestLinearizableBites(t *testing.T) {
 		wants(t, name, c.want, got)
 	}
 }
+
+func TestOnceBites(t *testing.T) {
+	marked := func(h *interval) *interval { h.marked = true; return h }
+	for name, c := range map[string]struct {
+		want string
+		s    *timeline
+	}{
+		"an interval apart": {"", forge(marked(hold("o0", 1, 10, 12, 1)), marked(hold("o0", 1, 110, 112, 2)))},
+		"too soon":          {"Once", forge(marked(hold("o0", 1, 10, 12, 1)), marked(hold("o0", 1, 108, 112, 2)))},
+		"after a failure":   {"", forge(hold("o0", 1, 10, 12, 1), marked(hold("o0", 1, 50, 52, 2)))},
+		"the mark is lost":  {"", forge(marked(hold("o0", 1, 10, 12, 1)), marked(hold("o0", 1, 50, 52, 2))).lose("o0", 20, 30)},
+	} {
+		wants(t, name, c.want, onceAnInterval(c.s, "o0"))
+	}
+}

@@ -26,6 +26,10 @@ const (
 // for long; and long after its TTL a peer still believes in what it could not renew.
 func longestHold(system, key string, ttl time.Duration) time.Duration {
 	switch {
+	case key[0] == 'o':
+		return shortHold + every
+	case key[0] == 'f':
+		return shortHold + keep
 	case key[1] != '1' || key[0] == 'p':
 		return shortHold
 	case system == "baton":

@@ -10,7 +10,7 @@ type event struct {
 	Result result
 	Key    uint8 // in keys
 	Worker uint8
-	N      int32 // of asked: the weight, or wait; of answered: the tasks abandoned
+	N      int32 // of asked: the weight, or wait; of answered: the tasks abandoned; of released: 1 if it is marked
 	Hold   int64
 	T      int64
 	Fence  int64 // of answered

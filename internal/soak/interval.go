@@ -18,6 +18,7 @@ type interval struct {
 	first, last       int64 // times at which the hold was believed in
 	lossReported      int64 // of its loss
 	release, released int64
+	marked            bool   // of a Once: the run was successful
 	end               result // as told, or as the release found it
 	revived           int64  // believed in after its end, which must not be
 }
@@ -44,7 +45,7 @@ func (s *interval) note(e event) {
 	case release:
 		s.release = e.T
 	case released:
-		s.released, s.end = e.T, e.Result
+		s.released, s.end, s.marked = e.T, e.Result, e.N == 1
 	}
 }
 

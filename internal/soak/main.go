@@ -21,7 +21,7 @@ func main() {
 	var (
 		c        = &config{workers: 3, faultsPerRun: 12}
 		kinds    = flag.String("topology", "all", strings.Join(topologies, ", ")+", several with commas, or all")
-		names    = flag.String("primitives", "mutex,pool,rwmutex,semaphore,waitgroup,limiter", "what to lock; a peer has only a mutex")
+		names    = flag.String("primitives", "mutex,pool,rwmutex,semaphore,waitgroup,limiter,election,once,flight", "what to lock; a peer has only a mutex")
 		only     = flag.String("faults", "all", "what to inject, e.g. black-hole,worker-kill")
 		markdown = flag.Bool("markdown", false, "print Markdown")
 	)

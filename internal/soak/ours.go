@@ -44,6 +44,21 @@ func (b *baton) request(key string) func(context.Context, lockRequest) (handle, 
 		return func(ctx context.Context, w lockRequest) (handle, error) {
 			return lease(pick(w, m.LockContext, m.TryLockContext, m.LockChan)(ctx))
 		}
+	case 'e':
+		e := mutex.NewElection(b.rdb, key)
+		e.TTL, e.Value = b.plan.TTL, key
+		return func(ctx context.Context, w lockRequest) (handle, error) {
+			var r mutex.TermResult
+			if w.channel {
+				r = <-e.CampaignChan(ctx)
+			} else {
+				r.Term, r.Err = e.Campaign(ctx)
+			}
+			if r.Err != nil {
+				return handle{}, r.Err
+			}
+			return handle{func(string) int64 { return r.Term.Number() }, r.Term.Err, r.Term.Resign}, nil
+		}
 	case 'p':
 		m := mutex.NewPool(b.rdb, "")
 		m.TTL, m.Linger = b.plan.TTL, b.linger(key)
@@ -119,4 +134,16 @@ func (b *baton) group(key string) *waitgroup.WaitGroup {
 
 func (b *baton) limiter(key string) *semaphore.Limiter {
 	return semaphore.NewLimiter(b.rdb, key, rate, burst)
+}
+
+func (b *baton) once(key string) *mutex.Once {
+	o := mutex.NewOnce(b.rdb, key)
+	o.TTL, o.Every, o.Keep = b.plan.TTL, every, every
+	return o
+}
+
+func (b *baton) flight(key string) *mutex.Flight {
+	fl := mutex.NewFlight(b.rdb, key[:1])
+	fl.TTL, fl.Keep = b.plan.TTL, keep
+	return fl
 }

@@ -16,7 +16,7 @@ func run(t *testing.T, c *config, topology, faults string) *report {
 	if c.faultsPerRun == 0 {
 		c.faultsPerRun = 12
 	}
-	if err := c.choose(topology, "mutex,pool,rwmutex,semaphore,waitgroup,limiter", faults); err != nil {
+	if err := c.choose(topology, "mutex,pool,rwmutex,semaphore,waitgroup,limiter,election,once,flight", faults); err != nil {
 		t.Fatal(err)
 	}
 	r, err := c.soak(t.Context())

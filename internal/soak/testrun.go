@@ -149,6 +149,7 @@ func (tr *testRun) check() (list []violation) {
 			list = append(list, exclusion(tr.timeline, key)...)
 			list = append(list, fences(tr.timeline, key)...)
 			list = append(list, refusals(tr.timeline, key, tr.ttl)...)
+			list = append(list, onceAnInterval(tr.timeline, key)...)
 		case key[0] == 'w':
 			list = append(list, rounds(tr.timeline, key)...)
 		case key[0] == 'l':

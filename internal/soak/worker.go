@@ -91,6 +91,10 @@ func (w *worker) start(system lockClient, clients *sync.WaitGroup) {
 				clients.Go(func() { c.await(system.(*baton).group(key)) })
 			case key[0] == 'l':
 				clients.Go(func() { c.take(system.(*baton).limiter(key)) })
+			case key[0] == 'o':
+				clients.Go(func() { c.once(system.(*baton).once(key)) })
+			case key[0] == 'f':
+				clients.Go(func() { c.flight(system.(*baton).flight(key)) })
 			case key[0] == 'p' && g > 0: // one for each key will do
 			default:
 				ask := system.request(key)
