@@ -327,38 +327,6 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// TestLeaseCopied unlocks a lease and copies of it, which go vet lets pass: they are
-// one hold, which ends once, and no more than one is let in for it.
-func TestLeaseCopied(t *testing.T) {
-	t.Parallel()
-	m := mutex.New(miniClient(t), "key")
-	for range 20 {
-		l := lock(t, m)
-		copied := *l
-		again := copied
-		waits := []<-chan mutex.Result{m.LockChan(t.Context()), m.LockChan(t.Context())}
-		done := copied.Done()
-		unlock(t, &copied)
-		<-done
-		for _, l := range []*mutex.Lease{l, &copied, &again} {
-			if err := l.Unlock(); !errors.Is(err, mutex.ErrUnlocked) || !errors.Is(l.Err(), mutex.ErrUnlocked) {
-				t.Fatalf("Unlock returned %v, Err %v", err, l.Err())
-			}
-		}
-		next := receive(t, "the next", waits[0], poll)
-		select {
-		case r := <-waits[1]:
-			t.Fatalf("two hold the lock: %v, %v", r.Lease, r.Err)
-		case <-time.After(5 * time.Millisecond):
-		}
-		if copied.Fence() != l.Fence() || next.Fence() <= l.Fence() {
-			t.Errorf("fences %d, %d, %d", l.Fence(), copied.Fence(), next.Fence())
-		}
-		unlock(t, next)
-		unlock(t, receive(t, "the last", waits[1], poll))
-	}
-}
-
 func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:

@@ -15,25 +15,39 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// The costs that DESIGN promises for one operation, by the server's own counters.
+// What the documents promise that an operation costs. What depends on no time is counted by the
+// server, and the rest in bubbles, where no poll is due.
 
+// A hold that nobody else wants costs a request to lock each key, and one to unlock it.
 func TestCostUncontended(t *testing.T) {
 	s := redistest.Start(t)
-	m := mutex.New(s.Client(t, redistest.Patient), "key")
-	pair := func() { unlock(t, lock(t, m)) }
-	pair() // the server learns the scripts
-	const n = 200
-	before := s.Stats(t)
-	for range n {
-		pair()
-	}
-	cost := s.Stats(t).Since(before)
-	if cost.Requests() != 2*n || cost.Published() != 0 {
-		t.Errorf("%d pairs cost %d requests, %d messages", n, cost.Requests(), cost.Published())
+	rdb := s.Client(t, redistest.Patient)
+	for _, k := range kinds {
+		l, keys := k.of(rdb, k.name, forever), int64(1)
+		if k.more {
+			keys = 2
+		}
+		for name, pair := range map[string]func(){
+			"Lock":           func() { l.lock(); l.unlock() },
+			"TryLock":        func() { l.tryLock(); l.unlock() },
+			"LockContext":    func() { unlock(t, l.hold(t)) },
+			"LockChan":       func() { unlock(t, receive(t, l.lockChan(t.Context()))) },
+			"TryLockContext": func() { h, err := l.tryLockContext(t.Context()); must(err); unlock(t, h) },
+		} {
+			pair() // the server learns the scripts
+			const n = 20
+			before := s.Stats(t)
+			for range n {
+				pair()
+			}
+			if cost := s.Stats(t).Since(before); cost.Requests() != 2*n*keys || cost.Published() != 0 {
+				t.Errorf("%s of %s: %d pairs cost %d requests, %d messages", name, k.name, n, cost.Requests(), cost.Published())
+			}
+		}
 	}
 }
 
-// TestCostConfirmed is the cost of Replicas: a renewal and WAIT, in one round trip.
+// A grant that waits for Replicas costs a renewal and WAIT besides, in one round trip.
 func TestCostConfirmed(t *testing.T) {
 	s := redistest.Start(t)
 	s.AddReplica(t)
@@ -41,7 +55,7 @@ func TestCostConfirmed(t *testing.T) {
 	m.Replicas = 1
 	pair := func() { unlock(t, lock(t, m)) }
 	pair() // the server learns the scripts
-	const n = 200
+	const n = 50
 	before := s.Stats(t)
 	for range n {
 		pair()
@@ -52,89 +66,63 @@ func TestCostConfirmed(t *testing.T) {
 	}
 }
 
-// TestCostHeld is the cost of a wait: one request that queues, and one message.
-func TestCostHeld(t *testing.T) {
-	s := redistest.Start(t)
-	a, b := mutex.New(s.Client(t, redistest.Patient), "key"), mutex.New(s.Client(t, redistest.Patient), "key")
-	cycle := func() {
-		held := lock(t, a)
-		next := b.LockChan(t.Context())
-		redistest.Eventually(t, time.Second, func() bool { return waiting(t, s) == 1 }, "b does not queue")
-		unlock(t, held)
-		unlock(t, (<-next).Lease)
-	}
-	cycle() // opens the subscription
-	before := s.Stats(t)
-	cycle()
-	cost := s.Stats(t).Since(before)
-	if cost.Scripts() != 4 || cost.Published() != 1 || cost.Subscribes() != 0 {
-		t.Errorf("two holds cost %d requests, %d messages, %d subscriptions", cost.Scripts(), cost.Published(), cost.Subscribes())
+// A wait costs a request that queues, and a message. NotifyContention costs one message more.
+func TestCostHandOver(t *testing.T) {
+	for notify, messages := range map[bool]int64{false: 1, true: 2} {
+		synctest.Test(t, func(t *testing.T) {
+			c, all := redistest.MiniClients(t, 2)
+			a, b := mutex.New(all[0], "key"), mutex.New(all[1], "key")
+			a.NotifyContention = notify
+			cycle := func() {
+				h := lock(t, a)
+				next := b.LockChan(t.Context())
+				time.Sleep(10 * time.Millisecond)
+				unlock(t, h)
+				unlock(t, granted(t, next))
+			}
+			cycle() // opens the subscriptions
+			c.CheckCost(t, fmt.Sprint("two holds, with NotifyContention ", notify), 4, messages, cycle)
+		})
 	}
 }
 
-// TestCostBetweenProcesses has four clients, which are four processes to the
-// library, pass the lock round.
-func TestCostBetweenProcesses(t *testing.T) {
-	s := redistest.Start(t)
-	var holds atomic.Int64
-	var wg sync.WaitGroup
-	before := s.Stats(t)
-	for range 4 {
-		m := mutex.New(s.Client(t, redistest.Patient), "key")
-		wg.Go(func() {
-			for range 500 {
-				m.Lock()
-				holds.Add(1)
-				m.Unlock()
+// A hold that is passed on between processes costs two requests and a message, and one that is passed
+// on inside a process almost none.
+func TestCostOfManyHolds(t *testing.T) {
+	for processes, most := range map[int]float64{1: 0.05, 4: 2.05} {
+		synctest.Test(t, func(t *testing.T) {
+			const holds = 2000
+			c, all := redistest.MiniClients(t, processes)
+			var wg sync.WaitGroup
+			for _, rdb := range all {
+				for range 32 / processes {
+					wg.Go(func() {
+						m := mutex.New(rdb, "key")
+						for range holds / 32 {
+							m.Lock()
+							time.Sleep(10 * time.Microsecond)
+							m.Unlock()
+						}
+					})
+				}
+			}
+			requests, messages := c.Cost(wg.Wait)
+			if float64(requests) > most*holds || messages > holds || processes == 1 && messages > 0 {
+				t.Errorf("%d processes: %d requests and %d messages for %d holds", processes, requests, messages, holds)
 			}
 		})
 	}
-	wg.Wait()
-	cost := s.Stats(t).Since(before)
-	perHold := float64(cost.Scripts()) / float64(holds.Load())
-	messages := float64(cost.Published()) / float64(holds.Load())
-	t.Logf("%.3f requests and %.3f messages a hold, %d subscriptions", perHold, messages, cost.Subscribes())
-	if perHold > 2.05 || messages > 1 || cost.Subscribes() > 8 {
-		t.Errorf("%.3f requests and %.3f messages a hold, %d subscriptions", perHold, messages, cost.Subscribes())
-	}
 }
 
-// TestCostInside has the goroutines of one process pass the lock round: a
-// time slice costs a request, a hold costs none.
-func TestCostInside(t *testing.T) {
-	s := redistest.Start(t)
-	m := mutex.New(s.Client(t, redistest.Patient), "key")
-	const goroutines, each = 32, 1000
-	var wg sync.WaitGroup
-	before := s.Stats(t)
-	for range goroutines {
-		wg.Go(func() {
-			for range each {
-				m.Lock()
-				m.Unlock() //lint:ignore SA2001 only the passing counts
-			}
-		})
-	}
-	wg.Wait()
-	cost := s.Stats(t).Since(before)
-	if perHold := float64(cost.Scripts()) / (goroutines * each); perHold > 0.05 {
-		t.Errorf("%.4f requests a hold", perHold)
-	}
-	if cost.Published() != 0 || cost.Subscribes() != 0 {
-		t.Errorf("%d messages, %d subscriptions, though no other process is there", cost.Published(), cost.Subscribes())
-	}
-}
-
-// TestCostRenewalTogether renews the leases of one client that were taken within a
-// twelfth of their TTL all in one pipeline, three times a TTL.
+// All holds of a client are renewed in one pipeline, three times a TTL.
 func TestCostRenewalTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
 		var pipelines pipelineCounter
 		rdb.AddHook(&pipelines)
-		var held []*mutex.Lease
+		var all []*mutex.Lease
 		for i := range 100 {
-			held = append(held, lock(t, mutex.New(rdb, fmt.Sprint("key", i))))
+			all = append(all, lock(t, mutex.New(rdb, fmt.Sprint("key", i))))
 			time.Sleep(mutex.DefaultTTL / 12 / 100)
 		}
 		time.Sleep(mutex.DefaultTTL / 2) // the first renewal brings them together
@@ -144,7 +132,7 @@ func TestCostRenewalTogether(t *testing.T) {
 		if got := pipelines.n.Load() - n; got > 3.1*ttls+1 { // of what is left of a window, which is less than a TTL
 			t.Errorf("%d pipelines in %d TTLs", got, ttls)
 		}
-		for _, l := range held {
+		for _, l := range all {
 			unlock(t, l)
 		}
 	})
@@ -161,101 +149,138 @@ func (c *pipelineCounter) ProcessPipelineHook(next redis.ProcessPipelineHook) re
 	}
 }
 
-// waiting is the length of the queue of "key", in processes.
-func waiting(t *testing.T, s *redistest.Server) int64 {
-	t.Helper()
-	return s.Do(t, "ZCARD", "baton:{key}:queue").(int64)
-}
-
-// TestCostOnce is the cost of a run, and of finding that it is done.
-func TestCostOnce(t *testing.T) {
-	s := redistest.Start(t)
-	a, b := mutex.NewOnce(s.Client(t, redistest.Patient), "key"), mutex.NewOnce(s.Client(t, redistest.Patient), "key")
-	do := func(o *mutex.Once) {
-		_, err := o.DoContext(t.Context(), func(context.Context) error { return nil })
-		must(err)
-	}
-	do(a) // the server learns the scripts
-	must(a.Reset(t.Context()))
-	before := s.Stats(t)
-	do(a)
-	if cost := s.Stats(t).Since(before); cost.Requests() != 2 || cost.Published() != 0 {
-		t.Errorf("a run costs %d requests, %d messages", cost.Requests(), cost.Published())
-	}
-	before = s.Stats(t)
-	do(b)
-	for range 100 {
-		a.Do(func() {})
-	}
-	if cost := s.Stats(t).Since(before); cost.Requests() != 2 || cost.Published() != 0 { // one is of the first Do
-		t.Errorf("two that find it done cost %d requests, %d messages", cost.Requests(), cost.Published())
-	}
-}
-
-// TestCostFlight has a herd of 4 processes × 256 goroutines on a cold key, and on a warm one.
-func TestCostFlight(t *testing.T) {
-	const processes, callers = 4, 256
-	s := redistest.Start(t)
-	var fls [processes]*mutex.Flight
-	var clients [processes]*redis.Client
-	for i := range fls {
-		clients[i] = s.Client(t, redistest.Patient)
-		fls[i] = mutex.NewFlight(clients[i], "")
-		fls[i].Keep = time.Hour
-	}
-	var runs atomic.Int64
-	herd := func(key string) (cost redistest.Stats, polls int64) {
-		// Each process is subscribed, as it waits for another lock.
-		held := lock(t, mutex.New(s.Client(t, redistest.Patient), "other"))
-		var others []<-chan mutex.Result
-		ctx, cancel := context.WithCancel(t.Context())
-		for _, rdb := range clients {
-			others = append(others, mutex.New(rdb, "other").LockChan(ctx))
+// A reader that joins those of its process costs nothing, but for what makes sure, once, that the process hears of writers.
+func TestCostReaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, all := redistest.MiniClients(t, 2)
+		old := func(rdb *redis.Client) (*mutex.RWMutex, *mutex.Lease) {
+			m := mutex.NewRW(rdb, "key")
+			defer time.Sleep(100 * time.Millisecond) // more than a time slice
+			return m, rlock(t, m)
 		}
-		redistest.Eventually(t, redistest.Patience, func() bool { return s.Do(t, "ZCARD", "baton:{other}:queue") == int64(processes) }, "all wait")
-		before, start := s.Stats(t), time.Now()
-		var wg sync.WaitGroup
-		for _, fl := range fls {
-			for range callers {
-				wg.Go(func() {
-					_, _, err := fl.Do(ctx, key, func(context.Context) ([]byte, error) {
-						runs.Add(1)
-						redistest.Eventually(t, redistest.Patience, func() bool {
-							n := 0
-							for _, fl := range fls {
-								n += mutex.FlightCallers(fl, key)
-							}
-							return n == processes*callers && s.Do(t, "ZCARD", "baton:{"+key+"}:queue") == int64(processes-1)
-						}, "all wait")
-						return []byte("v"), nil
-					})
-					must(err)
-				})
+		m, first := old(all[0])
+		unlock(t, rlock(t, m))
+		time.Sleep(time.Millisecond)
+		unlock(t, first) // the server has learned the scripts
+		m, first = old(all[1])
+		c.CheckCost(t, "the first to join", 1, 0, func() { unlock(t, rlock(t, m)) })
+		c.CheckCost(t, "to join", 0, 0, func() {
+			for range 100 {
+				l := rlock(t, m)
+				m.RLock()
+				if !m.TryRLock() {
+					t.Fatal("no reader can join")
+				}
+				m.RUnlock()
+				m.RUnlock()
+				unlock(t, l)
 			}
+		})
+		c.CheckCost(t, "the last Unlock", 1, 0, func() { unlock(t, first) })
+	})
+}
+
+// Readers of several processes who wait for a writer get in together, for a message to each process.
+// A writer that waits costs a message to each process inside, and one that lets it in.
+func TestCostReadersHandOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, clients := redistest.MiniClients(t, 6)
+		var all []*mutex.RWMutex
+		for _, rdb := range clients {
+			all = append(all, mutex.NewRW(rdb, "key"))
 		}
-		wg.Wait()
-		cost = s.Stats(t).Since(before)
-		polls = 2 * processes * int64(time.Since(start)/(900*time.Millisecond)+1) // of both locks
-		cancel()
-		for _, ch := range others {
-			<-ch
+		w, readers, other := all[0], all[1:5], all[5]
+		unlock(t, lock(t, w)) // the server learns the scripts
+		for range 2 {
+			h := lock(t, w)
+			var results []<-chan mutex.Result
+			for _, m := range readers {
+				for range 3 {
+					results = append(results, m.RLockChan(t.Context()))
+				}
+			}
+			time.Sleep(10 * time.Millisecond)
+			var leases []*mutex.Lease
+			c.CheckCost(t, "to let 4 processes in", 1, 4, func() {
+				unlock(t, h)
+				for _, c := range results {
+					leases = append(leases, receive(t, c))
+				}
+			})
+			var next <-chan mutex.Result
+			if _, n := c.Cost(func() { next = other.LockChan(t.Context()) }); n != 4 {
+				t.Errorf("word to 4 processes costs %d messages", n)
+			}
+			c.CheckCost(t, "to let the writer in", 5, 1, func() {
+				for _, l := range leases {
+					unlock(t, l)
+				}
+				unlock(t, receive(t, next))
+			})
 		}
-		unlock(t, held)
-		return cost, polls
-	}
-	herd("first") // the server learns the scripts
-	if cost, polls := herd("cold"); cost.Scripts() > 2*processes+polls || cost.Published() != processes-1 || cost.Subscribes() != 0 {
-		t.Errorf("a cold key cost %d requests, %d messages, %d subscriptions", cost.Scripts(), cost.Published(), cost.Subscribes())
-	}
-	if runs.Load() != 2 {
-		t.Errorf("%d runs for two keys", runs.Load())
-	}
-	before := s.Stats(t)
-	for _, fl := range fls {
-		_, _, err := fl.Do(t.Context(), "cold", func(context.Context) ([]byte, error) { panic("it was kept") })
-		must(err)
-	}
-	if cost := s.Stats(t).Since(before); cost.Requests() != processes || cost.Published() != 0 {
-		t.Errorf("%d calls on a warm key cost %d requests, %d messages", processes, cost.Requests(), cost.Published())
-	}
+	})
+}
+
+// A run costs two requests, and to find that it is done one for each process.
+func TestCostOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, all := redistest.MiniClients(t, 2)
+		for _, rdb := range all {
+			mutex.NewOnce(rdb, "first").Do(func() {}) // the server learns the scripts
+		}
+		a, b := mutex.NewOnce(all[0], "key"), mutex.NewOnce(all[1], "key")
+		c.CheckCost(t, "a run", 2, 0, func() { a.Do(func() {}) })
+		c.CheckCost(t, "to find it done", 1, 0, func() {
+			b.Do(func() { t.Error("it runs again") })
+			for range 100 {
+				a.Do(func() {})
+				b.Do(func() {})
+			}
+		})
+	})
+}
+
+// However many callers want a value, it costs each process two requests or three, and a message. When it is kept, it costs one request.
+func TestCostFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const processes, callers = 4, 256
+		c, clients := redistest.MiniClients(t, processes)
+		var all []*mutex.Flight
+		for _, rdb := range clients {
+			fl := mutex.NewFlight(rdb, "")
+			fl.Keep = time.Hour
+			all = append(all, fl)
+		}
+		var runs atomic.Int64
+		herd := func(key string) {
+			var wg sync.WaitGroup
+			for _, fl := range all {
+				for range callers {
+					wg.Go(func() {
+						_, _, err := fl.Do(t.Context(), key, func(context.Context) ([]byte, error) {
+							runs.Add(1)
+							time.Sleep(100 * time.Millisecond)
+							return []byte("v"), nil
+						})
+						must(err)
+					})
+				}
+			}
+			wg.Wait()
+		}
+		herd("first") // the server learns the scripts
+		// Some ask again when they have subscribed.
+		if requests, messages := c.Cost(func() { herd("cold") }); requests > 3*processes || messages != processes-1 {
+			t.Errorf("a cold key costs %d requests and %d messages", requests, messages)
+		}
+		if n := runs.Load(); n != 2 {
+			t.Errorf("%d runs for two keys", n)
+		}
+		c.CheckCost(t, "a warm key", processes, 0, func() {
+			for _, fl := range all {
+				_, _, err := fl.Do(t.Context(), "cold", unwanted)
+				must(err)
+			}
+		})
+	})
 }

@@ -2,7 +2,6 @@ package mutex_test
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,11 +27,11 @@ func sees(t *testing.T, c <-chan mutex.Leader, value string) mutex.Leader {
 	}
 }
 
-// TestObserve sees each change once, no leader included, in its own process and in others.
+// Observers see each change once, no leader included, in all processes.
 func TestObserve(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		a, b := electionOf(rdb, "a"), electionOf(anotherClient(t, rdb), "b")
-		c := electionOf(anotherClient(t, rdb), "")
+		a, b := electionOf(rdb, "a"), electionOf(sibling(t, rdb), "b")
+		c := electionOf(sibling(t, rdb), "")
 		ctx, cancel := context.WithCancel(t.Context())
 		observers := []<-chan mutex.Leader{a.Observe(ctx), b.Observe(ctx), c.Observe(ctx), c.Observe(ctx)}
 		all := func(value string) {
@@ -64,12 +63,11 @@ func TestObserve(t *testing.T) {
 	})
 }
 
-// TestObserveLatestWins has a receiver that comes late: it gets the latest leader, and not what it
-// has received already.
+// A receiver that comes late gets the latest leader, and not what it has received already.
 func TestObserveLatestWins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
-		a, b := electionOf(rdb, "a"), electionOf(bubbleSibling(t, rdb), "b")
+		a, b := electionOf(rdb, "a"), electionOf(sibling(t, rdb), "b")
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		slow := b.Observe(ctx)
@@ -100,14 +98,13 @@ func TestObserveLatestWins(t *testing.T) {
 	})
 }
 
-// TestObserveDeath cuts a leader off for good: that nobody leads is observed within TTL + poll
-// bound, although no message comes.
+// That a leader has died is observed within TTL and a poll, although no message comes.
 func TestObserveDeath(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
 		away := new(redistest.Outage)
 		rdb.AddHook(away)
-		a, b := electionOf(rdb, "a"), electionOf(bubbleSibling(t, rdb), "b")
+		a, b := electionOf(rdb, "a"), electionOf(sibling(t, rdb), "b")
 		first := campaign(t, a)
 		o := b.Observe(t.Context())
 		sees(t, o, "a")
@@ -127,13 +124,12 @@ func TestObserveDeath(t *testing.T) {
 	})
 }
 
-// TestObserveNeverGoesBack has the server forget a term, as a failover to a replica does that
-// was behind: the earlier term is not shown again, and the next one is.
+// When the server forgets a term, as a failover to a replica does that was behind, the earlier term is not shown again.
 func TestObserveNeverGoesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
 		ctx := t.Context()
-		a, b := electionOf(rdb, "a"), electionOf(bubbleSibling(t, rdb), "b")
+		a, b := electionOf(rdb, "a"), electionOf(sibling(t, rdb), "b")
 		const key, value = "key", "baton:{key}:value"
 		first := campaign(t, a)
 		token, fields := rdb.Get(ctx, key).Val(), rdb.HGetAll(ctx, value).Val()
@@ -157,11 +153,11 @@ func TestObserveNeverGoesBack(t *testing.T) {
 	})
 }
 
-// TestObserveThroughOutage: while Redis is away nothing is observed, and then the latest is.
+// While Redis is away nothing is observed, and then the latest is.
 func TestObserveThroughOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
-		other := bubbleSibling(t, rdb)
+		other := sibling(t, rdb)
 		away := new(redistest.Outage)
 		other.AddHook(away)
 		a, b := electionOf(rdb, "a"), electionOf(other, "b")
@@ -187,73 +183,65 @@ func TestObserveThroughOutage(t *testing.T) {
 	})
 }
 
-// TestObserveCost is that of a term and of a minute with 200 observers in each of three processes,
-// by the server's own counters.
+// A term costs four requests and two messages, and each process with observers one request for each change.
 func TestObserveCost(t *testing.T) {
-	s := redistest.Start(t)
-	a := electionOf(s.Client(t), "a")
-	resign(t, campaign(t, a)) // the server learns the scripts
-	const processes, each = 3, 200
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var observers []<-chan mutex.Leader
-	for range processes {
-		e := electionOf(s.Client(t), "")
-		for range each {
-			observers = append(observers, e.Observe(ctx))
+	synctest.Test(t, func(t *testing.T) {
+		const processes, each, terms = 3, 50, 5
+		c, clients := redistest.MiniClients(t, 1+processes)
+		a := electionOf(clients[0], "a")
+		resign(t, campaign(t, a)) // the server learns the scripts
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var observers []<-chan mutex.Leader
+		for _, rdb := range clients[1:] {
+			for range each {
+				observers = append(observers, electionOf(rdb, "").Observe(ctx))
+			}
 		}
-	}
-	all := func(value string) {
-		for _, o := range observers {
-			sees(t, o, value)
+		all := func(value string) {
+			synctest.Wait()
+			for _, o := range observers {
+				sees(t, o, value)
+			}
 		}
-	}
-	all("")
-	redistest.Eventually(t, redistest.Patience, func() bool { return s.Subscribers(t, "baton:{key}:value") == processes }, "not all have subscribed")
-	time.Sleep(100 * time.Millisecond) // the polls that follow the subscription
-	start, before := time.Now(), s.Stats(t)
-	const terms = 5
-	for range terms {
-		term := campaign(t, a)
-		all("a")
-		resign(t, term)
 		all("")
-	}
-	time.Sleep(3 * time.Second)
-	cost := s.Stats(t).Since(before)
-	polls := int64(time.Since(start)/time.Second+1) * processes
-	t.Logf("%d scripts, %d messages for %d terms, %v", cost.Scripts(), cost.Published(), terms, time.Since(start))
-	if cost.Published() != 2*terms { // a change each
-		t.Errorf("%d terms cost %d messages", terms, cost.Published())
-	}
-	// Of the leader: acquire, store, release, clear. Of each process: one for each change.
-	redistest.CheckCount(t, "requests", cost.Scripts(), terms*(4+2*processes)+polls)
+		time.Sleep(100 * time.Millisecond) // the polls that follow the subscription
+		requests, messages := c.Cost(func() {
+			for range terms {
+				term := campaign(t, a)
+				all("a")
+				resign(t, term)
+				all("")
+			}
+		})
+		if requests > terms*(4+2*processes) || messages != 2*terms {
+			t.Errorf("%d terms cost %d requests and %d messages", terms, requests, messages)
+		}
+	})
 }
 
-// TestResignHandsOverByOneMessage: one to the next candidate, and one for its value.
+// A resignation costs a message to the next candidate, and one for its value.
 func TestResignHandsOverByOneMessage(t *testing.T) {
-	s := redistest.Start(t)
-	a, b := electionOf(s.Client(t), "a"), electionOf(s.Client(t), "b")
-	resign(t, campaign(t, a))
-	first := campaign(t, a)
-	next := b.CampaignChan(t.Context())
-	redistest.Eventually(t, redistest.Patience, func() bool { return waiting(t, s) == 1 }, "b does not queue")
-	before := s.Stats(t)
-	resign(t, first)
-	second := <-next
-	cost := s.Stats(t).Since(before)
-	if second.Err != nil || cost.Published() != 2 {
-		t.Errorf("%d messages, %v", cost.Published(), second.Err)
-	}
-	leads(t, a, "b", second.Term.Number())
-	resign(t, second.Term)
+	synctest.Test(t, func(t *testing.T) {
+		c, all := redistest.MiniClients(t, 2)
+		a, b := electionOf(all[0], "a"), electionOf(all[1], "b")
+		resign(t, campaign(t, a))
+		first := campaign(t, a)
+		next := b.CampaignChan(t.Context())
+		time.Sleep(100 * time.Millisecond)
+		var second mutex.TermResult
+		if _, messages := c.Cost(func() { resign(t, first); second = <-next }); second.Err != nil || messages != 2 {
+			t.Errorf("%d messages, %v", messages, second.Err)
+		}
+		leads(t, a, "b", second.Term.Number())
+		resign(t, second.Term)
+	})
 }
 
-// TestObserveAndLeave has observers come and go, which leaves nothing behind: goleak sees to the
-// goroutines, and the server to the subscription.
+// Observers that come and go leave nothing behind. goleak sees to the goroutines.
 func TestObserveAndLeave(t *testing.T) {
-	s := redistest.Start(t)
-	e := electionOf(s.Client(t), "a")
+	rdb := redistest.Start(t).Client(t)
+	e := electionOf(rdb, "a")
 	for i := range 50 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%5)*time.Millisecond)
 		for range e.Observe(ctx) {
@@ -263,8 +251,5 @@ func TestObserveAndLeave(t *testing.T) {
 	if _, open := <-e.Observe(canceled(t)); open {
 		t.Error("observed although ctx was done")
 	}
-	redistest.Eventually(t, redistest.Patience, func() bool { return s.Subscribers(t, "baton:*") == 0 }, "a subscription stays")
-	if keys := s.Keys(t); fmt.Sprint(keys) != "[]" {
-		t.Errorf("keys stay: %v", keys)
-	}
+	rests(t, rdb)
 }

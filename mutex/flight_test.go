@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,7 +35,7 @@ func gets(t *testing.T, what string, fl *mutex.Flight, f func(context.Context) (
 }
 
 func flight(t *testing.T, rdb *redis.Client) *mutex.Flight {
-	fl := mutex.NewFlight(anotherClient(t, rdb), "price:")
+	fl := mutex.NewFlight(sibling(t, rdb), "price:")
 	fl.Keep = time.Hour
 	return fl
 }
@@ -93,42 +91,6 @@ func TestFlightOfOverlappingCalls(t *testing.T) {
 	})
 }
 
-// However many call in however many processes, f runs once, and all get its value.
-func TestFlightHerdRunsOnce(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		const processes, callers = 4, 256
-		var calls, returned, unshared atomic.Int64
-		var fls []*mutex.Flight
-		for range processes {
-			fls = append(fls, flight(t, rdb))
-		}
-		var wg sync.WaitGroup
-		for _, fl := range fls {
-			for range callers {
-				wg.Go(func() {
-					b, shared, err := fl.Do(t.Context(), "1", func(context.Context) ([]byte, error) {
-						calls.Add(1)
-						waiters(t, fls[0], processes-1)
-						return []byte("v"), nil
-					})
-					if string(b) != "v" || err != nil {
-						t.Errorf("%q, %v", b, err)
-					}
-					if !shared {
-						unshared.Add(1)
-					}
-					returned.Add(1)
-				})
-			}
-		}
-		wg.Wait()
-		if calls.Load() != 1 || returned.Load() != processes*callers || unshared.Load() > 1 {
-			t.Errorf("%d runs, %d of %d returned, %d not shared", calls.Load(), returned.Load(), processes*callers, unshared.Load())
-		}
-	})
-}
-
 // An error is for the callers of its process. The next process in line calls its own f.
 func TestFlightErrorStaysInItsProcess(t *testing.T) {
 	t.Parallel()
@@ -154,7 +116,7 @@ func TestFlightKeepsNotFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		errNone := errors.New("none")
 		rdb := bubbleClient(t)
-		fls := [2]*mutex.Flight{mutex.NewFlight(rdb, "price:"), mutex.NewFlight(bubbleSibling(t, rdb), "price:")}
+		fls := [2]*mutex.Flight{mutex.NewFlight(rdb, "price:"), mutex.NewFlight(sibling(t, rdb), "price:")}
 		for _, fl := range fls {
 			fl.Keep, fl.Stale, fl.NotFound, fl.KeepNotFound = time.Hour, time.Hour, errNone, 10*time.Second
 		}
@@ -176,7 +138,7 @@ func TestFlightKeepsNotFound(t *testing.T) {
 func TestFlightServesAStaleValueDuringARefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
-		a, b := mutex.NewFlight(rdb, "price:"), mutex.NewFlight(bubbleSibling(t, rdb), "price:")
+		a, b := mutex.NewFlight(rdb, "price:"), mutex.NewFlight(sibling(t, rdb), "price:")
 		a.Keep, a.Stale = time.Minute, time.Hour
 		b.Keep, b.Stale = a.Keep, a.Stale
 		gets(t, "the first", a, value("old"), "old", false)
@@ -337,23 +299,5 @@ func TestFlightPanicReachesItsCallers(t *testing.T) {
 		if r := <-next; string(r.Val) != "v" || r.Err != nil {
 			t.Errorf("the next: %+v", r)
 		}
-	})
-}
-
-// While Redis is unreachable, a call waits for it.
-func TestFlightWaitsOutAnOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rdb := bubbleClient(t)
-		var away redistest.Outage
-		rdb.AddHook(&away)
-		fl := mutex.NewFlight(rdb, "price:")
-		away.Set(true)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		if _, _, err := fl.Do(ctx, "1", unwanted); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("got %v", err)
-		}
-		time.AfterFunc(time.Minute, func() { away.Set(false) })
-		gets(t, "a call", fl, value("v"), "v", false)
 	})
 }

@@ -18,31 +18,6 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// A commandHook runs before each command, also of a pipeline.
-type commandHook func(ctx context.Context, cmd redis.Cmder)
-
-func (h commandHook) DialHook(next redis.DialHook) redis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
-}
-
-func (h commandHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		h(ctx, cmd)
-		return next(ctx, cmd)
-	}
-}
-
-func (h commandHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		for _, cmd := range cmds {
-			h(ctx, cmd)
-		}
-		return next(ctx, cmds)
-	}
-}
-
-func isScript(cmd redis.Cmder) bool { return cmd.Name() == "evalsha" || cmd.Name() == "eval" }
-
 // A panicHook panics at one script after each arming. That script may also be the
 // background release of an earlier, failed call: see panics.
 type panicHook struct{ armed atomic.Bool }
@@ -113,43 +88,29 @@ func (h *panicHook) failsByChan(t *testing.T, lockChan func() <-chan mutex.Resul
 	}
 }
 
-// TestPanicOfAHookReachesItsCaller: the library's own state stays sound, so that
-// the lock can be had again by the same process.
+// A panic of a hook reaches the caller whose request it met, and the lock can be had again.
 func TestPanicOfAHookReachesItsCaller(t *testing.T) {
-	var h panicHook
-	rdb := redistest.Start(t).Client(t)
-	rdb.AddHook(commandHook(h.hook))
-	withCancel, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	for name, ctx := range map[string]context.Context{"background": context.Background(), "with cancel": withCancel} {
-		for what, lockOf := range map[string]func(*mutex.Mutex, context.Context) (*mutex.Lease, error){
-			"LockContext": (*mutex.Mutex).LockContext, "TryLockContext": (*mutex.Mutex).TryLockContext,
-		} {
-			m := mutex.New(rdb, what+" "+name)
-			h.panics(t, what, func() (*mutex.Lease, error) { return lockOf(m, ctx) })
-			h.panicsAtUnlock(t, func() (*mutex.Lease, error) { return m.LockContext(ctx) })
-		}
+	t.Parallel()
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			var h panicHook
+			rdb := redistest.Start(t).Client(t)
+			rdb.AddHook(commandHook(h.hook))
+			withCancel, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			for name, ctx := range map[string]context.Context{"background": context.Background(), "with cancel": withCancel} {
+				l := k.of(rdb, name, standard)
+				h.panics(t, "LockContext", func() (*mutex.Lease, error) { return l.lockContext(ctx) })
+				h.panics(t, "TryLockContext", func() (*mutex.Lease, error) { return l.tryLockContext(ctx) })
+				h.panicsAtUnlock(t, func() (*mutex.Lease, error) { return l.lockContext(ctx) })
+				h.failsByChan(t, func() <-chan mutex.Result { return l.lockChan(ctx) })
+				unlock(t, l.hold(t))
+			}
+		})
 	}
-	m := mutex.New(rdb, "channel")
-	h.failsByChan(t, func() <-chan mutex.Result { return m.LockChan(t.Context()) })
 }
 
-// TestPanicWhileSeveralKeysAreLocked: a panic of the client reaches the caller that locks
-// or unlocks several keys, and the keys can be locked again.
-func TestPanicWhileSeveralKeysAreLocked(t *testing.T) {
-	var h panicHook
-	rdb := redistest.Start(t).Client(t)
-	rdb.AddHook(commandHook(h.hook))
-	p := mutex.NewPool(rdb, "")
-	lock := func() (*mutex.Lease, error) { return p.LockContext(t.Context(), "a", "b", "c") }
-	h.panics(t, "LockContext", lock)
-	h.panics(t, "TryLockContext", func() (*mutex.Lease, error) { return p.TryLockContext(t.Context(), "a", "b", "c") })
-	h.panicsAtUnlock(t, lock)
-	h.failsByChan(t, func() <-chan mutex.Result { return p.LockChan(t.Context(), "a", "b", "c") })
-	unlock(t, lockAll(t, p, "a", "b", "c"))
-}
-
-// TestRequestCarriesTheValuesOfItsCallersContext: its own or none, and never a stranger's.
+// A request has the ctx values of its own caller or none, and never a stranger's.
 func TestRequestCarriesTheValuesOfItsCallersContext(t *testing.T) {
 	var tenants redistest.Tenants
 	s := redistest.Start(t)
@@ -190,8 +151,7 @@ func TestRequestCarriesTheValuesOfItsCallersContext(t *testing.T) {
 	}
 }
 
-// TestLockIsSentOnTheCallersGoroutine: no other goroutine is needed for a free lock under a
-// ctx that can be canceled, when Redis is near.
+// When Redis is near, a free lock needs no other goroutine under a ctx that can be canceled.
 func TestLockIsSentOnTheCallersGoroutine(t *testing.T) {
 	for name, rdb := range map[string]redis.UniversalClient{
 		"a server": redistest.Start(t).Client(t), "a cluster": redistest.StartCluster(t, 3).Client(t),
@@ -205,10 +165,7 @@ func TestLockIsSentOnTheCallersGoroutine(t *testing.T) {
 		m := mutex.New(rdb, "key")
 		caller, sent := goroutineID(), 0
 		for i := 0; sent < 10; i++ { // the first lock measures the round trip, and on a busy machine one may take long
-			l, err := m.LockContext(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
+			l := lock(t, m)
 			if sender == caller {
 				sent++
 			}
@@ -272,8 +229,7 @@ func (h *failingHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.
 	}
 }
 
-// TestErrorOfAHookIsTriedAgain: a hook that fails a command without a word of it on
-// the command is no reply, and costs no lock. Nothing is left behind in Redis.
+// An error that a hook returns, and does not set on the command, is no reply, and costs no lock.
 func TestErrorOfAHookIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const ttl = 3 * time.Second
@@ -311,15 +267,11 @@ func TestErrorOfAHookIsTriedAgain(t *testing.T) {
 		time.Sleep(ttl)
 		consumed("command", &h.command)
 		unlock(t, b)
-		for _, key := range server.Keys() {
-			if !strings.HasSuffix(key, ":fence") {
-				t.Errorf("%q is left", key)
-			}
-		}
+		rests(t, rdb)
 	})
 }
 
-// TestPanicOfAHookInARenewalLosesNoLease: nobody called for it, so that it reaches nobody.
+// A panic of a hook in a renewal reaches nobody, and loses no lease.
 func TestPanicOfAHookInARenewalLosesNoLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const ttl = 3 * time.Second
@@ -346,8 +298,7 @@ func TestPanicOfAHookInARenewalLosesNoLease(t *testing.T) {
 	})
 }
 
-// TestPanicOfAHookInTheSubscription: nobody could recover from it. Hand-overs are found by polls
-// until the subscription is there.
+// After a panic of a hook in the subscription, from which nobody could recover, polls find a hand-over.
 func TestPanicOfAHookInTheSubscription(t *testing.T) {
 	server := redistest.Start(t)
 	h := failingHook{panics: true}
@@ -357,11 +308,7 @@ func TestPanicOfAHookInTheSubscription(t *testing.T) {
 	unlock(t, lock(t, mutex.New(rdb, "other"))) // so that there is a connection for commands
 	h.dial.Store(true)
 	next := m.LockChan(t.Context())
-	redistest.Eventually(t, 10*time.Second, func() bool { return !h.dial.Load() && waiting(t, server) == 1 }, "it waits without a subscription")
+	redistest.Eventually(t, redistest.Patience, func() bool { return !h.dial.Load() && waiting(t, server) == 1 }, "it waits without a subscription")
 	unlock(t, held)
-	r := <-next
-	if r.Err != nil {
-		t.Fatal(r.Err)
-	}
-	unlock(t, r.Lease)
+	unlock(t, receive(t, next))
 }

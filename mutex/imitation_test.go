@@ -20,11 +20,11 @@ import (
 // handsOver has a lock handed over between two clients of the proxy.
 func handsOver(t *testing.T, s *redistest.Server, p *redistest.Proxy) {
 	t.Helper()
-	l := lock(t, mutexOf(p.Client(t), ample))
-	waiting := mutexOf(p.Client(t), ample).LockChan(t.Context())
+	l := lock(t, mutexOf(p.Client(t), "key"))
+	waiting := mutexOf(p.Client(t), "key").LockChan(t.Context())
 	redistest.Eventually(t, redistest.Patience, func() bool { return s.Do(t, "ZCARD", "baton:{key}:queue") == int64(1) }, "the next waits")
 	unlock(t, l)
-	unlock(t, receive(t, "the hand-over", waiting, poll))
+	unlock(t, receive(t, waiting))
 	if p.Faults().Answered == 0 {
 		t.Error("the proxy has imitated nothing")
 	}
@@ -71,7 +71,7 @@ func TestServerWhoseScriptsAreRefused(t *testing.T) {
 					t.Errorf("%s: %v", what, err)
 				}
 			}
-			_, err := mutexOf(rdb, ample).LockContext(t.Context())
+			_, err := mutexOf(rdb, "key").LockContext(t.Context())
 			refused("a mutex", err)
 			_, err = mutex.NewRW(rdb, "rw").RLockContext(t.Context())
 			refused("a reader/writer lock", err)
@@ -87,7 +87,8 @@ func TestServerWithUnknownErrors(t *testing.T) {
 	const text = "ERR upstream failure"
 	s := redistest.Start(t)
 	p := redistest.NewProxy(t, s.Addr())
-	m := mutexOf(p.Client(t, func(o *redis.Options) { o.MaxRetries = -1 }), time.Second)
+	m := mutex.New(p.Client(t, func(o *redis.Options) { o.MaxRetries = -1 }), "key")
+	m.TTL = time.Second
 	p.Answer("\r\nevalsha\r\n", text)
 	if _, err := m.TryLockContext(t.Context()); err == nil || retry.IsPermanent(err) || !strings.Contains(err.Error(), text) {
 		t.Errorf("a try: %v", err)
@@ -104,5 +105,5 @@ func TestServerWithUnknownErrors(t *testing.T) {
 	before := p.Faults().Answered
 	redistest.Eventually(t, redistest.Patience, func() bool { return p.Faults().Answered > before }, "it asks again")
 	p.Answer("\r\nevalsha\r\n", "")
-	unlock(t, receive(t, "when the server is well", waiting, poll))
+	unlock(t, receive(t, waiting))
 }

@@ -45,7 +45,7 @@ func done(t *testing.T, o *mutex.Once, want bool) {
 func TestOnceRunsOnce(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(anotherClient(t, rdb), "key")
+		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(sibling(t, rdb), "key")
 		a.Label = "a"
 		if _, err := a.Last(t.Context()); !errors.Is(err, mutex.ErrNoRun) {
 			t.Errorf("Last before a run: %v", err)
@@ -70,29 +70,25 @@ func TestOnceRunsOnce(t *testing.T) {
 
 // All who wait return when one has run, and none of them has.
 func TestOnceOfManyRunsOnce(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+	synctest.Test(t, func(t *testing.T) {
+		_, clients := redistest.MiniClients(t, 4)
 		var calls, ran atomic.Int64
 		var wg sync.WaitGroup
-		for range 4 {
-			o := mutex.NewOnce(anotherClient(t, rdb), "key")
-			for range 16 {
-				wg.Go(func() {
-					mine, err := o.DoContext(t.Context(), func(context.Context) error {
-						calls.Add(1)
-						time.Sleep(20 * time.Millisecond)
-						return nil
-					})
-					if err != nil {
-						t.Error(err)
-					}
-					if mine {
-						ran.Add(1)
-					} else if calls.Load() != 1 {
-						t.Error("a waiter returned before the run")
-					}
+		for i := range 64 {
+			o := mutex.NewOnce(clients[i%4], "key")
+			wg.Go(func() {
+				mine, err := o.DoContext(t.Context(), func(context.Context) error {
+					calls.Add(1)
+					time.Sleep(time.Second)
+					return nil
 				})
-			}
+				must(err)
+				if mine {
+					ran.Add(1)
+				} else if calls.Load() != 1 {
+					t.Error("a waiter returned before the run")
+				}
+			})
 		}
 		wg.Wait()
 		if calls.Load() != 1 || ran.Load() != 1 {
@@ -105,7 +101,7 @@ func TestOnceOfManyRunsOnce(t *testing.T) {
 func TestOnceErrorLeavesItUndone(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(anotherClient(t, rdb), "key")
+		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(sibling(t, rdb), "key")
 		next := make(chan error)
 		runs(t, "the first", func(ctx context.Context, f func(context.Context) error) (bool, error) {
 			return a.DoContext(ctx, func(ctx context.Context) error {
@@ -150,7 +146,7 @@ func TestOnceLastReportsAFailure(t *testing.T) {
 func TestOncePanicLeavesItUndone(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(anotherClient(t, rdb), "key")
+		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(sibling(t, rdb), "key")
 		for name, do := range map[string]func(){
 			"DoContext": func() { a.DoContext(t.Context(), func(context.Context) error { panic(errF) }) },
 			"Do":        func() { a.Do(func() { panic(errF) }) },
@@ -176,7 +172,7 @@ func TestOncePanicLeavesItUndone(t *testing.T) {
 func TestOnceTryDoDoesNotWait(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(anotherClient(t, rdb), "key")
+		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(sibling(t, rdb), "key")
 		ran, err := a.TryDo(t.Context(), func(ctx context.Context) error {
 			for name, o := range map[string]*mutex.Once{"itself": a, "another": b} {
 				if ran, err := o.TryDo(ctx, nothing); ran || !errors.Is(err, mutex.ErrLocked) {
@@ -195,7 +191,7 @@ func TestOnceTryDoDoesNotWait(t *testing.T) {
 func TestOnceResetMakesItUndone(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(anotherClient(t, rdb), "key")
+		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(sibling(t, rdb), "key")
 		a.Do(func() {})
 		must(a.Reset(t.Context()))
 		done(t, b, false)
@@ -216,15 +212,19 @@ func TestOnceResetMakesItUndone(t *testing.T) {
 	})
 }
 
-// A runner that has lost the lock can leave no mark, and learns it.
+// A runner that has lost the lock learns it by its ctx, and can leave no mark.
 func TestOnceLostRunnerCannotMark(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(anotherClient(t, rdb), "key")
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(sibling(t, rdb), "key")
 		b.Label = "b"
 		ran, err := a.DoContext(t.Context(), func(ctx context.Context) error {
 			must(rdb.Del(ctx, "key").Err())
 			runs(t, "the next", b.DoContext, errF, true)
+			<-ctx.Done()
+			if context.Cause(ctx) != mutex.ErrLost {
+				t.Errorf("the ctx ends with %v", context.Cause(ctx))
+			}
 			return nil
 		})
 		if !ran || !errors.Is(err, mutex.ErrLost) {
@@ -234,24 +234,6 @@ func TestOnceLostRunnerCannotMark(t *testing.T) {
 		if last, err := a.Last(t.Context()); err != nil || last.By.Label != "b" {
 			t.Errorf("Last: %+v, %v", last, err)
 		}
-	})
-}
-
-// The ctx of f ends with the lease.
-func TestOnceRunEndsWithItsLease(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		o := mutex.NewOnce(rdb, "key")
-		o.TTL = 300 * time.Millisecond
-		ran, err := o.DoContext(t.Context(), func(ctx context.Context) error {
-			must(rdb.Del(ctx, "key").Err())
-			<-ctx.Done()
-			return context.Cause(ctx)
-		})
-		if !ran || !errors.Is(err, mutex.ErrLost) {
-			t.Errorf("%v, %v", ran, err)
-		}
-		done(t, o, false)
 	})
 }
 
@@ -283,38 +265,23 @@ func TestLeaseFromContext(t *testing.T) {
 
 // A caller whose ctx ends returns, and leaves nothing behind.
 func TestOnceWaitEndsWithItsContext(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(anotherClient(t, rdb), "key")
-		runs(t, "the first", func(ctx context.Context, f func(context.Context) error) (bool, error) {
-			return a.DoContext(ctx, func(ctx context.Context) error {
-				for _, o := range []*mutex.Once{a, b} { // it waits here, and in Redis
-					ctx, cancel := context.WithCancelCause(t.Context())
-					waits := make(chan error)
-					go func() {
-						ran, err := o.DoContext(ctx, nothing)
-						if ran {
-							t.Error("it ran")
-						}
-						waits <- err
-					}()
-					if o == b {
-						redistest.Eventually(t, redistest.Patience, func() bool {
-							status, _ := b.Inspect(t.Context())
-							return status.Waiters == 1
-						}, "it waits")
-					}
-					cancel(errF)
-					if err := <-waits; !errors.Is(err, context.Canceled) || !errors.Is(err, errF) {
-						t.Errorf("got %v", err)
-					}
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(sibling(t, rdb), "key")
+		_, err := a.DoContext(t.Context(), func(context.Context) error {
+			for _, o := range []*mutex.Once{a, b} { // it waits here, and in Redis
+				ctx, cancel := context.WithCancelCause(t.Context())
+				time.AfterFunc(time.Second, func() { cancel(errF) })
+				if ran, err := o.DoContext(ctx, nothing); ran || !errors.Is(err, context.Canceled) || !errors.Is(err, errF) {
+					t.Errorf("%v, %v", ran, err)
 				}
-				redistest.Eventually(t, redistest.Patience, func() bool {
-					return rdb.Exists(t.Context(), "baton:{key}:queue").Val() == 0
-				}, "it leaves the queue")
-				return f(ctx)
-			})
-		}, nil, true)
+				if s, err := o.Inspect(t.Context()); err != nil || s.Waiters != 0 {
+					t.Errorf("%+v, %v", s, err)
+				}
+			}
+			return nil
+		})
+		must(err)
 	})
 }
 
@@ -378,7 +345,7 @@ func TestOnceEveryOfManyProcesses(t *testing.T) {
 		failed := 0
 		var wg sync.WaitGroup
 		for i := range 16 {
-			o := mutex.NewOnce(bubbleSibling(t, rdb), "key")
+			o := mutex.NewOnce(sibling(t, rdb), "key")
 			o.Every = every
 			wg.Go(func() {
 				time.Sleep(rand.N(10 * time.Second)) // up to 5 s early or late
@@ -447,12 +414,11 @@ func TestOnceWaitsOutAnOutage(t *testing.T) {
 	})
 }
 
-// TestOnceTracesWhatItFound: a call that waited for another run ends with a Failed event, as it
-// got no lock, whose error says that it found the mark.
+// A call that waited for another run got no lock. It ends with a Failed event, whose error says that it found the mark.
 func TestOnceTracesWhatItFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
-		runs, waits := mutex.NewOnce(rdb, "key"), mutex.NewOnce(bubbleSibling(t, rdb), "key")
+		runs, waits := mutex.NewOnce(rdb, "key"), mutex.NewOnce(sibling(t, rdb), "key")
 		var failed []error
 		waits.Trace = &mutex.Trace{Failed: func(_ context.Context, e mutex.Event) { failed = append(failed, e.Err) }}
 		running, finish, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)

@@ -1,11 +1,11 @@
 package mutex_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,206 +16,180 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// bare checks that nothing is left in Redis but fences.
-func bare(t *testing.T, rdb *redis.Client) {
-	t.Helper()
-	redistest.Eventually(t, 5*time.Second, func() bool {
-		for _, key := range rdb.Keys(t.Context(), "*").Val() {
-			if !strings.HasPrefix(key, "baton:{") || !strings.Contains(key, "}:fence") {
-				return false
-			}
-		}
-		return true
-	}, "a key stays")
-}
-
+// The keys of a pool are locks of their own, and those of a Mutex with that key.
 func TestPool(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		p := mutex.NewPool(rdb, "account:")
 		p.Lock("a")
-		p.Lock("b") // another lock
-		if p.TryLock("a") {
+		p.Lock("b")
+		if p.TryLock("a") || mutex.New(sibling(t, rdb), "account:a").TryLock() {
 			t.Error("a is locked twice")
 		}
-		if mutex.New(anotherClient(t, rdb), "account:a").TryLock() {
-			t.Error("a Mutex of the same key is locked, too")
+		if l, err := mutex.NewPool(rdb, "").TryLockContext(t.Context(), "account:a"); l != nil || !errors.Is(err, mutex.ErrLocked) {
+			t.Errorf("a pool with another prefix got %v, %v", l, err)
 		}
 		p.Unlock("a")
 		if !p.TryLock("a") {
 			t.Error("a is not free after Unlock")
 		}
-		l, err := mutex.NewPool(rdb, "").TryLockContext(t.Context(), "account:a")
-		if l != nil || !errors.Is(err, mutex.ErrLocked) {
-			t.Errorf("a pool with another prefix got %v, %v", l, err)
-		}
 		p.Unlock("a")
 		p.Unlock("b")
-		if n := p.Entries(); n != 0 {
-			t.Errorf("%d keys stay in memory", n)
-		}
-		bare(t, rdb)
+		rests(t, rdb)
 	})
 }
 
-func TestPoolMisuse(t *testing.T) {
-	rdb := miniClient(t)
-	p := mutex.NewPool(rdb, "p:")
-	mustPanic(t, "unlock of unlocked", func() { p.Unlock("a") })
-	p.Lock("a")
-	p.Unlock("a")
-	mustPanic(t, `unlock of unlocked mutex "p:a"`, func() { p.Unlock("a") })
-	l, err := p.LockContext(t.Context(), "a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	mustPanic(t, "unlock of unlocked", func() { p.Unlock("a") }) // that lease is not its
-	unlock(t, l)
-	mustPanic(t, "the key is empty", func() { p.Lock("") })
-	mustPanic(t, "the key is empty", func() { p.TryLock("") })
-	mustPanic(t, "the library's own", func() { mutex.NewPool(rdb, "baton:").Lock("{a}:queue") })
-	mustPanic(t, "nil", func() { mutex.NewPool(nil, "").Lock("a") })
-	mustPanic(t, "not made by NewPool", func() { new(mutex.Pool).Lock("a") })
-	rdb.LPush(t.Context(), "p:list", "x")
-	mustPanic(t, "WRONGTYPE", func() { p.Lock("list") })
-	mustPanic(t, "WRONGTYPE", func() { p.TryLock("list") })
-	p.TTL = time.Microsecond
-	mustPanic(t, "TTL", func() { p.Lock("a") })
-	if n := p.Entries(); n != 0 {
-		t.Errorf("%d keys stay in memory", n)
-	}
+// All keys are held, each once, with a fence each.
+func TestPoolLocksAllKeys(t *testing.T) {
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		p := mutex.NewPool(rdb, "")
+		l := lockAll(t, p, "c", "a", "b", "a")
+		if got := held(t, rdb, "a", "b", "c"); got != "abc" {
+			t.Errorf("%q are held", got)
+		}
+		if l.FenceOf("d") != 0 || l.FenceOf("") != 0 {
+			t.Error("a fence of another key")
+		}
+		unlock(t, l)
+		if got := held(t, rdb, "a", "b", "c"); got != "" {
+			t.Errorf("%q are held after Unlock", got)
+		}
+		ahead := rdb.Time(t.Context()).Val().Add(time.Minute).UnixMicro()
+		rdb.Set(t.Context(), "baton:{b}:fence", ahead, time.Hour)
+		again := lockAll(t, p, "a", "b", "c")
+		for _, key := range []string{"a", "b", "c"} {
+			if again.FenceOf(key) <= l.FenceOf(key) || again.FenceOf(key) > again.Fence() || again.Fence() <= l.Fence() {
+				t.Errorf("fence of %s is %d after %d, of all %d", key, again.FenceOf(key), l.FenceOf(key), again.Fence())
+			}
+		}
+		unlock(t, again)
+		rests(t, rdb)
+	})
 }
 
-// TestPoolLateUnlock loses the hold of a goroutine that is inside: the next waits
-// for its Unlock, which then ends no hold but its own.
-func TestPoolLateUnlock(t *testing.T) {
+// A try locks all keys or none, whoever holds one of them.
+func TestPoolTryLeavesNothing(t *testing.T) {
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		p, other := mutex.NewPool(rdb, ""), mutex.NewPool(sibling(t, rdb), "")
+		for _, key := range []string{"a", "b", "c"} {
+			for _, holder := range []*mutex.Pool{p, other} {
+				holder.Lock(key)
+				l, err := p.TryLockContext(t.Context(), "a", "b", "c")
+				if got := held(t, rdb, "a", "b", "c"); l != nil || !errors.Is(err, mutex.ErrLocked) || got != key {
+					t.Errorf("%s is held: %v, %v; then %q", key, l, err, got)
+				}
+				holder.Unlock(key)
+			}
+		}
+	})
+}
+
+// A call whose ctx ends while it waits for a key gives back the keys that it has, before it returns.
+func TestPoolCancel(t *testing.T) {
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		p, other := mutex.NewPool(rdb, "{p}"), mutex.NewPool(sibling(t, rdb), "{p}")
+		taken := lockAll(t, other, "b")
+		why := errors.New("why")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		got := make(chan mutex.Result, 1)
+		go func() {
+			l, err := p.LockContext(ctx, "a", "b", "c")
+			got <- mutex.Result{Lease: l, Err: err}
+		}()
+		redistest.Eventually(t, redistest.Patience, func() bool {
+			return held(t, rdb, "{p}a") != "" && rdb.ZCard(t.Context(), "baton:{p}:queue:{p}b").Val() == 1
+		}, "a is not held, or b not awaited")
+		if held(t, rdb, "{p}c") != "" {
+			t.Error("c is held before b is")
+		}
+		cancel(why)
+		if r := <-got; r.Lease != nil || !errors.Is(r.Err, why) || !errors.Is(r.Err, context.Canceled) || !strings.Contains(r.Err.Error(), `"{p}b"`) {
+			t.Errorf("got %v", r)
+		}
+		l, err := other.TryLockContext(t.Context(), "a", "c")
+		if err != nil {
+			t.Fatalf("what was taken is not free: %v", err)
+		}
+		unlock(t, l)
+		unlock(t, taken)
+		rests(t, rdb)
+	})
+}
+
+// A key that is lost while the next is awaited is locked again.
+func TestPoolLossWhileWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
-		p := mutex.NewPool(rdb, "")
-		p.Lock("key")
-		rdb.Set(t.Context(), "key", "foreign", p.TTL)
-		time.Sleep(p.TTL + time.Second) // lost, and free
-		if p.TryLock("key") {
-			t.Fatal("two are inside")
+		p, other := mutex.NewPool(rdb, "{p}"), mutex.NewPool(sibling(t, rdb), "{p}")
+		b := lockAll(t, other, "b")
+		for _, request := range []func() (*mutex.Lease, error){
+			func() (*mutex.Lease, error) { return p.LockContext(t.Context(), "a", "b") },
+			func() (*mutex.Lease, error) { r := <-p.LockChan(t.Context(), "a", "b"); return r.Lease, r.Err },
+		} {
+			got := make(chan *mutex.Lease)
+			go func() {
+				l, err := request()
+				must(err)
+				got <- l
+			}()
+			time.Sleep(time.Minute) // a is renewed meanwhile
+			rdb.Del(t.Context(), "{p}a")
+			a := lockAll(t, other, "a")
+			time.Sleep(p.TTL) // it finds out, gives its place at b up, and waits for a
+			if n := rdb.ZCard(t.Context(), "baton:{p}:queue:{p}b").Val(); n != 0 {
+				t.Errorf("%d wait for b, without a", n)
+			}
+			unlock(t, b)
+			unlock(t, lockAll(t, other, "b")) // so that it is free
+			unlock(t, a)
+			l := <-got
+			if got := held(t, rdb, "{p}a", "{p}b"); got != "{p}a{p}b" || l.Err() != nil {
+				t.Errorf("%q are held, Err is %v", got, l.Err())
+			}
+			unlock(t, l)
+			b = lockAll(t, other, "b")
 		}
-		entered := make(chan struct{})
-		go func() {
-			p.Lock("key")
-			close(entered)
-		}()
-		time.Sleep(time.Second)
-		select {
-		case <-entered:
-			t.Fatal("two are inside")
-		default:
-		}
-		p.Unlock("key") // late
-		<-entered
-		if mutex.New(bubbleSibling(t, rdb), "key").TryLock() {
-			t.Error("a late Unlock has ended another hold")
-		}
-		p.Unlock("key")
-		if n := p.Entries(); n != 0 {
-			t.Errorf("%d keys stay in memory", n)
-		}
+		unlock(t, b)
 	})
 }
 
-// TestPoolHammer locks few keys from many goroutines in all ways there are.
-func TestPoolHammer(t *testing.T) {
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		p := mutex.NewPool(rdb, "")
-		const keys, goroutines, each = 3, 12, 150
-		var sums [keys]int // each guarded by its key
-		var counts [keys]int
-		var mu sync.Mutex
-		var wg sync.WaitGroup
-		for range goroutines {
-			wg.Go(func() {
-				for range each {
-					i, j := rand.IntN(keys), rand.IntN(keys)
-					a, b := fmt.Sprint(i), fmt.Sprint(j)
-					switch rand.IntN(4) {
-					case 0:
-						p.Lock(a)
-						sums[i]++
-						p.Unlock(a)
-						j = i
-					case 1:
-						if !p.TryLock(a) {
-							continue
-						}
-						sums[i]++
-						p.Unlock(a)
-						j = i
-					case 2:
-						l, err := p.LockContext(t.Context(), a, b)
-						if err != nil {
-							t.Error(err)
-							return
-						}
-						sums[i]++
-						if i != j {
-							sums[j]++
-						}
-						unlock(t, l)
-					case 3:
-						l, err := p.TryLockContext(t.Context(), a, b)
-						if errors.Is(err, mutex.ErrLocked) {
-							continue
-						} else if err != nil {
-							t.Error(err)
-							return
-						}
-						sums[i]++
-						if i != j {
-							sums[j]++
-						}
-						unlock(t, l)
-					}
-					mu.Lock()
-					counts[i]++
-					if i != j {
-						counts[j]++
-					}
-					mu.Unlock()
-				}
-			})
-		}
-		wg.Wait()
-		if sums != counts {
-			t.Errorf("%v after %v holds", sums, counts)
-		}
-		if n := p.Entries(); n != 0 {
-			t.Errorf("%d keys stay in memory", n)
-		}
-		bare(t, rdb)
-	})
+// Ten thousand keys can be locked at once, each of them named twice.
+func TestPoolManyKeys(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	p := mutex.NewPool(s.Client(t), "many:")
+	p.TTL = time.Minute // a busy machine takes its time
+	const n = 10_000
+	keys := make([]string, 0, 2*n)
+	for i := range 2 * n {
+		keys = append(keys, strconv.Itoa(i%n))
+	}
+	l := lockAll(t, p, keys...)
+	if got := s.Do(t, "DBSIZE"); got != int64(2*n) || l.FenceOf("9999") <= 0 { // with a fence for each
+		t.Errorf("%v keys are written", got)
+	}
+	unlock(t, l)
+	if got := s.Do(t, "DBSIZE"); got != int64(n) {
+		t.Errorf("%v keys are left", got)
+	}
 }
 
-// TestPoolKeyNames locks keys of all shapes, alone and together.
-func TestPoolKeyNames(t *testing.T) {
-	names := []string{"key", "{tag}key", "a}b", "{}", "}{", "a{b", "{{a}}", "two words", "line\nline", "nul\x00", "nul\x00x", "ключ", "{baton:{"}
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		for _, prefix := range []string{"", "p:", "{p}:", "p\x00"} {
-			p, other := mutex.NewPool(rdb, prefix), mutex.NewPool(anotherClient(t, rdb), prefix)
-			all, err := p.LockContext(t.Context(), names...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, name := range names {
-				if all.FenceOf(name) == 0 {
-					t.Errorf("%q has no fence", name)
-				}
-				if other.TryLock(name) {
-					t.Errorf("%q is locked twice", name)
-				}
-			}
-			unlock(t, all)
-			for _, name := range names {
-				other.Lock(name)
-				other.Unlock(name)
-			}
-		}
-		bare(t, rdb)
-	})
+// A pool has in memory only the keys that are locked or awaited.
+func TestPoolForgets(t *testing.T) {
+	p := mutex.NewPool(miniClient(t), "")
+	const keys = 3000
+	for i := range keys {
+		p.Lock(fmt.Sprint(i))
+	}
+	if n := p.Entries(); n != keys {
+		t.Errorf("%d of %d keys are in the map", n, keys)
+	}
+	for i := range keys {
+		p.Unlock(fmt.Sprint(i))
+	}
+	mustPanic(t, "unlock of unlocked", func() { p.Unlock("0") })
+	mustPanic(t, "the key is empty", func() { p.Lock("") })
+	mustPanic(t, "the key is empty", func() { p.TryLock("") })
+	if n := p.Entries(); n != 0 {
+		t.Errorf("%d keys stay in the map", n)
+	}
 }

@@ -16,7 +16,7 @@ import (
 )
 
 func replicated(rdb redis.UniversalClient, n int) *mutex.Mutex {
-	m := mutexOf(rdb, ample)
+	m := mutexOf(rdb, "key")
 	m.Replicas = n
 	return m
 }
@@ -54,7 +54,7 @@ func TestReplicasHaveTheGrant(t *testing.T) {
 			waiting := next.LockChan(t.Context())
 			redistest.Eventually(t, redistest.Patience, func() bool { return s.Do(t, "ZCARD", "baton:{key}:queue") == int64(1) }, "the next waits")
 			unlock(t, l)
-			l = receive(t, "the hand-over", waiting, poll)
+			l = receive(t, waiting)
 			have("a hand-over")
 			unlock(t, l)
 		}
@@ -81,10 +81,12 @@ func TestAllReplicasFollowsTheirNumber(t *testing.T) {
 	unlock(t, lock(t, m))
 	first.Pause()
 	unconfirmed(t, s, m, "0 of 1")
+	asked := s.Stats(t).Calls["wait"]
 	waiting := m.LockChan(t.Context())
-	excludes(t, waiting, 1200*time.Millisecond)
+	redistest.Eventually(t, redistest.Patience, func() bool { return s.Stats(t).Calls["wait"] > asked }, "it asks")
+	waits(t, waiting)
 	first.Continue()
-	unlock(t, receive(t, "the wait for a replica", waiting, poll+time.Second))
+	unlock(t, receive(t, waiting))
 }
 
 func TestFewerReplicasThanAsked(t *testing.T) {
@@ -181,41 +183,27 @@ func TestReplicasInCluster(t *testing.T) {
 	unlock(t, l)
 }
 
-// A pool confirms each key; a reader/writer lock each claim of its process.
-func TestReplicasOfPoolAndRWMutex(t *testing.T) {
+// Each kind of lock is confirmed, of several keys each.
+func TestReplicasOfEachKind(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	replica := s.AddReplica(t)
 	rdb := s.Client(t)
-	pool := mutex.NewPool(rdb, "account:")
-	pool.Replicas = 1
-	rw := mutex.NewRW(rdb, "rw")
-	rw.Replicas = 1
-	l, err := pool.LockContext(t.Context(), "1", "2")
-	if err != nil {
-		t.Fatal(err)
-	}
-	rw.RLock()
-	for _, key := range []string{"account:1", "account:2", "rw"} {
-		if replica.Do(t, "EXISTS", key) != int64(1) {
-			t.Errorf("the replica does not have %s", key)
+	for _, k := range kinds {
+		l := k.of(rdb, k.name, options{ttl: ample, replicas: 1})
+		h := l.hold(t)
+		if replica.Do(t, "EXISTS", k.name) != int64(1) || k.more && replica.Do(t, "EXISTS", more+k.name) != int64(1) {
+			t.Errorf("the replica does not have the key of %s", k.name)
 		}
-	}
-	unlock(t, l)
-	rw.RUnlock()
-	replica.Pause()
-	if _, err := pool.TryLockContext(t.Context(), "1", "2"); !errors.Is(err, mutex.ErrUnconfirmed) {
-		t.Errorf("the pool: %v", err)
-	}
-	if _, err := rw.TryLockContext(t.Context()); !errors.Is(err, mutex.ErrUnconfirmed) {
-		t.Errorf("the reader/writer lock: %v", err)
-	}
-	for _, key := range []string{"account:1", "account:2"} {
-		if s.Do(t, "EXISTS", key) != int64(0) {
-			t.Errorf("%s is still locked", key)
+		unlock(t, h)
+		replica.Pause()
+		if _, err := l.tryLockContext(t.Context()); !errors.Is(err, mutex.ErrUnconfirmed) {
+			t.Errorf("%s without its replica: %v", k.name, err)
 		}
+		if rdb.HLen(t.Context(), k.name).Val() > 1 || s.Do(t, "TYPE", k.name) == "string" {
+			t.Errorf("the key of %s is still locked", k.name)
+		}
+		replica.Continue()
+		unlock(t, l.hold(t))
 	}
-	replica.Continue()
-	rw.Lock()
-	defer rw.Unlock()
 }

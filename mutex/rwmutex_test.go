@@ -1,316 +1,226 @@
 package mutex_test
 
 import (
-	"reflect"
-	"runtime"
-	"strings"
+	"context"
+	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// The tests of sync's rwmutex_test.go, under their own names. Where it has one
-// RWMutex, here are one or four for the same key, each on a client of its own:
-// to the library, those are processes.
-
-// rwFleet returns as many locks for one key.
-func rwFleet(t *testing.T, rdb *redis.Client, processes int) (fleet []*mutex.RWMutex) {
+// fleet returns n reader/writer locks in a bubble, each of a process of its own.
+func fleet(t *testing.T, n int) (all []*mutex.RWMutex) {
 	t.Helper()
-	fleet = []*mutex.RWMutex{mutex.NewRW(rdb, "key")}
-	for len(fleet) < processes {
-		fleet = append(fleet, mutex.NewRW(anotherClient(t, rdb), "key"))
+	rdb := bubbleClient(t)
+	for range n {
+		all = append(all, mutex.NewRW(sibling(t, rdb), "key"))
 	}
-	return fleet
+	return all
 }
 
-func parallelReader(m *mutex.RWMutex, clocked, cunlock, cdone chan bool) {
-	m.RLock()
-	clocked <- true
-	<-cunlock
-	m.RUnlock()
-	cdone <- true
+func rlock(t *testing.T, m *mutex.RWMutex) *mutex.Lease {
+	t.Helper()
+	return locker{lockContext: m.RLockContext}.hold(t)
 }
 
-func doTestParallelReaders(fleet []*mutex.RWMutex, numReaders, gomaxprocs int) {
-	runtime.GOMAXPROCS(gomaxprocs)
-	clocked := make(chan bool)
-	cunlock := make(chan bool)
-	cdone := make(chan bool)
-	for i := range numReaders {
-		go parallelReader(fleet[i%len(fleet)], clocked, cunlock, cdone)
-	}
-	// Wait for all parallel RLock()s to succeed.
-	for range numReaders {
-		<-clocked
-	}
-	for range numReaders {
-		cunlock <- true
-	}
-	// Wait for the goroutines to finish.
-	for range numReaders {
-		<-cdone
-	}
-}
-
-func TestParallelReaders(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(-1))
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		for _, processes := range []int{1, 4} {
-			fleet := rwFleet(t, rdb, processes)
-			doTestParallelReaders(fleet, 1, 4)
-			doTestParallelReaders(fleet, 3, 4)
-			doTestParallelReaders(fleet, 4, 2)
-			doTestParallelReaders(fleet, 64, 4)
-		}
-	})
-}
-
-func reader(t *testing.T, rwm *mutex.RWMutex, num_iterations int, activity *int32, cdone chan bool) {
-	for i := range num_iterations {
-		if i%10 != 9 {
-			rwm.RLock()
-		} else if !rwm.TryRLock() { // sync's own has no tries
-			continue
-		}
-		n := atomic.AddInt32(activity, 1)
-		if n < 1 || n >= 10000 {
-			t.Errorf("rlock(%d)", n)
-		}
-		for range 100 {
-		}
-		atomic.AddInt32(activity, -1)
-		rwm.RUnlock()
-	}
-	cdone <- true
-}
-
-func writer(t *testing.T, rwm *mutex.RWMutex, num_iterations int, activity *int32, cdone chan bool) {
-	for i := range num_iterations {
-		if i%10 != 9 {
-			rwm.Lock()
-		} else if !rwm.TryLock() {
-			continue
-		}
-		n := atomic.AddInt32(activity, 10000)
-		if n != 10000 {
-			t.Errorf("wlock(%d)", n)
-		}
-		for range 100 {
-		}
-		atomic.AddInt32(activity, -10000)
-		rwm.Unlock()
-	}
-	cdone <- true
-}
-
-func HammerRWMutex(t *testing.T, fleet []*mutex.RWMutex, gomaxprocs, numReaders, num_iterations int) {
-	runtime.GOMAXPROCS(gomaxprocs)
-	// Number of active readers + 10000 * number of active writers.
-	var activity int32
-	cdone := make(chan bool)
-	next := 0
-	rwm := func() *mutex.RWMutex {
-		next++
-		return fleet[next%len(fleet)]
-	}
-	go writer(t, rwm(), num_iterations, &activity, cdone)
-	var i int
-	for i = 0; i < numReaders/2; i++ {
-		go reader(t, rwm(), num_iterations, &activity, cdone)
-	}
-	go writer(t, rwm(), num_iterations, &activity, cdone)
-	for ; i < numReaders; i++ {
-		go reader(t, rwm(), num_iterations, &activity, cdone)
-	}
-	// Wait for the 2 writers and all readers to finish.
-	for range 2 + numReaders {
-		<-cdone
-	}
-}
-
-func TestRWMutex(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(-1))
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		fleet := rwFleet(t, rdb, 4)
-		for _, other := range []*mutex.RWMutex{fleet[0], fleet[1]} { // in one process, and over two
-			m := fleet[0]
-			m.Lock()
-			if other.TryLock() {
-				t.Fatalf("TryLock succeeded with mutex locked")
+// Readers share the lock, in a process and among processes. A writer that waits keeps new ones
+// out, here and elsewhere, and is the next.
+func TestRWMutexWriterWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := fleet(t, 3)
+		a, b, c := all[0], all[1], all[2]
+		for _, w := range []*mutex.RWMutex{a, b} { // where the writer is
+			readers := []*mutex.Lease{rlock(t, a)}
+			unlock(t, rlock(t, c))
+			time.Sleep(2 * time.Millisecond) // more than a time slice: who joins now sees to it that a hears
+			readers = append(readers, rlock(t, a))
+			if !a.TryRLock() {
+				t.Error("no reader can join")
 			}
-			if other.TryRLock() {
-				t.Fatalf("TryRLock succeeded with mutex locked")
+			a.RUnlock()
+			writer := w.LockChan(t.Context())
+			time.Sleep(10 * time.Millisecond)
+			if w == b && (a.TryRLock() || b.TryRLock() || c.TryRLock()) || w.TryLock() || w.TryRLock() {
+				t.Error("a try gets in while a writer waits")
 			}
-			m.Unlock()
-
-			if !other.TryLock() {
-				t.Fatalf("TryLock failed with mutex unlocked")
+			late := []<-chan mutex.Result{w.RLockChan(t.Context())}
+			if w == b {
+				late = append(late, a.RLockChan(t.Context()), c.RLockChan(t.Context()))
 			}
-			other.Unlock()
-
-			if !m.TryRLock() {
-				t.Fatalf("TryRLock failed with mutex unlocked")
+			for _, r := range readers {
+				time.Sleep(time.Minute)
+				waits(t, append(late, writer)...)
+				unlock(t, r)
 			}
-			if !other.TryRLock() {
-				t.Fatalf("TryRLock failed with mutex rlocked")
-			}
-			if other.TryLock() {
-				t.Fatalf("TryLock succeeded with mutex rlocked")
-			}
-			m.RUnlock()
-			other.RUnlock()
-		}
-
-		for _, fleet := range [][]*mutex.RWMutex{fleet[:1], fleet} {
-			n := 400 / len(fleet) // sync's own has 1000, and no network
-			if mini := strings.HasSuffix(t.Name(), "miniredis"); testing.Short() || mini {
-				n = 8 / len(fleet) // its scripts are slow
-			} else if race {
-				n /= 5
-			}
-			HammerRWMutex(t, fleet, 1, 1, n)
-			HammerRWMutex(t, fleet, 1, 3, n)
-			HammerRWMutex(t, fleet, 1, 10, n)
-			HammerRWMutex(t, fleet, 4, 1, n)
-			HammerRWMutex(t, fleet, 4, 3, n)
-			HammerRWMutex(t, fleet, 4, 10, n)
-			HammerRWMutex(t, fleet, 10, 1, n)
-			HammerRWMutex(t, fleet, 10, 3, n)
-			HammerRWMutex(t, fleet, 10, 10, n)
-			HammerRWMutex(t, fleet, 10, 5, n)
-		}
-	})
-}
-
-func TestRLocker(t *testing.T) {
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		for _, processes := range []int{1, 2} { // with two, readers are in another than writers
-			fleet := rwFleet(t, rdb, processes)
-			wl := fleet[0]
-			var rl sync.Locker
-			wlocked := make(chan bool, 1)
-			rlocked := make(chan bool, 1)
-			rl = fleet[processes-1].RLocker()
-			n := 10
-			go func() {
-				for range n {
-					rl.Lock()
-					rl.Lock()
-					rlocked <- true
-					wl.Lock()
-					wlocked <- true
-				}
-			}()
-			for range n {
-				<-rlocked
-				rl.Unlock()
-				select {
-				case <-wlocked:
-					t.Fatal("RLocker() didn't read-lock it")
-				default:
-				}
-				rl.Unlock()
-				<-wlocked
-				select {
-				case <-rlocked:
-					t.Fatal("RLocker() didn't respect the write lock")
-				default:
-				}
-				wl.Unlock()
+			h := granted(t, writer)
+			time.Sleep(time.Minute)
+			waits(t, late...)
+			unlock(t, h)
+			for _, l := range late {
+				unlock(t, granted(t, l))
 			}
 		}
 	})
 }
 
-// TestRWMutexMisuse has sync's cases, and checks that the lock survives them.
-func TestRWMutexMisuse(t *testing.T) {
-	t.Parallel()
-	rdb := miniClient(t)
-	use := func(l sync.Locker) {
-		l.Lock()
-		l.Unlock() //lint:ignore SA2001 only whether it can be had counts
-	}
-	for name, f := range map[string]func(m *mutex.RWMutex){
-		"Unlock":   func(m *mutex.RWMutex) { m.Unlock() },
-		"Unlock2":  func(m *mutex.RWMutex) { m.RLock(); defer m.RUnlock(); m.Unlock() },
-		"Unlock3":  func(m *mutex.RWMutex) { use(m); m.Unlock() },
-		"RUnlock":  func(m *mutex.RWMutex) { m.RUnlock() },
-		"RUnlock2": func(m *mutex.RWMutex) { m.Lock(); defer m.Unlock(); m.RUnlock() },
-		"RUnlock3": func(m *mutex.RWMutex) { use(m.RLocker()); m.RUnlock() },
-		"RLocker":  func(m *mutex.RWMutex) { m.Lock(); defer m.Unlock(); m.RLocker().Unlock() },
-		// A Lease has an Unlock of its own, and so has another RWMutex for the key.
-		"Lease":   func(m *mutex.RWMutex) { l := wlock(t, m); defer unlock(t, l); m.Unlock() },
-		"RLease":  func(m *mutex.RWMutex) { l := rlock(t, m); defer unlock(t, l); m.RUnlock() },
-		"Another": func(m *mutex.RWMutex) { m.Lock(); defer m.Unlock(); rwOf(rdb, m.TTL).Unlock() },
-	} {
-		m := mutex.NewRW(rdb, "key")
-		want := "Unlock of unlocked RWMutex \"key\""
-		mustPanic(t, want, func() { f(m) })
-		if !m.TryLock() {
-			t.Errorf("%s: cannot be locked thereafter", name)
-		} else {
-			m.Unlock()
-		}
-	}
-}
-
-// TestRWMutexMethods finds every method of sync's, with the same signature.
-func TestRWMutexMethods(t *testing.T) {
-	t.Parallel()
-	for ours, theirs := range map[reflect.Type]reflect.Type{
-		reflect.TypeFor[*mutex.RWMutex](): reflect.TypeFor[*sync.RWMutex](),
-		reflect.TypeFor[*mutex.Mutex]():   reflect.TypeFor[*sync.Mutex](),
-	} {
-		for i := range theirs.NumMethod() {
-			want := reflect.Zero(theirs).Method(i).Type()
-			got, ok := ours.MethodByName(theirs.Method(i).Name)
-			if !ok || reflect.Zero(ours).MethodByName(got.Name).Type() != want {
-				t.Errorf("%v has no %s %v", ours, theirs.Method(i).Name, want)
-			}
-		}
-	}
-}
-
-// TestRWMutexDropIn runs a program that was written for sync.RWMutex with a RWMutex.
-func TestRWMutexDropIn(t *testing.T) {
-	t.Parallel()
-	type rwLocker interface {
-		sync.Locker
-		RLock()
-		RUnlock()
-		RLocker() sync.Locker
-		TryLock() bool
-		TryRLock() bool
-	}
-	count := func(mu rwLocker) (sum int) {
-		var n int
+// Processes get in in the order in which they came, and readers that are next to one another together.
+func TestRWMutexOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const kinds = "RWRRWWRRRW"
+		all := fleet(t, 1+len(kinds))
+		first := lock(t, all[0])
+		var start time.Time
+		var mu sync.Mutex
+		var turns [len(kinds)][]int // of a second each
 		var wg sync.WaitGroup
-		for i := range 8 {
+		for i, kind := range kinds {
+			request := all[1+i].LockChan
+			if kind == 'R' {
+				request = all[1+i].RLockChan
+			}
 			wg.Go(func() {
-				for range 100 {
-					if i%4 == 0 {
-						mu.Lock()
-						n++
-						mu.Unlock()
-					} else {
-						mu.RLock()
-						_ = n
-						mu.RUnlock()
-					}
-				}
+				r := <-request(t.Context())
+				must(r.Err)
+				mu.Lock()
+				turn := time.Since(start) / time.Second
+				turns[turn] = append(turns[turn], i)
+				mu.Unlock()
+				time.Sleep(time.Second)
+				unlock(t, r.Lease)
 			})
+			time.Sleep(10 * time.Millisecond) // until it is in the queue
 		}
+		start = time.Now()
+		unlock(t, first)
 		wg.Wait()
-		return n
-	}
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		if got, want := count(mutex.NewRW(rdb, "key")), count(new(sync.RWMutex)); got != want {
-			t.Errorf("counted %d, with sync.RWMutex %d", got, want)
+		for _, turn := range turns {
+			slices.Sort(turn)
+		}
+		if got := fmt.Sprint(turns); got != "[[0] [1] [2 3] [4] [5] [6 7 8] [9] [] [] []]" {
+			t.Errorf("the order was %s", got)
+		}
+	})
+}
+
+// More readers may join than a grant has fences for. Fences never decrease, and that of the next writer is greater.
+func TestRWMutexManyReaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := fleet(t, 1)[0]
+		first := lock(t, m)
+		unlock(t, first)
+		fence := first.Fence() + 1
+		var readers []*mutex.Lease
+		for range 3000 {
+			l := rlock(t, m)
+			if l.Fence() < fence {
+				t.Fatalf("fence %d after %d", l.Fence(), fence)
+			}
+			fence = l.Fence()
+			readers = append(readers, l)
+		}
+		for _, l := range readers {
+			unlock(t, l)
+		}
+		last := lock(t, m)
+		if last.Fence() <= fence {
+			t.Errorf("a writer's fence is %d, after a reader's %d", last.Fence(), fence)
+		}
+		unlock(t, last)
+	})
+}
+
+// A reader that was lost keeps no other out. The first to leave ends what was lost.
+func TestRWMutexReadersAfterLoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		m, other := mutex.NewRW(rdb, "key"), mutex.NewRW(sibling(t, rdb), "key")
+		m.RLock()
+		must(rdb.Del(t.Context(), "key").Err())
+		time.Sleep(m.TTL)
+		m.RLock()
+		m.RUnlock() //lint:ignore SA2001 whose hold it ends is the question
+		if other.TryLock() {
+			t.Error("the reader that is left does not hold the lock")
+		}
+		m.RUnlock()
+		if !other.TryLock() {
+			t.Fatal("the lock is held though all readers have left")
+		}
+		other.Unlock()
+	})
+}
+
+// A forgotten RUnlock keeps writers out until MaxHold after the last RLock. A forgotten lease ends alone.
+func TestRWMutexForgottenReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		m, endless, other := mutex.NewRW(rdb, "key"), mutex.NewRW(rdb, "key"), mutex.NewRW(sibling(t, rdb), "key")
+		m.MaxHold = time.Minute
+		forgotten, kept := rlock(t, m), rlock(t, endless)
+		<-forgotten.Done()
+		writer := other.LockChan(t.Context())
+		time.Sleep(m.MaxHold)
+		waits(t, writer)
+		unlock(t, kept)
+		unlock(t, granted(t, writer))
+
+		m.RLock()
+		for range 10 {
+			time.Sleep(m.MaxHold / 2)
+			m.RLock()
+			m.RUnlock() //lint:ignore SA2001 only the hold counts
+		}
+		last := time.Now()
+		h := lock(t, other)
+		if took := time.Since(last); took > m.MaxHold+m.TTL+poll {
+			t.Errorf("a forgotten RUnlock kept a writer out for %v", took)
+		}
+		m.RUnlock()
+		unlock(t, h)
+	})
+}
+
+// Readers of a process to whom its writer hands over may leave before Redis has heard of it.
+func TestRWMutexUnlockOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		var late atomic.Int32 // how many requests are yet to be held up
+		through := make(chan struct{})
+		rdb.AddHook(scriptHook(func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
+			if late.Add(-1) >= 0 {
+				<-through
+			}
+			return next(ctx, cmd)
+		}))
+		m := mutex.NewRW(rdb, "key")
+		unlock(t, lock(t, m)) // the scripts are known
+		w := lock(t, m)
+		first, second := m.RLockChan(t.Context()), m.RLockChan(t.Context())
+		synctest.Wait()
+		late.Store(2)
+		errs := make(chan error, 3)
+		end := func(l *mutex.Lease) {
+			go func() { errs <- l.Unlock() }()
+			synctest.Wait()
+		}
+		end(w)
+		end((<-first).Lease)
+		end((<-second).Lease)
+		close(through)
+		for range 3 {
+			if err := <-errs; err != nil {
+				t.Errorf("Unlock: %v", err)
+			}
+		}
+		if n := rdb.HLen(t.Context(), "key").Val(); n != 1 {
+			t.Errorf("%d are left", n-1)
 		}
 	})
 }

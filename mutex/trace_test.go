@@ -16,216 +16,97 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// A way is one of those to hold a lock while a function runs.
-type way func(hold func())
-
-// ways are all that there are, each with the Trace.
-func ways(ctx context.Context, rdb *redis.Client, trace *mutex.Trace) map[string]way {
-	m, rw, p := mutex.New(rdb, "key"), mutex.NewRW(rdb, "rw"), mutex.NewPool(rdb, "")
-	m.Trace, rw.Trace, p.Trace = trace, trace, trace
-	leased := func(get func() (*mutex.Lease, error)) way {
+// ways are those to hold a lock while a function runs.
+func ways(ctx context.Context, l locker) map[string]func(hold func()) {
+	leased := func(get func() (*mutex.Lease, error)) func(hold func()) {
 		return func(hold func()) {
-			l, err := get()
+			h, err := get()
 			must(err)
+			synctest.Wait() // what is received from a channel is told at the same time
 			hold()
-			must(l.Unlock())
+			must(h.Unlock())
 		}
 	}
-	received := func(c <-chan mutex.Result) (*mutex.Lease, error) {
-		x := <-c
-		synctest.Wait() // what is received is told at the same time
-		return x.Lease, x.Err
-	}
-	locked := func(l sync.Locker) way {
-		return func(hold func()) {
-			l.Lock()
+	all := map[string]func(hold func()){
+		"Lock": func(hold func()) {
+			l.lock()
 			hold()
-			l.Unlock()
-		}
-	}
-	tried := func(try func() bool, unlock func()) way {
-		return func(hold func()) {
-			if !try() {
+			l.unlock()
+		},
+		"TryLock": func(hold func()) {
+			if !l.tryLock() {
 				panic("not locked")
 			}
 			hold()
-			unlock()
-		}
-	}
-	done := func(do func(context.Context, func(context.Context) error) error) way {
-		return func(hold func()) {
-			must(do(ctx, func(context.Context) error { hold(); return nil }))
-		}
-	}
-	return map[string]way{
-		"Lock":            locked(m),
-		"TryLock":         tried(m.TryLock, m.Unlock),
-		"LockContext":     leased(func() (*mutex.Lease, error) { return m.LockContext(ctx) }),
-		"TryLockContext":  leased(func() (*mutex.Lease, error) { return m.TryLockContext(ctx) }),
-		"LockChan":        leased(func() (*mutex.Lease, error) { return received(m.LockChan(ctx)) }),
-		"Do":              done(m.Do),
-		"RW Lock":         locked(rw),
-		"RW RLock":        locked(rw.RLocker()),
-		"RW TryLock":      tried(rw.TryLock, rw.Unlock),
-		"RW TryRLock":     tried(rw.TryRLock, rw.RUnlock),
-		"RW LockContext":  leased(func() (*mutex.Lease, error) { return rw.LockContext(ctx) }),
-		"RW RLockContext": leased(func() (*mutex.Lease, error) { return rw.RLockContext(ctx) }),
-		"RW RLockChan":    leased(func() (*mutex.Lease, error) { return received(rw.RLockChan(ctx)) }),
-		"RW Do":           done(rw.Do),
-		"RW RDo":          done(rw.RDo),
-		"Pool Lock": func(hold func()) {
-			p.Lock("a")
-			hold()
-			p.Unlock("a")
+			l.unlock()
 		},
-		"Pool LockContext":    leased(func() (*mutex.Lease, error) { return p.LockContext(ctx, "a") }),
-		"Pool LockChan":       leased(func() (*mutex.Lease, error) { return received(p.LockChan(ctx, "a")) }),
-		"Pool TryLockContext": leased(func() (*mutex.Lease, error) { return p.TryLockContext(ctx, "a") }),
+		"LockContext":    leased(func() (*mutex.Lease, error) { return l.lockContext(ctx) }),
+		"TryLockContext": leased(func() (*mutex.Lease, error) { return l.tryLockContext(ctx) }),
+		"LockChan":       leased(func() (*mutex.Lease, error) { r := <-l.lockChan(ctx); return r.Lease, r.Err }),
 	}
+	if l.do != nil {
+		all["Do"] = func(hold func()) { must(l.do(ctx, func(context.Context) error { hold(); return nil })) }
+	}
+	return all
 }
 
-// TestTrace locks in each way that there is, and checks what is told, and when.
+// Each way to lock tells when it waits, and when it has the lock, has lost it, or has given it back.
 func TestTrace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rdb := bubbleClient(t)
+	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
+		if k.more { // see TestTraceOfSeveralKeys
+			return
+		}
+		const hold = 400 * time.Millisecond
 		var r redistest.Record[mutex.Event]
-		for name, lock := range ways(t.Context(), rdb, (*mutex.Trace)(r.Trace())) {
-			start := time.Now()
-			lock(func() {
-				if want := time.Since(start); !slices.Equal(r.Now(), []string{"acquired immediate"}) || r.Waited() != want {
-					t.Errorf("%s: when it returns after %v it has told %q, %v", name, want, r.Now(), r.Waited())
-				}
-				time.Sleep(time.Second)
-			})
-			if !slices.Equal(r.Now(), []string{"acquired immediate", "released <nil>"}) || r.Held() != time.Second {
-				t.Errorf("%s: when all is over it has told %q, held for %v", name, r.Now(), r.Held())
-			}
-			r.Take()
-		}
-		for _, lock := range ways(t.Context(), rdb, new(mutex.Trace)) {
-			lock(func() { time.Sleep(mutex.DefaultTTL) })
-		}
-	})
-}
-
-// TestTraceCallsBack locks in each way, by functions that lock in the same way.
-func TestTraceCallsBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rdb := bubbleClient(t)
-		var trace mutex.Trace
-		all := ways(t.Context(), rdb, &trace)
-		inner := 0
-		for _, lock := range all {
-			trace.Released = func(context.Context, mutex.Event) {
-				trace.Released = nil
-				lock(func() { inner++ })
-			}
-			lock(func() {})
-		}
-		if inner != len(all) {
-			t.Errorf("%d have locked again, want %d", inner, len(all))
-		}
-	})
-}
-
-// TestTraceWait has others hold what is wanted: here, and in another process.
-func TestTraceWait(t *testing.T) {
-	const hold = 400 * time.Millisecond
-	for name, want := range map[string]string{"here": "local", "elsewhere": "notified"} {
-		synctest.Test(t, func(t *testing.T) {
-			rdb := bubbleClient(t)
-			theirs := rdb
-			if name == "elsewhere" {
-				theirs = bubbleSibling(t, rdb)
-			}
-			var r redistest.Record[mutex.Event]
-			their := ways(t.Context(), theirs, nil)
-			for way, lock := range ways(t.Context(), rdb, (*mutex.Trace)(r.Trace())) {
-				if strings.Contains(way, "Try") {
-					continue
-				}
-				lockTheirs := their["Lock"]
-				if of, _, ok := strings.Cut(way, " "); ok {
-					lockTheirs = their[of+" Lock"]
-				}
-				inside := make(chan struct{})
-				var wg sync.WaitGroup
-				wg.Go(func() {
-					lockTheirs(func() {
-						close(inside)
-						time.Sleep(hold)
-					})
-				})
-				<-inside
-				time.AfterFunc(hold/2, func() {
-					synctest.Wait()
-					if got := r.Now(); !slices.Equal(got, []string{"waiting"}) {
-						t.Errorf("%s: while it waits it has told %q", way, got)
+		l := k.of(rdb, "key", options{ttl: mutex.DefaultTTL, trace: (*mutex.Trace)(r.Trace())})
+		for name, lock := range ways(t.Context(), l) {
+			for where, want := range map[string][]string{"": {"acquired immediate"}, "here": {"waiting", "acquired local"}, "elsewhere": {"waiting", "acquired notified"}} {
+				if where != "" {
+					if strings.HasPrefix(name, "Try") {
+						continue
 					}
-				})
+					other := rdb
+					if where == "elsewhere" {
+						other = sibling(t, rdb)
+					}
+					h := k.rival().of(other, "key", standard).hold(t)
+					time.AfterFunc(hold/2, func() {
+						if got := r.Now(); !slices.Equal(got, want[:1]) {
+							t.Errorf("%s: while it waits it has told %q", name, got)
+						}
+					})
+					time.AfterFunc(hold, func() { unlock(t, h) })
+				}
 				start := time.Now()
 				lock(func() {
-					if took := time.Since(start); r.Waited() != took || took < hold {
-						t.Errorf("%s: it has waited %v, and says %v", way, took, r.Waited())
+					if took := time.Since(start); !slices.Equal(r.Now(), want) || r.Waited() != took {
+						t.Errorf("%s, held %s: it has told %q, %v after %v", name, where, r.Now(), r.Waited(), took)
 					}
+					time.Sleep(time.Second)
 				})
-				wg.Wait()
-				r.CheckTake(t, way+", held "+name, "waiting", "acquired "+want, "released <nil>")
+				if !slices.Equal(r.Now(), append(want, "released <nil>")) || r.Held() != time.Second {
+					t.Errorf("%s: when all is over it has told %q, held for %v", name, r.Now(), r.Held())
+				}
+				r.Take()
 			}
-		})
-	}
-}
-
-// TestTracePoll has the holder die: its lock is found free by asking.
-func TestTracePoll(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rdb := bubbleClient(t)
-		must(rdb.Set(t.Context(), "key", "by hand", 3*time.Second).Err())
-		var r redistest.Record[mutex.Event]
-		m := mutex.New(rdb, "key")
-		m.Trace = (*mutex.Trace)(r.Trace())
-		unlock(t, lock(t, m))
-		r.CheckTake(t, "found free", "waiting", "acquired polled", "released <nil>")
-		if r.Waited() < 3*time.Second {
-			t.Errorf("it says that it has waited %v", r.Waited())
 		}
-	})
-}
+		for _, lock := range ways(t.Context(), k.of(rdb, "key", options{ttl: mutex.DefaultTTL, trace: new(mutex.Trace)})) {
+			lock(func() { time.Sleep(mutex.DefaultTTL) })
+		}
 
-// TestTraceLoss loses the lock with its key, and because Redis is out of reach.
-func TestTraceLoss(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rdb := bubbleClient(t)
-		var outage redistest.Outage
-		rdb.AddHook(&outage)
-		var r redistest.Record[mutex.Event]
-		m := mutex.New(rdb, "key")
-		m.Trace = (*mutex.Trace)(r.Trace())
-
-		l := lock(t, m)
+		h := l.hold(t)
 		time.Sleep(mutex.DefaultTTL / 2)
 		must(rdb.Del(t.Context(), "key").Err())
-		<-l.Done()
+		<-h.Done()
 		r.CheckTake(t, "a key that is gone", "acquired immediate", "lost key_missing")
 		if r.Renewals() == 0 || r.Held() < mutex.DefaultTTL/2 || r.Held() > mutex.DefaultTTL {
 			t.Errorf("it was renewed %d times and held for %v", r.Renewals(), r.Held())
 		}
-		if err := l.Unlock(); !errors.Is(err, mutex.ErrLost) {
-			t.Error(err)
-		}
-
-		l = lock(t, m)
-		outage.Set(true)
-		<-l.Done()
-		time.Sleep(time.Minute)
-		r.CheckTake(t, "without Redis", "acquired immediate", "error renew", "lost renew_failed")
-		outage.Set(false)
-		unlock(t, lock(t, m))
 	})
 }
 
-// TestTraceSeveralKeys has one of several keys be held.
-func TestTraceSeveralKeys(t *testing.T) {
+// Of several keys, each has events of its own.
+func TestTraceOfSeveralKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
 		p := mutex.NewPool(rdb, "{of one slot}") // so that they have an order
@@ -243,23 +124,21 @@ func TestTraceSeveralKeys(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			if !slices.Equal(told["{of one slot}"+key], want) {
-				t.Errorf("of %s it tells %q, want %q", key, told[key], want)
+				t.Errorf("of %s it tells %q, want %q", key, told["{of one slot}"+key], want)
 			}
 		}
-		l, err := p.LockContext(t.Context(), "a", "b", "c")
-		must(err)
-		unlock(t, l)
+		unlock(t, lockAll(t, p, "a", "b", "c"))
 		for _, key := range []string{"a", "b", "c"} {
 			check(key, "acquired", "released")
 		}
 		clear(told)
-		held := lock(t, mutex.New(bubbleSibling(t, rdb), "{of one slot}b"))
+		h := lock(t, mutex.New(sibling(t, rdb), "{of one slot}b"))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := p.LockContext(ctx, "a", "b"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
-		unlock(t, held)
+		unlock(t, h)
 		check("a", "acquired", "released")
 		check("b", "waiting", "failed")
 		clear(told)
@@ -268,25 +147,5 @@ func TestTraceSeveralKeys(t *testing.T) {
 		}
 		check("a", "failed")
 		check("b")
-	})
-}
-
-// TestTraceContext hands on what the ctx of a request has, long after it.
-func TestTraceContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		type key struct{}
-		var values []any
-		note := func(ctx context.Context, _ mutex.Event) { values = append(values, ctx.Value(key{})) }
-		m := mutex.New(bubbleClient(t), "key")
-		m.Trace = &mutex.Trace{Acquired: note, Renewed: note, Released: note}
-		ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, "mine"))
-		l, err := m.LockContext(ctx)
-		must(err)
-		cancel()
-		time.Sleep(mutex.DefaultTTL / 2)
-		unlock(t, l)
-		if !slices.Equal(values, []any{"mine", "mine", "mine"}) {
-			t.Errorf("the values are %v", values)
-		}
 	})
 }

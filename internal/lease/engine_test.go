@@ -148,9 +148,9 @@ func TestMessageLate(t *testing.T) {
 			k3, _ := e.process()
 			held := e.acquire(k1, 10*time.Second)
 			_, got := e.request(e.Context(), k2, 10*time.Second)
-			time.Sleep(100 * time.Millisecond) // it is in line, and hears
+			time.Sleep(100 * time.Millisecond)                                                           // it is in line, and hears
 			s1.change(func() { s1.message = func() (int, time.Duration) { return 1, 4 * time.Second } }) // the request that it echoes is still among the last four
-			s2.change(func() { cut(s2) }) // else it would find out by asking
+			s2.change(func() { cut(s2) })                                                                // else it would find out by asking
 			held.Release()
 			start := time.Now()
 			other := e.acquire(k3, 10*time.Second)

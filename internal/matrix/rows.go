@@ -35,7 +35,7 @@ var rows = []row{
 	{14, "key deleted or overwritten, FLUSHALL", "told, another's left alone", "told T/3 + C, others P", onRedis, []string{
 		"mutex.TestFaultKeyTaken", "mutex.TestFaultQueueTaken", "waitgroup.TestFaultDown"}},
 	{15, "key of another type", "E at once, nothing written", "P if awaited", onBoth, []string{
-		"mutex.TestFaultWrongType", "mutex.TestFaultWrongTypeAwaited", "mutex.TestRWMutexOtherType",
+		"mutex.TestFaultWrongType", "mutex.TestFaultWrongTypeAwaited", "mutex.TestKeyOfAnotherType",
 		"redisstore.TestLockOfAnotherType", "redisstore.TestPermitsOfAnotherType", "redisstore.TestWaitGroupOfAnotherType"}},
 	{16, "SCRIPT FLUSH", "one request more", "—", onBoth, []string{
 		"mutex.TestFaultScriptFlush", "redisstore.TestScriptsAreSentAgainAfterAFlush"}},
@@ -103,14 +103,14 @@ var rows = []row{
 	{47, "machine suspended", "the clock that has gone further counts", "—", "none", []string{"client.TestWindow"}},
 	{48, "no processor left", "renewal waits for nobody", "none lost in 2 T", onRedis, []string{"mutex.TestFaultBusy"}},
 	{49, "unlocked twice, after a loss, at once", "one nil, else E; no panic of a lease", "—", "redis, miniredis", []string{
-		"mutex.TestFaultUnlockTwice", "mutex.TestFaultUnlockAfterLoss"}},
+		"mutex.TestLeaseEndsOnce", "mutex.TestFaultUnlockAfterLoss"}},
 	{50, "unlocked by another", "S3: by its own token only", "—", onBoth, []string{
-		"mutex.TestFaultUnlockAfterLoss", "mutex.TestPoolLateUnlock", "mutex.TestRWMutexUnlockOvertaken",
+		"mutex.TestFaultUnlockAfterLoss", "mutex.TestInsideAfterLoss", "mutex.TestRWMutexUnlockOvertaken",
 		"redisstore.TestReleaseNeverDeletesAnothersLock"}},
 	{51, "odd TTLs", "refused, or kept as stated", "—", onBoth, []string{
-		"mutex.TestBadInput", "mutex.TestFaultTTLs", "mutex.TestRWMutexTTLBounds"}},
+		"mutex.TestBadInput", "mutex.TestTTLs"}},
 	{52, "odd keys", "refused, or apart from all others", "—", onBoth, []string{
-		"mutex.TestBadInput", "mutex.TestFaultKeys", "mutex.TestRWMutexKeys", "mutex.TestPoolKeyNames", "semaphore.TestWeightedKeys",
+		"mutex.TestBadInput", "mutex.TestFaultKeys", "mutex.TestKeys", "semaphore.TestWeightedKeys",
 		"waitgroup.TestKeys", "redisstore.TestOddKeysAreApart", "redisstore.TestKeysThatAreRefused"}},
 	{53, "100,000 waiters", "one entry a process, no goroutine each", "a request a time slice; as behind 10", onRedis, []string{
 		"mutex.TestFaultManyWaiters", "redisstore.TestManyWaiters", "mutex.TestCostIdle", "mutex.TestRWMutexCostIdle", "waitgroup.TestCrowd",

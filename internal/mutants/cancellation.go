@@ -200,7 +200,7 @@ var cancellation = []mutant{
 	{
 		"max-hold-ignored", "a lease is renewed beyond MaxHold",
 		"internal/lease/hold.go", `(l.maxHold == 0 || held < l.maxHold)`, `(l.maxHold == 0 || held < 4*l.maxHold)`,
-		"mutex", "TestMaxHold",
+		"mutex", "TestMaxHold/Mutex",
 	},
 	{
 		"inside-after-loss", "goroutines that share a Mutex do not exclude one another once its lease was lost",
@@ -210,7 +210,7 @@ var cancellation = []mutant{
 	}`, `		m.held.Store(l)
 		return
 	}`,
-		"mutex", "TestInsideAfterLoss",
+		"mutex", "TestInsideAfterLoss/Mutex_then_Mutex",
 	},
 	{
 		"inside-loss-unseen", "who is inside a Weighted that was resized is looked at once only",

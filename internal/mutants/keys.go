@@ -38,7 +38,7 @@ var keys = []mutant{
 		"internal/lease/multi.go", `	retry.Repanic(err)
 `, `	retry.Repanic(nil)
 `,
-		"mutex", "TestPanicWhileSeveralKeysAreLocked",
+		"mutex", "TestPanicOfAHookReachesItsCaller/keys",
 	},
 	{
 		"keys-lost-while-waiting", "a key that is lost while the next is awaited is not asked for again",
@@ -48,21 +48,21 @@ var keys = []mutant{
 	{
 		"keys-loss-untold", "the loss of one of several keys is not told",
 		"internal/lease/multi.go", `if err := l.Err(); errors.Is(err, ErrLost) {`, `if err := l.Err(); errors.Is(err, ErrLost) && len(ml.leases) == 0 {`,
-		"mutex", "TestPoolLoss",
+		"mutex", "TestLoss/keys",
 	},
 	{
 		"keys-unreceived-renewed", "several keys that nobody has received are renewed, for a minute",
 		"internal/lease/multi_sink.go", `(ml.sink == nil || ml.sink.Received()) && (`, `(ml.sink == nil || ml.sink.Received() || time.Since(ml.grantedAt) < time.Minute) && (`,
-		"mutex", "TestPoolLockChanAbandoned",
+		"mutex", "TestLockChanAbandoned/keys",
 	},
 	{
 		"keys-one-lost-unreceived", "when one of several keys is lost in a channel the others stay",
 		"internal/lease/multi_sink.go", `if ml.delivered && ml.sink.Revoke() {`, `if ml.delivered && ml.ctx.Err() != nil && ml.sink.Revoke() {`,
-		"mutex", "TestPoolLockChanLost",
+		"mutex", "TestLockChanLost/keys",
 	},
 	{
 		"keys-max-hold", "several keys are renewed beyond MaxHold",
 		"internal/lease/multi_sink.go", `(ml.maxHold == 0 || ml.grantedAt.IsZero() || time.Since(ml.grantedAt) < ml.maxHold)`, `(ml.maxHold == 0 || ml.grantedAt.IsZero() || time.Since(ml.grantedAt) < 4*ml.maxHold)`,
-		"mutex", "TestPoolMaxHold",
+		"mutex", "TestMaxHold/keys",
 	},
 }

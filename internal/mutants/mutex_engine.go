@@ -120,7 +120,7 @@ var mutexEngine = []mutant{
 		"internal/lease/lease.go", `	return l.self
 `, `	return l
 `,
-		"mutex", "TestLeaseCopied",
+		"mutex", "TestLeaseCopied/Mutex",
 	},
 	{
 		"token-reused", "all claims of a process for one TTL have the same token",

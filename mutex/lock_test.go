@@ -1,0 +1,631 @@
+package mutex_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/mutex"
+)
+
+// The tests of this file are of all kinds of locks.
+
+// A lock excludes others, here and in another process, by each of its methods.
+func TestLockExcludes(t *testing.T) {
+	eachOnServers(t, func(t *testing.T, rdb *redis.Client, k kind) {
+		l := k.of(rdb, "key", standard)
+		for where, client := range map[string]*redis.Client{"here": rdb, "elsewhere": sibling(t, rdb)} {
+			other := k.rival().of(client, "key", standard)
+			for name, get := range map[string]func() (unlock func()){
+				"Lock":           func() func() { l.lock(); return l.unlock },
+				"LockContext":    func() func() { h := l.hold(t); return func() { unlock(t, h) } },
+				"LockChan":       func() func() { h := receive(t, l.lockChan(t.Context())); return func() { unlock(t, h) } },
+				"TryLock":        func() func() { return map[bool]func(){true: l.unlock}[l.tryLock()] },
+				"TryLockContext": func() func() { h, err := l.tryLockContext(t.Context()); must(err); return func() { unlock(t, h) } },
+			} {
+				end := get()
+				if other.tryLock() {
+					t.Errorf("%s, %s: TryLock of what is held", name, where)
+				}
+				if h, err := other.tryLockContext(t.Context()); h != nil || !errors.Is(err, mutex.ErrLocked) {
+					t.Errorf("%s, %s: TryLockContext of what is held: %v, %v", name, where, h, err)
+				}
+				next := other.lockChan(t.Context())
+				waits(t, next)
+				end()
+				unlock(t, receive(t, next))
+			}
+		}
+		rests(t, rdb)
+	})
+}
+
+// A lease ends once, by the first of its Unlocks.
+func TestLeaseEndsOnce(t *testing.T) {
+	eachOnServers(t, func(t *testing.T, rdb *redis.Client, k kind) {
+		l := k.of(rdb, "key", forever)
+		var fence int64
+		for range 20 {
+			h := l.hold(t)
+			ctx, stop := h.Context(t.Context())
+			done := h.Done()
+			select {
+			case <-done:
+				t.Error("done while held")
+			default:
+			}
+			if h.Err() != nil || h.Remaining() <= 0 || h.Fence() <= fence {
+				t.Errorf("held: %v, %v left, fence %d after %d", h.Err(), h.Remaining(), h.Fence(), fence)
+			}
+			fence = h.Fence()
+			var errs [2]error
+			var wg sync.WaitGroup
+			for i := range errs {
+				wg.Go(func() { errs[i] = h.Unlock() })
+			}
+			wg.Wait()
+			if a, b := errs[0], errs[1]; a != nil && b != nil || !errors.Is(errors.Join(a, b), mutex.ErrUnlocked) {
+				t.Errorf("two Unlocks at once returned %v and %v", a, b)
+			}
+			<-done
+			<-h.Done()
+			if ctx.Err() != nil {
+				t.Error("Unlock ends the ctx of the lease, which is for a loss")
+			}
+			stop()
+			next := l.hold(t)
+			if err := h.Unlock(); !errors.Is(err, mutex.ErrUnlocked) || !errors.Is(h.Err(), mutex.ErrUnlocked) || h.Remaining() != 0 || next.Err() != nil {
+				t.Errorf("unlocked: %v, %v; the next: %v", err, h.Err(), next.Err())
+			}
+			unlock(t, next)
+		}
+		rests(t, rdb)
+	})
+}
+
+// A copy of a lease, which go vet lets pass, is the same hold.
+func TestLeaseCopied(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
+		l := k.rival().of(rdb, "key", standard)
+		h := l.hold(t)
+		copied := *h
+		next := l.lockChan(t.Context())
+		synctest.Wait() // for several keys, LockChan does not begin to wait before it returns
+		last := l.lockChan(t.Context())
+		unlock(t, &copied)
+		<-copied.Done()
+		for _, h := range []*mutex.Lease{h, &copied} {
+			if err := h.Unlock(); !errors.Is(err, mutex.ErrUnlocked) || !errors.Is(h.Err(), mutex.ErrUnlocked) {
+				t.Errorf("Unlock returned %v, Err %v", err, h.Err())
+			}
+		}
+		second := receive(t, next)
+		waits(t, last)
+		if copied.Fence() != h.Fence() || second.Fence() <= h.Fence() {
+			t.Errorf("fences %d, %d, %d", h.Fence(), copied.Fence(), second.Fence())
+		}
+		unlock(t, second)
+		unlock(t, granted(t, last))
+	})
+}
+
+// A holder whose key is taken away is told by the next renewal. Its Unlock touches only its own.
+func TestLoss(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
+		h := k.of(rdb, "key", standard).hold(t)
+		ctx, stop := h.Context(t.Context())
+		defer stop()
+		time.Sleep(time.Hour) // it is renewed
+		if h.Err() != nil {
+			t.Fatal(h.Err())
+		}
+		must(rdb.Set(t.Context(), "key", "another's", 0).Err())
+		start := time.Now()
+		<-ctx.Done()
+		<-h.Done()
+		if took := time.Since(start); took > mutex.DefaultTTL/2 {
+			t.Errorf("told after %v", took)
+		}
+		time.Sleep(time.Minute)
+		if k.more && held(t, rdb, more+"key") == "" {
+			t.Error("the other key is free before Unlock")
+		}
+		for range 2 {
+			if err := h.Unlock(); !errors.Is(err, mutex.ErrLost) || !errors.Is(h.Err(), mutex.ErrLost) || context.Cause(ctx) != mutex.ErrLost {
+				t.Errorf("Unlock returned %v, Err %v, cause %v", err, h.Err(), context.Cause(ctx))
+			}
+		}
+		if got := rdb.Get(t.Context(), "key").Val(); got != "another's" || held(t, rdb, more+"key") != "" {
+			t.Errorf("after Unlock the key holds %q, and %q is held", got, held(t, rdb, more+"key"))
+		}
+		late, stop := h.Context(t.Context())
+		defer stop()
+		if context.Cause(late) != mutex.ErrLost {
+			t.Errorf("a ctx of a lost lease: %v", context.Cause(late))
+		}
+	})
+}
+
+// Goroutines that share a lock exclude one another even when it was lost: the next waits for
+// Unlock, which then ends nothing but its own hold.
+func TestInsideAfterLoss(t *testing.T) {
+	t.Parallel()
+	for _, pair := range [][2]kind{{kinds[0], kinds[0]}, {kinds[1], kinds[1]}, {kinds[1], kinds[2]}, {kinds[2], kinds[1]}, {kinds[3], kinds[3]}} {
+		t.Run(pair[0].name+" then "+pair[1].name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rdb := bubbleClient(t)
+				a, b := pair[0].of(rdb, "key", standard), pair[1].of(rdb, "key", standard)
+				switch pair[0].name { // one variable for both
+				case "Mutex", "Pool":
+					b = a
+				default:
+					m := rwOf(rdb, "key", standard)
+					both := map[string]locker{
+						"RWMutex": {lock: m.Lock, unlock: m.Unlock, tryLock: m.TryLock}, "reader": {lock: m.RLock, unlock: m.RUnlock, tryLock: m.TryRLock},
+					}
+					a, b = both[pair[0].name], both[pair[1].name]
+				}
+				other := pair[1].rival().of(sibling(t, rdb), "key", standard)
+				a.lock()
+				must(rdb.Del(t.Context(), "key").Err())
+				time.Sleep(mutex.DefaultTTL)
+				entered := make(chan struct{})
+				go func() {
+					b.lock()
+					close(entered)
+				}()
+				time.Sleep(time.Minute)
+				if b.tryLock() {
+					t.Fatal("a try gets inside")
+				}
+				h, err := other.tryLockContext(t.Context())
+				if err != nil {
+					t.Fatalf("the lock is held for somebody who cannot use it: %v", err)
+				}
+				a.unlock() // late: it ends nothing
+				time.Sleep(time.Minute)
+				select {
+				case <-entered:
+					t.Fatal("two are inside")
+				default:
+				}
+				unlock(t, h)
+				<-entered
+				if other.tryLock() {
+					t.Error("it is inside without the lock")
+				}
+				b.unlock()
+				mustPanic(t, "nlock of unlocked", a.unlock)
+			})
+		})
+	}
+}
+
+// MaxHold counts from the grant. Within TTL after it the hold is lost.
+func TestMaxHold(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
+		const maxHold = time.Minute
+		l, other := k.of(rdb, "key", options{ttl: mutex.DefaultTTL, maxHold: maxHold}), k.rival().of(sibling(t, rdb), "key", standard)
+		first := other.hold(t)
+		c := l.lockChan(t.Context())
+		time.Sleep(10 * maxHold)
+		unlock(t, first)
+		forgotten := granted(t, c)
+		start := time.Now()
+		next := other.hold(t)
+		if took := time.Since(start); took < maxHold || took > maxHold+mutex.DefaultTTL+poll || !errors.Is(forgotten.Err(), mutex.ErrLost) {
+			t.Errorf("held for %v, %v", took, forgotten.Err())
+		}
+		if err := forgotten.Unlock(); !errors.Is(err, mutex.ErrLost) {
+			t.Errorf("Unlock returns %v", err)
+		}
+		unlock(t, next)
+	})
+}
+
+// Do unlocks whatever f does, and tells it of a loss by its ctx.
+func TestDo(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
+		l, other := k.of(rdb, "key", standard), k.rival().of(sibling(t, rdb), "key", standard)
+		if l.do == nil {
+			return
+		}
+		failed := errors.New("failed")
+		if err := l.do(t.Context(), func(context.Context) error {
+			if other.tryLock() {
+				t.Error("f runs without the lock")
+			}
+			return failed
+		}); !errors.Is(err, failed) {
+			t.Errorf("Do returned %v", err)
+		}
+		if err := l.do(t.Context(), func(ctx context.Context) error {
+			must(rdb.Del(ctx, "key").Err())
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}); !errors.Is(err, mutex.ErrLost) {
+			t.Errorf("Do returned %v after a loss", err)
+		}
+		mustPanic(t, "oh", func() { _ = l.do(t.Context(), func(context.Context) error { panic("oh") }) })
+		if !other.tryLock() {
+			t.Error("the lock is still held")
+		} else {
+			other.unlock()
+		}
+	})
+}
+
+// While Redis is away, Lock waits for it, a try fails, and Unlock of what was lost does not panic.
+func TestOutage(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
+		var away redistest.Outage
+		rdb.AddHook(&away)
+		lost, another := k.of(rdb, "key", standard), k.of(rdb, "another", standard)
+		lost.lock()
+		away.Set(true)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := another.lockContext(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no connection") {
+			t.Errorf("ctx has ended, and the error is %v", err)
+		}
+		if another.tryLock() {
+			t.Error("TryLock succeeds without Redis")
+		}
+		entered := make(chan struct{})
+		go func() {
+			another.lock()
+			close(entered)
+		}()
+		time.Sleep(time.Hour)
+		start := time.Now()
+		lost.unlock()
+		if took := time.Since(start); took > 0 {
+			t.Errorf("Unlock of what was lost took %v", took)
+		}
+		select {
+		case <-entered:
+			t.Fatal("locked without Redis")
+		default:
+		}
+		away.Set(false)
+		<-entered
+		if took := time.Since(start); took > 2*poll {
+			t.Errorf("to lock took %v after Redis was back", took)
+		}
+		another.unlock()
+	})
+}
+
+// Unlock of what is not locked panics as sync's does, and names the key. A lease has an Unlock of its own.
+func TestUnlockOfUnlocked(t *testing.T) {
+	rdb := miniClient(t)
+	want := []string{`unlock of unlocked mutex "key"`, `Unlock of unlocked RWMutex "key"`, `RUnlock of unlocked RWMutex "key"`, `unlock of unlocked mutex "key"`}
+	for i, k := range kinds[:4] {
+		l := k.of(rdb, "key", standard)
+		mustPanic(t, want[i], l.unlock)
+		l.lock()
+		mustPanic(t, want[i], k.of(rdb, "key", standard).unlock)
+		l.unlock()
+		mustPanic(t, want[i], l.unlock)
+		h := l.hold(t)
+		mustPanic(t, want[i], l.unlock)
+		unlock(t, h)
+		must(rdb.FlushAll(t.Context()).Err())
+	}
+}
+
+// Every method of sync's types is there, with the same signature.
+func TestMethodsOfSync(t *testing.T) {
+	for ours, theirs := range map[reflect.Type]reflect.Type{
+		reflect.TypeFor[*mutex.RWMutex](): reflect.TypeFor[*sync.RWMutex](),
+		reflect.TypeFor[*mutex.Mutex]():   reflect.TypeFor[*sync.Mutex](),
+	} {
+		for i := range theirs.NumMethod() {
+			want := reflect.Zero(theirs).Method(i).Type()
+			got, ok := ours.MethodByName(theirs.Method(i).Name)
+			if !ok || reflect.Zero(ours).MethodByName(got.Name).Type() != want {
+				t.Errorf("%v has no %s %v", ours, theirs.Method(i).Name, want)
+			}
+		}
+	}
+}
+
+// A program that was written for sync.Mutex works with each. (internal/dropin runs sync's own tests.)
+func TestDropIn(t *testing.T) {
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		rw := mutex.NewRW(rdb, "rw")
+		for _, mu := range []sync.Locker{new(sync.Mutex), mutex.New(rdb, "key"), rw} {
+			var n, seen int
+			var wg sync.WaitGroup
+			for range 8 {
+				wg.Go(func() {
+					for range 100 {
+						mu.Lock()
+						n++
+						mu.Unlock()
+					}
+				})
+			}
+			if mu == rw {
+				wg.Go(func() {
+					for reader := rw.RLocker(); seen < 800; {
+						reader.Lock()
+						seen = n
+						reader.Unlock()
+					}
+				})
+			}
+			if wg.Wait(); n != 800 {
+				t.Errorf("counted %d", n)
+			}
+		}
+	})
+}
+
+// Waiters of a process get the lock in the order of their calls, and so do processes.
+func TestOrder(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
+		if k = k.rival(); k.name == "reader" {
+			return
+		}
+		l := k.of(rdb, "key", standard)
+		first := l.hold(t)
+		var here, elsewhere []<-chan mutex.Result
+		for range 10 {
+			here = append(here, l.lockChan(t.Context()))
+			synctest.Wait()
+			elsewhere = append(elsewhere, k.of(sibling(t, rdb), "key", standard).lockChan(t.Context()))
+			synctest.Wait()
+		}
+		unlock(t, first)
+		for len(here)+len(elsewhere) > 0 {
+			time.Sleep(10 * time.Millisecond)
+			switch {
+			case len(here) > 0 && len(here[0]) == 1:
+				unlock(t, granted(t, here[0]))
+				here = here[1:]
+			case len(elsewhere) > 0:
+				unlock(t, granted(t, elsewhere[0]))
+				elsewhere = elsewhere[1:]
+			default:
+				t.Fatal("another is granted")
+			}
+		}
+	})
+}
+
+// Keys of all kinds of names work, are handed over, and exclude no other.
+func TestKeys(t *testing.T) {
+	eachOnServers(t, func(t *testing.T, rdb *redis.Client, k kind) {
+		other := sibling(t, rdb)
+		holds := map[string]*mutex.Lease{}
+		for _, key := range append(redistest.OddKeys, "state", "key:holders", strings.Repeat("k", 1<<16)) {
+			if redistest.Usable(key) {
+				holds[key] = k.of(rdb, key, forever).hold(t)
+			}
+		}
+		for key, h := range holds {
+			next := k.rival().of(other, key, forever)
+			if _, err := next.tryLockContext(t.Context()); !errors.Is(err, mutex.ErrLocked) {
+				t.Errorf("%.20q does not exclude: %v", key, err)
+			}
+			c := next.lockChan(t.Context())
+			queued(t, next, 1)
+			unlock(t, h)
+			unlock(t, receive(t, c))
+		}
+		rests(t, rdb)
+	})
+}
+
+// TTLs that look odd work: they are cut to whole milliseconds, and to what Redis can keep.
+func TestTTLs(t *testing.T) {
+	eachOnServers(t, func(t *testing.T, rdb *redis.Client, k kind) {
+		for ttl, want := range map[time.Duration]time.Duration{
+			1234567890 * time.Nanosecond: 1234 * time.Millisecond,
+			24 * 365 * time.Hour:         24 * 365 * time.Hour,
+			math.MaxInt64:                math.MaxInt64,
+		} {
+			h := k.of(rdb, "key", options{ttl: ttl}).hold(t)
+			if left := rdb.PTTL(t.Context(), "key").Val(); k.name == "Mutex" && (left > want || left < want/2) {
+				t.Errorf("%v is left of %v", left, ttl)
+			}
+			if k.rival().of(sibling(t, rdb), "key", forever).tryLock() {
+				t.Errorf("a TTL of %v does not exclude", ttl)
+			}
+			if err := h.Unlock(); err != nil && ttl > time.Minute {
+				t.Error(err)
+			}
+		}
+		// On a busy machine the least may be lost.
+		_ = k.of(rdb, "key", options{ttl: 10 * time.Millisecond}).hold(t).Unlock()
+		unlock(t, k.of(rdb, "key", forever).hold(t))
+		rests(t, rdb)
+	})
+}
+
+// A key with something else in it, which may be another kind of lock, is refused at once, and stays as it is.
+func TestKeyOfAnotherType(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	rdb := s.Client(t)
+	for what, put := range map[string]struct {
+		args []any
+		ours string // of whom it may be the key
+	}{
+		"a mutex":      {[]any{"SET", "key", "baton:60000:x", "PX", 60000}, "Mutex Pool keys"},
+		"a list":       {[]any{"LPUSH", "key", "x"}, ""},
+		"a hash":       {[]any{"HSET", "key", "name", "value"}, ""},
+		"an odd state": {[]any{"HSET", "key", "state", "value"}, ""},
+		"a semaphore":  {[]any{"HSET", "key", "state", "s 3 3 0 0 1 3900000 1"}, ""},
+		"its queue":    {[]any{"LPUSH", "baton:{key}:queue", "x"}, "Mutex Pool keys"}, // see redisstore.TestSiblingOfAnotherType
+		"its waiters":  {[]any{"LPUSH", "baton:{key}:waiters", "x"}, "Mutex Pool keys"},
+	} {
+		for _, k := range kinds {
+			if strings.Contains(put.ours, k.name) {
+				continue
+			}
+			s.Do(t, "FLUSHALL")
+			s.Do(t, put.args...)
+			before := s.Dump(t, "}:fence")
+			l := k.of(rdb, "key", standard)
+			for name, get := range map[string]func(context.Context) (*mutex.Lease, error){
+				"LockContext": l.lockContext, "TryLockContext": l.tryLockContext,
+				"LockChan": func(ctx context.Context) (*mutex.Lease, error) { r := <-l.lockChan(ctx); return r.Lease, r.Err },
+			} {
+				if _, err := get(t.Context()); err == nil {
+					t.Fatalf("%s of %s: %s succeeds", k.name, what, name)
+				} else if !strings.HasPrefix(err.Error(), "baton: ") || !strings.Contains(err.Error(), "WRONGTYPE") || !strings.Contains(err.Error(), `"key"`) {
+					t.Errorf("%s of %s: %s: %v", k.name, what, name, err)
+				}
+			}
+			mustPanic(t, "WRONGTYPE", l.lock)
+			mustPanic(t, "WRONGTYPE", func() { l.tryLock() })
+			if after := s.Dump(t, "}:fence"); after != before {
+				t.Errorf("%s of %s: it was\n%s\nand is\n%s", k.name, what, before, after)
+			}
+		}
+	}
+	s.Do(t, "FLUSHALL")
+	h := lock(t, mutex.NewRW(rdb, "key"))
+	if _, err := mutex.New(rdb, "key").LockContext(t.Context()); err == nil || !strings.Contains(err.Error(), "WRONGTYPE") {
+		t.Errorf("a Mutex of an RWMutex: %v", err)
+	}
+	unlock(t, h)
+}
+
+// A Mutex excludes locks that are written by hand, as redsync and redislock write theirs: SET NX PX, and
+// a script that deletes what is one's own.
+func TestForeign(t *testing.T) {
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		setnx := func() bool {
+			return rdb.SetArgs(t.Context(), "key", "theirs", redis.SetArgs{Mode: "NX", TTL: time.Minute}).Err() == nil
+		}
+		del := func() any { return compareAndDelete.Run(t.Context(), rdb, []string{"key"}, "theirs").Val() }
+		m := mutex.New(rdb, "key")
+		if !setnx() || m.TryLock() {
+			t.Fatal("not held by hand, or held by two")
+		}
+		got := m.LockChan(t.Context())
+		if n := del(); n != int64(1) {
+			t.Fatalf("cannot unlock by hand: %v", n)
+		}
+		h := receive(t, got) // nobody tells it: found by a poll
+		if setnx() || del() != int64(0) {
+			t.Error("two hold the key, or it was unlocked by hand")
+		}
+		unlock(t, h)
+		if !setnx() {
+			t.Error("cannot lock by hand after Unlock")
+		}
+	})
+}
+
+// Inspect shows who holds a lock, and who waits, to any process.
+func TestInspect(t *testing.T) {
+	eachOnServers(t, func(t *testing.T, rdb *redis.Client, k kind) {
+		label, long := "nightly report: Žižkov", strings.Repeat("x", 1000)
+		l, next := k.of(rdb, "key", options{ttl: ample, label: label}), k.rival().of(sibling(t, rdb), "key", options{ttl: ample, label: long})
+		see := func() mutex.Status {
+			t.Helper()
+			s, err := k.of(sibling(t, rdb), "key", forever).inspect(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		if s := see(); s.Held() || s.Next != (mutex.Owner{}) {
+			t.Errorf("nobody holds it: %+v", s)
+		}
+		h := l.hold(t)
+		c := next.lockChan(t.Context())
+		queued(t, next, 1)
+		s := see()
+		host, _ := os.Hostname()
+		if len(s.Holders) != 1 {
+			t.Fatalf("%+v", s)
+		}
+		if o := s.Holders[0]; o.Label != label || o.PID != os.Getpid() || o.Host != host || o.Read != (k.name == "reader") || o.Remaining <= 0 || o.Remaining > ample ||
+			o.Fence <= 0 || o.Fence > h.Fence() || !strings.HasPrefix(o.String(), fmt.Sprintf("%s (%s, pid ", label, host)) {
+			t.Errorf("%+v, with the fence %d", o, h.Fence())
+		}
+		if s.Next.Label != long[:100] || len(s.Queue) != 1 || s.Queue[0].Owner != s.Next || s.Queue[0].Read {
+			t.Errorf("the next one is %+v", s.Next)
+		}
+		unlock(t, h)
+		h = receive(t, c)
+		if s := see(); len(s.Holders) != 1 || s.Holders[0].Label != long[:100] || s.Holders[0].Read || s.Waiters != 0 {
+			t.Errorf("%+v", s)
+		}
+		unlock(t, h)
+		if s := see(); s.Held() {
+			t.Errorf("nobody holds it: %+v", s)
+		}
+	})
+}
+
+// A holder learns that another process waits: with NotifyContention by a message, else by a renewal.
+func TestContended(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
+		other := k.rival().of(sibling(t, rdb), "key", standard)
+		for _, notify := range []bool{true, false} {
+			h := k.of(rdb, "key", options{ttl: mutex.DefaultTTL, notify: notify}).hold(t)
+			asked := h.Contended()
+			time.Sleep(time.Second)
+			start := time.Now()
+			next := other.lockChan(t.Context())
+			<-asked
+			if took := time.Since(start); took > mutex.DefaultTTL/2 || notify && took > 100*time.Millisecond || h.Err() != nil {
+				t.Errorf("notify %v: told after %v, %v", notify, took, h.Err())
+			}
+			unlock(t, h)
+			unlock(t, receive(t, next))
+		}
+	})
+}
+
+// Linger spares a process that locks the same key again and again almost all requests. Another
+// process gets the lock nevertheless, by waiting and by trying.
+func TestLinger(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
+		var sent redistest.Requests
+		l, other := k.of(rdb, "key", options{ttl: mutex.DefaultTTL, linger: time.Second}), k.rival().of(sibling(t, rdb), "key", standard)
+		rdb.AddHook(&sent)
+		use := func() {
+			for range 100 {
+				unlock(t, l.hold(t))
+				l.lock()
+				time.Sleep(time.Millisecond)
+				l.unlock()
+			}
+		}
+		use()
+		sent.Store(0)
+		if use(); k.name != "reader" && sent.Load() > 2 {
+			t.Errorf("200 holds cost %d requests", sent.Load())
+		}
+		unlock(t, other.hold(t))
+		use()
+		if h, err := other.tryLockContext(t.Context()); err != nil {
+			t.Errorf("a try of what only lingers: %v", err)
+		} else {
+			unlock(t, h)
+		}
+		use()
+		time.Sleep(mutex.DefaultTTL)
+		if held(t, rdb, more+"key") != "" || rdb.HLen(t.Context(), "key").Val() > 1 || rdb.Type(t.Context(), "key").Val() == "string" {
+			t.Error("it is held in the end")
+		}
+	})
+}
