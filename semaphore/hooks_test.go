@@ -9,7 +9,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
-// TestRequestCarriesTheValuesOfItsCallersContext: its own or none, and never a stranger's.
+// A request has the ctx values of its own caller or none, and never a stranger's.
 func TestRequestCarriesTheValuesOfItsCallersContext(t *testing.T) {
 	var tenants redistest.Tenants
 	rdb := redistest.Start(t).Client(t)
@@ -24,16 +24,9 @@ func TestRequestCarriesTheValuesOfItsCallersContext(t *testing.T) {
 			defer cancel()
 			for range 20 {
 				lease, err := s.AcquireLease(ctx, 1)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if err := lease.Release(); err != nil {
-					t.Error(err)
-				}
-				if err := l.Wait(ctx); err != nil {
-					t.Error(err)
-				}
+				must(err)
+				must(lease.Release())
+				must(l.Wait(ctx))
 			}
 		})
 	}

@@ -21,44 +21,23 @@ func TestInspect(t *testing.T) {
 		if s, err := mine.Inspect(t.Context()); err != nil || s.Size != 0 || s.Used != 0 || len(s.Holders) > 0 {
 			t.Errorf("%+v, %v", s, err)
 		}
-		one, err := mine.AcquireLease(t.Context(), 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		three, err := mine.AcquireLease(t.Context(), 3)
-		if err != nil {
-			t.Fatal(err)
-		}
+		one, three := acquire(t, mine, 1), acquire(t, mine, 3)
 		c := other.AcquireChan(t.Context(), 2)
-		var s semaphore.Status
-		redistest.Eventually(t, 5*time.Second, func() bool {
-			s, err = other.Inspect(t.Context())
-			return err != nil || s.Waiters == 1
-		}, "nobody waits")
+		awaitQueue(t, rdb, 1)
+		s, err := other.Inspect(t.Context())
 		if err != nil || s.Size != 5 || s.Used != 4 || len(s.Holders) != 1 || s.Next.Label != "other" || s.NextPermits != 2 || len(s.Queue) != 1 || s.Queue[0].Label != "other" || s.Queue[0].Permits != 2 {
 			t.Errorf("%+v, %v", s, err)
 		}
 		if h := s.Holders[0]; h.Label != "mine" || h.Permits != 4 || h.Remaining <= 0 || h.Remaining > mine.TTL || h.Fence > three.Fence() {
 			t.Errorf("%+v, with the fence %d", h, three.Fence())
 		}
-		if err := one.Release(); err != nil {
-			t.Error(err)
-		}
-		r := <-c
-		if r.Err != nil {
-			t.Fatal(r.Err)
-		}
+		release(t, one)
+		two := receive(t, c)
 		if s, err := mine.Inspect(t.Context()); err != nil || s.Used != 5 || len(s.Holders) != 2 || s.Waiters != 0 {
 			t.Errorf("%+v, %v", s, err)
 		}
-		for _, l := range []*semaphore.Lease{three, r.Lease} {
-			if err := l.Release(); err != nil {
-				t.Error(err)
-			}
-		}
-		if _, err := semaphore.NewWeighted(rdb, "", 5).Inspect(t.Context()); err == nil || !strings.Contains(err.Error(), "the key is empty") {
-			t.Error(err)
-		}
+		release(t, three)
+		release(t, two)
 	})
 }
 

@@ -17,10 +17,7 @@ func TestReplicas(t *testing.T) {
 	replica := s.AddReplica(t)
 	sem := semaphore.NewWeighted(s.Client(t), "key", 3)
 	sem.Replicas, sem.ReplicaTimeout = semaphore.AllReplicas, 50*time.Millisecond
-	one, err := sem.AcquireLease(t.Context(), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	one := acquire(t, sem, 1)
 	if got := replica.Do(t, "EXISTS", "key"); got != int64(1) {
 		t.Error("the replica does not have the permit")
 	}
@@ -32,13 +29,6 @@ func TestReplicas(t *testing.T) {
 		t.Errorf("%+v, %v; the permit in use: %v", status, err, one.Err())
 	}
 	replica.Continue()
-	two, err := sem.AcquireLease(t.Context(), 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, l := range []*semaphore.Lease{one, two} {
-		if err := l.Release(); err != nil {
-			t.Error(err)
-		}
-	}
+	release(t, acquire(t, sem, 2))
+	release(t, one)
 }
