@@ -9,7 +9,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// TestRequestCarriesTheValuesOfItsCallersContext: its own or none, and never a stranger's.
+// A request has the ctx values of its own caller or none, and never a stranger's.
 func TestRequestCarriesTheValuesOfItsCallersContext(t *testing.T) {
 	var tenants redistest.Tenants
 	rdb := redistest.Start(t).Client(t)
@@ -22,19 +22,10 @@ func TestRequestCarriesTheValuesOfItsCallersContext(t *testing.T) {
 			ctx, cancel := context.WithCancel(tenants.Context(t.Context(), name))
 			defer cancel()
 			for range 20 {
-				if err := g.AddContext(ctx, 1); err != nil {
-					t.Error(err)
-					return
-				}
-				if err := g.Do(ctx, func(context.Context) error { return nil }); err != nil {
-					t.Error(err)
-				}
-				if err := g.DoneContext(ctx); err != nil {
-					t.Error(err)
-				}
-				if err := g.WaitContext(ctx); err != nil {
-					t.Error(err)
-				}
+				must(g.AddContext(ctx, 1))
+				must(g.Do(ctx, func(context.Context) error { return nil }))
+				must(g.DoneContext(ctx))
+				must(g.WaitContext(ctx))
 			}
 		})
 	}

@@ -32,8 +32,7 @@ func (p prefix) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// TestWaitWithKeyPrefix: where a hook puts a prefix before each key, the message still ends the
-// wait, and not the next poll.
+// Where a hook puts a prefix before each key, the message still ends the wait, and not the next poll.
 func TestWaitWithKeyPrefix(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)

@@ -3,12 +3,10 @@ package waitgroup_test
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -30,37 +28,12 @@ func process() (rdb *redis.Client, wg *waitgroup.WaitGroup) {
 	must(err)
 	rdb = redis.NewClient(o)
 	wg = waitgroup.New(rdb, "key")
-	wg.TTL, err = time.ParseDuration(os.Getenv("WG_TTL"))
-	must(err)
+	wg.TTL = time.Minute
 	return rdb, wg
 }
 
-func spawn(t *testing.T, s *redistest.Server, name string, ttl time.Duration, env ...string) *redistest.Worker {
-	t.Helper()
-	return redistest.Spawn(t, name, append(env, "WG_URL="+s.URL(), "WG_TTL="+ttl.String())...)
-}
-
-// says waits for a line of the worker, which is to begin with the word, and
-// returns the rest.
-func says(t *testing.T, w *redistest.Worker, word string) string {
-	t.Helper()
-	select {
-	case line := <-w.Lines():
-		rest, ok := strings.CutPrefix(line, word)
-		if !ok {
-			t.Fatalf("the worker says %q, not %q", line, word)
-		}
-		return strings.TrimSpace(rest)
-	case <-time.After(redistest.Patience):
-		t.Fatalf("the worker does not say %q", word)
-		return ""
-	}
-}
-
-// TestGenerationsAcrossProcesses reuses groups for 1,000 generations. In each, all processes
-// do their part of the work and wait for the others; when all have been told, one of
-// them begins the next. Nobody is told before all parts are done, and nobody is left
-// waiting.
+// Four processes reuse groups for 1,000 generations, in which each does its part of the work and waits
+// for the others. Nobody is told before all parts are done, and nobody is left waiting.
 func TestGenerationsAcrossProcesses(t *testing.T) {
 	t.Parallel()
 	const processes, rounds = 4, 1000
@@ -71,7 +44,7 @@ func TestGenerationsAcrossProcesses(t *testing.T) {
 	}
 	var ws []*redistest.Worker
 	for i := range processes {
-		ws = append(ws, spawn(t, s, "rounds", time.Minute, fmt.Sprint("WG_ME=", i), fmt.Sprint("WG_PROCESSES=", processes), fmt.Sprint("WG_ROUNDS=", rounds)))
+		ws = append(ws, redistest.Spawn(t, "rounds", "WG_URL="+s.URL(), fmt.Sprint("WG_ME=", i), fmt.Sprint("WG_PROCESSES=", processes), fmt.Sprint("WG_ROUNDS=", rounds)))
 	}
 	for _, w := range ws {
 		if err := w.Wait(); err != nil {
@@ -122,30 +95,30 @@ func generationsProcess() {
 	}
 }
 
-// TestGoPanic: a task of Go that panics ends its program, as with sync, and those
-// who wait are told at once that it was not done.
+// A task of Go that panics ends its program, as with sync, and others are told at once that it was not done.
 func TestGoPanic(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	rdb := s.Client(t)
 	wg := waitgroup.New(rdb, "key")
 	wg.Add(1)
-	w := spawn(t, s, "panics", time.Minute)
-	says(t, w, "runs")
+	w := redistest.Spawn(t, "panics", "WG_URL="+s.URL())
+	if line := <-w.Lines(); line != "runs" {
+		t.Errorf("the worker says %q", line)
+	}
 	c := wg.WaitChan(t.Context())
 	w.Send("now")
 	if err := w.Wait(); err == nil {
 		t.Error("the program has not died")
 	}
 	wg.Done()
-	lost(t, "the wait", ends(t, "the wait", c, time.Now(), poll), 1)
+	lost(t, "the wait", ends(t, "the wait", c), 1)
 }
 
-// TestGoPanicDoesNotUnblockWait has a task of Go panic while its program is in Wait. The
-// program ends with the panic of the task.
+// A panic of a task of Go ends its program, and not its Wait.
 func TestGoPanicDoesNotUnblockWait(t *testing.T) {
 	t.Parallel()
-	w := spawn(t, redistest.Start(t), "panics", time.Minute, "WG_HOW=wait")
+	w := redistest.Spawn(t, "panics", "WG_URL="+redistest.Start(t).URL(), "WG_HOW=wait")
 	if err := w.Wait(); err == nil {
 		t.Error("the program has not died")
 	}
@@ -168,31 +141,16 @@ func (*lateReply) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 }
 
 func panicsProcess() {
-	_, wg := process()
+	rdb, wg := process()
 	if os.Getenv("WG_HOW") == "wait" {
 		defer func() { fmt.Println("Wait panics:", recover()) }()
-		var h lateReply // so that the program lives for a while after Redis knows
-		o, err := redis.ParseURL(os.Getenv("WG_URL"))
-		must(err)
-		rdb := redis.NewClient(o)
-		rdb.AddHook(&h)
-		wg := waitgroup.New(rdb, "key")
+		rdb.AddHook(new(lateReply)) // so that the program lives for a while after Redis knows
 		wg.Go(func() { panic("on fire") })
 		wg.Wait()
 		fmt.Println("Wait returns")
 		return
 	}
 	in := bufio.NewReader(os.Stdin)
-	if os.Getenv("WG_HOW") == "pause" {
-		task, err := wg.Claim(context.Background())
-		must(err)
-		fmt.Println("joined")
-		ctx, stop := task.Context(context.Background())
-		defer stop()
-		<-ctx.Done()
-		fmt.Println("lost", context.Cause(ctx) == waitgroup.ErrLost && errors.Is(task.Done(), waitgroup.ErrLost))
-		return
-	}
 	wg.Go(func() {
 		fmt.Println("runs")
 		_, _ = in.ReadString('\n')

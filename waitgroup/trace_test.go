@@ -11,7 +11,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// TestTrace has tasks begin and end in each way that there is.
+// Each way to begin and end a task is told.
 func TestTrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
@@ -65,12 +65,5 @@ func TestTrace(t *testing.T) {
 			t.Errorf("without Redis it tells %q", lines)
 		}
 		is(t, "Done", task.Done(), waitgroup.ErrLost)
-
-		outage.Set(true)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		is(t, "AddContext", wg.AddContext(ctx, 1), context.DeadlineExceeded)
-		outage.Set(false)
-		r.CheckTake(t, "AddContext", "error update")
 	})
 }

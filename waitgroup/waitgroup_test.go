@@ -1,11 +1,15 @@
 package waitgroup_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
+	"reflect"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -14,151 +18,210 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// The tests of this file hold sync.WaitGroup's own behaviours, under the names
-// that its tests have.
+// internal/dropin runs the tests of sync's WaitGroup.
 
-func testWaitGroup(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
-	const n = 16
-	of("one", 0).Add(n)
-	of("two", 1).Add(n)
-	exited := make(chan bool, n)
-	for i := range n {
-		one, two := of("one", i), of("two", i+1)
-		go func() {
-			one.Done()
-			two.Wait()
-			exited <- true
-		}()
-	}
-	of("one", 2).Wait()
-	for i := range n {
-		select {
-		case <-exited:
-			t.Fatal("WaitGroup released group too soon")
-		default:
+// Every method of sync's WaitGroup is there, with the same signature.
+func TestMethodsOfSync(t *testing.T) {
+	ours, theirs := reflect.TypeFor[*waitgroup.WaitGroup](), reflect.TypeFor[*sync.WaitGroup]()
+	for i := range theirs.NumMethod() {
+		name, want := theirs.Method(i).Name, reflect.Zero(theirs).Method(i).Type()
+		if _, ok := ours.MethodByName(name); !ok || reflect.Zero(ours).MethodByName(name).Type() != want {
+			t.Errorf("%v has no %s %v", ours, name, want)
 		}
-		of("two", i).Done()
-	}
-	for range n {
-		<-exited // Will block if barrier fails to unlock someone.
 	}
 }
 
-func TestWaitGroup(t *testing.T) {
-	t.Parallel()
+// Whoever waits is told once that all is done, and not earlier. Nothing is left behind.
+func TestWait(t *testing.T) {
 	inOneAndFour(t, func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
-		for range 8 {
-			testWaitGroup(t, of)
-		}
-	})
-}
-
-func TestWaitGroupMisuse(t *testing.T) {
-	t.Parallel()
-	inOneAndFour(t, func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
-		defer func() {
-			if err := recover(); !strings.Contains(fmt.Sprint(err), "negative WaitGroup counter") {
-				t.Errorf("Unexpected panic: %v", err)
-			}
-			of("key", 1).Wait() // and nothing has changed
-		}()
-		of("key", 0).Add(1)
-		of("key", 1).Done()
-		of("key", 2).Done()
-		t.Error("Should panic")
-	})
-}
-
-func TestWaitGroupRace(t *testing.T) {
-	t.Parallel()
-	inOneAndFour(t, func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
-		a, b, c := of("key", 0), of("key", 1), of("key", 2)
-		var running sync.WaitGroup // who waits may be told before who is done has its answer
-		defer running.Wait()
-		for range 100 {
-			var n atomic.Int32
-			a.Add(1) // spawn goroutine 1
-			running.Go(func() {
-				n.Add(1)
-				a.Done()
-			})
-			a.Add(1) // spawn goroutine 2
-			running.Go(func() {
-				n.Add(1)
-				b.Done()
-			})
-			c.Wait() // Wait for goroutine 1 and 2
-			if n.Load() != 2 {
-				t.Fatal("Spurious wakeup from Wait")
-			}
-		}
-	})
-}
-
-func TestWaitGroupGo(t *testing.T) {
-	t.Parallel()
-	inOneAndFour(t, func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
-		var n atomic.Int32
-		for i := range 10 {
-			of("key", i).Go(func() { n.Add(1) })
-		}
-		of("key", 3).Wait()
-		if got := n.Load(); got != 10 {
-			t.Errorf("n = %d, want 10", got)
-		}
-	})
-}
-
-// Who waits need not be told more than once, and who waits for nothing is not
-// kept.
-func TestWaitGroupWaits(t *testing.T) {
-	t.Parallel()
-	inOneAndFour(t, func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
-		of("key", 0).Wait()
+		of("key", 0).Wait() // for nothing
 		of("key", 0).Add(2)
 		var waits []<-chan error
 		for i := range 8 {
 			waits = append(waits, of("key", i).WaitChan(t.Context()))
 		}
+		inCall := make(chan error, 1)
+		go func() { inCall <- of("key", 3).WaitContext(t.Context()) }()
 		of("key", 1).Done()
-		for i, c := range waits {
-			goesOn(t, fmt.Sprint("wait ", i), c, 20*time.Millisecond)
-		}
-		start := time.Now()
+		goesOn(t, "one is left", append(waits, inCall)...)
 		of("key", 2).Done()
-		for i, c := range waits {
-			if err := ends(t, fmt.Sprint("wait ", i), c, start, poll); err != nil {
+		for i, c := range append(waits, inCall) {
+			if err := ends(t, fmt.Sprint("wait ", i), c); err != nil {
 				t.Error(err)
 			}
-			goesOn(t, "a channel that has yielded", c, 0)
+		}
+		goesOn(t, "a channel that has yielded", waits...)
+		func() {
+			defer func() {
+				if err := recover(); !strings.Contains(fmt.Sprint(err), "negative WaitGroup counter") {
+					t.Errorf("one Done too many panics with %v", err)
+				}
+			}()
+			of("key", 1).Done()
+		}()
+		of("key", 1).Wait()
+	})
+}
+
+func TestNothingIsLeft(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		wg := waitgroup.New(rdb, "key")
+		wg.Add(1)
+		c := waitgroup.New(sibling(t, rdb), "key").WaitChan(t.Context())
+		listening(t, rdb, 1)
+		wg.Done()
+		must(<-c)
+		listening(t, rdb, 0)
+		for _, key := range rdb.Keys(t.Context(), "*").Val() {
+			if ttl := rdb.PTTL(t.Context(), key).Val(); ttl <= 0 {
+				t.Errorf("%q does not expire", key)
+			}
 		}
 	})
 }
 
-// TestWaitGroupReuse uses a group anew while those who waited for its last generation have not
-// been told: each of them hears of its own.
-func TestWaitGroupReuse(t *testing.T) {
+// The end of ctx ends the wait, with its cause. What has been told stays so.
+func TestWaitChanCancelled(t *testing.T) {
+	inOneAndFour(t, func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
+		enough := errors.New("enough")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		of("key", 0).Add(1)
+		c, inCall := of("key", 1).WaitChan(ctx), make(chan error, 1)
+		go func() { inCall <- of("key", 2).WaitContext(ctx) }()
+		cancel(enough)
+		for _, c := range []<-chan error{c, inCall} {
+			err := ends(t, "the wait", c)
+			is(t, "the wait", err, enough)
+			is(t, "the wait", err, context.Canceled)
+			if !strings.Contains(err.Error(), `"key"`) {
+				t.Errorf("the error does not name the key: %v", err)
+			}
+		}
+		of("key", 2).Done()
+		ctx, cancel = context.WithCancelCause(t.Context())
+		c = of("key", 0).WaitChan(ctx)
+		redistest.Eventually(t, redistest.Patience, func() bool { return len(c) == 1 }, "a wait for nothing does not end")
+		cancel(enough)
+		must(<-c)
+	})
+}
+
+// Who has called WaitChan waits for the generation of that moment, also if what it does next ends that
+// generation and begins another.
+func TestWaitChanOrder(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		p := redistest.NewProxy(t, rdb.Options().Addr)
-		here, there := waitgroup.New(rdb, "key"), waitgroup.New(p.Client(t), "key")
-		here.Add(1)
-		old := there.WaitChan(t.Context())
-		listening(t, rdb, 1)
-		goesOn(t, "the first round", old, 100*time.Millisecond) // it has looked again
-		p.DropMessages(1)
-		here.Done()
-		here.Add(1)
-		late := there.WaitChan(t.Context()) // looks for both
-		start := time.Now()
-		if err := ends(t, "the first round", old, start, 0); err != nil {
-			t.Error(err)
+		wg := waitgroup.New(rdb, "key")
+		for range 20 {
+			wg.Add(1)
+			c := wg.WaitChan(t.Context())
+			wg.Done()
+			wg.Add(1)
+			must(ends(t, "the first generation", c))
+			next := wg.WaitChan(t.Context())
+			task := claim(t, wg)
+			goesOn(t, "the next generation", next)
+			must(task.Done())
+			must(ends(t, "the next generation", next))
+			none := wg.WaitChan(t.Context()) // there is nothing to wait for
+			wg.Add(1)
+			must(ends(t, "a wait for nothing", none))
+			wg.Done()
 		}
-		goesOn(t, "the second round", late, 2*poll)
-		start = time.Now()
-		here.Done()
-		if err := ends(t, "the second round", late, start, poll); err != nil {
-			t.Error(err)
+	})
+}
+
+// A wait may be given up at any moment. Each channel yields one result, which is true.
+func TestSelect(t *testing.T) {
+	inOneAndFour(t, func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
+		var running sync.WaitGroup
+		for g := range 4 {
+			key := fmt.Sprint("key ", g%2)
+			mine, other := of(key, g), of(key, g+1)
+			running.Go(func() {
+				for range 60 {
+					mine.Add(1)
+					ctx, cancel := context.WithTimeout(t.Context(), rand.N(4*time.Millisecond))
+					c := other.WaitChan(ctx)
+					select {
+					case err := <-c:
+						if err == nil {
+							t.Error("told before it was done")
+						}
+						mine.Done()
+					case <-time.After(rand.N(4 * time.Millisecond)):
+						mine.Done()
+						if err := <-c; err != nil && !errors.Is(err, context.DeadlineExceeded) {
+							t.Error(err)
+						}
+					}
+					if cancel(); len(c) > 0 {
+						t.Error("a second result")
+					}
+				}
+			})
+		}
+		running.Wait()
+		of("key 0", 0).Wait()
+		of("key 1", 0).Wait()
+	})
+}
+
+// Keys of all names work, and none disturbs another.
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		other := sibling(t, rdb)
+		waits := map[string]<-chan error{}
+		for _, key := range append(redistest.OddKeys, strings.Repeat("long", 1000)) {
+			if redistest.Usable(key) {
+				waitgroup.New(rdb, key).Add(1)
+				waits[key] = waitgroup.New(other, key).WaitChan(t.Context())
+			}
+		}
+		for key, c := range waits {
+			task := claim(t, waitgroup.New(other, key))
+			goesOn(t, key, c)
+			must(task.Done())
+			must(ends(t, key, c))
+		}
+	})
+}
+
+// Redis answers that it counts nothing for a number that it takes for given up. That is no success.
+func TestAddThatIsTakenForGivenUpFails(t *testing.T) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		wg := waitgroup.New(rdb, "key")
+		must(wg.AddContext(t.Context(), 2))
+		keys := rdb.Keys(t.Context(), "baton:{key}:ops:*").Val()
+		if len(keys) != 1 {
+			t.Fatalf("the keys are %q", keys)
+		}
+		rdb.HSet(t.Context(), keys[0], "acked", 1000)
+		if err := wg.AddContext(t.Context(), 1); err == nil {
+			t.Error("nothing was counted, and there is no error")
+		}
+	})
+}
+
+// A group is kept for a day after the last operation, and for as long as it has tasks.
+func TestGroupIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		wg := waitgroup.New(rdb, "key")
+		wg.TTL = 10 * time.Hour
+		wg.Add(2)
+		task := claim(t, wg)
+		time.Sleep(50 * time.Hour)
+		holds(t, "after two days", rdb, 1, 1)
+		must(task.Done())
+		time.Sleep(24*time.Hour - time.Second)
+		holds(t, "a day later", rdb, 1, 0)
+		time.Sleep(time.Second)
+		if n := rdb.DBSize(t.Context()).Val(); n != 0 {
+			t.Errorf("%d keys are left: %v", n, rdb.Keys(t.Context(), "*").Val())
 		}
 	})
 }
