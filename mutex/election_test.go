@@ -399,7 +399,7 @@ func TestLongTermKeepsItsValue(t *testing.T) {
 func TestLostValueIsStoredAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
-		a, b := electionOf(rdb, "a"), electionOf(bubbleSibling(t, rdb), "b")
+		a, b := electionOf(rdb, "a"), electionOf(sibling(t, rdb), "b")
 		first := campaign(t, a)
 		o := b.Observe(t.Context())
 		sees(t, o, "a")

@@ -212,19 +212,6 @@ func TestProcessesTakeTurns(t *testing.T) {
 	}
 }
 
-func TestInterruptedHolder(t *testing.T) {
-	s := redistest.Start(t)
-	a := start(t, s, "-for 0 -hold 1h -ttl 1h -key k")
-	a.until(t, "holds")
-	b := start(t, s, "-for 0 -hold 2ms -ttl 1h -key k")
-	b.until(t, "waits")
-	a.interrupt(t)
-	if line := b.until(t, "holds"); strings.Contains(line, "never unlocked") {
-		t.Error(line)
-	}
-	b.interrupt(t)
-}
-
 // An interrupted waiter leaves no place in the queue that the lock would be
 // handed to: then it would come back only after seconds.
 func TestInterruptedWaiter(t *testing.T) {
@@ -243,19 +230,6 @@ func TestInterruptedWaiter(t *testing.T) {
 	if err := s.Client(t).Get(t.Context(), "k").Err(); err != redis.Nil {
 		t.Errorf("the lock was handed to nobody: %v", err)
 	}
-}
-
-func TestKilledHolder(t *testing.T) {
-	s := redistest.Start(t)
-	a := start(t, s, "-for 0 -hold 1h -ttl 300ms -key k")
-	a.until(t, "holds")
-	b := start(t, s, "-for 0 -hold 2ms -ttl 300ms -key k")
-	b.until(t, "waits")
-	a.Kill()
-	if line := b.until(t, "holds"); !strings.Contains(line, "never unlocked") {
-		t.Error(line)
-	}
-	b.interrupt(t)
 }
 
 func TestFlags(t *testing.T) {

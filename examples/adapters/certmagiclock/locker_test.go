@@ -3,7 +3,6 @@ package certmagiclock_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -14,8 +13,6 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
-
-func init() { workers["issue"] = issue }
 
 const brief = 300 * time.Millisecond // a TTL
 
@@ -114,28 +111,4 @@ func TestLockerLostInside(t *testing.T) {
 			t.Errorf("the second Unlock: %v", err)
 		}
 	})
-}
-
-// issue is a process that is killed while it holds a lock.
-func issue() {
-	pool := mutex.NewPool(rival.Client(), "certmagic:")
-	pool.TTL = brief
-	fmt.Println(certmagiclock.New(pool).Lock(context.Background(), "a"))
-	<-context.Background().Done()
-}
-
-func TestLockerKilled(t *testing.T) {
-	s, w := rival.Spawn(t, "issue")
-	l := newLocker(t, s.Client(t))
-	got := make(chan error)
-	go func() { got <- l.Lock(t.Context(), "a") }()
-	w.Kill()
-	start := time.Now()
-	if err := <-got; err != nil {
-		t.Error(err)
-	}
-	redistest.CheckDuration(t, "the holder is dead", start, brief, 1200*time.Millisecond) // found by asking
-	if err := l.Unlock(t.Context(), "a"); err != nil {
-		t.Error(err)
-	}
 }

@@ -2,7 +2,6 @@ package gocronlock_test
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -14,8 +13,6 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
-
-func init() { workers["leader"] = leader }
 
 const brief = 300 * time.Millisecond // a TTL
 
@@ -88,20 +85,4 @@ func TestElectorLost(t *testing.T) {
 		}
 		becomesLeader(t, ours) // again
 	})
-}
-
-// leader is a process that leads until it is killed.
-func leader() {
-	election := mutex.NewElection(rival.Client(), "leader")
-	election.TTL = brief
-	_, err := election.Campaign(context.Background())
-	fmt.Println(err)
-	<-context.Background().Done()
-}
-
-func TestElectorKilled(t *testing.T) {
-	s, w := rival.Spawn(t, "leader")
-	e, _ := runElector(t, s.Client(t), brief)
-	w.Kill()
-	becomesLeader(t, e)
 }

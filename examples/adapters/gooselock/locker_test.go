@@ -3,7 +3,6 @@ package gooselock_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,8 +16,6 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
-
-func init() { workers["migrate"] = migrate }
 
 const brief = 300 * time.Millisecond // a TTL
 
@@ -120,28 +117,4 @@ func TestLocker(t *testing.T) {
 			t.Error(err)
 		}
 	})
-}
-
-// migrate is a process that is killed under its migration.
-func migrate() {
-	lock := mutex.New(rival.Client(), "migrate")
-	lock.TTL = brief
-	fmt.Println(gooselock.New(lock).Lock(context.Background(), nil))
-	<-context.Background().Done()
-}
-
-func TestLockerKilled(t *testing.T) {
-	s, w := rival.Spawn(t, "migrate")
-	l := newLocker(t, s.Client(t))
-	got := make(chan error)
-	go func() { got <- l.Lock(t.Context(), nil) }()
-	w.Kill()
-	start := time.Now()
-	if err := <-got; err != nil {
-		t.Error(err)
-	}
-	redistest.CheckDuration(t, "the holder is dead", start, brief, 1200*time.Millisecond) // found by asking
-	if err := l.Unlock(t.Context(), nil); err != nil {
-		t.Error(err)
-	}
 }
