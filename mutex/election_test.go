@@ -94,65 +94,52 @@ func TestElection(t *testing.T) {
 
 // A campaign that is canceled while it waits, while its value is stored, or before it is received, leaves nothing.
 func TestCampaignCanceledLeavesNoCandidacy(t *testing.T) {
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		other := sibling(t, rdb)
-		a, b := electionOf(rdb, "a"), electionOf(other, "b")
-		first := campaign(t, a)
-		why := errors.New("why")
-		ctx, cancel := context.WithCancelCause(t.Context())
-		waits, waitsToo := make(chan error), b.CampaignChan(ctx)
-		go func() {
-			_, err := b.Campaign(ctx)
-			waits <- err
-		}()
-		waiters := func() int {
-			s, err := a.Inspect(t.Context())
-			if err != nil {
-				t.Error(err)
-			}
-			return s.Waiters
-		}
-		redistest.Eventually(t, redistest.Patience, func() bool { return waiters() == 1 }, "nobody campaigns")
-		cancel(why)
-		if err := <-waits; !errors.Is(err, why) || !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "campaign \"key\"") {
-			t.Errorf("Campaign returns %v", err)
-		}
-		if r := <-waitsToo; r.Term != nil || !errors.Is(r.Err, why) {
-			t.Errorf("CampaignChan yields %v, %v", r.Term, r.Err)
-		}
-		redistest.Eventually(t, redistest.Patience, func() bool { return waiters() == 0 }, "a candidacy stays")
-		resign(t, first)
-		leads(t, a, "", 0)
-
-		for name, call := range map[string]func(ctx context.Context) error{
-			"Campaign":     func(ctx context.Context) error { _, err := b.Campaign(ctx); return err },
-			"CampaignChan": func(ctx context.Context) error { return (<-b.CampaignChan(ctx)).Err },
-		} {
-			ctx, cancel := context.WithCancelCause(t.Context())
-			var armed atomic.Bool
-			armed.Store(true)
-			other.AddHook(commandHook(func(_ context.Context, cmd redis.Cmder) {
-				if isValueWrite(cmd) && armed.CompareAndSwap(true, false) {
-					cancel(why)
+	for name, call := range map[string]func(ctx context.Context, e *mutex.Election) error{
+		"Campaign":     func(ctx context.Context, e *mutex.Election) error { return failsTerm(e.Campaign(ctx)) },
+		"CampaignChan": func(ctx context.Context, e *mutex.Election) error { return (<-e.CampaignChan(ctx)).Err },
+		"not received": func(ctx context.Context, e *mutex.Election) error {
+			c := e.CampaignChan(ctx)
+			time.Sleep(10 * time.Second)
+			return (<-c).Err
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			rdb := bubbleClient(t)
+			other := sibling(t, rdb)
+			a, b := electionOf(rdb, "a"), electionOf(other, "b")
+			canceled := func(what string, ctx context.Context) {
+				t.Helper()
+				if err := call(ctx, b); !errors.Is(err, errF) || !errors.Is(err, context.Canceled) {
+					t.Errorf("%s: %s returns %v", what, name, err)
 				}
-			}))
-			if err := call(ctx); !errors.Is(err, why) || armed.Load() {
-				t.Errorf("%s, canceled while its value is stored: %v", name, err)
+				time.Sleep(time.Second)
+				if s, err := a.Inspect(t.Context()); err != nil || s.Waiters != 0 {
+					t.Errorf("%s: %+v, %v", what, s, err)
+				}
 			}
-			redistest.Eventually(t, redistest.Patience, func() bool { return rdb.Exists(t.Context(), "key").Val() == 0 }, "it leads in spite of that")
+			later := func() context.Context {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				time.AfterFunc(time.Second, func() { cancel(errF) })
+				return ctx
+			}
+			first := campaign(t, a)
+			canceled("a wait", later())
+			resign(t, first)
+			if name == "not received" {
+				canceled("what lies in the channel", later())
+			} else {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				other.AddHook(commandHook(func(_ context.Context, cmd redis.Cmder) {
+					if isValueWrite(cmd) {
+						cancel(errF)
+					}
+				}))
+				canceled("while the value is stored", ctx)
+			}
 			leads(t, a, "", 0)
-		}
-
-		ctx, cancel = context.WithCancelCause(t.Context())
-		unread := b.CampaignChan(ctx)
-		redistest.Eventually(t, redistest.Patience, func() bool { return len(unread) == 1 }, "nobody leads")
-		cancel(why)
-		redistest.Eventually(t, redistest.Patience, func() bool { return rdb.Exists(t.Context(), "key").Val() == 0 }, "it leads in spite of that")
-		if r := <-unread; r.Term != nil || !errors.Is(r.Err, why) {
-			t.Errorf("what was not received yields %v, %v", r.Term, r.Err)
-		}
-		resign(t, campaign(t, a))
-	})
+			resign(t, campaign(t, a))
+		})
+	}
 }
 
 // A term that nobody receives is lost after TTL.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -269,6 +270,45 @@ func TestFlightKeepsNothingOfALostRun(t *testing.T) {
 			return []byte("old"), nil
 		}, "old", false)
 		gets(t, "kept", a, unwanted, "new", true)
+	})
+}
+
+// When the process that makes the value is cut off, one of those who wait makes it.
+func TestFlightOfADeadProcessIsMadeOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, clients := redistest.MiniClients(t, 4)
+		var away redistest.Outage
+		clients[0].AddHook(&away)
+		var runs atomic.Int64
+		var results []<-chan mutex.FlightResult
+		_, _, err := mutex.NewFlight(clients[0], "price:").Do(t.Context(), "1", func(ctx context.Context) ([]byte, error) {
+			for _, rdb := range clients[1:] {
+				fl := mutex.NewFlight(rdb, "price:")
+				fl.Keep = time.Hour
+				for range 10 {
+					results = append(results, fl.DoChan(t.Context(), "1", func(context.Context) ([]byte, error) {
+						runs.Add(1)
+						return []byte("v"), nil
+					}))
+				}
+			}
+			time.Sleep(time.Second)
+			away.Set(true)
+			<-ctx.Done()
+			return nil, context.Cause(ctx)
+		})
+		if !errors.Is(err, mutex.ErrLost) {
+			t.Errorf("the process that is cut off: %v", err)
+		}
+		for _, ch := range results {
+			if r := <-ch; string(r.Val) != "v" || r.Err != nil {
+				t.Errorf("got %+v", r)
+			}
+		}
+		if runs.Load() != 1 {
+			t.Errorf("%d runs", runs.Load())
+		}
+		away.Set(false)
 	})
 }
 
