@@ -74,21 +74,23 @@ func TestOnceOfManyRunsOnce(t *testing.T) {
 		_, clients := redistest.MiniClients(t, 4)
 		var calls, ran atomic.Int64
 		var wg sync.WaitGroup
-		for i := range 64 {
-			o := mutex.NewOnce(clients[i%4], "key")
-			wg.Go(func() {
-				mine, err := o.DoContext(t.Context(), func(context.Context) error {
-					calls.Add(1)
-					time.Sleep(time.Second)
-					return nil
+		for _, rdb := range clients {
+			o := mutex.NewOnce(rdb, "key")
+			for range 16 {
+				wg.Go(func() {
+					mine, err := o.DoContext(t.Context(), func(context.Context) error {
+						calls.Add(1)
+						time.Sleep(time.Second)
+						return nil
+					})
+					must(err)
+					if mine {
+						ran.Add(1)
+					} else if calls.Load() != 1 {
+						t.Error("a waiter returned before the run")
+					}
 				})
-				must(err)
-				if mine {
-					ran.Add(1)
-				} else if calls.Load() != 1 {
-					t.Error("a waiter returned before the run")
-				}
-			})
+			}
 		}
 		wg.Wait()
 		if calls.Load() != 1 || ran.Load() != 1 {

@@ -272,7 +272,7 @@ func TestWaitChanLeavesNothing(t *testing.T) {
 	})
 }
 
-// Whenever waits are cancelled, no more events happen than the limit lets through, and few less.
+// Whenever waits are cancelled, no more events happen than the limit lets through.
 func TestLimiterSelect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const rate, burst = 200, 20
