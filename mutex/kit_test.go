@@ -45,9 +45,15 @@ func bubbleClient(t *testing.T) *redis.Client {
 
 // sibling returns another client of the same server, which may be in a bubble: to the library,
 // that is another process.
-func sibling(t *testing.T, rdb *redis.Client) *redis.Client {
+func sibling(t *testing.T, rdb *redis.Client, opts ...func(*redis.Options)) *redis.Client {
 	t.Helper()
 	o := *rdb.Options()
+	if o.ReadTimeout == 0 { // of a client that is patient
+		opts = append(opts, redistest.Patient)
+	}
+	for _, opt := range opts {
+		opt(&o)
+	}
 	another := redis.NewClient(&o)
 	t.Cleanup(func() { another.Close() })
 	return another
@@ -171,14 +177,15 @@ func poolOf(rdb redis.UniversalClient, o options, keys ...string) locker {
 // forever is options with a TTL that nothing uses up, and standard those with the TTL that New gives.
 var forever, standard = options{ttl: ample}, options{ttl: mutex.DefaultTTL}
 
-// eachOnServers runs f for each kind as a subtest, on each server.
+// eachOnServers runs f for each kind as a subtest, on each server. Its clients wait for late replies: a copy of
+// a request that arrives after Unlock may lock for a TTL.
 func eachOnServers(t *testing.T, f func(t *testing.T, rdb *redis.Client, k kind)) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		for _, k := range kinds {
 			t.Run(k.name, func(t *testing.T) {
 				must(rdb.FlushAll(t.Context()).Err())
-				f(t, rdb, k)
+				f(t, sibling(t, rdb, redistest.Patient), k)
 			})
 		}
 	})
@@ -295,11 +302,12 @@ func held(t *testing.T, rdb *redis.Client, keys ...string) (list string) {
 	return list
 }
 
-// rests waits until nothing is left in Redis but fences, and states without holders: both expire.
+// rests waits until nothing is left in Redis but fences, and states without holders: both expire. Who is
+// not patient may have locked for a TTL more.
 func rests(t *testing.T, rdb *redis.Client) {
 	t.Helper()
 	ctx := context.Background()
-	redistest.Eventually(t, redistest.Patience, func() bool {
+	redistest.Eventually(t, ample+redistest.Patience, func() bool {
 		for _, key := range rdb.Keys(ctx, "*").Val() {
 			fence := strings.HasPrefix(key, "baton:{") && strings.Contains(key, "}:fence")
 			if !fence && rdb.HLen(ctx, key).Val() != 1 || rdb.PTTL(ctx, key).Val() <= 0 {
