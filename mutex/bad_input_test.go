@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,11 @@ func victimOf(rdb redis.UniversalClient, key string, ttl, maxHold time.Duration)
 	v := victim{mutex.New(rdb, key), mutex.NewRW(rdb, key), mutex.NewPool(rdb, key[:cut]), mutex.NewOnce(rdb, key), mutex.NewFlight(rdb, key[:cut]), mutex.NewElection(rdb, key), key[cut:]}
 	v.m.TTL, v.rw.TTL, v.p.TTL, v.o.TTL, v.fl.TTL, v.e.TTL = ttl, ttl, ttl, ttl, ttl, ttl
 	v.m.MaxHold, v.rw.MaxHold, v.p.MaxHold = maxHold, maxHold, maxHold
+	return v
+}
+
+func (v victim) withLinger(d time.Duration) victim {
+	v.m.Linger, v.rw.Linger, v.p.Linger = d, d, d
 	return v
 }
 
@@ -255,6 +261,7 @@ func TestBadInput(t *testing.T) {
 		"a negative MaxHold":        {victimOf(rdb, "key", ample, -time.Hour), "MaxHold -1h"},
 		"the least MaxHold":         {victimOf(rdb, "key", ample, -1<<63), "MaxHold -"},
 		"what New has not made":     {victim{new(mutex.Mutex), new(mutex.RWMutex), new(mutex.Pool), new(mutex.Once), new(mutex.Flight), new(mutex.Election), "key"}, "not made by New"},
+		"a negative Linger":         {victimOf(rdb, "key", ample, 0).withLinger(-1), "Linger is negative: -1ns"},
 		"negative Replicas":         {victimOf(rdb, "key", ample, 0).withReplicas(-2, 0), "Replicas is negative: -2"},
 		"a negative ReplicaTimeout": {victimOf(rdb, "key", ample, 0).withReplicas(1, -1), "ReplicaTimeout -1ns"},
 	}
@@ -265,12 +272,12 @@ func TestBadInput(t *testing.T) {
 		all[what] = bad{victimOf(asks, key, ample, 0), "WRONGTYPE"}
 	}
 	good := victimOf(rdb, "key", ample, 0)
+	ofHolds := regexp.MustCompile("MaxHold|Replica|Linger")
 	for name, r := range badInput {
 		for what, bad := range all {
 			do := func() error { return r.do(ctx, bad.victim) }
 			switch {
-			case r.noHold && (strings.Contains(bad.want, "MaxHold") || strings.Contains(bad.want, "Replica")):
-			case r.noTTL && (strings.Contains(bad.want, "TTL") || strings.Contains(bad.want, "MaxHold") || strings.Contains(bad.want, "Replica")):
+			case (r.noHold || r.noTTL) && ofHolds.MatchString(bad.want), r.noTTL && strings.Contains(bad.want, "TTL"):
 			case r.always != "":
 				misuse.ErrorContains(name+" of "+what, r.always, do)
 			default:

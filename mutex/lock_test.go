@@ -516,6 +516,9 @@ func TestForeign(t *testing.T) {
 		if !setnx() || m.TryLock() {
 			t.Fatal("not held by hand, or held by two")
 		}
+		if s, err := m.Inspect(t.Context()); err != nil || len(s.Holders) != 1 || s.Holders[0].Token != "theirs" || s.Holders[0].PID != 0 {
+			t.Errorf("%+v, %v", s, err)
+		}
 		got := m.LockChan(t.Context())
 		if n := del(); n != int64(1) {
 			t.Fatalf("cannot unlock by hand: %v", n)
