@@ -121,15 +121,15 @@ func TestClients(t *testing.T) {
 			}
 		}),
 
-		"a hook":                             hooked(pass{}),
-		"a hook that fails a command once":   hooked(&stopping{command: true, err: errHook}),
-		"a hook that fails a pipeline once":  hooked(&stopping{pipeline: true, err: errHook}),
-		"a hook that fails to connect once":  hooked(&stopping{dial: true, err: errHook}),
-		"a hook that swallows commands once": hooked(&stopping{command: true, pipeline: true}),
-		"a hook that puts a prefix":          hooked(prefixing{}),
+		"a hook":                             hooked(redistest.Hook{}),
+		"a hook that fails a command once":   hooked(stopping(true, false, false, errHook)),
+		"a hook that fails a pipeline once":  hooked(stopping(false, true, false, errHook)),
+		"a hook that fails to connect once":  hooked(stopping(false, false, true, errHook)),
+		"a hook that swallows commands once": hooked(stopping(true, true, false, nil)),
+		"a hook that puts a prefix":          hooked(prefixing),
 		"a proxy that shards": {make: func(t *testing.T) redis.UniversalClient {
 			rdb := s.client(t, nil)
-			rdb.AddHook(sharding{s.client(t, nil), s.client(t, func(o *redis.Options) { o.Addr = s.other })})
+			rdb.AddHook(redistest.Sharding(s.client(t, nil), s.client(t, func(o *redis.Options) { o.Addr = s.other })))
 			return rdb
 		}, without: polls},
 
@@ -175,7 +175,7 @@ func TestClients(t *testing.T) {
 			a, b := set.make(t), set.make(t)
 			looks := &looks{}
 			if refused := set.without != "" && set.without != polls; !refused {
-				b.AddHook(looks) // before first use
+				b.AddHook(looks.hook()) // before first use
 			}
 			var wg sync.WaitGroup
 			defer wg.Wait()

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"hash/fnv"
 	"net"
 	"net/http/httptest"
 	"os"
@@ -14,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -80,21 +78,7 @@ func startServers(t *testing.T) *servers {
 	for _, node := range cluster.Nodes {
 		s.nodes = append(s.nodes, node.Addr())
 	}
-	slave, master := redistest.Start(t, "--cluster-enabled", "yes"), cluster.Nodes[0]
-	id := master.Do(t, "CLUSTER", "MYID").(string)
-	slave.Do(t, "CLUSTER", "MEET", "127.0.0.1", master.Port())
-	redistest.Eventually(t, 20*time.Second, func() bool {
-		return strings.Contains(slave.Do(t, "CLUSTER", "NODES").(string), id)
-	}, "the replica knows its master")
-	slave.Do(t, "CLUSTER", "REPLICATE", id)
-	for _, node := range append(cluster.Nodes, slave) {
-		redistest.Eventually(t, 20*time.Second, func() bool {
-			return strings.Contains(node.Do(t, "CLUSTER", "NODES").(string), "slave "+id) &&
-				strings.Contains(node.Do(t, "CLUSTER", "INFO").(string), "cluster_state:ok") &&
-				(node != slave || strings.Contains(node.Do(t, "INFO", "replication").(string), "master_link_status:up"))
-		}, "the cluster has a replica")
-	}
-	s.slave = slave.Addr()
+	s.slave = cluster.Nodes[0].AddReplica(t, "--cluster-enabled", "yes").Addr()
 
 	watched := redistest.StartSentinels(t)
 	s.sentinels, s.replica = watched.Addrs(), watched.Replica.Addr()
@@ -114,7 +98,6 @@ func (s *servers) client(t *testing.T, change func(o *redis.Options)) *redis.Cli
 
 // looks counts the scripts by their first key.
 type looks struct {
-	pass
 	mu   sync.Mutex
 	seen map[string]int
 }
@@ -148,20 +131,13 @@ func (l *looks) at(key string) (n int) {
 	return n
 }
 
-func (l *looks) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		l.note(cmd)
-		return next(ctx, cmd)
-	}
-}
-
-func (l *looks) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
+func (l *looks) hook() redis.Hook {
+	return redistest.Before(func(_ context.Context, cmds ...redis.Cmder) error {
 		for _, cmd := range cmds {
 			l.note(cmd)
 		}
-		return next(ctx, cmds)
-	}
+		return nil
+	})
 }
 
 // keysOf are the keys of a script.
@@ -173,119 +149,51 @@ func keysOf(cmd redis.Cmder) []any {
 	return args[3 : 3+args[2].(int)]
 }
 
-// pass is a hook that does nothing.
-type pass struct{}
-
-func (pass) DialHook(next redis.DialHook) redis.DialHook          { return next }
-func (pass) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
-func (pass) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-
 var errHook = errors.New("the hook's own error")
 
-// stopping is a hook that does not call next the first time: of a command, and of a pipeline,
-// for each key. It returns err.
-type stopping struct {
-	command, pipeline, dial bool
-	err                     error
-	met                     looks
-}
-
-// first reports whether one of the commands is the first for its key.
-func (s *stopping) first(cmds ...redis.Cmder) bool {
-	for _, cmd := range cmds {
-		if keys := keysOf(cmd); len(keys) > 0 && s.met.note(cmd) == 1 {
-			return true
+// stopping returns a hook that does not call next the first time, for each key: of a command, of a
+// pipeline, or of a dial. It returns err.
+func stopping(command, pipeline, dial bool, err error) redis.Hook {
+	met := &looks{}
+	stops := func(on bool, cmds ...redis.Cmder) bool {
+		for _, cmd := range cmds {
+			if keys := keysOf(cmd); on && len(keys) > 0 && met.note(cmd) == 1 {
+				return true
+			}
 		}
+		return false
 	}
-	return false
-}
-
-func (s *stopping) DialHook(next redis.DialHook) redis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if s.dial && s.met.add("", 1) == 1 {
-			return nil, s.err
-		}
-		return next(ctx, network, addr)
-	}
-}
-
-func (s *stopping) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if s.command && s.first(cmd) {
-			return s.err
-		}
-		return next(ctx, cmd)
-	}
-}
-
-func (s *stopping) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if s.pipeline && s.first(cmds...) {
-			return s.err
-		}
-		return next(ctx, cmds)
+	return redistest.Hook{
+		Dial: func(ctx context.Context, network, addr string, next redis.DialHook) (net.Conn, error) {
+			if dial && met.add("", 1) == 1 {
+				return nil, err
+			}
+			return next(ctx, network, addr)
+		},
+		Process: func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+			if stops(command, cmd) {
+				return err
+			}
+			return next(ctx, cmd)
+		},
+		Pipeline: func(ctx context.Context, cmds []redis.Cmder, next redis.ProcessPipelineHook) error {
+			if stops(pipeline, cmds...) {
+				return err
+			}
+			return next(ctx, cmds)
+		},
 	}
 }
 
 // prefixing puts a prefix before each key, as for a tenant.
-type prefixing struct{ pass }
-
-func (prefixing) put(cmds ...redis.Cmder) {
+var prefixing = redistest.Before(func(_ context.Context, cmds ...redis.Cmder) error {
 	for _, cmd := range cmds {
 		for i, key := range keysOf(cmd) {
 			keysOf(cmd)[i] = "tenant:" + key.(string)
 		}
 	}
-}
-
-func (p prefixing) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		p.put(cmd)
-		return next(ctx, cmd)
-	}
-}
-
-func (p prefixing) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		p.put(cmds...)
-		return next(ctx, cmds)
-	}
-}
-
-// sharding does what a proxy does that has several servers behind one address: it sends each
-// command where the hash tag of its first key is.
-type sharding []*redis.Client
-
-func (s sharding) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (s sharding) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		keys := keysOf(cmd)
-		if len(keys) == 0 {
-			return next(ctx, cmd)
-		}
-		tag := keys[0].(string)
-		if _, after, ok := strings.Cut(tag, "{"); ok {
-			if inner, _, ok := strings.Cut(after, "}"); ok && inner != "" {
-				tag = inner
-			}
-		}
-		hash := fnv.New32()
-		_, _ = hash.Write([]byte(tag))
-		return s[hash.Sum32()%uint32(len(s))].Process(ctx, cmd)
-	}
-}
-
-func (s sharding) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) (err error) {
-		for _, cmd := range cmds {
-			err = errors.Join(err, s.ProcessHook(func(ctx context.Context, cmd redis.Cmder) error { return next(ctx, []redis.Cmder{cmd}) })(ctx, cmd))
-		}
-		return err
-	}
-}
+	return nil
+})
 
 // tagged cannot be compared.
 type tagged struct {

@@ -33,20 +33,6 @@ var errTaken = errors.New("taken")
 // primitives share its pipelines.
 const faults = 6
 
-func ofLock(l *mutex.Lease, err error) (held, error) {
-	if err != nil {
-		return held{}, taken(err)
-	}
-	return held{l.Err, l.Unlock}, nil
-}
-
-func ofPermits(l *semaphore.Lease, err error) (held, error) {
-	if err != nil {
-		return held{}, taken(err)
-	}
-	return held{l.Err, l.Release}, nil
-}
-
 func taken(err error) error {
 	if errors.Is(err, mutex.ErrLocked) || errors.Is(err, semaphore.ErrNotAvailable) {
 		return fmt.Errorf("%w: %w", errTaken, err)
@@ -54,46 +40,53 @@ func taken(err error) error {
 	return err
 }
 
+// locks returns a primitive of package mutex.
+func locks(hold, wait, try func(context.Context) (*mutex.Lease, error), inspect func(context.Context) (mutex.Status, error)) primitive {
+	of := func(lock func(context.Context) (*mutex.Lease, error)) func(context.Context) (held, error) {
+		return func(ctx context.Context) (held, error) {
+			l, err := lock(ctx)
+			if err != nil {
+				return held{}, taken(err)
+			}
+			return held{l.Err, l.Unlock}, nil
+		}
+	}
+	return primitive{of(hold), of(wait), of(try), func(ctx context.Context) (int, error) { s, err := inspect(ctx); return s.Waiters, err }}
+}
+
 var primitives = map[string]func(rdb redis.UniversalClient, key string, h *history) primitive{
 	"Mutex": func(rdb redis.UniversalClient, key string, h *history) primitive {
 		m := mutex.New(rdb, key)
 		m.TTL, m.Trace = ttl, (*mutex.Trace)(hooks[mutex.Event](h))
-		lock := func(ctx context.Context) (held, error) { return ofLock(m.LockContext(ctx)) }
-		try := func(ctx context.Context) (held, error) { return ofLock(m.TryLockContext(ctx)) }
-		return primitive{lock, lock, try, func(ctx context.Context) (int, error) {
-			s, err := m.Inspect(ctx)
-			return s.Waiters, err
-		}}
+		return locks(m.LockContext, m.LockContext, m.TryLockContext, m.Inspect)
 	},
 	"RWMutex": func(rdb redis.UniversalClient, key string, h *history) primitive {
 		m := mutex.NewRW(rdb, key)
 		m.TTL, m.Trace = ttl, (*mutex.Trace)(hooks[mutex.Event](h))
-		read := func(ctx context.Context) (held, error) { return ofLock(m.RLockContext(ctx)) }
-		write := func(ctx context.Context) (held, error) { return ofLock(m.LockContext(ctx)) }
-		try := func(ctx context.Context) (held, error) { return ofLock(m.TryLockContext(ctx)) }
-		return primitive{read, write, try, func(ctx context.Context) (int, error) {
-			s, err := m.Inspect(ctx)
-			return s.Waiters, err
-		}}
+		return locks(m.RLockContext, m.LockContext, m.TryLockContext, m.Inspect)
 	},
 	// Keys of several slots, or shards.
 	"Pool": func(rdb redis.UniversalClient, key string, h *history) primitive {
 		p := mutex.NewPool(rdb, key)
 		p.TTL, p.Trace = ttl, (*mutex.Trace)(hooks[mutex.Event](h))
-		some := func(ctx context.Context) (held, error) { return ofLock(p.LockContext(ctx, "1", "2", "3")) }
-		others := func(ctx context.Context) (held, error) { return ofLock(p.LockContext(ctx, "2", "4")) }
-		try := func(ctx context.Context) (held, error) { return ofLock(p.TryLockContext(ctx, "3")) }
-		return primitive{some, others, try, func(ctx context.Context) (int, error) {
-			s, err := p.Inspect(ctx, "2")
-			return s.Waiters, err
-		}}
+		return locks(func(ctx context.Context) (*mutex.Lease, error) { return p.LockContext(ctx, "1", "2", "3") },
+			func(ctx context.Context) (*mutex.Lease, error) { return p.LockContext(ctx, "2", "4") },
+			func(ctx context.Context) (*mutex.Lease, error) { return p.TryLockContext(ctx, "3") },
+			func(ctx context.Context) (mutex.Status, error) { return p.Inspect(ctx, "2") })
 	},
 	"Weighted": func(rdb redis.UniversalClient, key string, h *history) primitive {
 		s := semaphore.NewWeighted(rdb, key, 3)
 		s.TTL, s.Trace = ttl, (*semaphore.Trace)(hooks[semaphore.Event](h))
-		acquire := func(ctx context.Context) (held, error) { return ofPermits(s.AcquireLease(ctx, 2)) }
-		try := func(ctx context.Context) (held, error) { return ofPermits(s.TryAcquireLease(ctx, 2)) }
-		return primitive{acquire, acquire, try, func(ctx context.Context) (int, error) {
+		of := func(acquire func(context.Context, int64) (*semaphore.Lease, error)) func(context.Context) (held, error) {
+			return func(ctx context.Context) (held, error) {
+				l, err := acquire(ctx, 2)
+				if err != nil {
+					return held{}, taken(err)
+				}
+				return held{l.Err, l.Release}, nil
+			}
+		}
+		return primitive{of(s.AcquireLease), of(s.AcquireLease), of(s.TryAcquireLease), func(ctx context.Context) (int, error) {
 			s, err := s.Inspect(ctx)
 			return s.Waiters, err
 		}}

@@ -14,7 +14,7 @@ func TestSlotMovesAtomically(t *testing.T) {
 	type moved struct {
 		primitive
 		held
-		waited chan error
+		waited <-chan error
 	}
 	all := map[string]moved{}
 	for name, of := range primitives {
@@ -26,14 +26,7 @@ func TestSlotMovesAtomically(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		waited := make(chan error, 1)
-		go func() {
-			h, err := waiter.wait(t.Context())
-			if err == nil {
-				err = h.release()
-			}
-			waited <- err
-		}()
+		waited := startWait(t.Context(), waiter)
 		if holder.waiting != nil {
 			redistest.Eventually(t, redistest.Patience, func() bool { return must(holder.waiting(t.Context())) == 1 }, "%s is awaited", name)
 		}

@@ -73,29 +73,14 @@ func (s *Server) Keys(tb testing.TB) []string {
 	}
 }
 
-// Subscribers counts the subscriptions to channels, plain and sharded, that
-// match the glob pattern. Pattern subscriptions are not counted.
-func (s *Server) Subscribers(tb testing.TB, channelPattern string) int {
+// Subscribers counts the subscriptions to channels that match the glob pattern. Sharded channels and
+// pattern subscriptions are not counted.
+func (s *Server) Subscribers(tb testing.TB, pattern string) (total int) {
 	tb.Helper()
-	n := s.subscribers(tb, "CHANNELS", "NUMSUB", channelPattern)
-	// Servers older than 7.0 have no sharded channels, and refuse to list them.
-	if _, err := s.do("PUBSUB", "SHARDCHANNELS"); err == nil {
-		n += s.subscribers(tb, "SHARDCHANNELS", "SHARDNUMSUB", channelPattern)
-	}
-	return n
-}
-
-func (s *Server) subscribers(tb testing.TB, list, count, pattern string) int {
-	tb.Helper()
-	channels := texts(s.Do(tb, "PUBSUB", list, pattern))
-	if len(channels) == 0 {
-		return 0
-	}
-	args := []any{"PUBSUB", count}
-	for _, c := range channels {
+	args := []any{"PUBSUB", "NUMSUB"}
+	for _, c := range texts(s.Do(tb, "PUBSUB", "CHANNELS", pattern)) {
 		args = append(args, c)
 	}
-	total := 0
 	switch reply := s.Do(tb, args...).(type) {
 	case []any:
 		for i := 1; i < len(reply); i += 2 {
@@ -107,16 +92,6 @@ func (s *Server) subscribers(tb testing.TB, list, count, pattern string) int {
 		}
 	}
 	return total
-}
-
-// ConnectedClients counts the connections other than the server's own one.
-func (s *Server) ConnectedClients(tb testing.TB) int {
-	tb.Helper()
-	info, err := s.info()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return int(info.number("connected_clients")) - 1
 }
 
 func texts(v any) []string {

@@ -17,10 +17,3 @@ type Faults struct {
 	Sliced             int64 // frames written byte by byte
 	Answered           int64 // requests, by Answer
 }
-
-// Total is the sum of all counters.
-func (f Faults) Total() int64 {
-	return f.Delayed + f.Held + f.RepliesCut + f.RepliesLost + f.RequestsCut +
-		f.SubscribersDropped + f.MessagesDropped + f.MessagesDelayed + f.MessagesDuplicated +
-		f.Refused + f.Closed + f.Sliced + f.Answered
-}

@@ -12,16 +12,6 @@ var OddKeys = []string{
 	"baton:{", "baton:{a}:queue", "baton:x", "%s%d", "1 2 3",
 }
 
-// AddKeys adds pairs of odd keys as seeds, of which some are the same, or have the
-// same slot.
-func AddKeys(f *testing.F) {
-	for i, key := range OddKeys {
-		f.Add(key, OddKeys[(i+1)%len(OddKeys)])
-		f.Add(key, "{"+key+"}")
-		f.Add(key, key)
-	}
-}
-
 // Usable reports whether a caller may use a key.
 func Usable(key string) bool { return key != "" && !strings.HasPrefix(key, "baton:{") }
 

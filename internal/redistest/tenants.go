@@ -35,37 +35,35 @@ func (h *Tenants) Check(tb testing.TB) (none int) {
 	return h.none
 }
 
-func (h *Tenants) see(ctx context.Context, cmd redis.Cmder) {
-	if cmd.Name() != "evalsha" && cmd.Name() != "eval" {
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	name, ok := ctx.Value(tenant{}).(string)
-	switch {
-	case !ok:
-		h.none++
-	case strings.Contains(cmd.Args()[3].(string), name):
-		h.own++
-	default:
-		h.strange++
-	}
+func (h *Tenants) hook() Hook {
+	return Before(func(ctx context.Context, cmds ...redis.Cmder) error {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for _, cmd := range cmds {
+			name, ok := ctx.Value(tenant{}).(string)
+			switch {
+			case cmd.Name() != "evalsha" && cmd.Name() != "eval":
+			case !ok:
+				h.none++
+			case strings.Contains(cmd.Args()[3].(string), name):
+				h.own++
+			default:
+				h.strange++
+			}
+		}
+		return nil
+	})
 }
 
+// DialHook lets the client connect.
 func (h *Tenants) DialHook(next redis.DialHook) redis.DialHook { return next }
 
+// ProcessHook notes a script.
 func (h *Tenants) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		h.see(ctx, cmd)
-		return next(ctx, cmd)
-	}
+	return h.hook().ProcessHook(next)
 }
 
+// ProcessPipelineHook notes each script of a pipeline.
 func (h *Tenants) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		for _, cmd := range cmds {
-			h.see(ctx, cmd)
-		}
-		return next(ctx, cmds)
-	}
+	return h.hook().ProcessPipelineHook(next)
 }
