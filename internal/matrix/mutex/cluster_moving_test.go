@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seed-3d5fec5c/baton/internal/matrix/kit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
@@ -24,7 +25,7 @@ func TestClusterSlotBeginsToMove(t *testing.T) {
 	c := redistest.StartCluster(t, 2)
 	a, b := c.Client(t), c.Client(t)
 	var answered atomic.Int64 // scripts of the holder, retries of the client included
-	a.AddHook(hook(func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
+	a.AddHook(kit.Scripts(func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
 		defer answered.Add(1)
 		return next(ctx, cmd)
 	}))
@@ -81,12 +82,8 @@ func TestClusterSlotMovesUnderBatches(t *testing.T) {
 	c := redistest.StartCluster(t, 2)
 	c.Errors(t, "MOVED") // skips the test where it cannot see them
 	rdb := c.Client(t)
-	var largest, locked atomic.Int64
-	rdb.AddHook(pipelineHook(func(cmds []redis.Cmder) {
-		for n := int64(len(cmds)); n > largest.Load(); {
-			largest.Store(n)
-		}
-	}))
+	var locked atomic.Int64
+	largest := largestPipeline(rdb)
 	const goroutines = 64
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()

@@ -2,189 +2,92 @@ package mutex_test
 
 import (
 	"context"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seed-3d5fec5c/baton/internal/matrix/kit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// TestCluster locks keys of all shapes on a cluster, which refuses a script whose
-// keys do not share a slot.
-func TestCluster(t *testing.T) {
-	c := redistest.StartCluster(t, 1)
-	s, a, b := c.Nodes[0], c.Client(t), c.Client(t)
-	for _, key := range []string{"key", "{tag}key", "a}b", "{}", "}{", "a{b", "{{a}}", "two words", "line\nline", "nul\x00", "ключ"} {
-		here, there := mutex.New(a, key), mutex.New(b, key)
-		held := lock(t, here)
-		if there.TryLock() {
-			t.Fatalf("%q is locked twice", key)
-		}
-		next := there.LockChan(t.Context())
-		redistest.Eventually(t, 5*time.Second, func() bool { // queued
-			for _, k := range s.Keys(t) {
-				if strings.Contains(k, ":queue") {
-					return true
-				}
-			}
-			return false
-		}, "%q: nobody queues", key)
-		start := time.Now()
-		unlock(t, held)
-		r := <-next
-		if r.Err != nil || r.Lease.Fence() <= held.Fence() {
-			t.Fatalf("%q: %v", key, r)
-		}
-		if got := time.Since(start); got > 900*time.Millisecond {
-			t.Errorf("%q: handed over after %v: that was a poll, not a message", key, got)
-		}
-		unlock(t, r.Lease)
-	}
-}
-
-// A hold is what a test of a cluster has of any lock of this package.
-type hold struct {
-	done   <-chan struct{} // nil if the lock's style has none
-	fence  int64           // 0 if it has none
-	unlock func() error
-}
-
 const movingTTL = 1500 * time.Millisecond
 
-// leased waits for a lock in the lease style.
-func leased(lockChan func() <-chan mutex.Result) <-chan hold {
-	c := make(chan hold, 1)
-	go func() {
-		if r := <-lockChan(); r.Err == nil {
-			c <- hold{r.Lease.Done(), r.Lease.Fence(), r.Lease.Unlock}
-		}
-	}()
-	return c
-}
-
-// locked waits for a lock in sync's style.
-func locked(lock, unlock func()) <-chan hold {
-	c := make(chan hold, 1)
-	go func() {
-		defer func() { _ = recover() }() // of a test that has failed: its client is closed
-		lock()
-		c <- hold{unlock: func() error { unlock(); return nil }}
-	}()
-	return c
-}
-
 // movables are locks of one slot, which a cluster moves.
-var movables = map[string]func(ctx context.Context, key string, rdb redis.UniversalClient) <-chan hold{
-	"Lease": func(ctx context.Context, key string, rdb redis.UniversalClient) <-chan hold {
-		m := mutex.New(rdb, key)
-		m.TTL = movingTTL
-		return leased(func() <-chan mutex.Result { return m.LockChan(ctx) })
+var movables = map[string]func(ctx context.Context, key string, rdb redis.UniversalClient) <-chan mutex.Result{
+	"Mutex": func(ctx context.Context, key string, rdb redis.UniversalClient) <-chan mutex.Result {
+		return mutexAt(rdb, key, movingTTL).LockChan(ctx)
 	},
-	"Sync": func(_ context.Context, key string, rdb redis.UniversalClient) <-chan hold {
-		m := mutex.New(rdb, key)
-		m.TTL = movingTTL
-		return locked(m.Lock, m.Unlock)
-	},
-	"Term": func(ctx context.Context, key string, rdb redis.UniversalClient) <-chan hold {
-		e, c := mutex.NewElection(rdb, key), make(chan hold, 1)
-		e.TTL, e.Value = movingTTL, key
-		go func() {
-			if r := <-e.CampaignChan(ctx); r.Err == nil {
-				c <- hold{r.Term.Done(), r.Term.Number(), r.Term.Resign}
-			}
-		}()
-		return c
-	},
-	"RWLease": func(ctx context.Context, key string, rdb redis.UniversalClient) <-chan hold {
+	"RWMutex": func(ctx context.Context, key string, rdb redis.UniversalClient) <-chan mutex.Result {
 		m := mutex.NewRW(rdb, key)
 		m.TTL = movingTTL
-		return leased(func() <-chan mutex.Result { return m.LockChan(ctx) })
+		return m.LockChan(ctx)
 	},
-	"RWSync": func(_ context.Context, key string, rdb redis.UniversalClient) <-chan hold {
-		m := mutex.NewRW(rdb, key)
-		m.TTL = movingTTL
-		return locked(m.Lock, m.Unlock)
-	},
-	"PoolLease": func(ctx context.Context, key string, rdb redis.UniversalClient) <-chan hold {
+	"Pool": func(ctx context.Context, key string, rdb redis.UniversalClient) <-chan mutex.Result {
 		p := mutex.NewPool(rdb, "{t}")
 		p.TTL = movingTTL
-		return leased(func() <-chan mutex.Result { return p.LockChan(ctx, key[len("{t}"):], "another", "third") })
-	},
-	"PoolSync": func(_ context.Context, key string, rdb redis.UniversalClient) <-chan hold {
-		p := mutex.NewPool(rdb, "{t}")
-		p.TTL = movingTTL
-		return locked(func() { p.Lock(key[len("{t}"):]) }, func() { p.Unlock(key[len("{t}"):]) })
+		return p.LockChan(ctx, key[len("{t}"):], "another", "third")
 	},
 }
 
 // moving is one of the movables at work.
 type moving struct {
-	held                  hold
-	next, third           <-chan hold
-	unlocked              chan error
-	queued                string // exists once the lock is awaited
-	holder, waiter, comer redis.UniversalClient
+	key         string
+	held        *mutex.Lease
+	done        <-chan struct{} // nil if it is to end now
+	next, third <-chan mutex.Result
+	unlocked    chan error
 }
 
-// TestClusterSlotMoves moves the slot of locks that are held and awaited to
-// another master, one key after the other, and back (rows 9 and 10). The holds are
-// renewed throughout, for a renewal names one key. What names several is
-// answered TRYAGAIN meanwhile, and is waited out: an unlock, who waited before,
-// and who comes.
+// TestClusterSlotMoves moves the slot of locks that are held and awaited to another master, one key
+// after the other, and back (rows 9 and 10). The holds are renewed throughout, for a renewal names
+// one key. What names several is answered TRYAGAIN meanwhile, and is waited out: an unlock, who
+// waited before, and who comes.
 func TestClusterSlotMoves(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, 2)
 	slot := c.Slot(t, "{t}")
 	all := map[string]*moving{}
-	for name, lock := range movables {
-		key := "{t}" + name
-		m := &moving{unlocked: make(chan error, 1), holder: c.Client(t), waiter: c.Client(t), comer: c.Client(t)}
-		m.queued = "baton:{t}:queue:" + key
-		if strings.HasPrefix(name, "RW") {
-			m.queued = "baton:{t}:queue:" + key
-		}
-		m.held = <-lock(t.Context(), key, m.holder)
-		m.next = lock(t.Context(), key, m.waiter)
-		all[name] = m
-	}
-	await := func(queued string) {
+	await := func(m *moving) {
 		t.Helper()
 		redistest.Eventually(t, 5*time.Second, func() bool {
-			return c.Owner(t, slot).Do(t, "ZCARD", queued) == int64(1)
-		}, "%s: it is awaited", queued)
+			return c.Owner(t, slot).Do(t, "ZCARD", "baton:{t}:queue:"+m.key) == int64(1)
+		}, "%s is awaited", m.key)
 	}
-	stay := func(next func(*moving) <-chan hold, d time.Duration) {
+	for name, lock := range movables {
+		m := &moving{key: "{t}" + name, unlocked: make(chan error, 1)}
+		m.held = receive(t, "to lock", lock(t.Context(), m.key, c.Client(t)), poll)
+		m.done, m.next = m.held.Done(), lock(t.Context(), m.key, c.Client(t))
+		await(m)
+		all[name] = m
+	}
+	stay := func(waits func(*moving) <-chan mutex.Result, d time.Duration) {
 		t.Helper()
 		<-time.After(d) // the renewals that fall into it are what is tested
 		for name, m := range all {
 			select {
-			case <-m.held.done:
+			case <-m.done:
 				t.Errorf("%s: the hold is lost", name)
-			case <-next(m):
+			case <-waits(m):
 				t.Errorf("%s: let in while another holds the lock, or with the keys apart", name)
 			default:
 			}
 		}
 	}
-	next := func(m *moving) <-chan hold { return m.next }
-	third := func(m *moving) <-chan hold { return m.third }
-	for _, m := range all {
-		await(m.queued)
-	}
+	next := func(m *moving) <-chan mutex.Result { return m.next }
+	third := func(m *moving) <-chan mutex.Result { return m.third }
+
 	refused := c.Errors(t, "TRYAGAIN")
 	move := c.Migrate(t, slot)
-	for name := range all {
-		move.Move(t, "{t}"+name)
+	for _, m := range all {
+		move.Move(t, m.key)
 	}
 	stay(next, movingTTL)
 	for name, m := range all {
-		m.held.done = nil // it is to end now
-		unlock := m.held.unlock
-		go func() { m.unlocked <- unlock() }()
-		m.third = movables[name](t.Context(), "{t}"+name, m.comer)
+		m.done = nil
+		go func() { m.unlocked <- m.held.Unlock() }()
+		m.third = movables[name](t.Context(), m.key, c.Client(t))
 	}
 	stay(next, 100*time.Millisecond)
 	stay(third, 0)
@@ -194,40 +97,31 @@ func TestClusterSlotMoves(t *testing.T) {
 	move.Finish(t)
 	start := time.Now()
 	for name, m := range all {
+		must(kit.Receive(t, name+" to be unlocked", m.unlocked, start, poll))
 		first := m.held
+		var r mutex.Result
 		select {
-		case m.held = <-m.next:
-		case m.held = <-m.third: // whose turn it is if the other's place has run out meanwhile
+		case r = <-m.next:
+		case r = <-m.third: // whose turn it is if the other's place has run out meanwhile
 			m.third = m.next
-		case <-time.After(10 * poll):
+		case <-time.After(redistest.Patience):
 			t.Fatalf("%s: nobody is let in after the move", name)
 		}
-		redistest.CheckDuration(t, "to be let in after the move", start, poll, slack)
-		if err := <-m.unlocked; err != nil {
-			t.Errorf("%s: Unlock: %v", name, err)
-		}
-		if first.fence != 0 && m.held.fence <= first.fence {
-			t.Errorf("%s: fence %d after %d", name, m.held.fence, first.fence)
-		}
+		bounded(t, "to be let in after the move", start, poll)
+		m.held = got(r.Lease, r.Err)(t)
+		m.done = m.held.Done()
+		kit.Follows(t, first, m.held)
 	}
 
 	for _, m := range all {
-		await(m.queued)
+		await(m)
 	}
 	c.Migrate(t, slot).Finish(t)
 	stay(third, movingTTL)
-	for name, m := range all {
-		start := time.Now()
-		if err := m.held.unlock(); err != nil {
-			t.Errorf("%s: Unlock: %v", name, err)
-		}
-		last := <-m.third
-		redistest.CheckDuration(t, "the hand-over after the move", start, 0, slack)
-		if m.held.fence != 0 && last.fence <= m.held.fence {
-			t.Errorf("%s: fence %d after %d", name, last.fence, m.held.fence)
-		}
-		if err := last.unlock(); err != nil {
-			t.Errorf("%s: Unlock: %v", name, err)
-		}
+	for _, m := range all {
+		unlock(t, m.held)
+		last := receive(t, "the hand-over after the move", m.third, 0)
+		kit.Follows(t, m.held, last)
+		unlock(t, last)
 	}
 }

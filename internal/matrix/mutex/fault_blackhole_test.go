@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seed-3d5fec5c/baton/internal/matrix/kit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
@@ -25,12 +26,10 @@ func TestFaultBlackhole(t *testing.T) {
 	t.Parallel()
 	together(t, holes, func(t *testing.T, open func(*redistest.Proxy)) {
 		const ttl = time.Second
-		s := redistest.Start(t)
-		p := redistest.NewProxy(t, s.Addr())
+		s, p := kit.Proxied(t)
 		rdb := p.Client(t)
 		l := lock(t, mutexOf(rdb, ttl))
-		another := mutex.New(rdb, "another")
-		another.TTL = ttl
+		another := mutexAt(rdb, "another", ttl)
 		k := lock(t, another)
 		ctx, stop := k.Context(t.Context())
 		defer stop()
@@ -44,9 +43,7 @@ func TestFaultBlackhole(t *testing.T) {
 		if !errors.Is(l.Err(), mutex.ErrLost) {
 			t.Errorf("two hold the lock: Err is %v", l.Err())
 		}
-		if n.Fence() <= l.Fence() {
-			t.Errorf("fence %d after %d", n.Fence(), l.Fence())
-		}
+		kit.Follows(t, l, n)
 		// No method was called of the lease that shares its fate, so this was its
 		// timer. A busy machine may be slow to run who waits for it.
 		loses(t, k, ctx.Done(), start, ttl)
@@ -55,9 +52,7 @@ func TestFaultBlackhole(t *testing.T) {
 		} else {
 			t.Logf("was told %v before another had the lock", -late)
 		}
-		if p.Faults().Held == 0 {
-			t.Error("nothing was held up")
-		}
+		kit.Fired(t, "nothing was held up", p.Faults().Held)
 		token := owner(t, s)
 		p.Blackhole(false)
 		keeps(t, n, ttl)
@@ -69,39 +64,14 @@ func TestFaultBlackhole(t *testing.T) {
 	})
 }
 
-// TestFaultBlackholeWaiter cuts a waiter off while the lock becomes free (rows 35
-// and 36). It gets it when the network is back.
-func TestFaultBlackholeWaiter(t *testing.T) {
-	t.Parallel()
-	const ttl = 700 * time.Millisecond
-	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
-	m := mutexOf(s.Client(t), ample)
-	l := lock(t, m)
-	next := queued(t, s, mutexOf(p.Client(t), ttl), 1)
-	p.Blackhole(true)
-	unlock(t, l)
-	excludes(t, next, 2*ttl)
-	l = lockWithin(t, "to lock past who cannot hear", m, 0) // its grant has run out
-	p.Blackhole(false)
-	excludes(t, next, ttl)
-	unlock(t, l)
-	unlock(t, receive(t, "the hand-over to who is back", next, poll))
-	if p.Faults().Held == 0 {
-		t.Error("nothing was held up")
-	}
-	rests(t, s, 0)
-}
-
 // TestFaultHalfOpen has the server forget connections whose clients believe in
 // them (row 36): subscriber and pool find out by asking.
 func TestFaultHalfOpen(t *testing.T) {
 	t.Parallel()
 	const ttl = 2 * time.Second
-	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
+	s, p := kit.Proxied(t)
 	l := lock(t, mutexOf(s.Client(t), ttl))
-	m := mutexOf(p.Client(t, func(o *redis.Options) { o.ReadTimeout = silence }), ttl)
+	m := mutexOf(p.Client(t, kit.Impatient), ttl)
 	p.LoseNextReply("subscribe") // whose connection is silent from there on
 	next := queued(t, s, m, 1)
 	if p.Faults().RepliesLost != 1 {
@@ -120,8 +90,7 @@ func TestFaultBlackholeUnlock(t *testing.T) {
 	t.Parallel()
 	together(t, map[string]bool{"Old": false, "New": true}, func(t *testing.T, fresh bool) {
 		const ttl = 900 * time.Millisecond
-		s := redistest.Start(t)
-		p := redistest.NewProxy(t, s.Addr())
+		s, p := kit.Proxied(t)
 		m := mutexOf(s.Client(t), ample)
 		for _, wait := range []time.Duration{ttl / 2, 10 * ttl} { // of the client, for an answer
 			l := lock(t, mutexOf(p.Client(t, func(o *redis.Options) { o.ReadTimeout = wait }), ttl))

@@ -1,28 +1,23 @@
 package mutex_test
 
 import (
-	"bufio"
 	"context"
-	"fmt"
-	"os"
 	"runtime"
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
+	"github.com/seed-3d5fec5c/baton/internal/matrix/kit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
 func init() { workers["busy-locker"] = busyLocker }
 
-// busyLocker holds the key on one processor, which others of its goroutines keep
-// busy, while many more wait for the key. Told to, it stops, and says what
-// became of its hold.
+// busyLocker holds the key on one processor, which others of its goroutines keep busy, while many
+// more wait for the key.
 func busyLocker() {
-	rdb := redis.NewClient(&redis.Options{Addr: os.Getenv("ADDR")})
-	m := mutexOf(rdb, busyTTL)
+	rdb, ttl := kit.FromEnv()
+	m := mutexOf(rdb, ttl)
 	l, err := m.LockContext(context.Background())
 	must(err)
 	for range 10_000 {
@@ -34,9 +29,7 @@ func busyLocker() {
 		}
 	}()
 	runtime.Gosched()
-	fmt.Println("held", l.Fence())
-	_, _ = bufio.NewReader(os.Stdin).ReadByte()
-	fmt.Println("after", describe(l.Err()))
+	kit.Serve(l, l.Unlock, ttl)
 }
 
 const busyTTL = 1500 * time.Millisecond
@@ -46,23 +39,18 @@ const busyTTL = 1500 * time.Millisecond
 func TestFaultBusy(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	w := locker{redistest.Spawn(t, "busy-locker", "ADDR="+s.Addr(), "GOMAXPROCS=1"), t}
-	fence := w.held()
+	w := kit.Spawn(t, s, "busy-locker", busyTTL, "GOMAXPROCS=1")
+	fence := w.Held()
 	next := queued(t, s, mutexOf(s.Client(t), ample), 1)
 	before := s.Stats(t)
 	excludes(t, next, busyTTL+busyTTL/3)
 	if n := s.Stats(t).Since(before).Calls["pexpire"]; n < 2 {
 		t.Errorf("%d renewals in more than a TTL", n)
 	}
-	w.Send("")
-	if got := w.says("after"); got != "nil" {
-		t.Errorf("the hold ended: %s", got)
-	}
+	w.Asked("err", "err", "nil")
 	w.Kill()
 	n := receive(t, "to wait for the dead holder", next, busyTTL)
-	if n.Fence() <= fence {
-		t.Errorf("fence %d after %d", n.Fence(), fence)
-	}
+	follows(t, n, fence)
 	unlock(t, n)
 }
 
@@ -70,10 +58,7 @@ func TestFaultBusy(t *testing.T) {
 // entry of them all, none has a goroutine, and none but the last costs a request.
 func TestFaultManyWaiters(t *testing.T) {
 	t.Parallel()
-	waiters := 100_000
-	if race {
-		waiters = 10_000
-	}
+	const waiters = 100_000
 	s := redistest.Start(t)
 	holder, m := mutexOf(s.Client(t), ample), mutexOf(s.Client(t), ample)
 	l := lock(t, holder)

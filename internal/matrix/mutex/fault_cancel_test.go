@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/matrix/kit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
@@ -55,8 +56,7 @@ func attempt(t *testing.T, ask func(context.Context, *mutex.Mutex) (*mutex.Lease
 func TestFaultCancel(t *testing.T) {
 	t.Parallel()
 	const step, steps, rtt = 500 * time.Microsecond, 80, 10 * time.Millisecond
-	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
+	s, p := kit.Proxied(t)
 	rdb, other := p.Client(t), s.Client(t)
 	unlock(t, lock(t, mutexOf(rdb, time.Second)))
 	p.SetDelay(rtt / 2)
@@ -84,9 +84,7 @@ func TestFaultCancel(t *testing.T) {
 	}
 	wg.Wait()
 	rests(t, s, poll)
-	if p.Faults().Delayed == 0 {
-		t.Error("nothing was slow")
-	}
+	kit.Fired(t, "nothing was slow", p.Faults().Delayed)
 }
 
 // TestFaultCancelBlackhole ends ctx while nothing comes through (row 30), in each
@@ -94,8 +92,7 @@ func TestFaultCancel(t *testing.T) {
 func TestFaultCancelBlackhole(t *testing.T) {
 	t.Parallel()
 	const after = 50 * time.Millisecond
-	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
+	s, p := kit.Proxied(t)
 	rdb, other := p.Client(t), s.Client(t)
 	unlock(t, lock(t, mutexOf(rdb, time.Second)))
 	unlock(t, lock(t, mutexOf(other, time.Second)))
@@ -118,9 +115,7 @@ func TestFaultCancelBlackhole(t *testing.T) {
 		t.Errorf("the queued one got %v", r)
 	}
 	bounded(t, "to stop waiting", start, 0)
-	if p.Faults().Held == 0 {
-		t.Error("nothing was held up")
-	}
+	kit.Fired(t, "nothing was held up", p.Faults().Held)
 	p.Blackhole(false)
 	start = time.Now()
 	unlock(t, l)
@@ -131,48 +126,4 @@ func TestFaultCancelBlackhole(t *testing.T) {
 	unlock(t, lockWithin(t, "to lock what was waited for", held, poll))
 	bounded(t, "all", start, poll)
 	rests(t, s, lease.WaiterTTL)
-}
-
-// TestFaultCancelledHolder ends the ctx of a lease that is held (row 30).
-func TestFaultCancelledHolder(t *testing.T) {
-	t.Parallel()
-	const ttl = time.Second
-	s := redistest.Start(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	l, err := mutexOf(s.Client(t), ttl).LockContext(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cancel()
-	keeps(t, l, ttl+ttl/4)
-	unlock(t, l)
-	if owner(t, s) != nil {
-		t.Error("Unlock with a ctx that has ended has released nothing")
-	}
-	rests(t, s, 0)
-}
-
-// TestFaultCancelYield ends ctx while a process tries to yield the lock to itself
-// and cannot reach Redis (row 30): neither the old token nor the new one stays.
-func TestFaultCancelYield(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
-	m := mutexOf(p.Client(t), time.Minute)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	l, again := lock(t, m), m.LockChan(ctx)
-	keeps(t, l, 50*time.Millisecond) // longer than a turn can be, so that it is time to yield
-	p.Refuse(true)
-	unlock(t, l)
-	redistest.Eventually(t, poll, func() bool { return p.Faults().Refused > 0 }, "a request fails")
-	cancel()
-	if r := <-again; !errors.Is(r.Err, context.Canceled) {
-		t.Errorf("LockChan yields %v", r)
-	}
-	if owner(t, s) == nil {
-		t.Error("the lock was given back without a connection")
-	}
-	p.Refuse(false)
-	rests(t, s, poll)
 }

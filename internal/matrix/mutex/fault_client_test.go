@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seed-3d5fec5c/baton/internal/matrix/kit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
@@ -29,9 +30,7 @@ func TestFaultDown(t *testing.T) {
 		"Dead": {
 			func(t *testing.T, s *redistest.Server, p *redistest.Proxy) { s.Kill() },
 			func(t *testing.T, s *redistest.Server, p *redistest.Proxy) {
-				if err := s.Restart(); err != nil {
-					t.Fatal(err)
-				}
+				must(s.Restart())
 			},
 			func(s *redistest.Server, p *redistest.Proxy) string { return s.Addr() },
 		},
@@ -41,8 +40,7 @@ func TestFaultDown(t *testing.T) {
 			func(s *redistest.Server, p *redistest.Proxy) string { return p.Addr() },
 		},
 	}, func(t *testing.T, fault fault) {
-		s := redistest.Start(t)
-		p := redistest.NewProxy(t, s.Addr())
+		s, p := kit.Proxied(t)
 		var dials atomic.Int64
 		counting := func(o *redis.Options) {
 			o.Addr = fault.target(s, p)

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/matrix/kit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
@@ -21,9 +22,7 @@ func TestFaultClockLeaps(t *testing.T) {
 	start := time.Now()
 	loses(t, l, done, start, ttl/3)
 	n := receive(t, "to go on waiting", next, poll)
-	if n.Fence() <= l.Fence() {
-		t.Errorf("fence %d after %d", n.Fence(), l.Fence())
-	}
+	kit.Follows(t, l, n)
 	keeps(t, n, ttl/2)
 	unlock(t, n)
 	rests(t, s, 0)
@@ -43,18 +42,14 @@ func TestFaultClockGoesBack(t *testing.T) {
 	unlock(t, l)
 	n := receive(t, "the hand-over", next, 0)
 	unlock(t, n)
-	if n.Fence() <= l.Fence() {
-		t.Errorf("fence %d after %d", n.Fence(), l.Fence())
-	}
+	kit.Follows(t, l, n)
 
 	dead := redistest.NewProxy(t, s.Addr())
 	l = lock(t, mutexOf(dead.Client(t), ttl))
 	dead.Refuse(true)
 	clock.Step(-2 * time.Hour)
 	n = lockWithin(t, "to wait for the dead", mutexOf(s.Client(t), ample), ttl)
-	if n.Fence() <= l.Fence() {
-		t.Errorf("fence %d after %d", n.Fence(), l.Fence())
-	}
+	kit.Follows(t, l, n)
 	unlock(t, n)
 }
 

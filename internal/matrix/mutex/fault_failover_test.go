@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/matrix/kit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
@@ -41,9 +42,7 @@ func TestFaultSentinels(t *testing.T) {
 	bounded(t, "to lock when there is a master", start, time.Second+poll)
 	other.Unlock()
 	third := receive(t, "to wait for the old hold's end", next, old+poll)
-	if first.Fence() >= second.Fence() || second.Fence() >= third.Fence() {
-		t.Errorf("fences %d, %d, %d", first.Fence(), second.Fence(), third.Fence())
-	}
+	kit.Follows(t, first, second, third)
 	keeps(t, third, ttl)
 	last := queued(t, s.Replica, b, 1)
 	unlock(t, third)

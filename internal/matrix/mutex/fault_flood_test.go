@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seed-3d5fec5c/baton/internal/matrix/kit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
@@ -19,8 +20,7 @@ import (
 func TestFaultFlood(t *testing.T) {
 	t.Parallel()
 	const untaken, flood = 300, 5000
-	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
+	s, p := kit.Proxied(t)
 	holder, waiter := s.Client(t), p.Client(t)
 	held := make([]*mutex.Lease, untaken)
 	var results []<-chan mutex.Result

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/matrix/kit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
@@ -31,8 +32,7 @@ func TestFaultUnsubscribed(t *testing.T) {
 			p.Blackhole(false)
 		},
 	}, func(t *testing.T, drop func(*testing.T, *redistest.Server, *redistest.Proxy)) {
-		s := redistest.Start(t)
-		p := redistest.NewProxy(t, s.Addr())
+		s, p := kit.Proxied(t)
 		l := lock(t, mutexOf(s.Client(t), ample))
 		next := queued(t, s, mutexOf(p.Client(t), ample), 1)
 		redistest.Eventually(t, poll, func() bool { return s.Subscribers(t, "baton:*") == 1 }, "the waiter listens")
@@ -43,29 +43,12 @@ func TestFaultUnsubscribed(t *testing.T) {
 	})
 }
 
-// TestFaultMessageLost loses the one message of a hand-over (row 41).
-func TestFaultMessageLost(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
-	l := lock(t, mutexOf(s.Client(t), ample))
-	next := queued(t, s, mutexOf(p.Client(t), ample), 1)
-	p.DropMessages(1)
-	unlock(t, l)
-	unlock(t, receive(t, "to find the hand-over", next, poll))
-	if p.Faults().MessagesDropped != 1 {
-		t.Error("no message was dropped")
-	}
-	rests(t, s, 0)
-}
-
 // TestFaultMessageLate delivers a hand-over when its time has run out, and another
 // has the lock (row 41): it is not believed.
 func TestFaultMessageLate(t *testing.T) {
 	t.Parallel()
 	const ttl = 600 * time.Millisecond
-	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
+	s, p := kit.Proxied(t)
 	m := mutexOf(s.Client(t), ample)
 	l := lock(t, m)
 	next := queued(t, s, mutexOf(p.Client(t), ttl), 1)
@@ -82,8 +65,6 @@ func TestFaultMessageLate(t *testing.T) {
 	}
 	unlock(t, l)
 	unlock(t, receive(t, "the hand-over", next, 2*ttl+poll))
-	if p.Faults().MessagesDelayed == 0 {
-		t.Error("no message was late")
-	}
+	kit.Fired(t, "no message was late", p.Faults().MessagesDelayed)
 	rests(t, s, poll)
 }

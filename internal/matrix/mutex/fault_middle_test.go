@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"net"
 	"slices"
 	"strings"
@@ -19,58 +18,15 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// hashTag returns the part of a key that a proxy hashes.
-func hashTag(key string) string {
-	if _, after, ok := strings.Cut(key, "{"); ok {
-		if tag, _, ok := strings.Cut(after, "}"); ok && tag != "" {
-			return tag
-		}
-	}
-	return key
-}
-
-// throughShards returns a client whose commands go to the server of their first key's hash
-// tag, as a sharding proxy sends them. Its subscription stays on the first server.
+// throughShards returns a client of several servers behind one address.
 func throughShards(t *testing.T, servers ...*redistest.Server) *redis.Client {
 	var shards []*redis.Client
 	for _, s := range servers {
 		shards = append(shards, s.Client(t))
 	}
-	shard := func(cmd redis.Cmder) *redis.Client {
-		hash := fnv.New32()
-		_, _ = hash.Write([]byte(hashTag(fmt.Sprint(cmd.Args()[3])))) // EVALSHA hash count key
-		return shards[hash.Sum32()%uint32(len(shards))]
-	}
 	rdb := servers[0].Client(t)
-	rdb.AddHook(router{shard})
+	rdb.AddHook(redistest.Sharding(shards...))
 	return rdb
-}
-
-// A router sends each script to the client that it chooses.
-type router struct {
-	choose func(redis.Cmder) *redis.Client
-}
-
-func (r router) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (r router) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if !strings.HasPrefix(cmd.Name(), "eval") {
-			return next(ctx, cmd)
-		}
-		return r.choose(cmd).Process(ctx, cmd)
-	}
-}
-
-func (r router) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) (err error) {
-		for _, cmd := range cmds {
-			if e := r.choose(cmd).Process(ctx, cmd); e != nil {
-				err = e
-			}
-		}
-		return err
-	}
 }
 
 // TestShardingProxyLetsOneIn locks several keys together, and each of them alone, through a
@@ -167,22 +123,21 @@ func TestLeaseOfManyKeysStallsNobody(t *testing.T) {
 	const keys = 10_000
 	s := redistest.Start(t)
 	rdb := s.Client(t)
-	var largest, apart atomic.Int64
-	rdb.AddHook(pipelineHook(func(cmds []redis.Cmder) {
-		for n := int64(len(cmds)); n > largest.Load(); {
-			largest.Store(n)
-		}
+	var apart atomic.Int64
+	largest := largestPipeline(rdb)
+	rdb.AddHook(redistest.Before(func(_ context.Context, cmds ...redis.Cmder) error {
 		for _, cmd := range cmds {
 			if !strings.HasPrefix(cmd.Name(), "eval") {
 				continue
 			}
 			args := cmd.Args()
 			for _, key := range args[3 : 3+args[2].(int)] {
-				if hashTag(fmt.Sprint(key)) != hashTag(fmt.Sprint(args[3])) {
+				if redistest.HashTag(fmt.Sprint(key)) != redistest.HashTag(fmt.Sprint(args[3])) {
 					apart.Add(1)
 				}
 			}
 		}
+		return nil
 	}))
 	p := mutex.NewPool(rdb, "many:")
 	p.TTL = time.Minute
@@ -287,15 +242,7 @@ func TestSubscriptionOnAnOldMaster(t *testing.T) {
 func TestServerWithoutTime(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t, "--rename-command", "TIME", "")
-	m := mutexOf(s.Client(t), time.Second)
-	start := time.Now()
-	ctx, cancel := context.WithTimeout(t.Context(), redistest.Patience)
-	defer cancel()
-	if _, err := m.LockContext(ctx); err == nil || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "nknown Redis command") {
-		t.Errorf("LockContext: %v", err)
-	}
-	mustPanic(t, "nknown Redis command", m.Lock)
-	bounded(t, "to refuse twice", start, 0)
+	refuses(t, "no TIME", mutexOf(s.Client(t), time.Second), "nknown Redis command")
 	rests(t, s, 0)
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/matrix/kit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
@@ -18,8 +19,7 @@ func TestFaultLatency(t *testing.T) {
 		"High": {300 * time.Millisecond, 2 * time.Second},
 	}, func(t *testing.T, with times) {
 		rtt, ttl := with.rtt, with.ttl
-		s := redistest.Start(t)
-		p := redistest.NewProxy(t, s.Addr())
+		s, p := kit.Proxied(t)
 		a, b := mutexOf(p.Client(t), ttl), mutexOf(p.Client(t), ttl)
 		warm(t, s)
 		unlock(t, lock(t, a)) // so that there are connections
@@ -30,27 +30,9 @@ func TestFaultLatency(t *testing.T) {
 		keeps(t, l, ttl)
 		unlock(t, l)
 		unlock(t, receive(t, "the hand-over", next, rtt))
-		if p.Faults().Delayed == 0 {
-			t.Error("nothing was slow")
-		}
+		kit.Fired(t, "nothing was slow", p.Faults().Delayed)
 		rests(t, s, 2*rtt)
 	})
-}
-
-// TestFaultLatencyUnlock has little time left to unlock, but enough (row 37).
-func TestFaultLatencyUnlock(t *testing.T) {
-	t.Parallel()
-	const ttl, rtt = time.Second, 300 * time.Millisecond
-	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
-	m := mutexOf(p.Client(t), ttl)
-	unlock(t, lock(t, m))
-	p.SetDelay(rtt / 2)
-	l := lock(t, m)
-	start := time.Now()
-	unlock(t, l)
-	bounded(t, "Unlock", start, rtt)
-	rests(t, s, rtt)
 }
 
 // TestFaultLatencyAboveTTL takes longer to answer than the lock is kept (row 37):
@@ -58,8 +40,7 @@ func TestFaultLatencyUnlock(t *testing.T) {
 func TestFaultLatencyAboveTTL(t *testing.T) {
 	t.Parallel()
 	const ttl = 100 * time.Millisecond
-	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
+	s, p := kit.Proxied(t)
 	rdb := p.Client(t)
 	m, patient := mutexOf(rdb, ttl), mutexOf(rdb, ample)
 	unlock(t, lock(t, patient)) // it is connected, and the scripts are known
@@ -96,9 +77,7 @@ func TestFaultCrowd(t *testing.T) {
 				p.CloseAll()
 				c.more(5, poll)
 			}
-			if p.Faults().Closed == 0 {
-				t.Error("no connection was closed")
-			}
+			kit.Fired(t, "no connection was closed", p.Faults().Closed)
 		},
 		"MessagesLost": func(t *testing.T, s *redistest.Server, p *redistest.Proxy, c *crowd) { // row 41
 			p.DropMessages(3)
@@ -115,8 +94,7 @@ func TestFaultCrowd(t *testing.T) {
 			p.DelayMessages(0)
 		},
 	}, func(t *testing.T, fault func(*testing.T, *redistest.Server, *redistest.Proxy, *crowd)) {
-		s := redistest.Start(t)
-		p := redistest.NewProxy(t, s.Addr())
+		s, p := kit.Proxied(t)
 		c := gather(t, ample, p.Client(t), p.Client(t), p.Client(t))
 		c.more(20, poll)
 		fault(t, s, p, c)

@@ -126,20 +126,6 @@ func TestFaultRefused(t *testing.T) {
 	})
 }
 
-// TestFaultRefusedRarely asks such a server ever more rarely.
-func TestFaultRefusedRarely(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	s.Do(t, "CONFIG", "SET", "min-replicas-to-write", 1)
-	before := s.Stats(t)
-	next := mutexOf(s.Client(t), time.Second).LockChan(t.Context())
-	excludes(t, next, time.Second)
-	redistest.CheckCount(t, "the requests in a second", s.Stats(t).Since(before).Scripts(), 12)
-	s.Do(t, "CONFIG", "SET", "min-replicas-to-write", 0)
-	unlock(t, receive(t, "to lock in the end", next, poll))
-	rests(t, s, 0)
-}
-
 // TestFaultRefusedRelease holds a lock that the server will neither renew nor
 // release (rows 8 and 24): the hold and Unlock end with the lease.
 func TestFaultRefusedRelease(t *testing.T) {
@@ -171,53 +157,5 @@ func TestFaultRefusedRelease(t *testing.T) {
 	loses(t, lost, done, start, ttl)
 	s.Do(t, "CONFIG", "SET", "min-replicas-to-write", 0)
 	unlock(t, lockWithin(t, "to lock what could not be released", mutex.New(s.Client(t), "another"), ttl))
-	rests(t, s, 0)
-}
-
-// TestFaultOutOfMemoryHeld is about a lock that is held and awaited when the
-// server runs out of memory (row 12): it is renewed, yielded, handed over and
-// released.
-func TestFaultOutOfMemoryHeld(t *testing.T) {
-	t.Parallel()
-	const ttl = time.Second
-	s := redistest.Start(t)
-	m, k := mutexOf(s.Client(t), ttl), mutexOf(s.Client(t), ample)
-	first := lock(t, k)
-	c := queued(t, s, m, 1) // so that its process has a subscription
-	unlock(t, first)
-	l := receive(t, "the hand-over", c, 0)
-	other, again := queued(t, s, k, 1), m.LockChan(t.Context())
-	s.Do(t, "CONFIG", "SET", "maxmemory", 1)
-	keeps(t, l, ttl+ttl/4)
-	unlock(t, l) // its process wants it again, so this yields
-	n := receive(t, "the hand-over by the process that yields", other, 0)
-	unlock(t, n)
-	n = receive(t, "the hand-over by the one that releases", again, 0)
-	unlock(t, n)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	if _, err := m.LockContext(ctx); err == nil || !strings.Contains(err.Error(), "OOM") {
-		t.Errorf("a free lock is taken without memory: %v", err)
-	}
-	s.Do(t, "CONFIG", "SET", "maxmemory", 0)
-	rests(t, s, 0)
-}
-
-// TestFaultOutOfMemoryAlone passes the lock inside its process without memory,
-// when it is time to yield and there is nobody else to yield to (row 12).
-func TestFaultOutOfMemoryAlone(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	m := mutexOf(s.Client(t), ample)
-	l, again := lock(t, m), m.LockChan(t.Context())
-	s.Do(t, "CONFIG", "SET", "maxmemory", 1)
-	keeps(t, l, 10*time.Millisecond)
-	before := s.Stats(t)
-	unlock(t, l)
-	unlock(t, receive(t, "the hand-over", again, 0))
-	if s.Stats(t).Since(before).Calls["evalsha"] != 2 {
-		t.Error("it was not time to yield")
-	}
-	s.Do(t, "CONFIG", "SET", "maxmemory", 0)
 	rests(t, s, 0)
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,45 +11,28 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/matrix/kit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
-
-type loss struct {
-	lose  func(*redistest.Proxy)
-	fired func(redistest.Faults) int64
-	wait  time.Duration
-}
-
-// losses are the ways in which one command, or its answer, gets lost, and for
-// how long a client waits that is not told.
-var losses = map[string]loss{
-	"RequestCut": {func(p *redistest.Proxy) { p.CutNextRequest("evalsha") }, func(f redistest.Faults) int64 { return f.RequestsCut }, 0}, // row 31
-	"ReplyCut":   {func(p *redistest.Proxy) { p.CutNextReply("evalsha") }, func(f redistest.Faults) int64 { return f.RepliesCut }, 0},    // row 32
-	"ReplyLost":  {func(p *redistest.Proxy) { p.LoseNextReply("evalsha") }, func(f redistest.Faults) int64 { return f.RepliesLost }, silence},
-}
-
-// silence is how long the clients of these tests wait for an answer.
-const silence = 300 * time.Millisecond
 
 // TestFaultLost loses one command or its answer (rows 31 and 32): an acquire, a
 // try, a release, a renewal.
 func TestFaultLost(t *testing.T) {
 	t.Parallel()
-	together(t, losses, func(t *testing.T, f loss) {
-		s := redistest.Start(t)
-		p := redistest.NewProxy(t, s.Addr())
-		rdb := p.Client(t, func(o *redis.Options) { o.ReadTimeout = silence })
+	together(t, kit.Losses, func(t *testing.T, f kit.Loss) {
+		s, p := kit.Proxied(t)
+		rdb := p.Client(t, kit.Impatient)
 		m := mutexOf(rdb, 3*time.Second)
 		other := mutexOf(s.Client(t), time.Second)
 		unlock(t, lock(t, other)) // the scripts are known
-		lose := func() { f.lose(p) }
+		lose := func() { f.Lose(p) }
 
 		// Asked again, Redis gives the same grant: one fence, which it counts.
 		lose()
 		start := time.Now()
 		l := lock(t, m)
-		bounded(t, "to lock", start, f.wait)
+		bounded(t, "to lock", start, f.Wait)
 		if got := s.Do(t, "GET", "baton:{key}:fence"); got != fmt.Sprint(l.Fence()/lease.FencesPerGrant) {
 			t.Errorf("the fence is %d, and %v has been given since", l.Fence()/lease.FencesPerGrant, got)
 		}
@@ -64,7 +45,7 @@ func TestFaultLost(t *testing.T) {
 		} else if errors.Is(err, mutex.ErrLocked) {
 			t.Errorf("a try that could not know: %v", err)
 		}
-		bounded(t, "to try", start, f.wait)
+		bounded(t, "to try", start, f.Wait)
 		unlock(t, lockWithin(t, "to lock what a try has left", other, 0))
 
 		l = lock(t, m)
@@ -72,7 +53,7 @@ func TestFaultLost(t *testing.T) {
 		lose()
 		start = time.Now()
 		unlock(t, l) // and not ErrLost
-		bounded(t, "to unlock", start, f.wait)
+		bounded(t, "to unlock", start, f.Wait)
 		unlock(t, receive(t, "the hand-over", next, 0))
 
 		const ttl = 2 * time.Second
@@ -81,7 +62,7 @@ func TestFaultLost(t *testing.T) {
 		keeps(t, l, ttl+ttl/10)
 		unlock(t, l)
 
-		if n := f.fired(p.Faults()); n != 4 {
+		if n := f.Fired(p.Faults()); n != 4 {
 			t.Errorf("the fault took place %d times", n)
 		}
 		rests(t, s, 0)
@@ -93,8 +74,7 @@ func TestFaultLost(t *testing.T) {
 func TestFaultUnlockSilent(t *testing.T) {
 	t.Parallel()
 	const ttl = 1200 * time.Millisecond
-	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
+	s, p := kit.Proxied(t)
 	warm(t, s)
 	l := lock(t, mutexOf(p.Client(t), ttl))
 	p.LoseNextReply("evalsha")
@@ -107,43 +87,6 @@ func TestFaultUnlockSilent(t *testing.T) {
 	rests(t, s, 0)
 }
 
-// TestFaultLostWaiting loses the answer to a request that queues (row 32).
-func TestFaultLostWaiting(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
-	m := mutexOf(p.Client(t), time.Second)
-	l := lock(t, mutexOf(s.Client(t), time.Second))
-	p.CutNextReply("evalsha") // the first, which opens the subscription
-	p.CutNextReply("subscribe")
-	p.CutNextReply("evalsha")
-	next := queued(t, s, m, 1)
-	redistest.Eventually(t, 2*poll, func() bool { return p.Faults().RepliesCut == 3 }, "three replies are cut")
-	unlock(t, l)
-	unlock(t, receive(t, "the hand-over", next, poll))
-	rests(t, s, 0)
-}
-
-// hook changes how a client runs its scripts.
-type hook func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error
-
-func (h hook) DialHook(next redis.DialHook) redis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
-}
-
-func (h hook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if !slices.Contains([]string{"evalsha", "eval"}, cmd.Name()) {
-			return next(ctx, cmd)
-		}
-		return h(next, ctx, cmd)
-	}
-}
-
-func (h hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-
 // TestFaultTwice runs each script twice (row 33): the second time nothing changes.
 func TestFaultTwice(t *testing.T) {
 	t.Parallel()
@@ -151,7 +94,7 @@ func TestFaultTwice(t *testing.T) {
 	var clients []*redis.Client
 	for range 3 {
 		rdb := s.Client(t)
-		rdb.AddHook(hook(func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
+		rdb.AddHook(kit.Scripts(func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
 			if err := next(ctx, cmd); err != nil {
 				return err
 			}
@@ -186,7 +129,7 @@ func TestFaultLate(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var first atomic.Bool
 	run, ran := make(chan struct{}), make(chan error, 1)
-	rdb.AddHook(hook(func(next redis.ProcessHook, _ context.Context, cmd redis.Cmder) error {
+	rdb.AddHook(kit.Scripts(func(next redis.ProcessHook, _ context.Context, cmd redis.Cmder) error {
 		if !first.CompareAndSwap(false, true) {
 			return next(context.Background(), cmd)
 		}
@@ -211,41 +154,5 @@ func TestFaultLate(t *testing.T) {
 		t.Errorf("nothing was late: %v", err)
 	}
 	unlock(t, lockWithin(t, "to wait for the end of what was late", mutexOf(s.Client(t), ample), ttl))
-	rests(t, s, 0)
-}
-
-// TestFaultLateAnswered runs an acquire when its caller has given up, and what
-// would undo it has run before, but its answer comes (row 34): it is undone then.
-func TestFaultLateAnswered(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	warm(t, s)
-	rdb := s.Client(t)
-	var first atomic.Bool
-	run, ran := make(chan struct{}), make(chan bool, 1)
-	rdb.AddHook(hook(func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
-		if !first.CompareAndSwap(false, true) {
-			return next(ctx, cmd)
-		}
-		<-run
-		err := next(ctx, cmd)
-		ran <- owner(t, s) != nil
-		return err
-	}))
-	before := s.Stats(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	c := mutexOf(rdb, time.Minute).LockChan(ctx)
-	redistest.Eventually(t, poll, first.Load, "the lock is asked for")
-	cancel()
-	start := time.Now()
-	if r := <-c; !errors.Is(r.Err, context.Canceled) {
-		t.Errorf("LockChan yields %v", r)
-	}
-	bounded(t, "to give up", start, 0)
-	redistest.Eventually(t, poll, func() bool { return s.Stats(t).Since(before).Scripts() == 1 }, "the request is undone")
-	close(run)
-	if !<-ran {
-		t.Error("nothing was late")
-	}
 	rests(t, s, 0)
 }

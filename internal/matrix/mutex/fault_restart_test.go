@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seed-3d5fec5c/baton/internal/matrix/kit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
@@ -22,16 +23,13 @@ func TestFaultRestartForgets(t *testing.T) {
 	const ttl = 2 * time.Second // renewed every third of it
 	s := redistest.Start(t)
 	a, b := s.Client(t), s.Client(t)
-	alone := mutex.New(a, "alone")
-	alone.TTL = ttl
+	alone := mutexAt(a, "alone", ttl)
 	l, lone := lock(t, mutexOf(a, ttl)), lock(t, alone)
 	done, loneDone := l.Done(), lone.Done()
 	next := queued(t, s, mutexOf(b, ttl), 1)
 
 	s.Kill()
-	if err := s.Restart(); err != nil {
-		t.Fatal(err)
-	}
+	must(s.Restart())
 	start := time.Now()
 	n := receive(t, "to go on waiting", next, poll)
 	loses(t, lone, loneDone, start, ttl/3)
@@ -39,9 +37,7 @@ func TestFaultRestartForgets(t *testing.T) {
 	if got := s.Do(t, "EXISTS", "alone"); got != int64(0) {
 		t.Error("the renewal has made the key again")
 	}
-	if n.Fence() <= l.Fence() {
-		t.Errorf("fence %d after %d", n.Fence(), l.Fence())
-	}
+	kit.Follows(t, l, n)
 	keeps(t, n, ttl/2)
 	unlock(t, n)
 	rests(t, s, 0)
@@ -58,9 +54,7 @@ func TestFaultRestartRemembers(t *testing.T) {
 	token := owner(t, s)
 
 	s.Kill()
-	if err := s.Restart(); err != nil {
-		t.Fatal(err)
-	}
+	must(s.Restart())
 	if got := owner(t, s); got != token {
 		t.Fatalf("the owner was %v and is %v", token, got)
 	}
@@ -68,9 +62,7 @@ func TestFaultRestartRemembers(t *testing.T) {
 	excludes(t, next, 0)
 	unlock(t, l)
 	n := receive(t, "the hand-over", next, poll)
-	if n.Fence() <= l.Fence() {
-		t.Errorf("fence %d after %d", n.Fence(), l.Fence())
-	}
+	kit.Follows(t, l, n)
 	unlock(t, n)
 	rests(t, s, 0)
 }
@@ -81,8 +73,7 @@ func TestFaultLoading(t *testing.T) {
 	const ttl = 5 * time.Second
 	s := redistest.Start(t, "--enable-debug-command", "yes", "--rdbcompression", "no", "--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024")
 	rdb := s.Client(t)
-	held := mutex.New(rdb, "held")
-	held.TTL = ttl
+	held := mutexAt(rdb, "held", ttl)
 	l := lock(t, held)
 	s.Do(t, "DEBUG", "POPULATE", 1000, "filler", 1000)
 	s.Do(t, "SAVE")
@@ -143,8 +134,7 @@ func TestFaultServerStops(t *testing.T) {
 	l := lock(t, mutexOf(a, ttl))
 	ctx, stop := l.Context(t.Context())
 	defer stop()
-	ghost := mutex.New(b, "ghost")
-	ghost.TTL = ttl
+	ghost := mutexAt(b, "ghost", ttl)
 	unlock(t, lock(t, ghost)) // so that there is a connection
 	before := s.Stats(t)
 
@@ -174,44 +164,4 @@ func TestFaultServerStops(t *testing.T) {
 		t.Errorf("the server has executed %d scripts: none of them late", n)
 	}
 	rests(t, s, ttl)
-}
-
-// TestFaultFailover loses a release and another's acquire in a failover (row 6):
-// the old hold rises from the dead. The new holder is told, and fences go on.
-func TestFaultFailover(t *testing.T) {
-	t.Parallel()
-	const ttl = 1500 * time.Millisecond
-	master := redistest.Start(t, "--repl-diskless-sync-delay", "0")
-	replica := redistest.Start(t, "--replicaof", "127.0.0.1", strings.TrimPrefix(master.Addr(), "127.0.0.1:"))
-	p := redistest.NewProxy(t, master.Addr())
-	a, b, c := mutexOf(p.Client(t), ttl), mutexOf(p.Client(t), ttl), mutexOf(p.Client(t), ttl)
-	redistest.Eventually(t, 10*time.Second, func() bool {
-		return strings.Contains(replica.Do(t, "INFO", "replication").(string), "master_link_status:up")
-	}, "the replica follows")
-
-	first := lock(t, a)
-	token := owner(t, master)
-	redistest.Eventually(t, 5*time.Second, func() bool { return owner(t, replica) == token }, "the hold is replicated")
-	replica.Pause()
-	master.Do(t, "CLIENT", "KILL", "TYPE", "replica")
-	unlock(t, first)
-	second := lock(t, b)
-	done := second.Done()
-	master.Kill()
-	replica.Continue()
-	replica.Do(t, "REPLICAOF", "NO", "ONE")
-	if got := owner(t, replica); got != token {
-		t.Fatalf("the failover has lost nothing: the owner is %v", got)
-	}
-	start := time.Now()
-	p.Retarget(replica.Addr())
-	p.CloseAll()
-	next := c.LockChan(t.Context())
-	loses(t, second, done, start, ttl/3)
-	third := receive(t, "to wait for the old hold's end", next, ttl)
-	if first.Fence() >= second.Fence() || second.Fence() >= third.Fence() {
-		t.Errorf("fences %d, %d, %d", first.Fence(), second.Fence(), third.Fence())
-	}
-	unlock(t, third)
-	rests(t, replica, 0)
 }

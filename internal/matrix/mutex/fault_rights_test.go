@@ -49,22 +49,7 @@ func TestFaultNoRights(t *testing.T) {
 		"siblings":            {"~key", "&*", "+@all"},
 		"a command in script": {"~*", "&*", "+@all", "-set"},
 	} {
-		m := mutexOf(s.Client(t, user(t, s, rights...)), time.Second)
-		denied := func(err error) {
-			t.Helper()
-			if text := strings.ToLower(err.Error()); !strings.Contains(text, "noperm") && !strings.Contains(text, "can't run this command") || !strings.Contains(text, `"key"`) {
-				t.Errorf("without %s the error is %v", name, err)
-			}
-		}
-		start := time.Now()
-		_, err := m.LockContext(t.Context())
-		denied(err)
-		_, err = m.TryLockContext(t.Context())
-		denied(err)
-		denied((<-m.LockChan(t.Context())).Err)
-		mustPanic(t, "user", m.Lock)
-		mustPanic(t, "user", func() { m.TryLock() })
-		bounded(t, "to refuse five times", start, 0)
+		refuses(t, "without "+name, mutexOf(s.Client(t, user(t, s, rights...)), time.Second), "NOPERM", "can't run this command")
 		rests(t, s, 0)
 	}
 }

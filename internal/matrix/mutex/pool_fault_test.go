@@ -3,7 +3,7 @@ package mutex_test
 import (
 	"testing"
 
-	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/internal/matrix/kit"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
@@ -11,8 +11,7 @@ import (
 // Unlock returns they are free, and nothing was lost.
 func TestPoolReleaseLost(t *testing.T) {
 	t.Parallel()
-	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
+	s, p := kit.Proxied(t)
 	here, there := mutex.NewPool(p.Client(t), "{p}:"), mutex.NewPool(s.Client(t), "{p}:")
 	unlock(t, lockAll(t, there, "a", "b")) // the scripts are known
 	for what, lose := range map[string]func(string){"request": p.CutNextRequest, "reply": p.CutNextReply} {

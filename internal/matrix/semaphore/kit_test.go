@@ -2,48 +2,38 @@ package semaphore_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/matrix/kit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
-// What the tests of Weighted share. To the library each client is a process of
-// its own.
+const ample, poll = kit.Ample, kit.Poll
 
-const (
-	// leeway is what a busy machine may add to a bound.
-	leeway = 600 * time.Millisecond
-	// ample is a TTL that a stall of the machine does not use up.
-	ample = 10 * time.Second
-	// poll is how long a lost message delays a hand-over at most.
-	poll = lease.MaxPollInterval
+var (
+	must, bounded, keeps = kit.Must, kit.Bounded, kit.Keeps
+
+	// workers are what the test binary does when a test starts it as another process, by name.
+	workers = map[string]func(){}
 )
+
+// TestMain runs the tests only for internal/matrix.
+func TestMain(m *testing.M) { redistest.TimedMain(m, workers) }
 
 // weightedOf returns a semaphore of n permits for "key".
 func weightedOf(rdb redis.UniversalClient, n int64, ttl time.Duration) *semaphore.Weighted {
 	s := semaphore.NewWeighted(rdb, "key", n)
 	s.TTL = ttl
 	return s
-}
-
-// sibling returns another client of the same server, which may be in a bubble.
-func sibling(t *testing.T, rdb *redis.Client) *redis.Client {
-	t.Helper()
-	o := *rdb.Options()
-	another := redis.NewClient(&o)
-	t.Cleanup(func() { another.Close() })
-	return another
 }
 
 func acquire(t *testing.T, s *semaphore.Weighted, n int64) *semaphore.Lease {
@@ -62,130 +52,57 @@ func release(t *testing.T, l *semaphore.Lease) {
 	}
 }
 
-// bounded checks how long it took since start.
-func bounded(t *testing.T, what string, start time.Time, bound time.Duration) {
-	t.Helper()
-	redistest.CheckDuration(t, what, start, bound, leeway)
-}
-
-// receive takes a result that is to be a lease, within the bound from now.
+// receive takes a result that must be a lease, within the bound from now.
 func receive(t *testing.T, what string, c <-chan semaphore.Result, bound time.Duration) *semaphore.Lease {
 	t.Helper()
-	start := time.Now()
-	select {
-	case r := <-c:
-		if r.Err != nil {
-			t.Fatalf("%s: %v", what, r.Err)
-		}
-		bounded(t, what, start, bound)
-		return r.Lease
-	case <-time.After(redistest.Patience):
-		t.Fatalf("%s did not end, the bound is %v", what, bound)
-		return nil
+	r := kit.Receive(t, what, c, time.Now(), bound)
+	if r.Err != nil {
+		t.Fatalf("%s: %v", what, r.Err)
 	}
+	return r.Lease
 }
 
-// excludes checks that what awaits permits does not get them for so long.
-func excludes(t *testing.T, what string, c <-chan semaphore.Result, d time.Duration) {
-	t.Helper()
-	select {
-	case r := <-c:
-		t.Fatalf("%s: got %v, %v", what, r.Lease, r.Err)
-	case <-time.After(d):
-	}
-}
-
-// keeps checks that a hold lasts for so long.
-func keeps(t *testing.T, l *semaphore.Lease, d time.Duration) {
-	t.Helper()
-	select {
-	case <-l.Done():
-		t.Errorf("the hold ended: %v", l.Err())
-	case <-time.After(d):
-	}
-}
-
-// loses checks that a hold ends within the bound from start, and all that then
-// says so.
+// loses checks that a hold ends in time: see kit.Loses.
 func loses(t *testing.T, l *semaphore.Lease, start time.Time, bound time.Duration) {
 	t.Helper()
-	select {
-	case <-l.Done():
-	case <-time.After(redistest.Patience):
-		t.Fatalf("the loss was not told, the bound is %v", bound)
-	}
-	bounded(t, "to be told of the loss", start, bound)
-	if err := l.Err(); !errors.Is(err, semaphore.ErrLost) {
-		t.Errorf("Err after the loss is %v", err)
-	}
-	if err := l.Release(); !errors.Is(err, semaphore.ErrLost) {
-		t.Errorf("Release after the loss returned %v", err)
-	}
+	kit.Loses(t, l, l.Release, l.Done(), start, bound)
 }
 
-// members are the holds on "key" that Redis knows: a weight for each token.
-func members(t *testing.T, rdb *redis.Client) map[string]int64 {
-	t.Helper()
-	all, err := rdb.HGetAll(context.Background(), "key").Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	delete(all, "state")
-	weights := map[string]int64{}
-	for token, text := range all {
-		if weights[token], err = strconv.ParseInt(strings.Fields(text)[1], 10, 64); err != nil {
-			t.Fatal(err)
+// stored returns what Redis knows of "key": a weight for each token, and how many permits it counts
+// as in use.
+func stored(rdb *redis.Client) (weights map[string]int64, used int64) {
+	weights = map[string]int64{}
+	for token, text := range rdb.HGetAll(context.Background(), "key").Val() {
+		fields := strings.Fields(text) // "kind size declared_size used …", or "expires weight …"
+		if token == "state" {
+			used, _ = strconv.ParseInt(fields[3], 10, 64)
+			continue
 		}
+		weights[token], _ = strconv.ParseInt(fields[1], 10, 64)
 	}
-	return weights
+	return weights, used
 }
 
-// weighs checks that Redis has one member with each of these weights, and counts
-// their sum as in use.
+// weighs checks that Redis has one hold with each of these weights, and counts their sum as in use.
 func weighs(t *testing.T, rdb *redis.Client, when string, want ...int64) {
 	t.Helper()
-	var sum int64
-	rest := append([]int64(nil), want...)
-	got := members(t, rdb)
-	for _, w := range got {
-		for i := range rest {
-			if rest[i] == w {
-				rest = append(rest[:i], rest[i+1:]...)
-				break
-			}
-		}
+	weights, used := stored(rdb)
+	got, sum := slices.Sorted(maps.Values(weights)), int64(0)
+	for _, w := range want {
 		sum += w
 	}
-	if used := state(t, rdb, 3); len(rest) > 0 || len(got) != len(want) || used != sum {
+	if slices.Sort(want); !slices.Equal(got, want) || used != sum {
 		t.Errorf("%s: Redis has %v, want weights %v; %d are counted as in use", when, got, want, used)
 	}
 }
 
-// state is a number of the state of "key": 1 its size, 3 the permits in use, 4 how
-// many wait.
-func state(t *testing.T, rdb *redis.Client, field int) int64 {
-	t.Helper()
-	text, err := rdb.HGet(context.Background(), "key", "state").Result()
-	if errors.Is(err, redis.Nil) {
-		return 0
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := strconv.ParseInt(strings.Fields(text)[field], 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
-// awaitQueue returns when n processes stand in line.
+// awaitQueue returns when n processes are in the queue.
 func awaitQueue(t *testing.T, rdb *redis.Client, n int64) {
 	t.Helper()
-	redistest.Eventually(t, 5*time.Second, func() bool { return rdb.ZCard(context.Background(), "baton:{key}:queue").Val() == n }, "%d are in line", n)
+	redistest.Eventually(t, 5*time.Second, func() bool { return rdb.ZCard(context.Background(), "baton:{key}:queue").Val() == n }, "%d are in the queue", n)
 }
 
-// queued has s wait for n permits, and returns when it is the nth in line.
+// queued has s wait for n permits, and returns when it is the nth in the queue.
 func queued(t *testing.T, rdb *redis.Client, s *semaphore.Weighted, n, nth int64) <-chan semaphore.Result {
 	t.Helper()
 	c := s.AcquireChan(t.Context(), n)
@@ -193,45 +110,15 @@ func queued(t *testing.T, rdb *redis.Client, s *semaphore.Weighted, n, nth int64
 	return c
 }
 
-// rests checks that within the bound nobody holds or awaits anything in Redis, and
-// nobody listens. What is left is the size, which expires, and the keys in but.
-func rests(t *testing.T, rdb *redis.Client, within time.Duration, but ...string) {
+// rests checks that within the bound nobody holds or awaits anything in Redis, and nobody listens.
+// What is left is the size, which expires.
+func rests(t *testing.T, rdb *redis.Client, within time.Duration) {
 	t.Helper()
-	ctx := context.Background()
-	leftover := func() string {
-		var list []string
-		for _, key := range rdb.Keys(ctx, "*").Val() {
-			if slices.Contains(but, key) {
-				continue
-			}
-			if key != "key" {
-				list = append(list, key)
-			} else if rdb.PTTL(ctx, key).Val() <= 0 {
-				list = append(list, "a key for ever")
-			}
+	kit.Rests(t, within+kit.Slack, func() string {
+		list := slices.DeleteFunc(rdb.Keys(context.Background(), "*").Val(), func(key string) bool { return key == "key" })
+		if weights, used := stored(rdb); len(weights) > 0 || used != 0 || rdb.PTTL(context.Background(), "key").Val() == -1 {
+			list = append(list, fmt.Sprintf("%v, %d in use", weights, used))
 		}
-		if m := members(t, rdb); len(m) > 0 || state(t, rdb, 3) != 0 {
-			list = append(list, fmt.Sprintf("%v, %d in use", m, state(t, rdb, 3)))
-		}
-		if c := rdb.PubSubChannels(ctx, "baton:*").Val(); len(c) > 0 {
-			list = append(list, fmt.Sprintf("subscriptions %v", c))
-		}
-		return strings.Join(list, ", ")
-	}
-	redistest.Eventually(t, within+2*leeway, func() bool { return leftover() == "" }, "nothing is left in Redis, but there was %v", lazy(leftover))
-}
-
-// lazy is a text that is made when it is printed.
-type lazy func() string
-
-func (f lazy) String() string { return f() }
-
-// together runs subtests at the same time. They mostly wait, so that the number
-// of processors, which bounds parallel tests, says nothing of how many can.
-func together[V any](t *testing.T, cases map[string]V, run func(*testing.T, V)) {
-	var wg sync.WaitGroup
-	for name, v := range cases {
-		wg.Go(func() { t.Run(name, func(t *testing.T) { run(t, v) }) })
-	}
-	wg.Wait()
+		return strings.Join(append(list, rdb.PubSubChannels(context.Background(), "baton:*").Val()...), ", ")
+	})
 }

@@ -7,8 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
+	"github.com/seed-3d5fec5c/baton/internal/matrix/kit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
@@ -18,8 +17,7 @@ const slack = 300 * time.Millisecond
 
 // proxied returns a limiter through a proxy, and one of the same key beside it.
 func proxied(t *testing.T, r semaphore.Limit, burst int) (*redistest.Proxy, *semaphore.Limiter, *semaphore.Limiter) {
-	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
+	s, p := kit.Proxied(t)
 	far := semaphore.NewLimiter(p.Client(t), "key", r, burst)
 	near := semaphore.NewLimiter(s.Client(t), "key", r, burst)
 	warm := semaphore.NewLimiter(p.Client(t), "warm", r, burst)
@@ -133,29 +131,4 @@ func TestFaultLimiterOutage(t *testing.T) {
 	if n := left(t, near); n != 8 {
 		t.Errorf("%d tokens are left", n)
 	}
-}
-
-// TestFaultLimiterCancel gives the turn back to another process.
-func TestFaultLimiterCancel(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		lim := semaphore.NewLimiter(rdb, "key", 0.01, 10)
-		another := semaphore.NewLimiter(rdb, "key", 0.01, 10)
-		lim.AllowN(8)
-		ctx, cancel := context.WithCancel(t.Context())
-		waits := make(chan error)
-		go func() { waits <- lim.WaitN(ctx, 10) }()
-		redistest.Eventually(t, 5*time.Second, func() bool { return strings.Contains(rdb.Get(t.Context(), "key").Val(), " 18 ") }, "it waits")
-		if another.Allow() {
-			t.Error("allowed, though somebody waits")
-		}
-		cancel()
-		if err := <-waits; !errors.Is(err, context.Canceled) {
-			t.Error(err)
-		}
-		redistest.Eventually(t, 5*time.Second, another.Allow, "the tokens are given back")
-		if n := left(t, another); n != 1 {
-			t.Errorf("%d tokens are left, and one was taken", n)
-		}
-	})
 }

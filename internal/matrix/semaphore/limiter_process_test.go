@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,8 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
+	"github.com/seed-3d5fec5c/baton/internal/matrix/kit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
@@ -25,52 +23,42 @@ const (
 	fleetBurst = 20
 )
 
-func must(err error) {
-	if err != nil {
-		panic(err)
-	}
-}
-
 // fleet is one of the processes of TestLimiterAcrossProcesses. It says when it is
 // ready, is told until when to go on, and prints a line for each event.
 func fleet() {
-	opts, err := redis.ParseURL(os.Getenv("FLEET_URL"))
-	must(err)
-	rdb := redis.NewClient(opts)
+	rdb, _ := kit.FromEnv()
 	defer rdb.Close()
 	lim := semaphore.NewLimiter(rdb, "key", fleetRate, fleetBurst)
 	must(rdb.Ping(context.Background()).Err())
 	fmt.Println("ready")
 	var end int64
-	_, err = fmt.Scan(&end)
+	_, err := fmt.Scan(&end)
 	must(err)
 	ctx, cancel := context.WithDeadline(context.Background(), time.UnixMilli(end))
 	defer cancel()
+	ways := []func() error{
+		func() error { return lim.Wait(ctx) },
+		func() error { return <-lim.WaitChan(ctx) },
+		func() error { // one that does not wait, at first
+			if ok, err := lim.AllowContext(ctx); ok || err != nil {
+				return err
+			}
+			return lim.Wait(ctx)
+		},
+		func() error { // and one that gives up
+			short, cancel := context.WithTimeout(ctx, 5*time.Millisecond)
+			defer cancel()
+			if err := lim.Wait(short); !errors.Is(err, context.DeadlineExceeded) {
+				return err
+			}
+			return lim.Wait(ctx)
+		},
+	}
 	var wg sync.WaitGroup
-	for g := range 8 {
+	for g := range 2 * len(ways) {
 		wg.Go(func() {
 			for {
-				var err error
-				switch {
-				case g == 0: // one that does not wait, and one that gives up
-					if ok, again := lim.AllowContext(ctx); !ok && again == nil {
-						again = lim.Wait(ctx)
-						err = again
-					} else {
-						err = again
-					}
-				case g == 1:
-					short, cancel := context.WithTimeout(ctx, 5*time.Millisecond)
-					err = lim.Wait(short)
-					cancel()
-					if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-						err = lim.Wait(ctx)
-					}
-				case g < 5:
-					err = lim.Wait(ctx)
-				default:
-					err = <-lim.WaitChan(ctx)
-				}
+				err := ways[g%len(ways)]()
 				if errors.Is(err, context.DeadlineExceeded) {
 					return
 				}
@@ -87,19 +75,14 @@ func fleet() {
 func TestLimiterAcrossProcesses(t *testing.T) {
 	t.Parallel()
 	const processes = 4
-	length := 10 * time.Second
-	if testing.Short() {
-		length = 2 * time.Second
-	}
+	const length = 10 * time.Second
 	s := redistest.Start(t)
-	var all []*redistest.Worker
+	var all []kit.Worker
 	for range processes {
-		all = append(all, redistest.Spawn(t, "fleet", "FLEET_URL="+s.URL()))
+		all = append(all, kit.Spawn(t, s, "fleet", 0))
 	}
 	for _, w := range all {
-		if line := <-w.Lines(); line != "ready" {
-			t.Fatalf("a worker says %q", line)
-		}
+		w.Says("ready")
 	}
 	before := s.Stats(t)
 	end := strconv.FormatInt(time.Now().Add(length).UnixMilli(), 10)

@@ -5,12 +5,10 @@ package semaphore_test
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -18,8 +16,7 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/redis/go-redis/v9"
-
+	"github.com/seed-3d5fec5c/baton/internal/matrix/kit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
@@ -60,36 +57,10 @@ func (a *arena) enter(n, size int64) (leave func()) {
 
 // process is what a worker is told by its environment.
 func process() (s *semaphore.Weighted, a *arena, size int64, done func()) {
-	opts, err := redis.ParseURL(os.Getenv("SEM_URL"))
+	rdb, ttl := kit.FromEnv()
+	size, err := strconv.ParseInt(os.Getenv("SIZE"), 10, 64)
 	must(err)
-	rdb := redis.NewClient(opts)
-	size, err = strconv.ParseInt(os.Getenv("SEM_SIZE"), 10, 64)
-	must(err)
-	ttl, err := time.ParseDuration(os.Getenv("SEM_TTL"))
-	must(err)
-	return weightedOf(rdb, size, ttl), openArena(os.Getenv("SEM_ARENA")), size, func() { rdb.Close() }
-}
-
-func spawn(t *testing.T, s *redistest.Server, name, arena string, size int64, ttl time.Duration, env ...string) *redistest.Worker {
-	t.Helper()
-	return redistest.Spawn(t, name, append(env, "SEM_URL="+s.URL(), "SEM_ARENA="+arena, "SEM_SIZE="+strconv.FormatInt(size, 10), "SEM_TTL="+ttl.String())...)
-}
-
-// says waits for a line of the worker that begins with the word, and returns the
-// rest.
-func says(t *testing.T, w *redistest.Worker, word string) string {
-	t.Helper()
-	select {
-	case line := <-w.Lines():
-		rest, ok := strings.CutPrefix(line, word)
-		if !ok {
-			t.Fatalf("the worker says %q, not %q", line, word)
-		}
-		return strings.TrimSpace(rest)
-	case <-time.After(redistest.Patience):
-		t.Fatalf("the worker does not say %q", word)
-		return ""
-	}
+	return weightedOf(rdb, size, ttl), openArena(os.Getenv("ARENA")), size, func() { rdb.Close() }
 }
 
 // crowdProcess is one that holds some permits and has many waiters, whose holds
@@ -97,9 +68,9 @@ func says(t *testing.T, w *redistest.Worker, word string) string {
 func crowdProcess() {
 	s, a, size, done := process()
 	defer done()
-	held, err := strconv.Atoi(os.Getenv("SEM_HELD"))
+	held, err := strconv.Atoi(os.Getenv("HELD"))
 	must(err)
-	waiters, err := strconv.Atoi(os.Getenv("SEM_WAITERS"))
+	waiters, err := strconv.Atoi(os.Getenv("WAITERS"))
 	must(err)
 	ctx := context.Background()
 	end := make(chan struct{})
@@ -127,36 +98,14 @@ func crowdProcess() {
 	fmt.Println("done")
 }
 
-// holderProcess is one that holds permits, says so, and then does what it is told.
+// holderProcess is one that holds 3 permits, in both styles.
 func holderProcess() {
-	s, a, size, done := process()
-	defer done()
-	ctx := context.Background()
-	l, err := s.AcquireLease(ctx, 2)
+	s, a, size, _ := process()
+	l, err := s.AcquireLease(context.Background(), 2)
 	must(err)
-	must(s.Acquire(ctx, 1))
-	leave := a.enter(3, size)
-	fmt.Println("held", l.Fence())
-	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
-		switch in.Text() {
-		case "spin":
-			last := time.Now()
-			for fmt.Println("spinning"); ; {
-				now := time.Now()
-				err := l.Err()
-				if now.Sub(last) > s.TTL {
-					leave()
-					fmt.Println("first", errors.Is(err, semaphore.ErrLost))
-					break
-				}
-				last = now
-			}
-		case "release":
-			err := l.Release()
-			s.Release(1)
-			fmt.Println("released", errors.Is(err, semaphore.ErrLost))
-		}
-	}
+	must(s.Acquire(context.Background(), 1))
+	a.enter(3, size)
+	kit.Serve(l, l.Release, s.TTL)
 }
 
 // TestFaultWeightedKill kills a process that holds 3 permits of 10 while another
@@ -169,12 +118,15 @@ func TestFaultWeightedKill(t *testing.T) {
 	rdb := s.Client(t)
 	path := filepath.Join(t.TempDir(), "arena")
 	a := openArena(path)
-	victim := spawn(t, s, "weighted-holder", path, size, ttl)
-	says(t, victim, "held")
-	var crowds []*redistest.Worker
-	for _, env := range [][]string{{"SEM_HELD=7", "SEM_WAITERS=10"}, {"SEM_HELD=0", "SEM_WAITERS=20"}, {"SEM_HELD=0", "SEM_WAITERS=20"}} {
-		w := spawn(t, s, "weighted-crowd", path, size, ttl, env...)
-		says(t, w, "ready")
+	spawn := func(name string, env ...string) kit.Worker {
+		return kit.Spawn(t, s, name, ttl, append(env, "ARENA="+path, "SIZE="+strconv.Itoa(size))...)
+	}
+	victim := spawn("weighted-holder")
+	victim.Held()
+	var crowds []kit.Worker
+	for _, env := range [][]string{{"HELD=7", "WAITERS=10"}, {"HELD=0", "WAITERS=20"}, {"HELD=0", "WAITERS=20"}} {
+		w := spawn("weighted-crowd", env...)
+		w.Says("ready")
 		crowds = append(crowds, w)
 	}
 	awaitQueue(t, rdb, 3)
@@ -185,7 +137,7 @@ func TestFaultWeightedKill(t *testing.T) {
 	victim.Kill()
 	a.inside.Add(-3) // the dead use nothing
 	start := time.Now()
-	redistest.Eventually(t, ttl+leeway, func() bool { return a.inside.Load() == size }, "all are in use again")
+	redistest.Eventually(t, ttl+kit.Slack, func() bool { return a.inside.Load() == size }, "all are in use again")
 	bounded(t, "to use all again", start, ttl)
 	if took := time.Since(start); took < ttl/2 {
 		t.Errorf("the permits came back after %v, its TTL is %v", took, ttl)
@@ -194,7 +146,7 @@ func TestFaultWeightedKill(t *testing.T) {
 		w.Send("end")
 	}
 	for _, w := range crowds {
-		says(t, w, "done")
+		w.Says("done")
 	}
 	if a.clash.Load() != 0 || a.most.Load() != size || a.inside.Load() != 0 {
 		t.Errorf("%d clashes, %d permits in use at most, %d at the end", a.clash.Load(), a.most.Load(), a.inside.Load())
@@ -218,38 +170,4 @@ func awaitRenewal(t *testing.T, s *semaphore.Weighted, permits int64) {
 		}
 		return false
 	}, "the hold of %d is renewed", permits)
-}
-
-// TestFaultWeightedStop stops a holder for longer than its TTL. When it goes on,
-// the first thing that it asks its lease tells of the loss, before any timer had a
-// chance; what it then releases is not another's.
-func TestFaultWeightedStop(t *testing.T) {
-	t.Parallel()
-	const size, ttl = 10, 500 * time.Millisecond
-	s := redistest.Start(t)
-	rdb := s.Client(t)
-	w := spawn(t, s, "weighted-holder", filepath.Join(t.TempDir(), "arena"), size, ttl, "GOMAXPROCS=1")
-	fence, err := strconv.ParseInt(says(t, w, "held"), 10, 64)
-	must(err)
-	next := queued(t, rdb, weightedOf(rdb, size, ample), size, 1)
-	w.Send("spin")
-	says(t, w, "spinning")
-	w.Pause()
-	n := receive(t, "to wait for the end of the hold", next, ttl)
-	if n.Fence() <= fence {
-		t.Errorf("fence %d after %d", n.Fence(), fence)
-	}
-	keeps(t, n, ttl)
-	w.Continue()
-	if says(t, w, "first") != "true" {
-		t.Error("the first Err was not ErrLost")
-	}
-	w.Send("release")
-	if says(t, w, "released") != "true" {
-		t.Error("Release did not return ErrLost")
-	}
-	weighs(t, rdb, "a late release", size)
-	keeps(t, n, ttl/2)
-	release(t, n)
-	rests(t, rdb, 0)
 }

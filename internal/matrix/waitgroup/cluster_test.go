@@ -1,6 +1,7 @@
 package waitgroup_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -18,11 +19,7 @@ func TestClusterSlotMoves(t *testing.T) {
 	c := redistest.StartCluster(t, 2)
 	c.Errors(t, "TRYAGAIN") // skips the test where it cannot see them
 	slot := c.Slot(t, "key")
-	group := func() *waitgroup.WaitGroup {
-		wg := waitgroup.New(c.Client(t), "key")
-		wg.TTL = ttl
-		return wg
-	}
+	group := func() *waitgroup.WaitGroup { return groupOf(c.Client(t), ttl) }
 	wg, there := group(), group()
 	for _, apart := range []bool{true, false} {
 		wg.Add(2)
@@ -64,14 +61,10 @@ func TestClusterSlotMoves(t *testing.T) {
 			done <- task.Done()
 		}
 		for range 2 {
-			if err := ends(t, "Done", done, start, bound); err != nil {
-				t.Error(err)
-			}
+			succeeds(t, ends(t, "Done", done, start, bound))
 		}
 		for _, wait := range []<-chan error{waited, synced} {
-			if err := ends(t, "a wait after the move", wait, start, bound); err != nil {
-				t.Error(err)
-			}
+			succeeds(t, ends(t, "a wait after the move", wait, start, bound))
 		}
 	}
 }
@@ -83,11 +76,7 @@ func TestClusterSlotMovesAtOnce(t *testing.T) {
 	const short, pause = 2 * time.Second, 10 * time.Second
 	c := redistest.StartCluster(t, 2)
 	slot := c.Slot(t, "key")
-	group := func(ttl time.Duration) *waitgroup.WaitGroup {
-		wg := waitgroup.New(c.Client(t), "key")
-		wg.TTL = ttl
-		return wg
-	}
+	group := func(ttl time.Duration) *waitgroup.WaitGroup { return groupOf(c.Client(t), ttl) }
 	long, brief := group(30*time.Second), group(short)
 	long.Add(2)
 	kept, gone := claim(t, long), claim(t, brief)
@@ -108,8 +97,22 @@ func TestClusterSlotMovesAtOnce(t *testing.T) {
 	from.Do(t, "CLIENT", "UNPAUSE")
 	is(t, "Done of the lost task", gone.Done(), waitgroup.ErrLost)
 	goesOn(t, "a wait for the other task", waited, time.Second)
-	if err := kept.Done(); err != nil {
-		t.Error(err)
-	}
+	succeeds(t, kept.Done())
 	lost(t, "the wait", ends(t, "the wait", waited, time.Now(), poll), 1)
+}
+
+// TestClusterSlotBeginsToMove ends the last task of a round while the slot of the group is being
+// moved and its keys are still there. Had the script emptied the group in between, Redis would have
+// kept the rest of it, and nobody would know of the round any more.
+func TestClusterSlotBeginsToMove(t *testing.T) {
+	t.Parallel()
+	c := redistest.StartCluster(t, 2)
+	here, there := waitgroup.New(c.Client(t), "group"), waitgroup.New(c.Client(t), "group")
+	succeeds(t, here.Do(t.Context(), func(context.Context) error {
+		c.BeginMigration(t, c.Slot(t, "group"))
+		return nil
+	}))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	succeeds(t, there.WaitContext(ctx))
 }

@@ -16,11 +16,7 @@ func TestFaultSentinels(t *testing.T) {
 	t.Parallel()
 	const ttl = 1500 * time.Millisecond
 	s := redistest.StartSentinels(t)
-	group := func() *waitgroup.WaitGroup {
-		wg := waitgroup.New(s.Client(t), "key")
-		wg.TTL = ttl
-		return wg
-	}
+	group := func() *waitgroup.WaitGroup { return groupOf(s.Client(t), ttl) }
 	here, there := group(), group()
 	here.Add(2)
 	first := claim(t, here)

@@ -10,43 +10,27 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seed-3d5fec5c/baton/internal/matrix/kit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
-
-// silence is how long the clients of these tests wait for an answer.
-const silence = 300 * time.Millisecond
-
-func impatient(o *redis.Options) { o.ReadTimeout = silence }
-
-// losses are the ways in which one command, or its answer, gets lost, and for
-// how long a client waits that is not told.
-var losses = map[string]struct {
-	lose  func(*redistest.Proxy)
-	fired func(redistest.Faults) int64
-}{
-	"RequestCut": {func(p *redistest.Proxy) { p.CutNextRequest("evalsha") }, func(f redistest.Faults) int64 { return f.RequestsCut }},
-	"ReplyCut":   {func(p *redistest.Proxy) { p.CutNextReply("evalsha") }, func(f redistest.Faults) int64 { return f.RepliesCut }},
-	"ReplyLost":  {func(p *redistest.Proxy) { p.LoseNextReply("evalsha") }, func(f redistest.Faults) int64 { return f.RepliesLost }},
-}
 
 // TestFaultLost loses each command, or its answer, so that it is sent again: none
 // counts twice.
 func TestFaultLost(t *testing.T) {
 	t.Parallel()
-	for name, f := range losses {
+	for name, f := range kit.Losses {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := redistest.Start(t)
-			p := redistest.NewProxy(t, s.Addr())
+			s, p := kit.Proxied(t)
 			rdb, ctx := s.Client(t), t.Context()
 			must(waitgroup.New(rdb, "other").Do(ctx, func(context.Context) error { return nil })) // the scripts are known
 			waitgroup.New(rdb, "other").Wait()
-			wg, there := waitgroup.New(p.Client(t, impatient), "key"), waitgroup.New(rdb, "key")
+			wg, there := waitgroup.New(p.Client(t, kit.Impatient), "key"), waitgroup.New(rdb, "key")
 			steps := int64(0)
 			step := func(what string, do func(), count, tasks int64) {
 				t.Helper()
-				f.lose(p)
+				f.Lose(p)
 				do()
 				steps++
 				holds(t, what, rdb, count, tasks)
@@ -67,10 +51,8 @@ func TestFaultLost(t *testing.T) {
 			c := wg.WaitChan(ctx)
 			listening(t, rdb, 1)
 			step("the last Done", func() { wg.Done() }, 0, 0)
-			if err := ends(t, "the wait", c, time.Now(), poll+silence); err != nil {
-				t.Error(err)
-			}
-			if fired := f.fired(p.Faults()); fired != steps {
+			succeeds(t, ends(t, "the wait", c, time.Now(), poll+kit.Silence))
+			if fired := f.Fired(p.Faults()); fired != steps {
 				t.Errorf("%d were lost, of %d", fired, steps)
 			}
 		})
@@ -81,8 +63,7 @@ func TestFaultLost(t *testing.T) {
 // back, and a copy that comes late counts nothing.
 func TestFaultCancelled(t *testing.T) {
 	t.Parallel()
-	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
+	s, p := kit.Proxied(t)
 	rdb := s.Client(t)
 	wg, there := waitgroup.New(p.Client(t), "key"), waitgroup.New(rdb, "key")
 	there.Add(2)
@@ -120,9 +101,7 @@ func TestFaultCancelled(t *testing.T) {
 		}
 	}
 	there.Add(-2)
-	if err := there.WaitContext(t.Context()); err != nil {
-		t.Error(err)
-	}
+	succeeds(t, there.WaitContext(t.Context()))
 }
 
 func operationKeys(t *testing.T, rdb *redis.Client) []string {
@@ -155,8 +134,7 @@ func TestFaultMessages(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := redistest.Start(t)
-			p := redistest.NewProxy(t, s.Addr())
+			s, p := kit.Proxied(t)
 			rdb := s.Client(t)
 			here, there := waitgroup.New(rdb, "key"), waitgroup.New(p.Client(t), "key")
 			for round := range 3 {
@@ -167,9 +145,7 @@ func TestFaultMessages(t *testing.T) {
 				f.inject(p)
 				start := time.Now()
 				here.Done()
-				if err := ends(t, fmt.Sprint("round ", round), c, start, f.bound); err != nil {
-					t.Error(err)
-				}
+				succeeds(t, ends(t, fmt.Sprint("round ", round), c, start, f.bound))
 			}
 		})
 	}
@@ -187,18 +163,15 @@ func TestFaultDisconnected(t *testing.T) {
 	goesOn(t, "the wait", c, 100*time.Millisecond)
 	start := time.Now()
 	wg.Done() // may not publish either
-	if err := ends(t, "the wait", c, start, poll); err != nil {
-		t.Error(err)
-	}
+	succeeds(t, ends(t, "the wait", c, start, poll))
 }
 
 // TestFaultDown: an outage is waited out, and a lost group is told.
 func TestFaultDown(t *testing.T) {
 	t.Parallel()
-	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
+	s, p := kit.Proxied(t)
 	rdb := s.Client(t)
-	client := p.Client(t, impatient)
+	client := p.Client(t, kit.Impatient)
 	wg := waitgroup.New(client, "key")
 	wg.Add(2)
 	task := claim(t, wg)
@@ -220,13 +193,9 @@ func TestFaultDown(t *testing.T) {
 	p.Refuse(false)
 	start := time.Now()
 	for range 2 {
-		if err := ends(t, "Done", done, start, 2*poll); err != nil {
-			t.Error(err)
-		}
+		succeeds(t, ends(t, "Done", done, start, 2*poll))
 	}
-	if err := ends(t, "the wait", c, start, 2*poll); err != nil {
-		t.Error(err)
-	}
+	succeeds(t, ends(t, "the wait", c, start, 2*poll))
 
 	wg.Add(2)
 	task = claim(t, wg)
@@ -256,10 +225,6 @@ func TestFaultRestart(t *testing.T) {
 	must(s.Restart())
 	holds(t, "after a restart", rdb, 1, 1)
 	wg.Done()
-	if err := task.Done(); err != nil {
-		t.Error(err)
-	}
-	if err := ends(t, "the wait", c, time.Now(), 2*poll); err != nil {
-		t.Error(err)
-	}
+	succeeds(t, task.Done())
+	succeeds(t, ends(t, "the wait", c, time.Now(), 2*poll))
 }

@@ -3,41 +3,32 @@ package waitgroup_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/matrix/kit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// To the library each client is a process of its own.
+const leeway, poll = kit.Slack, kit.Poll
 
-const (
-	// leeway is what a busy machine may add to a bound.
-	leeway = 600 * time.Millisecond
-	// poll is for how long a lost message delays the end of a wait at most.
-	poll = lease.MaxPollInterval
+var (
+	must = kit.Must
+
+	// workers are what the test binary does when a test starts it as another process, by name.
+	workers = map[string]func(){}
 )
 
-// sibling returns another client of the same server, which may be in a bubble.
-func sibling(t testing.TB, rdb *redis.Client) *redis.Client {
-	t.Helper()
-	o := *rdb.Options()
-	another := redis.NewClient(&o)
-	t.Cleanup(func() { another.Close() })
-	return another
-}
+// TestMain runs the tests only for internal/matrix.
+func TestMain(m *testing.M) { redistest.TimedMain(m, workers) }
 
-func must(err error) {
-	if err != nil {
-		panic(err)
-	}
+func groupOf(rdb redis.UniversalClient, ttl time.Duration) *waitgroup.WaitGroup {
+	wg := waitgroup.New(rdb, "key")
+	wg.TTL = ttl
+	return wg
 }
 
 // is checks an error.
@@ -60,43 +51,29 @@ func lost(t *testing.T, what string, err error, tasks int) {
 // ends takes the result of a wait, within the bound from start.
 func ends(t *testing.T, what string, c <-chan error, start time.Time, bound time.Duration) error {
 	t.Helper()
-	select {
-	case err := <-c:
-		redistest.CheckDuration(t, what, start, bound, leeway)
-		return err
-	case <-time.After(redistest.Patience):
-		t.Fatalf("%s did not end, the bound is %v", what, bound)
-		return nil
-	}
+	return kit.Receive(t, what, c, start, bound)
 }
 
 // goesOn checks that a wait does not end for so long.
 func goesOn(t *testing.T, what string, c <-chan error, d time.Duration) {
 	t.Helper()
-	select {
-	case err := <-c:
-		t.Fatalf("%s: ended with %v", what, err)
-	case <-time.After(d):
+	kit.Silent(t, what, c, d)
+}
+
+// succeeds checks an error that must not be.
+func succeeds(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Error(err)
 	}
 }
 
 // outstanding reads from Redis what is left of a group's round.
 func outstanding(t *testing.T, rdb *redis.Client, key string) (count, tasks int64) {
 	t.Helper()
-	ctx := context.Background()
-	members, err := rdb.ZRange(ctx, key, 0, -1).Result()
+	status, err := waitgroup.New(rdb, key).Inspect(t.Context())
 	must(err)
-	i := slices.IndexFunc(members, func(m string) bool { return strings.HasPrefix(m, "generation ") })
-	if i < 0 {
-		return 0, 0
-	}
-	var round, abandoned int64
-	if _, err := fmt.Sscanf(members[i], "generation %d count %d abandoned %d", &round, &count, &abandoned); err != nil {
-		t.Fatalf("%q: %v", members[i], err)
-	}
-	tasks, err = rdb.ZCount(ctx, key, "(0", "+inf").Result()
-	must(err)
-	return count, tasks
+	return status.Count, int64(len(status.Tasks))
 }
 
 // holds checks what is left of "key".
