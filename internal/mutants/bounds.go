@@ -21,7 +21,7 @@ var bounds = []mutant{
 	{
 		"stale-barge", "who finds only stale entries in a part of the queue gets the lock",
 		"internal/redisstore/lib/mutex_acquire_slow.lua", `not waiter and not unfinished then`, `not waiter then`,
-		"internal/redisstore", "TestRequestsBehindManyStaleEntries",
+		"internal/redisstore", "TestScriptsAreBounded/mutex/acquire",
 	},
 	{
 		"release-unfinished", "whoever releases does not go on, though more could be let in",
@@ -44,7 +44,7 @@ var bounds = []mutant{
 	{
 		"some-readers-told", "only the first readers are told that a writer waits",
 		"internal/redisstore/permits_update.lua", `unnotified, left = first, left or first > 0`, `unnotified, left = 0, left`,
-		"internal/redisstore", "TestReadersAreToldInSteps",
+		"internal/redisstore", "TestScriptsAreBounded/rw/readers_are_told",
 	},
 	{
 		"rebuild-miscounts", "a rebuild in steps forgets what has been given meanwhile",

@@ -20,22 +20,22 @@ var limits = []mutant{
 		"limit-keeps", "what a reservation took is not given back",
 		"internal/redisstore/limiter.lua", `  taken = taken - refund
 `, ``,
-		"internal/redisstore", "TestCancelLast",
+		"internal/redisstore", "TestReserve/CancelLast",
 	},
 	{
 		"limit-others-turns", "giving back moves the turns of those who came later",
 		"internal/redisstore/limiter.lua", `tonumber(m) - math.max(taken - tonumber(t), 0) or 0`, `tonumber(m) or 0`,
-		"internal/redisstore", "TestCancel0Tokens",
+		"internal/redisstore", "TestReserve/Cancel0Tokens",
 	},
 	{
 		"limit-burst", "one more than the burst is let through at once",
 		"internal/redisstore/limiter.lua", `taken + n - burst, 0`, `taken + n - burst - 1, 0`,
-		"internal/redisstore", "TestSimpleReserve",
+		"internal/redisstore", "TestReserve/SimpleReserve",
 	},
 	{
 		"limit-drift", "each decision rounds what is left of the one before",
 		"internal/redisstore/limiter.lua", `if clock_went_back or stored.rate ~= ARGV[2] then`, `if true then`,
-		"internal/redisstore", "TestLimitModel/miniredis",
+		"internal/redisstore", "TestLimitDoesNotDrift",
 	},
 	{
 		"limit-clock-set-back", "nothing is allowed for as long as the server's clock was set back",

@@ -12,7 +12,7 @@ var mutexScripts = []mutant{
 	{
 		"leave-unowned", "the same while others wait",
 		"internal/redisstore/lib/mutex_release_slow.lua", `if owner == token then`, `if owner then`,
-		"internal/redisstore", "TestReleaseAgainChangesNothing",
+		"internal/redisstore", "TestNoScriptLeavesALockFreeWhileSomebodyWaits",
 	},
 	{
 		"leave-keeps-entry", "who has cancelled stays in the queue, and is handed the lock",
@@ -142,7 +142,7 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 	{
 		"short-entry-lives", "the queue outlives its entries",
 		"internal/redisstore/mutex_acquire.lua", `redis.call('PEXPIRE', KEYS[2], WAITER_TTL)`, `redis.call('PEXPIRE', KEYS[2], 10 * WAITER_TTL)`,
-		"internal/redisstore", "TestFastPathsAgree",
+		"internal/redisstore", "TestAcquireOfAHeldLock",
 	},
 	{
 		"type-unchecked", "the type of the waiters' key is not checked before the first write",
@@ -157,7 +157,7 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 	{
 		"yield-old-token", "yielding to nobody keeps the old token",
 		"internal/redisstore/mutex_yield.lua", `    return granted(grant(token, ttl), ttl)`, `    return granted(grant(old, ttl), ttl)`,
-		"internal/redisstore", "TestYieldToNobody",
+		"internal/redisstore", "TestYieldRepeatedOrLate",
 	},
 	{
 		"notice-unsent", "the waiter that becomes the first in the queue does not notify the owner",

@@ -21,7 +21,7 @@ var permitScripts = []mutant{
 		"keeps-by-difference", "a statement is a difference: it takes off what it no longer keeps, each time",
 		"internal/redisstore/permits_update.lua", `local kept = math.min(live_hold.weight, keep + (granted and live_hold.granted or 0))`,
 		`local kept = math.max(live_hold.weight - math.max(live_hold.granted - keep, 0), 0)`,
-		"internal/redisstore", "TestPermitsModel/s_on_miniredis",
+		"internal/redisstore", "TestUpdateRequests",
 	},
 	{
 		"keeps-what-is-lost", "who has lost its permits is not told when it says that it keeps them",
@@ -67,7 +67,7 @@ var permitScripts = []mutant{
 	{
 		"hand-over-shortens", "a hand-over shortens the hold that there is",
 		"internal/redisstore/lib/permits.lua", `h.weight + h.granted, math.max(h.expires, ms + ttl), e.ttl`, `h.weight + h.granted, ms + ttl, e.ttl`,
-		"internal/redisstore", "TestPermitsModel",
+		"internal/redisstore", "TestUpdateRequests",
 	},
 	{
 		"permits-fence-by-counter", "a fence starts anew when its counter was lost",
@@ -79,7 +79,7 @@ var permitScripts = []mutant{
 		"internal/redisstore/lib/permits.lua", `    if h and h.expires > ms then
       redis.call`, `    if false then
       redis.call`,
-		"internal/redisstore", "TestPermitsModel/s_on_miniredis",
+		"internal/redisstore", "TestUpdateRequests",
 	},
 	{
 		"permits-clock-set-back", "a hold lives on for as long as the clock was set back",
@@ -89,7 +89,7 @@ var permitScripts = []mutant{
 	{
 		"permits-publish-must-succeed", "a release fails if it cannot publish",
 		"internal/redisstore/lib/permits.lua", `publish(n.channel`, `redis.call('PUBLISH', n.channel`,
-		"internal/redisstore", "TestPermitsWithoutPermissionToPublish",
+		"internal/redisstore", "TestHandOverWithoutPermissionToPublish",
 	},
 	{
 		"permits-type-unchecked", "the type of the queue is not checked before the first write",

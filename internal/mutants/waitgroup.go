@@ -34,12 +34,12 @@ var waitGroup = []mutant{
 		"dead-uncounted", "a task whose process has died is not counted as abandoned",
 		"internal/redisstore/lib/waitgroup.lua", `    abandoned = abandoned + n
 `, ``,
-		"internal/redisstore", "TestWaitGroupModel/miniredis",
+		"internal/redisstore", "TestWaitGroupAnswers",
 	},
 	{
 		"dead-lives", "a task that nobody has renewed keeps its round going",
 		"internal/redisstore/lib/waitgroup.lua", `local expired = redis.call('ZCOUNT', group, '(0', ms)`, `local expired = 0`,
-		"internal/redisstore", "TestWaitGroupModel/miniredis",
+		"internal/redisstore", "TestWaitGroupAnswers",
 	},
 	{
 		"over-with-tasks", "a round is over when its count is 0, though tasks live",

@@ -28,7 +28,6 @@ func (r *rig) notices(kind lease.Kind, owner string, f func()) (n int) {
 // The waiter that becomes the first in the queue notifies an owner that wants to know, and so
 // does each of its polls. Waiters behind it, and tries, notify nobody.
 func TestFirstWaiterNotifiesTheOwner(t *testing.T) {
-	t.Parallel()
 	eachPath(t, func(r *rig) {
 		for owner, lingers := range map[string]bool{wantsNotice: false, mayLinger: true} {
 			equal(t, "contended at first", r.acquire(owner, 0).Contended, false)
@@ -58,7 +57,6 @@ func TestFirstWaiterNotifiesTheOwner(t *testing.T) {
 // A renewal that asks whether others wait has that in its reply, and one that does not costs
 // no look at the queue.
 func TestRenewalStatesContention(t *testing.T) {
-	t.Parallel()
 	eachServer(t, func(r *rig) {
 		renewed := func(asks bool) lease.RenewResult {
 			return renewAll(r, []lease.Renewal{{Name: mutexAt(r.lock), Token: a, TTL: lockTTL, Contention: asks}})[0]
@@ -71,30 +69,34 @@ func TestRenewalStatesContention(t *testing.T) {
 	})
 }
 
-// The holders of permits that want to know are notified in the same way, writers and readers
-// of a reader/writer lock and holders of a semaphore alike.
+// The holders of permits that want to know are notified in the same way, writers and readers of a
+// reader/writer lock and holders of a semaphore alike.
 func TestFirstWaiterNotifiesTheHolders(t *testing.T) {
-	t.Parallel()
-	look := func(r *permits, weight int64) {
-		kind := r.name.Kind
-		for owner, lingers := range map[string]bool{wantsNotice: false, mayLinger: true} {
-			r.has(owner, weight)
-			try := r.update(b, 1, 0, r.size)
-			try.Enqueue = false
-			equal(t, "notices of a try", r.notices(kind, owner, func() { equal(t, "may linger", r.says(try).MayLinger, lingers) }), 0)
-			equal(t, "notices of the first waiter", r.notices(kind, owner, func() { r.state(b, 2, 0, r.size) }), 1)
-			equal(t, "notices of the second", r.notices(kind, owner, func() { r.state(c, 1, 0, 1) }), 0)
-			poll := r.update(b, 3, 0, r.size)
-			poll.WantSeq = 2
-			equal(t, "notices of the poll of the first", r.notices(kind, owner, func() { r.says(poll) }), 1)
-			for _, token := range []string{c, b, owner} {
-				r.release(token)
+	look := func(name lease.Name, size, weight int64) func(*rig) {
+		return func(rig *rig) {
+			r := newPermits(rig.T, rig.rdb, name, size)
+			for owner, lingers := range map[string]bool{wantsNotice: false, mayLinger: true} {
+				r.has(owner, weight)
+				notices := func(what string, want int, q lease.Request) {
+					r.Helper()
+					got := r.notices(name.Kind, owner, func() { equal(r.T, "may linger", r.says(q).MayLinger, lingers && !q.Enqueue) })
+					equal(r.T, "notices of "+what, got, want)
+				}
+				notices("a try", 0, r.try(b, 1, 0, r.size))
+				notices("the first waiter", 1, r.update(b, 2, 0, r.size))
+				notices("the second", 0, r.update(c, 1, 0, 1))
+				notices("the poll of the first", 1, r.again(b, 3, 2, 0, r.size))
+				for _, token := range []string{c, b, owner} {
+					r.release(token)
+				}
 			}
+			r.has(a, r.size)
+			equal(r.T, "notices to a holder that did not ask", len(r.published(func() { r.state(b, 1, 0, r.size) })), 0)
 		}
-		r.has(a, r.size)
-		equal(t, "notices to a holder that did not ask", len(r.published(func() { r.state(b, 1, 0, r.size) })), 0)
 	}
-	eachSemaphore(t, func(r *permits) { look(r, 3) })
-	eachRW(t, func(r *permits) { look(r, r.size) })
-	eachRW(t, func(r *permits) { look(r, 1) })
+	eachServer(t, func(r *rig) {
+		r.rows(map[string]func(*rig){
+			"semaphore": look(semaphoreAt("key"), 10, 3), "writer": look(rwAt("key"), all, all), "reader": look(rwAt("key"), all, 1),
+		})
+	})
 }

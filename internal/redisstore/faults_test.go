@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -12,12 +13,15 @@ import (
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 // A full server must still let holders go and others in: what is there to be
 // freed else? Only new locks are refused.
 func TestOutOfMemory(t *testing.T) {
 	t.Parallel()
+	s := redistest.Start(t)
+	rdb := s.Client(t)
 	for _, row := range []struct {
 		name           string
 		waiting        []string
@@ -33,6 +37,11 @@ func TestOutOfMemory(t *testing.T) {
 		{"yield to nobody", nil, func(r *rig) { r.yield(a, d, 1); r.yield(a, d, 1) }, d, ""},
 		{"asking again", nil, func(r *rig) { equal(r.T, "again", outcome(r.acquire(a, 2)), "granted") }, a, ""},
 		{"a try of a held lock", nil, func(r *rig) { equal(r.T, "try", outcome(r.acquire(b, 0)), "wait") }, a, ""},
+		{"release with a value", nil, func(r *rig) {
+			stored, owned := r.releaseValue(a, "v")
+			equal(r.T, "stored and owned", owned && stored == lease.ValueStored, true)
+			r.reads("the value", "v")
+		}, "", ""},
 		{"a cut of a TTL", nil, func(r *rig) {
 			check(r.T, r.rdb.PExpire(r.Context(), r.lock, time.Hour).Err())
 			r.acquire(b, 0)
@@ -53,10 +62,12 @@ func TestOutOfMemory(t *testing.T) {
 		}, a, b},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			r, s := realRig(t)
+			s.Do(t, "FLUSHALL")
+			r := newRig(t, rdb, "key")
 			r.held(a, row.waiting...)
 			s.Do(t, "CONFIG", "SET", "maxmemory", "1")
 			row.do(r)
+			s.Do(t, "CONFIG", "SET", "maxmemory", "0")
 			equal(t, "owner", r.owner(), row.owner)
 			equal(t, "queue", r.waiting(), row.waiters)
 		})
@@ -74,166 +85,62 @@ func (r *rig) user(s *redistest.Server, rules ...string) *rig {
 	return r.with(s.Client(r.T, func(o *redis.Options) { o.Username, o.Password = "u", "x" }))
 }
 
-func TestPermissions(t *testing.T) {
-	t.Parallel()
-	r, s := realRig(t)
-	for _, row := range []struct {
-		name  string
-		rules []string
-	}{
-		{"no scripts", []string{"~*", "&*", "+@all", "-evalsha", "-eval"}},
-		{"no evalsha", []string{"~*", "&*", "+@all", "-evalsha"}},
-		{"no eval, and the script is not there", []string{"~*", "&*", "+@all", "-eval"}},
-		{"not this key", []string{"~other", "&*", "+@all"}},
-		{"not its siblings", []string{"~key", "&*", "+@all", "-xadd"}},
-		{"no writes", []string{"~*", "&*", "+@all", "-set", "-pexpire", "-del"}},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			s.Do(t, "SCRIPT", "FLUSH")
-			check(t, r.rdb.Set(t.Context(), r.lock, a, 0).Err())
-			u := r.user(s, row.rules...)
-			r.unchanged("what was forbidden", func() {
-				_, err := u.Acquire(t.Context(), r.request(a, 1))
-				expect(t, "acquire", err, "denied", "")
-				_, err = u.Release(t.Context(), mutexAt(r.lock), a)
-				expect(t, "release", err, "denied", "")
-				if row.name != "not its siblings" {
-					got := renewAll(u, []lease.Renewal{{Name: mutexAt(r.lock), Token: a, TTL: lockTTL}})[0]
-					expect(t, "renew", got.Err, "denied", "")
-				}
-			})
-		})
-	}
-}
-
-// A hand-over that cannot be told is a hand-over: the waiter finds out by asking.
+// A hand-over, or an end, that cannot be told is one: the waiter finds out by asking.
 func TestHandOverWithoutPermissionToPublish(t *testing.T) {
-	t.Parallel()
-	for _, long := range []bool{false, true} { // see eachPath
-		r, s := realRig(t)
-		u := r.user(s, "~*", "resetchannels", "+@all")
-		u.long = long
-		u.held(a, b)
-		said := r.published(func() { equal(t, "owned", u.release(a), true) })
-		equal(t, "messages", len(said), 0)
-		equal(t, "owner", r.owner(), b)
-		equal(t, "the waiter's next request", outcome(u.acquire(b, 2)), "granted")
-	}
-}
-
-// refused checks that every call fails for now, with words, and stores nothing.
-func (r *rig) refused(words string) {
-	r.Helper()
-	before := strings.Join(r.rdb.Keys(r.Context(), "*").Val(), " ")
-	_, err := r.Acquire(r.Context(), r.request(a, 1))
-	expect(r.T, "acquire", err, "passing", words)
-	_, err = r.Release(r.Context(), mutexAt(r.lock), a)
-	expect(r.T, "release", err, "passing", words)
-	got := renewAll(r, []lease.Renewal{{Name: mutexAt(r.lock), Token: a, TTL: lockTTL}})[0]
-	expect(r.T, "renew", got.Err, "passing", words)
-	equal(r.T, "kept", got.Held, false)
-	if after := strings.Join(r.rdb.Keys(r.Context(), "*").Val(), " "); after != before {
-		r.Errorf("keys %q, before %q", after, before)
-	}
-}
-
-func TestServerThatRefusesForNow(t *testing.T) {
-	t.Parallel()
-	for _, row := range []struct {
-		name  string
-		args  []string
-		fault func(t *testing.T, s *redistest.Server)
-		words string
-	}{
-		{"a replica", nil, func(t *testing.T, s *redistest.Server) {
-			s.Do(t, "REPLICAOF", "127.0.0.1", "1")
-		}, "READONLY"},
-		{"a replica without its master", []string{"--replica-serve-stale-data", "no"}, func(t *testing.T, s *redistest.Server) {
-			s.Do(t, "REPLICAOF", "127.0.0.1", "1")
-		}, "MASTERDOWN"},
-		{"a master without replicas", nil, func(t *testing.T, s *redistest.Server) {
-			s.Do(t, "CONFIG", "SET", "min-replicas-to-write", "1")
-		}, "NOREPLICAS"},
-		{"a disk that fails", []string{"--save", "3600 1"}, func(t *testing.T, s *redistest.Server) {
-			check(t, os.RemoveAll(s.Do(t, "CONFIG", "GET", "dir").(map[any]any)["dir"].(string)))
-			s.Do(t, "BGSAVE")
-			redistest.Eventually(t, 5*time.Second, func() bool {
-				return strings.Contains(s.Do(t, "INFO", "persistence").(string), "rdb_last_bgsave_status:err")
-			}, "the save fails")
-		}, "MISCONF"},
-		{"a cluster without its slots", []string{"--cluster-enabled", "yes"}, func(*testing.T, *redistest.Server) {}, "CLUSTERDOWN"},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			r, s := realRig(t, row.args...)
-			if row.words != "CLUSTERDOWN" {
-				r.held(a, b)
-				r.renew(a) // from here on they are known by their hashes
-			}
-			row.fault(t, s)
-			if old := strings.Contains(s.Do(t, "INFO", "server").(string), "redis_version:6."); old && (row.words == "NOREPLICAS" || row.words == "MISCONF") {
-				t.Skip("Redis 6 refuses writes then, but not those of scripts")
-			}
-			r.refused(row.words)
-		})
-	}
-}
-
-func TestServerBusyWithAScript(t *testing.T) {
-	t.Parallel()
-	r, s := realRig(t, "--lua-time-limit", "10") // its name in every version
-	r.held(a, b)
-	loop := make(chan error)
-	endless := s.Client(t, func(o *redis.Options) { o.ReadTimeout, o.MaxRetries = time.Minute, -1 })
-	go func() { loop <- endless.Eval(context.Background(), "while true do end", nil).Err() }()
-	redistest.Eventually(t, 5*time.Second, func() bool {
-		_, err := r.Release(r.Context(), mutexAt(r.lock), c)
-		return err != nil
-	}, "the server is busy")
-	for range 2 {
-		_, err := r.Acquire(r.Context(), r.request(a, 1))
-		expect(t, "acquire", err, "passing", "BUSY")
-		expect(t, "renew", renewAll(r, []lease.Renewal{{Name: mutexAt(r.lock), Token: a}})[0].Err, "passing", "BUSY")
-	}
-	s.Do(t, "SCRIPT", "KILL")
-	if err := <-loop; err == nil {
-		t.Error("the endless script ended")
-	}
-	redistest.Eventually(t, 5*time.Second, func() bool {
-		_, err := r.Release(r.Context(), mutexAt(r.lock), a)
-		return err == nil
-	}, "released")
-	equal(t, "owner", r.owner(), b)
-}
-
-func TestServerWithTooManyClients(t *testing.T) {
-	t.Parallel()
 	r, s := realRig(t)
-	s.Do(t, "CONFIG", "SET", "maxclients", "1")
-	_, err := r.Acquire(r.Context(), r.request(a, 1))
-	expect(t, "acquire", err, "passing", "")
-	got := renewAll(r, []lease.Renewal{{Name: mutexAt(r.lock), Token: a}})[0]
-	expect(t, "renew", got.Err, "passing", "")
-	s.Do(t, "CONFIG", "SET", "maxclients", "100")
-	equal(t, "later", outcome(r.acquire(a, 1)), "granted")
+	u := r.user(s, "~*", "resetchannels", "+@all")
+	equal(t, "messages", len(r.published(func() {
+		for _, long := range []bool{false, true} { // see eachPath
+			u.long = long
+			u.held(a, b)
+			equal(t, "owned", u.release(a), true)
+			equal(t, "owner", r.owner(), b)
+			equal(t, "the waiter's next request", outcome(u.acquire(b, 2)), "granted")
+			equal(t, "owned", u.release(b), true)
+		}
+		p := newPermits(t, u.rdb, rwAt("permits"), all)
+		p.has(a, 1)
+		p.waits(b, all) // a would be sent word
+		equal(t, "owned", p.release(a), true)
+		equal(t, "the waiter's next request", outcome(p.says(p.again(b, 2, 1, 0, all))), "granted")
+
+		g := newGroup(t, u.rdb, "group")
+		g.counts("s", taskgroup.OpStart, a)
+		g.counts("s", taskgroup.OpAbandon, a)
+		equal(t, "left", g.status(0).Remaining, 0)
+		g.counts("s", taskgroup.OpStart, b)
+		g.ends(b, -time.Millisecond)
+		equal(t, "left", g.status(0).Remaining, 0)
+	})), 0)
 }
 
-func TestServerThatIsDown(t *testing.T) {
-	t.Parallel()
+// A script may touch nothing but its keys, and so works on each slot of a cluster.
+func TestScriptsTouchTheirKeysOnly(t *testing.T) {
 	r, s := realRig(t)
-	r.held(a, b)
-	s.Kill()
-	_, err := r.Acquire(r.Context(), r.request(a, 1))
-	expect(t, "acquire", err, "passing", "")
-	check(t, s.Restart())
-	// Without a log of its writes it knows neither lock nor scripts now.
-	equal(t, "owned", r.release(a), false)
-	equal(t, "renewed", r.renew(a), false)
-	equal(t, "yield", outcome(r.yield(a, c, 1)), "gone")
-	equal(t, "keys", len(s.Keys(t)), 0)
+	u := r.user(s, "~some{tag}key", "~baton:{tag}:*", "&*", "+@all").rdb
+	p := newPermits(t, u, semaphoreAt("some{tag}key"), 10)
+	p.has(a, 10)
+	p.waits(b, 1)
+	equal(t, "renewed", p.renew(a, lockTTL), lease.RenewResult{Held: true, Contended: true})
+	p.resize(11)
+	equal(t, "owned", p.release(a), true)
+	p.stands("then", "b=1")
+	check(t, r.rdb.FlushAll(t.Context()).Err())
+	g := newGroup(t, u, "some{tag}key")
+	g.counts("s", taskgroup.OpAdd, 1)
+	g.counts("s", taskgroup.OpClaim, a)
+	equal(t, "renewed", g.renew(a, lockTTL), true)
+	g.counts("s", taskgroup.OpAbandon, a)
+	equal(t, "left", g.status(0).Remaining, 0)
+	check(t, r.rdb.FlushAll(t.Context()).Err())
+	k := newRig(t, u, "some{tag}key")
+	k.held(a, b)
+	equal(t, "renewed", k.renew(a), true)
+	equal(t, "yield", outcome(k.yield(a, c, 1)), "wait")
+	equal(t, "owned", k.release(b), true)
 }
 
 func TestClientThatIsClosed(t *testing.T) {
-	t.Parallel()
 	eachServer(t, func(r *rig) {
 		check(r.T, r.rdb.Close())
 		_, err := r.Acquire(r.Context(), r.request(a, 1))
@@ -244,31 +151,14 @@ func TestClientThatIsClosed(t *testing.T) {
 	})
 }
 
-func TestRefusedKeys(t *testing.T) {
-	t.Parallel()
-	eachServer(t, func(r *rig) {
-		for _, key := range []string{"", "baton:{x}:queue", "baton:{"} {
-			_, err := r.Acquire(r.Context(), lease.Request{Name: mutexAt(key), Token: a, TTL: lockTTL})
-			expect(t, "acquire", err, "permanent", "key")
-			_, err = r.Release(r.Context(), mutexAt(key), a)
-			expect(t, "release", err, "permanent", "key")
-		}
-		equal(t, "keys", r.all(), "")
-	})
-}
-
-// A script that answers something else is another program's under the same
-// hash, or a proxy's invention. It must not be read as zeros.
+// What is none of the script's replies is another program's, or a proxy's. It is not read as zeros.
 func TestUnexpectedReply(t *testing.T) {
-	eachServer(t, func(r *rig) {
-		was := acquire
-		defer func() { acquire = was }()
-		for _, text := range []string{"return 1", "return {1, 2, 3}", "return {1, 2, 3, 4, 5}", "return 'OK'", "return {}"} {
-			acquire = &script{text: text, sha: strings.Repeat("0", 40)}
-			_, err := r.Acquire(r.Context(), r.request(a, 1))
-			expect(t, text, err, "unknown", "unexpected")
-		}
-	})
+	for _, val := range []any{nil, int64(1), "OK", []any{}, []any{int64(1), int64(2), int64(3)}} {
+		rdb := newClient(t)
+		rdb.AddHook(replies(val))
+		_, err := NewStore(rdb).Acquire(t.Context(), lease.Request{Name: mutexAt("key"), Token: a, Seq: 1})
+		expect(t, fmt.Sprint(val), err, "unknown", "")
+	}
 }
 
 // The texts are what Redis 6 to 8 send, and proxies; the client makes its own errors of them.

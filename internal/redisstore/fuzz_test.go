@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/ratelimit"
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
@@ -72,30 +73,25 @@ func FuzzLockOrder(f *testing.F) {
 	})
 }
 
-// replies is a hook that answers every command with one value.
-type replies struct{ val any }
-
-func (r replies) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (r replies) ProcessHook(redis.ProcessHook) redis.ProcessHook {
-	return func(_ context.Context, cmd redis.Cmder) error { return r.answer(cmd) }
-}
-
-func (r replies) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(_ context.Context, cmds []redis.Cmder) (err error) {
-		for _, cmd := range cmds {
-			err = errors.Join(err, r.answer(cmd))
-		}
-		return err
+// replies returns a hook that answers every command with one value.
+func replies(val any) redis.Hook {
+	return redistest.Hook{
+		Process: func(_ context.Context, cmd redis.Cmder, _ redis.ProcessHook) error { return answer(cmd, val) },
+		Pipeline: func(_ context.Context, cmds []redis.Cmder, _ redis.ProcessPipelineHook) (err error) {
+			for _, cmd := range cmds {
+				err = errors.Join(err, answer(cmd, val))
+			}
+			return err
+		},
 	}
 }
 
-func (r replies) answer(cmd redis.Cmder) error {
-	if err, ok := r.val.(error); ok {
+func answer(cmd redis.Cmder, val any) error {
+	if err, ok := val.(error); ok {
 		cmd.SetErr(err)
 		return err
 	}
-	cmd.(noRetryCmd).SetVal(r.val)
+	cmd.(noRetryCmd).SetVal(val)
 	return nil
 }
 
@@ -136,7 +132,7 @@ func FuzzReply(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		val, _ := value(data, 0)
 		rdb := rdb.WithTimeout(0) // a copy, for a hook of its own
-		rdb.AddHook(replies{val})
+		rdb.AddHook(replies(val))
 		s, ctx := NewStore(rdb), t.Context()
 		checks := func(what string, ok bool, err error) {
 			t.Helper()

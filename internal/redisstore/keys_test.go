@@ -8,8 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 // odd are keys that a naive "{key}:queue" gets wrong, and their neighbours.
@@ -34,15 +37,13 @@ func TestSlot(t *testing.T) {
 }
 
 func TestSlotIsTheServers(t *testing.T) {
-	t.Parallel() // a cluster takes two seconds to be up
 	r, s := realRig(t, "--cluster-enabled", "yes")
 	slots := []any{"CLUSTER", "ADDSLOTS"} // Redis 6 knows no ranges
 	for slot := range 16384 {
 		slots = append(slots, slot)
 	}
 	s.Do(t, slots...)
-	big := append(slices.Clone(odd), strings.Repeat("k", 1<<20), strings.Repeat("}", 1<<20))
-	keys := slices.Clone(big)
+	keys := slices.Clone(odd)
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 500 {
 		key := make([]byte, 1+rng.IntN(12))
@@ -51,18 +52,19 @@ func TestSlotIsTheServers(t *testing.T) {
 		}
 		keys = append(keys, string(key))
 	}
+	pipe, slotOf := r.rdb.Pipeline(), map[string]*redis.IntCmd{}
 	for _, key := range keys {
-		for _, k := range must(keysFor(mutexAt(key)))(t) {
-			if got := s.Do(t, "CLUSTER", "KEYSLOT", k); got != int64(slot(key)) {
-				t.Errorf("slot of %.30q, for %.30q: %v, not %d", k, key, got, slot(key))
-			}
-		}
+		slotOf[key] = pipe.ClusterKeySlot(t.Context(), key)
+	}
+	_, _ = pipe.Exec(t.Context())
+	for key, got := range slotOf { // FuzzKeys compares the siblings' slots with that of the key
+		equal(t, fmt.Sprintf("slot of %.30q", key), must(got.Result())(t), int64(slot(key)))
 	}
 	// The server refuses a script whose keys are not all of one slot.
 	redistest.Eventually(t, 10*time.Second, func() bool {
 		return r.rdb.Del(t.Context(), "key").Err() == nil
 	}, "the cluster is up")
-	for _, key := range big {
+	for _, key := range odd {
 		k := newRig(t, r.rdb, key)
 		k.held(a, b)
 		equal(t, "renewed", k.renew(a), true)
@@ -72,47 +74,70 @@ func TestSlotIsTheServers(t *testing.T) {
 	}
 }
 
-// Every key has its own lock, queue and fence, and messages name it to the byte.
+// Every key has its own lock, permits and group, and messages name it to the byte.
 func TestOddKeysAreApart(t *testing.T) {
-	t.Parallel()
 	eachServer(t, func(r *rig) {
-		start := time.Now()
-		said := r.published(func() {
+		for _, kind := range []lease.Kind{lease.Mutex, lease.RWMutex, taskgroup.Kind} {
+			check(r.T, r.rdb.FlushAll(r.Context()).Err())
+			said := r.published(func() {
+				for i, key := range odd {
+					p, g := newPermits(r.T, r.rdb, rwAt(key), all), newGroup(r.T, r.rdb, key)
+					switch token := fmt.Sprint("baton:10000:", i); kind {
+					case lease.Mutex:
+						k := newRig(r.T, r.rdb, key)
+						k.held(token, b)
+						equal(r.T, "owned", k.release(token), true)
+					case lease.RWMutex:
+						p.has(token, all)
+						p.waits(b, 1)
+						equal(r.T, "owned", p.release(token), true)
+					default:
+						g.counts("s", taskgroup.OpAdd, 1)
+						g.counts("s", taskgroup.OpClaim, token)
+						equal(r.T, "renewed", g.renew(token, lockTTL), true)
+						g.counts("s", taskgroup.OpDone, token)
+					}
+				}
+			})
+			equal(r.T, "messages", len(said), len(odd))
 			for i, key := range odd {
-				k := newRig(t, r.rdb, key)
-				k.held(fmt.Sprint("baton:10000:", i), b)
+				channel := channelOf(b) + ": "
+				if kind == taskgroup.Kind {
+					channel = newGroup(r.T, r.rdb, key).channel + ": "
+				}
+				if h, ok := parseMessage(strings.TrimPrefix(said[i], channel)); !ok || h.Key != key || h.Kind != kind {
+					r.Errorf("message for %.30q: %.100q", key, said[i])
+				}
 			}
-			for i, key := range odd {
-				equal(t, "owned", newRig(t, r.rdb, key).release(fmt.Sprint("baton:10000:", i)), true)
-			}
-		})
-		if time.Since(start) > lease.WaiterTTL { // who waits is passed over by then
-			t.Log("too slow to compare")
-			return
-		}
-		equal(t, "messages", len(said), len(odd))
-		for i, key := range odd {
-			h, ok := parseMessage(strings.TrimPrefix(said[i], channelOf(b)+": "))
-			if !ok || h.Key != key || h.Token != b || h.Seq != 1 || h.FenceBase != newRig(t, r.rdb, key).last() {
-				t.Errorf("message for %.30q: %.100q", key, said[i])
+			if kind == taskgroup.Kind {
+				equal(r.T, "keys", r.rdb.DBSize(r.Context()).Val(), int64(2*len(odd)))
 			}
 		}
-		for _, key := range odd {
-			newRig(t, r.rdb, key).release(b)
-		}
-		equal(t, "keys: a fence for each", int(r.rdb.DBSize(r.Context()).Val()), len(odd))
 	})
 }
 
 func TestKeysThatAreRefused(t *testing.T) {
+	s := NewStore(newClient(t)) // nothing is sent
 	for _, key := range []string{"", "baton:{x}:queue", "baton:{", "baton:{x}", "baton:{}y"} {
-		if keys, err := keysFor(mutexAt(key)); err == nil {
-			t.Errorf("%q: %q", key, keys)
+		for what, do := range map[string]func() error{
+			"acquire": func() error {
+				_, err := s.Acquire(t.Context(), lease.Request{Name: mutexAt(key), Token: a, TTL: lockTTL})
+				return err
+			},
+			"release": func() error { _, err := s.Release(t.Context(), mutexAt(key), a); return err },
+			"change": func() error {
+				_, err := s.UpdateGroup(t.Context(), taskgroup.Operation{Key: key, Op: taskgroup.OpAdd})
+				return err
+			},
+			"look":   func() error { _, err := s.GroupStatus(t.Context(), key, 0); return err },
+			"read":   func() error { _, err := s.ReadValue(t.Context(), key); return err },
+			"write":  func() error { _, err := s.WriteValue(t.Context(), lease.ValueWrite{Key: key}); return err },
+			"delete": func() error { _, err := s.DeleteValue(t.Context(), key); return err },
+		} {
+			expect(t, what, do(), "permanent", "key")
 		}
-	}
-	for _, key := range odd {
-		if _, err := keysFor(mutexAt(key)); err != nil {
-			t.Errorf("%.30q: %v", key, err)
+		if _, err := s.DoneChannel(key); err == nil {
+			t.Errorf("%q has a channel", key)
 		}
 	}
 }
@@ -166,6 +191,9 @@ func FuzzKeys(f *testing.F) {
 					t.Errorf("%q is said to belong to %q, not to %q", k, of, key)
 				}
 				seen[k] = key
+			}
+			if value, err := (*Store)(nil).ValueChannel(key); err == nil && slot(value) != slot(key) {
+				t.Errorf("%q is in slot %d, %q in %d", value, slot(value), key, slot(key))
 			}
 			if one == two {
 				break

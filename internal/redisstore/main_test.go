@@ -31,8 +31,7 @@ type rig struct {
 	*Store
 	rdb                         *redis.Client
 	lock, queue, waiters, fence string
-	long                        bool          // asks and releases by longAcquire and longRelease
-	left                        time.Duration // to the owner, as the last reply says
+	long                        bool // asks and releases by longAcquire and longRelease
 	made                        time.Time
 }
 
@@ -42,12 +41,13 @@ func newRig(t *testing.T, rdb *redis.Client, key string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{t, NewStore(rdb), rdb, keys[0].(string), keys[1].(string), keys[2].(string), keys[3].(string), false, 0, time.Now()}
+	return &rig{t, NewStore(rdb), rdb, keys[0].(string), keys[1].(string), keys[2].(string), keys[3].(string), false, time.Now()}
 }
 
 func (r *rig) keys() []any { return []any{r.lock, r.queue, r.waiters, r.fence} }
 
 func eachServer(t *testing.T, f func(r *rig)) {
+	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) { f(newRig(t, rdb, "key")) })
 }
 
@@ -59,18 +59,26 @@ var (
 
 // eachPath has f look at the fast paths, and at the slow paths.
 func eachPath(t *testing.T, f func(r *rig)) {
-	t.Run("short", func(t *testing.T) { eachServer(t, f) })
-	t.Run("long", func(t *testing.T) {
-		eachServer(t, func(r *rig) {
-			r.long = true
-			f(r)
-		})
+	eachServer(t, func(r *rig) {
+		r.rows(map[string]func(*rig){"short": f, "long": func(r *rig) { r.long = true; f(r) }})
 	})
+}
+
+// rows runs subtests one after the other, each on a server that is empty.
+func (r *rig) rows(list map[string]func(*rig)) {
+	for name, f := range list {
+		r.Run(name, func(t *testing.T) {
+			check(t, r.rdb.FlushAll(t.Context()).Err())
+			row := newRig(t, r.rdb, r.lock)
+			row.long = r.long
+			f(row)
+		})
+	}
 }
 
 // realRig is a rig on a redis-server of its own.
 func realRig(t *testing.T, args ...string) (*rig, *redistest.Server) {
-	t.Helper()
+	t.Parallel()
 	s := redistest.Start(t, args...)
 	return newRig(t, s.Client(t), "key"), s
 }
@@ -97,9 +105,9 @@ func (r *rig) acquire(token string, n int64) lease.Reply {
 			args = append(args, 0, "") // no entry
 		}
 		got := must(parseInts(must(r.transport.run(r.Context(), longAcquire, r.keys(), args))(r.T), 4))(r.T)
-		return r.noted(mutexReply(got))
+		return mutexReply(got)
 	}
-	return r.noted(must(r.Acquire(r.Context(), r.request(token, n)))(r.T))
+	return must(r.Acquire(r.Context(), r.request(token, n)))(r.T)
 }
 
 // yield gives up from and queues as token.
@@ -107,12 +115,7 @@ func (r *rig) yield(from, token string, n int64) lease.Reply {
 	r.Helper()
 	q := r.request(token, n)
 	q.Replaces = from
-	return r.noted(must(r.Acquire(r.Context(), q))(r.T))
-}
-
-func (r *rig) noted(reply lease.Reply) lease.Reply {
-	r.left = reply.Remaining
-	return reply
+	return must(r.Acquire(r.Context(), q))(r.T)
 }
 
 func (r *rig) release(token string) (owned bool) {
@@ -135,7 +138,22 @@ func (r *rig) held(owner string, waiting ...string) {
 	equal(r.T, "the owner's request", outcome(r.acquire(owner, 1)), "granted")
 	for _, w := range waiting {
 		equal(r.T, "a waiter's request", outcome(r.acquire(w, 1)), "wait")
+		r.stays(r.queue, r.waiters, w)
 	}
+}
+
+// stays makes an entry live for an hour, and the queue with it: so long as no test takes.
+func (r *rig) stays(queue, waiters, token string) {
+	r.Helper()
+	_, rest, ok := strings.Cut(r.rdb.HGet(r.Context(), waiters, token).Val(), " ")
+	if !ok { // the test reads the keys by other names
+		return
+	}
+	pipe := r.rdb.Pipeline()
+	pipe.HSet(r.Context(), waiters, token, fmt.Sprint(time.Now().Add(time.Hour).UnixMilli(), " ", rest))
+	pipe.PExpire(r.Context(), queue, time.Hour)
+	pipe.PExpire(r.Context(), waiters, time.Hour)
+	must(pipe.Exec(r.Context()))(r.T)
 }
 
 // dies makes the entry of token so old that it counts no more.
@@ -175,42 +193,41 @@ func (r *rig) pttl(key string) time.Duration { return r.rdb.PTTL(r.Context(), ke
 // expiry checks that the key was given ttl to go, some time after the rig was made.
 func (r *rig) expiry(key string, ttl time.Duration) {
 	r.Helper()
-	if left := r.pttl(key); left > ttl || left < ttl-time.Since(r.made)-time.Millisecond {
-		r.Errorf("%s expires in %v, want %v", key, left, ttl)
+	r.remains(key, r.pttl(key), ttl)
+}
+
+// remains checks what is left of a ttl that began after the rig was made.
+func (r *rig) remains(what string, left, ttl time.Duration) {
+	r.Helper()
+	if left > ttl || left < ttl-time.Since(r.made)-2*time.Millisecond {
+		r.Errorf("%s has %v left, want %v", what, left, ttl)
 	}
 }
 
 // all is everything the server stores, but for TTLs.
 func (r *rig) all() string {
 	r.Helper()
-	return strings.Join(dump(r.T, r.rdb), "\n")
-}
-
-func dump(t *testing.T, rdb *redis.Client) []string {
-	t.Helper()
-	ctx := t.Context()
-	lines := []string{}
-	for _, key := range must(rdb.Keys(ctx, "*").Result())(t) {
+	ctx, lines := r.Context(), []string{}
+	for _, key := range must(r.rdb.Keys(ctx, "*").Result())(r.T) {
 		var value any
-		switch kind := rdb.Type(ctx, key).Val(); kind {
+		switch kind := r.rdb.Type(ctx, key).Val(); kind {
 		case "string":
-			value = rdb.Get(ctx, key).Val()
+			value = r.rdb.Get(ctx, key).Val()
 		case "list":
-			value = rdb.LRange(ctx, key, 0, -1).Val()
+			value = r.rdb.LRange(ctx, key, 0, -1).Val()
 		case "hash":
-			value = rdb.HGetAll(ctx, key).Val() // fmt sorts it
+			value = r.rdb.HGetAll(ctx, key).Val() // fmt sorts it
 		case "set":
-			members := rdb.SMembers(ctx, key).Val()
-			slices.Sort(members)
-			value = members
+			value = sorted(r.rdb.SMembers(ctx, key).Val()...)
 		case "zset":
-			value = rdb.ZRangeWithScores(ctx, key, 0, -1).Val()
+			value = r.rdb.ZRangeWithScores(ctx, key, 0, -1).Val()
 		}
 		lines = append(lines, fmt.Sprintf("%q: %q", key, fmt.Sprint(value)))
 	}
-	slices.Sort(lines)
-	return lines
+	return strings.Join(sorted(lines...), "\n")
 }
+
+func sorted(s ...string) []string { slices.Sort(s); return s }
 
 // unchanged checks that f stores nothing and deletes nothing.
 func (r *rig) unchanged(what string, f func()) {

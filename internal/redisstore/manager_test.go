@@ -45,16 +45,6 @@ func TestManagerIsOnePerClient(t *testing.T) {
 	runtime.KeepAlive(second)
 }
 
-func TestManagerOfNoClient(t *testing.T) {
-	for name, rdb := range map[string]redis.UniversalClient{
-		"nil": nil, "client": (*redis.Client)(nil), "cluster": (*redis.ClusterClient)(nil), "ring": (*redis.Ring)(nil),
-	} {
-		if k, err := ManagerFor(rdb); k != nil || err == nil {
-			t.Errorf("%s: %v, %v", name, k, err)
-		}
-	}
-}
-
 // Users wrap clients, by value as well.
 type wrapped struct{ redis.UniversalClient }
 
@@ -137,7 +127,7 @@ func TestManagerOfAWrappedClient(t *testing.T) {
 	runtime.KeepAlive(plain)
 }
 
-// A Ring is refused however it is wrapped, and so is a wrapper of nothing.
+// A Ring is refused however it is wrapped, and so is a client that is none.
 func TestClientsThatAreRefused(t *testing.T) {
 	ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": "127.0.0.1:1"}})
 	defer ring.Close()
@@ -150,7 +140,10 @@ func TestClientsThatAreRefused(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, err, limits)
 		}
 	}
-	for name, rdb := range map[string]redis.UniversalClient{"nothing": wrapped{}, "a nil client": byPointer{}, "a nil cluster": wrapped{(*redis.ClusterClient)(nil)}} {
+	for name, rdb := range map[string]redis.UniversalClient{
+		"nil": nil, "a nil client": (*redis.Client)(nil), "a nil cluster": (*redis.ClusterClient)(nil), "a nil ring": (*redis.Ring)(nil),
+		"a wrapper of nothing": wrapped{}, "a wrapper of a nil client": byPointer{}, "a wrapper of a nil cluster": wrapped{(*redis.ClusterClient)(nil)},
+	} {
 		if k, err := ManagerFor(rdb); k != nil || !errors.Is(err, errNilClient) {
 			t.Errorf("%s: %v, %v", name, k, err)
 		}
@@ -175,8 +168,7 @@ func registered(rdb redis.UniversalClient) bool {
 	return ok
 }
 
-// Nothing has to be closed, so nothing may be kept: neither the manager nor, by
-// the registry, the client.
+// An entry goes when nobody uses the manager, though the client is in use.
 func TestManagerThatNobodyUsesGoes(t *testing.T) {
 	rdb := newClient(t)
 	k := must(ManagerFor(rdb))(t)
@@ -185,23 +177,6 @@ func TestManagerThatNobodyUsesGoes(t *testing.T) {
 	runtime.KeepAlive(k)
 	k = nil
 	redistest.Eventually(t, 10*time.Second, func() bool { runtime.GC(); return !registered(rdb) }, "the entry goes")
-
-	gone := make(chan struct{})
-	func() {
-		short := redis.NewClient(options())
-		must(ManagerFor(short))(t)
-		check(t, short.Close())
-		runtime.AddCleanup(short, func(gone chan struct{}) { close(gone) }, gone)
-	}()
-	redistest.Eventually(t, 10*time.Second, func() bool {
-		runtime.GC()
-		select {
-		case <-gone:
-			return true
-		default:
-			return false
-		}
-	}, "the client goes")
 }
 
 type application struct {
@@ -224,6 +199,10 @@ type lockingHook struct {
 // What leads from a primitive to its client may lead back: all of it goes together.
 func TestClientsAreCollected(t *testing.T) {
 	for name, make := range map[string]func(rdb *redis.Client, collected func()){
+		"a client": func(rdb *redis.Client, collected func()) {
+			must(ManagerFor(rdb))(t)
+			runtime.AddCleanup(rdb, func(f func()) { f() }, collected)
+		},
 		"an application that embeds it": func(rdb *redis.Client, collected func()) {
 			a := &application{UniversalClient: rdb}
 			a.manager = must(ManagerFor(a))(t)

@@ -12,7 +12,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
-	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
 // permits is one semaphore or reader/writer lock, and the server it is on.
@@ -37,11 +36,11 @@ func rwAt(key string) lease.Name        { return lease.Name{Kind: lease.RWMutex,
 
 // eachSemaphore runs f with a semaphore of ten permits on each server.
 func eachSemaphore(t *testing.T, f func(r *permits)) {
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) { f(newPermits(t, rdb, semaphoreAt("key"), 10)) })
+	eachServer(t, func(r *rig) { f(newPermits(r.T, r.rdb, semaphoreAt(r.lock), 10)) })
 }
 
 func eachRW(t *testing.T, f func(r *permits)) {
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) { f(newPermits(t, rdb, rwAt("key"), lease.ExclusiveWeight)) })
+	eachServer(t, func(r *rig) { f(newPermits(r.T, r.rdb, rwAt(r.lock), lease.ExclusiveWeight)) })
 }
 
 // update is request n of token: it keeps, and wants besides, first with this request.
@@ -73,6 +72,7 @@ func (r *permits) has(token string, weight int64) {
 func (r *permits) waits(token string, want int64) {
 	r.Helper()
 	equal(r.T, token+"'s request", outcome(r.state(token, 1, 0, want)), "wait")
+	r.stays(r.queue, r.waiters, token)
 }
 
 func (r *permits) release(token string) (owned bool) {
@@ -129,7 +129,6 @@ type storedPermits struct {
 	holds                                         map[string]record
 	queue                                         []record
 	zset                                          map[string]float64
-	ttl                                           [4]time.Duration // of its keys
 }
 
 // record is a hold or an entry.
@@ -137,75 +136,57 @@ type record struct {
 	token                                                        string
 	expires, weight, ttl, seq, wantSeq, granted, base, at, grant int64
 	shared                                                       bool
-	channel                                                      string
 }
 
 func (r *permits) stored() storedPermits {
 	r.Helper()
-	pipe := r.rdb.Pipeline()
-	read := r.read(pipe)
-	must(pipe.Exec(r.Context()))(r.T)
-	return read()
-}
-
-// read adds to a pipeline what a storedPermits is made of.
-func (r *permits) read(pipe redis.Pipeliner) func() storedPermits {
 	ctx := r.Context()
-	main, entries := pipe.HGetAll(ctx, r.main), pipe.HGetAll(ctx, r.waiters)
-	queue, zset := pipe.ZRange(ctx, r.queue, 0, -1), pipe.ZRangeWithScores(ctx, r.holders, 0, -1)
-	var ttl [4]*redis.DurationCmd
-	for i, key := range []string{r.main, r.holders, r.queue, r.waiters} {
-		ttl[i] = pipe.PTTL(ctx, key)
+	s := storedPermits{holds: map[string]record{}, zset: map[string]float64{}}
+	for token, text := range r.rdb.HGetAll(ctx, r.main).Val() {
+		if token == "state" {
+			r.scan(text, &s.size, &s.declared, &s.used, &s.waiting, &s.last, &s.life, &s.at)
+			continue
+		}
+		s.holds[token] = r.parseHold(token, text)
 	}
-	return func() storedPermits {
-		r.Helper()
-		s := storedPermits{holds: map[string]record{}, zset: map[string]float64{}}
-		for i := range ttl {
-			s.ttl[i] = ttl[i].Val()
-		}
-		for token, text := range main.Val() {
-			if token == "state" {
-				r.scan(text, &s.size, &s.declared, &s.used, &s.waiting, &s.last, &s.life, &s.at)
-				continue
-			}
-			h := record{token: token}
-			h.shared, h.channel = r.scan(text, &h.expires, &h.weight, &h.ttl, &h.seq, &h.wantSeq, &h.granted, &h.base)
-			s.holds[token] = h
-		}
-		for _, z := range zset.Val() {
-			s.zset[z.Member.(string)] = z.Score
-		}
-		for _, token := range queue.Val() {
-			e := record{token: token}
-			if text, ok := entries.Val()[token]; ok {
-				e.shared, e.channel = r.scan(text, &e.at, &e.seq, &e.grant, &e.ttl, &e.weight, &e.wantSeq)
-			}
-			s.queue = append(s.queue, e)
-		}
-		if len(queue.Val()) > 0 && len(entries.Val()) != len(queue.Val()) && len(entries.Val()) > 0 {
-			r.Errorf("%d entries for %q", len(entries.Val()), queue.Val())
-		}
-		return s
+	for _, z := range r.rdb.ZRangeWithScores(ctx, r.holders, 0, -1).Val() {
+		s.zset[z.Member.(string)] = z.Score
 	}
+	entries := r.rdb.HGetAll(ctx, r.waiters).Val()
+	for _, token := range r.rdb.ZRange(ctx, r.queue, 0, -1).Val() {
+		e := record{token: token}
+		if text, ok := entries[token]; ok {
+			e.shared = r.scan(text, &e.at, &e.seq, &e.grant, &e.ttl, &e.weight, &e.wantSeq)
+		}
+		s.queue = append(s.queue, e)
+	}
+	return s
 }
 
-// scan reads numbers, and what follows them.
-func (r *permits) scan(text string, numbers ...*int64) (shared bool, channel string) {
+func (r *permits) parseHold(token, text string) record {
+	h := record{token: token}
+	h.shared = r.scan(text, &h.expires, &h.weight, &h.ttl, &h.seq, &h.wantSeq, &h.granted, &h.base)
+	return h
+}
+
+// scan reads numbers, and whether what follows them says that it is shared.
+func (r *permits) scan(text string, numbers ...*int64) (shared bool) {
 	r.Helper()
-	fields := strings.SplitN(text, " ", len(numbers)+2)
+	fields := strings.Fields(text)
 	if fields[0] == string(r.name.Kind) {
 		fields = fields[1:]
 	}
 	for i, n := range numbers {
-		var err error
-		if *n, err = strconv.ParseInt(fields[i], 10, 64); err != nil {
-			r.Fatalf("record %q: %v", text, err)
-		}
+		*n = must(strconv.ParseInt(fields[i], 10, 64))(r.T)
 	}
-	if fields = fields[len(numbers):]; len(fields) == 2 {
-		return fields[0] == "1", fields[1]
-	}
-	return false, ""
+	return len(fields) > len(numbers) && fields[len(numbers)] == "1"
+}
+
+// lasts checks that a hold has a ttl to go that began after the rig was made.
+func (r *permits) lasts(what, token string, ttl time.Duration) {
+	r.Helper()
+	ms := r.stored().holds[token].expires - r.now().UnixMilli()
+	r.remains(what, time.Duration(ms)*time.Millisecond, ttl)
 }
 
 // String is who holds how much, and who waits for how much in which order.
@@ -235,28 +216,45 @@ func (r *permits) early(token string) {
 	check(r.T, r.rdb.ZAddXX(r.Context(), r.holders, redis.Z{Score: 1, Member: token}).Err())
 }
 
-// setBack makes all times an hour later, which is what the server's clock has
-// done to them when it is set back by one.
+// setBack makes all times an hour later, which is what the server's clock has done to them when
+// it is set back by one.
 func (r *permits) setBack() {
 	r.Helper()
-	later := func(ms *string) {
-		n := must(strconv.ParseInt(*ms, 10, 64))(r.T)
-		*ms = fmt.Sprint(n + time.Hour.Milliseconds())
+	later := func(i int) func(fields []string) {
+		return func(fields []string) {
+			fields[i] = fmt.Sprint(must(strconv.ParseInt(fields[i], 10, 64))(r.T) + time.Hour.Milliseconds())
+		}
 	}
 	s := r.stored()
-	for token, h := range s.holds {
-		if h.expires <= time.Now().UnixMilli() {
-			continue // it has gone before that, and is only still to be removed
-		}
-		r.rewrite(r.main, token, func(fields []string) { later(&fields[0]) })
+	for token := range s.holds {
+		r.rewrite(r.main, token, later(0))
 		check(r.T, r.rdb.ZAddXX(r.Context(), r.holders, redis.Z{Score: s.zset[token] + float64(time.Hour.Milliseconds()), Member: token}).Err())
 	}
 	for _, e := range s.queue {
-		if r.rdb.HExists(r.Context(), r.waiters, e.token).Val() {
-			r.rewrite(r.waiters, e.token, func(fields []string) { later(&fields[0]) })
-		}
+		r.rewrite(r.waiters, e.token, later(0))
 	}
-	if s.size > 0 {
-		r.rewrite(r.main, "state", func(fields []string) { later(&fields[7]) })
+	r.rewrite(r.main, "state", later(7))
+}
+
+// again is request n of token for what it has wanted since its request first.
+func (r *permits) again(token string, n, first, keep, want int64) lease.Request {
+	q := r.update(token, n, keep, want)
+	q.WantSeq = first
+	return q
+}
+
+// try is update of one that does not queue.
+func (r *permits) try(token string, n, keep, want int64) lease.Request {
+	q := r.update(token, n, keep, want)
+	q.Enqueue = false
+	return q
+}
+
+// rows runs subtests one after the other, each on a server that is empty.
+func (r *permits) rows(list map[string]func(*permits)) {
+	rigs := map[string]func(*rig){}
+	for name, f := range list {
+		rigs[name] = func(row *rig) { f(newPermits(row.T, row.rdb, r.name, r.size)) }
 	}
+	r.rig.rows(rigs)
 }

@@ -9,27 +9,29 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
+// stateTTL is how long the keys of permits outlive their last use.
+const stateTTL = 65 * time.Minute
+
 func TestPermitsTakeWhatIsFree(t *testing.T) {
-	t.Parallel()
 	eachSemaphore(t, func(r *permits) {
-		before := r.now()
+		before := r.now().UnixMicro()
 		got := r.state(a, 1, 0, 3)
-		if after := r.now(); got.FenceBase < before.UnixMicro() || got.FenceBase > after.UnixMicro() {
-			r.Errorf("base %d is not the server's time, %d to %d", got.FenceBase, before.UnixMicro(), after.UnixMicro())
+		if after := r.now().UnixMicro(); got.FenceBase < before || got.FenceBase > after {
+			r.Errorf("base %d is not the server's time, %d to %d", got.FenceBase, before, after)
 		}
 		equal(r.T, "reply", got, lease.Reply{Granted: true, FenceBase: got.FenceBase, Weight: 3, GrantedNow: 3})
 		s := r.stored()
 		equal(r.T, "state", fmt.Sprint(s.size, s.declared, s.used, s.waiting, s.last), fmt.Sprint(10, 10, 3, 0, got.FenceBase))
-		h := s.holds[a]
-		if end := r.now().Add(lockTTL).UnixMilli(); h.expires > end || h.expires < end-2000 || int64(s.zset[a]) != h.expires {
-			r.Errorf("it ends at %d, in the zset at %v, now+TTL is %d", h.expires, s.zset[a], end)
-		}
-		r.expiry(r.main, 65*time.Minute)
-		r.expiry(r.holders, 65*time.Minute)
+		r.lasts("the hold", a, lockTTL)
+		equal(r.T, "its end in the zset", int64(s.zset[a]), s.holds[a].expires)
+		r.expiry(r.main, stateTTL)
+		r.expiry(r.holders, stateTTL)
 		equal(r.T, "keys", r.rdb.DBSize(r.Context()).Val(), 2) // no entry for a holder
 
 		q := r.update(b, 1, 0, 2)
@@ -43,10 +45,9 @@ func TestPermitsTakeWhatIsFree(t *testing.T) {
 	})
 }
 
-// What is taken again has a larger fence, whatever the clock says, or, if the
-// counter was lost, by the clock.
+// What is taken again has a larger fence, whatever the clock says, or, if the counter was lost,
+// by the clock.
 func TestPermitsFencesGrow(t *testing.T) {
-	t.Parallel()
 	eachSemaphore(t, func(r *permits) {
 		const ahead = 4_102_444_800_000_001 // the year 2100, in µs
 		r.has(a, 1)
@@ -64,19 +65,16 @@ func TestPermitsFencesGrow(t *testing.T) {
 	})
 }
 
-// The permits of one release go to as many as they are enough for, and each of
-// them is told once, of its own request.
+// The permits of one release go to as many as they are enough for, and each of them is told once,
+// of its own request.
 func TestPermitsOfOneReleaseGoToMany(t *testing.T) {
-	t.Parallel()
 	eachSemaphore(t, func(r *permits) {
 		r.has(a, 10)
 		r.waits(b, 3)
 		r.waits(c, 5)
 		r.waits(d, 4)
 		r.waits(e, 1)
-		q := r.update(c, 7, 0, 5)
-		q.WantSeq = 1
-		equal(r.T, "a refresh", outcome(r.says(q)), "wait") // and keeps its place
+		equal(r.T, "a refresh", outcome(r.says(r.again(c, 7, 1, 0, 5))), "wait") // and keeps its place
 		said := r.published(func() { equal(r.T, "owned", r.release(a), true) })
 		s := r.stored()
 		r.stands("then", "b=3 c=5 d+4 e+1")
@@ -87,15 +85,15 @@ func TestPermitsOfOneReleaseGoToMany(t *testing.T) {
 		if !slices.Equal(said, want) {
 			r.Errorf("published %q, want %q", said, want)
 		}
-		for token, h := range s.holds {
-			if end := r.now().Add(grantTTL).UnixMilli(); h.expires > end || h.expires < end-2000 {
-				r.Errorf("%s was given until %d, now+grant is %d", token, h.expires, end)
-			}
+		r.lasts("the first", b, grantTTL)
+		r.lasts("the second", c, grantTTL)
+		lower := func(n, keep int64, messages int, then string) {
+			r.Helper()
+			equal(r.T, "messages of a lower", len(r.published(func() { r.state(b, n, keep, 0) })), messages)
+			r.stands("then", then)
 		}
-		equal(r.T, "messages of a lower that is enough for nobody",
-			len(r.published(func() { r.state(b, 2, 2, 0); r.stands("then", "b=2 c=5 d+4 e+1") })), 0)
-		equal(r.T, "messages of one that is", len(r.published(func() { r.state(b, 3, 1, 0) })), 1)
-		r.stands("then", "b=1 c=5 d=4 e+1")
+		lower(2, 2, 0, "b=2 c=5 d+4 e+1")
+		lower(3, 1, 1, "b=1 c=5 d=4 e+1")
 		said = r.published(func() { r.release(b) })
 		if len(said) != 1 || !strings.Contains(said[0], " 1 0 "+e) { // nobody waits after it
 			r.Errorf("published %q", said)
@@ -103,8 +101,12 @@ func TestPermitsOfOneReleaseGoToMany(t *testing.T) {
 	})
 }
 
+// Each case starts with a holding all, and b, c and d queued for 4 each.
 func TestPermitsPassOverWhoCannotBeLetIn(t *testing.T) {
-	t.Parallel()
+	del := func(key func(r *permits) string) func(r *permits) {
+		return func(r *permits) { check(r.T, r.rdb.Del(r.Context(), key(r)).Err()) }
+	}
+	list := map[string]func(*permits){}
 	for _, row := range []struct {
 		name   string
 		before func(r *permits)
@@ -115,81 +117,74 @@ func TestPermitsPassOverWhoCannotBeLetIn(t *testing.T) {
 		{"a dead one at the head", func(r *permits) { r.dies(b) }, "c=4 d=4", 2},
 		{"a dead one behind it", func(r *permits) { r.dies(c) }, "b=4 d=4", 2},
 		{"all", func(r *permits) { r.dies(b); r.dies(c); r.dies(d) }, "", 0},
-		{"one that was dead and asks again", func(r *permits) {
-			r.dies(b)
-			q := r.update(b, 2, 0, 4)
-			q.WantSeq = 1
-			r.says(q)
-		}, "b=4 c=4 d+4", 2},
+		{"one that was dead and asks again", func(r *permits) { r.dies(b); r.says(r.again(b, 2, 1, 0, 4)) }, "b=4 c=4 d+4", 2},
 		{"one that withdraws", func(r *permits) { r.state(b, 2, 0, 0) }, "c=4 d=4", 2},
 		{"one that wants something else: to the end with it", func(r *permits) { r.state(b, 2, 0, 2) }, "c=4 d=4 b=2", 3},
 		{"one that leaves", func(r *permits) { equal(r.T, "owned", r.release(c), false) }, "b=4 d=4", 2},
 		{"one that is seen in the future", func(r *permits) { r.seen(b, time.Hour) }, "b=4 c=4 d+4", 2},
 		{"one whose entry is missing", func(r *permits) { check(r.T, r.rdb.HDel(r.Context(), r.waiters, b).Err()) }, "c=4 d=4", 2},
 		{"one whose entry is garbled", func(r *permits) { check(r.T, r.rdb.HSet(r.Context(), r.waiters, b, "x").Err()) }, "c=4 d=4", 2},
-		{"all, as the queue is lost", func(r *permits) { check(r.T, r.rdb.Del(r.Context(), r.queue).Err()) }, "", 0},
-		{"all, as the entries are lost", func(r *permits) { check(r.T, r.rdb.Del(r.Context(), r.waiters).Err()) }, "", 0},
+		{"all, as the queue is lost", del(func(r *permits) string { return r.queue }), "", 0},
+		{"all, as the entries are lost", del(func(r *permits) string { return r.waiters }), "", 0},
 		{"all that are too large after a resize", func(r *permits) { r.resize(3) }, "", 3},
 	} {
-		t.Run(row.name, func(t *testing.T) {
-			eachSemaphore(t, func(r *permits) {
-				r.has(a, 10)
-				r.waits(b, 4)
-				r.waits(c, 4)
-				r.waits(d, 4)
-				said := r.published(func() {
-					row.before(r)
-					r.release(a)
-				})
-				r.stands("then", row.then)
-				equal(r.T, "messages", len(said), row.told)
+		list[row.name] = func(r *permits) {
+			r.has(a, 10)
+			r.waits(b, 4)
+			r.waits(c, 4)
+			r.waits(d, 4)
+			said := r.published(func() {
+				row.before(r)
+				r.release(a)
 			})
-		})
+			r.stands("then", row.then)
+			equal(r.T, "messages", len(said), row.told)
+		}
 	}
+	eachSemaphore(t, func(r *permits) { r.rows(list) })
 }
 
-// Each row starts with a holding 6 of 10, b queued for 5, c for 1.
+// Each case starts with a holding 6 of 10, b queued for 5, c for 1.
 func TestUpdateRequests(t *testing.T) {
-	t.Parallel()
-	again := func(q lease.Request, order int64) lease.Request { q.WantSeq = order; return q }
+	state := func(token string, n, keep, want int64) func(r *permits) lease.Reply {
+		return func(r *permits) lease.Reply { return r.state(token, n, keep, want) }
+	}
+	list := map[string]func(*permits){}
 	for _, row := range []struct {
 		name    string
 		do      func(r *permits) lease.Reply
 		outcome string
 		then    string
 	}{
-		{"a raise", func(r *permits) lease.Reply { return r.state(a, 2, 6, 1) }, "wait", "a=6 b+5 c+1 a+1"},
-		{"a try", func(r *permits) lease.Reply {
-			q := r.update(a, 2, 6, 1)
-			q.Enqueue = false
-			return r.says(q)
-		}, "wait", "a=6 b+5 c+1"},
-		{"a lower", func(r *permits) lease.Reply { return r.state(a, 2, 4, 0) }, "wait", "a=4 b=5 c=1"},
-		{"a lower with a raise", func(r *permits) lease.Reply { return r.state(a, 2, 5, 1) }, "wait", "a=5 b=5 c+1 a+1"},
-		{"a yield", func(r *permits) lease.Reply { return r.state(a, 2, 0, 4) }, "granted", "b=5 c=1 a=4"},
-		{"a yield for too much", func(r *permits) lease.Reply { return r.state(a, 2, 0, 6) }, "wait", "b=5 c=1 a+6"},
-		{"a yield by a try", func(r *permits) lease.Reply {
-			q := r.update(a, 2, 0, 6)
-			q.Enqueue = false
-			return r.says(q)
-		}, "wait", "b=5 c=1"},
-		{"a statement of no change", func(r *permits) lease.Reply { return r.state(a, 2, 6, 0) }, "wait", "a=6 b+5 c+1"},
-		{"more than it holds", func(r *permits) lease.Reply { return r.state(a, 2, 7, 0) }, "gone", "a=6 b+5 c+1"},
-		{"what it does not hold", func(r *permits) lease.Reply { return r.state(d, 1, 1, 0) }, "gone", "a=6 b+5 c+1"},
-		{"what it waits for", func(r *permits) lease.Reply { return r.state(b, 2, 5, 0) }, "gone", "a=6 b+5 c+1"},
-		{"nothing by a stranger", func(r *permits) lease.Reply { return r.state(d, 1, 0, 0) }, "wait", "a=6 b+5 c+1"},
+		{"a raise", state(a, 2, 6, 1), "wait", "a=6 b+5 c+1 a+1"},
+		{"a try", func(r *permits) lease.Reply { return r.says(r.try(a, 2, 6, 1)) }, "wait", "a=6 b+5 c+1"},
+		{"a lower", state(a, 2, 4, 0), "wait", "a=4 b=5 c=1"},
+		{"a lower with a raise", state(a, 2, 5, 1), "wait", "a=5 b=5 c+1 a+1"},
+		{"a lower again", func(r *permits) lease.Reply { r.state(a, 2, 5, 0); return r.state(a, 3, 5, 0) }, "wait", "a=5 b=5 c+1"},
+		{"a yield", state(a, 2, 0, 4), "granted", "b=5 c=1 a=4"},
+		{"a yield for too much", state(a, 2, 0, 6), "wait", "b=5 c=1 a+6"},
+		{"a yield by a try", func(r *permits) lease.Reply { return r.says(r.try(a, 2, 0, 6)) }, "wait", "b=5 c=1"},
+		{"a statement of no change", state(a, 2, 6, 0), "wait", "a=6 b+5 c+1"},
+		{"more than it holds", state(a, 2, 7, 0), "gone", "a=6 b+5 c+1"},
+		{"what it does not hold", state(d, 1, 1, 0), "gone", "a=6 b+5 c+1"},
+		{"what it waits for", state(b, 2, 5, 0), "gone", "a=6 b+5 c+1"},
+		{"nothing by a stranger", state(d, 1, 0, 0), "wait", "a=6 b+5 c+1"},
 		{"that the hold has run out", func(r *permits) lease.Reply {
 			r.expires(a)
 			return r.state(a, 2, 6, 0)
 		}, "gone", "a=6 b+5 c+1"}, // the next who asks finds that
 		{"a waiter when a hold has run out", func(r *permits) lease.Reply {
 			r.expires(a)
-			return r.says(again(r.update(b, 2, 0, 5), 1))
+			return r.says(r.again(b, 2, 1, 0, 5))
 		}, "granted", "b=5 c=1"},
 		{"a newcomer when a hold has run out", func(r *permits) lease.Reply {
 			r.expires(a)
 			return r.state(d, 1, 0, 4)
 		}, "granted", "b=5 c=1 d=4"},
+		{"a newcomer when a renewed hold seems to have run out", func(r *permits) lease.Reply {
+			r.early(a)
+			return r.state(d, 1, 0, 4)
+		}, "wait", "a=6 b+5 c+1 d+4"},
 		{"what it held when that and the zset is lost", func(r *permits) lease.Reply {
 			r.release(b)
 			r.release(c)
@@ -199,7 +194,7 @@ func TestUpdateRequests(t *testing.T) {
 		}, "granted", "a=2"},
 		{"a hand-over that it has not heard of", func(r *permits) lease.Reply {
 			r.release(a)
-			return r.says(again(r.update(b, 2, 0, 5), 1))
+			return r.says(r.again(b, 2, 1, 0, 5))
 		}, "granted", "b=5 c=1"},
 		{"a withdrawal that crosses a hand-over", func(r *permits) lease.Reply {
 			r.release(a)
@@ -214,50 +209,50 @@ func TestUpdateRequests(t *testing.T) {
 			r.release(b)
 			r.release(c)
 			r.stands("the raise", "a=8")
-			return r.says(again(r.update(a, 3, 4, 2), 2))
+			r.lasts("what a hand-over adds to", a, lockTTL)
+			return r.says(r.again(a, 3, 2, 4, 2))
 		}, "granted", "a=6"},
+		{"a copy of what it was granted", state(a, 1, 0, 6), "wait", "a=6 b+5 c+1"}, // which gives no window
+		{"a copy of what it waits for", func(r *permits) lease.Reply {
+			got := r.state(b, 1, 0, 5)
+			equal(r.T, "it says no time", got.Remaining < 0, true)
+			return got
+		}, "wait", "a=6 b+5 c+1"},
 		{"an overtaken one", func(r *permits) lease.Reply {
 			r.state(a, 9, 3, 0)
 			return r.state(a, 8, 1, 3)
 		}, "wait", "a=3 b=5 c=1"},
 		{"an overtaken one that waits", func(r *permits) lease.Reply {
-			r.says(again(r.update(b, 9, 0, 5), 1))
-			return r.state(b, 8, 0, 0)
+			r.says(r.again(b, 9, 1, 0, 5))
+			got := r.state(b, 8, 0, 0)
+			equal(r.T, "others wait", got.Contended, true)
+			return got
 		}, "wait", "a=6 b+5 c+1"},
 	} {
-		t.Run(row.name, func(t *testing.T) {
-			eachSemaphore(t, func(r *permits) {
-				r.has(a, 6)
-				r.waits(b, 5)
-				r.waits(c, 1)
-				equal(r.T, "reply", outcome(row.do(r)), row.outcome)
-				r.stands("then", row.then)
-			})
-		})
+		list[row.name] = func(r *permits) {
+			r.has(a, 6)
+			r.waits(b, 5)
+			r.waits(c, 1)
+			equal(r.T, "reply", outcome(row.do(r)), row.outcome)
+			r.stands("then", row.then)
+		}
 	}
+	eachSemaphore(t, func(r *permits) { r.rows(list) })
 }
 
-// Every answer that moves a window has made the hold last for as long, also if
-// the queue let in the one who asks. And one that was overtaken gives no window.
+// Every answer that moves a window has made the hold last for as long, also if the queue let in
+// the one who asks. And one that was overtaken gives no window.
 func TestUpdatesLastForTheirTTL(t *testing.T) {
-	t.Parallel()
 	eachSemaphore(t, func(r *permits) {
-		lasts := func(what string) {
-			r.Helper()
-			if left := r.stored().holds[b].expires - r.now().UnixMilli(); left < lockTTL.Milliseconds()-2000 {
-				r.Errorf("%s: %dms are left", what, left)
-			}
-		}
 		r.has(a, 10)
 		r.waits(b, 5)
 		r.expires(a)
-		q := r.update(b, 3, 0, 5)
-		q.WantSeq = 1
+		q := r.again(b, 3, 1, 0, 5)
 		equal(r.T, "the head of the queue", outcome(r.says(q)), "granted")
-		lasts("the head of the queue")
+		r.lasts("the head of the queue", b, lockTTL)
 		r.ends(b, time.Second)
 		r.state(b, 4, 5, 0)
-		lasts("a statement")
+		r.lasts("a statement", b, lockTTL)
 		r.ends(b, time.Second)
 		equal(r.T, "an overtaken one", outcome(r.says(q)), "wait")
 		r.release(b)
@@ -265,14 +260,13 @@ func TestUpdatesLastForTheirTTL(t *testing.T) {
 		r.has(c, 10)
 		r.waits(b, 5)
 		r.release(c)
-		q.Seq = 2
-		equal(r.T, "one that asks after a hand-over", outcome(r.says(q)), "granted")
-		lasts("one that asks after a hand-over")
+		equal(r.T, "one that asks after a hand-over", outcome(r.says(r.again(b, 2, 1, 0, 5))), "granted")
+		r.lasts("one that asks after a hand-over", b, lockTTL)
 
 		q = r.update(b, 5, 5, 0)
 		q.TTL = time.Second
 		r.says(q)
-		lasts("a shorter statement")
+		r.lasts("a shorter statement", b, lockTTL)
 		q.Seq, q.TTL = 6, 3*time.Hour
 		r.says(q)
 		r.expiry(r.main, 3*time.Hour)
@@ -282,7 +276,6 @@ func TestUpdatesLastForTheirTTL(t *testing.T) {
 
 // What a claim that has ended still had under way can be executed at any time.
 func TestLateUpdateOfAnEndedClaim(t *testing.T) {
-	t.Parallel()
 	eachSemaphore(t, func(r *permits) {
 		r.has(a, 5)
 		r.state(a, 2, 2, 0)
@@ -297,8 +290,8 @@ func TestLateUpdateOfAnEndedClaim(t *testing.T) {
 		r := newPermits(t, redistest.MiniClient(t, redistest.Mini(t)), semaphoreAt("key"), 10)
 		r.has(b, 4)
 		r.state(a, 1, 0, 5)
-		r.waits(c, 10)
-		r.waits(d, 1)
+		r.state(c, 1, 0, 10)
+		r.state(d, 1, 0, 1)
 		time.Sleep(lease.WaiterTTL - time.Millisecond)
 		r.state(d, 2, 0, 1) // the queue lives on
 		time.Sleep(time.Millisecond)
@@ -311,77 +304,286 @@ func TestLateUpdateOfAnEndedClaim(t *testing.T) {
 }
 
 func TestSizes(t *testing.T) {
-	t.Parallel()
 	eachSemaphore(t, func(r *permits) {
-		ask := func(token string, size, want int64) (lease.Reply, error) {
+		ask := func(token string, size, want int64) error {
 			q := r.update(token, 1, 0, want)
 			q.Size = size
-			return r.Acquire(r.Context(), q)
+			_, err := r.Acquire(r.Context(), q)
+			return err
 		}
-		refused := func(what string, size, want int64, tooLarge bool) {
+		refused := func(what string, size, want int64, reason error) {
 			r.Helper()
 			r.unchanged(what, func() {
-				_, err := ask(e, size, want)
+				err := ask(e, size, want)
 				expect(r.T, what, err, "permanent", "size")
-				equal(r.T, what+": ErrSizeMismatch", errors.Is(err, lease.ErrSizeMismatch), !tooLarge)
-				equal(r.T, what+": ErrExceedsSize", errors.Is(err, lease.ErrExceedsSize), tooLarge)
+				equal(r.T, what+": "+reason.Error(), errors.Is(err, reason), true)
 			})
 		}
-		refused("more than there will be", 10, 11, true)
+		refused("more than there will be", 10, 11, lease.ErrExceedsSize)
 		equal(r.T, "keys", r.all(), "")
 		r.has(a, 1)
-		refused("another size", 9, 1, false)
-		refused("another size, and more than there is", 12, 11, true)
+		refused("another size", 9, 1, lease.ErrSizeMismatch)
+		refused("another size, and more than there is", 12, 11, lease.ErrExceedsSize)
 		r.resize(20)
-		for i, size := range []int64{10, 20} {
-			_, err := ask(fmt.Sprint("baton:10000:x", i), size, 1)
-			expect(r.T, fmt.Sprint("size ", size), err, "nil", "")
-		}
+		expect(r.T, "the size of before", ask("baton:10000:x0", 10, 1), "nil", "")
+		expect(r.T, "the size of now", ask("baton:10000:x1", 20, 1), "nil", "")
 		check(r.T, r.Resize(r.Context(), "key", 15, 20)) // by one who takes another for the first
-		refused("another size after a resize", 15, 1, false)
-		refused("more than there is after a resize", 20, 21, true)
+		refused("another size after a resize", 15, 1, lease.ErrSizeMismatch)
+		refused("more than there is after a resize", 20, 21, lease.ErrExceedsSize)
 		r.resize(2) // two more are in use
 		equal(r.T, "in use", r.stored().used, 3)
-		refused("more than is left", 10, 3, true)
-		refused("the size of before", 20, 1, false)
+		refused("more than is left", 10, 3, lease.ErrExceedsSize)
+		refused("the size of before", 20, 1, lease.ErrSizeMismatch)
 		r.waits(b, 1)
 		r.release(a)
 		r.stands("of two, two are in use", "x0=1 x1=1 b+1")
-		said := r.published(func() { r.resize(4) })
-		equal(r.T, "messages of a resize", len(said), 1)
+		equal(r.T, "messages of a resize", len(r.published(func() { r.resize(4) })), 1)
 		r.stands("a resize lets in", "x0=1 x1=1 b=1")
 		check(r.T, r.rdb.Del(r.Context(), r.main, r.holders).Err())
 		check(r.T, r.Resize(r.Context(), "key", 7, 9))
 		s := r.stored()
 		equal(r.T, "a resize before the first use", fmt.Sprint(s.size, s.declared), "9 7")
-		r.expiry(r.main, 65*time.Minute)
+		r.expiry(r.main, stateTTL)
 	})
 }
 
-// A statement that is refused for the size says what it keeps all the same, and
-// leaves the queue. What was granted before a resize stays granted.
+// A statement that is refused for the size says what it keeps all the same, and leaves the queue.
+// What was granted before a resize stays granted.
 func TestUpdateOfAWrongSize(t *testing.T) {
-	t.Parallel()
 	eachSemaphore(t, func(r *permits) {
 		r.has(a, 8)
 		r.waits(b, 6)
 		r.waits(c, 2)
-		q := r.update(b, 2, 0, 6)
-		q.WantSeq, q.Size = 1, 9
-		_, err := r.Acquire(r.Context(), q)
-		expect(r.T, "in the queue", err, "permanent", "semaphore has 10 permits, this process expects 9")
+		q := r.again(b, 2, 1, 0, 6)
+		q.Size = 9
+		r.fails("in the queue", q, "semaphore has 10 permits, this process expects 9")
 		r.stands("then", "a=8 c=2")
-		q = r.update(a, 2, 4, 11)
-		_, err = r.Acquire(r.Context(), q)
-		equal(r.T, "too large", errors.Is(err, lease.ErrExceedsSize), true)
+		r.fails("too large", r.update(a, 2, 4, 11), "size")
 		r.stands("then", "a=4 c=2")
 
 		r.release(c)
 		r.state(b, 3, 0, 7)
 		r.release(a)
 		r.resize(3)
-		q = r.update(b, 4, 0, 7)
-		q.WantSeq = 3
-		equal(r.T, "handed over before a resize", r.says(q).Weight, 7)
+		equal(r.T, "handed over before a resize", r.says(r.again(b, 4, 3, 0, 7)).Weight, 7)
+	})
+}
+
+const all = lease.ExclusiveWeight
+
+// shared checks who holds how much, and who waits for how much; W is all.
+func (r *permits) shared(what, want string) {
+	r.Helper()
+	equal(r.T, what, strings.ReplaceAll(r.stored().String(), fmt.Sprint(int64(all)), "W"), want)
+}
+
+func TestReadersAndWriters(t *testing.T) {
+	eachRW(t, func(r *permits) {
+		r.has(a, 1)
+		r.has(b, 1)
+		r.waits(c, all)
+		r.waits(d, 1) // behind the writer
+		r.waits(e, 1)
+		r.release(a)
+		r.shared("a reader is left", "b=1 c+W d+1 e+1")
+		r.release(b)
+		r.shared("the writer's turn", "c=W d+1 e+1")
+		r.waits(a, all)
+		r.waits(b, 1)
+		said := r.published(func() { r.release(c) })
+		r.shared("all readers up to the next writer", "d=1 e=1 a+W b+1")
+		s := r.stored()
+		want := []string{
+			fmt.Sprintf("to:%s: r 1 1 %d 1 1 %s key", d, s.holds[d].base, d),
+			fmt.Sprintf("to:%s: r 1 1 %d 1 1 %s key", e, s.holds[e].base, e),
+		}
+		if !slices.Equal(said, want) {
+			r.Errorf("published %q, want %q", said, want)
+		}
+		r.release(d)
+		r.release(e)
+		r.waits(c, 1)
+		r.waits(d, all)
+		r.waits(e, 1)
+		said = r.published(func() {
+			equal(r.T, "awaited", r.state(a, 2, 1, 0).Contended, true) // so that its own new readers queue
+		})
+		r.shared("a writer becomes a reader", "a=1 b=1 c=1 d+W e+1")
+		equal(r.T, "messages", len(said), 2)
+		equal(r.T, "it shares", r.stored().holds[a].shared, true)
+	})
+}
+
+// The first who has to wait makes known that somebody waits: to those who could let more in
+// without asking, and to nobody else.
+func TestContentionNotice(t *testing.T) {
+	word := func(token string) string { return fmt.Sprintf("to:%s: r 0 0 0 0 1 %s -", token, token) }
+	eachRW(t, func(r *permits) {
+		expect := func(what string, do func(), want ...string) {
+			r.Helper()
+			said := r.published(do)
+			if slices.Sort(said); !slices.Equal(said, want) {
+				r.Errorf("%s: published %q, want %q", what, said, want)
+			}
+		}
+		r.has(a, 1)
+		r.has(b, 1)
+		expect("a try", func() { r.says(r.try(c, 1, 0, all)) })
+		expect("the first", func() { r.waits(d, all) }, word(a), word(b))
+		expect("the second", func() { r.waits(e, all) })
+		expect("the first once more", func() { r.says(r.again(d, 2, 1, 0, all)) })
+		r.release(d)
+		r.release(e)
+		expect("a sharer itself", func() { r.state(a, 2, 1, all) }, word(b))
+		r.release(a)
+		r.release(b)
+		r.has(a, all)
+		expect("to a writer", func() { r.waits(b, 1) })
+
+		check(r.T, r.rdb.FlushAll(r.Context()).Err())
+		r = newPermits(r.T, r.rdb, semaphoreAt("key"), 10)
+		r.has(a, 10)
+		expect("of a semaphore", func() { r.waits(b, 1) })
+	})
+}
+
+// A holder's TTL is its own: who asks for less does not shorten it for others.
+func TestTTLsOfMembers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newPermits(t, redistest.MiniClient(t, redistest.Mini(t)), rwAt("key"), all)
+		start := time.Now()
+		for token, ttl := range map[string]time.Duration{a: 10 * time.Second, b: time.Second, c: 2 * time.Hour, d: 3 * time.Second} {
+			q := r.update(token, 1, 0, 1)
+			q.TTL = ttl
+			equal(t, token, outcome(r.says(q)), "granted")
+		}
+		r.expiry(r.main, 2*time.Hour)
+		for i, row := range []struct {
+			at      time.Duration
+			holders int64
+		}{
+			{time.Second - time.Millisecond, 4}, {time.Second, 3}, {3*time.Second - time.Millisecond, 3}, {3 * time.Second, 2},
+			{10*time.Second - time.Millisecond, 2}, {10 * time.Second, 1}, // the keys live for as long as who has the longest
+			{90 * time.Minute, 1}, {2*time.Hour - time.Millisecond, 1}, {2 * time.Hour, all},
+		} {
+			time.Sleep(row.at - time.Since(start))
+			got := r.state(e, int64(i+1), 0, all)
+			if left := got.Remaining; !got.Granted && (left <= 0 || left > 2*time.Hour) {
+				t.Errorf("after %v: %v left", row.at, left)
+			}
+			equal(t, fmt.Sprint("in use after ", row.at), r.stored().used, row.holders)
+		}
+	})
+}
+
+// Hours of renewals do not wear out what only the other scripts touch.
+func TestRenewalsAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newPermits(t, redistest.MiniClient(t, redistest.Mini(t)), semaphoreAt("key"), 10)
+		r.has(a, 6)
+		fence := r.stored().last
+		for range 80 * 60 / 5 { // longer than the zset lives
+			time.Sleep(5 * time.Second)
+			equal(t, "renewed", r.renew(a, lockTTL), lease.RenewResult{Held: true})
+		}
+		equal(t, "the zset", r.rdb.Exists(t.Context(), r.holders).Val(), 0)
+		r.has(b, 4)
+		r.waits(c, 1)
+		r.stands("then", "a=6 b=4 c+1")
+		r.expiry(r.holders, stateTTL)
+		equal(t, "a larger fence", r.stored().last > fence, true)
+		time.Sleep(stateTTL + time.Minute)
+		equal(t, "nobody uses it", r.all(), "")
+	})
+}
+
+func TestPermitsRenew(t *testing.T) {
+	eachSemaphore(t, func(r *permits) {
+		no := lease.RenewResult{}
+		r.unchanged("renewing what is not there", func() { equal(r.T, "kept", r.renew(a, lockTTL), no) })
+		r.has(a, 6)
+		equal(r.T, "nobody waits", r.renew(a, lockTTL), lease.RenewResult{Held: true})
+		r.waits(b, 5)
+		r.unchanged("renewing", func() {
+			equal(r.T, "by one who waits", r.renew(b, lockTTL), no)
+			equal(r.T, "by a stranger", r.renew(c, lockTTL), no)
+			other := lease.Renewal{Name: rwAt("key"), Token: a, TTL: lockTTL}
+			equal(r.T, "as another kind", renewAll(r, []lease.Renewal{other})[0], no)
+		})
+
+		r.ends(a, time.Second)
+		check(r.T, r.rdb.PExpire(r.Context(), r.main, 2*time.Second).Err())
+		var sent [][]redis.Cmder
+		r.rdb.AddHook(pipelines(&sent))
+		said := r.published(func() {
+			equal(r.T, "somebody waits", r.renew(a, lockTTL), lease.RenewResult{Held: true, Contended: true})
+		})
+		equal(r.T, "messages", len(said), 0)
+		r.expiry(r.main, stateTTL)
+		r.lasts("a renewal", a, lockTTL)
+		for _, cmd := range sent[0] { // else it could not run while a cluster moves the slot
+			equal(r.T, "keys", fmt.Sprint(cmd.Args()[2:4]), fmt.Sprint([]any{1, r.main}))
+		}
+		r.state(c, 1, 0, 0)
+		if s := r.stored(); int64(s.zset[a]) > s.holds[a].expires {
+			r.Errorf("ends at %d, in the zset at %v", s.holds[a].expires, s.zset[a])
+		}
+		r.stands("then", "a=6 b+5")
+
+		r.expires(a)
+		r.unchanged("renewing what has run out", func() { equal(r.T, "kept", r.renew(a, lockTTL), no) })
+	})
+}
+
+// Scripts that rebuild what was lost go by what a renewal has written.
+func TestRenewalForLonger(t *testing.T) {
+	eachSemaphore(t, func(r *permits) {
+		r.has(a, 6)
+		equal(r.T, "renewed", r.renew(a, 2*time.Hour).Held, true)
+		equal(r.T, "renewed for less", r.renew(a, time.Second).Held, true)
+		check(r.T, r.rdb.Del(r.Context(), r.holders).Err())
+		r.waits(b, 5)
+		r.lasts("the longer renewal", a, 2*time.Hour)
+		r.expiry(r.main, 2*time.Hour)
+		r.expiry(r.holders, 2*time.Hour)
+	})
+}
+
+// Renewals are the witness of the clock while nobody asks for anything.
+func TestClockSetBackAfterARenewal(t *testing.T) {
+	eachSemaphore(t, func(r *permits) {
+		r.has(a, 6)
+		was := r.stored().at
+		r.rewrite(r.main, "state", func(fields []string) { fields[7] = "1" })
+		r.renew(a, lockTTL)
+		equal(r.T, "the time goes on", r.stored().at >= was, true)
+		r.setBack()
+		before := r.stored().at
+		equal(r.T, "renewed", r.renew(a, lockTTL).Held, true)
+		equal(r.T, "the time", r.stored().at, before) // until somebody cuts what lasts too long
+		r.remains("the reply", r.state(b, 1, 0, 5).Remaining, lockTTL)
+		r.lasts("the hold", a, lockTTL)
+		r.stands("then", "a=6 b+5")
+	})
+}
+
+// Records that somebody has garbled are no records; the others stand.
+func TestPermitsGarbled(t *testing.T) {
+	eachSemaphore(t, func(r *permits) {
+		for _, text := range []string{"", "x", "1 2 3", "a b c d e f g h i"} {
+			check(r.T, r.rdb.FlushAll(r.Context()).Err())
+			r.has(a, 4)
+			r.has(b, 6)
+			r.waits(c, 4)
+			check(r.T, r.rdb.HSet(r.Context(), r.main, a, text).Err())
+			equal(r.T, "renewed", r.renew(a, lockTTL), lease.RenewResult{})
+			equal(r.T, "its statement", outcome(r.state(a, 2, 4, 0)), "gone")
+			r.rdb.ZAdd(r.Context(), r.holders, redis.Z{Score: 1, Member: a}) // its time has come
+			r.state(d, 1, 0, 1)
+			r.stands("then", "b=6 c=4 d+1")
+			equal(r.T, "in use", r.stored().used, 10)
+		}
 	})
 }

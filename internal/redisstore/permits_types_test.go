@@ -1,9 +1,8 @@
 package redisstore
 
 import (
+	"strings"
 	"testing"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
@@ -13,8 +12,7 @@ func (r *permits) refuses(what, words string) {
 	r.Helper()
 	r.unchanged(what, func() {
 		for _, q := range []lease.Request{r.update(a, 2, 0, 1), r.update(a, 2, 1, 0), r.update(b, 2, 0, 0), r.update(d, 1, 0, 1)} {
-			_, err := r.Acquire(r.Context(), q)
-			expect(r.T, "ask", err, "permanent", words)
+			r.fails("ask", q, words)
 		}
 		_, err := r.Release(r.Context(), r.name, a)
 		if words != "WRONGTYPE" {
@@ -29,7 +27,6 @@ func (r *permits) refuses(what, words string) {
 }
 
 func TestPermitsOfAnotherType(t *testing.T) {
-	t.Parallel()
 	eachSemaphore(t, func(r *permits) {
 		for _, kind := range []string{"string", "list", "set", "zset", "hash"} { // a hash, but not ours
 			r.put(r.main, kind)
@@ -48,66 +45,48 @@ func TestPermitsOfAnotherType(t *testing.T) {
 	})
 }
 
-// A sibling that is of another type says nothing about who holds what: nobody
-// may take the error for a loss, and nothing is done by half.
+// A sibling that is of another type says nothing about who holds what: nobody may take the error
+// for a loss, and nothing is done by half.
 func TestPermitsSiblingOfAnotherType(t *testing.T) {
-	t.Parallel()
-	for _, sibling := range []struct {
-		name  string
-		kinds []string
+	list := map[string]func(*permits){}
+	for sibling, row := range map[string]struct {
+		kinds string
 		key   func(r *permits) string
 	}{
-		{"holders", []string{"string", "list", "hash", "set"}, func(r *permits) string { return r.holders }},
-		{"queue", []string{"string", "list", "hash", "set"}, func(r *permits) string { return r.queue }},
-		{"waiters", []string{"string", "list", "set", "zset"}, func(r *permits) string { return r.waiters }},
+		"holders": {"string list hash set", func(r *permits) string { return r.holders }},
+		"queue":   {"string list hash set", func(r *permits) string { return r.queue }},
+		"waiters": {"string list set zset", func(r *permits) string { return r.waiters }},
 	} {
-		for _, state := range []struct {
-			name string
-			make func(r *permits)
-		}{
-			{"new", func(*permits) {}},
-			{"in use", func(r *permits) { r.has(a, 10) }},
-			{"awaited", func(r *permits) { r.has(a, 10); r.waits(b, 1) }},
-			{"awaited when a hold has run out", func(r *permits) { r.has(a, 10); r.waits(b, 1); r.expires(a) }},
+		for state, make := range map[string]func(r *permits){
+			"new":                             func(*permits) {},
+			"in use":                          func(r *permits) { r.has(a, 10) },
+			"awaited":                         func(r *permits) { r.has(a, 10); r.waits(b, 1) },
+			"awaited when a hold has run out": func(r *permits) { r.has(a, 10); r.waits(b, 1); r.expires(a) },
 		} {
-			t.Run(sibling.name+" of what is "+state.name, func(t *testing.T) {
-				eachSemaphore(t, func(r *permits) {
-					for _, kind := range sibling.kinds {
-						check(r.T, r.rdb.FlushAll(r.Context()).Err())
-						state.make(r)
-						r.put(sibling.key(r), kind)
-						r.refuses("a "+kind, sibling.name+" key: WRONGTYPE")
-						if h, ok := r.hold(a); ok { // renewal needs none of them
-							equal(r.T, "renewed", r.renew(a, lockTTL).Held, h.expires > r.now().UnixMilli())
-						}
+			list[sibling+" of what is "+state] = func(r *permits) {
+				for _, kind := range strings.Fields(row.kinds) {
+					check(r.T, r.rdb.FlushAll(r.Context()).Err())
+					make(r)
+					r.put(row.key(r), kind)
+					r.refuses("a "+kind, sibling+" key: WRONGTYPE")
+					if text := r.rdb.HGet(r.Context(), r.main, a).Val(); text != "" { // renewal needs none of them
+						equal(r.T, "renewed", r.renew(a, lockTTL).Held, r.parseHold(a, text).expires > r.now().UnixMilli())
 					}
-				})
-			})
+				}
+			}
 		}
 	}
-}
-
-// hold is the hold of token, whatever the siblings are.
-func (r *permits) hold(token string) (h record, ok bool) {
-	r.Helper()
-	text := r.rdb.HGet(r.Context(), r.main, token).Val()
-	if text == "" {
-		return h, false
-	}
-	h.shared, h.channel = r.scan(text, &h.expires, &h.weight, &h.ttl, &h.seq, &h.wantSeq, &h.granted, &h.base)
-	return h, true
+	eachSemaphore(t, func(r *permits) { r.rows(list) })
 }
 
 // To holders a key in use as another kind is theirs no more.
 func TestPermitsOfAnotherKind(t *testing.T) {
-	t.Parallel()
 	eachSemaphore(t, func(r *permits) {
 		rw := newPermits(r.T, r.rdb, rwAt("key"), lease.ExclusiveWeight)
 		r.has(a, 1)
 		r.waits(b, 10)
 		rw.refuses("a semaphore as an RWMutex", "WRONGTYPE")
-		_, err := rw.Acquire(r.Context(), rw.update(a, 2, 0, 1))
-		expect(r.T, "ask", err, "permanent", "the key is in use as a semaphore")
+		rw.fails("ask", rw.update(a, 2, 0, 1), "the key is in use as a semaphore")
 		equal(r.T, "renewed", rw.renew(a, lockTTL), lease.RenewResult{})
 
 		// A size that nobody can have stored would let two writers in, or none.
@@ -120,36 +99,12 @@ func TestPermitsOfAnotherKind(t *testing.T) {
 		check(r.T, r.rdb.FlushAll(r.Context()).Err())
 		rw.has(a, 1)
 		r.refuses("an RWMutex as a semaphore", "WRONGTYPE")
-		_, err = r.Acquire(r.Context(), r.update(a, 2, 0, 1))
-		expect(r.T, "ask", err, "permanent", "the key is in use as an RWMutex")
+		r.fails("ask", r.update(a, 2, 0, 1), "the key is in use as an RWMutex")
 
-		r.unchanged("as a mutex", func() {
-			_, err := r.Acquire(r.Context(), lease.Request{Name: mutexAt("key"), Token: a, TTL: lockTTL, HandoverTTL: grantTTL, Seq: 1, Enqueue: true})
-			expect(r.T, "acquire", err, "permanent", "WRONGTYPE")
-		})
+		r.unchanged("as a mutex", func() { r.fails("acquire", r.request(a, 1), "WRONGTYPE") })
 		check(r.T, r.rdb.FlushAll(r.Context()).Err())
 		r.rig.lock = "key"
 		check(r.T, r.rdb.Set(r.Context(), "key", a, lockTTL).Err())
 		r.refuses("a mutex as a semaphore", "WRONGTYPE")
-	})
-}
-
-// Records that somebody has garbled are no records; the others stand.
-func TestPermitsGarbled(t *testing.T) {
-	t.Parallel()
-	eachSemaphore(t, func(r *permits) {
-		for _, text := range []string{"", "x", "1 2 3", "a b c d e f g h i"} {
-			check(r.T, r.rdb.FlushAll(r.Context()).Err())
-			r.has(a, 4)
-			r.has(b, 6)
-			r.waits(c, 4)
-			check(r.T, r.rdb.HSet(r.Context(), r.main, a, text).Err())
-			equal(r.T, "renewed", r.renew(a, lockTTL), lease.RenewResult{})
-			equal(r.T, "its statement", outcome(r.state(a, 2, 4, 0)), "gone")
-			r.rdb.ZAdd(r.Context(), r.holders, redis.Z{Score: 1, Member: a}) // its time has come
-			r.state(d, 1, 0, 1)
-			r.stands("then", "b=6 c=4 d+1")
-			equal(r.T, "in use", r.stored().used, 10)
-		}
 	})
 }

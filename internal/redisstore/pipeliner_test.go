@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
@@ -45,33 +44,22 @@ func (h *hookServer) serve(cmds ...redis.Cmder) error {
 	return err
 }
 
-func (h *hookServer) DialHook(redis.DialHook) redis.DialHook {
-	return func(context.Context, string, string) (net.Conn, error) { panic("no command is sent") }
-}
-
-func (h *hookServer) ProcessHook(redis.ProcessHook) redis.ProcessHook {
-	return func(_ context.Context, cmd redis.Cmder) error { return h.serve(cmd) }
-}
-
-func (h *hookServer) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(_ context.Context, cmds []redis.Cmder) error { return h.serve(cmds...) }
-}
-
 // newHookServer returns a transport, its server, and a function that sends a
 // command on it and returns once that has been sent or is queued.
-func newHookServer(t *testing.T) (*transport, *hookServer, func(ctx context.Context, key string) <-chan error) {
-	rdb := redis.NewClient(&redis.Options{
-		Addr:                     "127.0.0.1:1", // a name would be looked up
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})
-	t.Cleanup(func() { _ = rdb.Close() })
+func newHookServer(t *testing.T) (*hookServer, func(key string, ctx ...context.Context) <-chan error) {
+	rdb := newClient(t)
 	h := &hookServer{arrived: make(chan []string, 100), reply: make(chan func() error), blocked: map[string]chan bool{}}
-	rdb.AddHook(h)
+	rdb.AddHook(redistest.Hook{
+		Process: func(_ context.Context, cmd redis.Cmder, _ redis.ProcessHook) error { return h.serve(cmd) },
+		Pipeline: func(_ context.Context, cmds []redis.Cmder, _ redis.ProcessPipelineHook) error {
+			return h.serve(cmds...)
+		},
+	})
 	to := newTransport(rdb)
-	return to, h, func(ctx context.Context, key string) <-chan error {
+	return h, func(key string, ctx ...context.Context) <-chan error {
 		done := make(chan error, 1)
 		go func() {
-			_, err := to.run(ctx, release, []any{key}, nil)
+			_, err := to.run(append(ctx, t.Context())[0], release, []any{key}, nil)
 			done <- err
 		}()
 		synctest.Wait()
@@ -96,48 +84,49 @@ func (h *hookServer) sent(t *testing.T, want ...[]string) {
 
 func fine() error { return nil }
 
+// finish replies to what is in flight, and waits for commands that succeed.
+func (h *hookServer) finish(t *testing.T, all ...<-chan error) {
+	t.Helper()
+	for range maxUnbatched {
+		h.reply <- fine
+	}
+	for _, done := range all {
+		check(t, <-done)
+	}
+}
+
 // TestCommandsAreSentTogetherWhenTwoAreInFlight: the others wait until one returns.
 func TestCommandsAreSentTogetherWhenTwoAreInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, h, send := newHookServer(t)
+		h, send := newHookServer(t)
 		var all []<-chan error
 		for _, key := range []string{"a", "b", "c", "d", "e", "f", "g"} {
-			all = append(all, send(t.Context(), key))
+			all = append(all, send(key))
 		}
 		h.sent(t, []string{"a"}, []string{"b"})
 		h.reply <- fine
 		h.sent(t, []string{"c", "d", "e", "f", "g"})
-		for range maxUnbatched {
-			h.reply <- fine
-		}
-		for _, done := range all {
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		}
+		h.finish(t, all...)
 	})
 }
 
 // TestCommandWithoutAReplyDelaysNoOther: what is in flight may never return.
 func TestCommandWithoutAReplyDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, h, send := newHookServer(t)
+		h, send := newHookServer(t)
 		var stuck []<-chan error
 		for _, key := range []string{"1", "2"} {
 			h.blocked[key] = make(chan bool)
-			stuck = append(stuck, send(t.Context(), key))
+			stuck = append(stuck, send(key))
 		}
-		a, b := send(t.Context(), "a"), send(t.Context(), "b")
+		a, b := send("a"), send("b")
 		h.sent(t)
 		time.Sleep(2 * queueTimeout)
 		h.sent(t, []string{"a", "b"})
 		h.reply <- fine
-		if err := errors.Join(<-a, <-b); err != nil {
-			t.Error(err)
-		}
-		for key, until := range h.blocked {
+		check(t, errors.Join(<-a, <-b))
+		for _, until := range h.blocked {
 			close(until)
-			_ = key
 		}
 		for _, done := range stuck {
 			<-done
@@ -148,10 +137,10 @@ func TestCommandWithoutAReplyDelaysNoOther(t *testing.T) {
 // TestBatchIsBounded: a thousand commands at once are several pipelines.
 func TestBatchIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, h, send := newHookServer(t)
+		h, send := newHookServer(t)
 		var wg sync.WaitGroup
 		for range 1000 {
-			done := send(t.Context(), "k")
+			done := send("k")
 			wg.Go(func() { <-done })
 		}
 		most := 0
@@ -163,23 +152,18 @@ func TestBatchIsBounded(t *testing.T) {
 		}()
 		wg.Wait()
 		close(h.arrived)
-		if most != maxBatch {
-			t.Errorf("the largest pipeline had %d commands, want %d", most, maxBatch)
-		}
+		equal(t, "the largest pipeline", most, maxBatch)
 	})
 }
 
 // TestQueuedCommandEndsWithItsOwnContext: it is never sent then, and the others in the queue are.
 func TestQueuedCommandEndsWithItsOwnContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, h, send := newHookServer(t)
-		var all []<-chan error
-		for _, key := range []string{"1", "2"} {
-			all = append(all, send(t.Context(), key))
-		}
+		h, send := newHookServer(t)
+		all := []<-chan error{send("1"), send("2")}
 		ctx, cancel := context.WithCancel(t.Context())
-		a := send(ctx, "a")
-		all = append(all, send(t.Context(), "b"))
+		a := send("a", ctx)
+		all = append(all, send("b"))
 		cancel()
 		if err := <-a; !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
@@ -187,14 +171,7 @@ func TestQueuedCommandEndsWithItsOwnContext(t *testing.T) {
 		h.sent(t, []string{"1"}, []string{"2"})
 		h.reply <- fine
 		h.sent(t, []string{"b"})
-		for range maxUnbatched {
-			h.reply <- fine
-		}
-		for _, done := range all {
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		}
+		h.finish(t, all...)
 	})
 }
 
@@ -202,16 +179,16 @@ func TestQueuedCommandEndsWithItsOwnContext(t *testing.T) {
 // under way returns soon, and all others of the pipeline get their replies.
 func TestDeadlineInABatchIsItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, h, send := newHookServer(t)
+		h, send := newHookServer(t)
 		var all []<-chan error
 		for range maxUnbatched + 30 {
-			all = append(all, send(t.Context(), "k"))
+			all = append(all, send("k"))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		short := send(ctx, "short")
+		short := send("short", ctx)
 		for range 29 {
-			all = append(all, send(t.Context(), "k"))
+			all = append(all, send("k"))
 		}
 		h.reply <- fine
 		synctest.Wait() // the pipeline is sent
@@ -219,14 +196,7 @@ func TestDeadlineInABatchIsItsOwn(t *testing.T) {
 		if err := <-short; err != retry.ErrNoAnswer || time.Since(start) > 2*promptTimeout {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
-		for range maxUnbatched {
-			h.reply <- fine
-		}
-		for _, done := range all {
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		}
+		h.finish(t, all...)
 		most := 0
 		for len(h.arrived) > 0 {
 			most = max(most, len(<-h.arrived))
@@ -298,7 +268,7 @@ func TestPipelineOfAClusterHasNoDeadline(t *testing.T) {
 	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}, ContextTimeoutEnabled: true})
 	defer rdb.Close()
 	reached := errors.New("reached")
-	rdb.AddHook(contextHook(func(ctx context.Context) error {
+	rdb.AddHook(redistest.Before(func(ctx context.Context, _ ...redis.Cmder) error {
 		if _, ok := ctx.Deadline(); ok || ctx.Done() == nil {
 			t.Error("it has a deadline, or waits for a connection for ever")
 		}
@@ -306,15 +276,6 @@ func TestPipelineOfAClusterHasNoDeadline(t *testing.T) {
 	}))
 	err := execBy(rdb)([]redis.Cmder{release.command(t.Context(), "evalsha", "", nil, nil)})
 	equal(t, "the error", err, reached)
-}
-
-// contextHook sees the context of each pipeline, which it does not send.
-type contextHook func(context.Context) error
-
-func (h contextHook) DialHook(next redis.DialHook) redis.DialHook          { return next }
-func (h contextHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
-func (h contextHook) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, _ []redis.Cmder) error { return h(ctx) }
 }
 
 // TestErrorOfExecIsThatOfEachCommandWithoutOne and not of those that have a reply.
@@ -340,30 +301,17 @@ func TestErrorOfExecIsThatOfEachCommandWithoutOne(t *testing.T) {
 // TestPanicReachesTheCallerWhoseCommandItWas: of a pipeline that panics, each command is sent by itself.
 func TestPanicReachesTheCallerWhoseCommandItWas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, h, send := newHookServer(t)
-		var first, second []<-chan error
-		for _, key := range []string{"1", "2"} {
-			first = append(first, send(t.Context(), key))
-		}
-		for _, key := range []string{"a", "b"} {
-			second = append(second, send(t.Context(), key))
-		}
+		h, send := newHookServer(t)
+		one, two, a, b := send("1"), send("2"), send("a"), send("b")
 		h.sent(t, []string{"1"}, []string{"2"})
-		h.reply <- fine
+		h.finish(t, one, two)
 		h.sent(t, []string{"a", "b"})
-		h.reply <- fine
-		for _, done := range first {
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		}
 		h.reply <- func() error { panic("in a hook") }
-		synctest.Wait()
 		bad := <-h.arrived
 		h.reply <- func() error { panic("in a hook") }
 		good := <-h.arrived
 		h.reply <- fine
-		outcomes := map[string]error{"a": <-second[0], "b": <-second[1]}
+		outcomes := map[string]error{"a": <-a, "b": <-b}
 		var p *retry.PanicError
 		if err := outcomes[bad[0]]; !errors.As(err, &p) || p.Value != "in a hook" {
 			t.Errorf("of the command that panics: %v", err)

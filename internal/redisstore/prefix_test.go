@@ -13,34 +13,17 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
-// prefix is a hook that puts itself in front of every key.
-type prefix string
-
-func (p prefix) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (p prefix) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		p.rename(cmd)
-		return next(ctx, cmd)
-	}
-}
-
-func (p prefix) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		for _, cmd := range cmds {
-			p.rename(cmd)
-		}
-		return next(ctx, cmds)
-	}
-}
-
-func (p prefix) rename(cmd redis.Cmder) {
-	if args := cmd.Args(); strings.HasPrefix(cmd.Name(), "eval") {
-		for i := range args[2].(int) {
-			args[3+i] = string(p) + args[3+i].(string)
+// prefixed is a hook that puts a prefix in front of every key.
+var prefixed = redistest.Before(func(_ context.Context, cmds ...redis.Cmder) error {
+	for _, cmd := range cmds {
+		if args := cmd.Args(); strings.HasPrefix(cmd.Name(), "eval") {
+			for i := range args[2].(int) {
+				args[3+i] = "tenant:" + args[3+i].(string)
+			}
 		}
 	}
-}
+	return nil
+})
 
 // A hook may put a prefix before each key. A message names the key as its users do, or nobody
 // would know it.
@@ -48,7 +31,7 @@ func TestMessagesNameTheKeyWithoutAPrefix(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		hooked := rdb.WithTimeout(rdb.Options().ReadTimeout) // a copy, for a hook of its own
-		hooked.AddHook(prefix("tenant:"))
+		hooked.AddHook(prefixed)
 		r := newRig(t, rdb, "key")
 		r.Store = NewStore(hooked)
 		for _, row := range []struct {

@@ -13,22 +13,6 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// A namesHook keeps the names of the commands that pass it.
-type namesHook struct{ names []string }
-
-func (h *namesHook) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (h *namesHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		h.names = append(h.names, cmd.Name())
-		return next(ctx, cmd)
-	}
-}
-
-func (h *namesHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-
 func promptRequest(key string) lease.Request {
 	return lease.Request{Name: mutexAt(key), Token: "baton:60000:t", TTL: time.Minute, Seq: 1, FailFast: true}
 }
@@ -55,12 +39,15 @@ func TestPromptRequestReturnsWithoutReply(t *testing.T) {
 // TestPromptRequestPassesAllHooks: hooks that the client had, and those that it gets later.
 func TestPromptRequestPassesAllHooks(t *testing.T) {
 	rdb := redistest.Start(t).Client(t)
-	var outer, later namesHook
-	rdb.AddHook(&outer)
+	var outer, later []string // names of commands
+	names := func(list *[]string) redis.Hook {
+		return redistest.Before(func(_ context.Context, cmds ...redis.Cmder) error { *list = append(*list, cmds[0].Name()); return nil })
+	}
+	rdb.AddHook(names(&outer))
 	store := NewStore(rdb)
 	send := func(key string) {
 		t.Helper()
-		outer.names, later.names = nil, nil
+		outer, later = nil, nil
 		reply, err := store.Acquire(t.Context(), promptRequest(key))
 		if err != retry.ErrNoAnswer && (err != nil || !reply.Granted) { // a busy machine's reply is late
 			t.Fatal(reply, err)
@@ -68,18 +55,18 @@ func TestPromptRequestPassesAllHooks(t *testing.T) {
 	}
 	send("load the script")
 	send("a")
-	if !slices.Contains(outer.names, "evalsha") {
-		t.Errorf("the hook saw %q", outer.names)
+	if !slices.Contains(outer, "evalsha") {
+		t.Errorf("the hook saw %q", outer)
 	}
 	hook := store.transport.single.prompt
 	rdb.Conn().Ping(t.Context()) // which makes a chain of the hooks of its own
 	if NewStore(rdb); !hook.inUse.Load() || promptHookOf(rdb) != hook {
 		t.Error("the hook is out of use, or a client has two of them")
 	}
-	rdb.AddHook(&later)
+	rdb.AddHook(names(&later))
 	send("b")
-	if !slices.Contains(outer.names, "evalsha") || !slices.Contains(later.names, "evalsha") || store.LowLatency(mutexAt("b")) {
-		t.Errorf("the hook saw %q, the later one %q; low latency %v", outer.names, later.names, store.LowLatency(mutexAt("b")))
+	if !slices.Contains(outer, "evalsha") || !slices.Contains(later, "evalsha") || store.LowLatency(mutexAt("b")) {
+		t.Errorf("the hook saw %q, the later one %q; low latency %v", outer, later, store.LowLatency(mutexAt("b")))
 	}
 }
 

@@ -3,7 +3,7 @@ package redisstore
 import (
 	"context"
 	"net"
-	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -38,7 +38,7 @@ func subscribe(t *testing.T, rdb *redis.Client, channel string) *recordingHandle
 		defer close(rec.ended)
 		NewStore(rdb).Subscribe(ctx, rec)
 	}()
-	t.Cleanup(func() { rec.end(t, 2*time.Second) })
+	t.Cleanup(func() { rec.end(t, redistest.Patience) })
 	return rec
 }
 
@@ -62,7 +62,7 @@ func (rec *recordingHandler) receives(t *testing.T, want any) {
 		if got != want {
 			t.Fatalf("told %v, want %v", got, want)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(redistest.Patience):
 		t.Fatalf("not told %v", want)
 	}
 }
@@ -77,7 +77,7 @@ func (rec *recordingHandler) returns(t *testing.T) {
 				return
 			}
 			equal(t, "told meanwhile", got, any("deaf"))
-		case <-time.After(20 * time.Second):
+		case <-time.After(redistest.Patience):
 			t.Fatal("not subscribed again")
 		}
 	}
@@ -91,7 +91,6 @@ func (rec *recordingHandler) says(t *testing.T, rdb *redis.Client, channel strin
 }
 
 func TestSubscribe(t *testing.T) {
-	t.Parallel()
 	eachServer(t, func(r *rig) {
 		rec := subscribe(t, r.rdb, "c")
 		rec.receives(t, "subscribed")
@@ -104,27 +103,11 @@ func TestSubscribe(t *testing.T) {
 			check(t, r.rdb.Publish(r.Context(), "c", "m 1 0 2 1 0 token "+key).Err())
 			rec.receives(t, lease.Handover{Name: mutexAt(key), Seq: 1, FenceBase: 2, Token: "token", Weight: 1})
 		}
-		rec.end(t, time.Second)
+		rec.end(t, redistest.Patience)
 		redistest.Eventually(t, 5*time.Second, func() bool {
 			return r.rdb.PubSubNumSub(r.Context(), "c").Val()["c"] == 0
 		}, "the server has no subscriber")
 		equal(t, "told further", len(rec.events), 0)
-	})
-}
-
-// From the scripts to the listener, with keys that may hold anything.
-func TestHandOverIsReceived(t *testing.T) {
-	t.Parallel()
-	eachServer(t, func(r *rig) {
-		rec := subscribe(t, r.rdb, channelOf(b))
-		rec.receives(t, "subscribed")
-		for _, key := range odd {
-			k := newRig(t, r.rdb, key)
-			k.held(a, b)
-			k.acquire(b, 2)
-			k.release(a)
-			rec.receives(t, lease.Handover{Name: mutexAt(key), Seq: 2, FenceBase: k.last(), Token: b, Weight: 1})
-		}
 	})
 }
 
@@ -143,66 +126,6 @@ func TestSubscribedMeansAcknowledged(t *testing.T) {
 	equal(t, "replies cut", p.Faults().RepliesCut, 1)
 	equal(t, "subscribers", s.Subscribers(t, "c"), 1)
 	rec.says(t, rdb, "c")
-}
-
-func TestSubscriptionThatBreaks(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
-	rdb := p.Client(t)
-	rec := subscribe(t, rdb, "c")
-	rec.receives(t, "subscribed")
-	for _, fault := range []func(){
-		func() { equal(t, "dropped", p.DropSubscribers(), 1) },
-		func() { equal(t, "killed", s.Do(t, "CLIENT", "KILL", "TYPE", "pubsub"), any(int64(1))) },
-	} {
-		fault()
-		rec.receives(t, "deaf")
-		rec.returns(t)
-		rec.says(t, rdb, "c")
-		equal(t, "subscribers", s.Subscribers(t, "c"), 1)
-	}
-}
-
-func TestSubscriptionWhileTheServerIsDown(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	rdb := s.Client(t)
-	rec := subscribe(t, rdb, "c")
-	rec.receives(t, "subscribed")
-	s.Kill()
-	rec.receives(t, "deaf")
-	rec.receives(t, "deaf") // it tries on
-	check(t, s.Restart())
-	rec.returns(t)
-	rec.says(t, rdb, "c")
-	s.Kill()
-	rec.receives(t, "deaf")
-	rec.end(t, time.Second)
-}
-
-// go-redis would wait for ever, and say nothing.
-func TestSubscriptionWithoutPermission(t *testing.T) {
-	t.Parallel()
-	r, s := realRig(t)
-	u := r.user(s, "~*", "resetchannels", "+@all")
-	rec := subscribe(t, u.rdb, "c")
-	rec.receives(t, "deaf")
-	s.Do(t, "ACL", "SETUSER", "u", "&c")
-	rec.returns(t)
-	rec.says(t, r.rdb, "c")
-}
-
-func TestSubscribeEndsWhileBlackHoled(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
-	rec := subscribe(t, p.Client(t), "c")
-	rec.receives(t, "subscribed")
-	p.Blackhole(true)
-	rec.end(t, time.Second)
-	p.Blackhole(false) // the server hears of the end
-	redistest.Eventually(t, 5*time.Second, func() bool { return s.Subscribers(t, "c") == 0 }, "no subscriber")
 }
 
 // network is what lies between a client in a bubble and its server.
@@ -248,18 +171,6 @@ func bubbled(t *testing.T, f func(t *testing.T, rdb *redis.Client, n *network)) 
 	})
 }
 
-func TestIdleSubscriptionIsKept(t *testing.T) {
-	t.Parallel()
-	bubbled(t, func(t *testing.T, rdb *redis.Client, n *network) {
-		rec := subscribe(t, rdb, "c")
-		rec.receives(t, "subscribed")
-		time.Sleep(time.Hour)
-		equal(t, "told", len(rec.events), 0)
-		equal(t, "dials", n.dials.Load(), 1)
-		rec.says(t, rdb, "c")
-	})
-}
-
 // A peer that has gone without a word is noticed by two probes.
 func TestSilentSubscriptionIsGivenUp(t *testing.T) {
 	t.Parallel()
@@ -276,6 +187,8 @@ func TestSilentSubscriptionIsGivenUp(t *testing.T) {
 		n.silent.Store(false)
 		rec.returns(t)
 		rec.says(t, rdb, "c")
+		n.silent.Store(true)
+		rec.end(t, time.Millisecond)
 	})
 }
 
@@ -326,21 +239,31 @@ func TestSubscriptionBacksOff(t *testing.T) {
 	})
 }
 
-func TestParse(t *testing.T) {
-	for payload, want := range map[string]lease.Handover{
-		"m 1 0 2 1 0 t k":                      {Name: mutexAt("k"), Seq: 1, FenceBase: 2, Weight: 1, Token: "t"},
-		"m 1 0 2 1 0 t ":                       {Name: mutexAt(""), Seq: 1, FenceBase: 2, Weight: 1, Token: "t"},
-		"m 1 0 2 1 0 t a b\nc\x00":             {Name: mutexAt("a b\nc\x00"), Seq: 1, FenceBase: 2, Weight: 1, Token: "t"},
-		"r 7 5 2 3 1 t k":                      {Name: lease.Name{Kind: lease.RWMutex, Key: "k"}, Seq: 7, WantSeq: 5, FenceBase: 2, Weight: 3, Contended: true, Token: "t"},
-		"s 0 0 0 0 1 t k":                      {Name: lease.Name{Kind: lease.Semaphore, Key: "k"}, Contended: true, Token: "t"},
-		"m -1 0 9223372036854775807 1 0 t 1 2": {Name: mutexAt("1 2"), Seq: -1, FenceBase: 1<<63 - 1, Weight: 1, Token: "t"},
-	} {
-		if got, ok := parseMessage(payload); !ok || got != want {
-			t.Errorf("%q: %+v, %v", payload, got, ok)
+// TestNodeChannelThatNobodyHears hands over to waiters that name the channel of a node. If it has a
+// subscriber, only that gets the message; else it goes to the channel of the process.
+func TestNodeChannelThatNobodyHears(t *testing.T) {
+	t.Parallel()
+	eachPath(t, func(r *rig) {
+		const node, process = "baton:{1}:process", "baton:process"
+		handOver := func() []string {
+			r.held(a)
+			q := r.request(b, 1)
+			q.Channel = node
+			must(r.Acquire(r.Context(), q))(r.T)
+			defer r.release(b)
+			return r.published(func() { r.release(a) })
 		}
-	}
-	bad := []string{"", " ", "m 1 0 2 1 0 t", "m a 0 2 1 0 t k", "m 1 0 a 1 0 t k", "m 1 0 9223372036854775808 1 0 t k", "m 0x1 0 2 1 0 t k", " 1 0 2 1 0 t k"}
-	if i := slices.IndexFunc(bad, func(s string) bool { _, ok := parseMessage(s); return ok }); i >= 0 {
-		t.Errorf("%q is taken for a message", bad[i])
-	}
+		if said := handOver(); len(said) != 1 || !strings.HasPrefix(said[0], process+": m 1 ") {
+			r.Errorf("published %q", said)
+		}
+		sub := r.rdb.SSubscribe(r.Context(), node)
+		defer sub.Close()
+		if _, err := sub.Receive(r.Context()); err != nil {
+			r.Skip("the server has no channels of nodes: ", err)
+		}
+		equal(r.T, "messages to the process", len(handOver()), 0)
+		if m := must(sub.ReceiveMessage(r.Context()))(r.T); !strings.HasPrefix(m.Payload, "m 1 ") {
+			r.Errorf("heard %q", m.Payload)
+		}
+	})
 }

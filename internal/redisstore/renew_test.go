@@ -13,43 +13,15 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-func TestRenew(t *testing.T) {
-	t.Parallel()
-	eachServer(t, func(r *rig) {
-		r.unchanged("renewing a free lock", func() { equal(t, "kept", r.renew(a), false) })
-		r.held(a, b)
-		check(r.T, r.rdb.PExpire(r.Context(), r.lock, 3*time.Second).Err())
-		r.unchanged("renewing another's lock", func() {
-			equal(t, "kept by one who waits", r.renew(b), false)
-			equal(t, "kept by a stranger", r.renew(c), false)
-		})
-		r.expiry(r.lock, 3*time.Second)
-		said := r.published(func() {
-			r.unchanged("renewing", func() { equal(t, "kept", r.renew(a), true) })
-		})
-		equal(t, "messages", len(said), 0)
-		r.expiry(r.lock, lockTTL)
-	})
-}
-
-// pipelines is a hook that notes the commands of each pipeline. One that is sent by
-// itself is a pipeline of one.
-type pipelines [][]redis.Cmder
-
-func (p *pipelines) DialHook(next redis.DialHook) redis.DialHook { return next }
-func (p *pipelines) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if cmd.NoRetry() { // else it is a command of the test
-			*p = append(*p, []redis.Cmder{cmd})
+// pipelines returns a hook that notes the commands of each pipeline. A command that is sent alone
+// is a pipeline of one.
+func pipelines(sent *[][]redis.Cmder) redis.Hook {
+	return redistest.Before(func(_ context.Context, cmds ...redis.Cmder) error {
+		if cmds[0].NoRetry() { // else it is a command of the test
+			*sent = append(*sent, slices.Clone(cmds))
 		}
-		return next(ctx, cmd)
-	}
-}
-func (p *pipelines) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		*p = append(*p, slices.Clone(cmds))
-		return next(ctx, cmds)
-	}
+		return nil
+	})
 }
 
 // held makes n locks and the renewals of their owners.
@@ -64,7 +36,6 @@ func (r *rig) heldMany(n int) []lease.Renewal {
 }
 
 func TestRenewOfMany(t *testing.T) {
-	t.Parallel()
 	eachServer(t, func(r *rig) {
 		list := r.heldMany(100)
 		r.renew(a) // loads the script
@@ -72,8 +43,8 @@ func TestRenewOfMany(t *testing.T) {
 			if !loaded {
 				check(r.T, r.rdb.ScriptFlush(r.Context()).Err())
 			}
-			var sent pipelines
-			r.rdb.AddHook(&sent)
+			var sent [][]redis.Cmder
+			r.rdb.AddHook(pipelines(&sent))
 			for i, got := range renewAll(r, list) {
 				equal(t, list[i].Key, got, lease.RenewResult{Held: true})
 				r.expiry(list[i].Key, lockTTL)
@@ -95,16 +66,8 @@ func TestRenewOfMany(t *testing.T) {
 	})
 }
 
-func TestRenewOfNone(t *testing.T) {
-	r := NewStore(newClient(t))
-	if got := renewAll(r, nil); len(got) != 0 {
-		t.Errorf("got %v", got)
-	}
-}
-
 // One claim's end says nothing about the others.
 func TestRenewIsolatesClaims(t *testing.T) {
-	t.Parallel()
 	eachServer(t, func(r *rig) {
 		list := r.heldMany(6)
 		r.put(list[1].Key, "list")
@@ -123,38 +86,4 @@ func TestRenewIsolatesClaims(t *testing.T) {
 		equal(t, "the foreign owner's TTL", r.pttl(list[3].Key), -1)
 		equal(t, "the list", r.rdb.LLen(r.Context(), list[1].Key).Val(), 1)
 	})
-}
-
-// What happened on the server, and not on the client, is the test of idle waiters.
-func TestRenewCostsOneCommandAndWakesNobody(t *testing.T) {
-	t.Parallel()
-	r, s := realRig(t)
-	r.held(a, b)
-	r.renew(a)
-	list := r.heldMany(50)
-	before := s.Stats(t)
-	renewAll(r, list)
-	spent := s.Stats(t).Since(before)
-	equal(t, "scripts", spent.Scripts(), 50)
-	equal(t, "messages", spent.Published(), 0)
-	redistest.CheckCount(t, "new connections", spent.Connections, 1) // go-redis has some of their own for pipelines
-}
-
-func TestRenewOfAllOnABrokenConnection(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
-	r := newRig(t, p.Client(t), "key")
-	list := r.heldMany(10)
-	r.renew(a)
-	before := s.Stats(t)
-	p.CutNextReply("evalsha")
-	for i, got := range renewAll(r, list) {
-		equal(t, list[i].Key+" kept", got.Held, false)
-		expect(t, list[i].Key, got.Err, "passing", "EOF")
-	}
-	equal(t, "replies cut", p.Faults().RepliesCut, 1)
-	if n := s.Stats(t).Since(before).Scripts(); n > 10 {
-		t.Errorf("%d scripts for 10 claims: they were sent again", n)
-	}
 }

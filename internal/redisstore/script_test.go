@@ -2,8 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"crypto/sha1"
-	"encoding/hex"
 	"strings"
 	"testing"
 	"time"
@@ -16,41 +14,31 @@ import (
 
 // A restart, a failover and SCRIPT FLUSH make a server forget all scripts.
 func TestScriptsAreSentAgainAfterAFlush(t *testing.T) {
-	t.Parallel()
 	eachServer(t, func(r *rig) {
-		flushed := func() { check(r.T, r.rdb.ScriptFlush(r.Context()).Err()) }
-		for range 2 {
-			flushed()
-			equal(t, "acquire", outcome(r.acquire(a, 1)), "granted")
-			flushed()
-			r.acquire(b, 1)
-			flushed()
-			equal(t, "renew", r.renew(a), true)
-			flushed()
-			equal(t, "yield", outcome(r.yield(a, c, 1)), "wait")
-			flushed()
-			equal(t, "release", r.release(b), true)
-			equal(t, "release of what was handed over", r.release(c), true)
+		var sent redistest.Requests
+		r.rdb.AddHook(&sent)
+		for _, do := range []func(){
+			func() { equal(r.T, "acquire", outcome(r.acquire(a, 1)), "granted") },
+			func() { equal(r.T, "another", outcome(r.acquire(b, 1)), "wait") },
+			func() { equal(r.T, "renew", r.renew(a), true) },
+			func() { equal(r.T, "yield", outcome(r.yield(a, c, 1)), "wait") },
+			func() { equal(r.T, "release", r.release(b), true) },
+		} {
+			check(r.T, r.rdb.ScriptFlush(r.Context()).Err())
+			sent.Store(0)
+			do()
+			equal(r.T, "requests", sent.Load(), 2)
 		}
 	})
 }
 
 // A server, or a proxy, may know EVAL only.
 func TestServerWithoutEvalsha(t *testing.T) {
-	t.Parallel()
 	r, _ := realRig(t, "--rename-command", "EVALSHA", "")
 	r.held(a, b)
 	equal(t, "renew", r.renew(a), true)
 	equal(t, "release", r.release(a), true)
 	equal(t, "owner", r.owner(), b)
-}
-
-// One that runs no scripts at all says so at once.
-func TestServerWithoutScripts(t *testing.T) {
-	t.Parallel()
-	r, _ := realRig(t, "--rename-command", "EVALSHA", "", "--rename-command", "EVAL", "")
-	_, err := r.Acquire(t.Context(), r.request(a, 1))
-	expect(t, "acquire", err, "permanent", "unknown command")
 }
 
 // go-redis repeats a command whose reply was lost, three times. Here the claim
@@ -114,7 +102,6 @@ func TestCloneOfACommandIsSentOnceToo(t *testing.T) {
 }
 
 func TestAContextThatHasEnded(t *testing.T) {
-	t.Parallel()
 	eachServer(t, func(r *rig) {
 		ctx, cancel := context.WithCancel(r.Context())
 		cancel()
@@ -135,11 +122,11 @@ func TestServerWithoutSetGet(t *testing.T) {
 		if text == s.text {
 			t.Error("the script has no SET with GET")
 		}
-		sum := sha1.Sum([]byte(text))
-		return &script{text: text, sha: hex.EncodeToString(sum[:])}
+		return newScript(text)
 	}
 	acquire, release = older(acquire), older(release)
-	eachServer(t, func(r *rig) {
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) { // before any parallel test
+		r := newRig(t, rdb, "key")
 		first := r.acquire(a, 1)
 		equal(r.T, "a free lock", outcome(first), "granted")
 		r.acquire(b, 1)

@@ -3,6 +3,8 @@ package redisstore
 import (
 	"strings"
 	"testing"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
 // put makes key a value of the kind.
@@ -19,19 +21,15 @@ func (r *rig) put(key, kind string) {
 // To a waiter a lock of another type is a mistake that no waiting mends; to a
 // holder it is a lock that is his no more.
 func TestLockOfAnotherType(t *testing.T) {
-	t.Parallel()
 	eachServer(t, func(r *rig) {
 		for _, kind := range []string{"list", "hash", "set", "zset"} {
 			r.put(r.lock, kind)
 			r.unchanged("a "+kind, func() {
-				for _, n := range []int64{0, 1} {
-					_, err := r.Acquire(r.Context(), r.request(a, n))
-					expect(r.T, "acquire", err, "permanent", "WRONGTYPE")
-				}
+				r.fails("acquire", r.request(a, 0), "WRONGTYPE")
+				r.fails("acquire", r.request(a, 1), "WRONGTYPE")
 				q := r.request(b, 1)
 				q.Replaces = a
-				_, err := r.Acquire(r.Context(), q)
-				expect(r.T, "yield", err, "permanent", "WRONGTYPE")
+				r.fails("yield", q, "WRONGTYPE")
 				equal(r.T, "owned", r.release(a), false)
 				equal(r.T, "kept", r.renew(a), false)
 			})
@@ -43,68 +41,64 @@ func TestLockOfAnotherType(t *testing.T) {
 // not roll a script back. A release must not say that the lock was lost, as it
 // is still there. What does not need the sibling takes no notice of it.
 func TestSiblingOfAnotherType(t *testing.T) {
-	t.Parallel()
-	for _, sibling := range []struct {
-		name  string
-		kinds []string
+	list := map[string]func(*rig){}
+	for sibling, row := range map[string]struct {
+		kinds string
 		key   func(r *rig) string
 	}{
-		{"queue", []string{"string", "list", "hash", "set"}, func(r *rig) string { return r.queue }},
-		{"waiters", []string{"string", "list", "set", "zset"}, func(r *rig) string { return r.waiters }},
-		{"fence", []string{"list", "hash", "set", "zset"}, func(r *rig) string { return r.fence }},
+		"queue":   {"string list hash set", func(r *rig) string { return r.queue }},
+		"waiters": {"string list set zset", func(r *rig) string { return r.waiters }},
+		"fence":   {"list hash set zset", func(r *rig) string { return r.fence }},
 	} {
-		for _, state := range []struct {
-			name string
-			make func(r *rig)
-		}{
-			{"free", func(*rig) {}},
-			{"held", func(r *rig) { r.held(a) }},
-			{"awaited", func(r *rig) { r.held(a, c) }},
-			{"expired", func(r *rig) { r.held(a, c); r.expires() }},
+		for state, make := range map[string]func(r *rig){
+			"free": func(*rig) {}, "held": func(r *rig) { r.held(a) }, "awaited": func(r *rig) { r.held(a, c) },
+			"expired": func(r *rig) { r.held(a, c); r.expires() },
 		} {
-			t.Run(sibling.name+" of a lock that is "+state.name, func(t *testing.T) {
-				eachServer(t, func(r *rig) {
-					for _, kind := range sibling.kinds {
-						check(r.T, r.rdb.FlushAll(r.Context()).Err())
-						state.make(r)
-						r.put(sibling.key(r), kind)
-						acquires := sibling.name == "waiters" && state.name == "free" && !old(r)
-						releases := sibling.name != "queue" && state.name == "held"
-						r.unchanged("a "+kind, func() {
-							for _, n := range []int64{0, 1} {
-								if !acquires {
-									_, err := r.Acquire(r.Context(), r.request(b, n))
-									expect(r.T, "acquire", err, "permanent", "WRONGTYPE")
-								}
-							}
-							q := r.request(d, 1)
-							q.Replaces = a
-							_, err := r.Acquire(r.Context(), q)
-							expect(r.T, "yield", err, "permanent", sibling.name+" key: WRONGTYPE")
-							if !releases {
-								_, err := r.Release(r.Context(), mutexAt(r.lock), a)
-								expect(r.T, "release", err, "permanent", sibling.name+" key: WRONGTYPE")
-							}
-							equal(r.T, "renewed", r.renew(a), r.owner() == a) // which needs none of them
-						})
-						if acquires {
-							equal(r.T, "acquire", outcome(r.acquire(a, 1)), "granted")
+			list[sibling+" of a lock that is "+state] = func(r *rig) {
+				for _, kind := range strings.Fields(row.kinds) {
+					check(r.T, r.rdb.FlushAll(r.Context()).Err())
+					make(r)
+					r.put(row.key(r), kind)
+					acquires := sibling == "waiters" && state == "free" && !old(r)
+					releases := sibling != "queue" && state == "held"
+					r.unchanged("a "+kind, func() {
+						if !acquires {
+							r.fails("acquire", r.request(b, 0), "WRONGTYPE")
+							r.fails("acquire", r.request(b, 1), "WRONGTYPE")
 						}
-						if acquires || releases {
-							equal(r.T, "release", r.release(a), true)
-							equal(r.T, "owner", r.owner(), "")
+						q := r.request(d, 1)
+						q.Replaces = a
+						r.fails("yield", q, sibling+" key: WRONGTYPE")
+						if !releases {
+							_, err := r.Release(r.Context(), mutexAt(r.lock), a)
+							expect(r.T, "release", err, "permanent", sibling+" key: WRONGTYPE")
 						}
+						equal(r.T, "renewed", r.renew(a), r.owner() == a) // which needs none of them
+					})
+					if acquires {
+						equal(r.T, "acquire", outcome(r.acquire(a, 1)), "granted")
 					}
-				})
-			})
+					if acquires || releases {
+						equal(r.T, "release", r.release(a), true)
+						equal(r.T, "owner", r.owner(), "")
+					}
+				}
+			}
 		}
 	}
+	eachServer(t, func(r *rig) { r.rows(list) })
+}
+
+// fails checks that an acquire fails for good.
+func (r *rig) fails(what string, q lease.Request, words string) {
+	r.Helper()
+	_, err := r.Acquire(r.Context(), q)
+	expect(r.T, what, err, "permanent", words)
 }
 
 // A key may have been in use as another kind a moment ago. Entries of that kind are in the same
 // queue, and are passed over as stale ones are.
 func TestEntriesOfAnotherKindAreStale(t *testing.T) {
-	t.Parallel()
 	eachSemaphore(t, func(r *permits) {
 		mutex := newRig(r.T, r.rdb, r.main)
 		r.has(a, 10)

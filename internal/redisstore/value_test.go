@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
-	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
 func (r *rig) write(token string, fence int64, data string, change ...func(*lease.ValueWrite)) lease.WriteOutcome {
@@ -37,7 +36,6 @@ func (r *rig) reads(what, want string) {
 func (r *rig) valueKey() string { return must(r.ValueChannel(r.lock))(r.T) }
 
 func TestValueIsWrittenByTheHolder(t *testing.T) {
-	t.Parallel()
 	eachServer(t, func(r *rig) {
 		before := r.readValue()
 		equal(r.T, "no value", before.Value, nil)
@@ -72,38 +70,32 @@ func TestValueIsWrittenByTheHolder(t *testing.T) {
 
 // A message names the fence, and is in the form of all messages.
 func TestValueWritePublishes(t *testing.T) {
-	t.Parallel()
 	eachServer(t, func(r *rig) {
 		r.held(a)
 		fence := r.last()*lease.FencesPerGrant + 3
+		notify := func(w *lease.ValueWrite) { w.Notify = true }
 		said := r.published(func() {
-			r.write(a, fence, "v", func(w *lease.ValueWrite) { w.Notify = true })
-			r.write(b, fence, "v", func(w *lease.ValueWrite) { w.Notify = true })
+			r.write(a, fence, "v", notify)
+			r.write(b, fence, "v", notify)
 		})
 		equal(r.T, "messages", strings.Join(said, ", "), r.valueKey()+": v "+strconv.FormatInt(fence, 10)+" 0 0 0 0 - "+r.lock)
 		h, ok := parseMessage(strings.TrimPrefix(said[0], r.valueKey()+": "))
 		equal(r.T, "parsed", ok && h.Seq == fence && h.Key == r.lock, true)
-	})
-}
-
-func TestValueExpires(t *testing.T) {
-	t.Parallel()
-	eachServer(t, func(r *rig) {
-		r.held(a)
-		r.write(a, 1, "v", func(w *lease.ValueWrite) { w.TTL = time.Hour })
-		r.expiry(r.valueKey(), time.Hour)
-		equal(r.T, "remaining", r.readValue().Value.Remaining > 59*time.Minute, true)
-		r.write(a, 1, "v")
-		equal(r.T, "without a TTL", r.pttl(r.valueKey()), -1)
-		r.write(a, 1, "v", func(w *lease.ValueWrite) { w.TTL = time.Minute })
-		r.expiry(r.valueKey(), time.Minute)
+		for _, ttl := range []time.Duration{time.Hour, 0, time.Minute} {
+			r.write(a, fence, "v", func(w *lease.ValueWrite) { w.TTL = ttl })
+			if ttl == 0 {
+				equal(r.T, "without a TTL", r.pttl(r.valueKey()), -1)
+				continue
+			}
+			r.expiry(r.valueKey(), ttl)
+			r.remains("the reply", r.readValue().Value.Remaining, ttl)
+		}
 	})
 }
 
 // The leases of a process take turns under one token. A late write of an earlier one must not
 // replace that of a later one. Fences have more digits than the scripts' numbers.
 func TestValueOfALowerFenceIsRefused(t *testing.T) {
-	t.Parallel()
 	eachServer(t, func(r *rig) {
 		r.held(a)
 		fence := r.last() * lease.FencesPerGrant
@@ -112,24 +104,16 @@ func TestValueOfALowerFenceIsRefused(t *testing.T) {
 		equal(r.T, "a fence of fewer digits", r.write(a, 9, "first"), lease.ValueNewer)
 		equal(r.T, "the third's", r.write(a, fence+2, "third"), lease.ValueStored)
 		r.reads("the value", "third")
-	})
-}
 
-// A fence can be lower than one before the server's clock was set back, if the fence key is
-// lost too. Its holder must not be locked out until the clock is where it was.
-func TestValueIsWrittenAfterTheClockWasSetBack(t *testing.T) {
-	t.Parallel()
-	eachServer(t, func(r *rig) {
-		r.held(a)
-		future := r.now().Add(time.Hour).UnixMicro() * lease.FencesPerGrant
-		r.write(a, future, "of the future")
-		equal(r.T, "a lower fence", r.write(a, r.last()*lease.FencesPerGrant, "now"), lease.ValueStored)
+		// It can be lower than one before the server's clock was set back, if the fence key is lost
+		// too. Its holder must not be locked out until the clock is where it was.
+		r.write(a, r.now().Add(time.Hour).UnixMicro()*lease.FencesPerGrant, "of the future")
+		equal(r.T, "a lower fence", r.write(a, fence+3, "now"), lease.ValueStored)
 		r.reads("the value", "now")
 	})
 }
 
 func TestDeletedValueIsNotWrittenByTheHolderOfThen(t *testing.T) {
-	t.Parallel()
 	eachServer(t, func(r *rig) {
 		r.held(a)
 		begun := r.readValue()
@@ -155,7 +139,6 @@ func TestDeletedValueIsNotWrittenByTheHolderOfThen(t *testing.T) {
 }
 
 func TestValueOfAnotherType(t *testing.T) {
-	t.Parallel()
 	eachServer(t, func(r *rig) {
 		for _, kind := range []string{"string", "list", "set", "zset"} {
 			check(r.T, r.rdb.FlushAll(r.Context()).Err())
@@ -179,7 +162,6 @@ func TestValueOfAnotherType(t *testing.T) {
 }
 
 func TestGarbledValue(t *testing.T) {
-	t.Parallel()
 	eachServer(t, func(r *rig) {
 		r.held(a)
 		for _, field := range []string{"fence", "written_at", "fresh_until", "stale"} {
@@ -193,47 +175,36 @@ func TestGarbledValue(t *testing.T) {
 	})
 }
 
-// All keys of a lock are of one slot, whatever its name is.
-func TestValueKeyIsOfTheSlot(t *testing.T) {
-	for _, key := range odd {
-		if got := slot(must((*Store)(nil).ValueChannel(key))(t)); got != slot(key) {
-			t.Errorf("slot of the value of %.30q: %d, not %d", key, got, slot(key))
-		}
-	}
-	for _, key := range []string{"", "baton:{x}:value"} {
-		s := NewStore(redistest.MiniClient(t, redistest.Mini(t)))
-		_, err := s.ReadValue(t.Context(), key)
-		expect(t, "read", err, "permanent", "key")
-		_, err = s.WriteValue(t.Context(), lease.ValueWrite{Key: key})
-		expect(t, "write", err, "permanent", "key")
-		_, err = s.DeleteValue(t.Context(), key)
-		expect(t, "delete", err, "permanent", "key")
-	}
-}
-
 // acquireValue asks as token, for a lease that reads the value.
 func (r *rig) acquireValue(token string, n int64, reader *lease.ValueReader) lease.Reply {
 	r.Helper()
 	q := r.request(token, n)
 	q.Value = reader
-	return r.noted(must(r.Acquire(r.Context(), q))(r.T))
+	return must(r.Acquire(r.Context(), q))(r.T)
 }
 
 // releaseValue stores data with the release, as fresh for an hour.
-func (r *rig) releaseValue(token string, data string, change ...func(*lease.ValueWrite)) (lease.WriteOutcome, bool) {
+func (r *rig) releaseValue(token string, data string, change ...func(*lease.ValueWrite)) (stored lease.WriteOutcome, owned bool) {
 	r.Helper()
 	w := lease.ValueWrite{Key: r.lock, Token: token, Fence: r.last() * lease.FencesPerGrant, Data: data, Fresh: time.Hour, Useful: true}
 	for _, f := range change {
 		f(&w)
 	}
-	outcome, owned, err := r.ReleaseValue(r.Context(), w)
+	stored, owned, err := r.ReleaseValue(r.Context(), w)
 	check(r.T, err)
-	return outcome, owned
+	return stored, owned
+}
+
+// releases checks what comes of that.
+func (r *rig) releases(token string, data string, wantStored lease.WriteOutcome, wantOwned bool) {
+	r.Helper()
+	stored, owned := r.releaseValue(token, data)
+	equal(r.T, token+"'s value", stored, wantStored)
+	equal(r.T, token+" owned", owned, wantOwned)
 }
 
 // A fresh value is found instead of the lock; without one, the request is an ordinary one.
 func TestAcquireFindsAFreshValue(t *testing.T) {
-	t.Parallel()
 	eachServer(t, func(r *rig) {
 		var reader lease.ValueReader
 		equal(r.T, "no value", outcome(r.acquireValue(a, 0, &reader)), "granted")
@@ -242,9 +213,7 @@ func TestAcquireFindsAFreshValue(t *testing.T) {
 		equal(r.T, "another", outcome(r.acquireValue(b, 1, new(lease.ValueReader))), "wait")
 
 		before := r.now()
-		stored, owned := r.releaseValue(a, "v")
-		equal(r.T, "outcome", stored, lease.ValueStored)
-		equal(r.T, "owned", owned, true)
+		r.releases(a, "v", lease.ValueStored, true)
 		for _, n := range []int64{0, 1} {
 			var found lease.ValueReader
 			got := r.acquireValue(c, n, &found)
@@ -261,7 +230,6 @@ func TestAcquireFindsAFreshValue(t *testing.T) {
 
 // The value lets all waiters go at once, with a message each, and hands the lock to none.
 func TestValueLetsTheWaitersGo(t *testing.T) {
-	t.Parallel()
 	eachServer(t, func(r *rig) {
 		r.held(a, b, c)
 		said := r.published(func() { r.releaseValue(a, "v") })
@@ -278,13 +246,13 @@ func TestValueLetsTheWaitersGo(t *testing.T) {
 // One script wakes a batch. Each waiter that leaves wakes one behind the batch, so that all are
 // woken, and none of them twice.
 func TestValueWakesManyWaiters(t *testing.T) {
-	t.Parallel()
 	eachServer(t, func(r *rig) {
 		r.held(a)
 		const n = 100 // more than a batch
 		token := func(i int) string { return "baton:10000:w" + strconv.Itoa(i) }
 		for i := range n {
 			r.acquire(token(i), 1)
+			r.stays(r.queue, r.waiters, token(i))
 		}
 		woken := map[string]int{}
 		for _, m := range r.published(func() {
@@ -306,7 +274,6 @@ func TestValueWakesManyWaiters(t *testing.T) {
 
 // A value of no use to the waiters is stored, and the lock goes to the next of them.
 func TestValueOfNoUseHandsTheLockOver(t *testing.T) {
-	t.Parallel()
 	eachServer(t, func(r *rig) {
 		r.held(a, b)
 		r.releaseValue(a, "failed", func(w *lease.ValueWrite) { w.Fresh, w.Useful = 0, false })
@@ -320,7 +287,6 @@ func TestValueOfNoUseHandsTheLockOver(t *testing.T) {
 
 // Without freshness, a value is of use to callers that came before it was written.
 func TestOverlappingCallerFindsTheValue(t *testing.T) {
-	t.Parallel()
 	eachServer(t, func(r *rig) {
 		r.held(a)
 		waiter, late := lease.ValueReader{Overlap: true}, lease.ValueReader{Overlap: true}
@@ -334,7 +300,6 @@ func TestOverlappingCallerFindsTheValue(t *testing.T) {
 // While another holds the lock, any value is of use to a reader that says so. The holder gets
 // it too.
 func TestStaleValueIsFoundWhileAnotherHoldsTheLock(t *testing.T) {
-	t.Parallel()
 	eachServer(t, func(r *rig) {
 		r.held(a)
 		r.releaseValue(a, "old", func(w *lease.ValueWrite) { w.Fresh, w.Stale = time.Millisecond, time.Hour })
@@ -352,7 +317,6 @@ func TestStaleValueIsFoundWhileAnotherHoldsTheLock(t *testing.T) {
 
 // An owner that finds a value is still told that it owns the lock.
 func TestOwnerThatFindsAValueStaysTheOwner(t *testing.T) {
-	t.Parallel()
 	eachServer(t, func(r *rig) {
 		r.held(a)
 		r.write(a, 1, "v", func(w *lease.ValueWrite) { w.Fresh = -1 })
@@ -364,40 +328,27 @@ func TestOwnerThatFindsAValueStaysTheOwner(t *testing.T) {
 }
 
 func TestReleaseOfAValueIsRepeated(t *testing.T) {
-	t.Parallel()
 	eachServer(t, func(r *rig) {
 		r.held(a, b)
-		for range 2 {
-			stored, owned := r.releaseValue(a, "v")
-			equal(r.T, "outcome", stored, lease.ValueStored)
-			equal(r.T, "owned", owned, true)
-		}
-		equal(r.T, "a stranger's", must(r.WriteValue(r.Context(), lease.ValueWrite{Key: r.lock, Token: c, Fence: 1}))(r.T), lease.ValueNotHeld)
-		stored, owned := r.releaseValue(c, "w", func(w *lease.ValueWrite) { w.Fence = 1 })
-		equal(r.T, "a stranger's release", stored, lease.ValueNotHeld)
-		equal(r.T, "owned", owned, false)
+		r.releases(a, "v", lease.ValueStored, true)
+		r.releases(a, "v", lease.ValueStored, true)
+		equal(r.T, "a stranger's", r.write(c, 1, "w"), lease.ValueNotHeld)
+		r.releases(c, "w", lease.ValueNotHeld, false)
 		r.reads("the value", "v")
 	})
 }
 
 // What may not be written is not, but the lock is released.
 func TestReleaseWithoutTheValue(t *testing.T) {
-	t.Parallel()
 	eachServer(t, func(r *rig) {
-		for _, row := range []struct {
-			name string
-			make func()
-			want lease.WriteOutcome
-		}{
-			{"deleted", func() { must(r.DeleteValue(r.Context(), r.lock))(r.T) }, lease.ValueDeleted},
-			{"newer", func() { r.write(a, r.last()*lease.FencesPerGrant+7, "newer") }, lease.ValueNewer},
+		for want, make := range map[lease.WriteOutcome]func(){
+			lease.ValueDeleted: func() { must(r.DeleteValue(r.Context(), r.lock))(r.T) },
+			lease.ValueNewer:   func() { r.write(a, r.last()*lease.FencesPerGrant+7, "newer") },
 		} {
 			check(r.T, r.rdb.FlushAll(r.Context()).Err())
 			r.held(a, b)
-			row.make()
-			stored, owned := r.releaseValue(a, "v")
-			equal(r.T, row.name, stored, row.want)
-			equal(r.T, "owned", owned, true)
+			make()
+			r.releases(a, "v", want, true)
 			equal(r.T, "owner", r.owner(), b)
 		}
 		check(r.T, r.rdb.FlushAll(r.Context()).Err())
@@ -409,16 +360,4 @@ func TestReleaseWithoutTheValue(t *testing.T) {
 		_, err = r.Acquire(r.Context(), lease.Request{Name: mutexAt(r.lock), Token: c, TTL: lockTTL, Value: new(lease.ValueReader)})
 		expect(r.T, "acquire", err, "permanent", "value key: WRONGTYPE")
 	})
-}
-
-// A full server still takes a value that comes with a release.
-func TestValueIsReleasedOutOfMemory(t *testing.T) {
-	t.Parallel()
-	r, s := realRig(t)
-	r.held(a)
-	s.Do(t, "CONFIG", "SET", "maxmemory", "1")
-	stored, owned := r.releaseValue(a, "v")
-	equal(t, "outcome", stored, lease.ValueStored)
-	equal(t, "owned", owned, true)
-	r.reads("the value", "v")
 }

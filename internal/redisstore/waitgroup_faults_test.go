@@ -2,17 +2,14 @@ package redisstore
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 // A full server lets what has been counted come to its end; only more is refused.
 func TestWaitGroupOutOfMemory(t *testing.T) {
-	t.Parallel()
 	refused := func(g *group, what taskgroup.Op, of any) {
 		g.Helper()
 		g.unchanged("what is new", func() {
@@ -80,7 +77,6 @@ func TestWaitGroupOutOfMemory(t *testing.T) {
 // Redis lets a script go on that has begun to write, so that what would be refused is
 // counted if it has had to end a task before.
 func TestWaitGroupOutOfMemoryWhenTasksEnd(t *testing.T) {
-	t.Parallel()
 	g, s := realGroup(t)
 	g.counts("s", taskgroup.OpStart, a)
 	number := g.status(0).Number
@@ -89,105 +85,4 @@ func TestWaitGroupOutOfMemoryWhenTasksEnd(t *testing.T) {
 	said := g.published(func() { g.counts("s", taskgroup.OpStart, b) })
 	equal(t, "told", fmt.Sprint(said), fmt.Sprint([]string{g.ended(number, 1)}))
 	g.stands("then", "0 b")
-}
-
-// That a generation is over need not be told: who waits looks from time to time.
-func TestWaitGroupWithoutPermissionToPublish(t *testing.T) {
-	t.Parallel()
-	g, s := realGroup(t)
-	u := g.user(s, "~*", "resetchannels", "+@all")
-	said := g.published(func() {
-		u.counts("s", taskgroup.OpAdd, 1)
-		u.counts("s", taskgroup.OpStart, a)
-		u.counts("s", taskgroup.OpAbandon, a)
-		u.counts("s", taskgroup.OpAdd, -1)
-	})
-	equal(t, "messages", len(said), 0)
-	r := u.status(0)
-	equal(t, "then", fmt.Sprint(r), fmt.Sprint(taskgroup.Generation{Number: r.Number, OldestKnown: r.Number, Abandoned: map[int64]int64{r.Number: 1}}))
-	g.expiry(g.key, groupKept)
-	g.counts("s", taskgroup.OpStart, b)
-	g.ends(b, -time.Millisecond)
-	equal(t, "left", u.status(0).Remaining, 0)
-}
-
-// A script may touch nothing but its keys, and so works on each slot of a cluster.
-func TestWaitGroupOnOneSlot(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	g := newGroup(t, s.Client(t), "some{tag}key")
-	u := g.user(s, "~some{tag}key", "~baton:{tag}:*", "&baton:{tag}:*", "+@all")
-	said := g.published(func() {
-		u.counts("s", taskgroup.OpAdd, 1)
-		u.counts("s", taskgroup.OpClaim, a)
-		equal(t, "renewed", u.renew(a, lockTTL), true)
-		u.counts("s", taskgroup.OpAbandon, a)
-		equal(t, "left", u.status(0).Remaining, 0)
-	})
-	equal(t, "told", fmt.Sprint(said), fmt.Sprint([]string{g.ended(u.status(0).Number, 1)}))
-	none := g.user(s, "~some{tag}key", "&*", "+@all")
-	g.unchanged("without its operations", func() {
-		_, err := none.UpdateGroup(t.Context(), none.next("t", taskgroup.OpAdd, 1))
-		expect(t, "change", err, "denied", "")
-	})
-}
-
-// Every key has its own group, and the messages name it to the byte.
-func TestWaitGroupOddKeys(t *testing.T) {
-	t.Parallel()
-	eachGroup(t, func(g *group) {
-		groups := map[string]*group{}
-		said := g.published(func() {
-			for i, key := range odd {
-				groups[key] = newGroup(g.T, g.rdb, key)
-				groups[key].counts("s", taskgroup.OpAdd, i+1)
-				groups[key].counts("s", taskgroup.OpClaim, a)
-				equal(g.T, "renewed", groups[key].renew(a, lockTTL), true)
-			}
-			for i, key := range odd {
-				equal(g.T, fmt.Sprintf("left of %.30q", key), groups[key].status(0).Remaining, int64(i+1))
-				groups[key].counts("s", taskgroup.OpAdd, -i)
-				groups[key].counts("s", taskgroup.OpDone, a)
-			}
-		})
-		equal(g.T, "messages", len(said), len(odd))
-		equal(g.T, "keys", g.rdb.DBSize(g.Context()).Val(), int64(2*len(odd)))
-		for i, key := range odd {
-			if r := groups[key].status(0); said[i] != groups[key].ended(r.Number, 0) || r.Remaining != 0 {
-				g.Errorf("%.30q: %+v, told %.100q", key, r, said[i])
-			}
-		}
-	})
-}
-
-func TestWaitGroupRefusedKeys(t *testing.T) {
-	t.Parallel()
-	eachServer(t, func(r *rig) {
-		for _, key := range []string{"", "baton:{x}:done", "baton:{"} {
-			_, err := r.UpdateGroup(r.Context(), taskgroup.Operation{Key: key, Session: "s", Seq: 1, Op: taskgroup.OpAdd, Delta: 1})
-			expect(r.T, "change", err, "permanent", "key")
-			_, err = r.GroupStatus(r.Context(), key, 0)
-			expect(r.T, "look", err, "permanent", "key")
-			if _, err = r.DoneChannel(key); err == nil {
-				r.Errorf("%q has a channel", key)
-			}
-		}
-		equal(r.T, "keys", r.all(), "")
-	})
-}
-
-// A script that answers something else must not be read as zeros.
-func TestWaitGroupUnexpectedReply(t *testing.T) {
-	eachGroup(t, func(g *group) {
-		change, look := groupUpdate, groupStatus
-		defer func() { groupUpdate, groupStatus = change, look }()
-		for _, text := range []string{"return 1", "return {1}", "return {'a', 2}", "return {1, 2, 3}", "return 'OK'", "return {}"} {
-			fake := &script{text: text, sha: strings.Repeat("0", 40)}
-			groupUpdate, groupStatus = fake, fake
-			_, err := g.UpdateGroup(g.Context(), g.next("s", taskgroup.OpAdd, 1))
-			expect(g.T, text, err, "unknown", "unexpected")
-			_, err = g.GroupStatus(g.Context(), g.key, 0)
-			expect(g.T, text, err, "unknown", "unexpected")
-		}
-	})
 }

@@ -16,11 +16,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
-// What lib/waitgroup.lua and waitgroup_update.lua keep the keys for.
-const (
-	groupLife = 24 * time.Hour
-	groupKept = 65 * time.Minute
-)
+// groupTTL is for how long lib/waitgroup.lua keeps a group that is in use.
+const groupTTL = 24 * time.Hour
 
 // group is one wait group, and the server it is on.
 type group struct {
@@ -36,22 +33,23 @@ func newGroup(t *testing.T, rdb *redis.Client, key string) *group {
 }
 
 func eachGroup(t *testing.T, f func(g *group)) {
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) { f(newGroup(t, rdb, "key")) })
+	eachServer(t, func(r *rig) { f(newGroup(r.T, r.rdb, r.lock)) })
+}
+
+// rows runs subtests one after the other, each on a server that is empty.
+func (g *group) rows(list map[string]func(*group)) {
+	rigs := map[string]func(*rig){}
+	for name, f := range list {
+		rigs[name] = func(row *rig) { f(newGroup(row.T, row.rdb, g.key)) }
+	}
+	g.rig.rows(rigs)
 }
 
 // realGroup is a group on a redis-server of its own.
-func realGroup(t *testing.T, args ...string) (*group, *redistest.Server) {
-	t.Helper()
-	s := redistest.Start(t, args...)
+func realGroup(t *testing.T) (*group, *redistest.Server) {
+	t.Parallel()
+	s := redistest.Start(t)
 	return newGroup(t, s.Client(t), "key"), s
-}
-
-// user returns the group as a user sees it that has these rules.
-func (g *group) user(s *redistest.Server, rules ...string) *group {
-	g.Helper()
-	u := newGroup(g.T, g.rig.user(s, rules...).rdb, g.key)
-	u.numbers = g.numbers
-	return u
 }
 
 func (g *group) operations(session string) string {
@@ -124,67 +122,31 @@ func (g *group) ends(token string, in time.Duration) {
 func (g *group) lives(token string, ttl time.Duration) {
 	g.Helper()
 	ends := must(g.rdb.ZScore(g.Context(), g.key, token).Result())(g.T)
-	left := time.Duration(int64(ends)-g.now().UnixMilli()) * time.Millisecond
-	if left > ttl || left < ttl-2*time.Second {
-		g.Errorf("%s ends in %v, want %v", token, left, ttl)
-	}
+	g.remains(token, time.Duration(int64(ends)-g.now().UnixMilli())*time.Millisecond, ttl)
 }
 
-// storedGroup is all that the server stores for a group, but for the operations.
+// storedGroup is the state of a group, and its tasks.
 type storedGroup struct {
 	state                           string // "": there is none
 	number, count, abandoned, since int64
 	tasks                           map[string]int64 // token -> when it ends in ms
-	lost                            map[int64]int64  // generation -> tasks
-	ttl                             time.Duration
 }
 
 func (g *group) stored() storedGroup {
 	g.Helper()
-	pipe := g.rdb.Pipeline()
-	read := g.read(pipe)
-	must(pipe.Exec(g.Context()))(g.T)
-	return read()
-}
-
-// read adds to a pipeline what a storedGroup is made of.
-func (g *group) read(pipe redis.Pipeliner) func() storedGroup {
-	members, ttl := pipe.ZRangeWithScores(g.Context(), g.key, 0, -1), pipe.PTTL(g.Context(), g.key)
-	return func() storedGroup {
-		g.Helper()
-		s := storedGroup{tasks: map[string]int64{}, lost: map[int64]int64{}, ttl: ttl.Val()}
-		for _, z := range members.Val() {
-			text := z.Member.(string)
-			switch {
-			case z.Score > 0:
-				s.tasks[text] = int64(z.Score)
-			case z.Score < 0:
-				var number, tasks int64
-				g.scan(text, "abandoned %d %d", &number, &tasks)
-				if s.lost[number] = tasks; z.Score != float64(-number) {
-					g.Errorf("%q is at %f", text, z.Score)
-				}
-			case s.state != "":
-				g.Errorf("two states, %q and %q", s.state, text)
-			default:
-				g.scan(text, "generation %d count %d abandoned %d since %d", &s.number, &s.count, &s.abandoned, &s.since)
-				s.state = text
-			}
+	s := storedGroup{tasks: map[string]int64{}}
+	for _, z := range g.rdb.ZRangeWithScores(g.Context(), g.key, 0, -1).Val() {
+		switch text := z.Member.(string); {
+		case z.Score > 0:
+			s.tasks[text] = int64(z.Score)
+		case z.Score == 0 && s.state != "":
+			g.Errorf("two states, %q and %q", s.state, text)
+		case z.Score == 0:
+			s.state = text
+			must(fmt.Sscanf(text, "generation %d count %d abandoned %d since %d", &s.number, &s.count, &s.abandoned, &s.since))(g.T)
 		}
-		return s
 	}
-}
-
-func (g *group) scan(text, format string, numbers ...any) {
-	g.Helper()
-	if _, err := fmt.Sscanf(text, format, numbers...); err != nil {
-		g.Fatalf("record %q: %v", text, err)
-	}
-	plain := make([]any, len(numbers))
-	for i, n := range numbers {
-		plain[i] = *n.(*int64)
-	}
-	equal(g.T, "a record", text, fmt.Sprintf(format, plain...))
+	return s
 }
 
 // String is the count, the tasks, and how many were abandoned of the last generation.
