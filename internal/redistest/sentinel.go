@@ -86,11 +86,13 @@ func (s *Sentinels) FailOver(tb testing.TB, lost func()) {
 	s.Replica.Continue()
 }
 
-// Promoted waits until the sentinels have made the replica the master.
+// Promoted waits until the sentinels have made the replica the master. They also kill its
+// connections, this package's own among them.
 func (s *Sentinels) Promoted(tb testing.TB) {
 	tb.Helper()
 	Eventually(tb, 20*time.Second, func() bool {
-		return strings.Contains(s.Replica.Do(tb, "INFO", "replication").(string), "role:master")
+		info, err := s.Replica.do("INFO", "replication")
+		return err == nil && strings.Contains(info.(string), "role:master")
 	}, "the replica is promoted")
 }
 

@@ -45,7 +45,7 @@ func TestFaultFailoverForgets(t *testing.T) {
 				l, err := m.LockContext(ctx)
 				if mu.Lock(); err == nil {
 					held[key] = l
-				} else if !errors.Is(err, mutex.ErrUnconfirmed) {
+				} else if !errors.Is(err, mutex.ErrUnconfirmed) && !errors.Is(err, context.DeadlineExceeded) { // before the first reply, on a busy machine
 					t.Errorf("%s: %v", key, err)
 				}
 				mu.Unlock()
