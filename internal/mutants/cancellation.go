@@ -94,7 +94,7 @@ var cancellation = []mutant{
 	},
 	{
 		"repeat-is-loss", "a release whose answer was lost says, when it is repeated, that the lock was lost",
-		"internal/client/retry_until.go", `return got.owned || retried, nil`, `return got.owned, nil`,
+		"internal/client/retry_until.go", `return got.owned || retried, nil`, `return got.owned || retried && false, nil`,
 		"internal/lease", "TestReleaseReplyLost",
 	},
 	{
