@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -141,6 +142,9 @@ var (
 	traced  = regexp.MustCompile(`(?m)^\S+/\w+(?:_test)?\.(Test\w+)[.(]`) // in the trace of a panic
 )
 
+// quick are the flags with which a package's tests take seconds, for the matrix.
+var quick = map[string][]string{"internal/lease": {"-sim.seeds=60", "-sweep.pairs=0"}}
+
 // catchers runs all tests of a package on the mutant and returns those that fail. A
 // panic ends a run: the tests that it kept from running are run again.
 func (b *bench) catchers(ctx context.Context, m mutant, pkg string) (tests []string, err error) {
@@ -150,9 +154,9 @@ func (b *bench) catchers(ctx context.Context, m mutant, pkg string) (tests []str
 	}
 	done := map[string]bool{}
 	for {
-		args := []string{"-test.v"}
+		args := append([]string{"-test.v"}, quick[pkg]...)
 		if len(done) > 0 {
-			args = append(args, "-test.skip", "^("+strings.Join(slices.Sorted(keysOf(done)), "|")+")$")
+			args = append(args, "-test.skip", "^("+strings.Join(slices.Sorted(maps.Keys(done)), "|")+")$")
 		}
 		output, err := b.run(ctx, pkg, bin, b.timeout, args...)
 		if ctx.Err() != nil {

@@ -3,12 +3,12 @@
 // to fail: here that can be seen again at any time.
 //
 //	go run ./internal/mutants [-run regexp] [-j n] [-test regexp] [-count n] [-timeout d] [-v]
-//	go run ./internal/mutants -matrix [-in regexp] >internal/mutants/matrix.tsv
+//	go run ./internal/mutants -matrix [-in regexp]
 //
 // It changes no file of the tree: the compiler is told to read another one in its
 // place. It fails if a mutant survives, no longer applies, or does not build. With
-// -matrix it runs all tests on each mutant, and prints a line for each: the mutant,
-// and the tests that fail.
+// -matrix it runs all tests of a package on each mutant that has no line in matrix.tsv,
+// and adds a line: the mutant, and the tests that fail.
 package main
 
 import (
@@ -33,8 +33,8 @@ func main() {
 	count := flag.Int("count", 1, "run the test of each mutant `n` times; all must fail")
 	timeout := flag.Duration("timeout", 0, "of one test, 30 s by default; with -matrix of those of one package, 3 minutes")
 	jobs := flag.Int("j", runtime.NumCPU()+1, "try so many mutants at a time; their tests mostly wait")
-	matrix := flag.Bool("matrix", false, "run all tests on each mutant, which takes hours")
-	in := flag.String("in", "", "with -matrix: only the tests of the packages that match this `regexp`")
+	matrix := flag.Bool("matrix", false, "write to matrix.tsv which tests catch those mutants that it does not list yet")
+	in := flag.String("in", "^internal/", "with -matrix: run the tests of the packages that match this `regexp`")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -68,7 +68,7 @@ func (l *lab) open(ctx context.Context) error {
 }
 
 // try tries the mutants whose name matches.
-func try(ctx context.Context, l *lab, run string, verbose, matrix bool, in string) error {
+func try(ctx context.Context, l *lab, run string, verbose, fill bool, in string) error {
 	chosen, err := regexp.Compile(run)
 	if err != nil {
 		return err
@@ -78,8 +78,12 @@ func try(ctx context.Context, l *lab, run string, verbose, matrix bool, in strin
 		return err
 	}
 	ms := slices.DeleteFunc(table(), func(m mutant) bool { return !chosen.MatchString(m.name) })
-	if matrix {
-		return l.matrix(ctx, ms, pkgs.MatchString, os.Stdout)
+	if fill {
+		x, err := readMatrix(l.root, filepath.Join(l.root, "internal/mutants/matrix.tsv"))
+		if err != nil {
+			return err
+		}
+		return l.fill(ctx, x, ms, pkgs.MatchString, os.Stdout)
 	}
 	return l.tryAll(ctx, ms, verbose, os.Stdout)
 }

@@ -1,10 +1,6 @@
 package main
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -30,31 +26,10 @@ func TestTable(t *testing.T) {
 			t.Error(err)
 		}
 		if tests[m.pkg] == nil {
-			tests[m.pkg] = testsOf(t, m.pkg)
+			tests[m.pkg] = testsOf(root, m.pkg)
 		}
 		if name, _, _ := strings.Cut(m.test, "/"); !tests[m.pkg][name] {
 			t.Errorf("%s: there is no %s in %s", m.name, name, m.pkg)
 		}
 	}
-}
-
-// testsOf returns the names of the tests in the directory.
-func testsOf(t *testing.T, dir string) map[string]bool {
-	files, err := filepath.Glob(filepath.Join(root, dir, "*_test.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := map[string]bool{}
-	for _, file := range files {
-		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range parsed.Decls {
-			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && strings.HasPrefix(f.Name.Name, "Test") {
-				names[f.Name.Name] = true
-			}
-		}
-	}
-	return names
 }

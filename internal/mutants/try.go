@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -13,8 +12,6 @@ import (
 	"strings"
 	"time"
 )
-
-func keysOf[V any](m map[string]V) iter.Seq[string] { return maps.Keys(m) }
 
 // unmutated runs the tests that are listed for the mutants on the library as it is.
 // One that fails anyway, or that is skipped, would prove nothing.
@@ -38,7 +35,7 @@ func (l *lab) unmutated(ctx context.Context, ms []mutant) error {
 		if err := errors.Join(err, copyScripts(l.root, b.dir)); err != nil {
 			return err
 		}
-		names := slices.Sorted(keysOf(tests[p]))
+		names := slices.Sorted(maps.Keys(tests[p]))
 		output, err := b.run(ctx, p.pkg, bin, 10*time.Minute, "-test.v", "-test.run", "^("+strings.Join(names, "|")+")$")
 		if err != nil {
 			return fmt.Errorf("a test of %s fails without any mistake: %w\n%s", p.pkg, err, output)
@@ -150,53 +147,15 @@ func packages(file string) []string {
 	switch dir := filepath.Dir(file); dir {
 	case "internal/lease", "internal/redisstore":
 		return []string{dir, "mutex", "semaphore", "waitgroup"}
+	case "internal/redisstore/lib":
+		return packages(dir)
 	case "internal/retry", "internal/result":
 		return []string{dir, "internal/lease", "mutex", "semaphore", "waitgroup"}
 	case "internal/ratelimit":
 		return []string{dir, "internal/lease", "semaphore"}
+	case "internal/trace":
+		return []string{"internal/lease"}
 	default:
 		return []string{dir}
 	}
-}
-
-// matrix runs all tests of the packages that are chosen on each mutant, and prints
-// which fail.
-func (l *lab) matrix(ctx context.Context, ms []mutant, chosen func(pkg string) bool, out io.Writer) error {
-	if err := check(l.root, ms); err != nil {
-		return err
-	}
-	rows := make([]chan string, len(ms))
-	for i := range rows {
-		rows[i] = make(chan string, 1)
-	}
-	go func() {
-		_ = l.each(len(ms), func(b *bench, i int) error {
-			row := ms[i].name
-			for _, pkg := range packages(ms[i].file) {
-				if !chosen(pkg) {
-					continue
-				}
-				tests, err := b.catchers(ctx, ms[i], pkg)
-				if err != nil {
-					row += "\t" + pkg + ": " + strings.Join(strings.Fields(err.Error()), " ")
-				}
-				for _, test := range tests {
-					row += "\t" + test
-				}
-			}
-			rows[i] <- row
-			return ctx.Err()
-		})
-	}()
-	for _, row := range rows {
-		select {
-		case text := <-row:
-			if _, err := fmt.Fprintln(out, text); err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
 }
