@@ -10,22 +10,20 @@ import (
 // once in a while, or in turn.
 type again struct {
 	name, task string
-	results    map[string]*againResult
+	results    results
 }
-
-type againResult struct{ rate, p50, p99, requests series }
 
 // newAgain reads the row's shape: how many goroutines have a key each, or who else wants the key.
 func newAgain(name, shape string) (row, error) {
 	if shape == "foreign" || shape == "pingpong" {
-		return &again{name, shape, map[string]*againResult{}}, nil
+		return &again{name, shape, results{}}, nil
 	}
 	n, err := size(shape, 1)
 	least := 20.0
 	if n == 1 {
 		least = 50
 	}
-	return &own{name: name, goroutines: n, lingers: least, results: map[string]*ownResult{}}, err
+	return &own{name: name, goroutines: n, lingers: least, results: results{}}, err
 }
 
 // visitPeriod is how often the other process of again-foreign locks the key.
@@ -49,29 +47,16 @@ func (r *again) round(ctx context.Context, b *bench, n int) error {
 		if err != nil {
 			return err
 		}
-		r.add(sys.name, t, j, sys)
+		r.results.of(sys.name).add(t, j.Duration, sys)
 		if r.task == "foreign" && sys.lingers {
 			j.Task = "visit"
 			if t, err = b.try(ctx, 1, j); err != nil {
 				return err
 			}
-			r.add(alone, t, j, sys)
+			r.results.of(alone).add(t, j.Duration, sys)
 		}
 	}
 	return nil
-}
-
-func (r *again) add(name string, t *trial, j job, sys system) {
-	x := r.results[name]
-	if x == nil {
-		x = new(againResult)
-		r.results[name] = x
-	}
-	holds := float64(t.holds())
-	x.rate = append(x.rate, holds/j.Duration.Seconds())
-	x.p50 = append(x.p50, micros(t.Waits.quantile(0.50)))
-	x.p99 = append(x.p99, micros(t.Waits.quantile(0.99)))
-	x.requests = append(x.requests, float64(t.requests(sys))/max(holds, 1))
 }
 
 func (r *again) report(*bench) []table {

@@ -20,7 +20,7 @@ func newClusterRow(name, shape string) (row, error) {
 	switch word, shape, _ := strings.Cut(shape, "-"); word {
 	case "own":
 		n, err := size(shape, 64)
-		return clusterRow{&own{name: name, goroutines: n, cluster: true, results: map[string]*ownResult{}}}, err
+		return clusterRow{&own{name: name, goroutines: n, cluster: true, results: results{}}}, err
 	case "hot":
 		r, err := newHot(name, shape)
 		return clusterRow{r}, err

@@ -35,11 +35,7 @@ func startFleet(ctx context.Context, n int, j job) (*fleet, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*startTimeout+j.Duration)
 	f := &fleet{cancel: cancel}
-	profile := j.Profile
 	for i := range n {
-		if profile != "" {
-			j.Profile = fmt.Sprintf("%s.%d.prof", profile, i)
-		}
 		j.Index = i
 		w, err := startWorker(ctx, exe, j)
 		if err != nil {

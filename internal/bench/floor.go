@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -13,8 +12,8 @@ import (
 // such a fence can be.
 type fenced struct{ plain }
 
-func openFenced(addr string, ttl time.Duration) (client, error) {
-	return fenced{newPlain(addr, ttl, false)}, nil
+func openFenced(addr string) (client, error) {
+	return fenced{newPlain(addr, false)}, nil
 }
 
 func (f fenced) handle(key string) handle {
@@ -35,7 +34,7 @@ end
 return fence`)
 
 func (h *fencedHandle) lock(ctx context.Context) error {
-	fence, err := lockFenced.Run(ctx, h.rdb, []string{h.key, "{" + h.key + "}:fence"}, h.token, h.ttl.Milliseconds()).Int64()
+	fence, err := lockFenced.Run(ctx, h.rdb, []string{h.key, "{" + h.key + "}:fence"}, h.token, TTL.Milliseconds()).Int64()
 	if err == nil && fence == 0 {
 		return errHeld
 	}
@@ -51,7 +50,7 @@ type relay struct {
 	handed <-chan *redis.Message
 }
 
-func openRelay(addr string, _ time.Duration) (client, error) {
+func openRelay(addr string) (client, error) {
 	r := relay{hangUp: hangUp{dial(addr)}, name: rand.Text()}
 	r.sub = r.rdb.Subscribe(context.Background(), r.name)
 	if _, err := r.sub.Receive(context.Background()); err != nil { // that it is subscribed

@@ -15,13 +15,7 @@ type hot struct {
 	limit                 int // how many may be inside at once
 	picks                 func(system) bool
 	ours                  string // the system to compare the peers with
-	results               map[string]*hotResult
-}
-
-type hotResult struct {
-	rate, p50, p99, longest, jain, requests, cpu, client series
-	clashes, served, unserved, failed                    int64
-	why                                                  string
+	results               results
 }
 
 // newHot reads a shape such as 4x8 or 4x8-1ms.
@@ -31,7 +25,7 @@ func newHot(name, shape string) (row, error) {
 		return nil, err
 	}
 	return &hot{
-		name: name, processes: p, goroutines: g, hold: hold, limit: 1, results: map[string]*hotResult{},
+		name: name, processes: p, goroutines: g, hold: hold, limit: 1, results: results{},
 		ours: "baton", picks: system.contends,
 		title: fmt.Sprintf("%s: %d processes × %d goroutines on one key, held for %v", name, p, g, hold),
 	}, nil
@@ -39,7 +33,7 @@ func newHot(name, shape string) (row, error) {
 
 func (r *hot) round(ctx context.Context, b *bench, n int) error {
 	for _, sys := range rotated(b.having(r.picks), n) {
-		if err := b.missed(ctx, r.name, sys.name, r.measure(ctx, b, sys, r.processes, r.goroutines, b.profileOf(r.name, sys, n))); err != nil {
+		if err := b.missed(ctx, r.name, sys.name, r.measure(ctx, b, sys, r.processes, r.goroutines)); err != nil {
 			return err
 		}
 	}
@@ -51,7 +45,7 @@ func (r *hot) round(ctx context.Context, b *bench, n int) error {
 		case sys.turns:
 			processes = r.processes
 		}
-		if err := b.missed(ctx, r.name, sys.name, r.measure(ctx, b, sys, processes, 1, "")); err != nil {
+		if err := b.missed(ctx, r.name, sys.name, r.measure(ctx, b, sys, processes, 1)); err != nil {
 			return err
 		}
 	}
@@ -59,45 +53,23 @@ func (r *hot) round(ctx context.Context, b *bench, n int) error {
 }
 
 // measure has the system's workers contend once.
-func (r *hot) measure(ctx context.Context, b *bench, sys system, processes, goroutines int, profile string) error {
+func (r *hot) measure(ctx context.Context, b *bench, sys system, processes, goroutines int) error {
 	t, err := b.try(ctx, processes, job{
 		Task: "contend", System: sys.name, Key: "hot", Limit: r.limit,
-		Goroutines: goroutines, Hold: r.hold, Duration: b.duration, Profile: profile,
+		Goroutines: goroutines, Hold: r.hold, Duration: b.duration,
 	})
 	if err != nil {
 		return err
 	}
-	if r.results[sys.name] == nil {
-		r.results[sys.name] = new(hotResult)
+	x := r.results.of(sys.name)
+	x.add(t, b.duration, sys)
+	if r.limit == 1 && t.total != t.holds()+t.Late {
+		x.clashes++ // a sum which only the lock guards came out wrong
 	}
-	r.results[sys.name].add(t, b.duration, r.limit, sys)
 	return nil
 }
 
-func (x *hotResult) add(t *trial, d time.Duration, limit int, sys system) {
-	counted := t.holds()
-	holds := counted + t.Late
-	x.rate = append(x.rate, float64(counted)/d.Seconds())
-	x.p50 = append(x.p50, micros(t.Waits.quantile(0.50))/1000)
-	x.p99 = append(x.p99, micros(t.Waits.quantile(0.99))/1000)
-	x.longest = append(x.longest, micros(t.Longest)/1000)
-	x.jain = append(x.jain, jain(t.Holds))
-	x.requests = append(x.requests, float64(t.requests(sys))/float64(holds))
-	x.cpu = append(x.cpu, micros(t.cpu)/float64(holds))
-	x.client = append(x.client, micros(t.CPU)/float64(holds))
-	x.clashes += t.clashes
-	if limit == 1 && t.total != holds {
-		x.clashes++ // a sum which only the lock guards came out wrong
-	}
-	x.served += holds
-	x.unserved += t.Unserved
-	x.failed += t.Failed
-	if t.Why != "" {
-		x.why = t.Why
-	}
-}
-
-func (x *hotResult) verdict() string {
+func (x *result) verdict() string {
 	verdict := "held"
 	if x.clashes > 0 {
 		verdict = "BROKEN"
@@ -122,7 +94,7 @@ func (r *hot) report(b *bench) []table {
 		if x == nil {
 			continue
 		}
-		t.add(sys.name, x.rate.cell(), x.rate.spread(), x.p50.cell(), x.p99.cell(), x.p99.spread(), x.longest.cell(),
+		t.add(sys.name, x.rate.cell(), x.rate.spread(), x.p50.ms().cell(), x.p99.ms().cell(), x.p99.ms().spread(), x.longest.ms().cell(),
 			fmt.Sprintf("%.3f", x.jain.median()), x.requests.cell(), x.cpu.cell(), x.client.cell(), x.verdict())
 		if x.why != "" {
 			t.notes = append(t.notes, fmt.Sprintf("%s: a call failed: %s", sys.name, x.why))

@@ -81,7 +81,7 @@ func TestBroken(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := list[0].row.(*hot)
-	if err := r.measure(t.Context(), b, sys, 2, 1, ""); err != nil {
+	if err := r.measure(t.Context(), b, sys, 2, 1); err != nil {
 		t.Fatal(err)
 	}
 	if x := r.results["no lock"]; x.verdict() != "BROKEN" {
@@ -115,12 +115,12 @@ func TestBroken(t *testing.T) {
 func TestHotTargets(t *testing.T) {
 	r := &hot{
 		name: "hot-16x1", processes: 16, goroutines: 1, hold: time.Millisecond, ours: "baton",
-		results: map[string]*hotResult{
-			"baton":         {rate: series{120, 130, 90}, p99: series{4, 4, 4}, jain: series{1}, requests: series{2}},
-			"redislock":     {rate: series{100, 100, 100}, p99: series{2, 2, 2}, jain: series{0.6}},
-			"redislock-1ms": {rate: series{50, 50, 50}, p99: series{40, 40, 40}, jain: series{0.95}},
-			"spin":          {rate: series{500, 500, 500}, p99: series{1, 1, 1}, jain: series{1}, clashes: 1},
-			"uncontended":   {rate: series{200, 200, 200}, p99: series{0, 0, 0}, jain: series{1}},
+		results: results{
+			"baton":       {rate: series{120, 130, 90}, p99: series{4000, 4000, 4000}, jain: series{1}, requests: series{2}},
+			"redislock":   {rate: series{100, 100, 100}, p99: series{2000, 2000, 2000}, jain: series{0.6}},
+			"redsync":     {rate: series{50, 50, 50}, p99: series{40000, 40000, 40000}, jain: series{0.95}},
+			"spin":        {rate: series{500, 500, 500}, p99: series{1000, 1000, 1000}, jain: series{1}, clashes: 1},
+			"uncontended": {rate: series{200, 200, 200}, p99: series{0, 0, 0}, jain: series{1}},
 		},
 	}
 	var said []string
@@ -129,8 +129,8 @@ func TestHotTargets(t *testing.T) {
 	}
 	want := `holds/s, × those of the best peer (redislock); ≥ 1.20; 1.20; met
 p99 wait, × that of the best peer (redislock); ≤ 0.125; 2.00; NOT MET
-holds/s, × those of the best peer with Jain's index ≥ 0.9 (redislock-1ms); ≥ 1.20; 2.40; met
-p99 wait, × that of the best peer with Jain's index ≥ 0.9 (redislock-1ms); ≤ 0.125; 0.100; met
+holds/s, × those of the best peer with Jain's index ≥ 0.9 (redsync); ≥ 1.20; 2.40; met
+p99 wait, × that of the best peer with Jain's index ≥ 0.9 (redsync); ≤ 0.125; 0.100; met
 Jain's index; ≥ 0.990; 1.00; met
 requests a hold; ≤ 2.10; 2.00; met`
 	if got := strings.Join(said, "\n"); got != want {

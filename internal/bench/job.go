@@ -8,11 +8,9 @@ type job struct {
 	System, Addr, Key string
 	SharedMem         string // file, or empty
 	Limit             int    // how many may be inside at once
-	Goroutines, Keys  int
+	Goroutines        int
 	Index             int // of this process among those of its row
-	TTL               time.Duration
 	Hold, Duration    time.Duration
-	Profile           string // file for a CPU profile, or empty
 }
 
 // A task is a worker's share of a row. Once it is made it is ready.
@@ -22,13 +20,9 @@ type task interface {
 }
 
 var tasks = map[string]func(job) (task, error){
-	"contend": newHotWorker,
-	"own":     newOwnKeyWorker,
-	"hold":    newHoldWorker,
-	"read":    newReadWorker,
-	"crowd":   newWaitWorker,
-	"touch":   newPoolWorker,
-
+	"contend":  newHotWorker,
+	"own":      newOwnKeyWorker,
+	"read":     newReadWorker,
 	"foreign":  newForeignWorker,
 	"visit":    newVisitWorker,
 	"pingpong": newPingpongWorker,

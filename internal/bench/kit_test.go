@@ -32,7 +32,7 @@ func only[R row](t *testing.T, b *bench, name string) R {
 	}
 	for _, table := range list[0].report(b) {
 		if len(table.lines) == 0 {
-			t.Error(table.text())
+			t.Error(table.markdown())
 		}
 	}
 	for _, x := range list[0].targets(b) {

@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime"
-	"runtime/pprof"
 	"slices"
 	"strings"
 	"syscall"
@@ -25,7 +22,6 @@ type bench struct {
 	dir      string  // of the cluster
 	systems  []system
 	duration time.Duration
-	profile  string // directory for CPU profiles, or empty
 	misses   []string
 }
 
@@ -41,7 +37,7 @@ func (b *bench) missed(ctx context.Context, row, system string, err error) error
 }
 
 // usual is what the command measures unless it is told.
-const usual = "solo,own-4,own-16,own-64,own-64-latency,again-1,again-64,again-foreign,again-pingpong,cluster-own-64,cluster-hot-4x8,hot-4x8,hot-4x256,hot-16x1,hot-4x8-1ms,readers,readers-4x64-1ms,permits,permits-4x64-1ms,scale,crash,idle,renew,mem,keys"
+const usual = "solo,own-4,own-16,own-64,own-64-latency,again-1,again-64,again-foreign,again-pingpong,cluster-own-64,cluster-hot-4x8,hot-4x8,hot-4x256,hot-16x1,hot-4x8-1ms,readers,readers-4x64-1ms,permits,permits-4x64-1ms"
 
 func main() {
 	workIfTold()
@@ -50,18 +46,15 @@ func main() {
 		duration = flag.Duration("duration", time.Second, "of each measurement, that is per row, system and round")
 		rows     = flag.String("rows", usual, usage())
 		names    = flag.String("systems", "", "what to measure it with; empty means all")
-		markdown = flag.Bool("markdown", false, "print Markdown")
-		plots    = flag.String("plots", "", "draw the row scale as SVG into this directory")
-		profile  = flag.String("profile", "", "write CPU profiles into this directory")
 	)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	list, err := parse(*rows)
 	if err == nil {
-		b := &bench{duration: *duration, profile: *profile}
+		b := &bench{duration: *duration}
 		if b.systems, err = choose(*names); err == nil {
-			err = b.run(ctx, list, *rounds, *markdown, *plots)
+			err = b.run(ctx, list, *rounds)
 		}
 	}
 	if err != nil {
@@ -70,11 +63,7 @@ func main() {
 	}
 }
 
-func (b *bench) run(ctx context.Context, list []*entry, rounds int, markdown bool, plots string) error {
-	drawn := charts(list)
-	if plots != "" && drawn == nil {
-		return errors.New("plots are of the row scale, which is not among the rows")
-	}
+func (b *bench) run(ctx context.Context, list []*entry, rounds int) error {
 	dir, err := os.MkdirTemp("", "baton-bench-redis-")
 	if err != nil {
 		return err
@@ -90,7 +79,7 @@ func (b *bench) run(ctx context.Context, list []*entry, rounds int, markdown boo
 	defer b.endCluster()
 
 	began, before := time.Now(), load()
-	if err := b.profiled(func() error { return b.rounds(ctx, list, rounds) }); err != nil {
+	if err := b.rounds(ctx, list, rounds); err != nil {
 		return err
 	}
 	info, err := b.server.info(ctx, "server")
@@ -100,20 +89,14 @@ func (b *bench) run(ctx context.Context, list []*entry, rounds int, markdown boo
 	fmt.Printf("%d rounds of %v, medians; %s %s/%s, %d CPUs, redis-server %s; load average before %s, after %s; it took %v\n\n",
 		rounds, b.duration, runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), info["redis_version"], before, load(),
 		time.Since(began).Round(time.Second))
-	b.print(list, markdown)
-	if plots == "" {
-		return nil
-	}
-	return draw(plots, drawn(b))
+	b.print(list)
+	return nil
 }
 
 func (b *bench) rounds(ctx context.Context, list []*entry, rounds int) error {
 	for n := range rounds {
 		fmt.Fprintf(os.Stderr, "round %d of %d, load average %s\n", n+1, rounds, load())
 		for _, e := range list {
-			if e.once && n > 0 {
-				continue
-			}
 			start := time.Now()
 			if err := e.round(ctx, b, n); err != nil {
 				return err
@@ -123,34 +106,6 @@ func (b *bench) rounds(ctx context.Context, list []*entry, rounds int) error {
 		}
 	}
 	return nil
-}
-
-// profileOf is where the workers of a measurement write their profiles, "" for nowhere.
-func (b *bench) profileOf(row string, sys system, round int) string {
-	if b.profile == "" {
-		return ""
-	}
-	return filepath.Join(b.profile, fmt.Sprintf("%s.%s.%d", row, sys.name, round))
-}
-
-// profiled writes a profile of this process, which is of solo: workers write their own.
-func (b *bench) profiled(f func() error) error {
-	if b.profile == "" {
-		return f()
-	}
-	if err := os.MkdirAll(b.profile, 0o777); err != nil {
-		return err
-	}
-	file, err := os.Create(filepath.Join(b.profile, "solo.prof"))
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	if err := pprof.StartCPUProfile(file); err != nil {
-		return err
-	}
-	defer pprof.StopCPUProfile()
-	return f()
 }
 
 func choose(names string) ([]system, error) {

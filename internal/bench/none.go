@@ -2,14 +2,13 @@ package main
 
 import (
 	"context"
-	"time"
 )
 
 // none is no lock at all: a yardstick, and a way to see that the lack of one is
 // noticed.
 type none struct{}
 
-func openNone(string, time.Duration) (client, error) { return none{}, nil }
+func openNone(string) (client, error) { return none{}, nil }
 
 func (n none) handle(string) handle     { return n }
 func (none) close()                     {}

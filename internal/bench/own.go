@@ -13,13 +13,7 @@ type own struct {
 	goroutines int
 	cluster    bool
 	lingers    float64 // × floor, at least, of the system that lingers; 0 if it is not in this row
-	results    map[string]*ownResult
-}
-
-type ownResult struct {
-	rate, p50, p99, requests, cpu, client series
-	failed                                int64
-	why                                   string
+	results    results
 }
 
 func newOwn(name, shape string) (row, error) {
@@ -27,7 +21,7 @@ func newOwn(name, shape string) (row, error) {
 		return newLatency(name, number)
 	}
 	n, err := size(shape, 64)
-	return &own{name: name, goroutines: n, results: map[string]*ownResult{}}, err
+	return &own{name: name, goroutines: n, results: results{}}, err
 }
 
 func (r *own) round(ctx context.Context, b *bench, n int) error {
@@ -38,38 +32,21 @@ func (r *own) round(ctx context.Context, b *bench, n int) error {
 		list = append(list, batching()...)
 	}
 	for _, sys := range rotated(list, n) {
-		if err := b.missed(ctx, r.name, sys.name, r.measure(ctx, b, sys, n)); err != nil {
+		if err := b.missed(ctx, r.name, sys.name, r.measure(ctx, b, sys)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *own) measure(ctx context.Context, b *bench, sys system, n int) error {
-	j := job{Task: "own", System: sys.name, Key: "own", Goroutines: r.goroutines, Duration: b.duration, Profile: b.profileOf(r.name, sys, n)}
+func (r *own) measure(ctx context.Context, b *bench, sys system) error {
+	j := job{Task: "own", System: sys.name, Key: "own", Goroutines: r.goroutines, Duration: b.duration}
 	t, err := b.try(ctx, 1, j)
 	if err != nil {
 		return err
 	}
-	if r.results[sys.name] == nil {
-		r.results[sys.name] = new(ownResult)
-	}
-	r.results[sys.name].add(t, b, sys)
+	r.results.of(sys.name).add(t, b.duration, sys)
 	return nil
-}
-
-func (x *ownResult) add(t *trial, b *bench, sys system) {
-	holds := float64(t.holds())
-	x.rate = append(x.rate, holds/b.duration.Seconds())
-	x.p50 = append(x.p50, micros(t.Waits.quantile(0.50)))
-	x.p99 = append(x.p99, micros(t.Waits.quantile(0.99)))
-	x.requests = append(x.requests, float64(t.requests(sys))/holds)
-	x.cpu = append(x.cpu, micros(t.cpu)/holds)
-	x.client = append(x.client, micros(t.CPU)/holds)
-	x.failed += t.Failed
-	if t.Why != "" {
-		x.why = t.Why
-	}
 }
 
 func (r *own) report(b *bench) []table {
@@ -83,7 +60,7 @@ func (r *own) report(b *bench) []table {
 		if x == nil {
 			continue
 		}
-		t.add(sys.name, x.rate.cell(), x.rate.spread(), x.rate.over(r.rate("floor")).cell(), x.p50.cell(), x.p99.cell(),
+		t.add(sys.name, x.rate.cell(), x.rate.spread(), x.rate.over(r.results.rate("floor")).cell(), x.p50.cell(), x.p99.cell(),
 			x.p99.spread(), x.requests.cell(), x.cpu.cell(), x.client.cell())
 		if x.failed > 0 {
 			t.notes = append(t.notes, fmt.Sprintf("%s: %d calls failed: %s", sys.name, x.failed, x.why))
@@ -92,20 +69,13 @@ func (r *own) report(b *bench) []table {
 	return []table{t}
 }
 
-func (r *own) rate(name string) series {
-	if x := r.results[name]; x != nil {
-		return x.rate
-	}
-	return nil
-}
-
 func (r *own) targets(*bench) (list []target) {
 	add := func(what string, limit float64) {
 		list = append(list, target{row: r.name, what: "holds/s, × those of " + what,
-			got: r.rate("baton").over(r.rate(what)), limit: limit, least: true})
+			got: r.results.rate("baton").over(r.results.rate(what)), limit: limit, least: true})
 	}
 	if x := r.results[lingerName]; x != nil {
-		list = append(list, target{row: r.name, what: "with Linger: holds/s, × those of floor", got: x.rate.over(r.rate("floor")), limit: r.lingers, least: true},
+		list = append(list, target{row: r.name, what: "with Linger: holds/s, × those of floor", got: x.rate.over(r.results.rate("floor")), limit: r.lingers, least: true},
 			target{row: r.name, what: "with Linger: requests a hold", got: x.requests, limit: 0.01})
 	} else if r.cluster {
 		add("floor", 1.3)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -26,7 +27,7 @@ func (l *ownKeyWorker) run(start time.Time) *tally {
 	tallies := make([]tally, l.Goroutines)
 	handles := make([]handle, l.Goroutines)
 	for i := range handles {
-		handles[i] = l.handle(keyOf(l.Key, i))
+		handles[i] = l.handle(fmt.Sprintf("%s-%d", l.Key, i))
 	}
 	time.Sleep(time.Until(start))
 	end := time.Now().Add(l.Duration)

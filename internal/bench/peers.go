@@ -1,11 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"math"
 	"strings"
 	"time"
 
@@ -19,24 +16,12 @@ import (
 // bsm is bsm/redislock. A strategy counts tries, so that each lock needs its own.
 type bsm struct {
 	hangUp
-	c        *redislock.Client
-	ttl      time.Duration
-	strategy func() redislock.RetryStrategy
+	c *redislock.Client
 }
 
-func openRedislock(addr string, ttl time.Duration) (client, error) {
-	return newBsm(addr, ttl, func() redislock.RetryStrategy {
-		return redislock.ExponentialBackoff(16*time.Millisecond, 512*time.Millisecond)
-	}), nil
-}
-
-func openRedislock1ms(addr string, ttl time.Duration) (client, error) {
-	return newBsm(addr, ttl, func() redislock.RetryStrategy { return redislock.LinearBackoff(time.Millisecond) }), nil
-}
-
-func newBsm(addr string, ttl time.Duration, strategy func() redislock.RetryStrategy) bsm {
+func openRedislock(addr string) (client, error) {
 	rdb := dial(addr)
-	return bsm{hangUp{rdb}, redislock.New(rdb), cmp.Or(ttl, TTL), strategy}
+	return bsm{hangUp{rdb}, redislock.New(rdb)}, nil
 }
 
 func (b bsm) handle(key string) handle { return &bsmHandle{bsm: b, key: key} }
@@ -49,7 +34,7 @@ type bsmHandle struct {
 
 func (h *bsmHandle) lock(ctx context.Context) (err error) {
 	for {
-		h.l, err = h.c.Obtain(ctx, h.key, h.ttl, &redislock.Options{RetryStrategy: h.strategy()})
+		h.l, err = h.c.Obtain(ctx, h.key, TTL, &redislock.Options{RetryStrategy: redislock.ExponentialBackoff(16*time.Millisecond, 512*time.Millisecond)})
 		// Under a ctx without a deadline it waits for one TTL.
 		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 			return err
@@ -62,28 +47,15 @@ func (h *bsmHandle) unlock() error { return h.l.Release(context.Background()) }
 // rsync is redsync with one pool.
 type rsync struct {
 	hangUp
-	rs   *redsync.Redsync
-	opts []redsync.Option
+	rs *redsync.Redsync
 }
 
-func openRedsync(addr string, ttl time.Duration) (client, error) {
-	if ttl == 0 {
-		return newRsync(addr), nil
-	}
-	return newRsync(addr, redsync.WithExpiry(ttl)), nil
-}
-
-func openRedsync1ms(addr string, ttl time.Duration) (client, error) {
-	return newRsync(addr, redsync.WithTries(math.MaxInt), redsync.WithRetryDelay(time.Millisecond),
-		redsync.WithExpiry(cmp.Or(ttl, TTL))), nil
-}
-
-func newRsync(addr string, opts ...redsync.Option) rsync {
+func openRedsync(addr string) (client, error) {
 	rdb := dial(addr)
-	return rsync{hangUp{rdb}, redsync.New(goredis.NewPool(rdb)), opts}
+	return rsync{hangUp{rdb}, redsync.New(goredis.NewPool(rdb))}, nil
 }
 
-func (r rsync) handle(key string) handle { return rsyncHandle{r.rs.NewMutex(key, r.opts...)} }
+func (r rsync) handle(key string) handle { return rsyncHandle{r.rs.NewMutex(key)} }
 
 type rsyncHandle struct{ m *redsync.Mutex }
 
@@ -105,22 +77,12 @@ func (h rsyncHandle) unlock() error {
 // rueidi is rueidislock, on a client of rueidis.
 type rueidi struct{ l rueidislock.Locker }
 
-func openRueidislock(addr string, ttl time.Duration) (client, error) {
-	return newRueidi(addr, rueidislock.LockerOption{KeyValidity: ttl})
-}
-
-func openRueidislock1(addr string, ttl time.Duration) (client, error) {
-	return newRueidi(addr, rueidislock.LockerOption{
-		KeyMajority: 1, NoLoopTracking: true, KeyValidity: cmp.Or(ttl, TTL), TryNextAfter: time.Second})
-}
-
-func newRueidi(addr string, o rueidislock.LockerOption) (client, error) {
-	o.ClientOption = rueidis.ClientOption{InitAddress: strings.Split(addr, ","), ClientSetInfo: rueidis.DisableClientSetInfo}
-	l, err := rueidislock.NewLocker(o)
-	if err != nil {
-		return nil, err
-	}
-	return rueidi{l}, nil
+func openRueidislock1(addr string) (client, error) {
+	l, err := rueidislock.NewLocker(rueidislock.LockerOption{
+		KeyMajority: 1, NoLoopTracking: true, KeyValidity: TTL, TryNextAfter: time.Second,
+		ClientOption: rueidis.ClientOption{InitAddress: strings.Split(addr, ","), ClientSetInfo: rueidis.DisableClientSetInfo},
+	})
+	return rueidi{l}, err
 }
 
 func (r rueidi) handle(key string) handle { return &rueidiHandle{l: r.l, key: key} }
@@ -140,14 +102,4 @@ func (h *rueidiHandle) lock(ctx context.Context) (err error) {
 func (h *rueidiHandle) unlock() error {
 	h.release() // returns when the key is deleted
 	return nil
-}
-
-// rueidiKeys names the keys of a lock with n of them.
-func rueidiKeys(n int) func(string) []string {
-	return func(key string) (list []string) {
-		for i := range n {
-			list = append(list, fmt.Sprintf("rueidislock:%d:%s", i, key))
-		}
-		return list
-	}
 }

@@ -9,7 +9,7 @@ func newPermits(name, shape string) (row, error) {
 		return nil, err
 	}
 	return &hot{
-		name: name, processes: p, goroutines: g, hold: hold, limit: permits, results: map[string]*hotResult{},
+		name: name, processes: p, goroutines: g, hold: hold, limit: permits, results: results{},
 		ours: "baton-permits", picks: func(s system) bool { return s.permits },
 		title: fmt.Sprintf("%s: %d processes × %d goroutines, each wanting one of %d permits, held for %v", name, p, g, permits, hold),
 	}, nil

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"runtime"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -21,7 +19,6 @@ const (
 // connection each send what the goroutines have queued, as one pipeline.
 type pipeline struct {
 	hangUp
-	ttl   time.Duration
 	queue chan *piped
 }
 
@@ -34,14 +31,14 @@ type piped struct {
 	done   chan struct{} // capacity 1
 }
 
-func openPipeline(addr string, ttl time.Duration) (client, error) {
+func openPipeline(addr string) (client, error) {
 	rdb := redis.NewClient(options(addr).Simple())
 	for _, s := range []*redis.Script{lockFenced, compareAndDelete} {
 		if err := s.Load(context.Background(), rdb).Err(); err != nil {
 			return nil, err
 		}
 	}
-	p := pipeline{hangUp{rdb}, cmp.Or(ttl, TTL), make(chan *piped, longestBatch)}
+	p := pipeline{hangUp{rdb}, make(chan *piped, longestBatch)}
 	for range senders {
 		go p.send(rdb.Conn())
 	}
@@ -94,7 +91,7 @@ func (h *pipelineHandle) run(s *redis.Script, keys []string, args ...any) error 
 }
 
 func (h *pipelineHandle) lock(context.Context) error {
-	return h.run(lockFenced, h.keys, h.token, h.ttl.Milliseconds())
+	return h.run(lockFenced, h.keys, h.token, TTL.Milliseconds())
 }
 
 func (h *pipelineHandle) unlock() error { return h.run(compareAndDelete, h.keys[:1], h.token) }

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"strings"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
@@ -39,17 +37,14 @@ var compareAndDelete = redis.NewScript(
 type plain struct {
 	hangUp
 	wait bool
-	ttl  time.Duration
 }
 
-func openFloor(addr string, ttl time.Duration) (client, error) {
-	return newPlain(addr, ttl, false), nil
+func openFloor(addr string) (client, error) {
+	return newPlain(addr, false), nil
 }
-func openSpin(addr string, ttl time.Duration) (client, error) { return newPlain(addr, ttl, true), nil }
+func openSpin(addr string) (client, error) { return newPlain(addr, true), nil }
 
-func newPlain(addr string, ttl time.Duration, wait bool) plain {
-	return plain{hangUp{dial(addr)}, wait, cmp.Or(ttl, TTL)}
-}
+func newPlain(addr string, wait bool) plain { return plain{hangUp{dial(addr)}, wait} }
 
 func (p plain) handle(key string) handle {
 	return &plainHandle{plain: p, key: key, token: rand.Text()}
@@ -62,7 +57,7 @@ type plainHandle struct {
 
 func (h *plainHandle) lock(ctx context.Context) error {
 	for {
-		err := h.rdb.SetArgs(ctx, h.key, h.token, redis.SetArgs{Mode: "NX", TTL: h.ttl}).Err()
+		err := h.rdb.SetArgs(ctx, h.key, h.token, redis.SetArgs{Mode: "NX", TTL: TTL}).Err()
 		switch {
 		case !errors.Is(err, redis.Nil):
 			return err

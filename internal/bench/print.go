@@ -6,17 +6,10 @@ import (
 )
 
 // print shows all tables, and then what they were made with.
-func (b *bench) print(list []*entry, markdown bool) {
-	show := func(t table) {
-		if markdown {
-			fmt.Println(t.markdown())
-		} else {
-			fmt.Println(t.text())
-		}
-	}
+func (b *bench) print(list []*entry) {
 	for _, e := range list {
 		for _, t := range e.report(b) {
-			show(t)
+			fmt.Println(t.markdown())
 		}
 	}
 	fmt.Print("Settings:\n\n")
@@ -35,5 +28,6 @@ func (b *bench) print(list []*entry, markdown bool) {
 		fmt.Printf("\nNot measured: %s\n", miss)
 	}
 	fmt.Println()
-	show(b.targets(list))
+	t := b.targets(list)
+	fmt.Println(t.markdown())
 }

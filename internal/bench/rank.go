@@ -8,7 +8,7 @@ const fair = 0.9
 
 // best is the peer that is best in one respect, of those that exclude and are as
 // fair as that.
-func (r *hot) best(b *bench, fairness float64, of func(*hotResult) float64) (name string, x *hotResult) {
+func (r *hot) best(b *bench, fairness float64, of func(*result) float64) (name string, x *result) {
 	for _, sys := range b.systems {
 		y := r.results[sys.name]
 		if y == nil || sys.own || y.clashes > 0 || y.jain.median() < fairness {
@@ -21,9 +21,9 @@ func (r *hot) best(b *bench, fairness float64, of func(*hotResult) float64) (nam
 	return name, x
 }
 
-func quickest(x *hotResult) float64     { return x.rate.median() }
-func shortestP99(x *hotResult) float64  { return -x.p99.median() }
-func shortestWait(x *hotResult) float64 { return -x.longest.median() }
+func quickest(x *result) float64     { return x.rate.median() }
+func shortestP99(x *result) float64  { return -x.p99.median() }
+func shortestWait(x *result) float64 { return -x.longest.median() }
 
 // lead compares ours with the best peers, each in its best respect.
 func (r *hot) lead(b *bench, fairness float64) (notes []string) {
@@ -31,16 +31,16 @@ func (r *hot) lead(b *bench, fairness float64) (notes []string) {
 	if ours == nil {
 		return nil
 	}
-	say := func(what string, of func(*hotResult) float64, figure func(*hotResult) series) {
+	say := func(what string, of func(*result) float64, figure func(*result) series) {
 		if name, x := r.best(b, fairness, of); x != nil {
 			ratio := figure(ours).over(figure(x))
 			notes = append(notes, fmt.Sprintf("%s's %s: %s × (%s) that of the best %s, %s",
 				r.ours, what, ratio.cell(), ratio.spread(), whose(fairness), name))
 		}
 	}
-	say("throughput", quickest, func(x *hotResult) series { return x.rate })
-	say("p99 wait", shortestP99, func(x *hotResult) series { return x.p99 })
-	say("longest wait", shortestWait, func(x *hotResult) series { return x.longest })
+	say("throughput", quickest, func(x *result) series { return x.rate })
+	say("p99 wait", shortestP99, func(x *result) series { return x.p99 })
+	say("longest wait", shortestWait, func(x *result) series { return x.longest })
 	return notes
 }
 
@@ -74,7 +74,7 @@ func (r *hot) targets(b *bench) (list []target) {
 	limits := hotTargets[r.name]
 	ours := r.results[r.ours]
 	if ours == nil {
-		ours = new(hotResult)
+		ours = new(result)
 	}
 	add := func(what string, got series, limit float64, least bool) {
 		if limit > 0 {
@@ -104,8 +104,8 @@ func (r *hot) targets(b *bench) (list []target) {
 		add("holds/s, × those of an uncontended loop", ours.rate.over(x.rate), limits.alone, true)
 	}
 	shares := series{}
-	for _, ms := range ours.p99 {
-		shares = append(shares, ms/(float64(r.processes*r.goroutines)*micros(r.hold)/1000))
+	for _, µs := range ours.p99 {
+		shares = append(shares, µs/(float64(r.processes*r.goroutines)*micros(r.hold)))
 	}
 	add("p99 wait, × waiters × hold", shares, limits.share, false)
 	return list

@@ -37,13 +37,8 @@ func newReadWorker(j job) (task, error) {
 	case "RWMutex":
 		r.reads = func() handle { return &leaseHandle{lockContext: rw.RLockContext} }
 		r.writes = func() handle { return &leaseHandle{lockContext: rw.LockContext} }
-	case "RWMutex-sync":
-		r.reads = func() handle { return syncHandle{rw.RLocker()} }
-		r.writes = func() handle { return syncHandle{rw} }
 	case "Mutex":
 		r.writes = func() handle { return &leaseHandle{lockContext: mu.LockContext} }
-	case "Mutex-sync":
-		r.writes = func() handle { return syncHandle{mu} }
 	case inProcess:
 		in := new(sync.RWMutex)
 		r.reads = func() handle { return syncHandle{in.RLocker()} }
@@ -60,6 +55,19 @@ func newReadWorker(j job) (task, error) {
 		return nil, err
 	}
 	return r, h.unlock()
+}
+
+// syncHandle is a lock of package sync.
+type syncHandle struct{ sync.Locker }
+
+func (h syncHandle) lock(context.Context) error {
+	h.Lock()
+	return nil
+}
+
+func (h syncHandle) unlock() error {
+	h.Unlock()
+	return nil
 }
 
 func (r *readWorker) close() {
@@ -123,8 +131,8 @@ func (r *readWorker) write(ctx context.Context, end time.Time, t *tally) {
 			t.fail(err)
 			continue
 		}
-		t.figure("writes", 1)
-		t.figure("write wait", float64(time.Since(asked)))
+		t.Writes++
+		t.WriteWait += time.Since(asked)
 		r.mem.enter(1)
 		r.mem.leave()
 		if err := h.unlock(); err != nil {

@@ -12,24 +12,16 @@ type readers struct {
 	name                  string
 	processes, goroutines int
 	hold                  time.Duration
-	results               map[string]*readersResult
-}
-
-type readersResult struct {
-	rate, p99, requests, writeWait series
-	longest, jain                  series
-	writes                         float64
-	clashes, failed                int64
-	why                            string
+	results               results
 }
 
 func newReaders(name, shape string) (row, error) {
 	p, g, hold, err := held(shape, "4x64")
-	return &readers{name, p, g, hold, map[string]*readersResult{}}, err
+	return &readers{name, p, g, hold, results{}}, err
 }
 
 // locks are what is read by.
-var locks = []string{"RWMutex", "RWMutex-sync", "Mutex", "Mutex-sync", inProcess}
+var locks = []string{"RWMutex", "Mutex", inProcess}
 
 // inProcess is a yardstick: a lock of its own for each process, and no writer. Nothing
 // that readers of several processes share can be quicker.
@@ -54,29 +46,8 @@ func (r *readers) measure(ctx context.Context, b *bench, lock string) error {
 	if err != nil {
 		return err
 	}
-	if r.results[lock] == nil {
-		r.results[lock] = new(readersResult)
-	}
-	r.results[lock].add(t, j.Duration)
+	r.results.of(lock).add(t, j.Duration, system{})
 	return nil
-}
-
-func (x *readersResult) add(t *trial, d time.Duration) {
-	reads := float64(t.holds())
-	x.rate = append(x.rate, reads/d.Seconds())
-	x.p99 = append(x.p99, micros(t.Waits.quantile(0.99))/1000)
-	x.longest = append(x.longest, micros(t.Longest)/1000)
-	x.jain = append(x.jain, jain(t.Holds))
-	x.requests = append(x.requests, float64(t.requests(system{}))/d.Seconds())
-	if n := t.Figures["writes"]; n > 0 {
-		x.writes += n
-		x.writeWait = append(x.writeWait, micros(time.Duration(t.Figures["write wait"]/n))/1000)
-	}
-	x.clashes += t.clashes
-	x.failed += t.Failed
-	if t.Why != "" {
-		x.why = t.Why
-	}
 }
 
 func (r *readers) report(*bench) []table {
@@ -100,19 +71,12 @@ func (r *readers) report(*bench) []table {
 		if x.failed > 0 {
 			t.notes = append(t.notes, fmt.Sprintf("%s: %d calls failed: %s", lock, x.failed, x.why))
 		}
-		t.add(lock, x.rate.cell(), x.rate.spread(), x.p99.cell(), x.longest.cell(), fmt.Sprintf("%.3f", x.jain.median()),
-			number(x.writes), x.writeWait.cell(), x.requests.cell(), verdict)
+		t.add(lock, x.rate.cell(), x.rate.spread(), x.p99.ms().cell(), x.longest.ms().cell(), fmt.Sprintf("%.3f", x.jain.median()),
+			number(float64(x.writes)), x.writeWait.ms().cell(), x.load.cell(), verdict)
 	}
 	return []table{t}
 }
 
-func (r *readers) targets(*bench) (list []target) {
-	for _, dialect := range []string{"", "-sync"} {
-		t := target{row: r.name, what: "reads/s of RWMutex" + dialect + ", × those of Mutex" + dialect, limit: 20, least: true}
-		if x, y := r.results["RWMutex"+dialect], r.results["Mutex"+dialect]; x != nil && y != nil {
-			t.got = x.rate.over(y.rate)
-		}
-		list = append(list, t)
-	}
-	return list
+func (r *readers) targets(*bench) []target {
+	return []target{{row: r.name, what: "reads/s of RWMutex, × those of Mutex", limit: 20, least: true, got: r.results.rate("RWMutex").over(r.results.rate("Mutex"))}}
 }

@@ -20,7 +20,6 @@ type row interface {
 type kind struct {
 	word string
 	what string
-	once bool // its figures do not vary, so that one round will do
 	open func(name, shape string) (row, error)
 }
 
@@ -30,21 +29,14 @@ var kinds = []kind{
 	{word: "again", what: "again-1, again-64: goroutines of 1 process lock a key each again and again, with Linger; again-foreign: another process wants it once in a while; again-pingpong: two take turns", open: newAgain},
 	{word: "cluster", what: "cluster-own-64, cluster-hot-4x8: the same on a cluster of 3 masters", open: newClusterRow},
 	{word: "hot", what: "hot-4x8, hot-4x8-1ms: 4 processes of 8 goroutines want one key, to hold it for 1 ms", open: newHot},
-	{word: "scale", what: "scale-256: hot-4x1, hot-4x4, up to hot-4x256, and hot-16x1, for the plots", open: newScale},
 	{word: "readers", what: "readers-4x64, readers-4x64-1ms: 4 processes of 64 readers, each for no time or for 1 ms; one writer a second", open: newReaders},
 	{word: "permits", what: "permits-4x64, permits-4x64-1ms: 4 processes of 64 goroutines want one of 16 permits, to hold it for 1 ms", open: newPermits},
-	{word: "crash", what: "crash-1s: the holder is killed, the TTL is 1 s", open: newCrash},
-	{word: "idle", what: "idle-4x64: 4 processes of 64 goroutines wait for a lock that a fifth holds", once: true, open: newIdle},
-	{word: "renew", what: "renew-10000, renew-10000-10s: 1 process holds 10,000 locks; the TTL", once: true, open: newRenew},
-	{word: "mem", what: "mem-100000: 100,000 wait for one key in 1 process", once: true, open: newMem},
-	{word: "keys", what: "keys-1000000: each of 1,000,000 keys is locked once", once: true, open: newKeys},
 }
 
 // An entry is a row of the run.
 type entry struct {
 	row
 	name   string
-	once   bool
 	rounds int // done
 	took   time.Duration
 }
@@ -58,18 +50,12 @@ func parse(rows string) (list []*entry, err error) {
 				if e.row, err = k.open(name, shape); err != nil {
 					return nil, fmt.Errorf("row %q: %w", name, err)
 				}
-				e.once = k.once
 			}
 		}
 		if e.row == nil {
 			return nil, fmt.Errorf("there is no row %q", name)
 		}
 		list = append(list, e)
-	}
-	for _, e := range list {
-		if s, ok := e.row.(*scale); ok {
-			s.share(list)
-		}
 	}
 	return list, nil
 }

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestSolo(t *testing.T) {
@@ -16,7 +14,7 @@ func TestSolo(t *testing.T) {
 	}
 	report := r.report(b)[0]
 	if len(report.lines) != len(r.results) || r.results["baton-permits"] != nil {
-		t.Error(report.text())
+		t.Error(report.markdown())
 	}
 	if md := report.markdown(); !strings.Contains(md, "| --- | ---: |") || !strings.Contains(md, "| floor | ") {
 		t.Error(md)
@@ -59,77 +57,5 @@ func TestOwnLatency(t *testing.T) {
 				t.Errorf("%s, %v: %+v", name, delay, x)
 			}
 		}
-	}
-}
-
-// TestIdle sees that a poller asks often, and ours does not.
-func TestIdle(t *testing.T) {
-	b := testBench(t)
-	b.systems = named(t, "baton,redislock-1ms")
-	r := only[*idle](t, b, "idle-2x4")
-	ours, poller := r.results["baton"], r.results["redislock-1ms"]
-	if poller.waiting[0] < 20 || ours.waiting[0] > poller.waiting[0]/10 {
-		t.Errorf("%v requests a second, the poller %v", ours.waiting, poller.waiting)
-	}
-}
-
-func TestRenew(t *testing.T) {
-	b := testBench(t)
-	b.systems = named(t, "baton,redsync")
-	r := only[*renew](t, b, "renew-50-1s")
-	if x := r.results["baton"]; x.commands[0] < 1 {
-		t.Errorf("%+v", x)
-	}
-	if r.results["redsync"] != nil || !strings.Contains(r.report(b)[0].text(), "not renewed unless") {
-		t.Error("redsync renews")
-	}
-}
-
-// TestCrash has a holder killed: the next gets the lock after the expiry.
-func TestCrash(t *testing.T) {
-	b := testBench(t)
-	b.systems = named(t, "baton,rueidislock,redsync-1ms")
-	r := only[*crash](t, b, "crash-2s")
-	for name, x := range r.results {
-		if len(x.after) == 0 || name == "baton" && x.early != 0 {
-			t.Errorf("%s: %+v", name, x)
-		}
-	}
-}
-
-// TestEarly has a grant before the expiry be seen.
-func TestEarly(t *testing.T) {
-	now := time.Now()
-	at := func(ms int) time.Time { return now.Add(time.Duration(ms) * time.Millisecond) }
-	x := new(crashResult)
-	x.add(at(0), at(2), 100*time.Millisecond, at(131), at(0)) // 101 to 131
-	x.add(at(0), at(2), 100*time.Millisecond, at(90), at(0))  // early
-	x.add(at(0), at(2), 100*time.Millisecond, at(-5), at(0))  // the holder still lived
-	x.add(at(0), at(2), 100*time.Millisecond, at(-5), at(-9)) // before it could be asked for
-	x.add(at(0), at(2), -2, at(50), at(0))                    // had expired
-	if !slices.Equal(x.after, series{30}) || x.early != 2 {
-		t.Errorf("%+v", x)
-	}
-}
-
-func TestMem(t *testing.T) {
-	b := testBench(t)
-	r := only[*mem](t, b, "mem-2000")
-	if x := r.results["receive"]; x.bytes[0] < 1000 || x.goroutines[0] != 1 {
-		t.Errorf("a goroutine takes %+v", x)
-	}
-	if x := r.results["LockChan"]; x.bytes[0] < 100 || x.goroutines[0] > 0.1 {
-		t.Errorf("a channel takes %+v", x)
-	}
-	if x := r.results["LockContext"]; x.goroutines[0] < 1 || r.besides("LockContext")[0] < 10 {
-		t.Errorf("LockContext takes %+v", x)
-	}
-}
-
-func TestKeys(t *testing.T) {
-	b := testBench(t)
-	r := only[*keys](t, b, "keys-2000")
-	if x := r.result; x.failed != 0 || x.redis[0] < 10 || x.goroutines[0] > 10 {
-		t.Errorf("%+v", x)
 	}
 }

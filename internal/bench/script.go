@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"time"
@@ -22,15 +21,10 @@ return 0`)
 // script is a semaphore by that script.
 type script struct {
 	hangUp
-	ttl, pause time.Duration
 }
 
-func openScript1ms(addr string, ttl time.Duration) (client, error) {
-	return script{hangUp{dial(addr)}, cmp.Or(ttl, TTL), time.Millisecond}, nil
-}
-
-func openScript10ms(addr string, ttl time.Duration) (client, error) {
-	return script{hangUp{dial(addr)}, cmp.Or(ttl, TTL), 10 * time.Millisecond}, nil
+func openScript1ms(addr string) (client, error) {
+	return script{hangUp{dial(addr)}}, nil
 }
 
 func (s script) handle(key string) handle {
@@ -46,12 +40,12 @@ type scriptHandle struct {
 func (h *scriptHandle) lock(ctx context.Context) error {
 	for {
 		now := time.Now()
-		n, err := take.Run(ctx, h.rdb, h.keys, now.UnixMilli(), permits, now.Add(h.ttl).UnixMilli(), h.token).Int()
+		n, err := take.Run(ctx, h.rdb, h.keys, now.UnixMilli(), permits, now.Add(TTL).UnixMilli(), h.token).Int()
 		if err != nil || n == 1 {
 			return err
 		}
 		select {
-		case <-time.After(h.pause):
+		case <-time.After(time.Millisecond):
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -60,14 +60,13 @@ func (s *server) flush(ctx context.Context) error {
 type count struct {
 	stats redistest.Stats
 	cpu   time.Duration
-	reads int64 // from sockets: a pipeline that fits into a buffer is one
 }
 
 func (s *server) count(ctx context.Context) (c count, err error) {
 	if c.stats, err = s.Measure(); err != nil {
 		return c, err
 	}
-	info, err := s.info(ctx, "cpu", "stats")
+	info, err := s.info(ctx, "cpu")
 	if err != nil {
 		return c, err
 	}
@@ -78,9 +77,6 @@ func (s *server) count(ctx context.Context) (c count, err error) {
 		}
 		c.cpu += time.Duration(seconds * float64(time.Second))
 	}
-	if c.reads, err = strconv.ParseInt(info["total_reads_processed"], 10, 64); err != nil {
-		return c, fmt.Errorf("INFO says total_reads_processed:%q", info["total_reads_processed"])
-	}
 	for _, peer := range s.peers {
 		other, err := peer.count(ctx)
 		if err != nil {
@@ -90,24 +86,12 @@ func (s *server) count(ctx context.Context) (c count, err error) {
 			c.stats.Calls[command] += n
 		}
 		c.cpu += other.cpu
-		c.reads += other.reads
 	}
 	return c, nil
 }
 
 func (c count) since(earlier count) count {
-	return count{c.stats.Since(earlier.stats), c.cpu - earlier.cpu, c.reads - earlier.reads}
-}
-
-// during counts for that long.
-func (s *server) during(ctx context.Context, d time.Duration) (count, error) {
-	before, err := s.count(ctx)
-	if err != nil {
-		return count{}, err
-	}
-	time.Sleep(d)
-	after, err := s.count(ctx)
-	return after.since(before), err
+	return count{c.stats.Since(earlier.stats), c.cpu - earlier.cpu}
 }
 
 // requests counts what the system has sent. Redis counts a script's commands as

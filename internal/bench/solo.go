@@ -43,7 +43,7 @@ func (r *solo) round(ctx context.Context, b *bench, n int) error {
 		s := &soloists[i]
 		s.system = sys
 		var err error
-		if s.client, err = sys.open(b.server.Addr(), 0); err != nil {
+		if s.client, err = sys.open(b.server.Addr()); err != nil {
 			return err
 		}
 		defer s.close()

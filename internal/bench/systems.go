@@ -20,14 +20,9 @@ type system struct {
 	turns    bool     // a yardstick for those that contend, and not for one goroutine alone
 	batches  bool     // a yardstick for goroutines with a key each
 	direct   []string // commands that it sends as such, not from scripts
-	renews   bool     // a hold lasts for as long as its process
 	lingers  bool     // it keeps the lock for a moment after the unlock
 
-	// keys are those that it sets in Redis, of which most have to be free for
-	// the lock to be; if nil, it is the key itself.
-	keys func(key string) []string
-
-	open func(addr string, ttl time.Duration) (client, error) // ttl 0 is what settings say
+	open func(addr string) (client, error)
 }
 
 // contends tells whether others can wait for the lock while it is held.
@@ -35,14 +30,6 @@ func (s system) contends() bool { return (s.ownsKeys() || s.lingers) && !s.noWai
 
 // ownsKeys reports whether the system is measured with a key for each goroutine.
 func (s system) ownsKeys() bool { return !s.soloOnly && !s.permits && !s.lingers }
-
-// keysOf names what the lock of a key is in Redis.
-func (s system) keysOf(key string) []string {
-	if s.keys == nil {
-		return []string{key}
-	}
-	return s.keys(key)
-}
 
 // A client is what a system needs once per process.
 type client interface {
@@ -66,11 +53,11 @@ var systems = []system{
 		settings: "as floor, but SET NX PX in a script that also gives a fence which grows across a failover, by TIME and a key with the last one",
 	},
 	{
-		name: "baton", own: true, renews: true, open: openBaton,
+		name: "baton", own: true, open: openBaton,
 		settings: "LockContext, with a ctx that can be canceled, and Lease.Unlock; TTL 10 s (as New sets it)",
 	},
 	{
-		name: lingerName, own: true, renews: true, lingers: true, open: openBatonLinger,
+		name: lingerName, own: true, lingers: true, open: openBatonLinger,
 		settings: "as baton, with Linger 50 ms",
 	},
 	{
@@ -82,31 +69,15 @@ var systems = []system{
 		settings: "as baton, on a client with ContextTimeoutEnabled: true",
 	},
 	{
-		name: "baton-sync", own: true, renews: true, open: openBatonSync,
-		settings: "Lock and Unlock, as of sync.Mutex, TTL 10 s",
-	},
-	{
 		name: "redislock", open: openRedislock,
 		settings: "bsm/redislock, ExponentialBackoff(16 ms, 512 ms): by itself it does not wait, 16 ms is the minimum that its manual recommends",
-	},
-	{
-		name: "redislock-1ms", open: openRedislock1ms,
-		settings: "bsm/redislock, LinearBackoff(1 ms)",
 	},
 	{
 		name: "redsync", direct: []string{"set"}, open: openRedsync,
 		settings: "redsync on go-redis v9, its defaults: 50–250 ms between tries, 32 tries (then again), expiry 8 s",
 	},
 	{
-		name: "redsync-1ms", direct: []string{"set"}, open: openRedsync1ms,
-		settings: "redsync on go-redis v9, WithTries(MaxInt), WithRetryDelay(1 ms), WithExpiry(10 s)",
-	},
-	{
-		name: "rueidislock", renews: true, keys: rueidiKeys(3), open: openRueidislock,
-		settings: "rueidislock, its defaults: KeyMajority 2 (three keys), KeyValidity 5 s, TryNextAfter 20 ms, tracking with loops",
-	},
-	{
-		name: "rueidislock-1", renews: true, keys: rueidiKeys(1), open: openRueidislock1,
+		name: "rueidislock-1", open: openRueidislock1,
 		settings: "rueidislock, KeyMajority 1, NoLoopTracking, KeyValidity 10 s, TryNextAfter 1 s, FallbackSETPX false",
 	},
 	{
@@ -118,16 +89,8 @@ var systems = []system{
 		settings: "semaphore.Weighted of 16, AcquireLease and Lease.Release of 1, TTL 10 s",
 	},
 	{
-		name: "baton-permits-sync", own: true, permits: true, open: openWeightedSync,
-		settings: "semaphore.Weighted of 16, Acquire and Release of 1, as of x/sync/semaphore",
-	},
-	{
 		name: "script-1ms", permits: true, direct: []string{"zrem"}, open: openScript1ms,
 		settings: "a sorted set of holders by expiry, as such semaphores are written by hand: ZREMRANGEBYSCORE, ZCARD and ZADD in a script, repeated after 1 ms; ZREM",
-	},
-	{
-		name: "script-10ms", permits: true, direct: []string{"zrem"}, open: openScript10ms,
-		settings: "the same, repeated after 10 ms",
 	},
 }
 

@@ -16,8 +16,10 @@ type tally struct {
 
 	Locks, Unlocks hist // the calls of goroutines that want a key each
 
-	CPU     time.Duration      // of the worker processes
-	Figures map[string]float64 // what only one kind of task has; of several workers, the sum
+	Writes    int64 // of the writer of the row readers
+	WriteWait time.Duration
+
+	CPU time.Duration // of the worker processes
 }
 
 func merged(tallies []tally) *tally {
@@ -41,16 +43,8 @@ func (t *tally) merge(other *tally) {
 	t.Unlocks.merge(&other.Unlocks)
 	t.Longest = max(t.Longest, other.Longest)
 	t.CPU += other.CPU
-	for name, x := range other.Figures {
-		t.figure(name, x)
-	}
-}
-
-func (t *tally) figure(name string, x float64) {
-	if t.Figures == nil {
-		t.Figures = map[string]float64{}
-	}
-	t.Figures[name] += x
+	t.Writes += other.Writes
+	t.WriteWait += other.WriteWait
 }
 
 func (t *tally) waited(d time.Duration) {

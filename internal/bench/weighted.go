@@ -1,9 +1,7 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"time"
 
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
@@ -12,21 +10,14 @@ import (
 const permits = 16
 
 // weighted is our semaphore in the lease dialect.
-type weighted struct {
-	hangUp
-	ttl time.Duration
+type weighted struct{ hangUp }
+
+func openWeighted(addr string) (client, error) {
+	return weighted{hangUp{dial(addr)}}, nil
 }
 
-func openWeighted(addr string, ttl time.Duration) (client, error) {
-	return weighted{hangUp{dial(addr)}, cmp.Or(ttl, semaphore.DefaultTTL)}, nil
-}
-
-func (w weighted) handle(key string) handle { return &weightedHandle{s: w.semaphore(key)} }
-
-func (w weighted) semaphore(key string) *semaphore.Weighted {
-	s := semaphore.NewWeighted(w.rdb, key, permits)
-	s.TTL = w.ttl
-	return s
+func (w weighted) handle(key string) handle {
+	return &weightedHandle{s: semaphore.NewWeighted(w.rdb, key, permits)}
 }
 
 type weightedHandle struct {
@@ -40,21 +31,3 @@ func (h *weightedHandle) lock(ctx context.Context) (err error) {
 }
 
 func (h *weightedHandle) unlock() error { return h.l.Release() }
-
-// weightedSync is the same in the dialect of x/sync.
-type weightedSync struct{ weighted }
-
-func openWeightedSync(addr string, ttl time.Duration) (client, error) {
-	return weightedSync{weighted{hangUp{dial(addr)}, cmp.Or(ttl, semaphore.DefaultTTL)}}, nil
-}
-
-func (w weightedSync) handle(key string) handle { return weightedSyncHandle{w.semaphore(key)} }
-
-type weightedSyncHandle struct{ s *semaphore.Weighted }
-
-func (h weightedSyncHandle) lock(ctx context.Context) error { return h.s.Acquire(ctx, 1) }
-
-func (h weightedSyncHandle) unlock() error {
-	h.s.Release(1)
-	return nil
-}

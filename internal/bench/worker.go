@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"runtime/pprof"
 	"time"
 )
 
@@ -56,20 +54,9 @@ func work(told string) error {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(1)
 	}()
-	if j.Profile != "" {
-		f, err := os.Create(filepath.Clean(j.Profile))
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return err
-		}
-	}
 	before := spent()
 	all := t.run(start)
 	all.CPU = spent() - before
-	pprof.StopCPUProfile()
 	return out.Encode(all)
 }
 
@@ -79,7 +66,7 @@ func (j job) openWarm() (client, error) {
 	if !ok {
 		return nil, fmt.Errorf("there is no system %q", j.System)
 	}
-	c, err := sys.open(j.Addr, j.TTL)
+	c, err := sys.open(j.Addr)
 	if err != nil {
 		return nil, err
 	}
