@@ -43,13 +43,16 @@ func readMatrix(root, file string) (*matrix, error) {
 		if len(words) == 0 || !known[words[0]] {
 			continue
 		}
-		x.rows[words[0]] = slices.DeleteFunc(words[1:], func(test string) bool {
+		tests := slices.DeleteFunc(slices.Clone(words[1:]), func(test string) bool {
 			pkg, name, _ := strings.Cut(test, ".")
 			if all[pkg] == nil {
 				all[pkg] = testsOf(root, pkg)
 			}
 			return !all[pkg][name]
 		})
+		if len(tests) > 0 || len(words) == 1 { // else all of them are gone
+			x.rows[words[0]] = append([]string{}, tests...)
+		}
 	}
 	return x, nil
 }

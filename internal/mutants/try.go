@@ -151,6 +151,8 @@ func packages(file string) []string {
 		return packages(dir)
 	case "internal/retry", "internal/result":
 		return []string{dir, "internal/lease", "mutex", "semaphore", "waitgroup"}
+	case "internal/taskgroup":
+		return []string{dir, "internal/lease", "waitgroup"}
 	case "internal/ratelimit":
 		return []string{dir, "internal/lease", "semaphore"}
 	case "internal/trace":
