@@ -16,8 +16,7 @@ import (
 // hold, everything comes in its order, once, and one after the other.
 type audit struct {
 	t     testing.TB
-	tasks bool // of a wait group, which have no fences
-	aside bool // errors come at any time: of what was asked for otherwise before, or of no task
+	aside bool // errors come at any time: of what was asked for otherwise before
 
 	mu      sync.Mutex
 	stories []*story
@@ -83,7 +82,7 @@ func (a *audit) hear(ctx context.Context, e trace.Event) {
 		a.mu.Lock()
 		t.running = false
 	}
-	held := !a.tasks && (e.Hook == trace.Acquired || t.last == trace.Acquired)
+	held := e.Hook == trace.Acquired || t.last == trace.Acquired
 	switch {
 	case overlaps && !aside:
 		a.t.Errorf("%s: two are told at a time: %v", s.name, t.events)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/client"
-	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // confirmed are parameters of each primitive whose grants a replica must confirm.
@@ -108,45 +107,6 @@ func TestUnconfirmedGrantIsReleased(t *testing.T) {
 	})
 }
 
-// A permanent error is returned at once, and nothing is held then: WAIT is refused, for example.
-func TestPermanentErrorOfConfirmation(t *testing.T) {
-	eachConfirmed(t, func(e *env, p Params) {
-		m, s := e.process()
-		denied := retry.Denied(errors.New("NOPERM"))
-		s.replicas(denied)
-		err := new(Lease).Acquire(e.Context(), m, &p)
-		if !errors.Is(err, ErrUnconfirmed) || !errors.Is(err, denied) || !retry.IsPermanent(err) {
-			e.Errorf("returned %v", err)
-		}
-		e.free("after the error", p)
-	})
-}
-
-// The connection breaks between the renewal and the reply to WAIT: nothing is known, so nothing counts.
-func TestConfirmationLost(t *testing.T) {
-	eachConfirmed(t, func(e *env, p Params) {
-		m, s := e.process()
-		broken := 0
-		s.point = func(what string) fault {
-			if what == "reply renew" && broken < 2 {
-				broken++
-				return cut
-			}
-			return fine
-		}
-		p.Try = true
-		if err := new(Lease).Acquire(e.Context(), m, &p); !errors.Is(err, ErrUnconfirmed) || !errors.Is(err, errNetwork) {
-			e.Errorf("a try: %v", err)
-		}
-		e.free("after the try", p)
-		p.Try = false
-		e.take(m, p)
-		if broken != 2 {
-			e.Errorf("%d connections cut", broken)
-		}
-	})
-}
-
 // A hand-over's message makes its receiver send the renewal, and no other request.
 func TestHandoverIsConfirmed(t *testing.T) {
 	eachConfirmed(t, func(e *env, p Params) {
@@ -234,115 +194,5 @@ func TestHoldIsConfirmedForWhoNeedsIt(t *testing.T) {
 		if asked() != 1 {
 			e.Errorf("%d confirmations, want 1", asked())
 		}
-	})
-}
-
-// Permits that are in use stay when further ones are not confirmed, and those are free again.
-func TestUnconfirmedPermitsAreReleased(t *testing.T) {
-	inBubble(t, func(e *env) {
-		m, s := e.process()
-		p := taking(1, 5)
-		p.Replicas = 1
-		l := e.take(m, p)
-		s.replicas(ErrUnconfirmed)
-		more := taking(3, 5)
-		more.Replicas, more.Try = 1, true
-		if err := new(Lease).Acquire(e.Context(), m, &more); !errors.Is(err, ErrUnconfirmed) {
-			e.Errorf("a try: %v", err)
-		}
-		e.uses(Semaphore, 1)
-		if l.Err() != nil {
-			e.Errorf("the permit in use: %v", l.Err())
-		}
-		more.Try = false
-		ctx, cancel := context.WithCancel(e.Context())
-		_, got := e.want(ctx, m, more)
-		time.Sleep(5 * time.Second)
-		e.waits("without replicas", got)
-		s.replicas(nil)
-		e.gets("with replicas", got, 2*time.Second)
-		e.uses(Semaphore, 4)
-		cancel()
-	})
-}
-
-// The caller gives up while a replica is awaited: the lock is released.
-func TestCancelDuringConfirmation(t *testing.T) {
-	eachConfirmed(t, func(e *env, p Params) {
-		m, s := e.process()
-		s.replicas(ErrUnconfirmed)
-		ctx, cancel := context.WithTimeout(e.Context(), client.MaxReplicaTimeout/2)
-		defer cancel()
-		start := time.Now()
-		if err := new(Lease).Acquire(ctx, m, &p); !errors.Is(err, context.DeadlineExceeded) {
-			e.Errorf("returned %v", err)
-		}
-		e.within("the call ends", start, client.MaxReplicaTimeout/2+10*time.Millisecond)
-		time.Sleep(10 * time.Millisecond)
-		e.free("after the call", p)
-	})
-}
-
-// The caller gives up further permits while a replica is awaited for them: the others stay, and
-// the confirmation that comes then is of no use.
-func TestCancelOfMoreDuringConfirmation(t *testing.T) {
-	inBubble(t, func(e *env) {
-		m, s := e.process()
-		p := taking(1, 5)
-		p.Replicas = 1
-		l := e.take(m, p)
-		s.lag = func(time.Duration) time.Duration { return 500 * time.Millisecond }
-		s.point = func(what string) fault {
-			if what == "run renew" {
-				return slowReply
-			}
-			return fine
-		}
-		ctx, cancel := context.WithCancel(e.Context())
-		p.Weight = 3
-		_, got := e.want(ctx, m, p)
-		time.Sleep(100 * time.Millisecond)
-		cancel()
-		if err := <-got; !errors.Is(err, context.Canceled) {
-			e.Errorf("returned %v", err)
-		}
-		time.Sleep(time.Second)
-		e.uses(Semaphore, 1)
-		p.Weight, p.Try = 4, true
-		s.change(func() { s.point = func(string) fault { return fine } })
-		others, _ := e.process()
-		e.take(others, p) // the rest is free
-		if l.Err() != nil {
-			e.Errorf("the permit in use: %v", l.Err())
-		}
-		p.Weight = 1
-		if err := new(Lease).Acquire(e.Context(), m, &p); !errors.Is(err, ErrNotAvailable) {
-			e.Errorf("one more than there are: %v", err)
-		}
-	})
-}
-
-// Two keys in one call: the try leaves neither when one is not confirmed.
-func TestUnconfirmedKeyOfSeveral(t *testing.T) {
-	inBubble(t, func(e *env) {
-		m, s := e.process()
-		n := 0
-		s.change(func() {
-			s.confirm = func() error {
-				if n++; n == 2 {
-					return ErrUnconfirmed
-				}
-				return nil
-			}
-		})
-		p := params(time.Minute)
-		p.Replicas, p.Try = 1, true
-		if err := new(MultiLease).Acquire(e.Context(), m, p, []string{"key", "other"}); !errors.Is(err, ErrUnconfirmed) {
-			e.Errorf("a try: %v", err)
-		}
-		e.free("the key", params(time.Minute))
-		other := params(time.Minute)
-		other.Key = "other"
-		e.free("the other key", other)
 	})
 }

@@ -1,10 +1,8 @@
 package lease
 
 import (
-	"context"
 	"errors"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/client"
@@ -120,37 +118,6 @@ func TestWindowOfEarlierHold(t *testing.T) {
 	})
 }
 
-// TestShrinkingAndNextRequest has the answer to a statement, by which nothing was
-// wanted any more, come when the next one has already entered the line: what that
-// has made there must not be forgotten when it is given up, too.
-func TestShrinkingAndNextRequest(t *testing.T) {
-	inBubble(t, func(e *env) {
-		k1, s1 := e.process()
-		k2, _ := e.process()
-		e.take(k1, taking(1, 3))
-		other := e.take(k2, taking(2, 3))
-		ctx1, cancel1 := context.WithCancel(e.Context())
-		_, got1 := e.want(ctx1, k1, taking(2, 3))
-		time.Sleep(time.Second)
-		s1.travels(0, 20*ms, 0, 20*ms)
-		cancel1()
-		time.Sleep(ms) // it has been lowered, and the asker has ended
-		ctx2, cancel2 := context.WithCancel(e.Context())
-		_, got2 := e.want(ctx2, k1, taking(2, 3))
-		time.Sleep(25 * ms) // both are answered
-		cancel2()
-		for _, c := range []<-chan error{got1, got2} {
-			if err := <-c; !errors.Is(err, context.Canceled) {
-				e.Error(err)
-			}
-		}
-		time.Sleep(50 * ms)
-		other.Release()
-		time.Sleep(50 * ms)
-		e.uses(Semaphore, 1)
-	})
-}
-
 // TestShrinkingCancelled cannot tell Redis of a permit before the release gives up,
 // while renewals get through: it is told when it can be.
 func TestShrinkingCancelled(t *testing.T) {
@@ -170,69 +137,6 @@ func TestShrinkingCancelled(t *testing.T) {
 		away.fail(nil)
 		time.Sleep(p.TTL)
 		e.uses(Semaphore, 1)
-	})
-}
-
-// TestRepeatedRaises takes and gives back more leases than a grant has fences for,
-// while another of the claim is held: each costs its two requests.
-func TestRepeatedRaises(t *testing.T) {
-	inBubble(t, func(e *env) {
-		m, _ := e.process()
-		e.take(m, taking(1, 2))
-		const n = FencesPerGrant + 10
-		e.cost("taking a second one", 2*n, 0, func() {
-			for range n {
-				l := new(Lease)
-				if err := l.Acquire(e.Context(), m, new(taking(1, 2))); err != nil {
-					e.Fatal(err)
-				}
-				l.Release()
-			}
-		})
-	})
-}
-
-// TestReaderWithLongerTTL joins readers whose TTL is shorter: that is raised.
-func TestReaderWithLongerTTL(t *testing.T) {
-	for _, later := range []time.Duration{0, 2 * MinSlice} {
-		inBubble(t, func(e *env) {
-			m, _ := e.process()
-			e.take(m, reading(time.Second))
-			time.Sleep(later)
-			l := e.take(m, reading(time.Minute))
-			e.redis.mu.Lock()
-			defer e.redis.mu.Unlock()
-			h := e.redis.permitsOf(Name{Kind: RWMutex, Key: "key"}).hold(l.claim.token)
-			if left := h.expires - nowMilli(); left < 59_000 {
-				e.Errorf("it lasts %d ms", left)
-			}
-		})
-	}
-}
-
-// TestShortAfterLongThatCancelled asks for less, and for less long, than one who has
-// given up: that one's TTL does not count.
-func TestShortAfterLongThatCancelled(t *testing.T) {
-	inBubble(t, func(e *env) {
-		k1, _ := e.process()
-		k2, _ := e.process()
-		other := e.take(k2, taking(2, 2))
-		ctx, cancel := context.WithCancel(e.Context())
-		e.want(ctx, k1, taking(2, 2))
-		p := taking(1, 2)
-		p.TTL = time.Second
-		l, got := e.want(e.Context(), k1, p)
-		time.Sleep(time.Second)
-		cancel()
-		time.Sleep(10 * ms)
-		other.Release()
-		e.gets("the short one", got, ms)
-		synctest.Wait()
-		e.redis.mu.Lock()
-		defer e.redis.mu.Unlock()
-		if h := e.redis.permitsOf(Name{Kind: Semaphore, Key: "key"}).hold(l.claim.token); h.ttl != 1000 {
-			e.Errorf("its TTL is %d ms", h.ttl)
-		}
 	})
 }
 

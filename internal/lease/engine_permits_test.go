@@ -152,31 +152,6 @@ func TestWriterKeepsReadersOut(t *testing.T) {
 	})
 }
 
-// TestContentionNoticeLost leaves it to the next renewal.
-func TestContentionNoticeLost(t *testing.T) {
-	inBubble(t, func(e *env) {
-		k1, _ := e.process()
-		k2, s2 := e.process()
-		s2.message = func() (int, time.Duration) { return 0, 0 }
-		const ttl = 30 * time.Second
-		first := e.take(k1, reading(ttl))
-		time.Sleep(2 * MinSlice)
-		second := e.take(k1, reading(ttl))
-		time.Sleep(time.Second)
-		_, wrote := e.want(e.Context(), k2, writing(ttl))
-		time.Sleep(time.Second)
-		_, read := e.want(e.Context(), k1, reading(ttl))
-		e.gets("a reader that has not heard", read, 0)
-		time.Sleep(ttl / 3)
-		_, read = e.want(e.Context(), k1, reading(ttl))
-		e.waits("a reader after the renewal", read)
-		first.Release()
-		second.Release()
-		e.leases[3].Release()
-		e.gets("the writer", wrote, MaxPollInterval+time.Millisecond)
-	})
-}
-
 // TestContentionNoticeBeforeReply has word come while the answer to a renewal is under way
 // that was given when nobody waited: the answer must not make it forgotten.
 func TestContentionNoticeBeforeReply(t *testing.T) {
@@ -213,22 +188,6 @@ func TestContentionNoticeBeforeReply(t *testing.T) {
 		e.gets("the writer", wrote, 200*time.Millisecond)
 		e.leases[2].Release()
 		<-read
-	})
-}
-
-// TestLastReaderAndOwnWriter releases the last reader while a writer of the same
-// process asks: it must not wait for what its own process has given up. Nothing
-// can be heard, so that no news would wake it.
-func TestLastReaderAndOwnWriter(t *testing.T) {
-	inBubble(t, func(e *env) {
-		_, s := e.process()
-		m := NewManager(silent{s})
-		reader := e.take(m, reading(time.Minute))
-		s.change(func() { s.latency = func() time.Duration { return 5 * time.Millisecond } })
-		_, wrote := e.want(e.Context(), m, writing(time.Minute))
-		time.Sleep(7 * time.Millisecond) // its request has been executed
-		reader.Release()
-		e.gets("the writer", wrote, 20*time.Millisecond)
 	})
 }
 
@@ -388,33 +347,6 @@ func crossing(t *testing.T, lag, delay time.Duration, faults ...fault) {
 		e.uses(Semaphore, 0)
 		if e.Failed() {
 			e.Fatalf("release after %v, message in %v, faults %v", lag, delay, faults)
-		}
-	})
-}
-
-// TestReleasesCross has the release of a whole claim overtake the statement that
-// a part of it has been given up: that is no loss.
-func TestReleasesCross(t *testing.T) {
-	inBubble(t, func(e *env) {
-		m, s := e.process()
-		one, two := e.take(m, taking(1, 4)), e.take(m, taking(1, 4))
-		travels := []time.Duration{10 * time.Millisecond}
-		s.change(func() {
-			s.latency = func() (d time.Duration) {
-				if len(travels) > 0 {
-					d, travels = travels[0], travels[1:]
-				}
-				return d
-			}
-		})
-		released := make(chan error)
-		go func() { released <- one.Release() }()
-		synctest.Wait()
-		if err := two.Release(); err != nil {
-			e.Error(err)
-		}
-		if err := <-released; err != nil {
-			e.Error(err)
 		}
 	})
 }

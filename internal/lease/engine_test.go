@@ -310,25 +310,6 @@ func TestReleaseUnconfirmed(t *testing.T) {
 	})
 }
 
-// TestReleaseUnconfirmedWhy gets an error from Redis, and then no answer until the
-// lease has run out: the error says why.
-func TestReleaseUnconfirmedWhy(t *testing.T) {
-	inBubble(t, func(e *env) {
-		m, s := e.process()
-		l := e.acquire(m, s.MaxBlock()/2) // an attempt is not waited for to its end
-		s.change(func() {
-			s.lag = func(time.Duration) time.Duration { return 0 }
-			s.fault = func() fault {
-				s.latency = func() time.Duration { return time.Minute }
-				return lostRequest
-			}
-		})
-		if err := l.Release(); !errors.Is(err, errNetwork) {
-			e.Errorf("Release: %v", err)
-		}
-	})
-}
-
 // TestTryBehindReleasing tries while what this process had is being given back: it waits
 // for that, however slow Redis is, but for one attempt only.
 func TestTryBehindReleasing(t *testing.T) {

@@ -252,38 +252,6 @@ func TestDeniedRelease(t *testing.T) {
 	}
 }
 
-// TestDeniedForLong: the release gives up when the hold has ended by itself. What others of the
-// process keep alive is lowered with the next renewal.
-func TestDeniedForLong(t *testing.T) {
-	denied := retry.Denied(errors.New("NOPERM"))
-	inBubble(t, func(e *env) {
-		m, s := e.failingProcess()
-		held := e.acquire(m, time.Minute)
-		s.with(denied)
-		start := time.Now()
-		if err := held.Release(); !retry.IsDenied(err) {
-			e.Error(err)
-		}
-		if took := time.Since(start); took < 50*time.Second || took > time.Minute {
-			e.Errorf("it gave up after %v", took)
-		}
-		s.with(nil)
-	})
-	inBubble(t, func(e *env) {
-		m, s := e.failingProcess()
-		e.take(m, taking(1, 4))
-		freed := e.take(m, taking(1, 4))
-		s.with(denied)
-		if err := freed.Release(); !retry.IsDenied(err) {
-			e.Error(err)
-		}
-		e.uses(Semaphore, 2)
-		s.with(nil)
-		time.Sleep(time.Minute)
-		e.uses(Semaphore, 1)
-	})
-}
-
 // TestDeniedAtOnce: a call without the rights fails at once, again and again, whatever the one
 // before it has left to undo.
 func TestDeniedAtOnce(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
@@ -14,22 +13,16 @@ import (
 
 // fakeGroup is what waitgroup_*.lua do with one wait group, in Go, on the clock of the
 // bubble, but for the expiry of keys and for the limit on records, which take longer
-// than a schedule does. Beside that it notes what has become of everything, for the checks.
+// than a run does.
 type fakeGroup struct {
 	*fakeRedis // its mutex guards all of this
 	key        string
-	skew       time.Duration // of the server's clock
 
 	exists                                    bool
 	generation, count, abandoned, oldestKnown int64
 	tasks                                     map[string]int64 // token -> when it ends in ms
 	lost                                      map[int64]int64
 	sessions                                  map[string]*fakeSession
-
-	story   []chapter
-	counted map[string]int    // how often an addition has an effect, by its name
-	fates   map[string]string // what became of a task, by its token
-	kept    map[string]bool   // an undo came when what was counted could not be taken back
 }
 
 type fakeSession struct {
@@ -43,22 +36,11 @@ type fakeOp struct {
 	generation, found int64
 }
 
-// chapter is what a wait that looks between from and the next chapter finds.
-type chapter struct {
-	from         time.Time
-	generation   int64
-	goesOn, gone bool // gone: the group has been lost
-	abandoned    int64
-}
-
 func newFakeGroup(r *fakeRedis, key string) *fakeGroup {
 	return &fakeGroup{
 		fakeRedis: r, key: key, tasks: map[string]int64{}, lost: map[int64]int64{}, sessions: map[string]*fakeSession{},
-		story: []chapter{{from: time.Now()}}, counted: map[string]int{}, fates: map[string]string{}, kept: map[string]bool{},
 	}
 }
-
-func (g *fakeGroup) now() time.Time { return time.Now().Add(g.skew) }
 
 func (g *fakeGroup) remaining() int64 { return g.count + int64(len(g.tasks)) }
 
@@ -66,11 +48,10 @@ func (g *fakeGroup) begin() {
 	if g.remaining() > 0 {
 		return
 	}
-	g.generation, g.abandoned = max(g.generation+1, g.now().UnixMicro()), 0
+	g.generation, g.abandoned = max(g.generation+1, time.Now().UnixMicro()), 0
 	if !g.exists {
 		g.exists, g.oldestKnown = true, g.generation
 	}
-	g.story = append(g.story, chapter{from: time.Now(), generation: g.generation, goesOn: true})
 }
 
 // write ends the round if nothing is left of it.
@@ -81,12 +62,6 @@ func (g *fakeGroup) write() (messages []message) {
 	if g.abandoned > 0 {
 		g.lost[g.generation] = g.abandoned
 	}
-	last := &g.story[len(g.story)-1]
-	if !last.goesOn || last.generation != g.generation {
-		g.log("round %d is over twice", g.generation)
-		panic("fake: a round is over twice")
-	}
-	g.story = append(g.story, chapter{from: time.Now(), generation: g.generation, abandoned: g.abandoned})
 	for _, channel := range g.channels() {
 		messages = append(messages, message{channel, Handover{Name: Name{Kind: taskgroup.Kind, Key: g.key}, Seq: g.generation, Weight: g.abandoned}})
 	}
@@ -105,7 +80,7 @@ func (g *fakeGroup) channels() (list []string) {
 }
 
 func (g *fakeGroup) purge() (messages []message) {
-	ms, ended := g.now().UnixMilli(), int64(0)
+	ms, ended := time.Now().UnixMilli(), int64(0)
 	for token, ends := range g.tasks {
 		if most := ms + ttlOf(token).Milliseconds(); ends > most {
 			g.tasks[token] = most
@@ -114,7 +89,6 @@ func (g *fakeGroup) purge() (messages []message) {
 	for _, token := range slices.Sorted(maps.Keys(g.tasks)) {
 		if g.tasks[token] <= ms {
 			g.log("abandoned %s", short(token))
-			g.fates[token] = "abandoned"
 			delete(g.tasks, token)
 			ended++
 		}
@@ -162,8 +136,6 @@ func (g *fakeGroup) update(c taskgroup.Operation) (changed taskgroup.UpdateReply
 			if g.undo(said) {
 				outcome = taskgroup.Applied
 				messages = append(messages, g.write()...)
-			} else {
-				g.kept[c.Token] = true
 			}
 		}
 	case known:
@@ -172,7 +144,7 @@ func (g *fakeGroup) update(c taskgroup.Operation) (changed taskgroup.UpdateReply
 			if _, lives := g.tasks[c.Token]; !lives {
 				outcome = taskgroup.TaskAbandoned
 			} else {
-				g.tasks[c.Token] = g.now().Add(c.TTL).UnixMilli()
+				g.tasks[c.Token] = time.Now().Add(c.TTL).UnixMilli()
 			}
 		}
 		return changed, messages
@@ -201,23 +173,21 @@ func (g *fakeGroup) tell(c taskgroup.Operation) taskgroup.Outcome {
 			g.begin()
 		}
 		g.count += c.Delta
-		g.counted[c.Token]++
 	case taskgroup.OpStart:
 		g.begin()
-		g.tasks[c.Token], g.fates[c.Token] = g.now().Add(c.TTL).UnixMilli(), "lives"
+		g.tasks[c.Token] = time.Now().Add(c.TTL).UnixMilli()
 	case taskgroup.OpClaim:
 		if g.count == 0 {
 			return taskgroup.Rejected
 		}
 		g.count--
-		g.tasks[c.Token], g.fates[c.Token] = g.now().Add(c.TTL).UnixMilli(), "lives"
+		g.tasks[c.Token] = time.Now().Add(c.TTL).UnixMilli()
 	default:
 		if _, lives := g.tasks[c.Token]; !lives {
 			return taskgroup.TaskAbandoned
 		}
 		delete(g.tasks, c.Token)
-		if g.fates[c.Token] = "done"; c.Op == taskgroup.OpAbandon {
-			g.fates[c.Token] = "abandoned"
+		if c.Op == taskgroup.OpAbandon {
 			g.abandoned++
 		}
 	}
@@ -232,7 +202,6 @@ func (g *fakeGroup) undo(said fakeOp) bool {
 	switch {
 	case said.Op == taskgroup.OpAdd && g.count >= said.Delta:
 		g.count -= said.Delta
-		g.counted[said.Token]--
 		return true
 	case said.Op == taskgroup.OpClaim && lives:
 		g.count++
@@ -240,7 +209,6 @@ func (g *fakeGroup) undo(said fakeOp) bool {
 		return false
 	}
 	delete(g.tasks, said.Token)
-	g.fates[said.Token] = "undone"
 	return true
 }
 
@@ -265,25 +233,11 @@ func (g *fakeGroup) renewTask(r Renewal) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	ends, lives := g.tasks[r.Token]
-	lives = lives && ends > g.now().UnixMilli()
+	lives = lives && ends > time.Now().UnixMilli()
 	if g.log("renew %s: %v", short(r.Token), lives); lives {
-		g.tasks[r.Token] = g.now().Add(r.TTL).UnixMilli()
+		g.tasks[r.Token] = time.Now().Add(r.TTL).UnixMilli()
 	}
 	return lives
-}
-
-// forget loses the group, as an eviction does.
-func (g *fakeGroup) forget() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.log("the group is lost")
-	for token := range g.tasks {
-		g.fates[token] = "forgotten"
-	}
-	g.exists, g.generation, g.count, g.abandoned, g.oldestKnown = false, 0, 0, 0, 0
-	clear(g.tasks)
-	clear(g.lost)
-	g.story = append(g.story, chapter{from: time.Now(), gone: true})
 }
 
 // groupStore is one process's connection to a fakeGroup.
@@ -291,47 +245,17 @@ type groupStore struct {
 	*fakeStore
 	group *fakeGroup
 	name  string // of the process
-	polls []fakePoll
-	// changes are those that were answered; what they found may be over.
-	changes []fakePoll
-	last    taskgroup.Operation // of those that were answered
 }
-
-// tokenKey is the key of a ctx for the token of the task that begins under it.
-type tokenKey struct{}
 
 // doneChannelOf begins the channel on which one process hears what is told to all.
 const doneChannelOf = "over to "
 
-// fakePoll is a look that was answered.
-type fakePoll struct {
-	from, until time.Time
-	taskgroup.Generation
-}
-
-func (s *groupStore) UpdateGroup(ctx context.Context, c taskgroup.Operation) (taskgroup.UpdateReply, error) {
-	if token, ok := ctx.Value(tokenKey{}).(*atomic.Value); ok && c.TTL > 0 {
-		token.Store(c.Token)
-	}
-	l := fakePoll{from: time.Now()}
-	changed, err := call(s.fakeStore, "change", func() (taskgroup.UpdateReply, []message) { return s.group.update(c) })
-	if err == nil {
-		l.until, l.Number = time.Now(), changed.Found
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.changes, s.last = append(s.changes, l), c
-	}
-	return changed, err
+func (s *groupStore) UpdateGroup(_ context.Context, c taskgroup.Operation) (taskgroup.UpdateReply, error) {
+	return call(s.fakeStore, "change", func() (taskgroup.UpdateReply, []message) { return s.group.update(c) })
 }
 
 func (s *groupStore) GroupStatus(_ context.Context, _ string, from int64) (taskgroup.Generation, error) {
-	l := fakePoll{from: time.Now()}
-	var err error
-	if l.Generation, err = call(s.fakeStore, "look", func() (taskgroup.Generation, []message) { return s.group.status(from) }); err == nil {
-		l.until = time.Now()
-		s.polls = append(s.polls, l) // one watch looks, and then the checks do
-	}
-	return l.Generation, err
+	return call(s.fakeStore, "look", func() (taskgroup.Generation, []message) { return s.group.status(from) })
 }
 
 func (s *groupStore) DoneChannel(string) (string, error) { return doneChannelOf + s.name, nil }

@@ -84,39 +84,6 @@ func TestGiveUpManyAtOnce(t *testing.T) {
 	})
 }
 
-// TestGiveUpWhenAway gives up while Redis answers others, but not this release.
-func TestGiveUpWhenAway(t *testing.T) {
-	inBubble(t, func(e *env) {
-		k1, _ := e.process()
-		k2, s2 := e.process()
-		ctx, cancel := context.WithCancel(e.Context())
-		p := params(time.Hour)
-		e.take(k1, p)
-		_, got := e.want(ctx, k2, p)
-		p.Key = "another"
-		e.take(k1, p)
-		returned := make(chan error)
-		go func() { returned <- new(Lease).Acquire(ctx, k2, &p) }()
-		time.Sleep(time.Second)
-		s2.change(func() { s2.fault = func() fault { return lostRequest } })
-		stop := time.Now().Add(2 * time.Second)
-		go func() {
-			for time.Now().Before(stop) {
-				k2.Backlog.Answered()
-				time.Sleep(ms)
-			}
-		}()
-		start := time.Now()
-		cancel()
-		<-returned
-		e.within("the call returns", start, retry.MaxCancelTimeout+retry.CancelTimeout)
-		<-got
-		e.within("the result is there", start, retry.MaxResultTimeout+retry.CancelTimeout)
-		time.Sleep(2 * time.Second)
-		s2.change(func() { s2.fault = func() fault { return fine } })
-	})
-}
-
 // TestGiveUpWhileLate gives up in a process that gets no processor in time: that Redis has
 // answered nothing meanwhile says nothing of Redis.
 func TestGiveUpWhileLate(t *testing.T) {
@@ -145,7 +112,7 @@ func TestGiveUpWhileLate(t *testing.T) {
 func TestGroupGivesUpManyKeys(t *testing.T) {
 	inBubble(t, func(e *env) {
 		s := newFakeStore(e.redis)
-		m := NewManager(&sweepStore{groupStore: &groupStore{fakeStore: s}})
+		m := NewManager(s)
 		const n = 1000
 		keys := make([]string, n)
 		for i := range keys {
@@ -175,31 +142,5 @@ func TestGroupGivesUpManyKeys(t *testing.T) {
 				e.Fatalf("%s is held by %s", key, owner)
 			}
 		}
-	})
-}
-
-// TestGroupGivesUpWhileReleasing ends the ctx of a request for several keys while it gives back
-// those behind the one that it waits for, and Redis answers nothing.
-func TestGroupGivesUpWhileReleasing(t *testing.T) {
-	inBubble(t, func(e *env) {
-		k1, _ := e.process()
-		k2, s2 := e.process()
-		p := params(time.Minute)
-		p.Key = "b"
-		e.take(k1, p)
-		s2.point = func(what string) fault {
-			if what == "send release" {
-				time.Sleep(10 * time.Second)
-			}
-			return fine
-		}
-		ctx, cancel := context.WithTimeout(e.Context(), time.Second)
-		defer cancel()
-		start := time.Now()
-		err := new(MultiLease).Acquire(ctx, k2, p, []string{"a", "b", "c"})
-		if !errors.Is(err, context.DeadlineExceeded) {
-			e.Error(err)
-		}
-		e.within("the call returns", start, time.Second+2*retry.CancelTimeout)
 	})
 }

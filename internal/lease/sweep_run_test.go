@@ -30,14 +30,13 @@ var errEnough = errors.New("enough")
 // sweep is one run of a scenario, in a bubble: we are the process whose ctx ends.
 type sweep struct {
 	*testing.T
-	redis     *fakeRedis
-	group     *fakeGroup
-	rateStore *sweepRateStore
-	us        *sweepProcess
-	plan      plan
-	ctx       context.Context
-	cancel    context.CancelCauseFunc
-	others    sync.WaitGroup // what runs beside
+	redis  *fakeRedis
+	group  *fakeGroup
+	us     *sweepProcess
+	plan   plan
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	others sync.WaitGroup // what runs beside
 
 	mu        sync.Mutex
 	start     time.Time
@@ -79,7 +78,7 @@ func runSweep(t *testing.T, s scenario, p plan, verbose bool) (got sweepResult) 
 			log = w.log
 		}
 		w.redis.log = log
-		w.group, w.rateStore = newFakeGroup(w.redis, "key"), newWalkBucket(log)
+		w.group = newFakeGroup(w.redis, "key")
 		w.invariants.held = map[*Lease]holding{}
 		w.us = w.process("A")
 		w.ctx, w.cancel = context.WithCancelCause(t.Context())

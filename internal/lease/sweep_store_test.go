@@ -1,10 +1,8 @@
 package lease
 
 import (
-	"context"
 	"time"
 
-	"github.com/seed-3d5fec5c/baton/internal/ratelimit"
 	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
@@ -12,13 +10,13 @@ import (
 // an event of the walk.
 type sweepProcess struct {
 	*Manager
-	*sweepStore
+	*groupStore
 	groups *taskgroup.Manager
 	name   string
 }
 
 func (w *sweep) process(name string) *sweepProcess {
-	s := &sweepStore{groupStore: &groupStore{fakeStore: newFakeStore(w.redis), group: w.group, name: name}, rateStore: w.rateStore}
+	s := &groupStore{fakeStore: newFakeStore(w.redis), group: w.group, name: name}
 	// No two processes are as far away: their events have an order.
 	way := time.Duration(40+17*len(w.processes)) * time.Microsecond
 	s.latency = func() time.Duration { return way }
@@ -34,22 +32,4 @@ func (w *sweep) process(name string) *sweepProcess {
 	s.point = func(what string) fault { return w.point(p, what) }
 	w.processes = append(w.processes, p)
 	return p
-}
-
-// sweepStore is a connection that serves all primitives.
-type sweepStore struct {
-	*groupStore
-	rateStore *sweepRateStore
-}
-
-func (s *sweepStore) Take(ctx context.Context, r ratelimit.Reservation) (ratelimit.TakeResult, error) {
-	return call(s.fakeStore, "take", func() (ratelimit.TakeResult, []message) {
-		result, _ := s.rateStore.Take(ctx, r)
-		return result, nil
-	})
-}
-
-func (s *sweepStore) Refund(ctx context.Context, r ratelimit.Reservation) error {
-	_, err := call(s.fakeStore, "return", func() (bool, []message) { return s.rateStore.Return(ctx, r) == nil, nil })
-	return err
 }

@@ -5,41 +5,6 @@ import (
 	"time"
 )
 
-// TestTimeSlice: a slice follows what requests take, between its bounds.
-func TestTimeSlice(t *testing.T) {
-	const ms = time.Millisecond
-	for _, c := range []struct{ trip, ttl, want time.Duration }{
-		{0, 10 * time.Second, ms},
-		{50 * time.Microsecond, 10 * time.Second, ms},
-		{500 * time.Microsecond, 10 * time.Second, 5 * ms},
-		{time.Second, 10 * time.Second, 20 * ms},
-		{time.Second, 100 * ms, 10 * ms},
-		{time.Second, MinTTL, ms},
-	} {
-		m := NewManager(newFakeStore(newFakeRedis()))
-		for range 100 {
-			m.observeRTT(c.trip)
-		}
-		if got := m.newTimeSlice(c.ttl, 0, time.Now()).length; got > c.want || got < c.want*9/10 {
-			t.Errorf("with requests of %v and a TTL of %v it is %v, want %v", c.trip, c.ttl, got, c.want)
-		}
-	}
-}
-
-// TestTimeSliceFollowsRTT: it is requests that a slice follows.
-func TestTimeSliceFollowsRTT(t *testing.T) {
-	inBubble(t, func(e *env) {
-		m, s := e.process()
-		s.change(func() { s.latency = func() time.Duration { return time.Millisecond } })
-		for range 50 {
-			e.acquire(m, 10*time.Second).Release()
-		}
-		if got := m.newTimeSlice(10*time.Second, 0, time.Now()).length; got < 19*time.Millisecond {
-			e.Errorf("where a request takes 2 ms, there and back, a slice is %v", got)
-		}
-	})
-}
-
 // TestTimeSliceServesWhoWaited: a slice ends when all who waited as it began have been let in, as
 // often as the slice allows.
 func TestTimeSliceServesWhoWaited(t *testing.T) {

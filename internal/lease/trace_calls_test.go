@@ -99,50 +99,6 @@ func TestTraceCallsBack(t *testing.T) {
 	})
 }
 
-// TestTraceWaitsInside has one lock wait for another from within a function: while it
-// does, its own hold goes on.
-func TestTraceWaitsInside(t *testing.T) {
-	inBubble(t, func(e *env) {
-		m, _ := e.process()
-		other := params(time.Minute)
-		other.Key = "other"
-		held := e.take(m, other)
-		time.AfterFunc(5*time.Minute, func() { _ = held.Release() })
-		p := params(time.Second)
-		p.Trace = &trace.Hooks[trace.Event]{Waiting: func(context.Context, trace.Event) {
-			e.take(m, other)
-		}}
-		first := e.acquire(m, time.Second)
-		time.AfterFunc(time.Millisecond, func() { _ = first.Release() })
-		l := e.take(m, p)
-		if err := l.Err(); err != nil {
-			t.Errorf("a hold that its call was late to return: %v", err)
-		}
-	})
-}
-
-// TestTraceEmpty has no function to call.
-func TestTraceEmpty(t *testing.T) {
-	inBubble(t, func(e *env) {
-		m, s := e.process()
-		p := params(time.Second)
-		p.Trace = new(trace.Hooks[trace.Event])
-		l := e.take(m, p)
-		_, next := e.want(e.Context(), m, p)
-		time.Sleep(10 * time.Second)
-		l.Release()
-		<-next
-		s.change(func() { s.fault = func() fault { return cut } })
-		time.Sleep(10 * time.Second)
-		ctx, cancel := context.WithTimeout(e.Context(), time.Second)
-		defer cancel()
-		if err := new(Lease).Acquire(ctx, m, &p); err == nil {
-			t.Error("it was granted without Redis")
-		}
-		s.change(func() { s.fault = func() fault { return fine } })
-	})
-}
-
 // ready grants whatever it is asked for.
 type ready struct{ Store }
 

@@ -69,31 +69,6 @@ func TestTriesAllSucceed(t *testing.T) {
 	}
 }
 
-// TestTriesOfOtherSizes tries at once for more and for less than is free: what is too
-// much for one is not for another.
-func TestTriesOfOtherSizes(t *testing.T) {
-	inBubble(t, func(e *env) {
-		m, _ := e.process()
-		e.take(m, taking(1, 10))
-		want := map[int64]error{6: nil, 5: ErrNotAvailable, 4: ErrNotAvailable, 3: nil}
-		got := make(map[int64]chan error)
-		for _, n := range []int64{6, 5, 4, 3} {
-			p, c := taking(n, 10), make(chan error, 1)
-			p.Try = true
-			got[n] = c
-			l := new(Lease)
-			e.leases = append(e.leases, l)
-			go func() { c <- l.Acquire(e.Context(), m, &p) }()
-			synctest.Wait() // each joins the line behind the one before
-		}
-		for n, c := range got {
-			if err := <-c; !errors.Is(err, want[n]) {
-				e.Errorf("a try for %d of the 9 that are free returns %v, want %v", n, err, want[n])
-			}
-		}
-	})
-}
-
 // TestTryBehindRequest tries for permits while another goroutine has asked for some
 // and has no answer yet: the try succeeds if both fit, and fails if the other waits.
 func TestTryBehindRequest(t *testing.T) {

@@ -143,7 +143,7 @@ var rows = []row{
 	{67, "a lease of very many keys", "one lock a script", "128 commands a pipeline", onBoth, []string{
 		"mutex.TestLeaseOfManyKeysStallsNobody", "mutex.TestPoolManyKeys"}},
 	{68, "N tries at once, N free", "N succeed", "—", onBoth, []string{
-		"semaphore.TestTryAcquireAllSucceed", "lease.TestTriesAllSucceed", "lease.TestTriesOfOtherSizes"}},
+		"semaphore.TestTryAcquireAllSucceed", "lease.TestTriesAllSucceed"}},
 	{69, "a round trip longer than the window", "a try returns; a lock names it", "ctx", "redis, fake", []string{
 		"mutex.TestFaultLatencyAboveTTL", "lease.TestRoundTripLongerThanWindow"}},
 	{70, "rights taken and given back", "released in the end", "P", "redis, fake", []string{

@@ -105,6 +105,6 @@ var traces = []mutant{
 	{
 		"trace-context", "an undone change is told under a ctx that is not the caller's",
 		"internal/retry/backlog.go", `context.WithoutCancel(c.ctx)`, `context.Background()`,
-		"internal/lease", "TestSimulationWaitGroup",
+		"internal/retry", "TestBacklogRepeatsWithTheCallersValues",
 	},
 }
