@@ -196,3 +196,38 @@ func TestChangeVoided(t *testing.T) {
 		}
 	})
 }
+
+// TestDoneOfAnAbandonedTask ends a task that Redis has counted as abandoned, and one when
+// Redis refuses.
+func TestDoneOfAnAbandonedTask(t *testing.T) {
+	refused := retry.Permanent(errors.New("refused"))
+	for name, c := range map[string]struct {
+		reply UpdateReply
+		err   error
+		is    error
+		says  string
+	}{
+		"abandoned": {UpdateReply{Outcome: TaskAbandoned}, nil, ErrTaskLost, `baton: done "key": task lost`},
+		"refused":   {UpdateReply{}, refused, refused, `baton: done "key": refused`},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &countingStore{do: func(o Operation) (UpdateReply, error) {
+				if o.Op == OpDone {
+					return c.reply, c.err
+				}
+				return UpdateReply{Outcome: Applied}, nil
+			}}
+			task, err := newSession(store).Start(t.Context(), "go", OpStart, time.Minute, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = task.Done()
+			if !errors.Is(err, c.is) || err.Error() != c.says {
+				t.Errorf("%s: Done returns %v", name, err)
+			}
+			if c.is == ErrTaskLost && !errors.Is(task.Err(), ErrTaskLost) {
+				t.Errorf("%s: Err is %v", name, task.Err())
+			}
+		})
+	}
+}
