@@ -140,6 +140,7 @@ var (
 	ended   = regexp.MustCompile(`(?m)^--- (PASS|FAIL|SKIP): (\S+) `)
 	running = regexp.MustCompile(`(?m)^\t(Test\w+)(?:/\S+)? \(`)          // as a timeout lists them
 	traced  = regexp.MustCompile(`(?m)^\S+/\w+(?:_test)?\.(Test\w+)[.(]`) // in the trace of a panic
+	begun   = regexp.MustCompile(`(?m)^=== (?:RUN|CONT) +(Test\w+)`)      // one that is not parallel ends before the next begins
 )
 
 // quick are the flags with which a package's tests take seconds, for the matrix.
@@ -176,7 +177,13 @@ func (b *bench) catchers(ctx context.Context, m mutant, pkg string) (tests []str
 		_, rest, _ := strings.Cut(output, "panic: ")
 		guilty := running.FindAllStringSubmatch(rest, -1)
 		if guilty == nil {
-			guilty = traced.FindAllStringSubmatch(rest, 1)
+			_, trace, _ := strings.Cut(rest, "\ngoroutine ")
+			trace, _, _ = strings.Cut(trace, "\n\n")
+			guilty = traced.FindAllStringSubmatch(trace, 1)
+		}
+		if guilty == nil {
+			guilty = begun.FindAllStringSubmatch(output, -1)
+			guilty = guilty[max(0, len(guilty)-1):]
 		}
 		for _, g := range guilty {
 			if !done[g[1]] {

@@ -149,7 +149,7 @@ func packages(file string) []string {
 		return []string{dir, "mutex", "semaphore", "waitgroup"}
 	case "internal/redisstore/lib":
 		return packages(dir)
-	case "internal/retry", "internal/result":
+	case "internal/retry", "internal/result", "internal/client":
 		return []string{dir, "internal/lease", "mutex", "semaphore", "waitgroup"}
 	case "internal/taskgroup":
 		return []string{dir, "internal/lease", "waitgroup"}
