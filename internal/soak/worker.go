@@ -121,7 +121,7 @@ func (w *worker) leave(system lockClient, before int) error {
 // ours are the goroutines that run the library's code.
 func ours() (list string) {
 	for stack := range strings.SplitSeq(stacks(), "\n\n") {
-		for _, pkg := range []string{"lease", "ratelimit", "retry", "redisstore"} {
+		for _, pkg := range []string{"client", "lease", "taskgroup", "ratelimit", "retry", "redisstore"} {
 			if strings.Contains(stack, "baton/internal/"+pkg+".") {
 				list += stack + "\n\n"
 				break
