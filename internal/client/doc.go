@@ -7,15 +7,15 @@
 //
 // # Files
 //
-//	client.go       New, AddUser, RemoveUser: what a client has once; the Store
-//	subscription.go Subscribe, Listen, Missed: when the subscription is open, and who gets a message
-//	renewer.go      Schedule, renewDue: when a hold is renewed
-//	window.go       TrustWindow: until when a hold is trusted without a reply
-//	token.go        NewToken, ParseOwner: what a token says
-//	workers.go      Async: the goroutines that call Redis
-//	retry_until.go  RetryUntil: for how long a release is repeated
-//	loss_context.go LossContexts: contexts that end with a hold
-//	message.go      Name, Message, Renewal: what is sent and received
-//	confirm.go      NewConfirm: how many replicas must confirm a renewal
-//	map.go          Map: a map that gives memory back
+//	client.go        New, AddUser, RemoveUser: what a client has once; the Store
+//	subscription.go  Subscribe, Listen, Missed: when the subscription is open, and who gets a message
+//	renewer.go       Schedule, renewDue: when a hold is renewed
+//	window.go        TrustWindow: until when a hold is trusted without a reply
+//	token.go         NewToken, ParseOwner: what a token says
+//	workers.go       Async: the goroutines that call Redis
+//	release_retry.go RetryUntil: for how long a release is repeated
+//	loss_context.go  LossContexts: contexts that end with a hold
+//	message.go       Name, Message, Renewal: what is sent and received
+//	replicas.go      NewConfirm: how many replicas must confirm a renewal
+//	map.go           Map: a map that gives memory back
 package client

@@ -55,53 +55,53 @@
 //
 // Leases and queues:
 //
-//	lease.go         Request, Await, AcquireChan: one caller's lease, its options and its state
-//	lease_end.go     grant, lose, fail, end: how a lease learns its result
-//	release.go       Release, ReleasePermits: what a release ends, and what it returns
-//	queue.go         advance: the next step of a queue; requestMore, loseClaim
-//	list.go          the linked list of leases
-//	claim.go         claim, newClaim: what the process wants and holds on a key, and its states
-//	want.go          setWant: what a claim asks Redis for
-//	hold.go          canServe, assign: whether what a claim holds has room for a lease; markRenewals
-//	timeslice.go     newTimeSlice, exhausted: when other processes are next
-//	linger.go        keepIdle: whether a claim without leases is kept for a moment
-//	contention.go    Contended, noteNotice: whether other processes wait
+//	lease.go             Request, Await, AcquireChan: one caller's lease, its options and its state
+//	lease_end.go         grant, lose, fail, end: how a lease learns its result
+//	release.go           Release, ReleasePermits: what a release ends, and what it returns
+//	queue.go             advance: the next step of a queue; requestMore, loseClaim
+//	list.go              the linked list of leases
+//	claim.go             claim, newClaim: what the process wants and holds on a key, and its states
+//	want.go              setWant: what a claim asks Redis for
+//	hold.go              canServe, assign: whether what a claim holds has room for a lease; markRenewals
+//	timeslice.go         newTimeSlice, exhausted: when other processes are next
+//	linger.go            keepIdle: whether a claim without leases is kept for a moment
+//	contention_notice.go Contended, noteNotice: whether other processes wait
 //
 // Requests and releases:
 //
-//	acquire_loop.go  requestLoop, requestInline, wake: when a request is sent, and by which goroutine
-//	requests.go      sentAt, lastQueued: the numbers of a claim's requests, and which are under way
-//	acquire_reply.go handleReply, nextDelay: what a reply means, and when the next request follows
-//	grant.go         receiveGrant, handleHandover: what a reply or a message has given a claim
-//	confirm.go       confirm: whether enough replicas have a grant
-//	claim_release.go finishRelease, shrink: how a claim is given back, whole or in part
-//	late_grant.go    handleLateReply, releaseStale, retryUntil: how a grant that comes after its claim's end is given back
-//	caller_ctx.go    callerCtx: the values of a caller's ctx, without its end
+//	acquire_loop.go      requestLoop, requestInline, wake: when a request is sent, and by which goroutine
+//	requests.go          sentAt, lastQueued: the numbers of a claim's requests, and which are under way
+//	acquire_reply.go     handleReply, nextDelay: what a reply means, and when the next request follows
+//	grant.go             receiveGrant, handleHandover: what a reply or a message has given a claim
+//	confirm.go           confirm: whether enough replicas have a grant
+//	claim_release.go     finishRelease, shrink: how a claim is given back, whole or in part
+//	late_grant.go        handleLateReply, releaseStale, retryUntil: how a grant that comes after its claim's end is given back
+//	caller_ctx.go        callerCtx: the values of a caller's ctx, without its end
 //
 // What a manager has once:
 //
-//	manager.go       NewManager, enqueue: which queues there are
-//	messages.go      subscribe, HandleMessage: which claim gets a message, and is woken without one
-//	renewal.go       scheduleRenewal, HandleRenewal: when a claim is renewed, and what the reply means
+//	manager.go           NewManager, enqueue: which queues there are
+//	messages.go          subscribe, HandleMessage: which claim gets a message, and is woken without one
+//	claim_renewal.go     scheduleRenewal, HandleRenewal: when a claim is renewed, and what the reply means
 //
 // Several keys:
 //
-//	multi_acquire.go MultiLease.Acquire: the order of the requests, and what is given back meanwhile
-//	multi_sink.go    memberSink: whether a lease of several counts as received
-//	multi.go         Release, Err, Done of a MultiLease
+//	multi_acquire.go     MultiLease.Acquire: the order of the requests, and what is given back meanwhile
+//	multi_sink.go        memberSink: whether a lease of several counts as received
+//	multi.go             Release, Err, Done of a MultiLease
 //
 // The value beside a mutex, and elections:
 //
-//	value.go         WriteValue, ReleaseValue, ValueReader: how the value is written and read
-//	value_watch.go   WatchValue: signals that the value may have changed
-//	value_observe.go ObserveValue: one poller for all observers of a value
-//	term.go          Campaign, Resign: a lease whose value is stored before the caller gets it
+//	value.go             WriteValue, ReleaseValue, ValueReader: how the value is written and read
+//	value_watch.go       WatchValue: signals that the value may have changed
+//	value_observe.go     ObserveValue: one poller for all observers of a value
+//	term.go              Campaign, Resign: a lease whose value is stored before the caller gets it
 //
 // Common to all:
 //
-//	store.go         Store, Request, Reply, Handover: what is sent to Redis and what comes back; the errors
-//	errors.go        wrap: the operation and the key in an error
-//	lease_trace.go   newTracer, traceEnd: which events a Trace gets
-//	monotime.go      monoTime: a short time
-//	inspect.go       Inspect: what Redis knows of a key
+//	store.go             Store, Request, Reply, Handover: what is sent to Redis and what comes back; the errors
+//	errors.go            wrap: the operation and the key in an error
+//	lease_trace.go       newTracer, traceEnd: which events a Trace gets
+//	monotime.go          monoTime: a short time
+//	inspect.go           Inspect: what Redis knows of a key
 package lease

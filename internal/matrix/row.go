@@ -51,5 +51,5 @@ var dirs = map[string][]string{
 	"client":     {"./internal/client"},
 	"lease":      {"./internal/lease"},
 	"redisstore": {"./internal/redisstore"},
-	"clients":    {"./internal/clients"},
+	"clienttest": {"./internal/clienttest"},
 }

@@ -126,7 +126,7 @@ var rows = []row{
 	{59, "hooks that put a prefix before keys", "told by message as without", "a message's time", onBoth, []string{
 		"waitgroup.TestWaitWithKeyPrefix", "redisstore.TestMessagesNameTheKeyWithoutAPrefix"}},
 	{60, "each kind of client and of options", "works, or is refused at the first operation", "a message's time", "redis, sentinel, cluster", []string{
-		"clients.TestClients"}},
+		"clienttest.TestClients"}},
 	{61, "a proxy that shards by key, without messages", "one holder of each key", "P", onRedis, []string{
 		"mutex.TestShardingProxyLetsOneIn", "lease.TestGroupTakesOneRoundTrip"}},
 	{62, "a plain client at a node of a cluster, or at a replica", "MOVED at once; READONLY waited out, E", "a round trip; P", onCluster, []string{

@@ -4,7 +4,7 @@ package main
 var cancellation = []mutant{
 	{
 		"denied-release-gives-up", "a release gives up when the rights are missing, though they may come back",
-		"internal/client/retry_until.go", `case retry.IsPermanent(retry.UnmarkDenied(got.err)) ||`, `case retry.IsPermanent(got.err) ||`,
+		"internal/client/release_retry.go", `case retry.IsPermanent(retry.UnmarkDenied(got.err)) ||`, `case retry.IsPermanent(got.err) ||`,
 		"internal/lease", "TestDeniedRelease",
 	},
 	{
@@ -94,17 +94,17 @@ var cancellation = []mutant{
 	},
 	{
 		"repeat-is-loss", "a release whose answer was lost says, when it is repeated, that the lock was lost",
-		"internal/client/retry_until.go", `return got.owned || retried, nil`, `return got.owned || retried && false, nil`,
+		"internal/client/release_retry.go", `return got.owned || retried, nil`, `return got.owned || retried && false, nil`,
 		"internal/lease", "TestReleaseReplyLost",
 	},
 	{
 		"release-one-try", "a release has one attempt, which a silent connection takes",
-		"internal/client/retry_until.go", `attemptAsync(ctx, max(remaining/3, MinTTL)`, `attemptAsync(ctx, max(remaining, MinTTL)`,
+		"internal/client/release_retry.go", `attemptAsync(ctx, max(remaining/3, MinTTL)`, `attemptAsync(ctx, max(remaining, MinTTL)`,
 		"internal/matrix/mutex", "TestFaultUnlockSilent",
 	},
 	{
 		"release-for-ever", "a release is tried for ever",
-		"internal/client/retry_until.go", `if remaining = time.Until(until); remaining <= 0 {`, `if remaining = time.Until(until); remaining <= -10*time.Second {`,
+		"internal/client/release_retry.go", `if remaining = time.Until(until); remaining <= 0 {`, `if remaining = time.Until(until); remaining <= -10*time.Second {`,
 		"internal/lease", "TestReleaseUnconfirmed",
 	},
 	{

@@ -22,7 +22,7 @@ var confirmations = []mutant{
 	},
 	{
 		"unconfirmed-renewal", "a renewal counts although it was not confirmed",
-		"internal/lease/renewal.go", `TTL: c.ttl, Confirm: c.hold.confirmed, Contention: (c.notified || c.contention.signals != nil) && !c.hold.renewFailed}`, `TTL: c.ttl}
+		"internal/lease/claim_renewal.go", `TTL: c.ttl, Confirm: c.hold.confirmed, Contention: (c.notified || c.contention.signals != nil) && !c.hold.renewFailed}`, `TTL: c.ttl}
 			c.hold.confirmed = Confirm{}`,
 		"internal/lease", "TestUnconfirmedRenewalDoesNotCount",
 	},

@@ -56,7 +56,7 @@ var elections = []mutant{
 	},
 	{
 		"term-value-lost", "a leader whose value was lost is shown to nobody",
-		"internal/lease/renewal.go", `		if r.NoValue {`, `		if false {`,
+		"internal/lease/claim_renewal.go", `		if r.NoValue {`, `		if false {`,
 		"mutex", "TestLostValueIsStoredAgain",
 	},
 }

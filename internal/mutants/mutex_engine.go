@@ -28,7 +28,7 @@ var mutexEngine = []mutant{
 	},
 	{
 		"window-from-renewal", "that of a renewal counts from its answer",
-		"internal/lease/renewal.go", `c.extend(client.NewTrustWindow(sentAt, of.TTL))`, `c.extend(client.NewTrustWindow(time.Now(), of.TTL))`,
+		"internal/lease/claim_renewal.go", `c.extend(client.NewTrustWindow(sentAt, of.TTL))`, `c.extend(client.NewTrustWindow(time.Now(), of.TTL))`,
 		"internal/lease", "TestWindowCountsFromSending",
 	},
 	{
@@ -136,7 +136,7 @@ var mutexEngine = []mutant{
 	},
 	{
 		"renewal-late-to-all", "that a renewal was refused ends whatever its claim holds by then",
-		"internal/lease/renewal.go", `|| c.hold.grantSeq != grantSeq: // released since`, `: // released since`,
+		"internal/lease/claim_renewal.go", `|| c.hold.grantSeq != grantSeq: // released since`, `: // released since`,
 		"internal/lease", "TestRenewalOfEarlierHold",
 	},
 	{

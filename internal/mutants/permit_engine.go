@@ -56,7 +56,7 @@ var permitEngine = []mutant{
 	},
 	{
 		"word-forgotten", "the answer to an earlier request hides that somebody has come to wait",
-		"internal/lease/contention.go", `contended || c.noticeAt != 0 && c.noticeAt >= monoTimeOf(sent)`, `contended`,
+		"internal/lease/contention_notice.go", `contended || c.noticeAt != 0 && c.noticeAt >= monoTimeOf(sent)`, `contended`,
 		"internal/lease", "TestContentionNoticeBeforeReply",
 	},
 	{

@@ -42,7 +42,7 @@ var servers = []server{
 // whole is the whole suite: the packages whose tests start servers, and the tests with a
 // cluster or sentinels among those that measure.
 var whole = [][]string{
-	{"-p", "4", "./mutex", "./semaphore", "./waitgroup", "./internal/redisstore", "./internal/clients", "./internal/docs"},
+	{"-p", "4", "./mutex", "./semaphore", "./waitgroup", "./internal/redisstore", "./internal/clienttest", "./internal/docs"},
 	{"-p", "1", "-run", "Cluster|Sentinels", "./internal/matrix/..."},
 }
 
@@ -50,7 +50,7 @@ var whole = [][]string{
 // cluster and sentinels. It skips the long tests, most of which explore states.
 var quick = [][]string{
 	{"-p", "4", "-skip", "ServersAgree|Bounded|RepeatedOrLate|NoScriptLeaves|SiblingOfAnotherType|InSteps|Model|Odd|Records|StaleEntriesAhead|Grow",
-		"./internal/redisstore", "./internal/clients"},
+		"./internal/redisstore", "./internal/clienttest"},
 	{"-run", "TestCheck|TestSlotMovesAtomically", "./mutex"},
 }
 
