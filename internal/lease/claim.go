@@ -16,7 +16,7 @@ type claim struct {
 	state    claimState
 	notified bool // its token asks for a notice when others wait
 	// last is the lease that has ended last, or for which the claim was made. A release carries
-	// the values of its ctx. It is fixed when state is not claimActive.
+	// the values of its ctx. It is fixed when state is not claimActive: see leave.
 	last *Lease
 
 	want       want
@@ -67,6 +67,16 @@ func newClaim(q *keyQueue, first *Lease, yields bool) *claim {
 		q.manager.subscribe(nil)
 	}
 	return c
+}
+
+// leave ends the active state. If the last lease still waits, its events are those of the next
+// claim: only its ctx is kept.
+func (c *claim) leave(next claimState) {
+	if c.state == claimActive && c.last.state != leaseEnded {
+		c.last = &Lease{caller: c.last.caller}
+	}
+	c.state = next
+	c.wake()
 }
 
 // nextRequest returns the next request to send.

@@ -44,8 +44,7 @@ func (q *keyQueue) shrink(c *claim) error {
 // beginRelease turns the claim of the queue into one that is being given back.
 func (q *keyQueue) beginRelease() *claim {
 	c := q.claim
-	c.state = claimDraining
-	c.wake()
+	c.leave(claimDraining)
 	q.manager.Unschedule(c)
 	return c
 }

@@ -13,7 +13,7 @@ type hold struct {
 	used          int64     // by leases
 	shared        bool      // each lease has all of it
 	renewFailed   bool      // the last renewal got no reply: the next asks for nothing besides
-	confirmed     Confirm   // by as many replicas
+	confirmed     Confirm   // how replicas have confirmed it
 	path          string    // how the claim came to it
 	grantSeq      int64     // number of the last request before it
 	fenceBase     int64     // of its fences

@@ -180,8 +180,7 @@ func (q *keyQueue) closeClaim(c *claim) {
 	if s := c.linger; s != nil && s.timer != nil {
 		s.timer.Stop()
 	}
-	c.state = claimClosed
-	c.wake()
+	c.leave(claimClosed)
 	q.manager.deregister(c)
 	if q.claim == c {
 		q.claim = nil

@@ -4,7 +4,7 @@ package lease
 type want struct {
 	weight       int64             // in permits, 0 for nothing
 	seq          int64             // number of the first request for them; 0 for a Mutex
-	size         int64             // of the semaphore, as the lease stated it for which the claim last asked
+	size         int64             // of the semaphore, as stated by the lease that the claim last asked for
 	shared       bool              // they are to be shared
 	headMustWait bool              // the answer to the last request was no
 	alwaysQueue  bool              // queues, whether hand-overs can be heard or not
