@@ -242,7 +242,6 @@ func TestSubscriptionBacksOff(t *testing.T) {
 // TestNodeChannelThatNobodyHears hands over to waiters that name the channel of a node. If it has a
 // subscriber, only that gets the message; else it goes to the channel of the process.
 func TestNodeChannelThatNobodyHears(t *testing.T) {
-	t.Parallel()
 	eachPath(t, func(r *rig) {
 		const node, process = "baton:{1}:process", "baton:process"
 		handOver := func() []string {
