@@ -29,5 +29,9 @@ func (w TrustWindow) Remaining(now time.Time) time.Duration {
 	return w.length - max(now.Sub(w.Start), time.Duration(now.UnixNano()-w.wall))
 }
 
+// Usable reports whether a lease may begin in the window. In its last third there may be no time
+// for a renewal, and the lease would be lost although nothing failed.
+func (w TrustWindow) Usable(now time.Time) bool { return w.Remaining(now) >= (w.length+w.margin)/3 }
+
 // retryInterval is the least time between two renewals while Redis does not answer.
 func (w TrustWindow) retryInterval() time.Duration { return max((w.length+w.margin)/30, MinTTL/4) }

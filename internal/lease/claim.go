@@ -101,9 +101,5 @@ func (c *claim) handoverWindow(seq int64) client.TrustWindow {
 // short enough that a dead waiter does not keep the others out for long.
 func (c *claim) handoverTTL() time.Duration { return min(c.ttl, 3*MaxPollInterval) }
 
-// usable reports whether a hand-over may be believed for what is left of
-// its window: not the very end of it, where a hold would be lost as it begins.
-func (c *claim) usable(remaining time.Duration) bool { return remaining >= c.handoverTTL()/3 }
-
 // maxLifetime is the longest that anything a request makes in Redis can last.
 func (c *claim) maxLifetime() time.Duration { return max(c.ttl, WaiterTTL) }

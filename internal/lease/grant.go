@@ -66,7 +66,7 @@ func (q *keyQueue) handleHandover(c *claim, msg Handover) {
 		c.wake()
 		todo = q.endIdle(c)
 	case c.state == claimActive && c.want.weight > 0 && msg.WantSeq == c.want.seq:
-		if w := c.handoverWindow(msg.Seq); c.usable(w.Remaining(time.Now())) {
+		if w := c.handoverWindow(msg.Seq); w.Usable(time.Now()) {
 			todo = q.receiveGrant(c, grant{msg.FenceBase, msg.Weight, c.want.weight, w, msg.Contended, trace.Notified})
 		}
 		c.wake()

@@ -32,16 +32,17 @@ func (h *hold) hasCapacity(l *Lease) bool {
 	return l.weight <= h.weight-h.used
 }
 
-// canServe reports whether a lease can have its share of the claim now. The slice
-// does not count against the first: a process that is so slow that its slice is over
-// before anybody was let in would yield for ever.
+// canServe reports whether a lease can have its share of the claim now. For the first lease of
+// a grant it is enough that the window has not passed: a process that is so slow that its slice
+// or most of its window is over before that would yield again and again. The others need time
+// to be renewed, because a claim is not renewed while it is idle, or while its leases are not
+// received or past their MaxHold.
 func (c *claim) canServe(l *Lease, now time.Time) bool {
 	h := &c.hold
-	remaining := h.window.Remaining(now)
-	if c.idle() { // it was not renewed: its lease must have time for that
-		remaining -= c.ttl / 3
+	if h.weight == 0 || !h.hasCapacity(l) || c.want.size != l.size || l.confirm.Replicas > h.confirmed.Replicas {
+		return false
 	}
-	if h.weight == 0 || !h.hasCapacity(l) || c.want.size != l.size || l.confirm.Replicas > h.confirmed.Replicas || remaining <= 0 {
+	if h.fencesUsed == 0 && h.window.Remaining(now) <= 0 || h.fencesUsed > 0 && !h.window.Usable(now) {
 		return false
 	}
 	fresh := h.fencesUsed == 0 || h.fencesUsed < FencesPerGrant && (c.uncontended() || !h.slice.exhausted(now, h.fencesUsed))

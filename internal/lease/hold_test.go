@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -28,6 +29,12 @@ func TestCanServe(t *testing.T) {
 		"slice over":       {func(c *claim, _ *Lease) { c.hold.slice.start, c.hold.fencesUsed = monoTimeOf(now.Add(-MinSlice)), 1 }, false},
 		"not used so far":  {func(c *claim, _ *Lease) { c.hold.slice.start = monoTimeOf(now.Add(-MinSlice)) }, true},
 		"window over":      {func(c *claim, _ *Lease) { c.hold.window = client.NewTrustWindow(now.Add(-time.Second), time.Second) }, false},
+		"first, window almost over": {func(c *claim, _ *Lease) {
+			c.hold.window = client.NewTrustWindow(now.Add(-700*time.Millisecond), time.Second)
+		}, true},
+		"next, window almost over": {func(c *claim, _ *Lease) {
+			c.hold.fencesUsed, c.hold.slice.waiters, c.hold.window = 1, 2, client.NewTrustWindow(now.Add(-700*time.Millisecond), time.Second)
+		}, false},
 	} {
 		claim, lease := held(), &Lease{ttl: time.Second, weight: 1}
 		if c.change(claim, lease); claim.canServe(lease, now) != c.want {
@@ -64,5 +71,64 @@ func TestWindowEndsForGood(t *testing.T) {
 			}
 			_ = l.Release()
 		}
+	}
+}
+
+// TestNextLeaseIsRenewedInTime begins a lease less than a round trip before the window of its claim
+// ends, which was not renewed for its other lease. Nothing fails, so the lease must not be lost.
+func TestNextLeaseIsRenewedInTime(t *testing.T) {
+	const ttl = 10 * time.Second
+	lingering := func(p Params) Params {
+		p.TTL, p.Linger = ttl, ttl/10
+		return p
+	}
+	for name, c := range map[string]struct {
+		p                 Params
+		received, release bool // the other lease is received, and released for the next one
+	}{
+		"a mutex, not received":     {lingering(params(ttl)), false, true},
+		"a mutex, past MaxHold":     {lingering(params(ttl)), true, true},
+		"a reader, not received":    {reading(ttl), false, false},
+		"a reader, past MaxHold":    {reading(ttl), true, false},
+		"all permits, not received": {lingering(taking(2, 2)), false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(e *env) {
+				m, s := e.process()
+				if c.p.Linger > 0 {
+					e.linger(m, c.p)
+				}
+				first := c.p
+				if c.received {
+					first.MaxHold = ttl / 2
+				}
+				ctx, cancel := context.WithCancel(e.Context())
+				defer cancel()
+				other, result := e.want(ctx, m, first)
+				if c.received {
+					<-result
+				}
+				time.Sleep(time.Millisecond) // it is granted
+				s.change(func() { s.latency = func() time.Duration { return 3 * time.Millisecond } })
+				for last := time.Duration(0); other.Remaining() != last; { // a renewal moves it on
+					last = 4 * time.Millisecond
+					time.Sleep(other.Remaining() - last)
+				}
+				next, got := e.want(e.Context(), m, c.p)
+				switch {
+				case c.release && c.received:
+					other.Release()
+				case c.release:
+					cancel()
+				}
+				if err := <-got; err != nil {
+					e.Fatal(err)
+				}
+				time.Sleep(ttl)
+				if err := next.Err(); err != nil {
+					e.Errorf("the next lease: %v", err)
+				}
+			})
+		})
 	}
 }

@@ -26,7 +26,7 @@ var linger = []mutant{
 	},
 	{
 		"linger-past-window", "a claim that lingers serves a lease after its window",
-		"internal/lease/hold.go", `remaining -= c.ttl / 3`, `remaining = c.ttl`,
+		"internal/lease/hold.go", `!h.window.Usable(now)`, `!c.idle() && !h.window.Usable(now)`,
 		"internal/lease", "TestLingerPastTheWindow",
 	},
 	{

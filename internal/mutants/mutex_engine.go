@@ -66,8 +66,13 @@ var mutexEngine = []mutant{
 		"internal/lease", "TestLateClock",
 	},
 	{
-		"handed-on-too-late", "a claim passes to the next lease here when its window is over",
-		"internal/lease/hold.go", `> h.confirmed.Replicas || remaining <= 0 {`, `> h.confirmed.Replicas {`,
+		"handed-on-too-late", "a claim passes to the next lease here when it has too little time left for a renewal",
+		"internal/lease/hold.go", `!h.window.Usable(now)`, `h.window.Remaining(now) <= 0`,
+		"internal/lease", "TestNextLeaseIsRenewedInTime",
+	},
+	{
+		"first-served-too-late", "the first lease of a grant begins when its window is over",
+		"internal/lease/hold.go", `h.fencesUsed == 0 && h.window.Remaining(now) <= 0 || `, ``,
 		"internal/lease", "TestCanServe",
 	},
 	{
