@@ -57,7 +57,10 @@ func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sent
 	}
 	hopeless := q.noteOutcome(c, err)
 	switch {
-	case isSizeError(err):
+	case isSizeError(err): // Redis has executed the rest
+		if r.Seq > c.redis.ackedSeq {
+			c.redis.ackedSeq, c.redis.weight = r.Seq, r.Keep
+		}
 		if r.WantSeq == c.want.seq && c.want.weight > 0 {
 			q.failWaiters(err, func(lease *Lease) bool { return lease.size == c.want.size && lease.weight >= c.want.weight })
 			c.want.weight, c.redis.maybeQueued = 0, false

@@ -34,6 +34,9 @@ func (q *keyQueue) shrink(c *claim) error {
 		lost := c.repliedLost(r, reply)
 		todo := q.handleReply(c, r, reply, err, now)
 		q.mu.Unlock()
+		if isSizeError(err) { // what a lease here wanted besides is refused, and the rest is executed
+			err = nil
+		}
 		if err == nil || !todo.shrink { // else this is repeated
 			q.runAsync(todo)
 		}

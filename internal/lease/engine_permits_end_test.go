@@ -222,3 +222,40 @@ func TestEvictedAndHanded(t *testing.T) {
 		e.uses(Semaphore, 2)
 	})
 }
+
+// TestReleaseBesideAWrongSize repeats a release of permits while another lease asks with a wrong
+// size. The request says both. What the other wants is refused, and the release is not.
+func TestReleaseBesideAWrongSize(t *testing.T) {
+	inBubble(t, func(e *env) {
+		k, s := e.process()
+		held := e.take(k, taking(3, 4))
+		lost := true // the first request
+		s.change(func() {
+			s.latency = func() time.Duration { return 20 * time.Millisecond }
+			s.fault = func() fault {
+				defer func() { lost = false }()
+				if lost {
+					return lostRequest
+				}
+				return fine
+			}
+		})
+		released := make(chan error)
+		go func() { released <- held.ReleasePermits(1) }()
+		var refused []<-chan error
+		for range 500 { // one of them asks just before the release is repeated
+			time.Sleep(time.Millisecond)
+			_, wrong := e.want(e.Context(), k, taking(1, 5))
+			refused = append(refused, wrong)
+		}
+		if err := <-released; err != nil {
+			e.Errorf("Release: %v", err)
+		}
+		e.uses(Semaphore, 2)
+		for _, wrong := range refused {
+			if err := <-wrong; !isSizeError(err) {
+				e.Errorf("1 of 5: %v", err)
+			}
+		}
+	})
+}
