@@ -1,71 +1,124 @@
 package main
 
 import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
 	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
-// A ledger replays what Redis has done to the mutexes, and holds it against what their
-// holders say.
-type ledger struct {
-	locks map[string]*lock
-	// When the last lease of a claim was released, by its fence base. It is 0 if one was
-	// not, and its key runs out by itself, or if others of its process waited: then
-	// the claim is theirs, or yielded, and a release need not hear from Redis.
-	ends map[int64]int64
-	skew int64 // the servers' time less that of now, in ns
+// transactions reads the commands of an append-only file, in the order in which the server
+// has executed them. What a script has done is one transaction.
+func transactions(file io.Reader, each func([][]string)) error {
+	r := bufio.NewReader(file)
+	var open [][]string
+	inside := false
+	for {
+		command, err := nextCommand(r)
+		// Killed in the middle of a write, the server cuts off what it has begun.
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		switch strings.ToUpper(command[0]) {
+		case "MULTI":
+			inside, open = true, nil
+		case "EXEC":
+			inside = false
+			each(open)
+		default:
+			if inside {
+				open = append(open, command)
+			} else {
+				each([][]string{command})
+			}
+		}
+	}
+}
 
+func nextCommand(r *bufio.Reader) (words []string, err error) {
+	line, err := r.ReadString('\n')
+	for err == nil && strings.HasPrefix(line, "#") {
+		line, err = r.ReadString('\n')
+	}
+	if err != nil {
+		return nil, err
+	}
+	count, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "*")))
+	if err != nil {
+		return nil, fmt.Errorf("not a command: %q", line)
+	}
+	for range count {
+		if line, err = r.ReadString('\n'); err != nil {
+			return nil, err
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "$")))
+		if err != nil {
+			return nil, fmt.Errorf("not a word: %q", line)
+		}
+		b := make([]byte, n+2)
+		if _, err := io.ReadFull(r, b); err != nil {
+			return nil, err
+		}
+		words = append(words, string(b[:n]))
+	}
+	return words, nil
+}
+
+// A ledger replays what Redis has done to the mutexes. It looks whether a waiter was passed
+// over, and whether a claim was renewed after its last release.
+type ledger struct {
+	ttl             time.Duration
+	skew            int64             // the servers' time less that of now, in ns
+	ends            map[claimID]int64 // see lastReleases
+	locks           map[string]*lock
 	renewals, turns int // that were looked at
 	list            []violation
 }
 
-// A lock is what the append-only file says of a mutex so far.
-type lock struct {
-	owner string
-	base  int64            // the last fence base, which is the owner's
-	queue map[string]int64 // places
+type claimID struct {
+	key  string
+	base int64 // of its fences
 }
 
-// A grantRecord is what a transaction does to a lock.
-type grantRecord struct {
-	queue   map[string]int64 // before it
-	granted string           // the new owner
-	renewed int64            // until when, in the server's ms
-}
-
-// maxReplyLag is by how much the two clocks may differ.
-const maxReplyLag = 20 // ms
-
-func mutexKey(key string) bool { return key[0] == 'm' || key[0] == 'p' }
-
-func newLedger(s *timeline, skew int64) *ledger {
-	l := &ledger{locks: map[string]*lock{}, ends: map[int64]int64{}, skew: skew}
-	type place struct {
-		worker uint8
-		key    string
-	}
-	last, there := map[int64]*interval{}, map[place][]*interval{}
-	for _, h := range s.list {
-		if !mutexKey(h.key) {
-			continue
+// lastReleases returns when the last hold of each claim was released. It leaves out a claim that
+// may be renewed later: a hold of it was not released, or another request of its process waited.
+func lastReleases(s *timeline) map[claimID]int64 {
+	ends := map[claimID]int64{}
+	for _, key := range keys {
+		all, last := s.of(key), map[int64]*interval{}
+		for _, h := range all {
+			if o := last[h.fence>>10]; h.granted() && (o == nil || o.released < h.released) {
+				last[h.fence>>10] = h
+			}
 		}
-		there[place{h.worker, h.key}] = append(there[place{h.worker, h.key}], h)
-		if other := last[h.fence>>10]; h.granted() && (other == nil || other.released < h.released) {
-			last[h.fence>>10] = h
-		}
-	}
-	for base, h := range last {
-		l.ends[base] = h.released
-		for _, o := range there[place{h.worker, h.key}] {
-			unreleased := o.granted() && o.fence>>10 == base && (o.released == 0 || o.end != ok)
-			if unreleased || o != h && o.asked < h.released && (o.answered == 0 || o.answered > h.release) {
-				l.ends[base] = 0
+		for base, h := range last {
+			if !slices.ContainsFunc(all, func(o *interval) bool {
+				return o.worker == h.worker && (o.granted() && o.fence>>10 == base && (o.released == 0 || o.end != ok) ||
+					o != h && o.asked < h.released && (o.answered == 0 || o.answered > h.release))
+			}) {
+				ends[claimID{key, base}] = h.released
 			}
 		}
 	}
-	return l
+	return ends
+}
+
+// A lock is what the append-only file says of a mutex so far.
+type lock struct {
+	queue   map[string]int64 // places
+	before  map[string]int64 // before the transaction that is looked at
+	granted string           // the owner that it makes
+	renewed int64            // until when, in the server's ms
+	base    int64            // of the owner's fences
 }
 
 var partOf = regexp.MustCompile(`^(?:([mp]\d)|baton:\{([mp]\d)\}:(queue|fence))$`)
@@ -73,7 +126,7 @@ var partOf = regexp.MustCompile(`^(?:([mp]\d)|baton:\{([mp]\d)\}:(queue|fence))$
 // apply notes what a transaction has done. What a script grants is judged when it has
 // ended.
 func (l *ledger) apply(transaction [][]string) {
-	turns := map[string]*grantRecord{}
+	touched := map[string]*lock{}
 	for _, c := range transaction {
 		if c[0] = strings.ToUpper(c[0]); c[0] == "FLUSHALL" {
 			clear(l.locks)
@@ -86,71 +139,47 @@ func (l *ledger) apply(transaction [][]string) {
 			continue
 		}
 		key := m[1] + m[2]
+		if l.locks[key] == nil {
+			l.locks[key] = &lock{queue: map[string]int64{}}
+		}
 		k := l.locks[key]
-		if k == nil {
-			k = &lock{queue: map[string]int64{}}
-			l.locks[key] = k
+		if touched[key] == nil {
+			touched[key], k.before, k.granted, k.renewed = k, maps.Clone(k.queue), "", 0
 		}
-		if turns[key] == nil {
-			turns[key] = &grantRecord{queue: maps.Clone(k.queue)}
+		switch n := len(c); {
+		case m[1] != "" && c[0] == "SET":
+			k.granted = c[2]
+		case m[1] != "" && c[0] == "PEXPIREAT":
+			k.renewed, _ = strconv.ParseInt(c[2], 10, 64)
+		case m[3] == "fence" && c[0] == "SET":
+			k.base, _ = strconv.ParseInt(c[2], 10, 64)
+		case m[3] != "queue":
+		case c[0] == "ZADD": // maybe NX, which is in the file if it has added something
+			k.queue[c[n-1]], _ = strconv.ParseInt(c[n-2], 10, 64)
+		case c[0] == "ZREM":
+			for _, token := range c[2:] {
+				delete(k.queue, token)
+			}
+		case c[0] == "DEL", c[0] == "UNLINK":
+			clear(k.queue)
 		}
-		k.apply(m[3], c, turns[key])
 	}
-	for key, t := range turns {
-		l.judge(key, l.locks[key], t)
-	}
-}
-
-func (k *lock) apply(part string, c []string, t *grantRecord) {
-	switch part + " " + c[0] {
-	case "queue ZADD": // maybe NX, which is in the file if it has added something
-		n := len(c)
-		k.queue[c[n-1]], _ = strconv.ParseInt(c[n-2], 10, 64)
-	case "queue ZREM":
-		delete(k.queue, c[2])
-	case "queue DEL", "queue UNLINK":
-		clear(k.queue)
-	case "fence SET":
-		k.base, _ = strconv.ParseInt(c[2], 10, 64)
-	case " SET":
-		k.owner, t.granted = c[2], c[2]
-	case " DEL", " UNLINK":
-		k.owner = ""
-	case " PEXPIREAT":
-		t.renewed, _ = strconv.ParseInt(c[2], 10, 64)
-	}
-}
-
-// judge looks whether somebody was passed over, and whether what was renewed is held.
-func (l *ledger) judge(key string, k *lock, t *grantRecord) {
-	if t.granted != "" {
+	for key, k := range touched {
+		if k.granted == "" { // else a yield, if it was also renewed
+			if end, known := l.ends[claimID{key, k.base}]; known && k.renewed != 0 {
+				l.renewals++
+				if late := k.renewed - l.ttl.Milliseconds() - (end+l.skew)/1e6; late > 20 { // by as much the clocks may differ
+					l.list = append(l.list, violated("S3", "%s was renewed (fences from %d) %d ms after its last release", key, k.base<<10, late))
+				}
+			}
+			continue
+		}
 		l.turns++
-		place, waited := t.queue[t.granted]
-		for token, p := range t.queue {
+		place, waited := k.before[k.granted]
+		for token, p := range k.before {
 			if _, waits := k.queue[token]; waits && (p < place || !waited) {
-				l.list = append(l.list, violated("FIFO", "%s was given to %s at place %d, though %s waits at place %d", key, t.granted, place, token, p))
+				l.list = append(l.list, violated("FIFO", "%s was given to %s at place %d, though %s waits at place %d", key, k.granted, place, token, p))
 			}
 		}
-		return // a yield, if it was also renewed
 	}
-	end := l.ends[k.base]
-	ttl, ours := timeToLive(k.owner)
-	if t.renewed == 0 || !ours || end == 0 {
-		return
-	}
-	l.renewals++
-	if at := t.renewed - ttl; at > (end+l.skew)/1e6+maxReplyLag {
-		l.list = append(l.list, violated("S3", "%s was renewed for %s (fences from %d) %d ms after its last release",
-			key, k.owner, k.base<<10, at-(end+l.skew)/1e6))
-	}
-}
-
-// timeToLive is what a token states, in ms.
-func timeToLive(token string) (ms int64, ours bool) {
-	words := strings.SplitN(token, ":", 3)
-	if len(words) < 3 || words[0] != "baton" {
-		return 0, false
-	}
-	ms, err := strconv.ParseInt(words[1], 10, 64)
-	return ms, err == nil
 }

@@ -1,10 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // script is a transaction as an append-only file has it.
@@ -21,34 +21,26 @@ func script(commands ...string) string {
 }
 
 func TestLedgerBites(t *testing.T) {
-	const a, b = "baton:1000:host:1:p:1", "baton:1000:host:1:p:2"
-	grant := script("SET baton:{m0}:fence 5 PXAT 9999", "SET m0 "+a+" PXAT 9999")
-	queue := script("ZADD baton:{m0}:queue 1 x", "ZADD baton:{m0}:queue NX 2 "+b)
-	handOver := "SET m0 " + b + " PXAT 9999"
-	s := forge(hold("m0", 1, 10, 20, 5)) // released at 21 ms
-	late := func(worker uint8) *timeline {
-		return forge(hold("m0", 1, 10, 20, 5), &interval{worker: worker, key: "m0", asked: 15 * ms, answered: 300 * ms, result: ended})
-	}
+	grant := script("SET baton:{m0}:fence 5 PXAT 9999", "SET m0 a PXAT 9999")
+	queue := script("ZADD baton:{m0}:queue 1 x", "ZADD baton:{m0}:queue NX 2 b")
+	const handOver = "SET m0 b PXAT 9999"
 	for name, c := range map[string]struct {
-		s    *timeline
-		file string
-		want string
+		file, want string
+		waits      uint8 // the worker of another request
 	}{
-		"renewed while held":        {s, grant + script("PEXPIREAT m0 1015"), ""},
-		"renewed after its end":     {s, grant + script("PEXPIREAT m0 1200"), "S3"},
-		"renewed and yielded":       {s, grant + script("PEXPIREAT m0 1200", handOver), ""},
-		"another's was renewed":     {s, grant + script("SET baton:{m0}:fence 6 PXAT 9999", handOver) + script("PEXPIREAT m0 1200"), ""},
-		"handed to the first":       {s, grant + queue + script("DEL m0", "ZREM baton:{m0}:queue x", "ZREM baton:{m0}:queue "+b, handOver), ""},
-		"the first is passed over":  {s, grant + queue + script("DEL m0", "ZREM baton:{m0}:queue "+b, handOver), "FIFO"},
-		"a stranger comes first":    {s, queue + grant, "FIFO"},
-		"the queue has expired":     {s, queue + script("DEL baton:{m0}:queue") + grant, ""},
-		"another here waits for it": {late(0), grant + script("PEXPIREAT m0 1200"), ""},
-		"another elsewhere does":    {late(1), grant + script("PEXPIREAT m0 1200"), "S3"},
+		"handed to the first":       {grant + queue + script("DEL m0", "ZREM baton:{m0}:queue x b", handOver), "", 1},
+		"the first is passed over":  {grant + queue + script("DEL m0", "ZREM baton:{m0}:queue b", handOver), "FIFO", 1},
+		"a stranger comes first":    {queue + grant, "FIFO", 1},
+		"the queue has expired":     {queue + script("DEL baton:{m0}:queue") + grant, "", 1},
+		"renewed while held":        {grant + script("PEXPIREAT m0 1015"), "", 1},
+		"renewed after its end":     {grant + script("PEXPIREAT m0 1200"), "S3", 1},
+		"renewed and yielded":       {grant + script("PEXPIREAT m0 1200", handOver), "", 1},
+		"another's was renewed":     {grant + script("SET baton:{m0}:fence 6 PXAT 9999", handOver) + script("PEXPIREAT m0 1200"), "", 1},
+		"another here waits for it": {grant + script("PEXPIREAT m0 1200"), "", 0},
 	} {
-		l := newLedger(c.s, 0)
-		if err := transactions(bufio.NewReader(strings.NewReader("#TS:1\r\n"+c.file)), l.apply); err != nil {
-			t.Fatal(err)
-		}
+		s := forge(hold("m0", 1, 10, 20, 5), &interval{worker: c.waits, key: "m0", asked: 15 * ms, answered: 300 * ms, result: ended})
+		l := &ledger{ttl: time.Second, ends: lastReleases(s), locks: map[string]*lock{}}
+		check(transactions(strings.NewReader("#TS:1\r\n"+c.file), l.apply))
 		wants(t, name, c.want, l.list)
 	}
 }

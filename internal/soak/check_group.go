@@ -9,7 +9,7 @@ import (
 // rounds is what a wait group promises: no wait is over before there has been a time at
 // which nothing was counted. What a task is counted for without a doubt is from the
 // begin of its function to its end, or to the last time that it was believed in.
-func rounds(s *timeline, key string) (list []violation) {
+func rounds(s *timeline, key string, _ time.Duration) (list []violation) {
 	type busyTime struct{ from, to int64 }
 	var busy []busyTime
 	for _, h := range s.of(key) {

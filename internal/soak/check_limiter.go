@@ -3,12 +3,13 @@ package main
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 // pace is the limiter's promise: of the events of any time, no more than its length
 // times the rate, and the burst. An event has its turn at some time between its
 // request and the return of that.
-func pace(s *timeline, key string) (list []violation) {
+func pace(s *timeline, key string, _ time.Duration) (list []violation) {
 	var events []*interval
 	for _, h := range s.of(key) {
 		if h.granted() {

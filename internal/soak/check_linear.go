@@ -70,7 +70,7 @@ func (s holders) step(key string, c call) (holders, bool) {
 	i, has := slices.BinarySearch(s.holds, c.hold)
 	switch c.act {
 	case refuse:
-		return s, s.used+c.weight > capacity(key) || c.excused
+		return s, s.used+c.weight > workloadOf(key).capacity || c.excused
 	case tooLate:
 		return s, !has
 	case giveUp, expire:
@@ -80,9 +80,9 @@ func (s holders) step(key string, c call) (holders, bool) {
 		}
 		return s, has
 	}
-	ok := s.used+c.weight <= capacity(key)
-	whole := c.weight == capacity(key)
-	if exclusive(key) { // readers are not ordered among one another
+	ok := s.used+c.weight <= workloadOf(key).capacity
+	whole := c.weight == workloadOf(key).capacity
+	if workloadOf(key).ordered { // readers are not ordered among one another
 		ok = ok && (c.fence > s.highest || !whole && c.fence > s.written)
 	}
 	if s.highest = max(s.highest, c.fence); whole {

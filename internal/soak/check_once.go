@@ -3,7 +3,13 @@ package main
 import (
 	"cmp"
 	"slices"
+	"time"
 )
+
+// onceRules are what a Once promises: those of a lock, and its interval.
+func onceRules(s *timeline, key string, ttl time.Duration) []violation {
+	return append(lockRules(s, key, ttl), onceAnInterval(s, key)...)
+}
 
 // onceAnInterval is the promise of Every: the runs that were marked begin that far apart, by the
 // server's clock. A run begins there at some time between its request and the call of its function.

@@ -17,70 +17,45 @@ var queues = regexp.MustCompile(`^baton:\{.*\}:(queue|waiters)`)
 // at the latest, and what is still there expires.
 func (tr *testRun) rest() (leaks []violation) {
 	var left []string
-	var err error
 	within := 3*tr.ttl + 3600*time.Millisecond + slack
-	if !eventually(within, func() bool {
-		left, err = tr.left()
-		return err == nil && len(left) == 0
-	}) {
-		leaks = append(leaks, violated("leak", "%v after all have gone: %s (%v)", within, strings.Join(left, "; "), err))
+	if !eventually(within, func() bool { left = tr.left(); return len(left) == 0 }) {
+		leaks = append(leaks, violated("leak", "%v after all have gone: %s", within, strings.Join(left, "; ")))
 	}
 	return leaks
 }
 
 // left lists what should not be there.
-func (tr *testRun) left() (list []string, err error) {
+func (tr *testRun) left() (list []string) {
 	for i, n := range tr.topology.masters() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		names, err := n.names()
-		if err != nil {
-			return nil, err
-		}
-		for _, name := range names {
-			ttl, err := n.admin.PTTL(ctx, name).Result()
-			switch {
-			case err != nil:
-				return nil, err
+		for _, name := range n.names() {
+			switch ttl := n.do("PTTL", name).(int64); {
 			case ttl == -1:
 				list = append(list, fmt.Sprintf("%q never expires", name))
 			case queues.MatchString(name):
 				list = append(list, fmt.Sprintf("%q is still there", name))
-			case len(name) == 2 && strings.ContainsRune("mpeof", rune(name[0])):
+			case len(name) == 2 && strings.Contains("mpeof", name[:1]):
 				list = append(list, fmt.Sprintf("%q is still locked", name))
 			}
 		}
-		channels, err := n.admin.PubSubChannels(ctx, "baton:*").Result()
-		if err != nil {
-			return nil, err
-		}
-		if len(channels) > 0 {
+		if channels := n.do("PUBSUB", "CHANNELS", "baton:*").([]any); len(channels) > 0 {
 			list = append(list, fmt.Sprintf("subscriptions to %v", channels))
 		}
-		clients, err := n.info("connected_clients")
-		if err != nil {
-			return nil, err
-		}
-		if c, _ := strconv.Atoi(clients); c > tr.clients[i] {
+		if c, _ := strconv.Atoi(n.info("connected_clients")); c > tr.clients[i] {
 			list = append(list, fmt.Sprintf("%d connections, %d at first", c, tr.clients[i]))
 		}
 	}
-	return list, nil
+	return list
 }
 
 // abandonedTasks is how many tasks Redis has counted as abandoned, in all rounds; known is
 // false if it does not remember all rounds.
-func (tr *testRun) abandonedTasks(key string) (count int, known bool, err error) {
+func (tr *testRun) abandonedTasks(key string) (count int, known bool) {
 	for _, n := range tr.topology.masters() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		members, err := n.admin.ZRange(ctx, key, 0, -1).Result()
+		members, err := n.admin.ZRange(context.Background(), key, 0, -1).Result()
 		if strings.HasPrefix(fmt.Sprint(err), "MOVED") {
 			continue
 		}
-		if err != nil {
-			return 0, false, err
-		}
+		check(err)
 		records := 0
 		for _, m := range members {
 			var round, tasks, left, since int64
@@ -96,5 +71,5 @@ func (tr *testRun) abandonedTasks(key string) (count int, known bool, err error)
 		}
 		known = known && records < 100
 	}
-	return count, known, nil
+	return count, known
 }

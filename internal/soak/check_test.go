@@ -75,12 +75,22 @@ func wants(t *testing.T, name, want string, got []violation) {
 	}
 }
 
+// A history is of a key, and breaks the rules that are wanted.
+type history struct {
+	key  string
+	s    *timeline
+	want string
+}
+
+func bites(t *testing.T, check func(s *timeline, key string) []violation, all map[string]history) {
+	t.Helper()
+	for name, h := range all {
+		wants(t, name, h.want, check(h.s, h.key))
+	}
+}
+
 func TestExclusionBites(t *testing.T) {
-	for name, c := range map[string]struct {
-		key  string
-		s    *timeline
-		want string
-	}{
+	bites(t, exclusion, map[string]history{
 		"one after the other":        {"m0", forge(hold("m0", 1, 1, 10, 1), hold("m0", 1, 10, 20, 2)), ""},
 		"two at a time":              {"m0", forge(hold("m0", 1, 1, 10, 1), hold("m0", 1, 9, 20, 2)), "S1"},
 		"two, the inner is short":    {"m0", forge(hold("m0", 1, 1, 100, 1), hold("m0", 1, 9, 10, 2)), "S1"},
@@ -96,9 +106,7 @@ func TestExclusionBites(t *testing.T) {
 		"the writer beside a reader": {"r0", forge(hold("r0", 1, 1, 10, 1), hold("r0", all, 5, 20, 2)), "S1"},
 		"all permits":                {"s0", forge(hold("s0", 1, 1, 10, 1), hold("s0", 2, 5, 20, 2)), ""},
 		"a permit too many":          {"s0", forge(hold("s0", 2, 1, 10, 1), hold("s0", 2, 5, 20, 2)), "S1"},
-	} {
-		wants(t, name, c.want, exclusion(c.s, c.key))
-	}
+	})
 }
 
 // inherits has a worker grant a hold from a claim of worker 0, after one by another.
@@ -111,11 +119,7 @@ func inherits(s *timeline, worker uint8) *timeline {
 }
 
 func TestFencesBite(t *testing.T) {
-	for name, c := range map[string]struct {
-		key  string
-		s    *timeline
-		want string
-	}{
+	bites(t, fences, map[string]history{
 		"they grow":               {"m0", forge(hold("m0", 1, 2, 10, 1), hold("m0", 1, 12, 20, 2)), ""},
 		"one goes back":           {"m0", forge(hold("m0", 1, 2, 10, 2), hold("m0", 1, 12, 20, 1)), "S2"},
 		"one goes back in a void": {"m0", forge(hold("m0", 1, 2, 10, 2), hold("m0", 1, 12, 20, 1)).lose("", 0, 99), "S2"},
@@ -129,13 +133,11 @@ func TestFencesBite(t *testing.T) {
 		"a writer's goes back":    {"r0", forge(hold("r0", 1, 2, 10, 2), hold("r0", all, 12, 20, 1)), "S2"},
 		"permits go back":         {"s0", forge(hold("s0", 1, 2, 10, 2), hold("s0", 1, 12, 20, 1)), ""},
 		"permits' come twice":     {"s0", forge(hold("s0", 1, 2, 10, 2), hold("s0", 1, 12, 20, 2)), "S2"},
-	} {
-		wants(t, name, c.want, fences(c.s, c.key))
-	}
+	})
 }
 
 func TestFinalityBites(t *testing.T) {
-	s := newTimeline()
+	s := &timeline{spans: map[int64]*interval{}}
 	for i, what := range []what{asked, answered, stillHeld, release, released} {
 		s.add(event{What: what, Result: ok, Hold: 7, T: int64(i + 1)})
 	}
@@ -185,7 +187,7 @@ func TestRoundsBite(t *testing.T) {
 		"the group was lost":       {forge(a(), b(), waits(20, 80, ok, 0)).lose("w0", 30, 99), ""},
 		"given up before the last": {forge(a(), b(), waits(20, 80, ended, 0)), ""},
 	} {
-		wants(t, name, c.want, rounds(c.s, "w0"))
+		wants(t, name, c.want, rounds(c.s, "w0", 0))
 	}
 }
 
@@ -227,9 +229,9 @@ func TestPaceBites(t *testing.T) {
 		"late, but asked before": {slices.Concat(turns(burst, 100, 101), turns(3, 50, 101+75)), ""},
 		"at twice the rate":      {slices.Concat(turns(burst, 100, 101), turns(rate, 101, 101+second/2)), "Limiter"},
 	} {
-		wants(t, name, c.want, pace(forge(c.list...), "l0"))
+		wants(t, name, c.want, pace(forge(c.list...), "l0", 0))
 	}
-	wants(t, "in a void", "", pace(forge(turns(burst+1, 100, 101)...).lose("l0", 0, 200), "l0"))
+	wants(t, "in a void", "", pace(forge(turns(burst+1, 100, 101)...).lose("l0", 0, 200), "l0", 0))
 }
 
 // refused is a try that was refused in a time.
@@ -238,11 +240,14 @@ func refused(key string, weight int32, asked, answered int64) *interval {
 }
 
 func TestLinearizableBites(t *testing.T) {
-	for name, c := range map[string]struct {
-		key  string
-		s    *timeline
-		want string
-	}{
+	check := func(s *timeline, key string) []violation {
+		for i, h := range s.list {
+			h.id, h.worker = int64(i+1), uint8(i)
+		}
+		_, got := linearizable(s, key, 10*time.Millisecond)
+		return got
+	}
+	bites(t, check, map[string]history{
 		"one after the other":        {"m0", forge(hold("m0", 1, 1, 10, 1), hold("m0", 1, 12, 20, 2)), ""},
 		"two at a time":              {"m0", forge(hold("m0", 1, 1, 10, 1), hold("m0", 1, 5, 20, 2)), "linear"},
 		"a fence goes back":          {"m0", forge(hold("m0", 1, 2, 10, 2), hold("m0", 1, 20, 30, 1)), "linear"},
@@ -263,26 +268,15 @@ func TestLinearizableBites(t *testing.T) {
 		"a writer beside a reader":   {"r0", forge(hold("r0", 1, 1, 10, 1), hold("r0", all, 5, 20, 2)), "linear"},
 		"all permits":                {"s0", forge(hold("s0", 1, 1, 10, 2), hold("s0", 2, 5, 20, 1)), ""},
 		"a permit too many":          {"s0", forge(hold("s0", 2, 1, 10, 1), hold("s0", 2, 5, 20, 2)), "linear"},
-	} {
-		for i, h := range c.s.list {
-			h.id, h.worker = int64(i+1), uint8(i)
-		}
-		_, got := linearizable(c.s, c.key, 10*time.Millisecond)
-		wants(t, name, c.want, got)
-	}
+	})
 }
 
 func TestOnceBites(t *testing.T) {
 	marked := func(h *interval) *interval { h.marked = true; return h }
-	for name, c := range map[string]struct {
-		want string
-		s    *timeline
-	}{
-		"an interval apart": {"", forge(marked(hold("o0", 1, 10, 12, 1)), marked(hold("o0", 1, 110, 112, 2)))},
-		"too soon":          {"Once", forge(marked(hold("o0", 1, 10, 12, 1)), marked(hold("o0", 1, 108, 112, 2)))},
-		"after a failure":   {"", forge(hold("o0", 1, 10, 12, 1), marked(hold("o0", 1, 50, 52, 2)))},
-		"the mark is lost":  {"", forge(marked(hold("o0", 1, 10, 12, 1)), marked(hold("o0", 1, 50, 52, 2))).lose("o0", 20, 30)},
-	} {
-		wants(t, name, c.want, onceAnInterval(c.s, "o0"))
-	}
+	bites(t, onceAnInterval, map[string]history{
+		"an interval apart": {"o0", forge(marked(hold("o0", 1, 10, 12, 1)), marked(hold("o0", 1, 110, 112, 2))), ""},
+		"too soon":          {"o0", forge(marked(hold("o0", 1, 10, 12, 1)), marked(hold("o0", 1, 108, 112, 2))), "Once"},
+		"after a failure":   {"o0", forge(hold("o0", 1, 10, 12, 1), marked(hold("o0", 1, 50, 52, 2))), ""},
+		"the mark is lost":  {"o0", forge(marked(hold("o0", 1, 10, 12, 1)), marked(hold("o0", 1, 50, 52, 2))).lose("o0", 20, 30), ""},
+	})
 }

@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"time"
+
+	sharedmutex "github.com/seed-3d5fec5c/baton/mutex"
+	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
 // A client is one goroutine of a worker, at work on one key.
@@ -53,16 +57,37 @@ func (c *client) note(e event) {
 	if e.T == 0 {
 		e.T = now()
 	}
-	if err := c.pen.write(e); err != nil {
-		panic(err)
+	c.pen.write(e)
+}
+
+// asks writes down that something is asked for, and returns its number.
+func (c *client) asks(weight int32) (id int64) {
+	id = c.id()
+	c.note(event{What: asked, Key: c.index, Hold: id, N: weight})
+	return id
+}
+
+// outcome classifies what a call returned.
+func outcome(err error) result {
+	switch {
+	case err == nil:
+		return ok
+	case errors.Is(err, sharedmutex.ErrLocked):
+		return locked
+	case errors.Is(err, sharedmutex.ErrLost), errors.Is(err, errNotHeld):
+		return lost
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return ended
 	}
+	return unsure
 }
 
 // contend asks for the key, holds it and lets go of it, over and over.
-func (c *client) contend(ask func(context.Context, lockRequest) (handle, error)) {
-	for c.ctx.Err() == nil {
-		w, weight := c.choose()
-		of := c.begin(w, weight)
+func (c *client) contend() {
+	ask := c.system.request(c.key)
+	for ; c.ctx.Err() == nil; time.Sleep(c.below(pause)) {
+		w := c.choose()
+		of := c.begin(w)
 		ctx, cancel := c.requestCtx(w)
 		h, err := ask(ctx, w)
 		r := outcome(err)
@@ -76,58 +101,47 @@ func (c *client) contend(ask func(context.Context, lockRequest) (handle, error))
 		for _, o := range of {
 			e := event{What: answered, Hold: o.id, Result: r}
 			if r == ok && h.fence != nil {
-				e.Fence = h.fence(keys[o.key])
+				e.Fence = h.fence(o.key)
 			}
 			c.note(e)
 		}
 		if err == nil {
-			c.hold(h, w, of)
+			c.hold(h, of)
 		}
-		time.Sleep(c.below(pause))
 	}
+}
+
+// choose says what to ask for next.
+func (c *client) choose() lockRequest {
+	w := lockRequest{weight: 1}
+	if c.plan.System == "baton" {
+		w.try = c.random.IntN(8) == 0 || onlyTried(c.key)
+		w.channel = !onlyTried(c.key) && c.random.IntN(4) == 0
+	}
+	if choose := workloadOf(c.key).choose; choose != nil {
+		choose(c, &w)
+	}
+	return w
 }
 
 // A part of a hold is what it has of one key.
 type part struct {
 	id  int64
-	key uint8
+	key string
 }
 
 // begin writes down that the hold is asked for: on several keys, as one on each.
-func (c *client) begin(w lockRequest, weight int32) (of []part) {
+func (c *client) begin(w lockRequest) (of []part) {
 	t := now()
 	for i, key := range keys {
-		if key != c.key && !(c.key[0] == 'p' && key == w.keys[len(w.keys)-1]) {
+		if key != c.key && (len(w.keys) < 2 || key != w.keys[1]) {
 			continue
 		}
-		p := part{c.id(), uint8(i)}
+		p := part{c.id(), key}
 		of = append(of, p)
-		c.note(event{What: asked, Key: p.key, N: weight, Hold: p.id, T: t})
+		c.note(event{What: asked, Key: uint8(i), N: w.weight, Hold: p.id, T: t})
 	}
 	return of
-}
-
-// choose says what to ask for next.
-func (c *client) choose() (w lockRequest, weight int32) {
-	peer := c.plan.System != "baton"
-	w = lockRequest{try: !peer && (c.random.IntN(8) == 0 || onlyTried(c.key)), channel: !peer && !onlyTried(c.key) && c.random.IntN(4) == 0}
-	switch c.key[0] {
-	case 'r':
-		w.shared = c.random.IntN(3) > 0
-		if w.shared {
-			return w, 1
-		}
-		return w, all
-	case 's':
-		w.n = 1 + c.random.Int64N(permits)
-		return w, int32(w.n)
-	case 'p':
-		w.keys = []string{c.key}
-		if other := "p" + string('0'+rune(c.random.IntN(3))); other != c.key {
-			w.keys = append(w.keys, other)
-		}
-	}
-	return w, 1
 }
 
 // requestCtx is the ctx of a request: that of some ends soon.
@@ -138,29 +152,15 @@ func (c *client) requestCtx(w lockRequest) (context.Context, context.CancelFunc)
 	return context.WithCancel(c.ctx)
 }
 
-// hold has the hold for a while, does with the register what a lock is for, and
-// releases.
-func (c *client) hold(h handle, w lockRequest, of []part) {
+// hold has the hold for a while, and releases.
+func (c *client) hold(h handle, of []part) {
 	d := c.below(shortHold)
 	if c.random.IntN(15) == 0 {
 		most := longestHold(c.plan.System, c.key, c.plan.TTL)
 		d = most/2 + c.below(most/2)
 	}
-	access := Access{Key: c.key}
-	guards := len(of) == 1 && exclusive(c.key) && !w.shared && h.fence != nil
-	if guards {
-		access.Fence = h.fence(c.key)
-	}
-	held := c.checkErr(h, of)
-	trusting := d > shortHold || c.random.IntN(2) == 0 // does not look again before it writes, as most do not
-	var v Values
-	guards = guards && held && c.call("Register.Read", access, &v)
-	for end := time.Now().Add(d); held && time.Now().Before(end) && c.ctx.Err() == nil; held = c.checkErr(h, of) {
+	for end := time.Now().Add(d); c.checkErr(h, of) && time.Now().Before(end) && c.ctx.Err() == nil; {
 		time.Sleep(look)
-	}
-	if guards && (held || trusting) {
-		access.Plain, access.Fenced = v.Plain+1, v.Fenced+1
-		c.call("Register.Write", access, &v)
 	}
 	c.each(of, event{What: release})
 	err := h.release()
@@ -168,13 +168,6 @@ func (c *client) hold(h handle, w lockRequest, of []part) {
 	if c.plan.System == "baton" { // peers leave it to their callers to forget
 		c.checkErr(h, of) // which must not be
 	}
-}
-
-func (c *client) call(method string, a Access, v *Values) bool {
-	if err := c.register.Call(method, a, v); err != nil {
-		panic(err)
-	}
-	return true
 }
 
 // checkErr writes down whether the hold is believed in.
@@ -194,5 +187,69 @@ func (c *client) each(of []part, e event) {
 	for _, p := range of {
 		e.Hold = p.id
 		c.note(e)
+	}
+}
+
+// count runs tasks of the group, with pauses long enough for rounds to end.
+func (c *client) count() {
+	g := c.system.(*baton).group(c.key)
+	for ; c.ctx.Err() == nil; time.Sleep(c.below(400 * time.Millisecond)) {
+		id, end := c.asks(0), answered
+		err := g.Do(c.ctx, func(ctx context.Context) error {
+			end = released
+			c.note(event{What: answered, Hold: id, Result: ok})
+			d := c.below(60 * time.Millisecond)
+			if c.random.IntN(12) == 0 {
+				d = c.below(c.plan.TTL * 13 / 10)
+			}
+			for end := time.Now().Add(d); ctx.Err() == nil && time.Now().Before(end); time.Sleep(look) {
+				t := now()
+				if ctx.Err() == nil {
+					c.note(event{What: stillHeld, Hold: id, T: t})
+				}
+			}
+			c.note(event{What: release, Hold: id})
+			return nil
+		})
+		c.note(event{What: end, Hold: id, Result: outcome(err)})
+	}
+}
+
+// await waits for the group's rounds.
+func (c *client) await() {
+	g := c.system.(*baton).group(c.key)
+	for ; c.ctx.Err() == nil; time.Sleep(c.below(60 * time.Millisecond)) {
+		id := c.asks(wait)
+		err := g.WaitContext(c.ctx)
+		e := event{What: answered, Hold: id, Result: outcome(err)}
+		var left *waitgroup.AbandonedError
+		if errors.As(err, &left) {
+			e.Result, e.N = abandoned, int32(left.Tasks)
+		}
+		c.note(e)
+	}
+}
+
+// take takes turns, and now and then does not wait for one.
+func (c *client) take() {
+	l := c.system.(*baton).limiter(c.key)
+	for ; c.ctx.Err() == nil; time.Sleep(c.below(20 * time.Millisecond)) {
+		id, r := c.asks(1), ok
+		switch c.random.IntN(4) {
+		case 0:
+			ctx, cancel := context.WithTimeout(c.ctx, 2*commandTimeout)
+			allowed, err := l.AllowContext(ctx)
+			cancel()
+			if r = outcome(err); err == nil && !allowed {
+				r = locked
+			}
+		case 1:
+			ctx, cancel := context.WithTimeout(c.ctx, c.below(200*time.Millisecond))
+			r = outcome(l.WaitN(ctx, 1))
+			cancel()
+		default:
+			r = outcome(l.Wait(c.ctx))
+		}
+		c.note(event{What: answered, Hold: id, Result: r})
 	}
 }

@@ -14,7 +14,6 @@ import (
 
 // A fleet are the workers of an epoch, each on proxies of its own.
 type fleet struct {
-	base    plan
 	dir     string
 	members []*member
 }
@@ -22,119 +21,79 @@ type fleet struct {
 // A member is a place in the fleet, for one worker after the other.
 type member struct {
 	plan    plan
-	proxies map[string]*redistest.Proxy // by the address of the server
+	proxies map[string]*proxy // by the address of the server
 	child   *redistest.Child
 	stdin   io.WriteCloser
 	journal *eventLog
 }
 
-// newFleet makes the places and the proxies; nobody works yet.
-func newFleet(base plan, dir string, t *topology, workers int) (f *fleet, err error) {
-	f = &fleet{base: base, dir: dir}
-	defer func() {
-		if err != nil {
-			f.close()
-		}
-	}()
-	f.base.Topology, f.base.Servers = t.kind, t.servers()
+// newFleet starts the workers, and their proxies.
+func newFleet(h *harness, base plan, t *topology, workers int) *fleet {
+	f := &fleet{dir: h.TempDir()}
+	h.Cleanup(f.close)
+	base.Topology, base.Servers = t.kind, t.servers()
 	for i := range workers {
-		m := &member{plan: f.base, proxies: map[string]*redistest.Proxy{}}
+		m := &member{plan: base, proxies: map[string]*proxy{}}
 		f.members = append(f.members, m)
 		m.plan.Worker, m.plan.Via = uint8(i), map[string]string{}
 		m.plan.Heeds = i%2 == 0 || base.System != "baton" // peers would not even return in time without it
 		for _, n := range t.nodes {
-			p, err := redistest.LaunchProxy(n.Addr())
-			if err != nil {
-				return f, err
-			}
-			m.proxies[n.Addr()] = p
-			m.plan.Via[n.Addr()] = p.Addr()
+			p := redistest.NewProxy(h, n.Addr())
+			m.proxies[n.Addr()], m.plan.Via[n.Addr()] = p, p.Addr()
 		}
+		f.start(m)
 	}
-	return f, nil
+	return f
 }
 
 // start runs a worker in the place, under its next generation.
-func (f *fleet) start(m *member) error {
+func (f *fleet) start(m *member) {
 	m.plan.Generation++
 	name := filepath.Join(f.dir, fmt.Sprintf("worker-%d-%d", m.plan.Worker, m.plan.Generation))
 	m.plan.Journal, m.plan.Outcome = name+".journal", name+".outcome"
-	file, err := os.Create(m.plan.Journal)
-	if err != nil {
-		return err
-	}
 	if m.journal != nil {
 		m.journal.file.Close()
 	}
-	m.journal = &eventLog{file: file}
-	text, err := json.Marshal(m.plan)
-	if err != nil {
-		return err
-	}
-	exe, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), planEnv+"="+string(text))
+	m.journal = &eventLog{file: must(os.Create(m.plan.Journal))}
+	cmd := exec.Command(must(os.Executable()))
+	cmd.Env = append(os.Environ(), planEnv+"="+string(must(json.Marshal(m.plan))))
 	cmd.Stderr = os.Stderr
-	if m.stdin, err = cmd.StdinPipe(); err != nil {
-		return err
-	}
-	m.child, err = redistest.Launched(cmd)
-	return err
+	m.stdin = must(cmd.StdinPipe())
+	m.child = must(redistest.Launched(cmd))
 }
 
 // kill ends the worker as a power cut would, and has the next take its place.
-func (f *fleet) kill(m *member, s *timeline) error {
+func (f *fleet) kill(m *member, s *timeline) {
 	m.child.Kill()
-	if err := m.journal.read(s.add); err != nil {
-		return err
-	}
+	m.journal.read(s.add)
 	s.crashes = append(s.crashes, crash{m.plan.Worker, now()})
-	return f.start(m)
+	f.start(m)
 }
 
 // read brings the story up to date.
-func (f *fleet) read(s *timeline) error {
+func (f *fleet) read(s *timeline) {
 	for _, m := range f.members {
-		if m.journal == nil {
-			continue
-		}
-		if err := m.journal.read(s.add); err != nil {
-			return err
-		}
+		m.journal.read(s.add)
 	}
-	return nil
 }
 
 // stop lets all workers finish, and returns what they have left behind.
-func (f *fleet) stop(s *timeline) (leaks []violation, err error) {
+func (f *fleet) stop(s *timeline) (leaks []violation) {
 	for _, m := range f.members {
 		_, _ = m.stdin.Write([]byte("stop\n")) // one that has ended is noticed below
 	}
 	for _, m := range f.members {
-		ends := make(chan error, 1)
-		go func() { ends <- m.child.Wait() }()
-		select {
-		case err = <-ends:
-		case <-time.After(60 * time.Second):
-			m.child.Kill()
-			<-ends
-			return leaks, fmt.Errorf("soak: worker %d does not stop", m.plan.Worker)
+		late := time.AfterFunc(60*time.Second, m.child.Kill)
+		if err := m.child.Wait(); err != nil {
+			panic(fmt.Sprintf("worker %d: %v", m.plan.Worker, err))
 		}
-		if err != nil {
-			return leaks, fmt.Errorf("soak: worker %d: %w", m.plan.Worker, err)
-		}
-		left, err := os.ReadFile(m.plan.Outcome)
-		if err != nil {
-			return leaks, err
-		}
-		if len(left) > 0 {
+		late.Stop()
+		if left := must(os.ReadFile(m.plan.Outcome)); len(left) > 0 {
 			leaks = append(leaks, violated("leak", "worker %d: %s", m.plan.Worker, left))
 		}
 	}
-	return leaks, f.read(s)
+	f.read(s)
+	return leaks
 }
 
 func (f *fleet) close() {
@@ -143,9 +102,6 @@ func (f *fleet) close() {
 			m.child.Kill()
 			m.stdin.Close()
 			m.journal.file.Close()
-		}
-		for _, p := range m.proxies {
-			p.Close()
 		}
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
-
-	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
 // An injection is where a fault is injected, and what is found out about it.
@@ -16,10 +14,22 @@ type injection struct {
 	proof        string // by whom the fault was noticed; empty if it did not fire
 }
 
+func pick[V any](x *injection, list []V) V { return list[x.random.IntN(len(list))] }
+
 // between is a random time.
 func (x *injection) between(from, to time.Duration) time.Duration {
 	return from + time.Duration(x.random.Int64N(int64(to-from)+1))
 }
+
+// when is a random time if on, and else 0.
+func (x *injection) when(on bool, from, to time.Duration) time.Duration {
+	if !on {
+		return 0
+	}
+	return x.between(from, to)
+}
+
+func (x *injection) sleep(from, to time.Duration) { time.Sleep(x.between(from, to)) }
 
 // some of the workers: one, or all.
 func (x *injection) some() []*member {
@@ -29,10 +39,10 @@ func (x *injection) some() []*member {
 	return []*member{x.one()}
 }
 
-func (x *injection) one() *member { return x.fleet.members[x.random.IntN(len(x.fleet.members))] }
+func (x *injection) one() *member { return pick(x, x.fleet.members) }
 
 // proxies are those of the workers which lead to masters.
-func (x *injection) proxies(of []*member) (list []*redistest.Proxy) {
+func (x *injection) proxies(of []*member) (list []*proxy) {
 	for _, m := range of {
 		for _, n := range x.topology.masters() {
 			list = append(list, m.proxies[n.Addr()])
@@ -41,15 +51,19 @@ func (x *injection) proxies(of []*member) (list []*redistest.Proxy) {
 	return list
 }
 
-func fired(proxies []*redistest.Proxy, count func(redistest.Faults) int64) (n int64) {
+func fired(proxies []*proxy, count func(counts) int64) (n int64) {
 	for _, p := range proxies {
 		n += count(p.Faults())
 	}
 	return n
 }
 
-// prove notes that the fault fired.
-func (x *injection) prove(format string, args ...any) { x.proof = fmt.Sprintf(format, args...) }
+// prove notes that the fault fired, if it did.
+func (x *injection) prove(fired bool, format string, args ...any) {
+	if fired {
+		x.proof = fmt.Sprintf(format, args...)
+	}
+}
 
 // lose notes that from a time until now Redis may have forgotten holds on the key, or
 // on all. Claims that it has forgotten are trusted for a TTL at most.
@@ -57,49 +71,46 @@ func (x *injection) lose(key string, from int64) {
 	x.timeline.excused = append(x.timeline.excused, excusedLoss{key, from, now() + int64(x.ttl) + int64(50*time.Millisecond)})
 }
 
-// each does something to all masters.
-func (x *injection) each(do func(n *node) error) error {
-	for _, n := range x.topology.masters() {
-		if err := do(n); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // command sends all masters a command.
-func (x *injection) command(args ...any) error {
-	return x.each(func(n *node) error {
-		_, err := n.do(args...)
-		return err
-	})
+func (x *injection) command(args ...any) {
+	for _, n := range x.topology.masters() {
+		n.do(args...)
+	}
 }
 
-// sum adds up a number that stands in a field of the masters' INFO as "name=N,…" or "N".
-func (x *injection) sum(field string) (total int64, err error) {
-	err = x.each(func(n *node) error {
-		text, err := n.info(field)
-		if err != nil || text == "" {
-			return err
-		}
+// errors is how many errors of that code the masters have answered with.
+func (x *injection) errors(code string) (total int64) {
+	for _, n := range x.topology.masters() {
 		var count int64
-		if _, err := fmt.Sscanf(text, "count=%d", &count); err != nil {
-			if _, err = fmt.Sscanf(text, "%d", &count); err != nil {
-				return fmt.Errorf("soak: INFO says %s:%s", field, text)
+		_, _ = fmt.Sscanf(n.info("errorstat_"+code), "count=%d", &count) // there is none before the first
+		total += count
+	}
+	return total
+}
+
+// busy waits, but not for long, until the worker holds some keys and waits for others,
+// and one that it holds is of the kind that the random choice fell on.
+func (x *injection) busy(m *member) (held, queued int) {
+	key := pick(x, x.keys)
+	eventually(time.Second, func() bool {
+		x.fleet.read(x.timeline)
+		held, queued = x.timeline.open(m.plan.Worker, now())
+		return held > 0 && x.timeline.has(m.plan.Worker, key)
+	})
+	return held, queued
+}
+
+// lasting waits for a hold that seems to last, and returns nil if there is none.
+func (x *injection) lasting() (found *interval) {
+	const old = int64(3 * shortHold)
+	eventually(5*time.Second, func() bool {
+		x.fleet.read(x.timeline)
+		for _, h := range x.timeline.list {
+			if x.longest(h.key) > shortHold && h.granted() && h.over() == 0 && x.timeline.died(h) == 0 && now()-h.answered > old {
+				found = h
 			}
 		}
-		total += count
-		return nil
+		return found != nil
 	})
-	return total, err
+	return found
 }
-
-// spoils matches the requests of the system that are worth to be spoiled.
-func (x *injection) spoils() string {
-	if x.system == "redsync" && x.random.IntN(2) == 0 {
-		return "\r\nset\r\n"
-	}
-	return "evalsha"
-}
-
-func (x *injection) sleep(from, to time.Duration) { time.Sleep(x.between(from, to)) }

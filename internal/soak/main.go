@@ -19,11 +19,10 @@ import (
 func main() {
 	workIfTold()
 	var (
-		c        = &config{workers: 3, faultsPerRun: 12}
-		kinds    = flag.String("topology", "all", strings.Join(topologies, ", ")+", several with commas, or all")
-		names    = flag.String("primitives", "mutex,pool,rwmutex,semaphore,waitgroup,limiter,election,once,flight", "what to lock; a peer has only a mutex")
-		only     = flag.String("faults", "all", "what to inject, e.g. black-hole,worker-kill")
-		markdown = flag.Bool("markdown", false, "print Markdown")
+		c     = &config{workers: 3, faultsPerRun: 12}
+		kinds = flag.String("topology", "all", strings.Join(topologies, ", ")+", several with commas, or all")
+		names = flag.String("primitives", "mutex,pool,rwmutex,semaphore,waitgroup,limiter,election,once,flight", "what to lock; a peer has only a mutex")
+		only  = flag.String("faults", "all", "what to inject, e.g. black-hole,worker-kill")
 	)
 	flag.StringVar(&c.system, "system", "baton", "baton, or one of the control group: redislock, redsync, rueidislock")
 	flag.DurationVar(&c.duration, "duration", time.Minute, "for how long to begin episodes")
@@ -38,13 +37,14 @@ func main() {
 		fmt.Fprintln(os.Stderr, "soak:", err)
 		os.Exit(2)
 	}
+	defer redistest.WatchStalls()()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	r, err := c.soak(ctx)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
 	}
-	r.print(os.Stdout, *markdown)
+	r.print(os.Stdout)
 	fmt.Printf("\ngo run . -system %s -topology %s -primitives %s -faults %s -ttl %v -duration %v -seed %d\n", c.system, *kinds, *names, *only, c.ttl, c.duration, c.seed)
 	for _, v := range r.violations {
 		fmt.Println(v)
@@ -78,16 +78,17 @@ func (c *config) choose(kinds, names, only string) error {
 		}
 	}
 	c.keys = nil
-	for name := range strings.SplitSeq(names, ",") {
-		letter, ok := primitives[name]
-		if !ok {
-			return fmt.Errorf("there is no primitive %q", name)
+	wanted := strings.Split(names, ",")
+	for _, key := range keys {
+		if slices.Contains(wanted, workloadOf(key).name) {
+			c.keys = append(c.keys, key)
 		}
-		for _, key := range keys {
-			if key[0] == letter {
-				c.keys = append(c.keys, key)
-			}
-		}
+	}
+	for _, w := range workloads {
+		wanted = slices.DeleteFunc(wanted, func(name string) bool { return name == w.name })
+	}
+	if len(wanted) > 0 {
+		return fmt.Errorf("there is no primitive %q", wanted)
 	}
 	c.faults = faults
 	if only != "all" {

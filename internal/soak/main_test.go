@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
 func TestMain(m *testing.M) {
@@ -13,5 +15,6 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "8"); err != nil { // these tests mostly wait
 		panic(err)
 	}
-	goleak.VerifyTestMain(m)
+	redistest.WatchStalls()
+	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
 }

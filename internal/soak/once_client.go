@@ -17,8 +17,10 @@ const (
 var errFails = errors.New("soak: this run fails")
 
 // once has the function of a Once run, over and over. Some runs fail, and some callers give up.
-func (c *client) once(o *mutex.Once) {
-	for c.ctx.Err() == nil {
+func (c *client) once() {
+	o := mutex.NewOnce(c.system.(*baton).rdb, c.key)
+	o.TTL, o.Every, o.Keep = c.plan.TTL, every, every
+	for ; c.ctx.Err() == nil; time.Sleep(c.below(pause)) {
 		ctx, cancel := c.requestCtx(lockRequest{})
 		id, began, err := c.share(ctx, false, func(ctx context.Context, f func(context.Context) error) error {
 			_, err := o.DoContext(ctx, f)
@@ -35,27 +37,26 @@ func (c *client) once(o *mutex.Once) {
 			}
 			c.note(e)
 		}
-		time.Sleep(c.below(pause))
 	}
 }
 
 // flight has the value of a Flight made, over and over.
-func (c *client) flight(fl *mutex.Flight) {
-	for c.ctx.Err() == nil {
+func (c *client) flight() {
+	fl := mutex.NewFlight(c.system.(*baton).rdb, c.key[:1])
+	fl.TTL, fl.Keep = c.plan.TTL, keep
+	for ; c.ctx.Err() == nil; time.Sleep(c.below(pause)) {
 		_, _, _ = c.share(c.ctx, true, func(ctx context.Context, f func(context.Context) error) error {
 			_, _, err := fl.Do(ctx, c.key[1:], func(ctx context.Context) ([]byte, error) { return nil, f(ctx) })
 			return err
 		})
-		time.Sleep(c.below(pause))
 	}
 }
 
 // share calls do, whose function is a hold of its lease if it is called. That of a Flight may go on
 // when do has returned, and notes the end itself.
 func (c *client) share(ctx context.Context, flight bool, do func(context.Context, func(context.Context) error) error) (id int64, began bool, err error) {
-	id = c.id()
-	of := []part{{id, c.index}}
-	c.note(event{What: asked, Key: c.index, Hold: id, N: 1})
+	id = c.asks(1)
+	of := []part{{id, c.key}}
 	d, fails := c.below(shortHold), c.random.IntN(4) == 0
 	var decided atomic.Bool // whether it is called
 	err = do(ctx, func(ctx context.Context) error {

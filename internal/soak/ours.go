@@ -19,6 +19,12 @@ type baton struct {
 	made atomic.Int64 // locks, of which every second one lingers
 }
 
+func openBaton(p *plan) lockClient { return &baton{rdb: p.client(), plan: p} }
+
+func (b *baton) close() { _ = b.rdb.Close() }
+
+func (b *baton) request(key string) askFunc { return workloadOf(key).lock(b, key) }
+
 // linger is the Linger of the next lock. A key that is only tried has none, except one: while
 // messages are lost, a try is refused because of a claim that only lingers, and no order of calls
 // explains that. See interval.leaves.
@@ -32,66 +38,69 @@ func (b *baton) linger(key string) time.Duration {
 	return time.Duration(b.made.Add(1)%2) * b.plan.TTL / 10
 }
 
-func openBaton(p *plan) (lockClient, error) { return &baton{rdb: p.client(), plan: p}, nil }
-
-func (b *baton) close() { _ = b.rdb.Close() }
-
-func (b *baton) request(key string) func(context.Context, lockRequest) (handle, error) {
-	switch key[0] {
-	case 'm':
-		m := mutex.New(b.rdb, key)
-		m.TTL, m.Linger = b.plan.TTL, b.linger(key)
-		return func(ctx context.Context, w lockRequest) (handle, error) {
-			return lease(pick(w, m.LockContext, m.TryLockContext, m.LockChan)(ctx))
-		}
-	case 'e':
-		e := mutex.NewElection(b.rdb, key)
-		e.TTL, e.Value = b.plan.TTL, key
-		return func(ctx context.Context, w lockRequest) (handle, error) {
-			var r mutex.TermResult
-			if w.channel {
-				r = <-e.CampaignChan(ctx)
-			} else {
-				r.Term, r.Err = e.Campaign(ctx)
-			}
-			if r.Err != nil {
-				return handle{}, r.Err
-			}
-			return handle{func(string) int64 { return r.Term.Number() }, r.Term.Err, r.Term.Resign}, nil
-		}
-	case 'p':
-		m := mutex.NewPool(b.rdb, "")
-		m.TTL, m.Linger = b.plan.TTL, b.linger(key)
-		return func(ctx context.Context, w lockRequest) (handle, error) {
-			return lease(pick(w,
-				func(ctx context.Context) (*mutex.Lease, error) { return m.LockContext(ctx, w.keys...) },
-				func(ctx context.Context) (*mutex.Lease, error) { return m.TryLockContext(ctx, w.keys...) },
-				func(ctx context.Context) <-chan mutex.Result { return m.LockChan(ctx, w.keys...) })(ctx))
-		}
-	case 'r':
-		m := mutex.NewRW(b.rdb, key)
-		m.TTL, m.Linger = b.plan.TTL, b.linger(key)
-		return func(ctx context.Context, w lockRequest) (handle, error) {
-			if w.shared {
-				return lease(pick(w, m.RLockContext, m.TryRLockContext, m.RLockChan)(ctx))
-			}
-			return lease(pick(w, m.LockContext, m.TryLockContext, m.LockChan)(ctx))
-		}
+// ask asks in the way that is wanted: by a call that waits, by one that tries, or by a channel.
+func ask[L any, R any](ctx context.Context, w lockRequest, wait, try func(context.Context) (L, error), channel func(context.Context) <-chan R, received func(R) (L, error)) (L, error) {
+	switch {
+	case w.try:
+		return try(ctx)
+	case w.channel:
+		return received(<-channel(ctx))
 	}
+	return wait(ctx)
+}
+
+func lease(ctx context.Context, w lockRequest, wait, try func(context.Context) (*mutex.Lease, error), channel func(context.Context) <-chan mutex.Result) (handle, error) {
+	l, err := ask(ctx, w, wait, try, channel, func(r mutex.Result) (*mutex.Lease, error) { return r.Lease, r.Err })
+	if err != nil {
+		return handle{}, err
+	}
+	fence := func(string) int64 { return l.Fence() }
+	if w.keys != nil {
+		fence = l.FenceOf
+	}
+	return handle{fence, l.Err, l.Unlock}, nil
+}
+
+func lockMutex(b *baton, key string) askFunc {
+	m := mutex.New(b.rdb, key)
+	m.TTL, m.Linger = b.plan.TTL, b.linger(key)
+	return func(ctx context.Context, w lockRequest) (handle, error) {
+		return lease(ctx, w, m.LockContext, m.TryLockContext, m.LockChan)
+	}
+}
+
+func lockPool(b *baton, key string) askFunc {
+	m := mutex.NewPool(b.rdb, "")
+	m.TTL, m.Linger = b.plan.TTL, b.linger(key)
+	return func(ctx context.Context, w lockRequest) (handle, error) {
+		return lease(ctx, w,
+			func(ctx context.Context) (*mutex.Lease, error) { return m.LockContext(ctx, w.keys...) },
+			func(ctx context.Context) (*mutex.Lease, error) { return m.TryLockContext(ctx, w.keys...) },
+			func(ctx context.Context) <-chan mutex.Result { return m.LockChan(ctx, w.keys...) })
+	}
+}
+
+func lockRW(b *baton, key string) askFunc {
+	m := mutex.NewRW(b.rdb, key)
+	m.TTL, m.Linger = b.plan.TTL, b.linger(key)
+	return func(ctx context.Context, w lockRequest) (handle, error) {
+		if w.shared {
+			return lease(ctx, w, m.RLockContext, m.TryRLockContext, m.RLockChan)
+		}
+		return lease(ctx, w, m.LockContext, m.TryLockContext, m.LockChan)
+	}
+}
+
+func acquirePermits(b *baton, key string) askFunc {
 	s := semaphore.NewWeighted(b.rdb, key, permits)
 	s.TTL, s.Linger = b.plan.TTL, b.linger(key)
 	return func(ctx context.Context, w lockRequest) (handle, error) {
-		var l *semaphore.Lease
-		var err error
-		switch {
-		case w.try:
-			l, err = s.TryAcquireLease(ctx, w.n)
-		case w.channel:
-			r := <-s.AcquireChan(ctx, w.n)
-			l, err = r.Lease, r.Err
-		default:
-			l, err = s.AcquireLease(ctx, w.n)
-		}
+		n := int64(w.weight)
+		l, err := ask(ctx, w,
+			func(ctx context.Context) (*semaphore.Lease, error) { return s.AcquireLease(ctx, n) },
+			func(ctx context.Context) (*semaphore.Lease, error) { return s.TryAcquireLease(ctx, n) },
+			func(ctx context.Context) <-chan semaphore.Result { return s.AcquireChan(ctx, n) },
+			func(r semaphore.Result) (*semaphore.Lease, error) { return r.Lease, r.Err })
 		if err != nil {
 			return handle{}, err
 		}
@@ -99,31 +108,16 @@ func (b *baton) request(key string) func(context.Context, lockRequest) (handle, 
 	}
 }
 
-// pick is the way of asking that is wanted.
-func pick(w lockRequest, wait, try func(context.Context) (*mutex.Lease, error), channel func(context.Context) <-chan mutex.Result) func(context.Context) (*mutex.Lease, error) {
-	switch {
-	case w.try:
-		return try
-	case w.channel:
-		return func(ctx context.Context) (*mutex.Lease, error) {
-			r := <-channel(ctx)
-			return r.Lease, r.Err
+func campaign(b *baton, key string) askFunc {
+	e := mutex.NewElection(b.rdb, key)
+	e.TTL, e.Value = b.plan.TTL, key
+	return func(ctx context.Context, w lockRequest) (handle, error) {
+		t, err := ask(ctx, w, e.Campaign, e.Campaign, e.CampaignChan, func(r mutex.TermResult) (*mutex.Term, error) { return r.Term, r.Err })
+		if err != nil {
+			return handle{}, err
 		}
+		return handle{func(string) int64 { return t.Number() }, t.Err, t.Resign}, nil
 	}
-	return wait
-}
-
-func lease(l *mutex.Lease, err error) (handle, error) {
-	if err != nil {
-		return handle{}, err
-	}
-	fence := func(key string) int64 {
-		if key[0] == 'p' {
-			return l.FenceOf(key)
-		}
-		return l.Fence()
-	}
-	return handle{fence, l.Err, l.Unlock}, nil
 }
 
 func (b *baton) group(key string) *waitgroup.WaitGroup {
@@ -134,16 +128,4 @@ func (b *baton) group(key string) *waitgroup.WaitGroup {
 
 func (b *baton) limiter(key string) *semaphore.Limiter {
 	return semaphore.NewLimiter(b.rdb, key, rate, burst)
-}
-
-func (b *baton) once(key string) *mutex.Once {
-	o := mutex.NewOnce(b.rdb, key)
-	o.TTL, o.Every, o.Keep = b.plan.TTL, every, every
-	return o
-}
-
-func (b *baton) flight(key string) *mutex.Flight {
-	fl := mutex.NewFlight(b.rdb, key[:1])
-	fl.TTL, fl.Keep = b.plan.TTL, keep
-	return fl
 }

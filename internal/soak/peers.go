@@ -36,11 +36,11 @@ type bsm struct {
 	ttl time.Duration
 }
 
-func openRedislock(p *plan) (lockClient, error) { return bsm{p.client(), p.TTL}, nil }
+func openRedislock(p *plan) lockClient { return bsm{p.client(), p.TTL} }
 
 func (b bsm) close() { _ = b.rdb.Close() }
 
-func (b bsm) request(key string) func(context.Context, lockRequest) (handle, error) {
+func (b bsm) request(key string) askFunc {
 	c := redislock.New(b.rdb)
 	return func(ctx context.Context, w lockRequest) (handle, error) {
 		for {
@@ -71,14 +71,14 @@ type rsync struct {
 	ttl time.Duration
 }
 
-func openRedsync(p *plan) (lockClient, error) {
+func openRedsync(p *plan) lockClient {
 	rdb := p.client()
-	return rsync{rdb, redsync.New(goredis.NewPool(rdb)), p.TTL}, nil
+	return rsync{rdb, redsync.New(goredis.NewPool(rdb)), p.TTL}
 }
 
 func (r rsync) close() { _ = r.rdb.Close() }
 
-func (r rsync) request(key string) func(context.Context, lockRequest) (handle, error) {
+func (r rsync) request(key string) askFunc {
 	return func(ctx context.Context, w lockRequest) (handle, error) {
 		m := r.rs.NewMutex(key, redsync.WithExpiry(r.ttl), redsync.WithTries(math.MaxInt), redsync.WithRetryDelay(retry))
 		if err := m.LockContext(ctx); err != nil {
@@ -99,22 +99,18 @@ func (r rsync) request(key string) func(context.Context, lockRequest) (handle, e
 // the hold's ctx.
 type rueidi struct{ l rueidislock.Locker }
 
-func openRueidislock(p *plan) (lockClient, error) {
-	l, err := rueidislock.NewLocker(rueidislock.LockerOption{
+func openRueidislock(p *plan) lockClient {
+	return rueidi{must(rueidislock.NewLocker(rueidislock.LockerOption{
 		KeyMajority: 1, NoLoopTracking: true, KeyValidity: p.TTL, TryNextAfter: 100 * time.Millisecond,
 		ClientOption: rueidis.ClientOption{
 			InitAddress: []string{p.Via[p.Servers[0]]}, ClientSetInfo: rueidis.DisableClientSetInfo,
 		},
-	})
-	if err != nil {
-		return nil, err
-	}
-	return rueidi{l}, nil
+	}))}
 }
 
 func (r rueidi) close() { r.l.Close() }
 
-func (r rueidi) request(key string) func(context.Context, lockRequest) (handle, error) {
+func (r rueidi) request(key string) askFunc {
 	return func(ctx context.Context, w lockRequest) (handle, error) {
 		// The budget of its wait would become that of the hold.
 		own, stop := context.WithCancel(context.Background())

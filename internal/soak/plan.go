@@ -16,7 +16,6 @@ type plan struct {
 	Servers          []string          // sentinels, of a failover
 	Via              map[string]string // the worker's own proxy for each address
 	Journal, Outcome string            // files
-	Register         string            // address of the register's socket
 	TTL              time.Duration
 	Seed             uint64
 	Worker           uint8

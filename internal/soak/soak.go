@@ -1,3 +1,9 @@
+// Command soak injects random faults into processes that share locks, into their servers, and
+// into the network between them, for as long as you like. Meanwhile it checks the guarantees.
+// It can run the same workers, faults and checks on other libraries. A seed repeats its choices.
+//
+// It is a module of its own, so that the other libraries do not become dependencies of baton's
+// users. README.md describes the faults and the checks, and has the last run.
 package main
 
 import (
@@ -9,6 +15,21 @@ import (
 	"time"
 )
 
+// config is what the flags say.
+type config struct {
+	system       string
+	topologies   []string
+	keys         []string // of the workloads that were asked for
+	faults       []fault
+	duration     time.Duration
+	ttl          time.Duration // 0 for another one in each epoch
+	seed         uint64
+	workers      int
+	faultsPerRun int // of an epoch
+	verbose      bool
+	until        string // the rule whose violation ends the run: a control group is not asked for more
+}
+
 // peerTTL is that of peers, which do not renew: what they leave behind for a TTL is seen
 // to outlast every bound.
 const peerTTL = 12 * time.Second
@@ -16,20 +37,7 @@ const peerTTL = 12 * time.Second
 // A faultSchedule has the faults that fit a topology, so that all come as often. Those that lose
 // what Redis was told come together, in epochs of their own: there is more to check in
 // the others.
-type faultSchedule struct {
-	faults []fault
-	left   []fault
-}
-
-func newFaultSchedule(faults []fault, topology string) *faultSchedule {
-	d := &faultSchedule{}
-	for _, f := range faults {
-		if f.fits(topology) {
-			d.faults = append(d.faults, f)
-		}
-	}
-	return d
-}
+type faultSchedule struct{ faults, left []fault }
 
 // draw takes at most n faults for an epoch, which lose or which do not.
 func (d *faultSchedule) draw(n int, random *rand.Rand) (list []fault) {
@@ -56,18 +64,19 @@ func (c *config) soak(ctx context.Context) (*report, error) {
 	random := rand.New(rand.NewPCG(c.seed, 0))
 	ctx, cancel := context.WithTimeout(ctx, c.duration)
 	defer cancel()
-	var decks []*faultSchedule
+	var schedules []*faultSchedule
 	for _, kind := range c.topologies {
-		d := newFaultSchedule(c.faults, kind)
-		if len(d.faults) == 0 {
+		fitting := slices.DeleteFunc(slices.Clone(c.faults), func(f fault) bool { return !f.fits(kind) })
+		if len(fitting) == 0 {
 			return r, fmt.Errorf("none of the faults fits topology %s", kind)
 		}
-		decks = append(decks, d)
+		schedules = append(schedules, &faultSchedule{faults: fitting})
 	}
 	for i := 0; ctx.Err() == nil && !c.enough(r); i++ {
-		n := i % len(decks)
-		if err := c.run(ctx, c.topologies[n], decks[n].draw(c.faultsPerRun, random), random, r); err != nil {
-			r.broken = append(r.broken, fmt.Sprintf("%s: %v", c.topologies[n], err))
+		n := i % len(schedules)
+		kind, list := c.topologies[n], schedules[n].draw(c.faultsPerRun, random)
+		if err := inEpoch(func(h *harness) { c.run(ctx, h, kind, list, random, r) }); err != nil {
+			r.broken = append(r.broken, fmt.Sprintf("%s: %v", kind, err))
 			if len(r.broken) > 2+r.runs/10 {
 				return r, errors.New("too many epochs were broken off")
 			}

@@ -35,7 +35,7 @@ func TestSoak(t *testing.T) {
 		t.Errorf("seed %d: %v", seed, v)
 	}
 	var b strings.Builder
-	r.print(&b, false)
+	r.print(&b)
 	t.Log("\n" + b.String())
 	counted := 0
 	for _, w := range r.rows {
@@ -69,7 +69,7 @@ func TestControlGroup(t *testing.T) {
 					return
 				}
 			}
-			t.Errorf("%d episodes of %s have shown no violation of %s", r.rows[0].faultRuns, c.fault, c.rule)
+			t.Errorf("%d episodes of %s have shown no violation of %s", r.rows[0].episodes, c.fault, c.rule)
 		})
 	}
 }

@@ -26,8 +26,6 @@ type excusedLoss struct {
 	from, to int64
 }
 
-func newTimeline() *timeline { return &timeline{spans: map[int64]*interval{}} }
-
 func (s *timeline) add(e event) {
 	if e.What == asked {
 		span := &interval{}

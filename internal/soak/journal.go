@@ -1,6 +1,20 @@
 package main
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// now is the time, in ns, of a clock that all processes of the machine share and
+// that is never set.
+func now() int64 {
+	var ts unix.Timespec
+	check(unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts))
+	return ts.Nano()
+}
 
 // An event is a record of a worker's journal: something that happened to a request
 // for a hold, or to the hold that came of it. A task of a wait group is a hold;
@@ -41,20 +55,27 @@ const (
 // wait is the weight of a request to wait for a group.
 const wait = -1
 
-const eventSize = 32
+var eventSize = binary.Size(event{})
 
-func (e event) append(b []byte) []byte {
-	b = append(b, byte(e.What), byte(e.Result), e.Key, e.Worker)
-	b = binary.LittleEndian.AppendUint32(b, uint32(e.N))
-	b = binary.LittleEndian.AppendUint64(b, uint64(e.Hold))
-	b = binary.LittleEndian.AppendUint64(b, uint64(e.T))
-	return binary.LittleEndian.AppendUint64(b, uint64(e.Fence))
+// An eventWriter writes a journal, an event by one write: what was written survives the
+// death of the process.
+type eventWriter struct{ file *os.File }
+
+func (p eventWriter) write(e event) {
+	b := must(binary.Append(make([]byte, 0, eventSize), binary.LittleEndian, e))
+	must(p.file.Write(b))
 }
 
-func newEvent(b []byte) event {
-	n := binary.LittleEndian
-	return event{
-		What: what(b[0]), Result: result(b[1]), Key: b[2], Worker: b[3],
-		N: int32(n.Uint32(b[4:])), Hold: int64(n.Uint64(b[8:])), T: int64(n.Uint64(b[16:])), Fence: int64(n.Uint64(b[24:])),
+// An eventLog reads what has been written so far.
+type eventLog struct {
+	file *os.File
+	rest []byte // an event that has begun
+}
+
+func (j *eventLog) read(each func(event)) {
+	for j.rest = append(j.rest, must(io.ReadAll(j.file))...); len(j.rest) >= eventSize; j.rest = j.rest[eventSize:] {
+		var e event
+		must(binary.Decode(j.rest, binary.LittleEndian, &e))
+		each(e)
 	}
 }
