@@ -36,7 +36,9 @@ var permitEngine = []mutant{
 	},
 	{
 		"answers-cross", "an answer that comes after a later one counts",
-		"internal/lease/acquire_reply.go", `if r.Seq > c.redis.ackedSeq {`, `if r.Seq > 0 {`,
+		"internal/lease/acquire_reply.go", `r.Seq > c.redis.ackedSeq {
+		if c.redis.ackedSeq,`, `r.Seq > 0 {
+		if c.redis.ackedSeq,`,
 		"internal/lease", "TestShrinkingCrossesHandOver",
 	},
 	{
