@@ -17,12 +17,12 @@ import (
 var forever = []string{"sh", "-c", `trap "echo asked; exit 3" TERM; echo $DLOCK_FENCE; while :; do sleep 0.02; done`}
 
 // TestLead: the command runs while dlock leads, again after a loss, and in the next process after
-// a death.
+// a death. A fifth of the TTL is left to a command to say that it was asked to end.
 func TestLead(t *testing.T) {
 	s := redistest.Start(t)
 	rdb := s.Client(t)
 	lead := func(value string) *redistest.Worker {
-		return dlock(t, s, append([]string{"-lead", "-ttl", "1s", "-value", value, "name", "--"}, forever...)...)
+		return dlock(t, s, append([]string{"-lead", "-ttl", "4s", "-value", value, "name", "--"}, forever...)...)
 	}
 	w := lead("one")
 	first := <-w.Lines()

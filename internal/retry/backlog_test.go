@@ -25,6 +25,7 @@ func TestBacklogRepeatsWithTheCallersValues(t *testing.T) {
 			return nil
 		}, time.Now().Add(time.Minute), func() { done++ })
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if calls != 3 || done != 1 {
 			t.Errorf("%d calls, done %d times", calls, done)
 		}
