@@ -104,8 +104,10 @@ func TestPromptRequestInCluster(t *testing.T) {
 		t.Helper()
 		redistest.Eventually(t, redistest.Patience, func() bool {
 			check(t, acquire(false))
-			return store.LowLatency(a)
-		}, "no reply within a millisecond")
+			rdb.ReloadState(t.Context())
+			node := must(rdb.MasterForKey(t.Context(), "a"))(t)
+			return node.Options().Addr == c.Owner(t, c.Slot(t, "a")).Addr() && store.LowLatency(a)
+		}, "the node does not answer within a millisecond")
 	}
 	getFast()
 	c.Migrate(t, c.Slot(t, "a")).Finish(t)
