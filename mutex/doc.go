@@ -4,6 +4,7 @@
 // candidates lead. [Once] runs a function once in all processes, and [Flight] computes a
 // value once for all callers.
 //
+//	rdb := redis.NewClient(&redis.Options{Addr: "localhost:6379"}) // one for the process
 //	mu := mutex.New(rdb, "orders")
 //	mu.Lock()
 //	defer mu.Unlock()
@@ -13,7 +14,8 @@
 // A held lock is a lease, which its process renews in the background. If the
 // process dies, the lease expires within TTL. A lease can also be lost: Redis may
 // delete the key, or be unreachable for too long. Lock cannot report a lost lock.
-// If that matters, use LockContext or Do, which give you a [Lease]:
+// If that matters, use LockContext, which gives you a [Lease], or Do, which cancels its
+// function's ctx:
 //
 //	lease, err := mu.LockContext(ctx)
 //	if err != nil {
@@ -57,8 +59,8 @@
 // In all of them the fencing token protects the data. A store whose writes survive a
 // failover, such as Amazon MemoryDB, needs no Replicas.
 //
-// In a cluster, confirmations bypass the ClusterClient and go to the key's node. Only hooks
-// of that node's client see them.
+// In a cluster, the client of the key's node sends the confirmations. Hooks of the
+// ClusterClient do not see them.
 //
 // # Errors
 //
@@ -66,4 +68,7 @@
 // retries until ctx is done. Its error then wraps ctx's error and the last Redis error.
 // Permanent errors, such as missing ACL permissions or a key of the wrong type, are
 // returned at once. Lock and TryLock panic on them.
+//
+// TryLockContext returns [ErrLocked] if the lock is held or has waiters. [Lease.Unlock] and
+// [Lease.Err] return [ErrLost] after a loss.
 package mutex

@@ -27,7 +27,8 @@
 //
 //	rate.NewLimiter(r, b)   NewLimiter(rdb, key, r, burst)
 //	AllowN(t, n)            AllowN(n), at the server's time
-//	Reserve, ReserveN       WaitChan
+//	Reserve                 WaitChan
+//	ReserveN                none
 //	SetLimit, SetBurst      NewLimiter with the same key
 //	Tokens                  Inspect, in one request
 //	TokensAt                none
@@ -38,13 +39,16 @@
 //
 // Permits are leased. Their process renews them in the background. If it dies, they become
 // free again within TTL. Acquire cannot report lost permits. If that matters, use
-// [Weighted.AcquireLease] or [Weighted.Do], which give you a [Lease]. For a select, [Weighted.AcquireChan] and [Limiter.WaitChan] return a channel.
+// [Weighted.AcquireLease], which gives you a [Lease], or [Weighted.Do], which cancels its
+// function's ctx. For a select, [Weighted.AcquireChan] and [Limiter.WaitChan] return a
+// channel.
 //
 // # Guarantees
 //
 // The guarantees hold while Redis keeps its data, the server's clock does not jump,
 // and nobody else deletes the keys. All leases together never hold more permits than the
-// size, except after a [Weighted.Resize] that shrinks it: their holders keep their permits.
+// size. After a [Weighted.Resize] to a smaller size, holders keep what they have until they
+// release it.
 // A holder that loses contact with Redis learns of it before Redis can grant its
 // permits to another process. A limiter admits at most burst + limit×t events in any
 // period t, by the server's clock.

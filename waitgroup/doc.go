@@ -38,8 +38,8 @@
 //
 // While Redis keeps its data and nobody else deletes the keys, a wait returns nil only
 // when everything in its generation is done. If only abandoned tasks are left, it returns
-// an AbandonedError, within TTL and 1.2 s after a crash. A repeated request is counted
-// once.
+// an AbandonedError, at most TTL plus 1.2 s after the crash. A request that is repeated
+// because its reply was lost counts once.
 //
 // Abandoned work may have been done, or may still run: a process that is cut off or
 // paused for longer than TTL loses its tasks. Protect work that must not run twice with

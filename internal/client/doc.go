@@ -2,8 +2,8 @@
 // timer that renews what is held, the names of its tokens, and the goroutines that call Redis. It
 // does not know what is locked, counted or awaited. Packages lease and taskgroup build on it.
 //
-// Nothing outlives its use, so there is no Close. The subscription stays open for 100 ms after its
-// last user, and a timer may still fire.
+// Nothing outlives its use, so there is no Close. After its last user the subscription stays open
+// for 100 ms, or for as long as a lock may linger. A timer that is set may still fire.
 //
 // # Files
 //

@@ -12,7 +12,7 @@ type Renewable interface {
 	// should be renewed.
 	CheckRenewal(now time.Time) (r Renewal, renew bool)
 	// BeginRenewal notes that the renewal is sent now, and reports whether it is still
-	// needed. hold is the number of the hold, of those of a clair.
+	// needed. hold is the number of the hold, of those of a claim.
 	BeginRenewal(now time.Time) (hold int64, renew bool)
 	// HandleRenewal handles the reply to a renewal that was sent at the time.
 	HandleRenewal(hold int64, of Renewal, r RenewResult, sent time.Time)

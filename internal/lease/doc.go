@@ -4,8 +4,8 @@
 // A lease is what one caller waits for and then holds. A claim is what this process waits for in
 // Redis, and then holds, on one key. The leases of a process take turns under its claim, so Redis
 // sees processes and not goroutines. Each key in use has a queue of leases, with its claim. Each
-// Redis client has one manager of its queues. Package client has its subscription and the timer
-// for all renewals.
+// Redis client has one manager of its queues. Package client has the subscription of the Redis
+// client, and the timer for all renewals.
 //
 // Redis is the authority on who holds a lock. A process trusts the last reply for a window of time,
 // without asking again. Nothing outlives its use: goroutines, timers and map entries exist only
@@ -17,7 +17,7 @@
 //
 // The way out, through this package and internal/redisstore:
 //
-//	mutex.LockContext
+//	mutex.LockContext          mutex/mutex.go
 //	  Lease.Request            lease.go
 //	    Manager.enqueue        manager.go         the lease enters the queue of its key
 //	      newClaim             claim.go           if the process has no claim on the key yet
@@ -41,15 +41,18 @@
 //
 // The caller's goroutine sends the request itself if a call waits for the lease, its key has no
 // claim yet, and either its ctx never ends or replies are fast ([Store].LowLatency). In all other
-// cases another goroutine runs requestLoop.
+// cases keyQueue.advance (queue.go) starts requestLoop on another goroutine, and that calls
+// Store.Acquire. So does the first request of a client under a ctx that can end, because no reply
+// has been timed yet.
 //
 // A claim that must wait has an entry in Redis. The message of a hand-over arrives at HandleMessage
 // (messages.go), and handleHandover (grant.go) passes it to receiveGrant. If the message is lost,
 // a poll by requestLoop finds the grant.
 //
-// Each change of a queue ends in keyQueue.advance, which decides the next step. A lease enters, is
-// released or gives up; a grant, a loss or a confirmed release arrives; a window ends. claim.wake only
-// makes requestLoop go on before its timer fires. The reply to that request leads to advance again.
+// These events end in keyQueue.advance, which decides the next step: a lease enters (unless its
+// caller sends the request), is released or gives up; a grant, a loss or a confirmed release
+// arrives; a window ends. claim.wake makes requestLoop send its next request, or stop, before its
+// timer fires.
 //
 // # Files
 //

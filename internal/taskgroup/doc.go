@@ -2,9 +2,9 @@
 // its tasks are renewed, and when its waits end. It deals with time and goroutines; it does not
 // know Redis, which it reaches through a [Store].
 //
-// A generation of a group begins when something is added to nothing, and is finished when nothing
-// is left. What is left is a count, and the tasks. A task counts for as long as its process
-// renews it. A wait is bound to the generation that goes on when it begins.
+// A generation of a group begins when something is added to an empty group. It is finished when the
+// count is 0 and no task is left. A task counts for as long as its process renews it. A wait belongs
+// to the generation that is in progress when the wait begins.
 //
 // internal/PROTOCOL.md describes the protocol, with the reasons.
 //
