@@ -69,7 +69,7 @@ func (q *keyQueue) giveBackUnconfirmed(c *claim, err error) pendingCall {
 func (q *keyQueue) afterShrink(c *claim) {
 	q.mu.Lock()
 	var todo pendingCall
-	if c.want.unconfirmed() != nil {
+	if c.state == claimActive && c.want.unconfirmed() != nil {
 		q.failUnconfirmed(c)
 		todo = q.advance()
 	}

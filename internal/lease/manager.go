@@ -105,8 +105,12 @@ func (q *keyQueue) excludesTry(try *Lease) bool {
 	return !c.mayRequest(try)
 }
 
-// removeQueue removes a queue that nobody needs. The queue is locked.
+// removeQueue removes a queue that nobody needs, unless that was done before: a lost lease is
+// released later. The queue is locked.
 func (m *Manager) removeQueue(q *keyQueue) {
+	if q.removed {
+		return
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	q.removed = true

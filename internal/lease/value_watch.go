@@ -52,9 +52,6 @@ func (v *ValueWatch) Subscribed() bool {
 	return v.watcher.subscribed
 }
 
-// Missed notes that a poll has found a change that no message had signaled.
-func (v *ValueWatch) Missed() { v.manager.Missed() }
-
 // Stop ends the watch.
 func (v *ValueWatch) Stop() {
 	m := v.manager
