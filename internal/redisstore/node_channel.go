@@ -34,7 +34,8 @@ type nodeChannel struct {
 }
 
 // handoverChannel returns the channel on which a waiter is told of a hand-over. It subscribes to that
-// of the key's node if nobody has, and waits for that, but not for a silent node.
+// of the key's node if nobody has, and waits for that, but not for a silent node, nor for a large part
+// of the TTL: the trust window has begun.
 func (s *Store) handoverChannel(ctx context.Context, r lease.Request) string {
 	all := s.nodeChannels.Load()
 	if s.transport.cluster == nil || !r.Enqueue || all == nil {
@@ -52,7 +53,7 @@ func (s *Store) handoverChannel(ctx context.Context, r lease.Request) string {
 		select {
 		case <-c.resolved:
 		case <-ctx.Done():
-		case <-time.After(connTimeout):
+		case <-time.After(min(connTimeout, r.TTL/10)):
 		}
 	}
 	if !c.active.Load() {
@@ -97,7 +98,7 @@ func (n *nodeChannels) listen(node *redis.Client, addr string, c *nodeChannel) {
 	switch {
 	case c.active.Swap(false): // it broke: messages may be lost, and all who wait must ask
 		n.end()
-	case redis.HasErrorPrefix(err, "ERR"), redis.HasErrorPrefix(err, "NOPERM"): // the server has no such channels
+	case redis.HasErrorPrefix(err, "unknown command"), redis.HasErrorPrefix(err, "NOPERM"): // the server has no such channels
 	default: // the next waiter subscribes again
 		n.mu.Lock()
 		defer n.mu.Unlock()

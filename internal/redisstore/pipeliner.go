@@ -120,7 +120,7 @@ func (p *pipeliner) sendAlone(ctx context.Context, cmd noRetryCmd, prompt bool) 
 	switch {
 	case err == nil || isReply(err):
 		took = time.Since(sent)
-	case err == errRedirected:
+	case errors.Is(err, errRedirected):
 		return retry.ErrNoAnswer
 	case prompt && time.Since(sent) >= promptTimeout:
 		p.noteSlow()

@@ -26,6 +26,7 @@ func (c promptCmd) Clone() redis.Cmder { return promptCmd{c.noRetryCmd.Clone().(
 // In a cluster, each node's client has one.
 type promptHook struct {
 	clone *redis.Client
+	node  bool    // the client is that of a node of a cluster
 	last  uintptr // code of go-redis' function that executes a command, which the innermost hook calls
 	inUse atomic.Bool
 }
@@ -39,7 +40,7 @@ var (
 
 // promptHookOf returns the promptHook of a client, or nil for a client without timeouts:
 // go-redis would not clear the deadlines that the clone sets on the connections.
-func promptHookOf(rdb *redis.Client) *promptHook {
+func promptHookOf(rdb *redis.Client, node bool) *promptHook {
 	o := rdb.Options()
 	if o.ReadTimeout <= 0 || o.WriteTimeout <= 0 {
 		return nil
@@ -50,7 +51,7 @@ func promptHookOf(rdb *redis.Client) *promptHook {
 	if h := promptHooks[id].Value(); h != nil {
 		return h
 	}
-	h := &promptHook{clone: rdb.WithTimeout(min(promptTimeout, o.ReadTimeout, o.WriteTimeout))}
+	h := &promptHook{node: node, clone: rdb.WithTimeout(min(promptTimeout, o.ReadTimeout, o.WriteTimeout))}
 	promptHooks[id] = weak.Make(h)
 	runtime.AddCleanup(h, func(id weak.Pointer[redis.Client]) {
 		promptHooksMu.Lock()
@@ -75,7 +76,7 @@ func (h *promptHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		if _, ok := cmd.(promptCmd); ok {
 			err := h.clone.Process(ctx, cmd)
-			if isRedirect(err) {
+			if h.node && isRedirect(err) {
 				return errRedirected
 			}
 			return err

@@ -60,7 +60,7 @@ func TestPromptRequestPassesAllHooks(t *testing.T) {
 	}
 	hook := store.transport.single.prompt
 	rdb.Conn().Ping(t.Context()) // which makes a chain of the hooks of its own
-	if NewStore(rdb); !hook.inUse.Load() || promptHookOf(rdb) != hook {
+	if NewStore(rdb); !hook.inUse.Load() || promptHookOf(rdb, false) != hook {
 		t.Error("the hook is out of use, or a client has two of them")
 	}
 	rdb.AddHook(names(&later))
@@ -75,7 +75,7 @@ func TestPromptRequestPassesAllHooks(t *testing.T) {
 func TestNoPromptHookWithoutTimeouts(t *testing.T) {
 	for _, timeout := range []time.Duration{-1, -2} {
 		rdb := redistest.Start(t).Client(t, func(o *redis.Options) { o.ReadTimeout = timeout })
-		if promptHookOf(rdb) != nil {
+		if promptHookOf(rdb, false) != nil {
 			t.Errorf("a client with ReadTimeout %d has a promptHook", timeout)
 		}
 	}

@@ -50,7 +50,9 @@ func (s *Store) receive(ctx context.Context, l client.MessageHandler, healthy fu
 	}, func(event any) bool {
 		if event, ok := event.(*redis.Subscription); ok && event.Kind == "subscribe" {
 			healthy()
-			s.nodeChannels.Store(nodes)
+			if ctx.Err() == nil {
+				s.nodeChannels.Store(nodes)
+			}
 			l.Subscribed(event.Channel)
 		}
 		if event, ok := event.(*redis.Message); ok {
@@ -145,7 +147,7 @@ func parseMessage(payload string) (h lease.Handover, ok bool) {
 }
 
 // WatchHandovers calls f with each hand-over from one process to another, of all keys, until ctx
-// ends or the subscription breaks. It calls subscribed once it has begun. Redis sends it a copy
+// ends or the subscription breaks. In a cluster it receives none that goes to the channel of a node. It calls subscribed once it has begun. Redis sends it a copy
 // of the messages that it sends anyway.
 func WatchHandovers(ctx context.Context, rdb redis.UniversalClient, subscribed func(), f func(lease.Handover)) error {
 	sub := rdb.PSubscribe(ctx, "baton:*")

@@ -51,7 +51,7 @@ type transport struct {
 func newTransport(rdb redis.UniversalClient) *transport {
 	switch rdb := rdb.(type) {
 	case *redis.Client:
-		return &transport{single: &pipeliner{process: rdb.Process, prompt: promptHookOf(rdb), exec: execBy(rdb), confirmer: newConfirmer(rdb, nil)}}
+		return &transport{single: &pipeliner{process: rdb.Process, prompt: promptHookOf(rdb, false), exec: execBy(rdb), confirmer: newConfirmer(rdb, nil)}}
 	case *redis.ClusterClient:
 		return &transport{cluster: rdb, nodes: make(map[string]*pipeliner)}
 	}
@@ -100,7 +100,7 @@ func (t *transport) node(ctx context.Context, key string) (p *pipeliner, err err
 	defer t.mu.Unlock()
 	addr := node.Options().Addr
 	if p = t.nodes[addr]; p == nil || p.node != node {
-		p = &pipeliner{node: node, process: t.cluster.Process, prompt: promptHookOf(node), exec: execBy(t.cluster)}
+		p = &pipeliner{node: node, process: t.cluster.Process, prompt: promptHookOf(node, true), exec: execBy(t.cluster)}
 		p.confirmer = newConfirmer(node, func() { t.cluster.ReloadState(context.Background()) })
 		t.nodes[addr] = p
 	}
