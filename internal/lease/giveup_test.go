@@ -144,3 +144,29 @@ func TestGroupGivesUpManyKeys(t *testing.T) {
 		}
 	})
 }
+
+// TestGroupGivesUpWhileReleasing ends the ctx of a request for several keys while it gives back
+// those behind the one that it waits for, and Redis answers nothing.
+func TestGroupGivesUpWhileReleasing(t *testing.T) {
+	inBubble(t, func(e *env) {
+		k1, _ := e.process()
+		k2, s2 := e.process()
+		p := params(time.Minute)
+		p.Key = "b"
+		e.take(k1, p)
+		s2.point = func(what string) fault {
+			if what == "send release" {
+				time.Sleep(10 * time.Second)
+			}
+			return fine
+		}
+		ctx, cancel := context.WithTimeout(e.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		err := new(MultiLease).Acquire(ctx, k2, p, []string{"a", "b", "c"})
+		if !errors.Is(err, context.DeadlineExceeded) {
+			e.Error(err)
+		}
+		e.within("the call returns", start, time.Second+2*retry.CancelTimeout)
+	})
+}
