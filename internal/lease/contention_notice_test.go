@@ -45,7 +45,11 @@ func (e *env) contender(m *Manager, p Params) (got chan struct{}) {
 	got = make(chan struct{})
 	go func() {
 		defer close(got)
-		e.acquireBy(m, p).Release()
+		l := new(Lease)
+		if err := l.Acquire(e.Context(), m, &p); err != nil {
+			e.Error(err)
+		}
+		l.Release()
 	}()
 	return got
 }
