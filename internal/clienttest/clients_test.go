@@ -171,6 +171,9 @@ func TestClients(t *testing.T) {
 		}, without: "closed"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if race && strings.HasSuffix(name, "RouteByLatency") {
+				t.Skip("go-redis races with itself: it measures a node's latency while it sets up the node's client")
+			}
 			t.Parallel()
 			a, b := set.make(t), set.make(t)
 			looks := &looks{}
