@@ -126,17 +126,30 @@ func TestClusterMessages(t *testing.T) {
 			return !slices.ContainsFunc(k.channels(), func(channel string) bool { return slices.Contains(first, channel) })
 		}, "the subscriptions end")
 	})
-	k.handOver(func() {
-		k.subscribed()
-		for _, node := range k.c.Nodes {
+	clients := func(subscription string) (ids []string) {
+		for i, node := range k.c.Nodes {
 			for line := range strings.Lines(node.Do(t, "CLIENT", "LIST", "TYPE", "pubsub").(string)) {
-				if id, _, _ := strings.Cut(strings.TrimPrefix(line, "id="), " "); strings.Contains(line, " ssub=1 ") {
-					node.Do(t, "CLIENT", "KILL", "ID", id)
+				if id, _, _ := strings.Cut(strings.TrimPrefix(line, "id="), " "); strings.Contains(line, subscription) {
+					ids = append(ids, strconv.Itoa(i)+" "+id)
 				}
 			}
 		}
+		return ids
+	}
+	var ofProcess []string
+	k.handOver(func() {
+		k.subscribed()
+		ofProcess = clients(" sub=1 ")
+		for _, client := range clients(" ssub=1 ") {
+			i, id, _ := strings.Cut(client, " ")
+			node, _ := strconv.Atoi(i)
+			k.c.Nodes[node].Do(t, "CLIENT", "KILL", "ID", id)
+		}
 	})
 	k.handOver(k.subscribed)
+	if now := clients(" sub=1 "); len(ofProcess) == 0 || !slices.Equal(now, ofProcess) {
+		t.Errorf("the subscriptions of the process were %q and are %q", ofProcess, now)
+	}
 	before, _ := k.messages()
 	k.handOver(func() {})
 	if after, _ := k.messages(); after != before {

@@ -8,11 +8,9 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
-const (
-	// revocationSlack is how long a try waits, besides two round trips, for the revocation of a
-	// claim that only lingers: for the goroutines of the process that has it.
-	revocationSlack = 2 * time.Millisecond
-)
+// revocationSlack is how long a try waits, besides two round trips, for the revocation of a
+// claim that only lingers: for the goroutines of the process that has it.
+const revocationSlack = 2 * time.Millisecond
 
 // finishRequest deals with the answer to a request of the one that asks. It reports
 // whether the next is to be sent at once; if not, and there is to be one, it has

@@ -241,7 +241,7 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 	},
 	{
 		"node-channel-lost", "a node's channel whose connection breaks is not subscribed to again",
-		"internal/redisstore/node_channel.go", `		n.end()
+		"internal/redisstore/node_channel.go", `		n.remove(addr)
 	case`, `	case`,
 		"mutex", "TestClusterMessages",
 	},

@@ -13,6 +13,9 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
+// retryNodeAfter is for how long a process does without the channel of a node whose connection broke.
+const retryNodeAfter = time.Second
+
 // nodeChannels are the channels of single nodes of a cluster that go with one subscription.
 // Plain messages go to all nodes, which costs more the more there are. So a waiter names a
 // channel of the node of its key. lib/publish.lua falls back to the channel of the subscription.
@@ -96,14 +99,24 @@ func (n *nodeChannels) listen(node *redis.Client, addr string, c *nodeChannel) {
 		return true
 	})
 	switch {
-	case c.active.Swap(false): // it broke: messages may be lost, and all who wait must ask
-		n.end()
+	case c.active.Swap(false) && n.ctx.Err() == nil: // it broke: messages may be lost, so all who wait ask
+		n.handler.Subscribed(c.process)
+		select { // until then, waiters name the channel of the process
+		case <-time.After(retryNodeAfter):
+		case <-n.ctx.Done():
+		}
+		n.remove(addr)
 	case redis.HasErrorPrefix(err, "unknown command"), redis.HasErrorPrefix(err, "NOPERM"): // the server has no such channels
-	default: // the next waiter subscribes again
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		delete(n.byAddr, addr)
+	default:
+		n.remove(addr)
 	}
+}
+
+// remove forgets the channel of a node: the next waiter subscribes again.
+func (n *nodeChannels) remove(addr string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.byAddr, addr)
 }
 
 // close ends the subscriptions to all nodes.
