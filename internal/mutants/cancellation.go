@@ -287,7 +287,7 @@ var cancellation = []mutant{
 	},
 	{
 		"silent-queue", "renewals that are sent by themselves queue at a server that is silent",
-		"internal/redisstore/transport.go", `silent = err
+		"internal/redisstore/renewals.go", `silent = err
 `, `silent = nil
 `,
 		"internal/redisstore", "TestRenewalsDoNotQueueAtASilentServer",

@@ -203,7 +203,7 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 	},
 	{
 		"renew-script-forgotten", "the same for renewals",
-		"internal/redisstore/transport.go", `if wantsText(err) {
+		"internal/redisstore/renewals.go", `if wantsText(err) {
 			unknown`, `if false {
 			unknown`,
 		"internal/redisstore", "TestRenewOfMany",

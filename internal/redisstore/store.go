@@ -16,7 +16,8 @@
 // The way to a server:
 //
 //	client.go        resolve: which client a wrapper stands for
-//	transport.go     send, renew: which server gets a command, and how renewals are batched
+//	transport.go     send: which server gets a command
+//	renewals.go      renew: how renewals are batched
 //	pipeliner.go     send: whether a command goes at once or in the next pipeline
 //	prompt.go        promptHook: how the wait for a reply is kept short
 //	wait_replicas.go confirm: renewals that count when replicas have received them
