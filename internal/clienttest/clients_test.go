@@ -264,7 +264,7 @@ func works(t *testing.T, make func(redis.UniversalClient, string, *history) prim
 		}
 		switch {
 		case byMessage || !told:
-		case attempt < 5: // who asks before it can hear, or just now, finds it by that
+		case attempt < 100: // a request that was under way finds it, too: most of them on a busy machine
 			continue
 		default:
 			t.Error("nobody is told by a message")
