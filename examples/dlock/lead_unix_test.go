@@ -78,14 +78,17 @@ func waiters(t *testing.T, e *mutex.Election) int {
 // TestLeadThroughOutage restarts Redis without data under a leader.
 func TestLeadThroughOutage(t *testing.T) {
 	s := redistest.Start(t)
-	w := dlock(t, s, append([]string{"-lead", "-ttl", "1s", "name", "--"}, forever...)...)
+	w := dlock(t, s, append([]string{"-lead", "-ttl", "4s", "name", "--"}, forever...)...)
 	first := <-w.Lines()
 	s.Kill()
-	says(t, w, "asked")
 	if err := s.Restart(); err != nil {
 		t.Fatal(err)
 	}
-	if second := <-w.Lines(); len(second) != len(first) || second <= first {
+	second := <-w.Lines()
+	if second == "asked" { // on a busy machine it is killed before it can say so
+		second = <-w.Lines()
+	}
+	if len(second) != len(first) || second <= first {
 		t.Errorf("it leads again with the number %s after %s", second, first)
 	}
 	if err := syscall.Kill(w.Pid(), syscall.SIGTERM); err != nil {
