@@ -1,10 +1,15 @@
 package mutex_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
@@ -15,17 +20,20 @@ type nodeKeys struct {
 	*testing.T
 	c              *redistest.Cluster
 	owners         map[*redistest.Server]string
+	clients        [2]redis.UniversalClient
 	holder, waiter map[string]*mutex.Mutex
 }
 
 func keysOfNodes(t *testing.T, c *redistest.Cluster) *nodeKeys {
-	k := &nodeKeys{t, c, map[*redistest.Server]string{}, map[string]*mutex.Mutex{}, map[string]*mutex.Mutex{}}
 	holder, waiter := c.Client(t), c.Client(t)
+	k := &nodeKeys{t, c, map[*redistest.Server]string{}, [...]redis.UniversalClient{holder, waiter}, map[string]*mutex.Mutex{}, map[string]*mutex.Mutex{}}
 	for i := 0; len(k.owners) < len(c.Nodes); i++ {
-		key := strconv.Itoa(i)
+		key := fmt.Sprintf("{%d}", i)
 		k.owners[c.Owner(t, c.Slot(t, key))] = key
 	}
-	lock(t, mutex.New(waiter, "kept")) // so that the waiter's subscription stays
+	for i, rdb := range k.clients { // so that the subscriptions stay
+		lock(t, mutex.New(rdb, "kept"+strconv.Itoa(i)))
+	}
 	for _, key := range k.owners {
 		k.holder[key], k.waiter[key] = mutex.New(holder, key), mutex.New(waiter, key)
 	}
@@ -55,26 +63,6 @@ func (k *nodeKeys) handOver(meanwhile func()) {
 	}
 }
 
-// messages counts those that the nodes have sent to each other for PUBLISH and for SPUBLISH, and
-// those that scripts have published to one node.
-func (k *nodeKeys) messages() (onBus, published int64) {
-	k.Helper()
-	for _, node := range k.c.Nodes {
-		published += node.Stats(k).Calls["spublish"]
-		for line := range strings.Lines(node.Do(k, "CLUSTER", "INFO").(string)) {
-			field, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-			if field == "cluster_stats_messages_publish_sent" || field == "cluster_stats_messages_publishshard_sent" {
-				n, err := strconv.ParseInt(value, 10, 64)
-				if err != nil {
-					k.Fatal(err)
-				}
-				onBus += n
-			}
-		}
-	}
-	return onBus, published
-}
-
 // subscribed waits until the waiter has a channel on each node, which the locks that are awaited need.
 func (k *nodeKeys) subscribed() {
 	k.Helper()
@@ -100,13 +88,106 @@ func TestClusterHandOversStayOnTheirNode(t *testing.T) {
 	const nodes, rounds = 3, 10
 	k := keysOfNodes(t, redistest.StartCluster(t, nodes))
 	k.handOver(k.subscribed)
-	onBus, published := k.messages()
+	onBus, published := k.c.Messages(k)
 	for range rounds {
 		k.handOver(func() {})
 	}
-	onBusThen, publishedThen := k.messages()
+	onBusThen, publishedThen := k.c.Messages(k)
 	if n := publishedThen - published; onBusThen != onBus || n != rounds*nodes {
 		t.Errorf("%d hand-overs cost %d messages to one node, and %d from node to node", rounds*nodes, n, onBusThen-onBus)
+	}
+}
+
+// TestClusterMessagesStayOnTheirNode has processes tell each other of everything that they do, on
+// every node of a cluster. No message goes to another node.
+func TestClusterMessagesStayOnTheirNode(t *testing.T) {
+	t.Parallel()
+	k := keysOfNodes(t, redistest.StartCluster(t, 3))
+	k.channels() // skips the test if the server has none
+	here, there, observed := k.clients[0], k.clients[1], 0
+	awaited := func(inspect func(context.Context) (mutex.Status, error)) {
+		redistest.Eventually(t, redistest.Patience, func() bool {
+			s, err := inspect(t.Context())
+			return err == nil && s.Waiters > 0
+		}, "it is awaited")
+	}
+	for what, round := range map[string]func(t *testing.T, key string) (messages int64){
+		"Contended": func(t *testing.T, key string) int64 {
+			mu := mutex.New(here, key)
+			mu.NotifyContention = true
+			held := lock(t, mu)
+			next := mutex.New(there, key).LockChan(t.Context())
+			<-held.Contended()
+			unlock(t, held)
+			unlock(t, receive(t, next))
+			return 2
+		},
+		"ContendedReaders": func(t *testing.T, key string) int64 {
+			readers, writer := mutex.NewRW(here, key+"rw"), mutex.NewRW(there, key+"rw")
+			held, err := readers.RLockContext(t.Context())
+			must(err)
+			joined, err := readers.RLockContext(t.Context()) // so that the process wants to know
+			must(err)
+			next := writer.LockChan(t.Context())
+			awaited(writer.Inspect)
+			unlock(t, held)
+			unlock(t, joined)
+			unlock(t, receive(t, next))
+			return 2
+		},
+		"Election": func(t *testing.T, key string) int64 {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			observed++
+			key += strconv.Itoa(observed)
+			e, leaders := mutex.NewElection(here, key), mutex.NewElection(there, key).Observe(ctx)
+			sees(t, leaders, "")
+			e.Value = "x"
+			redistest.Eventually(t, redistest.Patience, func() bool {
+				return slices.ContainsFunc(k.channels(), func(channel string) bool { return strings.HasSuffix(channel, ":value:"+key) })
+			}, "changes are heard")
+			term := campaign(t, e)
+			sees(t, leaders, "x")
+			resign(t, term)
+			sees(t, leaders, "")
+			return 2
+		},
+		"Once": func(t *testing.T, key string) int64 {
+			first, second := mutex.NewOnce(here, key+"once"), mutex.NewOnce(there, key+"once")
+			both := make(chan error, 1)
+			_, err := first.DoContext(t.Context(), func(context.Context) error {
+				go func() {
+					_, err := second.DoContext(t.Context(), func(context.Context) error { return errors.New("it ran twice") })
+					both <- err
+				}()
+				awaited(mutex.New(there, key+"once").Inspect)
+				return nil
+			})
+			must(err)
+			must(<-both)
+			must(first.Reset(t.Context()))
+			return 1
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			all := func() (onBus, onNode, messages int64) {
+				onBus, onNode = k.c.Messages(t)
+				for _, key := range k.owners {
+					messages += round(t, key)
+				}
+				onBusThen, onNodeThen := k.c.Messages(t)
+				return onBusThen - onBus, onNodeThen - onNode, messages
+			}
+			redistest.Eventually(t, redistest.Patience, func() bool {
+				onBus, _, _ := all()
+				return onBus == 0
+			}, "messages stay on their node")
+			for range 5 {
+				if onBus, onNode, messages := all(); onBus != 0 || onNode != messages {
+					t.Errorf("%d messages to one node, want %d, and %d from node to node", onNode, messages, onBus)
+				}
+			}
+		})
 	}
 }
 
@@ -150,9 +231,9 @@ func TestClusterMessages(t *testing.T) {
 	if now := clients(" sub=1 "); len(ofProcess) == 0 || !slices.Equal(now, ofProcess) {
 		t.Errorf("the subscriptions of the process were %q and are %q", ofProcess, now)
 	}
-	before, _ := k.messages()
+	before, _ := k.c.Messages(k)
 	k.handOver(func() {})
-	if after, _ := k.messages(); after != before {
+	if after, _ := k.c.Messages(k); after != before {
 		t.Errorf("%d messages went from node to node", after-before)
 	}
 }

@@ -22,17 +22,14 @@ type Owner struct {
 // about: a name, and not a story.
 const maxLabelLen = 100
 
-// NewToken names a new hold: "baton:ttl:host:pid:process:serial", with the mark if it is
-// not 0, and ":label" if there is one. It is what redis-cli shows as the lock's value, and no two holds
+// NewToken names a new hold: "baton:ttl:host:pid:process:serial", with the mark
+// behind the serial, and ":label" if there is one. It is what redis-cli shows as the lock's value, and no two holds
 // ever share one. It has no space in it, for it is a word of messages.
-func (c *Client) NewToken(ttl time.Duration, label string, mark byte) string {
+func (c *Client) NewToken(ttl time.Duration, label, mark string) string {
 	var buf [128]byte // does not escape
 	b := strconv.AppendInt(append(buf[:0], "baton:"...), ttl.Milliseconds(), 10)
 	b = append(append(b, ':'), c.tokenPrefix...)
-	b = strconv.AppendInt(b, c.serial.Add(1), 36)
-	if mark != 0 {
-		b = append(b, mark)
-	}
+	b = append(strconv.AppendInt(b, c.serial.Add(1), 36), mark...)
 	if label != "" {
 		b = append(append(b, ':'), url.QueryEscape(label[:min(len(label), maxLabelLen)])...)
 	}
@@ -71,21 +68,18 @@ func ParseOwner(token string) Owner {
 	return o
 }
 
-// ParseMark returns the mark at the end of the serial, 0 if there is none, and the channel of
-// the process.
-func ParseMark(token string) (mark byte, channel string) {
+// ParseMark returns the mark behind the serial, "" if there is none, and the channel of the
+// process.
+func ParseMark(token string) (mark, channel string) {
 	part := strings.SplitN(token, ":", 7)
 	if len(part) < 6 || part[0] != "baton" {
-		return 0, ""
+		return "", ""
 	}
-	if serial := part[5]; serial != "" && !isSerial(serial[len(serial)-1]) {
-		mark = serial[len(serial)-1]
+	if i := strings.IndexAny(part[5], "!~"); i >= 0 {
+		mark = part[5][i : i+1]
 	}
 	return mark, channelPrefix + part[4]
 }
-
-// isSerial reports whether c is a digit of a serial, which has base 36.
-func isSerial(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' }
 
 // String is "label (host, pid 7)", or as much of that as there is.
 func (o Owner) String() string {

@@ -49,7 +49,7 @@ func TestRights(t *testing.T) {
 		"Database": {[]*redistest.Server{one}, more("+select"), func() redis.UniversalClient {
 			return redis.NewClient(&redis.Options{Addr: one.Addr(), DB: 1, Username: name, Password: password})
 		}},
-		"Cluster": {cluster.Nodes, more("+cluster|slots +command", "+spublish +ssubscribe"), func() redis.UniversalClient {
+		"Cluster": {cluster.Nodes, more("+cluster|slots +command", "+spublish +ssubscribe +sunsubscribe"), func() redis.UniversalClient {
 			return redis.NewClusterClient(&redis.ClusterOptions{Addrs: nodes, Username: name, Password: password})
 		}},
 	} {

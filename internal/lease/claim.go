@@ -55,11 +55,14 @@ type redisState struct {
 // yields.
 func newClaim(q *keyQueue, first *Lease, yields bool) *claim {
 	c := &claim{queue: q, last: first, linger: q.newLingering(first, yields)}
-	var mark byte
+	mark := ""
 	if c.linger != nil {
 		mark, c.notified = lingerMark, true
 	} else if first.notify() {
 		mark, c.notified = noticeMark, true
+	}
+	if c.notified {
+		mark += q.manager.store.NodeTag(q.name.Key)
 	}
 	c.token = q.manager.NewToken(first.ttl, first.label, mark)
 	if c.setWant(first); c.notified {

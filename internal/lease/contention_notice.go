@@ -98,6 +98,6 @@ func (c *contention) noteNotice(now time.Time) {
 
 // Marks at the end of the serial in a token.
 const (
-	noticeMark = '!' // the claim wants a notice when others wait
-	lingerMark = '~' // and it may linger
+	noticeMark = "!" // the claim wants a notice when others wait
+	lingerMark = "~" // and it may linger
 )

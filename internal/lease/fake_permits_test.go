@@ -138,7 +138,7 @@ func (p *fakePermits) grantWaiters(self string) (messages []message) {
 
 func (p *fakePermits) notifyShared(self string) (messages []message) {
 	for _, token := range slices.Sorted(maps.Keys(p.holds)) {
-		if mark, _ := client.ParseMark(token); token != self && p.holds[token].shared && mark == 0 {
+		if mark, _ := client.ParseMark(token); token != self && p.holds[token].shared && mark == "" {
 			h := p.holds[token]
 			messages = append(messages, message{h.channel, Handover{Name: p.name, Token: token}})
 		}
@@ -156,7 +156,7 @@ func (p *fakePermits) notify(self string) (messages []message) {
 		return nil
 	}
 	for _, token := range slices.Sorted(maps.Keys(p.holds)) {
-		if mark, channel := client.ParseMark(token); token != self && mark != 0 {
+		if mark, channel := client.ParseMark(token); token != self && mark != "" {
 			messages = append(messages, message{channel, Handover{Name: p.name, Token: token}})
 		}
 	}

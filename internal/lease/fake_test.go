@@ -116,7 +116,7 @@ func (f *fakeRedis) notify(k *fakeKey, r Request) (messages []message, mayLinger
 	for len(k.queue) > 1 && k.queue[0].token != r.Token && time.Since(k.queue[0].seen) >= WaiterTTL {
 		k.queue = k.queue[1:]
 	}
-	if mark != 0 && r.Enqueue && k.queue[0].token == r.Token {
+	if mark != "" && r.Enqueue && k.queue[0].token == r.Token {
 		f.sent++
 		f.log("%s is told that others wait", k.owner)
 		messages = []message{{channel, Handover{Name: r.Name, Token: k.owner, Contended: true}}}
@@ -370,6 +370,9 @@ func (s *fakeStore) MaxBlock() time.Duration { return 300 * time.Millisecond }
 func (s *fakeStore) Inspect(context.Context, Name) (Status, error) { panic("nobody asks") }
 
 func (s *fakeStore) LowLatency(Name) bool { return false }
+
+// NodeTag returns some tag. Notices go to the channel of the process all the same.
+func (s *fakeStore) NodeTag(string) string { return "12" }
 
 func (s *fakeStore) Release(_ context.Context, name Name, token string) (owned bool, err error) {
 	return call(s, "release", func() (bool, []message) {

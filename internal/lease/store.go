@@ -55,6 +55,9 @@ type Store interface {
 	// LowLatency reports whether replies about name are expected within a millisecond. If so, a
 	// caller may wait for one on its own goroutine although its ctx can end.
 	LowLatency(name Name) bool
+	// NodeTag returns what follows the mark in a token, so that a notice to the claim goes to one node
+	// of a cluster: "" while there is no such channel.
+	NodeTag(key string) string
 	// Release ends what token holds or awaits, and hands over to the next.
 	// It reports whether token held anything.
 	Release(ctx context.Context, name Name, token string) (owned bool, err error)

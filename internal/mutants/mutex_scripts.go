@@ -231,19 +231,29 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 	},
 	{
 		"node-channel-only", "a hand-over on the channel of a node that nobody hears is told nowhere else",
-		"internal/redisstore/lib/publish.lua", `if type(heard) ~= 'number' or heard == 0 then`, `if not process then`,
+		"internal/redisstore/lib/publish.lua", `if type(heard) ~= 'number' or heard == 0 then`, `if not name then`,
 		"internal/redisstore", "TestNodeChannelThatNobodyHears",
 	},
 	{
 		"node-channel-unused", "hand-overs are told to all nodes of a cluster",
-		"internal/redisstore/node_channel.go", `return c.name`, `return r.Channel`,
+		"internal/redisstore/node_channel.go", `return c.channel`, `return r.Channel`,
 		"mutex", "TestClusterHandOversStayOnTheirNode",
 	},
 	{
 		"node-channel-lost", "a node's channel whose connection breaks is not subscribed to again",
-		"internal/redisstore/node_channel.go", `		n.remove(addr)
-	case`, `	case`,
+		"internal/redisstore/node_channel.go", `	delete(n.byAddr, addr)
+`, ``,
 		"mutex", "TestClusterMessages",
+	},
+	{
+		"notice-to-all-nodes", "a token does not name the channel of its process on the node",
+		"internal/lease/claim.go", `mark += q.manager.store.NodeTag(q.name.Key)`, `mark += ""`,
+		"mutex", "TestClusterMessagesStayOnTheirNode",
+	},
+	{
+		"key-channel-of-all-nodes", "changes of values, and ends of generations, are not heard on the node of their key",
+		"internal/redisstore/pubsub.go", `nodes.setKey(event.Channel, subscribed)`, ``,
+		"mutex", "TestClusterMessagesStayOnTheirNode",
 	},
 	{
 		"silence-is-golden", "a subscription that has fallen silent is kept for ever",

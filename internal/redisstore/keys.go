@@ -49,7 +49,7 @@ import (
 //
 // Messages:
 //
-//	on baton:<process>, or in a cluster by SPUBLISH on baton:{tag}:<process>
+//	on baton:<process>
 //	                        "m seq 0 base 1 contended token key": a mutex is handed over to token
 //	                        "<kind> seq want_seq base weight contended token key": permits are granted to token
 //	                        "<kind> 0 0 0 0 contended token key": token asks again, or others wait for what it
@@ -57,9 +57,11 @@ import (
 //	on baton:{K}:value      "v fence 0 0 0 0 - key": a hold with that fence has written the value; with 0,
 //	                        a leader has resigned and nobody holds the mutex
 //	on baton:{K}:done       "w generation 0 0 abandoned 0 - key": a generation is finished
+//	In a cluster, a channel baton:x is named baton:@{tag}:x where it is heard on one node only. See nodeChannel.
 //
 // A token is "baton:ttl:host:pid:process:serial", and ":label" if there is one. The serial ends
-// with ! if the claim wants to know when others wait, and with ~ if the claim may also linger.
+// with ! if the claim wants to know when others wait, and with ~ if the claim may also linger. In a cluster,
+// the tag of the channel for that may follow.
 //
 // A key with a hash tag keeps it, as in baton:{tag}:queue:K. See keyParts.
 

@@ -24,6 +24,7 @@ if not owner and redis.call('EXISTS', KEYS[1], KEYS[2]) == 0 then
 end
 
 --include lib/contention.lua
+--include lib/publish.lua
 -- Fast path: another owner has the lock, and token is a new waiter. All other cases leave it
 -- before the first write: token is queued already, or its place is one at which a waiter looks
 -- ahead, and it finds a stale entry.
@@ -41,7 +42,7 @@ if type(owner) == 'string' and owner ~= ARGV[1] then
       redis.call('PEXPIRE', KEYS[2], WAITER_TTL)
       redis.call('PEXPIRE', KEYS[3], WAITER_TTL)
       local channel, lingers = notice_channel(owner)
-      if channel and place == 1 then redis.pcall('PUBLISH', channel, 'm 0 0 0 0 1 ' .. owner .. ' -') end
+      if channel and place == 1 then publish(channel, 'm 0 0 0 0 1 ' .. owner .. ' -') end
       return {0, 0, left, most and (lingers and 2 or 1) or 0}
     end
   end

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,46 +14,65 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
-// retryNodeAfter is for how long a process does without the channel of a node whose connection broke.
+// retryNodeAfter is for how long a process does without a subscription to a node that has ended.
 const retryNodeAfter = time.Second
 
-// nodeChannels are the channels of single nodes of a cluster that go with one subscription.
-// Plain messages go to all nodes, which costs more the more there are. So a waiter names a
-// channel of the node of its key. lib/publish.lua falls back to the channel of the subscription.
-type nodeChannels struct {
+// nodeChannel returns the channel that stands for the given one on the node of the key. What is
+// published there goes to that node only, and on other channels to all nodes of a cluster.
+func nodeChannel(channel, key string) string {
+	return "baton:@{" + tagOfSlot(slot(key)) + "}:" + strings.TrimPrefix(channel, "baton:")
+}
+
+// plainChannel returns the channel for which a nodeChannel stands.
+func plainChannel(name string) string {
+	_, rest, _ := strings.Cut(name, "}:")
+	return "baton:" + rest
+}
+
+// publishedOn returns the channel on which scripts publish what is heard on a channel of a key.
+func (s *Store) publishedOn(channel any) any {
+	if s.transport.cluster == nil {
+		return channel
+	}
+	return nodeChannel(channel.(string), channel.(string))
+}
+
+// nodeSubscriptions are the subscriptions to single nodes of a cluster that go with that of the
+// process, which hears what is published on plain channels. One to a node hears the channel of the
+// process there, which waiters and tokens name, and those of the keys whose slots the node serves.
+type nodeSubscriptions struct {
+	store   *Store
 	ctx     context.Context
-	end     context.CancelFunc // of the subscription
+	end     context.CancelFunc // of the subscription of the process
 	handler client.MessageHandler
 	running sync.WaitGroup
 
 	mu     sync.Mutex
-	byAddr map[string]*nodeChannel // nil when the subscription has ended
+	byAddr map[string]*nodeSubscription // nil when the subscription of the process has ended
+	keys   map[string]*nodeSubscription // plain channels of keys; nil while no node has been found
 }
 
-type nodeChannel struct {
-	name     string
-	process  string        // the channel of the process
+type nodeSubscription struct {
+	channel  string        // of the process, on this node
+	tag      string        // in its name
 	resolved chan struct{} // closed when it is subscribed to, or that has failed
+	sub      *redis.PubSub // set before active
 	active   atomic.Bool
+	changing sync.Mutex // held while channels of keys are changed
 }
 
-// handoverChannel returns the channel on which a waiter is told of a hand-over. It subscribes to that
-// of the key's node if nobody has, and waits for that, but not for a silent node, nor for a large part
+// handoverChannel returns the channel on which a waiter is told of a hand-over. It subscribes to the
+// key's node if nobody has, and waits for that, but not for a silent node, nor for a large part
 // of the TTL: the trust window has begun.
 func (s *Store) handoverChannel(ctx context.Context, r lease.Request) string {
-	all := s.nodeChannels.Load()
-	if s.transport.cluster == nil || !r.Enqueue || all == nil {
+	if !r.Enqueue && !r.WantShared { // only waiters and readers are told anything
 		return r.Channel
 	}
-	var node *redis.Client
-	if protect(func() (err error) { node, err = s.transport.cluster.MasterForKey(ctx, r.Key); return err }) != nil {
-		return r.Channel
-	}
-	c := all.of(node, r)
+	c := s.nodeSubscription(ctx, r.Key)
 	if c == nil {
 		return r.Channel
 	}
-	if !r.FailFast {
+	if r.Enqueue && !r.FailFast && !c.active.Load() {
 		select {
 		case <-c.resolved:
 		case <-ctx.Done():
@@ -62,65 +82,218 @@ func (s *Store) handoverChannel(ctx context.Context, r lease.Request) string {
 	if !c.active.Load() {
 		return r.Channel
 	}
-	return c.name
+	return c.channel
 }
 
-// of returns the channel of the node, nil if the subscription has ended. Its hash tag gives it the
-// slot of the first key that was awaited.
-func (n *nodeChannels) of(node *redis.Client, r lease.Request) *nodeChannel {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+// NodeTag is [lease.Store]'s.
+func (s *Store) NodeTag(key string) string {
+	if !s.transport.knowsNodes() { // the client may have to ask for the slots first
+		return ""
+	}
+	if c := s.nodeSubscription(context.Background(), key); c != nil && c.active.Load() {
+		return c.tag
+	}
+	return ""
+}
+
+// nodeSubscription returns the subscription to the node of the key, which it begins if there is none
+// yet. It returns nil if the server is not a cluster, or the process has no subscription.
+func (s *Store) nodeSubscription(ctx context.Context, key string) *nodeSubscription {
+	all := s.nodes.Load()
+	if all == nil {
+		return nil
+	}
+	node, err := s.transport.master(ctx, key)
+	if err != nil {
+		return nil
+	}
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	return all.of(node, key)
+}
+
+// of returns the subscription to the node of the key. That of the process has ended if it is nil.
+// n is locked.
+func (n *nodeSubscriptions) of(node *redis.Client, key string) *nodeSubscription {
 	addr := node.Options().Addr
 	c := n.byAddr[addr]
 	if c == nil && n.byAddr != nil {
-		c = &nodeChannel{process: r.Channel, name: keyPrefix + tagOfSlot(slot(r.Key)) + "}:" + strings.TrimPrefix(r.Channel, "baton:"), resolved: make(chan struct{})}
+		c = &nodeSubscription{channel: nodeChannel(n.store.manager.Channel(), key), tag: tagOfSlot(slot(key)), resolved: make(chan struct{})}
 		n.byAddr[addr] = c
 		n.running.Go(func() { n.listen(node, addr, c) })
 	}
 	return c
 }
 
-// listen subscribes to the channel until the slot of its tag moves, or the subscription breaks.
-func (n *nodeChannels) listen(node *redis.Client, addr string, c *nodeChannel) {
+// listen keeps a subscription until the slot of its tag moves, or it breaks. Then all who are told
+// by it ask, since messages may be lost, and name plain channels until the next one begins.
+func (n *nodeSubscriptions) listen(node *redis.Client, addr string, c *nodeSubscription) {
 	resolve := sync.OnceFunc(func() { close(c.resolved) })
-	defer resolve()
+	moved := false
 	err := listen(n.ctx, func() (*redis.PubSub, error) {
-		sub := node.SSubscribe(context.Background())
-		return sub, sub.SSubscribe(n.ctx, c.name)
+		c.sub = node.SSubscribe(context.Background())
+		return c.sub, c.sub.SSubscribe(n.ctx, c.channel)
 	}, func(event any) bool {
-		if event, ok := event.(*redis.Subscription); ok {
-			c.active.Store(event.Kind == "ssubscribe")
+		switch event := event.(type) {
+		case *redis.Subscription:
+			subscribed := event.Kind == "ssubscribe"
+			if event.Channel != c.channel {
+				n.noteKey(c, plainChannel(event.Channel), subscribed)
+				return true
+			}
+			c.active.Store(subscribed)
 			resolve()
-			return event.Kind == "ssubscribe"
-		}
-		if event, ok := event.(*redis.Message); ok {
-			handleMessage(n.handler, c.process, event.Payload)
+			if moved = !subscribed; subscribed {
+				n.running.Go(func() { n.syncAll(c) })
+			}
+			return subscribed
+		case *redis.Message:
+			handleMessage(n.handler, plainChannel(event.Channel), event.Payload)
 		}
 		return true
 	})
-	switch {
-	case c.active.Swap(false) && n.ctx.Err() == nil: // it broke: messages may be lost, so all who wait ask
-		n.handler.Subscribed(c.process)
-		select { // until then, waiters name the channel of the process
-		case <-time.After(retryNodeAfter):
-		case <-n.ctx.Done():
-		}
-		n.remove(addr)
-	case redis.HasErrorPrefix(err, "unknown command"), redis.HasErrorPrefix(err, "NOPERM"): // the server has no such channels
-	default:
-		n.remove(addr)
+	broke := c.active.Swap(false)
+	resolve()
+	if n.ctx.Err() != nil {
+		return
+	}
+	if broke {
+		n.handler.Subscribed(n.store.manager.Channel())
+	}
+	for _, channel := range n.keysOf(c) {
+		n.handler.Subscribed(channel)
+	}
+	if redis.HasErrorPrefix(err, "unknown command") || redis.HasErrorPrefix(err, "NOPERM") {
+		return // the server has no such channels: c stays, so that no other subscription is tried
+	}
+	if moved || redis.HasErrorPrefix(err, "MOVED") {
+		n.store.transport.cluster.ReloadState(n.ctx)
+	}
+	n.pause()
+	n.mu.Lock()
+	delete(n.byAddr, addr)
+	n.mu.Unlock()
+	for _, channel := range n.keysOf(c) {
+		n.moveKey(c, channel)
 	}
 }
 
-// remove forgets the channel of a node: the next waiter subscribes again.
-func (n *nodeChannels) remove(addr string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	delete(n.byAddr, addr)
+// pause waits before another subscription is tried.
+func (n *nodeSubscriptions) pause() {
+	select {
+	case <-time.After(retryNodeAfter):
+	case <-n.ctx.Done():
+	}
 }
 
-// close ends the subscriptions to all nodes.
-func (n *nodeChannels) close() {
+// setKey notes that the subscription of the process hears a channel of a key from now on, or not
+// any more, and has the one to the node of the key hear its part.
+func (n *nodeSubscriptions) setKey(channel string, in bool) {
+	n.mu.Lock()
+	c, known := n.keys[channel]
+	if in && !known {
+		n.keys[channel] = nil
+	} else if !in {
+		delete(n.keys, channel)
+	}
+	n.mu.Unlock()
+	switch {
+	case in && !known:
+		n.running.Go(func() { n.place(channel) })
+	case !in && c != nil:
+		n.running.Go(func() { n.sync(c, channel) })
+	}
+}
+
+// place has the subscription to the node of a key hear the key's channel.
+func (n *nodeSubscriptions) place(channel string) {
+	node, err := n.store.transport.master(n.ctx, channel)
+	for ; err != nil; node, err = n.store.transport.master(n.ctx, channel) {
+		if n.pause(); n.ctx.Err() != nil {
+			return
+		}
+	}
+	n.mu.Lock()
+	c, known := n.keys[channel]
+	if !known || c != nil {
+		n.mu.Unlock()
+		return
+	}
+	if c = n.of(node, channel); c != nil {
+		n.keys[channel] = c
+	}
+	n.mu.Unlock()
+	if c != nil {
+		n.sync(c, channel)
+	}
+}
+
+// keysOf returns the channels of keys that the subscription is to hear.
+func (n *nodeSubscriptions) keysOf(c *nodeSubscription) (channels []string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for channel, of := range n.keys {
+		if of == c {
+			channels = append(channels, channel)
+		}
+	}
+	return channels
+}
+
+func (n *nodeSubscriptions) syncAll(c *nodeSubscription) {
+	for _, channel := range n.keysOf(c) {
+		n.sync(c, channel)
+	}
+}
+
+// sync has the subscription hear the channel of a key, or not any more, as keys states.
+// Before the subscription has begun it does nothing: syncAll follows.
+func (n *nodeSubscriptions) sync(c *nodeSubscription, channel string) {
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	n.mu.Lock()
+	in := n.keys[channel] == c
+	n.mu.Unlock()
+	if c.active.Load() {
+		_ = protect(func() error {
+			if in {
+				return c.sub.SSubscribe(n.ctx, nodeChannel(channel, channel))
+			}
+			return c.sub.SUnsubscribe(n.ctx, nodeChannel(channel, channel))
+		})
+	}
+}
+
+// noteKey notes that the channel of a key is heard, or not any more: its slot has moved, unless
+// setKey has removed it.
+func (n *nodeSubscriptions) noteKey(c *nodeSubscription, channel string, subscribed bool) {
+	switch {
+	case subscribed:
+		n.handler.Subscribed(channel)
+	case slices.Contains(n.keysOf(c), channel):
+		n.store.transport.cluster.ReloadState(n.ctx)
+		n.running.Go(func() {
+			n.pause()
+			n.moveKey(c, channel)
+		})
+	}
+}
+
+// moveKey looks for the node of a key again.
+func (n *nodeSubscriptions) moveKey(c *nodeSubscription, channel string) {
+	n.mu.Lock()
+	here := n.keys[channel] == c
+	if here {
+		n.keys[channel] = nil
+	}
+	n.mu.Unlock()
+	if here {
+		n.running.Go(func() { n.place(channel) })
+	}
+}
+
+// close ends all subscriptions.
+func (n *nodeSubscriptions) close() {
 	n.end()
 	n.mu.Lock()
 	n.byAddr = nil

@@ -41,21 +41,28 @@ func (s *Store) Subscribe(ctx context.Context, l client.MessageHandler) {
 // receive subscribes and handles messages until the subscription breaks.
 func (s *Store) receive(ctx context.Context, l client.MessageHandler, healthy func()) {
 	ctx, end := context.WithCancel(ctx)
-	nodes := &nodeChannels{ctx: ctx, end: end, handler: l, byAddr: map[string]*nodeChannel{}}
+	nodes := &nodeSubscriptions{store: s, ctx: ctx, end: end, handler: l, byAddr: map[string]*nodeSubscription{}, keys: map[string]*nodeSubscription{}}
 	defer nodes.close()
-	defer s.nodeChannels.CompareAndSwap(nodes, nil)
+	defer s.nodes.CompareAndSwap(nodes, nil)
 	_ = listen(ctx, func() (*redis.PubSub, error) {
 		sub := s.rdb.Subscribe(context.Background())
 		return sub, sub.Subscribe(ctx, l.Channels(subscriber{sub})...)
 	}, func(event any) bool {
-		if event, ok := event.(*redis.Subscription); ok && event.Kind == "subscribe" {
+		switch event := event.(type) {
+		case *redis.Subscription:
+			subscribed := event.Kind == "subscribe"
+			if s.transport.cluster != nil && event.Channel != s.manager.Channel() {
+				nodes.setKey(event.Channel, subscribed)
+			}
+			if !subscribed {
+				break
+			}
 			healthy()
-			if ctx.Err() == nil {
-				s.nodeChannels.Store(nodes)
+			if s.transport.cluster != nil && ctx.Err() == nil {
+				s.nodes.Store(nodes)
 			}
 			l.Subscribed(event.Channel)
-		}
-		if event, ok := event.(*redis.Message); ok {
+		case *redis.Message:
 			handleMessage(l, event.Channel, event.Payload)
 		}
 		return true

@@ -243,7 +243,7 @@ func TestSubscriptionBacksOff(t *testing.T) {
 // subscriber, only that gets the message; else it goes to the channel of the process.
 func TestNodeChannelThatNobodyHears(t *testing.T) {
 	eachPath(t, func(r *rig) {
-		const node, process = "baton:{1}:process", "baton:process"
+		const node, process = "baton:@{1}:process", "baton:process"
 		handOver := func() []string {
 			r.held(a)
 			q := r.request(b, 1)

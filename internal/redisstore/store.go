@@ -22,7 +22,7 @@
 //	prompt.go        promptHook: how the wait for a reply is kept short
 //	wait_replicas.go confirm: renewals that count when replicas have received them
 //	pubsub.go        Subscribe, parseMessage: the subscription, its health and its messages
-//	node_channel.go  handoverChannel: which channel a waiter names in a cluster
+//	node_channel.go  nodeChannel: what is told on one node of a cluster only
 //
 // What is sent, and what comes back:
 //
@@ -60,7 +60,7 @@ type Store struct {
 	manager   *lease.Manager
 	groups    *taskgroup.Manager
 
-	nodeChannels atomic.Pointer[nodeChannels] // nil while there is no subscription
+	nodes atomic.Pointer[nodeSubscriptions] // nil while there is no subscription, or the server is no cluster
 }
 
 // NewStore returns the store of a client.

@@ -73,16 +73,21 @@ func execBy(rdb redis.UniversalClient) func(cmds []redis.Cmder) error {
 	}
 }
 
+// master returns the client for the node of the key in a cluster.
+func (t *transport) master(ctx context.Context, key string) (node *redis.Client, err error) {
+	err = protect(func() (err error) { // the clients of nodes, which it may ask for the slots, may have hooks
+		node, err = t.cluster.MasterForKey(ctx, key)
+		return err
+	})
+	return node, err
+}
+
 // node returns the pipeliner for the server of the key.
 func (t *transport) node(ctx context.Context, key string) (p *pipeliner, err error) {
 	if t.cluster == nil {
 		return t.single, nil
 	}
-	var node *redis.Client
-	err = protect(func() (err error) { // the clients of nodes, which it may ask for the slots, may have hooks
-		node, err = t.cluster.MasterForKey(ctx, key)
-		return err
-	})
+	node, err := t.master(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -97,12 +102,16 @@ func (t *transport) node(ctx context.Context, key string) (p *pipeliner, err err
 	return p, nil
 }
 
+// knowsNodes reports whether the client of a cluster has served a command.
+func (t *transport) knowsNodes() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.nodes) > 0
+}
+
 // isPrompt reports whether the node of the key in a cluster is expected to reply within a millisecond.
 func (t *transport) isPrompt(key string) bool {
-	t.mu.Lock()
-	known := len(t.nodes) > 0
-	t.mu.Unlock()
-	if !known { // the client may have to ask for the slots first, which takes longer
+	if !t.knowsNodes() { // the client may have to ask for the slots first, which takes longer
 		return false
 	}
 	p, err := t.node(context.Background(), key)

@@ -68,7 +68,7 @@ func (s *Store) WriteValue(ctx context.Context, w lease.ValueWrite) (lease.Write
 	if err != nil {
 		return 0, retry.Permanent(err)
 	}
-	val, err := s.transport.run(ctx, valueWrite, keys, writeArgs(w, keys[1]))
+	val, err := s.transport.run(ctx, valueWrite, keys, writeArgs(w, s.publishedOn(keys[1])))
 	if err != nil {
 		return 0, classify(s.rdb, ignoreWrongType(err))
 	}
@@ -81,7 +81,7 @@ func (s *Store) ReleaseValue(ctx context.Context, w lease.ValueWrite) (outcome l
 	if err != nil {
 		return 0, false, retry.Permanent(err)
 	}
-	val, err := s.transport.run(ctx, valueRelease, keys, append(writeArgs(w, keys[4]), oneIf(w.Useful)))
+	val, err := s.transport.run(ctx, valueRelease, keys, append(writeArgs(w, s.publishedOn(keys[4])), oneIf(w.Useful)))
 	if err != nil {
 		return 0, false, classify(s.rdb, ignoreWrongType(err))
 	}

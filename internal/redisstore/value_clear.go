@@ -14,6 +14,6 @@ func (s *Store) ClearValue(ctx context.Context, key string) error {
 	if err != nil {
 		return retry.Permanent(err)
 	}
-	_, err = s.transport.run(ctx, valueClear, keys, []any{keys[1], key})
+	_, err = s.transport.run(ctx, valueClear, keys, []any{s.publishedOn(keys[1]), key})
 	return classify(s.rdb, err)
 }

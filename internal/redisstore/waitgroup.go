@@ -27,7 +27,7 @@ func (s *Store) UpdateGroup(ctx context.Context, c taskgroup.Operation) (taskgro
 		arg = "-"
 	}
 	val, err := s.transport.run(ctx, groupUpdate, []any{c.Key, prefix + "ops:" + c.Session + suffix},
-		[]any{prefix + "done" + suffix, c.Key, c.Seq, c.AckedThrough, string(c.Op), arg, c.TTL.Milliseconds()})
+		[]any{s.publishedOn(prefix + "done" + suffix), c.Key, c.Seq, c.AckedThrough, string(c.Op), arg, c.TTL.Milliseconds()})
 	if err != nil {
 		return taskgroup.UpdateReply{}, classify(s.rdb, err)
 	}
@@ -46,7 +46,7 @@ func (s *Store) GroupStatus(ctx context.Context, key string, from int64) (taskgr
 		return taskgroup.Generation{}, retry.Permanent(err)
 	}
 	for step := 1; ; step++ {
-		val, err := s.transport.run(ctx, groupStatus, []any{key}, []any{channel, key, from})
+		val, err := s.transport.run(ctx, groupStatus, []any{key}, []any{s.publishedOn(channel), key, from})
 		if err != nil {
 			return taskgroup.Generation{}, classify(s.rdb, err)
 		}

@@ -187,6 +187,26 @@ func (c *Cluster) Owner(tb testing.TB, slot int64) *Server {
 	return nil
 }
 
+// Messages counts those that the nodes have sent to each other for PUBLISH and for SPUBLISH, and
+// those that were published by SPUBLISH.
+func (c *Cluster) Messages(tb testing.TB) (onBus, onNode int64) {
+	tb.Helper()
+	for _, node := range c.Nodes {
+		onNode += node.Stats(tb).Calls["spublish"]
+		for line := range strings.Lines(node.Do(tb, "CLUSTER", "INFO").(string)) {
+			field, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+			if field == "cluster_stats_messages_publish_sent" || field == "cluster_stats_messages_publishshard_sent" {
+				n, err := strconv.ParseInt(value, 10, 64)
+				if err != nil {
+					tb.Fatal(err)
+				}
+				onBus += n
+			}
+		}
+	}
+	return onBus, onNode
+}
+
 // Errors counts how often the nodes have answered with an error of that code. It skips
 // the test on Redis 6.0, which does not count errors.
 func (c *Cluster) Errors(tb testing.TB, code string) (n int64) {

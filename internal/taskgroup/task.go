@@ -55,7 +55,7 @@ func (t *Task) start(ctx context.Context, opName string, op Op, label string) er
 		return retry.Wrap(opName, s.key, retry.Permanent(fmt.Errorf("TTL %v is longer than %v", t.ttl, MaxTaskTTL)))
 	}
 	for {
-		t.token = s.manager.NewToken(t.ttl, label, 0)
+		t.token = s.manager.NewToken(t.ttl, label, "")
 		got, err := s.update(ctx, opName, Operation{Op: op, Token: t.token, TTL: t.ttl})
 		switch {
 		case err != nil:

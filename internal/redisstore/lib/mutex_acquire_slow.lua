@@ -34,6 +34,6 @@ if most and left > tonumber(most) then
 end
 local channel, lingers = notice_channel(owner)
 if channel and queues and redis.call('ZRANGE', queue, 0, 0)[1] == token then -- at each poll, as a message may be lost
-  redis.pcall('PUBLISH', channel, 'm 0 0 0 0 1 ' .. owner .. ' -')
+  publish(channel, 'm 0 0 0 0 1 ' .. owner .. ' -')
 end
 return {0, 0, left, most and (lingers and 2 or 1) or 0}

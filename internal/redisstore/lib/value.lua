@@ -51,7 +51,7 @@ local function store_value()
   else
     redis.call('PEXPIRE', value, ARGV[3])
   end
-  if ARGV[6] ~= '' then redis.pcall('PUBLISH', ARGV[6], 'v ' .. ARGV[2] .. ' 0 0 0 0 - ' .. ARGV[7]) end
+  if ARGV[6] ~= '' then publish(ARGV[6], 'v ' .. ARGV[2] .. ' 0 0 0 0 - ' .. ARGV[7]) end
 end
 
 -- Has the waiters at these places of the queue ask again: there is a value for them. A message

@@ -1,5 +1,6 @@
 --include lib/clock.lua
 --include lib/limits.lua
+--include lib/publish.lua
 -- The state of a wait group, and the operations of which its scripts are made. Nothing is
 -- written before the types of all keys are known to be right.
 --
@@ -71,7 +72,7 @@ local function save()
     end
   end
   redis.call('PEXPIRE', group, RETENTION)
-  redis.pcall('PUBLISH', channel, string.format('w %.0f 0 0 %.0f 0 - ', generation, abandoned) .. key)
+  publish(channel, string.format('w %.0f 0 0 %.0f 0 - ', generation, abandoned) .. key)
 end
 
 -- Limits a batch of tasks to the TTL that their tokens state. After the clock was set back, a
