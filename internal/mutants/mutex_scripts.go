@@ -256,6 +256,11 @@ redis.call('SET', KEYS[1], ARGV[1])`,
 		"mutex", "TestClusterMessagesStayOnTheirNode",
 	},
 	{
+		"nodes-kept", "what a node needed that has left the cluster is kept for ever",
+		"internal/redisstore/transport.go", `return other.node.PoolStats().TotalConns == 0`, `return false`,
+		"internal/redisstore", "TestNodesThatLeftAreForgotten",
+	},
+	{
 		"silence-is-golden", "a subscription that has fallen silent is kept for ever",
 		"internal/redisstore/pubsub.go", `|| silent:`, `|| silent && false:`,
 		"internal/redisstore", "TestSilentSubscriptionIsGivenUp",

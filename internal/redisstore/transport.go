@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 
@@ -97,6 +98,9 @@ func (t *transport) node(ctx context.Context, key string) (p *pipeliner, err err
 	if p = t.nodes[addr]; p == nil || p.node != node {
 		p = &pipeliner{node: node, process: t.cluster.Process, prompt: promptHookOf(node, true), exec: execBy(t.cluster)}
 		p.confirmer = newConfirmer(node, func() { t.cluster.ReloadState(context.Background()) })
+		maps.DeleteFunc(t.nodes, func(_ string, other *pipeliner) bool { // go-redis has closed the client of a node that left
+			return other.node.PoolStats().TotalConns == 0
+		})
 		t.nodes[addr] = p
 	}
 	return p, nil
