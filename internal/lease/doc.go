@@ -19,7 +19,7 @@
 //
 //	mutex.LockContext          mutex/mutex.go
 //	  Lease.Request            lease.go
-//	    Manager.enqueue        manager.go         the lease enters the queue of its key
+//	    Manager.enqueue        queue.go           the lease enters the queue of its key
 //	      newClaim             claim.go           if the process has no claim on the key yet
 //	    keyQueue.requestInline acquire_loop.go
 //	      Store.Acquire        redisstore/store.go
@@ -33,11 +33,11 @@
 //	requestDone                acquire_loop.go
 //	  finishRequest            acquire_reply.go   whether and when the next request follows
 //	    handleReply            acquire_reply.go
-//	      receiveGrant         grant.go           every grant passes here; replicas may have to confirm it first
-//	        acceptGrant        grant.go
+//	      receiveGrant         acquire_reply.go   every grant passes here; replicas may have to confirm it first
+//	        acceptGrant        acquire_reply.go
 //	          advanceAt        queue.go           which lease is next
-//	            claim.assign   hold.go
-//	              Lease.grant  lease_end.go       ends Lease.Await
+//	            claim.assign   claim.go
+//	              Lease.grant  lease.go           ends Lease.Await
 //
 // The caller's goroutine sends the request itself if a call waits for the lease, its key has no
 // claim yet, and either its ctx never ends or replies are fast ([Store].LowLatency). In all other
@@ -46,8 +46,8 @@
 // has been timed yet.
 //
 // A claim that must wait has an entry in Redis. The message of a hand-over arrives at HandleMessage
-// (messages.go), and handleHandover (grant.go) passes it to receiveGrant. If the message is lost,
-// a poll by requestLoop finds the grant.
+// (messages.go), and handleHandover passes it to receiveGrant. If the message is lost, a poll by
+// requestLoop finds the grant.
 //
 // These events end in keyQueue.advance, which decides the next step: a lease enters (unless its
 // caller sends the request), is released or gives up; a grant, a loss or a confirmed release
@@ -56,36 +56,30 @@
 //
 // # Files
 //
-// Leases and queues:
+// The lease of one caller:
 //
-//	lease.go             Request, Await, AcquireChan: one caller's lease, its options and its state
-//	lease_end.go         grant, lose, fail, end: how a lease learns its result
-//	release.go           Release, ReleasePermits: what a release ends, and what it returns
-//	queue.go             advance: the next step of a queue; requestMore, loseClaim
+//	lease.go             Request, Await, AcquireChan, grant, fail, end: from its request to its result, and how it ends
+//	lease_held.go        Release, ReleasePermits, Err, Done, Remaining, Context: what its holder may call
+//	lease_trace.go       newTracer, traceEnd: which events a Trace gets
+//	caller_ctx.go        callerCtx: the values of a caller's ctx, without its end
 //	list.go              the linked list of leases
-//	claim.go             claim, newClaim: what the process wants and holds on a key, and its states
-//	want.go              setWant: what a claim asks Redis for
-//	hold.go              canServe, assign: whether what a claim holds has room for a lease; markRenewals
+//
+// The queue of one key, and its claim:
+//
+//	queue.go             enqueue, advance: who joins a queue, and its next step; requestMore, loseClaim
+//	claim.go             claim, want, hold, canServe, assign: what the process wants and holds on a key
+//	claim_renewal.go     scheduleRenewal, HandleRenewal: when a claim is renewed, and what the reply means
+//	claim_release.go     finishRelease, shrink, handleLateReply: how a claim is given back, whole, in part or late
 //	timeslice.go         newTimeSlice, exhausted: when other processes are next
 //	linger.go            keepIdle: whether a claim without leases is kept for a moment
 //	contention_notice.go Contended, noteNotice: whether other processes wait
 //
-// Requests and releases:
+// The requests of a claim, and what comes back:
 //
-//	acquire_loop.go      requestLoop, requestInline, wake: when a request is sent, and by which goroutine
-//	requests.go          sentAt, lastQueued: the numbers of a claim's requests, and which are under way
-//	acquire_reply.go     handleReply, nextDelay: what a reply means, and when the next request follows
-//	grant.go             receiveGrant, handleHandover: what a reply or a message has given a claim
+//	acquire_loop.go      requestLoop, requestInline, wake, requests: when a request is sent, and by which goroutine
+//	acquire_reply.go     handleReply, nextDelay, receiveGrant: what a reply means, and when the next request follows
+//	messages.go          HandleMessage, handleHandover, subscribe: which claim gets a message, and what it does with it
 //	confirm.go           confirm: whether enough replicas have a grant
-//	claim_release.go     finishRelease, shrink: how a claim is given back, whole or in part
-//	late_grant.go        handleLateReply, releaseStale, retryUntil: how a grant that comes after its claim's end is given back
-//	caller_ctx.go        callerCtx: the values of a caller's ctx, without its end
-//
-// What a manager has once:
-//
-//	manager.go           NewManager, enqueue: which queues there are
-//	messages.go          subscribe, HandleMessage: which claim gets a message, and is woken without one
-//	claim_renewal.go     scheduleRenewal, HandleRenewal: when a claim is renewed, and what the reply means
 //
 // Several keys:
 //
@@ -103,8 +97,8 @@
 // Common to all:
 //
 //	store.go             Store, Request, Reply, Handover: what is sent to Redis and what comes back; the errors
+//	manager.go           NewManager, register: what a client has once
 //	errors.go            wrap: the operation and the key in an error
-//	lease_trace.go       newTracer, traceEnd: which events a Trace gets
 //	monotime.go          monoTime: a short time
 //	inspect.go           Inspect: what Redis knows of a key
 package lease

@@ -243,87 +243,86 @@ func (l *Lease) requestErr() error {
 	return nil
 }
 
-// expire notices that the window has passed, should the renewal timer be late.
-func (l *Lease) expire(now time.Time) {
-	if l.state == leaseHeld && l.claim.hold.window.Remaining(now) <= 0 {
-		l.queue.runAsync(l.queue.loseClaim(l.claim, trace.RenewFailed))
+// grant hands the granted lease over. The queue's mutex is held, here and below.
+func (l *Lease) grant(now time.Time) {
+	l.state = leaseHeld
+	if l.tracer != nil {
+		l.tracer.Acquired(now, l.fence, l.claim.grantPath(l))
+	}
+	l.signal(nil)
+}
+
+// signal delivers the decision.
+func (l *Lease) signal(err error) {
+	if l.sink != nil {
+		l.sink.Send(err)
+	} else if l.ready != nil {
+		close(l.ready)
 	}
 }
 
-// lostLease is what the zero Lease stands for: a hold that has been lost.
-var lostLease = &Lease{queue: new(keyQueue), state: leaseEnded, err: ErrLost}
-
-// canonical returns the lease that l is, or is a copy of.
-func (l *Lease) canonical() *Lease {
-	if l.self == nil {
-		return lostLease
+// lose ends a granted lease that Redis no longer knows of. It reports whether
+// somebody had it in hand; if not, the loss is what its channel yields.
+func (l *Lease) lose(cause string) (delivered bool) {
+	l.queue.losses++
+	revoked := l.sink != nil && l.sink.Revoke()
+	if l.tracer != nil {
+		cause = l.lossCause(cause, revoked)
 	}
-	return l.self
+	l.end(ErrLost)
+	if l.tracer.Lost(cause); revoked {
+		l.sink.Send(l.wrap(ErrLost, nil))
+	}
+	return !revoked
 }
 
-// Err returns nil while the lease is held, and why it ended thereafter.
-func (l *Lease) Err() error {
-	l = l.canonical()
-	l.queue.mu.Lock()
-	defer l.queue.mu.Unlock()
-	l.expire(time.Now())
-	return l.wrap(l.err, nil)
+// received reports whether somebody has the granted lease in hand. Who waits in
+// Acquire has it at once; a channel is read when its reader comes to it, which
+// may be any moment: only Revoke can tell that it will not be.
+func (l *Lease) received() bool { return l.sink == nil || l.sink.Received() }
+
+// fail ends a lease that waits, and delivers why.
+func (l *Lease) fail(err error) {
+	l.end(l.wrap(err, nil))
+	l.signal(l.err)
 }
 
-// Done returns a channel that is closed when the hold ends.
-func (l *Lease) Done() <-chan struct{} {
-	l = l.canonical()
-	l.queue.mu.Lock()
-	defer l.queue.mu.Unlock()
-	l.expire(time.Now())
-	if l.done == nil {
-		l.done = make(chan struct{})
-		if l.state == leaseEnded {
-			close(l.done)
+// end ends the lease for the reason err, which it does not deliver.
+func (l *Lease) end(err error) {
+	if l.state == leaseWaiting {
+		l.queue.waiters.remove(l)
+	} else {
+		c := l.claim
+		if c.hold.leases.remove(l); c.linger != nil {
+			if c.linger.length = 0; err == ErrReleased {
+				c.linger.length = l.linger()
+			}
 		}
+		delete(c.contention.signals, l)
+		c.hold.used -= l.weight
 	}
-	return l.done
-}
-
-// Remaining is for how long the lease is held even if no renewal succeeds any more.
-func (l *Lease) Remaining() time.Duration {
-	l = l.canonical()
-	l.queue.mu.Lock()
-	defer l.queue.mu.Unlock()
-	now := time.Now()
-	if l.expire(now); l.state != leaseHeld {
-		return 0
+	if c := l.queue.claim; c != nil && c.state == claimActive {
+		c.last = l
 	}
-	return l.claim.hold.window.Remaining(now)
+	l.traceEnd(err)
+	l.state, l.err = leaseEnded, err
+	if l.stopAfterFunc != nil {
+		l.stopAfterFunc()
+	}
+	if l.done != nil {
+		close(l.done)
+	}
+	l.onLoss.End(l.cancelCause(err))
 }
 
-// Losses stands for the losses of leases of one key in this process.
-type Losses struct {
-	queue *keyQueue
-	n     int
-}
-
-// Losses returns what stands for the losses up to now: as long as a later call, of any
-// lease of the key, returns the same, no lease has been lost in between.
-func (l *Lease) Losses() Losses {
-	l = l.canonical()
-	l.queue.mu.Lock()
-	defer l.queue.mu.Unlock()
-	l.expire(time.Now())
-	return Losses{l.queue, l.queue.losses}
-}
-
-// Fence returns the fencing number of the hold.
-func (l *Lease) Fence() int64 { return l.fence }
-
-// Context returns a copy of parent that is cancelled, with the cause ErrLost,
-// when the hold is lost, and that of a term with the cause ErrResigned when it is released.
-func (l *Lease) Context(parent context.Context) (context.Context, context.CancelFunc) {
-	l = l.canonical()
-	return l.onLoss.Derive(parent, &l.queue.mu, func() (ended bool, cause error) {
-		if l.expire(time.Now()); l.state == leaseEnded {
-			return true, l.cancelCause(l.err)
-		}
-		return false, nil
-	})
+// cancelCause returns the cause with which the contexts of a lease end that has ended for the
+// reason err, nil if they go on.
+func (l *Lease) cancelCause(err error) error {
+	switch {
+	case err == ErrLost:
+		return ErrLost
+	case l.term():
+		return ErrResigned
+	}
+	return nil
 }

@@ -3,6 +3,8 @@ package lease
 import (
 	"context"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
 // subscribe opens the subscription if there is none. It reports whether it is clear if
@@ -61,4 +63,24 @@ func (m *Manager) HandleMessage(msg Handover) {
 			_ = m.releaseToken(context.Background(), msg.Name, msg.Token, time.Now().Add(3*MaxPollInterval), nil, nil)
 		}()
 	}
+}
+
+// handleHandover is a hand-over's message. It is believed if there is enough left of its
+// window, and otherwise makes the claim ask. Or it is a contention notice.
+func (q *keyQueue) handleHandover(c *claim, msg Handover) {
+	q.mu.Lock()
+	var todo pendingCall
+	switch {
+	case msg.Seq == 0:
+		c.contention.noteNotice(time.Now())
+		c.wake()
+		todo = q.endIdle(c)
+	case c.state == claimActive && c.want.weight > 0 && msg.WantSeq == c.want.seq:
+		if w := c.handoverWindow(msg.Seq); w.Usable(time.Now()) {
+			todo = q.receiveGrant(c, grant{msg.FenceBase, msg.Weight, c.want.weight, w, msg.Contended, trace.Notified})
+		}
+		c.wake()
+	}
+	q.mu.Unlock()
+	q.runAsync(todo)
 }

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"time"
@@ -28,6 +29,88 @@ type keyQueue struct {
 	losses    int          // of leases that were granted
 	// valueMissing is called if a renewal finds no value beside the Mutex; nil if none is needed.
 	valueMissing func()
+}
+
+// enqueue puts a lease into the queue of its key. If ctx can end, its end makes a
+// lease with sink give up. Else the caller may have to send the request itself:
+// enqueue returns the claim for which it must call requestInline.
+func (m *Manager) enqueue(ctx context.Context, name Name, l *Lease) (inline *claim) {
+	for {
+		if inline, ok := m.queueFor(name).enqueue(ctx, l); ok {
+			return inline
+		}
+	}
+}
+
+// queueFor returns the queue of that name.
+func (m *Manager) queueFor(name Name) *keyQueue {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	q := m.queues.Entries[name]
+	if q == nil {
+		q = &keyQueue{manager: m, name: name}
+		m.queues.Set(name, q)
+		m.AddUser()
+	}
+	return q
+}
+
+// enqueue takes a lease in, unless the queue has gone in the meantime.
+func (q *keyQueue) enqueue(ctx context.Context, lease *Lease) (inline *claim, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.removed {
+		return nil, false
+	}
+	c, mustFail := q.claim, lease.try && q.excludesTry(lease)
+	lease.queue, lease.joinedLate = q, c != nil && c.requests.loop.sending()
+	q.waiters.push(lease)
+	switch {
+	case mustFail:
+		lease.fail(ErrLocked)
+		return nil, true
+	case ctx.Done() != nil && lease.sink != nil:
+		lease.stopAfterFunc = context.AfterFunc(ctx, func() { lease.cancel(ctx) })
+	case lease.sink == nil && c == nil && (ctx.Done() == nil || q.manager.store.LowLatency(q.name)):
+		q.claim = newClaim(q, lease, false)
+		q.claim.requests.loop = loopPaused
+		return q.claim, true
+	}
+	if lease.try && c != nil && !c.requests.loop.sending() { // it may be pausing, because Redis is away
+		c.wake()
+	}
+	if lease.try && c != nil && c.state == claimReleasing { // in its release, for the same reason
+		c.proceed()
+	}
+	q.runAsync(q.advance())
+	lease.traceWait()
+	return nil, true
+}
+
+// excludesTry reports whether a try fails without a request: because of what leases
+// here hold, or because one of them is known to wait.
+func (q *keyQueue) excludesTry(try *Lease) bool {
+	c, head := q.claim, q.waiters.head
+	switch {
+	case c == nil || c.state != claimActive:
+		return false
+	case head != nil:
+		return !head.try && (c.want.headMustWait || !c.canRequestMore())
+	}
+	return !c.mayRequest(try)
+}
+
+// removeQueue removes a queue that nobody needs, unless that was done before: a lost lease is
+// released later. The queue is locked.
+func (m *Manager) removeQueue(q *keyQueue) {
+	if q.removed {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	q.removed = true
+	m.queues.Delete(q.name)
+	m.RemoveUser()
 }
 
 // pendingCall is what is to be done in Redis after a step, once the queue is unlocked:

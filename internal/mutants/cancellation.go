@@ -57,7 +57,7 @@ var cancellation = []mutant{
 	},
 	{
 		"late-answer-kept", "what a request made that was executed after its claim's end stays",
-		"internal/lease/late_grant.go", `	default:
+		"internal/lease/claim_release.go", `	default:
 		go q.manager.releaseStale(c)`, `	default:`,
 		"internal/lease", "TestCancelUnderWay",
 	},
@@ -73,7 +73,7 @@ var cancellation = []mutant{
 	},
 	{
 		"undo-steals-answer", "what undoes a late answer is sent while the release is under way, and takes its answer",
-		"internal/lease/late_grant.go", `		c.releaseAgain = true
+		"internal/lease/claim_release.go", `		c.releaseAgain = true
 	default:`, `		go q.manager.releaseStale(c)
 	default:`,
 		"internal/lease", "TestReleaseAndLateAnswer",
@@ -120,7 +120,7 @@ var cancellation = []mutant{
 	},
 	{
 		"try-alone", "a try fails because another one is under way",
-		"internal/lease/manager.go", `return !head.try && (c.want.headMustWait || !c.canRequestMore())`, `return true`,
+		"internal/lease/queue.go", `return !head.try && (c.want.headMustWait || !c.canRequestMore())`, `return true`,
 		"internal/lease", "TestTriesAllSucceed",
 	},
 	{
@@ -194,12 +194,12 @@ var cancellation = []mutant{
 	},
 	{
 		"unreceived-renewed", "a grant that nobody has received is renewed",
-		"internal/lease/hold.go", `if l.received() && (`, `if (`,
+		"internal/lease/claim.go", `if l.received() && (`, `if (`,
 		"internal/lease", "TestUnreceivedAndAwaited",
 	},
 	{
 		"max-hold-ignored", "a lease is renewed beyond MaxHold",
-		"internal/lease/hold.go", `(l.maxHold == 0 || held < l.maxHold)`, `(l.maxHold == 0 || held < 4*l.maxHold)`,
+		"internal/lease/claim.go", `(l.maxHold == 0 || held < l.maxHold)`, `(l.maxHold == 0 || held < 4*l.maxHold)`,
 		"mutex", "TestMaxHold/Mutex",
 	},
 	{

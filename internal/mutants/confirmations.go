@@ -28,7 +28,7 @@ var confirmations = []mutant{
 	},
 	{
 		"others-confirmation", "a lease that needs replicas joins a hold that none has confirmed",
-		"internal/lease/hold.go", `|| l.confirm.Replicas > h.confirmed.Replicas`, ``,
+		"internal/lease/claim.go", `|| l.confirm.Replicas > h.confirmed.Replicas`, ``,
 		"internal/lease", "TestHoldIsConfirmedForWhoNeedsIt",
 	},
 }

@@ -46,7 +46,7 @@ var elections = []mutant{
 	},
 	{
 		"resign-keeps-ctx", "the contexts of a term go on after it was resigned",
-		"internal/lease/lease_end.go", `	case l.term():`, `	case false:`,
+		"internal/lease/lease.go", `	case l.term():`, `	case false:`,
 		"mutex", "TestTermContext",
 	},
 	{

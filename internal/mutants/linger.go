@@ -5,13 +5,13 @@ package main
 var linger = []mutant{
 	{
 		"linger-unrevoked", "the notice that others wait does not end a linger",
-		"internal/lease/grant.go", `		todo = q.endIdle(c)
+		"internal/lease/messages.go", `		todo = q.endIdle(c)
 `, ``,
 		"internal/lease", "TestLingerIsRevoked",
 	},
 	{
 		"linger-renewed", "a claim that only lingers is renewed",
-		"internal/lease/hold.go", `	h.nextForcedEnd = time.Time{}
+		"internal/lease/claim.go", `	h.nextForcedEnd = time.Time{}
 `, `	h.nextForcedEnd, renew = time.Time{}, h.leases.head == nil
 `,
 		"internal/lease", "TestLingerIsNotRenewed",
@@ -26,7 +26,7 @@ var linger = []mutant{
 	},
 	{
 		"linger-past-window", "a claim that lingers serves a lease after its window",
-		"internal/lease/hold.go", `!h.window.Usable(now)`, `!c.idle() && !h.window.Usable(now)`,
+		"internal/lease/claim.go", `!h.window.Usable(now)`, `!c.idle() && !h.window.Usable(now)`,
 		"internal/lease", "TestLingerPastTheWindow",
 	},
 	{

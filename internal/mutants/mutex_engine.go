@@ -9,7 +9,7 @@ var mutexEngine = []mutant{
 	},
 	{
 		"window-from-latest", "that of a hand-over counts from the latest request, whichever the message echoes",
-		"internal/lease/requests.go", `	r := s.recent[uint64(seq)%uint64(len(s.recent))]
+		"internal/lease/acquire_loop.go", `	r := s.recent[uint64(seq)%uint64(len(s.recent))]
 	return r.sentAt, seq > 0 && r.seq == seq
 `, `	r := s.recent[s.lastQueued()%int64(len(s.recent))]
 	return r.sentAt, seq > 0
@@ -18,7 +18,7 @@ var mutexEngine = []mutant{
 	},
 	{
 		"number-unknown", "a message that echoes a number which was never sent is believed",
-		"internal/lease/requests.go", `seq > 0 && r.seq == seq`, `r.seq > 0`,
+		"internal/lease/acquire_loop.go", `seq > 0 && r.seq == seq`, `r.seq > 0`,
 		"internal/lease", "TestMessageWithUnknownNumber",
 	},
 	{
@@ -57,27 +57,27 @@ var mutexEngine = []mutant{
 	},
 	{
 		"window-shrinks", "an answer that was overtaken moves the end of the window to an earlier time",
-		"internal/lease/hold.go", `remaining > 0 && w.Remaining(now) > remaining`, `remaining > 0 && w.Remaining(now) > 0`,
+		"internal/lease/claim.go", `remaining > 0 && w.Remaining(now) > remaining`, `remaining > 0 && w.Remaining(now) > 0`,
 		"internal/lease", "TestWindowNeverShrinks",
 	},
 	{
 		"question-trusts-timer", "whether a lease is held is answered without a look at the clocks",
-		"internal/lease/lease.go", `if l.state == leaseHeld && l.claim.hold.window.Remaining(now) <= 0 {`, `if false {`,
+		"internal/lease/lease_held.go", `if l.state == leaseHeld && l.claim.hold.window.Remaining(now) <= 0 {`, `if false {`,
 		"internal/lease", "TestLateClock",
 	},
 	{
 		"handed-on-too-late", "a claim passes to the next lease here when it has too little time left for a renewal",
-		"internal/lease/hold.go", `!h.window.Usable(now)`, `h.window.Remaining(now) <= 0`,
+		"internal/lease/claim.go", `!h.window.Usable(now)`, `h.window.Remaining(now) <= 0`,
 		"internal/lease", "TestNextLeaseIsRenewedInTime",
 	},
 	{
 		"first-served-too-late", "the first lease of a grant begins when its window is over",
-		"internal/lease/hold.go", `h.fencesUsed == 0 && h.window.Remaining(now) <= 0 || `, ``,
+		"internal/lease/claim.go", `h.fencesUsed == 0 && h.window.Remaining(now) <= 0 || `, ``,
 		"internal/lease", "TestCanServe",
 	},
 	{
 		"quantum-endless", "a claim stays in its process for as long as somebody there wants it",
-		"internal/lease/hold.go", `h.fencesUsed < FencesPerGrant && (c.uncontended() || !h.slice.exhausted(now, h.fencesUsed))`, `h.fencesUsed < FencesPerGrant`,
+		"internal/lease/claim.go", `h.fencesUsed < FencesPerGrant && (c.uncontended() || !h.slice.exhausted(now, h.fencesUsed))`, `h.fencesUsed < FencesPerGrant`,
 		"internal/lease", "TestCanServe",
 	},
 	{
@@ -97,32 +97,32 @@ var mutexEngine = []mutant{
 	},
 	{
 		"block-endless", "a claim passes on when its fences have been used up",
-		"internal/lease/hold.go", `h.fencesUsed < FencesPerGrant && (c.uncontended() || !h.slice.exhausted(now, h.fencesUsed))`, `!h.slice.exhausted(now, h.fencesUsed)`,
+		"internal/lease/claim.go", `h.fencesUsed < FencesPerGrant && (c.uncontended() || !h.slice.exhausted(now, h.fencesUsed))`, `!h.slice.exhausted(now, h.fencesUsed)`,
 		"internal/lease", "TestCanServe",
 	},
 	{
 		"fence-shared", "leases that follow one another under a claim have the same fence",
-		"internal/lease/hold.go", `h.fenceBase*FencesPerGrant + min(h.fencesUsed, FencesPerGrant-1)`, `h.fenceBase*FencesPerGrant + min(h.fencesUsed, 0)`,
+		"internal/lease/claim.go", `h.fenceBase*FencesPerGrant + min(h.fencesUsed, FencesPerGrant-1)`, `h.fenceBase*FencesPerGrant + min(h.fencesUsed, 0)`,
 		"internal/lease", "TestFencesAcrossBlocks",
 	},
 	{
 		"ttl-of-another", "a claim of a Mutex passes to a lease with another TTL than its token states",
-		"internal/lease/hold.go", `(l.ttl == c.ttl || l.ttl < c.ttl && c.queue.name.Kind != Mutex)`, `l.ttl <= c.ttl`,
+		"internal/lease/claim.go", `(l.ttl == c.ttl || l.ttl < c.ttl && c.queue.name.Kind != Mutex)`, `l.ttl <= c.ttl`,
 		"internal/lease", "TestCanServe",
 	},
 	{
 		"ttl-of-none", "a lease cannot have a share of a claim that lasts longer than it",
-		"internal/lease/hold.go", `(l.ttl == c.ttl || l.ttl < c.ttl && c.queue.name.Kind != Mutex)`, `l.ttl == c.ttl`,
+		"internal/lease/claim.go", `(l.ttl == c.ttl || l.ttl < c.ttl && c.queue.name.Kind != Mutex)`, `l.ttl == c.ttl`,
 		"internal/lease", "TestCanServe",
 	},
 	{
 		"window-revives", "an answer that comes when the window has passed, and nobody has looked, extends it",
-		"internal/lease/hold.go", `remaining > 0 && w.Remaining(now) > remaining`, `w.Remaining(now) > remaining`,
+		"internal/lease/claim.go", `remaining > 0 && w.Remaining(now) > remaining`, `w.Remaining(now) > remaining`,
 		"internal/lease", "TestWindowEndsForGood",
 	},
 	{
 		"lease-copied", "a copy of a lease is a hold of its own",
-		"internal/lease/lease.go", `	return l.self
+		"internal/lease/lease_held.go", `	return l.self
 `, `	return l
 `,
 		"mutex", "TestLeaseCopied/Mutex",

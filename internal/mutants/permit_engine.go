@@ -4,7 +4,7 @@ package main
 var permitEngine = []mutant{
 	{
 		"lowering-unsaid", "permits that a process gives up are not given back before it ends",
-		"internal/lease/hold.go", `(c.redis.weight > c.hold.weight || c.want.weight == 0 && c.redis.maybeQueued)`, `(c.want.weight == 0 && c.redis.maybeQueued)`,
+		"internal/lease/claim.go", `(c.redis.weight > c.hold.weight || c.want.weight == 0 && c.redis.maybeQueued)`, `(c.want.weight == 0 && c.redis.maybeQueued)`,
 		"internal/lease", "TestReleasesAtOnce",
 	},
 	{
@@ -15,18 +15,18 @@ var permitEngine = []mutant{
 	},
 	{
 		"given-up-unsaid", "an order that was given up, and may have been met, is forgotten",
-		"internal/lease/hold.go", `(c.redis.weight > c.hold.weight || c.want.weight == 0 && c.redis.maybeQueued)`, `c.redis.weight > c.hold.weight`,
+		"internal/lease/claim.go", `(c.redis.weight > c.hold.weight || c.want.weight == 0 && c.redis.maybeQueued)`, `c.redis.weight > c.hold.weight`,
 		"internal/lease", "TestCancelledReplyLost",
 	},
 	{
 		"part-kept", "permits that a lease gives back stay with its process until all are",
-		"internal/lease/hold.go", `} else if c.hold.weight = use; use == 0 {`, `} else if use == 0 {
+		"internal/lease/claim.go", `} else if c.hold.weight = use; use == 0 {`, `} else if use == 0 {
 		c.hold.weight = 0`,
 		"internal/lease", "TestShrinkingCancelled",
 	},
 	{
 		"gone-in-an-earlier-hold", "what an answer says of an earlier hold ends the present one",
-		"internal/lease/hold.go", `r.Keep > 0 && c.hold.weight > 0 && r.Seq > c.hold.grantSeq`, `r.Keep > 0 && c.hold.weight > 0`,
+		"internal/lease/claim.go", `r.Keep > 0 && c.hold.weight > 0 && r.Seq > c.hold.grantSeq`, `r.Keep > 0 && c.hold.weight > 0`,
 		"internal/lease", "TestShrinkingOfEarlierHold",
 	},
 	{
@@ -43,17 +43,17 @@ var permitEngine = []mutant{
 	},
 	{
 		"order-unknown", "a message about an order that was given up is believed",
-		"internal/lease/grant.go", `c.want.weight > 0 && msg.WantSeq == c.want.seq:`, `c.want.weight > 0:`,
+		"internal/lease/messages.go", `c.want.weight > 0 && msg.WantSeq == c.want.seq:`, `c.want.weight > 0:`,
 		"internal/lease", "TestSimulationSemaphore",
 	},
 	{
 		"lost-and-granted", "a grant to a claim that has lost what it held makes up for that",
-		"internal/lease/grant.go", `if g.weight < h.weight+g.grantedNow || h.weight > 0 && h.window.Remaining(now) <= 0 {`, `if false {`,
+		"internal/lease/acquire_reply.go", `if g.weight < h.weight+g.grantedNow || h.weight > 0 && h.window.Remaining(now) <= 0 {`, `if false {`,
 		"internal/lease", "TestEvictedAndHanded",
 	},
 	{
 		"reader-joins-anyhow", "new readers join those of their process while a writer waits elsewhere",
-		"internal/lease/hold.go", `(fresh || h.used > 0 && !c.contention.present)`, `(fresh || h.used > 0)`,
+		"internal/lease/claim.go", `(fresh || h.used > 0 && !c.contention.present)`, `(fresh || h.used > 0)`,
 		"internal/lease", "TestWriterKeepsReadersOut",
 	},
 	{
@@ -63,23 +63,23 @@ var permitEngine = []mutant{
 	},
 	{
 		"joined-unheard", "readers are joined by a process that would not hear of a writer",
-		"internal/lease/hold.go", `		c.queue.manager.ensureNotified(c, now)
+		"internal/lease/claim.go", `		c.queue.manager.ensureNotified(c, now)
 `, ``,
 		"internal/lease", "TestJoinWhileListening",
 	},
 	{
 		"more-than-is-left", "a process gives its leases more than it has",
-		"internal/lease/hold.go", `l.weight <= h.weight-h.used`, `l.weight <= h.weight`,
+		"internal/lease/claim.go", `l.weight <= h.weight-h.used`, `l.weight <= h.weight`,
 		"internal/lease", "TestSimulationSemaphore",
 	},
 	{
 		"writer-keeps-all", "a writer that is followed by its own readers keeps other readers out",
-		"internal/lease/hold.go", `h.shared, h.weight = true, l.weight`, `h.shared = true`,
+		"internal/lease/claim.go", `h.shared, h.weight = true, l.weight`, `h.shared = true`,
 		"internal/lease", "TestSimulationRWMutex",
 	},
 	{
 		"max-hold-among-others", "a lease that may not be renewed ends a TTL too late while others keep its claim",
-		"internal/lease/hold.go", `h.noteForcedEnd(now.Add(l.renewedAfter + ttl - held))`, `h.noteForcedEnd(now.Add(l.renewedAfter + 2*ttl - held))`,
+		"internal/lease/claim.go", `h.noteForcedEnd(now.Add(l.renewedAfter + ttl - held))`, `h.noteForcedEnd(now.Add(l.renewedAfter + 2*ttl - held))`,
 		"internal/lease", "TestMaxHoldAmongOthers",
 	},
 	{

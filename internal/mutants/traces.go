@@ -4,7 +4,7 @@ package main
 var traces = []mutant{
 	{
 		"trace-wait-here", "who waits for others of its process is not told to wait",
-		"internal/lease/manager.go", `	lease.traceWait()
+		"internal/lease/queue.go", `	lease.traceWait()
 `, ``,
 		"internal/lease", "TestTracePath",
 	},
@@ -43,7 +43,7 @@ var traces = []mutant{
 	},
 	{
 		"trace-part", "each part that is given back is told as the release",
-		"internal/lease/release.go", `	if whole {
+		"internal/lease/lease_held.go", `	if whole {
 `, `	if true {
 `,
 		"internal/lease", "TestSimulationSemaphore",

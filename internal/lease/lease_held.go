@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -98,4 +99,89 @@ func (l *Lease) releaseResult(whole bool, err error) error {
 		l.tracer.Released(err, err == ErrLost)
 	}
 	return err
+}
+
+// expire notices that the window has passed, should the renewal timer be late.
+func (l *Lease) expire(now time.Time) {
+	if l.state == leaseHeld && l.claim.hold.window.Remaining(now) <= 0 {
+		l.queue.runAsync(l.queue.loseClaim(l.claim, trace.RenewFailed))
+	}
+}
+
+// lostLease is what the zero Lease stands for: a hold that has been lost.
+var lostLease = &Lease{queue: new(keyQueue), state: leaseEnded, err: ErrLost}
+
+// canonical returns the lease that l is, or is a copy of.
+func (l *Lease) canonical() *Lease {
+	if l.self == nil {
+		return lostLease
+	}
+	return l.self
+}
+
+// Err returns nil while the lease is held, and why it ended thereafter.
+func (l *Lease) Err() error {
+	l = l.canonical()
+	l.queue.mu.Lock()
+	defer l.queue.mu.Unlock()
+	l.expire(time.Now())
+	return l.wrap(l.err, nil)
+}
+
+// Done returns a channel that is closed when the hold ends.
+func (l *Lease) Done() <-chan struct{} {
+	l = l.canonical()
+	l.queue.mu.Lock()
+	defer l.queue.mu.Unlock()
+	l.expire(time.Now())
+	if l.done == nil {
+		l.done = make(chan struct{})
+		if l.state == leaseEnded {
+			close(l.done)
+		}
+	}
+	return l.done
+}
+
+// Remaining is for how long the lease is held even if no renewal succeeds any more.
+func (l *Lease) Remaining() time.Duration {
+	l = l.canonical()
+	l.queue.mu.Lock()
+	defer l.queue.mu.Unlock()
+	now := time.Now()
+	if l.expire(now); l.state != leaseHeld {
+		return 0
+	}
+	return l.claim.hold.window.Remaining(now)
+}
+
+// Losses stands for the losses of leases of one key in this process.
+type Losses struct {
+	queue *keyQueue
+	n     int
+}
+
+// Losses returns what stands for the losses up to now: as long as a later call, of any
+// lease of the key, returns the same, no lease has been lost in between.
+func (l *Lease) Losses() Losses {
+	l = l.canonical()
+	l.queue.mu.Lock()
+	defer l.queue.mu.Unlock()
+	l.expire(time.Now())
+	return Losses{l.queue, l.queue.losses}
+}
+
+// Fence returns the fencing number of the hold.
+func (l *Lease) Fence() int64 { return l.fence }
+
+// Context returns a copy of parent that is cancelled, with the cause ErrLost,
+// when the hold is lost, and that of a term with the cause ErrResigned when it is released.
+func (l *Lease) Context(parent context.Context) (context.Context, context.CancelFunc) {
+	l = l.canonical()
+	return l.onLoss.Derive(parent, &l.queue.mu, func() (ended bool, cause error) {
+		if l.expire(time.Now()); l.state == leaseEnded {
+			return true, l.cancelCause(l.err)
+		}
+		return false, nil
+	})
 }
