@@ -42,10 +42,11 @@ func (ml *MultiLease) maxHoldExceeded() bool {
 	return ml.maxHold != 0 && !ml.grantedAt.IsZero() && time.Since(ml.grantedAt) >= ml.maxHold
 }
 
-// revoke takes the MultiLease out of its sink, if it lies there, because ctx has
-// ended or one of its leases has: then the others are given back, too, and the
-// sink gets the reason. It reports whether it was taken back, now or before. The
-// mutex of a lease's line may be held.
+// revoke takes the MultiLease out of its sink if nobody has received it, because ctx or one of its
+// leases has ended. The other leases are given back, and the sink gets the reason. revoke reports
+// whether the MultiLease was taken back, now or before. A lost lease needs that answer at once: a
+// goroutine that waits for the end of holdCtx would release too late, after the lock has expired
+// (TestSweepGroup). The mutex of a lease's queue may be held.
 func (ml *MultiLease) revoke() bool {
 	ml.mu.Lock()
 	defer ml.mu.Unlock()
