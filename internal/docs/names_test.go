@@ -87,6 +87,7 @@ func TestLength(t *testing.T) {
 		}
 	}
 	check("README.md", 240, 160)
+	check("internal/PROTOCOL.md", 300, 180)
 	for _, example := range []string{"selectlock", "workerpool", "keyed", "fanout", "failover", "migrate", "pricecache"} {
 		check("examples/"+example+"/main.go", 80, 160)
 	}

@@ -34,7 +34,7 @@ type claim struct {
 	client.TimerEntry // guarded by the mutex of the client
 }
 
-// claimState follows the drawing in section 7 of PROTOCOL.md.
+// claimState follows the table in section 7 of PROTOCOL.md.
 type claimState uint8
 
 const (
