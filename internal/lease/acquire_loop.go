@@ -10,19 +10,19 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// maxBatchWaiters is for how many waiters of a process permits are taken at once.
+// maxBatchWaiters is the number of waiters of a process for which one request takes permits.
 const maxBatchWaiters = 64
 
-// requestLoop sends requests for what the claim wants until that is granted or given up, or
-// until it is to wait with the next: a timer then goes on, or what wakes the claim.
-// There is one of it at a time for each key, however many wait here.
+// requestLoop sends requests for what the claim wants until that is granted or given up, or until the
+// next request must wait: a timer, or whatever wakes the claim, then calls requestLoop again. One
+// goroutine runs it for each key, however many leases wait here.
 func (q *keyQueue) requestLoop(c *claim) {
 	for q.requestOnce(c) {
 	}
 }
 
-// requestOnce sends one request for what the claim wants and deals with its answer.
-// It reports whether the next one is to be sent at once.
+// requestOnce sends one request for what the claim wants and handles its reply. It reports whether
+// the next one must be sent at once.
 func (q *keyQueue) requestOnce(c *claim) (again bool) {
 	q.mu.Lock()
 	queued := c.redis.maybeQueued
@@ -34,9 +34,9 @@ func (q *keyQueue) requestOnce(c *claim) (again bool) {
 	return ok && q.sendRequest(ctx, c, r, sent)
 }
 
-// requestInline sends the first request of a claim on the goroutine of its caller, which
-// would otherwise wait for another goroutine to send it. If there is no answer for
-// milliseconds, the caller may have to return: another goroutine then asks again.
+// requestInline sends the first request of a claim on the goroutine of its caller, so that no other
+// goroutine has to start for it. If no reply comes for milliseconds, the caller may have to return:
+// another goroutine then asks again.
 func (q *keyQueue) requestInline(ctx context.Context, c *claim) {
 	q.mu.Lock()
 	r, values, sent, ok := q.prepareRequest(c)
@@ -54,8 +54,8 @@ func (q *keyQueue) requestInline(ctx context.Context, c *claim) {
 	}
 }
 
-// requestAgain has another goroutine ask for what a request got no answer about, unless
-// that is known by now. There is always a request under way, so that a release waits.
+// requestAgain has another goroutine ask again after a request without a reply, unless the outcome is
+// known by now. A request is always under way, so that a release waits.
 func (q *keyQueue) requestAgain(ctx context.Context, c *claim) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -93,7 +93,7 @@ func (q *keyQueue) prepareRequest(c *claim) (r Request, ctx context.Context, sen
 	return r, ctx, sent, true
 }
 
-// sendRequest sends a request and deals with its answer, as requestOnce.
+// sendRequest sends a request and handles its reply, as requestOnce does.
 func (q *keyQueue) sendRequest(ctx context.Context, c *claim, r Request, sent time.Time) (again bool) {
 	reply, err := q.manager.store.Acquire(ctx, r)
 	return q.requestDone(c, r, reply, err, sent)
@@ -125,7 +125,7 @@ func (q *keyQueue) pollAgain(c *claim, seq int64) {
 	}
 }
 
-// newRequest makes the next request of a claim, which is then under way.
+// newRequest returns the next request of a claim. It counts as under way from now on.
 func (q *keyQueue) newRequest(c *claim, now time.Time) Request {
 	queues := c.want.tryUntil != 0 || !q.nextTries() && (c.want.alwaysQueue || q.manager.Subscribed())
 	r := c.nextRequest(c.want.weight > 0 && queues, now)
@@ -141,7 +141,7 @@ func (q *keyQueue) newRequest(c *claim, now time.Time) Request {
 	return r
 }
 
-// requestReturned notes that a request is not under way any more.
+// requestReturned notes that a request is no longer under way.
 func (q *keyQueue) requestReturned(c *claim, r Request) {
 	if r.Want == 0 { // it was not counted
 		return
@@ -151,7 +151,7 @@ func (q *keyQueue) requestReturned(c *claim, r Request) {
 	}
 }
 
-// scheduleRequest sets when the claim asks again.
+// scheduleRequest sets the timer for the next request.
 func (c *claim) scheduleRequest(delay time.Duration) {
 	if c.requests.timer == nil {
 		c.requests.timer = time.AfterFunc(delay, func() { c.queue.requestLoop(c) })
@@ -160,8 +160,8 @@ func (c *claim) scheduleRequest(delay time.Duration) {
 	c.requests.timer.Reset(delay)
 }
 
-// wake makes a claim that waits to ask again do so now, or stop if it wants nothing
-// any more: something has changed.
+// wake makes a claim that waits send its next request now, or stop if it wants nothing any more:
+// something has changed.
 func (c *claim) wake() {
 	switch {
 	case c.requests.loop.sending():
@@ -174,9 +174,9 @@ func (c *claim) wake() {
 	}
 }
 
-// requests are those of one claim. They are numbered, so that Redis knows one that has been
-// overtaken, and so that a hand-over can say which of them Redis had seen: the window counts
-// from it.
+// requests are the requests of one claim. They are numbered, so that Redis recognizes one that a
+// later one has overtaken. A hand-over states the number of the last one that Redis had executed: the
+// window counts from it.
 type requests struct {
 	loop       loopState
 	seq        int64           // number of the last request
@@ -184,7 +184,7 @@ type requests struct {
 	recent     [4]sentRequest  // the last queueing ones, each at its number modulo 4
 	inflight   int             // requests for permits that are under way
 	timer      *time.Timer     // sends the next request; nil until one has waited
-	backoff    backoff.BackOff // nil unless Redis fails, or an owner that is not ours will not tell
+	backoff    backoff.BackOff // nil unless Redis fails, or the owner is not ours and sends no message
 }
 
 // loopState is what keyQueue.requestLoop does for a claim.
@@ -233,7 +233,7 @@ func (s *requests) lastQueued() (seq int64) {
 	return seq
 }
 
-// retryDelay is after how long to ask again when nobody will tell us.
+// retryDelay returns the time until the next request if no message will come.
 func (s *requests) retryDelay() time.Duration {
 	if s.backoff == nil {
 		s.backoff = retry.NewBackoff(10*time.Millisecond, 0.5)

@@ -8,13 +8,12 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
-// revocationSlack is how long a try waits, besides two round trips, for the revocation of a
-// claim that only lingers: for the goroutines of the process that has it.
+// revocationSlack is how long a try waits for the revocation of a claim that only lingers, in
+// addition to two round trips: the goroutines of that claim's process need some time.
 const revocationSlack = 2 * time.Millisecond
 
-// finishRequest deals with the answer to a request of the one that asks. It reports
-// whether the next is to be sent at once; if not, and there is to be one, it has
-// set the timer for it.
+// finishRequest handles the reply to a request of requestLoop. It reports whether the next request
+// must be sent at once. Otherwise it has set the timer for the next request, if one follows.
 func (q *keyQueue) finishRequest(c *claim, r Request, reply Reply, err error, sentAt time.Time) (again bool) {
 	q.mu.Lock()
 	var delay time.Duration
@@ -26,7 +25,7 @@ func (q *keyQueue) finishRequest(c *claim, r Request, reply Reply, err error, se
 		return false
 	case !c.asks():
 		c.requests.loop = loopStopped
-	case r.WantSeq != c.want.seq || reply.Lost: // it wants something else by now, or asks in another way
+	case r.WantSeq != c.want.seq || reply.Lost: // the claim wants something else by now, or asks in another way
 	default:
 		delay = q.handleNotGranted(c, r, reply, err, &todo)
 	}
@@ -44,7 +43,7 @@ func (q *keyQueue) finishRequest(c *claim, r Request, reply Reply, err error, se
 	return again
 }
 
-// handleReply deals with the answer to a request, whatever has become of the claim.
+// handleReply handles the reply to a request, whatever the state of the claim.
 func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sentAt time.Time) pendingCall {
 	q.requestReturned(c, r)
 	c.redisError("acquire", err)
@@ -66,7 +65,7 @@ func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sent
 		return q.advance()
 	case retry.IsPanic(err):
 		c.redis.maybeQueued = true
-		if q.waiters.head != nil { // the others ask for themselves
+		if q.waiters.head != nil { // the others send requests of their own
 			q.waiters.head.fail(err)
 		}
 		return q.advance()
@@ -75,12 +74,12 @@ func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sent
 		if todo := q.advance(); !todo.shrink {
 			return todo
 		}
-		return pendingCall{} // the next renewal tells what is owed: telling it at once would not end
+		return pendingCall{} // the next renewal reports what the claim has given up: to repeat that at once would not end
 	case err != nil:
 		if r.Want == 0 {
-			return pendingCall{} // tried again by those who wait for it
+			return pendingCall{} // repeated by the caller of shrink
 		}
-		c.redis.maybeQueued = true // or rather, it may have been given it
+		c.redis.maybeQueued = true // or the request may have been granted
 		if hopeless {
 			return q.advance()
 		}
@@ -89,7 +88,7 @@ func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sent
 		}
 		return pendingCall{}
 	}
-	c.redis.replaces = "" // given up, or gone
+	c.redis.replaces = "" // released, or lost
 	if reply.Lost {
 		if c.repliedLost(r, reply) {
 			return q.loseClaim(c, trace.KeyMissing)
@@ -106,7 +105,7 @@ func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sent
 		}
 		q.lastErr = retry.ErrReplyTooLate
 	}
-	if c.want.weight == 0 && c.needsShrink() && r.Seq == c.requests.seq { // else a later one says more
+	if c.want.weight == 0 && c.needsShrink() && r.Seq == c.requests.seq { // else a later request states more
 		return pendingCall{claim: c, shrink: true}
 	}
 	return pendingCall{}
@@ -128,11 +127,11 @@ func (q *keyQueue) applyReply(c *claim, r Request, reply Reply, w client.TrustWi
 	}
 }
 
-// handleNotGranted handles an answer that does not give the claim what it wants. It fails
-// the tries that the answer speaks for, and returns how long the claim waits before it
-// asks for the leases that stay. If none stay, the claim has asked enough.
+// handleNotGranted handles a reply that does not give the claim what it wants. It fails the tries to
+// which the reply applies, and returns how long the claim waits before it asks for the remaining
+// leases. If none remain, the claim stops asking.
 func (q *keyQueue) handleNotGranted(c *claim, r Request, reply Reply, err error, todo *pendingCall) (wait time.Duration) {
-	no := err == nil && !reply.Granted && r.Seq == c.requests.seq // a later statement may have overtaken r: its answer counts
+	no := err == nil && !reply.Granted && r.Seq == c.requests.seq // a later request may have overtaken r: then its reply counts
 	head, tried := q.waiters.head, q.nextTries()
 	if no && reply.Found && head != nil && head.caller.valueReader() == r.Value {
 		c.redis.maybeQueued = c.redis.maybeQueued && !r.Enqueue && c.requests.queuedBefore(r)
@@ -149,7 +148,7 @@ func (q *keyQueue) handleNotGranted(c *claim, r Request, reply Reply, err error,
 	for lease := head; lease != nil && q.waiters.tries > 0; {
 		next := lease.next
 		switch {
-		case !lease.try || retry.IsPanic(err): // which its own caller has got
+		case !lease.try || retry.IsPanic(err): // its own caller has got the panic
 		case err != nil:
 			lease.fail(err)
 		case reply.Granted:
@@ -173,20 +172,20 @@ func (q *keyQueue) handleNotGranted(c *claim, r Request, reply Reply, err error,
 	return 0
 }
 
-// nextDelay is how long a claim that still asks waits before it asks again.
+// nextDelay returns how long a claim that still asks waits before its next request.
 func (q *keyQueue) nextDelay(c *claim, r Request, reply Reply, err error) (delay time.Duration) {
-	if head := q.waiters.head; head != nil { // those behind it know
+	if head := q.waiters.head; head != nil { // the tracers of those behind it have had the event
 		head.tracer.Waiting()
 	}
 	switch {
-	case err != nil || reply.Granted: // or granted too late to be of use: it is renewed by asking again
+	case err != nil || reply.Granted: // or granted too late: the next request extends the hold
 		return c.requests.retryDelay()
 	case !r.Enqueue:
-		if c.want.alwaysQueue = true; q.manager.subscribe(c) || reply.MayLinger { // its end need not be waited for by message
+		if c.want.alwaysQueue = true; q.manager.subscribe(c) || reply.MayLinger { // the claim that lingers ends without a message to us
 			return 0
 		}
 		return client.SubscribeTimeout
-	case reply.ForeignOwner || !q.manager.Subscribed(): // nobody will tell us
+	case reply.ForeignOwner || !q.manager.Subscribed(): // no message will come
 		delay = c.requests.retryDelay()
 	default:
 		c.requests.backoff = nil
@@ -218,9 +217,10 @@ type grant struct {
 	path                          string
 }
 
-// receiveGrant accepts a grant, or has replicas confirm it before. A failover can forget a grant
-// that no replica has. It covers a grant that another process's release made: replicas receive
-// all writes in their order, so one that has the renewal has the grant.
+// receiveGrant accepts a grant, after replicas have confirmed it if the claim needs that. A failover
+// can forget a grant that no replica has. The confirmation also covers a grant that another process's
+// release has made: replicas receive all writes in order, so a replica that has the renewal has the
+// grant.
 func (q *keyQueue) receiveGrant(c *claim, g grant) pendingCall {
 	switch {
 	case c.want.confirm.Replicas == 0:
@@ -235,13 +235,13 @@ func (q *keyQueue) receiveGrant(c *claim, g grant) pendingCall {
 	return pendingCall{}
 }
 
-// acceptGrant begins the use of what Redis has given the claim.
+// acceptGrant makes what Redis has granted the hold of the claim.
 func (q *keyQueue) acceptGrant(c *claim, g grant) pendingCall {
 	h := &c.hold
 	now := time.Now()
 	if g.weight < h.weight+g.grantedNow || h.weight > 0 && h.window.Remaining(now) <= 0 {
 		c.redis.maybeQueued = true
-		return q.loseClaim(c, trace.KeyMissing) // what it held is not there, and what is there is no use
+		return q.loseClaim(c, trace.KeyMissing) // what it held is lost, and what Redis has now is too little
 	}
 	if c.redis.weight = g.weight; h.weight == 0 {
 		h.window, h.grantSeq = g.window, c.requests.seq
@@ -249,7 +249,7 @@ func (q *keyQueue) acceptGrant(c *claim, g grant) pendingCall {
 		h.window = g.window
 	}
 	h.weight += g.grantedNow
-	c.redis.ackedSeq = c.requests.seq // replies to what is under way may be older than this
+	c.redis.ackedSeq = c.requests.seq // replies to requests under way may be older than this grant
 	c.want.weight, c.redis.maybeQueued, c.redis.replaces = 0, false, ""
 	h.shared = c.want.shared
 	c.contention.note(g.contended, g.window.Start)

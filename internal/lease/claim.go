@@ -7,9 +7,9 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
-// A claim is what this process wants and holds in Redis on one key. That of a Mutex
-// wants or holds its one permit; that of a semaphore can do both. The mutex of its queue guards
-// it, except for the last field.
+// A claim is what this process wants and holds in Redis on one key. The claim of a Mutex wants or
+// holds its one permit; that of a semaphore can do both at once. The mutex of its queue guards all
+// fields but the last.
 type claim struct {
 	queue    *keyQueue
 	token    string
@@ -46,14 +46,13 @@ const (
 
 // redisState is what Redis may have under the token of a claim.
 type redisState struct {
-	weight      int64  // that Redis may think we hold: never less than it does
-	ackedSeq    int64  // number of the request that weight is by
-	maybeQueued bool   // an entry, or a grant that we have not heard of
-	replaces    string // Mutex: the held token that the claim takes the place of, or ""
+	weight      int64  // that Redis may have for us: never less than it has
+	ackedSeq    int64  // number of the request that has set weight
+	maybeQueued bool   // an entry, or a grant that the process does not know of
+	replaces    string // Mutex: the held token that the claim replaces, or ""
 }
 
-// newClaim makes a claim for the first lease that waits. It may take the place of one that
-// yields.
+// newClaim returns a claim for the first lease that waits. It may replace a claim that yields.
 func newClaim(q *keyQueue, first *Lease, yields bool) *claim {
 	c := &claim{queue: q, last: first, linger: q.newLingering(first, yields)}
 	mark := ""
@@ -92,8 +91,8 @@ func (c *claim) nextRequest(queue bool, now time.Time) Request {
 	}
 }
 
-// handoverWindow returns the window of a hand-over that followed request n. It is empty
-// if n is not one of the last few: then its window would have passed.
+// handoverWindow returns the window of a hand-over after request n. It is empty if n is not one of
+// the last few requests: their windows have passed.
 func (c *claim) handoverWindow(seq int64) client.TrustWindow {
 	if at, ok := c.requests.sentAt(seq); ok {
 		return client.NewTrustWindow(at, c.handoverTTL())
@@ -101,8 +100,8 @@ func (c *claim) handoverWindow(seq int64) client.TrustWindow {
 	return client.TrustWindow{}
 }
 
-// handoverTTL is what a hand-over gives: long enough for the message and a renewal,
-// short enough that a dead waiter does not keep the others out for long.
+// handoverTTL is the TTL that a hand-over gives: long enough for the message and a renewal, and so
+// short that a dead waiter does not keep the others out for long.
 func (c *claim) handoverTTL() time.Duration { return min(c.ttl, 3*MaxPollInterval) }
 
 // maxLifetime is the longest that anything a request makes in Redis can last.
@@ -113,9 +112,9 @@ type want struct {
 	weight       int64             // in permits, 0 for nothing
 	seq          int64             // number of the first request for them; 0 for a Mutex
 	size         int64             // of the semaphore, as stated by the lease that the claim last asked for
-	shared       bool              // they are to be shared
-	headMustWait bool              // the answer to the last request was no
-	alwaysQueue  bool              // queues, whether hand-overs can be heard or not
+	shared       bool              // they will be shared
+	headMustWait bool              // the last reply was no
+	alwaysQueue  bool              // queues even if no hand-over can be received
 	confirm      Confirm           // of the grant
 	confirming   *unconfirmedGrant // what Redis has granted, and no replica has confirmed yet
 	tryUntil     monoTime          // a try waits until then for a claim that may linger; 0 if it has met none
@@ -130,20 +129,19 @@ func (c *claim) setWant(l *Lease) {
 	if c.queue.name.Kind != Mutex {
 		w.seq = c.requests.seq + 1
 	}
-	if c.hold.weight == 0 || l.ttl > c.ttl { // never less for those who hold already
+	if c.hold.weight == 0 || l.ttl > c.ttl { // never less for the leases that hold already
 		c.ttl = l.ttl
 	}
 	c.want = w
 }
 
-// asks reports whether the claim wants what Redis has not given it yet.
+// asks reports whether the claim wants something that Redis has not given it yet.
 func (c *claim) asks() bool {
 	return c.state == claimActive && c.want.weight > 0 && c.want.confirming == nil
 }
 
-// isFor reports whether what the claim wants is what the lease needs. It is not
-// if that which it was for has given up: something larger may be out of reach
-// while this one would fit.
+// isFor reports whether the claim wants what the lease needs. It does not if the lease for which it
+// asked has given up: that may have wanted more than Redis has, and this one could fit.
 func (w *want) isFor(l *Lease) bool {
 	return w.weight == l.weight && w.shared == l.shared && w.size == l.size
 }
@@ -156,8 +154,8 @@ func (w *want) unconfirmed() error {
 	return w.confirming.err
 }
 
-// canRequestMore reports whether the claim may ask for more than it holds: not while a
-// lease has all of it that there is.
+// canRequestMore reports whether the claim may ask for more than it holds: not while a lease has all
+// that there is.
 func (c *claim) canRequestMore() bool {
 	return c.hold.used == 0 || c.hold.shared || c.queue.name.Kind == Semaphore
 }
@@ -168,12 +166,12 @@ func (c *claim) mayRequest(try *Lease) bool {
 	return c.hold.used == 0 || c.canRequestMore() && (try.shared || !c.hold.shared)
 }
 
-// A hold is what Redis has given a claim. Its leases have a share of it each.
+// A hold is what Redis has granted to a claim. Each of its leases has a share.
 type hold struct {
 	weight        int64     // in permits, 0 for nothing
 	used          int64     // by leases
 	shared        bool      // each lease has all of it
-	renewFailed   bool      // the last renewal got no reply: the next asks for nothing besides
+	renewFailed   bool      // the last renewal got no reply: the next only renews
 	confirmed     Confirm   // how replicas have confirmed it
 	path          string    // how the claim came to it
 	grantSeq      int64     // number of the last request before it
@@ -185,7 +183,7 @@ type hold struct {
 	leases        list
 }
 
-// hasCapacity reports whether so much is free that the lease may fit.
+// hasCapacity reports whether enough is free for the lease.
 func (h *hold) hasCapacity(l *Lease) bool {
 	if h.shared {
 		return l.shared || h.used == 0
@@ -210,14 +208,14 @@ func (c *claim) canServe(l *Lease, now time.Time) bool {
 	switch {
 	case h.shared && l.shared:
 		return l.ttl <= c.ttl && (fresh || h.used > 0 && !c.contention.present)
-	case h.used > 0: // only of a semaphore can something be left
+	case h.used > 0: // only a semaphore can have permits left
 		return !h.shared && fresh && l.ttl <= c.ttl
 	}
 	// A Mutex's token states its TTL, so that its claim is for one TTL only.
 	return fresh && (l.ttl == c.ttl || l.ttl < c.ttl && c.queue.name.Kind != Mutex) && l.weight <= h.weight
 }
 
-// inUse is how much of the weight cannot be given up.
+// inUse returns the part of the weight that leases use.
 func (h *hold) inUse() int64 {
 	if h.shared && h.used > 0 {
 		return h.weight
@@ -225,20 +223,20 @@ func (h *hold) inUse() int64 {
 	return h.used
 }
 
-// assign gives a lease its share: the whole of a hand-over inside the process.
+// assign gives a lease its share. Inside the process, a hand-over is no more than that.
 func (c *claim) assign(l *Lease, now time.Time) {
 	h := &c.hold
-	if l.shared && !h.shared { // a writer's claim goes to a reader, who needs no more
+	if l.shared && !h.shared { // a writer's claim goes to a reader, which needs no more
 		h.shared, h.weight = true, l.weight
 	}
 	if h.shared && h.fencesUsed > 0 && h.slice.exhausted(now, h.fencesUsed) {
 		c.queue.manager.ensureNotified(c, now)
 	}
 	l.claim, l.grantedAt, l.renewedAfter = c, monoTimeOf(now), 0
-	if l.sink != nil || l.maxHold != 0 { // whether it may be renewed is to be looked at in time
+	if l.sink != nil || l.maxHold != 0 { // it must be checked in time whether the lease may be renewed
 		h.noteForcedEnd(now.Add(c.ttl))
 	}
-	l.fence = h.fenceBase*FencesPerGrant + min(h.fencesUsed, FencesPerGrant-1) // those that share may come to the end of it
+	l.fence = h.fenceBase*FencesPerGrant + min(h.fencesUsed, FencesPerGrant-1) // readers that share a grant may use up its fences
 	h.fencesUsed++
 	h.used += l.weight
 	h.leases.push(l)
@@ -248,7 +246,7 @@ func (c *claim) assign(l *Lease, now time.Time) {
 	}
 }
 
-// dropUnused frees what no lease uses; Redis is still to be told.
+// dropUnused gives up what no lease uses. Redis does not know that yet.
 func (c *claim) dropUnused() {
 	if use := c.hold.inUse(); use == c.hold.weight {
 		return
@@ -260,20 +258,20 @@ func (c *claim) dropUnused() {
 	}
 }
 
-// needsShrink reports whether Redis is to be told of less than it knows.
+// needsShrink reports whether Redis has more for the claim than the claim holds.
 func (c *claim) needsShrink() bool {
 	return c.queue.name.Kind != Mutex && (c.redis.weight > c.hold.weight || c.want.weight == 0 && c.redis.maybeQueued)
 }
 
-// repliedLost reports whether an answer says that what the claim holds is not there.
-// What it said before this hold, or that it has given back since, may well be gone.
+// repliedLost reports whether a reply means that the hold of the claim is lost. A reply to a request
+// from before this hold is about an earlier one, which may well be gone.
 func (c *claim) repliedLost(r Request, reply Reply) bool {
 	return reply.Lost && c.state == claimActive && r.Keep > 0 && c.hold.weight > 0 && r.Seq > c.hold.grantSeq
 }
 
-// extend moves the end of the window, never to an earlier time. One that has passed
-// stays so, even if nobody has looked yet: another may have been let in since, and
-// that Redis has our token again may be the work of a late copy of a request.
+// extend moves the end of the window, never to an earlier time. A window that has passed stays so,
+// even if nobody has noticed yet: another process may have held the lock since. A late copy of a
+// request may have given Redis our token again.
 func (c *claim) extend(w client.TrustWindow) {
 	now := time.Now()
 	if remaining := c.hold.window.Remaining(now); remaining > 0 && w.Remaining(now) > remaining {
@@ -282,9 +280,9 @@ func (c *claim) extend(w client.TrustWindow) {
 	}
 }
 
-// markRenewals reports whether some lease may be renewed: it has been
-// received, and has not been held for too long. One that may not ends one TTL
-// after it last could, even if others keep the claim alive.
+// markRenewals reports whether some lease may be renewed: it has been received, and has not been held
+// for too long. A lease that may not be renewed ends one TTL after it last could be, even if others
+// keep the claim alive.
 func (h *hold) markRenewals(now time.Time, ttl time.Duration) (renew bool) {
 	h.nextForcedEnd = time.Time{}
 	for l := h.leases.head; l != nil; l = l.next {
@@ -300,14 +298,14 @@ func (h *hold) markRenewals(now time.Time, ttl time.Duration) (renew bool) {
 	return renew
 }
 
-// noteForcedEnd notes when a lease may have to be ended.
+// noteForcedEnd notes when a lease may have to be ended alone.
 func (h *hold) noteForcedEnd(at time.Time) {
 	if h.nextForcedEnd.IsZero() || at.Before(h.nextForcedEnd) {
 		h.nextForcedEnd = at
 	}
 }
 
-// loseExpired ends the leases that may not be renewed and have had their time.
+// loseExpired ends the leases that may not be renewed and whose time is over.
 func (h *hold) loseExpired(now time.Time, ttl time.Duration) {
 	for l := h.leases.head; l != nil; {
 		next := l.next

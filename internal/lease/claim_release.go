@@ -11,8 +11,8 @@ import (
 // inflightTimeout is how long giving a claim back waits for the requests under way.
 const inflightTimeout = 100 * time.Millisecond
 
-// shrink tells Redis of permits that are used no more, and returns when that is
-// confirmed, or no longer matters.
+// shrink reports to Redis that permits are used no more. It returns when Redis has confirmed that, or
+// it no longer matters.
 func (q *keyQueue) shrink(c *claim) error {
 	q.mu.Lock()
 	now := time.Now()
@@ -35,7 +35,7 @@ func (q *keyQueue) shrink(c *claim) error {
 		lost := c.repliedLost(r, reply)
 		todo := q.handleReply(c, r, reply, err, now)
 		q.mu.Unlock()
-		if isSizeError(err) { // what a lease here wanted besides is refused, and the rest is executed
+		if isSizeError(err) { // Redis refuses what a lease here wants in addition, and executes the rest
 			err = nil
 		}
 		if err == nil || !todo.shrink { // else this is repeated
@@ -45,7 +45,7 @@ func (q *keyQueue) shrink(c *claim) error {
 	}, nil)
 }
 
-// beginRelease turns the claim of the queue into one that is being given back.
+// beginRelease begins to give back the claim of the queue.
 func (q *keyQueue) beginRelease() *claim {
 	c := q.claim
 	c.leave(claimDraining)
@@ -53,9 +53,9 @@ func (q *keyQueue) beginRelease() *claim {
 	return c
 }
 
-// finishRelease gives a claim back in Redis, with the value that its last lease leaves. It
-// returns when that is confirmed or no longer matters because the claim has run out by itself:
-// nil, ErrLost, or why it could not be confirmed.
+// finishRelease gives a claim back in Redis, with the value that its last lease leaves. It returns
+// when that is confirmed, or no longer matters because the claim has run out by itself. Its result is
+// nil, ErrLost, or the reason why the release could not be confirmed.
 func (q *keyQueue) finishRelease(c *claim, last *lastWrite) error {
 	q.mu.Lock()
 	now := time.Now()
@@ -89,8 +89,8 @@ func (q *keyQueue) finishRelease(c *claim, last *lastWrite) error {
 	return err
 }
 
-// releaseToken releases a token of a releasing claim, until it has run out by itself. Those who
-// wait behind it need the same of Redis: an error that is final for them ends their wait.
+// releaseToken releases a token of a releasing claim, until the token has run out by itself. The
+// leases behind it need the same of Redis: an error that is final for them ends their wait.
 func (q *keyQueue) releaseToken(c *claim, token string, until time.Time, last *lastWrite) error {
 	return q.manager.retryUntil(&c.last.caller, until, func(ctx context.Context) (bool, error) {
 		owned, err := q.sendRelease(ctx, token, last)
@@ -116,9 +116,8 @@ func (q *keyQueue) sendRelease(ctx context.Context, token string, last *lastWrit
 	return owned, err
 }
 
-// pauseRelease waits before a release that has failed is repeated. A try waits for one
-// attempt, as for a request of its own: those that are there fail, and the next one
-// ends the pause.
+// pauseRelease waits before a failed release is repeated. A try waits for one attempt, as it does for
+// a request of its own: the tries in the queue fail, and the next one ends the pause.
 func (c *claim) pauseRelease(pause time.Duration, err error) {
 	c.queue.mu.Lock()
 	defer c.queue.mu.Unlock()
@@ -126,8 +125,7 @@ func (c *claim) pauseRelease(pause time.Duration, err error) {
 	c.awaitProceed(pause)
 }
 
-// awaitProceed waits for proceed, but not for longer than most. The queue is locked before and
-// after.
+// awaitProceed waits for proceed, at most for the given time. The queue is locked before and after.
 func (c *claim) awaitProceed(most time.Duration) {
 	called := make(chan struct{})
 	c.proceedNow = called
@@ -150,8 +148,8 @@ func (c *claim) proceed() {
 	}
 }
 
-// handleLateReply deals with an answer that nobody waits for any more: the claim ended while
-// the request was under way. It may have been executed after what ended it.
+// handleLateReply handles a reply to a claim that is no longer active. Redis may have executed the
+// request after the one that ended the claim.
 func (q *keyQueue) handleLateReply(c *claim, r Request, reply Reply, err error) {
 	switch {
 	case c.state == claimDraining || r.Want == 0 || reply.Lost || err == nil && !reply.Granted && !r.Enqueue:
@@ -162,7 +160,7 @@ func (q *keyQueue) handleLateReply(c *claim, r Request, reply Reply, err error) 
 	}
 }
 
-// releaseStale gives back what a request of the claim may have made after its end.
+// releaseStale releases what a request of the claim may have left in Redis after the claim's end.
 func (m *Manager) releaseStale(c *claim) {
 	_ = m.releaseToken(&c.last.caller, c.queue.name, c.token, time.Now().Add(c.maxLifetime()), c.last.tracer, nil)
 }

@@ -7,15 +7,14 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
-// scheduleRenewal sets when the renewal timer is to look at a held claim again. That is not
-// later than a lease of it may have to be ended. The queue is locked.
+// scheduleRenewal sets when the renewal timer must check a held claim again: at the latest when one
+// of its leases may have to end. The queue is locked.
 func (m *Manager) scheduleRenewal(c *claim, now time.Time) {
 	m.Schedule(c, c.hold.window, now, c.hold.nextForcedEnd)
 }
 
-// CheckRenewal ends a claim whose window has passed, and says how to renew one that
-// lives. Of its leases it ends those that may not be renewed, if others keep the
-// claim alive past their time.
+// CheckRenewal ends a claim whose window has passed, and returns the renewal of a live one. It also
+// ends leases that may not be renewed and whose time is over, if others keep the claim alive.
 func (c *claim) CheckRenewal(now time.Time) (r Renewal, renew bool) {
 	q := c.queue
 	q.mu.Lock()
@@ -41,7 +40,7 @@ func (c *claim) CheckRenewal(now time.Time) (r Renewal, renew bool) {
 	return r, renew
 }
 
-// BeginRenewal counts the time to the next try from now on.
+// BeginRenewal sets the time of the next attempt, counted from now.
 func (c *claim) BeginRenewal(now time.Time) (grantSeq int64, renew bool) {
 	c.queue.mu.Lock()
 	defer c.queue.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 // ErrUnconfirmed is returned by a try if too few replicas have confirmed its grant in time.
 var ErrUnconfirmed = errors.New("baton: too few replicas have confirmed")
 
-// An unconfirmedGrant is a grant that replicas are to confirm before it is accepted.
+// An unconfirmedGrant is a grant that replicas must confirm before it is accepted.
 type unconfirmedGrant struct {
 	grant
 	err error // why it is given back, once it is

@@ -19,7 +19,7 @@ func (s *contentionSignal) signal() { s.once.Do(func() { close(s.ch) }) }
 // contention is what a claim knows of other processes that wait for what it holds.
 type contention struct {
 	present  bool                         // others wait, as far as is known
-	noticeAt monoTime                     // when a message last said so, or 0
+	noticeAt monoTime                     // when the last notice came, or 0
 	signals  map[*Lease]*contentionSignal // of leases that want to know; nil until one asks
 }
 
@@ -74,13 +74,13 @@ func (ml *MultiLease) Contended() <-chan struct{} {
 	return s.ch
 }
 
-// note notes whether others wait, as Redis says to a request that was sent then. A
-// message that came since may be about one who has come since.
+// note records whether others wait, as the reply to a request sent at that time reports. A notice
+// that has come since may be about a later waiter, and still counts.
 func (c *contention) note(contended bool, sent time.Time) {
 	c.set(contended || c.noticeAt != 0 && c.noticeAt >= monoTimeOf(sent))
 }
 
-// set notes whether others wait, and tells the leases.
+// set records whether others wait, and signals the leases.
 func (c *contention) set(contended bool) {
 	if c.present = contended; !contended {
 		return

@@ -66,7 +66,7 @@
 //
 // The queue of one key, and its claim:
 //
-//	queue.go             enqueue, advance: who joins a queue, and its next step; requestMore, loseClaim
+//	queue.go             enqueue, advance, requestMore, loseClaim: how a lease joins a queue, and what its next step is
 //	claim.go             claim, want, hold, canServe, assign: what the process wants and holds on a key
 //	claim_renewal.go     scheduleRenewal, HandleRenewal: when a claim is renewed, and what the reply means
 //	claim_release.go     finishRelease, shrink, handleLateReply: how a claim is given back, whole, in part or late

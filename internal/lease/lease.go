@@ -11,11 +11,11 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
-// Params says what a lease is to be.
+// Params describes the lease that a caller requests.
 type Params struct {
 	Kind    Kind
 	Key     string
-	Label   string // for the token, of who asks first in a process
+	Label   string // for the token: that of the first waiter of a process
 	TTL     time.Duration
 	MaxHold time.Duration // 0: renewed until released
 	Weight  int64
@@ -31,8 +31,8 @@ type Params struct {
 	Value          *ValueReader // of a Mutex; nil if the value beside it does not matter
 	// NotifyContention asks for a notice when another process waits.
 	NotifyContention bool
-	// Linger is for how long the process keeps what it holds after the release, to use it
-	// again, unless another process waits. It is cut to a tenth of TTL.
+	// Linger is how long the process keeps what it holds after the release, to use it again, unless
+	// another process waits. It is cut to a tenth of TTL.
 	Linger time.Duration
 }
 
@@ -60,7 +60,7 @@ type Lease struct {
 
 	// Guarded by the mutex of queue, which is set before the lease can be seen.
 	state         leaseState
-	joinedLate    bool // it joined while a request was under way, whose answer says nothing of it
+	joinedLate    bool // it joined while a request was under way, so the reply does not apply to it
 	queue         *keyQueue
 	prev, next    *Lease
 	err           error         // once ended: why
@@ -167,10 +167,9 @@ func (l *Lease) init(ctx context.Context, p *Params) (err error) {
 	return err
 }
 
-// cancel ends a lease whose ctx has ended before it was received, and returns
-// ctx's error; one that had failed already keeps its own. It waits a moment for
-// Redis to hear of it, so that a program may exit at once thereafter and leave
-// nothing behind for others to wait for.
+// cancel ends a lease whose ctx has ended before it was received, and returns ctx's error. A lease
+// that had failed before keeps its own error. cancel waits a moment until Redis has executed the
+// release, so that a program may exit at once and leave nothing behind for others to wait for.
 func (l *Lease) cancel(ctx context.Context) error {
 	q := l.queue
 	q.mu.Lock()
@@ -193,8 +192,8 @@ func (l *Lease) cancel(ctx context.Context) error {
 	return err
 }
 
-// cancelTimeout is how long a lease or MultiLease with that sink waits at most until Redis
-// has been told that it was given up.
+// cancelTimeout is how long a lease or MultiLease with that sink waits at most until Redis has
+// confirmed that it was given up.
 func cancelTimeout(sink result.Sink) time.Duration {
 	if member, ok := sink.(memberSink); ok {
 		sink = member.multi.sink
@@ -205,7 +204,7 @@ func cancelTimeout(sink result.Sink) time.Duration {
 	return retry.MaxResultTimeout
 }
 
-// waitsForever reports whether nothing but an answer ends the wait.
+// waitsForever reports whether only a reply can end the wait.
 func (l *Lease) waitsForever() bool {
 	if sink, ok := l.sink.(memberSink); ok { // whose own ctx ends with a loss too
 		return sink.multi.ctx.Done() == nil
@@ -223,7 +222,7 @@ func (l *Lease) endCancelled(ctx context.Context) pendingCall {
 	return l.queue.advance()
 }
 
-// readyChan returns what is closed when the request is decided, nil if it is.
+// readyChan returns a channel that is closed when the request is decided, nil if it is decided.
 func (l *Lease) readyChan() <-chan struct{} {
 	l.queue.mu.Lock()
 	defer l.queue.mu.Unlock()
@@ -233,7 +232,7 @@ func (l *Lease) readyChan() <-chan struct{} {
 	return l.ready
 }
 
-// requestErr is what a decided request failed with, nil if it was granted.
+// requestErr returns the error of a decided request, nil if it was granted.
 func (l *Lease) requestErr() error {
 	l.queue.mu.Lock()
 	defer l.queue.mu.Unlock()
@@ -243,7 +242,7 @@ func (l *Lease) requestErr() error {
 	return nil
 }
 
-// grant hands the granted lease over. The queue's mutex is held, here and below.
+// grant delivers the granted lease. The queue's mutex is held, here and below.
 func (l *Lease) grant(now time.Time) {
 	l.state = leaseHeld
 	if l.tracer != nil {
@@ -261,8 +260,8 @@ func (l *Lease) signal(err error) {
 	}
 }
 
-// lose ends a granted lease that Redis no longer knows of. It reports whether
-// somebody had it in hand; if not, the loss is what its channel yields.
+// lose ends a granted lease that Redis no longer knows of. It reports whether the caller had the
+// lease; if not, its channel yields the loss.
 func (l *Lease) lose(cause string) (delivered bool) {
 	l.queue.losses++
 	revoked := l.sink != nil && l.sink.Revoke()
@@ -276,18 +275,17 @@ func (l *Lease) lose(cause string) (delivered bool) {
 	return !revoked
 }
 
-// received reports whether somebody has the granted lease in hand. Who waits in
-// Acquire has it at once; a channel is read when its reader comes to it, which
-// may be any moment: only Revoke can tell that it will not be.
+// received reports whether the caller has the granted lease. A caller in Acquire has it at once. A
+// channel may be read at any moment: only Revoke makes sure that it will not be.
 func (l *Lease) received() bool { return l.sink == nil || l.sink.Received() }
 
-// fail ends a lease that waits, and delivers why.
+// fail ends a lease that waits, and delivers the error.
 func (l *Lease) fail(err error) {
 	l.end(l.wrap(err, nil))
 	l.signal(l.err)
 }
 
-// end ends the lease for the reason err, which it does not deliver.
+// end ends the lease for the reason err, without delivering it.
 func (l *Lease) end(err error) {
 	if l.state == leaseWaiting {
 		l.queue.waiters.remove(l)

@@ -28,8 +28,8 @@ func (l *Lease) release(n int64) error {
 	return l.wrapRelease(err)
 }
 
-// detach ends the hold here, the whole of it or a part, and returns what is to be done
-// for that in Redis.
+// detach ends the hold in this process, all of it or a part, and returns the call to Redis that must
+// follow.
 func (l *Lease) detach(n int64) (todo pendingCall, whole bool, err error) {
 	l.queue.mu.Lock()
 	defer l.queue.mu.Unlock()
@@ -58,8 +58,8 @@ type PartialRelease struct {
 	N     int64
 }
 
-// ReleasePartial ends holds on the same key, of as many permits as each part says,
-// in one step. What has been lost is passed over.
+// ReleasePartial ends holds on the same key, of as many permits as each part states, in one step. It
+// skips leases that are lost.
 func ReleasePartial(parts []PartialRelease) {
 	for i := 0; i < len(parts); {
 		q := parts[i].Lease.queue
@@ -83,7 +83,7 @@ func ReleasePartial(parts []PartialRelease) {
 	}
 }
 
-// releaseResult is what a release returns for what Redis said to it.
+// releaseResult returns the result of a release to which Redis has replied with err.
 func (l *Lease) releaseResult(whole bool, err error) error {
 	switch {
 	case err == nil:
@@ -101,7 +101,7 @@ func (l *Lease) releaseResult(whole bool, err error) error {
 	return err
 }
 
-// expire notices that the window has passed, should the renewal timer be late.
+// expire ends a hold whose window has passed, in case the renewal timer is late.
 func (l *Lease) expire(now time.Time) {
 	if l.state == leaseHeld && l.claim.hold.window.Remaining(now) <= 0 {
 		l.queue.runAsync(l.queue.loseClaim(l.claim, trace.RenewFailed))
@@ -119,7 +119,7 @@ func (l *Lease) canonical() *Lease {
 	return l.self
 }
 
-// Err returns nil while the lease is held, and why it ended thereafter.
+// Err returns nil while the lease is held, and then why it ended.
 func (l *Lease) Err() error {
 	l = l.canonical()
 	l.queue.mu.Lock()
@@ -143,7 +143,7 @@ func (l *Lease) Done() <-chan struct{} {
 	return l.done
 }
 
-// Remaining is for how long the lease is held even if no renewal succeeds any more.
+// Remaining returns how long the lease is held even if no renewal succeeds any more.
 func (l *Lease) Remaining() time.Duration {
 	l = l.canonical()
 	l.queue.mu.Lock()
@@ -155,14 +155,14 @@ func (l *Lease) Remaining() time.Duration {
 	return l.claim.hold.window.Remaining(now)
 }
 
-// Losses stands for the losses of leases of one key in this process.
+// Losses counts the losses of leases of one key in this process.
 type Losses struct {
 	queue *keyQueue
 	n     int
 }
 
-// Losses returns what stands for the losses up to now: as long as a later call, of any
-// lease of the key, returns the same, no lease has been lost in between.
+// Losses returns the losses up to now. As long as a later call, on any lease of the key, returns the
+// same, no lease has been lost in between.
 func (l *Lease) Losses() Losses {
 	l = l.canonical()
 	l.queue.mu.Lock()

@@ -8,7 +8,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
-// What the engine knows for a Trace. The mutex of the queue is held.
+// What the engine reports to a Trace. The mutex of the queue is held.
 
 // newTracer returns the tracer of a request.
 func newTracer(ctx context.Context, p *Params) *trace.Tracer {
@@ -24,8 +24,8 @@ type withoutFailed struct{ trace.Trace }
 
 func (t withoutFailed) Has(hook string) bool { return hook != trace.Failed && t.Trace.Has(hook) }
 
-// traceWait tells that a lease which has just come has to wait for others: unless the
-// claim is about to ask for it.
+// traceWait emits Waiting for a lease that has just joined and must wait for others. It does not if
+// the claim is about to ask for that lease.
 func (l *Lease) traceWait() {
 	c := l.queue.claim
 	requests := c != nil && c.state == claimActive && c.want.weight > 0 && l.queue.waiters.head == l && c.requests.seq < max(c.want.seq, 1)
@@ -34,7 +34,7 @@ func (l *Lease) traceWait() {
 	}
 }
 
-// traceEnd tells why the lease ends, but for a release, of which Redis is yet to hear.
+// traceEnd emits the reason why the lease ended. A release is emitted later, once Redis has replied.
 func (l *Lease) traceEnd(err error) {
 	t := l.tracer
 	if t == nil {
@@ -50,11 +50,11 @@ func (l *Lease) traceEnd(err error) {
 	}
 }
 
-// lossCause is why the lease is lost, of whose claim that is said; revoked says that it was
-// not received.
+// lossCause returns why the lease is lost if its claim is lost for the given cause. With revoked, the
+// lease was not received.
 func (l *Lease) lossCause(cause string, revoked bool) string {
 	now := time.Now()
-	if l.claim.hold.window.Remaining(now) <= 0 { // whatever Redis has said later
+	if l.claim.hold.window.Remaining(now) <= 0 { // even if Redis has replied otherwise since
 		cause = trace.RenewFailed
 	}
 	switch sink, _ := l.sink.(memberSink); {
@@ -68,7 +68,7 @@ func (l *Lease) lossCause(cause string, revoked bool) string {
 	return cause
 }
 
-// grantPath is how the claim came to what it has just given the lease.
+// grantPath returns how the claim got what it has just given to the lease.
 func (c *claim) grantPath(l *Lease) string {
 	if c.idle() {
 		return trace.Lingered
@@ -79,7 +79,7 @@ func (c *claim) grantPath(l *Lease) string {
 	return c.hold.path
 }
 
-// replyPath is how a claim comes to what the reply to r gives it.
+// replyPath returns how a claim gets what the reply to r grants.
 func replyPath(r Request) string {
 	if r.Seq > max(r.WantSeq, 1) {
 		return trace.Polled
@@ -87,8 +87,8 @@ func replyPath(r Request) string {
 	return trace.Immediate
 }
 
-// redisError tells of an attempt that has failed, for all who wait for it: or, if there
-// is nobody any more, for the last.
+// redisError emits a failed attempt to all leases that wait for it, or to the last one if none is
+// left.
 func (c *claim) redisError(op string, err error) {
 	switch {
 	case err == nil, isSizeError(err): // an answer

@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	// maxLinger is the longest that a claim lingers, besides a tenth of its TTL.
+	// maxLinger is the longest that a claim lingers. A tenth of its TTL is another limit.
 	maxLinger = 30 * time.Second
 	// minLingerGain is how many leases a claim must serve by lingering to be worth a revocation.
 	minLingerGain = 8
@@ -17,9 +17,9 @@ const (
 	lingerRecords = 1024
 )
 
-// lingering is what a claim needs that may linger: after the last unlock its process keeps it
-// for a moment, for those who lock again. The claim is then idle. Its token says that it wants
-// a notice when others wait, which ends that. An idle claim is never renewed.
+// lingering is the state of a claim that may linger: after the last unlock its process keeps it for a
+// moment, for callers that lock again. The claim is then idle. Its token asks for a contention
+// notice, which ends that. An idle claim is never renewed.
 type lingering struct {
 	hearing   int64         // the subscription that brings the notice; see Client.Hearing
 	length    time.Duration // as the lease that was released last has it, 0 for not at all

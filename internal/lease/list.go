@@ -40,8 +40,8 @@ func (q *list) remove(l *Lease) {
 	}
 }
 
-// clearJoinedLate notes that the next request speaks for all who wait: for tries that matters,
-// and for the first.
+// clearJoinedLate notes that the next request is sent for all leases that wait. This matters for the
+// tries, and for the first lease.
 func (q *list) clearJoinedLate() {
 	for l := q.head; l != nil; l = l.next {
 		if l.joinedLate = false; q.tries == 0 {

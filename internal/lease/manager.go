@@ -23,7 +23,7 @@ type Manager struct {
 	valueWatchers client.Map[string, *valueWatcher] // by the key of their mutexes
 	valuePollers  client.Map[string, *valuePoller]  // likewise
 	claimsByToken client.Map[string, *claim]        // by token: those that may be handed over
-	pendingClaims []*claim                          // they wait until it is clear if hand-overs are heard
+	pendingClaims []*claim                          // they wait for the outcome of subscribing
 	pollBackoff   backoff.BackOff                   // has no memory, so that one serves for all claims
 }
 
@@ -35,23 +35,23 @@ func NewManager(s Store) *Manager {
 	return m
 }
 
-// pollInterval is after how long to ask again when we shall be told, in case the message is lost.
+// pollInterval returns the time until the next poll of a waiter that receives messages, in case one
+// is lost.
 func (m *Manager) pollInterval() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.pollBackoff.NextBackOff()
 }
 
-// register makes hand-overs to the claim known here.
+// register makes the manager pass hand-overs to the claim.
 func (m *Manager) register(c *claim) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.claimsByToken.Set(c.token, c)
 }
 
-// ensureNotified makes sure that a claim which leases join without asking hears when
-// others begin to wait. What was said before is found out by a renewal: now, or
-// when the subscription is there.
+// ensureNotified makes sure that a claim which leases join without a request gets a notice when
+// others begin to wait. A renewal finds earlier waiters: now, or when the subscription is there.
 func (m *Manager) ensureNotified(c *claim, now time.Time) {
 	m.mu.Lock()
 	_, registered := m.claimsByToken.Entries[c.token]

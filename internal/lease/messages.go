@@ -7,8 +7,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
-// subscribe opens the subscription if there is none. It reports whether it is clear if
-// hand-overs will be heard. If it is not, the claim is woken when it is.
+// subscribe opens the subscription if there is none. It reports whether the outcome is known. If it
+// is not, the claim is woken when it is.
 func (m *Manager) subscribe(c *claim) (resolved bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -18,8 +18,8 @@ func (m *Manager) subscribe(c *claim) (resolved bool) {
 	return resolved
 }
 
-// SetSubscribed notes whether hand-overs are heard. If they are from now on, messages may
-// have been missed, so every claim that waits asks once.
+// SetSubscribed notes whether hand-overs are received. When they begin to be, messages may have been
+// lost before, so every claim that waits asks once.
 func (m *Manager) SetSubscribed(subscribed bool) {
 	for _, c := range m.claimsToWake(subscribed) {
 		c.queue.mu.Lock()
@@ -30,8 +30,8 @@ func (m *Manager) SetSubscribed(subscribed bool) {
 	}
 }
 
-// claimsToWake returns the claims that must ask because hand-overs are heard from now on, or are
-// not. It has claims renewed that leases join without asking: see ensureNotified.
+// claimsToWake returns the claims that must ask because messages begin or cease to be received. It
+// also renews claims that leases join without a request: see ensureNotified.
 func (m *Manager) claimsToWake(subscribed bool) (wake []*claim) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -48,8 +48,8 @@ func (m *Manager) claimsToWake(subscribed bool) (wake []*claim) {
 	return wake
 }
 
-// HandleMessage passes a hand-over, or a notice, to its claim. A claim that is not
-// known here any more was given up while a request of it was under way: it is given back.
+// HandleMessage passes a hand-over, or a notice, to its claim. A hand-over of an unknown token
+// belongs to a claim that was given up while a request was under way: the token is released.
 func (m *Manager) HandleMessage(msg Handover) {
 	m.mu.Lock()
 	c := m.claimsByToken.Entries[msg.Token]
@@ -65,8 +65,8 @@ func (m *Manager) HandleMessage(msg Handover) {
 	}
 }
 
-// handleHandover is a hand-over's message. It is believed if there is enough left of its
-// window, and otherwise makes the claim ask. Or it is a contention notice.
+// handleHandover handles the message of a hand-over. It accepts the grant if enough is left of its
+// window; otherwise the claim asks. The message may also be a contention notice.
 func (q *keyQueue) handleHandover(c *claim, msg Handover) {
 	q.mu.Lock()
 	var todo pendingCall

@@ -8,7 +8,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// What a MultiLease is once it has been handed over.
+// A MultiLease that is held.
 
 // Release ends the hold on all keys. It returns as that of a lease does, and
 // ErrLost if one of them was lost.
@@ -29,7 +29,7 @@ func (ml *MultiLease) Release() error {
 	return err
 }
 
-// Err returns nil while all is held, and why it ended thereafter.
+// Err returns nil while all keys are held, and then why the hold ended.
 func (ml *MultiLease) Err() error {
 	for _, l := range ml.leases {
 		if err := l.Err(); errors.Is(err, ErrLost) {
@@ -44,7 +44,7 @@ func (ml *MultiLease) Err() error {
 	return nil
 }
 
-// Remaining is for how long all is held even if no renewal succeeds any more.
+// Remaining returns how long all keys are held even if no renewal succeeds any more.
 func (ml *MultiLease) Remaining() time.Duration {
 	if ml.Err() != nil {
 		return 0

@@ -92,7 +92,7 @@ func (ml *MultiLease) AcquireChan(ctx context.Context, m *Manager, p Params, key
 func (ml *MultiLease) acquireOnce(m *Manager, p Params, keys []string) (again bool, err error) {
 	holdCtx, cancelHold := context.WithCancel(ml.ctx)
 	leases, others, err := ml.tryAll(holdCtx, m, p, keys)
-	if !p.Try && !retry.IsPanic(err) { // the wait that follows says what is wrong
+	if !p.Try && !retry.IsPanic(err) { // the wait that follows reports the error
 		ml.releaseUnwanted(holdCtx, others, true)
 		others, err = nil, nil
 	}

@@ -6,9 +6,9 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// memberSink is the [result.Sink] of one lease of a MultiLease. What is put there goes to the
-// MultiLease, which has the lease in hand from then on; but when the MultiLease lies in a
-// sink of its own, the lease is received when that is, and goes back with it.
+// memberSink is the [result.Sink] of one lease of a MultiLease. The lease is delivered to the
+// MultiLease. While that lies in a sink of its own, the lease counts as not received, and is given
+// back with it.
 type memberSink struct {
 	multi   *MultiLease
 	decided chan error // capacity 1
@@ -27,8 +27,8 @@ func (m memberSink) Revoke() bool {
 
 func (m memberSink) Received() bool { return len(m.decided) == 0 && m.multi.mayRenew() }
 
-// mayRenew reports whether the MultiLease's leases may be renewed: while it waits for
-// the rest of them, and from its reception until MaxHold is over.
+// mayRenew reports whether the leases of the MultiLease may be renewed: while it waits for the rest
+// of them, and from its reception until MaxHold is over.
 func (ml *MultiLease) mayRenew() bool {
 	ml.mu.Lock()
 	defer ml.mu.Unlock()

@@ -9,13 +9,12 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// MinSlice is for how long at least a claim passes from lease to lease inside a
-// process before other processes get it, as after sync.Mutex's starvation
-// threshold. See Manager.newTimeSlice.
+// MinSlice is the shortest time for which a claim passes from lease to lease inside a process before
+// other processes get it, as after sync.Mutex's starvation threshold. See Manager.newTimeSlice.
 const MinSlice = time.Millisecond
 
-// A keyQueue is the queue of this process for one key. It exists while somebody here
-// holds or awaits the key, or a claim on it is still to be given back.
+// A keyQueue is the queue of this process for one key. It exists while a lease here holds or awaits
+// the key, or a claim on it must still be given back.
 type keyQueue struct {
 	manager *Manager
 	name    Name
@@ -24,7 +23,7 @@ type keyQueue struct {
 	removed   bool         // the manager has dropped it: look the key up again
 	waiters   list         // leases that wait, first come first served
 	claim     *claim       // at most one at any time
-	lastErr   error        // what the last request failed with
+	lastErr   error        // of the last request
 	errStreak retry.Streak // of requests
 	losses    int          // of leases that were granted
 	// valueMissing is called if a renewal finds no value beside the Mutex; nil if none is needed.
@@ -100,8 +99,8 @@ func (q *keyQueue) excludesTry(try *Lease) bool {
 	return !c.mayRequest(try)
 }
 
-// removeQueue removes a queue that nobody needs, unless that was done before: a lost lease is
-// released later. The queue is locked.
+// removeQueue removes a queue that is not needed any more. It may have been removed before: a lost
+// lease can be released later. The queue is locked.
 func (m *Manager) removeQueue(q *keyQueue) {
 	if q.removed {
 		return
@@ -113,8 +112,8 @@ func (m *Manager) removeQueue(q *keyQueue) {
 	m.RemoveUser()
 }
 
-// pendingCall is what is to be done in Redis after a step, once the queue is unlocked:
-// nothing, to finishRelease of the claim, or to tell that it holds less.
+// pendingCall is the call to Redis that must follow a step, once the queue is unlocked: none, to
+// finishRelease of the claim, or to report that it holds less.
 type pendingCall struct {
 	claim  *claim
 	shrink bool
@@ -132,20 +131,19 @@ func (q *keyQueue) run(e pendingCall) error {
 	return q.finishRelease(e.claim, e.last)
 }
 
-// runAsync runs a pending call for which nobody waits.
+// runAsync runs a pending call for which no caller waits.
 func (q *keyQueue) runAsync(e pendingCall) {
 	if e.claim != nil {
 		q.manager.Async(func() { _ = q.run(e) })
 	}
 }
 
-// advance takes every step that the state of the queue allows. Whatever happens
-// ends in it: a lease joins, ends or gives up, Redis answers, a message comes,
-// time runs out.
+// advance takes every step that the state of the queue allows. All events end in it: a lease joins,
+// ends or gives up, Redis replies, a message comes, a window ends.
 func (q *keyQueue) advance() pendingCall { return q.advanceAt(time.Time{}) }
 
-// advanceAt is advance at the time now, zero if nobody has looked at the clock yet: in
-// a hand-over inside the process, that would be a good part of what it takes.
+// advanceAt is advance at the time now, which is zero if the clock has not been read yet. Reading it
+// takes a large part of the time of a hand-over inside the process.
 func (q *keyQueue) advanceAt(now time.Time) pendingCall {
 	for q.waiters.head != nil {
 		c, next := q.claim, q.waiters.head
@@ -154,7 +152,7 @@ func (q *keyQueue) advanceAt(now time.Time) pendingCall {
 			return pendingCall{}
 		}
 		if c.state != claimActive {
-			return pendingCall{} // what it waits for leads back here
+			return pendingCall{} // its release leads back here
 		}
 		if c.hold.hasCapacity(next) {
 			if now.IsZero() {
@@ -171,16 +169,16 @@ func (q *keyQueue) advanceAt(now time.Time) pendingCall {
 			continue
 		}
 		if c.want.unconfirmed() != nil {
-			break // giving back what was not confirmed leads back here
+			break // the release of what was not confirmed leads back here
 		}
 		if c.want.weight == 0 && c.canRequestMore() || c.want.weight > 0 && !c.want.isFor(next) {
 			q.requestMore(c, next)
 			return pendingCall{}
 		}
 		if c.want.weight == 0 {
-			q.failTries(ErrLocked) // the next in line waits, and they do not
+			q.failTries(ErrLocked) // the next in the queue waits, and a try does not
 		}
-		break // its answer, or the end of a lease, leads back here
+		break // its reply, or the end of a lease, leads back here
 	}
 	c := q.claim
 	switch {
@@ -202,7 +200,7 @@ func (q *keyQueue) advanceAt(now time.Time) pendingCall {
 		q.closeClaim(c) // nothing of it is in Redis
 		q.manager.removeQueue(q)
 	default:
-		if q.waiters.head == nil && c.want.weight > 0 { // who wanted it has gone
+		if q.waiters.head == nil && c.want.weight > 0 { // the lease that wanted it has gone
 			c.want.weight = 0
 			c.wake()
 		}
@@ -212,15 +210,15 @@ func (q *keyQueue) advanceAt(now time.Time) pendingCall {
 		if c.want.weight == 0 {
 			return pendingCall{claim: c, shrink: true}
 		}
-		c.wake() // its next request says so, and may bring new permits before
+		c.wake() // its next request states that, and may bring new permits before
 	}
 	return pendingCall{}
 }
 
-// requestMore makes a claim that holds ask for the next in line. What it does not use
-// is given up for that: the others first, then us.
+// requestMore makes a claim that holds ask for the next lease in the queue. What no lease uses is
+// given up before that: other processes come first.
 func (q *keyQueue) requestMore(c *claim, next *Lease) {
-	if q.name.Kind == Mutex { // whose owner is known by the token alone: a new one for each turn
+	if q.name.Kind == Mutex { // the token alone names its owner: each slice has a new one
 		yielding := newClaim(q, next, true)
 		yielding.redis.replaces = c.token
 		q.closeClaim(c)
@@ -248,7 +246,7 @@ func (q *keyQueue) loseClaim(c *claim, cause string) pendingCall {
 	for c.hold.leases.head != nil {
 		delivered = c.hold.leases.head.lose(cause) || delivered
 	}
-	if !delivered { // nobody was, so that it can be given back before it runs out
+	if !delivered { // no caller had the lease, so the claim can be released before it runs out
 		return pendingCall{claim: q.beginRelease()}
 	}
 	maybeQueued := c.redis.maybeQueued
@@ -285,15 +283,15 @@ func (q *keyQueue) failTries(err error) {
 	}
 }
 
-// noteOutcome notes what a request has come to. It reports whether that is an error which is
-// final for those who wait, or for some of them, whose wait it has then ended.
+// noteOutcome notes the outcome of a request. It reports whether that is an error which is final for
+// all leases that wait, or for some of them: it has then ended their wait.
 func (q *keyQueue) noteOutcome(c *claim, err error) (final bool) {
 	lasts := q.errStreak.Exceeds(c.ttl, err)
-	if err != nil || !errors.Is(q.lastErr, ErrUnconfirmed) { // what Redis grants again is still to be confirmed
+	if err != nil || !errors.Is(q.lastErr, ErrUnconfirmed) { // the next grant must still be confirmed
 		q.lastErr = err
 	}
 	switch {
-	case isSizeError(err): // it is an answer, and to one of those who wait only
+	case isSizeError(err): // it is a reply, and to one of the leases only
 		q.lastErr = nil
 	case retry.IsPermanent(err):
 		q.failWaiters(err, anyLease)
@@ -305,7 +303,7 @@ func (q *keyQueue) noteOutcome(c *claim, err error) (final bool) {
 	return false
 }
 
-// failWaiters ends the wait of those that the error is for.
+// failWaiters ends the wait of the leases that isFor selects.
 func (q *keyQueue) failWaiters(err error, isFor func(*Lease) bool) {
 	for lease := q.waiters.head; lease != nil; {
 		next := lease.next

@@ -45,12 +45,12 @@ const (
 // RWMutex: a reader's claim weighs 1.
 const ExclusiveWeight = 1 << 40
 
-// Store is the authority on who holds what. Its calls may block past ctx and
-// may be executed late, twice, or never; all are safe to repeat by token.
+// Store is the authority on who holds what. Its calls may block past ctx and may be executed late,
+// twice, or never. All are safe to repeat, because the token names the claim.
 type Store interface {
 	client.Store
-	// Acquire states what the claim of r.Token keeps and what it wants besides. It gets
-	// that if there is room and nobody is ahead, and queues for it if not.
+	// Acquire states what the claim of r.Token keeps and what it wants in addition. Redis grants
+	// that if there is room and nobody is ahead, and queues the token otherwise.
 	Acquire(ctx context.Context, r Request) (Reply, error)
 	// LowLatency reports whether replies about name are expected within a millisecond. If so, a
 	// caller may wait for one on its own goroutine although its ctx can end.
@@ -80,44 +80,43 @@ type Request struct {
 	Seq         int64         // number of this request of the claim: a later one has been overtaken
 	Enqueue     bool          // leave a queue entry if it must wait
 	FailFast    bool          // return retry.ErrNoAnswer after a few ms, and within them of the end of ctx
-	// Channel is where the releaser tells of a hand-over.
+	// Channel is where a hand-over is published.
 	Channel string
 	Value   *ValueReader // Mutex: also read the value beside it; nil if not
 
 	// Not for a Mutex, whose claims have one permit of one. What the claim holds is
 	// stated, never a difference, so that a request can be repeated.
-	Keep    int64 // permits that it has in use; what it has above that is free from now on
-	Want    int64 // permits that it wants besides, 0 to leave the queue
-	Extra   int64 // permits that it can use besides, if they are free and nobody waits
+	Keep    int64 // permits in use; what the token holds above that is free from now on
+	Want    int64 // permits that it wants in addition, 0 to leave the queue
+	Extra   int64 // more permits that it can use, if they are free and nobody waits
 	WantSeq int64 // number of the first request that wanted these
 	Size    int64 // how many permits its process believes there are
-	// What it wants, and what it keeps, is shared: it is to be told, while it holds
-	// that, when others wait.
+	// What it wants, or keeps, is shared: it gets a notice when others wait.
 	WantShared, HeldShared bool
 }
 
-// Reply is what Redis says to a Request.
+// Reply is the reply of Redis to a Request.
 type Reply struct {
 	Granted      bool          // the token has what it wants
 	FenceBase    int64         // if granted: above the base of every earlier grant on the key
 	Weight       int64         // if granted: all that the token holds
-	GrantedNow   int64         // if granted: what it has been given of that for its want
+	GrantedNow   int64         // if granted: the part of that which is new
 	Contended    bool          // others wait
 	Remaining    time.Duration // if not granted: until a hold ends if not renewed, negative if none does
-	ForeignOwner bool          // if not: the owner is not one of ours and will tell nobody
+	ForeignOwner bool          // if not: the owner is not one of ours and sends no message
 	MayLinger    bool          // if not: a holder may only linger, and makes way when asked
-	Lost         bool          // what it wants to keep, or give up for this, is not there
+	Lost         bool          // what the token wants to keep, or to replace, is lost
 	Found        bool          // a value is of use to Request.Value. If not granted, the token does not wait any more
 }
 
-// Handover is the message that Redis has given a waiting token what it wants: Weight is all that
-// the token holds. It echoes the numbers of the last request that Redis had seen of that token, and
-// of the first that wanted this. With Seq 0 it is not that, but a contention notice: others
-// wait for what the token holds.
+// Handover is the message that Redis has granted a waiting token what it wants. Weight is all that
+// the token holds. Seq is the number of the token's last request that Redis had executed, WantSeq
+// that of the first which wanted this. With Seq 0 it is a contention notice: others wait for what the
+// token holds.
 type Handover = client.Message
 
 var (
-	// ErrLocked says that a try found the key held or awaited. A semaphore's caller gets
+	// ErrLocked is returned by a try if the key is held or awaited. A semaphore's caller gets
 	// ErrNotAvailable.
 	ErrLocked       = errors.New("baton: locked")
 	ErrNotAvailable = errors.New("baton: permits not available")
@@ -125,9 +124,9 @@ var (
 	ErrSizeMismatch = errors.New("baton: size mismatch")
 	// ErrExceedsSize is returned for a request of more permits than the semaphore has.
 	ErrExceedsSize = errors.New("baton: request exceeds the size")
-	// ErrLost says that a hold ended before it was released.
+	// ErrLost is returned for a hold that ended before it was released.
 	ErrLost = errors.New("baton: lease lost")
-	// ErrReleased says that a hold was released by its holder. A lock's caller gets
+	// ErrReleased is returned for a hold that its holder has released. A lock's caller gets
 	// ErrUnlocked, and that of a term ErrResigned.
 	ErrReleased = errors.New("baton: released")
 	ErrUnlocked = errors.New("baton: unlocked")

@@ -20,23 +20,23 @@ func (m *Manager) observeRTT(d time.Duration) {
 type timeSlice struct {
 	start             monoTime
 	length, maxLength time.Duration
-	waiters           int64 // who waited here when it began
+	waiters           int64 // leases that waited here when it began
 }
 
-// newTimeSlice is the slice of a claim that is granted now. It is as long as ten
-// requests, and at least MinSlice; at most 20 ms and a tenth of the TTL, so that the
-// others need not wait long, and what is passed on has most of its window left.
+// newTimeSlice returns the slice of a claim that is granted now. It is as long as ten requests, and
+// at least MinSlice. It is at most 20 ms and a tenth of the TTL, so that other processes need not
+// wait long, and most of the window is left for the next lease.
 func (m *Manager) newTimeSlice(ttl time.Duration, waiters int64, now time.Time) timeSlice {
 	maxLength := max(MinSlice, min(maxSlice, ttl/10))
 	length := max(MinSlice, min(maxLength, roundTripsPerSlice*time.Duration(m.rtt.Load())))
 	return timeSlice{monoTimeOf(now), length, maxLength, max(waiters, 1)}
 }
 
-// exhausted reports whether other processes are next, after so many leases. A slice is
-// made of rounds, in each of which all are let in who waited when it began. It ends
-// with the round whose end is nearest to length: if it ended within one, some
-// would wait for one more slice of every other process than the rest. The first round
-// is cut short if it takes too long for the others.
+// exhausted reports whether other processes are next, after so many leases. A slice consists of
+// rounds; in each of them, all leases that waited when the slice began get the lock. The slice ends
+// with the round whose end is nearest to its length: otherwise some would wait for one more slice of
+// every other process than the rest. The first round is cut short if it takes too long for the
+// others.
 func (s timeSlice) exhausted(now time.Time, fencesUsed int64) bool {
 	elapsed := s.start.elapsed(now)
 	switch rounds := fencesUsed / s.waiters; {
