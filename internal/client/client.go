@@ -18,11 +18,11 @@ type Store interface {
 	Renew(holds []Renewal, begin func(i int) bool, done func(i int, r RenewResult))
 	// MaxBlock is the longest that a call can block past the end of its ctx.
 	MaxBlock() time.Duration
-	// Subscribe hears what is told on the channels of h until ctx ends, and then returns.
+	// Subscribe receives the messages on the channels of h until ctx ends, and then returns.
 	Subscribe(ctx context.Context, h MessageHandler)
 }
 
-// A Client is what all primitives share that use one Redis client.
+// A Client is shared by all primitives that use one Redis client.
 type Client struct {
 	Renewer
 	Backlog retry.Backlog
@@ -45,8 +45,8 @@ type Client struct {
 // channelPrefix begins the name of the channel of a process.
 const channelPrefix = "baton:"
 
-// New returns the client of a store. The messages to this process are for the listener. It needs
-// no Close: it is at rest whenever it has no users and nothing is renewed.
+// New returns the client of a store. The listener receives the messages to this process. The client
+// needs no Close: it uses no resources while it has no users and renews nothing.
 func New(s Store, process Listener) *Client {
 	id := rand.Text()[:16]
 	return &Client{Renewer: Renewer{store: s}, store: s, channel: channelPrefix + id, process: process, tokenPrefix: newTokenPrefix(id)}
@@ -55,7 +55,7 @@ func New(s Store, process Listener) *Client {
 // Channel is where messages to this process are published.
 func (c *Client) Channel() string { return c.channel }
 
-// AddUser notes that the subscription is of use from now on, when it is open.
+// AddUser keeps the subscription open, if it is, until RemoveUser.
 func (c *Client) AddUser() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -63,7 +63,7 @@ func (c *Client) AddUser() {
 	c.subscription.idleSince = time.Time{}
 }
 
-// RemoveUser takes back an AddUser. Without users the subscription is closed in a moment.
+// RemoveUser undoes AddUser. Without users the subscription is closed in a moment.
 func (c *Client) RemoveUser() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

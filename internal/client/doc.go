@@ -11,9 +11,9 @@
 //	subscription.go  Subscribe, Listen, Missed: when the subscription is open, and who gets a message
 //	renewer.go       Schedule, renewDue: when a hold is renewed
 //	window.go        TrustWindow: until when a hold is trusted without a reply
-//	token.go         NewToken, ParseOwner: what a token says
+//	token.go         NewToken, ParseOwner: what a token names
 //	workers.go       Async: the goroutines that call Redis
-//	release_retry.go RetryUntil: for how long a release is repeated
+//	release_retry.go RetryUntil: how long a release is repeated
 //	loss_context.go  LossContexts: contexts that end with a hold
 //	message.go       Name, Message, Renewal: what is sent and received
 //	replicas.go      NewConfirm: how many replicas must confirm a renewal

@@ -1,7 +1,7 @@
 package client
 
-// A Map is a map that gives memory back when most of it has been deleted. A map of Go
-// keeps what it has needed once.
+// A Map is a map that frees memory when most of it has been deleted. A map of Go keeps the memory of
+// its largest size.
 type Map[K comparable, V any] struct {
 	Entries map[K]V // for reading
 	peak    int     // entries that M has had at once

@@ -2,7 +2,7 @@ package client
 
 import "time"
 
-// Kind says which primitive a key belongs to, and so which scripts serve it.
+// Kind is the primitive that a key belongs to. It selects the scripts.
 type Kind byte
 
 // A Name is a key of one kind.
@@ -11,7 +11,7 @@ type Name struct {
 	Key  string
 }
 
-// A Message is what Redis publishes. Its kind says what the fields mean.
+// A Message is what Redis publishes. The meaning of its fields depends on its kind.
 type Message struct {
 	Name
 	Token                   string
@@ -26,14 +26,14 @@ type Renewal struct {
 	Token   string
 	TTL     time.Duration
 	Confirm Confirm // by as many replicas, or it has failed
-	// Contention is that the reply must state whether others wait. Replies of permits do anyway.
+	// Contention asks whether others wait. The replies of permits always state that.
 	Contention bool
-	// Value is that the value beside the Mutex must be kept, too.
+	// Value asks to keep the value beside the Mutex, too.
 	Value bool
 }
 
-// RenewResult is what became of a Renewal. Held is false if the hold is gone for
-// certain; with an error nothing is known.
+// RenewResult is the outcome of a Renewal. Held is false only if the hold is certainly gone; with an
+// error nothing is known.
 type RenewResult struct {
 	Held        bool
 	Contended   bool // others wait, or, for permits, the token itself

@@ -9,11 +9,10 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// RetryUntil makes attempts until one is confirmed, or until passes. It reports owned as
-// false only if the first of them is told that there was nothing to give back. No
-// attempt may take all of the time: one connection that has fallen silent must
-// not be the only try. After one that has failed it sleeps, by the function sleep if
-// there is one. The ctx is for its values only.
+// RetryUntil makes attempts until one is confirmed, or until passes. It reports owned as false only
+// if the first attempt found nothing to give back. No attempt may take all of the time, because its
+// connection may be dead. Between attempts it sleeps, by the function sleep if there is one. It uses
+// only the values of ctx.
 func (c *Client) RetryUntil(ctx context.Context, until time.Time, attempt func(context.Context) (owned bool, err error), sleep func(time.Duration, error)) (owned bool, err error) {
 	var backOff backoff.BackOff
 	var lastErr error
@@ -44,7 +43,7 @@ func (c *Client) RetryUntil(ctx context.Context, until time.Time, attempt func(c
 		case retry.IsPermanent(retry.UnmarkDenied(got.err)) || retry.IsPanic(got.err):
 			return false, got.err
 		}
-		if lastErr == nil || got.err != retry.ErrNoAnswer { // Redis' own word says more
+		if lastErr == nil || got.err != retry.ErrNoAnswer { // an error from Redis is more precise
 			lastErr = got.err
 		}
 		if remaining = time.Until(until); remaining <= 0 {
@@ -79,7 +78,7 @@ func attemptInline(ctx context.Context, timeout time.Duration, attempt func(cont
 func (c *Client) attemptAsync(ctx context.Context, timeout time.Duration, attempt func(context.Context) (bool, error), replies chan attemptResult, done chan struct{}) attemptResult {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	c.Async(func() {
-		defer cancel() // not sooner: it may end well although nobody waits for it any more
+		defer cancel() // not sooner: a late attempt may still succeed
 		owned, err := attempt(ctx)
 		select {
 		case replies <- attemptResult{owned, err}:

@@ -6,10 +6,9 @@ import (
 	"time"
 )
 
-// A Renewable is what the renewal timer keeps alive: a claim that is held, or a task.
+// A Renewable is kept alive by the renewal timer: a claim that is held, or a task.
 type Renewable interface {
-	// CheckRenewal ends what has run out, and returns how to renew what lives, if it
-	// should be renewed.
+	// CheckRenewal ends what has run out, and returns the renewal of what should be renewed.
 	CheckRenewal(now time.Time) (r Renewal, renew bool)
 	// BeginRenewal notes that the renewal is sent now, and reports whether it is still
 	// needed. hold is the number of the hold, of those of a claim.
@@ -19,7 +18,7 @@ type Renewable interface {
 	Entry() *TimerEntry // of the TimerEntry that it embeds
 }
 
-// A TimerEntry is when the renewal timer is to look at a Renewable, which embeds it. The mutex
+// A TimerEntry has the time when the renewal timer must check a Renewable, which embeds it. The mutex
 // of the renewer guards it.
 type TimerEntry struct {
 	due    time.Time
@@ -74,16 +73,16 @@ func (h *renewHeap) remove(c Renewable) {
 	}
 }
 
-// nextRenewal is when the renewal timer looks at a Renewable again: when a third is over of what
-// Redis has left of its TTL, so that each renewal lasts for a third of the TTL. While
-// renewing fails that is ever sooner, but no sooner than after the retry interval.
+// nextRenewal returns the time until the renewal timer must check a Renewable: until a third of what
+// Redis has left of its TTL is over. So each renewal lasts for a third of the TTL. While renewing
+// fails the intervals become shorter, but not shorter than the retry interval.
 func nextRenewal(w TrustWindow, now time.Time) time.Duration {
 	remaining := w.Remaining(now)
 	return min(remaining, max((remaining+w.margin)/3, w.retryInterval()))
 }
 
-// Schedule has the renewal timer look at c again, at latest if that is not zero. It may do so
-// sooner, together with others: by a twelfth of the TTL, but not before the retry interval is over.
+// Schedule makes the renewal timer check c again, at latest if that is not zero. It may do so sooner,
+// together with others: by a twelfth of the TTL, but not before the retry interval is over.
 func (r *Renewer) Schedule(c Renewable, w TrustWindow, now, latest time.Time) {
 	next := nextRenewal(w, now)
 	if !latest.IsZero() {
@@ -101,7 +100,7 @@ func (r *Renewer) Schedule(c Renewable, w TrustWindow, now, latest time.Time) {
 	r.armTimer()
 }
 
-// Unschedule has the renewal timer not look at c any more.
+// Unschedule makes the renewal timer forget c.
 func (r *Renewer) Unschedule(c Renewable) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -119,16 +118,16 @@ func (r *Renewer) RenewNow(c Renewable, now time.Time) {
 	}
 }
 
-// Renewing returns how much is scheduled.
+// Renewing returns the number of scheduled renewables.
 func (r *Renewer) Renewing() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.heap)
 }
 
-// armTimer sets the timer for the renewable that is due first. One that is set for an
-// earlier time is left to fire, and finds nothing: to set a timer anew for each
-// hold would wake a thread of the runtime each time. The renewer is locked.
+// armTimer sets the timer for the renewable that is due first. A timer that is set for an earlier
+// time stays, and finds nothing when it fires: to reset it for each hold would wake a thread of the
+// runtime each time. The renewer is locked.
 func (r *Renewer) armTimer() {
 	if len(r.heap) == 0 || !r.timerAt.IsZero() && !r.heap[0].Entry().due.Before(r.timerAt) {
 		return
@@ -141,10 +140,10 @@ func (r *Renewer) armTimer() {
 	}
 }
 
-// renewDue queues renewals of the renewables that are due, and ends those whose
-// window has passed. Neither waits for the other: the timer is set again before a
-// renewal is sent, so that a connection that is stuck delays nothing. One renewal of each
-// is queued at most, and its window counts from the time when it is sent.
+// renewDue queues the renewals that are due, and ends renewables whose window has passed. Neither
+// waits for the other: the timer is set again before a renewal is sent, so that a dead connection
+// delays nothing. At most one renewal of each is queued. Its window counts from the time when it is
+// sent.
 func (r *Renewer) renewDue() {
 	now := time.Now()
 	var due []Renewable
@@ -179,8 +178,8 @@ func (r *Renewer) setQueued(c Renewable, queued bool) (changed bool) {
 	return changed
 }
 
-// popDue takes the renewables from the renewHeap that are due, and those that soon will
-// be: from then on they are due together.
+// popDue removes the renewables that are due from the heap, and those that soon will be: from then on
+// they are due together.
 func (r *Renewer) popDue(now time.Time) (due []Renewable) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -28,11 +28,10 @@ type Listener interface {
 	SetSubscribed(subscribed bool)
 }
 
-// MessageHandler is told what a subscription hears. Calls come from one goroutine, except those of
+// MessageHandler handles the events of a subscription. Calls come from one goroutine, except those of
 // HandleMessage.
 type MessageHandler interface {
-	// Channels is asked for at each (re)subscription, with what changes them
-	// from then on.
+	// Channels returns the channels for a (re)subscription. From then on, t changes them.
 	Channels(t Subscriber) []string
 	// Subscribed is called when the channel has been (re)subscribed to; messages
 	// before it may have been lost.
@@ -43,8 +42,8 @@ type MessageHandler interface {
 	HandleMessage(channel string, m Message)
 }
 
-// A Subscriber adds a channel to what a subscription hears, or takes one from it. What
-// fails is made good by the next resubscription.
+// A Subscriber adds a channel to a subscription, or removes one. The next resubscription repeats a
+// change that has failed.
 type Subscriber interface {
 	SetChannel(ctx context.Context, channel string, in bool) error
 }
@@ -65,8 +64,8 @@ type subscription struct {
 	closeTimer          *time.Timer
 }
 
-// channelChanges are changes of what one subscription hears, to be made in this order. The mutex
-// of the client guards them.
+// channelChanges are changes of the channels of one subscription, in their order. The mutex of the
+// client guards them.
 type channelChanges struct {
 	ctx  context.Context // of the subscription
 	next []channelChange // the first is under way
@@ -78,8 +77,7 @@ type channelChange struct {
 	in      bool
 }
 
-// Listen has the messages of a channel received from now on. The subscription must be opened
-// by itself.
+// Listen makes l receive the messages of a channel from now on. It does not open the subscription.
 func (c *Client) Listen(channel string, l Listener) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -87,7 +85,7 @@ func (c *Client) Listen(channel string, l Listener) {
 	c.setChannel(channel, true)
 }
 
-// StopListening takes back a Listen.
+// StopListening undoes Listen.
 func (c *Client) StopListening(channel string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -95,9 +93,9 @@ func (c *Client) StopListening(channel string) {
 	c.setChannel(channel, false)
 }
 
-// setChannel has the subscription hear the channel from now on, or not any more, if there is
-// a connection for it: the next one begins with what is to be heard then. Nobody waits
-// for that, because go-redis holds its lock while it redials. The client is locked.
+// setChannel adds the channel to the subscription, or removes it, if there is a connection for it:
+// the next one begins with the present channels. No caller waits for that, because go-redis holds its
+// lock while it redials. The client is locked.
 func (c *Client) setChannel(channel string, in bool) {
 	changes, t := c.subscription.channelChanges, c.subscription.subscriber
 	if t == nil {
@@ -119,8 +117,8 @@ func (c *Client) applyChannelChanges(changes *channelChanges) {
 	}
 }
 
-// scheduleClose closes the subscription when it has been of no use for a while. A timer that is set
-// is left to fire, and looks again, as the renewal timer is.
+// scheduleClose closes the subscription when it has had no users for a while. A timer that is set
+// stays, and checks again, as the renewal timer does.
 func (s *subscription) scheduleClose(c *Client) {
 	if s.cancel == nil {
 		return
@@ -130,7 +128,7 @@ func (s *subscription) scheduleClose(c *Client) {
 	}
 }
 
-// closeIfIdle closes the subscription if it has been of no use for long enough.
+// closeIfIdle closes the subscription if it has had no users for long enough.
 func (c *Client) closeIfIdle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -189,11 +187,11 @@ func (c *Client) openSubscription() {
 	go c.store.Subscribe(ctx, &subscriptionHandler{c, ctx})
 }
 
-// Missed notes that a poll has found what a message should have told. After several in
-// a row the subscription is replaced: it may be to a server that answers PING, but on
-// which nobody publishes, such as the old master after a split brain. If that does not
-// help, the next one is given twice as long. A takeover after a death counts, too: a subscription
-// that is replaced needlessly costs one reconnection. No wait depends on it, because waiters poll.
+// Missed notes that a poll has found a grant whose message was lost. After several in a row the
+// subscription is replaced: its server may answer PING although nobody publishes there, such as the
+// old master after a split brain. If that does not help, the next one is kept for twice as many. A
+// takeover after a death counts, too: a subscription that is replaced needlessly costs one
+// reconnection. No wait depends on it, because waiters poll.
 func (c *Client) Missed() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -208,8 +206,8 @@ func (c *Client) Missed() {
 	}
 }
 
-// subscriptionHandler is what one subscription reports to. What comes after its ctx has
-// ended is of no interest, except messages: another one may have taken its place.
+// subscriptionHandler handles the events of one subscription. After its ctx has ended it handles only
+// messages: another one may have taken its place.
 type subscriptionHandler struct {
 	client *Client
 	ctx    context.Context

@@ -8,23 +8,22 @@ import (
 	"time"
 )
 
-// An Owner is who holds or awaits something, as its token says.
+// An Owner is the process that holds or awaits something, as its token describes it.
 type Owner struct {
 	Host  string
 	PID   int
 	Label string // as its process has set it
-	// Token is what Redis has: of the lock of a Mutex that is not one of this
-	// library's, all that is known.
+	// Token is what Redis has. Of a lock that is not of this library, nothing else is known.
 	Token string
 }
 
-// maxLabelLen is how much of a label goes into a token, which Redis keeps and sends
-// about: a name, and not a story.
+// maxLabelLen is the part of a label that goes into a token. Redis keeps tokens and sends them in
+// messages, so they must be short.
 const maxLabelLen = 100
 
-// NewToken names a new hold: "baton:ttl:host:pid:process:serial", with the mark
-// behind the serial, and ":label" if there is one. It is what redis-cli shows as the lock's value, and no two holds
-// ever share one. It has no space in it, for it is a word of messages.
+// NewToken returns the token of a new hold: "baton:ttl:host:pid:process:serial", with the
+// mark behind the serial, and ":label" if there is one. redis-cli shows it as the lock's value. No two holds share
+// one. It contains no space, because spaces separate the fields of a message.
 func (c *Client) NewToken(ttl time.Duration, label, mark string) string {
 	var buf [128]byte // does not escape
 	b := strconv.AppendInt(append(buf[:0], "baton:"...), ttl.Milliseconds(), 10)
@@ -36,7 +35,7 @@ func (c *Client) NewToken(ttl time.Duration, label, mark string) string {
 	return string(b)
 }
 
-// newTokenPrefix is what the tokens of this process say of it.
+// newTokenPrefix returns the part that all tokens of this process share.
 func newTokenPrefix(process string) string {
 	host, _ := os.Hostname()
 	host = strings.Map(func(r rune) rune {

@@ -2,7 +2,7 @@ package client
 
 import "time"
 
-// MinTTL leaves a window to hold in, after the margin for clock drift.
+// MinTTL is the shortest TTL that leaves a window to hold in, after the margin for clock drift.
 const MinTTL = 10 * time.Millisecond
 
 // TrustWindow is the time in which a hold is trusted without asking Redis. It starts
@@ -22,9 +22,8 @@ func NewTrustWindow(sent time.Time, ttl time.Duration) TrustWindow {
 	return TrustWindow{sent, sent.UnixNano(), ttl - margin, margin}
 }
 
-// Remaining is how long the window still is. Go's monotonic clock stands still while a
-// machine is suspended and the wall clock may be set back, so the one that has
-// gone further counts.
+// Remaining returns what is left of the window. Go's monotonic clock stands still while a machine is
+// suspended, and the wall clock may be set back, so the one that has gone further counts.
 func (w TrustWindow) Remaining(now time.Time) time.Duration {
 	return w.length - max(now.Sub(w.Start), time.Duration(now.UnixNano()-w.wall))
 }

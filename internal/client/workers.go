@@ -5,9 +5,9 @@ import "sync/atomic"
 // maxIdleWorkers is how many goroutines of a pool may wait for work at a time.
 const maxIdleWorkers = 4
 
-// A workerPool has the goroutines that call Redis for a client that receives messages: while there is
-// a subscription, others want the same keys, and there is much to call for. A call
-// goes deep into the client, and a new goroutine's stack would have to grow for it several times.
+// A workerPool has the goroutines that call Redis for a client with a subscription: then other
+// processes want the same keys, and calls are frequent. A call goes deep into the client, and the
+// stack of a new goroutine would have to grow several times.
 type workerPool struct {
 	jobs   chan func()
 	closed <-chan struct{} // closed when the idle goroutines must end
@@ -18,7 +18,7 @@ func newWorkerPool(closed <-chan struct{}) *workerPool {
 	return &workerPool{jobs: make(chan func()), closed: closed}
 }
 
-// submit has a member of the workers call f, a new one if none is at hand.
+// submit makes an idle worker call f, or a new one if none is idle.
 func (p *workerPool) submit(f func()) {
 	select {
 	case p.jobs <- f:
@@ -34,7 +34,7 @@ func (p *workerPool) work(f func()) {
 	}
 }
 
-// nextJob waits for work, and returns nil if a member is to go.
+// nextJob waits for work. It returns nil if the worker must end.
 func (p *workerPool) nextJob() func() {
 	defer p.idle.Add(-1)
 	if p.idle.Add(1) > maxIdleWorkers {
@@ -48,7 +48,7 @@ func (p *workerPool) nextJob() func() {
 	}
 }
 
-// Async calls f in another goroutine: it may take as long as Redis likes.
+// Async calls f on another goroutine.
 func (c *Client) Async(f func()) {
 	if pool := c.workers.Load(); pool != nil {
 		pool.submit(f)

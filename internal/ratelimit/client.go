@@ -24,7 +24,7 @@ type Client struct {
 // finish notes that no request of the reservation is under way, and that none will follow.
 // The next request deletes its record, which a late copy would need to take nothing.
 //
-// Two other ways to keep few records fail. If only the second attempt wrote one, nothing would tell
+// Two other ways to keep few records fail. If only the second attempt wrote one, it could not know
 // whether the first took tokens. If the bucket held them, each decision would read those of all processes.
 func (c *Client) finish(id string) {
 	c.mu.Lock()

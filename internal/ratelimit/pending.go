@@ -24,11 +24,11 @@ type pendingReservation struct {
 	store       Store
 	sink        result.Sink
 	wait        time.Duration
-	told        chan struct{} // closed when Acquired was told
+	emitted     chan struct{} // closed after the event Acquired
 
 	mu            sync.Mutex
-	timer         *time.Timer // delivers, and then looks whether that was received
-	stopAfterFunc func() bool // ends the watch over ctx; nil if that does not end
+	timer         *time.Timer // delivers, and then checks whether the result was received
+	stopAfterFunc func() bool // stops the context.AfterFunc of ctx; nil if ctx never ends
 	state         pendingState
 }
 
@@ -55,13 +55,12 @@ func (p *pendingReservation) fire() {
 	p.mu.Unlock()
 	if granted {
 		p.reservation.Ended(p.ctx, p.wait, true, nil)
-		close(p.told)
+		close(p.emitted)
 	}
 }
 
-// grant tells that the tokens may be used. Mostly that is received at once,
-// and the watch over a ctx that lives long must not outlive it; but the receipt
-// tells nobody, so that it has to be looked for, ever less often.
+// grant delivers the tokens. The context.AfterFunc must not stay on a ctx that lives long after the
+// result was received. A receive causes no event, so a timer checks for it, less and less often.
 func (p *pendingReservation) grant() {
 	p.state = granted
 	p.sink.Send(nil)
@@ -103,7 +102,7 @@ func (p *pendingReservation) cancel() {
 	}
 	err := p.reservation.refund(p.ctx, p.store)
 	if delivered {
-		<-p.told
+		<-p.emitted
 		p.reservation.emit(p.ctx, trace.Released, trace.Event{})
 	} else {
 		p.reservation.Ended(p.ctx, p.wait, false, err)

@@ -16,7 +16,7 @@ func (r Reservation) emit(ctx context.Context, hook string, e trace.Event) {
 	r.Trace.Call(ctx, e)
 }
 
-// Ended tells how the request has ended: with its tokens after a wait, or without.
+// Ended emits the end of the request: Acquired with its tokens after a wait, or Failed.
 func (r Reservation) Ended(ctx context.Context, wait time.Duration, taken bool, err error) {
 	if r.Trace == nil {
 		return
@@ -35,7 +35,7 @@ func (r Reservation) Ended(ctx context.Context, wait time.Duration, taken bool, 
 	r.emit(ctx, trace.Acquired, e)
 }
 
-// Asked tells of a request to Redis that failed.
+// Asked emits a failed request to Redis.
 func (r Reservation) Asked(ctx context.Context, op string, err error) {
 	if err != nil {
 		r.emit(ctx, trace.RedisError, trace.Event{Op: op, Err: err})

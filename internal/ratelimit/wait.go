@@ -12,8 +12,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
-// Wait takes the tokens, and returns when they may be used. If ctx ends before,
-// or is known to, it gives them back, or takes none.
+// Wait takes the tokens, and returns when they may be used. If ctx ends before that, it gives them
+// back. If ctx's deadline is earlier, it takes none.
 func (r Reservation) Wait(ctx context.Context, store Store) error {
 	r, wait, err := r.reserve(ctx, store)
 	if err != nil {
@@ -46,11 +46,11 @@ func (r Reservation) used() {
 	}
 }
 
-// reserve takes the tokens and returns when they may be used, from the moment at
-// which it is told: so nobody is early, whatever the way from Redis takes. It also returns
-// the reservation as it is then.
+// reserve takes the tokens and returns the wait until they may be used, counted from the reply: so
+// nobody is early, however long the reply takes. It also returns the reservation with its state after
+// that.
 func (r Reservation) reserve(ctx context.Context, store Store) (Reservation, time.Duration, error) {
-	if ctx.Err() != nil { // nothing was taken, so that there is nothing to give back
+	if ctx.Err() != nil { // nothing was taken, so there is nothing to give back
 		return r, 0, retry.Wrap(r.Op, r.Key, retry.CtxError(ctx))
 	}
 	deadline, ends := ctx.Deadline()
@@ -79,18 +79,18 @@ func (r Reservation) reserve(ctx context.Context, store Store) (Reservation, tim
 	case err != nil:
 		return r, 0, err
 	case ends && result.Wait > time.Until(deadline):
-		if result.Taken { // by an earlier request, when there was time enough
+		if result.Taken { // by an earlier request, which had enough time
 			_ = r.refund(ctx, store)
 		}
-		return r, 0, retry.Wrap(r.Op, r.Key, fmt.Errorf("%d would have to wait %v: %w", r.N, result.Wait, context.DeadlineExceeded))
+		return r, 0, retry.Wrap(r.Op, r.Key, fmt.Errorf("waiting %v for %d tokens would exceed the deadline: %w", result.Wait, r.N, context.DeadlineExceeded))
 	case !result.Taken:
-		return r, 0, retry.Wrap(r.Op, r.Key, retry.Permanent(fmt.Errorf("%d would have to wait for ever", r.N)))
+		return r, 0, retry.Wrap(r.Op, r.Key, retry.Permanent(fmt.Errorf("%d tokens will never be available", r.N)))
 	}
 	return r, result.Wait, nil
 }
 
-// refund gives the tokens back, and waits a moment for Redis to hear of it, so
-// that a program may exit at once thereafter. It returns why ctx has ended.
+// refund gives the tokens back. It waits a moment until Redis has executed that, so that a program
+// may exit at once. It returns why ctx has ended.
 func (r Reservation) refund(ctx context.Context, store Store) error {
 	requests := 0
 	give := func(ctx context.Context) error {
@@ -130,7 +130,7 @@ func (r Reservation) WaitChan(ctx context.Context, store Store, sink result.Sink
 			r.emit(ctx, trace.Waiting, trace.Event{Delay: wait})
 			wait = max(wait-time.Since(replied), time.Nanosecond) // the hook takes time
 		}
-		p := &pendingReservation{reservation: r, ctx: ctx, store: store, sink: sink, wait: wait, told: make(chan struct{})}
+		p := &pendingReservation{reservation: r, ctx: ctx, store: store, sink: sink, wait: wait, emitted: make(chan struct{})}
 		p.start(wait)
 	}()
 }

@@ -8,18 +8,17 @@ import (
 )
 
 const (
-	// CancelTimeout is how long a call whose ctx has ended waits for its place in the
-	// queue to be given up before it returns.
+	// CancelTimeout is how long a call whose ctx has ended waits until its place in the queue is
+	// given up.
 	CancelTimeout = 5 * time.Millisecond
-	// MaxCancelTimeout is how long it waits while Redis is busy with others that were given up.
+	// MaxCancelTimeout is how long it waits while Redis answers other calls that were given up.
 	MaxCancelTimeout = 100 * time.Millisecond
-	// MaxResultTimeout is how long a result waits then that goes into a channel.
+	// MaxResultTimeout is how long a result in a channel waits then.
 	MaxResultTimeout = time.Second
 )
 
-// A Backlog holds the calls that tell Redis of what was given up, and have failed. It repeats
-// them one after the other until they succeed. It needs one goroutine for all calls, and none
-// while it is empty.
+// A Backlog holds failed calls that give something up in Redis. It repeats them one after the other
+// until they succeed. It needs one goroutine for all calls, and none while it is empty.
 type Backlog struct {
 	answered atomic.Int64 // calls and releases that Redis has answered
 
@@ -30,8 +29,7 @@ type Backlog struct {
 // Answered notes that Redis has answered a call or a release.
 func (b *Backlog) Answered() { b.answered.Add(1) }
 
-// Briefly calls f, which tells Redis of something that was given up, and waits for it as
-// WaitBriefly does.
+// Briefly calls f, which gives something up in Redis, and waits for it as WaitBriefly does.
 func (b *Backlog) Briefly(f func(), limit time.Duration) {
 	confirmed := make(chan struct{})
 	go func() {
@@ -41,13 +39,12 @@ func (b *Backlog) Briefly(f func(), limit time.Duration) {
 	b.WaitBriefly(confirmed, limit)
 }
 
-// WaitBriefly waits until Redis has been told that something was given up, so that a program
-// may exit at once thereafter and leave nothing behind. It does not wait for a Redis
-// that does not answer. But once Redis has answered something meanwhile, WaitBriefly waits
-// until that was MaxCancelTimeout ago. It also waits while the process itself is late: of
-// thousands that give up at once, most wait for a processor. It never waits longer than limit.
-// Of 20 runs that gave up 3,000 keys at once and exited, on two cores with five busy threads, 19 left
-// no entry and one left 1,141.
+// WaitBriefly waits until done is closed, so that a program may exit at once and leave nothing
+// behind. It does not wait for a Redis that does not answer. But once Redis has answered something
+// meanwhile, WaitBriefly waits until that was MaxCancelTimeout ago. It also waits while the process
+// itself is late: of thousands that give up at once, most wait for a processor. It never waits longer
+// than limit. Of 20 runs that gave up 3,000 keys at once and exited, on two cores with five busy
+// threads, 19 left no entry and one left 1,141.
 func (b *Backlog) WaitBriefly(confirmed <-chan struct{}, limit time.Duration) {
 	now := time.Now()
 	end, last := now, now.Add(limit)
@@ -73,14 +70,14 @@ func (b *Backlog) WaitBriefly(confirmed <-chan struct{}, limit time.Duration) {
 }
 
 type backlogCall struct {
-	ctx   context.Context // whose values it has; that it has ended does not matter
+	ctx   context.Context // for its values; it may have ended
 	do    func(context.Context) error
-	until time.Time // then it is given up
-	done  func()    // is called when it has succeeded, or is given up
+	until time.Time // when the call is dropped
+	done  func()    // called when the call has succeeded, or is dropped
 }
 
-// Try calls do with the values of ctx, and waits for it as WaitBriefly does. If do fails it is
-// called again until it succeeds, fails for good, or until passes. Then done is called.
+// Try calls do with the values of ctx, and waits for it as WaitBriefly does. If do fails it is called
+// again until it succeeds, fails permanently, or until passes. Then done is called.
 func (b *Backlog) Try(ctx context.Context, do func(context.Context) error, until time.Time, done func()) {
 	c := backlogCall{ctx, do, until, done}
 	b.Briefly(func() {
@@ -92,7 +89,7 @@ func (b *Backlog) Try(ctx context.Context, do func(context.Context) error, until
 	}, MaxCancelTimeout)
 }
 
-// add has a call repeated.
+// add adds a call to repeat.
 func (b *Backlog) add(c backlogCall) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -125,8 +122,7 @@ func (b *Backlog) run() {
 	b.calls = nil
 }
 
-// attempt makes a call, unless its time has passed, and reports whether nothing is left to
-// be done for it.
+// attempt makes a call, unless its time has passed, and reports whether the call is finished.
 func (b *Backlog) attempt(c backlogCall) bool {
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(c.ctx), c.until)
 	defer cancel()

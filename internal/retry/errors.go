@@ -9,32 +9,32 @@ import (
 	"time"
 )
 
-// What a Store knows of an error is a mark on it. An error without a mark is transient:
-// the request is repeated until it succeeds, or until nobody waits any more.
+// A Store marks errors by their class. An error without a mark is transient: the request is repeated
+// until it succeeds, or until no caller waits any more.
 type (
 	permanent struct{ error } // fails every repetition too
-	denied    struct{ error } // is permanent, because the user has not the rights: those may be given back
-	unknown   struct{ error } // is transient, as far as anybody knows
+	denied    struct{ error } // permanent: the user has not the rights, but may get them back
+	unknown   struct{ error } // may be permanent or transient
 )
 
 func (e permanent) Unwrap() error { return e.error }
 func (e denied) Unwrap() error    { return e.error }
 func (e unknown) Unwrap() error   { return e.error }
 
-// Permanent marks an error that does not get better by waiting.
+// Permanent marks an error that no repetition can repair.
 func Permanent(err error) error { return permanent{err} }
 
 // IsPermanent reports whether err was marked by Permanent, or by Denied.
 func IsPermanent(err error) bool { return err != nil && errors.As(err, new(permanent)) }
 
-// Denied marks the permanent error of a user without the rights. A release is tried
-// again in spite of it, in case the rights come back while there is something to release.
+// Denied marks the permanent error of a user without the rights. A release is repeated nevertheless:
+// the rights may come back before the hold ends.
 func Denied(err error) error { return permanent{denied{err}} }
 
 // IsDenied reports whether err was marked by Denied.
 func IsDenied(err error) bool { return err != nil && errors.As(err, new(denied)) }
 
-// UnmarkDenied returns err for a release: one of missing rights is not marked any more.
+// UnmarkDenied returns err for a release, without the mark of missing rights.
 func UnmarkDenied(err error) error {
 	if d := (denied{}); err != nil && errors.As(err, &d) {
 		return d.error
@@ -42,18 +42,18 @@ func UnmarkDenied(err error) error {
 	return err
 }
 
-// Unknown marks an error of which nobody knows whether it is permanent. It is transient
-// for a caller that can stop waiting. A caller whose ctx never ends waits until it has
-// been the only outcome of all requests for some time: see Streak.
+// Unknown marks an error that may be permanent or not. It is transient for a caller that can stop
+// waiting. A caller whose ctx never ends waits until it has been the only outcome of all requests for
+// some time: see Streak.
 func Unknown(err error) error { return unknown{err} }
 
 // IsUnknown reports whether err was marked by Unknown.
 func IsUnknown(err error) bool { return err != nil && errors.As(err, new(unknown)) }
 
-// UnknownLimit is for how long an unknown error may last in a call without a TTL.
+// UnknownLimit is how long an unknown error may last in a call without a TTL.
 const UnknownLimit = 10 * time.Second
 
-// A Streak is for how long one unknown error has been the only outcome of requests.
+// A Streak is the time for which one unknown error has been the only outcome of requests.
 type Streak struct {
 	text  string
 	since time.Time
@@ -73,7 +73,7 @@ func (s *Streak) Exceeds(limit time.Duration, err error) bool {
 	return now.Sub(s.since) > limit
 }
 
-// OpError says what failed, on which key, and with what Redis' last answer was.
+// OpError is an error with the operation, the key, and the last error of Redis.
 type OpError struct {
 	op, key  string
 	err      error
@@ -107,18 +107,17 @@ func (e *OpError) Unwrap() []error {
 	return []error{e.err, e.redisErr}
 }
 
-// ErrNoAnswer is what an attempt failed with that was not waited for any longer.
+// ErrNoAnswer is the error of an attempt that got no reply in time.
 var ErrNoAnswer = errors.New("no answer from Redis")
 
-// A PanicError is a panic of the Redis client, or of a hook of it. To the engine it
-// is an error like any other, so that nothing is left half done. The caller on
-// whose behalf the client was called gets the panic itself.
+// A PanicError is a panic of the Redis client, or of one of its hooks. The engine handles it as an
+// error, so that nothing stays half done. The caller for which the client was called gets the panic.
 type PanicError struct {
 	Value any
 	Stack []byte
 }
 
-// NewPanicError is to be called by the function that recovered the value.
+// NewPanicError must be called by the function that recovered the value.
 func NewPanicError(value any) error { return &PanicError{value, debug.Stack()} }
 
 func (e *PanicError) Error() string {
@@ -136,10 +135,10 @@ func Repanic(err error) {
 	}
 }
 
-// ErrReplyTooLate is what an attempt failed with whose answer came too late to be of use.
+// ErrReplyTooLate is the error of an attempt whose reply came too late to be of use.
 var ErrReplyTooLate = errors.New("the round trip took longer than the lease")
 
-// CtxError is why ctx has ended: its error, and its cause if that says more.
+// CtxError returns why ctx has ended: its error, and its cause if that is another.
 func CtxError(ctx context.Context) error {
 	if cause := context.Cause(ctx); cause != ctx.Err() {
 		return fmt.Errorf("%w: %w", ctx.Err(), cause)

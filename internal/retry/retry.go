@@ -7,15 +7,13 @@ import (
 	"time"
 )
 
-// Do calls f, which asks Redis, and returns within milliseconds of the end of
-// ctx, whether f does or not. It repeats f, with backoff, while that fails with
-// what may pass, if patient, and else calls it once. Without an end of ctx, one unknown
-// error that lasts for longer than UnknownLimit is final. Errors name op and key, and
-// that of a ctx which has ended also names what f failed with last.
+// Do calls f, which sends a request to Redis, and returns within milliseconds of the end of ctx, even
+// if f does not. If patient, it repeats f, with backoff, while the error may pass; otherwise it calls
+// f once. If ctx never ends, one unknown error that lasts for longer than UnknownLimit is final.
+// Errors name op and key. The error of an ended ctx also names the last error of f.
 //
-// Once ctx has ended f may still be running, and Redis may yet do what it asks:
-// the caller undoes that. So f must be safe to repeat, and must not use anything
-// of the caller's that changes.
+// When ctx ends, f may still be running, and Redis may still execute the request: the caller undoes
+// that. So f must be safe to repeat, and must not use variables that the caller changes.
 func Do[T any](ctx context.Context, op, key string, retry bool, f func(context.Context) (T, error)) (T, error) {
 	var none T
 	var last error
@@ -25,7 +23,7 @@ func Do[T any](ctx context.Context, op, key string, retry bool, f func(context.C
 		got, err := callWithContext(ctx, f)
 		switch {
 		case ctx.Err() != nil:
-			if err != nil && err != ErrNoAnswer && err != ctx.Err() { // else it says no more than ctx
+			if err != nil && err != ErrNoAnswer && err != ctx.Err() { // else it adds nothing to the error of ctx
 				last = err
 			}
 			return none, WrapRedis(op, key, CtxError(ctx), last)
@@ -33,7 +31,7 @@ func Do[T any](ctx context.Context, op, key string, retry bool, f func(context.C
 			return got, nil
 		case IsPanic(err):
 			Repanic(err)
-		case ctx.Done() == nil && failing.Exceeds(UnknownLimit, err): // and nobody can stop waiting
+		case ctx.Done() == nil && failing.Exceeds(UnknownLimit, err): // and the caller cannot stop waiting
 			return none, Wrap(op, key, Permanent(err))
 		case IsPermanent(err) || !retry:
 			return none, Wrap(op, key, err)
@@ -49,8 +47,8 @@ func Do[T any](ctx context.Context, op, key string, retry bool, f func(context.C
 	return none, WrapRedis(op, key, CtxError(ctx), last)
 }
 
-// callWithContext returns what f returns, or ErrNoAnswer if ctx ends before. It needs no
-// goroutine for a ctx that does not end.
+// callWithContext returns the result of f, or ErrNoAnswer if ctx ends before. For a ctx that never
+// ends it needs no goroutine.
 func callWithContext[T any](ctx context.Context, f func(context.Context) (T, error)) (T, error) {
 	if ctx.Done() == nil {
 		return f(ctx)

@@ -7,7 +7,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/client"
 )
 
-// A Manager keeps what one process awaits of wait groups through one Redis client.
+// A Manager has the watchers of the wait groups that one process awaits through one Redis client.
 type Manager struct {
 	*client.Client
 	store Store
@@ -16,8 +16,8 @@ type Manager struct {
 	watchers client.Map[string, *watcher] // by the key of their groups
 }
 
-// NewManager returns the manager of a store. It needs no Close: it is at rest whenever there is
-// no task and nobody waits.
+// NewManager returns the manager of a store. It needs no Close: it uses no resources while there is
+// no task and no waiter.
 func NewManager(c *client.Client, s Store) *Manager { return &Manager{Client: c, store: s} }
 
 // NewSession returns a session for the group at key.

@@ -13,13 +13,12 @@ import (
 const (
 	// outcomeRetention is how long Redis surely knows an operation after its last use.
 	outcomeRetention = time.Hour
-	// undoTimeout is for how long an operation is undone that nobody waits for any more.
+	// undoTimeout limits how long the undo of an operation is repeated whose caller has gone.
 	undoTimeout = time.Minute
 )
 
-// A Session numbers the operations of one process on one wait group, so that Redis
-// counts none of them twice, and says up to which number they are over, so that
-// Redis need remember those under way only.
+// A Session numbers the operations of one process on one wait group, so that Redis counts none of
+// them twice. It also states up to which number they are finished: Redis need not remember these.
 type Session struct {
 	manager *Manager
 	key     string
@@ -28,9 +27,9 @@ type Session struct {
 	Trace func() trace.Trace
 
 	mu           sync.Mutex
-	lastSeq      int64                       // number given
-	ackedThrough int64                       // all up to this one are over
-	acked        client.Map[int64, struct{}] // those above that are, too
+	lastSeq      int64                       // the last number used
+	ackedThrough int64                       // all up to this one are finished
+	acked        client.Map[int64, struct{}] // later ones that are finished, too
 }
 
 // number numbers an operation.
@@ -42,7 +41,7 @@ func (s *Session) number(c Operation) Operation {
 	return c
 }
 
-// ack notes that an operation is over: whatever of it comes from now on is void.
+// ack notes that an operation is finished: a copy that comes later counts nothing.
 func (s *Session) ack(seq int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,7 +55,7 @@ func (s *Session) ack(seq int64) {
 	}
 }
 
-// timedOutcome is a reply, and when its request was about to be sent.
+// timedOutcome is a reply, with the time just before its request was sent.
 type timedOutcome struct {
 	UpdateReply
 	sentAt time.Time
@@ -83,7 +82,7 @@ func (s *Session) tracer(ctx context.Context) *trace.Tracer {
 	return trace.New(ctx, s.Trace(), trace.Event{Key: s.key, Weight: 1})
 }
 
-// redisError tells of an attempt that has failed, before that returns.
+// redisError emits a failed attempt before that attempt returns.
 func (s *Session) redisError(ctx context.Context, opName string, err error) {
 	if err != nil {
 		t := s.tracer(ctx)
@@ -92,8 +91,8 @@ func (s *Session) redisError(ctx context.Context, opName string, err error) {
 	}
 }
 
-// Update makes a change, or none if it fails: one that ctx has overtaken is undone.
-// That may come too late if it was what ended the generation.
+// Update executes an operation. If it fails, nothing has changed: an operation whose ctx has ended is
+// undone. The undo may come too late if the operation ended the generation.
 func (s *Session) Update(ctx context.Context, opName string, c Operation) (Outcome, error) {
 	got, err := s.update(ctx, opName, c)
 	return got.Outcome, err
@@ -101,7 +100,7 @@ func (s *Session) Update(ctx context.Context, opName string, c Operation) (Outco
 
 func (s *Session) update(ctx context.Context, opName string, c Operation) (timedOutcome, error) {
 	before := s.unbound()
-	if ctx.Err() != nil { // nothing was sent, so that there is nothing to undo
+	if ctx.Err() != nil { // nothing was sent, so there is nothing to undo
 		return timedOutcome{}, retry.Wrap(opName, s.key, retry.CtxError(ctx))
 	}
 	c = s.number(c)
@@ -128,8 +127,8 @@ func (s *Session) update(ctx context.Context, opName string, c Operation) (timed
 	return got, err
 }
 
-// undo undoes a change that ctx has overtaken, and waits a moment for Redis to hear of
-// it, so that a program may exit at once thereafter.
+// undo undoes an operation whose ctx has ended. It waits a moment until Redis has executed the undo,
+// so that a program may exit at once.
 func (s *Session) undo(ctx context.Context, c Operation) {
 	c.Op = OpUndo
 	send := func(ctx context.Context) error {
@@ -137,7 +136,7 @@ func (s *Session) undo(ctx context.Context, c Operation) {
 		s.redisError(ctx, "update", err)
 		return retry.UnmarkDenied(err)
 	}
-	end := func() { s.ack(c.Seq) } // whether Redis has heard of it or not
+	end := func() { s.ack(c.Seq) } // even if Redis has not executed it
 	s.manager.Backlog.Try(ctx, send, time.Now().Add(undoTimeout), end)
 }
 

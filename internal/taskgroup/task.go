@@ -12,12 +12,12 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
-// MaxTaskTTL is well below the time that a wait group is kept in which nothing
-// happens: it outlives its tasks, so that it can tell of them.
+// MaxTaskTTL is well below the time for which Redis keeps an idle wait group: the group must outlive
+// its tasks, to report that they were abandoned.
 const MaxTaskTTL = 12 * time.Hour
 
-// A Task is a part of a wait group's generation that lives for as long as its process.
-// It is renewed until it has ended. A nil Task is one that has been lost.
+// A Task is one task of a wait group's generation. It counts as long as its process renews it, until
+// it ends. A nil Task is a lost one.
 type Task struct {
 	session *Session
 	token   string
@@ -28,11 +28,11 @@ type Task struct {
 	mu     sync.Mutex // taken before the manager's
 	window client.TrustWindow
 	tracer *trace.Tracer
-	err    error // once it has ended here: why
+	err    error // once the task has ended: why
 	onLoss client.LossContexts
 }
 
-// Start counts a task more, or, with OpClaim, one that has been added already.
+// Start adds a task to the group or, with OpClaim, takes over one that has been added already.
 func (s *Session) Start(ctx context.Context, opName string, op Op, ttl time.Duration, label string) (*Task, error) {
 	t := &Task{session: s, ctx: ctx, ttl: ttl.Truncate(time.Millisecond), tracer: s.tracer(ctx)}
 	err := t.start(ctx, opName, op, label)
@@ -66,12 +66,12 @@ func (t *Task) start(ctx context.Context, opName string, op Op, label string) er
 			t.startRenewal(client.NewTrustWindow(got.sentAt, t.ttl))
 			return nil
 		}
-		// Redis has counted it, and its answer took so long that it is counted as
-		// abandoned: what begins now is another one.
+		// Redis has counted the task, but the reply took so long that the task counts as abandoned.
+		// Start another one.
 	}
 }
 
-// startRenewal has the task renewed, which lives.
+// startRenewal begins to renew a task.
 func (t *Task) startRenewal(w client.TrustWindow) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -80,7 +80,7 @@ func (t *Task) startRenewal(w client.TrustWindow) {
 	t.tracer.Acquired(time.Now(), 0, trace.Immediate)
 }
 
-// CheckRenewal ends a task whose window has passed, and says how to renew one that lives.
+// CheckRenewal ends a task whose window has passed, and returns the renewal of a live one.
 func (t *Task) CheckRenewal(now time.Time) (r client.Renewal, renew bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -91,7 +91,7 @@ func (t *Task) CheckRenewal(now time.Time) (r client.Renewal, renew bool) {
 	return client.Renewal{Name: client.Name{Kind: Kind, Key: t.session.key}, Token: t.token, TTL: t.ttl}, true
 }
 
-// BeginRenewal counts the time to the next try from now on.
+// BeginRenewal sets the time of the next attempt, counted from now.
 func (t *Task) BeginRenewal(time.Time) (_ int64, renew bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -101,12 +101,12 @@ func (t *Task) BeginRenewal(time.Time) (_ int64, renew bool) {
 	return 0, t.err == nil
 }
 
-// schedule has the renewal timer look at the task when it is to be renewed. The task is locked.
+// schedule sets when the renewal timer must check the task. The task is locked.
 func (t *Task) schedule() {
 	t.session.manager.Schedule(t, t.window, time.Now(), time.Time{})
 }
 
-// HandleRenewal is the answer to a renewal.
+// HandleRenewal handles the reply to a renewal.
 func (t *Task) HandleRenewal(_ int64, of client.Renewal, r client.RenewResult, sent time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -125,14 +125,14 @@ func (t *Task) HandleRenewal(_ int64, of client.Renewal, r client.RenewResult, s
 	}
 }
 
-// expire notices that the window has passed.
+// expire ends a task whose window has passed, in case the renewal timer is late.
 func (t *Task) expire(now time.Time) {
 	if t.err == nil && t.window.Remaining(now) <= 0 {
 		t.lose(trace.RenewFailed)
 	}
 }
 
-// lose ends a task that Redis does not have any more, or will not for long.
+// lose ends a task that Redis does not have any more, or may soon end.
 func (t *Task) lose(cause string) {
 	t.end(ErrTaskLost)
 	t.tracer.Lost(cause)
@@ -146,13 +146,11 @@ func (t *Task) end(err error) {
 	t.onLoss.End(lossOf(err))
 }
 
-// Done says that the task has ended. It returns ErrTaskLost if it was lost before, so
-// that it has been counted as abandoned, or will be, and ErrDone if it had
-// ended before. It tries for as long as the task would have lived.
+// Done ends the task. It returns ErrTaskLost if the task was lost before, and so counts as abandoned,
+// and ErrDone if it had ended before. It is repeated for as long as Redis would have kept the task.
 func (t *Task) Done() error { return t.complete(OpDone) }
 
-// Abandon says that the task will not be done: it is counted as abandoned. What it
-// returns is as of Done.
+// Abandon ends a task that will not be done: it counts as abandoned. It returns as Done does.
 func (t *Task) Abandon() error { return t.complete(OpAbandon) }
 
 func (t *Task) complete(op Op) error {
@@ -197,7 +195,7 @@ func (t *Task) complete(op Op) error {
 	return t.wrap(string(op), err)
 }
 
-// Err returns nil while the task lives, and why it ended thereafter.
+// Err returns nil while the task is running, and then why it ended.
 func (t *Task) Err() error {
 	if t == nil {
 		return ErrTaskLost

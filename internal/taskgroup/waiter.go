@@ -9,27 +9,26 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
-// A waiter is one caller's wait for the end of a generation: of that which goes on when
-// it begins.
+// A waiter is one caller's wait for the end of a generation: the one that is current when it begins.
 type waiter struct {
 	opName         string
-	tracer         *trace.Tracer // of what goes wrong
+	tracer         *trace.Tracer // of failed requests
 	neverCancelled bool          // its ctx never ends
 
 	// Guarded by the mutex of watcher, which is set before the waiter can be seen.
 	watcher       *watcher
 	element       *linkedlist.Element // in the waiters of watcher
-	number        int64               // of those who have waited
-	minPoll       int64               // only a poll that begins after so many counts for it
+	number        int64               // in the order of arrival
+	minPoll       int64               // only a poll with a higher number counts for it
 	generation    int64               // that it waits for, 0 until it is known
 	done          bool
 	err           error
-	ready         chan struct{} // closed when it is over; nil with sink
+	ready         chan struct{} // closed when the wait is decided; nil with sink
 	sink          result.Sink
 	stopAfterFunc func() bool // stops the context.AfterFunc of the ctx; nil without sink
 }
 
-// Wait waits until the generation is over that goes on at the group, or until ctx ends.
+// Wait waits until the current generation of the group is finished, or until ctx ends.
 func (s *Session) Wait(ctx context.Context, opName string) error {
 	x := &waiter{opName: opName, ready: make(chan struct{})}
 	if err := s.startWait(ctx, x); err != nil {
@@ -120,8 +119,8 @@ func (u unboundWaiters) bind(found int64) {
 	}
 }
 
-// bind sets the generation that x waits for. A poll that has begun does not ask what
-// became of it. The watcher is locked.
+// bind sets the generation that x waits for. A poll that has begun does not ask for it. The watcher
+// is locked.
 func (x *waiter) bind(generation int64) {
 	x.generation, x.minPoll = generation, x.watcher.polls
 	x.watcher.lastBound = max(x.watcher.lastBound, x.number)
@@ -158,7 +157,7 @@ func (x *waiter) finish(err error) {
 	}
 }
 
-// abandonedError is what a generation ends with that has lost so many tasks.
+// abandonedError returns the error of a generation that has lost so many tasks.
 func abandonedError(tasks int64) error {
 	if tasks == 0 {
 		return nil

@@ -11,9 +11,9 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
-// A watcher is what this process awaits of one wait group: one goroutine polls, for
-// all who wait, and one channel tells it when a generation is over. It exists while
-// somebody here waits, and a moment longer.
+// A watcher waits for one wait group on behalf of this process. One goroutine polls for all waiters,
+// and a message tells it when a generation is finished. A watcher exists while there are waiters, and
+// a moment longer.
 type watcher struct {
 	manager *Manager
 	key     string
@@ -24,15 +24,15 @@ type watcher struct {
 	removed      bool            // the manager has dropped it: look the key up again
 	waiters      linkedlist.List // of *waiter, in the order of their numbers
 	polls        int64           // begun so far
-	lastNumber   int64           // number of the last who came
-	lastBound    int64           // and of the last who knows its generation
-	lastFinished int64           // the last generation that is known to be over
-	subscribed   bool            // the end of a generation will be told
-	lastErr      error           // what the last poll failed with
+	lastNumber   int64           // number of the last waiter
+	lastBound    int64           // number of the last waiter whose generation is known
+	lastFinished int64           // the last generation that is known to be finished
+	subscribed   bool            // a message will report the end of a generation
+	lastErr      error           // of the last poll
 	errStreak    retry.Streak
 }
 
-// add takes in one who waits, unless the watcher has gone in the meantime.
+// add adds a waiter, unless the watcher has been removed in the meantime.
 func (w *watcher) add(x *waiter) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -103,8 +103,8 @@ func (w *watcher) run() {
 	}
 }
 
-// beginPoll numbers a poll, and returns the first of the generations that are awaited, 0 if
-// those who wait know of none yet.
+// beginPoll numbers a poll, and returns the first of the generations that are awaited, 0 if no waiter
+// knows its generation yet.
 func (w *watcher) beginPoll() (poll, from int64, awaited bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -120,7 +120,7 @@ func (w *watcher) beginPoll() (poll, from int64, awaited bool) {
 	return w.polls, from, true
 }
 
-// handlePoll deals with what a poll has found.
+// handlePoll handles the reply to a poll.
 func (w *watcher) handlePoll(poll int64, g Generation, err error) (awaited, subscribed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -136,7 +136,7 @@ func (w *watcher) handlePoll(poll int64, g Generation, err error) (awaited, subs
 		case lasts && x.neverCancelled:
 			x.finish(retry.Permanent(err))
 		case err != nil:
-		case x.minPoll >= poll: // it came, or was bound to its generation, after this poll had begun
+		case x.minPoll >= poll: // it came, or got its generation, after this poll had begun
 		case x.generation == 0 && g.Remaining > 0:
 			if x.bind(g.Number); x.generation <= w.lastFinished { // the message was faster
 				w.wake()
@@ -157,7 +157,7 @@ func (w *watcher) handlePoll(poll int64, g Generation, err error) (awaited, subs
 	return w.waiters.Len() > 0, w.subscribed
 }
 
-// redisError tells of a poll that has failed, once for each Trace of those who wait.
+// redisError emits a failed poll, once for each Trace of the waiters.
 func (w *watcher) redisError(err error) {
 	var seen trace.Seen
 	for x := range w.each {
@@ -167,10 +167,11 @@ func (w *watcher) redisError(err error) {
 	}
 }
 
-// HandleMessage deals with the message that a generation is over.
+// HandleMessage handles the message that a generation is finished.
 func (w *watcher) HandleMessage(m client.Message) { w.handleFinished(m.Seq, m.Weight) }
 
-// handleFinished notes that a generation is over, which has lost so many tasks. Nothing changes that any more, so that it does not matter how late it comes.
+// handleFinished notes that a generation is finished and has lost so many tasks. That is final, so a
+// late message does no harm.
 func (w *watcher) handleFinished(generation, abandoned int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -185,8 +186,8 @@ func (w *watcher) handleFinished(generation, abandoned int64) {
 	}
 }
 
-// SetSubscribed notes whether the end of a generation will be told. What was told before may
-// have been lost.
+// SetSubscribed notes whether messages will report the end of a generation. Earlier messages may have
+// been lost.
 func (w *watcher) SetSubscribed(subscribed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -194,7 +195,7 @@ func (w *watcher) SetSubscribed(subscribed bool) {
 	w.wake()
 }
 
-// tryClose ends the watcher, unless somebody waits by now.
+// tryClose ends the watcher, unless a waiter has come.
 func (w *watcher) tryClose(listens bool) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
