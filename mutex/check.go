@@ -18,7 +18,7 @@ type Level int
 // The levels of findings. Greater is more serious.
 const (
 	LevelOK      = Level(redisstore.LevelOK)      // as it should be
-	LevelUnknown = Level(redisstore.LevelUnknown) // the server does not tell
+	LevelUnknown = Level(redisstore.LevelUnknown) // the server does not report it
 	LevelWarning = Level(redisstore.LevelWarning) // locks work, and some event may lose them or slow them down
 	LevelFailure = Level(redisstore.LevelFailure) // locks do not work, or are not safe
 )
@@ -49,13 +49,13 @@ type Finding struct {
 
 // A Report is what [Check] has found out about a server. Its String is for people.
 type Report struct {
-	Server    string        // name and version, "" if the server does not tell
+	Server    string        // name and version, "" if the server does not report it
 	RoundTrip time.Duration // the shortest of a few
-	ClockSkew time.Duration // of the server's clock; positive if it is ahead. It is 0 if the server does not tell.
+	ClockSkew time.Duration // of the server's clock; positive if it is ahead. It is 0 if the server does not report its time.
 	Findings  []Finding     // in the order of the checks
 }
 
-// Level returns that of the most serious finding.
+// Level returns the level of the most serious finding.
 func (r Report) Level() (most Level) {
 	for _, f := range r.Findings {
 		most = max(most, f.Level)

@@ -329,7 +329,7 @@ func (fl *Flight) make(ctx context.Context, c *flightCall, key string, l *Lease,
 	}
 }
 
-// release ends the lease, and stores what is to be kept.
+// release ends the lease, and stores the value if it must be kept.
 func (fl *Flight) release(ctx context.Context, l *Lease, begun lease.ValueReply, val []byte, err error) {
 	w := lease.ValueWrite{Kind: "flight", Reset: begun.Reset, Useful: true}
 	switch {
@@ -341,7 +341,7 @@ func (fl *Flight) release(ctx context.Context, l *Lease, begun lease.ValueReply,
 		_ = l.Unlock()
 		return
 	}
-	w.TTL = max(w.Fresh+w.Stale, lease.WaiterTTL) // those who wait have the time to read it
+	w.TTL = max(w.Fresh+w.Stale, lease.WaiterTTL) // callers that wait have the time to read it
 	_, _ = l.hold.ReleaseValue(context.WithoutCancel(ctx), fl.store, w)
 }
 

@@ -195,9 +195,10 @@ func (m *Mutex) LockContext(ctx context.Context) (*Lease, error) {
 	return m.acquire(ctx, "lock", false)
 }
 
-// TryLockContext is like LockContext but does not wait. It returns ErrLocked if the
-// lock is held or has waiters. It makes a single attempt and returns an error if
-// Redis does not answer.
+// TryLockContext is like LockContext but does not wait. It returns ErrLocked if the lock is
+// held or has waiters. It makes a single attempt. If Redis does not answer before ctx is
+// done, or within the client's timeouts, it returns an error, and a lock that it may have got
+// is released.
 func (m *Mutex) TryLockContext(ctx context.Context) (*Lease, error) {
 	return m.acquire(ctx, "try to lock", true)
 }

@@ -21,7 +21,7 @@ var ErrNoRun = errors.New("baton: no run on record")
 // A Once works like a [sync.Once] that processes share: of all callers with the same key, one
 // runs its function, and the others wait for it. If the function fails or panics, or its
 // process dies, the next in line runs its own function. When a run has succeeded, the Once is
-// done: a mark in Redis tells all processes. Most callers should use [Once.DoContext].
+// done: a mark in Redis records that. Most callers should use [Once.DoContext].
 //
 // The function runs under a [Mutex], and only its holder writes the mark. Two runs can succeed
 // if a process loses the lock, if Redis loses the mark, or if a process dies after its run and
@@ -35,7 +35,7 @@ type Once struct {
 	// before first use, to the same value in all processes.
 	Every time.Duration
 
-	// Keep is how long Redis keeps the mark; 0 means for ever. Without Every, the Once stays
+	// Keep is how long Redis keeps the mark; 0 means without limit. Without Every, the Once stays
 	// done for as long. With Every, the mark is kept for the longer of the two. Set it before
 	// first use.
 	Keep time.Duration

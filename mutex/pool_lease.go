@@ -27,9 +27,10 @@ func (p *Pool) LockContext(ctx context.Context, keys ...string) (*Lease, error) 
 	return p.acquire(ctx, "lock", false, keys)
 }
 
-// TryLockContext is like LockContext but does not wait. If any of the keys is held or
-// has waiters, it returns ErrLocked and holds none. It may hold the others for a moment,
-// so two calls at the same time that share keys can both return ErrLocked.
+// TryLockContext is like LockContext but does not wait. If any of the keys is held or has
+// waiters, it returns ErrLocked and holds none. It may hold the others for a moment, so two
+// calls at the same time that share keys can both return ErrLocked. It makes a single
+// attempt, as [Mutex.TryLockContext] does.
 func (p *Pool) TryLockContext(ctx context.Context, keys ...string) (*Lease, error) {
 	return p.acquire(ctx, "try to lock", true, keys)
 }

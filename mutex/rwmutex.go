@@ -26,7 +26,7 @@ import (
 //     to one another in the queue get it together.
 //   - All readers of a process are one hold in Redis. Further readers join it without
 //     a request, and the last one releases it. When a writer begins to wait, a
-//     message tells these processes to admit no new readers. A process subscribes
+//     message makes these processes admit no new readers. A process subscribes
 //     when a reader joins after the time slice (1–20 ms) has ended. That one reader
 //     can overtake a waiting writer. If the message is lost, the next renewal
 //     reports the writer, within a third of TTL.
@@ -131,9 +131,9 @@ func (m *RWMutex) enter(l *Lease, write bool) (exited <-chan struct{}) {
 // the lock is held or has waiters. See [Mutex.TryLock].
 func (m *RWMutex) TryLock() bool { return m.try(m.TryLockContext, true) }
 
-// TryRLock tries to lock m for reading and reports whether it succeeded. It fails if
-// a writer holds the lock or waits for it. It also fails while another goroutine of
-// this process waits, even for reading.
+// TryRLock tries to lock m for reading and reports whether it succeeded. It fails if a writer
+// holds the lock or waits for it. It also fails while another goroutine of this process
+// waits, even for reading. See [Mutex.TryLock].
 func (m *RWMutex) TryRLock() bool { return m.try(m.TryRLockContext, false) }
 
 func (m *RWMutex) try(acquire func(context.Context) (*Lease, error), write bool) bool {
@@ -149,8 +149,8 @@ func (m *RWMutex) try(acquire func(context.Context) (*Lease, error), write bool)
 	return false
 }
 
-// Unlock unlocks m for writing. It panics if m is not locked for writing by Lock or
-// TryLock. If the lock was lost, Unlock does nothing.
+// Unlock unlocks m for writing. It panics if m is not locked for writing by Lock or TryLock.
+// If the lock was lost, Unlock does nothing. It waits for Redis as [Mutex.Unlock] does.
 func (m *RWMutex) Unlock() {
 	m.mu.Lock()
 	l := m.writer
@@ -163,9 +163,9 @@ func (m *RWMutex) Unlock() {
 	_ = l.Unlock()
 }
 
-// RUnlock undoes one call of RLock or TryRLock, by any goroutine. It panics if m is
-// not locked for reading. If there are several holds, it ends a lost one, or else the
-// oldest.
+// RUnlock undoes one call of RLock or TryRLock, by any goroutine. It panics if m is not
+// locked for reading. If there are several holds, it ends a lost one, or else the oldest. The
+// last one waits for Redis as [Mutex.Unlock] does.
 func (m *RWMutex) RUnlock() {
 	m.mu.Lock()
 	if len(m.readers) == 0 {
@@ -211,14 +211,15 @@ func (m *RWMutex) RLockContext(ctx context.Context) (*Lease, error) {
 	return m.acquire(ctx, "lock for reading", true, false)
 }
 
-// TryLockContext is like LockContext but does not wait. It returns ErrLocked if the
-// lock is held or has waiters.
+// TryLockContext is like LockContext but does not wait. It returns ErrLocked if the lock is
+// held or has waiters. See [Mutex.TryLockContext].
 func (m *RWMutex) TryLockContext(ctx context.Context) (*Lease, error) {
 	return m.acquire(ctx, "try to lock", false, true)
 }
 
-// TryRLockContext is like RLockContext but does not wait. It returns ErrLocked if a
-// writer holds the lock or waits for it, or if another goroutine of this process waits.
+// TryRLockContext is like RLockContext but does not wait. It returns ErrLocked if a writer
+// holds the lock or waits for it, or if another goroutine of this process waits. See
+// [Mutex.TryLockContext].
 func (m *RWMutex) TryRLockContext(ctx context.Context) (*Lease, error) {
 	return m.acquire(ctx, "try to lock for reading", true, true)
 }

@@ -28,7 +28,7 @@ const maxBurst = 1 << 52
 // rate.Limiter in these ways:
 //
 //   - A decision is one request to Redis and uses the server's clock. A wait makes the
-//     same single request: the reply tells it how long to sleep.
+//     same single request: the reply states how long to sleep.
 //   - While Redis is unreachable, Wait retries and Allow returns false.
 //   - Limit and burst are fixed: there are no SetLimit and SetBurst. To change them, create
 //     another Limiter with the same key. Tokens already taken stay taken. While two
@@ -86,7 +86,7 @@ func (l *Limiter) Limit() Limit { return l.limit }
 // Burst returns the maximum number of events that can happen at once.
 func (l *Limiter) Burst() int { return l.burst }
 
-// Allow reports whether an event may happen now.
+// Allow reports whether an event may happen now. It is AllowN(1).
 func (l *Limiter) Allow() bool { return l.AllowN(1) }
 
 // AllowN reports whether n events may happen now. If so, it takes n tokens. It makes a
@@ -101,7 +101,7 @@ func (l *Limiter) AllowN(n int) bool {
 	return ok
 }
 
-// AllowContext is like Allow but returns the error.
+// AllowContext is like Allow but returns the error. It is AllowNContext(ctx, 1).
 func (l *Limiter) AllowContext(ctx context.Context) (bool, error) { return l.AllowNContext(ctx, 1) }
 
 // AllowNContext is like AllowN but returns the error. It returns within milliseconds
@@ -177,7 +177,7 @@ func (l *Limiter) waitReservation(ctx context.Context, n int) (ratelimit.Reserva
 		err = usageError("wait", l.key, errors.New("a limit of 0 allows no events"))
 	case n > l.burst && !l.unlimited():
 		err = usageError("wait", l.key, fmt.Errorf("%d exceeds the burst of %d", n, l.burst))
-	case !l.unlimited() || ctx.Err() != nil: // of which the wait tells
+	case !l.unlimited() || ctx.Err() != nil: // the wait itself emits the event
 		r.Client = &l.client
 		r.ID = l.id + strconv.FormatInt(l.serial.Add(1), 36)
 	}

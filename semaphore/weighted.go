@@ -303,8 +303,10 @@ func (s *Weighted) AcquireLease(ctx context.Context, n int64) (*Lease, error) {
 	return s.acquire(ctx, "acquire", n, false)
 }
 
-// TryAcquireLease is like AcquireLease but does not wait. It returns ErrNotAvailable if
-// fewer than n permits are free, or if others wait.
+// TryAcquireLease is like AcquireLease but does not wait. It returns ErrNotAvailable if fewer
+// than n permits are free, or if others wait. It makes a single attempt. If Redis does not
+// answer before ctx is done, or within the client's timeouts, it returns an error, and
+// permits that it may have got are released.
 func (s *Weighted) TryAcquireLease(ctx context.Context, n int64) (*Lease, error) {
 	return s.acquire(ctx, "try to acquire", n, true)
 }

@@ -139,8 +139,9 @@ func (wg *WaitGroup) AddContext(ctx context.Context, delta int) error {
 // DoneContext is like Done but returns an error. It is AddContext(ctx, -1).
 func (wg *WaitGroup) DoneContext(ctx context.Context) error { return wg.AddContext(ctx, -1) }
 
-// Wait blocks until the current generation is finished. It panics if tasks were
-// abandoned, if Redis lost the group, and on permanent errors.
+// Wait blocks until the current generation is finished. While Redis is unreachable it retries
+// with backoff. It panics if tasks were abandoned, if Redis lost the group, and on permanent
+// errors.
 func (wg *WaitGroup) Wait() {
 	err := wg.WaitContext(context.Background())
 	if err != nil && crashing.Load() {
@@ -166,9 +167,9 @@ func (wg *WaitGroup) WaitContext(ctx context.Context) error {
 	return waitResult(wg.key).Build(wg.session.Wait(ctx, opWait))
 }
 
-// WaitChan is like WaitContext but returns at once, with a channel that receives the
-// result. The channel receives exactly one value and is never closed. To stop waiting,
-// cancel ctx.
+// WaitChan is like WaitContext but returns at once, with a channel that receives the result.
+// The channel receives exactly one value and is never closed. If ctx is done first, that is
+// ctx's error: to stop waiting, cancel ctx.
 func (wg *WaitGroup) WaitChan(ctx context.Context) <-chan error {
 	ch := result.NewChan(waitResult(wg.key))
 	if wg.session == nil {
@@ -221,7 +222,8 @@ func (wg *WaitGroup) Go(f func()) {
 
 // Do counts a task, runs f in the caller's goroutine, and returns f's error. To run f
 // concurrently, call Do in a goroutine of your own, or of an errgroup. The ctx passed to f
-// is canceled with the cause ErrLost if the task is lost.
+// is canceled with the cause ErrLost if the task is lost. While Redis is unreachable, Do
+// retries to count the task until ctx is done.
 //
 // When f returns, the task is done, even if f returned an error. If that fails, Do returns
 // f's error joined with the error of Done: ErrLost means that the task counts as

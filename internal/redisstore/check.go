@@ -255,7 +255,7 @@ func (c *checker) settings() {
 // node reads the settings of one server.
 func (c *checker) node(rdb redis.Cmdable) {
 	info, err := readInfo(c.ctx, rdb)
-	const hidden = "the server does not tell"
+	const hidden = "the server does not report it"
 	if name := info["valkey_version"]; name != "" {
 		c.report.Server = "valkey " + name
 	} else if name := info["redis_version"]; name != "" {
