@@ -13,9 +13,9 @@ import (
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
-// heed runs get, and cancels its ctx at a signal that ends dlock. What get has got in spite of
-// that is given back: the signal has been taken here, and would never reach the command.
-// A signal that comes later is left for the command.
+// heed runs get, and cancels its ctx at a signal that ends dlock. If get has acquired the lock
+// nevertheless, the lock is released: the command would never receive that signal. A later signal
+// is passed to the command.
 func heed(signals <-chan os.Signal, get func(context.Context) (*hold, error)) (*hold, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -48,12 +48,12 @@ func heed(signals <-chan os.Signal, get func(context.Context) (*hold, error)) (*
 	}
 }
 
-// parting is what an end of the wait takes longer, so that Redis is told of it. The library
-// does so on its own, but ours is the process, and a busy machine is not that quick.
+// parting is how much longer dlock waits after the end of the wait, until the queue entry is
+// removed from Redis. The library waits too, but not long enough for a busy machine.
 const parting = 50 * time.Millisecond
 
-// await acquires the lock, unless the time is over. Then nothing is left in Redis for which
-// others would wait.
+// await acquires the lock, unless the time is over. Then it leaves nothing in Redis that others
+// would wait for.
 func await(ctx context.Context, rdb *redis.Client, c config) (*hold, error) {
 	wait := ctx
 	if c.Wait > 0 {
@@ -77,7 +77,7 @@ func await(ctx context.Context, rdb *redis.Client, c config) (*hold, error) {
 		if errors.As(err, new(redis.Error)) || answers(ctx, rdb) != nil {
 			return nil, fail(exitUnavailable, "%w", err)
 		}
-		return nil, fail(c.NotAcquired, "%q was not to be had in %v", c.Name, c.Wait)
+		return nil, fail(c.NotAcquired, "%q was not acquired within %v", c.Name, c.Wait)
 	case strings.Contains(err.Error(), "WRONGTYPE"):
 		return nil, fail(exitUsage, "%q is of another kind, as dlock inspect shows: %w", c.Name, err)
 	case errors.Is(err, semaphore.ErrSizeMismatch), errors.Is(err, semaphore.ErrExceedsSize), strings.Contains(err.Error(), "library's own"):

@@ -83,7 +83,7 @@ func (c *child) catchStop() {
 // has to wait for them too, or they stay as zombies.
 var adopts = os.Getpid() == 1
 
-// await tells of each stop and of the end.
+// await reports each stop, and the end.
 func (c *child) await() {
 	of := c.pid
 	if adopts {
@@ -113,8 +113,8 @@ func (c *child) await() {
 	}
 }
 
-// pass sends a signal on: to the group, as the terminal would, but for those that only
-// who they are meant for may understand.
+// pass sends a signal on: to the group, as the terminal would, or only to the command, if other
+// processes of the group may not understand it.
 func (c *child) pass(s os.Signal) {
 	if s == syscall.SIGUSR1 || s == syscall.SIGUSR2 {
 		_ = syscall.Kill(c.pid, s.(syscall.Signal)) // it may have ended
@@ -159,7 +159,7 @@ func (c *child) suspend(by syscall.Signal, held func() bool) {
 }
 
 // stopJob stops dlock with all of its job, as Ctrl-Z does, and returns when it goes on.
-// Where nobody could make it go on the system does not stop it, and nothing tells.
+// If no process could continue it, the system does not stop it, without an error.
 func (c *child) stopJob() {
 	resumed := make(chan os.Signal, 1)
 	signal.Notify(resumed, syscall.SIGCONT)
@@ -176,8 +176,9 @@ func (c *child) stopJob() {
 	}
 }
 
-// over is to be called when the child has ended, or could not be started. One that a signal has
-// ended may have left the terminal mute; the shell does not see to that, for we end by ourselves.
+// over must be called when the child has ended, or could not be started. A child that a signal has
+// ended may have left the terminal without echo. The shell does not repair that, because dlock exits
+// normally.
 func (c *child) over() {
 	signal.Reset(syscall.SIGTSTP)
 	if c.tty.take() && c.killed {

@@ -6,9 +6,8 @@ import (
 	"time"
 )
 
-// guard waits for the end of the child, and sees to it that it does not outlive the
-// lease. It returns the status to exit with. That the lock was lost is again, unless a signal
-// has said that dlock is to end.
+// guard waits for the end of the child, and ends it before the lease does. It returns the exit
+// status. It reports again if the lock was lost, unless a signal has ended dlock.
 func guard(h *hold, c *child, signals <-chan os.Signal, ttl time.Duration) (status int, again bool) {
 	g := &guardian{hold: h, child: c, ttl: ttl}
 	for {
@@ -46,7 +45,7 @@ type guardian struct {
 	until  time.Time     // when it ends unless it is renewed
 	reason string        // why the child is being ended, if it is
 
-	signalled bool // dlock is to end
+	signalled bool // dlock must end
 }
 
 // grace is how long the child has from SIGTERM to SIGKILL if the lease cannot be renewed.
@@ -78,18 +77,18 @@ func (g *guardian) end(reason string) {
 // lastWord is the most that the child has between SIGTERM and SIGKILL when the lock is gone.
 const lastWord = 100 * time.Millisecond
 
-// lost ends the child at once if time has passed, for another may have the lock from now
-// on. If Redis has said so before, the time for a last word is as long as that.
+// lost kills the child at once if the lease has expired: another process may have the lock from now
+// on. If Redis has reported the loss before that, the child first gets SIGTERM and lastWord.
 func (g *guardian) lost() {
 	if left := time.Until(g.until); left > g.window/20 { // not a matter of a timer's exactness
-		g.end("Redis says that it is not ours any more")
+		g.end("Redis reports that it is lost")
 		select {
 		case status := <-g.child.ended:
 			g.child.ended <- status // for guard
 		case <-time.After(min(g.ttl/100+time.Millisecond, lastWord)):
 		}
 	}
-	g.end("it has run out")
+	g.end("it has expired")
 	g.child.kill()
 	g.child.ended <- <-g.child.ended
 }

@@ -40,7 +40,7 @@ func inspect(args []string) error {
 	return nil
 }
 
-// open is for what takes one NAME: it returns the server and the NAME.
+// open returns the server and the NAME for commands that take one NAME.
 func open(command string, args []string) (*redis.Client, string, error) {
 	f := flags(command, "dlock "+command+" NAME")
 	if err := f.Parse(args); err != nil {
@@ -53,10 +53,10 @@ func open(command string, args []string) (*redis.Client, string, error) {
 	return rdb, f.Arg(0), err
 }
 
-// misused is what Parse of flags said, with its status.
+// misused returns the error of flag.Parse, with its exit status.
 func misused(err error) error {
 	if errors.Is(err, flag.ErrHelp) {
 		return err
 	}
-	return fail(exitUsage, "%w; dlock -h explains", err)
+	return fail(exitUsage, "%w; see dlock -h", err)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// A status is what Inspect says of a NAME, whatever its kind.
+// A status is the result of Inspect for a NAME, whatever its kind.
 type status struct {
 	Kind    string
 	Detail  string // what only this kind has
@@ -58,7 +58,7 @@ func exclusive(kind string) bool {
 	return kind == isMutex || kind == isElection || kind == isOnce || kind == isFlight
 }
 
-// look says what NAME is, and who has it.
+// look returns the kind of NAME, and who has it.
 func look(ctx context.Context, rdb *redis.Client, name string) (status, error) {
 	t, err := rdb.Type(ctx, name).Result()
 	if err != nil {
@@ -71,12 +71,12 @@ func look(ctx context.Context, rdb *redis.Client, name string) (status, error) {
 			s.Kind = isFree
 		}
 		return s, err
-	case "string": // it says by its beginning which of the two it is
+	case "string": // its beginning shows which of the two it is
 		if start, err := rdb.GetRange(ctx, name, 0, 5).Result(); err == nil && start == "limit " {
 			return lookAs(ctx, rdb, name, isLimiter)
 		}
 		return lookAs(ctx, rdb, name, isMutex)
-	case "hash": // it says of itself which of the two it is
+	case "hash": // its state shows which of the two it is
 		s, err := lookAs(ctx, rdb, name, isRWMutex)
 		if err == nil || !strings.Contains(err.Error(), "WRONGTYPE") {
 			return s, err
@@ -88,8 +88,8 @@ func look(ctx context.Context, rdb *redis.Client, name string) (status, error) {
 	return status{}, fail(exitUsage, "%q is a %s, and no lock", name, t)
 }
 
-// lookAs says who has NAME, whose kind is known. It is one request, and for a mutex a few more
-// for what is beside it.
+// lookAs returns who has NAME, whose kind is known. It makes one request, and a few more for the
+// value beside a mutex.
 func lookAs(ctx context.Context, rdb *redis.Client, name, kind string) (s status, err error) {
 	switch kind {
 	case isRWMutex:
@@ -199,7 +199,7 @@ func unlooked(err error) error {
 	return fail(exitUnavailable, "%w", err)
 }
 
-// summary is a line about all: who holds it, and who waits.
+// summary is one line with the holders and the waiters.
 func (s status) summary() string {
 	parts := []string{}
 	for _, h := range s.Holders {

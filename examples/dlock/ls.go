@@ -73,7 +73,7 @@ func locks(ctx context.Context, rdb *redis.Client, pattern string) (names []stri
 		}
 		if names = append(names, found...); cursor == 0 {
 			slices.Sort(names)
-			return slices.Compact(names), nil // SCAN may tell of one twice
+			return slices.Compact(names), nil // SCAN may return a key twice
 		}
 	}
 }

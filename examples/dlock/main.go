@@ -1,4 +1,4 @@
-// Dlock runs a command under a lock that all machines share, as flock does on one:
+// Dlock runs a command under a lock that all machines share, as flock does on one machine:
 //
 //	go install github.com/seed-3d5fec5c/baton/examples/dlock@latest
 //	export REDIS_URL=redis://localhost:6379
@@ -9,81 +9,81 @@
 //
 //	dlock [-w wait] [-ttl d] [-hold-at-least d] [-E code] NAME -- COMMAND …
 //	dlock -lead [-ttl d] [-value text] NAME -- COMMAND …    while it leads an election
-//	dlock -once [-every d] … NAME -- COMMAND …    unless it has succeeded before, or for so long
-//	dlock -n permits … NAME -- COMMAND …    at most so many commands at once
+//	dlock -once [-every d] … NAME -- COMMAND …    unless it has succeeded before, or within -every
+//	dlock -n permits … NAME -- COMMAND …    at most that many commands at once
 //	dlock -shared … NAME -- COMMAND …       together with others that are -shared
 //	dlock -exclusive … NAME -- COMMAND …    alone, where others are -shared
-//	dlock ls [pattern]                      all locks and limiters, who holds them, who waits
-//	dlock inspect NAME                      the same of one, in full
+//	dlock ls [pattern]                      all locks and limiters, their holders and waiters
+//	dlock inspect NAME                      the same for one NAME, in full
 //	dlock watch NAME                        a line for each change, until Ctrl-C
-//	dlock unlock -force [-yes] NAME         takes the lock from who holds it
+//	dlock unlock -force [-yes] NAME         takes the lock away from its holder
 //	dlock ui [-addr …] [-filter pattern]    a page that shows them all, live
 //	dlock doctor                            what the server offers to locks, and what to change
 //
 // NAME is a key in Redis: a [mutex.Mutex], with -shared or -exclusive a [mutex.RWMutex]
 // that is read or written, with -n a [semaphore.Weighted] of that size. A NAME is one of
-// the three. With -lead it is a [mutex.Election], whose leader holds the Mutex. (A lock called ls is "dlock ls -- COMMAND".)
+// the three. With -lead it is a [mutex.Election], whose leader holds the Mutex. (To use a lock
+// named ls, write "dlock ls -- COMMAND".)
 //
 // # The page
 //
 // dlock ui serves http://127.0.0.1:7070, which shows all keys, their holders and queues as they
 // change, and each hold of a key in the last minute. It only reads, unless -allow-release is set:
-// then the page can take a lock from its holder, with a token that dlock prints. Whoever can
+// then the page can take a lock from its holder, with a token that dlock prints. Everybody who can
 // reach -addr can read all names and labels.
 //
-// While a page is open it costs Redis at most 200 requests of Inspect a second, and SCAN in steps; some 10 commands
-// a second for a few keys. It also hears the messages of hand-overs, which are sent anyway. Of 10^6 keys, it
-// finds one that is awaited at once, and any other lock within some 20 s.
+// While a page is open, it costs Redis at most 200 Inspect requests per second, and SCAN in steps.
+// For a few keys that is about 10 commands per second. The page also receives the messages of
+// hand-overs, which Redis sends anyway. Among 10^6 keys, it finds a lock with waiters at once, and
+// any other lock within about 20 s.
 //
 // # The command
 //
-// It finds in its environment DLOCK_NAME, DLOCK_TTL_MS, and DLOCK_FENCE: a number
-// greater than that of every earlier hold (of one with -n: another number). What
-// the command writes to should refuse a number that is smaller than one it has seen.
+// Its environment has DLOCK_NAME, DLOCK_TTL_MS, and DLOCK_FENCE: a number that is greater than that
+// of every earlier hold (with -n, it is only different). The storage that the command writes to
+// should reject a number smaller than the largest it has seen.
 //
-// It has its own process group, and stdin. SIGINT, SIGTERM, SIGHUP, SIGQUIT and
-// SIGWINCH to dlock are passed to the group, SIGUSR1 and SIGUSR2 to the command. On a
-// terminal the command is in the foreground, so that Ctrl-C reaches it alone, and
-// once (it begins with SIGTTOU ignored); in a pipeline it gets there when it first asks
-// for the terminal. Ctrl-Z stops dlock, too: the lock then ends after the TTL. If it has,
-// fg ends the command. Before the command is there, the first four end dlock, and what
-// it has in Redis.
+// The command has its own process group, and stdin. dlock passes SIGINT, SIGTERM, SIGHUP, SIGQUIT and
+// SIGWINCH to the group, SIGUSR1 and SIGUSR2 to the command. On a terminal the command is in the
+// foreground, so Ctrl-C reaches the command once, and not dlock. (The command begins with SIGTTOU
+// ignored.) In a pipeline it gets the terminal when it first asks for it. Ctrl-Z stops dlock, too:
+// the lock then ends after the TTL, and after that fg ends the command. Before the command has
+// started, the first four signals end dlock, and what it has in Redis.
 //
-// When the command ends the lock is released, with -hold-at-least not before so
-// long has passed since it was had. What the command has left running is on its own,
-// and so is what it has put into another group, as an interactive shell does. A signal
-// ends the time of -hold-at-least.
+// When the command ends, the lock is released. With -hold-at-least, that is not before the given time
+// has passed since the lock was acquired; a signal ends this time. Processes that the command leaves
+// running are not under the lock, nor are those in another group, such as jobs of an interactive shell.
 //
 // # When the lock is lost
 //
-// The lock is renewed while the command runs. If that fails for too long the group
-// gets a SIGTERM, when a fifth of the lease is left, 5 s at most, and SIGKILL before
-// another can have the lock. If Redis says that the lock is gone, SIGKILL follows
-// SIGTERM after a hundredth of the TTL, 0.1 s at most, for somebody may be inside already. If
-// it says so only when the command has ended by itself, the status is 76 all the same
-// (but after -hold-at-least, which outlasts the command).
+// The lock is renewed while the command runs. If renewals fail for too long, the group gets SIGTERM
+// when a fifth of the lease is left, or 5 s if that is less, and SIGKILL before another process can
+// get the lock. If Redis reports that the lock is gone, another process may have it already: SIGKILL
+// follows SIGTERM after a hundredth of the TTL, at most 0.1 s. If Redis reports that only after the
+// command has ended by itself, the exit status is 76 nevertheless. (A loss during -hold-at-least,
+// after the command, does not count.)
 //
-// If dlock is killed the command is killed with it on Linux, but not what the
-// command has started; elsewhere all of it runs on. As process 1 of a container it waits for
-// what has lost its parent, while the command runs. If dlock is stopped (kill -STOP)
-// nobody ends the command until dlock goes on. Only the fence helps there.
+// If dlock is killed, Linux kills the command too, but not the processes that the command has
+// started. On other systems all of them run on. As process 1 of a container, dlock waits for orphaned
+// processes while the command runs. If dlock is stopped (kill -STOP), nothing ends the command until
+// dlock continues. Only the fence helps then.
 //
-// With -lead, dlock then campaigns again, and runs the command anew when it is elected, also
+// With -lead, dlock campaigns again after a loss, and runs the command again when it is elected, also
 // after Redis was away. It ends when the command has ended by itself, or at a signal.
 // README.md shows how to run it on Kubernetes.
 //
-// With -once NAME is a [mutex.Once]. If it is done, dlock exits with 0 at once. A command that
-// fails, or whose dlock dies, leaves it undone for the next, which may wait for that.
+// With -once, NAME is a [mutex.Once]. If it is done, dlock exits with 0 at once. If the command fails,
+// or dlock dies, the Once is not done, and the next dlock runs its command, also one that waits.
 //
 // # Exit status
 //
 // That of the command, 128 + n if signal n has ended it (or dlock, while it waited), or
 //
-//	64   dlock was used in a wrong way, or NAME is of another kind, or REDIS_URL not set
+//	64   wrong usage, NAME is of another kind, or REDIS_URL is not set
 //	69   Redis cannot be reached, or refuses, until -w is over: a read-only replica, a full memory
-//	75   others had the lock until -w was over; another by -E
-//	76   the lock was lost while the command ran, which has been ended for that (with -lead only
-//	     if a signal came meanwhile, or the command had ended before that was known)
+//	75   others had the lock until -w was over; -E sets another status
+//	76   the lock was lost while the command ran, and dlock has ended the command (with -lead only
+//	     if a signal came meanwhile, or the command had ended before the loss was known)
 //	126  the command cannot be run
 //	127  there is no such command
 //

@@ -12,7 +12,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// errDone says that the command has been run already.
+// errDone is returned if the command has been run already.
 var errDone = errors.New("it was done")
 
 // A commandFailed is the end of a run that leaves it undone.
@@ -93,8 +93,8 @@ func valueNames(ctx context.Context, rdb *redis.Client, pattern string) (names [
 	return names, nil
 }
 
-// onceStatus says what is known of a NAME that has a value beside its mutex: the last run, or
-// for how long the value is kept.
+// onceStatus returns the status of a NAME that has a value beside its mutex: the last run, or how
+// long the value is kept.
 func onceStatus(ctx context.Context, rdb *redis.Client, name string) (kind, detail string) {
 	key := valueKey(name)
 	kind, err := rdb.HGet(ctx, key, "kind").Result()

@@ -31,7 +31,7 @@ func runCommand(args []string) (status int, err error) {
 	signals := make(chan os.Signal, 16)
 	defer signal.Stop(signals)
 	for _, s := range passed {
-		if !signal.Ignored(s) { // as by nohup: the command is to ignore it too
+		if !signal.Ignored(s) { // as by nohup: the command must ignore it too
 			signal.Notify(signals, s)
 		}
 	}
@@ -48,7 +48,7 @@ func runCommand(args []string) (status int, err error) {
 }
 
 // runOnce waits for the lock, and runs the command under it. It reports whether the lock was
-// lost, so that who leads has to campaign again.
+// lost, so that a leader must campaign again.
 func runOnce(rdb **redis.Client, c config, path string, signals chan os.Signal) (status int, again bool, err error) {
 	h, err := heed(signals, func(ctx context.Context) (h *hold, err error) {
 		if *rdb == nil {
@@ -74,14 +74,14 @@ func runOnce(rdb **redis.Client, c config, path string, signals chan os.Signal) 
 	status, again = guard(h, child, signals, c.TTL)
 	if more := c.HoldAtLeast - time.Since(start); status != exitLost && more > 0 {
 		linger(h, more, signals)
-		release(h, status, signals) // if it was lost meanwhile, that is told, but the command had ended
+		release(h, status, signals) // a loss since then is reported, but the command had ended
 		return status, again, nil
 	}
 	return release(h, status, signals), again, nil
 }
 
-// environment is what the command finds, in place of what a dlock around this one has set: of
-// two values many programs take the first.
+// environment returns the environment of the command. It replaces the variables of an outer dlock,
+// because many programs use the first of two values.
 func environment(env []string, c config, fence int64) []string {
 	ours := []string{
 		"DLOCK_NAME=" + c.Name,
@@ -94,9 +94,9 @@ func environment(env []string, c config, fence int64) []string {
 	}), ours...)
 }
 
-// release gives the lock back, and returns the status to exit with: if only Redis knew that
-// the lock was lost before the command ended, it is that. The lock ends by itself, so if
-// Redis is likely not to answer, or a signal says that dlock is to end, it has a moment.
+// release releases the lock, and returns the exit status: that of a loss, if Redis reports one that
+// came before the end of the command. If Redis may not answer, or a signal has ended dlock, release
+// waits a moment only, because the lock expires by itself.
 func release(h *hold, status int, signals <-chan os.Signal) int {
 	const moment = 100 * time.Millisecond
 	h.status = status
@@ -127,7 +127,7 @@ func release(h *hold, status int, signals <-chan os.Signal) int {
 	}
 }
 
-// linger keeps the lock for d more, or until a signal says that it is to end.
+// linger keeps the lock for d more, or until a signal ends dlock.
 func linger(h *hold, d time.Duration, signals <-chan os.Signal) {
 	for end := time.After(d); ; {
 		select {
@@ -159,7 +159,7 @@ func cannotRun(err error) error {
 	return fail(exitCannotRun, "%w", err)
 }
 
-// statusOf is what a shell says of a process that the signal has ended.
+// statusOf returns the exit status that a shell reports for a process that the signal has ended.
 func statusOf(s os.Signal) int {
 	if n, ok := s.(syscall.Signal); ok {
 		return 128 + int(n)

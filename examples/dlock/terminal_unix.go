@@ -39,8 +39,8 @@ func (t *terminal) has(group int) bool {
 	return err == nil && now == group
 }
 
-// wanted reports whether the command is to have the terminal at once: not if it stands in a
-// pipeline, of which another part may need it.
+// wanted reports whether the command gets the terminal at once: not in a pipeline, where another
+// part may need it.
 func (t *terminal) wanted() bool {
 	info, err := os.Stdout.Stat()
 	return t.ours() && interactive() && err == nil && info.Mode()&os.ModeNamedPipe == 0
@@ -90,7 +90,7 @@ func interactive() bool {
 	return err == nil
 }
 
-// terminalName is "pts/3" where the system tells, and else "".
+// terminalName returns "pts/3", or "" if the system does not name the terminal.
 func terminalName() string {
 	if !interactive() {
 		return ""

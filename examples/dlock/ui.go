@@ -17,7 +17,7 @@ import (
 // ui serves a page that shows all locks, until Ctrl-C.
 func ui(args []string) error {
 	f := flags("ui", "dlock ui [-addr 127.0.0.1:7070] [-filter pattern] [-allow-release]")
-	addr := f.String("addr", "127.0.0.1:7070", "where to serve the page; who can reach it can read all names and labels")
+	addr := f.String("addr", "127.0.0.1:7070", "where to serve the page; everybody who can reach it can read all names and labels")
 	filter := f.String("filter", "*", "show only keys that match this `pattern` of Redis")
 	release := f.Bool("allow-release", false, "the page may take a lock from its holder, with a token that is printed here")
 	if err := f.Parse(args); err != nil {

@@ -38,7 +38,7 @@ type board struct {
 	skew    time.Duration // how far the clock of Redis is ahead of ours
 	cost    int64         // commands in the last second
 	hidden  int           // keys that are busy, and are more than can be shown
-	deaf    bool          // it does not hear of hand-overs when they happen
+	deaf    bool          // it does not receive hand-overs
 	release bool          // the page may take locks away
 
 	mu      sync.Mutex
@@ -76,7 +76,7 @@ func (b *board) wait() {
 	_ = b.rdb.Close()
 }
 
-// run looks once a second and hears of hand-overs in between, until no page is open.
+// run looks once a second and receives hand-overs in between, until no page is open.
 func (b *board) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -161,7 +161,7 @@ func (b *board) look(ctx context.Context) {
 	}
 }
 
-// A sight is what Inspect says of a key.
+// A sight is the result of Inspect for one key.
 type sight struct {
 	name   string
 	status status
@@ -205,7 +205,7 @@ func (b *board) inspect(ctx context.Context) error {
 		switch misfit := errors.As(s.err, &f) && f.status == exitUsage; {
 		case s.err != nil && !misfit:
 			return s.err
-		case misfit && r != nil: // it is of another kind by now, which the next look tells
+		case misfit && r != nil: // it is of another kind by now, which the next look finds
 			r.kind = ""
 			b.remove(r)
 		case misfit:

@@ -12,7 +12,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// A heard is a hand-over, or that hand-overs are heard from now on, or no longer.
+// A heard is a hand-over, or the news that hand-overs are received from now on, or no longer.
 type heard struct {
 	handover *engine.Handover
 	deaf     bool
@@ -61,7 +61,7 @@ func (b *board) hear(h heard) {
 		}
 		r = b.add(h.handover.Key)
 	}
-	if kind != isMutex || !exclusive(r.kind) { // a message does not tell what is beside a mutex
+	if kind != isMutex || !exclusive(r.kind) { // a message does not contain the value beside a mutex
 		r.kind = kind
 	}
 	r.handedOver(mutex.Owner(client.ParseOwner(h.handover.Token)), h.handover.FenceBase*engine.FencesPerGrant, h.at)

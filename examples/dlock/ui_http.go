@@ -79,7 +79,7 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 	case r.Method != want && (want != "GET" || r.Method != "HEAD"):
 		h.Set("Allow", want)
-		http.Error(w, "it takes "+want, http.StatusMethodNotAllowed)
+		http.Error(w, "the method must be "+want, http.StatusMethodNotAllowed)
 	case want == "GET" && r.ContentLength != 0, r.ContentLength > maxBody:
 		h.Set("Connection", "close") // what else is sent is not read
 		http.Error(w, "the body is too large", http.StatusRequestEntityTooLarge)
@@ -168,7 +168,7 @@ func (p *page) release(w http.ResponseWriter, r *http.Request) {
 	}
 	var req releaseRequest
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&req); err != nil {
-		http.Error(w, "it takes JSON", http.StatusBadRequest)
+		http.Error(w, "the body must be JSON", http.StatusBadRequest)
 		return
 	}
 	name, err := base64.RawURLEncoding.DecodeString(req.ID)
@@ -181,7 +181,7 @@ func (p *page) release(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this is not the token that the terminal shows", http.StatusForbidden)
 		return
 	case err != nil || len(name) == 0 || len(req.Tokens) == 0 || slices.ContainsFunc(req.Tokens, func(token string) bool { return !strings.HasPrefix(token, "baton:") }):
-		http.Error(w, "it takes a lock and its holders", http.StatusBadRequest)
+		http.Error(w, "a lock and its holders are required", http.StatusBadRequest)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)

@@ -113,10 +113,10 @@ func (v ownerView) name() string {
 	return v.Label
 }
 
-// seen takes in what Inspect said.
+// seen handles the result of Inspect.
 func (r *row) seen(s status, at time.Time, skew time.Duration) {
 	if n := len(r.handovers); n > 0 && exclusive(r.kind) && len(s.Holders) > 0 && s.Holders[0].Fence < r.fence && at.Sub(r.handovers[n-1]) < lookEvery {
-		return // a hand-over was heard of since
+		return // a hand-over has come since
 	}
 	r.kind = s.Kind
 	if !s.idle() {
@@ -221,7 +221,7 @@ func (r *row) begin(token string, who ownerView, from, to int64) {
 	r.holds = append(r.holds, h)
 }
 
-// handedOver takes in a hand-over that was heard of.
+// handedOver handles the message of a hand-over.
 func (r *row) handedOver(to mutex.Owner, fence int64, at time.Time) {
 	r.busy, r.handovers = at, append(r.handovers, at)
 	if fence <= r.fence {
@@ -231,7 +231,7 @@ func (r *row) handedOver(to mutex.Owner, fence int64, at time.Time) {
 	if exclusive(r.kind) {
 		r.fence = fence
 		r.close(at.UnixMilli(), true)
-		// What is left of its lease is not known: the next look tells.
+		// The next look finds what is left of its lease.
 		ttl := int64(0)
 		if len(r.view.Holders) > 0 {
 			ttl = r.view.Holders[0].TTL
@@ -248,7 +248,7 @@ func (r *row) handedOver(to mutex.Owner, fence int64, at time.Time) {
 }
 
 // rotate takes the new holder from the queue. A holder that has come back before is taken to wait
-// again: the next look tells.
+// again, until the next look.
 func (r *row) rotate(before []holderView, who ownerView) {
 	n := len(r.view.Queue)
 	r.view.Queue = slices.DeleteFunc(slices.Clone(r.view.Queue), func(w ownerView) bool { return w.Who == who.Who })

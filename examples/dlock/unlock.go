@@ -10,10 +10,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// unlock takes a lock from who holds it, for whom that is a loss.
+// unlock takes a lock away from its holder, which then loses it.
 func unlock(args []string) error {
 	f := flags("unlock", "dlock unlock -force [-yes] NAME")
-	force := f.Bool("force", false, "I know that the holder may be at work, and goes on until it finds out")
+	force := f.Bool("force", false, "I know that the holder may be at work, and continues until it notices")
 	yes := f.Bool("yes", false, "do not ask")
 	if err := f.Parse(args); err != nil {
 		return misused(err)
@@ -22,9 +22,9 @@ func unlock(args []string) error {
 	case f.NArg() != 1 || f.Arg(0) == "":
 		return fail(exitUsage, "unlock takes one NAME")
 	case !*force:
-		return fail(exitUsage, "unlock takes a lock from who holds it, who may be at work: say -force")
+		return fail(exitUsage, "unlock takes the lock away from its holder, which may be at work: use -force")
 	case !*yes && !interactive():
-		return fail(exitUsage, "there is no terminal to ask at: say -yes")
+		return fail(exitUsage, "no terminal to ask: use -yes")
 	}
 	name, ctx := f.Arg(0), context.Background()
 	rdb, err := connect(ctx)
@@ -47,24 +47,24 @@ func unlock(args []string) error {
 		fmt.Printf("  %v\n", h)
 	}
 	if !*yes && !confirmed() {
-		return fail(1, "%q is left as it was", name)
+		return fail(1, "%q is unchanged", name)
 	}
 	if err := end(ctx, rdb, name, s.tokens()); err != nil {
 		return err
 	}
-	fmt.Printf("%q is taken away. Who held it finds out at its next renewal, within a third of its TTL, and may be at work until then.\n", name)
+	fmt.Printf("%q is taken away. Its holder notices at its next renewal, within a third of its TTL, and may be at work until then.\n", name)
 	return nil
 }
 
 // confirmed asks at the terminal.
 func confirmed() bool {
-	fmt.Print("Who holds it may be at work. Take it away? [yes/no] ")
+	fmt.Print("The holder may be at work. Take the lock away? [yes/no] ")
 	answer, _ := bufio.NewReader(os.Stdin).ReadString('\n') // no answer is a no
 	return strings.TrimSpace(answer) == "yes"
 }
 
-// removal removes a lock if it is still held by those that have been named, and by nobody
-// besides: the next holder has been warned of nothing.
+// removal removes a lock if the holders that were shown still have it, and no other: nobody was
+// asked about the next holder.
 // KEYS  the lock
 // ARGV  tokens
 var removal = redis.NewScript(`
@@ -94,7 +94,7 @@ func end(ctx context.Context, rdb *redis.Client, name string, tokens []string) e
 	case err != nil:
 		return fail(exitUnavailable, "%w", err)
 	case removed == 0:
-		return fail(1, "%q has changed hands meanwhile, and is left as it is", name)
+		return fail(1, "%q has another holder by now, and is unchanged", name)
 	}
 	return nil
 }

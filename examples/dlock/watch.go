@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// every is how often watch looks. What comes and goes in between it does not see, but the
-// fence tells that there was something.
+// every is how often watch looks. It does not see a hold that comes and goes in between, but the
+// fence shows that there was one.
 const every = 200 * time.Millisecond
 
 // watch prints a line for each change of a lock, until Ctrl-C.
@@ -41,8 +41,8 @@ func watch(args []string) error {
 	}
 }
 
-// change is what a line says of a lock. What was held before by others, and is now by
-// somebody else, has been handed over.
+// change returns the line for a change of a lock. A lock that another holder had before has been
+// handed over.
 func (s status) change(before status) string {
 	var parts []string
 	for _, h := range s.Holders {
