@@ -332,7 +332,7 @@ func (c *checker) node(rdb redis.Cmdable) {
 	}
 }
 
-// readInfo returns the fields of INFO that the server tells.
+// readInfo returns the fields of INFO that the server reports.
 func readInfo(ctx context.Context, rdb redis.Cmdable) (map[string]string, error) {
 	text, err := rdb.Info(ctx).Result()
 	fields := map[string]string{}

@@ -1,4 +1,4 @@
--- Returns who owns a mutex and who waits for it. It changes nothing.
+-- Returns the owner of a mutex and its waiters. It changes nothing.
 -- KEYS  as in lib/mutex.lua
 -- Reply {owner or '', ms left or -1, last fence base, number of waiters, the first of them}
 --       It reads the first 1,000 entries of the queue. Those behind count as live. It lists

@@ -1,4 +1,4 @@
--- Returns who has permits and who waits for some. It changes nothing, so it does not include
+-- Returns the holders of permits and the waiters. It changes nothing, so it does not include
 -- lib/permits.lua, which repairs what it finds. It leaves out holds that have ended.
 --
 -- KEYS  as in lib/permits.lua

@@ -1,4 +1,4 @@
--- Returns the value beside a mutex, and who holds the mutex. It changes nothing.
+-- Returns the value beside a mutex, and the owner of the mutex. It changes nothing.
 -- KEYS  1 the lock: a string, the owner's token
 --       2 the value: a hash, as in lib/value.lua
 -- Reply {us, owner or '', ms left to the owner or -1, reset or ''}, and if there is a value:

@@ -107,7 +107,7 @@ func (c *confirmer) send(cmds []noRetryCmd, chunk []renewal) (a acknowledgment, 
 		}
 	}
 	if c.timeout > 0 {
-		timeout = max(min(timeout, c.timeout), time.Millisecond) // 0 would be for ever
+		timeout = max(min(timeout, c.timeout), time.Millisecond) // 0 would be no limit
 	}
 	ctx, cancel := withoutDeadline(connTimeout)
 	defer cancel()
@@ -135,7 +135,7 @@ func (c *confirmer) send(cmds []noRetryCmd, chunk []renewal) (a acknowledgment, 
 		text, err := info.Text()
 		found := connectedReplicas.FindStringSubmatch(text)
 		if found == nil {
-			return a, sendErr, fmt.Errorf("%w (AllReplicas needs the command INFO, which a number of replicas does not)", cmp.Or(err, errNoReply))
+			return a, sendErr, fmt.Errorf("%w (AllReplicas needs the command INFO; a fixed number of replicas does not)", cmp.Or(err, errNoReply))
 		}
 		a.connected, _ = strconv.ParseInt(found[1], 10, 64)
 		c.replicas.Store(a.connected)

@@ -1,4 +1,4 @@
--- Returns how far a wait group is, and who has its tasks. It changes nothing, so it counts
+-- Returns the state of a wait group, and its tasks. It changes nothing, so it counts
 -- as abandoned the tasks that waitgroup_status.lua would end.
 -- KEYS, ARGV  as in lib/waitgroup.lua
 -- Reply {generation, count, abandoned, number of further tasks, for each task: token, ms left}

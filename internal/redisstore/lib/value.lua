@@ -6,7 +6,7 @@
 --
 -- KEYS  1 the lock, and the last: the value, a hash:
 --         value, fence -> its writer's, token -> its writer's, written_at -> us,
---         fresh_until -> us, until then nobody makes another value; -1 for ever
+--         fresh_until -> us, until then nobody makes another value; -1: without limit
 --         stale -> ms for which it is of use after that, while somebody makes another
 --         kind -> what uses it
 --         reset -> us when the value was last deleted, if the lock was held then: what its
@@ -14,7 +14,7 @@
 -- ARGV  of a write: 1 token   2 fence   3 ttl in ms, 0 for none   4 reset, as its holder has
 --       read it, or ''   5 value   6 channel on which to publish the change, or ''
 --       7 the key as the writer names it   8 kind   9 us from which its freshness counts, 0 for
---       now   10 ms for which it is fresh, -1 for ever   11 stale
+--       now   10 ms for which it is fresh, -1: without limit   11 stale
 
 local value = KEYS[#KEYS]
 
