@@ -4,7 +4,7 @@ package main
 // with the rest.
 var bounds = []mutant{
 	{
-		"readers-uncapped", "one script lets in all who wait",
+		"readers-uncapped", "one script grants all readers that wait",
 		"internal/redisstore/lib/permits.lua", `elseif done == BATCH then`, `elseif false then`,
 		"internal/redisstore", "TestPermitsOfOneReleaseInSteps",
 	},
@@ -19,7 +19,7 @@ var bounds = []mutant{
 		"internal/redisstore", "TestScriptsAreBounded",
 	},
 	{
-		"stale-barge", "who finds only stale entries in a part of the queue gets the lock",
+		"stale-barge", "a request that finds only stale entries in a part of the queue gets the lock",
 		"internal/redisstore/lib/mutex_acquire_slow.lua", `not waiter and not unfinished then`, `not waiter then`,
 		"internal/redisstore", "TestScriptsAreBounded/mutex/acquire",
 	},
@@ -42,7 +42,7 @@ var bounds = []mutant{
 		"internal/redisstore", "TestPermitsDropStaleEntriesAheadOfThem",
 	},
 	{
-		"some-readers-told", "only the first readers are told that a writer waits",
+		"some-readers-told", "only the first readers get the notice that a writer waits",
 		"internal/redisstore/permits_update.lua", `unnotified, left = first, left or first > 0`, `unnotified, left = 0, left`,
 		"internal/redisstore", "TestScriptsAreBounded/rw/readers_are_told",
 	},

@@ -18,13 +18,13 @@ var cancellation = []mutant{
 		"internal/lease", "TestUnknownErrorAmongOthers",
 	},
 	{
-		"release-error-untold", "who waits behind a release is not told what keeps it",
+		"release-error-untold", "a waiter behind a release does not get the error that delays it",
 		"internal/lease/claim_release.go", `		q.noteOutcome(c, err)
 `, ``,
 		"internal/lease", "TestTimeoutBehindARelease",
 	},
 	{
-		"withdraw-not", "who gives up leaves its entry, or what it was handed, in Redis",
+		"withdraw-not", "a call that gives up leaves its entry, or its grant, in Redis",
 		"internal/lease/claim_release.go", `	err := q.releaseToken(c, c.token, until, last)
 `, `	var err error
 	if c.hold.weight > 0 {
@@ -41,7 +41,7 @@ var cancellation = []mutant{
 		"internal/lease", "TestCancelUnderWay",
 	},
 	{
-		"give-up-hurried", "who gives up does not wait while Redis is busy with others that were given up",
+		"give-up-hurried", "a call that gives up does not wait while Redis is busy with others that were given up",
 		"internal/retry/backlog.go", `seen, end = answered, now.Add(MaxCancelTimeout)`, `seen = answered`,
 		"internal/lease", "TestGiveUpManyAtOnce",
 	},
@@ -93,7 +93,7 @@ var cancellation = []mutant{
 		"internal/lease", "TestYieldLost",
 	},
 	{
-		"repeat-is-loss", "a release whose answer was lost says, when it is repeated, that the lock was lost",
+		"repeat-is-loss", "a release whose reply was lost reports, when it is repeated, that the lock was lost",
 		"internal/client/release_retry.go", `return got.owned || retried, nil`, `return got.owned || retried && false, nil`,
 		"internal/lease", "TestReleaseReplyLost",
 	},
@@ -173,7 +173,7 @@ var cancellation = []mutant{
 		"internal/lease", "TestSimulation",
 	},
 	{
-		"message-only", "who waits relies on the message, and does not ask again",
+		"message-only", "a waiter relies on the message, and does not poll",
 		"internal/lease/acquire_reply.go", `		delay = q.manager.pollInterval()`, `		delay = time.Hour`,
 		"internal/lease", "TestMessageLost",
 	},
@@ -188,7 +188,7 @@ var cancellation = []mutant{
 		"internal/lease", "TestPollsStuck",
 	},
 	{
-		"poll-misses-expiry", "who waits does not ask when the owner's TTL ends",
+		"poll-misses-expiry", "a waiter does not poll when the owner's TTL ends",
 		"internal/lease/acquire_reply.go", `if reply.Remaining >= 0 { // a dead`, `if false { // a dead`,
 		"internal/lease", "TestDeadOwner",
 	},
@@ -213,7 +213,7 @@ var cancellation = []mutant{
 		"mutex", "TestInsideAfterLoss/Mutex_then_Mutex",
 	},
 	{
-		"inside-loss-unseen", "who is inside a Weighted that was resized is looked at once only",
+		"inside-loss-unseen", "the holders inside a resized Weighted are checked once only",
 		"semaphore/weighted.go", `s.intact != losses &&`, `s.intact == (lease.Losses{}) &&`,
 		"semaphore", "TestAcquireAfterResizeAndLoss",
 	},
@@ -232,7 +232,7 @@ var cancellation = []mutant{
 		"internal/lease", "TestJoinWhileListening",
 	},
 	{
-		"clear-untold", "who waits for the subscription is not told that there is one",
+		"clear-untold", "a waiter for the subscription is not woken when there is one",
 		"internal/lease/messages.go", `wake, m.pendingClaims = m.pendingClaims, nil`, `m.pendingClaims = nil`,
 		"internal/lease", "TestJoinWhileListening",
 	},

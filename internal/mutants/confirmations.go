@@ -14,7 +14,7 @@ var confirmations = []mutant{
 		"internal/lease", "TestUnconfirmedGrantIsReleased",
 	},
 	{
-		"told-before-released", "a try is told before its lock is given back",
+		"told-before-released", "a try fails before its lock is released",
 		"internal/lease/confirm.go", `	if c.want.confirming.err = err; c.hold.weight == 0 {`, `	c.want.confirming.err = err
 	q.failUnconfirmed(c)
 	if c.hold.weight == 0 {`,

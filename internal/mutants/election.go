@@ -8,7 +8,7 @@ var elections = []mutant{
 		"mutex", "TestCampaignAgainIfLostMeanwhile",
 	},
 	{
-		"leader-without-value", "the value of an earlier leader is shown as that of who holds the mutex now",
+		"leader-without-value", "the value of an earlier leader is shown as that of the present holder of the mutex",
 		"internal/lease/value_observe.go", `r.Value.Writer.Token != r.Holder.Token`, `false`,
 		"mutex", "TestElectionOnUsedKeys",
 	},

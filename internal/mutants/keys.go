@@ -25,7 +25,7 @@ var keys = []mutant{
 		"internal/lease", "TestSweepGroup",
 	},
 	{
-		"keys-unawaited", "several keys are unlocked before Redis has said so",
+		"keys-unawaited", "the unlock of several keys returns before Redis has confirmed it",
 		"internal/lease/multi_acquire.go", `		wg.Wait()
 	}
 	if err`, `		_ = wg.Wait
@@ -46,7 +46,7 @@ var keys = []mutant{
 		"mutex", "TestPoolLossWhileWaiting",
 	},
 	{
-		"keys-loss-untold", "the loss of one of several keys is not told",
+		"keys-loss-untold", "the loss of one of several keys is not reported",
 		"internal/lease/multi.go", `if err := l.Err(); errors.Is(err, ErrLost) {`, `if err := l.Err(); errors.Is(err, ErrLost) && len(ml.leases) == 0 {`,
 		"mutex", "TestLoss/keys",
 	},

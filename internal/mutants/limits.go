@@ -23,7 +23,7 @@ var limits = []mutant{
 		"internal/redisstore", "TestReserve/CancelLast",
 	},
 	{
-		"limit-others-turns", "giving back moves the turns of those who came later",
+		"limit-others-turns", "a refund moves the times of later waiters",
 		"internal/redisstore/limiter.lua", `tonumber(m) - math.max(taken - tonumber(t), 0) or 0`, `tonumber(m) or 0`,
 		"internal/redisstore", "TestReserve/Cancel0Tokens",
 	},
@@ -53,7 +53,7 @@ var limits = []mutant{
 		"internal/ratelimit", "TestWaitRefunds",
 	},
 	{
-		"limit-too-late", "who cannot have its turn before its deadline keeps its tokens",
+		"limit-too-late", "a wait that would exceed its deadline keeps its tokens",
 		"internal/ratelimit/wait.go", `			_ = r.refund(ctx, store)
 		}
 		return r, 0, retry.Wrap(r.Op, r.Key, fmt`, `		}

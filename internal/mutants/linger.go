@@ -30,7 +30,7 @@ var linger = []mutant{
 		"internal/lease", "TestLingerPastTheWindow",
 	},
 	{
-		"linger-deaf", "a process that hears no notices lingers",
+		"linger-deaf", "a process that receives no notices lingers",
 		"internal/lease/linger.go", `c.needsShrink() || s.hearing != q.manager.Hearing() {`, `c.needsShrink() {`,
 		"internal/lease", "TestLingerWithoutTheNotice",
 	},

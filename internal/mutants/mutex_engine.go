@@ -81,7 +81,7 @@ var mutexEngine = []mutant{
 		"internal/lease", "TestCanServe",
 	},
 	{
-		"turn-cut-short", "a turn ends with its quantum, though others who waited would be let in soon",
+		"turn-cut-short", "a slice ends at its length, although its round would end soon",
 		"internal/lease/timeslice.go", `elapsed/time.Duration(max(fencesUsed, 1)) > s.maxLength/time.Duration(s.waiters)`, `true`,
 		"internal/lease", "TestTimeSliceServesWhoWaited",
 	},

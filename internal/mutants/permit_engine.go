@@ -25,7 +25,7 @@ var permitEngine = []mutant{
 		"internal/lease", "TestShrinkingCancelled",
 	},
 	{
-		"gone-in-an-earlier-hold", "what an answer says of an earlier hold ends the present one",
+		"gone-in-an-earlier-hold", "a reply about an earlier hold ends the present one",
 		"internal/lease/claim.go", `r.Keep > 0 && c.hold.weight > 0 && r.Seq > c.hold.grantSeq`, `r.Keep > 0 && c.hold.weight > 0`,
 		"internal/lease", "TestShrinkingOfEarlierHold",
 	},
@@ -62,7 +62,7 @@ var permitEngine = []mutant{
 		"internal/lease", "TestContentionNoticeBeforeReply",
 	},
 	{
-		"joined-unheard", "readers are joined by a process that would not hear of a writer",
+		"joined-unheard", "readers are joined in a process that would get no notice of a writer",
 		"internal/lease/claim.go", `		c.queue.manager.ensureNotified(c, now)
 `, ``,
 		"internal/lease", "TestJoinWhileListening",
@@ -88,7 +88,7 @@ var permitEngine = []mutant{
 		"internal/lease", "TestSizeOfOne",
 	},
 	{
-		"asks-for-who-gave-up", "a claim goes on asking for what somebody has given up, though the next wants less",
+		"asks-for-who-gave-up", "a claim continues to ask for a lease that has given up, although the next wants less",
 		"internal/lease/queue.go", `|| c.want.weight > 0 && !c.want.isFor(next) {`, `{`,
 		"internal/lease", "TestSimulationSemaphore",
 	},

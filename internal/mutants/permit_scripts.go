@@ -13,7 +13,7 @@ var permitScripts = []mutant{
 		"internal/redisstore", "TestUpdateRequests",
 	},
 	{
-		"crossed-hand-over", "a statement takes away what a hand-over gave that it had not heard of",
+		"crossed-hand-over", "a request takes away what a hand-over gave that its process did not know of",
 		"internal/redisstore/permits_update.lua", `keep + (granted and live_hold.granted or 0))`, `keep)`,
 		"internal/redisstore", "TestUpdateRequests",
 	},
@@ -24,7 +24,7 @@ var permitScripts = []mutant{
 		"internal/redisstore", "TestUpdateRequests",
 	},
 	{
-		"keeps-what-is-lost", "who has lost its permits is not told when it says that it keeps them",
+		"keeps-what-is-lost", "a process that has lost its permits gets no reply of the loss when it states that it keeps them",
 		"internal/redisstore/permits_update.lua", `if keep > 0 and (not live_hold or live_hold.weight < keep) then return {-1, 0, 0, 0, 0} end`, ``,
 		"internal/redisstore", "TestUpdateRequests",
 	},
@@ -39,7 +39,7 @@ var permitScripts = []mutant{
 		"internal/redisstore", "TestReadersAndWriters",
 	},
 	{
-		"word-not-sent", "nobody tells readers that a writer waits",
+		"word-not-sent", "readers get no notice that a writer waits",
 		"internal/redisstore/permits_update.lua", `if kind == 'r' and queue_len == 1 then unnotified = index_len end`, ``,
 		"internal/redisstore", "TestContentionNotice",
 	},
@@ -55,7 +55,7 @@ var permitScripts = []mutant{
 		"internal/redisstore", "TestPermitsPassOverWhoCannotBeLetIn",
 	},
 	{
-		"too-large-blocks", "who wants more than a resize has left stays at the head of the line",
+		"too-large-blocks", "a waiter that wants more than the new size stays at the head of the queue",
 		"internal/redisstore/lib/permits.lua", `elseif e.want <= size and used + e.want > size then`, `elseif used + e.want > size then`,
 		"internal/redisstore", "TestPermitsPassOverWhoCannotBeLetIn",
 	},
@@ -103,7 +103,7 @@ var permitScripts = []mutant{
 		"internal/redisstore", "TestPermitsOfOneReleaseGoToMany",
 	},
 	{
-		"permits-leave-keeps-entry", "who has cancelled stays in the line",
+		"permits-leave-keeps-entry", "a cancelled waiter stays in the queue",
 		"internal/redisstore/permits_release.lua", `if entries_len > 0 then leave_queue(self) end
 if grant_waiters()`, `if grant_waiters()`,
 		"internal/redisstore", "TestUpdateRequests",
@@ -121,7 +121,7 @@ if grant_waiters()`, `if grant_waiters()`,
 		"internal/redisstore", "TestSizes",
 	},
 	{
-		"size-unchecked", "who takes the semaphore for another size is let in",
+		"size-unchecked", "a process that expects another size gets permits",
 		"internal/redisstore/permits_update.lua", `(size and expected_size ~= size and expected_size ~= declared_size or want > (size or expected_size))`, `want > (size or expected_size)`,
 		"internal/redisstore", "TestSizes",
 	},

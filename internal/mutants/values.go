@@ -18,7 +18,7 @@ var values = []mutant{
 		"internal/redisstore", "TestDeletedValueIsNotWrittenByTheHolderOfThen",
 	},
 	{
-		"value-waiters-sleep", "who waits for a value learns of it by its poll",
+		"value-waiters-sleep", "a waiter for a value finds it by its poll only",
 		"internal/redisstore/value_release.lua", `  if ARGV[12] == '1' then wake_waiters(`, `  if false then wake_waiters(`,
 		"internal/redisstore", "TestValueLetsTheWaitersGo",
 	},

@@ -96,7 +96,7 @@ var waitGroup = []mutant{
 		"internal/taskgroup", "TestSessionAckedThrough",
 	},
 	{
-		"low-unsaid", "Redis is not told which operations are over",
+		"low-unsaid", "Redis does not get the numbers of finished operations",
 		"internal/taskgroup/session.go", `	c.AckedThrough = s.ackedThrough
 `, ``,
 		"internal/taskgroup", "TestSessionAckedThrough",
@@ -107,17 +107,17 @@ var waitGroup = []mutant{
 		"internal/taskgroup", "TestMessageOfAnotherGeneration",
 	},
 	{
-		"look-too-early", "a look that was sent before a wait began tells what that waits for",
+		"look-too-early", "a poll that was sent before a wait began decides its generation",
 		"internal/taskgroup/watcher.go", `case x.minPoll >= poll:`, `case false:`,
 		"internal/taskgroup", "TestPollBeforeWait",
 	},
 	{
-		"change-overtakes-look", "who waits, and then ends the round and begins another, waits for that one",
+		"change-overtakes-look", "a process that waits, and then ends the generation and begins another, waits for that one",
 		"internal/taskgroup/session.go", `before.bind(got.Found)`, `_ = before`,
 		"internal/lease", "TestWaitThenChange",
 	},
 	{
-		"look-during-change", "a look that sees what a change has begun binds those who waited before it",
+		"look-during-change", "a poll that sees a new generation binds the waiters from before it",
 		"internal/taskgroup/waiter.go", `x.generation != 0 && x.generation <= found:`, `x.generation != 0:`,
 		"internal/lease", "TestWaitThenChange",
 	},
@@ -127,7 +127,7 @@ var waitGroup = []mutant{
 		"internal/taskgroup", "TestLookBeforeBind",
 	},
 	{
-		"found-forgotten", "a change that is repeated says which round is there by now",
+		"found-forgotten", "a repeated operation reports the present generation",
 		"internal/redisstore/waitgroup_update.lua", `outcome, found = tonumber(outcome), tonumber(prior_found)`, `outcome = tonumber(outcome)`,
 		"internal/redisstore", "TestWaitGroupFound",
 	},
@@ -139,7 +139,7 @@ var waitGroup = []mutant{
 		"internal/taskgroup", "TestMessageBeforePoll",
 	},
 	{
-		"group-lost-untold", "who waits for a round of a group that was lost is told that it is over",
+		"group-lost-untold", "a wait for a generation of a lost group returns as if it were finished",
 		"internal/taskgroup/watcher.go", `x.finish(errGroupLost)`, `x.finish(nil)`,
 		"internal/taskgroup", "TestGroupIsLost",
 	},
@@ -149,7 +149,7 @@ var waitGroup = []mutant{
 		"internal/taskgroup", "TestStartTooLate",
 	},
 	{
-		"task-loss-untold", "a task that has been lost is not told",
+		"task-loss-untold", "the loss of a task is not reported",
 		"internal/taskgroup/task.go", `	case !r.Held:
 		t.lose(trace.KeyMissing)
 `, `	case !r.Held:
