@@ -34,12 +34,12 @@ var (
 //	})
 //
 // A leader holds the [Mutex] of that key, and its Value stands beside the mutex. So the
-// guarantees are those of a Mutex: at most one leader at a time while Redis keeps its data;
-// a leader that loses contact with Redis learns of it before another can be elected; and
-// none of this protects data by itself. Send [Term.Number] with each write, as a fencing token.
+// guarantees are those of a Mutex. While Redis keeps its data, there is at most one leader at a
+// time. A leader that loses contact with Redis learns of it before another can be elected. None
+// of this protects data by itself: send [Term.Number] with each write, as a fencing token.
 //
-// A leader that dies is replaced within TTL and 1.2 s.
-// Candidates lead in the order in which their processes began to campaign.
+// A leader that dies is replaced within TTL and 1.2 s. Candidates lead in the order in which
+// their processes began to campaign.
 //
 // An Election must be created by [NewElection] and must not be copied after first use. There
 // is nothing to close. Its methods may be called by multiple goroutines simultaneously; each
@@ -124,8 +124,8 @@ func (b termBuilder) Build(err error) TermResult {
 }
 
 // Lead campaigns, and calls f when it is elected. It calls f again each time that it is
-// elected again after a loss, for as long as ctx is not done and f has not returned by
-// itself. While Redis is unreachable it goes on campaigning.
+// elected again after a loss, until ctx is done or f returns by itself. While Redis is
+// unreachable it continues to campaign.
 //
 // The ctx passed to f is canceled with the cause ErrLost if the leadership is lost, and as
 // ctx is. Lead then waits for f to return: it never runs f twice at the same time, and it

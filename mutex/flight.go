@@ -109,10 +109,10 @@ func (p *flightPanic) Unwrap() error {
 	return err
 }
 
-// Do returns the value of key. This is a kept value, or else the value of a call that overlaps
-// this one, in any process, or else the value of f. shared reports whether the value came from
-// Redis, or was also given to other callers in this process. Callers must not modify the value.
-// The key must not be empty if the prefix is.
+// Do returns the value of key: a kept value, the value of an overlapping call in any process,
+// or the value of f. shared reports whether the value came from Redis, or was also given to
+// other callers in this process. Callers must not modify the value. The key must not be empty
+// if the prefix is.
 //
 // ctx bounds the wait of this caller. The ctx passed to f has the values of the first caller's
 // ctx. It is canceled when nobody in this process waits for the value any more, and with the
@@ -155,8 +155,8 @@ func (fl *Flight) DoChan(ctx context.Context, key string, f func(context.Context
 	return ch
 }
 
-// Forget deletes the value of key for all processes. A call of f that is under way goes on:
-// later callers wait for its end, but do not get its value, and one of them calls its function.
+// Forget deletes the value of key for all processes. A running call of f continues. Later
+// callers wait for its end, but do not get its value; one of them calls its own function.
 // While Redis is unreachable Forget retries until ctx is done.
 func (fl *Flight) Forget(ctx context.Context, key string) error {
 	if err := fl.usable("forget", fl.prefix+key, "Flight"); err != nil {

@@ -196,9 +196,9 @@ func (m *Mutex) LockContext(ctx context.Context) (*Lease, error) {
 }
 
 // TryLockContext is like LockContext but does not wait. It returns ErrLocked if the lock is
-// held or has waiters. It makes a single attempt. If Redis does not answer before ctx is
-// done, or within the client's timeouts, it returns an error, and a lock that it may have got
-// is released.
+// held or has waiters. It makes a single attempt. It returns an error if Redis does not
+// answer before ctx is done, or within the client's timeouts. A lock that is granted after
+// that is released.
 func (m *Mutex) TryLockContext(ctx context.Context) (*Lease, error) {
 	return m.acquire(ctx, "try to lock", true)
 }

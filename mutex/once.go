@@ -24,8 +24,8 @@ var ErrNoRun = errors.New("baton: no run on record")
 // done: a mark in Redis records that. Most callers should use [Once.DoContext].
 //
 // The function runs under a [Mutex], and only its holder writes the mark. Two runs can succeed
-// if a process loses the lock, if Redis loses the mark, or if a process dies after its run and
-// before it has written the mark. So f should be safe to repeat.
+// if a process loses the lock, or dies between its run and the mark, or if Redis loses the
+// mark. So f should be safe to repeat.
 //
 // A Once must be created by [NewOnce] and must not be copied after first use. There is
 // nothing to close.

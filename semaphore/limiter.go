@@ -45,7 +45,7 @@ const maxBurst = 1 << 52
 type Limiter struct {
 	// Trace, if not nil, receives the events of each Allow and Wait. Inspect and invalid calls
 	// are not reported. A Limiter holds nothing, so it calls only Waiting, Acquired, Failed and
-	// RedisError, and Released if a token that WaitChan had delivered was not received, and
+	// RedisError. It calls Released only for a token of WaitChan that was not received, and so
 	// was refunded. Set it before first use.
 	Trace *Trace
 
@@ -151,8 +151,8 @@ func (l *Limiter) WaitN(ctx context.Context, n int) error {
 	return r.Wait(ctx, l.store)
 }
 
-// WaitChan is like Wait but returns at once, with a channel that receives exactly one
-// value and is never closed: nil when the event may happen, or an error. If ctx is done
+// WaitChan is like Wait but returns at once, with a channel that receives nil when the
+// event may happen, or an error. It receives exactly one value and is never closed. If ctx is done
 // before the value is received, the token is refunded and the channel receives ctx's
 // error. To stop waiting, cancel ctx; leaving the select is not enough. The refund takes
 // a moment: a late receive may still get nil. Once Redis has replied, waiting uses no

@@ -72,10 +72,9 @@ type Weighted struct {
 	// label of the first waiter is used. Set it before first use.
 	Label string
 
-	// Replicas is how many replicas must confirm a grant before it counts: 0 for none,
-	// or AllReplicas for every one that is connected to the master, and at least one. A
-	// failover can forget a grant that no replica has. A renewal extends the hold only if
-	// as many confirm it. A failover then forgets fewer grants, but may still forget some.
+	// Replicas is how many replicas must confirm each grant and each renewal: 0 for none,
+	// AllReplicas for every connected replica, and at least one. An unconfirmed renewal does
+	// not extend the hold. A failover then forgets fewer grants, but may still forget some.
 	// See the package documentation of mutex. Set it before first use.
 	Replicas int
 
@@ -304,9 +303,9 @@ func (s *Weighted) AcquireLease(ctx context.Context, n int64) (*Lease, error) {
 }
 
 // TryAcquireLease is like AcquireLease but does not wait. It returns ErrNotAvailable if fewer
-// than n permits are free, or if others wait. It makes a single attempt. If Redis does not
-// answer before ctx is done, or within the client's timeouts, it returns an error, and
-// permits that it may have got are released.
+// than n permits are free, or if others wait. It makes a single attempt. It returns an
+// error if Redis does not answer before ctx is done, or within the client's timeouts.
+// Permits that are granted after that are released.
 func (s *Weighted) TryAcquireLease(ctx context.Context, n int64) (*Lease, error) {
 	return s.acquire(ctx, "try to acquire", n, true)
 }
