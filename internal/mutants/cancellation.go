@@ -129,7 +129,7 @@ var cancellation = []mutant{
 		"internal/lease", "TestTryAfterRelease",
 	},
 	{
-		"try-overtaken", "a try fails by the answer to a statement that a later one has overtaken",
+		"try-overtaken", "a try fails by the reply to a request that a later one has overtaken",
 		"internal/lease/acquire_reply.go", `!reply.Granted && r.Seq == c.requests.seq //`, `!reply.Granted //`,
 		"internal/lease", "TestTryOvertaken",
 	},

@@ -61,7 +61,7 @@ var limits = []mutant{
 		"internal/ratelimit", "TestWaitTooLate",
 	},
 	{
-		"limit-unreceived", "a turn that nobody has received when ctx ends is lost",
+		"limit-unreceived", "tokens that nobody has received when ctx ends are lost",
 		"internal/ratelimit/pending.go", `cancelled := p.state == waiting || p.sink.Revoke()`, `cancelled := p.state == waiting`,
 		"internal/ratelimit", "TestWaitRefunds",
 	},

@@ -76,7 +76,7 @@ var mutexEngine = []mutant{
 		"internal/lease", "TestCanServe",
 	},
 	{
-		"quantum-endless", "a claim stays in its process for as long as somebody there wants it",
+		"quantum-endless", "a claim stays in its process as long as a lease there waits",
 		"internal/lease/claim.go", `h.fencesUsed < FencesPerGrant && (c.uncontended() || !h.slice.exhausted(now, h.fencesUsed))`, `h.fencesUsed < FencesPerGrant`,
 		"internal/lease", "TestCanServe",
 	},
@@ -86,7 +86,7 @@ var mutexEngine = []mutant{
 		"internal/lease", "TestTimeSliceServesWhoWaited",
 	},
 	{
-		"round-cut-short", "a turn begins another round when there is no time for it",
+		"round-cut-short", "a slice begins another round when there is no time for it",
 		"internal/lease/timeslice.go", `elapsed+elapsed/time.Duration(2*rounds) >= s.length`, `elapsed >= s.length`,
 		"internal/lease", "TestTimeSliceServesWhoWaited",
 	},
@@ -145,12 +145,12 @@ var mutexEngine = []mutant{
 		"internal/lease", "TestRenewalOfEarlierHold",
 	},
 	{
-		"crew-grows", "each goroutine that has called Redis stays at hand",
+		"crew-grows", "each worker that has called Redis stays idle",
 		"internal/client/workers.go", `if p.idle.Add(1) > maxIdleWorkers {`, `if p.idle.Add(1) > 1000 {`,
 		"internal/client", "TestWorkers",
 	},
 	{
-		"crew-stays", "the crew outlives its subscription",
+		"crew-stays", "the workers outlive their subscription",
 		"internal/client/subscription.go", `		c.hearing.Store(0)
 		c.workers.Store(nil)`, `		c.hearing.Store(0)`,
 		"internal/client", "TestSubscriptionLingers",

@@ -30,7 +30,7 @@ var permitEngine = []mutant{
 		"internal/lease", "TestShrinkingOfEarlierHold",
 	},
 	{
-		"window-of-an-earlier-hold", "an answer to an earlier hold's statement moves the window of the present one",
+		"window-of-an-earlier-hold", "a reply to a request of an earlier hold moves the window of the present one",
 		"internal/lease/acquire_reply.go", `r.Keep > 0 && r.Seq > c.hold.grantSeq)`, `r.Keep > 0)`,
 		"internal/lease", "TestWindowOfEarlierHold",
 	},

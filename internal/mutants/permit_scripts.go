@@ -3,12 +3,12 @@ package main
 // permitScripts breaks what Redis does for the reader/writer lock and the semaphore.
 var permitScripts = []mutant{
 	{
-		"statement-number", "a statement that has been overtaken counts",
+		"statement-number", "a request that has been overtaken counts",
 		"internal/redisstore/permits_update.lua", `if live_hold and seq <= live_hold.last_seq or queued and seq <= queued.seq then`, `if false then`,
 		"internal/redisstore", "TestUpdateRequests",
 	},
 	{
-		"statement-order", "what was given for an earlier wish is taken for this one",
+		"statement-order", "a grant for an earlier want counts for this one",
 		"internal/redisstore/permits_update.lua", `local granted = want > 0 and live_hold ~= nil and live_hold.want_seq == want_seq`, `local granted = want > 0 and live_hold ~= nil`,
 		"internal/redisstore", "TestUpdateRequests",
 	},
@@ -18,7 +18,7 @@ var permitScripts = []mutant{
 		"internal/redisstore", "TestUpdateRequests",
 	},
 	{
-		"keeps-by-difference", "a statement is a difference: it takes off what it no longer keeps, each time",
+		"keeps-by-difference", "a request is a difference: each copy takes off what it no longer keeps",
 		"internal/redisstore/permits_update.lua", `local kept = math.min(live_hold.weight, keep + (granted and live_hold.granted or 0))`,
 		`local kept = math.max(live_hold.weight - math.max(live_hold.granted - keep, 0), 0)`,
 		"internal/redisstore", "TestUpdateRequests",
