@@ -5,8 +5,8 @@ type Result struct {
 	States, Transitions int
 	Broken              Property // 0 if nothing is, and then the states are all there are
 	Trace               []string // a shortest way to it
-	Slowest             int      // ticks until everybody who waited had been let in, from the worst state
-	Stuck               string   // a state from which somebody is not
+	Slowest             int      // ticks until all waiters had the lock, from the worst state
+	Stuck               string   // a state from which some waiter never has it
 }
 
 // Explore goes through all states that can be reached, breadth first, until one

@@ -23,8 +23,8 @@ type Property uint8
 const (
 	// S1: no two processes believe at the same time that they hold the lock.
 	S1 Property = 1 << iota
-	// S2: the fence of a hold is above that of every hold of which a process was told
-	// before this one was wanted, and no two claims have the same.
+	// S2: the fence of a hold is above that of every hold that a process knew of before this one
+	// was requested, and no two claims have the same.
 	S2
 	// V1: an observer sees values in the order of their fences.
 	V1
@@ -47,13 +47,13 @@ const (
 	YieldKeepsToken
 	FenceCounts // without the clock
 	Revives     // an answer extends a window that has passed
-	NoNotice    // nobody tells the owner that others wait
+	NoNotice    // the owner gets no notice that others wait
 	NoticeIgnored
 	RenewsIdle       // a claim that only lingers is renewed
 	LingersPastV     // and gives a lease after its window
 	WriteUnchecked   // a value is stored whoever the owner is
 	ClearAny         // and deleted while somebody holds the lock
-	OwnerUnchecked   // an observer does not look who the owner is
+	OwnerUnchecked   // an observer does not check the owner
 	ObserverGoesBack // or which values it has seen
 )
 

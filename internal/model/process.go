@@ -20,13 +20,13 @@ func (m *Model) act(s state, i int, next func(string, state)) {
 	case asking:
 		try("asks again", func(n *state) { m.ask(n, i) })
 		if p.from != 0 {
-			try("asks again, having yielded", func(n *state) { // it was told so
+			try("asks again, having yielded", func(n *state) { // a reply has confirmed it
 				n.processes[i].from = 0
 				m.ask(n, i)
 			})
 		}
 		if m.Leases && p.floor != s.heard {
-			try("has one more who wants the lock", func(n *state) { n.processes[i].floor = s.heard })
+			try("has one more caller that wants the lock", func(n *state) { n.processes[i].floor = s.heard })
 		}
 		try("gives up", func(n *state) { m.end(n, i) })
 	case held:
@@ -57,12 +57,12 @@ func (m *Model) act(s state, i int, next func(string, state)) {
 			try("yields", func(n *state) { m.begin(n, i, t, p.token) })
 		}
 		if m.Leases && s.heard > p.base {
-			try("lets in one who wants the lock from now on", func(n *state) { n.broken |= S2 })
+			try("gives the lock to a caller that has just asked", func(n *state) { n.broken |= S2 })
 		}
 	}
 }
 
-// lockAgain gives a claim that only lingers to somebody who wants the lock from now on.
+// lockAgain gives a claim that only lingers to a caller that has just asked.
 func (m *Model) lockAgain(s *state, i int) {
 	p := &s.processes[i]
 	if p.left == 0 && p.late {
@@ -138,7 +138,7 @@ func (m *Model) end(s *state, i int) {
 	}
 }
 
-// hear is an answer, or a message, that reaches a claim which can use it.
+// hear handles a reply, or a message, that reaches a claim which can use it.
 func (m *Model) hear(s *state, q packet) {
 	i := q.token.process()
 	p := &s.processes[i]
@@ -187,7 +187,7 @@ func (m *Model) hear(s *state, q packet) {
 	}
 }
 
-// exclude looks who else believes that it holds the lock, now that i does.
+// exclude finds out whether another process believes that it holds the lock, now that i does.
 func (m *Model) exclude(s *state, i int) {
 	for j := range m.Processes {
 		if p := &s.processes[j]; j != i && p.phase == held {

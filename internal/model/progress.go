@@ -1,10 +1,9 @@
 package model
 
-// progress lets the faults end in every state, and sees whether all processes that
-// wait are let in: what is under way arrives once, who waits asks once in a tick,
-// and no clock is slow. Those who are let in release, or die, or get no notices: it tries
-// all. A claim that only lingers is given up for the first who asks, unless there are no
-// notices: then it ends with its window.
+// progress ends the faults in every state, and checks that all waiting processes acquire the lock:
+// what is under way arrives once, a waiter asks once in a tick, and no clock is slow. Holders
+// release, or die, or get no notices: it tries all. A claim that only lingers is released for the
+// first that asks, unless there are no notices: then it ends with its window.
 func (m *Model) progress(states []state, r *Result) {
 	for _, s := range states {
 		if !m.nobodyLeads(s) {
@@ -29,7 +28,7 @@ func (m *Model) progress(states []state, r *Result) {
 	}
 }
 
-// An ending is what becomes of those who are let in.
+// An ending is how a hold ends.
 type ending int
 
 const (
@@ -38,8 +37,8 @@ const (
 	deaf // releases, and gets no notices
 )
 
-// limit is no bound of the protocol, which is for one who waits, but for every claim
-// that may be in the way: each can cost a TTL if it is dead.
+// limit is not a bound of the protocol, which is for one waiter, but for every claim that may be
+// ahead: each can cost a TTL if its process is dead.
 func (m *Model) limit() int { return (m.Processes*m.Claims + 1) * int(m.TTL+m.Back) }
 
 // settle returns how many ticks pass until nobody waits; if that is beyond the

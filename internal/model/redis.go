@@ -111,7 +111,7 @@ func (m *Model) grant(s *state, t token, ttl int8) (base int8) {
 	return base
 }
 
-// hand makes a waiter that pop returned the owner, and tells it.
+// hand grants the lock to a waiter that pop returned, and sends the message.
 func (m *Model) hand(s *state, to entry) {
 	base := m.grant(s, to.token, m.Grant)
 	m.send(s, packet{kind: message, token: to.token, number: to.number, base: base, contended: m.contended(s)})
@@ -121,10 +121,10 @@ func (m *Model) reply(s *state, to packet, base int8) {
 	m.send(s, packet{kind: granted, token: to.token, number: to.number, base: base, contended: m.contended(s)})
 }
 
-// contended reports whether others wait than the owner that is told so.
+// contended reports whether others than the owner wait.
 func (m *Model) contended(s *state) bool { return m.Linger && s.redis.queue[0].token != 0 }
 
-// notify tells the owner that others wait, if no live waiter is ahead of the one that asks now.
+// notify sends the owner a notice, if no live waiter is ahead of the one that asks now.
 func (m *Model) notify(s *state, t token) {
 	if !m.Linger || m.Mutant == NoNotice {
 		return

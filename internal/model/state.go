@@ -5,7 +5,7 @@ const (
 	maxClaims    = 3 // tokens of a process that anything still refers to
 	maxPackets   = 4
 	maxQueue     = 6 // so not the most of both processes and claims
-	numbers      = 3 // requests of a claim that are told apart; the engine keeps four
+	numbers      = 3 // requests of a claim that are distinguished; the engine keeps four
 )
 
 // token names a claim: 0 is nobody's. That of process p and slot i is
@@ -28,7 +28,7 @@ type state struct {
 
 	clock  int8  // Redis' own, as fences see it: see grant
 	given  int8  // the highest base that Redis ever gave, whatever it has lost since
-	heard  int8  // the highest base that a process was told of
+	heard  int8  // the highest base that a process knows of
 	seen   int8  // the highest base of a value that the observer has seen
 	faults Fault // that may still happen
 	broken Property
@@ -68,7 +68,7 @@ type process struct {
 	latest int8          // age of the last queueing request; only a mutant looks at it
 	left   int8          // held: ticks until V; 0 is seen with the mutant Revives only
 	base   int8          // held: of its fences
-	floor  int8          // asking: the highest base heard of before it was wanted
+	floor  int8          // asking: the highest base known before the request
 	rest   int8          // ticks until its clock may lose one again
 	idle   bool          // held: nobody uses the claim, it only lingers
 	known  bool          // the process knows that others wait

@@ -89,7 +89,7 @@ func (s state) String() string {
 	return b.String()
 }
 
-// trace tells how the last of the states is reached.
+// trace returns the steps to the last of the states.
 func (m *Model) trace(states []state, from []int32) []string {
 	var path []int32
 	for at := int32(len(states) - 1); at > 0; at = from[at] {
