@@ -14,14 +14,14 @@ func (*callerCtx) Done() <-chan struct{}                   { return nil }
 func (*callerCtx) Err() error                              { return nil }
 func (c *callerCtx) Value(key any) any                     { return c.parent.Value(key) }
 
-// A valueCtx is the ctx of a caller that reads the value beside the mutex. Few do, so that
-// their ValueReader has no field of its own in each lease.
+// A valueCtx is the ctx of a caller that reads the value beside the mutex. Few callers do, so a lease
+// has no field for their ValueReader.
 type valueCtx struct {
 	context.Context
 	reader *ValueReader
 }
 
-// valueReader returns that of the caller, or nil.
+// valueReader returns the ValueReader of the caller, or nil.
 func (c *callerCtx) valueReader() *ValueReader {
 	v, _ := c.parent.(valueCtx)
 	return v.reader

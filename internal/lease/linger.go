@@ -13,7 +13,7 @@ const (
 	minLingerGain = 8
 	// maxLingerPause is the longest that a key stays without lingering after revocations.
 	maxLingerPause = 10 * time.Minute
-	// lingerRecords is for how many keys a process remembers when it unlocked them.
+	// lingerRecords is the number of keys whose last unlock a process remembers.
 	lingerRecords = 1024
 )
 
@@ -68,7 +68,7 @@ func (q *keyQueue) newLingering(first *Lease, yields bool) *lingering {
 // hand-over to another process would take.
 func (m *Manager) isAtOnce(gap time.Duration) bool { return gap <= time.Duration(m.rtt.Load())/2 }
 
-// linger is for how long the claim may linger after the lease.
+// linger returns how long the claim may linger after the lease.
 func (l *Lease) linger() time.Duration {
 	if l.term() {
 		return 0

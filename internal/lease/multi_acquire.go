@@ -11,19 +11,18 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// maxConcurrent is for how many of its keys a MultiLease asks Redis at the same time.
+// maxConcurrent is the number of keys for which a MultiLease sends requests at the same time.
 const maxConcurrent = 128
 
-// A MultiLease is what one caller waits for and then holds on several keys: a lease
-// of each, all or none of them. It tries all keys at the same time. If it does not
-// get them all it keeps those before the first that it did not get, and waits for
-// one after the other from there. What it holds while it waits is always the first
-// keys of its order. So no two callers wait for each other if all name their keys
-// in the same order. A MultiLease that is handed over is lost when one of its leases is;
-// the others are held until Release.
+// A MultiLease is what one caller waits for and then holds on several keys: a lease of each, all or
+// none of them. It tries all keys at the same time. If it does not get them all, it keeps the keys
+// before the first that it did not get, and waits for one after the other from there. While it waits
+// it holds only the first keys of its order. So no two callers wait for each other if all name their
+// keys in the same order. A MultiLease that is delivered is lost when one of its leases is; the
+// others are held until Release.
 //
-// Each key has requests of its own. One script for 10,000 keys would block the server for a third
-// of a second, and a proxy would send it to the node of the first key.
+// Each key has requests of its own. One script for 10,000 keys would block the server for a third of
+// a second, and a proxy would send it to the node of the first key.
 type MultiLease struct {
 	ctx  context.Context // of the request
 	sink result.Sink     // where the result goes; nil if it is waited for in a call
@@ -39,7 +38,7 @@ type MultiLease struct {
 	mu        sync.Mutex // may be taken under that of a queue, never the other way round
 	grantedAt time.Time  // when the last lease was granted
 	maxHold   time.Duration
-	delivered bool // the MultiLease lies in sink, or has been received
+	delivered bool // the MultiLease is in sink, or was received
 	revoked   bool // it was taken out of sink again
 	released  bool
 	closeDone func() // closes done; nil if nobody asked for that
@@ -47,10 +46,9 @@ type MultiLease struct {
 	contention *contentionSignal // made when first asked for
 }
 
-// Acquire waits for a lease of each key, in the order given, until ctx ends. A
-// try asks for each once. If it fails nothing is held when it returns, unless Redis
-// has not confirmed that within milliseconds of the end of ctx. The keys must be
-// different; that of p is ignored.
+// Acquire waits for a lease of each key, in the order given, until ctx ends. A try asks for each
+// once. If it fails, nothing is held when it returns, unless Redis has not confirmed that within
+// milliseconds of the end of ctx. The keys must be different. The key of p is ignored.
 func (ml *MultiLease) Acquire(ctx context.Context, m *Manager, p Params, keys []string) error {
 	err := ml.acquire(ctx, m, p, keys)
 	retry.Repanic(err)
@@ -67,8 +65,8 @@ func (ml *MultiLease) acquire(ctx context.Context, m *Manager, p Params, keys []
 	}
 }
 
-// AcquireChan is like Acquire, but returns at once and puts the result into sink.
-// Its goroutine ends when it has.
+// AcquireChan is like Acquire, but returns at once and puts the result into sink. Its goroutine ends
+// when the result is there.
 func (ml *MultiLease) AcquireChan(ctx context.Context, m *Manager, p Params, keys []string, sink result.Sink) {
 	ml.sink = sink
 	if ctx.Err() != nil { // here, so that a nil ctx panics where its caller can see it
@@ -87,8 +85,8 @@ func (ml *MultiLease) AcquireChan(ctx context.Context, m *Manager, p Params, key
 	}()
 }
 
-// acquireOnce tries all keys, and waits for those that it did not get. If one that it has
-// is lost meanwhile, it gives all back, and another round must be made.
+// acquireOnce tries all keys, and waits for those that it did not get. If a key that it has is lost
+// meanwhile, it releases all, and the caller must try again.
 func (ml *MultiLease) acquireOnce(m *Manager, p Params, keys []string) (again bool, err error) {
 	holdCtx, cancelHold := context.WithCancel(ml.ctx)
 	leases, others, err := ml.tryAll(holdCtx, m, p, keys)
@@ -163,8 +161,8 @@ func (ml *MultiLease) request(ctx context.Context, l *Lease, m *Manager, p Param
 	return sink.decided
 }
 
-// releaseUnwanted releases leases that are not wanted. It waits until that is confirmed,
-// but only a moment once ctx has ended, or if it is not to be patient.
+// releaseUnwanted releases leases that are not needed. With wait, it waits until Redis has confirmed
+// that or ctx ends; after that, and without wait, a moment only.
 func (ml *MultiLease) releaseUnwanted(ctx context.Context, leases []*Lease, wait bool) {
 	if len(leases) == 0 {
 		return
@@ -189,8 +187,8 @@ func (ml *MultiLease) releaseUnwanted(ctx context.Context, leases []*Lease, wait
 	leases[0].queue.manager.Backlog.WaitBriefly(confirmed, cancelTimeout(ml.sink))
 }
 
-// releaseAll releases leases, all at the same time. A loss is worse news than that
-// Redis did not confirm, and a panic of the client is the worst.
+// releaseAll releases leases, all at the same time. It reports a panic of the client rather than a
+// loss, and a loss rather than a missing confirmation.
 func releaseAll(leases []*Lease) error {
 	errs, todos := make([]error, len(leases)), make([]pendingCall, len(leases))
 	for i, l := range leases {

@@ -9,15 +9,15 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// Times that both sides of the protocol count on; PROTOCOL.md derives them.
+// Times and bounds of the protocol; PROTOCOL.md derives them.
 const (
-	// MaxPollInterval is the longest that a waiter goes without asking Redis.
+	// MaxPollInterval is the longest time between two polls of a waiter.
 	MaxPollInterval = retry.MaxInterval
-	// WaiterTTL is how long a queue entry lives that no request refreshes.
+	// WaiterTTL is the life of a queue entry that no request refreshes.
 	WaiterTTL = 3 * MaxPollInterval
-	// MinTTL leaves a window to hold in.
+	// MinTTL is the shortest TTL that leaves a window to hold in.
 	MinTTL = client.MinTTL
-	// FencesPerGrant is how many fences one claim has to give.
+	// FencesPerGrant is the number of fences of one grant.
 	FencesPerGrant = 1024
 )
 
@@ -25,7 +25,7 @@ const (
 // by one at least.
 const AllReplicas = client.AllReplicas
 
-// What a store and package client deal in, too.
+// Types that stores and package client use, too.
 type (
 	Kind        = client.Kind
 	Name        = client.Name // a queue is found by it

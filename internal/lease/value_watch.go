@@ -74,7 +74,7 @@ func (m *Manager) closeValueWatcher(key string, w *valueWatcher) {
 }
 
 // SetSubscribed notes whether the channel is subscribed to from now on. Earlier messages may have
-// been lost, so all who watch are signaled.
+// been lost, so all watches are signaled.
 func (w *valueWatcher) SetSubscribed(subscribed bool) {
 	w.manager.mu.Lock()
 	defer w.manager.mu.Unlock()
@@ -89,7 +89,7 @@ func (w *valueWatcher) HandleMessage(client.Message) {
 	w.wake()
 }
 
-// wake signals all who watch. The manager is locked.
+// wake signals all watches. The manager is locked.
 func (w *valueWatcher) wake() {
 	for v := range w.watches {
 		select {

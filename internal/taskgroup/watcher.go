@@ -12,8 +12,8 @@ import (
 )
 
 // A watcher waits for one wait group on behalf of this process. One goroutine polls for all waiters,
-// and a message tells it when a generation is finished. A watcher exists while there are waiters, and
-// a moment longer.
+// and a message on its channel reports that a generation is finished. A watcher exists while there
+// are waiters, and a moment longer.
 type watcher struct {
 	manager *Manager
 	key     string
