@@ -404,6 +404,22 @@ func TestLostValueIsStoredAgain(t *testing.T) {
 	})
 }
 
+// TestValueOfAnEndedTermExpires has a Mutex of the leader's process hold the key after the term.
+func TestValueOfAnEndedTermExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		term := campaign(t, electionOf(rdb, "a"))
+		next := mutex.New(rdb, "key").LockChan(t.Context())
+		resign(t, term)
+		last := granted(t, next)
+		time.Sleep(2 * time.Hour)
+		if keys := held(t, rdb, "key", "baton:{key}:value"); keys != "key" {
+			t.Errorf("two hours later there is %q", keys)
+		}
+		unlock(t, last)
+	})
+}
+
 func TestElectionValueTooLarge(t *testing.T) {
 	rdb := miniClient(t)
 	for n, want := range map[int]string{mutex.MaxElectionValue: "", mutex.MaxElectionValue + 1: "4097 bytes"} {

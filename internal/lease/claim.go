@@ -181,6 +181,7 @@ type hold struct {
 	window        client.TrustWindow
 	slice         timeSlice
 	leases        list
+	valueMissing  func() // called if a renewal finds no value beside the Mutex; nil if its lease needs none
 }
 
 // hasCapacity reports whether enough is free for the lease.

@@ -31,7 +31,7 @@ func (c *claim) CheckRenewal(now time.Time) (r Renewal, renew bool) {
 		}
 		if c.state == claimActive && c.hold.weight > 0 {
 			r = Renewal{Name: q.name, Token: c.token, TTL: c.ttl, Confirm: c.hold.confirmed, Contention: (c.notified || c.contention.signals != nil) && !c.hold.renewFailed}
-			r.Value = q.valueMissing != nil && !c.hold.renewFailed
+			r.Value = c.hold.valueMissing != nil && !c.hold.renewFailed
 			q.manager.scheduleRenewal(c, now)
 		}
 	}
@@ -78,8 +78,8 @@ func (c *claim) HandleRenewal(grantSeq int64, of Renewal, r RenewResult, sentAt 
 		if c.needsShrink() {
 			todo = pendingCall{claim: c, shrink: true}
 		}
-		if r.NoValue {
-			q.valueMissing()
+		if r.NoValue && c.hold.valueMissing != nil {
+			c.hold.valueMissing()
 		}
 	}
 	q.mu.Unlock()

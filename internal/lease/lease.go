@@ -297,6 +297,7 @@ func (l *Lease) end(err error) {
 			}
 		}
 		delete(c.contention.signals, l)
+		c.hold.valueMissing = nil
 		c.hold.used -= l.weight
 	}
 	if c := l.queue.claim; c != nil && c.state == claimActive {

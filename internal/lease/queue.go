@@ -26,8 +26,6 @@ type keyQueue struct {
 	lastErr   error        // of the last request
 	errStreak retry.Streak // of requests
 	losses    int          // of leases that were granted
-	// valueMissing is called if a renewal finds no value beside the Mutex; nil if none is needed.
-	valueMissing func()
 }
 
 // enqueue puts a lease into the queue of its key. If ctx can end, its end makes a

@@ -113,7 +113,7 @@ func (t *Term) begin(l *Lease) {
 		return
 	}
 	var storing atomic.Bool
-	l.queue.valueMissing = func() {
+	l.claim.hold.valueMissing = func() {
 		if storing.CompareAndSwap(false, true) {
 			go func() {
 				defer storing.Store(false)

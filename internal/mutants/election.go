@@ -56,7 +56,12 @@ var elections = []mutant{
 	},
 	{
 		"term-value-lost", "a leader whose value was lost is shown to nobody",
-		"internal/lease/claim_renewal.go", `		if r.NoValue {`, `		if false {`,
+		"internal/lease/claim_renewal.go", `		if r.NoValue && c`, `		if false && c`,
 		"mutex", "TestLostValueIsStoredAgain",
+	},
+	{
+		"term-value-kept", "the next holder of a process keeps the value of a term that has ended",
+		"internal/lease/lease.go", `		c.hold.valueMissing = nil`, ``,
+		"mutex", "TestValueOfAnEndedTermExpires",
 	},
 }
