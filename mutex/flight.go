@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -341,7 +342,7 @@ func (fl *Flight) release(ctx context.Context, l *Lease, begun lease.ValueReply,
 		_ = l.Unlock()
 		return
 	}
-	w.TTL = max(w.Fresh+w.Stale, lease.WaiterTTL) // callers that wait have the time to read it
+	w.TTL = max(w.Fresh+min(w.Stale, math.MaxInt64-w.Fresh), lease.WaiterTTL) // callers that wait have the time to read it
 	_, _ = l.hold.ReleaseValue(context.WithoutCancel(ctx), fl.store, w)
 }
 

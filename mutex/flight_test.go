@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -70,6 +71,17 @@ func TestFlightKeepsItsValue(t *testing.T) {
 			t.Errorf("the value expires in %v", n)
 		}
 	})
+}
+
+// The sum of Keep and of the longest Stale is more than the longest duration.
+func TestFlightOfTheLongestStaleKeepsItsValue(t *testing.T) {
+	rdb := miniClient(t)
+	fl := flight(t, rdb)
+	fl.Stale = math.MaxInt64
+	gets(t, "the first", fl, value("v"), "v", false)
+	if n := rdb.TTL(t.Context(), "baton:{price:1}:value").Val(); n < fl.Keep {
+		t.Errorf("the value expires in %v", n)
+	}
 }
 
 // Without Keep, callers that overlap share a run, and a later one has its own.

@@ -42,7 +42,7 @@ func (v *Value) FreshAt(now time.Time) bool { return v != nil && now.Sub(v.Writt
 
 // StaleAt reports whether the value is of use while somebody makes another.
 func (v *Value) StaleAt(now time.Time) bool {
-	return v != nil && !v.FreshAt(now) && now.Sub(v.WrittenAt) < v.Fresh+v.Stale
+	return v != nil && !v.FreshAt(now) && now.Sub(v.WrittenAt)-v.Fresh < v.Stale
 }
 
 // ValueReply is the state of a value and of its mutex at one moment.
