@@ -1,8 +1,12 @@
 package mutex_test
 
 import (
+	"context"
 	"errors"
+	"regexp"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,6 +81,200 @@ func FuzzGarbage(f *testing.F) {
 		}
 		if err := second.Unlock(); err != nil {
 			t.Errorf("%d, %q: Unlock: %v", where%6, text, err)
+		}
+	})
+}
+
+// FuzzStoredValue finds anything beside a mutex that nobody holds. An Election, a Once and a
+// Flight take it for a value of their own only if it is one. Else there is no value, or an error
+// that says why.
+func FuzzStoredValue(f *testing.F) {
+	numbers := []string{
+		"", "x", "0", "-1", "+1", "1e300", "inf", "nan", "0x7fffffffffffff", " 1", "9007199254740992", "9223372036854775807",
+		"9223372036854775808", "-9223372036854775809", "1753862400123456.5", "4102444800000000", strings.Repeat("9", 400),
+	}
+	texts := []string{"", "x", "+", "+v", "-", "1753862400123456 1000 ", "1 1 failed", "+1 2 x", "1 2", "9223372036854775808 1 ", "\xff\x00 1 2"}
+	for who := range byte(3) {
+		for i, text := range texts {
+			for j, n := range append([]string{"1753862400123456"}, numbers...) {
+				fields := [4]string{"1795955097726419000", "1753862400123456", "4102444800000000", "0"}
+				if j > 0 {
+					fields[(i+j)%4] = n
+				}
+				f.Add(who, byte(0), "baton:1000:host:1:process:1", "", fields[0], fields[1], fields[2], fields[3], text)
+			}
+			f.Add(who, byte(0), "token", "", "1", "1", "-1", "0", text)
+			f.Add(who, byte(0), "token", "", "1", "4102444800000000", "1", "0", text)
+			f.Add(who, byte(1<<i), "", "1753862400123456", "1", "1", "-1", "0", text)
+		}
+	}
+	s := redistest.Start(f)
+	a, b := s.Client(f), s.Client(f)
+	f.Fuzz(func(t *testing.T, who, missing byte, token, reset, fence, writtenAt, freshUntil, stale, data string) {
+		ctx, cancel := context.WithTimeout(t.Context(), redistest.Patience)
+		defer cancel()
+		must(a.FlushAll(ctx).Err())
+		ours := true
+		for i, field := range []struct {
+			name, value string
+			digits      int // of a number
+		}{
+			{"fence", fence, 19}, {"written_at", writtenAt, 16}, {"fresh_until", freshUntil, 17}, {"stale", stale, 13},
+			{"token", token, 0}, {"reset", reset, 0}, {"value", data, 0},
+		} {
+			if missing>>i&1 == 1 {
+				ours = ours && field.name != "value"
+				continue
+			}
+			ours = ours && (field.digits == 0 || len(field.value) <= field.digits && regexp.MustCompile(`^-?\d+$`).MatchString(field.value))
+			must(a.HSet(ctx, "baton:{key}:value", field.name, field.value).Err())
+		}
+		until, _ := strconv.ParseInt(freshUntil, 10, 64)
+		fresh := ours && missing>>2&1 == 0 && (until < 0 || until > time.Now().UnixMicro())
+		switch who % 3 {
+		case 0:
+			fuzzOnce(ctx, t, a, b, fresh, data)
+		case 1:
+			written, _ := strconv.ParseInt(writtenAt, 10, 64) // if later than now, it is for callers of now
+			fuzzFlight(ctx, t, a, b, fresh || ours && missing>>1&1 == 0 && written > time.Now().UnixMicro(), data)
+		default:
+			fuzzElection(ctx, t, a, ours, missing, token, reset, data)
+		}
+	})
+}
+
+func fuzzOnce(ctx context.Context, t *testing.T, a, b *redis.Client, fresh bool, data string) {
+	const foreign = "not of a Once"
+	first, second, calls := mutex.NewOnce(a, "key"), mutex.NewOnce(b, "key"), 0
+	if run, err := first.Last(ctx); err != nil && !errors.Is(err, mutex.ErrNoRun) {
+		t.Errorf("Last: %v, %v", run, err)
+	}
+	done, doneErr := first.Done(ctx)
+	if done && (!fresh || !regexp.MustCompile(`^-?\d+ -?\d+ `).MatchString(data)) {
+		t.Error("it is done")
+	}
+	ran, err := first.DoContext(ctx, func(context.Context) error { calls++; return nil })
+	switch {
+	case err != nil || doneErr != nil:
+		if !fresh || ran || calls > 0 || err == nil || doneErr == nil || !strings.Contains(err.Error(), foreign) || !strings.Contains(doneErr.Error(), foreign) {
+			t.Errorf("DoContext runs f %d times: %v, %v; Done: %v", calls, ran, err, doneErr)
+		}
+		must(first.Reset(ctx))
+	case ran == done || ran != (calls == 1):
+		t.Errorf("Done: %v, and DoContext runs f %d times: %v", done, calls, ran)
+	}
+	want := err != nil
+	if ran, err := second.DoContext(ctx, nothing); ran != want || err != nil {
+		t.Errorf("another DoContext: %v, %v", ran, err)
+	}
+	if done, err := second.Done(ctx); !done || err != nil {
+		t.Errorf("in the end: %v, %v", done, err)
+	}
+}
+
+func fuzzFlight(ctx context.Context, t *testing.T, a, b *redis.Client, useful bool, data string) {
+	first, second, calls := mutex.NewFlight(a, ""), mutex.NewFlight(b, ""), 0
+	first.NotFound, second.NotFound = errF, errF
+	first.Keep, first.Stale, second.Keep, second.Stale = time.Hour, time.Hour, time.Hour, time.Hour
+	val, shared, err := first.Do(ctx, "key", func(context.Context) ([]byte, error) { calls++; return []byte("made"), nil })
+	switch {
+	case calls > 0:
+		if useful || shared || err != nil || string(val) != "made" {
+			t.Errorf("of f: %q, %v, %v", val, shared, err)
+		}
+	case !useful || !shared && err == nil:
+		t.Errorf("without f: %q, %v, %v", val, shared, err)
+	case err == nil && "+"+string(val) != data, errors.Is(err, errF) && data != "-":
+		t.Errorf("of %q: %q, %v", data, val, err)
+	case err != nil && !errors.Is(err, errF):
+		if !strings.Contains(err.Error(), "not of this Flight") {
+			t.Errorf("of %q: %v", data, err)
+		}
+		must(second.Forget(ctx, "key"))
+		val, _, err = first.Do(ctx, "key", value("made"))
+	}
+	if again, shared, againErr := second.Do(ctx, "key", unwanted); string(again) != string(val) || !shared || !errors.Is(againErr, err) {
+		t.Errorf("another process: %q, %v, %v", again, shared, againErr)
+	}
+}
+
+func fuzzElection(ctx context.Context, t *testing.T, a *redis.Client, ours bool, missing byte, token, reset, data string) {
+	e := electionOf(a, "own")
+	must(a.Set(ctx, "key", token, time.Hour).Err())
+	leader, err := e.Leader(ctx)
+	if leads := ours && missing>>4&1 == 0 && token != ""; err == nil && (!leads || leader.Value != data) || err != nil && !errors.Is(err, mutex.ErrNoLeader) {
+		t.Errorf("Leader: %+v, %v", leader, err)
+	}
+	must(a.Del(ctx, "key").Err())
+	term, err := e.Campaign(ctx)
+	if err != nil {
+		if missing>>5&1 == 1 || reset == "" || !strings.Contains(err.Error(), "used by a Once") {
+			t.Errorf("Campaign: %v", err)
+		}
+		return
+	}
+	if leader, err := e.Leader(ctx); leader.Value != "own" || leader.Number != term.Number() || err != nil {
+		t.Errorf("Leader: %+v, %v", leader, err)
+	}
+	if err := term.Resign(); err != nil {
+		t.Errorf("Resign: %v", err)
+	}
+}
+
+// FuzzValueMessage sends anything to the channels of an observer and of a process that waits for a
+// Once. Neither the leader nor the outcome of the Once changes by it.
+func FuzzValueMessage(f *testing.F) {
+	for _, text := range []string{
+		"", "x", "v", "v 1 0 0 0 0 - key", "v 0 0 0 0 0 - leader", "v -9223372036854775808 0 0 0 0 - leader", "v 9223372036854775807 1 1 1 1  ",
+		"m 1 0 1 1 0 token key", "m 9 9 9 9 9  ", "m 0 0 0 0 1 token key", "s 1 1 1 1 1 token key", "r 1 1 1 1 0 token key", "? 1 1 1 1 0 token key",
+		"m 1 0 1 1 0 baton:1000:host:1:process:1 baton:{key}:value", "w 1 0 0 1 0 - key", "\xff 1 2 3 4 1 t k",
+	} {
+		f.Add(text)
+	}
+	s := redistest.Start(f)
+	a, b := s.Client(f), s.Client(f)
+	f.Fuzz(func(t *testing.T, payload string) {
+		ctx, cancel := context.WithTimeout(t.Context(), redistest.Patience)
+		defer cancel()
+		must(a.FlushAll(ctx).Err())
+		elected := mutex.NewElection(a, "leader")
+		elected.Value = "a"
+		term, err := elected.Campaign(ctx)
+		must(err)
+		observed := mutex.NewElection(b, "leader").Observe(ctx)
+		sees(t, observed, "a")
+
+		once, waiter := mutex.NewOnce(a, "key"), make(chan error, 1)
+		var ended atomic.Bool
+		ran, err := once.DoContext(ctx, func(context.Context) error {
+			go func() {
+				ran, err := mutex.NewOnce(b, "key").DoContext(ctx, nothing)
+				if ran || !ended.Load() {
+					err = errors.Join(err, errors.New("it runs, or does not wait"))
+				}
+				waiter <- err
+			}()
+			redistest.Eventually(t, redistest.Patience, func() bool {
+				status, err := once.Inspect(ctx)
+				return err == nil && status.Waiters == 1
+			}, "the other process waits")
+			channels := a.PubSubChannels(ctx, "baton:*").Val()
+			if len(channels) != 2 {
+				t.Errorf("the channels are %q", channels)
+			}
+			for _, channel := range channels {
+				must(a.Publish(ctx, channel, payload).Err())
+			}
+			must(term.Resign())
+			sees(t, observed, "")
+			ended.Store(true)
+			return nil
+		})
+		if !ran || err != nil {
+			t.Errorf("the run: %v, %v", ran, err)
+		}
+		if err := <-waiter; err != nil {
+			t.Errorf("who waits: %v", err)
 		}
 	})
 }

@@ -60,8 +60,8 @@ type Once struct {
 }
 
 // NewOnce returns a Once for key, with the default TTL. The key must not be empty and
-// must not start with "baton:{". An invalid key or a nil client makes the first operation
-// fail.
+// must not start with "baton:{". An invalid key, a nil client, or a key that holds a value of
+// a Flight makes the first operation fail.
 func NewOnce(rdb redis.UniversalClient, key string) *Once {
 	return &Once{TTL: DefaultTTL, key: key, gate: make(chan struct{}, 1), valueStore: newValueStore(rdb)}
 }
@@ -137,6 +137,9 @@ func (o *Once) do(ctx context.Context, f func(context.Context) error, over func(
 		return false, err
 	}
 	if l == nil {
+		if _, ok := parseRun(reply.Value); !ok {
+			return false, retry.Wrap("run", o.key, errNotOfOnce)
+		}
 		o.seen.Add(1)
 		return false, nil
 	}
@@ -200,7 +203,13 @@ func (o *Once) run(ctx context.Context, l *Lease, begun lease.ValueReply, f func
 // request. While Redis is unreachable it retries until ctx is done.
 func (o *Once) Done(ctx context.Context) (bool, error) {
 	reply, err := o.state(ctx, "done")
-	return reply.Value.FreshAt(reply.Now), err
+	if err != nil || !reply.Value.FreshAt(reply.Now) {
+		return false, err
+	}
+	if _, ok := parseRun(reply.Value); !ok {
+		return false, retry.Wrap("done", o.key, errNotOfOnce)
+	}
+	return true, nil
 }
 
 // Reset deletes the mark, so that the Once is not done for any process, and the next caller
@@ -229,17 +238,28 @@ func (o *Once) Last(ctx context.Context) (Run, error) {
 	if err != nil {
 		return Run{}, err
 	}
-	if reply.Value != nil {
-		part := strings.SplitN(reply.Value.Data, " ", 3)
-		if len(part) == 3 {
-			start, err1 := strconv.ParseInt(part[0], 10, 64)
-			took, err2 := strconv.ParseInt(part[1], 10, 64)
-			if err1 == nil && err2 == nil {
-				return Run{time.UnixMicro(start), time.Duration(took) * time.Microsecond, Owner(reply.Value.Writer), part[2]}, nil
-			}
-		}
+	if run, ok := parseRun(reply.Value); ok {
+		return run, nil
 	}
 	return Run{}, retry.Wrap("last run", o.key, ErrNoRun)
+}
+
+var errNotOfOnce = retry.Permanent(errors.New("the key holds a value that is not of a Once"))
+
+// parseRun returns the run that a value records. It reports false for a value that is not of a
+// Once.
+func parseRun(v *lease.Value) (run Run, ok bool) {
+	if v == nil {
+		return Run{}, false
+	}
+	start, rest, ok := strings.Cut(v.Data, " ")
+	took, text, more := strings.Cut(rest, " ")
+	us, err1 := strconv.ParseInt(start, 10, 64)
+	n, err2 := strconv.ParseInt(took, 10, 64)
+	if !ok || !more || err1 != nil || err2 != nil || start[0] == '+' { // + begins a value of a Flight
+		return Run{}, false
+	}
+	return Run{time.UnixMicro(us), time.Duration(n) * time.Microsecond, Owner(v.Writer), text}, true
 }
 
 func (o *Once) state(ctx context.Context, op string) (lease.ValueReply, error) {

@@ -388,6 +388,26 @@ func TestOnceEveryOfManyProcesses(t *testing.T) {
 }
 
 // While Redis is unreachable, a call waits until it is back.
+// A value that is not of a Once makes it neither done nor undone: that is an error, until Reset.
+func TestOnceOfAForeignValue(t *testing.T) {
+	rdb := miniClient(t)
+	fl := mutex.NewFlight(rdb, "")
+	fl.Keep = time.Hour
+	for _, text := range []string{"", "v", "1 2 3"} {
+		if _, _, err := fl.Do(t.Context(), "key", value(text)); err != nil {
+			t.Fatal(err)
+		}
+		o := mutex.NewOnce(rdb, "key")
+		ran, err := o.DoContext(t.Context(), nothing)
+		if done, doneErr := o.Done(t.Context()); ran || done || err == nil || doneErr == nil || !strings.Contains(err.Error(), "not of a Once") {
+			t.Errorf("%q: ran %v, %v; done %v, %v", text, ran, err, done, doneErr)
+		}
+		must(o.Reset(t.Context()))
+		runs(t, text, o.DoContext, nil, true)
+		must(o.Reset(t.Context()))
+	}
+}
+
 func TestOnceWaitsOutAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)

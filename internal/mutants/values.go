@@ -23,6 +23,21 @@ var values = []mutant{
 		"internal/redisstore", "TestValueLetsTheWaitersGo",
 	},
 	{
+		"value-garbled", "a mark that others have damaged stops every run",
+		"internal/redisstore/lib/value_load.lua", `then v[7] = false end`, `then end`,
+		"internal/redisstore", "TestGarbledValue",
+	},
+	{
+		"value-garbled-fence", "a damaged fence refuses every later value",
+		"internal/redisstore/lib/value.lua", `if not is_integer(stored, 19) then`, `if false then`,
+		"internal/redisstore", "TestGarbledValue",
+	},
+	{
+		"once-of-a-flight", "a Once is done because a Flight has a value",
+		"mutex/once.go", `start[0] == '+'`, `start == ""`,
+		"mutex", "TestOnceOfAForeignValue",
+	},
+	{
 		"every-from-the-end", "the interval of a Once counts from the end of the run",
 		"mutex/once.go", `w.Fresh, w.FreshSince = o.Every, begun.Now`, `w.Fresh = o.Every`,
 		"mutex", "TestOnceEveryCountsFromTheStart",

@@ -124,6 +124,7 @@ func FuzzReply(f *testing.F) {
 	for _, reply := range [][]byte{
 		nil, {65}, {8}, {16}, {32}, {0}, {2, 65, 66}, {4, 65, 66, 67, 65}, {5, 65, 66, 67, 68, 69}, {5, 65, 66, 67, 64, 2, 65, 66}, {5, 65, 66, 67, 65, 3, 65, 66, 67}, {5, 65, 66, 67, 65, 0},
 		{1, 4, 65, 66, 67, 65}, {1, 65}, {66}, {68}, {4, 65, 8, 67, 65}, {5, 65, 16, 67, 68, 69}, {2, 65, 32}, {5, 62, 66, 64, 64, 64}, {4, 65, 66, 67, 0}, {1, 0}, {1, 32},
+		{4, 65, 16, 64, 16}, {7, 65, 64, 64, 64, 65, 66, 16}, {7, 64, 64, 64, 64, 64, 66, 16}, {7, 66, 64, 64, 64, 65, 66, 16}, {2, 65, 65}, {2, 63, 65}, {2, 62, 67},
 	} {
 		f.Add(reply)
 	}
@@ -203,5 +204,48 @@ func FuzzReply(f *testing.F) {
 			t.Errorf("Take of %v: %v, %v", val, turn, err)
 		}
 		checks("Return", integers(val, 2), s.Refund(ctx, ratelimit.Reservation{Key: "key", ID: "id"}))
+
+		// The types of a reply begin with i for a number and s for text, and have more if there is a value.
+		shaped := func(types, more string) bool {
+			if len(list) > len(types) {
+				types += more
+			}
+			for i, c := range types {
+				isText := false
+				if i < len(list) {
+					_, isText = list[i].(string)
+				}
+				if i >= len(list) || isText != (c == 's') || !isText && !integers(list[i:i+1], 1) {
+					return false
+				}
+			}
+			return true
+		}
+		outcome := func(n any) bool { return slices.Contains([]any{int64(-2), int64(-1), int64(0), int64(1)}, n) }
+		value, err := s.ReadValue(ctx, "key")
+		checks("ReadValue", shaped("isis", "sssisss"), err)
+		if value.Value != nil && (err != nil || len(list) < 11) {
+			t.Errorf("ReadValue of %v: %v, %v", val, value, err)
+		}
+		stored, err := s.WriteValue(ctx, lease.ValueWrite{Key: "key", Token: a})
+		checks("WriteValue", one && outcome(status), err)
+		if stored == lease.ValueStored && (err != nil || status != 1) {
+			t.Errorf("WriteValue of %v: %v, %v", val, stored, err)
+		}
+		stored, _, err = s.ReleaseValue(ctx, lease.ValueWrite{Key: "key", Token: a})
+		valid = integers(val, 2) && outcome(list[0]) && list[1].(int64)>>2 == 0
+		checks("ReleaseValue", valid, err)
+		if stored == lease.ValueStored && (err != nil || list[0] != int64(1)) {
+			t.Errorf("ReleaseValue of %v: %v, %v", val, stored, err)
+		}
+		_, err = s.DeleteValue(ctx, "key")
+		checks("DeleteValue", one, err)
+		reader := new(lease.ValueReader)
+		reply, err := s.Acquire(ctx, lease.Request{Name: lease.Name{Kind: lease.Mutex, Key: "key"}, Token: a, Seq: 1, Want: 1, Value: reader})
+		valid = shaped("iiiiiis", "sssisss") && list[0].(int64)>>1 == 0 && (list[4] == int64(0) || list[4] == int64(1) && len(list) > 7)
+		checks("Acquire with a value", valid, err)
+		if (reply.Granted || reply.Found) && err != nil || reply.Found && !reply.Granted && reader.Found().Value == nil {
+			t.Errorf("Acquire with a value, of %v: %v, %v", val, reply, err)
+		}
 	})
 }

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"math"
 	"strconv"
 	"time"
@@ -39,10 +40,11 @@ func (s *Store) ReadValue(ctx context.Context, key string) (lease.ValueReply, er
 
 func (r *replyReader) us() time.Time { return time.UnixMicro(nextValue[int64](r)) }
 
-// decimal reads a number that may be too large for a script.
+// decimal reads a number that may be too large for a script. The largest int64 stands for
+// a larger one.
 func (r *replyReader) decimal() int64 {
 	n, err := strconv.ParseInt(nextValue[string](r), 10, 64)
-	r.malformed = r.malformed || err != nil
+	r.malformed = r.malformed || errors.Is(err, strconv.ErrSyntax)
 	return n
 }
 
@@ -57,7 +59,7 @@ func (r *replyReader) value() *lease.Value {
 	} else {
 		v.Fresh = time.UnixMicro(until).Sub(v.WrittenAt)
 	}
-	v.Stale = time.Duration(r.decimal()) * time.Millisecond
+	v.Stale = time.Duration(min(r.decimal(), math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
 	v.Data = nextValue[string](r)
 	return v
 }
@@ -147,7 +149,7 @@ func (s *Store) acquireValue(ctx context.Context, r lease.Request) (lease.Reply,
 	rd := replyReader{val: val}
 	granted, base, left, ours, found := nextValue[int64](&rd), nextValue[int64](&rd), rd.ms(), nextValue[int64](&rd), nextValue[int64](&rd)
 	reply := lease.ValueReply{Now: rd.us(), HoldsFor: left, Reset: nextValue[string](&rd), Value: rd.value()}
-	if rd.malformed || granted>>1|found>>1 != 0 {
+	if rd.malformed || granted>>1|found>>1 != 0 || found == 1 && reply.Value == nil {
 		return lease.Reply{}, unexpectedReply(val)
 	}
 	r.Value.Note(reply, granted == 1, found == 1)

@@ -8,16 +8,16 @@
 --       if the value is of use, or token owns the lock: the value, as of value_read.lua
 
 --include lib/value.lua
-local v = redis.pcall('HMGET', value, 'reset', 'fence', 'token', 'written_at', 'fresh_until', 'stale', 'value')
-if v.err then return wrap_type_error('value', v) end
+local v = load_value(value)
+if v.err then return v end
 local held_by = redis.pcall('GET', KEYS[1])
 if type(held_by) == 'table' then return held_by end
 
 local found = false
 if v[7] then
-  local since, fresh_until = tonumber(ARGV[7]), tonumber(v[5]) or 0
-  found = fresh_until < 0 or us < fresh_until or since > 0 and (tonumber(v[4]) or 0) > since or
-    ARGV[8] == '1' and held_by and held_by ~= ARGV[1] and us < fresh_until + (tonumber(v[6]) or 0) * 1000
+  local since, fresh_until = tonumber(ARGV[7]), tonumber(v[5])
+  found = fresh_until < 0 or us < fresh_until or since > 0 and tonumber(v[4]) > since or
+    ARGV[8] == '1' and held_by and held_by ~= ARGV[1] and us < fresh_until + v[6] * 1000
 end
 
 local reply
@@ -37,6 +37,6 @@ end
 reply[5], reply[6], reply[7] = found and 1 or 0, us, v[1] or ''
 if v[7] and (found or reply[1] == 1) then
   reply[8], reply[9], reply[10], reply[11], reply[12], reply[13], reply[14] =
-    v[2] or '0', v[3] or '', v[4] or '0', redis.call('PTTL', value), v[5] or '0', v[6] or '0', v[7]
+    v[2], v[3] or '', v[4], redis.call('PTTL', value), v[5], v[6], v[7]
 end
 return reply

@@ -7,13 +7,14 @@
 
 --include lib/clock.lua
 --include lib/type_error.lua
+--include lib/value_load.lua
 local owner = redis.pcall('GET', KEYS[1])
 if type(owner) == 'table' then return owner end
-local v = redis.pcall('HMGET', KEYS[2], 'reset', 'fence', 'token', 'written_at', 'fresh_until', 'stale', 'value')
-if v.err then return wrap_type_error('value', v) end
+local v = load_value(KEYS[2])
+if v.err then return v end
 local reply = {us, owner or '', owner and redis.call('PTTL', KEYS[1]) or -1, v[1] or ''}
 if v[7] then
   reply[5], reply[6], reply[7], reply[8], reply[9], reply[10], reply[11] =
-    v[2] or '0', v[3] or '', v[4] or '0', redis.call('PTTL', KEYS[2]), v[5] or '0', v[6] or '0', v[7]
+    v[2], v[3] or '', v[4], redis.call('PTTL', KEYS[2]), v[5], v[6], v[7]
 end
 return reply

@@ -161,13 +161,16 @@ func TestValueOfAnotherType(t *testing.T) {
 	})
 }
 
+// A value whose numbers were not stored by the scripts is none. The holder can replace it.
 func TestGarbledValue(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		r.held(a)
 		for _, field := range []string{"fence", "written_at", "fresh_until", "stale"} {
-			check(r.T, r.rdb.HSet(r.Context(), r.valueKey(), "value", "v", "fence", "1", "written_at", "1", field, "x").Err())
-			_, err := r.ReadValue(r.Context(), r.lock)
-			expect(r.T, "read", err, "unknown", "unexpected reply")
+			check(r.T, r.rdb.HSet(r.Context(), r.valueKey(), "value", "v", "fence", "1", "written_at", "1", "fresh_until", "-1", field, "x1111111111111111111").Err())
+			r.reads("the value", "")
+			var reader lease.ValueReader
+			equal(r.T, "not found", outcome(r.acquireValue(a, 0, &reader)), "granted")
+			equal(r.T, "read under the lock", reader.Granted().Value, nil)
 			equal(r.T, "a write puts it right", r.write(a, 99, "w"), lease.ValueStored)
 			r.reads("the value", "w")
 			check(r.T, r.rdb.Del(r.Context(), r.valueKey()).Err())

@@ -2,6 +2,7 @@
 --include lib/limits.lua
 --include lib/publish.lua
 --include lib/type_error.lua
+--include lib/value_load.lua
 -- The parts of the scripts that store the value beside a mutex, or wait for it.
 --
 -- KEYS  1 the lock, and the last: the value, a hash:
@@ -34,8 +35,9 @@ local function check_write()
   if (v[1] or '') ~= ARGV[4] then return -2 end
   -- Fences are larger than the integers that are exact here: they are compared as text.
   local stored, fence = v[2] or '0', ARGV[2]
+  if not is_integer(stored, 19) then stored = '0' end
   local lower = #fence < #stored or #fence == #stored and fence < stored
-  if lower and us >= (tonumber(stored) or 0) / 1024 then return -1 end
+  if lower and us >= stored / 1024 then return -1 end
   return 1
 end
 
