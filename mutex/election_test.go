@@ -382,12 +382,19 @@ func TestLongTermKeepsItsValue(t *testing.T) {
 }
 
 // TestLostValueIsStoredAgain deletes the value of a leader, which goes on: within a third of the
-// TTL it is stored again, and observers are notified.
+// TTL it is stored again, with the values of the leader's ctx, and observers are notified.
 func TestLostValueIsStoredAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
 		a, b := electionOf(rdb, "a"), electionOf(sibling(t, rdb), "b")
-		first := campaign(t, a)
+		type tenant struct{}
+		rdb.AddHook(commandHook(func(ctx context.Context, cmd redis.Cmder) {
+			if isValueWrite(cmd) && ctx.Value(tenant{}) == nil {
+				t.Error("the value is stored without the values of the ctx")
+			}
+		}))
+		first, err := a.Campaign(context.WithValue(t.Context(), tenant{}, "a"))
+		must(err)
 		o := b.Observe(t.Context())
 		sees(t, o, "a")
 		for range 3 {

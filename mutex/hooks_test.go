@@ -52,10 +52,8 @@ func TestPanicOfAHookReachesItsCaller(t *testing.T) {
 // A request has the ctx values of its own caller or none, and never a stranger's.
 func TestRequestCarriesTheValuesOfItsCallersContext(t *testing.T) {
 	var tenants redistest.Tenants
-	s := redistest.Start(t)
-	rdb, another := s.Client(t), s.Client(t)
+	rdb := redistest.Start(t).Client(t)
 	rdb.AddHook(&tenants)
-	another.AddHook(&tenants)
 	var wg sync.WaitGroup
 	for i := range 16 {
 		wg.Go(func() {
@@ -76,18 +74,37 @@ func TestRequestCarriesTheValuesOfItsCallersContext(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	before := tenants.Check(t)
-	m := mutex.New(another, "alone") // the first client may still take pipelines for under way
-	l, err := m.LockContext(tenants.Context(t.Context(), "alone"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Unlock(); err != nil {
-		t.Error(err)
-	}
-	if none := tenants.Check(t) - before; none > 0 {
-		t.Errorf("%d commands of a caller that is alone had no values", none)
-	}
+	tenants.Check(t)
+}
+
+// Each request of a caller that is alone has the values of its ctx: the first, the polls, the
+// release, those that withdraw it, and the repetitions of all.
+func TestEachRequestOfALoneCallerCarriesItsValues(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
+		var tenants redistest.Tenants
+		alone := sibling(t, rdb)
+		tenants.Alone(alone)
+		l, rival := k.of(alone, "key", forever), k.rival().of(rdb, "key", forever)
+		ctx := tenants.Context(t.Context(), "key")
+		free, err := l.lockContext(ctx)
+		must(err)
+		unlock(t, free)
+		first := rival.hold(t)
+		next := l.lockChan(ctx)
+		time.Sleep(3 * poll)
+		unlock(t, first)
+		unlock(t, receive(t, next))
+
+		second := rival.hold(t)
+		cut, cancel := context.WithTimeout(ctx, 3*poll)
+		defer cancel()
+		if _, err := l.lockContext(cut); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the lock is held: %v", err)
+		}
+		time.Sleep(poll)
+		unlock(t, second)
+		tenants.CheckAll(t)
+	})
 }
 
 // When Redis is near, a free lock needs no other goroutine under a ctx that can be canceled.

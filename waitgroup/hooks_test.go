@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/waitgroup"
@@ -31,4 +32,21 @@ func TestRequestCarriesTheValuesOfItsCallersContext(t *testing.T) {
 	}
 	wg.Wait()
 	tenants.Check(t)
+}
+
+// Each operation of a caller that is alone has the values of its ctx, and so have its repetitions.
+func TestEachRequestOfALoneCallerCarriesItsValues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tenants redistest.Tenants
+		rdb := bubbleClient(t)
+		tenants.Alone(rdb)
+		g, ctx := waitgroup.New(rdb, "key"), tenants.Context(t.Context(), "key")
+		must(g.AddContext(ctx, 2))
+		must(g.Do(ctx, func(context.Context) error { return nil }))
+		must(g.DoneContext(ctx))
+		task, err := g.Claim(ctx)
+		must(err)
+		must(task.Abandon())
+		tenants.CheckAll(t)
+	})
 }

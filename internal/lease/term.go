@@ -117,7 +117,7 @@ func (t *Term) begin(l *Lease) {
 		if storing.CompareAndSwap(false, true) {
 			go func() {
 				defer storing.Store(false)
-				_, _ = t.writeValue(context.Background(), l)
+				_, _ = t.writeValue(&l.caller, l)
 			}()
 		}
 	}

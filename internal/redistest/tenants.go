@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -33,6 +34,26 @@ func (h *Tenants) Check(tb testing.TB) (none int) {
 		tb.Errorf("%d scripts had their caller's values, %d none, and %d a stranger's", h.own, h.none, h.strange)
 	}
 	return h.none
+}
+
+// CheckAll fails the test if a script had no values, or those of another tenant.
+func (h *Tenants) CheckAll(tb testing.TB) {
+	tb.Helper()
+	if none := h.Check(tb); none > 0 {
+		tb.Errorf("%d scripts had no values", none)
+	}
+}
+
+// Alone adds the hook to the client of one caller, and has every second script fail.
+func (h *Tenants) Alone(rdb *redis.Client) {
+	var sent atomic.Int64
+	rdb.AddHook(h)
+	rdb.AddHook(Before(func(_ context.Context, cmds ...redis.Cmder) error {
+		if cmds[0].Name() == "evalsha" && sent.Add(1)%2 == 1 {
+			return errOutage
+		}
+		return nil
+	}))
 }
 
 func (h *Tenants) hook() Hook {
