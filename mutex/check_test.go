@@ -135,68 +135,51 @@ func TestCheckCluster(t *testing.T) {
 	}
 }
 
-// refusing returns a client of a server that refuses commands, in scripts too.
-func refusing(t *testing.T, text string, refuses func(command string, args []string) bool) *redis.Client {
-	m := redistest.Mini(t)
-	m.Server().SetPreHook(func(p *server.Peer, command string, args ...string) bool {
-		if refuses(strings.ToUpper(command), args) {
-			p.WriteError(text)
-			return true
-		}
-		return false
-	})
-	return redistest.MiniClient(t, m, func(o *redis.Options) { o.MaxRetries = -1 })
-}
-
-// On a server that refuses TIME in scripts, a lock fails at once, and names the remedy.
-func TestCheckTimeRefused(t *testing.T) {
-	rdb := refusing(t, "ERR This Redis command is not allowed from script", func(command string, _ []string) bool { return command == "TIME" })
-	r, found := report(t, rdb)
-	levels(t, found, map[string]mutex.Level{"time": mutex.LevelFailure, "atomic": mutex.LevelOK})
-	if r.Level() != mutex.LevelFailure {
-		t.Errorf("level %v", r.Level())
-	}
-	if _, err := mutex.New(rdb, "key").LockContext(t.Context()); err == nil || !strings.Contains(err.Error(), "must allow TIME in scripts") {
-		t.Errorf("lock: %v", err)
-	}
-}
-
-// A server that refuses keys which a script does not declare is used all the same.
-func TestCheckUndeclaredKeysRefused(t *testing.T) {
-	rdb := refusing(t, "ERR script tried accessing undeclared key", func(command string, args []string) bool {
-		return command == "EXISTS" && strings.HasSuffix(args[0], ":never")
-	})
-	_, found := report(t, rdb)
-	levels(t, found, map[string]mutex.Level{"undeclared-keys": mutex.LevelWarning, "scripts": mutex.LevelOK})
-	l := lock(t, mutex.New(rdb, "key"))
-	if err := l.Unlock(); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestCheckOldServer(t *testing.T) {
-	rdb := refusing(t, "ERR syntax error", func(command string, args []string) bool {
-		return command == "SET" && strings.EqualFold(args[len(args)-1], "GET")
-	})
-	_, found := report(t, rdb)
-	levels(t, found, map[string]mutex.Level{"set-get": mutex.LevelWarning, "scripts": mutex.LevelOK})
-	l := lock(t, mutex.New(rdb, "key"))
-	if err := l.Unlock(); err != nil {
-		t.Error(err)
+// What a server refuses is found. A lock fails at once and names the remedy if it cannot do without.
+func TestCheckRefusedCommands(t *testing.T) {
+	for check, r := range map[string]struct {
+		text    string
+		refuses func(command string, args []string) bool
+		level   mutex.Level
+		remedy  string
+	}{
+		"time": {"ERR This Redis command is not allowed from script", func(command string, _ []string) bool { return command == "TIME" },
+			mutex.LevelFailure, "must allow TIME in scripts"},
+		"undeclared-keys": {"ERR script tried accessing undeclared key", func(command string, args []string) bool {
+			return command == "EXISTS" && strings.HasSuffix(args[0], ":never")
+		}, mutex.LevelWarning, ""},
+		"set-get": {"ERR syntax error", func(command string, args []string) bool { // as before Redis 7
+			return command == "SET" && strings.EqualFold(args[len(args)-1], "GET")
+		}, mutex.LevelWarning, ""},
+	} {
+		t.Run(check, func(t *testing.T) {
+			m := redistest.Mini(t)
+			m.Server().SetPreHook(func(p *server.Peer, command string, args ...string) bool {
+				refused := r.refuses(strings.ToUpper(command), args)
+				if refused {
+					p.WriteError(r.text)
+				}
+				return refused
+			})
+			rdb := redistest.MiniClient(t, m, func(o *redis.Options) { o.MaxRetries = -1 })
+			report, found := report(t, rdb)
+			levels(t, found, map[string]mutex.Level{check: r.level, "atomic": mutex.LevelOK})
+			l, err := mutex.New(rdb, "key").LockContext(t.Context())
+			switch {
+			case r.remedy == "" && err == nil:
+				unlock(t, l)
+			case r.remedy == "" || err == nil || !strings.Contains(err.Error(), r.remedy) || report.Level() != mutex.LevelFailure:
+				t.Errorf("lock: %v; %v", err, report)
+			}
+		})
 	}
 }
 
-// sequence imitates a server that runs a script as a sequence of calls.
-type sequence struct{ redis.Hook }
-
-func (sequence) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (sequence) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-
-func (sequence) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
+// A server that runs a script as a sequence of calls is found.
+func TestCheckScriptsNotAtomic(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.Start(t).Client(t)
+	rdb.AddHook(redistest.Scripts(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
 		args := cmd.Args()
 		if cmd.Name() != "eval" || !strings.Contains(args[1].(string), "for _ = 1") {
 			return next(ctx, cmd)
@@ -212,13 +195,7 @@ func (sequence) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 			}
 		}
 		return nil
-	}
-}
-
-func TestCheckScriptsNotAtomic(t *testing.T) {
-	t.Parallel()
-	rdb := redistest.Start(t).Client(t)
-	rdb.AddHook(sequence{})
+	}))
 	_, found := report(t, rdb)
 	levels(t, found, map[string]mutex.Level{"atomic": mutex.LevelFailure})
 	if f := found["atomic"]; !strings.Contains(f.Remedy, "lua-transaction-mode") {
@@ -250,14 +227,8 @@ func TestCheckReturnsWhenContextEnds(t *testing.T) {
 	if _, err := mutex.Check(ctx, rdb); !errors.Is(err, why) {
 		t.Errorf("check of a done ctx: %v", err)
 	}
-}
-
-func TestCheckServerDown(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	rdb := s.Client(t)
 	s.Kill()
 	if _, err := mutex.Check(t.Context(), rdb); err == nil || !strings.Contains(err.Error(), "baton: check") {
-		t.Errorf("check: %v", err)
+		t.Errorf("check of a server that is down: %v", err)
 	}
 }

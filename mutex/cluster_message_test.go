@@ -25,7 +25,8 @@ type nodeKeys struct {
 }
 
 func keysOfNodes(t *testing.T, c *redistest.Cluster) *nodeKeys {
-	holder, waiter := c.Client(t), c.Client(t)
+	patient := func(o *redis.ClusterOptions) { o.ReadTimeout = -1 } // the messages are counted
+	holder, waiter := c.Client(t, patient), c.Client(t, patient)
 	k := &nodeKeys{t, c, map[*redistest.Server]string{}, [...]redis.UniversalClient{holder, waiter}, map[string]*mutex.Mutex{}, map[string]*mutex.Mutex{}}
 	for i := 0; len(k.owners) < len(c.Nodes); i++ {
 		key := fmt.Sprintf("{%d}", i)

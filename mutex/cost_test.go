@@ -27,18 +27,12 @@ func TestCostUncontended(t *testing.T) {
 		if k.more {
 			keys = 2
 		}
-		for name, pair := range map[string]func(){
-			"Lock":           func() { l.lock(); l.unlock() },
-			"TryLock":        func() { l.tryLock(); l.unlock() },
-			"LockContext":    func() { unlock(t, l.hold(t)) },
-			"LockChan":       func() { unlock(t, receive(t, l.lockChan(t.Context()))) },
-			"TryLockContext": func() { h, err := l.tryLockContext(t.Context()); must(err); unlock(t, h) },
-		} {
-			pair() // the server learns the scripts
+		for name, get := range l.ways(t) {
+			get()() // the server learns the scripts
 			const n = 20
 			before := s.Stats(t)
 			for range n {
-				pair()
+				get()()
 			}
 			if cost := s.Stats(t).Since(before); cost.Requests() != 2*n*keys || cost.Published() != 0 {
 				t.Errorf("%s of %s: %d pairs cost %d requests, %d messages", name, k.name, n, cost.Requests(), cost.Published())
@@ -118,35 +112,27 @@ func TestCostOfManyHolds(t *testing.T) {
 func TestCostRenewalTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
-		var pipelines pipelineCounter
-		rdb.AddHook(&pipelines)
+		var pipelines atomic.Int64
+		rdb.AddHook(redistest.Hook{Pipeline: func(ctx context.Context, cmds []redis.Cmder, next redis.ProcessPipelineHook) error {
+			pipelines.Add(1)
+			return next(ctx, cmds)
+		}})
 		var all []*mutex.Lease
 		for i := range 100 {
 			all = append(all, lock(t, mutex.New(rdb, fmt.Sprint("key", i))))
 			time.Sleep(mutex.DefaultTTL / 12 / 100)
 		}
 		time.Sleep(mutex.DefaultTTL / 2) // the first renewal brings them together
-		n := pipelines.n.Load()
+		n := pipelines.Load()
 		const ttls = 10
 		time.Sleep(ttls * mutex.DefaultTTL)
-		if got := pipelines.n.Load() - n; got > 3.1*ttls+1 { // of what is left of a window, which is less than a TTL
-			t.Errorf("%d pipelines in %d TTLs", got, ttls)
+		if got := float64(pipelines.Load() - n); got > 3.1*ttls+1 { // of what is left of a window, which is less than a TTL
+			t.Errorf("%v pipelines in %d TTLs", got, ttls)
 		}
 		for _, l := range all {
 			unlock(t, l)
 		}
 	})
-}
-
-type pipelineCounter struct{ n atomic.Int64 }
-
-func (c *pipelineCounter) DialHook(next redis.DialHook) redis.DialHook          { return next }
-func (c *pipelineCounter) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
-func (c *pipelineCounter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		c.n.Add(1)
-		return next(ctx, cmds)
-	}
 }
 
 // A reader that joins those of its process costs nothing, but for what makes sure, once, that the process hears of writers.

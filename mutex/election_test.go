@@ -52,7 +52,7 @@ func leads(t *testing.T, e *mutex.Election, value string, number int64) {
 
 func isValueWrite(cmd redis.Cmder) bool {
 	args := cmd.Args()
-	return isScript(cmd) && len(args) >= 3+2+7 && strings.HasSuffix(fmt.Sprint(args[4]), "value")
+	return len(args) >= 3+2+7 && strings.HasSuffix(fmt.Sprint(args[4]), "value")
 }
 
 func TestElection(t *testing.T) {
@@ -129,7 +129,7 @@ func TestCampaignCanceledLeavesNoCandidacy(t *testing.T) {
 				canceled("what lies in the channel", later())
 			} else {
 				ctx, cancel := context.WithCancelCause(t.Context())
-				other.AddHook(commandHook(func(_ context.Context, cmd redis.Cmder) {
+				other.AddHook(redistest.BeforeScripts(func(_ context.Context, cmd redis.Cmder) {
 					if isValueWrite(cmd) {
 						cancel(errF)
 					}
@@ -205,7 +205,7 @@ func TestResignFails(t *testing.T) {
 
 // A reply that comes when the hold has expired, and another leads, makes nobody a leader.
 func TestCampaignIgnoresLateGrant(t *testing.T) {
-	for name, late := range map[string]func(cmd redis.Cmder) bool{"grant": isScript, "value": isValueWrite} {
+	for name, late := range map[string]func(cmd redis.Cmder) bool{"grant": func(redis.Cmder) bool { return true }, "value": isValueWrite} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rdb := bubbleClient(t)
@@ -213,7 +213,7 @@ func TestCampaignIgnoresLateGrant(t *testing.T) {
 				e, away := electionOf(rdb, "late"), new(redistest.Outage)
 				var armed atomic.Bool
 				armed.Store(true)
-				rdb.AddHook(scriptHook(func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
+				rdb.AddHook(redistest.Scripts(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
 					err := next(ctx, cmd)
 					if late(cmd) && armed.CompareAndSwap(true, false) {
 						away.Set(true) // also for renewals
@@ -250,7 +250,7 @@ func TestCampaignAgainIfLostMeanwhile(t *testing.T) {
 		admin := sibling(t, rdb)
 		e := electionOf(rdb, "a")
 		var deletions atomic.Int32
-		rdb.AddHook(commandHook(func(ctx context.Context, cmd redis.Cmder) {
+		rdb.AddHook(redistest.BeforeScripts(func(ctx context.Context, cmd redis.Cmder) {
 			if isValueWrite(cmd) && deletions.Add(-1) >= 0 {
 				admin.Del(context.Background(), "key")
 			}
@@ -368,7 +368,7 @@ func TestLongTermKeepsItsValue(t *testing.T) {
 		rdb := bubbleClient(t)
 		e := electionOf(rdb, "a")
 		term := campaign(t, e)
-		rdb.AddHook(commandHook(func(_ context.Context, cmd redis.Cmder) {
+		rdb.AddHook(redistest.BeforeScripts(func(_ context.Context, cmd redis.Cmder) {
 			if isValueWrite(cmd) {
 				t.Error("the value is stored again")
 			}
@@ -388,7 +388,7 @@ func TestLostValueIsStoredAgain(t *testing.T) {
 		rdb := bubbleClient(t)
 		a, b := electionOf(rdb, "a"), electionOf(sibling(t, rdb), "b")
 		type tenant struct{}
-		rdb.AddHook(commandHook(func(ctx context.Context, cmd redis.Cmder) {
+		rdb.AddHook(redistest.BeforeScripts(func(ctx context.Context, cmd redis.Cmder) {
 			if isValueWrite(cmd) && ctx.Value(tenant{}) == nil {
 				t.Error("the value is stored without the values of the ctx")
 			}
@@ -428,7 +428,7 @@ func TestValueOfAnEndedTermExpires(t *testing.T) {
 }
 
 func TestElectionValueTooLarge(t *testing.T) {
-	rdb := miniClient(t)
+	rdb := redistest.MiniClient(t, redistest.Mini(t))
 	for n, want := range map[int]string{mutex.MaxElectionValue: "", mutex.MaxElectionValue + 1: "4097 bytes"} {
 		e := electionOf(rdb, strings.Repeat("x", n))
 		term, err := e.Campaign(t.Context())
@@ -489,9 +489,9 @@ func TestElectionOnUsedKeys(t *testing.T) {
 
 // The caller of Campaign gets the panic of a hook, and that of CampaignChan an error.
 func TestElectionHookPanics(t *testing.T) {
-	rdb := miniClient(t)
+	rdb := redistest.MiniClient(t, redistest.Mini(t))
 	var armed atomic.Bool
-	rdb.AddHook(commandHook(func(_ context.Context, cmd redis.Cmder) {
+	rdb.AddHook(redistest.BeforeScripts(func(_ context.Context, cmd redis.Cmder) {
 		if isValueWrite(cmd) && armed.CompareAndSwap(true, false) {
 			panic("in a hook")
 		}

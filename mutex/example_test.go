@@ -109,7 +109,7 @@ func ExampleMutex_LockChan() {
 		}
 		defer r.Lease.Unlock()
 		fmt.Println("locked")
-	case <-time.After(time.Second):
+	case <-time.After(time.Minute):
 		fmt.Println("busy")
 	}
 	// Output: locked

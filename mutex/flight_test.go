@@ -75,7 +75,7 @@ func TestFlightKeepsItsValue(t *testing.T) {
 
 // The sum of Keep and of the longest Stale is more than the longest duration.
 func TestFlightOfTheLongestStaleKeepsItsValue(t *testing.T) {
-	rdb := miniClient(t)
+	rdb := redistest.MiniClient(t, redistest.Mini(t))
 	fl := flight(t, rdb)
 	fl.Stale = math.MaxInt64
 	gets(t, "the first", fl, value("v"), "v", false)

@@ -6,7 +6,6 @@ import (
 	"net"
 	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -22,8 +21,8 @@ import (
 func TestPanicOfAHookReachesItsCaller(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
 		var armed atomic.Bool
-		rdb.AddHook(commandHook(func(_ context.Context, cmd redis.Cmder) {
-			if isScript(cmd) && armed.CompareAndSwap(true, false) {
+		rdb.AddHook(redistest.BeforeScripts(func(_ context.Context, cmd redis.Cmder) {
+			if armed.CompareAndSwap(true, false) {
 				panic("in a hook")
 			}
 		}))
@@ -47,34 +46,6 @@ func TestPanicOfAHookReachesItsCaller(t *testing.T) {
 			unlock(t, l.hold(t))
 		}
 	})
-}
-
-// A request has the ctx values of its own caller or none, and never a stranger's.
-func TestRequestCarriesTheValuesOfItsCallersContext(t *testing.T) {
-	var tenants redistest.Tenants
-	rdb := redistest.Start(t).Client(t)
-	rdb.AddHook(&tenants)
-	var wg sync.WaitGroup
-	for i := range 16 {
-		wg.Go(func() {
-			name := string(rune('A' + i))
-			m := mutex.New(rdb, name)
-			ctx, cancel := context.WithCancel(tenants.Context(t.Context(), name))
-			defer cancel()
-			for range 20 {
-				l, err := m.LockContext(ctx)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if err := l.Unlock(); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	tenants.Check(t)
 }
 
 // Each request of a caller that is alone has the values of its ctx: the first, the polls, the
@@ -113,10 +84,8 @@ func TestLockIsSentOnTheCallersGoroutine(t *testing.T) {
 		"a server": redistest.Start(t).Client(t), "a cluster": redistest.StartCluster(t, 3).Client(t),
 	} {
 		var sender string // the goroutine that has sent the last script
-		rdb.AddHook(commandHook(func(_ context.Context, cmd redis.Cmder) {
-			if isScript(cmd) {
-				sender = goroutineID()
-			}
+		rdb.AddHook(redistest.BeforeScripts(func(_ context.Context, cmd redis.Cmder) {
+			sender = goroutineID()
 		}))
 		m := mutex.New(rdb, "key")
 		caller, sent := goroutineID(), 0
@@ -140,100 +109,27 @@ func goroutineID() string {
 	return id
 }
 
-// A failingHook has the next dial, command or pipeline fail without the client's doing.
-type failingHook struct {
-	dial, command, pipeline atomic.Bool
-	panics                  bool
-}
-
-var errHook = errors.New("of a hook")
-
-func (h *failingHook) fails(next *atomic.Bool) bool {
-	if !next.CompareAndSwap(true, false) {
-		return false
-	}
-	if h.panics {
-		panic("in a hook")
-	}
-	return true
-}
-
-func (h *failingHook) DialHook(next redis.DialHook) redis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if h.fails(&h.dial) {
-			return nil, errHook
-		}
-		return next(ctx, network, addr)
-	}
-}
-
-func (h *failingHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if isScript(cmd) && h.fails(&h.command) {
-			return errHook
-		}
-		return next(ctx, cmd)
-	}
-}
-
-func (h *failingHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if isScript(cmds[0]) && h.fails(&h.pipeline) {
-			return errHook
-		}
-		return next(ctx, cmds)
-	}
-}
-
-// An error that a hook returns, and does not set on the command, is no reply, and costs no lock.
-func TestErrorOfAHookIsTriedAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const ttl = 3 * time.Second
-		server := redistest.Mini(t)
-		var h failingHook
-		rdb := redistest.MiniClient(t, server)
-		defer time.Sleep(time.Second)
-		rdb.AddHook(&h)
-		mutexAt := func(key string) *mutex.Mutex {
-			m := mutex.New(rdb, key)
-			m.TTL = ttl
-			return m
-		}
-		consumed := func(what string, next *atomic.Bool) {
-			t.Helper()
-			if next.Load() {
-				t.Errorf("nothing failed: no %s", what)
-			}
-		}
-		h.dial.Store(true)
-		a := lock(t, mutexAt("a"))
-		consumed("dial", &h.dial)
-		h.command.Store(true)
-		b := lock(t, mutexAt("b"))
-		consumed("command", &h.command)
-		for range 3 { // the next renewals, each of which is in one pipeline
-			h.pipeline.Store(true)
-			time.Sleep(ttl)
-			consumed("pipeline", &h.pipeline)
-		}
-		h.command.Store(true)
-		unlock(t, a)
-		consumed("command", &h.command)
-		h.command.Store(true) // of a renewal alone
-		time.Sleep(ttl)
-		consumed("command", &h.command)
-		unlock(t, b)
-		rests(t, rdb)
-	})
-}
-
 // A panic of a hook in a renewal reaches nobody, and loses no lease.
 func TestPanicOfAHookInARenewalLosesNoLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const ttl = 3 * time.Second
-		h := failingHook{panics: true}
+		var together, alone atomic.Bool
+		panicOnce := func(armed *atomic.Bool) {
+			if armed.CompareAndSwap(true, false) {
+				panic("in a hook")
+			}
+		}
 		rdb := bubbleClient(t)
-		rdb.AddHook(&h)
+		rdb.AddHook(redistest.Hook{
+			Process: func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+				panicOnce(&alone)
+				return next(ctx, cmd)
+			},
+			Pipeline: func(ctx context.Context, cmds []redis.Cmder, next redis.ProcessPipelineHook) error {
+				panicOnce(&together)
+				return next(ctx, cmds)
+			},
+		})
 		var all []*mutex.Lease
 		for _, key := range []string{"a", "b", "c"} {
 			m := mutex.New(rdb, key)
@@ -241,10 +137,10 @@ func TestPanicOfAHookInARenewalLosesNoLease(t *testing.T) {
 			all = append(all, lock(t, m))
 		}
 		for range 3 {
-			h.pipeline.Store(true)
-			h.command.Store(true) // of the first renewal that is then sent by itself
+			together.Store(true)
+			alone.Store(true) // of the first renewal that is then sent by itself
 			time.Sleep(ttl)
-			if h.pipeline.Load() || h.command.Load() {
+			if together.Load() || alone.Load() {
 				t.Error("nothing panicked")
 			}
 		}
@@ -257,14 +153,19 @@ func TestPanicOfAHookInARenewalLosesNoLease(t *testing.T) {
 // After a panic of a hook in the subscription, from which nobody could recover, polls find a hand-over.
 func TestPanicOfAHookInTheSubscription(t *testing.T) {
 	server := redistest.Start(t)
-	h := failingHook{panics: true}
+	var armed atomic.Bool
 	rdb := server.Client(t)
-	rdb.AddHook(&h)
+	rdb.AddHook(redistest.Hook{Dial: func(ctx context.Context, network, addr string, next redis.DialHook) (net.Conn, error) {
+		if armed.CompareAndSwap(true, false) {
+			panic("in a hook")
+		}
+		return next(ctx, network, addr)
+	}})
 	held, m := lock(t, mutex.New(server.Client(t), "key")), mutex.New(rdb, "key")
 	unlock(t, lock(t, mutex.New(rdb, "other"))) // so that there is a connection for commands
-	h.dial.Store(true)
+	armed.Store(true)
 	next := m.LockChan(t.Context())
-	redistest.Eventually(t, redistest.Patience, func() bool { return !h.dial.Load() && waiting(t, server) == 1 }, "it waits without a subscription")
+	redistest.Eventually(t, redistest.Patience, func() bool { return !armed.Load() && waiting(t, server) == 1 }, "it waits without a subscription")
 	unlock(t, held)
 	unlock(t, receive(t, next))
 }

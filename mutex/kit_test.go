@@ -3,17 +3,16 @@ package mutex_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/matrix/kit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
@@ -25,45 +24,10 @@ const (
 	poll = lease.MaxPollInterval
 )
 
-// miniClient returns a client of a miniredis in real time.
-func miniClient(t *testing.T) *redis.Client {
-	t.Helper()
-	rdb := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()})
-	t.Cleanup(func() { rdb.Close() })
-	return rdb
-}
-
-// bubbleClient returns a client of a miniredis in the time of a synctest bubble.
-func bubbleClient(t *testing.T) *redis.Client {
-	t.Helper()
-	rdb := redistest.MiniClient(t, redistest.Mini(t))
-	// The subscription lingers a moment after its last use, and in a bubble time
-	// stands still once the test has returned.
-	t.Cleanup(func() { time.Sleep(time.Second) })
-	return rdb
-}
-
-// sibling returns another client of the same server, which may be in a bubble: to the library,
-// that is another process.
-func sibling(t *testing.T, rdb *redis.Client, opts ...func(*redis.Options)) *redis.Client {
-	t.Helper()
-	o := *rdb.Options()
-	if o.ReadTimeout == 0 { // of a client that is patient
-		opts = append(opts, redistest.Patient)
-	}
-	for _, opt := range opts {
-		opt(&o)
-	}
-	another := redis.NewClient(&o)
-	t.Cleanup(func() { another.Close() })
-	return another
-}
-
-func must(err error) {
-	if err != nil {
-		panic(err)
-	}
-}
+var (
+	must, sibling, bubbleClient  = kit.Must, redistest.Sibling, redistest.BubbleClient
+	lock, rlock, lockAll, unlock = kit.Lock, kit.RLock, kit.LockAll, kit.Unlock
+)
 
 // options are the fields of all types.
 type options struct {
@@ -210,26 +174,26 @@ func (l locker) hold(t *testing.T) *mutex.Lease {
 	return h
 }
 
-func lock(t *testing.T, m interface {
-	LockContext(context.Context) (*mutex.Lease, error)
-}) *mutex.Lease {
-	t.Helper()
-	return locker{lockContext: m.LockContext}.hold(t)
-}
-
-func lockAll(t *testing.T, p *mutex.Pool, keys ...string) *mutex.Lease {
-	t.Helper()
-	l, err := p.LockContext(t.Context(), keys...)
-	if err != nil {
-		t.Fatal(err)
+// ways returns the ways to get l, by method. Each returns what unlocks it then.
+func (l locker) ways(t *testing.T) map[string]func() (unlock func()) {
+	leased := func(lock func(context.Context) (*mutex.Lease, error)) func() func() {
+		return func() func() {
+			h, err := lock(t.Context())
+			must(err)
+			return func() { unlock(t, h) }
+		}
 	}
-	return l
-}
-
-func unlock(t *testing.T, l *mutex.Lease) {
-	t.Helper()
-	if err := l.Unlock(); err != nil {
-		t.Errorf("Unlock: %v", err)
+	return map[string]func() func(){
+		"Lock": func() func() { l.lock(); return l.unlock },
+		"TryLock": func() func() {
+			if !l.tryLock() {
+				panic("not locked")
+			}
+			return l.unlock
+		},
+		"LockContext":    leased(l.lockContext),
+		"TryLockContext": leased(l.tryLockContext),
+		"LockChan":       leased(func(ctx context.Context) (*mutex.Lease, error) { r := <-l.lockChan(ctx); return r.Lease, r.Err }),
 	}
 }
 
@@ -328,46 +292,3 @@ func mustPanic(t *testing.T, want string, f func()) {
 	}()
 	f()
 }
-
-// A commandHook runs before each command, also of a pipeline.
-type commandHook func(ctx context.Context, cmd redis.Cmder)
-
-func (h commandHook) DialHook(next redis.DialHook) redis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
-}
-
-func (h commandHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		h(ctx, cmd)
-		return next(ctx, cmd)
-	}
-}
-
-func (h commandHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		for _, cmd := range cmds {
-			h(ctx, cmd)
-		}
-		return next(ctx, cmds)
-	}
-}
-
-// A scriptHook runs in place of each script that is alone in its request.
-type scriptHook func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error
-
-func (h scriptHook) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (h scriptHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if isScript(cmd) {
-			return h(next, ctx, cmd)
-		}
-		return next(ctx, cmd)
-	}
-}
-
-func (h scriptHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-
-func isScript(cmd redis.Cmder) bool { return cmd.Name() == "evalsha" || cmd.Name() == "eval" }

@@ -390,7 +390,7 @@ func TestOnceEveryOfManyProcesses(t *testing.T) {
 // While Redis is unreachable, a call waits until it is back.
 // A value that is not of a Once makes it neither done nor undone: that is an error, until Reset.
 func TestOnceOfAForeignValue(t *testing.T) {
-	rdb := miniClient(t)
+	rdb := redistest.MiniClient(t, redistest.Mini(t))
 	fl := mutex.NewFlight(rdb, "")
 	fl.Keep = time.Hour
 	for _, text := range []string{"", "v", "1 2 3"} {

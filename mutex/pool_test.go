@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -152,31 +151,10 @@ func TestPoolLossWhileWaiting(t *testing.T) {
 	})
 }
 
-// Ten thousand keys can be locked at once, each of them named twice.
-func TestPoolManyKeys(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	p := mutex.NewPool(s.Client(t), "many:")
-	p.TTL = time.Minute // a busy machine takes its time
-	const n = 10_000
-	keys := make([]string, 0, 2*n)
-	for i := range 2 * n {
-		keys = append(keys, strconv.Itoa(i%n))
-	}
-	l := lockAll(t, p, keys...)
-	if got := s.Do(t, "DBSIZE"); got != int64(2*n) || l.FenceOf("9999") <= 0 { // with a fence for each
-		t.Errorf("%v keys are written", got)
-	}
-	unlock(t, l)
-	if got := s.Do(t, "DBSIZE"); got != int64(n) {
-		t.Errorf("%v keys are left", got)
-	}
-}
-
 // A pool has in memory only the keys that are locked or awaited.
 func TestPoolForgets(t *testing.T) {
-	p := mutex.NewPool(miniClient(t), "")
-	const keys = 3000
+	p := mutex.NewPool(redistest.MiniClient(t, redistest.Mini(t)), "")
+	const keys = 200
 	for i := range keys {
 		p.Lock(fmt.Sprint(i))
 	}

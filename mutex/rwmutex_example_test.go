@@ -100,18 +100,24 @@ func ExampleRWMutex_RLockChan() {
 	// busy
 }
 
-// RDo unlocks when f returns, and cancels f's ctx if the lock is lost.
+// Do and RDo unlock when f returns, and cancel f's ctx if the lock is lost.
 func ExampleRWMutex_RDo() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
+	ctx := context.Background()
 	mu := mutex.NewRW(rdb, "catalogue")
 
-	err := mu.RDo(context.Background(), func(ctx context.Context) error {
+	fmt.Println(mu.Do(ctx, func(ctx context.Context) error {
+		fmt.Println("writing")
+		return ctx.Err()
+	}))
+	fmt.Println(mu.RDo(ctx, func(ctx context.Context) error {
 		fmt.Println("reading")
 		return ctx.Err()
-	})
-	fmt.Println(err)
+	}))
 	// Output:
+	// writing
+	// <nil>
 	// reading
 	// <nil>
 }
@@ -147,26 +153,6 @@ func ExampleRWMutex_RLocker() {
 	// Output: both are reading
 }
 
-// A lease reports whether the lock was lost.
-func ExampleRWMutex_LockContext() {
-	rdb, closeAll := exampleClient()
-	defer closeAll()
-	mu := mutex.NewRW(rdb, "catalogue")
-
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	lease, err := mu.LockContext(ctx)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println("writing")
-	fmt.Println(lease.Unlock()) // ErrLost: another process may have held the lock
-	// Output:
-	// writing
-	// <nil>
-}
-
 // A try does not wait.
 func ExampleRWMutex_TryLockContext() {
 	rdb, closeAll := exampleClient()
@@ -182,22 +168,6 @@ func ExampleRWMutex_TryLockContext() {
 	// Output:
 	// <nil>
 	// true
-	// <nil>
-}
-
-// Do unlocks when f returns, and cancels f's ctx if the lock is lost.
-func ExampleRWMutex_Do() {
-	rdb, closeAll := exampleClient()
-	defer closeAll()
-	mu := mutex.NewRW(rdb, "catalogue")
-
-	err := mu.Do(context.Background(), func(ctx context.Context) error {
-		fmt.Println("writing")
-		return ctx.Err()
-	})
-	fmt.Println(err)
-	// Output:
-	// writing
 	// <nil>
 }
 

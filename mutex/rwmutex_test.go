@@ -2,9 +2,6 @@ package mutex_test
 
 import (
 	"context"
-	"fmt"
-	"slices"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -12,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
@@ -23,11 +21,6 @@ func fleet(t *testing.T, n int) (all []*mutex.RWMutex) {
 		all = append(all, mutex.NewRW(sibling(t, rdb), "key"))
 	}
 	return all
-}
-
-func rlock(t *testing.T, m *mutex.RWMutex) *mutex.Lease {
-	t.Helper()
-	return locker{lockContext: m.RLockContext}.hold(t)
 }
 
 // Readers share the lock, in a process and among processes. A writer that waits keeps new ones
@@ -66,45 +59,6 @@ func TestRWMutexWriterWaits(t *testing.T) {
 			for _, l := range late {
 				unlock(t, granted(t, l))
 			}
-		}
-	})
-}
-
-// Processes get in in the order in which they came, and readers that are next to one another together.
-func TestRWMutexOrder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const kinds = "RWRRWWRRRW"
-		all := fleet(t, 1+len(kinds))
-		first := lock(t, all[0])
-		var start time.Time
-		var mu sync.Mutex
-		var turns [len(kinds)][]int // of a second each
-		var wg sync.WaitGroup
-		for i, kind := range kinds {
-			request := all[1+i].LockChan
-			if kind == 'R' {
-				request = all[1+i].RLockChan
-			}
-			wg.Go(func() {
-				r := <-request(t.Context())
-				must(r.Err)
-				mu.Lock()
-				turn := time.Since(start) / time.Second
-				turns[turn] = append(turns[turn], i)
-				mu.Unlock()
-				time.Sleep(time.Second)
-				unlock(t, r.Lease)
-			})
-			time.Sleep(10 * time.Millisecond) // until it is in the queue
-		}
-		start = time.Now()
-		unlock(t, first)
-		wg.Wait()
-		for _, turn := range turns {
-			slices.Sort(turn)
-		}
-		if got := fmt.Sprint(turns); got != "[[0] [1] [2 3] [4] [5] [6 7 8] [9] [] [] []]" {
-			t.Errorf("the order was %s", got)
 		}
 	})
 }
@@ -193,7 +147,7 @@ func TestRWMutexUnlockOvertaken(t *testing.T) {
 		rdb := bubbleClient(t)
 		var late atomic.Int32 // how many requests are yet to be held up
 		through := make(chan struct{})
-		rdb.AddHook(scriptHook(func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
+		rdb.AddHook(redistest.Scripts(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
 			if late.Add(-1) >= 0 {
 				<-through
 			}

@@ -16,40 +16,6 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// ways are those to hold a lock while a function runs.
-func ways(ctx context.Context, l locker) map[string]func(hold func()) {
-	leased := func(get func() (*mutex.Lease, error)) func(hold func()) {
-		return func(hold func()) {
-			h, err := get()
-			must(err)
-			synctest.Wait() // what is received from a channel is told at the same time
-			hold()
-			must(h.Unlock())
-		}
-	}
-	all := map[string]func(hold func()){
-		"Lock": func(hold func()) {
-			l.lock()
-			hold()
-			l.unlock()
-		},
-		"TryLock": func(hold func()) {
-			if !l.tryLock() {
-				panic("not locked")
-			}
-			hold()
-			l.unlock()
-		},
-		"LockContext":    leased(func() (*mutex.Lease, error) { return l.lockContext(ctx) }),
-		"TryLockContext": leased(func() (*mutex.Lease, error) { return l.tryLockContext(ctx) }),
-		"LockChan":       leased(func() (*mutex.Lease, error) { r := <-l.lockChan(ctx); return r.Lease, r.Err }),
-	}
-	if l.do != nil {
-		all["Do"] = func(hold func()) { must(l.do(ctx, func(context.Context) error { hold(); return nil })) }
-	}
-	return all
-}
-
 // Each way to lock tells when it waits, and when it has the lock, has lost it, or has given it back.
 func TestTrace(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
@@ -59,7 +25,7 @@ func TestTrace(t *testing.T) {
 		const hold = 400 * time.Millisecond
 		var r redistest.Record[mutex.Event]
 		l := k.of(rdb, "key", options{ttl: mutex.DefaultTTL, trace: (*mutex.Trace)(r.Trace())})
-		for name, lock := range ways(t.Context(), l) {
+		for name, get := range l.ways(t) {
 			for where, want := range map[string][]string{"": {"acquired immediate"}, "here": {"waiting", "acquired local"}, "elsewhere": {"waiting", "acquired notified"}} {
 				if where != "" {
 					if strings.HasPrefix(name, "Try") {
@@ -78,20 +44,23 @@ func TestTrace(t *testing.T) {
 					time.AfterFunc(hold, func() { unlock(t, h) })
 				}
 				start := time.Now()
-				lock(func() {
-					if took := time.Since(start); !slices.Equal(r.Now(), want) || r.Waited() != took {
-						t.Errorf("%s, held %s: it has told %q, %v after %v", name, where, r.Now(), r.Waited(), took)
-					}
-					time.Sleep(time.Second)
-				})
+				end := get()
+				synctest.Wait() // what is received from a channel is told at the same time
+				if took := time.Since(start); !slices.Equal(r.Now(), want) || r.Waited() != took {
+					t.Errorf("%s, held %s: it has told %q, %v after %v", name, where, r.Now(), r.Waited(), took)
+				}
+				time.Sleep(time.Second)
+				end()
 				if !slices.Equal(r.Now(), append(want, "released <nil>")) || r.Held() != time.Second {
 					t.Errorf("%s: when all is over it has told %q, held for %v", name, r.Now(), r.Held())
 				}
 				r.Take()
 			}
 		}
-		for _, lock := range ways(t.Context(), k.of(rdb, "key", options{ttl: mutex.DefaultTTL, trace: new(mutex.Trace)})) {
-			lock(func() { time.Sleep(mutex.DefaultTTL) })
+		for _, get := range k.of(rdb, "key", options{ttl: mutex.DefaultTTL, trace: new(mutex.Trace)}).ways(t) {
+			end := get()
+			time.Sleep(mutex.DefaultTTL)
+			end()
 		}
 
 		h := l.hold(t)

@@ -245,7 +245,9 @@ func TestBadInput(t *testing.T) {
 		t.Errorf("Release after that of a copy returned %v", err)
 	}
 	release(t, acquire(t, one, 3)) // all that there are, and no more
-	if _, err := one.AcquireLease(ctx, 4); !errors.Is(err, semaphore.ErrExceedsSize) {
-		t.Errorf("more than there are: %v", err)
+	for _, n := range []int64{4, 1<<52 + 1} {
+		if _, err := one.AcquireLease(ctx, n); !errors.Is(err, semaphore.ErrExceedsSize) {
+			t.Errorf("%d of 3: %v", n, err)
+		}
 	}
 }

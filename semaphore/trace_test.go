@@ -1,7 +1,6 @@
 package semaphore_test
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -15,80 +14,35 @@ import (
 
 // Each way to acquire tells when it waits, and when it has the permits or has given them back.
 func TestTrace(t *testing.T) {
-	leased := func(get func(ctx context.Context, s *semaphore.Weighted) (*semaphore.Lease, error)) func(context.Context, *semaphore.Weighted, func()) {
-		return func(ctx context.Context, s *semaphore.Weighted, hold func()) {
-			l, err := get(ctx, s)
-			must(err)
-			hold()
-			must(l.Release())
-		}
-	}
-	for name, take := range map[string]func(ctx context.Context, s *semaphore.Weighted, hold func()){
-		"Acquire": func(ctx context.Context, s *semaphore.Weighted, hold func()) {
-			_ = s.Acquire(ctx, 2)
-			hold()
-			s.Release(1)
-			s.Release(1)
-		},
-		"TryAcquire": func(_ context.Context, s *semaphore.Weighted, hold func()) {
-			if !s.TryAcquire(2) {
-				panic("not acquired")
-			}
-			hold()
-			s.Release(2)
-		},
-		"AcquireLease": leased(func(ctx context.Context, s *semaphore.Weighted) (*semaphore.Lease, error) {
-			return s.AcquireLease(ctx, 2)
-		}),
-		"TryAcquireLease": leased(func(ctx context.Context, s *semaphore.Weighted) (*semaphore.Lease, error) {
-			return s.TryAcquireLease(ctx, 2)
-		}),
-		"AcquireChan": leased(func(ctx context.Context, s *semaphore.Weighted) (*semaphore.Lease, error) {
-			r := <-s.AcquireChan(ctx, 2)
-			synctest.Wait() // what is received is told at the same time
-			return r.Lease, r.Err
-		}),
-		"Do": func(ctx context.Context, s *semaphore.Weighted, hold func()) {
-			_ = s.Do(ctx, 2, func(context.Context) error { hold(); return nil })
-		},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			rdb := bubbleClient(t)
-			use := func(wait time.Duration) {
-				var r redistest.Record[semaphore.Event]
-				s := weightedOf(rdb, 3, ample)
-				s.Trace = (*semaphore.Trace)(r.Trace())
-				acquired := "2 acquired immediate"
-				var told []string
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		var r redistest.Record[semaphore.Event]
+		s := weightedOf(rdb, 3, ample)
+		s.Trace = (*semaphore.Trace)(r.Trace())
+		for name, take := range ways(t, s, 2) {
+			for wait, want := range map[time.Duration][]string{0: {"2 acquired immediate"}, 400 * time.Millisecond: {"2 waiting", "2 acquired notified"}} {
 				if wait > 0 {
-					acquired, told = "2 acquired notified", []string{"2 waiting"}
+					if strings.HasPrefix(name, "Try") {
+						continue
+					}
+					theirs := acquire(t, weightedOf(sibling(t, rdb), 3, ample), 2)
+					time.AfterFunc(wait, func() { release(t, theirs) })
 				}
 				start := time.Now()
-				take(t.Context(), s, func() {
-					if got := r.Now(); !slices.Equal(got, append(told, acquired)) {
-						t.Errorf("%s has returned, and it tells %q", name, got)
-					}
-					if took := time.Since(start); r.Waited() != took || took < wait {
-						t.Errorf("%s: it has waited %v, and says %v", name, took, r.Waited())
-					}
-					time.Sleep(time.Second)
-				})
-				if got := r.Now(); !slices.Equal(got, append(told, acquired, "2 released <nil>")) {
-					t.Errorf("%s is over, and it tells %q", name, got)
+				back := take()
+				synctest.Wait() // what is received from a channel is told at the same time
+				if took := time.Since(start); !slices.Equal(r.Now(), want) || r.Waited() != took || took < wait {
+					t.Errorf("%s: after %v it tells %q, and that it has waited %v", name, took, r.Now(), r.Waited())
 				}
-				if r.Held() != time.Second {
-					t.Errorf("%s: it was held for a second, and says %v", name, r.Held())
+				time.Sleep(time.Second)
+				back()
+				if want := append(want, "2 released <nil>"); !slices.Equal(r.Now(), want) || r.Held() != time.Second {
+					t.Errorf("%s is over: it tells %q, held for %v", name, r.Now(), r.Held())
 				}
+				r.Take()
 			}
-			use(0)
-			if strings.HasPrefix(name, "Try") {
-				return
-			}
-			theirs := acquire(t, weightedOf(sibling(t, rdb), 3, ample), 2)
-			time.AfterFunc(400*time.Millisecond, func() { release(t, theirs) })
-			use(400 * time.Millisecond)
-		})
-	}
+		}
+	})
 }
 
 // A request that is refused is told as failed, and permits that are lost as lost.

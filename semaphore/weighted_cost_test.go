@@ -1,8 +1,6 @@
 package semaphore_test
 
 import (
-	"context"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,17 +17,12 @@ func TestCostUncontended(t *testing.T) {
 	sem := weightedOf(rdb, 10, time.Hour)
 	for _, held := range []int64{0, 3} {
 		must(sem.Acquire(t.Context(), held))
-		for name, pair := range map[string]func(){
-			"Acquire":      func() { must(sem.Acquire(context.Background(), 2)); sem.Release(2) },
-			"TryAcquire":   func() { sem.TryAcquire(2); sem.Release(2) },
-			"AcquireLease": func() { release(t, acquire(t, sem, 2)) },
-			"AcquireChan":  func() { release(t, receive(t, sem.AcquireChan(t.Context(), 2))) },
-		} {
-			pair() // the server learns the scripts
+		for name, take := range ways(t, sem, 2) {
+			take()() // the server learns the scripts
 			const n = 20
 			before := s.Stats(t)
 			for range n {
-				pair()
+				take()()
 			}
 			cost := s.Stats(t).Since(before)
 			if cost.Requests() != 2*n || cost.Published() != 0 {
@@ -71,51 +64,6 @@ func TestCostRelease(t *testing.T) {
 		})
 		for _, l := range leases {
 			release(t, l)
-		}
-	})
-}
-
-// However many wait, a process asks once a second.
-func TestCostIdle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c, all := redistest.MiniClients(t, 5)
-		held := acquire(t, weightedOf(all[4], 10, time.Hour), 10)
-		ctx, cancel := context.WithCancel(t.Context())
-		var wg sync.WaitGroup
-		for _, rdb := range all[:4] {
-			sem := weightedOf(rdb, 10, ample)
-			for i := range 64 {
-				wg.Go(func() { <-sem.AcquireChan(ctx, int64(i%10)+1) })
-			}
-		}
-		awaitQueue(t, all[0], 4)
-		if n, _ := c.Cost(func() { time.Sleep(time.Minute) }); n > 4*62 || n < 4*45 {
-			t.Errorf("256 waiters of 4 processes cost %d requests in a minute", n)
-		}
-		cancel()
-		wg.Wait()
-		release(t, held)
-	})
-}
-
-// Permits that are passed on inside a process cost a request for each time slice.
-func TestCostInside(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c, all := redistest.MiniClients(t, 1)
-		sem := weightedOf(all[0], 16, ample)
-		const goroutines, each = 64, 100
-		var wg sync.WaitGroup
-		for range goroutines {
-			wg.Go(func() {
-				for range each {
-					must(sem.Acquire(context.Background(), 1))
-					time.Sleep(10 * time.Microsecond)
-					sem.Release(1)
-				}
-			})
-		}
-		if n, messages := c.Cost(wg.Wait); n > goroutines*each/5 || messages != 0 {
-			t.Errorf("%d holds cost %d requests, %d messages", goroutines*each, n, messages)
 		}
 	})
 }

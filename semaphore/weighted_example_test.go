@@ -65,7 +65,7 @@ func ExampleWeighted_AcquireChan() {
 		}
 		defer r.Lease.Release()
 		fmt.Println("3 of 10")
-	case <-time.After(time.Second):
+	case <-time.After(time.Minute):
 		fmt.Println("busy")
 	}
 	// Output: 3 of 10

@@ -161,29 +161,6 @@ func TestResizeDown(t *testing.T) {
 	})
 }
 
-// Who was refused is not given anything later, when the size grows again.
-func TestResizeDownAndUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rdb := bubbleClient(t)
-		a, b, c := weightedOf(rdb, 10, ample), weightedOf(sibling(t, rdb), 10, ample), weightedOf(sibling(t, rdb), 10, ample)
-		x, y := acquire(t, a, 6), acquire(t, b, 1)
-		first := queued(t, rdb, c, 5, 1)
-		second := queued(t, rdb, b, 8, 2)
-		resize(t, a, 7)
-		if r := <-second; !errors.Is(r.Err, semaphore.ErrExceedsSize) {
-			t.Errorf("8 of 7 yields %v", r)
-		}
-		time.Sleep(time.Second)
-		resize(t, a, 20)
-		z := granted(t, first)
-		time.Sleep(time.Second)
-		weighs(t, rdb, "the size has grown", 6, 1, 5)
-		for _, l := range []*semaphore.Lease{x, y, z} {
-			release(t, l)
-		}
-	})
-}
-
 // Ten calls of Acquire that wait for more than the size make one request in two times
 // MaxPollInterval together. After a Resize one of them succeeds.
 func TestResizeAboveAcquire(t *testing.T) {
@@ -235,24 +212,6 @@ func TestResizeInOutage(t *testing.T) {
 		time.AfterFunc(time.Minute, func() { away.Set(false) })
 		resize(t, w, 3)
 		release(t, acquire(t, w, 3))
-	})
-}
-
-// After a Resize, Acquire looks at those who are inside only if one of them was lost.
-func TestAcquireAfterResizeLooksAtNobody(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		s := weightedOf(rdb, 1, ample)
-		resize(t, s, 100)
-		for range 3 {
-			must(s.Acquire(t.Context(), 1))
-		}
-		put := s.OldestInside()
-		for range 20 {
-			must(s.Acquire(t.Context(), 1))
-		}
-		put()
-		s.Release(23)
 	})
 }
 

@@ -3,7 +3,6 @@ package semaphore_test
 import (
 	"context"
 	"errors"
-	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,38 +21,8 @@ import (
 // What one takes the others do not get, by each way to take it, until it is back.
 func TestWeightedExcludes(t *testing.T) {
 	inOneAndFour(t, 3, func(t *testing.T, of func(int) *semaphore.Weighted) {
-		leased := func(get func(ctx context.Context, n int64) (*semaphore.Lease, error)) (back func()) {
-			l, err := get(t.Context(), 2)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return func() {
-				release(t, l)
-				for _, err := range []error{l.Err(), l.Release()} {
-					if !errors.Is(err, semaphore.ErrReleased) || !strings.HasSuffix(err.Error(), `acquire "key": released`) && err.Error() != `baton: release "key": released` {
-						t.Error(err)
-					}
-				}
-			}
-		}
 		s := of(0)
-		for name, take := range map[string]func() (back func()){
-			"Acquire": func() func() { must(s.Acquire(t.Context(), 2)); return func() { s.Release(2) } },
-			"TryAcquire": func() func() {
-				if !s.TryAcquire(2) {
-					t.Fatal("not acquired")
-				}
-				return func() { s.Release(1); s.Release(1) }
-			},
-			"AcquireLease":    func() func() { return leased(s.AcquireLease) },
-			"TryAcquireLease": func() func() { return leased(s.TryAcquireLease) },
-			"AcquireChan": func() func() {
-				return leased(func(ctx context.Context, n int64) (*semaphore.Lease, error) {
-					r := <-s.AcquireChan(ctx, n)
-					return r.Lease, r.Err
-				})
-			},
-		} {
+		for name, take := range ways(t, s, 2) {
 			back := take()
 			if of(1).TryAcquire(2) {
 				t.Errorf("%s: TryAcquire of too many succeeds", name)
@@ -114,58 +83,6 @@ func TestZeroPermits(t *testing.T) {
 			t.Error("Release of 0 released 1")
 		}
 		of(3).Release(1)
-	})
-}
-
-// Acquire of more than the size waits for its ctx, as x/sync's does, and blocks no other call.
-func TestAcquireDoesntBlockIfTooBig(t *testing.T) {
-	const n = 2
-	inOneAndFour(t, n, func(t *testing.T, of func(int) *semaphore.Weighted) {
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		var big, wg sync.WaitGroup
-		for i := range 3 * n {
-			big.Go(func() {
-				// The second can never fit: no semaphore is so large.
-				if err := of(i).Acquire(ctx, []int64{n + 1, math.MaxInt64}[i%2]); err != context.Canceled || ctx.Err() == nil {
-					t.Errorf("Acquire of more than %d returned %v", n, err)
-				}
-			})
-			wg.Go(func() {
-				must(of(i).Acquire(t.Context(), 1))
-				if of(i).TryAcquire(n + 1) {
-					t.Errorf("TryAcquire of %d succeeded", n+1)
-				}
-				of(i).Release(1)
-			})
-		}
-		wg.Wait()
-		cancel()
-		big.Wait()
-	})
-}
-
-// A large call to Acquire does not starve behind small ones.
-func TestLargeAcquireDoesntStarve(t *testing.T) {
-	const n = 8
-	inOneAndFour(t, n, func(t *testing.T, of func(int) *semaphore.Weighted) {
-		var done atomic.Bool
-		var wg sync.WaitGroup
-		for i := range n {
-			must(of(i).Acquire(t.Context(), 1))
-			wg.Go(func() {
-				defer of(i).Release(1)
-				for !done.Load() {
-					time.Sleep(time.Millisecond)
-					of(i).Release(1)
-					must(of(i).Acquire(t.Context(), 1))
-				}
-			})
-		}
-		must(of(0).Acquire(t.Context(), n))
-		done.Store(true)
-		of(0).Release(n)
-		wg.Wait()
 	})
 }
 
@@ -238,33 +155,6 @@ func TestDo(t *testing.T) {
 	})
 }
 
-// Keys of all kinds of names work, are handed over, and are no other's.
-func TestWeightedKeys(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		other := sibling(t, rdb)
-		held := map[string]*semaphore.Lease{}
-		for _, key := range append(redistest.OddKeys, "state", strings.Repeat("k", 1<<16)) {
-			if redistest.Usable(key) {
-				held[key] = acquire(t, semaphore.NewWeighted(rdb, key, 2), 2)
-			}
-		}
-		for key, l := range held {
-			s := semaphore.NewWeighted(other, key, 2)
-			if _, err := s.TryAcquireLease(t.Context(), 1); !errors.Is(err, semaphore.ErrNotAvailable) {
-				t.Errorf("%.20q does not exclude: %v", key, err)
-			}
-			next := s.AcquireChan(t.Context(), 1)
-			redistest.Eventually(t, redistest.Patience, func() bool {
-				s, err := s.Inspect(t.Context())
-				return err == nil && s.Waiters == 1
-			}, "%.20q has a line", key)
-			release(t, l)
-			release(t, receive(t, next))
-		}
-	})
-}
-
 // What several calls of Acquire took can be released in other portions, also at once. The first permit too many panics.
 func TestReleaseInPortions(t *testing.T) {
 	t.Parallel()
@@ -293,5 +183,35 @@ func TestReleaseInPortions(t *testing.T) {
 		}
 		release(t, l)
 		rests(t, rdb)
+	})
+}
+
+// A process that acquires as many permits again and again needs no request for it. Another
+// process gets them nevertheless.
+func TestLinger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		var sent redistest.Requests
+		a, b := semaphore.NewWeighted(rdb, "key", 3), semaphore.NewWeighted(sibling(t, rdb), "key", 3)
+		rdb.AddHook(&sent)
+		a.Linger = time.Second
+		for range 3 {
+			for i := range 200 {
+				must(a.Acquire(t.Context(), 2))
+				a.Release(2)
+				time.Sleep(time.Millisecond)
+				if i == 20 {
+					sent.Store(0)
+				}
+			}
+			if n := sent.Load(); n > 1 {
+				t.Errorf("180 holds cost %d requests", n)
+			}
+			s, err := a.Inspect(t.Context())
+			if err != nil || len(s.Holders) != 1 || !s.Holders[0].Idle || !s.Holders[0].MayLinger || s.Used != 2 {
+				t.Errorf("%+v, %v", s, err)
+			}
+			release(t, acquire(t, b, 3))
+		}
 	})
 }

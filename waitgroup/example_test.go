@@ -7,25 +7,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
-	"github.com/redis/go-redis/v9"
-
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
 // exampleClient stands for redis.NewClient with the address of your server.
-func exampleClient() (*redis.Client, func()) {
-	server := miniredis.NewMiniRedis()
-	server.ClockTTL(true) // keys expire
-	if err := server.Start(); err != nil {
-		panic(err)
-	}
-	rdb := redis.NewClient(&redis.Options{Addr: server.Addr()})
-	return rdb, func() {
-		rdb.Close()
-		server.Close()
-	}
-}
+var exampleClient = redistest.ExampleClient
 
 // A WaitGroup can replace a sync.WaitGroup.
 func Example() {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -18,7 +17,6 @@ import (
 )
 
 func init() {
-	workers["rounds"] = generationsProcess
 	workers["panics"] = panicsProcess
 }
 
@@ -30,69 +28,6 @@ func process() (rdb *redis.Client, wg *waitgroup.WaitGroup) {
 	wg = waitgroup.New(rdb, "key")
 	wg.TTL = time.Minute
 	return rdb, wg
-}
-
-// Four processes reuse groups for 1,000 generations, in which each does its part of the work and waits
-// for the others. Nobody is told before all parts are done, and nobody is left waiting.
-func TestGenerationsAcrossProcesses(t *testing.T) {
-	t.Parallel()
-	const processes, rounds = 4, 1000
-	s := redistest.Start(t)
-	rdb := s.Client(t)
-	for key, n := range map[string]int{"key": processes, "told": processes - 1, "gate 1": 1} {
-		waitgroup.New(rdb, key).Add(n)
-	}
-	var ws []*redistest.Worker
-	for i := range processes {
-		ws = append(ws, redistest.Spawn(t, "rounds", "WG_URL="+s.URL(), fmt.Sprint("WG_ME=", i), fmt.Sprint("WG_PROCESSES=", processes), fmt.Sprint("WG_ROUNDS=", rounds)))
-	}
-	for _, w := range ws {
-		if err := w.Wait(); err != nil {
-			t.Error(err)
-		}
-	}
-	if got := rdb.Get(t.Context(), "done").Val(); got != strconv.Itoa(processes*rounds) {
-		t.Errorf("%s parts were done", got)
-	}
-	holds(t, "in the end", rdb, processes, 0)
-}
-
-func generationsProcess() {
-	rdb, work := process()
-	defer rdb.Close()
-	ctx := context.Background()
-	number := func(name string) int {
-		n, err := strconv.Atoi(os.Getenv(name))
-		must(err)
-		return n
-	}
-	me, processes := number("WG_ME"), number("WG_PROCESSES")
-	told := waitgroup.New(rdb, "told")
-	gate := [2]*waitgroup.WaitGroup{waitgroup.New(rdb, "gate 0"), waitgroup.New(rdb, "gate 1")}
-	for round := 1; round <= number("WG_ROUNDS"); round++ {
-		must(rdb.Incr(ctx, "done").Err())
-		work.Done()
-		if me%2 == 0 {
-			must(<-work.WaitChan(ctx))
-		} else {
-			must(work.WaitContext(ctx))
-		}
-		n, err := rdb.Get(ctx, "done").Int()
-		must(err)
-		if n != processes*round {
-			panic(fmt.Sprintf("in round %d told when %d parts were done", round, n))
-		}
-		if me > 0 {
-			told.Done()
-			gate[round%2].Wait()
-			continue
-		}
-		told.Wait()
-		told.Add(processes - 1)
-		work.Add(processes)
-		gate[(round+1)%2].Add(1)
-		gate[round%2].Done()
-	}
 }
 
 // A task of Go that panics ends its program, as with sync, and others are told at once that it was not done.

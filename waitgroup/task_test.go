@@ -123,23 +123,3 @@ func TestTaskLives(t *testing.T) {
 		is(t, "who comes late", here.WaitContext(t.Context()), waitgroup.ErrAbandoned)
 	})
 }
-
-// When Redis has lost the group, the next renewal tells its tasks.
-func TestTaskForgotten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rdb := bubbleClient(t)
-		wg := waitgroup.New(rdb, "key")
-		wg.Add(1)
-		task := claim(t, wg)
-		ctx, stop := task.Context(t.Context())
-		defer stop()
-		must(rdb.FlushAll(t.Context()).Err())
-		start := time.Now()
-		<-ctx.Done()
-		if took := time.Since(start); took > wg.TTL/2 || context.Cause(ctx) != waitgroup.ErrLost {
-			t.Errorf("told of %v after %v", context.Cause(ctx), took)
-		}
-		is(t, "Done", task.Done(), waitgroup.ErrLost)
-		holds(t, "a lost group", rdb, 0, 0)
-	})
-}

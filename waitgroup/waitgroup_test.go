@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"reflect"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,17 +16,6 @@ import (
 )
 
 // internal/dropin runs the tests of sync's WaitGroup.
-
-// Every method of sync's WaitGroup is there, with the same signature.
-func TestMethodsOfSync(t *testing.T) {
-	ours, theirs := reflect.TypeFor[*waitgroup.WaitGroup](), reflect.TypeFor[*sync.WaitGroup]()
-	for i := range theirs.NumMethod() {
-		name, want := theirs.Method(i).Name, reflect.Zero(theirs).Method(i).Type()
-		if _, ok := ours.MethodByName(name); !ok || reflect.Zero(ours).MethodByName(name).Type() != want {
-			t.Errorf("%v has no %s %v", ours, name, want)
-		}
-	}
-}
 
 // Whoever waits is told once that all is done, and not earlier. Nothing is left behind.
 func TestWait(t *testing.T) {
@@ -128,63 +114,6 @@ func TestWaitChanOrder(t *testing.T) {
 			wg.Add(1)
 			must(ends(t, "a wait for nothing", none))
 			wg.Done()
-		}
-	})
-}
-
-// A wait may be given up at any moment. Each channel yields one result, which is true.
-func TestSelect(t *testing.T) {
-	inOneAndFour(t, func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
-		var running sync.WaitGroup
-		for g := range 4 {
-			key := fmt.Sprint("key ", g%2)
-			mine, other := of(key, g), of(key, g+1)
-			running.Go(func() {
-				for range 60 {
-					mine.Add(1)
-					ctx, cancel := context.WithTimeout(t.Context(), rand.N(4*time.Millisecond))
-					c := other.WaitChan(ctx)
-					select {
-					case err := <-c:
-						if err == nil {
-							t.Error("told before it was done")
-						}
-						mine.Done()
-					case <-time.After(rand.N(4 * time.Millisecond)):
-						mine.Done()
-						if err := <-c; err != nil && !errors.Is(err, context.DeadlineExceeded) {
-							t.Error(err)
-						}
-					}
-					if cancel(); len(c) > 0 {
-						t.Error("a second result")
-					}
-				}
-			})
-		}
-		running.Wait()
-		of("key 0", 0).Wait()
-		of("key 1", 0).Wait()
-	})
-}
-
-// Keys of all names work, and none disturbs another.
-func TestKeys(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		other := sibling(t, rdb)
-		waits := map[string]<-chan error{}
-		for _, key := range append(redistest.OddKeys, strings.Repeat("long", 1000)) {
-			if redistest.Usable(key) {
-				waitgroup.New(rdb, key).Add(1)
-				waits[key] = waitgroup.New(other, key).WaitChan(t.Context())
-			}
-		}
-		for key, c := range waits {
-			task := claim(t, waitgroup.New(other, key))
-			goesOn(t, key, c)
-			must(task.Done())
-			must(ends(t, key, c))
 		}
 	})
 }

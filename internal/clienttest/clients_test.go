@@ -126,7 +126,7 @@ func TestClients(t *testing.T) {
 		"a hook that fails a pipeline once":  hooked(stopping(false, true, false, errHook)),
 		"a hook that fails to connect once":  hooked(stopping(false, false, true, errHook)),
 		"a hook that swallows commands once": hooked(stopping(true, true, false, nil)),
-		"a hook that puts a prefix":          hooked(prefixing),
+		"a hook that puts a prefix":          hooked(redistest.PrefixKeys("tenant:")),
 		"a proxy that shards": {make: func(t *testing.T) redis.UniversalClient {
 			rdb := s.client(t, nil)
 			rdb.AddHook(redistest.Sharding(s.client(t, nil), s.client(t, func(o *redis.Options) { o.Addr = s.other })))

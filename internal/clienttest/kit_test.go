@@ -104,7 +104,7 @@ type looks struct {
 
 // note counts a script, and returns how often there was one of its key.
 func (l *looks) note(cmd redis.Cmder) int {
-	if keys := keysOf(cmd); len(keys) > 0 {
+	if keys := redistest.KeysOf(cmd); len(keys) > 0 {
 		return l.add(keys[0].(string), 1)
 	}
 	return 0
@@ -132,21 +132,7 @@ func (l *looks) at(key string) (n int) {
 }
 
 func (l *looks) hook() redis.Hook {
-	return redistest.Before(func(_ context.Context, cmds ...redis.Cmder) error {
-		for _, cmd := range cmds {
-			l.note(cmd)
-		}
-		return nil
-	})
-}
-
-// keysOf are the keys of a script.
-func keysOf(cmd redis.Cmder) []any {
-	if name := cmd.Name(); name != "evalsha" && name != "eval" {
-		return nil
-	}
-	args := cmd.Args()
-	return args[3 : 3+args[2].(int)]
+	return redistest.BeforeScripts(func(_ context.Context, cmd redis.Cmder) { l.note(cmd) })
 }
 
 var errHook = errors.New("the hook's own error")
@@ -157,7 +143,7 @@ func stopping(command, pipeline, dial bool, err error) redis.Hook {
 	met := &looks{}
 	stops := func(on bool, cmds ...redis.Cmder) bool {
 		for _, cmd := range cmds {
-			if keys := keysOf(cmd); on && len(keys) > 0 && met.note(cmd) == 1 {
+			if keys := redistest.KeysOf(cmd); on && len(keys) > 0 && met.note(cmd) == 1 {
 				return true
 			}
 		}
@@ -184,16 +170,6 @@ func stopping(command, pipeline, dial bool, err error) redis.Hook {
 		},
 	}
 }
-
-// prefixing puts a prefix before each key, as for a tenant.
-var prefixing = redistest.Before(func(_ context.Context, cmds ...redis.Cmder) error {
-	for _, cmd := range cmds {
-		for i, key := range keysOf(cmd) {
-			keysOf(cmd)[i] = "tenant:" + key.(string)
-		}
-	}
-	return nil
-})
 
 // tagged cannot be compared.
 type tagged struct {

@@ -69,7 +69,7 @@ var bounds = []mutant{
 	{
 		"round-server-key", "the message of a round's end names the key as the server has it",
 		"internal/redisstore/lib/waitgroup.lua", `generation, abandoned) .. key)`, `generation, abandoned) .. group)`,
-		"waitgroup", "TestWaitWithKeyPrefix",
+		"internal/redisstore", "TestMessagesNameTheKeyWithoutAPrefix",
 	},
 	{
 		"old-server", "a free lock cannot be had on a server that does not know SET with GET",

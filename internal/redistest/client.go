@@ -32,3 +32,14 @@ func connect(tb testing.TB, o *redis.Options, opts []func(*redis.Options)) *redi
 // Patient is an option for tests that count requests: the client waits for each reply. So a
 // reply that is late on a busy machine costs no second request.
 func Patient(o *redis.Options) { o.ReadTimeout = -1 }
+
+// Sibling returns another client of the same server, which may be in a bubble: to the library, that is
+// another process. It is [Patient] if rdb is.
+func Sibling(tb testing.TB, rdb *redis.Client, opts ...func(*redis.Options)) *redis.Client {
+	tb.Helper()
+	o := *rdb.Options()
+	if o.ReadTimeout == 0 { // as -1 is stored
+		Patient(&o)
+	}
+	return connect(tb, &o, opts)
+}

@@ -47,6 +47,48 @@ func Before(f func(ctx context.Context, cmds ...redis.Cmder) error) Hook {
 	}
 }
 
+// Scripts returns a hook by which f runs each script that is alone in its request.
+func Scripts(f func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error) Hook {
+	return Hook{Process: func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+		if !isScript(cmd) {
+			return next(ctx, cmd)
+		}
+		return f(ctx, cmd, next)
+	}}
+}
+
+// BeforeScripts is [Before] for scripts, one at a time.
+func BeforeScripts(f func(ctx context.Context, cmd redis.Cmder)) Hook {
+	return Before(func(ctx context.Context, cmds ...redis.Cmder) error {
+		for _, cmd := range cmds {
+			if isScript(cmd) {
+				f(ctx, cmd)
+			}
+		}
+		return nil
+	})
+}
+
+// PrefixKeys returns a hook that puts a prefix before each key of a script, as for a tenant.
+func PrefixKeys(prefix string) Hook {
+	return BeforeScripts(func(_ context.Context, cmd redis.Cmder) {
+		for i, key := range KeysOf(cmd) {
+			KeysOf(cmd)[i] = prefix + key.(string)
+		}
+	})
+}
+
+// KeysOf returns the keys of a script.
+func KeysOf(cmd redis.Cmder) []any {
+	if !isScript(cmd) {
+		return nil
+	}
+	args := cmd.Args() // EVALSHA hash count key …
+	return args[3 : 3+args[2].(int)]
+}
+
+func isScript(cmd redis.Cmder) bool { return strings.HasPrefix(cmd.Name(), "eval") }
+
 // DialHook calls Dial.
 func (h Hook) DialHook(next redis.DialHook) redis.DialHook {
 	if h.Dial == nil {
@@ -129,7 +171,7 @@ func (o *Outage) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 // it sends each script where the hash tag of its first key is. Messages stay on one server.
 func Sharding(shards ...*redis.Client) Hook {
 	process := func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
-		if !strings.HasPrefix(cmd.Name(), "eval") {
+		if !isScript(cmd) {
 			return next(ctx, cmd)
 		}
 		hash := fnv.New32()

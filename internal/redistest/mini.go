@@ -51,3 +51,23 @@ func MiniClient(tb testing.TB, m *miniredis.Miniredis, opts ...func(*redis.Optio
 	o.PoolSize = 1000
 	return connect(tb, o, opts)
 }
+
+// BubbleClient returns a client of a server in memory, in the time of a synctest bubble.
+func BubbleClient(tb testing.TB) *redis.Client {
+	tb.Helper()
+	_, all := MiniClients(tb, 1)
+	return all[0]
+}
+
+// ExampleClient returns a client of a server in memory, for an example that runs in real time, and
+// closes both.
+func ExampleClient() (rdb *redis.Client, closeAll func()) {
+	m := miniredis.NewMiniRedis()
+	m.ClockTTL(true)
+	must(m.Start())
+	rdb = redis.NewClient(&redis.Options{Addr: m.Addr()})
+	return rdb, func() {
+		_ = rdb.Close()
+		m.Close()
+	}
+}

@@ -57,22 +57,18 @@ func (h *Tenants) Alone(rdb *redis.Client) {
 }
 
 func (h *Tenants) hook() Hook {
-	return Before(func(ctx context.Context, cmds ...redis.Cmder) error {
+	return BeforeScripts(func(ctx context.Context, cmd redis.Cmder) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		for _, cmd := range cmds {
-			name, ok := ctx.Value(tenant{}).(string)
-			switch {
-			case cmd.Name() != "evalsha" && cmd.Name() != "eval":
-			case !ok:
-				h.none++
-			case strings.Contains(cmd.Args()[3].(string), name):
-				h.own++
-			default:
-				h.strange++
-			}
+		name, ok := ctx.Value(tenant{}).(string)
+		switch {
+		case !ok:
+			h.none++
+		case strings.Contains(KeysOf(cmd)[0].(string), name):
+			h.own++
+		default:
+			h.strange++
 		}
-		return nil
 	})
 }
 

@@ -1,10 +1,9 @@
-// Package kit is what the tests of internal/matrix share. To the library, each client is a process
+// Package kit is what the tests of internal/matrix and of the public packages share. To the library, each client is a process
 // of its own.
 package kit
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -166,16 +165,6 @@ var Losses = map[string]Loss{
 	"RequestCut": {func(p *redistest.Proxy) { p.CutNextRequest("evalsha") }, func(f redistest.Faults) int64 { return f.RequestsCut }, 0}, // row 31
 	"ReplyCut":   {func(p *redistest.Proxy) { p.CutNextReply("evalsha") }, func(f redistest.Faults) int64 { return f.RepliesCut }, 0},    // row 32
 	"ReplyLost":  {func(p *redistest.Proxy) { p.LoseNextReply("evalsha") }, func(f redistest.Faults) int64 { return f.RepliesLost }, Silence},
-}
-
-// Scripts returns a hook that changes how a client runs its scripts.
-func Scripts(f func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error) redis.Hook {
-	return redistest.Hook{Process: func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
-		if !strings.HasPrefix(cmd.Name(), "eval") {
-			return next(ctx, cmd)
-		}
-		return f(next, ctx, cmd)
-	}}
 }
 
 // A Worker is another process.

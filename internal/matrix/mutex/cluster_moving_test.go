@@ -11,7 +11,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/seed-3d5fec5c/baton/internal/matrix/kit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
@@ -25,7 +24,7 @@ func TestClusterSlotBeginsToMove(t *testing.T) {
 	c := redistest.StartCluster(t, 2)
 	a, b := c.Client(t), c.Client(t)
 	var answered atomic.Int64 // scripts of the holder, retries of the client included
-	a.AddHook(kit.Scripts(func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
+	a.AddHook(redistest.Scripts(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
 		defer answered.Add(1)
 		return next(ctx, cmd)
 	}))

@@ -1,8 +1,6 @@
 package mutex_test
 
 import (
-	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -48,24 +46,4 @@ func TestFaultKeyTaken(t *testing.T) {
 		unlock(t, next)
 		rests(t, s, 0)
 	})
-}
-
-// TestFaultWrongType finds another type where a string is to be (row 15), in the
-// key or in one of the library's own: that is said at once and written nowhere.
-func TestFaultWrongType(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	rdb := s.Client(t)
-	for _, key := range []string{"key", "baton:{key}:queue", "baton:{key}:waiters", "baton:{key}:fence"} {
-		s.Do(t, "FLUSHALL")
-		s.Do(t, "LPUSH", key, "foreign")
-		if strings.HasSuffix(key, "waiters") { // which are looked at only if somebody waits
-			s.Do(t, "ZADD", "baton:{key}:queue", 1, "waiter")
-		}
-		keys := fmt.Sprint(s.Keys(t))
-		refuses(t, key+" is a list", mutexOf(rdb, time.Second), "WRONGTYPE")
-		if got := fmt.Sprint(s.Keys(t)); got != keys {
-			t.Errorf("the keys were %s and are %s", keys, got)
-		}
-	}
 }

@@ -2,11 +2,9 @@ package mutex_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -92,30 +90,6 @@ func TestShardingProxyLetsOneIn(t *testing.T) {
 	unlock(t, receive(t, "to find the hand-over without a message", next, poll))
 }
 
-// TestPlainClientAtAClusterNode names the client that is needed, at once (row 62).
-func TestPlainClientAtAClusterNode(t *testing.T) {
-	t.Parallel()
-	c := redistest.StartCluster(t, 2)
-	owner := c.Owner(t, c.Slot(t, "key"))
-	for _, node := range c.Nodes {
-		m := mutexOf(node.Client(t), time.Second)
-		if node == owner {
-			unlock(t, lock(t, m)) // nothing is redirected
-			continue
-		}
-		redirected := c.Errors(t, "MOVED")
-		ctx, cancel := context.WithTimeout(t.Context(), redistest.Patience)
-		defer cancel()
-		for i := range 3 {
-			if _, err := m.LockContext(ctx); err == nil || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "MOVED") || !strings.Contains(err.Error(), "NewClusterClient") {
-				t.Fatalf("LockContext: %v", err)
-			}
-			redistest.CheckCount(t, "the requests", c.Errors(t, "MOVED")-redirected, int64(i+1))
-		}
-		mustPanic(t, "MOVED", m.Lock)
-	}
-}
-
 // TestLeaseOfManyKeysStallsNobody locks and unlocks very many keys at once (row 67). Each
 // script has the keys of one lock, and no pipeline is long.
 func TestLeaseOfManyKeysStallsNobody(t *testing.T) {
@@ -125,19 +99,13 @@ func TestLeaseOfManyKeysStallsNobody(t *testing.T) {
 	rdb := s.Client(t)
 	var apart atomic.Int64
 	largest := largestPipeline(rdb)
-	rdb.AddHook(redistest.Before(func(_ context.Context, cmds ...redis.Cmder) error {
-		for _, cmd := range cmds {
-			if !strings.HasPrefix(cmd.Name(), "eval") {
-				continue
-			}
-			args := cmd.Args()
-			for _, key := range args[3 : 3+args[2].(int)] {
-				if redistest.HashTag(fmt.Sprint(key)) != redistest.HashTag(fmt.Sprint(args[3])) {
-					apart.Add(1)
-				}
+	rdb.AddHook(redistest.BeforeScripts(func(_ context.Context, cmd redis.Cmder) {
+		keys := redistest.KeysOf(cmd)
+		for _, key := range keys {
+			if redistest.HashTag(fmt.Sprint(key)) != redistest.HashTag(fmt.Sprint(keys[0])) {
+				apart.Add(1)
 			}
 		}
-		return nil
 	}))
 	p := mutex.NewPool(rdb, "many:")
 	p.TTL = time.Minute
@@ -236,14 +204,6 @@ func TestSubscriptionOnAnOldMaster(t *testing.T) {
 	}
 	cancel()
 	<-pinned
-}
-
-// TestServerWithoutTime says so at once, when scripts cannot read the server's clock (row 73).
-func TestServerWithoutTime(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t, "--rename-command", "TIME", "")
-	refuses(t, "no TIME", mutexOf(s.Client(t), time.Second), "nknown Redis command")
-	rests(t, s, 0)
 }
 
 // TestClusterSlotMovesAtOnce moves a slot as newer servers do (row 74): writes pause, all keys

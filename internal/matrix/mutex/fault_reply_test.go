@@ -94,7 +94,7 @@ func TestFaultTwice(t *testing.T) {
 	var clients []*redis.Client
 	for range 3 {
 		rdb := s.Client(t)
-		rdb.AddHook(kit.Scripts(func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
+		rdb.AddHook(redistest.Scripts(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
 			if err := next(ctx, cmd); err != nil {
 				return err
 			}
@@ -129,7 +129,7 @@ func TestFaultLate(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var first atomic.Bool
 	run, ran := make(chan struct{}), make(chan error, 1)
-	rdb.AddHook(kit.Scripts(func(next redis.ProcessHook, _ context.Context, cmd redis.Cmder) error {
+	rdb.AddHook(redistest.Scripts(func(_ context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
 		if !first.CompareAndSwap(false, true) {
 			return next(context.Background(), cmd)
 		}

@@ -28,7 +28,8 @@ const (
 )
 
 var (
-	must, bounded, keeps = kit.Must, kit.Bounded, kit.Keeps
+	must, bounded, keeps         = kit.Must, kit.Bounded, kit.Keeps
+	lock, rlock, lockAll, unlock = kit.Lock, kit.RLock, kit.LockAll, kit.Unlock
 
 	// workers are what the test binary does when a test starts it as another process, by name.
 	workers = map[string]func(){}
@@ -68,28 +69,6 @@ func got(l *mutex.Lease, err error) func(*testing.T) *mutex.Lease {
 	}
 }
 
-func lock(t *testing.T, m *mutex.Mutex) *mutex.Lease {
-	t.Helper()
-	return got(m.LockContext(t.Context()))(t)
-}
-
-func rlock(t *testing.T, m *mutex.RWMutex) *mutex.Lease {
-	t.Helper()
-	return got(m.RLockContext(t.Context()))(t)
-}
-
-func lockAll(t *testing.T, p *mutex.Pool, keys ...string) *mutex.Lease {
-	t.Helper()
-	return got(p.LockContext(t.Context(), keys...))(t)
-}
-
-func unlock(t *testing.T, l *mutex.Lease) {
-	t.Helper()
-	if err := l.Unlock(); err != nil {
-		t.Errorf("Unlock: %v", err)
-	}
-}
-
 // receive takes a result that must be a lease, within the bound from now.
 func receive(t *testing.T, what string, c <-chan mutex.Result, bound time.Duration) *mutex.Lease {
 	t.Helper()
@@ -100,13 +79,6 @@ func receive(t *testing.T, what string, c <-chan mutex.Result, bound time.Durati
 func lockWithin(t *testing.T, what string, m *mutex.Mutex, bound time.Duration) *mutex.Lease {
 	t.Helper()
 	return receive(t, what, m.LockChan(t.Context()), bound)
-}
-
-func mustPanic(t *testing.T, want string, f func()) {
-	t.Helper()
-	if err := redistest.Outcome(func() error { f(); return nil }); err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("%v, want a panic about %q", err, want)
-	}
 }
 
 // refuses checks that each way to lock fails at once, names the key, and says one of whys.

@@ -74,7 +74,7 @@ func TestFaultWeightedTwice(t *testing.T) {
 		defer other.Close()
 		var mu sync.Mutex
 		var all []redis.Cmder
-		double := kit.Scripts(func(next redis.ProcessHook, ctx context.Context, cmd redis.Cmder) error {
+		double := redistest.Scripts(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
 			mu.Lock()
 			defer mu.Unlock()
 			if err := next(ctx, cmd); err != nil {
@@ -115,31 +115,6 @@ func TestFaultWeightedTwice(t *testing.T) {
 		again("lowered again", 2)
 		release(t, last.Lease)
 	})
-}
-
-// TestFaultWeightedRestart restarts Redis empty: holders are told at their next
-// renewal, who waits goes on, and the fences are above the old ones.
-func TestFaultWeightedRestart(t *testing.T) {
-	t.Parallel()
-	const ttl = 1500 * time.Millisecond
-	s := redistest.Start(t)
-	sem := weightedOf(s.Client(t), 10, ttl)
-	must(sem.Acquire(t.Context(), 3))
-	l := acquire(t, sem, 6)
-	next := queued(t, s.Client(t), weightedOf(s.Client(t), 10, ample), 2, 1)
-	s.Kill()
-	must(s.Restart())
-	start := time.Now()
-	m := receive(t, "to go on waiting", next, poll)
-	loses(t, l, start, ttl/3)
-	kit.Follows(t, l, m)
-	rdb := s.Client(t)
-	weighs(t, rdb, "no renewal makes a hold again", 2)
-	sem.Release(3)
-	weighs(t, rdb, "a late Release harms nobody", 2)
-	keeps(t, m, ttl/4)
-	release(t, m)
-	rests(t, rdb, 0)
 }
 
 // TestFaultWeightedInside loses the permits of who is inside by Acquire: through

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/matrix/kit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
@@ -28,7 +29,7 @@ func TestFaultSentinels(t *testing.T) {
 		second = claim(t, there)
 	})
 	start := time.Now()
-	if count, tasks := outstanding(t, s.Replica.Client(t), "key"); count != 1 || tasks != 1 {
+	if count, tasks := kit.Outstanding(t, s.Replica.Client(t)); count != 1 || tasks != 1 {
 		t.Fatalf("the failover has lost nothing: %d and %d tasks are left", count, tasks)
 	}
 	ctx, stop := second.Context(t.Context())

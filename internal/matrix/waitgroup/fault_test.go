@@ -91,7 +91,7 @@ func TestFaultCancelled(t *testing.T) {
 			// The request may come through now. It is undone, before or after that.
 			redistest.Eventually(t, 10*time.Second, func() bool {
 				ops := operations(t, rdb)
-				count, tasks := outstanding(t, rdb, "key")
+				count, tasks := kit.Outstanding(t, rdb)
 				return strings.Contains(ops, "-1 undo") && count == 2 && tasks == 0
 			}, "%s, %s: not undone", what, name)
 			must(rdb.Del(t.Context(), operationKeys(t, rdb)...).Err())
@@ -151,21 +151,6 @@ func TestFaultMessages(t *testing.T) {
 	}
 }
 
-// TestFaultDisconnected: who may not subscribe polls.
-func TestFaultDisconnected(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	must(s.Client(t).Do(t.Context(), "ACL", "SETUSER", "deaf", "on", "nopass", "~*", "+@all", "-subscribe", "resetchannels").Err())
-	rdb := s.Client(t, func(o *redis.Options) { o.Username, o.Password = "deaf", "x" })
-	wg := waitgroup.New(rdb, "key")
-	wg.Add(1)
-	c := wg.WaitChan(t.Context())
-	goesOn(t, "the wait", c, 100*time.Millisecond)
-	start := time.Now()
-	wg.Done() // may not publish either
-	succeeds(t, ends(t, "the wait", c, start, poll))
-}
-
 // TestFaultDown: an outage is waited out, and a lost group is told.
 func TestFaultDown(t *testing.T) {
 	t.Parallel()
@@ -210,21 +195,4 @@ func TestFaultDown(t *testing.T) {
 	if err := wg.WaitContext(t.Context()); err != nil {
 		t.Errorf("a group that is not there: %v", err)
 	}
-}
-
-// TestFaultRestart restarts the server, with all that it knew and without.
-func TestFaultRestart(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
-	rdb := s.Client(t)
-	wg := waitgroup.New(rdb, "key")
-	wg.Add(2)
-	task := claim(t, wg)
-	c := waitgroup.New(s.Client(t), "key").WaitChan(t.Context())
-	s.Kill()
-	must(s.Restart())
-	holds(t, "after a restart", rdb, 1, 1)
-	wg.Done()
-	succeeds(t, task.Done())
-	succeeds(t, ends(t, "the wait", c, time.Now(), 2*poll))
 }

@@ -1,8 +1,6 @@
 package waitgroup_test
 
 import (
-	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -16,7 +14,9 @@ import (
 const leeway, poll = kit.Slack, kit.Poll
 
 var (
-	must = kit.Must
+	must             = kit.Must
+	is, lost, claim  = kit.Is, kit.Lost, kit.Claim
+	holds, listening = kit.Counts, kit.Listening
 
 	// workers are what the test binary does when a test starts it as another process, by name.
 	workers = map[string]func(){}
@@ -29,23 +29,6 @@ func groupOf(rdb redis.UniversalClient, ttl time.Duration) *waitgroup.WaitGroup 
 	wg := waitgroup.New(rdb, "key")
 	wg.TTL = ttl
 	return wg
-}
-
-// is checks an error.
-func is(t *testing.T, what string, err, target error) {
-	t.Helper()
-	if !errors.Is(err, target) {
-		t.Errorf("%s: %v, not %v", what, err, target)
-	}
-}
-
-// lost checks that a wait ended with so many tasks abandoned.
-func lost(t *testing.T, what string, err error, tasks int) {
-	t.Helper()
-	var a *waitgroup.AbandonedError
-	if !errors.As(err, &a) || !errors.Is(err, waitgroup.ErrAbandoned) || a.Tasks != tasks {
-		t.Errorf("%s: %v, not %d abandoned", what, err, tasks)
-	}
 }
 
 // ends takes the result of a wait, within the bound from start.
@@ -66,37 +49,4 @@ func succeeds(t *testing.T, err error) {
 	if err != nil {
 		t.Error(err)
 	}
-}
-
-// outstanding reads from Redis what is left of a group's round.
-func outstanding(t *testing.T, rdb *redis.Client, key string) (count, tasks int64) {
-	t.Helper()
-	status, err := waitgroup.New(rdb, key).Inspect(t.Context())
-	must(err)
-	return status.Count, int64(len(status.Tasks))
-}
-
-// holds checks what is left of "key".
-func holds(t *testing.T, what string, rdb *redis.Client, count, tasks int64) {
-	t.Helper()
-	if c, n := outstanding(t, rdb, "key"); c != count || n != tasks {
-		t.Errorf("%s: a count of %d and %d tasks are left, not %d and %d", what, c, n, count, tasks)
-	}
-}
-
-// listening waits until so many processes hear of the end of rounds of "key".
-func listening(t *testing.T, rdb *redis.Client, processes int64) {
-	t.Helper()
-	redistest.Eventually(t, 5*time.Second, func() bool {
-		return rdb.PubSubNumSub(context.Background(), "baton:{key}:done").Val()["baton:{key}:done"] == processes
-	}, "not %d processes listen", processes)
-}
-
-func claim(t *testing.T, wg *waitgroup.WaitGroup) *waitgroup.Task {
-	t.Helper()
-	task, err := wg.Claim(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return task
 }

@@ -1,0 +1,47 @@
+package clienttest
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+)
+
+// A request has the ctx values of its own caller or none, and never a stranger's.
+func TestRequestCarriesTheValuesOfItsCallersContext(t *testing.T) {
+	var tenants redistest.Tenants
+	s := redistest.Start(t)
+	use := func(rdb redis.UniversalClient, tenant, name string) {
+		ctx, cancel := context.WithCancel(tenants.Context(t.Context(), tenant))
+		defer cancel()
+		h := must(primitives[name](rdb, tenant+" "+name, newHistory()).hold(ctx))
+		if h.release != nil {
+			if err := h.release(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	shared, alone := s.Client(t), s.Client(t) // the shared one may take pipelines for under way
+	shared.AddHook(&tenants)
+	alone.AddHook(&tenants)
+	var wg sync.WaitGroup
+	for i := range 16 {
+		for name := range primitives {
+			wg.Go(func() {
+				for range 10 {
+					use(shared, fmt.Sprintf("tenant %x", i), name)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	before := tenants.Check(t)
+	use(alone, "alone", "Mutex")
+	if none := tenants.Check(t) - before; none > 0 {
+		t.Errorf("%d commands of a caller that is alone had no values", none)
+	}
+}

@@ -1,0 +1,78 @@
+package kit
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/semaphore"
+)
+
+// WeightedOf returns a semaphore of n permits for "key".
+func WeightedOf(rdb redis.UniversalClient, n int64, ttl time.Duration) *semaphore.Weighted {
+	s := semaphore.NewWeighted(rdb, "key", n)
+	s.TTL = ttl
+	return s
+}
+
+// Acquire acquires n permits.
+func Acquire(t *testing.T, s *semaphore.Weighted, n int64) *semaphore.Lease {
+	t.Helper()
+	l, err := s.AcquireLease(t.Context(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// Release checks that the permits were held to the end.
+func Release(t *testing.T, l *semaphore.Lease) {
+	t.Helper()
+	if err := l.Release(); err != nil {
+		t.Errorf("Release: %v", err)
+	}
+}
+
+// AwaitPermits has s wait for n permits, and returns when it is the nth process in the queue.
+func AwaitPermits(t *testing.T, rdb *redis.Client, s *semaphore.Weighted, n, nth int64) <-chan semaphore.Result {
+	t.Helper()
+	c := s.AcquireChan(t.Context(), n)
+	AwaitQueue(t, rdb, nth)
+	return c
+}
+
+// AwaitQueue returns when n processes wait for "key".
+func AwaitQueue(t *testing.T, rdb *redis.Client, n int64) {
+	t.Helper()
+	redistest.Eventually(t, redistest.Patience, func() bool { return rdb.ZCard(context.Background(), "baton:{key}:queue").Val() == n }, "%d are in the queue", n)
+}
+
+// Stored returns the weights of those who hold permits of "key", in order, and how many are counted
+// as in use.
+func Stored(rdb *redis.Client) (weights []int64, used int64) {
+	status, err := WeightedOf(rdb, 0, Ample).Inspect(context.Background())
+	Must(err)
+	for _, h := range status.Holders {
+		weights = append(weights, h.Permits)
+	}
+	slices.Sort(weights)
+	return weights, status.Used
+}
+
+// Weighs checks that there is one holder with each of these weights, and that their sum is counted as
+// in use.
+func Weighs(t *testing.T, rdb *redis.Client, when string, want ...int64) {
+	t.Helper()
+	got, used := Stored(rdb)
+	sum := int64(0)
+	for _, w := range want {
+		sum += w
+	}
+	if slices.Sort(want); !slices.Equal(got, want) || used != sum {
+		t.Errorf("%s: there are holds of %v, want %v; %d are counted as in use", when, got, want, used)
+	}
+}

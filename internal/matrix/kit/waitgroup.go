@@ -1,0 +1,63 @@
+package kit
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/waitgroup"
+)
+
+// Is checks an error.
+func Is(t *testing.T, what string, err, target error) {
+	t.Helper()
+	if !errors.Is(err, target) {
+		t.Errorf("%s: %v, not %v", what, err, target)
+	}
+}
+
+// Lost checks that a wait ended with so many tasks abandoned.
+func Lost(t *testing.T, what string, err error, tasks int) {
+	t.Helper()
+	var a *waitgroup.AbandonedError
+	if !errors.As(err, &a) || !errors.Is(err, waitgroup.ErrAbandoned) || a.Tasks != tasks {
+		t.Errorf("%s: %v, not %d abandoned", what, err, tasks)
+	}
+}
+
+// Claim claims a task.
+func Claim(t *testing.T, wg *waitgroup.WaitGroup) *waitgroup.Task {
+	t.Helper()
+	task, err := wg.Claim(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return task
+}
+
+// Outstanding returns what is left of the group "key".
+func Outstanding(t *testing.T, rdb *redis.Client) (count, tasks int64) {
+	t.Helper()
+	status, err := waitgroup.New(rdb, "key").Inspect(t.Context())
+	Must(err)
+	return status.Count, int64(len(status.Tasks))
+}
+
+// Counts checks what is left of the group "key".
+func Counts(t *testing.T, what string, rdb *redis.Client, count, tasks int64) {
+	t.Helper()
+	if c, n := Outstanding(t, rdb); c != count || n != tasks {
+		t.Errorf("%s: a count of %d and %d tasks are left, not %d and %d", what, c, n, count, tasks)
+	}
+}
+
+// Listening waits until so many processes subscribe to the end of generations of "key".
+func Listening(t *testing.T, rdb *redis.Client, processes int64) {
+	t.Helper()
+	redistest.Eventually(t, redistest.Patience, func() bool {
+		return rdb.PubSubNumSub(context.Background(), "baton:{key}:done").Val()["baton:{key}:done"] == processes
+	}, "not %d processes listen", processes)
+}
