@@ -2,109 +2,58 @@ package main
 
 // traces breaks the events of a Trace.
 var traces = []mutant{
-	{
-		"trace-wait-here", "Waiting is not sent for a wait for others of the process",
-		"internal/lease/queue.go", `	lease.traceWait()
-`, ``,
-		"internal/lease", "TestTracePath",
-	},
-	{
-		"trace-wait-there", "Waiting is not sent for a wait for other processes",
-		"internal/lease/acquire_reply.go", `		head.tracer.Waiting()
-`, ``,
-		"internal/lease", "TestTraceFailed",
-	},
-	{
-		"trace-poll", "a grant by a poll is sent as immediate",
-		"internal/lease/lease_trace.go", `r.Seq > max(r.WantSeq, 1) {`, `r.Seq < 0 {`,
-		"internal/lease", "TestTracePath",
-	},
-	{
-		"trace-shared", "a reader that joins its process is sent as granted by Redis",
-		"internal/lease/lease_trace.go", `c.hold.fencesUsed > 1 || c.hold.path`, `c.hold.path`,
-		"internal/lease", "TestTracePath",
-	},
-	{
-		"trace-unreceived", "a loss of what nobody has received is sent as not renewed",
-		"internal/lease/lease_trace.go", `	case revoked:
+	{"trace-wait-here", "Waiting is not sent for a wait for others of the process", "internal/lease/queue.go",
+		`	lease.traceWait()
+`, ``, "internal/lease", "TestTracePath"},
+	{"trace-wait-there", "Waiting is not sent for a wait for other processes", "internal/lease/acquire_reply.go",
+		`		head.tracer.Waiting()
+`, ``, "internal/lease", "TestTraceFailed"},
+	{"trace-poll", "a grant by a poll is sent as immediate", "internal/lease/lease_trace.go",
+		`r.Seq > max(r.WantSeq, 1) {`, `r.Seq < 0 {`, "internal/lease", "TestTracePath"},
+	{"trace-shared", "a reader that joins its process is sent as granted by Redis", "internal/lease/lease_trace.go",
+		`c.hold.fencesUsed > 1 || c.hold.path`, `c.hold.path`, "internal/lease", "TestTracePath"},
+	{"trace-unreceived", "a loss of what nobody has received is sent as not renewed", "internal/lease/lease_trace.go",
+		`	case revoked:
 		return trace.NotReceived
-`, ``,
-		"internal/lease", "TestTraceLost",
-	},
-	{
-		"trace-overdue", "a loss after MaxHold of several keys is sent as not renewed",
-		"internal/lease/lease_trace.go", `sink.multi.maxHoldExceeded()`, `false`,
-		"internal/lease", "TestTraceMaxHoldOfSeveralKeys",
-	},
-	{
-		"trace-several", "one renewal of a process is sent once for each of its holds",
-		"internal/lease/lease_trace.go", `if seen.Add(l.tracer) {`, `if seen = nil; seen.Add(l.tracer) {`,
-		"internal/lease", "TestTraceNotBatchable",
-	},
-	{
-		"trace-part", "each partial release is sent as the release",
-		"internal/lease/lease_held.go", `	if whole {
+`, ``, "internal/lease", "TestTraceLost"},
+	{"trace-overdue", "a loss after MaxHold of several keys is sent as not renewed", "internal/lease/lease_trace.go",
+		`sink.multi.maxHoldExceeded()`, `false`, "internal/lease", "TestTraceMaxHoldOfSeveralKeys"},
+	{"trace-several", "one renewal of a process is sent once for each of its holds", "internal/lease/lease_trace.go",
+		`if seen.Add(l.tracer) {`, `if seen = nil; seen.Add(l.tracer) {`, "internal/lease", "TestTraceNotBatchable"},
+	{"trace-part", "each partial release is sent as the release", "internal/lease/lease_held.go",
+		`	if whole {
 `, `	if true {
-`,
-		"internal/lease", "TestSimulationSemaphore",
-	},
-	{
-		"trace-loss-at-release", "a loss that the release finds is sent as a release",
-		"internal/trace/tracer.go", `	if lost {
+`, "internal/lease", "TestSimulationSemaphore"},
+	{"trace-loss-at-release", "a loss that the release finds is sent as a release", "internal/trace/tracer.go",
+		`	if lost {
 `, `	if false {
-`,
-		"internal/lease", "TestTraceLost",
-	},
-	{
-		"trace-ask-failed", "a request that fails is not sent to the Trace",
-		"internal/lease/acquire_reply.go", `	c.redisError("acquire", err)
-`, ``,
-		"internal/lease", "TestTraceRedisError",
-	},
-	{
-		"trace-release-failed", "a release that fails, and is repeated, is not sent to the Trace",
-		"internal/lease/claim_release.go", `		c.last.tracer.RedisError("release", err)
-`, ``,
-		"internal/lease", "TestTraceRedisError",
-	},
-	{
-		"trace-overtaken", "a release is sent while a hook of its hold runs",
-		"internal/trace/tracer.go", `	owned := !t.flushing
+`, "internal/lease", "TestTraceLost"},
+	{"trace-ask-failed", "a request that fails is not sent to the Trace", "internal/lease/acquire_reply.go",
+		`	c.redisError("acquire", err)
+`, ``, "internal/lease", "TestTraceRedisError"},
+	{"trace-release-failed", "a release that fails, and is repeated, is not sent to the Trace", "internal/lease/claim_release.go",
+		`		c.last.tracer.RedisError("release", err)
+`, ``, "internal/lease", "TestTraceRedisError"},
+	{"trace-overtaken", "a release is sent while a hook of its hold runs", "internal/trace/tracer.go",
+		`	owned := !t.flushing
 `, `	owned := true
-`,
-		"internal/lease", "TestTraceSlow",
-	},
-	{
-		"trace-out-of-order", "the last event is sent first",
-		"internal/trace/tracer.go", `	e := t.queue[0]
+`, "internal/lease", "TestTraceSlow"},
+	{"trace-out-of-order", "the last event is sent first", "internal/trace/tracer.go",
+		`	e := t.queue[0]
 	t.queue = slices.Delete(t.queue, 0, 1)
 `, `	e := t.queue[len(t.queue)-1]
 	t.queue = slices.Delete(t.queue, len(t.queue)-1, len(t.queue))
-`,
-		"internal/lease", "TestTraceSlow",
-	},
-	{
-		"trace-afterwards", "events during a wait are sent after it",
-		"internal/trace/tracer.go", `		case <-t.wake:
+`, "internal/lease", "TestTraceSlow"},
+	{"trace-afterwards", "events during a wait are sent after it", "internal/trace/tracer.go",
+		`		case <-t.wake:
 `, `		case <-chan struct{}(nil):
-`,
-		"internal/lease", "TestTraceRedisError",
-	},
-	{
-		"trace-group-failed", "Failed is sent for the try of all keys before a wait",
-		"internal/lease/multi_acquire.go", `		p.Trace = withoutFailed{p.Trace}
-`, ``,
-		"internal/lease", "TestSweepGroup",
-	},
-	{
-		"trace-task", "the loss of a task is not sent",
-		"internal/taskgroup/task.go", `	t.tracer.Lost(cause)
-`, ``,
-		"waitgroup", "TestTrace",
-	},
-	{
-		"trace-context", "an undone operation is sent under a ctx that is not the caller's",
-		"internal/retry/backlog.go", `context.WithoutCancel(c.ctx)`, `context.Background()`,
-		"internal/retry", "TestBacklogRepeatsWithTheCallersValues",
-	},
+`, "internal/lease", "TestTraceRedisError"},
+	{"trace-group-failed", "Failed is sent for the try of all keys before a wait", "internal/lease/multi_acquire.go",
+		`		p.Trace = withoutFailed{p.Trace}
+`, ``, "internal/lease", "TestSweepGroup"},
+	{"trace-task", "the loss of a task is not sent", "internal/taskgroup/task.go",
+		`	t.tracer.Lost(cause)
+`, ``, "waitgroup", "TestTrace"},
+	{"trace-context", "an undone operation is sent under a ctx that is not the caller's", "internal/retry/backlog.go",
+		`context.WithoutCancel(c.ctx)`, `context.Background()`, "internal/retry", "TestBacklogRepeatsWithTheCallersValues"},
 }

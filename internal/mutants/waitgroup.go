@@ -2,168 +2,79 @@ package main
 
 // waitGroup breaks the wait group.
 var waitGroup = []mutant{
-	{
-		"operation-id", "an operation that is repeated counts again",
-		"internal/redisstore/waitgroup_update.lua", `if prior then
+	{"operation-id", "an operation that is repeated counts again", "internal/redisstore/waitgroup_update.lua",
+		`if prior then
 `, `if false then
-`,
-		"internal/redisstore", "TestWaitGroupRepetition",
-	},
-	{
-		"operation-low", "a late copy of an operation that is over counts",
-		"internal/redisstore/waitgroup_update.lua", `if tonumber(op) <= acked_before then return {-1, generation} end`, ``,
-		"internal/redisstore", "TestWaitGroupCopyOfWhatIsOver",
-	},
-	{
-		"undo-counts-nothing", "an operation that is undone stays counted",
-		"internal/redisstore/waitgroup_update.lua", `count, undone = count - prior_arg, 1`, `undone = 1`,
-		"internal/redisstore", "TestWaitGroupUndo",
-	},
-	{
-		"undo-not-remembered", "a late copy of what was undone before it came counts",
-		"internal/redisstore/waitgroup_update.lua", `  record_outcome(-1)
-  return {undone, found}`, `  return {undone, found}`,
-		"internal/redisstore", "TestWaitGroupUndo",
-	},
-	{
-		"undo-next-round", "undoing what ended a round changes the next one",
-		"internal/redisstore/waitgroup_update.lua", `outcome == '1' and tonumber(g) == generation and (`, `outcome == '1' and (`,
-		"internal/redisstore", "TestWaitGroupUndo",
-	},
-	{
-		"dead-uncounted", "a task whose process has died is not counted as abandoned",
-		"internal/redisstore/lib/waitgroup.lua", `    abandoned = abandoned + n
-`, ``,
-		"internal/redisstore", "TestWaitGroupAnswers",
-	},
-	{
-		"dead-lives", "a task that nobody has renewed keeps its round going",
-		"internal/redisstore/lib/waitgroup.lua", `local expired = redis.call('ZCOUNT', group, '(0', ms)`, `local expired = 0`,
-		"internal/redisstore", "TestWaitGroupAnswers",
-	},
-	{
-		"over-with-tasks", "a round is over when its count is 0, though tasks live",
-		"internal/redisstore/lib/waitgroup.lua", `state, count > 0 or task_count() > 0
+`, "internal/redisstore", "TestWaitGroupRepetition"},
+	{"operation-low", "a late copy of an operation that is over counts", "internal/redisstore/waitgroup_update.lua",
+		`if tonumber(op) <= acked_before then return {-1, generation} end`, ``, "internal/redisstore", "TestWaitGroupCopyOfWhatIsOver"},
+	{"undo-counts-nothing", "an operation that is undone stays counted", "internal/redisstore/waitgroup_update.lua",
+		`count, undone = count - prior_arg, 1`, `undone = 1`, "internal/redisstore", "TestWaitGroupUndo"},
+	{"undo-not-remembered", "a late copy of what was undone before it came counts", "internal/redisstore/waitgroup_update.lua",
+		`  record_outcome(-1)
+  return {undone, found}`, `  return {undone, found}`, "internal/redisstore", "TestWaitGroupUndo"},
+	{"undo-next-round", "undoing what ended a round changes the next one", "internal/redisstore/waitgroup_update.lua",
+		`outcome == '1' and tonumber(g) == generation and (`, `outcome == '1' and (`, "internal/redisstore", "TestWaitGroupUndo"},
+	{"dead-uncounted", "a task whose process has died is not counted as abandoned", "internal/redisstore/lib/waitgroup.lua",
+		`    abandoned = abandoned + n
+`, ``, "internal/redisstore", "TestWaitGroupAnswers"},
+	{"dead-lives", "a task that nobody has renewed keeps its round going", "internal/redisstore/lib/waitgroup.lua",
+		`local expired = redis.call('ZCOUNT', group, '(0', ms)`, `local expired = 0`, "internal/redisstore", "TestWaitGroupAnswers"},
+	{"over-with-tasks", "a round is over when its count is 0, though tasks live", "internal/redisstore/lib/waitgroup.lua",
+		`state, count > 0 or task_count() > 0
 `, `state, count > 0
-`,
-		"internal/redisstore", "TestWaitGroupAnswers",
-	},
-	{
-		"group-emptied", "the group's key is empty for a moment, and a slot that moves keeps it so",
-		"internal/redisstore/lib/waitgroup.lua", `if old then redis.call('PEXPIRE', group, GROUP_TTL) end`, `if old then redis.call('ZREM', group, old) end`,
-		"internal/matrix/waitgroup", "TestClusterSlotBeginsToMove",
-	},
-	{
-		"round-by-counter", "a round has a number of before when the group was lost",
-		"internal/redisstore/lib/waitgroup.lua", `math.max(generation + 1, us), 0`, `generation + 1, 0`,
-		"internal/redisstore", "TestWaitGroupAfterLoss",
-	},
-	{
-		"since-forgotten", "of rounds from before the group was lost nothing but good is known",
-		"internal/redisstore/lib/waitgroup.lua", `if not state then since = generation end`, ``,
-		"internal/redisstore", "TestWaitGroupAfterLoss",
-	},
-	{
-		"task-revived", "renewal revives a task that was counted as abandoned, or would be",
-		"internal/redisstore/waitgroup_renew.lua", `if not ends or tonumber(ends) <= ms then return 0 end`, `if not ends then return 0 end`,
-		"internal/redisstore", "TestWaitGroupRenew",
-	},
-	{
-		"task-clock-set-back", "a dead task lives for as long as the server's clock was set back",
-		"internal/redisstore/lib/waitgroup.lua", `if not ttl or tonumber(last[2]) <= ms + ttl then return false end`, `if true then return false end`,
-		"internal/redisstore", "TestWaitGroupClockSetBack",
-	},
-	{
-		"done-of-abandoned", "Done of a task that was abandoned counts",
-		"internal/redisstore/waitgroup_update.lua", `if redis.call('ZREM', group, arg) == 0 then return record_outcome(2) end`, `redis.call('ZREM', group, arg)`,
-		"internal/redisstore", "TestWaitGroupAnswers",
-	},
-	{
-		"negative-count", "the count becomes negative",
-		"internal/redisstore/waitgroup_update.lua", `if count + arg < 0 then return record_outcome(0) end`, ``,
-		"internal/redisstore", "TestWaitGroupAnswers",
-	},
-	{
-		"undo-missing", "what ctx has overtaken stays counted",
-		"internal/taskgroup/session.go", `		s.undo(ctx, c)
+`, "internal/redisstore", "TestWaitGroupAnswers"},
+	{"group-emptied", "the group's key is empty for a moment, and a slot that moves keeps it so", "internal/redisstore/lib/waitgroup.lua",
+		`if old then redis.call('PEXPIRE', group, GROUP_TTL) end`, `if old then redis.call('ZREM', group, old) end`, "internal/matrix/waitgroup", "TestClusterSlotBeginsToMove"},
+	{"round-by-counter", "a round has a number of before when the group was lost", "internal/redisstore/lib/waitgroup.lua",
+		`math.max(generation + 1, us), 0`, `generation + 1, 0`, "internal/redisstore", "TestWaitGroupAfterLoss"},
+	{"since-forgotten", "of rounds from before the group was lost nothing but good is known", "internal/redisstore/lib/waitgroup.lua",
+		`if not state then since = generation end`, ``, "internal/redisstore", "TestWaitGroupAfterLoss"},
+	{"task-revived", "renewal revives a task that was counted as abandoned, or would be", "internal/redisstore/waitgroup_renew.lua",
+		`if not ends or tonumber(ends) <= ms then return 0 end`, `if not ends then return 0 end`, "internal/redisstore", "TestWaitGroupRenew"},
+	{"task-clock-set-back", "a dead task lives for as long as the server's clock was set back", "internal/redisstore/lib/waitgroup.lua",
+		`if not ttl or tonumber(last[2]) <= ms + ttl then return false end`, `if true then return false end`, "internal/redisstore", "TestWaitGroupClockSetBack"},
+	{"done-of-abandoned", "Done of a task that was abandoned counts", "internal/redisstore/waitgroup_update.lua",
+		`if redis.call('ZREM', group, arg) == 0 then return record_outcome(2) end`, `redis.call('ZREM', group, arg)`, "internal/redisstore", "TestWaitGroupAnswers"},
+	{"negative-count", "the count becomes negative", "internal/redisstore/waitgroup_update.lua",
+		`if count + arg < 0 then return record_outcome(0) end`, ``, "internal/redisstore", "TestWaitGroupAnswers"},
+	{"undo-missing", "what ctx has overtaken stays counted", "internal/taskgroup/session.go",
+		`		s.undo(ctx, c)
 `, `		s.ack(c.Seq)
-`,
-		"internal/taskgroup", "TestOperationUndone",
-	},
-	{
-		"low-jumps", "operations that are under way are declared over with a later one",
-		"internal/taskgroup/session.go", `		if _, ok := s.acked.Entries[s.ackedThrough+1]; !ok {`, `		if _, ok := s.acked.Entries[s.ackedThrough+1]; !ok && s.ackedThrough >= seq {`,
-		"internal/taskgroup", "TestSessionAckedThrough",
-	},
-	{
-		"low-unsaid", "Redis does not get the numbers of finished operations",
-		"internal/taskgroup/session.go", `	c.AckedThrough = s.ackedThrough
-`, ``,
-		"internal/taskgroup", "TestSessionAckedThrough",
-	},
-	{
-		"wrong-round", "the message that another round is over ends a wait",
-		"internal/taskgroup/watcher.go", `case x.generation == generation:`, `case x.generation != 0:`,
-		"internal/taskgroup", "TestMessageOfAnotherGeneration",
-	},
-	{
-		"look-too-early", "a poll that was sent before a wait began decides its generation",
-		"internal/taskgroup/watcher.go", `case x.minPoll >= poll:`, `case false:`,
-		"internal/taskgroup", "TestPollBeforeWait",
-	},
-	{
-		"change-overtakes-look", "a process that waits, and then ends the generation and begins another, waits for that one",
-		"internal/taskgroup/session.go", `before.bind(got.Found)`, `_ = before`,
-		"internal/lease", "TestWaitThenChange",
-	},
-	{
-		"look-during-change", "a poll that sees a new generation binds the waiters from before it",
-		"internal/taskgroup/waiter.go", `x.generation != 0 && x.generation <= found:`, `x.generation != 0:`,
-		"internal/lease", "TestWaitThenChange",
-	},
-	{
-		"look-before-bind", "a look that does not ask for a wait's round ends it",
-		"internal/taskgroup/waiter.go", `x.generation, x.minPoll = generation, x.watcher.polls`, `x.generation = generation`,
-		"internal/taskgroup", "TestLookBeforeBind",
-	},
-	{
-		"found-forgotten", "a repeated operation reports the present generation",
-		"internal/redisstore/waitgroup_update.lua", `outcome, found = tonumber(outcome), tonumber(prior_found)`, `outcome = tonumber(outcome)`,
-		"internal/redisstore", "TestWaitGroupFound",
-	},
-	{
-		"message-before-look", "the message that came before the look which binds a wait is forgotten",
-		"internal/taskgroup/watcher.go", `if x.bind(g.Number); x.generation <= w.lastFinished { // the message was faster
+`, "internal/taskgroup", "TestOperationUndone"},
+	{"low-jumps", "operations that are under way are declared over with a later one", "internal/taskgroup/session.go",
+		`		if _, ok := s.acked.Entries[s.ackedThrough+1]; !ok {`, `		if _, ok := s.acked.Entries[s.ackedThrough+1]; !ok && s.ackedThrough >= seq {`,
+		"internal/taskgroup", "TestSessionAckedThrough"},
+	{"low-unsaid", "Redis does not get the numbers of finished operations", "internal/taskgroup/session.go",
+		`	c.AckedThrough = s.ackedThrough
+`, ``, "internal/taskgroup", "TestSessionAckedThrough"},
+	{"wrong-round", "the message that another round is over ends a wait", "internal/taskgroup/watcher.go",
+		`case x.generation == generation:`, `case x.generation != 0:`, "internal/taskgroup", "TestMessageOfAnotherGeneration"},
+	{"look-too-early", "a poll that was sent before a wait began decides its generation", "internal/taskgroup/watcher.go",
+		`case x.minPoll >= poll:`, `case false:`, "internal/taskgroup", "TestPollBeforeWait"},
+	{"change-overtakes-look", "a process that waits, and then ends the generation and begins another, waits for that one", "internal/taskgroup/session.go",
+		`before.bind(got.Found)`, `_ = before`, "internal/lease", "TestWaitThenChange"},
+	{"look-during-change", "a poll that sees a new generation binds the waiters from before it", "internal/taskgroup/waiter.go",
+		`x.generation != 0 && x.generation <= found:`, `x.generation != 0:`, "internal/lease", "TestWaitThenChange"},
+	{"look-before-bind", "a look that does not ask for a wait's round ends it", "internal/taskgroup/waiter.go",
+		`x.generation, x.minPoll = generation, x.watcher.polls`, `x.generation = generation`, "internal/taskgroup", "TestLookBeforeBind"},
+	{"found-forgotten", "a repeated operation reports the present generation", "internal/redisstore/waitgroup_update.lua",
+		`outcome, found = tonumber(outcome), tonumber(prior_found)`, `outcome = tonumber(outcome)`, "internal/redisstore", "TestWaitGroupFound"},
+	{"message-before-look", "the message that came before the look which binds a wait is forgotten", "internal/taskgroup/watcher.go",
+		`if x.bind(g.Number); x.generation <= w.lastFinished { // the message was faster
 				w.wake()
-			}`, `x.bind(g.Number)`,
-		"internal/taskgroup", "TestMessageBeforePoll",
-	},
-	{
-		"group-lost-untold", "a wait for a generation of a lost group returns as if it were finished",
-		"internal/taskgroup/watcher.go", `x.finish(errGroupLost)`, `x.finish(nil)`,
-		"internal/taskgroup", "TestGroupIsLost",
-	},
-	{
-		"task-late", "a task begins whose answer came when it was counted as abandoned",
-		"internal/taskgroup/session.go", `c.TTL > 0 && client.NewTrustWindow(got.sentAt, c.TTL).Remaining(time.Now()) <= 0 {`, `c.TTL < 0 {`,
-		"internal/taskgroup", "TestStartTooLate",
-	},
-	{
-		"task-loss-untold", "the loss of a task is not reported",
-		"internal/taskgroup/task.go", `	case !r.Held:
+			}`, `x.bind(g.Number)`, "internal/taskgroup", "TestMessageBeforePoll"},
+	{"group-lost-untold", "a wait for a generation of a lost group returns as if it were finished", "internal/taskgroup/watcher.go",
+		`x.finish(errGroupLost)`, `x.finish(nil)`, "internal/taskgroup", "TestGroupIsLost"},
+	{"task-late", "a task begins whose answer came when it was counted as abandoned", "internal/taskgroup/session.go",
+		`c.TTL > 0 && client.NewTrustWindow(got.sentAt, c.TTL).Remaining(time.Now()) <= 0 {`, `c.TTL < 0 {`, "internal/taskgroup", "TestStartTooLate"},
+	{"task-loss-untold", "the loss of a task is not reported", "internal/taskgroup/task.go",
+		`	case !r.Held:
 		t.lose(trace.KeyMissing)
 `, `	case !r.Held:
-`,
-		"internal/taskgroup", "TestTaskIsLost",
-	},
-	{
-		"task-slept", "a task of a machine that has slept is taken for alive until a renewal is refused",
-		"internal/taskgroup/task.go", `if t.err == nil && t.window.Remaining(now) <= 0 {`, `if false {`,
-		"internal/taskgroup", "TestTaskIsLost",
-	},
-	{
-		"panic-is-done", "a task whose function panics counts as done",
-		"waitgroup/task.go", `		_ = t.task.Abandon()`, `		_ = t.task.Done()`,
-		"waitgroup", "TestDoPanic",
-	},
+`, "internal/taskgroup", "TestTaskIsLost"},
+	{"task-slept", "a task of a machine that has slept is taken for alive until a renewal is refused", "internal/taskgroup/task.go",
+		`if t.err == nil && t.window.Remaining(now) <= 0 {`, `if false {`, "internal/taskgroup", "TestTaskIsLost"},
+	{"panic-is-done", "a task whose function panics counts as done", "waitgroup/task.go",
+		`		_ = t.task.Abandon()`, `		_ = t.task.Done()`, "waitgroup", "TestDoPanic"},
 }
