@@ -1,3 +1,7 @@
+// Command bench compares baton with its peers: all systems, on one private redis-server, in
+// one run. README.md describes the workloads. It needs redis-server on the PATH and a Unix,
+// because it checks mutual exclusion in memory that the processes share. It is a module of its
+// own, so that the peers do not become dependencies of baton's users.
 package main
 
 import (
@@ -19,43 +23,32 @@ import (
 type bench struct {
 	server   *server
 	cluster  *server // nil until a row needs it
-	dir      string  // of the cluster
-	systems  []system
+	dir      string  // of the servers
+	systems  string  // the chosen ones, with commas; all if empty
 	duration time.Duration
 	misses   []string
 }
 
-// missed notes that a measurement has failed, so that the others are still made.
-func (b *bench) missed(ctx context.Context, row, system string, err error) error {
-	if err == nil || ctx.Err() != nil {
-		return ctx.Err()
-	}
-	miss := fmt.Sprintf("%s: %s: %v", row, system, err)
-	fmt.Fprintln(os.Stderr, miss)
-	b.misses = append(b.misses, miss)
-	return nil
-}
-
-// usual is what the command measures unless it is told.
-const usual = "solo,own-4,own-16,own-64,own-64-latency,again-1,again-64,again-foreign,again-pingpong,cluster-own-64,cluster-hot-4x8,hot-4x8,hot-4x256,hot-16x1,hot-4x8-1ms,readers,readers-4x64-1ms,permits,permits-4x64-1ms"
-
 func main() {
 	workIfTold()
-	var (
-		rounds   = flag.Int("rounds", 3, "how often to measure everything")
-		duration = flag.Duration("duration", time.Second, "of each measurement, that is per row, system and round")
-		rows     = flag.String("rows", usual, usage())
-		names    = flag.String("systems", "", "what to measure it with; empty means all")
-	)
+	all := ""
+	for _, r := range rows {
+		all += fmt.Sprintf("\n%s: %s", r.name, r.what)
+	}
+	rounds := flag.Int("rounds", 3, "how often to measure everything")
+	names := flag.String("rows", "", "what to measure, with commas; empty means all of:"+all)
+	b := &bench{}
+	flag.DurationVar(&b.duration, "duration", time.Second, "of each measurement, that is per row, system and round")
+	flag.StringVar(&b.systems, "systems", "", "what to measure it with, with commas; empty means all")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	list, err := parse(*rows)
+	list, err := chooseRows(*names)
 	if err == nil {
-		b := &bench{duration: *duration}
-		if b.systems, err = choose(*names); err == nil {
-			err = b.run(ctx, list, *rounds)
-		}
+		err = chooseSystems(b.systems)
+	}
+	if err == nil {
+		err = b.run(ctx, list, *rounds)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -63,26 +56,28 @@ func main() {
 	}
 }
 
-func (b *bench) run(ctx context.Context, list []*entry, rounds int) error {
-	dir, err := os.MkdirTemp("", "baton-bench-redis-")
+func (b *bench) run(ctx context.Context, list []*row, rounds int) (err error) {
+	if b.dir, err = os.MkdirTemp("", "baton-bench-redis-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.dir)
+	s, err := redistest.Launch(b.dir)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	s, err := redistest.Launch(dir)
-	if err != nil {
-		return err
-	}
-	defer s.Kill()
-	b.server, b.dir = newServer(s), dir
-	defer b.server.hangUp()
-	defer b.endCluster()
+	b.server = newServer(s)
+	defer b.close()
 
 	began, before := time.Now(), load()
-	if err := b.rounds(ctx, list, rounds); err != nil {
-		return err
+	for n := range rounds {
+		fmt.Fprintf(os.Stderr, "round %d of %d, load average %s\n", n+1, rounds, load())
+		for _, r := range list {
+			if err := r.round(ctx, b, n); err != nil {
+				return err
+			}
+		}
 	}
-	info, err := b.server.info(ctx, "server")
+	info, err := s.Info()
 	if err != nil {
 		return err
 	}
@@ -93,57 +88,58 @@ func (b *bench) run(ctx context.Context, list []*entry, rounds int) error {
 	return nil
 }
 
-func (b *bench) rounds(ctx context.Context, list []*entry, rounds int) error {
-	for n := range rounds {
-		fmt.Fprintf(os.Stderr, "round %d of %d, load average %s\n", n+1, rounds, load())
-		for _, e := range list {
-			start := time.Now()
-			if err := e.round(ctx, b, n); err != nil {
-				return err
-			}
-			e.rounds++
-			e.took += time.Since(start)
+func (b *bench) close() {
+	b.server.close()
+	if b.cluster != nil {
+		b.cluster.close()
+	}
+}
+
+// print shows all tables, and then what they were made with.
+func (b *bench) print(list []*row) {
+	for _, r := range list {
+		fmt.Println(r.report().markdown())
+	}
+	fmt.Print("Settings:\n\n")
+	for _, s := range systems {
+		if slices.ContainsFunc(list, func(r *row) bool { return r.results[s.name] != nil }) {
+			fmt.Printf("* %s: %s\n", s.name, s.settings)
+		}
+	}
+	for _, miss := range b.misses {
+		fmt.Printf("\nNot measured: %s\n", miss)
+	}
+	fmt.Println("\n" + goalTable(list).markdown())
+}
+
+func chooseRows(names string) (list []*row, err error) {
+	if names == "" {
+		return rows, nil
+	}
+	for name := range strings.SplitSeq(names, ",") {
+		i := slices.IndexFunc(rows, func(r *row) bool { return r.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no row %q", name)
+		}
+		list = append(list, rows[i])
+	}
+	return list, nil
+}
+
+func chooseSystems(names string) error {
+	for name := range strings.SplitSeq(names, ",") {
+		if _, ok := systemNamed(name); name != "" && !ok {
+			return fmt.Errorf("there is no system %q", name)
 		}
 	}
 	return nil
 }
 
-func choose(names string) ([]system, error) {
-	if names == "" {
-		return systems, nil
+// load is the machine's load average, where there is such a thing.
+func load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
 	}
-	var list []system
-	for name := range strings.SplitSeq(names, ",") {
-		sys, ok := systemNamed(name)
-		if !ok || slices.ContainsFunc(baselines, func(y system) bool { return y.name == name }) {
-			return nil, fmt.Errorf("there is no system %q", name)
-		}
-		list = append(list, sys)
-	}
-	return list, nil
-}
-
-// having are the chosen systems that a row picks.
-func (b *bench) having(picks func(system) bool) (list []system) {
-	for _, sys := range b.systems {
-		if picks(sys) {
-			list = append(list, sys)
-		}
-	}
-	return list
-}
-
-// batching are the yardsticks for goroutines with a key each.
-func batching() []system {
-	return slices.DeleteFunc(slices.Clone(baselines), func(s system) bool { return !s.batches })
-}
-
-// rotated starts the list elsewhere in each round, so that nobody always follows
-// the same.
-func rotated[T any](list []T, n int) []T {
-	if len(list) == 0 {
-		return nil
-	}
-	n %= len(list)
-	return append(append([]T(nil), list[n:]...), list[:n]...)
+	return strings.Join(strings.Fields(string(text))[:3], " ")
 }

@@ -77,7 +77,7 @@ func (h rsyncHandle) unlock() error {
 // rueidi is rueidislock, on a client of rueidis.
 type rueidi struct{ l rueidislock.Locker }
 
-func openRueidislock1(addr string) (client, error) {
+func openRueidislock(addr string) (client, error) {
 	l, err := rueidislock.NewLocker(rueidislock.LockerOption{
 		KeyMajority: 1, NoLoopTracking: true, KeyValidity: TTL, TryNextAfter: time.Second,
 		ClientOption: rueidis.ClientOption{InitAddress: strings.Split(addr, ","), ClientSetInfo: rueidis.DisableClientSetInfo},

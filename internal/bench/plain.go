@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
@@ -27,28 +28,18 @@ type hangUp struct{ rdb redis.UniversalClient }
 
 func (h hangUp) close() { _ = h.rdb.Close() } // all is measured, nothing can be lost
 
-var errHeld = errors.New("bench: the lock is held by somebody else")
-
-var compareAndDelete = redis.NewScript(
-	`if redis.call("GET", KEYS[1]) == ARGV[1] then return redis.call("DEL", KEYS[1]) end return 0`)
-
-// plain is the lock that everybody writes by hand. Its two commands are the
-// least that a lock on Redis can be.
+// plain is a lock that is written by hand, as a client of its own: what tries, and what releases.
 type plain struct {
 	hangUp
-	wait bool
+	wait    bool          // tries again until it succeeds,
+	pause   time.Duration // after that long
+	try     func(ctx context.Context, rdb redis.UniversalClient, key, token string) (got bool, err error)
+	release func(rdb redis.UniversalClient, key, token string) (held int64, err error)
 }
 
-func openFloor(addr string) (client, error) {
-	return newPlain(addr, false), nil
-}
-func openSpin(addr string) (client, error) { return newPlain(addr, true), nil }
+var errHeld = errors.New("bench: the lock is held by somebody else")
 
-func newPlain(addr string, wait bool) plain { return plain{hangUp{dial(addr)}, wait} }
-
-func (p plain) handle(key string) handle {
-	return &plainHandle{plain: p, key: key, token: rand.Text()}
-}
+func (p plain) handle(key string) handle { return &plainHandle{p, key, rand.Text()} }
 
 type plainHandle struct {
 	plain
@@ -57,22 +48,89 @@ type plainHandle struct {
 
 func (h *plainHandle) lock(ctx context.Context) error {
 	for {
-		err := h.rdb.SetArgs(ctx, h.key, h.token, redis.SetArgs{Mode: "NX", TTL: TTL}).Err()
+		got, err := h.try(ctx, h.rdb, h.key, h.token)
 		switch {
-		case !errors.Is(err, redis.Nil):
+		case err != nil || got:
 			return err
 		case !h.wait:
 			return errHeld
 		case ctx.Err() != nil:
 			return ctx.Err()
 		}
+		time.Sleep(h.pause)
 	}
 }
 
 func (h *plainHandle) unlock() error {
-	n, err := compareAndDelete.Run(context.Background(), h.rdb, []string{h.key}, h.token).Int()
+	n, err := h.release(h.rdb, h.key, h.token)
 	if err == nil && n == 0 {
 		return errHeld
 	}
 	return err
+}
+
+func setNX(ctx context.Context, rdb redis.UniversalClient, key, token string) (bool, error) {
+	err := rdb.SetArgs(ctx, key, token, redis.SetArgs{Mode: "NX", TTL: TTL}).Err()
+	if errors.Is(err, redis.Nil) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+var compareAndDelete = redis.NewScript(
+	`if redis.call("GET", KEYS[1]) == ARGV[1] then return redis.call("DEL", KEYS[1]) end return 0`)
+
+func compareDelete(rdb redis.UniversalClient, key, token string) (int64, error) {
+	return compareAndDelete.Run(context.Background(), rdb, []string{key}, token).Int64()
+}
+
+// floor is the lock that everybody writes by hand. Its two commands are the least that a lock on
+// Redis can be.
+func openFloor(addr string) (client, error) {
+	return plain{hangUp: hangUp{dial(addr)}, try: setNX, release: compareDelete}, nil
+}
+
+func openSpin(addr string) (client, error) {
+	return plain{hangUp: hangUp{dial(addr)}, wait: true, try: setNX, release: compareDelete}, nil
+}
+
+// lockFenced is the floor with a fence that grows whatever becomes of the server that gave the
+// last one: by its clock, and by the last fence, should the clock be set back. It is the least that
+// a lock with such a fence can be.
+var lockFenced = redis.NewScript(`
+if not redis.call("SET", KEYS[1], ARGV[1], "NX", "PX", ARGV[2]) then return 0 end
+local time = redis.call("TIME")
+local fence = time[1] * 1000000 + time[2]
+local last = tonumber(redis.call("SET", KEYS[2], fence, "GET"))
+if last and last >= fence then
+  fence = last + 1
+  redis.call("SET", KEYS[2], fence)
+end
+return fence`)
+
+func openFenced(addr string) (client, error) {
+	return plain{hangUp: hangUp{dial(addr)}, release: compareDelete, try: func(ctx context.Context, rdb redis.UniversalClient, key, token string) (bool, error) {
+		return lockFenced.Run(ctx, rdb, []string{key, "{" + key + "}:fence"}, token, TTL.Milliseconds()).Bool()
+	}}, nil
+}
+
+// takePermit is the semaphore that everybody writes by hand: who holds a permit is in
+// a sorted set, by the time at which that ends.
+var takePermit = redis.NewScript(`
+redis.call("ZREMRANGEBYSCORE", KEYS[1], "-inf", ARGV[1])
+if redis.call("ZCARD", KEYS[1]) < tonumber(ARGV[2]) then
+	redis.call("ZADD", KEYS[1], ARGV[3], ARGV[4])
+	return 1
+end
+return 0`)
+
+func openScript(addr string) (client, error) {
+	return plain{hangUp{dial(addr)}, true, time.Millisecond,
+		func(ctx context.Context, rdb redis.UniversalClient, key, token string) (bool, error) {
+			now := time.Now()
+			return takePermit.Run(ctx, rdb, []string{key}, now.UnixMilli(), permits, now.Add(TTL).UnixMilli(), token).Bool()
+		},
+		func(rdb redis.UniversalClient, key, token string) (int64, error) {
+			return rdb.ZRem(context.Background(), key, token).Result()
+		}}, nil
 }

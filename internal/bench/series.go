@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"time"
+	"strconv"
 )
 
 // A series is one quantity's results, one per round.
@@ -16,14 +16,6 @@ func (s series) median() float64 {
 	}
 	t := slices.Sorted(slices.Values(s))
 	return (t[(len(t)-1)/2] + t[len(t)/2]) / 2
-}
-
-// middle is the one in the middle, or 0 if there is none.
-func middle(d []time.Duration) time.Duration {
-	if len(d) == 0 {
-		return 0
-	}
-	return slices.Sorted(slices.Values(d))[len(d)/2]
 }
 
 // over is the ratio, round by round.
@@ -56,15 +48,16 @@ func number(x float64) string {
 		return "–" // nothing, divided by nothing
 	case math.IsInf(x, 0):
 		return "∞"
-	case a >= 1e5:
-		n := int(math.Round(x / 1000))
-		if n >= 1000 {
-			return fmt.Sprintf("%d,%03d,000", n/1000, n%1000)
-		}
-		return fmt.Sprintf("%d,000", n)
 	case a >= 1e3:
-		n := int(math.Round(x))
-		return fmt.Sprintf("%d,%03d", n/1000, n%1000)
+		n := math.Round(x)
+		if a >= 1e5 {
+			n = 1000 * math.Round(x/1000)
+		}
+		text := strconv.Itoa(int(n))
+		for i := len(text) - 3; i > 0; i -= 3 {
+			text = text[:i] + "," + text[i:]
+		}
+		return text
 	case a >= 100 || x == 0:
 		return fmt.Sprintf("%.0f", x)
 	case a >= 10:

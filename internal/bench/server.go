@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -14,115 +15,123 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// A server is the redis-server under all systems, and what it counts.
+// A server is the redis-server under all systems, or the masters of a cluster, and what they count.
 type server struct {
-	*redistest.Server
-	admin redis.UniversalClient
-	peers []*server // the other masters, if it is one of a cluster
+	nodes  []*redistest.Server
+	admins []redis.UniversalClient // a client of each
 }
 
-func newServer(s *redistest.Server) *server { return &server{Server: s, admin: dial(s.Addr())} }
-
-func newCluster(c *redistest.Cluster) *server {
-	s := newServer(c.Nodes[0])
-	for _, node := range c.Nodes[1:] {
-		s.peers = append(s.peers, newServer(node))
+func newServer(nodes ...*redistest.Server) *server {
+	s := &server{nodes: nodes}
+	for _, node := range nodes {
+		s.admins = append(s.admins, dial(node.Addr()))
 	}
 	return s
 }
 
-func (s *server) hangUp() {
-	_ = s.admin.Close()
-	for _, peer := range s.peers {
-		peer.hangUp()
+func (s *server) close() {
+	for i, node := range s.nodes {
+		_ = s.admins[i].Close()
+		node.Kill()
 	}
 }
 
-// Addr lists the addresses of all masters.
-func (s *server) Addr() string {
-	addr := s.Server.Addr()
-	for _, peer := range s.peers {
-		addr += "," + peer.Addr()
+// addr lists the addresses of all.
+func (s *server) addr() string {
+	var all []string
+	for _, node := range s.nodes {
+		all = append(all, node.Addr())
 	}
-	return addr
+	return strings.Join(all, ",")
 }
 
 // flush deletes all keys.
-func (s *server) flush(ctx context.Context) error {
-	err := s.admin.FlushDB(ctx).Err()
-	for _, peer := range s.peers {
-		err = errors.Join(err, peer.flush(ctx))
+func (s *server) flush(ctx context.Context) (err error) {
+	for _, admin := range s.admins {
+		err = errors.Join(err, admin.FlushDB(ctx).Err())
 	}
 	return err
 }
 
-// A count is what the server has counted since its start.
+// A count is what the servers have counted since their start.
 type count struct {
-	stats redistest.Stats
+	calls map[string]int64
+	asked int64
 	cpu   time.Duration
 }
 
-func (s *server) count(ctx context.Context) (c count, err error) {
-	if c.stats, err = s.Measure(); err != nil {
-		return c, err
-	}
-	info, err := s.info(ctx, "cpu")
-	if err != nil {
-		return c, err
-	}
-	for _, field := range []string{"used_cpu_user", "used_cpu_sys"} {
-		seconds, err := strconv.ParseFloat(info[field], 64)
-		if err != nil {
-			return c, fmt.Errorf("INFO says %s:%q", field, info[field])
-		}
-		c.cpu += time.Duration(seconds * float64(time.Second))
-	}
-	for _, peer := range s.peers {
-		other, err := peer.count(ctx)
+func (s *server) count() (count, error) {
+	c := count{calls: map[string]int64{}}
+	for _, node := range s.nodes {
+		stats, err := node.Measure()
 		if err != nil {
 			return c, err
 		}
-		for command, n := range other.stats.Calls {
-			c.stats.Calls[command] += n
+		c.asked += stats.Requests()
+		for command, n := range stats.Calls {
+			c.calls[command] += n
 		}
-		c.cpu += other.cpu
+		info, err := node.Info()
+		if err != nil {
+			return c, err
+		}
+		for _, field := range []string{"used_cpu_user", "used_cpu_sys"} {
+			seconds, err := strconv.ParseFloat(info[field], 64)
+			if err != nil {
+				return c, fmt.Errorf("INFO has %s:%q", field, info[field])
+			}
+			c.cpu += time.Duration(seconds * float64(time.Second))
+		}
 	}
 	return c, nil
 }
 
 func (c count) since(earlier count) count {
-	return count{c.stats.Since(earlier.stats), c.cpu - earlier.cpu}
+	for command, n := range earlier.calls {
+		c.calls[command] -= n
+	}
+	return count{c.calls, c.asked - earlier.asked, c.cpu - earlier.cpu}
 }
 
 // requests counts what the system has sent. Redis counts a script's commands as
 // well, so of the others only those which the system sends itself belong.
-func (c count) requests(sys system) int64 {
-	n := c.stats.Requests()
-	for _, command := range sys.direct {
-		n += c.stats.Calls[command]
+func (c count) requests(s system) int64 {
+	n := c.asked
+	for command := range strings.FieldsSeq(s.direct) {
+		n += c.calls[command]
 	}
 	return n
 }
 
-func (s *server) info(ctx context.Context, sections ...string) (map[string]string, error) {
-	text, err := s.admin.Info(ctx, sections...).Result()
+// try has n processes do the job once, on empty servers.
+func (s *server) try(ctx context.Context, n int, j job) (*trial, error) {
+	if err := s.flush(ctx); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "baton-bench-")
 	if err != nil {
 		return nil, err
 	}
-	fields := map[string]string{}
-	for line := range strings.Lines(text) {
-		if field, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-			fields[field] = value
-		}
-	}
-	return fields, nil
-}
-
-// load is the machine's load average, where there is such a thing.
-func load() string {
-	text, err := os.ReadFile("/proc/loadavg")
+	defer os.RemoveAll(dir)
+	j.SharedMem = filepath.Join(dir, "memory")
+	mem, unmap, err := openSharedMem(j.SharedMem)
 	if err != nil {
-		return "unknown"
+		return nil, err
 	}
-	return strings.Join(strings.Fields(string(text))[:3], " ")
+	defer unmap()
+	f, err := startFleet(ctx, n, j)
+	if err != nil {
+		return nil, err
+	}
+	defer f.end()
+	before, err := s.count()
+	if err != nil {
+		return nil, err
+	}
+	all, err := f.run()
+	if err != nil {
+		return nil, err
+	}
+	after, err := s.count()
+	return &trial{all, after.since(before), mem.clashes.Load(), mem.total}, err
 }

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"runtime"
 	"slices"
 	"time"
@@ -13,15 +11,9 @@ import (
 // that what else the machine does falls on all, and long enough to be warm.
 const slice = 20 * time.Millisecond
 
-// solo is a row: one goroutine locks and unlocks a key that nobody else wants.
-type solo struct{ results map[string]*soloResult }
-
-type soloResult struct{ median, p99, requests, cpu, allocs series }
-
-// A soloWorker is a system in one round.
-type soloWorker struct {
+// A soloist is a system in one round of the row solo.
+type soloist struct {
 	system
-	client
 	h        handle
 	times    []time.Duration
 	requests int64
@@ -29,47 +21,40 @@ type soloWorker struct {
 	allocs   uint64
 }
 
-func newSolo(_, shape string) (row, error) {
-	if shape != "" {
-		return nil, errors.New("it has no size")
-	}
-	return &solo{map[string]*soloResult{}}, nil
-}
-
-func (r *solo) round(ctx context.Context, b *bench, n int) error {
-	list := rotated(b.having(func(s system) bool { return !s.permits && !s.lingers }), n)
-	soloists := make([]soloWorker, len(list))
-	for i, sys := range list {
-		s := &soloists[i]
-		s.system = sys
-		var err error
-		if s.client, err = sys.open(b.server.Addr()); err != nil {
+// solo measures the systems in turns, in this process.
+func (r *row) solo(ctx context.Context, d time.Duration, servers *server, list []system) error {
+	all := make([]soloist, len(list))
+	for i, s := range list {
+		c, err := s.openWarm(servers.addr(), "warm-"+s.name)
+		if err != nil {
 			return err
 		}
-		defer s.close()
-		if err := warm(s.client, "warm-"+sys.name); err != nil {
-			return fmt.Errorf("%s: %w", sys.name, err)
-		}
-		s.h = s.handle("solo-" + sys.name)
+		defer c.close()
+		all[i].system, all[i].h = s, c.handle("solo-"+s.name)
 	}
-	for range max(b.duration/slice, 1) {
-		for i := range soloists {
-			if err := soloists[i].turn(ctx, b.server); err != nil {
-				return fmt.Errorf("%s: %w", soloists[i].name, err)
+	for range max(d/slice, 1) {
+		for i := range all {
+			if err := all[i].turn(ctx, servers); err != nil {
+				return err
 			}
 		}
 	}
-	for _, s := range soloists {
-		if r.results[s.name] == nil {
-			r.results[s.name] = new(soloResult)
-		}
-		r.results[s.name].add(s)
+	for _, s := range all {
+		slices.Sort(s.times)
+		n := len(s.times)
+		x := r.results.of(s.name)
+		x.note(rate, 1e6/micros(s.times[n/2]))
+		x.note(p50, micros(s.times[n/2]))
+		x.note(p99, micros(s.times[n*99/100]))
+		x.note(requests, float64(s.requests)/float64(n))
+		x.note(serverTime, micros(s.cpu)/float64(n))
+		x.note(allocations, float64(s.allocs)/float64(n))
 	}
 	return nil
 }
 
-func (s *soloWorker) turn(ctx context.Context, server *server) error {
-	before, err := server.count(ctx)
+func (s *soloist) turn(ctx context.Context, servers *server) error {
+	before, err := servers.count()
 	if err != nil {
 		return err
 	}
@@ -87,7 +72,7 @@ func (s *soloWorker) turn(ctx context.Context, server *server) error {
 		now = next
 	}
 	runtime.ReadMemStats(&m2)
-	after, err := server.count(ctx)
+	after, err := servers.count()
 	if err != nil {
 		return err
 	}
@@ -96,55 +81,4 @@ func (s *soloWorker) turn(ctx context.Context, server *server) error {
 	s.cpu += spent.cpu
 	s.allocs += m2.Mallocs - m1.Mallocs
 	return ctx.Err()
-}
-
-func (r *soloResult) add(s soloWorker) {
-	slices.Sort(s.times)
-	n := len(s.times)
-	r.median = append(r.median, micros(s.times[n/2]))
-	r.p99 = append(r.p99, micros(s.times[n*99/100]))
-	r.requests = append(r.requests, float64(s.requests)/float64(n))
-	r.cpu = append(r.cpu, micros(s.cpu)/float64(n))
-	r.allocs = append(r.allocs, float64(s.allocs)/float64(n))
-}
-
-func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
-
-func (r *solo) report(b *bench) []table {
-	t := table{
-		title: "solo: 1 goroutine, 1 key that nobody else wants; lock and unlock",
-		head:  []string{"system", "median µs", "min–max", "× floor", "min–max", "p99 µs", "requests", "server µs", "allocations"},
-	}
-	for _, sys := range b.systems {
-		if x := r.results[sys.name]; x != nil {
-			ratio := r.overFloor(x)
-			t.add(sys.name, x.median.cell(), x.median.spread(), ratio.cell(), ratio.spread(),
-				x.p99.cell(), x.requests.cell(), x.cpu.cell(), x.allocs.cell())
-		}
-	}
-	return []table{t}
-}
-
-func (r *solo) overFloor(x *soloResult) series {
-	if f := r.results["floor"]; f != nil && x != nil {
-		return x.median.over(f.median)
-	}
-	return nil
-}
-
-func (r *solo) targets(*bench) (list []target) {
-	for _, name := range []string{"baton", "baton-background", "baton-timeouts"} {
-		x := r.results[name]
-		if x == nil {
-			continue
-		}
-		if f := r.results["floor-fenced"]; f != nil {
-			list = append(list, target{row: "solo", what: name + ": median of lock and unlock, × that of floor-fenced", got: x.median.over(f.median), limit: 1.15})
-		}
-		if peer := r.results["redislock"]; peer != nil {
-			list = append(list, target{row: "solo", what: name + ": rate, × that of redislock", got: peer.median.over(x.median), limit: 0.95, least: true})
-		}
-		list = append(list, target{row: "solo", what: name + ": allocations", got: x.allocs, limit: 28})
-	}
-	return list
 }

@@ -14,8 +14,6 @@ type tally struct {
 	Waits   hist
 	Longest time.Duration
 
-	Locks, Unlocks hist // the calls of goroutines that want a key each
-
 	Writes    int64 // of the writer of the row readers
 	WriteWait time.Duration
 
@@ -39,8 +37,6 @@ func (t *tally) merge(other *tally) {
 		t.Why = other.Why
 	}
 	t.Waits.merge(&other.Waits)
-	t.Locks.merge(&other.Locks)
-	t.Unlocks.merge(&other.Unlocks)
 	t.Longest = max(t.Longest, other.Longest)
 	t.CPU += other.CPU
 	t.Writes += other.Writes

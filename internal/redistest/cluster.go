@@ -212,7 +212,7 @@ func (c *Cluster) Messages(tb testing.TB) (onBus, onNode int64) {
 func (c *Cluster) Errors(tb testing.TB, code string) (n int64) {
 	tb.Helper()
 	for _, node := range c.Nodes {
-		info, err := node.info()
+		info, err := node.Info()
 		if err != nil {
 			tb.Fatal(err)
 		}
