@@ -22,12 +22,11 @@ import (
 // A lab builds mutants of the module at root, and runs tests on them. A program is
 // the tests of a package.
 type lab struct {
-	root    string
-	dir     string        // for what it builds
-	test    string        // in place of those that are listed, if not ""
-	count   int           // how often a mutant must be caught
-	timeout time.Duration // of the tests of one mutant
-	jobs    int           // how many mutants it tries at a time
+	root  string
+	dir   string // for what it builds
+	test  string // in place of those that are listed, if not ""
+	count int    // how often a mutant must be caught
+	jobs  int    // how many mutants it tries at a time
 
 	mu       sync.Mutex
 	programs map[string]func() (string, error) // those without a mistake, by package
@@ -102,11 +101,11 @@ type bench struct {
 func (b *bench) mutated(ctx context.Context, m mutant, pkg string) (bin string, v verdict, output string, err error) {
 	text, err := m.apply(b.root)
 	if err != nil {
-		return "", 0, "", err
+		return "", "", "", err
 	}
 	if m.isScript() {
 		bin, err = b.program(ctx, pkg, true)
-		err = errors.Join(err, copyScripts(b.root, b.dir), os.WriteFile(filepath.Join(b.dir, strings.TrimPrefix(m.file, library)), text, 0o600))
+		err = errors.Join(err, b.copyScripts(), os.WriteFile(filepath.Join(b.scriptsDir(), strings.TrimPrefix(m.file, library)), text, 0o600))
 		return bin, caught, "", err
 	}
 	bin = filepath.Join(b.dir, strings.ReplaceAll(pkg, "/", "-")+".test")
@@ -128,7 +127,7 @@ func (b *bench) try(ctx context.Context, m mutant) (v verdict, took time.Duratio
 	}
 	start := time.Now()
 	for range b.count {
-		if output, err = b.run(ctx, m.pkg, bin, b.timeout, "-test.run", pattern); err == nil {
+		if output, err = b.run(ctx, m.pkg, bin, 30*time.Second, "-test.run", pattern); err == nil {
 			v = survived
 			break
 		}
@@ -138,9 +137,8 @@ func (b *bench) try(ctx context.Context, m mutant) (v verdict, took time.Duratio
 
 var (
 	ended   = regexp.MustCompile(`(?m)^--- (PASS|FAIL|SKIP): (\S+) `)
-	running = regexp.MustCompile(`(?m)^\t(Test\w+)(?:/\S+)? \(`)          // as a timeout lists them
-	traced  = regexp.MustCompile(`(?m)^\S+/\w+(?:_test)?\.(Test\w+)[.(]`) // in the trace of a panic
-	begun   = regexp.MustCompile(`(?m)^=== (?:RUN|CONT) +(Test\w+)`)      // one that is not parallel ends before the next begins
+	running = regexp.MustCompile(`(?m)^\t(Test\w+)(?:/\S+)? \(`)                                        // as a timeout lists them
+	begun   = regexp.MustCompile(`(?m)^(?:=== (?:RUN|CONT) +|\S+/\w+(?:_test)?\.)(Test\w+)(?:$|[/.(])`) // the last to begin, or in the trace of a panic
 )
 
 // quick are the flags with which a package's tests take seconds, for the matrix.
@@ -159,7 +157,7 @@ func (b *bench) catchers(ctx context.Context, m mutant, pkg string) (tests []str
 		if len(done) > 0 {
 			args = append(args, "-test.skip", "^("+strings.Join(slices.Sorted(maps.Keys(done)), "|")+")$")
 		}
-		output, err := b.run(ctx, pkg, bin, b.timeout, args...)
+		output, _ := b.run(ctx, pkg, bin, 3*time.Minute, args...)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -170,16 +168,16 @@ func (b *bench) catchers(ctx context.Context, m mutant, pkg string) (tests []str
 			}
 			done[e[2]] = true
 		}
-		crashed := err != nil && strings.Contains(output, "\npanic: ") || strings.Contains(output, "\nfatal error: ")
-		if !crashed {
+		at := strings.Index(output, "\npanic: ")
+		if at < 0 {
+			at = strings.Index(output, "\nfatal error: ")
+		}
+		if at < 0 {
 			break
 		}
-		_, rest, _ := strings.Cut(output, "panic: ")
-		guilty := running.FindAllStringSubmatch(rest, -1)
+		guilty := running.FindAllStringSubmatch(output[at:], -1)
 		if guilty == nil {
-			_, trace, _ := strings.Cut(rest, "\ngoroutine ")
-			trace, _, _ = strings.Cut(trace, "\n\n")
-			guilty = traced.FindAllStringSubmatch(trace, 1)
+			guilty = begun.FindAllStringSubmatch(output[at:], 1)
 		}
 		if guilty == nil {
 			guilty = begun.FindAllStringSubmatch(output, -1)
@@ -205,7 +203,7 @@ func (b *bench) catchers(ctx context.Context, m mutant, pkg string) (tests []str
 func (b *bench) run(ctx context.Context, pkg, bin string, timeout time.Duration, flags ...string) (output string, err error) {
 	cmd := exec.CommandContext(ctx, bin, append(flags, "-test.timeout", timeout.String())...)
 	cmd.Dir = filepath.Join(b.root, pkg)
-	cmd.Env = append(os.Environ(), scripts+"="+b.dir, redistest.TimedEnv+"=1")
+	cmd.Env = append(os.Environ(), scripts+"="+b.scriptsDir(), redistest.TimedEnv+"=1")
 	text, err := cmd.CombinedOutput()
 	return string(text), err
 }

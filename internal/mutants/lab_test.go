@@ -6,12 +6,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // newLab returns a lab for a module of one function and a test of it.
 func newLab(t *testing.T) *lab {
-	l := &lab{root: t.TempDir(), dir: t.TempDir(), timeout: time.Minute, count: 1, jobs: 2}
+	l := &lab{root: t.TempDir(), dir: t.TempDir(), count: 1, jobs: 2}
 	for file, text := range map[string]string{
 		"go.mod": "module m\n",
 		"double.go": `package m
@@ -47,14 +50,12 @@ func doubling(name, by string) mutant {
 func TestTryAll(t *testing.T) {
 	t.Parallel()
 	l, out := newLab(t), new(strings.Builder)
-	err := l.tryAll(context.Background(), []mutant{doubling("triples", "3 * n"), doubling("squares", "n * n"), doubling("halves", "n / m")}, false, out)
+	err := l.tryAll(context.Background(), []mutant{doubling("triples", "3 * n"), doubling("squares", "n * n"), doubling("halves", "n / m")}, out)
 	if err == nil || err.Error() != "2 of 3 mutants were not caught" {
 		t.Error(err)
 	}
 	for _, want := range []string{
-		"| triples | it does not double | ..TestDouble | caught, ", "| `double_test.go:7: double(2) is 6` |\n",
-		"| squares | it does not double | ..TestDouble | SURVIVED, ", "| halves | it does not double | ..TestDouble | DOES NOT BUILD, ",
-		"\n3 mutants, 1 caught, in ",
+		"triples: caught (", "; ..TestDouble; it does not double)\n", "squares: SURVIVED (", "halves: DOES NOT BUILD (", "\n3 mutants, 1 caught, in ",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out)
@@ -84,22 +85,9 @@ func TestTryAllProvesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		err := l.tryAll(context.Background(), []mutant{m}, false, new(strings.Builder))
+		err := l.tryAll(context.Background(), []mutant{m}, new(strings.Builder))
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", m.name, err, want)
-		}
-	}
-}
-
-func TestFirstFailing(t *testing.T) {
-	for output, want := range map[string]string{
-		"--- FAIL: TestX\n    x_test.go:7: a | b\n    x_test.go:8: c\n":                  `x_test.go:7: a \| b`,
-		"panic: deadlock\n\ngoroutine 1":                                                 "panic: deadlock",
-		"--- FAIL: TestX\n    x_test.go:7: baton:300:some-host:17:ABCDEFGH:1z is let in": "x_test.go:7: … is let in",
-		"FAIL\n": "it says nothing",
-	} {
-		if got := firstFailing(output); got != want {
-			t.Errorf("of %q: %q, want %q", output, got, want)
 		}
 	}
 }

@@ -2,7 +2,7 @@
 // shows that a test notices each. A test that passes says little unless it was seen
 // to fail: here that can be seen again at any time.
 //
-//	go run ./internal/mutants [-run regexp] [-j n] [-test regexp] [-count n] [-timeout d] [-v]
+//	go run ./internal/mutants [-run regexp] [-j n] [-test regexp] [-count n]
 //	go run ./internal/mutants -matrix [-in regexp]
 //
 // It changes no file of the tree: the compiler is told to read another one in its
@@ -23,30 +23,22 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"time"
 )
 
 func main() {
 	run := flag.String("run", "", "try only the mutants whose name matches this `regexp`")
 	test := flag.String("test", "", "run the tests that match this `regexp`, in place of the one that is listed")
-	verbose := flag.Bool("v", false, "print what the tests say")
 	count := flag.Int("count", 1, "run the test of each mutant `n` times; all must fail")
-	timeout := flag.Duration("timeout", 0, "of one test, 30 s by default; with -matrix of those of one package, 3 minutes")
 	jobs := flag.Int("j", runtime.NumCPU()+1, "try so many mutants at a time; their tests mostly wait")
 	matrix := flag.Bool("matrix", false, "write to matrix.tsv which tests catch those mutants that it does not list yet")
 	in := flag.String("in", "^internal/", "with -matrix: run the tests of the packages that match this `regexp`")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if *timeout == 0 {
-		if *timeout = 30 * time.Second; *matrix {
-			*timeout = 3 * time.Minute
-		}
-	}
-	l := &lab{test: *test, count: *count, timeout: *timeout, jobs: *jobs}
+	l := &lab{test: *test, count: *count, jobs: *jobs}
 	err := l.open(ctx)
 	if err == nil {
-		err = try(ctx, l, *run, *verbose, *matrix, *in)
+		err = try(ctx, l, *run, *matrix, *in)
 		os.RemoveAll(l.dir)
 	}
 	if err != nil {
@@ -68,7 +60,7 @@ func (l *lab) open(ctx context.Context) error {
 }
 
 // try tries the mutants whose name matches.
-func try(ctx context.Context, l *lab, run string, verbose, fill bool, in string) error {
+func try(ctx context.Context, l *lab, run string, fill bool, in string) error {
 	chosen, err := regexp.Compile(run)
 	if err != nil {
 		return err
@@ -85,5 +77,5 @@ func try(ctx context.Context, l *lab, run string, verbose, fill bool, in string)
 		}
 		return l.fill(ctx, x, ms, pkgs.MatchString, os.Stdout)
 	}
-	return l.tryAll(ctx, ms, verbose, os.Stdout)
+	return l.tryAll(ctx, ms, os.Stdout)
 }

@@ -18,6 +18,15 @@ type mutant struct {
 	test     string // the fastest that notices; subtests after a slash
 }
 
+// A verdict is what became of a mutant.
+type verdict string
+
+const (
+	caught   verdict = "caught"
+	survived verdict = "SURVIVED"
+	unbuilt  verdict = "DOES NOT BUILD" // which shows nothing: the compiler has caught it, and no test
+)
+
 // table returns all mutants.
 func table() []mutant {
 	return slices.Concat(mutexScripts, mutexEngine, cancellation, permitScripts, permitEngine, keys, limits, waitGroup, bounds, traces, elections, values, confirmations, linger)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -37,25 +38,10 @@ func fromDisk(root string) ([]byte, error) {
 	return text, nil
 }
 
-// copyScripts copies the scripts of the library into the directory.
-func copyScripts(root, dir string) error {
-	for _, sub := range []string{"", "lib"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
-			return err
-		}
-		files, err := filepath.Glob(filepath.Join(root, library, sub, "*.lua"))
-		if err != nil {
-			return err
-		}
-		for _, file := range files {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				return err
-			}
-			if err := os.WriteFile(filepath.Join(dir, sub, filepath.Base(file)), text, 0o600); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+// scriptsDir is where the tests on a bench read the scripts.
+func (b *bench) scriptsDir() string { return filepath.Join(b.dir, "scripts") }
+
+// copyScripts copies the library, as it is, to where the tests read the scripts.
+func (b *bench) copyScripts() error {
+	return errors.Join(os.RemoveAll(b.scriptsDir()), os.CopyFS(b.scriptsDir(), os.DirFS(filepath.Join(b.root, library))))
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -32,7 +33,10 @@ func (l *lab) unmutated(ctx context.Context, ms []mutant) error {
 	return l.each(len(tests), func(b *bench, i int) error {
 		p := slices.SortedFunc(maps.Keys(tests), func(x, y program) int { return strings.Compare(fmt.Sprint(x), fmt.Sprint(y)) })[i]
 		bin, err := l.program(ctx, p.pkg, p.script)
-		if err := errors.Join(err, copyScripts(l.root, b.dir)); err != nil {
+		if err == nil && p.script {
+			err = b.copyScripts()
+		}
+		if err != nil {
 			return err
 		}
 		names := slices.Sorted(maps.Keys(tests[p]))
@@ -74,8 +78,9 @@ func (l *lab) each(n int, f func(b *bench, i int) error) error {
 	return all
 }
 
-// tryAll tries the mutants, and prints a table of what became of them.
-func (l *lab) tryAll(ctx context.Context, ms []mutant, verbose bool, out io.Writer) error {
+// tryAll tries the mutants, and prints what became of each: a line, and below it what the test
+// printed if it has not caught the mutant.
+func (l *lab) tryAll(ctx context.Context, ms []mutant, out io.Writer) error {
 	if err := check(l.root, ms); err != nil {
 		return err
 	}
@@ -86,46 +91,26 @@ func (l *lab) tryAll(ctx context.Context, ms []mutant, verbose bool, out io.Writ
 		}
 		fmt.Fprintf(out, "Without a mistake the tests pass, in %.0f s.\n\n", time.Since(start).Seconds())
 	}
-	fmt.Fprintln(out, "| mutant | what it breaks | test | | first failing line |\n|---|---|---|---|---|")
-	bad := make([]bool, len(ms))
-	lines := make([]chan string, len(ms))
-	for i := range lines {
-		lines[i] = make(chan string, 1)
-	}
-	printed := make(chan struct{})
-	go func() { // in order
-		defer close(printed)
-		for _, line := range lines {
-			fmt.Fprint(out, <-line)
-		}
-	}()
+	var mu sync.Mutex
+	bad := 0
 	err := l.each(len(ms), func(b *bench, i int) error {
 		m := ms[i]
 		v, took, output, err := b.try(ctx, m)
-		said, line := "", ""
-		if v != survived {
-			line = "`" + firstFailing(output) + "`"
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintf(out, "%s: %s (%.1f s; %s.%s; %s)\n", m.name, v, took.Seconds(), m.pkg, m.test, m.breaks)
+		if v != caught {
+			bad++
+			fmt.Fprintln(out, output)
 		}
-		bad[i] = v != caught
-		if verbose {
-			said = fmt.Sprintf("\n%s: %s\n%s\n", m.name, v, output)
-		}
-		lines[i] <- said + fmt.Sprintf("| %s | %s | %s.%s | %v, %.1f s | %s |\n", m.name, m.breaks, filepath.Base(m.pkg), m.test, v, took.Seconds(), line)
 		return err
 	})
-	for _, line := range lines { // those that an error has left out
-		select {
-		case line <- "":
-		default:
-		}
-	}
-	if <-printed; err != nil {
+	if err != nil {
 		return err
 	}
-	n := len(slices.DeleteFunc(bad, func(b bool) bool { return !b }))
-	fmt.Fprintf(out, "\n%d mutants, %d caught, in %.0f s.\n", len(ms), len(ms)-n, time.Since(start).Seconds())
-	if n > 0 {
-		return fmt.Errorf("%d of %d mutants were not caught", n, len(ms))
+	fmt.Fprintf(out, "\n%d mutants, %d caught, in %.0f s.\n", len(ms), len(ms)-bad, time.Since(start).Seconds())
+	if bad > 0 {
+		return fmt.Errorf("%d of %d mutants were not caught", bad, len(ms))
 	}
 	return nil
 }
