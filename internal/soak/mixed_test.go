@@ -3,16 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/bsm/redislock"
-	"github.com/go-redsync/redsync/v4"
-	"github.com/go-redsync/redsync/v4/redis/goredis/v9"
 	"github.com/redis/rueidis"
 	"github.com/redis/rueidis/rueidislock"
 
@@ -24,56 +20,21 @@ import (
 // time, each by its own calls: they exclude one another, all of them get it, and
 // nobody takes it from another.
 func TestMixedFleet(t *testing.T) {
-	const key, ttl = "orders", 20 * time.Second // nobody's runs out
 	s := redistest.Start(t)
-	type lock func(context.Context) (unlock func() error, err error)
-	systems := map[string]func() lock{
-		"baton": func() lock {
-			m := mutex.New(s.Client(t), key)
-			return func(ctx context.Context) (func() error, error) {
-				l, err := m.LockContext(ctx)
-				if err != nil {
-					return nil, err
-				}
-				return l.Unlock, nil
-			}
-		},
-		"redislock": func() lock {
-			c := redislock.New(s.Client(t))
-			return func(ctx context.Context) (func() error, error) {
-				l, err := c.Obtain(ctx, key, ttl, &redislock.Options{RetryStrategy: redislock.LinearBackoff(retry)})
-				if err != nil {
-					return nil, err
-				}
-				return func() error { return l.Release(ctx) }, nil
-			}
-		},
-		"redsync": func() lock {
-			m := redsync.New(goredis.NewPool(s.Client(t))).NewMutex(key,
-				redsync.WithExpiry(ttl), redsync.WithTries(math.MaxInt), redsync.WithRetryDelay(retry))
-			return func(ctx context.Context) (func() error, error) {
-				return func() error {
-					held, err := m.UnlockContext(ctx)
-					if err == nil && !held {
-						err = errNotHeld
-					}
-					return err
-				}, m.LockContext(ctx)
-			}
-		},
-	}
-
+	names := []string{"baton", "redislock", "redsync"}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var inside, holds atomic.Int64
 	var workers sync.WaitGroup
 	const each = 15
-	for system, open := range systems {
+	for _, system := range names {
 		for range 2 {
-			lock := open()
+			client := systems[system](&plan{Topology: "single", Servers: []string{s.Addr()}, TTL: 20 * time.Second}) // nobody's runs out
+			defer client.close()
+			lock := client.request("m0")
 			workers.Go(func() {
 				for range each {
-					unlock, err := lock(ctx)
+					h, err := lock(ctx, lockRequest{weight: 1})
 					if err != nil {
 						t.Errorf("%s: %v", system, err)
 						return
@@ -85,7 +46,7 @@ func TestMixedFleet(t *testing.T) {
 					time.Sleep(rand.N(2 * time.Millisecond)) // the work
 					holds.Store(n + 1)
 					inside.Add(-1)
-					if err := unlock(); err != nil {
+					if err := h.release(); err != nil {
 						t.Errorf("%s: unlock: %v", system, err)
 					}
 					time.Sleep(rand.N(10 * time.Millisecond)) // those who poll need a moment in which nobody waits
@@ -94,8 +55,8 @@ func TestMixedFleet(t *testing.T) {
 		}
 	}
 	workers.Wait()
-	if n := holds.Load(); !t.Failed() && n != int64(len(systems)*2*each) {
-		t.Errorf("%d holds, of which %d were counted: the others were lost", len(systems)*2*each, n)
+	if n := holds.Load(); !t.Failed() && n != int64(len(names)*2*each) {
+		t.Errorf("%d holds, of which %d were counted: the others were lost", len(names)*2*each, n)
 	}
 }
 

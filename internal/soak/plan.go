@@ -41,21 +41,13 @@ func (p *plan) dial(ctx context.Context, network, addr string) (net.Conn, error)
 
 // client connects to the topology.
 func (p *plan) client() redis.UniversalClient {
-	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	switch p.Topology {
-	case "sentinel":
-		return redis.NewFailoverClient(&redis.FailoverOptions{
-			MasterName: masterName, SentinelAddrs: p.Servers, Dialer: p.dial, DisableIdentity: true, ContextTimeoutEnabled: p.Heeds,
-			DialTimeout: commandTimeout, ReadTimeout: commandTimeout, WriteTimeout: commandTimeout,
-		})
-	case "cluster":
-		return redis.NewClusterClient(&redis.ClusterOptions{
-			Addrs: p.Servers, Dialer: p.dial, DisableIdentity: true, MaintNotificationsConfig: quiet, ContextTimeoutEnabled: p.Heeds,
-			DialTimeout: commandTimeout, ReadTimeout: commandTimeout, WriteTimeout: commandTimeout,
-		})
+	o := &redis.UniversalOptions{
+		Addrs: p.Servers, Dialer: p.dial, DisableIdentity: true, ContextTimeoutEnabled: p.Heeds, IsClusterMode: p.Topology == "cluster",
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+		DialTimeout:              commandTimeout, ReadTimeout: commandTimeout, WriteTimeout: commandTimeout,
 	}
-	return redis.NewClient(&redis.Options{
-		Addr: p.Servers[0], Dialer: p.dial, DisableIdentity: true, MaintNotificationsConfig: quiet, ContextTimeoutEnabled: p.Heeds,
-		DialTimeout: commandTimeout, ReadTimeout: commandTimeout, WriteTimeout: commandTimeout,
-	})
+	if p.Topology == "sentinel" {
+		o.MasterName = masterName
+	}
+	return redis.NewUniversalClient(o)
 }
