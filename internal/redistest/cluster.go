@@ -22,14 +22,12 @@ type Cluster struct{ Nodes []*Server }
 // share of the slots, in the order of the nodes.
 func StartCluster(tb testing.TB, masters int) *Cluster {
 	tb.Helper()
-	c := &Cluster{}
-	for range masters {
-		c.Nodes = append(c.Nodes, Start(tb, clusterArgs...))
-	}
-	if err := c.join(); err != nil {
+	requireServer(tb)
+	c, err := LaunchCluster(tb.TempDir(), masters)
+	if err != nil {
 		tb.Fatal(err)
 	}
-	c.agree(tb)
+	tb.Cleanup(c.Kill)
 	return c
 }
 
@@ -56,29 +54,22 @@ func LaunchCluster(dir string, masters int) (c *Cluster, err error) {
 	for i := range masters {
 		sub := filepath.Join(dir, strconv.Itoa(i))
 		if err := os.MkdirAll(sub, 0o777); err != nil {
-			return nil, err
+			return c, err
 		}
 		node, err := Launch(sub, clusterArgs...)
 		if err != nil {
-			return nil, err
+			return c, err
 		}
 		c.Nodes = append(c.Nodes, node)
 	}
 	if err := c.join(); err != nil {
-		return nil, err
+		return c, err
 	}
-	for end := time.Now().Add(clusterTimeout); ; time.Sleep(20 * time.Millisecond) {
-		agreed, err := c.agreed()
-		if err != nil || agreed {
-			return c, err
-		}
-		if time.Now().After(end) {
-			return nil, errors.New("redistest: the cluster does not form")
-		}
-	}
+	return c, c.awaitAgreement()
 }
 
-const clusterTimeout = 20 * time.Second
+// clusterTimeout is long, because a machine may be busy.
+const clusterTimeout = time.Minute
 
 // Kill ends all nodes.
 func (c *Cluster) Kill() {
@@ -111,13 +102,21 @@ func (c *Cluster) join() error {
 // agree waits until the nodes agree.
 func (c *Cluster) agree(tb testing.TB) {
 	tb.Helper()
-	Eventually(tb, clusterTimeout, func() bool {
+	if err := c.awaitAgreement(); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func (c *Cluster) awaitAgreement() error {
+	for end := time.Now().Add(clusterTimeout); ; time.Sleep(20 * time.Millisecond) {
 		agreed, err := c.agreed()
-		if err != nil {
-			tb.Fatal(err)
+		if err != nil || agreed {
+			return err
 		}
-		return agreed
-	}, "the nodes agree")
+		if time.Now().After(end) {
+			return errors.New("redistest: the cluster does not form")
+		}
+	}
 }
 
 // agreed reports whether the cluster serves all slots, and all nodes say the same of

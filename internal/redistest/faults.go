@@ -8,7 +8,6 @@ type Faults struct {
 	RepliesCut         int64 // by CutNextReply
 	RepliesLost        int64 // by LoseNextReply; later replies on the same connection do not count
 	RequestsCut        int64 // by CutNextRequest
-	SubscribersDropped int64 // connections, by DropSubscribers
 	MessagesDropped    int64
 	MessagesDelayed    int64
 	MessagesDuplicated int64

@@ -48,18 +48,24 @@ func Start(tb testing.TB, args ...string) *Server {
 
 func start(tb testing.TB, env, args []string) *Server {
 	tb.Helper()
-	if _, err := exec.LookPath(Binary()); err != nil {
-		if os.Getenv("BATON_REQUIRE_REDIS") != "" {
-			tb.Fatal(missing)
-		}
-		tb.Skip(missing)
-	}
+	requireServer(tb)
 	s, err := launch(tb.TempDir(), env, args)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(s.Kill) // quicker than Stop, and nothing is worth saving
 	return s
+}
+
+// requireServer skips the test, or fails it, if there is no server.
+func requireServer(tb testing.TB) {
+	tb.Helper()
+	if _, err := exec.LookPath(Binary()); err != nil {
+		if os.Getenv("BATON_REQUIRE_REDIS") != "" {
+			tb.Fatal(missing)
+		}
+		tb.Skip(missing)
+	}
 }
 
 // Launch is Start for callers that are not a test: a TestMain, an example, a

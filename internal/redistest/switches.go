@@ -73,7 +73,6 @@ func (p *Proxy) DropSubscribers() int {
 			n++
 		}
 	}
-	p.count(func(f *Faults) { f.SubscribersDropped += int64(n) })
 	return n
 }
 
