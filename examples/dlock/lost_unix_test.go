@@ -34,16 +34,6 @@ func TestLostRedis(t *testing.T) {
 	exits(t, w, exitLost)
 }
 
-// Where Redis has forgotten the lock, too.
-func TestLostKey(t *testing.T) {
-	s := redistest.Start(t)
-	w := dlock(t, s, append([]string{"-ttl", "600ms", "name", "--"}, stubborn...)...)
-	says(t, w, "in")
-	s.Do(t, "DEL", "name")
-	rest(w)
-	exits(t, w, exitLost)
-}
-
 // A dlock that was stopped past the TTL kills the command when it goes on.
 func TestStopped(t *testing.T) {
 	s := redistest.Start(t)

@@ -67,6 +67,21 @@ func converse(t *testing.T, cmd *exec.Cmd, answer func(line string) string) erro
 	}
 }
 
+// shell runs a script of a shell, whose $0 $1 is dlock, on a terminal. It types "begin" when the script
+// says start, which it does in the foreground, and answers the other lines. It returns what was said.
+func shell(t *testing.T, dlock *exec.Cmd, script string, answer func(line string) string) (said string, err error) {
+	t.Helper()
+	sh := exec.Command("sh", "-c", script, dlock.Path, dlock.Args[1])
+	sh.Env = dlock.Env
+	err = converse(t, sh, func(line string) string {
+		if said += line; strings.HasPrefix(line, "start") {
+			return "begin\n"
+		}
+		return answer(line)
+	})
+	return said, err
+}
+
 // Ctrl-C on a terminal reaches the command, once, and what is typed does too.
 func TestTerminal(t *testing.T) {
 	s := redistest.Start(t)
@@ -104,14 +119,8 @@ func TestSuspend(t *testing.T) {
 	} {
 		lost := c.lost
 		dlock := command(t, s, "-ttl", c.ttl, "name", "--", "sh", "-c", c.first+`read x; echo in; read x || read x; echo "got $x"; exit 5`)
-		shell := exec.Command("sh", "-c", `set -m; echo start; "$0" "$1"; echo stopped $?; read x; fg; echo ended $?`, dlock.Path, dlock.Args[1])
-		shell.Env = dlock.Env
-		var said strings.Builder
-		err := converse(t, shell, func(line string) string {
-			said.WriteString(line)
+		said, err := shell(t, dlock, `set -m; echo start; "$0" "$1"; echo stopped $?; read x; fg; echo ended $?`, func(line string) string {
 			switch {
-			case strings.HasPrefix(line, "start"):
-				return "begin\n" // who has read it is in the foreground
 			case strings.HasPrefix(line, "in"):
 				return "\x1a"
 			case strings.Contains(line, "stopped 1"):
@@ -129,12 +138,12 @@ func TestSuspend(t *testing.T) {
 		if err != nil {
 			t.Errorf("the shell ended with %v", err)
 		}
-		got, ended := strings.Contains(said.String(), "got word"), strings.Contains(said.String(), "ended 5\r\n")
+		got, ended := strings.Contains(said, "got word"), strings.Contains(said, "ended 5\r\n")
 		if lost {
-			ended = strings.Contains(said.String(), "ended 76\r\n")
+			ended = strings.Contains(said, "ended 76\r\n")
 		}
 		if got == lost || !ended {
-			t.Errorf("with the lock lost %v, it went\n%s", lost, &said)
+			t.Errorf("with the lock lost %v, it went\n%s", lost, said)
 		}
 	}
 }
@@ -144,21 +153,14 @@ func TestSuspend(t *testing.T) {
 func TestStoppedBackground(t *testing.T) {
 	s := redistest.Start(t)
 	dlock := command(t, s, "-ttl", "1h", "name", "--", "sh", "-c", `read x; kill -STOP $PPID; exit 5`)
-	shell := exec.Command("sh", "-c", `set -m; echo start; "$0" "$1"; echo stopped $?; bg; wait %1; echo ended $?; read y; echo "got $y"`, dlock.Path, dlock.Args[1])
-	shell.Env = dlock.Env
-	var said strings.Builder
-	_ = converse(t, shell, func(line string) string {
-		said.WriteString(line)
-		switch {
-		case strings.HasPrefix(line, "start"):
-			return "begin\n"
-		case strings.HasPrefix(line, "ended"):
+	said, _ := shell(t, dlock, `set -m; echo start; "$0" "$1"; echo stopped $?; bg; wait %1; echo ended $?; read y; echo "got $y"`, func(line string) string {
+		if strings.HasPrefix(line, "ended") {
 			return "word\n"
 		}
 		return ""
 	})
-	if !strings.Contains(said.String(), "ended 5\r\n") || !strings.Contains(said.String(), "got word") {
-		t.Errorf("it went\n%s", &said)
+	if !strings.Contains(said, "ended 5\r\n") || !strings.Contains(said, "got word") {
+		t.Errorf("it went\n%s", said)
 	}
 }
 
@@ -170,18 +172,14 @@ func TestTerminalCannotRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	dlock := command(t, s, "name", "--", file)
-	shell := exec.Command("sh", "-c", `"$0" "$1"; echo ended $?; read y; echo "got $y"`, dlock.Path, dlock.Args[1])
-	shell.Env = dlock.Env
-	got := false
-	_ = converse(t, shell, func(line string) string {
-		got = got || strings.HasPrefix(line, "got word")
+	said, _ := shell(t, dlock, `"$0" "$1"; echo ended $?; read y; echo "got $y"`, func(line string) string {
 		if strings.HasPrefix(line, "ended 126") {
 			return "word\n"
 		}
 		return ""
 	})
-	if !got {
-		t.Error("the shell cannot read")
+	if !strings.Contains(said, "\ngot word") {
+		t.Errorf("the shell cannot read: %s", said)
 	}
 }
 
@@ -190,17 +188,8 @@ func TestTerminalModes(t *testing.T) {
 	s := redistest.Start(t)
 	for end, want := range map[string]string{"kill -9 $$": " icanon", "exit 0": "-icanon"} {
 		dlock := command(t, s, "name", "--", "sh", "-c", "read x; stty -icanon; "+end)
-		shell := exec.Command("sh", "-c", `echo start; "$0" "$1"; stty -a`, dlock.Path, dlock.Args[1])
-		shell.Env = dlock.Env
-		found := false
-		err := converse(t, shell, func(line string) string {
-			found = found || strings.Contains(" "+line, want)
-			if strings.HasPrefix(line, "start") {
-				return "begin\n"
-			}
-			return ""
-		})
-		if err != nil || !found {
+		said, err := shell(t, dlock, `echo start; "$0" "$1"; stty -a`, func(string) string { return "" })
+		if err != nil || !strings.Contains(strings.ReplaceAll(said, "\n", "\n "), want) {
 			t.Errorf("after %s it is not%s: %v", end, want, err)
 		}
 	}

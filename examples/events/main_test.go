@@ -1,36 +1,16 @@
 package main
 
 import (
-	"context"
-	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/seed-3d5fec5c/baton/examples/internal/server"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m, nil) }
-
-func Example() {
-	redis, err := server.Connect(context.Background(), "")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer redis.Close()
-	handled := 0
-	consume(redis.Options(), 10, 50*time.Millisecond, func(customer int) {
-		if customer == 0 { // one goroutine at a time
-			handled++
-		}
-	})
-	fmt.Println(handled)
-	// Output: 1
-}
 
 // Events of a customer are handled one at a time, and with Linger by fewer requests.
 func TestConsume(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/seed-3d5fec5c/baton/examples/internal/server"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
@@ -30,30 +29,6 @@ func group(rdb *redis.Client) *waitgroup.WaitGroup {
 	wg := waitgroup.New(rdb, "group")
 	wg.TTL = 500 * time.Millisecond
 	return wg
-}
-
-func Example() {
-	ctx := context.Background()
-	s, err := server.Connect(ctx, "")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer s.Close()
-	coordinator, worker := waitgroup.New(s.Client, "import"), waitgroup.New(s.Client, "import")
-
-	s.RPush(ctx, "import:jobs", "one", "two")
-	coordinator.Add(2)
-	fmt.Println(work(ctx, s.Client, worker, "import:jobs", func(job string) error {
-		fmt.Println("job", job)
-		return nil
-	}))
-	fmt.Println(wait(ctx, coordinator))
-	// Output:
-	// job one
-	// job two
-	// <nil>
-	// <nil>
 }
 
 // A job that fails is abandoned, and so is that of a worker that is killed.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,8 +12,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
@@ -93,34 +90,6 @@ func TestLive(t *testing.T) {
 	frames := strings.Split(before, "\x1b["+strconv.Itoa(4+c.workers+1+maxRecent)+"A")
 	if last := frames[len(frames)-1]; len(frames) < 3 || !strings.Contains(last, "and 1 more") || !strings.Contains(last, "handed over by") {
 		t.Errorf("%d frames, the last of them:\n%s", len(frames), last)
-	}
-}
-
-func TestCancel(t *testing.T) {
-	ctx, cancel := context.WithCancelCause(t.Context())
-	r, w := io.Pipe()
-	ended := make(chan error, 1)
-	go func() {
-		c := brief()
-		c.hold, c.length = time.Hour, 0
-		ended <- run(ctx, c, w)
-		w.Close()
-	}()
-	for seen := ""; !holds.MatchString(seen); {
-		b := make([]byte, 4096)
-		n, err := r.Read(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		seen += string(b[:n])
-	}
-	cancel(errors.New("the signal of the test"))
-	rest, err := io.ReadAll(r)
-	if err != nil || !bytes.Contains(rest, []byte("the lock is free now")) {
-		t.Errorf("%v, %s", err, rest)
-	}
-	if err := <-ended; err != nil {
-		t.Error(err)
 	}
 }
 
@@ -209,26 +178,6 @@ func TestProcessesTakeTurns(t *testing.T) {
 	}
 	if n := s.Client(t).Exists(t.Context(), "handoff-demo").Val(); n != 0 {
 		t.Error("the lock is held by nobody")
-	}
-}
-
-// An interrupted waiter leaves no place in the queue that the lock would be
-// handed to: then it would come back only after seconds.
-func TestInterruptedWaiter(t *testing.T) {
-	s := redistest.Start(t)
-	a := start(t, s, "-for 0 -hold 1h -key k -workers 1")
-	a.until(t, "holds")
-	b := start(t, s, "-for 0 -key k")
-	redistest.Eventually(t, 10*time.Second, func() bool {
-		return s.Do(t, "ZCARD", "baton:{k}:queue") == int64(1)
-	}, "process %d queues", b.Pid())
-	b.interrupt(t)
-	if line := b.lines[len(b.lines)-2]; line != "the lock is with another process now" {
-		t.Error(line)
-	}
-	a.interrupt(t)
-	if err := s.Client(t).Get(t.Context(), "k").Err(); err != redis.Nil {
-		t.Errorf("the lock was handed to nobody: %v", err)
 	}
 }
 

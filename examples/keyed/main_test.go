@@ -1,14 +1,11 @@
 package main
 
 import (
-	"context"
-	"fmt"
 	"sync"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/seed-3d5fec5c/baton/examples/internal/server"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
@@ -21,20 +18,6 @@ func open(names ...string) *bank {
 		b.balance[name] = 100
 	}
 	return b
-}
-
-func Example() {
-	ctx := context.Background()
-	redis, err := server.Connect(ctx, "")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer redis.Close()
-	accounts, b := mutex.NewPool(redis.Client, "account:"), open("alice", "bob")
-
-	fmt.Println(transfer(ctx, accounts, b, "alice", "bob", 30), b.balance)
-	// Output: <nil> map[alice:70 bob:130]
 }
 
 // Transfers in both directions neither deadlock nor lose money.

@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/seed-3d5fec5c/baton/examples/internal/server"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
@@ -24,26 +22,6 @@ func queue(n int) <-chan int {
 	}
 	close(jobs)
 	return jobs
-}
-
-func Example() {
-	ctx := context.Background()
-	redis, err := server.Connect(ctx, "")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer redis.Close()
-	p := &pool{semaphore.NewWeighted(redis.Client, "mails", 2), semaphore.NewLimiter(redis.Client, "mails:rate", 100, 1)}
-
-	done := 0
-	for err := range p.run(ctx, 4, queue(10), func(context.Context, int) error { return nil }) {
-		if err == nil {
-			done++
-		}
-	}
-	fmt.Println(done, "jobs done")
-	// Output: 10 jobs done
 }
 
 // Two pools, as of two processes, never run more jobs at once than there are permits.

@@ -19,7 +19,9 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-func init() { workers["job"] = job }
+func TestMain(m *testing.M) { redistest.Main(m, map[string]func(){"job": job}) }
+
+func TestExamples(t *testing.T) { rival.Examples(t) }
 
 // newLocker returns the locker of a process of its own.
 func newLocker(t *testing.T, rdb *redis.Client, every time.Duration) *gocronlock.Locker {

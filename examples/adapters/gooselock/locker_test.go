@@ -17,6 +17,10 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
+func TestMain(m *testing.M) { redistest.Main(m, nil) }
+
+func TestExamples(t *testing.T) { rival.Examples(t) }
+
 const brief = 300 * time.Millisecond // a TTL
 
 // newLocker returns the locker of a process of its own.
