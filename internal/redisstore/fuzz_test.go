@@ -115,6 +115,9 @@ func value(data []byte, depth int) (val any, rest []byte) {
 	case kind < 48:
 		return redis.ErrClosed, data // inside a list, too
 	}
+	if kind >= 250 { // -2 to 3, times what a fence base may be
+		return (int64(kind) - 252) << 50, data
+	}
 	return int64(kind) - 64, data
 }
 
@@ -122,7 +125,7 @@ func value(data []byte, depth int) (val any, rest []byte) {
 // numbers that it is of, or it is an error.
 func FuzzReply(f *testing.F) {
 	for _, reply := range [][]byte{
-		nil, {65}, {8}, {16}, {32}, {0}, {2, 65, 66}, {4, 65, 66, 67, 65}, {5, 65, 66, 67, 68, 69}, {5, 65, 66, 67, 64, 2, 65, 66}, {5, 65, 66, 67, 65, 3, 65, 66, 67}, {5, 65, 66, 67, 65, 0},
+		nil, {65}, {8}, {16}, {32}, {0}, {2, 65, 66}, {4, 65, 66, 67, 65}, {5, 65, 66, 67, 68, 69}, {5, 65, 66, 67, 64, 2, 65, 66}, {5, 65, 66, 67, 65, 3, 65, 66, 67}, {5, 65, 66, 67, 65, 0}, {255}, {250},
 		{1, 4, 65, 66, 67, 65}, {1, 65}, {66}, {68}, {4, 65, 8, 67, 65}, {5, 65, 16, 67, 68, 69}, {2, 65, 32}, {5, 62, 66, 64, 64, 64}, {4, 65, 66, 67, 0}, {1, 0}, {1, 32},
 		{4, 65, 16, 64, 16}, {7, 65, 64, 64, 64, 65, 66, 16}, {7, 64, 64, 64, 64, 64, 66, 16}, {7, 66, 64, 64, 64, 65, 66, 16}, {2, 65, 65}, {2, 63, 65}, {2, 62, 67},
 	} {
@@ -158,21 +161,23 @@ func FuzzReply(f *testing.F) {
 		list, _ := val.([]any)
 
 		for _, kind := range []lease.Kind{lease.Mutex, lease.RWMutex, lease.Semaphore} {
-			name, n := lease.Name{Kind: kind, Key: "key"}, 5
-			if kind == lease.Mutex {
-				n = 4
-			}
+			name := lease.Name{Kind: kind, Key: "key"}
 			reply, err := s.Acquire(ctx, lease.Request{Name: name, Token: a, Seq: 1, Want: 1})
-			valid := integers(val, n) && slices.Contains([]any{int64(-1), int64(0), int64(1)}, list[0])
-			if integers(val, n) && list[0] == int64(-2) && kind != lease.Mutex { // the wrong size
+			grants := integers(val, 5) && list[0] == int64(1)
+			valid := integers(val, 5) && slices.Contains([]any{int64(-1), int64(0), int64(1)}, list[0])
+			if kind == lease.Mutex {
+				grants = one && max(status, -status) >= minFenceBase
+				valid = grants || integers(val, 2)
+			}
+			if kind != lease.Mutex && integers(val, 5) && list[0] == int64(-2) { // the wrong size
 				if !errors.Is(err, lease.ErrSizeMismatch) && !errors.Is(err, lease.ErrExceedsSize) {
 					t.Errorf("Ask of %v: %v", val, err)
 				}
 			} else {
 				checks("Ask", valid, err)
 			}
-			if reply.Granted && (err != nil || list[0] != int64(1)) {
-				t.Errorf("%v is a grant, with %v", val, err)
+			if reply.Granted != grants {
+				t.Errorf("%v is a grant: %t, with %v", val, reply.Granted, err)
 			}
 			owned, err := s.Release(ctx, name, a)
 			checks("Release", ends, err)

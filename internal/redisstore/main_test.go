@@ -104,8 +104,7 @@ func (r *rig) acquire(token string, n int64) lease.Reply {
 		if len(args) == 3 {
 			args = append(args, 0, "") // no entry
 		}
-		got := must(parseInts(must(r.transport.run(r.Context(), longAcquire, r.keys(), args))(r.T), 4))(r.T)
-		return mutexReply(got)
+		return must(mutexReply(must(r.transport.run(r.Context(), longAcquire, r.keys(), args))(r.T)))(r.T)
 	}
 	return must(r.Acquire(r.Context(), r.request(token, n)))(r.T)
 }

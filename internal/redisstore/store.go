@@ -119,23 +119,20 @@ func (s *Store) Acquire(ctx context.Context, r lease.Request) (lease.Reply, erro
 	if err != nil {
 		return lease.Reply{}, classify(s.rdb, err)
 	}
-	want := 4
-	if r.Kind != lease.Mutex {
-		want = 5
+	if r.Kind == lease.Mutex {
+		return mutexReply(val)
 	}
-	n, err := parseInts(val, want)
+	n, err := parseInts(val, 5)
 	switch {
 	case err != nil:
 		return lease.Reply{}, err
-	case n[0] > 1 || n[0] < -2 || n[0] == -2 && r.Kind == lease.Mutex:
+	case n[0] > 1 || n[0] < -2:
 		return lease.Reply{}, unexpectedReply(val)
 	}
 	reply := lease.Reply{Granted: n[0] == 1, FenceBase: n[1], Lost: n[0] == -1}
 	switch {
 	case n[0] == -2:
 		return reply, retry.Permanent(sizeError(r, n[1]))
-	case r.Kind == lease.Mutex:
-		reply = mutexReply(n)
 	case reply.Granted: // the others are contended, weight, granted
 		reply.Contended, reply.Weight, reply.GrantedNow = n[2] == 1, n[3], n[4]
 	default: // the others are contended, ms left, may linger
@@ -147,13 +144,21 @@ func (s *Store) Acquire(ctx context.Context, r lease.Request) (lease.Reply, erro
 	return reply, nil
 }
 
+// minFenceBase is below every fence base: a base is at least the server's time in µs. So no
+// number that another script may reply is taken for a grant.
+const minFenceBase = 1 << 40
+
 // mutexReply reads the reply of mutex_acquire.lua or mutex_yield.lua.
-func mutexReply(n [5]int64) lease.Reply {
-	granted := n[0] == 1
-	return lease.Reply{
-		Granted: granted, FenceBase: n[1], Lost: n[0] == -1, Weight: max(n[0], 0), GrantedNow: max(n[0], 0), Remaining: time.Duration(n[2]) * time.Millisecond,
-		Contended: granted && n[3] == 2, MayLinger: !granted && n[3] == 2, ForeignOwner: n[3] == 0,
+func mutexReply(val any) (lease.Reply, error) {
+	if base, ok := val.(int64); ok {
+		contended := base < 0
+		if base = max(base, -base); base < minFenceBase {
+			return lease.Reply{}, unexpectedReply(val)
+		}
+		return lease.Reply{Granted: true, FenceBase: base, Weight: 1, GrantedNow: 1, Contended: contended}, nil
 	}
+	n, err := parseInts(val, 2)
+	return lease.Reply{Lost: n[0] == -2, Remaining: time.Duration(n[0]) * time.Millisecond, MayLinger: n[1] == 2, ForeignOwner: n[1] == 0}, err
 }
 
 func acquireMutex(args []any, r lease.Request) (*script, []any) {

@@ -147,14 +147,19 @@ func (s *Store) acquireValue(ctx context.Context, r lease.Request) (lease.Reply,
 		return lease.Reply{}, classify(s.rdb, err)
 	}
 	rd := replyReader{val: val}
-	granted, base, left, ours, found := nextValue[int64](&rd), nextValue[int64](&rd), rd.ms(), nextValue[int64](&rd), nextValue[int64](&rd)
-	reply := lease.ValueReply{Now: rd.us(), HoldsFor: left, Reset: nextValue[string](&rd), Value: rd.value()}
-	if rd.malformed || granted>>1|found>>1 != 0 || found == 1 && reply.Value == nil {
+	base, left, owner, found := nextValue[int64](&rd), nextValue[int64](&rd), nextValue[int64](&rd), nextValue[int64](&rd)
+	var acquired any = base
+	if base == 0 {
+		acquired = []any{left, owner}
+	}
+	reply, err := mutexReply(acquired)
+	value := lease.ValueReply{Now: rd.us(), Reset: nextValue[string](&rd), Value: rd.value()}
+	if rd.malformed || err != nil || found>>1 != 0 || found == 1 && value.Value == nil {
 		return lease.Reply{}, unexpectedReply(val)
 	}
-	r.Value.Note(reply, granted == 1, found == 1)
-	return lease.Reply{Granted: granted == 1, Weight: granted, GrantedNow: granted, FenceBase: base,
-		Remaining: left, ForeignOwner: ours == 0, Found: found == 1}, nil
+	reply.Found = found == 1
+	r.Value.Note(value, reply.Granted, reply.Found)
+	return reply, nil
 }
 
 // DeleteValue is [lease.ValueStore]'s.

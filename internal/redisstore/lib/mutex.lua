@@ -88,8 +88,8 @@ local function next_waiter(self)
   return waiter
 end
 
--- Returns the reply to the owner. The last number is 2 if others wait.
-local function granted(base, ttl) return {1, base, tonumber(ttl), queue_len > 0 and 2 or 1} end
+-- Returns the reply to the owner.
+local function granted(base) return queue_len > 0 and -base or base end
 
 -- Makes a waiter the owner and notifies it. The message goes last and may fail: then the
 -- waiter's next poll finds the grant. It is concatenated, as %s ends at a NUL.

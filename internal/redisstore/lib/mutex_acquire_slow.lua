@@ -5,18 +5,18 @@ local token, ttl, queues = ARGV[1], ARGV[2], tonumber(ARGV[3]) > 0
 
 if owner == token then
   redis.call('PEXPIRE', lock, ttl)
-  return granted(last_fence or grant(token, ttl), ttl)
+  return granted(last_fence or grant(token, ttl))
 end
 
 if not owner then
   local waiter = next_waiter(token)
   if waiter and waiter.token == token or not waiter and not unfinished then
-    return granted(grant(token, ttl), ttl)
+    return granted(grant(token, ttl))
   end
   if queues then enqueue(token, ARGV[3], ARGV[4], ARGV[5], ARGV[6]) end
-  if not waiter then return {0, 0, 0, 1} end -- the next request, sent at once, drops more
+  if not waiter then return {0, 1} end -- the next request, sent at once, drops more
   hand_over(waiter)
-  return {0, 0, tonumber(waiter.ttl), 1}
+  return {tonumber(waiter.ttl), 1}
 end
 
 if queues then -- of new waiters only every sixteenth looks ahead: that suffices and is cheaper
@@ -36,4 +36,4 @@ local channel, lingers = notice_channel(owner)
 if channel and queues and redis.call('ZRANGE', queue, 0, 0)[1] == token then -- at each poll, as a message may be lost
   publish(channel, 'm 0 0 0 0 1 ' .. owner .. ' -')
 end
-return {0, 0, left, most and (lingers and 2 or 1) or 0}
+return {left, most and (lingers and 2 or 1) or 0}
