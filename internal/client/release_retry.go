@@ -26,8 +26,8 @@ func (c *Client) RetryUntil(ctx context.Context, until time.Time, attempt func(c
 	for retried := false; ; retried = true {
 		remaining := time.Until(until)
 		var got attemptResult
-		if c.store.MaxBlock() < remaining {
-			got = attemptInline(ctx, max(remaining/3, MinTTL), attempt)
+		if block := c.store.MaxBlock(); block < remaining {
+			got = attemptInline(ctx, max(remaining/3, MinTTL), block > 0, attempt)
 		} else {
 			if done == nil {
 				replies, done = make(chan attemptResult), make(chan struct{})
@@ -66,12 +66,29 @@ type attemptResult struct {
 	err   error
 }
 
-func attemptInline(ctx context.Context, timeout time.Duration, attempt func(context.Context) (bool, error)) (o attemptResult) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
+// attemptInline makes an attempt on this goroutine. Its ctx has no timer if the wait for a reply
+// does not end with it.
+func attemptInline(ctx context.Context, timeout time.Duration, blocks bool, attempt func(context.Context) (bool, error)) (o attemptResult) {
+	if blocks {
+		ctx = deadlineCtx{ctx, time.Now().Add(timeout)}
+	} else {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
 	o.owned, o.err = attempt(ctx)
 	return o
 }
+
+// A deadlineCtx states its deadline, and has no timer: the store makes one if it waits for more
+// than a reply. A timer for each release took a seventh of the client's time in a lock and unlock.
+type deadlineCtx struct {
+	context.Context // for its values
+	at              time.Time
+}
+
+func (c deadlineCtx) Deadline() (at time.Time, ok bool) { return c.at, true }
+func (deadlineCtx) Done() <-chan struct{}               { return nil }
 
 // attemptAsync makes an attempt on another goroutine, and waits for it for the
 // timeout. An earlier attempt may reply instead.

@@ -117,6 +117,8 @@ var cancellation = []mutant{
 		`case p.batches == before:`, `case p.batches == before && false:`, "internal/redisstore", "TestCommandWithoutAReplyDelaysNoOther"},
 	{"batch-unbounded", "all queued commands are sent in one pipeline, however many", "internal/redisstore/pipeliner.go",
 		`min(len(p.queue), maxBatch)`, `len(p.queue)`, "internal/redisstore", "TestBatchIsBounded"},
+	{"release-dials", "a release waits for a connection for as long as a dial may take", "internal/redisstore/pipeliner.go",
+		`ctx, cancel := withTimer(ctx)`, `cancel := func() {}`, "internal/redisstore", "TestReleaseAwaitsAConnectionUntilItsDeadline"},
 	{"renewal-dials", "a renewal waits for a connection of its pipeline", "internal/redisstore/transport.go",
 		`ctx, cancel := withoutDeadline(connTimeout)`, `ctx, cancel := context.WithCancel(context.Background())`, "internal/redisstore", "TestHoldNeedsNoNewConnection"},
 	{"exec-error-lost", "an error of Exec that no command carries is lost", "internal/redisstore/pipeliner.go",

@@ -109,6 +109,8 @@ func (p *pipeliner) send(ctx context.Context, cmd noRetryCmd, prompt bool) error
 
 // sendAlone sends a command by itself. The command counts as in flight already.
 func (p *pipeliner) sendAlone(ctx context.Context, cmd noRetryCmd, prompt bool) (err error) {
+	ctx, cancel := withTimer(ctx)
+	defer cancel()
 	sent := time.Now()
 	var took time.Duration              // 0: no reply
 	defer func() { p.returned(took) }() // after a panic, too

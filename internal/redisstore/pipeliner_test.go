@@ -205,6 +205,37 @@ func TestDeadlineInABatchIsItsOwn(t *testing.T) {
 	})
 }
 
+// TestReleaseAwaitsAConnectionUntilItsDeadline: no connection can be made, and nothing else ends
+// the wait for one so soon.
+func TestReleaseAwaitsAConnectionUntilItsDeadline(t *testing.T) {
+	type dialer = func(context.Context, string, string) (net.Conn, error)
+	clients := map[string]func(dialer) redis.UniversalClient{
+		"a server": func(d dialer) redis.UniversalClient {
+			return redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", Dialer: d, ReadTimeout: time.Second})
+		},
+		"a cluster": func(d dialer) redis.UniversalClient {
+			return redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}, Dialer: d, ReadTimeout: time.Second})
+		},
+	}
+	for name, client := range clients {
+		synctest.Test(t, func(t *testing.T) {
+			rdb := client(func(ctx context.Context, _, _ string) (net.Conn, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			})
+			s, start := NewStore(rdb), time.Now()
+			_, err := s.manager.RetryUntil(t.Context(), start.Add(4*time.Second), func(ctx context.Context) (bool, error) {
+				return s.Release(ctx, mutexAt("key"), a)
+			}, nil)
+			if took := time.Since(start); err == nil || took > 4100*time.Millisecond {
+				t.Errorf("%s: %v after %v", name, err, took)
+			}
+			check(t, rdb.Close())
+			time.Sleep(time.Minute) // the dials end by themselves
+		})
+	}
+}
+
 // TestShortDeadlineFailsAlone has 64 goroutines ask at once, one of them with hardly any
 // time: none of the others fails.
 func TestShortDeadlineFailsAlone(t *testing.T) {

@@ -27,6 +27,15 @@ func withoutDeadline(timeout time.Duration) (context.Context, context.CancelFunc
 	}
 }
 
+// withTimer returns a context that ends at the deadline of ctx, also if ctx has no timer for that.
+func withTimer(ctx context.Context) (context.Context, context.CancelFunc) {
+	at, ok := ctx.Deadline()
+	if !ok || ctx.Done() != nil {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, at)
+}
+
 // A transport sends each command to its server by a [pipeliner]: one for a single
 // server, one for each node of a cluster. So a node that does not answer keeps no
 // command from the others. For a client of a kind that it does not know, it has
@@ -76,6 +85,8 @@ func execBy(rdb redis.UniversalClient) func(cmds []redis.Cmder) error {
 
 // master returns the client for the node of the key in a cluster.
 func (t *transport) master(ctx context.Context, key string) (node *redis.Client, err error) {
+	ctx, cancel := withTimer(ctx)
+	defer cancel()
 	err = protect(func() (err error) { // the clients of nodes, which it may ask for the slots, may have hooks
 		node, err = t.cluster.MasterForKey(ctx, key)
 		return err
