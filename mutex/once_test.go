@@ -408,6 +408,35 @@ func TestOnceOfAForeignValue(t *testing.T) {
 	}
 }
 
+// A call whose first request was granted too late does not go by what that has read: others have run
+// meanwhile, and it is granted the lock by a request that reads nothing, since two wait.
+func TestOnceReadsAgainAfterALateGrant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		late, behind, other := mutex.NewOnce(rdb, "key"), mutex.NewOnce(rdb, "key"), mutex.NewOnce(sibling(t, rdb), "key")
+		var away redistest.Outage
+		var armed atomic.Bool
+		armed.Store(true)
+		rdb.AddHook(redistest.Scripts(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+			err := next(ctx, cmd)
+			if err == nil && armed.CompareAndSwap(true, false) {
+				away.Set(true) // for all others
+				time.Sleep(late.TTL + time.Second)
+				away.Set(false)
+			}
+			return err
+		}))
+		rdb.AddHook(&away)
+		var waiters sync.WaitGroup
+		for _, o := range []*mutex.Once{late, behind} {
+			waiters.Go(func() { runs(t, "a late call", o.DoContext, nil, false) })
+			synctest.Wait()
+		}
+		runs(t, "another process", other.DoContext, nil, true) // when that grant has expired
+		waiters.Wait()
+	})
+}
+
 func TestOnceWaitsOutAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)

@@ -55,7 +55,7 @@ func (v *valueStore) lock(ctx context.Context, p lease.Params) (*Lease, lease.Va
 	case err != nil:
 		return nil, lease.ValueReply{}, err
 	}
-	reply := p.Value.Granted()
+	reply := p.Value.Granted(l.Fence())
 	if reply == nil { // another process or goroutine handed the lock over
 		held, stop := l.Context(ctx)
 		read, err := v.read(held, p.Key, true)

@@ -352,7 +352,7 @@ func (s *fakeStore) Acquire(_ context.Context, r Request) (Reply, error) {
 			return r2, m
 		})
 		if err == nil {
-			r.Value.Note(reply.value, reply.Granted, reply.Found)
+			r.Value.Note(reply.value, reply.FenceBase, reply.Found)
 		}
 		return reply.Reply, err
 	case r.Kind == Mutex:

@@ -207,7 +207,7 @@ func (v *valueSim) once(m *Manager, s *fakeStore, every time.Duration, rng *rand
 		return began, false
 	}
 	defer l.Release()
-	begun := reader.Granted()
+	begun := reader.Granted(l.Fence())
 	for begun == nil {
 		if r, err := s.ReadValue(ctx, "key"); err == nil {
 			begun = &r

@@ -116,6 +116,7 @@ type ValueReader struct {
 	mu             sync.Mutex
 	first          time.Time   // when the first request was executed, by the server's clock
 	found, granted *ValueReply // by the requests that found a value, and that were granted the mutex
+	fenceBase      int64       // of that grant
 }
 
 // Wants returns how a request names what is of use: see value_acquire.lua.
@@ -128,15 +129,15 @@ func (r *ValueReader) Wants() (since int64, stale bool) {
 	return since, r.Stale
 }
 
-// Note notes the reply to a request.
-func (r *ValueReader) Note(reply ValueReply, granted, found bool) {
+// Note notes what a request has read. fenceBase is that of the grant, or 0.
+func (r *ValueReader) Note(reply ValueReply, fenceBase int64, found bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.first.IsZero() {
 		r.first = reply.Now
 	}
-	if granted {
-		r.granted = &reply
+	if fenceBase != 0 {
+		r.granted, r.fenceBase = &reply, fenceBase
 	} else if found {
 		r.found = &reply
 	}
@@ -149,10 +150,15 @@ func (r *ValueReader) Found() ValueReply {
 	return *r.found
 }
 
-// Granted returns what was read under the mutex, nil if it was granted without being read.
-func (r *ValueReader) Granted() *ValueReply {
+// Granted returns what the request has read that was granted the lease with this fence. It returns
+// nil if the lease was handed over, also if an earlier request was granted the mutex too late: what
+// that has read may have changed since.
+func (r *ValueReader) Granted(fence int64) *ValueReply {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if fence != r.fenceBase*FencesPerGrant { // the first lease of that grant has the first of its fences
+		return nil
+	}
 	return r.granted
 }
 

@@ -2,6 +2,8 @@ package main
 
 // values breaks what stands beside a mutex: marks of a Once, values of a Flight and of a leader.
 var values = []mutant{
+	{"reading-of-a-late-grant", "a Once goes by what a request has read that was granted the mutex too late", "internal/lease/value.go",
+		`if fence != r.fenceBase*FencesPerGrant {`, `if false {`, "mutex", "TestOnceReadsAgainAfterALateGrant"},
 	{"value-lower-fence", "a late copy of an earlier lease's request replaces the value", "internal/redisstore/lib/value.lua",
 		`if lower and us`, `if false and us`, "internal/redisstore", "TestValueOfALowerFenceIsRefused"},
 	{"value-after-loss", "a runner that has lost the mutex stores its mark", "internal/redisstore/lib/value.lua",

@@ -158,7 +158,7 @@ func (s *Store) acquireValue(ctx context.Context, r lease.Request) (lease.Reply,
 		return lease.Reply{}, unexpectedReply(val)
 	}
 	reply.Found = found == 1
-	r.Value.Note(value, reply.Granted, reply.Found)
+	r.Value.Note(value, reply.FenceBase, reply.Found)
 	return reply, nil
 }
 

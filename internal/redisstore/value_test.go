@@ -169,8 +169,7 @@ func TestGarbledValue(t *testing.T) {
 			check(r.T, r.rdb.HSet(r.Context(), r.valueKey(), "value", "v", "fence", "1", "written_at", "1", "fresh_until", "-1", field, "x1111111111111111111").Err())
 			r.reads("the value", "")
 			var reader lease.ValueReader
-			equal(r.T, "not found", outcome(r.acquireValue(a, 0, &reader)), "granted")
-			equal(r.T, "read under the lock", reader.Granted().Value, nil)
+			equal(r.T, "read under the lock", r.grantedValue(a, 0, &reader).Value, nil)
 			equal(r.T, "a write puts it right", r.write(a, 99, "w"), lease.ValueStored)
 			r.reads("the value", "w")
 			check(r.T, r.rdb.Del(r.Context(), r.valueKey()).Err())
@@ -206,12 +205,19 @@ func (r *rig) releases(token string, data string, wantStored lease.WriteOutcome,
 	equal(r.T, token+" owned", owned, wantOwned)
 }
 
+// grantedValue checks that a request is granted the lock, and returns what it has read.
+func (r *rig) grantedValue(token string, n int64, reader *lease.ValueReader) *lease.ValueReply {
+	r.Helper()
+	reply := r.acquireValue(token, n, reader)
+	equal(r.T, token, outcome(reply), "granted")
+	return reader.Granted(reply.FenceBase * lease.FencesPerGrant)
+}
+
 // A fresh value is found instead of the lock; without one, the request is an ordinary one.
 func TestAcquireFindsAFreshValue(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		var reader lease.ValueReader
-		equal(r.T, "no value", outcome(r.acquireValue(a, 0, &reader)), "granted")
-		equal(r.T, "read under the lock", reader.Granted().Value, nil)
+		equal(r.T, "read under the lock", r.grantedValue(a, 0, &reader).Value, nil)
 		equal(r.T, "asked again", outcome(r.acquireValue(a, 1, &reader)), "granted")
 		equal(r.T, "another", outcome(r.acquireValue(b, 1, new(lease.ValueReader))), "wait")
 
@@ -283,8 +289,7 @@ func TestValueOfNoUseHandsTheLockOver(t *testing.T) {
 		equal(r.T, "owner", r.owner(), b)
 		r.reads("the value", "failed")
 		var reader lease.ValueReader
-		equal(r.T, "the owner asks", outcome(r.acquireValue(b, 2, &reader)), "granted")
-		equal(r.T, "useful", reader.Useful(*reader.Granted()), false)
+		equal(r.T, "useful to the owner", reader.Useful(*r.grantedValue(b, 2, &reader)), false)
 	})
 }
 
@@ -309,8 +314,7 @@ func TestStaleValueIsFoundWhileAnotherHoldsTheLock(t *testing.T) {
 		for r.readValue().Value.FreshAt(r.now()) {
 		}
 		refresher, other := lease.ValueReader{Stale: true}, lease.ValueReader{Stale: true}
-		equal(r.T, "the first", outcome(r.acquireValue(b, 1, &refresher)), "granted")
-		reply := refresher.Granted()
+		reply := r.grantedValue(b, 1, &refresher)
 		equal(r.T, "its value", reply.Value.Data, "old")
 		equal(r.T, "is stale", reply.Value.StaleAt(reply.Now) && !refresher.Useful(*reply), true)
 		equal(r.T, "the second", r.acquireValue(c, 1, &other).Found, true)
@@ -325,7 +329,7 @@ func TestOwnerThatFindsAValueStaysTheOwner(t *testing.T) {
 		r.write(a, 1, "v", func(w *lease.ValueWrite) { w.Fresh = -1 })
 		var reader lease.ValueReader
 		got := r.acquireValue(a, 2, &reader)
-		equal(r.T, "granted and found", got.Granted && got.Found && reader.Useful(*reader.Granted()), true)
+		equal(r.T, "granted and found", got.Granted && got.Found && reader.Useful(*reader.Granted(got.FenceBase * lease.FencesPerGrant)), true)
 		equal(r.T, "owner", r.owner(), a)
 	})
 }
