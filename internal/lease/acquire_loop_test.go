@@ -83,17 +83,17 @@ func TestPollsStuck(t *testing.T) {
 	inBubble(t, func(e *env) {
 		k1, _ := e.process()
 		k2, s2 := e.process()
-		held := e.acquire(k1, 10*time.Minute)
-		_, got := e.request(e.Context(), k2, 10*time.Minute)
+		held := e.take(k1, params(10*time.Minute))
+		_, got := e.want(e.Context(), k2, params(10*time.Minute))
 		time.Sleep(time.Second)
 		before := runtime.NumGoroutine()
-		s2.change(func() { s2.latency = func() time.Duration { return 2 * time.Minute } })
+		s2.takes(2 * time.Minute)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if n := runtime.NumGoroutine() - before; n > 4 {
 			e.Errorf("%d goroutines more than before wait for answers to polls", n)
 		}
-		s2.change(func() { s2.latency = func() time.Duration { return 0 } })
+		s2.takes(0)
 		held.Release()
 		e.gets("who waits", got, 5*time.Minute)
 	})

@@ -109,7 +109,7 @@ func TestNextLeaseIsRenewedInTime(t *testing.T) {
 					<-result
 				}
 				time.Sleep(time.Millisecond) // it is granted
-				s.change(func() { s.latency = func() time.Duration { return 3 * time.Millisecond } })
+				s.takes(3 * time.Millisecond)
 				for last := time.Duration(0); other.Remaining() != last; { // a renewal moves it on
 					last = 4 * time.Millisecond
 					time.Sleep(other.Remaining() - last)

@@ -29,17 +29,6 @@ func eachKind(t *testing.T, f func(e *env, p Params)) {
 	}
 }
 
-// acquireBy acquires a lease as p says.
-func (e *env) acquireBy(m *Manager, p Params) *Lease {
-	e.Helper()
-	l := new(Lease)
-	if err := l.Acquire(e.Context(), m, &p); err != nil {
-		e.Fatal(err)
-	}
-	e.leases = append(e.leases, l)
-	return l
-}
-
 // contender waits as p says, from now on, and releases at once what it gets.
 func (e *env) contender(m *Manager, p Params) (got chan struct{}) {
 	got = make(chan struct{})
@@ -61,7 +50,7 @@ func TestContendedByTheNotice(t *testing.T) {
 		k1, _ := e.process()
 		k2, _ := e.process()
 		p.NotifyContention = true
-		held := e.acquireBy(k1, p)
+		held := e.take(k1, p)
 		if p.Kind != Semaphore { // whose process would be the first in the queue
 			e.contender(k1, p)
 		}
@@ -85,61 +74,16 @@ func TestContendedByTheNotice(t *testing.T) {
 	})
 }
 
-// Without that, no message is sent, and the next renewal tells it.
-func TestContendedByARenewal(t *testing.T) {
-	eachKind(t, func(e *env, p Params) {
-		k1, _ := e.process()
-		k2, _ := e.process()
-		held := e.acquireBy(k1, p)
-		asked := held.Contended()
-		sent := e.redis.sent
-		got := e.contender(k2, p)
-		time.Sleep(p.TTL/3 - 10*time.Millisecond)
-		if contended(held) {
-			e.Error("contended before a renewal")
-		}
-		time.Sleep(20 * time.Millisecond)
-		if <-asked; e.redis.sent != sent {
-			e.Errorf("%d messages", e.redis.sent-sent)
-		}
-		held.Release()
-		<-got
-	})
-}
-
-// If the notice is lost, the poll of the first waiter repeats it.
-func TestContendedByAPollAfterALostNotice(t *testing.T) {
-	eachKind(t, func(e *env, p Params) {
-		p.TTL, p.NotifyContention = time.Minute, true
-		k1, _ := e.process()
-		k2, s2 := e.process()
-		held := e.acquireBy(k1, p)
-		time.Sleep(time.Second) // its subscription is there
-		s2.change(func() { s2.message = func() (int, time.Duration) { return 0, 0 } })
-		got := e.contender(k2, p)
-		time.Sleep(time.Millisecond)
-		if contended(held) {
-			e.Error("contended by a message that is lost")
-		}
-		s2.change(func() { s2.message = func() (int, time.Duration) { return 1, 0 } })
-		start := time.Now()
-		<-held.Contended()
-		e.within("the holder is told", start, MaxPollInterval)
-		held.Release()
-		<-got
-	})
-}
-
 // A notice that comes before the grant that it is about is not lost.
 func TestContendedBeforeTheGrantArrives(t *testing.T) {
 	eachKind(t, func(e *env, p Params) {
 		p.TTL, p.NotifyContention = time.Minute, true
 		k1, s1 := e.process()
 		k2, _ := e.process()
-		e.acquireBy(k1, p).Release() // opens the subscription of k1
-		s1.change(func() { s1.latency = func() time.Duration { return 50 * time.Millisecond } })
+		e.take(k1, p).Release() // opens the subscription of k1
+		s1.takes(50 * time.Millisecond)
 		asked := make(chan *Lease)
-		go func() { asked <- e.acquireBy(k1, p) }()
+		go func() { asked <- e.take(k1, p) }()
 		time.Sleep(60 * time.Millisecond)
 		got := e.contender(k2, p)
 		held := <-asked

@@ -3,7 +3,6 @@ package lease
 import (
 	"context"
 	"errors"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -98,33 +97,6 @@ func TestSizeOfOne(t *testing.T) {
 	}
 }
 
-// counting fails with err, if that is not nil, and counts.
-type counting struct {
-	Store
-	mu   sync.Mutex
-	err  error
-	asks int
-}
-
-// fail makes it fail with err from now on, and returns how many requests it has seen.
-func (c *counting) fail(err error) (asks int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	asks, c.asks, c.err = c.asks, 0, err
-	return asks
-}
-
-func (c *counting) Acquire(ctx context.Context, r Request) (Reply, error) {
-	c.mu.Lock()
-	c.asks++
-	err := c.err
-	c.mu.Unlock()
-	if err != nil {
-		return Reply{}, err
-	}
-	return c.Store.Acquire(ctx, r)
-}
-
 // TestRefusedForAWhile takes the rights away while permits are released, or pass from a
 // writer to a reader: Redis is told as soon as it lets itself be told, by a request for
 // each renewal. What is still held is held.
@@ -134,24 +106,32 @@ func TestRefusedForAWhile(t *testing.T) {
 		"writer":    {reading(time.Minute), writing(time.Minute)},
 	} {
 		inBubble(t, func(e *env) {
-			_, s := e.process()
-			no := &counting{Store: s}
-			m := NewManager(no)
+			m, s := e.process()
 			freed := e.take(m, c.freed)
 			kept, got := e.want(e.Context(), m, c.kept)
 			if c.kept.Kind == Semaphore {
 				e.gets("the other", got, ms)
 			}
 			refused := retry.Permanent(errors.New("no rights"))
-			no.fail(refused)
+			s.refuses(refused)
 			if err := freed.Release(); !errors.Is(err, refused) {
 				e.Error(err)
 			}
 			if c.kept.Kind == RWMutex {
 				e.gets("the reader", got, ms)
 			}
+			asks := 0
+			s.change(func() {
+				refuse := s.refuse
+				s.refuse = func(request string) error {
+					if request == "ask" {
+						asks++
+					}
+					return refuse(request)
+				}
+			})
 			time.Sleep(10 * time.Minute)
-			if asks := no.fail(nil); kept.Err() != nil || asks > 40 {
+			if s.refuses(nil); kept.Err() != nil || asks > 40 {
 				e.Errorf("%s: %v, after %d requests", name, kept.Err(), asks)
 			}
 			time.Sleep(time.Minute / 3)
@@ -229,17 +209,8 @@ func TestReleaseBesideAWrongSize(t *testing.T) {
 	inBubble(t, func(e *env) {
 		k, s := e.process()
 		held := e.take(k, taking(3, 4))
-		lost := true // the first request
-		s.change(func() {
-			s.latency = func() time.Duration { return 20 * time.Millisecond }
-			s.fault = func() fault {
-				defer func() { lost = false }()
-				if lost {
-					return lostRequest
-				}
-				return fine
-			}
-		})
+		s.takes(20 * ms)
+		s.fails(lostRequest)
 		released := make(chan error)
 		go func() { released <- held.ReleasePermits(1) }()
 		var refused []<-chan error

@@ -1,25 +1,13 @@
 package lease
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/client"
 )
-
-// travels makes the next requests and replies of a process take as long as ds says,
-// each in its turn, and those after them no time.
-func (s *fakeStore) travels(ds ...time.Duration) {
-	s.change(func() {
-		s.latency = func() (d time.Duration) {
-			if len(ds) > 0 {
-				d, ds = ds[0], ds[1:]
-			}
-			return d
-		}
-	})
-}
 
 const ms = time.Millisecond
 
@@ -59,20 +47,12 @@ func TestRenewalOfEarlierHold(t *testing.T) {
 // it keeps is gone.
 func TestShrinkingOfEarlierHold(t *testing.T) {
 	inBubble(t, func(e *env) {
-		_, s1 := e.process()
+		k1, s1 := e.process()
 		k2, _ := e.process()
-		k1 := NewManager(silent{s1}) // so that it is some time until it queues
+		s1.subscribe = func(ctx context.Context) *fakeStore { <-ctx.Done(); return nil } // so that it is some time until it queues
 		one, two := e.take(k1, taking(1, 4)), e.take(k1, taking(1, 4))
 		other := e.take(k2, taking(2, 4))
-		faults := []fault{lostRequest}
-		s1.change(func() {
-			s1.fault = func() (f fault) {
-				if len(faults) > 0 {
-					f, faults = faults[0], faults[1:]
-				}
-				return f
-			}
-		})
+		s1.fails(lostRequest)
 		// It is executed when the others have given up all, and wait; it is answered
 		// when they have it.
 		s1.travels(450*ms, 0, 0, 0, 1500*ms)
@@ -111,10 +91,10 @@ func TestWindowOfEarlierHold(t *testing.T) {
 		other.Release()
 		e.gets("the next", got, ms)
 		start := time.Now()
-		s1.change(func() { s1.fault = func() fault { return lostRequest } })
+		s1.always(lostRequest)
 		<-mine.Done()
 		e.within("the loss is told", start, 3*MaxPollInterval)
-		s1.change(func() { s1.fault = func() fault { return fine } })
+		s1.always(fine)
 	})
 }
 
@@ -122,19 +102,17 @@ func TestWindowOfEarlierHold(t *testing.T) {
 // while renewals get through: it is told when it can be.
 func TestShrinkingCancelled(t *testing.T) {
 	inBubble(t, func(e *env) {
-		_, s := e.process()
-		away := &counting{Store: s}
-		m := NewManager(away)
+		m, s := e.process()
 		p := taking(1, 4)
 		p.TTL = time.Second
 		e.take(m, p)
 		freed := e.take(m, p)
-		away.fail(errNetwork)
+		s.refuses(errNetwork)
 		if err := freed.Release(); !errors.Is(err, errNetwork) {
 			e.Error(err)
 		}
 		e.uses(Semaphore, 2)
-		away.fail(nil)
+		s.refuses(nil)
 		time.Sleep(p.TTL)
 		e.uses(Semaphore, 1)
 	})

@@ -7,7 +7,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
@@ -102,32 +101,6 @@ func claimOf(m *Manager, kind Kind) *claim {
 	return q.claim
 }
 
-// TestReadersShare lets readers of one process join: within the time slice for
-// nothing, and later for the subscription and one renewal in all.
-func TestReadersShare(t *testing.T) {
-	inBubble(t, func(e *env) {
-		m, _ := e.process()
-		e.cost("two readers", 1, 0, func() {
-			e.take(m, reading(time.Minute))
-			e.take(m, reading(time.Minute))
-		})
-		time.Sleep(2 * MinSlice)
-		e.cost("readers that come later", 0, 1, func() {
-			for range 5 {
-				e.take(m, reading(time.Minute))
-				time.Sleep(time.Second)
-			}
-		})
-		e.uses(RWMutex, 1)
-		for _, l := range e.leases {
-			if err := l.Release(); err != nil {
-				e.Error(err)
-			}
-		}
-		e.uses(RWMutex, 0)
-	})
-}
-
 // TestWriterKeepsReadersOut has a writer wait elsewhere: by word, no more readers
 // join, and it gets in when those that were there have left.
 func TestWriterKeepsReadersOut(t *testing.T) {
@@ -191,11 +164,6 @@ func TestContentionNoticeBeforeReply(t *testing.T) {
 	})
 }
 
-// silent never says whether it hears.
-type silent struct{ Store }
-
-func (silent) Subscribe(ctx context.Context, _ client.MessageHandler) { <-ctx.Done() }
-
 // TestWriterCancels has a writer give up that its process waits for, with readers
 // behind it: they must not wait for all that it wanted.
 func TestWriterCancels(t *testing.T) {
@@ -233,7 +201,7 @@ func TestUnknownWantSeq(t *testing.T) {
 		old.WantSeq--
 		k1.HandleMessage(old)
 		e.waits("who has asked", got)
-		s2.change(func() { s2.message = func() (int, time.Duration) { return 1, 5 * time.Millisecond } })
+		s2.tells(5 * time.Millisecond)
 		go other.Release() // so that it is on the way when
 		time.Sleep(time.Millisecond)
 		e.uses(Semaphore, 3)
@@ -260,15 +228,7 @@ func TestCancelledReplyLost(t *testing.T) {
 		m, s := e.process()
 		e.take(m, taking(1, 3))
 		ctx, cancel := context.WithCancel(e.Context())
-		faults := []fault{lostReply}
-		s.change(func() {
-			s.fault = func() (f fault) {
-				if len(faults) > 0 {
-					f, faults = faults[0], faults[1:]
-				}
-				return f
-			}
-		})
+		s.fails(lostReply)
 		_, got := e.want(ctx, m, taking(2, 3))
 		time.Sleep(70 * time.Microsecond) // it has been executed
 		e.uses(Semaphore, 3)
@@ -304,23 +264,8 @@ func crossing(t *testing.T, lag, delay time.Duration, faults ...fault) {
 		other := e.take(k2, taking(2, 4))
 		more, got := e.want(e.Context(), k1, taking(2, 4))
 		time.Sleep(time.Second)
-		s2.change(func() {
-			s2.message = func() (int, time.Duration) {
-				if delay < 0 {
-					return 0, 0
-				}
-				return 1, delay
-			}
-		})
-		left := faults
-		s1.change(func() {
-			s1.fault = func() (f fault) {
-				if len(left) > 0 {
-					f, left = left[0], left[1:]
-				}
-				return f
-			}
-		})
+		s2.tells(delay)
+		s1.fails(faults...)
 		go func() {
 			time.Sleep(max(-lag, 0))
 			other.Release()

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/client"
-	"github.com/seed-3d5fec5c/baton/internal/result"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
@@ -40,24 +40,6 @@ func params(ttl time.Duration) Params {
 	return Params{Kind: Mutex, Key: "key", TTL: ttl, Weight: 1}
 }
 
-func (e *env) acquire(m *Manager, ttl time.Duration) *Lease {
-	e.Helper()
-	l := new(Lease)
-	if err := l.Acquire(e.Context(), m, new(params(ttl))); err != nil {
-		e.Fatal(err)
-	}
-	e.leases = append(e.leases, l)
-	return l
-}
-
-// request requests a lease and returns a channel that yields when it is there.
-func (e *env) request(ctx context.Context, m *Manager, ttl time.Duration) (*Lease, <-chan error) {
-	l, box := new(Lease), result.NewChan(result.ErrorOnly{})
-	l.AcquireChan(ctx, m, new(params(ttl)), box)
-	e.leases = append(e.leases, l)
-	return l, box.C()
-}
-
 func (e *env) owner() string {
 	e.redis.mu.Lock()
 	defer e.redis.mu.Unlock()
@@ -76,16 +58,16 @@ func (e *env) within(what string, start time.Time, bound time.Duration) {
 func TestWindowCountsFromSending(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, s := e.process()
-		s.change(func() { s.latency = func() time.Duration { return 300 * time.Millisecond } })
+		s.takes(300 * time.Millisecond)
 		start := time.Now()
-		l := e.acquire(m, time.Second)
+		l := e.take(m, params(time.Second))
 		s.fault = func() fault { return lostRequest } // no renewal gets through
 		<-l.Done()
 		e.within("a grant's loss is told", start, time.Second)
 	})
 	inBubble(t, func(e *env) {
 		m, s := e.process()
-		l := e.acquire(m, time.Second)
+		l := e.take(m, params(time.Second))
 		var sent time.Time
 		s.mu.Lock()
 		s.latency = func() time.Duration { // of the first renewal: all others are lost
@@ -113,8 +95,8 @@ func TestMessageWithUnknownNumber(t *testing.T) {
 	inBubble(t, func(e *env) {
 		k1, _ := e.process()
 		k2, _ := e.process()
-		held := e.acquire(k1, 10*time.Second)
-		_, got := e.request(e.Context(), k2, 10*time.Second)
+		held := e.take(k1, params(10*time.Second))
+		_, got := e.want(e.Context(), k2, params(10*time.Second))
 		time.Sleep(20 * time.Second) // many requests later
 		line := k2.queues.Entries[Name{Kind: Mutex, Key: "key"}]
 		line.mu.Lock()
@@ -139,21 +121,21 @@ func TestMessageWithUnknownNumber(t *testing.T) {
 // this process has sent but for one, which is stuck, or one of long ago.
 func TestMessageLate(t *testing.T) {
 	for name, cut := range map[string]func(*fakeStore){
-		"stuck": func(s *fakeStore) { s.latency = func() time.Duration { return time.Minute } },
-		"lost":  func(s *fakeStore) { s.fault = func() fault { return lostRequest } },
+		"stuck": func(s *fakeStore) { s.takes(time.Minute) },
+		"lost":  func(s *fakeStore) { s.always(lostRequest) },
 	} {
 		inBubble(t, func(e *env) {
 			k1, s1 := e.process()
 			k2, s2 := e.process()
 			k3, _ := e.process()
-			held := e.acquire(k1, 10*time.Second)
-			_, got := e.request(e.Context(), k2, 10*time.Second)
-			time.Sleep(100 * time.Millisecond)                                                           // it is in line, and hears
-			s1.change(func() { s1.message = func() (int, time.Duration) { return 1, 4 * time.Second } }) // the request that it echoes is still among the last four
-			s2.change(func() { cut(s2) })                                                                // else it would find out by asking
+			held := e.take(k1, params(10*time.Second))
+			_, got := e.want(e.Context(), k2, params(10*time.Second))
+			time.Sleep(100 * time.Millisecond) // it is in line, and hears
+			s1.tells(4 * time.Second)          // the request that it echoes is still among the last four
+			cut(s2)                            // else it would find out by asking
 			held.Release()
 			start := time.Now()
-			other := e.acquire(k3, 10*time.Second)
+			other := e.take(k3, params(10*time.Second))
 			e.within("the lock has run out", start, 3*MaxPollInterval+10*time.Millisecond)
 			time.Sleep(5 * time.Second) // the message has come
 			select {
@@ -164,7 +146,8 @@ func TestMessageLate(t *testing.T) {
 			if other.Err() != nil {
 				e.Error(other.Err())
 			}
-			s2.change(func() { s2.fault, s2.latency = func() fault { return fine }, func() time.Duration { return 0 } })
+			s2.always(fine)
+			s2.takes(0)
 			other.Release()
 			<-got
 		})
@@ -209,16 +192,8 @@ func TestCancelUnderWay(t *testing.T) {
 func TestReleaseReplyLost(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, s := e.process()
-		l := e.acquire(m, 10*time.Second)
-		faults := []fault{lostReply, lostReply}
-		s.change(func() {
-			s.fault = func() (f fault) {
-				if len(faults) > 0 {
-					f, faults = faults[0], faults[1:]
-				}
-				return f
-			}
-		})
+		l := e.take(m, params(10*time.Second))
+		s.fails(lostReply, lostReply)
 		if err := l.Release(); err != nil {
 			e.Errorf("Release: %v", err)
 		}
@@ -232,18 +207,10 @@ func TestReleaseAndLateAnswer(t *testing.T) {
 	inBubble(t, func(e *env) {
 		k1, _ := e.process()
 		k2, s := e.process()
-		held := e.acquire(k1, 10*time.Second)
-		l, got := e.request(e.Context(), k2, 10*time.Second)
+		held := e.take(k1, params(10*time.Second))
+		l, got := e.want(e.Context(), k2, params(10*time.Second))
 		time.Sleep(100 * time.Millisecond)
-		const ms = time.Millisecond
-		travel := []time.Duration{1 * ms, 150 * ms /* the poll: the release does not wait so long */, 130 * ms, 0 /* the release */, 0, 0}
-		s.change(func() {
-			s.latency = func() time.Duration {
-				next := travel[0]
-				travel = append(travel[1:], 0)
-				return next
-			}
-		})
+		s.travels(ms, 150*ms /* the poll: the release does not wait so long */, 130*ms)
 		line := k2.queues.Entries[Name{Kind: Mutex, Key: "key"}]
 		line.mu.Lock()
 		line.claim.wake()
@@ -296,8 +263,8 @@ func TestReleaseAwaitsPoll(t *testing.T) {
 func TestReleaseUnconfirmed(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, s := e.process()
-		l := e.acquire(m, time.Second)
-		s.change(func() { s.fault = func() fault { return lostRequest } })
+		l := e.take(m, params(time.Second))
+		s.always(lostRequest)
 		start := time.Now()
 		err := l.Release()
 		if !errors.Is(err, errNetwork) && !errors.Is(err, retry.ErrNoAnswer) || errors.Is(err, ErrLost) {
@@ -316,11 +283,10 @@ func TestTryBehindReleasing(t *testing.T) {
 	for name, how := range map[string]fault{"slow": fine, "away": lostRequest} {
 		inBubble(t, func(e *env) {
 			m, s := e.process()
-			held := e.acquire(m, time.Minute)
-			s.change(func() {
-				s.latency, s.fault = func() time.Duration { return time.Second }, func() fault { return how }
-				s.lag = func(time.Duration) time.Duration { return time.Second }
-			})
+			held := e.take(m, params(time.Minute))
+			s.takes(time.Second)
+			s.always(how)
+			s.lag = func(time.Duration) time.Duration { return time.Second }
 			released := make(chan error)
 			go func() { released <- held.Release() }()
 			synctest.Wait() // the release is under way
@@ -338,7 +304,7 @@ func TestTryBehindReleasing(t *testing.T) {
 				}
 				time.Sleep(10 * ms) // the release pauses, if it has failed
 			}
-			s.change(func() { s.fault = func() fault { return fine } })
+			s.always(fine)
 			<-released
 		})
 	}
@@ -350,7 +316,7 @@ func TestTryQueuesNot(t *testing.T) {
 	inBubble(t, func(e *env) {
 		k1, _ := e.process()
 		k2, s2 := e.process()
-		e.acquire(k1, time.Minute)
+		e.take(k1, params(time.Minute))
 		k2.AddUser()
 		k2.Subscribe()
 		time.Sleep(time.Millisecond)
@@ -375,16 +341,16 @@ func TestTryQueuesNot(t *testing.T) {
 func TestYieldLost(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, s := e.process()
-		l := e.acquire(m, time.Minute)
+		l := e.take(m, params(time.Minute))
 		ctx, cancel := context.WithCancel(e.Context())
-		_, got := e.request(ctx, m, time.Minute)
+		_, got := e.want(ctx, m, params(time.Minute))
 		time.Sleep(2 * MinSlice)
-		s.change(func() { s.fault = func() fault { return lostRequest } })
+		s.always(lostRequest)
 		l.Release()
 		time.Sleep(time.Second)
 		cancel()
 		<-got
-		s.change(func() { s.fault = func() fault { return fine } })
+		s.always(fine)
 		time.Sleep(5 * time.Second)
 		if e.owner() != "" {
 			e.Errorf("the lock is held by %q, though nobody wants it any more", e.owner())
@@ -398,8 +364,8 @@ func TestUnknownTokenIsReleased(t *testing.T) {
 	inBubble(t, func(e *env) {
 		k1, _ := e.process()
 		k2, _ := e.process()
-		held := e.acquire(k1, time.Minute)
-		_, got := e.request(e.Context(), k2, time.Minute) // so that it hears
+		held := e.take(k1, params(time.Minute))
+		_, got := e.want(e.Context(), k2, params(time.Minute)) // so that it hears
 		time.Sleep(time.Second)
 		e.redis.mu.Lock()
 		key := e.redis.key("key")
@@ -419,10 +385,17 @@ func TestQueueAwaitsSubscription(t *testing.T) {
 	for _, hears := range []time.Duration{client.SubscribeTimeout / 2, 2 * client.SubscribeTimeout} {
 		inBubble(t, func(e *env) {
 			k1, _ := e.process()
-			_, s2 := e.process()
-			k2 := NewManager(lateSubscriber{s2, hears})
-			held := e.acquire(k1, time.Minute)
-			_, got := e.request(e.Context(), k2, time.Minute)
+			k2, s2 := e.process()
+			s2.subscribe = func(ctx context.Context) *fakeStore {
+				select {
+				case <-time.After(hears):
+					return s2
+				case <-ctx.Done():
+					return nil
+				}
+			}
+			held := e.take(k1, params(time.Minute))
+			_, got := e.want(e.Context(), k2, params(time.Minute))
 			queued := func() int {
 				e.redis.mu.Lock()
 				defer e.redis.mu.Unlock()
@@ -442,30 +415,16 @@ func TestQueueAwaitsSubscription(t *testing.T) {
 	}
 }
 
-// lateSubscriber hears after a while only.
-type lateSubscriber struct {
-	Store
-	after time.Duration
-}
-
-func (s lateSubscriber) Subscribe(ctx context.Context, l client.MessageHandler) {
-	select {
-	case <-time.After(s.after):
-		s.Store.Subscribe(ctx, l)
-	case <-ctx.Done():
-	}
-}
-
 // TestResubscribed loses a message with the subscription: the claim asks as soon
 // as it hears again, and does not wait for its poll.
 func TestResubscribed(t *testing.T) {
 	inBubble(t, func(e *env) {
 		k1, s1 := e.process()
 		k2, s2 := e.process()
-		held := e.acquire(k1, time.Minute)
-		_, got := e.request(e.Context(), k2, time.Minute)
+		held := e.take(k1, params(time.Minute))
+		_, got := e.want(e.Context(), k2, params(time.Minute))
 		time.Sleep(MaxPollInterval + 50*time.Millisecond) // just after a poll
-		s1.change(func() { s1.message = func() (int, time.Duration) { return 0, 0 } })
+		s1.tells(-1)
 		start := time.Now()
 		s2.disconnect <- struct{}{}
 		held.Release()
@@ -481,9 +440,8 @@ func TestSubscriptionToOldMaster(t *testing.T) {
 	for name, p := range map[string]Params{"mutex": params(time.Minute), "semaphore": taking(1, 1)} {
 		inBubble(t, func(e *env) {
 			k1, _ := e.process()
-			_, s2 := e.process()
-			split := &splitBrain{fakeStore: s2, old: newFakeStore(newFakeRedis()), subscriptions: 1}
-			k2 := NewManager(split)
+			k2, s2 := e.process()
+			s2.subscribeToAnother(1)
 			for i := range 2 * client.MinMissedLimit {
 				held := e.take(k1, p)
 				l, got := e.want(e.Context(), k2, p)
@@ -505,36 +463,33 @@ func TestSubscriptionToOldMaster(t *testing.T) {
 func TestNothingPublished(t *testing.T) {
 	inBubble(t, func(e *env) {
 		k1, _ := e.process()
-		_, s2 := e.process()
-		split := &splitBrain{fakeStore: s2, old: newFakeStore(newFakeRedis()), subscriptions: 1000}
-		k2 := NewManager(split)
+		k2, s2 := e.process()
+		subscriptions := s2.subscribeToAnother(1000)
 		for range 50 {
-			held := e.acquire(k1, time.Minute)
-			l, got := e.request(e.Context(), k2, time.Minute)
+			held := e.take(k1, params(time.Minute))
+			l, got := e.want(e.Context(), k2, params(time.Minute))
 			time.Sleep(MaxPollInterval)
 			held.Release()
 			e.gets("who waits", got, MaxPollInterval+ms)
 			l.Release()
 		}
-		if n := 1000 - split.subscriptions; n != 5 { // after 3, 6, 12, and 24 more
+		if n := subscriptions(); n != 5 { // after 3, 6, 12, and 24 more
 			e.Errorf("there were %d subscriptions, want 5", n)
 		}
 	})
 }
 
-// splitBrain is a store whose first subscriptions are to an old server.
-type splitBrain struct {
-	*fakeStore
-	old           *fakeStore
-	subscriptions int
-}
-
-func (s *splitBrain) Subscribe(ctx context.Context, l client.MessageHandler) {
-	if s.subscriptions--; s.subscriptions >= 0 {
-		s.old.Subscribe(ctx, l)
-	} else {
-		s.fakeStore.Subscribe(ctx, l)
+// subscribeToAnother has the first n subscriptions be to another server, and returns a function that
+// counts the subscriptions.
+func (s *fakeStore) subscribeToAnother(n int64) (made func() int64) {
+	another, subscriptions := newFakeStore(newFakeRedis()), new(atomic.Int64)
+	s.subscribe = func(context.Context) *fakeStore {
+		if subscriptions.Add(1) <= n {
+			return another
+		}
+		return s
 	}
+	return subscriptions.Load
 }
 
 // TestMessageLost leaves it to the poll.
@@ -542,10 +497,10 @@ func TestMessageLost(t *testing.T) {
 	inBubble(t, func(e *env) {
 		k1, s1 := e.process()
 		k2, _ := e.process()
-		held := e.acquire(k1, time.Minute)
-		_, got := e.request(e.Context(), k2, time.Minute)
+		held := e.take(k1, params(time.Minute))
+		_, got := e.want(e.Context(), k2, params(time.Minute))
 		time.Sleep(time.Second)
-		s1.change(func() { s1.message = func() (int, time.Duration) { return 0, 0 } })
+		s1.tells(-1)
 		start := time.Now()
 		held.Release()
 		<-got
@@ -563,7 +518,7 @@ func TestDeadOwner(t *testing.T) {
 		e.redis.mu.Unlock()
 		m, _ := e.process()
 		start := time.Now()
-		e.acquire(m, 10*time.Second)
+		e.take(m, params(10*time.Second))
 		e.within("the lock is found", start, 10*time.Second+10*time.Millisecond)
 	})
 }
@@ -586,7 +541,7 @@ func TestLateClock(t *testing.T) {
 	} {
 		inBubble(t, func(e *env) {
 			m, _ := e.process()
-			l := e.acquire(m, 10*time.Second)
+			l := e.take(m, params(10*time.Second))
 			l.queue.mu.Lock()
 			l.claim.hold.window = client.NewTrustWindow(time.Now().Add(-time.Minute), 10*time.Second) // the machine was suspended
 			l.queue.mu.Unlock()
@@ -605,7 +560,7 @@ func TestFencesAcrossBlocks(t *testing.T) {
 		m, _ := e.process()
 		const n = 3*FencesPerGrant + 10
 		leases, done := make([]Lease, n), make(chan int64, n)
-		first := e.acquire(m, 10*time.Second)
+		first := e.take(m, params(10*time.Second))
 		for i := range leases {
 			go func() {
 				if err := leases[i].Acquire(e.Context(), m, new(params(10*time.Second))); err != nil {
@@ -630,26 +585,3 @@ func TestFencesAcrossBlocks(t *testing.T) {
 		}
 	})
 }
-
-// TestPermanent tells all who wait, at once, and leaves nothing.
-func TestPermanent(t *testing.T) {
-	inBubble(t, func(e *env) {
-		m, _ := e.process()
-		no := errors.New("no rights")
-		m.store = refusing{m.store, retry.Permanent(fmt.Errorf("refused: %w", no))}
-		_, one := e.request(e.Context(), m, time.Second)
-		_, two := e.request(e.Context(), m, time.Second)
-		for _, c := range []<-chan error{one, two} {
-			if err := <-c; !errors.Is(err, no) || !retry.IsPermanent(err) {
-				e.Error(err)
-			}
-		}
-	})
-}
-
-type refusing struct {
-	Store
-	err error
-}
-
-func (r refusing) Acquire(context.Context, Request) (Reply, error) { return Reply{}, r.err }

@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/client"
@@ -11,9 +12,13 @@ import (
 // Subscribe subscribes anew each time that the subscription has been lost.
 func (s *fakeStore) Subscribe(ctx context.Context, l client.MessageHandler) {
 	for ctx.Err() == nil {
-		c := &fakeConnection{l, s, make(chan string, 10), make(chan struct{})}
+		to := s.subscribe(ctx)
+		if to == nil {
+			return
+		}
+		c := &fakeConnection{l, to, make(chan string, 10), make(chan struct{})}
 		channels := l.Channels(c)
-		s.travel()
+		to.travel()
 		for _, channel := range channels {
 			c.hear(channel, true)
 		}
@@ -51,10 +56,17 @@ func (c *fakeConnection) serve(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	close(c.broken)
-	for channel, l := range r.subs {
-		if l == client.MessageHandler(c) {
-			delete(r.subs, channel)
-		}
+	for channel := range r.subs {
+		c.unhear(channel)
+	}
+}
+
+// unhear ends what the server sends of a channel. The server is locked.
+func (c *fakeConnection) unhear(channel string) {
+	r := c.store.redis
+	r.subs[channel] = slices.DeleteFunc(r.subs[channel], func(l client.MessageHandler) bool { return l == client.MessageHandler(c) })
+	if len(r.subs[channel]) == 0 {
+		delete(r.subs, channel)
 	}
 }
 
@@ -69,9 +81,9 @@ func (c *fakeConnection) hear(channel string, in bool) {
 	default:
 	}
 	if in {
-		r.subs[channel] = c
+		r.subs[channel] = append(r.subs[channel], c)
 	} else {
-		delete(r.subs, channel)
+		c.unhear(channel)
 	}
 	r.log("%s is heard: %v", channel, in)
 	r.mu.Unlock()
@@ -84,8 +96,9 @@ func (c *fakeConnection) hear(channel string, in bool) {
 }
 
 // SetChannel takes its time, and may fail with the connection.
-func (c *fakeConnection) SetChannel(_ context.Context, channel string, in bool) error {
+func (c *fakeConnection) SetChannel(ctx context.Context, channel string, in bool) error {
 	s := c.store
+	s.redial(ctx, in)
 	s.travel()
 	s.mu.Lock()
 	how := s.fault()

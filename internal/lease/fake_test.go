@@ -10,16 +10,18 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/client"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 // fakeRedis is what the scripts do, in Go, on the clock of the bubble.
 type fakeRedis struct {
 	mu       sync.Mutex
 	keys     map[string]*fakeKey
-	subs     map[string]client.MessageHandler // by channel
-	requests int                              // requests that were executed
-	sent     int                              // messages that were published
+	subs     map[string][]client.MessageHandler // by channel
+	requests int                                // requests that were executed
+	sent     int                                // messages that were published
 	permits  map[Name]*fakePermits
+	group    *fakeGroup
 	renewals int // that were executed
 	releases int
 	log      func(format string, args ...any)
@@ -41,7 +43,9 @@ type fakeMutexWaiter struct {
 }
 
 func newFakeRedis() *fakeRedis {
-	return &fakeRedis{keys: map[string]*fakeKey{}, subs: map[string]client.MessageHandler{}, permits: map[Name]*fakePermits{}, log: func(string, ...any) {}}
+	f := &fakeRedis{keys: map[string]*fakeKey{}, subs: map[string][]client.MessageHandler{}, permits: map[Name]*fakePermits{}, log: func(string, ...any) {}}
+	f.group = &fakeGroup{fakeRedis: f, tasks: map[string]int64{}, lost: map[int64]int64{}, sessions: map[string]*fakeSession{}}
+	return f
 }
 
 func (f *fakeRedis) key(name string) *fakeKey {
@@ -190,17 +194,16 @@ func (f *fakeRedis) leave(name, token string) (bool, []message) {
 	return owned, nil
 }
 
-// renewAny renews a lease of whatever kind.
-func (f *fakeRedis) renewAny(r Renewal) RenewResult {
-	if r.Kind == Mutex {
-		return f.renew(r)
-	}
-	return f.renewPermits(r)
-}
-
 func (f *fakeRedis) renew(r Renewal) RenewResult {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	switch r.Kind {
+	case Mutex:
+	case taskgroup.Kind:
+		return RenewResult{Held: f.group.renewTask(r)}
+	default:
+		return f.renewPermits(r)
+	}
 	k := f.key(r.Key)
 	if k.owner != r.Token {
 		return RenewResult{}
@@ -234,19 +237,22 @@ const (
 // fakeStore is one process's connection to a fakeRedis.
 type fakeStore struct {
 	redis      *fakeRedis
-	mu         sync.Mutex // guards the next three, and what they use
+	mu         sync.Mutex // guards the next five, and what they use
 	latency    func() time.Duration
 	fault      func() fault
 	message    func() (copies int, delay time.Duration)
-	disconnect chan struct{} // each value breaks the subscription for a while
+	confirm    func() error               // what replicas say to a renewal: nil if enough have it
+	refuse     func(request string) error // what is answered in place of a reply, or nil
+	disconnect chan struct{}              // each value breaks the subscription for a while
 	lag        func(most time.Duration) time.Duration
-	confirm    func() error            // what replicas say to a renewal: nil if enough have it
-	point      func(what string) fault // is called wherever a fault may happen, and says which
+	point      func(what string) fault              // is called wherever a fault may happen, and says which
+	subscribe  func(ctx context.Context) *fakeStore // whose server a new subscription is to
+	redial     func(ctx context.Context, in bool)   // before a channel is added to a subscription, or removed
 }
 
 // newFakeStore returns a connection without faults and with a latency of 50 µs.
 func newFakeStore(r *fakeRedis) *fakeStore {
-	return &fakeStore{
+	s := &fakeStore{
 		redis:      r,
 		latency:    func() time.Duration { return 50 * time.Microsecond },
 		fault:      func() fault { return fine },
@@ -254,8 +260,12 @@ func newFakeStore(r *fakeRedis) *fakeStore {
 		disconnect: make(chan struct{}),
 		lag:        rand.N[time.Duration],
 		confirm:    func() error { return nil },
+		refuse:     func(string) error { return nil },
 		point:      func(string) fault { return fine },
+		redial:     func(context.Context, bool) {},
 	}
+	s.subscribe = func(context.Context) *fakeStore { return s }
+	return s
 }
 
 // travel takes as long as a request or a reply on its way.
@@ -273,6 +283,65 @@ func (s *fakeStore) change(f func()) {
 	f()
 }
 
+// fails has the next requests suffer these faults, and the later ones none.
+func (s *fakeStore) fails(faults ...fault) {
+	s.change(func() {
+		s.fault = func() (f fault) {
+			if len(faults) > 0 {
+				f, faults = faults[0], faults[1:]
+			}
+			return f
+		}
+	})
+}
+
+// always has all requests suffer a fault from now on, or none.
+func (s *fakeStore) always(f fault) {
+	s.change(func() { s.fault = func() fault { return f } })
+}
+
+// takes has requests and replies take as long each.
+func (s *fakeStore) takes(d time.Duration) {
+	s.change(func() { s.latency = func() time.Duration { return d } })
+}
+
+// travels makes the next requests and replies take as long as ds says, each in its turn, and
+// those after them no time.
+func (s *fakeStore) travels(ds ...time.Duration) {
+	s.change(func() {
+		s.latency = func() (d time.Duration) {
+			if len(ds) > 0 {
+				d, ds = ds[0], ds[1:]
+			}
+			return d
+		}
+	})
+}
+
+// tells has messages arrive after so long; negative: they are lost.
+func (s *fakeStore) tells(after time.Duration) {
+	s.change(func() {
+		s.message = func() (int, time.Duration) {
+			if after < 0 {
+				return 0, 0
+			}
+			return 1, after
+		}
+	})
+}
+
+// refuses has all requests except renewals answered with err, or by Redis if it is nil.
+func (s *fakeStore) refuses(err error) {
+	s.change(func() {
+		s.refuse = func(request string) error {
+			if request == "renew" {
+				return nil
+			}
+			return err
+		}
+	})
+}
+
 // call runs f at the server, as the network allows.
 func call[T any](s *fakeStore, what string, f func() (T, []message)) (reply T, err error) {
 	run := func() T {
@@ -281,6 +350,13 @@ func call[T any](s *fakeStore, what string, f func() (T, []message)) (reply T, e
 		return reply
 	}
 	again := func() { time.AfterFunc(s.lag(2*time.Second), func() { run() }) }
+	s.mu.Lock()
+	err = s.refuse(what)
+	s.mu.Unlock()
+	if err != nil {
+		time.Sleep(time.Millisecond) // to Redis and back
+		return reply, err
+	}
 	how := s.point("send " + what)
 	s.travel()
 	if how == fine {
@@ -330,9 +406,9 @@ func (s *fakeStore) publish(ms []message) {
 		for range copies {
 			time.AfterFunc(delay, func() {
 				s.redis.mu.Lock()
-				to := s.redis.subs[m.channel]
+				all := slices.Clone(s.redis.subs[m.channel])
 				s.redis.mu.Unlock()
-				if to != nil {
+				for _, to := range all {
 					to.HandleMessage(m.channel, m.Handover)
 				}
 			})
@@ -383,12 +459,8 @@ func (s *fakeStore) Release(_ context.Context, name Name, token string) (owned b
 	})
 }
 
-func (s *fakeStore) Renew(rs []Renewal, begin func(int) bool, done func(int, RenewResult)) {
-	s.renewEach(rs, begin, done, s.redis.renewAny)
-}
-
-// renewEach renews all in one request, each by renew.
-func (s *fakeStore) renewEach(all []Renewal, begin func(int) bool, done func(int, RenewResult), renew func(r Renewal) RenewResult) {
+// Renew renews all in one request.
+func (s *fakeStore) Renew(all []Renewal, begin func(int) bool, done func(int, RenewResult)) {
 	var rs []Renewal
 	var begun []int
 	for i, r := range all {
@@ -398,7 +470,7 @@ func (s *fakeStore) renewEach(all []Renewal, begin func(int) bool, done func(int
 	}
 	kept, err := call(s, "renew", func() (kept []RenewResult, _ []message) {
 		for _, r := range rs {
-			kept = append(kept, renew(r))
+			kept = append(kept, s.redis.renew(r))
 		}
 		return kept, nil
 	})

@@ -5,18 +5,16 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
-// fakeGroup is what waitgroup_*.lua do with one wait group, in Go, on the clock of the
+// fakeGroup is what waitgroup_*.lua do with the one wait group of the fake, in Go, on the clock of the
 // bubble, but for the expiry of keys and for the limit on records, which take longer
 // than a run does.
 type fakeGroup struct {
 	*fakeRedis // its mutex guards all of this
-	key        string
 
 	exists                                    bool
 	generation, count, abandoned, oldestKnown int64
@@ -36,12 +34,6 @@ type fakeOp struct {
 	generation, found int64
 }
 
-func newFakeGroup(r *fakeRedis, key string) *fakeGroup {
-	return &fakeGroup{
-		fakeRedis: r, key: key, tasks: map[string]int64{}, lost: map[int64]int64{}, sessions: map[string]*fakeSession{},
-	}
-}
-
 func (g *fakeGroup) remaining() int64 { return g.count + int64(len(g.tasks)) }
 
 func (g *fakeGroup) begin() {
@@ -55,28 +47,14 @@ func (g *fakeGroup) begin() {
 }
 
 // write ends the round if nothing is left of it.
-func (g *fakeGroup) write() (messages []message) {
+func (g *fakeGroup) write() []message {
 	if g.remaining() > 0 {
 		return nil
 	}
 	if g.abandoned > 0 {
 		g.lost[g.generation] = g.abandoned
 	}
-	for _, channel := range g.channels() {
-		messages = append(messages, message{channel, Handover{Name: Name{Kind: taskgroup.Kind, Key: g.key}, Seq: g.generation, Weight: g.abandoned}})
-	}
-	return messages
-}
-
-// channels returns where it is heard when a round is over: each process has its own.
-func (g *fakeGroup) channels() (list []string) {
-	for channel := range g.subs {
-		if strings.HasPrefix(channel, doneChannelOf) {
-			list = append(list, channel)
-		}
-	}
-	slices.Sort(list)
-	return list
+	return []message{{doneChannel, Handover{Name: Name{Kind: taskgroup.Kind, Key: "key"}, Seq: g.generation, Weight: g.abandoned}}}
 }
 
 func (g *fakeGroup) purge() (messages []message) {
@@ -230,8 +208,6 @@ func (g *fakeGroup) status(from int64) (r taskgroup.Generation, messages []messa
 }
 
 func (g *fakeGroup) renewTask(r Renewal) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	ends, lives := g.tasks[r.Token]
 	lives = lives && ends > time.Now().UnixMilli()
 	if g.log("renew %s: %v", short(r.Token), lives); lives {
@@ -240,46 +216,23 @@ func (g *fakeGroup) renewTask(r Renewal) bool {
 	return lives
 }
 
-// groupStore is one process's connection to a fakeGroup.
-type groupStore struct {
-	*fakeStore
-	group *fakeGroup
-	name  string // of the process
+const doneChannel = "done of the group"
+
+func (s *fakeStore) DoneChannel(string) (string, error) { return doneChannel, nil }
+
+func (s *fakeStore) UpdateGroup(_ context.Context, c taskgroup.Operation) (taskgroup.UpdateReply, error) {
+	return call(s, "change", func() (taskgroup.UpdateReply, []message) { return s.redis.group.update(c) })
 }
 
-// doneChannelOf begins the channel on which one process hears what is told to all.
-const doneChannelOf = "over to "
-
-func (s *groupStore) UpdateGroup(_ context.Context, c taskgroup.Operation) (taskgroup.UpdateReply, error) {
-	return call(s.fakeStore, "change", func() (taskgroup.UpdateReply, []message) { return s.group.update(c) })
+func (s *fakeStore) GroupStatus(_ context.Context, _ string, from int64) (taskgroup.Generation, error) {
+	return call(s, "look", func() (taskgroup.Generation, []message) { return s.redis.group.status(from) })
 }
 
-func (s *groupStore) GroupStatus(_ context.Context, _ string, from int64) (taskgroup.Generation, error) {
-	return call(s.fakeStore, "look", func() (taskgroup.Generation, []message) { return s.group.status(from) })
-}
-
-func (s *groupStore) DoneChannel(string) (string, error) { return doneChannelOf + s.name, nil }
-
-func (s *groupStore) Renew(rs []Renewal, begin func(int) bool, done func(int, RenewResult)) {
-	s.renewEach(rs, begin, done, func(r Renewal) RenewResult {
-		if r.Kind != taskgroup.Kind {
-			return s.redis.renewAny(r)
-		}
-		return RenewResult{Held: s.group.renewTask(r)}
-	})
-}
-
-func (s *groupStore) InspectGroup(context.Context, string) (taskgroup.Status, error) {
+func (s *fakeStore) InspectGroup(context.Context, string) (taskgroup.Status, error) {
 	panic("nobody asks")
 }
 
-// sessionStore is what the session of a process needs.
-type sessionStore interface {
-	Store
-	taskgroup.Store
-}
-
-// newSession returns a session of a process that has no other.
-func newSession(s sessionStore) *taskgroup.Session {
+// session returns a session of the group in a process that has no other.
+func (s *fakeStore) session() *taskgroup.Session {
 	return taskgroup.NewManager(NewManager(s).Client, s).NewSession("key")
 }

@@ -118,7 +118,7 @@ func TestGroupGivesUpManyKeys(t *testing.T) {
 		for i := range keys {
 			keys[i] = fmt.Sprint("key", i)
 		}
-		s.change(func() { s.latency = func() time.Duration { return 80 * ms } })
+		s.takes(80 * ms)
 		ctx, cancel := context.WithCancel(e.Context())
 		before := runtime.NumGoroutine()
 		done := make(chan error)

@@ -24,7 +24,7 @@ func (e *env) linger(m *Manager, p Params) {
 		if i == 3 {
 			e.Fatal("it does not begin to linger")
 		}
-		e.acquireBy(m, p).Release()
+		e.take(m, p).Release()
 		time.Sleep(time.Millisecond) // for the subscription
 	}
 }
@@ -58,7 +58,7 @@ func TestLingerNeedsNoRequest(t *testing.T) {
 		requests, messages := e.costs()
 		fence := int64(0)
 		for range 100 {
-			l := e.acquireBy(m, p)
+			l := e.take(m, p)
 			if l.Fence() <= fence {
 				e.Errorf("fence %d after %d", l.Fence(), fence)
 			}
@@ -84,7 +84,7 @@ func TestLingerBegins(t *testing.T) {
 		p.Linger = 50 * time.Millisecond
 		m, _ := e.process()
 		for range 5 {
-			e.acquireBy(m, p).Release()
+			e.take(m, p).Release()
 			if e.idle(m, p) {
 				e.Error("it lingers though nobody locks again soon")
 			}
@@ -92,7 +92,7 @@ func TestLingerBegins(t *testing.T) {
 		}
 		p.Linger = 0
 		for range 5 {
-			if e.acquireBy(m, p).Release(); e.idle(m, p) {
+			if e.take(m, p).Release(); e.idle(m, p) {
 				e.Error("it lingers without Linger")
 			}
 		}
@@ -110,7 +110,7 @@ func TestLingerIsRevoked(t *testing.T) {
 		k1, _ := e.lingerer(p)
 		requests, messages := e.costs()
 		start := time.Now()
-		l := e.acquireBy(k2, other)
+		l := e.take(k2, other)
 		e.within("the waiter is let in", start, 250*time.Microsecond) // five ways of 50 µs
 		if r, n := e.costs(); r != requests+2 || n != messages+2 || e.idle(k1, p) {
 			e.Errorf("%d requests, %d messages, idle: %v", r-requests, n-messages, e.idle(k1, p))
@@ -128,8 +128,8 @@ func TestLingerAndTries(t *testing.T) {
 		p.Linger = 500 * time.Millisecond
 		k1, _ := e.lingerer(p)
 		k2, _ := e.process()
-		e.acquireBy(k2, other).Release()
-		held := e.acquireBy(k1, p)
+		e.take(k2, other).Release()
+		held := e.take(k1, p)
 		l := new(Lease)
 		start := time.Now()
 		if err := l.Acquire(e.Context(), k2, &other); !errors.Is(err, ErrLocked) && !errors.Is(err, ErrNotAvailable) {
@@ -151,15 +151,15 @@ func TestLingerWithoutTheNotice(t *testing.T) {
 		p.TTL, p.Linger = time.Minute, 5*time.Second
 		k2, s2 := e.process()
 		k1, s1 := e.lingerer(p)
-		s2.change(func() { s2.message = func() (int, time.Duration) { return 0, 0 } })
-		s1.change(func() { s1.message = func() (int, time.Duration) { return 0, 0 } })
+		s2.tells(-1)
+		s1.tells(-1)
 		start := time.Now()
 		got := e.contender(k2, p)
 		time.Sleep(time.Millisecond)
 		if !e.idle(k1, p) {
 			e.Error("it was told by a message that is lost")
 		}
-		s2.change(func() { s2.message = func() (int, time.Duration) { return 1, 0 } })
+		s2.tells(0)
 		<-got
 		e.within("the waiter is let in", start, 2*MaxPollInterval+10*time.Millisecond)
 
@@ -169,7 +169,7 @@ func TestLingerWithoutTheNotice(t *testing.T) {
 		if e.idle(k3, p) {
 			e.Error("it lingers, and hears nothing")
 		}
-		e.acquireBy(k3, p).Release()
+		e.take(k3, p).Release()
 		if e.idle(k3, p) {
 			e.Error("it begins to linger, and hears nothing")
 		}
@@ -190,7 +190,7 @@ func TestLingerIsNotRenewed(t *testing.T) {
 		requests, _ := e.costs()
 		for range 60 { // it is in use for no time each time
 			time.Sleep(p.Linger - time.Millisecond)
-			e.acquireBy(m, p).Release()
+			e.take(m, p).Release()
 		}
 		if n := renewals() - before; n != 0 {
 			e.Errorf("%d renewals", n)
@@ -198,7 +198,7 @@ func TestLingerIsNotRenewed(t *testing.T) {
 		if r, _ := e.costs(); r-requests > 18 { // a release and another grant in two thirds of a TTL
 			e.Errorf("%d requests in six TTLs", r-requests)
 		}
-		held := e.acquireBy(m, p)
+		held := e.take(m, p)
 		time.Sleep(3 * p.TTL)
 		if err := held.Err(); err != nil || renewals() == before {
 			e.Errorf("in use: %v, %d renewals", err, renewals()-before)
@@ -224,7 +224,7 @@ func TestLingerPastTheWindow(t *testing.T) {
 			}
 		}
 		e.redis.mu.Unlock()
-		held := e.acquireBy(k2, p)
+		held := e.take(k2, p)
 		got := e.contender(k1, p)
 		time.Sleep(time.Second)
 		select {
@@ -244,22 +244,22 @@ func TestLingerWhileOthersWait(t *testing.T) {
 		p.Linger = 50 * time.Millisecond
 		k1, _ := e.lingerer(p)
 		k2, _ := e.process()
-		e.acquireBy(k1, p).Release()
-		held := e.acquireBy(k1, p) // at once
+		e.take(k1, p).Release()
+		held := e.take(k1, p) // at once
 		got := e.contender(k2, p)
 		time.Sleep(10 * time.Millisecond) // the slice is over
 		if held.Release(); e.idle(k1, p) {
 			e.Error("it lingers after its slice, and another waits")
 		}
 		<-got
-		e.acquireBy(k1, p).Release()
-		held = e.acquireBy(k1, p) // at once
+		e.take(k1, p).Release()
+		held = e.take(k1, p) // at once
 		e.contender(k2, p)
 		time.Sleep(500 * time.Microsecond)
 		requests, _ := e.costs()
 		for range 10 {
 			held.Release()
-			held = e.acquireBy(k1, p)
+			held = e.take(k1, p)
 		}
 		if r, _ := e.costs(); r != requests {
 			e.Errorf("%d requests in a slice", r-requests)
@@ -282,11 +282,11 @@ func TestLingerStaysAway(t *testing.T) {
 		k1, _ := e.process()
 		revoked := 0
 		for start := time.Now(); time.Since(start) < time.Minute; {
-			e.acquireBy(k1, p).Release()
+			e.take(k1, p).Release()
 			if e.idle(k1, p) {
 				revoked++
 			}
-			e.acquireBy(k2, other).Release()
+			e.take(k2, other).Release()
 			e.leases = nil
 			time.Sleep(5 * time.Millisecond)
 		}

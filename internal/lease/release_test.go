@@ -12,9 +12,9 @@ func (e *env) losing(m *Manager, s *fakeStore) *Lease {
 	p := taking(1, 3)
 	p.TTL = time.Second
 	lost := e.take(m, p)
-	s.change(func() { s.fault = func() fault { return lostRequest } })
+	s.always(lostRequest)
 	<-lost.Done()
-	s.change(func() { s.fault = func() fault { return fine } })
+	s.always(fine)
 	time.Sleep(5 * time.Second)
 	return lost
 }
@@ -65,7 +65,7 @@ func TestUnconfirmedOfALostClaim(t *testing.T) {
 		cancel()
 		<-waits
 		time.Sleep(10 * time.Second)
-		s.change(func() { s.fault = func() fault { return fine } })
+		s.always(fine)
 		time.Sleep(10 * time.Second)
 		if !m.AtRest() {
 			e.Error("the manager is not at rest")

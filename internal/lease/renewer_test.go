@@ -12,14 +12,7 @@ import (
 // renewalLog is a store that notes when each token is renewed.
 type renewalLog struct {
 	*fakeStore
-	taskgroup.Store
-	mu   sync.Mutex
 	sent map[string][]time.Time
-	down bool // no renewal is answered
-}
-
-func newRenewalLog(r *fakeRedis) *renewalLog {
-	return &renewalLog{fakeStore: newFakeStore(r), sent: map[string][]time.Time{}}
 }
 
 func (s *renewalLog) UpdateGroup(context.Context, taskgroup.Operation) (taskgroup.UpdateReply, error) {
@@ -27,31 +20,29 @@ func (s *renewalLog) UpdateGroup(context.Context, taskgroup.Operation) (taskgrou
 }
 
 func (s *renewalLog) Renew(rs []Renewal, begin func(int) bool, done func(int, RenewResult)) {
-	for i := range rs {
+	for i, r := range rs {
 		if !begin(i) {
 			panic("a renewal that is sent at once is not needed")
 		}
-	}
-	s.mu.Lock()
-	down := s.down
-	for _, r := range rs {
+		s.mu.Lock()
 		s.sent[r.Token] = append(s.sent[r.Token], time.Now())
-	}
-	s.mu.Unlock()
-	for i := range rs {
-		if down {
-			done(i, RenewResult{Err: errNetwork})
-		} else {
-			done(i, RenewResult{Held: true})
-		}
+		err := s.refuse("renew")
+		s.mu.Unlock()
+		done(i, RenewResult{Held: err == nil, Err: err})
 	}
 }
 
-// set begins an outage, or ends it, and forgets what was sent before.
-func (s *renewalLog) set(down bool) (before map[string][]time.Time) {
+// outage begins an outage, or ends it, and forgets what was sent before.
+func (s *renewalLog) outage(down bool) (before map[string][]time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before, s.sent, s.down = s.sent, map[string][]time.Time{}, down
+	before, s.sent = s.sent, map[string][]time.Time{}
+	s.refuse = func(request string) error {
+		if down && request == "renew" {
+			return errNetwork
+		}
+		return nil
+	}
 	return before
 }
 
@@ -80,7 +71,7 @@ func TestManyHoldsAreRenewedAsRarelyAsOne(t *testing.T) {
 	}
 	for name, begin := range begin {
 		inBubble(t, func(e *env) {
-			s := newRenewalLog(e.redis)
+			s := &renewalLog{newFakeStore(e.redis), map[string][]time.Time{}}
 			m := NewManager(s)
 			beginAll := func(from int) (ends []func() error) {
 				for i := range holds {
@@ -91,7 +82,7 @@ func TestManyHoldsAreRenewedAsRarelyAsOne(t *testing.T) {
 			}
 			beginAll(0)
 			time.Sleep(2*ttl - ttl/12)
-			sent := s.set(true)
+			sent := s.outage(true)
 			if len(sent) != holds {
 				e.Errorf("%d of %d %s were renewed", len(sent), holds, name)
 			}
@@ -107,7 +98,7 @@ func TestManyHoldsAreRenewedAsRarelyAsOne(t *testing.T) {
 					e.Fatalf("%s: kept without a renewal", name)
 				}
 			}
-			sent = s.set(false)
+			sent = s.outage(false)
 			if len(sent) != 2*holds {
 				e.Errorf("it was tried to renew %d of %d %s", len(sent), 2*holds, name)
 			}

@@ -68,12 +68,11 @@ func simulateOne(t *testing.T, seed uint64, verbose bool, simulate func(s *sched
 	})
 }
 
-// store returns the connection of process p, as bad as the network is, and what its
-// luck is drawn from, under its mutex.
-func (s *schedule) store(p int) (*fakeStore, *rand.Rand) {
-	store, mine := newFakeStore(s.redis), rand.New(rand.NewPCG(s.seed, uint64(p)+1))
-	disturb(store, mine.Float64, s.bad)
-	return store, mine
+// store returns the connection of process p, as bad as the network is.
+func (s *schedule) store(p int) *fakeStore {
+	store := newFakeStore(s.redis)
+	disturb(store, rand.New(rand.NewPCG(s.seed, uint64(p)+1)).Float64, s.bad)
+	return store
 }
 
 // breakSometimes breaks the subscription a few times.

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/result"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
@@ -58,6 +58,7 @@ type simProcess struct {
 	store *fakeStore
 	alive context.Context
 	crash context.CancelFunc
+	deaf  *atomic.Bool // messages to it are lost
 }
 
 const simWorkers = 4
@@ -97,9 +98,15 @@ func simulate(sch *schedule, kind Kind) string {
 }
 
 func (s *simulation) process(p int) *simProcess {
-	store, _ := s.store(p)
+	store, deaf := s.store(p), new(atomic.Bool)
+	store.point = func(what string) fault {
+		if what == "message" && deaf.Load() {
+			return lostMessage
+		}
+		return fine
+	}
 	alive, crash := context.WithCancel(context.Background())
-	return &simProcess{NewManager(store), store, alive, crash}
+	return &simProcess{NewManager(store), store, alive, crash, deaf}
 }
 
 // run lets all workers do so many rounds, while somebody disturbs them.
@@ -127,13 +134,11 @@ func (s *simulation) run(seed uint64, rounds int, calm, crash bool) {
 		deaf := rng.IntN(2) == 0
 		others.Go(func() {
 			time.Sleep(after)
-			victim.store.change(func() { victim.store.fault = func() fault { return lostRequest } })
+			victim.store.always(lostRequest)
 			s.redis.mu.Lock()
 			s.redis.log("%s dies", victim.Channel())
-			if s.redis.subs[victim.Channel()] != nil && deaf {
-				s.redis.subs[victim.Channel()] = nobody{}
-			}
 			s.redis.mu.Unlock()
+			victim.deaf.Store(deaf)
 			victim.crash()
 		})
 	}
@@ -157,14 +162,6 @@ func (s *simulation) run(seed uint64, rounds int, calm, crash bool) {
 func simLinger(rng *rand.Rand, ttl time.Duration) time.Duration {
 	return time.Duration(rng.IntN(2)) * ttl / 10
 }
-
-// nobody hears what is said to a process that has died.
-type nobody struct{}
-
-func (nobody) Channels(client.Subscriber) []string { return nil }
-func (nobody) Subscribed(string)                   {}
-func (nobody) Disconnected()                       {}
-func (nobody) HandleMessage(string, Handover)      {}
 
 // round is one lease of a random kind, from the request to its end.
 func (s *simulation) round(p *simProcess, rng *rand.Rand) {

@@ -29,7 +29,7 @@ func newValueSim(sch *schedule) *valueSim {
 	v := &valueSim{schedule: sch, ttl: simTTLs[sch.rng.IntN(3)]}
 	sch.bad = badness[sch.rng.IntN(3)]
 	for p := range 1 + sch.rng.IntN(4) {
-		store, _ := sch.store(p)
+		store := sch.store(p)
 		v.stores, v.managers = append(v.stores, store), append(v.managers, NewManager(store))
 	}
 	return v

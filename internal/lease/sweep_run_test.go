@@ -31,7 +31,6 @@ var errEnough = errors.New("enough")
 type sweep struct {
 	*testing.T
 	redis  *fakeRedis
-	group  *fakeGroup
 	us     *sweepProcess
 	plan   plan
 	ctx    context.Context
@@ -78,7 +77,6 @@ func runSweep(t *testing.T, s scenario, p plan, verbose bool) (got sweepResult) 
 			log = w.log
 		}
 		w.redis.log = log
-		w.group = newFakeGroup(w.redis, "key")
 		w.invariants.held = map[*Lease]holding{}
 		w.us = w.process("A")
 		w.ctx, w.cancel = context.WithCancelCause(t.Context())

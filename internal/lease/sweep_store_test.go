@@ -10,13 +10,13 @@ import (
 // an event of the walk.
 type sweepProcess struct {
 	*Manager
-	*groupStore
+	*fakeStore
 	groups *taskgroup.Manager
 	name   string
 }
 
 func (w *sweep) process(name string) *sweepProcess {
-	s := &groupStore{fakeStore: newFakeStore(w.redis), group: w.group, name: name}
+	s := newFakeStore(w.redis)
 	// No two processes are as far away: their events have an order.
 	way := time.Duration(40+17*len(w.processes)) * time.Microsecond
 	s.latency = func() time.Duration { return way }

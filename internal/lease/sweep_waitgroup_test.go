@@ -172,9 +172,9 @@ func (w *sweep) roundEnds(err error, tasks int64) {
 }
 
 func (w *sweep) left() int64 {
-	w.group.mu.Lock()
-	defer w.group.mu.Unlock()
-	return w.group.remaining()
+	w.redis.group.mu.Lock()
+	defer w.redis.group.mu.Unlock()
+	return w.redis.group.remaining()
 }
 
 // counted checks what is left of the round: now, or, after a fault, when undoing is
@@ -186,7 +186,7 @@ func (w *sweep) counted(count, tasks, abandoned int64) {
 	if w.plan.j > 0 && tasks == 0 {
 		time.Sleep(2 * sweepLate)
 	}
-	g := w.group
+	g := w.redis.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if got, want := fmt.Sprint(g.count, len(g.tasks), g.abandoned), fmt.Sprint(count, tasks, abandoned); got != want {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
@@ -25,7 +24,7 @@ func TestTraceSlow(t *testing.T) {
 		p := params(ttl)
 		p.Trace = hooks
 		l := e.take(m, p)
-		_, next := e.request(e.Context(), m, ttl)
+		_, next := e.want(e.Context(), m, params(ttl))
 		time.Sleep(30 * time.Second)
 		if err := l.Err(); err != nil {
 			t.Errorf("while a function does not return: %v", err)
@@ -108,50 +107,3 @@ func (ready) Acquire(_ context.Context, r Request) (Reply, error) {
 func (ready) Release(context.Context, Name, string) (bool, error) { return true, nil }
 func (ready) MaxBlock() time.Duration                             { return 0 }
 func (ready) LowLatency(Name) bool                                { return true }
-
-// TestTraceCost bounds what a hold allocates without a Trace, to what it was before there
-// was one, and what size that is: a lease has become larger by a pointer, and by the ctx of its caller.
-func TestTraceCost(t *testing.T) {
-	m := NewManager(ready{})
-	p := params(time.Minute)
-	ctx := context.Background()
-	hold := func() {
-		l := new(Lease)
-		if err := l.Acquire(ctx, m, &p); err != nil {
-			t.Fatal(err)
-		}
-		if err := l.Release(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	const want = 12
-	if n := testing.AllocsPerRun(1000, hold); n > want {
-		t.Errorf("a hold allocates %v times, want at most %d", n, want)
-	}
-	const pointer = unsafe.Sizeof(uintptr(0))
-	if size := unsafe.Sizeof(Lease{}); pointer == 8 && size > 184+3*pointer {
-		t.Errorf("a lease has %d bytes", size)
-	}
-	if size := unsafe.Sizeof(claim{}); pointer == 8 && size > 640 {
-		t.Errorf("a claim has %d bytes", size)
-	}
-}
-
-func BenchmarkTrace(b *testing.B) {
-	for name, t := range map[string]trace.Trace{
-		"none":  nil,
-		"empty": new(trace.Hooks[trace.Event]),
-		"all":   trace.All(func(context.Context, trace.Event) {}),
-	} {
-		b.Run(name, func(b *testing.B) {
-			m, p, ctx := NewManager(ready{}), params(time.Minute), context.Background()
-			p.Trace = t
-			b.ReportAllocs()
-			for b.Loop() {
-				var l Lease
-				_ = l.Acquire(ctx, m, &p)
-				_ = l.Release()
-			}
-		})
-	}
-}

@@ -15,7 +15,7 @@ import (
 func TestTracePath(t *testing.T) {
 	const ttl = 10 * time.Second
 	silent := func(s *fakeStore) {
-		s.change(func() { s.message = func() (int, time.Duration) { return 0, 0 } })
+		s.tells(-1)
 	}
 	lingering := params(ttl)
 	lingering.Linger = ttl / 10
@@ -28,10 +28,10 @@ func TestTracePath(t *testing.T) {
 		"free":   {params(ttl), func(*env, *Manager) {}, []string{"acquired immediate"}},
 		"reader": {reading(ttl), func(*env, *Manager) {}, []string{"acquired immediate"}},
 		"handed on here": {params(ttl), func(e *env, us *Manager) {
-			later(e.acquire(us, ttl), MinSlice/2)
+			later(e.take(us, params(ttl)), MinSlice/2)
 		}, []string{"waiting", "acquired local"}},
 		"asked for after one here": {params(ttl), func(e *env, us *Manager) {
-			later(e.acquire(us, ttl), time.Second)
+			later(e.take(us, params(ttl)), time.Second)
 		}, []string{"waiting", "acquired local"}},
 		"shared": {reading(ttl), func(e *env, us *Manager) {
 			e.take(us, reading(ttl))
@@ -45,7 +45,7 @@ func TestTracePath(t *testing.T) {
 		}, []string{"acquired immediate"}},
 		"handed over": {params(ttl), func(e *env, us *Manager) {
 			m, _ := e.process()
-			later(e.acquire(m, ttl), 300*time.Millisecond)
+			later(e.take(m, params(ttl)), 300*time.Millisecond)
 		}, []string{"waiting", "acquired notified"}},
 		"permits handed over": {taking(2, 3), func(e *env, us *Manager) {
 			m, _ := e.process()
@@ -54,7 +54,7 @@ func TestTracePath(t *testing.T) {
 		"message lost": {params(ttl), func(e *env, us *Manager) {
 			m, s := e.process()
 			silent(s)
-			later(e.acquire(m, ttl), 300*time.Millisecond)
+			later(e.take(m, params(ttl)), 300*time.Millisecond)
 		}, []string{"waiting", "acquired polled"}},
 		"owner dead": {params(ttl), func(e *env, us *Manager) {
 			e.redis.key("key").grant("dead", time.Second)
@@ -89,7 +89,7 @@ func TestTraceFailed(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, s := e.process()
 		us, _ := e.process()
-		held := e.acquire(m, time.Minute)
+		held := e.take(m, params(time.Minute))
 
 		r, try := e.record(), params(time.Minute)
 		try.Try = true
@@ -124,12 +124,12 @@ func TestTraceFailed(t *testing.T) {
 		r.tells("waiting", "acquired notified", "released <nil>")
 
 		r = e.record()
-		s.change(func() { s.fault = func() fault { return cut } })
+		s.always(cut)
 		if err := new(Lease).Acquire(e.Context(), m, new(r.traced(try))); !errors.Is(err, errNetwork) {
 			e.Error(err)
 		}
 		r.tells("error acquire", `failed baton: try to lock "key": fake: connection lost`)
-		s.change(func() { s.fault = func() fault { return fine } })
+		s.always(fine)
 	})
 }
 
@@ -152,8 +152,8 @@ func TestTraceLost(t *testing.T) {
 		want   string
 	}{
 		"gone":      {params(ttl), remove, false, "key_missing"},
-		"cut off":   {params(ttl), func(_ *env, s *fakeStore) { s.change(func() { s.fault = func() fault { return cut } }) }, false, "renew_failed"},
-		"paused":    {params(ttl), func(_ *env, s *fakeStore) { s.change(func() { s.latency = func() time.Duration { return ttl } }) }, false, "renew_failed"},
+		"cut off":   {params(ttl), func(_ *env, s *fakeStore) { s.always(cut) }, false, "renew_failed"},
+		"paused":    {params(ttl), func(_ *env, s *fakeStore) { s.takes(ttl) }, false, "renew_failed"},
 		"too long":  {long, func(*env, *fakeStore) {}, false, "max_hold_exceeded"},
 		"beside":    {longRead, func(*env, *fakeStore) {}, true, "max_hold_exceeded"},
 		"forgotten": {params(ttl), nil, false, "not_received"},
@@ -216,6 +216,24 @@ func TestTraceMaxHoldOfSeveralKeys(t *testing.T) {
 	})
 }
 
+// TestTraceReleaseInParts: that a lease is released is told when its last permits are.
+func TestTraceReleaseInParts(t *testing.T) {
+	inBubble(t, func(e *env) {
+		m, _ := e.process()
+		r := e.record()
+		l := e.take(m, r.traced(taking(3, 3)))
+		for range 2 {
+			r.tells("acquired immediate")
+			if err := l.ReleasePermits(1); err != nil {
+				t.Error(err)
+			}
+		}
+		r.tells("acquired immediate")
+		_ = l.ReleasePermits(1)
+		r.tells("acquired immediate", "released <nil>")
+	})
+}
+
 // TestTraceNotBatchable has two Traces on one line. Each is told of its own requests; of what
 // the process does for all of them, each is told once.
 func TestTraceNotBatchable(t *testing.T) {
@@ -232,9 +250,9 @@ func TestTraceNotBatchable(t *testing.T) {
 		if one.count("renewed") != 1 || two.count("renewed") != 1 {
 			t.Errorf("of one renewal they are told %d times and %d times", one.count("renewed"), two.count("renewed"))
 		}
-		s.change(func() { s.fault = func() fault { return cut } })
+		s.always(cut)
 		time.Sleep(15 * time.Second)
-		s.change(func() { s.fault = func() fault { return fine } })
+		s.always(fine)
 		if n := one.count("error renew"); n == 0 || n != two.count("error renew") {
 			t.Errorf("of failed renewals they are told %d times and %d times", n, two.count("error renew"))
 		}
@@ -249,7 +267,7 @@ func TestTraceNotBatchable(t *testing.T) {
 func TestTraceRedisError(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, s := e.process()
-		s.change(func() { s.fault = func() fault { return cut } })
+		s.always(cut)
 		r, other := e.record(), e.record()
 		got := make(chan error)
 		l := new(Lease)
@@ -260,13 +278,13 @@ func TestTraceRedisError(t *testing.T) {
 		if n := r.count("error acquire"); n < 3 || n != other.count("error acquire") || r.count("waiting") != 1 {
 			t.Errorf("while it waits it tells %q, and behind it %q", r.lines, other.lines)
 		}
-		s.change(func() { s.fault = func() fault { return fine } })
+		s.always(fine)
 		if err := <-got; err != nil {
 			t.Fatal(err)
 		}
 		r.errs = nil
-		s.change(func() { s.fault = func() fault { return cut } })
-		time.AfterFunc(time.Second, func() { s.change(func() { s.fault = func() fault { return fine } }) })
+		s.always(cut)
+		time.AfterFunc(time.Second, func() { s.always(fine) })
 		if err := l.Release(); err != nil {
 			t.Error(err)
 		}
@@ -281,8 +299,8 @@ func TestTraceRedisError(t *testing.T) {
 		m, s := e.process()
 		r := e.record()
 		l := e.take(m, r.traced(params(time.Minute)))
-		s.change(func() { s.fault = func() fault { return cut } })
-		time.AfterFunc(time.Second, func() { s.change(func() { s.fault = func() fault { return fine } }) })
+		s.always(cut)
+		time.AfterFunc(time.Second, func() { s.always(fine) })
 		if err := l.Release(); err != nil {
 			t.Error(err)
 		}

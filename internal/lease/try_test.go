@@ -59,7 +59,7 @@ func TestTriesAllSucceed(t *testing.T) {
 			if c.held != nil {
 				e.take(m, *c.held)
 			}
-			s.change(func() { s.latency = func() time.Duration { return 10 * ms } })
+			s.takes(10 * ms)
 			start := time.Now()
 			if got := e.tries(m, c.p, 64); got != c.want {
 				e.Errorf("%s: %d of 64 tries succeed, want %d", name, got, c.want)
@@ -77,7 +77,7 @@ func TestTryBehindRequest(t *testing.T) {
 			k1, _ := e.process()
 			k2, s2 := e.process()
 			held := e.take(k1, taking(5-free, 5))
-			s2.change(func() { s2.latency = func() time.Duration { return 10 * ms } })
+			s2.takes(10 * ms)
 			_, first := e.want(e.Context(), k2, taking(1, 5))
 			synctest.Wait()
 			start, p := time.Now(), taking(1, 5)
@@ -138,10 +138,10 @@ func TestTryOvertaken(t *testing.T) {
 		m, s := e.process()
 		e.take(m, taking(1, 2))
 		freed := e.take(m, taking(1, 2))
-		s.change(func() { s.fault = func() fault { return lostRequest } })
+		s.always(lostRequest)
 		go freed.Release() // it is told by the second attempt
 		time.Sleep(10 * ms)
-		s.change(func() { s.fault = func() fault { return fine } })
+		s.always(fine)
 		s.travels(2*time.Second, 0, 3*time.Second, 0) // the try; the release, and its answer; the try's answer
 		if e.tries(m, taking(1, 2), 1) != 1 {
 			e.Error("a permit that is free is refused")
@@ -155,10 +155,8 @@ func TestTryWhenAway(t *testing.T) {
 	for name, waits := range map[string]bool{"alone": false, "behind one who waits": true} {
 		inBubble(t, func(e *env) {
 			m, s := e.process()
-			s.change(func() {
-				s.fault = func() fault { return lostRequest }
-				s.lag = func(time.Duration) time.Duration { return 100 * ms }
-			})
+			s.always(lostRequest)
+			s.lag = func(time.Duration) time.Duration { return 100 * ms }
 			var got <-chan error
 			if waits {
 				_, got = e.want(e.Context(), m, taking(1, 100))
@@ -175,7 +173,7 @@ func TestTryWhenAway(t *testing.T) {
 				}
 			}
 			e.within(name+": all fail", start, 2*101*ms)
-			s.change(func() { s.fault = func() fault { return fine } })
+			s.always(fine)
 			if waits {
 				e.gets("who waits", got, MaxPollInterval+ms)
 			}
@@ -190,7 +188,7 @@ func TestRoundTripLongerThanWindow(t *testing.T) {
 		p.TTL = 15 * ms
 		inBubble(t, func(e *env) {
 			m, s := e.process()
-			s.change(func() { s.latency = func() time.Duration { return 7500 * time.Microsecond } })
+			s.takes(7500 * time.Microsecond)
 			for _, try := range []bool{true, false} {
 				p.Try = try
 				ctx, cancel := context.WithTimeout(e.Context(), time.Second)

@@ -22,7 +22,7 @@ func (f fakeValues) WriteValue(_ context.Context, w ValueWrite) (WriteOutcome, e
 func TestValueIsWrittenUnderTheLease(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, _ := e.process()
-		l := e.acquire(m, time.Second)
+		l := e.take(m, params(time.Second))
 		tries := 0
 		outcome, err := l.WriteValue(e.Context(), fakeValues{write: func(w ValueWrite) (WriteOutcome, error) {
 			if tries++; tries == 1 {
@@ -47,17 +47,17 @@ func TestEndedLeaseWritesNoValue(t *testing.T) {
 			t.Error("a request was sent")
 			return ValueStored, nil
 		}}
-		l := e.acquire(m, time.Second)
+		l := e.take(m, params(time.Second))
 		l.Release()
 		if _, err := l.WriteValue(e.Context(), never, ValueWrite{}); !errors.Is(err, ErrUnlocked) {
 			t.Errorf("after the release: %v", err)
 		}
-		l = e.acquire(m, time.Second)
+		l = e.take(m, params(time.Second))
 		refused := fakeValues{write: func(ValueWrite) (WriteOutcome, error) { return ValueNotHeld, nil }}
 		if _, err := l.WriteValue(e.Context(), refused, ValueWrite{}); !errors.Is(err, ErrLost) {
 			t.Errorf("refused by Redis: %v", err)
 		}
-		s.change(func() { s.fault = func() fault { return lostRequest } })
+		s.always(lostRequest)
 		down := fakeValues{write: func(ValueWrite) (WriteOutcome, error) { return 0, errNetwork }}
 		start := time.Now()
 		if _, err := l.WriteValue(e.Context(), down, ValueWrite{}); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), errNetwork.Error()) {
