@@ -183,6 +183,18 @@ func (w *sweep) giveUp(part int64, l *Lease) {
 	w.giving.Add(-1)
 }
 
+// drop ends a hold.
+func (w *sweep) drop(l target) {
+	for _, one := range l.leases() {
+		w.leave(one.weight, one)
+	}
+	w.giving.Add(1)
+	if err := l.Release(); err != nil {
+		w.Errorf("Release: %v", err)
+	}
+	w.giving.Add(-1)
+}
+
 // take lets a process take a lease, for certain.
 func (w *sweep) take(p *sweepProcess, params Params) *Lease {
 	l := new(Lease)
@@ -199,37 +211,6 @@ func (w *sweep) later(d time.Duration, part int64, l *Lease) {
 	w.others.Go(func() {
 		w.keep(l, d)
 		w.quit(part, l)
-	})
-}
-
-// rival is another process that waits from now on for something that excludes all
-// others. Whatever becomes of us, it must get that.
-func (w *sweep) rival(params Params) {
-	p := w.process("C")
-	w.compete(func() func() {
-		l := w.take(p, params)
-		if l == nil {
-			return nil
-		}
-		return func() { w.giveUp(0, l) }
-	})
-}
-
-// compete has the rival begin to wait. What it calls returns with what it waited
-// for, and what that returns gives it up.
-func (w *sweep) compete(take func() (giveUp func())) {
-	w.others.Go(func() {
-		time.Sleep(23 * time.Millisecond)
-		w.mu.Lock()
-		w.begun = time.Now()
-		w.mu.Unlock()
-		giveUp := take()
-		w.mu.Lock()
-		w.gotAt = time.Now()
-		w.mu.Unlock()
-		if giveUp != nil {
-			giveUp()
-		}
 	})
 }
 

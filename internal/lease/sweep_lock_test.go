@@ -28,7 +28,19 @@ func TestSweepSemaphore(t *testing.T) {
 	sweepAll(t, slices.Concat(locks("semaphore", some, all), parts(some, all)))
 }
 
-// A use is what happens around our request for a lease: what others have when it
+// A target is what a use requests: a lease of one key, of several, or a term.
+type target interface {
+	Acquire(ctx context.Context, m *Manager, p *Params) error
+	AcquireChan(ctx context.Context, m *Manager, p *Params, sink result.Sink)
+	Release() error
+	leases() []*Lease
+}
+
+type oneKey struct{ Lease }
+
+func (l *oneKey) leases() []*Lease { return []*Lease{&l.Lease} }
+
+// A use is what happens around our request for a target: what others have when it
 // comes, and do with that thereafter.
 type use struct {
 	name   string
@@ -37,64 +49,116 @@ type use struct {
 	p      Params
 	rival  Params
 	may    []error
-	slow   bool // what is given up may have to be found out
+	slow   bool                         // what is given up may have to be found out
+	of     func(p *sweepProcess) target // nil for one key
 }
 
 // forms returns the scenarios of a use: as a call, as a channel that is received
 // from, and one that is not, alone or with another that waits behind.
 func (u use) forms() (all []scenario) {
-	add := func(form string, least int, request func(u use, w *sweep), rival bool) {
+	if u.of == nil {
+		u.of = func(*sweepProcess) target { return new(oneKey) }
+	}
+	add := func(form string, least int, request func(u use, w *sweep, l target), rival bool) {
 		all = append(all, scenario{u.name + "/" + form, least, func(w *sweep) {
 			if w.slow = u.slow; u.before != nil {
 				u.before(w)
 			}
+			l := u.of(w.us)
+			_, w.audit.aside = l.(*severalKeys)
 			w.arm()
 			if rival {
-				w.rival(u.rival)
+				u.compete(w)
 			}
-			request(u, w)
+			request(u, w, l)
 		}})
 	}
 	add("call", u.least, use.call, false)
 	add("rival", u.least, use.call, true)
 	if !u.p.Try {
 		add("channel", u.least, use.channel, false)
+	}
+	if !u.p.Try && !u.p.Term {
 		add("abandoned", u.least/2, use.abandoned, true)
 	}
 	return all
 }
 
-func (u use) call(w *sweep) {
-	l := new(Lease)
-	u.use(w, l, w.await(retry.CancelTimeout, u.may, func(ctx context.Context) error { return w.reported(l.Acquire(ctx, w.us.Manager, new(w.traced(u.p)))) }))
+// params returns those of our request, which the audit hears.
+func (u use) params(w *sweep) *Params {
+	p := u.p
+	if !p.Term {
+		p.Trace = w.audit.trace()
+	}
+	return &p
 }
 
-func (u use) channel(w *sweep) {
-	l, box := new(Lease), result.NewChan(result.ErrorOnly{})
-	u.use(w, l, w.await(retry.CancelTimeout, u.may, func(ctx context.Context) error {
-		l.AcquireChan(ctx, w.us.Manager, new(w.traced(u.p)), box)
+func (u use) call(w *sweep, l target) {
+	u.await(w, l, func(ctx context.Context) error {
+		err := l.Acquire(ctx, w.us.Manager, u.params(w))
+		if _, one := l.(*oneKey); one {
+			w.reported(err)
+		}
+		return err
+	})
+}
+
+func (u use) channel(w *sweep, l target) {
+	box := result.NewChan(result.ErrorOnly{})
+	u.await(w, l, func(ctx context.Context) error {
+		l.AcquireChan(ctx, w.us.Manager, u.params(w), box)
 		return <-box.C()
-	}))
+	})
 	w.nothing(box)
 }
 
-// use holds the lease, if there is one, past a renewal, and checks that the end of
-// ctx does not end that.
-func (u use) use(w *sweep, l *Lease, err error) {
-	if err == nil {
-		w.enter(w.us, l)
-		w.keep(l, sweepTTL/2)
-		w.quit(0, l)
+// await holds what the request gets past a renewal, and checks that the end of ctx does not end
+// that.
+func (u use) await(w *sweep, l target, request func(ctx context.Context) error) {
+	bound := retry.CancelTimeout
+	if _, several := l.(*severalKeys); several {
+		bound *= 2
+	}
+	if w.await(bound, u.may, request) == nil {
+		w.enter(w.us, l.leases()...)
+		time.Sleep(sweepTTL / 2)
+		for _, one := range l.leases() {
+			w.keep(one, 0)
+		}
+		w.drop(l)
+		w.free()
 	}
 	w.finished()
 }
 
 // abandoned does not look at its channel: whether ctx ends or not, the lock is soon
 // free, and there is one result.
-func (u use) abandoned(w *sweep) {
-	l, mail := new(Lease), &forgotten{result.NewChan(result.ErrorOnly{}), w}
-	l.AcquireChan(w.ctx, w.us.Manager, new(w.traced(u.p)), mail)
+func (u use) abandoned(w *sweep, l target) {
+	mail := &forgotten{result.NewChan(result.ErrorOnly{}), w}
+	l.AcquireChan(w.ctx, w.us.Manager, u.params(w), mail)
 	w.forget(mail)
+}
+
+// compete has another process wait from now on for something that excludes all others.
+// Whatever becomes of us, it must get that.
+func (u use) compete(w *sweep) {
+	p := w.process("C")
+	w.others.Go(func() {
+		time.Sleep(23 * time.Millisecond)
+		w.mu.Lock()
+		w.begun = time.Now()
+		w.mu.Unlock()
+		l := u.of(p)
+		if err := l.Acquire(w.Context(), p.Manager, &u.rival); err != nil {
+			w.Errorf("C: %v", err)
+			return
+		}
+		w.mu.Lock()
+		w.gotAt = time.Now()
+		w.mu.Unlock()
+		w.enter(p, l.leases()...)
+		w.drop(l)
+	})
 }
 
 // forgotten is a sink that is looked into when all is over.

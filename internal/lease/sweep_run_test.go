@@ -215,19 +215,12 @@ func (w *sweep) await(bound time.Duration, may []error, call func(ctx context.Co
 	return err
 }
 
-// traced has our request heard by the audit.
-func (w *sweep) traced(p Params) Params {
-	p.Trace = w.audit.trace()
-	return p
-}
-
 // reported checks that the end of our request has been told by the time that its call
 // returns err.
-func (w *sweep) reported(err error) error {
+func (w *sweep) reported(err error) {
 	if over, what := w.audit.over(w.story); what == "" || over != (err != nil) && !strings.Contains(what, "lost") {
 		w.Errorf("the call returns %v, and was told of:%s", err, what)
 	}
-	return err
 }
 
 // refused checks what a call has failed with, if it has.
