@@ -86,15 +86,16 @@ func TestGrantCountsOnceConfirmed(t *testing.T) {
 func TestUnconfirmedGrantIsReleased(t *testing.T) {
 	eachConfirmed(t, func(e *env, p Params) {
 		m, s := e.process()
-		s.replicas(ErrUnconfirmed)
-		p.Try = true
-		start := time.Now()
-		if err := new(Lease).Acquire(e.Context(), m, &p); !errors.Is(err, ErrUnconfirmed) {
-			e.Errorf("a try: %v", err)
+		for _, refused := range []error{errNetwork, ErrUnconfirmed} {
+			s.replicas(refused)
+			p.Try = true
+			start := time.Now()
+			if err := new(Lease).Acquire(e.Context(), m, &p); !errors.Is(err, ErrUnconfirmed) || !errors.Is(err, refused) {
+				e.Errorf("a try: %v", err)
+			}
+			e.within("a try fails", start, client.MaxReplicaTimeout+time.Millisecond)
+			e.free("after the try", p)
 		}
-		e.within("a try fails", start, client.MaxReplicaTimeout+time.Millisecond)
-		e.free("after the try", p)
-
 		p.Try = false
 		ctx, cancel := context.WithTimeout(e.Context(), 2500*time.Millisecond)
 		defer cancel()
@@ -104,6 +105,27 @@ func TestUnconfirmedGrantIsReleased(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		e.free("after the wait", p)
+	})
+}
+
+// What nobody waits for any more when its confirmation arrives is given back.
+func TestGrantIsGivenUpDuringItsConfirmation(t *testing.T) {
+	inBubble(t, func(e *env) {
+		m, s := e.process()
+		e.take(m, taking(1, 3))
+		s.takes(10 * ms)
+		p := taking(2, 3)
+		p.Replicas = 1
+		ctx, cancel := context.WithCancel(e.Context())
+		_, got := e.want(ctx, m, p)
+		time.Sleep(30 * ms) // the grant has come, and its confirmation is under way
+		e.uses(Semaphore, 3)
+		cancel()
+		if err := <-got; !errors.Is(err, context.Canceled) {
+			e.Error(err)
+		}
+		time.Sleep(time.Second)
+		e.uses(Semaphore, 1)
 	})
 }
 
