@@ -46,6 +46,7 @@ func (t *Term) Campaign(ctx context.Context, m *Manager, p *Params) error {
 			retry.Repanic(err)
 			return err
 		case !again:
+			t.lease = l
 			t.begin(l)
 			return nil
 		}
@@ -106,7 +107,6 @@ func (t *Term) writeValue(ctx context.Context, l *Lease) (outcome WriteOutcome, 
 // begin begins the term of the lease. From now on its renewals keep the value from expiring, and
 // the value is stored again when one finds that Redis has lost it.
 func (t *Term) begin(l *Lease) {
-	t.lease = l
 	l.queue.mu.Lock()
 	defer l.queue.mu.Unlock()
 	if l.state != leaseHeld {
@@ -224,6 +224,9 @@ func (c *campaign) Received() bool {
 // store stores the value, and delivers the term.
 func (c *campaign) store(l *Lease) {
 	again, err := c.term.storeValue(c.ctx, l)
+	if err == nil && !again {
+		c.term.begin(l) // with the mutex of the queue, and so before that of c
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -232,8 +235,7 @@ func (c *campaign) store(l *Lease) {
 		go c.start()
 	default:
 		if err == nil {
-			c.term.begin(l)
-			c.state = campaignDelivered
+			c.term.lease, c.state = l, campaignDelivered
 		}
 		c.sink.Send(err)
 	}
