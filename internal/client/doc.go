@@ -10,7 +10,7 @@
 //	client.go        New, AddUser, RemoveUser: what a client has once; the Store
 //	subscription.go  Subscribe, Listen, Missed: when the subscription is open, and who gets a message
 //	renewer.go       Schedule, renewDue: when a hold is renewed
-//	window.go        TrustWindow: until when a hold is trusted without a reply
+//	trust_window.go  TrustWindow: until when a hold is trusted without a reply
 //	token.go         NewToken, ParseOwner: what a token names
 //	workers.go       Async: the goroutines that call Redis
 //	release_retry.go RetryUntil: how long a release is repeated

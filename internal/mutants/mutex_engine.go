@@ -27,9 +27,9 @@ var mutexEngine = []mutant{
 		r.mu.Unlock()
 	}()
 	r.store.Renew(renewals, func(i int) (renew bool) {`, "internal/lease", "TestWindowCountsFromSending"},
-	{"no-margin", "the window has no margin", "internal/client/window.go",
+	{"no-margin", "the window has no margin", "internal/client/trust_window.go",
 		`ttl - margin, margin}`, `ttl, margin}`, "internal/client", "TestWindow"},
-	{"monotonic-only", "the window heeds the monotonic clock only, which stands still while the machine sleeps", "internal/client/window.go",
+	{"monotonic-only", "the window heeds the monotonic clock only, which stands still while the machine sleeps", "internal/client/trust_window.go",
 		`max(now.Sub(w.Start), time.Duration(now.UnixNano()-w.wall))`, `now.Sub(w.Start)`, "internal/client", "TestWindow"},
 	{"window-shrinks", "an answer that was overtaken moves the end of the window to an earlier time", "internal/lease/claim.go",
 		`remaining > 0 && w.Remaining(now) > remaining`, `remaining > 0 && w.Remaining(now) > 0`, "internal/lease", "TestWindowNeverShrinks"},

@@ -1,5 +1,10 @@
 // Package ratelimit takes tokens of a rate limit and waits until they may be used. It does not
 // know Redis, which it reaches through a [Store].
+//
+//	wait.go     Wait, WaitChan: take tokens and wait; refund: give them back
+//	pending.go  pendingReservation: a WaitChan that waits until its tokens may be used
+//	client.go   Client: what the reservations of a limiter share
+//	store.go    Store: what Redis is asked for
 package ratelimit
 
 import (

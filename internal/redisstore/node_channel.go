@@ -45,7 +45,9 @@ type nodeSubscriptions struct {
 	ctx     context.Context
 	end     context.CancelFunc // of the subscription of the process
 	handler client.MessageHandler
-	running sync.WaitGroup
+	running *sync.WaitGroup // of the store's subscriptions: a silent node may delay its end
+
+	notifying sync.RWMutex // read-locked while the handler is notified
 
 	mu     sync.Mutex
 	byAddr map[string]*nodeSubscription // nil when the subscription of the process has ended
@@ -158,10 +160,10 @@ func (n *nodeSubscriptions) listen(node *redis.Client, addr string, c *nodeSubsc
 		return
 	}
 	if broke {
-		n.handler.Subscribed(n.store.manager.Channel())
+		n.notify(n.store.manager.Channel())
 	}
 	for _, channel := range n.keysOf(c) {
-		n.handler.Subscribed(channel)
+		n.notify(channel)
 	}
 	if redis.HasErrorPrefix(err, "unknown command") || redis.HasErrorPrefix(err, "NOPERM") {
 		return // the server has no such channels: c stays, so that no other subscription is tried
@@ -269,7 +271,7 @@ func (n *nodeSubscriptions) sync(c *nodeSubscription, channel string) {
 func (n *nodeSubscriptions) noteKey(c *nodeSubscription, channel string, subscribed bool) {
 	switch {
 	case subscribed:
-		n.handler.Subscribed(channel)
+		n.notify(channel)
 	case slices.Contains(n.keysOf(c), channel):
 		n.store.transport.cluster.ReloadState(n.ctx)
 		n.running.Go(func() {
@@ -292,11 +294,23 @@ func (n *nodeSubscriptions) moveKey(c *nodeSubscription, channel string) {
 	}
 }
 
-// close ends all subscriptions.
+// notify has all who are told by a channel ask, unless the subscription of the process has ended: they
+// ask then anyway.
+func (n *nodeSubscriptions) notify(channel string) {
+	n.notifying.RLock()
+	defer n.notifying.RUnlock()
+	if n.ctx.Err() == nil {
+		n.handler.Subscribed(channel)
+	}
+}
+
+// close ends all subscriptions, and returns when the handler is not notified any more. It does not
+// wait for a silent node.
 func (n *nodeSubscriptions) close() {
 	n.end()
+	n.notifying.Lock()
+	defer n.notifying.Unlock()
 	n.mu.Lock()
+	defer n.mu.Unlock()
 	n.byAddr = nil
-	n.mu.Unlock()
-	n.running.Wait()
 }

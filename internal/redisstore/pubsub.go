@@ -3,8 +3,7 @@ package redisstore
 import (
 	"context"
 	"net"
-	"strconv"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -25,8 +24,10 @@ const pingInterval = 3 * time.Second
 func (s *Store) Subscribe(ctx context.Context, l client.MessageHandler) {
 	backOff := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))
+	var running sync.WaitGroup
+	defer running.Wait()
 	for ctx.Err() == nil {
-		s.receive(ctx, l, backOff.Reset)
+		s.receive(ctx, l, &running, backOff.Reset)
 		if ctx.Err() != nil {
 			return
 		}
@@ -39,9 +40,9 @@ func (s *Store) Subscribe(ctx context.Context, l client.MessageHandler) {
 }
 
 // receive subscribes and handles messages until the subscription breaks.
-func (s *Store) receive(ctx context.Context, l client.MessageHandler, healthy func()) {
+func (s *Store) receive(ctx context.Context, l client.MessageHandler, running *sync.WaitGroup, healthy func()) {
 	ctx, end := context.WithCancel(ctx)
-	nodes := &nodeSubscriptions{store: s, ctx: ctx, end: end, handler: l, byAddr: map[string]*nodeSubscription{}, keys: map[string]*nodeSubscription{}}
+	nodes := &nodeSubscriptions{store: s, ctx: ctx, end: end, handler: l, running: running, byAddr: map[string]*nodeSubscription{}, keys: map[string]*nodeSubscription{}}
 	defer nodes.close()
 	defer s.nodes.CompareAndSwap(nodes, nil)
 	_ = listen(ctx, func() (*redis.PubSub, error) {
@@ -67,12 +68,6 @@ func (s *Store) receive(ctx context.Context, l client.MessageHandler, healthy fu
 		}
 		return true
 	})
-}
-
-func handleMessage(l client.MessageHandler, channel, payload string) {
-	if h, ok := parseMessage(payload); ok {
-		l.HandleMessage(channel, h)
-	}
 }
 
 // listen opens a subscription, and has what it receives handled until it breaks, or handle
@@ -132,25 +127,6 @@ func (t subscriber) SetChannel(ctx context.Context, channel string, in bool) err
 		}
 		return t.sub.Unsubscribe(ctx, channel)
 	})
-}
-
-// parseMessage parses "kind seq want_seq base weight contended token key". The key comes last,
-// because it may contain spaces. The message that a generation of a wait group is finished has
-// the form "w generation 0 0 abandoned 0 - key".
-func parseMessage(payload string) (h lease.Handover, ok bool) {
-	part := strings.SplitN(payload, " ", 8)
-	if len(part) != 8 || len(part[0]) != 1 {
-		return h, false
-	}
-	var n [4]int64
-	for i := range n {
-		var err error
-		if n[i], err = strconv.ParseInt(part[1+i], 10, 64); err != nil {
-			return h, false
-		}
-	}
-	name := lease.Name{Kind: lease.Kind(part[0][0]), Key: part[7]}
-	return lease.Handover{Name: name, Token: part[6], Seq: n[0], WantSeq: n[1], FenceBase: n[2], Weight: n[3], Contended: part[5] == "1"}, true
 }
 
 // WatchHandovers calls f with each hand-over from one process to another, of all keys, until ctx

@@ -21,7 +21,8 @@
 //	pipeliner.go     send: whether a command goes at once or in the next pipeline
 //	prompt.go        promptHook: how the wait for a reply is kept short
 //	wait_replicas.go confirm: renewals that count when replicas have received them
-//	pubsub.go        Subscribe, parseMessage: the subscription, its health and its messages
+//	pubsub.go        Subscribe, listen: the subscription and its health
+//	message.go       parseMessage: what a message contains
 //	node_channel.go  nodeChannel: what is told on one node of a cluster only
 //
 // What is sent, and what comes back:
@@ -81,8 +82,8 @@ func (s *Store) LowLatency(name lease.Name) bool {
 }
 
 // MaxBlock returns for how long a command may block after its ctx has ended: go-redis'
-// ReadTimeout, or 0 if the client has ContextTimeoutEnabled. Getting a connection always ends
-// with the ctx.
+// ReadTimeout, and before that connTimeout if its pipeline waits for a connection; or 0 if the
+// client has ContextTimeoutEnabled.
 func (s *Store) MaxBlock() time.Duration {
 	var read time.Duration
 	var ctxTimeouts bool
@@ -98,7 +99,7 @@ func (s *Store) MaxBlock() time.Duration {
 	case read <= 0: // no timeout, or an unknown kind of client
 		return math.MaxInt64
 	}
-	return read
+	return read + connTimeout
 }
 
 func (s *Store) Acquire(ctx context.Context, r lease.Request) (lease.Reply, error) {
