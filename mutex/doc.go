@@ -46,7 +46,7 @@
 // Replicas is set, a grant counts only after that many replicas have confirmed it, by the
 // command WAIT. [Mutex], [RWMutex] and [Pool] have this field. Each grant by Redis then takes
 // one more round trip. A hand-over inside a process does not. An unconfirmed renewal does not
-// extend the hold, so a hold is lost when too few replicas answer for a TTL.
+// extend the hold, so a hold is lost after a TTL with too few replicas.
 //
 // With Replicas, a failover can still forget a grant in three cases:
 //
@@ -59,8 +59,8 @@
 // In all of them the fencing token protects the data. A store whose writes survive a
 // failover, such as Amazon MemoryDB, needs no Replicas.
 //
-// In a cluster, the client of the key's node sends the confirmations. Hooks of the
-// ClusterClient do not see them.
+// In a cluster, the client of the key's node asks for the confirmations. Hooks of the
+// ClusterClient do not see these requests.
 //
 // # Errors
 //

@@ -17,8 +17,8 @@
 // # Which one
 //
 // A permit is returned when the work is done. Use a Weighted for resources that are
-// occupied: connections, memory, CPUs. A token is spent and refilled over time. Use a
-// Limiter for quotas: requests to an API per second, mails per minute. To use both,
+// occupied: connections, memory, CPUs. A token is spent, and new ones come over
+// time. Use a Limiter for quotas: requests to an API per second, mails per minute. To use both,
 // acquire the permit first and wait for the token last, just before the call.
 //
 // # Differences from x/time/rate
@@ -33,7 +33,7 @@
 //	Tokens                  Inspect, in one request
 //	TokensAt                none
 //
-// n must be positive. The burst is at most 2^52.
+// The n of AllowN and WaitN must be positive. The burst is at most 2^52.
 //
 // # Leases
 //
@@ -46,9 +46,9 @@
 // # Guarantees
 //
 // The guarantees hold while Redis keeps its data, the server's clock does not jump,
-// and nobody else deletes the keys. All leases together never hold more permits than the
-// size. After a [Weighted.Resize] to a smaller size, holders keep what they have until they
-// release it.
+// and nobody else deletes the keys. All leases together hold no more permits than the
+// size, except after a [Weighted.Resize] to a smaller one. Then holders keep what they have
+// until they release it.
 // A holder that loses contact with Redis learns of it before Redis can grant its
 // permits to another process. A limiter admits at most burst + limit×t events in any
 // period t, by the server's clock.
@@ -58,5 +58,5 @@
 // While Redis is unreachable, Acquire and Wait retry with backoff until ctx is done.
 // Acquire then returns ctx.Err(), as in x/sync. AcquireLease and Wait also wrap the last
 // Redis error. Permanent errors, such as missing ACL permissions or a key of the wrong
-// type, are returned at once; methods without an error panic.
+// type, are returned at once; methods that return no error panic.
 package semaphore

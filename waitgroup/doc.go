@@ -23,9 +23,9 @@
 //	err = task.Done()
 //
 // A task is a lease, which its process renews in the background. If the process dies,
-// the task is abandoned within TTL, and the wait ends with an [AbandonedError]. Add
-// only changes a counter. If the process that should call WaitGroup.Done dies, the count
-// stays, and waits do not return.
+// the task is abandoned within TTL. Once nothing else is left, waits end with an
+// [AbandonedError]. Add only changes a counter. If the process that should call
+// WaitGroup.Done dies, the count stays, and waits do not return.
 //
 // # Generations
 //
@@ -51,6 +51,6 @@
 //
 // While Redis is unreachable, operations retry with backoff until ctx is done. Their error
 // then wraps ctx's error and the last Redis error. Permanent errors, such as missing ACL
-// permissions or a key of the wrong type, are returned at once. Methods without an error
-// panic on them.
+// permissions or a key of the wrong type, are returned at once. Methods that return no
+// error panic on them.
 package waitgroup

@@ -42,8 +42,8 @@
 // The caller's goroutine sends the request itself if a call waits for the lease, its key has no
 // claim yet, and either its ctx never ends or replies are fast ([Store].LowLatency). In all other
 // cases keyQueue.advance (queue.go) starts requestLoop on another goroutine, and that calls
-// Store.Acquire. So does the first request of a client under a ctx that can end, because no reply
-// has been timed yet.
+// Store.Acquire. The first request of a client under a ctx that can end takes this way, too,
+// because no reply has been timed yet.
 //
 // A claim that must wait has an entry in Redis. The message of a hand-over arrives at HandleMessage
 // (messages.go), and handleHandover passes it to receiveGrant. If the message is lost, a poll by
@@ -92,7 +92,7 @@
 //	value.go             WriteValue, ReleaseValue, ValueReader: how the value is written and read
 //	value_watch.go       WatchValue: signals that the value may have changed
 //	value_observe.go     ObserveValue: one poller for all observers of a value
-//	term.go              Campaign, Resign: a lease whose value is stored before the caller gets it
+//	term.go              Campaign, begin, Resign: a lease whose value is stored before the caller gets it, and again once lost
 //
 // Common to all:
 //
