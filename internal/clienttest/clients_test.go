@@ -232,13 +232,7 @@ func works(t *testing.T, make func(redis.UniversalClient, string, *history) prim
 			return
 		}
 		if q.try != nil {
-			_, err := q.try(ctx)
-			for range faults {
-				if err != nil && !errors.Is(err, errTaken) {
-					_, err = q.try(ctx)
-				}
-			}
-			if !errors.Is(err, errTaken) {
+			if _, err := try(ctx, q); !errors.Is(err, errTaken) {
 				t.Errorf("a try of what is held: %v", err)
 			}
 		}
@@ -270,12 +264,23 @@ func works(t *testing.T, make func(redis.UniversalClient, string, *history) prim
 			t.Error("nobody is told by a message")
 		}
 		if p.try != nil {
-			h, err := p.try(ctx)
+			h, err := try(ctx, p)
 			check("a try of what is free", err)
 			check("release", h.release())
 		}
 		return
 	}
+}
+
+// try repeats a try that a fault of the client has made fail.
+func try(ctx context.Context, p primitive) (h held, err error) {
+	h, err = p.try(ctx)
+	for range faults {
+		if err != nil && !errors.Is(err, errTaken) {
+			h, err = p.try(ctx)
+		}
+	}
+	return h, err
 }
 
 // startWait has somebody wait, and then give back what it has got.
