@@ -215,6 +215,24 @@ func TestResizeInOutage(t *testing.T) {
 	})
 }
 
+// After a Resize, Acquire looks at the leases inside only if one of them was lost: its cost does not
+// grow with them.
+func TestAcquireAfterResizeLooksAtNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := weightedOf(bubbleClient(t), 1, ample)
+		resize(t, s, 100)
+		for range 3 {
+			must(s.Acquire(t.Context(), 1))
+		}
+		restore := s.HideOldestInside()
+		for range 20 {
+			must(s.Acquire(t.Context(), 1))
+		}
+		restore()
+		s.Release(23)
+	})
+}
+
 // Who is inside without permits, as they were lost, keeps others of its process out until its Release.
 func TestAcquireAfterResizeAndLoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
