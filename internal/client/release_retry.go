@@ -80,8 +80,8 @@ func attemptInline(ctx context.Context, timeout time.Duration, blocks bool, atte
 	return o
 }
 
-// A deadlineCtx states its deadline, and has no timer: the store makes one if it waits for more
-// than a reply. A timer for each release took a seventh of the client's time in a lock and unlock.
+// A deadlineCtx states its deadline, and has no timer, which costs a release noticeable time. The store
+// makes one if it waits for more than a reply.
 type deadlineCtx struct {
 	context.Context // for its values
 	at              time.Time

@@ -101,7 +101,7 @@ redis.call('SET', KEYS[1], ARGV[1])`, "internal/redisstore", "TestRenew"},
 		`	for silent := false; ; {`, `	handle(&redis.Subscription{Kind: "subscribe"})
 	for silent := false; ; {`, "internal/redisstore", "TestSubscribedMeansAcknowledged"},
 	{"node-channel-only", "a hand-over on the channel of a node without subscribers is not published elsewhere", "internal/redisstore/lib/publish.lua",
-		`if type(heard) ~= 'number' or heard == 0 then`, `if not name then`, "internal/redisstore", "TestNodeChannelThatNobodyHears"},
+		`if type(receivers) ~= 'number' or receivers == 0 then`, `if not name then`, "internal/redisstore", "TestNodeChannelThatNobodyHears"},
 	{"node-channel-unused", "hand-overs are published to all nodes of a cluster", "internal/redisstore/node_channel.go",
 		`return c.channel`, `return r.Channel`, "mutex", "TestClusterHandOversStayOnTheirNode"},
 	{"node-channel-lost", "a node's channel whose connection breaks is not subscribed to again", "internal/redisstore/node_channel.go",

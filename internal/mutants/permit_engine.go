@@ -2,6 +2,8 @@ package main
 
 // permitEngine breaks what a process believes of the permits that it has.
 var permitEngine = []mutant{
+	{"release-size-mismatch", "a release fails because another lease of the process asks with a wrong size", "internal/lease/claim_release.go",
+		`if isSizeError(err) {`, `if false && isSizeError(err) {`, "internal/lease", "TestReleaseBesideAWrongSize"},
 	{"lowering-unsaid", "permits that a process gives up are not given back before it ends", "internal/lease/claim.go",
 		`(c.redis.weight > c.hold.weight || c.want.weight == 0 && c.redis.maybeQueued)`, `(c.want.weight == 0 && c.redis.maybeQueued)`, "internal/lease", "TestReleasesAtOnce"},
 	{"debt-forgiven", "permits whose release was refused for a while stay with the process in Redis", "internal/lease/acquire_reply.go",

@@ -57,7 +57,7 @@ import (
 //	on baton:{K}:value      "v fence 0 0 0 0 - key": a hold with that fence has written the value; with 0,
 //	                        a leader has resigned and nobody holds the mutex
 //	on baton:{K}:done       "w generation 0 0 abandoned 0 - key": a generation is finished
-//	In a cluster, a channel baton:x is named baton:@{tag}:x where it is heard on one node only. See nodeChannel.
+//	In a cluster, baton:@{tag}:x is the part of the channel baton:x on one node. See nodeChannel.
 //
 // A token is "baton:ttl:host:pid:process:serial", and ":label" if there is one. The serial ends
 // with ! if the claim wants to know when others wait, and with ~ if the claim may also linger. In a cluster,

@@ -3,8 +3,8 @@
 -- ARGV  1 token   2 ttl in ms   3 number of this request, 0 not to queue
 --       and to queue: 4 ttl in ms that a hand-over gives   5 channel on which to publish it
 --       6 the key as the waiter names it
--- Reply the fence base, negative if others wait: token owns the lock. One number takes the server
---       0.5 us less than a list of four, and the script 4.1 us.
+-- Reply the fence base, negative if others wait: token owns the lock. One number costs the server and
+--       the client less than a list.
 --       {ms left to the owner or -1, 1 if the owner is a token of ours, 2 if it may only linger,
 --       else 0}: token does not own the lock. With 0 ms left nobody does, as there are more stale
 --       entries than one script drops.

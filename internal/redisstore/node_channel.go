@@ -29,7 +29,7 @@ func plainChannel(name string) string {
 	return "baton:" + rest
 }
 
-// publishedOn returns the channel on which scripts publish what is heard on a channel of a key.
+// publishedOn returns the channel on which scripts publish for the subscribers of a key's channel.
 func (s *Store) publishedOn(channel any) any {
 	if s.transport.cluster == nil {
 		return channel
@@ -37,20 +37,20 @@ func (s *Store) publishedOn(channel any) any {
 	return nodeChannel(channel.(string), channel.(string))
 }
 
-// nodeSubscriptions are the subscriptions to single nodes of a cluster that go with that of the
-// process, which hears what is published on plain channels. One to a node hears the channel of the
-// process there, which waiters and tokens name, and those of the keys whose slots the node serves.
+// nodeSubscriptions are the subscriptions of a process to single nodes of a cluster. Plain channels
+// have a subscription of their own. That to a node receives the process's channel there, which waiters
+// and tokens name, and the channels of the keys whose slots the node serves.
 type nodeSubscriptions struct {
 	store   *Store
 	ctx     context.Context
-	end     context.CancelFunc // of the subscription of the process
+	end     context.CancelFunc // of the subscription to plain channels
 	handler client.MessageHandler
 	running *sync.WaitGroup // of the store's subscriptions: a silent node may delay its end
 
 	notifying sync.RWMutex // read-locked while the handler is notified
 
 	mu     sync.Mutex
-	byAddr map[string]*nodeSubscription // nil when the subscription of the process has ended
+	byAddr map[string]*nodeSubscription // nil after close
 	keys   map[string]*nodeSubscription // plain channels of keys; nil while no node has been found
 }
 
@@ -63,11 +63,11 @@ type nodeSubscription struct {
 	changing sync.Mutex // held while channels of keys are changed
 }
 
-// handoverChannel returns the channel on which a waiter is told of a hand-over. It subscribes to the
-// key's node if nobody has, and waits for that, but not for a silent node, nor for a large part
-// of the TTL: the trust window has begun.
+// handoverChannel returns the channel on which a hand-over to the waiter is published. If there is no
+// subscription to the key's node, it begins one and waits for it. It does not wait for a silent node,
+// nor for a large part of the TTL: the trust window has begun.
 func (s *Store) handoverChannel(ctx context.Context, r lease.Request) string {
-	if !r.Enqueue && !r.WantShared { // only waiters and readers are told anything
+	if !r.Enqueue && !r.WantShared { // only waiters and readers get messages
 		return r.Channel
 	}
 	c := s.nodeSubscription(ctx, r.Key)
@@ -114,8 +114,7 @@ func (s *Store) nodeSubscription(ctx context.Context, key string) *nodeSubscript
 	return all.of(node, key)
 }
 
-// of returns the subscription to the node of the key. That of the process has ended if it is nil.
-// n is locked.
+// of returns the subscription to the node of the key, or nil after close. n is locked.
 func (n *nodeSubscriptions) of(node *redis.Client, key string) *nodeSubscription {
 	addr := node.Options().Addr
 	c := n.byAddr[addr]
@@ -127,8 +126,8 @@ func (n *nodeSubscriptions) of(node *redis.Client, key string) *nodeSubscription
 	return c
 }
 
-// listen keeps a subscription until the slot of its tag moves, or it breaks. Then all who are told
-// by it ask, since messages may be lost, and name plain channels until the next one begins.
+// listen keeps a subscription until the slot of its tag moves, or it breaks. Then its waiters and
+// observers ask Redis, since messages may be lost. They use plain channels until the next one begins.
 func (n *nodeSubscriptions) listen(node *redis.Client, addr string, c *nodeSubscription) {
 	resolve := sync.OnceFunc(func() { close(c.resolved) })
 	moved := false
@@ -146,7 +145,7 @@ func (n *nodeSubscriptions) listen(node *redis.Client, addr string, c *nodeSubsc
 			c.active.Store(subscribed)
 			resolve()
 			if moved = !subscribed; subscribed {
-				n.running.Go(func() { n.syncAll(c) })
+				n.running.Go(func() { n.updateKeys(c) })
 			}
 			return subscribed
 		case *redis.Message:
@@ -188,8 +187,8 @@ func (n *nodeSubscriptions) pause() {
 	}
 }
 
-// setKey notes that the subscription of the process hears a channel of a key from now on, or not
-// any more, and has the one to the node of the key hear its part.
+// setKey follows the subscription to plain channels, which has added or removed a channel of a key:
+// it adds or removes the channel on the node of the key.
 func (n *nodeSubscriptions) setKey(channel string, in bool) {
 	n.mu.Lock()
 	c, known := n.keys[channel]
@@ -203,11 +202,11 @@ func (n *nodeSubscriptions) setKey(channel string, in bool) {
 	case in && !known:
 		n.running.Go(func() { n.place(channel) })
 	case !in && c != nil:
-		n.running.Go(func() { n.sync(c, channel) })
+		n.running.Go(func() { n.updateKey(c, channel) })
 	}
 }
 
-// place has the subscription to the node of a key hear the key's channel.
+// place adds the channel of a key to the subscription to the key's node.
 func (n *nodeSubscriptions) place(channel string) {
 	node, err := n.store.transport.master(n.ctx, channel)
 	for ; err != nil; node, err = n.store.transport.master(n.ctx, channel) {
@@ -226,11 +225,11 @@ func (n *nodeSubscriptions) place(channel string) {
 	}
 	n.mu.Unlock()
 	if c != nil {
-		n.sync(c, channel)
+		n.updateKey(c, channel)
 	}
 }
 
-// keysOf returns the channels of keys that the subscription is to hear.
+// keysOf returns the channels of keys that belong to the subscription.
 func (n *nodeSubscriptions) keysOf(c *nodeSubscription) (channels []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -242,15 +241,15 @@ func (n *nodeSubscriptions) keysOf(c *nodeSubscription) (channels []string) {
 	return channels
 }
 
-func (n *nodeSubscriptions) syncAll(c *nodeSubscription) {
+func (n *nodeSubscriptions) updateKeys(c *nodeSubscription) {
 	for _, channel := range n.keysOf(c) {
-		n.sync(c, channel)
+		n.updateKey(c, channel)
 	}
 }
 
-// sync has the subscription hear the channel of a key, or not any more, as keys states.
-// Before the subscription has begun it does nothing: syncAll follows.
-func (n *nodeSubscriptions) sync(c *nodeSubscription, channel string) {
+// updateKey adds the channel of a key to the subscription, or removes it, as keys states. Before the
+// subscription has begun it does nothing: updateKeys follows.
+func (n *nodeSubscriptions) updateKey(c *nodeSubscription, channel string) {
 	c.changing.Lock()
 	defer c.changing.Unlock()
 	n.mu.Lock()
@@ -266,8 +265,8 @@ func (n *nodeSubscriptions) sync(c *nodeSubscription, channel string) {
 	}
 }
 
-// noteKey notes that the channel of a key is heard, or not any more: its slot has moved, unless
-// setKey has removed it.
+// noteKey handles Redis' notice that the channel of a key was added or removed. If setKey has not
+// removed it, its slot has moved.
 func (n *nodeSubscriptions) noteKey(c *nodeSubscription, channel string, subscribed bool) {
 	switch {
 	case subscribed:
@@ -294,8 +293,7 @@ func (n *nodeSubscriptions) moveKey(c *nodeSubscription, channel string) {
 	}
 }
 
-// notify has all who are told by a channel ask, unless the subscription of the process has ended: they
-// ask then anyway.
+// notify makes the waiters and observers of a channel ask Redis. After close they ask anyway.
 func (n *nodeSubscriptions) notify(channel string) {
 	n.notifying.RLock()
 	defer n.notifying.RUnlock()

@@ -23,7 +23,7 @@
 //	wait_replicas.go confirm: renewals that count when replicas have received them
 //	pubsub.go        Subscribe, listen: the subscription and its health
 //	message.go       parseMessage: what a message contains
-//	node_channel.go  nodeChannel: what is told on one node of a cluster only
+//	node_channel.go  nodeChannel: messages that go to one node of a cluster only
 //
 // What is sent, and what comes back:
 //
