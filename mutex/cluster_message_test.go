@@ -106,6 +106,9 @@ func TestClusterMessagesStayOnTheirNode(t *testing.T) {
 	k := keysOfNodes(t, redistest.StartCluster(t, 3))
 	k.channels() // skips the test if the server has none
 	here, there, observed := k.clients[0], k.clients[1], 0
+	subscribed := mutex.New(here, "subscribed") // readers alone would not subscribe
+	subscribed.NotifyContention = true
+	lock(t, subscribed)
 	awaited := func(inspect func(context.Context) (mutex.Status, error)) {
 		redistest.Eventually(t, redistest.Patience, func() bool {
 			s, err := inspect(t.Context())
@@ -127,7 +130,7 @@ func TestClusterMessagesStayOnTheirNode(t *testing.T) {
 			readers, writer := mutex.NewRW(here, key+"rw"), mutex.NewRW(there, key+"rw")
 			held, err := readers.RLockContext(t.Context())
 			must(err)
-			joined, err := readers.RLockContext(t.Context()) // so that the process wants to know
+			joined, err := readers.RLockContext(t.Context())
 			must(err)
 			next := writer.LockChan(t.Context())
 			awaited(writer.Inspect)
