@@ -59,8 +59,10 @@ func (s *Store) receive(ctx context.Context, l client.MessageHandler, running *s
 				break
 			}
 			healthy()
-			if s.transport.cluster != nil && ctx.Err() == nil {
-				s.nodes.Store(nodes)
+			if s.transport.cluster != nil {
+				if other := s.nodes.Swap(nodes); ctx.Err() != nil { // other may be of the next subscription
+					s.nodes.CompareAndSwap(nodes, other)
+				}
 			}
 			l.Subscribed(event.Channel)
 		case *redis.Message:
@@ -130,8 +132,8 @@ func (t subscriber) SetChannel(ctx context.Context, channel string, in bool) err
 }
 
 // WatchHandovers calls f with each hand-over from one process to another, of all keys, until ctx
-// ends or the subscription breaks. In a cluster it receives none that goes to the channel of a node. It calls subscribed once it has begun. Redis sends it a copy
-// of the messages that it sends anyway.
+// ends or the subscription breaks. In a cluster it receives none that goes to the channel of a node. It calls subscribed
+// once it has begun. Redis sends it a copy of the messages that it sends anyway.
 func WatchHandovers(ctx context.Context, rdb redis.UniversalClient, subscribed func(), f func(lease.Handover)) error {
 	sub := rdb.PSubscribe(ctx, "baton:*")
 	defer sub.Close()
