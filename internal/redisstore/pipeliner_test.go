@@ -193,7 +193,7 @@ func TestDeadlineInABatchIsItsOwn(t *testing.T) {
 		h.reply <- fine
 		synctest.Wait() // the pipeline is sent
 		start := time.Now()
-		if err := <-short; err != retry.ErrNoAnswer || time.Since(start) > 2*promptTimeout {
+		if err := <-short; err != retry.ErrNoAnswer || time.Since(start) > 2*sentTimeout {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 		h.finish(t, all...)
