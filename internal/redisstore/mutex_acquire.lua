@@ -5,14 +5,15 @@
 --       6 the key as the waiter names it
 -- Reply the fence base, negative if others wait: token owns the lock. One number costs the server and
 --       the client less than a list.
---       {ms left to the owner or -1, 1 if the owner is a token of ours, 2 if it may only linger,
---       else 0}: token does not own the lock. With 0 ms left nobody does, as there are more stale
---       entries than one script drops.
+--       {ms left to the owner or -1, the owner: 1 a token of ours, 2 one of ours that may only
+--       linger, 0 another}: token does not own the lock. With 0 ms left nobody does, as there are
+--       more stale entries than one script drops.
 -- A waiter that becomes the first in the queue, or asks again as the first, notifies the owner.
 
 --include lib/clock.lua
 --include lib/limits.lua
-local owner = ARGV[3] ~= '0' and redis.pcall('GET', KEYS[1]) -- a request that does not queue expects a free lock
+-- A request that does not queue expects a free lock, and does not ask for its owner.
+local owner = ARGV[3] ~= '0' and redis.pcall('GET', KEYS[1]) -- false: free, or not asked; EXISTS decides below
 
 -- Fast path: the lock is free and nobody waits. If the fence cannot be stored, the slow path
 -- goes on.

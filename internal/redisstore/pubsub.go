@@ -20,18 +20,19 @@ import (
 // reply, so it never notices a dead peer that did not close the connection.
 const pingInterval = 3 * time.Second
 
-// Subscribe keeps one subscription until ctx ends. Only the calling goroutine reads from it.
-func (s *Store) Subscribe(ctx context.Context, l client.MessageHandler) {
+// Subscribe keeps a subscription until ctx ends, and makes another when it breaks. Only the calling
+// goroutine reads from it. In a cluster, nodeSubscriptions stand beside it.
+func (s *Store) Subscribe(ctx context.Context, h client.MessageHandler) {
 	backOff := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))
 	var running sync.WaitGroup
 	defer running.Wait()
 	for ctx.Err() == nil {
-		s.receive(ctx, l, &running, backOff.Reset)
+		s.receive(ctx, h, &running, backOff.Reset)
 		if ctx.Err() != nil {
 			return
 		}
-		l.Disconnected()
+		h.Disconnected()
 		select {
 		case <-time.After(backOff.NextBackOff()):
 		case <-ctx.Done():
@@ -40,14 +41,14 @@ func (s *Store) Subscribe(ctx context.Context, l client.MessageHandler) {
 }
 
 // receive subscribes and handles messages until the subscription breaks.
-func (s *Store) receive(ctx context.Context, l client.MessageHandler, running *sync.WaitGroup, healthy func()) {
+func (s *Store) receive(ctx context.Context, h client.MessageHandler, running *sync.WaitGroup, healthy func()) {
 	ctx, end := context.WithCancel(ctx)
-	nodes := &nodeSubscriptions{store: s, ctx: ctx, end: end, handler: l, running: running, byAddr: map[string]*nodeSubscription{}, keys: map[string]*nodeSubscription{}}
+	nodes := &nodeSubscriptions{store: s, ctx: ctx, end: end, handler: h, running: running, byAddr: map[string]*nodeSubscription{}, keys: map[string]*nodeSubscription{}}
 	defer nodes.close()
 	defer s.nodes.CompareAndSwap(nodes, nil)
 	_ = listen(ctx, func() (*redis.PubSub, error) {
 		sub := s.rdb.Subscribe(context.Background())
-		return sub, sub.Subscribe(ctx, l.Channels(subscriber{sub})...)
+		return sub, sub.Subscribe(ctx, h.Channels(subscriber{sub})...)
 	}, func(event any) bool {
 		switch event := event.(type) {
 		case *redis.Subscription:
@@ -55,27 +56,33 @@ func (s *Store) receive(ctx context.Context, l client.MessageHandler, running *s
 			if s.transport.cluster != nil && event.Channel != s.manager.Channel() {
 				nodes.setKey(event.Channel, subscribed)
 			}
-			if !subscribed {
-				break
+			if subscribed {
+				healthy()
+				s.setNodes(ctx, nodes)
+				h.Subscribed(event.Channel)
 			}
-			healthy()
-			if s.transport.cluster != nil {
-				if other := s.nodes.Swap(nodes); ctx.Err() != nil { // other may be of the next subscription
-					s.nodes.CompareAndSwap(nodes, other)
-				}
-			}
-			l.Subscribed(event.Channel)
 		case *redis.Message:
-			handleMessage(l, event.Channel, event.Payload)
+			handleMessage(h, event.Channel, event.Payload)
 		}
 		return true
 	})
 }
 
-// listen opens a subscription, and has what it receives handled until it breaks, or handle
-// returns false: then there is no error. It does not use go-redis' own reconnection, which is
-// silent: messages published meanwhile are lost, so the caller must know of it. A panic of the
-// client, or of a hook of it, breaks the subscription.
+// setNodes makes the store use the nodes of the subscription of ctx. If ctx has ended, the store keeps
+// its present nodes, which may be of the next subscription.
+func (s *Store) setNodes(ctx context.Context, nodes *nodeSubscriptions) {
+	if s.transport.cluster == nil {
+		return
+	}
+	if before := s.nodes.Swap(nodes); ctx.Err() != nil {
+		s.nodes.CompareAndSwap(nodes, before)
+	}
+}
+
+// listen opens a subscription, and calls handle with each event until the subscription breaks, or
+// handle returns false: then there is no error. go-redis' own reconnection is silent, but messages
+// are lost meanwhile, so listen does not use it. A panic of the client, or of a hook of it, breaks
+// the subscription.
 func listen(ctx context.Context, open func() (*redis.PubSub, error), handle func(event any) (more bool)) (err error) {
 	var sub *redis.PubSub
 	err = protect(func() (err error) {
@@ -100,11 +107,10 @@ func listen(ctx context.Context, open func() (*redis.PubSub, error), handle func
 			event, err = sub.ReceiveTimeout(ctx, pingInterval)
 			return err
 		})
-		if err == nil && !handle(event) {
-			return nil
-		}
 		timeout, ok := err.(net.Error)
 		switch {
+		case err == nil && !handle(event):
+			return nil
 		case err == nil:
 			silent = false
 		case !ok || !timeout.Timeout() || silent:
@@ -122,18 +128,18 @@ func listen(ctx context.Context, open func() (*redis.PubSub, error), handle func
 // goroutine receives.
 type subscriber struct{ sub *redis.PubSub }
 
-func (t subscriber) SetChannel(ctx context.Context, channel string, in bool) error {
+func (s subscriber) SetChannel(ctx context.Context, channel string, in bool) error {
 	return protect(func() error {
 		if in {
-			return t.sub.Subscribe(ctx, channel)
+			return s.sub.Subscribe(ctx, channel)
 		}
-		return t.sub.Unsubscribe(ctx, channel)
+		return s.sub.Unsubscribe(ctx, channel)
 	})
 }
 
 // WatchHandovers calls f with each hand-over from one process to another, of all keys, until ctx
-// ends or the subscription breaks. In a cluster it receives none that goes to the channel of a node. It calls subscribed
-// once it has begun. Redis sends it a copy of the messages that it sends anyway.
+// ends or the subscription breaks. In a cluster it receives none that goes to the channel of a node.
+// It calls subscribed once it has begun. Redis sends it a copy of the messages that it sends anyway.
 func WatchHandovers(ctx context.Context, rdb redis.UniversalClient, subscribed func(), f func(lease.Handover)) error {
 	sub := rdb.PSubscribe(ctx, "baton:*")
 	defer sub.Close()
