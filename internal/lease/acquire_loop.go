@@ -44,7 +44,7 @@ func (q *keyQueue) requestInline(ctx context.Context, c *claim) {
 	if !ok {
 		return
 	}
-	r.FailFast = ctx.Done() != nil
+	r.Prompt = ctx.Done() != nil
 	reply, err := q.manager.store.Acquire(ctx, r)
 	if err == retry.ErrNoAnswer && q.requestAgain(values, c) {
 		return

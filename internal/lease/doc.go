@@ -40,7 +40,7 @@
 //	              Lease.grant  lease.go           ends Lease.Await
 //
 // The caller's goroutine sends the request itself if a call waits for the lease, its key has no
-// claim yet, and either its ctx never ends or replies are fast ([Store].LowLatency). In all other
+// claim yet, and either its ctx never ends or replies are fast ([Store].IsPrompt). In all other
 // cases keyQueue.advance (queue.go) starts requestLoop on another goroutine, and that calls
 // Store.Acquire. The first request of a client under a ctx that can end takes this way, too,
 // because no reply has been timed yet.

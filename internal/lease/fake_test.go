@@ -445,7 +445,7 @@ func (s *fakeStore) MaxBlock() time.Duration { return 300 * time.Millisecond }
 
 func (s *fakeStore) Inspect(context.Context, Name) (Status, error) { panic("nobody asks") }
 
-func (s *fakeStore) LowLatency(Name) bool { return false }
+func (s *fakeStore) IsPrompt(Name) bool { return false }
 
 // NodeTag returns some tag. Notices go to the channel of the process all the same.
 func (s *fakeStore) NodeTag(string) string { return "12" }

@@ -68,7 +68,7 @@ func (q *keyQueue) enqueue(ctx context.Context, lease *Lease) (inline *claim, ok
 		return nil, true
 	case ctx.Done() != nil && lease.sink != nil:
 		lease.stopAfterFunc = context.AfterFunc(ctx, func() { lease.cancel(ctx) })
-	case lease.sink == nil && c == nil && (ctx.Done() == nil || q.manager.store.LowLatency(q.name)):
+	case lease.sink == nil && c == nil && (ctx.Done() == nil || q.manager.store.IsPrompt(q.name)):
 		q.claim = newClaim(q, lease, false)
 		q.claim.requests.loop = loopPaused
 		return q.claim, true

@@ -50,11 +50,11 @@ const ExclusiveWeight = 1 << 40
 type Store interface {
 	client.Store
 	// Acquire states what the claim of r.Token keeps and what it wants in addition. Redis grants
-	// that if there is room and nobody is ahead, and queues the token otherwise.
+	// that if there is room and nobody is ahead, and otherwise queues the token, if r.Enqueue.
 	Acquire(ctx context.Context, r Request) (Reply, error)
-	// LowLatency reports whether replies about name are expected within a millisecond. If so, a
-	// caller may wait for one on its own goroutine although its ctx can end.
-	LowLatency(name Name) bool
+	// IsPrompt reports whether replies about name are expected within a millisecond. If so, a
+	// caller may wait for one on its own goroutine although its ctx can end: see Request.Prompt.
+	IsPrompt(name Name) bool
 	// NodeTag returns what follows the mark in a token, so that a notice to the claim goes to one node
 	// of a cluster: "" while there is no such channel.
 	NodeTag(key string) string
@@ -77,14 +77,14 @@ type Request struct {
 	Replaces    string // Mutex: a held token that is given up for this one, or ""
 	TTL         time.Duration
 	HandoverTTL time.Duration // the TTL that a hand-over gives
-	Seq         int64         // number of this request of the claim: a later one has been overtaken
+	Seq         int64         // number of the request: it is overtaken if it arrives after a higher number
 	Enqueue     bool          // leave a queue entry if it must wait
-	FailFast    bool          // return retry.ErrNoAnswer after a few ms, and within them of the end of ctx
+	Prompt      bool          // return retry.ErrNoAnswer after a few ms, and within them of the end of ctx
 	// Channel is where a hand-over is published.
 	Channel string
 	Value   *ValueReader // Mutex: also read the value beside it; nil if not
 
-	// Not for a Mutex, whose claims have one permit of one. What the claim holds is
+	// Not sent for a Mutex, whose claims want one permit of one. What the claim holds is
 	// stated, never a difference, so that a request can be repeated.
 	Keep    int64 // permits in use; what the token holds above that is free from now on
 	Want    int64 // permits that it wants in addition, 0 to leave the queue

@@ -106,4 +106,4 @@ func (ready) Acquire(_ context.Context, r Request) (Reply, error) {
 }
 func (ready) Release(context.Context, Name, string) (bool, error) { return true, nil }
 func (ready) MaxBlock() time.Duration                             { return 0 }
-func (ready) LowLatency(Name) bool                                { return true }
+func (ready) IsPrompt(Name) bool                                  { return true }

@@ -25,7 +25,7 @@ func BenchmarkHandOver(b *testing.B) {
 	for _, way := range []struct {
 		name     string
 		ask, end *script
-	}{{"short", acquire, release}, {"long", longAcquire, longRelease}} {
+	}{{"short", mutexAcquire, mutexRelease}, {"long", longAcquire, longRelease}} {
 		b.Run(way.name, func(b *testing.B) {
 			server := redistest.Start(b)
 			rdb := server.Client(b)

@@ -71,7 +71,7 @@ func TestAcquireOfAHeldLock(t *testing.T) {
 // The two sides of the protocol count on the same number.
 func TestWaiterTTLIsTheSameInLuaAndInGo(t *testing.T) {
 	want := fmt.Sprintf("local WAITER_TTL = '%d' ", lease.WaiterTTL.Milliseconds())
-	for _, s := range []*script{acquire, yield, release} {
+	for _, s := range []*script{mutexAcquire, mutexYield, mutexRelease} {
 		if !strings.Contains(s.text, want) {
 			t.Errorf("lib/limits.lua does not have %q", want)
 		}

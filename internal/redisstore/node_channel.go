@@ -17,19 +17,20 @@ import (
 // retryNodeAfter is for how long a process does without a subscription to a node that has ended.
 const retryNodeAfter = time.Second
 
-// nodeChannel returns the channel that stands for the given one on the node of the key. What is
-// published there goes to that node only, and on other channels to all nodes of a cluster.
+// nodeChannel returns the channel that stands for the given one on the node of the key. A message on
+// it goes to that node only. A message on a plain channel goes to all nodes of the cluster.
 func nodeChannel(channel, key string) string {
 	return "baton:@{" + tagOfSlot(slot(key)) + "}:" + strings.TrimPrefix(channel, "baton:")
 }
 
 // plainChannel returns the channel for which a nodeChannel stands.
-func plainChannel(name string) string {
-	_, rest, _ := strings.Cut(name, "}:")
+func plainChannel(channel string) string {
+	_, rest, _ := strings.Cut(channel, "}:")
 	return "baton:" + rest
 }
 
-// publishedOn returns the channel on which scripts publish for the subscribers of a key's channel.
+// publishedOn returns the channel on which scripts publish to the subscribers of a key's channel: in a
+// cluster, the nodeChannel on the node of the key.
 func (s *Store) publishedOn(channel any) any {
 	if s.transport.cluster == nil {
 		return channel
@@ -37,44 +38,44 @@ func (s *Store) publishedOn(channel any) any {
 	return nodeChannel(channel.(string), channel.(string))
 }
 
-// nodeSubscriptions are the subscriptions of a process to single nodes of a cluster. Plain channels
-// have a subscription of their own. That to a node receives the process's channel there, which waiters
-// and tokens name, and the channels of the keys whose slots the node serves.
+// nodeSubscriptions are the subscriptions of a process to the nodes of a cluster, at most one a node.
+// They stand beside the subscription to plain channels, and end with it. Each receives the process's
+// channel on its node, which waiters and tokens name, and the channels of the keys that the node
+// serves.
 type nodeSubscriptions struct {
 	store   *Store
 	ctx     context.Context
 	end     context.CancelFunc // of the subscription to plain channels
 	handler client.MessageHandler
-	running *sync.WaitGroup // of the store's subscriptions: a silent node may delay its end
+	running *sync.WaitGroup // the goroutines of all subscriptions; a silent node may delay their end
 
 	notifying sync.RWMutex // read-locked while the handler is notified
 
 	mu     sync.Mutex
 	byAddr map[string]*nodeSubscription // nil after close
-	keys   map[string]*nodeSubscription // plain channels of keys; nil while no node has been found
+	keys   map[string]*nodeSubscription // by the plain channel of a key; nil while its node is not known
 }
 
+// A nodeSubscription is the subscription to one node.
 type nodeSubscription struct {
 	channel  string        // of the process, on this node
-	tag      string        // in its name
-	resolved chan struct{} // closed when it is subscribed to, or that has failed
+	tag      string        // the hash tag in channel
+	resolved chan struct{} // closed when Redis has accepted channel, or the subscription has failed
 	sub      *redis.PubSub // set before active
-	active   atomic.Bool
-	changing sync.Mutex // held while channels of keys are changed
+	active   atomic.Bool   // messages on channel are received
+	changing sync.Mutex    // held while channels of keys are changed
 }
 
-// handoverChannel returns the channel on which a hand-over to the waiter is published. If there is no
-// subscription to the key's node, it begins one and waits for it. It does not wait for a silent node,
-// nor for a large part of the TTL: the trust window has begun.
+// handoverChannel returns the channel on which Redis publishes to the claim of r: in a cluster, that of
+// this process on the key's node. If there is no subscription to the node yet, handoverChannel begins
+// one. A waiter awaits it, but not for long: the node may be silent, and the trust window has begun.
+// Without the subscription, the channel is r.Channel.
 func (s *Store) handoverChannel(ctx context.Context, r lease.Request) string {
-	if !r.Enqueue && !r.WantShared { // only waiters and readers get messages
-		return r.Channel
-	}
 	c := s.nodeSubscription(ctx, r.Key)
 	if c == nil {
 		return r.Channel
 	}
-	if r.Enqueue && !r.FailFast && !c.active.Load() {
+	if r.Enqueue && !r.Prompt && !c.active.Load() {
 		select {
 		case <-c.resolved:
 		case <-ctx.Done():
@@ -98,8 +99,9 @@ func (s *Store) NodeTag(key string) string {
 	return ""
 }
 
-// nodeSubscription returns the subscription to the node of the key, which it begins if there is none
-// yet. It returns nil if the server is not a cluster, or the process has no subscription.
+// nodeSubscription returns the subscription to the node of the key, and begins it if there is none
+// yet. It returns nil if the server is not a cluster, or the process has no subscription to plain
+// channels.
 func (s *Store) nodeSubscription(ctx context.Context, key string) *nodeSubscription {
 	all := s.nodes.Load()
 	if all == nil {
@@ -111,24 +113,26 @@ func (s *Store) nodeSubscription(ctx context.Context, key string) *nodeSubscript
 	}
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	return all.of(node, key)
+	return all.subscriptionTo(node, key)
 }
 
-// of returns the subscription to the node of the key, or nil after close. n is locked.
-func (n *nodeSubscriptions) of(node *redis.Client, key string) *nodeSubscription {
+// subscriptionTo returns the subscription to a node, and begins it if there is none yet. The node
+// serves the key. It returns nil after close. n is locked.
+func (n *nodeSubscriptions) subscriptionTo(node *redis.Client, key string) *nodeSubscription {
 	addr := node.Options().Addr
 	c := n.byAddr[addr]
 	if c == nil && n.byAddr != nil {
 		c = &nodeSubscription{channel: nodeChannel(n.store.manager.Channel(), key), tag: tagOfSlot(slot(key)), resolved: make(chan struct{})}
 		n.byAddr[addr] = c
-		n.running.Go(func() { n.listen(node, addr, c) })
+		n.running.Go(func() { n.receive(node, addr, c) })
 	}
 	return c
 }
 
-// listen keeps a subscription until the slot of its tag moves, or it breaks. Then its waiters and
-// observers ask Redis, since messages may be lost. They use plain channels until the next one begins.
-func (n *nodeSubscriptions) listen(node *redis.Client, addr string, c *nodeSubscription) {
+// receive subscribes and handles messages until the slot of the tag moves, or the subscription breaks.
+// Then its waiters and observers ask Redis, because messages may be lost. They use plain channels until
+// the next subscription begins.
+func (n *nodeSubscriptions) receive(node *redis.Client, addr string, c *nodeSubscription) {
 	resolve := sync.OnceFunc(func() { close(c.resolved) })
 	moved := false
 	err := listen(n.ctx, func() (*redis.PubSub, error) {
@@ -187,8 +191,8 @@ func (n *nodeSubscriptions) pause() {
 	}
 }
 
-// setKey follows the subscription to plain channels, which has added or removed a channel of a key:
-// it adds or removes the channel on the node of the key.
+// setKey is called when the subscription to plain channels has added or removed the channel of a key.
+// It adds or removes the nodeChannel on the node of the key.
 func (n *nodeSubscriptions) setKey(channel string, in bool) {
 	n.mu.Lock()
 	c, known := n.keys[channel]
@@ -206,7 +210,7 @@ func (n *nodeSubscriptions) setKey(channel string, in bool) {
 	}
 }
 
-// place adds the channel of a key to the subscription to the key's node.
+// place finds the node of a key, and adds the key's channel to the subscription to that node.
 func (n *nodeSubscriptions) place(channel string) {
 	node, err := n.store.transport.master(n.ctx, channel)
 	for ; err != nil; node, err = n.store.transport.master(n.ctx, channel) {
@@ -220,7 +224,7 @@ func (n *nodeSubscriptions) place(channel string) {
 		n.mu.Unlock()
 		return
 	}
-	if c = n.of(node, channel); c != nil {
+	if c = n.subscriptionTo(node, channel); c != nil {
 		n.keys[channel] = c
 	}
 	n.mu.Unlock()
@@ -241,14 +245,15 @@ func (n *nodeSubscriptions) keysOf(c *nodeSubscription) (channels []string) {
 	return channels
 }
 
+// updateKeys adds all channels of keys that belong to the subscription, which has just begun.
 func (n *nodeSubscriptions) updateKeys(c *nodeSubscription) {
 	for _, channel := range n.keysOf(c) {
 		n.updateKey(c, channel)
 	}
 }
 
-// updateKey adds the channel of a key to the subscription, or removes it, as keys states. Before the
-// subscription has begun it does nothing: updateKeys follows.
+// updateKey adds the channel of a key to the subscription if it belongs to it, and removes it
+// otherwise. Before the subscription has begun it does nothing: updateKeys follows.
 func (n *nodeSubscriptions) updateKey(c *nodeSubscription, channel string) {
 	c.changing.Lock()
 	defer c.changing.Unlock()
@@ -265,8 +270,8 @@ func (n *nodeSubscriptions) updateKey(c *nodeSubscription, channel string) {
 	}
 }
 
-// noteKey handles Redis' notice that the channel of a key was added or removed. If setKey has not
-// removed it, its slot has moved.
+// noteKey handles Redis' reply that the channel of a key was added or removed. If it was removed and
+// still belongs to the subscription, its slot has moved.
 func (n *nodeSubscriptions) noteKey(c *nodeSubscription, channel string, subscribed bool) {
 	switch {
 	case subscribed:
@@ -280,7 +285,8 @@ func (n *nodeSubscriptions) noteKey(c *nodeSubscription, channel string, subscri
 	}
 }
 
-// moveKey looks for the node of a key again.
+// moveKey takes the channel of a key from the subscription, if it belongs to it, and finds the key's
+// node again.
 func (n *nodeSubscriptions) moveKey(c *nodeSubscription, channel string) {
 	n.mu.Lock()
 	here := n.keys[channel] == c

@@ -23,7 +23,7 @@ func TestSilentNodeDoesNotDelayTheEndOfTheSubscription(t *testing.T) {
 	var running sync.WaitGroup
 	n := &nodeSubscriptions{store: NewStore(node), ctx: ctx, end: end, running: &running, byAddr: map[string]*nodeSubscription{}, keys: map[string]*nodeSubscription{}}
 	n.mu.Lock()
-	n.of(node, "key")
+	n.subscriptionTo(node, "key")
 	n.mu.Unlock()
 	if _, err := there.Read(make([]byte, 1)); err != nil { // of its greeting, which gets no reply
 		t.Fatal(err)

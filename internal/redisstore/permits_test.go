@@ -18,6 +18,11 @@ import (
 // stateTTL is how long the keys of permits outlive their last use.
 const stateTTL = 65 * time.Minute
 
+// Acquire has room for the arguments of each request on its stack.
+func TestPermitsArgsFit(t *testing.T) {
+	equal(t, "arguments", len(permitsArgs(nil, lease.Request{})), maxArgs)
+}
+
 func TestPermitsTakeWhatIsFree(t *testing.T) {
 	eachSemaphore(t, func(r *permits) {
 		before := r.now().UnixMicro()

@@ -59,7 +59,7 @@ func newHookServer(t *testing.T) (*hookServer, func(key string, ctx ...context.C
 	return h, func(key string, ctx ...context.Context) <-chan error {
 		done := make(chan error, 1)
 		go func() {
-			_, err := to.run(append(ctx, t.Context())[0], release, []any{key}, nil)
+			_, err := to.run(append(ctx, t.Context())[0], mutexRelease, []any{key}, nil)
 			done <- err
 		}()
 		synctest.Wait()
@@ -281,7 +281,7 @@ func TestRenewalsDoNotQueueAtASilentServer(t *testing.T) {
 		var errs []error
 		chunk := make([]renewal, maxBatch)
 		for i := range chunk {
-			chunk[i] = renewal{script: renew, keys: []any{"k"}, args: []any{"t", 1}, done: func(_ any, err error) { errs = append(errs, err) }}
+			chunk[i] = renewal{script: mutexRenew, keys: []any{"k"}, args: []any{"t", 1}, done: func(_ any, err error) { errs = append(errs, err) }}
 		}
 		p.renew(chunk)
 		equal(t, "commands sent", sent, 2)
@@ -305,14 +305,14 @@ func TestPipelineOfAClusterHasNoDeadline(t *testing.T) {
 		}
 		return reached
 	}))
-	err := execBy(rdb)([]redis.Cmder{release.command(t.Context(), "evalsha", "", nil, nil)})
+	err := execBy(rdb)([]redis.Cmder{mutexRelease.command(t.Context(), "evalsha", "", nil, nil)})
 	equal(t, "the error", err, reached)
 }
 
 // TestErrorOfExecIsThatOfEachCommandWithoutOne and not of those that have a reply.
 func TestErrorOfExecIsThatOfEachCommandWithoutOne(t *testing.T) {
 	ctx := t.Context()
-	replied, failed, none := release.command(ctx, "evalsha", "", nil, nil), release.command(ctx, "evalsha", "", nil, nil), release.command(ctx, "evalsha", "", nil, nil)
+	replied, failed, none := mutexRelease.command(ctx, "evalsha", "", nil, nil), mutexRelease.command(ctx, "evalsha", "", nil, nil), mutexRelease.command(ctx, "evalsha", "", nil, nil)
 	replied.SetVal(int64(1))
 	own, exec := errors.New("own"), errors.New("exec")
 	failed.SetErr(own)

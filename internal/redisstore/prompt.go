@@ -19,16 +19,16 @@ type promptCmd struct{ noRetryCmd }
 
 func (c promptCmd) Clone() redis.Cmder { return promptCmd{c.noRetryCmd.Clone().(noRetryCmd)} }
 
-// A promptHook is a hook of a client which sends each [promptCmd] by a clone of the client
-// that has a short timeout, and uses the client's connections. A clone has no hooks. So the
+// A promptHook is a hook of a client which sends each [promptCmd] by a clone of the client.
+// The clone has a short timeout, shares the client's connections, and has no hooks. So the
 // promptHook must be the innermost one: it is out of use once the program adds another.
 // A connection on which a reply does not come in time is closed.
 // In a cluster, each node's client has one.
 type promptHook struct {
-	clone *redis.Client
-	node  bool    // the client is that of a node of a cluster
-	last  uintptr // code of go-redis' function that executes a command, which the innermost hook calls
-	inUse atomic.Bool
+	clone     *redis.Client
+	node      bool    // the client is that of a node of a cluster
+	innermost uintptr // code of go-redis' function that executes a command, which the innermost hook calls
+	inUse     atomic.Bool
 }
 
 // promptHooks maps a client to its hook, so that a client has one, whatever the number of
@@ -65,11 +65,11 @@ func promptHookOf(rdb *redis.Client, node bool) *promptHook {
 // ProcessHook is called whenever go-redis makes a chain of the client's hooks.
 func (h *promptHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	code := reflect.ValueOf(next).Pointer()
-	if h.last == 0 {
-		h.last = code
+	if h.innermost == 0 {
+		h.innermost = code
 		h.inUse.Store(true)
 	}
-	if code != h.last { // a hook was added
+	if code != h.innermost { // a hook was added
 		h.inUse.Store(false)
 		return nil
 	}

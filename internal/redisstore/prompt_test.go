@@ -14,7 +14,7 @@ import (
 )
 
 func promptRequest(key string) lease.Request {
-	return lease.Request{Name: mutexAt(key), Token: "baton:60000:t", TTL: time.Minute, Seq: 1, FailFast: true}
+	return lease.Request{Name: mutexAt(key), Token: "baton:60000:t", TTL: time.Minute, Seq: 1, Prompt: true}
 }
 
 // TestPromptRequestReturnsWithoutReply: a request that is to fail fast returns although the
@@ -31,7 +31,7 @@ func TestPromptRequestReturnsWithoutReply(t *testing.T) {
 	if reply, err := store.Acquire(t.Context(), promptRequest("b")); err != retry.ErrNoAnswer {
 		t.Errorf("the server is stopped: %+v, %v", reply, err)
 	}
-	if store.LowLatency(mutexAt("b")) {
+	if store.IsPrompt(mutexAt("b")) {
 		t.Error("a server that did not answer is expected to answer at once")
 	}
 }
@@ -65,8 +65,8 @@ func TestPromptRequestPassesAllHooks(t *testing.T) {
 	}
 	rdb.AddHook(names(&later))
 	send("b")
-	if !slices.Contains(outer, "evalsha") || !slices.Contains(later, "evalsha") || store.LowLatency(mutexAt("b")) {
-		t.Errorf("the hook saw %q, the later one %q; low latency %v", outer, later, store.LowLatency(mutexAt("b")))
+	if !slices.Contains(outer, "evalsha") || !slices.Contains(later, "evalsha") || store.IsPrompt(mutexAt("b")) {
+		t.Errorf("the hook saw %q, the later one %q; prompt %v", outer, later, store.IsPrompt(mutexAt("b")))
 	}
 }
 
@@ -88,12 +88,12 @@ func TestPromptRequestInCluster(t *testing.T) {
 	rdb := c.Client(t, func(o *redis.ClusterOptions) { o.ReadTimeout, o.WriteTimeout = time.Minute, time.Minute })
 	store := NewStore(rdb)
 	a := mutexAt("a")
-	if store.LowLatency(a) {
+	if store.IsPrompt(a) {
 		t.Error("the slots are known before the first command")
 	}
-	acquire := func(failFast bool) error {
+	acquire := func(prompt bool) error {
 		r := promptRequest("a")
-		r.FailFast = failFast
+		r.Prompt = prompt
 		reply, err := store.Acquire(t.Context(), r)
 		if err == nil && !reply.Granted {
 			t.Errorf("%+v", reply)
@@ -106,7 +106,7 @@ func TestPromptRequestInCluster(t *testing.T) {
 			check(t, acquire(false))
 			rdb.ReloadState(t.Context())
 			node := must(rdb.MasterForKey(t.Context(), "a"))(t)
-			return node.Options().Addr == c.Owner(t, c.Slot(t, "a")).Addr() && store.LowLatency(a)
+			return node.Options().Addr == c.Owner(t, c.Slot(t, "a")).Addr() && store.IsPrompt(a)
 		}, "the node does not answer within a millisecond")
 	}
 	getFast()
@@ -118,7 +118,7 @@ func TestPromptRequestInCluster(t *testing.T) {
 	owner := c.Owner(t, c.Slot(t, "a"))
 	owner.Pause()
 	defer owner.Continue()
-	if err := acquire(true); err != retry.ErrNoAnswer || store.LowLatency(a) {
-		t.Errorf("the node is stopped: %v, low latency %v", err, store.LowLatency(a))
+	if err := acquire(true); err != retry.ErrNoAnswer || store.IsPrompt(a) {
+		t.Errorf("the node is stopped: %v, prompt %v", err, store.IsPrompt(a))
 	}
 }

@@ -34,18 +34,18 @@ func (t *transport) renew(all []renewal) {
 		*pipeliner
 		confirm bool
 	}
-	nodes := make(map[group][]renewal)
+	groups := make(map[group][]renewal)
 	for _, r := range all {
-		node, err := t.node(context.Background(), r.keys[0].(string))
+		p, err := t.pipelinerFor(context.Background(), r.keys[0].(string))
 		if err == nil {
-			to := group{node, r.confirm.Replicas > 0}
-			nodes[to] = append(nodes[to], r)
+			to := group{p, r.confirm.Replicas > 0}
+			groups[to] = append(groups[to], r)
 		} else if r.begin() {
 			r.done(nil, err)
 		}
 	}
-	for node, due := range nodes {
-		node.queueRenewals(due)
+	for to, due := range groups {
+		to.queueRenewals(due)
 	}
 }
 

@@ -22,10 +22,10 @@ type script struct {
 }
 
 var (
-	acquire = load("mutex_acquire.lua")
-	yield   = load("mutex_yield.lua")
-	release = load("mutex_release.lua")
-	renew   = load("mutex_renew.lua")
+	mutexAcquire = load("mutex_acquire.lua")
+	mutexYield   = load("mutex_yield.lua")
+	mutexRelease = load("mutex_release.lua")
+	mutexRenew   = load("mutex_renew.lua")
 
 	permitsUpdate  = load("permits_update.lua")
 	permitsRelease = load("permits_release.lua")

@@ -95,7 +95,7 @@ func TestCommandsAreSentOnce(t *testing.T) {
 }
 
 func TestCloneOfACommandIsSentOnceToo(t *testing.T) {
-	clone := renew.command(t.Context(), "evalsha", renew.sha, []any{"key"}, []any{a, 1}).Clone()
+	clone := mutexRenew.command(t.Context(), "evalsha", mutexRenew.sha, []any{"key"}, []any{a, 1}).Clone()
 	if !clone.NoRetry() || clone.Args()[3] != "key" {
 		t.Errorf("got %v", clone)
 	}
@@ -115,8 +115,8 @@ func TestAContextThatHasEnded(t *testing.T) {
 
 // Redis before 6.2 has no SET with GET. There the scripts do without, from the start.
 func TestServerWithoutSetGet(t *testing.T) {
-	newer, newerRelease := acquire, release
-	defer func() { acquire, release = newer, newerRelease }()
+	newer, newerRelease := mutexAcquire, mutexRelease
+	defer func() { mutexAcquire, mutexRelease = newer, newerRelease }()
 	older := func(s *script) *script {
 		text := strings.ReplaceAll(s.text, "RETENTION, 'GET')", "RETENTION, 'NONE')") // as unknown as GET is there
 		if text == s.text {
@@ -124,7 +124,7 @@ func TestServerWithoutSetGet(t *testing.T) {
 		}
 		return newScript(text)
 	}
-	acquire, release = older(acquire), older(release)
+	mutexAcquire, mutexRelease = older(mutexAcquire), older(mutexRelease)
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) { // before any parallel test
 		r := newRig(t, rdb, "key")
 		first := r.acquire(a, 1)

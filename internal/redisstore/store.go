@@ -72,8 +72,8 @@ func NewStore(rdb redis.UniversalClient) *Store {
 	return s
 }
 
-// LowLatency is [lease.Store]'s.
-func (s *Store) LowLatency(name lease.Name) bool {
+// IsPrompt is [lease.Store]'s.
+func (s *Store) IsPrompt(name lease.Name) bool {
 	if s.transport.cluster == nil {
 		return s.transport.single.isPrompt()
 	}
@@ -103,7 +103,9 @@ func (s *Store) MaxBlock() time.Duration {
 }
 
 func (s *Store) Acquire(ctx context.Context, r lease.Request) (lease.Reply, error) {
-	r.Channel = s.handoverChannel(ctx, r)
+	if r.Enqueue || r.WantShared { // only waiters and readers get messages
+		r.Channel = s.handoverChannel(ctx, r) // in a cluster: this process's channel on the key's node
+	}
 	if r.Value != nil && r.Replaces == "" {
 		return s.acquireValue(ctx, r)
 	}
@@ -111,12 +113,14 @@ func (s *Store) Acquire(ctx context.Context, r lease.Request) (lease.Reply, erro
 	if err != nil {
 		return lease.Reply{}, retry.Permanent(err)
 	}
-	var buf [14]any // does not escape
-	script, args := acquireMutex(buf[:0], r)
-	if r.Kind != lease.Mutex {
-		script, args = acquirePermits(buf[:0], r)
+	var buf [maxArgs]any // does not escape
+	script, args := permitsUpdate, buf[:0]
+	if r.Kind == lease.Mutex {
+		script, args = acquireMutex(args, r)
+	} else {
+		args = permitsArgs(args, r)
 	}
-	val, err := s.transport.send(ctx, script, keys, args, r.FailFast)
+	val, err := s.transport.send(ctx, script, keys, args, r.Prompt)
 	if err != nil {
 		return lease.Reply{}, classify(s.rdb, err)
 	}
@@ -162,6 +166,7 @@ func mutexReply(val any) (lease.Reply, error) {
 	return lease.Reply{Lost: n[0] == -2, Remaining: time.Duration(n[0]) * time.Millisecond, MayLinger: n[1] == 2, ForeignOwner: n[1] == 0}, err
 }
 
+// acquireMutex returns the script of a request for a mutex, and appends its ARGV to args.
 func acquireMutex(args []any, r lease.Request) (*script, []any) {
 	n := r.Seq
 	if !r.Enqueue {
@@ -172,13 +177,17 @@ func acquireMutex(args []any, r lease.Request) (*script, []any) {
 		args = append(args, r.HandoverTTL.Milliseconds(), r.Channel, r.Key)
 	}
 	if r.Replaces != "" {
-		return yield, append(args, r.Replaces)
+		return mutexYield, append(args, r.Replaces)
 	}
-	return acquire, args
+	return mutexAcquire, args
 }
 
-func acquirePermits(args []any, r lease.Request) (*script, []any) {
-	return permitsUpdate, append(args,
+// maxArgs is the number of ARGV of permits_update.lua: no request has more.
+const maxArgs = 15
+
+// permitsArgs appends ARGV of permits_update.lua to args.
+func permitsArgs(args []any, r lease.Request) []any {
+	return append(args,
 		r.Token, string(r.Kind), r.Seq, r.TTL.Milliseconds(), r.Keep, r.Want, r.WantSeq, r.Size, oneIf(r.Enqueue),
 		r.HandoverTTL.Milliseconds(), r.Channel, oneIf(r.WantShared), oneIf(r.HeldShared), r.Extra, r.Key)
 }
@@ -203,7 +212,7 @@ func (s *Store) Release(ctx context.Context, name lease.Name, token string) (own
 		return false, retry.Permanent(err)
 	}
 	var buf [2]any // does not escape
-	end, args := release, append(buf[:0], token)
+	end, args := mutexRelease, append(buf[:0], token)
 	if name.Kind != lease.Mutex {
 		end, args = permitsRelease, append(args, string(name.Kind))
 	}
@@ -265,7 +274,7 @@ func (s *Store) Renew(claims []lease.Renewal, begin func(i int) bool, done func(
 	all := make([]renewal, len(claims))
 	for i, c := range claims {
 		r := &all[i]
-		r.script, r.keys, r.args = renew, []any{c.Key}, []any{c.Token, c.TTL.Milliseconds()}
+		r.script, r.keys, r.args = mutexRenew, []any{c.Key}, []any{c.Token, c.TTL.Milliseconds()}
 		r.confirm = c.Confirm
 		switch c.Kind {
 		case lease.Mutex:

@@ -27,7 +27,7 @@ func withoutDeadline(timeout time.Duration) (context.Context, context.CancelFunc
 	}
 }
 
-// withTimer returns a context that ends at the deadline of ctx, also if ctx has no timer for that.
+// withTimer gives ctx a timer if it has a deadline and no Done channel.
 func withTimer(ctx context.Context) (context.Context, context.CancelFunc) {
 	at, ok := ctx.Deadline()
 	if !ok || ctx.Done() != nil {
@@ -94,8 +94,8 @@ func (t *transport) master(ctx context.Context, key string) (node *redis.Client,
 	return node, err
 }
 
-// node returns the pipeliner for the server of the key.
-func (t *transport) node(ctx context.Context, key string) (p *pipeliner, err error) {
+// pipelinerFor returns the pipeliner for the server of the key.
+func (t *transport) pipelinerFor(ctx context.Context, key string) (p *pipeliner, err error) {
 	if t.cluster == nil {
 		return t.single, nil
 	}
@@ -129,30 +129,32 @@ func (t *transport) isPrompt(key string) bool {
 	if !t.knowsNodes() { // the client may have to ask for the slots first, which takes longer
 		return false
 	}
-	p, err := t.node(context.Background(), key)
+	p, err := t.pipelinerFor(context.Background(), key)
 	return err == nil && p.isPrompt()
 }
 
-// run sends the script by its hash, and whole if the server does not know it. A
-// panic of the client becomes an error, so that the caller's state stays sound.
+// run is send for a reply that need not be prompt.
 func (t *transport) run(ctx context.Context, s *script, keys, args []any) (val any, err error) {
 	return t.send(ctx, s, keys, args, false)
 }
 
+// send sends the script by its hash, and whole if the server does not know it. A
+// panic of the client becomes an error, so that the caller's state stays sound. For
+// prompt see [pipeliner.send].
 func (t *transport) send(ctx context.Context, s *script, keys, args []any, prompt bool) (val any, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = retry.NewPanicError(v)
 		}
 	}()
-	node, err := t.node(ctx, keys[0].(string))
+	p, err := t.pipelinerFor(ctx, keys[0].(string))
 	if err != nil {
 		return nil, err
 	}
 	cmd := s.command(ctx, "evalsha", s.hash, keys, args)
-	if err = node.send(ctx, cmd, prompt); wantsText(err) {
+	if err = p.send(ctx, cmd, prompt); wantsText(err) {
 		cmd = s.command(ctx, "eval", s.text, keys, args)
-		err = node.send(ctx, cmd, prompt)
+		err = p.send(ctx, cmd, prompt)
 	}
 	if err != nil {
 		return nil, err

@@ -93,7 +93,7 @@ func (s *Store) ReleaseValue(ctx context.Context, w lease.ValueWrite) (outcome l
 	}
 	owned, more, err := parseReleaseReply(n[1])
 	if more {
-		s.repeatRelease(ctx, release, keys[:4], []any{w.Token})
+		s.repeatRelease(ctx, mutexRelease, keys[:4], []any{w.Token})
 	}
 	if err == nil {
 		outcome, err = parseOutcome(n[0])
@@ -142,7 +142,7 @@ func (s *Store) acquireValue(ctx context.Context, r lease.Request) (lease.Reply,
 	for len(args) < 6 { // it does not queue
 		args = append(args, "")
 	}
-	val, err := s.transport.send(ctx, valueAcquire, keys, append(args, since, oneIf(stale)), r.FailFast)
+	val, err := s.transport.send(ctx, valueAcquire, keys, append(args, since, oneIf(stale)), r.Prompt)
 	if err != nil {
 		return lease.Reply{}, classify(s.rdb, err)
 	}
