@@ -176,8 +176,11 @@ func (o *Once) run(ctx context.Context, l *Lease, begun lease.ValueReply, f func
 		text, w := "", lease.ValueWrite{Kind: "once", TTL: o.Keep, Reset: begun.Reset}
 		if err != nil {
 			text = err.Error()
-		} else if w.Useful, w.Fresh = true, -1; o.Every > 0 {
-			w.Fresh, w.FreshSince = o.Every, begun.Now
+		} else {
+			w.Useful, w.Fresh = true, -1
+			if o.Every > 0 {
+				w.Fresh, w.FreshSince = o.Every, begun.Now
+			}
 		}
 		if o.Keep > 0 {
 			w.TTL = max(o.Every, o.Keep)

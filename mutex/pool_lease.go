@@ -41,7 +41,8 @@ func (p *Pool) acquire(ctx context.Context, op string, try bool, keys []string) 
 		return nil, err
 	}
 	l := &Lease{pool: p}
-	if params := p.params(locks[0], try); len(locks) == 1 {
+	params := p.params(locks[0], try)
+	if len(locks) == 1 {
 		err = l.hold.Acquire(ctx, p.manager, &params)
 	} else {
 		l.multi = new(lease.MultiLease)

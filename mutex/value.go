@@ -59,7 +59,8 @@ func (v *valueStore) lock(ctx context.Context, p lease.Params) (*Lease, lease.Va
 	if reply == nil { // another process or goroutine handed the lock over
 		held, stop := l.Context(ctx)
 		read, err := v.read(held, p.Key, true)
-		if stop(); err != nil {
+		stop()
+		if err != nil {
 			return nil, lease.ValueReply{}, errors.Join(err, l.Unlock())
 		}
 		reply = &read

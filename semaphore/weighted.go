@@ -146,7 +146,8 @@ func NewWeighted(rdb redis.UniversalClient, key string, n int64) *Weighted {
 // still counts them until their Release.
 func (s *Weighted) Acquire(ctx context.Context, n int64) error {
 	const op = "acquire"
-	if s.checkWeight(op, n); n == 0 {
+	s.checkWeight(op, n)
+	if n == 0 {
 		if err := s.usable(op, nil); err != nil {
 			return err
 		}
@@ -232,7 +233,8 @@ func (s *Weighted) anyLost(l *Lease) bool {
 // negative.
 func (s *Weighted) TryAcquire(n int64) bool {
 	const op = "try to acquire"
-	if s.checkWeight(op, n); n == 0 {
+	s.checkWeight(op, n)
+	if n == 0 {
 		if err := s.usable(op, nil); err != nil {
 			panic(err)
 		}
@@ -254,7 +256,8 @@ func (s *Weighted) TryAcquire(n int64) bool {
 // not match. It panics if n is negative, or if fewer than n are held. It waits for Redis
 // as [Lease.Release] does.
 func (s *Weighted) Release(n int64) {
-	if s.checkWeight("release", n); n > 0 {
+	s.checkWeight("release", n)
+	if n > 0 {
 		lease.ReleasePartial(s.exit(n))
 	}
 }
@@ -324,6 +327,7 @@ func (s *Weighted) acquire(ctx context.Context, op string, n int64, try bool) (*
 	return l, nil
 }
 
+// request is apart from Await so that Params leaves the stack before the wait.
 func (s *Weighted) request(ctx context.Context, l *Lease, n int64, try bool) error {
 	p := s.params(n, try)
 	return l.hold.Request(ctx, s.manager, &p)

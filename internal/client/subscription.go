@@ -123,7 +123,8 @@ func (s *subscription) scheduleClose(c *Client) {
 	if s.cancel == nil {
 		return
 	}
-	if s.idleSince = time.Now(); s.closeTimer == nil {
+	s.idleSince = time.Now()
+	if s.closeTimer == nil {
 		s.closeTimer = time.AfterFunc(SubscriptionIdle, c.closeIfIdle)
 	}
 }
@@ -266,7 +267,8 @@ func (c *Client) setSubscribed(ctx context.Context, active bool) (present bool) 
 		return false
 	}
 	c.subscription.resolved = true
-	if c.subscription.active = active; active {
+	c.subscription.active = active
+	if active {
 		c.subscriptions++
 		c.hearing.Store(c.subscriptions)
 	} else {

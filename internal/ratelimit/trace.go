@@ -26,7 +26,8 @@ func (r Reservation) Ended(ctx context.Context, wait time.Duration, taken bool, 
 		r.emit(ctx, trace.Failed, e)
 		return
 	}
-	switch e.Path = trace.Immediate; {
+	e.Path = trace.Immediate
+	switch {
 	case wait > 0:
 		e.Path = trace.Reserved
 	case r.repeated:

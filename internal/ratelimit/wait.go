@@ -64,7 +64,8 @@ func (r Reservation) reserve(ctx context.Context, store Store) (Reservation, tim
 		requests++
 		r := r
 		r.Finished = r.Client.popFinished()
-		if r.MaxWait = NoMaxWait; ends {
+		r.MaxWait = NoMaxWait
+		if ends {
 			r.MaxWait = max(time.Until(deadline), 0)
 		}
 		result, err := store.Take(ctx, r)

@@ -148,7 +148,8 @@ func (n *nodeSubscriptions) receive(node *redis.Client, addr string, c *nodeSubs
 			}
 			c.active.Store(subscribed)
 			resolve()
-			if moved = !subscribed; subscribed {
+			moved = !subscribed
+			if subscribed {
 				n.running.Go(func() { n.updateKeys(c) })
 			}
 			return subscribed

@@ -74,7 +74,8 @@ func (s *Store) setNodes(ctx context.Context, nodes *nodeSubscriptions) {
 	if s.transport.cluster == nil {
 		return
 	}
-	if before := s.nodes.Swap(nodes); ctx.Err() != nil {
+	before := s.nodes.Swap(nodes)
+	if ctx.Err() != nil {
 		s.nodes.CompareAndSwap(nodes, before)
 	}
 }

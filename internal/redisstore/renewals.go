@@ -73,7 +73,8 @@ func (p *pipeliner) sendRenewals() {
 		p.mu.Lock()
 		n := p.nextRenewals()
 		chunk := p.renewals[:n:n]
-		if p.renewals = p.renewals[n:]; n == 0 {
+		p.renewals = p.renewals[n:]
+		if n == 0 {
 			p.renewals = nil // gives the memory back
 			p.renewers--
 			p.mu.Unlock()

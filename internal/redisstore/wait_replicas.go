@@ -100,7 +100,8 @@ func (c *confirmer) send(cmds []noRetryCmd, chunk []renewal) (a acknowledgment, 
 	var timeout time.Duration
 	all := false
 	for _, r := range chunk {
-		if timeout = max(timeout, r.confirm.Timeout()); r.confirm.All() {
+		timeout = max(timeout, r.confirm.Timeout())
+		if r.confirm.All() {
 			all, a.asked = true, max(a.asked, c.replicas.Load(), 1)
 		} else {
 			a.asked = max(a.asked, int64(r.confirm.Replicas))

@@ -115,7 +115,8 @@ func (b *Backlog) run() {
 			time.Sleep(min(backOff.NextBackOff(), time.Until(c.until)))
 		}
 		b.mu.Lock()
-		if b.calls = b.calls[1:]; !ended {
+		b.calls = b.calls[1:]
+		if !ended {
 			b.calls = append(b.calls, c)
 		}
 	}

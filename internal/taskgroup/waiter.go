@@ -68,7 +68,8 @@ func (s *Session) startWait(ctx context.Context, x *waiter) error {
 		stop := context.AfterFunc(ctx, func() { x.cancel(ctx) })
 		x.watcher.mu.Lock()
 		defer x.watcher.mu.Unlock()
-		if x.stopAfterFunc = stop; x.done {
+		x.stopAfterFunc = stop
+		if x.done {
 			stop()
 		}
 	}
@@ -147,7 +148,8 @@ func (x *waiter) finish(err error) {
 	if err != nil {
 		err = retry.Wrap(x.opName, x.watcher.key, err)
 	}
-	if x.done, x.err = true, err; x.sink != nil {
+	x.done, x.err = true, err
+	if x.sink != nil {
 		x.sink.Send(err)
 	} else {
 		close(x.ready)

@@ -51,7 +51,8 @@ func (w *watcher) add(x *waiter) bool {
 func (w *watcher) each(yield func(*waiter) bool) {
 	var prev *linkedlist.Element
 	for e := w.waiters.Back(); e != nil; e = prev {
-		if prev = e.Prev(); !yield(e.Value.(*waiter)) {
+		prev = e.Prev()
+		if !yield(e.Value.(*waiter)) {
 			return
 		}
 	}
@@ -124,7 +125,8 @@ func (w *watcher) beginPoll() (poll, from int64, awaited bool) {
 func (w *watcher) handlePoll(poll int64, g Generation, err error) (awaited, subscribed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.lastErr = err; err != nil {
+	w.lastErr = err
+	if err != nil {
 		w.redisError(err)
 	}
 	lasts := w.errStreak.Exceeds(retry.UnknownLimit, err)
