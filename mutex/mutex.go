@@ -214,6 +214,7 @@ func (m *Mutex) acquire(ctx context.Context, op string, try bool) (*Lease, error
 	return l.await(ctx)
 }
 
+// request is apart from await so that Params leaves the stack before the wait.
 func (m *Mutex) request(ctx context.Context, l *Lease, try bool) error {
 	p := m.params(try)
 	return l.hold.Request(ctx, m.manager, &p)

@@ -39,17 +39,17 @@ func (q *keyQueue) requestOnce(c *claim) (again bool) {
 // another goroutine then asks again.
 func (q *keyQueue) requestInline(ctx context.Context, c *claim) {
 	q.mu.Lock()
-	r, values, sent, ok := q.prepareRequest(c)
+	r, loopCtx, sent, ok := q.prepareRequest(c)
 	q.mu.Unlock()
 	if !ok {
 		return
 	}
 	r.Prompt = ctx.Done() != nil
 	reply, err := q.manager.store.Acquire(ctx, r)
-	if err == retry.ErrNoAnswer && q.requestAgain(values, c) {
+	if err == retry.ErrNoAnswer && q.requestAgain(loopCtx, c) {
 		return
 	}
-	if q.requestDone(c, r, reply, err, sent) {
+	if q.finishRequest(c, r, reply, err, sent) {
 		q.manager.Async(func() { q.requestLoop(c) })
 	}
 }
@@ -74,15 +74,16 @@ func (q *keyQueue) requestAgain(ctx context.Context, c *claim) bool {
 	return true
 }
 
-// prepareRequest returns the next request of a claim, if it still wants something, and the
-// ctx to send it with: that of the caller if only one waits. The queue is locked.
+// prepareRequest returns the next request of a claim, if it still wants something, and the ctx to send
+// it with: a ctx that never ends, with the caller's values if only one waits. The queue is locked.
 func (q *keyQueue) prepareRequest(c *claim) (r Request, ctx context.Context, sent time.Time, ok bool) {
 	if !c.asks() {
 		c.requests.loop = loopStopped
 		return Request{}, nil, time.Time{}, false
 	}
 	var value *ValueReader
-	if ctx = context.Background(); q.waiters.n == 1 {
+	ctx = context.Background()
+	if q.waiters.n == 1 {
 		ctx, value = &q.waiters.head.caller, q.waiters.head.caller.valueReader()
 	}
 	sent = time.Now()
@@ -93,16 +94,31 @@ func (q *keyQueue) prepareRequest(c *claim) (r Request, ctx context.Context, sen
 	return r, ctx, sent, true
 }
 
+// A callerCtx is the ctx of a request that is sent on behalf of one caller: it has the values of that
+// caller's ctx, and does not end with it.
+type callerCtx struct{ parent context.Context }
+
+func (*callerCtx) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
+func (*callerCtx) Done() <-chan struct{}                   { return nil }
+func (*callerCtx) Err() error                              { return nil }
+func (c *callerCtx) Value(key any) any                     { return c.parent.Value(key) }
+
+// A valueCtx is the ctx of a caller that reads the value beside the mutex. Few callers do, so a lease
+// has no field for their ValueReader.
+type valueCtx struct {
+	context.Context
+	reader *ValueReader
+}
+
+// valueReader returns the ValueReader of the caller, or nil.
+func (c *callerCtx) valueReader() *ValueReader {
+	v, _ := c.parent.(valueCtx)
+	return v.reader
+}
+
 // sendRequest sends a request and handles its reply, as requestOnce does.
 func (q *keyQueue) sendRequest(ctx context.Context, c *claim, r Request, sent time.Time) (again bool) {
 	reply, err := q.manager.store.Acquire(ctx, r)
-	return q.requestDone(c, r, reply, err, sent)
-}
-
-func (q *keyQueue) requestDone(c *claim, r Request, reply Reply, err error, sent time.Time) (again bool) {
-	if err == nil {
-		q.manager.observeRTT(time.Since(sent))
-	}
 	return q.finishRequest(c, r, reply, err, sent)
 }
 
@@ -117,7 +133,7 @@ func (q *keyQueue) pollAgain(c *claim, seq int64) {
 	q.mu.Lock()
 	stuck := c.requests.loop.sending() && c.requests.currentSeq == seq && c.requests.inflight < len(c.requests.recent)
 	if stuck {
-		c.requests.loop, c.requests.currentSeq = loopPaused, 0
+		c.requests.loop, c.requests.currentSeq = loopPending, 0
 	}
 	q.mu.Unlock()
 	if stuck {
@@ -192,7 +208,7 @@ type loopState uint8
 
 const (
 	loopStopped      loopState = iota
-	loopPaused                 // a request follows: when the timer fires, or at once
+	loopPending                // a request follows: when the timer fires, or at once
 	loopSending                // a request is under way
 	loopSendingAgain           // and another must follow it at once
 )
@@ -206,7 +222,8 @@ type sentRequest struct {
 
 // next numbers the next request, sent at now.
 func (s *requests) next(queues bool, now time.Time) (seq int64) {
-	if s.seq++; queues {
+	s.seq++
+	if queues {
 		s.recent[s.seq%int64(len(s.recent))] = sentRequest{s.seq, now}
 	}
 	return s.seq

@@ -12,9 +12,14 @@ import (
 // addition to two round trips: the goroutines of that claim's process need some time.
 const revocationSlack = 2 * time.Millisecond
 
-// finishRequest handles the reply to a request of requestLoop. It reports whether the next request
-// must be sent at once. Otherwise it has set the timer for the next request, if one follows.
+// finishRequest handles the reply to a request of requestLoop or requestInline. It reports whether the
+// next request must be sent at once. Otherwise it has set the timer for the next request, if one
+// follows.
 func (q *keyQueue) finishRequest(c *claim, r Request, reply Reply, err error, sentAt time.Time) (again bool) {
+	if err == nil { // what two goroutines note at the same time may count as one
+		old := q.manager.rtt.Load()
+		q.manager.rtt.Store(old + (int64(time.Since(sentAt))-old)/8)
+	}
 	q.mu.Lock()
 	var delay time.Duration
 	todo := q.handleReply(c, r, reply, err, sentAt)
@@ -36,7 +41,7 @@ func (q *keyQueue) finishRequest(c *claim, r Request, reply Reply, err error, se
 		if again = delay <= 0 || c.requests.loop == loopSendingAgain; !again {
 			c.scheduleRequest(delay)
 		}
-		c.requests.loop = loopPaused
+		c.requests.loop = loopPending
 	}
 	q.mu.Unlock()
 	q.runAsync(todo)
@@ -52,7 +57,7 @@ func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sent
 		q.handleLateReply(c, r, reply, err)
 		return pendingCall{}
 	}
-	hopeless := q.noteOutcome(c, err)
+	final := q.noteOutcome(c, err)
 	switch {
 	case isSizeError(err): // Redis has executed the rest
 		if r.Seq > c.redis.ackedSeq {
@@ -80,7 +85,7 @@ func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sent
 			return pendingCall{} // repeated by the caller of shrink
 		}
 		c.redis.maybeQueued = true // or the request may have been granted
-		if hopeless {
+		if final {
 			return q.advance()
 		}
 		if c.want.weight == 0 && c.needsShrink() {
@@ -88,7 +93,7 @@ func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sent
 		}
 		return pendingCall{}
 	}
-	c.redis.replaces = "" // released, or lost
+	c.redis.replaces = "" // the replaced token is gone: released or lost
 	if reply.Lost {
 		if c.repliedLost(r, reply) {
 			return q.loseClaim(c, trace.KeyMissing)
@@ -101,7 +106,10 @@ func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sent
 			if c.requests.backoff == nil && c.requests.queuedBefore(r) {
 				q.manager.Missed()
 			}
-			return q.receiveGrant(c, grant{reply.FenceBase, reply.Weight, reply.GrantedNow, w, reply.Contended, replyPath(r)})
+			return q.receiveGrant(c, grant{
+				fenceBase: reply.FenceBase, weight: reply.Weight, grantedNow: reply.GrantedNow,
+				window: w, contended: reply.Contended, path: replyPath(r),
+			})
 		}
 		q.lastErr = retry.ErrReplyTooLate
 	}
@@ -114,7 +122,8 @@ func (q *keyQueue) handleReply(c *claim, r Request, reply Reply, err error, sent
 // applyReply notes what Redis knows of the claim after it has executed r.
 func (q *keyQueue) applyReply(c *claim, r Request, reply Reply, w client.TrustWindow) {
 	if r.Seq > c.redis.ackedSeq {
-		if c.redis.ackedSeq, c.redis.weight = r.Seq, r.Keep; reply.Granted {
+		c.redis.ackedSeq, c.redis.weight = r.Seq, r.Keep
+		if reply.Granted {
 			c.redis.weight, c.redis.maybeQueued = reply.Weight, true
 		}
 		if r.Want == 0 && r.Seq > c.requests.lastQueued() {
@@ -181,7 +190,8 @@ func (q *keyQueue) nextDelay(c *claim, r Request, reply Reply, err error) (delay
 	case err != nil || reply.Granted: // or granted too late: the next request extends the hold
 		return c.requests.retryDelay()
 	case !r.Enqueue:
-		if c.want.alwaysQueue = true; q.manager.subscribe(c) || reply.MayLinger { // the claim that lingers ends without a message to us
+		c.want.alwaysQueue = true
+		if q.manager.subscribe(c) || reply.MayLinger { // the claim that lingers ends without a message to us
 			return 0
 		}
 		return client.SubscribeTimeout
@@ -243,7 +253,8 @@ func (q *keyQueue) acceptGrant(c *claim, g grant) pendingCall {
 		c.redis.maybeQueued = true
 		return q.loseClaim(c, trace.KeyMissing) // what it held is lost, and what Redis has now is too little
 	}
-	if c.redis.weight = g.weight; h.weight == 0 {
+	c.redis.weight = g.weight
+	if h.weight == 0 {
 		h.window, h.grantSeq = g.window, c.requests.seq
 	} else if g.window.Remaining(now) > h.window.Remaining(now) {
 		h.window = g.window

@@ -46,7 +46,7 @@ const (
 
 // redisState is what Redis may have under the token of a claim.
 type redisState struct {
-	weight      int64  // that Redis may have for us: never less than it has
+	weight      int64  // the most that Redis may have for us
 	ackedSeq    int64  // number of the request that has set weight
 	maybeQueued bool   // an entry, or a grant that the process does not know of
 	replaces    string // Mutex: the held token that the claim replaces, or ""
@@ -65,7 +65,8 @@ func newClaim(q *keyQueue, first *Lease, yields bool) *claim {
 		mark += q.manager.store.NodeTag(q.name.Key)
 	}
 	c.token = q.manager.NewToken(first.ttl, first.label, mark)
-	if c.setWant(first); c.notified {
+	c.setWant(first)
+	if c.notified {
 		q.manager.register(c)
 		q.manager.subscribe(nil)
 	}
@@ -175,7 +176,7 @@ type hold struct {
 	confirmed     Confirm   // how replicas have confirmed it
 	path          string    // how the claim came to it
 	grantSeq      int64     // number of the last request before it
-	fenceBase     int64     // of its fences
+	fenceBase     int64     // its fences count from fenceBase*FencesPerGrant
 	fencesUsed    int64     // fences given so far
 	nextForcedEnd time.Time // when the first lease may have to be ended alone; zero for never
 	window        client.TrustWindow
@@ -192,11 +193,10 @@ func (h *hold) hasCapacity(l *Lease) bool {
 	return l.weight <= h.weight-h.used
 }
 
-// canServe reports whether a lease can have its share of the claim now. For the first lease of
-// a grant it is enough that the window has not passed: a process that is so slow that its slice
-// or most of its window is over before that would yield again and again. The others need time
-// to be renewed, because a claim is not renewed while it is idle, or while its leases are not
-// received or past their MaxHold.
+// canServe reports whether a lease can have its share of the claim now. The first lease of a grant
+// needs only an open window. Otherwise a slow process, whose slice or most of whose window is over by
+// then, would yield again and again. The other leases need time to be renewed, because a claim is not
+// renewed while it is idle, or while its leases are not received or past their MaxHold.
 func (c *claim) canServe(l *Lease, now time.Time) bool {
 	h := &c.hold
 	if h.weight == 0 || !h.hasCapacity(l) || c.want.size != l.size || l.confirm.Replicas > h.confirmed.Replicas {
@@ -249,10 +249,14 @@ func (c *claim) assign(l *Lease, now time.Time) {
 
 // dropUnused gives up what no lease uses. Redis does not know that yet.
 func (c *claim) dropUnused() {
-	if use := c.hold.inUse(); use == c.hold.weight {
+	use := c.hold.inUse()
+	if use == c.hold.weight {
 		return
-	} else if c.hold.weight = use; use == 0 {
-		if c.hold.shared = false; c.linger != nil {
+	}
+	c.hold.weight = use
+	if use == 0 {
+		c.hold.shared = false
+		if c.linger != nil {
 			c.linger.idleSince = time.Time{}
 		}
 		c.queue.manager.Unschedule(c)
@@ -279,6 +283,12 @@ func (c *claim) extend(w client.TrustWindow) {
 		c.hold.window = w
 		c.queue.manager.scheduleRenewal(c, now)
 	}
+}
+
+// scheduleRenewal sets when the renewal timer must check a held claim again: at the latest when one
+// of its leases may have to end. The queue is locked.
+func (m *Manager) scheduleRenewal(c *claim, now time.Time) {
+	m.Schedule(c, c.hold.window, now, c.hold.nextForcedEnd)
 }
 
 // markRenewals reports whether some lease may be renewed: it has been received, and has not been held

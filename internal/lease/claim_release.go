@@ -80,7 +80,8 @@ func (q *keyQueue) finishRelease(c *claim, last *lastWrite) error {
 		go q.manager.releaseStale(c)
 	}
 	q.failUnconfirmed(c)
-	if q.closeClaim(c); c.hold.fencesUsed > 0 && c.last.linger() != 0 {
+	q.closeClaim(c)
+	if c.hold.fencesUsed > 0 && c.last.linger() != 0 {
 		c.noteUnlock(time.Now())
 	}
 	todo := q.advance()

@@ -7,12 +7,6 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
-// scheduleRenewal sets when the renewal timer must check a held claim again: at the latest when one
-// of its leases may have to end. The queue is locked.
-func (m *Manager) scheduleRenewal(c *claim, now time.Time) {
-	m.Schedule(c, c.hold.window, now, c.hold.nextForcedEnd)
-}
-
 // CheckRenewal ends a claim whose window has passed, and returns the renewal of a live one. It also
 // ends leases that may not be renewed and whose time is over, if others keep the claim alive.
 func (c *claim) CheckRenewal(now time.Time) (r Renewal, renew bool) {
@@ -69,7 +63,8 @@ func (c *claim) HandleRenewal(grantSeq int64, of Renewal, r RenewResult, sentAt 
 	default:
 		eachTrace(func(t *trace.Tracer) { t.Renewed(sentAt) }, c.hold.leases)
 		contended := r.Contended && (r.SeveralWait || !c.redis.maybeQueued)
-		if c.hold.renewFailed = false; contended || q.name.Kind != Mutex { // that of a Mutex may not have asked
+		c.hold.renewFailed = false
+		if contended || q.name.Kind != Mutex { // that of a Mutex may not have asked
 			c.contention.note(contended, sentAt)
 		}
 		if of.Confirm.Replicas >= c.hold.confirmed.Replicas {

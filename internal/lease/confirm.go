@@ -58,7 +58,8 @@ func (q *keyQueue) giveBackUnconfirmed(c *claim, err error) pendingCall {
 		err = fmt.Errorf("%w: %w", ErrUnconfirmed, err)
 	}
 	c.redisError("renew", err)
-	if c.want.confirming.err = err; c.hold.weight == 0 {
+	c.want.confirming.err = err
+	if c.hold.weight == 0 {
 		return pendingCall{claim: q.beginRelease()}
 	}
 	c.want.weight, c.redis.maybeQueued = 0, true
@@ -81,10 +82,12 @@ func (q *keyQueue) afterShrink(c *claim) {
 // confirmation if the error is permanent.
 func (q *keyQueue) failUnconfirmed(c *claim) {
 	err := c.want.unconfirmed()
-	if c.want.confirming = nil; err == nil {
+	c.want.confirming = nil
+	if err == nil {
 		return
 	}
-	if q.lastErr = err; retry.IsPanic(err) && q.waiters.head != nil { // as for a request: the others ask for themselves
+	q.lastErr = err
+	if retry.IsPanic(err) && q.waiters.head != nil { // as for a request: the others ask for themselves
 		q.waiters.head.fail(err)
 	}
 	q.failWaiters(err, func(l *Lease) bool {

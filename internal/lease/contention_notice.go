@@ -82,7 +82,8 @@ func (c *contention) note(contended bool, sent time.Time) {
 
 // set records whether others wait, and signals the leases.
 func (c *contention) set(contended bool) {
-	if c.present = contended; !contended {
+	c.present = contended
+	if !contended {
 		return
 	}
 	for _, s := range c.signals {

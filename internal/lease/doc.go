@@ -17,9 +17,9 @@
 //
 // The way out, through this package and internal/redisstore:
 //
-//	mutex.LockContext          mutex/mutex.go
+//	Mutex.LockContext, acquire mutex/mutex.go     first request, then await
 //	  Lease.Request            lease.go
-//	    Manager.enqueue        queue.go           the lease enters the queue of its key
+//	    Manager.enqueue        queue.go           the lease joins the queue of its key
 //	      newClaim             claim.go           if the process has no claim on the key yet
 //	    keyQueue.requestInline acquire_loop.go
 //	      Store.Acquire        redisstore/store.go
@@ -27,23 +27,28 @@
 //	          pipeliner.send   redisstore/pipeliner.go    at once, or in the next pipeline
 //	            promptHook     redisstore/prompt.go       only if the wait for the reply must be short
 //	              mutex_acquire.lua
+//	                lib/store_fence.lua                   the fence base
 //
 // And the way back:
 //
-//	requestDone                acquire_loop.go
-//	  finishRequest            acquire_reply.go   whether and when the next request follows
-//	    handleReply            acquire_reply.go
-//	      receiveGrant         acquire_reply.go   every grant passes here; replicas may have to confirm it first
-//	        acceptGrant        acquire_reply.go
-//	          advanceAt        queue.go           which lease is next
-//	            claim.assign   claim.go
-//	              Lease.grant  lease.go           ends Lease.Await
+//	mutexReply                 redisstore/store.go
+//	finishRequest              acquire_reply.go   whether and when the next request follows
+//	  handleReply              acquire_reply.go
+//	    receiveGrant           acquire_reply.go   every grant passes here; replicas may have to confirm it first
+//	      acceptGrant          acquire_reply.go
+//	        scheduleRenewal    claim.go
+//	        advanceAt          queue.go           which lease is next
+//	          claim.assign     claim.go
+//	            Lease.grant    lease.go
+//	Lease.await                mutex/lease.go     returns the mutex.Lease
+//	  Lease.Await              lease.go           finds the lease granted
 //
 // The caller's goroutine sends the request itself if a call waits for the lease, its key has no
-// claim yet, and either its ctx never ends or replies are fast ([Store].IsPrompt). In all other
-// cases keyQueue.advance (queue.go) starts requestLoop on another goroutine, and that calls
-// Store.Acquire. The first request of a client under a ctx that can end takes this way, too,
-// because no reply has been timed yet.
+// claim yet, and either its ctx never ends or a prompt reply is expected ([Store].IsPrompt). In all
+// other cases keyQueue.advance (queue.go) decides. For a key without a claim it starts requestLoop on
+// another goroutine, which calls Store.Acquire. Lease.Await then waits, and Lease.grant ends its wait.
+// The first request of a client under a ctx that can end takes this way, too, because no reply has
+// been timed yet.
 //
 // A claim that must wait has an entry in Redis. The message of a hand-over arrives at HandleMessage
 // (messages.go), and handleHandover passes it to receiveGrant. If the message is lost, a poll by
@@ -61,22 +66,21 @@
 //	lease.go             Request, Await, AcquireChan, grant, fail, end: from its request to its result, and how it ends
 //	lease_held.go        Release, ReleasePermits, Err, Done, Remaining, Context: what its holder may call
 //	lease_trace.go       newTracer, traceEnd: which events a Trace gets
-//	caller_ctx.go        callerCtx: the values of a caller's ctx, without its end
 //	list.go              the linked list of leases
 //
 // The queue of one key, and its claim:
 //
-//	queue.go             enqueue, advance, requestMore, loseClaim: how a lease joins a queue, and what its next step is
-//	claim.go             claim, want, hold, canServe, assign: what the process wants and holds on a key
-//	claim_renewal.go     scheduleRenewal, HandleRenewal: when a claim is renewed, and what the reply means
+//	queue.go             join, advance, requestMore, loseClaim: how a lease joins a queue, and what its next step is
+//	claim.go             claim, want, hold, canServe, assign, extend: what the process wants and holds on a key, and until when
+//	claim_renewal.go     CheckRenewal, HandleRenewal: whether a claim is renewed, and what the reply means
 //	claim_release.go     finishRelease, shrink, handleLateReply: how a claim is given back, whole, in part or late
-//	timeslice.go         newTimeSlice, exhausted: when other processes are next
+//	timeslice.go         newTimeSlice, exhausted: when other processes are next; monoTime
 //	linger.go            keepIdle: whether a claim without leases is kept for a moment
 //	contention_notice.go Contended, noteNotice: whether other processes wait
 //
 // The requests of a claim, and what comes back:
 //
-//	acquire_loop.go      requestLoop, requestInline, wake, requests: when a request is sent, and by which goroutine
+//	acquire_loop.go      requestLoop, requestInline, wake, requests, callerCtx: when a request is sent, by which goroutine, with which ctx
 //	acquire_reply.go     handleReply, nextDelay, receiveGrant: what a reply means, and when the next request follows
 //	messages.go          HandleMessage, handleHandover, subscribe: which claim gets a message, and what it does with it
 //	confirm.go           confirm: whether enough replicas have a grant
@@ -99,6 +103,5 @@
 //	store.go             Store, Request, Reply, Handover: what is sent to Redis and what comes back; the errors
 //	manager.go           NewManager, register: what a client has once
 //	errors.go            wrap: the operation and the key in an error
-//	monotime.go          monoTime: a short time
 //	inspect.go           Inspect: what Redis knows of a key
 package lease

@@ -69,7 +69,7 @@ type Lease struct {
 	stopAfterFunc func() bool   // stops the context.AfterFunc of the ctx; nil without sink
 	claim         *claim        // once granted
 	grantedAt     monoTime      // when granted
-	renewedAfter  time.Duration // after grantedAt: when it was last found to be of use to somebody
+	renewedAfter  time.Duration // since grantedAt: when it last could be renewed (received, within MaxHold)
 	fence         int64
 	done          chan struct{} // made when first asked for
 	onLoss        client.LossContexts
@@ -83,10 +83,10 @@ func (l *Lease) Acquire(ctx context.Context, m *Manager, p *Params) error {
 	return l.Await(ctx)
 }
 
-// Request is the first half of Acquire, for callers whose p is not to lie on the stack
-// while they wait. If it fails there is nothing to await.
+// Request is the first half of Acquire. It is apart from Await so that Params leaves the stack before
+// the wait. If it fails there is nothing to await.
 func (l *Lease) Request(ctx context.Context, m *Manager, p *Params) error {
-	if err := l.init(ctx, p); err != nil {
+	if err := l.fill(ctx, p); err != nil {
 		l.tracer.Flush()
 		return err
 	}
@@ -120,7 +120,7 @@ func (l *Lease) Await(ctx context.Context) (err error) {
 
 // AcquireChan is like Acquire, but returns at once and puts the result into sink.
 func (l *Lease) AcquireChan(ctx context.Context, m *Manager, p *Params, sink result.Sink) {
-	if err := l.init(ctx, p); err != nil {
+	if err := l.fill(ctx, p); err != nil {
 		sink.Send(err)
 	} else {
 		l.sink = sink
@@ -129,8 +129,8 @@ func (l *Lease) AcquireChan(ctx context.Context, m *Manager, p *Params, sink res
 	l.tracer.Flush()
 }
 
-// init must be followed by Flush of the tracer.
-func (l *Lease) init(ctx context.Context, p *Params) (err error) {
+// fill fills l from p and checks p. Flush of the tracer must follow.
+func (l *Lease) fill(ctx context.Context, p *Params) (err error) {
 	l.self, l.caller.parent = l, ctx
 	l.label, l.ttl, l.maxHold = p.Label, p.TTL.Truncate(time.Millisecond), p.MaxHold
 	l.weight, l.size, l.shared, l.try = p.Weight, p.Size, p.Shared, p.Try
@@ -161,7 +161,8 @@ func (l *Lease) init(ctx context.Context, p *Params) (err error) {
 	case p.Linger < 0:
 		err = p.wrap(retry.Permanent(fmt.Errorf("the time to Linger is negative: %v", p.Linger)))
 	}
-	if l.tracer = newTracer(ctx, p); err != nil {
+	l.tracer = newTracer(ctx, p)
+	if err != nil {
 		l.tracer.Failed(err)
 	}
 	return err
@@ -269,7 +270,8 @@ func (l *Lease) lose(cause string) (delivered bool) {
 		cause = l.lossCause(cause, revoked)
 	}
 	l.end(ErrLost)
-	if l.tracer.Lost(cause); revoked {
+	l.tracer.Lost(cause)
+	if revoked {
 		l.sink.Send(l.wrap(ErrLost, nil))
 	}
 	return !revoked
@@ -291,8 +293,10 @@ func (l *Lease) end(err error) {
 		l.queue.waiters.remove(l)
 	} else {
 		c := l.claim
-		if c.hold.leases.remove(l); c.linger != nil {
-			if c.linger.length = 0; err == ErrReleased {
+		c.hold.leases.remove(l)
+		if c.linger != nil {
+			c.linger.length = 0
+			if err == ErrReleased {
 				c.linger.length = l.linger()
 			}
 		}

@@ -8,7 +8,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
-// What the engine reports to a Trace. The mutex of the queue is held.
+// What the engine reports to a Trace. The mutex of the queue is held, except in newTracer.
 
 // newTracer returns the tracer of a request.
 func newTracer(ctx context.Context, p *Params) *trace.Tracer {
@@ -40,7 +40,8 @@ func (l *Lease) traceEnd(err error) {
 	if t == nil {
 		return
 	}
-	switch t.End(); {
+	t.End()
+	switch {
 	case l.state == leaseWaiting && !t.Waited() && errors.Is(err, ErrValueFound): // it asked for nothing else
 	case l.state == leaseWaiting:
 		t.Failed(err)

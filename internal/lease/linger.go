@@ -119,7 +119,8 @@ func (q *keyQueue) keepIdle(c *claim, now time.Time) bool {
 	}
 	s.idleSince = since
 	if s.timerAt.IsZero() || until.Before(s.timerAt) { // one that fires too early looks again
-		if s.timerAt = until; s.timer == nil {
+		s.timerAt = until
+		if s.timer == nil {
 			s.timer = time.AfterFunc(until.Sub(now), func() { q.lingerOver(c) })
 		} else {
 			s.timer.Reset(until.Sub(now))

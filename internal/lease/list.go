@@ -44,7 +44,8 @@ func (q *list) remove(l *Lease) {
 // tries, and for the first lease.
 func (q *list) clearJoinedLate() {
 	for l := q.head; l != nil; l = l.next {
-		if l.joinedLate = false; q.tries == 0 {
+		l.joinedLate = false
+		if q.tries == 0 {
 			return
 		}
 	}

@@ -41,7 +41,8 @@ func (m *Manager) claimsToWake(subscribed bool) (wake []*claim) {
 	}
 	now := time.Now()
 	for _, c := range m.claimsByToken.Entries {
-		if wake = append(wake, c); c.notified || c.queue.name.Kind == RWMutex {
+		wake = append(wake, c)
+		if c.notified || c.queue.name.Kind == RWMutex {
 			m.RenewNow(c, now)
 		}
 	}
@@ -77,7 +78,10 @@ func (q *keyQueue) handleHandover(c *claim, msg Handover) {
 		todo = q.endIdle(c)
 	case c.state == claimActive && c.want.weight > 0 && msg.WantSeq == c.want.seq:
 		if w := c.handoverWindow(msg.Seq); w.Usable(time.Now()) {
-			todo = q.receiveGrant(c, grant{msg.FenceBase, msg.Weight, c.want.weight, w, msg.Contended, trace.Notified})
+			todo = q.receiveGrant(c, grant{
+				fenceBase: msg.FenceBase, weight: msg.Weight, grantedNow: c.want.weight,
+				window: w, contended: msg.Contended, path: trace.Notified,
+			})
 		}
 		c.wake()
 	}

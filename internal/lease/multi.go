@@ -62,7 +62,8 @@ func (ml *MultiLease) Done() <-chan struct{} {
 	ml.once.Do(func() {
 		ctx, end := context.WithCancel(context.Background())
 		ml.mu.Lock()
-		if ml.closeDone = end; ml.released {
+		ml.closeDone = end
+		if ml.released {
 			end()
 		}
 		ml.mu.Unlock()

@@ -28,12 +28,11 @@ type keyQueue struct {
 	losses    int          // of leases that were granted
 }
 
-// enqueue puts a lease into the queue of its key. If ctx can end, its end makes a
-// lease with sink give up. Else the caller may have to send the request itself:
-// enqueue returns the claim for which it must call requestInline.
+// enqueue puts a lease into the queue of its key. The end of ctx makes a lease with a sink give up. For
+// a lease without one, enqueue may return a claim: the caller must then call requestInline for it.
 func (m *Manager) enqueue(ctx context.Context, name Name, l *Lease) (inline *claim) {
 	for {
-		if inline, ok := m.queueFor(name).enqueue(ctx, l); ok {
+		if inline, ok := m.queueFor(name).join(ctx, l); ok {
 			return inline
 		}
 	}
@@ -52,8 +51,8 @@ func (m *Manager) queueFor(name Name) *keyQueue {
 	return q
 }
 
-// enqueue takes a lease in, unless the queue has gone in the meantime.
-func (q *keyQueue) enqueue(ctx context.Context, lease *Lease) (inline *claim, ok bool) {
+// join adds a lease to the queue, unless the queue has been removed in the meantime.
+func (q *keyQueue) join(ctx context.Context, lease *Lease) (inline *claim, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.removed {
@@ -70,7 +69,7 @@ func (q *keyQueue) enqueue(ctx context.Context, lease *Lease) (inline *claim, ok
 		lease.stopAfterFunc = context.AfterFunc(ctx, func() { lease.cancel(ctx) })
 	case lease.sink == nil && c == nil && (ctx.Done() == nil || q.manager.store.IsPrompt(q.name)):
 		q.claim = newClaim(q, lease, false)
-		q.claim.requests.loop = loopPaused
+		q.claim.requests.loop = loopPending
 		return q.claim, true
 	}
 	if lease.try && c != nil && !c.requests.loop.sending() { // it may be pausing, because Redis is away
@@ -234,7 +233,7 @@ func (q *keyQueue) requestMore(c *claim, next *Lease) {
 
 // startRequesting makes c the claim of the queue, and asks Redis for what it wants.
 func (q *keyQueue) startRequesting(c *claim) {
-	q.claim, c.requests.loop = c, loopPaused
+	q.claim, c.requests.loop = c, loopPending
 	q.manager.Async(func() { q.requestLoop(c) })
 }
 
@@ -248,7 +247,8 @@ func (q *keyQueue) loseClaim(c *claim, cause string) pendingCall {
 		return pendingCall{claim: q.beginRelease()}
 	}
 	maybeQueued := c.redis.maybeQueued
-	if q.closeClaim(c); maybeQueued {
+	q.closeClaim(c)
+	if maybeQueued {
 		go q.manager.releaseStale(c)
 	}
 	return q.advance()

@@ -9,13 +9,6 @@ const (
 	maxSlice           = 20 * time.Millisecond
 )
 
-// observeRTT notes how long a request to Redis took. What two goroutines note at the same
-// time may count as one.
-func (m *Manager) observeRTT(d time.Duration) {
-	old := m.rtt.Load()
-	m.rtt.Store(old + (int64(d)-old)/8)
-}
-
 // A timeSlice is when a claim passes from lease to lease inside the process.
 type timeSlice struct {
 	start             monoTime
@@ -47,3 +40,12 @@ func (s timeSlice) exhausted(now time.Time, fencesUsed int64) bool {
 	}
 	return elapsed >= s.length && elapsed/time.Duration(max(fencesUsed, 1)) > s.maxLength/time.Duration(s.waiters)
 }
+
+// A monoTime is a time on this process's monotonic clock, in a third of the space.
+type monoTime time.Duration
+
+var monoEpoch = time.Now()
+
+func monoTimeOf(t time.Time) monoTime { return monoTime(t.Sub(monoEpoch)) }
+
+func (m monoTime) elapsed(t time.Time) time.Duration { return t.Sub(monoEpoch) - time.Duration(m) }

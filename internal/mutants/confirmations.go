@@ -8,7 +8,8 @@ var confirmations = []mutant{
 		`return pendingCall{claim: q.beginRelease()}`, `q.beginRelease()
 		return pendingCall{}`, "internal/lease", "TestUnconfirmedGrantIsReleased"},
 	{"told-before-released", "a try fails before its lock is released", "internal/lease/confirm.go",
-		`	if c.want.confirming.err = err; c.hold.weight == 0 {`, `	c.want.confirming.err = err
+		`	c.want.confirming.err = err
+	if c.hold.weight == 0 {`, `	c.want.confirming.err = err
 	q.failUnconfirmed(c)
 	if c.hold.weight == 0 {`, "internal/lease", "TestUnconfirmedGrantIsReleased"},
 	{"unconfirmed-renewal", "a renewal counts although it was not confirmed", "internal/lease/claim_renewal.go",

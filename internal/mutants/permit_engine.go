@@ -12,7 +12,8 @@ var permitEngine = []mutant{
 	{"given-up-unsaid", "an order that was given up, and may have been met, is forgotten", "internal/lease/claim.go",
 		`(c.redis.weight > c.hold.weight || c.want.weight == 0 && c.redis.maybeQueued)`, `c.redis.weight > c.hold.weight`, "internal/lease", "TestCancelledReplyLost"},
 	{"part-kept", "permits that a lease gives back stay with its process until all are", "internal/lease/claim.go",
-		`} else if c.hold.weight = use; use == 0 {`, `} else if use == 0 {
+		`	c.hold.weight = use
+	if use == 0 {`, `	if use == 0 {
 		c.hold.weight = 0`, "internal/lease", "TestShrinkingCancelled"},
 	{"gone-in-an-earlier-hold", "a reply about an earlier hold ends the present one", "internal/lease/claim.go",
 		`r.Keep > 0 && c.hold.weight > 0 && r.Seq > c.hold.grantSeq`, `r.Keep > 0 && c.hold.weight > 0`, "internal/lease", "TestShrinkingOfEarlierHold"},
@@ -20,8 +21,8 @@ var permitEngine = []mutant{
 		`r.Keep > 0 && r.Seq > c.hold.grantSeq)`, `r.Keep > 0)`, "internal/lease", "TestWindowOfEarlierHold"},
 	{"answers-cross", "an answer that comes after a later one counts", "internal/lease/acquire_reply.go",
 		`r.Seq > c.redis.ackedSeq {
-		if c.redis.ackedSeq,`, `r.Seq > 0 {
-		if c.redis.ackedSeq,`, "internal/lease", "TestShrinkingCrossesHandOver"},
+		c.redis.ackedSeq,`, `r.Seq > 0 {
+		c.redis.ackedSeq,`, "internal/lease", "TestShrinkingCrossesHandOver"},
 	{"order-unknown", "a message about an order that was given up is believed", "internal/lease/messages.go",
 		`c.want.weight > 0 && msg.WantSeq == c.want.seq:`, `c.want.weight > 0:`, "internal/lease", "TestSimulationSemaphore"},
 	{"lost-and-granted", "a grant to a claim that has lost what it held makes up for that", "internal/lease/acquire_reply.go",
