@@ -55,7 +55,7 @@ func New(s Store, process Listener) *Client {
 // Channel is where messages to this process are published.
 func (c *Client) Channel() string { return c.channel }
 
-// AddUser keeps the subscription open, if it is, until RemoveUser.
+// AddUser keeps the subscription, if there is one, until RemoveUser.
 func (c *Client) AddUser() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -4,7 +4,7 @@ package client
 // its largest size.
 type Map[K comparable, V any] struct {
 	Entries map[K]V // for reading
-	peak    int     // entries that M has had at once
+	peak    int     // the most entries that Entries has had at once
 }
 
 // smallMap is the number of entries for which nothing is given back.

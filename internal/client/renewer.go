@@ -15,19 +15,19 @@ type Renewable interface {
 	BeginRenewal(now time.Time) (hold int64, renew bool)
 	// HandleRenewal handles the reply to a renewal that was sent at the time.
 	HandleRenewal(hold int64, of Renewal, r RenewResult, sent time.Time)
-	Entry() *TimerEntry // of the TimerEntry that it embeds
+	Entry() *TimerEntry
 }
 
 // A TimerEntry has the time when the renewal timer must check a Renewable, which embeds it. The mutex
 // of the renewer guards it.
 type TimerEntry struct {
 	due    time.Time
-	slack  time.Duration // by how much it may be early for that
+	slack  time.Duration // how much sooner it may be checked, together with others
 	place  int32         // in the renewHeap, from 1 on; 0 if it is not there
 	queued bool          // a renewal waits to be sent: no other is queued
 }
 
-// Entry is of a Renewable.
+// Entry returns the TimerEntry that a Renewable embeds.
 func (e *TimerEntry) Entry() *TimerEntry { return e }
 
 // A Renewer has one timer for all that is renewed.
@@ -81,8 +81,8 @@ func nextRenewal(w TrustWindow, now time.Time) time.Duration {
 	return min(remaining, max((remaining+w.margin)/3, w.retryInterval()))
 }
 
-// Schedule makes the renewal timer check c again, at latest if that is not zero. It may do so sooner,
-// together with others: by a twelfth of the TTL, but not before the retry interval is over.
+// Schedule makes the renewal timer check c again, not later than latest, unless that is zero. It may do
+// so sooner, together with others: by a twelfth of the TTL, but not before the retry interval is over.
 func (r *Renewer) Schedule(c Renewable, w TrustWindow, now, latest time.Time) {
 	next := nextRenewal(w, now)
 	if !latest.IsZero() {
