@@ -343,7 +343,7 @@ func (fl *Flight) release(ctx context.Context, l *Lease, begun lease.ValueReply,
 		return
 	}
 	w.TTL = max(w.Fresh+min(w.Stale, math.MaxInt64-w.Fresh), lease.WaiterTTL) // callers that wait have the time to read it
-	_, _ = l.hold.ReleaseValue(context.WithoutCancel(ctx), fl.store, w)
+	_, _ = l.single.ReleaseValue(context.WithoutCancel(ctx), fl.store, w)
 }
 
 func (fl *Flight) decode(data string) ([]byte, error) {

@@ -36,9 +36,9 @@ const AllReplicas = lease.AllReplicas
 // The zero Lease behaves like a lost lease. Methods of a nil Lease panic. A copy is
 // the same hold: it ends once.
 type Lease struct {
-	hold  lease.Lease
-	multi *lease.MultiLease // instead of hold, if there are several keys
-	pool  *Pool             // the Pool that returned it, or nil
+	single lease.Lease
+	multi  *lease.MultiLease // instead of single, if there are several keys
+	pool   *Pool             // the Pool that returned it, or nil
 }
 
 // impl returns the hold behind l.
@@ -55,7 +55,7 @@ func (l *Lease) impl() interface {
 	if l.multi != nil {
 		return l.multi
 	}
-	return &l.hold
+	return &l.single
 }
 
 // Result is received from the channel of LockChan. It holds a lease or an error.
@@ -66,7 +66,7 @@ type Result struct {
 
 // await blocks until the requested lease is granted or has failed.
 func (l *Lease) await(ctx context.Context) (*Lease, error) {
-	if err := l.hold.Await(ctx); err != nil {
+	if err := l.single.Await(ctx); err != nil {
 		return nil, err
 	}
 	return l, nil

@@ -217,7 +217,7 @@ func (m *Mutex) acquire(ctx context.Context, op string, try bool) (*Lease, error
 // request is apart from await so that Params leaves the stack before the wait.
 func (m *Mutex) request(ctx context.Context, l *Lease, try bool) error {
 	p := m.params(try)
-	return l.hold.Request(ctx, m.manager, &p)
+	return l.single.Request(ctx, m.manager, &p)
 }
 
 // LockChan is like LockContext but returns at once, with a channel that receives the
@@ -248,7 +248,7 @@ func lockChan(ctx context.Context, m *lease.Manager, unusable error, p lease.Par
 	if unusable != nil {
 		ch.Send(unusable)
 	} else {
-		l.hold.AcquireChan(ctx, m, &p, ch)
+		l.single.AcquireChan(ctx, m, &p, ch)
 	}
 	return ch.C()
 }

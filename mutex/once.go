@@ -186,7 +186,7 @@ func (o *Once) run(ctx context.Context, l *Lease, begun lease.ValueReply, f func
 			w.TTL = max(o.Every, o.Keep)
 		}
 		w.Data = fmt.Sprintf("%d %d %s", begun.Now.UnixMicro(), time.Since(began).Microseconds(), text[:min(len(text), 1000)])
-		outcome, lost := l.hold.ReleaseValue(context.WithoutCancel(ctx), o.store, w)
+		outcome, lost := l.single.ReleaseValue(context.WithoutCancel(ctx), o.store, w)
 		switch {
 		case lost != nil:
 		case outcome == lease.ValueStored && err == nil:

@@ -43,7 +43,7 @@ func (p *Pool) acquire(ctx context.Context, op string, try bool, keys []string) 
 	l := &Lease{pool: p}
 	params := p.params(locks[0], try)
 	if len(locks) == 1 {
-		err = l.hold.Acquire(ctx, p.manager, &params)
+		err = l.single.Acquire(ctx, p.manager, &params)
 	} else {
 		l.multi = new(lease.MultiLease)
 		err = l.multi.Acquire(ctx, p.manager, params, locks)
@@ -67,7 +67,7 @@ func (p *Pool) LockChan(ctx context.Context, keys ...string) <-chan Result {
 		ch.Send(err)
 	case len(locks) == 1:
 		params := p.params(locks[0], false)
-		l.hold.AcquireChan(ctx, p.manager, &params, ch)
+		l.single.AcquireChan(ctx, p.manager, &params, ch)
 	default:
 		l.multi = new(lease.MultiLease)
 		l.multi.AcquireChan(ctx, p.manager, p.params(locks[0], false), locks, ch)

@@ -260,7 +260,7 @@ func (m *RWMutex) acquire(ctx context.Context, op string, read, try bool) (*Leas
 // request is apart from await so that Params leaves the stack before the wait.
 func (m *RWMutex) request(ctx context.Context, l *Lease, read, try bool) error {
 	p := m.params(read, try)
-	return l.hold.Request(ctx, m.manager, &p)
+	return l.single.Request(ctx, m.manager, &p)
 }
 
 func (m *RWMutex) params(read, try bool) lease.Params {

@@ -48,7 +48,7 @@ func (v *valueStore) usable(op, key, kind string, durations ...time.Duration) er
 // returns that, and no lease.
 func (v *valueStore) lock(ctx context.Context, p lease.Params) (*Lease, lease.ValueReply, error) {
 	l := new(Lease)
-	err := l.hold.Acquire(ctx, v.store.Manager(), &p)
+	err := l.single.Acquire(ctx, v.store.Manager(), &p)
 	switch {
 	case errors.Is(err, lease.ErrValueFound):
 		return nil, p.Value.Found(), nil

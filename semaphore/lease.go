@@ -36,7 +36,7 @@ const AllReplicas = lease.AllReplicas
 //
 // The zero Lease behaves like a lost lease. Methods of a nil Lease panic. A copy is
 // the same hold: it ends once.
-type Lease struct{ hold lease.Lease }
+type Lease struct{ impl lease.Lease }
 
 // Result is received from the channel of AcquireChan. It holds a lease or an error.
 type Result struct {
@@ -63,10 +63,10 @@ func (b leaseBuilder) Build(err error) Result {
 // Release takes no ctx. While Redis is unreachable it retries, at most until the lease
 // would have expired, and then returns the last Redis error. Whatever it returns, the
 // permits are no longer held.
-func (l *Lease) Release() error { return l.hold.Release() }
+func (l *Lease) Release() error { return l.impl.Release() }
 
 // Done returns a channel that is closed when the hold ends, by Release or by loss.
-func (l *Lease) Done() <-chan struct{} { return l.hold.Done() }
+func (l *Lease) Done() <-chan struct{} { return l.impl.Done() }
 
 // Contended returns a channel that is closed when another process waits for permits. Use it
 // for work that can stop early and let others in. With NotifyContention, a message closes it
@@ -74,25 +74,25 @@ func (l *Lease) Done() <-chan struct{} { return l.hold.Done() }
 // next poll repeats it. Without NotifyContention, or while this process is not connected, the
 // next renewal closes it, within a third of TTL. The end of the hold does not close the
 // channel, so wait for [Lease.Done] too. The waiter may have given up by then.
-func (l *Lease) Contended() <-chan struct{} { return l.hold.Contended() }
+func (l *Lease) Contended() <-chan struct{} { return l.impl.Contended() }
 
 // Err returns nil while the permits are held, ErrReleased after Release, and ErrLost
 // after a loss. Err does not contact Redis; it uses the local clock.
-func (l *Lease) Err() error { return l.hold.Err() }
+func (l *Lease) Err() error { return l.impl.Err() }
 
 // Remaining returns how long the hold lasts if it cannot be renewed any more. Done is
 // closed when that time is over. Each renewal extends it. It returns 0 after the hold
 // has ended. Begin shutting down once Remaining is as short as your cleanup takes.
-func (l *Lease) Remaining() time.Duration { return l.hold.Remaining() }
+func (l *Lease) Remaining() time.Duration { return l.impl.Remaining() }
 
 // Context returns a copy of parent that is canceled with the cause [ErrLost] when the
 // hold is lost; see [context.Cause]. Release does not cancel it. Call stop when it is
 // no longer needed.
 func (l *Lease) Context(parent context.Context) (ctx context.Context, stop context.CancelFunc) {
-	return l.hold.Context(parent)
+	return l.impl.Context(parent)
 }
 
 // Fence returns a number that no other hold on the key has. It identifies a hold. It
 // does not order holds as a mutex's fencing token does, because holds overlap. A storage
 // can check it against a list of valid holds.
-func (l *Lease) Fence() int64 { return l.hold.Fence() }
+func (l *Lease) Fence() int64 { return l.impl.Fence() }

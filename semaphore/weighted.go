@@ -217,7 +217,7 @@ func (s *Weighted) enter(l *Lease, n int64) (exited <-chan struct{}) {
 // anyLost reports whether l or a lease that is inside has been lost. It looks at all of
 // them only if there was a loss since it has last done so.
 func (s *Weighted) anyLost(l *Lease) bool {
-	losses := l.hold.Losses() // before the looks, so that it counts what they cannot see yet
+	losses := l.impl.Losses() // before the looks, so that it counts what they cannot see yet
 	lost := func(h heldPermits) bool { return h.lease.Err() != nil }
 	if lost(heldPermits{lease: l}) || s.intact != losses && slices.ContainsFunc(s.leases, lost) {
 		return true
@@ -279,7 +279,7 @@ func (s *Weighted) exit(n int64) (out []lease.PartialRelease) {
 	s.entered -= n
 	for n > 0 {
 		part := min(n, s.leases[0].n)
-		out = append(out, lease.PartialRelease{Lease: &s.leases[0].lease.hold, N: part})
+		out = append(out, lease.PartialRelease{Lease: &s.leases[0].lease.impl, N: part})
 		n -= part
 		if s.leases[0].n -= part; s.leases[0].n == 0 {
 			s.leases[0] = heldPermits{}
@@ -321,7 +321,7 @@ func (s *Weighted) acquire(ctx context.Context, op string, n int64, try bool) (*
 	if err := s.request(ctx, l, n, try); err != nil {
 		return nil, err
 	}
-	if err := l.hold.Await(ctx); err != nil {
+	if err := l.impl.Await(ctx); err != nil {
 		return nil, err
 	}
 	return l, nil
@@ -330,7 +330,7 @@ func (s *Weighted) acquire(ctx context.Context, op string, n int64, try bool) (*
 // request is apart from Await so that Params leaves the stack before the wait.
 func (s *Weighted) request(ctx context.Context, l *Lease, n int64, try bool) error {
 	p := s.params(n, try)
-	return l.hold.Request(ctx, s.manager, &p)
+	return l.impl.Request(ctx, s.manager, &p)
 }
 
 // AcquireChan is like AcquireLease but returns at once, with a channel that receives
@@ -352,7 +352,7 @@ func (s *Weighted) AcquireChan(ctx context.Context, n int64) <-chan Result {
 		ch.Send(err)
 	} else {
 		p := s.params(n, false)
-		l.hold.AcquireChan(ctx, s.manager, &p, ch)
+		l.impl.AcquireChan(ctx, s.manager, &p, ch)
 	}
 	return ch.C()
 }
