@@ -54,7 +54,7 @@
 // (messages.go), and handleHandover passes it to receiveGrant. If the message is lost, a poll by
 // requestLoop finds the grant.
 //
-// These events end in keyQueue.advance, which decides the next step: a lease enters (unless its
+// These events end in keyQueue.advance, which decides the next step: a lease joins (unless its
 // caller sends the request), is released or gives up; a grant, a loss or a confirmed release
 // arrives; a window ends. claim.wake makes requestLoop send its next request, or stop, before its
 // timer fires.

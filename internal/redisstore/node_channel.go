@@ -129,9 +129,9 @@ func (n *nodeSubscriptions) subscriptionTo(node *redis.Client, key string) *node
 	return c
 }
 
-// receive subscribes and handles messages until the slot of the tag moves, or the subscription breaks.
-// Then its waiters and observers ask Redis, because messages may be lost. They use plain channels until
-// the next subscription begins.
+// receive subscribes and handles messages until the subscription breaks, or the slot of its tag moves.
+// Scripts then publish on plain channels, until the next subscription begins. When it breaks, messages
+// may be lost, so the waiters and observers of its channels ask Redis.
 func (n *nodeSubscriptions) receive(node *redis.Client, addr string, c *nodeSubscription) {
 	resolve := sync.OnceFunc(func() { close(c.resolved) })
 	moved := false
@@ -158,7 +158,7 @@ func (n *nodeSubscriptions) receive(node *redis.Client, addr string, c *nodeSubs
 		}
 		return true
 	})
-	broke := c.active.Swap(false)
+	broke := c.active.Swap(false) // else the slot has moved, or Redis has refused the channel
 	resolve()
 	if n.ctx.Err() != nil {
 		return
