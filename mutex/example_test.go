@@ -99,7 +99,7 @@ func ExampleMutex_LockChan() {
 	mu := mutex.New(rdb, "orders")
 
 	wait, cancel := context.WithCancel(ctx)
-	defer cancel() // stops waiting; a late lock is released
+	defer cancel() // stops waiting; a lock that you did not receive is released
 
 	select {
 	case r := <-mu.LockChan(wait):
