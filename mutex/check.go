@@ -17,10 +17,10 @@ type Level int
 
 // The levels of findings. Greater is more serious.
 const (
-	LevelOK      = Level(redisstore.LevelOK)      // as it should be
-	LevelUnknown = Level(redisstore.LevelUnknown) // the server does not report it
-	LevelWarning = Level(redisstore.LevelWarning) // locks work, and some event may lose them or slow them down
-	LevelFailure = Level(redisstore.LevelFailure) // locks do not work, or are not safe
+	LevelOK      Level = iota // as it should be
+	LevelUnknown              // the server does not report it
+	LevelWarning              // locks work, but some event may lose them or slow them down
+	LevelFailure              // locks do not work, or are not safe
 )
 
 func (l Level) String() string {
@@ -44,7 +44,7 @@ type Finding struct {
 	Level  Level
 	Found  string // what was found
 	Means  string // what that means for locks; empty if all is well
-	Remedy string // what to change; empty if nothing can or need be
+	Remedy string // what to change; empty if there is nothing to change
 }
 
 // A Report is what [Check] has found out about a server. Its String is for people.
@@ -83,9 +83,9 @@ func (r Report) String() string {
 	return b.String()
 }
 
-// Check reports what the server of a client offers to locks, and which of its settings
-// may lose them. It runs scripts and sends messages, rather than look at the server's name
-// and version. It also works if the server refuses INFO or CONFIG. It keeps the server busy for a few
+// Check reports what the Redis server supports, and which of its settings may cause locks to
+// be lost. It runs scripts and sends messages. It does not rely on the server's name and
+// version. It also works if the server refuses INFO or CONFIG. It keeps the server busy for a few
 // milliseconds, and leaves nothing behind for longer than 10 s.
 //
 // Check returns an error if the client is nil or a Ring, if the server does not answer,

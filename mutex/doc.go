@@ -1,21 +1,27 @@
 // Package mutex provides mutual exclusion between goroutines of any number of
 // processes, over Redis. [Mutex] and [RWMutex] have the methods of [sync.Mutex]
 // and [sync.RWMutex]. [Pool] has a mutex for every key. [Election] lets one of many
-// candidates lead. [Once] runs a function once in all processes, and [Flight] computes a
-// value once for all callers.
+// candidates lead. [Once] runs a function in only one of all processes. [Flight] computes
+// a value once for all callers.
 //
-//	rdb := redis.NewClient(&redis.Options{Addr: "localhost:6379"}) // one for the process
+//	rdb := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
 //	mu := mutex.New(rdb, "orders")
 //	mu.Lock()
 //	defer mu.Unlock()
+//
+// Create one client per process and share it. The package treats two clients as two processes.
+//
+// The key of a lock is a real key in Redis, so store nothing else under it. Mutex, Pool,
+// Election, Once and Flight lock a key in the same way, and exclude one another if they use
+// the same key. A RWMutex needs a key of its own.
 //
 // # Leases
 //
 // A held lock is a lease, which its process renews in the background. If the
 // process dies, the lease expires within TTL. A lease can also be lost: Redis may
 // delete the key, or be unreachable for too long. Lock cannot report a lost lock.
-// If that matters, use LockContext, which gives you a [Lease], or Do, which cancels its
-// function's ctx:
+// To learn of a loss, use LockContext or Do. LockContext returns a [Lease]. Do cancels
+// the ctx of its function when the lock is lost.
 //
 //	lease, err := mu.LockContext(ctx)
 //	if err != nil {
@@ -26,7 +32,20 @@
 //	defer stop()
 //
 // For a select, [Mutex.LockChan] returns a channel that receives the [Result].
-// Unlock hands the lock to the next waiter and notifies only that waiter.
+// Unlock hands the lock to the next waiter and notifies only that waiter. Goroutines of a
+// process get the lock in the order of their calls, and processes take turns.
+//
+// # Options
+//
+// An option is a field. Set it before first use. TTL is how long a lease lasts without a
+// renewal: 10 s by default. Mutex, RWMutex and Pool also have these optional fields:
+//
+//   - Linger: the process locks the same key again without a request.
+//   - MaxHold: a forgotten Unlock does not keep the lock for days.
+//   - NotifyContention: a message closes [Lease.Contended] when another process waits.
+//   - Replicas: replicas must confirm each grant.
+//   - Label: a text that Inspect shows next to host and PID.
+//   - Trace: hooks for metrics, logs and spans.
 //
 // # Guarantees
 //
@@ -37,7 +56,20 @@
 //
 // No lease can protect data by itself. A process may be paused between checking
 // its lease and writing, and a failover may lose a lock. Protect shared data with
-// the fencing token: see [Lease.Fence].
+// the fencing token: see [Lease.Fence]. Inside the function of a Once or Flight,
+// [LeaseFromContext] returns the lease.
+//
+// # Errors
+//
+// [Lease.Unlock] and [Lease.Err] return [ErrLost] after a loss. TryLockContext returns
+// [ErrLocked] if the lock is held or has waiters.
+//
+// While Redis is unreachable, Lock waits and retries with backoff. LockContext
+// retries until ctx is done. Its error then wraps ctx's error and the last Redis error.
+// Permanent errors, such as missing ACL permissions or a key of the wrong type, are
+// returned at once. Lock and TryLock panic on them.
+//
+// [Check] reports what a Redis server supports. Inspect shows the holder and the waiters of a lock.
 //
 // # Failovers
 //
@@ -46,7 +78,7 @@
 // Replicas is set, a grant counts only after that many replicas have confirmed it, by the
 // command WAIT. [Mutex], [RWMutex] and [Pool] have this field. Each grant by Redis then takes
 // one more round trip. A hand-over inside a process does not. An unconfirmed renewal does not
-// extend the hold, so a hold is lost after a TTL with too few replicas.
+// extend the hold. If too few replicas confirm for one TTL, the hold is lost.
 //
 // With Replicas, a failover can still forget a grant in three cases:
 //
@@ -59,16 +91,6 @@
 // In all of them the fencing token protects the data. A store whose writes survive a
 // failover, such as Amazon MemoryDB, needs no Replicas.
 //
-// In a cluster, the client of the key's node asks for the confirmations. Hooks of the
-// ClusterClient do not see these requests.
-//
-// # Errors
-//
-// While Redis is unreachable, Lock waits and retries with backoff. LockContext
-// retries until ctx is done. Its error then wraps ctx's error and the last Redis error.
-// Permanent errors, such as missing ACL permissions or a key of the wrong type, are
-// returned at once. Lock and TryLock panic on them.
-//
-// TryLockContext returns [ErrLocked] if the lock is held or has waiters. [Lease.Unlock] and
-// [Lease.Err] return [ErrLost] after a loss.
+// In a cluster, the package sends WAIT by the go-redis client of the node that has the key.
+// Hooks of the ClusterClient do not see these requests.
 package mutex

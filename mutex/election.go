@@ -28,17 +28,18 @@ var (
 // are one election, wherever they run. Most callers should use [Election.Lead].
 //
 //	e := mutex.NewElection(rdb, "scheduler")
-//	e.Value = "10.0.0.7:8080" // what others should know of this candidate
+//	e.Value = "10.0.0.7:8080" // other processes read it while this candidate leads
 //	err := e.Lead(ctx, func(ctx context.Context, t *mutex.Term) error {
 //		return schedule(ctx) // ctx is canceled if the leadership is lost
 //	})
 //
-// A leader holds the [Mutex] of that key, and its Value stands beside the mutex. So the
-// guarantees are those of a Mutex. While Redis keeps its data, there is at most one leader at a
-// time. A leader that loses contact with Redis learns of it before another can be elected. None
-// of this protects data by itself: send [Term.Number] with each write, as a fencing token.
+// A leader holds the [Mutex] with the election's key. Its Value is stored in Redis under
+// another key. So the guarantees are those of a Mutex. While Redis keeps its data, there is at
+// most one leader at a time. A leader that loses contact with Redis learns of it before another
+// can be elected. None of this protects data by itself: send [Term.Number] with each write, as a
+// fencing token.
 //
-// A leader that dies is replaced within TTL and 1.2 s. Candidates lead in the order in which
+// A leader that dies is replaced within TTL plus 1.2 s. Candidates lead in the order in which
 // their processes began to campaign.
 //
 // An Election must be created by [NewElection] and must not be copied after first use. There
@@ -50,15 +51,15 @@ type Election struct {
 	// use.
 	Value string
 
-	// TTL is how long the leadership lasts after its process died. It is truncated to
-	// milliseconds and must be at least 10 ms. Set it before first use.
+	// TTL is how long the leadership lasts after its process has died. NewElection sets it to
+	// 10 s. It is truncated to milliseconds and must be at least 10 ms. Set it before first use.
 	TTL time.Duration
 
 	// Label is shown by [Election.Inspect] next to host and PID; see [Mutex.Label].
 	Label string
 
-	// Trace, if not nil, receives the events of each campaign and each term: a term is
-	// the hold of the mutex. Set it before first use.
+	// Trace, if not nil, receives the events of each campaign and each term. A term is
+	// reported as a hold of the Mutex with the election's key. Set it before first use.
 	Trace *Trace
 
 	key   string
@@ -123,19 +124,19 @@ func (b termBuilder) Build(err error) TermResult {
 	return TermResult{Term: b.term}
 }
 
-// Lead campaigns, and calls f when it is elected. It calls f again each time that it is
-// elected again after a loss, until ctx is done or f returns by itself. While Redis is
+// Lead campaigns, and calls f when it is elected. After each loss, Lead campaigns and calls f
+// again. It stops when ctx is done or f returns while it still leads. While Redis is
 // unreachable it continues to campaign.
 //
-// The ctx passed to f is canceled with the cause ErrLost if the leadership is lost, and as
-// ctx is. Lead then waits for f to return: it never runs f twice at the same time, and it
-// resigns only after f has returned. f must return soon after its ctx is done. Once
-// [Term.Remaining] is over, another process may lead.
+// The ctx passed to f is canceled when ctx is. If the leadership is lost, it is canceled with
+// the cause ErrLost. f must return soon after its ctx is done, because another process may lead
+// once [Term.Remaining] is 0. Lead waits for f to return. It never runs f twice at the same
+// time, and it resigns only after f has returned.
 //
-// If f returns while it still leads, Lead resigns and returns f's error, nil included, joined
-// with that of Resign if there is one. What f returns after a loss is dropped: f
-// sees the loss by [context.Cause]. If ctx is done, or an error is permanent, while Lead
-// campaigns, Lead returns that error. If f panics, the term is resigned. A nil f panics at once.
+// If f returns while the candidate still leads, Lead resigns. It returns f's error (or nil),
+// joined with the error of Resign. After a loss, Lead ignores what f returns. f can detect the
+// loss with [context.Cause]. Lead returns ctx's error if ctx is done while it campaigns. It
+// also returns a permanent error. If f panics, the term is resigned. A nil f panics at once.
 func (e *Election) Lead(ctx context.Context, f func(context.Context, *Term) error) error {
 	if f == nil {
 		panic("baton: Lead of a nil function")
@@ -151,8 +152,8 @@ func (e *Election) Lead(ctx context.Context, f func(context.Context, *Term) erro
 	}
 }
 
-// Inspect returns the leader's hold and the number of candidates that wait. See
-// [Mutex.Inspect].
+// Inspect returns the leader's hold, the number of waiting candidates, and the first of them in
+// order. See [Mutex.Inspect].
 func (e *Election) Inspect(ctx context.Context) (Status, error) {
 	if err := e.usable(opInspect); err != nil {
 		return Status{}, err

@@ -26,9 +26,9 @@ var ErrValueTooLarge = errors.New("baton: value too large")
 // with the same key overlap, in any process, one of them calls its function, and all return
 // its value. With Keep, the value is cached, and a stampede of callers leads to one call.
 //
-// The function runs under a [Mutex] of its key. If it fails, the callers of its process get
-// the error, and the next process in line calls its own. Other processes get the value from
-// Redis. It stays there for Keep plus Stale, but at least 3.6 s.
+// The function runs under a [Mutex] of its key. Other processes get the value from Redis. It
+// stays there for Keep plus Stale, but at least 3.6 s. If the function fails, all callers in its
+// process get the error. The next process in line calls its own function.
 //
 // A Flight must be created by [NewFlight] and must not be copied after first use. There is
 // nothing to close.
@@ -40,9 +40,10 @@ type Flight struct {
 	// milliseconds. Set it, like all fields, before first use.
 	Keep time.Duration
 
-	// Stale is how long after Keep an old value is still returned while one process
-	// calls f again. That process too returns the old value, and calls f in the
-	// background. An error of f is then dropped, and the next caller starts another call.
+	// Stale begins when Keep ends. During Stale, callers still get the old value while one
+	// process calls f again. The callers of that process get the old value, too: f runs in
+	// the background. If f then fails, its error is dropped, and the next caller starts
+	// another call.
 	Stale time.Duration
 
 	// NotFound is an error by which f reports that there is no value, such as
@@ -51,16 +52,17 @@ type Flight struct {
 	NotFound     error
 	KeepNotFound time.Duration
 
-	// TTL is how long the others wait after the process that calls its function has died.
-	// See [Mutex].
+	// TTL is how long the lock lasts without a renewal. NewFlight sets it to 10 s. If the
+	// process that runs the function dies, other processes wait up to TTL. See [Mutex].
 	TTL time.Duration
 
 	// Label is shown by [Flight.Inspect] next to host and PID, for people. It is truncated
 	// to 100 bytes.
 	Label string
 
-	// Trace, if not nil, receives the events of the mutexes. A call that finds a value at
-	// once has no events; a call that waited before ends with Failed.
+	// Trace, if not nil, receives the events of the Mutex under which each function runs. A
+	// call that finds a value at once has no events. A call that waits and then finds the
+	// value ends with a Failed event and ErrValueFound.
 	Trace *Trace
 
 	prefix string
@@ -117,13 +119,14 @@ func (p *flightPanic) Unwrap() error {
 //
 // ctx bounds the wait of this caller. The ctx passed to f has the values of the first caller's
 // ctx. It is canceled when nobody in this process waits for the value any more, and with the
-// cause ErrLost if the lock is lost. A value that f returns after that goes to its callers, but
-// is not kept. An error of f is returned to all callers of this process. A panic of f panics in
-// the callers of Do. If there are none, or if others wait by DoChan, it panics in a goroutine of
-// its own.
+// cause ErrLost if the lock is lost. If f returns a value after this cancellation, the remaining
+// callers get it. The value is not kept. An error of f is returned to all callers of this
+// process. A panic of f panics in the callers of Do. If there are none, or if others wait by
+// DoChan, it panics in a goroutine of its own.
 //
 // A kept value costs one request. While Redis is unreachable Do retries until ctx is done,
-// and then returns both errors. A value of more than MaxValueSize bytes is ErrValueTooLarge.
+// and then returns ctx's error and the last Redis error. A value of more than MaxValueSize bytes
+// is ErrValueTooLarge.
 func (fl *Flight) Do(ctx context.Context, key string, f func(context.Context) ([]byte, error)) (b []byte, shared bool, err error) {
 	c, err := fl.join(ctx, key, f, nil)
 	if err != nil {
@@ -169,8 +172,8 @@ func (fl *Flight) Forget(ctx context.Context, key string) error {
 	return fl.delete(ctx, "forget", fl.prefix+key)
 }
 
-// Inspect returns which process calls its function for key, and how many processes wait. See
-// [Mutex.Inspect].
+// Inspect returns which process runs its function for key, the number of waiting processes, and
+// the first of them in order. See [Mutex.Inspect].
 func (fl *Flight) Inspect(ctx context.Context, key string) (Status, error) {
 	if err := fl.usable(opInspect, fl.prefix+key, "Flight"); err != nil {
 		return Status{}, err

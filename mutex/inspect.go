@@ -13,7 +13,7 @@ type Owner struct {
 	Host  string
 	PID   int
 	Label string // the field of the Mutex, truncated
-	Token string // what Redis has
+	Token string // the token stored in Redis
 }
 
 // String returns "label (host, pid 7)", or as much of that as is known.
@@ -48,32 +48,34 @@ func (s Status) Held() bool { return len(s.Holders) > 0 }
 type Holder struct {
 	Owner
 	Read bool // the process holds it for reading, and others may too
-	// Fence is the first fencing token of the process's time slice. Its goroutines
-	// count on from it, up to 1024 of them.
+	// Fence is the first fencing token of the process's time slice. The goroutines of
+	// the process get the following numbers. One time slice has at most 1024 numbers.
 	Fence int64
-	// Remaining is the time until the hold expires, unless it is renewed. It is
+	// Remaining is the time until the hold expires. A renewal extends it. Remaining is
 	// negative for a key without an expiry, which this library did not create.
 	Remaining time.Duration
-	// MayLinger reports that the process may keep the lock after Unlock because of Linger, so
-	// nobody may be using it.
+	// MayLinger reports that the process may keep the lock after Unlock because of Linger.
+	// It is possible that nobody uses the lock.
 	MayLinger bool
-	// Idle reports that nobody uses the lock for certain. Only the process that lingers
-	// knows, so Idle is false for the holds of other processes and clients.
+	// Idle reports that the lock is certainly not in use. Only the lingering process knows
+	// this, so Idle is false for holds of other processes and clients.
 	Idle bool
 }
 
-// Inspect returns the holder and the number of waiters. It makes one read-only
-// request and does not retry while Redis is unreachable.
+// Inspect returns the holder, the number of waiters, and the first waiters in order. It
+// makes one read-only request and does not retry while Redis is unreachable.
 func (m *Mutex) Inspect(ctx context.Context) (Status, error) {
 	return inspectKey(ctx, m.manager, m.usable(opInspect), lease.Mutex, m.key)
 }
 
-// Inspect returns the holders and the number of waiters. See [Mutex.Inspect].
+// Inspect returns the holders, the number of waiters, and the first waiters in order. See
+// [Mutex.Inspect].
 func (m *RWMutex) Inspect(ctx context.Context) (Status, error) {
 	return inspectKey(ctx, m.manager, m.usable(opInspect), lease.RWMutex, m.key)
 }
 
-// Inspect returns the holder of key and the number of waiters. See [Mutex.Inspect].
+// Inspect returns the holder of key, the number of waiters, and the first waiters in order.
+// See [Mutex.Inspect].
 func (p *Pool) Inspect(ctx context.Context, key string) (Status, error) {
 	lock, err := p.lockKey(opInspect, key)
 	return inspectKey(ctx, p.manager, err, lease.Mutex, lock)

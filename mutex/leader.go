@@ -12,10 +12,10 @@ import (
 // may be out of date when it is received.
 type Leader struct {
 	Value  string // the leader's [Election.Value]
-	Number int64  // of its term
+	Number int64  // the number of its term
 	Owner  Owner  // its process
-	// Remaining is the time until the term expires, unless it is renewed, at the time of
-	// the request.
+	// Remaining is the time that was left when the request was made. A renewal extends the
+	// term.
 	Remaining time.Duration
 }
 
@@ -55,12 +55,12 @@ func leaderOf(r lease.ValueReply) Leader {
 //	}
 //
 // A slow receiver gets the latest leader and misses those in between. It never receives an
-// older term after a newer one. The death of a leader is reported within its TTL and 1.2 s.
+// older term after a newer one. The death of a leader is reported within TTL plus 1.2 s.
 //
 // All observers of a key in a process share one goroutine, one request about once a second,
 // and one message for each change. While Redis is unreachable the channel receives nothing,
-// because the leader may still lead. A permanent error, such as missing ACL permissions, closes the channel;
-// [Election.Leader] returns it.
+// because the leader may still lead. A permanent error, such as missing ACL permissions,
+// closes the channel. Call [Election.Leader] to get the error.
 func (e *Election) Observe(ctx context.Context) <-chan Leader {
 	o := &observer{ch: make(chan Leader, 1), sent: -1, received: -1}
 	if e.usable("observe") != nil {

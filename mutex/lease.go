@@ -8,24 +8,24 @@ import (
 )
 
 var (
+	// ErrLost is returned for a lease or term that was lost: it could not be renewed in
+	// time, Redis lost it, it exceeded MaxHold, or it was not received from its channel.
+	ErrLost = lease.ErrLost
 	// ErrLocked is returned by a try if the lock is held or has waiters.
 	ErrLocked = lease.ErrLocked
+	// ErrUnlocked is returned for a lease that Unlock has ended.
+	ErrUnlocked = lease.ErrUnlocked
 	// ErrUnconfirmed is returned by a try if too few replicas have confirmed the grant. The
 	// lock has been released again. See Replicas.
 	ErrUnconfirmed = lease.ErrUnconfirmed
-	// ErrLost is returned for a lease or term that was lost: it could not be renewed in
-	// time, Redis lost it, it exceeded MaxHold, or nobody received it from its channel.
-	ErrLost = lease.ErrLost
-	// ErrUnlocked is returned for a lease that Unlock has ended.
-	ErrUnlocked = lease.ErrUnlocked
-	// ErrValueFound is the Err of the Failed event of a [Once] or [Flight] whose call waited
-	// and then found the value. The call itself succeeds.
+	// ErrValueFound is the Err of a Failed event of a [Once] or [Flight]. It means that the
+	// call waited and then found the value. The call itself succeeds.
 	ErrValueFound = lease.ErrValueFound
 )
 
-// AllReplicas is a value for Replicas: every connected replica must confirm, and at least
-// one.
-const AllReplicas = lease.AllReplicas
+// AllReplicas is a value for Replicas. Every connected replica must then confirm, and at
+// least one replica must be connected.
+const AllReplicas = -1
 
 // A Lease is a hold on a lock, from its grant until [Lease.Unlock] or its loss. It
 // is renewed in the background. Its methods may be called by multiple goroutines
@@ -33,8 +33,8 @@ const AllReplicas = lease.AllReplicas
 //
 // A Lease returned by a [Pool] for several keys is a hold on all of them.
 //
-// The zero Lease behaves like a lost lease. Methods of a nil Lease panic. A copy is
-// the same hold: it ends once.
+// The zero Lease behaves like a lost lease. Methods of a nil Lease panic. A copy stands
+// for the same hold. If you end one, both have ended.
 type Lease struct {
 	single lease.Lease
 	multi  *lease.MultiLease // instead of single, if there are several keys
@@ -85,8 +85,8 @@ func (b leaseBuilder) Build(err error) Result {
 // Unlock ends the hold. If others wait, the lock belongs to the next waiter when
 // Unlock returns.
 //
-// Unlock returns ErrLost if the hold had been lost before, so that others may have
-// held the lock in between. A second Unlock returns ErrUnlocked, or ErrLost again.
+// Unlock returns ErrLost if the hold was already lost. Another process may then have held
+// the lock. A second Unlock returns ErrUnlocked, or ErrLost again.
 // Unlock takes no ctx. While Redis is unreachable it retries, at most until the
 // lease would have expired, and then returns the last Redis error. Whatever it
 // returns, the lock is no longer held. Unlock never ends another hold.
@@ -101,10 +101,11 @@ func (l *Lease) Done() <-chan struct{} { return l.impl().Done() }
 
 // Contended returns a channel that is closed when another process waits for the lock. Use
 // it for work that can stop early and let others in. With NotifyContention, a message
-// closes it at once; if the message is lost, the waiter's next poll repeats it. Without
-// NotifyContention, or while this process is not connected, the next renewal closes it,
-// within a third of TTL. The end of the hold does not close the channel, so wait for
-// [Lease.Done] too. The waiter may have given up by then.
+// closes the channel at once. If the message is lost, the waiter's next poll sends it
+// again. Without NotifyContention, or while this process is not connected, the next
+// renewal closes the channel, within a third of TTL. When the channel closes, the waiter
+// may already have given up. The end of the hold does not close the channel, so wait for
+// [Lease.Done] too.
 //
 // For a lease of several keys, Contended is closed when others wait for any of them.
 func (l *Lease) Contended() <-chan struct{} { return l.impl().Contended() }
@@ -130,19 +131,22 @@ func (l *Lease) Context(parent context.Context) (ctx context.Context, stop conte
 // protects, and with each read that a later write depends on. The storage must
 // reject a token lower than the highest it has seen.
 //
-// Tokens keep growing after Redis has lost its data, unless the server's clock went
-// back by more than Redis was away. Exception: after Redis loses the key, a process
-// may hand its stale lease to another goroutine before it notices. That token can
-// be lower than a newer holder's, so the storage rejects it. The opposite cannot happen.
+// Tokens keep growing after Redis has lost its data. A new token can be lower than an
+// old one only if the server's clock was set back by more than the time since the last
+// grant.
+//
+// Exception: after Redis loses the key, a process may hand its stale lease to another
+// goroutine before it notices. The token of that goroutine can be lower than a newer
+// holder's. It is never higher.
 //
 // For a lease of several keys, Fence returns the largest token. It orders only holds
 // on exactly the same keys. Otherwise send each storage the token of its own key: see
 // [Lease.FenceOf].
 func (l *Lease) Fence() int64 { return l.impl().Fence() }
 
-// FenceOf returns the fencing token of the hold on key, named as in the call that
-// locked it. It is greater than the token of every earlier hold on that key. It
-// returns 0 if the lease does not hold the key.
+// FenceOf returns the fencing token of the hold on key. Pass the key as you passed it to
+// LockContext, without the prefix of the [Pool]. The token is greater than the token of
+// every earlier hold on that key. FenceOf returns 0 if the lease does not hold the key.
 func (l *Lease) FenceOf(key string) int64 {
 	if l.pool != nil {
 		key = l.pool.prefix + key

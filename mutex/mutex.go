@@ -43,29 +43,29 @@ const DefaultTTL = 10 * time.Second
 //
 // [the Go memory model]: https://go.dev/ref/mem
 type Mutex struct {
-	// TTL is how long Redis keeps the lock after its process died. It is truncated
-	// to milliseconds and must be at least 10 ms. Set it before first use.
+	// TTL is how long Redis keeps the lock after its process has died. New sets it to 10 s.
+	// It is truncated to milliseconds and must be at least 10 ms. Set it before first use.
 	TTL time.Duration
 
 	// MaxHold, if positive, limits how long a hold is renewed, so that a forgotten
-	// Unlock does not keep the lock for days. Within TTL after MaxHold the hold is
-	// lost. Set it before first use.
+	// Unlock does not keep the lock for days. The hold is lost at most one TTL after
+	// MaxHold. Set it before first use.
 	MaxHold time.Duration
 
 	// Linger, if positive, is how long the process keeps the lock after Unlock when it
 	// locks the same key again and again. Lock and Unlock then need no request, and
 	// fencing tokens still grow. When another process begins to wait, a message ends
 	// the linger: that process gets the lock after two requests and two messages. Tens
-	// of milliseconds suffice. Linger is cut to a tenth of TTL, and to 30 s.
+	// of milliseconds suffice. Linger is at most a tenth of TTL and at most 30 s.
 	//
 	// Set it if mostly the same process wants the same key: a worker that handles the
-	// events of one customer, a batch, a loop. It begins once the process has locked the
+	// events of one customer, a batch, a loop. Lingering begins when the process locks the
 	// key again within Linger. If other processes keep ending it, it pauses, for longer
-	// each time. While others wait, a process that locks again at once may use up its time
-	// slice; otherwise it hands over at once. It has a price:
+	// each time. While others wait, a process keeps the lock until its time slice of 1 to
+	// 20 ms ends, if it locks again at once. If not, it hands over. Linger has a price:
 	//
-	//   - If the process dies, others wait up to TTL for a lock that was unlocked. The
-	//     same holds for a program that exits within Linger after its last Unlock.
+	//   - If the process dies, others wait up to TTL for a lock that was unlocked. They
+	//     also do so if the program exits within Linger after its last Unlock.
 	//   - Lockers that are not of this library see the lock as held for up to Linger.
 	//   - Unlock does not contact Redis, so it cannot report that Redis has lost the key.
 	//   - TryLock of another process takes two round trips more.
@@ -80,21 +80,20 @@ type Mutex struct {
 	Label string
 
 	// Replicas is how many replicas must confirm each grant and each renewal: 0 for none,
-	// AllReplicas for every connected replica, and at least one. An unconfirmed renewal does
-	// not extend the hold. A failover then forgets fewer grants, but may still forget
-	// some: use [Lease.Fence] with it. See the package documentation. Set it before first
-	// use.
+	// or AllReplicas. An unconfirmed renewal does not extend the hold. A failover then
+	// forgets fewer grants, but may still forget some: use [Lease.Fence] with it. See the
+	// package documentation. Set it before first use.
 	Replicas int
 
-	// ReplicaTimeout is how long a grant waits for replicas; 0 means 1 s. It is cut to
-	// 1 s, to a third of TTL, and to half of the client's ReadTimeout. If too few confirm
-	// in time, the lock is released, and the wait goes on; a try returns ErrUnconfirmed.
-	// Set it before first use.
+	// ReplicaTimeout is how long a grant waits for replicas; 0 means 1 s. It is at most 1 s,
+	// at most a third of TTL, and at most half of the client's ReadTimeout. If too few
+	// confirm in time, the lock is released, and the wait goes on; a try returns
+	// ErrUnconfirmed. Set it before first use.
 	ReplicaTimeout time.Duration
 
-	// NotifyContention makes [Lease.Contended] prompt: the first process that begins to
-	// wait for the lock sends a message to the holder. Without it, Contended is closed
-	// by the next renewal, within a third of TTL. If several Mutexes of a process use
+	// If NotifyContention is set, [Lease.Contended] is closed at once: the first process
+	// that begins to wait for the lock sends a message to the holder. Otherwise the next
+	// renewal closes Contended, within a third of TTL. If several Mutexes of a process use
 	// one key, the field of the first waiter is used. Set it before first use.
 	NotifyContention bool
 
@@ -197,8 +196,8 @@ func (m *Mutex) LockContext(ctx context.Context) (*Lease, error) {
 
 // TryLockContext is like LockContext but does not wait. It returns ErrLocked if the lock is
 // held or has waiters. It makes a single attempt. It returns an error if Redis does not
-// answer before ctx is done, or within the client's timeouts. A lock that is granted after
-// that is released.
+// answer before ctx is done, or within the client's timeouts. If the lock is granted later,
+// it is released again.
 func (m *Mutex) TryLockContext(ctx context.Context) (*Lease, error) {
 	return m.acquire(ctx, "try to lock", true)
 }
@@ -229,15 +228,17 @@ func (m *Mutex) request(ctx context.Context, l *Lease, try bool) error {
 //     the select is not enough. The release takes a moment: a late receive may
 //     still get a lease, and must unlock it like any other.
 //   - A lock that is granted but not received is not renewed. After one TTL it is
-//     released and the Result is ErrLost, so a forgotten channel holds it no longer.
+//     released and the Result is ErrLost. So a forgotten channel does not keep the lock.
 //
-// Waiting uses no goroutine. A program that is about to exit should cancel ctx and
-// receive the Result first. No queue entry is then left in Redis for others to wait
-// on, with two exceptions. If Redis confirms nothing for 5 milliseconds, the Result
-// comes then. If thousands of locks are given up at once, it comes after a second at
-// the latest. The release goes on, but it ends with the program. An entry that is left
-// lives for up to 3.6 seconds. If it is first in the queue, the lock is handed to it,
-// and other waiters get the lock at most 4.8 seconds later.
+// Waiting uses no goroutine.
+//
+// A program that is about to exit should cancel ctx and receive the Result first. Then no
+// queue entry is left in Redis for others to wait on, with two exceptions. First, if Redis
+// confirms nothing for 5 milliseconds, the Result comes then. Second, if thousands of locks
+// are given up at once, the Result comes after a second at the latest. In both cases the
+// release continues in the background. It stops if the program exits. An entry that is
+// left expires after 3.6 seconds. If it is first in the queue before that, the lock is handed
+// to it, and other waiters get the lock at most 4.8 seconds later.
 func (m *Mutex) LockChan(ctx context.Context) <-chan Result {
 	return lockChan(ctx, m.manager, m.usable("lock"), m.params(false))
 }
@@ -255,9 +256,9 @@ func lockChan(ctx context.Context, m *lease.Manager, unusable error, p lease.Par
 
 // Do runs f while holding the lock. The ctx passed to f is canceled with the cause
 // ErrLost if the lock is lost. Do returns f's error, joined with Unlock's error if
-// there is one: ErrLost means that f may not have been alone until its end. If the
-// lock cannot be acquired, f is not called. If f panics, the lock is released. A
-// nil f panics at once.
+// there is one. ErrLost means that another process may have held the lock before f
+// returned. If the lock cannot be acquired, f is not called. If f panics, the lock is
+// released. A nil f panics at once.
 func (m *Mutex) Do(ctx context.Context, f func(context.Context) error) error {
 	return do(ctx, m.LockContext, f)
 }

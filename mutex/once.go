@@ -21,7 +21,7 @@ var ErrNoRun = errors.New("baton: no run on record")
 // A Once works like a [sync.Once] that processes share: of all callers with the same key, one
 // runs its function, and the others wait for it. If the function fails or panics, or its
 // process dies, the next in line runs its own function. When a run has succeeded, the Once is
-// done: a mark in Redis records that. Most callers should use [Once.DoContext].
+// done. A mark in Redis records that. Most callers should use [Once.DoContext].
 //
 // The function runs under a [Mutex], and only its holder writes the mark. Two runs can succeed
 // if a process loses the lock, or dies between its run and the mark, or if Redis loses the
@@ -35,21 +35,23 @@ type Once struct {
 	// before first use, to the same value in all processes.
 	Every time.Duration
 
-	// Keep is how long Redis keeps the mark; 0 means without limit. Without Every, the Once stays
-	// done for as long. With Every, the mark is kept for the longer of the two. Set it before
-	// first use.
+	// A mark in Redis records that the Once is done. Keep is the life of the mark; 0 means no
+	// limit. Without Every, the Once is done while the mark exists. With Every, it is kept for
+	// the longer of the two. Set it before first use.
 	Keep time.Duration
 
-	// TTL is how long the others wait for a run after its process died. Set it before
-	// first use: see [Mutex].
+	// TTL is how long the lock lasts without a renewal. NewOnce sets it to 10 s. If the
+	// process that runs the function dies, other processes wait up to TTL. Set it before
+	// first use. See [Mutex].
 	TTL time.Duration
 
 	// Label is shown by [Once.Last] and [Once.Inspect] next to host and PID, for people. It
 	// is truncated to 100 bytes. Set it before first use.
 	Label string
 
-	// Trace, if not nil, receives the events of the mutex. A call that finds the mark at once
-	// has no events; a call that waited before ends with Failed. Set it before first use.
+	// Trace, if not nil, receives the events of the Mutex under which the function runs. A call
+	// that finds the mark at once has no events. A call that waits and then finds the mark ends
+	// with a Failed event and ErrValueFound. Set it before first use.
 	Trace *Trace
 
 	key  string
@@ -66,12 +68,13 @@ func NewOnce(rdb redis.UniversalClient, key string) *Once {
 	return &Once{TTL: DefaultTTL, key: key, gate: make(chan struct{}, 1), valueStore: newValueStore(rdb)}
 }
 
-// Do runs f unless the Once is done, and waits while another process runs its function. As
-// with sync.Once, a Once without Every and Keep runs f at most once, and after a call of Do
-// has returned, later calls return without a request. A panic of f differs from sync.Once:
-// later calls through this Once return at once, but other processes run their functions.
-// While Redis is unreachable Do retries with backoff. It panics on permanent errors, as
-// [Mutex.Lock] does.
+// Do runs f unless the Once is done. While another process runs its function, Do waits. While
+// Redis is unreachable it retries with backoff. It panics on permanent errors, as [Mutex.Lock]
+// does.
+//
+// Without Every and Keep, one Once value runs f at most once, as sync.Once does. After Do has
+// returned, later calls of Do make no request. If f panics, later calls through this Once return
+// at once, as with sync.Once. Unlike sync.Once, other processes then run their functions.
 func (o *Once) Do(f func()) {
 	if f == nil {
 		panic("baton: Once of a nil function")
@@ -216,8 +219,9 @@ func (o *Once) Done(ctx context.Context) (bool, error) {
 }
 
 // Reset deletes the mark, so that the Once is not done for any process, and the next caller
-// runs its function. A run that is under way goes on, but writes no mark. Another Once through
-// which Do has returned without Every and Keep stays done. Reset retries as Done does.
+// runs its function. A run that is under way goes on, but writes no mark. Exception: another
+// Once value without Every and Keep stays done if its Do has already returned. Reset retries as
+// Done does.
 func (o *Once) Reset(ctx context.Context) error {
 	if err := o.usable("reset", o.key, "Once"); err != nil {
 		return err
@@ -272,8 +276,8 @@ func (o *Once) state(ctx context.Context, op string) (lease.ValueReply, error) {
 	return o.read(ctx, o.key, true)
 }
 
-// Inspect returns which process runs its function, and how many processes wait. See
-// [Mutex.Inspect].
+// Inspect returns which process runs its function, the number of waiting processes, and the
+// first of them in order. See [Mutex.Inspect].
 func (o *Once) Inspect(ctx context.Context) (Status, error) {
 	if err := o.usable(opInspect, o.key, "Once"); err != nil {
 		return Status{}, err

@@ -12,9 +12,9 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
 )
 
-// A Pool is a mutex for each of any number of keys, such as account numbers. It is
-// not a [sync.Pool]. The lock of a key works as a [Mutex] does and is the same lock
-// as the Mutex of that name. Most callers should use Lock and Unlock, or
+// A Pool has a mutex for every key, for example for every account number. It is
+// not a [sync.Pool]. The lock of a key works as a [Mutex] does. It is the same lock as
+// a Mutex for prefix+key. Most callers should use Lock and Unlock, or
 // [Pool.LockContext], which can lock several keys at once.
 //
 // A key that is neither held nor awaited uses no memory. All it leaves in Redis is
@@ -52,7 +52,7 @@ type entry struct {
 	users int
 }
 
-// NewPool returns a pool whose lock for key is the lock of [New] for prefix+key. With
+// NewPool returns a pool. Its lock for key is the same as that of New(rdb, prefix+key). With
 // the prefix "account:", the key "7" locks "account:7". If the prefix contains a hash
 // tag, such as "{account}:", all keys share one slot of a cluster. A key must not be
 // empty, and prefix+key must not start with "baton:{".

@@ -56,8 +56,8 @@ func (p *Pool) acquire(ctx context.Context, op string, try bool, keys []string) 
 
 // LockChan is like LockContext but returns at once, with a channel that receives the
 // result. For several keys it promises what [Mutex.LockChan] promises for one: exactly
-// one Result. Until that is received, all keys are released when ctx is done, or after
-// one TTL. Waiting uses no goroutine for one key, and one goroutine for several.
+// one Result. If the Result is not received, all keys are released when ctx is done or
+// after one TTL. Waiting uses no goroutine for one key, and one goroutine for several.
 func (p *Pool) LockChan(ctx context.Context, keys ...string) <-chan Result {
 	l := &Lease{pool: p}
 	ch := result.NewChan(leaseBuilder{l})

@@ -17,7 +17,8 @@ import (
 // A RWMutex works like a [sync.RWMutex] that processes share. It can be held by any
 // number of readers or by a single writer. As in sync, a waiting writer keeps new
 // readers out. This prohibits recursive read-locking: a writer may begin to wait in
-// between, and the reader and the writer would wait for each other. A reader cannot be upgraded to a writer.
+// between, and the reader and the writer would wait for each other. A reader cannot be
+// upgraded to a writer.
 //
 // It differs from sync.RWMutex as [Mutex] differs from sync.Mutex, and in two ways
 // more:
@@ -26,10 +27,10 @@ import (
 //     to one another in the queue get it together.
 //   - All readers of a process are one hold in Redis. Further readers join it without
 //     a request, and the last one releases it. When a writer begins to wait, a
-//     message makes these processes admit no new readers. A process subscribes
-//     when a reader joins after the time slice (1–20 ms) has ended. That one reader
-//     can overtake a waiting writer. If the message is lost, the next renewal
-//     reports the writer, within a third of TTL.
+//     message tells the reading processes to admit no new readers. A process subscribes
+//     to these messages when the first reader joins after its time slice (1–20 ms).
+//     That reader can overtake a waiting writer. If the message is lost, the next
+//     renewal reports the writer, within a third of TTL.
 //
 // In the terminology of [the Go memory model], within a process the n'th call to
 // Unlock “synchronizes before” the m'th call to Lock returns, for any n < m, just as
@@ -43,8 +44,8 @@ import (
 // [the Go memory model]: https://go.dev/ref/mem
 type RWMutex struct {
 	// TTL and MaxHold are as for a Mutex. Set them before first use. Concurrent
-	// readers of a process have the longest of their TTLs. RUnlock does not name
-	// its reader, so after a forgotten RUnlock, MaxHold counts from the last RLock.
+	// readers of a process have the longest of their TTLs. RUnlock cannot tell which
+	// reader it ends. So after a forgotten RUnlock, MaxHold counts from the last RLock.
 	TTL, MaxHold time.Duration
 
 	// Linger is as for a Mutex, for writers. Readers of a process join one another
@@ -57,7 +58,7 @@ type RWMutex struct {
 	Trace            *Trace
 
 	// Replicas and ReplicaTimeout are as for a [Mutex]. A reader that joins readers of
-	// its process needs no confirmation, unless it wants more replicas than they have.
+	// its process needs no confirmation, unless its Replicas asks for more than theirs.
 	Replicas       int
 	ReplicaTimeout time.Duration
 

@@ -12,19 +12,19 @@ import (
 // its loss. It is renewed in the background. Its methods may be called by multiple goroutines
 // simultaneously.
 //
-// The zero Term behaves like a lost term. Methods of a nil Term panic. A copy is the same
-// term: it ends once.
+// The zero Term behaves like a lost term. Methods of a nil Term panic. A copy stands for the
+// same term. If you end one, both have ended.
 type Term struct{ term *lease.Term }
 
 // Number returns the number of the term. It is greater than that of every earlier term of the
-// election, and is a fencing token: see [Lease.Fence], also for the exception.
+// election. It is a fencing token. [Lease.Fence] describes it, and one exception.
 func (t *Term) Number() int64 { return t.term.Lease().Fence() }
 
-// Resign ends the term. If others campaign, the next candidate has been notified when Resign
-// returns; if nobody does, observers see at once that nobody leads.
+// Resign ends the term. If others campaign, the next candidate is notified before Resign
+// returns. If there is no candidate, observers see at once that nobody leads.
 //
-// Resign returns ErrLost if the term had been lost before, so that others may have led in
-// between. A second Resign returns ErrResigned, or ErrLost again. Resign takes no ctx. While
+// Resign returns ErrLost if the term was already lost. Another process may then have led. A
+// second Resign returns ErrResigned, or ErrLost again. Resign takes no ctx. While
 // Redis is unreachable it retries, at most until the term would have expired, and then
 // returns the last Redis error. Whatever it returns, this candidate no longer leads, and
 // nothing is left in Redis that lasts longer than the TTL. Resign never ends another term.
@@ -33,8 +33,8 @@ func (t *Term) Resign() error { return t.term.Resign() }
 // Done returns a channel that is closed when the term ends, by Resign or by loss.
 func (t *Term) Done() <-chan struct{} { return t.term.Lease().Done() }
 
-// Contended returns a channel that is closed when a candidate of another process waits, as a
-// renewal finds within a third of TTL. See [Lease.Contended].
+// Contended returns a channel that is closed when another process campaigns. A renewal
+// detects this within a third of TTL. See [Lease.Contended].
 func (t *Term) Contended() <-chan struct{} { return t.term.Lease().Contended() }
 
 // Err returns nil while this candidate leads, ErrResigned after Resign, and ErrLost after a

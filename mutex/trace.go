@@ -11,8 +11,9 @@ import (
 // nothing. Any hook may be nil.
 //
 // Each request ends with exactly one Acquired or Failed. Each hold ends with exactly
-// one Released or Lost. These pairs count what is held and, after Waiting, what
-// waits. A grant that was given back because ctx was done counts as acquired and
+// one Released or Lost. So Acquired minus Released and Lost is the number of holds.
+// Waiting minus those Acquired and Failed events that have Waited is the number of
+// waiters. A grant that was given back because ctx was done counts as acquired and
 // released. A [Pool] reports each key separately. Invalid keys and nil clients are
 // not reported.
 //
@@ -53,8 +54,8 @@ type Trace struct {
 	RedisError func(context.Context, Event)
 }
 
-// An Event is the argument of every hook of a [Trace]. A field is zero for the hooks that
-// its comment does not name.
+// An Event is the argument of every hook of a [Trace]. The comment of a field names the hooks
+// that set it. For other hooks the field is zero.
 type Event struct {
 	// For all hooks.
 	Hook   string    // the hook, as a label: "waiting", "acquired", …, "redis_error"
@@ -66,7 +67,7 @@ type Event struct {
 
 	Waited  bool          // Acquired, Failed: Waiting was called before
 	Wait    time.Duration // Acquired, Failed: since the call
-	Delay   time.Duration // 0; for the limiter of package semaphore
+	Delay   time.Duration // always 0 here; used by the limiter of package semaphore
 	Path    string        // Acquired: Immediate, Local, Lingered, Notified or Polled
 	Held    time.Duration // Lost, Released: from the grant to the loss, or to the call of Unlock
 	Cause   string        // Lost: KeyMissing, RenewFailed, MaxHoldExceeded or NotReceived
@@ -80,19 +81,19 @@ type Event struct {
 
 // The values of [Event].Path: how a lock was acquired.
 const (
-	Immediate = trace.Immediate // "immediate": by the first request to Redis, without waiting
-	Local     = trace.Local     // "local": from another goroutine of the same process
-	Lingered  = trace.Lingered  // "lingered": without a request, because the process had kept it: see Linger
-	Notified  = trace.Notified  // "notified": another process handed it over, and its message arrived
-	Polled    = trace.Polled    // "polled": by a repeated request, after a crash, an error or a lost message
+	Immediate = "immediate" // by the first request to Redis, without waiting
+	Local     = "local"     // from another goroutine of the same process
+	Lingered  = "lingered"  // without a request, because the process had kept it: see Linger
+	Notified  = "notified"  // another process handed it over, and its message arrived
+	Polled    = "polled"    // by a repeated request, after a crash, an error or a lost message
 )
 
 // The values of [Event].Cause: why a hold was lost.
 const (
-	KeyMissing      = trace.KeyMissing      // "key_missing": the key was deleted, evicted, or lost in a restart or failover
-	RenewFailed     = trace.RenewFailed     // "renew_failed": Redis was not reached in time, or the process was paused
-	MaxHoldExceeded = trace.MaxHoldExceeded // "max_hold_exceeded": it was held for longer than MaxHold
-	NotReceived     = trace.NotReceived     // "not_received": the Result was not received from its channel
+	KeyMissing      = "key_missing"       // the key was deleted, evicted, or lost in a restart or failover
+	RenewFailed     = "renew_failed"      // Redis was not reached in time, or the process was paused
+	MaxHoldExceeded = "max_hold_exceeded" // it was held for longer than MaxHold
+	NotReceived     = "not_received"      // the Result was not received from its channel
 )
 
 // hooks returns t for the engine.

@@ -94,9 +94,9 @@ func (l *Lease) run(ctx context.Context, f func(context.Context)) {
 	f(ctx)
 }
 
-// LeaseFromContext returns the lease under which the function of a [Once] or a [Flight] is
-// called with ctx, nil for another ctx. The function can send its Fence with what it writes.
-// The lease is released when the function has returned.
+// LeaseFromContext returns the lease of a call of a [Once] or a [Flight], inside the function
+// of that call. For any other ctx it returns nil. The function can send the lease's Fence with
+// what it writes. The lease is released when the function has returned.
 func LeaseFromContext(ctx context.Context) *Lease {
 	l, _ := ctx.Value(leaseKey{}).(*Lease)
 	return l
