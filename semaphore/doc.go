@@ -3,6 +3,7 @@
 // often work starts. They work like golang.org/x/sync/semaphore and
 // golang.org/x/time/rate:
 //
+//	rdb := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
 //	sem := semaphore.NewWeighted(rdb, "reports", 10)
 //	if err := sem.Acquire(ctx, 3); err != nil {
 //		return err
@@ -14,12 +15,25 @@
 //		return err
 //	}
 //
+// Create one client per process and share it. The package treats two clients as two processes.
+//
+// The key is a real key in Redis, so store nothing else under it. All Weighteds with the same
+// key share its permits, and all Limiters with the same key share its tokens. A Weighted and a
+// Limiter cannot use the same key.
+//
 // # Which one
 //
 // A permit is returned when the work is done. Use a Weighted for resources that are
 // occupied: connections, memory, CPUs. A token is spent, and new ones come over
 // time. Use a Limiter for quotas: requests to an API per second, mails per minute. To use both,
 // acquire the permit first and wait for the token last, just before the call.
+//
+// # Differences from x/sync/semaphore
+//
+// Acquire, TryAcquire and Release have the signatures of semaphore.Weighted. The size is stored
+// in Redis: a process that passes another size to NewWeighted gets [ErrSizeMismatch]. Use
+// [Weighted.Resize] to change the size. Permits can be lost. The comment of Weighted lists
+// all differences.
 //
 // # Differences from x/time/rate
 //
@@ -38,10 +52,25 @@
 // # Leases
 //
 // Permits are leased. Their process renews them in the background. If it dies, they become
-// free again within TTL. Acquire cannot report lost permits. If that matters, use
-// [Weighted.AcquireLease], which gives you a [Lease], or [Weighted.Do], which cancels its
-// function's ctx. For a select, [Weighted.AcquireChan] and [Limiter.WaitChan] return a
-// channel.
+// free again within TTL. Acquire cannot report lost permits. To learn of a loss, use
+// [Weighted.AcquireLease] or [Weighted.Do]. AcquireLease returns a [Lease]. Do cancels the
+// ctx of its function when the permits are lost. [Weighted.TryAcquireLease] does not wait: it
+// returns [ErrNotAvailable] if too few permits are free. For a select, [Weighted.AcquireChan]
+// and [Limiter.WaitChan] return a channel.
+//
+// [Lease.Fence] identifies a hold. It does not order holds, because holds overlap.
+//
+// # Options
+//
+// An option is a field. Set it before first use. TTL is how long a lease lasts without a
+// renewal: 10 s by default. A Weighted also has these optional fields:
+//
+//   - Linger: the process acquires permits again without a request.
+//   - MaxHold: a forgotten Release does not keep its permits for days.
+//   - NotifyContention: a message closes [Lease.Contended] when another process waits.
+//   - Replicas: replicas must confirm each grant.
+//   - Label: a text that Inspect shows next to host and PID.
+//   - Trace: hooks for metrics, logs and spans. A Limiter has it, too.
 //
 // # Guarantees
 //
@@ -49,11 +78,15 @@
 // and nobody else deletes the keys. All leases together hold no more permits than the
 // size, except after a [Weighted.Resize] to a smaller one. Then holders keep what they have
 // until they release it.
+//
 // A holder that loses contact with Redis learns of it before Redis can grant its
 // permits to another process. A limiter admits at most burst + limit×t events in any
 // period t, by the server's clock.
 //
 // # Errors
+//
+// [Lease.Release] and [Lease.Err] return [ErrLost] after a loss. AcquireLease returns
+// [ErrExceedsSize] for more permits than the size.
 //
 // While Redis is unreachable, Acquire and Wait retry with backoff until ctx is done.
 // Acquire then returns ctx.Err(), as in x/sync. AcquireLease and Wait also wrap the last

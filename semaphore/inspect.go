@@ -14,7 +14,7 @@ type Owner struct {
 	Host  string
 	PID   int
 	Label string // the field of the Weighted, truncated
-	Token string // what Redis has
+	Token string // the token stored in Redis
 }
 
 // String returns "label (host, pid 7)", or as much of that as is known.
@@ -44,19 +44,19 @@ type Waiter struct {
 type Holder struct {
 	Owner
 	Permits int64
-	// Fence is the first fence of the process's last grant.
+	// Fence is the lowest number that the last grant gave to this process.
 	Fence     int64
-	Remaining time.Duration // until the hold expires, unless it is renewed
+	Remaining time.Duration // until the hold expires; a renewal extends it
 	// MayLinger reports that the process may keep the permits after Release because of
-	// Linger, so nobody may be using them.
+	// Linger. It is possible that nobody uses them.
 	MayLinger bool
-	// Idle reports that nobody uses them for certain. Only the process that lingers knows,
-	// so Idle is false for the holds of other processes and clients.
+	// Idle reports that the permits are certainly not in use. Only the lingering process
+	// knows this, so Idle is false for holds of other processes and clients.
 	Idle bool
 }
 
-// Inspect returns the size, the holders and the number of waiters. It makes one
-// read-only request and does not retry while Redis is unreachable.
+// Inspect returns the size, the holders, the number of waiters, and the first waiters in
+// order. It makes one read-only request and does not retry while Redis is unreachable.
 func (s *Weighted) Inspect(ctx context.Context) (Status, error) {
 	if err := s.usable("inspect", nil); err != nil {
 		return Status{}, err
@@ -92,7 +92,7 @@ type LimiterStatus struct {
 	// Reserved is the number of tokens that waiters have taken ahead, and that are not yet
 	// in the bucket. If it is positive, Tokens is 0.
 	Reserved float64
-	// Next is how long a Wait for one event would sleep now. It is 0 also if Wait would fail,
+	// Next is how long a Wait for one event would sleep now. It is also 0 if Wait would fail,
 	// as with a limit of 0.
 	Next time.Duration
 }

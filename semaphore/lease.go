@@ -8,17 +8,17 @@ import (
 )
 
 var (
+	// ErrLost is returned for a lease that was lost: it could not be renewed in time, Redis
+	// lost it, it exceeded MaxHold, or it was not received from its channel.
+	ErrLost = lease.ErrLost
 	// ErrNotAvailable is returned by a try if too few permits are free, or if others
 	// wait for them.
 	ErrNotAvailable = lease.ErrNotAvailable
-	// ErrUnconfirmed is returned by a try if too few replicas have confirmed the grant. It
-	// has been released. See Replicas.
-	ErrUnconfirmed = lease.ErrUnconfirmed
-	// ErrLost is returned for a lease that ended before Release: it could not be
-	// renewed in time, Redis lost it, or it exceeded MaxHold.
-	ErrLost = lease.ErrLost
 	// ErrReleased is returned for a lease that Release has ended.
 	ErrReleased = lease.ErrReleased
+	// ErrUnconfirmed is returned by a try if too few replicas have confirmed the grant. The
+	// permits have been released again. See Replicas.
+	ErrUnconfirmed = lease.ErrUnconfirmed
 	// ErrSizeMismatch is returned if the semaphore has another size in Redis than
 	// the one passed to NewWeighted.
 	ErrSizeMismatch = lease.ErrSizeMismatch
@@ -26,16 +26,16 @@ var (
 	ErrExceedsSize = lease.ErrExceedsSize
 )
 
-// AllReplicas is a value for Replicas: every connected replica must confirm, and at least
-// one.
-const AllReplicas = lease.AllReplicas
+// AllReplicas is a value for Replicas. Every connected replica must then confirm, and at
+// least one replica must be connected.
+const AllReplicas = -1
 
 // A Lease is a hold on some permits, from their grant until [Lease.Release] or their
 // loss. It is renewed in the background. Its methods may be called by multiple
 // goroutines simultaneously.
 //
-// The zero Lease behaves like a lost lease. Methods of a nil Lease panic. A copy is
-// the same hold: it ends once.
+// The zero Lease behaves like a lost lease. Methods of a nil Lease panic. A copy stands
+// for the same hold. If you end one, both have ended.
 type Lease struct{ impl lease.Lease }
 
 // Result is received from the channel of AcquireChan. It holds a lease or an error.
@@ -56,10 +56,10 @@ func (b leaseBuilder) Build(err error) Result {
 
 // Release ends the hold. When it returns, its permits belong to the next waiters, as far
 // as they suffice. If other goroutines of this process wait, the permits pass to them
-// first; what they cannot use is returned by their next request.
+// first. The rest goes back to Redis with their next request.
 //
-// Release returns ErrLost if the hold had already ended, so that others may have had
-// the permits in between. A second Release returns ErrReleased, or ErrLost again.
+// Release returns ErrLost if the hold was already lost. Other processes may then have had
+// the permits. A second Release returns ErrReleased, or ErrLost again.
 // Release takes no ctx. While Redis is unreachable it retries, at most until the lease
 // would have expired, and then returns the last Redis error. Whatever it returns, the
 // permits are no longer held.
@@ -69,11 +69,12 @@ func (l *Lease) Release() error { return l.impl.Release() }
 func (l *Lease) Done() <-chan struct{} { return l.impl.Done() }
 
 // Contended returns a channel that is closed when another process waits for permits. Use it
-// for work that can stop early and let others in. With NotifyContention, a message closes it
-// at once, in the 64 processes whose holds end first; if the message is lost, the waiter's
-// next poll repeats it. Without NotifyContention, or while this process is not connected, the
-// next renewal closes it, within a third of TTL. The end of the hold does not close the
-// channel, so wait for [Lease.Done] too. The waiter may have given up by then.
+// for work that can stop early and let others in. With NotifyContention, a message closes
+// the channel at once, in the 64 processes whose holds end first. If the message is lost, the
+// waiter's next poll sends it again. Without NotifyContention, or while this process is not
+// connected, the next renewal closes the channel, within a third of TTL. When the channel
+// closes, the waiter may already have given up. The end of the hold does not close the channel,
+// so wait for [Lease.Done] too.
 func (l *Lease) Contended() <-chan struct{} { return l.impl.Contended() }
 
 // Err returns nil while the permits are held, ErrReleased after Release, and ErrLost

@@ -128,15 +128,15 @@ func (l *Limiter) AllowNContext(ctx context.Context, n int) (bool, error) {
 func (l *Limiter) Wait(ctx context.Context) error { return l.WaitN(ctx, 1) }
 
 // WaitN blocks until n events may happen. Requests are served in the order in which
-// Redis received them. WaitN sleeps on the local clock, so an event is never early and
-// at most one network delay late. WaitN fails at once, without taking tokens, if n
-// exceeds the burst. If the wait would exceed ctx's deadline, it fails at once with
-// context.DeadlineExceeded.
+// Redis received them. WaitN sleeps after the reply, by the local clock. So an event is
+// never early, and late by one network delay at most. WaitN fails at once, without taking
+// tokens, if n exceeds the burst. If the wait would exceed ctx's deadline, it fails at once
+// with context.DeadlineExceeded.
 //
 // If ctx is done while it sleeps, WaitN returns within milliseconds and refunds its
-// tokens, except those that later reservations depend on. Later waiters keep their
-// times. As in rate, a crowd that gives up at once leaves some tokens unused rather
-// than exceeding the limit.
+// tokens. It does not refund tokens that were already counted for waiters behind it: these
+// waiters keep their times. If many waiters give up together, some tokens stay unused, as in
+// x/time/rate. The limit is never exceeded.
 //
 // While Redis is unreachable, WaitN retries with backoff until ctx is done. The error
 // then wraps both ctx's error and the last Redis error. Permanent errors are returned

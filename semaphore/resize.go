@@ -9,14 +9,13 @@ import (
 
 // Resize sets the size of the semaphore to n, for all processes, and grants permits to
 // the waiters that now fit. If n is less than what is in use, nobody loses permits. No
-// new ones are granted until enough have been released, except those that pass between
-// goroutines of one process, within its time slice. n must be between 0 and 2^52. A size
-// of 0 stops all acquires until the next Resize.
+// new permits are granted until usage fits the new size. Exception: goroutines of one
+// process may still pass permits on within its time slice. n must be between 0 and 2^52. A
+// size of 0 stops all acquires until the next Resize.
 //
-// Afterwards NewWeighted may be passed the new size or the size that the semaphore was
-// created with. So a fleet need not restart at once. Waiters that want more than the
-// new size fail with ErrExceedsSize: the first in line immediately, the others at
-// their next poll.
+// Afterwards, NewWeighted accepts the new size and the original size. So you need not
+// restart all processes together. Waiters that want more than the new size fail with
+// ErrExceedsSize: the first in line immediately, the others at their next poll.
 //
 // While Redis is unreachable, Resize retries with backoff until ctx is done. A Resize
 // that returns an error may have taken effect, or may still take effect. The last

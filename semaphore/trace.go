@@ -26,28 +26,28 @@ type Trace struct {
 	Renewed func(context.Context, Event)
 	// Lost is called when a hold ends before its release.
 	Lost func(context.Context, Event)
-	// Released is called when a hold was released: if [Weighted.Release] returns it in
-	// portions, for the last of them.
+	// Released is called when a hold was released. If [Weighted.Release] returns a hold in
+	// parts, Released is called once, for the last part.
 	Released func(context.Context, Event)
 	// RedisError is called when a request to Redis failed, whether or not it will be
 	// retried. It may come at any time, even after the end of a hold.
 	RedisError func(context.Context, Event)
 }
 
-// An Event is the argument of every hook of a [Trace]. A field is zero for the hooks that
-// its comment does not name.
+// An Event is the argument of every hook of a [Trace]. The comment of a field names the hooks
+// that set it. For other hooks the field is zero.
 type Event struct {
 	// For all hooks.
 	Hook   string    // the hook, as a label: "waiting", "acquired", …, "redis_error"
 	Key    string    // the key of the semaphore
 	At     time.Time // when it happened; the hook may run a moment later
 	Weight int64     // the number of permits
-	Shared bool      // false; for package mutex
+	Shared bool      // always false here; used by package mutex
 	Fence  int64     // the hold's fencing token, or 0 before the grant
 
 	Waited  bool          // Acquired, Failed: Waiting was called before
 	Wait    time.Duration // Acquired, Failed: since the call
-	Delay   time.Duration // Waiting: how long a limiter waits for its tokens; 0 for a Weighted
+	Delay   time.Duration // Waiting: how long a Limiter waits for its tokens; always 0 for a Weighted
 	Path    string        // Acquired: Immediate, Local, Lingered, Notified, Polled or Reserved
 	Held    time.Duration // Lost, Released: from the grant to the loss, or to the call of Release
 	Cause   string        // Lost: KeyMissing, RenewFailed, MaxHoldExceeded or NotReceived
@@ -62,20 +62,20 @@ type Event struct {
 
 // The values of [Event].Path: how permits were acquired.
 const (
-	Immediate = trace.Immediate // "immediate": by the first request to Redis, without waiting
-	Local     = trace.Local     // "local": from another goroutine of the same process
-	Lingered  = trace.Lingered  // "lingered": without a request, because the process had kept them: see Linger
-	Notified  = trace.Notified  // "notified": another process released them, and its message arrived
-	Polled    = trace.Polled    // "polled": by a repeated request, after a crash, an error or a lost message
-	Reserved  = trace.Reserved  // "reserved": of a Limiter, after its Delay
+	Immediate = "immediate" // by the first request to Redis, without waiting
+	Local     = "local"     // from another goroutine of the same process
+	Lingered  = "lingered"  // without a request, because the process had kept them: see Linger
+	Notified  = "notified"  // another process released them, and its message arrived
+	Polled    = "polled"    // by a repeated request, after a crash, an error or a lost message
+	Reserved  = "reserved"  // tokens of a Limiter, available after Delay
 )
 
 // The values of [Event].Cause: why a hold was lost.
 const (
-	KeyMissing      = trace.KeyMissing      // "key_missing": the hold was deleted, evicted, or lost in a restart or failover
-	RenewFailed     = trace.RenewFailed     // "renew_failed": Redis was not reached in time, or the process was paused
-	MaxHoldExceeded = trace.MaxHoldExceeded // "max_hold_exceeded": it was held for longer than MaxHold
-	NotReceived     = trace.NotReceived     // "not_received": the Result was not received from its channel
+	KeyMissing      = "key_missing"       // the hold was deleted, evicted, or lost in a restart or failover
+	RenewFailed     = "renew_failed"      // Redis was not reached in time, or the process was paused
+	MaxHoldExceeded = "max_hold_exceeded" // it was held for longer than MaxHold
+	NotReceived     = "not_received"      // the Result was not received from its channel
 )
 
 // hooks returns t for the engine.

@@ -32,7 +32,7 @@ const DefaultTTL = 10 * time.Second
 //     received them, and a large request is not overtaken by smaller ones. Within a
 //     process, permits pass from goroutine to goroutine for a time slice of about
 //     ten round trips, between 1 and 20 ms.
-//   - The size lives in Redis. A process that passes another size gets
+//   - The size is stored in Redis. A process that passes another size gets
 //     ErrSizeMismatch. [Weighted.Resize] changes the size.
 //   - A weight of 0 needs no permits and no request. It succeeds at once, even if
 //     others wait.
@@ -48,23 +48,23 @@ const DefaultTTL = 10 * time.Second
 //
 // [the Go memory model]: https://go.dev/ref/mem
 type Weighted struct {
-	// TTL is how long Redis keeps the permits after their process died. It is
-	// truncated to milliseconds and must be at least 10 ms. All permits of a process
-	// on one key have the longest of its TTLs. Set it before first use.
+	// TTL is how long Redis keeps the permits after their process has died. NewWeighted sets
+	// it to 10 s. It is truncated to milliseconds and must be at least 10 ms. All permits of
+	// a process on one key have the longest of its TTLs. Set it before first use.
 	TTL time.Duration
 
 	// MaxHold, if positive, limits how long a hold is renewed, so that a forgotten
-	// Release does not keep its permits for days. Within TTL after MaxHold the hold
-	// is lost. Set it before first use.
+	// Release does not keep its permits for days. The hold is lost at most one TTL after
+	// MaxHold. Set it before first use.
 	MaxHold time.Duration
 
 	// Linger, if positive, is how long the process keeps the permits of its last Release
-	// when it acquires permits again and again. Acquiring as many then needs no request.
-	// When another process begins to wait, a message ends the linger. Linger is cut to a
-	// tenth of TTL, and to 30 s; tens of milliseconds suffice. It begins once the
-	// process has acquired permits again within Linger. If other processes keep ending
-	// it, it pauses, for longer each time. See the field Linger of mutex.Mutex for its
-	// costs. Set it before first use.
+	// when it acquires permits again and again. Acquiring the same number of permits then
+	// needs no request. When another process begins to wait, a message ends the linger. Tens
+	// of milliseconds suffice. Linger is at most a tenth of TTL and at most 30 s. Lingering
+	// begins when the process acquires permits again within Linger. If other processes keep
+	// ending it, it pauses, for longer each time. See the field Linger of mutex.Mutex for
+	// its price. Set it before first use.
 	Linger time.Duration
 
 	// Label is shown by [Weighted.Inspect] next to host and PID, for people. It is
@@ -73,21 +73,21 @@ type Weighted struct {
 	Label string
 
 	// Replicas is how many replicas must confirm each grant and each renewal: 0 for none,
-	// AllReplicas for every connected replica, and at least one. An unconfirmed renewal does
-	// not extend the hold. A failover then forgets fewer grants, but may still forget some.
-	// See the package documentation of mutex. Set it before first use.
+	// or AllReplicas. An unconfirmed renewal does not extend the hold. A failover then
+	// forgets fewer grants, but may still forget some. See the package documentation of
+	// mutex. Set it before first use.
 	Replicas int
 
-	// ReplicaTimeout is how long a grant waits for replicas; 0 means 1 s. It is cut to
-	// 1 s, to a third of TTL, and to half of the client's ReadTimeout. If too few confirm
-	// in time, the permits are released, and the wait goes on; a try returns ErrUnconfirmed.
-	// Set it before first use.
+	// ReplicaTimeout is how long a grant waits for replicas; 0 means 1 s. It is at most 1 s,
+	// at most a third of TTL, and at most half of the client's ReadTimeout. If too few
+	// confirm in time, the permits are released, and the wait goes on; a try returns
+	// ErrUnconfirmed. Set it before first use.
 	ReplicaTimeout time.Duration
 
-	// NotifyContention makes [Lease.Contended] prompt: the first process that begins to
-	// wait for permits sends a message to the holders. Without it, Contended is closed by
-	// the next renewal, within a third of TTL. If several Weighteds of a process use one
-	// key, the field of the first waiter is used. Set it before first use.
+	// If NotifyContention is set, [Lease.Contended] is closed at once: the first process
+	// that begins to wait for permits sends a message to the holders. Otherwise the next
+	// renewal closes Contended, within a third of TTL. If several Weighteds of a process
+	// use one key, the field of the first waiter is used. Set it before first use.
 	NotifyContention bool
 
 	// Trace, if not nil, receives the events of each request and each hold. Set it
@@ -139,11 +139,11 @@ func NewWeighted(rdb redis.UniversalClient, key string, n int64) *Weighted {
 // Acquire panics if n is negative.
 //
 // If n exceeds the size passed to NewWeighted, Acquire blocks until ctx is done, or until
-// a Resize has made n fit. If n exceeds only a size that Resize has set, Acquire returns
-// ErrExceedsSize.
+// a Resize has made n fit. If n fits the size passed to NewWeighted but exceeds the size set
+// by Resize, Acquire returns ErrExceedsSize.
 //
-// If permits are lost, other processes can acquire them. Acquire on the same Weighted
-// still counts them until their Release.
+// If permits are lost, other processes can acquire them. This Weighted still counts lost
+// permits as in use until they are released.
 func (s *Weighted) Acquire(ctx context.Context, n int64) error {
 	const op = "acquire"
 	s.checkWeight(op, n)
@@ -252,8 +252,8 @@ func (s *Weighted) TryAcquire(n int64) bool {
 	return false
 }
 
-// Release releases n permits that Acquire or TryAcquire acquired; the portions need
-// not match. It panics if n is negative, or if fewer than n are held. It waits for Redis
+// Release releases n permits that Acquire or TryAcquire acquired. The n of Release need
+// not equal the n of an Acquire. Release panics if n is negative, or if fewer than n are held. It waits for Redis
 // as [Lease.Release] does.
 func (s *Weighted) Release(n int64) {
 	s.checkWeight("release", n)
@@ -307,8 +307,8 @@ func (s *Weighted) AcquireLease(ctx context.Context, n int64) (*Lease, error) {
 
 // TryAcquireLease is like AcquireLease but does not wait. It returns ErrNotAvailable if fewer
 // than n permits are free, or if others wait. It makes a single attempt. It returns an
-// error if Redis does not answer before ctx is done, or within the client's timeouts.
-// Permits that are granted after that are released.
+// error if Redis does not answer before ctx is done, or within the client's timeouts. If
+// the permits are granted later, they are released again.
 func (s *Weighted) TryAcquireLease(ctx context.Context, n int64) (*Lease, error) {
 	return s.acquire(ctx, "try to acquire", n, true)
 }
@@ -342,7 +342,7 @@ func (s *Weighted) request(ctx context.Context, l *Lease, n int64, try bool) err
 //     the select is not enough. The release takes a moment: a late receive may
 //     still get a lease, and must release it like any other.
 //   - Permits that are granted but not received are not renewed. After one TTL they
-//     are released and the Result is ErrLost.
+//     are released and the Result is ErrLost. So a forgotten channel does not keep them.
 //
 // Waiting uses no goroutine.
 func (s *Weighted) AcquireChan(ctx context.Context, n int64) <-chan Result {
@@ -359,7 +359,8 @@ func (s *Weighted) AcquireChan(ctx context.Context, n int64) <-chan Result {
 
 // Do runs f while holding n permits. The ctx passed to f is canceled with the cause
 // ErrLost if they are lost. Do returns f's error, joined with Release's error if there
-// is one. If the permits cannot be acquired, f is not called. If f panics, they are
+// is one. ErrLost means that other processes may have had the permits before f returned. If
+// the permits cannot be acquired, f is not called. If f panics, they are
 // released. A nil f panics at once.
 func (s *Weighted) Do(ctx context.Context, n int64, f func(context.Context) error) (err error) {
 	if f == nil { // before acquiring
