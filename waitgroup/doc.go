@@ -2,9 +2,19 @@
 // process dies, the tasks that it has started or claimed are reported as abandoned.
 // [WaitGroup] has the methods of [sync.WaitGroup]:
 //
+//	rdb := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
 //	wg := waitgroup.New(rdb, "import:42")
 //	wg.Go(func() { … })
 //	wg.Wait() // for the work of all processes
+//
+// Create one client per process and share it. The package treats two clients as two processes.
+//
+// The key of a group is a real key in Redis, so store nothing else under it. All WaitGroups with
+// the same key count together. No lock, semaphore or limiter can use that key.
+//
+// An option is a field. Set it before first use. TTL is how long a task lasts without a renewal:
+// 10 s by default. Label and Trace are optional: a text that Inspect shows, and hooks for
+// metrics, logs and spans.
 //
 // # Two ways to count
 //
@@ -18,14 +28,22 @@
 //	err := wg.AddContext(ctx, len(jobs)) // in the coordinator
 //	err = wg.WaitContext(ctx)
 //
-//	task, err := wg.Claim(ctx) // in a worker, for each job
-//	…
-//	err = task.Done()
+//	for { // in a worker
+//		task, err := wg.Claim(ctx)
+//		if err != nil {
+//			return err // ErrNothingToClaim: everything is done or claimed
+//		}
+//		…
+//		err = task.Done()
+//	}
 //
-// A task is a lease, which its process renews in the background. If the process dies,
-// the task is abandoned within TTL. Once nothing else is left, waits end with an
-// [AbandonedError]. Add only changes a counter. If the process that should call
-// WaitGroup.Done dies, the count stays, and waits do not return.
+// A task is a lease, which its process renews in the background. If the process dies, the
+// task is abandoned within TTL. Abandoned tasks do not block a wait. Once nothing else is left,
+// WaitContext returns an [AbandonedError], for which errors.Is(err, ErrAbandoned) is true. Wait
+// panics with it.
+//
+// Add only changes a counter. If the process that should call WaitGroup.Done dies, the count
+// stays, and waits do not return.
 //
 // # Generations
 //
@@ -43,11 +61,14 @@
 //
 // Abandoned work may have been done, or may still run: a process that is cut off or
 // paused for longer than TTL loses its tasks. Protect work that must not run twice with
-// a lock and its fencing token. If Redis loses the group, waits return [ErrLost]. An
-// unfinished group expires after a day without changes or renewals, a finished one after
-// 65 minutes.
+// a lock and its fencing token. If Redis loses the group, waits return ErrLost. An
+// unfinished group expires after a day without changes or renewals. A finished group expires
+// after 65 minutes.
 //
 // # Errors
+//
+// [Task.Done] and [Task.Err] return [ErrLost] if the task was lost, and a wait returns it if Redis
+// lost the group. Claim returns [ErrNothingToClaim] if the counter is 0.
 //
 // While Redis is unreachable, operations retry with backoff until ctx is done. Their error
 // then wraps ctx's error and the last Redis error. Permanent errors, such as missing ACL

@@ -235,8 +235,27 @@ func ExampleTask_Context() {
 	// baton: task "import:42": task lost true
 }
 
-// A worker that cannot finish a task adds it again for others, and abandons its own.
+// A worker that cannot do its task abandons it. Waits report that.
 func ExampleTask_Abandon() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	wg := waitgroup.New(rdb, "import:42")
+	wg.Add(1)
+	task, err := wg.Claim(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(task.Abandon())
+	fmt.Println(wg.WaitContext(ctx))
+	// Output:
+	// <nil>
+	// baton: wait for "import:42": tasks abandoned: 1
+}
+
+// A worker that cannot finish a task passes it on: it adds the work again, and ends its own task.
+func ExampleTask_Done() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
 	ctx := context.Background()
@@ -247,7 +266,7 @@ func ExampleTask_Abandon() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(wg.AddContext(ctx, 1), first.Abandon())
+	fmt.Println(wg.AddContext(ctx, 1), first.Done())
 
 	second, err := wg.Claim(ctx) // in another process
 	if err != nil {
@@ -255,9 +274,9 @@ func ExampleTask_Abandon() {
 		return
 	}
 	fmt.Println(second.Done())
-	fmt.Println(wg.WaitContext(ctx)) // one of two tasks was abandoned
+	fmt.Println(wg.WaitContext(ctx))
 	// Output:
 	// <nil> <nil>
 	// <nil>
-	// baton: wait for "import:42": tasks abandoned: 1
+	// <nil>
 }

@@ -12,7 +12,7 @@ type Owner struct {
 	Host  string
 	PID   int
 	Label string // the field of the WaitGroup, truncated
-	Token string // what Redis has
+	Token string // the token stored in Redis
 }
 
 // String returns "label (host, pid 7)", or as much of that as is known.
@@ -34,7 +34,7 @@ func (s Status) Outstanding() int64 { return s.Count + int64(len(s.Tasks)+s.More
 // A TaskStatus is one running task.
 type TaskStatus struct {
 	Owner
-	Remaining time.Duration // until the task expires, unless it is renewed
+	Remaining time.Duration // until the task expires; a renewal extends it
 }
 
 // Inspect returns the counter and the running tasks. It makes one read-only request and

@@ -19,9 +19,11 @@ type Task struct{ task *taskgroup.Task }
 // returns the last Redis error, and the task counts as abandoned.
 func (t *Task) Done() error { return t.task.Done() }
 
-// Abandon ends the task undone: waits return an [AbandonedError] once nothing else is
-// left. It returns the errors of Done. To pass the work on to another process instead,
-// call AddContext(ctx, 1) first, so that the other process can claim it.
+// Abandon ends the task and marks it as not done. Waits return an [AbandonedError] once
+// nothing else is left. Abandon returns the errors of Done.
+//
+// To pass the work on to another process, call AddContext(ctx, 1), and then Done instead of
+// Abandon. Another process can then claim the work, and waits do not report it as abandoned.
 func (t *Task) Abandon() error { return t.task.Abandon() }
 
 // Err returns nil while the task is running, ErrDone after Done or Abandon, and ErrLost

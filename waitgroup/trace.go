@@ -15,7 +15,7 @@ import (
 // The packages mutex and semaphore have a Trace and an Event with the same fields.
 // Convert the Event to use one function for all: mutex.Event(e).
 type Trace struct {
-	// Waiting is not called; it is for the other packages.
+	// Waiting is never called here; it is used by the other packages.
 	Waiting func(context.Context, Event)
 	// Acquired is called when a task is counted.
 	Acquired func(context.Context, Event)
@@ -27,26 +27,26 @@ type Trace struct {
 	Lost func(context.Context, Event)
 	// Released is called when Done or Abandon has ended a task.
 	Released func(context.Context, Event)
-	// RedisError is called when a request to Redis failed, also of Add and Wait, whether or
-	// not it will be retried. For the Op "update" it may run on the caller's goroutine,
-	// before the retry.
+	// RedisError is called when a request to Redis failed, even if it is retried. Requests of
+	// Add and Wait count too. For the Op "update" it may run on the caller's goroutine, before
+	// the retry.
 	RedisError func(context.Context, Event)
 }
 
-// An Event is the argument of every hook of a [Trace]. A field is zero for the hooks that
-// its comment does not name.
+// An Event is the argument of every hook of a [Trace]. The comment of a field names the hooks
+// that set it. For other hooks the field is zero.
 type Event struct {
 	// For all hooks.
 	Hook   string    // the hook, as a label: "acquired", "failed", …, "redis_error"
 	Key    string    // the key of the group
 	At     time.Time // when it happened; the hook may run a moment later
-	Weight int64     // 1
-	Shared bool      // false; for package mutex
-	Fence  int64     // 0; for the packages mutex and semaphore
+	Weight int64     // always 1 here; used by package semaphore
+	Shared bool      // always false here; used by package mutex
+	Fence  int64     // always 0 here; used by the packages mutex and semaphore
 
-	Waited  bool          // false; for the packages mutex and semaphore
+	Waited  bool          // always false here; used by the packages mutex and semaphore
 	Wait    time.Duration // Acquired, Failed: since the call
-	Delay   time.Duration // 0; for the limiter of package semaphore
+	Delay   time.Duration // always 0 here; used by the limiter of package semaphore
 	Path    string        // Acquired: "immediate"
 	Held    time.Duration // Lost, Released: from the start to the loss, or to the call of Done or Abandon
 	Cause   string        // Lost: KeyMissing or RenewFailed
@@ -60,8 +60,8 @@ type Event struct {
 
 // The values of [Event].Cause: why a task was lost.
 const (
-	KeyMissing  = trace.KeyMissing  // "key_missing": the group was deleted, evicted, or lost
-	RenewFailed = trace.RenewFailed // "renew_failed": Redis was not reached in time, or the process was paused
+	KeyMissing  = "key_missing"  // the group was deleted, evicted, or lost
+	RenewFailed = "renew_failed" // Redis was not reached in time, or the process was paused
 )
 
 // hooks returns t for the engine.

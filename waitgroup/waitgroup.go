@@ -21,17 +21,17 @@ import (
 const DefaultTTL = 10 * time.Second
 
 var (
-	// ErrNegativeCounter is returned if the counter would become negative. The
-	// counter is unchanged.
-	ErrNegativeCounter = taskgroup.ErrNegativeCounter
+	// ErrLost is returned for a task that was lost before Done, and by a wait if Redis
+	// lost the group.
+	ErrLost = taskgroup.ErrTaskLost
+	// ErrAbandoned matches the [AbandonedError] of a wait.
+	ErrAbandoned = taskgroup.ErrAbandoned
 	// ErrNothingToClaim is returned by Claim if the counter is 0: everything that was
 	// added is done or claimed.
 	ErrNothingToClaim = taskgroup.ErrNothingToClaim
-	// ErrAbandoned matches the [AbandonedError] of a wait.
-	ErrAbandoned = taskgroup.ErrAbandoned
-	// ErrLost is returned for a task that ended before Done, and by a wait if Redis
-	// lost the group.
-	ErrLost = taskgroup.ErrTaskLost
+	// ErrNegativeCounter is returned if the counter would become negative. The
+	// counter is unchanged.
+	ErrNegativeCounter = taskgroup.ErrNegativeCounter
 	// ErrDone is returned for a task that Done or Abandon has ended.
 	ErrDone = taskgroup.ErrDone
 )
@@ -46,9 +46,10 @@ func (e *AbandonedError) Error() string { return (*taskgroup.AbandonedError)(e).
 func (e *AbandonedError) Is(target error) bool { return (*taskgroup.AbandonedError)(e).Is(target) }
 
 // A WaitGroup works like a [sync.WaitGroup] that processes share: all WaitGroups with the
-// same key count together, wherever they run. Most callers should use [WaitGroup.Do] or
-// [WaitGroup.Claim], and [WaitGroup.WaitContext]. It differs from sync.WaitGroup in four
-// ways, because there is a network in between:
+// same key count together, wherever they run. Most callers should use [WaitGroup.Do] for their
+// own work, [WaitGroup.Claim] for work that another process has added, and
+// [WaitGroup.WaitContext]. It differs from sync.WaitGroup in four ways, because there is a
+// network in between:
 //
 //   - A process may die. Tasks of Go, Do and Claim are then abandoned, and waits report
 //     it. What Add has counted stays.
@@ -69,8 +70,9 @@ func (e *AbandonedError) Is(target error) bool { return (*taskgroup.AbandonedErr
 //
 // [the Go memory model]: https://go.dev/ref/mem
 type WaitGroup struct {
-	// TTL is how long a task lasts after its process died. It is truncated to
-	// milliseconds and must be between 10 ms and twelve hours. Set it before first use.
+	// TTL is how long a task lasts after its process has died. New sets it to 10 s. It is
+	// truncated to milliseconds and must be between 10 ms and twelve hours. Set it before
+	// first use.
 	TTL time.Duration
 
 	// Label is shown by [WaitGroup.Inspect] next to host and PID, for people. It is
@@ -101,13 +103,15 @@ func New(rdb redis.UniversalClient, key string) *WaitGroup {
 	return wg
 }
 
-// Add adds delta, which may be negative, to the counter. If nothing is left then, all
-// waits are released, in all processes. Add panics if the counter would become negative,
-// and on permanent errors. While Redis is unreachable it retries with backoff. After an
-// hour it panics, because Redis may no longer remember whether the operation was counted.
+// Add adds delta, which may be negative, to the counter. If nothing is left after the
+// change, all waits in all processes return. Add panics if the counter would become
+// negative, and on permanent errors. While Redis is unreachable it retries with backoff.
+// After an hour it panics, because Redis may no longer remember whether the operation was
+// counted.
 //
-// Most callers should use [WaitGroup.Go]: what Add has counted stays if the process that
-// should call Done dies.
+// Use Add for work that processes [WaitGroup.Claim]. For work of this process, most callers
+// should use [WaitGroup.Do]: what Add has counted stays if the process that should call Done
+// dies.
 func (wg *WaitGroup) Add(delta int) { must(wg.AddContext(context.Background(), delta)) }
 
 // Done decrements the counter by one. It is Add(-1).
@@ -116,9 +120,15 @@ func (wg *WaitGroup) Done() { wg.Add(-1) }
 // AddContext is like Add but returns an error, and stops retrying when ctx is done. It
 // returns ErrNegativeCounter if the counter would become negative.
 //
-// On an error, nothing is counted. If ctx is done while a request is under way, its effect
-// is undone once Redis can be reached, for up to a minute. Two effects cannot be undone:
-// the end of a generation, and counts that others have already claimed or finished.
+// If AddContext returns an error, nothing is counted. If ctx is done during a request, its
+// effect is undone when Redis can be reached. There are these exceptions:
+//
+//   - The undo is tried for one minute, and only while the program runs. After that the
+//     change may stay counted.
+//   - The end of a generation cannot be undone.
+//   - Counts that others have already claimed or finished cannot be undone.
+//   - After a permanent error, or after an hour without Redis, nothing is undone. The change is
+//     counted if an earlier attempt was executed and its reply was lost.
 func (wg *WaitGroup) AddContext(ctx context.Context, delta int) error {
 	const op = "add"
 	switch {
@@ -157,8 +167,8 @@ var crashing atomic.Bool
 // returns within milliseconds. If nothing is left, it returns the result of the last
 // generation at once. While Redis is unreachable it retries with backoff.
 //
-// It returns nil if everything is done, an [AbandonedError] if tasks were abandoned, and
-// ErrLost if Redis lost the group, so that the result is unknown. All waits of a process
+// It returns nil if everything is done, and an [AbandonedError] if tasks were abandoned. It
+// returns ErrLost if Redis lost the group: the result is then unknown. All waits of a process
 // on one group together make one request per second and use one goroutine.
 func (wg *WaitGroup) WaitContext(ctx context.Context) error {
 	if wg.session == nil {
@@ -168,8 +178,8 @@ func (wg *WaitGroup) WaitContext(ctx context.Context) error {
 }
 
 // WaitChan is like WaitContext but returns at once, with a channel that receives the result.
-// The channel receives exactly one value and is never closed. If ctx is done first, that is
-// ctx's error: to stop waiting, cancel ctx.
+// The channel receives exactly one value and is never closed. If ctx is done first, the value
+// is ctx's error. To stop waiting, cancel ctx.
 func (wg *WaitGroup) WaitChan(ctx context.Context) <-chan error {
 	ch := result.NewChan(waitResult(wg.key))
 	if wg.session == nil {
@@ -225,9 +235,9 @@ func (wg *WaitGroup) Go(f func()) {
 // is canceled with the cause ErrLost if the task is lost. While Redis is unreachable, Do
 // retries to count the task until ctx is done.
 //
-// When f returns, the task is done, even if f returned an error. If that fails, Do returns
-// f's error joined with the error of Done: ErrLost means that the task counts as
-// abandoned. If f panics or calls [runtime.Goexit], the task is abandoned. If the task
+// When f returns, the task is done, even if f returned an error. If [Task.Done] fails, Do returns
+// f's error joined with that of Done. ErrLost means that the task counts as abandoned. If f
+// panics or calls [runtime.Goexit], the task is abandoned. If the task
 // cannot be counted before ctx is done, f is not called. A nil f panics at once.
 func (wg *WaitGroup) Do(ctx context.Context, f func(context.Context) error) (err error) {
 	if f == nil { // before counting a task
