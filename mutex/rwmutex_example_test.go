@@ -75,7 +75,7 @@ func ExampleRWMutex_RLockChan() {
 	defer mu.RUnlock()
 
 	wait, cancel := context.WithCancel(context.Background())
-	defer cancel() // stops both waits; a late lock is released
+	defer cancel() // stops both waits; a lock that you did not receive is released
 
 	for range 2 {
 		select {

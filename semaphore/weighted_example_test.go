@@ -55,7 +55,7 @@ func ExampleWeighted_AcquireChan() {
 	sem := semaphore.NewWeighted(rdb, "reports", 10)
 
 	wait, cancel := context.WithCancel(context.Background())
-	defer cancel() // stops waiting; late permits are released
+	defer cancel() // stops waiting; permits that you did not receive are released
 
 	select {
 	case r := <-sem.AcquireChan(wait, 3):

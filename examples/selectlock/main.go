@@ -24,7 +24,7 @@ import (
 // whether work ran. It returns early if ctx is done.
 func try(ctx context.Context, mu *mutex.Mutex, timeout time.Duration, work func(*mutex.Lease)) (ran bool, err error) {
 	wait, cancel := context.WithCancel(ctx)
-	defer cancel() // stops waiting; a late lock is released
+	defer cancel() // stops waiting; a lock that you did not receive is released
 
 	lock := mu.LockChan(wait)
 	select {
