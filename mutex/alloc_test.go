@@ -9,11 +9,11 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// An operation allocates little more than what it replaces: SET NX PX, and a script that compares and
+// An operation allocates little more than the floor: SET NX PX, and a script that compares and
 // deletes. The numbers do not depend on the machine.
 func TestCostAllocations(t *testing.T) {
-	if race {
-		t.Skip("the race detector allocates, too; go test -run TestCostAllocations ./... is without")
+	if redistest.Race {
+		t.Skip("the race detector allocates, too; run it without -race: go test -run TestCostAllocations ./...")
 	}
 	s := redistest.Start(t)
 	rdb, ctx := s.Client(t), t.Context()
@@ -32,11 +32,11 @@ func TestCostAllocations(t *testing.T) {
 		most float64
 		do   func()
 	}{
-		{"Lock and Unlock", least + 18, func() { m.Lock(); m.Unlock() }}, //lint:ignore SA2001 that is what is measured
+		{"Lock and Unlock", least + 18, func() { m.Lock(); m.Unlock() }}, //lint:ignore SA2001 the test measures this
 		{"LockContext and Lease.Unlock", least + 21, func() { unlock(t, lock(t, m)) }},
 		{"LockChan", least + 27, func() { unlock(t, (<-m.LockChan(ctx)).Lease) }},
-		{"a Pool's", least + 24, func() { p.Lock("a"); p.Unlock("a") }},
-		{"TryLock of what is taken", 22, func() { taken.TryLock() }},
+		{"Lock and Unlock of a Pool", least + 24, func() { p.Lock("a"); p.Unlock("a") }},
+		{"TryLock of a held lock", 22, func() { taken.TryLock() }},
 		{"a reader that joins", 2, func() { unlock(t, rlock(t, rw)) }},
 		{"a hand-over inside the process", 9, func() {
 			next := inside.LockChan(ctx)

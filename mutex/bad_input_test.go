@@ -15,19 +15,18 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// A victim is what a row of the table is called on, of each type one.
+// A victim has one value of each type, for the calls of the table.
 type victim struct {
-	m  *mutex.Mutex
-	rw *mutex.RWMutex
-	p  *mutex.Pool
-	o  *mutex.Once
-	fl *mutex.Flight
-	e  *mutex.Election
-	// The key that the pool and the flight are asked for, whose prefix is all before it.
-	key string
+	m   *mutex.Mutex
+	rw  *mutex.RWMutex
+	p   *mutex.Pool
+	o   *mutex.Once
+	fl  *mutex.Flight
+	e   *mutex.Election
+	key string // for the pool and the flight, after their prefix
 }
 
-// victimOf makes a victim as a caller would.
+// victimOf returns a victim with these values.
 func victimOf(rdb redis.UniversalClient, key string, ttl, maxHold time.Duration) victim {
 	cut := len(key) - min(len(key), 1)
 	v := victim{mutex.New(rdb, key), mutex.NewRW(rdb, key), mutex.NewPool(rdb, key[:cut]), mutex.NewOnce(rdb, key), mutex.NewFlight(rdb, key[:cut]), mutex.NewElection(rdb, key), key[cut:]}
@@ -47,51 +46,35 @@ func (v victim) withReplicas(n int, timeout time.Duration) victim {
 	return v
 }
 
-// A row is what is done with one exported function.
+// A row calls one exported function.
 type row struct {
-	do func(ctx context.Context, v victim) error
-	// What it says, if it says the same of every victim; else it says what is wrong
-	// with that. Of those that take no ctx, no ctx is wrong.
-	always string
-	noCtx  bool
-	noTTL  bool // it has no use for TTL and MaxHold
-	noHold bool // nor for MaxHold alone
+	do     func(ctx context.Context, v victim) error
+	always string // expected text if it does not depend on the victim
+	noCtx  bool   // it has no ctx
+	noTTL  bool   // it does not use TTL and MaxHold
+	noHold bool   // it uses TTL, but not MaxHold
 }
 
 func locks(do func(ctx context.Context, v victim) error) row { return row{do: do} }
 
 func looks(do func(ctx context.Context, v victim) error) row { return row{do: do, noTTL: true} }
 
-// shares is a row of what has a TTL, and no MaxHold.
+// shares is a row for a type with a TTL, but without MaxHold.
 func shares(do func(ctx context.Context, v victim) error) row { return row{do: do, noHold: true} }
 
-// panics is a row of a function that takes no ctx and returns no error.
+// panics is a row for a function without a ctx and without an error.
 func panics(always string, do func(v victim)) row {
 	return row{do: func(_ context.Context, v victim) error { do(v); return nil }, always: always, noCtx: true}
 }
 
-func fails(l *mutex.Lease, err error) error {
-	if (l == nil) == (err == nil) {
-		return fmt.Errorf("both or neither of %v and %v", l, err)
-	}
-	return err
-}
+func result(c <-chan mutex.Result) error { r := <-c; return redistest.ErrorOf(r.Lease, r.Err) }
 
-func failsTerm(t *mutex.Term, err error) error {
-	if (t == nil) == (err == nil) {
-		return fmt.Errorf("both or neither of %v and %v", t, err)
-	}
-	return err
-}
+func called(context.Context) error { panic("f was called") }
 
-func result(c <-chan mutex.Result) error { r := <-c; return fails(r.Lease, r.Err) }
-
-func called(context.Context) error { panic("it was called") }
-
-// ran is an error if f ran although it failed.
+// ran returns err, or another error if ran is true.
 func ran(ran bool, err error) error {
 	if ran {
-		return fmt.Errorf("it ran, and %v", err)
+		return fmt.Errorf("f ran, and the error is %v", err)
 	}
 	return err
 }
@@ -101,7 +84,7 @@ const (
 	unlocked = "nlock of unlocked"
 )
 
-// zero is a row of a method of the zero value and of a nil pointer.
+// zero is a row for a method of the zero value and of a nil pointer.
 func zero[T any](want any, do func(l *T) any) row {
 	return row{always: "nil pointer", noCtx: true, do: func(context.Context, victim) error { return redistest.Zero(want, do) }}
 }
@@ -118,7 +101,7 @@ var badInput = map[string]row{
 	"NewPool": panics(none, func(victim) { mutex.NewPool(nil, "baton:{") }),
 
 	"NewOnce":        panics(none, func(victim) { mutex.NewOnce(nil, "") }),
-	"Once.Do":        {do: func(_ context.Context, v victim) error { v.o.Do(func() { panic("it was called") }); return nil }, noCtx: true, noHold: true},
+	"Once.Do":        {do: func(_ context.Context, v victim) error { v.o.Do(func() { panic("f was called") }); return nil }, noCtx: true, noHold: true},
 	"Once.DoContext": shares(func(ctx context.Context, v victim) error { return ran(v.o.DoContext(ctx, called)) }),
 	"Once.TryDo":     shares(func(ctx context.Context, v victim) error { return ran(v.o.TryDo(ctx, called)) }),
 	"Once.Done":      looks(func(ctx context.Context, v victim) error { _, err := v.o.Done(ctx); return err }),
@@ -126,25 +109,25 @@ var badInput = map[string]row{
 	"Once.Last":      looks(func(ctx context.Context, v victim) error { _, err := v.o.Last(ctx); return err }),
 	"Once.Inspect":   looks(func(ctx context.Context, v victim) error { _, err := v.o.Inspect(ctx); return err }),
 
-	"LeaseFromContext": panics("nil pointer", func(victim) { mutex.LeaseFromContext(nil) }), //lint:ignore SA1012 it is bad
+	"LeaseFromContext": panics("nil pointer", func(victim) { mutex.LeaseFromContext(nil) }), //lint:ignore SA1012 bad input
 
 	"NewFlight":         panics(none, func(victim) { mutex.NewFlight(nil, "baton:{") }),
-	"Flight.Do":         shares(func(ctx context.Context, v victim) error { _, _, err := v.fl.Do(ctx, v.key, unwanted); return err }),
-	"Flight.DoChan":     shares(func(ctx context.Context, v victim) error { r := <-v.fl.DoChan(ctx, v.key, unwanted); return r.Err }),
+	"Flight.Do":         shares(func(ctx context.Context, v victim) error { _, _, err := v.fl.Do(ctx, v.key, mustNotRun); return err }),
+	"Flight.DoChan":     shares(func(ctx context.Context, v victim) error { r := <-v.fl.DoChan(ctx, v.key, mustNotRun); return r.Err }),
 	"Flight.Forget":     looks(func(ctx context.Context, v victim) error { return v.fl.Forget(ctx, v.key) }),
 	"Flight.Inspect":    looks(func(ctx context.Context, v victim) error { _, err := v.fl.Inspect(ctx, v.key); return err }),
 	"NewElection":       panics(none, func(victim) { mutex.NewElection(nil, "") }),
-	"Election.Campaign": shares(func(ctx context.Context, v victim) error { return failsTerm(v.e.Campaign(ctx)) }),
+	"Election.Campaign": shares(func(ctx context.Context, v victim) error { return redistest.ErrorOf(v.e.Campaign(ctx)) }),
 	"Election.CampaignChan": shares(func(ctx context.Context, v victim) error {
 		r := <-v.e.CampaignChan(ctx)
-		return failsTerm(r.Term, r.Err)
+		return redistest.ErrorOf(r.Term, r.Err)
 	}),
 	"Election.Lead": shares(func(ctx context.Context, v victim) error {
-		return v.e.Lead(ctx, func(context.Context, *mutex.Term) error { panic("it was called") })
+		return v.e.Lead(ctx, func(context.Context, *mutex.Term) error { panic("f was called") })
 	}),
 	"Election.Leader":  looks(func(ctx context.Context, v victim) error { _, err := v.e.Leader(ctx); return err }),
 	"Election.Inspect": looks(func(ctx context.Context, v victim) error { _, err := v.e.Inspect(ctx); return err }),
-	"Election.Observe": looks(func(ctx context.Context, v victim) error { // it ends, and Leader returns why
+	"Election.Observe": looks(func(ctx context.Context, v victim) error { // the channel is closed, and Leader returns the error
 		for l := range v.e.Observe(ctx) {
 			return fmt.Errorf("observed %v", l)
 		}
@@ -155,8 +138,8 @@ var badInput = map[string]row{
 	"Mutex.Lock":           panics("", func(v victim) { v.m.Lock() }),
 	"Mutex.TryLock":        panics("", func(v victim) { v.m.TryLock() }),
 	"Mutex.Unlock":         panics(unlocked, func(v victim) { v.m.Unlock() }),
-	"Mutex.LockContext":    locks(func(ctx context.Context, v victim) error { return fails(v.m.LockContext(ctx)) }),
-	"Mutex.TryLockContext": locks(func(ctx context.Context, v victim) error { return fails(v.m.TryLockContext(ctx)) }),
+	"Mutex.LockContext":    locks(func(ctx context.Context, v victim) error { return redistest.ErrorOf(v.m.LockContext(ctx)) }),
+	"Mutex.TryLockContext": locks(func(ctx context.Context, v victim) error { return redistest.ErrorOf(v.m.TryLockContext(ctx)) }),
 	"Mutex.LockChan":       locks(func(ctx context.Context, v victim) error { return result(v.m.LockChan(ctx)) }),
 	"Mutex.Do":             locks(func(ctx context.Context, v victim) error { return v.m.Do(ctx, called) }),
 
@@ -167,10 +150,10 @@ var badInput = map[string]row{
 	"RWMutex.Unlock":          panics(unlocked, func(v victim) { v.rw.Unlock() }),
 	"RWMutex.RUnlock":         panics(unlocked, func(v victim) { v.rw.RUnlock() }),
 	"RWMutex.RLocker":         panics("", func(v victim) { v.rw.RLocker().Lock() }),
-	"RWMutex.LockContext":     locks(func(ctx context.Context, v victim) error { return fails(v.rw.LockContext(ctx)) }),
-	"RWMutex.RLockContext":    locks(func(ctx context.Context, v victim) error { return fails(v.rw.RLockContext(ctx)) }),
-	"RWMutex.TryLockContext":  locks(func(ctx context.Context, v victim) error { return fails(v.rw.TryLockContext(ctx)) }),
-	"RWMutex.TryRLockContext": locks(func(ctx context.Context, v victim) error { return fails(v.rw.TryRLockContext(ctx)) }),
+	"RWMutex.LockContext":     locks(func(ctx context.Context, v victim) error { return redistest.ErrorOf(v.rw.LockContext(ctx)) }),
+	"RWMutex.RLockContext":    locks(func(ctx context.Context, v victim) error { return redistest.ErrorOf(v.rw.RLockContext(ctx)) }),
+	"RWMutex.TryLockContext":  locks(func(ctx context.Context, v victim) error { return redistest.ErrorOf(v.rw.TryLockContext(ctx)) }),
+	"RWMutex.TryRLockContext": locks(func(ctx context.Context, v victim) error { return redistest.ErrorOf(v.rw.TryRLockContext(ctx)) }),
 	"RWMutex.LockChan":        locks(func(ctx context.Context, v victim) error { return result(v.rw.LockChan(ctx)) }),
 	"RWMutex.RLockChan":       locks(func(ctx context.Context, v victim) error { return result(v.rw.RLockChan(ctx)) }),
 	"RWMutex.Do":              locks(func(ctx context.Context, v victim) error { return v.rw.Do(ctx, called) }),
@@ -180,10 +163,10 @@ var badInput = map[string]row{
 	"Pool.TryLock": panics("", func(v victim) { v.p.TryLock(v.key) }),
 	"Pool.Unlock":  panics(unlocked, func(v victim) { v.p.Unlock(v.key) }),
 	"Pool.LockContext": locks(func(ctx context.Context, v victim) error {
-		return each(v, func(keys ...string) error { return fails(v.p.LockContext(ctx, keys...)) })
+		return each(v, func(keys ...string) error { return redistest.ErrorOf(v.p.LockContext(ctx, keys...)) })
 	}),
 	"Pool.TryLockContext": locks(func(ctx context.Context, v victim) error {
-		return each(v, func(keys ...string) error { return fails(v.p.TryLockContext(ctx, keys...)) })
+		return each(v, func(keys ...string) error { return redistest.ErrorOf(v.p.TryLockContext(ctx, keys...)) })
 	}),
 	"Pool.LockChan": locks(func(ctx context.Context, v victim) error {
 		return each(v, func(keys ...string) error { return result(v.p.LockChan(ctx, keys...)) })
@@ -221,31 +204,31 @@ var badInput = map[string]row{
 	"Lease.FenceOf": zero("0 0", func(l *mutex.Lease) any { return fmt.Sprint(l.FenceOf("key"), l.FenceOf("")) }),
 }
 
-// each calls lock with the bad key, alone and among others, and returns the first
-// error that is not like the others.
+// each calls lock with the bad key, alone and among others. It returns the error, or another one if
+// the errors differ.
 func each(v victim, lock func(keys ...string) error) error {
 	alone := redistest.Outcome(func() error { return lock(v.key) })
 	for _, keys := range [][]string{{v.key, v.key}, {"1", v.key, "2"}} {
 		if err := redistest.Outcome(func() error { return lock(keys...) }); (err == nil) != (alone == nil) || errors.Is(err, mutex.ErrLocked) {
-			return fmt.Errorf("of %q: %w; alone: %w", keys, err, alone)
+			return fmt.Errorf("keys %q: %w; the key alone: %w", keys, err, alone)
 		}
 	}
 	return alone
 }
 
-func TestBadInputIsWhole(t *testing.T) { redistest.CoversExported(t, ".", badInput) }
+func TestBadInputCoversAllFunctions(t *testing.T) { redistest.CoversExported(t, ".", badInput) }
 
-// TestBadInput calls every exported function on whatever cannot be used: it says
-// what is wrong, writes nothing, and takes nothing from those who hold something.
+// TestBadInput calls every exported function with bad input. Each call describes the error, writes
+// nothing, and ends no hold.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	asks, ctx := s.Client(t), t.Context()
+	client, ctx := s.Client(t), t.Context()
 	types := s.PutTypes(t)
-	one, read, two := victimOf(asks, "one", time.Hour, 0), victimOf(asks, "read", time.Hour, 0), victimOf(asks, "2", time.Hour, 0) // not renewed meanwhile
+	one, read, two := victimOf(client, "one", time.Hour, 0), victimOf(client, "read", time.Hour, 0), victimOf(client, "2", time.Hour, 0) // no renewals
 	held := []*mutex.Lease{lock(t, one.m), rlock(t, read.rw), lockAll(t, two.p, "two", "three")}
-	misuse := redistest.NewMisuse(t, s, "}:fence") // who asked for several keys may have had some for a moment
-	rdb := misuse.Unasked
+	misuse := redistest.NewMisuse(t, s, "}:fence") // a call for several keys may lock some for a moment
+	rdb := misuse.Silent
 
 	type bad struct {
 		victim
@@ -253,14 +236,14 @@ func TestBadInput(t *testing.T) {
 	}
 	all := map[string]bad{
 		"no key":                    {victimOf(rdb, "", ample, 0), "the key is empty"},
-		"a key of ours":             {victimOf(rdb, "baton:{key}:queue", ample, 0), "library's own"},
-		"the prefix of ours":        {victimOf(rdb, "baton:{", ample, 0), "library's own"},
+		"a reserved key":            {victimOf(rdb, "baton:{key}:queue", ample, 0), "library's own"},
+		"the reserved prefix":       {victimOf(rdb, "baton:{", ample, 0), "library's own"},
 		"no TTL":                    {victimOf(rdb, "key", 0, 0), "TTL 0s"},
 		"a negative TTL":            {victimOf(rdb, "key", -1, 0), "TTL -1ns"},
 		"a TTL of 1.5 ms":           {victimOf(rdb, "key", 1500*time.Microsecond, 0), "TTL 1.5ms"},
 		"a negative MaxHold":        {victimOf(rdb, "key", ample, -time.Hour), "MaxHold -1h"},
-		"the least MaxHold":         {victimOf(rdb, "key", ample, -1<<63), "MaxHold -"},
-		"what New has not made":     {victim{new(mutex.Mutex), new(mutex.RWMutex), new(mutex.Pool), new(mutex.Once), new(mutex.Flight), new(mutex.Election), "key"}, "not made by New"},
+		"the minimum MaxHold":       {victimOf(rdb, "key", ample, -1<<63), "MaxHold -"},
+		"a value without New":       {victim{new(mutex.Mutex), new(mutex.RWMutex), new(mutex.Pool), new(mutex.Once), new(mutex.Flight), new(mutex.Election), "key"}, "not made by New"},
 		"a negative Linger":         {victimOf(rdb, "key", ample, 0).withLinger(-1), "Linger is negative: -1ns"},
 		"negative Replicas":         {victimOf(rdb, "key", ample, 0).withReplicas(-2, 0), "Replicas is negative: -2"},
 		"a negative ReplicaTimeout": {victimOf(rdb, "key", ample, 0).withReplicas(1, -1), "ReplicaTimeout -1ns"},
@@ -269,15 +252,15 @@ func TestBadInput(t *testing.T) {
 		all[what] = bad{victimOf(rdb, "key", ample, 0), "client is nil"}
 	}
 	for what, key := range types {
-		all[what] = bad{victimOf(asks, key, ample, 0), "WRONGTYPE"}
+		all[what] = bad{victimOf(client, key, ample, 0), "WRONGTYPE"}
 	}
 	good := victimOf(rdb, "key", ample, 0)
-	ofHolds := regexp.MustCompile("MaxHold|Replica|Linger")
+	onlyHolds := regexp.MustCompile("MaxHold|Replica|Linger")
 	for name, r := range badInput {
 		for what, bad := range all {
 			do := func() error { return r.do(ctx, bad.victim) }
 			switch {
-			case (r.noHold || r.noTTL) && ofHolds.MatchString(bad.want), r.noTTL && strings.Contains(bad.want, "TTL"):
+			case (r.noHold || r.noTTL) && onlyHolds.MatchString(bad.want), r.noTTL && strings.Contains(bad.want, "TTL"):
 			case r.always != "":
 				misuse.ErrorContains(name+" of "+what, r.always, do)
 			default:
@@ -314,21 +297,21 @@ func TestBadInput(t *testing.T) {
 		} {
 			bad := victimOf(rdb, "key", ample, 0)
 			change(bad)
-			misuse.Refuses("Flight.Do of "+d.String(), "invalid duration", func() error { _, _, err := bad.fl.Do(ctx, "1", unwanted); return err })
+			misuse.Refuses("Flight.Do of "+d.String(), "invalid duration", func() error { _, _, err := bad.fl.Do(ctx, "1", mustNotRun); return err })
 		}
 	}
 	for name, do := range map[string]func() error{
-		"Pool.LockContext":    func() error { return fails(good.p.LockContext(ctx)) },
-		"Pool.TryLockContext": func() error { return fails(good.p.TryLockContext(ctx)) },
+		"Pool.LockContext":    func() error { return redistest.ErrorOf(good.p.LockContext(ctx)) },
+		"Pool.TryLockContext": func() error { return redistest.ErrorOf(good.p.TryLockContext(ctx)) },
 		"Pool.LockChan":       func() error { return result(good.p.LockChan(ctx)) },
 	} {
-		misuse.Refuses(name+" of no keys", "no keys", do)
+		misuse.Refuses(name+" without keys", "no keys", do)
 	}
 
 	misuse.Unchanged()
 	for _, l := range held {
 		if err := l.Err(); err != nil {
-			t.Errorf("what was held has ended: %v", err)
+			t.Errorf("a hold has ended: %v", err)
 		}
 		unlock(t, l)
 	}

@@ -35,7 +35,7 @@ func ExampleCheck() {
 	// Output: ok no script was seen half done
 }
 
-// report returns the report of a client, and its findings by name.
+// report returns the report for a client, and its findings by name.
 func report(t *testing.T, rdb redis.UniversalClient) (mutex.Report, map[string]mutex.Finding) {
 	t.Helper()
 	r, err := mutex.Check(t.Context(), rdb)
@@ -46,10 +46,10 @@ func report(t *testing.T, rdb redis.UniversalClient) (mutex.Report, map[string]m
 	for _, f := range r.Findings {
 		found[f.Check] = f
 		if (f.Level == mutex.LevelOK) != (f.Means == "") {
-			t.Errorf("%s is %v, and means %q", f.Check, f.Level, f.Means)
+			t.Errorf("%s is %v, with the meaning %q", f.Check, f.Level, f.Means)
 		}
 		if text := r.String(); !strings.Contains(text, f.Found) || !strings.Contains(text, f.Means) || !strings.Contains(text, f.Remedy) {
-			t.Errorf("the text has not all of %+v:\n%s", f, text)
+			t.Errorf("the text lacks a part of %+v:\n%s", f, text)
 		}
 	}
 	if r.RoundTrip <= 0 {
@@ -105,18 +105,19 @@ func TestCheckSettings(t *testing.T) {
 	levels(t, found, map[string]mutex.Level{"replication": mutex.LevelFailure})
 }
 
-// A user without INFO, CONFIG and channels gets a report of the rest.
-func TestCheckGoesOnWhenRefused(t *testing.T) {
+// A user without INFO, CONFIG and channels gets a report on the other checks.
+func TestCheckWithFewPermissions(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	s.Do(t, "ACL", "SETUSER", "u", "reset", "on", "nopass", "~*", "resetchannels", "+@all", "-info", "-config")
-	_, found := report(t, s.Client(t, func(o *redis.Options) { o.Username, o.Password = "u", "x" }))
+	user := func(o *redis.Options) { o.Username, o.Password = "u", "x" }
+	_, found := report(t, s.Client(t, user))
 	levels(t, found, map[string]mutex.Level{
 		"scripts": mutex.LevelOK, "atomic": mutex.LevelOK, "pubsub": mutex.LevelWarning,
 		"eviction": mutex.LevelUnknown, "persistence": mutex.LevelUnknown, "replication": mutex.LevelUnknown, "cluster": mutex.LevelUnknown,
 	})
 	s.Do(t, "ACL", "SETUSER", "u", "-eval")
-	_, found = report(t, s.Client(t, func(o *redis.Options) { o.Username, o.Password = "u", "x" }))
+	_, found = report(t, s.Client(t, user))
 	levels(t, found, map[string]mutex.Level{"scripts": mutex.LevelFailure})
 }
 
@@ -129,13 +130,13 @@ func TestCheckCluster(t *testing.T) {
 	if r.Level() == mutex.LevelFailure {
 		t.Errorf("a failure: %v", r)
 	}
-	for _, node := range c.Nodes { // of a plain client, which one node at least redirects
+	for _, node := range c.Nodes { // for a plain client, the level is a failure on each node
 		_, found := report(t, node.Client(t))
 		levels(t, found, map[string]mutex.Level{"cluster": mutex.LevelFailure})
 	}
 }
 
-// What a server refuses is found. A lock fails at once and names the remedy if it cannot do without.
+// Check finds refused commands. If a lock needs the command, it fails at once with the remedy.
 func TestCheckRefusedCommands(t *testing.T) {
 	for check, r := range map[string]struct {
 		text    string
@@ -148,7 +149,7 @@ func TestCheckRefusedCommands(t *testing.T) {
 		"undeclared-keys": {"ERR script tried accessing undeclared key", func(command string, args []string) bool {
 			return command == "EXISTS" && strings.HasSuffix(args[0], ":never")
 		}, mutex.LevelWarning, ""},
-		"set-get": {"ERR syntax error", func(command string, args []string) bool { // as before Redis 7
+		"set-get": {"ERR syntax error", func(command string, args []string) bool { // as in Redis 6
 			return command == "SET" && strings.EqualFold(args[len(args)-1], "GET")
 		}, mutex.LevelWarning, ""},
 	} {
@@ -169,13 +170,13 @@ func TestCheckRefusedCommands(t *testing.T) {
 			case r.remedy == "" && err == nil:
 				unlock(t, l)
 			case r.remedy == "" || err == nil || !strings.Contains(err.Error(), r.remedy) || report.Level() != mutex.LevelFailure:
-				t.Errorf("lock: %v; %v", err, report)
+				t.Errorf("LockContext: %v; %v", err, report)
 			}
 		})
 	}
 }
 
-// A server that runs a script as a sequence of calls is found.
+// Check finds a server that runs a script as a sequence of calls.
 func TestCheckScriptsNotAtomic(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t).Client(t)
@@ -221,14 +222,14 @@ func TestCheckReturnsWhenContextEnds(t *testing.T) {
 	}()
 	cancel(why)
 	if err := <-result; !errors.Is(err, why) || !strings.Contains(err.Error(), "baton: check") {
-		t.Errorf("check: %v", err)
+		t.Errorf("Check returned %v", err)
 	}
 	p.Blackhole(false)
 	if _, err := mutex.Check(ctx, rdb); !errors.Is(err, why) {
-		t.Errorf("check of a done ctx: %v", err)
+		t.Errorf("Check with a done ctx returned %v", err)
 	}
 	s.Kill()
 	if _, err := mutex.Check(t.Context(), rdb); err == nil || !strings.Contains(err.Error(), "baton: check") {
-		t.Errorf("check of a server that is down: %v", err)
+		t.Errorf("Check without a server returned %v", err)
 	}
 }

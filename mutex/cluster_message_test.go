@@ -3,7 +3,6 @@ package mutex_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,63 +14,51 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// A nodeKeys has a key of each node of a cluster, whose locks go from one client to another.
+// nodeKeys hands over the lock of one key on each node of a cluster, from one client to another.
 type nodeKeys struct {
 	*testing.T
 	c              *redistest.Cluster
-	owners         map[*redistest.Server]string
+	keys           map[*redistest.Server]string
 	clients        [2]redis.UniversalClient
 	holder, waiter map[string]*mutex.Mutex
 }
 
 func keysOfNodes(t *testing.T, c *redistest.Cluster) *nodeKeys {
-	patient := func(o *redis.ClusterOptions) { o.ReadTimeout = -1 } // the messages are counted
+	patient := func(o *redis.ClusterOptions) { o.ReadTimeout = -1 } // the test counts messages
 	holder, waiter := c.Client(t, patient), c.Client(t, patient)
-	k := &nodeKeys{t, c, map[*redistest.Server]string{}, [...]redis.UniversalClient{holder, waiter}, map[string]*mutex.Mutex{}, map[string]*mutex.Mutex{}}
-	for i := 0; len(k.owners) < len(c.Nodes); i++ {
-		key := fmt.Sprintf("{%d}", i)
-		k.owners[c.Owner(t, c.Slot(t, key))] = key
-	}
-	for i, rdb := range k.clients { // so that the subscriptions stay
+	k := &nodeKeys{t, c, c.HashTags(t), [...]redis.UniversalClient{holder, waiter}, map[string]*mutex.Mutex{}, map[string]*mutex.Mutex{}}
+	for i, rdb := range k.clients { // to keep the subscriptions open
 		lock(t, mutex.New(rdb, "kept"+strconv.Itoa(i)))
 	}
-	for _, key := range k.owners {
+	for _, key := range k.keys {
 		k.holder[key], k.waiter[key] = mutex.New(holder, key), mutex.New(waiter, key)
 	}
 	return k
 }
 
-// handOver has the waiter get each lock from the holder. It calls meanwhile while all are awaited.
-func (k *nodeKeys) handOver(meanwhile func()) {
+// handOver hands each lock over to the waiter. It calls f while all locks have waiters.
+func (k *nodeKeys) handOver(f func()) {
 	k.Helper()
 	held, next := map[string]*mutex.Lease{}, map[string]<-chan mutex.Result{}
-	for _, key := range k.owners {
+	for _, key := range k.keys {
 		held[key] = lock(k.T, k.holder[key])
 		next[key] = k.waiter[key].LockChan(k.Context())
-		redistest.Eventually(k, redistest.Patience, func() bool {
-			status, err := k.holder[key].Inspect(k.Context())
-			return err == nil && status.Waiters == 1
-		}, "it is awaited")
+		awaitWaiters(k.T, k.holder[key].Inspect, 1)
 	}
-	meanwhile()
-	for _, key := range k.owners {
+	f()
+	for _, key := range k.keys {
 		unlock(k.T, held[key])
-		r := <-next[key]
-		if r.Err != nil {
-			k.Fatal(r.Err)
-		}
-		unlock(k.T, r.Lease)
+		unlock(k.T, receive(k.T, next[key]))
 	}
 }
 
-// subscribed waits until the waiter has a channel on each node, which the locks that are awaited need.
+// subscribed waits until the waiter has a channel on each node.
 func (k *nodeKeys) subscribed() {
 	k.Helper()
 	redistest.Eventually(k, redistest.Patience, func() bool { return len(k.channels()) == len(k.c.Nodes) }, "each node has a channel")
 }
 
-// channels returns the channels of single nodes that are subscribed to. It skips the test on
-// Redis 6, which has none.
+// channels returns the subscribed sharded channels. It skips the test on Redis 6, which has none.
 func (k *nodeKeys) channels() (channels []string) {
 	k.Helper()
 	for _, node := range k.c.Nodes {
@@ -82,8 +69,8 @@ func (k *nodeKeys) channels() (channels []string) {
 	return channels
 }
 
-// TestClusterHandOversStayOnTheirNode hands over locks of every node of a cluster. No message goes
-// to another node.
+// TestClusterHandOversStayOnTheirNode hands over locks on every node of a cluster. No message goes to
+// another node.
 func TestClusterHandOversStayOnTheirNode(t *testing.T) {
 	t.Parallel()
 	const nodes, rounds = 3, 10
@@ -99,22 +86,16 @@ func TestClusterHandOversStayOnTheirNode(t *testing.T) {
 	}
 }
 
-// TestClusterMessagesStayOnTheirNode has processes tell each other of everything that they do, on
-// every node of a cluster. No message goes to another node.
+// TestClusterMessagesStayOnTheirNode sends each kind of message on every node of a cluster. No
+// message goes to another node.
 func TestClusterMessagesStayOnTheirNode(t *testing.T) {
 	t.Parallel()
 	k := keysOfNodes(t, redistest.StartCluster(t, 3))
-	k.channels() // skips the test if the server has none
+	k.channels() // skips the test on Redis 6
 	here, there, observed := k.clients[0], k.clients[1], 0
 	subscribed := mutex.New(here, "subscribed") // readers alone would not subscribe
 	subscribed.NotifyContention = true
 	lock(t, subscribed)
-	awaited := func(inspect func(context.Context) (mutex.Status, error)) {
-		redistest.Eventually(t, redistest.Patience, func() bool {
-			s, err := inspect(t.Context())
-			return err == nil && s.Waiters > 0
-		}, "it is awaited")
-	}
 	for what, round := range map[string]func(t *testing.T, key string) (messages int64){
 		"Contended": func(t *testing.T, key string) int64 {
 			mu := mutex.New(here, key)
@@ -128,12 +109,9 @@ func TestClusterMessagesStayOnTheirNode(t *testing.T) {
 		},
 		"ContendedReaders": func(t *testing.T, key string) int64 {
 			readers, writer := mutex.NewRW(here, key+"rw"), mutex.NewRW(there, key+"rw")
-			held, err := readers.RLockContext(t.Context())
-			must(err)
-			joined, err := readers.RLockContext(t.Context())
-			must(err)
+			held, joined := rlock(t, readers), rlock(t, readers)
 			next := writer.LockChan(t.Context())
-			awaited(writer.Inspect)
+			awaitWaiters(t, writer.Inspect, 1)
 			unlock(t, held)
 			unlock(t, joined)
 			unlock(t, receive(t, next))
@@ -149,7 +127,7 @@ func TestClusterMessagesStayOnTheirNode(t *testing.T) {
 			e.Value = "x"
 			redistest.Eventually(t, redistest.Patience, func() bool {
 				return slices.ContainsFunc(k.channels(), func(channel string) bool { return strings.HasSuffix(channel, ":value:"+key) })
-			}, "changes are heard")
+			}, "the observer has subscribed")
 			term := campaign(t, e)
 			sees(t, leaders, "x")
 			resign(t, term)
@@ -161,10 +139,10 @@ func TestClusterMessagesStayOnTheirNode(t *testing.T) {
 			both := make(chan error, 1)
 			_, err := first.DoContext(t.Context(), func(context.Context) error {
 				go func() {
-					_, err := second.DoContext(t.Context(), func(context.Context) error { return errors.New("it ran twice") })
+					_, err := second.DoContext(t.Context(), func(context.Context) error { return errors.New("f ran twice") })
 					both <- err
 				}()
-				awaited(mutex.New(there, key+"once").Inspect)
+				awaitWaiters(t, second.Inspect, 1)
 				return nil
 			})
 			must(err)
@@ -176,7 +154,7 @@ func TestClusterMessagesStayOnTheirNode(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			all := func() (onBus, onNode, messages int64) {
 				onBus, onNode = k.c.Messages(t)
-				for _, key := range k.owners {
+				for _, key := range k.keys {
 					messages += round(t, key)
 				}
 				onBusThen, onNodeThen := k.c.Messages(t)
@@ -195,9 +173,9 @@ func TestClusterMessagesStayOnTheirNode(t *testing.T) {
 	}
 }
 
-// TestClusterMessages moves the slots of the channels of all nodes, and cuts the connections of
-// their subscriptions, while locks are awaited (row 11). The locks change hands, and waiters then
-// have channels on the keys' nodes again.
+// TestClusterMessages moves the slots of the channels of all nodes, and then closes the connections
+// of their subscriptions, while locks have waiters (row 11). The locks are handed over, and the
+// waiters subscribe again on the keys' nodes.
 func TestClusterMessages(t *testing.T) {
 	t.Parallel()
 	k := keysOfNodes(t, redistest.StartCluster(t, 2))

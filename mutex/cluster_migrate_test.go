@@ -9,8 +9,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// TestValuesMoveWithTheirSlot has a slot move while a leader, a Once that runs and a Flight that
-// makes a value hold mutexes in it: observers, waiters and later callers get the values.
+// TestValuesMoveWithTheirSlot moves a slot during a term, a run of a Once and a run of a Flight.
+// Observers, waiters and later callers get the values.
 func TestValuesMoveWithTheirSlot(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, 2)
@@ -23,33 +23,33 @@ func TestValuesMoveWithTheirSlot(t *testing.T) {
 		sees(t, observed, "a")
 
 		inOnce, inFlight, moved := make(chan struct{}), make(chan struct{}), make(chan struct{})
-		ran := make(chan error, 1)
+		onceErr := make(chan error, 1)
 		o, o2 := mutex.NewOnce(rdb, key+":once"), mutex.NewOnce(other, key+":once")
 		fl, fl2 := mutex.NewFlight(rdb, key+":"), mutex.NewFlight(other, key+":")
 		fl.Keep, fl2.Keep = time.Hour, time.Hour
 		go func() {
 			_, err := o.DoContext(t.Context(), func(context.Context) error { close(inOnce); <-moved; return nil })
-			ran <- err
+			onceErr <- err
 		}()
-		made := fl.DoChan(t.Context(), "1", func(context.Context) ([]byte, error) { close(inFlight); <-moved; return []byte("v"), nil })
+		own := fl.DoChan(t.Context(), "1", func(context.Context) ([]byte, error) { close(inFlight); <-moved; return []byte("v"), nil })
 		<-inOnce
 		<-inFlight
-		shared := fl2.DoChan(t.Context(), "1", unwanted)
-		waiters(t, fl2, 1)
+		shared := fl2.DoChan(t.Context(), "1", mustNotRun)
+		awaitWaiters(t, inspectOne(fl2), 1)
 		for _, k := range []string{key, key + ":once", key + ":1"} {
 			c.Migrate(t, c.Slot(t, k)).Finish(t)
 		}
 		close(moved)
-		if err := <-ran; err != nil {
+		if err := <-onceErr; err != nil {
 			t.Errorf("%q: DoContext returns %v", key, err)
 		}
 		runs(t, "again", o2.DoContext, nil, false)
-		for _, ch := range []<-chan mutex.FlightResult{made, shared} {
+		for _, ch := range []<-chan mutex.FlightResult{own, shared} {
 			if r := <-ch; string(r.Val) != "v" || r.Err != nil {
 				t.Errorf("%q: got %+v", key, r)
 			}
 		}
-		gets(t, "kept", fl2, unwanted, "v", true)
+		gets(t, "kept", fl2, mustNotRun, "v", true)
 		leads(t, e, "a", term.Number())
 		resign(t, term)
 		sees(t, observed, "")

@@ -15,16 +15,16 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// What the documents promise that an operation costs. What depends on no time is counted by the
-// server, and the rest in bubbles, where no poll is due.
+// These tests check the documented costs of operations. The server counts operations that do not
+// depend on time. The others run in bubbles, without polls.
 
-// A hold that nobody else wants costs a request to lock each key, and one to unlock it.
+// An uncontended hold costs a request to lock each key, and one to unlock it.
 func TestCostUncontended(t *testing.T) {
 	s := redistest.Start(t)
 	rdb := s.Client(t, redistest.Patient)
 	for _, k := range kinds {
-		l, keys := k.of(rdb, k.name, forever), int64(1)
-		if k.more {
+		l, keys := k.of(rdb, k.name, longTTL), int64(1)
+		if k.twoKeys {
 			keys = 2
 		}
 		for name, get := range l.ways(t) {
@@ -41,7 +41,7 @@ func TestCostUncontended(t *testing.T) {
 	}
 }
 
-// A grant that waits for Replicas costs a renewal and WAIT besides, in one round trip.
+// With Replicas, a grant costs one more round trip, with a renewal and WAIT.
 func TestCostConfirmed(t *testing.T) {
 	s := redistest.Start(t)
 	s.AddReplica(t)
@@ -60,7 +60,7 @@ func TestCostConfirmed(t *testing.T) {
 	}
 }
 
-// A wait costs a request that queues, and a message. NotifyContention costs one message more.
+// A wait costs a request that queues, and a message. NotifyContention costs one more message.
 func TestCostHandOver(t *testing.T) {
 	for notify, messages := range map[bool]int64{false: 1, true: 2} {
 		synctest.Test(t, func(t *testing.T) {
@@ -75,13 +75,13 @@ func TestCostHandOver(t *testing.T) {
 				unlock(t, granted(t, next))
 			}
 			cycle() // opens the subscriptions
-			c.CheckCost(t, fmt.Sprint("two holds, with NotifyContention ", notify), 4, messages, cycle)
+			c.CheckCost(t, fmt.Sprint("a pair of holds with NotifyContention ", notify), 4, messages, cycle)
 		})
 	}
 }
 
-// A hold that is passed on between processes costs two requests and a message, and one that is passed
-// on inside a process almost none.
+// A hand-over to another process costs two requests and a message. A hand-over inside a process costs
+// almost nothing.
 func TestCostOfManyHolds(t *testing.T) {
 	for processes, most := range map[int]float64{1: 0.05, 4: 2.05} {
 		synctest.Test(t, func(t *testing.T) {
@@ -126,7 +126,7 @@ func TestCostRenewalTogether(t *testing.T) {
 		n := pipelines.Load()
 		const ttls = 10
 		time.Sleep(ttls * mutex.DefaultTTL)
-		if got := float64(pipelines.Load() - n); got > 3.1*ttls+1 { // of what is left of a window, which is less than a TTL
+		if got := float64(pipelines.Load() - n); got > 3.1*ttls+1 { // 3 in a trust window, which is shorter than a TTL
 			t.Errorf("%v pipelines in %d TTLs", got, ttls)
 		}
 		for _, l := range all {
@@ -135,13 +135,14 @@ func TestCostRenewalTogether(t *testing.T) {
 	})
 }
 
-// A reader that joins those of its process costs nothing, but for what makes sure, once, that the process hears of writers.
+// A reader that joins readers of its process costs nothing. The first to join after a time slice
+// costs one request, which asks for messages about writers.
 func TestCostReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, all := redistest.MiniClients(t, 2)
 		old := func(rdb *redis.Client) (*mutex.RWMutex, *mutex.Lease) {
 			m := mutex.NewRW(rdb, "key")
-			defer time.Sleep(100 * time.Millisecond) // more than a time slice
+			defer time.Sleep(100 * time.Millisecond) // longer than a time slice
 			return m, rlock(t, m)
 		}
 		m, first := old(all[0])
@@ -166,8 +167,8 @@ func TestCostReaders(t *testing.T) {
 	})
 }
 
-// Readers of several processes who wait for a writer get in together, for a message to each process.
-// A writer that waits costs a message to each process inside, and one that lets it in.
+// When a writer unlocks, waiting readers of several processes get one message for each process. A
+// waiting writer costs a message to each process of readers, and the last reader's release one to it.
 func TestCostReadersHandOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, clients := redistest.MiniClients(t, 6)
@@ -187,7 +188,7 @@ func TestCostReadersHandOver(t *testing.T) {
 			}
 			time.Sleep(10 * time.Millisecond)
 			var leases []*mutex.Lease
-			c.CheckCost(t, "to let 4 processes in", 1, 4, func() {
+			c.CheckCost(t, "a release to 4 processes", 1, 4, func() {
 				unlock(t, h)
 				for _, c := range results {
 					leases = append(leases, receive(t, c))
@@ -195,9 +196,9 @@ func TestCostReadersHandOver(t *testing.T) {
 			})
 			var next <-chan mutex.Result
 			if _, n := c.Cost(func() { next = other.LockChan(t.Context()) }); n != 4 {
-				t.Errorf("word to 4 processes costs %d messages", n)
+				t.Errorf("notices to 4 processes cost %d messages", n)
 			}
-			c.CheckCost(t, "to let the writer in", 5, 1, func() {
+			c.CheckCost(t, "a release to the writer", 5, 1, func() {
 				for _, l := range leases {
 					unlock(t, l)
 				}
@@ -207,7 +208,7 @@ func TestCostReadersHandOver(t *testing.T) {
 	})
 }
 
-// A run costs two requests, and to find that it is done one for each process.
+// A run costs two requests. The first look at the mark costs each process one request.
 func TestCostOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, all := redistest.MiniClients(t, 2)
@@ -216,7 +217,7 @@ func TestCostOnce(t *testing.T) {
 		}
 		a, b := mutex.NewOnce(all[0], "key"), mutex.NewOnce(all[1], "key")
 		c.CheckCost(t, "a run", 2, 0, func() { a.Do(func() {}) })
-		c.CheckCost(t, "to find it done", 1, 0, func() {
+		c.CheckCost(t, "calls after the run", 1, 0, func() {
 			b.Do(func() { t.Error("it runs again") })
 			for range 100 {
 				a.Do(func() {})
@@ -226,7 +227,8 @@ func TestCostOnce(t *testing.T) {
 	})
 }
 
-// However many callers want a value, it costs each process two requests or three, and a message. When it is kept, it costs one request.
+// A new value costs each process two or three requests and a message, for any number of callers. A
+// kept value costs one request.
 func TestCostFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const processes, callers = 4, 256
@@ -255,7 +257,7 @@ func TestCostFlight(t *testing.T) {
 			wg.Wait()
 		}
 		herd("first") // the server learns the scripts
-		// Some ask again when they have subscribed.
+		// Some processes send a second request once they have subscribed.
 		if requests, messages := c.Cost(func() { herd("cold") }); requests > 3*processes || messages != processes-1 {
 			t.Errorf("a cold key costs %d requests and %d messages", requests, messages)
 		}
@@ -264,7 +266,7 @@ func TestCostFlight(t *testing.T) {
 		}
 		c.CheckCost(t, "a warm key", processes, 0, func() {
 			for _, fl := range all {
-				_, _, err := fl.Do(t.Context(), "cold", unwanted)
+				_, _, err := fl.Do(t.Context(), "cold", mustNotRun)
 				must(err)
 			}
 		})

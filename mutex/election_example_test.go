@@ -15,7 +15,7 @@ func ExampleElection() {
 
 	ctx := context.Background()
 	e := mutex.NewElection(rdb, "scheduler")
-	e.Value = "10.0.0.7:8080" // what others should know of this candidate
+	e.Value = "10.0.0.7:8080" // published while this candidate leads
 
 	err := e.Lead(ctx, func(ctx context.Context, t *mutex.Term) error {
 		leader, err := e.Leader(ctx) // in any process
@@ -24,11 +24,11 @@ func ExampleElection() {
 	})
 	fmt.Println(err)
 	_, err = e.Leader(ctx)
-	fmt.Println("nobody leads:", errors.Is(err, mutex.ErrNoLeader))
+	fmt.Println("no leader:", errors.Is(err, mutex.ErrNoLeader))
 	// Output:
 	// 10.0.0.7:8080 leads: true
 	// <nil>
-	// nobody leads: true
+	// no leader: true
 }
 
 func ExampleElection_Lead() {
@@ -40,9 +40,9 @@ func ExampleElection_Lead() {
 
 	err := e.Lead(ctx, func(ctx context.Context, t *mutex.Term) error {
 		fmt.Println("leading")
-		shutDown() // by a signal, say
+		shutDown() // for example, on a signal
 		<-ctx.Done()
-		fmt.Println("lost:", errors.Is(context.Cause(ctx), mutex.ErrLost)) // then Lead would campaign again
+		fmt.Println("lost:", errors.Is(context.Cause(ctx), mutex.ErrLost)) // after a loss, Lead campaigns again
 		return nil
 	})
 	fmt.Println(err)
@@ -131,13 +131,13 @@ func ExampleTerm() {
 		fmt.Println(err)
 		return
 	}
-	ctx, stop := t.Context(context.Background()) // for all work that only a leader may do
+	ctx, stop := t.Context(context.Background()) // for all work of the leader
 	defer stop()
 	fmt.Println(t.Number() > 0, t.Remaining() > 0, t.Err(), ctx.Err())
 	select {
 	case <-t.Contended():
 	default:
-		fmt.Println("nobody else campaigns")
+		fmt.Println("no other candidate")
 	}
 
 	fmt.Println(t.Resign())
@@ -146,7 +146,7 @@ func ExampleTerm() {
 	fmt.Println(errors.Is(t.Err(), mutex.ErrResigned), context.Cause(ctx))
 	// Output:
 	// true true <nil> <nil>
-	// nobody else campaigns
+	// no other candidate
 	// <nil>
 	// true baton: resigned
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// Lead returns what f returns while it leads, and resigns.
-func TestLeadReturnsWhatFReturns(t *testing.T) {
+// Lead returns the error of f, and resigns.
+func TestLeadReturnsTheErrorOfF(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		e := electionOf(rdb, "a")
 		failed := errors.New("failed")
@@ -30,23 +30,18 @@ func TestLeadReturnsWhatFReturns(t *testing.T) {
 			leads(t, e, "", 0)
 		}
 		if err := e.Lead(t.Context(), func(_ context.Context, term *mutex.Term) error { return term.Resign() }); err != nil {
-			t.Errorf("Lead of one that resigns by itself returns %v", err)
+			t.Errorf("Lead returns %v after f has resigned", err)
 		}
-		func() {
-			defer func() {
-				if v := recover(); v != "in f" {
-					t.Errorf("Lead panics with %v", v)
-				}
-			}()
-			_ = e.Lead(t.Context(), func(context.Context, *mutex.Term) error { panic("in f") })
-		}()
+		if v := panicOf(func() { _ = e.Lead(t.Context(), func(context.Context, *mutex.Term) error { panic("in f") }) }); v != "in f" {
+			t.Errorf("Lead panics with %v", v)
+		}
 		leads(t, e, "", 0)
 		deleted := e.Lead(t.Context(), func(context.Context, *mutex.Term) error {
 			rdb.Del(t.Context(), "key")
 			return failed
 		})
 		if !errors.Is(deleted, failed) || !errors.Is(deleted, mutex.ErrLost) {
-			t.Errorf("Lead of a term that only Redis knew to be lost returns %v", deleted)
+			t.Errorf("Lead returns %v after Redis has lost the term", deleted)
 		}
 	})
 }
@@ -61,7 +56,7 @@ func TestLeadNeverElected(t *testing.T) {
 		done := make(chan error)
 		go func() {
 			done <- electionOf(rdb, "never").Lead(ctx, func(context.Context, *mutex.Term) error {
-				t.Error("f is called")
+				t.Error("Lead calls f")
 				return nil
 			})
 		}()
@@ -74,13 +69,12 @@ func TestLeadNeverElected(t *testing.T) {
 	})
 }
 
-// After each loss, of which f's ctx tells, a later term follows.
+// After each loss, which cancels the ctx of f, Lead campaigns again and gets a later term.
 func TestLeadCampaignsAgainAfterOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
 		admin := sibling(t, rdb)
-		away := new(redistest.Outage)
-		rdb.AddHook(away)
+		away := redistest.NewOutage(rdb)
 		e := electionOf(rdb, "a")
 		terms := make(chan *mutex.Term)
 		var inside atomic.Int32
@@ -97,8 +91,8 @@ func TestLeadCampaignsAgainAfterOutage(t *testing.T) {
 				if term.Err() != nil && context.Cause(ctx) != mutex.ErrLost {
 					t.Errorf("ctx ends with %v", context.Cause(ctx))
 				}
-				time.Sleep(time.Minute) // to clean up
-				return errors.New("dropped after a loss")
+				time.Sleep(time.Minute) // cleanup
+				return errors.New("ignored after a loss")
 			})
 		}()
 		last := int64(0)
@@ -117,25 +111,24 @@ func TestLeadCampaignsAgainAfterOutage(t *testing.T) {
 		term := <-terms
 		leads(t, e, "a", term.Number())
 		cancel()
-		if err := <-done; err == nil || err.Error() != "dropped after a loss" { // it led when ctx ended
+		if err := <-done; err == nil || err.Error() != "ignored after a loss" { // not lost when ctx ended
 			t.Errorf("Lead returns %v", err)
 		}
 		leads(t, e, "", 0)
 	})
 }
 
-// The ctx of f ends before another is elected, also in a process that is cut off.
+// The ctx of f ends before the next candidate is elected, also in a process without a connection.
 func TestLeadCtxEndsBeforeNextLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
-		away := new(redistest.Outage)
-		rdb.AddHook(away)
+		away := redistest.NewOutage(rdb)
 		var leading atomic.Int32
 		f := func(ctx context.Context, term *mutex.Term) error {
 			if leading.Add(1) != 1 {
-				t.Error("two lead")
+				t.Error("two lead at the same time")
 			}
-			<-ctx.Done() // work that heeds its ctx
+			<-ctx.Done() // work that ends with its ctx
 			leading.Add(-1)
 			return nil
 		}
@@ -153,11 +146,11 @@ func TestLeadCtxEndsBeforeNextLeader(t *testing.T) {
 			}
 		}
 		if took := time.Since(start); took > a.TTL+poll {
-			t.Errorf("the next leads after %v", took)
+			t.Errorf("the next term begins after %v", took)
 		}
-		synctest.Wait() // an observer may see the value before b's f begins
+		synctest.Wait() // the observer may see the value before b calls f
 		if n := leading.Load(); n != 1 {
-			t.Errorf("%d lead", n)
+			t.Errorf("%d leaders", n)
 		}
 		away.Set(false)
 		time.Sleep(time.Minute)
@@ -167,7 +160,7 @@ func TestLeadCtxEndsBeforeNextLeader(t *testing.T) {
 	})
 }
 
-// Nobody is elected before f has returned, however long that takes.
+// No other candidate is elected before f has returned.
 func TestLeadResignsAfterFHasReturned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
@@ -189,7 +182,7 @@ func TestLeadResignsAfterFHasReturned(t *testing.T) {
 		cancel()
 		r := <-next
 		if r.Err != nil || !returned.Load() {
-			t.Errorf("the next leads before f has returned: %v", r.Err)
+			t.Errorf("the next term begins before f has returned: %v", r.Err)
 		}
 		if err := <-done; err != context.Canceled {
 			t.Errorf("Lead returns %v", err)

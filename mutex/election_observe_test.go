@@ -12,7 +12,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// sees receives from an observer the leader of the value, or no leader for "".
+// sees receives a leader from an observer, and compares its value: "" means no leader.
 func sees(t *testing.T, c <-chan mutex.Leader, value string) mutex.Leader {
 	t.Helper()
 	select {
@@ -27,32 +27,33 @@ func sees(t *testing.T, c <-chan mutex.Leader, value string) mutex.Leader {
 	}
 }
 
-// Observers see each change once, no leader included, in all processes.
+func allSee(t *testing.T, observers []<-chan mutex.Leader, value string) {
+	t.Helper()
+	for _, o := range observers {
+		sees(t, o, value)
+	}
+}
+
+// Observers in all processes see each change once, including the end of a term.
 func TestObserve(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		a, b := electionOf(rdb, "a"), electionOf(sibling(t, rdb), "b")
 		c := electionOf(sibling(t, rdb), "")
 		ctx, cancel := context.WithCancel(t.Context())
 		observers := []<-chan mutex.Leader{a.Observe(ctx), b.Observe(ctx), c.Observe(ctx), c.Observe(ctx)}
-		all := func(value string) {
-			t.Helper()
-			for _, o := range observers {
-				sees(t, o, value)
-			}
-		}
-		all("")
+		allSee(t, observers, "")
 		for range 3 {
 			first := campaign(t, a)
-			all("a")
+			allSee(t, observers, "a")
 			resign(t, first)
-			all("")
+			allSee(t, observers, "")
 			second := campaign(t, b)
-			all("b")
-			if l := sees(t, c.Observe(ctx), "b"); l.Number != second.Number() || l.Remaining <= 0 { // one that comes later
+			allSee(t, observers, "b")
+			if l := sees(t, c.Observe(ctx), "b"); l.Number != second.Number() || l.Remaining <= 0 { // a late observer
 				t.Errorf("observed %+v, want term %d", l, second.Number())
 			}
 			resign(t, second)
-			all("")
+			allSee(t, observers, "")
 		}
 		cancel()
 		for _, o := range observers {
@@ -63,7 +64,7 @@ func TestObserve(t *testing.T) {
 	})
 }
 
-// A receiver that comes late gets the latest leader, and not what it has received already.
+// A slow receiver gets the latest leader, and no leader twice.
 func TestObserveLatestWins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
@@ -78,7 +79,7 @@ func TestObserveLatestWins(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		select {
-		case l := <-slow: // nobody leads, as before
+		case l := <-slow: // there is no leader, as before
 			t.Errorf("observed %+v", l)
 		default:
 		}
@@ -98,12 +99,11 @@ func TestObserveLatestWins(t *testing.T) {
 	})
 }
 
-// That a leader has died is observed within TTL and a poll, although no message comes.
+// Observers see the death of a leader within TTL and a poll, without a message.
 func TestObserveDeath(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
-		away := new(redistest.Outage)
-		rdb.AddHook(away)
+		away := redistest.NewOutage(rdb)
 		a, b := electionOf(rdb, "a"), electionOf(sibling(t, rdb), "b")
 		first := campaign(t, a)
 		o := b.Observe(t.Context())
@@ -124,7 +124,7 @@ func TestObserveDeath(t *testing.T) {
 	})
 }
 
-// When the server forgets a term, as a failover to a replica does that was behind, the earlier term is not shown again.
+// After a failover to a replica without the last term, observers do not see the earlier term again.
 func TestObserveNeverGoesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
@@ -142,7 +142,7 @@ func TestObserveNeverGoesBack(t *testing.T) {
 		rdb.Set(ctx, key, token, time.Minute)
 		rdb.HSet(ctx, value, fields)
 		time.Sleep(2 * poll)
-		sees(t, o, "") // the later term has ended, and the earlier one does not come back
+		sees(t, o, "") // the later term has ended, and the earlier one is not shown again
 		leads(t, a, "a", first.Number())
 		<-second.Done()
 		third := campaign(t, a)
@@ -153,20 +153,19 @@ func TestObserveNeverGoesBack(t *testing.T) {
 	})
 }
 
-// While Redis is away nothing is observed, and then the latest is.
+// During an outage observers see nothing. After it they see the latest leader.
 func TestObserveThroughOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
 		other := sibling(t, rdb)
-		away := new(redistest.Outage)
-		other.AddHook(away)
+		away := redistest.NewOutage(other)
 		a, b := electionOf(rdb, "a"), electionOf(other, "b")
 		var record redistest.Record[mutex.Event]
 		b.Trace = (*mutex.Trace)(record.Trace())
 		first := campaign(t, a)
 		o := b.Observe(t.Context())
 		sees(t, o, "a")
-		synctest.Wait() // a read that the subscription has caused may be under way
+		synctest.Wait() // for a read after the subscription
 		away.Set(true)
 		resign(t, first)
 		time.Sleep(time.Hour)
@@ -176,7 +175,7 @@ func TestObserveThroughOutage(t *testing.T) {
 		default:
 		}
 		if len(record.Take()) == 0 {
-			t.Error("the Trace has no errors of Redis")
+			t.Error("the Trace has no RedisError events")
 		}
 		away.Set(false)
 		sees(t, o, "")
@@ -200,12 +199,10 @@ func TestObserveCost(t *testing.T) {
 		}
 		all := func(value string) {
 			synctest.Wait()
-			for _, o := range observers {
-				sees(t, o, value)
-			}
+			allSee(t, observers, value)
 		}
 		all("")
-		time.Sleep(100 * time.Millisecond) // the polls that follow the subscription
+		time.Sleep(100 * time.Millisecond) // for the polls after the subscription
 		requests, messages := c.Cost(func() {
 			for range terms {
 				term := campaign(t, a)
@@ -220,7 +217,7 @@ func TestObserveCost(t *testing.T) {
 	})
 }
 
-// A resignation costs a message to the next candidate, and one for its value.
+// Resign costs a message to the next candidate, and the value of that candidate another.
 func TestResignHandsOverByOneMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, all := redistest.MiniClients(t, 2)
@@ -238,8 +235,8 @@ func TestResignHandsOverByOneMessage(t *testing.T) {
 	})
 }
 
-// Observers that come and go leave nothing behind. goleak sees to the goroutines.
-func TestObserveAndLeave(t *testing.T) {
+// Short-lived observers leave nothing in Redis. goleak checks their goroutines.
+func TestShortObservers(t *testing.T) {
 	rdb := redistest.Start(t).Client(t)
 	e := electionOf(rdb, "a")
 	for i := range 50 {
@@ -249,7 +246,7 @@ func TestObserveAndLeave(t *testing.T) {
 		cancel()
 	}
 	if _, open := <-e.Observe(canceled(t)); open {
-		t.Error("observed although ctx was done")
+		t.Error("Observe with a done ctx yields a leader")
 	}
-	rests(t, rdb)
+	awaitEmpty(t, rdb)
 }

@@ -21,46 +21,45 @@ import (
 
 func init() { workers["elector"], workers["observer"] = elector, observer }
 
-// office is memory that processes share outside Redis: what it says of who leads does not depend
-// on what the election believes.
-type office struct {
-	number atomic.Int64 // of the last term that has begun
-	leader atomic.Int64 // who began it
-	clash  atomic.Int64
-	terms  atomic.Int64
+// sharedTerms is memory that processes share outside Redis. It is independent of the election.
+type sharedTerms struct {
+	number   atomic.Int64 // of the last term that has begun
+	leader   atomic.Int64 // of that term
+	overlaps atomic.Int64
+	terms    atomic.Int64
 }
 
-func officeElection() *mutex.Election {
-	opts, err := redis.ParseURL(os.Getenv("OFFICE_URL"))
+func electionFromEnv() *mutex.Election {
+	opts, err := redis.ParseURL(os.Getenv("ELECTION_URL"))
 	must(err)
 	e := mutex.NewElection(redis.NewClient(opts), "key")
-	e.TTL, e.Value = officeTTL, os.Getenv("OFFICE_ID")
+	e.TTL, e.Value = processTTL, os.Getenv("ELECTION_ID")
 	return e
 }
 
-const officeTTL = 300 * time.Millisecond
+const processTTL = 300 * time.Millisecond
 
-// elector is a process that leads whenever it can. A term that goes on by its own clock once a
-// later one has begun is a clash, and so is one that begins after a later one.
+// elector is a process that leads as often as it can. Terms overlap if one is still valid by its own
+// clock after a later one has begun, or if one begins after a later one.
 func elector() {
-	o := openShared[office](os.Getenv("OFFICE"))
-	id, err := strconv.ParseInt(os.Getenv("OFFICE_ID"), 10, 64)
+	o := openShared[sharedTerms](os.Getenv("ELECTION_SHARED"))
+	id, err := strconv.ParseInt(os.Getenv("ELECTION_ID"), 10, 64)
 	must(err)
 	var running atomic.Int32
-	must(officeElection().Lead(context.Background(), func(ctx context.Context, t *mutex.Term) error {
+	must(electionFromEnv().Lead(context.Background(), func(ctx context.Context, t *mutex.Term) error {
 		mine := t.Number()
 		if last := o.number.Swap(mine); last >= mine && t.Err() == nil || running.Add(1) != 1 {
-			o.clash.Add(1)
+			o.overlaps.Add(1)
 			fmt.Fprintf(os.Stderr, "term %d begins after %d\n", mine, last)
 		}
 		defer running.Add(-1)
 		o.leader.Store(id)
 		o.terms.Add(1)
 		for ctx.Err() == nil {
-			// In this order: it still leads at a time when another has begun.
+			// In this order: the term must have ended before the next one has begun.
 			if last := o.number.Load(); last > mine && t.Err() == nil {
-				o.clash.Add(1)
-				fmt.Fprintf(os.Stderr, "term %d goes on beside %d\n", mine, last)
+				o.overlaps.Add(1)
+				fmt.Fprintf(os.Stderr, "term %d overlaps with term %d\n", mine, last)
 			}
 			time.Sleep(200 * time.Microsecond)
 		}
@@ -70,15 +69,14 @@ func elector() {
 
 // observer is a process that prints the numbers of the terms.
 func observer() {
-	for l := range officeElection().Observe(context.Background()) {
+	for l := range electionFromEnv().Observe(context.Background()) {
 		fmt.Println(l.Number)
 	}
 }
 
-// TestElectionAcrossProcesses does to each leader what can be done to one: it is killed, stopped
-// until another leads, cut off until another leads, Redis is restarted under it with and without its
-// data, and fails over. Terms grow, no two go on at the same time, and three observers see growing
-// numbers, each of them, and at last that nobody leads. BATON_ROUNDS=200 makes it long.
+// TestElectionAcrossProcesses kills, stops and disconnects leaders, restarts Redis with and without
+// its data, and fails over. Terms grow and do not overlap. Three observers see each number in order,
+// and finally no leader. BATON_ROUNDS=200 makes it long.
 func TestElectionAcrossProcesses(t *testing.T) {
 	rounds, err := strconv.Atoi(cmp.Or(os.Getenv("BATON_ROUNDS"), "20"))
 	if err != nil {
@@ -90,14 +88,14 @@ func TestElectionAcrossProcesses(t *testing.T) {
 		return redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always", "--dir", dir)
 	}
 	s := startServer()
-	path := filepath.Join(t.TempDir(), "office")
-	o := openShared[office](path)
+	path := filepath.Join(t.TempDir(), "shared")
+	o := openShared[sharedTerms](path)
 
 	const candidates, observers = 3, 3
 	var fleet [candidates]*redistest.Worker
-	var proxies [candidates + 1]*redistest.Proxy // the last is that of the observers
+	var proxies [candidates + 1]*redistest.Proxy // the last one is for the observers
 	spawn := func(id int) {
-		fleet[id] = redistest.Spawn(t, "elector", "OFFICE="+path, "OFFICE_URL=redis://"+proxies[id].Addr(), "OFFICE_ID="+strconv.Itoa(id))
+		fleet[id] = redistest.Spawn(t, "elector", "ELECTION_SHARED="+path, "ELECTION_URL=redis://"+proxies[id].Addr(), "ELECTION_ID="+strconv.Itoa(id))
 	}
 	for id := range proxies {
 		proxies[id] = redistest.NewProxy(t, s.Addr())
@@ -105,9 +103,9 @@ func TestElectionAcrossProcesses(t *testing.T) {
 	for id := range fleet {
 		spawn(id)
 	}
-	var seen [observers]atomic.Int64 // the last number of each
+	var seen [observers]atomic.Int64 // the last numbers
 	for i := range seen {
-		w := redistest.Spawn(t, "observer", "OFFICE_URL=redis://"+proxies[candidates].Addr())
+		w := redistest.Spawn(t, "observer", "ELECTION_URL=redis://"+proxies[candidates].Addr())
 		go func() {
 			newest := int64(0)
 			for line := range w.Lines() {
@@ -128,7 +126,7 @@ func TestElectionAcrossProcesses(t *testing.T) {
 	}
 	nextAfter := func(number int64) {
 		t.Helper()
-		redistest.Eventually(t, redistest.Patience, func() bool { return o.number.Load() > number }, "nobody leads after term %d", number)
+		redistest.Eventually(t, redistest.Patience, func() bool { return o.number.Load() > number }, "a term after %d", number)
 	}
 
 	nextAfter(0)
@@ -147,23 +145,23 @@ func TestElectionAcrossProcesses(t *testing.T) {
 			proxies[leader].Blackhole(true)
 			nextAfter(number)
 			proxies[leader].Blackhole(false)
-		case 3: // the leader may lead on
+		case 3: // the term may survive
 			s.Kill()
 			must(s.Restart())
 		case 4:
 			s.Kill()
 			must(os.RemoveAll(filepath.Join(dir, "appendonlydir")))
-			time.Sleep(officeTTL) // Redis must not forget a term that goes on: see PROTOCOL.md
+			time.Sleep(processTTL) // Redis must not forget a current term: see PROTOCOL.md
 			must(s.Restart())
 			nextAfter(number)
-		case 5: // to a replica that has all; the leader may lead on
+		case 5: // to a replica with all data; the term may survive
 			old := s
 			s = startServer()
 			s.Do(t, "REPLICAOF", "127.0.0.1", old.Port())
 			for _, p := range proxies {
 				p.Blackhole(true)
 			}
-			for range 2 { // what the server had received by the first time, it has executed by the second
+			for range 2 { // the server executes the last requests between the two waits
 				old.AwaitReplica(t)
 			}
 			s.Do(t, "REPLICAOF", "NO", "ONE")
@@ -179,7 +177,7 @@ func TestElectionAcrossProcesses(t *testing.T) {
 
 	number := o.number.Load()
 	leader := int(o.leader.Load())
-	for id, w := range fleet { // those that led long ago still campaign
+	for id, w := range fleet { // earlier leaders still campaign
 		if id != (leader+1)%candidates {
 			w.Kill()
 		}
@@ -189,9 +187,9 @@ func TestElectionAcrossProcesses(t *testing.T) {
 	fleet[(leader+1)%candidates].Kill()
 	start := time.Now()
 	allSee(func() int64 { return 0 })
-	redistest.CheckDuration(t, "to observe a death in three processes", start, officeTTL+poll, 600*time.Millisecond)
+	redistest.CheckDuration(t, "to observe a death in three processes", start, processTTL+poll, 600*time.Millisecond)
 	t.Logf("%d terms in %d rounds", o.terms.Load(), rounds)
-	if o.clash.Load() != 0 || o.terms.Load() < int64(rounds*2/3) {
-		t.Errorf("%d clashes in %d terms", o.clash.Load(), o.terms.Load())
+	if o.overlaps.Load() != 0 || o.terms.Load() < int64(rounds*2/3) {
+		t.Errorf("%d overlaps in %d terms", o.overlaps.Load(), o.terms.Load())
 	}
 }

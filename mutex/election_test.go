@@ -40,8 +40,7 @@ func resign(t *testing.T, term *mutex.Term) {
 	}
 }
 
-// leads checks what others are told of the leader: its value and the number of its term, or ""
-// and 0 for no leader.
+// leads checks the value of the leader and the number of its term: "" and 0 mean no leader.
 func leads(t *testing.T, e *mutex.Election, value string, number int64) {
 	t.Helper()
 	l, err := e.Leader(t.Context())
@@ -66,10 +65,7 @@ func TestElection(t *testing.T) {
 			t.Errorf("Leader returns %+v, %v", l, err)
 		}
 		next := b.CampaignChan(t.Context())
-		redistest.Eventually(t, redistest.Patience, func() bool {
-			s, err := a.Inspect(t.Context())
-			return err == nil && s.Held() && s.Waiters == 1
-		}, "the candidate is not to be seen")
+		awaitWaiters(t, a.Inspect, 1)
 		if first.Err() != nil || first.Remaining() <= 0 {
 			t.Errorf("the leader: %v, %v left", first.Err(), first.Remaining())
 		}
@@ -87,15 +83,16 @@ func TestElection(t *testing.T) {
 		resign(t, second.Term)
 		leads(t, a, "", 0)
 		if keys := rdb.Keys(t.Context(), "*").Val(); !slices.Equal(keys, []string{"baton:{key}:fence"}) {
-			t.Errorf("keys stay: %v", keys)
+			t.Errorf("the remaining keys are %v", keys)
 		}
 	})
 }
 
-// A campaign that is canceled while it waits, while its value is stored, or before it is received, leaves nothing.
+// A campaign leaves no candidacy if it is canceled during its wait, during the write of its value, or
+// before its result is received.
 func TestCampaignCanceledLeavesNoCandidacy(t *testing.T) {
 	for name, call := range map[string]func(ctx context.Context, e *mutex.Election) error{
-		"Campaign":     func(ctx context.Context, e *mutex.Election) error { return failsTerm(e.Campaign(ctx)) },
+		"Campaign":     func(ctx context.Context, e *mutex.Election) error { return redistest.ErrorOf(e.Campaign(ctx)) },
 		"CampaignChan": func(ctx context.Context, e *mutex.Election) error { return (<-e.CampaignChan(ctx)).Err },
 		"not received": func(ctx context.Context, e *mutex.Election) error {
 			c := e.CampaignChan(ctx)
@@ -123,10 +120,10 @@ func TestCampaignCanceledLeavesNoCandidacy(t *testing.T) {
 				return ctx
 			}
 			first := campaign(t, a)
-			canceled("a wait", later())
+			canceled("during the wait", later())
 			resign(t, first)
 			if name == "not received" {
-				canceled("what lies in the channel", later())
+				canceled("before the receive", later())
 			} else {
 				ctx, cancel := context.WithCancelCause(t.Context())
 				other.AddHook(redistest.BeforeScripts(func(_ context.Context, cmd redis.Cmder) {
@@ -134,7 +131,7 @@ func TestCampaignCanceledLeavesNoCandidacy(t *testing.T) {
 						cancel(errF)
 					}
 				}))
-				canceled("while the value is stored", ctx)
+				canceled("during the write of the value", ctx)
 			}
 			leads(t, a, "", 0)
 			resign(t, campaign(t, a))
@@ -142,32 +139,31 @@ func TestCampaignCanceledLeavesNoCandidacy(t *testing.T) {
 	}
 }
 
-// A term that nobody receives is lost after TTL.
+// A term that is not received is lost after TTL.
 func TestTermNotReceived(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
 		a, b := electionOf(rdb, "a"), electionOf(sibling(t, rdb), "b")
 		unread := a.CampaignChan(t.Context())
-		time.Sleep(time.Millisecond) // it leads by now
+		time.Sleep(time.Millisecond) // a is elected
 		next := b.CampaignChan(t.Context())
 		start := time.Now()
 		second := <-next
 		if took := time.Since(start); second.Err != nil || took > a.TTL+poll {
-			t.Errorf("the next leads after %v: %v", took, second.Err)
+			t.Errorf("the next term begins after %v: %v", took, second.Err)
 		}
 		if r := <-unread; r.Term != nil || !errors.Is(r.Err, mutex.ErrLost) {
-			t.Errorf("what was not received yields %v, %v", r.Term, r.Err)
+			t.Errorf("the late receive yields %v, %v", r.Term, r.Err)
 		}
 		resign(t, second.Term)
 	})
 }
 
-// Who resigns while Redis is away leads no more, and after TTL another does.
+// Resign during an outage ends the term. After TTL another candidate is elected.
 func TestResignFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
-		away := new(redistest.Outage)
-		rdb.AddHook(away)
+		away := redistest.NewOutage(rdb)
 		a, b := electionOf(rdb, "a"), electionOf(sibling(t, rdb), "b")
 		first := campaign(t, a)
 		seen := b.Observe(t.Context())
@@ -187,7 +183,7 @@ func TestResignFails(t *testing.T) {
 		}
 		second := <-next
 		if took := time.Since(start); second.Err != nil || took > a.TTL+poll {
-			t.Errorf("the next leads after %v: %v", took, second.Err)
+			t.Errorf("the next term begins after %v: %v", took, second.Err)
 		}
 		for l := range seen {
 			if l.Value == "b" {
@@ -203,14 +199,15 @@ func TestResignFails(t *testing.T) {
 	})
 }
 
-// A reply that comes when the hold has expired, and another leads, makes nobody a leader.
+// A campaign does not succeed by a reply that arrives after the hold has expired and another
+// candidate leads.
 func TestCampaignIgnoresLateGrant(t *testing.T) {
 	for name, late := range map[string]func(cmd redis.Cmder) bool{"grant": func(redis.Cmder) bool { return true }, "value": isValueWrite} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rdb := bubbleClient(t)
 				other := electionOf(sibling(t, rdb), "other")
-				e, away := electionOf(rdb, "late"), new(redistest.Outage)
+				e, away := electionOf(rdb, "late"), redistest.NewOutage(rdb)
 				var armed atomic.Bool
 				armed.Store(true)
 				rdb.AddHook(redistest.Scripts(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
@@ -222,21 +219,20 @@ func TestCampaignIgnoresLateGrant(t *testing.T) {
 					}
 					return err
 				}))
-				rdb.AddHook(away)
 				result := e.CampaignChan(t.Context())
 				synctest.Wait()
-				first := campaign(t, other) // when that grant has expired
+				first := campaign(t, other) // when the late grant has expired
 				time.Sleep(10 * time.Second)
 				select {
 				case r := <-result:
-					t.Fatalf("it leads besides another: %v, %v", r.Term, r.Err)
+					t.Fatalf("two lead at the same time: %v, %v", r.Term, r.Err)
 				default:
 				}
 				leads(t, other, "other", first.Number())
 				resign(t, first)
 				r := <-result
 				if r.Err != nil || r.Term.Err() != nil || r.Term.Number() <= first.Number() {
-					t.Fatalf("then it yields %v, %v", r.Term, r.Err)
+					t.Fatalf("then the campaign yields %v, %v", r.Term, r.Err)
 				}
 				resign(t, r.Term)
 			})
@@ -244,8 +240,8 @@ func TestCampaignIgnoresLateGrant(t *testing.T) {
 	}
 }
 
-// If the mutex is lost before its value is stored, the caller gets a later term.
-func TestCampaignAgainIfLostMeanwhile(t *testing.T) {
+// If the mutex is lost before the write of the value, the caller gets a later term.
+func TestCampaignAgainAfterLoss(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		admin := sibling(t, rdb)
 		e := electionOf(rdb, "a")
@@ -272,7 +268,7 @@ func TestCampaignAgainIfLostMeanwhile(t *testing.T) {
 	})
 }
 
-// Candidates of one process have a number and a value each.
+// Each candidate of a process has its own number and value.
 func TestCandidatesOfOneProcess(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		const n = 20
@@ -298,7 +294,7 @@ func TestCandidatesOfOneProcess(t *testing.T) {
 	})
 }
 
-// Candidates of a process wait without goroutines, and with the requests of one.
+// Candidates of a process wait without goroutines, and cost the requests of one candidate.
 func TestManyCandidates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, all := redistest.MiniClients(t, 2)
@@ -313,7 +309,7 @@ func TestManyCandidates(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 		})
-		if n := runtime.NumGoroutine() - before; n > 20 || requests > 90 { // 20 are of the first
+		if n := runtime.NumGoroutine() - before; n > 20 || requests > 90 { // 20 for the renewals of the first term
 			t.Errorf("%d goroutines, %d requests in a minute", n, requests)
 		}
 		resign(t, first)
@@ -329,7 +325,7 @@ func TestManyCandidates(t *testing.T) {
 	})
 }
 
-// The ctx of a term ends with it, however it ends.
+// The ctx of a term ends when the term is resigned or lost.
 func TestTermContext(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		e := electionOf(rdb, "a")
@@ -362,7 +358,7 @@ func TestTermContext(t *testing.T) {
 	})
 }
 
-// TestLongTermKeepsItsValue leads for ten hours, with no request but the renewals.
+// TestLongTermKeepsItsValue leads for ten hours, without another write of the value.
 func TestLongTermKeepsItsValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
@@ -370,7 +366,7 @@ func TestLongTermKeepsItsValue(t *testing.T) {
 		term := campaign(t, e)
 		rdb.AddHook(redistest.BeforeScripts(func(_ context.Context, cmd redis.Cmder) {
 			if isValueWrite(cmd) {
-				t.Error("the value is stored again")
+				t.Error("the value is written again")
 			}
 		}))
 		for range 10 {
@@ -381,8 +377,8 @@ func TestLongTermKeepsItsValue(t *testing.T) {
 	})
 }
 
-// TestLostValueIsStoredAgain deletes the value of a leader, which goes on: within a third of the
-// TTL it is stored again, with the values of the leader's ctx, and observers are notified.
+// TestLostValueIsStoredAgain deletes the value of a leader. Within a third of the TTL the leader
+// writes it again, with the values of the leader's ctx, and observers see it.
 func TestLostValueIsStoredAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
@@ -390,7 +386,7 @@ func TestLostValueIsStoredAgain(t *testing.T) {
 		type tenant struct{}
 		rdb.AddHook(redistest.BeforeScripts(func(ctx context.Context, cmd redis.Cmder) {
 			if isValueWrite(cmd) && ctx.Value(tenant{}) == nil {
-				t.Error("the value is stored without the values of the ctx")
+				t.Error("the value is written without the values of the ctx")
 			}
 		}))
 		first, err := a.Campaign(context.WithValue(t.Context(), tenant{}, "a"))
@@ -411,7 +407,7 @@ func TestLostValueIsStoredAgain(t *testing.T) {
 	})
 }
 
-// TestValueOfAnEndedTermExpires has a Mutex of the leader's process hold the key after the term.
+// TestValueOfAnEndedTermExpires holds the key by a Mutex of the leader's process after the term.
 func TestValueOfAnEndedTermExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
@@ -420,8 +416,8 @@ func TestValueOfAnEndedTermExpires(t *testing.T) {
 		resign(t, term)
 		last := granted(t, next)
 		time.Sleep(2 * time.Hour)
-		if keys := held(t, rdb, "key", "baton:{key}:value"); keys != "key" {
-			t.Errorf("two hours later there is %q", keys)
+		if keys := heldKeys(t, rdb, "key", "baton:{key}:value"); keys != "key" {
+			t.Errorf("two hours later, the keys are %q", keys)
 		}
 		unlock(t, last)
 	})
@@ -451,13 +447,13 @@ func canceled(t *testing.T) context.Context {
 	return ctx
 }
 
-// Who holds the mutex only does not lead. A value key of another type is an error.
+// A holder of the mutex does not lead without a value. A value key of another type is an error.
 func TestElectionOnUsedKeys(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		e := electionOf(rdb, "a")
 		m := mutex.New(sibling(t, rdb), "key")
 		held := lock(t, m)
-		leads(t, e, "", 0) // who holds the mutex does not lead
+		leads(t, e, "", 0)
 		next := e.CampaignChan(t.Context())
 		unlock(t, held)
 		r := <-next
@@ -465,11 +461,11 @@ func TestElectionOnUsedKeys(t *testing.T) {
 			t.Fatal(r.Err)
 		}
 		if _, err := m.TryLockContext(t.Context()); !errors.Is(err, mutex.ErrLocked) {
-			t.Errorf("the mutex of a leader: %v", err)
+			t.Errorf("a try of a leader's mutex: %v", err)
 		}
 		rdb.Del(t.Context(), "key")
 		held = lock(t, m)
-		leads(t, e, "", 0) // although the last leader's value is there
+		leads(t, e, "", 0) // the last leader's value still exists
 		unlock(t, held)
 
 		rdb.Del(t.Context(), "baton:{key}:value")
@@ -481,13 +477,13 @@ func TestElectionOnUsedKeys(t *testing.T) {
 			t.Errorf("a value of another type: %v", err)
 		}
 		if _, open := <-e.Observe(t.Context()); open {
-			t.Error("a value of another type is observed")
+			t.Error("Observe yields a value of another type")
 		}
-		redistest.Eventually(t, redistest.Patience, func() bool { return rdb.Exists(t.Context(), "key").Val() == 0 }, "it leads in spite of that")
+		redistest.Eventually(t, redistest.Patience, func() bool { return rdb.Exists(t.Context(), "key").Val() == 0 }, "the failed campaign releases the mutex")
 	})
 }
 
-// The caller of Campaign gets the panic of a hook, and that of CampaignChan an error.
+// Campaign panics with the panic of a hook, and CampaignChan yields an error.
 func TestElectionHookPanics(t *testing.T) {
 	rdb := redistest.MiniClient(t, redistest.Mini(t))
 	var armed atomic.Bool
@@ -498,14 +494,9 @@ func TestElectionHookPanics(t *testing.T) {
 	}))
 	e := electionOf(rdb, "a")
 	armed.Store(true)
-	func() {
-		defer func() {
-			if v := recover(); v != "in a hook" {
-				t.Errorf("the caller gets %v", v)
-			}
-		}()
-		_, _ = e.Campaign(t.Context())
-	}()
+	if v := panicOf(func() { _, _ = e.Campaign(t.Context()) }); v != "in a hook" {
+		t.Errorf("Campaign panics with %v", v)
+	}
 	armed.Store(true)
 	if r := <-e.CampaignChan(t.Context()); r.Term != nil || r.Err == nil || !strings.Contains(r.Err.Error(), "in a hook") {
 		t.Errorf("CampaignChan yields %v, %v", r.Term, r.Err)
@@ -513,7 +504,7 @@ func TestElectionHookPanics(t *testing.T) {
 	resign(t, campaign(t, e))
 }
 
-// A leader learns that another campaigns.
+// Contended reports that another candidate waits.
 func TestTermContended(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		a, b := electionOf(rdb, "a"), electionOf(sibling(t, rdb), "b")

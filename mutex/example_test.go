@@ -14,7 +14,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// exampleClient stands for redis.NewClient with the address of your server.
+// exampleClient stands for redis.NewClient with the address of your server. A page of internal/docs
+// has these lines.
 func exampleClient() (*redis.Client, func()) {
 	server := miniredis.NewMiniRedis()
 	server.ClockTTL(true) // keys expire
@@ -178,7 +179,7 @@ func ExampleMutex_Do() {
 	// Output: processing
 }
 
-// Inspect shows who holds the lock, how long the lease lasts, and how many wait.
+// Inspect shows the holders of the lock, the remaining time of each lease, and the number of waiters.
 func ExampleMutex_Inspect() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -229,7 +230,7 @@ func ExampleLease_Context() {
 	// baton: unlock "orders": lease lost
 }
 
-// Work that needs a second to stop must begin to stop when one second remains.
+// Work that needs a second to stop must begin to stop while one second remains.
 func ExampleLease_Remaining() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -245,12 +246,12 @@ func ExampleLease_Remaining() {
 	// Output: true
 }
 
-// A batch that holds the lock for long stops early when another process waits.
+// A long batch stops early when another process waits for the lock.
 func ExampleLease_Contended() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
 	ctx := context.Background()
-	other := redis.NewClient(&redis.Options{Addr: rdb.Options().Addr}) // of another process
+	other := redis.NewClient(&redis.Options{Addr: rdb.Options().Addr}) // in another process
 	defer other.Close()
 
 	mu := mutex.New(rdb, "orders")
@@ -263,7 +264,7 @@ func ExampleLease_Contended() {
 	next := mutex.New(other, "orders").LockChan(ctx)
 	for stop := false; !stop; {
 		select {
-		case <-lease.Contended(): // others wait: finish this batch
+		case <-lease.Contended(): // another process waits: finish this batch
 			stop = true
 		case <-lease.Done():
 			stop = true

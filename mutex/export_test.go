@@ -1,6 +1,6 @@
 package mutex
 
-// Entries is how many keys the pool has in memory.
+// Entries returns the number of keys in memory.
 func (p *Pool) Entries() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

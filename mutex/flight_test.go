@@ -26,9 +26,9 @@ func fail(err error) func(context.Context) ([]byte, error) {
 	return func(context.Context) ([]byte, error) { return nil, err }
 }
 
-func unwanted(context.Context) ([]byte, error) { panic("f was called") }
+func mustNotRun(context.Context) ([]byte, error) { panic("f was called") }
 
-// gets checks what Do returns.
+// gets checks the results of Do.
 func gets(t *testing.T, what string, fl *mutex.Flight, f func(context.Context) ([]byte, error), want string, wantShared bool) {
 	t.Helper()
 	if got, shared, err := fl.Do(t.Context(), "1", f); string(got) != want || shared != wantShared || err != nil {
@@ -36,47 +36,40 @@ func gets(t *testing.T, what string, fl *mutex.Flight, f func(context.Context) (
 	}
 }
 
-func flight(t *testing.T, rdb *redis.Client) *mutex.Flight {
-	fl := mutex.NewFlight(sibling(t, rdb), "price:")
+func flight(rdb redis.UniversalClient) *mutex.Flight {
+	fl := mutex.NewFlight(rdb, "price:")
 	fl.Keep = time.Hour
 	return fl
 }
 
-// waiters returns when n processes wait for the value, besides the one that makes it.
-func waiters(t *testing.T, fl *mutex.Flight, n int) {
-	t.Helper()
-	redistest.Eventually(t, redistest.Patience, func() bool {
-		status, err := fl.Inspect(t.Context(), "1")
-		return err == nil && status.Held() && status.Waiters == n
-	}, "%d processes wait", n)
+func inspectOne(fl *mutex.Flight) func(context.Context) (mutex.Status, error) {
+	return func(ctx context.Context) (mutex.Status, error) { return fl.Inspect(ctx, "1") }
 }
 
 func TestFlightKeepsItsValue(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		a, b := flight(t, rdb), flight(t, rdb)
+	eachPair(t, flight, func(t *testing.T, rdb *redis.Client, a, b *mutex.Flight) {
 		gets(t, "the first", a, value("v"), "v", false)
-		gets(t, "again", a, unwanted, "v", true)
-		gets(t, "another process", b, unwanted, "v", true)
+		gets(t, "again", a, mustNotRun, "v", true)
+		gets(t, "another process", b, mustNotRun, "v", true)
 		if got, _, err := a.Do(t.Context(), "2", value("")); got == nil || len(got) != 0 || err != nil {
 			t.Errorf("an empty value: %v, %v", got, err)
 		}
-		if got, _, err := b.Do(t.Context(), "2", unwanted); got == nil || len(got) != 0 || err != nil {
+		if got, _, err := b.Do(t.Context(), "2", mustNotRun); got == nil || len(got) != 0 || err != nil {
 			t.Errorf("an empty value, kept: %v, %v", got, err)
 		}
 		must(b.Forget(t.Context(), "1"))
 		gets(t, "after Forget", a, value("w"), "w", false)
-		gets(t, "and another", b, unwanted, "w", true)
+		gets(t, "another process after Forget", b, mustNotRun, "w", true)
 		if n := rdb.TTL(t.Context(), "baton:{price:1}:value").Val(); n <= 0 || n > time.Hour {
 			t.Errorf("the value expires in %v", n)
 		}
 	})
 }
 
-// The sum of Keep and of the longest Stale is more than the longest duration.
-func TestFlightOfTheLongestStaleKeepsItsValue(t *testing.T) {
+// Keep plus the longest Stale exceeds the longest duration.
+func TestFlightWithTheLongestStaleKeepsItsValue(t *testing.T) {
 	rdb := redistest.MiniClient(t, redistest.Mini(t))
-	fl := flight(t, rdb)
+	fl := flight(rdb)
 	fl.Stale = math.MaxInt64
 	gets(t, "the first", fl, value("v"), "v", false)
 	if n := rdb.TTL(t.Context(), "baton:{price:1}:value").Val(); n < fl.Keep {
@@ -84,47 +77,43 @@ func TestFlightOfTheLongestStaleKeepsItsValue(t *testing.T) {
 	}
 }
 
-// Without Keep, callers that overlap share a run, and a later one has its own.
-func TestFlightOfOverlappingCalls(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		a, b := flight(t, rdb), flight(t, rdb)
+// Without Keep, concurrent callers share a run, and a later caller has its own.
+func TestFlightOfConcurrentCallers(t *testing.T) {
+	eachPair(t, flight, func(t *testing.T, _ *redis.Client, a, b *mutex.Flight) {
 		a.Keep, b.Keep = 0, 0
 		var overlapping <-chan mutex.FlightResult
 		gets(t, "the first", a, func(ctx context.Context) ([]byte, error) {
-			overlapping = b.DoChan(t.Context(), "1", unwanted)
-			waiters(t, a, 1)
+			overlapping = b.DoChan(t.Context(), "1", mustNotRun)
+			awaitWaiters(t, inspectOne(a), 1)
 			return []byte("v"), nil
 		}, "v", false)
 		if r := <-overlapping; string(r.Val) != "v" || !r.Shared || r.Err != nil {
-			t.Errorf("a call that overlaps: %+v", r)
+			t.Errorf("a concurrent call: %+v", r)
 		}
 		gets(t, "a later call", b, value("w"), "w", false)
-		gets(t, "and another", a, value("x"), "x", false)
+		gets(t, "the call after it", a, value("x"), "x", false)
 	})
 }
 
-// An error is for the callers of its process. The next process in line calls its own f.
+// Only the callers of the same process get an error. The next waiting process calls its own f.
 func TestFlightErrorStaysInItsProcess(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		a, b := flight(t, rdb), flight(t, rdb)
+	eachPair(t, flight, func(t *testing.T, _ *redis.Client, a, b *mutex.Flight) {
 		var next <-chan mutex.FlightResult
 		_, _, err := a.Do(t.Context(), "1", func(context.Context) ([]byte, error) {
 			next = b.DoChan(t.Context(), "1", value("v"))
-			waiters(t, a, 1)
+			awaitWaiters(t, inspectOne(a), 1)
 			return nil, errF
 		})
 		if err != errF {
 			t.Errorf("got %v", err)
 		}
 		if r := <-next; string(r.Val) != "v" || r.Shared || r.Err != nil {
-			t.Errorf("the next: %+v", r)
+			t.Errorf("the next process: %+v", r)
 		}
 	})
 }
 
-// An error that the user has chosen is kept like a value, for a time of its own.
+// The NotFound error is kept like a value, for KeepNotFound.
 func TestFlightKeepsNotFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		errNone := errors.New("none")
@@ -137,17 +126,17 @@ func TestFlightKeepsNotFound(t *testing.T) {
 			t.Errorf("the caller of f: %v", err)
 		}
 		for _, fl := range fls {
-			if b, shared, err := fl.Do(t.Context(), "1", unwanted); b != nil || !shared || err != errNone {
+			if b, shared, err := fl.Do(t.Context(), "1", mustNotRun); b != nil || !shared || err != errNone {
 				t.Errorf("%q, %v, %v", b, shared, err)
 			}
 		}
-		time.Sleep(10 * time.Second) // it is not served when stale
+		time.Sleep(10 * time.Second) // Stale does not apply to NotFound
 		gets(t, "later", fls[1], value("v"), "v", false)
-		gets(t, "kept", fls[0], unwanted, "v", true)
+		gets(t, "kept", fls[0], mustNotRun, "v", true)
 	})
 }
 
-// A stale value is served at once, while one process makes a new one in the background.
+// Callers get a stale value at once, while one process makes a new value in the background.
 func TestFlightServesAStaleValueDuringARefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
@@ -166,45 +155,42 @@ func TestFlightServesAStaleValueDuringARefresh(t *testing.T) {
 			t.Errorf("%q, %v, %v", got, shared, err)
 		}
 		cancel() // the refresh goes on
-		gets(t, "in the same process", a, unwanted, "old", true)
-		gets(t, "in another", b, unwanted, "old", true)
-		if r := <-a.DoChan(t.Context(), "1", unwanted); string(r.Val) != "old" {
+		gets(t, "in the same process", a, mustNotRun, "old", true)
+		gets(t, "in another", b, mustNotRun, "old", true)
+		if r := <-a.DoChan(t.Context(), "1", mustNotRun); string(r.Val) != "old" {
 			t.Errorf("%+v", r)
 		}
 		if took := time.Since(start); took > time.Second {
-			t.Errorf("they took %v", took)
+			t.Errorf("the calls took %v", took)
 		}
 		time.Sleep(11 * time.Second)
-		gets(t, "after the refresh", b, unwanted, "new", true)
-		gets(t, "where it was made", a, unwanted, "new", true)
+		gets(t, "after the refresh", b, mustNotRun, "new", true)
+		gets(t, "in the refreshing process", a, mustNotRun, "new", true)
 
-		// A refresh that fails is dropped, and the next caller begins another.
+		// After a failed refresh, the next caller begins another.
 		time.Sleep(time.Minute)
 		gets(t, "during a refresh that fails", b, fail(errF), "new", true)
 		synctest.Wait()
-		gets(t, "then", a, value("newer"), "new", true)
+		gets(t, "after the failed refresh", a, value("newer"), "new", true)
 		synctest.Wait()
-		gets(t, "after it", b, unwanted, "newer", true)
+		gets(t, "after the second refresh", b, mustNotRun, "newer", true)
 
-		time.Sleep(time.Minute + time.Hour) // too old to be of use
+		time.Sleep(time.Minute + time.Hour)
 		gets(t, "after Stale", a, value("last"), "last", false)
 	})
 }
 
-// A caller's ctx ends its own wait. The run ends when nobody waits any more.
+// A caller's ctx ends its own wait. The run ends when no caller waits for it.
 func TestFlightContextEndsItsOwnWait(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		fl := flight(t, rdb)
+	eachPair(t, flight, func(t *testing.T, _ *redis.Client, fl, _ *mutex.Flight) {
 		type key struct{}
 		first, cancelFirst := context.WithCancel(context.WithValue(t.Context(), key{}, "its values"))
 		second, cancelSecond := context.WithCancelCause(t.Context())
-		running, ended := make(chan struct{}), make(chan error)
-		one, two := make(chan error), fl.DoChan
+		running, ended, one := make(chan struct{}), make(chan error), make(chan error)
 		go func() {
 			_, _, err := fl.Do(first, "1", func(ctx context.Context) ([]byte, error) {
 				if ctx.Value(key{}) != "its values" {
-					t.Error("the ctx has not the values of the first caller")
+					t.Error("the ctx does not have the values of the first caller")
 				}
 				close(running)
 				<-ctx.Done()
@@ -214,7 +200,7 @@ func TestFlightContextEndsItsOwnWait(t *testing.T) {
 			one <- err
 		}()
 		<-running
-		other := two(second, "1", unwanted)
+		other := fl.DoChan(second, "1", mustNotRun)
 		cancelFirst()
 		if err := <-one; !errors.Is(err, context.Canceled) {
 			t.Errorf("the first: %v", err)
@@ -236,30 +222,26 @@ func TestFlightContextEndsItsOwnWait(t *testing.T) {
 }
 
 func TestFlightRefusesALargeValue(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		a, b := flight(t, rdb), flight(t, rdb)
+	eachPair(t, flight, func(t *testing.T, _ *redis.Client, a, b *mutex.Flight) {
 		if got, _, err := a.Do(t.Context(), "1", value(strings.Repeat("x", mutex.MaxValueSize+1))); !errors.Is(err, mutex.ErrValueTooLarge) || got != nil {
 			t.Errorf("%d bytes, %v", len(got), err)
 		}
 		large := bytes.Repeat([]byte("\xff\x00\r\n"), mutex.MaxValueSize/4)
 		gets(t, "the largest", a, value(string(large)), string(large), false)
-		gets(t, "kept", b, unwanted, string(large), true)
+		gets(t, "kept", b, mustNotRun, string(large), true)
 	})
 }
 
-// What was made before Forget is not kept, and later callers do not get it.
-func TestFlightForgetsWhatIsBeingMade(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		a, b := flight(t, rdb), flight(t, rdb)
+// After Forget, the value of a run that began before is not kept, and later callers do not get it.
+func TestFlightForgetDuringARun(t *testing.T) {
+	eachPair(t, flight, func(t *testing.T, _ *redis.Client, a, b *mutex.Flight) {
 		var here, there <-chan mutex.FlightResult
 		gets(t, "the first", a, func(ctx context.Context) ([]byte, error) {
 			must(b.Forget(ctx, "1"))
 			must(a.Forget(ctx, "1"))
 			here = a.DoChan(t.Context(), "1", value("new"))
 			there = b.DoChan(t.Context(), "1", value("new"))
-			waiters(t, a, 1)
+			awaitWaiters(t, inspectOne(a), 1)
 			return []byte("old"), nil
 		}, "old", false)
 		for _, ch := range []<-chan mutex.FlightResult{here, there} {
@@ -267,30 +249,27 @@ func TestFlightForgetsWhatIsBeingMade(t *testing.T) {
 				t.Errorf("a later caller: %+v", r)
 			}
 		}
-		gets(t, "kept", a, unwanted, "new", true)
+		gets(t, "kept", a, mustNotRun, "new", true)
 	})
 }
 
-// A value that was made under a lost lock goes to its callers, and is not kept.
+// If the lock is lost, the callers get the value, but it is not kept.
 func TestFlightKeepsNothingOfALostRun(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		a, b := flight(t, rdb), flight(t, rdb)
+	eachPair(t, flight, func(t *testing.T, rdb *redis.Client, a, b *mutex.Flight) {
 		gets(t, "the first", a, func(ctx context.Context) ([]byte, error) {
 			must(rdb.Del(ctx, "price:1").Err())
-			gets(t, "the next", b, value("new"), "new", false)
+			gets(t, "the next process", b, value("new"), "new", false)
 			return []byte("old"), nil
 		}, "old", false)
-		gets(t, "kept", a, unwanted, "new", true)
+		gets(t, "kept", a, mustNotRun, "new", true)
 	})
 }
 
-// When the process that makes the value is cut off, one of those who wait makes it.
+// If the process of a run loses its connection, one waiting process runs f.
 func TestFlightOfADeadProcessIsMadeOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, clients := redistest.MiniClients(t, 4)
-		var away redistest.Outage
-		clients[0].AddHook(&away)
+		away := redistest.NewOutage(clients[0])
 		var runs atomic.Int64
 		var results []<-chan mutex.FlightResult
 		_, _, err := mutex.NewFlight(clients[0], "price:").Do(t.Context(), "1", func(ctx context.Context) ([]byte, error) {
@@ -310,7 +289,7 @@ func TestFlightOfADeadProcessIsMadeOnce(t *testing.T) {
 			return nil, context.Cause(ctx)
 		})
 		if !errors.Is(err, mutex.ErrLost) {
-			t.Errorf("the process that is cut off: %v", err)
+			t.Errorf("the process without a connection: %v", err)
 		}
 		for _, ch := range results {
 			if r := <-ch; string(r.Val) != "v" || r.Err != nil {
@@ -324,11 +303,9 @@ func TestFlightOfADeadProcessIsMadeOnce(t *testing.T) {
 	})
 }
 
-// A panic reaches all callers of Do, and the value is left to the next process.
+// A panic reaches all callers of Do in the process. The next process runs its own f.
 func TestFlightPanicReachesItsCallers(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		a, b := flight(t, rdb), flight(t, rdb)
+	eachPair(t, flight, func(t *testing.T, _ *redis.Client, a, b *mutex.Flight) {
 		recovered := make(chan any, 2)
 		do := func(f func(context.Context) ([]byte, error)) {
 			defer func() { recovered <- recover() }()
@@ -336,10 +313,10 @@ func TestFlightPanicReachesItsCallers(t *testing.T) {
 		}
 		var next <-chan mutex.FlightResult
 		do(func(context.Context) ([]byte, error) {
-			go do(unwanted)
+			go do(mustNotRun)
 			next = b.DoChan(t.Context(), "1", value("v"))
-			waiters(t, a, 1)
-			redistest.Eventually(t, redistest.Patience, func() bool { return mutex.FlightCallers(a, "1") == 2 }, "both wait")
+			awaitWaiters(t, inspectOne(a), 1)
+			redistest.Eventually(t, redistest.Patience, func() bool { return mutex.FlightCallers(a, "1") == 2 }, "two callers wait")
 			panic(errF)
 		})
 		for range 2 {
@@ -349,7 +326,7 @@ func TestFlightPanicReachesItsCallers(t *testing.T) {
 			}
 		}
 		if r := <-next; string(r.Val) != "v" || r.Err != nil {
-			t.Errorf("the next: %+v", r)
+			t.Errorf("the next process: %+v", r)
 		}
 	})
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// FuzzGarbage finds anything in the keys of a lock that is held by nobody: that is
-// an error or not heeded, but it is never two holders, nor a fence that shrinks.
+// FuzzGarbage writes arbitrary texts into the keys of a free lock. The next try may fail, but the
+// lock never has two holders, and fences never shrink.
 func FuzzGarbage(f *testing.F) {
 	for _, text := range []string{
 		"", "x", "0", "-1", "inf", "nan", "1e300", "-1e300", "0x7fffffffffffffff", "9007199254740992", "9223372036854775808", "1753862400123456.5",
@@ -64,7 +64,7 @@ func FuzzGarbage(f *testing.F) {
 			return
 		}
 		if second, err := try(b); second != nil || err == nil {
-			t.Errorf("%d, %q: two hold the lock", where%6, text)
+			t.Errorf("%d, %q: the lock has two holders", where%6, text)
 		}
 		if err := first.Unlock(); err != nil {
 			t.Errorf("%d, %q: Unlock: %v", where%6, text, err)
@@ -85,39 +85,38 @@ func FuzzGarbage(f *testing.F) {
 	})
 }
 
-// FuzzStoredValue finds anything beside a mutex that nobody holds. An Election, a Once and a
-// Flight take it for a value of their own only if it is one. Else there is no value, or an error
-// that says why.
+// FuzzStoredValue writes arbitrary fields into the value key of a free mutex. An Election, a Once and
+// a Flight accept only values of their own. Otherwise they see no value, or describe the error.
 func FuzzStoredValue(f *testing.F) {
 	numbers := []string{
 		"", "x", "0", "-1", "+1", "1e300", "inf", "nan", "0x7fffffffffffff", " 1", "9007199254740992", "9223372036854775807",
 		"9223372036854775808", "-9223372036854775809", "1753862400123456.5", "4102444800000000", strings.Repeat("9", 400),
 	}
 	texts := []string{"", "x", "+", "+v", "-", "1753862400123456 1000 ", "1 1 failed", "+1 2 x", "1 2", "9223372036854775808 1 ", "\xff\x00 1 2"}
-	for who := range byte(3) {
+	for primitive := range byte(3) {
 		for i, text := range texts {
 			for j, n := range append([]string{"1753862400123456"}, numbers...) {
 				fields := [4]string{"1795955097726419000", "1753862400123456", "4102444800000000", "0"}
 				if j > 0 {
 					fields[(i+j)%4] = n
 				}
-				f.Add(who, byte(0), "baton:1000:host:1:process:1", "", fields[0], fields[1], fields[2], fields[3], text)
+				f.Add(primitive, byte(0), "baton:1000:host:1:process:1", "", fields[0], fields[1], fields[2], fields[3], text)
 			}
-			f.Add(who, byte(0), "token", "", "1", "1", "-1", "0", text)
-			f.Add(who, byte(0), "token", "", "1", "4102444800000000", "1", "0", text)
-			f.Add(who, byte(1<<i), "", "1753862400123456", "1", "1", "-1", "0", text)
+			f.Add(primitive, byte(0), "token", "", "1", "1", "-1", "0", text)
+			f.Add(primitive, byte(0), "token", "", "1", "4102444800000000", "1", "0", text)
+			f.Add(primitive, byte(1<<i), "", "1753862400123456", "1", "1", "-1", "0", text)
 		}
 	}
 	s := redistest.Start(f)
 	a, b := s.Client(f), s.Client(f)
-	f.Fuzz(func(t *testing.T, who, missing byte, token, reset, fence, writtenAt, freshUntil, stale, data string) {
+	f.Fuzz(func(t *testing.T, primitive, missing byte, token, reset, fence, writtenAt, freshUntil, stale, data string) {
 		ctx, cancel := context.WithTimeout(t.Context(), redistest.Patience)
 		defer cancel()
 		must(a.FlushAll(ctx).Err())
 		ours := true
 		for i, field := range []struct {
 			name, value string
-			digits      int // of a number
+			digits      int // maximum, for a number
 		}{
 			{"fence", fence, 19}, {"written_at", writtenAt, 16}, {"fresh_until", freshUntil, 17}, {"stale", stale, 13},
 			{"token", token, 0}, {"reset", reset, 0}, {"value", data, 0},
@@ -131,11 +130,11 @@ func FuzzStoredValue(f *testing.F) {
 		}
 		until, _ := strconv.ParseInt(freshUntil, 10, 64)
 		fresh := ours && missing>>2&1 == 0 && (until < 0 || until > time.Now().UnixMicro())
-		switch who % 3 {
+		switch primitive % 3 {
 		case 0:
 			fuzzOnce(ctx, t, a, b, fresh, data)
 		case 1:
-			written, _ := strconv.ParseInt(writtenAt, 10, 64) // if later than now, it is for callers of now
+			written, _ := strconv.ParseInt(writtenAt, 10, 64) // a value from the future is for current callers
 			fuzzFlight(ctx, t, a, b, fresh || ours && missing>>1&1 == 0 && written > time.Now().UnixMicro(), data)
 		default:
 			fuzzElection(ctx, t, a, ours, missing, token, reset, data)
@@ -151,7 +150,7 @@ func fuzzOnce(ctx context.Context, t *testing.T, a, b *redis.Client, fresh bool,
 	}
 	done, doneErr := first.Done(ctx)
 	if done && (!fresh || !regexp.MustCompile(`^-?\d+ -?\d+ `).MatchString(data)) {
-		t.Error("it is done")
+		t.Error("Done returns true")
 	}
 	ran, err := first.DoContext(ctx, func(context.Context) error { calls++; return nil })
 	switch {
@@ -168,7 +167,7 @@ func fuzzOnce(ctx context.Context, t *testing.T, a, b *redis.Client, fresh bool,
 		t.Errorf("another DoContext: %v, %v", ran, err)
 	}
 	if done, err := second.Done(ctx); !done || err != nil {
-		t.Errorf("in the end: %v, %v", done, err)
+		t.Errorf("Done at the end: %v, %v", done, err)
 	}
 }
 
@@ -180,20 +179,20 @@ func fuzzFlight(ctx context.Context, t *testing.T, a, b *redis.Client, useful bo
 	switch {
 	case calls > 0:
 		if useful || shared || err != nil || string(val) != "made" {
-			t.Errorf("of f: %q, %v, %v", val, shared, err)
+			t.Errorf("with f: %q, %v, %v", val, shared, err)
 		}
 	case !useful || !shared && err == nil:
 		t.Errorf("without f: %q, %v, %v", val, shared, err)
 	case err == nil && "+"+string(val) != data, errors.Is(err, errF) && data != "-":
-		t.Errorf("of %q: %q, %v", data, val, err)
+		t.Errorf("from %q: %q, %v", data, val, err)
 	case err != nil && !errors.Is(err, errF):
 		if !strings.Contains(err.Error(), "not of this Flight") {
-			t.Errorf("of %q: %v", data, err)
+			t.Errorf("from %q: %v", data, err)
 		}
 		must(second.Forget(ctx, "key"))
 		val, _, err = first.Do(ctx, "key", value("made"))
 	}
-	if again, shared, againErr := second.Do(ctx, "key", unwanted); string(again) != string(val) || !shared || !errors.Is(againErr, err) {
+	if again, shared, againErr := second.Do(ctx, "key", mustNotRun); string(again) != string(val) || !shared || !errors.Is(againErr, err) {
 		t.Errorf("another process: %q, %v, %v", again, shared, againErr)
 	}
 }
@@ -221,8 +220,8 @@ func fuzzElection(ctx context.Context, t *testing.T, a *redis.Client, ours bool,
 	}
 }
 
-// FuzzValueMessage sends anything to the channels of an observer and of a process that waits for a
-// Once. Neither the leader nor the outcome of the Once changes by it.
+// FuzzValueMessage publishes arbitrary messages on the channels of an observer and of a process that
+// waits for a Once. They change neither the leader nor the outcome of the Once.
 func FuzzValueMessage(f *testing.F) {
 	for _, text := range []string{
 		"", "x", "v", "v 1 0 0 0 0 - key", "v 0 0 0 0 0 - leader", "v -9223372036854775808 0 0 0 0 - leader", "v 9223372036854775807 1 1 1 1  ",
@@ -250,14 +249,11 @@ func FuzzValueMessage(f *testing.F) {
 			go func() {
 				ran, err := mutex.NewOnce(b, "key").DoContext(ctx, nothing)
 				if ran || !ended.Load() {
-					err = errors.Join(err, errors.New("it runs, or does not wait"))
+					err = errors.Join(err, errors.New("f ran, or DoContext did not wait"))
 				}
 				waiter <- err
 			}()
-			redistest.Eventually(t, redistest.Patience, func() bool {
-				status, err := once.Inspect(ctx)
-				return err == nil && status.Waiters == 1
-			}, "the other process waits")
+			awaitWaiters(t, once.Inspect, 1)
 			channels := a.PubSubChannels(ctx, "baton:*").Val()
 			if len(channels) != 2 {
 				t.Errorf("the channels are %q", channels)
@@ -274,7 +270,7 @@ func FuzzValueMessage(f *testing.F) {
 			t.Errorf("the run: %v, %v", ran, err)
 		}
 		if err := <-waiter; err != nil {
-			t.Errorf("who waits: %v", err)
+			t.Errorf("the waiting process: %v", err)
 		}
 	})
 }

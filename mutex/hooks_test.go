@@ -17,7 +17,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// A panic of a hook reaches the caller whose request it met, and the lock can be had again.
+// A panic of a hook reaches the caller of the request. Afterwards the lock can be locked again.
 func TestPanicOfAHookReachesItsCaller(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
 		var armed atomic.Bool
@@ -30,7 +30,7 @@ func TestPanicOfAHookReachesItsCaller(t *testing.T) {
 			t.Helper()
 			armed.Store(true)
 			mustPanic(t, "in a hook", f)
-			time.Sleep(mutex.DefaultTTL) // for what nobody knows to be held
+			time.Sleep(mutex.DefaultTTL) // until a possible hold has expired
 		}
 		l := k.of(rdb, "key", standard)
 		for _, ctx := range []context.Context{context.Background(), t.Context()} {
@@ -48,14 +48,14 @@ func TestPanicOfAHookReachesItsCaller(t *testing.T) {
 	})
 }
 
-// Each request of a caller that is alone has the values of its ctx: the first, the polls, the
-// release, those that withdraw it, and the repetitions of all.
-func TestEachRequestOfALoneCallerCarriesItsValues(t *testing.T) {
+// Each request for a single caller has the values of the caller's ctx: the first, the polls, the
+// release, the withdrawal, and the retries of all.
+func TestRequestsOfASingleCallerCarryItsValues(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
 		var tenants redistest.Tenants
-		alone := sibling(t, rdb)
-		tenants.Alone(alone)
-		l, rival := k.of(alone, "key", forever), k.rival().of(rdb, "key", forever)
+		client := sibling(t, rdb)
+		tenants.AddToFailing(client)
+		l, rival := k.of(client, "key", longTTL), k.rival().of(rdb, "key", longTTL)
 		ctx := tenants.Context(t.Context(), "key")
 		free, err := l.lockContext(ctx)
 		must(err)
@@ -70,7 +70,7 @@ func TestEachRequestOfALoneCallerCarriesItsValues(t *testing.T) {
 		cut, cancel := context.WithTimeout(ctx, 3*poll)
 		defer cancel()
 		if _, err := l.lockContext(cut); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("the lock is held: %v", err)
+			t.Errorf("lockContext of a held lock: %v", err)
 		}
 		time.Sleep(poll)
 		unlock(t, second)
@@ -78,38 +78,39 @@ func TestEachRequestOfALoneCallerCarriesItsValues(t *testing.T) {
 	})
 }
 
-// When Redis is near, a free lock needs no other goroutine under a ctx that can be canceled.
+// With a short round trip, the caller's goroutine sends the request for a free lock, even if the ctx
+// can be canceled.
 func TestLockIsSentOnTheCallersGoroutine(t *testing.T) {
 	for name, rdb := range map[string]redis.UniversalClient{
 		"a server": redistest.Start(t).Client(t), "a cluster": redistest.StartCluster(t, 3).Client(t),
 	} {
-		var sender string // the goroutine that has sent the last script
+		var sender string // the goroutine that sent the last script
 		rdb.AddHook(redistest.BeforeScripts(func(_ context.Context, cmd redis.Cmder) {
 			sender = goroutineID()
 		}))
 		m := mutex.New(rdb, "key")
 		caller, sent := goroutineID(), 0
-		for i := 0; sent < 10; i++ { // the first lock measures the round trip, and on a busy machine one may take long
+		for i := 0; sent < 10; i++ { // the first lock measures the round trip, which may be long on a busy machine
 			l := lock(t, m)
 			if sender == caller {
 				sent++
 			}
 			unlock(t, l)
 			if i == 10_000 {
-				t.Fatalf("%s: %d of %d locks were sent on the goroutine of their caller", name, sent, i)
+				t.Fatalf("%s: callers have sent %d of %d requests", name, sent, i)
 			}
 		}
 	}
 }
 
-// goroutineID returns how a stack trace names the calling goroutine.
+// goroutineID returns the name of the calling goroutine in a stack trace.
 func goroutineID() string {
 	stack := make([]byte, 64)
 	id, _, _ := strings.Cut(string(stack[:runtime.Stack(stack, false)]), " [")
 	return id
 }
 
-// A panic of a hook in a renewal reaches nobody, and loses no lease.
+// A panic of a hook in a renewal reaches no caller, and loses no lease.
 func TestPanicOfAHookInARenewalLosesNoLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const ttl = 3 * time.Second
@@ -138,10 +139,10 @@ func TestPanicOfAHookInARenewalLosesNoLease(t *testing.T) {
 		}
 		for range 3 {
 			together.Store(true)
-			alone.Store(true) // of the first renewal that is then sent by itself
+			alone.Store(true) // for the first renewal that is then sent alone
 			time.Sleep(ttl)
 			if together.Load() || alone.Load() {
-				t.Error("nothing panicked")
+				t.Error("a hook has not panicked")
 			}
 		}
 		for _, l := range all {
@@ -150,7 +151,7 @@ func TestPanicOfAHookInARenewalLosesNoLease(t *testing.T) {
 	})
 }
 
-// After a panic of a hook in the subscription, from which nobody could recover, polls find a hand-over.
+// After a panic of a hook in the subscription, which no caller can recover, polls find a hand-over.
 func TestPanicOfAHookInTheSubscription(t *testing.T) {
 	server := redistest.Start(t)
 	var armed atomic.Bool
@@ -162,10 +163,11 @@ func TestPanicOfAHookInTheSubscription(t *testing.T) {
 		return next(ctx, network, addr)
 	}})
 	held, m := lock(t, mutex.New(server.Client(t), "key")), mutex.New(rdb, "key")
-	unlock(t, lock(t, mutex.New(rdb, "other"))) // so that there is a connection for commands
+	unlock(t, lock(t, mutex.New(rdb, "other"))) // opens a connection for commands
 	armed.Store(true)
 	next := m.LockChan(t.Context())
-	redistest.Eventually(t, redistest.Patience, func() bool { return !armed.Load() && waiting(t, server) == 1 }, "it waits without a subscription")
+	redistest.Eventually(t, redistest.Patience, func() bool { return !armed.Load() }, "the hook panics")
+	awaitWaiters(t, m.Inspect, 1)
 	unlock(t, held)
 	unlock(t, receive(t, next))
 }

@@ -14,43 +14,35 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// A proxy imitates servers that differ from Redis. [TestCheckRefusedCommands] and its neighbours have
-// others, and clienttest has a proxy that distributes keys.
-
-// handsOver has a lock handed over between two clients of the proxy.
-func handsOver(t *testing.T, s *redistest.Server, p *redistest.Proxy) {
-	t.Helper()
-	l := lock(t, mutexOf(p.Client(t), "key"))
-	waiting := mutexOf(p.Client(t), "key").LockChan(t.Context())
-	redistest.Eventually(t, redistest.Patience, func() bool { return s.Do(t, "ZCARD", "baton:{key}:queue") == int64(1) }, "the next waits")
-	unlock(t, l)
-	unlock(t, receive(t, waiting))
-	if p.Faults().Answered == 0 {
-		t.Error("the proxy has imitated nothing")
-	}
-}
+// A proxy imitates servers that differ from Redis. See also the tests of Check, and clienttest.
 
 func TestServerWithoutHello(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
-	p.Answer("\r\nhello\r\n", "ERR unknown command 'HELLO', with args beginning with: '3'")
-	handsOver(t, s, p)
+	handsOverWithout(t, "hello", "ERR unknown command 'HELLO', with args beginning with: '3'")
 }
 
 // Without SUBSCRIBE, polls find the hand-over.
 func TestServerWithoutSubscribe(t *testing.T) {
+	handsOverWithout(t, "subscribe", "ERR unknown command 'subscribe'")
+}
+
+// handsOverWithout checks that a server without the command hands a lock over between two clients.
+func handsOverWithout(t *testing.T, command, text string) {
 	t.Parallel()
 	s := redistest.Start(t)
 	p := redistest.NewProxy(t, s.Addr())
-	p.Answer("\r\nsubscribe\r\n", "ERR unknown command 'subscribe'")
-	handsOver(t, s, p)
-	if n := s.Subscribers(t, "baton:*"); n != 0 {
-		t.Errorf("%d subscriptions", n)
+	p.Answer("\r\n"+command+"\r\n", text)
+	l, next := lock(t, mutexOf(p.Client(t), "key")), mutexOf(p.Client(t), "key")
+	waiting := next.LockChan(t.Context())
+	awaitWaiters(t, next.Inspect, 1)
+	unlock(t, l)
+	unlock(t, receive(t, waiting))
+	if n := s.Subscribers(t, "baton:*"); p.Faults().Answered == 0 || command == "subscribe" && n != 0 {
+		t.Errorf("%d subscriptions; the proxy has replied %d times", n, p.Faults().Answered)
 	}
 }
 
-// What a server cannot do for scripts is a permanent error at first use, with the remedy.
+// If a server refuses a feature that scripts need, the first use returns a permanent error with the
+// remedy.
 func TestServerWhoseScriptsAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, r := range map[string]struct{ text, want string }{
@@ -81,7 +73,7 @@ func TestServerWhoseScriptsAreRefused(t *testing.T) {
 	}
 }
 
-// An error of unknown text is waited out, by a call that can end as long as it can wait.
+// An unknown error is retried until ctx ends. Without a ctx that can end, it becomes permanent.
 func TestServerWithUnknownErrors(t *testing.T) {
 	t.Parallel()
 	const text = "ERR upstream failure"
@@ -93,22 +85,22 @@ func TestServerWithUnknownErrors(t *testing.T) {
 	if _, err := m.TryLockContext(t.Context()); err == nil || retry.IsPermanent(err) || !strings.Contains(err.Error(), text) {
 		t.Errorf("a try: %v", err)
 	}
-	answers := func(n int64) {
+	replies := func(n int64) {
 		before := p.Faults().Answered
-		redistest.Eventually(t, redistest.Patience, func() bool { return p.Faults().Answered >= before+n }, "it asks again")
+		redistest.Eventually(t, redistest.Patience, func() bool { return p.Faults().Answered >= before+n }, "the request is retried")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	waiting := m.LockChan(ctx)
-	answers(2) // when the second comes, the first has been received
+	replies(2) // at the second reply, the first has been received
 	cancel()
 	if r := <-waiting; !errors.Is(r.Err, context.Canceled) || !strings.Contains(r.Err.Error(), text) {
 		t.Errorf("a wait: %v", r.Err)
 	}
 	if _, err := m.LockContext(context.Background()); !retry.IsPermanent(err) || !strings.Contains(err.Error(), text) {
-		t.Errorf("a wait without an end: %v", err)
+		t.Errorf("a wait without an end of ctx: %v", err)
 	}
 	waiting = m.LockChan(t.Context())
-	answers(1)
+	replies(1)
 	p.Answer("\r\nevalsha\r\n", "")
 	unlock(t, receive(t, waiting))
 }

@@ -18,9 +18,9 @@ import (
 )
 
 const (
-	// ample is a TTL that a stall of the machine does not use up.
+	// ample is a TTL longer than any stall of the machine.
 	ample = redistest.Patience
-	// poll is how long a lost message delays a hand-over at most.
+	// poll is the longest delay of a hand-over after a lost message.
 	poll = lease.MaxPollInterval
 )
 
@@ -29,7 +29,7 @@ var (
 	lock, rlock, lockAll, unlock = kit.Lock, kit.RLock, kit.LockAll, kit.Unlock
 )
 
-// options are the fields of all types.
+// options are the fields that all kinds of locks have.
 type options struct {
 	ttl, maxHold, linger time.Duration
 	notify               bool
@@ -38,7 +38,7 @@ type options struct {
 	trace                *mutex.Trace
 }
 
-// A locker is a Mutex, or what is like one.
+// A locker has the methods of a Mutex.
 type locker struct {
 	lock, unlock                func()
 	tryLock                     func() bool
@@ -48,14 +48,14 @@ type locker struct {
 	inspect                     func(context.Context) (mutex.Status, error)
 }
 
-// A kind of lock, each with methods of its own.
+// A kind of lock makes lockers.
 type kind struct {
-	name string
-	of   func(rdb redis.UniversalClient, key string, o options) locker
-	more bool // whether it holds more+key besides key
+	name    string
+	of      func(rdb redis.UniversalClient, key string, o options) locker
+	twoKeys bool // it locks second+key and key
 }
 
-const more = "more of "
+const second = "second "
 
 var kinds = []kind{
 	{name: "Mutex", of: func(rdb redis.UniversalClient, key string, o options) locker {
@@ -72,12 +72,12 @@ var kinds = []kind{
 		return locker{m.RLock, m.RUnlock, m.TryRLock, m.RLockContext, m.TryRLockContext, m.RLockChan, m.RDo, m.Inspect}
 	}},
 	{name: "Pool", of: func(rdb redis.UniversalClient, key string, o options) locker { return poolOf(rdb, o, key) }},
-	{name: "keys", more: true, of: func(rdb redis.UniversalClient, key string, o options) locker {
-		return poolOf(rdb, o, more+key, key, more+key)
+	{name: "keys", twoKeys: true, of: func(rdb redis.UniversalClient, key string, o options) locker {
+		return poolOf(rdb, o, second+key, key, second+key)
 	}},
 }
 
-// rival is the kind that excludes k.
+// rival returns the kind of lock that excludes k.
 func (k kind) rival() kind {
 	if k.name == "reader" {
 		return kinds[1]
@@ -127,7 +127,7 @@ func poolOf(rdb redis.UniversalClient, o options, keys ...string) locker {
 		lockContext:    func(ctx context.Context) (*mutex.Lease, error) { return p.LockContext(ctx, keys...) },
 		tryLockContext: func(ctx context.Context) (*mutex.Lease, error) { return p.TryLockContext(ctx, keys...) },
 		lockChan:       func(ctx context.Context) <-chan mutex.Result { return p.LockChan(ctx, keys...) },
-		inspect: func(ctx context.Context) (s mutex.Status, err error) { // of the key that is awaited
+		inspect: func(ctx context.Context) (s mutex.Status, err error) { // of the key with waiters, if any
 			for _, key := range keys {
 				if s, err = p.Inspect(ctx, key); err != nil || s.Waiters > 0 {
 					break
@@ -138,11 +138,10 @@ func poolOf(rdb redis.UniversalClient, o options, keys ...string) locker {
 	}
 }
 
-// forever is options with a TTL that nothing uses up, and standard those with the TTL that New gives.
-var forever, standard = options{ttl: ample}, options{ttl: mutex.DefaultTTL}
+var longTTL, standard = options{ttl: ample}, options{ttl: mutex.DefaultTTL}
 
-// eachOnServers runs f for each kind as a subtest, on each server. Its clients wait for late replies: a copy of
-// a request that arrives after Unlock may lock for a TTL.
+// eachOnServers runs f for each kind as a subtest, on each server. The clients wait for late replies: a retry
+// that arrives after Unlock could lock for a TTL.
 func eachOnServers(t *testing.T, f func(t *testing.T, rdb *redis.Client, k kind)) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
@@ -155,7 +154,7 @@ func eachOnServers(t *testing.T, f func(t *testing.T, rdb *redis.Client, k kind)
 	})
 }
 
-// eachInBubble runs f for each kind as a subtest, in a bubble of its own.
+// eachInBubble runs f for each kind as a subtest, in its own bubble.
 func eachInBubble(t *testing.T, f func(t *testing.T, rdb *redis.Client, k kind)) {
 	t.Parallel()
 	for _, k := range kinds {
@@ -163,6 +162,12 @@ func eachInBubble(t *testing.T, f func(t *testing.T, rdb *redis.Client, k kind))
 			synctest.Test(t, func(t *testing.T) { f(t, bubbleClient(t), k) })
 		})
 	}
+}
+
+// eachPair runs f on each server with two of a type, of two processes.
+func eachPair[P any](t *testing.T, of func(rdb redis.UniversalClient) P, f func(t *testing.T, rdb *redis.Client, a, b P)) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) { f(t, rdb, of(rdb), of(sibling(t, rdb))) })
 }
 
 func (l locker) hold(t *testing.T) *mutex.Lease {
@@ -174,7 +179,7 @@ func (l locker) hold(t *testing.T) *mutex.Lease {
 	return h
 }
 
-// ways returns the ways to get l, by method. Each returns what unlocks it then.
+// ways returns a function for each method that locks l. The function locks and returns how to unlock.
 func (l locker) ways(t *testing.T) map[string]func() (unlock func()) {
 	leased := func(lock func(context.Context) (*mutex.Lease, error)) func() func() {
 		return func() func() {
@@ -197,7 +202,7 @@ func (l locker) ways(t *testing.T) map[string]func() (unlock func()) {
 	}
 }
 
-// receive waits for a lease.
+// receive waits for a grant.
 func receive(t *testing.T, c <-chan mutex.Result) *mutex.Lease {
 	t.Helper()
 	select {
@@ -212,7 +217,7 @@ func receive(t *testing.T, c <-chan mutex.Result) *mutex.Lease {
 	}
 }
 
-// granted takes a lease that is there by now, in a bubble.
+// granted receives a lease after 10 ms, in a bubble.
 func granted(t *testing.T, c <-chan mutex.Result) *mutex.Lease {
 	t.Helper()
 	time.Sleep(10 * time.Millisecond)
@@ -222,41 +227,35 @@ func granted(t *testing.T, c <-chan mutex.Result) *mutex.Lease {
 	return receive(t, c)
 }
 
-// waits checks that nothing is granted by now.
-func waits(t *testing.T, all ...<-chan mutex.Result) {
+// notGranted checks that no channel has a result yet.
+func notGranted(t *testing.T, all ...<-chan mutex.Result) {
 	t.Helper()
 	for _, c := range all {
 		select {
 		case r := <-c:
-			t.Fatalf("got %v, %v while another holds the lock", r.Lease, r.Err)
+			t.Fatalf("got %v, %v while another process holds the lock", r.Lease, r.Err)
 		default:
 		}
 	}
 }
 
-// waiting is how many processes wait for "key".
-func waiting(t *testing.T, s *redistest.Server) int64 {
-	t.Helper()
-	return s.Do(t, "ZCARD", "baton:{key}:queue").(int64)
-}
-
-// queued waits until n processes wait for the key of l.
-func queued(t *testing.T, l locker, n int) {
+// awaitWaiters returns when n processes wait for a held lock.
+func awaitWaiters(t *testing.T, inspect func(context.Context) (mutex.Status, error), n int) {
 	t.Helper()
 	redistest.Eventually(t, redistest.Patience, func() bool {
-		s, err := l.inspect(t.Context())
-		return err == nil && s.Waiters == n
+		s, err := inspect(t.Context())
+		return err == nil && s.Held() && s.Waiters == n
 	}, "%d processes wait", n)
 }
 
-// owner is the token of the lock's owner, nil if there is none.
+// owner returns the token of the owner of "key", or nil.
 func owner(t *testing.T, s *redistest.Server) any {
 	t.Helper()
 	return s.Do(t, "GET", "key")
 }
 
-// held is which of the keys exist.
-func held(t *testing.T, rdb *redis.Client, keys ...string) (list string) {
+// heldKeys concatenates the keys that exist.
+func heldKeys(t *testing.T, rdb *redis.Client, keys ...string) (list string) {
 	t.Helper()
 	for _, key := range keys {
 		if rdb.Exists(t.Context(), key).Val() == 1 {
@@ -266,29 +265,22 @@ func held(t *testing.T, rdb *redis.Client, keys ...string) (list string) {
 	return list
 }
 
-// rests waits until nothing is left in Redis but fences, and states without holders: both expire. Who is
-// not patient may have locked for a TTL more.
-func rests(t *testing.T, rdb *redis.Client) {
+// awaitEmpty waits until only fences are left, and states without holders.
+func awaitEmpty(t *testing.T, rdb *redis.Client) {
 	t.Helper()
-	ctx := context.Background()
-	redistest.Eventually(t, ample+redistest.Patience, func() bool {
-		for _, key := range rdb.Keys(ctx, "*").Val() {
-			fence := strings.HasPrefix(key, "baton:{") && strings.Contains(key, "}:fence")
-			if !fence && rdb.HLen(ctx, key).Val() != 1 || rdb.PTTL(ctx, key).Val() <= 0 {
-				return false
-			}
-		}
-		return len(rdb.PubSubChannels(ctx, "baton:*").Val()) == 0
-	}, "something stays in Redis")
+	redistest.AwaitEmpty(t, rdb, ample, "}:fence")
+}
+
+// panicOf returns the value of f's panic, or nil.
+func panicOf(f func()) (v any) {
+	defer func() { v = recover() }()
+	f()
+	return nil
 }
 
 func mustPanic(t *testing.T, want string, f func()) {
 	t.Helper()
-	defer func() {
-		t.Helper()
-		if got := fmt.Sprint(recover()); !strings.Contains(got, want) {
-			t.Errorf("panic %q, want one about %q", got, want)
-		}
-	}()
-	f()
+	if got := fmt.Sprint(panicOf(f)); !strings.Contains(got, want) {
+		t.Errorf("panic %q, want one with %q", got, want)
+	}
 }

@@ -18,9 +18,9 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// The tests of this file are of all kinds of locks.
+// The tests of this file run for all kinds of locks.
 
-// A lock excludes others, here and in another process, by each of its methods.
+// A lock excludes others in its process and in another process, with each method.
 func TestLockExcludes(t *testing.T) {
 	eachOnServers(t, func(t *testing.T, rdb *redis.Client, k kind) {
 		l := k.of(rdb, "key", standard)
@@ -29,25 +29,25 @@ func TestLockExcludes(t *testing.T) {
 			for name, get := range l.ways(t) {
 				end := get()
 				if other.tryLock() {
-					t.Errorf("%s, %s: TryLock of what is held", name, where)
+					t.Errorf("%s, %s: TryLock of a held lock succeeds", name, where)
 				}
 				if h, err := other.tryLockContext(t.Context()); h != nil || !errors.Is(err, mutex.ErrLocked) {
-					t.Errorf("%s, %s: TryLockContext of what is held: %v, %v", name, where, h, err)
+					t.Errorf("%s, %s: TryLockContext of a held lock: %v, %v", name, where, h, err)
 				}
 				next := other.lockChan(t.Context())
-				waits(t, next)
+				notGranted(t, next)
 				end()
 				unlock(t, receive(t, next))
 			}
 		}
-		rests(t, rdb)
+		awaitEmpty(t, rdb)
 	})
 }
 
-// A lease ends once, by the first of its Unlocks.
+// The first Unlock ends a lease, and all others fail.
 func TestLeaseEndsOnce(t *testing.T) {
 	eachOnServers(t, func(t *testing.T, rdb *redis.Client, k kind) {
-		l := k.of(rdb, "key", forever)
+		l := k.of(rdb, "key", longTTL)
 		var fence int64
 		for range 20 {
 			h := l.hold(t)
@@ -69,21 +69,21 @@ func TestLeaseEndsOnce(t *testing.T) {
 			}
 			wg.Wait()
 			if a, b := errs[0], errs[1]; a != nil && b != nil || !errors.Is(errors.Join(a, b), mutex.ErrUnlocked) {
-				t.Errorf("two Unlocks at once returned %v and %v", a, b)
+				t.Errorf("two concurrent Unlocks returned %v and %v", a, b)
 			}
 			<-done
 			<-h.Done()
 			if ctx.Err() != nil {
-				t.Error("Unlock ends the ctx of the lease, which is for a loss")
+				t.Error("Unlock ends the ctx of the lease")
 			}
 			stop()
 			next := l.hold(t)
 			if err := h.Unlock(); !errors.Is(err, mutex.ErrUnlocked) || !errors.Is(h.Err(), mutex.ErrUnlocked) || h.Remaining() != 0 || next.Err() != nil {
-				t.Errorf("unlocked: %v, %v; the next: %v", err, h.Err(), next.Err())
+				t.Errorf("unlocked: %v, %v; the next lease: %v", err, h.Err(), next.Err())
 			}
 			unlock(t, next)
 		}
-		rests(t, rdb)
+		awaitEmpty(t, rdb)
 	})
 }
 
@@ -94,7 +94,7 @@ func TestLeaseCopied(t *testing.T) {
 		h := l.hold(t)
 		copied := *h
 		next := l.lockChan(t.Context())
-		synctest.Wait() // for several keys, LockChan does not begin to wait before it returns
+		synctest.Wait() // with several keys, LockChan queues after it has returned
 		last := l.lockChan(t.Context())
 		unlock(t, &copied)
 		<-copied.Done()
@@ -104,7 +104,7 @@ func TestLeaseCopied(t *testing.T) {
 			}
 		}
 		second := receive(t, next)
-		waits(t, last)
+		notGranted(t, last)
 		if copied.Fence() != h.Fence() || second.Fence() <= h.Fence() {
 			t.Errorf("fences %d, %d, %d", h.Fence(), copied.Fence(), second.Fence())
 		}
@@ -113,13 +113,14 @@ func TestLeaseCopied(t *testing.T) {
 	})
 }
 
-// A holder whose key is taken away is told by the next renewal. Its Unlock touches only its own.
+// When another owner has taken the key, the next renewal reports the loss. Unlock does not touch the
+// key of the other owner.
 func TestLoss(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
 		h := k.of(rdb, "key", standard).hold(t)
 		ctx, stop := h.Context(t.Context())
 		defer stop()
-		time.Sleep(time.Hour) // it is renewed
+		time.Sleep(time.Hour) // with renewals
 		if h.Err() != nil {
 			t.Fatal(h.Err())
 		}
@@ -128,10 +129,10 @@ func TestLoss(t *testing.T) {
 		<-ctx.Done()
 		<-h.Done()
 		if took := time.Since(start); took > mutex.DefaultTTL/2 {
-			t.Errorf("told after %v", took)
+			t.Errorf("reported after %v", took)
 		}
 		time.Sleep(time.Minute)
-		if k.more && held(t, rdb, more+"key") == "" {
+		if k.twoKeys && heldKeys(t, rdb, second+"key") == "" {
 			t.Error("the other key is free before Unlock")
 		}
 		for range 2 {
@@ -139,27 +140,27 @@ func TestLoss(t *testing.T) {
 				t.Errorf("Unlock returned %v, Err %v, cause %v", err, h.Err(), context.Cause(ctx))
 			}
 		}
-		if got := rdb.Get(t.Context(), "key").Val(); got != "another's" || held(t, rdb, more+"key") != "" {
-			t.Errorf("after Unlock the key holds %q, and %q is held", got, held(t, rdb, more+"key"))
+		if got := rdb.Get(t.Context(), "key").Val(); got != "another's" || heldKeys(t, rdb, second+"key") != "" {
+			t.Errorf("after Unlock the owner is %q, and %q is held", got, heldKeys(t, rdb, second+"key"))
 		}
 		late, stop := h.Context(t.Context())
 		defer stop()
 		if context.Cause(late) != mutex.ErrLost {
-			t.Errorf("a ctx of a lost lease: %v", context.Cause(late))
+			t.Errorf("a new ctx of a lost lease ends with %v", context.Cause(late))
 		}
 	})
 }
 
-// Goroutines that share a lock exclude one another even when it was lost: the next waits for
-// Unlock, which then ends nothing but its own hold.
-func TestInsideAfterLoss(t *testing.T) {
+// Goroutines that share a lock exclude each other even after a loss. The next goroutine waits for
+// Unlock, which ends only the lost hold.
+func TestGoroutinesExcludeEachOtherAfterLoss(t *testing.T) {
 	t.Parallel()
 	for _, pair := range [][2]kind{{kinds[0], kinds[0]}, {kinds[1], kinds[1]}, {kinds[1], kinds[2]}, {kinds[2], kinds[1]}, {kinds[3], kinds[3]}} {
 		t.Run(pair[0].name+" then "+pair[1].name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rdb := bubbleClient(t)
 				a, b := pair[0].of(rdb, "key", standard), pair[1].of(rdb, "key", standard)
-				switch pair[0].name { // one variable for both
+				switch pair[0].name { // both must share one Go value
 				case "Mutex", "Pool":
 					b = a
 				default:
@@ -180,23 +181,23 @@ func TestInsideAfterLoss(t *testing.T) {
 				}()
 				time.Sleep(time.Minute)
 				if b.tryLock() {
-					t.Fatal("a try gets inside")
+					t.Fatal("a try succeeds before Unlock")
 				}
 				h, err := other.tryLockContext(t.Context())
 				if err != nil {
-					t.Fatalf("the lock is held for somebody who cannot use it: %v", err)
+					t.Fatalf("the process holds the lock, but cannot use it: %v", err)
 				}
-				a.unlock() // late: it ends nothing
+				a.unlock() // late: it must not end the other hold
 				time.Sleep(time.Minute)
 				select {
 				case <-entered:
-					t.Fatal("two are inside")
+					t.Fatal("two processes hold the lock")
 				default:
 				}
 				unlock(t, h)
 				<-entered
 				if other.tryLock() {
-					t.Error("it is inside without the lock")
+					t.Error("Lock returned without the lock")
 				}
 				b.unlock()
 				mustPanic(t, "nlock of unlocked", a.unlock)
@@ -205,7 +206,7 @@ func TestInsideAfterLoss(t *testing.T) {
 	}
 }
 
-// MaxHold counts from the grant. Within TTL after it the hold is lost.
+// MaxHold counts from the grant. At most a TTL later the hold is lost.
 func TestMaxHold(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
 		const maxHold = time.Minute
@@ -227,7 +228,7 @@ func TestMaxHold(t *testing.T) {
 	})
 }
 
-// Do unlocks whatever f does, and tells it of a loss by its ctx.
+// Do always unlocks. A loss cancels the ctx of f.
 func TestDo(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
 		l, other := k.of(rdb, "key", standard), k.rival().of(sibling(t, rdb), "key", standard)
@@ -259,18 +260,17 @@ func TestDo(t *testing.T) {
 	})
 }
 
-// While Redis is away, Lock waits for it, a try fails, and Unlock of what was lost does not panic.
+// During an outage Lock waits, a try fails, and Unlock of a lost lock does not panic.
 func TestOutage(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
-		var away redistest.Outage
-		rdb.AddHook(&away)
+		away := redistest.NewOutage(rdb)
 		lost, another := k.of(rdb, "key", standard), k.of(rdb, "another", standard)
 		lost.lock()
 		away.Set(true)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := another.lockContext(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no connection") {
-			t.Errorf("ctx has ended, and the error is %v", err)
+			t.Errorf("LockContext with a deadline returned %v", err)
 		}
 		if another.tryLock() {
 			t.Error("TryLock succeeds without Redis")
@@ -284,7 +284,7 @@ func TestOutage(t *testing.T) {
 		start := time.Now()
 		lost.unlock()
 		if took := time.Since(start); took > 0 {
-			t.Errorf("Unlock of what was lost took %v", took)
+			t.Errorf("Unlock of a lost lock took %v", took)
 		}
 		select {
 		case <-entered:
@@ -294,13 +294,13 @@ func TestOutage(t *testing.T) {
 		away.Set(false)
 		<-entered
 		if took := time.Since(start); took > 2*poll {
-			t.Errorf("to lock took %v after Redis was back", took)
+			t.Errorf("Lock returned %v after the outage", took)
 		}
 		another.unlock()
 	})
 }
 
-// Unlock of what is not locked panics as sync's does, and names the key. A lease has an Unlock of its own.
+// Unlock of an unlocked lock panics as in sync, with the key. It does not unlock a lease.
 func TestUnlockOfUnlocked(t *testing.T) {
 	rdb := redistest.MiniClient(t, redistest.Mini(t))
 	want := []string{`unlock of unlocked mutex "key"`, `Unlock of unlocked RWMutex "key"`, `RUnlock of unlocked RWMutex "key"`, `unlock of unlocked mutex "key"`}
@@ -318,10 +318,10 @@ func TestUnlockOfUnlocked(t *testing.T) {
 	}
 }
 
-// Waiters of a process get the lock in the order of their calls, and so do processes.
+// Waiters of a process get the lock in the order of their calls, and processes in their order.
 func TestOrder(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
-		if k.name == "reader" { // they share the lock
+		if k.name == "reader" { // readers share the lock
 			return
 		}
 		l := k.of(rdb, "key", standard)
@@ -344,37 +344,37 @@ func TestOrder(t *testing.T) {
 				unlock(t, granted(t, elsewhere[0]))
 				elsewhere = elsewhere[1:]
 			default:
-				t.Fatal("another is granted")
+				t.Fatal("granted out of order")
 			}
 		}
 	})
 }
 
-// Keys of all kinds of names work, are handed over, and exclude no other.
+// Locks with unusual keys work, are handed over, and are independent.
 func TestKeys(t *testing.T) {
 	eachOnServers(t, func(t *testing.T, rdb *redis.Client, k kind) {
 		other := sibling(t, rdb)
 		holds := map[string]*mutex.Lease{}
 		for _, key := range append(redistest.OddKeys, "state", "key:holders", strings.Repeat("k", 1<<16)) {
 			if redistest.Usable(key) {
-				holds[key] = k.of(rdb, key, forever).hold(t)
+				holds[key] = k.of(rdb, key, longTTL).hold(t)
 			}
 		}
 		for key, h := range holds {
-			next := k.rival().of(other, key, forever)
+			next := k.rival().of(other, key, longTTL)
 			if _, err := next.tryLockContext(t.Context()); !errors.Is(err, mutex.ErrLocked) {
 				t.Errorf("%.20q does not exclude: %v", key, err)
 			}
 			c := next.lockChan(t.Context())
-			queued(t, next, 1)
+			awaitWaiters(t, next.inspect, 1)
 			unlock(t, h)
 			unlock(t, receive(t, c))
 		}
-		rests(t, rdb)
+		awaitEmpty(t, rdb)
 	})
 }
 
-// TTLs that look odd work: they are cut to whole milliseconds, and to what Redis can keep.
+// Unusual TTLs work: they are cut to whole milliseconds, and to the maximum of Redis.
 func TestTTLs(t *testing.T) {
 	eachOnServers(t, func(t *testing.T, rdb *redis.Client, k kind) {
 		for ttl, want := range map[time.Duration]time.Duration{
@@ -384,21 +384,21 @@ func TestTTLs(t *testing.T) {
 		} {
 			h := k.of(rdb, "key", options{ttl: ttl}).hold(t)
 			if left := rdb.PTTL(t.Context(), "key").Val(); k.name == "Mutex" && (left > want || left < want/2) {
-				t.Errorf("%v is left of %v", left, ttl)
+				t.Errorf("%v remain of %v", left, ttl)
 			}
-			if k.rival().of(sibling(t, rdb), "key", forever).tryLock() {
+			if k.rival().of(sibling(t, rdb), "key", longTTL).tryLock() {
 				t.Errorf("a TTL of %v does not exclude", ttl)
 			}
 			unlock(t, h)
 		}
-		// On a busy machine the least may be lost.
+		// The shortest TTL may end early on a busy machine.
 		_ = k.of(rdb, "key", options{ttl: 10 * time.Millisecond}).hold(t).Unlock()
-		unlock(t, k.of(rdb, "key", forever).hold(t))
+		unlock(t, k.of(rdb, "key", longTTL).hold(t))
 	})
 }
 
-// A Mutex excludes locks that are written by hand, as redsync and redislock write theirs: SET NX PX, and
-// a script that deletes what is one's own.
+// A Mutex excludes locks of other libraries, such as redsync and redislock: SET NX PX, and a script
+// that deletes the owner's key.
 func TestForeign(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		setnx := func() bool {
@@ -407,46 +407,46 @@ func TestForeign(t *testing.T) {
 		del := func() any { return compareAndDelete.Run(t.Context(), rdb, []string{"key"}, "theirs").Val() }
 		m := mutex.New(rdb, "key")
 		if !setnx() || m.TryLock() {
-			t.Fatal("not held by hand, or held by two")
+			t.Fatal("SET NX fails, or the lock is held twice")
 		}
 		if s, err := m.Inspect(t.Context()); err != nil || len(s.Holders) != 1 || s.Holders[0].Token != "theirs" || s.Holders[0].PID != 0 {
 			t.Errorf("%+v, %v", s, err)
 		}
 		got := m.LockChan(t.Context())
 		if n := del(); n != int64(1) {
-			t.Fatalf("cannot unlock by hand: %v", n)
+			t.Fatalf("the script deletes %v keys", n)
 		}
-		h := receive(t, got) // nobody tells it: found by a poll
+		h := receive(t, got) // by a poll: there is no message
 		if setnx() || del() != int64(0) {
-			t.Error("two hold the key, or it was unlocked by hand")
+			t.Error("the lock is held twice, or the script has deleted it")
 		}
 		unlock(t, h)
 		if !setnx() {
-			t.Error("cannot lock by hand after Unlock")
+			t.Error("SET NX fails after Unlock")
 		}
 	})
 }
 
-// Inspect shows who holds a lock, and who waits, to any process.
+// Inspect shows the holders and the waiters of a lock to any process.
 func TestInspect(t *testing.T) {
 	eachOnServers(t, func(t *testing.T, rdb *redis.Client, k kind) {
 		label, long := "nightly report: Žižkov", strings.Repeat("x", 1000)
 		l, next := k.of(rdb, "key", options{ttl: ample, label: label}), k.rival().of(sibling(t, rdb), "key", options{ttl: ample, label: long})
-		see := func() mutex.Status {
+		inspect := func() mutex.Status {
 			t.Helper()
-			s, err := k.of(sibling(t, rdb), "key", forever).inspect(t.Context())
+			s, err := k.of(sibling(t, rdb), "key", longTTL).inspect(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
 			return s
 		}
-		if s := see(); s.Held() || s.Next != (mutex.Owner{}) {
-			t.Errorf("nobody holds it: %+v", s)
+		if s := inspect(); s.Held() || s.Next != (mutex.Owner{}) {
+			t.Errorf("before the hold: %+v", s)
 		}
 		h := l.hold(t)
 		c := next.lockChan(t.Context())
-		queued(t, next, 1)
-		s := see()
+		awaitWaiters(t, next.inspect, 1)
+		s := inspect()
 		host, _ := os.Hostname()
 		if len(s.Holders) != 1 {
 			t.Fatalf("%+v", s)
@@ -456,33 +456,34 @@ func TestInspect(t *testing.T) {
 			t.Errorf("%+v, with the fence %d", o, h.Fence())
 		}
 		if s.Next.Label != long[:100] || len(s.Queue) != 1 || s.Queue[0].Owner != s.Next || s.Queue[0].Read {
-			t.Errorf("the next one is %+v", s.Next)
+			t.Errorf("the next waiter is %+v", s.Next)
 		}
 		unlock(t, h)
 		h = receive(t, c)
-		if s := see(); len(s.Holders) != 1 || s.Holders[0].Label != long[:100] || s.Holders[0].Read || s.Waiters != 0 {
+		if s := inspect(); len(s.Holders) != 1 || s.Holders[0].Label != long[:100] || s.Holders[0].Read || s.Waiters != 0 {
 			t.Errorf("%+v", s)
 		}
 		unlock(t, h)
-		if s := see(); s.Held() {
-			t.Errorf("nobody holds it: %+v", s)
+		if s := inspect(); s.Held() {
+			t.Errorf("after Unlock: %+v", s)
 		}
 	})
 }
 
-// A holder learns that another process waits: with NotifyContention by a message, else by a renewal.
+// Contended reports that another process waits: with NotifyContention by a message, otherwise by a
+// renewal.
 func TestContended(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
 		other := k.rival().of(sibling(t, rdb), "key", standard)
 		for _, notify := range []bool{true, false} {
 			h := k.of(rdb, "key", options{ttl: mutex.DefaultTTL, notify: notify}).hold(t)
-			asked := h.Contended()
+			contended := h.Contended()
 			time.Sleep(time.Second)
 			start := time.Now()
 			next := other.lockChan(t.Context())
-			<-asked
+			<-contended
 			if took := time.Since(start); took > mutex.DefaultTTL/2 || notify && took > 100*time.Millisecond || h.Err() != nil {
-				t.Errorf("notify %v: told after %v, %v", notify, took, h.Err())
+				t.Errorf("NotifyContention %v: closed after %v, %v", notify, took, h.Err())
 			}
 			unlock(t, h)
 			unlock(t, receive(t, next))
@@ -490,13 +491,12 @@ func TestContended(t *testing.T) {
 	})
 }
 
-// Linger spares a process that locks the same key again and again almost all requests. Another
-// process gets the lock nevertheless, by waiting and by trying.
+// With Linger, a process that locks the same key repeatedly needs almost no requests. Another process
+// still gets the lock, by a wait and by a try.
 func TestLinger(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
-		var sent redistest.Requests
 		l, other := k.of(rdb, "key", options{ttl: mutex.DefaultTTL, linger: time.Second}), k.rival().of(sibling(t, rdb), "key", standard)
-		rdb.AddHook(&sent)
+		sent := redistest.CountRequests(rdb)
 		use := func() {
 			for range 100 {
 				unlock(t, l.hold(t))
@@ -513,14 +513,14 @@ func TestLinger(t *testing.T) {
 		unlock(t, other.hold(t))
 		use()
 		if h, err := other.tryLockContext(t.Context()); err != nil {
-			t.Errorf("a try of what only lingers: %v", err)
+			t.Errorf("a try of a lingering lock: %v", err)
 		} else {
 			unlock(t, h)
 		}
 		use()
 		time.Sleep(mutex.DefaultTTL)
-		if held(t, rdb, more+"key") != "" || rdb.HLen(t.Context(), "key").Val() > 1 || rdb.Type(t.Context(), "key").Val() == "string" {
-			t.Error("it is held in the end")
+		if heldKeys(t, rdb, second+"key") != "" || rdb.HLen(t.Context(), "key").Val() > 1 || rdb.Type(t.Context(), "key").Val() == "string" {
+			t.Error("the lock is held after a TTL")
 		}
 	})
 }

@@ -16,7 +16,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// The end of ctx ends a wait, and gives back at once what was not received. It does not end a hold.
+// The end of ctx ends a wait, and immediately releases a lock that was not received. It does not end
+// a hold.
 func TestLockChanCancelled(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
 		l, other, third := k.of(rdb, "key", standard), k.rival().of(sibling(t, rdb), "key", standard), k.rival().of(sibling(t, rdb), "key", standard)
@@ -30,36 +31,36 @@ func TestLockChanCancelled(t *testing.T) {
 		first := other.hold(t)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		c := l.lockChan(ctx)
-		queued(t, other, 1)
+		awaitWaiters(t, other.inspect, 1)
 		next := third.lockChan(t.Context())
-		queued(t, other, 2)
+		awaitWaiters(t, other.inspect, 2)
 		cancel(why)
 		cancelled("a wait", c)
-		waits(t, next)
+		notGranted(t, next)
 		unlock(t, first)
 		unlock(t, granted(t, next))
 
 		ctx, cancel = context.WithCancelCause(t.Context())
 		c = l.lockChan(ctx)
-		time.Sleep(time.Second) // granted by now, and it lies in the channel
+		time.Sleep(time.Second) // granted, but not received
 		next = other.lockChan(t.Context())
 		time.Sleep(time.Second)
-		waits(t, next)
+		notGranted(t, next)
 		cancel(why)
 		unlock(t, granted(t, next))
-		cancelled("what was not received", c)
+		cancelled("a lock that was not received", c)
 
 		ctx, cancel = context.WithCancelCause(t.Context())
 		c = l.lockChan(ctx)
 		time.Sleep(mutex.DefaultTTL * 9 / 10)
-		h := receive(t, c) // from now on it is renewed
+		h := receive(t, c) // renewed from now on
 		cancel(why)
 		time.Sleep(time.Hour)
 		unlock(t, h)
 	})
 }
 
-// What nobody receives is not renewed: after one TTL the lock is free, and the channel says so.
+// A lock that is not received is not renewed. After one TTL it is free, and the channel yields ErrLost.
 func TestLockChanAbandoned(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
 		other := k.rival().of(sibling(t, rdb), "key", standard)
@@ -72,27 +73,27 @@ func TestLockChanAbandoned(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		if r := <-abandoned; r.Lease != nil || !errors.Is(r.Err, mutex.ErrLost) || len(abandoned) > 0 {
-			t.Errorf("the channel yields %v, and %d results more", r, len(abandoned))
+			t.Errorf("the channel yields %v, and %d more results", r, len(abandoned))
 		}
 	})
 }
 
-// A loss of what lies in the channel is found there. Other keys go back with the one that was lost.
+// The channel of a lock that is lost before it is received yields ErrLost. The loss of one of several
+// keys releases the others.
 func TestLockChanLost(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
 		c := k.of(rdb, "key", standard).lockChan(t.Context())
 		time.Sleep(mutex.DefaultTTL / 2)
 		must(rdb.Del(t.Context(), "key").Err())
 		time.Sleep(mutex.DefaultTTL)
-		if r := <-c; r.Lease != nil || !errors.Is(r.Err, mutex.ErrLost) || held(t, rdb, more+"key") != "" {
-			t.Errorf("the channel yields %v, and %q is held", r, held(t, rdb, more+"key"))
+		if r := <-c; r.Lease != nil || !errors.Is(r.Err, mutex.ErrLost) || heldKeys(t, rdb, second+"key") != "" {
+			t.Errorf("the channel yields %v, and %q is held", r, heldKeys(t, rdb, second+"key"))
 		}
 	})
 }
 
-// Of thousands of selects in four processes, some are received, some time out, some are cancelled at
-// any moment, and some are abandoned for a while. Nobody is inside with a rival, each channel yields one
-// result, and nothing is left behind. goleak sees to the goroutines.
+// Thousands of selects in four processes receive, time out, are cancelled at any moment, or receive
+// late. Holders exclude each other, each channel yields one result, and nothing is left in Redis.
 func TestSelect(t *testing.T) {
 	s := redistest.Start(t)
 	const clients, loops = 4, 8
@@ -100,7 +101,7 @@ func TestSelect(t *testing.T) {
 	if testing.Short() {
 		selects /= 20
 	}
-	// Readers + 1000 × writers, of the mutexes "a" and "b", which may be locked together, and of "rw".
+	// Readers + 1000 × writers of "a", "b" and "rw". A request may lock both "a" and "b".
 	var inside [3]atomic.Int32
 	var granted, refused atomic.Int64
 	var wg, cleanup sync.WaitGroup
@@ -108,12 +109,12 @@ func TestSelect(t *testing.T) {
 		rdb := s.Client(t)
 		requests := []struct {
 			lock  func(context.Context) <-chan mutex.Result
-			where []int
+			locks []int // indexes of inside
 			adds  int32
 		}{
 			{mutexOf(rdb, "a").LockChan, []int{0}, 1000}, {mutexOf(rdb, "b").LockChan, []int{1}, 1000},
-			{poolOf(rdb, forever, "a").lockChan, []int{0}, 1000}, {poolOf(rdb, forever, "b", "a").lockChan, []int{0, 1}, 1000},
-			{rwOf(rdb, "rw", forever).LockChan, []int{2}, 1000}, {rwOf(rdb, "rw", forever).RLockChan, []int{2}, 1},
+			{poolOf(rdb, longTTL, "a").lockChan, []int{0}, 1000}, {poolOf(rdb, longTTL, "b", "a").lockChan, []int{0, 1}, 1000},
+			{rwOf(rdb, "rw", longTTL).LockChan, []int{2}, 1000}, {rwOf(rdb, "rw", longTTL).RLockChan, []int{2}, 1},
 		}
 		for range loops {
 			wg.Go(func() {
@@ -127,13 +128,13 @@ func TestSelect(t *testing.T) {
 							return
 						}
 						granted.Add(1)
-						for _, i := range r.where {
+						for _, i := range r.locks {
 							if n := inside[i].Add(r.adds); n != r.adds && (r.adds > 1 || n >= 1000) {
-								t.Errorf("%d are inside", n)
+								t.Errorf("readers + 1000 × writers: %d", n)
 							}
 						}
 						runtime.Gosched()
-						for _, i := range r.where {
+						for _, i := range r.locks {
 							inside[i].Add(-r.adds)
 						}
 						unlock(t, result.Lease)
@@ -142,7 +143,7 @@ func TestSelect(t *testing.T) {
 						}
 					}
 					switch rand.IntN(10) {
-					case 0: // perhaps while it is received
+					case 0: // perhaps during the receive
 						time.AfterFunc(rand.N(2*time.Millisecond), cancel)
 						use(<-c)
 					case 1:
@@ -173,5 +174,5 @@ func TestSelect(t *testing.T) {
 	if granted.Load() == 0 || refused.Load() == 0 {
 		t.Errorf("%d granted, %d refused", granted.Load(), refused.Load())
 	}
-	rests(t, s.Client(t))
+	awaitEmpty(t, s.Client(t))
 }

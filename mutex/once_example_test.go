@@ -10,7 +10,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// The fleet migrates its database once, however many processes start.
+// Many processes start, and one of them migrates the database.
 func ExampleOnce() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -22,7 +22,7 @@ func ExampleOnce() {
 	// Output: migrating
 }
 
-// A run that fails leaves it to the next.
+// After an error, the next call runs f again.
 func ExampleOnce_DoContext() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -47,7 +47,7 @@ func ExampleOnce_DoContext() {
 	// web-1 true <nil>
 }
 
-// With Every, it is once an hour, whichever process comes first. TryDo does not wait.
+// With Every, one process runs f once an hour. TryDo does not wait.
 func ExampleOnce_TryDo() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -61,7 +61,7 @@ func ExampleOnce_TryDo() {
 	}
 	done, err := report.Done(ctx)
 	fmt.Println(done, err)
-	fmt.Println(report.Reset(ctx)) // the next call runs it again
+	fmt.Println(report.Reset(ctx)) // the next call runs f again
 	// Output:
 	// true <nil>
 	// false <nil>
@@ -70,7 +70,7 @@ func ExampleOnce_TryDo() {
 	// <nil>
 }
 
-// The function sends its fencing token with what it writes.
+// A run can send its fencing token with its writes.
 func ExampleLeaseFromContext() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -82,7 +82,7 @@ func ExampleLeaseFromContext() {
 	// Output: true
 }
 
-// A price is fetched once, however many ask for it.
+// Many callers want a price, and one of them fetches it.
 func ExampleFlight() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -90,7 +90,7 @@ func ExampleFlight() {
 
 	prices := mutex.NewFlight(rdb, "price:")
 	prices.Keep = time.Minute
-	prices.Stale = time.Hour // then the old price, while one process fetches a new one
+	prices.Stale = time.Hour // after Keep: the old price, while one process fetches a new one
 	for range 3 {
 		price, shared, err := prices.Do(ctx, "eur", func(ctx context.Context) ([]byte, error) {
 			status, _ := prices.Inspect(ctx, "eur")
@@ -106,7 +106,7 @@ func ExampleFlight() {
 	// 1.08 true <nil>
 }
 
-// NotFound is kept too, for a time of its own.
+// KeepNotFound keeps the NotFound error, for a shorter time.
 func ExampleFlight_DoChan() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -116,16 +116,16 @@ func ExampleFlight_DoChan() {
 	users.Keep = time.Minute
 	users.NotFound, users.KeepNotFound = sql.ErrNoRows, time.Second
 	query := func(context.Context) ([]byte, error) {
-		fmt.Println("asking the database")
+		fmt.Println("querying the database")
 		return nil, fmt.Errorf("user 7: %w", sql.ErrNoRows)
 	}
 	for range 2 {
 		r := <-users.DoChan(ctx, "7", query)
 		fmt.Println(r.Err)
 	}
-	fmt.Println(users.Forget(ctx, "7")) // it has signed up
+	fmt.Println(users.Forget(ctx, "7")) // user 7 has signed up
 	// Output:
-	// asking the database
+	// querying the database
 	// user 7: sql: no rows in result set
 	// sql: no rows in result set
 	// <nil>

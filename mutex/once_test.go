@@ -22,6 +22,9 @@ var errF = errors.New("f failed")
 
 func nothing(context.Context) error { return nil }
 
+// newOnce is for eachPair.
+func newOnce(rdb redis.UniversalClient) *mutex.Once { return mutex.NewOnce(rdb, "key") }
+
 // runs calls do with an f that returns err, and checks whether f was called.
 func runs(t *testing.T, what string, do func(context.Context, func(context.Context) error) (bool, error), err error, want bool) {
 	t.Helper()
@@ -43,9 +46,7 @@ func done(t *testing.T, o *mutex.Once, want bool) {
 }
 
 func TestOnceRunsOnce(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(sibling(t, rdb), "key")
+	eachPair(t, newOnce, func(t *testing.T, rdb *redis.Client, a, b *mutex.Once) {
 		a.Label = "a"
 		if _, err := a.Last(t.Context()); !errors.Is(err, mutex.ErrNoRun) {
 			t.Errorf("Last before a run: %v", err)
@@ -68,7 +69,7 @@ func TestOnceRunsOnce(t *testing.T) {
 	})
 }
 
-// All who wait return when one has run, and none of them has.
+// Of many concurrent callers one runs f, and the others return after the run.
 func TestOnceOfManyRunsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, clients := redistest.MiniClients(t, 4)
@@ -94,30 +95,25 @@ func TestOnceOfManyRunsOnce(t *testing.T) {
 		}
 		wg.Wait()
 		if calls.Load() != 1 || ran.Load() != 1 {
-			t.Errorf("%d calls, %d callers ran it", calls.Load(), ran.Load())
+			t.Errorf("%d calls of f, %d callers report a run", calls.Load(), ran.Load())
 		}
 	})
 }
 
-// An error leaves it undone, and the next in line runs its own.
+// After an error, Done is false, and the next waiter runs its own f.
 func TestOnceErrorLeavesItUndone(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(sibling(t, rdb), "key")
+	eachPair(t, newOnce, func(t *testing.T, _ *redis.Client, a, b *mutex.Once) {
 		next := make(chan error)
 		runs(t, "the first", func(ctx context.Context, f func(context.Context) error) (bool, error) {
 			return a.DoContext(ctx, func(ctx context.Context) error {
 				go func() {
 					ran, err := b.DoContext(t.Context(), nothing)
 					if !ran {
-						err = errors.Join(err, errors.New("the next has not run"))
+						err = errors.Join(err, errors.New("the next waiter has not run f"))
 					}
 					next <- err
 				}()
-				redistest.Eventually(t, redistest.Patience, func() bool {
-					status, err := a.Inspect(ctx)
-					return err == nil && status.Waiters == 1
-				}, "the next waits")
+				awaitWaiters(t, a.Inspect, 1)
 				return f(ctx)
 			})
 		}, errF, true)
@@ -146,21 +142,14 @@ func TestOnceLastReportsAFailure(t *testing.T) {
 }
 
 func TestOncePanicLeavesItUndone(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(sibling(t, rdb), "key")
+	eachPair(t, newOnce, func(t *testing.T, _ *redis.Client, a, b *mutex.Once) {
 		for name, do := range map[string]func(){
 			"DoContext": func() { a.DoContext(t.Context(), func(context.Context) error { panic(errF) }) },
 			"Do":        func() { a.Do(func() { panic(errF) }) },
 		} {
-			func() {
-				defer func() {
-					if v := recover(); v != errF {
-						t.Errorf("%s: recovered %v", name, v)
-					}
-				}()
-				do()
-			}()
+			if v := panicOf(do); v != errF {
+				t.Errorf("%s panics with %v", name, v)
+			}
 			if last, err := b.Last(t.Context()); err != nil || !strings.Contains(last.Err, "panicked") {
 				t.Errorf("Last: %+v, %v", last, err)
 			}
@@ -172,11 +161,9 @@ func TestOncePanicLeavesItUndone(t *testing.T) {
 }
 
 func TestOnceTryDoDoesNotWait(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(sibling(t, rdb), "key")
+	eachPair(t, newOnce, func(t *testing.T, _ *redis.Client, a, b *mutex.Once) {
 		ran, err := a.TryDo(t.Context(), func(ctx context.Context) error {
-			for name, o := range map[string]*mutex.Once{"itself": a, "another": b} {
+			for name, o := range map[string]*mutex.Once{"the same process": a, "another process": b} {
 				if ran, err := o.TryDo(ctx, nothing); ran || !errors.Is(err, mutex.ErrLocked) {
 					t.Errorf("%s: %v, %v", name, ran, err)
 				}
@@ -191,9 +178,7 @@ func TestOnceTryDoDoesNotWait(t *testing.T) {
 }
 
 func TestOnceResetMakesItUndone(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(sibling(t, rdb), "key")
+	eachPair(t, newOnce, func(t *testing.T, _ *redis.Client, a, b *mutex.Once) {
 		a.Do(func() {})
 		must(a.Reset(t.Context()))
 		done(t, b, false)
@@ -210,11 +195,11 @@ func TestOnceResetMakesItUndone(t *testing.T) {
 			t.Errorf("%v, %v", ran, err)
 		}
 		done(t, a, false)
-		runs(t, "after that", b.DoContext, nil, true)
+		runs(t, "after the run", b.DoContext, nil, true)
 	})
 }
 
-// A runner that has lost the lock learns it by its ctx, and can leave no mark.
+// The loss of the lock cancels the ctx of the run. The run then leaves no mark.
 func TestOnceLostRunnerCannotMark(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
@@ -222,7 +207,7 @@ func TestOnceLostRunnerCannotMark(t *testing.T) {
 		b.Label = "b"
 		ran, err := a.DoContext(t.Context(), func(ctx context.Context) error {
 			must(rdb.Del(ctx, "key").Err())
-			runs(t, "the next", b.DoContext, errF, true)
+			runs(t, "the next run", b.DoContext, errF, true)
 			<-ctx.Done()
 			if context.Cause(ctx) != mutex.ErrLost {
 				t.Errorf("the ctx ends with %v", context.Cause(ctx))
@@ -243,7 +228,7 @@ func TestLeaseFromContext(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		var fences []int64
-		note := func(ctx context.Context) error {
+		f := func(ctx context.Context) error {
 			l := mutex.LeaseFromContext(ctx)
 			if l.Err() != nil || l.Remaining() <= 0 {
 				t.Errorf("the lease is not held: %v", l.Err())
@@ -251,27 +236,26 @@ func TestLeaseFromContext(t *testing.T) {
 			fences = append(fences, l.Fence())
 			return errF
 		}
-		o := mutex.NewOnce(rdb, "key")
-		runs(t, "a run", func(ctx context.Context, f func(context.Context) error) (bool, error) {
-			return o.DoContext(ctx, func(ctx context.Context) error { return errors.Join(note(ctx), f(ctx)) })
-		}, errF, true)
-		_, _, _ = mutex.NewFlight(rdb, "").Do(t.Context(), "key", func(ctx context.Context) ([]byte, error) { return nil, note(ctx) })
+		if ran, err := newOnce(rdb).DoContext(t.Context(), f); !ran || !errors.Is(err, errF) {
+			t.Errorf("a run: %v, %v", ran, err)
+		}
+		_, _, _ = mutex.NewFlight(rdb, "").Do(t.Context(), "key", func(ctx context.Context) ([]byte, error) { return nil, f(ctx) })
 		if len(fences) != 2 || fences[0] <= 0 || fences[1] <= fences[0] {
 			t.Errorf("fences %v", fences)
 		}
 		if l := mutex.LeaseFromContext(t.Context()); l != nil {
-			t.Errorf("another ctx has the lease %v", l)
+			t.Errorf("another ctx contains the lease %v", l)
 		}
 	})
 }
 
-// A caller whose ctx ends returns, and leaves nothing behind.
+// DoContext returns when its ctx ends, and leaves no waiter.
 func TestOnceWaitEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
 		a, b := mutex.NewOnce(rdb, "key"), mutex.NewOnce(sibling(t, rdb), "key")
 		_, err := a.DoContext(t.Context(), func(context.Context) error {
-			for _, o := range []*mutex.Once{a, b} { // it waits here, and in Redis
+			for _, o := range []*mutex.Once{a, b} { // a waits in its process, b in Redis
 				ctx, cancel := context.WithCancelCause(t.Context())
 				time.AfterFunc(time.Second, func() { cancel(errF) })
 				if ran, err := o.DoContext(ctx, nothing); ran || !errors.Is(err, context.Canceled) || !errors.Is(err, errF) {
@@ -303,7 +287,7 @@ func TestOnceMarkIsKeptForKeep(t *testing.T) {
 	})
 }
 
-// The interval counts from the start of the run, and the record outlives it.
+// The interval counts from the start of the run. Last reports the run after the interval.
 func TestOnceEveryCountsFromTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := mutex.NewOnce(bubbleClient(t), "key")
@@ -334,8 +318,8 @@ func TestOnceEveryCountsFromTheStart(t *testing.T) {
 	})
 }
 
-// Sixteen processes try for an hour, each by a clock of its own, and some fail: one run
-// succeeds in each interval.
+// Sixteen processes try for an hour, with different clocks, and some runs fail. One run succeeds in
+// each interval.
 func TestOnceEveryOfManyProcesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const every, hour = time.Minute, time.Hour
@@ -350,7 +334,7 @@ func TestOnceEveryOfManyProcesses(t *testing.T) {
 			o := mutex.NewOnce(sibling(t, rdb), "key")
 			o.Every = every
 			wg.Go(func() {
-				time.Sleep(rand.N(10 * time.Second)) // up to 5 s early or late
+				time.Sleep(rand.N(10 * time.Second)) // clocks differ by up to 10 s
 				for tick := time.NewTicker(5*time.Second + time.Duration(i)*time.Millisecond); ctx.Err() == nil; {
 					_, err := o.DoContext(ctx, func(context.Context) error {
 						start := time.Now()
@@ -376,7 +360,7 @@ func TestOnceEveryOfManyProcesses(t *testing.T) {
 		}
 		wg.Wait()
 		for i := range len(starts) - 1 {
-			if gap := starts[i+1].Sub(starts[i]); gap < every-time.Millisecond || gap > every+6*time.Second { // a ticker
+			if gap := starts[i+1].Sub(starts[i]); gap < every-time.Millisecond || gap > every+6*time.Second { // one tick
 				t.Errorf("runs %d and %d started %v apart", i, i+1, gap)
 			}
 		}
@@ -387,8 +371,7 @@ func TestOnceEveryOfManyProcesses(t *testing.T) {
 	})
 }
 
-// While Redis is unreachable, a call waits until it is back.
-// A value that is not of a Once makes it neither done nor undone: that is an error, until Reset.
+// A value that is not of a Once is an error until Reset.
 func TestOnceOfAForeignValue(t *testing.T) {
 	rdb := redistest.MiniClient(t, redistest.Mini(t))
 	fl := mutex.NewFlight(rdb, "")
@@ -408,31 +391,30 @@ func TestOnceOfAForeignValue(t *testing.T) {
 	}
 }
 
-// A call whose first request was granted too late does not go by what that has read: others have run
-// meanwhile, and it is granted the lock by a request that reads nothing, since two wait.
+// A call ignores the value that came with a grant that was too late, because other processes may have
+// run f in between. Its next grant comes without a value, because a second caller waits.
 func TestOnceReadsAgainAfterALateGrant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
 		late, behind, other := mutex.NewOnce(rdb, "key"), mutex.NewOnce(rdb, "key"), mutex.NewOnce(sibling(t, rdb), "key")
-		var away redistest.Outage
+		away := redistest.NewOutage(rdb)
 		var armed atomic.Bool
 		armed.Store(true)
 		rdb.AddHook(redistest.Scripts(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
 			err := next(ctx, cmd)
 			if err == nil && armed.CompareAndSwap(true, false) {
-				away.Set(true) // for all others
+				away.Set(true) // for all other requests
 				time.Sleep(late.TTL + time.Second)
 				away.Set(false)
 			}
 			return err
 		}))
-		rdb.AddHook(&away)
 		var waiters sync.WaitGroup
 		for _, o := range []*mutex.Once{late, behind} {
 			waiters.Go(func() { runs(t, "a late call", o.DoContext, nil, false) })
 			synctest.Wait()
 		}
-		runs(t, "another process", other.DoContext, nil, true) // when that grant has expired
+		runs(t, "another process", other.DoContext, nil, true) // when the late grant has expired
 		waiters.Wait()
 	})
 }
@@ -440,8 +422,7 @@ func TestOnceReadsAgainAfterALateGrant(t *testing.T) {
 func TestOnceWaitsOutAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
-		var away redistest.Outage
-		rdb.AddHook(&away)
+		away := redistest.NewOutage(rdb)
 		o := mutex.NewOnce(rdb, "key")
 		away.Set(true)
 		if ran, err := o.TryDo(t.Context(), nothing); ran || err == nil || errors.Is(err, mutex.ErrLocked) {
@@ -451,7 +432,7 @@ func TestOnceWaitsOutAnOutage(t *testing.T) {
 		runs(t, "a call", o.DoContext, nil, true)
 		done(t, o, true)
 
-		// It is marked although Redis is away as the run ends.
+		// A run that ends during an outage leaves its mark after the outage.
 		must(o.Reset(t.Context()))
 		ran, err := o.DoContext(t.Context(), func(context.Context) error {
 			away.Set(true)
@@ -465,34 +446,22 @@ func TestOnceWaitsOutAnOutage(t *testing.T) {
 	})
 }
 
-// A call that waited for another run got no lock. It ends with a Failed event, whose error says that it found the mark.
-func TestOnceTracesWhatItFound(t *testing.T) {
+// A call that waits for another run does not get the lock. It ends with a Failed event: ErrValueFound.
+func TestOnceTraceOfAWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
-		runs, waits := mutex.NewOnce(rdb, "key"), mutex.NewOnce(sibling(t, rdb), "key")
+		first, second := newOnce(rdb), newOnce(sibling(t, rdb))
 		var failed []error
-		waits.Trace = &mutex.Trace{Failed: func(_ context.Context, e mutex.Event) { failed = append(failed, e.Err) }}
-		running, finish, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-		go func() {
-			_, err := runs.DoContext(t.Context(), func(context.Context) error {
-				close(running)
-				<-finish
-				return nil
+		second.Trace = &mutex.Trace{Failed: func(_ context.Context, e mutex.Event) { failed = append(failed, e.Err) }}
+		var wait sync.WaitGroup
+		runs(t, "the first call", func(ctx context.Context, f func(context.Context) error) (bool, error) {
+			return first.DoContext(ctx, func(ctx context.Context) error {
+				wait.Go(func() { runs(t, "the second call", second.DoContext, nil, false) })
+				time.Sleep(time.Second)
+				return f(ctx)
 			})
-			done <- err
-		}()
-		<-running
-		go func() {
-			ran, err := waits.DoContext(t.Context(), func(context.Context) error { return errors.New("it ran again") })
-			done <- errors.Join(err, map[bool]error{true: errors.New("it ran")}[ran])
-		}()
-		time.Sleep(time.Second)
-		close(finish)
-		for range 2 {
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		}
+		}, nil, true)
+		wait.Wait()
 		synctest.Wait()
 		if len(failed) != 1 || !errors.Is(failed[0], mutex.ErrValueFound) {
 			t.Errorf("Failed events: %v", failed)

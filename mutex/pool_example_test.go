@@ -30,7 +30,7 @@ func ExamplePool() {
 	// Output: map[alice:0 bob:100]
 }
 
-// LockContext locks several keys, in whatever order they are named.
+// LockContext locks several keys. Their order does not matter.
 func ExamplePool_LockContext() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -102,7 +102,7 @@ func ExamplePool_LockChan() {
 	defer accounts.Unlock("bob")
 
 	wait, cancel := context.WithCancel(context.Background())
-	defer cancel() // stops waiting; keys that are held already are released
+	defer cancel() // stops waiting, and releases the keys that are already locked
 
 	got := accounts.LockChan(wait, "alice", "bob")
 	select {
@@ -133,7 +133,7 @@ func ExamplePool_Inspect() {
 	// bob false <nil>
 }
 
-// Each key has fencing tokens of its own.
+// Each key has its own fencing tokens.
 func ExampleLease_FenceOf() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()

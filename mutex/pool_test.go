@@ -15,14 +15,14 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// The keys of a pool are locks of their own, and those of a Mutex with that key.
+// Each key of a pool is a separate lock: the lock of a Mutex with that key.
 func TestPool(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		p := mutex.NewPool(rdb, "account:")
 		p.Lock("a")
 		p.Lock("b")
 		if p.TryLock("a") || mutex.New(sibling(t, rdb), "account:a").TryLock() {
-			t.Error("a is locked twice")
+			t.Error("key a is locked twice")
 		}
 		if l, err := mutex.NewPool(rdb, "").TryLockContext(t.Context(), "account:a"); l != nil || !errors.Is(err, mutex.ErrLocked) {
 			t.Errorf("a pool with another prefix got %v, %v", l, err)
@@ -33,23 +33,23 @@ func TestPool(t *testing.T) {
 		}
 		p.Unlock("a")
 		p.Unlock("b")
-		rests(t, rdb)
+		awaitEmpty(t, rdb)
 	})
 }
 
-// All keys are held, each once, with a fence each.
+// A lease holds all its keys, each once, with its own fence.
 func TestPoolLocksAllKeys(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		p := mutex.NewPool(rdb, "")
 		l := lockAll(t, p, "c", "a", "b", "a")
-		if got := held(t, rdb, "a", "b", "c"); got != "abc" {
+		if got := heldKeys(t, rdb, "a", "b", "c"); got != "abc" {
 			t.Errorf("%q are held", got)
 		}
 		if l.FenceOf("d") != 0 || l.FenceOf("") != 0 {
-			t.Error("a fence of another key")
+			t.Error("FenceOf another key is not 0")
 		}
 		unlock(t, l)
-		if got := held(t, rdb, "a", "b", "c"); got != "" {
+		if got := heldKeys(t, rdb, "a", "b", "c"); got != "" {
 			t.Errorf("%q are held after Unlock", got)
 		}
 		ahead := rdb.Time(t.Context()).Val().Add(time.Minute).UnixMicro()
@@ -57,15 +57,15 @@ func TestPoolLocksAllKeys(t *testing.T) {
 		again := lockAll(t, p, "a", "b", "c")
 		for _, key := range []string{"a", "b", "c"} {
 			if again.FenceOf(key) <= l.FenceOf(key) || again.FenceOf(key) > again.Fence() || again.Fence() <= l.Fence() {
-				t.Errorf("fence of %s is %d after %d, of all %d", key, again.FenceOf(key), l.FenceOf(key), again.Fence())
+				t.Errorf("the fence of %s is %d after %d, the lease's fence is %d", key, again.FenceOf(key), l.FenceOf(key), again.Fence())
 			}
 		}
 		unlock(t, again)
-		rests(t, rdb)
+		awaitEmpty(t, rdb)
 	})
 }
 
-// A try locks all keys or none, whoever holds one of them.
+// A try locks all keys or none, if one key is held by this or another process.
 func TestPoolTryLeavesNothing(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		p, other := mutex.NewPool(rdb, ""), mutex.NewPool(sibling(t, rdb), "")
@@ -73,7 +73,7 @@ func TestPoolTryLeavesNothing(t *testing.T) {
 			for _, holder := range []*mutex.Pool{p, other} {
 				holder.Lock(key)
 				l, err := p.TryLockContext(t.Context(), "a", "b", "c")
-				if got := held(t, rdb, "a", "b", "c"); l != nil || !errors.Is(err, mutex.ErrLocked) || got != key {
+				if got := heldKeys(t, rdb, "a", "b", "c"); l != nil || !errors.Is(err, mutex.ErrLocked) || got != key {
 					t.Errorf("%s is held: %v, %v; then %q", key, l, err, got)
 				}
 				holder.Unlock(key)
@@ -82,7 +82,7 @@ func TestPoolTryLeavesNothing(t *testing.T) {
 	})
 }
 
-// A call whose ctx ends while it waits for a key gives back the keys that it has, before it returns.
+// When ctx ends during the wait for a key, the call releases the keys that it has locked, and returns.
 func TestPoolCancel(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		p, other := mutex.NewPool(rdb, "{p}"), mutex.NewPool(sibling(t, rdb), "{p}")
@@ -95,10 +95,10 @@ func TestPoolCancel(t *testing.T) {
 			got <- mutex.Result{Lease: l, Err: err}
 		}()
 		redistest.Eventually(t, redistest.Patience, func() bool {
-			return held(t, rdb, "{p}a") != "" && rdb.ZCard(t.Context(), "baton:{p}:queue:{p}b").Val() == 1
-		}, "a is not held, or b not awaited")
-		if held(t, rdb, "{p}c") != "" {
-			t.Error("c is held before b is")
+			return heldKeys(t, rdb, "{p}a") != "" && rdb.ZCard(t.Context(), "baton:{p}:queue:{p}b").Val() == 1
+		}, "a is held, and b has a waiter")
+		if heldKeys(t, rdb, "{p}c") != "" {
+			t.Error("c is held before b")
 		}
 		cancel(why)
 		if r := <-got; r.Lease != nil || !errors.Is(r.Err, why) || !errors.Is(r.Err, context.Canceled) || !strings.Contains(r.Err.Error(), `"{p}b"`) {
@@ -106,15 +106,15 @@ func TestPoolCancel(t *testing.T) {
 		}
 		l, err := other.TryLockContext(t.Context(), "a", "c")
 		if err != nil {
-			t.Fatalf("what was taken is not free: %v", err)
+			t.Fatalf("a or c is not free: %v", err)
 		}
 		unlock(t, l)
 		unlock(t, taken)
-		rests(t, rdb)
+		awaitEmpty(t, rdb)
 	})
 }
 
-// A key that is lost while the next is awaited is locked again.
+// A key that is lost during the wait for the next key is locked again.
 func TestPoolLossWhileWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
@@ -130,18 +130,18 @@ func TestPoolLossWhileWaiting(t *testing.T) {
 				must(err)
 				got <- l
 			}()
-			time.Sleep(time.Minute) // a is renewed meanwhile
+			time.Sleep(time.Minute) // with renewals of a
 			rdb.Del(t.Context(), "{p}a")
 			a := lockAll(t, other, "a")
-			time.Sleep(p.TTL) // it finds out, gives its place at b up, and waits for a
+			time.Sleep(p.TTL) // the waiter notices, leaves the queue of b, and waits for a
 			if n := rdb.ZCard(t.Context(), "baton:{p}:queue:{p}b").Val(); n != 0 {
-				t.Errorf("%d wait for b, without a", n)
+				t.Errorf("%d processes wait for b, without a", n)
 			}
 			unlock(t, b)
-			unlock(t, lockAll(t, other, "b")) // so that it is free
+			unlock(t, lockAll(t, other, "b")) // checks that b is free
 			unlock(t, a)
 			l := <-got
-			if got := held(t, rdb, "{p}a", "{p}b"); got != "{p}a{p}b" || l.Err() != nil {
+			if got := heldKeys(t, rdb, "{p}a", "{p}b"); got != "{p}a{p}b" || l.Err() != nil {
 				t.Errorf("%q are held, Err is %v", got, l.Err())
 			}
 			unlock(t, l)
@@ -151,15 +151,15 @@ func TestPoolLossWhileWaiting(t *testing.T) {
 	})
 }
 
-// A pool has in memory only the keys that are locked or awaited.
-func TestPoolForgets(t *testing.T) {
+// A pool keeps only keys in memory that are locked or have waiters.
+func TestPoolRemovesUnusedKeys(t *testing.T) {
 	p := mutex.NewPool(redistest.MiniClient(t, redistest.Mini(t)), "")
 	const keys = 200
 	for i := range keys {
 		p.Lock(fmt.Sprint(i))
 	}
 	if n := p.Entries(); n != keys {
-		t.Errorf("%d of %d keys are in the map", n, keys)
+		t.Errorf("%d of %d keys are in memory", n, keys)
 	}
 	for i := range keys {
 		p.Unlock(fmt.Sprint(i))
@@ -168,6 +168,6 @@ func TestPoolForgets(t *testing.T) {
 	mustPanic(t, "the key is empty", func() { p.Lock("") })
 	mustPanic(t, "the key is empty", func() { p.TryLock("") })
 	if n := p.Entries(); n != 0 {
-		t.Errorf("%d keys stay in the map", n)
+		t.Errorf("%d keys are left in memory", n)
 	}
 }

@@ -24,19 +24,18 @@ import (
 
 func init() { workers["locks"] = locksProcess }
 
-// shared is memory of several processes outside Redis: what it says of who is inside does not
-// depend on what a lock believes.
+// shared is memory of several processes outside Redis. It is independent of the locks.
 type shared struct {
-	places [4]struct { // the accounts of a bank, and a book that is read and written under a RWMutex
+	records [4]struct { // three accounts with Mutexes, and a book with a RWMutex
 		readers, writers atomic.Int32
-		value            int64        // guarded by the lock, and by nothing else
-		written          int64        // the fence of the last writer; likewise
+		value            int64        // guarded only by the lock
+		written          int64        // the fence of the last writer, guarded only by the lock
 		seen             atomic.Int64 // the greatest fence
 	}
-	clashes, holds, together, written atomic.Int64
+	violations, holds, together, written atomic.Int64
 }
 
-const accounts, book = 3, 3
+const accounts, book = 3, 3 // the number of accounts, and the index of the book
 
 func openShared[T any](path string) *T {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -51,13 +50,13 @@ func openShared[T any](path string) *T {
 
 func (s *shared) check(ok bool) {
 	if !ok {
-		s.clashes.Add(1)
+		s.violations.Add(1)
 	}
 }
 
-// see notes a fence, unless it is 0: then nothing is known of it.
+// see checks and records a fence, unless it is 0: unknown.
 func (s *shared) see(i int, fence int64, write bool) {
-	p := &s.places[i]
+	p := &s.records[i]
 	if fence == 0 {
 		return
 	}
@@ -70,7 +69,7 @@ func (s *shared) see(i int, fence int64, write bool) {
 }
 
 func (s *shared) write(i int, add, fence int64) {
-	p := &s.places[i]
+	p := &s.records[i]
 	s.check(p.writers.Add(1) == 1 && p.readers.Load() == 0)
 	s.see(i, fence, true)
 	p.value += add
@@ -79,7 +78,7 @@ func (s *shared) write(i int, add, fence int64) {
 }
 
 func (s *shared) read(i int, fence int64) {
-	p := &s.places[i]
+	p := &s.records[i]
 	if p.readers.Add(1) > 1 {
 		s.together.Add(1)
 	}
@@ -90,7 +89,7 @@ func (s *shared) read(i int, fence int64) {
 	p.readers.Add(-1)
 }
 
-// locksProcess uses locks in all ways, many times.
+// locksProcess uses locks many times, with all methods.
 func locksProcess() {
 	opts, err := redis.ParseURL(os.Getenv("LOCKS_URL"))
 	must(err)
@@ -102,7 +101,7 @@ func locksProcess() {
 	ctx := context.Background()
 	prefix := os.Getenv("LOCKS_PREFIX")
 	pool, rw := mutex.NewPool(rdb, prefix), mutex.NewRW(rdb, "book")
-	one := func(l locker) func(use func(fence int64)) { // holds l in any of its ways
+	one := func(l locker) func(use func(fence int64)) { // holds l with a random method
 		return func(use func(fence int64)) {
 			var h *mutex.Lease
 			var err error
@@ -142,7 +141,7 @@ func locksProcess() {
 				x, y := strconv.Itoa(from), strconv.Itoa(to)
 				switch rand.IntN(6) {
 				case 0:
-					one(kinds[0].of(rdb, prefix+x, forever))(func(fence int64) { s.write(from, 0, fence) })
+					one(kinds[0].of(rdb, prefix+x, longTTL))(func(fence int64) { s.write(from, 0, fence) })
 				case 1, 2:
 					if from == to {
 						continue
@@ -167,8 +166,8 @@ func locksProcess() {
 	wg.Wait()
 }
 
-// Four processes use a Mutex, a Pool and a RWMutex in all ways: a writer is always alone, nothing is lost of
-// what only locks guard, fences are in order, and readers are together. That they end says that none waits for ever.
+// Four processes use a Mutex, a Pool and a RWMutex with all methods. Writers exclude all others, no
+// write is lost, fences grow, and readers overlap. No process waits forever: all end.
 func TestLocksAcrossProcesses(t *testing.T) {
 	t.Parallel()
 	for _, prefix := range []string{"account:", "{account}:"} { // in many slots, and in one
@@ -188,12 +187,12 @@ func TestLocksAcrossProcesses(t *testing.T) {
 			}
 			sum := int64(0)
 			for i := range accounts {
-				sum += s.places[i].value
+				sum += s.records[i].value
 			}
-			if s.clashes.Load() != 0 || sum != 0 || s.places[book].value != s.written.Load() || s.together.Load() == 0 || s.holds.Load() < processes*each*3 {
-				t.Errorf("%d clashes, a sum of %d, %d of %d writes, %d readers together, %d holds", s.clashes.Load(), sum, s.places[book].value, s.written.Load(), s.together.Load(), s.holds.Load())
+			if s.violations.Load() != 0 || sum != 0 || s.records[book].value != s.written.Load() || s.together.Load() == 0 || s.holds.Load() < processes*each*3 {
+				t.Errorf("%d violations, a sum of %d, %d of %d writes, %d concurrent readers, %d holds", s.violations.Load(), sum, s.records[book].value, s.written.Load(), s.together.Load(), s.holds.Load())
 			}
-			rests(t, server.Client(t))
+			awaitEmpty(t, server.Client(t))
 		})
 	}
 }

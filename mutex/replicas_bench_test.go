@@ -13,18 +13,18 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// BenchmarkReplicas locks by one client on a server with one replica, which must confirm: with
-// Replicas, and with a WAIT of its own after each grant, as Redisson does. It reports how long lock
-// takes, in turns on the same server: for a goroutine with a free lock, and for each of 16 that want one.
+// BenchmarkReplicas measures the time to lock on a server with one replica: without confirmation,
+// with Replicas, and with a separate WAIT after each grant, as in Redisson. "Free" has one goroutine,
+// and "Hot" has 16 for one lock.
 func BenchmarkReplicas(b *testing.B) {
 	s := redistest.Start(b)
 	s.AddReplica(b)
 	ctx := context.Background()
-	single := func(o *redis.Options) { o.PoolSize = 1 } // WAIT counts what its own connection has written
+	single := func(o *redis.Options) { o.PoolSize = 1 } // WAIT covers the writes of its own connection
 	rdb := s.Client(b, single)
 	none, confirmed, waits := mutex.New(s.Client(b), "none"), mutex.New(s.Client(b), "confirmed"), mutex.New(rdb, "waits")
 	confirmed.Replicas = 1
-	ways := []struct {
+	variants := []struct {
 		name string
 		m    *mutex.Mutex
 		then func()
@@ -35,17 +35,17 @@ func BenchmarkReplicas(b *testing.B) {
 	}
 	for _, goroutines := range []int{1, 16} {
 		b.Run(map[int]string{1: "Free", 16: "Hot"}[goroutines], func(b *testing.B) {
-			times := make([][]time.Duration, len(ways))
+			times := make([][]time.Duration, len(variants))
 			for b.Loop() {
-				for i, way := range ways {
+				for i, v := range variants {
 					var mu sync.Mutex
 					var wg sync.WaitGroup
 					for range goroutines {
 						wg.Go(func() {
 							start := time.Now()
-							l, err := way.m.LockContext(ctx)
+							l, err := v.m.LockContext(ctx)
 							must(err)
-							way.then()
+							v.then()
 							took := time.Since(start)
 							must(l.Unlock())
 							mu.Lock()
@@ -56,11 +56,11 @@ func BenchmarkReplicas(b *testing.B) {
 					wg.Wait()
 				}
 			}
-			for i, way := range ways {
+			for i, v := range variants {
 				slices.Sort(times[i])
 				n := len(times[i])
-				b.ReportMetric(float64(times[i][n/2].Microseconds()), way.name+"-p50-µs")
-				b.ReportMetric(float64(times[i][n*99/100].Microseconds()), way.name+"-p99-µs")
+				b.ReportMetric(float64(times[i][n/2].Microseconds()), v.name+"-p50-µs")
+				b.ReportMetric(float64(times[i][n*99/100].Microseconds()), v.name+"-p99-µs")
 			}
 		})
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// With Replicas, a lock that no replica has confirmed is not granted: a failover could forget it.
+// With Replicas, a lock is not granted until replicas have confirmed it: a failover could lose it.
 func ExampleMutex_replicas() {
 	rdb, closeAll := exampleClient() // a server without replicas
 	defer closeAll()

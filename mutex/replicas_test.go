@@ -21,12 +21,12 @@ func replicated(rdb redis.UniversalClient, n int) *mutex.Mutex {
 	return m
 }
 
-// unconfirmed checks that a try fails for want of replicas, and leaves no lock.
+// unconfirmed checks that a try fails because too few replicas confirm, and leaves no lock.
 func unconfirmed(t *testing.T, s *redistest.Server, m *mutex.Mutex, want string) {
 	t.Helper()
 	var l *mutex.Lease
 	var err error
-	redistest.Eventually(t, redistest.Patience, func() bool { // a busy machine may have no connection in the time for WAIT
+	redistest.Eventually(t, redistest.Patience, func() bool { // on a busy machine, a connection may take too long
 		l, err = m.TryLockContext(t.Context())
 		return !strings.Contains(fmt.Sprint(err), "no connection is free")
 	}, "a connection is free")
@@ -38,7 +38,7 @@ func unconfirmed(t *testing.T, s *redistest.Server, m *mutex.Mutex, want string)
 	}
 }
 
-// When the lock is handed out, its replicas have it.
+// When a lock is granted, its replicas have it.
 func TestReplicasHaveTheGrant(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
@@ -57,7 +57,7 @@ func TestReplicasHaveTheGrant(t *testing.T) {
 			l := lock(t, m)
 			have("a free lock")
 			waiting := next.LockChan(t.Context())
-			redistest.Eventually(t, redistest.Patience, func() bool { return s.Do(t, "ZCARD", "baton:{key}:queue") == int64(1) }, "the next waits")
+			awaitWaiters(t, next.Inspect, 1)
 			unlock(t, l)
 			l = receive(t, waiting)
 			have("a hand-over")
@@ -66,7 +66,7 @@ func TestReplicasHaveTheGrant(t *testing.T) {
 	}
 }
 
-// AllReplicas asks for a replica that has been added since the last grant, and no more for one that is gone.
+// AllReplicas includes replicas added since the last grant, and excludes removed ones.
 func TestAllReplicasFollowsTheirNumber(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
@@ -86,10 +86,10 @@ func TestAllReplicasFollowsTheirNumber(t *testing.T) {
 	unlock(t, lock(t, m))
 	first.Pause()
 	unconfirmed(t, s, m, "0 of 1")
-	asked := s.Stats(t).Calls["wait"]
+	before := s.Stats(t).Calls["wait"]
 	waiting := m.LockChan(t.Context())
-	redistest.Eventually(t, redistest.Patience, func() bool { return s.Stats(t).Calls["wait"] > asked }, "it asks")
-	waits(t, waiting)
+	redistest.Eventually(t, redistest.Patience, func() bool { return s.Stats(t).Calls["wait"] > before }, "the server receives WAIT")
+	notGranted(t, waiting)
 	first.Continue()
 	unlock(t, receive(t, waiting))
 }
@@ -104,8 +104,8 @@ func TestFewerReplicasThanAsked(t *testing.T) {
 	m.ReplicaTimeout = 0
 	unconfirmed(t, s, m, "1 of 2")
 	ctx, cancel := context.WithCancel(t.Context())
-	asked, waiting := s.Stats(t).Calls["wait"], m.LockChan(ctx)
-	redistest.Eventually(t, redistest.Patience, func() bool { return s.Stats(t).Calls["wait"] >= asked+2 }, "it asks twice")
+	before, waiting := s.Stats(t).Calls["wait"], m.LockChan(ctx)
+	redistest.Eventually(t, redistest.Patience, func() bool { return s.Stats(t).Calls["wait"] >= before+2 }, "the server receives WAIT twice")
 	cancel()
 	if r := <-waiting; !errors.Is(r.Err, context.Canceled) || !errors.Is(r.Err, mutex.ErrUnconfirmed) {
 		t.Errorf("a wait: %v", r.Err)
@@ -115,26 +115,26 @@ func TestFewerReplicasThanAsked(t *testing.T) {
 	unlock(t, lock(t, m))
 }
 
-// WAIT is refused, or unknown: that is permanent, and the lock is not held.
+// If WAIT is refused or unknown, the error is permanent, and the lock is not held.
 func TestWaitRefused(t *testing.T) {
 	t.Parallel()
 	for name, r := range map[string]struct {
 		args     []string
-		rights   []any
+		rules    []any // of the user; nil for the default user
 		replicas int
 		want     []string
 	}{
-		"unknown":         {[]string{"--rename-command", "WAIT", ""}, nil, 1, []string{"unknown command", "needs the command WAIT"}},
-		"no right":        {nil, []any{"-wait"}, 1, []string{"NOPERM", "needs the command WAIT"}},
-		"no right to ask": {nil, []any{"-info"}, mutex.AllReplicas, []string{"NOPERM", "needs the command INFO"}},
+		"unknown":        {[]string{"--rename-command", "WAIT", ""}, nil, 1, []string{"unknown command", "needs the command WAIT"}},
+		"WAIT is denied": {nil, []any{"-wait"}, 1, []string{"NOPERM", "needs the command WAIT"}},
+		"INFO is denied": {nil, []any{"-info"}, mutex.AllReplicas, []string{"NOPERM", "needs the command INFO"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := redistest.Start(t, r.args...)
 			s.AddReplica(t)
 			user := func(*redis.Options) {}
-			if r.rights != nil {
-				s.Do(t, append([]any{"ACL", "SETUSER", "u", "on", ">p", "~*", "&*", "+@all"}, r.rights...)...)
+			if r.rules != nil {
+				s.Do(t, append([]any{"ACL", "SETUSER", "u", "on", ">p", "~*", "&*", "+@all"}, r.rules...)...)
 				user = func(o *redis.Options) { o.Username, o.Password = "u", "p" }
 			}
 			m := replicated(s.Client(t, user), r.replicas)
@@ -156,14 +156,14 @@ func TestWaitRefused(t *testing.T) {
 	}
 }
 
-// The connection breaks after the renewal and before the reply to WAIT.
+// The connection is closed between the renewal and the reply to WAIT.
 func TestConnectionCutBeforeWaitIsAnswered(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	s.AddReplica(t)
 	p := redistest.NewProxy(t, s.Addr())
 	m := replicated(p.Client(t), 1)
-	unlock(t, lock(t, m)) // the script is known
+	unlock(t, lock(t, m)) // the server learns the scripts
 	p.CutNextReply("\r\nwait\r\n")
 	unconfirmed(t, s, m, "EOF")
 	p.CutNextRequest("\r\nwait\r\n")
@@ -173,7 +173,7 @@ func TestConnectionCutBeforeWaitIsAnswered(t *testing.T) {
 	}
 }
 
-// In a cluster, the node of the key is asked, whose replicas have the grant.
+// In a cluster, the node of the key receives WAIT, and its replicas have the grant.
 func TestReplicasInCluster(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, 3)
@@ -190,7 +190,7 @@ func TestReplicasInCluster(t *testing.T) {
 	unlock(t, l)
 }
 
-// Each kind of lock is confirmed, of several keys each.
+// Replicas confirm each kind of lock. With several keys, they confirm each.
 func TestReplicasOfEachKind(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
@@ -199,7 +199,7 @@ func TestReplicasOfEachKind(t *testing.T) {
 	for _, k := range kinds {
 		l := k.of(rdb, k.name, options{ttl: ample, replicas: 1})
 		h := l.hold(t)
-		if replica.Do(t, "EXISTS", k.name) != int64(1) || k.more && replica.Do(t, "EXISTS", more+k.name) != int64(1) {
+		if replica.Do(t, "EXISTS", k.name) != int64(1) || k.twoKeys && replica.Do(t, "EXISTS", second+k.name) != int64(1) {
 			t.Errorf("the replica does not have the key of %s", k.name)
 		}
 		unlock(t, h)

@@ -30,7 +30,7 @@ func ExampleRWMutex() {
 
 	mu.RLock()
 	defer mu.RUnlock()
-	fmt.Println(prices["tea"]) // others may read at the same time
+	fmt.Println(prices["tea"]) // other readers may read at the same time
 	// Output: 45
 }
 

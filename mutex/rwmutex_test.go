@@ -13,7 +13,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// fleet returns n reader/writer locks in a bubble, each of a process of its own.
+// fleet returns n reader/writer locks of n processes, in a bubble.
 func fleet(t *testing.T, n int) (all []*mutex.RWMutex) {
 	t.Helper()
 	rdb := bubbleClient(t)
@@ -23,8 +23,8 @@ func fleet(t *testing.T, n int) (all []*mutex.RWMutex) {
 	return all
 }
 
-// Readers share the lock, in a process and among processes. A writer that waits keeps new ones
-// out, here and elsewhere, and is the next.
+// Readers of all processes share the lock. A waiting writer keeps out new readers of all processes,
+// and is the next holder.
 func TestRWMutexWriterWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := fleet(t, 3)
@@ -32,7 +32,7 @@ func TestRWMutexWriterWaits(t *testing.T) {
 		for _, w := range []*mutex.RWMutex{a, b} { // where the writer is
 			readers := []*mutex.Lease{rlock(t, a)}
 			unlock(t, rlock(t, c))
-			time.Sleep(2 * time.Millisecond) // more than a time slice: who joins now sees to it that a hears
+			time.Sleep(2 * time.Millisecond) // longer than a time slice: the next reader to join makes a subscribe
 			readers = append(readers, rlock(t, a))
 			if !a.TryRLock() {
 				t.Error("no reader can join")
@@ -41,7 +41,7 @@ func TestRWMutexWriterWaits(t *testing.T) {
 			writer := w.LockChan(t.Context())
 			time.Sleep(10 * time.Millisecond)
 			if w == b && (a.TryRLock() || b.TryRLock() || c.TryRLock()) || w.TryLock() || w.TryRLock() {
-				t.Error("a try gets in while a writer waits")
+				t.Error("a try succeeds while a writer waits")
 			}
 			late := []<-chan mutex.Result{w.RLockChan(t.Context())}
 			if w == b {
@@ -49,12 +49,12 @@ func TestRWMutexWriterWaits(t *testing.T) {
 			}
 			for _, r := range readers {
 				time.Sleep(time.Minute)
-				waits(t, append(late, writer)...)
+				notGranted(t, append(late, writer)...)
 				unlock(t, r)
 			}
 			h := granted(t, writer)
 			time.Sleep(time.Minute)
-			waits(t, late...)
+			notGranted(t, late...)
 			unlock(t, h)
 			for _, l := range late {
 				unlock(t, granted(t, l))
@@ -63,7 +63,7 @@ func TestRWMutexWriterWaits(t *testing.T) {
 	})
 }
 
-// More readers may join than a grant has fences for. Fences never decrease, and that of the next writer is greater.
+// More readers may join than a grant has fences. Fences never decrease, and the next writer's is greater.
 func TestRWMutexManyReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := fleet(t, 1)[0]
@@ -90,7 +90,7 @@ func TestRWMutexManyReaders(t *testing.T) {
 	})
 }
 
-// A reader that was lost keeps no other out. The first to leave ends what was lost.
+// A lost reader does not keep out others. The first RUnlock ends the lost hold.
 func TestRWMutexReadersAfterLoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
@@ -99,19 +99,20 @@ func TestRWMutexReadersAfterLoss(t *testing.T) {
 		must(rdb.Del(t.Context(), "key").Err())
 		time.Sleep(m.TTL)
 		m.RLock()
-		m.RUnlock() //lint:ignore SA2001 whose hold it ends is the question
+		m.RUnlock() //lint:ignore SA2001 ends the lost hold
 		if other.TryLock() {
-			t.Error("the reader that is left does not hold the lock")
+			t.Error("the second reader does not hold the lock")
 		}
 		m.RUnlock()
 		if !other.TryLock() {
-			t.Fatal("the lock is held though all readers have left")
+			t.Fatal("the lock is held after the last RUnlock")
 		}
 		other.Unlock()
 	})
 }
 
-// A forgotten RUnlock keeps writers out until MaxHold after the last RLock. A forgotten lease ends alone.
+// A forgotten RUnlock keeps writers out until MaxHold after the last RLock. The end of a forgotten
+// lease does not affect other leases.
 func TestRWMutexForgottenReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
@@ -121,7 +122,7 @@ func TestRWMutexForgottenReader(t *testing.T) {
 		<-forgotten.Done()
 		writer := other.LockChan(t.Context())
 		time.Sleep(m.MaxHold)
-		waits(t, writer)
+		notGranted(t, writer)
 		unlock(t, kept)
 		unlock(t, granted(t, writer))
 
@@ -129,7 +130,7 @@ func TestRWMutexForgottenReader(t *testing.T) {
 		for range 10 {
 			time.Sleep(m.MaxHold / 2)
 			m.RLock()
-			m.RUnlock() //lint:ignore SA2001 only the hold counts
+			m.RUnlock() //lint:ignore SA2001 only the hold matters
 		}
 		last := time.Now()
 		h := lock(t, other)
@@ -141,20 +142,21 @@ func TestRWMutexForgottenReader(t *testing.T) {
 	})
 }
 
-// Readers of a process to whom its writer hands over may leave before Redis has heard of it.
+// When a writer hands over to readers of its process, they may unlock before the request about the
+// hand-over reaches Redis.
 func TestRWMutexUnlockOvertaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
-		var late atomic.Int32 // how many requests are yet to be held up
-		through := make(chan struct{})
+		var late atomic.Int32 // number of requests to delay
+		resume := make(chan struct{})
 		rdb.AddHook(redistest.Scripts(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
 			if late.Add(-1) >= 0 {
-				<-through
+				<-resume
 			}
 			return next(ctx, cmd)
 		}))
 		m := mutex.NewRW(rdb, "key")
-		unlock(t, lock(t, m)) // the scripts are known
+		unlock(t, lock(t, m)) // the server learns the scripts
 		w := lock(t, m)
 		first, second := m.RLockChan(t.Context()), m.RLockChan(t.Context())
 		synctest.Wait()
@@ -167,14 +169,14 @@ func TestRWMutexUnlockOvertaken(t *testing.T) {
 		end(w)
 		end((<-first).Lease)
 		end((<-second).Lease)
-		close(through)
+		close(resume)
 		for range 3 {
 			if err := <-errs; err != nil {
 				t.Errorf("Unlock: %v", err)
 			}
 		}
 		if n := rdb.HLen(t.Context(), "key").Val(); n != 1 {
-			t.Errorf("%d are left", n-1)
+			t.Errorf("%d holders are left", n-1)
 		}
 	})
 }

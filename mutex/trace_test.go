@@ -16,10 +16,10 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// Each way to lock tells when it waits, and when it has the lock, has lost it, or has given it back.
+// Each method that locks emits events for its wait, its grant, a loss and a release.
 func TestTrace(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
-		if k.more { // see TestTraceOfSeveralKeys
+		if k.twoKeys { // see TestTraceOfSeveralKeys
 			return
 		}
 		const hold = 400 * time.Millisecond
@@ -38,21 +38,21 @@ func TestTrace(t *testing.T) {
 					h := k.rival().of(other, "key", standard).hold(t)
 					time.AfterFunc(hold/2, func() {
 						if got := r.Now(); !slices.Equal(got, want[:1]) {
-							t.Errorf("%s: while it waits it has told %q", name, got)
+							t.Errorf("%s: during the wait, the events are %q", name, got)
 						}
 					})
 					time.AfterFunc(hold, func() { unlock(t, h) })
 				}
 				start := time.Now()
 				end := get()
-				synctest.Wait() // what is received from a channel is told at the same time
+				synctest.Wait() // a receive and its event are concurrent
 				if took := time.Since(start); !slices.Equal(r.Now(), want) || r.Waited() != took {
-					t.Errorf("%s, held %s: it has told %q, %v after %v", name, where, r.Now(), r.Waited(), took)
+					t.Errorf("%s, held %s: after %v, the events are %q, with a wait of %v", name, where, took, r.Now(), r.Waited())
 				}
 				time.Sleep(time.Second)
 				end()
 				if !slices.Equal(r.Now(), append(want, "released <nil>")) || r.Held() != time.Second {
-					t.Errorf("%s: when all is over it has told %q, held for %v", name, r.Now(), r.Held())
+					t.Errorf("%s: at the end, the events are %q, with a hold of %v", name, r.Now(), r.Held())
 				}
 				r.Take()
 			}
@@ -67,24 +67,24 @@ func TestTrace(t *testing.T) {
 		time.Sleep(mutex.DefaultTTL / 2)
 		must(rdb.Del(t.Context(), "key").Err())
 		<-h.Done()
-		r.CheckTake(t, "a key that is gone", "acquired immediate", "lost key_missing")
+		r.CheckTake(t, "a deleted key", "acquired immediate", "lost key_missing")
 		if r.Renewals() == 0 || r.Held() < mutex.DefaultTTL/2 || r.Held() > mutex.DefaultTTL {
-			t.Errorf("it was renewed %d times and held for %v", r.Renewals(), r.Held())
+			t.Errorf("%d renewals, and a hold of %v", r.Renewals(), r.Held())
 		}
 	})
 }
 
-// Of several keys, each has events of its own.
+// Each of several keys has its own events.
 func TestTraceOfSeveralKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
-		p := mutex.NewPool(rdb, "{of one slot}") // so that they have an order
+		p := mutex.NewPool(rdb, "{slot}") // keys of one slot have an order
 		var mu sync.Mutex
-		told := map[string][]string{}
+		events := map[string][]string{}
 		add := func(_ context.Context, e mutex.Event) {
 			mu.Lock()
 			defer mu.Unlock()
-			told[e.Key] = append(told[e.Key], e.Hook)
+			events[e.Key] = append(events[e.Key], e.Hook)
 		}
 		p.Trace = &mutex.Trace{Waiting: add, Acquired: add, Failed: add, Released: add}
 		check := func(key string, want ...string) {
@@ -92,16 +92,16 @@ func TestTraceOfSeveralKeys(t *testing.T) {
 			synctest.Wait()
 			mu.Lock()
 			defer mu.Unlock()
-			if !slices.Equal(told["{of one slot}"+key], want) {
-				t.Errorf("of %s it tells %q, want %q", key, told["{of one slot}"+key], want)
+			if got := events["{slot}"+key]; !slices.Equal(got, want) {
+				t.Errorf("the events of %s are %q, want %q", key, got, want)
 			}
 		}
 		unlock(t, lockAll(t, p, "a", "b", "c"))
 		for _, key := range []string{"a", "b", "c"} {
 			check(key, "acquired", "released")
 		}
-		clear(told)
-		h := lock(t, mutex.New(sibling(t, rdb), "{of one slot}b"))
+		clear(events)
+		h := lock(t, mutex.New(sibling(t, rdb), "{slot}b"))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := p.LockContext(ctx, "a", "b"); !errors.Is(err, context.DeadlineExceeded) {
@@ -110,9 +110,9 @@ func TestTraceOfSeveralKeys(t *testing.T) {
 		unlock(t, h)
 		check("a", "acquired", "released")
 		check("b", "waiting", "failed")
-		clear(told)
+		clear(events)
 		if r := <-p.LockChan(ctx, "a", "b"); r.Err == nil {
-			t.Error("it is locked under a ctx that has ended")
+			t.Error("LockChan with a done ctx succeeds")
 		}
 		check("a", "failed")
 		check("b")

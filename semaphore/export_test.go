@@ -1,7 +1,7 @@
 package semaphore
 
-// HideOldestInside makes whoever looks at the oldest lease inside by Acquire panic, until restore is
-// called.
+// HideOldestInside removes the oldest lease of Acquire until restore is called: code that uses the
+// lease panics.
 func (s *Weighted) HideOldestInside() (restore func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

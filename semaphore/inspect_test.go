@@ -12,7 +12,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
-// TestInspect looks at a semaphore that one process uses and another awaits.
+// TestInspect inspects a semaphore that one process uses, while another process waits.
 func TestInspect(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
@@ -41,7 +41,8 @@ func TestInspect(t *testing.T) {
 	})
 }
 
-// TestLimiterInspect looks at a limiter through another of other figures: what Redis has counts.
+// TestLimiterInspect inspects a limiter through one with another limit and burst: the result contains
+// the values in Redis.
 func TestLimiterInspect(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
@@ -60,14 +61,14 @@ func TestLimiterInspect(t *testing.T) {
 		redistest.Eventually(t, 5*time.Second, func() bool {
 			s, _ = other.Inspect(t.Context())
 			return s.Reserved > 0.9
-		}, "nothing is taken ahead: %+v", &s)
+		}, "a token is reserved: %+v", &s)
 		if s.Tokens != 0 || s.Reserved > 2 || s.Next < 150*time.Second || s.Next > 300*time.Second {
-			t.Errorf("one or two are taken ahead: %+v", s)
+			t.Errorf("one or two reserved tokens: %+v", s)
 		}
 		cancel()
 		<-wait
 		<-second
-		rdb.Set(t.Context(), "key", "by hand", 0)
+		rdb.Set(t.Context(), "key", "a string", 0)
 		if _, err := other.Inspect(t.Context()); err == nil || !strings.Contains(err.Error(), `inspect "key": `) {
 			t.Error(err)
 		}

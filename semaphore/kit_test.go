@@ -15,12 +15,10 @@ import (
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
-// To the library each client is a process of its own.
+// To the library, each client is a separate process.
 
-const (
-	// ample is a TTL that a stall of the machine does not use up.
-	ample = redistest.Patience
-)
+// ample is a TTL longer than any stall of the machine.
+const ample = redistest.Patience
 
 var (
 	must, sibling, bubbleClient  = kit.Must, redistest.Sibling, redistest.BubbleClient
@@ -28,16 +26,16 @@ var (
 	queued, awaitQueue, weighs   = kit.AwaitPermits, kit.AwaitQueue, kit.Weighs
 )
 
-// panics returns what f panics with.
+// panics returns the text of f's panic.
 func panics(f func()) (text string) {
 	defer func() { text = fmt.Sprint(recover()) }()
 	f()
 	return
 }
 
-// inOneAndFour runs f with one semaphore of n permits on a miniredis, and with those of four
-// processes on a redis-server: of(i) is that of the i-th, counted round.
-func inOneAndFour(t *testing.T, n int64, f func(t *testing.T, of func(i int) *semaphore.Weighted)) {
+// withOneAndFourProcesses runs f with the semaphore of one process on a miniredis, and with those of
+// four processes on a redis-server: of(i) is that of process i, modulo their number.
+func withOneAndFourProcesses(t *testing.T, n int64, f func(t *testing.T, of func(i int) *semaphore.Weighted)) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		all := []*semaphore.Weighted{weightedOf(rdb, n, ample)}
@@ -50,8 +48,9 @@ func inOneAndFour(t *testing.T, n int64, f func(t *testing.T, of func(i int) *se
 	})
 }
 
-// ways returns the ways to get n permits of s, by method. Each returns what releases them then.
-func ways(t *testing.T, s *semaphore.Weighted, n int64) map[string]func() (back func()) {
+// ways returns a function for each method that acquires n permits of s. The function acquires them and
+// returns how to release them.
+func ways(t *testing.T, s *semaphore.Weighted, n int64) map[string]func() (releaseAll func()) {
 	leased := func(acquire func(context.Context, int64) (*semaphore.Lease, error)) func() func() {
 		return func() func() {
 			l, err := acquire(t.Context(), n)
@@ -83,7 +82,7 @@ func ways(t *testing.T, s *semaphore.Weighted, n int64) map[string]func() (back 
 	}
 }
 
-// receive waits for a lease.
+// receive waits for a grant.
 func receive(t *testing.T, c <-chan semaphore.Result) *semaphore.Lease {
 	t.Helper()
 	select {
@@ -98,7 +97,7 @@ func receive(t *testing.T, c <-chan semaphore.Result) *semaphore.Lease {
 	}
 }
 
-// granted takes a lease that is there by now, in a bubble.
+// granted receives a lease after 10 ms, in a bubble.
 func granted(t *testing.T, c <-chan semaphore.Result) *semaphore.Lease {
 	t.Helper()
 	time.Sleep(10 * time.Millisecond)
@@ -108,8 +107,8 @@ func granted(t *testing.T, c <-chan semaphore.Result) *semaphore.Lease {
 	return receive(t, c)
 }
 
-// waits checks, in a bubble, that nothing is granted.
-func waits(t *testing.T, all ...<-chan semaphore.Result) {
+// notGranted checks, in a bubble, that no channel has a result after ten seconds.
+func notGranted(t *testing.T, all ...<-chan semaphore.Result) {
 	t.Helper()
 	time.Sleep(10 * time.Second)
 	for _, c := range all {
@@ -120,17 +119,8 @@ func waits(t *testing.T, all ...<-chan semaphore.Result) {
 	}
 }
 
-// rests waits until nothing is left in Redis but what is known of semaphores, which expires. A copy of a
-// request that arrives after the release may have taken permits for a TTL.
-func rests(t *testing.T, rdb *redis.Client) {
+// awaitEmpty waits until only states of semaphores without holders are left.
+func awaitEmpty(t *testing.T, rdb *redis.Client) {
 	t.Helper()
-	ctx := context.Background()
-	redistest.Eventually(t, ample+redistest.Patience, func() bool {
-		for _, key := range rdb.Keys(ctx, "*").Val() {
-			if rdb.HLen(ctx, key).Val() != 1 || rdb.PTTL(ctx, key).Val() <= 0 {
-				return false
-			}
-		}
-		return len(rdb.PubSubChannels(ctx, "baton:*").Val()) == 0
-	}, "something stays in Redis")
+	redistest.AwaitEmpty(t, rdb, ample, "")
 }

@@ -71,7 +71,7 @@ func ExampleLimiter() {
 	// 0.02 a second, 5 at once
 }
 
-// AllowContext tells a refusal from an unreachable Redis.
+// AllowContext distinguishes a refusal from an unreachable Redis.
 func ExampleLimiter_AllowContext() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -99,7 +99,7 @@ func ExampleLimiter_WaitN() {
 	// true
 }
 
-// Inspect shows what is left, and how long a Wait would sleep.
+// Inspect shows the remaining tokens, and the sleep time of the next Wait.
 func ExampleLimiter_Inspect() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()

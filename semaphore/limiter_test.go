@@ -19,7 +19,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
-// d is the unit of time of the tables, which are those of x/time/rate.
+// d is the unit of time of the tables, which are from x/time/rate.
 const d = 100 * time.Millisecond
 
 func limiter(t *testing.T, r semaphore.Limit, burst int) *semaphore.Limiter {
@@ -46,7 +46,7 @@ type allow struct {
 	ok    bool
 }
 
-// Unlike rate's, a limit of 0 does not let the burst through once: that is of no use for all processes and for ever.
+// Unlike in x/time/rate, a limit of 0 allows no burst.
 func TestAllow(t *testing.T) {
 	for name, row := range map[string]struct {
 		r      semaphore.Limit
@@ -78,8 +78,8 @@ func TestAllow(t *testing.T) {
 	}
 }
 
-// Of calls at once, as many as the burst are allowed, on keys of all names, and keys share nothing.
-func TestSimultaneousRequests(t *testing.T) {
+// Concurrent calls succeed as often as the burst, also with unusual keys. Keys are independent.
+func TestConcurrentAllow(t *testing.T) {
 	t.Parallel()
 	const burst, requests = 5, 15
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
@@ -98,13 +98,13 @@ func TestSimultaneousRequests(t *testing.T) {
 				})
 			}
 			if wg.Wait(); ok.Load() != burst {
-				t.Errorf("%.20q: %d were allowed, want %d", key, ok.Load(), burst)
+				t.Errorf("%.20q: %d calls succeed, want %d", key, ok.Load(), burst)
 			}
 		}
 	})
 }
 
-// wait checks what WaitN returns, and that it takes so many d.
+// wait checks the error of WaitN, and that it takes delay × d.
 func wait(t *testing.T, lim *semaphore.Limiter, what string, ctx context.Context, n, delay int, want error) {
 	t.Helper()
 	start := time.Now()
@@ -128,25 +128,25 @@ func TestWait(t *testing.T) {
 		}
 		wait(t, lim, "act now", t.Context(), 2, 0, nil)
 		wait(t, lim, "act later", t.Context(), 3, 2, nil)
-		wait(t, lim, "under no ctx", context.Background(), 3, 3, nil)
+		wait(t, lim, "with the background ctx", context.Background(), 3, 3, nil)
 
 		lim = limiter(t, 10, 3)
 		ctx, cancel := context.WithCancel(t.Context())
 		wait(t, lim, "act now", ctx, 2, 0, nil)
 		time.AfterFunc(d, cancel)
 		wait(t, lim, "cancelled", ctx, 3, 1, context.Canceled)
-		wait(t, lim, "act now after it", t.Context(), 2, 0, nil)
+		wait(t, lim, "act now after the cancellation", t.Context(), 2, 0, nil)
 
 		lim = limiter(t, 10, 3)
 		ctx, cancel = context.WithTimeout(t.Context(), d+d/2)
 		defer cancel()
 		wait(t, lim, "act now", ctx, 2, 0, nil)
 		wait(t, lim, "too long", ctx, 3, 0, context.DeadlineExceeded)
-		wait(t, lim, "what is left", t.Context(), 1, 0, nil)
+		wait(t, lim, "the remaining token", t.Context(), 1, 0, nil)
 		wait(t, lim, "in time", ctx, 1, 1, nil)
 
 		if err := limiter(t, 0, 1).Wait(t.Context()); err == nil || !strings.Contains(err.Error(), "no events") {
-			t.Errorf("a wait for ever: %v", err)
+			t.Errorf("Wait with a limit of 0: %v", err)
 		}
 		rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
 		defer rdb.Close()
@@ -159,7 +159,7 @@ func TestWait(t *testing.T) {
 	})
 }
 
-// Waiters of two processes go in order, and at the rate, by Wait and by WaitChan.
+// Wait and WaitChan of two processes return in order, and at the rate.
 func TestWaitOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, all := redistest.MiniClients(t, 2)
@@ -180,7 +180,7 @@ func TestWaitOrder(t *testing.T) {
 					})
 				}
 				if got := time.Since(start); got != time.Duration(i)*d {
-					t.Errorf("waiter %d went at %v", i, got)
+					t.Errorf("waiter %d returned at %v", i, got)
 				}
 			})
 			synctest.Wait()
@@ -190,10 +190,11 @@ func TestWaitOrder(t *testing.T) {
 	})
 }
 
-// The end of ctx before the turn, or before the receipt, gives the tokens back. After the receipt it does not.
+// The end of ctx before the due time, or before the receive, refunds the tokens. After the receive it
+// does not.
 func TestWaitChanCancelled(t *testing.T) {
 	why := errors.New("why")
-	for name, after := range map[string]time.Duration{"at once": 0, "before its turn": 5 * time.Second, "before its receipt": 15 * time.Second} {
+	for name, after := range map[string]time.Duration{"at once": 0, "before the due time": 5 * time.Second, "before the receive": 15 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				lim := limiter(t, 0.1, 1)
@@ -205,13 +206,13 @@ func TestWaitChanCancelled(t *testing.T) {
 				c := lim.WaitChan(ctx) // after ten seconds
 				time.Sleep(after)
 				cancel(why)
-				synctest.Wait() // what lies in the channel takes a moment to be taken back
+				synctest.Wait() // for the removal of the result from the channel
 				if err := <-c; !errors.Is(err, why) || !errors.Is(err, context.Canceled) {
 					t.Errorf("the channel yields %v", err)
 				}
 				must(lim.Wait(t.Context()))
 				if got := time.Since(start); got != max(10*time.Second, after) {
-					t.Errorf("the next went at %v", got)
+					t.Errorf("the next Wait returned at %v", got)
 				}
 				start = time.Now()
 				short, stop := context.WithTimeout(t.Context(), d)
@@ -224,7 +225,7 @@ func TestWaitChanCancelled(t *testing.T) {
 	}
 }
 
-// watched is a ctx that knows how many wait for its end.
+// watched is a ctx that counts its AfterFuncs.
 type watched struct {
 	context.Context
 	hooks atomic.Int32
@@ -239,7 +240,7 @@ func (w *watched) AfterFunc(f func()) (stop func() bool) {
 	}
 }
 
-// A channel needs no goroutine, and leaves nothing with its ctx.
+// WaitChan needs no goroutine, and leaves no AfterFunc at its ctx.
 func TestWaitChanLeavesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lim := limiter(t, 10, 1)
@@ -253,14 +254,14 @@ func TestWaitChanLeavesNothing(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		if n := ctx.hooks.Load(); n != 0 {
-			t.Errorf("%d watches stay", n)
+			t.Errorf("%d AfterFuncs are left", n)
 		}
 		lim.Allow()
 		before := runtime.NumGoroutine()
 		var all []<-chan error
 		for range 300 {
 			all = append(all, lim.WaitChan(ctx))
-			synctest.Wait() // so that one connection serves for all
+			synctest.Wait() // to need one connection
 		}
 		if n := runtime.NumGoroutine() - before; n > 10 {
 			t.Errorf("%d goroutines", n)
@@ -272,7 +273,7 @@ func TestWaitChanLeavesNothing(t *testing.T) {
 	})
 }
 
-// Whenever waits are cancelled, no more events happen than the limit lets through.
+// Waits that are cancelled at any time do not allow more events than the limit.
 func TestLimiterSelect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const rate, burst = 200, 20
@@ -289,7 +290,7 @@ func TestLimiterSelect(t *testing.T) {
 					switch rand.IntN(4) {
 					case 0:
 						time.AfterFunc(rand.N(200*time.Millisecond), cancel)
-					case 1: // nobody receives it in time
+					case 1: // a late receive
 						time.Sleep(rand.N(200 * time.Millisecond))
 						cancel()
 					}
@@ -309,7 +310,8 @@ func TestLimiterSelect(t *testing.T) {
 	})
 }
 
-// A decision costs a request, whether it has to wait or not. What cannot be costs none. Only the last wait leaves a record.
+// A call costs one request, with or without a wait. An impossible call costs none. Only the last wait
+// leaves a reservation.
 func TestLimiterCost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, all := redistest.MiniClients(t, 1)
@@ -320,7 +322,7 @@ func TestLimiterCost(t *testing.T) {
 				lim.Allow()
 			}
 		})
-		c.CheckCost(t, "20 who wait", 20, 0, func() {
+		c.CheckCost(t, "20 waits", 20, 0, func() {
 			for range 20 {
 				must(lim.Wait(t.Context()))
 			}
@@ -335,9 +337,9 @@ func TestLimiterCost(t *testing.T) {
 		})
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		c.CheckCost(t, "what cannot be", 0, 0, func() {
+		c.CheckCost(t, "impossible calls", 0, 0, func() {
 			if lim.AllowN(11) || lim.WaitN(t.Context(), 11) == nil || lim.Wait(ended) == nil || <-lim.WaitChan(ended) == nil {
-				t.Error("allowed")
+				t.Error("an impossible call succeeds")
 			}
 		})
 		time.Sleep(time.Second)
@@ -346,7 +348,7 @@ func TestLimiterCost(t *testing.T) {
 		defer cancel()
 		c.CheckCost(t, "a wait that is too long", 1, 0, func() {
 			if lim.WaitN(short, 10) == nil {
-				t.Error("not too long")
+				t.Error("the wait succeeds")
 			}
 		})
 	})
@@ -358,18 +360,17 @@ func TestLimiterTrace(t *testing.T) {
 		var r redistest.Record[semaphore.Event]
 		var delays []time.Duration
 		rdb := bubbleClient(t)
-		var outage redistest.Outage
-		rdb.AddHook(&outage)
+		outage := redistest.NewOutage(rdb)
 		lim := semaphore.NewLimiter(rdb, "key", 1, 2)
 		lim.Trace = (*semaphore.Trace)(r.Trace())
-		note := lim.Trace.Waiting
-		lim.Trace.Waiting = func(ctx context.Context, e semaphore.Event) { delays = append(delays, e.Delay); note(ctx, e) }
+		record := lim.Trace.Waiting
+		lim.Trace.Waiting = func(ctx context.Context, e semaphore.Event) { delays = append(delays, e.Delay); record(ctx, e) }
 		ctx, cancel := context.WithCancel(t.Context())
 		r.CheckTake(t, "nothing")
 		lim.AllowN(2)
 		r.CheckTake(t, "Allow", "2 acquired immediate")
 		lim.Allow()
-		r.CheckTake(t, "Allow of nothing", "failed <nil>")
+		r.CheckTake(t, "Allow without tokens", "failed <nil>")
 		must(lim.Wait(ctx))
 		r.CheckTake(t, "Wait", "waiting", "acquired reserved")
 		must(<-lim.WaitChan(ctx))
@@ -386,15 +387,15 @@ func TestLimiterTrace(t *testing.T) {
 		outage.Set(false)
 		unreceived := lim.WaitChan(ctx)
 		time.Sleep(2 * time.Second)
-		r.CheckTake(t, "a result that nobody has received", "waiting", "acquired reserved")
+		r.CheckTake(t, "a result that is not received", "waiting", "acquired reserved")
 		cancel()
 		synctest.Wait()
-		r.CheckTake(t, "and that is refunded", "released <nil>")
+		r.CheckTake(t, "its refund", "released <nil>")
 		if err := <-unreceived; !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 		err = lim.Wait(ctx)
-		r.CheckTake(t, "a ctx that has ended", "failed "+err.Error())
+		r.CheckTake(t, "a done ctx", "failed "+err.Error())
 		time.Sleep(time.Minute)
 	})
 }

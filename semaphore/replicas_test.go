@@ -9,8 +9,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
-// A replica has the permits when they are handed out. Without it, those in use stay, and no
-// others are taken.
+// When permits are granted, the replica has them. Without the replica, permits stay in use, and no
+// other permits are granted.
 func TestReplicas(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)

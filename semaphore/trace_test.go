@@ -12,7 +12,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
-// Each way to acquire tells when it waits, and when it has the permits or has given them back.
+// Each method that acquires emits events for its wait, its grant and its release.
 func TestTrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
@@ -30,14 +30,14 @@ func TestTrace(t *testing.T) {
 				}
 				start := time.Now()
 				back := take()
-				synctest.Wait() // what is received from a channel is told at the same time
+				synctest.Wait() // a receive and its event are concurrent
 				if took := time.Since(start); !slices.Equal(r.Now(), want) || r.Waited() != took || took < wait {
-					t.Errorf("%s: after %v it tells %q, and that it has waited %v", name, took, r.Now(), r.Waited())
+					t.Errorf("%s: after %v, the events are %q, with a wait of %v", name, took, r.Now(), r.Waited())
 				}
 				time.Sleep(time.Second)
 				back()
 				if want := append(want, "2 released <nil>"); !slices.Equal(r.Now(), want) || r.Held() != time.Second {
-					t.Errorf("%s is over: it tells %q, held for %v", name, r.Now(), r.Held())
+					t.Errorf("%s: at the end, the events are %q, with a hold of %v", name, r.Now(), r.Held())
 				}
 				r.Take()
 			}
@@ -45,7 +45,7 @@ func TestTrace(t *testing.T) {
 	})
 }
 
-// A request that is refused is told as failed, and permits that are lost as lost.
+// A refused request emits Failed, and a loss of permits Lost.
 func TestTraceFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
@@ -57,7 +57,7 @@ func TestTraceFailures(t *testing.T) {
 			t.Error(err)
 		}
 		if _, err := s.AcquireLease(t.Context(), 4); err == nil {
-			t.Error("four of three are acquired")
+			t.Error("AcquireLease of 4 of 3 permits succeeds")
 		}
 		r.CheckTake(t, "refused", `2 failed baton: try to acquire "key": permits not available`, `4 failed baton: acquire "key": request exceeds the size: requested 4 permits, semaphore has 3`)
 		release(t, held)
@@ -65,9 +65,9 @@ func TestTraceFailures(t *testing.T) {
 		time.Sleep(ample / 2)
 		must(rdb.Del(t.Context(), "key").Err())
 		<-l.Done()
-		r.CheckTake(t, "a key that is gone", "2 acquired immediate", "2 lost key_missing")
+		r.CheckTake(t, "a deleted key", "2 acquired immediate", "2 lost key_missing")
 		if r.Renewals() == 0 || r.Held() < ample/2 {
-			t.Errorf("it was renewed %d times, and held for %v", r.Renewals(), r.Held())
+			t.Errorf("%d renewals, and a hold of %v", r.Renewals(), r.Held())
 		}
 	})
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
-// A worker pool: one goroutine for each task, and at most as many at work as there are
-// permits, in all processes together. Acquiring all permits waits for every task.
+// A worker pool: one goroutine for each task. The number of permits limits the active workers of all
+// processes. Acquiring all permits waits for every task.
 func Example_workerPool() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -170,7 +170,7 @@ func ExampleWeighted_Do() {
 	// <nil>
 }
 
-// Inspect shows the size, and how many permits each process holds.
+// Inspect shows the size, and the permits of each process.
 func ExampleWeighted_Inspect() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -224,12 +224,12 @@ func ExampleLease_Context() {
 	// baton: release "reports": lease lost
 }
 
-// Work that holds permits for long stops early when another process waits for some.
+// Long work stops early when another process waits for permits.
 func ExampleLease_Contended() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
 	ctx := context.Background()
-	other := redis.NewClient(&redis.Options{Addr: rdb.Options().Addr}) // of another process
+	other := redis.NewClient(&redis.Options{Addr: rdb.Options().Addr}) // in another process
 	defer other.Close()
 
 	sem := semaphore.NewWeighted(rdb, "reports", 2)

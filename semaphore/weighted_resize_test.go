@@ -21,7 +21,7 @@ func resize(t *testing.T, s *semaphore.Weighted, n int64) {
 	}
 }
 
-// A process that expects another size is refused whatever it does, for as long as the size is known.
+// A process with another size gets an error from each method while Redis knows the size.
 func TestSizeMismatch(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
@@ -38,15 +38,15 @@ func TestSizeMismatch(t *testing.T) {
 				t.Error("TryAcquire does not panic")
 			}
 			if held {
-				weighs(t, rdb, "one has 1", 1)
+				weighs(t, rdb, "one holder", 1)
 				a.Release(1)
 			}
 		}
-		rests(t, rdb)
+		awaitEmpty(t, rdb)
 	})
 }
 
-// The size is forgotten 65 minutes after the last use, and never while permits are in use.
+// The size expires 65 minutes after the last use, but never while permits are in use.
 func TestSizeForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
@@ -68,7 +68,7 @@ func TestSizeForgotten(t *testing.T) {
 	})
 }
 
-// A request for more than the size fails at once, and those behind it go on.
+// A request for more than the size fails at once, and later requests proceed.
 func TestExceedsSize(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
@@ -87,12 +87,12 @@ func TestExceedsSize(t *testing.T) {
 				t.Errorf("AcquireChan of 11 of 10 yields %v", r)
 			}
 		}
-		rests(t, rdb)
+		awaitEmpty(t, rdb)
 	})
 }
 
-// A larger size lets in whoever fits, by one message each. Afterwards processes may expect the
-// size of the beginning, or the size that there is.
+// Resize to a larger size grants permits to the waiters that fit, with one message each. Afterwards a
+// process may use the initial size or the current one.
 func TestResizeUp(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
@@ -105,12 +105,12 @@ func TestResizeUp(t *testing.T) {
 	resize(t, weightedOf(s.Client(t), 10, ample), 15)
 	x, y := receive(t, first), receive(t, second)
 	if n := s.Stats(t).Since(before).Published(); n != 2 {
-		t.Errorf("%d messages were sent to two", n)
+		t.Errorf("%d messages to two waiters", n)
 	}
 	if len(third) > 0 {
-		t.Error("16 of 15 are in use")
+		t.Error("16 of 15 permits are in use")
 	}
-	weighs(t, rdb, "after it", 10, 3, 2)
+	weighs(t, rdb, "after Resize", 10, 3, 2)
 	release(t, x)
 	for _, l := range []*semaphore.Lease{receive(t, third), y, held} {
 		release(t, l)
@@ -119,67 +119,66 @@ func TestResizeUp(t *testing.T) {
 		for where, client := range map[string]*redis.Client{"here": rdb, "elsewhere": s.Client(t)} {
 			w := weightedOf(client, size, ample)
 			if err := w.Acquire(t.Context(), 12); (err == nil) != ok || err != nil && !errors.Is(err, semaphore.ErrSizeMismatch) {
-				t.Errorf("%d expected %s: %v", size, where, err)
+				t.Errorf("size %d %s: %v", size, where, err)
 			} else if ok {
 				w.Release(12)
 			}
 		}
 	}
-	rests(t, rdb)
+	awaitEmpty(t, rdb)
 }
 
-// A smaller size takes nothing away, and lets nobody in until enough came back. Who waits for more
-// than there is now is told so, and the rest goes on.
+// Resize to a smaller size takes no permits away, and grants none until enough are released. Requests
+// for more than the new size fail, and the others proceed.
 func TestResizeDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
 		a := weightedOf(rdb, 10, time.Second)
 		x, y, z := acquire(t, a, 4), acquire(t, a, 3), acquire(t, a, 1)
-		var line []<-chan semaphore.Result
+		var waits []<-chan semaphore.Result
 		for i, n := range []int64{8, 2, 7, 1} {
-			line = append(line, queued(t, rdb, weightedOf(sibling(t, rdb), 10, ample), n, int64(i+1)))
+			waits = append(waits, queued(t, rdb, weightedOf(sibling(t, rdb), 10, ample), n, int64(i+1)))
 		}
 		resize(t, weightedOf(sibling(t, rdb), 10, ample), 5)
-		for _, c := range []<-chan semaphore.Result{line[0], line[2]} {
+		for _, c := range []<-chan semaphore.Result{waits[0], waits[2]} {
 			if r := <-c; !errors.Is(r.Err, semaphore.ErrExceedsSize) {
 				t.Errorf("8 or 7 of 5 yields %v", r)
 			}
 		}
 		if a.TryAcquire(1) {
-			t.Error("somebody is let in, though 8 of 5 are in use")
+			t.Error("TryAcquire succeeds while 8 of 5 permits are in use")
 		}
 		release(t, y) // 5 of 5
-		waits(t, line[1], line[3])
+		notGranted(t, waits[1], waits[3])
 		release(t, z)
-		waits(t, line[1], line[3])
-		weighs(t, rdb, "no hold was lost", 4)
+		notGranted(t, waits[1], waits[3])
+		weighs(t, rdb, "the hold of 4", 4)
 		release(t, x)
-		two := granted(t, line[1])
-		release(t, granted(t, line[3]))
+		two := granted(t, waits[1])
+		release(t, granted(t, waits[3]))
 		release(t, two)
-		rests(t, rdb)
+		awaitEmpty(t, rdb)
 	})
 }
 
-// Ten calls of Acquire that wait for more than the size make one request in two times
-// MaxPollInterval together. After a Resize one of them succeeds.
+// Ten calls of Acquire for more than the size send one request in 2 × MaxPollInterval in total. After
+// a Resize one of them succeeds.
 func TestResizeAboveAcquire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
-		var sent redistest.Requests
-		rdb.AddHook(&sent)
-		s := weightedOf(rdb, 2, time.Hour) // not renewed meanwhile
+		sent := redistest.CountRequests(rdb)
+		s := weightedOf(rdb, 2, time.Hour) // no renewals
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		acquired := make(chan error)
 		for range 10 {
 			go func() { acquired <- s.Acquire(ctx, 3) }()
 		}
-		time.Sleep(100 * lease.MaxPollInterval) // until each waits ten times as long as it would alone
+		time.Sleep(100 * lease.MaxPollInterval) // until each polls a tenth as often as a single call would
 		sent.Swap(0)
 		time.Sleep(100 * lease.MaxPollInterval)
 		if n := sent.Swap(0); n < 45 || n > 52 {
-			t.Errorf("%d requests in 100 times MaxPollInterval", n)
+			t.Errorf("%d requests in 100 × MaxPollInterval", n)
 		}
 		resize(t, s, 3)
 		must(<-acquired)
@@ -190,23 +189,22 @@ func TestResizeAboveAcquire(t *testing.T) {
 			}
 		}
 		s.Release(3)
-		rests(t, rdb)
+		awaitEmpty(t, rdb)
 	})
 }
 
-// Resize waits for Redis to come back, and gives up when its ctx ends.
+// Resize waits for the end of an outage, or of its ctx.
 func TestResizeInOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
-		var away redistest.Outage
-		rdb.AddHook(&away)
+		away := redistest.NewOutage(rdb)
 		w := weightedOf(rdb, 2, ample)
 		away.Set(true)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		for range 2 {
 			if err := w.Resize(ctx, 5); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("Resize without Redis: %v", err)
+				t.Errorf("Resize in an outage: %v", err)
 			}
 		}
 		time.AfterFunc(time.Minute, func() { away.Set(false) })
@@ -215,9 +213,9 @@ func TestResizeInOutage(t *testing.T) {
 	})
 }
 
-// After a Resize, Acquire looks at the leases inside only if one of them was lost: its cost does not
-// grow with them.
-func TestAcquireAfterResizeLooksAtNobody(t *testing.T) {
+// After a Resize, Acquire does not check the leases of other goroutines unless one was lost: its cost
+// does not grow with their number.
+func TestAcquireAfterResizeChecksNoLeases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := weightedOf(bubbleClient(t), 1, ample)
 		resize(t, s, 100)
@@ -233,7 +231,7 @@ func TestAcquireAfterResizeLooksAtNobody(t *testing.T) {
 	})
 }
 
-// Who is inside without permits, as they were lost, keeps others of its process out until its Release.
+// A goroutine that has lost its permits keeps out others of its process until Release.
 func TestAcquireAfterResizeAndLoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
@@ -246,7 +244,7 @@ func TestAcquireAfterResizeAndLoss(t *testing.T) {
 		<-l.Done()
 		resize(t, s, 5)
 		if s.TryAcquire(1) {
-			t.Error("who has lost its permits is not waited for")
+			t.Error("TryAcquire succeeds before the Release of lost permits")
 		}
 		s.Release(2)
 		must(s.Acquire(t.Context(), 2))

@@ -18,36 +18,36 @@ import (
 
 // internal/dropin runs the tests of x/sync's semaphore.
 
-// What one takes the others do not get, by each way to take it, until it is back.
+// Permits exclude others until their release, with each method.
 func TestWeightedExcludes(t *testing.T) {
-	inOneAndFour(t, 3, func(t *testing.T, of func(int) *semaphore.Weighted) {
+	withOneAndFourProcesses(t, 3, func(t *testing.T, of func(int) *semaphore.Weighted) {
 		s := of(0)
 		for name, take := range ways(t, s, 2) {
-			back := take()
+			releaseAll := take()
 			if of(1).TryAcquire(2) {
-				t.Errorf("%s: TryAcquire of too many succeeds", name)
+				t.Errorf("%s: TryAcquire of too many permits succeeds", name)
 			}
 			if l, err := of(1).TryAcquireLease(t.Context(), 2); l != nil || !errors.Is(err, semaphore.ErrNotAvailable) {
-				t.Errorf("%s: TryAcquireLease of too many: %v, %v", name, l, err)
+				t.Errorf("%s: TryAcquireLease of too many permits: %v, %v", name, l, err)
 			}
 			must(of(2).Acquire(t.Context(), 1))
 			of(2).Release(1)
 			next := of(3).AcquireChan(t.Context(), 2)
 			if len(next) > 0 {
-				t.Errorf("%s: too many are granted", name)
+				t.Errorf("%s: too many permits are granted", name)
 			}
-			back()
+			releaseAll()
 			release(t, receive(t, next))
 			if text := panics(func() { s.Release(1) }); !strings.Contains(text, "released more than held") {
-				t.Errorf("%s: one Release too many panics with %s", name, text)
+				t.Errorf("%s: an extra Release panics with %s", name, text)
 			}
 		}
 	})
 }
 
-// As many tries at once as there are permits all succeed.
+// Concurrent tries all succeed if there are enough permits.
 func TestTryAcquireAllSucceed(t *testing.T) {
-	inOneAndFour(t, 64, func(t *testing.T, of func(int) *semaphore.Weighted) {
+	withOneAndFourProcesses(t, 64, func(t *testing.T, of func(int) *semaphore.Weighted) {
 		var wg sync.WaitGroup
 		var got atomic.Int64
 		for i := range 64 {
@@ -59,7 +59,7 @@ func TestTryAcquireAllSucceed(t *testing.T) {
 		}
 		wg.Wait()
 		if got.Load() != 64 {
-			t.Fatalf("%d of 64 tries at once succeed", got.Load())
+			t.Fatalf("%d of 64 concurrent tries succeed", got.Load())
 		}
 		for i := range 64 {
 			of(i).Release(1)
@@ -67,9 +67,9 @@ func TestTryAcquireAllSucceed(t *testing.T) {
 	})
 }
 
-// No permits can be had of any semaphore, and none of a semaphore without any.
+// An acquire of 0 permits always succeeds, and a semaphore of size 0 grants no permit.
 func TestZeroPermits(t *testing.T) {
-	inOneAndFour(t, 0, func(t *testing.T, of func(int) *semaphore.Weighted) {
+	withOneAndFourProcesses(t, 0, func(t *testing.T, of func(int) *semaphore.Weighted) {
 		must(of(0).Acquire(t.Context(), 0))
 		if !of(1).TryAcquire(0) || of(1).TryAcquire(1) {
 			t.Error("TryAcquire of 0 fails, or that of 1 succeeds")
@@ -80,14 +80,14 @@ func TestZeroPermits(t *testing.T) {
 		must(of(0).Acquire(t.Context(), 0))
 		of(0).Release(0)
 		if of(1).TryAcquire(1) {
-			t.Error("Release of 0 released 1")
+			t.Error("Release of 0 released a permit")
 		}
 		of(3).Release(1)
 	})
 }
 
-// Who waits is served in order, of one process and of several: nobody overtakes, however little it
-// wants, and all who fit get in together.
+// Waiters of one process and of several get permits in order. A small request does not overtake, and
+// all waiters that fit get permits together.
 func TestOrder(t *testing.T) {
 	for name, one := range map[string]bool{"one process": true, "processes": false} {
 		t.Run(name, func(t *testing.T) {
@@ -95,38 +95,38 @@ func TestOrder(t *testing.T) {
 				rdb := bubbleClient(t)
 				first := weightedOf(rdb, 10, ample)
 				a, b := acquire(t, first, 6), acquire(t, first, 3)
-				var line []<-chan semaphore.Result
+				var waits []<-chan semaphore.Result
 				for _, n := range []int64{8, 1, 1, 10, 1} {
 					s := first
 					if !one {
 						s = weightedOf(sibling(t, rdb), 10, ample)
 					}
-					line = append(line, s.AcquireChan(t.Context(), n))
+					waits = append(waits, s.AcquireChan(t.Context(), n))
 					time.Sleep(10 * time.Millisecond)
 				}
 				if first.TryAcquire(1) {
 					t.Error("TryAcquire overtakes")
 				}
-				release(t, b) // 6 in use: a small one would fit
-				waits(t, line...)
+				release(t, b) // 6 in use: a small request would fit
+				notGranted(t, waits...)
 				release(t, a)
-				x, y, z := granted(t, line[0]), granted(t, line[1]), granted(t, line[2])
-				waits(t, line[3:]...)
+				x, y, z := granted(t, waits[0]), granted(t, waits[1]), granted(t, waits[2])
+				notGranted(t, waits[3:]...)
 				release(t, x)
 				release(t, y)
-				waits(t, line[3:]...)
+				notGranted(t, waits[3:]...)
 				release(t, z)
-				w := granted(t, line[3])
-				waits(t, line[4])
+				w := granted(t, waits[3])
+				notGranted(t, waits[4])
 				release(t, w)
-				release(t, granted(t, line[4]))
-				rests(t, rdb)
+				release(t, granted(t, waits[4]))
+				awaitEmpty(t, rdb)
 			})
 		})
 	}
 }
 
-// Do releases whatever f does, and tells it of a loss by its ctx.
+// Do always releases. A loss cancels the ctx of f.
 func TestDo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
@@ -139,9 +139,9 @@ func TestDo(t *testing.T) {
 			t.Errorf("Do returned %v", err)
 		}
 		if got := panics(func() { _ = s.Do(t.Context(), 2, func(context.Context) error { panic("inside") }) }); got != "inside" {
-			t.Errorf("it panics with %v", got)
+			t.Errorf("Do panics with %v", got)
 		}
-		weighs(t, rdb, "after two")
+		weighs(t, rdb, "after two calls")
 		if err := s.Do(t.Context(), 1, func(ctx context.Context) error {
 			rdb.FlushAll(ctx)
 			<-ctx.Done()
@@ -150,17 +150,18 @@ func TestDo(t *testing.T) {
 			t.Errorf("Do after a loss returned %v", err)
 		}
 		if err := s.Do(t.Context(), 3, func(context.Context) error { panic("called") }); !errors.Is(err, semaphore.ErrExceedsSize) {
-			t.Errorf("Do of too many returned %v", err)
+			t.Errorf("Do of too many permits returned %v", err)
 		}
 	})
 }
 
-// What several calls of Acquire took can be released in other portions, also at once. The first permit too many panics.
+// The permits of several calls of Acquire can be released in other portions, also concurrently. A
+// release of too many panics.
 func TestReleaseInPortions(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		s := weightedOf(rdb, 20, ample)
-		l := acquire(t, s, 3) // which Release does not give back
+		l := acquire(t, s, 3) // Release must not release these
 		for range 10 {
 			for _, n := range []int64{1, 5, 2, 3} {
 				must(s.Acquire(t.Context(), n))
@@ -182,18 +183,17 @@ func TestReleaseInPortions(t *testing.T) {
 			weighs(t, rdb, "all released", 3)
 		}
 		release(t, l)
-		rests(t, rdb)
+		awaitEmpty(t, rdb)
 	})
 }
 
-// A process that acquires as many permits again and again needs no request for it. Another
-// process gets them nevertheless.
+// With Linger, a process that repeatedly acquires the same number of permits needs no requests.
+// Another process still gets them.
 func TestLinger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
-		var sent redistest.Requests
 		a, b := semaphore.NewWeighted(rdb, "key", 3), semaphore.NewWeighted(sibling(t, rdb), "key", 3)
-		rdb.AddHook(&sent)
+		sent := redistest.CountRequests(rdb)
 		a.Linger = time.Second
 		for range 3 {
 			for i := range 200 {

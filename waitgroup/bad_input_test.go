@@ -13,31 +13,21 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// A victim is what a row of the table is called on, and the delta to add.
+// A victim is a group for the calls of the table, and the delta to add.
 type victim struct {
 	wg    *waitgroup.WaitGroup
 	delta int
 }
 
-// A row is what is done with one exported function.
+// A row calls one exported function.
 type row struct {
-	do func(ctx context.Context, v victim) error
-	// What it says, if it says the same of every victim; else it says what is wrong
-	// with that. Of those that take no ctx, no ctx is wrong.
-	always string
-	noCtx  bool
-	// Whether it has use for a TTL, or for a delta.
-	ttl, delta bool
+	do         func(ctx context.Context, v victim) error
+	always     string // expected text if it does not depend on the victim
+	noCtx      bool   // it has no ctx
+	ttl, delta bool   // it uses the TTL, the delta
 }
 
-func claimed(task *waitgroup.Task, err error) error {
-	if (task == nil) == (err == nil) {
-		return fmt.Errorf("both or neither of %v and %v", task, err)
-	}
-	return err
-}
-
-// zero is a row of a method of the zero Task, which is lost, and of a nil one.
+// zero is a row for a method of the zero Task, which is lost, and of a nil pointer.
 func zero(do func(task *waitgroup.Task) error) row {
 	return row{always: "nil pointer", noCtx: true, do: func(context.Context, victim) error {
 		return redistest.Zero(waitgroup.ErrLost, func(task *waitgroup.Task) any { return do(task) })
@@ -55,11 +45,11 @@ var badInput = map[string]row{
 	"WaitGroup.Wait":        {noCtx: true, do: func(_ context.Context, v victim) error { v.wg.Wait(); return nil }},
 	"WaitGroup.WaitContext": {do: func(ctx context.Context, v victim) error { return v.wg.WaitContext(ctx) }},
 	"WaitGroup.WaitChan":    {do: func(ctx context.Context, v victim) error { return <-v.wg.WaitChan(ctx) }},
-	"WaitGroup.Go":          {noCtx: true, ttl: true, do: func(_ context.Context, v victim) error { v.wg.Go(func() { panic("it runs") }); return nil }},
+	"WaitGroup.Go":          {noCtx: true, ttl: true, do: func(_ context.Context, v victim) error { v.wg.Go(func() { panic("f was called") }); return nil }},
 	"WaitGroup.Do": {ttl: true, do: func(ctx context.Context, v victim) error {
-		return v.wg.Do(ctx, func(context.Context) error { panic("it runs") })
+		return v.wg.Do(ctx, func(context.Context) error { panic("f was called") })
 	}},
-	"WaitGroup.Claim": {ttl: true, do: func(ctx context.Context, v victim) error { return claimed(v.wg.Claim(ctx)) }},
+	"WaitGroup.Claim": {ttl: true, do: func(ctx context.Context, v victim) error { return redistest.ErrorOf(v.wg.Claim(ctx)) }},
 
 	"WaitGroup.Inspect":  {do: func(ctx context.Context, v victim) error { _, err := v.wg.Inspect(ctx); return err }},
 	"Status.Outstanding": {always: "<nil>", noCtx: true, do: func(context.Context, victim) error { waitgroup.Status{}.Outstanding(); return nil }},
@@ -81,23 +71,23 @@ var badInput = map[string]row{
 	}),
 }
 
-func TestBadInputIsWhole(t *testing.T) { redistest.CoversExported(t, ".", badInput) }
+func TestBadInputCoversAllFunctions(t *testing.T) { redistest.CoversExported(t, ".", badInput) }
 
-// TestBadInput calls every exported function on whatever cannot be used: it says
-// what is wrong, writes nothing, and takes nothing from what is counted.
+// TestBadInput calls every exported function with bad input. Each call describes the error, writes
+// nothing, and changes no count.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	asks, ctx := s.Client(t), t.Context()
+	client, ctx := s.Client(t), t.Context()
 	types := s.PutTypes(t)
 	s.Do(t, "SET", "string", "x")
 	s.Do(t, "ZADD", "state", "0", "generation 1 count x abandoned 0 since 1")
-	counts := waitgroup.New(asks, "key")
-	counts.TTL = time.Hour // not renewed meanwhile
+	counts := waitgroup.New(client, "key")
+	counts.TTL = time.Hour // no renewals
 	must(counts.AddContext(ctx, 2))
 	task := claim(t, counts)
 	misuse := redistest.NewMisuse(t, s, "")
-	rdb := misuse.Unasked
+	rdb := misuse.Silent
 
 	of := func(rdb redis.UniversalClient, key string) victim { return victim{waitgroup.New(rdb, key), 1} }
 	type bad struct {
@@ -105,19 +95,19 @@ func TestBadInput(t *testing.T) {
 		want string
 	}
 	all := map[string]bad{
-		"no key":                {of(rdb, ""), "the key is empty"},
-		"a key of ours":         {of(rdb, "baton:{key}:ops:x"), "library's own"},
-		"what New has not made": {victim{new(waitgroup.WaitGroup), 1}, "not made by New"},
-		"a string":              {of(asks, "string"), "WRONGTYPE"},
-		"a garbled state":       {of(asks, "state"), "not a wait group"},
+		"no key":              {of(rdb, ""), "the key is empty"},
+		"a reserved key":      {of(rdb, "baton:{key}:ops:x"), "library's own"},
+		"a value without New": {victim{new(waitgroup.WaitGroup), 1}, "not made by New"},
+		"a string":            {of(client, "string"), "WRONGTYPE"},
+		"a garbled state":     {of(client, "state"), "not a wait group"},
 	}
 	for what, rdb := range redistest.NilClients() {
 		all[what] = bad{of(rdb, "key"), "client is nil"}
 	}
 	for what, key := range types {
-		all[what] = bad{of(asks, key), "WRONGTYPE"}
+		all[what] = bad{of(client, key), "WRONGTYPE"}
 	}
-	all["a sorted set"] = bad{of(asks, types["a sorted set"]), "not a wait group"}
+	all["a sorted set"] = bad{of(client, types["a sorted set"]), "not a wait group"}
 	times, deltas := map[string]bad{}, map[string]bad{}
 	for _, ttl := range []time.Duration{0, -1, math.MinInt64, 1500 * time.Microsecond, 12*time.Hour + time.Millisecond, math.MaxInt64} {
 		v := of(rdb, "key")
@@ -154,12 +144,12 @@ func TestBadInput(t *testing.T) {
 	misuse.ErrorContains("WaitGroup.Do of a nil function", "nil function", func() error { return good.wg.Do(ctx, nil) })
 	misuse.Unchanged()
 
-	is(t, "more than there is", counts.AddContext(ctx, -2), waitgroup.ErrNegativeCounter)
-	holds(t, "after all that", asks, 1, 1)
+	is(t, "a delta below -count", counts.AddContext(ctx, -2), waitgroup.ErrNegativeCounter)
+	holds(t, "after all calls", client, 1, 1)
 	copied := *task
 	must(copied.Done())
-	is(t, "Done after that of a copy", task.Done(), waitgroup.ErrDone)
+	is(t, "Done after Done of a copy", task.Done(), waitgroup.ErrDone)
 	must(counts.DoneContext(ctx))
 	must(counts.WaitContext(ctx))
-	is(t, "Done too often", counts.DoneContext(ctx), waitgroup.ErrNegativeCounter)
+	is(t, "an extra Done", counts.DoneContext(ctx), waitgroup.ErrNegativeCounter)
 }

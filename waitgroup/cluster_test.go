@@ -8,16 +8,12 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// TestClusterMessagesStayOnTheirNode finishes generations of groups on every node of a cluster while
-// another process waits. No message goes to another node.
+// TestClusterMessagesStayOnTheirNode finishes generations on every node of a cluster while another
+// process waits. No message goes to another node.
 func TestClusterMessagesStayOnTheirNode(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, 3)
-	tags, here, there := map[*redistest.Server]string{}, c.Client(t), c.Client(t)
-	for i := 0; len(tags) < len(c.Nodes); i++ {
-		tag := fmt.Sprintf("{%d}", i)
-		tags[c.Owner(t, c.Slot(t, tag))] = tag
-	}
+	tags, here, there := c.HashTags(t), c.Client(t), c.Client(t)
 	for round := range 5 {
 		onBus, onNode := c.Messages(t)
 		for node, tag := range tags {
@@ -27,9 +23,9 @@ func TestClusterMessagesStayOnTheirNode(t *testing.T) {
 			waits := waitgroup.New(there, key).WaitChan(t.Context())
 			redistest.Eventually(t, redistest.Patience, func() bool {
 				return len(node.Do(t, "PUBSUB", "SHARDCHANNELS", "*:done:"+key).([]any)) > 0
-			}, "its end is heard")
+			}, "the waiter has subscribed")
 			must(group.DoneContext(t.Context()))
-			must(ends(t, "the wait", waits))
+			must(result(t, "the wait", waits))
 		}
 		onBusThen, onNodeThen := c.Messages(t)
 		if n := onNodeThen - onNode; onBusThen != onBus || n != int64(len(tags)) {

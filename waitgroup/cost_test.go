@@ -14,7 +14,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// Every operation costs a request. Only the end of a generation is told, by one message however many wait.
+// Every operation costs one request. The end of a generation costs one message, for any number of
+// waiters.
 func TestCost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const processes = 4
@@ -32,8 +33,8 @@ func TestCost(t *testing.T) {
 		c.CheckCost(t, "Done of a task", 1, 0, func() { must(task.Done()) })
 		c.CheckCost(t, "Do", 2, 0, func() { must(wg.Do(ctx, work)) })
 		c.CheckCost(t, "the last Done", 1, 1, func() { wg.Done() })
-		c.CheckCost(t, "Do, as a generation", 2, 1, func() { must(wg.Do(ctx, work)) })
-		c.CheckCost(t, "Wait for nothing", 1, 0, func() { wg.Wait() })
+		c.CheckCost(t, "Do as a generation", 2, 1, func() { must(wg.Do(ctx, work)) })
+		c.CheckCost(t, "Wait without tasks", 1, 0, func() { wg.Wait() })
 
 		wg.Add(1)
 		var waits []<-chan error
@@ -42,8 +43,8 @@ func TestCost(t *testing.T) {
 				waits = append(waits, waitgroup.New(rdb, "key").WaitChan(ctx))
 			}
 		}
-		time.Sleep(100 * time.Millisecond) // they have looked again
-		c.CheckCost(t, "to end 100 waits", 1, 1, func() {
+		time.Sleep(100 * time.Millisecond) // for the second requests of all processes
+		c.CheckCost(t, "the end of 100 waits", 1, 1, func() {
 			wg.Done()
 			for _, c := range waits {
 				must(<-c)
@@ -69,7 +70,7 @@ func TestCostRenewal(t *testing.T) {
 			tasks = append(tasks, claim(t, wg))
 		}
 		const ttls = 10
-		time.Sleep(ttls*waitgroup.DefaultTTL - time.Second) // just then none is due
+		time.Sleep(ttls*waitgroup.DefaultTTL - time.Second) // at a time without renewals
 		if p := pipelines.Load(); p > 32 || p < 2*ttls || commands.Load() != 100*p {
 			t.Errorf("%d pipelines with %d commands in %d TTLs", p, commands.Load(), ttls)
 		}

@@ -143,7 +143,7 @@ func ExampleAbandonedError() {
 	// Output: 2 true baton: tasks abandoned: 2
 }
 
-// Add and Done count work, whichever process does it.
+// Add and Done count the work of all processes.
 func ExampleWaitGroup_Add() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -163,7 +163,7 @@ func ExampleWaitGroup_Add() {
 	// Output: over
 }
 
-// AddContext and DoneContext return an error instead of panicking.
+// AddContext and DoneContext return an error and do not panic.
 func ExampleWaitGroup_AddContext() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -181,7 +181,7 @@ func ExampleWaitGroup_AddContext() {
 	// <nil>
 }
 
-// Inspect shows how much work is left, and which processes run tasks.
+// Inspect shows the remaining work, and the processes that run tasks.
 func ExampleWaitGroup_Inspect() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()

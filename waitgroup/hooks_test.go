@@ -9,12 +9,12 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// Each operation of a caller that is alone has the values of its ctx, and so have its repetitions.
-func TestEachRequestOfALoneCallerCarriesItsValues(t *testing.T) {
+// Each request for a single caller has the values of the caller's ctx, and so has each retry.
+func TestRequestsOfASingleCallerCarryItsValues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tenants redistest.Tenants
 		rdb := bubbleClient(t)
-		tenants.Alone(rdb)
+		tenants.AddToFailing(rdb)
 		g, ctx := waitgroup.New(rdb, "key"), tenants.Context(t.Context(), "key")
 		must(g.AddContext(ctx, 2))
 		must(g.Do(ctx, func(context.Context) error { return nil }))

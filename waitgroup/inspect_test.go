@@ -10,7 +10,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// Inspect shows what is left, and who has tasks, to any process.
+// Inspect shows the remaining work, and the owners of tasks, to any process.
 func TestInspect(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {

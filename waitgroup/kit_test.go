@@ -12,11 +12,11 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// To the library each client is a process of its own.
+// To the library, each client is a separate process.
 
-// inOneAndFour runs f with one group of each key on a miniredis, and with those of four processes
-// on a redis-server: of(key, i) is that of the i-th, counted round.
-func inOneAndFour(t *testing.T, f func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup)) {
+// withOneAndFourProcesses runs f with the groups of one process on a miniredis, and with those of four
+// processes on a redis-server: of(key, i) is that of process i, modulo their number.
+func withOneAndFourProcesses(t *testing.T, f func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup)) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		clients := []*redis.Client{rdb}
@@ -33,24 +33,24 @@ var (
 	holds, listening            = kit.Counts, kit.Listening
 )
 
-// ends waits for the result of a wait.
-func ends(t *testing.T, what string, c <-chan error) error {
+// result returns the result of a wait.
+func result(t *testing.T, what string, c <-chan error) error {
 	t.Helper()
 	select {
 	case err := <-c:
 		return err
 	case <-time.After(redistest.Patience):
-		t.Fatalf("%s did not end", what)
+		t.Fatalf("%s does not end", what)
 		return nil
 	}
 }
 
-// goesOn checks that waits have not ended.
-func goesOn(t *testing.T, what string, all ...<-chan error) {
+// notEnded checks that no wait has a result.
+func notEnded(t *testing.T, what string, all ...<-chan error) {
 	t.Helper()
 	for _, c := range all {
 		if len(c) > 0 {
-			t.Fatalf("%s: ended with %v", what, <-c)
+			t.Fatalf("%s: a wait ended with %v", what, <-c)
 		}
 	}
 }

@@ -6,9 +6,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// workers are what the test binary does when a test starts it as another
-// process, by name.
+// workers are the functions that a test can run in another process, by name.
 var workers = map[string]func(){}
 
-// TestMain ends with goleak, as redistest.Main does for all packages.
 func TestMain(m *testing.M) { redistest.Main(m, workers) }

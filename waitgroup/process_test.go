@@ -16,21 +16,10 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-func init() {
-	workers["panics"] = panicsProcess
-}
+func init() { workers["panics"] = panicsProcess }
 
-// process is what a worker is told by its environment.
-func process() (rdb *redis.Client, wg *waitgroup.WaitGroup) {
-	o, err := redis.ParseURL(os.Getenv("WG_URL"))
-	must(err)
-	rdb = redis.NewClient(o)
-	wg = waitgroup.New(rdb, "key")
-	wg.TTL = time.Minute
-	return rdb, wg
-}
-
-// A task of Go that panics ends its program, as with sync, and others are told at once that it was not done.
+// A task of Go that panics ends its program, as with sync. Waiters in other processes immediately
+// get ErrAbandoned.
 func TestGoPanic(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
@@ -39,47 +28,46 @@ func TestGoPanic(t *testing.T) {
 	wg.Add(1)
 	w := redistest.Spawn(t, "panics", "WG_URL="+s.URL())
 	if line := <-w.Lines(); line != "runs" {
-		t.Errorf("the worker says %q", line)
+		t.Errorf("the worker prints %q", line)
 	}
 	c := wg.WaitChan(t.Context())
 	w.Send("now")
 	if err := w.Wait(); err == nil {
-		t.Error("the program has not died")
+		t.Error("the program ends without an error")
 	}
 	wg.Done()
-	lost(t, "the wait", ends(t, "the wait", c), 1)
+	lost(t, "the wait", result(t, "the wait", c), 1)
 }
 
-// A panic of a task of Go ends its program, and not its Wait.
+// A panic of a task of Go ends its program before Wait returns.
 func TestGoPanicDoesNotUnblockWait(t *testing.T) {
 	t.Parallel()
-	w := redistest.Spawn(t, "panics", "WG_URL="+redistest.Start(t).URL(), "WG_HOW=wait")
+	w := redistest.Spawn(t, "panics", "WG_URL="+redistest.Start(t).URL(), "WG_MODE=wait")
 	if err := w.Wait(); err == nil {
-		t.Error("the program has not died")
+		t.Error("the program ends without an error")
 	}
 	for line := range w.Lines() {
 		t.Error(line)
 	}
 }
 
-// lateReply is a hook that withholds the reply to the request that abandons a task.
-type lateReply struct{ redistest.Requests }
-
-func (*lateReply) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := next(ctx, cmd)
-		if slices.Contains(cmd.Args(), any(string(taskgroup.OpAbandon))) {
-			select {}
-		}
-		return err
-	}
-}
-
+// panicsProcess runs a task that panics: at once during Wait, or when it reads a line.
 func panicsProcess() {
-	rdb, wg := process()
-	if os.Getenv("WG_HOW") == "wait" {
+	o, err := redis.ParseURL(os.Getenv("WG_URL"))
+	must(err)
+	rdb := redis.NewClient(o)
+	wg := waitgroup.New(rdb, "key")
+	wg.TTL = time.Minute
+	if os.Getenv("WG_MODE") == "wait" {
 		defer func() { fmt.Println("Wait panics:", recover()) }()
-		rdb.AddHook(new(lateReply)) // so that the program lives for a while after Redis knows
+		// The program waits for the reply to the request that abandons the task: Wait could return before the end.
+		rdb.AddHook(redistest.Hook{Process: func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+			err := next(ctx, cmd)
+			if slices.Contains(cmd.Args(), any(string(taskgroup.OpAbandon))) {
+				select {}
+			}
+			return err
+		}})
 		wg.Go(func() { panic("on fire") })
 		wg.Wait()
 		fmt.Println("Wait returns")

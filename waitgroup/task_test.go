@@ -12,21 +12,21 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// Do returns what its task returns. A task with an error is done all the same, and so is one of Go that
-// ends its goroutine, as with sync.
+// Do returns the error of its task. A task with an error counts as done, and so does a task of Go that
+// calls Goexit, as with sync.
 func TestDo(t *testing.T) {
-	inOneAndFour(t, func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
+	withOneAndFourProcesses(t, func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
 		failed := errors.New("no more paper")
 		var c <-chan error
 		if err := of("key", 0).Do(t.Context(), func(ctx context.Context) error {
 			c = of("key", 1).WaitChan(t.Context())
 			_, err := of("key", 2).Inspect(ctx)
-			goesOn(t, "a task that runs", c)
+			notEnded(t, "during the task", c)
 			return errors.Join(failed, err)
 		}); !errors.Is(err, failed) {
 			t.Errorf("Do: %v", err)
 		}
-		must(ends(t, "the wait", c))
+		must(result(t, "the wait", c))
 		for i := range 10 {
 			of("key", i).Go(runtime.Goexit)
 		}
@@ -34,9 +34,9 @@ func TestDo(t *testing.T) {
 	})
 }
 
-// A task of Do that panics, or ends its goroutine, is abandoned at once, and its panic is not lost.
+// A task of Do that panics or calls Goexit is abandoned at once, and Do passes the panic on.
 func TestDoPanic(t *testing.T) {
-	inOneAndFour(t, func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
+	withOneAndFourProcesses(t, func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
 		do := func(f func()) (panicked any) {
 			ended := make(chan any)
 			go func() {
@@ -50,76 +50,76 @@ func TestDoPanic(t *testing.T) {
 		}
 		lost(t, "a panic", of("key", 1).WaitContext(t.Context()), 1)
 		do(runtime.Goexit)
-		func() { // Wait has no other way to say it
+		func() { // Wait panics with the error
 			defer func() {
 				err, _ := recover().(error)
 				lost(t, "Goexit", err, 1)
 			}()
 			of("key", 3).Wait()
 		}()
-		// The next generation knows nothing of that.
+		// The next generation has no abandoned tasks.
 		of("key", 0).Go(func() {})
 		must(of("key", 1).WaitContext(t.Context()))
 	})
 }
 
-// What one adds others claim. Only the task is then done with it.
+// Processes can claim tasks that another process has added. Only Done of the task ends a claimed task.
 func TestClaim(t *testing.T) {
-	inOneAndFour(t, func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
+	withOneAndFourProcesses(t, func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
 		ctx := t.Context()
 		_, err := of("key", 0).Claim(ctx)
-		is(t, "to claim nothing", err, waitgroup.ErrNothingToClaim)
+		is(t, "Claim without tasks", err, waitgroup.ErrNothingToClaim)
 		of("key", 0).Add(3)
 		all := of("key", 1).WaitChan(ctx)
 		first, second := claim(t, of("key", 2)), claim(t, of("key", 3))
-		of("key", 1).Done() // of what nobody has claimed
+		of("key", 1).Done() // of the third, unclaimed
 		_, err = of("key", 2).Claim(ctx)
-		is(t, "to claim what is done", err, waitgroup.ErrNothingToClaim)
-		is(t, "to be done with what was claimed", of("key", 0).DoneContext(ctx), waitgroup.ErrNegativeCounter)
+		is(t, "Claim after Done", err, waitgroup.ErrNothingToClaim)
+		is(t, "DoneContext of a claimed task", of("key", 0).DoneContext(ctx), waitgroup.ErrNegativeCounter)
 		for _, task := range []*waitgroup.Task{first, second} {
-			goesOn(t, "a group with tasks", all)
+			notEnded(t, "with claimed tasks", all)
 			if task.Err() != nil || task.Done() != nil {
 				t.Errorf("the task: %v", task.Err())
 			}
 			is(t, "a second Done", task.Done(), waitgroup.ErrDone)
 			is(t, "Err", task.Err(), waitgroup.ErrDone)
 		}
-		must(ends(t, "the group", all))
+		must(result(t, "the wait", all))
 	})
 }
 
-// A task is renewed for as long as its process lives. When that is cut off, it is told before others are.
-func TestTaskLives(t *testing.T) {
+// The process of a task renews it. When the process loses its connection, the task's ctx ends before
+// other processes see the task as abandoned.
+func TestTaskIsRenewedUntilAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
-		cut := sibling(t, rdb)
-		var away redistest.Outage
-		cut.AddHook(&away)
-		here, there := waitgroup.New(rdb, "key"), waitgroup.New(cut, "key")
+		other := sibling(t, rdb)
+		away := redistest.NewOutage(other)
+		here, there := waitgroup.New(rdb, "key"), waitgroup.New(other, "key")
 		there.TTL = 3 * time.Second
 		here.Add(2)
 		all := here.WaitChan(t.Context())
-		ended, lives := claim(t, there), claim(t, there)
+		first, second := claim(t, there), claim(t, there)
 		time.Sleep(3 * time.Minute)
-		must(ended.Done())
-		ctx, stop := lives.Context(t.Context())
+		must(first.Done())
+		ctx, stop := second.Context(t.Context())
 		defer stop()
-		if len(all) > 0 || lives.Err() != nil || ctx.Err() != nil {
-			t.Fatalf("after minutes: %v, %v", lives.Err(), ctx.Err())
+		if len(all) > 0 || second.Err() != nil || ctx.Err() != nil {
+			t.Fatalf("after minutes: %v, %v", second.Err(), ctx.Err())
 		}
 		away.Set(true)
 		start := time.Now()
 		<-ctx.Done()
 		if took := time.Since(start); took > there.TTL || len(all) > 0 || context.Cause(ctx) != waitgroup.ErrLost {
-			t.Errorf("told of %v after %v, others %d", context.Cause(ctx), took, len(all))
+			t.Errorf("the ctx ends with %v after %v; %d waits have ended", context.Cause(ctx), took, len(all))
 		}
-		is(t, "Err", lives.Err(), waitgroup.ErrLost)
+		is(t, "Err", second.Err(), waitgroup.ErrLost)
 		lost(t, "the wait", <-all, 1)
 		if took := time.Since(start); took > there.TTL+2*time.Second {
-			t.Errorf("others were told after %v", took)
+			t.Errorf("the wait ends after %v", took)
 		}
 		away.Set(false)
-		is(t, "Done", lives.Done(), waitgroup.ErrLost)
-		is(t, "who comes late", here.WaitContext(t.Context()), waitgroup.ErrAbandoned)
+		is(t, "Done", second.Done(), waitgroup.ErrLost)
+		is(t, "a later wait", here.WaitContext(t.Context()), waitgroup.ErrAbandoned)
 	})
 }

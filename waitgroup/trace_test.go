@@ -11,12 +11,11 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// Each way to begin and end a task is told.
+// The start and the end of a task emit events, for each method.
 func TestTrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
-		var outage redistest.Outage
-		rdb.AddHook(&outage)
+		outage := redistest.NewOutage(rdb)
 		wg := waitgroup.New(rdb, "key")
 		var r redistest.Record[waitgroup.Event]
 		wg.Trace = (*waitgroup.Trace)(r.Trace())
@@ -26,7 +25,7 @@ func TestTrace(t *testing.T) {
 		wg.Wait()
 		r.CheckTake(t, "Go", ended...)
 		if r.Held() != time.Second {
-			t.Errorf("the task took a second, and it says %v", r.Held())
+			t.Errorf("the task took a second, the event has %v", r.Held())
 		}
 		must(wg.Do(t.Context(), func(context.Context) error { return nil }))
 		r.CheckTake(t, "Do", ended...)
@@ -44,9 +43,9 @@ func TestTrace(t *testing.T) {
 		time.Sleep(waitgroup.DefaultTTL / 2)
 		must(rdb.Del(t.Context(), "key").Err())
 		time.Sleep(waitgroup.DefaultTTL)
-		r.CheckTake(t, "a group that is gone", "acquired immediate", "lost key_missing")
+		r.CheckTake(t, "a deleted group", "acquired immediate", "lost key_missing")
 		if r.Renewals() == 0 {
-			t.Error("it says that nothing was renewed")
+			t.Error("there are no Renewed events")
 		}
 		is(t, "Done", task.Done(), waitgroup.ErrLost)
 
@@ -62,7 +61,7 @@ func TestTrace(t *testing.T) {
 			count[line]++
 		}
 		if count["error renew"] == 0 || count["error status"] == 0 || count["lost renew_failed"] != 1 || count["acquired immediate"] != 1 {
-			t.Errorf("without Redis it tells %q", lines)
+			t.Errorf("during the outage, the events are %q", lines)
 		}
 		is(t, "Done", task.Done(), waitgroup.ErrLost)
 	})

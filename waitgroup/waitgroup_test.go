@@ -17,10 +17,10 @@ import (
 
 // internal/dropin runs the tests of sync's WaitGroup.
 
-// Whoever waits is told once that all is done, and not earlier. Nothing is left behind.
+// Each wait ends once, when all tasks are done.
 func TestWait(t *testing.T) {
-	inOneAndFour(t, func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
-		of("key", 0).Wait() // for nothing
+	withOneAndFourProcesses(t, func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
+		of("key", 0).Wait() // without tasks
 		of("key", 0).Add(2)
 		var waits []<-chan error
 		for i := range 8 {
@@ -29,18 +29,18 @@ func TestWait(t *testing.T) {
 		inCall := make(chan error, 1)
 		go func() { inCall <- of("key", 3).WaitContext(t.Context()) }()
 		of("key", 1).Done()
-		goesOn(t, "one is left", append(waits, inCall)...)
+		notEnded(t, "with one task", append(waits, inCall)...)
 		of("key", 2).Done()
 		for i, c := range append(waits, inCall) {
-			if err := ends(t, fmt.Sprint("wait ", i), c); err != nil {
+			if err := result(t, fmt.Sprint("wait ", i), c); err != nil {
 				t.Error(err)
 			}
 		}
-		goesOn(t, "a channel that has yielded", waits...)
+		notEnded(t, "after the first result", waits...)
 		func() {
 			defer func() {
 				if err := recover(); !strings.Contains(fmt.Sprint(err), "negative WaitGroup counter") {
-					t.Errorf("one Done too many panics with %v", err)
+					t.Errorf("an extra Done panics with %v", err)
 				}
 			}()
 			of("key", 1).Done()
@@ -49,7 +49,7 @@ func TestWait(t *testing.T) {
 	})
 }
 
-func TestNothingIsLeft(t *testing.T) {
+func TestGroupLeavesNothing(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		wg := waitgroup.New(rdb, "key")
@@ -67,9 +67,9 @@ func TestNothingIsLeft(t *testing.T) {
 	})
 }
 
-// The end of ctx ends the wait, with its cause. What has been told stays so.
+// The end of ctx ends the wait, with its cause. It does not change a result in the channel.
 func TestWaitChanCancelled(t *testing.T) {
-	inOneAndFour(t, func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
+	withOneAndFourProcesses(t, func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
 		enough := errors.New("enough")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		of("key", 0).Add(1)
@@ -77,24 +77,24 @@ func TestWaitChanCancelled(t *testing.T) {
 		go func() { inCall <- of("key", 2).WaitContext(ctx) }()
 		cancel(enough)
 		for _, c := range []<-chan error{c, inCall} {
-			err := ends(t, "the wait", c)
+			err := result(t, "the wait", c)
 			is(t, "the wait", err, enough)
 			is(t, "the wait", err, context.Canceled)
 			if !strings.Contains(err.Error(), `"key"`) {
-				t.Errorf("the error does not name the key: %v", err)
+				t.Errorf("the error does not contain the key: %v", err)
 			}
 		}
 		of("key", 2).Done()
 		ctx, cancel = context.WithCancelCause(t.Context())
 		c = of("key", 0).WaitChan(ctx)
-		redistest.Eventually(t, redistest.Patience, func() bool { return len(c) == 1 }, "a wait for nothing does not end")
+		redistest.Eventually(t, redistest.Patience, func() bool { return len(c) == 1 }, "a wait without tasks ends")
 		cancel(enough)
 		must(<-c)
 	})
 }
 
-// Who has called WaitChan waits for the generation of that moment, also if what it does next ends that
-// generation and begins another.
+// WaitChan waits for the generation at the time of the call, even if the caller then ends it and
+// begins another.
 func TestWaitChanOrder(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
@@ -104,22 +104,23 @@ func TestWaitChanOrder(t *testing.T) {
 			c := wg.WaitChan(t.Context())
 			wg.Done()
 			wg.Add(1)
-			must(ends(t, "the first generation", c))
+			must(result(t, "the first generation", c))
 			next := wg.WaitChan(t.Context())
 			task := claim(t, wg)
-			goesOn(t, "the next generation", next)
+			notEnded(t, "the next generation", next)
 			must(task.Done())
-			must(ends(t, "the next generation", next))
-			none := wg.WaitChan(t.Context()) // there is nothing to wait for
+			must(result(t, "the next generation", next))
+			none := wg.WaitChan(t.Context()) // without tasks
 			wg.Add(1)
-			must(ends(t, "a wait for nothing", none))
+			must(result(t, "a wait without tasks", none))
 			wg.Done()
 		}
 	})
 }
 
-// Redis answers that it counts nothing for a number that it takes for given up. That is no success.
-func TestAddThatIsTakenForGivenUpFails(t *testing.T) {
+// If Redis has recorded the number of an operation as acknowledged, it counts nothing. AddContext then
+// fails.
+func TestAddWithAnAckedNumberFails(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		wg := waitgroup.New(rdb, "key")
@@ -130,13 +131,13 @@ func TestAddThatIsTakenForGivenUpFails(t *testing.T) {
 		}
 		rdb.HSet(t.Context(), keys[0], "acked", 1000)
 		if err := wg.AddContext(t.Context(), 1); err == nil {
-			t.Error("nothing was counted, and there is no error")
+			t.Error("AddContext succeeds without a count")
 		}
 	})
 }
 
-// A group is kept for a day after the last operation, and for as long as it has tasks.
-func TestGroupIsForgotten(t *testing.T) {
+// A group expires a day after the last operation, but not while it has tasks.
+func TestGroupExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
 		wg := waitgroup.New(rdb, "key")

@@ -51,7 +51,6 @@ func read(t *testing.T, page io.Reader) map[string]float64 {
 func TestPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := redistest.Mini(t)
-		var outage redistest.Outage
 		rdb, theirs := redistest.MiniClient(t, server), redistest.MiniClient(t, server)
 		reg := prometheus.NewRegistry()
 		var spans strings.Builder
@@ -156,7 +155,7 @@ func TestPage(t *testing.T) {
 			t.Errorf("the spans are\n%s", text)
 		}
 		s.Release(3)
-		rdb.AddHook(&outage)
+		outage := redistest.NewOutage(rdb)
 		outage.Set(true)
 		if m.TryLock() {
 			t.Error("locked without Redis")

@@ -16,8 +16,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// A cluster client of sentinels goes on listening to them when it has been closed. What this
-// library listens by is none of go-redis' channels.
+// A closed cluster client of sentinels still listens to them. This library does not use the channels
+// of go-redis.
 func TestMain(m *testing.M) {
 	const goredis = "github.com/redis/go-redis/v9."
 	redistest.Main(m, nil, goleak.IgnoreAnyFunction(goredis+"(*sentinelFailover).listen"),
@@ -26,18 +26,17 @@ func TestMain(m *testing.M) {
 
 // A set is a kind of client.
 type set struct {
-	make func(t *testing.T) redis.UniversalClient
-	// without is what does not work: polls, or what the error of every first operation says.
-	without string
+	make    func(t *testing.T) redis.UniversalClient
+	without string // missing feature: polls, or the expected error of each first operation
 }
 
-// polls is a set without messages: hand-overs are found by asking.
+// polls is for a set without messages: polls find hand-overs.
 const polls = "messages"
 
-// TestClients has every primitive work through each set of client options.
+// TestClients uses every primitive through each set of client options.
 func TestClients(t *testing.T) {
 	s := startServers(t)
-	// Each of these makes sets that differ by one thing from the defaults.
+	// Each of these functions returns a set with one difference from the defaults.
 	single := func(change func(o *redis.Options)) set {
 		return set{make: func(t *testing.T) redis.UniversalClient { return s.client(t, change) }}
 	}
@@ -89,17 +88,17 @@ func TestClients(t *testing.T) {
 		"RESP2":                   single(func(o *redis.Options) { o.Protocol = 2 }),
 		"TLS":                     single(func(o *redis.Options) { o.Addr, o.TLSConfig = s.secure, s.tls }),
 		"a user":                  user("user", "word"),
-		"a user without channels": but(user("deaf", "word"), polls),
-		"a user without scripts":  but(user("mute", "word"), "NOPERM"),
+		"a user without channels": but(user("nochannels", "word"), polls),
+		"a user without scripts":  but(user("noscripts", "word"), "NOPERM"),
 		"a wrong password":        but(user("user", "wrong"), "WRONGPASS"),
 		"credentials": single(func(o *redis.Options) {
 			o.CredentialsProvider = func() (string, string) { return "user", "word" }
 		}),
-		"a database that is not there":       but(single(func(o *redis.Options) { o.DB = 99 }), "out of range"),
+		"a missing database":                 but(single(func(o *redis.Options) { o.DB = 99 }), "out of range"),
 		"a pool of 1":                        single(func(o *redis.Options) { o.PoolSize = 1 }),
 		"two pools of 1":                     single(func(o *redis.Options) { o.PoolSize, o.PipelinePoolSize = 1, 1 }),
 		"no pool for pipelines":              single(func(o *redis.Options) { o.PipelinePoolSize = -1 }),
-		"two connections in all":             single(func(o *redis.Options) { o.PoolSize, o.MaxActiveConns = 2, 2 }),
+		"two connections in total":           single(func(o *redis.Options) { o.PoolSize, o.MaxActiveConns = 2, 2 }),
 		"PoolFIFO":                           single(func(o *redis.Options) { o.PoolFIFO = true }),
 		"connections of 0.3 s":               single(func(o *redis.Options) { o.MinIdleConns, o.ConnMaxLifetime = 2, 300*time.Millisecond }),
 		"ReadTimeout -1":                     single(func(o *redis.Options) { o.ReadTimeout = -1 }),
@@ -153,7 +152,7 @@ func TestClients(t *testing.T) {
 		"a cluster, pools of 1":            cluster(func(o *redis.ClusterOptions) { o.PoolSize = 1 }),
 		"a cluster, ContextTimeoutEnabled": cluster(func(o *redis.ClusterOptions) { o.ContextTimeoutEnabled = true }),
 		"a cluster client of one server":   but(cluster(func(o *redis.ClusterOptions) { o.Addrs = []string{s.addr} }), "cluster support disabled"),
-		"a node of a cluster":              but(single(func(o *redis.Options) { o.Addr = s.slave }), "redis.NewClusterClient"),
+		"a node of a cluster":              but(single(func(o *redis.Options) { o.Addr = s.nodeReplica }), "redis.NewClusterClient"),
 
 		"sentinels":                 failover,
 		"sentinels, ReplicaOnly":    but(replicaOnly, "READONLY"),
@@ -162,33 +161,33 @@ func TestClients(t *testing.T) {
 		"sentinels, RouteRandomly":  randomly,
 		"a replica":                 but(single(func(o *redis.Options) { o.Addr = s.replica }), "READONLY"),
 		"a ring":                    {make: ring, without: "Ring"},
-		"a ring that is wrapped":    {make: func(t *testing.T) redis.UniversalClient { return &processing{ring(t)} }, without: "Ring"},
+		"a wrapped ring":            {make: func(t *testing.T) redis.UniversalClient { return &processing{ring(t)} }, without: "Ring"},
 		"no client":                 {make: func(*testing.T) redis.UniversalClient { return nil }, without: "nil"},
-		"a client that has been closed": {make: func(t *testing.T) redis.UniversalClient {
+		"a closed client": {make: func(t *testing.T) redis.UniversalClient {
 			rdb := s.client(t, nil)
 			_ = rdb.Close()
 			return rdb
 		}, without: "closed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if race && strings.HasSuffix(name, "RouteByLatency") {
+			if redistest.Race && strings.HasSuffix(name, "RouteByLatency") {
 				t.Skip("go-redis races with itself: it measures a node's latency while it sets up the node's client")
 			}
 			t.Parallel()
 			a, b := set.make(t), set.make(t)
-			looks := &looks{}
+			sent := &requests{}
 			if refused := set.without != "" && set.without != polls; !refused {
-				b.AddHook(looks.hook()) // before first use
+				b.AddHook(sent.hook()) // before first use
 			}
 			var wg sync.WaitGroup
 			defer wg.Wait()
 			for name, make := range primitives {
-				wg.Go(func() { // all at the same time: they mostly wait
+				wg.Go(func() { // concurrently: they mostly wait
 					t.Run(name, func(t *testing.T) {
 						key := strings.ReplaceAll(t.Name(), "/", ":")
 						switch set.without {
 						case "", polls:
-							works(t, make, a, b, key, looks, set.without == "")
+							works(t, make, a, b, key, sent, set.without == "")
 						default:
 							isRefused(t, make, a, key, set.without)
 						}
@@ -199,22 +198,23 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// isRefused checks that the first operation fails and says why: at once, unless that may pass.
+// isRefused checks that the first operation fails with the error: at once, unless it is transient.
 func isRefused(t *testing.T, make func(redis.UniversalClient, string, *history) primitive, rdb redis.UniversalClient, key, why string) {
-	wait, passes := 2*time.Minute, why == "READONLY"
-	if passes {
+	wait, transient := 2*time.Minute, why == "READONLY"
+	if transient {
 		wait = 500 * time.Millisecond
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), wait)
 	defer cancel()
 	_, err := make(rdb, key, newHistory()).hold(ctx)
-	if err == nil || !strings.Contains(err.Error(), why) || errors.Is(err, context.DeadlineExceeded) != passes {
-		t.Errorf("the error is %v, and not of %q", err, why)
+	if err == nil || !strings.Contains(err.Error(), why) || errors.Is(err, context.DeadlineExceeded) != transient {
+		t.Errorf("the error is %v, want %q", err, why)
 	}
 }
 
-// works holds by a what b tries for and then waits for, and passes it on: by a message, if that is told.
-func works(t *testing.T, make func(redis.UniversalClient, string, *history) primitive, a, b redis.UniversalClient, key string, looks *looks, told bool) {
+// works holds a primitive through a, tries it and waits for it through b, and releases it. The wait
+// ends by a message if messages is true.
+func works(t *testing.T, make func(redis.UniversalClient, string, *history) primitive, a, b redis.UniversalClient, key string, sent *requests, messages bool) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	check := func(what string, err error) {
@@ -233,46 +233,46 @@ func works(t *testing.T, make func(redis.UniversalClient, string, *history) prim
 		}
 		if q.try != nil {
 			if _, err := try(ctx, q); !errors.Is(err, errTaken) {
-				t.Errorf("a try of what is held: %v", err)
+				t.Errorf("a try of a held %s: %v", key, err)
 			}
 		}
-		before := looks.at(key)
+		before := sent.count(key)
 		waited := startWait(ctx, q)
 		redistest.Eventually(t, 30*time.Second, func() bool {
-			if p.waiting == nil { // the second look is made when it hears
-				return !told || looks.at(key) >= before+2
+			if p.waiting == nil { // the waiter sends the second request when it has subscribed
+				return !messages || sent.count(key) >= before+2
 			}
 			n, err := p.waiting(ctx)
 			return err == nil && n == 1
-		}, "nobody waits")
+		}, "one process waits")
 		if attempt == 1 {
 			check("the renewal", holding.renewal(ctx))
 		}
 		check("the hold", h.err())
-		before = looks.at(key)
+		before = sent.count(key)
 		check("release", h.release())
 		check("wait", <-waited)
 		byMessage := waiting.message()
 		if p.waiting == nil {
-			byMessage = looks.at(key) == before
+			byMessage = sent.count(key) == before
 		}
 		switch {
-		case byMessage || !told:
-		case attempt < 100: // a request that was under way finds it, too: most of them on a busy machine
+		case byMessage || !messages:
+		case attempt < 100: // a concurrent request may end the wait first, mostly on a busy machine
 			continue
 		default:
-			t.Error("nobody is told by a message")
+			t.Error("no wait ended by a message")
 		}
 		if p.try != nil {
 			h, err := try(ctx, p)
-			check("a try of what is free", err)
+			check("a try after the release", err)
 			check("release", h.release())
 		}
 		return
 	}
 }
 
-// try repeats a try that a fault of the client has made fail.
+// try repeats a try that failed because of a fault of the client.
 func try(ctx context.Context, p primitive) (h held, err error) {
 	h, err = p.try(ctx)
 	for range faults {
@@ -283,7 +283,7 @@ func try(ctx context.Context, p primitive) (h held, err error) {
 	return h, err
 }
 
-// startWait has somebody wait, and then give back what it has got.
+// startWait starts a wait, followed by a release.
 func startWait(ctx context.Context, p primitive) <-chan error {
 	waited := make(chan error, 1)
 	go func() {

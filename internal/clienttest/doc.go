@@ -1,3 +1,3 @@
-// Package clienttest has every primitive work through every kind of client: with each option of
-// go-redis that matters here, with hooks, and with what users wrap around a client.
+// Package clienttest tests every primitive with every kind of client: with each relevant option of
+// go-redis, with hooks, and with wrappers around clients.
 package clienttest

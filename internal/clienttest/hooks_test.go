@@ -11,7 +11,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// A request has the ctx values of its own caller or none, and never a stranger's.
+// A request has the ctx values of its own caller or none, never those of another caller.
 func TestRequestCarriesTheValuesOfItsCallersContext(t *testing.T) {
 	var tenants redistest.Tenants
 	s := redistest.Start(t)
@@ -25,9 +25,9 @@ func TestRequestCarriesTheValuesOfItsCallersContext(t *testing.T) {
 			}
 		}
 	}
-	shared, alone := s.Client(t), s.Client(t) // the shared one may take pipelines for under way
-	shared.AddHook(&tenants)
-	alone.AddHook(&tenants)
+	shared, single := s.Client(t), s.Client(t) // only shared may combine requests of several callers
+	tenants.AddTo(shared)
+	tenants.AddTo(single)
 	var wg sync.WaitGroup
 	for i := range 16 {
 		for name := range primitives {
@@ -40,8 +40,8 @@ func TestRequestCarriesTheValuesOfItsCallersContext(t *testing.T) {
 	}
 	wg.Wait()
 	before := tenants.Check(t)
-	use(alone, "alone", "Mutex")
+	use(single, "single", "Mutex")
 	if none := tenants.Check(t) - before; none > 0 {
-		t.Errorf("%d commands of a caller that is alone had no values", none)
+		t.Errorf("%d requests of a single caller had no values", none)
 	}
 }

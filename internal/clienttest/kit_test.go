@@ -10,8 +10,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -27,19 +29,19 @@ func must[V any](v V, err error) V {
 }
 
 func closed(t *testing.T, rdb redis.UniversalClient) redis.UniversalClient {
-	t.Cleanup(func() { _ = rdb.Close() }) // the test may have
+	t.Cleanup(func() { _ = rdb.Close() }) // the test may have closed it already
 	return rdb
 }
 
-// servers are what the clients connect to.
+// servers has the addresses for the clients.
 type servers struct {
 	addr, socket, secure string // of one server
 	tls                  *tls.Config
-	other                string // another
+	other                string // another server
 	nodes                []string
-	slave                string // the replica of one of them
+	nodeReplica          string // of a node
 	sentinels            []string
-	replica              string // of what they watch over
+	replica              string // of the sentinels' master
 }
 
 func startServers(t *testing.T) *servers {
@@ -67,10 +69,10 @@ func startServers(t *testing.T) *servers {
 	_, port, _ := net.SplitHostPort(s.secure)
 	one := redistest.Start(t, "--unixsocket", s.socket, "--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", key,
 		"--tls-ca-cert-file", cert, "--tls-auth-clients", "no")
-	for user, rights := range map[string][]any{
-		"user": {"~*", "&*", "+@all"}, "deaf": {"~*", "resetchannels", "+@all"}, "mute": {"~*", "&*", "+@all", "-evalsha", "-eval"},
+	for user, rules := range map[string][]any{
+		"user": {"~*", "&*", "+@all"}, "nochannels": {"~*", "resetchannels", "+@all"}, "noscripts": {"~*", "&*", "+@all", "-evalsha", "-eval"},
 	} {
-		one.Do(t, append([]any{"ACL", "SETUSER", user, "reset", "on", ">word"}, rights...)...)
+		one.Do(t, append([]any{"ACL", "SETUSER", user, "reset", "on", ">word"}, rules...)...)
 	}
 	s.addr, s.other = one.Addr(), redistest.Start(t).Addr()
 
@@ -78,80 +80,72 @@ func startServers(t *testing.T) *servers {
 	for _, node := range cluster.Nodes {
 		s.nodes = append(s.nodes, node.Addr())
 	}
-	s.slave = cluster.Nodes[0].AddReplica(t, "--cluster-enabled", "yes").Addr()
+	s.nodeReplica = cluster.Nodes[0].AddReplica(t, "--cluster-enabled", "yes").Addr()
 
-	watched := redistest.StartSentinels(t)
-	s.sentinels, s.replica = watched.Addrs(), watched.Replica.Addr()
+	sentinels := redistest.StartSentinels(t)
+	s.sentinels, s.replica = sentinels.Addrs(), sentinels.Replica.Addr()
 	return s
 }
 
-// client is one of the one server.
+// client returns a client of addr, unless change sets another address.
 func (s *servers) client(t *testing.T, change func(o *redis.Options)) *redis.Client {
 	o := &redis.Options{Addr: s.addr}
 	if change != nil {
 		change(o)
 	}
-	rdb := redis.NewClient(o)
-	closed(t, rdb)
-	return rdb
+	return closed(t, redis.NewClient(o)).(*redis.Client)
 }
 
-// looks counts the scripts by their first key.
-type looks struct {
+// requests counts scripts by their first key.
+type requests struct {
 	mu   sync.Mutex
-	seen map[string]int
+	sent map[string]int
 }
 
-// note counts a script, and returns how often there was one of its key.
-func (l *looks) note(cmd redis.Cmder) int {
-	if keys := redistest.KeysOf(cmd); len(keys) > 0 {
-		return l.add(keys[0].(string), 1)
+// add counts a script, and returns the count of its key. It returns 0 for another command.
+func (r *requests) add(cmd redis.Cmder) int {
+	keys := redistest.KeysOf(cmd)
+	if len(keys) == 0 {
+		return 0
 	}
-	return 0
-}
-
-func (l *looks) add(key string, n int) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.seen == nil {
-		l.seen = map[string]int{}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sent == nil {
+		r.sent = map[string]int{}
 	}
-	l.seen[key] += n
-	return l.seen[key]
+	r.sent[keys[0].(string)]++
+	return r.sent[keys[0].(string)]
 }
 
-func (l *looks) at(key string) (n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for k, times := range l.seen {
-		if strings.HasSuffix(k, key) { // there may be a prefix
+// count returns the count of the key, with any prefix.
+func (r *requests) count(key string) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for k, times := range r.sent {
+		if strings.HasSuffix(k, key) {
 			n += times
 		}
 	}
 	return n
 }
 
-func (l *looks) hook() redis.Hook {
-	return redistest.BeforeScripts(func(_ context.Context, cmd redis.Cmder) { l.note(cmd) })
+func (r *requests) hook() redis.Hook {
+	return redistest.BeforeScripts(func(_ context.Context, cmd redis.Cmder) { r.add(cmd) })
 }
 
 var errHook = errors.New("the hook's own error")
 
-// stopping returns a hook that does not call next the first time, for each key: of a command, of a
-// pipeline, or of a dial. It returns err.
+// stopping returns a hook that returns err instead of calling next for the first dial, or for the
+// first command or pipeline of each key.
 func stopping(command, pipeline, dial bool, err error) redis.Hook {
-	met := &looks{}
+	var dials atomic.Int64
+	sent := &requests{}
 	stops := func(on bool, cmds ...redis.Cmder) bool {
-		for _, cmd := range cmds {
-			if keys := redistest.KeysOf(cmd); on && len(keys) > 0 && met.note(cmd) == 1 {
-				return true
-			}
-		}
-		return false
+		return on && slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return sent.add(cmd) == 1 })
 	}
 	return redistest.Hook{
 		Dial: func(ctx context.Context, network, addr string, next redis.DialHook) (net.Conn, error) {
-			if dial && met.add("", 1) == 1 {
+			if dial && dials.Add(1) == 1 {
 				return nil, err
 			}
 			return next(ctx, network, addr)
@@ -171,20 +165,20 @@ func stopping(command, pipeline, dial bool, err error) redis.Hook {
 	}
 }
 
-// tagged cannot be compared.
+// A tagged client is not comparable.
 type tagged struct {
 	redis.UniversalClient
 	tags []string
 }
 
-// processing has a method of its own.
+// A processing client overrides Process.
 type processing struct{ redis.UniversalClient }
 
 func (p *processing) Process(ctx context.Context, cmd redis.Cmder) error {
 	return p.UniversalClient.Process(ctx, cmd)
 }
 
-// pipelining is a value that has one.
+// A pipelining client overrides Pipeline, and is not a pointer.
 type pipelining struct{ tagged }
 
 func (p pipelining) Pipeline() redis.Pipeliner { return p.UniversalClient.Pipeline() }

@@ -16,20 +16,20 @@ import (
 
 const ttl = 3 * time.Second
 
-// A primitive is one of the library, at a key, through a client.
+// A primitive is a lock, a semaphore, a limiter or a group, with a key and a client.
 type primitive struct {
 	hold    func(context.Context) (held, error)
-	wait    func(context.Context) (held, error) // for the end of a hold; nil if that ends by itself
-	try     func(context.Context) (held, error) // fails with errTaken; nil if there is none
-	waiting func(context.Context) (int, error)  // nil if nobody can say
+	wait    func(context.Context) (held, error) // for the end of a hold; nil if a hold ends by itself
+	try     func(context.Context) (held, error) // fails with errTaken; may be nil
+	waiting func(context.Context) (int, error)  // number of waiting processes; may be nil
 }
 
-// held is what a primitive gives.
+// held has the methods of a lease or a task.
 type held struct{ err, release func() error }
 
 var errTaken = errors.New("taken")
 
-// faults is how often a hook that fails once for each key may strike what makes one attempt: all
+// faults is the maximum number of faults of one operation by a hook that fails once for each key: all
 // primitives share its pipelines.
 const faults = 6
 
@@ -129,20 +129,20 @@ var primitives = map[string]func(rdb redis.UniversalClient, key string, h *histo
 	},
 }
 
-// A history is what a Trace is told.
+// A history records events of a Trace.
 type history struct {
-	renewed, told chan struct{}
+	renewed, notified chan struct{}
 }
 
 func newHistory() *history { return &history{make(chan struct{}, 1), make(chan struct{}, 1)} }
 
 // hooks returns a Trace for E, the Event of a public package.
 func hooks[E ~trace.Fields](h *history) *trace.Hooks[E] {
-	return trace.All(func(_ context.Context, e E) { h.hear(trace.Event(e)) })
+	return trace.All(func(_ context.Context, e E) { h.add(trace.Event(e)) })
 }
 
-func (h *history) hear(e trace.Event) {
-	c := h.told
+func (h *history) add(e trace.Event) {
+	c := h.notified
 	switch {
 	case e.Hook == trace.Renewed:
 		c = h.renewed
@@ -155,7 +155,7 @@ func (h *history) hear(e trace.Event) {
 	}
 }
 
-// renewal waits for one.
+// renewal waits for a Renewed event.
 func (h *history) renewal(ctx context.Context) error {
 	select {
 	case <-h.renewed:
@@ -165,5 +165,5 @@ func (h *history) renewal(ctx context.Context) error {
 	}
 }
 
-// message reports whether anything was acquired by one.
-func (h *history) message() bool { return len(h.told) > 0 }
+// message reports whether a message has led to a grant.
+func (h *history) message() bool { return len(h.notified) > 0 }

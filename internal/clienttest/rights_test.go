@@ -16,15 +16,15 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// TestRights uses everything as the user that redis.md describes. Redis logs what it denies.
+// TestRights uses all primitives as the user of the rule in redis.md. Redis logs denied commands.
 func TestRights(t *testing.T) {
 	page := string(must(os.ReadFile("../docs/redis.md")))
 	_, rule, _ := strings.Cut(page, "\nACL SETUSER ")
 	rule, _, _ = strings.Cut(rule, "\n```")
-	more := func(rights ...string) string { // which the page must name, too
+	more := func(rights ...string) string { // the page must contain them too
 		for _, right := range rights {
 			if !strings.Contains(page, "`"+right+"`") {
-				t.Errorf("redis.md does not name %s", right)
+				t.Errorf("redis.md does not contain %s", right)
 			}
 		}
 		return " " + strings.Join(append(rights, "+wait", "+info"), " ")
@@ -63,10 +63,10 @@ func TestRights(t *testing.T) {
 				s.Do(t, args...)
 			}
 			a, b := closed(t, on.client()), closed(t, on.client())
-			looks := &looks{}
-			b.AddHook(looks.hook())
+			sent := &requests{}
+			b.AddHook(sent.hook())
 			for name, make := range primitives {
-				works(t, make, a, b, "orders:"+name, looks, true)
+				works(t, make, a, b, "orders:"+name, sent, true)
 			}
 			confirmed := mutex.New(a, "orders")
 			confirmed.Replicas, confirmed.ReplicaTimeout = mutex.AllReplicas, time.Millisecond
@@ -81,8 +81,8 @@ func TestRights(t *testing.T) {
 			}
 			for _, s := range on.servers {
 				for _, entry := range s.Do(t, "ACL", "LOG").([]any) {
-					if said := fmt.Sprint(entry); !strings.Contains(said, "object:client|") { // go-redis asks for that, and can do without
-						t.Error(said)
+					if text := fmt.Sprint(entry); !strings.Contains(text, "object:client|") { // go-redis sends it, but works without
+						t.Error(text)
 					}
 				}
 			}

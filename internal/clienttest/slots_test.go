@@ -6,8 +6,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// TestSlotMovesAtomically has a slot move with all its keys while each primitive in it is held and
-// awaited. The holds are kept, and are handed over afterwards.
+// TestSlotMovesAtomically moves a slot with all its keys while each primitive is held and has a
+// waiter. The holds survive, and are handed over afterwards.
 func TestSlotMovesAtomically(t *testing.T) {
 	c := redistest.StartCluster(t, 2)
 	here, there := c.Client(t), c.Client(t)
@@ -19,7 +19,7 @@ func TestSlotMovesAtomically(t *testing.T) {
 	all := map[string]moved{}
 	for name, of := range primitives {
 		holder, waiter := of(here, "{t}"+name, newHistory()), of(there, "{t}"+name, newHistory())
-		if holder.wait == nil { // a limiter: nothing is held
+		if holder.wait == nil { // a limiter has no holds
 			continue
 		}
 		h, err := holder.hold(t.Context())
@@ -28,23 +28,23 @@ func TestSlotMovesAtomically(t *testing.T) {
 		}
 		waited := startWait(t.Context(), waiter)
 		if holder.waiting != nil {
-			redistest.Eventually(t, redistest.Patience, func() bool { return must(holder.waiting(t.Context())) == 1 }, "%s is awaited", name)
+			redistest.Eventually(t, redistest.Patience, func() bool { return must(holder.waiting(t.Context())) == 1 }, "%s has a waiter", name)
 		}
 		all[name] = moved{holder, h, waited}
 	}
 	c.MoveAtomically(t, c.Slot(t, "{t}"))
 	for name, m := range all {
 		if err := m.err(); err != nil {
-			t.Errorf("%s, held while the slot moved: %v", name, err)
+			t.Errorf("%s: the hold after the move: %v", name, err)
 		}
 		select {
 		case err := <-m.waited:
-			t.Errorf("%s was not waited for: %v", name, err)
+			t.Errorf("%s: the wait ended before the release: %v", name, err)
 		default:
 		}
 		if m.try != nil {
 			if _, err := m.try(t.Context()); err == nil {
-				t.Errorf("%s: a try of what is held succeeds", name)
+				t.Errorf("%s: a try succeeds before the release", name)
 			}
 		}
 		if err := m.release(); err != nil {

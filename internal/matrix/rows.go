@@ -101,7 +101,7 @@ var rows = []row{
 	{49, "unlocked twice, after a loss, at once", "one nil, else E; no panic of a lease", "—", "redis, miniredis", []string{
 		"mutex.TestLeaseEndsOnce"}},
 	{50, "unlocked by another", "S3: by its own token only", "—", onBoth, []string{
-		"mutex.TestInsideAfterLoss", "mutex.TestRWMutexUnlockOvertaken",
+		"mutex.TestGoroutinesExcludeEachOtherAfterLoss", "mutex.TestRWMutexUnlockOvertaken",
 		"redisstore.TestReleaseNeverDeletesAnothersLock"}},
 	{51, "odd TTLs", "refused, or kept as stated", "—", onBoth, []string{
 		"mutex.TestBadInput", "mutex.TestTTLs"}},

@@ -100,7 +100,7 @@ var cancellation = []mutant{
 		<-m.entered
 	}`, `		m.held.Store(l)
 		return
-	}`, "mutex", "TestInsideAfterLoss/Mutex_then_Mutex"},
+	}`, "mutex", "TestGoroutinesExcludeEachOtherAfterLoss/Mutex_then_Mutex"},
 	{"inside-loss-unseen", "the holders inside a resized Weighted are checked once only", "semaphore/weighted.go",
 		`s.intact != losses &&`, `s.intact == (lease.Losses{}) &&`, "semaphore", "TestAcquireAfterResizeAndLoss"},
 	{"call-outlives-ctx", "a call whose ctx has ended waits for the answer", "internal/retry/retry.go",

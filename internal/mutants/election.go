@@ -3,7 +3,7 @@ package main
 // elections breaks what an Election adds to its mutex.
 var elections = []mutant{
 	{"campaign-gives-up", "a candidate whose mutex was lost before its value was stored gets ErrLost", "internal/lease/term.go",
-		`	case err == nil || errors.Is(err, ErrLost):`, `	case err == nil:`, "mutex", "TestCampaignAgainIfLostMeanwhile"},
+		`	case err == nil || errors.Is(err, ErrLost):`, `	case err == nil:`, "mutex", "TestCampaignAgainAfterLoss"},
 	{"leader-without-value", "the value of an earlier leader is shown as that of the present holder of the mutex", "internal/lease/value_observe.go",
 		`r.Value.Writer.Token != r.Holder.Token`, `false`, "mutex", "TestElectionOnUsedKeys"},
 	{"observe-goes-back", "an observer is shown an earlier term after a later one", "internal/lease/value_observe.go",

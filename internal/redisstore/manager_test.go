@@ -192,7 +192,7 @@ func (a *overridingApplication) Process(ctx context.Context, cmd redis.Cmder) er
 
 // lockingHook is a hook that locks.
 type lockingHook struct {
-	redistest.Requests
+	redistest.Hook
 	manager *lease.Manager
 }
 

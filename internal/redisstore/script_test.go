@@ -15,8 +15,7 @@ import (
 // A restart, a failover and SCRIPT FLUSH make a server forget all scripts.
 func TestScriptsAreSentAgainAfterAFlush(t *testing.T) {
 	eachServer(t, func(r *rig) {
-		var sent redistest.Requests
-		r.rdb.AddHook(&sent)
+		sent := redistest.CountRequests(r.rdb)
 		for _, do := range []func(){
 			func() { equal(r.T, "acquire", outcome(r.acquire(a, 1)), "granted") },
 			func() { equal(r.T, "another", outcome(r.acquire(b, 1)), "wait") },

@@ -12,7 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// missingIn6 maps texts of errors of Redis 6 to what it lacks.
+// missingIn6 maps error texts of Redis 6 to the missing feature.
 var missingIn6 = map[string]string{
 	"modifier '&":             "rights for channels came with Redis 6.2",
 	"modifier 'resetchannels": "rights for channels came with Redis 6.2",
@@ -21,13 +21,13 @@ var missingIn6 = map[string]string{
 	"'SHARDCHANNELS'":         "sharded channels came with Redis 7.0",
 }
 
-// Do runs any command over the server's own connection, e.g. "CONFIG", "SET",
-// …, and returns its reply as go-redis decodes it. An error reply fails the
-// test; a nil reply is nil. A test that needs what Redis 6 lacks is skipped there.
+// Do runs any command over the server's own connection, e.g. "CONFIG", "SET", …, and returns the
+// reply as go-redis decodes it. An error reply fails the test; a nil reply is nil. On Redis 6, Do
+// skips the test if the server does not have the feature.
 func (s *Server) Do(tb testing.TB, args ...any) any {
 	tb.Helper()
 	v, err := s.do(args...)
-	if err != nil && strings.Contains(err.Error(), "modifier '&*'") { // all channels, as in Redis 6.0 without it
+	if err != nil && strings.Contains(err.Error(), "modifier '&*'") { // Redis 6.0 allows all channels without it
 		v, err = s.do(slices.DeleteFunc(slices.Clone(args), func(arg any) bool { return arg == "&*" })...)
 	}
 	if err != nil {
@@ -36,8 +36,6 @@ func (s *Server) Do(tb testing.TB, args ...any) any {
 				tb.Skip(why)
 			}
 		}
-	}
-	if err != nil {
 		tb.Fatalf("redis %v: %v", args, err)
 	}
 	return v
@@ -68,7 +66,7 @@ func (s *Server) Keys(tb testing.TB) []string {
 		keys = append(keys, texts(reply[1])...)
 		if cursor = reply[0].(string); cursor == "0" {
 			slices.Sort(keys)
-			return slices.Compact(keys) // SCAN may name a key twice
+			return slices.Compact(keys) // SCAN may return a key twice
 		}
 	}
 }

@@ -5,14 +5,12 @@ import (
 	"time"
 )
 
-// Patience is for how long a test waits for what is not measured. No machine is so
-// slow that it takes longer: what does hangs.
+// Patience limits a test's wait for something that is not measured. A longer wait means a hang, even on a slow machine.
 const Patience = time.Minute
 
-// CheckDuration checks how long something took since start. In a package of
-// internal/matrix, slack is added to the bound for what a machine takes in any case,
-// and the [Allowance] for one that is busy. Elsewhere only [Patience] is the limit.
-// Within logs what it measured in the one form in which internal/matrix looks for it.
+// CheckDuration compares the time since start with the bound. In the packages of internal/matrix it
+// adds slack for any machine, and the [Allowance] for a busy one. In other packages the limit is
+// [Patience]. internal/matrix parses the line that CheckDuration logs.
 func CheckDuration(tb testing.TB, what string, start time.Time, bound, slack time.Duration) {
 	tb.Helper()
 	took := time.Since(start)
@@ -22,7 +20,7 @@ func CheckDuration(tb testing.TB, what string, start time.Time, bound, slack tim
 	}
 }
 
-// CheckCount is Within for what is counted.
+// CheckCount compares a count with its bound, and logs both as [CheckDuration] does.
 func CheckCount[N int | int64](tb testing.TB, what string, got, bound N) {
 	tb.Helper()
 	tb.Logf("%s came to %d, the bound is %d", what, got, bound)

@@ -13,19 +13,18 @@ import (
 //go:embed clock/clock.c
 var clockSource []byte
 
-// A Clock is what a server takes for the time of day.
+// A Clock sets the time of day that a server sees.
 type Clock struct {
 	tb   testing.TB
 	file string
 }
 
-// StartClocked is Start for a server whose clock can be set. It needs gcc, and
-// the test is skipped where there is none.
+// StartClocked is [Start] for a server with a clock that the test can set. Without gcc it skips the test.
 func StartClocked(tb testing.TB, args ...string) (*Server, *Clock) {
 	tb.Helper()
 	gcc, err := exec.LookPath("gcc")
 	if err != nil {
-		tb.Skip("gcc is not on the PATH: nothing can set the server's clock")
+		tb.Skip("gcc is not on the PATH: it is needed to set the server's clock")
 	}
 	dir := tb.TempDir()
 	source, library := filepath.Join(dir, "clock.c"), filepath.Join(dir, "clock.so")
@@ -38,10 +37,10 @@ func StartClocked(tb testing.TB, args ...string) (*Server, *Clock) {
 	return start(tb, []string{"LD_PRELOAD=" + library, "CLOCK=" + c.file}, args), c
 }
 
-// Step sets the clock that far from the true time.
+// Step sets the offset of the clock from the true time.
 func (c *Clock) Step(d time.Duration) {
 	c.tb.Helper()
-	f, err := os.OpenFile(c.file, os.O_WRONLY|os.O_CREATE, 0o600) // in place: the server has it in memory
+	f, err := os.OpenFile(c.file, os.O_WRONLY|os.O_CREATE, 0o600) // in place: the server has mapped the file
 	must(err)
 	defer f.Close()
 	_, err = f.Write(binary.NativeEndian.AppendUint64(nil, uint64(d.Microseconds())))

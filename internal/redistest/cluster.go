@@ -2,6 +2,7 @@ package redistest
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,11 +16,11 @@ import (
 
 const slotCount = 16384
 
-// A Cluster is a Redis Cluster of masters that share out the slots.
+// A Cluster is a Redis Cluster of masters.
 type Cluster struct{ Nodes []*Server }
 
-// StartCluster runs a cluster until the end of the test. Each node has an equal
-// share of the slots, in the order of the nodes.
+// StartCluster runs a cluster until the end of the test. Each node has an equal share of the slots,
+// in the order of the nodes.
 func StartCluster(tb testing.TB, masters int) *Cluster {
 	tb.Helper()
 	requireServer(tb)
@@ -31,7 +32,7 @@ func StartCluster(tb testing.TB, masters int) *Cluster {
 	return c
 }
 
-// Join adds a node to the cluster, which serves no slot yet.
+// Join adds a node without slots to the cluster.
 func (c *Cluster) Join(tb testing.TB) {
 	tb.Helper()
 	node := Start(tb, clusterArgs...)
@@ -42,8 +43,8 @@ func (c *Cluster) Join(tb testing.TB) {
 
 var clusterArgs = []string{"--cluster-enabled", "yes"}
 
-// LaunchCluster is StartCluster for callers that are not a test. Each node works in
-// a directory of its own under dir. The nodes run until Kill.
+// LaunchCluster is [StartCluster] for programs. Each node works in a directory of its own under
+// dir. The nodes run until Kill.
 func LaunchCluster(dir string, masters int) (c *Cluster, err error) {
 	c = &Cluster{}
 	defer func() {
@@ -68,8 +69,7 @@ func LaunchCluster(dir string, masters int) (c *Cluster, err error) {
 	return c, c.awaitAgreement()
 }
 
-// clusterTimeout is long, because a machine may be busy.
-const clusterTimeout = time.Minute
+const clusterTimeout = time.Minute // long, for a busy machine
 
 // Kill ends all nodes.
 func (c *Cluster) Kill() {
@@ -78,11 +78,11 @@ func (c *Cluster) Kill() {
 	}
 }
 
-// join shares out the slots, and introduces the nodes to each other.
+// join distributes the slots, and connects the nodes.
 func (c *Cluster) join() error {
 	masters := len(c.Nodes)
 	for i, node := range c.Nodes {
-		add := []any{"CLUSTER", "ADDSLOTS"} // Redis 6 knows no ranges
+		add := []any{"CLUSTER", "ADDSLOTS"} // Redis 6 does not have ADDSLOTSRANGE
 		for slot := i * slotCount / masters; slot < (i+1)*slotCount/masters; slot++ {
 			add = append(add, slot)
 		}
@@ -119,11 +119,11 @@ func (c *Cluster) awaitAgreement() error {
 	}
 }
 
-// agreed reports whether the cluster serves all slots, and all nodes say the same of
-// which node serves what. A node that took a slot over before it has heard of what
-// the others took could be outbid by their older claims.
+// agreed reports whether the cluster serves all slots, and all nodes have the same view of which
+// node serves which slot. A node could lose a slot that it took over too early, because other nodes
+// still had older configurations.
 func (c *Cluster) agreed() (bool, error) {
-	said := map[string]bool{}
+	views := map[string]bool{}
 	for _, node := range c.Nodes {
 		state, err := node.do("CLUSTER", "INFO")
 		if err != nil {
@@ -135,7 +135,7 @@ func (c *Cluster) agreed() (bool, error) {
 		}
 		var nodes []string
 		for line := range strings.Lines(table.(string)) {
-			// id address flags master ping pong epoch link slot…, of which [those] are on their way
+			// id address flags master ping pong epoch link slot…; a slot in [brackets] is moving
 			f := strings.Fields(line)
 			slots := slices.DeleteFunc(f[8:], func(slot string) bool { return slot[0] == '[' })
 			nodes = append(nodes, f[0]+" "+f[6]+" "+strings.Join(slots, " "))
@@ -144,9 +144,9 @@ func (c *Cluster) agreed() (bool, error) {
 			return false, nil
 		}
 		slices.Sort(nodes)
-		said[strings.Join(nodes, "\n")] = true
+		views[strings.Join(nodes, "\n")] = true
 	}
-	return len(said) == 1, nil
+	return len(views) == 1, nil
 }
 
 // Client connects to the cluster. It is closed when the test ends.
@@ -164,13 +164,13 @@ func (c *Cluster) Client(tb testing.TB, opts ...func(*redis.ClusterOptions)) *re
 	return rdb
 }
 
-// Slot is that of a key, or of a channel.
+// Slot returns the slot of a key, or of a channel.
 func (c *Cluster) Slot(tb testing.TB, key string) int64 {
 	tb.Helper()
 	return c.Nodes[0].Do(tb, "CLUSTER", "KEYSLOT", key).(int64)
 }
 
-// Owner is the node that serves the slot, as it says itself.
+// Owner returns the node that serves the slot according to its own view.
 func (c *Cluster) Owner(tb testing.TB, slot int64) *Server {
 	tb.Helper()
 	for _, node := range c.Nodes {
@@ -182,12 +182,30 @@ func (c *Cluster) Owner(tb testing.TB, slot int64) *Server {
 			}
 		}
 	}
-	tb.Fatalf("redistest: nobody serves slot %d", slot)
+	tb.Fatalf("redistest: no node serves slot %d", slot)
 	return nil
 }
 
-// Messages counts those that the nodes have sent to each other for PUBLISH and for SPUBLISH, and
-// those that were published by SPUBLISH.
+// ownerAndNext returns the node that serves the slot, and the next one.
+func (c *Cluster) ownerAndNext(tb testing.TB, slot int64) (from, to *Server) {
+	tb.Helper()
+	from = c.Owner(tb, slot)
+	return from, c.Nodes[(slices.Index(c.Nodes, from)+1)%len(c.Nodes)]
+}
+
+// HashTags returns a hash tag for each node: the node serves its slot.
+func (c *Cluster) HashTags(tb testing.TB) map[*Server]string {
+	tb.Helper()
+	tags := map[*Server]string{}
+	for i := 0; len(tags) < len(c.Nodes); i++ {
+		tag := fmt.Sprintf("{%d}", i)
+		tags[c.Owner(tb, c.Slot(tb, tag))] = tag
+	}
+	return tags
+}
+
+// Messages counts the messages that the nodes have sent to each other for PUBLISH and SPUBLISH, and
+// the messages that clients have published by SPUBLISH.
 func (c *Cluster) Messages(tb testing.TB) (onBus, onNode int64) {
 	tb.Helper()
 	for _, node := range c.Nodes {
@@ -206,8 +224,8 @@ func (c *Cluster) Messages(tb testing.TB) (onBus, onNode int64) {
 	return onBus, onNode
 }
 
-// Errors counts how often the nodes have answered with an error of that code. It skips
-// the test on Redis 6.0, which does not count errors.
+// Errors returns how often the nodes have replied with an error of that code. It skips the test on
+// Redis 6.0, which does not count errors.
 func (c *Cluster) Errors(tb testing.TB, code string) (n int64) {
 	tb.Helper()
 	for _, node := range c.Nodes {
@@ -219,7 +237,7 @@ func (c *Cluster) Errors(tb testing.TB, code string) (n int64) {
 			tb.Skip("Redis 6.0 does not count errors")
 		}
 		count, _ := strings.CutPrefix(info["errorstat_"+code], "count=")
-		of, _ := strconv.ParseInt(count, 10, 64) // there is no such field before the first error
+		of, _ := strconv.ParseInt(count, 10, 64) // the field is missing before the first error
 		n += of
 	}
 	return n

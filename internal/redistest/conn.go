@@ -7,9 +7,8 @@ import (
 	"time"
 )
 
-// A conn is one end of an in-memory connection. Unlike those of [net.Pipe] its
-// writes are buffered: miniredis publishes under its global lock, and a
-// subscriber that does not read would stop the whole server.
+// A conn is one end of an in-memory connection. Unlike [net.Pipe], it buffers writes: miniredis
+// publishes under its global lock, and a subscriber that does not read would block the whole server.
 type conn struct {
 	in, out *stream
 
@@ -17,7 +16,7 @@ type conn struct {
 	writeDeadline time.Time
 }
 
-// connPair makes both ends of a connection.
+// connPair returns both ends of a connection.
 func connPair() (client, server *conn) {
 	up, down := newStream(), newStream()
 	return &conn{in: down, out: up}, &conn{in: up, out: down}
@@ -25,7 +24,7 @@ func connPair() (client, server *conn) {
 
 func (c *conn) Read(p []byte) (int, error) { return c.in.read(p) }
 
-// Write never waits, so a deadline matters only if it has passed before.
+// Write never blocks, so a deadline matters only if it has passed before the call.
 func (c *conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	late := past(c.writeDeadline)

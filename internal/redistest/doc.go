@@ -2,6 +2,6 @@
 // in-memory server for testing/synctest bubbles, a proxy that injects network faults, and worker
 // processes that tests can pause and kill.
 //
-// Every function that starts something takes a [testing.TB], except Launch. The test's cleanup
+// Functions that start something take a [testing.TB], except Launch functions. The test's cleanup
 // stops it and waits for its goroutines.
 package redistest

@@ -7,8 +7,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// EachServer runs f as the subtests "miniredis" and "redis", each with an
-// empty server of that kind over TCP, in real time.
+// EachServer runs f as the subtests "miniredis" and "redis", each with an empty server of that kind
+// over TCP, in real time.
 func EachServer(t *testing.T, f func(t *testing.T, rdb *redis.Client)) {
 	t.Run("miniredis", func(t *testing.T) {
 		m := miniredis.NewMiniRedis()

@@ -6,10 +6,9 @@ import (
 	"time"
 )
 
-// Eventually polls cond until it holds, and fails the test with the message
-// when it does not do so within the given time, and the [Allowance] for a busy
-// machine. It is the way to wait for an effect which nothing announces; it works in
-// a synctest bubble too, where it spends fake time.
+// Eventually polls cond until it is true. It fails the test with the message if that takes longer
+// than the given time and the [Allowance] for a busy machine. Use it for effects without an event.
+// In a synctest bubble it spends fake time.
 func Eventually(tb testing.TB, within time.Duration, cond func() bool, format string, args ...any) {
 	tb.Helper()
 	start := time.Now()

@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// Exported lists the exported functions of the package in dir, and the exported
-// methods of its exported types, in order, as "New" and "Mutex.Lock".
-func Exported(tb testing.TB, dir string) []string {
+// exported lists the exported functions of the package in dir, and the exported methods of its
+// exported types, in order, as "New" and "Mutex.Lock".
+func exported(tb testing.TB, dir string) []string {
 	tb.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
@@ -41,7 +41,7 @@ func Exported(tb testing.TB, dir string) []string {
 	return list
 }
 
-// receiver is the name of the type that f is a method of, or "".
+// receiver returns the name of the type that f is a method of, or "".
 func receiver(f *ast.FuncDecl) string {
 	if f.Recv == nil {
 		return ""
@@ -51,14 +51,14 @@ func receiver(f *ast.FuncDecl) string {
 		of = star.X
 	}
 	name, _ := of.(*ast.Ident)
-	return name.Name // a generic type has none, and is to be added here
+	return name.Name // panics on a generic type: there is none yet
 }
 
-// CoversExported fails the test unless the rows of a table are those of Exported: a new
-// function cannot be forgotten, nor a row left behind.
+// CoversExported fails the test unless a table has exactly one row for each exported function and
+// method of the package in dir.
 func CoversExported[Row any](tb testing.TB, dir string, rows map[string]Row) {
 	tb.Helper()
-	all := Exported(tb, dir)
+	all := exported(tb, dir)
 	if len(all) == 0 {
 		tb.Errorf("%s exports nothing", dir)
 	}

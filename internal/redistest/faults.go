@@ -1,10 +1,10 @@
 package redistest
 
-// Faults counts what a [Proxy] did to the traffic. A test that relies on a
-// fault checks here that the fault took place.
+// Faults counts what a [Proxy] did to the traffic. A test that relies on a fault checks here that
+// the fault took place.
 type Faults struct {
-	Delayed            int64 // frames that took longer by SetDelay
-	Held               int64 // frames and new connections that met a black hole
+	Delayed            int64 // frames delayed by SetDelay
+	Held               int64 // frames and new connections held by a black hole
 	RepliesCut         int64 // by CutNextReply
 	RepliesLost        int64 // by LoseNextReply; later replies on the same connection do not count
 	RequestsCut        int64 // by CutNextRequest

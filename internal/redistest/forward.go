@@ -7,14 +7,14 @@ import (
 	"testing"
 )
 
-// A Forward is a port that leads to a server, for connections whose replies are not RESP, such
-// as a replica's. It can hold what the server sends.
+// A Forward is a port that leads to a server, for connections without RESP replies, such as a
+// replica's. It can hold the bytes that the server sends.
 type Forward struct {
 	listener net.Listener
 	target   string
 
 	mu      sync.Mutex
-	holding sync.Mutex // held while replies are
+	holding sync.Mutex // locked while replies are held
 	conns   []net.Conn
 }
 
@@ -49,7 +49,7 @@ func NewForward(tb testing.TB, target string) *Forward {
 	return f
 }
 
-// Port is where clients connect to.
+// Port returns the port for clients.
 func (f *Forward) Port() int { return f.listener.Addr().(*net.TCPAddr).Port }
 
 func (f *Forward) reply(client io.Writer, server io.Reader) {
@@ -65,10 +65,10 @@ func (f *Forward) reply(client io.Writer, server io.Reader) {
 	}
 }
 
-// Hold keeps what the server sends from now on. The connections stay open until Close.
+// Hold holds the bytes that the server sends from now on. The connections stay open until Close.
 func (f *Forward) Hold() { f.holding.Lock() }
 
-// Close closes the port and all connections. What is held is lost.
+// Close closes the port and all connections. Held bytes are lost.
 func (f *Forward) Close() {
 	f.listener.Close()
 	f.mu.Lock()
@@ -77,6 +77,6 @@ func (f *Forward) Close() {
 	}
 	f.conns = nil
 	f.mu.Unlock()
-	f.holding.TryLock() // it is held now, by us or by Hold
-	f.holding.Unlock()  // what was held is written to closed connections
+	f.holding.TryLock() // it is locked now, here or by Hold
+	f.holding.Unlock()  // held bytes are written to closed connections
 }

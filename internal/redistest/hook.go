@@ -12,15 +12,15 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A Hook is a hook of a client. What is nil does nothing.
+// A Hook is a hook of a client. A nil function does nothing.
 type Hook struct {
 	Dial     func(ctx context.Context, network, addr string, next redis.DialHook) (net.Conn, error)
 	Process  func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error
 	Pipeline func(ctx context.Context, cmds []redis.Cmder, next redis.ProcessPipelineHook) error
 }
 
-// Before returns a hook that is told of commands before they are sent, of a pipeline or alone. They
-// are not sent if it returns an error.
+// Before returns a hook that calls f before a command or a pipeline is sent. If f returns an error,
+// the commands are not sent.
 func Before(f func(ctx context.Context, cmds ...redis.Cmder) error) Hook {
 	fail := func(ctx context.Context, cmds ...redis.Cmder) error {
 		err := f(ctx, cmds...)
@@ -47,7 +47,7 @@ func Before(f func(ctx context.Context, cmds ...redis.Cmder) error) Hook {
 	}
 }
 
-// Scripts returns a hook by which f runs each script that is alone in its request.
+// Scripts returns a hook that calls f in place of next for each script outside of pipelines.
 func Scripts(f func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error) Hook {
 	return Hook{Process: func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
 		if !isScript(cmd) {
@@ -57,7 +57,7 @@ func Scripts(f func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook
 	}}
 }
 
-// BeforeScripts is [Before] for scripts, one at a time.
+// BeforeScripts is [Before] for scripts: f gets them one by one.
 func BeforeScripts(f func(ctx context.Context, cmd redis.Cmder)) Hook {
 	return Before(func(ctx context.Context, cmds ...redis.Cmder) error {
 		for _, cmd := range cmds {
@@ -69,7 +69,7 @@ func BeforeScripts(f func(ctx context.Context, cmd redis.Cmder)) Hook {
 	})
 }
 
-// PrefixKeys returns a hook that puts a prefix before each key of a script, as for a tenant.
+// PrefixKeys returns a hook that adds a prefix to each key of a script.
 func PrefixKeys(prefix string) Hook {
 	return BeforeScripts(func(_ context.Context, cmd redis.Cmder) {
 		for i, key := range KeysOf(cmd) {
@@ -115,60 +115,36 @@ func (h Hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessP
 	return func(ctx context.Context, cmds []redis.Cmder) error { return h.Pipeline(ctx, cmds, next) }
 }
 
-// Requests is a hook that counts what a client sends.
-type Requests struct{ atomic.Int64 }
-
-func (r *Requests) hook() Hook {
-	return Before(func(_ context.Context, cmds ...redis.Cmder) error { r.Add(int64(len(cmds))); return nil })
+// CountRequests adds a hook to the client that counts the commands.
+func CountRequests(rdb redis.UniversalClient) *atomic.Int64 {
+	var sent atomic.Int64
+	rdb.AddHook(Before(func(_ context.Context, cmds ...redis.Cmder) error { sent.Add(int64(len(cmds))); return nil }))
+	return &sent
 }
 
-// DialHook lets the client connect.
-func (r *Requests) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-// ProcessHook counts a command.
-func (r *Requests) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return r.hook().ProcessHook(next)
-}
-
-// ProcessPipelineHook counts each command of a pipeline.
-func (r *Requests) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return r.hook().ProcessPipelineHook(next)
-}
-
-// An Outage is a hook by which no command of a client gets through while it lasts. What
-// is connected stays so: a subscription that is made again and again, with a mutex
-// locked, would stop the clock of a bubble.
+// An Outage fails all commands of a client while it is on. Connections stay open: reconnects of a
+// subscription, with a mutex locked, would stop the clock of a bubble.
 type Outage struct{ on atomic.Bool }
-
-// Set begins the outage, or ends it.
-func (o *Outage) Set(on bool) { o.on.Store(on) }
 
 var errOutage = errors.New("redistest: no connection")
 
-func (o *Outage) hook() Hook {
-	return Before(func(context.Context, ...redis.Cmder) error {
+// NewOutage adds the hook of an outage to the client. The outage is off.
+func NewOutage(rdb redis.UniversalClient) *Outage {
+	o := new(Outage)
+	rdb.AddHook(Before(func(context.Context, ...redis.Cmder) error {
 		if o.on.Load() {
 			return errOutage
 		}
 		return nil
-	})
+	}))
+	return o
 }
 
-// DialHook lets the client connect.
-func (o *Outage) DialHook(next redis.DialHook) redis.DialHook { return next }
+// Set begins the outage, or ends it.
+func (o *Outage) Set(on bool) { o.on.Store(on) }
 
-// ProcessHook fails a command.
-func (o *Outage) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return o.hook().ProcessHook(next)
-}
-
-// ProcessPipelineHook fails each command of a pipeline.
-func (o *Outage) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return o.hook().ProcessPipelineHook(next)
-}
-
-// Sharding returns a hook that does what a proxy does that has several servers behind one address:
-// it sends each script where the hash tag of its first key is. Messages stay on one server.
+// Sharding returns a hook that imitates a proxy with several servers behind one address: the hash
+// tag of a script's first key selects the server. Messages stay on one server.
 func Sharding(shards ...*redis.Client) Hook {
 	process := func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
 		if !isScript(cmd) {
@@ -186,7 +162,7 @@ func Sharding(shards ...*redis.Client) Hook {
 	}}
 }
 
-// HashTag returns the part of a key that a cluster, or a proxy, hashes.
+// HashTag returns the part of a key that clusters and proxies hash.
 func HashTag(key string) string {
 	if _, after, ok := strings.Cut(key, "{"); ok {
 		if tag, _, ok := strings.Cut(after, "}"); ok && tag != "" {

@@ -1,12 +1,16 @@
 package redistest
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
-// OddKeys are seeds for whatever takes keys.
+// OddKeys are unusual keys, for tests and fuzzers.
 var OddKeys = []string{
 	"", "key", "{}", "}", "{", "a}b", "{a}b", "x{a}y", "{}{a}", "{{a}}", " ", "a b", "a\nb", "\r\n", "\x00", "a\x00b", "\xff\xfe", "ключ",
 	"baton:{", "baton:{a}:queue", "baton:x", "%s%d", "1 2 3",
@@ -15,8 +19,8 @@ var OddKeys = []string{
 // Usable reports whether a caller may use a key.
 func Usable(key string) bool { return key != "" && !strings.HasPrefix(key, "baton:{") }
 
-// PutTypes makes a key of each type that no primitive has, or one only. It returns
-// them by what they are.
+// PutTypes creates a key of each type that at most one primitive uses. It returns the keys by their
+// descriptions.
 func (s *Server) PutTypes(tb testing.TB) map[string]string {
 	tb.Helper()
 	for key, put := range map[string][]any{
@@ -29,24 +33,29 @@ func (s *Server) PutTypes(tb testing.TB) map[string]string {
 	return map[string]string{"a list": "list", "a set": "set", "a sorted set": "zset", "a stream": "stream", "a hash": "hash"}
 }
 
-// Persistent lists the keys that do not expire.
-func (s *Server) Persistent(tb testing.TB) (list []string) {
+// AwaitEmpty waits until all remaining keys expire, and are hashes with one field or contain the
+// given part after "baton:{", if it is not "". It also waits for the end of all subscriptions. A
+// retry that arrives late may hold a key for a TTL.
+func AwaitEmpty(tb testing.TB, rdb *redis.Client, ttl time.Duration, part string) {
 	tb.Helper()
-	for _, key := range s.Keys(tb) {
-		if s.Do(tb, "PTTL", key) == int64(-1) { // without one; -2 if it has just gone
-			list = append(list, key)
+	ctx := context.Background()
+	Eventually(tb, ttl+Patience, func() bool {
+		for _, key := range rdb.Keys(ctx, "*").Val() {
+			spared := part != "" && strings.HasPrefix(key, "baton:{") && strings.Contains(key, part)
+			if !spared && rdb.HLen(ctx, key).Val() != 1 || rdb.PTTL(ctx, key).Val() <= 0 {
+				return false
+			}
 		}
-	}
-	return list
+		return len(rdb.PubSubChannels(ctx, "baton:*").Val()) == 0
+	}, "keys or subscriptions are left in Redis")
 }
 
-// Dump is all that the server holds, a line for each key, but for those that end in
-// spared, if that is not "".
-func (s *Server) Dump(tb testing.TB, spared string) string {
+// dump returns a line with the value of each key. It skips keys with the suffix, unless that is "".
+func (s *Server) dump(tb testing.TB, skippedSuffix string) string {
 	tb.Helper()
 	var all strings.Builder
 	for _, key := range s.Keys(tb) {
-		if spared == "" || !strings.HasSuffix(key, spared) {
+		if skippedSuffix == "" || !strings.HasSuffix(key, skippedSuffix) {
 			fmt.Fprintf(&all, "%q: %q\n", key, s.Do(tb, "DUMP", key))
 		}
 	}

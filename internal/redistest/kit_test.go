@@ -12,12 +12,12 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// These tests are of what would let other tests pass that should fail: a fault that does not take
-// place, a count that is too low, a wait that ends early, a test that is skipped.
+// These tests look for errors of the kit that would let other tests pass: a fault that does not take
+// place, a count that is too low, a wait that ends early, a skipped test.
 
 func TestMain(m *testing.M) { Main(m, map[string]func(){"server": serve}) }
 
-// serve is a worker that has a server of its own.
+// serve is a worker that runs a server.
 func serve() {
 	s, err := Launch(os.Getenv("DIR"))
 	must(err)
@@ -29,8 +29,8 @@ var ctx = context.Background()
 
 func ping(rdb *redis.Client) error { return rdb.Ping(ctx).Err() }
 
-// within makes a client give up after one attempt, which waits that long for a reply.
-func within(d time.Duration) func(*redis.Options) {
+// oneAttempt is an option: the client makes one attempt, and waits at most d for the reply.
+func oneAttempt(d time.Duration) func(*redis.Options) {
 	return func(o *redis.Options) { o.MaxRetries, o.DialerRetries, o.ReadTimeout = -1, 1, d }
 }
 
@@ -41,7 +41,7 @@ func expect(t *testing.T, what string, got, want any) {
 	}
 }
 
-// A recorder is a TB that notes how a test would have ended.
+// A recorder is a TB that records how a test would have ended.
 type recorder struct {
 	testing.TB
 	fatal, skip string
@@ -53,7 +53,7 @@ func (r *recorder) Fatalf(format string, args ...any) { r.Fatal(fmt.Sprintf(form
 
 func (r *recorder) Skip(args ...any) { r.skip = fmt.Sprint(args...); runtime.Goexit() }
 
-// record runs f with a recorder, which f may end early.
+// record runs f with a recorder. f may end early.
 func record(t *testing.T, f func(testing.TB)) *recorder {
 	r := &recorder{TB: t}
 	done := make(chan struct{})
@@ -77,14 +77,14 @@ func TestEventuallyFailsWhenTheTimeIsOver(t *testing.T) {
 }
 
 func TestMiniExpiresInFakeTime(t *testing.T) {
-	for range 2 { // go-redis keeps globals, which must not tie it to the first bubble
+	for range 2 { // the globals of go-redis must not bind it to the first bubble
 		synctest.Test(t, func(t *testing.T) {
 			rdb := MiniClient(t, Mini(t))
 			must(rdb.Set(ctx, "k", "v", time.Hour).Err())
 			time.Sleep(time.Hour - time.Nanosecond)
-			expect(t, "before its end", rdb.Exists(ctx, "k").Val(), int64(1))
+			expect(t, "before the TTL", rdb.Exists(ctx, "k").Val(), int64(1))
 			time.Sleep(time.Nanosecond)
-			expect(t, "after its end", rdb.Exists(ctx, "k").Val(), int64(0))
+			expect(t, "after the TTL", rdb.Exists(ctx, "k").Val(), int64(0))
 		})
 	}
 }

@@ -19,7 +19,7 @@ import (
 
 const startTimeout = 10 * time.Second
 
-var errPortTaken = errors.New("redistest: the server's port was taken by somebody else")
+var errPortTaken = errors.New("redistest: another process uses the server's port")
 
 func (s *Server) up() error {
 	s.mu.Lock()
@@ -37,37 +37,37 @@ func (s *Server) upLocked() error {
 	args := append([]string{
 		"--bind", "127.0.0.1", "--port", strconv.Itoa(s.port), "--dir", s.dir,
 		"--save", "", "--appendonly", "no"}, s.args...)
-	if len(s.args) > 0 && !strings.HasPrefix(s.args[0], "-") { // a file has to come first
+	if len(s.args) > 0 && !strings.HasPrefix(s.args[0], "-") { // a file must come first
 		args = append([]string{s.args[0]}, slices.Delete(args, len(args)-len(s.args), len(args)-len(s.args)+1)...)
 	}
 	cmd := exec.Command(Binary(), args...)
 	cmd.Env = append(os.Environ(), s.env...)
 	cmd.Stdout, cmd.Stderr = log, log
-	p, err := spawn(cmd)
+	p, err := StartChild(cmd)
 	if err != nil {
 		return fmt.Errorf("redistest: start redis-server: %w", err)
 	}
 	if err := s.awaitAnswer(p); err != nil {
-		p.kill()
-		said, _ := os.ReadFile(log.Name())
-		if bytes.Contains(said, []byte("already in use")) {
+		p.Kill()
+		output, _ := os.ReadFile(log.Name())
+		if bytes.Contains(output, []byte("already in use")) {
 			return errPortTaken
 		}
-		return fmt.Errorf("%w; it said:\n%s", err, said)
+		return fmt.Errorf("%w; its log:\n%s", err, output)
 	}
 	o := s.Options()
-	// One connection for all own questions, and no command is repeated.
+	// One connection for all own commands, without retries.
 	o.PoolSize, o.PipelinePoolSize, o.MaxRetries = 1, -1, -1
 	o.ReadTimeout = Patience
 	s.process, s.admin = p, redis.NewClient(o)
 	return nil
 }
 
-// awaitAnswer asks the server until it answers, ends, or takes too long.
-func (s *Server) awaitAnswer(p *process) error {
+// awaitAnswer pings the server until it answers, ends, or takes too long.
+func (s *Server) awaitAnswer(p *Child) error {
 	end := time.Now().Add(startTimeout)
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		err := s.ask(p.pid())
+		err := s.ping(p.Pid())
 		if err == nil {
 			return nil
 		}
@@ -82,9 +82,9 @@ func (s *Server) awaitAnswer(p *process) error {
 	}
 }
 
-// ask sends a PING. It asks for the process id as well: in a race for the port
-// it might be another test's server that answers.
-func (s *Server) ask(pid int) error {
+// ping sends a PING, and compares the process id: after a race for the port, another test's server
+// might answer.
+func (s *Server) ping(pid int) error {
 	conn, err := net.DialTimeout("tcp", s.Addr(), time.Second)
 	if err != nil {
 		return err
@@ -109,13 +109,13 @@ func (s *Server) ask(pid int) error {
 			return err
 		}
 		if !bytes.Contains(reply, []byte(want)) {
-			return fmt.Errorf("it answers %.100q, not %q", reply, want)
+			return fmt.Errorf("its reply is %.100q, want %q", reply, want)
 		}
 	}
 	return nil
 }
 
-// password is what the server was told to require.
+// password returns the password of "--requirepass", or "".
 func (s *Server) password() string {
 	password := ""
 	for i, arg := range s.args[:max(len(s.args)-1, 0)] {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A link is one connection through a [Proxy]: for each direction a reader that
-// decides what becomes of a frame, a queue, and a writer.
+// A link is one connection through a [Proxy]. Each direction has a reader that applies the faults, a
+// queue, and a writer.
 type link struct {
 	proxy    *Proxy
 	client   net.Conn
@@ -19,7 +19,7 @@ type link struct {
 	mu         sync.Mutex
 	server     net.Conn // nil before the dial
 	pending    []*request
-	resp3      bool // the client said HELLO 3
+	resp3      bool // the client has sent HELLO 3
 	subscriber bool // the client has sent a SUBSCRIBE
 	silent     bool // a reply was lost, and no later one may take its place
 	closed     bool
@@ -32,7 +32,7 @@ func newLink(p *Proxy, client net.Conn) *link {
 // run serves the connection until it is closed.
 func (l *link) run() {
 	defer l.close()
-	// A black hole accepts connections of which the server does not hear.
+	// A black hole accepts connections, but does not connect to the server.
 	if !l.requests.pass() {
 		return
 	}
@@ -57,7 +57,7 @@ func (l *link) run() {
 	parts.Wait()
 }
 
-// close is idempotent; it tells whether it was this call that closed.
+// close is idempotent. It reports whether this call closed the link.
 func (l *link) close() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -88,14 +88,14 @@ func (l *link) readRequests(r *bufio.Reader) {
 			return
 		}
 		if req.answer = l.proxy.answerTo(frame); req.answer != nil {
-			frame, req.command, req.acks = array("ECHO", ""), "echo", 0 // keeps the order of the replies
+			frame, req.command, req.acks = array("ECHO", ""), "echo", 0 // to keep the order of the replies
 		}
 		l.expect(req)
 		l.requests.put(frame, replies, l.proxy.dispatch(l.requests.held()))
 	}
 }
 
-// expect notes a request whose reply is to come.
+// expect adds a request to those without a reply.
 func (l *link) expect(req *request) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -121,16 +121,16 @@ func (l *link) readReplies(r *bufio.Reader) {
 			l.replies.end(l.proxy.latency())
 			return
 		}
-		fate, message, answer := l.classify(frame)
+		act, message, answer := l.classify(frame)
 		if answer != nil {
 			frame = answer
 		}
 		switch {
-		case fate == cutReply:
+		case act == cutReply:
 			l.proxy.count(func(f *Faults) { f.RepliesCut++ })
 			l.replies.end(l.proxy.latency())
 			return
-		case fate == loseReply: // counted when it was lost first
+		case act == loseReply: // classify counts only the first
 		case message:
 			copies, delay := l.proxy.deliver(l.replies.held())
 			for range copies {
@@ -142,13 +142,13 @@ func (l *link) readReplies(r *bufio.Reader) {
 	}
 }
 
-// classify finds out which request a frame from the server answers, if any,
-// and what is to become of it.
-func (l *link) classify(frame []byte) (f action, message bool, answer []byte) {
+// classify returns what to do with a frame from the server, whether the frame is a message, and the
+// reply to send in its place, if any.
+func (l *link) classify(frame []byte) (act action, message bool, answer []byte) {
 	kind := ""
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// Until HELLO 3, a subscriber's pushes look like any other array.
+	// Before HELLO 3, a subscriber's pushes look like any other array.
 	if frame[0] == '>' || frame[0] == '*' && l.subscriber && !l.resp3 {
 		if list, _ := words(frame, 1); len(list) > 0 {
 			kind = strings.ToLower(list[0])
@@ -173,8 +173,8 @@ func (l *link) classify(frame []byte) (f action, message bool, answer []byte) {
 	return req.action, false, req.answer
 }
 
-// answered finds the request that the frame answers, and forgets it when no
-// further frame answers it too: a SUBSCRIBE is acknowledged once per channel.
+// answered returns the request that the frame answers, and removes it after its last frame: the
+// server acknowledges a SUBSCRIBE once per channel.
 func (l *link) answered(kind string, acknowledges bool) *request {
 	for len(l.pending) > 0 {
 		req := l.pending[0]
@@ -185,22 +185,22 @@ func (l *link) answered(kind string, acknowledges bool) *request {
 			return req
 		}
 		if acknowledges && req.acks == 0 {
-			return nil // unasked, as when the server ends a subscription
+			return nil // without a request: the server has ended a subscription
 		}
 		l.pending = l.pending[1:]
 		if req.seen == 0 {
 			return req
 		}
-		// All that was to come for an UNSUBSCRIBE of everything has come.
+		// The frame before was the last one of an UNSUBSCRIBE from all channels.
 	}
 	return nil
 }
 
-// write empties the queue into a side. If that side is gone it goes on without
-// writing: the close comes from the reader of that side, in its due order.
+// write writes the frames of the queue to one side. After a failed write it only empties the queue:
+// the reader of that side queues the close, behind the frames before it.
 func (l *link) write(to net.Conn, q *queue) {
 	var failed error
-	var due []byte // frames that are due are written at once
+	var due []byte // all frames that are due are one write
 	for {
 		p, ok := q.next()
 		if !ok {

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// A rule is a fault that waits for the first request which contains match.
+// A rule is a fault for the next request that contains match.
 type rule struct {
 	match  []byte // in lower case
 	action action
 }
 
-// matchRule counts a request and decides its fate.
+// matchRule counts a request and returns the action of the first rule that matches.
 func (p *Proxy) matchRule(command string, frame []byte) action {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -31,8 +31,8 @@ func (p *Proxy) matchRule(command string, frame []byte) action {
 	return forward
 }
 
-// Answer has the proxy answer each request that contains match with the error text, in place of
-// the server, which does not get it: so it imitates another server. An empty text ends that.
+// Answer imitates another server: the proxy replies to each request that contains match with the
+// error text, and does not forward it. An empty text ends that.
 func (p *Proxy) Answer(match, text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -42,10 +42,10 @@ func (p *Proxy) Answer(match, text string) {
 	}
 }
 
-// An answer is what the proxy says in place of the server.
+// An answer is the proxy's own reply to requests that contain match.
 type answer struct{ match, reply []byte }
 
-// answerTo returns the reply to a request that does not reach the server, nil if it does.
+// answerTo returns the proxy's own reply to a request, or nil.
 func (p *Proxy) answerTo(frame []byte) []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -58,7 +58,7 @@ func (p *Proxy) answerTo(frame []byte) []byte {
 	return nil
 }
 
-// latency is what a frame, or the end of a connection, takes in one direction.
+// latency returns the delay of a frame, or of the end of a connection, in one direction.
 func (p *Proxy) latency() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -85,7 +85,7 @@ func (p *Proxy) dispatchLocked(held bool) time.Duration {
 	return p.switches.delay
 }
 
-// deliver decides how often a message goes on to its subscriber, and when.
+// deliver returns how many copies of a message to send to its subscriber, and their delay.
 func (p *Proxy) deliver(held bool) (copies int, delay time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -2,7 +2,6 @@ package redistest
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,34 +9,28 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A Migration is a slot on its way from one node of a cluster to another. As
-// long as it is, its keys are apart, those that are moved from those that are
-// not, and a script that names both is answered TRYAGAIN.
+// A Migration is a slot that moves from one node of a cluster to another, key by key. During the
+// move, the server replies TRYAGAIN to a script with keys on both nodes.
 type Migration struct {
 	cluster  *Cluster
 	slot     int64
 	from, to *Server
 }
 
-// Migrate begins to move a slot from the node that serves it to the next one. Its
-// keys stay where they are.
+// Migrate begins to move a slot from the node that serves it to the next one. It moves no key.
 func (c *Cluster) Migrate(tb testing.TB, slot int64) *Migration {
 	tb.Helper()
-	from := c.Owner(tb, slot)
-	next := (slices.Index(c.Nodes, from) + 1) % len(c.Nodes)
-	m := &Migration{c, slot, from, c.Nodes[next]}
-	m.to.Do(tb, "CLUSTER", "SETSLOT", slot, "IMPORTING", m.from.Do(tb, "CLUSTER", "MYID"))
-	m.from.Do(tb, "CLUSTER", "SETSLOT", slot, "MIGRATING", m.to.Do(tb, "CLUSTER", "MYID"))
-	return m
+	from, to := c.ownerAndNext(tb, slot)
+	to.Do(tb, "CLUSTER", "SETSLOT", slot, "IMPORTING", from.Do(tb, "CLUSTER", "MYID"))
+	from.Do(tb, "CLUSTER", "SETSLOT", slot, "MIGRATING", to.Do(tb, "CLUSTER", "MYID"))
+	return &Migration{c, slot, from, to}
 }
 
-// BeginMigration has only the node that serves a slot know that it is to move: all
-// keys are where they were, and that node refuses those that are not there, in the
-// middle of a script too. To stop changes that back.
+// BeginMigration marks a slot as MIGRATING on the node that serves it, and on no other. All keys
+// stay there, and the node refuses missing keys, also in the middle of a script. stop ends that.
 func (c *Cluster) BeginMigration(tb testing.TB, slot int64) (stop func()) {
 	tb.Helper()
-	from := c.Owner(tb, slot)
-	to := c.Nodes[(slices.Index(c.Nodes, from)+1)%len(c.Nodes)]
+	from, to := c.ownerAndNext(tb, slot)
 	from.Do(tb, "CLUSTER", "SETSLOT", slot, "MIGRATING", to.Do(tb, "CLUSTER", "MYID"))
 	return func() { from.Do(tb, "CLUSTER", "SETSLOT", slot, "STABLE") }
 }
@@ -48,7 +41,7 @@ func (m *Migration) Move(tb testing.TB, key string) {
 	m.from.Do(tb, "MIGRATE", "127.0.0.1", m.to.Port(), key, 0, 5000)
 }
 
-// Finish moves what keys are left, and then the slot.
+// Finish moves the remaining keys, and then the slot.
 func (m *Migration) Finish(tb testing.TB) {
 	tb.Helper()
 	for {
@@ -60,31 +53,30 @@ func (m *Migration) Finish(tb testing.TB) {
 			m.Move(tb, key)
 		}
 	}
-	// The new owner first: the old one refuses while it has keys, and would else
-	// send clients to a node that sends them back.
+	// The new owner first: otherwise the old owner would redirect clients to a node that redirects
+	// them back.
 	id := m.to.Do(tb, "CLUSTER", "MYID")
 	m.to.Do(tb, "CLUSTER", "SETSLOT", m.slot, "NODE", id)
 	m.from.Do(tb, "CLUSTER", "SETSLOT", m.slot, "NODE", id)
 	m.cluster.agree(tb)
 }
 
-// MoveAtOnce moves a slot, with all its keys, to the next node in one step. Where the servers
-// cannot, as before Valkey 9.0, it does what they would do. The caller has paused the writes of the node that serves it, which
-// drops its keys when it hears of the new owner.
+// MoveAtOnce moves a slot, with all its keys, to the next node in one step. On servers before
+// Valkey 9.0 it imitates that step. The caller must have paused the writes of the node that serves
+// the slot. That node deletes its keys when it learns of the new owner.
 func (c *Cluster) MoveAtOnce(tb testing.TB, slot int64) {
 	tb.Helper()
-	from := c.Owner(tb, slot)
+	from, to := c.ownerAndNext(tb, slot)
 	if from.movesSlots() {
 		c.MoveAtomically(tb, slot)
 		c.agree(tb)
 		return
 	}
-	to := c.Nodes[(slices.Index(c.Nodes, from)+1)%len(c.Nodes)]
 	to.Do(tb, "CLUSTER", "SETSLOT", slot, "IMPORTING", from.Do(tb, "CLUSTER", "MYID"))
 	rdb := to.Client(tb, func(o *redis.Options) { o.PoolSize = 1 })
 	for _, key := range texts(from.Do(tb, "CLUSTER", "GETKEYSINSLOT", slot, 1000)) {
 		ttl, dump := from.Do(tb, "PTTL", key).(int64), from.Do(tb, "DUMP", key)
-		if dump == nil { // it has run out
+		if dump == nil { // it has expired
 			continue
 		}
 		_, err := rdb.Pipelined(tb.Context(), func(pipe redis.Pipeliner) error {
@@ -100,13 +92,13 @@ func (c *Cluster) MoveAtOnce(tb testing.TB, slot int64) {
 	c.agree(tb)
 }
 
-// WhileWritesArePaused pauses the writes of the node that serves the slot, for at least that long,
-// and then calls f.
+// WhileWritesArePaused pauses the writes of the node that serves the slot, sleeps for the given
+// time, calls f, and resumes the writes.
 func (c *Cluster) WhileWritesArePaused(tb testing.TB, slot int64, pause time.Duration, f func()) {
 	tb.Helper()
 	from := c.Owner(tb, slot)
 	from.Do(tb, "CLIENT", "PAUSE", 60_000, "WRITE")
-	<-time.After(pause) // what it does to TTLs is what is tested
+	<-time.After(pause) // the test is about TTLs that end in the pause
 	f()
 	from.Do(tb, "CLIENT", "UNPAUSE")
 }
@@ -116,14 +108,13 @@ func (s *Server) movesSlots() bool {
 	return err == nil
 }
 
-// MoveAtomically has the servers move a slot, with all its keys, to the next node. The test is
-// skipped where they cannot.
+// MoveAtomically asks the servers to move a slot, with all its keys, to the next node. It skips the
+// test on servers before Valkey 9.0.
 func (c *Cluster) MoveAtomically(tb testing.TB, slot int64) (to *Server) {
 	tb.Helper()
-	from := c.Owner(tb, slot)
-	to = c.Nodes[(slices.Index(c.Nodes, from)+1)%len(c.Nodes)]
+	from, to := c.ownerAndNext(tb, slot)
 	if !from.movesSlots() {
-		tb.Skip("slots move atomically since Valkey 9.0")
+		tb.Skip("only Valkey 9.0 and newer move slots atomically")
 	}
 	from.Do(tb, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", to.Do(tb, "CLUSTER", "MYID"))
 	Eventually(tb, 20*time.Second, func() bool {

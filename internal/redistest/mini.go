@@ -10,10 +10,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Mini starts an in-memory server without a listener whose TTLs follow the
-// clock. It is for testing/synctest bubbles, where it expires keys in fake
-// time: call it inside, with the bubble's own T. The cleanups of that T run
-// inside the bubble too, so nothing needs to be closed by hand.
+// Mini starts an in-memory server without a listener. Its TTLs follow the clock, so in a
+// testing/synctest bubble keys expire in fake time. Call it inside the bubble, with the bubble's own
+// T: the cleanups of that T run inside the bubble.
 func Mini(tb testing.TB) *miniredis.Miniredis {
 	tb.Helper()
 	m := miniredis.NewMiniRedis()
@@ -30,13 +29,13 @@ func Mini(tb testing.TB) *miniredis.Miniredis {
 	return m
 }
 
-// MiniClient connects to m through memory, so that the client too can live in
-// a bubble. It is closed when the test ends. After m.Close it cannot connect.
+// MiniClient connects to m through memory, so the client can be used in a bubble. It is closed when
+// the test ends. After m.Close it cannot connect.
 func MiniClient(tb testing.TB, m *miniredis.Miniredis, opts ...func(*redis.Options)) *redis.Client {
 	tb.Helper()
 	o := options("127.0.0.1:1") // an address: a name would be looked up outside the bubble
 	o.Dialer = func(context.Context, string, string) (net.Conn, error) {
-		m.Lock() // Server does not
+		m.Lock() // m.Server does not lock
 		server := m.Server()
 		m.Unlock()
 		if server == nil {
@@ -46,21 +45,18 @@ func MiniClient(tb testing.TB, m *miniredis.Miniredis, opts ...func(*redis.Optio
 		server.ServeConn(theirs)
 		return ours, nil
 	}
-	// A client that waits for its pool takes timers from a sync.Pool, which may
-	// come from another bubble: that is fatal.
-	o.PoolSize = 1000
+	o.PoolSize = 1000 // a wait for the pool takes a timer from a sync.Pool: one of another bubble is fatal
 	return connect(tb, o, opts)
 }
 
-// BubbleClient returns a client of a server in memory, in the time of a synctest bubble.
+// BubbleClient returns a client of an in-memory server, for a synctest bubble.
 func BubbleClient(tb testing.TB) *redis.Client {
 	tb.Helper()
 	_, all := MiniClients(tb, 1)
 	return all[0]
 }
 
-// ExampleClient returns a client of a server in memory, for an example that runs in real time, and
-// closes both.
+// ExampleClient returns a client of an in-memory server in real time. closeAll closes both.
 func ExampleClient() (rdb *redis.Client, closeAll func()) {
 	m := miniredis.NewMiniRedis()
 	m.ClockTTL(true)

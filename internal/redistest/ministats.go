@@ -9,11 +9,11 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// MiniStats counts the scripts that clients send to a server in memory, and its messages.
+// MiniStats counts the scripts that clients send to an in-memory server, and the messages.
 type MiniStats struct{ scripts, messages atomic.Int64 }
 
-// MiniClients returns n clients of one [Mini], and what counts. Its cleanup waits until no
-// subscription lingers.
+// MiniClients returns n clients of one [Mini], and its counters. The cleanup waits until idle
+// subscriptions are closed.
 func MiniClients(tb testing.TB, n int) (*MiniStats, []*redis.Client) {
 	tb.Helper()
 	var s MiniStats
@@ -35,7 +35,7 @@ func MiniClients(tb testing.TB, n int) (*MiniStats, []*redis.Client) {
 	return &s, all
 }
 
-// Cost returns how many scripts f sends, and messages it causes, within a millisecond of its end.
+// Cost calls f and returns the numbers of scripts and messages until a millisecond after its end.
 func (s *MiniStats) Cost(f func()) (scripts, messages int64) {
 	s.scripts.Store(0)
 	s.messages.Store(0)

@@ -2,7 +2,7 @@ package redistest
 
 import "fmt"
 
-// Outcome returns what f returns or panics with.
+// Outcome returns the error of f, or an error for its panic.
 func Outcome(f func() error) (err error) {
 	defer func() {
 		if x := recover(); x != nil {
@@ -12,13 +12,21 @@ func Outcome(f func() error) (err error) {
 	return f()
 }
 
-// Zero calls a method of the zero T, which is to return what is wanted, and then that
-// of a nil one, and returns what this panics with.
+// Zero checks the result of a method of the zero T. It returns an error, or the panic of the method
+// of a nil *T.
 func Zero[T any](want any, method func(x *T) any) error {
 	var got any
-	_ = Outcome(func() error { got = method(new(T)); return nil }) // one that panics says nothing
+	_ = Outcome(func() error { got = method(new(T)); return nil }) // after a panic, got is nil
 	if got != want {
-		return fmt.Errorf("the zero %T says %v and not %v", *new(T), got, want)
+		return fmt.Errorf("the method of the zero %T returns %v, want %v", *new(T), got, want)
 	}
 	return Outcome(func() error { method(nil); return nil })
+}
+
+// ErrorOf returns err. It returns another error if both v and err are nil, or neither.
+func ErrorOf[T any](v *T, err error) error {
+	if (v == nil) == (err == nil) {
+		return fmt.Errorf("both or neither of %v and %v", v, err)
+	}
+	return err
 }

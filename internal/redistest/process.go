@@ -10,18 +10,17 @@ import (
 	"time"
 )
 
-// A process is a child that is reaped as soon as it ends and that, on Linux,
-// dies with its parent.
-type process struct {
+// A Child is a process that is reaped as soon as it ends. On Linux it dies with its parent.
+type Child struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the child was reaped
 	err  error         // of cmd.Wait; set before done is closed
 }
 
-// spawn starts cmd. The kernel sends the death signal when the starting
-// *thread* ends, so one goroutine keeps its thread for the child's whole life.
-func spawn(cmd *exec.Cmd) (*process, error) {
-	p := &process{cmd: cmd, done: make(chan struct{})}
+// StartChild starts cmd. The kernel sends the death signal when the starting *thread* ends, so one
+// goroutine keeps its thread until the child ends.
+func StartChild(cmd *exec.Cmd) (*Child, error) {
+	p := &Child{cmd: cmd, done: make(chan struct{})}
 	cmd.SysProcAttr = dieWithParent()
 	started := make(chan error)
 	go func() {
@@ -41,52 +40,52 @@ func spawn(cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-func (p *process) pid() int { return p.cmd.Process.Pid }
+// Pid returns the process id.
+func (p *Child) Pid() int { return p.cmd.Process.Pid }
 
-// wait returns when the child has ended, with the error of [exec.Cmd.Wait].
-func (p *process) wait() error {
+// Wait returns when the process has ended, with the error of [exec.Cmd.Wait].
+func (p *Child) Wait() error {
 	<-p.done
 	return p.err
 }
 
-// kill ends the child at once and waits for its end.
-func (p *process) kill() {
-	// The one possible error is that it has ended already.
-	_ = p.cmd.Process.Kill()
+// Kill ends the process at once and waits for its end.
+func (p *Child) Kill() {
+	_ = p.cmd.Process.Kill() // fails only if it has ended already
 	<-p.done
 }
 
-// terminate asks the child to end, and kills it after patience.
-func (p *process) terminate(patience time.Duration) {
+// terminate sends SIGTERM, and kills the process if it has not ended after the timeout.
+func (p *Child) terminate(timeout time.Duration) {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	_ = p.cmd.Process.Signal(signalContinue) // a paused process would not hear it
+	_ = p.cmd.Process.Signal(signalContinue) // a paused process would not receive it
 	select {
 	case <-p.done:
-	case <-time.After(patience):
-		p.kill()
+	case <-time.After(timeout):
+		p.Kill()
 	}
 }
 
-// pause stops the child and returns when all its threads stand still.
-func (p *process) pause() error {
+// Pause stops the process with SIGSTOP and returns when all its threads have stopped.
+func (p *Child) Pause() error {
 	if err := p.signal(signalPause); err != nil {
 		return err
 	}
-	for end := time.Now().Add(5 * time.Second); !stopped(p.pid()); time.Sleep(100 * time.Microsecond) {
+	for end := time.Now().Add(5 * time.Second); !stopped(p.Pid()); time.Sleep(100 * time.Microsecond) {
 		if time.Now().After(end) {
-			return fmt.Errorf("redistest: process %d does not stop", p.pid())
+			return fmt.Errorf("redistest: process %d does not stop", p.Pid())
 		}
 	}
 	return nil
 }
 
-// proceed undoes pause.
-func (p *process) proceed() error { return p.signal(signalContinue) }
+// Continue resumes the process after Pause.
+func (p *Child) Continue() error { return p.signal(signalContinue) }
 
-func (p *process) signal(sig os.Signal) error {
+func (p *Child) signal(sig os.Signal) error {
 	err := p.cmd.Process.Signal(sig)
 	if errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("redistest: %v sent to process %d, which has ended", sig, p.pid())
+		return fmt.Errorf("redistest: %v sent to process %d, which has ended", sig, p.Pid())
 	}
 	return err
 }

@@ -10,9 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A Proxy stands between clients and a server and spoils their connections on
-// command. It knows RESP, so it can pick one reply or one message. All methods
-// may be called at any time from any goroutine.
+// A Proxy between clients and a server injects faults into their connections. It parses RESP, so a
+// fault can affect one reply or one message. All methods are safe for concurrent use.
 type Proxy struct {
 	listener net.Listener
 	ctx      context.Context // done when the proxy closes
@@ -30,8 +29,7 @@ type Proxy struct {
 	switches switches
 }
 
-// NewProxy listens on a port of its own and forwards to target, until the end
-// of the test.
+// NewProxy listens on a port of its own and forwards to target, until the end of the test.
 func NewProxy(tb testing.TB, target string) *Proxy {
 	tb.Helper()
 	p, err := LaunchProxy(target)
@@ -42,7 +40,7 @@ func NewProxy(tb testing.TB, target string) *Proxy {
 	return p
 }
 
-// LaunchProxy is NewProxy for callers that are not a test. It runs until Close.
+// LaunchProxy is [NewProxy] for programs. It runs until Close.
 func LaunchProxy(target string) (*Proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -54,7 +52,7 @@ func LaunchProxy(target string) (*Proxy, error) {
 	return p, nil
 }
 
-// Addr is where clients connect to.
+// Addr returns the address for clients.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
 // Client connects through the proxy, as [Server.Client] does directly.
@@ -99,8 +97,8 @@ func (p *Proxy) admit(l *link) bool {
 	return true
 }
 
-// Close ends all connections, and returns when nothing is left of the proxy. For
-// one of NewProxy the end of the test does it.
+// Close closes all connections, and waits for the goroutines of the proxy. The end of the test
+// closes a proxy of NewProxy.
 func (p *Proxy) Close() {
 	p.cancel()
 	p.mu.Lock()
@@ -123,16 +121,15 @@ func (p *Proxy) open() []*link {
 	return list
 }
 
-// Faults tells what the proxy has done so far.
+// Faults returns the counts of the faults so far.
 func (p *Proxy) Faults() Faults {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.faults
 }
 
-// Requests counts the requests with the command, e.g. "evalsha", which clients
-// have sent, whatever became of them. Unlike the server it does not count what
-// runs inside scripts.
+// Requests returns how many requests with the command, e.g. "evalsha", clients have sent, forwarded
+// or not. Unlike the server's own statistics, it does not count commands inside scripts.
 func (p *Proxy) Requests(command string) int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()

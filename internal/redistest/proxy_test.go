@@ -13,13 +13,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// behind starts a server and a proxy before it; direct bypasses the proxy.
-func behind(t *testing.T) (p *Proxy, direct *redis.Client) {
+// proxied starts a server with a proxy. direct bypasses the proxy.
+func proxied(t *testing.T) (p *Proxy, direct *redis.Client) {
 	m := miniredis.RunT(t)
 	return NewProxy(t, m.Addr()), connect(t, options(m.Addr()), nil)
 }
 
-func TestProxyPasses(t *testing.T) {
+func TestProxyForwards(t *testing.T) {
 	EachServer(t, func(t *testing.T, direct *redis.Client) {
 		p := NewProxy(t, direct.Options().Addr)
 		for _, protocol := range []int{2, 3} {
@@ -40,13 +40,13 @@ func TestProxyPasses(t *testing.T) {
 			}
 		}
 		expect(t, "n", direct.Get(ctx, "n").Val(), "200")
-		expect(t, "INCR seen", p.Requests("INCR"), int64(200))
+		expect(t, "INCR", p.Requests("INCR"), int64(200))
 		expect(t, "sliced", p.Faults().Sliced > 0, true)
 	})
 }
 
 func TestProxyDelays(t *testing.T) {
-	p, _ := behind(t)
+	p, _ := proxied(t)
 	rdb := p.Client(t, Patient)
 	must(ping(rdb))
 	p.SetDelay(20 * time.Millisecond)
@@ -55,17 +55,17 @@ func TestProxyDelays(t *testing.T) {
 	if d := time.Since(start); d < 40*time.Millisecond {
 		t.Errorf("a round trip took %v", d)
 	}
-	expect(t, "fired", p.Faults(), Faults{Delayed: 2})
+	expect(t, "faults", p.Faults(), Faults{Delayed: 2})
 }
 
-// What a black hole holds is executed when it ends.
+// The server executes held requests when the black hole ends.
 func TestProxyHolds(t *testing.T) {
-	p, direct := behind(t)
-	rdb := p.Client(t, within(Patience))
+	p, direct := proxied(t)
+	rdb := p.Client(t, oneAttempt(Patience))
 	must(ping(rdb))
 	for _, row := range []struct {
 		hold     func(bool)
-		executed int64 // while it holds
+		executed int64 // during the black hole
 	}{{p.BlackholeReplies, 1}, {p.BlackholeRequests, 0}, {p.Blackhole, 0}} {
 		must(direct.Del(ctx, "n").Err())
 		row.hold(true)
@@ -73,12 +73,12 @@ func TestProxyHolds(t *testing.T) {
 		result := make(chan error, 1)
 		go func() { result <- rdb.Incr(ctx, "n").Err() }()
 		Eventually(t, 5*time.Second, func() bool { return p.Faults().Held > held && direct.Exists(ctx, "n").Val() == row.executed }, "a frame is held")
-		if err := p.Client(t, within(30*time.Millisecond)).Incr(ctx, "new").Err(); err == nil {
-			t.Error("a new connection was served")
+		if err := p.Client(t, oneAttempt(30*time.Millisecond)).Incr(ctx, "new").Err(); err == nil {
+			t.Error("a new connection got a reply")
 		}
 		select {
 		case err := <-result:
-			t.Errorf("answered through a black hole: %v", err)
+			t.Errorf("a reply through a black hole: %v", err)
 		default:
 		}
 		row.hold(false)
@@ -87,11 +87,11 @@ func TestProxyHolds(t *testing.T) {
 	}
 }
 
-// Each loses one request, or its reply, and nothing before or after it.
+// Each fault loses one request, or its reply, and nothing before or after it.
 func TestProxyLosesOne(t *testing.T) {
 	for _, row := range []struct {
 		lose     func(*Proxy, string)
-		fired    Faults
+		faults   Faults
 		executed int64
 		err      error
 	}{
@@ -99,19 +99,19 @@ func TestProxyLosesOne(t *testing.T) {
 		{(*Proxy).CutNextReply, Faults{RepliesCut: 1}, 1, io.EOF},
 		{(*Proxy).LoseNextReply, Faults{RepliesLost: 1}, 1, os.ErrDeadlineExceeded},
 	} {
-		p, direct := behind(t)
-		rdb := p.Client(t, within(500*time.Millisecond))
+		p, direct := proxied(t)
+		rdb := p.Client(t, oneAttempt(500*time.Millisecond))
 		must(ping(rdb))
 		row.lose(p, "INCR") // go-redis sends lower case
 		must(ping(rdb))
 		if err := rdb.Incr(ctx, "n").Err(); !errors.Is(err, row.err) {
-			t.Errorf("the lost one: %v, want %v", err, row.err)
+			t.Errorf("the lost request: %v, want %v", err, row.err)
 		}
 		expect(t, "executed", direct.Exists(ctx, "n").Val(), row.executed)
 		must(rdb.Incr(ctx, "n").Err())
-		expect(t, "fired", p.Faults(), row.fired)
+		expect(t, "faults", p.Faults(), row.faults)
 	}
-	p, direct := behind(t)
+	p, direct := proxied(t)
 	p.CutNextReply("second")
 	conn, err := net.Dial("tcp", p.Addr())
 	must(err)
@@ -124,7 +124,7 @@ func TestProxyLosesOne(t *testing.T) {
 	expect(t, "executed", direct.Exists(ctx, "first", "second").Val(), int64(2))
 }
 
-func TestProxySpoilsSubscriptions(t *testing.T) {
+func TestProxyFaultsOfSubscriptions(t *testing.T) {
 	EachServer(t, func(t *testing.T, direct *redis.Client) {
 		for _, protocol := range []int{2, 3} {
 			p := NewProxy(t, direct.Options().Addr)
@@ -149,7 +149,7 @@ func TestProxySpoilsSubscriptions(t *testing.T) {
 			publish("1")
 			publish("2")
 			publish("3")
-			expect(t, "after two that are dropped", receive(), "3")
+			expect(t, "after two dropped messages", receive(), "3")
 			p.DuplicateMessages(true)
 			publish("4")
 			expect(t, "first", receive(), "4")
@@ -157,12 +157,12 @@ func TestProxySpoilsSubscriptions(t *testing.T) {
 			p.DuplicateMessages(false)
 			p.DelayMessages(50 * time.Millisecond)
 			publish("5")
-			must(sub.Ping(ctx)) // is answered before the message
+			must(sub.Ping(ctx)) // the reply comes before the message
 			if v, ok := receive().(*redis.Pong); !ok {
 				t.Errorf("received %v", v)
 			}
-			expect(t, "late", receive(), "5")
-			expect(t, "fired", p.Faults(), Faults{MessagesDropped: 2, MessagesDuplicated: 1, MessagesDelayed: 1})
+			expect(t, "delayed", receive(), "5")
+			expect(t, "faults", p.Faults(), Faults{MessagesDropped: 2, MessagesDuplicated: 1, MessagesDelayed: 1})
 
 			p.CutNextReply("subscribe")
 			expect(t, "dropped", p.DropSubscribers(), 1)
@@ -171,7 +171,7 @@ func TestProxySpoilsSubscriptions(t *testing.T) {
 					t.Errorf("received %v", v)
 				}
 			}
-			if v, ok := receive().(*redis.Subscription); !ok { // go-redis has connected anew
+			if v, ok := receive().(*redis.Subscription); !ok { // go-redis has reconnected
 				t.Errorf("received %v", v)
 			}
 			expect(t, "cut", p.Faults().RepliesCut, int64(1))
@@ -180,21 +180,21 @@ func TestProxySpoilsSubscriptions(t *testing.T) {
 }
 
 func TestProxyRefusesAndRetargets(t *testing.T) {
-	p, one := behind(t)
-	_, two := behind(t)
-	rdb := p.Client(t, within(Patience))
+	p, one := proxied(t)
+	_, two := proxied(t)
+	rdb := p.Client(t, oneAttempt(Patience))
 	must(one.Set(ctx, "name", "one", 0).Err())
 	must(two.Set(ctx, "name", "two", 0).Err())
 	expect(t, "first", rdb.Get(ctx, "name").Val(), "one")
 	p.Refuse(true)
 	if ping(rdb) == nil {
-		t.Error("served")
+		t.Error("PING succeeds")
 	}
 	expect(t, "closed", p.Faults().Closed, int64(1))
 	p.Refuse(false)
-	expect(t, "anew", rdb.Get(ctx, "name").Val(), "one")
+	expect(t, "after Refuse", rdb.Get(ctx, "name").Val(), "one")
 	p.Retarget(two.Options().Addr)
-	expect(t, "connected", rdb.Get(ctx, "name").Val(), "one")
+	expect(t, "on the old connection", rdb.Get(ctx, "name").Val(), "one")
 	p.CloseAll()
-	Eventually(t, 5*time.Second, func() bool { return rdb.Get(ctx, "name").Val() == "two" }, "it is another server's")
+	Eventually(t, 5*time.Second, func() bool { return rdb.Get(ctx, "name").Val() == "two" }, "the other server replies")
 }

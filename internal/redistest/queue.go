@@ -1,44 +1,43 @@
 package redistest
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
 
-// A queuedFrame is a frame on its way, or the close of its connection.
+// A queuedFrame is a frame to write, or the close of its connection.
 type queuedFrame struct {
 	frame []byte // nil is the close
 	due   time.Time
 }
 
-// A frameClass is a class of frames that never overtake one another. Messages have
-// their own, as a message may be late while replies are not.
+// Frames of one frameClass stay in order. Messages have a class of their own: they may be delayed
+// while replies are not.
 type frameClass int
 
 const (
 	replies  frameClass = iota // and requests
-	messages                   // of pub/sub
+	messages                   // pub/sub
 	frameClasses
 )
 
-// A queue holds what is yet to be written to one side of a link, in the order
-// of the times at which it is due.
+// A queue holds the frames to write to one side of a link, ordered by the times at which they are due.
 type queue struct {
-	held func() bool   // a black hole: nothing comes out
-	wake chan struct{} // has room for one: something has changed
+	held func() bool   // reports whether a black hole holds all frames
+	wake chan struct{} // of capacity 1: something has changed
 
-	mu      sync.Mutex
-	parcels []queuedFrame
-	last    [frameClasses]time.Time // when the last frame of a lane is due
-	closed  bool
+	mu     sync.Mutex
+	frames []queuedFrame
+	last   [frameClasses]time.Time // due time of the last frame of each class
+	closed bool
 }
 
 func newQueue(held func() bool) *queue {
 	return &queue{held: held, wake: make(chan struct{}, 1)}
 }
 
-// put appends a frame that is to leave after the delay, but not before those
-// of its own lane.
+// put adds a frame that is due after the delay, but not before the frames of its class.
 func (q *queue) put(frame []byte, in frameClass, delay time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -47,13 +46,11 @@ func (q *queue) put(frame []byte, in frameClass, delay time.Duration) {
 		due = q.last[in]
 	}
 	q.last[in] = due
-	i := len(q.parcels)
-	for i > 0 && q.parcels[i-1].due.After(due) {
+	i := len(q.frames)
+	for i > 0 && q.frames[i-1].due.After(due) {
 		i--
 	}
-	q.parcels = append(q.parcels, queuedFrame{})
-	copy(q.parcels[i+1:], q.parcels[i:])
-	q.parcels[i] = queuedFrame{frame, due}
+	q.frames = slices.Insert(q.frames, i, queuedFrame{frame, due})
 	q.notify()
 }
 
@@ -67,11 +64,11 @@ func (q *queue) end(delay time.Duration) {
 			due = last
 		}
 	}
-	q.parcels = append(q.parcels, queuedFrame{nil, due})
+	q.frames = append(q.frames, queuedFrame{nil, due})
 	q.notify()
 }
 
-// next waits for the first parcel; it is not ok when the queue was closed.
+// next waits for the first frame; ok is false after the queue was closed.
 func (q *queue) next() (p queuedFrame, ok bool) {
 	for {
 		p, wait, open := q.first()
@@ -91,8 +88,8 @@ func (q *queue) next() (p queuedFrame, ok bool) {
 	}
 }
 
-// first takes the first parcel if it is due. Otherwise wait is the time until
-// then, or -1 if that is unknown.
+// first removes and returns the first frame if it is due. Otherwise wait is the time until then, or
+// -1 if that is unknown.
 func (q *queue) first() (p queuedFrame, wait time.Duration, open bool) {
 	held := q.held()
 	q.mu.Lock()
@@ -100,13 +97,13 @@ func (q *queue) first() (p queuedFrame, wait time.Duration, open bool) {
 	if q.closed {
 		return queuedFrame{}, 0, false
 	}
-	if held || len(q.parcels) == 0 {
+	if held || len(q.frames) == 0 {
 		return queuedFrame{}, -1, true
 	}
-	if wait = time.Until(q.parcels[0].due); wait > 0 {
+	if wait = time.Until(q.frames[0].due); wait > 0 {
 		return queuedFrame{}, wait, true
 	}
-	p, q.parcels = q.parcels[0], q.parcels[1:]
+	p, q.frames = q.frames[0], q.frames[1:]
 	return p, 0, true
 }
 
@@ -115,10 +112,10 @@ func (q *queue) ready() bool {
 	held := q.held()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return !held && !q.closed && len(q.parcels) > 0 && time.Until(q.parcels[0].due) <= 0
+	return !held && !q.closed && len(q.frames) > 0 && time.Until(q.frames[0].due) <= 0
 }
 
-// pass waits until the queue is not held; it is false when it was closed.
+// pass waits until the queue is not held. It returns false if the queue is closed.
 func (q *queue) pass() bool {
 	for q.held() {
 		q.mu.Lock()
@@ -139,7 +136,7 @@ func (q *queue) close() {
 	q.notify()
 }
 
-// notify lets the waiter look again; a token that is still there serves too.
+// notify wakes the waiter. One pending token is enough.
 func (q *queue) notify() {
 	select {
 	case q.wake <- struct{}{}:

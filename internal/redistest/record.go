@@ -13,7 +13,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
-// A Record has a Trace that writes down its events in a bubble. E is the Event of a public package.
+// A Record records the events of a Trace in a bubble. E is the Event of a public package.
 type Record[E ~trace.Fields] struct {
 	mu     sync.Mutex
 	lines  []string
@@ -22,8 +22,8 @@ type Record[E ~trace.Fields] struct {
 	renews int
 }
 
-// Trace returns the hooks. The lines are as "2 acquired immediate", where the number is that of
-// permits, if it is not 1.
+// Trace returns the hooks. Each event makes a line such as "2 acquired immediate". The number is
+// that of permits, if it is not 1.
 func (r *Record[E]) Trace() *trace.Hooks[E] {
 	return trace.All(func(_ context.Context, e E) { r.add(trace.Event(e)) })
 }
@@ -65,42 +65,41 @@ func (r *Record[E]) with(f func()) {
 	f()
 }
 
-// Now returns what has been told by now, but for renewals.
+// Now returns the lines so far, without renewals.
 func (r *Record[E]) Now() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.lines)
 }
 
-// Take returns what has been told when nothing goes on any more, but for renewals, and
-// forgets it.
+// Take returns and removes the lines, without renewals, once all goroutines of the bubble wait.
 func (r *Record[E]) Take() (lines []string) {
 	synctest.Wait()
 	r.with(func() { lines, r.lines = r.lines, nil })
 	return lines
 }
 
-// CheckTake checks Told, in which the repetitions of a line count once.
+// CheckTake checks the result of Take, without repeated lines.
 func (r *Record[E]) CheckTake(tb testing.TB, what string, want ...string) {
 	tb.Helper()
 	if got := slices.Compact(r.Take()); !slices.Equal(got, want) {
-		tb.Errorf("%s: it tells %q, want %q", what, got, want)
+		tb.Errorf("%s: events %q, want %q", what, got, want)
 	}
 }
 
-// Waited is what it was told of the last who got it.
+// Waited returns the wait time of the last Acquired event.
 func (r *Record[E]) Waited() (d time.Duration) {
 	r.with(func() { d = r.waited })
 	return d
 }
 
-// Held is what it was told of the last who had it.
+// Held returns the hold time of the last event that has one.
 func (r *Record[E]) Held() (d time.Duration) {
 	r.with(func() { d = r.held })
 	return d
 }
 
-// Renewals is how many it was told of.
+// Renewals returns the number of Renewed events.
 func (r *Record[E]) Renewals() (n int) {
 	r.with(func() { n = r.renews })
 	return n

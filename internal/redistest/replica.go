@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// AddReplica starts a replica of the server until the end of the test, with further args for
-// it, and returns when the server calls it online.
+// AddReplica starts a replica of the server until the end of the test, with further args, and
+// returns when the server reports it as online.
 func (s *Server) AddReplica(tb testing.TB, args ...string) *Server {
 	tb.Helper()
 	return s.AddReplicaAt(tb, s.Port(), args...)
 }
 
-// AddReplicaAt is AddReplica for a replica that connects to another port, which leads to the server.
+// AddReplicaAt is AddReplica for a replica that connects to another port, such as a [Forward]'s.
 func (s *Server) AddReplicaAt(tb testing.TB, port int, args ...string) *Server {
 	tb.Helper()
 	s.Do(tb, "CONFIG", "SET", "repl-diskless-sync-delay", "0")
@@ -36,7 +36,7 @@ func (s *Server) AddReplicaAt(tb testing.TB, port int, args ...string) *Server {
 	return r
 }
 
-// online counts the replicas that have all data.
+// online returns the number of replicas that have all data.
 func (s *Server) online(tb testing.TB) int {
 	return strings.Count(s.Do(tb, "INFO", "replication").(string), "state=online")
 }

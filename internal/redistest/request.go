@@ -12,14 +12,14 @@ const (
 	loseReply
 )
 
-// A request is one that was sent to the server and that waits for its reply.
+// A request was sent to the server and waits for its reply.
 type request struct {
 	command  string // in lower case
 	argument string // the first
 	action   action
-	answer   []byte // in place of the server's reply; or nil
-	acks     int    // acknowledgements of a (un)subscribing command; 0 for other commands, -1 if unknown
-	seen     int    // of those
+	answer   []byte // the proxy's own reply, or nil
+	acks     int    // acknowledgements of an (un)subscribe command; 0 for other commands, -1 if unknown
+	seen     int    // acknowledgements so far
 }
 
 func newRequest(frame []byte) *request {

@@ -8,9 +8,8 @@ import (
 	"strconv"
 )
 
-// readFrame reads one whole value of RESP2 or RESP3, with all that is nested in
-// it, and returns its bytes as they came. A line that starts with no known type
-// is an inline command.
+// readFrame reads one complete value of RESP2 or RESP3, with all nested values, and returns its
+// bytes unchanged. A line without a known type is an inline command.
 func readFrame(r *bufio.Reader) ([]byte, error) {
 	var frame []byte
 	for need := 1; need > 0; need-- {
@@ -44,7 +43,7 @@ func readFrame(r *bufio.Reader) ([]byte, error) {
 	return frame, nil
 }
 
-// length is the number in the first line of a value that has one.
+// length returns the number in the first line of a value, if it has one.
 func length(line []byte) (int, error) {
 	if !bytes.ContainsRune([]byte("*~>%|$=!"), rune(line[0])) {
 		return 0, nil
@@ -56,7 +55,7 @@ func length(line []byte) (int, error) {
 	return n, nil
 }
 
-// array is the request that consists of the given words.
+// array returns a request with the given words.
 func array(words ...string) []byte {
 	b := fmt.Appendf(nil, "*%d\r\n", len(words))
 	for _, w := range words {
@@ -65,8 +64,8 @@ func array(words ...string) []byte {
 	return b
 }
 
-// words are the leading strings, at most limit, of a frame that is an array or
-// a push, and the count of all its elements; of an inline command, its words.
+// words returns the first strings, at most limit, of an array or a push, and the count of all
+// elements. For an inline command it returns the words.
 func words(frame []byte, limit int) (list []string, count int) {
 	line, rest, _ := bytes.Cut(frame, []byte("\r\n"))
 	switch frame[0] {

@@ -11,55 +11,49 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Sentinels watch over a master and its replica, and promote the replica once
-// the master has been silent for half a second.
+// Sentinels monitor a master and its replica. They promote the replica when the master has not
+// answered for half a second.
 type Sentinels struct {
 	Master, Replica *Server
 
-	watching []*Server
+	sentinels []*Server
 }
 
-// StartSentinels runs a master, a replica and three sentinels until the end of
-// the test, and returns when they know one another.
+// StartSentinels runs a master, a replica and three sentinels until the end of the test. It returns
+// when all know each other.
 func StartSentinels(tb testing.TB) *Sentinels {
 	tb.Helper()
 	master := Start(tb)
 	return WatchBySentinels(tb, master, master.AddReplica(tb), 1)
 }
 
-// WatchBySentinels starts three sentinels for a master and its replicas, and returns when they
-// know one another. One replica is given, the one that the test is about.
+// WatchBySentinels starts three sentinels for a master and its replicas, and returns when all know
+// each other. replica is the replica for the methods of Sentinels.
 func WatchBySentinels(tb testing.TB, master, replica *Server, replicas int) *Sentinels {
 	tb.Helper()
 	s := &Sentinels{Master: master, Replica: replica}
 	for range 3 {
-		// A sentinel wants a file that it can write to.
+		// A sentinel requires a writable file.
 		conf := filepath.Join(tb.TempDir(), "sentinel.conf")
 		must(os.WriteFile(conf, fmt.Appendf(nil, "sentinel monitor master 127.0.0.1 %d 2\n"+
 			"sentinel down-after-milliseconds master 500\nsentinel failover-timeout master 20000\n", s.Master.Port()), 0o600))
-		s.watching = append(s.watching, Start(tb, conf, "--sentinel"))
+		s.sentinels = append(s.sentinels, Start(tb, conf, "--sentinel"))
 	}
-	s.says(tb, s.Master, fmt.Sprintf("slaves=%d,sentinels=3", replicas))
+	for _, sentinel := range s.sentinels {
+		Eventually(tb, 20*time.Second, func() bool {
+			info := sentinel.Do(tb, "INFO", "sentinel").(string)
+			return strings.Contains(info, "status=ok,address="+master.Addr()+",") && strings.Contains(info, fmt.Sprintf("slaves=%d,sentinels=3", replicas))
+		}, "the sentinels agree")
+	}
 	Eventually(tb, 20*time.Second, func() bool {
 		return strings.Contains(s.Replica.Do(tb, "INFO", "replication").(string), "master_link_status:up")
 	}, "the replica follows")
 	return s
 }
 
-// says waits until all sentinels say that of the master, which is to be that server.
-func (s *Sentinels) says(tb testing.TB, master *Server, what string) {
-	tb.Helper()
-	for _, sentinel := range s.watching {
-		Eventually(tb, 20*time.Second, func() bool {
-			info := sentinel.Do(tb, "INFO", "sentinel").(string)
-			return strings.Contains(info, "status=ok,address="+master.Addr()+",") && strings.Contains(info, what)
-		}, "the sentinels agree")
-	}
-}
-
-// Addrs are those of the sentinels, which call the master "master".
+// Addrs returns the addresses of the sentinels. Their name for the master is "master".
 func (s *Sentinels) Addrs() (addrs []string) {
-	for _, sentinel := range s.watching {
+	for _, sentinel := range s.sentinels {
 		addrs = append(addrs, sentinel.Addr())
 	}
 	return addrs
@@ -73,9 +67,8 @@ func (s *Sentinels) Client(tb testing.TB) *redis.Client {
 	return rdb
 }
 
-// FailOver kills the master, and loses what it is sent by lost: the replica, which
-// the sentinels then promote, has not got that. To stop the replica is not enough:
-// what it has been sent would wait in its socket.
+// FailOver kills the master after calling lost: the replica, which the sentinels then promote, does
+// not receive the writes of lost. Pausing the replica is not enough: its socket would buffer them.
 func (s *Sentinels) FailOver(tb testing.TB, lost func()) {
 	tb.Helper()
 	s.Master.AwaitReplica(tb)
@@ -86,8 +79,8 @@ func (s *Sentinels) FailOver(tb testing.TB, lost func()) {
 	s.Replica.Continue()
 }
 
-// Promoted waits until the sentinels have made the replica the master. They also kill its
-// connections, this package's own among them.
+// Promoted waits until the sentinels have promoted the replica. They also close its connections,
+// including those of this package.
 func (s *Sentinels) Promoted(tb testing.TB) {
 	tb.Helper()
 	Eventually(tb, 20*time.Second, func() bool {
@@ -96,7 +89,7 @@ func (s *Sentinels) Promoted(tb testing.TB) {
 	}, "the replica is promoted")
 }
 
-// AwaitReplica waits until a replica of the server has received all that was written.
+// AwaitReplica waits until a replica of the server has received all writes.
 func (s *Server) AwaitReplica(tb testing.TB) {
 	tb.Helper()
 	Eventually(tb, Patience, func() bool {
@@ -104,5 +97,5 @@ func (s *Server) AwaitReplica(tb testing.TB) {
 		_, rest, _ := strings.Cut(info, "master_repl_offset:")
 		offset, _, _ := strings.Cut(rest, "\r")
 		return strings.Contains(info, "state=online,offset="+offset+",")
-	}, "the replica has got what was written before")
+	}, "the replica has received all writes")
 }

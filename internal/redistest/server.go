@@ -19,28 +19,26 @@ import (
 
 const missing = "redis-server is not on the PATH; install it (apt-get install redis-server) or run .ci/run"
 
-// Binary returns the server that tests start: the file that BATON_REDIS_SERVER names, or the
-// redis-server on the PATH.
+// Binary returns the server program for tests: BATON_REDIS_SERVER, or redis-server on the PATH.
 func Binary() string { return cmp.Or(os.Getenv("BATON_REDIS_SERVER"), "redis-server") }
 
-// A Server is a private redis-server process on 127.0.0.1. Its methods may be
-// called from any goroutine.
+// A Server is a private redis-server process on 127.0.0.1. All methods are safe for concurrent use.
 type Server struct {
 	port int
 	dir  string
-	args []string // the caller's, after our own but for a file
-	env  []string // besides our own
+	args []string // of the caller
+	env  []string // in addition to the environment of the test
 
 	mu      sync.Mutex
-	process *process      // nil while down
+	process *Child        // nil while down
 	admin   *redis.Client // one connection; nil while down
 }
 
-// Start runs a server until the end of the test. Further args override the
-// defaults, e.g. "--appendonly", "yes"; the first may be a configuration file.
+// Start runs a server until the end of the test. The args override the defaults, e.g.
+// "--appendonly", "yes"; the first may be a configuration file.
 //
-// The server is [Binary]. The test is skipped if there is none; it fails
-// instead if the environment has a BATON_REQUIRE_REDIS.
+// The server is [Binary]. If it is missing, Start skips the test, or fails it if BATON_REQUIRE_REDIS
+// is set.
 func Start(tb testing.TB, args ...string) *Server {
 	tb.Helper()
 	return start(tb, nil, args)
@@ -53,11 +51,11 @@ func start(tb testing.TB, env, args []string) *Server {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(s.Kill) // quicker than Stop, and nothing is worth saving
+	tb.Cleanup(s.Kill) // faster than Stop, and nothing needs saving
 	return s
 }
 
-// requireServer skips the test, or fails it, if there is no server.
+// requireServer skips the test, or fails it, if there is no [Binary].
 func requireServer(tb testing.TB) {
 	tb.Helper()
 	if _, err := exec.LookPath(Binary()); err != nil {
@@ -68,8 +66,7 @@ func requireServer(tb testing.TB) {
 	}
 }
 
-// Launch is Start for callers that are not a test: a TestMain, an example, a
-// benchmark program. The server works in dir, also logs to redis.log there,
+// Launch is [Start] for programs and for TestMain. The server works in dir, logs to redis.log there,
 // and runs until Stop or Kill.
 func Launch(dir string, args ...string) (*Server, error) { return launch(dir, nil, args) }
 
@@ -91,8 +88,8 @@ func launch(dir string, env, args []string) (*Server, error) {
 	return nil, errPortTaken
 }
 
-// freePort finds a port below the ephemeral range, so that while the server is
-// down no outgoing connection of anybody is given its port.
+// freePort returns a port below the ephemeral range. While the server is down, no outgoing
+// connection can get its port.
 func freePort() (int, error) {
 	for range 100 {
 		port := 20000 + rand.IntN(10000)
@@ -104,14 +101,13 @@ func freePort() (int, error) {
 	return 0, errors.New("redistest: no free port between 20000 and 30000")
 }
 
-// Addr is the server's host and port.
+// Addr returns the server's host and port.
 func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
 
-// Port is the server's port, which stays the same over a Restart.
+// Port returns the server's port. It does not change at a Restart.
 func (s *Server) Port() int { return s.port }
 
-// URL is the server's address for [redis.ParseURL], with the password of
-// "--requirepass" if that is among the args.
+// URL returns the server's address for [redis.ParseURL], with the password of "--requirepass", if any.
 func (s *Server) URL() string {
 	u := url.URL{Scheme: "redis", Host: s.Addr()}
 	if p := s.password(); p != "" {
@@ -120,58 +116,58 @@ func (s *Server) URL() string {
 	return u.String()
 }
 
-// Options are those of Client, for callers that are not a test.
+// Options returns the options of Client, for programs.
 func (s *Server) Options() *redis.Options {
 	o := options(s.Addr())
 	o.Password = s.password()
 	return o
 }
 
-// Client connects to the server with go-redis's defaults, less the commands
-// that go-redis adds on its own. It is closed when the test ends.
+// Client connects to the server with go-redis's defaults, without the commands that go-redis adds.
+// It is closed when the test ends.
 func (s *Server) Client(tb testing.TB, opts ...func(*redis.Options)) *redis.Client {
 	tb.Helper()
 	return connect(tb, s.Options(), opts)
 }
 
-// Pid is the process id, or 0 while the server is down.
+// Pid returns the process id, or 0 while the server is down.
 func (s *Server) Pid() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.process == nil {
 		return 0
 	}
-	return s.process.pid()
+	return s.process.Pid()
 }
 
-// Stop shuts the server down in good order and waits for its end. It kills a
-// server which a running script keeps from stopping for more than 5 s.
-func (s *Server) Stop() { s.down(func(p *process) { p.terminate(5 * time.Second) }) }
+// Stop terminates the server and waits for its end. It kills a server that runs for 5 s more, such
+// as one with a long script.
+func (s *Server) Stop() { s.down(func(p *Child) { p.terminate(5 * time.Second) }) }
 
 // Kill ends the server as a power cut would, and waits for its end.
-func (s *Server) Kill() { s.down((*process).kill) }
+func (s *Server) Kill() { s.down((*Child).Kill) }
 
-func (s *Server) down(end func(*process)) {
+func (s *Server) down(end func(*Child)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.downLocked(end)
 }
 
-func (s *Server) downLocked(end func(*process)) {
+func (s *Server) downLocked(end func(*Child)) {
 	if s.process == nil {
 		return
 	}
-	_ = s.admin.Close() // an idle connection to a server that ends anyway
+	_ = s.admin.Close() // the server ends anyway
 	end(s.process)
 	s.process, s.admin = nil, nil
 }
 
-// Restart starts the server again, with the same port, directory and args. It
-// works after Stop, after Kill, and on a running server, which it kills.
+// Restart starts the server again, with the same port, directory and args. It kills a running
+// server.
 func (s *Server) Restart() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.downLocked((*process).kill)
+	s.downLocked((*Child).Kill)
 	for end := time.Now().Add(startTimeout); ; {
 		err := s.upLocked()
 		if !errors.Is(err, errPortTaken) || time.Now().After(end) {
@@ -180,15 +176,15 @@ func (s *Server) Restart() error {
 	}
 }
 
-// Pause stops the process with SIGSTOP: connections stay open and nothing
-// answers. It returns when the server stands still. It panics if the server is
-// down, as a test that expects a paused server would otherwise prove nothing.
-func (s *Server) Pause() { s.signal((*process).pause) }
+// Pause stops the process with SIGSTOP: connections stay open, and the server does not answer. It
+// returns when all threads have stopped. It panics if the server is down: a test of a paused server
+// would prove nothing.
+func (s *Server) Pause() { s.signal((*Child).Pause) }
 
-// Continue undoes Pause.
-func (s *Server) Continue() { s.signal((*process).proceed) }
+// Continue resumes the process after Pause.
+func (s *Server) Continue() { s.signal((*Child).Continue) }
 
-func (s *Server) signal(send func(*process) error) {
+func (s *Server) signal(send func(*Child) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.process == nil {

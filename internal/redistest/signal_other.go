@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// These systems cannot stop a process; sending SIGTERM fails as unsupported.
+// These systems cannot pause a process: sending SIGTERM fails as unsupported.
 var (
 	signalPause    os.Signal = syscall.SIGTERM
 	signalContinue os.Signal = syscall.SIGTERM

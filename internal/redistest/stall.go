@@ -6,15 +6,14 @@ import (
 	"time"
 )
 
-// A busy machine lets everything run late: this process, the server, and whoever
-// else takes part. What that adds to a bound is not the library's doing, and no
-// fixed slack covers it. So it is measured: a goroutine that does nothing but
-// sleep notes by how much it wakes too late.
+// On a busy machine all processes run late: the test, the server and the workers. This delay is not
+// the library's, and no fixed slack covers it. So it is measured: a goroutine sleeps repeatedly and
+// records how late it wakes.
 
-// heartbeat is how long it sleeps at a time.
+// heartbeat is the length of one sleep.
 const heartbeat = 10 * time.Millisecond
 
-// A stall is when the goroutine woke late, and how late it has woken in all.
+// A stall is a late wake-up: its time, and the sum of all delays so far.
 type stall struct {
 	at  time.Time
 	sum time.Duration
@@ -25,7 +24,7 @@ var stalls struct {
 	list []stall
 }
 
-// WatchStalls notes stalls until stop is called, which waits for its goroutine.
+// WatchStalls records stalls until stop is called. stop waits for the goroutine.
 func WatchStalls() (stop func()) {
 	end, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -37,7 +36,7 @@ func WatchStalls() (stop func()) {
 			case <-time.After(heartbeat):
 			}
 			now := time.Now()
-			noteStall(now, now.Sub(before)-heartbeat)
+			addStall(now, now.Sub(before)-heartbeat)
 			before = now
 		}
 	}()
@@ -47,8 +46,8 @@ func WatchStalls() (stop func()) {
 	}
 }
 
-func noteStall(at time.Time, late time.Duration) {
-	if late < heartbeat/5 { // timers are no better than that
+func addStall(at time.Time, late time.Duration) {
+	if late < heartbeat/5 { // the precision of timers
 		return
 	}
 	stalls.Lock()
@@ -60,8 +59,8 @@ func noteStall(at time.Time, late time.Duration) {
 	stalls.list = append(stalls.list, stall{at, sum})
 }
 
-// Stalled is how long this process has been kept from running since start, as far
-// as it has noticed. In a synctest bubble, whose clock shows another year, it is 0.
+// Stalled returns the sum of the recorded stalls of this process since start. In a synctest bubble,
+// whose clock is in another year, it is 0.
 func Stalled(start time.Time) time.Duration {
 	stalls.Lock()
 	defer stalls.Unlock()
@@ -77,12 +76,12 @@ func Stalled(start time.Time) time.Duration {
 	return sum
 }
 
-// hops is how many times what a test waits for has to be run by one of those who
-// take part before it is done, each of whom is kept waiting as this process is.
+// hops is how many times one of the processes must run before an awaited effect happens. Each of
+// these runs may be as late as this process.
 const hops = 4
 
-// Allowance is what may be added to a bound for a machine that is busy: [Patience]
-// in tests that measure nothing.
+// Allowance returns the time to add to a bound for a busy machine: [Patience] in tests that do not
+// measure.
 func Allowance(start time.Time) time.Duration {
 	if !timed {
 		return Patience

@@ -8,11 +8,11 @@ import (
 
 func TestStalled(t *testing.T) {
 	begin := time.Now()
-	own := Stalled(begin.Add(-time.Hour)) // what has been noticed so far, of this very machine
-	future := begin.Add(time.Hour)        // where nobody else notes anything
-	noteStall(future, time.Millisecond)   // none
-	noteStall(future.Add(time.Second), 100*time.Millisecond)
-	noteStall(future.Add(2*time.Second), 20*time.Millisecond)
+	own := Stalled(begin.Add(-time.Hour)) // stalls of this machine so far
+	future := begin.Add(time.Hour)        // without other stalls
+	addStall(future, time.Millisecond)    // too short
+	addStall(future.Add(time.Second), 100*time.Millisecond)
+	addStall(future.Add(2*time.Second), 20*time.Millisecond)
 	defer func() {
 		stalls.Lock()
 		defer stalls.Unlock()
@@ -26,11 +26,11 @@ func TestStalled(t *testing.T) {
 		future.Add(2 * time.Second): 0,
 	} {
 		if got := Stalled(start); got != want {
-			t.Errorf("since %v: %v, not %v", start.Sub(begin), got, want)
+			t.Errorf("since %v: %v, want %v", start.Sub(begin), got, want)
 		}
 	}
 	if got := Stalled(begin.Add(-time.Hour)); got < own+120*time.Millisecond {
-		t.Errorf("in all: %v, and %v before", got, own)
+		t.Errorf("total: %v, and %v before", got, own)
 	}
 	timed = true
 	defer func() { timed = false }()

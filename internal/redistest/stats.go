@@ -9,16 +9,13 @@ import (
 
 // Stats are the server's own counters since its start.
 type Stats struct {
-	// Calls counts commands by their lower-case name, subcommands as
-	// "config|set". Redis also counts the commands that a script runs: a GET
-	// in a script is a "get" and no request. Those of the questions which the
-	// Server's methods ask, such as "info", are included.
+	// Calls counts commands by their lower-case name, subcommands as "config|set". Redis also counts
+	// commands inside scripts: a GET in a script is a "get" and no request. Commands of the Server's
+	// own methods, such as "info", are included.
 	Calls map[string]int64
-
-	Connections int64 // accepted, including the Server's own one
 }
 
-// Stats reads the counters. Take the difference of two readings by Since.
+// Stats reads the counters. Use Since for the difference of two readings.
 func (s *Server) Stats(tb testing.TB) Stats {
 	tb.Helper()
 	stats, err := s.Measure()
@@ -28,7 +25,7 @@ func (s *Server) Stats(tb testing.TB) Stats {
 	return stats
 }
 
-// Measure is Stats for callers that are not a test.
+// Measure is Stats for programs.
 func (s *Server) Measure() (Stats, error) {
 	info, err := s.Info()
 	if err != nil {
@@ -40,16 +37,14 @@ func (s *Server) Measure() (Stats, error) {
 			// calls=3,usec=27,usec_per_call=…
 			n, _, _ := strings.Cut(strings.TrimPrefix(value, "calls="), ",")
 			if calls[command], err = strconv.ParseInt(n, 10, 64); err != nil {
-				return Stats{}, fmt.Errorf("redistest: INFO says %s:%s: %w", field, value, err)
+				return Stats{}, fmt.Errorf("redistest: INFO has %s:%s: %w", field, value, err)
 			}
 		}
 	}
-	connections, err := strconv.ParseInt(info["total_connections_received"], 10, 64)
-	return Stats{calls, connections}, err
+	return Stats{calls}, nil
 }
 
-// Since is what was counted after the earlier reading. The server must not
-// have been restarted in between: that sets its counters to zero.
+// Since returns the difference to an earlier reading. A restart in between would reset the counters.
 func (s Stats) Since(earlier Stats) Stats {
 	calls := map[string]int64{}
 	for command, n := range s.Calls {
@@ -57,13 +52,11 @@ func (s Stats) Since(earlier Stats) Stats {
 			calls[command] = n
 		}
 	}
-	return Stats{calls, s.Connections - earlier.Connections}
+	return Stats{calls}
 }
 
-// Requests counts what a library that works by scripts and messages sends:
-// the scripts, their loading, and the changes of subscriptions. It leaves out
-// PING and HELLO, which the client library sends, and every command of which
-// the server cannot tell whether a client sent it or a script ran it.
+// Requests counts the requests of this library: scripts, SCRIPT LOAD, subscribes and unsubscribes.
+// It does not count PING and HELLO, which go-redis sends, nor commands that scripts run too.
 func (s Stats) Requests() int64 {
 	return s.Scripts() + s.Subscribes() +
 		s.sum("script|load", "unsubscribe", "sunsubscribe", "punsubscribe")
@@ -72,10 +65,10 @@ func (s Stats) Requests() int64 {
 // Scripts counts the calls of scripts, including those refused with NOSCRIPT.
 func (s Stats) Scripts() int64 { return s.sum("evalsha", "eval", "evalsha_ro", "eval_ro") }
 
-// Published counts the messages published, by scripts or not, heard or not.
+// Published counts the published messages, with or without subscribers.
 func (s Stats) Published() int64 { return s.sum("publish", "spublish") }
 
-// Subscribes counts the subscribing commands, each of any number of channels.
+// Subscribes counts the subscribe commands, each for any number of channels.
 func (s Stats) Subscribes() int64 { return s.sum("subscribe", "ssubscribe", "psubscribe") }
 
 func (s Stats) sum(commands ...string) int64 {

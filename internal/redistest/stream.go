@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// A stream is one direction of a conn: bytes written and not yet read, without
-// limit, so that a write never waits for the reader.
+// A stream is one direction of a conn. It buffers any number of bytes, so a write never waits for
+// the reader.
 type stream struct {
 	mu         sync.Mutex
 	changed    *sync.Cond // waiting here is durable in a synctest bubble
 	data       []byte
 	writerGone bool
 	readerGone bool
-	deadline   time.Time // of reads; zero is none
+	deadline   time.Time // of reads; zero means none
 	timer      *time.Timer
 }
 
@@ -61,7 +61,7 @@ func (s *stream) write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// setDeadline bounds the reads, those that wait already included.
+// setDeadline limits the reads, including those that wait already.
 func (s *stream) setDeadline(t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,7 +80,7 @@ func (s *stream) setDeadline(t time.Time) {
 	})
 }
 
-// closeReader drops what was not read and makes writes fail.
+// closeReader drops unread bytes and makes writes fail.
 func (s *stream) closeReader() {
 	s.setDeadline(time.Time{}) // stops the timer
 	s.mu.Lock()
@@ -89,7 +89,7 @@ func (s *stream) closeReader() {
 	s.changed.Broadcast()
 }
 
-// closeWriter lets the reader see the end after the bytes already written.
+// closeWriter makes the reader return io.EOF after the written bytes.
 func (s *stream) closeWriter() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -13,7 +13,7 @@ type switches struct {
 	dropMessages              int
 }
 
-// set changes the switches and lets all that waits look at them again.
+// set changes the switches and wakes all waiting writers.
 func (p *Proxy) set(change func(*switches)) {
 	p.mu.Lock()
 	change(&p.switches)
@@ -24,48 +24,43 @@ func (p *Proxy) set(change func(*switches)) {
 	}
 }
 
-// SetDelay adds d to the way of each frame, in both directions: a round trip
-// takes 2d longer. Frames that are on their way keep their delay.
+// SetDelay delays each frame by d, in both directions: a round trip takes 2d longer. Queued frames
+// keep their delay.
 func (p *Proxy) SetDelay(d time.Duration) { p.set(func(s *switches) { s.delay = d }) }
 
-// Blackhole holds the bytes of both directions. Connections stay open, new ones
-// are accepted, and a side that closes is not heard of by the other. Switched
-// off, everything flows on in its order: the server then executes requests
-// which their clients have long given up, as after a real network partition.
+// Blackhole holds the bytes of both directions. It accepts new connections, and keeps the existing
+// ones open even when one side closes. When it ends, all bytes flow in order: as after a network
+// partition, the server executes requests that their clients have abandoned.
 func (p *Proxy) Blackhole(on bool) {
 	p.set(func(s *switches) { s.holdRequests, s.holdReplies = on, on })
 }
 
-// BlackholeRequests is Blackhole towards the server only. It does not change
-// the other direction.
+// BlackholeRequests is Blackhole in the direction of the server. It does not change the other direction.
 func (p *Proxy) BlackholeRequests(on bool) { p.set(func(s *switches) { s.holdRequests = on }) }
 
-// BlackholeReplies is Blackhole towards the clients only: requests are executed
-// and nobody learns of it. It does not change the other direction.
+// BlackholeReplies is Blackhole in the direction of the clients: the server executes requests, but
+// clients receive no replies. It does not change the other direction.
 func (p *Proxy) BlackholeReplies(on bool) { p.set(func(s *switches) { s.holdReplies = on }) }
 
-// CutNextReply lets the next request that contains match, in upper or lower
-// case, reach the server, and closes the connection in place of the reply.
-// Calls add up: each is good for one request. A SUBSCRIBE's reply is its first
-// acknowledgement.
+// CutNextReply forwards the next request that contains match, in upper or lower case, and closes the
+// connection in place of its reply. Each call affects one request. The reply of a SUBSCRIBE is its
+// first acknowledgement.
 func (p *Proxy) CutNextReply(match string) { p.arm(match, cutReply) }
 
-// LoseNextReply is like CutNextReply but leaves the connection open and, from
-// the lost reply on, silent towards the client. Its requests still go on.
+// LoseNextReply is like CutNextReply, but leaves the connection open. From the lost reply on, the
+// client receives nothing. The proxy still forwards its requests.
 func (p *Proxy) LoseNextReply(match string) { p.arm(match, loseReply) }
 
-// CutNextRequest closes the connection in place of forwarding the next request
-// that contains match.
+// CutNextRequest closes the connection in place of forwarding the next request that contains match.
 func (p *Proxy) CutNextRequest(match string) { p.arm(match, cutRequest) }
 
-func (p *Proxy) arm(match string, f action) {
+func (p *Proxy) arm(match string, act action) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.rules = append(p.rules, rule{[]byte(strings.ToLower(match)), f})
+	p.rules = append(p.rules, rule{[]byte(strings.ToLower(match)), act})
 }
 
-// DropSubscribers closes the connections on which a SUBSCRIBE was seen, and
-// returns their number.
+// DropSubscribers closes the connections with a SUBSCRIBE, and returns their number.
 func (p *Proxy) DropSubscribers() int {
 	n := 0
 	for _, l := range p.open() {
@@ -76,19 +71,18 @@ func (p *Proxy) DropSubscribers() int {
 	return n
 }
 
-// DropMessages discards the next n pub/sub messages, in place of those still
-// to be discarded by an earlier call. Each subscriber's copy counts.
+// DropMessages discards the next n pub/sub messages. It replaces the number of an earlier call. Each
+// subscriber's copy counts.
 func (p *Proxy) DropMessages(n int) { p.set(func(s *switches) { s.dropMessages = n }) }
 
-// DelayMessages adds d to the way of pub/sub messages, which replies and
-// acknowledgements on the same connection may then overtake.
+// DelayMessages delays pub/sub messages by d. Replies and acknowledgements on the same connection
+// may overtake them.
 func (p *Proxy) DelayMessages(d time.Duration) { p.set(func(s *switches) { s.messageDelay = d }) }
 
 // DuplicateMessages delivers each pub/sub message twice.
 func (p *Proxy) DuplicateMessages(on bool) { p.set(func(s *switches) { s.duplicate = on }) }
 
-// Refuse closes the existing connections, and new ones as soon as they are
-// made, as long as it is on.
+// Refuse closes the existing connections, and new ones immediately, while it is on.
 func (p *Proxy) Refuse(on bool) {
 	p.set(func(s *switches) { s.refuse = on })
 	if on {
@@ -108,11 +102,10 @@ func (p *Proxy) CloseAll() int {
 	return n
 }
 
-// Slice writes one byte at a time, so that a reader sees frames in pieces.
+// Slice writes one byte at a time: readers receive frames in pieces.
 func (p *Proxy) Slice(on bool) { p.set(func(s *switches) { s.slice = on }) }
 
-// Retarget forwards connections made from now on to another server. Use
-// CloseAll to move the existing ones.
+// Retarget forwards new connections to another server. Use CloseAll to move the existing ones.
 func (p *Proxy) Retarget(addr string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

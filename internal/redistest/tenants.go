@@ -10,11 +10,11 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Tenants is a hook that notes whose context values the scripts have that a client sends.
-// A tenant's keys contain its name.
+// Tenants checks the context values of the scripts that clients send. A tenant's keys contain its
+// name.
 type Tenants struct {
 	mu                 sync.Mutex
-	own, none, strange int
+	own, none, foreign int
 }
 
 type tenant struct{}
@@ -24,19 +24,19 @@ func (*Tenants) Context(ctx context.Context, name string) context.Context {
 	return context.WithValue(ctx, tenant{}, name)
 }
 
-// Check fails the test if a script had the values of another tenant, or none had those
-// of its own. It returns how many had none, as those may that several callers share.
+// Check fails the test if a script had the values of another tenant, or if no script had those of
+// its own. It returns the number of scripts without values: several callers may share them.
 func (h *Tenants) Check(tb testing.TB) (none int) {
 	tb.Helper()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.strange > 0 || h.own == 0 {
-		tb.Errorf("%d scripts had their caller's values, %d none, and %d a stranger's", h.own, h.none, h.strange)
+	if h.foreign > 0 || h.own == 0 {
+		tb.Errorf("%d scripts had their caller's values, %d none, and %d another caller's", h.own, h.none, h.foreign)
 	}
 	return h.none
 }
 
-// CheckAll fails the test if a script had no values, or those of another tenant.
+// CheckAll fails the test unless all scripts had the values of their own tenants.
 func (h *Tenants) CheckAll(tb testing.TB) {
 	tb.Helper()
 	if none := h.Check(tb); none > 0 {
@@ -44,10 +44,10 @@ func (h *Tenants) CheckAll(tb testing.TB) {
 	}
 }
 
-// Alone adds the hook to the client of one caller, and has every second script fail.
-func (h *Tenants) Alone(rdb *redis.Client) {
+// AddToFailing is [Tenants.AddTo] for a client on which every second script fails.
+func (h *Tenants) AddToFailing(rdb *redis.Client) {
 	var sent atomic.Int64
-	rdb.AddHook(h)
+	h.AddTo(rdb)
 	rdb.AddHook(Before(func(_ context.Context, cmds ...redis.Cmder) error {
 		if cmds[0].Name() == "evalsha" && sent.Add(1)%2 == 1 {
 			return errOutage
@@ -56,8 +56,9 @@ func (h *Tenants) Alone(rdb *redis.Client) {
 	}))
 }
 
-func (h *Tenants) hook() Hook {
-	return BeforeScripts(func(ctx context.Context, cmd redis.Cmder) {
+// AddTo checks the scripts of the client from now on.
+func (h *Tenants) AddTo(rdb redis.UniversalClient) {
+	rdb.AddHook(BeforeScripts(func(ctx context.Context, cmd redis.Cmder) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		name, ok := ctx.Value(tenant{}).(string)
@@ -67,20 +68,7 @@ func (h *Tenants) hook() Hook {
 		case strings.Contains(KeysOf(cmd)[0].(string), name):
 			h.own++
 		default:
-			h.strange++
+			h.foreign++
 		}
-	})
-}
-
-// DialHook lets the client connect.
-func (h *Tenants) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-// ProcessHook notes a script.
-func (h *Tenants) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return h.hook().ProcessHook(next)
-}
-
-// ProcessPipelineHook notes each script of a pipeline.
-func (h *Tenants) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return h.hook().ProcessPipelineHook(next)
+	}))
 }

@@ -12,33 +12,31 @@ import (
 
 const (
 	workerEnv = "BATON_WORKER"
-	// TimedEnv is set for tests that measure.
+	// TimedEnv is set for tests that measure times.
 	TimedEnv = "BATON_TIMED"
 )
 
-// timed tells that tests hold what they measure against bounds, and do not wait for
-// longer.
+// timed is true if tests compare measured times with their bounds.
 var timed bool
 
-// TimedMain is [Main] of a package whose tests measure how long something takes.
-// They run only by go run ./internal/matrix, one at a time, and go test skips them.
+// TimedMain is [Main] for a package whose tests measure times. Only go run ./internal/matrix runs
+// them, one at a time; go test skips them.
 func TimedMain(m *testing.M, workers map[string]func(), opts ...goleak.Option) {
 	if os.Getenv(TimedEnv) == "" && os.Getenv(workerEnv) == "" {
-		fmt.Println("no test is run: what they measure is for go run ./internal/matrix")
+		fmt.Println("no tests run: use go run ./internal/matrix")
 		return
 	}
 	Main(m, workers, opts...)
 }
 
-// Main is the TestMain of a package that uses [Spawn]. In a worker process it
-// runs the function that Spawn named and exits; in the test process it runs the
-// tests and fails if they leave goroutines behind.
+// Main is the TestMain of a package that uses [Spawn]. In a worker process it runs the function that
+// Spawn named, and exits. In the test process it runs the tests, and fails if goroutines are left.
 func Main(m *testing.M, workers map[string]func(), opts ...goleak.Option) {
 	name := os.Getenv(workerEnv)
 	if name == "" {
 		timed = os.Getenv(TimedEnv) != ""
 		flag.Parse()
-		abreast()
+		setParallelism()
 		goleak.VerifyTestMain(watched{m, opts}, opts...)
 		return
 	}
@@ -51,19 +49,18 @@ func Main(m *testing.M, workers map[string]func(), opts ...goleak.Option) {
 	os.Exit(0)
 }
 
-// abreast has parallel tests run eight at a time, unless the command line says
-// otherwise. The default is the number of processors, which says nothing of how
-// many can: they mostly wait.
-func abreast() {
-	said := false
-	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
-	if !said {
-		_ = flag.Set("test.parallel", "8") // fails only if there is no such flag
+// setParallelism runs eight parallel tests at a time, unless the command line has another number.
+// The default is the number of processors, which is too low for tests that mostly wait.
+func setParallelism() {
+	set := false
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == "test.parallel" })
+	if !set {
+		_ = flag.Set("test.parallel", "8") // fails only if the flag does not exist
 	}
 }
 
-// watched are tests whose machine is watched for stalls. After them it gives goroutines time
-// to end, more than goleak does: a subscription stays open for as long as a lock may linger.
+// watched records stalls while the tests run. After the tests it gives goroutines more time to end
+// than goleak does: a subscription stays open for as long as a lock may linger.
 type watched struct {
 	*testing.M
 	opts []goleak.Option

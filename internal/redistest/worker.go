@@ -11,19 +11,18 @@ import (
 	"testing"
 )
 
-// A Worker is another process of the test's own binary, running one function
-// that was given to [Main]. Its lines on stderr go to the test's log; a data
-// race which it reports there fails the test.
+// A Worker is another process of the test's own binary that runs one of the functions passed to
+// [Main]. Its lines on stderr go to the test's log. A data race reported there fails the test.
 type Worker struct {
-	tb      testing.TB
-	process *process
-	stdin   io.WriteCloser
-	lines   chan string
-	ended   chan struct{} // closed at cleanup: nobody takes lines any more
+	*Child
+	tb    testing.TB
+	stdin io.WriteCloser
+	lines chan string
+	ended chan struct{} // closed at cleanup: the test receives no more lines
 }
 
-// Spawn starts the worker called name, with further environment variables as
-// "KEY=value". It is killed when the test ends.
+// Spawn starts the worker with the name, and with further environment variables as "KEY=value". It
+// is killed when the test ends.
 func Spawn(tb testing.TB, name string, env ...string) *Worker {
 	tb.Helper()
 	w, err := newWorker(tb, name, env)
@@ -44,7 +43,7 @@ func newWorker(tb testing.TB, name string, env []string) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Pipes of our own, as exec closes its own before the last line is read.
+	// Not the pipes of exec: it closes them before the last line is read.
 	out, outEnd, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -54,14 +53,14 @@ func newWorker(tb testing.TB, name string, env []string) (*Worker, error) {
 		return nil, err
 	}
 	cmd.Stdout, cmd.Stderr = outEnd, errsEnd
-	p, err := spawn(cmd)
+	p, err := StartChild(cmd)
 	if err != nil {
 		return nil, err
 	}
 	outEnd.Close()
 	errsEnd.Close()
 
-	w := &Worker{tb: tb, process: p, stdin: stdin, lines: make(chan string, 1024), ended: make(chan struct{})}
+	w := &Worker{p, tb, stdin, make(chan string, 1024), make(chan struct{})}
 	var readers sync.WaitGroup
 	readers.Go(func() {
 		defer close(w.lines)
@@ -69,9 +68,9 @@ func newWorker(tb testing.TB, name string, env []string) (*Worker, error) {
 	})
 	readers.Go(func() { eachLine(errs, func(line string) { w.log(name, line) }) })
 	tb.Cleanup(func() {
-		p.kill()
+		p.Kill()
 		close(w.ended)
-		// What the worker itself started may still hold the other ends.
+		// Children of the worker may still hold the other ends.
 		out.Close()
 		errs.Close()
 		readers.Wait()
@@ -105,13 +104,11 @@ func eachLine(r io.Reader, f func(string)) {
 	}
 }
 
-// Lines delivers what the worker writes to stdout. It is closed when the
-// worker has ended. A worker whose lines nobody takes comes to wait, after some
-// thousand lines, like one that writes to a full pipe.
+// Lines returns the lines of the worker's stdout. The channel is closed when the worker has ended.
+// After about a thousand lines that are not received, the worker blocks.
 func (w *Worker) Lines() <-chan string { return w.lines }
 
-// Send writes a line to the worker's stdin. It fails the test if the worker
-// has ended.
+// Send writes a line to the worker's stdin. It fails the test if the worker has ended.
 func (w *Worker) Send(line string) {
 	w.tb.Helper()
 	if _, err := fmt.Fprintln(w.stdin, line); err != nil {
@@ -122,22 +119,11 @@ func (w *Worker) Send(line string) {
 // CloseInput ends the worker's stdin.
 func (w *Worker) CloseInput() { _ = w.stdin.Close() } // fails only if closed before
 
-// Pid is the worker's process id.
-func (w *Worker) Pid() int { return w.process.pid() }
+// Pause is [Child.Pause]. It panics if the worker has ended.
+func (w *Worker) Pause() { must(w.Child.Pause()) }
 
-// Kill ends the worker at once and waits for its end.
-func (w *Worker) Kill() { w.process.kill() }
-
-// Pause stops the worker with SIGSTOP and returns when it stands still. It
-// panics if the worker has ended.
-func (w *Worker) Pause() { must(w.process.pause()) }
-
-// Continue undoes Pause.
-func (w *Worker) Continue() { must(w.process.proceed()) }
-
-// Wait returns when the worker has ended: nil if its function returned, an
-// [*exec.ExitError] otherwise.
-func (w *Worker) Wait() error { return w.process.wait() }
+// Continue is [Child.Continue]. It panics if the worker has ended.
+func (w *Worker) Continue() { must(w.Child.Continue()) }
 
 func must(err error) {
 	if err != nil {

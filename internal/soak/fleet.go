@@ -59,7 +59,7 @@ func (f *fleet) start(m *member) {
 	cmd.Env = append(os.Environ(), planEnv+"="+string(must(json.Marshal(m.plan))))
 	cmd.Stderr = os.Stderr
 	m.stdin = must(cmd.StdinPipe())
-	m.child = must(redistest.Launched(cmd))
+	m.child = must(redistest.StartChild(cmd))
 }
 
 // kill ends the worker as a power cut would, and has the next take its place.

@@ -40,7 +40,6 @@ func record(t *testing.T) (scrapes []scrape, trouble time.Time) {
 	synctest.Test(t, func(t *testing.T) {
 		server := redistest.Mini(t)
 		rdb, theirs := redistest.MiniClient(t, server), redistest.MiniClient(t, server)
-		var outage redistest.Outage
 		reg := prometheus.NewRegistry()
 		m, other := mutex.New(rdb, "key"), mutex.New(theirs, "key")
 		m.Trace = promtrace.New(reg).Mutex("till")
@@ -71,7 +70,7 @@ func record(t *testing.T) (scrapes []scrape, trouble time.Time) {
 			m.Unlock()
 		})
 		trouble = time.Now()
-		rdb.AddHook(&outage)
+		outage := redistest.NewOutage(rdb)
 		pass(12, func() {
 			server.Set("key", "by hand") // whose release is found by a poll
 			server.SetTTL("key", 2*time.Second)

@@ -1,5 +1,5 @@
-// Adds to what gettimeofday says the number of microseconds that the file named
-// by CLOCK holds at the time, as eight bytes.
+// gettimeofday returns the true time plus an offset. The file named by CLOCK contains the offset in
+// microseconds, as eight bytes.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>

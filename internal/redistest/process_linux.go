@@ -5,10 +5,15 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 )
 
-// stopped tells whether each thread of the process has come to a halt: SIGSTOP
-// is delivered asynchronously, a thread may run on for a moment.
+// dieWithParent asks the kernel to kill the child when the thread that started it ends. Even after
+// a SIGKILL of the tests, no server is left.
+func dieWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+
+// stopped reports whether each thread of the process has stopped. SIGSTOP is asynchronous: a thread
+// may run for a moment more.
 func stopped(pid int) bool {
 	stats, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task", "*", "stat"))
 	if err != nil {
@@ -19,7 +24,7 @@ func stopped(pid int) bool {
 		if err != nil {
 			continue // the thread has ended
 		}
-		// The state follows the parenthesised name, which may itself contain ")".
+		// The state follows the name in parentheses. The name may contain ")".
 		_, state, _ := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" "))
 		if len(state) > 0 && !bytes.ContainsRune([]byte("TtZX"), rune(state[0])) {
 			return false
