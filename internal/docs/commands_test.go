@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestCommands looks for what the commands of the pages name: directories, programs and
-// their flags, tests. Commands start at the root of the repository.
+// TestCommands checks that directories, programs, flags and tests in the commands of the pages exist.
+// Commands start at the root of the repository.
 func TestCommands(t *testing.T) {
 	n := 0
 	for _, block := range blocks(t, "sh") {
@@ -39,7 +39,7 @@ func TestCommands(t *testing.T) {
 
 var assignment = regexp.MustCompile(`^[A-Z_]+=`)
 
-// check checks a command that is run in dir, and returns the directory of the next one.
+// check checks a command in dir, and returns the directory of the next command.
 func check(t *testing.T, dir string, words []string) string {
 	t.Helper()
 	for len(words) > 1 && (assignment.MatchString(words[0]) || words[0] == "export") {
@@ -49,7 +49,7 @@ func check(t *testing.T, dir string, words []string) string {
 	switch {
 	case assignment.MatchString(command):
 	case strings.HasPrefix(command, "git clone https://"+module(t)) || command == "go get "+module(t):
-	case words[0] == "cd" && strings.HasSuffix(module(t), "/"+words[1]): // where git clone puts it
+	case words[0] == "cd" && strings.HasSuffix(module(t), "/"+words[1]): // the directory of git clone
 	case words[0] == "cd" && exists(dir, words[1]):
 		return path.Join(dir, words[1])
 	case strings.HasPrefix(command, "go run "), strings.HasPrefix(command, "go install "):
@@ -69,7 +69,7 @@ func module(t *testing.T) string {
 	return strings.TrimPrefix(first, "module ")
 }
 
-// runs checks that dir has a program with the flags among the args.
+// runs checks that dir has a program with all flags in args.
 func runs(t *testing.T, dir string, args []string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(root, dir, "main.go"))
@@ -92,14 +92,14 @@ func runs(t *testing.T, dir string, args []string) {
 	}
 }
 
-// tests checks that the packages among the args exist, and have tests that match -run.
+// tests checks that the packages in args exist, and have tests that match -run.
 func tests(t *testing.T, dir string, args []string) {
 	t.Helper()
 	source, pattern := "", ""
 	for i, arg := range args {
 		p, all := strings.CutSuffix(arg, "/...")
 		switch {
-		case i > 0 && (args[i-1] == "-run" || args[i-1] == "-bench"): // the last one counts
+		case i > 0 && (args[i-1] == "-run" || args[i-1] == "-bench"): // the last pattern is used
 			pattern = strings.Trim(arg, "'")
 		case arg == "-run" || arg == "-bench" || arg == "-race" || arg == "-v":
 		case strings.HasPrefix(arg, ".") && exists(dir, p):
@@ -109,7 +109,7 @@ func tests(t *testing.T, dir string, args []string) {
 			}
 			fallthrough
 		default:
-			t.Errorf("go test %s: what is %s?", strings.Join(args, " "), arg)
+			t.Errorf("go test %s: unknown argument %s", strings.Join(args, " "), arg)
 		}
 	}
 	for name := range strings.SplitSeq(pattern, "|") {

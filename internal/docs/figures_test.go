@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestCounts compares the numbers of faults and of mutants in the pages, which are rounded
-// down, with the source.
+// TestCounts compares the numbers of faults and mutants in the pages with the source. The pages have
+// numbers that are rounded down.
 func TestCounts(t *testing.T) {
 	for what, want := range map[string]int{
 		"faults":  elements(t, "internal/matrix", "row"),
@@ -21,17 +21,17 @@ func TestCounts(t *testing.T) {
 	} {
 		found := regexp.MustCompile(`(\d+) `+what+`\b`).FindAllStringSubmatch(prose(t), -1)
 		if len(found) == 0 {
-			t.Errorf("no page has a number of %s", what)
+			t.Errorf("no page has the number of %s", what)
 		}
 		for _, m := range found {
 			if n, _ := strconv.Atoi(m[1]); want < n || want >= n+50 {
-				t.Errorf("a page has %s, and there are %d", m[0], want)
+				t.Errorf("a page has %s, the source %d", m[0], want)
 			}
 		}
 	}
 }
 
-// elements returns how many elements the slices of a type have that a package declares.
+// elements returns the number of elements in all slices of a type in a package.
 func elements(t *testing.T, dir, typ string) (n int) {
 	t.Helper()
 	for _, file := range files(t, dir, "*.go") {
@@ -58,8 +58,8 @@ func elements(t *testing.T, dir, typ string) (n int) {
 	return n
 }
 
-// TestFigures looks in the benchmark's own page for the figures of the README, and
-// computes their ratios again.
+// TestFigures checks that the figures of the README are on the page of the benchmark, and that their
+// ratios are correct.
 func TestFigures(t *testing.T) {
 	_, section, _ := strings.Cut(read(t, "README.md"), "\n## Speed\n")
 	section, _, _ = strings.Cut(section, "\n## ")
@@ -79,7 +79,7 @@ func TestFigures(t *testing.T) {
 	for _, m := range rows {
 		for _, figure := range []string{m[1], m[3]} {
 			if !strings.Contains(bench, "| "+figure+" |") {
-				t.Errorf("nobody has measured %s%s", figure, m[2])
+				t.Errorf("internal/bench/README.md does not contain %s%s", figure, m[2])
 			}
 		}
 		ratio := value(m[1]) / value(m[3])

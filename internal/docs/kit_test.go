@@ -37,7 +37,7 @@ func readAll(t *testing.T, dir, pattern string) string {
 	return all.String()
 }
 
-// files returns the files of a directory that match the pattern, from the root.
+// files returns the paths from the root of the files in a directory that match the pattern.
 func files(t *testing.T, dir, pattern string) (all []string) {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(root, dir, pattern))
@@ -55,7 +55,7 @@ func exists(path ...string) bool {
 	return err == nil
 }
 
-// A page is the README, or one of the pages that it leads to.
+// A page is the README, or another page that it links to.
 type page struct{ path, text string }
 
 // pages returns all pages, the README first.
@@ -69,10 +69,10 @@ func pages(t *testing.T) (all []page) {
 
 var fence = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
 
-// prose is the page without its blocks.
+// prose returns the page without its code blocks.
 func (p page) prose() string { return fence.ReplaceAllString(p.text, "") }
 
-// blocks returns the blocks of all pages in that language.
+// blocks returns the code blocks of all pages in a language.
 func blocks(t *testing.T, language string) (all []string) {
 	t.Helper()
 	for _, p := range pages(t) {
@@ -85,7 +85,7 @@ func blocks(t *testing.T, language string) (all []string) {
 	return all
 }
 
-// prose is all pages without their blocks.
+// prose returns all pages without their code blocks.
 func prose(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder

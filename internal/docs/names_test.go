@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestLinks follows the links of all pages that lead to the repository itself.
+// TestLinks checks the links of all pages into this repository.
 func TestLinks(t *testing.T) {
 	n := 0
 	for _, p := range pages(t) {
@@ -33,7 +33,7 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// anchors returns what the headings of a page are called in a link.
+// anchors returns the link anchors of a page's headings.
 func anchors(text string) map[string]bool {
 	all := map[string]bool{}
 	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
@@ -43,7 +43,7 @@ func anchors(text string) map[string]bool {
 	return all
 }
 
-// TestNames looks for the tests and the public names that the pages name.
+// TestNames checks that tests and public names in the pages exist.
 func TestNames(t *testing.T) {
 	n := 0
 	for _, m := range regexp.MustCompile("`([a-z]+)\\.(Test\\w+)").FindAllStringSubmatch(prose(t), -1) {
@@ -57,7 +57,7 @@ func TestNames(t *testing.T) {
 		}
 	}
 	if n < 5 {
-		t.Errorf("the pages name %d tests", n)
+		t.Errorf("the pages have names of %d tests", n)
 	}
 	for _, p := range packages {
 		source := readAll(t, p, "*.go")
@@ -72,7 +72,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestLength keeps what a newcomer reads short.
+// TestLength limits the length of the README, the protocol and the short examples.
 func TestLength(t *testing.T) {
 	check := func(file string, lines, columns int) {
 		t.Helper()
@@ -93,8 +93,8 @@ func TestLength(t *testing.T) {
 	}
 }
 
-// TestFileMaps compares the file lists of package comments with the files, and with the
-// functions and types that they name.
+// TestFileMaps compares the file lists of package comments with the files, and with the functions and
+// types listed there.
 func TestFileMaps(t *testing.T) {
 	for dir, comment := range map[string]string{"internal/client": "doc.go", "internal/lease": "doc.go", "internal/taskgroup": "doc.go", "internal/redisstore": "store.go"} {
 		text, listed := read(t, dir, comment), map[string]bool{comment: true}

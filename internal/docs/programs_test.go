@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestPrograms finds each Go block of the pages in the compiled examples, line by line.
+// TestPrograms checks that the compiled examples contain each Go block of the pages, line by line.
 func TestPrograms(t *testing.T) {
 	examples := ""
 	for _, p := range packages {
@@ -27,12 +27,12 @@ func TestPrograms(t *testing.T) {
 	}
 	for _, p := range pages(t) {
 		if n := strings.Count(p.text, "```"); n != 2*len(fence.FindAllString(p.text, -1)) {
-			t.Errorf("%s has blocks that are not checked", p.path)
+			t.Errorf("%s has unchecked blocks", p.path)
 		}
 	}
 }
 
-// flat is the text without indentation and blank lines.
+// flat returns the text without indentation and blank lines.
 func flat(text string) string {
 	var lines strings.Builder
 	for line := range strings.Lines(text) {
@@ -43,8 +43,8 @@ func flat(text string) string {
 	return lines.String()
 }
 
-// TestExamples looks for each public method in an example of its type that has an output,
-// and so runs.
+// TestExamples checks that an example of the type calls each public method. Each example must have an
+// output, so that go test runs it.
 func TestExamples(t *testing.T) {
 	for _, p := range packages {
 		fset := token.NewFileSet()
@@ -93,8 +93,8 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// TestProgramsAreRun checks that tests run each example on a real server, and on the
-// embedded one if it has one.
+// TestProgramsAreRun checks that tests run each example program on a real server, and on its embedded
+// server, if any.
 func TestProgramsAreRun(t *testing.T) {
 	programs, err := filepath.Glob(filepath.Join(root, "examples", "*", "main.go"))
 	if err != nil || len(programs) < 5 {

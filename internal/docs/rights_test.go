@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-// rule returns the words of the pages' ACL SETUSER, from the user's name on.
+// rule returns the arguments of ACL SETUSER in the pages, beginning with the user's name.
 func rule(t *testing.T) (words []any) {
 	t.Helper()
 	for _, block := range blocks(t, "text") {
-		if said, ok := strings.CutPrefix(block, "ACL SETUSER "); ok {
-			for word := range strings.FieldsSeq(said) {
+		if args, ok := strings.CutPrefix(block, "ACL SETUSER "); ok {
+			for word := range strings.FieldsSeq(args) {
 				words = append(words, word)
 			}
 			return words
@@ -22,12 +22,12 @@ func rule(t *testing.T) (words []any) {
 	return nil
 }
 
-// TestRightsAreUsed compares the commands of the rule with those of the scripts, and
-// the few that go over the wire by themselves.
+// TestRightsAreUsed compares the commands of the rule with those of the scripts, and with the few
+// commands outside of scripts.
 func TestRightsAreUsed(t *testing.T) {
 	want := []string{"+eval", "+evalsha", "+ping", "+subscribe", "+unsubscribe"}
 	for _, m := range regexp.MustCompile(`redis\.p?call\('([A-Z]+)'`).FindAllStringSubmatch(readAll(t, "internal/redisstore", "*.lua")+readAll(t, "internal/redisstore/lib", "*.lua"), -1) {
-		if m[1] != "SPUBLISH" { // named apart, because Redis 6 does not know it
+		if m[1] != "SPUBLISH" { // not in the rule, because Redis 6 does not have it
 			want = append(want, "+"+strings.ToLower(m[1]))
 		}
 	}
@@ -40,6 +40,6 @@ func TestRightsAreUsed(t *testing.T) {
 	slices.Sort(want)
 	slices.Sort(got)
 	if want = slices.Compact(want); !slices.Equal(got, want) {
-		t.Errorf("redis.md grants\n%v, and the library uses\n%v", got, want)
+		t.Errorf("redis.md allows\n%v, the library uses\n%v", got, want)
 	}
 }

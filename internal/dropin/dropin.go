@@ -1,7 +1,7 @@
-// Package dropin checks that the types of this module are drop-in replacements: the own
-// tests of sync, and of semaphore and singleflight in golang.org/x/sync, pass on them. Its
-// test takes these tests from GOROOT and from the module cache, and has them import the
-// packages below instead, which supply what a zero value lacks: a client and a key.
+// Package dropin checks that the types of this module are drop-in replacements: the tests of sync, and
+// of semaphore and singleflight in golang.org/x/sync, pass on them. Its test takes these tests from
+// GOROOT and from the module cache, and replaces their imports by the packages below. Those provide
+// the client and the key that a zero value lacks.
 package dropin
 
 import (
@@ -24,5 +24,5 @@ var Client = sync.OnceValue(func() *redis.Client {
 	return redis.NewClient(opts)
 })
 
-// NewKey returns a key that nothing else uses.
+// NewKey returns a new key.
 func NewKey() string { return rand.Text() }

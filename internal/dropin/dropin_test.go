@@ -17,10 +17,10 @@ import (
 
 const module = "github.com/seed-3d5fec5c/baton/internal/dropin"
 
-// suites are the test files, by the package here that replaces what they test. Each
-// string of replace must occur in the file once.
+// suites are the test files. Each string of replace must occur in the file once.
 var suites = []struct {
-	dir, of string // of: a Go command that prints where the files are
+	dir     string // of the package here that replaces the tested one
+	command string // prints the root of file
 	file    string
 	replace map[string]string
 }{
@@ -36,7 +36,7 @@ var suites = []struct {
 	{"sync", "go env GOROOT", "src/sync/waitgroup_test.go", map[string]string{
 		`. "sync"`:           `. "` + module + `/sync"`,
 		`"internal/testenv"`: `"` + module + `/testenv"`,
-		// Our panic has a text of its own.
+		// Our panic has another text.
 		`err != "sync: negative WaitGroup counter"`: `e, ok := err.(error); !ok || !strings.Contains(e.Error(), "negative")`,
 	}},
 	{"sync", "go env GOROOT", "src/sync/once_test.go", map[string]string{
@@ -51,13 +51,13 @@ var suites = []struct {
 	}},
 }
 
-// skipped are the tests that cannot apply, and why.
+// skipped are the tests that cannot run, and the reasons.
 var skipped = map[string]string{
-	"TestSemaphore": "it tests functions of the runtime, which sync.Mutex uses",
+	"TestSemaphore": "it tests functions of the runtime that sync.Mutex uses",
 }
 
-// TestOriginals runs the tests of sync, x/sync/semaphore and x/sync/singleflight on the types that replace
-// theirs. An overlay gives each file a place here, so that none is copied into the tree.
+// TestOriginals runs the tests of sync, x/sync/semaphore and x/sync/singleflight on our types. An
+// overlay adds the files to the packages here without a copy in the tree.
 func TestOriginals(t *testing.T) {
 	t.Setenv(dropin.URLEnv, redistest.Start(t).URL())
 	here, err := os.Getwd()
@@ -66,7 +66,7 @@ func TestOriginals(t *testing.T) {
 	}
 	temp, overlay, want := t.TempDir(), map[string]string{}, []string{}
 	for _, s := range suites {
-		root := strings.TrimSpace(string(goCommand(t, strings.Fields(s.of)...)))
+		root := strings.TrimSpace(string(goCommand(t, strings.Fields(s.command)...)))
 		text, err := os.ReadFile(filepath.Join(root, s.file))
 		if err != nil {
 			t.Fatal(err)
@@ -76,7 +76,7 @@ func TestOriginals(t *testing.T) {
 		}
 		for from, to := range s.replace {
 			if n := strings.Count(string(text), from); n != 1 {
-				t.Errorf("%s has %d times %s", s.file, n, from)
+				t.Errorf("%s contains %s %d times", s.file, from, n)
 			}
 			text = []byte(strings.ReplaceAll(string(text), from, to))
 		}
@@ -105,10 +105,10 @@ func TestOriginals(t *testing.T) {
 			t.Errorf("%s passed: %t", name, passed)
 		}
 	}
-	t.Logf("%d tests and examples, of which %d cannot apply", len(want), len(skipped))
+	t.Logf("%d tests and examples, %d of them skipped", len(want), len(skipped))
 }
 
-// goCommand returns what a Go command prints, and fails the test if the command fails.
+// goCommand returns the output of a Go command, and fails the test if the command fails.
 func goCommand(t *testing.T, args ...string) []byte {
 	t.Helper()
 	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()

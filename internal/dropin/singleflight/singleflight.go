@@ -42,7 +42,7 @@ func (g *Group) value(name []byte) any {
 	return v
 }
 
-func (g *Group) Do(key string, fn func() (any, error)) (v any, err error, shared bool) { //nolint:revive // as there
+func (g *Group) Do(key string, fn func() (any, error)) (v any, err error, shared bool) { //nolint:revive // as in x/sync
 	b, shared, err := g.get().Do(context.Background(), key, g.named(fn))
 	return g.value(b), err, shared
 }
