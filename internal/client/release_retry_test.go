@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// promptStore is a store whose calls end with their ctx.
+// promptStore is a store whose calls return when their ctx ends.
 type promptStore struct{ stubStore }
 
 func (promptStore) MaxBlock() time.Duration { return 0 }
 
-// TestRetryUntilKeepsNoContext repeats a call that fails: when an attempt begins, nothing
-// is left of the earlier ones, whose number has no bound.
+// TestRetryUntilKeepsNoContext repeats a failing call without a limit. When an attempt begins, the
+// contexts of all earlier ones must have ended.
 func TestRetryUntilKeepsNoContext(t *testing.T) {
 	for name, row := range map[string]struct {
 		store Store
 		until time.Duration
 	}{
-		"waited for to the end":                  {promptStore{}, time.Minute},
-		"waited for no longer than it is of use": {stubStore{}, 200 * time.Millisecond},
+		"attempts that return":    {promptStore{}, time.Minute},
+		"attempts that may block": {stubStore{}, 200 * time.Millisecond},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			c := New(row.store, nil)

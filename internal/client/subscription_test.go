@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// stubStore is a store whose subscription brings nothing.
+// stubStore is a store whose subscription delivers no messages.
 type stubStore struct{}
 
 func (stubStore) Renew([]Renewal, func(int) bool, func(int, RenewResult)) {}
 func (stubStore) MaxBlock() time.Duration                                 { return 300 * time.Millisecond }
 func (stubStore) Subscribe(ctx context.Context, _ MessageHandler)         { <-ctx.Done() }
 
-// TestSubscriptionLingers uses the subscription again and again, which keeps it and its
-// workers, and then rests.
+// TestSubscriptionLingers uses the subscription repeatedly, which keeps it and its workers open, and then
+// stops.
 func TestSubscriptionLingers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := New(stubStore{}, nil)
@@ -23,7 +23,7 @@ func TestSubscriptionLingers(t *testing.T) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			if open := c.subscription.cancel != nil; open != (c.workers.Load() != nil) {
-				t.Error("subscription and workers are not there at the same time")
+				t.Error("only one of subscription and workers exists")
 			}
 			return c.subscription.cancel != nil
 		}
@@ -36,18 +36,18 @@ func TestSubscriptionLingers(t *testing.T) {
 		for range 10 {
 			time.Sleep(SubscriptionIdle * 2 / 3)
 			if !open() {
-				t.Fatal("it was closed while it was of use")
+				t.Fatal("the subscription was closed while it was in use")
 			}
 			use()
 		}
 		time.Sleep(SubscriptionIdle - time.Nanosecond)
 		if !open() {
-			t.Error("it was closed too early")
+			t.Error("the subscription was closed too early")
 		}
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if open() || !c.AtRest() {
-			t.Error("it stays open")
+			t.Error("the subscription stays open")
 		}
 	})
 }
@@ -58,8 +58,8 @@ type recorder int
 func (r *recorder) HandleMessage(Message) { *r++ }
 func (r *recorder) SetSubscribed(bool)    {}
 
-// TestMessageReachesItsChannelOnly: a message is for the listener of its channel. Without one it
-// is dropped, as the process would take it for a hand-over.
+// TestMessageReachesItsChannelOnly delivers messages with and without a listener for their channel.
+// Without a listener a message is dropped, as the process would take it for a hand-over.
 func TestMessageReachesItsChannelOnly(t *testing.T) {
 	var process, one recorder
 	c := New(stubStore{}, &process)
@@ -72,6 +72,6 @@ func TestMessageReachesItsChannelOnly(t *testing.T) {
 	c.StopListening("one")
 	h.HandleMessage("one", Message{Seq: 7, Token: "-"})
 	if process != 2 || one != 1 {
-		t.Errorf("the process has %d messages and the listener %d, want 2 and 1", process, one)
+		t.Errorf("the process has received %d messages and the listener %d, want 2 and 1", process, one)
 	}
 }

@@ -8,13 +8,13 @@ import (
 
 func TestWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		over, gate := make(chan struct{}), make(chan struct{})
-		p := newWorkerPool(over)
+		closed, gate := make(chan struct{}), make(chan struct{})
+		p := newWorkerPool(closed)
 		var called atomic.Int32
 		expect := func(when string, calls, idle int32) {
 			t.Helper()
 			if synctest.Wait(); called.Load() != calls || p.idle.Load() != idle {
-				t.Errorf("%s: %d calls and %d at hand, want %d and %d", when, called.Load(), p.idle.Load(), calls, idle)
+				t.Errorf("%s: %d calls and %d idle, want %d and %d", when, called.Load(), p.idle.Load(), calls, idle)
 			}
 		}
 		for range 3 * maxIdleWorkers {
@@ -25,12 +25,12 @@ func TestWorkers(t *testing.T) {
 		}
 		expect("all at once", 3*maxIdleWorkers, 0)
 		close(gate)
-		expect("when they have returned", 3*maxIdleWorkers, maxIdleWorkers)
+		expect("after they returned", 3*maxIdleWorkers, maxIdleWorkers)
 		p.submit(func() { called.Add(1) })
 		expect("one more", 3*maxIdleWorkers+1, maxIdleWorkers)
-		close(over)
-		expect("when it is to go", 3*maxIdleWorkers+1, 0)
+		close(closed)
+		expect("after close", 3*maxIdleWorkers+1, 0)
 		p.submit(func() { called.Add(1) })
-		expect("after that", 3*maxIdleWorkers+2, 0)
+		expect("one more after close", 3*maxIdleWorkers+2, 0)
 	})
 }

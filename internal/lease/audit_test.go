@@ -12,24 +12,24 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
-// An audit has a Trace that checks what it is told: each request has an end and each
-// hold, everything comes in its order, once, and one after the other.
+// An audit checks the events of a Trace. Each request and each hold must end. Events must arrive in
+// order, once, and one at a time.
 type audit struct {
-	t     testing.TB
-	aside bool // errors come at any time: of what was asked for otherwise before
+	t            testing.TB
+	errorsAnyway bool // errors may arrive at any time, from earlier requests
 
-	mu      sync.Mutex
-	stories []*story
+	mu        sync.Mutex
+	timelines []*timeline
 }
 
-// A story is what was told of the requests under one ctx.
-type story struct {
+// A timeline has the events of the requests under one ctx.
+type timeline struct {
 	name string
-	keys map[string]*tale
+	keys map[string]*keyTimeline
 }
 
-// A tale is what was told of one key.
-type tale struct {
+// A keyTimeline has the events of one key.
+type keyTimeline struct {
 	events  []string
 	last    string // the hook of the last event, except renewals and errors
 	running bool
@@ -37,18 +37,18 @@ type tale struct {
 	at      time.Time
 }
 
-type storyKey struct{}
+type timelineKey struct{}
 
-// begin returns the ctx of a new story.
-func (a *audit) begin(ctx context.Context, name string) (context.Context, *story) {
-	s := &story{name, map[string]*tale{}}
+// begin returns the ctx of a new timeline.
+func (a *audit) begin(ctx context.Context, name string) (context.Context, *timeline) {
+	s := &timeline{name, map[string]*keyTimeline{}}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.stories = append(a.stories, s)
-	return context.WithValue(ctx, storyKey{}, s), s
+	a.timelines = append(a.timelines, s)
+	return context.WithValue(ctx, timelineKey{}, s), s
 }
 
-// follows lists after what an event may come. A group may ask for a key again.
+// follows lists the events that may precede an event. A MultiLease may request a key again.
 var follows = map[string][]string{
 	"waiting":  {"", "failed", "lost", "released"},
 	"acquired": {"", "failed", "lost", "released", "waiting"},
@@ -58,24 +58,24 @@ var follows = map[string][]string{
 	"released": {"acquired"},
 }
 
-// hear checks an event, and gives others of its story the time to come too early.
-func (a *audit) hear(ctx context.Context, e trace.Event) {
+// handle checks an event. It yields, so that other events of the key can arrive too early.
+func (a *audit) handle(ctx context.Context, e trace.Event) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s, ok := ctx.Value(storyKey{}).(*story)
+	s, ok := ctx.Value(timelineKey{}).(*timeline)
 	if !ok {
-		a.t.Errorf("%s is told under a ctx that is not the request's", e.Hook)
+		a.t.Errorf("the ctx of %s is not that of the request", e.Hook)
 		return
 	}
 	t := s.keys[e.Key]
 	if t == nil {
-		t = new(tale)
+		t = new(keyTimeline)
 		s.keys[e.Key] = t
 	}
 	t.events = append(t.events, e.Hook)
 	overlaps := t.running
-	aside := e.Hook == trace.RedisError && a.aside
-	if !aside {
+	concurrent := e.Hook == trace.RedisError && a.errorsAnyway
+	if !concurrent {
 		t.running = true
 		a.mu.Unlock()
 		runtime.Gosched()
@@ -84,13 +84,13 @@ func (a *audit) hear(ctx context.Context, e trace.Event) {
 	}
 	held := e.Hook == trace.Acquired || t.last == trace.Acquired
 	switch {
-	case overlaps && !aside:
-		a.t.Errorf("%s: two are told at a time: %v", s.name, t.events)
+	case overlaps && !concurrent:
+		a.t.Errorf("%s: two events at the same time: %v", s.name, t.events)
 	case e.Hook == trace.RedisError:
 	case !slices.Contains(follows[e.Hook], t.last):
 		a.t.Errorf("%s: out of order: %v", s.name, t.events)
 	case e.At.Before(t.at):
-		a.t.Errorf("%s: %v before what was told before: %v", s.name, t.at.Sub(e.At), t.events)
+		a.t.Errorf("%s: the last event is %v older than the one before: %v", s.name, t.at.Sub(e.At), t.events)
 	case held != (e.Fence != 0), held && e.Hook != trace.Acquired && e.Fence != t.hold.Fence:
 		a.t.Errorf("%s: the fence is %d after %d: %v", s.name, e.Fence, t.hold.Fence, t.events)
 	}
@@ -109,8 +109,8 @@ func (a *audit) hear(ctx context.Context, e trace.Event) {
 	}
 }
 
-// wrong reports whether the fields of an event do not fit the events before.
-func (t *tale) wrong(e trace.Event) bool {
+// wrong reports whether the fields of an event contradict the earlier events.
+func (t *keyTimeline) wrong(e trace.Event) bool {
 	waits := t.last == trace.Waiting
 	switch e.Hook {
 	case trace.Acquired:
@@ -128,25 +128,25 @@ func (t *tale) wrong(e trace.Event) bool {
 }
 
 // trace returns the Trace of the audit.
-func (a *audit) trace() trace.Trace { return trace.All(a.hear) }
+func (a *audit) trace() trace.Trace { return trace.All(a.handle) }
 
-// over reports whether all of a story has ended, and what was told.
-func (a *audit) over(s *story) (over bool, what string) {
+// ended reports whether all requests of a timeline have ended, and describes its events.
+func (a *audit) ended(s *timeline) (ended bool, events string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	over = true
+	ended = true
 	for key, t := range s.keys {
-		over = over && slices.Contains([]string{"", "failed", "lost", "released"}, t.last)
-		what += fmt.Sprintf(" %s: %v", key, t.events)
+		ended = ended && slices.Contains([]string{"", "failed", "lost", "released"}, t.last)
+		events += fmt.Sprintf(" %s: %v", key, t.events)
 	}
-	return over, what
+	return ended, events
 }
 
-// check checks that all stories are over.
+// check checks that all timelines have ended.
 func (a *audit) check() {
-	for _, s := range a.stories {
-		if over, what := a.over(s); !over {
-			a.t.Errorf("%s has no end:%s", s.name, what)
+	for _, s := range a.timelines {
+		if ended, events := a.ended(s); !ended {
+			a.t.Errorf("%s has no end:%s", s.name, events)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/client"
 )
 
-// TestCanServe lists what keeps a claim from passing to the next lease of its process.
+// TestCanServe lists the reasons why a claim cannot serve the next lease of its process.
 func TestCanServe(t *testing.T) {
 	now := time.Now()
 	held := func() *claim {
@@ -19,16 +19,16 @@ func TestCanServe(t *testing.T) {
 		change func(*claim, *Lease)
 		want   bool
 	}{
-		"nothing":          {func(*claim, *Lease) {}, true},
-		"it is in use":     {func(c *claim, _ *Lease) { c.hold.used = 1 }, false},
-		"it is too small":  {func(_ *claim, l *Lease) { l.weight = 2 }, false},
-		"a longer TTL":     {func(_ *claim, l *Lease) { l.ttl++ }, false},
-		"a shorter TTL":    {func(_ *claim, l *Lease) { l.ttl-- }, false},
-		"it is a writer's": {func(c *claim, l *Lease) { c.queue.name.Kind, l.ttl = RWMutex, l.ttl-1 }, true},
-		"no fence is left": {func(c *claim, _ *Lease) { c.hold.fencesUsed = FencesPerGrant }, false},
-		"slice over":       {func(c *claim, _ *Lease) { c.hold.slice.start, c.hold.fencesUsed = monoTimeOf(now.Add(-MinSlice)), 1 }, false},
-		"not used so far":  {func(c *claim, _ *Lease) { c.hold.slice.start = monoTimeOf(now.Add(-MinSlice)) }, true},
-		"window over":      {func(c *claim, _ *Lease) { c.hold.window = client.NewTrustWindow(now.Add(-time.Second), time.Second) }, false},
+		"no reason":              {func(*claim, *Lease) {}, true},
+		"in use":                 {func(c *claim, _ *Lease) { c.hold.used = 1 }, false},
+		"too small":              {func(_ *claim, l *Lease) { l.weight = 2 }, false},
+		"a longer TTL":           {func(_ *claim, l *Lease) { l.ttl++ }, false},
+		"a shorter TTL":          {func(_ *claim, l *Lease) { l.ttl-- }, false},
+		"RWMutex":                {func(c *claim, l *Lease) { c.queue.name.Kind, l.ttl = RWMutex, l.ttl-1 }, true},
+		"no fence left":          {func(c *claim, _ *Lease) { c.hold.fencesUsed = FencesPerGrant }, false},
+		"slice over":             {func(c *claim, _ *Lease) { c.hold.slice.start, c.hold.fencesUsed = monoTimeOf(now.Add(-MinSlice)), 1 }, false},
+		"slice over, but unused": {func(c *claim, _ *Lease) { c.hold.slice.start = monoTimeOf(now.Add(-MinSlice)) }, true},
+		"window over":            {func(c *claim, _ *Lease) { c.hold.window = client.NewTrustWindow(now.Add(-time.Second), time.Second) }, false},
 		"first, window almost over": {func(c *claim, _ *Lease) {
 			c.hold.window = client.NewTrustWindow(now.Add(-700*time.Millisecond), time.Second)
 		}, true},
@@ -38,22 +38,21 @@ func TestCanServe(t *testing.T) {
 	} {
 		claim, lease := held(), &Lease{ttl: time.Second, weight: 1}
 		if c.change(claim, lease); claim.canServe(lease, now) != c.want {
-			t.Errorf("%s: fits is %v", name, !c.want)
+			t.Errorf("%s: canServe is %v", name, !c.want)
 		}
 	}
 }
 
-// TestWindowEndsForGood lets an answer be heard by a process that was stopped while
-// its window passed, before its timer fires. Redis may have let another in
-// meanwhile, and have had the token back by a late copy of a request: the hold must
-// not go on as if it had lasted.
-func TestWindowEndsForGood(t *testing.T) {
+// TestEndedWindowIsNotExtended delivers a reply to a process that was stopped until after its window,
+// before its timer fires. In between, Redis may have granted the lock to another process, and then
+// to the same token again by a late request. So the hold must not go on.
+func TestEndedWindowIsNotExtended(t *testing.T) {
 	m := NewManager(newFakeStore(newFakeRedis()))
 	now := time.Now()
 	sent := now.Add(-time.Second)
-	for name, answer := range map[string]func(*claim){
+	for name, deliver := range map[string]func(*claim){
 		"to a renewal": func(c *claim) { c.HandleRenewal(0, Renewal{TTL: c.ttl}, RenewResult{Held: true}, sent) },
-		"to a request that the hand-over had overtaken": func(c *claim) {
+		"to a request before the hand-over": func(c *claim) {
 			c.requests.inflight++
 			c.queue.handleReply(c, Request{Token: c.token, TTL: c.ttl, Seq: 1}, Reply{Granted: true, Weight: 1}, nil, sent)
 		},
@@ -65,17 +64,17 @@ func TestWindowEndsForGood(t *testing.T) {
 			c := newClaim(q, l, false)
 			q.claim, c.hold.weight, c.want.weight, c.hold.window = c, 1, 0, client.NewTrustWindow(now.Add(-passed), c.ttl)
 			c.assign(l, now)
-			answer(c)
+			deliver(c)
 			if err := l.Err(); !errors.Is(err, want) {
-				t.Errorf("answer %s, %v after the window of %v began: %v, want %v", name, passed, c.ttl, err, want)
+				t.Errorf("reply %s, %v after the window of %v began: %v, want %v", name, passed, c.ttl, err, want)
 			}
 			_ = l.Release()
 		}
 	}
 }
 
-// TestNextLeaseIsRenewedInTime begins a lease less than a round trip before the window of its claim
-// ends, which was not renewed for its other lease. Nothing fails, so the lease must not be lost.
+// TestNextLeaseIsRenewedInTime grants a lease less than a round trip before the end of its claim's
+// window, which was not renewed for the earlier lease. Without faults the lease must not be lost.
 func TestNextLeaseIsRenewedInTime(t *testing.T) {
 	const ttl = 10 * time.Second
 	lingering := func(p Params) Params {
@@ -104,17 +103,17 @@ func TestNextLeaseIsRenewedInTime(t *testing.T) {
 				}
 				ctx, cancel := context.WithCancel(e.Context())
 				defer cancel()
-				other, result := e.want(ctx, m, first)
+				other, result := e.request(ctx, m, first)
 				if c.received {
 					<-result
 				}
-				time.Sleep(time.Millisecond) // it is granted
-				s.takes(3 * time.Millisecond)
-				for last := time.Duration(0); other.Remaining() != last; { // a renewal moves it on
+				time.Sleep(time.Millisecond) // until the grant
+				s.setLatency(3 * time.Millisecond)
+				for last := time.Duration(0); other.Remaining() != last; { // a renewal moves the end
 					last = 4 * time.Millisecond
 					time.Sleep(other.Remaining() - last)
 				}
-				next, got := e.want(e.Context(), m, c.p)
+				next, got := e.request(e.Context(), m, c.p)
 				switch {
 				case c.release && c.received:
 					other.Release()

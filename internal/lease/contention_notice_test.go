@@ -17,7 +17,7 @@ func contended(l *Lease) bool {
 	}
 }
 
-// eachKind runs f for each primitive that leases are of, exclusive holds.
+// eachKind runs f for each primitive, with parameters of an exclusive hold.
 func eachKind(t *testing.T, f func(e *env, p Params)) {
 	for _, p := range []Params{
 		{Kind: Mutex, Weight: 1},
@@ -29,7 +29,7 @@ func eachKind(t *testing.T, f func(e *env, p Params)) {
 	}
 }
 
-// contender waits as p says, from now on, and releases at once what it gets.
+// contender requests a lease, and releases it immediately. It closes got afterwards.
 func (e *env) contender(m *Manager, p Params) (got chan struct{}) {
 	got = make(chan struct{})
 	go func() {
@@ -43,26 +43,26 @@ func (e *env) contender(m *Manager, p Params) (got chan struct{}) {
 	return got
 }
 
-// A holder that asks for it is told by one message that another process waits, and not by
-// goroutines of its own.
+// A holder that asks for it gets one contention notice when another process waits, and none for
+// waiters of its own process.
 func TestContendedByTheNotice(t *testing.T) {
 	eachKind(t, func(e *env, p Params) {
-		k1, _ := e.process()
-		k2, _ := e.process()
+		m1, _ := e.process()
+		m2, _ := e.process()
 		p.NotifyContention = true
-		held := e.take(k1, p)
-		if p.Kind != Semaphore { // whose process would be the first in the queue
-			e.contender(k1, p)
+		held := e.acquire(m1, p)
+		if p.Kind != Semaphore { // a local waiter for permits would be the first in the queue
+			e.contender(m1, p)
 		}
 		time.Sleep(10 * time.Millisecond)
 		if contended(held) {
 			e.Error("contended by its own process")
 		}
-		sent := e.redis.sent
-		got := e.contender(k2, p)
+		sent := e.redis.messages
+		got := e.contender(m2, p)
 		time.Sleep(time.Millisecond)
-		if !contended(held) || e.redis.sent != sent+1 {
-			e.Errorf("contended: %v, by %d messages", contended(held), e.redis.sent-sent)
+		if !contended(held) || e.redis.messages != sent+1 {
+			e.Errorf("contended: %v, by %d messages", contended(held), e.redis.messages-sent)
 		}
 		held.Release()
 		<-got
@@ -74,19 +74,19 @@ func TestContendedByTheNotice(t *testing.T) {
 	})
 }
 
-// A notice that comes before the grant that it is about is not lost.
+// A notice that arrives before the reply with the grant is not lost.
 func TestContendedBeforeTheGrantArrives(t *testing.T) {
 	eachKind(t, func(e *env, p Params) {
 		p.TTL, p.NotifyContention = time.Minute, true
-		k1, s1 := e.process()
-		k2, _ := e.process()
-		e.take(k1, p).Release() // opens the subscription of k1
-		s1.takes(50 * time.Millisecond)
-		asked := make(chan *Lease)
-		go func() { asked <- e.take(k1, p) }()
+		m1, s1 := e.process()
+		m2, _ := e.process()
+		e.acquire(m1, p).Release() // opens the subscription of m1
+		s1.setLatency(50 * time.Millisecond)
+		granted := make(chan *Lease)
+		go func() { granted <- e.acquire(m1, p) }()
 		time.Sleep(60 * time.Millisecond)
-		got := e.contender(k2, p)
-		held := <-asked
+		got := e.contender(m2, p)
+		held := <-granted
 		if !contended(held) {
 			e.Error("the notice is lost")
 		}
@@ -98,20 +98,20 @@ func TestContendedBeforeTheGrantArrives(t *testing.T) {
 // A lease of several keys is contended when one of them is.
 func TestContendedMultiLease(t *testing.T) {
 	inBubble(t, func(e *env) {
-		k1, _ := e.process()
-		k2, _ := e.process()
+		m1, _ := e.process()
+		m2, _ := e.process()
 		p := params(time.Minute)
 		p.NotifyContention = true
 		var ml MultiLease
-		if err := ml.Acquire(e.Context(), k1, p, []string{"a", "b", "c"}); err != nil {
+		if err := ml.Acquire(e.Context(), m1, p, []string{"a", "b", "c"}); err != nil {
 			e.Fatal(err)
 		}
 		ch := ml.Contended()
 		p.Key = "b"
-		got := e.contender(k2, p)
+		got := e.contender(m2, p)
 		<-ch
 		if ml.Contended() != ch {
-			e.Error("another channel")
+			e.Error("Contended returns another channel")
 		}
 		ml.Release()
 		<-got

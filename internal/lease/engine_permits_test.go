@@ -22,7 +22,7 @@ func taking(weight, size int64) Params {
 	return Params{Kind: Semaphore, Key: "key", TTL: time.Minute, Weight: weight, Size: size}
 }
 
-func (e *env) take(m *Manager, p Params) *Lease {
+func (e *env) acquire(m *Manager, p Params) *Lease {
 	e.Helper()
 	l := new(Lease)
 	if err := l.Acquire(e.Context(), m, &p); err != nil {
@@ -32,15 +32,15 @@ func (e *env) take(m *Manager, p Params) *Lease {
 	return l
 }
 
-// want requests a lease and returns a channel that yields when it is there.
-func (e *env) want(ctx context.Context, m *Manager, p Params) (*Lease, <-chan error) {
-	l, box := new(Lease), result.NewChan(result.ErrorOnly{})
-	l.AcquireChan(ctx, m, &p, box)
+// request requests a lease, and returns a channel that receives the result.
+func (e *env) request(ctx context.Context, m *Manager, p Params) (*Lease, <-chan error) {
+	l, results := new(Lease), result.NewChan(result.ErrorOnly{})
+	l.AcquireChan(ctx, m, &p, results)
 	e.leases = append(e.leases, l)
-	return l, box.C()
+	return l, results.C()
 }
 
-func (e *env) waits(what string, c <-chan error) {
+func (e *env) checkWaits(what string, c <-chan error) {
 	e.Helper()
 	synctest.Wait()
 	select {
@@ -50,7 +50,7 @@ func (e *env) waits(what string, c <-chan error) {
 	}
 }
 
-func (e *env) gets(what string, c <-chan error, bound time.Duration) {
+func (e *env) checkGranted(what string, c <-chan error, bound time.Duration) {
 	e.Helper()
 	start := time.Now()
 	select {
@@ -59,12 +59,20 @@ func (e *env) gets(what string, c <-chan error, bound time.Duration) {
 			e.Errorf("%s: %v", what, err)
 		}
 	case <-time.After(time.Hour):
-		e.Fatalf("%s does not get in", what)
+		e.Fatalf("%s is not granted", what)
 	}
-	e.within(what+" gets in", start, bound)
+	e.checkWithin(what+" is granted", start, bound)
 }
 
-// used is what Redis has given out.
+// try tries to acquire p, and returns the error.
+func (e *env) try(m *Manager, p Params) error {
+	p.Try = true
+	l := new(Lease)
+	e.leases = append(e.leases, l)
+	return l.Acquire(e.Context(), m, &p)
+}
+
+// used returns how many permits are granted in Redis.
 func (e *env) used(kind Kind) int64 {
 	e.redis.mu.Lock()
 	defer e.redis.mu.Unlock()
@@ -73,68 +81,58 @@ func (e *env) used(kind Kind) int64 {
 	return p.used
 }
 
-func (e *env) uses(kind Kind, want int64) {
+func (e *env) checkUsed(kind Kind, want int64) {
 	e.Helper()
 	if got := e.used(kind); got != want {
 		e.Errorf("%d permits in use, want %d", got, want)
 	}
 }
 
-func (e *env) cost(what string, asks, renewals int, f func()) {
+// checkCost checks the number of requests that f sends. It must send no renewal.
+func (e *env) checkCost(what string, requests int, f func()) {
 	e.Helper()
-	e.redis.mu.Lock()
-	a, r := e.redis.requests, e.redis.renewals
-	e.redis.mu.Unlock()
+	before := e.redis.counted()
 	f()
-	e.redis.mu.Lock()
-	defer e.redis.mu.Unlock()
-	if a, r = e.redis.requests-a, e.redis.renewals-r; a != asks || r != renewals {
-		e.Errorf("%s costs %d requests and %d renewals, want %d and %d", what, a, r, asks, renewals)
+	after := e.redis.counted()
+	if n, renewals := after.requests-before.requests, after.renewals-before.renewals; n != requests || renewals != 0 {
+		e.Errorf("%s costs %d requests and %d renewals, want %d and 0", what, n, renewals, requests)
 	}
 }
 
-// claimOf returns the claim that k has on the key.
-func claimOf(m *Manager, kind Kind) *claim {
-	q := m.queueFor(Name{Kind: kind, Key: "key"})
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.claim
-}
-
-// TestWriterKeepsReadersOut has a writer wait elsewhere: by word, no more readers
-// join, and it gets in when those that were there have left.
+// TestWriterKeepsReadersOut lets a writer of another process wait. After its contention notice no
+// more readers join, and the writer is granted once the earlier readers have released.
 func TestWriterKeepsReadersOut(t *testing.T) {
 	inBubble(t, func(e *env) {
-		k1, _ := e.process()
-		k2, _ := e.process()
-		first := e.take(k1, reading(time.Minute))
+		m1, _ := e.process()
+		m2, _ := e.process()
+		first := e.acquire(m1, reading(time.Minute))
 		time.Sleep(2 * MinSlice)
-		second := e.take(k1, reading(time.Minute))
+		second := e.acquire(m1, reading(time.Minute))
 		time.Sleep(time.Second)
-		writer, wrote := e.want(e.Context(), k2, writing(time.Minute))
+		writer, wrote := e.request(e.Context(), m2, writing(time.Minute))
 		time.Sleep(5 * time.Millisecond)
-		_, read := e.want(e.Context(), k1, reading(time.Minute))
-		e.waits("a reader that comes after a writer", read)
+		_, read := e.request(e.Context(), m1, reading(time.Minute))
+		e.checkWaits("a reader behind a writer", read)
 		first.Release()
-		e.waits("the writer", wrote)
+		e.checkWaits("the writer", wrote)
 		second.Release()
-		e.gets("the writer", wrote, time.Millisecond)
-		e.waits("a reader that comes after a writer", read)
+		e.checkGranted("the writer", wrote, time.Millisecond)
+		e.checkWaits("a reader behind a writer", read)
 		writer.Release()
-		e.gets("the reader", read, time.Millisecond)
+		e.checkGranted("the reader", read, time.Millisecond)
 	})
 }
 
-// TestContentionNoticeBeforeReply has word come while the answer to a renewal is under way
-// that was given when nobody waited: the answer must not make it forgotten.
+// TestContentionNoticeBeforeReply delivers a contention notice before the reply to an earlier
+// renewal, which reports no waiters. The reply must not clear the contention.
 func TestContentionNoticeBeforeReply(t *testing.T) {
 	inBubble(t, func(e *env) {
-		k1, s1 := e.process()
-		k2, _ := e.process()
+		m1, s1 := e.process()
+		m2, _ := e.process()
 		const ttl = 30 * time.Second
-		e.take(k1, reading(ttl))
+		e.acquire(m1, reading(ttl))
 		time.Sleep(2 * MinSlice)
-		e.take(k1, reading(ttl))
+		e.acquire(m1, reading(ttl))
 		time.Sleep(time.Second)
 		back := false
 		s1.change(func() {
@@ -145,107 +143,101 @@ func TestContentionNoticeBeforeReply(t *testing.T) {
 				return 100 * time.Millisecond
 			}
 		})
-		line := claimOf(k1, RWMutex).queue
-		line.mu.Lock()
-		k1.mu.Lock()
-		k1.RenewNow(line.claim, time.Now())
-		k1.mu.Unlock()
-		line.mu.Unlock()
+		renewNow(m1, RWMutex)
 		time.Sleep(50 * time.Millisecond) // the renewal has been executed
-		_, wrote := e.want(e.Context(), k2, writing(ttl))
+		_, wrote := e.request(e.Context(), m2, writing(ttl))
 		time.Sleep(100 * time.Millisecond)
-		_, read := e.want(e.Context(), k1, reading(ttl))
-		e.waits("a reader that comes after a writer", read)
+		_, read := e.request(e.Context(), m1, reading(ttl))
+		e.checkWaits("a reader behind a writer", read)
 		e.leases[0].Release()
 		e.leases[1].Release()
-		e.gets("the writer", wrote, 200*time.Millisecond)
+		e.checkGranted("the writer", wrote, 200*time.Millisecond)
 		e.leases[2].Release()
 		<-read
 	})
 }
 
-// TestWriterCancels has a writer give up that its process waits for, with readers
-// behind it: they must not wait for all that it wanted.
+// TestWriterCancels cancels the writer that its process waits for. The readers behind it must not
+// wait for the writer's weight.
 func TestWriterCancels(t *testing.T) {
 	inBubble(t, func(e *env) {
-		k1, _ := e.process()
-		k2, _ := e.process()
-		e.take(k1, reading(time.Minute))
+		m1, _ := e.process()
+		m2, _ := e.process()
+		e.acquire(m1, reading(time.Minute))
 		ctx, cancel := context.WithCancel(e.Context())
-		_, wrote := e.want(ctx, k2, writing(time.Minute))
+		_, wrote := e.request(ctx, m2, writing(time.Minute))
 		time.Sleep(time.Second)
-		_, read := e.want(e.Context(), k2, reading(time.Minute))
+		_, read := e.request(e.Context(), m2, reading(time.Minute))
 		time.Sleep(time.Second)
-		e.waits("a reader behind a writer", read)
+		e.checkWaits("a reader behind a writer", read)
 		cancel()
 		<-wrote
-		e.gets("the reader", read, time.Millisecond)
-		e.uses(RWMutex, 2)
+		e.checkGranted("the reader", read, time.Millisecond)
+		e.checkUsed(RWMutex, 2)
 	})
 }
 
-// TestUnknownWantSeq delivers messages for something that the claim does not want,
-// or wants no more: they must not be credited.
+// TestUnknownWantSeq delivers messages that grant what the claim does not want, or no longer
+// wants. They must not count.
 func TestUnknownWantSeq(t *testing.T) {
 	inBubble(t, func(e *env) {
-		k1, _ := e.process()
-		k2, s2 := e.process()
-		e.take(k1, taking(1, 3))
-		other := e.take(k2, taking(2, 3))
+		m1, _ := e.process()
+		m2, s2 := e.process()
+		e.acquire(m1, taking(1, 3))
+		other := e.acquire(m2, taking(2, 3))
 		ctx, cancel := context.WithCancel(e.Context())
-		_, got := e.want(ctx, k1, taking(2, 3))
-		time.Sleep(MaxPollInterval / 3) // it does not ask again before the end
-		c := claimOf(k1, Semaphore)
+		_, got := e.request(ctx, m1, taking(2, 3))
+		time.Sleep(MaxPollInterval / 3) // there is no further poll before the end
+		c := claimOf(m1, Semaphore)
 		h := Handover{Name: Name{Kind: Semaphore, Key: "key"}, Token: c.token, Seq: c.requests.lastQueued(), WantSeq: c.want.seq, FenceBase: 1, Weight: 3}
 		old := h
 		old.WantSeq--
-		k1.HandleMessage(old)
-		e.waits("who has asked", got)
-		s2.tells(5 * time.Millisecond)
-		go other.Release() // so that it is on the way when
+		m1.HandleMessage(old)
+		e.checkWaits("the waiter", got)
+		s2.delayMessages(5 * time.Millisecond)
+		go other.Release()
 		time.Sleep(time.Millisecond)
-		e.uses(Semaphore, 3)
-		cancel()
+		e.checkUsed(Semaphore, 3)
+		cancel() // while the message is in flight
 		if err := <-got; !errors.Is(err, context.Canceled) {
 			e.Error(err)
 		}
 		time.Sleep(100 * time.Millisecond)
-		k1.HandleMessage(h)
-		e.uses(Semaphore, 1)
+		m1.HandleMessage(h)
+		e.checkUsed(Semaphore, 1)
 		if c.hold.weight != 1 || c.redis.weight != 1 {
-			e.Errorf("the claim counts %d, and %d in Redis", c.hold.weight, c.redis.weight)
+			e.Errorf("the claim has weight %d, and %d in Redis", c.hold.weight, c.redis.weight)
 		}
-		e.gets("another", second(e.want(e.Context(), k1, taking(2, 3))), 10*time.Millisecond)
+		e.checkGranted("another", second(e.request(e.Context(), m1, taking(2, 3))), 10*time.Millisecond)
 	})
 }
 
 func second(_ *Lease, c <-chan error) <-chan error { return c }
 
-// TestCancelledReplyLost has the answer lost by which a process would have got
-// more, when nobody there wants that any more.
+// TestCancelledReplyLost loses the reply that grants more permits, and cancels their request. They
+// must not stay granted.
 func TestCancelledReplyLost(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, s := e.process()
-		e.take(m, taking(1, 3))
+		e.acquire(m, taking(1, 3))
 		ctx, cancel := context.WithCancel(e.Context())
-		s.fails(lostReply)
-		_, got := e.want(ctx, m, taking(2, 3))
-		time.Sleep(70 * time.Microsecond) // it has been executed
-		e.uses(Semaphore, 3)
+		s.nextFaults(lostReply)
+		_, got := e.request(ctx, m, taking(2, 3))
+		time.Sleep(70 * time.Microsecond) // the request has been executed
+		e.checkUsed(Semaphore, 3)
 		cancel()
 		<-got
 		time.Sleep(time.Second)
-		e.uses(Semaphore, 1)
+		e.checkUsed(Semaphore, 1)
 	})
 }
 
-// TestShrinkingCrossesHandOver gives up a permit while others are handed over to
-// the same claim, and loses what can be lost: in the end Redis has what the
-// process uses, and nothing less.
+// TestShrinkingCrossesHandOver releases a permit while others are handed over to the same claim,
+// with every fault. In the end Redis must have exactly what the process uses.
 func TestShrinkingCrossesHandOver(t *testing.T) {
 	const us = time.Microsecond
-	for _, lag := range []time.Duration{-60 * us, 0, 20 * us, 60 * us, 120 * us} { // of the release, behind the hand-over
-		for _, delay := range []time.Duration{-1, 10 * us, 100 * us, 5 * time.Millisecond} { // of the message; -1: lost
+	for _, lag := range []time.Duration{-60 * us, 0, 20 * us, 60 * us, 120 * us} { // from the hand-over to the release
+		for _, delay := range []time.Duration{-1, 10 * us, 100 * us, 5 * time.Millisecond} { // of the message; -1 loses it
 			for _, first := range []fault{fine, lostRequest, lostReply, twice, late} {
 				for _, then := range []fault{fine, lostRequest, lostReply} {
 					crossing(t, lag, delay, first, then)
@@ -257,15 +249,15 @@ func TestShrinkingCrossesHandOver(t *testing.T) {
 
 func crossing(t *testing.T, lag, delay time.Duration, faults ...fault) {
 	inBubble(t, func(e *env) {
-		k1, s1 := e.process()
-		k2, s2 := e.process()
-		rest := e.take(k1, taking(1, 4))
-		freed := e.take(k1, taking(1, 4))
-		other := e.take(k2, taking(2, 4))
-		more, got := e.want(e.Context(), k1, taking(2, 4))
+		m1, s1 := e.process()
+		m2, s2 := e.process()
+		kept := e.acquire(m1, taking(1, 4))
+		freed := e.acquire(m1, taking(1, 4))
+		other := e.acquire(m2, taking(2, 4))
+		more, got := e.request(e.Context(), m1, taking(2, 4))
 		time.Sleep(time.Second)
-		s2.tells(delay)
-		s1.fails(faults...)
+		s2.delayMessages(delay)
+		s1.nextFaults(faults...)
 		go func() {
 			time.Sleep(max(-lag, 0))
 			other.Release()
@@ -278,39 +270,39 @@ func crossing(t *testing.T, lag, delay time.Duration, faults ...fault) {
 			e.Error(err)
 		}
 		time.Sleep(5 * time.Second)
-		e.uses(Semaphore, 3)
-		c := claimOf(k1, Semaphore)
-		if rest.Err() != nil || more.Err() != nil || c.hold.weight != 3 || c.redis.weight != 3 || c.hold.used != 3 {
-			e.Errorf("%v, %v; the claim counts %d, in Redis %d, in use %d", rest.Err(), more.Err(), c.hold.weight, c.redis.weight, c.hold.used)
+		e.checkUsed(Semaphore, 3)
+		c := claimOf(m1, Semaphore)
+		if kept.Err() != nil || more.Err() != nil || c.hold.weight != 3 || c.redis.weight != 3 || c.hold.used != 3 {
+			e.Errorf("%v, %v; the claim has weight %d, %d in Redis, %d in use", kept.Err(), more.Err(), c.hold.weight, c.redis.weight, c.hold.used)
 		}
-		for _, l := range []*Lease{rest, more} {
+		for _, l := range []*Lease{kept, more} {
 			if err := l.Release(); err != nil {
 				e.Error(err)
 			}
 		}
 		time.Sleep(time.Second)
-		e.uses(Semaphore, 0)
+		e.checkUsed(Semaphore, 0)
 		if e.Failed() {
 			e.Fatalf("release after %v, message in %v, faults %v", lag, delay, faults)
 		}
 	})
 }
 
-// TestReleasesAtOnce releases several leases at the same time, while another is
-// held: each tells Redis at most once.
+// TestReleasesAtOnce releases several leases at the same time, while another is held. Each release
+// sends at most one request.
 func TestReleasesAtOnce(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, _ := e.process()
 		for range 5 {
-			e.take(m, taking(1, 8))
+			e.acquire(m, taking(1, 8))
 		}
-		e.cost("releasing four", 4, 0, func() {
+		e.checkCost("releasing four", 4, func() {
 			for _, l := range e.leases[1:] {
 				go l.Release()
 				synctest.Wait()
 			}
 			time.Sleep(time.Second)
 		})
-		e.uses(Semaphore, 1)
+		e.checkUsed(Semaphore, 1)
 	})
 }

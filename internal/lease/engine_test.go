@@ -13,7 +13,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// env is one fake Redis and the processes at it, in a bubble.
+// env is one fake Redis with its client processes, in a bubble.
 type env struct {
 	*testing.T
 	redis  *fakeRedis
@@ -27,7 +27,7 @@ func inBubble(t *testing.T, f func(e *env)) {
 		for _, l := range e.leases {
 			l.Release()
 		}
-		time.Sleep(time.Minute) // whatever lingers ends; what does not, the bubble reports
+		time.Sleep(time.Minute) // lingering claims end; the bubble reports goroutines that do not
 	})
 }
 
@@ -40,123 +40,141 @@ func params(ttl time.Duration) Params {
 	return Params{Kind: Mutex, Key: "key", TTL: ttl, Weight: 1}
 }
 
+// withClaim runs f with the claim that m has on the key, under the mutex of its queue.
+func withClaim(m *Manager, kind Kind, f func(c *claim)) {
+	q := m.queueFor(Name{Kind: kind, Key: "key"})
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	f(q.claim)
+}
+
+func claimOf(m *Manager, kind Kind) (of *claim) {
+	withClaim(m, kind, func(c *claim) { of = c })
+	return of
+}
+
+func renewNow(m *Manager, kind Kind) {
+	withClaim(m, kind, func(c *claim) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.RenewNow(c, time.Now())
+	})
+}
+
+func keysNumbered(n int) (keys []string) {
+	for i := range n {
+		keys = append(keys, fmt.Sprint("key", i))
+	}
+	return keys
+}
+
 func (e *env) owner() string {
 	e.redis.mu.Lock()
 	defer e.redis.mu.Unlock()
 	return e.redis.key("key").owner
 }
 
-func (e *env) within(what string, start time.Time, bound time.Duration) {
+func (e *env) checkWithin(what string, start time.Time, bound time.Duration) {
 	e.Helper()
 	if got := time.Since(start); got > bound {
 		e.Errorf("%s after %v, want at most %v", what, got, bound)
 	}
 }
 
-// TestWindowCountsFromSending slows the network down: the hold must end by the
-// time of the request, not of the reply, for Redis counts from in between.
+// TestWindowCountsFromSending slows the network down. The hold must end one TTL after the request
+// was sent, not after its reply, because Redis starts the TTL in between.
 func TestWindowCountsFromSending(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, s := e.process()
-		s.takes(300 * time.Millisecond)
+		s.setLatency(300 * time.Millisecond)
 		start := time.Now()
-		l := e.take(m, params(time.Second))
+		l := e.acquire(m, params(time.Second))
 		s.fault = func() fault { return lostRequest } // no renewal gets through
 		<-l.Done()
-		e.within("a grant's loss is told", start, time.Second)
+		e.checkWithin("the loss after a grant", start, time.Second)
 	})
 	inBubble(t, func(e *env) {
 		m, s := e.process()
-		l := e.take(m, params(time.Second))
+		l := e.acquire(m, params(time.Second))
 		var sent time.Time
-		s.mu.Lock()
-		s.latency = func() time.Duration { // of the first renewal: all others are lost
-			if sent.IsZero() {
-				sent = time.Now()
-				return 250 * time.Millisecond
+		s.change(func() { // only the first renewal arrives
+			s.latency = func() time.Duration {
+				if sent.IsZero() {
+					sent = time.Now()
+					return 250 * time.Millisecond
+				}
+				return 0
 			}
-			return 0
-		}
-		s.fault = func() fault {
-			if time.Since(sent) == 250*time.Millisecond {
-				return fine
+			s.fault = func() fault {
+				if time.Since(sent) == 250*time.Millisecond {
+					return fine
+				}
+				return lostRequest
 			}
-			return lostRequest
-		}
-		s.mu.Unlock()
+		})
 		<-l.Done()
-		e.within("a renewal's loss is told", sent, time.Second)
+		e.checkWithin("the loss after a renewal", sent, time.Second)
 	})
 }
 
-// TestMessageWithUnknownNumber delivers a message that echoes a request which was
-// never sent, or long ago, while another holds the lock: it must not be believed.
+// TestMessageWithUnknownNumber delivers messages with a sequence number that was never sent, or
+// was sent long ago, while another process holds the lock. They must not grant anything.
 func TestMessageWithUnknownNumber(t *testing.T) {
 	inBubble(t, func(e *env) {
-		k1, _ := e.process()
-		k2, _ := e.process()
-		held := e.take(k1, params(10*time.Second))
-		_, got := e.want(e.Context(), k2, params(10*time.Second))
+		m1, _ := e.process()
+		m2, _ := e.process()
+		held := e.acquire(m1, params(10*time.Second))
+		_, got := e.request(e.Context(), m2, params(10*time.Second))
 		time.Sleep(20 * time.Second) // many requests later
-		line := k2.queues.Entries[Name{Kind: Mutex, Key: "key"}]
-		line.mu.Lock()
-		c, last := line.claim, line.claim.requests.seq
-		line.mu.Unlock()
+		var c *claim
+		var last int64
+		withClaim(m2, Mutex, func(of *claim) { c, last = of, of.requests.seq })
 		for _, n := range []int64{0, 1, last + 100, -1} {
-			k2.HandleMessage(Handover{Name: Name{Kind: Mutex, Key: "key"}, Token: c.token, Seq: n, FenceBase: 1, Weight: 1})
+			m2.HandleMessage(Handover{Name: Name{Kind: Mutex, Key: "key"}, Token: c.token, Seq: n, FenceBase: 1, Weight: 1})
 			synctest.Wait()
 		}
-		select {
-		case <-got:
-			e.Fatal("let in while another holds the lock")
-		default:
-		}
+		e.checkWaits("the waiter", got)
 		held.Release()
 		<-got
 	})
 }
 
-// TestMessageLate delivers a hand-over's message when what it gave has run out, and
-// another holds the lock: it must not be believed. It echoes the last request that
-// this process has sent but for one, which is stuck, or one of long ago.
+// TestMessageLate delivers a hand-over message after the hand-over has expired and another
+// process holds the lock. It must not grant anything. The message has the number of the
+// second last request, because the last one is stuck, or of one sent long ago.
 func TestMessageLate(t *testing.T) {
 	for name, cut := range map[string]func(*fakeStore){
-		"stuck": func(s *fakeStore) { s.takes(time.Minute) },
-		"lost":  func(s *fakeStore) { s.always(lostRequest) },
+		"stuck": func(s *fakeStore) { s.setLatency(time.Minute) },
+		"lost":  func(s *fakeStore) { s.setFault(lostRequest) },
 	} {
 		inBubble(t, func(e *env) {
-			k1, s1 := e.process()
-			k2, s2 := e.process()
-			k3, _ := e.process()
-			held := e.take(k1, params(10*time.Second))
-			_, got := e.want(e.Context(), k2, params(10*time.Second))
-			time.Sleep(100 * time.Millisecond) // it is in line, and hears
-			s1.tells(4 * time.Second)          // the request that it echoes is still among the last four
-			cut(s2)                            // else it would find out by asking
+			m1, s1 := e.process()
+			m2, s2 := e.process()
+			m3, _ := e.process()
+			held := e.acquire(m1, params(10*time.Second))
+			_, got := e.request(e.Context(), m2, params(10*time.Second))
+			time.Sleep(100 * time.Millisecond) // the waiter is queued and subscribed
+			s1.delayMessages(4 * time.Second)  // the request of that number is still among the last four
+			cut(s2)                            // otherwise a poll would detect the expiry
 			held.Release()
 			start := time.Now()
-			other := e.take(k3, params(10*time.Second))
-			e.within("the lock has run out", start, 3*MaxPollInterval+10*time.Millisecond)
-			time.Sleep(5 * time.Second) // the message has come
-			select {
-			case <-got:
-				e.Fatalf("%s: let in while another holds the lock", name)
-			default:
-			}
+			other := e.acquire(m3, params(10*time.Second))
+			e.checkWithin("the expiry of the lock", start, 3*MaxPollInterval+10*time.Millisecond)
+			time.Sleep(5 * time.Second) // the message has arrived
+			e.checkWaits(name+": the waiter", got)
 			if other.Err() != nil {
 				e.Error(other.Err())
 			}
-			s2.always(fine)
-			s2.takes(0)
+			s2.setFault(fine)
+			s2.setLatency(0)
 			other.Release()
 			<-got
 		})
 	}
 }
 
-// TestCancelUnderWay ends ctx while the request is under way, on a connection
-// that is slower than the one of the release: nothing must stay behind, and a
-// caller that exits as soon as Acquire has returned leaves nothing either.
+// TestCancelUnderWay ends ctx while the request is in flight, on a slower connection than that of
+// the release. Redis must keep nothing, even if the program exits when Acquire returns.
 func TestCancelUnderWay(t *testing.T) {
 	for _, latency := range []time.Duration{time.Millisecond, time.Second} {
 		inBubble(t, func(e *env) {
@@ -175,46 +193,42 @@ func TestCancelUnderWay(t *testing.T) {
 			if !errors.Is(err, context.DeadlineExceeded) {
 				e.Error(err)
 			}
-			e.within("a cancelled call returns", start, 6*time.Millisecond)
+			e.checkWithin("a cancelled call returns", start, 6*time.Millisecond)
 			if latency < retry.CancelTimeout && (e.owner() != "" || e.redis.requests != 1) {
 				e.Errorf("the lock is still held by %q when the call has returned", e.owner())
 			}
 			time.Sleep(2*latency + 10*time.Millisecond)
 			if e.owner() != "" {
-				e.Errorf("the lock is held by %q, though nobody wants it any more", e.owner())
+				e.Errorf("%q still holds the lock, which was cancelled", e.owner())
 			}
 		})
 	}
 }
 
-// TestReleaseReplyLost repeats the release, which then finds nothing to release:
-// that is no loss.
+// TestReleaseReplyLost repeats a release. The second one finds nothing to release, which must not
+// be reported as a loss.
 func TestReleaseReplyLost(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, s := e.process()
-		l := e.take(m, params(10*time.Second))
-		s.fails(lostReply, lostReply)
+		l := e.acquire(m, params(10*time.Second))
+		s.nextFaults(lostReply, lostReply)
 		if err := l.Release(); err != nil {
 			e.Errorf("Release: %v", err)
 		}
 	})
 }
 
-// TestReleaseAndLateAnswer has the answer to a poll come while the release of the
-// same claim is under way: what undoes the poll must not take the release's
-// answer from it, which would then look like a loss.
-func TestReleaseAndLateAnswer(t *testing.T) {
+// TestReleaseAndLateReply receives the reply to a poll during the release of the same claim. The
+// undo of the poll must not make the release look like a loss.
+func TestReleaseAndLateReply(t *testing.T) {
 	inBubble(t, func(e *env) {
-		k1, _ := e.process()
-		k2, s := e.process()
-		held := e.take(k1, params(10*time.Second))
-		l, got := e.want(e.Context(), k2, params(10*time.Second))
+		m1, _ := e.process()
+		m2, s := e.process()
+		held := e.acquire(m1, params(10*time.Second))
+		l, got := e.request(e.Context(), m2, params(10*time.Second))
 		time.Sleep(100 * time.Millisecond)
-		s.travels(ms, 150*ms /* the poll: the release does not wait so long */, 130*ms)
-		line := k2.queues.Entries[Name{Kind: Mutex, Key: "key"}]
-		line.mu.Lock()
-		line.claim.wake()
-		line.mu.Unlock()
+		s.nextLatencies(ms, 150*ms /* the poll, longer than the release waits */, 130*ms)
+		withClaim(m2, Mutex, (*claim).wake)
 		time.Sleep(5 * ms)
 		held.Release()
 		<-got
@@ -224,31 +238,28 @@ func TestReleaseAndLateAnswer(t *testing.T) {
 	})
 }
 
-// TestReleaseAwaitsPoll releases what a message has brought while a poll is under way. Redis
-// must not execute the poll after the release: it would grant the lock to nobody.
+// TestReleaseAwaitsPoll releases a lock that was handed over while a poll is in flight. If Redis
+// executed the poll after the release, it would grant the lock to a released claim.
 func TestReleaseAwaitsPoll(t *testing.T) {
 	for name, p := range map[string]Params{"mutex": params(time.Minute), "writer": writing(time.Minute), "semaphore": taking(1, 1)} {
 		inBubble(t, func(e *env) {
-			k1, _ := e.process()
-			k2, s2 := e.process()
-			k3, _ := e.process()
-			held := e.take(k1, p)
-			l, got := e.want(e.Context(), k2, p)
+			m1, _ := e.process()
+			m2, s2 := e.process()
+			m3, _ := e.process()
+			held := e.acquire(m1, p)
+			l, got := e.request(e.Context(), m2, p)
 			time.Sleep(100 * ms)
-			s2.travels(20*ms, 0, 0, 20*ms) // the poll, the release and its reply, the reply to the poll
-			q := k2.queues.Entries[Name{Kind: p.Kind, Key: p.Key}]
-			q.mu.Lock()
-			q.claim.wake()
-			q.mu.Unlock()
+			s2.nextLatencies(20*ms, 0, 0, 20*ms) // the poll, the release and its reply, the reply to the poll
+			withClaim(m2, p.Kind, (*claim).wake)
 			time.Sleep(ms)
 			held.Release()
-			e.gets(name, got, ms)
+			e.checkGranted(name, got, ms)
 			if err := l.Release(); err != nil {
 				e.Error(err)
 			}
-			for range 50 { // the poll has had its answer meanwhile
-				if e.tries(k3, p, 1) != 1 {
-					e.Errorf("%s: a try of what was released fails", name)
+			for range 50 { // until after the reply to the poll
+				if e.tryAtOnce(m3, p, 1) != 1 {
+					e.Errorf("%s: a try of the released lock fails", name)
 					break
 				}
 				e.leases[len(e.leases)-1].Release()
@@ -258,156 +269,150 @@ func TestReleaseAwaitsPoll(t *testing.T) {
 	}
 }
 
-// TestReleaseUnconfirmed cannot reach Redis until the lease has run out: the
-// error is Redis', not a loss, for nobody else was let in meanwhile.
+// TestReleaseUnconfirmed cannot reach Redis until the lease has expired. It must return the error
+// of Redis, not a loss, because the lease was never granted to another process.
 func TestReleaseUnconfirmed(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, s := e.process()
-		l := e.take(m, params(time.Second))
-		s.always(lostRequest)
+		l := e.acquire(m, params(time.Second))
+		s.setFault(lostRequest)
 		start := time.Now()
 		err := l.Release()
 		if !errors.Is(err, errNetwork) && !errors.Is(err, retry.ErrNoAnswer) || errors.Is(err, ErrLost) {
 			e.Errorf("Release: %v", err)
 		}
-		e.within("Release gives up", start, time.Second)
+		e.checkWithin("Release gives up", start, time.Second)
 		if !errors.Is(l.Err(), ErrUnlocked) {
 			e.Error(l.Err())
 		}
 	})
 }
 
-// TestTryBehindReleasing tries while what this process had is being given back: it waits
-// for that, however slow Redis is, but for one attempt only.
+// TestTryBehindReleasing tries while this process releases its own claim. The try waits for that
+// release, however slow Redis is, but only for one attempt.
 func TestTryBehindReleasing(t *testing.T) {
 	for name, how := range map[string]fault{"slow": fine, "away": lostRequest} {
 		inBubble(t, func(e *env) {
 			m, s := e.process()
-			held := e.take(m, params(time.Minute))
-			s.takes(time.Second)
-			s.always(how)
+			held := e.acquire(m, params(time.Minute))
+			s.setLatency(time.Second)
+			s.setFault(how)
 			s.lag = func(time.Duration) time.Duration { return time.Second }
 			released := make(chan error)
 			go func() { released <- held.Release() }()
-			synctest.Wait() // the release is under way
+			synctest.Wait() // the release is in flight
 			for range 10 {
 				start, p, l := time.Now(), params(10*time.Second), new(Lease)
 				p.Try = true
 				switch err := l.Acquire(e.Context(), m, &p); {
 				case name == "slow" && err == nil:
-					e.within("a try returns", start, 4*time.Second) // the release, and its own request
+					e.checkWithin("a try returns", start, 4*time.Second) // the release and the request
 					l.Release()
 				case name == "away" && errors.Is(err, errNetwork):
-					e.within("a try returns", start, 2*time.Second)
+					e.checkWithin("a try returns", start, 2*time.Second)
 				default:
 					e.Errorf("with Redis %s a try returns %v", name, err)
 				}
-				time.Sleep(10 * ms) // the release pauses, if it has failed
+				time.Sleep(10 * ms) // a failed release pauses
 			}
-			s.always(fine)
+			s.setFault(fine)
 			<-released
 		})
 	}
 }
 
-// TestTryQueuesNot has a process that hears try a lock that is held: that is one
-// request, and leaves no entry to which the lock could be handed.
-func TestTryQueuesNot(t *testing.T) {
+// TestTryDoesNotQueue tries a held lock in a subscribed process. The try is one request, and leaves
+// no waiter to which the lock could be handed over.
+func TestTryDoesNotQueue(t *testing.T) {
 	inBubble(t, func(e *env) {
-		k1, _ := e.process()
-		k2, s2 := e.process()
-		e.take(k1, params(time.Minute))
-		k2.AddUser()
-		k2.Subscribe()
+		m1, _ := e.process()
+		m2, s2 := e.process()
+		e.acquire(m1, params(time.Minute))
+		m2.AddUser()
+		m2.Subscribe()
 		time.Sleep(time.Millisecond)
-		if !k2.Subscribed() {
-			e.Fatal("it does not hear")
+		if !m2.Subscribed() {
+			e.Fatal("the process is not subscribed")
 		}
-		s2.travels(0, 0, time.Second) // a second request would be late
-		p := params(time.Minute)
-		p.Try = true
-		if err := new(Lease).Acquire(e.Context(), k2, &p); !errors.Is(err, ErrLocked) {
+		s2.nextLatencies(0, 0, time.Second) // a second request would be late
+		if err := e.try(m2, params(time.Minute)); !errors.Is(err, ErrLocked) {
 			e.Error(err)
 		}
 		if n := len(e.redis.key("key").queue); n != 0 {
-			e.Errorf("%d are in the queue", n)
+			e.Errorf("%d waiters in the queue", n)
 		}
-		k2.RemoveUser()
+		m2.RemoveUser()
 	})
 }
 
-// TestYieldLost loses the request by which a process yields to others, and then
-// its waiters give up: the token that was to be given up must not keep the lock.
+// TestYieldLost loses the request that yields to other processes, and then cancels the local
+// waiters. The yielded token must not keep the lock.
 func TestYieldLost(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, s := e.process()
-		l := e.take(m, params(time.Minute))
+		l := e.acquire(m, params(time.Minute))
 		ctx, cancel := context.WithCancel(e.Context())
-		_, got := e.want(ctx, m, params(time.Minute))
+		_, got := e.request(ctx, m, params(time.Minute))
 		time.Sleep(2 * MinSlice)
-		s.always(lostRequest)
+		s.setFault(lostRequest)
 		l.Release()
 		time.Sleep(time.Second)
 		cancel()
 		<-got
-		s.always(fine)
+		s.setFault(fine)
 		time.Sleep(5 * time.Second)
 		if e.owner() != "" {
-			e.Errorf("the lock is held by %q, though nobody wants it any more", e.owner())
+			e.Errorf("%q still holds the lock, which was yielded", e.owner())
 		}
 	})
 }
 
-// TestUnknownTokenIsReleased hands the lock to a token that nobody here knows, as
+// TestUnknownTokenIsReleased hands the lock over to a token that the process does not know. This
 // happens when a request is executed after its claim has ended.
 func TestUnknownTokenIsReleased(t *testing.T) {
 	inBubble(t, func(e *env) {
-		k1, _ := e.process()
-		k2, _ := e.process()
-		held := e.take(k1, params(time.Minute))
-		_, got := e.want(e.Context(), k2, params(time.Minute)) // so that it hears
+		m1, _ := e.process()
+		m2, _ := e.process()
+		held := e.acquire(m1, params(time.Minute))
+		_, got := e.request(e.Context(), m2, params(time.Minute)) // opens the subscription
 		time.Sleep(time.Second)
 		e.redis.mu.Lock()
 		key := e.redis.key("key")
-		ghost := &fakeMutexWaiter{token: "ghost", channel: k2.Channel(), seq: 1, handoverTTL: time.Minute, seen: time.Now()}
-		key.queue = append([]*fakeMutexWaiter{ghost}, key.queue...)
+		unknown := &fakeMutexWaiter{token: "unknown", channel: m2.Channel(), seq: 1, handoverTTL: time.Minute, seen: time.Now()}
+		key.queue = append([]*fakeMutexWaiter{unknown}, key.queue...)
 		e.redis.mu.Unlock()
 		start := time.Now()
 		held.Release()
 		<-got
-		e.within("the ghost is out of the way", start, 10*time.Millisecond)
+		e.checkWithin("the release of the unknown token", start, 10*time.Millisecond)
 	})
 }
 
-// TestQueueAwaitsSubscription has a process enter the queue when it hears, so that
-// no hand-over's message is lost, or when it has been patient for long enough.
+// TestQueueAwaitsSubscription checks that a process enters the queue once it is subscribed, so that
+// no hand-over message is lost, or after SubscribeTimeout.
 func TestQueueAwaitsSubscription(t *testing.T) {
-	for _, hears := range []time.Duration{client.SubscribeTimeout / 2, 2 * client.SubscribeTimeout} {
+	for _, delay := range []time.Duration{client.SubscribeTimeout / 2, 2 * client.SubscribeTimeout} {
 		inBubble(t, func(e *env) {
-			k1, _ := e.process()
-			k2, s2 := e.process()
+			m1, _ := e.process()
+			m2, s2 := e.process()
 			s2.subscribe = func(ctx context.Context) *fakeStore {
 				select {
-				case <-time.After(hears):
+				case <-time.After(delay):
 					return s2
 				case <-ctx.Done():
 					return nil
 				}
 			}
-			held := e.take(k1, params(time.Minute))
-			_, got := e.want(e.Context(), k2, params(time.Minute))
-			queued := func() int {
+			held := e.acquire(m1, params(time.Minute))
+			_, got := e.request(e.Context(), m2, params(time.Minute))
+			time.Sleep(min(delay, client.SubscribeTimeout) - time.Millisecond)
+			for want := range 2 {
 				e.redis.mu.Lock()
-				defer e.redis.mu.Unlock()
-				return len(e.redis.key("key").queue)
-			}
-			time.Sleep(min(hears, client.SubscribeTimeout) - time.Millisecond)
-			if n := queued(); n != 0 {
-				e.Errorf("%d are in the queue when nothing is heard yet", n)
-			}
-			time.Sleep(2 * time.Millisecond)
-			if n := queued(); n != 1 {
-				e.Errorf("%d are in the queue, want 1", n)
+				if n := len(e.redis.key("key").queue); n != want {
+					e.Errorf("%d waiters in the queue, want %d", n, want)
+				}
+				e.redis.mu.Unlock()
+				time.Sleep(2 * time.Millisecond)
 			}
 			held.Release()
 			<-got
@@ -415,62 +420,61 @@ func TestQueueAwaitsSubscription(t *testing.T) {
 	}
 }
 
-// TestResubscribed loses a message with the subscription: the claim asks as soon
-// as it hears again, and does not wait for its poll.
+// TestResubscribed loses a message together with the subscription. The claim sends a request as
+// soon as it is subscribed again, before its next poll.
 func TestResubscribed(t *testing.T) {
 	inBubble(t, func(e *env) {
-		k1, s1 := e.process()
-		k2, s2 := e.process()
-		held := e.take(k1, params(time.Minute))
-		_, got := e.want(e.Context(), k2, params(time.Minute))
-		time.Sleep(MaxPollInterval + 50*time.Millisecond) // just after a poll
-		s1.tells(-1)
+		m1, s1 := e.process()
+		m2, s2 := e.process()
+		held := e.acquire(m1, params(time.Minute))
+		_, got := e.request(e.Context(), m2, params(time.Minute))
+		time.Sleep(MaxPollInterval + 50*time.Millisecond) // shortly after a poll
+		s1.delayMessages(-1)
 		start := time.Now()
 		s2.disconnect <- struct{}{}
 		held.Release()
 		<-got
-		e.within("the lock is found", start, 250*time.Millisecond)
+		e.checkWithin("the grant", start, 250*time.Millisecond)
 	})
 }
 
-// TestSubscriptionToOldMaster has the first subscription of a process be to a server on
-// which nobody publishes, and which is well: it is replaced when a few hand-overs have
-// been found by polls.
+// TestSubscriptionToOldMaster subscribes a process to a healthy server that receives no messages.
+// The subscription is replaced once polls have found a few hand-overs.
 func TestSubscriptionToOldMaster(t *testing.T) {
 	for name, p := range map[string]Params{"mutex": params(time.Minute), "semaphore": taking(1, 1)} {
 		inBubble(t, func(e *env) {
-			k1, _ := e.process()
-			k2, s2 := e.process()
+			m1, _ := e.process()
+			m2, s2 := e.process()
 			s2.subscribeToAnother(1)
 			for i := range 2 * client.MinMissedLimit {
-				held := e.take(k1, p)
-				l, got := e.want(e.Context(), k2, p)
-				time.Sleep(MaxPollInterval) // it waits in line
+				held := e.acquire(m1, p)
+				l, got := e.request(e.Context(), m2, p)
+				time.Sleep(MaxPollInterval) // the waiter is queued
 				bound := ms
 				if i < client.MinMissedLimit {
 					bound += MaxPollInterval
 				}
 				held.Release()
-				e.gets(fmt.Sprint(name, ", hand-over ", i), got, bound)
+				e.checkGranted(fmt.Sprint(name, ", hand-over ", i), got, bound)
 				l.Release()
 			}
 		})
 	}
 }
 
-// TestNothingPublished has nobody publish on any server: the subscription is replaced ever
-// more seldom.
+// TestNothingPublished receives messages on no server. The subscription is replaced less and less
+// often.
 func TestNothingPublished(t *testing.T) {
 	inBubble(t, func(e *env) {
-		k1, _ := e.process()
-		k2, s2 := e.process()
+		m1, _ := e.process()
+		m2, s2 := e.process()
 		subscriptions := s2.subscribeToAnother(1000)
 		for range 50 {
-			held := e.take(k1, params(time.Minute))
-			l, got := e.want(e.Context(), k2, params(time.Minute))
+			held := e.acquire(m1, params(time.Minute))
+			l, got := e.request(e.Context(), m2, params(time.Minute))
 			time.Sleep(MaxPollInterval)
 			held.Release()
-			e.gets("who waits", got, MaxPollInterval+ms)
+			e.checkGranted("the waiter", got, MaxPollInterval+ms)
 			l.Release()
 		}
 		if n := subscriptions(); n != 5 { // after 3, 6, 12, and 24 more
@@ -479,8 +483,8 @@ func TestNothingPublished(t *testing.T) {
 	})
 }
 
-// subscribeToAnother has the first n subscriptions be to another server, and returns a function that
-// counts the subscriptions.
+// subscribeToAnother connects the first n subscriptions to another server. It returns a function
+// that counts the subscriptions.
 func (s *fakeStore) subscribeToAnother(n int64) (made func() int64) {
 	another, subscriptions := newFakeStore(newFakeRedis()), new(atomic.Int64)
 	s.subscribe = func(context.Context) *fakeStore {
@@ -492,23 +496,24 @@ func (s *fakeStore) subscribeToAnother(n int64) (made func() int64) {
 	return subscriptions.Load
 }
 
-// TestMessageLost leaves it to the poll.
+// TestMessageLost loses the hand-over message. The next poll finds the lock.
 func TestMessageLost(t *testing.T) {
 	inBubble(t, func(e *env) {
-		k1, s1 := e.process()
-		k2, _ := e.process()
-		held := e.take(k1, params(time.Minute))
-		_, got := e.want(e.Context(), k2, params(time.Minute))
+		m1, s1 := e.process()
+		m2, _ := e.process()
+		held := e.acquire(m1, params(time.Minute))
+		_, got := e.request(e.Context(), m2, params(time.Minute))
 		time.Sleep(time.Second)
-		s1.tells(-1)
+		s1.delayMessages(-1)
 		start := time.Now()
 		held.Release()
 		<-got
-		e.within("the lock is found", start, MaxPollInterval+time.Millisecond)
+		e.checkWithin("the grant", start, MaxPollInterval+time.Millisecond)
 	})
 }
 
-// TestDeadOwner and the dead waiter before us cost what they may.
+// TestDeadOwner acquires a lock behind a dead owner and a dead waiter. The wait must not exceed
+// their TTLs.
 func TestDeadOwner(t *testing.T) {
 	inBubble(t, func(e *env) {
 		e.redis.mu.Lock()
@@ -518,14 +523,14 @@ func TestDeadOwner(t *testing.T) {
 		e.redis.mu.Unlock()
 		m, _ := e.process()
 		start := time.Now()
-		e.take(m, params(10*time.Second))
-		e.within("the lock is found", start, 10*time.Second+10*time.Millisecond)
+		e.acquire(m, params(10*time.Second))
+		e.checkWithin("the grant", start, 10*time.Second+10*time.Millisecond)
 	})
 }
 
-// TestLateClock looks at a lease whose window has passed, before any timer has
-// run: it must not be called held, released or handed on.
-func TestLateClock(t *testing.T) {
+// TestWindowPassedBeforeItsTimer uses a lease whose window has passed before any timer has fired.
+// The lease must be reported as lost.
+func TestWindowPassedBeforeItsTimer(t *testing.T) {
 	for name, look := range map[string]func(*Lease) error{
 		"Err":     (*Lease).Err,
 		"Release": (*Lease).Release,
@@ -541,26 +546,26 @@ func TestLateClock(t *testing.T) {
 	} {
 		inBubble(t, func(e *env) {
 			m, _ := e.process()
-			l := e.take(m, params(10*time.Second))
+			l := e.acquire(m, params(10*time.Second))
 			l.queue.mu.Lock()
 			l.claim.hold.window = client.NewTrustWindow(time.Now().Add(-time.Minute), 10*time.Second) // the machine was suspended
 			l.queue.mu.Unlock()
 			start := time.Now()
 			if err := look(l); !errors.Is(err, ErrLost) {
-				e.Errorf("%s says %v", name, err)
+				e.Errorf("%s returns %v", name, err)
 			}
-			e.within(name+" answers", start, 0)
+			e.checkWithin(name+" returns", start, 0)
 		})
 	}
 }
 
-// TestFencesAcrossBlocks takes more leases than a claim has fences.
+// TestFencesAcrossBlocks acquires more leases than one grant has fences.
 func TestFencesAcrossBlocks(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, _ := e.process()
 		const n = 3*FencesPerGrant + 10
 		leases, done := make([]Lease, n), make(chan int64, n)
-		first := e.take(m, params(10*time.Second))
+		first := e.acquire(m, params(10*time.Second))
 		for i := range leases {
 			go func() {
 				if err := leases[i].Acquire(e.Context(), m, new(params(10*time.Second))); err != nil {

@@ -16,7 +16,7 @@ import (
 
 var errUpstream = errors.New("no upstream host")
 
-// calls are those that wait for Redis, each for up to a minute's TTL.
+// calls are the calls that wait for Redis. Their TTL is at most a minute.
 var calls = map[string]func(ctx context.Context, m *Manager) error{
 	"lock": func(ctx context.Context, m *Manager) error {
 		l := new(Lease)
@@ -27,9 +27,9 @@ var calls = map[string]func(ctx context.Context, m *Manager) error{
 		return released(l, l.Acquire(ctx, m, new(taking(1, 2))))
 	},
 	"channel": func(ctx context.Context, m *Manager) error {
-		l, box := new(Lease), result.NewChan(result.ErrorOnly{})
-		l.AcquireChan(ctx, m, new(params(time.Minute)), box)
-		return released(l, <-box.C())
+		l, results := new(Lease), result.NewChan(result.ErrorOnly{})
+		l.AcquireChan(ctx, m, new(params(time.Minute)), results)
+		return released(l, <-results.C())
 	},
 	"keys": func(ctx context.Context, m *Manager) error {
 		l := new(MultiLease)
@@ -45,7 +45,7 @@ var calls = map[string]func(ctx context.Context, m *Manager) error{
 	},
 }
 
-// released releases the lease of a call that has succeeded, and returns the error of the call.
+// released releases the lease of a successful call, and returns the error of the call.
 func released(l interface{ Release() error }, err error) error {
 	if err == nil {
 		return l.Release()
@@ -53,7 +53,7 @@ func released(l interface{ Release() error }, err error) error {
 	return err
 }
 
-// bucket is one at the store that has tokens.
+// bucket is a rate store that always has tokens.
 type bucket struct{ *fakeStore }
 
 func (b bucket) Take(context.Context, ratelimit.Reservation) (ratelimit.TakeResult, error) {
@@ -73,17 +73,17 @@ func eachCall(t *testing.T, f func(e *env, s *fakeStore, call func(context.Conte
 			inBubble(t, func(e *env) {
 				m, s := e.process()
 				f(e, s, func(ctx context.Context) error { return call(ctx, m) })
-				s.refuses(nil)
+				s.setError(nil)
 			})
 		})
 	}
 }
 
-// TestUnknownErrorLasts: one error of an unknown kind, and nothing else for longer than a
-// TTL, is final for a call that nothing else would end.
+// TestUnknownErrorLasts returns the same unknown error for longer than a TTL. That ends a call whose
+// ctx does not end.
 func TestUnknownErrorLasts(t *testing.T) {
 	eachCall(t, func(e *env, s *fakeStore, call func(context.Context) error) {
-		s.refuses(retry.Unknown(errUpstream))
+		s.setError(retry.Unknown(errUpstream))
 		start := time.Now()
 		err := call(context.Background())
 		if took := time.Since(start); !retry.IsPermanent(err) || !errors.Is(err, errUpstream) || took < retry.UnknownLimit || took > time.Minute+2*MaxPollInterval {
@@ -92,7 +92,8 @@ func TestUnknownErrorLasts(t *testing.T) {
 	})
 }
 
-// TestUnknownErrorAmongOthers: what comes and goes is waited out, and so is the network.
+// TestUnknownErrorAmongOthers returns changing unknown errors, and then network errors. The call
+// waits until they are over.
 func TestUnknownErrorAmongOthers(t *testing.T) {
 	eachCall(t, func(e *env, s *fakeStore, call func(context.Context) error) {
 		n := 0
@@ -109,24 +110,24 @@ func TestUnknownErrorAmongOthers(t *testing.T) {
 		})
 		ended := make(chan error, 1)
 		go func() { ended <- call(context.Background()) }()
-		time.Sleep(29 * time.Minute) // less than an operation is remembered for
-		e.waits("it", ended)
-		s.refuses(errNetwork)
+		time.Sleep(29 * time.Minute) // shorter than the retention of an operation
+		e.checkWaits("the call", ended)
+		s.setError(errNetwork)
 		time.Sleep(29 * time.Minute)
-		e.waits("it", ended)
-		s.refuses(nil)
+		e.checkWaits("the call", ended)
+		s.setError(nil)
 		if err := <-ended; err != nil {
 			e.Error(err)
 		}
 	})
 }
 
-// TestTimeoutNamesRedis: a call that gives up says what Redis has failed with, also with an
-// unknown error that has lasted.
+// TestTimeoutNamesRedis checks that the error of a timeout contains the last error of Redis, also if
+// that is an unknown error that has lasted.
 func TestTimeoutNamesRedis(t *testing.T) {
 	eachCall(t, func(e *env, s *fakeStore, call func(context.Context) error) {
 		for _, refused := range []error{errNetwork, retry.Unknown(errUpstream)} {
-			s.refuses(refused)
+			s.setError(refused)
 			start := time.Now()
 			ctx, cancel := context.WithTimeout(e.Context(), 3*time.Minute)
 			err := call(ctx)
@@ -134,18 +135,18 @@ func TestTimeoutNamesRedis(t *testing.T) {
 			if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, refused) || !strings.Contains(err.Error(), "Redis: ") {
 				e.Error(err)
 			}
-			e.within("it gives up", start, 3*time.Minute+2*retry.CancelTimeout)
-			time.Sleep(2 * time.Minute) // what was to be undone is given up too
+			e.checkWithin("the timeout", start, 3*time.Minute+2*retry.CancelTimeout)
+			time.Sleep(2 * time.Minute) // the undo has timed out too
 		}
 	})
 }
 
-// TestTimeoutBehindARelease waits for the hold before it, which Redis does not take back.
+// TestTimeoutBehindARelease waits for an earlier hold that Redis does not release.
 func TestTimeoutBehindARelease(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, s := e.process()
-		held := e.take(m, params(time.Minute))
-		s.refuses(errNetwork)
+		held := e.acquire(m, params(time.Minute))
+		s.setError(errNetwork)
 		go held.Release()
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(e.Context(), 10*time.Second)
@@ -153,17 +154,15 @@ func TestTimeoutBehindARelease(t *testing.T) {
 		if err := new(Lease).Acquire(ctx, m, new(params(time.Minute))); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, errNetwork) {
 			e.Error(err)
 		}
-		p := params(time.Minute)
-		p.Try = true
-		if err := new(Lease).Acquire(e.Context(), m, &p); !errors.Is(err, errNetwork) {
+		if err := e.try(m, params(time.Minute)); !errors.Is(err, errNetwork) {
 			e.Errorf("a try: %v", err)
 		}
-		s.refuses(nil)
+		s.setError(nil)
 	})
 }
 
-// TestDeniedRelease takes the rights from a holder, and gives them back: what was released
-// is released in the end, by one who waits for that, and those behind it are not kept waiting.
+// TestDeniedRelease removes the permissions of a holder, and restores them. The release waits and
+// succeeds in the end, and callers behind it fail immediately.
 func TestDeniedRelease(t *testing.T) {
 	denied := retry.Denied(errors.New("NOPERM"))
 	for name, c := range map[string]struct {
@@ -177,28 +176,28 @@ func TestDeniedRelease(t *testing.T) {
 			t.Run(fmt.Sprint(name, ", others held ", others), func(t *testing.T) {
 				inBubble(t, func(e *env) {
 					m, s := e.process()
-					held := e.take(m, c.params)
+					held := e.acquire(m, c.params)
 					if others {
-						e.take(m, c.params)
+						e.acquire(m, c.params)
 					}
-					s.refuses(denied)
+					s.setError(denied)
 					released := make(chan error, 1)
 					go func() { released <- held.Release() }()
 					time.Sleep(10 * time.Second)
-					e.waits("the release", released)
+					e.checkWaits("the release", released)
 					start := time.Now()
 					if err := new(Lease).Acquire(e.Context(), m, &c.params); !retry.IsDenied(err) {
 						e.Errorf("behind it: %v", err)
 					}
-					e.within("behind it", start, MaxPollInterval+time.Millisecond)
-					s.refuses(nil)
+					e.checkWithin("the error behind it", start, MaxPollInterval+time.Millisecond)
+					s.setError(nil)
 					if err := <-released; err != nil {
 						e.Error(err)
 					}
 					if c.kind == Mutex && e.owner() != "" {
-						e.Error("it is still held")
+						e.Error("the lock is still held")
 					} else if c.kind != Mutex {
-						e.uses(Semaphore, int64(map[bool]int{true: 1}[others]))
+						e.checkUsed(Semaphore, int64(map[bool]int{true: 1}[others]))
 					}
 				})
 			})
@@ -206,17 +205,17 @@ func TestDeniedRelease(t *testing.T) {
 	}
 }
 
-// TestDeniedAtOnce: a call without the rights fails at once, again and again, whatever the one
-// before it has left to undo.
+// TestDeniedAtOnce calls several times without permissions. Each call fails immediately, whatever
+// the call before it still has to undo.
 func TestDeniedAtOnce(t *testing.T) {
 	eachCall(t, func(e *env, s *fakeStore, call func(context.Context) error) {
-		s.refuses(retry.Denied(errors.New("NOPERM")))
+		s.setError(retry.Denied(errors.New("NOPERM")))
 		for range 3 {
 			start := time.Now()
 			if err := call(context.Background()); !retry.IsDenied(err) {
 				e.Error(err)
 			}
-			e.within("it fails", start, 20*time.Millisecond)
+			e.checkWithin("the failure", start, 20*time.Millisecond)
 		}
 	})
 }

@@ -10,19 +10,18 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// fakePermits is what the scripts do with one key of permits, in Go, on the
-// clock of the bubble; names are theirs.
+// fakePermits does in Go what the scripts do with one key of permits. It uses their names.
 type fakePermits struct {
 	name           Name
 	size, declared int64 // 0 before the first use
 	used, last     int64
-	waiting        int64 // as renewals see it: what the last script wrote down
+	waiting        int64 // stored by the last script, read by renewals
 	holds          map[string]*fakeHold
 	queue          []*fakeWaiter
 }
 
 type fakeHold struct {
-	ends                        int64 // as the sorted set has it: not later than expires
+	ends                        int64 // the score in the sorted set, at most expires
 	expires, weight, ttl        int64
 	seq, wantSeq, granted, base int64
 	shared                      bool
@@ -46,7 +45,7 @@ func (f *fakeRedis) permitsOf(name Name) *fakePermits {
 
 func nowMilli() int64 { return time.Now().UnixMilli() }
 
-// hold returns what token holds, nil if that has run out.
+// hold returns the hold of token, or nil if it has expired.
 func (p *fakePermits) hold(token string) *fakeHold {
 	if h := p.holds[token]; h != nil && h.expires > nowMilli() {
 		return h
@@ -105,7 +104,7 @@ func (p *fakePermits) grant(e *fakeWaiter, ttl, more int64) *fakeHold {
 	h.expires, h.ttl = max(h.expires, nowMilli()+ttl), e.ttl
 	h.seq, h.wantSeq, h.base, h.shared, h.channel = e.seq, e.wantSeq, p.last, e.shared, e.channel
 	if p.used > p.size {
-		panic("fake: more given than there is")
+		panic("fake: more permits granted than there are")
 	}
 	return h
 }
@@ -146,8 +145,8 @@ func (p *fakePermits) notifyShared(self string) (messages []message) {
 	return messages
 }
 
-// notify publishes that others wait to the holders whose tokens ask for that, if self is the
-// first in the queue.
+// notify publishes contention notices to the holders whose tokens ask for them, if self is the
+// first waiter.
 func (p *fakePermits) notify(self string) (messages []message) {
 	for len(p.queue) > 1 && p.queue[0].token != self && nowMilli()-p.queue[0].at >= WaiterTTL.Milliseconds() {
 		p.queue = p.queue[1:]
@@ -163,7 +162,7 @@ func (p *fakePermits) notify(self string) (messages []message) {
 	return messages
 }
 
-// mayLinger reports whether some holder may only linger.
+// mayLinger reports whether a holder may linger.
 func (p *fakePermits) mayLinger() bool {
 	for token := range p.holds {
 		if mark, _ := client.ParseMark(token); mark == lingerMark {
@@ -173,7 +172,7 @@ func (p *fakePermits) mayLinger() bool {
 	return false
 }
 
-// save notes what renewals read, and completes the messages.
+// save stores what renewals read, and completes the messages.
 func (p *fakePermits) save(messages []message) []message {
 	p.waiting = int64(len(p.queue))
 	for i := range messages {
@@ -182,20 +181,20 @@ func (p *fakePermits) save(messages []message) []message {
 	return messages
 }
 
-// answer is what a request is answered with.
-type answer struct {
+// permitsReply is the reply to a request for permits.
+type permitsReply struct {
 	Reply
 	err error
 }
 
-func (f *fakeRedis) updatePermits(r Request) (answer, []message) {
+func (f *fakeRedis) updatePermits(r Request) (permitsReply, []message) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.requests++
 	p := f.permitsOf(r.Name)
 	a, messages := p.update(r)
-	f.sent += len(messages)
-	f.log("ask %s n=%d keep=%d want=%d+%d order=%d queue=%v: %+v %v", short(r.Token), r.Seq, r.Keep, r.Want, r.Extra, r.WantSeq, r.Enqueue, a.Reply, a.err)
+	f.messages += len(messages)
+	f.log("acquire %s n=%d keep=%d want=%d+%d order=%d queue=%v: %+v %v", short(r.Token), r.Seq, r.Keep, r.Want, r.Extra, r.WantSeq, r.Enqueue, a.Reply, a.err)
 	f.publish(p, messages)
 	return a, messages
 }
@@ -222,15 +221,15 @@ func (p *fakePermits) String() string {
 	return text
 }
 
-func (p *fakePermits) update(r Request) (a answer, messages []message) {
+func (p *fakePermits) update(r Request) (a permitsReply, messages []message) {
 	ms, ttl, want := nowMilli(), r.TTL.Milliseconds(), r.Want
 	queued, own := p.entry(r.Token), p.hold(r.Token)
 	waits := func() bool { return len(p.queue) > 0 }
 	if own != nil && r.Seq <= own.seq || queued != nil && r.Seq <= queued.seq { // a copy, or overtaken
-		return answer{Reply: Reply{Contended: waits(), Remaining: -time.Millisecond}}, nil
+		return permitsReply{Reply: Reply{Contended: waits(), Remaining: -time.Millisecond}}, nil
 	}
 	if r.Keep > 0 && (own == nil || own.weight < r.Keep) {
-		return answer{Reply: Reply{Lost: true}}, nil
+		return permitsReply{Reply: Reply{Lost: true}}, nil
 	}
 	granted := want > 0 && own != nil && own.wantSeq == r.WantSeq
 	limit := p.size
@@ -252,17 +251,17 @@ func (p *fakePermits) update(r Request) (a answer, messages []message) {
 	ends, any := p.purge()
 	queued = p.entry(r.Token)
 	if own != nil {
-		rest := r.Keep
+		kept := r.Keep
 		if granted {
-			rest += own.granted
+			kept += own.granted
 		}
-		rest = min(own.weight, rest)
-		p.used -= own.weight - rest
-		own.weight, own.seq, own.ttl, own.expires = rest, r.Seq, ttl, max(own.expires, ms+ttl)
+		kept = min(own.weight, kept)
+		p.used -= own.weight - kept
+		own.weight, own.seq, own.ttl, own.expires = kept, r.Seq, ttl, max(own.expires, ms+ttl)
 		if own.shared = r.HeldShared; granted {
 			own.shared = r.WantShared
 		}
-		if rest == 0 {
+		if kept == 0 {
 			p.remove(r.Token)
 		}
 	}
@@ -318,7 +317,7 @@ func (f *fakeRedis) releasePermits(name Name, token string) (owned bool, message
 	p.leave(token)
 	if p.size > 0 {
 		messages = p.save(p.grantWaiters(""))
-		f.sent += len(messages)
+		f.messages += len(messages)
 	}
 	f.log("release %s: %v", short(token), owned)
 	f.publish(p, messages)
@@ -347,7 +346,7 @@ func (f *fakeRedis) resize(name Name, declared, size int64) []message {
 	p.size = size
 	p.purge()
 	messages := p.save(p.grantWaiters(""))
-	f.sent += len(messages)
+	f.messages += len(messages)
 	f.log("resize to %d", size)
 	f.publish(p, messages)
 	return messages

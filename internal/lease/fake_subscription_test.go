@@ -9,7 +9,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/client"
 )
 
-// Subscribe subscribes anew each time that the subscription has been lost.
+// Subscribe subscribes again whenever the subscription is lost.
 func (s *fakeStore) Subscribe(ctx context.Context, l client.MessageHandler) {
 	for ctx.Err() == nil {
 		to := s.subscribe(ctx)
@@ -20,7 +20,7 @@ func (s *fakeStore) Subscribe(ctx context.Context, l client.MessageHandler) {
 		channels := l.Channels(c)
 		to.travel()
 		for _, channel := range channels {
-			c.hear(channel, true)
+			c.setChannel(channel, true)
 		}
 		c.serve(ctx)
 		if ctx.Err() == nil {
@@ -34,8 +34,8 @@ func (s *fakeStore) Subscribe(ctx context.Context, l client.MessageHandler) {
 type fakeConnection struct {
 	client.MessageHandler
 	store  *fakeStore
-	acks   chan string   // what is about to be acknowledged
-	broken chan struct{} // closed when it is
+	acks   chan string   // channels that are about to be acknowledged
+	broken chan struct{} // closed when the connection breaks
 }
 
 // serve acknowledges subscriptions until the connection breaks, or ctx ends.
@@ -57,12 +57,12 @@ func (c *fakeConnection) serve(ctx context.Context) {
 	defer r.mu.Unlock()
 	close(c.broken)
 	for channel := range r.subs {
-		c.unhear(channel)
+		c.remove(channel)
 	}
 }
 
-// unhear ends what the server sends of a channel. The server is locked.
-func (c *fakeConnection) unhear(channel string) {
+// remove unsubscribes from a channel. The server is locked.
+func (c *fakeConnection) remove(channel string) {
 	r := c.store.redis
 	r.subs[channel] = slices.DeleteFunc(r.subs[channel], func(l client.MessageHandler) bool { return l == client.MessageHandler(c) })
 	if len(r.subs[channel]) == 0 {
@@ -70,8 +70,8 @@ func (c *fakeConnection) unhear(channel string) {
 	}
 }
 
-// hear changes what the server sends on this connection.
-func (c *fakeConnection) hear(channel string, in bool) {
+// setChannel adds or removes a channel of this connection.
+func (c *fakeConnection) setChannel(channel string, in bool) {
 	r := c.store.redis
 	r.mu.Lock()
 	select {
@@ -83,9 +83,9 @@ func (c *fakeConnection) hear(channel string, in bool) {
 	if in {
 		r.subs[channel] = append(r.subs[channel], c)
 	} else {
-		c.unhear(channel)
+		c.remove(channel)
 	}
-	r.log("%s is heard: %v", channel, in)
+	r.log("subscribed to %s: %v", channel, in)
 	r.mu.Unlock()
 	if in {
 		select {
@@ -95,7 +95,7 @@ func (c *fakeConnection) hear(channel string, in bool) {
 	}
 }
 
-// SetChannel takes its time, and may fail with the connection.
+// SetChannel takes time, and may break the connection.
 func (c *fakeConnection) SetChannel(ctx context.Context, channel string, in bool) error {
 	s := c.store
 	s.redial(ctx, in)
@@ -111,11 +111,11 @@ func (c *fakeConnection) SetChannel(ctx context.Context, channel string, in bool
 		}
 		return errors.New("fake: the subscription broke")
 	}
-	c.hear(channel, in)
+	c.setChannel(channel, in)
 	return nil
 }
 
-// HandleMessage is where a message may be lost, or come late, or again.
+// HandleMessage delivers a message, which may be lost, delayed or duplicated.
 func (c *fakeConnection) HandleMessage(channel string, h Handover) {
 	again := func() {
 		time.AfterFunc(c.store.lag(2*time.Second), func() { c.MessageHandler.HandleMessage(channel, h) })

@@ -13,18 +13,24 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
-// fakeRedis is what the scripts do, in Go, on the clock of the bubble.
+// fakeRedis does in Go what the scripts do, on the clock of the bubble.
 type fakeRedis struct {
-	mu       sync.Mutex
-	keys     map[string]*fakeKey
-	subs     map[string][]client.MessageHandler // by channel
-	requests int                                // requests that were executed
-	sent     int                                // messages that were published
-	permits  map[Name]*fakePermits
-	group    *fakeGroup
-	renewals int // that were executed
-	releases int
-	log      func(format string, args ...any)
+	mu      sync.Mutex
+	keys    map[string]*fakeKey
+	subs    map[string][]client.MessageHandler // by channel
+	permits map[Name]*fakePermits
+	group   *fakeGroup
+	counts
+	log func(format string, args ...any)
+}
+
+// counts are what was executed and published.
+type counts struct{ requests, releases, renewals, messages int }
+
+func (f *fakeRedis) counted() counts {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.counts
 }
 
 type fakeKey struct {
@@ -67,7 +73,9 @@ func (k *fakeKey) grant(token string, ttl time.Duration) int64 {
 	return k.base
 }
 
-func (k *fakeKey) pop(self string) *fakeMutexWaiter {
+// nextWaiter removes the first live waiter from the queue and returns it. The waiter with the
+// token self counts as live.
+func (k *fakeKey) nextWaiter(self string) *fakeMutexWaiter {
 	for len(k.queue) > 0 {
 		e := k.queue[0]
 		k.queue = k.queue[1:]
@@ -92,12 +100,11 @@ func (k *fakeKey) enqueue(r Request) {
 }
 
 func (k *fakeKey) queued(token string) bool {
-	for _, e := range k.queue {
-		if e.token == token {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(k.queue, func(e *fakeMutexWaiter) bool { return e.token == token })
+}
+
+func (k *fakeKey) dequeue(token string) {
+	k.queue = slices.DeleteFunc(k.queue, func(e *fakeMutexWaiter) bool { return e.token == token })
 }
 
 // message is a hand-over on its way to a subscriber.
@@ -106,23 +113,23 @@ type message struct {
 	Handover
 }
 
-func (f *fakeRedis) hand(name string, k *fakeKey, e *fakeMutexWaiter) []message {
+func (f *fakeRedis) handOver(name string, k *fakeKey, e *fakeMutexWaiter) []message {
 	base := k.grant(e.token, e.handoverTTL)
-	f.sent++
+	f.messages++
 	f.log("handed to %s n=%d", e.token, e.seq)
 	return []message{{e.channel, Handover{Name: Name{Kind: Mutex, Key: name}, Token: e.token, Seq: e.seq, FenceBase: base, Weight: 1, Contended: len(k.queue) > 0}}}
 }
 
-// notify publishes to the owner that others wait, if its token asks for that and r's is the
-// first in the queue. It returns whether the owner may linger.
+// notify publishes a contention notice to the owner, if the owner's token asks for it and r is
+// the first waiter. It reports whether the owner may linger.
 func (f *fakeRedis) notify(k *fakeKey, r Request) (messages []message, mayLinger bool) {
 	mark, channel := client.ParseMark(k.owner)
 	for len(k.queue) > 1 && k.queue[0].token != r.Token && time.Since(k.queue[0].seen) >= WaiterTTL {
 		k.queue = k.queue[1:]
 	}
 	if mark != "" && r.Enqueue && k.queue[0].token == r.Token {
-		f.sent++
-		f.log("%s is told that others wait", k.owner)
+		f.messages++
+		f.log("contention notice to %s", k.owner)
 		messages = []message{{channel, Handover{Name: r.Name, Token: k.owner, Contended: true}}}
 	}
 	return messages, mark == lingerMark
@@ -132,13 +139,13 @@ func (f *fakeRedis) acquire(r Request) (Reply, []message) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.requests++
-	return f.take(r)
+	return f.acquireLocked(r)
 }
 
-// take is what ask does for one key. The fake is locked, here and in leave.
-func (f *fakeRedis) take(r Request) (Reply, []message) {
+// acquireLocked is acquire for a caller that has locked the fake.
+func (f *fakeRedis) acquireLocked(r Request) (Reply, []message) {
 	k := f.key(r.Key)
-	f.log("ask %s n=%d from=%s owner=%s", r.Token, r.Seq, r.Replaces, k.owner)
+	f.log("acquire %s n=%d from=%s owner=%s", r.Token, r.Seq, r.Replaces, k.owner)
 	switch {
 	case k.owner == r.Token:
 		k.expires = time.Now().Add(r.TTL)
@@ -154,12 +161,12 @@ func (f *fakeRedis) take(r Request) (Reply, []message) {
 		if r.Replaces != "" {
 			self = ""
 		}
-		e := k.pop(self)
+		e := k.nextWaiter(self)
 		if e == nil || e.token == r.Token {
 			return Reply{Granted: true, Weight: 1, GrantedNow: 1, FenceBase: k.grant(r.Token, r.TTL), Contended: len(k.queue) > 0}, nil
 		}
 		k.enqueue(r)
-		return Reply{Remaining: e.handoverTTL}, f.hand(r.Key, k, e)
+		return Reply{Remaining: e.handoverTTL}, f.handOver(r.Key, k, e)
 	}
 	k.enqueue(r)
 	messages, mayLinger := f.notify(k, r)
@@ -170,25 +177,20 @@ func (f *fakeRedis) release(name, token string) (bool, []message) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.releases++
-	return f.leave(name, token)
+	return f.releaseLocked(name, token)
 }
 
-func (f *fakeRedis) leave(name, token string) (bool, []message) {
+func (f *fakeRedis) releaseLocked(name, token string) (bool, []message) {
 	k := f.key(name)
 	f.log("release %s owner=%s", token, k.owner)
 	owned := k.owner == token
 	if owned {
 		k.owner = ""
 	}
-	for i, e := range k.queue {
-		if e.token == token {
-			k.queue = append(k.queue[:i:i], k.queue[i+1:]...)
-			break
-		}
-	}
+	k.dequeue(token)
 	if k.owner == "" {
-		if e := k.pop(""); e != nil {
-			return owned, f.hand(name, k, e)
+		if e := k.nextWaiter(""); e != nil {
+			return owned, f.handOver(name, k, e)
 		}
 	}
 	return owned, nil
@@ -223,31 +225,31 @@ const (
 	fine fault = iota
 	lostRequest
 	lostReply
-	late        // executed after the client has given up
-	twice       // executed once more, later
-	cut         // the connection breaks here, and the client knows at once
-	slowRequest // long under way
-	slowReply   // its reply is
-	// Of a message:
+	late        // the request is executed after the client has given up
+	twice       // the request is executed again later
+	cut         // the connection breaks, and the client notices immediately
+	slowRequest // the request arrives late
+	slowReply   // the reply arrives late
+	// Faults of a message:
 	lostMessage
-	duplicatedMessage // and comes again, later
+	duplicatedMessage // the message arrives again later
 	delayedMessage
 )
 
 // fakeStore is one process's connection to a fakeRedis.
 type fakeStore struct {
 	redis      *fakeRedis
-	mu         sync.Mutex // guards the next five, and what they use
+	mu         sync.Mutex // guards the next five fields, and what they use
 	latency    func() time.Duration
 	fault      func() fault
 	message    func() (copies int, delay time.Duration)
-	confirm    func() error               // what replicas say to a renewal: nil if enough have it
-	refuse     func(request string) error // what is answered in place of a reply, or nil
+	confirm    func() error               // reports whether enough replicas have a renewal
+	refuse     func(request string) error // a non-nil error replaces the reply
 	disconnect chan struct{}              // each value breaks the subscription for a while
 	lag        func(most time.Duration) time.Duration
-	point      func(what string) fault              // is called wherever a fault may happen, and says which
-	subscribe  func(ctx context.Context) *fakeStore // whose server a new subscription is to
-	redial     func(ctx context.Context, in bool)   // before a channel is added to a subscription, or removed
+	point      func(what string) fault              // called wherever a fault may happen; returns that fault
+	subscribe  func(ctx context.Context) *fakeStore // returns the store that a new subscription connects to
+	redial     func(ctx context.Context, in bool)   // called before a subscription adds or removes a channel
 }
 
 // newFakeStore returns a connection without faults and with a latency of 50 µs.
@@ -268,7 +270,7 @@ func newFakeStore(r *fakeRedis) *fakeStore {
 	return s
 }
 
-// travel takes as long as a request or a reply on its way.
+// travel sleeps for the latency of a request or a reply.
 func (s *fakeStore) travel() {
 	s.mu.Lock()
 	d := s.latency()
@@ -276,50 +278,41 @@ func (s *fakeStore) travel() {
 	time.Sleep(d)
 }
 
-// change sets what the network does from now on.
+// change runs f, which sets what the network does from now on, under the mutex.
 func (s *fakeStore) change(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f()
 }
 
-// fails has the next requests suffer these faults, and the later ones none.
-func (s *fakeStore) fails(faults ...fault) {
-	s.change(func() {
-		s.fault = func() (f fault) {
-			if len(faults) > 0 {
-				f, faults = faults[0], faults[1:]
-			}
-			return f
+// inTurn returns a function that returns the values in turn, and then zero.
+func inTurn[T any](values []T) func() T {
+	return func() (v T) {
+		if len(values) > 0 {
+			v, values = values[0], values[1:]
 		}
-	})
+		return v
+	}
 }
 
-// always has all requests suffer a fault from now on, or none.
-func (s *fakeStore) always(f fault) {
+// nextFaults sets the faults of the next requests. Later requests have none.
+func (s *fakeStore) nextFaults(faults ...fault) { s.change(func() { s.fault = inTurn(faults) }) }
+
+// setFault sets the fault of all requests.
+func (s *fakeStore) setFault(f fault) {
 	s.change(func() { s.fault = func() fault { return f } })
 }
 
-// takes has requests and replies take as long each.
-func (s *fakeStore) takes(d time.Duration) {
+// setLatency sets the latency of each request and each reply.
+func (s *fakeStore) setLatency(d time.Duration) {
 	s.change(func() { s.latency = func() time.Duration { return d } })
 }
 
-// travels makes the next requests and replies take as long as ds says, each in its turn, and
-// those after them no time.
-func (s *fakeStore) travels(ds ...time.Duration) {
-	s.change(func() {
-		s.latency = func() (d time.Duration) {
-			if len(ds) > 0 {
-				d, ds = ds[0], ds[1:]
-			}
-			return d
-		}
-	})
-}
+// nextLatencies sets the latencies of the next requests and replies, in order. Later ones take no time.
+func (s *fakeStore) nextLatencies(ds ...time.Duration) { s.change(func() { s.latency = inTurn(ds) }) }
 
-// tells has messages arrive after so long; negative: they are lost.
-func (s *fakeStore) tells(after time.Duration) {
+// delayMessages sets when messages arrive. With a negative delay they are lost.
+func (s *fakeStore) delayMessages(after time.Duration) {
 	s.change(func() {
 		s.message = func() (int, time.Duration) {
 			if after < 0 {
@@ -330,8 +323,8 @@ func (s *fakeStore) tells(after time.Duration) {
 	})
 }
 
-// refuses has all requests except renewals answered with err, or by Redis if it is nil.
-func (s *fakeStore) refuses(err error) {
+// setError makes all requests except renewals fail with err. If err is nil, they reach Redis again.
+func (s *fakeStore) setError(err error) {
 	s.change(func() {
 		s.refuse = func(request string) error {
 			if request == "renew" {
@@ -423,7 +416,7 @@ func (s *fakeStore) Acquire(_ context.Context, r Request) (Reply, error) {
 			Reply
 			value ValueReply
 		}
-		reply, err := call(s, "ask", func() (r2 replies, m []message) {
+		reply, err := call(s, "acquire", func() (r2 replies, m []message) {
 			r2.Reply, r2.value, m = s.redis.acquireWithValue(r)
 			return r2, m
 		})
@@ -432,9 +425,9 @@ func (s *fakeStore) Acquire(_ context.Context, r Request) (Reply, error) {
 		}
 		return reply.Reply, err
 	case r.Kind == Mutex:
-		return call(s, "ask", func() (Reply, []message) { return s.redis.acquire(r) })
+		return call(s, "acquire", func() (Reply, []message) { return s.redis.acquire(r) })
 	}
-	reply, err := call(s, "ask", func() (answer, []message) { return s.redis.updatePermits(r) })
+	reply, err := call(s, "acquire", func() (permitsReply, []message) { return s.redis.updatePermits(r) })
 	if err == nil {
 		err = reply.err
 	}
@@ -443,11 +436,11 @@ func (s *fakeStore) Acquire(_ context.Context, r Request) (Reply, error) {
 
 func (s *fakeStore) MaxBlock() time.Duration { return 300 * time.Millisecond }
 
-func (s *fakeStore) Inspect(context.Context, Name) (Status, error) { panic("nobody asks") }
+func (s *fakeStore) Inspect(context.Context, Name) (Status, error) { panic("not implemented") }
 
 func (s *fakeStore) IsPrompt(Name) bool { return false }
 
-// NodeTag returns some tag. Notices go to the channel of the process all the same.
+// NodeTag returns any tag. Contention notices still go to the channel of the process.
 func (s *fakeStore) NodeTag(string) string { return "12" }
 
 func (s *fakeStore) Release(_ context.Context, name Name, token string) (owned bool, err error) {
@@ -459,7 +452,7 @@ func (s *fakeStore) Release(_ context.Context, name Name, token string) (owned b
 	})
 }
 
-// Renew renews all in one request.
+// Renew renews all holds in one request.
 func (s *fakeStore) Renew(all []Renewal, begin func(int) bool, done func(int, RenewResult)) {
 	var rs []Renewal
 	var begun []int
@@ -468,25 +461,25 @@ func (s *fakeStore) Renew(all []Renewal, begin func(int) bool, done func(int, Re
 			rs, begun = append(rs, r), append(begun, i)
 		}
 	}
-	kept, err := call(s, "renew", func() (kept []RenewResult, _ []message) {
+	results, err := call(s, "renew", func() (results []RenewResult, _ []message) {
 		for _, r := range rs {
-			kept = append(kept, s.redis.renew(r))
+			results = append(results, s.redis.renew(r))
 		}
-		return kept, nil
+		return results, nil
 	})
 	if err != nil {
-		kept = slices.Repeat([]RenewResult{{Err: err}}, len(rs))
+		results = slices.Repeat([]RenewResult{{Err: err}}, len(rs))
 	}
-	s.wait(rs, kept)
-	for i, r := range kept {
+	s.wait(rs, results)
+	for i, r := range results {
 		done(begun[i], r)
 	}
 }
 
-// wait is WAIT: the renewals that need replicas fail without them, after the timeout.
-func (s *fakeStore) wait(rs []Renewal, kept []RenewResult) {
+// wait stands for the WAIT command: a renewal fails after its timeout if too few replicas have it.
+func (s *fakeStore) wait(rs []Renewal, results []RenewResult) {
 	for i, r := range rs {
-		if !kept[i].Held || r.Confirm.Replicas == 0 {
+		if !results[i].Held || r.Confirm.Replicas == 0 {
 			continue
 		}
 		s.mu.Lock()
@@ -494,7 +487,7 @@ func (s *fakeStore) wait(rs []Renewal, kept []RenewResult) {
 		s.mu.Unlock()
 		if err != nil {
 			time.Sleep(r.Confirm.Timeout())
-			kept[i] = RenewResult{Err: err}
+			results[i] = RenewResult{Err: err}
 		}
 	}
 }

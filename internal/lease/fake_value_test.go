@@ -2,20 +2,19 @@ package lease
 
 import (
 	"context"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/client"
 )
 
-// fakeValue is what the fake Redis keeps beside a mutex.
+// fakeValue is the value that the fake Redis stores with a mutex.
 type fakeValue struct {
 	*Value        // nil if there is none
-	reset  string // of the last deletion under a held mutex
+	reset  string // set by the last deletion under a held mutex
 }
 
-// loseValue is the loss of the value alone, by eviction.
+// loseValue evicts the value, and keeps the mutex.
 func (f *fakeRedis) loseValue(name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -31,7 +30,7 @@ func (f *fakeRedis) valueReply(k *fakeKey) ValueReply {
 	return r
 }
 
-// acquireWithValue is value_acquire.lua.
+// acquireWithValue does what value_acquire.lua does.
 func (f *fakeRedis) acquireWithValue(r Request) (reply Reply, value ValueReply, messages []message) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -43,18 +42,16 @@ func (f *fakeRedis) acquireWithValue(r Request) (reply Reply, value ValueReply, 
 		stale && k.owner != "" && k.owner != r.Token && v.StaleAt(now)
 	if found && k.owner != r.Token {
 		f.log("%s finds the value of %d", r.Token, v.Fence)
-		if i := slices.IndexFunc(k.queue, func(e *fakeMutexWaiter) bool { return e.token == r.Token }); i >= 0 {
-			k.queue = slices.Delete(k.queue, i, i+1)
-		}
+		k.dequeue(r.Token)
 		reply.Remaining = -1
 	} else {
-		reply, messages = f.take(r)
+		reply, messages = f.acquireLocked(r)
 	}
 	reply.Found = found
 	return reply, f.valueReply(k), messages
 }
 
-// write is value_write.lua, or the part of value_release.lua that stores the value.
+// write does what value_write.lua does, and the part of value_release.lua that stores the value.
 func (f *fakeRedis) write(k *fakeKey, w ValueWrite) WriteOutcome {
 	v := k.value
 	switch {
@@ -123,7 +120,7 @@ func (s *fakeStore) ReleaseValue(_ context.Context, w ValueWrite) (WriteOutcome,
 			}
 			return r, messages
 		}
-		_, messages = s.redis.leave(w.Key, w.Token)
+		_, messages = s.redis.releaseLocked(w.Key, w.Token)
 		return r, messages
 	})
 	return r.WriteOutcome, r.owned, err

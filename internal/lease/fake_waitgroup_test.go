@@ -10,11 +10,10 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
-// fakeGroup is what waitgroup_*.lua do with the one wait group of the fake, in Go, on the clock of the
-// bubble, but for the expiry of keys and for the limit on records, which take longer
-// than a run does.
+// fakeGroup does in Go what waitgroup_*.lua do with the only wait group of the fake. Keys do not
+// expire and records are not limited, as a run is too short for either.
 type fakeGroup struct {
-	*fakeRedis // its mutex guards all of this
+	*fakeRedis // its mutex guards the group
 
 	exists                                    bool
 	generation, count, abandoned, oldestKnown int64
@@ -46,7 +45,7 @@ func (g *fakeGroup) begin() {
 	}
 }
 
-// write ends the round if nothing is left of it.
+// write finishes the generation if nothing of it remains.
 func (g *fakeGroup) write() []message {
 	if g.remaining() > 0 {
 		return nil
@@ -77,7 +76,7 @@ func (g *fakeGroup) purge() (messages []message) {
 	return messages
 }
 
-// ttlOf is what a token says.
+// ttlOf returns the TTL that a token names.
 func ttlOf(token string) time.Duration {
 	var ms int64
 	if _, err := fmt.Sscanf(token, "baton:%d:", &ms); err != nil {
@@ -92,7 +91,7 @@ func (g *fakeGroup) update(c taskgroup.Operation) (changed taskgroup.UpdateReply
 	var outcome taskgroup.Outcome
 	defer func() {
 		changed.Outcome = outcome
-		g.log("%s %s/%d low=%d %s%+d: %d; round %d: %d and %d tasks, %d abandoned", c.Op, c.Session[:4], c.Seq, c.AckedThrough, short(c.Token), c.Delta,
+		g.log("%s %s/%d acked=%d %s%+d: %d; generation %d: %d and %d tasks, %d abandoned", c.Op, c.Session[:4], c.Seq, c.AckedThrough, short(c.Token), c.Delta,
 			outcome, g.generation, g.count, len(g.tasks), g.abandoned)
 	}()
 	b := g.sessions[c.Session]
@@ -106,20 +105,20 @@ func (g *fakeGroup) update(c taskgroup.Operation) (changed taskgroup.UpdateReply
 	}
 	messages = g.purge()
 	changed.Found = g.generation
-	said, known := b.ops[c.Seq]
+	prior, known := b.ops[c.Seq]
 	record := fakeOp{c, 0, 0, g.generation}
 	switch {
 	case c.Op == taskgroup.OpUndo:
-		if record.outcome = taskgroup.Superseded; known && said.outcome == taskgroup.Applied {
-			if g.undo(said) {
+		if record.outcome = taskgroup.Superseded; known && prior.outcome == taskgroup.Applied {
+			if g.undo(prior) {
 				outcome = taskgroup.Applied
 				messages = append(messages, g.write()...)
 			}
 		}
 	case known:
-		outcome, changed.Found = said.outcome, said.found
-		if said.outcome == taskgroup.Applied && said.TTL != 0 {
-			if _, lives := g.tasks[c.Token]; !lives {
+		outcome, changed.Found = prior.outcome, prior.found
+		if prior.outcome == taskgroup.Applied && prior.TTL != 0 {
+			if _, running := g.tasks[c.Token]; !running {
 				outcome = taskgroup.TaskAbandoned
 			} else {
 				g.tasks[c.Token] = time.Now().Add(c.TTL).UnixMilli()
@@ -127,7 +126,7 @@ func (g *fakeGroup) update(c taskgroup.Operation) (changed taskgroup.UpdateReply
 		}
 		return changed, messages
 	default:
-		if outcome = g.tell(c); outcome == taskgroup.Applied {
+		if outcome = g.apply(c); outcome == taskgroup.Applied {
 			messages = append(messages, g.write()...)
 		}
 		record.outcome = outcome
@@ -140,8 +139,8 @@ func (g *fakeGroup) update(c taskgroup.Operation) (changed taskgroup.UpdateReply
 	return changed, messages
 }
 
-// tell counts what has not been asked for before.
-func (g *fakeGroup) tell(c taskgroup.Operation) taskgroup.Outcome {
+// apply applies an operation that the group has not seen before.
+func (g *fakeGroup) apply(c taskgroup.Operation) taskgroup.Outcome {
 	switch c.Op {
 	case taskgroup.OpAdd:
 		if g.count+c.Delta < 0 {
@@ -161,7 +160,7 @@ func (g *fakeGroup) tell(c taskgroup.Operation) taskgroup.Outcome {
 		g.count--
 		g.tasks[c.Token] = time.Now().Add(c.TTL).UnixMilli()
 	default:
-		if _, lives := g.tasks[c.Token]; !lives {
+		if _, running := g.tasks[c.Token]; !running {
 			return taskgroup.TaskAbandoned
 		}
 		delete(g.tasks, c.Token)
@@ -172,21 +171,21 @@ func (g *fakeGroup) tell(c taskgroup.Operation) taskgroup.Outcome {
 	return taskgroup.Applied
 }
 
-func (g *fakeGroup) undo(said fakeOp) bool {
-	if said.generation != g.generation || g.remaining() == 0 {
+func (g *fakeGroup) undo(op fakeOp) bool {
+	if op.generation != g.generation || g.remaining() == 0 {
 		return false
 	}
-	_, lives := g.tasks[said.Token]
+	_, running := g.tasks[op.Token]
 	switch {
-	case said.Op == taskgroup.OpAdd && g.count >= said.Delta:
-		g.count -= said.Delta
+	case op.Op == taskgroup.OpAdd && g.count >= op.Delta:
+		g.count -= op.Delta
 		return true
-	case said.Op == taskgroup.OpClaim && lives:
+	case op.Op == taskgroup.OpClaim && running:
 		g.count++
-	case said.Op != taskgroup.OpStart || !lives:
+	case op.Op != taskgroup.OpStart || !running:
 		return false
 	}
-	delete(g.tasks, said.Token)
+	delete(g.tasks, op.Token)
 	return true
 }
 
@@ -198,22 +197,22 @@ func (g *fakeGroup) status(from int64) (r taskgroup.Generation, messages []messa
 	if from == 0 {
 		from = g.generation
 	}
-	for round, tasks := range g.lost {
-		if round >= from {
-			r.Abandoned[round] = tasks
+	for generation, tasks := range g.lost {
+		if generation >= from {
+			r.Abandoned[generation] = tasks
 		}
 	}
-	g.log("look from %d: %v", from, r)
+	g.log("status from %d: %v", from, r)
 	return r, messages
 }
 
 func (g *fakeGroup) renewTask(r Renewal) bool {
-	ends, lives := g.tasks[r.Token]
-	lives = lives && ends > time.Now().UnixMilli()
-	if g.log("renew %s: %v", short(r.Token), lives); lives {
+	ends, running := g.tasks[r.Token]
+	running = running && ends > time.Now().UnixMilli()
+	if g.log("renew %s: %v", short(r.Token), running); running {
 		g.tasks[r.Token] = time.Now().Add(r.TTL).UnixMilli()
 	}
-	return lives
+	return running
 }
 
 const doneChannel = "done of the group"
@@ -221,15 +220,15 @@ const doneChannel = "done of the group"
 func (s *fakeStore) DoneChannel(string) (string, error) { return doneChannel, nil }
 
 func (s *fakeStore) UpdateGroup(_ context.Context, c taskgroup.Operation) (taskgroup.UpdateReply, error) {
-	return call(s, "change", func() (taskgroup.UpdateReply, []message) { return s.redis.group.update(c) })
+	return call(s, "update", func() (taskgroup.UpdateReply, []message) { return s.redis.group.update(c) })
 }
 
 func (s *fakeStore) GroupStatus(_ context.Context, _ string, from int64) (taskgroup.Generation, error) {
-	return call(s, "look", func() (taskgroup.Generation, []message) { return s.redis.group.status(from) })
+	return call(s, "status", func() (taskgroup.Generation, []message) { return s.redis.group.status(from) })
 }
 
 func (s *fakeStore) InspectGroup(context.Context, string) (taskgroup.Status, error) {
-	panic("nobody asks")
+	panic("not implemented")
 }
 
 // session returns a session of the group in a process that has no other.

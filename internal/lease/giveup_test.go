@@ -3,7 +3,6 @@ package lease
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
 	"strings"
 	"sync"
@@ -15,8 +14,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// oneByOne returns a switch. Once it is on, a server takes that long for each request, and does
-// one at a time. Before each 500th it pauses.
+// oneByOne returns a switch. Once it is on, the server executes one request at a time, each for that
+// long. It pauses before each 500th request.
 func (s *fakeStore) oneByOne(each, pause time.Duration) *atomic.Bool {
 	var on atomic.Bool
 	var mu sync.Mutex
@@ -39,35 +38,33 @@ func (s *fakeStore) oneByOne(each, pause time.Duration) *atomic.Bool {
 	return &on
 }
 
-// TestGiveUpManyAtOnce gives up waiting for thousands of keys: when the results are
-// there, nothing is left in Redis, for the program may exit then. The server takes 0.6 s
-// for them, and gets no processor now and then.
+// TestGiveUpManyAtOnce cancels the waits for thousands of keys. Once all results are received,
+// Redis must have no waiter, because the program may exit then. The server needs 0.6 s and pauses.
 func TestGiveUpManyAtOnce(t *testing.T) {
 	inBubble(t, func(e *env) {
-		k1, _ := e.process()
-		k2, s2 := e.process()
+		m1, _ := e.process()
+		m2, s2 := e.process()
 		busy := s2.oneByOne(100*time.Microsecond, 50*ms)
-		const keys = 3000
+		keys := keysNumbered(3000)
 		ctx, cancel := context.WithCancel(e.Context())
 		var results []<-chan error
-		for i := range keys {
-			p := params(time.Hour)
-			p.Key = fmt.Sprint("key", i)
-			e.take(k1, p)
-			_, got := e.want(ctx, k2, p)
+		p := params(time.Hour)
+		for _, p.Key = range keys {
+			e.acquire(m1, p)
+			_, got := e.request(ctx, m2, p)
 			results = append(results, got)
 		}
 		waiting := func() (n int) {
 			e.redis.mu.Lock()
 			defer e.redis.mu.Unlock()
-			for i := range keys {
-				n += len(e.redis.key(fmt.Sprint("key", i)).queue)
+			for _, key := range keys {
+				n += len(e.redis.key(key).queue)
 			}
 			return n
 		}
 		time.Sleep(time.Second)
-		if n := waiting(); n != keys {
-			e.Fatalf("%d are in the queues, want %d", n, keys)
+		if n := waiting(); n != len(keys) {
+			e.Fatalf("%d waiters in the queues, want %d", n, len(keys))
 		}
 		busy.Store(true)
 		cancel()
@@ -78,22 +75,22 @@ func TestGiveUpManyAtOnce(t *testing.T) {
 			}
 		}
 		if n := waiting(); n != 0 {
-			e.Errorf("%d are left in the queues when all results are there", n)
+			e.Errorf("%d waiters are left after all results", n)
 		}
-		e.within("all results are there", start, retry.MaxResultTimeout)
+		e.checkWithin("the last result", start, retry.MaxResultTimeout)
 	})
 }
 
-// TestGiveUpWhileLate gives up in a process that gets no processor in time: that Redis has
-// answered nothing meanwhile says nothing of Redis.
+// TestGiveUpWhileLate waits briefly in a process that gets no processor time. The wait must not end
+// because of that, as Redis is not to blame.
 func TestGiveUpWhileLate(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	var b retry.Backlog
 	start := time.Now()
 	confirmed := make(chan struct{})
 	go func() {
-		runtime.Gosched()               // what it inherits of its creator's time could end within 5 ms
-		for time.Since(start) < 40*ms { // the scheduler takes the processor away every 10 ms
+		runtime.Gosched()               // the time slice inherited from its creator could end within 5 ms
+		for time.Since(start) < 40*ms { // the scheduler preempts it every 10 ms
 		}
 		close(confirmed)
 	}()
@@ -107,18 +104,14 @@ func TestGiveUpWhileLate(t *testing.T) {
 	}
 }
 
-// TestGroupGivesUpManyKeys ends the ctx of a request for very many keys while it is under
-// way: that starts one goroutine for each key, and the call waits for none of them.
-func TestGroupGivesUpManyKeys(t *testing.T) {
+// TestMultiLeaseGivesUpManyKeys ends the ctx of a request for many keys while it is in flight. That
+// starts one goroutine for each key, and the call does not wait for them.
+func TestMultiLeaseGivesUpManyKeys(t *testing.T) {
 	inBubble(t, func(e *env) {
-		s := newFakeStore(e.redis)
-		m := NewManager(s)
+		m, s := e.process()
 		const n = 1000
-		keys := make([]string, n)
-		for i := range keys {
-			keys[i] = fmt.Sprint("key", i)
-		}
-		s.takes(80 * ms)
+		keys := keysNumbered(n)
+		s.setLatency(80 * ms)
 		ctx, cancel := context.WithCancel(e.Context())
 		before := runtime.NumGoroutine()
 		done := make(chan error)
@@ -128,12 +121,12 @@ func TestGroupGivesUpManyKeys(t *testing.T) {
 		cancel()
 		synctest.Wait()
 		if started := runtime.NumGoroutine() - before; started > n+n/10 {
-			e.Errorf("the end of ctx has started %d goroutines for %d keys", started, n)
+			e.Errorf("the end of ctx starts %d goroutines for %d keys", started, n)
 		}
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			e.Error(err)
 		}
-		e.within("the call returns", start, retry.CancelTimeout)
+		e.checkWithin("the call returns", start, retry.CancelTimeout)
 		time.Sleep(time.Second)
 		e.redis.mu.Lock()
 		defer e.redis.mu.Unlock()
@@ -145,15 +138,15 @@ func TestGroupGivesUpManyKeys(t *testing.T) {
 	})
 }
 
-// TestGroupGivesUpWhileReleasing ends the ctx of a request for several keys while it gives back
-// those behind the one that it waits for, and Redis answers nothing.
-func TestGroupGivesUpWhileReleasing(t *testing.T) {
+// TestMultiLeaseGivesUpWhileReleasing ends the ctx of a request for several keys. The request is
+// releasing the keys behind the one that it waits for, and Redis does not reply.
+func TestMultiLeaseGivesUpWhileReleasing(t *testing.T) {
 	inBubble(t, func(e *env) {
-		k1, _ := e.process()
-		k2, s2 := e.process()
+		m1, _ := e.process()
+		m2, s2 := e.process()
 		p := params(time.Minute)
 		p.Key = "b"
-		e.take(k1, p)
+		e.acquire(m1, p)
 		s2.point = func(what string) fault {
 			if what == "send release" {
 				time.Sleep(10 * time.Second)
@@ -163,10 +156,10 @@ func TestGroupGivesUpWhileReleasing(t *testing.T) {
 		ctx, cancel := context.WithTimeout(e.Context(), time.Second)
 		defer cancel()
 		start := time.Now()
-		err := new(MultiLease).Acquire(ctx, k2, p, []string{"a", "b", "c"})
+		err := new(MultiLease).Acquire(ctx, m2, p, []string{"a", "b", "c"})
 		if !errors.Is(err, context.DeadlineExceeded) {
 			e.Error(err)
 		}
-		e.within("the call returns", start, time.Second+2*retry.CancelTimeout)
+		e.checkWithin("the call returns", start, time.Second+2*retry.CancelTimeout)
 	})
 }

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// TestManagerGivesMemoryBack holds very many keys at once, and then one: the memory for the
-// others comes back, though the manager is never at rest.
-func TestManagerGivesMemoryBack(t *testing.T) {
-	m := NewManager(ready{})
+// TestManagerFreesMemory holds many keys at once, and then one. The memory of the others must be
+// freed, although the manager is never at rest.
+func TestManagerFreesMemory(t *testing.T) {
+	m := NewManager(grantingStore{})
 	kept := new(Lease)
 	const keys = 50_000
 	heap := func() int64 {
@@ -21,7 +21,7 @@ func TestManagerGivesMemoryBack(t *testing.T) {
 		return int64(s.HeapAlloc)
 	}
 	before := heap()
-	leases := make([]*Lease, keys) // each by itself: a timer that has been stopped may keep the last ones for a while
+	leases := make([]*Lease, keys) // separate objects, as a stopped timer may keep some of them for a while
 	for i := range leases {
 		p := params(time.Hour)
 		p.Key = fmt.Sprint("key", i)
@@ -33,7 +33,7 @@ func TestManagerGivesMemoryBack(t *testing.T) {
 		}
 	}
 	if n := m.Renewing(); n != keys {
-		t.Errorf("%d claims to renew, want %d", n, keys)
+		t.Errorf("%d claims are renewed, want %d", n, keys)
 	}
 	for i := range leases {
 		if i != keys/2 {
@@ -42,10 +42,10 @@ func TestManagerGivesMemoryBack(t *testing.T) {
 	}
 	leases = nil
 	if grown := heap() - before; grown > 1<<18 {
-		t.Errorf("after %d holds %d kB more are in use", keys, grown>>10)
+		t.Errorf("after %d holds, the heap has grown by %d kB", keys, grown>>10)
 	}
 	if kept.Err() != nil || len(m.queues.Entries) != 1 || m.Renewing() != 1 {
-		t.Errorf("the last is %v, of %d queues and %d to renew", kept.Err(), len(m.queues.Entries), m.Renewing())
+		t.Errorf("the kept lease: %v; %d queues, %d renewed", kept.Err(), len(m.queues.Entries), m.Renewing())
 	}
 	_ = kept.Release()
 }

@@ -1,23 +1,19 @@
 package lease
 
 import (
-	"fmt"
 	"testing"
 	"time"
 )
 
-// TestGroupTakesOneRoundTrip locks free keys: all requests are under way at the same
-// time, up to maxConcurrent of them, and so are the releases.
-func TestGroupTakesOneRoundTrip(t *testing.T) {
+// TestMultiLeaseTakesOneRoundTrip locks free keys. Up to maxConcurrent requests are in flight at the
+// same time, and as many releases.
+func TestMultiLeaseTakesOneRoundTrip(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, s := e.process()
 		const trip = time.Millisecond
 		s.latency = func() time.Duration { return trip / 2 }
 		for n, trips := range map[int]time.Duration{2: 1, maxConcurrent: 1, 2*maxConcurrent + 1: 3} {
-			keys := make([]string, n)
-			for i := range keys {
-				keys[i] = fmt.Sprint("key", i)
-			}
+			keys := keysNumbered(n)
 			for _, try := range []bool{false, true} {
 				p := params(time.Hour)
 				p.Try = try
@@ -29,8 +25,8 @@ func TestGroupTakesOneRoundTrip(t *testing.T) {
 				if took := time.Since(start); took != trips*trip {
 					t.Errorf("%d keys are locked in %v, want %v", n, took, trips*trip)
 				}
-				if asks := e.redis.requests - before; asks != n {
-					t.Errorf("%d requests for %d keys", asks, n)
+				if requests := e.redis.requests - before; requests != n {
+					t.Errorf("%d requests for %d keys", requests, n)
 				}
 				start = time.Now()
 				if err := ml.Release(); err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/client"
 )
 
-// TestRemaining looks at what is left of holds: it falls with the time, rises by a
-// renewal, is that of the shortest for several keys, and nothing once it is over.
+// TestRemaining checks that Remaining falls with time, rises with a renewal, is the shortest of
+// several keys, and is zero after the end.
 func TestRemaining(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := NewManager(newFakeStore(newFakeRedis()))
@@ -21,28 +21,28 @@ func TestRemaining(t *testing.T) {
 			t.Fatal(err)
 		}
 		start := time.Now()
-		var g MultiLease
-		if err := g.Acquire(context.Background(), m, params, []string{"b", "c"}); err != nil {
+		var ml MultiLease
+		if err := ml.Acquire(context.Background(), m, params, []string{"b", "c"}); err != nil {
 			t.Fatal(err)
 		}
 		for _, at := range []struct{ after, remaining time.Duration }{
-			{0, whole}, {2 * time.Second, whole - 2*time.Second}, {params.TTL/3 + time.Millisecond, whole - time.Millisecond}, // renewed at a third
+			{0, whole}, {2 * time.Second, whole - 2*time.Second}, {params.TTL/3 + time.Millisecond, whole - time.Millisecond}, // renewed after a third
 		} {
 			time.Sleep(time.Until(start.Add(at.after)))
 			synctest.Wait()
-			for what, remaining := range map[string]time.Duration{"the lease": l.Remaining(), "the group": g.Remaining()} {
+			for what, remaining := range map[string]time.Duration{"the lease": l.Remaining(), "several keys": ml.Remaining()} {
 				if off := remaining - at.remaining; off < -100*time.Millisecond || off > 100*time.Millisecond {
-					t.Errorf("after %v, %s has %v left, not %v", at.after, what, remaining, at.remaining)
+					t.Errorf("after %v, %s: %v remaining, want %v", at.after, what, remaining, at.remaining)
 				}
 			}
 		}
-		_ = g.leases[1].Release()
-		if short := g.Remaining(); short != 0 {
-			t.Errorf("one of the group has ended, and it has %v left", short)
+		_ = ml.leases[1].Release()
+		if remaining := ml.Remaining(); remaining != 0 {
+			t.Errorf("one of several keys has ended, and %v remain", remaining)
 		}
-		_, _ = l.Release(), g.Release()
-		if l.Remaining() != 0 || g.Remaining() != 0 {
-			t.Errorf("both have ended, and have %v and %v left", l.Remaining(), g.Remaining())
+		_, _ = l.Release(), ml.Release()
+		if l.Remaining() != 0 || ml.Remaining() != 0 {
+			t.Errorf("both have ended, and %v and %v remain", l.Remaining(), ml.Remaining())
 		}
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
-// renewalLog is a store that notes when each token is renewed.
+// renewalLog is a store that records when each token is renewed.
 type renewalLog struct {
 	*fakeStore
 	sent map[string][]time.Time
@@ -22,7 +22,7 @@ func (s *renewalLog) UpdateGroup(context.Context, taskgroup.Operation) (taskgrou
 func (s *renewalLog) Renew(rs []Renewal, begin func(int) bool, done func(int, RenewResult)) {
 	for i, r := range rs {
 		if !begin(i) {
-			panic("a renewal that is sent at once is not needed")
+			panic("an unneeded renewal")
 		}
 		s.mu.Lock()
 		s.sent[r.Token] = append(s.sent[r.Token], time.Now())
@@ -32,7 +32,7 @@ func (s *renewalLog) Renew(rs []Renewal, begin func(int) bool, done func(int, Re
 	}
 }
 
-// outage begins an outage, or ends it, and forgets what was sent before.
+// outage starts or ends an outage of renewals. It returns and clears the record.
 func (s *renewalLog) outage(down bool) (before map[string][]time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,20 +46,16 @@ func (s *renewalLog) outage(down bool) (before map[string][]time.Time) {
 	return before
 }
 
-// TestManyHoldsAreRenewedAsRarelyAsOne: those that begin within a twelfth of the TTL
-// are renewed together, and that makes no renewal much earlier than its own time. While
-// Redis does not answer, none is tried again sooner than a 30th of the TTL later.
+// TestManyHoldsAreRenewedAsRarelyAsOne checks that holds that start within a twelfth of the TTL are
+// renewed together, without a renewal much before it is due. While Redis does not reply, a
+// renewal is retried after a 30th of the TTL at the earliest.
 func TestManyHoldsAreRenewedAsRarelyAsOne(t *testing.T) {
 	const ttl, holds = 12 * time.Second, 2000
 	begin := map[string]func(e *env, s *renewalLog, m *Manager, i int) (err func() error){
 		"locks": func(e *env, s *renewalLog, m *Manager, i int) func() error {
-			l, p := new(Lease), params(ttl)
+			p := params(ttl)
 			p.Key = time.Duration(i).String()
-			if err := l.Acquire(e.Context(), m, &p); err != nil {
-				e.Fatal(err)
-			}
-			e.leases = append(e.leases, l)
-			return l.Err
+			return e.acquire(m, p).Err
 		},
 		"tasks": func(e *env, s *renewalLog, m *Manager, i int) func() error {
 			task, err := taskgroup.NewManager(m.Client, s).NewSession(time.Duration(i).String()).Start(e.Context(), "go", taskgroup.OpStart, ttl, "")
@@ -95,17 +91,17 @@ func TestManyHoldsAreRenewedAsRarelyAsOne(t *testing.T) {
 			time.Sleep(ttl)
 			for _, err := range ends {
 				if err() == nil {
-					e.Fatalf("%s: kept without a renewal", name)
+					e.Fatalf("%s: still held without a renewal", name)
 				}
 			}
 			sent = s.outage(false)
 			if len(sent) != 2*holds {
-				e.Errorf("it was tried to renew %d of %d %s", len(sent), 2*holds, name)
+				e.Errorf("renewals of %d of %d %s were tried", len(sent), 2*holds, name)
 			}
 			for _, times := range sent {
 				for i, at := range times[1:] {
 					if apart := at.Sub(times[i]); apart < ttl/30 {
-						e.Fatalf("%s: %d tries in the outage, of which the %dth came %v after the one before", name, len(times), i+2, apart)
+						e.Fatalf("%s: of %d tries in the outage, the %dth came %v after the previous one", name, len(times), i+2, apart)
 					}
 				}
 			}
@@ -130,7 +126,7 @@ func (s *renewalQueue) Renew(rs []Renewal, begin func(int) bool, done func(int, 
 	}
 }
 
-// send sends what is queued, and returns how many renewals that were.
+// send sends the queued renewals, and returns their number.
 func (s *renewalQueue) send() int {
 	s.mu.Lock()
 	queued := s.queued
@@ -142,25 +138,21 @@ func (s *renewalQueue) send() int {
 	return len(queued)
 }
 
-// TestRenewalIsQueuedOnce has a busy client send renewals late. However often one is due meanwhile, it is
-// sent once, and the hold lasts for a TTL from then on.
+// TestRenewalIsQueuedOnce delays the renewals of a busy client. A renewal that is due several times
+// until then is sent once, and extends the hold by a TTL.
 func TestRenewalIsQueuedOnce(t *testing.T) {
 	const ttl, holds = 9 * time.Second, 3
 	inBubble(t, func(e *env) {
 		s := &renewalQueue{fakeStore: newFakeStore(e.redis)}
 		m := NewManager(s)
-		for i := range holds {
-			l, p := new(Lease), params(ttl)
-			p.Key = time.Duration(i).String()
-			if err := l.Acquire(e.Context(), m, &p); err != nil {
-				e.Fatal(err)
-			}
-			e.leases = append(e.leases, l)
+		p := params(ttl)
+		for _, p.Key = range keysNumbered(holds) {
+			e.acquire(m, p)
 		}
 		for range 5 {
 			time.Sleep(ttl - 500*time.Millisecond)
 			if n := s.send(); n != holds {
-				e.Errorf("%d renewals of %d holds", n, holds)
+				e.Errorf("%d renewals for %d holds", n, holds)
 			}
 			for _, l := range e.leases {
 				if remaining := l.Remaining(); remaining < ttl-500*time.Millisecond {

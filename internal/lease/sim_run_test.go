@@ -15,23 +15,23 @@ var (
 	simSeed  = flag.Uint64("sim.seed", 0, "run this schedule only, and print its trace")
 )
 
-// What a schedule chooses from: how long a hold lives, and how often the network fails.
+// A schedule chooses its TTLs and the fault rate of its network from these.
 var (
-	simTTLs = []time.Duration{300 * time.Millisecond, time.Second, 10 * time.Second}
-	badness = []float64{0, 0.02, 0.2}
+	simTTLs    = []time.Duration{300 * time.Millisecond, time.Second, 10 * time.Second}
+	faultRates = []float64{0, 0.02, 0.2}
 )
 
-// schedule is what one run of a simulation begins with.
+// schedule is the start of one run of a simulation.
 type schedule struct {
-	t     *testing.T
-	seed  uint64
-	rng   *rand.Rand // for what is decided at the beginning
-	redis *fakeRedis
-	bad   float64 // how often the network fails
+	t         *testing.T
+	seed      uint64
+	rng       *rand.Rand // for the choices at the start
+	redis     *fakeRedis
+	faultRate float64 // of the network
 }
 
-// simulateAll runs a simulation with one new seed after the other, or with the one
-// that the command line says. It returns what is to be said of its schedule.
+// simulateAll runs a simulation with new seeds, or with the seed of the command line. The simulation
+// returns a description of its schedule.
 func simulateAll(t *testing.T, simulate func(s *schedule) string) {
 	if *simSeed != 0 {
 		simulateOne(t, *simSeed, true, simulate)
@@ -68,14 +68,14 @@ func simulateOne(t *testing.T, seed uint64, verbose bool, simulate func(s *sched
 	})
 }
 
-// store returns the connection of process p, as bad as the network is.
+// store returns the connection of process p, with the faults of the network.
 func (s *schedule) store(p int) *fakeStore {
 	store := newFakeStore(s.redis)
-	disturb(store, rand.New(rand.NewPCG(s.seed, uint64(p)+1)).Float64, s.bad)
+	injectFaults(store, rand.New(rand.NewPCG(s.seed, uint64(p)+1)).Float64, s.faultRate)
 	return store
 }
 
-// breakSometimes breaks the subscription a few times.
+// breakSometimes breaks the subscription up to three times.
 func (s *fakeStore) breakSometimes() {
 	for range 3 {
 		time.Sleep(rand.N(5 * time.Second))
@@ -86,35 +86,35 @@ func (s *fakeStore) breakSometimes() {
 	}
 }
 
-// mend lets the network be well again.
-func (s *fakeStore) mend() {
+// repair ends the faults of the network.
+func (s *fakeStore) repair() {
 	s.change(func() {
 		s.fault = func() fault { return fine }
 		s.confirm = func() error { return nil }
 	})
 }
 
-// disturb makes the network of a store as slow as roll says, and as bad.
-func disturb(store *fakeStore, roll func() float64, bad float64) {
-	// All of these are called under the store's mutex.
+// injectFaults gives the network of a store random latencies, and faults with the given rate.
+func injectFaults(store *fakeStore, roll func() float64, rate float64) {
+	// The store calls all of these functions under its mutex.
 	store.latency = func() time.Duration { return time.Duration(roll() * roll() * float64(3*time.Millisecond)) }
 	store.fault = func() fault {
-		if roll() < bad {
+		if roll() < rate {
 			return fault(1 + int(roll()*4))
 		}
 		return fine
 	}
 	store.confirm = func() error {
-		if roll() < bad {
+		if roll() < rate {
 			return fmt.Errorf("fake: %w", ErrUnconfirmed)
 		}
 		return nil
 	}
 	store.message = func() (int, time.Duration) {
 		switch x := roll(); {
-		case x < bad/2:
+		case x < rate/2:
 			return 0, 0
-		case x < bad:
+		case x < rate:
 			return 2, time.Duration(roll() * float64(6*time.Second))
 		}
 		return 1, time.Duration(roll() * float64(time.Millisecond))

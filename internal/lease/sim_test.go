@@ -15,13 +15,13 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// TestSimulation, and the others of its name, run random workloads of several processes
-// against a fake Redis whose network loses, repeats and delays requests, replies and
-// messages. Processes die, sizes change, and leases end part by part. In every schedule
-// no more is held than there is, each hold has its fence, every caller gets an answer,
-// and a network that works again leaves no waiter of a free lock, and no permit in use
-// that nobody uses. In the end nothing is left: no goroutine (the bubble would not end),
-// no queue, no key.
+// TestSimulation and its siblings run random workloads of several processes against a fake Redis.
+// The network loses, repeats and delays requests, replies and messages. Processes crash, sizes
+// change, and leases are released in parts.
+//
+// In every schedule, holds do not exceed the size, each hold has its own fence, and every caller
+// gets a result. Once the network works again, no waiter waits for a free lock, and no permit stays
+// granted without a lease. In the end no goroutine, queue or key is left.
 func TestSimulation(t *testing.T) {
 	simulateAll(t, func(s *schedule) string { return simulate(s, Mutex) })
 }
@@ -37,28 +37,28 @@ func TestSimulationSemaphore(t *testing.T) {
 // A simulation is one schedule.
 type simulation struct {
 	*schedule
-	audit   audit // of half of the requests
+	audit   audit // checks half of the requests
 	name    Name
-	size    int64 // that is stated
+	size    int64 // in the requests
 	resized bool
 	ttls    []time.Duration
 	procs   []*simProcess
 
-	mu       sync.Mutex // guards what follows; taken before the mutex of redis
-	inside   map[*Lease]int64
-	fences   map[int64]bool
-	last     int64 // fence of all so far
-	lastSole int64 // of a writer
-	grants   int
-	lost     int
+	mu            sync.Mutex // guards the fields below; locked before the mutex of redis
+	inside        map[*Lease]int64
+	fences        map[int64]bool
+	last          int64 // fence of all so far
+	lastExclusive int64 // of a writer
+	grants        int
+	lost          int
 }
 
 type simProcess struct {
 	*Manager
-	store *fakeStore
-	alive context.Context
-	crash context.CancelFunc
-	deaf  *atomic.Bool // messages to it are lost
+	store  *fakeStore
+	alive  context.Context
+	crash  context.CancelFunc
+	cutOff *atomic.Bool // messages to it are lost
 }
 
 const simWorkers = 4
@@ -66,7 +66,7 @@ const simWorkers = 4
 func simulate(sch *schedule, kind Kind) string {
 	rng := sch.rng
 	s := &simulation{schedule: sch, audit: audit{t: sch.t}, name: Name{Kind: kind, Key: "key"}, size: ExclusiveWeight, inside: map[*Lease]int64{}, fences: map[int64]bool{}}
-	s.bad = badness[rng.IntN(3)]
+	s.faultRate = faultRates[rng.IntN(3)]
 	if s.ttls = simTTLs; rng.IntN(2) == 0 {
 		s.ttls = simTTLs[rng.IntN(3):][:1]
 	}
@@ -77,39 +77,39 @@ func simulate(sch *schedule, kind Kind) string {
 		s.procs = append(s.procs, s.process(p))
 	}
 	crash := rng.IntN(4) == 0
-	s.run(s.seed, 8, s.bad == 0 && !crash, crash)
-	if s.bad > 0 || crash { // and then all is well again
+	s.run(s.seed, 8, s.faultRate == 0 && !crash, crash)
+	if s.faultRate > 0 || crash { // and then all is well again
 		for _, p := range s.procs {
 			if p.alive.Err() == nil {
-				p.store.mend()
+				p.store.repair()
 			}
 		}
 		time.Sleep(15*time.Second + 2*WaiterTTL)
 		s.run(s.seed+1<<40, 2, true, false)
 	}
-	time.Sleep(15*time.Second + 2*WaiterTTL) // what was executed late, too
+	time.Sleep(15*time.Second + 2*WaiterTTL) // until late requests were executed
 	synctest.Wait()
-	s.rest()
+	s.checkAtRest()
 	s.audit.check()
-	if s.bad == 0 && s.lost > 0 {
+	if s.faultRate == 0 && s.lost > 0 {
 		s.t.Errorf("%d leases lost on a network without faults", s.lost)
 	}
-	return fmt.Sprintf("%d processes, size %d, ttl %v, faults %v, crash %v, %d grants, %d lost", len(s.procs), s.size, s.ttls, s.bad, crash, s.grants, s.lost)
+	return fmt.Sprintf("%d processes, size %d, ttl %v, faults %v, crash %v, %d grants, %d lost", len(s.procs), s.size, s.ttls, s.faultRate, crash, s.grants, s.lost)
 }
 
 func (s *simulation) process(p int) *simProcess {
-	store, deaf := s.store(p), new(atomic.Bool)
+	store, cutOff := s.store(p), new(atomic.Bool)
 	store.point = func(what string) fault {
-		if what == "message" && deaf.Load() {
+		if what == "message" && cutOff.Load() {
 			return lostMessage
 		}
 		return fine
 	}
 	alive, crash := context.WithCancel(context.Background())
-	return &simProcess{NewManager(store), store, alive, crash, deaf}
+	return &simProcess{NewManager(store), store, alive, crash, cutOff}
 }
 
-// run lets all workers do so many rounds, while somebody disturbs them.
+// run lets every worker acquire so many leases, while connections break.
 func (s *simulation) run(seed uint64, rounds int, calm, crash bool) {
 	rng := rand.New(rand.NewPCG(seed, 99))
 	var all, others sync.WaitGroup
@@ -120,25 +120,25 @@ func (s *simulation) run(seed uint64, rounds int, calm, crash bool) {
 			all.Go(func() {
 				for range rounds {
 					if p.alive.Err() == nil {
-						s.round(p, rng)
+						s.oneLease(p, rng)
 					}
 				}
 			})
 		}
-		if s.bad > 0 && !calm {
+		if s.faultRate > 0 && !calm {
 			others.Go(p.store.breakSometimes)
 		}
 	}
 	if crash {
 		victim, after := s.procs[0], time.Duration(rng.ExpFloat64()*float64(2*time.Second))
-		deaf := rng.IntN(2) == 0
+		cutOff := rng.IntN(2) == 0
 		others.Go(func() {
 			time.Sleep(after)
-			victim.store.always(lostRequest)
+			victim.store.setFault(lostRequest)
 			s.redis.mu.Lock()
-			s.redis.log("%s dies", victim.Channel())
+			s.redis.log("%s crashes", victim.Channel())
 			s.redis.mu.Unlock()
-			victim.deaf.Store(deaf)
+			victim.cutOff.Store(cutOff)
 			victim.crash()
 		})
 	}
@@ -151,20 +151,20 @@ func (s *simulation) run(seed uint64, rounds int, calm, crash bool) {
 		})
 	}
 	if calm && s.name.Kind != Mutex {
-		others.Go(func() { s.watch(over) })
+		others.Go(func() { s.findStalls(over) })
 	}
 	all.Wait()
 	close(over)
 	others.Wait()
 }
 
-// simLinger is the Linger of half of the leases.
+// simLinger returns a Linger for half of the leases.
 func simLinger(rng *rand.Rand, ttl time.Duration) time.Duration {
 	return time.Duration(rng.IntN(2)) * ttl / 10
 }
 
-// round is one lease of a random kind, from the request to its end.
-func (s *simulation) round(p *simProcess, rng *rand.Rand) {
+// oneLease requests a lease of a random kind, and ends it.
+func (s *simulation) oneLease(p *simProcess, rng *rand.Rand) {
 	ctx, cancel := context.WithCancel(p.alive)
 	defer cancel()
 	if rng.IntN(3) == 0 {
@@ -189,24 +189,24 @@ func (s *simulation) round(p *simProcess, rng *rand.Rand) {
 	}
 	l, idle := new(Lease), params.MaxHold > 0
 	if !params.Try && rng.IntN(2) == 0 {
-		box := result.NewChan(result.ErrorOnly{})
-		l.AcquireChan(ctx, p.Manager, &params, box)
-		if rng.IntN(10) == 0 { // abandoned: what is granted must not stay
+		results := result.NewChan(result.ErrorOnly{})
+		l.AcquireChan(ctx, p.Manager, &params, results)
+		if rng.IntN(10) == 0 { // abandoned: a grant must not stay
 			time.Sleep(time.Duration(rng.Int64N(int64(2 * ttl))))
 			cancel()
-			if err := <-box.C(); err != nil {
+			if err := <-results.C(); err != nil {
 				return
 			}
-			idle = true // not renewed until now, so it may end at once
-		} else if err := <-box.C(); err != nil {
-			s.refused(ctx, params, err)
+			idle = true // not renewed so far, so the lease may end immediately
+		} else if err := <-results.C(); err != nil {
+			s.checkError(ctx, params, err)
 			return
 		}
 	} else if err := l.Acquire(ctx, p.Manager, &params); err != nil {
-		s.refused(ctx, params, err)
+		s.checkError(ctx, params, err)
 		return
 	}
-	if p.alive.Err() != nil { // who died holds it for as long as it would believe so
+	if p.alive.Err() != nil { // a crashed process counts as a holder until its window ends
 		s.enter(l, params.Weight)
 		<-l.Done()
 		s.leave(l, params.Weight)
@@ -238,7 +238,7 @@ func (s *simulation) round(p *simProcess, rng *rand.Rand) {
 				s.mu.Unlock()
 			}
 			left = 0
-		} else if err != nil && s.bad == 0 && p.alive.Err() == nil {
+		} else if err != nil && s.faultRate == 0 && p.alive.Err() == nil {
 			s.t.Errorf("Release: %v", err)
 		}
 	}
@@ -247,11 +247,11 @@ func (s *simulation) round(p *simProcess, rng *rand.Rand) {
 	}
 }
 
-func (s *simulation) refused(ctx context.Context, p Params, err error) {
+func (s *simulation) checkError(ctx context.Context, p Params, err error) {
 	switch {
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 	case p.Try && (errors.Is(err, ErrLocked) || errors.Is(err, ErrNotAvailable) || errors.Is(err, ErrUnconfirmed) || errors.Is(err, errNetwork) || errors.Is(err, retry.ErrNoAnswer)):
-	case errors.Is(err, ErrLost): // from a channel, granted and not received in time
+	case errors.Is(err, ErrLost): // granted, and not received in time from the channel
 	case isSizeError(err) && s.resized:
 	default:
 		s.t.Errorf("refused with %v", err)
@@ -270,19 +270,19 @@ func (s *simulation) enter(l *Lease, weight int64) {
 		switch {
 		case s.name.Kind == Semaphore && s.fences[l.fence]:
 			s.t.Errorf("fence %d twice", l.fence)
-		case s.name.Kind == RWMutex && l.fence <= s.lastSole, s.sole(weight) && l.fence <= s.last:
-			s.t.Errorf("fence %d after %d, and %d of a writer", l.fence, s.last, s.lastSole)
+		case s.name.Kind == RWMutex && l.fence <= s.lastExclusive, s.exclusive(weight) && l.fence <= s.last:
+			s.t.Errorf("fence %d after %d, and %d of a writer", l.fence, s.last, s.lastExclusive)
 		}
 		s.fences[l.fence], s.last = true, max(s.last, l.fence)
-		if s.sole(weight) {
-			s.lastSole = l.fence
+		if s.exclusive(weight) {
+			s.lastExclusive = l.fence
 		}
 	}
 	s.check()
 }
 
-// sole reports whether a hold of that weight excludes all others.
-func (s *simulation) sole(weight int64) bool {
+// exclusive reports whether a hold of that weight excludes all others.
+func (s *simulation) exclusive(weight int64) bool {
 	return s.name.Kind == Mutex || weight == ExclusiveWeight
 }
 
@@ -298,8 +298,8 @@ func (s *simulation) leave(l *Lease, part int64) {
 	}
 }
 
-// check looks at all who believe that they hold something: together it is no more
-// than there is, and of each process no more than Redis says it has.
+// check compares all unexpired leases with the size, and those of each process with what Redis has
+// granted to it.
 func (s *simulation) check() {
 	var sum int64
 	of := map[string]int64{}
@@ -333,16 +333,16 @@ func (s *simulation) check() {
 	}
 	for token, weight := range of {
 		if h := p.hold(token); h == nil || h.weight < weight {
-			s.redis.log("%s believes that it holds %d", short(token), weight)
-			s.t.Errorf("%s believes that it holds %d, Redis does not: %+v", token, weight, h)
+			s.redis.log("%s has leases of %d", short(token), weight)
+			s.t.Errorf("%s has leases of %d, in Redis %+v", token, weight, h)
 		}
 	}
 }
 
-// watch finds who waits for what has been free for long, and what is held that
-// nobody uses. That is for a network without faults.
-func (s *simulation) watch(over <-chan struct{}) {
-	const step, patience = 50 * time.Millisecond, 2 * time.Second
+// findStalls reports waiters that could have been granted for long, and permits that are granted
+// without a lease for long. The network must have no faults.
+func (s *simulation) findStalls(over <-chan struct{}) {
+	const step, limit = 50 * time.Millisecond, 2 * time.Second
 	since := map[any]time.Time{}
 	for {
 		select {
@@ -353,7 +353,7 @@ func (s *simulation) watch(over <-chan struct{}) {
 		now := map[any]string{}
 		for _, p := range s.procs {
 			if p.alive.Err() == nil {
-				s.idle(p, now)
+				s.stalls(p, now)
 			}
 		}
 		for what := range since {
@@ -364,7 +364,7 @@ func (s *simulation) watch(over <-chan struct{}) {
 		for what, text := range now {
 			if since[what].IsZero() {
 				since[what] = time.Now()
-			} else if time.Since(since[what]) > patience {
+			} else if time.Since(since[what]) > limit {
 				s.t.Errorf("%v: %s", time.Now(), text)
 				since[what] = time.Now().Add(time.Hour)
 			}
@@ -372,7 +372,7 @@ func (s *simulation) watch(over <-chan struct{}) {
 	}
 }
 
-func (s *simulation) idle(p *simProcess, found map[any]string) {
+func (s *simulation) stalls(p *simProcess, found map[any]string) {
 	p.Manager.mu.Lock()
 	kq := p.queues.Entries[s.name]
 	p.Manager.mu.Unlock()
@@ -399,15 +399,15 @@ func (s *simulation) idle(p *simProcess, found map[any]string) {
 		found[head] = fmt.Sprintf("%s waits for %d, though %d of %d are in use", short(c.token), head.weight, used, q.size)
 	}
 	if h := q.hold(c.token); h != nil && c.want.weight == 0 && h.weight > c.hold.weight {
-		found[c] = fmt.Sprintf("%s uses %d, Redis keeps %d for it", short(c.token), c.hold.weight, h.weight)
+		found[c] = fmt.Sprintf("%s uses %d, and has %d in Redis", short(c.token), c.hold.weight, h.weight)
 	}
 }
 
-// rest checks that nothing is left.
-func (s *simulation) rest() {
+// checkAtRest checks that nothing is left.
+func (s *simulation) checkAtRest() {
 	for _, p := range s.procs {
 		if len(p.queues.Entries)+len(p.claimsByToken.Entries) > 0 || !p.AtRest() {
-			s.t.Errorf("manager not at rest: %d queues, %d expected, %d to renew", len(p.queues.Entries), len(p.claimsByToken.Entries), p.Renewing())
+			s.t.Errorf("manager not at rest: %d queues, %d waiting claims, %d to renew", len(p.queues.Entries), len(p.claimsByToken.Entries), p.Renewing())
 		}
 	}
 	for name, k := range s.redis.keys {
@@ -420,6 +420,6 @@ func (s *simulation) rest() {
 		s.t.Errorf("left in Redis: %s", q)
 	}
 	if len(s.inside) > 0 {
-		s.t.Errorf("%d still inside", len(s.inside))
+		s.t.Errorf("%d leases are left", len(s.inside))
 	}
 }

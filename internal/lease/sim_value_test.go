@@ -14,7 +14,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
-// valueSim is the part that the simulations of values share. The mutex of the fake guards it.
+// valueSim is what the simulations of values have in common. The mutex of the fake guards it.
 type valueSim struct {
 	*schedule
 	managers []*Manager
@@ -27,7 +27,7 @@ type valueSim struct {
 
 func newValueSim(sch *schedule) *valueSim {
 	v := &valueSim{schedule: sch, ttl: simTTLs[sch.rng.IntN(3)]}
-	sch.bad = badness[sch.rng.IntN(3)]
+	sch.faultRate = faultRates[sch.rng.IntN(3)]
 	for p := range 1 + sch.rng.IntN(4) {
 		store := sch.store(p)
 		v.stores, v.managers = append(v.stores, store), append(v.managers, NewManager(store))
@@ -42,7 +42,7 @@ func (v *valueSim) run(work func(m *Manager, s *fakeStore, rng *rand.Rand)) {
 		for w := range 3 {
 			wg.Go(func() { work(m, v.stores[p], rand.New(rand.NewPCG(v.seed, uint64(100*p+w)+50))) })
 		}
-		if v.bad > 0 {
+		if v.faultRate > 0 {
 			wg.Go(v.stores[p].breakSometimes)
 		}
 	}
@@ -59,10 +59,10 @@ func (v *valueSim) enter(l *Lease) {
 	defer v.redis.mu.Unlock()
 	v.redis.log("begin %d", l.Fence())
 	if v.inside != nil && v.inside.Err() == nil {
-		v.t.Errorf("%d begins while %d goes on", l.Fence(), v.inside.Fence())
+		v.t.Errorf("the hold with fence %d begins during that with fence %d", l.Fence(), v.inside.Fence())
 	}
 	if l.Fence() <= v.fence {
-		v.t.Errorf("%d begins after %d", l.Fence(), v.fence)
+		v.t.Errorf("fence %d after %d", l.Fence(), v.fence)
 	}
 	v.inside, v.fence = l, l.Fence()
 	v.begun++
@@ -76,9 +76,9 @@ func (v *valueSim) leave(l *Lease) {
 	}
 }
 
-// TestSimulationElection runs candidates and observers in several processes, while the network
-// fails and Redis loses the value. Terms grow and do not overlap; observers see them in order and,
-// when all have ended, that nobody leads; a candidate that gives up leaves nothing.
+// TestSimulationElection runs candidates and observers in several processes, while the network fails
+// and Redis loses the value. Terms grow and do not overlap. Observers see terms in order, and in the
+// end no leader. A cancelled candidate leaves nothing.
 func TestSimulationElection(t *testing.T) {
 	simulateAll(t, func(sch *schedule) string {
 		v := newValueSim(sch)
@@ -95,22 +95,22 @@ func TestSimulationElection(t *testing.T) {
 			}
 		})
 		for _, s := range v.stores {
-			s.mend()
+			s.repair()
 		}
 		time.Sleep(MaxPollInterval + time.Second)
 		stop()
 		synctest.Wait()
 		for p, o := range observers {
 			if !o.closed || o.last != 0 {
-				sch.t.Errorf("observer %d sees %d in the end, closed: %v", p, o.last, o.closed)
+				sch.t.Errorf("observer %d ends with term %d, closed: %v", p, o.last, o.closed)
 			}
 		}
 		time.Sleep(time.Second)
-		return fmt.Sprintf("%d processes, ttl %v, faults %v, %d terms", len(v.managers), v.ttl, v.bad, v.begun)
+		return fmt.Sprintf("%d processes, ttl %v, faults %v, %d terms", len(v.managers), v.ttl, v.faultRate, v.begun)
 	})
 }
 
-// term is one candidacy.
+// term campaigns once, and leads for a random time.
 func (v *valueSim) term(m *Manager, s *fakeStore, rng *rand.Rand) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -120,9 +120,9 @@ func (v *valueSim) term(m *Manager, s *fakeStore, rng *rand.Rand) {
 	t, p := NewTerm(s, "value"), Params{Kind: Mutex, Key: "key", TTL: v.ttl, Weight: 1, Term: true}
 	var err error
 	if rng.IntN(2) == 0 {
-		box := result.NewChan(result.ErrorOnly{})
-		t.CampaignChan(ctx, m, &p, box)
-		err = <-box.C()
+		results := result.NewChan(result.ErrorOnly{})
+		t.CampaignChan(ctx, m, &p, results)
+		err = <-results.C()
 	} else {
 		err = t.Campaign(ctx, m, &p)
 	}
@@ -141,12 +141,12 @@ func (v *valueSim) term(m *Manager, s *fakeStore, rng *rand.Rand) {
 	case <-t.Lease().Done():
 	}
 	v.leave(t.Lease())
-	if err := t.Resign(); err != nil && v.bad == 0 {
-		v.t.Errorf("Resign without faults: %v", err)
+	if err := t.Resign(); err != nil && v.faultRate == 0 {
+		v.t.Errorf("Resign: %v", err)
 	}
 }
 
-// simObserver is an observer that checks the order.
+// simObserver is an observer that checks the order of terms.
 type simObserver struct {
 	t            *testing.T
 	newest, last int64
@@ -157,7 +157,7 @@ func (o *simObserver) HandleValue(r ValueReply) {
 	if o.last = 0; r.Value != nil {
 		o.last = r.Value.Fence
 		if o.last < o.newest {
-			o.t.Errorf("observed %d after %d", o.last, o.newest)
+			o.t.Errorf("observed term %d after %d", o.last, o.newest)
 		}
 		o.newest = o.last
 	}
@@ -165,8 +165,8 @@ func (o *simObserver) HandleValue(r ValueReply) {
 
 func (o *simObserver) Close() { o.closed = true }
 
-// TestSimulationOnce has goroutines of several processes run a function once, or once an interval,
-// while the network fails. Runs do not overlap, and those that are marked are an interval apart.
+// TestSimulationOnce runs a function once, or once an interval, from several processes while the
+// network fails. Runs do not overlap, and runs that are marked are an interval apart.
 func TestSimulationOnce(t *testing.T) {
 	simulateAll(t, func(sch *schedule) string {
 		v := newValueSim(sch)
@@ -182,20 +182,20 @@ func TestSimulationOnce(t *testing.T) {
 				time.Sleep(time.Duration(rng.ExpFloat64() * float64(time.Second)))
 			}
 		})
-		slices.SortFunc(marked, time.Time.Compare) // they are noted when their callers return
+		slices.SortFunc(marked, time.Time.Compare) // callers return in any order
 		for i, began := range marked {
 			if i > 0 && (every < 0 || began.Sub(marked[i-1]) < every) {
 				v.t.Errorf("runs begin at %v, once in %v", marked, every)
 			}
 		}
-		if len(marked) == 0 && v.bad == 0 {
+		if len(marked) == 0 && v.faultRate == 0 {
 			v.t.Error("no run is marked")
 		}
-		return fmt.Sprintf("%d processes, ttl %v, every %v, faults %v, %d runs, %d marked", len(v.managers), v.ttl, every, v.bad, v.begun, len(marked))
+		return fmt.Sprintf("%d processes, ttl %v, every %v, faults %v, %d runs, %d marked", len(v.managers), v.ttl, every, v.faultRate, v.begun, len(marked))
 	})
 }
 
-// once is one call. It reports whether it has marked a run, and when that began on the server.
+// once makes one call. It reports whether it has marked a run, and when that run began on the server.
 func (v *valueSim) once(m *Manager, s *fakeStore, every time.Duration, rng *rand.Rand) (began time.Time, marked bool) {
 	ctx, reader := context.Background(), new(ValueReader)
 	l := new(Lease)
@@ -221,7 +221,7 @@ func (v *valueSim) once(m *Manager, s *fakeStore, every time.Duration, rng *rand
 	v.enter(l)
 	time.Sleep(time.Duration(rng.ExpFloat64() * []float64{0, 1e7, float64(v.ttl)}[rng.IntN(3)]))
 	v.leave(l)
-	if rng.IntN(3) == 0 { // it fails
+	if rng.IntN(3) == 0 { // the function fails
 		return began, false
 	}
 	outcome, _ := l.ReleaseValue(ctx, s, ValueWrite{Fresh: every, FreshSince: begun.Now, Reset: begun.Reset, Useful: true})

@@ -18,7 +18,7 @@ func (t term) AcquireChan(ctx context.Context, m *Manager, p *Params, sink resul
 }
 
 func (t term) Release() error {
-	_ = t.Resign() // it may fail to remove the value, and the lease is released
+	_ = t.Resign() // the lease is released even if the value is not removed
 	return nil
 }
 

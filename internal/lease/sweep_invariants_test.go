@@ -8,25 +8,25 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/client"
 )
 
-// invariants is who believes that it holds what.
+// invariants records the leases that are held, and the wait of the rival.
 type invariants struct {
-	held   map[*Lease]holding
-	fences map[Name][]holding // of the past
-	giving atomic.Int64       // how many of them are doing so
-	freed  time.Time          // when somebody but the rival has last given something up
-	gotAt  time.Time          // when the rival has got in
-	begun  time.Time          // when it began to wait
-	slow   bool               // it may have to find out by itself that it can
+	held      map[*Lease]holding
+	fences    map[Name][]holding // all holds so far
+	releasing atomic.Int64       // releases in progress
+	freed     time.Time          // of the last release, except by the rival
+	gotAt     time.Time          // of the rival's grant
+	begun     time.Time          // of the rival's request
+	slow      bool               // the rival may need a poll to find the release
 }
 
 type holding struct {
-	p      *sweepProcess
-	weight int64
-	fence  int64
-	sole   bool // it orders all others
+	p         *sweepProcess
+	weight    int64
+	fence     int64
+	exclusive bool
 }
 
-// enter notes that p holds a lease, which must have been possible.
+// enter records that p holds the leases, and checks that they exclude each other.
 func (w *sweep) enter(p *sweepProcess, leases ...*Lease) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -37,19 +37,19 @@ func (w *sweep) enter(p *sweepProcess, leases ...*Lease) {
 		h := holding{p, l.weight, l.fence, l.queue.name.Kind == Mutex || l.weight == ExclusiveWeight}
 		w.note(fmt.Sprintf("%s enters %s with %d, fence %d", p.name, l.queue.name.Key, h.weight, h.fence))
 		for _, old := range w.fences[l.queue.name] {
-			if h.fence <= old.fence && (h.sole || old.sole) || h.fence == old.fence && l.queue.name.Kind == Semaphore {
+			if h.fence <= old.fence && (h.exclusive || old.exclusive) || h.fence == old.fence && l.queue.name.Kind == Semaphore {
 				w.Errorf("%s has the fence %d after %d", p.name, h.fence, old.fence)
 			}
 		}
 		w.fences[l.queue.name] = append(w.fences[l.queue.name], h)
 		w.held[l] = h
-		w.trusted(l)
+		w.checkWindow(l)
 	}
-	w.exclude()
+	w.checkExclusion()
 }
 
-// trusted checks that Redis keeps what is held for as long as it is believed in.
-func (w *sweep) trusted(l *Lease) {
+// checkWindow checks that the hold in Redis lasts at least as long as the window of the lease.
+func (w *sweep) checkWindow(l *Lease) {
 	l.queue.mu.Lock()
 	defer l.queue.mu.Unlock()
 	w.redis.mu.Lock()
@@ -59,16 +59,16 @@ func (w *sweep) trusted(l *Lease) {
 	if l.queue.name.Kind != Mutex {
 		remaining = time.UnixMilli(w.redis.permitsOf(l.queue.name).holds[l.claim.token].expires).Sub(now)
 	}
-	if believed := l.claim.hold.window.Remaining(now); l.state == leaseHeld && believed > remaining {
-		w.Errorf("a lease of %s is believed in for %v, and Redis keeps it for %v", l.queue.name.Key, believed, remaining)
+	if window := l.claim.hold.window.Remaining(now); l.state == leaseHeld && window > remaining {
+		w.Errorf("the window of a lease of %s is %v, and Redis keeps it for %v", l.queue.name.Key, window, remaining)
 	}
 }
 
-// leave notes that so much of each lease is about to be given up.
+// leave records that so much of each lease is about to be released.
 func (w *sweep) leave(part int64, leases ...*Lease) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.exclude()
+	w.checkExclusion()
 	for _, l := range leases {
 		h := w.held[l]
 		w.note(fmt.Sprintf("%s leaves %s with %d", h.p.name, l.queue.name.Key, part))
@@ -80,28 +80,26 @@ func (w *sweep) leave(part int64, leases ...*Lease) {
 	}
 }
 
-// exclude checks that those who believe that they hold something can do so at the
-// same time. The walk is locked.
-func (w *sweep) exclude() {
-	sum, sole, shared := map[Name]int64{}, map[Name]int{}, map[Name]int{}
+// checkExclusion checks that the leases may be held at the same time. The sweep is locked.
+func (w *sweep) checkExclusion() {
+	sum, exclusive, shared := map[Name]int64{}, map[Name]int{}, map[Name]int{}
 	for l, h := range w.held {
 		if l.Err() != nil {
 			continue
 		}
-		if sum[l.queue.name] += h.weight; h.sole {
-			sole[l.queue.name]++
+		if sum[l.queue.name] += h.weight; h.exclusive {
+			exclusive[l.queue.name]++
 		} else if l.queue.name.Kind == RWMutex {
 			shared[l.queue.name]++
 		}
-		if n := l.queue.name; sole[n] > 1 || sole[n] > 0 && shared[n] > 0 || n.Kind == Semaphore && sum[n] > l.size {
-			w.Errorf("%d permits of %s are in use, by %d who want to be alone", sum[n], n.Key, sole[n])
+		if n := l.queue.name; exclusive[n] > 1 || exclusive[n] > 0 && shared[n] > 0 || n.Kind == Semaphore && sum[n] > l.size {
+			w.Errorf("%s: holds of %d permits in all, %d of the holds exclusive", n.Key, sum[n], exclusive[n])
 		}
 	}
 }
 
-// backed checks that Redis has of a process what it believes to have there, and
-// nothing else.
-func (w *sweep) backed(p *sweepProcess) {
+// checkRedis checks that Redis has exactly the holds that the process has leases of.
+func (w *sweep) checkRedis(p *sweepProcess) {
 	w.Helper()
 	want := map[Name]int64{}
 	w.mu.Lock()
@@ -127,7 +125,7 @@ func (w *sweep) backed(p *sweepProcess) {
 			waits = waits || mine(e.token) && time.Since(e.seen) < WaiterTTL
 		}
 		if name := (Name{Kind: Mutex, Key: key}); mine(k.owner) != (want[name] > 0) || waits {
-			w.Errorf("%s has %d of %s; in Redis the owner is %q, and that it waits is %v", p.name, want[name], key, k.owner, waits)
+			w.Errorf("%s has %d of %s; in Redis the owner is %q, and %[1]s waits: %[5]v", p.name, want[name], key, k.owner, waits)
 		}
 	}
 	for name, q := range w.redis.permits {
@@ -143,20 +141,20 @@ func (w *sweep) backed(p *sweepProcess) {
 			}
 		}
 		if got != want[name] || waits != 0 {
-			w.Errorf("%s has %d of %s; in Redis it has %d, and waits for %d", p.name, want[name], name.Key, got, waits)
+			w.Errorf("%s has %d of %s; in Redis it has %d and waits for %d", p.name, want[name], name.Key, got, waits)
 		}
 	}
 }
 
-// free notes that something has been given up, for which the rival may wait.
-func (w *sweep) free() {
+// noteRelease records the time of a release that the rival may wait for.
+func (w *sweep) noteRelease() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.freed = time.Now()
 }
 
-// keep holds a lease for a while, in which it must not be lost.
-func (w *sweep) keep(l *Lease, d time.Duration) {
+// holdFor holds a lease for d. It must not be lost.
+func (w *sweep) holdFor(l *Lease, d time.Duration) {
 	select {
 	case <-l.Done():
 		w.Errorf("a hold on %s is lost", l.queue.name.Key)
@@ -164,39 +162,39 @@ func (w *sweep) keep(l *Lease, d time.Duration) {
 	}
 }
 
-// quit ends a hold on a part of what the lease has, or on all of it, for which the
-// rival may wait.
-func (w *sweep) quit(part int64, l *Lease) {
-	w.giveUp(part, l)
-	w.free()
+// releaseForRival releases a part of a lease that the rival may wait for. If part is 0, it releases
+// all.
+func (w *sweep) releaseForRival(part int64, l *Lease) {
+	w.releasePart(part, l)
+	w.noteRelease()
 }
 
-func (w *sweep) giveUp(part int64, l *Lease) {
+func (w *sweep) releasePart(part int64, l *Lease) {
 	if part == 0 {
 		part = l.weight
 	}
 	w.leave(part, l)
-	w.giving.Add(1)
+	w.releasing.Add(1)
 	if err := l.ReleasePermits(part); err != nil {
 		w.Errorf("Release: %v", err)
 	}
-	w.giving.Add(-1)
+	w.releasing.Add(-1)
 }
 
-// drop ends a hold.
-func (w *sweep) drop(l target) {
+// release releases a target.
+func (w *sweep) release(l target) {
 	for _, one := range l.leases() {
 		w.leave(one.weight, one)
 	}
-	w.giving.Add(1)
+	w.releasing.Add(1)
 	if err := l.Release(); err != nil {
 		w.Errorf("Release: %v", err)
 	}
-	w.giving.Add(-1)
+	w.releasing.Add(-1)
 }
 
-// take lets a process take a lease, for certain.
-func (w *sweep) take(p *sweepProcess, params Params) *Lease {
+// acquire acquires a lease for a process, without a fault.
+func (w *sweep) acquire(p *sweepProcess, params Params) *Lease {
 	l := new(Lease)
 	if err := l.Acquire(w.Context(), p.Manager, &params); err != nil {
 		w.Errorf("%s: %v", p.name, err)
@@ -206,16 +204,16 @@ func (w *sweep) take(p *sweepProcess, params Params) *Lease {
 	return l
 }
 
-// later ends a hold after so long.
-func (w *sweep) later(d time.Duration, part int64, l *Lease) {
+// releaseAfter releases a part of a lease after d.
+func (w *sweep) releaseAfter(d time.Duration, part int64, l *Lease) {
 	w.others.Go(func() {
-		w.keep(l, d)
-		w.quit(part, l)
+		w.holdFor(l, d)
+		w.releaseForRival(part, l)
 	})
 }
 
-// punctual checks that the rival has got in as soon as it could.
-func (w *sweep) punctual() {
+// checkRival checks that the rival was granted as soon as possible.
+func (w *sweep) checkRival() {
 	if w.gotAt.IsZero() {
 		return
 	}
@@ -231,6 +229,6 @@ func (w *sweep) punctual() {
 		bound += MaxPollInterval
 	}
 	if took := w.gotAt.Sub(since); took > bound {
-		w.Errorf("the rival gets in %v after it could, want at most %v", took, bound)
+		w.Errorf("the rival was granted after %v, want at most %v", took, bound)
 	}
 }

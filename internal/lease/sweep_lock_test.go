@@ -10,11 +10,11 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// TestSweepMutex, and the others of its name, end ctx at every event of every use
-// of a primitive, and have every fault befall it: see scenario.
+// TestSweepMutex and its siblings end ctx at every event of every use of a primitive, and inject
+// every fault: see scenario.
 func TestSweepMutex(t *testing.T) {
 	p := params(sweepTTL)
-	sweepAll(t, slices.Concat(waits(p, p), locks("mutex", p, p)))
+	sweepAll(t, append(locks("mutex", p, p), behindDead(p)...))
 }
 
 func TestSweepRWMutex(t *testing.T) {
@@ -28,7 +28,7 @@ func TestSweepSemaphore(t *testing.T) {
 	sweepAll(t, slices.Concat(locks("semaphore", some, all), parts(some, all)))
 }
 
-// A target is what a use requests: a lease of one key, of several, or a term.
+// A target is requested by a use: a lease of one key or of several keys, or a term.
 type target interface {
 	Acquire(ctx context.Context, m *Manager, p *Params) error
 	AcquireChan(ctx context.Context, m *Manager, p *Params, sink result.Sink)
@@ -40,21 +40,20 @@ type oneKey struct{ Lease }
 
 func (l *oneKey) leases() []*Lease { return []*Lease{&l.Lease} }
 
-// A use is what happens around our request for a target: what others have when it
-// comes, and do with that thereafter.
+// A use is our request for a target, with what other processes hold at that time and do afterwards.
 type use struct {
 	name   string
-	least  int            // events: fewer by the renewals if nobody receives what there is
-	before func(w *sweep) // at whose end the others' deeds are under way
+	least  int            // events, with those of renewals
+	before func(w *sweep) // starts the actions of the others
 	p      Params
 	rival  Params
-	may    []error
-	slow   bool                         // what is given up may have to be found out
+	may    []error                      // allowed in addition to the error of ctx
+	slow   bool                         // the rival may need a poll to find the release
 	of     func(p *sweepProcess) target // nil for one key
 }
 
-// forms returns the scenarios of a use: as a call, as a channel that is received
-// from, and one that is not, alone or with another that waits behind.
+// forms returns the scenarios of a use: a call, alone or with a rival behind it, a channel that is
+// received from, and one that is abandoned.
 func (u use) forms() (all []scenario) {
 	if u.of == nil {
 		u.of = func(*sweepProcess) target { return new(oneKey) }
@@ -65,7 +64,7 @@ func (u use) forms() (all []scenario) {
 				u.before(w)
 			}
 			l := u.of(w.us)
-			_, w.audit.aside = l.(*severalKeys)
+			_, w.audit.errorsAnyway = l.(*severalKeys)
 			w.arm()
 			if rival {
 				u.compete(w)
@@ -84,7 +83,7 @@ func (u use) forms() (all []scenario) {
 	return all
 }
 
-// params returns those of our request, which the audit hears.
+// params returns the parameters of our request, with the Trace of the audit.
 func (u use) params(w *sweep) *Params {
 	p := u.p
 	if !p.Term {
@@ -97,23 +96,22 @@ func (u use) call(w *sweep, l target) {
 	u.await(w, l, func(ctx context.Context) error {
 		err := l.Acquire(ctx, w.us.Manager, u.params(w))
 		if _, one := l.(*oneKey); one {
-			w.reported(err)
+			w.checkTrace(err)
 		}
 		return err
 	})
 }
 
 func (u use) channel(w *sweep, l target) {
-	box := result.NewChan(result.ErrorOnly{})
+	results := result.NewChan(result.ErrorOnly{})
 	u.await(w, l, func(ctx context.Context) error {
-		l.AcquireChan(ctx, w.us.Manager, u.params(w), box)
-		return <-box.C()
+		l.AcquireChan(ctx, w.us.Manager, u.params(w), results)
+		return <-results.C()
 	})
-	w.nothing(box)
+	w.checkNoMore(results)
 }
 
-// await holds what the request gets past a renewal, and checks that the end of ctx does not end
-// that.
+// await makes the request and holds the lease past a renewal. The end of ctx must not end the lease.
 func (u use) await(w *sweep, l target, request func(ctx context.Context) error) {
 	bound := retry.CancelTimeout
 	if _, several := l.(*severalKeys); several {
@@ -123,24 +121,24 @@ func (u use) await(w *sweep, l target, request func(ctx context.Context) error) 
 		w.enter(w.us, l.leases()...)
 		time.Sleep(sweepTTL / 2)
 		for _, one := range l.leases() {
-			w.keep(one, 0)
+			w.holdFor(one, 0)
 		}
-		w.drop(l)
-		w.free()
+		w.release(l)
+		w.noteRelease()
 	}
 	w.finished()
 }
 
-// abandoned does not look at its channel: whether ctx ends or not, the lock is soon
-// free, and there is one result.
+// abandoned does not receive from its channel. Whether ctx ends or not, the lock must soon be free,
+// and the channel must have one result.
 func (u use) abandoned(w *sweep, l target) {
-	mail := &forgotten{result.NewChan(result.ErrorOnly{}), w}
-	l.AcquireChan(w.ctx, w.us.Manager, u.params(w), mail)
-	w.forget(mail)
+	sink := &abandonedSink{result.NewChan(result.ErrorOnly{}), w}
+	l.AcquireChan(w.ctx, w.us.Manager, u.params(w), sink)
+	w.checkAbandoned(sink)
 }
 
-// compete has another process wait from now on for something that excludes all others.
-// Whatever becomes of us, it must get that.
+// compete lets another process, the rival, request an exclusive hold. The rival must get it, whatever
+// happens to us.
 func (u use) compete(w *sweep) {
 	p := w.process("C")
 	w.others.Go(func() {
@@ -157,121 +155,113 @@ func (u use) compete(w *sweep) {
 		w.gotAt = time.Now()
 		w.mu.Unlock()
 		w.enter(p, l.leases()...)
-		w.drop(l)
+		w.release(l)
 	})
 }
 
-// forgotten is a sink that is looked into when all is over.
-type forgotten struct {
+// abandonedSink is a sink that is received from only at the end.
+type abandonedSink struct {
 	*result.Chan[error, result.ErrorOnly]
 	w *sweep
 }
 
-func (m *forgotten) Send(err error) {
-	m.Chan.Send(err)
+func (s *abandonedSink) Send(err error) {
+	s.Chan.Send(err)
 	if err == nil {
-		m.w.decided.Store(true)
+		s.w.decided.Store(true)
 		return
 	}
 	at := time.Now()
-	m.w.others.Go(func() { // a line may be locked
-		ended, _ := m.w.ended()
-		if after := at.Sub(ended); !ended.IsZero() && after > retry.CancelTimeout { // it may have been lost just before
-			m.w.Errorf("%v after the end of ctx the channel yields %v", after, err)
+	s.w.others.Go(func() { // Send runs under the mutex of a queue
+		ended, _ := s.w.ended()
+		if after := at.Sub(ended); !ended.IsZero() && after > retry.CancelTimeout { // the loss may be a little older
+			s.w.Errorf("%v after the end of ctx the channel yields %v", after, err)
 		}
-		time.Sleep(time.Millisecond) // then what there was has been given back
-		m.w.finished()
+		time.Sleep(time.Millisecond) // until the grant is released
+		s.w.finished()
 	})
 }
 
-// forget leaves a sink alone for long, and checks that there is one result, and
-// nothing held.
-func (w *sweep) forget(m *forgotten) {
+// checkAbandoned waits for longer than the lease can last. The sink must have one result, and nothing
+// may be held.
+func (w *sweep) checkAbandoned(s *abandonedSink) {
 	time.Sleep(2*sweepTTL + sweepCleared)
 	select {
-	case err := <-m.C():
+	case err := <-s.C():
 		if err == nil {
-			w.Error("what nobody has received is still held")
+			w.Error("an abandoned lease is still held")
 		}
-		w.refused(err, []error{ErrLost})
+		w.checkError(err, []error{ErrLost})
 	default:
 		w.Error("the channel yields nothing")
 	}
-	w.nothing(m.Chan)
+	w.checkNoMore(s.Chan)
 }
 
-// nothing checks at the end that nothing more comes out of a channel.
-func (w *sweep) nothing(box *result.Chan[error, result.ErrorOnly]) {
+// checkNoMore checks at the end that a channel has no further result.
+func (w *sweep) checkNoMore(results *result.Chan[error, result.ErrorOnly]) {
 	w.others.Go(func() {
 		time.Sleep(2 * sweepTTL)
-		if len(box.C()) > 0 {
-			w.Errorf("the channel yields a second result: %v", <-box.C())
+		if len(results.C()) > 0 {
+			w.Errorf("the channel yields a second result: %v", <-results.C())
 		}
 	})
 }
 
-// waits are the uses that only a Mutex has: the owner is dead, and so is the first
-// in line.
-func waits(p, rival Params) []scenario {
-	dead := use{name: "mutex/dead", least: 22, p: p, rival: rival, slow: true, before: func(w *sweep) {
+// behindDead returns the scenarios of a mutex with a dead owner and a dead first waiter.
+func behindDead(p Params) []scenario {
+	dead := use{name: "mutex/dead", least: 22, p: p, rival: p, slow: true, before: func(w *sweep) {
 		w.redis.mu.Lock()
 		defer w.redis.mu.Unlock()
 		k := w.redis.key(p.Key)
 		k.grant("dead", 2*time.Second)
 		k.queue = []*fakeMutexWaiter{{token: "dead too", seq: 1, handoverTTL: 2 * MaxPollInterval, seen: time.Now()}}
 		w.others.Go(func() {
-			time.Sleep(2*time.Second + 2*MaxPollInterval) // until then it is theirs
-			w.free()
+			time.Sleep(2*time.Second + 2*MaxPollInterval) // until both TTLs have ended
+			w.noteRelease()
 		})
 	}}
 	return dead.forms()
 }
 
-// locks are the uses that all locks have. Our request is p, and what others have is
-// of the kind of other.
+// locks returns the scenarios that all locks have in common. Our request is p, and the others hold
+// other.
 func locks(name string, p, other Params) (all []scenario) {
 	try := p
 	try.Try = true
-	// held lets B hold what we want, for so long.
-	held := func(d time.Duration) func(w *sweep) {
-		return func(w *sweep) {
-			l := w.take(w.process("B"), other)
-			w.later(d, 0, l)
-		}
+	held := func(d time.Duration) func(w *sweep) { // by process B
+		return func(w *sweep) { w.releaseAfter(d, 0, w.acquire(w.process("B"), other)) }
 	}
 	for _, u := range []use{
 		{name: "free", least: 9, p: p},
 		{name: "handed", least: 20, p: p, before: held(50 * time.Millisecond)},
-		{name: "heard", least: 16, p: p, before: func(w *sweep) { // it hears already
+		{name: "subscribed", least: 16, p: p, before: func(w *sweep) { // our process already is
 			held(20 * time.Millisecond)(w)
-			w.giveUp(0, w.take(w.us, p))
+			w.releasePart(0, w.acquire(w.us, p))
 			held(50 * time.Millisecond)(w)
 		}},
 		{name: "polled", least: 19, p: p, slow: true, before: func(w *sweep) {
 			b := w.process("B")
-			b.fakeStore.message = func() (int, time.Duration) { return 0, 0 } // it tells nobody
-			w.later(50*time.Millisecond, 0, w.take(b, other))
+			b.delayMessages(-1)
+			w.releaseAfter(50*time.Millisecond, 0, w.acquire(b, other))
 		}},
-		{name: "yielded", least: 9, p: p, before: func(w *sweep) { // by another here, whose time is over
-			w.later(50*time.Millisecond, 0, w.take(w.us, other))
+		{name: "yielded", least: 9, p: p, before: func(w *sweep) { // by our own process, after its time slice
+			w.releaseAfter(50*time.Millisecond, 0, w.acquire(w.us, other))
 		}},
 		{name: "yielded to others", least: 21, p: p, before: func(w *sweep) {
-			ours := w.take(w.us, other)
-			w.others.Go(func() { // is in line before us
-				l := w.take(w.process("B"), other)
-				w.later(30*time.Millisecond, 0, l)
-			})
+			ours := w.acquire(w.us, other)
+			w.others.Go(func() { held(30 * time.Millisecond)(w) }) // queues before us
 			time.Sleep(10 * time.Millisecond)
-			w.later(20*time.Millisecond, 0, ours)
+			w.releaseAfter(20*time.Millisecond, 0, ours)
 		}},
-		{name: "inside", least: 6, p: p, before: func(w *sweep) { // within the time slice
-			w.later(MinSlice/2, 0, w.take(w.us, other))
+		{name: "local", least: 6, p: p, before: func(w *sweep) { // within the time slice
+			w.releaseAfter(MinSlice/2, 0, w.acquire(w.us, other))
 		}},
 		{name: "try", least: 9, p: try, may: []error{errNetwork, retry.ErrNoAnswer}},
 		{name: "try held", least: 3, p: try, may: []error{ErrLocked, ErrNotAvailable, errNetwork, retry.ErrNoAnswer}, before: held(50 * time.Millisecond)},
 		{name: "try behind", least: 9, p: try, may: []error{ErrLocked, ErrNotAvailable, errNetwork, retry.ErrNoAnswer}, before: func(w *sweep) {
-			l := w.take(w.us, other)
-			w.others.Go(func() { w.quit(0, l) })
+			l := w.acquire(w.us, other)
+			w.others.Go(func() { w.releaseForRival(0, l) })
 			time.Sleep(time.Nanosecond)
 		}},
 	} {
@@ -284,24 +274,21 @@ func locks(name string, p, other Params) (all []scenario) {
 	return all
 }
 
-// joins are the uses of a reader that joins another of its process.
+// joins returns the scenarios of a reader that joins another reader of its process.
 func joins(r, writer Params) (all []scenario) {
 	for _, u := range []use{
 		{name: "reader/joins", least: 6, before: func(w *sweep) {
-			w.later(time.Second, 0, w.take(w.us, r))
+			w.releaseAfter(time.Second, 0, w.acquire(w.us, r))
 		}},
 		{name: "reader/joins late", least: 10, before: func(w *sweep) {
-			w.later(time.Second, 0, w.take(w.us, r))
+			w.releaseAfter(time.Second, 0, w.acquire(w.us, r))
 			time.Sleep(5 * time.Millisecond)
 		}},
 		{name: "reader/joins behind a writer", least: 22, before: func(w *sweep) {
-			ours := w.take(w.us, r)
-			w.others.Go(func() {
-				l := w.take(w.process("B"), writer)
-				w.later(30*time.Millisecond, 0, l)
-			})
+			ours := w.acquire(w.us, r)
+			w.others.Go(func() { w.releaseAfter(30*time.Millisecond, 0, w.acquire(w.process("B"), writer)) })
 			time.Sleep(10 * time.Millisecond)
-			w.later(50*time.Millisecond, 0, ours)
+			w.releaseAfter(50*time.Millisecond, 0, ours)
 		}},
 	} {
 		u.p, u.rival = r, writer
@@ -310,34 +297,31 @@ func joins(r, writer Params) (all []scenario) {
 	return all
 }
 
-// parts are the uses of a semaphore of which this process has some permits already.
+// parts returns the scenarios of a semaphore of which our process already holds some permits.
 func parts(some, most Params) (all []scenario) {
 	one := some
 	one.Weight = 1
 	for _, u := range []use{
-		{name: "semaphore/raised", least: 9, p: some, before: func(w *sweep) { // at once
-			w.later(2*sweepCleared, 0, w.take(w.us, one)) // so long that what is not given back is seen
+		{name: "semaphore/raised", least: 9, p: some, before: func(w *sweep) { // immediately
+			w.releaseAfter(2*sweepCleared, 0, w.acquire(w.us, one)) // long enough to notice permits that are not released
 			time.Sleep(5 * time.Millisecond)
 		}},
 		{name: "semaphore/raised later", least: 20, p: some, before: func(w *sweep) {
-			w.later(50*time.Millisecond, 0, w.take(w.process("B"), some))
-			w.later(time.Second, 0, w.take(w.us, one))
+			w.releaseAfter(50*time.Millisecond, 0, w.acquire(w.process("B"), some))
+			w.releaseAfter(time.Second, 0, w.acquire(w.us, one))
 			time.Sleep(5 * time.Millisecond)
 		}},
-		{name: "semaphore/part", least: 19, p: one, before: func(w *sweep) { // is given back here
-			l := w.take(w.us, most)
-			w.later(20*time.Millisecond, 2, l)
-			w.later(time.Second, 1, l)
+		{name: "semaphore/part", least: 19, p: one, before: func(w *sweep) { // released by our own process
+			l := w.acquire(w.us, most)
+			w.releaseAfter(20*time.Millisecond, 2, l)
+			w.releaseAfter(time.Second, 1, l)
 		}},
 		{name: "semaphore/part for others", least: 24, p: some, before: func(w *sweep) {
-			l := w.take(w.us, most)
-			w.others.Go(func() {
-				l := w.take(w.process("B"), one)
-				w.later(30*time.Millisecond, 0, l)
-			})
+			l := w.acquire(w.us, most)
+			w.others.Go(func() { w.releaseAfter(30*time.Millisecond, 0, w.acquire(w.process("B"), one)) })
 			time.Sleep(10 * time.Millisecond)
-			w.later(20*time.Millisecond, 2, l)
-			w.later(time.Second, 1, l)
+			w.releaseAfter(20*time.Millisecond, 2, l)
+			w.releaseAfter(time.Second, 1, l)
 		}},
 	} {
 		u.rival = most

@@ -23,23 +23,23 @@ func (l *severalKeys) AcquireChan(ctx context.Context, m *Manager, p *Params, si
 	l.MultiLease.AcquireChan(ctx, m, *p, sweepKeys, sink)
 }
 
-// TestSweepGroup does for several keys what TestSweepMutex does for one: all or none
-// of them are held, and none is left.
-func TestSweepGroup(t *testing.T) {
+// TestSweepMultiLease does for several keys what TestSweepMutex does for one. Either all keys are
+// held or none is.
+func TestSweepMultiLease(t *testing.T) {
 	held := func(key string) func(w *sweep) {
 		return func(w *sweep) {
 			p := params(sweepTTL)
 			p.Key = key
-			w.later(50*time.Millisecond, 0, w.take(w.process("B"), p))
+			w.releaseAfter(50*time.Millisecond, 0, w.acquire(w.process("B"), p))
 		}
 	}
 	try := []error{ErrLocked, errNetwork, retry.ErrNoAnswer}
 	var all []scenario
 	for _, u := range []use{
-		{name: "group/free", least: 9},
-		{name: "group/held", least: 32, before: held("b")},
-		{name: "group/try", least: 9, may: try},
-		{name: "group/try held", least: 15, may: try, before: held("c")},
+		{name: "multi/free", least: 9},
+		{name: "multi/held", least: 32, before: held("b")},
+		{name: "multi/try", least: 9, may: try},
+		{name: "multi/try held", least: 15, may: try, before: held("c")},
 	} {
 		u.p, u.rival = params(sweepTTL), params(sweepTTL)
 		u.p.Try = u.may != nil

@@ -9,14 +9,14 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// TestSweepOnce acquires a mutex to store a value beside it, as a Once and a Flight do: as the first,
-// and behind another process, whose value ends the wait. The value of a Flight that keeps none is of
-// use only to those who have asked before.
+// TestSweepOnce acquires a mutex to store a value, as Once and Flight do: as the first caller, and
+// behind another process whose value ends the wait. A Flight without Keep has a value only for
+// callers that came before it was stored.
 func TestSweepOnce(t *testing.T) {
 	finish := func(w *sweep, p *sweepProcess, l *Lease, fresh time.Duration) {
 		w.leave(1, l)
-		w.giving.Add(1)
-		defer w.giving.Add(-1)
+		w.releasing.Add(1)
+		defer w.releasing.Add(-1)
 		if outcome, err := l.ReleaseValue(w.Context(), p.fakeStore, ValueWrite{Fresh: fresh, Useful: true}); outcome != ValueStored || err != nil {
 			w.Errorf("%s stores the value: %v, %v", p.name, outcome, err)
 		}
@@ -25,9 +25,9 @@ func TestSweepOnce(t *testing.T) {
 		return scenario{name, least, func(w *sweep) {
 			if behind {
 				b := w.process("B")
-				l := w.take(b, params(sweepTTL))
+				l := w.acquire(b, params(sweepTTL))
 				w.others.Go(func() {
-					w.keep(l, 50*time.Millisecond)
+					w.holdFor(l, 50*time.Millisecond)
 					finish(w, b, l, fresh)
 				})
 			}
@@ -36,11 +36,11 @@ func TestSweepOnce(t *testing.T) {
 			p.Value = &ValueReader{Overlap: fresh == 0}
 			err := w.await(retry.CancelTimeout, []error{ErrValueFound}, func(ctx context.Context) error { return l.Acquire(ctx, w.us.Manager, &p) })
 			if late := fresh == 0 && w.plan.j > 0; behind && err == nil && !late || !behind && errors.Is(err, ErrValueFound) {
-				w.Errorf("it ends with %v", err)
+				w.Errorf("the call ends with %v", err)
 			}
 			if err == nil {
 				w.enter(w.us, l)
-				w.keep(l, sweepTTL/2)
+				w.holdFor(l, sweepTTL/2)
 				finish(w, w.us, l, fresh)
 			}
 			w.finished()

@@ -16,18 +16,18 @@ import (
 )
 
 const (
-	// sweepTTL is longer than an entry lives and a hand-over grants.
+	// sweepTTL is longer than WaiterTTL and a hand-over.
 	sweepTTL = 10 * time.Second
-	// sweepLate is when what is executed late, or comes again, does.
+	// sweepLate is the delay of requests and messages that are late or repeated.
 	sweepLate = 700 * time.Millisecond
-	// sweepCleared is by when nothing of a lease is left, whatever has happened: what is
-	// executed late is handed over, and nobody wants it.
+	// sweepCleared is the time until nothing of a lease is left after any fault. In the longest case,
+	// a late request is handed over to a claim that has ended.
 	sweepCleared = sweepLate + max(sweepTTL, WaiterTTL) + 3*MaxPollInterval
 )
 
 var errEnough = errors.New("enough")
 
-// sweep is one run of a scenario, in a bubble: we are the process whose ctx ends.
+// sweep is one run of a scenario, in a bubble. The ctx of our own process ends.
 type sweep struct {
 	*testing.T
 	redis  *fakeRedis
@@ -35,28 +35,28 @@ type sweep struct {
 	plan   plan
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	others sync.WaitGroup // what runs beside
+	others sync.WaitGroup // the actions of others
 
 	mu        sync.Mutex
 	start     time.Time
-	trace     []string // with the times when
-	times     []time.Duration
+	trace     []string
+	times     []time.Duration // of the lines of trace
 	processes []*sweepProcess
 	armed     bool // events count
 	points    []string
-	ours      int  // events until our call had returned, and its hold was over
+	ours      int  // events until the end of our call and its hold
 	hit       bool // the fault has happened
 	endedAt   time.Time
-	requests  string    // what our call asks, if others of ours ask something else
-	failing   time.Time // since when Redis' last answer to us is that it did not answer; or zero
-	failed    bool      // so it was when ctx ended
+	requests  string    // the request of our call, if our process sends other requests too
+	failing   time.Time // when our last request failed; zero if it succeeded
+	failed    bool      // our last request had failed when ctx ended
 	audit     audit     // of our request
-	story     *story
-	decided   atomic.Bool // our request is, so that Redis is not to blame any more
+	timeline  *timeline
+	decided   atomic.Bool // our request has a result, and no longer depends on Redis
 	invariants
 }
 
-// sweepResult is what is said of a run.
+// sweepResult is the result of a run.
 type sweepResult struct {
 	points []string
 	ours   int
@@ -66,24 +66,22 @@ type sweepResult struct {
 func runSweep(t *testing.T, s scenario, p plan, verbose bool) (got sweepResult) {
 	w := &sweep{plan: p}
 	defer func() {
-		if r := recover(); r != nil { // the bubble does, for a goroutine that does not end
+		if r := recover(); r != nil { // the bubble panics if a goroutine does not end
 			panic(fmt.Sprintf("%v\n%s%v\n%s", r, s.name, p, w.text()))
 		}
 	}()
 	synctest.Test(t, func(t *testing.T) {
 		w.T, w.redis, w.start = t, newFakeRedis(), time.Now()
-		log := func(string, ...any) {}
-		if verbose { // what Redis does takes longer to write down than to do
-			log = w.log
+		if verbose { // logging takes longer than the requests
+			w.redis.log = w.log
 		}
-		w.redis.log = log
 		w.invariants.held = map[*Lease]holding{}
 		w.us = w.process("A")
 		w.ctx, w.cancel = context.WithCancelCause(t.Context())
 		w.audit.t = t
-		w.ctx, w.story = w.audit.begin(w.ctx, s.name)
+		w.ctx, w.timeline = w.audit.begin(w.ctx, s.name)
 		s.run(w)
-		w.rest()
+		w.checkAtRest()
 		w.cancel(nil)
 		w.audit.check()
 		if verbose || t.Failed() {
@@ -99,7 +97,7 @@ func (w *sweep) log(format string, args ...any) {
 	w.note(fmt.Sprintf(format, args...))
 }
 
-// note writes a line of the trace. The walk is locked.
+// note adds a line to the trace. The sweep is locked.
 func (w *sweep) note(line string) {
 	w.trace, w.times = append(w.trace, line), append(w.times, time.Since(w.start))
 }
@@ -117,14 +115,14 @@ func (w *sweep) text() string {
 	return b.String()
 }
 
-// arm begins to count.
+// arm starts the count of events.
 func (w *sweep) arm() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.armed = true
 }
 
-// point is where an event happens.
+// point counts an event, and returns its fault.
 func (w *sweep) point(p *sweepProcess, what string) fault {
 	w.mu.Lock()
 	if !w.armed {
@@ -144,7 +142,7 @@ func (w *sweep) point(p *sweepProcess, what string) fault {
 		switch w.plan.when {
 		case "before":
 			w.end()
-			time.Sleep(time.Nanosecond) // all that follows from it comes first
+			time.Sleep(time.Nanosecond) // until its consequences have happened
 		case "at":
 			w.end()
 		default:
@@ -156,7 +154,7 @@ func (w *sweep) point(p *sweepProcess, what string) fault {
 		switch {
 		case what == "reply":
 			w.failing = time.Time{}
-			w.failed = w.failed && time.Now().After(w.endedAt) // of two at the same time
+			w.failed = w.failed && time.Now().After(w.endedAt) // a reply at the end of ctx counts
 		case what == "fail" && of != "release" && of != "renew" && (w.requests == "" || of == w.requests):
 			w.failing = time.Now()
 		}
@@ -165,7 +163,7 @@ func (w *sweep) point(p *sweepProcess, what string) fault {
 	if how == cut {
 		select {
 		case p.disconnect <- struct{}{}:
-		default: // it has no subscription
+		default: // there is no subscription
 		}
 	}
 	return how
@@ -190,8 +188,8 @@ func (w *sweep) ended() (at time.Time, failing bool) {
 	return w.endedAt, w.failed
 }
 
-// await makes our call, and checks when it returns, and with what. It may fail
-// for ctx, and with what is named.
+// await makes our call, and checks its result and when it returns. The call may fail with the error of
+// ctx or one of may.
 func (w *sweep) await(bound time.Duration, may []error, call func(ctx context.Context) error) error {
 	done := make(chan error, 1)
 	go func() { done <- call(w.ctx) }()
@@ -211,20 +209,19 @@ func (w *sweep) await(bound time.Duration, may []error, call func(ctx context.Co
 			w.Errorf("the call returns %v after the end of ctx", after)
 		}
 	}
-	w.refused(err, may)
+	w.checkError(err, may)
 	return err
 }
 
-// reported checks that the end of our request has been told by the time that its call
-// returns err.
-func (w *sweep) reported(err error) {
-	if over, what := w.audit.over(w.story); what == "" || over != (err != nil) && !strings.Contains(what, "lost") {
-		w.Errorf("the call returns %v, and was told of:%s", err, what)
+// checkTrace checks that the events of our request agree with the error of its call.
+func (w *sweep) checkTrace(err error) {
+	if ended, events := w.audit.ended(w.timeline); events == "" || ended != (err != nil) && !strings.Contains(events, "lost") {
+		w.Errorf("the call returns %v, after the events:%s", err, events)
 	}
 }
 
-// refused checks what a call has failed with, if it has.
-func (w *sweep) refused(err error, may []error) {
+// checkError checks the error of a call.
+func (w *sweep) checkError(err error, may []error) {
 	at, failing := w.ended()
 	switch {
 	case err == nil:
@@ -232,60 +229,59 @@ func (w *sweep) refused(err error, may []error) {
 	case at.IsZero() || !errors.Is(err, context.Canceled) || !errors.Is(err, errEnough):
 		w.Errorf("the call fails with %v", err)
 	case failing && !errors.Is(err, errNetwork):
-		w.Errorf("the call fails with %v, which does not say that Redis did not answer", err)
+		w.Errorf("the call fails with %v, which does not contain the network error", err)
 	}
 }
 
-// finished notes that our call has returned, and that what it got is given back. If the
-// network is well, nothing of us is left in Redis but what we hold otherwise: at once
-// if that is nothing, for our program may exit now, and else a moment later.
+// finished records that our call has returned and its lease is released. Without a fault, Redis must
+// keep only our other leases. If there are none, that must be true immediately, because our
+// program may exit, and otherwise a moment later.
 func (w *sweep) finished() {
 	w.mu.Lock()
 	if w.ours == 0 {
 		w.ours = len(w.points)
 	}
-	exits := w.giving.Load() == 0
+	exits := w.releasing.Load() == 0
 	for _, h := range w.held {
 		exits = exits && h.p != w.us
 	}
 	w.mu.Unlock()
-	w.free()
+	w.noteRelease()
 	wait := time.Millisecond
 	if w.plan.j > 0 {
 		wait = sweepCleared
 	} else if exits {
-		w.backed(w.us)
+		w.checkRedis(w.us)
 	}
 	w.others.Go(func() {
 		time.Sleep(wait)
-		w.backed(w.us)
+		w.checkRedis(w.us)
 	})
 }
 
-// rest waits for the others, and until nothing may be left, and checks that
-// nothing is.
-func (w *sweep) rest() {
+// checkAtRest waits for the others and until everything has ended, and checks that nothing is left.
+func (w *sweep) checkAtRest() {
 	w.others.Wait()
 	w.mu.Lock()
 	w.armed = false
 	w.mu.Unlock()
-	w.punctual()
+	w.checkRival()
 	switch w.plan.fault {
 	case fine:
 		time.Sleep(retry.CancelTimeout)
-	case slowRequest, slowReply: // what comes too late is undone when its answer comes
+	case slowRequest, slowReply: // a late grant is undone after its reply
 		time.Sleep(sweepLate + retry.CancelTimeout)
 	default:
 		time.Sleep(sweepCleared)
 	}
 	synctest.Wait()
 	for _, p := range w.processes {
-		w.backed(p)
+		w.checkRedis(p)
 	}
 	w.redis.mu.Lock()
 	for name, k := range w.redis.keys {
-		if w.redis.key(name); k.owner != "" || k.pop("") != nil {
-			w.Errorf("%s is held by %q, or awaited", name, k.owner)
+		if w.redis.key(name); k.owner != "" || k.nextWaiter("") != nil {
+			w.Errorf("left in Redis: %s, owner %q, or a waiter", name, k.owner)
 		}
 	}
 	for _, p := range w.redis.permits {
@@ -294,11 +290,11 @@ func (w *sweep) rest() {
 		}
 	}
 	w.redis.mu.Unlock()
-	time.Sleep(sweepTTL) // the timers of the managers are left to fire
+	time.Sleep(sweepTTL) // until the timers of the managers have fired
 	synctest.Wait()
-	for _, k := range w.processes {
-		if len(k.queues.Entries)+len(k.claimsByToken.Entries) > 0 || !k.AtRest() {
-			w.Errorf("%s is not at rest: %d queues, %d expected, %d to renew", k.name, len(k.queues.Entries), len(k.claimsByToken.Entries), k.Renewing())
+	for _, p := range w.processes {
+		if len(p.queues.Entries)+len(p.claimsByToken.Entries) > 0 || !p.AtRest() {
+			w.Errorf("%s is not at rest: %d queues, %d waiting claims, %d to renew", p.name, len(p.queues.Entries), len(p.claimsByToken.Entries), p.Renewing())
 		}
 	}
 }

@@ -6,8 +6,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
-// sweepProcess is a process at the fake Redis whose every request and message is
-// an event of the walk.
+// sweepProcess is a process whose requests and messages are events of the sweep.
 type sweepProcess struct {
 	*Manager
 	*fakeStore
@@ -17,10 +16,10 @@ type sweepProcess struct {
 
 func (w *sweep) process(name string) *sweepProcess {
 	s := newFakeStore(w.redis)
-	// No two processes are as far away: their events have an order.
-	way := time.Duration(40+17*len(w.processes)) * time.Microsecond
-	s.latency = func() time.Duration { return way }
-	s.message = func() (int, time.Duration) { return 1, way + 5*time.Microsecond }
+	// Each process has its own latency, so that events have an order.
+	latency := time.Duration(40+17*len(w.processes)) * time.Microsecond
+	s.setLatency(latency)
+	s.delayMessages(latency + 5*time.Microsecond)
 	s.lag = func(most time.Duration) time.Duration {
 		if most == 2*time.Second {
 			return sweepLate

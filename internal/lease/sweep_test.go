@@ -9,35 +9,33 @@ import (
 )
 
 var (
-	sweepScenario = flag.String("sweep.scenario", "", "walk these scenarios only: all whose name begins so")
-	sweepEnds     = flag.Int("sweep.k", 0, "run once only, end ctx at this event, and print the trace")
-	sweepWhen     = flag.String("sweep.when", "before", "before the event of -sweep.k, at it, or after it")
-	sweepFault    = flag.String("sweep.fault", "", "run once only, with this fault, and print the trace")
-	sweepAt       = flag.Int("sweep.j", 0, "the event that the fault of -sweep.fault befalls")
-	sweepPairs    = flag.Int("sweep.pairs", 12, "end ctx at each event that follows a fault, in scenarios of at most so many events")
+	sweepScenario = flag.String("sweep.scenario", "", "run only scenarios whose names have this prefix")
+	sweepEnds     = flag.Int("sweep.k", 0, "run once, end ctx at this event, and print the trace")
+	sweepWhen     = flag.String("sweep.when", "before", "before, at or after the event of -sweep.k")
+	sweepFault    = flag.String("sweep.fault", "", "run once with this fault, and print the trace")
+	sweepAt       = flag.Int("sweep.j", 0, "the event of the fault of -sweep.fault")
+	sweepPairs    = flag.Int("sweep.pairs", 12, "in scenarios of at most so many events, end ctx at each event after a fault")
 )
 
-// A scenario is one use of a primitive, with all that others do meanwhile. What
-// happens where the engine meets Redis is numbered: a request is about to be
-// sent, has been executed, its reply or its failure is about to arrive, a message
-// is, a subscription is about to be acknowledged. The clock of the engine shows
-// there, too: as the sending of what it renews and polls for.
+// A scenario is one use of a primitive, with the actions of other processes. The events between
+// engine and Redis are numbered: before a request is sent, after it was executed, before its reply
+// or failure arrives, before a message arrives, and before a subscription is acknowledged.
 //
-// A walk runs the scenario once to count these events, and then anew for each of
-// them: ctx ends just before it, at the same time, and just after it; and each
-// fault befalls it that can; and then, ctx ends at each event of what that led to.
+// A sweep runs the scenario once to count its events, and then again for each event. In these runs
+// ctx ends just before, at and just after the event, and each possible fault happens to it. In
+// short scenarios ctx also ends at each event after each fault.
 type scenario struct {
 	name  string
-	least int // events that it has: with fewer the walk would not see what it is for
+	least int // events; with fewer the scenario would miss its purpose
 	run   func(w *sweep)
 }
 
-// plan is what happens in a run that would not by itself.
+// plan is the cancellation and the fault of a run.
 type plan struct {
-	k     int    // ctx ends at this event, or never for 0
-	when  string // just before it, at the same time, or just after it
-	fault fault  // befalls
-	j     int    // this event, or none for 0
+	k     int    // ctx ends at this event; 0 means never
+	when  string // before, at or after event k
+	fault fault
+	j     int // the event of the fault; 0 means none
 }
 
 func (p plan) String() string {
@@ -55,9 +53,9 @@ var faultNames = [...]string{"none", "lost request", "lost reply", "late", "twic
 
 func (f fault) String() string { return faultNames[f] }
 
-// faultsAt returns what can happen at a point.
+// faultsAt returns the faults that can happen at a point.
 func faultsAt(point string) []fault {
-	_, point, _ = strings.Cut(point, " ") // whose it is
+	_, point, _ = strings.Cut(point, " ") // removes the process
 	switch what, _, _ := strings.Cut(point, " "); what {
 	case "send":
 		return []fault{lostRequest, lostReply, late, twice, cut, slowRequest}
@@ -71,7 +69,7 @@ func faultsAt(point string) []fault {
 	return nil
 }
 
-// sweepAll walks the scenarios.
+// sweepAll sweeps the scenarios.
 func sweepAll(t *testing.T, all []scenario) {
 	runs := 0
 	for _, s := range all {
@@ -83,7 +81,7 @@ func sweepAll(t *testing.T, all []scenario) {
 	t.Logf("%d runs", runs)
 }
 
-// sweep returns how often it has run the scenario.
+// sweep runs the scenario in all its variants, and returns the number of runs.
 func (s scenario) sweep(t *testing.T) (runs int) {
 	if *sweepEnds > 0 || *sweepAt > 0 {
 		f := fault(max(0, slices.Index(faultNames[:], *sweepFault)))
@@ -96,7 +94,7 @@ func (s scenario) sweep(t *testing.T) (runs int) {
 	}
 	base := run(plan{})
 	if base.ours < s.least {
-		t.Fatalf("%d events, want %d at least: %q", base.ours, s.least, base.points)
+		t.Fatalf("%d events, want at least %d: %q", base.ours, s.least, base.points)
 	}
 	for k := range base.ours {
 		for _, when := range []string{"before", "at", "after"} {
@@ -108,7 +106,7 @@ func (s scenario) sweep(t *testing.T) (runs int) {
 		for _, f := range faultsAt(point) {
 			p := plan{fault: f, j: j + 1}
 			got := run(p)
-			if !got.hit { // two events of the same instant have changed places
+			if !got.hit { // two events of the same instant are swapped
 				continue
 			}
 			faults++
@@ -121,7 +119,7 @@ func (s scenario) sweep(t *testing.T) (runs int) {
 			}
 		}
 	}
-	t.Logf("%d events, %d faults, and %d times one and then the end of ctx", base.ours, faults, pairs)
+	t.Logf("%d events, %d faults, %d times a fault and then the end of ctx", base.ours, faults, pairs)
 	if missed := 2 * faults; missed < len(base.points) {
 		t.Errorf("only %d faults happened, at %d events", faults, len(base.points))
 	}

@@ -12,18 +12,18 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
-// TestSweepWaitGroup does for a wait group what TestSweepMutex does for a lock: what
-// has returned nil is counted, once, and nothing else is.
+// TestSweepWaitGroup does for a wait group what TestSweepMutex does for a lock. An operation that
+// returned nil is counted once, and one that failed is not counted.
 func TestSweepWaitGroup(t *testing.T) {
-	sweepAll(t, append(updates(), rounds()...))
+	sweepAll(t, append(updates(), groupWaits()...))
 }
 
-// addOp is one that adds so much.
+// addOp returns the operation that adds delta.
 func addOp(delta int64) taskgroup.Operation {
 	return taskgroup.Operation{Op: taskgroup.OpAdd, Delta: delta}
 }
 
-// updates are the operations that count. Before each, the count is 2.
+// updates returns scenarios of operations that count. Before each, the count is 2.
 func updates() (all []scenario) {
 	add := func(name string, least int, run func(w *sweep, s *taskgroup.Session)) {
 		all = append(all, scenario{"waitgroup/" + name, least, func(w *sweep) {
@@ -45,79 +45,79 @@ func updates() (all []scenario) {
 			w.counted(2+delta, 0, 0)
 		})
 	}
-	// The last one ends the round, and that cannot be taken back.
+	// The last Done finishes the generation, which cannot be undone.
 	add("last", 3, func(w *sweep, s *taskgroup.Session) {
 		err := w.await(retry.CancelTimeout, nil, func(ctx context.Context) error {
 			_, err := s.Update(ctx, "done", addOp(-2))
 			return err
 		})
-		if err == nil || w.left() == 0 {
+		if err == nil || w.remaining() == 0 {
 			w.counted(0, 0, 0)
 		} else {
 			w.counted(2, 0, 0)
 		}
 	})
-	for name, what := range map[string]taskgroup.Op{"go": taskgroup.OpStart, "join": taskgroup.OpClaim} {
+	for name, op := range map[string]taskgroup.Op{"start": taskgroup.OpStart, "claim": taskgroup.OpClaim} {
 		add(name, 9, func(w *sweep, s *taskgroup.Session) {
 			var task *taskgroup.Task
 			err := w.await(retry.CancelTimeout, nil, func(ctx context.Context) (err error) {
-				task, err = s.Start(ctx, name, what, sweepTTL, "")
+				task, err = s.Start(ctx, name, op, sweepTTL, "")
 				return err
 			})
 			if err != nil {
 				w.counted(2, 0, 0)
 				return
 			}
-			rest := int64(2)
-			if what == taskgroup.OpClaim {
-				rest = 1
+			count := int64(2)
+			if op == taskgroup.OpClaim {
+				count = 1
 			}
 			time.Sleep(sweepTTL / 2)
-			w.counted(rest, 1, 0)
+			w.counted(count, 1, 0)
 			if err := task.Err(); err != nil {
 				w.Errorf("the task is lost: %v", err)
 			}
 			if err := task.Done(); err != nil {
 				w.Errorf("Done: %v", err)
 			}
-			w.counted(rest, 0, 0)
+			w.counted(count, 0, 0)
 		})
 	}
 	return all
 }
 
-// rounds are waits for the end of a round, which comes by the last Done of another,
-// or of a task of ours.
-func rounds() (all []scenario) {
+// groupWaits returns scenarios of waits for a generation. Another process or our own task finishes
+// the generation.
+func groupWaits() (all []scenario) {
 	add := func(name string, least int, tasks int64, before func(w *sweep)) {
-		for form, wait := range map[string]func(s *taskgroup.Session, ctx context.Context, box *result.Chan[error, result.ErrorOnly]) error{
+		for form, wait := range map[string]func(s *taskgroup.Session, ctx context.Context, results *result.Chan[error, result.ErrorOnly]) error{
 			"call": func(s *taskgroup.Session, ctx context.Context, _ *result.Chan[error, result.ErrorOnly]) error {
 				return s.Wait(ctx, "wait")
 			},
-			"channel": func(s *taskgroup.Session, ctx context.Context, box *result.Chan[error, result.ErrorOnly]) error {
-				s.WaitChan(ctx, "wait", box)
-				return <-box.C()
+			"channel": func(s *taskgroup.Session, ctx context.Context, results *result.Chan[error, result.ErrorOnly]) error {
+				s.WaitChan(ctx, "wait", results)
+				return <-results.C()
 			},
 		} {
 			all = append(all, scenario{"waitgroup/" + name + "/" + form, least, func(w *sweep) {
 				if before != nil {
 					before(w)
 				}
-				s, box := w.us.groups.NewSession("key"), result.NewChan(result.ErrorOnly{})
-				w.requests = "look"
+				s, results := w.us.groups.NewSession("key"), result.NewChan(result.ErrorOnly{})
+				w.requests = "status"
 				w.arm()
-				err := w.await(retry.CancelTimeout, []error{taskgroup.ErrAbandoned}, func(ctx context.Context) error { return wait(s, ctx, box) })
-				w.roundEnds(err, tasks)
-				w.nothing(box)
+				err := w.await(retry.CancelTimeout, []error{taskgroup.ErrAbandoned}, func(ctx context.Context) error { return wait(s, ctx, results) })
+				w.checkFinished(err, tasks)
+				w.checkNoMore(results)
 			}})
 		}
 	}
 	add("nothing", 3, 0, nil)
-	// A look may serve both that the process hears and that it hears of this group.
-	add("told", 12, 0, func(w *sweep) { w.endedBy(w.process("B"), 50*time.Millisecond) })
+	// One poll may serve both the subscription of the process and that of this group.
+	add("notified", 12, 0, func(w *sweep) { w.endedBy(w.process("B"), 50*time.Millisecond) })
 	add("polled", 13, 0, func(w *sweep) {
 		b := w.process("B")
-		b.message = func() (int, time.Duration) { return 0, 0 } // nothing is heard
+		b.delayMessages(-1)
 		w.endedBy(b, 50*time.Millisecond)
 	})
 	add("task", 12, 0, func(w *sweep) { w.task(w.us, 50*time.Millisecond, (*taskgroup.Task).Done) })
@@ -131,7 +131,7 @@ func (w *sweep) added(p *sweepProcess, delta int64) {
 	}
 }
 
-// endedBy lets a process begin a round, and end it after so long.
+// endedBy lets a process start a generation, and finish it after d.
 func (w *sweep) endedBy(p *sweepProcess, d time.Duration) {
 	w.added(p, 1)
 	w.others.Go(func() {
@@ -140,7 +140,7 @@ func (w *sweep) endedBy(p *sweepProcess, d time.Duration) {
 	})
 }
 
-// task lets a process have a task, that is all of a round, and end it after so long.
+// task lets a process start the only task of a generation, and end it after d.
 func (w *sweep) task(p *sweepProcess, d time.Duration, end func(*taskgroup.Task) error) {
 	t, err := p.groups.NewSession("key").Start(w.Context(), "go", taskgroup.OpStart, sweepTTL, "")
 	if err != nil {
@@ -155,9 +155,8 @@ func (w *sweep) task(p *sweepProcess, d time.Duration, end func(*taskgroup.Task)
 	})
 }
 
-// roundEnds checks what a wait has returned at the end of a round that has lost so many
-// tasks.
-func (w *sweep) roundEnds(err error, tasks int64) {
+// checkFinished checks the result of a wait for a generation that lost so many tasks.
+func (w *sweep) checkFinished(err error, tasks int64) {
 	w.mu.Lock()
 	w.ours = len(w.points)
 	w.mu.Unlock()
@@ -166,19 +165,19 @@ func (w *sweep) roundEnds(err error, tasks int64) {
 	case errors.Is(err, context.Canceled):
 	case err == nil && tasks > 0 || errors.As(err, &lost) && int64(lost.Tasks) != tasks:
 		w.Errorf("the wait returns %v, want %d tasks abandoned", err, tasks)
-	case w.left() > 0:
-		w.Error("the wait returns before the end of the round")
+	case w.remaining() > 0:
+		w.Error("the wait returns before the end of the generation")
 	}
 }
 
-func (w *sweep) left() int64 {
+func (w *sweep) remaining() int64 {
 	w.redis.group.mu.Lock()
 	defer w.redis.group.mu.Unlock()
 	return w.redis.group.remaining()
 }
 
-// counted checks what is left of the round: now, or, after a fault, when undoing is
-// given up.
+// counted checks the state of the generation. After a fault it first waits until an undo has
+// succeeded or timed out.
 func (w *sweep) counted(count, tasks, abandoned int64) {
 	w.mu.Lock()
 	w.ours = len(w.points)

@@ -14,8 +14,7 @@ import (
 // add returns a function that adds to the group.
 func (e *env) add(s *taskgroup.Session) func(delta int64) {
 	return func(delta int64) {
-		e.Helper()
-		if delta == 0 {
+		if e.Helper(); delta == 0 {
 			return
 		}
 		if _, err := s.Update(e.Context(), "add", addOp(delta)); err != nil {
@@ -24,21 +23,20 @@ func (e *env) add(s *taskgroup.Session) func(delta int64) {
 	}
 }
 
-// TestWaitThenChange waits in a channel, and then makes changes that end the generation and
-// begin another, while its own polls are slow, or the replies to the changes. It waits for
-// the generation that went on when it began, or for none. Slow polls delay no change.
-// Replies may get lost.
+// TestWaitThenChange waits with a channel, and then changes the group, which starts another
+// generation. Its polls or the replies to the changes are slow, or a reply is lost. The wait is for
+// the generation at its start. Slow polls must not delay the changes.
 func TestWaitThenChange(t *testing.T) {
 	for name, c := range map[string]struct {
 		before  int64
 		changes []int64
 	}{
-		"a round goes on":  {1, []int64{-1, 1}},
-		"nothing goes on":  {0, []int64{1}},
-		"several go on":    {3, []int64{-2, -1, 4}},
-		"it goes on still": {2, []int64{-1, 1}},
+		"one task":           {1, []int64{-1, 1}},
+		"no task":            {0, []int64{1}},
+		"several tasks":      {3, []int64{-2, -1, 4}},
+		"another task stays": {2, []int64{-1, 1}},
 	} {
-		for _, lost := range []int{0, 1, 2, -1} { // which of the replies; -1: none, and they are slow
+		for _, lost := range []int{0, 1, 2, -1} { // the reply that is lost; -1: none, and replies are slow
 			inBubble(t, func(e *env) {
 				_, s := e.process()
 				session, replies := s.session(), 0
@@ -47,40 +45,40 @@ func TestWaitThenChange(t *testing.T) {
 				add(c.before - 1)
 				s.point = func(what string) fault {
 					switch {
-					case what == "send look" && lost >= 0, what == "reply change" && lost < 0:
+					case what == "send status" && lost >= 0, what == "reply update" && lost < 0:
 						time.Sleep(time.Second / 2)
-					case what == "reply change":
+					case what == "reply update":
 						if replies++; replies == lost {
 							return cut
 						}
 					}
 					return fine
 				}
-				box, start := result.NewChan(result.ErrorOnly{}), time.Now()
-				session.WaitChan(e.Context(), "wait for", box)
+				results, start := result.NewChan(result.ErrorOnly{}), time.Now()
+				session.WaitChan(e.Context(), "wait for", results)
 				for _, n := range c.changes {
 					add(n)
 					sum += n
 				}
 				if lost >= 0 {
-					e.within(name+": the changes are made", start, 100*ms)
+					e.checkWithin(name+": the changes", start, 100*ms)
 				}
-				if name == "it goes on still" {
-					e.waits(name, box.C())
+				if name == "another task stays" {
+					e.checkWaits(name, results.C())
 					add(-sum)
 					sum = 0
 				}
-				e.gets(name, box.C(), time.Second+ms)
+				e.checkGranted(name, results.C(), time.Second+ms)
 				add(-sum)
 			})
 		}
 	}
 }
 
-// TestWaitWhileRedialing waits for a group while the subscription cannot be changed,
-// because it redials. The wait ends by a poll, and nothing of an earlier wait is in the way.
+// TestWaitWhileRedialing waits for a group while the subscription redials and cannot be changed. The
+// wait ends by a poll, also after earlier waits.
 func TestWaitWhileRedialing(t *testing.T) {
-	for name, in := range map[string]bool{"to hear the group": true, "not to hear it any more": false} {
+	for name, in := range map[string]bool{"subscribing": true, "unsubscribing": false} {
 		inBubble(t, func(e *env) {
 			_, s := e.process()
 			_, other := e.process()
@@ -100,8 +98,8 @@ func TestWaitWhileRedialing(t *testing.T) {
 				if err := session.Wait(e.Context(), "wait for"); err != nil {
 					e.Error(err)
 				}
-				e.within(name+": the end is known", over, MaxPollInterval+ms)
-				time.Sleep(MaxPollInterval + 2*client.SubscriptionIdle) // the watcher closes meanwhile
+				e.checkWithin(name+": the end of the wait", over, MaxPollInterval+ms)
+				time.Sleep(MaxPollInterval + 2*client.SubscriptionIdle) // until the watcher has closed
 			}
 		})
 	}
@@ -125,7 +123,7 @@ func TestWaitAndOldMaster(t *testing.T) {
 			if i < client.MinMissedLimit {
 				bound += MaxPollInterval
 			}
-			e.within(fmt.Sprint("the end of round ", i), over, bound)
+			e.checkWithin(fmt.Sprint("the end of wait ", i), over, bound)
 		}
 	})
 }

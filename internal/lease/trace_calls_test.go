@@ -8,8 +8,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
-// TestTraceSlow has functions that do not return for long. What they are told of goes
-// on meanwhile, and so do others.
+// TestTraceSlow has hooks that do not return for long. Their lease and others go on.
 func TestTraceSlow(t *testing.T) {
 	inBubble(t, func(e *env) {
 		const ttl = time.Second
@@ -23,26 +22,26 @@ func TestTraceSlow(t *testing.T) {
 		}
 		p := params(ttl)
 		p.Trace = hooks
-		l := e.take(m, p)
-		_, next := e.want(e.Context(), m, params(ttl))
+		l := e.acquire(m, p)
+		_, next := e.request(e.Context(), m, params(ttl))
 		time.Sleep(30 * time.Second)
 		if err := l.Err(); err != nil {
-			t.Errorf("while a function does not return: %v", err)
+			t.Errorf("while a hook does not return: %v", err)
 		}
 		start := time.Now()
 		l.Release()
 		<-next
-		e.within("the release, and the next in line,", start, time.Millisecond)
-		r.tells("acquired immediate")
+		e.checkWithin("the release and the next grant", start, time.Millisecond)
+		r.expect("acquired immediate")
 		time.Sleep(time.Minute)
-		r.tells("acquired immediate", "released <nil>")
+		r.expect("acquired immediate", "released <nil>")
 		if n := r.count("renewed"); n < 30 || r.lines[len(r.lines)-1] == "renewed" || r.held != 30*time.Second {
-			t.Errorf("in the end it tells %q, held for %v", r.lines, r.held)
+			t.Errorf("the events are %q, held for %v", r.lines, r.held)
 		}
 	})
 }
 
-// TestTraceCallsBack has functions use the lock that they are told of.
+// TestTraceCallsBack has hooks that use the lock of their event.
 func TestTraceCallsBack(t *testing.T) {
 	inBubble(t, func(e *env) {
 		const ttl = time.Second
@@ -64,7 +63,7 @@ func TestTraceCallsBack(t *testing.T) {
 		hooks.Released = func(context.Context, trace.Event) { use("released") }
 		hooks.Lost = func(context.Context, trace.Event) { use("lost") }
 		hooks.Failed = func(context.Context, trace.Event) { use("failed") }
-		hooks.Renewed = func(context.Context, trace.Event) { // it ends the hold that it is told of
+		hooks.Renewed = func(context.Context, trace.Event) { // releases the lease that was renewed
 			if err := l.Release(); err != nil {
 				t.Error(err)
 			}
@@ -76,9 +75,9 @@ func TestTraceCallsBack(t *testing.T) {
 		}
 		<-l.Done() // by the first renewal
 		time.Sleep(time.Second)
-		r.tells("acquired immediate", "released")
+		r.expect("acquired immediate", "released")
 
-		p.MaxHold, p.Trace = time.Nanosecond, hooks // so that it is not renewed
+		p.MaxHold, p.Trace = time.Nanosecond, hooks // without renewals
 		l = Lease{}
 		if err := l.Acquire(e.Context(), m, &p); err != nil {
 			t.Fatal(err)
@@ -88,22 +87,22 @@ func TestTraceCallsBack(t *testing.T) {
 		ctx, cancel := context.WithCancel(e.Context())
 		cancel()
 		if err := new(Lease).Acquire(ctx, m, &p); err == nil {
-			t.Error("it was granted to a ctx that has ended")
+			t.Error("a request with a done ctx was granted")
 		}
 		time.Sleep(time.Second)
-		r.tells("acquired immediate", "released", "acquired immediate", "lost", "failed")
+		r.expect("acquired immediate", "released", "acquired immediate", "lost", "failed")
 		if n := again.count("released <nil>"); n != 3 {
-			t.Errorf("%d holds from within, want 3: %q", n, again.lines)
+			t.Errorf("%d holds by hooks, want 3: %q", n, again.lines)
 		}
 	})
 }
 
-// ready grants whatever it is asked for.
-type ready struct{ Store }
+// grantingStore grants every request.
+type grantingStore struct{ Store }
 
-func (ready) Acquire(_ context.Context, r Request) (Reply, error) {
+func (grantingStore) Acquire(_ context.Context, r Request) (Reply, error) {
 	return Reply{Granted: true, Weight: 1, GrantedNow: 1, FenceBase: 1}, nil
 }
-func (ready) Release(context.Context, Name, string) (bool, error) { return true, nil }
-func (ready) MaxBlock() time.Duration                             { return 0 }
-func (ready) IsPrompt(Name) bool                                  { return true }
+func (grantingStore) Release(context.Context, Name, string) (bool, error) { return true, nil }
+func (grantingStore) MaxBlock() time.Duration                             { return 0 }
+func (grantingStore) IsPrompt(Name) bool                                { return true }

@@ -12,14 +12,14 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
-// A record has a Trace that writes down what it is told.
+// A record has a Trace that records its events.
 type record struct {
 	*env
 	mu     sync.Mutex
 	lines  []string
-	waited time.Duration // of the last who got it
-	held   time.Duration // of the last who had it
-	errs   []trace.Event
+	waited time.Duration // of the last grant
+	held   time.Duration // of the last hold
+	errs   []trace.Event // errors of Redis
 }
 
 func (e *env) record() *record { return &record{env: e} }
@@ -57,25 +57,25 @@ func (r *record) trace() *trace.Hooks[trace.Event] {
 	})
 }
 
-// traced has p tell the record.
+// traced returns p with the Trace of the record.
 func (r *record) traced(p Params) Params {
 	p.Trace = r.trace()
 	return p
 }
 
-// tells checks what has been told so far, but for renewals.
-func (r *record) tells(want ...string) {
+// expect checks the events so far, without renewals.
+func (r *record) expect(want ...string) {
 	r.Helper()
 	synctest.Wait()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	got := slices.DeleteFunc(slices.Clone(r.lines), func(s string) bool { return s == "renewed" })
 	if !slices.Equal(got, want) {
-		r.Errorf("it tells\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		r.Errorf("got events\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 
-// count is how often a line was told.
+// count returns how often a line was recorded.
 func (r *record) count(line string) (n int) {
 	synctest.Wait()
 	r.mu.Lock()

@@ -10,19 +10,12 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// tries has as many goroutines try for p at once, and returns how many get it. Each of
-// the others must be told that it is taken.
-func (e *env) tries(m *Manager, p Params, n int) (got int) {
+// tryAtOnce tries for p in n goroutines at once, and returns how many succeed. Each of the others
+// must fail with ErrLocked or ErrNotAvailable.
+func (e *env) tryAtOnce(m *Manager, p Params, n int) (got int) {
 	e.Helper()
-	p.Try = true
-	errs := make(chan error)
-	for range n {
-		l := new(Lease)
-		e.leases = append(e.leases, l)
-		go func() { errs <- l.Acquire(e.Context(), m, &p) }()
-	}
-	for range n {
-		switch err := <-errs; {
+	for _, err := range e.tryErrors(m, p, n) {
+		switch {
 		case err == nil:
 			got++
 		case errors.Is(err, ErrLocked), errors.Is(err, ErrNotAvailable):
@@ -33,8 +26,23 @@ func (e *env) tries(m *Manager, p Params, n int) (got int) {
 	return got
 }
 
-// TestTriesAllSucceed has 64 goroutines try at once for what is free for so many, or
-// for fewer: as many succeed, whether their process holds a part already or not.
+// tryErrors tries for p in n goroutines at once, and returns their errors.
+func (e *env) tryErrors(m *Manager, p Params, n int) (errs []error) {
+	p.Try = true
+	results := make(chan error)
+	for range n {
+		l := new(Lease)
+		e.leases = append(e.leases, l)
+		go func() { results <- l.Acquire(e.Context(), m, &p) }()
+	}
+	for range n {
+		errs = append(errs, <-results)
+	}
+	return errs
+}
+
+// TestTriesAllSucceed tries in 64 goroutines at once, where there is enough for all or for fewer.
+// As many succeed as there is enough for, also if their process already holds a part.
 func TestTriesAllSucceed(t *testing.T) {
 	reader, writer := reading(time.Minute), writing(time.Minute)
 	for name, c := range map[string]struct {
@@ -57,41 +65,38 @@ func TestTriesAllSucceed(t *testing.T) {
 		inBubble(t, func(e *env) {
 			m, s := e.process()
 			if c.held != nil {
-				e.take(m, *c.held)
+				e.acquire(m, *c.held)
 			}
-			s.takes(10 * ms)
+			s.setLatency(10 * ms)
 			start := time.Now()
-			if got := e.tries(m, c.p, 64); got != c.want {
+			if got := e.tryAtOnce(m, c.p, 64); got != c.want {
 				e.Errorf("%s: %d of 64 tries succeed, want %d", name, got, c.want)
 			}
-			e.within(name+": all are answered", start, 3*20*ms)
+			e.checkWithin(name+": the last result", start, 3*20*ms)
 		})
 	}
 }
 
-// TestTryBehindRequest tries for permits while another goroutine has asked for some
-// and has no answer yet: the try succeeds if both fit, and fails if the other waits.
+// TestTryBehindRequest tries for permits while the request of another goroutine is in flight. The
+// try succeeds if there is enough for both, and fails if the other waits.
 func TestTryBehindRequest(t *testing.T) {
 	for _, free := range []int64{2, 1, 0} {
 		inBubble(t, func(e *env) {
-			k1, _ := e.process()
-			k2, s2 := e.process()
-			held := e.take(k1, taking(5-free, 5))
-			s2.takes(10 * ms)
-			_, first := e.want(e.Context(), k2, taking(1, 5))
+			m1, _ := e.process()
+			m2, s2 := e.process()
+			held := e.acquire(m1, taking(5-free, 5))
+			s2.setLatency(10 * ms)
+			_, first := e.request(e.Context(), m2, taking(1, 5))
 			synctest.Wait()
-			start, p := time.Now(), taking(1, 5)
-			p.Try = true
-			l := new(Lease)
-			e.leases = append(e.leases, l)
-			err := l.Acquire(e.Context(), k2, &p)
+			start := time.Now()
+			err := e.try(m2, taking(1, 5))
 			if want := map[int64]error{2: nil, 1: ErrNotAvailable, 0: ErrNotAvailable}[free]; !errors.Is(err, want) {
 				e.Errorf("with %d free the try returns %v, want %v", free, err, want)
 			}
-			e.within("a try returns", start, 2*20*ms)
-			e.cost("a try behind one who waits", 0, 0, func() {
-				if free == 0 && !errors.Is(new(Lease).Acquire(e.Context(), k2, &p), ErrNotAvailable) {
-					e.Error("it does not fail")
+			e.checkWithin("a try returns", start, 2*20*ms)
+			e.checkCost("a try behind a waiter", 0, func() {
+				if free == 0 && !errors.Is(e.try(m2, taking(1, 5)), ErrNotAvailable) {
+					e.Error("the try does not fail")
 				}
 			})
 			held.Release()
@@ -102,106 +107,100 @@ func TestTryBehindRequest(t *testing.T) {
 	}
 }
 
-// TestTryAfterRelease tries, after the lock was released elsewhere, while the request
-// of an earlier try is under way, which Redis has refused before: the answer to that
-// says nothing of the later try.
+// TestTryAfterRelease tries after another process has released the lock, while the refusal of an
+// earlier try is in flight. That refusal must not fail the later try.
 func TestTryAfterRelease(t *testing.T) {
 	for name, p := range map[string]Params{"mutex": params(time.Minute), "semaphore": taking(1, 1), "reader": reading(time.Minute)} {
 		inBubble(t, func(e *env) {
-			k1, _ := e.process()
-			k2, s2 := e.process()
+			m1, _ := e.process()
+			m2, s2 := e.process()
 			other := p
 			if p.Shared {
 				other = writing(time.Minute)
 			}
-			held := e.take(k1, other)
-			s2.travels(0, 10*ms) // Redis refuses at once, and its answer is under way
+			held := e.acquire(m1, other)
+			s2.nextLatencies(0, 10*ms) // Redis refuses immediately, and its reply is slow
 			early := make(chan int)
-			go func() { early <- e.tries(k2, p, 1) }()
+			go func() { early <- e.tryAtOnce(m2, p, 1) }()
 			time.Sleep(ms)
 			held.Release()
-			if e.tries(k2, p, 1) != 1 {
-				e.Errorf("%s: what is free is refused", name)
+			if e.tryAtOnce(m2, p, 1) != 1 {
+				e.Errorf("%s: the try for a free lock fails", name)
 			}
 			if <-early != 0 {
-				e.Errorf("%s: what was held was not refused", name)
+				e.Errorf("%s: the try for a held lock succeeds", name)
 			}
 		})
 	}
 }
 
-// TestTryOvertaken has a permit released while a try is under way, whose request
-// arrives after the statement of the release: the answer to what was overtaken is no
-// refusal.
+// TestTryOvertaken releases a permit while a try is in flight. The requests overtake each other, and
+// the reply to the overtaken one must not fail the try.
 func TestTryOvertaken(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, s := e.process()
-		e.take(m, taking(1, 2))
-		freed := e.take(m, taking(1, 2))
-		s.always(lostRequest)
-		go freed.Release() // it is told by the second attempt
+		e.acquire(m, taking(1, 2))
+		freed := e.acquire(m, taking(1, 2))
+		s.setFault(lostRequest)
+		go freed.Release() // the second attempt succeeds
 		time.Sleep(10 * ms)
-		s.always(fine)
-		s.travels(2*time.Second, 0, 3*time.Second, 0) // the try; the release, and its answer; the try's answer
-		if e.tries(m, taking(1, 2), 1) != 1 {
-			e.Error("a permit that is free is refused")
+		s.setFault(fine)
+		s.nextLatencies(2*time.Second, 0, 3*time.Second, 0) // the try; the release and its reply; the reply to the try
+		if e.tryAtOnce(m, taking(1, 2), 1) != 1 {
+			e.Error("the try for a free permit fails")
 		}
 	})
 }
 
-// TestTryWhenAway tries when Redis does not answer, alone, with others, and behind one
-// who waits for it to come back: each gets that error by one attempt.
+// TestTryWhenAway tries while Redis does not reply, with and without a waiter in front. Each try
+// returns the network error after one attempt.
 func TestTryWhenAway(t *testing.T) {
-	for name, waits := range map[string]bool{"alone": false, "behind one who waits": true} {
+	for name, waits := range map[string]bool{"alone": false, "behind a waiter": true} {
 		inBubble(t, func(e *env) {
 			m, s := e.process()
-			s.always(lostRequest)
+			s.setFault(lostRequest)
 			s.lag = func(time.Duration) time.Duration { return 100 * ms }
 			var got <-chan error
 			if waits {
-				_, got = e.want(e.Context(), m, taking(1, 100))
-				time.Sleep(10 * time.Second) // it pauses between its requests
+				_, got = e.request(e.Context(), m, taking(1, 100))
+				time.Sleep(10 * time.Second) // the waiter pauses between its requests
 			}
-			start, p, errs := time.Now(), taking(1, 100), make(chan error)
-			p.Try = true
-			for range 64 {
-				go func() { errs <- new(Lease).Acquire(e.Context(), m, &p) }()
-			}
-			for range 64 {
-				if err := <-errs; !errors.Is(err, errNetwork) {
+			start := time.Now()
+			for _, err := range e.tryErrors(m, taking(1, 100), 64) {
+				if !errors.Is(err, errNetwork) {
 					e.Errorf("%s: a try returns %v", name, err)
 				}
 			}
-			e.within(name+": all fail", start, 2*101*ms)
-			s.always(fine)
+			e.checkWithin(name+": all fail", start, 2*101*ms)
+			s.setFault(fine)
 			if waits {
-				e.gets("who waits", got, MaxPollInterval+ms)
+				e.checkGranted("the waiter", got, MaxPollInterval+ms)
 			}
 		})
 	}
 }
 
-// TestRoundTripLongerThanWindow asks when each answer takes longer than the lease
-// would last: a try is answered by that, a lock when its ctx ends, and nothing is left.
+// TestRoundTripLongerThanWindow acquires over a round trip that is longer than the lease would last.
+// A try fails after one reply, a wait when its ctx ends, and nothing stays in Redis.
 func TestRoundTripLongerThanWindow(t *testing.T) {
 	for name, p := range map[string]Params{"mutex": params(15 * ms), "semaphore": taking(1, 2), "reader": reading(15 * ms)} {
 		p.TTL = 15 * ms
 		inBubble(t, func(e *env) {
 			m, s := e.process()
-			s.takes(7500 * time.Microsecond)
+			s.setLatency(7500 * time.Microsecond)
 			for _, try := range []bool{true, false} {
 				p.Try = try
 				ctx, cancel := context.WithTimeout(e.Context(), time.Second)
 				defer cancel()
 				err := new(Lease).Acquire(ctx, m, &p)
 				if !errors.Is(err, retry.ErrReplyTooLate) || (ctx.Err() == nil) != try {
-					e.Errorf("%s: a try (%v) returns %v, and of its ctx %v", name, try, err, ctx.Err())
+					e.Errorf("%s, try %v: got %v, with a ctx in state %v", name, try, err, ctx.Err())
 				}
 				time.Sleep(time.Second)
 				synctest.Wait()
 			}
 			if owner, used := e.owner(), e.used(p.Kind); p.Kind == Mutex && owner != "" || p.Kind != Mutex && used != 0 {
-				e.Errorf("%s: it is left to %q, %d in use", name, owner, used)
+				e.Errorf("%s: left in Redis: owner %q, %d in use", name, owner, used)
 			}
 		})
 	}

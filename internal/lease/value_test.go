@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// fakeValues is a ValueStore that answers by a function.
+// fakeValues is a ValueStore whose writes call a function.
 type fakeValues struct {
 	ValueStore
 	write func(ValueWrite) (WriteOutcome, error)
@@ -22,7 +22,7 @@ func (f fakeValues) WriteValue(_ context.Context, w ValueWrite) (WriteOutcome, e
 func TestValueIsWrittenUnderTheLease(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, _ := e.process()
-		l := e.take(m, params(time.Second))
+		l := e.acquire(m, params(time.Second))
 		tries := 0
 		outcome, err := l.WriteValue(e.Context(), fakeValues{write: func(w ValueWrite) (WriteOutcome, error) {
 			if tries++; tries == 1 {
@@ -39,7 +39,7 @@ func TestValueIsWrittenUnderTheLease(t *testing.T) {
 	})
 }
 
-// A lease that has ended writes nothing, and one that Redis has lost is lost to the caller.
+// An ended lease writes nothing. If Redis no longer has the lease, the write reports its loss.
 func TestEndedLeaseWritesNoValue(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, s := e.process()
@@ -47,23 +47,23 @@ func TestEndedLeaseWritesNoValue(t *testing.T) {
 			t.Error("a request was sent")
 			return ValueStored, nil
 		}}
-		l := e.take(m, params(time.Second))
+		l := e.acquire(m, params(time.Second))
 		l.Release()
 		if _, err := l.WriteValue(e.Context(), never, ValueWrite{}); !errors.Is(err, ErrUnlocked) {
 			t.Errorf("after the release: %v", err)
 		}
-		l = e.take(m, params(time.Second))
+		l = e.acquire(m, params(time.Second))
 		refused := fakeValues{write: func(ValueWrite) (WriteOutcome, error) { return ValueNotHeld, nil }}
 		if _, err := l.WriteValue(e.Context(), refused, ValueWrite{}); !errors.Is(err, ErrLost) {
 			t.Errorf("refused by Redis: %v", err)
 		}
-		s.always(lostRequest)
+		s.setFault(lostRequest)
 		down := fakeValues{write: func(ValueWrite) (WriteOutcome, error) { return 0, errNetwork }}
 		start := time.Now()
 		if _, err := l.WriteValue(e.Context(), down, ValueWrite{}); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), errNetwork.Error()) {
 			t.Errorf("lost while Redis was away: %v", err)
 		}
-		e.within("the loss", start, time.Second)
+		e.checkWithin("the loss", start, time.Second)
 		if _, err := l.WriteValue(e.Context(), never, ValueWrite{}); !errors.Is(err, ErrLost) {
 			t.Errorf("after the loss: %v", err)
 		}
@@ -100,7 +100,7 @@ func TestValueWatchIsSignaled(t *testing.T) {
 		<-first.C()
 		<-second.C()
 		if !first.Subscribed() || !second.Subscribed() {
-			t.Error("it is not subscribed")
+			t.Error("a watch is not subscribed")
 		}
 		s.publish([]message{changed})
 		<-first.C()
@@ -116,11 +116,11 @@ func TestValueWatchIsSignaled(t *testing.T) {
 		s.disconnect <- struct{}{}
 		<-first.C()
 		if first.Subscribed() {
-			t.Error("it is subscribed without a connection")
+			t.Error("the watch is subscribed without a connection")
 		}
 		<-first.C()
 		if !first.Subscribed() {
-			t.Error("it is not subscribed again")
+			t.Error("the watch is not subscribed again")
 		}
 		other := m.WatchValue("other", "another channel")
 		<-other.C()
@@ -132,9 +132,9 @@ func TestValueWatchIsSignaled(t *testing.T) {
 		time.Sleep(time.Second)
 		select {
 		case <-first.C():
-			t.Error("it is signaled after its end")
+			t.Error("the watch is signaled after Stop")
 		case <-other.C():
-			t.Error("another key's message")
+			t.Error("the watch of another key is signaled")
 		default:
 		}
 		e.redis.mu.Lock()

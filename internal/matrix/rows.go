@@ -27,7 +27,7 @@ var rows = []row{
 	{10, "a slot that has moved", "followed", "a message's time", onCluster, []string{
 		"mutex.TestClusterSlotMoves", "mutex.TestClusterSlotMovesUnderBatches", "waitgroup.TestClusterSlotMoves"}},
 	{11, "the slot of a channel's name moves", "told on the plain channel; subscribed to again", "P", onCluster, []string{
-		"mutex.TestClusterMessages", "mutex.TestClusterHandOversStayOnTheirNode", "redisstore.TestNodeChannelThatNobodyHears", "waitgroup.TestClusterSlotMoves"}},
+		"mutex.TestClusterMessages", "mutex.TestClusterHandOversStayOnTheirNode", "redisstore.TestNodeChannelWithoutSubscriber", "waitgroup.TestClusterSlotMoves"}},
 	{12, "out of memory", "released, renewed and handed over all the same; else waited out", "P", onBoth, []string{
 		"mutex.TestFaultRefused/OutOfMemory", "redisstore.TestOutOfMemory", "redisstore.TestPermitsOutOfMemory", "redisstore.TestWaitGroupOutOfMemory"}},
 	{13, "key evicted", "told, S2", "told T/3 + C, others P", "redis, fake", []string{"mutex.TestFaultKeyTaken", "lease.TestEvicted"}},
@@ -73,7 +73,7 @@ var rows = []row{
 		"mutex.TestFaultTwice", "semaphore.TestFaultWeightedTwice", "redisstore.TestUpdateRequests", "redisstore.TestWaitGroupRepetition"}},
 	{34, "executed late", "S4", "T; W in the queue", "redis, miniredis, fake", []string{
 		"mutex.TestFaultLate", "redisstore.TestLateUpdateOfAnEndedClaim",
-		"redisstore.TestWaitGroupCopyOfWhatIsOver", "lease.TestSimulation"}},
+		"redisstore.TestWaitGroupCopyOfAnAckedOperation", "lease.TestSimulation"}},
 	{35, "black hole", "L6, L4, S1", "told V, others T + P", onRedis, []string{
 		"mutex.TestFaultBlackhole", "mutex.TestFaultBlackholeUnlock", "semaphore.TestFaultLimiterBlackhole"}},
 	{36, "half-open connection", "as 35; found out by asking", "6 s, P", onBoth, []string{
@@ -114,10 +114,10 @@ var rows = []row{
 	{55, "more values than one call of a script can take", "no script has so many", "900 commands a script", onRedis, []string{
 		"redisstore.TestScriptsAreBounded"}},
 	{56, "a hook fails a command without sending it", "tried again; nothing left behind", "—", onBoth, []string{
-		"clienttest.TestClients", "redisstore.TestErrorOfExecIsThatOfEachCommandWithoutOne"}},
+		"clienttest.TestClients", "redisstore.TestExecErrorIsForCommandsWithoutReply"}},
 	{57, "a hook panics", "its caller has it; the lock can be had again; a renewal goes on", "—", onBoth, []string{
 		"mutex.TestPanicOfAHookReachesItsCaller", "mutex.TestPanicOfAHookInARenewalLosesNoLease", "mutex.TestPanicOfAHookInTheSubscription",
-		"redisstore.TestPanicReachesTheCallerWhoseCommandItWas"}},
+		"redisstore.TestPanicReachesTheCallerOfItsCommand"}},
 	{58, "hooks that read ctx values", "the caller's own or none", "—", onRedis, []string{
 		"clienttest.TestRequestCarriesTheValuesOfItsCallersContext"}},
 	{59, "hooks that put a prefix before keys", "told by message as without", "a message's time", onBoth, []string{
@@ -125,7 +125,7 @@ var rows = []row{
 	{60, "each kind of client and of options", "works, or is refused at the first operation", "a message's time", "redis, sentinel, cluster", []string{
 		"clienttest.TestClients"}},
 	{61, "a proxy that shards by key, without messages", "one holder of each key", "P", onRedis, []string{
-		"mutex.TestShardingProxyLetsOneIn", "lease.TestGroupTakesOneRoundTrip"}},
+		"mutex.TestShardingProxyLetsOneIn", "lease.TestMultiLeaseTakesOneRoundTrip"}},
 	{62, "a plain client at a node of a cluster, or at a replica", "MOVED at once; READONLY waited out, E", "a round trip; P", onCluster, []string{
 		"clienttest.TestClients", "mutex.TestFaultRefused/Readonly", "redisstore.TestClassify"}},
 	{63, "one node of a cluster is silent", "only its own leases are lost, told before V", "told V", onCluster, []string{

@@ -38,7 +38,7 @@ var cancellation = []mutant{
 	{"undo-steals-answer", "what undoes a late answer is sent while the release is under way, and takes its answer", "internal/lease/claim_release.go",
 		`		c.releaseAgain = true
 	default:`, `		go q.manager.releaseStale(c)
-	default:`, "internal/lease", "TestReleaseAndLateAnswer"},
+	default:`, "internal/lease", "TestReleaseAndLateReply"},
 	{"stranger-kept", "what is handed to a token that nobody knows any more is kept", "internal/lease/messages.go",
 		`	if msg.Seq > 0 {
 		go`, `	if msg.Seq < 0 {
@@ -54,7 +54,7 @@ var cancellation = []mutant{
 	{"release-for-ever", "a release is tried for ever", "internal/client/release_retry.go",
 		`if remaining = time.Until(until); remaining <= 0 {`, `if remaining = time.Until(until); remaining <= -10*time.Second {`, "internal/lease", "TestReleaseUnconfirmed"},
 	{"try-queues", "a try leaves an entry behind", "internal/lease/acquire_loop.go",
-		`queues := c.want.tryUntil != 0 || !q.nextTries() && (`, `queues := c.want.tryUntil != 0 || (`, "internal/lease", "TestTryQueuesNot"},
+		`queues := c.want.tryUntil != 0 || !q.nextTries() && (`, `queues := c.want.tryUntil != 0 || (`, "internal/lease", "TestTryDoesNotQueue"},
 	{"try-waits", "a try waits for as long as the release of the hold before it is retried", "internal/lease/claim_release.go",
 		`	c.queue.failTries(err)
 `, ``, "internal/lease", "TestTryBehindReleasing"},
@@ -91,7 +91,7 @@ var cancellation = []mutant{
 	{"poll-misses-expiry", "a waiter does not poll when the owner's TTL ends", "internal/lease/acquire_reply.go",
 		`if reply.Remaining >= 0 { // a dead`, `if false { // a dead`, "internal/lease", "TestDeadOwner"},
 	{"unreceived-renewed", "a grant that nobody has received is renewed", "internal/lease/claim.go",
-		`if l.received() && (`, `if (`, "internal/lease", "TestUnreceivedAndAwaited"},
+		`if l.received() && (`, `if (`, "internal/lease", "TestUnreceivedGrantEndsThoughAnotherWaits"},
 	{"max-hold-ignored", "a lease is renewed beyond MaxHold", "internal/lease/claim.go",
 		`(l.maxHold == 0 || held < l.maxHold)`, `(l.maxHold == 0 || held < 4*l.maxHold)`, "mutex", "TestMaxHold/Mutex"},
 	{"inside-after-loss", "goroutines that share a Mutex do not exclude one another once its lease was lost", "mutex/mutex.go",
@@ -110,9 +110,9 @@ var cancellation = []mutant{
 	}`, `	}`, "internal/retry", "TestRetryEnds"},
 	{"nudge-forgotten", "what happens while a request is under way is not looked at after it", "internal/lease/acquire_loop.go",
 		`		c.requests.loop = loopSendingAgain
-`, ``, "internal/lease", "TestJoinWhileListening"},
+`, ``, "internal/lease", "TestJoinFindsAWaitingWriter"},
 	{"clear-untold", "a waiter for the subscription is not woken when there is one", "internal/lease/messages.go",
-		`wake, m.pendingClaims = m.pendingClaims, nil`, `m.pendingClaims = nil`, "internal/lease", "TestJoinWhileListening"},
+		`wake, m.pendingClaims = m.pendingClaims, nil`, `m.pendingClaims = nil`, "internal/lease", "TestJoinFindsAWaitingWriter"},
 	{"queue-stuck", "queued commands wait for one that gets no reply", "internal/redisstore/pipeliner.go",
 		`case p.batches == before:`, `case p.batches == before && false:`, "internal/redisstore", "TestCommandWithoutAReplyDelaysNoOther"},
 	{"batch-unbounded", "all queued commands are sent in one pipeline, however many", "internal/redisstore/pipeliner.go",
@@ -124,11 +124,11 @@ var cancellation = []mutant{
 	{"exec-error-lost", "an error of Exec that no command carries is lost", "internal/redisstore/pipeliner.go",
 		`case err != nil:
 		return err
-	case cmd.Err()`, `case cmd.Err()`, "internal/redisstore", "TestErrorOfExecIsThatOfEachCommandWithoutOne"},
+	case cmd.Err()`, `case cmd.Err()`, "internal/redisstore", "TestExecErrorIsForCommandsWithoutReply"},
 	{"batch-panic", "a panic in a pipeline becomes an error of each of its commands", "internal/redisstore/pipeliner.go",
 		`			err = errSendAlone
 `, `			err = retry.NewPanicError(v)
-`, "internal/redisstore", "TestPanicReachesTheCallerWhoseCommandItWas"},
+`, "internal/redisstore", "TestPanicReachesTheCallerOfItsCommand"},
 	{"renewals-pile-up", "a renewal is queued although one of the same hold is queued already", "internal/client/renewer.go",
 		`changed, e.queued = e.queued != queued, queued`, `changed, e.queued = true, queued`, "internal/lease", "TestRenewalIsQueuedOnce"},
 	{"renewal-counts-from-the-queue", "the window of a renewal counts from when it is queued", "internal/client/renewer.go",

@@ -16,5 +16,5 @@ var confirmations = []mutant{
 		`TTL: c.ttl, Confirm: c.hold.confirmed, Contention: (c.notified || c.contention.signals != nil) && !c.hold.renewFailed}`, `TTL: c.ttl}
 			c.hold.confirmed = Confirm{}`, "internal/lease", "TestUnconfirmedRenewalDoesNotCount"},
 	{"others-confirmation", "a lease that needs replicas joins a hold that none has confirmed", "internal/lease/claim.go",
-		`|| l.confirm.Replicas > h.confirmed.Replicas`, ``, "internal/lease", "TestHoldIsConfirmedForWhoNeedsIt"},
+		`|| l.confirm.Replicas > h.confirmed.Replicas`, ``, "internal/lease", "TestUnconfirmedHoldIsConfirmedBeforeItIsShared"},
 }

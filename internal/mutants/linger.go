@@ -22,7 +22,7 @@ var linger = []mutant{
 	{"linger-from-the-start", "a process lingers though it does not lock again soon", "internal/lease/linger.go",
 		`r.unlocked == 0 || gap > first.linger()`, `r.unlocked == 0`, "internal/lease", "TestLingerBegins"},
 	{"linger-comes-back", "a process lingers again at once after a revocation that was not worth it", "internal/lease/linger.go",
-		`r.pausedUntil = monoTimeOf(now.Add(r.pause))`, `r.pausedUntil = 0`, "internal/lease", "TestLingerStaysAway"},
+		`r.pausedUntil = monoTimeOf(now.Add(r.pause))`, `r.pausedUntil = 0`, "internal/lease", "TestLingerBacksOff"},
 	{"linger-keeps-out", "a process that locks again at once keeps others out for longer than its slice", "internal/lease/linger.go",
 		`|| c.hold.slice.exhausted(now, c.hold.fencesUsed) {`, `{`, "internal/lease", "TestLingerWhileOthersWait"},
 	{"linger-fails-tries", "a try fails because of a claim that only lingers", "internal/lease/acquire_reply.go",

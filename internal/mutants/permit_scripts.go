@@ -23,9 +23,9 @@ var permitScripts = []mutant{
 		`if token ~= self or n.seq == 0 then notifications[#notifications + 1] = n end`, `notifications[#notifications + 1] = n
       return false`, "internal/redisstore", "TestPermitsOfOneReleaseGoToMany"},
 	{"permits-dead-not-skipped", "a waiter that nobody has refreshed is let in", "internal/redisstore/lib/permits.lua",
-		`live = tonumber(seen_at) > ms - WAITER_TTL,`, `live = true,`, "internal/redisstore", "TestPermitsPassOverWhoCannotBeLetIn"},
+		`live = tonumber(seen_at) > ms - WAITER_TTL,`, `live = true,`, "internal/redisstore", "TestPermitsSkipWaitersThatCannotBeGranted"},
 	{"too-large-blocks", "a waiter that wants more than the new size stays at the head of the queue", "internal/redisstore/lib/permits.lua",
-		`elseif e.want <= size and used + e.want > size then`, `elseif used + e.want > size then`, "internal/redisstore", "TestPermitsPassOverWhoCannotBeLetIn"},
+		`elseif e.want <= size and used + e.want > size then`, `elseif used + e.want > size then`, "internal/redisstore", "TestPermitsSkipWaitersThatCannotBeGranted"},
 	{"overcommitted", "one permit too many is given", "internal/redisstore/lib/permits.lua",
 		`elseif e.want <= size and used + e.want > size then`, `elseif e.want <= size and used + e.want > size + 1 then`, "internal/redisstore", "TestUpdateRequests"},
 	{"hand-over-shortens", "a hand-over shortens the hold that there is", "internal/redisstore/lib/permits.lua",

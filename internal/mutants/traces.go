@@ -19,7 +19,7 @@ var traces = []mutant{
 	{"trace-overdue", "a loss after MaxHold of several keys is sent as not renewed", "internal/lease/lease_trace.go",
 		`sink.multi.maxHoldExceeded()`, `false`, "internal/lease", "TestTraceMaxHoldOfSeveralKeys"},
 	{"trace-several", "one renewal of a process is sent once for each of its holds", "internal/lease/lease_trace.go",
-		`if seen.Add(l.tracer) {`, `if seen = nil; seen.Add(l.tracer) {`, "internal/lease", "TestTraceNotBatchable"},
+		`if seen.Add(l.tracer) {`, `if seen = nil; seen.Add(l.tracer) {`, "internal/lease", "TestTwoTracesOfAQueue"},
 	{"trace-part", "each partial release is sent as the release", "internal/lease/lease_held.go",
 		`	if whole {
 `, `	if true {
@@ -50,7 +50,7 @@ var traces = []mutant{
 `, "internal/lease", "TestTraceRedisError"},
 	{"trace-group-failed", "Failed is sent for the try of all keys before a wait", "internal/lease/multi_acquire.go",
 		`		p.Trace = withoutFailed{p.Trace}
-`, ``, "internal/lease", "TestSweepGroup"},
+`, ``, "internal/lease", "TestSweepMultiLease"},
 	{"trace-task", "the loss of a task is not sent", "internal/taskgroup/task.go",
 		`	t.tracer.Lost(cause)
 `, ``, "waitgroup", "TestTrace"},

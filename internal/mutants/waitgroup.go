@@ -7,7 +7,7 @@ var waitGroup = []mutant{
 `, `if false then
 `, "internal/redisstore", "TestWaitGroupRepetition"},
 	{"operation-low", "a late copy of an operation that is over counts", "internal/redisstore/waitgroup_update.lua",
-		`if tonumber(op) <= acked_before then return {-1, generation} end`, ``, "internal/redisstore", "TestWaitGroupCopyOfWhatIsOver"},
+		`if tonumber(op) <= acked_before then return {-1, generation} end`, ``, "internal/redisstore", "TestWaitGroupCopyOfAnAckedOperation"},
 	{"undo-counts-nothing", "an operation that is undone stays counted", "internal/redisstore/waitgroup_update.lua",
 		`count, undone = count - prior_arg, 1`, `undone = 1`, "internal/redisstore", "TestWaitGroupUndo"},
 	{"undo-not-remembered", "a late copy of what was undone before it came counts", "internal/redisstore/waitgroup_update.lua",
@@ -17,13 +17,13 @@ var waitGroup = []mutant{
 		`outcome == '1' and tonumber(g) == generation and (`, `outcome == '1' and (`, "internal/redisstore", "TestWaitGroupUndo"},
 	{"dead-uncounted", "a task whose process has died is not counted as abandoned", "internal/redisstore/lib/waitgroup.lua",
 		`    abandoned = abandoned + n
-`, ``, "internal/redisstore", "TestWaitGroupAnswers"},
+`, ``, "internal/redisstore", "TestWaitGroupOutcomes"},
 	{"dead-lives", "a task that nobody has renewed keeps its round going", "internal/redisstore/lib/waitgroup.lua",
-		`local expired = redis.call('ZCOUNT', group, '(0', ms)`, `local expired = 0`, "internal/redisstore", "TestWaitGroupAnswers"},
+		`local expired = redis.call('ZCOUNT', group, '(0', ms)`, `local expired = 0`, "internal/redisstore", "TestWaitGroupOutcomes"},
 	{"over-with-tasks", "a round is over when its count is 0, though tasks live", "internal/redisstore/lib/waitgroup.lua",
 		`state, count > 0 or task_count() > 0
 `, `state, count > 0
-`, "internal/redisstore", "TestWaitGroupAnswers"},
+`, "internal/redisstore", "TestWaitGroupOutcomes"},
 	{"group-emptied", "the group's key is empty for a moment, and a slot that moves keeps it so", "internal/redisstore/lib/waitgroup.lua",
 		`if old then redis.call('PEXPIRE', group, GROUP_TTL) end`, `if old then redis.call('ZREM', group, old) end`, "internal/matrix/waitgroup", "TestClusterSlotBeginsToMove"},
 	{"round-by-counter", "a round has a number of before when the group was lost", "internal/redisstore/lib/waitgroup.lua",
@@ -35,9 +35,9 @@ var waitGroup = []mutant{
 	{"task-clock-set-back", "a dead task lives for as long as the server's clock was set back", "internal/redisstore/lib/waitgroup.lua",
 		`if not ttl or tonumber(last[2]) <= ms + ttl then return false end`, `if true then return false end`, "internal/redisstore", "TestWaitGroupClockSetBack"},
 	{"done-of-abandoned", "Done of a task that was abandoned counts", "internal/redisstore/waitgroup_update.lua",
-		`if redis.call('ZREM', group, arg) == 0 then return record_outcome(2) end`, `redis.call('ZREM', group, arg)`, "internal/redisstore", "TestWaitGroupAnswers"},
+		`if redis.call('ZREM', group, arg) == 0 then return record_outcome(2) end`, `redis.call('ZREM', group, arg)`, "internal/redisstore", "TestWaitGroupOutcomes"},
 	{"negative-count", "the count becomes negative", "internal/redisstore/waitgroup_update.lua",
-		`if count + arg < 0 then return record_outcome(0) end`, ``, "internal/redisstore", "TestWaitGroupAnswers"},
+		`if count + arg < 0 then return record_outcome(0) end`, ``, "internal/redisstore", "TestWaitGroupOutcomes"},
 	{"undo-missing", "what ctx has overtaken stays counted", "internal/taskgroup/session.go",
 		`		s.undo(ctx, c)
 `, `		s.ack(c.Seq)
@@ -57,7 +57,7 @@ var waitGroup = []mutant{
 	{"look-during-change", "a poll that sees a new generation binds the waiters from before it", "internal/taskgroup/waiter.go",
 		`x.generation != 0 && x.generation <= found:`, `x.generation != 0:`, "internal/lease", "TestWaitThenChange"},
 	{"look-before-bind", "a look that does not ask for a wait's round ends it", "internal/taskgroup/waiter.go",
-		`x.generation, x.minPoll = generation, x.watcher.polls`, `x.generation = generation`, "internal/taskgroup", "TestLookBeforeBind"},
+		`x.generation, x.minPoll = generation, x.watcher.polls`, `x.generation = generation`, "internal/taskgroup", "TestPollBeforeBind"},
 	{"found-forgotten", "a repeated operation reports the present generation", "internal/redisstore/waitgroup_update.lua",
 		`outcome, found = tonumber(outcome), tonumber(prior_found)`, `outcome = tonumber(outcome)`, "internal/redisstore", "TestWaitGroupFound"},
 	{"message-before-look", "the message that came before the look which binds a wait is forgotten", "internal/taskgroup/watcher.go",

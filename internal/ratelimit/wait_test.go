@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -11,77 +12,80 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
-// fakeRateStore gives all the same turn, and counts what is given back in time.
+// fakeRateStore returns the same result to all requests, and counts refunds.
 type fakeRateStore struct {
-	result   TakeResult
-	returned int
+	result  TakeResult
+	refunds int
 }
 
 func (b *fakeRateStore) Take(context.Context, Reservation) (TakeResult, error) { return b.result, nil }
 
 func (b *fakeRateStore) Refund(ctx context.Context, _ Reservation) error {
 	if ctx.Err() == nil {
-		b.returned++
+		b.refunds++
 	}
 	return ctx.Err()
 }
 
-// TestWaitRefunds ends ctx before the tokens are used: they are given back, and not
-// under a ctx that has ended.
+// newReservation returns a reservation of one token.
+func newReservation(id string) Reservation {
+	return Reservation{Op: "wait", Key: "key", ID: id, N: 1, Rate: 1, Burst: 1, Client: new(Client)}
+}
+
+// TestWaitRefunds ends ctx before the tokens are used. They must be refunded, under a ctx that has not
+// ended.
 func TestWaitRefunds(t *testing.T) {
-	draw := Reservation{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Client: new(Client)}
-	box := func() *result.Chan[error, result.ErrorOnly] { return result.NewChan(result.ErrorOnly{}) }
+	r := newReservation("id")
 	for what, c := range map[string]struct {
 		result TakeResult
 		wait   func(context.Context, Store) error
-		at     time.Duration // when it returns
 	}{
-		"while it waits": {TakeResult{Taken: true, Wait: time.Minute}, draw.Wait, time.Second},
-		"while it waits with a channel": {TakeResult{Taken: true, Wait: time.Minute}, func(ctx context.Context, store Store) error {
-			mail := box()
-			draw.WaitChan(ctx, store, mail)
-			return <-mail.C()
-		}, time.Second},
-		"before it receives": {TakeResult{Taken: true}, func(ctx context.Context, store Store) error {
-			mail := box()
-			draw.WaitChan(ctx, store, mail)
+		"during the wait": {TakeResult{Taken: true, Wait: time.Minute}, r.Wait},
+		"during the wait with a channel": {TakeResult{Taken: true, Wait: time.Minute}, func(ctx context.Context, store Store) error {
+			results := result.NewChan(result.ErrorOnly{})
+			r.WaitChan(ctx, store, results)
+			return <-results.C()
+		}},
+		"before the result is received": {TakeResult{Taken: true}, func(ctx context.Context, store Store) error {
+			results := result.NewChan(result.ErrorOnly{})
+			r.WaitChan(ctx, store, results)
 			<-ctx.Done()
 			synctest.Wait()
-			return <-mail.C()
-		}, time.Second},
+			return <-results.C()
+		}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			b, start := &fakeRateStore{result: c.result}, time.Now()
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			time.AfterFunc(c.at, cancel)
+			time.AfterFunc(time.Second, cancel)
 			if err := c.wait(ctx, b); !errors.Is(err, context.Canceled) {
 				t.Errorf("%s: %v", what, err)
 			}
-			if took := time.Since(start); b.returned != 1 || took != c.at {
-				t.Errorf("%s: given back %d times, returned after %v", what, b.returned, took)
+			if took := time.Since(start); b.refunds != 1 || took != time.Second {
+				t.Errorf("%s: %d refunds, returned after %v", what, b.refunds, took)
 			}
 		})
 	}
 }
 
-// TestWaitTooLate is told of a turn, which an earlier request took, that comes after
-// the deadline: it does not wait in vain, and gives it back.
+// TestWaitTooLate gets tokens of an earlier request that are usable only after the deadline. It must
+// refund them, and return immediately.
 func TestWaitTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, start := &fakeRateStore{result: TakeResult{Taken: true, Wait: 2 * time.Second}}, time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		err := Reservation{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Client: new(Client)}.Wait(ctx, b)
-		if !errors.Is(err, context.DeadlineExceeded) || b.returned != 1 || time.Since(start) != 0 {
-			t.Errorf("given back %d times after %v: %v", b.returned, time.Since(start), err)
+		err := newReservation("id").Wait(ctx, b)
+		if !errors.Is(err, context.DeadlineExceeded) || b.refunds != 1 || time.Since(start) != 0 {
+			t.Errorf("%d refunds after %v: %v", b.refunds, time.Since(start), err)
 		}
 	})
 }
 
-// finishStore fails the requests that it is told to, and notes the ids that others name as finished.
+// finishStore fails some requests, and records the ids that later requests name as finished.
 type finishStore struct {
-	fail  map[string]int // "take" or "refund" -> how many fail first
+	fail  map[string]int // "take" or "refund" -> how many requests fail first
 	mu    sync.Mutex
 	named []string
 }
@@ -104,16 +108,15 @@ func (s *finishStore) outcome(op string) error {
 	return nil
 }
 
-// TestFinishedNamesAnsweredReservations ends a wait in each way. A later request names it as
-// finished only if each of its own requests was answered: a late copy of a request
-// without an answer still needs the record.
+// TestFinishedNamesAnsweredReservations ends a wait in several ways. A later request names it as finished
+// only if each of its requests got a reply. A late copy of a request without a reply needs the record.
 func TestFinishedNamesAnsweredReservations(t *testing.T) {
 	call := func(ctx context.Context, r Reservation, s Store) { _ = r.Wait(ctx, s) }
 	channel := func(ctx context.Context, r Reservation, s Store) {
 		c := result.NewChan(result.ErrorOnly{})
 		r.WaitChan(ctx, s, c)
 		<-c.C()
-		time.Sleep(time.Second) // the receipt is looked for after 100 ms
+		time.Sleep(time.Second) // the client checks for the receipt after 100 ms
 	}
 	for what, c := range map[string]struct {
 		fail   map[string]int
@@ -123,13 +126,13 @@ func TestFinishedNamesAnsweredReservations(t *testing.T) {
 		"granted":                             {named: true},
 		"granted by a repeated request":       {fail: map[string]int{"take": 1}},
 		"cancelled":                           {cancel: true, named: true},
-		"cancelled, and taken by a repeated":  {cancel: true, fail: map[string]int{"take": 1}},
-		"cancelled, and refunded by a second": {cancel: true, fail: map[string]int{"refund": 1}},
+		"cancelled, taken by a repetition":    {cancel: true, fail: map[string]int{"take": 1}},
+		"cancelled, refunded by a repetition": {cancel: true, fail: map[string]int{"refund": 1}},
 	} {
 		for form, wait := range map[string]func(context.Context, Reservation, Store){"call": call, "channel": channel} {
 			synctest.Test(t, func(t *testing.T) {
-				r, s := Reservation{Op: "wait", Key: "key", ID: "first", N: 1, Rate: 1, Burst: 1, Client: new(Client)}, &finishStore{fail: c.fail}
-				s.fail = map[string]int{"take": c.fail["take"], "refund": c.fail["refund"]}
+				r, s := newReservation("first"), &finishStore{fail: map[string]int{}}
+				maps.Copy(s.fail, c.fail)
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				if c.cancel {
@@ -140,7 +143,7 @@ func TestFinishedNamesAnsweredReservations(t *testing.T) {
 				r.ID = "second"
 				wait(t.Context(), r, s)
 				if named := len(s.named) == 1 && s.named[0] == "first"; named != c.named || len(s.named) > 1 {
-					t.Errorf("%s, %s: finished are %q", what, form, s.named)
+					t.Errorf("%s, %s: Finished has %q", what, form, s.named)
 				}
 			})
 		}

@@ -17,30 +17,30 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
-// maxCommands is how many commands one script may execute. The longest ends BATCH holds, with
-// 4 commands each, and lets in BATCH waiters, with 8.
+// maxCommands is how many commands one script may execute. The largest script expires BATCH holds, with
+// 4 commands each, and grants BATCH waiters, with 8.
 const maxCommands = 900
 
-// few is how many others leave something behind where the work is seen to its end.
+// few is the number of leftovers with which the work runs to its end.
 const few = 1000
 
 // A meter is a store that counts the commands that each of its scripts executes.
 type meter struct {
 	*rig
-	p      *permits
-	g      *group
-	server *redistest.Server
-	values *lease.ValueReader // of until
-	n      int64              // that others have left behind
-	runs   int
-	enough int   // runs with more than few left behind
-	most   int64 // commands of a script
+	p       *permits
+	g       *group
+	server  *redistest.Server
+	values  *lease.ValueReader // for until
+	n       int64              // number of leftovers
+	runs    int
+	maxRuns int   // of runs with more than few leftovers
+	most    int64 // commands of a script
 }
 
-// Process is that of a road. With very many left behind it ends the work after some scripts.
+// Process sends a command. With more than few leftovers it ends the work after maxRuns scripts.
 func (m *meter) Process(ctx context.Context, cmd redis.Cmder) (err error) {
-	if m.runs++; m.n > few && m.runs > m.enough {
-		err = errors.New("enough")
+	if m.runs++; m.n > few && m.runs > m.maxRuns {
+		err = errors.New("too many runs")
 		cmd.SetErr(err)
 		return err
 	}
@@ -48,8 +48,8 @@ func (m *meter) Process(ctx context.Context, cmd redis.Cmder) (err error) {
 	return err
 }
 
-// ends checks how the work ends.
-func ends[V comparable](m *meter, what string, got, want V) {
+// checkEnd checks the result of work that runs to its end.
+func checkEnd[V comparable](m *meter, what string, got, want V) {
 	m.Helper()
 	if m.n == few {
 		equal(m.T, what, got, want)
@@ -63,8 +63,8 @@ func (m *meter) count(f func()) {
 	m.most = max(m.most, total(m.server.Stats(m.T).Since(before)))
 }
 
-// until asks as token until that is granted, or until Redis does not say that it is to ask
-// again at once.
+// until sends requests of token until one is granted, or its reply does not require another one
+// immediately.
 func (m *meter) until(token string, want int64) (reply lease.Reply) {
 	m.Helper()
 	for n := int64(1); n < 10_000; n++ {
@@ -78,17 +78,17 @@ func (m *meter) until(token string, want int64) (reply lease.Reply) {
 			return reply
 		}
 	}
-	m.Fatal("it is to ask again for ever")
+	m.Fatal("every reply requires another request")
 	return reply
 }
 
-// leavesValue has a, the owner, release the mutex with a value.
+// leavesValue releases the mutex of a with a value.
 func (m *meter) leavesValue(useful bool) {
 	outcome, owned := m.releaseValue(a, "v", func(w *lease.ValueWrite) { w.Useful = useful })
-	ends(m, "released", owned && outcome == lease.ValueStored, true)
+	checkEnd(m, "released", owned && outcome == lease.ValueStored, true)
 }
 
-func (m *meter) look() taskgroup.Generation {
+func (m *meter) status() taskgroup.Generation {
 	r, err := m.GroupStatus(m.Context(), m.g.key, 0)
 	if m.n == few {
 		check(m.T, err)
@@ -96,15 +96,17 @@ func (m *meter) look() taskgroup.Generation {
 	return r
 }
 
-func (m *meter) stands(what, want string) { m.Helper(); ends(m, what, m.p.stored().String(), want) }
+func (m *meter) checkState(what, want string) {
+	m.Helper()
+	checkEnd(m, what, m.p.stored().String(), want)
+}
 
 func (m *meter) card(key string) int64 {
 	n, _ := m.server.Do(m.T, "ZCARD", key).(int64)
 	return n
 }
 
-// What others have left behind, in Lua: entry i of n, and what comes after the last. now is
-// the server's time.
+// The leftovers in Lua: the i-th of n, and what is stored after the last. now is the server's time.
 const (
 	mutexWaiters = `redis.call('ZADD', KEYS[2], i, 'baton:1000:' .. i)
 		redis.call('HSET', KEYS[3], 'baton:1000:' .. i, '1 1 1000 nowhere key')`
@@ -119,14 +121,14 @@ const (
 	oneGeneration = `redis.call('ZADD', KEYS[1], 0, 'generation 1000 count 1 abandoned 0 since 1000')`
 )
 
-// TestScriptsAreBounded runs the scripts on what a thousand others have left behind, and on what
-// ten thousand have, in the matrix a hundred thousand: waiters that died, holders, tasks and
-// operations. No script does more for it; what one leaves, the next goes on with.
+// TestScriptsAreBounded runs the scripts on a thousand and on ten thousand leftovers, in the matrix a
+// hundred thousand: stale waiters, expired holders, tasks and operations. No script executes more
+// commands for them. The next script goes on where one stops.
 func TestScriptsAreBounded(t *testing.T) {
 	t.Parallel()
-	timed, most, enough := os.Getenv(redistest.TimedEnv) != "", int64(10*few), 20
+	timed, most, maxRuns := os.Getenv(redistest.TimedEnv) != "", int64(10*few), 20
 	if timed {
-		most, enough = 100*few, 200
+		most, maxRuns = 100*few, 200
 	}
 	s := redistest.Start(t)
 	s.Do(t, "CONFIG", "SET", "slowlog-log-slower-than", "10000")
@@ -143,126 +145,126 @@ func TestScriptsAreBounded(t *testing.T) {
 		{"mutex/release", mutex, mutexWaiters, "", func(m *meter) { m.held(a) }, func(m *meter) {
 			m.acquire(b, 1)
 			m.acquire(b, 2)
-			m.seen(b, m.now().Add(time.Hour).UnixMilli()) // however long this takes
-			ends(m, "released", m.release(a), true)
-			ends(m, "owner", m.owner(), b)
-			ends(m, "waiters", m.card(m.queue), 0)
+			m.setLastSeen(b, m.now().Add(time.Hour).UnixMilli()) // does not become stale
+			checkEnd(m, "released", m.release(a), true)
+			checkEnd(m, "owner", m.owner(), b)
+			checkEnd(m, "waiters", m.card(m.queue), 0)
 		}},
 		{"mutex/release after a death", mutex, mutexWaiters, "", func(m *meter) { m.held(a) }, func(m *meter) {
-			ends(m, "released", m.release(a), true)
-			ends(m, "waiters", m.card(m.queue), 0)
+			checkEnd(m, "released", m.release(a), true)
+			checkEnd(m, "waiters", m.card(m.queue), 0)
 		}},
 		{"mutex/acquire", mutex, mutexWaiters, "", nil, func(m *meter) {
-			ends(m, "granted", m.until(b, 1).Granted, true)
-			ends(m, "waiters", m.card(m.queue), 0)
+			checkEnd(m, "granted", m.until(b, 1).Granted, true)
+			checkEnd(m, "waiters", m.card(m.queue), 0)
 		}},
 		{"mutex/yield", mutex, mutexWaiters, "", func(m *meter) { m.held(a) }, func(m *meter) {
-			ends(m, "yield", outcome(m.yield(a, b, 1)), "granted")
+			checkEnd(m, "yield", outcome(m.yield(a, b, 1)), "granted")
 		}},
 		{"mutex/inspect", mutex, mutexWaiters, "", func(m *meter) { m.held(a) }, func(m *meter) {
 			m.inspects(func(status lease.Status) bool { return status.Holders[0].Token == a && status.Waiters == int(m.n)-1000 })
 		}},
 		{"value/acquire", mutex, mutexWaiters, "", nil, func(m *meter) {
 			m.values = new(lease.ValueReader)
-			ends(m, "granted", m.until(b, 1).Granted, true)
-			ends(m, "waiters", m.card(m.queue), 0)
+			checkEnd(m, "granted", m.until(b, 1).Granted, true)
+			checkEnd(m, "waiters", m.card(m.queue), 0)
 		}},
 		{"value/found", mutex, mutexWaiters, "", func(m *meter) { m.held(a) }, func(m *meter) {
 			m.acquire(b, 1)
 			m.leavesValue(true)
 			m.values = new(lease.ValueReader)
-			told := m.server.Stats(m.T)
-			ends(m, "found", m.until(b, 1).Found, true)
-			ends(m, "told", m.server.Stats(m.T).Since(told).Published(), 1) // the next behind the first batch
+			before := m.server.Stats(m.T)
+			checkEnd(m, "found", m.until(b, 1).Found, true)
+			checkEnd(m, "messages", m.server.Stats(m.T).Since(before).Published(), 1) // the first waiter behind the batch
 		}},
 		{"value/release", mutex, mutexWaiters, "", func(m *meter) { m.held(a) }, func(m *meter) {
 			m.leavesValue(false)
-			ends(m, "waiters", m.card(m.queue), 0)
+			checkEnd(m, "waiters", m.card(m.queue), 0)
 		}},
 		{"value/release with a value for all", mutex, mutexWaiters, "", func(m *meter) { m.held(a) }, func(m *meter) {
-			told := m.server.Stats(m.T)
+			before := m.server.Stats(m.T)
 			m.leavesValue(true)
-			ends(m, "told", m.server.Stats(m.T).Since(told).Published(), 64)
-			ends(m, "waiters", m.card(m.queue), m.n)
+			checkEnd(m, "messages", m.server.Stats(m.T).Since(before).Published(), 64)
+			checkEnd(m, "waiters", m.card(m.queue), m.n)
 		}},
 		{"semaphore/release", semaphore, waiters, "", func(m *meter) { m.p.has(a, 10) }, func(m *meter) {
 			m.p.waits(b, 10)
-			ends(m, "released", m.p.release(a), true)
-			m.stands("then", "b=10")
+			checkEnd(m, "released", m.p.release(a), true)
+			m.checkState("then", "b=10")
 		}},
 		{"semaphore/acquire", semaphore, waiters, inUse(semaphore, 10, "0", "1"), nil, func(m *meter) {
-			ends(m, "granted", m.until(b, 10).Granted, true)
+			checkEnd(m, "granted", m.until(b, 10).Granted, true)
 		}},
 		{"semaphore/lower", semaphore, waiters, "", func(m *meter) { m.p.has(a, 10) }, func(m *meter) {
 			m.p.waits(b, 9)
 			m.p.state(a, 2, 1, 0)
-			m.stands("then", "a=1 b=9")
+			m.checkState("then", "a=1 b=9")
 		}},
 		{"semaphore/resize", semaphore, waiters, "", func(m *meter) { m.p.has(a, 10) }, func(m *meter) {
 			m.p.waits(b, 1)
 			m.p.resize(11)
-			m.stands("then", "a=10 b=1")
+			m.checkState("then", "a=10 b=1")
 		}},
 		{"semaphore/inspect waiters", semaphore, waiters, "", func(m *meter) { m.p.has(a, 10) }, func(m *meter) {
 			m.inspects(func(status lease.Status) bool { return status.Used == 10 && status.Waiters == int(m.n)-1000 })
 		}},
-		{"semaphore/holders that ran out", semaphore, fmt.Sprintf(holds, "1"), inUse(semaphore, 1<<30, "n", "now"), nil, func(m *meter) {
+		{"semaphore/expired holders", semaphore, fmt.Sprintf(holds, "1"), inUse(semaphore, 1<<30, "n", "now"), nil, func(m *meter) {
 			m.p.size = 1 << 30
-			ends(m, "granted", m.until(b, m.p.size).Granted, true)
-			ends(m, "used", m.p.stored().used, m.p.size)
+			checkEnd(m, "granted", m.until(b, m.p.size).Granted, true)
+			checkEnd(m, "used", m.p.stored().used, m.p.size)
 		}},
-		{"semaphore/holders that were renewed", semaphore, fmt.Sprintf(holds, "now + 1000000") + "\nredis.call('ZADD', KEYS[2], 1, 'baton:1000000:' .. i)",
+		{"semaphore/renewed holders", semaphore, fmt.Sprintf(holds, "now + 1000000") + "\nredis.call('ZADD', KEYS[2], 1, 'baton:1000000:' .. i)",
 			inUse(semaphore, 1<<30, "n", "now"), nil, func(m *meter) {
 				m.p.size = 1 << 30
-				ends(m, "granted", m.until(b, m.p.size).Granted, false)
-				ends(m, "early", m.rdb.ZCount(m.Context(), m.p.holders, "0", "1").Val(), 0)
+				checkEnd(m, "granted", m.until(b, m.p.size).Granted, false)
+				checkEnd(m, "due", m.rdb.ZCount(m.Context(), m.p.holders, "0", "1").Val(), 0)
 			}},
 		{"semaphore/zset lost", semaphore, fmt.Sprintf(holds, "now + 1000000"), inUse(semaphore, 1<<30, "n", "now") + "\nredis.call('UNLINK', KEYS[2])", nil, func(m *meter) {
 			m.p.size = 1 << 30
-			ends(m, "granted", m.until(b, m.p.size).Granted, false)
-			ends(m, "in the zset", m.card(m.p.holders), m.n)
-			ends(m, "used", m.p.stored().used, m.n)
+			checkEnd(m, "granted", m.until(b, m.p.size).Granted, false)
+			checkEnd(m, "in the zset", m.card(m.p.holders), m.n)
+			checkEnd(m, "used", m.p.stored().used, m.n)
 		}},
 		{"semaphore/clock set back", semaphore, fmt.Sprintf(holds, "now + 10000000"), inUse(semaphore, 1<<30, "n", "now + 9000000"), nil, func(m *meter) {
 			m.p.size = 1 << 30
 			if reply := m.until(b, m.p.size); reply.Granted || reply.Remaining > 1000*time.Second {
 				m.Errorf("%+v", reply)
 			}
-			ends(m, "in the zset", m.card(m.p.holders), m.n)
+			checkEnd(m, "in the zset", m.card(m.p.holders), m.n)
 		}},
 		{"semaphore/inspect holders", semaphore, fmt.Sprintf(holds, "now + 1000000"), inUse(semaphore, 1<<30, "n", "now"), nil, func(m *meter) {
 			m.inspects(func(status lease.Status) bool {
 				return status.Used == m.n && int64(len(status.Holders))+status.MoreHolders == m.n && len(status.Holders) >= 999 && len(status.Holders) < 1200
 			})
 		}},
-		{"rw/readers are told", rw, fmt.Sprintf(holds, "now + 1000000"), inUse(rw, lease.ExclusiveWeight, "n", "now"), nil, func(m *meter) {
-			told := m.server.Stats(m.T)
+		{"rw/readers are notified", rw, fmt.Sprintf(holds, "now + 1000000"), inUse(rw, lease.ExclusiveWeight, "n", "now"), nil, func(m *meter) {
+			before := m.server.Stats(m.T)
 			m.until(b, lease.ExclusiveWeight)
-			ends(m, "told", m.server.Stats(m.T).Since(told).Published(), m.n)
+			checkEnd(m, "messages", m.server.Stats(m.T).Since(before).Published(), m.n)
 		}},
-		{"rw/readers are let in", rw, liveReaders, "", func(m *meter) { m.p.has(a, lease.ExclusiveWeight) }, func(m *meter) {
-			told := m.server.Stats(m.T)
-			ends(m, "released", m.p.release(a), true)
-			ends(m, "told", m.server.Stats(m.T).Since(told).Published(), m.n)
-			ends(m, "inside", m.card(m.p.holders), m.n)
+		{"rw/readers are granted", rw, liveReaders, "", func(m *meter) { m.p.has(a, lease.ExclusiveWeight) }, func(m *meter) {
+			before := m.server.Stats(m.T)
+			checkEnd(m, "released", m.p.release(a), true)
+			checkEnd(m, "messages", m.server.Stats(m.T).Since(before).Published(), m.n)
+			checkEnd(m, "holders", m.card(m.p.holders), m.n)
 		}},
-		{"rw/readers are let in with others", rw, liveReaders, "", func(m *meter) { m.p.has(a, lease.ExclusiveWeight) }, func(m *meter) {
+		{"rw/readers are granted with the releaser", rw, liveReaders, "", func(m *meter) { m.p.has(a, lease.ExclusiveWeight) }, func(m *meter) {
 			m.p.state(a, 2, 1, 0)
-			ends(m, "inside", m.card(m.p.holders), m.n+1)
+			checkEnd(m, "holders", m.card(m.p.holders), m.n+1)
 		}},
-		{"group/look", wait, fmt.Sprintf(task, "1"), oneGeneration, nil, func(m *meter) {
-			ends(m, "left", m.look().Remaining, 1)
+		{"group/status", wait, fmt.Sprintf(task, "1"), oneGeneration, nil, func(m *meter) {
+			checkEnd(m, "remaining", m.status().Remaining, 1)
 			m.runs = 0
-			m.g.counts("s", taskgroup.OpAdd, -1)
-			r := m.look()
-			ends(m, "lost", r.Abandoned[r.Number], m.n)
+			m.g.applies("s", taskgroup.OpAdd, -1)
+			r := m.status()
+			checkEnd(m, "abandoned", r.Abandoned[r.Number], m.n)
 		}},
-		{"group/change", wait, fmt.Sprintf(task, "1"), oneGeneration, nil, func(m *meter) { m.g.counts("s", taskgroup.OpAdd, 1) }},
+		{"group/update", wait, fmt.Sprintf(task, "1"), oneGeneration, nil, func(m *meter) { m.g.applies("s", taskgroup.OpAdd, 1) }},
 		{"group/clock set back", wait, fmt.Sprintf(task, "now + 10000000"), oneGeneration, nil, func(m *meter) {
-			ends(m, "left", m.look().Remaining, m.n+1)
+			checkEnd(m, "remaining", m.status().Remaining, m.n+1)
 			last := m.rdb.ZRevRangeWithScores(m.Context(), "key", 0, 0).Val()[0]
 			if m.n == few && int64(last.Score) > m.now().Add(1000*time.Second).UnixMilli() {
-				m.Errorf("%v lives too long", last)
+				m.Errorf("the TTL of %v is too long", last)
 			}
 		}},
 		{"group/inspect", wait, fmt.Sprintf(task, "now + 1000000"), oneGeneration, nil, func(m *meter) {
@@ -278,26 +280,26 @@ func TestScriptsAreBounded(t *testing.T) {
 			for range m.n/1000 + 1 {
 				c := m.g.next("s", taskgroup.OpAdd, 1)
 				c.AckedThrough = m.n
-				equal(m.T, "answer", m.g.send(c), taskgroup.Applied)
+				equal(m.T, "outcome", m.g.send(c), taskgroup.Applied)
 			}
 			kept := m.rdb.HLen(m.Context(), m.g.operations("s")).Val()
-			ends(m, "records", kept, m.n/1000+1+1) // and the mark
+			checkEnd(m, "records", kept, m.n/1000+1+1) // one for acked
 		}},
 		{"limiter", 0, "redis.call('SET', 'baton:{key}:reservation:' .. i, '1 1 1 1 1')", "", nil, func(m *meter) {
 			m.count(func() {
-				turn, err := m.Take(m.Context(), ratelimit.Reservation{Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Finished: []string{"1", "2"}})
-				ends(m, "taken", turn.Taken && err == nil, true)
+				result, err := m.Take(m.Context(), ratelimit.Reservation{Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Finished: []string{"1", "2"}})
+				checkEnd(m, "taken", result.Taken && err == nil, true)
 			})
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			for _, n := range []int64{few, most} {
-				// The server measures a script by the wall clock, which counts when measuring is
-				// asked for. Now and then another process takes its processor.
+				// The server measures a script by the wall clock, so that other processes can slow it
+				// down. Timed runs are repeated.
 				for attempt := 1; ; attempt++ {
 					s.Do(t, "FLUSHALL", "ASYNC")
 					m := newMeter(t, s, row.kind, n)
-					m.enough = enough
+					m.maxRuns = maxRuns
 					if row.before != nil {
 						row.before(m)
 					}
@@ -306,13 +308,13 @@ func TestScriptsAreBounded(t *testing.T) {
 					s.Do(t, append(append(args, m.keys()...), n, m.now().UnixMilli())...)
 					s.Do(t, "SLOWLOG", "RESET")
 					row.do(m)
-					redistest.CheckCount(t, fmt.Sprintf("the commands of a script, with %d left behind,", n), m.most, maxCommands)
+					redistest.CheckCount(t, fmt.Sprintf("the commands of a script, with %d leftovers,", n), m.most, maxCommands)
 					slow := slowScripts(t, s)
 					if len(slow) <= m.runs/50 || t.Failed() || !timed {
 						break
 					}
 					if attempt == 3 {
-						t.Fatalf("with %d left behind, slow three times: %v", n, slow)
+						t.Fatalf("with %d leftovers, slow three times: %v", n, slow)
 					}
 				}
 			}
@@ -330,7 +332,7 @@ func newMeter(t *testing.T, s *redistest.Server, kind lease.Kind, n int64) *mete
 	return m
 }
 
-// keys are those that are filled.
+// keys returns the keys of the leftovers.
 func (m *meter) keys() []any {
 	switch m.p.name.Kind {
 	case 0, taskgroup.Kind:
@@ -341,7 +343,7 @@ func (m *meter) keys() []any {
 	return keys
 }
 
-// inspects checks what Inspect says.
+// inspects checks the result of Inspect.
 func (m *meter) inspects(ok func(lease.Status) bool) {
 	m.Helper()
 	m.count(func() {
@@ -353,7 +355,7 @@ func (m *meter) inspects(ok func(lease.Status) bool) {
 	})
 }
 
-// slowScripts returns the scripts that the server has found slow.
+// slowScripts returns the scripts in the server's slow log.
 func slowScripts(t *testing.T, s *redistest.Server) (slow []string) {
 	t.Helper()
 	for _, entry := range s.Do(t, "SLOWLOG", "GET", "128").([]any) {

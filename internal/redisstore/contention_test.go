@@ -8,78 +8,78 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
-// Tokens of claims that want a contention notice; the second one may also linger.
+// Tokens of claims that ask for a contention notice. The second may also linger.
 const (
 	wantsNotice = "baton:10000:host:7:process:1!"
 	mayLinger   = "baton:10000:host:7:process:1~:with%3Alabel"
 )
 
-// notices returns how many notices to owner f publishes. Nothing else may be published.
+// notices returns how many notices to owner f publishes. There must be no other messages.
 func (r *rig) notices(kind lease.Kind, owner string, f func()) (n int) {
 	r.Helper()
 	want := fmt.Sprintf("baton:process: %c 0 0 0 0 1 %s -", kind, owner)
-	said := r.published(f)
-	if slices.ContainsFunc(said, func(m string) bool { return m != want }) {
-		r.Errorf("published %q, want %q only", said, want)
+	messages := r.published(f)
+	if slices.ContainsFunc(messages, func(m string) bool { return m != want }) {
+		r.Errorf("published %q, want %q only", messages, want)
 	}
-	return len(said)
+	return len(messages)
 }
 
-// The waiter that becomes the first in the queue notifies an owner that wants to know, and so
-// does each of its polls. Waiters behind it, and tries, notify nobody.
+// The first waiter in the queue notifies an owner that asks for it, and repeats that with each poll.
+// Waiters behind it and tries do not notify.
 func TestFirstWaiterNotifiesTheOwner(t *testing.T) {
 	eachPath(t, func(r *rig) {
 		for owner, lingers := range map[string]bool{wantsNotice: false, mayLinger: true} {
 			equal(t, "contended at first", r.acquire(owner, 0).Contended, false)
-			ask := func(token string, n int64) func() {
+			acquire := func(token string, n int64) func() {
 				return func() {
 					reply := r.acquire(token, n)
 					equal(t, outcome(reply)+" behind "+owner+", which may linger", reply.MayLinger, lingers)
 				}
 			}
-			equal(t, "notices of a try", r.notices(lease.Mutex, owner, ask(b, 0)), 0)
-			equal(t, "notices of the first waiter", r.notices(lease.Mutex, owner, ask(b, 1)), 1)
-			equal(t, "notices of the second", r.notices(lease.Mutex, owner, ask(c, 1)), 0)
-			equal(t, "notices of its poll", r.notices(lease.Mutex, owner, ask(c, 2)), 0)
-			equal(t, "notices of the poll of the first", r.notices(lease.Mutex, owner, ask(b, 2)), 1)
-			r.dies(b)
-			equal(t, "notices once the first is stale", r.notices(lease.Mutex, owner, ask(c, 3)), 1)
+			equal(t, "notices of a try", r.notices(lease.Mutex, owner, acquire(b, 0)), 0)
+			equal(t, "notices of the first waiter", r.notices(lease.Mutex, owner, acquire(b, 1)), 1)
+			equal(t, "notices of the second", r.notices(lease.Mutex, owner, acquire(c, 1)), 0)
+			equal(t, "notices of its poll", r.notices(lease.Mutex, owner, acquire(c, 2)), 0)
+			equal(t, "notices of the poll of the first", r.notices(lease.Mutex, owner, acquire(b, 2)), 1)
+			r.makeStale(b)
+			equal(t, "notices once the first is stale", r.notices(lease.Mutex, owner, acquire(c, 3)), 1)
 			equal(t, "contended", r.acquire(owner, 0).Contended, true)
 			for _, token := range []string{c, b, owner} {
 				r.release(token)
 			}
 		}
 		r.held(a)
-		equal(t, "notices to an owner that did not ask", len(r.published(func() { r.acquire(b, 1) })), 0)
+		equal(t, "notices to an owner that does not ask for them", len(r.published(func() { r.acquire(b, 1) })), 0)
 	})
 }
 
-// A renewal that asks whether others wait has that in its reply, and one that does not costs
-// no look at the queue.
+// The reply to a renewal reports contention if the renewal asks for it. Otherwise the script does not
+// read the queue.
 func TestRenewalStatesContention(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		renewed := func(asks bool) lease.RenewResult {
 			return renewAll(r, []lease.Renewal{{Name: mutexAt(r.lock), Token: a, TTL: lockTTL, Contention: asks}})[0]
 		}
 		r.held(a)
-		equal(t, "renewal, nobody waits", renewed(true), lease.RenewResult{Held: true})
+		equal(t, "renewal without a waiter", renewed(true), lease.RenewResult{Held: true})
 		r.acquire(b, 1)
-		equal(t, "renewal that asks", renewed(true), lease.RenewResult{Held: true, Contended: true})
+		equal(t, "renewal that asks for contention", renewed(true), lease.RenewResult{Held: true, Contended: true})
 		equal(t, "renewal that does not", renewed(false), lease.RenewResult{Held: true})
 	})
 }
 
-// The holders of permits that want to know are notified in the same way, writers and readers of a
-// reader/writer lock and holders of a semaphore alike.
+// Holders of permits that ask for notices get them in the same way: writers, readers and holders of a
+// semaphore.
 func TestFirstWaiterNotifiesTheHolders(t *testing.T) {
-	look := func(name lease.Name, size, weight int64) func(*rig) {
+	run := func(name lease.Name, size, weight int64) func(*rig) {
 		return func(rig *rig) {
 			r := newPermits(rig.T, rig.rdb, name, size)
 			for owner, lingers := range map[string]bool{wantsNotice: false, mayLinger: true} {
 				r.has(owner, weight)
 				notices := func(what string, want int, q lease.Request) {
 					r.Helper()
-					got := r.notices(name.Kind, owner, func() { equal(r.T, "may linger", r.says(q).MayLinger, lingers && !q.Enqueue) })
+					got := r.notices(name.Kind, owner, func() { equal(r.T, "may linger", r.send(q).MayLinger, lingers && !q.Enqueue) })
 					equal(r.T, "notices of "+what, got, want)
 				}
 				notices("a try", 0, r.try(b, 1, 0, r.size))
@@ -91,12 +91,12 @@ func TestFirstWaiterNotifiesTheHolders(t *testing.T) {
 				}
 			}
 			r.has(a, r.size)
-			equal(r.T, "notices to a holder that did not ask", len(r.published(func() { r.state(b, 1, 0, r.size) })), 0)
+			equal(r.T, "notices to a holder that does not ask for them", len(r.published(func() { r.state(b, 1, 0, r.size) })), 0)
 		}
 	}
 	eachServer(t, func(r *rig) {
 		r.rows(map[string]func(*rig){
-			"semaphore": look(semaphoreAt("key"), 10, 3), "writer": look(rwAt("key"), all, all), "reader": look(rwAt("key"), all, 1),
+			"semaphore": run(semaphoreAt("key"), 10, 3), "writer": run(rwAt("key"), exclusive, exclusive), "reader": run(rwAt("key"), exclusive, 1),
 		})
 	})
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
-// A full server must still let holders go and others in: what is there to be
-// freed else? Only new locks are refused.
+// A server without memory must still execute releases and hand-overs, which free memory. It refuses only
+// new locks.
 func TestOutOfMemory(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
@@ -30,19 +30,19 @@ func TestOutOfMemory(t *testing.T) {
 	}{
 		{"release", nil, func(r *rig) { equal(r.T, "owned", r.release(a), true) }, "", ""},
 		{"hand-over", []string{b, c}, func(r *rig) { equal(r.T, "owned", r.release(a), true) }, b, c},
-		{"hand-over by a waiter's leaving", []string{b, c}, func(r *rig) { r.expires(); r.release(b) }, c, ""},
-		{"hand-over by a waiter's request", []string{b}, func(r *rig) { r.expires(); r.acquire(b, 2) }, b, ""},
-		{"renew", []string{b}, func(r *rig) { equal(r.T, "kept", r.renew(a), true) }, a, b},
+		{"hand-over by a waiter's leaving", []string{b, c}, func(r *rig) { r.expireLock(); r.release(b) }, c, ""},
+		{"hand-over by a waiter's request", []string{b}, func(r *rig) { r.expireLock(); r.acquire(b, 2) }, b, ""},
+		{"renew", []string{b}, func(r *rig) { equal(r.T, "held", r.renew(a), true) }, a, b},
 		{"yield", []string{b, c}, func(r *rig) { r.yield(a, d, 1); r.yield(a, d, 0) }, b, c + " " + d},
-		{"yield to nobody", nil, func(r *rig) { r.yield(a, d, 1); r.yield(a, d, 1) }, d, ""},
-		{"asking again", nil, func(r *rig) { equal(r.T, "again", outcome(r.acquire(a, 2)), "granted") }, a, ""},
+		{"yield without a waiter", nil, func(r *rig) { r.yield(a, d, 1); r.yield(a, d, 1) }, d, ""},
+		{"a repeated request", nil, func(r *rig) { equal(r.T, "again", outcome(r.acquire(a, 2)), "granted") }, a, ""},
 		{"a try of a held lock", nil, func(r *rig) { equal(r.T, "try", outcome(r.acquire(b, 0)), "wait") }, a, ""},
 		{"release with a value", nil, func(r *rig) {
 			stored, owned := r.releaseValue(a, "v")
 			equal(r.T, "stored and owned", owned && stored == lease.ValueStored, true)
 			r.reads("the value", "v")
 		}, "", ""},
-		{"a cut of a TTL", nil, func(r *rig) {
+		{"a TTL that is cut", nil, func(r *rig) {
 			check(r.T, r.rdb.PExpire(r.Context(), r.lock, time.Hour).Err())
 			r.acquire(b, 0)
 			r.expiry(r.lock, lockTTL)
@@ -54,7 +54,7 @@ func TestOutOfMemory(t *testing.T) {
 				expect(r.T, "acquire", err, "passing", "OOM")
 			})
 		}, "", ""},
-		{"a first entry", []string{b}, func(r *rig) {
+		{"a first request of a waiter", []string{b}, func(r *rig) {
 			r.unchanged("it", func() {
 				_, err := r.Acquire(r.Context(), r.request(c, 1))
 				expect(r.T, "acquire", err, "passing", "OOM")
@@ -74,7 +74,7 @@ func TestOutOfMemory(t *testing.T) {
 	}
 }
 
-// user returns the rig as a user sees it that has these rules.
+// user returns the rig as used by a user with these ACL rules.
 func (r *rig) user(s *redistest.Server, rules ...string) *rig {
 	r.Helper()
 	args := []any{"ACL", "SETUSER", "u", "reset", "on", "nopass"}
@@ -85,36 +85,37 @@ func (r *rig) user(s *redistest.Server, rules ...string) *rig {
 	return r.with(s.Client(r.T, func(o *redis.Options) { o.Username, o.Password = "u", "x" }))
 }
 
-// A hand-over, or an end, that cannot be told is one: the waiter finds out by asking.
+// A hand-over or the end of a generation takes effect without its message. The waiter finds it by a
+// poll.
 func TestHandOverWithoutPermissionToPublish(t *testing.T) {
 	r, s := realRig(t)
 	u := r.user(s, "~*", "resetchannels", "+@all")
 	equal(t, "messages", len(r.published(func() {
-		for _, long := range []bool{false, true} { // see eachPath
-			u.long = long
+		for _, slow := range []bool{false, true} { // see eachPath
+			u.slow = slow
 			u.held(a, b)
 			equal(t, "owned", u.release(a), true)
 			equal(t, "owner", r.owner(), b)
 			equal(t, "the waiter's next request", outcome(u.acquire(b, 2)), "granted")
 			equal(t, "owned", u.release(b), true)
 		}
-		p := newPermits(t, u.rdb, rwAt("permits"), all)
+		p := newPermits(t, u.rdb, rwAt("permits"), exclusive)
 		p.has(a, 1)
-		p.waits(b, all) // a would be sent word
+		p.waits(b, exclusive) // would send a notice to a
 		equal(t, "owned", p.release(a), true)
-		equal(t, "the waiter's next request", outcome(p.says(p.again(b, 2, 1, 0, all))), "granted")
+		equal(t, "the waiter's next request", outcome(p.send(p.again(b, 2, 1, 0, exclusive))), "granted")
 
 		g := newGroup(t, u.rdb, "group")
-		g.counts("s", taskgroup.OpStart, a)
-		g.counts("s", taskgroup.OpAbandon, a)
-		equal(t, "left", g.status(0).Remaining, 0)
-		g.counts("s", taskgroup.OpStart, b)
-		g.ends(b, -time.Millisecond)
-		equal(t, "left", g.status(0).Remaining, 0)
+		g.applies("s", taskgroup.OpStart, a)
+		g.applies("s", taskgroup.OpAbandon, a)
+		equal(t, "remaining", g.status(0).Remaining, 0)
+		g.applies("s", taskgroup.OpStart, b)
+		g.setEnd(b, -time.Millisecond)
+		equal(t, "remaining", g.status(0).Remaining, 0)
 	})), 0)
 }
 
-// A script may touch nothing but its keys, and so works on each slot of a cluster.
+// A script uses only its keys, so that it works on each slot of a cluster.
 func TestScriptsTouchTheirKeysOnly(t *testing.T) {
 	r, s := realRig(t)
 	u := r.user(s, "~some{tag}key", "~baton:{tag}:*", "&*", "+@all").rdb
@@ -124,14 +125,14 @@ func TestScriptsTouchTheirKeysOnly(t *testing.T) {
 	equal(t, "renewed", p.renew(a, lockTTL), lease.RenewResult{Held: true, Contended: true})
 	p.resize(11)
 	equal(t, "owned", p.release(a), true)
-	p.stands("then", "b=1")
+	p.checkState("then", "b=1")
 	check(t, r.rdb.FlushAll(t.Context()).Err())
 	g := newGroup(t, u, "some{tag}key")
-	g.counts("s", taskgroup.OpAdd, 1)
-	g.counts("s", taskgroup.OpClaim, a)
+	g.applies("s", taskgroup.OpAdd, 1)
+	g.applies("s", taskgroup.OpClaim, a)
 	equal(t, "renewed", g.renew(a, lockTTL), true)
-	g.counts("s", taskgroup.OpAbandon, a)
-	equal(t, "left", g.status(0).Remaining, 0)
+	g.applies("s", taskgroup.OpAbandon, a)
+	equal(t, "remaining", g.status(0).Remaining, 0)
 	check(t, r.rdb.FlushAll(t.Context()).Err())
 	k := newRig(t, u, "some{tag}key")
 	k.held(a, b)
@@ -151,7 +152,7 @@ func TestClientThatIsClosed(t *testing.T) {
 	})
 }
 
-// What is none of the script's replies is another program's, or a proxy's. It is not read as zeros.
+// A reply that no script sends is an unknown error, and is not parsed as zeros.
 func TestUnexpectedReply(t *testing.T) {
 	for _, val := range []any{nil, int64(1), "OK", []any{}, []any{int64(1), int64(2), int64(3)}} {
 		rdb := newClient(t)
@@ -161,7 +162,7 @@ func TestUnexpectedReply(t *testing.T) {
 	}
 }
 
-// The texts are what Redis 6 to 8 send, and proxies; the client makes its own errors of them.
+// Redis 6 to 8 and proxies send these texts. The client may wrap them in its own errors.
 func TestClassify(t *testing.T) {
 	t.Parallel()
 	classes := map[string][]string{
@@ -212,7 +213,7 @@ func TestClassify(t *testing.T) {
 			"ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
 		},
 		"permanent": {
-			"MOVED 3999 127.0.0.1:6381", // to the client of a single server
+			"MOVED 3999 127.0.0.1:6381", // for the client of a single server
 			"ASK 3999 127.0.0.1:6381",
 			"WRONGTYPE Operation against a key holding the wrong kind of value",
 			"ERR queue key: WRONGTYPE Operation against a key holding the wrong kind of value",
@@ -222,7 +223,7 @@ func TestClassify(t *testing.T) {
 			"CROSSSLOT Keys in request don't hash to the same slot",
 			"ERR Script attempted to access keys that do not hash to the same slot script: 5ec2, on @user_script:12.",
 			"ERR unknown command 'eval'",
-			"ERR unknown command `evalsha`, with args beginning with: ", // and eval is not known either
+			"ERR unknown command `evalsha`, with args beginning with: ", // EVAL is unknown too
 			"ERR Error compiling script (new function): user_script:1: '=' expected near '<eof>'",
 			"ERR script tried accessing undeclared key",
 			"ERR This Redis command is not allowed from script script: 5ec2, on @user_script:12.",
@@ -232,7 +233,7 @@ func TestClassify(t *testing.T) {
 	rdb := redistest.MiniClient(t, m)
 	for want, texts := range classes {
 		for _, text := range texts {
-			check(t, rdb.Ping(t.Context()).Err()) // connects: what is refused shall be the script
+			check(t, rdb.Ping(t.Context()).Err()) // connects before the error is set
 			m.SetError(text)
 			_, err := NewStore(rdb).Acquire(t.Context(), lease.Request{Name: mutexAt("key"), Token: a})
 			m.SetError("")
@@ -241,11 +242,12 @@ func TestClassify(t *testing.T) {
 	}
 	equal(t, "nil", classify(rdb, nil), nil)
 	for _, err := range []error{context.DeadlineExceeded, os.ErrDeadlineExceeded, redis.ErrPoolTimeout, errors.New("a hook's")} {
-		expect(t, "not the server's", classify(rdb, err), "passing", "")
+		expect(t, "an error of the client", classify(rdb, err), "passing", "")
 	}
 }
 
-// A client that follows redirects may be told of one too many; any other is told the remedy.
+// A client that follows redirects may still return one, which is transient. For any other client the
+// error names the remedy.
 func TestClassifyRedirects(t *testing.T) {
 	cluster, single := redis.NewClusterClient(&redis.ClusterOptions{}), newClient(t)
 	defer cluster.Close()

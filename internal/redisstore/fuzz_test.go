@@ -17,8 +17,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
-// FuzzMessage reads what anybody may publish: what is read as a hand-over says just
-// that when it is written again.
+// FuzzMessage parses payloads that any client may publish. A parsed hand-over must be the same after
+// formatting and parsing it again.
 func FuzzMessage(f *testing.F) {
 	for _, key := range append(odd[:20:20], "") {
 		f.Add("m 1 0 1753862400123456 1 0 " + a + " " + key)
@@ -31,26 +31,26 @@ func FuzzMessage(f *testing.F) {
 		h, ok := parseMessage(payload)
 		if !ok {
 			if h != (lease.Handover{}) {
-				t.Errorf("%q is refused, and read as %v", payload, h)
+				t.Errorf("%q is refused, and parsed as %v", payload, h)
 			}
 			return
 		}
 		if !strings.HasSuffix(payload, " "+h.Token+" "+h.Key) || strings.Contains(h.Token, " ") {
 			t.Errorf("%q: token %q, key %q", payload, h.Token, h.Key)
 		}
-		awaited := 0
+		contended := 0
 		if h.Contended {
-			awaited = 1
+			contended = 1
 		}
-		text := string([]byte{byte(h.Kind)}) + fmt.Sprintf(" %d %d %d %d %d ", h.Seq, h.WantSeq, h.FenceBase, h.Weight, awaited) + h.Token + " " + h.Key
+		text := string([]byte{byte(h.Kind)}) + fmt.Sprintf(" %d %d %d %d %d ", h.Seq, h.WantSeq, h.FenceBase, h.Weight, contended) + h.Token + " " + h.Key
 		if again, ok := parseMessage(text); !ok || again != h {
-			t.Errorf("%q is read as %v, and %q as %v", payload, h, text, again)
+			t.Errorf("%q is parsed as %v, and %q as %v", payload, h, text, again)
 		}
 	})
 }
 
-// FuzzLockOrder puts keys in order: each once, those of a slot together, and the same
-// whatever the order was before.
+// FuzzLockOrder sorts keys. Each key must appear once, next to the keys of its slot, and the result must
+// not depend on the original order.
 func FuzzLockOrder(f *testing.F) {
 	f.Add("a\nb\na")
 	f.Add(strings.Join(odd[:20], "\n"))
@@ -65,28 +65,28 @@ func FuzzLockOrder(f *testing.F) {
 		slices.Sort(keys)
 		all := slices.Sorted(slices.Values(sorted))
 		if keys = slices.Compact(keys); !slices.Equal(keys, all) {
-			t.Errorf("of %q it is %q", keys, all)
+			t.Errorf("%q are sorted as %q", keys, all)
 		}
 		if !slices.IsSortedFunc(sorted, func(a, b string) int { return int(slot(a)) - int(slot(b)) }) {
-			t.Errorf("%q are not together by their slots", sorted)
+			t.Errorf("%q are not sorted by slot", sorted)
 		}
 	})
 }
 
-// replies returns a hook that answers every command with one value.
+// replies returns a hook that replies to every command with val.
 func replies(val any) redis.Hook {
 	return redistest.Hook{
-		Process: func(_ context.Context, cmd redis.Cmder, _ redis.ProcessHook) error { return answer(cmd, val) },
+		Process: func(_ context.Context, cmd redis.Cmder, _ redis.ProcessHook) error { return setReply(cmd, val) },
 		Pipeline: func(_ context.Context, cmds []redis.Cmder, _ redis.ProcessPipelineHook) (err error) {
 			for _, cmd := range cmds {
-				err = errors.Join(err, answer(cmd, val))
+				err = errors.Join(err, setReply(cmd, val))
 			}
 			return err
 		},
 	}
 }
 
-func answer(cmd redis.Cmder, val any) error {
+func setReply(cmd redis.Cmder, val any) error {
 	if err, ok := val.(error); ok {
 		cmd.SetErr(err)
 		return err
@@ -95,7 +95,7 @@ func answer(cmd redis.Cmder, val any) error {
 	return nil
 }
 
-// value makes a reply of the data, and returns what is left of that.
+// value decodes a reply from data, and returns the rest of the data.
 func value(data []byte, depth int) (val any, rest []byte) {
 	if len(data) == 0 {
 		return nil, nil
@@ -113,16 +113,16 @@ func value(data []byte, depth int) (val any, rest []byte) {
 	case kind < 32:
 		return fmt.Sprint(len(data)), data
 	case kind < 48:
-		return redis.ErrClosed, data // inside a list, too
+		return redis.ErrClosed, data // also inside a list
 	}
-	if kind >= 250 { // -2 to 3, times what a fence base may be
+	if kind >= 250 { // -2 to 3, multiplied by a valid fence base
 		return (int64(kind) - 252) << 50, data
 	}
 	return int64(kind) - 64, data
 }
 
-// FuzzReply answers all requests with whatever the data makes: that is read as the
-// numbers that it is of, or it is an error.
+// FuzzReply replies to all requests with a value decoded from data. Each method must parse it into its
+// numbers, or return an error.
 func FuzzReply(f *testing.F) {
 	for _, reply := range [][]byte{
 		nil, {65}, {8}, {16}, {32}, {0}, {2, 65, 66}, {4, 65, 66, 67, 65}, {5, 65, 66, 67, 68, 69}, {5, 65, 66, 67, 64, 2, 65, 66}, {5, 65, 66, 67, 65, 3, 65, 66, 67}, {5, 65, 66, 67, 65, 0}, {255}, {250},
@@ -138,7 +138,7 @@ func FuzzReply(f *testing.F) {
 		rdb := rdb.WithTimeout(0) // a copy, for a hook of its own
 		rdb.AddHook(replies(val))
 		s, ctx := NewStore(rdb), t.Context()
-		checks := func(what string, ok bool, err error) {
+		checkError := func(what string, ok bool, err error) {
 			t.Helper()
 			if sent, failed := val.(error); failed {
 				if !errors.Is(err, sent) {
@@ -175,44 +175,44 @@ func FuzzReply(f *testing.F) {
 			}
 			if kind != lease.Mutex && integers(val, 5) && list[0] == int64(-2) { // the wrong size
 				if !errors.Is(err, lease.ErrSizeMismatch) && !errors.Is(err, lease.ErrExceedsSize) {
-					t.Errorf("Ask of %v: %v", val, err)
+					t.Errorf("Acquire of %v: %v", val, err)
 				}
 			} else {
-				checks("Ask", valid, err)
+				checkError("Acquire", valid, err)
 			}
 			if reply.Granted != grants {
 				t.Errorf("%v is a grant: %t, with %v", val, reply.Granted, err)
 			}
 			owned, err := s.Release(ctx, name, a)
-			checks("Release", ends, err)
+			checkError("Release", ends, err)
 			if owned != (status == 1 || status == 3) {
 				t.Errorf("Release of %v: %t", val, owned)
 			}
 			renewed := renewAll(s, []lease.Renewal{{Name: name, Token: a, TTL: lockTTL}})[0]
-			checks("Renew", one, renewed.Err)
+			checkError("Renew", one, renewed.Err)
 			if renewed.Held && renewed.Err != nil {
 				t.Errorf("Renew of %v: %v", val, renewed)
 			}
 		}
 
 		_, err := s.UpdateGroup(ctx, taskgroup.Operation{Key: "key", Session: "s", Seq: 1, Op: taskgroup.OpAdd})
-		checks("Change", integers(val, 2) && list[0].(int64) >= -1 && list[0].(int64) <= 2, err)
+		checkError("UpdateGroup", integers(val, 2) && list[0].(int64) >= -1 && list[0].(int64) <= 2, err)
 		last, err := s.GroupStatus(ctx, "key", 0)
 		valid := len(list) == 5 && integers(list[:4], 4)
 		if valid {
 			lost, isList := list[4].([]any)
 			valid = isList && integers(list[4], len(lost)) && len(lost)%2 == 0
 		}
-		checks("Look", valid, err)
+		checkError("GroupStatus", valid, err)
 		if err != nil && (last.Number != 0 || last.Abandoned != nil) {
-			t.Errorf("Look of %v: %v, %v", val, last, err)
+			t.Errorf("GroupStatus of %v: %v, %v", val, last, err)
 		}
 		turn, err := s.Take(ctx, ratelimit.Reservation{Key: "key", N: 1, Rate: 1, Burst: 1})
-		checks("Take", integers(val, 2), err)
+		checkError("Take", integers(val, 2), err)
 		if turn.Taken && err != nil {
 			t.Errorf("Take of %v: %v, %v", val, turn, err)
 		}
-		checks("Return", integers(val, 2), s.Refund(ctx, ratelimit.Reservation{Key: "key", ID: "id"}))
+		checkError("Refund", integers(val, 2), s.Refund(ctx, ratelimit.Reservation{Key: "key", ID: "id"}))
 
 		// The types of a reply begin with i for a number and s for text, and have more if there is a value.
 		shaped := func(types, more string) bool {
@@ -232,27 +232,27 @@ func FuzzReply(f *testing.F) {
 		}
 		outcome := func(n any) bool { return slices.Contains([]any{int64(-2), int64(-1), int64(0), int64(1)}, n) }
 		value, err := s.ReadValue(ctx, "key")
-		checks("ReadValue", shaped("isis", "sssisss"), err)
+		checkError("ReadValue", shaped("isis", "sssisss"), err)
 		if value.Value != nil && (err != nil || len(list) < 11) {
 			t.Errorf("ReadValue of %v: %v, %v", val, value, err)
 		}
 		stored, err := s.WriteValue(ctx, lease.ValueWrite{Key: "key", Token: a})
-		checks("WriteValue", one && outcome(status), err)
+		checkError("WriteValue", one && outcome(status), err)
 		if stored == lease.ValueStored && (err != nil || status != 1) {
 			t.Errorf("WriteValue of %v: %v, %v", val, stored, err)
 		}
 		stored, _, err = s.ReleaseValue(ctx, lease.ValueWrite{Key: "key", Token: a})
 		valid = integers(val, 2) && outcome(list[0]) && list[1].(int64)>>2 == 0
-		checks("ReleaseValue", valid, err)
+		checkError("ReleaseValue", valid, err)
 		if stored == lease.ValueStored && (err != nil || list[0] != int64(1)) {
 			t.Errorf("ReleaseValue of %v: %v, %v", val, stored, err)
 		}
 		_, err = s.DeleteValue(ctx, "key")
-		checks("DeleteValue", one, err)
+		checkError("DeleteValue", one, err)
 		reader := new(lease.ValueReader)
 		reply, err := s.Acquire(ctx, lease.Request{Name: lease.Name{Kind: lease.Mutex, Key: "key"}, Token: a, Seq: 1, Want: 1, Value: reader})
 		valid = shaped("iiiiis", "sssisss") && (list[0] == int64(0) || isBase(list[0])) && (list[3] == int64(0) || list[3] == int64(1) && len(list) > 6)
-		checks("Acquire with a value", valid, err)
+		checkError("Acquire with a value", valid, err)
 		if (reply.Granted || reply.Found) && err != nil || reply.Found && !reply.Granted && reader.Found().Value == nil {
 			t.Errorf("Acquire with a value, of %v: %v, %v", val, reply, err)
 		}

@@ -8,25 +8,25 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
-// look inspects, and checks that this changes nothing.
-func (r *rig) look(name lease.Name) (status lease.Status) {
+// inspect calls Inspect, and checks that this changes nothing.
+func (r *rig) inspect(name lease.Name) (status lease.Status) {
 	r.Helper()
-	r.unchanged("a look", func() { status = must(r.Inspect(r.Context(), name))(r.T) })
+	r.unchanged("Inspect", func() { status = must(r.Inspect(r.Context(), name))(r.T) })
 	return status
 }
 
 func TestInspectMutex(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		name := mutexAt(r.lock)
-		if status := r.look(name); len(status.Holders)+status.Waiters > 0 || status.Fence != 0 {
-			t.Errorf("a key that is not there: %+v", status)
+		if status := r.inspect(name); len(status.Holders)+status.Waiters > 0 || status.Fence != 0 {
+			t.Errorf("a missing key: %+v", status)
 		}
 		const x, y = "baton:10000:here:7:me:1:a+%26+b", "baton:10000:there:8:you:2"
 		base := r.acquire(x, 1).FenceBase
 		r.acquire(y, 1)
 		r.acquire(a, 1)
-		r.rdb.HSet(t.Context(), r.waiters, a, "1 1 1 x") // it is dead
-		status := r.look(name)
+		r.rdb.HSet(t.Context(), r.waiters, a, "1 1 1 x") // stale
+		status := r.inspect(name)
 		if len(status.Holders) != 1 || status.Waiters != 1 || status.Fence != base*lease.FencesPerGrant {
 			t.Fatalf("%+v", status)
 		}
@@ -38,7 +38,7 @@ func TestInspectMutex(t *testing.T) {
 			t.Errorf("%+v", status.Queue)
 		}
 		r.rdb.Set(t.Context(), r.lock, "by hand", 0)
-		if h := r.look(name).Holders[0]; h.Owner != (lease.Owner{Token: "by hand"}) || h.Remaining >= 0 {
+		if h := r.inspect(name).Holders[0]; h.Owner != (lease.Owner{Token: "by hand"}) || h.Remaining >= 0 {
 			t.Errorf("a foreign lock: %+v", h)
 		}
 	})
@@ -47,15 +47,15 @@ func TestInspectMutex(t *testing.T) {
 func TestInspectPermits(t *testing.T) {
 	eachServer(t, func(rig *rig) {
 		r := newPermits(rig.T, rig.rdb, semaphoreAt(rig.lock), 5)
-		if status := r.look(r.name); len(status.Holders)+status.Waiters > 0 || status.Size != 0 {
-			r.Errorf("a key that is not there: %+v", status)
+		if status := r.inspect(r.name); len(status.Holders)+status.Waiters > 0 || status.Size != 0 {
+			r.Errorf("a missing key: %+v", status)
 		}
 		r.has(a, 1)
 		r.has(b, 4)
 		r.waits(c, 2)
 		r.waits(d, 1)
-		r.expires(a)
-		status, fence := r.look(r.name), r.stored().holds[b].base*lease.FencesPerGrant
+		r.expireHold(a)
+		status, fence := r.inspect(r.name), r.stored().holds[b].base*lease.FencesPerGrant
 		if status.Size != 5 || status.Waiters != 2 || len(status.Queue) != 2 || status.Queue[0].Token != c || status.Queue[0].Weight != 2 || status.Queue[1].Token != d || status.Fence != fence {
 			r.Errorf("%+v", status)
 		}
@@ -76,18 +76,18 @@ func TestInspectPermits(t *testing.T) {
 
 func TestInspectWaitGroup(t *testing.T) {
 	eachGroup(t, func(g *group) {
-		look := func() (status taskgroup.Status) {
-			g.unchanged("a look", func() { status = must(g.InspectGroup(g.Context(), g.key))(g.T) })
+		inspect := func() (status taskgroup.Status) {
+			g.unchanged("InspectGroup", func() { status = must(g.InspectGroup(g.Context(), g.key))(g.T) })
 			return status
 		}
-		if status := look(); status.Generation != 0 || status.Count != 0 || len(status.Tasks) > 0 {
-			g.Errorf("a group that is not there: %+v", status)
+		if status := inspect(); status.Generation != 0 || status.Count != 0 || len(status.Tasks) > 0 {
+			g.Errorf("a missing group: %+v", status)
 		}
-		g.counts("s", taskgroup.OpAdd, 4)
-		g.counts("s", taskgroup.OpClaim, a)
-		g.counts("s", taskgroup.OpClaim, b)
-		g.ends(b, -time.Millisecond)
-		status := look()
+		g.applies("s", taskgroup.OpAdd, 4)
+		g.applies("s", taskgroup.OpClaim, a)
+		g.applies("s", taskgroup.OpClaim, b)
+		g.setEnd(b, -time.Millisecond)
+		status := inspect()
 		if status.Generation == 0 || status.Count != 2 || status.Abandoned != 1 || len(status.Tasks) != 1 || status.Tasks[0].Token != a {
 			g.Fatalf("%+v", status)
 		}

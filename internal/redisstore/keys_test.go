@@ -15,7 +15,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
-// odd are keys that a naive "{key}:queue" gets wrong, and their neighbours.
+// odd are keys that a naive "{key}:queue" maps to a wrong slot, and similar keys.
 var odd = []string{
 	"key", "a b", "a\nb\r\n", "a\x00b", "\x00", "\xff\xfe", "ключ", "錠前 🔒",
 	"}", "{", "{}", "}{", "{a", "a}", "a}b", "{a}", "{a}b", "x{a}y", "{{a}}", "a{}b{c}d", "{}{a}", "{a}{b}", "a}b{c}", "a{b", "{a\nb}c",
@@ -38,7 +38,7 @@ func TestSlot(t *testing.T) {
 
 func TestSlotIsTheServers(t *testing.T) {
 	r, s := realRig(t, "--cluster-enabled", "yes")
-	slots := []any{"CLUSTER", "ADDSLOTS"} // Redis 6 knows no ranges
+	slots := []any{"CLUSTER", "ADDSLOTS"} // Redis 6 has no ADDSLOTSRANGE
 	for slot := range 16384 {
 		slots = append(slots, slot)
 	}
@@ -74,39 +74,39 @@ func TestSlotIsTheServers(t *testing.T) {
 	}
 }
 
-// Every key has its own lock, permits and group, and messages name it to the byte.
+// Every key has its own lock, permits and group, and messages contain the exact key.
 func TestOddKeysAreApart(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		for _, kind := range []lease.Kind{lease.Mutex, lease.RWMutex, taskgroup.Kind} {
 			check(r.T, r.rdb.FlushAll(r.Context()).Err())
-			said := r.published(func() {
+			messages := r.published(func() {
 				for i, key := range odd {
-					p, g := newPermits(r.T, r.rdb, rwAt(key), all), newGroup(r.T, r.rdb, key)
+					p, g := newPermits(r.T, r.rdb, rwAt(key), exclusive), newGroup(r.T, r.rdb, key)
 					switch token := fmt.Sprint("baton:10000:", i); kind {
 					case lease.Mutex:
 						k := newRig(r.T, r.rdb, key)
 						k.held(token, b)
 						equal(r.T, "owned", k.release(token), true)
 					case lease.RWMutex:
-						p.has(token, all)
+						p.has(token, exclusive)
 						p.waits(b, 1)
 						equal(r.T, "owned", p.release(token), true)
 					default:
-						g.counts("s", taskgroup.OpAdd, 1)
-						g.counts("s", taskgroup.OpClaim, token)
+						g.applies("s", taskgroup.OpAdd, 1)
+						g.applies("s", taskgroup.OpClaim, token)
 						equal(r.T, "renewed", g.renew(token, lockTTL), true)
-						g.counts("s", taskgroup.OpDone, token)
+						g.applies("s", taskgroup.OpDone, token)
 					}
 				}
 			})
-			equal(r.T, "messages", len(said), len(odd))
+			equal(r.T, "messages", len(messages), len(odd))
 			for i, key := range odd {
 				channel := channelOf(b) + ": "
 				if kind == taskgroup.Kind {
 					channel = newGroup(r.T, r.rdb, key).channel + ": "
 				}
-				if h, ok := parseMessage(strings.TrimPrefix(said[i], channel)); !ok || h.Key != key || h.Kind != kind {
-					r.Errorf("message for %.30q: %.100q", key, said[i])
+				if h, ok := parseMessage(strings.TrimPrefix(messages[i], channel)); !ok || h.Key != key || h.Kind != kind {
+					r.Errorf("message for %.30q: %.100q", key, messages[i])
 				}
 			}
 			if kind == taskgroup.Kind {
@@ -125,11 +125,11 @@ func TestKeysThatAreRefused(t *testing.T) {
 				return err
 			},
 			"release": func() error { _, err := s.Release(t.Context(), mutexAt(key), a); return err },
-			"change": func() error {
+			"update": func() error {
 				_, err := s.UpdateGroup(t.Context(), taskgroup.Operation{Key: key, Op: taskgroup.OpAdd})
 				return err
 			},
-			"look":   func() error { _, err := s.GroupStatus(t.Context(), key, 0); return err },
+			"status": func() error { _, err := s.GroupStatus(t.Context(), key, 0); return err },
 			"read":   func() error { _, err := s.ReadValue(t.Context(), key); return err },
 			"write":  func() error { _, err := s.WriteValue(t.Context(), lease.ValueWrite{Key: key}); return err },
 			"delete": func() error { _, err := s.DeleteValue(t.Context(), key); return err },
@@ -142,14 +142,14 @@ func TestKeysThatAreRefused(t *testing.T) {
 	}
 }
 
-// family returns every key that the library may use for the primitives at key.
-func family(key string) (keys []any, err error) {
+// allKeys returns every key that the library may use for the primitives at key.
+func allKeys(key string) (keys []any, err error) {
 	base, suffix, err := keyParts(key)
 	if err != nil {
 		return nil, err
 	}
 	keys = []any{key, base + "reservation:ID" + suffix, base + "ops:ID" + suffix, base + "done" + suffix}
-	for _, kind := range []lease.Kind{lease.Mutex, lease.RWMutex} { // a semaphore has those of an RWMutex
+	for _, kind := range []lease.Kind{lease.Mutex, lease.RWMutex} { // a semaphore has the keys of an RWMutex
 		named, err := keysFor(lease.Name{Kind: kind, Key: key})
 		if err != nil {
 			return nil, err
@@ -176,7 +176,7 @@ func FuzzKeys(f *testing.F) {
 	f.Fuzz(func(t *testing.T, one, two string) {
 		seen := map[any]string{}
 		for _, key := range []string{one, two} {
-			keys, err := family(key)
+			keys, err := allKeys(key)
 			if refused := key == "" || strings.HasPrefix(key, keyPrefix); refused != (err != nil) {
 				t.Errorf("%q: %v", key, err)
 			}
@@ -188,7 +188,7 @@ func FuzzKeys(f *testing.F) {
 					t.Errorf("%q belongs to %q and to %q", k, of, key)
 				}
 				if of, ok := KeyOf(k.(string)); ok != (k != any(key)) || ok && of != key {
-					t.Errorf("%q is said to belong to %q, not to %q", k, of, key)
+					t.Errorf("KeyOf(%q) is %q, want %q", k, of, key)
 				}
 				seen[k] = key
 			}

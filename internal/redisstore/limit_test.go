@@ -17,7 +17,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// rateRig is one bucket and the server it is on.
+// rateRig is one token bucket and its server.
 type rateRig struct {
 	*testing.T
 	*Store
@@ -30,57 +30,60 @@ func newRateRig(t *testing.T, rdb *redis.Client, rate float64, burst int) *rateR
 	return &rateRig{t, must(StoreFor(rdb))(t), rdb, rate, burst}
 }
 
-func (p *rateRig) draw(id string, n int, longest time.Duration) ratelimit.Reservation {
-	return ratelimit.Reservation{Key: "key", ID: id, N: n, Rate: p.rate, Burst: p.burst, MaxWait: longest}
+func (p *rateRig) reservation(id string, n int, maxWait time.Duration) ratelimit.Reservation {
+	return ratelimit.Reservation{Key: "key", ID: id, N: n, Rate: p.rate, Burst: p.burst, MaxWait: maxWait}
 }
 
-func (p *rateRig) take(id string, n int, longest time.Duration) ratelimit.TakeResult {
+func (p *rateRig) take(id string, n int, maxWait time.Duration) ratelimit.TakeResult {
 	p.Helper()
-	return must(p.Take(p.Context(), p.draw(id, n, longest)))(p.T)
+	return must(p.Take(p.Context(), p.reservation(id, n, maxWait)))(p.T)
 }
 
-func (p *rateRig) back(id string) { p.Helper(); check(p.T, p.Refund(p.Context(), p.draw(id, 1, 0))) }
+func (p *rateRig) refund(id string) {
+	p.Helper()
+	check(p.T, p.Refund(p.Context(), p.reservation(id, 1, 0)))
+}
 
-// drawStep is a line of the tables of x/time/rate's tests. Times are in tenths of a second since
-// the start; act is when the tokens may be used, or -1: never.
-type drawStep struct {
+// reserveStep is a line of the tables in the tests of x/time/rate. Times are in tenths of a second since
+// the start. act is when the tokens may be used, or -1 for never.
+type reserveStep struct {
 	at, n, act int
 	id         string
-	back       string
+	refund     string
 }
 
 const tenth = 100 * time.Millisecond
 
-// TestReserve has the tables of x/time/rate's tests of these names. One differs: who cancels too
-// late has not used its tokens, so that they are there for the next.
+// TestReserve has the tables of the tests of x/time/rate with these names. CancelTooLate differs, because
+// here a late cancellation still refunds the unused tokens.
 func TestReserve(t *testing.T) {
-	for name, steps := range map[string][]drawStep{
+	for name, steps := range map[string][]reserveStep{
 		"SimpleReserve": {{n: 2}, {n: 2, act: 2}, {at: 3, n: 2, act: 4}},
 		"Mix":           {{n: 2}, {at: 1, n: 2, act: -1}, {at: 1, n: 2, act: 2}, {at: 1, n: 1, act: -1}, {at: 3, n: 1, act: 3}},
-		"CancelLast":    {{n: 2}, {n: 2, act: 2, id: "r"}, {at: 1, back: "r"}, {at: 1, n: 2, act: 2}},
-		"CancelTooLate": {{n: 2}, {n: 2, act: 2, id: "r"}, {at: 3, back: "r"}, {at: 3, n: 2, act: 3}, {at: 3, n: 1, act: 4}},
-		"Cancel0Tokens": {{n: 2}, {n: 1, act: 1, id: "r"}, {n: 1, act: 2}, {back: "r"}, {n: 1, act: 3}},
-		"Cancel1Token":  {{n: 2}, {n: 2, act: 2, id: "r"}, {n: 1, act: 3}, {at: 2, back: "r"}, {at: 2, n: 2, act: 4}},
-		"CancelMulti": {{n: 4}, {n: 3, act: 3, id: "a"}, {n: 1, act: 4}, {n: 1, act: 5, id: "c"}, {at: 1, back: "c"}, {at: 1, back: "a"},
+		"CancelLast":    {{n: 2}, {n: 2, act: 2, id: "r"}, {at: 1, refund: "r"}, {at: 1, n: 2, act: 2}},
+		"CancelTooLate": {{n: 2}, {n: 2, act: 2, id: "r"}, {at: 3, refund: "r"}, {at: 3, n: 2, act: 3}, {at: 3, n: 1, act: 4}},
+		"Cancel0Tokens": {{n: 2}, {n: 1, act: 1, id: "r"}, {n: 1, act: 2}, {refund: "r"}, {n: 1, act: 3}},
+		"Cancel1Token":  {{n: 2}, {n: 2, act: 2, id: "r"}, {n: 1, act: 3}, {at: 2, refund: "r"}, {at: 2, n: 2, act: 4}},
+		"CancelMulti": {{n: 4}, {n: 3, act: 3, id: "a"}, {n: 1, act: 4}, {n: 1, act: 5, id: "c"}, {at: 1, refund: "c"}, {at: 1, refund: "a"},
 			{at: 1, n: 3, act: 5}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := newRateRig(t, redistest.MiniClient(t, redistest.Mini(t)), 10, steps[0].n) // a burst of what is taken first
+				p := newRateRig(t, redistest.MiniClient(t, redistest.Mini(t)), 10, steps[0].n) // the first step takes the whole burst
 				start := time.Now()
 				for i, s := range steps {
 					time.Sleep(time.Until(start.Add(time.Duration(s.at) * tenth)))
-					if s.back != "" {
-						p.back(s.back)
+					if s.refund != "" {
+						p.refund(s.refund)
 						continue
 					}
-					longest := ratelimit.NoMaxWait
+					maxWait := ratelimit.NoMaxWait
 					if s.act < 0 {
-						longest = 0
+						maxWait = 0
 					}
-					got := p.take(cmp.Or(s.id, fmt.Sprint("step", i)), s.n, longest)
+					got := p.take(cmp.Or(s.id, fmt.Sprint("step", i)), s.n, maxWait)
 					if got.Taken != (s.act >= 0) || got.Taken && got.Wait != time.Duration(s.act-s.at)*tenth {
-						t.Errorf("step %d: %d at %d: got %v, want them at %d", i, s.n, s.at, got, s.act)
+						t.Errorf("step %d, %d tokens at %d: got %v, want act %d", i, s.n, s.at, got, s.act)
 					}
 				}
 			})
@@ -88,15 +91,14 @@ func TestReserve(t *testing.T) {
 	}
 }
 
-// The two sides count on the same number.
+// Lua and Go use the same number.
 func TestReservationRetentionIsTheSameInLuaAndInGo(t *testing.T) {
 	if want := fmt.Sprintf("local RESERVATION_TTL = '%d' ", ratelimit.Retention.Milliseconds()); !strings.Contains(limitTake.text, want) {
 		t.Errorf("limiter.lua does not have %q", want)
 	}
 }
 
-// A return is counted once, and so is a request; one that comes after its return
-// takes nothing.
+// A refund and a request count once. A request that arrives after its refund takes no tokens.
 func TestLimitRepeated(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		t, rdb := r.T, r.rdb
@@ -106,16 +108,16 @@ func TestLimitRepeated(t *testing.T) {
 		}
 		p.take("b", 1, 0)
 		for range 3 {
-			p.back("b")
+			p.refund("b")
 		}
-		equal(t, "a request after its return", p.take("b", 1, 0).Taken, false)
-		p.back("c")
-		equal(t, "a request after its return", p.take("c", 1, 0).Taken, false)
-		equal(t, "more than is left", p.take("", 3, 0).Taken, false)
-		equal(t, "what is left", p.take("", 2, 0).Taken, true)
+		equal(t, "a request after its refund", p.take("b", 1, 0).Taken, false)
+		p.refund("c")
+		equal(t, "a request after its refund", p.take("c", 1, 0).Taken, false)
+		equal(t, "more than the rest", p.take("", 3, 0).Taken, false)
+		equal(t, "the rest", p.take("", 2, 0).Taken, true)
 
 		first := p.take("w", 1, ratelimit.NoMaxWait)
-		again := p.take("w", 1, 0) // though it would be too long by now
+		again := p.take("w", 1, 0) // a new request would exceed this MaxWait
 		equal(t, "taken again", again.Taken, true)
 		r.remains("again", again.Wait, first.Wait)
 	})
@@ -129,7 +131,7 @@ func TestLimitFinished(t *testing.T) {
 		for _, id := range []string{"a", "b", "c"} {
 			p.take(id, 1, 0)
 		}
-		d := p.draw("d", 1, 0)
+		d := p.reservation("d", 1, 0)
 		d.Finished = []string{"a", "c", "unknown"}
 		equal(t, "taken", must(p.Take(t.Context(), d))(t).Taken, true)
 		keys := sorted(rdb.Keys(t.Context(), "baton:*").Val()...)
@@ -139,21 +141,21 @@ func TestLimitFinished(t *testing.T) {
 	})
 }
 
-// A refund needs no memory: it goes through when Redis is out of it.
+// A refund succeeds when Redis is out of memory.
 func TestLimitRefundOutOfMemory(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	p := newRateRig(t, s.Client(t), 0.001, 5)
 	p.take("a", 5, 0)
 	s.Do(t, "CONFIG", "SET", "maxmemory", 1)
-	_, err := p.Take(t.Context(), p.draw("b", 1, ratelimit.NoMaxWait))
+	_, err := p.Take(t.Context(), p.reservation("b", 1, ratelimit.NoMaxWait))
 	expect(t, "take", err, "passing", "OOM")
-	p.back("a")
+	p.refund("a")
 	s.Do(t, "CONFIG", "SET", "maxmemory", 0)
 	equal(t, "all tokens", p.take("", 5, 0).Taken, true)
 }
 
-// Inspect reads what the last use has left, and writes nothing.
+// InspectLimiter returns the state of the last use, and writes nothing.
 func TestInspectLimiter(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		t, rdb := r.T, r.rdb
@@ -161,27 +163,27 @@ func TestInspectLimiter(t *testing.T) {
 		bucket := func() ratelimit.Bucket {
 			t.Helper()
 			var b ratelimit.Bucket
-			r.unchanged("a look", func() { b = must(p.InspectLimiter(t.Context(), "key"))(t) })
+			r.unchanged("InspectLimiter", func() { b = must(p.InspectLimiter(t.Context(), "key"))(t) })
 			b.Tokens = math.Round(b.Tokens*10) / 10
 			return b
 		}
 		equal(t, "a full bucket", bucket(), ratelimit.Bucket{Full: true})
 		p.take("", 3, 0)
-		equal(t, "two are left", bucket(), ratelimit.Bucket{Rate: 0.0001, Burst: 5, Tokens: 2})
+		equal(t, "two tokens left", bucket(), ratelimit.Bucket{Rate: 0.0001, Burst: 5, Tokens: 2})
 		p.take("w", 4, ratelimit.NoMaxWait)
 		ahead := bucket()
 		r.remains("until the next", ahead.Next, 30_000*time.Second)
 		ahead.Next = 0
-		equal(t, "two are taken ahead", ahead, ratelimit.Bucket{Rate: 0.0001, Burst: 5, Tokens: -2})
+		equal(t, "two tokens reserved ahead", ahead, ratelimit.Bucket{Rate: 0.0001, Burst: 5, Tokens: -2})
 		check(t, rdb.Set(t.Context(), "key", fmt.Sprintf("limit %d 3 0.0001 %[1]d", time.Now().UnixMicro()), time.Minute).Err())
-		equal(t, "of a version without a burst", bucket().Tokens, -3.)
+		equal(t, "the state of a version without a burst", bucket().Tokens, -3.)
 		check(t, rdb.Set(t.Context(), "key", "baton:1", 0).Err())
 		_, err := p.InspectLimiter(t.Context(), "key")
-		expect(t, "of a lock", err, "permanent", "not the state of a limiter")
+		expect(t, "a lock", err, "permanent", "not the state of a limiter")
 	})
 }
 
-// Nothing outlives its use, and nothing is forgotten before.
+// Keys expire when they are no longer needed, and not before.
 func TestLimitExpiry(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		t, rdb := r.T, r.rdb
@@ -190,19 +192,19 @@ func TestLimitExpiry(t *testing.T) {
 		for key, want := range map[string]time.Duration{"key": time.Minute, "baton:{key}:reservation:id": 15 * time.Second} {
 			r.remains(key, r.pttl(key)-time.Millisecond, want)
 		}
-		p.back("id")
+		p.refund("id")
 		equal(t, "a full bucket's keys", rdb.Exists(t.Context(), "key").Val(), 0)
 
 		p = newRateRig(t, rdb, 1e12, 1)
 		p.take("", 1, 0)
 		if left := rdb.PTTL(t.Context(), "key").Val(); left > 2*time.Millisecond {
-			t.Errorf("it expires in %v", left)
+			t.Errorf("the key expires in %v", left)
 		}
 		rdb.Del(t.Context(), "key")
 		p = newRateRig(t, rdb, 0, 2)
 		equal(t, "two at a rate of 0", p.take("", 2, 0).Taken, true)
-		equal(t, "the next, ever", p.take("", 1, ratelimit.NoMaxWait).Taken, false)
-		equal(t, "expires all the same", rdb.PTTL(t.Context(), "key").Val() > 0, true)
+		equal(t, "a third at a rate of 0", p.take("", 1, ratelimit.NoMaxWait).Taken, false)
+		equal(t, "the key expires", rdb.PTTL(t.Context(), "key").Val() > 0, true)
 	})
 }
 
@@ -221,15 +223,14 @@ func TestLimitExtremes(t *testing.T) {
 				equal(t, name, p.take("", 1, 0).Taken, false)
 				wait := p.take("", 1, 0).Wait.Seconds()
 				if want := 1 / rate; math.Abs(wait-want) > 1+want/1e9 && want < 9e9 || want > 9e9 && wait < 8.9e9 {
-					t.Errorf("%s: the next in %g s, want %g", name, wait, want)
+					t.Errorf("%s: the next token in %g s, want %g", name, wait, want)
 				}
 			}
 		}
 	})
 }
 
-// A bucket that never gets full counts exactly, whatever fraction of a
-// microsecond a token takes.
+// A bucket that is never full counts exactly, also if a token takes a fraction of a microsecond.
 func TestLimitDoesNotDrift(t *testing.T) {
 	m := miniredis.RunT(t)
 	now := time.Unix(1_800_000_000, 0)
@@ -247,8 +248,8 @@ func TestLimitDoesNotDrift(t *testing.T) {
 	}
 }
 
-// TestLimiterJumpBackwards sets the clock back: what was taken stays taken, and
-// it takes no hour until a token is there again.
+// TestLimiterJumpBackwards sets the clock back by an hour. Taken tokens stay taken, and the next token
+// does not take an hour.
 func TestLimiterJumpBackwards(t *testing.T) {
 	m := miniredis.RunT(t)
 	now := time.Unix(1_800_000_000, 0)
@@ -265,7 +266,7 @@ func TestLimiterJumpBackwards(t *testing.T) {
 	at(0, 1, false)
 	at(1, 1, true)
 	at(1, 1, false)
-	at(-36000, 1, false) // the refusal notes the time
+	at(-36000, 1, false) // the refusal stores the time
 	at(-35999, 1, true)
 	at(-35999, 1, false)
 	at(-35996, 3, true)
@@ -273,10 +274,10 @@ func TestLimiterJumpBackwards(t *testing.T) {
 	wait := p.take("id", 2, ratelimit.NoMaxWait).Wait
 	m.SetTime(now.Add(-2 * time.Hour))
 	equal(t, "a repeated wait after the jump", p.take("id", 2, ratelimit.NoMaxWait).Wait, wait)
-	p.back("id") // of another clock: harmless
+	p.refund("id") // taken before the jump: harmless
 }
 
-// Limiters of different rates on one key: what is taken stays taken.
+// Limiters with different rates use one key. Taken tokens stay taken.
 func TestLimitChangedRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := redistest.Mini(t)
@@ -284,7 +285,7 @@ func TestLimitChangedRate(t *testing.T) {
 		slow, fast := newRateRig(t, rdb, 1, 10), newRateRig(t, rdb, 10, 10)
 		equal(t, "slow", slow.take("", 10, 0).Taken, true)
 		equal(t, "fast", fast.take("", 1, 0).Taken, false)
-		time.Sleep(2 * time.Second) // two tokens, at the rate of the one that took last
+		time.Sleep(2 * time.Second) // two tokens, at the rate of the last successful request
 		equal(t, "fast", fast.take("", 3, 0).Taken, false)
 		equal(t, "fast", fast.take("", 2, 0).Taken, true)
 		time.Sleep(500 * time.Millisecond)
@@ -312,9 +313,9 @@ func TestLimitOfAnotherType(t *testing.T) {
 			check(t, rdb.FlushAll(t.Context()).Err())
 			row.put(t.Context())
 			r.unchanged("a request", func() {
-				_, err := p.Take(t.Context(), p.draw("id", 1, 0))
+				_, err := p.Take(t.Context(), p.reservation("id", 1, 0))
 				expect(t, "take", err, "permanent", row.words)
-				expect(t, "return", p.Refund(t.Context(), p.draw("id", 1, 0)), "permanent", row.words)
+				expect(t, "refund", p.Refund(t.Context(), p.reservation("id", 1, 0)), "permanent", row.words)
 			})
 		}
 	})

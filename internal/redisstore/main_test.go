@@ -20,18 +20,18 @@ func TestMain(m *testing.M) { redistest.Main(m, nil) }
 
 const (
 	lockTTL  = 10 * time.Second
-	grantTTL = lease.WaiterTTL // what package lease asks a hand-over to give
+	grantTTL = lease.WaiterTTL // the TTL of a hand-over, as package lease requests it
 
 	a, b, c, d, e = "baton:10000:a", "baton:10000:b", "baton:10000:c", "baton:10000:d", "baton:10000:e"
 )
 
-// rig is one lock and the server it is on.
+// rig is one lock and its server.
 type rig struct {
 	*testing.T
 	*Store
 	rdb                         *redis.Client
 	lock, queue, waiters, fence string
-	long                        bool // asks and releases by longAcquire and longRelease
+	slow                        bool // acquire and release run slowAcquire and slowRelease
 	made                        time.Time
 }
 
@@ -51,26 +51,26 @@ func eachServer(t *testing.T, f func(r *rig)) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) { f(newRig(t, rdb, "key")) })
 }
 
-// longAcquire and longRelease are the slow paths of mutex_acquire.lua and mutex_release.lua.
+// slowAcquire and slowRelease are the slow paths of mutex_acquire.lua and mutex_release.lua.
 var (
-	longAcquire = load("lib/mutex_acquire_slow.lua")
-	longRelease = load("lib/mutex_release_slow.lua")
+	slowAcquire = load("lib/mutex_acquire_slow.lua")
+	slowRelease = load("lib/mutex_release_slow.lua")
 )
 
-// eachPath has f look at the fast paths, and at the slow paths.
+// eachPath runs f with the fast paths, and with the slow paths.
 func eachPath(t *testing.T, f func(r *rig)) {
 	eachServer(t, func(r *rig) {
-		r.rows(map[string]func(*rig){"short": f, "long": func(r *rig) { r.long = true; f(r) }})
+		r.rows(map[string]func(*rig){"fast": f, "slow": func(r *rig) { r.slow = true; f(r) }})
 	})
 }
 
-// rows runs subtests one after the other, each on a server that is empty.
+// rows runs subtests one after the other, each on an empty server.
 func (r *rig) rows(list map[string]func(*rig)) {
 	for name, f := range list {
 		r.Run(name, func(t *testing.T) {
 			check(t, r.rdb.FlushAll(t.Context()).Err())
 			row := newRig(t, r.rdb, r.lock)
-			row.long = r.long
+			row.slow = r.slow
 			f(row)
 		})
 	}
@@ -83,7 +83,7 @@ func realRig(t *testing.T, args ...string) (*rig, *redistest.Server) {
 	return newRig(t, s.Client(t), "key"), s
 }
 
-// with is the same lock seen through another client.
+// with returns the same lock, used through another client.
 func (r *rig) with(rdb *redis.Client) *rig {
 	another := newRig(r.T, rdb, r.lock)
 	another.made = r.made
@@ -96,20 +96,20 @@ func (r *rig) request(token string, n int64) lease.Request {
 	return lease.Request{Name: mutexAt(r.lock), Token: token, TTL: lockTTL, HandoverTTL: grantTTL, Seq: n, Enqueue: n > 0, Channel: channelOf(token)}
 }
 
-// acquire asks as token; n is 0 for a try.
+// acquire sends request n of token; 0 is a try.
 func (r *rig) acquire(token string, n int64) lease.Reply {
 	r.Helper()
-	if r.long {
+	if r.slow {
 		_, args := acquireMutex(nil, r.request(token, n))
 		if len(args) == 3 {
-			args = append(args, 0, "") // no entry
+			args = append(args, 0, "") // no record
 		}
-		return must(mutexReply(must(r.transport.run(r.Context(), longAcquire, r.keys(), args))(r.T)))(r.T)
+		return must(mutexReply(must(r.transport.run(r.Context(), slowAcquire, r.keys(), args))(r.T)))(r.T)
 	}
 	return must(r.Acquire(r.Context(), r.request(token, n)))(r.T)
 }
 
-// yield gives up from and queues as token.
+// yield releases from, and queues token.
 func (r *rig) yield(from, token string, n int64) lease.Reply {
 	r.Helper()
 	q := r.request(token, n)
@@ -119,33 +119,33 @@ func (r *rig) yield(from, token string, n int64) lease.Reply {
 
 func (r *rig) release(token string) (owned bool) {
 	r.Helper()
-	if r.long {
-		return must(parseInt(must(r.transport.run(r.Context(), longRelease, r.keys(), []any{token}))(r.T)))(r.T) == 1
+	if r.slow {
+		return must(parseInt(must(r.transport.run(r.Context(), slowRelease, r.keys(), []any{token}))(r.T)))(r.T) == 1
 	}
 	return must(r.Release(r.Context(), mutexAt(r.lock), token))(r.T)
 }
 
-func (r *rig) renew(token string) (kept bool) {
+func (r *rig) renew(token string) (held bool) {
 	r.Helper()
 	got := renewAll(r, []lease.Renewal{{Name: mutexAt(r.lock), Token: token, TTL: lockTTL}})
 	return must(got[0].Held, got[0].Err)(r.T)
 }
 
-// held makes owner the owner, and the others wait in their order.
+// held makes owner the owner, and queues the others in order.
 func (r *rig) held(owner string, waiting ...string) {
 	r.Helper()
 	equal(r.T, "the owner's request", outcome(r.acquire(owner, 1)), "granted")
 	for _, w := range waiting {
 		equal(r.T, "a waiter's request", outcome(r.acquire(w, 1)), "wait")
-		r.stays(r.queue, r.waiters, w)
+		r.keepQueued(r.queue, r.waiters, w)
 	}
 }
 
-// stays makes an entry live for an hour, and the queue with it: so long as no test takes.
-func (r *rig) stays(queue, waiters, token string) {
+// keepQueued makes a waiter and its queue last for an hour, longer than any test.
+func (r *rig) keepQueued(queue, waiters, token string) {
 	r.Helper()
 	_, rest, ok := strings.Cut(r.rdb.HGet(r.Context(), waiters, token).Val(), " ")
-	if !ok { // the test reads the keys by other names
+	if !ok { // in a test with prefixed keys
 		return
 	}
 	pipe := r.rdb.Pipeline()
@@ -155,28 +155,30 @@ func (r *rig) stays(queue, waiters, token string) {
 	must(pipe.Exec(r.Context()))(r.T)
 }
 
-// dies makes the entry of token so old that it counts no more.
-func (r *rig) dies(token string) { r.seen(token, r.now().UnixMilli()-lease.WaiterTTL.Milliseconds()) }
+// makeStale makes the waiter of token stale.
+func (r *rig) makeStale(token string) {
+	r.setLastSeen(token, r.now().UnixMilli()-lease.WaiterTTL.Milliseconds())
+}
 
-// seen sets when the last request of token was.
-func (r *rig) seen(token string, ms int64) {
+// setLastSeen sets the time of the last request of token.
+func (r *rig) setLastSeen(token string, ms int64) {
 	r.Helper()
 	_, rest, ok := strings.Cut(r.rdb.HGet(r.Context(), r.waiters, token).Val(), " ")
 	if !ok {
-		r.Fatalf("%s does not wait", token)
+		r.Fatalf("%s is not queued", token)
 	}
 	check(r.T, r.rdb.HSet(r.Context(), r.waiters, token, fmt.Sprint(ms, " ", rest)).Err())
 }
 
-// expires does what the end of the lock's TTL does.
-func (r *rig) expires() { r.Helper(); check(r.T, r.rdb.Del(r.Context(), r.lock).Err()) }
+// expireLock does what the end of the lock's TTL does.
+func (r *rig) expireLock() { r.Helper(); check(r.T, r.rdb.Del(r.Context(), r.lock).Err()) }
 
-// now is the server's time, which miniredis has in nanoseconds and Redis does not.
+// now returns the server's time, which has nanoseconds on miniredis only.
 func (r *rig) now() time.Time { r.Helper(); return must(r.rdb.Time(r.Context()).Result())(r.T) }
 
 func (r *rig) owner() string { return r.rdb.Get(r.Context(), r.lock).Val() }
 
-// last is the fence base given last.
+// last returns the last fence base.
 func (r *rig) last() int64 {
 	n, _ := strconv.ParseInt(r.rdb.Get(r.Context(), r.fence).Val(), 10, 64)
 	return n
@@ -189,22 +191,22 @@ func (r *rig) waiting() string {
 
 func (r *rig) pttl(key string) time.Duration { return r.rdb.PTTL(r.Context(), key).Val() }
 
-// expiry checks that the key was given ttl to go, some time after the rig was made.
+// expiry checks that the key got a TTL of ttl after the rig was made.
 func (r *rig) expiry(key string, ttl time.Duration) {
 	r.Helper()
 	r.remains(key, r.pttl(key), ttl)
 }
 
-// remains checks what is left of a ttl that began after the rig was made.
+// remains checks what remains of a TTL that began after the rig was made.
 func (r *rig) remains(what string, left, ttl time.Duration) {
 	r.Helper()
 	if left > ttl || left < ttl-time.Since(r.made)-2*time.Millisecond {
-		r.Errorf("%s has %v left, want %v", what, left, ttl)
+		r.Errorf("%s: %v remaining, want %v", what, left, ttl)
 	}
 }
 
-// all is everything the server stores, but for TTLs.
-func (r *rig) all() string {
+// dump returns everything that the server stores, except TTLs.
+func (r *rig) dump() string {
 	r.Helper()
 	ctx, lines := r.Context(), []string{}
 	for _, key := range must(r.rdb.Keys(ctx, "*").Result())(r.T) {
@@ -231,15 +233,15 @@ func sorted(s ...string) []string { slices.Sort(s); return s }
 // unchanged checks that f stores nothing and deletes nothing.
 func (r *rig) unchanged(what string, f func()) {
 	r.Helper()
-	before := r.all()
+	before := r.dump()
 	f()
-	if after := r.all(); after != before {
+	if after := r.dump(); after != before {
 		r.Errorf("%s changed\n%s\nto\n%s", what, before, after)
 	}
 }
 
-// published returns what is published while f runs, as "channel: payload". A
-// last message of its own shows that there was no more.
+// published returns the messages that are published while f runs, as "channel: payload". It publishes
+// a last message to find the end.
 func (r *rig) published(f func()) []string {
 	r.Helper()
 	sub := r.rdb.PSubscribe(r.Context(), "*")
@@ -257,20 +259,20 @@ func (r *rig) published(f func()) []string {
 	}
 }
 
-// outcome is what a reply says, without its numbers.
+// outcome describes a reply without its numbers.
 func outcome(r lease.Reply) string {
 	switch {
 	case r.Granted:
 		return "granted"
 	case r.Lost:
-		return "gone"
+		return "lost"
 	case r.ForeignOwner:
 		return "foreign"
 	}
 	return "wait"
 }
 
-// class is what the caller does about an error.
+// class names the class of an error, by which callers decide.
 func class(err error) string {
 	switch {
 	case err == nil:
@@ -285,7 +287,7 @@ func class(err error) string {
 	return "passing"
 }
 
-// expect checks the class of an error, and that it keeps the server's words.
+// expect checks the class of an error, and that it contains the server's text.
 func expect(t *testing.T, what string, err error, wantClass, words string) {
 	t.Helper()
 	if class(err) != wantClass || err != nil && !strings.Contains(err.Error(), words) {
@@ -319,7 +321,7 @@ func must[V any](v V, err error) func(*testing.T) V {
 
 func mutexAt(key string) lease.Name { return lease.Name{Kind: lease.Mutex, Key: key} }
 
-// renewAll renews the claims and returns what became of each.
+// renewAll renews the claims, and returns their results.
 func renewAll(s interface {
 	Renew([]lease.Renewal, func(int) bool, func(int, lease.RenewResult))
 }, claims []lease.Renewal) []lease.RenewResult {

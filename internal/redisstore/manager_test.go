@@ -16,7 +16,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// options are of a client that never connects.
+// options returns the options of a client that never connects.
 func options() *redis.Options {
 	return &redis.Options{Addr: "127.0.0.1:1", MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}}
 }
@@ -45,7 +45,7 @@ func TestManagerIsOnePerClient(t *testing.T) {
 	runtime.KeepAlive(second)
 }
 
-// Users wrap clients, by value as well.
+// Users wrap clients, also by value.
 type wrapped struct{ redis.UniversalClient }
 
 type uncomparable struct {
@@ -57,7 +57,7 @@ type byPointer struct{ *redis.Client }
 
 type hidden struct{ byPointer }
 
-// metrics has a client of its own, deeper than that of what embeds it.
+// metrics has its own client, deeper than the client of the struct that embeds it.
 type metrics struct{ inner struct{ byPointer } }
 
 type counted struct {
@@ -84,7 +84,7 @@ type generic[T any] struct {
 
 func (g generic[T]) Pipeline() redis.Pipeliner { return g.UniversalClient.Pipeline() }
 
-// overriding has the method of what it embeds beside the client, less deep than the client's.
+// overriding gets a method from another embedded type, which is less deep than the client's method.
 type overriding struct {
 	processor
 	byPointer
@@ -94,7 +94,7 @@ type processor struct{}
 
 func (processor) Process(context.Context, redis.Cmder) error { return nil }
 
-// What only embeds a client is that client; what has methods of its own gets each command.
+// A type that only embeds a client counts as that client. A type with its own methods gets each command.
 func TestManagerOfAWrappedClient(t *testing.T) {
 	rdb := newClient(t)
 	plain := must(ManagerFor(rdb))(t)
@@ -104,30 +104,30 @@ func TestManagerOfAWrappedClient(t *testing.T) {
 		"another client deeper": counted{&metrics{struct{ byPointer }{byPointer{newClient(t)}}}, wrapped{rdb}},
 	} {
 		if k := must(ManagerFor(w))(t); k != plain {
-			t.Errorf("%s: a client of its own", name)
+			t.Errorf("%s: another manager than the client's", name)
 		}
 	}
 	for name, w := range map[string]redis.UniversalClient{
 		"a method": &overridden{rdb}, "wrapped": &wrapped{&overridden{rdb}}, "wrapping": &overridden{wrapped{rdb}}, "by value": &overriddenByValue{rdb},
-		"generic": &generic[int]{rdb, 1}, "from what is embedded too": &overriding{processor{}, byPointer{rdb}},
+		"generic": &generic[int]{rdb, 1}, "from another embedded type": &overriding{processor{}, byPointer{rdb}},
 	} {
 		k := must(ManagerFor(w))(t)
 		if k == plain {
 			t.Errorf("%s: commands do not reach the wrapper", name)
 		}
 		if again := must(ManagerFor(w))(t); again != k {
-			t.Errorf("%s: not found again", name)
+			t.Errorf("%s: another manager the second time", name)
 		}
 		runtime.KeepAlive(k)
 	}
 	w := overriddenByValue{rdb}
 	if one, two := must(ManagerFor(w))(t), must(ManagerFor(w))(t); one == two {
-		t.Error("a client that is no pointer was found again")
+		t.Error("two copies of a client share a manager")
 	}
 	runtime.KeepAlive(plain)
 }
 
-// A Ring is refused however it is wrapped, and so is a client that is none.
+// A Ring and a nil client are refused, however they are wrapped.
 func TestClientsThatAreRefused(t *testing.T) {
 	ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": "127.0.0.1:1"}})
 	defer ring.Close()
@@ -168,20 +168,20 @@ func registered(rdb redis.UniversalClient) bool {
 	return ok
 }
 
-// An entry goes when nobody uses the manager, though the client is in use.
-func TestManagerThatNobodyUsesGoes(t *testing.T) {
+// An unused manager is removed, although its client is in use.
+func TestUnusedManagerIsRemoved(t *testing.T) {
 	rdb := newClient(t)
 	k := must(ManagerFor(rdb))(t)
 	runtime.GC()
 	equal(t, "registered while in use", registered(rdb), true)
 	runtime.KeepAlive(k)
 	k = nil
-	redistest.Eventually(t, 10*time.Second, func() bool { runtime.GC(); return !registered(rdb) }, "the entry goes")
+	redistest.Eventually(t, 10*time.Second, func() bool { runtime.GC(); return !registered(rdb) }, "the manager is removed")
 }
 
 type application struct {
 	redis.UniversalClient
-	manager *lease.Manager // as of a Mutex
+	manager *lease.Manager // like a field with a Mutex
 }
 
 type overridingApplication struct{ application }
@@ -190,15 +190,15 @@ func (a *overridingApplication) Process(ctx context.Context, cmd redis.Cmder) er
 	return a.UniversalClient.Process(ctx, cmd)
 }
 
-// lockingHook is a hook that locks.
+// lockingHook is a hook that uses a lock.
 type lockingHook struct {
 	redistest.Hook
 	manager *lease.Manager
 }
 
-// What leads from a primitive to its client may lead back: all of it goes together.
+// A client may refer to the primitives that use it. All of them are collected together.
 func TestClientsAreCollected(t *testing.T) {
-	for name, make := range map[string]func(rdb *redis.Client, collected func()){
+	for name, use := range map[string]func(rdb *redis.Client, collected func()){
 		"a client": func(rdb *redis.Client, collected func()) {
 			must(ManagerFor(rdb))(t)
 			runtime.AddCleanup(rdb, func(f func()) { f() }, collected)
@@ -221,21 +221,21 @@ func TestClientsAreCollected(t *testing.T) {
 		var collected atomic.Bool
 		func() {
 			rdb := redis.NewClient(options())
-			make(rdb, func() { collected.Store(true) })
+			use(rdb, func() { collected.Store(true) })
 			check(t, rdb.Close())
 		}()
-		redistest.Eventually(t, 10*time.Second, func() bool { runtime.GC(); return collected.Load() }, "%s goes", name)
+		redistest.Eventually(t, 10*time.Second, func() bool { runtime.GC(); return collected.Load() }, "%s is collected", name)
 	}
 	redistest.Eventually(t, 10*time.Second, func() bool {
 		runtime.GC()
 		storesMu.Lock()
 		defer storesMu.Unlock()
 		return len(stores) == 0
-	}, "all entries go")
+	}, "all managers are removed")
 }
 
-// A manager may be collected and its cleanup still be due when the next one is made.
-func TestManagerThatIsMadeAgain(t *testing.T) {
+// The next manager may be made after the last one was collected, and before its cleanup.
+func TestManagerIsMadeAgain(t *testing.T) {
 	rdb := newClient(t)
 	for range 20 {
 		must(ManagerFor(rdb))(t)

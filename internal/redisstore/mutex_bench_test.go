@@ -10,8 +10,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// BenchmarkHandOver says what a hold costs the server that is handed over among sixteen
-// processes: a release, and a request that queues again. See longAcquire for the long way.
+// BenchmarkHandOver measures the server's processor time for a hand-over among sixteen processes: a
+// release, and a request that queues again. It runs the fast and the slow paths.
 func BenchmarkHandOver(b *testing.B) {
 	const processes = 16
 	keys, err := keysFor(mutexAt("key"))
@@ -22,21 +22,21 @@ func BenchmarkHandOver(b *testing.B) {
 		return "baton:10000:host:12345:ABCDEFGHIJKLMN" + strconv.Itoa(10+i%processes) + ":1"
 	}
 	channel := func(i int) string { return "baton:ABCDEFGHIJKLMN" + strconv.Itoa(10+i%processes) }
-	for _, way := range []struct {
-		name     string
-		ask, end *script
-	}{{"short", mutexAcquire, mutexRelease}, {"long", longAcquire, longRelease}} {
-		b.Run(way.name, func(b *testing.B) {
+	for _, path := range []struct {
+		name             string
+		acquire, release *script
+	}{{"fast", mutexAcquire, mutexRelease}, {"slow", slowAcquire, slowRelease}} {
+		b.Run(path.name, func(b *testing.B) {
 			server := redistest.Start(b)
 			rdb := server.Client(b)
-			for _, s := range []*script{way.ask, way.end} {
+			for _, s := range []*script{path.acquire, path.release} {
 				if err := rdb.ScriptLoad(b.Context(), s.text).Err(); err != nil {
 					b.Fatal(err)
 				}
 			}
-			ask := func(pipe redis.Pipeliner, i int) {
+			request := func(pipe redis.Pipeliner, i int) {
 				args := []any{token(i), 10000, i + 1, 3600, channel(i), "key"}
-				_ = pipe.Process(b.Context(), way.ask.command(b.Context(), "evalsha", way.ask.sha, keys, args))
+				_ = pipe.Process(b.Context(), path.acquire.command(b.Context(), "evalsha", path.acquire.sha, keys, args))
 			}
 			send := func(do func(pipe redis.Pipeliner)) {
 				pipe := rdb.Pipeline()
@@ -47,15 +47,15 @@ func BenchmarkHandOver(b *testing.B) {
 			}
 			send(func(pipe redis.Pipeliner) {
 				for i := range processes {
-					ask(pipe, i)
+					request(pipe, i)
 				}
 			})
 			before, n := cpuTime(b, server), 0
 			for b.Loop() {
 				send(func(pipe redis.Pipeliner) {
 					for range 4 * processes {
-						_ = pipe.Process(b.Context(), way.end.command(b.Context(), "evalsha", way.end.sha, keys, []any{token(n)}))
-						ask(pipe, n)
+						_ = pipe.Process(b.Context(), path.release.command(b.Context(), "evalsha", path.release.sha, keys, []any{token(n)}))
+						request(pipe, n)
 						n++
 					}
 				})
@@ -68,7 +68,7 @@ func BenchmarkHandOver(b *testing.B) {
 	}
 }
 
-// cpuTime is how many µs of processor time the server has used.
+// cpuTime returns how many µs of processor time the server has used.
 func cpuTime(b *testing.B, s *redistest.Server) (us float64) {
 	info, _ := s.Do(b, "INFO", "cpu").(string)
 	for line := range strings.SplitSeq(info, "\r\n") {

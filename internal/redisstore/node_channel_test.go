@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A node that is connected to, and silent, does not delay the end of the subscription of the
-// process: a new one can begin.
+// A node that accepts a connection and then stays silent does not delay the end of the subscription of
+// the process.
 func TestSilentNodeDoesNotDelayTheEndOfTheSubscription(t *testing.T) {
 	here, there := net.Pipe()
 	node := redis.NewClient(&redis.Options{
@@ -25,7 +25,7 @@ func TestSilentNodeDoesNotDelayTheEndOfTheSubscription(t *testing.T) {
 	n.mu.Lock()
 	n.subscriptionTo(node, "key")
 	n.mu.Unlock()
-	if _, err := there.Read(make([]byte, 1)); err != nil { // of its greeting, which gets no reply
+	if _, err := there.Read(make([]byte, 1)); err != nil { // the greeting, which gets no reply
 		t.Fatal(err)
 	}
 	running.Go(func() { _, _ = io.Copy(io.Discard, there) })

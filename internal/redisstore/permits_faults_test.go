@@ -8,7 +8,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// A full server lets holders go and others in; only what is new is refused.
+// A server without memory still executes releases and grants waiters. It refuses only new requests.
 func TestPermitsOutOfMemory(t *testing.T) {
 	t.Parallel()
 	nothing := func(*permits) {}
@@ -16,7 +16,7 @@ func TestPermitsOutOfMemory(t *testing.T) {
 		r.Helper()
 		r.unchanged("a newcomer", func() {
 			_, err := r.Acquire(r.Context(), r.update(e, 1, 0, 1))
-			expect(r.T, "ask", err, "passing", "OOM")
+			expect(r.T, "acquire", err, "passing", "OOM")
 		})
 	}
 	s := redistest.Start(t)
@@ -29,35 +29,35 @@ func TestPermitsOutOfMemory(t *testing.T) {
 		{"release", nothing, func(r *permits) { equal(r.T, "owned", r.release(a), true) }, "b=2 c=8 d+1"},
 		{"a stranger's release", func(r *permits) { r.release(c); r.release(d) }, func(r *permits) { equal(r.T, "owned", r.release(e), false) }, "a=8 b=2"},
 		{"lower", nothing, func(r *permits) { r.state(a, 2, 5, 0) }, "a=5 b=2 c+8 d+1"},
-		{"lower that lets in", nothing, func(r *permits) { r.state(a, 2, 0, 0) }, "b=2 c=8 d+1"},
+		{"lower that grants a waiter", nothing, func(r *permits) { r.state(a, 2, 0, 0) }, "b=2 c=8 d+1"},
 		{"yield", nothing, func(r *permits) { r.state(a, 2, 0, 1) }, "b=2 c=8 d+1 a+1"},
-		{"renew", func(r *permits) { r.early(a) }, func(r *permits) {
+		{"renew", func(r *permits) { r.backdateScore(a) }, func(r *permits) {
 			equal(r.T, "renewed", r.renew(a, lockTTL), lease.RenewResult{Held: true, Contended: true, SeveralWait: true})
 			r.state(a, 2, 8, 0)
 		}, "a=8 b=2 c+8 d+1"},
-		{"the queue's first leaves", nothing, func(r *permits) { r.release(c); r.release(b) }, "a=8 d=1"},
-		{"a hold runs out and a waiter asks", func(r *permits) { r.expires(a) }, func(r *permits) {
-			equal(r.T, "the waiter", outcome(r.says(r.again(c, 2, 1, 0, 8))), "granted")
+		{"the first waiter leaves", nothing, func(r *permits) { r.release(c); r.release(b) }, "a=8 d=1"},
+		{"a poll after an expiry", func(r *permits) { r.expireHold(a) }, func(r *permits) {
+			equal(r.T, "the waiter", outcome(r.send(r.again(c, 2, 1, 0, 8))), "granted")
 		}, "b=2 c=8 d+1"},
-		{"a refresh", func(r *permits) { r.seen(c, -3*time.Second) }, func(r *permits) {
+		{"a refresh", func(r *permits) { r.setLastSeen(c, -3*time.Second) }, func(r *permits) {
 			before := r.now().UnixMilli()
-			r.says(r.again(c, 2, 1, 0, 8))
+			r.send(r.again(c, 2, 1, 0, 8))
 			r.expiry(r.queue, lease.WaiterTTL)
-			equal(r.T, "it is seen now", r.stored().queue[0].at >= before, true)
+			equal(r.T, "last seen now", r.stored().queue[0].at >= before, true)
 		}, "a=8 b=2 c+8 d+1"},
 		{"a withdrawal", nothing, func(r *permits) { r.state(c, 2, 0, 0) }, "a=8 b=2 d+1"},
-		{"a first entry", nothing, newcomer, "a=8 b=2 c+8 d+1"},
+		{"a first request of a waiter", nothing, newcomer, "a=8 b=2 c+8 d+1"},
 		{"a first request", nothing, func(r *permits) {
 			r.release(c)
 			r.release(d)
 			r.release(a)
 			newcomer(r)
 		}, "b=2"},
-		{"a first request of all", nothing, func(r *permits) {
+		{"a first request of the key", nothing, func(r *permits) {
 			check(r.T, r.rdb.FlushAll(r.Context()).Err())
 			newcomer(r)
 		}, ""},
-		{"when a renewed hold seems to have run out", func(r *permits) { r.early(a) }, func(r *permits) {
+		{"a first request when a renewed hold looks expired", func(r *permits) { r.backdateScore(a) }, func(r *permits) {
 			newcomer(r)
 		}, "a=8 b=2 c+8 d+1"},
 	} {
@@ -72,7 +72,7 @@ func TestPermitsOutOfMemory(t *testing.T) {
 			s.Do(t, "CONFIG", "SET", "maxmemory", "1")
 			row.do(r)
 			s.Do(t, "CONFIG", "SET", "maxmemory", "0")
-			r.stands("then", row.then)
+			r.checkState("then", row.then)
 		})
 	}
 }

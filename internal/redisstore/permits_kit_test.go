@@ -14,7 +14,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
-// permits is one semaphore or reader/writer lock, and the server it is on.
+// permits is one semaphore or reader/writer lock, and its server.
 type permits struct {
 	*rig                          // with the main key as its lock
 	name                          lease.Name
@@ -43,7 +43,7 @@ func eachRW(t *testing.T, f func(r *permits)) {
 	eachServer(t, func(r *rig) { f(newPermits(r.T, r.rdb, rwAt(r.lock), lease.ExclusiveWeight)) })
 }
 
-// update is request n of token: it keeps, and wants besides, first with this request.
+// update returns request n of token, which keeps some permits and wants more. The want is new.
 func (r *permits) update(token string, n, keep, want int64) lease.Request {
 	rw := r.name.Kind == lease.RWMutex
 	return lease.Request{
@@ -52,27 +52,27 @@ func (r *permits) update(token string, n, keep, want int64) lease.Request {
 	}
 }
 
-func (r *permits) says(q lease.Request) lease.Reply {
+func (r *permits) send(q lease.Request) lease.Reply {
 	r.Helper()
 	return must(r.Acquire(r.Context(), q))(r.T)
 }
 
 func (r *permits) state(token string, n, keep, want int64) lease.Reply {
 	r.Helper()
-	return r.says(r.update(token, n, keep, want))
+	return r.send(r.update(token, n, keep, want))
 }
 
-// has makes token hold so many.
+// has makes token acquire weight permits.
 func (r *permits) has(token string, weight int64) {
 	r.Helper()
 	equal(r.T, token+"'s request", outcome(r.state(token, 1, 0, weight)), "granted")
 }
 
-// waits puts token in the queue for so many.
+// waits queues token for want permits.
 func (r *permits) waits(token string, want int64) {
 	r.Helper()
 	equal(r.T, token+"'s request", outcome(r.state(token, 1, 0, want)), "wait")
-	r.stays(r.queue, r.waiters, token)
+	r.keepQueued(r.queue, r.waiters, token)
 }
 
 func (r *permits) release(token string) (owned bool) {
@@ -103,27 +103,27 @@ func (r *permits) rewrite(hash, token string, change func(fields []string)) {
 	check(r.T, r.rdb.HSet(r.Context(), hash, token, strings.Join(fields, " ")).Err())
 }
 
-// expires does to the hold of token what passing time does.
-func (r *permits) expires(token string) { r.Helper(); r.ends(token, -time.Millisecond) }
+// expireHold makes the hold of token expire.
+func (r *permits) expireHold(token string) { r.Helper(); r.setEnd(token, -time.Millisecond) }
 
-// ends sets when the hold of token ends.
-func (r *permits) ends(token string, in time.Duration) {
+// setEnd sets when the hold of token ends.
+func (r *permits) setEnd(token string, in time.Duration) {
 	r.Helper()
 	ms := r.now().Add(in).UnixMilli()
 	r.rewrite(r.main, token, func(fields []string) { fields[0] = fmt.Sprint(ms) })
 	check(r.T, r.rdb.ZAddXX(r.Context(), r.holders, redis.Z{Score: float64(ms), Member: token}).Err())
 }
 
-// dies makes the entry of token so old that it counts no more.
-func (r *permits) dies(token string) { r.Helper(); r.seen(token, -lease.WaiterTTL) }
+// makeStale makes the waiter of token stale.
+func (r *permits) makeStale(token string) { r.Helper(); r.setLastSeen(token, -lease.WaiterTTL) }
 
-func (r *permits) seen(token string, ago time.Duration) {
+func (r *permits) setLastSeen(token string, fromNow time.Duration) {
 	r.Helper()
-	ms := r.now().Add(ago).UnixMilli()
+	ms := r.now().Add(fromNow).UnixMilli()
 	r.rewrite(r.waiters, token, func(fields []string) { fields[0] = fmt.Sprint(ms) })
 }
 
-// storedPermits is all that the server stores for the permits.
+// storedPermits is everything that the server stores for the permits.
 type storedPermits struct {
 	size, declared, used, waiting, last, life, at int64
 	holds                                         map[string]record
@@ -131,7 +131,7 @@ type storedPermits struct {
 	zset                                          map[string]float64
 }
 
-// record is a hold or an entry.
+// record is a hold or a waiter.
 type record struct {
 	token                                                        string
 	expires, weight, ttl, seq, wantSeq, granted, base, at, grant int64
@@ -169,7 +169,7 @@ func (r *permits) parseHold(token, text string) record {
 	return h
 }
 
-// scan reads numbers, and whether what follows them says that it is shared.
+// scan parses numbers, and the flag behind them that means a shared hold.
 func (r *permits) scan(text string, numbers ...*int64) (shared bool) {
 	r.Helper()
 	fields := strings.Fields(text)
@@ -182,14 +182,14 @@ func (r *permits) scan(text string, numbers ...*int64) (shared bool) {
 	return len(fields) > len(numbers) && fields[len(numbers)] == "1"
 }
 
-// lasts checks that a hold has a ttl to go that began after the rig was made.
-func (r *permits) lasts(what, token string, ttl time.Duration) {
+// holdRemains checks that a hold got a TTL of ttl after the rig was made.
+func (r *permits) holdRemains(what, token string, ttl time.Duration) {
 	r.Helper()
 	ms := r.stored().holds[token].expires - r.now().UnixMilli()
 	r.remains(what, time.Duration(ms)*time.Millisecond, ttl)
 }
 
-// String is who holds how much, and who waits for how much in which order.
+// String lists the holds and the queue with their weights, as in "a=6 b+5".
 func (s storedPermits) String() string {
 	list := []string{}
 	for _, token := range slices.SortedFunc(maps.Keys(s.holds), func(a, b string) int { return int(s.holds[a].base - s.holds[b].base) }) {
@@ -203,21 +203,20 @@ func (s storedPermits) String() string {
 
 func short(token string) string { return token[strings.LastIndexByte(token, ':')+1:] }
 
-// stands checks who holds how much, and who waits for how much.
-func (r *permits) stands(what, want string) {
+// checkState checks the holds and the queue.
+func (r *permits) checkState(what, want string) {
 	r.Helper()
 	equal(r.T, what, r.stored().String(), want)
 }
 
-// early makes the zset say that the hold of token has ended, as it does some
-// time after a renewal.
-func (r *permits) early(token string) {
+// backdateScore makes the hold of token look expired in the zset, as it does some time after a
+// renewal.
+func (r *permits) backdateScore(token string) {
 	r.Helper()
 	check(r.T, r.rdb.ZAddXX(r.Context(), r.holders, redis.Z{Score: 1, Member: token}).Err())
 }
 
-// setBack makes all times an hour later, which is what the server's clock has done to them when
-// it is set back by one.
+// setBack makes all stored times an hour later, as if the server's clock was set back by an hour.
 func (r *permits) setBack() {
 	r.Helper()
 	later := func(i int) func(fields []string) {
@@ -236,21 +235,21 @@ func (r *permits) setBack() {
 	r.rewrite(r.main, "state", later(7))
 }
 
-// again is request n of token for what it has wanted since its request first.
+// again returns request n of token, which repeats the want of the request first.
 func (r *permits) again(token string, n, first, keep, want int64) lease.Request {
 	q := r.update(token, n, keep, want)
 	q.WantSeq = first
 	return q
 }
 
-// try is update of one that does not queue.
+// try is update for a request that does not queue.
 func (r *permits) try(token string, n, keep, want int64) lease.Request {
 	q := r.update(token, n, keep, want)
 	q.Enqueue = false
 	return q
 }
 
-// rows runs subtests one after the other, each on a server that is empty.
+// rows runs subtests one after the other, each on an empty server.
 func (r *permits) rows(list map[string]func(*permits)) {
 	rigs := map[string]func(*rig){}
 	for name, f := range list {

@@ -19,12 +19,12 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// A hookServer stands in for a server: it is told which commands were sent
-// together, and replies when the test says so.
+// A hookServer stands in for a server. It records which commands were sent together, and replies when
+// the test allows it.
 type hookServer struct {
 	arrived chan []string        // the first argument of each command sent together
-	reply   chan func() error    // run for what arrived first; its error is returned
-	blocked map[string]chan bool // commands that get no reply until theirs is closed
+	reply   chan func() error    // run for the oldest arrival; returns its error
+	blocked map[string]chan bool // commands that get no reply until their channel is closed
 }
 
 func (h *hookServer) serve(cmds ...redis.Cmder) error {
@@ -44,8 +44,8 @@ func (h *hookServer) serve(cmds ...redis.Cmder) error {
 	return err
 }
 
-// newHookServer returns a transport, its server, and a function that sends a
-// command on it and returns once that has been sent or is queued.
+// newHookServer returns a server, and a function that sends it a command. The function returns once the
+// command was sent or queued.
 func newHookServer(t *testing.T) (*hookServer, func(key string, ctx ...context.Context) <-chan error) {
 	rdb := newClient(t)
 	h := &hookServer{arrived: make(chan []string, 100), reply: make(chan func() error), blocked: map[string]chan bool{}}
@@ -67,7 +67,7 @@ func newHookServer(t *testing.T) (*hookServer, func(key string, ctx ...context.C
 	}
 }
 
-// sent compares which commands have been sent together since the last call.
+// sent checks which commands were sent together since the last call.
 func (h *hookServer) sent(t *testing.T, want ...[]string) {
 	t.Helper()
 	synctest.Wait()
@@ -84,7 +84,7 @@ func (h *hookServer) sent(t *testing.T, want ...[]string) {
 
 func fine() error { return nil }
 
-// finish replies to what is in flight, and waits for commands that succeed.
+// finish replies to the commands in flight, and checks that all commands succeed.
 func (h *hookServer) finish(t *testing.T, all ...<-chan error) {
 	t.Helper()
 	for range maxUnbatched {
@@ -95,7 +95,7 @@ func (h *hookServer) finish(t *testing.T, all ...<-chan error) {
 	}
 }
 
-// TestCommandsAreSentTogetherWhenTwoAreInFlight: the others wait until one returns.
+// TestCommandsAreSentTogetherWhenTwoAreInFlight checks that further commands wait until one returns.
 func TestCommandsAreSentTogetherWhenTwoAreInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, send := newHookServer(t)
@@ -110,7 +110,7 @@ func TestCommandsAreSentTogetherWhenTwoAreInFlight(t *testing.T) {
 	})
 }
 
-// TestCommandWithoutAReplyDelaysNoOther: what is in flight may never return.
+// TestCommandWithoutAReplyDelaysNoOther sends commands behind others that never return.
 func TestCommandWithoutAReplyDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, send := newHookServer(t)
@@ -134,7 +134,7 @@ func TestCommandWithoutAReplyDelaysNoOther(t *testing.T) {
 	})
 }
 
-// TestBatchIsBounded: a thousand commands at once are several pipelines.
+// TestBatchIsBounded sends a thousand commands at once, which must be several pipelines.
 func TestBatchIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, send := newHookServer(t)
@@ -156,7 +156,8 @@ func TestBatchIsBounded(t *testing.T) {
 	})
 }
 
-// TestQueuedCommandEndsWithItsOwnContext: it is never sent then, and the others in the queue are.
+// TestQueuedCommandEndsWithItsOwnContext cancels a queued command. It is never sent, and the others in
+// the queue are.
 func TestQueuedCommandEndsWithItsOwnContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, send := newHookServer(t)
@@ -175,8 +176,8 @@ func TestQueuedCommandEndsWithItsOwnContext(t *testing.T) {
 	})
 }
 
-// TestDeadlineInABatchIsItsOwn: a command whose deadline passes while its pipeline is
-// under way returns soon, and all others of the pipeline get their replies.
+// TestDeadlineInABatchIsItsOwn lets a deadline pass while the pipeline of its command is in flight. The
+// command returns soon, and the others of the pipeline get their replies.
 func TestDeadlineInABatchIsItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, send := newHookServer(t)
@@ -205,8 +206,8 @@ func TestDeadlineInABatchIsItsOwn(t *testing.T) {
 	})
 }
 
-// TestReleaseAwaitsAConnectionUntilItsDeadline: no connection can be made, and nothing else ends
-// the wait for one so soon.
+// TestReleaseAwaitsAConnectionUntilItsDeadline releases without a connection. Only the deadline of the
+// release ends its wait for one.
 func TestReleaseAwaitsAConnectionUntilItsDeadline(t *testing.T) {
 	type dialer = func(context.Context, string, string) (net.Conn, error)
 	clients := map[string]func(dialer) redis.UniversalClient{
@@ -236,8 +237,8 @@ func TestReleaseAwaitsAConnectionUntilItsDeadline(t *testing.T) {
 	}
 }
 
-// TestShortDeadlineFailsAlone has 64 goroutines ask at once, one of them with hardly any
-// time: none of the others fails.
+// TestShortDeadlineFailsAlone sends requests from 64 goroutines, one of them with a very short deadline.
+// None of the others may fail.
 func TestShortDeadlineFailsAlone(t *testing.T) {
 	s := redistest.Start(t)
 	for _, ctxTimeouts := range []bool{true, false} {
@@ -262,8 +263,8 @@ func TestShortDeadlineFailsAlone(t *testing.T) {
 	}
 }
 
-// TestRenewalsDoNotQueueAtASilentServer: when a pipeline could not be sent, its commands
-// are sent by themselves, and the first that gets no reply speaks for the others.
+// TestRenewalsDoNotQueueAtASilentServer cannot send a pipeline, so that its commands are sent one by one.
+// The first command without a reply fails all later ones.
 func TestRenewalsDoNotQueueAtASilentServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		silent, sent := errors.New("i/o timeout"), 0
@@ -293,15 +294,15 @@ func TestRenewalsDoNotQueueAtASilentServer(t *testing.T) {
 	})
 }
 
-// TestPipelineOfAClusterHasNoDeadline: go-redis would apply one to the replies, and a
-// hold on a server that is far away would be lost.
+// TestPipelineOfAClusterHasNoDeadline checks the ctx of a pipeline. go-redis would apply a deadline to
+// the replies, and a hold on a distant server would be lost.
 func TestPipelineOfAClusterHasNoDeadline(t *testing.T) {
 	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}, ContextTimeoutEnabled: true})
 	defer rdb.Close()
 	reached := errors.New("reached")
 	rdb.AddHook(redistest.Before(func(ctx context.Context, _ ...redis.Cmder) error {
 		if _, ok := ctx.Deadline(); ok || ctx.Done() == nil {
-			t.Error("it has a deadline, or waits for a connection for ever")
+			t.Error("the ctx has a deadline, or cannot end the wait for a connection")
 		}
 		return reached
 	}))
@@ -309,8 +310,9 @@ func TestPipelineOfAClusterHasNoDeadline(t *testing.T) {
 	equal(t, "the error", err, reached)
 }
 
-// TestErrorOfExecIsThatOfEachCommandWithoutOne and not of those that have a reply.
-func TestErrorOfExecIsThatOfEachCommandWithoutOne(t *testing.T) {
+// TestExecErrorIsForCommandsWithoutReply checks that the error of Exec becomes the error of the commands
+// without a reply, and of no other.
+func TestExecErrorIsForCommandsWithoutReply(t *testing.T) {
 	ctx := t.Context()
 	replied, failed, none := mutexRelease.command(ctx, "evalsha", "", nil, nil), mutexRelease.command(ctx, "evalsha", "", nil, nil), mutexRelease.command(ctx, "evalsha", "", nil, nil)
 	replied.SetVal(int64(1))
@@ -324,13 +326,13 @@ func TestErrorOfExecIsThatOfEachCommandWithoutOne(t *testing.T) {
 		{replied, errSendAlone, nil}, {none, errSendAlone, errSendAlone},
 	} {
 		if got := batchedError(row.cmd, row.err); got != row.want {
-			t.Errorf("of %v, %v: got %v, want %v", row.cmd, row.err, got, row.want)
+			t.Errorf("%v with %v: got %v, want %v", row.cmd, row.err, got, row.want)
 		}
 	}
 }
 
-// TestPanicReachesTheCallerWhoseCommandItWas: of a pipeline that panics, each command is sent by itself.
-func TestPanicReachesTheCallerWhoseCommandItWas(t *testing.T) {
+// TestPanicReachesTheCallerOfItsCommand panics in a pipeline. Its commands are then sent one by one.
+func TestPanicReachesTheCallerOfItsCommand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, send := newHookServer(t)
 		one, two, a, b := send("1"), send("2"), send("a"), send("b")
@@ -345,16 +347,16 @@ func TestPanicReachesTheCallerWhoseCommandItWas(t *testing.T) {
 		outcomes := map[string]error{"a": <-a, "b": <-b}
 		var p *retry.PanicError
 		if err := outcomes[bad[0]]; !errors.As(err, &p) || p.Value != "in a hook" {
-			t.Errorf("of the command that panics: %v", err)
+			t.Errorf("the command that panics: %v", err)
 		}
 		if err := outcomes[good[0]]; err != nil {
-			t.Errorf("of the other: %v", err)
+			t.Errorf("the other command: %v", err)
 		}
 	})
 }
 
-// TestHoldNeedsNoNewConnection: many locks are renewed on an idle client although
-// no further connection can be made, not even that of a pipeline.
+// TestHoldNeedsNoNewConnection renews many locks on an idle client that cannot make a further connection,
+// not even for a pipeline.
 func TestHoldNeedsNoNewConnection(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
@@ -388,6 +390,6 @@ func TestHoldNeedsNoNewConnection(t *testing.T) {
 		}
 	}
 	if dials.Load() == 1 {
-		t.Error("no connection was asked for")
+		t.Error("no further connection was dialed")
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
-// prefixed is a hook that puts a prefix in front of every key.
+// prefixed is a hook that adds a prefix to every key.
 var prefixed = redistest.Before(func(_ context.Context, cmds ...redis.Cmder) error {
 	for _, cmd := range cmds {
 		if args := cmd.Args(); strings.HasPrefix(cmd.Name(), "eval") {
@@ -25,8 +25,8 @@ var prefixed = redistest.Before(func(_ context.Context, cmds ...redis.Cmder) err
 	return nil
 })
 
-// A hook may put a prefix before each key. A message names the key as its users do, or nobody
-// would know it.
+// A hook may add a prefix to each key. A message contains the key without that prefix, because its
+// receivers compare it with their own keys.
 func TestMessagesNameTheKeyWithoutAPrefix(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
@@ -54,18 +54,18 @@ func TestMessagesNameTheKeyWithoutAPrefix(t *testing.T) {
 			{lease.Name{Kind: taskgroup.Kind, Key: "key"}, func() {
 				g := newGroup(t, rdb, "key")
 				g.Store = r.Store
-				g.counts("s", taskgroup.OpStart, a)
-				g.counts("s", taskgroup.OpDone, a)
+				g.applies("s", taskgroup.OpStart, a)
+				g.applies("s", taskgroup.OpDone, a)
 			}},
 		} {
-			said := r.published(row.do)
-			if len(said) == 0 {
+			messages := r.published(row.do)
+			if len(messages) == 0 {
 				t.Errorf("%c: no message", row.name.Kind)
 			}
-			for _, m := range said {
+			for _, m := range messages {
 				_, payload, _ := strings.Cut(m, ": ")
 				if h, ok := parseMessage(payload); !ok || h.Name != row.name {
-					t.Errorf("%q is about %v", m, h.Name)
+					t.Errorf("%q names %v", m, h.Name)
 				}
 			}
 			keys := rdb.Keys(t.Context(), "*").Val()

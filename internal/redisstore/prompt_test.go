@@ -17,8 +17,8 @@ func promptRequest(key string) lease.Request {
 	return lease.Request{Name: mutexAt(key), Token: "baton:60000:t", TTL: time.Minute, Seq: 1, Prompt: true}
 }
 
-// TestPromptRequestReturnsWithoutReply: a request that is to fail fast returns although the
-// server is stopped, the client waits a minute for replies, and the ctx does not end.
+// TestPromptRequestReturnsWithoutReply stops the server. A request with Prompt returns, although
+// the client waits a minute for replies and the ctx does not end.
 func TestPromptRequestReturnsWithoutReply(t *testing.T) {
 	s := redistest.Start(t)
 	rdb := s.Client(t, func(o *redis.Options) { o.ReadTimeout, o.WriteTimeout = time.Minute, time.Minute })
@@ -32,11 +32,11 @@ func TestPromptRequestReturnsWithoutReply(t *testing.T) {
 		t.Errorf("the server is stopped: %+v, %v", reply, err)
 	}
 	if store.IsPrompt(mutexAt("b")) {
-		t.Error("a server that did not answer is expected to answer at once")
+		t.Error("a server that did not reply counts as fast")
 	}
 }
 
-// TestPromptRequestPassesAllHooks: hooks that the client had, and those that it gets later.
+// TestPromptRequestPassesAllHooks checks earlier and later hooks of the client.
 func TestPromptRequestPassesAllHooks(t *testing.T) {
 	rdb := redistest.Start(t).Client(t)
 	var outer, later []string // names of commands
@@ -59,19 +59,19 @@ func TestPromptRequestPassesAllHooks(t *testing.T) {
 		t.Errorf("the hook saw %q", outer)
 	}
 	hook := store.transport.single.prompt
-	rdb.Conn().Ping(t.Context()) // which makes a chain of the hooks of its own
+	rdb.Conn().Ping(t.Context()) // creates its own chain of the hooks
 	if NewStore(rdb); !hook.inUse.Load() || promptHookOf(rdb, false) != hook {
-		t.Error("the hook is out of use, or a client has two of them")
+		t.Error("the hook is not in use, or the client has two of them")
 	}
 	rdb.AddHook(names(&later))
 	send("b")
 	if !slices.Contains(outer, "evalsha") || !slices.Contains(later, "evalsha") || store.IsPrompt(mutexAt("b")) {
-		t.Errorf("the hook saw %q, the later one %q; prompt %v", outer, later, store.IsPrompt(mutexAt("b")))
+		t.Errorf("the hook saw %q, the later one %q; low latency %v", outer, later, store.IsPrompt(mutexAt("b")))
 	}
 }
 
-// TestNoPromptHookWithoutTimeouts: go-redis sets no deadlines for such a client, and would
-// not clear one that was set.
+// TestNoPromptHookWithoutTimeouts uses clients without timeouts. For them go-redis sets no deadlines,
+// and would not clear the deadline of a prompt request.
 func TestNoPromptHookWithoutTimeouts(t *testing.T) {
 	for _, timeout := range []time.Duration{-1, -2} {
 		rdb := redistest.Start(t).Client(t, func(o *redis.Options) { o.ReadTimeout = timeout })
@@ -81,8 +81,8 @@ func TestNoPromptHookWithoutTimeouts(t *testing.T) {
 	}
 }
 
-// TestPromptRequestInCluster: each node's client has a promptHook. A request returns at once from a
-// node that is stopped, and from one that the slot has left, to which go-redis would not add a hook.
+// TestPromptRequestInCluster checks the promptHook of each node. A request returns immediately from a
+// stopped node, and from a node that no longer has the slot, to which go-redis adds no hook.
 func TestPromptRequestInCluster(t *testing.T) {
 	c := redistest.StartCluster(t, 3)
 	rdb := c.Client(t, func(o *redis.ClusterOptions) { o.ReadTimeout, o.WriteTimeout = time.Minute, time.Minute })
@@ -91,9 +91,9 @@ func TestPromptRequestInCluster(t *testing.T) {
 	if store.IsPrompt(a) {
 		t.Error("the slots are known before the first command")
 	}
-	acquire := func(prompt bool) error {
+	acquire := func(failFast bool) error {
 		r := promptRequest("a")
-		r.Prompt = prompt
+		r.FailFast = failFast
 		reply, err := store.Acquire(t.Context(), r)
 		if err == nil && !reply.Granted {
 			t.Errorf("%+v", reply)
@@ -107,7 +107,7 @@ func TestPromptRequestInCluster(t *testing.T) {
 			rdb.ReloadState(t.Context())
 			node := must(rdb.MasterForKey(t.Context(), "a"))(t)
 			return node.Options().Addr == c.Owner(t, c.Slot(t, "a")).Addr() && store.IsPrompt(a)
-		}, "the node does not answer within a millisecond")
+		}, "the node does not reply within a millisecond")
 	}
 	getFast()
 	c.Migrate(t, c.Slot(t, "a")).Finish(t)
@@ -119,6 +119,6 @@ func TestPromptRequestInCluster(t *testing.T) {
 	owner.Pause()
 	defer owner.Continue()
 	if err := acquire(true); err != retry.ErrNoAnswer || store.IsPrompt(a) {
-		t.Errorf("the node is stopped: %v, prompt %v", err, store.IsPrompt(a))
+		t.Errorf("the node is stopped: %v, low latency %v", err, store.IsPrompt(a))
 	}
 }

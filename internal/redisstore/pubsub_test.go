@@ -17,20 +17,20 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// recordingHandler is a listener whose test reads what it was told.
+// recordingHandler is a MessageHandler that records its calls.
 type recordingHandler struct {
 	channel string
-	events  chan any // "subscribed", "deaf", or a lease.Handover
+	events  chan any // "subscribed", "disconnected", or a lease.Handover
 	ended   chan struct{}
 	stop    context.CancelFunc
 }
 
 func (rec *recordingHandler) Channels(client.Subscriber) []string      { return []string{rec.channel} }
 func (rec *recordingHandler) Subscribed(string)                        { rec.events <- "subscribed" }
-func (rec *recordingHandler) Disconnected()                            { rec.events <- "deaf" }
+func (rec *recordingHandler) Disconnected()                            { rec.events <- "disconnected" }
 func (rec *recordingHandler) HandleMessage(_ string, h lease.Handover) { rec.events <- h }
 
-// subscribe listens until the end of the test, and checks that it then ends.
+// subscribe subscribes until the end of the test, and checks that Subscribe then returns.
 func subscribe(t *testing.T, rdb *redis.Client, channel string) *recordingHandler {
 	ctx, cancel := context.WithCancel(context.Background())
 	rec := &recordingHandler{channel: channel, events: make(chan any, 1000), ended: make(chan struct{}), stop: cancel}
@@ -42,33 +42,33 @@ func subscribe(t *testing.T, rdb *redis.Client, channel string) *recordingHandle
 	return rec
 }
 
-// end ends the listener's ctx, and checks that it returns in time.
+// end ends the ctx of the subscription, and checks that Subscribe returns in time.
 func (rec *recordingHandler) end(t *testing.T, within time.Duration) {
 	t.Helper()
 	rec.stop()
 	select {
 	case <-rec.ended:
 	case <-time.After(within):
-		t.Errorf("Listen has not returned %v after its ctx ended", within)
+		t.Errorf("Subscribe has not returned %v after the end of its ctx", within)
 		<-rec.ended
 	}
 }
 
-// receives waits for what the listener is told next.
+// receives checks the next call of the handler.
 func (rec *recordingHandler) receives(t *testing.T, want any) {
 	t.Helper()
 	select {
 	case got := <-rec.events:
 		if got != want {
-			t.Fatalf("told %v, want %v", got, want)
+			t.Fatalf("received %v, want %v", got, want)
 		}
 	case <-time.After(redistest.Patience):
-		t.Fatalf("not told %v", want)
+		t.Fatalf("did not receive %v", want)
 	}
 }
 
-// returns waits until the listener is subscribed again, however often it fails.
-func (rec *recordingHandler) returns(t *testing.T) {
+// awaitResubscribed waits until the handler is subscribed again, after any number of failures.
+func (rec *recordingHandler) awaitResubscribed(t *testing.T) {
 	t.Helper()
 	for {
 		select {
@@ -76,15 +76,15 @@ func (rec *recordingHandler) returns(t *testing.T) {
 			if got == "subscribed" {
 				return
 			}
-			equal(t, "told meanwhile", got, any("deaf"))
+			equal(t, "the event before", got, any("disconnected"))
 		case <-time.After(redistest.Patience):
 			t.Fatal("not subscribed again")
 		}
 	}
 }
 
-// says publishes a message and checks that it is heard.
-func (rec *recordingHandler) says(t *testing.T, rdb *redis.Client, channel string) {
+// receivesPublished publishes a message, and checks that the handler receives it.
+func (rec *recordingHandler) receivesPublished(t *testing.T, rdb *redis.Client, channel string) {
 	t.Helper()
 	check(t, rdb.Publish(t.Context(), channel, "m 3 0 1700000000000000 1 0 token key").Err())
 	rec.receives(t, lease.Handover{Name: mutexAt("key"), Seq: 3, FenceBase: 1700000000000000, Token: "token", Weight: 1})
@@ -94,7 +94,7 @@ func TestSubscribe(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		rec := subscribe(t, r.rdb, "c")
 		rec.receives(t, "subscribed")
-		rec.says(t, r.rdb, "c") // and nothing was published in vain: it was acknowledged
+		rec.receivesPublished(t, r.rdb, "c") // the subscription was acknowledged
 		for _, payload := range []string{"", " ", "m", "m 1 0 2 1 0 token", "m x 0 2 1 0 token key", "m 1 0 x 1 0 token key", "m 1  0 2 1 0 token key", "m 1.5 0 2 1 0 token key", "mm 1 0 2 1 0 token key", "m 99999999999999999999 0 2 1 0 token key"} {
 			check(t, r.rdb.Publish(r.Context(), "c", payload).Err())
 		}
@@ -107,12 +107,11 @@ func TestSubscribe(t *testing.T) {
 		redistest.Eventually(t, 5*time.Second, func() bool {
 			return r.rdb.PubSubNumSub(r.Context(), "c").Val()["c"] == 0
 		}, "the server has no subscriber")
-		equal(t, "told further", len(rec.events), 0)
+		equal(t, "further events", len(rec.events), 0)
 	})
 }
 
-// Messages that were sent before the acknowledgement are heard by nobody, so it
-// must be waited for.
+// Messages before the acknowledgement may be lost, so Subscribed must come after it.
 func TestSubscribedMeansAcknowledged(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
@@ -121,21 +120,21 @@ func TestSubscribedMeansAcknowledged(t *testing.T) {
 	check(t, rdb.Ping(t.Context()).Err())
 	p.CutNextReply("subscribe")
 	rec := subscribe(t, rdb, "c")
-	rec.receives(t, "deaf")
+	rec.receives(t, "disconnected")
 	rec.receives(t, "subscribed")
 	equal(t, "replies cut", p.Faults().RepliesCut, 1)
 	equal(t, "subscribers", s.Subscribers(t, "c"), 1)
-	rec.says(t, rdb, "c")
+	rec.receivesPublished(t, rdb, "c")
 }
 
-// network is what lies between a client in a bubble and its server.
+// network is the network between a client in a bubble and its server.
 type network struct {
-	silent atomic.Bool // swallows what the client writes, so that nothing answers
+	silent atomic.Bool // drops what the client writes, so that there is no reply
 	down   atomic.Bool
 	dials  atomic.Int64
 }
 
-// cut ends what there is without a word, and refuses new connections.
+// cut silences all connections, and refuses new ones.
 func (n *network) cut(on bool) {
 	n.silent.Store(on)
 	n.down.Store(on)
@@ -171,29 +170,29 @@ func bubbled(t *testing.T, f func(t *testing.T, rdb *redis.Client, n *network)) 
 	})
 }
 
-// A peer that has gone without a word is noticed by two probes.
+// A peer that has silently gone is detected by two pings.
 func TestSilentSubscriptionIsGivenUp(t *testing.T) {
 	t.Parallel()
 	bubbled(t, func(t *testing.T, rdb *redis.Client, n *network) {
 		rec := subscribe(t, rdb, "c")
 		rec.receives(t, "subscribed")
-		time.Sleep(time.Minute + time.Second) // somewhere between two probes
+		time.Sleep(time.Minute + time.Second) // between two pings
 		start := time.Now()
 		n.silent.Store(true)
-		rec.receives(t, "deaf")
+		rec.receives(t, "disconnected")
 		if d := time.Since(start); d > 2*pingInterval {
-			t.Errorf("noticed after %v", d)
+			t.Errorf("detected after %v", d)
 		}
 		n.silent.Store(false)
-		rec.returns(t)
-		rec.says(t, rdb, "c")
+		rec.awaitResubscribed(t)
+		rec.receivesPublished(t, rdb, "c")
 		n.silent.Store(true)
 		rec.end(t, time.Millisecond)
 	})
 }
 
-// Nobody can interrupt go-redis while it makes a connection, so this takes what
-// is left of the client's ReadTimeout of 5 s.
+// go-redis cannot be interrupted while it connects, so the end takes up to the client's ReadTimeout of
+// 5 s.
 func TestSubscribeEndsWhileItConnectsIntoABlackHole(t *testing.T) {
 	t.Parallel()
 	bubbled(t, func(t *testing.T, rdb *redis.Client, n *network) {
@@ -204,44 +203,44 @@ func TestSubscribeEndsWhileItConnectsIntoABlackHole(t *testing.T) {
 	})
 }
 
-// An outage costs a try or so a second, and each is five dials of go-redis. Its
-// end is noticed as soon.
+// During an outage, Subscribe tries about once a second, with five dials of go-redis for each try. It
+// detects the end of the outage as soon.
 func TestSubscriptionBacksOff(t *testing.T) {
 	t.Parallel()
 	bubbled(t, func(t *testing.T, rdb *redis.Client, n *network) {
 		rec := subscribe(t, rdb, "c")
 		rec.receives(t, "subscribed")
 		n.cut(true)
-		rec.receives(t, "deaf")
+		rec.receives(t, "disconnected")
 		before := n.dials.Load()
 		time.Sleep(time.Minute)
 		if tries := len(rec.events); tries < 30 || tries > 90 {
-			t.Errorf("%d tries a minute", tries)
+			t.Errorf("%d tries in a minute", tries)
 		}
 		if dials := n.dials.Load() - before; dials > 5*90 {
-			t.Errorf("%d dials a minute", dials)
+			t.Errorf("%d dials in a minute", dials)
 		}
 		n.cut(false)
 		start := time.Now()
-		rec.returns(t)
+		rec.awaitResubscribed(t)
 		if d := time.Since(start); d > 2*time.Second {
 			t.Errorf("subscribed again after %v", d)
 		}
-		// Subscribed, it starts with the short pauses again.
+		// Once subscribed, it starts with short pauses again.
 		n.cut(true)
-		rec.receives(t, "deaf")
+		rec.receives(t, "disconnected")
 		n.cut(false)
 		start = time.Now()
-		rec.returns(t)
+		rec.awaitResubscribed(t)
 		if d := time.Since(start); d > 100*time.Millisecond {
 			t.Errorf("after a short break subscribed again after %v", d)
 		}
 	})
 }
 
-// TestNodeChannelThatNobodyHears hands over to waiters that name the channel of a node. If it has a
-// subscriber, only that gets the message; else it goes to the channel of the process.
-func TestNodeChannelThatNobodyHears(t *testing.T) {
+// TestNodeChannelWithoutSubscriber hands over to waiters that name the channel of a node. If that
+// channel has no subscriber, the message goes to the channel of the process.
+func TestNodeChannelWithoutSubscriber(t *testing.T) {
 	eachPath(t, func(r *rig) {
 		const node, process = "baton:@{1}:process", "baton:process"
 		handOver := func() []string {
@@ -252,8 +251,8 @@ func TestNodeChannelThatNobodyHears(t *testing.T) {
 			defer r.release(b)
 			return r.published(func() { r.release(a) })
 		}
-		if said := handOver(); len(said) != 1 || !strings.HasPrefix(said[0], process+": m 1 ") {
-			r.Errorf("published %q", said)
+		if messages := handOver(); len(messages) != 1 || !strings.HasPrefix(messages[0], process+": m 1 ") {
+			r.Errorf("published %q", messages)
 		}
 		sub := r.rdb.SSubscribe(r.Context(), node)
 		defer sub.Close()
@@ -262,7 +261,7 @@ func TestNodeChannelThatNobodyHears(t *testing.T) {
 		}
 		equal(r.T, "messages to the process", len(handOver()), 0)
 		if m := must(sub.ReceiveMessage(r.Context()))(r.T); !strings.HasPrefix(m.Payload, "m 1 ") {
-			r.Errorf("heard %q", m.Payload)
+			r.Errorf("received %q", m.Payload)
 		}
 	})
 }

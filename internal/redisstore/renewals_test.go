@@ -13,25 +13,28 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// pipelines returns a hook that notes the commands of each pipeline. A command that is sent alone
-// is a pipeline of one.
+// pipelines returns a hook that records the commands of each pipeline. A single command counts as a
+// pipeline.
 func pipelines(sent *[][]redis.Cmder) redis.Hook {
 	return redistest.Before(func(_ context.Context, cmds ...redis.Cmder) error {
-		if cmds[0].NoRetry() { // else it is a command of the test
+		if cmds[0].NoRetry() { // otherwise the test sends the command
 			*sent = append(*sent, slices.Clone(cmds))
 		}
 		return nil
 	})
 }
 
-// held makes n locks and the renewals of their owners.
+// heldMany stores n held locks, and returns the renewals of their owners.
 func (r *rig) heldMany(n int) []lease.Renewal {
 	r.Helper()
 	list := make([]lease.Renewal, n)
-	for i := range list {
-		list[i] = lease.Renewal{Name: mutexAt(fmt.Sprint("key", i)), Token: fmt.Sprint("baton:1:", i), TTL: lockTTL}
-		check(r.T, r.rdb.Set(r.Context(), list[i].Key, list[i].Token, time.Second*5).Err())
-	}
+	must(r.rdb.Pipelined(r.Context(), func(p redis.Pipeliner) error {
+		for i := range list {
+			list[i] = lease.Renewal{Name: mutexAt(fmt.Sprint("key", i)), Token: fmt.Sprint("baton:1:", i), TTL: lockTTL}
+			p.Set(r.Context(), list[i].Key, list[i].Token, time.Minute)
+		}
+		return nil
+	}))(r.T)
 	return list
 }
 
@@ -51,7 +54,7 @@ func TestRenewOfMany(t *testing.T) {
 			}
 			want := 1
 			if !loaded {
-				want = 2 // the second with the script itself
+				want = 2 // the second pipeline has the text of the script
 			}
 			if len(sent) != want {
 				t.Errorf("%d pipelines", len(sent))
@@ -66,14 +69,14 @@ func TestRenewOfMany(t *testing.T) {
 	})
 }
 
-// One claim's end says nothing about the others.
+// The loss of one claim does not affect the others.
 func TestRenewIsolatesClaims(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		list := r.heldMany(6)
 		r.put(list[1].Key, "list")
 		r.rdb.Del(r.Context(), list[2].Key)
 		r.rdb.Set(r.Context(), list[3].Key, "hand-written", 0)
-		list[4].TTL = 0 // a PEXPIRE that deletes
+		list[4].TTL = 0 // PEXPIRE deletes the key
 		for _, fresh := range []bool{true, false} {
 			if fresh {
 				check(r.T, r.rdb.ScriptFlush(r.Context()).Err())

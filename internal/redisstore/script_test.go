@@ -31,7 +31,7 @@ func TestScriptsAreSentAgainAfterAFlush(t *testing.T) {
 	})
 }
 
-// A server, or a proxy, may know EVAL only.
+// Some servers and proxies only know EVAL.
 func TestServerWithoutEvalsha(t *testing.T) {
 	r, _ := realRig(t, "--rename-command", "EVALSHA", "")
 	r.held(a, b)
@@ -40,8 +40,8 @@ func TestServerWithoutEvalsha(t *testing.T) {
 	equal(t, "owner", r.owner(), b)
 }
 
-// go-redis repeats a command whose reply was lost, three times. Here the claim
-// decides whether to ask again: a repetition needs a number of its own.
+// By default go-redis repeats a command three times if its reply was lost. Here the claim decides
+// whether to send another request, which has a number of its own.
 func TestCommandsAreSentOnce(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
@@ -81,15 +81,15 @@ func TestCommandsAreSentOnce(t *testing.T) {
 			before, fired := s.Stats(t), row.fired()
 			row.arm("\r\n" + row.command + "\r\n")
 			expect(t, call.name+" by "+row.name, call.do(faulty), "passing", "")
-			redistest.Eventually(t, 5*time.Second, func() bool { return row.fired() == fired+1 }, "no reply to %s was taken", call.name)
+			redistest.Eventually(t, 5*time.Second, func() bool { return row.fired() == fired+1 }, "no reply to %s was cut", call.name)
 			if n := s.Stats(t).Since(before).Calls[row.command]; n != 1 {
 				t.Errorf("%s by %s: executed %d times", call.name, row.name, n)
 			}
-			check(t, call.do(direct)) // loads the script, and answers as if nothing had been
+			check(t, call.do(direct)) // loads the script, and succeeds as if nothing had happened
 		}
 	}
 	if n := len(s.Keys(t)); n != 1 {
-		t.Errorf("left behind: %q", s.Keys(t))
+		t.Errorf("keys left: %q", s.Keys(t))
 	}
 }
 
@@ -100,7 +100,7 @@ func TestCloneOfACommandIsSentOnceToo(t *testing.T) {
 	}
 }
 
-func TestAContextThatHasEnded(t *testing.T) {
+func TestDoneContext(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		ctx, cancel := context.WithCancel(r.Context())
 		cancel()
@@ -108,16 +108,16 @@ func TestAContextThatHasEnded(t *testing.T) {
 		expect(t, "acquire", err, "passing", "canceled")
 		_, err = r.Release(ctx, mutexAt(r.lock), a)
 		expect(t, "release", err, "passing", "canceled")
-		equal(t, "keys", r.all(), "")
+		equal(t, "keys", r.dump(), "")
 	})
 }
 
-// Redis before 6.2 has no SET with GET. There the scripts do without, from the start.
+// Redis before 6.2 has no SET with GET. There the scripts do not use it.
 func TestServerWithoutSetGet(t *testing.T) {
 	newer, newerRelease := mutexAcquire, mutexRelease
 	defer func() { mutexAcquire, mutexRelease = newer, newerRelease }()
 	older := func(s *script) *script {
-		text := strings.ReplaceAll(s.text, "RETENTION, 'GET')", "RETENTION, 'NONE')") // as unknown as GET is there
+		text := strings.ReplaceAll(s.text, "RETENTION, 'GET')", "RETENTION, 'NONE')") // an unknown option, like GET before 6.2
 		if text == s.text {
 			t.Error("the script has no SET with GET")
 		}
@@ -129,8 +129,8 @@ func TestServerWithoutSetGet(t *testing.T) {
 		first := r.acquire(a, 1)
 		equal(r.T, "a free lock", outcome(first), "granted")
 		r.acquire(b, 1)
-		said := r.published(func() { equal(r.T, "owned", r.release(a), true) })
-		equal(r.T, "messages", len(said), 1)
+		messages := r.published(func() { equal(r.T, "owned", r.release(a), true) })
+		equal(r.T, "messages", len(messages), 1)
 		equal(r.T, "owner", r.owner(), b)
 		if r.last() <= first.FenceBase {
 			r.Errorf("base %d after %d", r.last(), first.FenceBase)

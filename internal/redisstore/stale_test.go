@@ -14,7 +14,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// stale puts n entries into the queue that nobody refreshes.
+// stale adds n stale waiters to the queue.
 func (r *rig) stale(n int) {
 	r.Helper()
 	first, _ := r.rdb.ZRevRangeWithScores(r.Context(), r.queue, 0, 0).Result()
@@ -31,7 +31,7 @@ func (r *rig) stale(n int) {
 	must(pipe.Exec(r.Context()))(r.T)
 }
 
-// live lists those who wait, without the stale.
+// live lists the live waiters, and counts the stale ones.
 func (r *rig) live() (tokens string, stale int) {
 	for _, token := range strings.Fields(r.waiting()) {
 		if strings.Contains(token, "stale") {
@@ -43,113 +43,113 @@ func (r *rig) live() (tokens string, stale int) {
 	return tokens, stale
 }
 
-// stands checks who waits, and how many entries are stale.
-func (r *rig) stands(what, live string, stale int) {
+// checkState checks the live waiters, and how many are stale.
+func (r *rig) checkState(what, live string, stale int) {
 	r.Helper()
 	got, n := r.live()
 	equal(r.T, what, fmt.Sprint(got, ", stale ", n), fmt.Sprint(live, ", stale ", stale))
 }
 
-// A release that meets more stale entries than one script drops is repeated, until the lock
-// is handed to a live waiter.
-func TestReleaseBehindManyStaleEntries(t *testing.T) {
+// A release that finds more stale waiters than one script drops is repeated, until the lock is handed to
+// a live waiter.
+func TestReleaseBehindManyStaleWaiters(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		r.held(a)
 		r.stale(300)
 		r.acquire(b, 1)
 		r.acquire(b, 2)
 		r.acquire(c, 1)
-		r.stands("b has dropped some", "b c", 300-64)
-		said := r.published(func() { r.release(a) })
+		r.checkState("after b has dropped some", "b c", 300-64)
+		messages := r.published(func() { r.release(a) })
 		equal(r.T, "owner", r.owner(), b)
-		equal(r.T, "messages", len(said), 1)
-		r.stands("then", "c", 0)
+		equal(r.T, "messages", len(messages), 1)
+		r.checkState("then", "c", 0)
 	})
 }
 
-// While the lock is held, each waiter drops what is stale directly ahead of it: a newcomer at
-// every sixteenth place, and each that asks again.
-func TestWaitersDropStaleEntriesAheadOfThem(t *testing.T) {
+// While the lock is held, waiters drop the stale waiters directly ahead of them: each poll does, and a
+// newcomer at every sixteenth place.
+func TestWaitersDropStaleWaitersAhead(t *testing.T) {
 	eachPath(t, func(r *rig) {
 		r.held(a, b)
 		r.stale(14) // the next has place 16
 		r.acquire(c, 1)
-		r.stands("a newcomer", "b c", 0)
+		r.checkState("a newcomer", "b c", 0)
 		r.stale(3)
 		r.acquire(d, 1)
 		r.acquire(d, 2)
-		r.stands("one that asks again", "b c d", 0)
+		r.checkState("a poll", "b c d", 0)
 		r.stale(3)
 		r.acquire(c, 2)
-		r.stands("one ahead of them", "b c d", 3)
-		for n := range int64(40) { // processes come, and die
+		r.checkState("a poll ahead of them", "b c d", 3)
+		for n := range int64(40) {
 			token := fmt.Sprint("baton:10000:stale", n)
 			r.acquire(token, 1)
-			r.dies(token)
+			r.makeStale(token)
 		}
 		if _, stale := r.live(); stale > 16 {
-			r.Errorf("%d stale entries have piled up", stale)
+			r.Errorf("%d stale waiters", stale)
 		}
 	})
 }
 
-// The same for permits.
-func TestPermitsDropStaleEntriesAheadOfThem(t *testing.T) {
+// Waiters for permits do the same.
+func TestPermitsDropStaleWaitersAhead(t *testing.T) {
 	eachSemaphore(t, func(r *permits) {
 		r.has(a, 10)
 		r.waits(b, 1)
-		for i := range 70 { // more than one script drops
+		for i := range 70 { // one script drops fewer
 			token := fmt.Sprint("baton:10000:stale", i)
 			r.waits(token, 1)
-			r.dies(token)
+			r.makeStale(token)
 		}
-		r.stands("the last", "a=10 b+1 stale69+1")
+		r.checkState("the last newcomer", "a=10 b+1 stale69+1")
 		r.waits(c, 2)
 		r.waits(d, 3)
-		r.dies(c)
-		r.says(r.again(d, 2, 1, 0, 3))
-		r.stands("one that asks again", "a=10 b+1 d+3")
+		r.makeStale(c)
+		r.send(r.again(d, 2, 1, 0, 3))
+		r.checkState("a poll", "a=10 b+1 d+3")
 	})
 }
 
-// A release lets in a batch. Its process goes on with the next; and if it does not, so does any
-// request.
+// A release grants a batch of waiters. Its process goes on with the next batch, and if it does not, any
+// other request does.
 func TestPermitsOfOneReleaseInSteps(t *testing.T) {
 	t.Parallel()
-	s := redistest.Start(t) // on a busy machine miniredis takes longer for 200 requests than their entries live
+	s := redistest.Start(t) // on a busy machine, miniredis takes longer than WaiterTTL for 200 requests
 	r := newPermits(t, s.Client(t), rwAt("key"), lease.ExclusiveWeight)
 	const readers = 200
 	again := func(token string, n int64) lease.Request { return r.again(token, n, 1, 0, 1) }
 	keys := must(keysFor(r.name))(t)
-	r.has(a, all)
+	r.has(a, exclusive)
 	var queued sync.WaitGroup
 	for i := range readers {
-		queued.Go(func() { r.waits(fmt.Sprint("baton:10000:r", i), 1) }) // few round trips
+		queued.Go(func() { r.waits(fmt.Sprint("baton:10000:r", i), 1) }) // at once, for few round trips
 	}
 	queued.Wait()
-	r.waits(b, all)
+	r.waits(b, exclusive)
 	behind := r.stored().queue[readers-1].token
-	got, err := r.transport.run(t.Context(), permitsRelease, keys, []any{a, "r"}) // once
+	got, err := r.transport.run(t.Context(), permitsRelease, keys, []any{a, "r"}) // one script only
 	check(t, err)
 	equal(t, "reply", got, any(int64(3)))
-	equal(t, "inside", len(r.stored().holds), 64)
+	equal(t, "holds", len(r.stored().holds), 64)
 
-	last := r.says(again(behind, 2))
-	equal(t, "the last", outcome(last), "wait")
-	equal(t, "it is to ask again in", last.Remaining, 0)
-	equal(t, "inside", len(r.stored().holds), 2*64)
+	last := r.send(again(behind, 2))
+	equal(t, "the last reader", outcome(last), "wait")
+	equal(t, "time to its next request", last.Remaining, 0)
+	equal(t, "holds", len(r.stored().holds), 2*64)
 	equal(t, "a newcomer", outcome(r.state(c, 1, 0, 1)), "wait")
-	equal(t, "inside", len(r.stored().holds), 3*64)
-	if last = r.says(again(behind, 3)); !last.Granted {
-		t.Errorf("the last: %+v", last)
+	equal(t, "holds", len(r.stored().holds), 3*64)
+	if last = r.send(again(behind, 3)); !last.Granted {
+		t.Errorf("the last reader: %+v", last)
 	}
 	stored := r.stored()
-	equal(t, "inside in the end", len(stored.holds), readers)
+	equal(t, "holds in the end", len(stored.holds), readers)
 	equal(t, "waiting", fmt.Sprintln(len(stored.queue), short(stored.queue[0].token), short(stored.queue[1].token)), "2 b c\n")
 }
 
-// What is rebuilt in steps is right in the end, whatever happens meanwhile; and until then
-// nobody is let in too early.
+// Permits that are rebuilt in steps are correct in the end, whatever happens in between. Until then no
+// waiter is granted too early.
 func TestPermitsRebuiltInSteps(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t) // miniredis rebuilds all at once
@@ -158,7 +158,7 @@ func TestPermitsRebuiltInSteps(t *testing.T) {
 		"half of the zset lost": func(r *permits) { check(r.T, r.rdb.ZRemRangeByRank(r.Context(), r.holders, 0, 200).Err()) },
 		"clock set back":        func(r *permits) { r.setBack() },
 		"a record lost": func(r *permits) {
-			r.early("baton:10000:t7")
+			r.backdateScore("baton:10000:t7")
 			check(r.T, r.rdb.HDel(r.Context(), r.main, "baton:10000:t7").Err())
 		},
 	} {
@@ -170,7 +170,7 @@ func TestPermitsRebuiltInSteps(t *testing.T) {
 			token := func(i int) string { return fmt.Sprint("baton:10000:t", i) }
 			state := func(i int, keep, want int64) lease.Reply {
 				n[i]++
-				return r.says(r.update(token(i), n[i], keep, want))
+				return r.send(r.update(token(i), n[i], keep, want))
 			}
 			for i := range tokens {
 				equal(t, "a hold", outcome(state(i, 0, 3)), "granted")
@@ -185,7 +185,7 @@ func TestPermitsRebuiltInSteps(t *testing.T) {
 					sum += h.weight
 				}
 				if now.used < sum {
-					t.Fatalf("step %d: %d in use, and %d are held", steps, now.used, sum)
+					t.Fatalf("step %d: %d in use, %d held", steps, now.used, sum)
 				}
 				if rebuilding := len(strings.Fields(r.rdb.HGet(r.Context(), r.main, "state").Val())) > 8; steps > 0 && !rebuilding {
 					equal(t, "in use", now.used, sum)
@@ -210,7 +210,7 @@ func TestPermitsRebuiltInSteps(t *testing.T) {
 					r.has(fmt.Sprint("baton:10000:new", steps), 4)
 				case 4:
 					if has > 0 {
-						r.ends(token(i), -time.Millisecond)
+						r.setEnd(token(i), -time.Millisecond)
 					}
 				}
 			}

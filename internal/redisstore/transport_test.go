@@ -13,11 +13,11 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// TestNodesThatLeftAreForgotten replaces the one node of a cluster again and again. The transport
-// keeps only what it needs for the nodes of which go-redis has a client.
+// TestNodesThatLeftAreForgotten replaces the only node of a cluster several times. The transport keeps
+// only nodes for which go-redis has a client.
 func TestNodesThatLeftAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := redistest.MiniClient(t, redistest.Mini(t)).Options() // the data moves along
+		m := redistest.MiniClient(t, redistest.Mini(t)).Options() // all nodes share the data
 		var node atomic.Pointer[string]
 		rdb := redis.NewClusterClient(&redis.ClusterOptions{
 			ClusterSlots: func(context.Context) ([]redis.ClusterSlot, error) {
@@ -26,18 +26,18 @@ func TestNodesThatLeftAreForgotten(t *testing.T) {
 			Dialer:                   func(ctx context.Context, network, addr string) (net.Conn, error) { return m.Dialer(ctx, network, addr) },
 			MaintNotificationsConfig: m.MaintNotificationsConfig, DisableIdentity: true, PoolSize: 1000,
 		})
-		defer time.Sleep(time.Second) // a reload of the slots ends
+		defer time.Sleep(time.Second) // until a reload of the slots has ended
 		defer rdb.Close()
 		store := NewStore(rdb)
 		for _, addr := range []string{"10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1", "10.0.0.4:1"} {
 			time.Sleep(time.Second) // until a reload of the slots ends that the last request began: it skips others
 			node.Store(&addr)
 			rdb.ReloadState(t.Context())
-			time.Sleep(2 * time.Minute) // go-redis closes the clients of nodes that left after one
+			time.Sleep(2 * time.Minute) // go-redis closes the client of a node a minute after it left
 			if _, err := store.Acquire(t.Context(), promptRequest("a")); err != nil {
 				t.Fatal(err)
 			}
-			if store.transport.nodes[addr] == nil || len(store.transport.nodes) > 2 { // the new one, and one that may still be closed
+			if store.transport.nodes[addr] == nil || len(store.transport.nodes) > 2 { // the new node, and one that may not be closed yet
 				t.Errorf("there are %d nodes", len(store.transport.nodes))
 			}
 		}

@@ -7,7 +7,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 )
 
-// put makes key a value of the kind.
+// put stores a value of the kind at key.
 func (r *rig) put(key, kind string) {
 	r.Helper()
 	r.rdb.Del(r.Context(), key)
@@ -18,8 +18,7 @@ func (r *rig) put(key, kind string) {
 	check(r.T, r.rdb.Do(r.Context(), command[kind]...).Err())
 }
 
-// To a waiter a lock of another type is a mistake that no waiting mends; to a
-// holder it is a lock that is his no more.
+// For a waiter, a lock key of another type is a permanent error. For a holder, it is a lost lock.
 func TestLockOfAnotherType(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		for _, kind := range []string{"list", "hash", "set", "zset"} {
@@ -31,15 +30,15 @@ func TestLockOfAnotherType(t *testing.T) {
 				q.Replaces = a
 				r.fails("yield", q, "WRONGTYPE")
 				equal(r.T, "owned", r.release(a), false)
-				equal(r.T, "kept", r.renew(a), false)
+				equal(r.T, "held", r.renew(a), false)
 			})
 		}
 	})
 }
 
-// The types of the siblings are looked at before the first write: Redis does
-// not roll a script back. A release must not say that the lock was lost, as it
-// is still there. What does not need the sibling takes no notice of it.
+// A script checks the types of the siblings before its first write, because Redis does not roll a
+// script back. A release must not report a loss, as the lock still exists. A script that does
+// not need the sibling ignores its type.
 func TestSiblingOfAnotherType(t *testing.T) {
 	list := map[string]func(*rig){}
 	for sibling, row := range map[string]struct {
@@ -50,16 +49,16 @@ func TestSiblingOfAnotherType(t *testing.T) {
 		"waiters": {"string list set zset", func(r *rig) string { return r.waiters }},
 		"fence":   {"list hash set zset", func(r *rig) string { return r.fence }},
 	} {
-		for state, make := range map[string]func(r *rig){
+		for state, prepare := range map[string]func(r *rig){
 			"free": func(*rig) {}, "held": func(r *rig) { r.held(a) }, "awaited": func(r *rig) { r.held(a, c) },
-			"expired": func(r *rig) { r.held(a, c); r.expires() },
+			"expired": func(r *rig) { r.held(a, c); r.expireLock() },
 		} {
 			list[sibling+" of a lock that is "+state] = func(r *rig) {
 				for _, kind := range strings.Fields(row.kinds) {
 					check(r.T, r.rdb.FlushAll(r.Context()).Err())
-					make(r)
+					prepare(r)
 					r.put(row.key(r), kind)
-					acquires := sibling == "waiters" && state == "free" && !old(r)
+					acquires := sibling == "waiters" && state == "free" && !isRedis60(r)
 					releases := sibling != "queue" && state == "held"
 					r.unchanged("a "+kind, func() {
 						if !acquires {
@@ -73,7 +72,7 @@ func TestSiblingOfAnotherType(t *testing.T) {
 							_, err := r.Release(r.Context(), mutexAt(r.lock), a)
 							expect(r.T, "release", err, "permanent", sibling+" key: WRONGTYPE")
 						}
-						equal(r.T, "renewed", r.renew(a), r.owner() == a) // which needs none of them
+						equal(r.T, "renewed", r.renew(a), r.owner() == a) // needs no sibling
 					})
 					if acquires {
 						equal(r.T, "acquire", outcome(r.acquire(a, 1)), "granted")
@@ -89,15 +88,15 @@ func TestSiblingOfAnotherType(t *testing.T) {
 	eachServer(t, func(r *rig) { r.rows(list) })
 }
 
-// fails checks that an acquire fails for good.
+// fails checks that an acquire fails with a permanent error.
 func (r *rig) fails(what string, q lease.Request, words string) {
 	r.Helper()
 	_, err := r.Acquire(r.Context(), q)
 	expect(r.T, what, err, "permanent", words)
 }
 
-// A key may have been in use as another kind a moment ago. Entries of that kind are in the same
-// queue, and are passed over as stale ones are.
+// A key may have been in use as another kind. Waiters of that kind are in the same queue, and are
+// skipped as stale.
 func TestEntriesOfAnotherKindAreStale(t *testing.T) {
 	eachSemaphore(t, func(r *permits) {
 		mutex := newRig(r.T, r.rdb, r.main)
@@ -110,11 +109,11 @@ func TestEntriesOfAnotherKindAreStale(t *testing.T) {
 		mutex.acquire(d, 1)
 		check(r.T, r.rdb.Del(r.Context(), r.main).Err())
 		r.has(e, 10)
-		r.stands("a semaphore after a mutex", "e=10")
+		r.checkState("a semaphore after a mutex", "e=10")
 	})
 }
 
-// old reports whether the server is Redis 6.0, which always takes the slow path.
-func old(r *rig) bool {
+// isRedis60 reports whether the server is Redis 6.0, which always takes the slow path.
+func isRedis60(r *rig) bool {
 	return strings.Contains(r.rdb.Info(r.Context(), "server").Val(), "redis_version:6.0")
 }

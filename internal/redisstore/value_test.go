@@ -40,18 +40,18 @@ func TestValueIsWrittenByTheHolder(t *testing.T) {
 		before := r.readValue()
 		equal(r.T, "no value", before.Value, nil)
 		equal(r.T, "no holder", before.Holder.Token, "")
-		equal(r.T, "its end", before.HoldsFor < 0, true)
+		equal(r.T, "no end", before.HoldsFor < 0, true)
 		equal(r.T, "a write without the lock", r.write(a, 1, "x"), lease.ValueNotHeld)
 
 		r.held(a, b)
 		fence := r.last() * lease.FencesPerGrant
 		data := "\x00 1\r\n" + strings.Repeat("\xff", 1<<20)
-		said := r.published(func() {
+		messages := r.published(func() {
 			equal(r.T, "the holder's write", r.write(a, fence, data), lease.ValueStored)
 			equal(r.T, "a repetition", r.write(a, fence, data), lease.ValueStored)
 			equal(r.T, "a waiter's write", r.write(b, fence+1, "x"), lease.ValueNotHeld)
 		})
-		equal(r.T, "messages", len(said), 0)
+		equal(r.T, "messages", len(messages), 0)
 		reply := r.readValue()
 		v := reply.Value
 		equal(r.T, "data", v.Data, data)
@@ -68,18 +68,18 @@ func TestValueIsWrittenByTheHolder(t *testing.T) {
 	})
 }
 
-// A message names the fence, and is in the form of all messages.
+// The message of a write contains the fence, and has the format of all messages.
 func TestValueWritePublishes(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		r.held(a)
 		fence := r.last()*lease.FencesPerGrant + 3
 		notify := func(w *lease.ValueWrite) { w.Notify = true }
-		said := r.published(func() {
+		messages := r.published(func() {
 			r.write(a, fence, "v", notify)
 			r.write(b, fence, "v", notify)
 		})
-		equal(r.T, "messages", strings.Join(said, ", "), r.valueKey()+": v "+strconv.FormatInt(fence, 10)+" 0 0 0 0 - "+r.lock)
-		h, ok := parseMessage(strings.TrimPrefix(said[0], r.valueKey()+": "))
+		equal(r.T, "messages", strings.Join(messages, ", "), r.valueKey()+": v "+strconv.FormatInt(fence, 10)+" 0 0 0 0 - "+r.lock)
+		h, ok := parseMessage(strings.TrimPrefix(messages[0], r.valueKey()+": "))
 		equal(r.T, "parsed", ok && h.Seq == fence && h.Key == r.lock, true)
 		for _, ttl := range []time.Duration{time.Hour, 0, time.Minute} {
 			r.write(a, fence, "v", func(w *lease.ValueWrite) { w.TTL = ttl })
@@ -93,8 +93,8 @@ func TestValueWritePublishes(t *testing.T) {
 	})
 }
 
-// The leases of a process take turns under one token. A late write of an earlier one must not
-// replace that of a later one. Fences have more digits than the scripts' numbers.
+// The leases of a process use one token in turn. A late write of an earlier lease must not replace
+// the value of a later one. Fences have more digits than numbers in Lua.
 func TestValueOfALowerFenceIsRefused(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		r.held(a)
@@ -105,15 +105,15 @@ func TestValueOfALowerFenceIsRefused(t *testing.T) {
 		equal(r.T, "the third's", r.write(a, fence+2, "third"), lease.ValueStored)
 		r.reads("the value", "third")
 
-		// It can be lower than one before the server's clock was set back, if the fence key is lost
-		// too. Its holder must not be locked out until the clock is where it was.
+		// After the loss of the fence key and a clock that was set back, a fence can be lower than the
+		// stored one. Its holder must still be able to write.
 		r.write(a, r.now().Add(time.Hour).UnixMicro()*lease.FencesPerGrant, "of the future")
 		equal(r.T, "a lower fence", r.write(a, fence+3, "now"), lease.ValueStored)
 		r.reads("the value", "now")
 	})
 }
 
-func TestDeletedValueIsNotWrittenByTheHolderOfThen(t *testing.T) {
+func TestDeletedValueIsNotRestoredByTheHolder(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		r.held(a)
 		begun := r.readValue()
@@ -154,14 +154,14 @@ func TestValueOfAnotherType(t *testing.T) {
 			})
 		}
 		check(r.T, r.rdb.FlushAll(r.Context()).Err())
-		r.put(r.lock, "hash") // so that token does not own it
+		r.put(r.lock, "hash") // without an owner
 		_, err := r.ReadValue(r.Context(), r.lock)
 		expect(r.T, "read", err, "permanent", "WRONGTYPE")
 		equal(r.T, "write", r.write(a, 1, "v"), lease.ValueNotHeld)
 	})
 }
 
-// A value whose numbers were not stored by the scripts is none. The holder can replace it.
+// A value with garbled numbers counts as missing. The holder can replace it.
 func TestGarbledValue(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		r.held(a)
@@ -170,14 +170,14 @@ func TestGarbledValue(t *testing.T) {
 			r.reads("the value", "")
 			var reader lease.ValueReader
 			equal(r.T, "read under the lock", r.grantedValue(a, 0, &reader).Value, nil)
-			equal(r.T, "a write puts it right", r.write(a, 99, "w"), lease.ValueStored)
+			equal(r.T, "a write", r.write(a, 99, "w"), lease.ValueStored)
 			r.reads("the value", "w")
 			check(r.T, r.rdb.Del(r.Context(), r.valueKey()).Err())
 		}
 	})
 }
 
-// acquireValue asks as token, for a lease that reads the value.
+// acquireValue sends request n of token, which also reads the value.
 func (r *rig) acquireValue(token string, n int64, reader *lease.ValueReader) lease.Reply {
 	r.Helper()
 	q := r.request(token, n)
@@ -185,7 +185,7 @@ func (r *rig) acquireValue(token string, n int64, reader *lease.ValueReader) lea
 	return must(r.Acquire(r.Context(), q))(r.T)
 }
 
-// releaseValue stores data with the release, as fresh for an hour.
+// releaseValue stores data with the release. The value is fresh for an hour.
 func (r *rig) releaseValue(token string, data string, change ...func(*lease.ValueWrite)) (stored lease.WriteOutcome, owned bool) {
 	r.Helper()
 	w := lease.ValueWrite{Key: r.lock, Token: token, Fence: r.last() * lease.FencesPerGrant, Data: data, Fresh: time.Hour, Useful: true}
@@ -197,7 +197,7 @@ func (r *rig) releaseValue(token string, data string, change ...func(*lease.Valu
 	return stored, owned
 }
 
-// releases checks what comes of that.
+// releases calls releaseValue, and checks its results.
 func (r *rig) releases(token string, data string, wantStored lease.WriteOutcome, wantOwned bool) {
 	r.Helper()
 	stored, owned := r.releaseValue(token, data)
@@ -205,7 +205,7 @@ func (r *rig) releases(token string, data string, wantStored lease.WriteOutcome,
 	equal(r.T, token+" owned", owned, wantOwned)
 }
 
-// grantedValue checks that a request is granted the lock, and returns what it has read.
+// grantedValue checks that a request is granted, and returns the value that it has read.
 func (r *rig) grantedValue(token string, n int64, reader *lease.ValueReader) *lease.ValueReply {
 	r.Helper()
 	reply := r.acquireValue(token, n, reader)
@@ -213,12 +213,12 @@ func (r *rig) grantedValue(token string, n int64, reader *lease.ValueReader) *le
 	return reader.Granted(reply.FenceBase * lease.FencesPerGrant)
 }
 
-// A fresh value is found instead of the lock; without one, the request is an ordinary one.
+// A request finds a fresh value instead of the lock. Without a fresh value it is an ordinary request.
 func TestAcquireFindsAFreshValue(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		var reader lease.ValueReader
 		equal(r.T, "read under the lock", r.grantedValue(a, 0, &reader).Value, nil)
-		equal(r.T, "asked again", outcome(r.acquireValue(a, 1, &reader)), "granted")
+		equal(r.T, "a repeated request", outcome(r.acquireValue(a, 1, &reader)), "granted")
 		equal(r.T, "another", outcome(r.acquireValue(b, 1, new(lease.ValueReader))), "wait")
 
 		before := r.now()
@@ -237,23 +237,23 @@ func TestAcquireFindsAFreshValue(t *testing.T) {
 	})
 }
 
-// The value lets all waiters go at once, with a message each, and hands the lock to none.
-func TestValueLetsTheWaitersGo(t *testing.T) {
+// A useful value wakes all waiters, with one message each, and hands the lock to none of them.
+func TestValueWakesTheWaiters(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		r.held(a, b, c)
-		said := r.published(func() { r.releaseValue(a, "v") })
-		equal(r.T, "messages", strings.Join(said, ", "), "to:"+b+": m 0 0 0 0 1 "+b+" key, to:"+c+": m 0 0 0 0 1 "+c+" key")
+		messages := r.published(func() { r.releaseValue(a, "v") })
+		equal(r.T, "messages", strings.Join(messages, ", "), "to:"+b+": m 0 0 0 0 1 "+b+" key, to:"+c+": m 0 0 0 0 1 "+c+" key")
 		equal(r.T, "owner", r.owner(), "")
 		for _, token := range []string{b, c} {
 			equal(r.T, "found", r.acquireValue(token, 2, new(lease.ValueReader)).Found, true)
 		}
 		equal(r.T, "queue", r.waiting(), "")
-		equal(r.T, "entries", r.rdb.Exists(r.Context(), r.waiters).Val(), 0)
+		equal(r.T, "records", r.rdb.Exists(r.Context(), r.waiters).Val(), 0)
 	})
 }
 
-// One script wakes a batch. Each waiter that leaves wakes one behind the batch, so that all are
-// woken, and none of them twice.
+// One script wakes a batch of waiters. Each waiter that leaves wakes one more, so that every waiter is
+// woken exactly once.
 func TestValueWakesManyWaiters(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		r.held(a)
@@ -261,7 +261,7 @@ func TestValueWakesManyWaiters(t *testing.T) {
 		token := func(i int) string { return "baton:10000:w" + strconv.Itoa(i) }
 		for i := range n {
 			r.acquire(token(i), 1)
-			r.stays(r.queue, r.waiters, token(i))
+			r.keepQueued(r.queue, r.waiters, token(i))
 		}
 		woken := map[string]int{}
 		for _, m := range r.published(func() {
@@ -281,8 +281,8 @@ func TestValueWakesManyWaiters(t *testing.T) {
 	})
 }
 
-// A value of no use to the waiters is stored, and the lock goes to the next of them.
-func TestValueOfNoUseHandsTheLockOver(t *testing.T) {
+// A value that is not useful to the waiters is stored, and the lock goes to the first of them.
+func TestUselessValueHandsTheLockOver(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		r.held(a, b)
 		r.releaseValue(a, "failed", func(w *lease.ValueWrite) { w.Fresh, w.Useful = 0, false })
@@ -293,7 +293,7 @@ func TestValueOfNoUseHandsTheLockOver(t *testing.T) {
 	})
 }
 
-// Without freshness, a value is of use to callers that came before it was written.
+// A value that is never fresh is useful to callers that came before it was written.
 func TestOverlappingCallerFindsTheValue(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		r.held(a)
@@ -305,7 +305,7 @@ func TestOverlappingCallerFindsTheValue(t *testing.T) {
 	})
 }
 
-// While another holds the lock, any value is of use to a reader that says so. The holder gets
+// While another process holds the lock, a stale value is useful to readers with Stale. The holder reads
 // it too.
 func TestStaleValueIsFoundWhileAnotherHoldsTheLock(t *testing.T) {
 	eachServer(t, func(r *rig) {
@@ -316,13 +316,13 @@ func TestStaleValueIsFoundWhileAnotherHoldsTheLock(t *testing.T) {
 		refresher, other := lease.ValueReader{Stale: true}, lease.ValueReader{Stale: true}
 		reply := r.grantedValue(b, 1, &refresher)
 		equal(r.T, "its value", reply.Value.Data, "old")
-		equal(r.T, "is stale", reply.Value.StaleAt(reply.Now) && !refresher.Useful(*reply), true)
+		equal(r.T, "stale", reply.Value.StaleAt(reply.Now) && !refresher.Useful(*reply), true)
 		equal(r.T, "the second", r.acquireValue(c, 1, &other).Found, true)
-		equal(r.T, "one that wants a new one", outcome(r.acquireValue(d, 1, new(lease.ValueReader))), "wait")
+		equal(r.T, "a reader without Stale", outcome(r.acquireValue(d, 1, new(lease.ValueReader))), "wait")
 	})
 }
 
-// An owner that finds a value is still told that it owns the lock.
+// An owner that finds a value is also granted the lock.
 func TestOwnerThatFindsAValueStaysTheOwner(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		r.held(a)
@@ -345,16 +345,16 @@ func TestReleaseOfAValueIsRepeated(t *testing.T) {
 	})
 }
 
-// What may not be written is not, but the lock is released.
+// A release whose value must not be written still releases the lock.
 func TestReleaseWithoutTheValue(t *testing.T) {
 	eachServer(t, func(r *rig) {
-		for want, make := range map[lease.WriteOutcome]func(){
+		for want, prepare := range map[lease.WriteOutcome]func(){
 			lease.ValueDeleted: func() { must(r.DeleteValue(r.Context(), r.lock))(r.T) },
 			lease.ValueNewer:   func() { r.write(a, r.last()*lease.FencesPerGrant+7, "newer") },
 		} {
 			check(r.T, r.rdb.FlushAll(r.Context()).Err())
 			r.held(a, b)
-			make()
+			prepare()
 			r.releases(a, "v", want, true)
 			equal(r.T, "owner", r.owner(), b)
 		}

@@ -8,81 +8,82 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
-// A full server lets what has been counted come to its end; only more is refused.
+// A server without memory still executes operations that end something. It refuses only new tasks and
+// additions.
 func TestWaitGroupOutOfMemory(t *testing.T) {
-	refused := func(g *group, what taskgroup.Op, of any) {
-		g.Helper()
-		g.unchanged("what is new", func() {
-			_, err := g.UpdateGroup(g.Context(), g.next("s", what, of))
-			expect(g.T, string(what), err, "passing", "OOM")
+	g, s := realGroup(t)
+	refused := func(op taskgroup.Op, arg any) {
+		t.Helper()
+		g.unchanged("a refused operation", func() {
+			_, err := g.UpdateGroup(g.Context(), g.next("s", op, arg))
+			expect(t, string(op), err, "passing", "OOM")
 		})
 	}
-	g, s := realGroup(t)
 	full := func(on bool) {
 		t.Helper()
 		s.Do(t, "CONFIG", "SET", "maxmemory", map[bool]string{true: "1", false: "0"}[on])
 	}
 	full(true)
-	for range 2 { // when there is no group, and when one is over
-		refused(g, taskgroup.OpAdd, 1)
-		refused(g, taskgroup.OpStart, e)
+	for range 2 { // without a group, and with a finished one
+		refused(taskgroup.OpAdd, 1)
+		refused(taskgroup.OpStart, e)
 		full(false)
-		g.counts("s", taskgroup.OpAdd, 1)
-		g.counts("s", taskgroup.OpAdd, -1)
+		g.applies("s", taskgroup.OpAdd, 1)
+		g.applies("s", taskgroup.OpAdd, -1)
 		full(true)
 	}
 	full(false)
-	g.counts("s", taskgroup.OpAdd, 6)
-	g.counts("s", taskgroup.OpStart, a)
-	start := g.counts("s", taskgroup.OpStart, b)
-	joined := g.counts("s", taskgroup.OpClaim, c)
-	added := g.counts("s", taskgroup.OpAdd, 2)
-	g.counts("s", taskgroup.OpStart, d)
+	g.applies("s", taskgroup.OpAdd, 6)
+	g.applies("s", taskgroup.OpStart, a)
+	start := g.applies("s", taskgroup.OpStart, b)
+	claimed := g.applies("s", taskgroup.OpClaim, c)
+	added := g.applies("s", taskgroup.OpAdd, 2)
+	g.applies("s", taskgroup.OpStart, d)
 	number := g.status(0).Number
 	full(true)
-	refused(g, taskgroup.OpAdd, 1)
-	refused(g, taskgroup.OpStart, e)
-	refused(g, taskgroup.OpClaim, e)
-	g.stands("full", "7 a b c d")
+	refused(taskgroup.OpAdd, 1)
+	refused(taskgroup.OpStart, e)
+	refused(taskgroup.OpClaim, e)
+	g.checkState("without memory", "7 a b c d")
 
-	ends := func(token string, in time.Duration) {
+	setEnd := func(token string, in time.Duration) {
 		t.Helper()
 		full(false)
-		g.ends(token, in)
+		g.setEnd(token, in)
 		full(true)
 	}
-	ends(b, time.Second)
+	setEnd(b, time.Second)
 	equal(t, "a repetition", g.send(start), taskgroup.Applied)
-	g.lives(b, lockTTL)
-	ends(a, time.Second)
+	g.taskRemains(b, lockTTL)
+	setEnd(a, time.Second)
 	equal(t, "renewed", g.renew(a, lockTTL), true)
-	g.lives(a, lockTTL)
-	added.Op, joined.Op = taskgroup.OpUndo, taskgroup.OpUndo
+	g.taskRemains(a, lockTTL)
+	added.Op, claimed.Op = taskgroup.OpUndo, taskgroup.OpUndo
 	equal(t, "undo of an add", g.send(added), taskgroup.Applied)
-	equal(t, "undo of a join", g.send(joined), taskgroup.Applied)
-	g.counts("s", taskgroup.OpAdd, -6)
-	g.counts("s", taskgroup.OpAbandon, b)
-	g.answers(taskgroup.TaskAbandoned, "s", taskgroup.OpDone, e)
-	g.stands("at length", "0 a d -1")
-	ends(a, time.Hour) // the clock is set back
-	equal(t, "left", g.status(0).Remaining, 2)
-	g.lives(a, lockTTL)
-	ends(a, -time.Millisecond)
-	equal(t, "left", g.status(0).Remaining, 1)
-	said := g.published(func() { g.counts("s", taskgroup.OpDone, d) })
-	equal(t, "told", fmt.Sprint(said), fmt.Sprint([]string{g.ended(number, 2)}))
-	equal(t, "lost", g.status(0).Abandoned[number], 2)
+	equal(t, "undo of a claim", g.send(claimed), taskgroup.Applied)
+	g.applies("s", taskgroup.OpAdd, -6)
+	g.applies("s", taskgroup.OpAbandon, b)
+	g.updates(taskgroup.TaskAbandoned, "s", taskgroup.OpDone, e)
+	g.checkState("then", "0 a d -1")
+	setEnd(a, time.Hour) // the clock is set back
+	equal(t, "remaining", g.status(0).Remaining, 2)
+	g.taskRemains(a, lockTTL)
+	setEnd(a, -time.Millisecond)
+	equal(t, "remaining", g.status(0).Remaining, 1)
+	messages := g.published(func() { g.applies("s", taskgroup.OpDone, d) })
+	equal(t, "messages", fmt.Sprint(messages), fmt.Sprint([]string{g.ended(number, 2)}))
+	equal(t, "abandoned", g.status(0).Abandoned[number], 2)
 }
 
-// Redis lets a script go on that has begun to write, so that what would be refused is
-// counted if it has had to end a task before.
+// Redis does not stop a script that has begun to write. So a new task counts if the script first had to
+// end an expired one.
 func TestWaitGroupOutOfMemoryWhenTasksEnd(t *testing.T) {
 	g, s := realGroup(t)
-	g.counts("s", taskgroup.OpStart, a)
+	g.applies("s", taskgroup.OpStart, a)
 	number := g.status(0).Number
-	g.ends(a, -time.Millisecond)
+	g.setEnd(a, -time.Millisecond)
 	s.Do(t, "CONFIG", "SET", "maxmemory", "1")
-	said := g.published(func() { g.counts("s", taskgroup.OpStart, b) })
-	equal(t, "told", fmt.Sprint(said), fmt.Sprint([]string{g.ended(number, 1)}))
-	g.stands("then", "0 b")
+	messages := g.published(func() { g.applies("s", taskgroup.OpStart, b) })
+	equal(t, "messages", fmt.Sprint(messages), fmt.Sprint([]string{g.ended(number, 1)}))
+	g.checkState("then", "0 b")
 }

@@ -16,14 +16,14 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
-// groupTTL is for how long lib/waitgroup.lua keeps a group that is in use.
+// groupTTL is how long lib/waitgroup.lua keeps a group after its last use.
 const groupTTL = 24 * time.Hour
 
-// group is one wait group, and the server it is on.
+// group is one wait group and its server.
 type group struct {
 	*rig         // with the group's key as its lock
 	key, channel string
-	numbers      map[string]int64 // given last, by each session
+	numbers      map[string]int64 // the last number of each session
 }
 
 func newGroup(t *testing.T, rdb *redis.Client, key string) *group {
@@ -36,7 +36,7 @@ func eachGroup(t *testing.T, f func(g *group)) {
 	eachServer(t, func(r *rig) { f(newGroup(r.T, r.rdb, r.lock)) })
 }
 
-// rows runs subtests one after the other, each on a server that is empty.
+// rows runs subtests one after the other, each on an empty server.
 func (g *group) rows(list map[string]func(*group)) {
 	rigs := map[string]func(*rig){}
 	for name, f := range list {
@@ -45,7 +45,7 @@ func (g *group) rows(list map[string]func(*group)) {
 	g.rig.rows(rigs)
 }
 
-// realGroup is a group on a redis-server of its own.
+// realGroup returns a group on its own redis-server.
 func realGroup(t *testing.T) (*group, *redistest.Server) {
 	t.Parallel()
 	s := redistest.Start(t)
@@ -59,24 +59,24 @@ func (g *group) operations(session string) string {
 	return base + "ops:" + session + suffix
 }
 
-// next is the next operation of a session, on a task's token or on the count.
-func (g *group) next(session string, what taskgroup.Op, of any) taskgroup.Operation {
+// next returns the next operation of a session. Its argument is the token of a task, or a delta.
+func (g *group) next(session string, op taskgroup.Op, arg any) taskgroup.Operation {
 	g.Helper()
 	g.numbers[session]++
-	c := taskgroup.Operation{Key: g.key, Session: session, Seq: g.numbers[session], Op: what}
-	switch of := of.(type) {
+	c := taskgroup.Operation{Key: g.key, Session: session, Seq: g.numbers[session], Op: op}
+	switch arg := arg.(type) {
 	case int:
-		c.Delta = int64(of)
+		c.Delta = int64(arg)
 	case string:
-		c.Token = of
+		c.Token = arg
 	}
-	if what == taskgroup.OpStart || what == taskgroup.OpClaim {
+	if op == taskgroup.OpStart || op == taskgroup.OpClaim {
 		c.TTL = ttlOf(c.Token)
 	}
 	return c
 }
 
-// ttlOf is what a token says.
+// ttlOf returns the TTL that a token names.
 func ttlOf(token string) time.Duration {
 	ms, _ := strconv.Atoi(strings.Split(token, ":")[1])
 	return time.Duration(ms) * time.Millisecond
@@ -87,17 +87,17 @@ func (g *group) send(c taskgroup.Operation) taskgroup.Outcome {
 	return must(g.UpdateGroup(g.Context(), c))(g.T).Outcome
 }
 
-// answers makes the next operation of a session, and checks the answer.
-func (g *group) answers(want taskgroup.Outcome, session string, what taskgroup.Op, of any) taskgroup.Operation {
+// updates sends the next operation of a session, and checks its outcome.
+func (g *group) updates(want taskgroup.Outcome, session string, op taskgroup.Op, arg any) taskgroup.Operation {
 	g.Helper()
-	c := g.next(session, what, of)
-	equal(g.T, fmt.Sprint(session, "'s ", what, " ", of), g.send(c), want)
+	c := g.next(session, op, arg)
+	equal(g.T, fmt.Sprint(session, "'s ", op, " ", arg), g.send(c), want)
 	return c
 }
 
-func (g *group) counts(session string, what taskgroup.Op, of any) taskgroup.Operation {
+func (g *group) applies(session string, op taskgroup.Op, arg any) taskgroup.Operation {
 	g.Helper()
-	return g.answers(taskgroup.Applied, session, what, of)
+	return g.updates(taskgroup.Applied, session, op, arg)
 }
 
 func (g *group) status(from int64) taskgroup.Generation {
@@ -105,21 +105,21 @@ func (g *group) status(from int64) taskgroup.Generation {
 	return must(g.GroupStatus(g.Context(), g.key, from))(g.T)
 }
 
-func (g *group) renew(token string, ttl time.Duration) (kept bool) {
+func (g *group) renew(token string, ttl time.Duration) (held bool) {
 	g.Helper()
 	got := renewAll(g, []lease.Renewal{{Name: lease.Name{Kind: taskgroup.Kind, Key: g.key}, Token: token, TTL: ttl}})[0]
 	return must(got.Held, got.Err)(g.T)
 }
 
-// ends sets when a task ends: the score is all that the server knows of that.
-func (g *group) ends(token string, in time.Duration) {
+// setEnd sets when a task ends. The server stores that only as the score.
+func (g *group) setEnd(token string, in time.Duration) {
 	g.Helper()
 	score := float64(g.now().Add(in).UnixMilli())
 	check(g.T, g.rdb.ZAddXX(g.Context(), g.key, redis.Z{Score: score, Member: token}).Err())
 }
 
-// lives checks that a task has about so much to go.
-func (g *group) lives(token string, ttl time.Duration) {
+// taskRemains checks that a task got a TTL of ttl after the rig was made.
+func (g *group) taskRemains(token string, ttl time.Duration) {
 	g.Helper()
 	ends := must(g.rdb.ZScore(g.Context(), g.key, token).Result())(g.T)
 	g.remains(token, time.Duration(int64(ends)-g.now().UnixMilli())*time.Millisecond, ttl)
@@ -127,7 +127,7 @@ func (g *group) lives(token string, ttl time.Duration) {
 
 // storedGroup is the state of a group, and its tasks.
 type storedGroup struct {
-	state                           string // "": there is none
+	state                           string // "" if there is none
 	number, count, abandoned, since int64
 	tasks                           map[string]int64 // token -> when it ends in ms
 }
@@ -149,7 +149,8 @@ func (g *group) stored() storedGroup {
 	return s
 }
 
-// String is the count, the tasks, and how many were abandoned of the last generation.
+// String lists the count, the tasks, and how many tasks of the last generation were abandoned, as in
+// "1 a -2".
 func (s storedGroup) String() string {
 	text := strconv.FormatInt(s.count, 10)
 	for _, token := range slices.Sorted(maps.Keys(s.tasks)) {
@@ -161,13 +162,13 @@ func (s storedGroup) String() string {
 	return text
 }
 
-// stands checks what is counted, without a look, as that ends tasks.
-func (g *group) stands(what, want string) {
+// checkState checks the stored state, without GroupStatus, which would end tasks.
+func (g *group) checkState(what, want string) {
 	g.Helper()
 	equal(g.T, what, g.stored().String(), want)
 }
 
-// ended is the message that a generation is over.
+// ended returns the message for a finished generation.
 func (g *group) ended(number, abandoned int64) string {
 	return fmt.Sprintf("%s: w %d 0 0 %d 0 - %s", g.channel, number, abandoned, g.key)
 }

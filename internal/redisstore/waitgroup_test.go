@@ -14,11 +14,11 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
-// What is stored, and for how long, to the byte.
+// TestWaitGroupKeys checks the exact stored data, and its TTLs.
 func TestWaitGroupKeys(t *testing.T) {
 	eachGroup(t, func(g *group) {
 		before := g.now().UnixMicro()
-		g.counts("s", taskgroup.OpAdd, 2)
+		g.applies("s", taskgroup.OpAdd, 2)
 		number := g.status(0).Number
 		if after := g.now().UnixMicro(); number < before || number > after {
 			g.Errorf("generation %d is not the server's time, %d to %d", number, before, after)
@@ -34,19 +34,19 @@ func TestWaitGroupKeys(t *testing.T) {
 		c := g.next("s", taskgroup.OpClaim, a)
 		c.AckedThrough = 1
 		equal(g.T, "claim", g.send(c), taskgroup.Applied)
-		g.lives(a, lockTTL)
+		g.taskRemains(a, lockTTL)
 		g.expiry(g.key, groupTTL)
 		g.expiry(g.operations("s"), stateTTL)
-		g.stands("then", "1 a")
+		g.checkState("then", "1 a")
 		equal(g.T, "the state", g.stored().state, fmt.Sprintf("generation %d count 1 abandoned 0 since %d", number, number))
-		equal(g.T, "remembered", fmt.Sprint(g.rdb.HGetAll(g.Context(), g.operations("s")).Val()), fmt.Sprintf("map[2:1 claim %s %d %d acked:1]", a, number, number))
+		equal(g.T, "records", fmt.Sprint(g.rdb.HGetAll(g.Context(), g.operations("s")).Val()), fmt.Sprintf("map[2:1 claim %s %d %d acked:1]", a, number, number))
 
-		said := g.published(func() {
-			g.counts("s", taskgroup.OpAbandon, a)
-			g.counts("s", taskgroup.OpAdd, -1)
+		messages := g.published(func() {
+			g.applies("s", taskgroup.OpAbandon, a)
+			g.applies("s", taskgroup.OpAdd, -1)
 		})
-		equal(g.T, "told", fmt.Sprint(said), fmt.Sprint([]string{g.ended(number, 1)}))
-		h, _ := parseMessage(strings.TrimPrefix(said[0], g.channel+": "))
+		equal(g.T, "messages", fmt.Sprint(messages), fmt.Sprint([]string{g.ended(number, 1)}))
+		h, _ := parseMessage(strings.TrimPrefix(messages[0], g.channel+": "))
 		equal(g.T, "parsed", h, lease.Handover{Name: lease.Name{Kind: taskgroup.Kind, Key: g.key}, Seq: number, Weight: 1, Token: "-"})
 		equal(g.T, "the group", fmt.Sprint(g.rdb.ZRangeWithScores(g.Context(), g.key, 0, -1).Val()),
 			fmt.Sprintf("[{%g abandoned %d 1} {0 generation %d count 0 abandoned 1 since %d}]", float64(-number), number, number, number))
@@ -54,8 +54,8 @@ func TestWaitGroupKeys(t *testing.T) {
 	})
 }
 
-// Each change says which generation it has found, whether that went on or was over, and the same
-// when it is repeated: those who wait are bound to it.
+// The reply to each update has the number of the generation that it found, running or finished, because
+// waits are bound to it. A repetition has the same number.
 func TestWaitGroupFound(t *testing.T) {
 	eachGroup(t, func(g *group) {
 		finds := func(what string, c taskgroup.Operation, want int64) {
@@ -63,114 +63,114 @@ func TestWaitGroupFound(t *testing.T) {
 			equal(g.T, what, must(g.UpdateGroup(g.Context(), c))(g.T).Found, want)
 		}
 		begin := g.next("s", taskgroup.OpAdd, 1)
-		finds("of no group", begin, 0)
+		finds("no group", begin, 0)
 		first := g.status(0).Number
 		end := g.next("s", taskgroup.OpAdd, -1)
-		finds("of one that goes on", end, first)
+		finds("a running generation", end, first)
 		again := g.next("s", taskgroup.OpStart, a)
-		finds("of one that is over", again, first)
-		finds("of the next", g.next("s", taskgroup.OpDone, a), g.status(0).Number)
+		finds("a finished generation", again, first)
+		finds("the next generation", g.next("s", taskgroup.OpDone, a), g.status(0).Number)
 		finds("repeated", begin, 0)
 		finds("repeated", end, first)
 		finds("repeated", again, first)
 	})
 }
 
-func TestWaitGroupAnswers(t *testing.T) {
+func TestWaitGroupOutcomes(t *testing.T) {
 	eachGroup(t, func(g *group) {
-		equal(g.T, "nothing yet", fmt.Sprint(g.status(0)), fmt.Sprint(taskgroup.Generation{}))
-		g.answers(taskgroup.Rejected, "s", taskgroup.OpAdd, -1)
-		g.answers(taskgroup.Rejected, "s", taskgroup.OpClaim, a)
-		g.answers(taskgroup.TaskAbandoned, "s", taskgroup.OpDone, a)
-		g.answers(taskgroup.TaskAbandoned, "s", taskgroup.OpAbandon, a)
-		equal(g.T, "still nothing", fmt.Sprint(g.status(0)), fmt.Sprint(taskgroup.Generation{}))
+		equal(g.T, "no group", fmt.Sprint(g.status(0)), fmt.Sprint(taskgroup.Generation{}))
+		g.updates(taskgroup.Rejected, "s", taskgroup.OpAdd, -1)
+		g.updates(taskgroup.Rejected, "s", taskgroup.OpClaim, a)
+		g.updates(taskgroup.TaskAbandoned, "s", taskgroup.OpDone, a)
+		g.updates(taskgroup.TaskAbandoned, "s", taskgroup.OpAbandon, a)
+		equal(g.T, "still no group", fmt.Sprint(g.status(0)), fmt.Sprint(taskgroup.Generation{}))
 
-		g.counts("s", taskgroup.OpAdd, 2)
-		g.answers(taskgroup.Rejected, "s", taskgroup.OpAdd, -3)
-		g.counts("s", taskgroup.OpClaim, a)
-		g.counts("s", taskgroup.OpClaim, b)
-		g.answers(taskgroup.Rejected, "s", taskgroup.OpClaim, c)
-		g.counts("s", taskgroup.OpStart, c)
-		g.counts("s", taskgroup.OpDone, a)
-		g.answers(taskgroup.TaskAbandoned, "s", taskgroup.OpDone, a)
-		g.stands("then", "0 b c")
+		g.applies("s", taskgroup.OpAdd, 2)
+		g.updates(taskgroup.Rejected, "s", taskgroup.OpAdd, -3)
+		g.applies("s", taskgroup.OpClaim, a)
+		g.applies("s", taskgroup.OpClaim, b)
+		g.updates(taskgroup.Rejected, "s", taskgroup.OpClaim, c)
+		g.applies("s", taskgroup.OpStart, c)
+		g.applies("s", taskgroup.OpDone, a)
+		g.updates(taskgroup.TaskAbandoned, "s", taskgroup.OpDone, a)
+		g.checkState("then", "0 b c")
 		first := g.status(0)
-		equal(g.T, "left", first.Remaining, 2)
+		equal(g.T, "remaining", first.Remaining, 2)
 		equal(g.T, "since", first.OldestKnown, first.Number)
 
-		g.ends(b, 0) // now it is over
-		g.answers(taskgroup.TaskAbandoned, "s", taskgroup.OpDone, b)
-		g.stands("then", "0 c -1")
-		equal(g.T, "lost of a generation that goes on", len(g.status(0).Abandoned), 0)
-		g.counts("s", taskgroup.OpAbandon, c)
+		g.setEnd(b, 0) // expires now
+		g.updates(taskgroup.TaskAbandoned, "s", taskgroup.OpDone, b)
+		g.checkState("then", "0 c -1")
+		equal(g.T, "abandoned tasks of a running generation", len(g.status(0).Abandoned), 0)
+		g.applies("s", taskgroup.OpAbandon, c)
 		over := taskgroup.Generation{Number: first.Number, OldestKnown: first.OldestKnown, Abandoned: map[int64]int64{first.Number: 2}}
 		for _, from := range []int64{0, 1, first.Number} {
-			equal(g.T, "over", fmt.Sprint(g.status(from)), fmt.Sprint(over))
+			equal(g.T, "finished", fmt.Sprint(g.status(from)), fmt.Sprint(over))
 		}
-		g.answers(taskgroup.Rejected, "s", taskgroup.OpAdd, -1)
-		equal(g.T, "still over", fmt.Sprint(g.status(0)), fmt.Sprint(over))
+		g.updates(taskgroup.Rejected, "s", taskgroup.OpAdd, -1)
+		equal(g.T, "still finished", fmt.Sprint(g.status(0)), fmt.Sprint(over))
 
-		g.counts("s", taskgroup.OpStart, d)
+		g.applies("s", taskgroup.OpStart, d)
 		second := g.status(0)
 		if second.Number <= first.Number || second.OldestKnown != first.OldestKnown || second.Abandoned != nil {
 			g.Errorf("after %+v comes %+v", first, second)
 		}
-		equal(g.T, "what became of the first", g.status(first.Number).Abandoned[first.Number], 2)
-		g.counts("s", taskgroup.OpDone, d)
-		equal(g.T, "a generation without loss", len(g.status(0).Abandoned), 0)
-		g.counts("s", taskgroup.OpStart, e)
-		g.ends(e, -time.Millisecond)
-		equal(g.T, "a generation that a look ends", g.status(0).Remaining, 0)
+		equal(g.T, "abandoned tasks of the first generation", g.status(first.Number).Abandoned[first.Number], 2)
+		g.applies("s", taskgroup.OpDone, d)
+		equal(g.T, "a generation without abandoned tasks", len(g.status(0).Abandoned), 0)
+		g.applies("s", taskgroup.OpStart, e)
+		g.setEnd(e, -time.Millisecond)
+		equal(g.T, "a generation that GroupStatus finishes", g.status(0).Remaining, 0)
 	})
 }
 
-// Of generations that have lost tasks the last hundred are known.
+// The group keeps records of the last hundred generations with abandoned tasks.
 func TestWaitGroupRecords(t *testing.T) {
 	eachGroup(t, func(g *group) {
 		var numbers []int64
 		for i := range 103 {
 			token := fmt.Sprint("baton:10000:", i)
-			g.counts("s", taskgroup.OpStart, token)
+			g.applies("s", taskgroup.OpStart, token)
 			numbers = append(numbers, g.status(0).Number)
-			if i == 50 { // one without a loss is not among them
-				g.counts("s", taskgroup.OpDone, token)
+			if i == 50 { // without an abandoned task there is no record
+				g.applies("s", taskgroup.OpDone, token)
 				continue
 			}
-			g.counts("s", taskgroup.OpAbandon, token)
+			g.applies("s", taskgroup.OpAbandon, token)
 		}
 		got := g.status(numbers[0])
 		equal(g.T, "records", len(got.Abandoned), 100)
 		equal(g.T, "number", got.Number, numbers[102])
-		equal(g.T, "since", got.OldestKnown, numbers[1]+1) // two of the 102 have been dropped
+		equal(g.T, "since", got.OldestKnown, numbers[1]+1) // two of the 102 records were dropped
 		for i, number := range numbers {
 			want := int64(1)
 			if i < 2 || i == 50 {
 				want = 0
 			}
-			equal(g.T, fmt.Sprint("lost of generation ", i), got.Abandoned[number], want)
+			equal(g.T, fmt.Sprint("abandoned tasks of generation ", i), got.Abandoned[number], want)
 		}
 		equal(g.T, "from the middle on", len(g.status(numbers[60]).Abandoned), 43)
 		equal(g.T, "members", g.rdb.ZCard(g.Context(), g.key).Val(), 101)
-		g.counts("s", taskgroup.OpStart, a)
+		g.applies("s", taskgroup.OpStart, a)
 		equal(g.T, "since, in the next", g.status(0).OldestKnown, got.OldestKnown)
 	})
 }
 
-// A group that was lost begins again, and says since when it knows of generations.
+// A lost group starts again. OldestKnown is then the first generation after the loss.
 func TestWaitGroupAfterLoss(t *testing.T) {
 	eachGroup(t, func(g *group) {
-		add := g.counts("s", taskgroup.OpAdd, 2)
-		g.counts("s", taskgroup.OpStart, a)
+		add := g.applies("s", taskgroup.OpAdd, 2)
+		g.applies("s", taskgroup.OpStart, a)
 		was := g.status(0)
 		check(g.T, g.rdb.Del(g.Context(), g.key).Err())
-		equal(g.T, "without it", fmt.Sprint(g.status(was.Number)), fmt.Sprint(taskgroup.Generation{}))
+		equal(g.T, "without the key", fmt.Sprint(g.status(was.Number)), fmt.Sprint(taskgroup.Generation{}))
 		equal(g.T, "renewed", g.renew(a, lockTTL), false)
 		equal(g.T, "a repetition", g.send(add), taskgroup.Applied)
-		g.answers(taskgroup.TaskAbandoned, "s", taskgroup.OpDone, a)
+		g.updates(taskgroup.TaskAbandoned, "s", taskgroup.OpDone, a)
 		add.Op = taskgroup.OpUndo
 		equal(g.T, "an undo", g.send(add), taskgroup.Rejected)
 		equal(g.T, "the group", g.stored().state, "")
-		g.counts("s", taskgroup.OpAdd, 1)
+		g.applies("s", taskgroup.OpAdd, 1)
 		now := g.status(was.Number)
 		if now.Number <= was.Number || now.OldestKnown != now.Number || now.Remaining != 1 {
 			g.Errorf("after %+v comes %+v", was, now)
@@ -178,50 +178,50 @@ func TestWaitGroupAfterLoss(t *testing.T) {
 	})
 }
 
-// A request that is sent again counts nothing, but a task lives as if it had come now.
+// A repeated request does not count again, but it renews its task.
 func TestWaitGroupRepetition(t *testing.T) {
 	eachGroup(t, func(g *group) {
-		add := g.counts("s", taskgroup.OpAdd, 2)
-		join := g.counts("s", taskgroup.OpClaim, a)
-		start := g.counts("s", taskgroup.OpStart, b)
-		for _, c := range []taskgroup.Operation{join, start} {
-			g.ends(c.Token, 3*time.Second)
+		add := g.applies("s", taskgroup.OpAdd, 2)
+		claim := g.applies("s", taskgroup.OpClaim, a)
+		start := g.applies("s", taskgroup.OpStart, b)
+		for _, c := range []taskgroup.Operation{claim, start} {
+			g.setEnd(c.Token, 3*time.Second)
 			for _, key := range []string{g.key, g.operations("s")} {
 				check(g.T, g.rdb.PExpire(g.Context(), key, time.Minute).Err())
 			}
 			equal(g.T, "again", g.send(c), taskgroup.Applied)
-			g.stands("again", "1 a b")
-			g.lives(c.Token, lockTTL)
+			g.checkState("again", "1 a b")
+			g.taskRemains(c.Token, lockTTL)
 			g.expiry(g.key, groupTTL)
 			g.expiry(g.operations("s"), stateTTL)
 		}
 		g.unchanged("an add", func() { equal(g.T, "again", g.send(add), taskgroup.Applied) })
-		g.ends(a, -time.Millisecond)
-		equal(g.T, "a join, too late", g.send(join), taskgroup.TaskAbandoned)
-		g.stands("then", "1 b -1")
-		done := g.counts("s", taskgroup.OpDone, b)
-		drop := g.answers(taskgroup.TaskAbandoned, "s", taskgroup.OpAbandon, a)
-		sub := g.counts("s", taskgroup.OpAdd, -1)
-		said := g.published(func() {
+		g.setEnd(a, -time.Millisecond)
+		equal(g.T, "a claim, too late", g.send(claim), taskgroup.TaskAbandoned)
+		g.checkState("then", "1 b -1")
+		done := g.applies("s", taskgroup.OpDone, b)
+		abandon := g.updates(taskgroup.TaskAbandoned, "s", taskgroup.OpAbandon, a)
+		sub := g.applies("s", taskgroup.OpAdd, -1)
+		messages := g.published(func() {
 			g.unchanged("repetitions", func() {
 				equal(g.T, "done", g.send(done), taskgroup.Applied)
-				equal(g.T, "drop", g.send(drop), taskgroup.TaskAbandoned)
+				equal(g.T, "abandon", g.send(abandon), taskgroup.TaskAbandoned)
 				equal(g.T, "sub", g.send(sub), taskgroup.Applied)
 				equal(g.T, "start after done", g.send(start), taskgroup.TaskAbandoned)
-				equal(g.T, "join", g.send(join), taskgroup.TaskAbandoned)
+				equal(g.T, "claim", g.send(claim), taskgroup.TaskAbandoned)
 				equal(g.T, "add", g.send(add), taskgroup.Applied)
 			})
 		})
-		equal(g.T, "told again", len(said), 0)
-		refused := g.answers(taskgroup.Rejected, "s", taskgroup.OpClaim, c)
-		g.counts("s", taskgroup.OpAdd, 1)
-		equal(g.T, "a refusal stands", g.send(refused), taskgroup.Rejected)
-		g.stands("then", "1")
+		equal(g.T, "further messages", len(messages), 0)
+		refused := g.updates(taskgroup.Rejected, "s", taskgroup.OpClaim, c)
+		g.applies("s", taskgroup.OpAdd, 1)
+		equal(g.T, "a repeated refusal", g.send(refused), taskgroup.Rejected)
+		g.checkState("then", "1")
 	})
 }
 
-// What is over is void, however late a copy comes.
-func TestWaitGroupCopyOfWhatIsOver(t *testing.T) {
+// A copy of an acknowledged operation has no effect, however late it arrives.
+func TestWaitGroupCopyOfAnAckedOperation(t *testing.T) {
 	eachGroup(t, func(g *group) {
 		late := []taskgroup.Operation{
 			g.next("s", taskgroup.OpAdd, 1), g.next("s", taskgroup.OpStart, a), g.next("s", taskgroup.OpClaim, b), g.next("s", taskgroup.OpDone, a),
@@ -233,18 +233,18 @@ func TestWaitGroupCopyOfWhatIsOver(t *testing.T) {
 			g.Helper()
 			c := g.next("s", taskgroup.OpAdd, delta)
 			c.AckedThrough = through
-			equal(g.T, "what comes after", g.send(c), taskgroup.Applied)
+			equal(g.T, "the next operation", g.send(c), taskgroup.Applied)
 		}
 		acks(3, 6)
-		g.counts("s", taskgroup.OpStart, a) // what a late copy would end
+		g.applies("s", taskgroup.OpStart, a) // a late copy would end this task
 		g.unchanged("late copies", func() {
 			for _, c := range late {
 				equal(g.T, fmt.Sprintf("late %s", c.Op), g.send(c), taskgroup.Superseded)
 			}
 		})
 		acks(1, 8)
-		equal(g.T, "remembered", fmt.Sprint(sorted(g.rdb.HKeys(g.Context(), g.operations("s")).Val()...)), "[9 acked]")
-		acks(1, 2) // an older mark takes nothing back
+		equal(g.T, "records", fmt.Sprint(sorted(g.rdb.HKeys(g.Context(), g.operations("s")).Val()...)), "[9 acked]")
+		acks(1, 2) // a lower number has no effect
 		equal(g.T, "acked", g.rdb.HGet(g.Context(), g.operations("s"), "acked").Val(), "8")
 	})
 }
@@ -255,53 +255,53 @@ func TestWaitGroupUndo(t *testing.T) {
 		undo := c
 		undo.Op = taskgroup.OpUndo
 		equal(g.T, "undo", g.send(undo), want)
-		g.stands("after the undo", then)
+		g.checkState("after the undo", then)
 		g.unchanged("more copies", func() {
-			equal(g.T, "a copy of what is undone", g.send(c), taskgroup.Superseded)
+			equal(g.T, "a copy of the operation", g.send(c), taskgroup.Superseded)
 			equal(g.T, "undo again", g.send(undo), taskgroup.Rejected)
-			equal(g.T, "a copy of what is undone", g.send(c), taskgroup.Superseded)
+			equal(g.T, "a copy of the operation", g.send(c), taskgroup.Superseded)
 		})
 	}
 	eachGroup(t, func(g *group) {
-		undo(g, g.next("s", taskgroup.OpAdd, 5), taskgroup.Rejected, "0") // before it
+		undo(g, g.next("s", taskgroup.OpAdd, 5), taskgroup.Rejected, "0") // before the operation
 		undo(g, g.next("s", taskgroup.OpStart, e), taskgroup.Rejected, "0")
 		equal(g.T, "the group", g.stored().state, "")
-		g.counts("t", taskgroup.OpAdd, 2)
-		undo(g, g.counts("s", taskgroup.OpAdd, 5), taskgroup.Applied, "2")
-		undo(g, g.counts("s", taskgroup.OpAdd, -1), taskgroup.Applied, "2")
-		undo(g, g.answers(taskgroup.Rejected, "s", taskgroup.OpAdd, -3), taskgroup.Rejected, "2")
-		undo(g, g.counts("s", taskgroup.OpStart, a), taskgroup.Applied, "2")
-		undo(g, g.counts("s", taskgroup.OpClaim, b), taskgroup.Applied, "2")
-		gone := g.counts("s", taskgroup.OpClaim, c)
-		g.ends(c, -time.Millisecond)
-		undo(g, gone, taskgroup.Rejected, "1 -1")
-		ended := g.counts("s", taskgroup.OpStart, d)
-		undo(g, g.counts("s", taskgroup.OpDone, d), taskgroup.Rejected, "1 -1") // nobody undoes the end of a task
+		g.applies("t", taskgroup.OpAdd, 2)
+		undo(g, g.applies("s", taskgroup.OpAdd, 5), taskgroup.Applied, "2")
+		undo(g, g.applies("s", taskgroup.OpAdd, -1), taskgroup.Applied, "2")
+		undo(g, g.updates(taskgroup.Rejected, "s", taskgroup.OpAdd, -3), taskgroup.Rejected, "2")
+		undo(g, g.applies("s", taskgroup.OpStart, a), taskgroup.Applied, "2")
+		undo(g, g.applies("s", taskgroup.OpClaim, b), taskgroup.Applied, "2")
+		expired := g.applies("s", taskgroup.OpClaim, c)
+		g.setEnd(c, -time.Millisecond)
+		undo(g, expired, taskgroup.Rejected, "1 -1")
+		ended := g.applies("s", taskgroup.OpStart, d)
+		undo(g, g.applies("s", taskgroup.OpDone, d), taskgroup.Rejected, "1 -1") // the end of a task cannot be undone
 		undo(g, ended, taskgroup.Rejected, "1 -1")
 
-		used := g.counts("s", taskgroup.OpAdd, 2)
-		g.counts("t", taskgroup.OpAdd, -2)
-		undo(g, used, taskgroup.Rejected, "1 -1") // less is left than it had added
+		used := g.applies("s", taskgroup.OpAdd, 2)
+		g.applies("t", taskgroup.OpAdd, -2)
+		undo(g, used, taskgroup.Rejected, "1 -1") // the count is less than it had added
 
-		undo(g, g.counts("s", taskgroup.OpAdd, -1), taskgroup.Rejected, "0 -1") // it was what ended the generation
-		old := g.counts("s", taskgroup.OpAdd, 1)
-		g.counts("t", taskgroup.OpAdd, -1)
-		g.counts("t", taskgroup.OpAdd, 4)
-		undo(g, old, taskgroup.Rejected, "4") // its generation is over
-		g.counts("t", taskgroup.OpAdd, -4)
+		undo(g, g.applies("s", taskgroup.OpAdd, -1), taskgroup.Rejected, "0 -1") // it finished the generation
+		old := g.applies("s", taskgroup.OpAdd, 1)
+		g.applies("t", taskgroup.OpAdd, -1)
+		g.applies("t", taskgroup.OpAdd, 4)
+		undo(g, old, taskgroup.Rejected, "4") // its generation is finished
+		g.applies("t", taskgroup.OpAdd, -4)
 
-		only := g.counts("s", taskgroup.OpStart, e)
+		only := g.applies("s", taskgroup.OpStart, e)
 		number := g.status(0).Number
-		said := g.published(func() { undo(g, only, taskgroup.Applied, "0") })
-		equal(g.T, "told", fmt.Sprint(said), fmt.Sprint([]string{g.ended(number, 0)}))
+		messages := g.published(func() { undo(g, only, taskgroup.Applied, "0") })
+		equal(g.T, "messages", fmt.Sprint(messages), fmt.Sprint([]string{g.ended(number, 0)}))
 	})
 }
 
-// When the mark of what is over makes a leap, the records below it are deleted some at a time.
-// Late copies of the operations are void all the while.
-func TestWaitGroupForgetsWhatIsOver(t *testing.T) {
+// When the acknowledged number jumps, the records below it are deleted in batches. Late copies of their
+// operations have no effect in the meantime.
+func TestWaitGroupDeletesAckedRecords(t *testing.T) {
 	eachGroup(t, func(g *group) {
-		slow := g.next("s", taskgroup.OpAdd, 1) // not answered for long
+		slow := g.next("s", taskgroup.OpAdd, 1) // without a reply for a long time
 		g.numbers["s"] += 2500
 		pipe := g.rdb.Pipeline()
 		for i := range g.numbers["s"] - 1 {
@@ -309,10 +309,10 @@ func TestWaitGroupForgetsWhatIsOver(t *testing.T) {
 		}
 		must(pipe.Exec(g.Context()))(g.T)
 		low := g.numbers["s"]
-		for _, left := range []int64{1501, 501, 0, 0} {
+		for _, remaining := range []int64{1501, 501, 0, 0} {
 			c := g.next("s", taskgroup.OpAdd, 1)
 			c.AckedThrough = low
-			equal(g.T, "answer", g.send(c), taskgroup.Applied)
+			equal(g.T, "outcome", g.send(c), taskgroup.Applied)
 			for _, op := range []int64{slow.Seq, low / 2, low} {
 				late := taskgroup.Operation{Key: g.key, Session: "s", Seq: op, Op: taskgroup.OpAdd, Delta: 1, AckedThrough: 0}
 				equal(g.T, fmt.Sprint("a copy of ", op), g.send(late), taskgroup.Superseded)
@@ -323,70 +323,70 @@ func TestWaitGroupForgetsWhatIsOver(t *testing.T) {
 					records++
 				}
 			}
-			equal(g.T, "records below the mark", records, left)
+			equal(g.T, "acknowledged records", records, remaining)
 		}
-		g.stands("then", "4")
-		equal(g.T, "fields", g.rdb.HLen(g.Context(), g.operations("s")).Val(), 4+1) // and the mark
+		g.checkState("then", "4")
+		equal(g.T, "fields", g.rdb.HLen(g.Context(), g.operations("s")).Val(), 4+1) // one for acked
 	})
 }
 
 func TestWaitGroupRenew(t *testing.T) {
 	eachGroup(t, func(g *group) {
 		g.unchanged("no group", func() { equal(g.T, "renewed", g.renew(a, lockTTL), false) })
-		g.counts("s", taskgroup.OpStart, a)
-		g.ends(a, time.Second)
+		g.applies("s", taskgroup.OpStart, a)
+		g.setEnd(a, time.Second)
 		check(g.T, g.rdb.PExpire(g.Context(), g.key, time.Minute).Err())
 		equal(g.T, "renewed", g.renew(a, 2*lockTTL), true)
-		g.lives(a, 2*lockTTL)
+		g.taskRemains(a, 2*lockTTL)
 		g.expiry(g.key, groupTTL)
 		g.unchanged("no task", func() { equal(g.T, "renewed", g.renew(b, lockTTL), false) })
-		g.ends(a, 0)
-		g.unchanged("a task whose time is over", func() { equal(g.T, "renewed", g.renew(a, lockTTL), false) })
-		equal(g.T, "left", g.status(0).Remaining, 0)
-		g.unchanged("a generation that is over", func() { equal(g.T, "renewed", g.renew(a, lockTTL), false) })
+		g.setEnd(a, 0)
+		g.unchanged("an expired task", func() { equal(g.T, "renewed", g.renew(a, lockTTL), false) })
+		equal(g.T, "remaining", g.status(0).Remaining, 0)
+		g.unchanged("a finished generation", func() { equal(g.T, "renewed", g.renew(a, lockTTL), false) })
 		g.expiry(g.key, stateTTL)
 	})
 }
 
-// A clock that is set back lets nobody live longer than its TTL.
+// A clock that is set back extends no task beyond its TTL.
 func TestWaitGroupClockSetBack(t *testing.T) {
 	const long = "baton:20000:long"
 	setBack := func(do func(g *group)) func(g *group) {
 		return func(g *group) {
-			g.counts("s", taskgroup.OpAdd, 1)
-			g.counts("s", taskgroup.OpStart, a)
-			g.counts("s", taskgroup.OpStart, long)
-			g.ends(a, time.Hour+lockTTL-3*time.Second)
-			g.ends(long, time.Hour+2*lockTTL-3*time.Second)
+			g.applies("s", taskgroup.OpAdd, 1)
+			g.applies("s", taskgroup.OpStart, a)
+			g.applies("s", taskgroup.OpStart, long)
+			g.setEnd(a, time.Hour+lockTTL-3*time.Second)
+			g.setEnd(long, time.Hour+2*lockTTL-3*time.Second)
 			check(g.T, g.rdb.PExpire(g.Context(), g.key, time.Minute).Err())
 			do(g)
-			g.lives(a, lockTTL)
-			g.lives(long, 2*lockTTL)
+			g.taskRemains(a, lockTTL)
+			g.taskRemains(long, 2*lockTTL)
 			g.expiry(g.key, groupTTL)
-			g.stands("then", "1 a long")
+			g.checkState("then", "1 a long")
 		}
 	}
-	t.Run("by the clock itself", func(t *testing.T) {
+	t.Run("the clock itself", func(t *testing.T) {
 		m := miniredis.RunT(t)
 		now := time.Unix(1_800_000_000, 0)
 		m.SetTime(now)
 		rdb := redis.NewClient(&redis.Options{Addr: m.Addr()})
 		defer rdb.Close()
 		g := newGroup(t, rdb, "key")
-		g.counts("s", taskgroup.OpStart, a)
+		g.applies("s", taskgroup.OpStart, a)
 		first := g.status(0).Number
 		m.SetTime(now.Add(-time.Hour))
-		equal(t, "left", g.status(0).Remaining, 1)
+		equal(t, "remaining", g.status(0).Remaining, 1)
 		m.SetTime(now.Add(-time.Hour + lockTTL))
 		equal(t, "renewed", g.renew(a, lockTTL), false)
-		equal(t, "lost", g.status(0).Abandoned[first], 1)
-		g.counts("s", taskgroup.OpStart, b)
+		equal(t, "abandoned", g.status(0).Abandoned[first], 1)
+		g.applies("s", taskgroup.OpStart, b)
 		equal(t, "the next generation", g.status(0).Number, first+1)
 	})
 	eachGroup(t, func(g *group) {
 		g.rows(map[string]func(*group){
-			"a look":   setBack(func(g *group) { equal(g.T, "left", g.status(0).Remaining, 3) }),
-			"a change": setBack(func(g *group) { g.answers(taskgroup.Rejected, "s", taskgroup.OpAdd, -2) }),
+			"GroupStatus": setBack(func(g *group) { equal(g.T, "remaining", g.status(0).Remaining, 3) }),
+			"UpdateGroup": setBack(func(g *group) { g.updates(taskgroup.Rejected, "s", taskgroup.OpAdd, -2) }),
 		})
 	})
 }

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -9,7 +10,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
-// refuses checks that no change can be made, and that none is made by half.
+// refuses checks that all operations fail, and change nothing.
 func (g *group) refuses(what, words string) {
 	g.Helper()
 	g.unchanged(what, func() {
@@ -48,47 +49,46 @@ func TestWaitGroupOfAnotherType(t *testing.T) {
 		} {
 			check(g.T, g.rdb.Del(g.Context(), g.key).Err())
 			check(g.T, g.rdb.ZAdd(g.Context(), g.key, z).Err())
-			refuses("a sorted set of "+z.Member.(string), foreign)
+			refuses(fmt.Sprintf("a sorted set of %q", z.Member), foreign)
 		}
 	})
 }
 
-// Operations of another type say nothing about what is counted, and so keep nobody
-// from waiting, nor a task from living on.
+// An ops key of another type does not change the count. Waits and renewals of tasks still work.
 func TestWaitGroupOperationsOfAnotherType(t *testing.T) {
 	list := map[string]func(*group){}
 	for name, state := range map[string]struct {
-		make func(g *group)
-		left int64
+		prepare   func(g *group)
+		remaining int64
 	}{
-		"new":      {func(*group) {}, 0},
-		"going on": {func(g *group) { g.counts("s", taskgroup.OpAdd, 2); g.counts("s", taskgroup.OpStart, a) }, 3},
-		"going on with a task that ends": {func(g *group) {
-			g.counts("s", taskgroup.OpStart, a)
-			g.counts("s", taskgroup.OpStart, b)
-			g.ends(b, -time.Millisecond)
+		"new":     {func(*group) {}, 0},
+		"running": {func(g *group) { g.applies("s", taskgroup.OpAdd, 2); g.applies("s", taskgroup.OpStart, a) }, 3},
+		"running with an expired task": {func(g *group) {
+			g.applies("s", taskgroup.OpStart, a)
+			g.applies("s", taskgroup.OpStart, b)
+			g.setEnd(b, -time.Millisecond)
 		}, 1},
-		"over": {func(g *group) { g.counts("s", taskgroup.OpStart, a); g.counts("s", taskgroup.OpAbandon, a) }, 0},
+		"finished": {func(g *group) { g.applies("s", taskgroup.OpStart, a); g.applies("s", taskgroup.OpAbandon, a) }, 0},
 	} {
 		list[name] = func(g *group) {
 			for _, kind := range []string{"string", "list", "set", "zset"} {
 				check(g.T, g.rdb.FlushAll(g.Context()).Err())
 				g.numbers = map[string]int64{}
-				state.make(g)
+				state.prepare(g)
 				g.put(g.operations("s"), kind)
 				g.refuses("a "+kind, "ops key: WRONGTYPE")
-				if state.left > 0 {
+				if state.remaining > 0 {
 					equal(g.T, "renewed", g.renew(a, lockTTL), true)
 				}
-				equal(g.T, "left", g.status(0).Remaining, state.left)
-				g.counts("another", taskgroup.OpAdd, 1)
+				equal(g.T, "remaining", g.status(0).Remaining, state.remaining)
+				g.applies("another", taskgroup.OpAdd, 1)
 			}
 		}
 	}
 	eachGroup(t, func(g *group) { g.rows(list) })
 }
 
-// What the other primitives store is no wait group, nor is that theirs.
+// A key of another primitive is not a wait group, and the other way round.
 func TestWaitGroupOfAnotherKind(t *testing.T) {
 	eachGroup(t, func(g *group) {
 		r := newRig(g.T, g.rdb, g.key)
@@ -99,7 +99,7 @@ func TestWaitGroupOfAnotherKind(t *testing.T) {
 		p.has(a, 10)
 		g.refuses("a semaphore", "WRONGTYPE")
 		check(g.T, g.rdb.FlushAll(g.Context()).Err())
-		g.counts("s", taskgroup.OpStart, a)
+		g.applies("s", taskgroup.OpStart, a)
 		p.refuses("a wait group", "WRONGTYPE")
 		g.unchanged("as a mutex", func() { r.fails("acquire", r.request(a, 1), "WRONGTYPE") })
 	})

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestBacklogRepeatsWithTheCallersValues gives up a call after its ctx has ended. It is
-// repeated until it succeeds, with the values of that ctx, and done is called once.
+// TestBacklogRepeatsWithTheCallersValues tries a call after its ctx has ended. The call is repeated until
+// it succeeds, with the values of that ctx, and done is called once.
 func TestBacklogRepeatsWithTheCallersValues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}

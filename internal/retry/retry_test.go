@@ -29,24 +29,22 @@ func TestRetry(t *testing.T) {
 	})
 }
 
-func TestRetryImpatient(t *testing.T) {
-	n := 0
-	_, err := Do(t.Context(), "op", "key", false, func(context.Context) (int, error) { n++; return 0, errUnavailable })
-	if n != 1 || !errors.Is(err, errUnavailable) || err.Error() != `baton: op "key": away` {
-		t.Errorf("%d calls, %v", n, err)
+// TestNoRetry checks that a call without retries and a permanent error end after one call.
+func TestNoRetry(t *testing.T) {
+	for name, c := range map[string]struct {
+		retry bool
+		err   error
+	}{"no retries": {false, errUnavailable}, "permanent": {true, Permanent(errUnavailable)}} {
+		n := 0
+		_, err := Do(t.Context(), "op", "key", c.retry, func(context.Context) (int, error) { n++; return 0, c.err })
+		if n != 1 || !errors.Is(err, errUnavailable) || IsPermanent(err) != c.retry || err.Error() != `baton: op "key": away` {
+			t.Errorf("%s: %d calls, %v", name, n, err)
+		}
 	}
 }
 
-func TestRetryPermanent(t *testing.T) {
-	n := 0
-	_, err := Do(t.Context(), "op", "key", true, func(context.Context) (int, error) { n++; return 0, Permanent(errUnavailable) })
-	if n != 1 || !IsPermanent(err) || err.Error() != `baton: op "key": away` {
-		t.Errorf("%d calls, %v", n, err)
-	}
-}
-
-// TestRetryEnds ends ctx before a call, during one that never answers, and in the
-// pause after one that failed: both errors are there, and it takes no time.
+// TestRetryEnds ends ctx before a call, during a call that does not return, and between calls. The error
+// has both errors, and the end takes no time.
 func TestRetryEnds(t *testing.T) {
 	why := errors.New("why")
 	t.Run("before", func(t *testing.T) {
@@ -62,12 +60,12 @@ func TestRetryEnds(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Second, why)
 				defer cancel()
-				answers := make(chan struct{})
-				defer close(answers)
+				returns := make(chan struct{})
+				defer close(returns)
 				start, n := time.Now(), 0
 				_, err := Do(ctx, "op", "key", true, func(context.Context) (int, error) {
 					if n++; hang && n > 3 {
-						<-answers
+						<-returns
 					}
 					return 0, errUnavailable
 				})
@@ -76,7 +74,7 @@ func TestRetryEnds(t *testing.T) {
 					t.Error(err)
 				}
 				if took := time.Since(start); took != 10*time.Second {
-					t.Errorf("it took %v", took)
+					t.Errorf("ended after %v", took)
 				}
 				if !hang && (n < 9 || n > 40) {
 					t.Errorf("%d calls in 10 s", n)
@@ -86,7 +84,7 @@ func TestRetryEnds(t *testing.T) {
 	}
 }
 
-// TestRetryDone lets ctx end while the call succeeds: ctx wins.
+// TestRetryDone ends ctx while the call succeeds. The error of ctx wins.
 func TestRetryDone(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err := Do(ctx, "op", "key", true, func(context.Context) (int, error) { cancel(); return 1, nil })

@@ -15,12 +15,11 @@ import (
 
 var errUnavailable = errors.New("away")
 
-// outage is a store that cannot be reached while away is set, and counts what it is
-// told to take back.
+// outage is a store that cannot be reached while down is set. It counts undos and refunds.
 type outage struct {
 	countingStore
-	away atomic.Bool
-	back atomic.Int64
+	down   atomic.Bool
+	undone atomic.Int64
 }
 
 func (o *outage) Take(context.Context, ratelimit.Reservation) (ratelimit.TakeResult, error) {
@@ -29,31 +28,30 @@ func (o *outage) Take(context.Context, ratelimit.Reservation) (ratelimit.TakeRes
 
 func (o *outage) Refund(context.Context, ratelimit.Reservation) error {
 	if o.err() == nil {
-		o.back.Add(1)
+		o.undone.Add(1)
 	}
 	return o.err()
 }
 
 func (o *outage) err() error {
-	if o.away.Load() {
+	if o.down.Load() {
 		return errUnavailable
 	}
 	return nil
 }
 
-// TestGiveUpInOutage gives up a thousand waits for tokens, and as many changes of a
-// wait group, while Redis cannot be reached: one goroutine stays for them, and all are
-// taken back when Redis comes back.
+// TestGiveUpInOutage cancels a thousand waits for tokens, and as many updates of a wait group, while Redis
+// cannot be reached. One goroutine stays for them, and undoes all of them when Redis is back.
 func TestGiveUpInOutage(t *testing.T) {
 	for name, use := range map[string]func(context.Context, *outage) func() error{
 		"tokens": func(ctx context.Context, o *outage) func() error {
 			r := ratelimit.Reservation{Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1, Client: new(ratelimit.Client)}
 			return func() error { return r.Wait(ctx, o) }
 		},
-		"changes": func(ctx context.Context, o *outage) func() error {
+		"updates": func(ctx context.Context, o *outage) func() error {
 			o.do = func(c Operation) (UpdateReply, error) {
 				if c.Op == OpUndo && o.err() == nil {
-					o.back.Add(1)
+					o.undone.Add(1)
 				}
 				return UpdateReply{Outcome: Applied}, o.err()
 			}
@@ -67,7 +65,7 @@ func TestGiveUpInOutage(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			o := new(outage)
-			o.away.Store(true)
+			o.down.Store(true)
 			wait, errs := use(ctx, o), make(chan error)
 			const n = 1000
 			for range n {
@@ -85,10 +83,10 @@ func TestGiveUpInOutage(t *testing.T) {
 			if left := runtime.NumGoroutine(); left > 10 {
 				t.Errorf("%s: %d goroutines are left", name, left)
 			}
-			o.away.Store(false)
+			o.down.Store(false)
 			time.Sleep(2 * retry.MaxInterval)
-			if got := o.back.Load(); got != n {
-				t.Errorf("%s: %d of %d are taken back", name, got, n)
+			if got := o.undone.Load(); got != n {
+				t.Errorf("%s: %d of %d are undone", name, got, n)
 			}
 		})
 	}

@@ -3,6 +3,7 @@ package taskgroup
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,7 +14,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// countingStore is a store that counts as do says, and keeps tasks until they are ended.
+// countingStore is a store whose updates call do. Its tasks last until ended is set.
 type countingStore struct {
 	Store
 	do    func(Operation) (UpdateReply, error)
@@ -25,21 +26,21 @@ func (c *countingStore) UpdateGroup(_ context.Context, q Operation) (UpdateReply
 }
 
 func (c *countingStore) GroupStatus(context.Context, string, int64) (Generation, error) {
-	panic("nobody waits")
+	panic("not implemented")
 }
 
-// clientStore is what a session needs.
+// clientStore is the store of a session.
 type clientStore interface {
 	client.Store
 	Store
 }
 
-// newSession returns a session of a process that has no other.
+// newSession returns the only session of a process.
 func newSession(s clientStore) *Session { return NewManager(client.New(s, nil), s).NewSession("key") }
 
-func (c *countingStore) Subscribe(context.Context, client.MessageHandler) { panic("nobody waits") }
+func (c *countingStore) Subscribe(context.Context, client.MessageHandler) { panic("not implemented") }
 
-func (c *countingStore) DoneChannel(string) (string, error) { panic("nobody waits") }
+func (c *countingStore) DoneChannel(string) (string, error) { panic("not implemented") }
 
 func (c *countingStore) MaxBlock() time.Duration { return 0 }
 
@@ -51,17 +52,17 @@ func (c *countingStore) Renew(rs []client.Renewal, begin func(int) bool, done fu
 	}
 }
 
-// TestStartTooLate has Redis count a task and answer when its time is over: others
-// have counted it as abandoned by then, and what begins is another one.
+// TestStartTooLate starts a task whose reply arrives after its TTL. Other processes have counted it as
+// abandoned by then, so Start must start another task.
 func TestStartTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var asked []Operation
+		var ops []Operation
 		store := &countingStore{do: func(c Operation) (UpdateReply, error) {
-			if asked = append(asked, c); len(asked) == 1 {
+			if ops = append(ops, c); len(ops) == 1 {
 				time.Sleep(time.Second)
 			}
-			if len(asked) == 2 {
-				return UpdateReply{Outcome: TaskAbandoned}, nil // so it says when it is asked again
+			if len(ops) == 2 {
+				return UpdateReply{Outcome: TaskAbandoned}, nil // the reply to the repetition
 			}
 			return UpdateReply{Outcome: Applied}, nil
 		}}
@@ -72,18 +73,16 @@ func TestStartTooLate(t *testing.T) {
 		if err := task.Err(); err != nil {
 			t.Error(err)
 		}
-		switch {
-		case len(asked) != 3 || asked[2].Token != task.token:
-			t.Errorf("it has asked %+v", asked)
-		case asked[0].Seq != asked[1].Seq || asked[0].Token != asked[1].Token || asked[2].Seq == asked[0].Seq || asked[2].Token == asked[0].Token:
-			t.Errorf("it has asked %+v", asked)
+		if len(ops) != 3 || ops[2].Token != task.token || ops[0].Seq != ops[1].Seq || ops[0].Token != ops[1].Token ||
+			ops[2].Seq == ops[0].Seq || ops[2].Token == ops[0].Token {
+			t.Errorf("the operations are %+v", ops)
 		}
 		_ = task.Done()
 	})
 }
 
-// TestTaskIsLost tells of a task that Redis has ended, before its window is over,
-// and of one whose window is over.
+// TestTaskIsLost loses a task that Redis has ended before the end of its window, and a task whose window
+// has ended.
 func TestTaskIsLost(t *testing.T) {
 	for what, change := range map[string]func(*countingStore, *Task){
 		"renewal refused": func(c *countingStore, _ *Task) { c.ended.Store(true) },
@@ -111,19 +110,19 @@ func TestTaskIsLost(t *testing.T) {
 				t.Errorf("%s: %v, %v", what, context.Cause(ctx), task.Err())
 			}
 			if took := time.Since(start); took > time.Second {
-				t.Errorf("%s: told after %v", what, took)
+				t.Errorf("%s: reported after %v", what, took)
 			}
 			_ = task.Done()
 		})
 	}
 }
 
-// TestSessionAckedThrough declares nothing over that is under way, and nothing under way that
-// is over.
+// TestSessionAckedThrough checks that AckedThrough includes no operation in flight, and all earlier ones
+// that are acknowledged.
 func TestSessionAckedThrough(t *testing.T) {
-	var low []int64
+	var acked []int64
 	store := &countingStore{do: func(c Operation) (UpdateReply, error) {
-		low = append(low, c.AckedThrough)
+		acked = append(acked, c.AckedThrough)
 		return UpdateReply{Outcome: Applied}, nil
 	}}
 	s := newSession(store)
@@ -138,21 +137,21 @@ func TestSessionAckedThrough(t *testing.T) {
 	if _, err := s.Update(t.Context(), "add", Operation{Op: OpAdd, Delta: 1}); err != nil {
 		t.Error(err)
 	}
-	if want := []int64{0, 0, 4}; len(low) != 3 || low[0] != want[0] || low[1] != want[1] || low[2] != want[2] {
-		t.Errorf("low is %v, want %v", low, want)
+	if want := []int64{0, 0, 4}; !slices.Equal(acked, want) {
+		t.Errorf("AckedThrough is %v, want %v", acked, want)
 	}
 }
 
-// TestOperationUndone undoes what ctx has overtaken, under its own number, and declares
-// it over then and not before.
+// TestOperationUndone ends ctx before the reply to an operation. The operation is undone under its own
+// number, and acknowledged only after that.
 func TestOperationUndone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
-		var asked []Operation
+		var ops []Operation
 		store := &countingStore{do: func(c Operation) (UpdateReply, error) {
 			mu.Lock()
-			asked = append(asked, c)
-			first := len(asked) == 1
+			ops = append(ops, c)
+			first := len(ops) == 1
 			mu.Unlock()
 			if first {
 				time.Sleep(time.Minute)
@@ -168,16 +167,16 @@ func TestOperationUndone(t *testing.T) {
 		synctest.Wait()
 		mu.Lock()
 		defer mu.Unlock()
-		if len(asked) != 2 || asked[1].Op != OpUndo || asked[1].Seq != asked[0].Seq || asked[1].AckedThrough != 0 || s.ackedThrough != 1 {
-			t.Errorf("it has asked %+v, and low is %d", asked, s.ackedThrough)
+		if len(ops) != 2 || ops[1].Op != OpUndo || ops[1].Seq != ops[0].Seq || ops[1].AckedThrough != 0 || s.ackedThrough != 1 {
+			t.Errorf("the operations are %+v, acked through %d", ops, s.ackedThrough)
 		}
 		time.Sleep(time.Minute)
 	})
 }
 
-// TestChangeVoided makes operations that Redis takes for over, as those of another
-// process that uses their number: nobody is told that they have counted.
-func TestChangeVoided(t *testing.T) {
+// TestSupersededOperation sends operations whose numbers Redis has as acknowledged, as if another process
+// uses the same numbers. They must fail.
+func TestSupersededOperation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		outcome := Applied
 		store := &countingStore{do: func(Operation) (UpdateReply, error) { return UpdateReply{Outcome: outcome}, nil }}
@@ -197,15 +196,15 @@ func TestChangeVoided(t *testing.T) {
 	})
 }
 
-// TestDoneOfAnAbandonedTask ends a task that Redis has counted as abandoned, and one when
-// Redis refuses.
+// TestDoneOfAnAbandonedTask ends a task that Redis has counted as abandoned, and a task whose Done Redis
+// refuses.
 func TestDoneOfAnAbandonedTask(t *testing.T) {
 	refused := retry.Permanent(errors.New("refused"))
 	for name, c := range map[string]struct {
 		reply UpdateReply
 		err   error
 		is    error
-		says  string
+		text  string
 	}{
 		"abandoned": {UpdateReply{Outcome: TaskAbandoned}, nil, ErrTaskLost, `baton: done "key": task lost`},
 		"refused":   {UpdateReply{}, refused, refused, `baton: done "key": refused`},
@@ -222,7 +221,7 @@ func TestDoneOfAnAbandonedTask(t *testing.T) {
 				t.Fatal(err)
 			}
 			err = task.Done()
-			if !errors.Is(err, c.is) || err.Error() != c.says {
+			if !errors.Is(err, c.is) || err.Error() != c.text {
 				t.Errorf("%s: Done returns %v", name, err)
 			}
 			if c.is == ErrTaskLost && !errors.Is(task.Err(), ErrTaskLost) {

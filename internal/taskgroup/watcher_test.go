@@ -5,67 +5,75 @@ import (
 	"testing"
 )
 
-// newWait returns one who waits, and the watch that has taken it in.
-func newWait(t *testing.T, w *watcher) *waiter {
+// newWait returns a watcher with one waiter.
+func newWait(t *testing.T) (*watcher, *waiter) {
+	t.Helper()
+	w := &watcher{wakeup: make(chan struct{}, 1)}
+	return w, addWait(t, w)
+}
+
+func addWait(t *testing.T, w *watcher) *waiter {
 	t.Helper()
 	x := &waiter{opName: "wait", ready: make(chan struct{})}
 	if !w.add(x) {
-		t.Fatal("the watch has gone")
+		t.Fatal("the watcher is closed")
 	}
 	<-w.wakeup
 	return x
 }
 
-// TestPollBeforeWait has a look that was sent before a wait began answer after that:
-// the generation which it saw may be over since, and another one have begun.
+// newBoundWait returns a watcher with one waiter, which poll has bound to generation 5.
+func newBoundWait(t *testing.T) (w *watcher, x *waiter, poll int64) {
+	t.Helper()
+	w, x = newWait(t)
+	poll, _, _ = w.beginPoll()
+	w.handlePoll(poll, Generation{Number: 5, Remaining: 1}, nil)
+	return w, x, poll
+}
+
+// TestPollBeforeWait adds a wait while a poll is in flight. The generation that the poll returns may have
+// finished before the wait, so the poll must not bind the wait.
 func TestPollBeforeWait(t *testing.T) {
-	w := &watcher{wakeup: make(chan struct{}, 1)}
-	early := newWait(t, w)
+	w, early := newWait(t)
 	first, _, _ := w.beginPoll()
-	x := newWait(t, w)
+	x := addWait(t, w)
 	w.handlePoll(first, Generation{Number: 5}, nil)
 	if !early.done || x.done || x.generation != 0 {
-		t.Errorf("over %v and %v, bound to %d", early.done, x.done, x.generation)
+		t.Errorf("done %v and %v, bound to %d", early.done, x.done, x.generation)
 	}
 	second, _, _ := w.beginPoll()
 	w.handlePoll(second, Generation{Number: 6, Remaining: 1}, nil)
 	if x.done || x.generation != 6 {
-		t.Errorf("over %v, bound to %d", x.done, x.generation)
+		t.Errorf("done %v, bound to %d", x.done, x.generation)
 	}
 }
 
-// TestMessageBeforePoll has the message that a generation is over come before the look
-// that binds a wait to that generation: nobody will tell again, so it has to look.
+// TestMessageBeforePoll receives the message that a generation is finished before the poll that binds a
+// wait to it. There is no second message, so the watcher must poll again.
 func TestMessageBeforePoll(t *testing.T) {
-	w := &watcher{wakeup: make(chan struct{}, 1)}
-	x := newWait(t, w)
-	look, _, _ := w.beginPoll()
+	w, x := newWait(t)
+	poll, _, _ := w.beginPoll()
 	w.handleFinished(5, 0)
-	w.handlePoll(look, Generation{Number: 5, Remaining: 1}, nil)
-	select {
-	case <-w.wakeup:
-	default:
-		t.Error("it does not look again")
+	w.handlePoll(poll, Generation{Number: 5, Remaining: 1}, nil)
+	if len(w.wakeup) != 1 {
+		t.Error("no further poll")
 	}
 	if x.done || x.generation != 5 {
-		t.Errorf("over %v, bound to %d", x.done, x.generation)
+		t.Errorf("done %v, bound to %d", x.done, x.generation)
 	}
 }
 
-// TestMessageOfAnotherGeneration ends the wait for no other generation. That a later one is
-// over says that the message of this one was lost.
+// TestMessageOfAnotherGeneration receives messages of other generations, which must not end the wait. After
+// that of a later generation the watcher polls, as the message of this one was lost.
 func TestMessageOfAnotherGeneration(t *testing.T) {
-	w := &watcher{wakeup: make(chan struct{}, 1)}
-	x := newWait(t, w)
-	look, _, _ := w.beginPoll()
-	w.handlePoll(look, Generation{Number: 5, Remaining: 1}, nil)
-	for round, asks := range map[int64]int{4: 0, 6: 1} {
-		w.handleFinished(round, 1)
-		if len(w.wakeup) != asks {
-			t.Errorf("it looks %d times after that of %d, want %d", len(w.wakeup), round, asks)
+	w, x, _ := newBoundWait(t)
+	for generation, polls := range map[int64]int{4: 0, 6: 1} {
+		w.handleFinished(generation, 1)
+		if len(w.wakeup) != polls {
+			t.Errorf("%d polls after the message of %d, want %d", len(w.wakeup), generation, polls)
 		}
 		if w.wakeup = make(chan struct{}, 1); x.done {
-			t.Fatalf("over by the message of %d", round)
+			t.Fatalf("done after the message of %d", generation)
 		}
 	}
 	w.handleFinished(5, 2)
@@ -74,35 +82,30 @@ func TestMessageOfAnotherGeneration(t *testing.T) {
 	}
 }
 
-// TestGroupIsLost finds another group where the generation was that is waited for: what
-// became of that nobody knows.
+// TestGroupIsLost polls another group than the one of the wait. The result of the wait is then unknown.
 func TestGroupIsLost(t *testing.T) {
 	for _, r := range []Generation{{}, {Number: 4}, {Number: 9, Remaining: 1, OldestKnown: 8}, {Number: 9, OldestKnown: 8}} {
-		w := &watcher{wakeup: make(chan struct{}, 1)}
-		x := newWait(t, w)
-		look, _, _ := w.beginPoll()
-		w.handlePoll(look, Generation{Number: 5, Remaining: 1}, nil)
-		w.handlePoll(look+1, r, nil)
+		w, x, poll := newBoundWait(t)
+		w.handlePoll(poll+1, r, nil)
 		if !errors.Is(x.err, ErrTaskLost) {
-			t.Errorf("%+v: over %v, %v", r, x.done, x.err)
+			t.Errorf("%+v: done %v, %v", r, x.done, x.err)
 		}
 	}
 }
 
-// TestLookBeforeBind binds a wait to the generation that a change has found, while a look is
-// under way which does not ask what became of that one: the next look tells.
-func TestLookBeforeBind(t *testing.T) {
-	w := &watcher{wakeup: make(chan struct{}, 1)}
-	x := newWait(t, w)
-	look, from, _ := w.beginPoll()
+// TestPollBeforeBind binds a wait to the generation that an update has found. A poll in flight does not
+// include that generation, so the next poll must end the wait.
+func TestPollBeforeBind(t *testing.T) {
+	w, x := newWait(t)
+	poll, from, _ := w.beginPoll()
 	unboundWaiters{w, 0, w.lastNumber}.bind(5)
-	w.handlePoll(look, Generation{Number: 6, Remaining: 1}, nil)
+	w.handlePoll(poll, Generation{Number: 6, Remaining: 1}, nil)
 	if x.done || from != 0 || len(w.wakeup) != 1 {
-		t.Fatalf("over %v by a look from %d; another is asked for %d times", x.done, from, len(w.wakeup))
+		t.Fatalf("done %v after a poll from %d, %d further polls", x.done, from, len(w.wakeup))
 	}
-	look, from, _ = w.beginPoll()
-	w.handlePoll(look, Generation{Number: 6, Remaining: 1, Abandoned: map[int64]int64{5: 2}}, nil)
+	poll, from, _ = w.beginPoll()
+	w.handlePoll(poll, Generation{Number: 6, Remaining: 1, Abandoned: map[int64]int64{5: 2}}, nil)
 	if got := new(AbandonedError); from != 5 || !errors.As(x.err, &got) || got.Tasks != 2 {
-		t.Errorf("by a look from %d: %v", from, x.err)
+		t.Errorf("after a poll from %d: %v", from, x.err)
 	}
 }
