@@ -13,8 +13,7 @@ import (
 func TestInlineRequestCostsNoGoroutine(t *testing.T) {
 	inBubble(t, func(e *env) {
 		const keys = 300
-		m1, _ := e.process()
-		m2, s2 := e.process()
+		m1, _, m2, s2 := e.twoProcesses()
 		var points atomic.Int64
 		s2.change(func() { s2.point = func(string) fault { points.Add(1); return fine } })
 		p := params(time.Minute)
@@ -42,32 +41,28 @@ func TestInlineRequestCostsNoGoroutine(t *testing.T) {
 // TestPollStuck sends a poll on a dead connection, where it hangs for longer than WaiterTTL. The
 // process keeps its place in the queue, and receives the hand-over message.
 func TestPollStuck(t *testing.T) {
-	for name, p := range map[string]Params{"mutex": params(time.Minute), "semaphore": taking(1, 1)} {
-		inBubble(t, func(e *env) {
-			m1, _ := e.process()
-			m2, s2 := e.process()
-			m3, _ := e.process()
-			held := e.acquire(m1, p)
-			_, second := e.request(e.Context(), m2, p)
-			time.Sleep(MaxPollInterval)
-			_, third := e.request(e.Context(), m3, p)
-			s2.nextLatencies(5*time.Second, 50*time.Microsecond, 50*time.Microsecond)
-			time.Sleep(MaxPollInterval + WaiterTTL + ms)
-			e.checkWaits(name+": the second waiter", second)
-			held.Release()
-			e.checkGranted(name+": the second waiter", second, ms)
-			e.checkWaits(name+": the third", third)
-			e.leases[1].Release()
-			e.checkGranted(name+": the third", third, ms)
-		})
-	}
+	inBubbles(t, map[string]Params{"mutex": params(time.Minute), "semaphore": taking(1, 1)}, func(e *env, p Params) {
+		m1, _, m2, s2 := e.twoProcesses()
+		m3, _ := e.process()
+		held := e.acquire(m1, p)
+		_, second := e.request(e.Context(), m2, p)
+		time.Sleep(MaxPollInterval)
+		_, third := e.request(e.Context(), m3, p)
+		s2.nextLatencies(5*time.Second, 50*time.Microsecond, 50*time.Microsecond)
+		time.Sleep(MaxPollInterval + WaiterTTL + ms)
+		e.checkWaits("the second waiter", second)
+		held.Release()
+		e.checkGranted("the second waiter", second, ms)
+		e.checkWaits("the third", third)
+		e.leases[1].Release()
+		e.checkGranted("the third", third, ms)
+	})
 }
 
 // TestPollsStuck delays the replies to all polls. Only a few polls may be in flight.
 func TestPollsStuck(t *testing.T) {
 	inBubble(t, func(e *env) {
-		m1, _ := e.process()
-		m2, s2 := e.process()
+		m1, _, m2, s2 := e.twoProcesses()
 		held := e.acquire(m1, params(10*time.Minute))
 		_, got := e.request(e.Context(), m2, params(10*time.Minute))
 		time.Sleep(time.Second)

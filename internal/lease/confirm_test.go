@@ -32,12 +32,6 @@ func (s *fakeStore) replicas(err error) (confirmations func() int) {
 	}
 }
 
-func eachConfirmed(t *testing.T, f func(e *env, p Params)) {
-	for name, p := range confirmed() {
-		t.Run(name, func(t *testing.T) { inBubble(t, func(e *env) { f(e, p) }) })
-	}
-}
-
 // checkFree checks that a try of another process, which needs no replica, succeeds.
 func (e *env) checkFree(what string, p Params) {
 	e.Helper()
@@ -53,7 +47,7 @@ func (e *env) checkFree(what string, p Params) {
 }
 
 func TestGrantCountsOnceConfirmed(t *testing.T) {
-	eachConfirmed(t, func(e *env, p Params) {
+	inBubbles(t, confirmed(), func(e *env, p Params) {
 		m, s := e.process()
 		confirmations := s.replicas(nil)
 		l := e.acquire(m, p)
@@ -77,7 +71,7 @@ func TestGrantCountsOnceConfirmed(t *testing.T) {
 
 // A grant that is not confirmed is released before the call returns.
 func TestUnconfirmedGrantIsReleased(t *testing.T) {
-	eachConfirmed(t, func(e *env, p Params) {
+	inBubbles(t, confirmed(), func(e *env, p Params) {
 		m, s := e.process()
 		for _, refused := range []error{errNetwork, ErrUnconfirmed} {
 			s.replicas(refused)
@@ -122,7 +116,7 @@ func TestGrantIsCancelledDuringItsConfirmation(t *testing.T) {
 
 // The receiver of a hand-over message sends a renewal for its confirmation, and no other request.
 func TestHandoverIsConfirmed(t *testing.T) {
-	eachConfirmed(t, func(e *env, p Params) {
+	inBubbles(t, confirmed(), func(e *env, p Params) {
 		first, _ := e.process()
 		exclusive := p
 		if exclusive.Replicas = 0; p.Kind == RWMutex {
@@ -148,7 +142,7 @@ func TestHandoverIsConfirmed(t *testing.T) {
 
 // A renewal that replicas do not confirm does not extend the lease, which is lost after its TTL.
 func TestUnconfirmedRenewalDoesNotCount(t *testing.T) {
-	eachConfirmed(t, func(e *env, p Params) {
+	inBubbles(t, confirmed(), func(e *env, p Params) {
 		m, s := e.process()
 		p.TTL = 3 * time.Second
 		l := e.acquire(m, p)
@@ -174,7 +168,7 @@ func TestUnconfirmedRenewalDoesNotCount(t *testing.T) {
 
 // A local hand-over of a confirmed hold needs no further confirmation.
 func TestLocalHandoverNeedsNoConfirmation(t *testing.T) {
-	eachConfirmed(t, func(e *env, p Params) {
+	inBubbles(t, confirmed(), func(e *env, p Params) {
 		m, s := e.process()
 		confirmations := s.replicas(nil)
 		l := e.acquire(m, p)

@@ -47,8 +47,7 @@ func (e *env) contender(m *Manager, p Params) (got chan struct{}) {
 // waiters of its own process.
 func TestContendedByTheNotice(t *testing.T) {
 	eachKind(t, func(e *env, p Params) {
-		m1, _ := e.process()
-		m2, _ := e.process()
+		m1, _, m2, _ := e.twoProcesses()
 		p.NotifyContention = true
 		held := e.acquire(m1, p)
 		if p.Kind != Semaphore { // a local waiter for permits would be the first in the queue
@@ -78,8 +77,7 @@ func TestContendedByTheNotice(t *testing.T) {
 func TestContendedBeforeTheGrantArrives(t *testing.T) {
 	eachKind(t, func(e *env, p Params) {
 		p.TTL, p.NotifyContention = time.Minute, true
-		m1, s1 := e.process()
-		m2, _ := e.process()
+		m1, s1, m2, _ := e.twoProcesses()
 		e.acquire(m1, p).Release() // opens the subscription of m1
 		s1.setLatency(50 * time.Millisecond)
 		granted := make(chan *Lease)
@@ -98,8 +96,7 @@ func TestContendedBeforeTheGrantArrives(t *testing.T) {
 // A lease of several keys is contended when one of them is.
 func TestContendedMultiLease(t *testing.T) {
 	inBubble(t, func(e *env) {
-		m1, _ := e.process()
-		m2, _ := e.process()
+		m1, _, m2, _ := e.twoProcesses()
 		p := params(time.Minute)
 		p.NotifyContention = true
 		var ml MultiLease

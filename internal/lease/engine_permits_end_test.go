@@ -39,28 +39,24 @@ func TestMaxHoldAmongOthers(t *testing.T) {
 // TestUnreceivedGrantEndsThoughAnotherWaits leaves a grant in its channel while another lease of the
 // process waits, which keeps the claim alive. The grant must still end after its TTL.
 func TestUnreceivedGrantEndsThoughAnotherWaits(t *testing.T) {
-	for name, alone := range map[string]bool{"alone": true, "among others": false} {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(e *env) {
-				m, _ := e.process()
-				const ttl = 20 * time.Second
-				if !alone {
-					e.acquire(m, reading(ttl))
-				}
-				_, unreceived := e.request(e.Context(), m, reading(ttl))
-				_, wrote := e.request(e.Context(), m, writing(ttl))
-				start := time.Now()
-				time.Sleep(ttl + 10*time.Millisecond)
-				if err := <-unreceived; !errors.Is(err, ErrLost) {
-					e.Errorf("the lease that is not received ends with %v", err)
-				}
-				if alone {
-					e.checkGranted("the writer", wrote, 20*time.Millisecond)
-				}
-				e.checkWithin("all", start, ttl+100*time.Millisecond)
-			})
-		})
-	}
+	inBubbles(t, map[string]bool{"alone": true, "among others": false}, func(e *env, alone bool) {
+		m, _ := e.process()
+		const ttl = 20 * time.Second
+		if !alone {
+			e.acquire(m, reading(ttl))
+		}
+		_, unreceived := e.request(e.Context(), m, reading(ttl))
+		_, wrote := e.request(e.Context(), m, writing(ttl))
+		start := time.Now()
+		time.Sleep(ttl + 10*time.Millisecond)
+		if err := <-unreceived; !errors.Is(err, ErrLost) {
+			e.Errorf("the lease that is not received ends with %v", err)
+		}
+		if alone {
+			e.checkGranted("the writer", wrote, 20*time.Millisecond)
+		}
+		e.checkWithin("all", start, ttl+100*time.Millisecond)
+	})
 }
 
 // TestResizeRefusesOnlyLargeWaiters makes a waiter too large for the new size. Its request fails,
@@ -68,8 +64,7 @@ func TestUnreceivedGrantEndsThoughAnotherWaits(t *testing.T) {
 func TestResizeRefusesOnlyLargeWaiters(t *testing.T) {
 	for _, subscribed := range []bool{true, false} {
 		inBubble(t, func(e *env) {
-			m1, _ := e.process()
-			m2, s2 := e.process()
+			m1, _, m2, s2 := e.twoProcesses()
 			held := e.acquire(m1, taking(1, 4))
 			other := e.acquire(m2, taking(3, 4))
 			if subscribed { // then the first request queues
@@ -142,7 +137,7 @@ func TestShrinkIsRetriedWithRenewals(t *testing.T) {
 // TestEvicted removes a hold from Redis. All leases of its claim end, whichever request finds the
 // loss, and nothing stays in Redis.
 func TestEvicted(t *testing.T) {
-	for name, find := range map[string]func(*env, *Manager){
+	inBubbles(t, map[string]func(*env, *Manager){
 		"renewal": func(*env, *Manager) { time.Sleep(21 * time.Second) },
 		"release": func(e *env, _ *Manager) {
 			if err := e.leases[1].Release(); !errors.Is(err, ErrLost) {
@@ -157,41 +152,31 @@ func TestEvicted(t *testing.T) {
 		"request": func(e *env, m *Manager) {
 			e.checkGranted("more", second(e.request(e.Context(), m, taking(1, 8))), 5*time.Millisecond)
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(e *env) {
-				m, _ := e.process()
-				e.acquire(m, taking(2, 8))
-				e.acquire(m, taking(1, 8))
-				e.redis.mu.Lock()
-				p := e.redis.permitsOf(Name{Kind: Semaphore, Key: "key"})
-				p.remove(e.leases[0].claim.token)
-				e.redis.mu.Unlock()
-				find(e, m)
-				synctest.Wait()
-				for _, l := range e.leases[:2] {
-					if !errors.Is(l.Err(), ErrLost) {
-						e.Error(l.Err())
-					}
-				}
-				e.checkUsed(Semaphore, int64(len(e.leases)-2))
-			})
-		})
-	}
+	}, func(e *env, find func(*env, *Manager)) {
+		m, _ := e.process()
+		e.acquire(m, taking(2, 8))
+		e.acquire(m, taking(1, 8))
+		e.evict(e.leases[0].claim.token)
+		find(e, m)
+		synctest.Wait()
+		for _, l := range e.leases[:2] {
+			if !errors.Is(l.Err(), ErrLost) {
+				e.Error(l.Err())
+			}
+		}
+		e.checkUsed(Semaphore, int64(len(e.leases)-2))
+	})
 }
 
 // TestHandOverAfterEviction removes a hold whose claim waits for more permits, and then hands these
 // over. Redis then grants less than the process expects.
 func TestHandOverAfterEviction(t *testing.T) {
 	inBubble(t, func(e *env) {
-		m1, _ := e.process()
-		m2, _ := e.process()
+		m1, _, m2, _ := e.twoProcesses()
 		held, other := e.acquire(m1, taking(2, 4)), e.acquire(m2, taking(2, 4))
 		_, got := e.request(e.Context(), m1, taking(2, 4))
 		time.Sleep(time.Second)
-		e.redis.mu.Lock()
-		e.redis.permitsOf(Name{Kind: Semaphore, Key: "key"}).remove(held.claim.token)
-		e.redis.mu.Unlock()
+		e.evict(held.claim.token)
 		other.Release()
 		e.checkGranted("the waiter", got, 5*time.Millisecond)
 		if !errors.Is(held.Err(), ErrLost) {

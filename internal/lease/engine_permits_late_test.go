@@ -15,8 +15,7 @@ const ms = time.Millisecond
 // since. The reply must not change the next hold.
 func TestRenewalOfEarlierHold(t *testing.T) {
 	inBubble(t, func(e *env) {
-		m1, s1 := e.process()
-		m2, _ := e.process()
+		m1, s1, m2, _ := e.twoProcesses()
 		held := e.acquire(m1, taking(1, 1))
 		other, got2 := e.request(e.Context(), m2, taking(1, 1))
 		time.Sleep(time.Second)
@@ -42,8 +41,7 @@ func TestRenewalOfEarlierHold(t *testing.T) {
 // lost.
 func TestShrinkingOfEarlierHold(t *testing.T) {
 	inBubble(t, func(e *env) {
-		m1, s1 := e.process()
-		m2, _ := e.process()
+		m1, s1, m2, _ := e.twoProcesses()
 		s1.subscribe = func(ctx context.Context) *fakeStore { <-ctx.Done(); return nil } // delays the request that queues
 		one, two := e.acquire(m1, taking(1, 4)), e.acquire(m1, taking(1, 4))
 		other := e.acquire(m2, taking(2, 4))
@@ -72,8 +70,7 @@ func TestShrinkingOfEarlierHold(t *testing.T) {
 // released. The reply must not extend the hold that was handed over since.
 func TestWindowOfEarlierHold(t *testing.T) {
 	inBubble(t, func(e *env) {
-		m1, s1 := e.process()
-		m2, _ := e.process()
+		m1, s1, m2, _ := e.twoProcesses()
 		one, two := e.acquire(m1, taking(1, 4)), e.acquire(m1, taking(1, 4))
 		other := e.acquire(m2, taking(2, 4))
 		s1.nextLatencies(0, time.Second)
@@ -132,8 +129,7 @@ func TestWindowNeverShrinks(t *testing.T) {
 // for these readers. The reader that joins then finds the writer, and later readers wait.
 func TestJoinFindsAWaitingWriter(t *testing.T) {
 	inBubble(t, func(e *env) {
-		m1, _ := e.process()
-		m2, _ := e.process()
+		m1, _, m2, _ := e.twoProcesses()
 		p := taking(1, 1)
 		p.Key = "another"
 		e.acquire(m1, reading(time.Minute))

@@ -103,8 +103,7 @@ func (e *env) checkCost(what string, requests int, f func()) {
 // more readers join, and the writer is granted once the earlier readers have released.
 func TestWriterKeepsReadersOut(t *testing.T) {
 	inBubble(t, func(e *env) {
-		m1, _ := e.process()
-		m2, _ := e.process()
+		m1, _, m2, _ := e.twoProcesses()
 		first := e.acquire(m1, reading(time.Minute))
 		time.Sleep(2 * MinSlice)
 		second := e.acquire(m1, reading(time.Minute))
@@ -127,8 +126,7 @@ func TestWriterKeepsReadersOut(t *testing.T) {
 // renewal, which reports no waiters. The reply must not clear the contention.
 func TestContentionNoticeBeforeReply(t *testing.T) {
 	inBubble(t, func(e *env) {
-		m1, s1 := e.process()
-		m2, _ := e.process()
+		m1, s1, m2, _ := e.twoProcesses()
 		const ttl = 30 * time.Second
 		e.acquire(m1, reading(ttl))
 		time.Sleep(2 * MinSlice)
@@ -161,8 +159,7 @@ func TestContentionNoticeBeforeReply(t *testing.T) {
 // wait for the writer's weight.
 func TestWriterCancels(t *testing.T) {
 	inBubble(t, func(e *env) {
-		m1, _ := e.process()
-		m2, _ := e.process()
+		m1, _, m2, _ := e.twoProcesses()
 		e.acquire(m1, reading(time.Minute))
 		ctx, cancel := context.WithCancel(e.Context())
 		_, wrote := e.request(ctx, m2, writing(time.Minute))
@@ -181,8 +178,7 @@ func TestWriterCancels(t *testing.T) {
 // wants. They must not count.
 func TestUnknownWantSeq(t *testing.T) {
 	inBubble(t, func(e *env) {
-		m1, _ := e.process()
-		m2, s2 := e.process()
+		m1, _, m2, s2 := e.twoProcesses()
 		e.acquire(m1, taking(1, 3))
 		other := e.acquire(m2, taking(2, 3))
 		ctx, cancel := context.WithCancel(e.Context())
@@ -249,8 +245,7 @@ func TestShrinkingCrossesHandOver(t *testing.T) {
 
 func crossing(t *testing.T, lag, delay time.Duration, faults ...fault) {
 	inBubble(t, func(e *env) {
-		m1, s1 := e.process()
-		m2, s2 := e.process()
+		m1, s1, m2, s2 := e.twoProcesses()
 		kept := e.acquire(m1, taking(1, 4))
 		freed := e.acquire(m1, taking(1, 4))
 		other := e.acquire(m2, taking(2, 4))

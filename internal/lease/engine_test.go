@@ -31,9 +31,22 @@ func inBubble(t *testing.T, f func(e *env)) {
 	})
 }
 
+// inBubbles runs f for each row, in a subtest with its own bubble.
+func inBubbles[T any](t *testing.T, rows map[string]T, f func(e *env, row T)) {
+	for name, row := range rows {
+		t.Run(name, func(t *testing.T) { inBubble(t, func(e *env) { f(e, row) }) })
+	}
+}
+
 func (e *env) process() (*Manager, *fakeStore) {
 	s := newFakeStore(e.redis)
 	return NewManager(s), s
+}
+
+func (e *env) twoProcesses() (m1 *Manager, s1 *fakeStore, m2 *Manager, s2 *fakeStore) {
+	m1, s1 = e.process()
+	m2, s2 = e.process()
+	return m1, s1, m2, s2
 }
 
 func params(ttl time.Duration) Params {
@@ -69,9 +82,14 @@ func keysNumbered(n int) (keys []string) {
 }
 
 func (e *env) owner() string {
+	return locked(&e.redis.mu, func() string { return e.redis.key("key").owner })
+}
+
+// evict removes the permits of token from Redis.
+func (e *env) evict(token string) {
 	e.redis.mu.Lock()
 	defer e.redis.mu.Unlock()
-	return e.redis.key("key").owner
+	e.redis.permitsOf(Name{Kind: Semaphore, Key: "key"}).remove(token)
 }
 
 func (e *env) checkWithin(what string, start time.Time, bound time.Duration) {
@@ -121,8 +139,7 @@ func TestWindowCountsFromSending(t *testing.T) {
 // was sent long ago, while another process holds the lock. They must not grant anything.
 func TestMessageWithUnknownNumber(t *testing.T) {
 	inBubble(t, func(e *env) {
-		m1, _ := e.process()
-		m2, _ := e.process()
+		m1, _, m2, _ := e.twoProcesses()
 		held := e.acquire(m1, params(10*time.Second))
 		_, got := e.request(e.Context(), m2, params(10*time.Second))
 		time.Sleep(20 * time.Second) // many requests later
@@ -143,34 +160,31 @@ func TestMessageWithUnknownNumber(t *testing.T) {
 // process holds the lock. It must not grant anything. The message has the number of the
 // second last request, because the last one is stuck, or of one sent long ago.
 func TestMessageLate(t *testing.T) {
-	for name, cut := range map[string]func(*fakeStore){
+	inBubbles(t, map[string]func(*fakeStore){
 		"stuck": func(s *fakeStore) { s.setLatency(time.Minute) },
 		"lost":  func(s *fakeStore) { s.setFault(lostRequest) },
-	} {
-		inBubble(t, func(e *env) {
-			m1, s1 := e.process()
-			m2, s2 := e.process()
-			m3, _ := e.process()
-			held := e.acquire(m1, params(10*time.Second))
-			_, got := e.request(e.Context(), m2, params(10*time.Second))
-			time.Sleep(100 * time.Millisecond) // the waiter is queued and subscribed
-			s1.delayMessages(4 * time.Second)  // the request of that number is still among the last four
-			cut(s2)                            // otherwise a poll would detect the expiry
-			held.Release()
-			start := time.Now()
-			other := e.acquire(m3, params(10*time.Second))
-			e.checkWithin("the expiry of the lock", start, 3*MaxPollInterval+10*time.Millisecond)
-			time.Sleep(5 * time.Second) // the message has arrived
-			e.checkWaits(name+": the waiter", got)
-			if other.Err() != nil {
-				e.Error(other.Err())
-			}
-			s2.setFault(fine)
-			s2.setLatency(0)
-			other.Release()
-			<-got
-		})
-	}
+	}, func(e *env, cut func(*fakeStore)) {
+		m1, s1, m2, s2 := e.twoProcesses()
+		m3, _ := e.process()
+		held := e.acquire(m1, params(10*time.Second))
+		_, got := e.request(e.Context(), m2, params(10*time.Second))
+		time.Sleep(100 * time.Millisecond) // the waiter is queued and subscribed
+		s1.delayMessages(4 * time.Second)  // the request of that number is still among the last four
+		cut(s2)                            // otherwise a poll would detect the expiry
+		held.Release()
+		start := time.Now()
+		other := e.acquire(m3, params(10*time.Second))
+		e.checkWithin("the expiry of the lock", start, 3*MaxPollInterval+10*time.Millisecond)
+		time.Sleep(5 * time.Second) // the message has arrived
+		e.checkWaits("the waiter", got)
+		if other.Err() != nil {
+			e.Error(other.Err())
+		}
+		s2.setFault(fine)
+		s2.setLatency(0)
+		other.Release()
+		<-got
+	})
 }
 
 // TestCancelUnderWay ends ctx while the request is in flight, on a slower connection than that of
@@ -222,8 +236,7 @@ func TestReleaseReplyLost(t *testing.T) {
 // undo of the poll must not make the release look like a loss.
 func TestReleaseAndLateReply(t *testing.T) {
 	inBubble(t, func(e *env) {
-		m1, _ := e.process()
-		m2, s := e.process()
+		m1, _, m2, s := e.twoProcesses()
 		held := e.acquire(m1, params(10*time.Second))
 		l, got := e.request(e.Context(), m2, params(10*time.Second))
 		time.Sleep(100 * time.Millisecond)
@@ -241,32 +254,29 @@ func TestReleaseAndLateReply(t *testing.T) {
 // TestReleaseAwaitsPoll releases a lock that was handed over while a poll is in flight. If Redis
 // executed the poll after the release, it would grant the lock to a released claim.
 func TestReleaseAwaitsPoll(t *testing.T) {
-	for name, p := range map[string]Params{"mutex": params(time.Minute), "writer": writing(time.Minute), "semaphore": taking(1, 1)} {
-		inBubble(t, func(e *env) {
-			m1, _ := e.process()
-			m2, s2 := e.process()
-			m3, _ := e.process()
-			held := e.acquire(m1, p)
-			l, got := e.request(e.Context(), m2, p)
-			time.Sleep(100 * ms)
-			s2.nextLatencies(20*ms, 0, 0, 20*ms) // the poll, the release and its reply, the reply to the poll
-			withClaim(m2, p.Kind, (*claim).wake)
+	inBubbles(t, map[string]Params{"mutex": params(time.Minute), "writer": writing(time.Minute), "semaphore": taking(1, 1)}, func(e *env, p Params) {
+		m1, _, m2, s2 := e.twoProcesses()
+		m3, _ := e.process()
+		held := e.acquire(m1, p)
+		l, got := e.request(e.Context(), m2, p)
+		time.Sleep(100 * ms)
+		s2.nextLatencies(20*ms, 0, 0, 20*ms) // the poll, the release and its reply, the reply to the poll
+		withClaim(m2, p.Kind, (*claim).wake)
+		time.Sleep(ms)
+		held.Release()
+		e.checkGranted("the waiter", got, ms)
+		if err := l.Release(); err != nil {
+			e.Error(err)
+		}
+		for range 50 { // until after the reply to the poll
+			if e.tryAtOnce(m3, p, 1) != 1 {
+				e.Error("a try of the released lock fails")
+				break
+			}
+			e.leases[len(e.leases)-1].Release()
 			time.Sleep(ms)
-			held.Release()
-			e.checkGranted(name, got, ms)
-			if err := l.Release(); err != nil {
-				e.Error(err)
-			}
-			for range 50 { // until after the reply to the poll
-				if e.tryAtOnce(m3, p, 1) != 1 {
-					e.Errorf("%s: a try of the released lock fails", name)
-					break
-				}
-				e.leases[len(e.leases)-1].Release()
-				time.Sleep(ms)
-			}
-		})
-	}
+		}
+	})
 }
 
 // TestReleaseUnconfirmed cannot reach Redis until the lease has expired. It must return the error
@@ -291,42 +301,39 @@ func TestReleaseUnconfirmed(t *testing.T) {
 // TestTryBehindReleasing tries while this process releases its own claim. The try waits for that
 // release, however slow Redis is, but only for one attempt.
 func TestTryBehindReleasing(t *testing.T) {
-	for name, how := range map[string]fault{"slow": fine, "away": lostRequest} {
-		inBubble(t, func(e *env) {
-			m, s := e.process()
-			held := e.acquire(m, params(time.Minute))
-			s.setLatency(time.Second)
-			s.setFault(how)
-			s.lag = func(time.Duration) time.Duration { return time.Second }
-			released := make(chan error)
-			go func() { released <- held.Release() }()
-			synctest.Wait() // the release is in flight
-			for range 10 {
-				start, p, l := time.Now(), params(10*time.Second), new(Lease)
-				p.Try = true
-				switch err := l.Acquire(e.Context(), m, &p); {
-				case name == "slow" && err == nil:
-					e.checkWithin("a try returns", start, 4*time.Second) // the release and the request
-					l.Release()
-				case name == "away" && errors.Is(err, errNetwork):
-					e.checkWithin("a try returns", start, 2*time.Second)
-				default:
-					e.Errorf("with Redis %s a try returns %v", name, err)
-				}
-				time.Sleep(10 * ms) // a failed release pauses
+	inBubbles(t, map[string]fault{"slow": fine, "away": lostRequest}, func(e *env, how fault) {
+		m, s := e.process()
+		held := e.acquire(m, params(time.Minute))
+		s.setLatency(time.Second)
+		s.setFault(how)
+		s.lag = func(time.Duration) time.Duration { return time.Second }
+		released := make(chan error)
+		go func() { released <- held.Release() }()
+		synctest.Wait() // the release is in flight
+		for range 10 {
+			start, p, l := time.Now(), params(10*time.Second), new(Lease)
+			p.Try = true
+			switch err := l.Acquire(e.Context(), m, &p); {
+			case how == fine && err == nil:
+				e.checkWithin("a try returns", start, 4*time.Second) // the release and the request
+				l.Release()
+			case how == lostRequest && errors.Is(err, errNetwork):
+				e.checkWithin("a try returns", start, 2*time.Second)
+			default:
+				e.Errorf("a try returns %v", err)
 			}
-			s.setFault(fine)
-			<-released
-		})
-	}
+			time.Sleep(10 * ms) // a failed release pauses
+		}
+		s.setFault(fine)
+		<-released
+	})
 }
 
 // TestTryDoesNotQueue tries a held lock in a subscribed process. The try is one request, and leaves
 // no waiter to which the lock could be handed over.
 func TestTryDoesNotQueue(t *testing.T) {
 	inBubble(t, func(e *env) {
-		m1, _ := e.process()
-		m2, s2 := e.process()
+		m1, _, m2, s2 := e.twoProcesses()
 		e.acquire(m1, params(time.Minute))
 		m2.AddUser()
 		m2.Subscribe()
@@ -371,8 +378,7 @@ func TestYieldLost(t *testing.T) {
 // happens when a request is executed after its claim has ended.
 func TestUnknownTokenIsReleased(t *testing.T) {
 	inBubble(t, func(e *env) {
-		m1, _ := e.process()
-		m2, _ := e.process()
+		m1, _, m2, _ := e.twoProcesses()
 		held := e.acquire(m1, params(time.Minute))
 		_, got := e.request(e.Context(), m2, params(time.Minute)) // opens the subscription
 		time.Sleep(time.Second)
@@ -393,8 +399,7 @@ func TestUnknownTokenIsReleased(t *testing.T) {
 func TestQueueAwaitsSubscription(t *testing.T) {
 	for _, delay := range []time.Duration{client.SubscribeTimeout / 2, 2 * client.SubscribeTimeout} {
 		inBubble(t, func(e *env) {
-			m1, _ := e.process()
-			m2, s2 := e.process()
+			m1, _, m2, s2 := e.twoProcesses()
 			s2.subscribe = func(ctx context.Context) *fakeStore {
 				select {
 				case <-time.After(delay):
@@ -420,54 +425,51 @@ func TestQueueAwaitsSubscription(t *testing.T) {
 	}
 }
 
-// TestResubscribed loses a message together with the subscription. The claim sends a request as
-// soon as it is subscribed again, before its next poll.
-func TestResubscribed(t *testing.T) {
-	inBubble(t, func(e *env) {
-		m1, s1 := e.process()
-		m2, s2 := e.process()
+// TestMessageLost loses the hand-over message. The next poll finds the lock. If the message is lost with
+// the subscription, the claim sends a request as soon as it is subscribed again, before its next poll.
+func TestMessageLost(t *testing.T) {
+	inBubbles(t, map[string]bool{"alone": false, "with the subscription": true}, func(e *env, disconnect bool) {
+		m1, s1, m2, s2 := e.twoProcesses()
 		held := e.acquire(m1, params(time.Minute))
 		_, got := e.request(e.Context(), m2, params(time.Minute))
-		time.Sleep(MaxPollInterval + 50*time.Millisecond) // shortly after a poll
+		time.Sleep(MaxPollInterval + 50*ms) // shortly after a poll
 		s1.delayMessages(-1)
-		start := time.Now()
-		s2.disconnect <- struct{}{}
+		bound := MaxPollInterval + ms
+		if disconnect {
+			bound = 250 * ms
+			s2.disconnect <- struct{}{}
+		}
 		held.Release()
-		<-got
-		e.checkWithin("the grant", start, 250*time.Millisecond)
+		e.checkGranted("the waiter", got, bound)
 	})
 }
 
 // TestSubscriptionToOldMaster subscribes a process to a healthy server that receives no messages.
 // The subscription is replaced once polls have found a few hand-overs.
 func TestSubscriptionToOldMaster(t *testing.T) {
-	for name, p := range map[string]Params{"mutex": params(time.Minute), "semaphore": taking(1, 1)} {
-		inBubble(t, func(e *env) {
-			m1, _ := e.process()
-			m2, s2 := e.process()
-			s2.subscribeToAnother(1)
-			for i := range 2 * client.MinMissedLimit {
-				held := e.acquire(m1, p)
-				l, got := e.request(e.Context(), m2, p)
-				time.Sleep(MaxPollInterval) // the waiter is queued
-				bound := ms
-				if i < client.MinMissedLimit {
-					bound += MaxPollInterval
-				}
-				held.Release()
-				e.checkGranted(fmt.Sprint(name, ", hand-over ", i), got, bound)
-				l.Release()
+	inBubbles(t, map[string]Params{"mutex": params(time.Minute), "semaphore": taking(1, 1)}, func(e *env, p Params) {
+		m1, _, m2, s2 := e.twoProcesses()
+		s2.subscribeToAnother(1)
+		for i := range 2 * client.MinMissedLimit {
+			held := e.acquire(m1, p)
+			l, got := e.request(e.Context(), m2, p)
+			time.Sleep(MaxPollInterval) // the waiter is queued
+			bound := ms
+			if i < client.MinMissedLimit {
+				bound += MaxPollInterval
 			}
-		})
-	}
+			held.Release()
+			e.checkGranted(fmt.Sprint("hand-over ", i), got, bound)
+			l.Release()
+		}
+	})
 }
 
 // TestNothingPublished receives messages on no server. The subscription is replaced less and less
 // often.
 func TestNothingPublished(t *testing.T) {
 	inBubble(t, func(e *env) {
-		m1, _ := e.process()
-		m2, s2 := e.process()
+		m1, _, m2, s2 := e.twoProcesses()
 		subscriptions := s2.subscribeToAnother(1000)
 		for range 50 {
 			held := e.acquire(m1, params(time.Minute))
@@ -496,22 +498,6 @@ func (s *fakeStore) subscribeToAnother(n int64) (made func() int64) {
 	return subscriptions.Load
 }
 
-// TestMessageLost loses the hand-over message. The next poll finds the lock.
-func TestMessageLost(t *testing.T) {
-	inBubble(t, func(e *env) {
-		m1, s1 := e.process()
-		m2, _ := e.process()
-		held := e.acquire(m1, params(time.Minute))
-		_, got := e.request(e.Context(), m2, params(time.Minute))
-		time.Sleep(time.Second)
-		s1.delayMessages(-1)
-		start := time.Now()
-		held.Release()
-		<-got
-		e.checkWithin("the grant", start, MaxPollInterval+time.Millisecond)
-	})
-}
-
 // TestDeadOwner acquires a lock behind a dead owner and a dead waiter. The wait must not exceed
 // their TTLs.
 func TestDeadOwner(t *testing.T) {
@@ -531,7 +517,7 @@ func TestDeadOwner(t *testing.T) {
 // TestWindowPassedBeforeItsTimer uses a lease whose window has passed before any timer has fired.
 // The lease must be reported as lost.
 func TestWindowPassedBeforeItsTimer(t *testing.T) {
-	for name, look := range map[string]func(*Lease) error{
+	inBubbles(t, map[string]func(*Lease) error{
 		"Err":     (*Lease).Err,
 		"Release": (*Lease).Release,
 		"Done": func(l *Lease) error {
@@ -543,20 +529,18 @@ func TestWindowPassedBeforeItsTimer(t *testing.T) {
 			defer stop()
 			return context.Cause(ctx)
 		},
-	} {
-		inBubble(t, func(e *env) {
-			m, _ := e.process()
-			l := e.acquire(m, params(10*time.Second))
-			l.queue.mu.Lock()
-			l.claim.hold.window = client.NewTrustWindow(time.Now().Add(-time.Minute), 10*time.Second) // the machine was suspended
-			l.queue.mu.Unlock()
-			start := time.Now()
-			if err := look(l); !errors.Is(err, ErrLost) {
-				e.Errorf("%s returns %v", name, err)
-			}
-			e.checkWithin(name+" returns", start, 0)
-		})
-	}
+	}, func(e *env, look func(*Lease) error) {
+		m, _ := e.process()
+		l := e.acquire(m, params(10*time.Second))
+		l.queue.mu.Lock()
+		l.claim.hold.window = client.NewTrustWindow(time.Now().Add(-time.Minute), 10*time.Second) // the machine was suspended
+		l.queue.mu.Unlock()
+		start := time.Now()
+		if err := look(l); !errors.Is(err, ErrLost) {
+			e.Errorf("got %v", err)
+		}
+		e.checkWithin("the error", start, 0)
+	})
 }
 
 // TestFencesAcrossBlocks acquires more leases than one grant has fences.

@@ -68,15 +68,11 @@ func (b bucket) Refund(context.Context, ratelimit.Reservation) error {
 
 // eachCall runs f for each call, in a bubble of its own.
 func eachCall(t *testing.T, f func(e *env, s *fakeStore, call func(context.Context) error)) {
-	for name, call := range calls {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(e *env) {
-				m, s := e.process()
-				f(e, s, func(ctx context.Context) error { return call(ctx, m) })
-				s.setError(nil)
-			})
-		})
-	}
+	inBubbles(t, calls, func(e *env, call func(context.Context, *Manager) error) {
+		m, s := e.process()
+		f(e, s, func(ctx context.Context) error { return call(ctx, m) })
+		s.setError(nil)
+	})
 }
 
 // TestUnknownErrorLasts returns the same unknown error for longer than a TTL. That ends a call whose

@@ -100,10 +100,7 @@ func (c *fakeConnection) SetChannel(ctx context.Context, channel string, in bool
 	s := c.store
 	s.redial(ctx, in)
 	s.travel()
-	s.mu.Lock()
-	how := s.fault()
-	s.mu.Unlock()
-	if how != fine {
+	if locked(&s.mu, func() fault { return s.fault() }) != fine {
 		time.Sleep(s.lag(time.Second))
 		select {
 		case s.disconnect <- struct{}{}:

@@ -27,11 +27,7 @@ type fakeRedis struct {
 // counts are what was executed and published.
 type counts struct{ requests, releases, renewals, messages int }
 
-func (f *fakeRedis) counted() counts {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.counts
-}
+func (f *fakeRedis) counted() counts { return locked(&f.mu, func() counts { return f.counts }) }
 
 type fakeKey struct {
 	owner   string
@@ -52,6 +48,13 @@ func newFakeRedis() *fakeRedis {
 	f := &fakeRedis{keys: map[string]*fakeKey{}, subs: map[string][]client.MessageHandler{}, permits: map[Name]*fakePermits{}, log: func(string, ...any) {}}
 	f.group = &fakeGroup{fakeRedis: f, tasks: map[string]int64{}, lost: map[int64]int64{}, sessions: map[string]*fakeSession{}}
 	return f
+}
+
+// logf is log for a caller that has not locked the fake.
+func (f *fakeRedis) logf(format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.log(format, args...)
 }
 
 func (f *fakeRedis) key(name string) *fakeKey {
@@ -270,13 +273,15 @@ func newFakeStore(r *fakeRedis) *fakeStore {
 	return s
 }
 
-// travel sleeps for the latency of a request or a reply.
-func (s *fakeStore) travel() {
-	s.mu.Lock()
-	d := s.latency()
-	s.mu.Unlock()
-	time.Sleep(d)
+// locked returns the result of f, which it calls under the mutex.
+func locked[T any](mu *sync.Mutex, f func() T) T {
+	mu.Lock()
+	defer mu.Unlock()
+	return f()
 }
+
+// travel sleeps for the latency of a request or a reply.
+func (s *fakeStore) travel() { time.Sleep(locked(&s.mu, func() time.Duration { return s.latency() })) }
 
 // change runs f, which sets what the network does from now on, under the mutex.
 func (s *fakeStore) change(f func()) {
@@ -343,19 +348,14 @@ func call[T any](s *fakeStore, what string, f func() (T, []message)) (reply T, e
 		return reply
 	}
 	again := func() { time.AfterFunc(s.lag(2*time.Second), func() { run() }) }
-	s.mu.Lock()
-	err = s.refuse(what)
-	s.mu.Unlock()
-	if err != nil {
+	if err = locked(&s.mu, func() error { return s.refuse(what) }); err != nil {
 		time.Sleep(time.Millisecond) // to Redis and back
 		return reply, err
 	}
 	how := s.point("send " + what)
 	s.travel()
 	if how == fine {
-		s.mu.Lock()
-		how = s.fault()
-		s.mu.Unlock()
+		how = locked(&s.mu, func() fault { return s.fault() })
 	}
 	if how == slowRequest {
 		time.Sleep(s.lag(2 * time.Second))
@@ -398,10 +398,7 @@ func (s *fakeStore) publish(ms []message) {
 		s.mu.Unlock()
 		for range copies {
 			time.AfterFunc(delay, func() {
-				s.redis.mu.Lock()
-				all := slices.Clone(s.redis.subs[m.channel])
-				s.redis.mu.Unlock()
-				for _, to := range all {
+				for _, to := range locked(&s.redis.mu, func() []client.MessageHandler { return slices.Clone(s.redis.subs[m.channel]) }) {
 					to.HandleMessage(m.channel, m.Handover)
 				}
 			})
@@ -482,10 +479,7 @@ func (s *fakeStore) wait(rs []Renewal, results []RenewResult) {
 		if !results[i].Held || r.Confirm.Replicas == 0 {
 			continue
 		}
-		s.mu.Lock()
-		err := s.confirm()
-		s.mu.Unlock()
-		if err != nil {
+		if err := locked(&s.mu, func() error { return s.confirm() }); err != nil {
 			time.Sleep(r.Confirm.Timeout())
 			results[i] = RenewResult{Err: err}
 		}

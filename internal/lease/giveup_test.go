@@ -42,8 +42,7 @@ func (s *fakeStore) oneByOne(each, pause time.Duration) *atomic.Bool {
 // Redis must have no waiter, because the program may exit then. The server needs 0.6 s and pauses.
 func TestGiveUpManyAtOnce(t *testing.T) {
 	inBubble(t, func(e *env) {
-		m1, _ := e.process()
-		m2, s2 := e.process()
+		m1, _, m2, s2 := e.twoProcesses()
 		busy := s2.oneByOne(100*time.Microsecond, 50*ms)
 		keys := keysNumbered(3000)
 		ctx, cancel := context.WithCancel(e.Context())
@@ -142,8 +141,7 @@ func TestMultiLeaseGivesUpManyKeys(t *testing.T) {
 // releasing the keys behind the one that it waits for, and Redis does not reply.
 func TestMultiLeaseGivesUpWhileReleasing(t *testing.T) {
 	inBubble(t, func(e *env) {
-		m1, _ := e.process()
-		m2, s2 := e.process()
+		m1, _, m2, s2 := e.twoProcesses()
 		p := params(time.Minute)
 		p.Key = "b"
 		e.acquire(m1, p)

@@ -14,9 +14,8 @@ func TestMultiLeaseTakesOneRoundTrip(t *testing.T) {
 		s.latency = func() time.Duration { return trip / 2 }
 		for n, trips := range map[int]time.Duration{2: 1, maxConcurrent: 1, 2*maxConcurrent + 1: 3} {
 			keys := keysNumbered(n)
-			for _, try := range []bool{false, true} {
-				p := params(time.Hour)
-				p.Try = try
+			p := params(time.Hour)
+			for _, p.Try = range []bool{false, true} {
 				before, start := e.redis.requests, time.Now()
 				ml := new(MultiLease)
 				if err := ml.Acquire(e.Context(), m, p, keys); err != nil {

@@ -1,7 +1,6 @@
 package lease
 
 import (
-	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,17 +11,14 @@ import (
 // TestRemaining checks that Remaining falls with time, rises with a renewal, is the shortest of
 // several keys, and is zero after the end.
 func TestRemaining(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := NewManager(newFakeStore(newFakeRedis()))
-		params := Params{Kind: Mutex, Key: "a", TTL: 9 * time.Second, Weight: 1}
+	inBubble(t, func(e *env) {
+		m, _ := e.process()
+		params := params(9 * time.Second)
 		whole := client.NewTrustWindow(time.Now(), params.TTL).Remaining(time.Now())
-		var l Lease
-		if err := l.Acquire(t.Context(), m, &params); err != nil {
-			t.Fatal(err)
-		}
+		l := e.acquire(m, params)
 		start := time.Now()
 		var ml MultiLease
-		if err := ml.Acquire(context.Background(), m, params, []string{"b", "c"}); err != nil {
+		if err := ml.Acquire(e.Context(), m, params, []string{"b", "c"}); err != nil {
 			t.Fatal(err)
 		}
 		for _, at := range []struct{ after, remaining time.Duration }{

@@ -135,9 +135,7 @@ func (s *simulation) run(seed uint64, rounds int, calm, crash bool) {
 		others.Go(func() {
 			time.Sleep(after)
 			victim.store.setFault(lostRequest)
-			s.redis.mu.Lock()
-			s.redis.log("%s crashes", victim.Channel())
-			s.redis.mu.Unlock()
+			s.redis.logf("%s crashes", victim.Channel())
 			victim.cutOff.Store(cutOff)
 			victim.crash()
 		})
@@ -262,9 +260,7 @@ func (s *simulation) enter(l *Lease, weight int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.inside[l] = weight
-	s.redis.mu.Lock()
-	s.redis.log("enter %s with %d, fence %d", short(l.claim.token), weight, l.fence)
-	s.redis.mu.Unlock()
+	s.redis.logf("enter %s with %d, fence %d", short(l.claim.token), weight, l.fence)
 	s.grants++
 	if l.Err() == nil {
 		switch {
@@ -290,9 +286,7 @@ func (s *simulation) leave(l *Lease, part int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.check()
-	s.redis.mu.Lock()
-	s.redis.log("leave %s with %d", short(l.claim.token), part)
-	s.redis.mu.Unlock()
+	s.redis.logf("leave %s with %d", short(l.claim.token), part)
 	if s.inside[l] -= part; s.inside[l] == 0 {
 		delete(s.inside, l)
 	}

@@ -170,11 +170,7 @@ func (w *sweep) checkFinished(err error, tasks int64) {
 	}
 }
 
-func (w *sweep) remaining() int64 {
-	w.redis.group.mu.Lock()
-	defer w.redis.group.mu.Unlock()
-	return w.redis.group.remaining()
-}
+func (w *sweep) remaining() int64 { return locked(&w.redis.mu, w.redis.group.remaining) }
 
 // counted checks the state of the generation. After a fault it first waits until an undo has
 // succeeded or timed out.

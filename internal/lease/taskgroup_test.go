@@ -78,31 +78,29 @@ func TestWaitThenChange(t *testing.T) {
 // TestWaitWhileRedialing waits for a group while the subscription redials and cannot be changed. The
 // wait ends by a poll, also after earlier waits.
 func TestWaitWhileRedialing(t *testing.T) {
-	for name, in := range map[string]bool{"subscribing": true, "unsubscribing": false} {
-		inBubble(t, func(e *env) {
-			_, s := e.process()
-			_, other := e.process()
-			s.redial = func(ctx context.Context, more bool) {
-				if more == in {
-					select {
-					case <-time.After(30 * time.Second):
-					case <-ctx.Done():
-					}
+	inBubbles(t, map[string]bool{"subscribing": true, "unsubscribing": false}, func(e *env, in bool) {
+		_, s := e.process()
+		_, other := e.process()
+		s.redial = func(ctx context.Context, more bool) {
+			if more == in {
+				select {
+				case <-time.After(30 * time.Second):
+				case <-ctx.Done():
 				}
 			}
-			session, add := s.session(), e.add(other.session())
-			for range 3 {
-				add(1)
-				var over time.Time
-				time.AfterFunc(time.Second, func() { over = time.Now(); add(-1) })
-				if err := session.Wait(e.Context(), "wait for"); err != nil {
-					e.Error(err)
-				}
-				e.checkWithin(name+": the end of the wait", over, MaxPollInterval+ms)
-				time.Sleep(MaxPollInterval + 2*client.SubscriptionIdle) // until the watcher has closed
+		}
+		session, add := s.session(), e.add(other.session())
+		for range 3 {
+			add(1)
+			var over time.Time
+			time.AfterFunc(time.Second, func() { over = time.Now(); add(-1) })
+			if err := session.Wait(e.Context(), "wait for"); err != nil {
+				e.Error(err)
 			}
-		})
-	}
+			e.checkWithin("the end of the wait", over, MaxPollInterval+ms)
+			time.Sleep(MaxPollInterval + 2*client.SubscriptionIdle) // until the watcher has closed
+		}
+	})
 }
 
 // TestWaitAndOldMaster does for generations what TestSubscriptionToOldMaster does for locks.

@@ -82,8 +82,7 @@ func TestTriesAllSucceed(t *testing.T) {
 func TestTryBehindRequest(t *testing.T) {
 	for _, free := range []int64{2, 1, 0} {
 		inBubble(t, func(e *env) {
-			m1, _ := e.process()
-			m2, s2 := e.process()
+			m1, _, m2, s2 := e.twoProcesses()
 			held := e.acquire(m1, taking(5-free, 5))
 			s2.setLatency(10 * ms)
 			_, first := e.request(e.Context(), m2, taking(1, 5))
@@ -110,28 +109,25 @@ func TestTryBehindRequest(t *testing.T) {
 // TestTryAfterRelease tries after another process has released the lock, while the refusal of an
 // earlier try is in flight. That refusal must not fail the later try.
 func TestTryAfterRelease(t *testing.T) {
-	for name, p := range map[string]Params{"mutex": params(time.Minute), "semaphore": taking(1, 1), "reader": reading(time.Minute)} {
-		inBubble(t, func(e *env) {
-			m1, _ := e.process()
-			m2, s2 := e.process()
-			other := p
-			if p.Shared {
-				other = writing(time.Minute)
-			}
-			held := e.acquire(m1, other)
-			s2.nextLatencies(0, 10*ms) // Redis refuses immediately, and its reply is slow
-			early := make(chan int)
-			go func() { early <- e.tryAtOnce(m2, p, 1) }()
-			time.Sleep(ms)
-			held.Release()
-			if e.tryAtOnce(m2, p, 1) != 1 {
-				e.Errorf("%s: the try for a free lock fails", name)
-			}
-			if <-early != 0 {
-				e.Errorf("%s: the try for a held lock succeeds", name)
-			}
-		})
-	}
+	inBubbles(t, map[string]Params{"mutex": params(time.Minute), "semaphore": taking(1, 1), "reader": reading(time.Minute)}, func(e *env, p Params) {
+		m1, _, m2, s2 := e.twoProcesses()
+		other := p
+		if p.Shared {
+			other = writing(time.Minute)
+		}
+		held := e.acquire(m1, other)
+		s2.nextLatencies(0, 10*ms) // Redis refuses immediately, and its reply is slow
+		early := make(chan int)
+		go func() { early <- e.tryAtOnce(m2, p, 1) }()
+		time.Sleep(ms)
+		held.Release()
+		if e.tryAtOnce(m2, p, 1) != 1 {
+			e.Error("the try for a free lock fails")
+		}
+		if <-early != 0 {
+			e.Error("the try for a held lock succeeds")
+		}
+	})
 }
 
 // TestTryOvertaken releases a permit while a try is in flight. The requests overtake each other, and
@@ -155,53 +151,48 @@ func TestTryOvertaken(t *testing.T) {
 // TestTryWhenAway tries while Redis does not reply, with and without a waiter in front. Each try
 // returns the network error after one attempt.
 func TestTryWhenAway(t *testing.T) {
-	for name, waits := range map[string]bool{"alone": false, "behind a waiter": true} {
-		inBubble(t, func(e *env) {
-			m, s := e.process()
-			s.setFault(lostRequest)
-			s.lag = func(time.Duration) time.Duration { return 100 * ms }
-			var got <-chan error
-			if waits {
-				_, got = e.request(e.Context(), m, taking(1, 100))
-				time.Sleep(10 * time.Second) // the waiter pauses between its requests
+	inBubbles(t, map[string]bool{"alone": false, "behind a waiter": true}, func(e *env, waits bool) {
+		m, s := e.process()
+		s.setFault(lostRequest)
+		s.lag = func(time.Duration) time.Duration { return 100 * ms }
+		var got <-chan error
+		if waits {
+			_, got = e.request(e.Context(), m, taking(1, 100))
+			time.Sleep(10 * time.Second) // the waiter pauses between its requests
+		}
+		start := time.Now()
+		for _, err := range e.tryErrors(m, taking(1, 100), 64) {
+			if !errors.Is(err, errNetwork) {
+				e.Errorf("a try returns %v", err)
 			}
-			start := time.Now()
-			for _, err := range e.tryErrors(m, taking(1, 100), 64) {
-				if !errors.Is(err, errNetwork) {
-					e.Errorf("%s: a try returns %v", name, err)
-				}
-			}
-			e.checkWithin(name+": all fail", start, 2*101*ms)
-			s.setFault(fine)
-			if waits {
-				e.checkGranted("the waiter", got, MaxPollInterval+ms)
-			}
-		})
-	}
+		}
+		e.checkWithin("the last failure", start, 2*101*ms)
+		s.setFault(fine)
+		if waits {
+			e.checkGranted("the waiter", got, MaxPollInterval+ms)
+		}
+	})
 }
 
 // TestRoundTripLongerThanWindow acquires over a round trip that is longer than the lease would last.
 // A try fails after one reply, a wait when its ctx ends, and nothing stays in Redis.
 func TestRoundTripLongerThanWindow(t *testing.T) {
-	for name, p := range map[string]Params{"mutex": params(15 * ms), "semaphore": taking(1, 2), "reader": reading(15 * ms)} {
+	inBubbles(t, map[string]Params{"mutex": params(15 * ms), "semaphore": taking(1, 2), "reader": reading(15 * ms)}, func(e *env, p Params) {
 		p.TTL = 15 * ms
-		inBubble(t, func(e *env) {
-			m, s := e.process()
-			s.setLatency(7500 * time.Microsecond)
-			for _, try := range []bool{true, false} {
-				p.Try = try
-				ctx, cancel := context.WithTimeout(e.Context(), time.Second)
-				defer cancel()
-				err := new(Lease).Acquire(ctx, m, &p)
-				if !errors.Is(err, retry.ErrReplyTooLate) || (ctx.Err() == nil) != try {
-					e.Errorf("%s, try %v: got %v, with a ctx in state %v", name, try, err, ctx.Err())
-				}
-				time.Sleep(time.Second)
-				synctest.Wait()
+		m, s := e.process()
+		s.setLatency(p.TTL / 2)
+		for _, p.Try = range []bool{true, false} {
+			ctx, cancel := context.WithTimeout(e.Context(), time.Second)
+			defer cancel()
+			err := new(Lease).Acquire(ctx, m, &p)
+			if !errors.Is(err, retry.ErrReplyTooLate) || (ctx.Err() == nil) != p.Try {
+				e.Errorf("try %v: got %v, with a ctx in state %v", p.Try, err, ctx.Err())
 			}
-			if owner, used := e.owner(), e.used(p.Kind); p.Kind == Mutex && owner != "" || p.Kind != Mutex && used != 0 {
-				e.Errorf("%s: left in Redis: owner %q, %d in use", name, owner, used)
-			}
-		})
-	}
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		if owner, used := e.owner(), e.used(p.Kind); p.Kind == Mutex && owner != "" || p.Kind != Mutex && used != 0 {
+			e.Errorf("left in Redis: owner %q, %d in use", owner, used)
+		}
+	})
 }

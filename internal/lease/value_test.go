@@ -43,29 +43,30 @@ func TestValueIsWrittenUnderTheLease(t *testing.T) {
 func TestEndedLeaseWritesNoValue(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, s := e.process()
-		never := fakeValues{write: func(ValueWrite) (WriteOutcome, error) {
-			t.Error("a request was sent")
-			return ValueStored, nil
-		}}
-		l := e.acquire(m, params(time.Second))
+		l, sent := e.acquire(m, params(time.Second)), 0
+		write := func(what string, reply WriteOutcome, failure, want error) error {
+			_, err := l.WriteValue(e.Context(), fakeValues{write: func(ValueWrite) (WriteOutcome, error) { sent++; return reply, failure }}, ValueWrite{})
+			if !errors.Is(err, want) {
+				e.Errorf("%s: %v", what, err)
+			}
+			return err
+		}
 		l.Release()
-		if _, err := l.WriteValue(e.Context(), never, ValueWrite{}); !errors.Is(err, ErrUnlocked) {
-			t.Errorf("after the release: %v", err)
-		}
+		write("after the release", ValueStored, nil, ErrUnlocked)
 		l = e.acquire(m, params(time.Second))
-		refused := fakeValues{write: func(ValueWrite) (WriteOutcome, error) { return ValueNotHeld, nil }}
-		if _, err := l.WriteValue(e.Context(), refused, ValueWrite{}); !errors.Is(err, ErrLost) {
-			t.Errorf("refused by Redis: %v", err)
+		if sent != 0 {
+			e.Error("a request was sent after the release")
 		}
+		write("refused by Redis", ValueNotHeld, nil, ErrLost)
 		s.setFault(lostRequest)
-		down := fakeValues{write: func(ValueWrite) (WriteOutcome, error) { return 0, errNetwork }}
 		start := time.Now()
-		if _, err := l.WriteValue(e.Context(), down, ValueWrite{}); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), errNetwork.Error()) {
-			t.Errorf("lost while Redis was away: %v", err)
+		if err := write("lost while Redis is away", 0, errNetwork, ErrLost); !strings.Contains(err.Error(), errNetwork.Error()) {
+			e.Errorf("lost while Redis is away: %v", err)
 		}
 		e.checkWithin("the loss", start, time.Second)
-		if _, err := l.WriteValue(e.Context(), never, ValueWrite{}); !errors.Is(err, ErrLost) {
-			t.Errorf("after the loss: %v", err)
+		sent = 0
+		if write("after the loss", ValueStored, nil, ErrLost); sent != 0 {
+			e.Error("a request was sent after the loss")
 		}
 	})
 }

@@ -78,7 +78,7 @@ var cancellation = []mutant{
 `, ``, "internal/lease", "TestNothingPublished"},
 	{"resubscribed-unasked", "what was published while the subscription was broken is not asked for", "internal/lease/messages.go",
 		`		wake = append(wake, c)
-`, ``, "internal/lease", "TestResubscribed"},
+`, ``, "internal/lease", "TestMessageLost"},
 	{"ear-open", "the subscription is never closed", "internal/client/subscription.go",
 		`		s.cancel()
 		*s = subscription{}`, `		*s = subscription{cancel: s.cancel}`, "internal/lease", "TestSimulation"},

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,15 +18,17 @@ import (
 
 // rateRig is one token bucket and its server.
 type rateRig struct {
-	*testing.T
-	*Store
-	rdb   *redis.Client
+	*rig
 	rate  float64
 	burst int
 }
 
 func newRateRig(t *testing.T, rdb *redis.Client, rate float64, burst int) *rateRig {
-	return &rateRig{t, must(StoreFor(rdb))(t), rdb, rate, burst}
+	return &rateRig{newRig(t, rdb, "key"), rate, burst}
+}
+
+func eachLimiter(t *testing.T, rate float64, burst int, f func(p *rateRig)) {
+	eachServer(t, func(r *rig) { f(&rateRig{r, rate, burst}) })
 }
 
 func (p *rateRig) reservation(id string, n int, maxWait time.Duration) ratelimit.Reservation {
@@ -91,18 +92,10 @@ func TestReserve(t *testing.T) {
 	}
 }
 
-// Lua and Go use the same number.
-func TestReservationRetentionIsTheSameInLuaAndInGo(t *testing.T) {
-	if want := fmt.Sprintf("local RESERVATION_TTL = '%d' ", ratelimit.Retention.Milliseconds()); !strings.Contains(limitTake.text, want) {
-		t.Errorf("limiter.lua does not have %q", want)
-	}
-}
-
 // A refund and a request count once. A request that arrives after its refund takes no tokens.
 func TestLimitRepeated(t *testing.T) {
-	eachServer(t, func(r *rig) {
-		t, rdb := r.T, r.rdb
-		p := newRateRig(t, rdb, 0.001, 5)
+	eachLimiter(t, 0.001, 5, func(p *rateRig) {
+		t := p.T
 		for range 3 {
 			equal(t, "a repeated request", p.take("a", 3, 0), ratelimit.TakeResult{Taken: true})
 		}
@@ -119,15 +112,14 @@ func TestLimitRepeated(t *testing.T) {
 		first := p.take("w", 1, ratelimit.NoMaxWait)
 		again := p.take("w", 1, 0) // a new request would exceed this MaxWait
 		equal(t, "taken again", again.Taken, true)
-		r.remains("again", again.Wait, first.Wait)
+		p.remains("again", again.Wait, first.Wait)
 	})
 }
 
 // A request deletes the records of finished reservations, and no other.
 func TestLimitFinished(t *testing.T) {
-	eachServer(t, func(r *rig) {
-		t, rdb := r.T, r.rdb
-		p := newRateRig(t, rdb, 0.001, 100)
+	eachLimiter(t, 0.001, 100, func(p *rateRig) {
+		t, rdb := p.T, p.rdb
 		for _, id := range []string{"a", "b", "c"} {
 			p.take(id, 1, 0)
 		}
@@ -157,13 +149,12 @@ func TestLimitRefundOutOfMemory(t *testing.T) {
 
 // InspectLimiter returns the state of the last use, and writes nothing.
 func TestInspectLimiter(t *testing.T) {
-	eachServer(t, func(r *rig) {
-		t, rdb := r.T, r.rdb
-		p := newRateRig(t, rdb, 0.0001, 5)
+	eachLimiter(t, 0.0001, 5, func(p *rateRig) {
+		t, rdb := p.T, p.rdb
 		bucket := func() ratelimit.Bucket {
 			t.Helper()
 			var b ratelimit.Bucket
-			r.unchanged("InspectLimiter", func() { b = must(p.InspectLimiter(t.Context(), "key"))(t) })
+			p.unchanged("InspectLimiter", func() { b = must(p.InspectLimiter(t.Context(), "key"))(t) })
 			b.Tokens = math.Round(b.Tokens*10) / 10
 			return b
 		}
@@ -172,7 +163,7 @@ func TestInspectLimiter(t *testing.T) {
 		equal(t, "two tokens left", bucket(), ratelimit.Bucket{Rate: 0.0001, Burst: 5, Tokens: 2})
 		p.take("w", 4, ratelimit.NoMaxWait)
 		ahead := bucket()
-		r.remains("until the next", ahead.Next, 30_000*time.Second)
+		p.remains("until the next", ahead.Next, 30_000*time.Second)
 		ahead.Next = 0
 		equal(t, "two tokens reserved ahead", ahead, ratelimit.Bucket{Rate: 0.0001, Burst: 5, Tokens: -2})
 		check(t, rdb.Set(t.Context(), "key", fmt.Sprintf("limit %d 3 0.0001 %[1]d", time.Now().UnixMicro()), time.Minute).Err())
@@ -185,12 +176,11 @@ func TestInspectLimiter(t *testing.T) {
 
 // Keys expire when they are no longer needed, and not before.
 func TestLimitExpiry(t *testing.T) {
-	eachServer(t, func(r *rig) {
-		t, rdb := r.T, r.rdb
-		p := newRateRig(t, rdb, 1, 100)
+	eachLimiter(t, 1, 100, func(p *rateRig) {
+		t, rdb := p.T, p.rdb
 		p.take("id", 60, 0)
 		for key, want := range map[string]time.Duration{"key": time.Minute, "baton:{key}:reservation:id": 15 * time.Second} {
-			r.remains(key, r.pttl(key)-time.Millisecond, want)
+			p.remains(key, p.pttl(key)-time.Millisecond, want)
 		}
 		p.refund("id")
 		equal(t, "a full bucket's keys", rdb.Exists(t.Context(), "key").Val(), 0)
@@ -297,9 +287,8 @@ func TestLimitChangedRate(t *testing.T) {
 }
 
 func TestLimitOfAnotherType(t *testing.T) {
-	eachServer(t, func(r *rig) {
-		t, rdb := r.T, r.rdb
-		p := newRateRig(t, rdb, 1, 1)
+	eachLimiter(t, 1, 1, func(p *rateRig) {
+		t, rdb := p.T, p.rdb
 		for _, row := range []struct {
 			words string
 			put   func(ctx context.Context)
@@ -312,7 +301,7 @@ func TestLimitOfAnotherType(t *testing.T) {
 		} {
 			check(t, rdb.FlushAll(t.Context()).Err())
 			row.put(t.Context())
-			r.unchanged("a request", func() {
+			p.unchanged("a request", func() {
 				_, err := p.Take(t.Context(), p.reservation("id", 1, 0))
 				expect(t, "take", err, "permanent", row.words)
 				expect(t, "refund", p.Refund(t.Context(), p.reservation("id", 1, 0)), "permanent", row.words)

@@ -37,10 +37,7 @@ type rig struct {
 
 func newRig(t *testing.T, rdb *redis.Client, key string) *rig {
 	t.Helper()
-	keys, err := keysFor(mutexAt(key))
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys := must(keysFor(mutexAt(key)))(t)
 	return &rig{t, NewStore(rdb), rdb, keys[0].(string), keys[1].(string), keys[2].(string), keys[3].(string), false, time.Now()}
 }
 

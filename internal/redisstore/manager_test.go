@@ -131,21 +131,19 @@ func TestManagerOfAWrappedClient(t *testing.T) {
 func TestClientsThatAreRefused(t *testing.T) {
 	ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": "127.0.0.1:1"}})
 	defer ring.Close()
-	for name, rdb := range map[string]redis.UniversalClient{
-		"a ring": ring, "wrapped": wrapped{ring}, "overridden": &overridden{ring}, "twice": &overridden{&wrapped{ring}}, "by type": &struct{ *redis.Ring }{ring},
+	for want, clients := range map[error][]redis.UniversalClient{
+		errRing: {ring, wrapped{ring}, &overridden{ring}, &overridden{&wrapped{ring}}, &struct{ *redis.Ring }{ring}},
+		errNilClient: {
+			nil, (*redis.Client)(nil), (*redis.ClusterClient)(nil), (*redis.Ring)(nil),
+			wrapped{}, byPointer{}, wrapped{(*redis.ClusterClient)(nil)},
+		},
 	} {
-		_, err := ManagerFor(rdb)
-		_, limits := StoreFor(rdb)
-		if !errors.Is(err, errRing) || !errors.Is(limits, errRing) {
-			t.Errorf("%s: %v, %v", name, err, limits)
-		}
-	}
-	for name, rdb := range map[string]redis.UniversalClient{
-		"nil": nil, "a nil client": (*redis.Client)(nil), "a nil cluster": (*redis.ClusterClient)(nil), "a nil ring": (*redis.Ring)(nil),
-		"a wrapper of nothing": wrapped{}, "a wrapper of a nil client": byPointer{}, "a wrapper of a nil cluster": wrapped{(*redis.ClusterClient)(nil)},
-	} {
-		if k, err := ManagerFor(rdb); k != nil || !errors.Is(err, errNilClient) {
-			t.Errorf("%s: %v, %v", name, k, err)
+		for _, rdb := range clients {
+			k, err := ManagerFor(rdb)
+			_, limits := StoreFor(rdb)
+			if k != nil || !errors.Is(err, want) || !errors.Is(limits, want) {
+				t.Errorf("%T: %v, %v, %v, want %v", rdb, k, err, limits, want)
+			}
 		}
 	}
 }

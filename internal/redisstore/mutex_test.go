@@ -68,16 +68,6 @@ func TestAcquireOfAHeldLock(t *testing.T) {
 	})
 }
 
-// Lua and Go use the same number.
-func TestWaiterTTLIsTheSameInLuaAndInGo(t *testing.T) {
-	want := fmt.Sprintf("local WAITER_TTL = '%d' ", lease.WaiterTTL.Milliseconds())
-	for _, s := range []*script{mutexAcquire, mutexYield, mutexRelease} {
-		if !strings.Contains(s.text, want) {
-			t.Errorf("lib/limits.lua does not have %q", want)
-		}
-	}
-}
-
 func TestReleaseHandsOverInTurn(t *testing.T) {
 	eachPath(t, func(r *rig) {
 		order := []string{a, b, c, d, e}

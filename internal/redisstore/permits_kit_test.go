@@ -24,11 +24,9 @@ type permits struct {
 
 func newPermits(t *testing.T, rdb *redis.Client, name lease.Name, size int64) *permits {
 	t.Helper()
-	keys, err := keysFor(name)
-	check(t, err)
+	keys := must(keysFor(name))(t)
 	key := func(i int) string { return keys[i].(string) }
-	r := &rig{T: t, Store: NewStore(rdb), rdb: rdb, lock: name.Key, made: time.Now()}
-	return &permits{r, name, size, key(0), key(1), key(2), key(3)}
+	return &permits{newRig(t, rdb, name.Key), name, size, key(0), key(1), key(2), key(3)}
 }
 
 func semaphoreAt(key string) lease.Name { return lease.Name{Kind: lease.Semaphore, Key: key} }

@@ -103,7 +103,7 @@ func TestPermitsOfAnotherKind(t *testing.T) {
 
 		r.unchanged("as a mutex", func() { r.fails("acquire", r.request(a, 1), "WRONGTYPE") })
 		check(r.T, r.rdb.FlushAll(r.Context()).Err())
-		r.rig.lock = "key"
+
 		check(r.T, r.rdb.Set(r.Context(), "key", a, lockTTL).Err())
 		r.refuses("a mutex as a semaphore", "WRONGTYPE")
 	})

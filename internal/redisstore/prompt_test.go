@@ -93,7 +93,7 @@ func TestPromptRequestInCluster(t *testing.T) {
 	}
 	acquire := func(failFast bool) error {
 		r := promptRequest("a")
-		r.FailFast = failFast
+		r.Prompt = failFast
 		reply, err := store.Acquire(t.Context(), r)
 		if err == nil && !reply.Granted {
 			t.Errorf("%+v", reply)

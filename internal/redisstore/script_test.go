@@ -1,7 +1,7 @@
 package redisstore
 
 import (
-	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -9,8 +9,20 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/ratelimit"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
+
+// Lua and Go must use the same times.
+func TestTTLsAreTheSameInLuaAndInGo(t *testing.T) {
+	waiter := fmt.Sprintf("local WAITER_TTL = '%d' ", lease.WaiterTTL.Milliseconds())
+	reservation := fmt.Sprintf("local RESERVATION_TTL = '%d' ", ratelimit.Retention.Milliseconds())
+	for s, want := range map[*script]string{acquire: waiter, yield: waiter, release: waiter, limitTake: reservation} {
+		if !strings.Contains(s.text, want) {
+			t.Errorf("no %q in\n%s", want, s.text)
+		}
+	}
+}
 
 // A restart, a failover and SCRIPT FLUSH make a server forget all scripts.
 func TestScriptsAreSentAgainAfterAFlush(t *testing.T) {
@@ -98,18 +110,6 @@ func TestCloneOfACommandIsSentOnceToo(t *testing.T) {
 	if !clone.NoRetry() || clone.Args()[3] != "key" {
 		t.Errorf("got %v", clone)
 	}
-}
-
-func TestDoneContext(t *testing.T) {
-	eachServer(t, func(r *rig) {
-		ctx, cancel := context.WithCancel(r.Context())
-		cancel()
-		_, err := r.Acquire(ctx, r.request(a, 1))
-		expect(t, "acquire", err, "passing", "canceled")
-		_, err = r.Release(ctx, mutexAt(r.lock), a)
-		expect(t, "release", err, "passing", "canceled")
-		equal(t, "keys", r.dump(), "")
-	})
 }
 
 // Redis before 6.2 has no SET with GET. There the scripts do not use it.

@@ -28,7 +28,7 @@ type group struct {
 
 func newGroup(t *testing.T, rdb *redis.Client, key string) *group {
 	t.Helper()
-	r := &rig{T: t, Store: NewStore(rdb), rdb: rdb, lock: key, made: time.Now()}
+	r := newRig(t, rdb, key)
 	return &group{r, key, must(r.DoneChannel(key))(t), map[string]int64{}}
 }
 
