@@ -22,6 +22,13 @@ func TestOutOfMemory(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	rdb := s.Client(t)
+	refused := func(r *rig, token string, n int64) {
+		r.Helper()
+		r.unchanged("a refused request", func() {
+			_, err := r.Acquire(r.Context(), r.request(token, n))
+			expect(r.T, "acquire", err, "passing", "OOM")
+		})
+	}
 	for _, row := range []struct {
 		name           string
 		waiting        []string
@@ -47,19 +54,8 @@ func TestOutOfMemory(t *testing.T) {
 			r.acquire(b, 0)
 			r.expiry(r.lock, lockTTL)
 		}, a, ""},
-		{"a first request", nil, func(r *rig) {
-			r.release(a)
-			r.unchanged("it", func() {
-				_, err := r.Acquire(r.Context(), r.request(b, 0))
-				expect(r.T, "acquire", err, "passing", "OOM")
-			})
-		}, "", ""},
-		{"a first request of a waiter", []string{b}, func(r *rig) {
-			r.unchanged("it", func() {
-				_, err := r.Acquire(r.Context(), r.request(c, 1))
-				expect(r.T, "acquire", err, "passing", "OOM")
-			})
-		}, a, b},
+		{"a first request", nil, func(r *rig) { r.release(a); refused(r, b, 0) }, "", ""},
+		{"a first request of a waiter", []string{b}, func(r *rig) { refused(r, c, 1) }, a, b},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			s.Do(t, "FLUSHALL")

@@ -47,19 +47,9 @@ func TestPermitsOutOfMemory(t *testing.T) {
 		}, "a=8 b=2 c+8 d+1"},
 		{"a withdrawal", nothing, func(r *permits) { r.state(c, 2, 0, 0) }, "a=8 b=2 d+1"},
 		{"a first request of a waiter", nothing, newcomer, "a=8 b=2 c+8 d+1"},
-		{"a first request", nothing, func(r *permits) {
-			r.release(c)
-			r.release(d)
-			r.release(a)
-			newcomer(r)
-		}, "b=2"},
-		{"a first request of the key", nothing, func(r *permits) {
-			check(r.T, r.rdb.FlushAll(r.Context()).Err())
-			newcomer(r)
-		}, ""},
-		{"a first request when a renewed hold looks expired", func(r *permits) { r.backdateScore(a) }, func(r *permits) {
-			newcomer(r)
-		}, "a=8 b=2 c+8 d+1"},
+		{"a first request", nothing, func(r *permits) { r.release(c); r.release(d); r.release(a); newcomer(r) }, "b=2"},
+		{"a first request of the key", nothing, func(r *permits) { check(r.T, r.rdb.FlushAll(r.Context()).Err()); newcomer(r) }, ""},
+		{"a first request when a renewed hold looks expired", func(r *permits) { r.backdateScore(a) }, newcomer, "a=8 b=2 c+8 d+1"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			s.Do(t, "FLUSHALL")

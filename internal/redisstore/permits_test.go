@@ -178,14 +178,8 @@ func TestUpdateRequests(t *testing.T) {
 			r.expireHold(a)
 			return r.state(a, 2, 6, 0)
 		}, "lost", "a=6 b+5 c+1"}, // the next request for permits finds the expiry
-		{"a waiter after an expiry", func(r *permits) lease.Reply {
-			r.expireHold(a)
-			return r.send(r.again(b, 2, 1, 0, 5))
-		}, "granted", "b=5 c=1"},
-		{"a newcomer after an expiry", func(r *permits) lease.Reply {
-			r.expireHold(a)
-			return r.state(d, 1, 0, 4)
-		}, "granted", "b=5 c=1 d=4"},
+		{"a waiter after an expiry", func(r *permits) lease.Reply { r.expireHold(a); return r.send(r.again(b, 2, 1, 0, 5)) }, "granted", "b=5 c=1"},
+		{"a newcomer after an expiry", func(r *permits) lease.Reply { r.expireHold(a); return r.state(d, 1, 0, 4) }, "granted", "b=5 c=1 d=4"},
 		{"a newcomer when a renewed hold looks expired", func(r *permits) lease.Reply {
 			r.backdateScore(a)
 			return r.state(d, 1, 0, 4)
@@ -201,14 +195,8 @@ func TestUpdateRequests(t *testing.T) {
 			r.release(a)
 			return r.send(r.again(b, 2, 1, 0, 5))
 		}, "granted", "b=5 c=1"},
-		{"a withdrawal that crosses a hand-over", func(r *permits) lease.Reply {
-			r.release(a)
-			return r.state(b, 2, 0, 0)
-		}, "wait", "c=1"},
-		{"a new want that crosses a hand-over", func(r *permits) lease.Reply {
-			r.release(a)
-			return r.state(b, 2, 0, 2)
-		}, "granted", "c=1 b=2"},
+		{"a withdrawal that crosses a hand-over", func(r *permits) lease.Reply { r.release(a); return r.state(b, 2, 0, 0) }, "wait", "c=1"},
+		{"a new want that crosses a hand-over", func(r *permits) lease.Reply { r.release(a); return r.state(b, 2, 0, 2) }, "granted", "c=1 b=2"},
 		{"a lower that crosses the hand-over of a raise", func(r *permits) lease.Reply {
 			r.state(a, 2, 6, 2)
 			r.release(b)
@@ -223,10 +211,7 @@ func TestUpdateRequests(t *testing.T) {
 			equal(r.T, "no time remaining", got.Remaining < 0, true)
 			return got
 		}, "wait", "a=6 b+5 c+1"},
-		{"an overtaken request", func(r *permits) lease.Reply {
-			r.state(a, 9, 3, 0)
-			return r.state(a, 8, 1, 3)
-		}, "wait", "a=3 b=5 c=1"},
+		{"an overtaken request", func(r *permits) lease.Reply { r.state(a, 9, 3, 0); return r.state(a, 8, 1, 3) }, "wait", "a=3 b=5 c=1"},
 		{"an overtaken request of a waiter", func(r *permits) lease.Reply {
 			r.send(r.again(b, 9, 1, 0, 5))
 			got := r.state(b, 8, 0, 0)
