@@ -18,8 +18,8 @@ var (
 )
 
 // A scenario is one use of a primitive, with the actions of other processes. The events between
-// engine and Redis are numbered: before a request is sent, after it was executed, before its reply
-// or failure arrives, before a message arrives, and before a subscription is acknowledged.
+// engine and Redis are numbered. They come before a request is sent, after it was executed, and
+// before its reply, its failure, a message or the acknowledgement of a subscription arrives.
 //
 // A sweep runs the scenario once to count its events, and then again for each event. In these runs
 // ctx ends just before, at and just after the event, and each possible fault happens to it. In
