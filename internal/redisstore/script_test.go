@@ -17,7 +17,7 @@ import (
 func TestTTLsAreTheSameInLuaAndInGo(t *testing.T) {
 	waiter := fmt.Sprintf("local WAITER_TTL = '%d' ", lease.WaiterTTL.Milliseconds())
 	reservation := fmt.Sprintf("local RESERVATION_TTL = '%d' ", ratelimit.Retention.Milliseconds())
-	for s, want := range map[*script]string{acquire: waiter, yield: waiter, release: waiter, limitTake: reservation} {
+	for s, want := range map[*script]string{mutexAcquire: waiter, mutexYield: waiter, mutexRelease: waiter, limitTake: reservation} {
 		if !strings.Contains(s.text, want) {
 			t.Errorf("no %q in\n%s", want, s.text)
 		}
