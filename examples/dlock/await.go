@@ -13,10 +13,10 @@ import (
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
-// heed runs get, and cancels its ctx at a signal that ends dlock. If get has acquired the lock
-// nevertheless, the lock is released: the command would never receive that signal. A later signal
-// is passed to the command.
-func heed(signals <-chan os.Signal, get func(context.Context) (*hold, error)) (*hold, error) {
+// cancelOnSignal runs get, and cancels its ctx at a signal that ends dlock. If get acquires the lock
+// nevertheless, the lock is released, because the command would never receive that signal. Signals
+// that arrive later are passed to the command.
+func cancelOnSignal(signals <-chan os.Signal, get func(context.Context) (*hold, error)) (*hold, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	type result struct {
@@ -40,19 +40,19 @@ func heed(signals <-chan os.Signal, get func(context.Context) (*hold, error)) (*
 			}
 			return nil, signalled
 		case s := <-signals:
-			if ends(s) && signalled == nil {
-				signalled = fail(statusOf(s), "%v before the lock was had", s)
+			if terminates(s) && signalled == nil {
+				signalled = fail(statusOf(s), "received signal %q before the lock was acquired", s)
 				cancel()
 			}
 		}
 	}
 }
 
-// parting is how much longer dlock waits after the end of the wait, until the queue entry is
-// removed from Redis. The library waits too, but not long enough for a busy machine.
-const parting = 50 * time.Millisecond
+// dequeueDelay is how long dlock waits for its queue entry to be removed from Redis, after the wait
+// for the lock has ended. The library also waits, but not long enough on a busy machine.
+const dequeueDelay = 50 * time.Millisecond
 
-// await acquires the lock, unless the time is over. Then it leaves nothing in Redis that others
+// await acquires the lock within -w. If it fails, it leaves nothing in Redis that other processes
 // would wait for.
 func await(ctx context.Context, rdb *redis.Client, c config) (*hold, error) {
 	wait := ctx
@@ -63,7 +63,7 @@ func await(ctx context.Context, rdb *redis.Client, c config) (*hold, error) {
 	}
 	h, err := acquire(wait, rdb, c)
 	if wait.Err() != nil {
-		time.Sleep(parting)
+		time.Sleep(dequeueDelay)
 	}
 	switch {
 	case err == nil:
@@ -71,15 +71,15 @@ func await(ctx context.Context, rdb *redis.Client, c config) (*hold, error) {
 	case errors.Is(err, errDone):
 		return nil, err
 	case errors.Is(err, mutex.ErrLocked), errors.Is(err, semaphore.ErrNotAvailable):
-		return nil, fail(c.NotAcquired, "%q is held, or others wait for it", c.Name)
+		return nil, fail(c.NotAcquired, "%q is held or has waiters", c.Name)
 	case errors.Is(err, context.DeadlineExceeded):
-		// With an error of Redis' own it answers, and refuses: a replica, a full memory.
+		// An error reply means that Redis refuses, for example as a replica or because its memory is full.
 		if errors.As(err, new(redis.Error)) || answers(ctx, rdb) != nil {
 			return nil, fail(exitUnavailable, "%w", err)
 		}
 		return nil, fail(c.NotAcquired, "%q was not acquired within %v", c.Name, c.Wait)
 	case strings.Contains(err.Error(), "WRONGTYPE"):
-		return nil, fail(exitUsage, "%q is of another kind, as dlock inspect shows: %w", c.Name, err)
+		return nil, fail(exitUsage, "%q has another kind, see dlock inspect: %w", c.Name, err)
 	case errors.Is(err, semaphore.ErrSizeMismatch), errors.Is(err, semaphore.ErrExceedsSize), strings.Contains(err.Error(), "library's own"):
 		return nil, fail(exitUsage, "%w", err)
 	}

@@ -7,16 +7,16 @@ import (
 	"syscall"
 )
 
-// passed are the signals that end the wait for the lock. The console sends them to the
+// forwarded has the signals that end the wait for the lock. The console sends them to the
 // command itself.
-var passed = []os.Signal{os.Interrupt}
+var forwarded = []os.Signal{os.Interrupt}
 
-func ends(s os.Signal) bool { return s == os.Interrupt }
+func terminates(s os.Signal) bool { return s == os.Interrupt }
 
-// A child is the command. Here it has no group, and nothing stops it.
+// A child is the running command. On this system it has no process group and is never stopped.
 type child struct {
 	process *os.Process
-	ended   chan int // its status
+	ended   chan int // receives the exit status
 	stopped chan syscall.Signal
 }
 
@@ -39,14 +39,14 @@ func startChild(path string, argv, env []string, _ chan os.Signal) (*child, erro
 
 func (c *child) pass(os.Signal) {}
 
-// terminate has no counterpart here: what cannot be asked is ended.
+// terminate kills the command, because this system has no SIGTERM.
 func (c *child) terminate() { c.kill() }
 
-func (c *child) kill() { _ = c.process.Kill() } // it may have ended
+func (c *child) kill() { _ = c.process.Kill() } // fails if the command has ended
 
 func (c *child) suspend(syscall.Signal, func() bool) {}
 
-func (c *child) over() {}
+func (c *child) cleanUp() {}
 
 func terminalName() string { return "" }
 

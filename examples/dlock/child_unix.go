@@ -10,36 +10,35 @@ import (
 	"time"
 )
 
-// passed are the signals that are for the command, or that end the wait for the
-// lock. Those of the terminal come here only if it is not in the foreground: the
-// terminal sends them to one group, and the command has its own.
-var passed = []os.Signal{
+// forwarded has the signals that dlock passes to the command, or that end the wait for the lock.
+// The terminal sends its signals only to the foreground group, which is usually the command's.
+var forwarded = []os.Signal{
 	syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH,
 }
 
-// ends reports whether a signal ends a process by custom.
-func ends(s os.Signal) bool {
+// terminates reports whether a signal asks a process to end.
+func terminates(s os.Signal) bool {
 	return s == syscall.SIGINT || s == syscall.SIGTERM || s == syscall.SIGHUP || s == syscall.SIGQUIT
 }
 
-// A child is the command, in a process group of its own.
+// A child is the running command, in a process group of its own.
 type child struct {
 	pid     int
-	signals chan os.Signal // where those to dlock go
+	signals chan os.Signal // receives the signals to dlock
 	tty     *terminal
-	killed  bool                // by a signal; set before ended
-	ended   chan int            // its status
-	stopped chan syscall.Signal // what it has been stopped by
+	killed  bool                // ended by a signal; set before ended
+	ended   chan int            // receives the exit status
+	stopped chan syscall.Signal // receives the signal that has stopped the command
 }
 
-// startChild starts the command. Linux sends the signal of a parent's death when the
-// thread ends that has started the child, so one goroutine keeps its thread for it.
+// startChild starts the command. Linux sends the parent-death signal when the thread ends that
+// started the child, so one goroutine stays locked to that thread.
 func startChild(path string, argv, env []string, signals chan os.Signal) (*child, error) {
 	c := &child{signals: signals, tty: openTerminal(), ended: make(chan int, 1), stopped: make(chan syscall.Signal, 1)}
 	attr := &syscall.SysProcAttr{Setpgid: true}
-	wanted := c.tty.wanted()
-	if wanted { // before it begins: it might ask for the terminal at once
-		c.tty.unstoppable()
+	foreground := c.tty.wantsForeground()
+	if foreground { // before it starts, because it may read from the terminal at once
+		c.tty.ignoreTTOU()
 		attr.Foreground, attr.Ctty = true, c.tty.fd()
 	}
 	dieWithParent(attr)
@@ -55,38 +54,38 @@ func startChild(path string, argv, env []string, signals chan os.Signal) (*child
 		started <- err
 		if err == nil {
 			c.await()
-			_ = p.Release() // it is gone
+			_ = p.Release() // the process was reaped
 		}
 	}()
 	if err := <-started; err != nil {
-		if wanted { // it may have come that far
+		if foreground { // the failed child may have taken the terminal
 			c.tty.give(ownGroup())
 		}
-		c.over()
+		c.cleanUp()
 		return nil, err
 	}
-	if wanted {
+	if foreground {
 		c.tty.given = c.pid
 	}
 	return c, nil
 }
 
-// catchStop makes Ctrl-Z stop the child first, if it comes here: dlock must not stand still
-// while the child runs.
+// catchStop catches the SIGTSTP of Ctrl-Z, so that dlock can stop the child first. dlock must not
+// stop while the child runs.
 func (c *child) catchStop() {
 	if !signal.Ignored(syscall.SIGTSTP) {
 		signal.Notify(c.signals, syscall.SIGTSTP)
 	}
 }
 
-// adopts is whether processes that have lost their parent become children of this one: it
-// has to wait for them too, or they stay as zombies.
-var adopts = os.Getpid() == 1
+// reapsOrphans reports whether orphaned processes become children of this one. It must then wait
+// for them too, or they remain as zombies.
+var reapsOrphans = os.Getpid() == 1
 
-// await reports each stop, and the end.
+// await reports each stop of the command, and its end.
 func (c *child) await() {
 	of := c.pid
-	if adopts {
+	if reapsOrphans {
 		of = -1
 	}
 	for {
@@ -96,11 +95,11 @@ func (c *child) await() {
 		case err != nil:
 			c.ended <- exitCannotRun
 			return
-		case pid != c.pid: // adopted, and gone now
+		case pid != c.pid: // an orphan was reaped
 		case ws.Stopped():
 			select {
 			case c.stopped <- ws.StopSignal():
-			default: // one that has not been looked at yet says as much
+			default: // an earlier stop is not handled yet
 			}
 		case ws.Signaled():
 			c.killed = true
@@ -113,22 +112,22 @@ func (c *child) await() {
 	}
 }
 
-// pass sends a signal on: to the group, as the terminal would, or only to the command, if other
-// processes of the group may not understand it.
+// pass forwards a signal to the group, as the terminal would. SIGUSR1 and SIGUSR2 go to the command
+// only, because they would kill processes that do not handle them.
 func (c *child) pass(s os.Signal) {
 	if s == syscall.SIGUSR1 || s == syscall.SIGUSR2 {
-		_ = syscall.Kill(c.pid, s.(syscall.Signal)) // it may have ended
+		_ = syscall.Kill(c.pid, s.(syscall.Signal)) // fails if the command has ended
 		return
 	}
 	c.signal(s.(syscall.Signal))
-	if ends(s) { // also if it is stopped
+	if terminates(s) { // a stopped process must continue to handle it
 		c.signal(syscall.SIGCONT)
 	}
 }
 
-func (c *child) signal(s syscall.Signal) { _ = syscall.Kill(-c.pid, s) } // it may have ended
+func (c *child) signal(s syscall.Signal) { _ = syscall.Kill(-c.pid, s) } // fails if the command has ended
 
-// terminate asks the group to end, also those in it that are stopped.
+// terminate sends SIGTERM to the group, and SIGCONT to its stopped processes.
 func (c *child) terminate() {
 	c.signal(syscall.SIGTERM)
 	c.signal(syscall.SIGCONT)
@@ -136,39 +135,39 @@ func (c *child) terminate() {
 
 func (c *child) kill() { c.signal(syscall.SIGKILL) }
 
-// suspend follows a child that the terminal has stopped: either it is given the terminal, for
-// which it has asked, or dlock stops too, so that the shell takes over. (Some clear the screen
-// first, and then stop themselves by SIGSTOP.) The child goes on only if held says that the
-// lock is still there.
+// suspend handles a child that was stopped. If the child wants to use the terminal, suspend gives it
+// the terminal. Otherwise dlock stops too, so that the shell continues. (Some programs restore the
+// screen first, and then stop themselves with SIGSTOP.) The child continues only if held reports
+// that the lock is still held.
 func (c *child) suspend(by syscall.Signal, held func() bool) {
-	asks := by == syscall.SIGTTIN || by == syscall.SIGTTOU
-	if !asks && by != syscall.SIGTSTP && !c.tty.has(c.pid) {
-		return // somebody wants it to stand still, and not to lose the lock
+	wantsTerminal := by == syscall.SIGTTIN || by == syscall.SIGTTOU
+	if !wantsTerminal && by != syscall.SIGTSTP && !c.tty.isForeground(c.pid) {
+		return // stopped on purpose, by kill -STOP: the lock is kept
 	}
-	if !asks || !(c.tty.has(c.pid) || c.tty.ours()) || !c.tty.give(c.pid) {
+	if !wantsTerminal || !(c.tty.isForeground(c.pid) || c.tty.inForeground()) || !c.tty.give(c.pid) {
 		had := c.tty.take()
 		c.stopJob()
 		if !held() {
-			return // it is about to be killed as it stands
+			return // the stopped child is about to be killed
 		}
-		if (had || asks) && c.tty.ours() {
+		if (had || wantsTerminal) && c.tty.inForeground() {
 			c.tty.give(c.pid)
 		}
 	}
 	c.signal(syscall.SIGCONT)
 }
 
-// stopJob stops dlock with all of its job, as Ctrl-Z does, and returns when it goes on.
-// If no process could continue it, the system does not stop it, without an error.
+// stopJob stops all processes of dlock's job, as Ctrl-Z does, and returns when dlock continues.
+// If no process could continue the job, the system ignores the signal without an error.
 func (c *child) stopJob() {
 	resumed := make(chan os.Signal, 1)
 	signal.Notify(resumed, syscall.SIGCONT)
 	defer signal.Stop(resumed)
-	// The signal for the others is not to come back to the child, and once caught it does
-	// not stop a Go program any more: there it takes one that has never been.
+	// SIGTSTP stops the other processes. It must not be forwarded to the child, and it no longer
+	// stops a Go program that has caught it: SIGTTIN, which dlock never catches, stops dlock.
 	signal.Ignore(syscall.SIGTSTP)
 	defer signal.Notify(c.signals, syscall.SIGTSTP)
-	_ = syscall.Kill(0, syscall.SIGTSTP) // our own group: it is there
+	_ = syscall.Kill(0, syscall.SIGTSTP) // cannot fail for the own group
 	_ = syscall.Kill(syscall.Getpid(), syscall.SIGTTIN)
 	select {
 	case <-resumed:
@@ -176,10 +175,10 @@ func (c *child) stopJob() {
 	}
 }
 
-// over must be called when the child has ended, or could not be started. A child that a signal has
-// ended may have left the terminal without echo. The shell does not repair that, because dlock exits
-// normally.
-func (c *child) over() {
+// cleanUp must be called when the child has ended, or could not be started. It restores the terminal
+// modes after a child that was killed, which may have left the terminal without echo. The shell does
+// not restore them, because dlock exits normally.
+func (c *child) cleanUp() {
 	signal.Reset(syscall.SIGTSTP)
 	if c.tty.take() && c.killed {
 		c.tty.restore()

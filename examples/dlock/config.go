@@ -15,42 +15,42 @@ import (
 type config struct {
 	Name        string
 	Command     []string
-	Permits     int64 // of NAME as a semaphore; 0 if it is none
+	Permits     int64 // size of the semaphore; 0 if NAME is no semaphore
 	Shared      bool
-	Exclusive   bool          // among those that are Shared
-	Wait        time.Duration // negative for as long as it takes
+	Exclusive   bool          // the writer of a lock whose readers are Shared
+	Wait        time.Duration // negative means without limit
 	TTL         time.Duration
 	HoldAtLeast time.Duration
-	Lead        bool          // lead NAME as an election
-	Value       string        // what others see of the leader
+	Lead        bool          // NAME is an election
+	Value       string        // the leader's public value
 	Once        bool          // run the command only if it has not succeeded yet
-	Every       time.Duration // or not for that long
-	NotAcquired int           // status
+	Every       time.Duration // with Once: the interval between runs; 0 means once
+	NotAcquired int           // the exit status
 }
 
-// maxPermits is the most that a semaphore has.
+// maxPermits is the largest size of a semaphore.
 const maxPermits = 1 << 40
 
-// minTTL leaves time to end a command before another can have the lock.
+// minTTL leaves time to end the command before another process can get the lock.
 const minTTL = 100 * time.Millisecond
 
 const usage = `dlock [flags] NAME -- COMMAND …
        dlock ls [pattern] | inspect NAME | watch NAME | unlock -force [-yes] NAME | doctor | ui
-The lock is on the Redis at REDIS_URL, which must be set: a lock that nobody else sees excludes nobody.`
+The lock is on the Redis server at REDIS_URL, which must be set: all processes must use the same server.`
 
 func parse(args []string) (config, error) {
 	var c config
 	f := flags("dlock", usage)
-	f.Int64Var(&c.Permits, "n", 0, "NAME is a semaphore with that many `permits`: at most that many commands run at once")
-	f.BoolVar(&c.Shared, "shared", false, "hold NAME together with others that are -shared")
-	f.BoolVar(&c.Exclusive, "exclusive", false, "hold NAME alone, where others are -shared")
-	f.DurationVar(&c.Wait, "w", 0, "how long to wait for the lock; 0: not at all (default: without limit)")
-	f.DurationVar(&c.TTL, "ttl", mutex.DefaultTTL, "how long Redis keeps the lock after dlock has died")
-	f.DurationVar(&c.HoldAtLeast, "hold-at-least", 0, "how long to keep the lock at least, even if the command ends sooner")
+	f.Int64Var(&c.Permits, "n", 0, "NAME is a semaphore with this many `permits`: at most this many commands run at once")
+	f.BoolVar(&c.Shared, "shared", false, "hold NAME together with other -shared commands")
+	f.BoolVar(&c.Exclusive, "exclusive", false, "hold NAME alone, while no -shared command runs")
+	f.DurationVar(&c.Wait, "w", 0, "how long to wait for the lock; 0 means not at all (default: without limit)")
+	f.DurationVar(&c.TTL, "ttl", mutex.DefaultTTL, "how long Redis keeps the lock if dlock dies")
+	f.DurationVar(&c.HoldAtLeast, "hold-at-least", 0, "the minimum time to hold the lock, even if the command ends sooner")
 	f.BoolVar(&c.Lead, "lead", false, "NAME is an election: run the command while leading it, again after each loss")
-	f.StringVar(&c.Value, "value", "", "with -lead: what others see of the leader (default: the host name)")
+	f.StringVar(&c.Value, "value", "", "with -lead: the value that Leader returns to other processes (default: the host name)")
 	f.BoolVar(&c.Once, "once", false, "run the command only if it has not succeeded yet, on any machine; else exit with 0")
-	f.DurationVar(&c.Every, "every", 0, "with -once: run it again after that time, counted from the start of the last successful run")
+	f.DurationVar(&c.Every, "every", 0, "with -once: run the command again after this time, counted from the start of the last successful run")
 	f.IntVar(&c.NotAcquired, "E", exitNotAcquired, "the exit `status` if the lock is not acquired in time")
 	err := f.Parse(args)
 	switch {
@@ -102,9 +102,9 @@ func parse(args []string) (config, error) {
 	return c, nil
 }
 
-// label describes the holder to others: user, terminal and command, truncated.
+// label returns the user, terminal and command, truncated.
 func (c config) label() string {
-	const most = 100
+	const maxLabel = 100
 	name := os.Getenv("USER")
 	if u, err := user.Current(); name == "" && err == nil {
 		name = u.Username
@@ -116,8 +116,8 @@ func (c config) label() string {
 	if name != "" {
 		label = name + ": " + label
 	}
-	if len(label) <= most {
+	if len(label) <= maxLabel {
 		return label
 	}
-	return strings.ToValidUTF8(label[:most-len("…")], "") + "…"
+	return strings.ToValidUTF8(label[:maxLabel-len("…")], "") + "…"
 }

@@ -7,16 +7,16 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// doctor prints what the server offers to locks, and fails if they are not safe on it.
+// doctor prints what the server supports, and fails if locks are not safe on it.
 func doctor(args []string) error {
 	f := flags("doctor", "dlock doctor")
 	if err := f.Parse(args); err != nil {
-		return misused(err)
+		return usageError(err)
 	}
 	if f.NArg() > 0 {
 		return fail(exitUsage, "doctor takes no argument")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 6*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 6*connectTimeout)
 	defer cancel()
 	rdb, err := connect(ctx)
 	if err != nil {

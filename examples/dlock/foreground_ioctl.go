@@ -7,8 +7,8 @@ import (
 	"unsafe"
 )
 
-// foreground is the process group in the foreground of a terminal. It fails if that is not
-// the one that controls this process.
+// foreground returns the foreground process group of a terminal. It fails if this is not the
+// controlling terminal of the process.
 func foreground(fd int) (int, error) {
 	var group int32
 	err := ioctl(fd, syscall.TIOCGPGRP, unsafe.Pointer(&group))
@@ -22,13 +22,13 @@ func setForeground(fd, group int) error {
 	return ioctl(fd, syscall.TIOCSPGRP, unsafe.Pointer(&g))
 }
 
-// modes returns what sets a terminal as it is now: whether it shows what is typed, and so on.
+// modes returns a function that restores the current modes of a terminal, such as echo.
 func modes(fd int) (restore func()) {
 	var m syscall.Termios
 	if ioctl(fd, getModes, unsafe.Pointer(&m)) != nil {
 		return func() {}
 	}
-	return func() { _ = ioctl(fd, setModes, unsafe.Pointer(&m)) } // it may have hung up
+	return func() { _ = ioctl(fd, setModes, unsafe.Pointer(&m)) } // fails if the terminal has hung up
 }
 
 func ioctl(fd int, request uintptr, arg unsafe.Pointer) error {

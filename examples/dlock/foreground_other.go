@@ -4,8 +4,8 @@ package main
 
 import "errors"
 
-// The standard library has no way to a terminal's foreground here: commands run in the
-// background of it.
+// The standard library cannot set the terminal's foreground group on this system, so commands run
+// in the background.
 func foreground(int) (int, error) { return 0, errors.ErrUnsupported }
 
 func ownGroup() int { return 0 }

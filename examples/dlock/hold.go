@@ -14,7 +14,7 @@ import (
 type hold struct {
 	lease
 	release func() error
-	status  int // of the command, when it is released
+	status  int // exit status of the command; set before release
 }
 
 type lease interface {
@@ -29,7 +29,7 @@ type term struct{ *mutex.Term }
 
 func (t term) Fence() int64 { return t.Number() }
 
-// acquire waits for the lock until ctx ends, or does not wait at all.
+// acquire acquires the lock. It waits until ctx is done, or not at all with -w 0.
 func acquire(ctx context.Context, rdb *redis.Client, c config) (*hold, error) {
 	switch {
 	case c.Once:

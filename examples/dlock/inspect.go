@@ -9,14 +9,14 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// inspect prints all that is known of one lock.
+// inspect prints the full status of one lock.
 func inspect(args []string) error {
 	rdb, name, err := open("inspect", args)
 	if err != nil {
 		return err
 	}
 	defer rdb.Close()
-	s, err := look(context.Background(), rdb, name)
+	s, err := inspectKey(context.Background(), rdb, name)
 	if err != nil {
 		return err
 	}
@@ -33,18 +33,18 @@ func inspect(args []string) error {
 	if s.Limiter != nil {
 		return nil
 	}
-	fmt.Printf("waiting  %d\n", s.Waiting)
-	if s.Waiting > 0 {
-		fmt.Printf("first    %s\n", plain(s.First.String()))
+	fmt.Printf("waiting  %d\n", s.Waiters)
+	if s.Waiters > 0 {
+		fmt.Printf("next     %s\n", plain(s.Next.String()))
 	}
 	return nil
 }
 
-// open returns the server and the NAME for commands that take one NAME.
+// open parses the arguments of a subcommand that takes one NAME, and connects to Redis.
 func open(command string, args []string) (*redis.Client, string, error) {
 	f := flags(command, "dlock "+command+" NAME")
 	if err := f.Parse(args); err != nil {
-		return nil, "", misused(err)
+		return nil, "", usageError(err)
 	}
 	if f.NArg() != 1 || f.Arg(0) == "" {
 		return nil, "", fail(exitUsage, "%s takes one NAME", command)
@@ -53,8 +53,8 @@ func open(command string, args []string) (*redis.Client, string, error) {
 	return rdb, f.Arg(0), err
 }
 
-// misused returns the error of flag.Parse, with its exit status.
-func misused(err error) error {
+// usageError adds the exit status to an error of flag.Parse.
+func usageError(err error) error {
 	if errors.Is(err, flag.ErrHelp) {
 		return err
 	}

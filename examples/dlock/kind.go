@@ -18,79 +18,79 @@ import (
 // A status is the result of Inspect for a NAME, whatever its kind.
 type status struct {
 	Kind    string
-	Detail  string // what only this kind has
+	Detail  string // specific to the kind
 	Holders []holder
 	More    int // holders that are not listed
-	Waiting int
-	First   mutex.Owner
-	Queue   []waiter // the first of them, in order
+	Waiters int
+	Next    mutex.Owner
+	Queue   []waiter // the first waiters, in order
 	Limiter *semaphore.LimiterStatus
-	Count   int64 // of a wait group: what was added, and has no task
+	Count   int64 // of a wait group: the counter without the tasks
 }
 
 type waiter struct {
 	mutex.Owner
-	As string // "to read", "2 permits"; of a Mutex ""
+	As string // "to read", "2 permits"; "" for a Mutex
 }
 
 type holder struct {
 	mutex.Owner
-	As    string // "for reading", "2 permits"; of a Mutex ""
-	Fence int64  // 0 if there is none
-	Left  time.Duration
+	As        string // "for reading", "2 permits"; "" for a Mutex
+	Fence     int64  // 0 means none
+	Remaining time.Duration
 }
 
 // key kinds
 const (
 	isMutex     = "mutex"
-	isElection  = "election" // a mutex with the value of its leader beside it
+	isElection  = "election" // a mutex and the value of its leader
 	isRWMutex   = "rwmutex"
 	isSemaphore = "semaphore"
 	isWaitGroup = "waitgroup"
 	isLimiter   = "limiter"
-	isOnce      = "once"   // a mutex with the record of the last run beside it
-	isFlight    = "flight" // a mutex with a value beside it
-	isFree      = "free"   // or unknown
+	isOnce      = "once"   // a mutex and the record of the last run
+	isFlight    = "flight" // a mutex and a value
+	isFree      = "free"   // free, or of unknown kind
 )
 
-// exclusive reports whether a key of the kind is a mutex, which one token at a time holds.
+// exclusive reports whether keys of the kind have one holder at a time.
 func exclusive(kind string) bool {
 	return kind == isMutex || kind == isElection || kind == isOnce || kind == isFlight
 }
 
-// look returns the kind of NAME, and who has it.
-func look(ctx context.Context, rdb *redis.Client, name string) (status, error) {
+// inspectKey returns the status of NAME, whose kind is unknown.
+func inspectKey(ctx context.Context, rdb *redis.Client, name string) (status, error) {
 	t, err := rdb.Type(ctx, name).Result()
 	if err != nil {
 		return status{}, fail(exitUnavailable, "%w", err)
 	}
 	switch t {
 	case "none":
-		s, err := lookAs(ctx, rdb, name, isMutex)
-		if err == nil && s.Waiting == 0 && s.Kind == isMutex {
+		s, err := inspectAs(ctx, rdb, name, isMutex)
+		if err == nil && s.Waiters == 0 && s.Kind == isMutex {
 			s.Kind = isFree
 		}
 		return s, err
-	case "string": // its beginning shows which of the two it is
+	case "string": // a limiter or a mutex: the prefix differs
 		if start, err := rdb.GetRange(ctx, name, 0, 5).Result(); err == nil && start == "limit " {
-			return lookAs(ctx, rdb, name, isLimiter)
+			return inspectAs(ctx, rdb, name, isLimiter)
 		}
-		return lookAs(ctx, rdb, name, isMutex)
-	case "hash": // its state shows which of the two it is
-		s, err := lookAs(ctx, rdb, name, isRWMutex)
+		return inspectAs(ctx, rdb, name, isMutex)
+	case "hash": // an RWMutex or a semaphore: Inspect fails for the wrong one
+		s, err := inspectAs(ctx, rdb, name, isRWMutex)
 		if err == nil || !strings.Contains(err.Error(), "WRONGTYPE") {
 			return s, err
 		}
-		return lookAs(ctx, rdb, name, isSemaphore)
+		return inspectAs(ctx, rdb, name, isSemaphore)
 	case "zset":
-		return lookAs(ctx, rdb, name, isWaitGroup)
+		return inspectAs(ctx, rdb, name, isWaitGroup)
 	}
-	return status{}, fail(exitUsage, "%q is a %s, and no lock", name, t)
+	return status{}, fail(exitUsage, "%q is a %s, not a lock", name, t)
 }
 
-// lookAs returns who has NAME, whose kind is known. It makes one request, and a few more for the
-// value beside a mutex.
-func lookAs(ctx context.Context, rdb *redis.Client, name, kind string) (s status, err error) {
+// inspectAs returns the status of NAME, whose kind is known. It makes one request, and a few more
+// for the value stored with a mutex.
+func inspectAs(ctx context.Context, rdb *redis.Client, name, kind string) (s status, err error) {
 	switch kind {
 	case isRWMutex:
 		s, err = lockStatus(mutex.NewRW(rdb, name).Inspect(ctx))
@@ -114,7 +114,7 @@ func lookAs(ctx context.Context, rdb *redis.Client, name, kind string) (s status
 }
 
 func lockStatus(m mutex.Status, err error) (status, error) {
-	s := status{More: m.MoreHolders, Waiting: m.Waiters, First: m.Next}
+	s := status{More: m.MoreHolders, Waiters: m.Waiters, Next: m.Next}
 	for _, h := range m.Holders {
 		as := ""
 		if h.Read {
@@ -129,36 +129,36 @@ func lockStatus(m mutex.Status, err error) (status, error) {
 		}
 		s.Queue = append(s.Queue, waiter{w.Owner, as})
 	}
-	return s, unlooked(err)
+	return s, withStatus(err)
 }
 
 func limiterStatus(l semaphore.LimiterStatus, err error) (status, error) {
 	s := status{Limiter: &l}
 	switch {
 	case err != nil:
-	case l.Limit == semaphore.Inf: // it is full, and gone from Redis
+	case l.Limit == semaphore.Inf: // the bucket is full, so Redis has no key
 		s.Detail = "all tokens"
 	default:
 		s.Detail = fmt.Sprintf("%.1f of %d tokens, %.6g/s", l.Tokens, l.Burst, float64(l.Limit))
 		if l.Reserved > 0 {
-			s.Detail += fmt.Sprintf(", %.1f taken ahead", l.Reserved)
+			s.Detail += fmt.Sprintf(", %.1f reserved", l.Reserved)
 		}
 		if l.Next > 0 {
-			s.Detail += fmt.Sprintf(", the next in %v", l.Next.Round(time.Millisecond))
+			s.Detail += fmt.Sprintf(", the next token in %v", l.Next.Round(time.Millisecond))
 		}
 	}
-	return s, unlooked(err)
+	return s, withStatus(err)
 }
 
 func permitStatus(p semaphore.Status, err error) (status, error) {
-	s := status{Detail: fmt.Sprintf("%d of %d permits", p.Used, p.Size), More: p.MoreHolders, Waiting: p.Waiters, First: mutex.Owner(p.Next)}
+	s := status{Detail: fmt.Sprintf("%d of %d permits", p.Used, p.Size), More: p.MoreHolders, Waiters: p.Waiters, Next: mutex.Owner(p.Next)}
 	for _, h := range p.Holders {
 		s.Holders = append(s.Holders, holder{mutex.Owner(h.Owner), lingers(permits(h.Permits), h.MayLinger), h.Fence, h.Remaining})
 	}
 	for _, w := range p.Queue {
 		s.Queue = append(s.Queue, waiter{mutex.Owner(w.Owner), permits(w.Permits)})
 	}
-	return s, unlooked(err)
+	return s, withStatus(err)
 }
 
 func permits(n int64) string {
@@ -169,15 +169,15 @@ func permits(n int64) string {
 }
 
 func groupStatus(g waitgroup.Status, err error) (status, error) {
-	s := status{Detail: fmt.Sprintf("round %d, %d left, %d abandoned", g.Generation, g.Outstanding(), g.Abandoned), More: g.MoreTasks}
+	s := status{Detail: fmt.Sprintf("generation %d, %d outstanding, %d abandoned", g.Generation, g.Outstanding(), g.Abandoned), More: g.MoreTasks}
 	s.Count = g.Count
 	for _, t := range g.Tasks {
 		s.Holders = append(s.Holders, holder{mutex.Owner(t.Owner), "a task", 0, t.Remaining})
 	}
-	return s, unlooked(err)
+	return s, withStatus(err)
 }
 
-// lingers adds that the owner may only keep what it holds, and not use it.
+// lingers adds a note if the holder may keep the lock without using it.
 func lingers(as string, may bool) string {
 	switch {
 	case !may:
@@ -188,8 +188,8 @@ func lingers(as string, may bool) string {
 	return as + ", may be idle"
 }
 
-// unlooked gives the error of Inspect its status.
-func unlooked(err error) error {
+// withStatus adds the exit status to an error of Inspect.
+func withStatus(err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -199,7 +199,7 @@ func unlooked(err error) error {
 	return fail(exitUnavailable, "%w", err)
 }
 
-// summary is one line with the holders and the waiters.
+// summary returns one line with the holders and the waiters.
 func (s status) summary() string {
 	parts := []string{}
 	for _, h := range s.Holders {
@@ -218,14 +218,13 @@ func (s status) summary() string {
 	if s.Detail != "" {
 		text += "; " + s.Detail
 	}
-	if s.Waiting > 0 {
-		text += fmt.Sprintf("; %d waiting, first %s", s.Waiting, plain(s.First.String()))
+	if s.Waiters > 0 {
+		text += fmt.Sprintf("; %d waiting, next %s", s.Waiters, plain(s.Next.String()))
 	}
 	return text
 }
 
-// plain shows what others have named, without what would move the cursor of a terminal, or
-// begin a line.
+// plain escapes a name for a terminal, so that it cannot move the cursor or start a line.
 func plain(s string) string {
 	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return s
@@ -234,7 +233,7 @@ func plain(s string) string {
 	return q[1 : len(q)-1]
 }
 
-// String is "label (host, pid 7), for reading, fence 9, 5s left", or as much as there is.
+// String returns "label (host, pid 7), for reading, fence 9, 5s left", without unknown parts.
 func (h holder) String() string {
 	text := plain(h.Owner.String())
 	if h.As != "" {
@@ -243,8 +242,8 @@ func (h holder) String() string {
 	if h.Fence != 0 {
 		text += fmt.Sprintf(", fence %d", h.Fence)
 	}
-	if h.Left < 0 {
+	if h.Remaining < 0 {
 		return text + ", does not expire"
 	}
-	return text + fmt.Sprintf(", %v left", h.Left.Round(time.Millisecond))
+	return text + fmt.Sprintf(", %v left", h.Remaining.Round(time.Millisecond))
 }

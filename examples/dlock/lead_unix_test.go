@@ -13,63 +13,63 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// forever is a command that says under which number it leads, and when it is asked to end.
-var forever = []string{"sh", "-c", `trap "echo asked; exit 3" TERM; echo $DLOCK_FENCE; while :; do sleep 0.02; done`}
+// leadScript is a command that prints its fence, and "TERM" when it gets SIGTERM.
+var leadScript = []string{"sh", "-c", `trap "echo TERM; exit 3" TERM; echo $DLOCK_FENCE; while :; do sleep 0.02; done`}
 
-// TestLead: the command runs while dlock leads, again after a loss, and in the next process after
-// a death.
+// TestLead: the command runs while dlock leads. It runs again after a loss, and in the next process
+// if dlock is killed.
 func TestLead(t *testing.T) {
 	s := redistest.Start(t)
 	rdb := s.Client(t)
 	lead := func(value string) *redistest.Worker {
-		return dlock(t, s, append([]string{"-lead", "-ttl", "4s", "-value", value, "name", "--"}, forever...)...)
+		return dlock(t, s, append([]string{"-lead", "-ttl", "4s", "-value", value, "name", "--"}, leadScript...)...)
 	}
 	w := lead("one")
 	first := <-w.Lines()
 	e := mutex.NewElection(rdb, "name")
-	if l, err := e.Leader(t.Context()); err != nil || l.Value != "one" || fence(l.Number) != first {
-		t.Errorf("Leader returns %+v, %v; the command says %s", l, err, first)
+	if l, err := e.Leader(t.Context()); err != nil || l.Value != "one" || fenceText(l.Number) != first {
+		t.Errorf("Leader returned %+v, %v; the command printed %s", l, err, first)
 	}
 	for _, args := range [][]string{{"ls"}, {"inspect", "name"}} {
-		if out := rest(dlock(t, s, args...)); !strings.Contains(out, "election") || !strings.Contains(out, "value one") {
+		if out := remainingOutput(dlock(t, s, args...)); !strings.Contains(out, "election") || !strings.Contains(out, "value one") {
 			t.Errorf("dlock %s: %s", args, out)
 		}
 	}
 	s.Do(t, "DEL", "name")
-	second := leadsAgain(w)
+	second := nextTerm(w)
 	if len(second) != len(first) || second <= first {
-		t.Errorf("it leads again with the number %s after %s", second, first)
+		t.Errorf("dlock leads again with the number %s after %s", second, first)
 	}
 
 	next := lead("two")
-	redistest.Eventually(t, redistest.Patience, func() bool { return waiters(t, e) == 1 }, "nobody campaigns")
-	w.Kill() // and on Linux its command
+	redistest.Eventually(t, redistest.Patience, func() bool { return waiters(t, e) == 1 }, "the second dlock campaigns")
+	w.Kill() // on Linux, this also kills the command
 	third := <-next.Lines()
 	if len(third) != len(second) || third <= second {
-		t.Errorf("the next leads with the number %s after %s", third, second)
+		t.Errorf("the next dlock leads with the number %s after %s", third, second)
 	}
 	if err := syscall.Kill(next.Pid(), syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if out := rest(next); out != "asked\n" {
-		t.Errorf("ended by a signal it says %q", out)
+	if out := remainingOutput(next); out != "TERM\n" {
+		t.Errorf("after SIGTERM, dlock printed %q", out)
 	}
-	exits(t, next, 3)
+	expectExit(t, next, 3)
 	if _, err := e.Leader(t.Context()); err == nil {
-		t.Error("it has not resigned")
+		t.Error("dlock has not resigned")
 	}
-	exits(t, dlock(t, s, "-lead", "name", "--", "sh", "-c", "exit 7"), 7)
+	expectExit(t, dlock(t, s, "-lead", "name", "--", "sh", "-c", "exit 7"), 7)
 }
 
-func fence(n int64) string {
+func fenceText(n int64) string {
 	return strings.TrimPrefix(environment(nil, config{}, n)[1], "DLOCK_FENCE=")
 }
 
-// leadsAgain returns the number of the next term. The command may have said before that it was
-// asked to end: on a busy machine it is killed before it can.
-func leadsAgain(w *redistest.Worker) string {
+// nextTerm returns the number of the next term. It skips "TERM", which the command prints unless it
+// is killed first.
+func nextTerm(w *redistest.Worker) string {
 	line := <-w.Lines()
-	if line == "asked" {
+	if line == "TERM" {
 		line = <-w.Lines()
 	}
 	return line
@@ -84,28 +84,27 @@ func waiters(t *testing.T, e *mutex.Election) int {
 	return s.Waiters
 }
 
-// TestLeadThroughOutage restarts Redis without data under a leader.
+// TestLeadThroughOutage restarts Redis without data while dlock leads.
 func TestLeadThroughOutage(t *testing.T) {
 	s := redistest.Start(t)
-	w := dlock(t, s, append([]string{"-lead", "-ttl", "4s", "name", "--"}, forever...)...)
+	w := dlock(t, s, append([]string{"-lead", "-ttl", "4s", "name", "--"}, leadScript...)...)
 	first := <-w.Lines()
 	s.Kill()
 	if err := s.Restart(); err != nil {
 		t.Fatal(err)
 	}
-	second := leadsAgain(w)
+	second := nextTerm(w)
 	if len(second) != len(first) || second <= first {
-		t.Errorf("it leads again with the number %s after %s", second, first)
+		t.Errorf("dlock leads again with the number %s after %s", second, first)
 	}
 	if err := syscall.Kill(w.Pid(), syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	says(t, w, "asked")
-	exits(t, w, 3)
+	expectLine(t, w, "TERM")
+	expectExit(t, w, 3)
 }
 
-// TestKubernetes checks the manifests of the README: the commands by dlock's own parser, and the
-// times against each other.
+// TestKubernetes checks the README's manifests with dlock's own parser.
 func TestKubernetes(t *testing.T) {
 	text, err := os.ReadFile("README.md")
 	if err != nil {
@@ -113,13 +112,13 @@ func TestKubernetes(t *testing.T) {
 	}
 	manifests := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$").FindAllStringSubmatch(string(text), -1)
 	if len(manifests) < 2 {
-		t.Fatalf("the README has %d manifests", len(manifests))
+		t.Fatalf("the README has %d manifests, want 2", len(manifests))
 	}
 	for _, m := range manifests {
 		kind := regexp.MustCompile(`(?m)^kind: (\w+)$`).FindStringSubmatch(m[1])[1]
 		args := regexp.MustCompile(`(?m)^ +args: \[(.*)\]$`).FindStringSubmatch(m[1])
 		if args == nil {
-			t.Fatalf("%s has no args in one line", kind)
+			t.Fatalf("%s has no args on one line", kind)
 		}
 		var words []string
 		for word := range strings.SplitSeq(args[1], ", ") {
@@ -137,13 +136,13 @@ func TestKubernetes(t *testing.T) {
 			t.Errorf("%s has no terminationGracePeriodSeconds", kind)
 		}
 		if !strings.Contains(m[1], "name: REDIS_URL") || strings.Contains(args[1], "$(POD_NAME)") && !strings.Contains(m[1], "name: POD_NAME") {
-			t.Errorf("%s lacks a variable", kind)
+			t.Errorf("%s lacks an environment variable", kind)
 		}
 	}
 	all, _ := os.ReadFile("config.go")
 	for _, m := range regexp.MustCompile("`(-[a-z-]+)[^`]*`").FindAllStringSubmatch(string(text), -1) {
 		if !strings.Contains(string(all), `"`+m[1][1:]+`"`) {
-			t.Errorf("the README has the flag %s, and dlock has not", m[1])
+			t.Errorf("the README uses the flag %s, which dlock does not have", m[1])
 		}
 	}
 }

@@ -15,56 +15,56 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// stubborn is a command that says when it is asked to end, and does not.
-var stubborn = []string{"sh", "-c", `trap "echo asked" TERM; echo in; while :; do sleep 0.02; done`}
+// ignoresTERM is a command that prints "TERM" when it gets SIGTERM, and does not end.
+var ignoresTERM = []string{"sh", "-c", `trap "echo TERM" TERM; echo in; while :; do sleep 0.02; done`}
 
-// Where Redis is gone, the command is asked to end, and has been killed before another could
-// have the lock.
+// TestLostRedis: without Redis, the command gets SIGTERM, and is killed before another process could
+// get the lock.
 func TestLostRedis(t *testing.T) {
 	s := redistest.Start(t)
 	const ttl = 1500 * time.Millisecond
-	w := dlock(t, s, append([]string{"-ttl", ttl.String(), "name", "--"}, stubborn...)...)
-	says(t, w, "in")
+	w := dlock(t, s, append([]string{"-ttl", ttl.String(), "name", "--"}, ignoresTERM...)...)
+	expectLine(t, w, "in")
 	start := time.Now()
 	s.Kill()
-	if out := rest(w); !strings.Contains(out, "asked") {
-		t.Errorf("it was not asked to end: %q", out)
+	if out := remainingOutput(w); !strings.Contains(out, "TERM") {
+		t.Errorf("the command got no SIGTERM: %q", out)
 	}
 	redistest.CheckDuration(t, "the end of the command", start, ttl, 100*time.Millisecond)
-	exits(t, w, exitLost)
+	expectExit(t, w, exitLost)
 }
 
-// A dlock that was stopped past the TTL kills the command when it goes on.
+// TestStopped: a dlock that was stopped for longer than the TTL kills the command when it continues.
 func TestStopped(t *testing.T) {
 	s := redistest.Start(t)
-	w := dlock(t, s, append([]string{"-ttl", "500ms", "name", "--"}, stubborn...)...)
-	says(t, w, "in")
+	w := dlock(t, s, append([]string{"-ttl", "500ms", "name", "--"}, ignoresTERM...)...)
+	expectLine(t, w, "in")
 	w.Pause()
 	l, err := mutex.New(s.Client(t), "name").LockContext(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.Continue()
-	rest(w)
-	exits(t, w, exitLost)
+	remainingOutput(w)
+	expectExit(t, w, exitLost)
 	if err := l.Unlock(); err != nil {
 		t.Error(err)
 	}
 }
 
-// The command does not outlive a dlock that is killed.
+// TestKilled: the command does not outlive a dlock that is killed.
 func TestKilled(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("only Linux tells a child of its parent's death")
+		t.Skip("only Linux signals the death of a parent")
 	}
 	s := redistest.Start(t)
 	w := dlock(t, s, "name", "--", "sh", "-c", "echo in; exec sleep 3600")
-	says(t, w, "in")
+	expectLine(t, w, "in")
 	w.Kill()
-	rest(w) // it ends when the command has: that has the other end
+	remainingOutput(w) // returns when the command has ended too, because it has the same pipe
 }
 
-// The command is killed in time also if nobody reads what dlock has to say of it.
+// TestLostUnread: the command is killed in time even if dlock's stderr is a full pipe.
 func TestLostUnread(t *testing.T) {
 	s := redistest.Start(t)
 	const ttl = time.Second
@@ -78,7 +78,7 @@ func TestLostUnread(t *testing.T) {
 		t.Fatal(err)
 	}
 	for err == nil {
-		_, err = full.Write(make([]byte, 4096)) // all of it, or nothing
+		_, err = full.Write(make([]byte, 4096)) // a write of one page is atomic
 	}
 	out, in, err := os.Pipe()
 	if err != nil {
@@ -104,6 +104,6 @@ func TestLostUnread(t *testing.T) {
 	}
 	start := time.Now()
 	s.Kill()
-	redistest.Eventually(t, 5*time.Second, func() bool { return syscall.Kill(pid, 0) == syscall.ESRCH }, "the command runs on")
+	redistest.Eventually(t, 5*time.Second, func() bool { return syscall.Kill(pid, 0) == syscall.ESRCH }, "the command ends")
 	redistest.CheckDuration(t, "the end of the command", start, ttl, 100*time.Millisecond)
 }

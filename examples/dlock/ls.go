@@ -12,11 +12,11 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// list prints all locks, or those whose names match a pattern of Redis.
+// list prints all locks, or the locks whose names match a Redis pattern.
 func list(args []string) error {
 	f := flags("ls", "dlock ls [pattern]")
 	if err := f.Parse(args); err != nil {
-		return misused(err)
+		return usageError(err)
 	}
 	pattern := "*"
 	switch f.NArg() {
@@ -45,10 +45,10 @@ func list(args []string) error {
 	names = slices.Compact(names)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	for _, name := range names {
-		s, err := look(ctx, rdb, name)
+		s, err := inspectKey(ctx, rdb, name)
 		var f *failure
 		switch {
-		case errors.As(err, &f) && f.status == exitUsage, err == nil && s.Kind == isFree: // by now
+		case errors.As(err, &f) && f.status == exitUsage, err == nil && s.Kind == isFree: // changed since the scan
 		case err != nil:
 			return err
 		default:
@@ -58,8 +58,8 @@ func list(args []string) error {
 	return w.Flush()
 }
 
-// locks finds them by SCAN, which keeps nobody waiting however many keys there are. Of a
-// string that is no lock it reads only how it begins.
+// locks returns the names of locks that match the pattern. It uses SCAN, which does not block
+// Redis, and reads only the beginning of strings.
 func locks(ctx context.Context, rdb *redis.Client, pattern string) (names []string, err error) {
 	for cursor := uint64(0); ; {
 		var keys []string
@@ -73,13 +73,13 @@ func locks(ctx context.Context, rdb *redis.Client, pattern string) (names []stri
 		}
 		if names = append(names, found...); cursor == 0 {
 			slices.Sort(names)
-			return slices.Compact(names), nil // SCAN may return a key twice
+			return slices.Compact(names), nil // SCAN can return a key twice
 		}
 	}
 }
 
-// ofLocks returns those of the keys that are locks: one look at the type of each, and one
-// at what it begins with.
+// ofLocks returns the keys that are locks. It sends two pipelines: one reads the types, the other
+// the beginnings of the values.
 func ofLocks(ctx context.Context, rdb *redis.Client, keys []string) (names []string, err error) {
 	types, err := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, key := range keys {
@@ -90,7 +90,7 @@ func ofLocks(ctx context.Context, rdb *redis.Client, keys []string) (names []str
 	if err != nil {
 		return nil, err
 	}
-	marks, _ := rdb.Pipelined(ctx, func(p redis.Pipeliner) error { // a key may be another by now: that one is none
+	marks, _ := rdb.Pipelined(ctx, func(p redis.Pipeliner) error { // an error of one key is in its own command
 		for i, key := range keys {
 			switch types[i].(*redis.StatusCmd).Val() {
 			case "string":

@@ -18,16 +18,16 @@ func TestMain(m *testing.M) {
 	redistest.Main(m, map[string]func(){"dlock": func() { os.Exit(run(strings.Split(os.Getenv("ARGS"), "\n"))) }})
 }
 
-// atOnce keeps the race detector from waiting for a second at the end of each process.
-const atOnce = "GORACE=atexit_sleep_ms=0"
+// noExitDelay keeps the race detector from sleeping for a second at the end of each process.
+const noExitDelay = "GORACE=atexit_sleep_ms=0"
 
-// dlock starts it in a process of its own.
+// dlock starts dlock in a process of its own.
 func dlock(t *testing.T, s *redistest.Server, args ...string) *redistest.Worker {
 	t.Helper()
-	return redistest.Spawn(t, "dlock", "REDIS_URL="+s.URL(), "USER=me", atOnce, "ARGS="+strings.Join(args, "\n"))
+	return redistest.Spawn(t, "dlock", "REDIS_URL="+s.URL(), "USER=me", noExitDelay, "ARGS="+strings.Join(args, "\n"))
 }
 
-// command is dlock for those who give it files of their own.
+// command returns dlock as an exec.Cmd, for tests that set its files.
 func command(t *testing.T, s *redistest.Server, args ...string) *exec.Cmd {
 	t.Helper()
 	exe, err := os.Executable()
@@ -35,12 +35,12 @@ func command(t *testing.T, s *redistest.Server, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(exe, "-test.run=^$")
-	cmd.Env = append(os.Environ(), "BATON_WORKER=dlock", "REDIS_URL="+s.URL(), atOnce, "ARGS="+strings.Join(args, "\n"))
+	cmd.Env = append(os.Environ(), "BATON_WORKER=dlock", "REDIS_URL="+s.URL(), noExitDelay, "ARGS="+strings.Join(args, "\n"))
 	return cmd
 }
 
-// exits checks the status of a process that ends.
-func exits(t *testing.T, w *redistest.Worker, want int) {
+// expectExit waits for the end of a process, and checks its exit status.
+func expectExit(t *testing.T, w *redistest.Worker, want int) {
 	t.Helper()
 	err := w.Wait()
 	var exit *exec.ExitError
@@ -48,20 +48,20 @@ func exits(t *testing.T, w *redistest.Worker, want int) {
 	case err == nil && want == 0:
 	case errors.As(err, &exit) && exit.ExitCode() == want:
 	default:
-		t.Errorf("it ended with %v, not with status %d", err, want)
+		t.Errorf("dlock ended with %v, want status %d", err, want)
 	}
 }
 
-// says checks the next line.
-func says(t *testing.T, w *redistest.Worker, want string) {
+// expectLine checks the next line of output.
+func expectLine(t *testing.T, w *redistest.Worker, want string) {
 	t.Helper()
 	if line := <-w.Lines(); line != want {
-		t.Fatalf("it says %q, not %q", line, want)
+		t.Fatalf("dlock printed %q, want %q", line, want)
 	}
 }
 
-// rest returns the lines until nobody is left who could write any.
-func rest(w *redistest.Worker) string {
+// remainingOutput returns the lines until all writers of the pipe have ended.
+func remainingOutput(w *redistest.Worker) string {
 	var out strings.Builder
 	for line := range w.Lines() {
 		out.WriteString(line + "\n")
@@ -78,7 +78,7 @@ func TestUsage(t *testing.T) {
 		"unlock -force", "unlock -force a", "unlock -nonsense a", "ls -nonsense", "ui a", "ui -nonsense",
 	} {
 		if status := run(strings.Fields(args)); status != exitUsage {
-			t.Errorf("dlock %s: %d", args, status)
+			t.Errorf("dlock %s: exit status %d", args, status)
 		}
 	}
 	t.Setenv("REDIS_URL", "")
@@ -89,7 +89,7 @@ func TestUsage(t *testing.T) {
 	}
 	t.Setenv("REDIS_URL", "redis://127.0.0.1:1")
 	if status := run([]string{"ls", "--", os.Args[0]}); status != exitUnavailable {
-		t.Errorf("without Redis: %d", status)
+		t.Errorf("without Redis: exit status %d", status)
 	}
 }
 
@@ -111,12 +111,12 @@ func TestStatus(t *testing.T) {
 		{"list -- true", 64}, {"-shared held -- true", 64}, {"-n 3 free-n -- true", 64}, {"baton:{x} -- true", 64}, {"inspect list", 64},
 	} {
 		if status := run(strings.Fields(c.args)); status != c.status {
-			t.Errorf("dlock %s: %d, not %d", c.args, status, c.status)
+			t.Errorf("dlock %s: exit status %d, want %d", c.args, status, c.status)
 		}
 	}
 	for script, want := range map[string]int{"exit 3": 3, "kill -9 $$": 137, "kill -15 $$": 143} {
 		if status := run([]string{"free", "--", "sh", "-c", script}); status != want {
-			t.Errorf("%s: %d, not %d", script, status, want)
+			t.Errorf("%s: exit status %d, want %d", script, status, want)
 		}
 	}
 	if err := l.Unlock(); err != nil {
@@ -124,7 +124,7 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// A server that refuses is not a lock that others have, however long dlock has waited.
+// TestRefused: a server that refuses commands is not reported as a held lock.
 func TestRefused(t *testing.T) {
 	for name, refuse := range map[string][]any{
 		"a replica": {"REPLICAOF", "127.0.0.1", "1"}, "a full memory": {"CONFIG", "SET", "maxmemory", "1"},
@@ -134,48 +134,48 @@ func TestRefused(t *testing.T) {
 		s.Do(t, refuse...)
 		for _, flags := range []string{"-w 300ms", "-w 0", "-w 300ms -n 2", "-w 300ms -shared"} {
 			status := exitNotAcquired
-			for wait := 300 * time.Millisecond; status == exitNotAcquired && wait < redistest.Patience; wait *= 4 { // a busy machine may have no answer by then
+			for wait := 300 * time.Millisecond; status == exitNotAcquired && wait < redistest.Patience; wait *= 4 { // on a busy machine, the reply may come later
 				status = run(strings.Fields(strings.ReplaceAll(flags, "300ms", wait.String()) + " name -- true"))
 			}
 			if status != exitUnavailable {
-				t.Errorf("%s, dlock %s: %d", name, flags, status)
+				t.Errorf("%s, dlock %s: exit status %d", name, flags, status)
 			}
 		}
 	}
 }
 
-// Two shells contend. The second has the lock when the first has ended, and a larger fence;
-// what it is sent goes to the command.
+// TestContend: two dlocks use one lock. The second gets it when the first has ended, with a larger
+// fence. The input of dlock goes to the command.
 func TestContend(t *testing.T) {
 	s := redistest.Start(t)
 	script := []string{"name", "--", "sh", "-c", `echo $DLOCK_NAME $DLOCK_TTL_MS; echo $DLOCK_FENCE; read word; echo $word`}
 	a := dlock(t, s, append([]string{"-ttl", "20s"}, script...)...)
-	says(t, a, "name 20000")
+	expectLine(t, a, "name 20000")
 	b := dlock(t, s, script...)
 	m := mutex.New(s.Client(t), "name")
-	redistest.Eventually(t, 5*time.Second, func() bool { return see(t, m).Waiters == 1 }, "the second does not wait")
-	if label := see(t, m).Holders[0].Label; label != "me: sh -c "+script[4] {
-		t.Errorf("it is called %q", label)
+	redistest.Eventually(t, 5*time.Second, func() bool { return mutexStatus(t, m).Waiters == 1 }, "the second dlock waits")
+	if label := mutexStatus(t, m).Holders[0].Label; label != "me: sh -c "+script[4] {
+		t.Errorf("the label is %q", label)
 	}
 	first, err := strconv.ParseInt(<-a.Lines(), 10, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
 	a.Send("word")
-	says(t, a, "word")
-	exits(t, a, 0)
-	says(t, b, "name 10000")
+	expectLine(t, a, "word")
+	expectExit(t, a, 0)
+	expectLine(t, b, "name 10000")
 	if second, err := strconv.ParseInt(<-b.Lines(), 10, 64); err != nil || second <= first {
-		t.Errorf("the fence is %d, after %d: %v", second, first, err)
+		t.Errorf("the fence is %d after %d: %v", second, first, err)
 	}
 	b.CloseInput()
-	exits(t, b, 0)
-	if see(t, m).Held() {
-		t.Error("it is still held")
+	expectExit(t, b, 0)
+	if mutexStatus(t, m).Held() {
+		t.Error("the lock is still held")
 	}
 }
 
-func see(t *testing.T, m *mutex.Mutex) mutex.Status {
+func mutexStatus(t *testing.T, m *mutex.Mutex) mutex.Status {
 	t.Helper()
 	s, err := m.Inspect(t.Context())
 	if err != nil {
@@ -184,31 +184,31 @@ func see(t *testing.T, m *mutex.Mutex) mutex.Status {
 	return s
 }
 
-// reading is a command that ends when it is sent a line.
-var reading = []string{"sh", "-c", "echo in; read x; echo out"}
+// untilInput is a command that ends when its input has a line or ends.
+var untilInput = []string{"sh", "-c", "echo in; read x; echo out"}
 
 func TestPermitsAndShared(t *testing.T) {
 	s := redistest.Start(t)
 	t.Setenv("REDIS_URL", s.URL())
 	for _, flag := range []string{"-n=2", "-shared"} {
 		name := "name" + flag
-		a := dlock(t, s, append([]string{flag, name, "--"}, reading...)...)
-		b := dlock(t, s, append([]string{flag, name, "--"}, reading...)...)
-		says(t, a, "in")
-		says(t, b, "in")
+		a := dlock(t, s, append([]string{flag, name, "--"}, untilInput...)...)
+		b := dlock(t, s, append([]string{flag, name, "--"}, untilInput...)...)
+		expectLine(t, a, "in")
+		expectLine(t, b, "in")
 		if flag == "-n=2" {
 			if status := run([]string{flag, "-w=0", name, "--", "true"}); status != exitNotAcquired {
-				t.Errorf("a third of two: %d", status)
+				t.Errorf("a third holder of 2 permits: exit status %d", status)
 			}
 		} else if status := run([]string{"-exclusive", "-w=0", name, "--", "true"}); status != exitNotAcquired {
-			t.Errorf("a writer among readers: %d", status)
+			t.Errorf("a writer among readers: exit status %d", status)
 		}
 		a.CloseInput()
 		b.CloseInput()
-		says(t, a, "out")
-		says(t, b, "out")
-		exits(t, a, 0)
-		exits(t, b, 0)
+		expectLine(t, a, "out")
+		expectLine(t, b, "out")
+		expectExit(t, a, 0)
+		expectExit(t, b, 0)
 	}
 }
 
@@ -216,20 +216,20 @@ func TestHoldAtLeast(t *testing.T) {
 	s := redistest.Start(t)
 	start := time.Now()
 	w := dlock(t, s, "-hold-at-least", "300ms", "name", "--", "echo", "out")
-	says(t, w, "out")
+	expectLine(t, w, "out")
 	m := mutex.New(s.Client(t), "name")
 	l, err := m.LockContext(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if held := time.Since(start); held < 300*time.Millisecond {
-		t.Errorf("the lock was free after %v", held)
+		t.Errorf("the lock was released after %v", held)
 	}
-	exits(t, w, 0)
+	expectExit(t, w, 0)
 	_ = l.Unlock()
 }
 
-// Inside another dlock the command finds its own, and nothing else.
+// TestNested: inside another dlock, the command gets only the variables of the inner dlock.
 func TestNested(t *testing.T) {
 	s := redistest.Start(t)
 	t.Setenv("DLOCK_NAME", "outer")
@@ -242,6 +242,6 @@ func TestNested(t *testing.T) {
 	}
 	slices.Sort(ours)
 	if len(ours) != 3 || ours[0] == "DLOCK_FENCE=1" || ours[1] != "DLOCK_NAME=inner" || ours[2] != "DLOCK_TTL_MS=7000" {
-		t.Errorf("it finds %q", ours)
+		t.Errorf("the command's environment has %q", ours)
 	}
 }

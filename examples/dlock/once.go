@@ -12,16 +12,16 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// errDone is returned if the command has been run already.
-var errDone = errors.New("it was done")
+// errDone is returned if the Once is already done.
+var errDone = errors.New("already done")
 
-// A commandFailed is the end of a run that leaves it undone.
+// A commandFailed is the nonzero exit status of a command, which leaves the Once undone.
 type commandFailed int
 
 func (status commandFailed) Error() string { return fmt.Sprintf("exit status %d", int(status)) }
 
-// acquireOnce waits until it is this process's turn to run the command, or returns errDone. The
-// run goes on until the hold is released with the status of the command.
+// acquireOnce waits until this process may run the command, or returns errDone. The run ends when
+// the hold is released with the exit status of the command.
 func acquireOnce(ctx context.Context, rdb *redis.Client, c config) (*hold, error) {
 	o := mutex.NewOnce(rdb, c.Name)
 	o.TTL, o.Label, o.Every = c.TTL, c.label(), c.Every
@@ -59,7 +59,7 @@ func acquireOnce(ctx context.Context, rdb *redis.Client, c config) (*hold, error
 	}
 }
 
-// valueKey returns where the value beside the mutex NAME is.
+// valueKey returns the key of the value that is stored with the mutex NAME.
 func valueKey(name string) string {
 	if _, rest, ok := strings.Cut(name, "{"); ok {
 		if tag, _, ok := strings.Cut(rest, "}"); ok && tag != "" {
@@ -69,7 +69,7 @@ func valueKey(name string) string {
 	return "baton:{" + name + "}:value"
 }
 
-// valueNames returns the names of what is run once, and of kept values, that match a pattern.
+// valueNames returns the names of Onces and Flights that match a pattern.
 func valueNames(ctx context.Context, rdb *redis.Client, pattern string) (names []string, err error) {
 	for _, match := range []string{"baton:{" + pattern + "}:value", "baton:{*}:value:" + pattern} {
 		for keys := rdb.Scan(ctx, 0, match, 500).Iterator(); ; {
@@ -93,8 +93,7 @@ func valueNames(ctx context.Context, rdb *redis.Client, pattern string) (names [
 	return names, nil
 }
 
-// onceStatus returns the status of a NAME that has a value beside its mutex: the last run, or how
-// long the value is kept.
+// onceStatus returns the status of a Once or a Flight: the last run, or how long the value is kept.
 func onceStatus(ctx context.Context, rdb *redis.Client, name string) (kind, detail string) {
 	key := valueKey(name)
 	kind, err := rdb.HGet(ctx, key, "kind").Result()
@@ -108,9 +107,9 @@ func onceStatus(ctx context.Context, rdb *redis.Client, name string) (kind, deta
 	if err != nil {
 		return kind, ""
 	}
-	how := "succeeded"
+	result := "succeeded"
 	if run.Err != "" {
-		how = "failed: " + plain(run.Err)
+		result = "failed: " + plain(run.Err)
 	}
-	return kind, fmt.Sprintf("last run %s, took %v, by %s, %s", run.Start.Format(time.DateTime), run.Took.Round(time.Millisecond), plain(run.By.String()), how)
+	return kind, fmt.Sprintf("last run %s, took %v, by %s, %s", run.Start.Format(time.DateTime), run.Took.Round(time.Millisecond), plain(run.By.String()), result)
 }

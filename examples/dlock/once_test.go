@@ -10,8 +10,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// A command that fails is run again, one that has succeeded is not, and one that cannot be run
-// leaves no mark.
+// TestOnce: a command that fails runs again, and a command that has succeeded does not. A command
+// that cannot be executed leaves the Once undone.
 func TestOnce(t *testing.T) {
 	s := redistest.Start(t)
 	t.Setenv("REDIS_URL", s.URL())
@@ -25,7 +25,7 @@ func TestOnce(t *testing.T) {
 		{"-once -every 1ms often -- true", 0}, {"-once -every 1ms often -- false", 1},
 	} {
 		if status := run(strings.Fields(step.args)); status != step.status {
-			t.Errorf("dlock %s: %d, not %d", step.args, status, step.status)
+			t.Errorf("dlock %s: exit status %d, want %d", step.args, status, step.status)
 		}
 	}
 	fl := mutex.NewFlight(s.Client(t), "price:")
@@ -37,44 +37,44 @@ func TestOnce(t *testing.T) {
 		"ls": "once|a{b}c|hourly|often|flight|price:tea", "ls hour*": "hourly|succeeded", "ls a*": "a{b}c", "ls price:*": "a value for |h",
 		"inspect often": "once|failed: exit status 1|: false (", "inspect price:tea": "flight",
 	} {
-		out := rest(dlock(t, s, strings.Fields(args)...))
+		out := remainingOutput(dlock(t, s, strings.Fields(args)...))
 		for part := range strings.SplitSeq(want, "|") {
 			if !strings.Contains(out, part) {
-				t.Errorf("dlock %s has not %q: %s", args, part, out)
+				t.Errorf("dlock %s did not print %q: %s", args, part, out)
 			}
 		}
 	}
 }
 
-// A second dlock waits for the first, and does not run the command when that has succeeded. If
-// the first dies, it runs it.
+// TestOnceWaits: a second dlock waits for the first, and does not run the command if the first has
+// succeeded. If the first is killed, the second runs the command.
 func TestOnceWaits(t *testing.T) {
 	s := redistest.Start(t)
 	for _, killed := range []bool{false, true} {
 		name := map[bool]string{false: "succeeds", true: "killed"}[killed]
-		args := append([]string{"-once", "-ttl", "500ms", name, "--"}, reading...)
+		args := append([]string{"-once", "-ttl", "500ms", name, "--"}, untilInput...)
 		first := dlock(t, s, args...)
-		says(t, first, "in")
+		expectLine(t, first, "in")
 		t.Setenv("REDIS_URL", s.URL())
 		if status := run([]string{"-once", "-w", "0", name, "--", "true"}); status != exitNotAcquired {
-			t.Errorf("a try: %d", status)
+			t.Errorf("-w 0: exit status %d", status)
 		}
 		second := dlock(t, s, args...)
 		m := mutex.New(s.Client(t), name)
-		redistest.Eventually(t, redistest.Patience, func() bool { return see(t, m).Waiters == 1 }, "the second does not wait")
+		redistest.Eventually(t, redistest.Patience, func() bool { return mutexStatus(t, m).Waiters == 1 }, "the second dlock waits")
 		if killed {
 			first.Kill()
-			says(t, second, "in")
+			expectLine(t, second, "in")
 			second.CloseInput()
-			says(t, second, "out")
+			expectLine(t, second, "out")
 		} else {
 			first.CloseInput()
-			says(t, first, "out")
-			exits(t, first, 0)
-			if out := rest(second); out != "" {
-				t.Errorf("the second runs: %s", out)
+			expectLine(t, first, "out")
+			expectExit(t, first, 0)
+			if out := remainingOutput(second); out != "" {
+				t.Errorf("the second dlock ran the command: %s", out)
 			}
 		}
-		exits(t, second, 0)
+		expectExit(t, second, 0)
 	}
 }

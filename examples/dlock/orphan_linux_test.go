@@ -9,16 +9,16 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// With this in its environment a dlock adopts orphans, as process 1 of a container does.
+// With DLOCK_TEST_ADOPTS set, dlock reaps orphans, as process 1 of a container does.
 func init() {
 	const setChildSubreaper = 36
 	if os.Getenv("DLOCK_TEST_ADOPTS") != "" {
 		_, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, setChildSubreaper, 1, 0)
-		adopts = errno == 0
+		reapsOrphans = errno == 0
 	}
 }
 
-// What the command has left behind, and has ended, is no zombie.
+// TestOrphansAreReaped: a process that the command left behind does not become a zombie.
 func TestOrphansAreReaped(t *testing.T) {
 	s := redistest.Start(t)
 	t.Setenv("DLOCK_TEST_ADOPTS", "1")
@@ -27,7 +27,7 @@ func TestOrphansAreReaped(t *testing.T) {
 	redistest.Eventually(t, 5*time.Second, func() bool {
 		_, err := os.Stat("/proc/" + pid)
 		return os.IsNotExist(err)
-	}, "the orphan %s goes", pid)
+	}, "the orphan %s is reaped", pid)
 	w.CloseInput()
-	exits(t, w, 5)
+	expectExit(t, w, 5)
 }

@@ -18,20 +18,20 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// runCommand runs the command under the lock, and returns its status.
+// runCommand runs the command under the lock, and returns the exit status.
 func runCommand(args []string) (status int, err error) {
 	c, err := parse(args)
 	if err != nil {
 		return 0, err
 	}
-	path, err := find(c.Command[0]) // before anybody waits for it
+	path, err := find(c.Command[0]) // before waiting for the lock
 	if err != nil {
 		return 0, err
 	}
 	signals := make(chan os.Signal, 16)
 	defer signal.Stop(signals)
-	for _, s := range passed {
-		if !signal.Ignored(s) { // as by nohup: the command must ignore it too
+	for _, s := range forwarded {
+		if !signal.Ignored(s) { // under nohup, the command must ignore SIGHUP too
 			signal.Notify(signals, s)
 		}
 	}
@@ -47,10 +47,10 @@ func runCommand(args []string) (status int, err error) {
 	return status, err
 }
 
-// runOnce waits for the lock, and runs the command under it. It reports whether the lock was
+// runOnce waits for the lock, and runs the command under the lock. It reports whether the lock was
 // lost, so that a leader must campaign again.
 func runOnce(rdb **redis.Client, c config, path string, signals chan os.Signal) (status int, again bool, err error) {
-	h, err := heed(signals, func(ctx context.Context) (h *hold, err error) {
+	h, err := cancelOnSignal(signals, func(ctx context.Context) (h *hold, err error) {
 		if *rdb == nil {
 			*rdb, err = connect(ctx)
 		}
@@ -68,20 +68,20 @@ func runOnce(rdb **redis.Client, c config, path string, signals chan os.Signal) 
 	start := time.Now()
 	child, err := startChild(path, c.Command, environment(os.Environ(), c, h.Fence()), signals)
 	if err != nil {
-		release(h, exitCannotRun, signals) // nothing was done under it
+		release(h, exitCannotRun, signals) // the command did not run
 		return 0, false, cannotRun(err)
 	}
 	status, again = guard(h, child, signals, c.TTL)
 	if more := c.HoldAtLeast - time.Since(start); status != exitLost && more > 0 {
-		linger(h, more, signals)
-		release(h, status, signals) // a loss since then is reported, but the command had ended
+		extendHold(h, more, signals)
+		release(h, status, signals) // a later loss is printed, but does not change the status
 		return status, again, nil
 	}
 	return release(h, status, signals), again, nil
 }
 
-// environment returns the environment of the command. It replaces the variables of an outer dlock,
-// because many programs use the first of two values.
+// environment returns the environment of the command. It removes the variables of an outer dlock,
+// because many programs use the first of two equal names.
 func environment(env []string, c config, fence int64) []string {
 	ours := []string{
 		"DLOCK_NAME=" + c.Name,
@@ -94,17 +94,17 @@ func environment(env []string, c config, fence int64) []string {
 	}), ours...)
 }
 
-// release releases the lock, and returns the exit status: that of a loss, if Redis reports one that
-// came before the end of the command. If Redis may not answer, or a signal has ended dlock, release
-// waits a moment only, because the lock expires by itself.
+// release releases the lock, and returns the exit status: exitLost if Redis reports that the lock was
+// lost. After a loss or a signal, release waits for at most releaseTimeout, because the lock expires
+// by itself.
 func release(h *hold, status int, signals <-chan os.Signal) int {
-	const moment = 100 * time.Millisecond
+	const releaseTimeout = 100 * time.Millisecond
 	h.status = status
 	released := make(chan error, 1)
 	go func() { released <- h.release() }()
-	var late <-chan time.Time
+	var timeout <-chan time.Time
 	if status == exitLost {
-		late = time.After(moment)
+		timeout = time.After(releaseTimeout)
 	}
 	for {
 		select {
@@ -117,18 +117,18 @@ func release(h *hold, status int, signals <-chan os.Signal) int {
 				return exitLost
 			}
 			return status
-		case <-late:
+		case <-timeout:
 			return status
 		case s := <-signals:
-			if ends(s) && late == nil {
-				late = time.After(moment)
+			if terminates(s) && timeout == nil {
+				timeout = time.After(releaseTimeout)
 			}
 		}
 	}
 }
 
-// linger keeps the lock for d more, or until a signal ends dlock.
-func linger(h *hold, d time.Duration, signals <-chan os.Signal) {
+// extendHold holds the lock for d more, or until a signal ends dlock.
+func extendHold(h *hold, d time.Duration, signals <-chan os.Signal) {
 	for end := time.After(d); ; {
 		select {
 		case <-end:
@@ -136,14 +136,14 @@ func linger(h *hold, d time.Duration, signals <-chan os.Signal) {
 		case <-h.Done():
 			return
 		case s := <-signals:
-			if ends(s) {
+			if terminates(s) {
 				return
 			}
 		}
 	}
 }
 
-// find looks for the command as a shell does.
+// find looks up the command as a shell does.
 func find(name string) (string, error) {
 	path, err := exec.LookPath(name)
 	if err != nil && !errors.Is(err, exec.ErrDot) {

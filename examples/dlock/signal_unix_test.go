@@ -25,48 +25,48 @@ func TestSignals(t *testing.T) {
 	}{
 		syscall.SIGINT:  {"trap 'exit 7' INT; echo in; while :; do sleep 0.02; done", 7},
 		syscall.SIGUSR1: {"trap 'exit 8' USR1; echo in; while :; do sleep 0.02; done", 8},
-		// All of the group has it. It is the inner shell that says when: one that is about to start
-		// another process holds its signals back, and what it then starts does not get them.
+		// The signal goes to the whole group. The inner shell prints "in", because a shell that is about
+		// to start a process blocks signals, and the new process does not get them.
 		syscall.SIGTERM: {"sh -c 'echo in; exec sleep 3600'; echo out", 143},
 		syscall.SIGHUP:  {"echo in; exec sleep 3600", 129},
 	} {
-		// What the tests ignore, as under nohup, dlock would leave alone; not what they catch.
+		// dlock keeps ignoring a signal that the test process ignores, as under nohup. A caught signal is reset.
 		caught := make(chan os.Signal, 1)
 		signal.Notify(caught, sig)
 		w := dlock(t, s, "name", "--", "sh", "-c", c.script)
 		signal.Stop(caught)
-		says(t, w, "in")
+		expectLine(t, w, "in")
 		if err := syscall.Kill(w.Pid(), sig); err != nil {
 			t.Fatal(err)
 		}
-		if out := rest(w); out != "" {
-			t.Errorf("%v: it goes on: %q", sig, out)
+		if out := remainingOutput(w); out != "" {
+			t.Errorf("%v: the command continued: %q", sig, out)
 		}
-		exits(t, w, c.status)
+		expectExit(t, w, c.status)
 	}
 }
 
-// A signal ends the time for which the lock is kept after the command has ended.
+// TestSignalHolding: a signal ends the time of -hold-at-least.
 func TestSignalHolding(t *testing.T) {
 	s := redistest.Start(t)
 	w := dlock(t, s, "-hold-at-least", "1h", "name", "--", "echo", "out")
-	says(t, w, "out")
+	expectLine(t, w, "out")
 	m := mutex.New(s.Client(t), "name")
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	if _, err := m.LockContext(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("it does not hold: %v", err)
+		t.Errorf("the lock is not held: %v", err)
 	}
 	if err := syscall.Kill(w.Pid(), syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	exits(t, w, 0)
-	if see(t, m).Held() {
-		t.Error("it still holds")
+	expectExit(t, w, 0)
+	if mutexStatus(t, m).Held() {
+		t.Error("the lock is still held")
 	}
 }
 
-// Who is stopped while it waits leaves nothing behind.
+// TestSignalWaiting: a dlock that is ended while it waits leaves no queue entry.
 func TestSignalWaiting(t *testing.T) {
 	s := redistest.Start(t)
 	m := mutex.New(s.Client(t), "name")
@@ -75,18 +75,18 @@ func TestSignalWaiting(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := dlock(t, s, "name", "--", "echo", "in")
-	redistest.Eventually(t, 5*time.Second, func() bool { return see(t, m).Waiters == 1 }, "it does not wait")
+	redistest.Eventually(t, 5*time.Second, func() bool { return mutexStatus(t, m).Waiters == 1 }, "dlock waits")
 	if err := syscall.Kill(w.Pid(), syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	exits(t, w, 143)
-	if out := rest(w); out != "" || see(t, m).Waiters != 0 {
-		t.Errorf("it says %q, and %d wait", out, see(t, m).Waiters)
+	expectExit(t, w, 143)
+	if out := remainingOutput(w); out != "" || mutexStatus(t, m).Waiters != 0 {
+		t.Errorf("dlock printed %q, and the lock has %d waiters", out, mutexStatus(t, m).Waiters)
 	}
 	_ = l.Unlock()
 }
 
-// A signal ends dlock also while the server does not answer its first question.
+// TestSignalConnecting: a signal ends dlock while the server does not reply to its first request.
 func TestSignalConnecting(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -103,28 +103,27 @@ func TestSignalConnecting(t *testing.T) {
 	if err := syscall.Kill(w.Pid(), syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	exits(t, w, 143)
-	redistest.CheckDuration(t, "the end", start, 0, time.Second)
+	expectExit(t, w, 143)
+	redistest.CheckDuration(t, "the end of dlock", start, 0, time.Second)
 }
 
-// A signal that comes as the lock is had, and has been taken for the end of the wait, is not
-// forgotten.
+// TestSignalAtTheGrant: a signal that arrives at the same time as the lock ends dlock.
 func TestSignalAtTheGrant(t *testing.T) {
 	signals := make(chan os.Signal, 2)
 	released := false
-	h, err := heed(signals, func(ctx context.Context) (*hold, error) {
-		signals <- syscall.SIGUSR1 // for nobody yet
+	h, err := cancelOnSignal(signals, func(ctx context.Context) (*hold, error) {
+		signals <- syscall.SIGUSR1 // ignored before the command starts
 		signals <- syscall.SIGTERM
 		<-ctx.Done()
 		return &hold{release: func() error { released = true; return nil }}, nil
 	})
 	var f *failure
 	if h != nil || !errors.As(err, &f) || f.status != 143 || !released {
-		t.Errorf("it goes on: %v, %v, released %v", h, err, released)
+		t.Errorf("dlock continued: %v, %v, released %v", h, err, released)
 	}
 }
 
-// A signal ends dlock also while Redis does not say that the lock is free.
+// TestSignalReleasing: a signal ends dlock while Redis does not reply to the release.
 func TestSignalReleasing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		signals := make(chan os.Signal, 1)
@@ -132,10 +131,10 @@ func TestSignalReleasing(t *testing.T) {
 		answer := make(chan error)
 		start := time.Now()
 		if status := release(&hold{release: func() error { return <-answer }}, 3, signals); status != 3 {
-			t.Errorf("the status is %d", status)
+			t.Errorf("the exit status is %d", status)
 		}
 		if took := time.Since(start); took == 0 || took > time.Second {
-			t.Errorf("it took %v", took)
+			t.Errorf("the release took %v", took)
 		}
 		answer <- nil
 	})

@@ -10,11 +10,11 @@ import (
 	"syscall"
 )
 
-// A terminal is the one that controls this process, if any does.
+// A terminal is the controlling terminal of this process, if it has one.
 type terminal struct {
-	file    *os.File // nil if none does
-	restore func()   // sets its modes as they were
-	given   int      // the group that we have put into the foreground, and not yet taken out of it; or 0
+	file    *os.File // nil if there is none
+	restore func()   // restores the modes
+	given   int      // the group that dlock has put into the foreground, or 0
 }
 
 func openTerminal() *terminal {
@@ -27,11 +27,11 @@ func openTerminal() *terminal {
 
 func (t *terminal) fd() int { return int(t.file.Fd()) }
 
-// ours reports whether this process is in the terminal's foreground.
-func (t *terminal) ours() bool { return t.has(ownGroup()) }
+// inForeground reports whether this process is in the terminal's foreground.
+func (t *terminal) inForeground() bool { return t.isForeground(ownGroup()) }
 
-// has reports whether a group is in the foreground.
-func (t *terminal) has(group int) bool {
+// isForeground reports whether a group is in the foreground.
+func (t *terminal) isForeground(group int) bool {
 	if t.file == nil {
 		return false
 	}
@@ -39,16 +39,16 @@ func (t *terminal) has(group int) bool {
 	return err == nil && now == group
 }
 
-// wanted reports whether the command gets the terminal at once: not in a pipeline, where another
-// part may need it.
-func (t *terminal) wanted() bool {
+// wantsForeground reports whether the command starts in the foreground. In a pipeline it does not,
+// because another part may need the terminal.
+func (t *terminal) wantsForeground() bool {
 	info, err := os.Stdout.Stat()
-	return t.ours() && interactive() && err == nil && info.Mode()&os.ModeNamedPipe == 0
+	return t.inForeground() && interactive() && err == nil && info.Mode()&os.ModeNamedPipe == 0
 }
 
-// give puts a group into the foreground, and reports whether that is there now.
+// give puts a group into the foreground, and reports whether it succeeded.
 func (t *terminal) give(group int) bool {
-	t.unstoppable()
+	t.ignoreTTOU()
 	if setForeground(t.fd(), group) != nil {
 		return false
 	}
@@ -56,15 +56,15 @@ func (t *terminal) give(group int) bool {
 	return true
 }
 
-// unstoppable is needed to set the foreground from behind it.
-func (t *terminal) unstoppable() { signal.Ignore(syscall.SIGTTOU) }
+// ignoreTTOU lets a background process change the foreground group.
+func (t *terminal) ignoreTTOU() { signal.Ignore(syscall.SIGTTOU) }
 
-// take undoes give, and reports whether there was anything to undo. If we were stopped meanwhile
-// the shell has taken the terminal, and may have given it to another job.
+// take undoes give, and reports whether it had to. If dlock was stopped since, the shell has taken
+// the terminal, and may have given it to another job.
 func (t *terminal) take() bool {
 	group := t.given
 	t.given = 0
-	if group == 0 || !t.has(group) && !t.deserted() {
+	if group == 0 || !t.isForeground(group) && !t.foregroundEmpty() {
 		return false
 	}
 	t.give(ownGroup())
@@ -72,8 +72,8 @@ func (t *terminal) take() bool {
 	return true
 }
 
-// deserted reports whether nobody is left in the foreground.
-func (t *terminal) deserted() bool {
+// foregroundEmpty reports whether the foreground group has no process left.
+func (t *terminal) foregroundEmpty() bool {
 	now, err := foreground(t.fd())
 	return err == nil && syscall.Kill(-now, 0) == syscall.ESRCH
 }
@@ -84,7 +84,7 @@ func (t *terminal) close() {
 	}
 }
 
-// interactive reports whether stdin is our terminal.
+// interactive reports whether stdin is the controlling terminal.
 func interactive() bool {
 	_, err := foreground(int(os.Stdin.Fd()))
 	return err == nil

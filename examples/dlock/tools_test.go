@@ -13,7 +13,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// TestList has a lock of each kind among keys that are none.
+// TestList lists a lock of each kind, among other keys.
 func TestList(t *testing.T) {
 	s := redistest.Start(t)
 	rdb := s.Client(t)
@@ -33,36 +33,35 @@ func TestList(t *testing.T) {
 	defer wg.Done()
 	semaphore.NewLimiter(rdb, "l-lim", 0.001, 5).AllowN(3)
 
-	all := rest(dlock(t, s, "ls"))
+	all := remainingOutput(dlock(t, s, "ls"))
 	lines := strings.Split(strings.TrimSpace(all), "\n")
 	for i, want := range [][]string{
 		{"l-lim ", "limiter", "2.0 of 5 tokens, 0.001/s"},
-		{"l-m ", "mutex", "held by one ("}, {"l-rw ", "rwmutex", `held by two\x1b[2J\n (`}, {"l-s ", "semaphore", "held by three (", "; 3 of 5 permits"}, {"l-wg ", "waitgroup", "1 left"},
+		{"l-m ", "mutex", "held by one ("}, {"l-rw ", "rwmutex", `held by two\x1b[2J\n (`}, {"l-s ", "semaphore", "held by three (", "; 3 of 5 permits"}, {"l-wg ", "waitgroup", "1 outstanding"},
 	} {
 		if len(lines) != 5 || slices.ContainsFunc(want, func(part string) bool { return !strings.Contains(lines[i], part) }) {
 			t.Fatalf("no %q in line %d of\n%s", want, i+1, all)
 		}
 	}
-	if some := rest(dlock(t, s, "ls", "*-s")); strings.Count(some, "\n") != 1 || !strings.HasPrefix(some, "l-s ") {
-		t.Errorf("those that match: %q", some)
+	if some := remainingOutput(dlock(t, s, "ls", "*-s")); strings.Count(some, "\n") != 1 || !strings.HasPrefix(some, "l-s ") {
+		t.Errorf("ls with a pattern printed %q", some)
 	}
-	out := rest(dlock(t, s, "inspect", "l-s"))
+	out := remainingOutput(dlock(t, s, "inspect", "l-s"))
 	for _, want := range []string{"kind     semaphore\n", "state    3 of 5 permits\n", "holder   three (", ", 3 permits, fence ", "waiting  0\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
-	if out := rest(dlock(t, s, "inspect", "l-lim")); out != "name     l-lim\nkind     limiter\nstate    2.0 of 5 tokens, 0.001/s\n" {
-		t.Errorf("of a limiter: %s", out)
+	if out := remainingOutput(dlock(t, s, "inspect", "l-lim")); out != "name     l-lim\nkind     limiter\nstate    2.0 of 5 tokens, 0.001/s\n" {
+		t.Errorf("inspect of a limiter printed %s", out)
 	}
-	exits(t, dlock(t, s, "unlock", "-force", "-yes", "l-lim"), exitUsage)
-	if out := rest(dlock(t, s, "inspect", "nothing")); !strings.Contains(out, "kind     free\n") {
-		t.Errorf("of what is not there: %s", out)
+	expectExit(t, dlock(t, s, "unlock", "-force", "-yes", "l-lim"), exitUsage)
+	if out := remainingOutput(dlock(t, s, "inspect", "nothing")); !strings.Contains(out, "kind     free\n") {
+		t.Errorf("inspect of a missing key printed %s", out)
 	}
 }
 
-// TestListUnfinished lists a semaphore whose scripts have more to do than one of them does:
-// its state has more fields then.
+// TestListUnfinished lists a semaphore with unfinished work, whose state has more fields.
 func TestListUnfinished(t *testing.T) {
 	s := redistest.Start(t)
 	rdb := s.Client(t)
@@ -76,7 +75,7 @@ func TestListUnfinished(t *testing.T) {
 		t.Fatalf("%v, %v", fields, err)
 	}
 	for token, hold := range fields {
-		for i := range 600 { // as of so many processes, whose index Redis has lost
+		for i := range 600 { // holds of 600 processes, without the index
 			if token != "state" {
 				s.Do(t, "HSET", "name", token+strconv.Itoa(i), hold)
 			}
@@ -88,17 +87,17 @@ func TestListUnfinished(t *testing.T) {
 		t.Fatal(err)
 	}
 	if state := s.Do(t, "HGET", "name", "state").(string); strings.Count(state, " ") != 10 {
-		t.Fatalf("no work is left: %q", state)
+		t.Fatalf("the state has no unfinished work: %q", state)
 	}
-	if out := rest(dlock(t, s, "ls")); !strings.HasPrefix(out, "name  semaphore  ") {
-		t.Errorf("it says %q", out)
+	if out := remainingOutput(dlock(t, s, "ls")); !strings.HasPrefix(out, "name  semaphore  ") {
+		t.Errorf("dlock printed %q", out)
 	}
 	if err := l.Release(); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestWatchAndUnlock watches a lock change hands, and at last be taken away.
+// TestWatchAndUnlock watches a lock while it is handed over, and finally removed.
 func TestWatchAndUnlock(t *testing.T) {
 	s := redistest.Start(t)
 	rdb, other := s.Client(t), s.Client(t)
@@ -112,7 +111,7 @@ func TestWatchAndUnlock(t *testing.T) {
 				return
 			}
 		}
-		t.Fatalf("it never says %q", want)
+		t.Fatalf("watch did not print %q", want)
 	}
 	next(" free")
 	la, err := a.LockContext(t.Context())
@@ -121,31 +120,31 @@ func TestWatchAndUnlock(t *testing.T) {
 	}
 	next(" held by a (")
 	c := b.LockChan(t.Context())
-	next("; 1 waiting, first b (")
+	next("; 1 waiting, next b (")
 	if err := la.Unlock(); err != nil {
 		t.Error(err)
 	}
 	lb := (<-c).Lease
 	next(" handed to b (")
-	exits(t, dlock(t, s, "unlock", "-force", "name"), exitUsage) // nobody to ask
-	if !see(t, a).Held() {
-		t.Error("it was taken away without a yes")
+	expectExit(t, dlock(t, s, "unlock", "-force", "name"), exitUsage) // no terminal for the confirmation
+	if !mutexStatus(t, a).Held() {
+		t.Error("the lock was removed without a confirmation")
 	}
 	u := dlock(t, s, "unlock", "-force", "-yes", "name")
-	if out := rest(u); !strings.Contains(out, "  b (") || !strings.Contains(out, "next renewal") {
-		t.Errorf("it says %q", out)
+	if out := remainingOutput(u); !strings.Contains(out, "  b (") || !strings.Contains(out, "next renewal") {
+		t.Errorf("dlock printed %q", out)
 	}
-	exits(t, u, 0)
+	expectExit(t, u, 0)
 	next(" free")
-	if out := rest(dlock(t, s, "unlock", "-force", "-yes", "name")); out != "nobody holds \"name\"\n" {
-		t.Errorf("of a free lock it says %q", out)
+	if out := remainingOutput(dlock(t, s, "unlock", "-force", "-yes", "name")); out != "\"name\" is not held\n" {
+		t.Errorf("unlock of a free lock printed %q", out)
 	}
 	if err := lb.Unlock(); !errors.Is(err, mutex.ErrLost) {
-		t.Errorf("who held it: %v", err)
+		t.Errorf("Unlock of the former holder: %v", err)
 	}
 }
 
-// TestUnlockPermits takes permits away, but not from those who have come since they were looked at.
+// TestUnlockPermits removes permits, but not if their holders have changed since they were inspected.
 func TestUnlockPermits(t *testing.T) {
 	s := redistest.Start(t)
 	rdb := s.Client(t)
@@ -154,33 +153,33 @@ func TestUnlockPermits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen, err := look(t.Context(), rdb, "name")
+	seen, err := inspectKey(t.Context(), rdb, "name")
 	if err != nil {
 		t.Fatal(err)
 	}
 	other := seen
 	other.Holders = slices.Clone(seen.Holders)
 	other.Holders[0].Token += "x"
-	if err := end(t.Context(), rdb, "name", other.tokens()); err == nil {
-		t.Error("it is taken from another than was looked at")
+	if err := forceRelease(t.Context(), rdb, "name", other.tokens()); err == nil {
+		t.Error("the lock of another holder was removed")
 	}
-	if err := end(t.Context(), rdb, "name", seen.tokens()); err != nil {
+	if err := forceRelease(t.Context(), rdb, "name", seen.tokens()); err != nil {
 		t.Error(err)
 	}
 	next, err := semaphore.NewWeighted(s.Client(t), "name", 2).TryAcquireLease(t.Context(), 2)
 	if err != nil {
-		t.Fatalf("it is not free: %v", err)
+		t.Fatalf("the semaphore is not free: %v", err)
 	}
 	_ = l.Release()
 	if err := next.Release(); err != nil {
-		t.Errorf("who came then: %v", err)
+		t.Errorf("Release of the next holder: %v", err)
 	}
 }
 
-// TestDoctor reports what a server offers, and fails on one that grants no lock.
+// TestDoctor checks the report on a plain server.
 func TestDoctor(t *testing.T) {
 	s := redistest.Start(t)
-	out := rest(dlock(t, s, "doctor"))
+	out := remainingOutput(dlock(t, s, "doctor"))
 	for _, want := range []string{"ok: scripts: ", "ok: atomic: ", "ok: pubsub: ", "warning: persistence: appendonly is off. "} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)

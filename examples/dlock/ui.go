@@ -17,11 +17,11 @@ import (
 // ui serves a page that shows all locks, until Ctrl-C.
 func ui(args []string) error {
 	f := flags("ui", "dlock ui [-addr 127.0.0.1:7070] [-filter pattern] [-allow-release]")
-	addr := f.String("addr", "127.0.0.1:7070", "where to serve the page; everybody who can reach it can read all names and labels")
-	filter := f.String("filter", "*", "show only keys that match this `pattern` of Redis")
-	release := f.Bool("allow-release", false, "the page may take a lock from its holder, with a token that is printed here")
+	addr := f.String("addr", "127.0.0.1:7070", "the `address` of the page; every client that can reach it can read all names and labels")
+	filter := f.String("filter", "*", "show only keys that match this Redis `pattern`")
+	release := f.Bool("allow-release", false, "the page may release locks without their holders, with a token that dlock prints")
 	if err := f.Parse(args); err != nil {
-		return misused(err)
+		return usageError(err)
 	}
 	if f.NArg() > 0 {
 		return fail(exitUsage, "ui takes no argument")
@@ -40,7 +40,7 @@ func ui(args []string) error {
 	p := newPage(rdb, *addr, *filter)
 	fmt.Printf("http://%s shows the locks on Redis at %s\n", l.Addr(), rdb.Options().Addr)
 	if *release {
-		fmt.Printf("the token to take a lock from its holder is %s\n", p.allowRelease())
+		fmt.Printf("the token to release a lock is %s\n", p.allowRelease())
 	}
 	return p.serve(ctx, l)
 }
@@ -62,7 +62,7 @@ func (p *page) serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-// maxConns is how many connections the page has. More are closed at once.
+// maxConns is the maximum number of connections. Further connections are closed at once.
 const maxConns = 64
 
 type boundedListener struct {
@@ -116,8 +116,8 @@ func (c *commandCount) ProcessPipelineHook(next redis.ProcessPipelineHook) redis
 	}
 }
 
-// because is the innermost reason, for people.
-func because(err error) string {
+// rootCause returns the text of the innermost error.
+func rootCause(err error) string {
 	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
 		err = next
 	}

@@ -13,19 +13,19 @@ import (
 )
 
 const (
-	maxShown   = 200 // keys, each of which is inspected once a second
-	maxStreams = 16  // pages that are open
-	inspectors = 8   // requests at the same time
-	lookEvery  = time.Second
-	sendEvery  = 100 * time.Millisecond
-	memory     = time.Minute      // of the strip
-	patient    = 10 * time.Second // for so long it goes on when no page is open: it may be reloaded
-	// impatient is how long Redis has to answer a round of requests.
-	impatient = 900 * time.Millisecond
+	maxShown     = 200 // keys on the page, each inspected once a second
+	maxStreams   = 16  // open pages
+	inspectors   = 8   // concurrent Inspect requests
+	pollInterval = time.Second
+	sendInterval = 100 * time.Millisecond
+	stripLength  = time.Minute      // shown by the strip
+	idleTimeout  = 10 * time.Second // how long polling continues without an open page, so that a page can be reloaded
+	// pollTimeout limits the requests of one poll.
+	pollTimeout = 900 * time.Millisecond
 )
 
-// A board knows what the page shows. It asks Redis only while a page is open. All but the streams
-// belongs to the goroutine of run.
+// A board has the data of the page. It polls Redis only while a page is open. Only the goroutine of
+// run may use its fields, except for the streams, which mu guards.
 type board struct {
 	rdb      *redis.Client
 	scanner  scanner
@@ -35,20 +35,20 @@ type board struct {
 	gone    map[string]int64 // id -> version
 	version int64
 	down    *outage
-	skew    time.Duration // how far the clock of Redis is ahead of ours
-	cost    int64         // commands in the last second
-	hidden  int           // keys that are busy, and are more than can be shown
-	deaf    bool          // it does not receive hand-overs
-	release bool          // the page may take locks away
+	skew    time.Duration // Redis' clock minus the local clock
+	cost    int64         // commands of the last poll
+	hidden  int           // busy keys beyond maxShown
+	polling bool          // no hand-overs are received
+	release bool          // the page may release locks
 
 	mu      sync.Mutex
 	streams map[*stream]bool
-	joined  chan struct{}
+	opened  chan struct{}
 	cancel  context.CancelFunc // nil while no page is open
 	ended   sync.WaitGroup
 }
 
-// An outage is that Redis does not answer.
+// An outage is a time in which Redis does not answer.
 type outage struct {
 	Since int64  `json:"since"`
 	Error string `json:"error"`
@@ -56,16 +56,16 @@ type outage struct {
 
 func newBoard(rdb *redis.Client, filter string) *board {
 	o := *rdb.Options()
-	o.ContextTimeoutEnabled, o.MaxRetries, o.DialTimeout = true, -1, impatient
+	o.ContextTimeoutEnabled, o.MaxRetries, o.DialTimeout = true, -1, pollTimeout
 	b := &board{
-		rdb: redis.NewClient(&o), rows: map[string]*row{}, gone: map[string]int64{}, streams: map[*stream]bool{}, joined: make(chan struct{}, 1),
+		rdb: redis.NewClient(&o), rows: map[string]*row{}, gone: map[string]int64{}, streams: map[*stream]bool{}, opened: make(chan struct{}, 1),
 		scanner: newScanner(filter),
 	}
 	b.rdb.AddHook(&b.commands)
 	return b
 }
 
-// wait ends the board.
+// wait stops polling and waits for it.
 func (b *board) wait() {
 	b.mu.Lock()
 	if b.cancel != nil {
@@ -76,35 +76,35 @@ func (b *board) wait() {
 	_ = b.rdb.Close()
 }
 
-// run looks once a second and receives hand-overs in between, until no page is open.
+// run polls once a second and receives hand-overs in between, until no page is open.
 func (b *board) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	heard := make(chan heard, 4096)
-	b.ended.Go(func() { listen(ctx, b.rdb, heard) })
-	look, send := time.NewTicker(lookEvery), time.NewTicker(sendEvery)
-	defer look.Stop()
+	events := make(chan handoverEvent, 4096)
+	b.ended.Go(func() { receiveHandovers(ctx, b.rdb, events) })
+	poll, send := time.NewTicker(pollInterval), time.NewTicker(sendInterval)
+	defer poll.Stop()
 	defer send.Stop()
-	b.look(ctx)
+	b.poll(ctx)
 	b.send()
 	for last := time.Now(); ; {
 		select {
 		case <-ctx.Done():
 			return
-		case h := <-heard:
-			b.hear(h)
-		case <-b.joined:
+		case h := <-events:
+			b.handleEvent(h)
+		case <-b.opened:
 			b.send()
 		case <-send.C:
 			b.send()
-		case <-look.C:
-			for range len(heard) { // what was heard before the look
-				b.hear(<-heard)
+		case <-poll.C:
+			for range len(events) { // received before the poll
+				b.handleEvent(<-events)
 			}
-			b.look(ctx)
-			if b.watched() {
+			b.poll(ctx)
+			if b.hasStreams() {
 				last = time.Now()
-			} else if time.Since(last) > patient && b.rest() {
+			} else if time.Since(last) > idleTimeout && b.stopIfIdle() {
 				return
 			}
 		}
@@ -124,17 +124,17 @@ func (b *board) remove(r *row) {
 	b.gone[r.view.ID] = b.version
 }
 
-// change notes that the row may have to be sent.
+// change renders the row and marks it for sending if it differs.
 func (b *board) change(r *row) {
 	if r.render(b.version + 1) {
 		b.version++
 	}
 }
 
-// look finds keys, and inspects those that are shown.
-func (b *board) look(ctx context.Context) {
+// poll scans for keys, and inspects the keys that are shown.
+func (b *board) poll(ctx context.Context) {
 	before := b.commands.n.Load()
-	ctx, cancel := context.WithTimeout(ctx, impatient)
+	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
 	start := time.Now()
 	now, err := b.rdb.Time(ctx).Result()
@@ -149,11 +149,11 @@ func (b *board) look(ctx context.Context) {
 	switch {
 	case err == nil:
 		b.down = nil
-	case ctx.Err() != nil && ctx.Err() != context.DeadlineExceeded: // it ends
+	case ctx.Err() != nil && ctx.Err() != context.DeadlineExceeded: // the board is stopped
 	case b.down == nil:
-		b.down = &outage{Since: start.UnixMilli(), Error: because(err)}
+		b.down = &outage{Since: start.UnixMilli(), Error: rootCause(err)}
 	}
-	b.version++ // so that figures are sent
+	b.version++ // so that the totals are sent
 	for id, version := range b.gone {
 		if version < b.version-1000 {
 			delete(b.gone, id)
@@ -161,26 +161,26 @@ func (b *board) look(ctx context.Context) {
 	}
 }
 
-// A sight is the result of Inspect for one key.
-type sight struct {
+// An inspection is the result of Inspect for one key.
+type inspection struct {
 	name   string
 	status status
 	err    error
 	at     time.Time
 }
 
-// inspect asks for the keys that are shown, and for some that may have to be.
+// inspect inspects the keys that are shown, and some candidates.
 func (b *board) inspect(ctx context.Context) error {
 	shown := slices.SortedFunc(maps.Values(b.rows), func(x, y *row) int { return cmp.Or(y.busy.Compare(x.busy), cmp.Compare(x.name, y.name)) })
-	names := make([]sight, 0, maxShown)
+	names := make([]inspection, 0, maxShown)
 	for _, r := range shown {
-		names = append(names, sight{name: r.name, status: status{Kind: r.kind}})
+		names = append(names, inspection{name: r.name, status: status{Kind: r.kind}})
 	}
 	for _, found := range b.scanner.next(maxShown-len(names), func(name string) bool { return b.rows[name] != nil }) {
-		names = append(names, sight{name: found})
+		names = append(names, inspection{name: found})
 	}
 	var wg sync.WaitGroup
-	todo := make(chan *sight, len(names))
+	todo := make(chan *inspection, len(names))
 	for i := range names {
 		todo <- &names[i]
 	}
@@ -190,9 +190,9 @@ func (b *board) inspect(ctx context.Context) error {
 			for s := range todo {
 				s.at = time.Now()
 				if s.status.Kind == "" || s.status.Kind == isFree {
-					s.status, s.err = look(ctx, b.rdb, s.name)
+					s.status, s.err = inspectKey(ctx, b.rdb, s.name)
 				} else {
-					s.status, s.err = lookAs(ctx, b.rdb, s.name, s.status.Kind)
+					s.status, s.err = inspectAs(ctx, b.rdb, s.name, s.status.Kind)
 				}
 			}
 		})
@@ -202,18 +202,18 @@ func (b *board) inspect(ctx context.Context) error {
 		s := &names[i]
 		r := b.rows[s.name]
 		var f *failure
-		switch misfit := errors.As(s.err, &f) && f.status == exitUsage; {
-		case s.err != nil && !misfit:
+		switch wrongKind := errors.As(s.err, &f) && f.status == exitUsage; {
+		case s.err != nil && !wrongKind:
 			return s.err
-		case misfit && r != nil: // it is of another kind by now, which the next look finds
+		case wrongKind && r != nil: // the kind has changed; the next poll finds it
 			r.kind = ""
 			b.remove(r)
-		case misfit:
+		case wrongKind:
 			b.scanner.forget(s.name)
 		case s.status.idle():
 			if r != nil {
-				r.seen(s.status, s.at, b.skew)
-				if r.settled() {
+				r.applyStatus(s.status, s.at, b.skew)
+				if r.removable() {
 					b.remove(r)
 				} else {
 					b.change(r)
@@ -223,7 +223,7 @@ func (b *board) inspect(ctx context.Context) error {
 			if r == nil {
 				r = b.add(s.name)
 			}
-			r.seen(s.status, s.at, b.skew)
+			r.applyStatus(s.status, s.at, b.skew)
 			b.change(r)
 		}
 	}

@@ -25,9 +25,9 @@ var html string
 type page struct {
 	rdb      *redis.Client
 	board    *board
-	loopback bool   // it listens on loopback only
-	host     string // of -addr, which a request may name besides an IP address
-	secret   string // allows to take a lock from its holder; "" if nothing does
+	loopback bool   // the page listens on loopback only
+	host     string // of -addr; allowed in the Host header
+	secret   string // required to release a lock; "" means that the page is read-only
 	policy   string
 }
 
@@ -41,7 +41,7 @@ func newPage(rdb *redis.Client, addr, filter string) *page {
 	}
 }
 
-// inline returns the hash of an element of the page, by which a browser allows it.
+// inline returns the hash of an element of the page, for the Content-Security-Policy.
 func inline(element string) string {
 	_, text, _ := strings.Cut(html, "<"+element+">")
 	text, _, _ = strings.Cut(text, "</"+element+">")
@@ -54,7 +54,7 @@ func (p *page) allowRelease() (secret string) {
 	return p.secret
 }
 
-// maxBody is the most that a request may send.
+// maxBody is the maximum size of a request body.
 const maxBody = 64 << 10
 
 func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -72,7 +72,7 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	want := method[r.URL.Path]
 	switch {
 	case !p.allowedHost(r.Host):
-		http.Error(w, "the Host is not one of this page", http.StatusMisdirectedRequest)
+		http.Error(w, "the Host header does not name this page", http.StatusMisdirectedRequest)
 	case !sameOrigin(r):
 		http.Error(w, "the request comes from another site", http.StatusForbidden)
 	case want == "":
@@ -81,7 +81,7 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("Allow", want)
 		http.Error(w, "the method must be "+want, http.StatusMethodNotAllowed)
 	case want == "GET" && r.ContentLength != 0, r.ContentLength > maxBody:
-		h.Set("Connection", "close") // what else is sent is not read
+		h.Set("Connection", "close") // the rest of the body is not read
 		http.Error(w, "the body is too large", http.StatusRequestEntityTooLarge)
 	case r.URL.Path == "/":
 		h.Set("Content-Type", "text/html; charset=utf-8")
@@ -93,7 +93,8 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// allowedHost refuses the names of other sites, which an attacker may have resolve to this machine.
+// allowedHost rejects the names of other sites. An attacker can make such a name resolve to this
+// machine (DNS rebinding).
 func (p *page) allowedHost(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -109,8 +110,8 @@ func (p *page) allowedHost(host string) bool {
 	return ip != nil || host != "" && strings.EqualFold(host, p.host)
 }
 
-// sameOrigin reports whether the page itself, or nobody's page, makes the request. A link to the
-// page may stand on another.
+// sameOrigin reports whether the request comes from the page itself, or from no page. Other sites
+// may link to the page.
 func sameOrigin(r *http.Request) bool {
 	origin, site := r.Header.Get("Origin"), r.Header.Get("Sec-Fetch-Site")
 	if _, host, _ := strings.Cut(origin, "://"); origin != "" && !strings.EqualFold(host, r.Host) {
@@ -119,7 +120,7 @@ func sameOrigin(r *http.Request) bool {
 	return r.URL.Path == "/" || site == "" || site == "same-origin" || site == "none"
 }
 
-// events streams what changes. Its query names the lock of which each hold is wanted.
+// events streams changes. The query names the key whose holds the page shows.
 func (p *page) events(w http.ResponseWriter, r *http.Request) {
 	if r.Method == "HEAD" {
 		return
@@ -132,7 +133,7 @@ func (p *page) events(w http.ResponseWriter, r *http.Request) {
 	defer p.board.unsubscribe(s)
 	w.Header().Set("Content-Type", "text/event-stream")
 	out := http.NewResponseController(w)
-	_ = out.SetReadDeadline(time.Time{}) // the request was read
+	_ = out.SetReadDeadline(time.Time{}) // the request is read
 	idle := time.NewTicker(15 * time.Second)
 	defer idle.Stop()
 	for text := "retry: 1000\n\n"; ; {
@@ -142,7 +143,7 @@ func (p *page) events(w http.ResponseWriter, r *http.Request) {
 		}
 		select {
 		case frame, ok := <-s.frames:
-			if !ok { // it was too slow
+			if !ok { // the client was too slow
 				return
 			}
 			text = "data: " + string(frame) + "\n\n" // JSON has no line break
@@ -154,7 +155,7 @@ func (p *page) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// A releaseRequest takes a lock from the holders that the page has shown.
+// A releaseRequest releases a lock if it still has the holders that the page has shown.
 type releaseRequest struct {
 	ID     string   `json:"id"`
 	Tokens []string `json:"tokens"`
@@ -174,19 +175,19 @@ func (p *page) release(w http.ResponseWriter, r *http.Request) {
 	name, err := base64.RawURLEncoding.DecodeString(req.ID)
 	switch {
 	case subtle.ConstantTimeCompare([]byte(req.Secret), []byte(p.secret)) != 1:
-		select { // 128 random bits need no more than that
+		select { // slows guessing; the token has 128 random bits
 		case <-time.After(time.Second):
 		case <-r.Context().Done():
 		}
-		http.Error(w, "this is not the token that the terminal shows", http.StatusForbidden)
+		http.Error(w, "wrong token; dlock ui prints the token on its terminal", http.StatusForbidden)
 		return
 	case err != nil || len(name) == 0 || len(req.Tokens) == 0 || slices.ContainsFunc(req.Tokens, func(token string) bool { return !strings.HasPrefix(token, "baton:") }):
-		http.Error(w, "a lock and its holders are required", http.StatusBadRequest)
+		http.Error(w, "the request must name a lock and its holders", http.StatusBadRequest)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	ctx, cancel := context.WithTimeout(r.Context(), connectTimeout)
 	defer cancel()
-	err = end(ctx, p.rdb, string(name), req.Tokens)
+	err = forceRelease(ctx, p.rdb, string(name), req.Tokens)
 	var f *failure
 	switch {
 	case errors.As(err, &f) && f.status == 1:

@@ -13,34 +13,34 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// A row is what the page shows of a key.
+// A row is the page's data of one key.
 type row struct {
 	name, kind string
-	busy       time.Time // when it was last in use
-	holds      []*block  // in the last minute
+	busy       time.Time // when the key was last in use
+	holds      []*block  // of the last minute
 	queue      [][2]int64
-	handovers  []time.Time // in the last rateOver
+	handovers  []time.Time // of the last rateOver
 	fence      int64       // of the last hold
 	view, sent rowView
-	version    int64 // in which sent was changed
+	version    int64 // at which sent was changed
 }
 
-// rateOver is the time over which hand-overs are counted, and a lock that is free now is still shown
-// if several have had it.
+// rateOver is the period over which hand-overs are counted. A lock with several holds in this period
+// is shown even if it is free.
 const rateOver = 5 * time.Second
 
-// maxHolds is how many blocks the strip has. A pixel of it is longer than the rest.
+// maxHolds is the maximum number of blocks in the strip, about one per pixel.
 const maxHolds = 2000
 
-// A block of the strip is a hold.
+// A block of the strip shows one hold.
 type block struct {
 	blockView
 	token   string
 	open    bool
-	version int64 // in which it was changed
+	version int64 // at which the block was changed
 }
 
-// The views are what a page is sent. A fence is more than a number of JavaScript can hold.
+// The views are sent to the page as JSON. A fence is a string, because JavaScript numbers are too small.
 type (
 	rowView struct {
 		ID      string       `json:"id"`
@@ -50,12 +50,12 @@ type (
 		Holders []holderView `json:"holders,omitempty"`
 		More    int          `json:"more,omitempty"`
 		Queue   []ownerView  `json:"queue,omitempty"`
-		Waiting int          `json:"waiting,omitempty"`
+		Waiters int          `json:"waiting,omitempty"`
 		Rate    float64      `json:"rate,omitempty"`
 		Limiter *limiterView `json:"limiter,omitempty"`
 	}
 	ownerView struct {
-		Who   string `json:"who"` // has a color
+		Owner string `json:"owner"` // identifies the owner and its color
 		Label string `json:"label,omitempty"`
 		Host  string `json:"host,omitempty"`
 		PID   int    `json:"pid,omitempty"`
@@ -65,21 +65,21 @@ type (
 		ownerView
 		Token string `json:"token,omitempty"`
 		Fence string `json:"fence,omitempty"`
-		Until int64  `json:"until,omitempty"` // 0 if it does not expire
-		TTL   int64  `json:"ttl,omitempty"`   // the most that was left of it
+		Until int64  `json:"until,omitempty"` // 0 means no expiry
+		TTL   int64  `json:"ttl,omitempty"`   // the largest remaining time so far
 	}
 	limiterView struct {
 		Limit float64 `json:"limit"`
 		Burst int     `json:"burst"`
-		Empty int64   `json:"empty"` // when it had no token, if nobody takes more
+		Empty int64   `json:"empty"` // when the bucket was or will be empty, without further events
 	}
 	blockView struct {
-		ID   int64  `json:"id"`
-		Who  string `json:"who"`
-		Name string `json:"name"`
-		From int64  `json:"from"`
-		To   int64  `json:"to"` // so far
-		Open bool   `json:"open,omitempty"`
+		ID    int64  `json:"id"`
+		Owner string `json:"owner"`
+		Name  string `json:"name"`
+		From  int64  `json:"from"`
+		To    int64  `json:"to"` // end, or the last time it was seen open
+		Open  bool   `json:"open,omitempty"`
 	}
 )
 
@@ -87,19 +87,19 @@ func newRow(name string) *row {
 	return &row{name: name, view: rowView{ID: base64.RawURLEncoding.EncodeToString([]byte(name)), Name: plain(name)}}
 }
 
-// idle reports whether there is nothing to be seen.
+// idle reports whether the key has no holder, waiter or reservation to show.
 func (s status) idle() bool {
-	return len(s.Holders) == 0 && s.Waiting == 0 && s.Count == 0 && (s.Limiter == nil || s.Limiter.Tokens >= float64(s.Limiter.Burst))
+	return len(s.Holders) == 0 && s.Waiters == 0 && s.Count == 0 && (s.Limiter == nil || s.Limiter.Tokens >= float64(s.Limiter.Burst))
 }
 
 func viewOf(o mutex.Owner, as string) ownerView {
 	v := ownerView{Label: plain(o.Label), Host: plain(o.Host), PID: o.PID, As: as}
 	if o.Host == "" {
-		v.Label = plain(o.Token) // a lock that is not ours
+		v.Label = plain(o.Token) // a lock of another library
 	}
 	h := fnv.New32a()
 	fmt.Fprint(h, v.Label, "\x00", v.Host, "\x00", v.PID)
-	v.Who = strconv.FormatUint(uint64(h.Sum32()), 36)
+	v.Owner = strconv.FormatUint(uint64(h.Sum32()), 36)
 	return v
 }
 
@@ -113,24 +113,24 @@ func (v ownerView) name() string {
 	return v.Label
 }
 
-// seen handles the result of Inspect.
-func (r *row) seen(s status, at time.Time, skew time.Duration) {
-	if n := len(r.handovers); n > 0 && exclusive(r.kind) && len(s.Holders) > 0 && s.Holders[0].Fence < r.fence && at.Sub(r.handovers[n-1]) < lookEvery {
-		return // a hand-over has come since
+// applyStatus applies the result of Inspect.
+func (r *row) applyStatus(s status, at time.Time, skew time.Duration) {
+	if n := len(r.handovers); n > 0 && exclusive(r.kind) && len(s.Holders) > 0 && s.Holders[0].Fence < r.fence && at.Sub(r.handovers[n-1]) < pollInterval {
+		return // a later hand-over was received
 	}
 	r.kind = s.Kind
 	if !s.idle() {
 		r.busy = at
 	}
 	before := r.view.Holders
-	v := rowView{ID: r.view.ID, Name: r.view.Name, Kind: s.Kind, Detail: s.Detail, More: s.More, Waiting: s.Waiting}
+	v := rowView{ID: r.view.ID, Name: r.view.Name, Kind: s.Kind, Detail: s.Detail, More: s.More, Waiters: s.Waiters}
 	for _, h := range s.Holders {
 		hv := holderView{ownerView: viewOf(h.Owner, h.As), Token: h.Token}
 		if h.Fence > 0 {
 			hv.Fence = strconv.FormatInt(h.Fence, 10)
 		}
-		if h.Left >= 0 {
-			hv.Until, hv.TTL = at.Add(h.Left).UnixMilli(), h.Left.Milliseconds()
+		if h.Remaining >= 0 {
+			hv.Until, hv.TTL = at.Add(h.Remaining).UnixMilli(), h.Remaining.Milliseconds()
 		}
 		if i := slices.IndexFunc(before, func(b holderView) bool { return b.Token == h.Token }); i >= 0 {
 			hv.TTL = max(hv.TTL, before[i].TTL)
@@ -158,14 +158,14 @@ func (r *row) seen(s status, at time.Time, skew time.Duration) {
 		v.Detail = ""
 	}
 	r.view = v
-	r.mark(s, at, skew)
-	r.queue = append(r.queue, [2]int64{at.UnixMilli(), int64(s.Waiting)})
+	r.updateHolds(s, at, skew)
+	r.queue = append(r.queue, [2]int64{at.UnixMilli(), int64(s.Waiters)})
 	r.trim(at)
 }
 
-// mark notes in the strip who holds the key. A hold that has ended lasted at least until it was seen
-// last, and, if somebody waited for it, until the next began.
-func (r *row) mark(s status, at time.Time, skew time.Duration) {
+// updateHolds updates the strip with the current holders. An ended hold lasted at least until the
+// last poll that has seen it. If the key had waiters, it lasted until the next hold started.
+func (r *row) updateHolds(s status, at time.Time, skew time.Duration) {
 	now := at.UnixMilli()
 	for _, h := range s.Holders {
 		i := slices.IndexFunc(r.holds, func(b *block) bool { return b.open && b.token == h.Token })
@@ -175,14 +175,14 @@ func (r *row) mark(s status, at time.Time, skew time.Duration) {
 		}
 		from := now
 		if exclusive(r.kind) && h.Fence > 0 {
-			// A fence begins with the time of its grant, by the clock of Redis.
+			// The upper bits of a fence are the time of its grant, by Redis' clock.
 			granted := time.UnixMicro(h.Fence / 1024).Add(-skew).UnixMilli()
 			from = min(now, max(granted, r.lastSeen()))
 		}
 		if exclusive(r.kind) {
-			r.close(from, s.Waiting > 0 || r.view.Waiting > 0)
+			r.endHolds(from, s.Waiters > 0 || r.view.Waiters > 0)
 		}
-		r.begin(h.Token, viewOf(h.Owner, h.As), from, now)
+		r.startHold(h.Token, viewOf(h.Owner, h.As), from, now)
 	}
 	for _, b := range r.holds {
 		if b.open && !slices.ContainsFunc(s.Holders, func(h holder) bool { return h.Token == b.token }) {
@@ -191,7 +191,7 @@ func (r *row) mark(s status, at time.Time, skew time.Duration) {
 	}
 }
 
-// lastSeen is when the last look was, before which no new hold can have begun.
+// lastSeen returns the time of the last poll. No new hold can have started earlier.
 func (r *row) lastSeen() int64 {
 	if len(r.queue) == 0 {
 		return 0
@@ -199,86 +199,86 @@ func (r *row) lastSeen() int64 {
 	return r.queue[len(r.queue)-1][0]
 }
 
-// close ends the holds that go on.
-func (r *row) close(at int64, awaited bool) {
+// endHolds ends the open holds.
+func (r *row) endHolds(at int64, contended bool) {
 	for _, b := range r.holds {
 		if !b.open {
 			continue
 		}
 		b.open, b.Open, b.version = false, false, 0
-		if awaited {
+		if contended {
 			b.To = max(b.To, at)
 		}
 	}
 }
 
-func (r *row) begin(token string, who ownerView, from, to int64) {
+func (r *row) startHold(token string, owner ownerView, from, to int64) {
 	h := &block{token: token, open: true}
-	h.Who, h.Name, h.From, h.To, h.Open = who.Who, who.name(), from, to, true
+	h.Owner, h.Name, h.From, h.To, h.Open = owner.Owner, owner.name(), from, to, true
 	if len(r.holds) > 0 {
 		h.ID = r.holds[len(r.holds)-1].ID + 1
 	}
 	r.holds = append(r.holds, h)
 }
 
-// handedOver handles the message of a hand-over.
+// handedOver applies a hand-over message.
 func (r *row) handedOver(to mutex.Owner, fence int64, at time.Time) {
 	r.busy, r.handovers = at, append(r.handovers, at)
 	if fence <= r.fence {
 		return // an old message
 	}
-	who := viewOf(to, "")
+	owner := viewOf(to, "")
 	if exclusive(r.kind) {
 		r.fence = fence
-		r.close(at.UnixMilli(), true)
-		// The next look finds what is left of its lease.
+		r.endHolds(at.UnixMilli(), true)
+		// The next poll reads the remaining time of its lease.
 		ttl := int64(0)
 		if len(r.view.Holders) > 0 {
 			ttl = r.view.Holders[0].TTL
 		}
 		before := r.view.Holders
 		r.view.Kind, r.view.Detail, r.view.More = r.kind, "", 0
-		r.view.Holders = []holderView{{ownerView: who, Token: to.Token, Fence: strconv.FormatInt(fence, 10), Until: at.UnixMilli() + ttl, TTL: ttl}}
-		r.rotate(before, who)
+		r.view.Holders = []holderView{{ownerView: owner, Token: to.Token, Fence: strconv.FormatInt(fence, 10), Until: at.UnixMilli() + ttl, TTL: ttl}}
+		r.rotate(before, owner)
 	}
 	if !slices.ContainsFunc(r.holds, func(b *block) bool { return b.open && b.token == to.Token }) {
-		r.begin(to.Token, who, at.UnixMilli(), at.UnixMilli())
+		r.startHold(to.Token, owner, at.UnixMilli(), at.UnixMilli())
 	}
 	r.trim(at)
 }
 
-// rotate takes the new holder from the queue. A holder that has come back before is taken to wait
-// again, until the next look.
-func (r *row) rotate(before []holderView, who ownerView) {
+// rotate removes the new holder from the queue. A former holder that has held the lock more than
+// once is assumed to wait again, until the next poll.
+func (r *row) rotate(before []holderView, owner ownerView) {
 	n := len(r.view.Queue)
-	r.view.Queue = slices.DeleteFunc(slices.Clone(r.view.Queue), func(w ownerView) bool { return w.Who == who.Who })
-	r.view.Waiting -= n - len(r.view.Queue)
+	r.view.Queue = slices.DeleteFunc(slices.Clone(r.view.Queue), func(w ownerView) bool { return w.Owner == owner.Owner })
+	r.view.Waiters -= n - len(r.view.Queue)
 	for _, h := range before {
 		times := 0
 		for _, b := range r.holds {
-			if b.Who == h.Who {
+			if b.Owner == h.Owner {
 				times++
 			}
 		}
-		if times > 1 && h.Who != who.Who {
+		if times > 1 && h.Owner != owner.Owner {
 			r.view.Queue = append(r.view.Queue, h.ownerView)
-			r.view.Waiting++
+			r.view.Waiters++
 		}
 	}
 }
 
-// trim forgets what is older than the strip.
+// trim removes data older than the strip.
 func (r *row) trim(now time.Time) {
-	old := now.Add(-memory).UnixMilli()
+	old := now.Add(-stripLength).UnixMilli()
 	r.holds = slices.DeleteFunc(r.holds, func(b *block) bool { return !b.open && b.To < old })
 	r.holds = r.holds[max(0, len(r.holds)-maxHolds):]
 	r.queue = slices.DeleteFunc(r.queue, func(q [2]int64) bool { return q[0] < old })
 	r.handovers = slices.DeleteFunc(r.handovers, func(at time.Time) bool { return now.Sub(at) > rateOver })
 }
 
-// settled reports whether the row may go: it is free, and no other has just had it. A lock that comes
-// and goes all the time is better seen as free than not seen.
-func (r *row) settled() bool {
+// removable reports whether the row of a free key may be removed. A lock that was held often in the
+// last rateOver stays, so that its row does not appear and disappear.
+func (r *row) removable() bool {
 	recent, before := 0, time.Now().Add(-rateOver).UnixMilli()
 	for _, b := range r.holds {
 		if b.To > before {
@@ -288,8 +288,8 @@ func (r *row) settled() bool {
 	return recent < 3 || time.Since(r.busy) > rateOver
 }
 
-// render brings the view up to date. It reports whether it differs from what was sent, or the strip
-// does.
+// render updates the view. It reports whether the view or the strip differs from the version that
+// was sent.
 func (r *row) render(version int64) (changed bool) {
 	r.view.Rate = math.Round(float64(len(r.handovers))/rateOver.Seconds()*10) / 10
 	for _, b := range r.holds {
@@ -303,14 +303,14 @@ func (r *row) render(version int64) (changed bool) {
 	return changed
 }
 
-// strip returns the blocks that were changed after the version, or all.
-func (r *row) strip(version int64, begun bool) (holds []blockView, queue [][2]int64) {
+// strip returns the blocks that have changed after the version, or all blocks for a new stream.
+func (r *row) strip(version int64, started bool) (holds []blockView, queue [][2]int64) {
 	for _, b := range r.holds {
-		if b.version > version || !begun {
+		if b.version > version || !started {
 			holds = append(holds, b.blockView)
 		}
 	}
-	if !begun {
+	if !started {
 		return holds, r.queue
 	}
 	return holds, r.queue[max(0, len(r.queue)-1):]

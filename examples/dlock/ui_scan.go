@@ -10,30 +10,30 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redisstore"
 )
 
-// What a scan may cost in a second. Of other keys Redis only compares the names, by the first; the
-// second asks for the type of each, so it is slow.
+// Limits of the two scans in one second. The scan of companion keys only compares names. The plain
+// scan requests the type of each key, so it is slow.
 const (
 	companionSteps, companionCount = 50, 1000
 	plainSteps, plainCount         = 2, 100
 	maxFound                       = 20_000
 )
 
-// A scanner finds the keys of locks among all others, by SCAN in steps. A lock or semaphore that
-// was used in the last hour has a companion key, which names it. A limiter may have none.
+// A scanner finds the keys of locks among all keys, by SCAN in steps. A lock or semaphore that was
+// used in the last hour has a companion key that contains its name. A limiter may have none.
 type scanner struct {
-	pattern string
-	found   map[string]bool
-	order   []string // of found
-	turn    int      // in order
-	cursors [2]uint64
+	pattern  string
+	found    map[string]bool
+	order    []string // of found
+	position int      // index into order
+	cursors  [2]uint64
 }
 
 func newScanner(pattern string) scanner {
 	return scanner{pattern: pattern, found: map[string]bool{}}
 }
 
-// wants reports whether the key matches the pattern. In those of package path a slash is special.
-func (s *scanner) wants(key string) bool {
+// matches reports whether the key matches the pattern. It hides slashes, which are special in path.Match.
+func (s *scanner) matches(key string) bool {
 	slash := strings.NewReplacer("/", "\x00")
 	ok, err := path.Match(slash.Replace(s.pattern), slash.Replace(key))
 	return ok && err == nil && !strings.HasPrefix(key, "baton:{")
@@ -48,28 +48,28 @@ func (s *scanner) add(key string) {
 
 func (s *scanner) forget(key string) { delete(s.found, key) }
 
-// next returns up to n keys, in turn.
+// next returns up to n keys, in rotation.
 func (s *scanner) next(n int, skip func(string) bool) (names []string) {
 	for range s.order {
 		if len(names) >= n || len(s.order) == 0 {
 			break
 		}
-		s.turn %= len(s.order)
-		switch key := s.order[s.turn]; {
+		s.position %= len(s.order)
+		switch key := s.order[s.position]; {
 		case !s.found[key]: // forgotten
-			s.order[s.turn] = s.order[len(s.order)-1]
+			s.order[s.position] = s.order[len(s.order)-1]
 			s.order = s.order[:len(s.order)-1]
 		case skip(key):
-			s.turn++
+			s.position++
 		default:
 			names = append(names, key)
-			s.turn++
+			s.position++
 		}
 	}
 	return names
 }
 
-// step goes on with both scans. Each begins again in the next second when it is through.
+// step continues both scans. A finished scan restarts in the next second.
 func (s *scanner) step(ctx context.Context, rdb *redis.Client) error {
 	for range companionSteps {
 		keys, err := s.scan(ctx, rdb, 0, "baton:{*", companionCount)
@@ -77,7 +77,7 @@ func (s *scanner) step(ctx context.Context, rdb *redis.Client) error {
 			return err
 		}
 		for _, companion := range keys {
-			if key, ok := redisstore.KeyOf(companion); ok && s.wants(key) {
+			if key, ok := redisstore.KeyOf(companion); ok && s.matches(key) {
 				s.add(key)
 			}
 		}

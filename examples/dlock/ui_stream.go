@@ -9,10 +9,10 @@ import (
 
 // A stream is an open page.
 type stream struct {
-	key     string // id of the row whose strip is wanted
+	key     string // id of the row whose strip the page shows
 	frames  chan []byte
-	version int64 // that it has been sent
-	begun   bool
+	version int64 // last version sent
+	started bool
 }
 
 func (b *board) subscribe(key string) (*stream, error) {
@@ -29,7 +29,7 @@ func (b *board) subscribe(key string) (*stream, error) {
 		b.ended.Go(func() { b.run(ctx) })
 	}
 	select {
-	case b.joined <- struct{}{}:
+	case b.opened <- struct{}{}:
 	default:
 	}
 	return s, nil
@@ -41,14 +41,14 @@ func (b *board) unsubscribe(s *stream) {
 	delete(b.streams, s)
 }
 
-func (b *board) watched() bool {
+func (b *board) hasStreams() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.streams) > 0
 }
 
-// rest reports whether run may end, because no page is open.
-func (b *board) rest() bool {
+// stopIfIdle stops run if no page is open, and reports whether it did.
+func (b *board) stopIfIdle() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.streams) > 0 {
@@ -56,13 +56,13 @@ func (b *board) rest() bool {
 	}
 	b.cancel()
 	b.cancel = nil
-	b.rows, b.gone, b.deaf = map[string]*row{}, map[string]int64{}, false
+	b.rows, b.gone, b.polling = map[string]*row{}, map[string]int64{}, false
 	return true
 }
 
-// A frame is what a page is sent.
+// A frame is one message to the page.
 type frame struct {
-	Now     int64       `json:"now"` // in ms, by our clock, as all times
+	Now     int64       `json:"now"` // in ms by the local clock, like all times
 	Reset   bool        `json:"reset,omitempty"`
 	Rows    []rowView   `json:"rows,omitempty"`
 	Gone    []string    `json:"gone,omitempty"`
@@ -72,29 +72,29 @@ type frame struct {
 	Found   int         `json:"found"`
 	Hidden  int         `json:"hidden,omitempty"`
 	Cost    int64       `json:"cost"`
-	Deaf    bool        `json:"deaf,omitempty"`
+	Polling bool        `json:"polling,omitempty"`
 	Release bool        `json:"release,omitempty"`
 	Server  string      `json:"server,omitempty"`
 }
 
-// send sends each page what has changed since it was sent anything.
+// send sends each page the changes since its last frame.
 func (b *board) send() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for s := range b.streams {
-		if s.begun && s.version == b.version {
+		if s.started && s.version == b.version {
 			continue
 		}
-		f := frame{Now: time.Now().UnixMilli(), Reset: !s.begun, Down: b.down, Found: len(b.scanner.found), Hidden: b.hidden, Cost: b.cost, Deaf: b.deaf}
+		f := frame{Now: time.Now().UnixMilli(), Reset: !s.started, Down: b.down, Found: len(b.scanner.found), Hidden: b.hidden, Cost: b.cost, Polling: b.polling}
 		for _, r := range b.rows {
-			if r.version > s.version || !s.begun {
+			if r.version > s.version || !s.started {
 				f.Rows = append(f.Rows, r.sent)
 			}
 			if r.view.ID == s.key {
-				f.Strip, f.Queue = r.strip(s.version, s.begun)
+				f.Strip, f.Queue = r.strip(s.version, s.started)
 			}
 		}
-		if !s.begun {
+		if !s.started {
 			f.Server, f.Release = b.rdb.Options().Addr, b.release
 		} else {
 			for id, version := range b.gone {
@@ -105,12 +105,12 @@ func (b *board) send() {
 		}
 		text, err := json.Marshal(f)
 		if err != nil {
-			panic(err) // no field of it can fail
+			panic(err) // no field can fail
 		}
 		select {
 		case s.frames <- text:
-			s.version, s.begun = b.version, true
-		default: // it will come back, and be sent all
+			s.version, s.started = b.version, true
+		default: // the page is too slow: it reconnects and receives all rows
 			close(s.frames)
 			delete(b.streams, s)
 		}

@@ -21,7 +21,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
-// A viewer is a page that is served, and the requests to it.
+// A viewer serves a page, and sends requests to it.
 type viewer struct {
 	*testing.T
 	page *page
@@ -61,11 +61,11 @@ func (v *viewer) request(method, path string, body io.Reader, header ...string) 
 	}
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, ExpectContinueTimeout: time.Minute}}
 	if r.ContentLength > 1<<20 {
-		// As an attacker sends it. The connection may break, because nobody reads all of it.
+		// Send the whole body, like an attacker. The connection may break, because the server does not read it.
 		if a, err := client.Do(r.Clone(v.Context())); err == nil {
 			a.Body.Close()
 		}
-		r.Header.Set("Expect", "100-continue") // and so that the answer can be read
+		r.Header.Set("Expect", "100-continue") // then ask first, so that the reply can be read
 		r.Body = io.NopCloser(bytes.NewReader(nil))
 	}
 	a, err := client.Do(r)
@@ -73,11 +73,11 @@ func (v *viewer) request(method, path string, body io.Reader, header ...string) 
 		v.Fatal(err)
 	}
 	defer a.Body.Close()
-	text, _ := io.ReadAll(a.Body) // a page that is refused may be cut
+	text, _ := io.ReadAll(a.Body) // an error page may be truncated
 	return a, string(text)
 }
 
-// events opens the stream. Its frames come until the test ends.
+// events opens the stream, and returns its frames until the test ends.
 func (v *viewer) events(key string) <-chan frame {
 	v.Helper()
 	r, _ := http.NewRequestWithContext(v.Context(), "GET", "http://"+v.host+"/events?key="+key, nil)
@@ -113,21 +113,21 @@ func (v *viewer) events(key string) <-chan frame {
 	return frames
 }
 
-// A picture is what a page has by its frames.
-type picture struct {
+// A pageState is the state of a page after its frames so far.
+type pageState struct {
 	frame
 	rows map[string]rowView
 }
 
-// until reads frames until the picture is as it should be.
-func (v *viewer) until(p *picture, frames <-chan frame, what string, ok func() bool) {
+// until reads frames until ok returns true.
+func (v *viewer) until(p *pageState, frames <-chan frame, desc string, ok func() bool) {
 	v.Helper()
 	limit := time.After(30 * time.Second)
 	for p.rows == nil || !ok() {
 		select {
 		case f, open := <-frames:
 			if !open {
-				v.Fatalf("the stream ended before: %s", what)
+				v.Fatalf("the stream ended before: %s", desc)
 			}
 			if p.frame = f; f.Reset {
 				p.rows = map[string]rowView{}
@@ -143,12 +143,12 @@ func (v *viewer) until(p *picture, frames <-chan frame, what string, ok func() b
 				}
 			}
 		case <-limit:
-			v.Fatalf("it does not come to this: %s. It has %+v", what, p.rows)
+			v.Fatalf("timed out waiting for: %s; the page has %+v", desc, p.rows)
 		}
 	}
 }
 
-func (p *picture) holder(name string) string {
+func (p *pageState) holder(name string) string {
 	if r := p.rows[name]; len(r.Holders) > 0 {
 		return r.Holders[0].Label
 	}
@@ -157,7 +157,7 @@ func (p *picture) holder(name string) string {
 
 func idOf(name string) string { return base64.RawURLEncoding.EncodeToString([]byte(name)) }
 
-// TestUIShowsEachKind has something of each kind, and follows a lock as it changes hands.
+// TestUIShowsEachKind shows a key of each kind, and follows a lock through a hand-over.
 func TestUIShowsEachKind(t *testing.T) {
 	s := redistest.Start(t)
 	v := view(t, s.Client(t), "*")
@@ -178,7 +178,7 @@ func TestUIShowsEachKind(t *testing.T) {
 		t.Fatal(err)
 	}
 	frames := v.events(idOf("orders"))
-	var p picture
+	var p pageState
 	v.until(&p, frames, "four keys", func() bool { return len(p.rows) == 4 })
 	if h := p.rows["orders"].Holders[0]; h.Label != "a" || h.PID == 0 || h.Fence == "" || h.Until <= p.Now || h.TTL > mutex.DefaultTTL.Milliseconds() {
 		t.Errorf("%+v", h)
@@ -204,8 +204,8 @@ func TestUIShowsEachKind(t *testing.T) {
 		blocks = append(blocks, p.Strip...)
 		return p.holder("orders") == "b"
 	})
-	if r := p.rows["orders"]; r.Rate == 0 || r.Waiting != 0 || r.Holders[0].Fence <= first {
-		t.Errorf("%+v, after the fence %s", r, first)
+	if r := p.rows["orders"]; r.Rate == 0 || r.Waiters != 0 || r.Holders[0].Fence <= first {
+		t.Errorf("%+v after the fence %s", r, first)
 	}
 	if last := blocks[len(blocks)-1]; last.Name != "b" || !last.Open || last.ID != 1 {
 		t.Errorf("the last block is %+v", last)
@@ -213,10 +213,10 @@ func TestUIShowsEachKind(t *testing.T) {
 	if err := lb.Unlock(); err != nil {
 		t.Error(err)
 	}
-	v.until(&p, frames, "it is gone", func() bool { _, ok := p.rows["orders"]; return !ok })
+	v.until(&p, frames, "the row is removed", func() bool { _, ok := p.rows["orders"]; return !ok })
 }
 
-// TestUIShowsElections follows an election from one leader to the next. Its row is never one of a mutex.
+// TestUIShowsElections follows an election from one leader to the next. Its row never shows a mutex.
 func TestUIShowsElections(t *testing.T) {
 	s := redistest.Start(t)
 	v := view(t, s.Client(t), "*")
@@ -227,19 +227,19 @@ func TestUIShowsElections(t *testing.T) {
 		t.Fatal(err)
 	}
 	frames := v.events(idOf("leader"))
-	var p picture
+	var p pageState
 	leads := func(label, value string) func() bool {
 		return func() bool {
 			r, shown := p.rows["leader"]
 			if shown && r.Kind != isElection {
-				t.Errorf("shown as %+v", r)
+				t.Errorf("the page shows %+v", r)
 			}
 			return p.holder("leader") == label && r.Detail == "value "+value
 		}
 	}
 	v.until(&p, frames, "a leads", leads("a", a.Value))
 	next := b.CampaignChan(t.Context())
-	v.until(&p, frames, "b waits", func() bool { return p.rows["leader"].Waiting == 1 })
+	v.until(&p, frames, "b waits", func() bool { return p.rows["leader"].Waiters == 1 })
 	if err := term.Resign(); err != nil {
 		t.Error(err)
 	}
@@ -258,26 +258,26 @@ func TestUIFilter(t *testing.T) {
 		m.Lock()
 		defer m.Unlock()
 	}
-	var p picture
+	var p pageState
 	v.until(&p, v.events(""), "one key", func() bool { return len(p.rows) == 1 && p.rows["a/b/c"].ID != "" })
 	if p.Found != 1 {
-		t.Errorf("%d are found", p.Found)
+		t.Errorf("%d keys are found", p.Found)
 	}
 }
 
-// TestUIShowsAnOutage kills Redis, and starts it again.
+// TestUIShowsAnOutage kills Redis, and restarts it.
 func TestUIShowsAnOutage(t *testing.T) {
 	s := redistest.Start(t)
 	v := view(t, s.Client(t), "*")
 	m := mutex.New(s.Client(t), "key")
 	m.Lock()
 	frames := v.events("")
-	var p picture
-	v.until(&p, frames, "it is well", func() bool { return p.Down == nil && len(p.rows) == 1 })
+	var p pageState
+	v.until(&p, frames, "Redis is up", func() bool { return p.Down == nil && len(p.rows) == 1 })
 	s.Kill()
-	v.until(&p, frames, "Redis is lost", func() bool { return p.Down != nil && p.Down.Since > 0 && strings.Contains(p.Down.Error, "refused") })
+	v.until(&p, frames, "the page shows the outage", func() bool { return p.Down != nil && p.Down.Since > 0 && strings.Contains(p.Down.Error, "refused") })
 	if len(p.rows) != 1 {
-		t.Errorf("what was known is gone: %v", p.rows)
+		t.Errorf("the page lost its rows: %v", p.rows)
 	}
 	if err := s.Restart(); err != nil {
 		t.Fatal(err)
@@ -288,49 +288,49 @@ func TestUIShowsAnOutage(t *testing.T) {
 	v.until(&p, frames, "Redis is back", func() bool { return p.Down == nil && p.rows["other"].ID != "" && p.rows["key"].ID == "" })
 }
 
-// TestUIRefuses sends what only an attacker, or a mistake, would.
+// TestUIRefuses sends malicious and malformed requests.
 func TestUIRefuses(t *testing.T) {
 	s := redistest.Start(t)
 	v := view(t, s.Client(t), "*")
 	large := func() io.Reader { return bytes.NewReader(make([]byte, 10<<20)) }
 	unsized := func() io.Reader { return io.MultiReader(strings.NewReader("x")) }
-	for what, c := range map[string]struct {
+	for desc, c := range map[string]struct {
 		method, path string
 		body         io.Reader
 		header       []string
 		want         int
 	}{
-		"the page":                       {"GET", "/", nil, nil, 200},
-		"the page by a link":             {"GET", "/", nil, []string{"Sec-Fetch-Site", "cross-site"}, 200},
-		"localhost":                      {"GET", "/", nil, []string{"Host", "localhost:7070"}, 200},
-		"IPv6":                           {"GET", "/", nil, []string{"Host", "[::1]:7070"}, 200},
-		"HEAD":                           {"HEAD", "/events", nil, nil, 200},
-		"another Host":                   {"GET", "/", nil, []string{"Host", "attacker.example"}, 421},
-		"another Host for events":        {"GET", "/events", nil, []string{"Host", "attacker.example:7070"}, 421},
-		"an address of another machine":  {"GET", "/", nil, []string{"Host", "10.1.2.3"}, 421},
-		"another Origin":                 {"GET", "/events", nil, []string{"Origin", "http://attacker.example"}, 403},
-		"no Origin that can be named":    {"GET", "/events", nil, []string{"Origin", "null"}, 403},
-		"another site":                   {"GET", "/events", nil, []string{"Sec-Fetch-Site", "cross-site"}, 403},
-		"another port of the same host":  {"GET", "/events", nil, []string{"Sec-Fetch-Site", "same-site"}, 403},
-		"another path":                   {"GET", "/favicon.ico", nil, nil, 404},
-		"a path that climbs":             {"GET", "/../etc/passwd", nil, nil, 404},
-		"a release that is not allowed":  {"POST", "/release", strings.NewReader("{}"), nil, 404},
-		"another method":                 {"POST", "/", nil, nil, 405},
-		"another method for events":      {"DELETE", "/events", nil, nil, 405},
-		"a body of 10 MB":                {"GET", "/", large(), nil, 413},
-		"a body of 10 MB for events":     {"GET", "/events", large(), nil, 413},
-		"a body of unknown length":       {"GET", "/", unsized(), nil, 413},
-		"a body of 10 MB, to be refused": {"POST", "/", large(), nil, 405},
+		"the page":                      {"GET", "/", nil, nil, 200},
+		"the page by a link":            {"GET", "/", nil, []string{"Sec-Fetch-Site", "cross-site"}, 200},
+		"localhost":                     {"GET", "/", nil, []string{"Host", "localhost:7070"}, 200},
+		"IPv6":                          {"GET", "/", nil, []string{"Host", "[::1]:7070"}, 200},
+		"HEAD":                          {"HEAD", "/events", nil, nil, 200},
+		"another Host":                  {"GET", "/", nil, []string{"Host", "attacker.example"}, 421},
+		"another Host for events":       {"GET", "/events", nil, []string{"Host", "attacker.example:7070"}, 421},
+		"an address of another machine": {"GET", "/", nil, []string{"Host", "10.1.2.3"}, 421},
+		"another Origin":                {"GET", "/events", nil, []string{"Origin", "http://attacker.example"}, 403},
+		"an opaque Origin":              {"GET", "/events", nil, []string{"Origin", "null"}, 403},
+		"another site":                  {"GET", "/events", nil, []string{"Sec-Fetch-Site", "cross-site"}, 403},
+		"another port of the same host": {"GET", "/events", nil, []string{"Sec-Fetch-Site", "same-site"}, 403},
+		"another path":                  {"GET", "/favicon.ico", nil, nil, 404},
+		"a path with ..":                {"GET", "/../etc/passwd", nil, nil, 404},
+		"a release that is not allowed": {"POST", "/release", strings.NewReader("{}"), nil, 404},
+		"another method":                {"POST", "/", nil, nil, 405},
+		"another method for events":     {"DELETE", "/events", nil, nil, 405},
+		"a body of 10 MB":               {"GET", "/", large(), nil, 413},
+		"a body of 10 MB for events":    {"GET", "/events", large(), nil, 413},
+		"a body of unknown length":      {"GET", "/", unsized(), nil, 413},
+		"a body of 10 MB by POST":       {"POST", "/", large(), nil, 405},
 	} {
 		a, text := v.request(c.method, c.path, c.body, c.header...)
 		if a.StatusCode != c.want {
-			t.Errorf("%s: %s, %s", what, a.Status, text)
+			t.Errorf("%s: %s, %s", desc, a.Status, text)
 		}
 		if policy := a.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'; ") || strings.Contains(policy, "unsafe") {
-			t.Errorf("%s: the policy is %q", what, policy)
+			t.Errorf("%s: the policy is %q", desc, policy)
 		}
 		if a.Header.Get("Access-Control-Allow-Origin") != "" {
-			t.Errorf("%s: other sites may read it", what)
+			t.Errorf("%s: other sites may read the reply", desc)
 		}
 	}
 	if a, _ := v.request("GET", "/", nil, "Long", strings.Repeat("x", 64<<10)); a.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
@@ -338,13 +338,13 @@ func TestUIRefuses(t *testing.T) {
 	}
 }
 
-// TestUIBoundsConnections opens 500 connections: those that are too many are closed, and what is open
-// goes on.
+// TestUIBoundsConnections opens 500 connections. Those above the limit are closed, and the open stream
+// continues.
 func TestUIBoundsConnections(t *testing.T) {
 	s := redistest.Start(t)
 	v := view(t, s.Client(t), "*")
 	frames := v.events("")
-	var p picture
+	var p pageState
 	v.until(&p, frames, "a frame", func() bool { return true })
 	refused := make(chan bool, 500)
 	var conns []net.Conn
@@ -358,7 +358,7 @@ func TestUIBoundsConnections(t *testing.T) {
 		go func() {
 			_, err := c.Read(make([]byte, 1))
 			var timeout net.Error
-			refused <- !errors.As(err, &timeout) || !timeout.Timeout() // else it is closed below
+			refused <- !errors.As(err, &timeout) || !timeout.Timeout() // a timeout means that the test has closed the connection
 		}()
 	}
 	closed := 0
@@ -368,12 +368,12 @@ func TestUIBoundsConnections(t *testing.T) {
 		}
 	}
 	if closed != 500-(maxConns-1) {
-		t.Errorf("%d of 500 are closed at once", closed)
+		t.Errorf("%d of 500 connections are closed at once", closed)
 	}
 	m := mutex.New(s.Client(t), "key")
 	m.Lock()
 	defer m.Unlock()
-	v.until(&p, frames, "it goes on", func() bool { return p.rows["key"].ID != "" })
+	v.until(&p, frames, "the stream continues", func() bool { return p.rows["key"].ID != "" })
 	for _, c := range conns {
 		_ = c.SetDeadline(time.Now())
 		_ = c.Close()
@@ -387,10 +387,10 @@ func TestUIBoundsConnections(t *testing.T) {
 		_, _ = io.WriteString(c, "HEAD / HTTP/1.0\r\nHost: localhost\r\n\r\n")
 		text, _ := io.ReadAll(c)
 		return strings.Contains(string(text), " 200 ")
-	}, "it takes others again")
+	}, "the server accepts connections again")
 }
 
-// TestUIBoundsStreams opens as many pages as may be, and one more.
+// TestUIBoundsStreams opens the maximum number of pages, and one more.
 func TestUIBoundsStreams(t *testing.T) {
 	s := redistest.Start(t)
 	v := view(t, s.Client(t), "*")
@@ -398,11 +398,11 @@ func TestUIBoundsStreams(t *testing.T) {
 		<-v.events("")
 	}
 	if a, _ := v.request("GET", "/events", nil); a.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("one more: %s", a.Status)
+		t.Errorf("one page more: %s", a.Status)
 	}
 }
 
-// TestUIRelease takes a lock from its holder, with the token only, and not from the next.
+// TestUIRelease releases a lock only with the token, and only if the holder has not changed.
 func TestUIRelease(t *testing.T) {
 	s := redistest.Start(t)
 	v := view(t, s.Client(t), "*")
@@ -412,7 +412,7 @@ func TestUIRelease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token := see(t, m).Holders[0].Token
+	token := mutexStatus(t, m).Holders[0].Token
 	s.Do(t, "SET", "string", "value")
 	post := func(want int, key, token, secret string, header ...string) {
 		t.Helper()
@@ -420,36 +420,36 @@ func TestUIRelease(t *testing.T) {
 		if header == nil {
 			header = []string{"Origin", "http://" + v.host, "Content-Type", "application/json"}
 		}
-		if a, said := v.request("POST", "/release", bytes.NewReader(text), header...); a.StatusCode != want {
-			t.Errorf("%s, not %d: %s", a.Status, want, said)
+		if a, output := v.request("POST", "/release", bytes.NewReader(text), header...); a.StatusCode != want {
+			t.Errorf("%s, want %d: %s", a.Status, want, output)
 		}
 	}
-	post(403, "key", token, secret, "Content-Type", "application/json")                                      // by no page
-	post(403, "key", token, secret, "Origin", "http://"+v.host, "Content-Type", "text/plain")                // by a form
-	post(403, "key", token, secret, "Origin", "http://attacker.example", "Content-Type", "application/json") // by another page
+	post(403, "key", token, secret, "Content-Type", "application/json")                                      // not from a page
+	post(403, "key", token, secret, "Origin", "http://"+v.host, "Content-Type", "text/plain")                // from a form
+	post(403, "key", token, secret, "Origin", "http://attacker.example", "Content-Type", "application/json") // from another site
 	post(403, "key", token, "guess")
 	post(403, "key", token, "")
-	post(400, "string", "value", secret) // which is no lock
+	post(400, "string", "value", secret) // not a lock
 	post(400, "", token, secret)
 	post(409, "key", token+"x", secret)
-	if !see(t, m).Held() || s.Do(t, "EXISTS", "string") != int64(1) {
-		t.Fatal("something was taken")
+	if !mutexStatus(t, m).Held() || s.Do(t, "EXISTS", "string") != int64(1) {
+		t.Fatal("a rejected request removed a key")
 	}
 	a, _ := v.request("POST", "/release", bytes.NewReader(make([]byte, 10<<20)), "Origin", "http://"+v.host, "Content-Type", "application/json")
 	if a.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("10 MB: %s", a.Status)
 	}
 	post(204, "key", token, secret)
-	if see(t, m).Held() {
-		t.Error("it is still held")
+	if mutexStatus(t, m).Held() {
+		t.Error("the lock is still held")
 	}
 	if err := l.Unlock(); !errors.Is(err, mutex.ErrLost) {
 		t.Error(err)
 	}
 }
 
-// TestUINamesAreText has names that are HTML, JSON, no UTF-8 and the end of a script: the page gets
-// them as text, and the stream stays whole.
+// TestUINamesAreText uses names with HTML, JSON, invalid UTF-8 and the end of a script. The page gets
+// them as text, and the stream stays valid.
 func TestUINamesAreText(t *testing.T) {
 	s := redistest.Start(t)
 	v := view(t, s.Client(t), "*")
@@ -464,20 +464,20 @@ func TestUINamesAreText(t *testing.T) {
 		m.Lock()
 		defer m.Unlock()
 	}
-	var p picture
-	v.until(&p, v.events(""), "all", func() bool { return len(p.rows) == len(names) })
+	var p pageState
+	v.until(&p, v.events(""), "all rows", func() bool { return len(p.rows) == len(names) })
 	for key, name := range names {
 		if r := p.rows[name]; r.ID != idOf(key) || r.Holders[0].Label != name {
 			t.Errorf("%q: %+v", key, r)
 		}
 	}
 	if _, text := v.request("GET", "/", nil); strings.Contains(text, "innerHTML") || strings.Contains(text, "insertAdjacent") || strings.Contains(text, "http://") && strings.Count(text, "http://") > strings.Count(text, "http://www.w3.org/2000/svg") {
-		t.Error("the page makes HTML of text, or needs something of another site")
+		t.Error("the page inserts text as HTML, or loads a resource from another site")
 	}
 }
 
-// TestUICost counts the commands of the page: none while it is closed; at most 200 Inspects a second and the
-// steps of the scans with 1,000 locks among 100,000 keys.
+// TestUICost counts the commands of the page. A closed page sends none. With 1,000 locks among 100,000
+// keys, an open page sends at most 200 Inspect requests per second, and the steps of the scans.
 func TestUICost(t *testing.T) {
 	s := redistest.Start(t)
 	v := view(t, s.Client(t), "*")
@@ -485,18 +485,18 @@ func TestUICost(t *testing.T) {
 	before := s.Stats(t)
 	v.request("GET", "/", nil)
 	if cost := s.Stats(t).Since(before); cost.Requests() > 0 {
-		t.Errorf("a page that nobody has open costs %d requests", cost.Requests())
+		t.Errorf("a page that is not open costs %d requests", cost.Requests())
 	}
 	frames := v.events("")
-	var p picture
-	most := func(keys string) (cost int64) {
+	var p pageState
+	maxCost := func(keys string) (cost int64) {
 		t.Helper()
-		for range 5 { // looks
+		for range 5 { // polls
 			now := p.Now
-			v.until(&p, frames, "a look", func() bool { return p.Now-now > lookEvery.Milliseconds() })
+			v.until(&p, frames, "a poll", func() bool { return p.Now-now > pollInterval.Milliseconds() })
 			cost = max(cost, p.Cost)
 		}
-		t.Logf("%s: at most %d commands a second", keys, cost)
+		t.Logf("%s: at most %d commands per second", keys, cost)
 		return cost
 	}
 	for range 4 {
@@ -504,8 +504,8 @@ func TestUICost(t *testing.T) {
 		m.Lock()
 		defer m.Unlock()
 	}
-	v.until(&p, frames, "four", func() bool { return len(p.rows) == 4 })
-	redistest.CheckCount(t, "commands a second for 4 keys", most("4 locks"), 40)
+	v.until(&p, frames, "four rows", func() bool { return len(p.rows) == 4 })
+	redistest.CheckCount(t, "commands per second for 4 keys", maxCost("4 locks"), 40)
 	s.Do(t, "EVAL", "for i = 1, 100000 do redis.call('SET', 'cache:' .. i, 'x') end", 0)
 	pipe := rdb.Pipeline()
 	for i := range 1000 {
@@ -515,7 +515,7 @@ func TestUICost(t *testing.T) {
 	if _, err := pipe.Exec(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	v.until(&p, frames, "as many as are shown", func() bool { return len(p.rows) == maxShown && p.Hidden > 0 })
+	v.until(&p, frames, "the maximum number of rows", func() bool { return len(p.rows) == maxShown && p.Hidden > 0 })
 	steps := int64(companionSteps + plainSteps*(1+2*2*plainCount))
-	redistest.CheckCount(t, "commands a second for 1,000 locks among 100,000 keys", most("1,000 locks among 100,000 keys"), 3*maxShown+steps)
+	redistest.CheckCount(t, "commands per second for 1,000 locks among 100,000 keys", maxCost("1,000 locks among 100,000 keys"), 3*maxShown+steps)
 }

@@ -10,21 +10,21 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// unlock takes a lock away from its holder, which then loses it.
+// unlock removes a lock, whose holder then loses it.
 func unlock(args []string) error {
 	f := flags("unlock", "dlock unlock -force [-yes] NAME")
-	force := f.Bool("force", false, "I know that the holder may be at work, and continues until it notices")
-	yes := f.Bool("yes", false, "do not ask")
+	force := f.Bool("force", false, "confirm that the holder may still be working, and notices the loss only later")
+	yes := f.Bool("yes", false, "do not ask for confirmation")
 	if err := f.Parse(args); err != nil {
-		return misused(err)
+		return usageError(err)
 	}
 	switch {
 	case f.NArg() != 1 || f.Arg(0) == "":
 		return fail(exitUsage, "unlock takes one NAME")
 	case !*force:
-		return fail(exitUsage, "unlock takes the lock away from its holder, which may be at work: use -force")
+		return fail(exitUsage, "unlock removes the lock while its holder may still be working: use -force")
 	case !*yes && !interactive():
-		return fail(exitUsage, "no terminal to ask: use -yes")
+		return fail(exitUsage, "no terminal for the confirmation: use -yes")
 	}
 	name, ctx := f.Arg(0), context.Background()
 	rdb, err := connect(ctx)
@@ -32,14 +32,14 @@ func unlock(args []string) error {
 		return err
 	}
 	defer rdb.Close()
-	s, err := look(ctx, rdb, name)
+	s, err := inspectKey(ctx, rdb, name)
 	switch {
 	case err != nil:
 		return err
 	case s.Kind == isWaitGroup, s.Kind == isLimiter:
-		return fail(exitUsage, "%q is a %s, which nobody holds", name, s.Kind)
+		return fail(exitUsage, "%q is a %s, which has no holder", name, s.Kind)
 	case len(s.Holders) == 0:
-		fmt.Printf("nobody holds %q\n", name)
+		fmt.Printf("%q is not held\n", name)
 		return nil
 	}
 	fmt.Printf("%q (%s) is held by\n", name, s.Kind)
@@ -49,25 +49,24 @@ func unlock(args []string) error {
 	if !*yes && !confirmed() {
 		return fail(1, "%q is unchanged", name)
 	}
-	if err := end(ctx, rdb, name, s.tokens()); err != nil {
+	if err := forceRelease(ctx, rdb, name, s.tokens()); err != nil {
 		return err
 	}
-	fmt.Printf("%q is taken away. Its holder notices at its next renewal, within a third of its TTL, and may be at work until then.\n", name)
+	fmt.Printf("%q is released. Its former holder notices at the next renewal, within a third of its TTL, and may work until then.\n", name)
 	return nil
 }
 
-// confirmed asks at the terminal.
+// confirmed asks for confirmation on the terminal.
 func confirmed() bool {
-	fmt.Print("The holder may be at work. Take the lock away? [yes/no] ")
-	answer, _ := bufio.NewReader(os.Stdin).ReadString('\n') // no answer is a no
+	fmt.Print("The holder may still be working. Release the lock? [yes/no] ")
+	answer, _ := bufio.NewReader(os.Stdin).ReadString('\n') // an error counts as no
 	return strings.TrimSpace(answer) == "yes"
 }
 
-// removal removes a lock if the holders that were shown still have it, and no other: nobody was
-// asked about the next holder.
+// removeScript removes a lock only if the holders that were shown still hold it.
 // KEYS  the lock
 // ARGV  tokens
-var removal = redis.NewScript(`
+var removeScript = redis.NewScript(`
 if redis.call('TYPE', KEYS[1]).ok == 'string' then
   if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 else
@@ -84,17 +83,17 @@ func (s status) tokens() (tokens []string) {
 	return tokens
 }
 
-func end(ctx context.Context, rdb *redis.Client, name string, tokens []string) error {
+func forceRelease(ctx context.Context, rdb *redis.Client, name string, tokens []string) error {
 	args := make([]any, len(tokens))
 	for i, token := range tokens {
 		args[i] = token
 	}
-	removed, err := removal.Run(ctx, rdb, []string{name}, args...).Int()
+	removed, err := removeScript.Run(ctx, rdb, []string{name}, args...).Int()
 	switch {
 	case err != nil:
 		return fail(exitUnavailable, "%w", err)
 	case removed == 0:
-		return fail(1, "%q has another holder by now, and is unchanged", name)
+		return fail(1, "%q is unchanged, because its holder has changed", name)
 	}
 	return nil
 }

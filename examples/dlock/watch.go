@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// every is how often watch looks. It does not see a hold that comes and goes in between, but the
-// fence shows that there was one.
+// every is how often watch inspects the lock. It misses a hold that starts and ends in between, but
+// the fence shows that there was one.
 const every = 200 * time.Millisecond
 
 // watch prints a line for each change of a lock, until Ctrl-C.
@@ -23,13 +23,13 @@ func watch(args []string) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for last, before := "", (status{}); ; <-tick.C {
-		s, err := look(context.Background(), rdb, name)
+		s, err := inspectKey(context.Background(), rdb, name)
 		var f *failure
 		line := s.change(before)
 		switch {
 		case errors.As(err, &f) && f.status == exitUsage:
 			return err
-		case err != nil: // it may come back
+		case err != nil: // Redis may recover
 			line = err.Error()
 		default:
 			before = s
@@ -41,8 +41,8 @@ func watch(args []string) error {
 	}
 }
 
-// change returns the line for a change of a lock. A lock that another holder had before has been
-// handed over.
+// change returns the line for a change of a lock. If another process was the holder before, the lock
+// was handed over.
 func (s status) change(before status) string {
 	var parts []string
 	for _, h := range s.Holders {
@@ -51,7 +51,7 @@ func (s status) change(before status) string {
 		if len(before.Holders) > 0 && !slices.ContainsFunc(before.Holders, same) {
 			word = "handed to"
 		}
-		h.Left = 0
+		h.Remaining = 0
 		text, _ := strings.CutSuffix(h.String(), ", 0s left")
 		parts = append(parts, word+" "+text)
 	}
@@ -68,8 +68,8 @@ func (s status) change(before status) string {
 	if s.Detail != "" {
 		text += "; " + s.Detail
 	}
-	if s.Waiting > 0 {
-		text += fmt.Sprintf("; %d waiting, first %s", s.Waiting, plain(s.First.String()))
+	if s.Waiters > 0 {
+		text += fmt.Sprintf("; %d waiting, next %s", s.Waiters, plain(s.Next.String()))
 	}
 	return text
 }

@@ -1,10 +1,10 @@
-// Events handles events, each under the lock of its customer. Most events of a customer reach
-// the same one of two consumers, which keeps the lock for a moment because of Linger.
+// Events handles events, each under the lock of its customer. Most events of a customer reach the
+// same consumer, which keeps the lock for a moment because of Linger.
 //
 //	go run ./examples/events
 //
-// It prints the requests per event with and without Linger. It needs no Redis: it starts one
-// in memory. REDIS_URL selects another server.
+// The program prints the requests per event with and without Linger. It starts a Redis in memory.
+// REDIS_URL selects another server.
 package main
 
 import (
@@ -23,7 +23,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-const customers, strays = 20, 50 // one event in so many reaches the other consumer
+const customers, strays = 20, 50 // one event in 50 reaches the other consumer
 
 // requests counts the commands of a client.
 type requests struct{ n atomic.Int64 }
@@ -36,7 +36,7 @@ func (r *requests) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pro
 	return func(ctx context.Context, cmds []redis.Cmder) error { r.n.Add(int64(len(cmds))); return next(ctx, cmds) }
 }
 
-// consume handles events, and returns how many requests each has taken.
+// consume handles events, and returns the number of requests per event.
 func consume(o *redis.Options, events int, linger time.Duration, handle func(customer int)) float64 {
 	var counted requests
 	var wg sync.WaitGroup
@@ -70,6 +70,6 @@ func main() {
 	defer redis.Close()
 	for _, linger := range []time.Duration{0, 50 * time.Millisecond} {
 		n := consume(redis.Options(), 20_000, linger, func(int) {})
-		fmt.Printf("Linger %v: %.2f requests an event\n", linger, n)
+		fmt.Printf("Linger %v: %.2f requests per event\n", linger, n)
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) { redistest.Main(m, nil) }
 
-// Events of a customer are handled one at a time, and with Linger by fewer requests.
+// TestConsume: events of a customer are handled one at a time, and Linger saves requests.
 func TestConsume(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		var inside [customers]atomic.Int32
@@ -26,8 +26,8 @@ func TestConsume(t *testing.T) {
 		for i, linger := range []time.Duration{0, 100 * time.Millisecond} {
 			cost[i] = consume(rdb.Options(), 4000, linger, handle)
 		}
-		if t.Logf("%.2f requests an event, with Linger %.2f", cost[0], cost[1]); cost[1] > cost[0]/2 {
-			t.Errorf("with Linger %.2f requests an event, %.2f without", cost[1], cost[0])
+		if t.Logf("%.2f requests per event, with Linger %.2f", cost[0], cost[1]); cost[1] > cost[0]/2 {
+			t.Errorf("with Linger %.2f requests per event, without %.2f", cost[1], cost[0])
 		}
 	})
 }

@@ -2,7 +2,7 @@
 //
 //	go run ./examples/failover
 //
-// It needs no Redis: it starts one in memory. With REDIS_URL set, it uses that server.
+// The program starts a Redis in memory. With REDIS_URL set, it uses that server.
 package main
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// schedule is what only one process may do. It ends with ctx.
+// schedule must run in one process only. It returns when ctx is done.
 func schedule(ctx context.Context, t *mutex.Term) error {
 	fmt.Printf("process %d leads: term %d\n", os.Getpid(), t.Number())
 	for {
@@ -33,11 +33,11 @@ func schedule(ctx context.Context, t *mutex.Term) error {
 
 func newElection(redis *server.Server) *mutex.Election {
 	e := mutex.NewElection(redis.Client, "failover-demo")
-	e.TTL, e.Value = 2*time.Second, fmt.Sprint(os.Getpid()) // an address, in yours
+	e.TTL, e.Value = 2*time.Second, fmt.Sprint(os.Getpid()) // usually an address
 	return e
 }
 
-// kill starts three processes, and kills each leader. It returns when all have led.
+// kill starts three processes, and kills each leader. It returns when all processes have led.
 func kill(ctx context.Context, redis *server.Server) error {
 	processes := map[string]*exec.Cmd{}
 	for range 3 {
@@ -53,7 +53,7 @@ func kill(ctx context.Context, redis *server.Server) error {
 			time.Sleep(time.Second)
 			fmt.Println("killing process", leader.Value)
 			_ = cmd.Process.Kill()
-			_ = cmd.Wait() // it was killed
+			_ = cmd.Wait() // returns the error of the kill
 			if delete(processes, leader.Value); len(processes) == 0 {
 				return nil
 			}

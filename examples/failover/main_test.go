@@ -13,8 +13,8 @@ func TestMain(m *testing.M) { redistest.Main(m, map[string]func(){"failover": ma
 
 var line = regexp.MustCompile(`^process (\d+) (?:leads: term (\d+)|schedules a job)$`)
 
-// TestFailover: three processes lead one after the other, with growing terms, and none schedules
-// once another leads.
+// TestFailover: three processes lead one after another, with increasing terms. No process schedules a
+// job after the next leader's start.
 func TestFailover(t *testing.T) {
 	for name, start := range map[string]func(t *testing.T) string{
 		"embedded": func(*testing.T) string { return "" },
@@ -38,7 +38,7 @@ func TestFailover(t *testing.T) {
 					}
 					last, leaders = term, append(leaders, m[1])
 				case len(leaders) == 0 || leaders[len(leaders)-1] != m[1]:
-					t.Errorf("%q, and the leaders are %q", text, leaders)
+					t.Errorf("printed %q, but the leaders are %q", text, leaders)
 				default:
 					scheduled[m[1]] = true
 				}

@@ -2,8 +2,8 @@
 //
 //	go run ./examples/fanout
 //
-// It needs no Redis: it starts one in memory. With REDIS_URL set, it uses that server. Then
-// start more workers in other terminals, and kill one: go run ./examples/fanout worker
+// The program starts a Redis in memory. With REDIS_URL set, it uses that server. Then start more
+// workers in other terminals, and kill one: go run ./examples/fanout worker
 package main
 
 import (
@@ -20,8 +20,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// wait waits until all jobs are done, and reports the progress. It returns an
-// AbandonedError if a worker died with a job.
+// wait waits until all jobs are done, and prints the progress. It returns an AbandonedError if a
+// worker died during a job.
 func wait(ctx context.Context, wg *waitgroup.WaitGroup) error {
 	done, progress := wg.WaitChan(ctx), time.NewTicker(time.Second)
 	defer progress.Stop()
@@ -31,7 +31,7 @@ func wait(ctx context.Context, wg *waitgroup.WaitGroup) error {
 			return err
 		case <-progress.C:
 			if status, err := wg.Inspect(ctx); err == nil {
-				fmt.Println(status.Outstanding(), "jobs left,", len(status.Tasks), "in progress,", status.Abandoned, "abandoned")
+				fmt.Println(status.Outstanding(), "jobs outstanding,", len(status.Tasks), "in progress,", status.Abandoned, "abandoned")
 			}
 		}
 	}
@@ -72,7 +72,7 @@ func main() {
 		fmt.Println(work(ctx, s.Client, wg, list, do))
 		return
 	}
-	s.RPush(ctx, list, 1, 2, 3, 4, 5, 6, 7, 8, 9) // the jobs first: each claimed task finds one
+	s.RPush(ctx, list, 1, 2, 3, 4, 5, 6, 7, 8, 9) // push the jobs first, so that each claimed task finds one
 	wg.Add(9)
 	go func() { fmt.Println("worker:", work(ctx, s.Client, wg, list, do)) }() // usually in another process
 	fmt.Println("all jobs:", wait(ctx, wg))

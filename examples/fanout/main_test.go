@@ -24,21 +24,21 @@ func TestMain(m *testing.M) {
 	}})
 }
 
-// group returns a wait group whose tasks expire soon after their process died.
+// group returns a wait group whose tasks expire soon after their process has died.
 func group(rdb *redis.Client) *waitgroup.WaitGroup {
 	wg := waitgroup.New(rdb, "group")
 	wg.TTL = 500 * time.Millisecond
 	return wg
 }
 
-// A job that fails is abandoned, and so is that of a worker that is killed.
+// TestWaitReportsAbandonedJobs: a failed job and the job of a killed worker are abandoned.
 func TestWaitReportsAbandonedJobs(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		rdb.RPush(t.Context(), "jobs", "killed", "failed", "done")
 		group(rdb).Add(3)
 		killed := redistest.Spawn(t, "hangs", "ADDR="+rdb.Options().Addr)
 		if job := <-killed.Lines(); job != "killed" {
-			t.Fatalf("it takes %q", job)
+			t.Fatalf("the worker took %q", job)
 		}
 		killed.Kill()
 

@@ -14,35 +14,35 @@ import (
 // A name identifies a worker among those of all processes.
 type name struct{ pid, n int }
 
-// A handover is how a worker came to the lock.
+// A handover describes how a worker acquired the lock.
 type handover struct {
 	from   name          // the previous holder, or zero if unknown
 	prior  int64         // the fencing token of its hold
-	died   bool          // it never called Unlock
-	waited bool          // this worker was waiting when it called Unlock
-	took   time.Duration // from its call of Unlock until this worker received the lock
+	died   bool          // the previous holder never called Unlock
+	waited bool          // this worker was waiting at that Unlock
+	took   time.Duration // from that Unlock until this worker received the lock
 }
 
-// A diary is an entry in Redis that each holder of the lock reads and overwrites. It has
-// the current holder, or the last one and the time of its call of Unlock. The lock does not
-// need it; the demonstration uses it to measure hand-overs.
+// A diary is an entry in Redis that each holder of the lock reads and overwrites. It contains
+// the current holder, or the last holder and the time of its Unlock. The lock does not need the
+// diary; the demonstration uses it to measure hand-overs.
 //
-// Within a process, took is exact. Between processes it uses the wall clock, so it is off
-// by the difference of their clocks. The entry is written before Unlock, so took includes
-// one round trip that is not part of the hand-over.
+// Within a process, took is exact. Between processes, it is off by the difference of their wall
+// clocks. The entry is written before Unlock, so took includes one round trip that is not part
+// of the hand-over.
 type diary struct {
 	rdb  redis.UniversalClient
 	key  string
-	last atomic.Pointer[departure] // of this process
+	last atomic.Pointer[unlockTime] // last Unlock of this process
 }
 
-type departure struct {
+type unlockTime struct {
 	fence int64
 	at    time.Time
 }
 
-// arrive records that w holds the lock, and returns how it came to it.
-func (d *diary) arrive(l *mutex.Lease, w name, asked, received time.Time) (h handover, err error) {
+// arrive records that w holds the lock, and returns how w acquired it.
+func (d *diary) arrive(l *mutex.Lease, w name, requested, received time.Time) (h handover, err error) {
 	var left int64
 	last, err := d.write(l, w, time.Time{})
 	switch {
@@ -52,7 +52,7 @@ func (d *diary) arrive(l *mutex.Lease, w name, asked, received time.Time) (h han
 		return h, err
 	}
 	if _, err := fmt.Sscan(last, &h.prior, &h.from.pid, &h.from.n, &left); err != nil {
-		return h, fmt.Errorf("the diary says %q: %w", last, err)
+		return h, fmt.Errorf("invalid diary entry %q: %w", last, err)
 	}
 	if left == 0 {
 		h.died = true
@@ -62,17 +62,17 @@ func (d *diary) arrive(l *mutex.Lease, w name, asked, received time.Time) (h han
 	if last := d.last.Load(); last != nil && last.fence == h.prior {
 		at = last.at
 	}
-	h.waited, h.took = asked.Before(at), received.Sub(at)
+	h.waited, h.took = requested.Before(at), received.Sub(at)
 	return h, nil
 }
 
-// leave records that w is about to call Unlock. After a loss it records nothing.
+// leave records that w is about to call Unlock. After a loss, it records nothing.
 func (d *diary) leave(l *mutex.Lease, w name) error {
 	if l.Err() != nil {
 		return nil
 	}
 	_, err := d.write(l, w, time.Now())
-	d.last.Store(&departure{l.Fence(), time.Now()})
+	d.last.Store(&unlockTime{l.Fence(), time.Now()})
 	if err == redis.Nil { // expired or deleted
 		return nil
 	}

@@ -4,16 +4,16 @@
 //
 //	go run ./examples/handoff
 //
-// It needs no Redis: it starts one in memory. To see processes take turns, start it in
-// several terminals:
+// The program starts a Redis in memory. To see hand-overs between processes, start it in several
+// terminals:
 //
 //	REDIS_URL=redis://localhost:6379 go run ./examples/handoff -for 1m
 //
-// Then end one with Ctrl-C: it unlocks, and the others continue at once. Or kill -9 one while
-// it holds the lock: the others continue when its TTL is over. Or pause one with Ctrl-Z while
-// it holds the lock, and resume it with fg: it reports the lost lock at once.
+// Then end a process with Ctrl-C: it unlocks, and the others continue at once. Or kill -9 the
+// holder: the others continue after its TTL. Or pause the holder with Ctrl-Z, and resume it with
+// fg: it reports the lost lock at once.
 //
-// The code to copy is worker.turn, in worker.go.
+// The code to copy is worker.attempt, in worker.go.
 package main
 
 import (
@@ -42,7 +42,7 @@ type config struct {
 	workers int
 	hold    time.Duration // on average
 	length  time.Duration // of the run; 0 means until Ctrl-C
-	live    bool          // redraw one picture instead of printing lines
+	live    bool          // redraw the screen instead of printing lines
 }
 
 func main() {
@@ -55,19 +55,19 @@ func main() {
 	}
 	cfg.url = os.Getenv("REDIS_URL")
 	if cfg.live {
-		logging.Disable() // go-redis would print into the picture
+		logging.Disable() // go-redis would print over the screen
 	}
 
 	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, restore) // a second Ctrl-C kills
+	context.AfterFunc(ctx, restore) // a second Ctrl-C kills the process
 	if err := run(ctx, cfg, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "handoff:", err)
 		os.Exit(1)
 	}
 }
 
-// run runs the demonstration until the time is over or ctx is done. It returns an error if
-// the lock could not be acquired, or if two workers held it at once.
+// run runs the demonstration for cfg.length or until ctx is done. It returns an error if the lock
+// could not be acquired, or if two workers held it at once.
 func run(ctx context.Context, cfg config, out io.Writer) error {
 	redis, err := server.Connect(ctx, cfg.url)
 	if err != nil {
@@ -97,7 +97,7 @@ func run(ctx context.Context, cfg config, out io.Writer) error {
 		workers.Go(func() {
 			if err := w.work(ctx); err != nil {
 				errs <- err
-				cancel() // end the others too
+				cancel() // end the other workers
 			}
 		})
 	}
@@ -112,12 +112,12 @@ func run(ctx context.Context, cfg config, out io.Writer) error {
 	case err := <-errs:
 		return err
 	default:
-		return b.summary(whereabouts(mu))
+		return b.summary(lockState(mu))
 	}
 }
 
-// whereabouts describes where the lock is after all workers have ended.
-func whereabouts(mu *mutex.Mutex) string {
+// lockState describes the state of the lock after all workers have ended.
+func lockState(mu *mutex.Mutex) string {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	lease, err := mu.TryLockContext(ctx)
@@ -128,9 +128,9 @@ func whereabouts(mu *mutex.Mutex) string {
 	case err == nil:
 		return "the lock is free now"
 	case errors.Is(err, mutex.ErrLocked):
-		return "the lock is with another process now"
+		return "another process holds the lock now"
 	default:
-		return "where the lock is now cannot be told: " + err.Error()
+		return "the state of the lock is unknown: " + err.Error()
 	}
 }
 
@@ -138,13 +138,13 @@ func parse(args []string, usage io.Writer) (cfg config, err error) {
 	f := flag.NewFlagSet("handoff", flag.ContinueOnError)
 	f.SetOutput(usage)
 	f.IntVar(&cfg.workers, "workers", 4, "number of `goroutines` that contend")
-	f.DurationVar(&cfg.hold, "hold", 150*time.Millisecond, "how long each holds the lock, on average")
-	f.DurationVar(&cfg.length, "for", 8*time.Second, "end after this `time`; 0 means at Ctrl-C")
+	f.DurationVar(&cfg.hold, "hold", 150*time.Millisecond, "average `time` that a worker holds the lock")
+	f.DurationVar(&cfg.length, "for", 8*time.Second, "end after this `time`; 0 means until Ctrl-C")
 	f.StringVar(&cfg.key, "key", "handoff-demo", "the lock's `key` in Redis")
-	f.DurationVar(&cfg.ttl, "ttl", 2*time.Second, "how long Redis keeps the lock after its process died")
-	f.BoolVar(&cfg.live, "live", isTerminal(os.Stdout), "redraw one picture instead of printing lines; the default on a terminal")
+	f.DurationVar(&cfg.ttl, "ttl", 2*time.Second, "how long Redis keeps the lock after its process has died")
+	f.BoolVar(&cfg.live, "live", isTerminal(os.Stdout), "redraw the screen instead of printing lines; the default on a terminal")
 	if err := f.Parse(args); err != nil {
-		return cfg, err // Parse has said why
+		return cfg, err // Parse has printed the error
 	}
 	switch {
 	case f.NArg() > 0:

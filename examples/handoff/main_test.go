@@ -23,11 +23,11 @@ func TestMain(m *testing.M) {
 	}})
 }
 
-const promise = "no two were inside at once, and the fences only grew"
+const summaryLine = "no two workers held the lock at once, and the fences only grew"
 
 var holds = regexp.MustCompile(`worker \d+ +holds +fence (\d+) +(.*)`)
 
-// fences returns those of the holds among the lines.
+// fences returns the fences of the holds in the lines.
 func fences(t *testing.T, lines ...string) (all []int64) {
 	t.Helper()
 	for _, line := range lines {
@@ -42,11 +42,11 @@ func fences(t *testing.T, lines ...string) (all []int64) {
 	return all
 }
 
-func grow(t *testing.T, fences []int64) {
+func checkIncreasing(t *testing.T, fences []int64) {
 	t.Helper()
 	for i := range fences[:max(0, len(fences)-1)] {
 		if fences[i] >= fences[i+1] {
-			t.Errorf("fence %d comes before %d", fences[i], fences[i+1])
+			t.Errorf("fence %d precedes %d", fences[i], fences[i+1])
 		}
 	}
 }
@@ -61,14 +61,14 @@ func TestEmbedded(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := fences(t, strings.Split(out.String(), "\n")...)
-	if grow(t, all); len(all) < 10 {
-		t.Errorf("%d holds only", len(all))
+	if checkIncreasing(t, all); len(all) < 10 {
+		t.Errorf("only %d holds", len(all))
 	}
 	for _, want := range []string{
-		fmt.Sprint(len(all), " holds in "), " handed over by worker ", " hand-overs, ", "the lock is free now", promise,
+		fmt.Sprint(len(all), " holds in "), " handed over by worker ", " hand-overs, ", "the lock is free now", summaryLine,
 	} {
 		if !strings.Contains(out.String(), want) {
-			t.Errorf("it does not say %q", want)
+			t.Errorf("the output lacks %q", want)
 		}
 	}
 	if t.Failed() {
@@ -84,16 +84,16 @@ func TestLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	before, after, ok := strings.Cut(out.String(), showCursor)
-	if !strings.HasPrefix(before, hideCursor) || !ok || !strings.Contains(after, promise) {
+	if !strings.HasPrefix(before, hideCursor) || !ok || !strings.Contains(after, summaryLine) {
 		t.Errorf("%q", out.String())
 	}
 	frames := strings.Split(before, "\x1b["+strconv.Itoa(4+c.workers+1+maxRecent)+"A")
 	if last := frames[len(frames)-1]; len(frames) < 3 || !strings.Contains(last, "and 1 more") || !strings.Contains(last, "handed over by") {
-		t.Errorf("%d frames, the last of them:\n%s", len(frames), last)
+		t.Errorf("%d frames, the last one:\n%s", len(frames), last)
 	}
 }
 
-// What waiting cannot cure ends the program.
+// TestFails: a permanent error ends the program.
 func TestFails(t *testing.T) {
 	c := brief()
 	c.key = "baton:{demo}"
@@ -107,7 +107,7 @@ func TestFails(t *testing.T) {
 	}
 }
 
-// A process is the program in another process, with its lines so far.
+// A process runs the program in another process, and collects its output.
 type process struct {
 	*redistest.Worker
 	lines []string
@@ -118,10 +118,10 @@ func start(t *testing.T, s *redistest.Server, args string) *process {
 	return &process{Worker: redistest.Spawn(t, "handoff", "REDIS_URL="+s.URL(), "ARGS="+args)}
 }
 
-// until reads on until a line contains text, and returns it.
+// until reads lines until a line contains text, and returns that line.
 func (p *process) until(t *testing.T, text string) string {
 	t.Helper()
-	late := time.After(20 * time.Second)
+	timeout := time.After(20 * time.Second)
 	for {
 		select {
 		case line, more := <-p.Lines():
@@ -131,13 +131,13 @@ func (p *process) until(t *testing.T, text string) string {
 			if p.lines = append(p.lines, line); strings.Contains(line, text) {
 				return line
 			}
-		case <-late:
-			t.Fatalf("process %d does not say %q:\n%s", p.Pid(), text, strings.Join(p.lines, "\n"))
+		case <-timeout:
+			t.Fatalf("process %d did not print %q:\n%s", p.Pid(), text, strings.Join(p.lines, "\n"))
 		}
 	}
 }
 
-// interrupt does what Ctrl-C does, and reads the rest.
+// interrupt sends the signal of Ctrl-C, and reads the remaining output.
 func (p *process) interrupt(t *testing.T) {
 	t.Helper()
 	self, err := os.FindProcess(p.Pid())
@@ -147,7 +147,7 @@ func (p *process) interrupt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.until(t, promise)
+	p.until(t, summaryLine)
 	if err := p.Wait(); err != nil {
 		t.Errorf("process %d: %v", p.Pid(), err)
 	}
@@ -164,20 +164,19 @@ func TestProcessesTakeTurns(t *testing.T) {
 	a.interrupt(t)
 	b.interrupt(t)
 
-	// Each hold's fence is above the one before, in whichever process that was,
-	// or the promise above would be missing.
+	// Fences grow across processes too: otherwise summaryLine would be missing.
 	ours, theirs := fences(t, a.lines...), fences(t, b.lines...)
-	grow(t, ours)
-	grow(t, theirs)
+	checkIncreasing(t, ours)
+	checkIncreasing(t, theirs)
 	seen := map[int64]bool{}
 	for _, f := range append(ours, theirs...) {
 		if seen[f] {
-			t.Errorf("fence %d twice", f)
+			t.Errorf("fence %d was granted twice", f)
 		}
 		seen[f] = true
 	}
 	if n := s.Client(t).Exists(t.Context(), "handoff-demo").Val(); n != 0 {
-		t.Error("the lock is held by nobody")
+		t.Error("the key of the lock remains")
 	}
 }
 

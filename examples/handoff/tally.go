@@ -14,8 +14,8 @@ type tally struct {
 	gaveUp   int
 	lost     int
 	took     []time.Duration
-	fence    int64 // the last
-	overlaps int   // holds that began while another worker was inside
+	fence    int64 // of the last hold
+	overlaps int   // holds that started while another worker held the lock
 	backward int   // fencing tokens that were not greater than the previous one
 }
 
@@ -40,8 +40,8 @@ func (t *tally) count(e event) {
 	}
 }
 
-// summary prints the counts. It returns an error if two workers were inside at once.
-func (b *board) summary(whereabouts string) error {
+// summary prints the counts. It returns an error if two workers held the lock at once.
+func (b *board) summary(lockState string) error {
 	all := 0
 	var each strings.Builder
 	for i, n := range b.holds {
@@ -52,15 +52,15 @@ func (b *board) summary(whereabouts string) error {
 			each.WriteString("  …")
 		}
 	}
-	fmt.Fprintf(b.out, "\n%d holds in %.1f s, %d waits given up, %d holds lost\n", all, time.Since(b.start).Seconds(), b.gaveUp, b.lost)
+	fmt.Fprintf(b.out, "\n%d holds in %.1f s, %d waits timed out, %d holds lost\n", all, time.Since(b.start).Seconds(), b.gaveUp, b.lost)
 	fmt.Fprintf(b.out, "by worker %s\n", each.String())
 	if slices.Sort(b.took); len(b.took) > 0 {
 		fmt.Fprintf(b.out, "%d hand-overs, in %s to %s, median %s\n", len(b.took), ms(b.took[0]), ms(b.took[len(b.took)-1]), ms(b.took[len(b.took)/2]))
 	}
-	fmt.Fprintln(b.out, whereabouts)
+	fmt.Fprintln(b.out, lockState)
 	if b.overlaps > 0 || b.backward > 0 {
-		return fmt.Errorf("the lock did not exclude: %d times two were inside at once, %d fences did not grow", b.overlaps, b.backward)
+		return fmt.Errorf("the lock did not exclude: two workers held it at once %d times, %d fences did not grow", b.overlaps, b.backward)
 	}
-	fmt.Fprintln(b.out, "no two were inside at once, and the fences only grew")
+	fmt.Fprintln(b.out, "no two workers held the lock at once, and the fences only grew")
 	return nil
 }

@@ -19,21 +19,21 @@ const (
 	stopped state = "stopped"
 )
 
-// An event is sent by a worker to the board.
+// An event is a change of a worker's state, sent to the board.
 type event struct {
 	at     time.Time
 	worker int
 	state  state
 	after  time.Duration // time in the previous state
-	err    error         // a failure of the diary or of Unlock
+	err    error         // error of the diary or of Unlock
 
-	// When holding.
+	// Set when state is holding.
 	fence   int64
-	overlap bool // another worker of this process was inside
+	overlap bool // another worker of this process held the lock
 	handover
 }
 
-// A board shows the events, as lines or as one picture.
+// A board shows the events, as lines or on a redrawn screen.
 type board struct {
 	tally
 	where string
@@ -42,14 +42,14 @@ type board struct {
 	live  bool
 	pid   int
 
-	// For the picture.
+	// Used on a redrawn screen.
 	rows   []event // the last event of each worker
 	recent []string
-	height int // of the picture on the screen
+	height int // of the text on the screen
 }
 
 const (
-	maxRows   = 10 // so that it fits on a screen
+	maxRows   = 10 // to fit on a screen
 	maxRecent = 6
 	frameTime = 50 * time.Millisecond
 	clock     = "15:04:05.000"
@@ -102,7 +102,7 @@ func (b *board) line(e event) string {
 	text := fmt.Sprintf("%s  worker %d  %-7s  ", e.at.Format(clock), e.worker, e.state)
 	switch {
 	case e.state == holding:
-		text += fmt.Sprintf("fence %d  %s", e.fence, b.how(e))
+		text += fmt.Sprintf("fence %d  %s", e.fence, b.describe(e))
 	case e.err != nil:
 		text += oneLine(e.err)
 	case e.state == gaveUp:
@@ -113,8 +113,8 @@ func (b *board) line(e event) string {
 	return strings.TrimRight(text, " ")
 }
 
-// how describes how a worker came to the lock.
-func (b *board) how(e event) string {
+// describe describes how a worker acquired the lock.
+func (b *board) describe(e event) string {
 	from := fmt.Sprintf("worker %d", e.from.n)
 	if e.from.pid != b.pid {
 		from += fmt.Sprintf(" of process %d", e.from.pid)
@@ -123,31 +123,31 @@ func (b *board) how(e event) string {
 	case e.err != nil:
 		return oneLine(e.err)
 	case e.died:
-		return "taken over, " + from + " never unlocked"
+		return "taken over, " + from + " did not unlock"
 	case e.waited:
 		return "handed over by " + from + " in " + ms(e.took)
 	default:
-		return "was free, had after " + ms(e.after)
+		return "was free, acquired after " + ms(e.after)
 	}
 }
 
-// place adds an event to the picture.
+// place adds an event to the screen.
 func (b *board) place(e event) {
 	b.rows[e.worker-1] = e
-	said := b.how(e)
+	text := b.describe(e)
 	switch {
 	case e.state == lost:
-		said = "lost the lock after " + ms(e.after)
+		text = "lost the lock after " + ms(e.after)
 	case e.state != holding && e.err == nil:
 		return
 	}
-	b.recent = append(b.recent, fmt.Sprintf("%s  worker %d  %s", e.at.Format(clock), e.worker, said))
+	b.recent = append(b.recent, fmt.Sprintf("%s  worker %d  %s", e.at.Format(clock), e.worker, text))
 	b.recent = b.recent[max(0, len(b.recent)-maxRecent):]
 }
 
 // VT100 control codes.
 const (
-	hideCursor = "\x1b[?25l\x1b[?7l" // and cut long lines, which would spoil the count of lines
+	hideCursor = "\x1b[?25l\x1b[?7l" // also truncates long lines, so that each uses one row
 	showCursor = "\x1b[?25h\x1b[?7h"
 	eraseLine  = "\x1b[K"
 	dim        = "\x1b[2m"
@@ -159,7 +159,7 @@ var color = map[state]string{
 	holding: "\x1b[1;32m", waiting: "\x1b[33m", resting: dim, stopped: dim, gaveUp: "\x1b[35m", lost: "\x1b[1;31m",
 }
 
-// draw redraws the picture in place.
+// draw redraws the screen in place.
 func (b *board) draw() {
 	now := time.Now()
 	end := "ends with Ctrl-C"

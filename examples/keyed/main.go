@@ -3,8 +3,8 @@
 //
 //	go run ./examples/keyed
 //
-// It needs no Redis: it starts one in memory. REDIS_URL selects another server. The bank,
-// also in memory, stands for a database that compares the tokens.
+// The program starts a Redis in memory. REDIS_URL selects another server. The bank, also in
+// memory, represents a database that compares the tokens.
 package main
 
 import (
@@ -20,15 +20,15 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// transfer moves amount between two accounts. Pool locks them in the same order everywhere,
-// however a caller names them, so two transfers cannot deadlock.
+// transfer moves amount between two accounts. Pool always locks them in the same order, so two
+// transfers cannot deadlock.
 func transfer(ctx context.Context, accounts *mutex.Pool, b *bank, from, to string, amount int) error {
 	lease, err := accounts.LockContext(ctx, from, to)
 	if err != nil {
 		return err
 	}
 	err = b.write(entry{from, -amount, lease.FenceOf(from)}, entry{to, amount, lease.FenceOf(to)})
-	return errors.Join(err, lease.Unlock()) // ErrLost: the bank has decided whether the write counts
+	return errors.Join(err, lease.Unlock()) // after ErrLost, the bank has decided whether the write counts
 }
 
 type entry struct {
@@ -37,10 +37,10 @@ type entry struct {
 	fence   int64
 }
 
-// A bank rejects the writes of holders that another holder has followed.
+// A bank rejects the writes of former holders, whose tokens are stale.
 type bank struct {
 	balance map[string]int
-	fence   map[string]int64 // the highest seen, by account
+	fence   map[string]int64 // the highest token seen, by account
 	mu      sync.Mutex
 }
 

@@ -20,12 +20,12 @@ func open(names ...string) *bank {
 	return b
 }
 
-// Transfers in both directions neither deadlock nor lose money.
+// TestTransfersInBothDirections: transfers in both directions neither deadlock nor lose money.
 func TestTransfersInBothDirections(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		b := open("alice", "bob")
 		var wg sync.WaitGroup
-		for range 2 { // pools, as of two processes
+		for range 2 { // pools, like two processes
 			accounts := mutex.NewPool(rdb, "account:")
 			for _, names := range [][2]string{{"alice", "bob"}, {"bob", "alice"}} {
 				for range 20 {
@@ -44,7 +44,7 @@ func TestTransfersInBothDirections(t *testing.T) {
 	})
 }
 
-// The bank rejects a holder that another one has followed, for all of its entries.
+// TestBankRejectsAStaleToken: the bank rejects all entries of a write with one stale token.
 func TestBankRejectsAStaleToken(t *testing.T) {
 	b := open("alice", "bob")
 	if err := b.write(entry{"alice", 1, 8}); err != nil {

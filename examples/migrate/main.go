@@ -1,10 +1,10 @@
-// Migrate migrates a database once, although all processes of a fleet want to as they start.
-// The others wait until it is done. The first process fails, so the next one migrates.
+// Migrate migrates a database once, although all processes of a fleet try when they start. The
+// others wait until the migration is done. The first process fails, so the next one migrates.
 //
 //	go run ./examples/migrate
 //
-// It needs no Redis: it starts one in memory. REDIS_URL selects another server. The processes
-// are goroutines here, each with a Once of its own.
+// The program starts a Redis in memory. REDIS_URL selects another server. The processes are
+// goroutines here, each with a Once of its own.
 package main
 
 import (
@@ -22,8 +22,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// start is what each process does first. A migration can run twice if its process dies before
-// the mark is written, so each step must be safe to repeat, as CREATE TABLE IF NOT EXISTS is.
+// start is called first by each process. A migration can run twice if its process dies before the
+// Once is marked as done. So each step must be safe to repeat, like CREATE TABLE IF NOT EXISTS.
 func start(ctx context.Context, rdb redis.UniversalClient, name string, migrate func(ctx context.Context, fence int64) error) error {
 	once := mutex.NewOnce(rdb, "migration:42")
 	once.Label = name
@@ -35,17 +35,17 @@ func start(ctx context.Context, rdb redis.UniversalClient, name string, migrate 
 	}
 	last, err := once.Last(ctx)
 	if err == nil && !ran {
-		fmt.Printf("%s finds that %s has migrated\n", name, last.By.Label)
+		fmt.Printf("%s skips the migration, because %s has migrated\n", name, last.By.Label)
 	}
 	return err
 }
 
-// A database has a schema, and refuses steps with a fencing token lower than one it has seen.
+// A database has a schema, and rejects a fencing token lower than one it has seen.
 type database struct {
 	mu     sync.Mutex
 	schema []string
 	fence  int64
-	fail   bool // the next migration
+	fail   bool // fail the next migration
 }
 
 func (db *database) migrate(ctx context.Context, fence int64) error {

@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { redistest.Main(m, nil) }
 
-// One process fails, one migrates, and no process starts before that.
+// TestMigrateOnce: one process fails, one migrates, and the others continue only after the migration.
 func TestMigrateOnce(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		db := &database{fail: true}
@@ -29,16 +29,16 @@ func TestMigrateOnce(t *testing.T) {
 				case err != nil && strings.Contains(err.Error(), "no space left"):
 					failed.Add(1)
 				case err != nil || len(db.schema) != 1:
-					t.Errorf("process %d starts with %v, %v", i, db.schema, err)
+					t.Errorf("process %d continues with schema %v, error %v", i, db.schema, err)
 				}
 			})
 		}
 		wg.Wait()
 		if failed.Load() != 1 || len(db.schema) != 1 {
-			t.Errorf("%d failures, the schema is %v", failed.Load(), db.schema)
+			t.Errorf("%d failures, schema %v", failed.Load(), db.schema)
 		}
 		if err := db.migrate(t.Context(), db.fence-1); err == nil {
-			t.Error("the database takes a stale token")
+			t.Error("the database accepts a stale token")
 		}
 	})
 }

@@ -20,7 +20,7 @@ func both[E any](a, b *hooks[E]) *hooks[E] {
 	}
 }
 
-// one returns a hook that calls f and g, either of which may be nil.
+// one returns a hook that calls f and g. Each may be nil.
 func one[E any](f, g func(context.Context, E)) func(context.Context, E) {
 	switch {
 	case f == nil:

@@ -2,10 +2,10 @@
 //
 //	go run . -listen 127.0.0.1:8080
 //
-// It needs no Redis: it starts one in memory. REDIS_URL selects another server. See
-// http://127.0.0.1:8080/metrics: the baton_… metrics are from package promtrace, the
-// otel_baton_… metrics are the same from package oteltrace. With -spans, each wait and each
-// hold prints a line.
+// The program starts a Redis in memory. REDIS_URL selects another server. The page is
+// http://127.0.0.1:8080/metrics. Its baton_… metrics are from package promtrace, and its
+// otel_baton_… metrics are the same from package oteltrace. With -spans, the program prints a line
+// for each wait and each hold.
 //
 // The packages to import are promtrace and oteltrace.
 package main
@@ -33,24 +33,24 @@ type config struct {
 	url    string // of Redis; empty for an embedded one
 	listen string
 	spans  bool
-	length time.Duration // of the whole; 0 is until Ctrl-C
+	length time.Duration // run time; 0 means until Ctrl-C
 }
 
 func main() {
 	cfg := config{url: os.Getenv("REDIS_URL")}
-	flag.StringVar(&cfg.listen, "listen", "127.0.0.1:8080", "where to serve /metrics")
+	flag.StringVar(&cfg.listen, "listen", "127.0.0.1:8080", "the `address` of /metrics")
 	flag.BoolVar(&cfg.spans, "spans", false, "print a line for each wait and each hold")
-	flag.DurationVar(&cfg.length, "for", 0, "stop after so long; 0 is at Ctrl-C")
+	flag.DurationVar(&cfg.length, "for", 0, "end after this `time`; 0 means until Ctrl-C")
 	flag.Parse()
 	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, restore) // a second Ctrl-C kills
+	context.AfterFunc(ctx, restore) // a second Ctrl-C kills the process
 	if err := run(ctx, cfg, prometheus.NewRegistry(), os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "observe:", err)
 		os.Exit(1)
 	}
 }
 
-// run runs the shop and serves its metrics until the time is over or ctx is done.
+// run runs the shop and serves its metrics for cfg.length or until ctx is done.
 func run(ctx context.Context, cfg config, reg *prometheus.Registry, out io.Writer) error {
 	redis, err := server.Connect(ctx, cfg.url)
 	if err != nil {
@@ -72,7 +72,7 @@ func run(ctx context.Context, cfg config, reg *prometheus.Registry, out io.Write
 	page := &http.Server{Handler: mux}
 	served := make(chan error, 1)
 	go func() { served <- page.Serve(l) }()
-	fmt.Fprintf(out, "%s; look at http://%s/metrics\n", redis.Name, l.Addr())
+	fmt.Fprintf(out, "%s; metrics at http://%s/metrics\n", redis.Name, l.Addr())
 
 	if cfg.length > 0 {
 		var stop context.CancelFunc
@@ -81,7 +81,7 @@ func run(ctx context.Context, cfg config, reg *prometheus.Registry, out io.Write
 	}
 	shop := newShop(redis.Client, watch)
 	shop.open(ctx)
-	_ = page.Close() // and so Serve returns
+	_ = page.Close() // Serve then returns
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}

@@ -27,8 +27,7 @@ import (
 
 func TestMain(m *testing.M) { redistest.Main(m, nil) }
 
-// read returns the numbers of a page, each by its name and its labels as they stand
-// there.
+// read returns the numbers of a page, by the text of their names and labels.
 func read(t *testing.T, page io.Reader) map[string]float64 {
 	t.Helper()
 	numbers := map[string]float64{}
@@ -46,8 +45,7 @@ func read(t *testing.T, page io.Reader) map[string]float64 {
 	return numbers
 }
 
-// TestPage does this and that in a bubble, where times are exact, and checks each
-// number of the page against it.
+// TestPage uses locks in a synctest bubble, where times are exact, and checks each number of the page.
 func TestPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := redistest.Mini(t)
@@ -75,7 +73,7 @@ func TestPage(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		for range 3 { // at once, for 2 s each
+		for range 3 { // granted at once, each held for 2 s
 			hold(lock(), 2*time.Second)
 		}
 		their, err := mutex.New(theirs, "a").LockContext(ctx)
@@ -83,27 +81,27 @@ func TestPage(t *testing.T) {
 			t.Fatal(err)
 		}
 		if m.TryLock() { // locked
-			t.Error("two hold it")
+			t.Error("two clients hold the lock")
 		}
 		short, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		if _, err := m.LockContext(short); err == nil { // deadline
-			t.Error("two hold it")
+			t.Error("two clients hold the lock")
 		}
 		queue := m.LockChan(ctx)
 		time.Sleep(4 * time.Second)
 		if got := page(t, reg)[`baton_waiting{baton_name="door"}`]; got != 1 {
-			t.Errorf("while one waits, the page says %v", got)
+			t.Errorf("with one waiter, the page has %v", got)
 		}
 		if err := their.Unlock(); err != nil {
 			t.Error(err)
 		}
-		hold((<-queue).Lease, 5*time.Second) // by message, after 4 s
+		hold((<-queue).Lease, 5*time.Second) // notified after 4 s
 		l := lock()
 		if err := rdb.Del(ctx, "a").Err(); err != nil {
 			t.Fatal(err)
 		}
-		<-l.Done() // gone
+		<-l.Done() // the key is missing
 
 		s := semaphore.NewWeighted(rdb, "s", 5)
 		s.Trace = w.semaphore("seats")
@@ -113,7 +111,7 @@ func TestPage(t *testing.T) {
 		mails := semaphore.NewLimiter(rdb, "l", 0.5, 1)
 		mails.Trace = w.limiter("mails")
 		if !mails.Allow() || mails.Allow() || mails.Wait(ctx) != nil {
-			t.Error("one is refused, and two are not")
+			t.Error("want one event allowed, one rejected, and one after a wait")
 		}
 		synctest.Wait()
 		got := page(t, reg)
@@ -137,7 +135,7 @@ func TestPage(t *testing.T) {
 			`baton_wait_duration_seconds_bucket{baton_name="door",le="0.0001"}`:         4,
 			`baton_hold_duration_seconds_count{baton_name="door"}`:                      5,
 		} {
-			for _, by := range []string{"", "otel_"} { // one dashboard serves both
+			for _, by := range []string{"", "otel_"} { // both packages export the same numbers
 				if x, ok := got[by+name]; !ok || math.Abs(x-want) > 1e-9 {
 					t.Errorf("%s%s is %v, want %v", by, name, x, want)
 				}
@@ -163,13 +161,13 @@ func TestPage(t *testing.T) {
 		outage.Set(false)
 		synctest.Wait()
 		if x := page(t, reg)[`baton_redis_errors_total{baton_name="door",baton_operation="acquire"}`]; x != 1 {
-			t.Errorf("of one error it says %v", x)
+			t.Errorf("after one error, the page has %v", x)
 		}
 		time.Sleep(time.Minute)
 	})
 }
 
-// page returns the numbers of the page that is served.
+// page returns the numbers of the page.
 func page(t *testing.T, reg *prometheus.Registry) map[string]float64 {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -177,8 +175,8 @@ func page(t *testing.T, reg *prometheus.Registry) map[string]float64 {
 	return read(t, w.Body)
 }
 
-// TestRun runs the whole, on a server of its own and on a real one, and scrapes it. In
-// the end all that was acquired is over, and nobody waits.
+// TestRun runs the program on an embedded and on a real server, and scrapes the page. At the end, all
+// holds are released, and no request waits.
 func TestRun(t *testing.T) {
 	for name, url := range map[string]string{"embedded": "", "redis": redistest.Start(t).URL()} {
 		t.Run(name, func(t *testing.T) {
@@ -196,31 +194,31 @@ func TestRun(t *testing.T) {
 				t.Fatal(err)
 			}
 			go io.Copy(io.Discard, r)
-			_, address, _ := strings.Cut(strings.TrimSpace(line), "look at ")
+			_, address, _ := strings.Cut(strings.TrimSpace(line), "metrics at ")
 			var got map[string]float64
 			redistest.Eventually(t, 20*time.Second, func() bool {
 				got = scrape(t, address)
 				return count(got, "till") >= 20 && count(got, "prices") >= 20 && count(got, "printers") >= 20
-			}, "twenty sales are on the page: %v", &got)
+			}, "the page shows twenty sales, not %v", &got)
 			stop()
 			if err := <-done; err != nil {
 				t.Error(err)
 			}
 			got = page(t, reg)
-			for _, what := range []string{"till", "prices", "printers"} {
-				label := `{baton_name="` + what + `"}`
-				if all, over := count(got, what), got["baton_hold_duration_seconds_count"+label]; all != over || got["baton_wait_duration_seconds_count"+label] != all {
-					t.Errorf("%s: %v were acquired, and %v are over", what, all, over)
+			for _, name := range []string{"till", "prices", "printers"} {
+				label := `{baton_name="` + name + `"}`
+				if all, over := count(got, name), got["baton_hold_duration_seconds_count"+label]; all != over || got["baton_wait_duration_seconds_count"+label] != all {
+					t.Errorf("%s: %v grants, but %v ended holds", name, all, over)
 				}
 				if got["baton_held"+label] != 0 || got["baton_waiting"+label] != 0 {
-					t.Errorf("%s: in the end %v are held, and %v wait", what, got["baton_held"+label], got["baton_waiting"+label])
+					t.Errorf("%s: at the end, %v are held and %v wait", name, got["baton_held"+label], got["baton_waiting"+label])
 				}
 			}
 		})
 	}
 }
 
-// count is how often something was acquired.
+// count returns the number of grants under name.
 func count(numbers map[string]float64, name string) (n float64) {
 	for key, x := range numbers {
 		if strings.HasPrefix(key, "baton_grants_total{") && strings.Contains(key, `baton_name="`+name+`"`) {
@@ -241,7 +239,7 @@ func scrape(t *testing.T, address string) map[string]float64 {
 	return read(t, got.Body)
 }
 
-// TestBoth checks that none of the functions is forgotten.
+// TestBoth checks that both sets each hook.
 func TestBoth(t *testing.T) {
 	w, err := newWatch(prometheus.NewRegistry(), false, io.Discard)
 	if err != nil {
@@ -253,7 +251,7 @@ func TestBoth(t *testing.T) {
 		v := reflect.ValueOf(*trace)
 		for i := range v.NumField() {
 			if v.Field(i).IsNil() {
-				t.Errorf("%s is nobody's", v.Type().Field(i).Name)
+				t.Errorf("the hook %s is nil", v.Type().Field(i).Name)
 			}
 		}
 	}

@@ -30,7 +30,7 @@ func newShop(rdb redis.UniversalClient, w *watch) *shop {
 	return s
 }
 
-// open lets the clerks sell until ctx is done.
+// open makes the clerks sell until ctx is done.
 func (s *shop) open(ctx context.Context) {
 	var wg sync.WaitGroup
 	for range clerks {

@@ -16,8 +16,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
-// A watch has both adapters with their providers. Your program has its own meter and
-// tracer, or only Prometheus.
+// A watch has both packages' collectors with their providers. Your program passes its own meter and
+// tracer, or uses only Prometheus.
 type watch struct {
 	metrics   *promtrace.Metrics
 	telemetry *oteltrace.Telemetry
@@ -53,7 +53,7 @@ func (w *watch) limiter(name string) *semaphore.Trace {
 	return (*semaphore.Trace)(both((*hooks[semaphore.Event])(w.metrics.Limiter(name)), (*hooks[semaphore.Event])(w.telemetry.Limiter(name))))
 }
 
-// close stops the providers. What they have not exported is dropped.
+// close stops the providers. Spans and metrics that are not exported yet are dropped.
 func (w *watch) close() {
 	_ = w.tracers.Shutdown(context.Background())
 	_ = w.meters.Shutdown(context.Background())

@@ -1,9 +1,9 @@
-// Pricecache is a cache that survives a stampede: as a price expires, hundreds of requests in
-// several processes want it at once, and the shop is asked once.
+// Pricecache is a cache that prevents a stampede. When a price expires, hundreds of requests in
+// several processes need it at once, but only one of them calls the shop.
 //
 //	go run ./examples/pricecache
 //
-// It needs no Redis: it starts one in memory. REDIS_URL selects another server.
+// The program starts a Redis in memory. REDIS_URL selects another server.
 package main
 
 import (
@@ -25,8 +25,8 @@ import (
 
 var errUnknown = errors.New("unknown product")
 
-// prices keeps a price for a minute. For an hour after that it returns the old price while one
-// process asks the shop. That a product is unknown is kept for a second.
+// prices caches a price for a minute. For an hour after that, it returns the old price while one
+// process calls the shop. The result "unknown product" is cached for a second.
 type prices struct {
 	flight *mutex.Flight
 	shop   *shop
@@ -50,11 +50,11 @@ func (p *prices) get(ctx context.Context, product string) (cents int, err error)
 	return strconv.Atoi(string(b))
 }
 
-// A shop is slow, and counts the questions.
-type shop struct{ asked atomic.Int64 }
+// A shop is slow, and counts its calls.
+type shop struct{ calls atomic.Int64 }
 
 func (s *shop) price(_ context.Context, product string) (int, error) {
-	s.asked.Add(1)
+	s.calls.Add(1)
 	time.Sleep(100 * time.Millisecond)
 	if product != "tea" {
 		return 0, errUnknown
@@ -76,5 +76,5 @@ func main() {
 	}
 	wg.Wait()
 	fmt.Println(p.get(ctx, "tea"))
-	fmt.Println("500 requests asked the shop", p.shop.asked.Load(), "times")
+	fmt.Println("500 requests called the shop", p.shop.calls.Load(), "times")
 }

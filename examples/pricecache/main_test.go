@@ -13,14 +13,14 @@ import (
 
 func TestMain(m *testing.M) { redistest.Main(m, nil) }
 
-// Several processes ask for several products at once, and the shop is asked for each once.
+// TestStampede: four Flights request two products at once, and the shop is called once per product.
 func TestStampede(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		s := new(shop)
 		var wg sync.WaitGroup
-		for range 4 { // each with a flight of its own
+		for range 4 { // like processes, each with a Flight of its own
 			p := open(rdb, s)
-			p.flight.KeepNotFound = time.Hour // however slow this machine is
+			p.flight.KeepNotFound = time.Hour // so that it does not expire on a slow machine
 			for range 50 {
 				wg.Go(func() {
 					if cents, err := p.get(t.Context(), "tea"); cents != 499 || err != nil {
@@ -35,8 +35,8 @@ func TestStampede(t *testing.T) {
 			}
 		}
 		wg.Wait()
-		if n := s.asked.Load(); n != 2 {
-			t.Errorf("the shop was asked %d times", n)
+		if n := s.calls.Load(); n != 2 {
+			t.Errorf("the shop was called %d times", n)
 		}
 	})
 }

@@ -2,9 +2,9 @@
 //
 //	go run ./examples/selectlock
 //
-// Three workers need the same lock. It needs no Redis: it starts one in memory. With
-// REDIS_URL set, it uses that server, and several processes share the lock. Ctrl-C ends
-// it: a worker that holds the lock finishes and unlocks.
+// Three workers need the same lock. The program starts a Redis in memory. With REDIS_URL set, it
+// uses that server, and several processes share the lock. Ctrl-C ends the program: a worker that
+// holds the lock finishes and unlocks.
 package main
 
 import (
@@ -37,8 +37,8 @@ func try(ctx context.Context, mu *mutex.Mutex, timeout time.Duration, work func(
 	case <-time.After(timeout):
 		return false, nil
 	case <-ctx.Done():
-		// The process is about to exit. Receiving the result makes sure that it leaves
-		// no queue entry, and no lock, for others to wait for.
+		// The process is about to exit. Receiving the result ensures that it leaves no queue
+		// entry and no lock in Redis.
 		if r := <-lock; r.Lease != nil {
 			return false, r.Lease.Unlock()
 		}

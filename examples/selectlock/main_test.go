@@ -36,11 +36,11 @@ func Example() {
 	// true <nil>
 }
 
-// A try that times out, or whose ctx is canceled, leaves no queue entry.
+// TestTryLeavesNoQueueEntry: a try that times out, or whose ctx is canceled, leaves no queue entry.
 func TestTryLeavesNoQueueEntry(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		o := *rdb.Options()
-		another := redis.NewClient(&o) // as of another process
+		another := redis.NewClient(&o) // like another process
 		defer another.Close()
 		holder, waiter := mutex.New(rdb, "key"), mutex.New(another, "key")
 		holder.Lock()
@@ -52,17 +52,17 @@ func TestTryLeavesNoQueueEntry(t *testing.T) {
 			defer cancel()
 			errs := make(chan error, 1)
 			go func() {
-				_, err := try(ctx, waiter, timeout, func(*mutex.Lease) { t.Error("two hold the lock") })
+				_, err := try(ctx, waiter, timeout, func(*mutex.Lease) { t.Error("two workers hold the lock") })
 				errs <- err
 			}()
 			if name == "cancel" {
-				redistest.Eventually(t, 10*time.Second, queued, "it does not queue")
+				redistest.Eventually(t, 10*time.Second, queued, "the try is queued")
 				cancel()
 			}
 			if err := <-errs; err != nil && !errors.Is(err, context.Canceled) {
 				t.Errorf("%s: %v", name, err)
 			}
-			redistest.Eventually(t, 2*time.Second, func() bool { return !queued() }, "after a %s it is queued", name)
+			redistest.Eventually(t, 2*time.Second, func() bool { return !queued() }, "the queue entry is removed after a %s", name)
 		}
 	})
 }

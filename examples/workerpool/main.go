@@ -1,10 +1,10 @@
-// Workerpool runs jobs with two limits that all its processes share: so many jobs at the
-// same time, and so many starts per second.
+// Workerpool runs jobs with two limits that all its processes share: the number of concurrent
+// jobs, and the number of starts per second.
 //
 //	go run ./examples/workerpool
 //
-// It needs no Redis: it starts one in memory. With REDIS_URL set, it uses that server, and
-// several processes share the limits.
+// The program starts a Redis in memory. With REDIS_URL set, it uses that server, and several
+// processes share the limits.
 package main
 
 import (
@@ -22,8 +22,8 @@ import (
 
 // A pool runs jobs.
 type pool struct {
-	permits *semaphore.Weighted // for jobs at the same time
-	rate    *semaphore.Limiter  // for starts per second
+	permits *semaphore.Weighted // limits concurrent jobs
+	rate    *semaphore.Limiter  // limits starts per second
 }
 
 // run calls work for each job, from n goroutines. It returns the errors on a channel, one
@@ -35,7 +35,7 @@ func (p *pool) run(ctx context.Context, n int, jobs <-chan int, work func(ctx co
 		workers.Go(func() {
 			for job := range jobs {
 				errs <- p.permits.Do(ctx, 1, func(ctx context.Context) error { // ctx is canceled if the permit is lost
-					// The token comes last, just before the work: a permit can wait, a token cannot.
+					// Take the rate token last, just before the work, because a token cannot be kept.
 					if err := p.rate.Wait(ctx); err != nil {
 						return err
 					}

@@ -24,7 +24,7 @@ func queue(n int) <-chan int {
 	return jobs
 }
 
-// Two pools, as of two processes, never run more jobs at once than there are permits.
+// TestPoolsShareThePermits: two pools, like two processes, never run more jobs at once than the permits allow.
 func TestPoolsShareThePermits(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		const permits = 2
@@ -52,12 +52,12 @@ func TestPoolsShareThePermits(t *testing.T) {
 			}
 		}
 		if done != 40 || most.Load() > permits {
-			t.Errorf("%d jobs done, %d at once", done, most.Load())
+			t.Errorf("%d jobs done, at most %d at once", done, most.Load())
 		}
 	})
 }
 
-// When ctx is done, the jobs that are left are not started.
+// TestPoolStops: when ctx is done, the remaining jobs do not start.
 func TestPoolStops(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		ctx, cancel := context.WithCancel(t.Context())

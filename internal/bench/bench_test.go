@@ -13,11 +13,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	workIfTold()
+	runWorker()
 	goleak.VerifyTestMain(m)
 }
 
-// measured returns a copy of a row that was measured once, in small.
+// measured returns a copy of a row, measured once at a small size.
 func measured(t *testing.T, name, systems string, goroutines int) row {
 	t.Helper()
 	list, err := chooseRows(name)
@@ -30,12 +30,12 @@ func measured(t *testing.T, name, systems string, goroutines int) row {
 	if err := r.round(t.Context(), b, 1); err != nil {
 		t.Fatal(err)
 	}
-	if len(b.misses) > 0 {
-		t.Error(b.misses)
+	if len(b.notMeasured) > 0 {
+		t.Error(b.notMeasured)
 	}
 	for _, g := range r.goals {
-		if what, got := r.reached(g); systems == "" && g.verdict(got) == "not measured" {
-			t.Errorf("%s is not measured", what)
+		if desc, got := r.evaluate(g); systems == "" && g.verdict(got) == "not measured" {
+			t.Errorf("%s is not measured", desc)
 		}
 	}
 	if md := r.report().markdown(); !strings.Contains(md, "\n| --- | ---: |") || strings.Count(md, "\n") != len(r.results)+4 {
@@ -44,30 +44,30 @@ func measured(t *testing.T, name, systems string, goroutines int) row {
 	return r
 }
 
-// TestRows measures a row of each kind for a moment: all systems get the lock. Ours exclude, and
-// leave no goroutine waiting.
+// TestRows measures a row of each kind briefly. All systems acquire the lock. Baton's systems exclude,
+// and leave no goroutine waiting.
 func TestRows(t *testing.T) {
 	for name, systems := range map[string]string{
-		"solo": "", "own-4": "", "own-64-latency-5ms": "floor,baton,pipeline", "again-1": "", "again-foreign": lingers + "," + visitFree, "again-pingpong": "",
+		"solo": "", "own-4": "", "own-64-latency-5ms": "floor,baton,pipeline", "again-1": "", "again-foreign": batonLinger + "," + batonLingerFree, "again-pingpong": "",
 		"cluster-own-64": "floor,baton,rueidislock-1", "cluster-hot-4x8": "baton", "hot-4x8": "", "readers-1ms": "", "permits-1ms": "",
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := measured(t, name, systems, 12)
 			for name, x := range r.results {
 				s, _ := systemNamed(name)
-				if name != visitFree && (x.failed != 0 || x.figures[rate].median() <= 0 || s.own && x.verdict() != "") {
+				if name != batonLingerFree && (x.failed != 0 || x.figures[rate].median() <= 0 || s.ours && x.verdict() != "") {
 					t.Errorf("%s: %+v", name, x)
 				}
 			}
 			if r.job.OwnKeys || r.job.Task == "solo" {
 				for _, s := range []string{"floor", "baton"} {
 					if n := r.results.get(s, requests).median(); (n < 2 || n > 2.5) && !strings.HasPrefix(r.name, "again") {
-						t.Errorf("%s takes %v requests, not 2", s, n)
+						t.Errorf("%s takes %v requests, want 2", s, n)
 					}
 				}
 			}
 			if r.job.Reads && r.results.get("baton-rw", writeWait) == nil {
-				t.Error("nobody writes")
+				t.Error("no goroutine writes")
 			}
 			if r.delay > 0 && r.results.get("baton", trips).median() < 1 {
 				t.Error("lock and unlock take less than a round trip")
@@ -76,8 +76,7 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// TestBroken has two processes inside at once, and two readers with a writer: the memory that
-// they share shows it.
+// TestBroken: the shared memory detects two processes inside at once, and readers with a writer.
 func TestBroken(t *testing.T) {
 	r := *hot(2, 1)
 	r.job.Hold, r.results = 20*time.Millisecond, results{}
@@ -95,28 +94,30 @@ func TestBroken(t *testing.T) {
 		m.enter(permits)
 	}
 	if m.clashes.Load() != 0 {
-		t.Error("16 are too many")
+		t.Error("16 holders of 16 permits clash")
 	}
 	if m.enter(permits); m.clashes.Load() != 1 {
-		t.Error("17 are not too many")
+		t.Error("17 holders of 16 permits do not clash")
 	}
 	if m.read(); m.clashes.Load() != 2 {
-		t.Error("a reader may be in with a writer")
+		t.Error("a reader with a writer does not clash")
 	}
 	m = sharedMem{}
 	m.read()
 	if m.read(); m.clashes.Load() != 0 {
-		t.Error("two readers exclude one another")
+		t.Error("two readers clash")
 	}
 	if m.enter(1); m.clashes.Load() != 1 {
-		t.Error("a writer may be in with readers")
+		t.Error("a writer with readers does not clash")
 	}
 }
 
-// TestGoals compares ours with the best peer of all, with the best that is fair, and with none
-// that lets two in.
+// TestGoals compares baton with the best peer, with the best fair peer, and never with a peer that does
+// not exclude.
 func TestGoals(t *testing.T) {
-	system := func(clashes int64, of map[string]series) *result { return &result{figures: of, clashes: clashes} }
+	system := func(clashes int64, figures map[string]series) *result {
+		return &result{figures: figures, clashes: clashes}
+	}
 	r := &row{name: "row", results: results{
 		"baton":     system(0, map[string]series{rate: {120, 130, 90}, p99: {4000, 4000, 4000}}),
 		"redislock": system(0, map[string]series{rate: {100, 100, 100}, p99: {2000, 2000, 2000}, jains: {0.6}}),
@@ -134,9 +135,9 @@ func TestGoals(t *testing.T) {
 		{goal{"baton", rate, "redsync", 2, true}, "row: baton: holds/s, × that of redsync ≥ 2.00 2.40 met"},
 		{goal{"baton", jains, "", 0.9, true}, "row: baton: Jain ≥ 0.900 – not measured"},
 	} {
-		what, got := r.reached(c.goal)
-		if text := strings.Join([]string{what, c.bound(), got.cell(), c.verdict(got)}, " "); text != c.want {
-			t.Errorf("%s\nnot\n%s", text, c.want)
+		desc, got := r.evaluate(c.goal)
+		if text := strings.Join([]string{desc, c.bound(), got.cell(), c.verdict(got)}, " "); text != c.want {
+			t.Errorf("%s\nwant\n%s", text, c.want)
 		}
 	}
 }
@@ -149,26 +150,26 @@ func TestFigures(t *testing.T) {
 	for _, q := range []float64{0.01, 0.5, 0.99} {
 		want := q * 1e8
 		if got := float64(h.quantile(q)); got < 0.96*want || got > 1.04*want {
-			t.Errorf("quantile %v is %v ns, not %v", q, got, want)
+			t.Errorf("quantile %v is %v ns, want %v", q, got, want)
 		}
 	}
 	if new(hist).quantile(0.5) != 0 {
 		t.Error("an empty hist has a median")
 	}
-	h.add(time.Hour) // beyond the last bucket it still counts
+	h.add(time.Hour) // counts in the last bucket
 	if got := h.quantile(1 - 1e-9); got < time.Minute {
 		t.Error(got)
 	}
 	for want, shares := range map[float64][]int64{1: {5, 5, 5}, 1.0 / 3: {9, 0, 0}, 0: {0, 0}} {
 		if got := jain(shares); math.Abs(got-want) > 1e-9 {
-			t.Errorf("%v: %v, not %v", shares, got, want)
+			t.Errorf("%v: %v, want %v", shares, got, want)
 		}
 	}
 	s := series{30, 10, 20, 1234567}
 	if s.cell() != "25.0" || s.spread() != "10.0–1,235,000" {
 		t.Errorf("%s, %s", s.cell(), s.spread())
 	}
-	if got := s.over(series{10, 10, 10}); !slices.Equal(got, series{3, 1, 2}) || got.cell() != "2.00" {
+	if got := s.ratioTo(series{10, 10, 10}); !slices.Equal(got, series{3, 1, 2}) || got.cell() != "2.00" {
 		t.Error(got)
 	}
 	if (series{}).cell() != "–" || number(1999.6) != "2,000" || number(0.0123) != "0.012" || number(math.NaN()) != "–" || number(math.Inf(1)) != "∞" {

@@ -8,15 +8,15 @@ import (
 )
 
 const (
-	// drainTimeout is for how long, after the end, a goroutine that waits may still get the
-	// lock; one that does not counts as unserved.
+	// drainTimeout is how long a waiting goroutine may still acquire the lock after the end. If
+	// it does not, it counts as unserved.
 	drainTimeout = 5 * time.Second
-	// writeEvery is how often the one writer writes. It begins half a second after the start,
-	// or in the middle of a row that is shorter.
+	// writeEvery is the period of the only writer. Its first write is half a second after the
+	// start, or in the middle of a shorter row.
 	writeEvery = time.Second
 )
 
-// contend has all goroutines of the process lock the same key, or one each.
+// contend makes all goroutines of the process lock the same key, or one key each.
 func (w *worker) contend(start time.Time) *tally {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -31,9 +31,9 @@ func (w *worker) contend(start time.Time) *tally {
 	}
 	time.Sleep(time.Until(start))
 	end := time.Now().Add(w.Duration)
-	// Not at the end: rueidislock unlocks when ctx ends, though somebody be inside.
-	breaker := time.AfterFunc(w.Duration+drainTimeout, cancel)
-	defer breaker.Stop()
+	// Do not cancel at the end: rueidislock unlocks when ctx is done, even while the lock is held.
+	timeout := time.AfterFunc(w.Duration+drainTimeout, cancel)
+	defer timeout.Stop()
 
 	var wg sync.WaitGroup
 	for i, h := range handles {
@@ -50,11 +50,11 @@ func (w *worker) contend(start time.Time) *tally {
 	return merged(tallies)
 }
 
-// loop is one goroutine: it locks, holds and unlocks until the end, and at least
-// once, however late a busy machine lets it begin.
+// loop locks, holds and unlocks in one goroutine until the end, but at least once, even if a busy
+// machine starts it late.
 func (w *worker) loop(ctx context.Context, h handle, end time.Time, t *tally) {
 	t.Holds = make([]int64, 1)
-	for asked, first := time.Now(), true; first || asked.Before(end); asked, first = time.Now(), false {
+	for requested, first := time.Now(), true; first || requested.Before(end); requested, first = time.Now(), false {
 		err := h.lock(ctx)
 		got := time.Now()
 		late := got.After(end)
@@ -62,7 +62,7 @@ func (w *worker) loop(ctx context.Context, h handle, end time.Time, t *tally) {
 			got = end
 		}
 		if !w.OwnKeys {
-			t.waited(got.Sub(asked))
+			t.waited(got.Sub(requested))
 		}
 		if err != nil {
 			if ctx.Err() != nil {
@@ -84,14 +84,14 @@ func (w *worker) loop(ctx context.Context, h handle, end time.Time, t *tally) {
 			t.fail(err)
 		}
 		if w.OwnKeys {
-			t.waited(time.Since(asked))
+			t.waited(time.Since(requested))
 		}
 	}
 }
 
 // inside is the critical section.
 func (w *worker) inside() {
-	if w.Reads && w.System == "baton-rw" { // with a mutex readers exclude one another
+	if w.Reads && w.System == "baton-rw" { // with a Mutex, readers exclude each other
 		w.mem.read()
 		defer w.mem.done()
 	} else {
@@ -103,7 +103,7 @@ func (w *worker) inside() {
 	}
 }
 
-// write writes once in a while.
+// write locks for writing once per writeEvery.
 func (w *worker) write(ctx context.Context, end time.Time, t *tally) {
 	h := w.clients[0].handle("key")
 	if rw, ok := w.clients[0].(batonRW); ok {
@@ -111,13 +111,13 @@ func (w *worker) write(ctx context.Context, end time.Time, t *tally) {
 	}
 	for next := time.Now().Add(min(writeEvery, w.Duration) / 2); next.Before(end); next = next.Add(writeEvery) {
 		time.Sleep(time.Until(next))
-		asked := time.Now()
+		requested := time.Now()
 		if err := h.lock(ctx); err != nil {
 			t.fail(err)
 			continue
 		}
 		t.Writes++
-		t.WriteWait += time.Since(asked)
+		t.WriteWait += time.Since(requested)
 		w.mem.enter(1)
 		w.mem.leave()
 		if err := h.unlock(); err != nil {
@@ -129,7 +129,7 @@ func (w *worker) write(ctx context.Context, end time.Time, t *tally) {
 // visitPeriod is how often the other process of again-foreign locks the key.
 const visitPeriod = 100 * time.Millisecond
 
-// foreign is a process that locks a key once in a while; the first process locks it again and again.
+// foreign runs the two processes of again-foreign: the first locks a key repeatedly, the other every visitPeriod.
 func (w *worker) foreign(start time.Time) *tally {
 	if w.Index > 0 {
 		return w.visit(start)
@@ -137,8 +137,8 @@ func (w *worker) foreign(start time.Time) *tally {
 	return w.again(start, func(*tally, time.Duration) {})
 }
 
-// again locks a key again and again, with all clients in turn.
-func (w *worker) again(start time.Time, note func(*tally, time.Duration)) *tally {
+// again locks a key repeatedly, with all clients in turn.
+func (w *worker) again(start time.Time, record func(*tally, time.Duration)) *tally {
 	t := &tally{Holds: make([]int64, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -149,17 +149,17 @@ func (w *worker) again(start time.Time, note func(*tally, time.Duration)) *tally
 	time.Sleep(time.Until(start))
 	for end := start.Add(w.Duration); time.Now().Before(end); {
 		for _, h := range handles {
-			note(t, t.once(ctx, h))
+			record(t, t.once(ctx, h))
 			t.Holds[0]++
 		}
 	}
 	return t
 }
 
-// pingpong is two clients that lock a key in turn. To the library they are two processes.
+// pingpong makes two clients lock a key in turn. The library treats them as two processes.
 func (w *worker) pingpong(start time.Time) *tally { return w.again(start, (*tally).waited) }
 
-// visit locks a key once in a while.
+// visit locks a key every visitPeriod.
 func (w *worker) visit(start time.Time) *tally {
 	t := &tally{}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -177,9 +177,9 @@ func (w *worker) visit(start time.Time) *tally {
 
 // once locks and unlocks, and returns how long it waited for the lock.
 func (t *tally) once(ctx context.Context, h handle) (wait time.Duration) {
-	asked := time.Now()
+	requested := time.Now()
 	err := h.lock(ctx)
-	wait = time.Since(asked)
+	wait = time.Since(requested)
 	if err == nil {
 		err = h.unlock()
 	}

@@ -12,27 +12,27 @@ import (
 	"time"
 )
 
-// startTimeout is for how long a worker may start, or take beyond its duration.
+// startTimeout limits a worker's start, and the time that it takes beyond its duration.
 const startTimeout = 15 * time.Second
 
 // A job is what one worker process does.
 type job struct {
 	Task           string // one of tasks
 	System, Addr   string
-	SharedMem      string // a file
+	SharedMem      string // the file's name
 	Goroutines     int
-	OwnKeys        bool // each goroutine has a key that nobody else wants
-	Reads          bool // one goroutine of all writes, the others read
-	Limit          int  // how many may be inside at once
-	Clients        int  // of this process; 1 if 0
-	Index          int  // of this process among those of its row
+	OwnKeys        bool // each goroutine has a key of its own
+	Reads          bool // one goroutine writes, the others read
+	Limit          int  // maximum number of goroutines inside at once
+	Clients        int  // number of clients of this process; 0 means 1
+	Index          int  // number of this process in its row
 	Hold, Duration time.Duration
 }
 
-// A fleet is worker processes: this binary, run again.
+// A fleet is a group of worker processes, which run this binary.
 type fleet struct {
 	workers []*process
-	cancel  context.CancelFunc // kills them
+	cancel  context.CancelFunc // kills the workers
 }
 
 type process struct {
@@ -41,7 +41,7 @@ type process struct {
 	reports *json.Decoder
 }
 
-// startFleet returns when all workers are connected and ready.
+// startFleet starts n workers, and returns when all are connected and ready.
 func startFleet(ctx context.Context, n int, j job) (*fleet, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*startTimeout+j.Duration)
 	f := &fleet{cancel: cancel}
@@ -55,7 +55,7 @@ func startFleet(ctx context.Context, n int, j job) (*fleet, error) {
 		var ready string
 		if err := w.reports.Decode(&ready); err != nil {
 			f.end()
-			return nil, fmt.Errorf("a worker does not start: %w", err)
+			return nil, fmt.Errorf("a worker did not start: %w", err)
 		}
 	}
 	return f, nil
@@ -82,7 +82,7 @@ func (f *fleet) add(ctx context.Context, j job) error {
 	return nil
 }
 
-// run has all workers do their job at the same time.
+// run makes all workers do their job at the same time.
 func (f *fleet) run() (*tally, error) {
 	start := time.Now().Add(50 * time.Millisecond)
 	tallies, errs := make([]tally, len(f.workers)), make([]error, len(f.workers))
@@ -92,16 +92,16 @@ func (f *fleet) run() (*tally, error) {
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
-		return nil, fmt.Errorf("a worker does not end: %w", err)
+		return nil, fmt.Errorf("a worker did not finish: %w", err)
 	}
 	return merged(tallies), nil
 }
 
-// end kills the workers that are left, as kill -9 does, and waits for them.
+// end kills the remaining workers with SIGKILL, and waits for them.
 func (f *fleet) end() {
 	f.cancel()
 	for _, w := range f.workers {
 		_ = w.stdin.Close()
-		_ = w.cmd.Wait() // what counts, they have reported before
+		_ = w.cmd.Wait() // the workers have already reported their results
 	}
 }

@@ -2,13 +2,12 @@ package main
 
 import "fmt"
 
-// A goal is a bound for a figure of a system: of the figure itself, or of how many times that of
-// another system it is.
+// A goal is a bound for a figure of a system, or for the ratio to the figure of another system.
 type goal struct {
 	system, figure string
-	than           string // another system, or one of those below, or "" for none
+	relativeTo     string // another system, best, bestFair, or "" for the figure itself
 	limit          float64
-	least          bool // the limit is the least, and not the most
+	minimum        bool // limit is a minimum instead of a maximum
 }
 
 const (
@@ -16,16 +15,16 @@ const (
 	bestFair = "best fair peer"
 )
 
-// fair is Jain's index from which a peer counts as one that lets all in. Others
-// may be quick because one worker keeps the lock.
+// fair is Jain's index from which a peer counts as fair. Other peers may be fast because one worker
+// keeps the lock.
 const fair = 0.9
 
-// best returns the name of the peer that is best in a figure, of those that exclude, and are fair if
-// that is asked for. It is "" if there is none.
+// best returns the name of the peer with the best figure, among the peers that exclude, and only among
+// fair peers if isFair is set. It returns "" if there is none.
 func (r results) best(figure string, isFair bool) (name string) {
 	for _, s := range systems {
 		x := r[s.name]
-		if x == nil || s.own || x.clashes > 0 || isFair && x.figures[jains].median() < fair {
+		if x == nil || s.ours || x.clashes > 0 || isFair && x.figures[jains].median() < fair {
 			continue
 		}
 		got, most := r.get(s.name, figure).median(), r.get(name, figure).median()
@@ -36,24 +35,24 @@ func (r results) best(figure string, isFair bool) (name string) {
 	return name
 }
 
-// reached returns what the goal is about, and the figure, a ratio in each round.
-func (r *row) reached(g goal) (what string, got series) {
-	what, got = r.name+": "+g.system+": "+g.figure, r.results.get(g.system, g.figure)
-	if g.than == "" {
-		return what, got
+// evaluate returns the description of the goal, and its figure or ratio in each round.
+func (r *row) evaluate(g goal) (desc string, got series) {
+	desc, got = r.name+": "+g.system+": "+g.figure, r.results.get(g.system, g.figure)
+	if g.relativeTo == "" {
+		return desc, got
 	}
-	than := g.than
-	if g.than == best || g.than == bestFair {
-		than = r.results.best(g.figure, g.than == bestFair)
-		what += ", × that of the " + g.than
+	relativeTo := g.relativeTo
+	if g.relativeTo == best || g.relativeTo == bestFair {
+		relativeTo = r.results.best(g.figure, g.relativeTo == bestFair)
+		desc += ", × that of the " + g.relativeTo
 	} else {
-		what += ", × that of"
+		desc += ", × that of"
 	}
-	return fmt.Sprintf("%s %s", what, than), got.over(r.results.get(than, g.figure))
+	return fmt.Sprintf("%s %s", desc, relativeTo), got.ratioTo(r.results.get(relativeTo, g.figure))
 }
 
 func (g goal) bound() string {
-	if g.least {
+	if g.minimum {
 		return "≥ " + number(g.limit)
 	}
 	return "≤ " + number(g.limit)
@@ -63,7 +62,7 @@ func (g goal) verdict(got series) string {
 	switch x := got.median(); {
 	case len(got) == 0:
 		return "not measured"
-	case g.least && x >= g.limit, !g.least && x <= g.limit:
+	case g.minimum && x >= g.limit, !g.minimum && x <= g.limit:
 		return "met"
 	}
 	return "NOT MET"
@@ -74,8 +73,8 @@ func goalTable(list []*row) table {
 	t := table{title: "Goals", head: []string{"goal", "limit", "this run", "min–max", "verdict"}}
 	for _, r := range list {
 		for _, g := range r.goals {
-			what, got := r.reached(g)
-			t.lines = append(t.lines, []string{what, g.bound(), got.cell(), got.spread(), g.verdict(got)})
+			desc, got := r.evaluate(g)
+			t.lines = append(t.lines, []string{desc, g.bound(), got.cell(), got.spread(), g.verdict(got)})
 		}
 	}
 	return t

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// A hist counts durations in buckets which are at most 3 % wide, so that a
-// sample costs an increment and a process's samples fit in a line. A bucket is
-// named by the six leading bits of the nanoseconds, and by how many follow them.
+// A hist counts durations in buckets that are at most 3 % wide, so a sample costs one increment and
+// a process's samples fit in one line of JSON. The index of a bucket is the six leading bits of the
+// nanoseconds, and the number of bits that follow.
 type hist [40 * 32]int64
 
 func (h *hist) add(d time.Duration) {
@@ -22,7 +22,7 @@ func (h *hist) merge(other *hist) {
 	}
 }
 
-// quantile is the middle of the bucket below which the share q of all lies.
+// quantile returns the middle of the bucket that contains quantile q.
 func (h *hist) quantile(q float64) time.Duration {
 	var total int64
 	for _, n := range h {

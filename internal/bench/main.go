@@ -1,7 +1,7 @@
-// Command bench compares baton with its peers: all systems, on one private redis-server, in
-// one run. README.md describes the workloads. It needs redis-server on the PATH and a Unix,
-// because it checks mutual exclusion in memory that the processes share. It is a module of its
-// own, so that the peers do not become dependencies of baton's users.
+// Command bench compares baton with its peers: all systems, on one private redis-server, in one
+// run. README.md describes the workloads. The command needs redis-server on the PATH and a Unix,
+// because it checks mutual exclusion in shared memory. It is a module of its own, so that the
+// peers do not become dependencies of baton's users.
 package main
 
 import (
@@ -21,25 +21,25 @@ import (
 
 // A bench is one run of the command.
 type bench struct {
-	server   *server
-	cluster  *server // nil until a row needs it
-	dir      string  // of the servers
-	systems  string  // the chosen ones, with commas; all if empty
-	duration time.Duration
-	misses   []string
+	server      *server
+	cluster     *server // nil until a row needs it
+	dir         string  // of the servers
+	systems     string  // selected systems, separated by commas; all if empty
+	duration    time.Duration
+	notMeasured []string
 }
 
 func main() {
-	workIfTold()
+	runWorker()
 	all := ""
 	for _, r := range rows {
-		all += fmt.Sprintf("\n%s: %s", r.name, r.what)
+		all += fmt.Sprintf("\n%s: %s", r.name, r.desc)
 	}
-	rounds := flag.Int("rounds", 3, "how often to measure everything")
-	names := flag.String("rows", "", "what to measure, with commas; empty means all of:"+all)
+	rounds := flag.Int("rounds", 3, "the number of measurements of each row and system")
+	names := flag.String("rows", "", "the rows to measure, separated by commas; empty means all of:"+all)
 	b := &bench{}
-	flag.DurationVar(&b.duration, "duration", time.Second, "of each measurement, that is per row, system and round")
-	flag.StringVar(&b.systems, "systems", "", "what to measure it with, with commas; empty means all")
+	flag.DurationVar(&b.duration, "duration", time.Second, "the duration of each measurement, per row, system and round")
+	flag.StringVar(&b.systems, "systems", "", "the systems to measure, separated by commas; empty means all")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -81,7 +81,7 @@ func (b *bench) run(ctx context.Context, list []*row, rounds int) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%d rounds of %v, medians; %s %s/%s, %d CPUs, redis-server %s; load average before %s, after %s; it took %v\n\n",
+	fmt.Printf("%d rounds of %v, medians; %s %s/%s, %d CPUs, redis-server %s; load average before %s, after %s; run time %v\n\n",
 		rounds, b.duration, runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), info["redis_version"], before, load(),
 		time.Since(began).Round(time.Second))
 	b.print(list)
@@ -95,7 +95,7 @@ func (b *bench) close() {
 	}
 }
 
-// print shows all tables, and then what they were made with.
+// print prints all tables, and the settings of the systems.
 func (b *bench) print(list []*row) {
 	for _, r := range list {
 		fmt.Println(r.report().markdown())
@@ -106,7 +106,7 @@ func (b *bench) print(list []*row) {
 			fmt.Printf("* %s: %s\n", s.name, s.settings)
 		}
 	}
-	for _, miss := range b.misses {
+	for _, miss := range b.notMeasured {
 		fmt.Printf("\nNot measured: %s\n", miss)
 	}
 	fmt.Println("\n" + goalTable(list).markdown())
@@ -119,7 +119,7 @@ func chooseRows(names string) (list []*row, err error) {
 	for name := range strings.SplitSeq(names, ",") {
 		i := slices.IndexFunc(rows, func(r *row) bool { return r.name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no row %q", name)
+			return nil, fmt.Errorf("unknown row %q", name)
 		}
 		list = append(list, rows[i])
 	}
@@ -129,13 +129,13 @@ func chooseRows(names string) (list []*row, err error) {
 func chooseSystems(names string) error {
 	for name := range strings.SplitSeq(names, ",") {
 		if _, ok := systemNamed(name); name != "" && !ok {
-			return fmt.Errorf("there is no system %q", name)
+			return fmt.Errorf("unknown system %q", name)
 		}
 	}
 	return nil
 }
 
-// load is the machine's load average, where there is such a thing.
+// load returns the machine's load average, or "unknown".
 func load() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {

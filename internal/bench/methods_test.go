@@ -9,12 +9,12 @@ import (
 	ours "github.com/seed-3d5fec5c/baton/semaphore"
 )
 
-// TestWeightedMethods finds every method of x/sync's Weighted, with the same
-// signature. It is here so that x/sync does not come to baton's users.
+// TestWeightedMethods checks that baton's Weighted has every method of x/sync's Weighted, with the
+// same signature. It is here so that x/sync does not become a dependency of baton.
 func TestWeightedMethods(t *testing.T) {
 	a, b := reflect.TypeFor[*ours.Weighted](), reflect.TypeFor[*theirs.Weighted]()
 	if b.NumMethod() == 0 {
-		t.Error("x/sync's has none")
+		t.Error("x/sync's Weighted has no methods")
 	}
 	for i := range b.NumMethod() {
 		name := b.Method(i).Name

@@ -10,15 +10,15 @@ import (
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
-// baton is ours, in the lease dialect: lock returns how a handle locks a key.
+// baton is a client of baton's Mutex; lock returns the lock method for a key.
 type baton struct {
-	hangUp
+	goRedis
 	lock func(rdb redis.UniversalClient, key string) func(context.Context) (*mutex.Lease, error)
 }
 
 func (b baton) handle(key string) handle { return &leaseHandle{lockContext: b.lock(b.rdb, key)} }
 
-// leaseHandle is any of our locks that give a lease.
+// leaseHandle is a handle of a lock that returns a mutex.Lease.
 type leaseHandle struct {
 	lockContext func(context.Context) (*mutex.Lease, error)
 	l           *mutex.Lease
@@ -32,13 +32,13 @@ func (h *leaseHandle) lock(ctx context.Context) (err error) {
 func (h *leaseHandle) unlock() error { return h.l.Unlock() }
 
 func openBaton(addr string) (client, error) {
-	return baton{hangUp{dial(addr)}, func(rdb redis.UniversalClient, key string) func(context.Context) (*mutex.Lease, error) {
+	return baton{goRedis{dial(addr)}, func(rdb redis.UniversalClient, key string) func(context.Context) (*mutex.Lease, error) {
 		return mutex.New(rdb, key).LockContext
 	}}, nil
 }
 
 func openLinger(addr string) (client, error) {
-	return baton{hangUp{dial(addr)}, func(rdb redis.UniversalClient, key string) func(context.Context) (*mutex.Lease, error) {
+	return baton{goRedis{dial(addr)}, func(rdb redis.UniversalClient, key string) func(context.Context) (*mutex.Lease, error) {
 		m := mutex.New(rdb, key)
 		m.Linger = 50 * time.Millisecond
 		return m.LockContext
@@ -46,36 +46,40 @@ func openLinger(addr string) (client, error) {
 }
 
 func openBackground(addr string) (client, error) {
-	return baton{hangUp{dial(addr)}, func(rdb redis.UniversalClient, key string) func(context.Context) (*mutex.Lease, error) {
+	return baton{goRedis{dial(addr)}, func(rdb redis.UniversalClient, key string) func(context.Context) (*mutex.Lease, error) {
 		m := mutex.New(rdb, key)
 		return func(context.Context) (*mutex.Lease, error) { return m.LockContext(context.Background()) }
 	}}, nil
 }
 
-// batonRW is our RWMutex. Its handles read; they share one lock, as the goroutines of a process do.
+// batonRW is a client of baton's RWMutex. Its handles read, and share one RWMutex per key.
 type batonRW struct {
-	hangUp
+	goRedis
 	rw map[string]*mutex.RWMutex
 }
 
 func openRW(addr string) (client, error) {
-	return batonRW{hangUp{dial(addr)}, map[string]*mutex.RWMutex{}}, nil
+	return batonRW{goRedis{dial(addr)}, map[string]*mutex.RWMutex{}}, nil
 }
 
-func (b batonRW) of(key string) *mutex.RWMutex {
+func (b batonRW) mutexOf(key string) *mutex.RWMutex {
 	if b.rw[key] == nil {
 		b.rw[key] = mutex.NewRW(b.rdb, key)
 	}
 	return b.rw[key]
 }
 
-func (b batonRW) handle(key string) handle { return &leaseHandle{lockContext: b.of(key).RLockContext} }
-func (b batonRW) writer(key string) handle { return &leaseHandle{lockContext: b.of(key).LockContext} }
+func (b batonRW) handle(key string) handle {
+	return &leaseHandle{lockContext: b.mutexOf(key).RLockContext}
+}
+func (b batonRW) writer(key string) handle {
+	return &leaseHandle{lockContext: b.mutexOf(key).LockContext}
+}
 
-// weighted is our semaphore in the lease dialect.
-type weighted struct{ hangUp }
+// weighted is a client of baton's Weighted.
+type weighted struct{ goRedis }
 
-func openWeighted(addr string) (client, error) { return weighted{hangUp{dial(addr)}}, nil }
+func openWeighted(addr string) (client, error) { return weighted{goRedis{dial(addr)}}, nil }
 
 func (w weighted) handle(key string) handle {
 	return &weightedHandle{s: semaphore.NewWeighted(w.rdb, key, permits)}

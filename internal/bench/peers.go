@@ -13,93 +13,95 @@ import (
 	"github.com/redis/rueidis/rueidislock"
 )
 
-// bsm is bsm/redislock. A strategy counts tries, so that each lock needs its own.
-type bsm struct {
-	hangUp
+// redislockClient uses bsm/redislock. A retry strategy counts tries, so each lock call needs its own.
+type redislockClient struct {
+	goRedis
 	c *redislock.Client
 }
 
 func openRedislock(addr string) (client, error) {
 	rdb := dial(addr)
-	return bsm{hangUp{rdb}, redislock.New(rdb)}, nil
+	return redislockClient{goRedis{rdb}, redislock.New(rdb)}, nil
 }
 
-func (b bsm) handle(key string) handle { return &bsmHandle{bsm: b, key: key} }
+func (b redislockClient) handle(key string) handle {
+	return &redislockHandle{redislockClient: b, key: key}
+}
 
-type bsmHandle struct {
-	bsm
+type redislockHandle struct {
+	redislockClient
 	key string
 	l   *redislock.Lock
 }
 
-func (h *bsmHandle) lock(ctx context.Context) (err error) {
+func (h *redislockHandle) lock(ctx context.Context) (err error) {
 	for {
 		h.l, err = h.c.Obtain(ctx, h.key, TTL, &redislock.Options{RetryStrategy: redislock.ExponentialBackoff(16*time.Millisecond, 512*time.Millisecond)})
-		// Under a ctx without a deadline it waits for one TTL.
+		// With a ctx without a deadline, Obtain waits for one TTL.
 		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 			return err
 		}
 	}
 }
 
-func (h *bsmHandle) unlock() error { return h.l.Release(context.Background()) }
+func (h *redislockHandle) unlock() error { return h.l.Release(context.Background()) }
 
-// rsync is redsync with one pool.
-type rsync struct {
-	hangUp
+// redsyncClient uses redsync with one pool.
+type redsyncClient struct {
+	goRedis
 	rs *redsync.Redsync
 }
 
 func openRedsync(addr string) (client, error) {
 	rdb := dial(addr)
-	return rsync{hangUp{rdb}, redsync.New(goredis.NewPool(rdb))}, nil
+	return redsyncClient{goRedis{rdb}, redsync.New(goredis.NewPool(rdb))}, nil
 }
 
-func (r rsync) handle(key string) handle { return rsyncHandle{r.rs.NewMutex(key)} }
+func (r redsyncClient) handle(key string) handle { return redsyncHandle{r.rs.NewMutex(key)} }
 
-type rsyncHandle struct{ m *redsync.Mutex }
+type redsyncHandle struct{ m *redsync.Mutex }
 
-func (h rsyncHandle) lock(ctx context.Context) error {
+func (h redsyncHandle) lock(ctx context.Context) error {
 	for {
 		err := h.m.LockContext(ctx)
-		var taken *redsync.ErrTaken // what its last try found
+		var taken *redsync.ErrTaken // the result of the last try
 		if !errors.As(err, &taken) || ctx.Err() != nil {
 			return err
 		}
 	}
 }
 
-func (h rsyncHandle) unlock() error {
+func (h redsyncHandle) unlock() error {
 	_, err := h.m.Unlock()
 	return err
 }
 
-// rueidi is rueidislock, on a client of rueidis.
-type rueidi struct{ l rueidislock.Locker }
+// rueidisClient uses rueidislock.
+type rueidisClient struct{ l rueidislock.Locker }
 
 func openRueidislock(addr string) (client, error) {
 	l, err := rueidislock.NewLocker(rueidislock.LockerOption{
 		KeyMajority: 1, NoLoopTracking: true, KeyValidity: TTL, TryNextAfter: time.Second,
 		ClientOption: rueidis.ClientOption{InitAddress: strings.Split(addr, ","), ClientSetInfo: rueidis.DisableClientSetInfo},
 	})
-	return rueidi{l}, err
+	return rueidisClient{l}, err
 }
 
-func (r rueidi) handle(key string) handle { return &rueidiHandle{l: r.l, key: key} }
-func (r rueidi) close()                   { r.l.Close() }
+func (r rueidisClient) handle(key string) handle { return &rueidisHandle{l: r.l, key: key} }
+func (r rueidisClient) close()                   { r.l.Close() }
 
-type rueidiHandle struct {
+type rueidisHandle struct {
 	l       rueidislock.Locker
 	key     string
 	release context.CancelFunc
 }
 
-func (h *rueidiHandle) lock(ctx context.Context) (err error) {
+func (h *rueidisHandle) lock(ctx context.Context) (err error) {
 	_, h.release, err = h.l.WithContext(ctx, h.key)
 	return err
 }
 
-func (h *rueidiHandle) unlock() error {
+func (h *rueidisHandle) unlock() error {
 	h.release() // returns when the key is deleted
 	return nil
 }

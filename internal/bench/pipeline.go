@@ -9,21 +9,21 @@ import (
 )
 
 const (
-	// senders is how many pipelines are in flight at once.
+	// senders is the number of pipelines in flight.
 	senders = 2
-	// longestBatch is how many commands a pipeline holds at most.
-	longestBatch = 128
+	// maxBatch is the maximum number of commands in a pipeline.
+	maxBatch = 128
 )
 
-// pipeline is the simplest group commit of floor-fenced's commands: senders with a
-// connection each send what the goroutines have queued, as one pipeline.
+// pipeline is the simplest group commit of floor-fenced's commands. Each sender has a connection, and
+// sends the queued commands as one pipeline.
 type pipeline struct {
-	hangUp
-	queue chan *piped
+	goRedis
+	queue chan *queuedCmd
 }
 
-// A piped command is one of a pipeline.
-type piped struct {
+// A queuedCmd is a command that waits for a sender.
+type queuedCmd struct {
 	script *redis.Script
 	keys   []string
 	args   []any
@@ -38,7 +38,7 @@ func openPipeline(addr string) (client, error) {
 			return nil, err
 		}
 	}
-	p := pipeline{hangUp{rdb}, make(chan *piped, longestBatch)}
+	p := pipeline{goRedis{rdb}, make(chan *queuedCmd, maxBatch)}
 	for range senders {
 		go p.send(rdb.Conn())
 	}
@@ -47,15 +47,15 @@ func openPipeline(addr string) (client, error) {
 
 func (p pipeline) close() {
 	close(p.queue)
-	p.hangUp.close()
+	p.goRedis.close()
 }
 
 func (p pipeline) send(conn *redis.Conn) {
 	defer conn.Close()
 	for first := range p.queue {
 		runtime.Gosched() // goroutines that are about to queue a command do so first
-		batch, pipe := []*piped{first}, conn.Pipeline()
-		for len(p.queue) > 0 && len(batch) < longestBatch {
+		batch, pipe := []*queuedCmd{first}, conn.Pipeline()
+		for len(p.queue) > 0 && len(batch) < maxBatch {
 			batch = append(batch, <-p.queue)
 		}
 		for _, c := range batch {
@@ -80,7 +80,7 @@ type pipelineHandle struct {
 }
 
 func (h *pipelineHandle) run(s *redis.Script, keys []string, args ...any) error {
-	c := &piped{script: s, keys: keys, args: args, done: h.done}
+	c := &queuedCmd{script: s, keys: keys, args: args, done: h.done}
 	h.queue <- c
 	<-c.done
 	n, err := c.cmd.Int64()

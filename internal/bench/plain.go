@@ -11,8 +11,8 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// dial connects with go-redis's defaults, without the commands that it sends on its
-// own. If addr lists several servers, they are a cluster.
+// dial connects with go-redis's defaults, without the commands that go-redis sends by itself. If addr
+// lists several servers, they are a cluster.
 func dial(addr string) redis.UniversalClient { return redis.NewUniversalClient(options(addr)) }
 
 func options(addr string) *redis.UniversalOptions {
@@ -23,21 +23,21 @@ func options(addr string) *redis.UniversalOptions {
 	}
 }
 
-// hangUp is embedded in the clients that stand on go-redis.
-type hangUp struct{ rdb redis.UniversalClient }
+// goRedis is embedded in the clients that use go-redis.
+type goRedis struct{ rdb redis.UniversalClient }
 
-func (h hangUp) close() { _ = h.rdb.Close() } // all is measured, nothing can be lost
+func (h goRedis) close() { _ = h.rdb.Close() } // all results are already recorded
 
-// plain is a lock that is written by hand, as a client of its own: what tries, and what releases.
+// plain is a client of a hand-written lock.
 type plain struct {
-	hangUp
-	wait    bool          // tries again until it succeeds,
-	pause   time.Duration // after that long
+	goRedis
+	wait    bool          // lock tries until it succeeds
+	pause   time.Duration // between tries
 	try     func(ctx context.Context, rdb redis.UniversalClient, key, token string) (got bool, err error)
 	release func(rdb redis.UniversalClient, key, token string) (held int64, err error)
 }
 
-var errHeld = errors.New("bench: the lock is held by somebody else")
+var errHeld = errors.New("bench: another worker holds the lock")
 
 func (p plain) handle(key string) handle { return &plainHandle{p, key, rand.Text()} }
 
@@ -84,19 +84,17 @@ func compareDelete(rdb redis.UniversalClient, key, token string) (int64, error) 
 	return compareAndDelete.Run(context.Background(), rdb, []string{key}, token).Int64()
 }
 
-// floor is the lock that everybody writes by hand. Its two commands are the least that a lock on
-// Redis can be.
+// openFloor opens the usual hand-written lock. Its two commands are the minimum of a lock on Redis.
 func openFloor(addr string) (client, error) {
-	return plain{hangUp: hangUp{dial(addr)}, try: setNX, release: compareDelete}, nil
+	return plain{goRedis: goRedis{dial(addr)}, try: setNX, release: compareDelete}, nil
 }
 
 func openSpin(addr string) (client, error) {
-	return plain{hangUp: hangUp{dial(addr)}, wait: true, try: setNX, release: compareDelete}, nil
+	return plain{goRedis: goRedis{dial(addr)}, wait: true, try: setNX, release: compareDelete}, nil
 }
 
-// lockFenced is the floor with a fence that grows whatever becomes of the server that gave the
-// last one: by its clock, and by the last fence, should the clock be set back. It is the least that
-// a lock with such a fence can be.
+// lockFenced is the floor's lock with a fence that grows even after a loss of data or a clock set back:
+// it uses the server's clock and the last fence. It is the minimum of a lock with such a fence.
 var lockFenced = redis.NewScript(`
 if not redis.call("SET", KEYS[1], ARGV[1], "NX", "PX", ARGV[2]) then return 0 end
 local time = redis.call("TIME")
@@ -109,13 +107,12 @@ end
 return fence`)
 
 func openFenced(addr string) (client, error) {
-	return plain{hangUp: hangUp{dial(addr)}, release: compareDelete, try: func(ctx context.Context, rdb redis.UniversalClient, key, token string) (bool, error) {
+	return plain{goRedis: goRedis{dial(addr)}, release: compareDelete, try: func(ctx context.Context, rdb redis.UniversalClient, key, token string) (bool, error) {
 		return lockFenced.Run(ctx, rdb, []string{key, "{" + key + "}:fence"}, token, TTL.Milliseconds()).Bool()
 	}}, nil
 }
 
-// takePermit is the semaphore that everybody writes by hand: who holds a permit is in
-// a sorted set, by the time at which that ends.
+// takePermit is the usual hand-written semaphore: a sorted set of holders by expiry.
 var takePermit = redis.NewScript(`
 redis.call("ZREMRANGEBYSCORE", KEYS[1], "-inf", ARGV[1])
 if redis.call("ZCARD", KEYS[1]) < tonumber(ARGV[2]) then
@@ -125,7 +122,7 @@ end
 return 0`)
 
 func openScript(addr string) (client, error) {
-	return plain{hangUp{dial(addr)}, true, time.Millisecond,
+	return plain{goRedis{dial(addr)}, true, time.Millisecond,
 		func(ctx context.Context, rdb redis.UniversalClient, key, token string) (bool, error) {
 			now := time.Now()
 			return takePermit.Run(ctx, rdb, []string{key}, now.UnixMilli(), permits, now.Add(TTL).UnixMilli(), token).Bool()

@@ -11,7 +11,7 @@ import (
 // The figures of a system in a row, in the order of the table's columns.
 const (
 	rate        = "holds/s"
-	overFloor   = "× floor" // of holds/s
+	overFloor   = "× floor" // ratio of holds/s
 	p50         = "p50 µs"
 	p99         = "p99 µs"
 	longest     = "longest µs"
@@ -26,53 +26,53 @@ const (
 
 var figures = []string{rate, overFloor, p50, p99, longest, trips, jains, requests, serverTime, clientTime, allocations, writeWait}
 
-// A result is what a system has shown in a row: figures, one a round, and counts.
+// A result has a system's figures in a row, one value per round, and its counts.
 type result struct {
 	figures                           map[string]series
 	clashes, served, unserved, failed int64
 	why                               string
 }
 
-// results are those of a row, by system.
+// results has the results of a row, by system.
 type results map[string]*result
 
-// of is the result of a system, to which it adds.
-func (r results) of(name string) *result {
+// resultFor returns the result of a system, and creates it if necessary.
+func (r results) resultFor(name string) *result {
 	if r[name] == nil {
 		r[name] = &result{figures: map[string]series{}}
 	}
 	return r[name]
 }
 
-// get returns a figure of a system, nil if it has none.
+// get returns a figure of a system, or nil.
 func (r results) get(name, figure string) series {
 	if x := r[name]; x != nil && figure == overFloor {
-		return x.figures[rate].over(r.get("floor", rate))
+		return x.figures[rate].ratioTo(r.get("floor", rate))
 	} else if x != nil {
 		return x.figures[figure]
 	}
 	return nil
 }
 
-func (x *result) note(figure string, value float64) {
+func (x *result) record(figure string, value float64) {
 	x.figures[figure] = append(x.figures[figure], value)
 }
 
 func (x *result) add(t *trial, d time.Duration, s system) {
 	holds := t.holds() + t.Late
 	per := float64(max(holds, 1))
-	x.note(rate, float64(t.holds())/d.Seconds())
-	x.note(p50, micros(t.Waits.quantile(0.50)))
-	x.note(p99, micros(t.Waits.quantile(0.99)))
-	x.note(longest, micros(t.Longest))
+	x.record(rate, float64(t.holds())/d.Seconds())
+	x.record(p50, micros(t.Waits.quantile(0.50)))
+	x.record(p99, micros(t.Waits.quantile(0.99)))
+	x.record(longest, micros(t.Longest))
 	if len(t.Holds) > 1 {
-		x.note(jains, jain(t.Holds))
+		x.record(jains, jain(t.Holds))
 	}
-	x.note(requests, float64(t.requests(s))/per)
-	x.note(serverTime, micros(t.cpu)/per)
-	x.note(clientTime, micros(t.CPU)/per)
+	x.record(requests, float64(t.requests(s))/per)
+	x.record(serverTime, micros(t.cpu)/per)
+	x.record(clientTime, micros(t.CPU)/per)
 	if t.Writes > 0 {
-		x.note(writeWait, micros(t.WriteWait)/float64(t.Writes))
+		x.record(writeWait, micros(t.WriteWait)/float64(t.Writes))
 	}
 	x.clashes += t.clashes
 	x.served += holds
@@ -84,11 +84,11 @@ func (x *result) add(t *trial, d time.Duration, s system) {
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
-// verdict is what is to be said of a system that is not as it should be.
+// verdict returns a remark about a system that does not exclude, starves a worker or fails.
 func (x *result) verdict() string {
 	verdict := ""
 	if x.clashes > 0 {
-		verdict = "BROKEN: two were inside "
+		verdict = "BROKEN: two inside at once "
 	}
 	if x.unserved > 0 {
 		verdict += fmt.Sprintf("%d unserved ", x.unserved)
@@ -99,16 +99,16 @@ func (x *result) verdict() string {
 	return verdict
 }
 
-// A table is a row's result: a line per system.
+// A table shows the results of a row, with one line per system.
 type table struct {
 	title string
 	head  []string
 	lines [][]string
 }
 
-// report has a column for each figure that any system has: its median, and the range of the main ones.
+// report returns a table with the median of each figure that a system has, and the range of the main figures.
 func (r *row) report() table {
-	t := table{title: r.name + ": " + r.what, head: []string{"system"}}
+	t := table{title: r.name + ": " + r.desc, head: []string{"system"}}
 	var shown []string
 	for _, figure := range figures {
 		if slices.ContainsFunc(systems, func(s system) bool { return r.results.get(s.name, figure) != nil }) {
@@ -149,8 +149,8 @@ func (t table) markdown() string {
 	return b.String()
 }
 
-// A trial is one measurement: what the workers report, what their memory shows,
-// and what the server has counted meanwhile.
+// A trial is one measurement: the workers' tallies, the counts of the shared memory and those of the
+// server.
 type trial struct {
 	*tally
 	count
@@ -158,7 +158,7 @@ type trial struct {
 	total   int64 // holds, by the shared memory
 }
 
-// roundTrip returns the median time of one command at a time.
+// roundTrip returns the median time of a single command.
 func roundTrip(ctx context.Context, addr string) (time.Duration, error) {
 	rdb := dial(addr)
 	defer rdb.Close()

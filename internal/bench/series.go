@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// A series is one quantity's results, one per round.
+// A series has the values of one figure, one per round.
 type series []float64
 
 func (s series) median() float64 {
@@ -18,8 +18,8 @@ func (s series) median() float64 {
 	return (t[(len(t)-1)/2] + t[len(t)/2]) / 2
 }
 
-// over is the ratio, round by round.
-func (s series) over(other series) series {
+// ratioTo returns the ratio of each round.
+func (s series) ratioTo(other series) series {
 	var q series
 	for i := range min(len(s), len(other)) {
 		q = append(q, s[i]/other[i])
@@ -27,7 +27,7 @@ func (s series) over(other series) series {
 	return q
 }
 
-// cell is the median, and spread is the range, in three significant digits.
+// cell returns the median, and spread the range, with three significant digits.
 func (s series) cell() string {
 	if len(s) == 0 {
 		return "–"
@@ -45,7 +45,7 @@ func (s series) spread() string {
 func number(x float64) string {
 	switch a := math.Abs(x); {
 	case math.IsNaN(x):
-		return "–" // nothing, divided by nothing
+		return "–" // 0/0
 	case math.IsInf(x, 0):
 		return "∞"
 	case a >= 1e3:
@@ -68,7 +68,7 @@ func number(x float64) string {
 	return fmt.Sprintf("%.3f", x)
 }
 
-// jain is Jain's index of fairness: 1 if all shares are equal, 1/n if one has all.
+// jain returns Jain's fairness index: 1 if all shares are equal, 1/n if one share is everything.
 func jain(shares []int64) float64 {
 	var sum, squares float64
 	for _, n := range shares {

@@ -15,10 +15,10 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// A server is the redis-server under all systems, or the masters of a cluster, and what they count.
+// A server is the redis-server of all systems, or the masters of a cluster.
 type server struct {
 	nodes  []*redistest.Server
-	admins []redis.UniversalClient // a client of each
+	admins []redis.UniversalClient // one client per node
 }
 
 func newServer(nodes ...*redistest.Server) *server {
@@ -36,7 +36,7 @@ func (s *server) close() {
 	}
 }
 
-// addr lists the addresses of all.
+// addr returns the addresses of all nodes.
 func (s *server) addr() string {
 	var all []string
 	for _, node := range s.nodes {
@@ -53,10 +53,10 @@ func (s *server) flush(ctx context.Context) (err error) {
 	return err
 }
 
-// A count is what the servers have counted since their start.
+// A count has the statistics of the nodes since their start.
 type count struct {
 	calls map[string]int64
-	asked int64
+	all   int64 // requests
 	cpu   time.Duration
 }
 
@@ -67,7 +67,7 @@ func (s *server) count() (count, error) {
 		if err != nil {
 			return c, err
 		}
-		c.asked += stats.Requests()
+		c.all += stats.Requests()
 		for command, n := range stats.Calls {
 			c.calls[command] += n
 		}
@@ -78,7 +78,7 @@ func (s *server) count() (count, error) {
 		for _, field := range []string{"used_cpu_user", "used_cpu_sys"} {
 			seconds, err := strconv.ParseFloat(info[field], 64)
 			if err != nil {
-				return c, fmt.Errorf("INFO has %s:%q", field, info[field])
+				return c, fmt.Errorf("invalid INFO field %s:%q", field, info[field])
 			}
 			c.cpu += time.Duration(seconds * float64(time.Second))
 		}
@@ -90,21 +90,21 @@ func (c count) since(earlier count) count {
 	for command, n := range earlier.calls {
 		c.calls[command] -= n
 	}
-	return count{c.calls, c.asked - earlier.asked, c.cpu - earlier.cpu}
+	return count{c.calls, c.all - earlier.all, c.cpu - earlier.cpu}
 }
 
-// requests counts what the system has sent. Redis counts a script's commands as
-// well, so of the others only those which the system sends itself belong.
+// requests returns the number of commands that the system has sent. Redis also counts the commands
+// inside scripts, so only the commands in s.direct are added.
 func (c count) requests(s system) int64 {
-	n := c.asked
+	n := c.all
 	for command := range strings.FieldsSeq(s.direct) {
 		n += c.calls[command]
 	}
 	return n
 }
 
-// try has n processes do the job once, on empty servers.
-func (s *server) try(ctx context.Context, n int, j job) (*trial, error) {
+// runTrial runs the job once in n processes, on empty servers.
+func (s *server) runTrial(ctx context.Context, n int, j job) (*trial, error) {
 	if err := s.flush(ctx); err != nil {
 		return nil, err
 	}

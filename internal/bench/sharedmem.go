@@ -9,13 +9,13 @@ import (
 	"unsafe"
 )
 
-// sharedMem is memory that processes share outside Redis: what it says of who is
-// inside does not depend on what the lock believes.
+// sharedMem is memory that processes share outside Redis. It counts the workers inside independently
+// of the lock.
 type sharedMem struct {
 	inside  atomic.Int32
 	readers atomic.Int32
 	clashes atomic.Int64
-	total   int64 // guarded by the lock under test, and by nothing else, where one may be inside
+	total   int64 // if the limit is 1, guarded only by the lock under test
 }
 
 func openSharedMem(path string) (a *sharedMem, unmap func(), err error) {
@@ -35,8 +35,7 @@ func openSharedMem(path string) (a *sharedMem, unmap func(), err error) {
 	return (*sharedMem)(unsafe.Pointer(&mem[0])), func() { _ = syscall.Munmap(mem) }, nil
 }
 
-// enter and leave are the ends of a critical section in which as many as limit
-// may be at once.
+// enter and leave enclose a critical section with at most limit workers.
 func (a *sharedMem) enter(limit int) {
 	if a.inside.Add(1) > int32(limit) || a.readers.Load() != 0 {
 		a.clashes.Add(1)
@@ -48,7 +47,7 @@ func (a *sharedMem) enter(limit int) {
 
 func (a *sharedMem) leave() { a.inside.Add(-1) }
 
-// read and done are the ends of a section that excludes only those of enter.
+// read and done enclose a section that excludes only the sections of enter.
 func (a *sharedMem) read() {
 	a.readers.Add(1)
 	if a.inside.Load() != 0 {

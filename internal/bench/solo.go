@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// slice is how long a system runs before it is the next one's turn: short, so
-// that what else the machine does falls on all, and long enough to be warm.
-const slice = 20 * time.Millisecond
+// timeSlice is how long a system runs before the next one. It is short, so that other load affects all
+// systems, and long enough for a warm cache.
+const timeSlice = 20 * time.Millisecond
 
-// A soloist is a system in one round of the row solo.
-type soloist struct {
+// A soloRun is a system's measurement in one round of the row solo.
+type soloRun struct {
 	system
 	h        handle
 	times    []time.Duration
@@ -23,7 +23,7 @@ type soloist struct {
 
 // solo measures the systems in turns, in this process.
 func (r *row) solo(ctx context.Context, d time.Duration, servers *server, list []system) error {
-	all := make([]soloist, len(list))
+	all := make([]soloRun, len(list))
 	for i, s := range list {
 		c, err := s.openWarm(servers.addr(), "warm-"+s.name)
 		if err != nil {
@@ -32,9 +32,9 @@ func (r *row) solo(ctx context.Context, d time.Duration, servers *server, list [
 		defer c.close()
 		all[i].system, all[i].h = s, c.handle("solo-"+s.name)
 	}
-	for range max(d/slice, 1) {
+	for range max(d/timeSlice, 1) {
 		for i := range all {
-			if err := all[i].turn(ctx, servers); err != nil {
+			if err := all[i].runSlice(ctx, servers); err != nil {
 				return err
 			}
 		}
@@ -42,25 +42,25 @@ func (r *row) solo(ctx context.Context, d time.Duration, servers *server, list [
 	for _, s := range all {
 		slices.Sort(s.times)
 		n := len(s.times)
-		x := r.results.of(s.name)
-		x.note(rate, 1e6/micros(s.times[n/2]))
-		x.note(p50, micros(s.times[n/2]))
-		x.note(p99, micros(s.times[n*99/100]))
-		x.note(requests, float64(s.requests)/float64(n))
-		x.note(serverTime, micros(s.cpu)/float64(n))
-		x.note(allocations, float64(s.allocs)/float64(n))
+		x := r.results.resultFor(s.name)
+		x.record(rate, 1e6/micros(s.times[n/2]))
+		x.record(p50, micros(s.times[n/2]))
+		x.record(p99, micros(s.times[n*99/100]))
+		x.record(requests, float64(s.requests)/float64(n))
+		x.record(serverTime, micros(s.cpu)/float64(n))
+		x.record(allocations, float64(s.allocs)/float64(n))
 	}
 	return nil
 }
 
-func (s *soloist) turn(ctx context.Context, servers *server) error {
+func (s *soloRun) runSlice(ctx context.Context, servers *server) error {
 	before, err := servers.count()
 	if err != nil {
 		return err
 	}
 	var m1, m2 runtime.MemStats
 	runtime.ReadMemStats(&m1)
-	for start, now := time.Now(), time.Now(); now.Sub(start) < slice; {
+	for start, now := time.Now(), time.Now(); now.Sub(start) < timeSlice; {
 		if err := s.h.lock(ctx); err != nil {
 			return err
 		}

@@ -2,19 +2,19 @@ package main
 
 import "time"
 
-// A tally is what came of a job, or of one goroutine's share of it.
+// A tally is the result of a job, or of one goroutine's share of it.
 type tally struct {
 	Holds    []int64 // by goroutine
 	Late     int64   // holds granted after the end, not counted above
-	Unserved int64   // goroutines that still waited when drain was over
-	Failed   int64   // calls of lock or unlock
-	Why      string  // what one of them said
+	Unserved int64   // goroutines that still waited after drainTimeout
+	Failed   int64   // failed calls of lock or unlock
+	Why      string  // the last error
 
-	// A wait that goes on at the end counts for as long as it lasted until then.
+	// A wait that has not ended counts with its time so far.
 	Waits   hist
 	Longest time.Duration
 
-	Writes    int64 // of the writer of the row readers
+	Writes    int64 // of the writer in the rows readers
 	WriteWait time.Duration
 
 	CPU time.Duration // of the worker processes
@@ -53,7 +53,7 @@ func (t *tally) fail(err error) {
 	t.Why = err.Error()
 }
 
-// holds counts those within the duration.
+// holds returns the number of holds within the duration.
 func (t *tally) holds() (n int64) {
 	for _, x := range t.Holds {
 		n += x

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// workerEnv makes the binary a worker; it holds the job.
+// workerEnv makes the binary a worker. Its value is the job.
 const workerEnv = "BATON_BENCH_WORKER"
 
 // A worker is a process that does a job, with its clients.
@@ -30,10 +30,10 @@ var tasks = map[string]func(w *worker, start time.Time) *tally{
 	"pingpong": (*worker).pingpong,
 }
 
-// workIfTold does a worker's job, and does not return, in a process that a fleet has started. The
-// process writes "ready", reads the instant to begin at, and writes its tally. It ends with its
-// parent, because that ends its stdin.
-func workIfTold() {
+// runWorker does a worker's job, and does not return, in a process that a fleet has started. The
+// process writes "ready", reads the start time, and writes its tally. It ends when its parent ends,
+// because that closes its stdin.
+func runWorker() {
 	text := os.Getenv(workerEnv)
 	if text == "" {
 		return
@@ -76,22 +76,22 @@ func (w *worker) work() error {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(1)
 	}()
-	before := spent()
+	before := cpuTime()
 	all := tasks[w.Task](w, start)
-	all.CPU = spent() - before
+	all.CPU = cpuTime() - before
 	return out.Encode(all)
 }
 
-// spent is the CPU time of this process.
-func spent() time.Duration {
+// cpuTime returns the CPU time of this process.
+func cpuTime() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic(err) // only of a bad argument
+		panic(err) // possible only with an invalid argument
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// openWarm opens a client, and has it connected and the server know the scripts.
+// openWarm opens a client, and locks a few times, so that it is connected and the scripts are loaded.
 func (s system) openWarm(addr, key string) (client, error) {
 	c, err := s.open(addr)
 	if err != nil {

@@ -1,11 +1,11 @@
-// Command flake runs the tests many times on a busy machine, and lists those that
-// failed. A test that fails there and passes alone depends on time.
+// Command flake runs the tests many times on a busy machine, and lists the failed tests.
+// A test that fails there and passes alone depends on time.
 //
 //	go run ./internal/flake [-n runs] [-busy processes] [-race] [-nice n] [package...]
 //
-// Everything runs at low priority: the busy processes at 10, and the tests at 10 and
-// -nice more. Each run has its tests in another order. The output of a run with a
-// failure stays in a file, whose name is printed.
+// Everything runs at low priority: the busy processes at nice 10, the tests at nice 10
+// plus -nice. Each run has another order of tests. The output of a failed run is kept in
+// a file, whose name is printed.
 package main
 
 import (
@@ -31,20 +31,20 @@ const busyEnv = "BATON_FLAKE_BUSY"
 
 func main() {
 	if os.Getenv(busyEnv) != "" {
-		// The parent holds the other end: the process ends with it, however that ends.
+		// The parent has the other end of stdin, so this process ends when the parent ends.
 		go func() { _, _ = io.Copy(io.Discard, os.Stdin); os.Exit(0) }()
-		//lint:ignore SA5002 it keeps a processor busy
+		//lint:ignore SA5002 the loop keeps a processor busy
 		for {
 		}
 	}
-	n := flag.Int("n", 10, "`runs` of the tests")
-	busy := flag.Int("busy", 4, "busy `processes` beside them")
-	race := flag.Bool("race", false, "with the race detector")
-	nice := flag.Int("nice", 0, "how much lower the priority of the tests is than that of the busy processes")
+	n := flag.Int("n", 10, "the number of `runs`")
+	busy := flag.Int("busy", 4, "the number of busy `processes`")
+	race := flag.Bool("race", false, "run the tests with the race detector")
+	nice := flag.Int("nice", 0, "the additional `nice` value of the tests")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	err := try(ctx, *n, *busy, command(*race, *nice, flag.Args()), os.Stdout)
+	err := runAll(ctx, *n, *busy, command(*race, *nice, flag.Args()), os.Stdout)
 	if stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "flake:", err)
 		os.Exit(1)
@@ -62,8 +62,8 @@ func command(race bool, nice int, packages []string) []string {
 	return append(args, packages...)
 }
 
-// try makes n runs of the command, and fails if a test did.
-func try(ctx context.Context, n, busy int, command []string, out io.Writer) error {
+// runAll runs the command n times, and returns an error if a test failed.
+func runAll(ctx context.Context, n, busy int, command []string, out io.Writer) error {
 	stop, err := load(ctx, busy)
 	if err != nil {
 		return err
@@ -77,7 +77,7 @@ func try(ctx context.Context, n, busy int, command []string, out io.Writer) erro
 			return ctx.Err()
 		}
 		tests := failures(text)
-		if len(tests) == 0 && err != nil { // the build, say
+		if len(tests) == 0 && err != nil { // for example a failed build
 			return fmt.Errorf("%w\n%s", err, text)
 		}
 		for _, test := range tests {
@@ -101,7 +101,7 @@ func try(ctx context.Context, n, busy int, command []string, out io.Writer) erro
 	return nil
 }
 
-// load starts busy processes, which run until stop is called.
+// load starts busy processes. They run until stop is called.
 func load(ctx context.Context, busy int) (stop func(), err error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -112,7 +112,7 @@ func load(ctx context.Context, busy int) (stop func(), err error) {
 	stop = func() {
 		cancel()
 		for _, cmd := range all {
-			_ = cmd.Wait() // it is killed
+			_ = cmd.Wait() // returns the error of the kill
 		}
 	}
 	for range busy {
@@ -128,8 +128,8 @@ func load(ctx context.Context, busy int) (stop func(), err error) {
 	return stop, nil
 }
 
-// failures returns the tests that failed, without the subtests of which a case did,
-// and the packages that failed without a test.
+// failures returns the failed tests, and the packages that failed without a test. It names a failed
+// subtest instead of its parent.
 func failures(text []byte) []string {
 	failed := map[string]bool{}
 	for line := range bytes.Lines(text) {
@@ -148,13 +148,13 @@ func failures(text []byte) []string {
 	})
 }
 
-// keep writes what a run has printed to a file.
+// keep writes the output of a run to a file.
 func keep(text []byte, out io.Writer) error {
 	f, err := os.CreateTemp("", "baton-flake-*.json")
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(out, "  its output is in", f.Name())
+	fmt.Fprintln(out, "  output in", f.Name())
 	_, err = f.Write(text)
 	return errors.Join(err, f.Close())
 }

@@ -6,23 +6,23 @@ import (
 	"testing"
 )
 
-// TestTryListsEveryFailure has two runs of a command that always fails.
-func TestTryListsEveryFailure(t *testing.T) {
+// TestListsEveryFailure runs a command twice that always fails.
+func TestListsEveryFailure(t *testing.T) {
 	var out strings.Builder
 	t.Setenv("TMPDIR", t.TempDir())
-	err := try(t.Context(), 2, 0, []string{"sh", "-c", `echo '{"Action":"fail","Package":"p","Test":"TestX"}'; exit 1`}, &out)
+	err := runAll(t.Context(), 2, 0, []string{"sh", "-c", `echo '{"Action":"fail","Package":"p","Test":"TestX"}'; exit 1`}, &out)
 	if err == nil || !strings.Contains(out.String(), "\n2 of 2: p.TestX\n") {
 		t.Errorf("%v\n%s", err, &out)
 	}
-	if err := try(t.Context(), 1, 0, []string{"true"}, &out); err != nil {
+	if err := runAll(t.Context(), 1, 0, []string{"true"}, &out); err != nil {
 		t.Error(err)
 	}
-	if err := try(t.Context(), 1, 0, []string{"false"}, &out); err == nil {
-		t.Error("a command that fails without a test passes")
+	if err := runAll(t.Context(), 1, 0, []string{"false"}, &out); err == nil {
+		t.Error("a command that fails without a failed test passed")
 	}
 }
 
-func TestFailuresNamesTheCaseThatFailed(t *testing.T) {
+func TestFailuresNamesTheFailedSubtest(t *testing.T) {
 	got := failures([]byte(`{"Action":"fail","Package":"p","Test":"TestX/a"}
 {"Action":"fail","Package":"p","Test":"TestX"}
 {"Action":"fail","Package":"p","Test":"TestXY"}

@@ -105,4 +105,4 @@ func (grantingStore) Acquire(_ context.Context, r Request) (Reply, error) {
 }
 func (grantingStore) Release(context.Context, Name, string) (bool, error) { return true, nil }
 func (grantingStore) MaxBlock() time.Duration                             { return 0 }
-func (grantingStore) IsPrompt(Name) bool                                { return true }
+func (grantingStore) IsPrompt(Name) bool                                  { return true }

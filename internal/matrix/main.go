@@ -13,7 +13,7 @@ const page = "internal/matrix/README.md"
 func main() {
 	number := flag.Int("row", 0, "the number of a single `row`")
 	write := flag.Bool("write", false, "write the table into "+page)
-	flag.IntVar(&abreast, "parallel", 1, "run `n` tests of a package at a time; what fails is repeated alone if the machine was late")
+	flag.IntVar(&parallelTests, "parallel", 1, "run `n` tests of a package at a time; a failed test is repeated alone if the machine stalled")
 	flag.Parse()
 	if err := do(*number, *write); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -27,11 +27,11 @@ func do(number int, write bool) error {
 		list = slices.DeleteFunc(list, func(r row) bool { return r.number != number })
 	}
 	if len(list) == 0 {
-		return fmt.Errorf("there is no row %d", number)
+		return fmt.Errorf("unknown row %d", number)
 	}
 	old, err := os.ReadFile(page)
 	if err != nil {
-		return fmt.Errorf("to be run at the top of the repository: %w", err)
+		return fmt.Errorf("run this command at the top of the repository: %w", err)
 	}
 	got, err := run(list)
 	if err != nil {
@@ -40,7 +40,7 @@ func do(number int, write bool) error {
 	var now []string
 	all := measured(string(old))
 	for _, r := range list {
-		worst, wrong := got.of(r)
+		worst, wrong := got.resultOf(r)
 		if now = append(now, worst); wrong == nil {
 			all[slices.IndexFunc(rows, func(is row) bool { return is.number == r.number })] = worst
 		}

@@ -12,7 +12,7 @@ import (
 
 const root = "../.."
 
-// TestRows: all rows are there, in order, and say all that they must.
+// TestRows: all rows exist, in order, and are complete.
 func TestRows(t *testing.T) {
 	if len(rows) < 62 {
 		t.Errorf("%d rows", len(rows))
@@ -34,12 +34,12 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// TestNames: each test that a row names exists, and its package has a case of
-// that name. Each test that measures is in a row: nothing else runs it.
+// TestNames: each test and subtest that a row names exists. Each test under internal/matrix is in a row,
+// because nothing else runs it.
 func TestNames(t *testing.T) {
 	functions, texts, measuring := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for pkg, list := range dirs {
-		files := []string{filepath.Join(root, "internal/matrix/kit/kit.go")} // which has cases
+		files := []string{filepath.Join(root, "internal/matrix/kit/kit.go")} // it has subtests
 		for _, dir := range list {
 			more, err := filepath.Glob(filepath.Join(root, dir, "*_test.go"))
 			if err != nil || len(more) == 0 {
@@ -69,13 +69,13 @@ func TestNames(t *testing.T) {
 	run := map[string]bool{}
 	for _, r := range rows {
 		for _, test := range r.tests {
-			pkg, function, of := split(test)
+			pkg, function, subtest := split(test)
 			run[pkg+"."+function] = true
 			if !functions[pkg+"."+function] {
-				t.Errorf("row %d: there is no %s", r.number, test)
+				t.Errorf("row %d: %s does not exist", r.number, test)
 			}
-			if of != "" && !texts[pkg+`."`+of+`"`] {
-				t.Errorf("row %d: there is no case %s", r.number, test)
+			if subtest != "" && !texts[pkg+`."`+subtest+`"`] {
+				t.Errorf("row %d: the subtest %s does not exist", r.number, test)
 			}
 		}
 	}
@@ -86,7 +86,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestPage: the page's table says what the rows say, and what was measured of each.
+// TestPage: the page's table agrees with the rows, and has a measurement for each.
 func TestPage(t *testing.T) {
 	text, err := os.ReadFile("README.md")
 	if err != nil {
@@ -99,12 +99,11 @@ func TestPage(t *testing.T) {
 		}
 	}
 	if same, err := insert(string(text), table(rows, list)); err != nil || same != string(text) {
-		t.Errorf("the table does not say what the rows say: go run ./internal/matrix -write (%v)", err)
+		t.Errorf("the table does not agree with the rows: go run ./internal/matrix -write (%v)", err)
 	}
 }
 
-// TestMeasures: the worst is what is nearest to its bound, and a line of another
-// form is none.
+// TestMeasures: the worst measurement is the nearest to its bound. Other lines of output are ignored.
 func TestMeasures(t *testing.T) {
 	r := row{number: 1, tests: []string{"a.TestX", "a.TestY/Case"}}
 	g := newResults()
@@ -118,9 +117,9 @@ func TestMeasures(t *testing.T) {
 		{"Action":"skip","Package":"x/a","Test":"TestY/Case"}`)); err != nil {
 		t.Fatal(err)
 	}
-	worst, err := g.of(r)
+	worst, err := g.resultOf(r)
 	if worst != "to go on: again: 1.2s of 1s" {
-		t.Errorf("the worst is %q", worst)
+		t.Errorf("the worst measurement is %q", worst)
 	}
 	if err == nil || err.Error() != `row 1: a.TestY/Case: "skip"` {
 		t.Errorf("the error is %v", err)

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// A measure is what a test has logged of one of its bounds: see redistest.CheckDuration
-// and redistest.CheckCount.
+// A measure is a bound and its measured value, as logged by redistest.CheckDuration and
+// redistest.CheckCount.
 type measure struct {
-	what, got, bound string
-	over             int64 // by how much got is above the bound, in ns or in numbers
-	rank             int   // 2 a time, 1 a number, 0 the time until all is cleared away, which every test waits for
+	desc, got, bound string
+	over             int64 // got minus bound, in ns or as a count
+	rank             int   // 2 for a time, 1 for a count, 0 for the time until Redis is empty, which every test measures
 }
 
 var logged = regexp.MustCompile(`: (.+) (took|came to) (\S+), the bound is (\S+)\n$`)
@@ -22,7 +22,7 @@ func parse(line string) (m measure, ok bool) {
 	if part == nil {
 		return m, false
 	}
-	m.what = part[1]
+	m.desc = part[1]
 	if part[2] == "came to" {
 		got, err := strconv.ParseInt(part[3], 10, 64)
 		bound, again := strconv.ParseInt(part[4], 10, 64)
@@ -32,14 +32,13 @@ func parse(line string) (m measure, ok bool) {
 	got, err := time.ParseDuration(part[3])
 	bound, again := time.ParseDuration(part[4])
 	m.got, m.bound = got.Round(time.Millisecond).String(), bound.Round(time.Millisecond).String()
-	if m.over = int64(got - bound); m.what != "to leave nothing in Redis" {
+	if m.over = int64(got - bound); m.desc != "to leave nothing in Redis" {
 		m.rank = 2
 	}
 	return m, err == nil && again == nil
 }
 
-// worse reports whether m is nearer to its bound, or farther beyond, than n, or
-// says more of its row.
+// worse reports whether m has a higher rank than n, or is nearer to or farther beyond its bound.
 func (m measure) worse(n measure) bool {
 	if m.rank != n.rank {
 		return m.rank > n.rank
@@ -47,4 +46,4 @@ func (m measure) worse(n measure) bool {
 	return m.over > n.over
 }
 
-func (m measure) String() string { return fmt.Sprintf("%s: %s of %s", m.what, m.got, m.bound) }
+func (m measure) String() string { return fmt.Sprintf("%s: %s of %s", m.desc, m.got, m.bound) }

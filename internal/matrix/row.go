@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// A row is a fault that must be survived.
+// A row describes a fault, and its tests.
 type row struct {
 	number   int
 	fault    string
-	required string   // what must hold then
-	bound    string   // for how long anybody waits, or how much it costs
-	servers  string   // on which its tests run
-	tests    []string // "package.Test", or "package.Test/case"
+	required string   // the promises under the fault
+	bound    string   // the longest wait, or the cost
+	servers  string   // the servers of its tests
+	tests    []string // "package.Test" or "package.Test/subtest"
 }
 
-// cells are what the table says of a row before what was measured.
+// cells returns the cells of the row, without the measurement.
 func (r row) cells() []string {
 	var names []string
 	for _, test := range r.tests {
@@ -24,8 +24,7 @@ func (r row) cells() []string {
 	return []string{fmt.Sprint(r.number), r.fault, r.required, strings.Join(names, "<br>"), r.servers, r.bound}
 }
 
-// has reports whether a test of that full name belongs to the row, or is a case
-// of one that does.
+// has reports whether the row contains the test or subtest.
 func (r row) has(name string) bool {
 	for _, test := range r.tests {
 		if is(name, test) {
@@ -35,15 +34,15 @@ func (r row) has(name string) bool {
 	return false
 }
 
-// split takes a name apart: the package, the function, and the case or "".
-func split(test string) (pkg, function, of string) {
+// split splits a name into package, function and subtest, which may be "".
+func split(test string) (pkg, function, subtest string) {
 	pkg, name, _ := strings.Cut(test, ".")
-	function, of, _ = strings.Cut(name, "/")
-	return pkg, function, of
+	function, subtest, _ = strings.Cut(name, "/")
+	return pkg, function, subtest
 }
 
-// dirs are where the tests of a package are: beside what they test, or here if they
-// measure how long something takes.
+// dirs has the directories of a package's tests: its own, and one under internal/matrix for tests that
+// measure times.
 var dirs = map[string][]string{
 	"mutex":      {"./mutex", "./internal/matrix/mutex"},
 	"semaphore":  {"./semaphore", "./internal/matrix/semaphore"},

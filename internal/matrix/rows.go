@@ -6,43 +6,43 @@ const (
 	onCluster = "cluster"
 )
 
-// rows are all faults, in the order of their numbers, of which some are not in use. S, L and E are the invariants of README.md; T, P, W, G, V and
-// C are PROTOCOL.md's.
+// rows has all faults, sorted by number. Some numbers are unused. S, L and E are the invariants of README.md; T, P, W, G, V and C are defined in
+// PROTOCOL.md.
 var rows = []row{
-	{1, "kill −9, restarted empty", "told, S2, no key made again", "told T/3 + C, others P", onRedis, []string{
+	{1, "kill −9, restarted empty", "reported, S2, key not created again", "reported T/3 + C, others P", onRedis, []string{
 		"mutex.TestFaultRestartForgets"}},
 	{2, "kill −9, restarted with AOF", "nothing lost", "P", onRedis, []string{
 		"mutex.TestFaultRestartRemembers"}},
-	{3, "LOADING", "waited out, E", "P", onRedis, []string{
+	{3, "LOADING", "retried, E", "P", onRedis, []string{
 		"mutex.TestFaultLoading"}},
 	{4, "Redis stopped for less than V", "kept", "P", onRedis, []string{"mutex.TestFaultServerStopsBriefly"}},
-	{5, "Redis stopped for more than T", "L6, S4", "told V, others T", onRedis, []string{"mutex.TestFaultServerStops"}},
-	{6, "failover that loses writes", "told, S2, others go on", "told V, others T + P", "sentinel, redis", []string{
+	{5, "Redis stopped for more than T", "L6, S4", "reported V, others T", onRedis, []string{"mutex.TestFaultServerStops"}},
+	{6, "failover that loses writes", "reported, S2, others continue", "reported V, others T + P", "sentinel, redis", []string{
 		"mutex.TestFaultSentinels", "waitgroup.TestFaultSentinels"}},
-	{7, "READONLY", "waited out, E", "P", onRedis, []string{"mutex.TestFaultRefused/Readonly"}},
-	{8, "NOREPLICAS", "waited out, E; a hold that cannot be renewed ends", "P; told V", onRedis, []string{
+	{7, "READONLY", "retried, E", "P", onRedis, []string{"mutex.TestFaultRefused/Readonly"}},
+	{8, "NOREPLICAS", "retried, E; a hold without renewals ends", "P; reported V", onRedis, []string{
 		"mutex.TestFaultRefused/NoReplicas", "mutex.TestFaultRefusedRelease"}},
-	{9, "a slot on its way", "kept and renewed; TRYAGAIN waited out", "P after the move", onCluster, []string{
+	{9, "a slot that is moving", "kept and renewed; TRYAGAIN retried", "P after the move", onCluster, []string{
 		"mutex.TestClusterSlotMoves", "mutex.TestClusterSlotMovesUnderBatches", "mutex.TestClusterSlotMovesWhileClaimsLinger", "mutex.TestClusterSlotBeginsToMove", "waitgroup.TestClusterSlotBeginsToMove", "waitgroup.TestClusterSlotMoves"}},
 	{10, "a slot that has moved", "followed", "a message's time", onCluster, []string{
 		"mutex.TestClusterSlotMoves", "mutex.TestClusterSlotMovesUnderBatches", "waitgroup.TestClusterSlotMoves"}},
-	{11, "the slot of a channel's name moves", "told on the plain channel; subscribed to again", "P", onCluster, []string{
+	{11, "the slot of a channel's name moves", "received on the plain channel; subscribed again", "P", onCluster, []string{
 		"mutex.TestClusterMessages", "mutex.TestClusterHandOversStayOnTheirNode", "redisstore.TestNodeChannelWithoutSubscriber", "waitgroup.TestClusterSlotMoves"}},
-	{12, "out of memory", "released, renewed and handed over all the same; else waited out", "P", onBoth, []string{
+	{12, "out of memory", "released, renewed and handed over; other requests retried", "P", onBoth, []string{
 		"mutex.TestFaultRefused/OutOfMemory", "redisstore.TestOutOfMemory", "redisstore.TestPermitsOutOfMemory", "redisstore.TestWaitGroupOutOfMemory"}},
-	{13, "key evicted", "told, S2", "told T/3 + C, others P", "redis, fake", []string{"mutex.TestFaultKeyTaken", "lease.TestEvicted"}},
-	{14, "key deleted or overwritten, FLUSHALL", "told, another's left alone", "told T/3 + C, others P", onRedis, []string{
+	{13, "key evicted", "reported, S2", "reported T/3 + C, others P", "redis, fake", []string{"mutex.TestFaultKeyTaken", "lease.TestEvicted"}},
+	{14, "key deleted or overwritten, FLUSHALL", "reported; a new value is not changed", "reported T/3 + C, others P", onRedis, []string{
 		"mutex.TestFaultKeyTaken", "waitgroup.TestFaultDown"}},
-	{15, "key of another type", "E at once, nothing written", "P if awaited", onBoth, []string{
+	{15, "key of another type", "E at once, nothing written", "P while waiting", onBoth, []string{
 		"mutex.TestBadInput",
 		"redisstore.TestLockOfAnotherType", "redisstore.TestPermitsOfAnotherType", "redisstore.TestWaitGroupOfAnotherType"}},
-	{16, "SCRIPT FLUSH", "one request more", "—", onBoth, []string{
+	{16, "SCRIPT FLUSH", "one more request", "—", onBoth, []string{
 		"redisstore.TestScriptsAreSentAgainAfterAFlush"}},
-	{17, "BUSY with another's script", "waited out, E", "P", onRedis, []string{
+	{17, "BUSY with another client's script", "retried, E", "P", onRedis, []string{
 		"mutex.TestFaultRefused/Busy"}},
-	{18, "CLIENT PAUSE", "L6", "told V, others P", onRedis, []string{"mutex.TestFaultClientPause"}},
-	{19, "server clock leaps forward", "told, S2", "told T/3 + C, others P", onRedis, []string{"mutex.TestFaultClockLeaps"}},
-	{20, "server clock set back", "the dead hold nothing for longer than T", "T + P", onBoth, []string{
+	{18, "CLIENT PAUSE", "L6", "reported V, others P", onRedis, []string{"mutex.TestFaultClientPause"}},
+	{19, "server clock set forward", "reported, S2", "reported T/3 + C, others P", onRedis, []string{"mutex.TestFaultClockLeaps"}},
+	{20, "server clock set back", "a dead holder's lock ends within T", "T + P", onBoth, []string{
 		"mutex.TestFaultClockGoesBack", "redisstore.TestWaiterCutsATTLThatIsTooLong", "redisstore.TestClockSetBackAfterARenewal", "redisstore.TestWaitGroupClockSetBack",
 		"redisstore.TestLimiterJumpBackwards"}},
 	{21, "ACL denies channels", "by polling", "P", onBoth, []string{
@@ -50,21 +50,21 @@ var rows = []row{
 		"redisstore.TestHandOverWithoutPermissionToPublish"}},
 	{22, "ACL denies scripts, keys or commands", "E at once", "a round trip", onRedis, []string{
 		"mutex.TestFaultNoRights", "mutex.TestFaultRightsTaken"}},
-	{23, "maxclients", "waited out, E", "C + P", onRedis, []string{
+	{23, "maxclients", "retried, E", "C + P", onRedis, []string{
 		"mutex.TestFaultMaxClients"}},
-	{24, "MISCONF: disk full", "waited out, E; the lease runs out", "P; told V", onRedis, []string{
+	{24, "MISCONF: disk full", "retried, E; the lease expires", "P; reported V", onRedis, []string{
 		"mutex.TestFaultRefused/DiskFull", "mutex.TestFaultRefusedRelease"}},
-	{25, "holder stopped for more than T", "lost at its first question, S2, S3", "others T + P", onRedis, []string{
+	{25, "holder stopped for more than T", "lost at the first call of Err, S2, S3", "others T + P", onRedis, []string{
 		"mutex.TestFaultHolderStops", "waitgroup.TestPause"}},
 	{26, "holder killed", "L2", "T + P", onRedis, []string{
 		"mutex.TestFaultHolderDies", "mutex.TestReadersDie", "waitgroup.TestKill"}},
-	{27, "waiter killed", "passed over", "G, after W nothing", onRedis, []string{
+	{27, "waiter killed", "skipped", "G, after W nothing", onRedis, []string{
 		"mutex.TestFaultWaiterDies/Soon", "mutex.TestFaultWaiterDies/LongDead"}},
-	{28, "waiter killed as it is handed the lock", "L3", "G + P", onRedis, []string{"mutex.TestFaultWaiterDies/WhileHanded"}},
-	{29, "waiter stopped across a hand-over", "a stale message is not believed", "G + P", onRedis, []string{"mutex.TestFaultWaiterStopsWhileHanded"}},
-	{30, "ctx ends at any instant", "L5, S4", "milliseconds", onBoth, []string{
+	{28, "waiter killed during a hand-over to it", "L3", "G + P", onRedis, []string{"mutex.TestFaultWaiterDies/WhileHanded"}},
+	{29, "waiter stopped during a hand-over", "a stale message is ignored", "G + P", onRedis, []string{"mutex.TestFaultWaiterStopsWhileHanded"}},
+	{30, "ctx is done at any point", "L5, S4", "milliseconds", onBoth, []string{
 		"mutex.TestFaultCancel", "mutex.TestFaultCancelBlackhole", "mutex.TestPoolCancel", "waitgroup.TestFaultCancelled"}},
-	{31, "request lost", "asked again by the same token", "C", onRedis, []string{
+	{31, "request lost", "repeated with the same token", "C", onRedis, []string{
 		"mutex.TestFaultLost/RequestCut", "semaphore.TestFaultWeightedLost", "waitgroup.TestFaultLost/RequestCut"}},
 	{32, "reply lost", "same grant, same fence; a release is no loss", "C", onRedis, []string{
 		"mutex.TestFaultLost/ReplyCut", "mutex.TestFaultUnlockSilent", "mutex.TestPoolReleaseLost", "semaphore.TestFaultWeightedLost",
@@ -74,100 +74,100 @@ var rows = []row{
 	{34, "executed late", "S4", "T; W in the queue", "redis, miniredis, fake", []string{
 		"mutex.TestFaultLate", "redisstore.TestLateUpdateOfAnEndedClaim",
 		"redisstore.TestWaitGroupCopyOfAnAckedOperation", "lease.TestSimulation"}},
-	{35, "black hole", "L6, L4, S1", "told V, others T + P", onRedis, []string{
+	{35, "black hole", "L6, L4, S1", "reported V, others T + P", onRedis, []string{
 		"mutex.TestFaultBlackhole", "mutex.TestFaultBlackholeUnlock", "semaphore.TestFaultLimiterBlackhole"}},
-	{36, "half-open connection", "as 35; found out by asking", "6 s, P", onBoth, []string{
+	{36, "half-open connection", "as 35; detected by requests", "6 s, P", onBoth, []string{
 		"mutex.TestFaultHalfOpen", "redisstore.TestSilentSubscriptionIsGivenUp"}},
-	{37, "latency", "only slower; never granted when expired", "the round trip", "redis, fake", []string{
+	{37, "latency", "only slower; never granted after expiry", "the round trip", "redis, fake", []string{
 		"mutex.TestFaultLatency", "mutex.TestFaultLatencyAboveTTL", "lease.TestWindowCountsFromSending"}},
-	{38, "one byte at a time", "nothing", "P", onRedis, []string{"mutex.TestFaultCrowd/Sliced"}},
-	{39, "connections cut", "asked again, nothing leaks", "P", onRedis, []string{
+	{38, "one byte at a time", "no effect", "P", onRedis, []string{"mutex.TestFaultCrowd/Sliced"}},
+	{39, "connections cut", "repeated, nothing leaks", "P", onRedis, []string{
 		"mutex.TestFaultCrowd/ClientKill", "mutex.TestFaultCrowd/Reset"}},
-	{40, "subscription cut", "all who wait ask once", "0.1 s", onRedis, []string{
+	{40, "subscription cut", "all waiters poll once", "0.1 s", onRedis, []string{
 		"mutex.TestFaultUnsubscribed/Killed", "mutex.TestFaultUnsubscribed/Dropped", "mutex.TestFaultCrowd/ClientKill"}},
-	{41, "message lost, twice, or late", "L1; no message is believed without its window", "P", onRedis, []string{
+	{41, "message lost, duplicated or late", "L1; a message outside its window is ignored", "P", onRedis, []string{
 		"mutex.TestFaultMessageLate", "mutex.TestFaultCrowd/MessagesLost", "mutex.TestFaultCrowd/MessagesTwice",
 		"mutex.TestFaultCrowd/MessagesLate", "mutex.TestReadersMissTheNoticeOfAWriter", "waitgroup.TestFaultMessages"}},
-	{42, "flood of messages, slow consumer", "no message waits for who does not take his", "a message's time", onRedis, []string{"mutex.TestFaultFlood"}},
+	{42, "flood of messages, slow consumer", "an unreceived result delays no other message", "a message's time", onRedis, []string{"mutex.TestFaultFlood"}},
 	{43, "server drops a slow subscriber", "as 40", "0.1 s", onRedis, []string{"mutex.TestFaultUnsubscribed/Slow"}},
-	{44, "Redis down for seconds", "told, others go on; ever fewer dials", "told V, others P", onRedis, []string{
+	{44, "Redis down for seconds", "reported, others continue; dials become rarer", "reported V, others P", onRedis, []string{
 		"mutex.TestFaultDown", "semaphore.TestFaultWeightedInside",
 		"semaphore.TestFaultLimiterOutage", "semaphore.TestFaultLimiterAllow", "waitgroup.TestFaultDown", "redisstore.TestSubscriptionBacksOff"}},
 	{45, "pool exhausted", "L5, E", "ctx", onRedis, []string{"mutex.TestFaultPoolExhausted"}},
-	{46, "wall clock of a client", "set back or off: nothing. Set forward past V: the hold ends, and is told", "—", "redis, none", []string{
+	{46, "wall clock of a client", "set back or wrong: no effect. Set forward past V: the hold ends, and the loss is reported", "—", "redis, none", []string{
 		"mutex.TestFaultClocksDisagree", "client.TestWindow"}},
-	{47, "machine suspended", "the clock that has gone further counts", "—", "none", []string{"client.TestWindow"}},
-	{48, "no processor left", "renewal waits for nobody", "none lost in 2 T", onRedis, []string{"mutex.TestFaultBusy"}},
-	{49, "unlocked twice, after a loss, at once", "one nil, else E; no panic of a lease", "—", "redis, miniredis", []string{
+	{47, "machine suspended", "the clock that has advanced further counts", "—", "none", []string{"client.TestWindow"}},
+	{48, "no processor time", "renewal is not delayed", "none lost in 2 T", onRedis, []string{"mutex.TestFaultBusy"}},
+	{49, "unlocked twice, after a loss, concurrently", "one nil, otherwise E; a lease does not panic", "—", "redis, miniredis", []string{
 		"mutex.TestLeaseEndsOnce"}},
-	{50, "unlocked by another", "S3: by its own token only", "—", onBoth, []string{
+	{50, "unlocked by another", "S3: only by its own token", "—", onBoth, []string{
 		"mutex.TestGoroutinesExcludeEachOtherAfterLoss", "mutex.TestRWMutexUnlockOvertaken",
 		"redisstore.TestReleaseNeverDeletesAnothersLock"}},
-	{51, "odd TTLs", "refused, or kept as stated", "—", onBoth, []string{
+	{51, "odd TTLs", "refused, or kept as specified", "—", onBoth, []string{
 		"mutex.TestBadInput", "mutex.TestTTLs"}},
-	{52, "odd keys", "refused, or apart from all others", "—", onBoth, []string{
+	{52, "odd keys", "refused, or separate from all other keys", "—", onBoth, []string{
 		"mutex.TestBadInput", "mutex.TestKeys", "redisstore.TestOddKeysAreApart", "redisstore.TestKeysThatAreRefused"}},
-	{53, "100,000 waiters", "one entry a process, no goroutine each", "a request a time slice; as behind 10", onRedis, []string{
+	{53, "100,000 waiters", "one entry per process, no goroutine per waiter", "a request per time slice; as behind 10", onRedis, []string{
 		"mutex.TestFaultManyWaiters", "redisstore.TestManyWaiters", "mutex.TestCostIdle", "waitgroup.TestCrowd"}},
-	{54, "very many locks held", "renewed together, one command each", "3 pipelines a T", onBoth, []string{
+	{54, "very many locks held", "renewed together, one command each", "3 pipelines per T", onBoth, []string{
 		"redisstore.TestRenewMany", "mutex.TestCostRenewalTogether"}},
-	{55, "more values than one call of a script can take", "no script has so many", "900 commands a script", onRedis, []string{
+	{55, "more values than one call of a script can take", "no script has so many", "900 commands per script", onRedis, []string{
 		"redisstore.TestScriptsAreBounded"}},
-	{56, "a hook fails a command without sending it", "tried again; nothing left behind", "—", onBoth, []string{
+	{56, "a hook fails a command without sending it", "retried; nothing left", "—", onBoth, []string{
 		"clienttest.TestClients", "redisstore.TestExecErrorIsForCommandsWithoutReply"}},
-	{57, "a hook panics", "its caller has it; the lock can be had again; a renewal goes on", "—", onBoth, []string{
+	{57, "a hook panics", "its caller gets the panic; the lock can be acquired again; renewals continue", "—", onBoth, []string{
 		"mutex.TestPanicOfAHookReachesItsCaller", "mutex.TestPanicOfAHookInARenewalLosesNoLease", "mutex.TestPanicOfAHookInTheSubscription",
 		"redisstore.TestPanicReachesTheCallerOfItsCommand"}},
 	{58, "hooks that read ctx values", "the caller's own or none", "—", onRedis, []string{
 		"clienttest.TestRequestCarriesTheValuesOfItsCallersContext"}},
-	{59, "hooks that put a prefix before keys", "told by message as without", "a message's time", onBoth, []string{
+	{59, "hooks that add a key prefix", "messages work as without a prefix", "a message's time", onBoth, []string{
 		"clienttest.TestClients", "redisstore.TestMessagesNameTheKeyWithoutAPrefix"}},
 	{60, "each kind of client and of options", "works, or is refused at the first operation", "a message's time", "redis, sentinel, cluster", []string{
 		"clienttest.TestClients"}},
-	{61, "a proxy that shards by key, without messages", "one holder of each key", "P", onRedis, []string{
+	{61, "a proxy that shards by key, without messages", "one holder per key", "P", onRedis, []string{
 		"mutex.TestShardingProxyLetsOneIn", "lease.TestMultiLeaseTakesOneRoundTrip"}},
-	{62, "a plain client at a node of a cluster, or at a replica", "MOVED at once; READONLY waited out, E", "a round trip; P", onCluster, []string{
+	{62, "a plain client of a cluster node, or of a replica", "MOVED at once; READONLY retried, E", "a round trip; P", onCluster, []string{
 		"clienttest.TestClients", "mutex.TestFaultRefused/Readonly", "redisstore.TestClassify"}},
-	{63, "one node of a cluster is silent", "only its own leases are lost, told before V", "told V", onCluster, []string{
+	{63, "one node of a cluster is silent", "only its own leases are lost, reported before V", "reported V", onCluster, []string{
 		"mutex.TestSilentNodeLosesOnlyItsOwnLeases", "redisstore.TestRenewalsDoNotQueueAtASilentServer"}},
-	{64, "very many leases under short timeouts, and the server pauses", "kept; a retry is small", "0 lost; 128 commands a pipeline", onRedis, []string{
+	{64, "very many leases with short timeouts, and the server pauses", "kept; retries are small", "0 lost; 128 commands per pipeline", onRedis, []string{
 		"mutex.TestManyLeasesUnderShortTimeouts", "lease.TestManyHoldsAreRenewedAsRarelyAsOne"}},
 	{65, "a short deadline in a batch", "fails alone", "—", "redis, none", []string{
 		"redisstore.TestDeadlineInABatchIsItsOwn", "redisstore.TestShortDeadlineFailsAlone",
 		"redisstore.TestQueuedCommandEndsWithItsOwnContext"}},
-	{66, "100,000 dead waiters, holders, tasks, operations", "a few of them a script; the next goes on", "900 commands a script", onRedis, []string{
+	{66, "100,000 dead waiters, holders, tasks, operations", "some of them per script; the next continues", "900 commands per script", onRedis, []string{
 		"redisstore.TestScriptsAreBounded"}},
-	{67, "a lease of very many keys", "one lock a script", "128 commands a pipeline", onBoth, []string{
+	{67, "a lease of very many keys", "one lock per script", "128 commands per pipeline", onBoth, []string{
 		"mutex.TestLeaseOfManyKeysStallsNobody"}},
 	{68, "N tries at once, N free", "N succeed", "—", onBoth, []string{
 		"semaphore.TestTryAcquireAllSucceed", "lease.TestTriesAllSucceed"}},
-	{69, "a round trip longer than the window", "a try returns; a lock names it", "ctx", "redis, fake", []string{
+	{69, "a round trip longer than the window", "a try returns; an error of a lock names it", "ctx", "redis, fake", []string{
 		"mutex.TestFaultLatencyAboveTTL", "lease.TestRoundTripLongerThanWindow"}},
-	{70, "rights taken and given back", "released in the end", "P", "redis, fake", []string{
+	{70, "permissions revoked and granted again", "finally released", "P", "redis, fake", []string{
 		"mutex.TestFaultRightsTaken", "lease.TestDeniedRelease"}},
 	{71, "the subscription's redial hangs", "waits end by polls", "P", "redis, fake", []string{
 		"mutex.TestRedialOfTheSubscriptionHangs", "lease.TestWaitWhileRedialing"}},
 	{72, "the subscription stays on an old master", "replaced after three polls", "P, three times", "redis, fake", []string{
 		"mutex.TestSubscriptionOnAnOldMaster", "lease.TestSubscriptionToOldMaster", "lease.TestWaitAndOldMaster"}},
 	{73, "scripts cannot read the server's clock", "E at once", "a round trip", "miniredis", []string{"mutex.TestCheckRefusedCommands"}},
-	{74, "a slot moves in one step, writes paused", "kept, or told before another has it", "told V, others P", onCluster, []string{
+	{74, "a slot moves in one step, writes paused", "kept, or reported before another process has the lock", "reported V, others P", onCluster, []string{
 		"mutex.TestClusterSlotMovesAtOnce", "mutex.TestClusterSlotMovesWhileClaimsLinger", "waitgroup.TestClusterSlotMovesAtOnce"}},
-	{75, "a failover forgets the last grants", "none of them was granted, with Replicas", "replicas' time, or ReplicaTimeout", "sentinel, redis, fake", []string{
+	{75, "a failover loses the last grants", "with Replicas, none of them was granted", "replicas' time, or ReplicaTimeout", "sentinel, redis, fake", []string{
 		"mutex.TestFaultFailoverForgets", "mutex.TestReplicasHaveTheGrant", "mutex.TestFewerReplicasThanAsked", "mutex.TestWaitRefused",
 		"mutex.TestConnectionCutBeforeWaitIsAnswered", "semaphore.TestReplicas", "lease.TestUnconfirmedGrantIsReleased", "lease.TestUnconfirmedRenewalDoesNotCount"}},
-	{76, "a new connection takes longer than a TTL", "kept, by the connections that there are", "0 lost", "redis, cluster", []string{
+	{76, "a new connection takes longer than a TTL", "kept, by existing connections", "0 lost", "redis, cluster", []string{
 		"mutex.TestSlowDialsLoseNoLease", "redisstore.TestHoldNeedsNoNewConnection", "redisstore.TestPipelineOfAClusterHasNoDeadline"}},
 	{77, "HELLO is unknown", "by RESP2", "a message's time", onRedis, []string{"mutex.TestServerWithoutHello"}},
 	{78, "SUBSCRIBE is unknown", "by polling", "P", onRedis, []string{"mutex.TestServerWithoutSubscribe"}},
 	{79, "scripts, TIME in them or undeclared keys refused; a node of a cluster", "E at once, with the remedy", "a round trip", onBoth, []string{
 		"mutex.TestServerWhoseScriptsAreRefused", "mutex.TestCheckRefusedCommands"}},
-	{80, "errors of unknown text", "waited out, E after a TTL if ctx never ends", "P after it is well", onRedis, []string{"mutex.TestServerWithUnknownErrors"}},
-	{81, "scripts run as a sequence of calls", "a failure, by Check only", "—", onRedis, []string{"mutex.TestCheckScriptsNotAtomic"}},
-	{82, "a process dies, or stops, while its claim only lingers", "the next holder after the TTL; no overlap", "T + P", onRedis, []string{
+	{80, "errors of unknown text", "retried; E after a TTL if ctx never ends", "P after the errors end", onRedis, []string{"mutex.TestServerWithUnknownErrors"}},
+	{81, "scripts run as a sequence of calls", "a failure, only in Check", "—", onRedis, []string{"mutex.TestCheckScriptsNotAtomic"}},
+	{82, "a process dies or is stopped while its claim lingers", "the next holder after the TTL; no overlap", "T + P", onRedis, []string{
 		"mutex.TestFaultLingererDies", "mutex.TestFaultLingererStops", "lease.TestLingerPastTheWindow"}},
-	{83, "a leader is killed, stopped, cut off; Redis restarted or failed over under it", "terms grow, no two at a time; observers see that, and nobody in the end", "T + P", onRedis, []string{
+	{83, "a leader is killed, stopped, disconnected; Redis restarted or failed over during its term", "terms grow and never overlap; observers see the changes, and finally no leader", "T + P", onRedis, []string{
 		"mutex.TestElectionAcrossProcesses", "mutex.TestObserveDeath", "mutex.TestLeadCampaignsAgainAfterOutage"}},
 	{84, "the value of a leader deleted or evicted", "stored again", "T/3", "miniredis", []string{"mutex.TestLostValueIsStoredAgain"}},
-	{85, "the process of a Once or a Flight killed or stopped in the middle", "the next runs it, once; what was stopped stores nothing", "T + P", "miniredis", []string{
+	{85, "the process of a Once or a Flight killed or stopped during a run", "the next process runs it, once; a stopped process stores nothing", "T + P", "miniredis", []string{
 		"mutex.TestOnceLostRunnerCannotMark", "mutex.TestFlightOfADeadProcessIsMadeOnce", "mutex.TestFlightKeepsNothingOfALostRun"}},
 }

@@ -18,30 +18,29 @@ import (
 )
 
 const (
-	// stoodStill is a lateness that may turn a test red which holds times against
-	// bounds. Its row says nothing then, and is repeated.
-	stoodStill = 50 * time.Millisecond
-	// attempts is how often a row is run at most.
+	// stallLimit is the total stall of the machine from which a failed test is repeated, because
+	// the stall may have caused the failure.
+	stallLimit = 50 * time.Millisecond
+	// attempts is the maximum number of runs of a test.
 	attempts = 5
 )
 
-// abreast is how many tests run at a time.
-var abreast = 1
+// parallelTests is the number of tests that run at a time.
+var parallelTests = 1
 
-// results are what came of the tests, by "package.Test/case".
+// results has the outcomes of the tests, by "package.Test/subtest".
 type results struct {
 	ended    map[string]string // "pass", "fail" or "skip"
 	measured map[string][]measure
-	late     map[string]time.Duration // by how much the machine was late during a test that failed
-	said     map[string]string
+	stalled  map[string]time.Duration // stall of the machine during a failed test
+	output   map[string]string
 }
 
 func newResults() *results {
 	return &results{map[string]string{}, map[string][]measure{}, map[string]time.Duration{}, map[string]string{}}
 }
 
-// run runs the tests of the rows, one at a time, and repeats those that failed while
-// the machine stood still.
+// run runs the tests of the rows, and repeats tests that failed while the machine stalled.
 func run(list []row) (*results, error) {
 	defer redistest.WatchStalls()()
 	functions := map[string]map[string]bool{}
@@ -57,19 +56,19 @@ func run(list []row) (*results, error) {
 	got := newResults()
 	for _, pkg := range slices.Sorted(maps.Keys(functions)) {
 		names := slices.Sorted(maps.Keys(functions[pkg]))
-		if err := got.test(pkg, names, abreast); err != nil {
+		if err := got.test(pkg, names, parallelTests); err != nil {
 			return nil, err
 		}
 		for _, name := range names {
-			for n := 1; n < attempts && got.ended[pkg+"."+name] == "fail" && got.late[pkg+"."+name] >= stoodStill; n++ {
-				fmt.Fprintf(os.Stderr, "%s.%s failed while the machine stood still, for %v in all: again\n", pkg, name, got.late[pkg+"."+name].Round(time.Millisecond))
+			for n := 1; n < attempts && got.ended[pkg+"."+name] == "fail" && got.stalled[pkg+"."+name] >= stallLimit; n++ {
+				fmt.Fprintf(os.Stderr, "%s.%s failed while the machine stalled, for %v in total: repeating\n", pkg, name, got.stalled[pkg+"."+name].Round(time.Millisecond))
 				got.forget(pkg + "." + name)
 				if err := got.test(pkg, []string{name}, 1); err != nil {
 					return nil, err
 				}
 			}
 			if got.ended[pkg+"."+name] == "fail" {
-				for test, text := range got.said {
+				for test, text := range got.output {
 					if is(test, pkg+"."+name) {
 						fmt.Fprint(os.Stderr, text)
 					}
@@ -80,7 +79,7 @@ func run(list []row) (*results, error) {
 	return got, nil
 }
 
-// test runs tests of a package by one command, n at a time.
+// test runs tests of a package with one command, n at a time.
 func (g *results) test(pkg string, names []string, n int) error {
 	args := []string{"test", "-json", "-count", "1", "-p", "1", "-parallel", strconv.Itoa(n), "-run", "^(" + strings.Join(names, "|") + ")$"}
 	cmd := exec.Command("go", append(args, dirs[pkg]...)...)
@@ -97,20 +96,20 @@ func (g *results) test(pkg string, names []string, n int) error {
 		return fmt.Errorf("%s: %w", pkg, err)
 	}
 	var failed *exec.ExitError
-	if err := cmd.Wait(); err != nil && !errors.As(err, &failed) { // a test that fails is in the output
+	if err := cmd.Wait(); err != nil && !errors.As(err, &failed) { // the output names the failed tests
 		return err
 	}
 	return nil
 }
 
-// read takes in what go test -json says.
+// read records the output of go test -json.
 func (g *results) read(out io.Reader) error {
-	began := map[string]time.Time{}
+	started := map[string]time.Time{}
 	for d := json.NewDecoder(out); ; {
 		var event struct{ Action, Package, Test, Output string }
 		switch err := d.Decode(&event); {
 		case err == io.EOF:
-			for name, text := range g.said { // a panic ends them all without a word
+			for name, text := range g.output { // after a panic, tests have no result
 				if g.ended[name] == "" && strings.Contains(text, "panic:") {
 					fmt.Fprint(os.Stderr, text)
 				}
@@ -122,35 +121,35 @@ func (g *results) read(out io.Reader) error {
 		name := path.Base(event.Package) + "." + event.Test
 		switch event.Action {
 		case "run", "cont":
-			began[name] = time.Now()
+			started[name] = time.Now()
 		case "pass", "fail", "skip":
 			if event.Test != "" {
 				g.ended[name] = event.Action
 			}
 			if event.Action == "fail" {
-				g.late[name] = redistest.Stalled(began[name])
+				g.stalled[name] = redistest.Stalled(started[name])
 			}
 		case "output":
 			if m, ok := parse(event.Output); ok {
 				g.measured[name] = append(g.measured[name], m)
 			}
-			g.said[name] += event.Output
+			g.output[name] += event.Output
 		}
 	}
 }
 
-// is reports whether a name is that of the test, or of a case of it.
+// is reports whether name is the test, or a subtest of it.
 func is(name, test string) bool { return name == test || strings.HasPrefix(name, test+"/") }
 
-// forget drops what came of a test.
+// forget drops the outcome of a test.
 func (g *results) forget(test string) {
 	maps.DeleteFunc(g.ended, func(name string, _ string) bool { return is(name, test) })
 	maps.DeleteFunc(g.measured, func(name string, _ []measure) bool { return is(name, test) })
-	maps.DeleteFunc(g.said, func(name string, _ string) bool { return is(name, test) })
+	maps.DeleteFunc(g.output, func(name string, _ string) bool { return is(name, test) })
 }
 
-// of says what the tests of a row have measured, and what is wrong with them.
-func (g *results) of(r row) (worst string, err error) {
+// resultOf returns the worst measurement of a row, and an error for tests that did not pass.
+func (g *results) resultOf(r row) (worst string, err error) {
 	for _, test := range r.tests {
 		if end := g.ended[test]; end != "pass" {
 			err = errors.Join(err, fmt.Errorf("row %d: %s: %q", r.number, test, end))
@@ -162,12 +161,12 @@ func (g *results) of(r row) (worst string, err error) {
 			continue
 		}
 		for _, m := range list {
-			if w.what == "" || m.worse(w) {
+			if w.desc == "" || m.worse(w) {
 				w = m
 			}
 		}
 	}
-	if w.what == "" {
+	if w.desc == "" {
 		return "no time to measure", err
 	}
 	return w.String(), err

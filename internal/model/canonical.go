@@ -5,17 +5,17 @@ import (
 	"slices"
 )
 
-// canonical gives one form to all states that differ in names only, or in what
-// nobody will ever look at. Without it there would be no end of states.
+// canonical gives one form to all states that differ only in names, or in values that have no
+// effect. Without it, the number of states would be infinite.
 func (m *Model) canonical(s *state) {
-	m.forget(s)
+	m.dropIneffective(s)
 	s.renumber()
 	s.rename()
 	slices.SortFunc(s.net[:], func(a, b packet) int {
 		return cmp.Or(cmp.Compare(b.kind, a.kind), cmp.Compare(a.token, b.token), cmp.Compare(a.from, b.from),
 			cmp.Compare(a.number, b.number), cmp.Compare(a.base, b.base), bit(a.contended)-bit(b.contended))
 	})
-	_ = slices.Compact(s.net[:]) // the same packet twice is no more than one that can be delivered twice
+	_ = slices.Compact(s.net[:]) // equal packets count once, because each can be delivered repeatedly
 	m.rank(s)
 }
 
@@ -26,10 +26,10 @@ func bit(b bool) int {
 	return 0
 }
 
-// forget drops what has no effect any more: the number of a request whose window
-// has passed, answers to claims that are over, and messages to those that hold.
-func (m *Model) forget(s *state) {
-	s.numbered(func(t token, number *int8) {
+// dropIneffective drops values that no longer have an effect: the number of a request whose window
+// has passed, replies to claims that have ended, and messages to holders.
+func (m *Model) dropIneffective(s *state) {
+	s.forEachNumber(func(t token, number *int8) {
 		if p := s.claim(t); p == nil || p.sent[*number-1] >= m.TTL-m.Margin {
 			*number = 0
 		}
@@ -42,7 +42,7 @@ func (m *Model) forget(s *state) {
 		c := s.claim(p.token)
 		mistaken := p.kind == message && (m.Mutant == WindowFromArrival || m.Mutant == WindowFromLatest)
 		if p.kind == notice {
-			if c == nil || c.known {
+			if c == nil || c.noticed {
 				*p = packet{}
 			}
 			continue
@@ -53,11 +53,11 @@ func (m *Model) forget(s *state) {
 	}
 }
 
-// renumber names the requests of each claim that something still refers to by the
-// highest numbers, and forgets when the others were sent.
+// renumber gives the highest numbers to the requests that something still refers to. It drops the
+// send times of the others.
 func (s *state) renumber() {
 	var used [maxProcesses][numbers + 1]bool
-	s.numbered(func(t token, number *int8) { used[t.process()][*number] = true })
+	s.forEachNumber(func(t token, number *int8) { used[t.process()][*number] = true })
 	var to [maxProcesses][numbers + 1]int8
 	for i := range s.processes {
 		p, next := &s.processes[i], int8(numbers)
@@ -70,11 +70,10 @@ func (s *state) renumber() {
 		}
 		clear(p.sent[:next])
 	}
-	s.numbered(func(t token, number *int8) { *number = to[t.process()][*number] })
+	s.forEachNumber(func(t token, number *int8) { *number = to[t.process()][*number] })
 }
 
-// rename gives each process's claims the names 0, 1, ... in the order in which the
-// state mentions them.
+// rename gives each process's claims the names 0, 1, ... in the order of their appearance in the state.
 func (s *state) rename() {
 	var to [1 + maxProcesses*maxClaims]token
 	var next [maxProcesses]int
@@ -106,8 +105,8 @@ func (s *state) rename() {
 	}
 }
 
-// rank replaces the fence bases and the clock by small numbers in the same order.
-// Gaps stay as long as the clock can still be set back by.
+// rank replaces the fence bases and the clock by small numbers in the same order. It keeps gaps up to
+// the amount by which the clock can be set back.
 func (m *Model) rank(s *state) {
 	var all [11 + 2*maxProcesses + maxPackets]*int8
 	n := 0
@@ -117,7 +116,7 @@ func (m *Model) rank(s *state) {
 			n++
 		}
 	}
-	for _, b := range [...]*int8{&s.redis.last, &s.replica.last, &s.redis.valueBase, &s.replica.valueBase, &s.clock, &s.given, &s.heard, &s.seen} {
+	for _, b := range [...]*int8{&s.redis.last, &s.replica.last, &s.redis.valueBase, &s.replica.valueBase, &s.clock, &s.maxGranted, &s.maxKnown, &s.maxObserved} {
 		add(b)
 	}
 	for i := range s.processes {

@@ -1,49 +1,48 @@
 // Package model is the mutex protocol as a state machine, small enough to visit all of its
-// states. Nothing imports it. Its tests are its use:
+// states. Only its tests use it:
 //
 //	go test -v ./internal/model
 //
-// prints the number of states and transitions of each configuration, or a shortest path to a
-// state that violates a property. The model is kept in step by hand with internal/redisstore/*.lua
+// This prints the number of states and transitions of each configuration, or a shortest path to a
+// state that violates a property. The model must be updated by hand with internal/redisstore/*.lua
 // (here redis.go), internal/lease (process.go), and sections 2 to 4 and 7 of internal/PROTOCOL.md.
 //
 // The model has:
 //
-//   - claims of two or three processes, which request, are granted, queue, are handed the lock,
-//     renew, yield, release, give up and die;
-//   - the trust window on the process's own clock. It begins when the request was sent, which a
-//     message names;
+//   - claims of two or three processes, which request, queue, receive the lock, renew, yield,
+//     release, give up and die;
+//   - the trust window on the process's own clock. It starts when the request was sent; a message
+//     names that request;
 //   - the expiry of the lock and of queue entries, and fencing tokens;
-//   - with Values, what a holder stores beside the lock (the value of a leader, the mark of a Once),
-//     and an observer (values.go);
-//   - with Linger, claims that are kept after the unlock, and the notice that ends that. A try that
-//     meets such a claim is a process that queues and gives up, which any process may do.
+//   - with Values, the value that a holder stores with the lock (the value of a leader, the mark
+//     of a Once), and an observer (values.go);
+//   - with Linger, claims that are kept after the unlock, and the notice that ends them. A try
+//     during such a claim is modeled as a process that queues and gives up.
 //
-// Requests, replies and messages arrive at any time, in any order, repeatedly, or never. So do
-// those of claims that have ended, which is how stale tokens arise. A process's clock may lose one
-// tick in every T. Redis may lose its data, be reset to the state of a replica, or have its clock
-// moved.
+// Requests, replies and messages arrive at any time, in any order, repeatedly, or never. This
+// includes packets of ended claims, so stale tokens occur. A process's clock may lose one tick in
+// every T. Redis may lose its data, be reset to the state of a replica, or have its clock moved.
 //
-// In every state the tests check S1, S2, V1 and V2 (see [Property]). They also check that all waiting
-// processes acquire the lock if no more faults happen and holders release or die, and that nobody is
-// seen to lead after a death (progress.go).
+// In every state, the tests check S1, S2, V1 and V2 (see [Property]). They also check progress: all
+// waiting processes acquire the lock if no more faults happen and holders release or die. After all
+// processes have died, no observer sees a leader (progress.go).
 //
 // The model leaves out the following, without hiding violations of S1 and S2:
 //
 //   - When a process acts. It may act at any time. So polls, backoff, the subscription, and the
-//     third of G that must be left of a message's window make no difference.
-//   - Clocks that run fast, and replies that refuse. Both only end a claim sooner, and a claim
-//     may end at any time. The release that follows a late reply is the one that was sent when
-//     the claim ended, and was delayed.
-//   - Requests that leave no queue entry. They do less than others.
+//     rule that a third of G must remain of a message's window make no difference.
+//   - Clocks that run fast, and replies with an error. Both only end a claim sooner, and a claim
+//     may end at any time. The release after a late reply is modeled as a delayed release of the
+//     ended claim.
+//   - Requests that leave no queue entry. Their effects are a subset of the others'.
 //   - Leases within a process, with one exception: with Leases, a claim may serve a lease that
-//     was requested after the claim began.
-//   - Owners that are not ours, several keys, types and errors, the expiry of the fence key,
+//     was requested after the claim started.
+//   - Owners of other libraries, several keys, types and errors, the expiry of the fence key,
 //     permits, and wait groups.
 //
-// Three numbers bound the size: packets in transit, claims of a process that anything still
-// names, and T in ticks. By default TestExclusion has two processes, the clock of one drifts, two
-// packets, one claim each, and T = 3: 111,074 states. Flags enlarge it:
+// Three numbers bound the size: packets in transit, tokens of a process in use, and T in ticks. By
+// default, TestExclusion has two processes, one drifting clock, two packets, one claim per process,
+// and T = 3: 111,074 states. Flags enlarge the model:
 //
 //	go test -v -run TestExclusion ./internal/model -model.drift 2     357,965 states
 //	go test -v -run TestExclusion ./internal/model -model.time 4      567,306
@@ -53,6 +52,6 @@
 //
 // TestValues visits 344,735 states, and 743,472 with a failover.
 //
-// A million states take about ten seconds and half a gigabyte. TestYield needs two claims of a
-// process, which leaves room for one packet.
+// A million states take about ten seconds and half a gigabyte. TestYield needs two claims per process,
+// so it has only one packet.
 package model

@@ -1,26 +1,26 @@
 package model
 
-// A Fault is what Redis may suffer. It happens once at most.
+// A Fault is a fault of Redis. Each happens at most once.
 type Fault uint8
 
 const (
 	LoseLock    Fault = 1 << iota // the lock is evicted, or deleted by hand
-	LoseFence                     // the fence is
-	LoseQueue                     // the queue is
-	Restart                       // all is lost; it takes Outage ticks, and then the clock is set back by Back
-	Failover                      // to a replica that had not got the last writes
+	LoseFence                     // the fence is deleted
+	LoseQueue                     // the queue is deleted
+	Restart                       // all data is lost; the clock runs for Outage ticks, and is then set back by Back
+	Failover                      // to a replica without the last writes
 	LeapForward                   // the clock is set forward by a TTL
 	SetBack                       // the clock is set back by Back
 )
 
-// suffer shows all faults that may happen.
-func (m *Model) suffer(s state, next func(string, state)) {
-	try := func(f Fault, what string, change func(*state)) {
+// applyFaults emits the states after all possible faults.
+func (m *Model) applyFaults(s state, next func(string, state)) {
+	try := func(f Fault, event string, change func(*state)) {
 		if s.faults&f != 0 {
 			n := s
 			n.faults &^= f
 			change(&n)
-			next(what, n)
+			next(event, n)
 		}
 	}
 	try(LoseLock, "loses the lock", func(n *state) { n.redis.owner, n.redis.left = 0, 0 })
@@ -35,15 +35,15 @@ func (m *Model) suffer(s state, next func(string, state)) {
 	})
 	try(LeapForward, "has its clock set forward", func(n *state) { m.step(n, m.TTL) })
 	try(SetBack, "has its clock set back", func(n *state) { m.step(n, -m.Back) })
-	if s.faults&Failover != 0 && !s.lags {
+	if s.faults&Failover != 0 && !s.replicaLags {
 		n := s
-		n.lags, n.replica = true, s.redis
-		next("has a replica that follows no more", n)
+		n.replicaLags, n.replica = true, s.redis
+		next("has a replica that stops replicating", n)
 	}
-	if s.lags {
+	if s.replicaLags {
 		n := s
 		n.faults &^= Failover
-		n.redis, n.replica, n.lags = s.replica, redis{}, false
+		n.redis, n.replica, n.replicaLags = s.replica, redis{}, false
 		next("fails over to that replica", n)
 	}
 }

@@ -1,34 +1,34 @@
 package model
 
-// A Model is one instance: its sizes, and what may go wrong besides the network.
+// A Model is one configuration: its sizes, and the faults in addition to those of the network.
 type Model struct {
 	Processes, Packets       int
-	Claims                   int  // of a process; one that is over counts as long as anything names it
+	Claims                   int  // tokens of a process in use; an ended claim counts while anything names its token
 	TTL, Grant, Life, Margin int8 // T, G, W and d of PROTOCOL.md, in ticks
-	Batch                    int8 // dead entries of the queue that one script drops at most, 0: all
-	Drift                    int  // of so many processes the clocks may lose a tick, but only one in TTL
-	Progress                 bool // look whether everybody gets in
-	Leases                   bool // a claim may serve leases that came after it was made
+	Batch                    int8 // maximum of stale queue entries that one script drops; 0 means all
+	Drift                    int  // number of processes whose clocks may lose one tick per TTL
+	Progress                 bool // check that all waiters acquire the lock
+	Leases                   bool // a claim may serve leases requested after it
 	Linger                   bool // a claim may be kept after the unlock
-	Values                   bool // a holder stores a value, which an observer reads; Check must have S2
+	Values                   bool // a holder stores a value, and an observer reads it; Check must include S2
 	Faults                   Fault
-	Outage, Back             int8 // ticks: see Fault
+	Outage, Back             int8 // in ticks, see Fault
 	Mutant                   Mutant
-	Check                    Property // what is not to be violated
+	Check                    Property // the properties to check
 }
 
-// A Property is a promise.
+// A Property is a guarantee of the protocol.
 type Property uint8
 
 const (
 	// S1: no two processes believe at the same time that they hold the lock.
 	S1 Property = 1 << iota
-	// S2: the fence of a hold is above that of every hold that a process knew of before this one
-	// was requested, and no two claims have the same.
+	// S2: the fence of a hold is above that of every hold that a process knew before this hold was
+	// requested, and no two claims have the same fence.
 	S2
 	// V1: an observer sees values in the order of their fences.
 	V1
-	// V2: a value is stored under the hold of its writer only, and is seen as long as that lasts.
+	// V2: a value is stored only under its writer's hold, and observers see it while that hold lasts.
 	V2
 )
 
@@ -39,32 +39,32 @@ type Mutant uint8
 
 const (
 	Faithful          Mutant = iota
-	WindowFromArrival        // of a message
-	WindowFromLatest         // the latest request, not the one that a message echoes
-	ReleaseAny               // release does not look whose the lock is
-	RenewCreates             // renew makes the token the owner, whoever is
-	TokenReused              // by the claims of a process
+	WindowFromArrival        // of a message, instead of its request's send time
+	WindowFromLatest         // from the latest request, not the one that a message names
+	ReleaseAny               // release does not check the owner
+	RenewCreates             // renew does not check the owner
+	TokenReused              // claims of a process use the same token
 	YieldKeepsToken
-	FenceCounts // without the clock
-	Revives     // an answer extends a window that has passed
-	NoNotice    // the owner gets no notice that others wait
+	FenceCounts // fences do not use the clock
+	Revives     // a reply extends a window that has passed
+	NoNotice    // the owner gets no notice of waiters
 	NoticeIgnored
-	RenewsIdle       // a claim that only lingers is renewed
-	LingersPastV     // and gives a lease after its window
-	WriteUnchecked   // a value is stored whoever the owner is
-	ClearAny         // and deleted while somebody holds the lock
+	RenewsIdle       // a lingering claim is renewed
+	LingersPastV     // a lingering claim serves a lease after its window
+	WriteUnchecked   // storing a value does not check the owner
+	ClearAny         // a value is deleted while the lock is held
 	OwnerUnchecked   // an observer does not check the owner
-	ObserverGoesBack // or which values it has seen
+	ObserverGoesBack // an observer does not check the fence of the last value
 )
 
-// start is the state in which everything begins.
+// start returns the initial state.
 func (m *Model) start() state {
 	s := state{clock: 1, faults: m.Faults}
 	m.canonical(&s)
 	return s
 }
 
-// next shows every state that can follow s, and what leads there.
+// next emits every successor of s, with the action that leads to it.
 func (m *Model) next(s state, emit func(action, state)) {
 	show := func(a action, n state) {
 		n.broken &= m.Check
@@ -72,15 +72,15 @@ func (m *Model) next(s state, emit func(action, state)) {
 		emit(a, n)
 	}
 	for i := range m.Processes {
-		m.act(s, i, func(what string, n state) { show(action{what: what, who: i}, n) })
+		m.act(s, i, func(event string, n state) { show(action{event: event, actor: i}, n) })
 	}
-	m.transmit(s, func(what string, q packet, n state) { show(action{what: what, who: network, packet: q}, n) })
-	m.suffer(s, func(what string, n state) { show(action{what: what, who: server}, n) })
-	m.look(s, func(what string, n state) { show(action{what: what, who: server}, n) })
+	m.transmit(s, func(event string, q packet, n state) { show(action{event: event, actor: network, packet: q}, n) })
+	m.applyFaults(s, func(event string, n state) { show(action{event: event, actor: server}, n) })
+	m.observers(s, func(event string, n state) { show(action{event: event, actor: server}, n) })
 	for slow := range uint(1) << m.Drift {
 		if n := s; m.mayLose(&s, slow) {
 			m.tick(&n, slow)
-			show(action{what: "a tick passes", who: clocks, slow: slow}, n)
+			show(action{event: "a tick passes", actor: clocks, slow: slow}, n)
 		}
 	}
 }

@@ -1,9 +1,8 @@
 package model
 
-// The network holds packets for as long as it likes, delivers them in any order,
-// again, or never.
+// The network delays packets for any time, and delivers them in any order, repeatedly, or never.
 
-// send puts a packet into the network. One that is full loses it.
+// send puts a packet into the network. A full network loses it.
 func (m *Model) send(s *state, p packet) {
 	for i := range m.Packets {
 		if s.net[i].kind == nothing {
@@ -13,7 +12,7 @@ func (m *Model) send(s *state, p packet) {
 	}
 }
 
-// transmit shows all that the network can do.
+// transmit emits the states after all actions of the network.
 func (m *Model) transmit(s state, next func(string, packet, state)) {
 	for i := range m.Packets {
 		q := s.net[i]
@@ -27,7 +26,7 @@ func (m *Model) transmit(s state, next func(string, packet, state)) {
 		next("arrives", q, n)
 		n = s
 		m.deliver(&n, q)
-		next("arrives, and will again", q, n)
+		next("arrives, and may arrive again", q, n)
 	}
 }
 
@@ -35,6 +34,6 @@ func (m *Model) deliver(s *state, q packet) {
 	if q.kind < granted {
 		m.execute(s, q)
 	} else {
-		m.hear(s, q)
+		m.receive(s, q)
 	}
 }

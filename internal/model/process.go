@@ -1,32 +1,32 @@
 package model
 
-// What a process does, as internal/lease does it. Whatever it may do it may also
-// leave undone: it may be paused, or dead, at any time.
+// The actions of a process, as in internal/lease. Each action is optional, because a process may be
+// paused or dead at any time.
 
-// act shows all that a process can do by itself. What it does to end a claim, dying
-// included, is end.
+// act emits the states after all actions of a process. A death is modeled by end, like all other
+// ways to end a claim.
 func (m *Model) act(s state, i int, next func(string, state)) {
 	p := s.processes[i]
-	try := func(what string, change func(*state)) {
+	try := func(event string, change func(*state)) {
 		n := s
 		change(&n)
-		next(what, n)
+		next(event, n)
 	}
 	switch p.phase {
 	case idle:
 		if t := m.unused(&s, i); t != 0 {
-			try("wants the lock, and asks", func(n *state) { m.begin(n, i, t, 0) })
+			try("requests the lock", func(n *state) { m.begin(n, i, t, 0) })
 		}
 	case asking:
-		try("asks again", func(n *state) { m.ask(n, i) })
+		try("repeats its request", func(n *state) { m.sendRequest(n, i) })
 		if p.from != 0 {
-			try("asks again, having yielded", func(n *state) { // a reply has confirmed it
+			try("repeats its request after the yield", func(n *state) { // a reply has confirmed the yield
 				n.processes[i].from = 0
-				m.ask(n, i)
+				m.sendRequest(n, i)
 			})
 		}
-		if m.Leases && p.floor != s.heard {
-			try("has one more caller that wants the lock", func(n *state) { n.processes[i].floor = s.heard })
+		if m.Leases && p.floor != s.maxKnown {
+			try("has another caller that requests the lock", func(n *state) { n.processes[i].floor = s.maxKnown })
 		}
 		try("gives up", func(n *state) { m.end(n, i) })
 	case held:
@@ -47,7 +47,7 @@ func (m *Model) act(s state, i int, next func(string, state)) {
 		case p.idle:
 			try("locks again", func(n *state) { m.lockAgain(n, i) })
 			try("stops lingering", func(n *state) { m.end(n, i) })
-		case m.Linger: // though others wait: the slice may not be over
+		case m.Linger: // even with waiters, because the time slice may not be over
 			try("unlocks, and lingers", func(n *state) { n.processes[i].idle = true })
 			fallthrough
 		default:
@@ -56,50 +56,49 @@ func (m *Model) act(s state, i int, next func(string, state)) {
 		if t := m.unused(&s, i); t != 0 {
 			try("yields", func(n *state) { m.begin(n, i, t, p.token) })
 		}
-		if m.Leases && s.heard > p.base {
-			try("gives the lock to a caller that has just asked", func(n *state) { n.broken |= S2 })
+		if m.Leases && s.maxKnown > p.base {
+			try("grants the lock to a later caller", func(n *state) { n.broken |= S2 })
 		}
 	}
 }
 
-// lockAgain gives a claim that only lingers to a caller that has just asked.
+// lockAgain grants a lingering claim to a new caller.
 func (m *Model) lockAgain(s *state, i int) {
 	p := &s.processes[i]
-	if p.left == 0 && p.late {
+	if p.left == 0 && p.overtaken {
 		s.broken |= S1
 	}
-	if m.Check&S2 != 0 && s.heard > p.base {
+	if m.Check&S2 != 0 && s.maxKnown > p.base {
 		s.broken |= S2
 	}
 	p.idle = false
 }
 
-// begin makes a claim, in place of the one called from, and sends its first
-// request. (That which leaves no entry in the queue is left out: what it does can be
-// done by a request of another process, or by none.)
+// begin starts a claim, which replaces the claim from, and sends its first request. (Requests that
+// leave no queue entry are not modeled: their effects are those of another process's request, or none.)
 func (m *Model) begin(s *state, i int, t, from token) {
 	if m.Mutant == YieldKeepsToken && from != 0 {
 		t = from
 	}
-	s.processes[i] = process{phase: asking, token: t, from: from, floor: s.heard, rest: s.processes[i].rest}
-	m.ask(s, i)
+	s.processes[i] = process{phase: asking, token: t, from: from, floor: s.maxKnown, driftPause: s.processes[i].driftPause}
+	m.sendRequest(s, i)
 }
 
-// unused returns a name for a claim to which nothing refers, 0 if there is none.
+// unused returns a token of the process that nothing refers to, or 0 if there is none.
 func (m *Model) unused(s *state, i int) token {
 	if m.Mutant == TokenReused {
 		return name(i, 0)
 	}
 	for slot := range m.Claims {
-		if t := name(i, slot); !s.refersTo(t) {
+		if t := name(i, slot); !s.referenced(t) {
 			return t
 		}
 	}
 	return 0
 }
 
-// ask sends a request that queues, by the token that yields as long as there is one.
-func (m *Model) ask(s *state, i int) {
+// sendRequest sends a request that may queue. While the claim replaces another, the request is a yield.
+func (m *Model) sendRequest(s *state, i int) {
 	k := acquire
 	if s.processes[i].from != 0 {
 		k = yield
@@ -110,10 +109,10 @@ func (m *Model) ask(s *state, i int) {
 	}
 }
 
-// request sends a request of a claim, and notes when.
+// request sends a request of a claim, and records its send time.
 func (m *Model) request(s *state, i int, k kind) {
 	p := &s.processes[i]
-	s.numbered(func(t token, number *int8) {
+	s.forEachNumber(func(t token, number *int8) {
 		if t == p.token {
 			*number--
 		}
@@ -127,8 +126,8 @@ func (m *Model) request(s *state, i int, k kind) {
 	m.send(s, q)
 }
 
-// end ends a claim, whatever it has. The release may come late, or never: as that
-// of an answer which comes too late does, or as if the process had died.
+// end ends a claim in any phase, and sends its releases. A release may arrive late, like that after a
+// late reply, or never, as after a death.
 func (m *Model) end(s *state, i int) {
 	p := s.processes[i]
 	s.processes[i] = process{}
@@ -138,16 +137,16 @@ func (m *Model) end(s *state, i int) {
 	}
 }
 
-// hear handles a reply, or a message, that reaches a claim which can use it.
-func (m *Model) hear(s *state, q packet) {
+// receive handles a reply, message or notice for a claim.
+func (m *Model) receive(s *state, q packet) {
 	i := q.token.process()
 	p := &s.processes[i]
 	if q.kind == notice {
-		if p.phase == held && p.idle && !p.known && m.Mutant != NoticeIgnored {
+		if p.phase == held && p.idle && !p.noticed && m.Mutant != NoticeIgnored {
 			m.end(s, i)
 			return
 		}
-		p.known = m.Mutant != NoticeIgnored
+		p.noticed = m.Mutant != NoticeIgnored
 		return
 	}
 	age := int8(0)
@@ -168,33 +167,33 @@ func (m *Model) hear(s *state, q packet) {
 	switch {
 	case left <= 0:
 	case p.phase == held:
-		if p.left == 0 && p.late {
-			s.broken |= S1 // it went on as if it had held all the time
+		if p.left == 0 && p.overtaken {
+			s.broken |= S1 // the process continues as if it had held the lock throughout
 		}
 		p.left = max(p.left, left)
 	case q.kind != kept:
 		if m.Check&S2 != 0 && q.base <= p.floor {
 			s.broken |= S2
 		}
-		s.heard = max(s.heard, q.base)
-		*p = process{phase: held, token: p.token, sent: p.sent, left: left, rest: p.rest, known: m.Linger && (p.known || q.contended)}
+		s.maxKnown = max(s.maxKnown, q.base)
+		*p = process{phase: held, token: p.token, sent: p.sent, left: left, driftPause: p.driftPause, noticed: m.Linger && (p.noticed || q.contended)}
 		if m.Leases || m.Values || m.Linger && m.Check&S2 != 0 {
 			p.base = q.base
 		}
 	}
 	if p.phase == held && p.left > 0 {
-		m.exclude(s, i)
+		m.checkExclusion(s, i)
 	}
 }
 
-// exclude finds out whether another process believes that it holds the lock, now that i does.
-func (m *Model) exclude(s *state, i int) {
+// checkExclusion checks whether another process believes that it holds the lock while i does.
+func (m *Model) checkExclusion(s *state, i int) {
 	for j := range m.Processes {
 		if p := &s.processes[j]; j != i && p.phase == held {
 			if p.left > 0 {
 				s.broken |= S1
 			}
-			p.late = p.left == 0
+			p.overtaken = p.left == 0
 		}
 	}
 }

@@ -1,24 +1,24 @@
 package model
 
-// progress ends the faults in every state, and checks that all waiting processes acquire the lock:
-// what is under way arrives once, a waiter asks once in a tick, and no clock is slow. Holders
-// release, or die, or get no notices: it tries all. A claim that only lingers is released for the
-// first that asks, unless there are no notices: then it ends with its window.
+// progress ends the faults in every state, and checks that all waiting processes acquire the lock.
+// Packets in transit arrive once, a waiter sends one request per tick, and no clock is slow. It tries
+// three endings: holders release, die, or get no notices. A lingering claim is released for the first
+// waiter, or ends with its window if there are no notices.
 func (m *Model) progress(states []state, r *Result) {
 	for _, s := range states {
-		if !m.nobodyLeads(s) {
+		if !m.noLeader(s) {
 			r.Stuck = s.String()
 			return
 		}
 	}
 	endings := []ending{releases, dies}
 	if m.Linger {
-		endings = append(endings, deaf)
+		endings = append(endings, noNotices)
 	}
 	for _, end := range endings {
 		known := map[state]int{}
 		for _, s := range states {
-			ticks := m.settle(s, end, known)
+			ticks := m.ticksUntilServed(s, end, known)
 			if ticks > m.limit() {
 				r.Stuck = s.String()
 				return
@@ -28,27 +28,27 @@ func (m *Model) progress(states []state, r *Result) {
 	}
 }
 
-// An ending is how a hold ends.
+// An ending is the way in which holds end.
 type ending int
 
 const (
 	releases ending = iota
 	dies
-	deaf // releases, and gets no notices
+	noNotices // releases, but gets no notices
 )
 
-// limit is not a bound of the protocol, which is for one waiter, but for every claim that may be
-// ahead: each can cost a TTL if its process is dead.
+// limit is the maximum number of ticks until all waiters acquire the lock. Each claim that may be
+// ahead can cost a TTL if its process is dead.
 func (m *Model) limit() int { return (m.Processes*m.Claims + 1) * int(m.TTL+m.Back) }
 
-// settle returns how many ticks pass until nobody waits; if that is beyond the
-// limit, it need not be exact. What is known of states in which a tick begins is
-// kept: most come down to a few.
-func (m *Model) settle(s state, end ending, known map[state]int) int {
-	var way []state
+// ticksUntilServed returns the number of ticks until no process waits. Above the limit, it is not
+// exact. Results for states at the start of a tick are kept in known, because most states reach few
+// of them.
+func (m *Model) ticksUntilServed(s state, end ending, known map[state]int) int {
+	var path []state
 	ticks := 0
 	for {
-		m.quiet(&s, end)
+		m.deliverAll(&s, end)
 		for i := range m.Processes {
 			if !m.serve(&s, i, end) {
 				return m.limit() + 1
@@ -61,28 +61,27 @@ func (m *Model) settle(s state, end ending, known map[state]int) int {
 			ticks = n
 			break
 		}
-		if way = append(way, s); len(way) > m.limit() {
+		if path = append(path, s); len(path) > m.limit() {
 			break
 		}
 		m.tick(&s, 0)
 		m.canonical(&s)
 	}
-	for i := len(way) - 1; i >= 0; i-- {
+	for i := len(path) - 1; i >= 0; i-- {
 		ticks++
-		known[way[i]] = ticks
+		known[path[i]] = ticks
 	}
 	return ticks
 }
 
-// serve lets a process do what it does in a tick. It reports whether a claim that only lingers
-// has made way for it.
+// serve runs one tick of a process. It returns false if a lingering claim was not released for it.
 func (m *Model) serve(s *state, i int, end ending) (prompt bool) {
 	if s.processes[i].phase == asking {
-		m.ask(s, i)
-		m.quiet(s, end)
-		s.processes[i].from = 0 // by now it has been told what became of that
-		if owner := s.redis.owner; end != deaf && owner != 0 && s.processes[i].phase == asking && s.redis.queue[0].token == s.processes[i].token {
-			if p := s.claim(owner); p != nil && p.idle && !p.known {
+		m.sendRequest(s, i)
+		m.deliverAll(s, end)
+		s.processes[i].from = 0 // the reply has confirmed the yield
+		if owner := s.redis.owner; end != noNotices && owner != 0 && s.processes[i].phase == asking && s.redis.queue[0].token == s.processes[i].token {
+			if p := s.claim(owner); p != nil && p.idle && !p.noticed {
 				return false
 			}
 		}
@@ -91,7 +90,7 @@ func (m *Model) serve(s *state, i int, end ending) (prompt bool) {
 		switch p := &s.processes[j]; {
 		case p.phase != held:
 			continue
-		case p.idle && !p.known:
+		case p.idle && !p.noticed:
 			if m.Mutant == RenewsIdle {
 				m.request(s, j, renew)
 			}
@@ -100,17 +99,17 @@ func (m *Model) serve(s *state, i int, end ending) (prompt bool) {
 		default:
 			m.end(s, j)
 		}
-		m.quiet(s, end)
+		m.deliverAll(s, end)
 	}
 	return true
 }
 
-// quiet delivers all packets.
-func (m *Model) quiet(s *state, end ending) {
+// deliverAll delivers all packets.
+func (m *Model) deliverAll(s *state, end ending) {
 	for m.canonical(s); s.net[0].kind != nothing; m.canonical(s) {
 		q := s.net[0]
 		s.net[0] = packet{}
-		if q.kind != notice || end != deaf {
+		if q.kind != notice || end != noNotices {
 			m.deliver(s, q)
 		}
 	}

@@ -1,9 +1,9 @@
 package model
 
-// What the scripts do, move for move: internal/redisstore/mutex_{acquire,yield,release,
-// renew}.lua, and the files in lib that they include. A script is one step.
+// The steps of the scripts internal/redisstore/mutex_{acquire,yield,release,renew}.lua, and of the
+// files in lib that they include. A script is one transition.
 
-// execute runs the script that a request names.
+// execute runs the script of a request.
 func (m *Model) execute(s *state, q packet) {
 	switch r := &s.redis; q.kind {
 	case acquire:
@@ -31,20 +31,20 @@ func (m *Model) acquire(s *state, q packet) {
 	r := &s.redis
 	switch {
 	case r.owner == q.token:
-		m.again(s, q)
+		m.confirmOwner(s, q)
 	case r.owner == 0:
-		head, unfinished := m.pop(r, q.token)
+		head, unfinished := m.nextWaiter(r, q.token)
 		if head.token == q.token || head.token == 0 && !unfinished {
 			m.reply(s, q, m.grant(s, q.token, m.TTL))
 			return
 		}
 		r.enqueue(q)
 		if head.token != 0 {
-			m.hand(s, head)
+			m.handOver(s, head)
 		}
 	default:
 		r.enqueue(q)
-		r.left = min(r.left, m.TTL) // more is left only if the clock was set back
+		r.left = min(r.left, m.TTL) // it is longer only if the clock was set back
 		m.notify(s, q.token)
 	}
 }
@@ -53,22 +53,22 @@ func (m *Model) yield(s *state, q packet) {
 	r := &s.redis
 	switch {
 	case r.owner == q.from:
-		head, _ := m.pop(r, 0)
+		head, _ := m.nextWaiter(r, 0)
 		if head.token == 0 {
 			m.reply(s, q, m.grant(s, q.token, m.TTL))
 			return
 		}
 		r.enqueue(q)
-		m.hand(s, head)
+		m.handOver(s, head)
 	case r.owner == q.token:
-		m.again(s, q)
+		m.confirmOwner(s, q)
 	case r.owner != 0 && r.queued(q.token):
 		r.enqueue(q)
 	}
 }
 
-// again is the answer to a request by the owner.
-func (m *Model) again(s *state, q packet) {
+// confirmOwner replies to a request of the owner.
+func (m *Model) confirmOwner(s *state, q packet) {
 	s.redis.left = m.TTL
 	base := s.redis.last
 	if base == 0 && m.Check&S2 != 0 {
@@ -85,14 +85,14 @@ func (m *Model) release(s *state, t token) {
 		r.drop(t)
 	}
 	if r.owner == 0 {
-		if head, _ := m.pop(r, 0); head.token != 0 {
-			m.hand(s, head)
+		if head, _ := m.nextWaiter(r, 0); head.token != 0 {
+			m.handOver(s, head)
 		}
 	}
 }
 
-// grant makes t the owner. Redis' clock goes on with every grant, for a script
-// takes longer than the microsecond that fences count.
+// grant makes t the owner. Redis' clock advances with every grant, because a script takes longer than
+// the microsecond that fences count.
 func (m *Model) grant(s *state, t token, ttl int8) (base int8) {
 	s.redis.owner, s.redis.left = t, ttl
 	if m.Check&S2 == 0 {
@@ -103,16 +103,16 @@ func (m *Model) grant(s *state, t token, ttl int8) (base int8) {
 		base = s.redis.last + 1
 	}
 	s.clock++
-	if base <= s.given {
+	if base <= s.maxGranted {
 		s.broken |= S2
 	}
-	s.given = max(s.given, base)
+	s.maxGranted = max(s.maxGranted, base)
 	s.redis.last = base
 	return base
 }
 
-// hand grants the lock to a waiter that pop returned, and sends the message.
-func (m *Model) hand(s *state, to entry) {
+// handOver grants the lock to a waiter from nextWaiter, and sends the message.
+func (m *Model) handOver(s *state, to entry) {
 	base := m.grant(s, to.token, m.Grant)
 	m.send(s, packet{kind: message, token: to.token, number: to.number, base: base, contended: m.contended(s)})
 }
@@ -121,10 +121,10 @@ func (m *Model) reply(s *state, to packet, base int8) {
 	m.send(s, packet{kind: granted, token: to.token, number: to.number, base: base, contended: m.contended(s)})
 }
 
-// contended reports whether others than the owner wait.
+// contended reports whether other processes wait.
 func (m *Model) contended(s *state) bool { return m.Linger && s.redis.queue[0].token != 0 }
 
-// notify sends the owner a notice, if no live waiter is ahead of the one that asks now.
+// notify sends the owner a notice, if no live waiter is ahead of the requesting one.
 func (m *Model) notify(s *state, t token) {
 	if !m.Linger || m.Mutant == NoNotice {
 		return
@@ -139,7 +139,7 @@ func (m *Model) notify(s *state, t token) {
 	}
 }
 
-// enqueue puts the token at the tail, or notes that it is still there.
+// enqueue adds the token to the tail, or refreshes its entry.
 func (r *redis) enqueue(q packet) {
 	for i := range r.queue {
 		if e := &r.queue[i]; e.token == q.token || e.token == 0 {
@@ -169,10 +169,10 @@ func (r *redis) drop(t token) {
 	}
 }
 
-// pop takes the first live waiter off the queue, and the dead ones before it, a batch at most.
-// The keys of the queue expire when the youngest entry does, which makes no difference. (A
-// release that is unfinished is not repeated here: any request has to go on.)
-func (m *Model) pop(r *redis, self token) (head entry, unfinished bool) {
+// nextWaiter removes the first live waiter from the queue, and at most a batch of stale entries before
+// it. (The queue's keys expire with the youngest entry, which makes no difference. An unfinished
+// release is not repeated: the next request must continue.)
+func (m *Model) nextWaiter(r *redis, self token) (head entry, unfinished bool) {
 	for dead := int8(0); r.queue[0].token != 0; dead++ {
 		head = r.queue[0]
 		live := head.token == self || head.age < m.Life

@@ -2,14 +2,14 @@ package model
 
 const (
 	maxProcesses = 3
-	maxClaims    = 3 // tokens of a process that anything still refers to
+	maxClaims    = 3 // tokens of a process in use
 	maxPackets   = 4
-	maxQueue     = 6 // so not the most of both processes and claims
-	numbers      = 3 // requests of a claim that are distinguished; the engine keeps four
+	maxQueue     = 6 // less than maxProcesses times maxClaims
+	numbers      = 3 // distinguished requests of a claim; the engine keeps four
 )
 
-// token names a claim: 0 is nobody's. That of process p and slot i is
-// 1 + p·maxClaims + i; names of claims that nothing refers to are used again.
+// token names a claim; 0 means none. The token of process p and slot i is 1 + p·maxClaims + i. A token
+// that nothing refers to is reused.
 type token int8
 
 func (t token) process() int { return int(t-1) / maxClaims }
@@ -17,38 +17,37 @@ func (t token) slot() int    { return int(t-1) % maxClaims }
 
 func name(process, slot int) token { return token(1 + process*maxClaims + slot) }
 
-// A state is all there is at one moment. It is comparable, and once canonical it
-// is its own key in the table of states that have been reached. All times are
-// relative: what is left, or how old it is.
+// A state is the whole system at one moment. It is comparable, and its canonical form is the key in the
+// table of visited states. All times are relative: remaining times or ages.
 type state struct {
-	redis, replica redis // a replica that has stopped following: what a failover brings back
-	lags           bool  // there is one
+	redis, replica redis // the replica has stopped replicating; a failover restores it
+	replicaLags    bool  // there is such a replica
 	processes      [maxProcesses]process
-	net            [maxPackets]packet // a set, sorted; empty ones last
+	net            [maxPackets]packet // a sorted set; empty packets last
 
-	clock  int8  // Redis' own, as fences see it: see grant
-	given  int8  // the highest base that Redis ever gave, whatever it has lost since
-	heard  int8  // the highest base that a process knows of
-	seen   int8  // the highest base of a value that the observer has seen
-	faults Fault // that may still happen
-	broken Property
+	clock       int8  // Redis' clock as used in fences: see grant
+	maxGranted  int8  // the highest base that Redis has ever granted
+	maxKnown    int8  // the highest base that a process knows
+	maxObserved int8  // the highest base of an observed value
+	faults      Fault // faults that may still happen
+	broken      Property
 }
 
-// redis is what the scripts work on.
+// redis is the data of the scripts.
 type redis struct {
 	owner token
 	left  int8 // ticks until the lock expires
 	queue [maxQueue]entry
-	last  int8 // fence base, 0 if lost
+	last  int8 // last fence base; 0 if lost
 
-	value     token // of its writer, 0 if there is none
+	value     token // token of the value's writer; 0 means no value
 	valueBase int8
 }
 
 type entry struct {
 	token  token
-	number int8 // of the last request that Redis executed; 0 is one whose window has passed
-	age    int8 // ticks since then
+	number int8 // number of the last executed request; 0 if its window has passed
+	age    int8 // ticks since that request
 }
 
 type phase int8
@@ -59,21 +58,21 @@ const (
 	held
 )
 
-// process is what one process knows: it has one claim, as a line has.
+// process is the state of one process, which has one claim.
 type process struct {
-	phase  phase
-	token  token
-	from   token         // the claim that is given up for this one
-	sent   [numbers]int8 // age of request i+1 on this process's clock
-	latest int8          // age of the last queueing request; only a mutant looks at it
-	left   int8          // held: ticks until V; 0 is seen with the mutant Revives only
-	base   int8          // held: of its fences
-	floor  int8          // asking: the highest base known before the request
-	rest   int8          // ticks until its clock may lose one again
-	idle   bool          // held: nobody uses the claim, it only lingers
-	known  bool          // the process knows that others wait
-	late   bool          // held: somebody else was let in after V
-	stored bool          // held: its value has been stored
+	phase      phase
+	token      token
+	from       token         // the claim that this one replaces
+	sent       [numbers]int8 // age of request i+1 on this process's clock
+	latest     int8          // age of the last queueing request; used by a mutant only
+	left       int8          // held: ticks until V; 0 occurs only with the mutants Revives and LingersPastV
+	base       int8          // held: base of its fences
+	floor      int8          // asking: the highest base known before the request
+	driftPause int8          // ticks until its clock may lose a tick again
+	idle       bool          // held: the claim only lingers
+	noticed    bool          // the process knows of other waiters
+	overtaken  bool          // held: another process has acquired the lock after V
+	stored     bool          // held: its value is stored
 }
 
 type kind int8
@@ -85,22 +84,22 @@ const (
 	release
 	renew
 	write
-	granted // replies: those that make no difference are not sent
+	granted // replies; replies without an effect are not sent
 	kept
 	message
-	notice // that others wait
+	notice // of waiters
 )
 
-// packet is anything under way.
+// packet is a request, reply, message or notice in transit.
 type packet struct {
 	kind        kind
 	token, from token
 	number      int8
 	base        int8
-	contended   bool // others wait
+	contended   bool // other processes wait
 }
 
-// claim returns the process whose claim the token is now, nil if it is over.
+// claim returns the process whose current claim has the token, or nil if that claim has ended.
 func (s *state) claim(t token) *process {
 	if p := &s.processes[t.process()]; p.phase != idle && p.token == t {
 		return p
@@ -108,8 +107,8 @@ func (s *state) claim(t token) *process {
 	return nil
 }
 
-// refersTo reports whether anything names the token.
-func (s *state) refersTo(t token) bool {
+// referenced reports whether anything names the token.
+func (s *state) referenced(t token) bool {
 	for _, p := range s.processes {
 		if p.token == t || p.from == t {
 			return true
@@ -128,8 +127,8 @@ func (s *state) refersTo(t token) bool {
 	return false
 }
 
-// numbered calls f for everything that names a request of a claim.
-func (s *state) numbered(f func(t token, number *int8)) {
+// forEachNumber calls f for each number of a request that the state contains.
+func (s *state) forEachNumber(f func(t token, number *int8)) {
 	for i := range s.net {
 		if p := &s.net[i]; p.number > 0 {
 			f(p.token, &p.number)

@@ -1,6 +1,6 @@
 package model
 
-// tick lets a tick pass on every clock, but not on those of the processes in slow.
+// tick advances every clock by one tick, except the clocks of the processes in slow.
 func (m *Model) tick(s *state, slow uint) {
 	s.redis.pass(m, 1)
 	s.replica.pass(m, 1)
@@ -11,10 +11,10 @@ func (m *Model) tick(s *state, slow uint) {
 			continue
 		}
 		if slow&(1<<i) != 0 {
-			p.rest = m.TTL - 1
+			p.driftPause = m.TTL - 1
 			continue
 		}
-		p.rest = max(p.rest-1, 0)
+		p.driftPause = max(p.driftPause-1, 0)
 		for n := range p.sent {
 			p.sent[n] = min(p.sent[n]+1, m.TTL)
 		}
@@ -27,7 +27,7 @@ func (m *Model) tick(s *state, slow uint) {
 	}
 }
 
-// pass moves the clock of a server, by less than nothing if it is set back.
+// pass moves the clock of a server; ticks is negative if the clock is set back.
 func (r *redis) pass(m *Model, ticks int8) {
 	if r.left -= ticks; r.owner == 0 || r.left <= 0 {
 		r.owner, r.left = 0, 0
@@ -42,7 +42,7 @@ func (r *redis) pass(m *Model, ticks int8) {
 // mayLose reports whether the clocks of these processes may lose a tick now.
 func (m *Model) mayLose(s *state, slow uint) bool {
 	for i := range m.Drift {
-		if p := &s.processes[i]; slow&(1<<i) != 0 && (p.rest > 0 || p.phase == idle) {
+		if p := &s.processes[i]; slow&(1<<i) != 0 && (p.driftPause > 0 || p.phase == idle) {
 			return false
 		}
 	}

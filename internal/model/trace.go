@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// action is what leads from one state to the next.
+// action is a transition between two states.
 type action struct {
-	what   string
-	who    int // a process, or one of the two below
+	event  string
+	actor  int // a process, or a constant below
 	packet packet
 	slow   uint
 }
@@ -20,36 +20,35 @@ const (
 )
 
 func (a action) String() string {
-	switch a.who {
+	switch a.actor {
 	case server:
-		return "Redis " + a.what
+		return "Redis " + a.event
 	case network:
-		return a.packet.String() + " " + a.what
+		return a.packet.String() + " " + a.event
 	case clocks:
 		for i := range maxProcesses {
 			if a.slow&(1<<i) != 0 {
-				a.what += ", but not on the clock of " + letter(i)
+				a.event += ", except on the clock of " + letter(i)
 			}
 		}
-		return a.what
+		return a.event
 	}
-	return letter(a.who) + " " + a.what
+	return letter(a.actor) + " " + a.event
 }
 
 func letter(process int) string { return string(rune('A' + process)) }
 
-// String names a claim after its process. One that is over has a prime if the
-// process has another.
+// String returns the name of the claim's process, with primes for slots above 0.
 func (t token) String() string {
 	if t == 0 {
-		return "nobody"
+		return "none"
 	}
 	return letter(t.process()) + strings.Repeat("'", t.slot())
 }
 
 var kinds = [...]string{
 	acquire: "acquire", yield: "yield", release: "release", renew: "renew", write: "the value of",
-	granted: "the grant", kept: "the renewal's answer", message: "the message", notice: "the notice",
+	granted: "the grant", kept: "the renewal's reply", message: "the message", notice: "the notice",
 }
 
 func (p packet) String() string {
@@ -62,12 +61,12 @@ func (p packet) String() string {
 	return fmt.Sprintf("%s for %v", kinds[p.kind], p.token)
 }
 
-// String is what Redis and the processes think.
+// String describes the state of Redis and of the processes.
 func (s state) String() string {
 	var b strings.Builder
 	if b.WriteString("free"); s.redis.owner != 0 {
 		b.Reset()
-		fmt.Fprintf(&b, "%v's for %d", s.redis.owner, s.redis.left)
+		fmt.Fprintf(&b, "held by %v for %d", s.redis.owner, s.redis.left)
 	}
 	for _, e := range s.redis.queue {
 		if e.token != 0 {
@@ -79,11 +78,11 @@ func (s state) String() string {
 		case asking:
 			fmt.Fprintf(&b, "; %s waits", letter(i))
 		case held:
-			what := "believes"
+			verb := "holds"
 			if p.idle {
-				what = "lingers"
+				verb = "lingers"
 			}
-			fmt.Fprintf(&b, "; %s %s for %d", letter(i), what, p.left)
+			fmt.Fprintf(&b, "; %s %s for %d", letter(i), verb, p.left)
 		}
 	}
 	return b.String()

@@ -1,10 +1,10 @@
 package model
 
-// With Values, the holder of the lock stores a value beside it: what an election shows of its leader,
-// or the mark of a Once. These are internal/redisstore/value_{read,write,clear}.lua, and the observer of
-// internal/lease/value_observe.go. The reply to a write makes no difference: a leader may act later.
+// With Values, the holder of the lock stores a value with it, such as the value of a leader or the mark
+// of a Once. The steps are those of internal/redisstore/value_{read,write,clear}.lua, and of the observer
+// in internal/lease/value_observe.go. The reply to a write makes no difference: a leader may act later.
 
-// write stores the value of a claim, if it is the owner and no higher fence has written.
+// write stores the value of a claim, if the claim is the owner and no higher fence has a value.
 func (m *Model) write(s *state, q packet) {
 	r := &s.redis
 	if m.Mutant != WriteUnchecked && (r.owner != q.token || r.valueBase > q.base) {
@@ -18,21 +18,21 @@ func (m *Model) write(s *state, q packet) {
 		case p.phase != held || p.left == 0:
 		case p.token == q.token:
 			p.stored = true
-		default: // a paused runner marks what is another's
+		default: // a paused process writes during another process's hold
 			s.broken |= V2
 		}
 	}
 	r.value, r.valueBase = q.token, q.base
 }
 
-// clear deletes the value if nobody holds the lock. A copy of it may come at any time.
+// clear deletes the value if the lock is free. A repeated clear may arrive at any time.
 func (m *Model) clear(s *state) {
 	if r := &s.redis; r.owner == 0 || m.Mutant == ClearAny {
 		r.value, r.valueBase = 0, 0
 	}
 }
 
-// leader is the fence of the value that shows a leader, or 0.
+// leader returns the fence of the current leader's value, or 0.
 func (m *Model) leader(s *state) int8 {
 	if r := &s.redis; r.value != 0 && (r.value == r.owner || m.Mutant == OwnerUnchecked) {
 		return r.valueBase
@@ -40,7 +40,7 @@ func (m *Model) leader(s *state) int8 {
 	return 0
 }
 
-// observe is a poll of an observer.
+// observe is one poll of an observer.
 func (m *Model) observe(s *state) {
 	leader := m.leader(s)
 	for i := range m.Processes {
@@ -48,17 +48,17 @@ func (m *Model) observe(s *state) {
 			s.broken |= V2
 		}
 	}
-	if leader > 0 && leader < s.seen {
+	if leader > 0 && leader < s.maxObserved {
 		if m.Mutant != ObserverGoesBack {
-			return // it shows that nobody leads
+			return // the observer reports no leader
 		}
 		s.broken |= V1
 	}
-	s.seen = max(s.seen, leader)
+	s.maxObserved = max(s.maxObserved, leader)
 }
 
-// look shows what observers and late copies can do.
-func (m *Model) look(s state, next func(string, state)) {
+// observers emits the states after a poll of the observer, and after a repeated clear.
+func (m *Model) observers(s state, next func(string, state)) {
 	if !m.Values {
 		return
 	}
@@ -67,11 +67,11 @@ func (m *Model) look(s state, next func(string, state)) {
 	next("is polled by an observer", n)
 	n = s
 	m.clear(&n)
-	next("gets a copy of a clear", n)
+	next("receives a repeated clear", n)
 }
 
-// nobodyLeads reports whether observers see that nobody leads, after all processes have died.
-func (m *Model) nobodyLeads(s state) bool {
+// noLeader reports whether observers see no leader after all processes have died.
+func (m *Model) noLeader(s state) bool {
 	s.net, s.processes = [maxPackets]packet{}, [maxProcesses]process{}
 	for range m.TTL + m.Back {
 		m.tick(&s, 0)

@@ -4,17 +4,17 @@ package main
 var confirmations = []mutant{
 	{"unconfirmed-grant", "a grant counts although too few replicas have it", "internal/redisstore/wait_replicas.go",
 		`case a.acked >= need:`, `case a.acked >= 0:`, "mutex", "TestFewerReplicasThanAsked"},
-	{"unconfirmed-kept", "what was not confirmed is kept until its TTL", "internal/lease/confirm.go",
+	{"unconfirmed-kept", "an unconfirmed grant is kept until its TTL", "internal/lease/confirm.go",
 		`return pendingCall{claim: q.beginRelease()}`, `q.beginRelease()
 		return pendingCall{}`, "internal/lease", "TestUnconfirmedGrantIsReleased"},
-	{"told-before-released", "a try fails before its lock is released", "internal/lease/confirm.go",
+	{"failed-before-released", "a try fails before its lock is released", "internal/lease/confirm.go",
 		`	c.want.confirming.err = err
 	if c.hold.weight == 0 {`, `	c.want.confirming.err = err
 	q.failUnconfirmed(c)
 	if c.hold.weight == 0 {`, "internal/lease", "TestUnconfirmedGrantIsReleased"},
-	{"unconfirmed-renewal", "a renewal counts although it was not confirmed", "internal/lease/claim_renewal.go",
+	{"unconfirmed-renewal", "an unconfirmed renewal counts", "internal/lease/claim_renewal.go",
 		`TTL: c.ttl, Confirm: c.hold.confirmed, Contention: (c.notified || c.contention.signals != nil) && !c.hold.renewFailed}`, `TTL: c.ttl}
 			c.hold.confirmed = Confirm{}`, "internal/lease", "TestUnconfirmedRenewalDoesNotCount"},
-	{"others-confirmation", "a lease that needs replicas joins a hold that none has confirmed", "internal/lease/claim.go",
+	{"others-confirmation", "a lease that needs replicas joins an unconfirmed hold", "internal/lease/claim.go",
 		`|| l.confirm.Replicas > h.confirmed.Replicas`, ``, "internal/lease", "TestUnconfirmedHoldIsConfirmedBeforeItIsShared"},
 }

@@ -1,14 +1,13 @@
-// Command mutants breaks the library on purpose, in one way after the other, and
-// shows that a test notices each. A test that passes says little unless it was seen
-// to fail: here that can be seen again at any time.
+// Command mutants breaks the library in many ways, one at a time, and shows that a test
+// catches each mistake. A passing test proves little unless it has been seen to fail.
 //
 //	go run ./internal/mutants [-run regexp] [-j n] [-test regexp] [-count n]
 //	go run ./internal/mutants -matrix [-in regexp]
 //
-// It changes no file of the tree: the compiler is told to read another one in its
-// place. It fails if a mutant survives, no longer applies, or does not build. With
-// -matrix it runs all tests of a package on each mutant that has no line in matrix.tsv,
-// and adds a line: the mutant, and the tests that fail.
+// It changes no file of the tree: the compiler reads changed files as an overlay. It fails
+// if a mutant survives, no longer applies, or does not build. With -matrix, it runs all
+// tests of a package on each mutant without a line in matrix.tsv, and adds a line with the
+// failed tests.
 package main
 
 import (
@@ -26,20 +25,20 @@ import (
 )
 
 func main() {
-	run := flag.String("run", "", "try only the mutants whose name matches this `regexp`")
-	test := flag.String("test", "", "run the tests that match this `regexp`, in place of the one that is listed")
+	run := flag.String("run", "", "run only the mutants whose name matches this `regexp`")
+	test := flag.String("test", "", "run the tests that match this `regexp` instead of the listed one")
 	count := flag.Int("count", 1, "run the test of each mutant `n` times; all must fail")
-	jobs := flag.Int("j", runtime.NumCPU()+1, "try so many mutants at a time; their tests mostly wait")
-	matrix := flag.Bool("matrix", false, "write to matrix.tsv which tests catch those mutants that it does not list yet")
+	jobs := flag.Int("j", runtime.NumCPU()+1, "run `n` mutants at a time; their tests mostly wait")
+	matrix := flag.Bool("matrix", false, "add missing mutants to matrix.tsv, with the tests that catch them")
 	in := flag.String("in", "^internal/", "with -matrix: run the tests of the packages that match this `regexp`")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	l := &lab{test: *test, count: *count, jobs: *jobs}
-	err := l.open(ctx)
+	r := &runner{test: *test, count: *count, jobs: *jobs}
+	err := r.open(ctx)
 	if err == nil {
-		err = try(ctx, l, *run, *matrix, *in)
-		os.RemoveAll(l.dir)
+		err = runSelected(ctx, r, *run, *matrix, *in)
+		os.RemoveAll(r.dir)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
@@ -48,20 +47,20 @@ func main() {
 	}
 }
 
-// open finds the module, and makes a directory for what is built.
-func (l *lab) open(ctx context.Context) error {
+// open finds the module, and creates a directory for test binaries.
+func (r *runner) open(ctx context.Context) error {
 	mod, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {
 		return fmt.Errorf("go env GOMOD: %w", err)
 	}
-	l.root = filepath.Dir(strings.TrimSpace(string(mod)))
-	l.dir, err = os.MkdirTemp("", "mutants")
+	r.root = filepath.Dir(strings.TrimSpace(string(mod)))
+	r.dir, err = os.MkdirTemp("", "mutants")
 	return err
 }
 
-// try tries the mutants whose name matches.
-func try(ctx context.Context, l *lab, run string, fill bool, in string) error {
-	chosen, err := regexp.Compile(run)
+// runSelected runs the mutants whose name matches.
+func runSelected(ctx context.Context, r *runner, run string, fill bool, in string) error {
+	selected, err := regexp.Compile(run)
 	if err != nil {
 		return err
 	}
@@ -69,13 +68,13 @@ func try(ctx context.Context, l *lab, run string, fill bool, in string) error {
 	if err != nil {
 		return err
 	}
-	ms := slices.DeleteFunc(table(), func(m mutant) bool { return !chosen.MatchString(m.name) })
+	ms := slices.DeleteFunc(table(), func(m mutant) bool { return !selected.MatchString(m.name) })
 	if fill {
-		x, err := readMatrix(l.root, filepath.Join(l.root, "internal/mutants/matrix.tsv"))
+		x, err := readMatrix(r.root, filepath.Join(r.root, "internal/mutants/matrix.tsv"))
 		if err != nil {
 			return err
 		}
-		return l.fill(ctx, x, ms, pkgs.MatchString, os.Stdout)
+		return r.fill(ctx, x, ms, pkgs.MatchString, os.Stdout)
 	}
-	return l.tryAll(ctx, ms, os.Stdout)
+	return r.runAll(ctx, ms, os.Stdout)
 }

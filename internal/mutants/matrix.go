@@ -13,12 +13,12 @@ import (
 	"sync"
 )
 
-const matrixHead = `# Which tests fail on which mutant: a line each, the mutant first. Written by
+const matrixHead = `# The tests that fail on each mutant: one line per mutant, with its name first. Written by
 #
 #	go run ./internal/mutants -matrix
 `
 
-// A matrix has the tests that catch each mutant, in a file with a line for each.
+// A matrix has the tests that catch each mutant, stored in a file.
 type matrix struct {
 	file string
 
@@ -26,7 +26,7 @@ type matrix struct {
 	rows map[string][]string
 }
 
-// readMatrix reads the file, without mutants and tests that are gone.
+// readMatrix reads the file, without mutants and tests that no longer exist.
 func readMatrix(root, file string) (*matrix, error) {
 	x := &matrix{file: file, rows: map[string][]string{}}
 	text, err := os.ReadFile(file)
@@ -50,7 +50,7 @@ func readMatrix(root, file string) (*matrix, error) {
 			}
 			return !all[pkg][name]
 		})
-		if len(tests) > 0 || len(words) == 1 { // else all of them are gone
+		if len(tests) > 0 || len(words) == 1 { // otherwise none of the tests exists any longer
 			x.rows[words[0]] = append([]string{}, tests...)
 		}
 	}
@@ -62,7 +62,7 @@ var testFunc = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
 // testsOf returns the names of the tests in the directory.
 func testsOf(root, dir string) map[string]bool {
 	names := map[string]bool{}
-	files, _ := filepath.Glob(filepath.Join(root, dir, "*_test.go")) // the pattern is right
+	files, _ := filepath.Glob(filepath.Join(root, dir, "*_test.go")) // the pattern is valid
 	for _, file := range files {
 		text, _ := os.ReadFile(file)
 		for _, m := range testFunc.FindAllSubmatch(text, -1) {
@@ -72,7 +72,7 @@ func testsOf(root, dir string) map[string]bool {
 	return names
 }
 
-// set writes the row of a mutant, and all others, to the file.
+// set stores the row of a mutant, and writes the file.
 func (x *matrix) set(name string, tests []string) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -84,18 +84,18 @@ func (x *matrix) set(name string, tests []string) error {
 	return os.WriteFile(x.file, []byte(text), 0o644)
 }
 
-// fill runs all tests of the packages that are chosen on each mutant that has no row
-// in the file yet. A mutant that does not build gets none.
-func (l *lab) fill(ctx context.Context, x *matrix, ms []mutant, chosen func(pkg string) bool, out io.Writer) error {
+// fill runs all tests of the selected packages on each mutant without a row in the file. A mutant that does
+// not build gets no row.
+func (r *runner) fill(ctx context.Context, x *matrix, ms []mutant, chosen func(pkg string) bool, out io.Writer) error {
 	ms = slices.DeleteFunc(ms, func(m mutant) bool { return x.rows[m.name] != nil || !slices.ContainsFunc(packages(m.file), chosen) })
-	if err := check(l.root, ms); err != nil {
+	if err := check(r.root, ms); err != nil {
 		return err
 	}
-	return l.each(len(ms), func(b *bench, i int) error {
+	return r.forEach(len(ms), func(w *worker, i int) error {
 		m := ms[i]
 		tests := []string{}
 		for _, pkg := range slices.DeleteFunc(packages(m.file), func(pkg string) bool { return !chosen(pkg) }) {
-			more, err := b.catchers(ctx, m, pkg)
+			more, err := w.catchingTests(ctx, m, pkg)
 			if err != nil {
 				fmt.Fprintf(out, "%s: %v\n", m.name, err)
 				return ctx.Err()

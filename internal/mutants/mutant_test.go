@@ -7,8 +7,7 @@ import (
 
 const root = "../.."
 
-// TestTable keeps the table true while the library changes: every mutant applies
-// to its file, once, and names a test that there is. None is run.
+// TestTable checks that every mutant applies to its file once, and that its test exists. It runs no mutant.
 func TestTable(t *testing.T) {
 	if _, err := fromDisk(root); err != nil {
 		t.Error(err)
@@ -16,11 +15,11 @@ func TestTable(t *testing.T) {
 	names, tests := map[string]bool{}, map[string]map[string]bool{}
 	for _, m := range table() {
 		if names[m.name] {
-			t.Errorf("there are two mutants %s", m.name)
+			t.Errorf("two mutants have the name %s", m.name)
 		}
 		names[m.name] = true
 		if m.old == m.new || m.breaks == "" {
-			t.Errorf("%s breaks nothing, or does not say what", m.name)
+			t.Errorf("%s changes nothing, or has no description", m.name)
 		}
 		if _, err := m.apply(root); err != nil {
 			t.Error(err)
@@ -29,7 +28,7 @@ func TestTable(t *testing.T) {
 			tests[m.pkg] = testsOf(root, m.pkg)
 		}
 		if name, _, _ := strings.Cut(m.test, "/"); !tests[m.pkg][name] {
-			t.Errorf("%s: there is no %s in %s", m.name, name, m.pkg)
+			t.Errorf("%s: %s does not exist in %s", m.name, name, m.pkg)
 		}
 	}
 }

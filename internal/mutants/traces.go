@@ -2,36 +2,36 @@ package main
 
 // traces breaks the events of a Trace.
 var traces = []mutant{
-	{"trace-wait-here", "Waiting is not sent for a wait for others of the process", "internal/lease/queue.go",
+	{"trace-wait-here", "Waiting is not sent for a wait for other leases of the process", "internal/lease/queue.go",
 		`	lease.traceWait()
 `, ``, "internal/lease", "TestTracePath"},
 	{"trace-wait-there", "Waiting is not sent for a wait for other processes", "internal/lease/acquire_reply.go",
 		`		head.tracer.Waiting()
 `, ``, "internal/lease", "TestTraceFailed"},
-	{"trace-poll", "a grant by a poll is sent as immediate", "internal/lease/lease_trace.go",
+	{"trace-poll", "a grant by polling is sent as immediate", "internal/lease/lease_trace.go",
 		`r.Seq > max(r.WantSeq, 1) {`, `r.Seq < 0 {`, "internal/lease", "TestTracePath"},
-	{"trace-shared", "a reader that joins its process is sent as granted by Redis", "internal/lease/lease_trace.go",
+	{"trace-shared", "a reader that joins readers of its process is sent as granted by Redis", "internal/lease/lease_trace.go",
 		`c.hold.fencesUsed > 1 || c.hold.path`, `c.hold.path`, "internal/lease", "TestTracePath"},
-	{"trace-unreceived", "a loss of what nobody has received is sent as not renewed", "internal/lease/lease_trace.go",
+	{"trace-unreceived", "the loss of an unreceived lease is sent as RenewFailed", "internal/lease/lease_trace.go",
 		`	case revoked:
 		return trace.NotReceived
 `, ``, "internal/lease", "TestTraceLost"},
-	{"trace-overdue", "a loss after MaxHold of several keys is sent as not renewed", "internal/lease/lease_trace.go",
+	{"trace-overdue", "the loss of several keys after MaxHold is sent as RenewFailed", "internal/lease/lease_trace.go",
 		`sink.multi.maxHoldExceeded()`, `false`, "internal/lease", "TestTraceMaxHoldOfSeveralKeys"},
-	{"trace-several", "one renewal of a process is sent once for each of its holds", "internal/lease/lease_trace.go",
+	{"trace-several", "one renewal of a process is sent once per hold", "internal/lease/lease_trace.go",
 		`if seen.Add(l.tracer) {`, `if seen = nil; seen.Add(l.tracer) {`, "internal/lease", "TestTwoTracesOfAQueue"},
 	{"trace-part", "each partial release is sent as the release", "internal/lease/lease_held.go",
 		`	if whole {
 `, `	if true {
 `, "internal/lease", "TestSimulationSemaphore"},
-	{"trace-loss-at-release", "a loss that the release finds is sent as a release", "internal/trace/tracer.go",
+	{"trace-loss-at-release", "a loss that the release detects is sent as a release", "internal/trace/tracer.go",
 		`	if lost {
 `, `	if false {
 `, "internal/lease", "TestTraceLost"},
-	{"trace-ask-failed", "a request that fails is not sent to the Trace", "internal/lease/acquire_reply.go",
+	{"trace-ask-failed", "a failed request is not sent to the Trace", "internal/lease/acquire_reply.go",
 		`	c.redisError("acquire", err)
 `, ``, "internal/lease", "TestTraceRedisError"},
-	{"trace-release-failed", "a release that fails, and is repeated, is not sent to the Trace", "internal/lease/claim_release.go",
+	{"trace-release-failed", "a failed release that is repeated is not sent to the Trace", "internal/lease/claim_release.go",
 		`		c.last.tracer.RedisError("release", err)
 `, ``, "internal/lease", "TestTraceRedisError"},
 	{"trace-overtaken", "a release is sent while a hook of its hold runs", "internal/trace/tracer.go",

@@ -4,11 +4,11 @@
 //	go run ./internal/servers [-run regexp] [-write] [package...]
 //	go run ./internal/servers -quick -run 'Redis 8.0.6|Valkey 9'
 //
-// It takes the servers from Debian's suites, and unpacks their packages and libraries into a
-// cache directory. It installs nothing: the package mirror and its key are those that apt is
-// configured with, and the servers run through the dynamic linker of their own suite.
-// It needs apt-get, curl, dpkg and an amd64 machine. -quick runs the tests of the scripts
-// and of the kinds of clients only, and skips a server that it cannot download.
+// The command downloads the servers from Debian's suites, and unpacks their packages and
+// libraries into a cache directory. It installs nothing. It uses the package mirror and the key
+// of apt's configuration, and runs each server with the dynamic linker of its suite. It needs
+// apt-get, curl, dpkg and an amd64 machine. -quick runs only the tests of the scripts and of the
+// kinds of clients, and skips a server that cannot be downloaded.
 package main
 
 import (
@@ -28,8 +28,8 @@ import (
 // A server is a package of a Debian suite.
 type server struct{ name, suite, pkg, binary string }
 
-// servers are in the order of the table. A suite gets updates, so the table shows the version
-// that the binary reports.
+// servers has the servers in the order of the tests. A suite gets updates, so the table shows the
+// version that the binary reports.
 var servers = []server{
 	{"Redis 6.0.16", "bullseye", "redis-server", "redis-server"},
 	{"Redis 7.0.15", "bookworm", "redis-server", "redis-server"},
@@ -39,15 +39,15 @@ var servers = []server{
 	{"Valkey 9.1.2", "sid", "valkey-server", "valkey-server"},
 }
 
-// whole is the whole suite: the packages whose tests start servers, and the tests with a
-// cluster or sentinels among those that measure.
+// whole runs the packages whose tests start servers, and the tests of internal/matrix with a cluster
+// or sentinels.
 var whole = [][]string{
 	{"-p", "4", "./mutex", "./semaphore", "./waitgroup", "./internal/redisstore", "./internal/clienttest", "./internal/docs"},
 	{"-p", "1", "-run", "Cluster|Sentinels", "./internal/matrix/..."},
 }
 
-// quick is the small part: every script, and every primitive through each kind of client, with
-// cluster and sentinels. It skips the long tests, most of which explore states.
+// quick runs every script, and every primitive with each kind of client, including cluster and
+// sentinels. It skips the long tests, most of which explore states.
 var quick = [][]string{
 	{"-p", "4", "-skip", "ServersAgree|Bounded|RepeatedOrLate|NoScriptLeaves|SiblingOfAnotherType|InSteps|Model|Odd|Records|StaleEntriesAhead|Grow",
 		"./internal/redisstore", "./internal/clienttest"},
@@ -55,8 +55,8 @@ var quick = [][]string{
 }
 
 func main() {
-	names := flag.String("run", "", "the `servers` to test: a regular expression")
-	small := flag.Bool("quick", false, "run the tests of scripts and clients only, and skip a server that cannot be downloaded")
+	names := flag.String("run", "", "a regular expression that selects `servers`")
+	small := flag.Bool("quick", false, "run only the tests of scripts and clients, and skip a server that cannot be downloaded")
 	write := flag.Bool("write", false, "write the results into the table of "+page)
 	cache := flag.String("cache", defaultCache(), "the `directory` to unpack servers into")
 	flag.Parse()
@@ -112,7 +112,7 @@ func run(ctx context.Context, names, cache string, small, write bool, pkgs []str
 			fmt.Printf("%s\nfailed: %s\n", r.output, strings.Join(r.failed, " "))
 		}
 		tested++
-		if write { // at once: the whole takes minutes
+		if write { // after each server, because all servers take minutes
 			if err := writeTable(r, time.Now()); err != nil {
 				return err
 			}
@@ -137,7 +137,7 @@ func version(ctx context.Context, binary string) (string, error) {
 	}
 	m := versionPattern.FindSubmatch(out)
 	if m == nil {
-		return "", fmt.Errorf("it reports no version: %q", out)
+		return "", fmt.Errorf("the binary reports no version: %q", out)
 	}
 	return fmt.Sprintf("%s %s", m[1], m[2]), nil
 }

@@ -25,7 +25,7 @@ func TestReadCountsTests(t *testing.T) {
 	}
 }
 
-// A row of a server that was not tested now stays.
+// TestReplaceTable: rows of servers that were not tested are kept.
 func TestReplaceTable(t *testing.T) {
 	on := time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)
 	r := result{version: "Redis 1.2.3", passed: 4, skipped: 1, failed: []string{"a.TestB"}}
@@ -40,6 +40,6 @@ func TestReplaceTable(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	if _, err := replaceTable("none", r, on); err == nil {
-		t.Error("a page without a place for the table is accepted")
+		t.Error("a page without the table's comments was accepted")
 	}
 }

@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// page has the table, between two comments.
+// page contains the table, between two comments.
 const page = "internal/docs/redis.md"
 
 const begin, end = "<!-- servers: written by go run ./internal/servers -write -->\n", "<!-- end of servers -->\n"
 
-// table returns the earlier table in Markdown, with the row of the result.
+// table returns the earlier Markdown table, with the row of the result.
 func table(earlier string, r result, on time.Time) string {
 	rows := map[string]string{}
 	for line := range strings.Lines(earlier) {
@@ -55,7 +55,7 @@ func replaceTable(text string, r result, on time.Time) (string, error) {
 	before, rest, ok := strings.Cut(text, begin)
 	earlier, after, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {
-		return "", fmt.Errorf("%s has no place for the table", page)
+		return "", fmt.Errorf("%s lacks the comments around the table", page)
 	}
 	return before + begin + table(earlier, r, on) + end + after, nil
 }

@@ -15,12 +15,12 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// A result is what the tests found on a server.
+// A result is the outcome of the tests on a server.
 type result struct {
 	version         string
 	passed, skipped int
 	failed          []string // package.Test
-	output          string   // of the packages that failed
+	output          string   // output of the failed packages
 	took            time.Duration
 }
 
@@ -63,22 +63,22 @@ func (r *result) test(ctx context.Context, binary string, args []string) error {
 	return nil
 }
 
-// read adds the events of go test -json. It counts tests, not their cases.
+// read adds the events of go test -json. It counts tests, not subtests.
 func (r *result) read(events []byte) {
-	texts := map[string]string{} // of a test that runs, or of a package
+	texts := map[string]string{} // output by test or package
 	for line := range bytes.Lines(events) {
 		var e struct{ Action, Package, Test, Output string }
 		if json.Unmarshal(line, &e) != nil {
 			continue
 		}
-		test, _, isCase := strings.Cut(e.Test, "/")
+		test, _, isSubtest := strings.Cut(e.Test, "/")
 		name := e.Package[strings.LastIndex(e.Package, "/")+1:] + "." + test
 		switch {
 		case e.Action == "output" || e.Action == "build-output":
 			texts[name] += e.Output
-		case isCase:
+		case isSubtest:
 		case e.Action == "fail" && (test != "" || !slices.ContainsFunc(r.failed, func(f string) bool { return strings.HasPrefix(f, name) })):
-			r.failed = append(r.failed, name) // a package fails without a test if it panics, or leaks
+			r.failed = append(r.failed, name) // a package fails without a test after a panic or a leak
 			r.output += texts[name]
 		case test == "":
 		case e.Action == "pass":

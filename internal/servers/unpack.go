@@ -14,11 +14,11 @@ import (
 //go:embed unpack.sh
 var script string
 
-// unpackTimeout is how long a slow mirror may take.
+// unpackTimeout limits the download from a slow mirror.
 const unpackTimeout = 90 * time.Second
 
-// unpack returns a file that runs the server as redis-server does. It downloads the server if
-// the cache does not have it.
+// unpack returns an executable that runs the server like redis-server. It downloads the server if it is
+// not in the cache.
 func (s server) unpack(ctx context.Context, cache string) (binary string, err error) {
 	binary = filepath.Join(cache, s.suite, s.pkg)
 	if _, err := version(ctx, binary); err == nil {
@@ -30,7 +30,7 @@ func (s server) unpack(ctx context.Context, cache string) (binary string, err er
 	ctx, cancel := context.WithTimeout(ctx, unpackTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", script, "unpack.sh", filepath.Join(cache, s.suite), s.suite, s.pkg, s.binary)
-	cmd.WaitDelay = time.Second // for what bash has started
+	cmd.WaitDelay = time.Second // for child processes of bash
 	if out, err := cmd.CombinedOutput(); err != nil {
 		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 		return "", fmt.Errorf("%w: %s", err, lines[len(lines)-1])

@@ -13,15 +13,15 @@ import (
 	"time"
 )
 
-// transactions reads the commands of an append-only file, in the order in which the server
-// has executed them. What a script has done is one transaction.
+// transactions reads the commands of an append-only file in the order of their execution. The commands
+// of a script are one transaction.
 func transactions(file io.Reader, each func([][]string)) error {
 	r := bufio.NewReader(file)
 	var open [][]string
 	inside := false
 	for {
 		command, err := nextCommand(r)
-		// Killed in the middle of a write, the server cuts off what it has begun.
+		// A server that is killed during a write leaves an incomplete command at the end.
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return nil
 		}
@@ -54,7 +54,7 @@ func nextCommand(r *bufio.Reader) (words []string, err error) {
 	}
 	count, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "*")))
 	if err != nil {
-		return nil, fmt.Errorf("not a command: %q", line)
+		return nil, fmt.Errorf("invalid command: %q", line)
 	}
 	for range count {
 		if line, err = r.ReadString('\n'); err != nil {
@@ -62,7 +62,7 @@ func nextCommand(r *bufio.Reader) (words []string, err error) {
 		}
 		n, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "$")))
 		if err != nil {
-			return nil, fmt.Errorf("not a word: %q", line)
+			return nil, fmt.Errorf("invalid argument: %q", line)
 		}
 		b := make([]byte, n+2)
 		if _, err := io.ReadFull(r, b); err != nil {
@@ -73,28 +73,28 @@ func nextCommand(r *bufio.Reader) (words []string, err error) {
 	return words, nil
 }
 
-// A ledger replays what Redis has done to the mutexes. It looks whether a waiter was passed
-// over, and whether a claim was renewed after its last release.
-type ledger struct {
-	ttl             time.Duration
-	skew            int64             // the servers' time less that of now, in ns
-	ends            map[claimID]int64 // see lastReleases
-	locks           map[string]*lock
-	renewals, turns int // that were looked at
-	list            []violation
+// An aofChecker replays the commands on mutexes. It checks that no hand-over skips a waiter, and that no
+// claim is renewed after its last release.
+type aofChecker struct {
+	ttl              time.Duration
+	skew             int64             // the servers' time minus now(), in ns
+	ends             map[claimID]int64 // see lastReleases
+	locks            map[string]*lock
+	renewals, grants int // checked
+	list             []violation
 }
 
 type claimID struct {
 	key  string
-	base int64 // of its fences
+	base int64 // fence base
 }
 
-// lastReleases returns when the last hold of each claim was released. It leaves out a claim that
-// may be renewed later: a hold of it was not released, or another request of its process waited.
+// lastReleases returns the time of each claim's last release. It leaves out claims that may be renewed
+// later, because a hold was not released or another request of the process was waiting.
 func lastReleases(s *timeline) map[claimID]int64 {
 	ends := map[claimID]int64{}
 	for _, key := range keys {
-		all, last := s.of(key), map[int64]*interval{}
+		all, last := s.intervals(key), map[int64]*interval{}
 		for _, h := range all {
 			if o := last[h.fence>>10]; h.granted() && (o == nil || o.released < h.released) {
 				last[h.fence>>10] = h
@@ -103,7 +103,7 @@ func lastReleases(s *timeline) map[claimID]int64 {
 		for base, h := range last {
 			if !slices.ContainsFunc(all, func(o *interval) bool {
 				return o.worker == h.worker && (o.granted() && o.fence>>10 == base && (o.released == 0 || o.end != ok) ||
-					o != h && o.asked < h.released && (o.answered == 0 || o.answered > h.release))
+					o != h && o.requested < h.released && (o.replied == 0 || o.replied > h.release))
 			}) {
 				ends[claimID{key, base}] = h.released
 			}
@@ -112,20 +112,19 @@ func lastReleases(s *timeline) map[claimID]int64 {
 	return ends
 }
 
-// A lock is what the append-only file says of a mutex so far.
+// A lock is the state of a mutex in the append-only file so far.
 type lock struct {
-	queue   map[string]int64 // places
-	before  map[string]int64 // before the transaction that is looked at
-	granted string           // the owner that it makes
-	renewed int64            // until when, in the server's ms
-	base    int64            // of the owner's fences
+	queue   map[string]int64 // token to position
+	before  map[string]int64 // queue before the current transaction
+	granted string           // the token to which the transaction grants the lock
+	renewed int64            // the new expiry, in the server's ms
+	base    int64            // fence base of the owner
 }
 
 var partOf = regexp.MustCompile(`^(?:([mp]\d)|baton:\{([mp]\d)\}:(queue|fence))$`)
 
-// apply notes what a transaction has done. What a script grants is judged when it has
-// ended.
-func (l *ledger) apply(transaction [][]string) {
+// apply applies a transaction. It checks a grant at the end of the transaction.
+func (l *aofChecker) apply(transaction [][]string) {
 	touched := map[string]*lock{}
 	for _, c := range transaction {
 		if c[0] = strings.ToUpper(c[0]); c[0] == "FLUSHALL" {
@@ -154,7 +153,7 @@ func (l *ledger) apply(transaction [][]string) {
 		case m[3] == "fence" && c[0] == "SET":
 			k.base, _ = strconv.ParseInt(c[2], 10, 64)
 		case m[3] != "queue":
-		case c[0] == "ZADD": // maybe NX, which is in the file if it has added something
+		case c[0] == "ZADD": // ZADD NX is in the file if it has added a member
 			k.queue[c[n-1]], _ = strconv.ParseInt(c[n-2], 10, 64)
 		case c[0] == "ZREM":
 			for _, token := range c[2:] {
@@ -165,20 +164,20 @@ func (l *ledger) apply(transaction [][]string) {
 		}
 	}
 	for key, k := range touched {
-		if k.granted == "" { // else a yield, if it was also renewed
+		if k.granted == "" { // otherwise a renewal belongs to a yield
 			if end, known := l.ends[claimID{key, k.base}]; known && k.renewed != 0 {
 				l.renewals++
-				if late := k.renewed - l.ttl.Milliseconds() - (end+l.skew)/1e6; late > 20 { // by as much the clocks may differ
+				if late := k.renewed - l.ttl.Milliseconds() - (end+l.skew)/1e6; late > 20 { // 20 ms for the clock difference
 					l.list = append(l.list, violated("S3", "%s was renewed (fences from %d) %d ms after its last release", key, k.base<<10, late))
 				}
 			}
 			continue
 		}
-		l.turns++
+		l.grants++
 		place, waited := k.before[k.granted]
 		for token, p := range k.before {
 			if _, waits := k.queue[token]; waits && (p < place || !waited) {
-				l.list = append(l.list, violated("FIFO", "%s was given to %s at place %d, though %s waits at place %d", key, k.granted, place, token, p))
+				l.list = append(l.list, violated("FIFO", "%s was granted to %s at position %d, although %s waits at position %d", key, k.granted, place, token, p))
 			}
 		}
 	}

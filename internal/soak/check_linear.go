@@ -14,43 +14,42 @@ import (
 )
 
 const (
-	// forever is the end of a call that may take effect at any time to come.
-	forever = math.MaxInt64
-	// undecided is after how long a history stays without a verdict. One that is right
-	// takes milliseconds.
-	undecided = 30 * time.Second
-	// fewOpen is how many calls without an end a history may have: the cost of a verdict
-	// is exponential in it.
-	fewOpen = 8
+	// noEnd is the end of a call that may take effect at any later time.
+	noEnd = math.MaxInt64
+	// verdictTimeout limits the check of a history. A correct history takes milliseconds.
+	verdictTimeout = 30 * time.Second
+	// maxOpenCalls is the maximum number of calls without an end, because the cost of a check
+	// is exponential in this number.
+	maxOpenCalls = 8
 )
 
 type act string
 
 const (
-	grant   act = "grant"
-	refuse  act = "refuse" // a try
-	giveUp  act = "release"
-	expire  act = "expire" // a hold that was not released ends, some time after it was last believed in
-	tooLate act = "release a lost hold"
+	grant      act = "grant"
+	refuse     act = "refuse" // a failed try
+	unlock     act = "release"
+	expire     act = "expire" // the end of a hold without a release, after the last time that Err returned nil
+	lateUnlock act = "release a lost hold"
 )
 
-// A call is what a client did with a key, as the model knows it.
+// A call is an operation of a client on a key, as input of the model.
 type call struct {
 	act     act
 	hold    int64
 	weight  int32
 	fence   int64
-	excused bool // a try that was refused though perhaps nobody held the key
+	excused bool // a failed try that is allowed without a holder
 }
 
-// holders is the state of a key: who holds it, and the last fences.
+// holders is the state of a key: its holds and the last fences.
 type holders struct {
 	used             int32
 	holds            []int64 // ascending; never changed in place
-	written, highest int64   // the fence of the last who took all, and of anybody
+	written, highest int64   // the last fence of an exclusive hold, and the highest fence
 }
 
-// model is a key that is not distributed at all.
+// model returns the model of a local lock in memory.
 func model(key string) porcupine.Model {
 	return porcupine.Model{
 		Init: func() any { return holders{} },
@@ -71,9 +70,9 @@ func (s holders) step(key string, c call) (holders, bool) {
 	switch c.act {
 	case refuse:
 		return s, s.used+c.weight > workloadOf(key).capacity || c.excused
-	case tooLate:
+	case lateUnlock:
 		return s, !has
-	case giveUp, expire:
+	case unlock, expire:
 		if has {
 			s.used -= c.weight
 			s.holds = slices.Delete(slices.Clone(s.holds), i, i+1)
@@ -82,7 +81,7 @@ func (s holders) step(key string, c call) (holders, bool) {
 	}
 	ok := s.used+c.weight <= workloadOf(key).capacity
 	whole := c.weight == workloadOf(key).capacity
-	if workloadOf(key).ordered { // readers are not ordered among one another
+	if workloadOf(key).ordered { // fences of readers are not ordered among readers
 		ok = ok && (c.fence > s.highest || !whole && c.fence > s.written)
 	}
 	if s.highest = max(s.highest, c.fence); whole {
@@ -93,104 +92,103 @@ func (s holders) step(key string, c call) (holders, bool) {
 	return s, ok
 }
 
-// calls are those of the span.
+// calls returns the calls of the interval.
 func (h *interval) calls(excused bool) (ops []porcupine.Operation) {
 	add := func(a act, from, to int64) {
 		ops = append(ops, porcupine.Operation{ClientId: int(h.worker), Input: call{a, h.id, h.weight, h.fence, excused}, Call: from, Return: to})
 	}
 	switch {
-	case h.answered != 0 && h.result == locked && onlyTried(h.key):
-		add(refuse, h.asked, h.answered)
+	case h.replied != 0 && h.result == locked && onlyTried(h.key):
+		add(refuse, h.requested, h.replied)
 	case h.granted():
-		add(grant, h.asked, h.answered)
-		last := max(h.asked, h.last) // of one that was never believed in, all that is known is that it was granted
+		add(grant, h.requested, h.replied)
+		last := max(h.requested, h.last) // without a successful Err, the time of the request
 		switch {
 		case h.released != 0 && h.end == ok:
-			add(giveUp, h.release, h.released)
+			add(unlock, h.release, h.released)
 			return ops
-		case h.over() == 0:
-			add(expire, last, forever)
+		case h.knownEnd() == 0:
+			add(expire, last, noEnd)
 		default:
-			add(expire, last, h.over())
+			add(expire, last, h.knownEnd())
 		}
 		if h.released != 0 && h.end == lost {
-			add(tooLate, h.release, h.released)
+			add(lateUnlock, h.release, h.released)
 		}
 	}
 	return ops
 }
 
-// leaves tells until when the span may have a try refused that finds nobody inside, and
-// whether one of another process too.
-func (h *interval) leaves(ttl time.Duration) (until int64, others bool) {
+// excusesTriesUntil returns until when the interval may make a try fail without a holder, and whether
+// this includes tries of other processes.
+func (h *interval) excusesTriesUntil(ttl time.Duration) (until int64, others bool) {
 	linger := int64(engine.WaiterTTL + ttl + 100*time.Millisecond)
 	switch {
-	case h.answered == 0, h.granted() && h.over() == 0:
-		return forever, true
+	case h.replied == 0, h.granted() && h.knownEnd() == 0:
+		return noEnd, true
 	case h.result != ok && h.result != locked:
-		return h.answered + linger, true
-	case h.granted() && (h.end != ok || triedWhileIdle(h.key)): // the holder knows before Redis does; its claim may linger
-		return h.over() + linger, true
+		return h.replied + linger, true
+	case h.granted() && (h.end != ok || triedWhileIdle(h.key)): // the holder detects the end earlier than Redis, or its claim lingers
+		return h.knownEnd() + linger, true
 	}
-	// One that took so long may have been granted, have heard of it when that was over, and
-	// have asked again.
-	return h.answered, h.answered-h.asked > int64(ttl/2)
+	// A slow request may have been granted, have got the reply after the window, and have been
+	// repeated.
+	return h.replied, h.replied-h.requested > int64(ttl/2)
 }
 
-// excused tells whether a try of the key may have been refused though nobody held it.
-func excused(all []*interval, try *interval, ttl time.Duration) bool {
+// isExcusedTry reports whether a try may have failed without a holder.
+func isExcusedTry(all []*interval, try *interval, ttl time.Duration) bool {
 	for _, h := range all {
-		if h.asked > try.answered {
+		if h.requested > try.replied {
 			return false
 		}
-		until, others := h.leaves(ttl)
-		if h != try && until >= try.asked && (others || h.worker == try.worker) {
+		until, others := h.excusesTriesUntil(ttl)
+		if h != try && until >= try.requested && (others || h.worker == try.worker) {
 			return true
 		}
 	}
 	return false
 }
 
-// linearizable checks that all calls on a key can be put in an order, each at some time
-// between its begin and its end, in which the key behaves like one in memory. It
-// returns how many refused tries had no excuse. Keys that Redis has forgotten meanwhile
-// are left out.
-func linearizable(s *timeline, key string, ttl time.Duration) (judged int, list []violation) {
-	if s.isExcused(key, 0, forever) {
+// linearizable checks that all calls on a key can be ordered, each at a time between its start and its
+// end, so that the key behaves like a lock in memory. It returns the number of failed tries without an
+// excuse. It skips keys that Redis has lost.
+func linearizable(s *timeline, key string, ttl time.Duration) (refusedTries int, list []violation) {
+	if s.isExcused(key, 0, noEnd) {
 		return 0, nil
 	}
-	all := s.of(key)
+	all := s.intervals(key)
 	var ops []porcupine.Operation
 	open := 0
 	for _, h := range all {
 		if h.result == locked && !onlyTried(key) {
 			continue
 		}
-		free := h.result != locked || excused(all, h, ttl)
+		free := h.result != locked || isExcusedTry(all, h, ttl)
 		if !free {
-			judged++
+			refusedTries++
 		}
 		for _, op := range h.calls(free) {
-			if ops = append(ops, op); op.Return == forever {
+			if ops = append(ops, op); op.Return == noEnd {
 				open++
 			}
 		}
 	}
-	if open > fewOpen {
+	if open > maxOpenCalls {
 		return 0, nil
 	}
 	m := model(key)
-	switch result, info := porcupine.CheckOperationsVerbose(m, ops, undecided); result {
+	switch result, info := porcupine.CheckOperationsVerbose(m, ops, verdictTimeout); result {
 	case porcupine.Unknown:
-		fmt.Fprintf(os.Stderr, "soak: %s: no order of %d calls was found or excluded in %v\n", key, len(ops), undecided)
+		fmt.Fprintf(os.Stderr, "soak: %s: the check of %d calls did not finish in %v\n", key, len(ops), verdictTimeout)
 	case porcupine.Illegal:
-		list = append(list, violated("linear", "%s: %s", key, stuck(ops, info)))
+		list = append(list, violated("linear", "%s: %s", key, explain(ops, info)))
 	}
-	return judged, list
+	return refusedTries, list
 }
 
-// stuck tells how far the best attempt came, and what could not come next.
-func stuck(ops []porcupine.Operation, info porcupine.LinearizationInfo) string {
+// explain describes the longest valid order, and the calls that cannot follow it.
+func explain(ops []porcupine.Operation, info porcupine.LinearizationInfo) string {
 	var best []porcupine.Operation
 	for _, partition := range info.PartialLinearizationsOperations() {
 		for _, list := range partition {
@@ -205,14 +203,14 @@ func stuck(ops []porcupine.Operation, info porcupine.LinearizationInfo) string {
 	}
 	rest := slices.DeleteFunc(slices.Clone(ops), func(op porcupine.Operation) bool { return in[op] })
 	slices.SortFunc(rest, func(a, b porcupine.Operation) int { return cmp.Compare(a.Return, b.Return) })
-	text := fmt.Sprintf("%d of %d calls can be put in order, the last of them", len(best), len(ops))
+	text := fmt.Sprintf("%d of %d calls can be ordered, the last of them", len(best), len(ops))
 	show := func(list []porcupine.Operation) {
 		for _, op := range list {
 			text += fmt.Sprintf("\n    [%.3f, %.3f] ms %+v", float64(op.Call)/1e6, float64(op.Return)/1e6, op.Input)
 		}
 	}
 	show(best[max(0, len(best)-8):])
-	text += "\n  and then none of"
+	text += "\n  none of these can follow"
 	show(rest[:min(8, len(rest))])
 	return text
 }

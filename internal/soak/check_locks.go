@@ -6,35 +6,34 @@ import (
 	"time"
 )
 
-// few violations of a kind tell as much as many.
-const few = 3
+// maxViolations limits the violations of a kind that are reported for a key.
+const maxViolations = 3
 
-// lockRules are what holds of a lock promise, at any time.
+// lockRules checks the promises of all locks.
 func lockRules(s *timeline, key string, ttl time.Duration) []violation {
-	return slices.Concat(exclusion(s, key), fences(s, key), refusals(s, key, ttl))
+	return slices.Concat(exclusion(s, key), fences(s, key), refusedReleases(s, key, ttl))
 }
 
-// finality is S3: what has ended is not believed in again.
+// finality checks S3: Err does not return nil again after the end of a hold.
 func finality(s *timeline) (list []violation) {
 	for _, h := range s.list {
-		if h.revived != 0 {
-			list = append(list, violated("S3", "believed in at %.3f ms, after its end: %v", float64(h.revived)/1e6, h))
+		if h.heldAfterEnd != 0 {
+			list = append(list, violated("S3", "Err returned nil at %.3f ms, after the end of the hold: %v", float64(h.heldAfterEnd)/1e6, h))
 		}
 	}
 	return list
 }
 
-// exclusion is S1: at no time are holds believed in whose weights together are more
-// than the key's capacity, but where the key was lost.
+// exclusion checks S1: the weights of valid holds never exceed the key's capacity, unless the key was lost.
 func exclusion(s *timeline, key string) (list []violation) {
 	type edge struct {
-		t    int64
-		from bool
-		of   *interval
+		t        int64
+		from     bool
+		interval *interval
 	}
 	var edges []edge
-	for _, h := range s.of(key) {
-		if h.granted() && h.first < h.last { // else it was believed in for no time
+	for _, h := range s.intervals(key) {
+		if h.granted() && h.first < h.last { // otherwise the hold was never seen as valid
 			edges = append(edges, edge{h.first, true, h}, edge{h.last, false, h})
 		}
 	}
@@ -42,7 +41,7 @@ func exclusion(s *timeline, key string) (list []violation) {
 		if c := cmp.Compare(a.t, b.t); c != 0 || a.from == b.from {
 			return c
 		}
-		if a.from { // what ends as another begins does not overlap it
+		if a.from { // a hold that starts at the end of another does not overlap it
 			return 1
 		}
 		return -1
@@ -50,31 +49,31 @@ func exclusion(s *timeline, key string) (list []violation) {
 	held, inside := int32(0), map[*interval]bool{}
 	for i, e := range edges {
 		if e.from {
-			held += e.of.weight
-			inside[e.of] = true
+			held += e.interval.weight
+			inside[e.interval] = true
 		} else {
-			held -= e.of.weight
-			delete(inside, e.of)
+			held -= e.interval.weight
+			delete(inside, e.interval)
 		}
-		if held <= workloadOf(key).capacity || i+1 == len(edges) || covered(s, key, e.t, edges[i+1].t) {
+		if held <= workloadOf(key).capacity || i+1 == len(edges) || excusedThroughout(s, key, e.t, edges[i+1].t) {
 			continue
 		}
 		text := ""
 		for h := range inside {
 			text += "\n    " + h.String()
 		}
-		list = append(list, violated("S1", "%s: %d of %d held from %.3f to %.3f ms:%s", key, held, workloadOf(key).capacity,
+		list = append(list, violated("S1", "%s: holds of %d with a capacity of %d from %.3f to %.3f ms:%s", key, held, workloadOf(key).capacity,
 			float64(e.t)/1e6, float64(edges[i+1].t)/1e6, text))
-		if len(list) == few {
+		if len(list) == maxViolations {
 			break
 		}
 	}
 	return list
 }
 
-// covered tells whether voids of the key cover the whole time.
-func covered(s *timeline, key string, from, to int64) bool {
-	for _, v := range s.sorted(key) {
+// excusedThroughout reports whether excused losses of the key cover the whole period.
+func excusedThroughout(s *timeline, key string, from, to int64) bool {
+	for _, v := range s.sortedExcuses(key) {
 		if v.from <= from {
 			from = max(from, v.to)
 		}
@@ -82,29 +81,28 @@ func covered(s *timeline, key string, from, to int64) bool {
 	return from >= to
 }
 
-// fences is S2: a fence is of one hold, and above those of all holds that had been
-// returned when it was asked for. That of readers is above those of writers, and
-// that of a semaphore's hold is a name.
+// fences checks S2: a fence belongs to one hold, and is above the fences of all holds that were returned
+// before its request. A reader's fence is above those of earlier writers. A semaphore's fences are unique.
 func fences(s *timeline, key string) (list []violation) {
-	holds := slices.DeleteFunc(s.of(key), func(h *interval) bool { return !h.granted() || h.fence == 0 })
-	whose := map[int64]*interval{}
+	holds := slices.DeleteFunc(s.intervals(key), func(h *interval) bool { return !h.granted() || h.fence == 0 })
+	byFence := map[int64]*interval{}
 	for _, h := range holds {
 		if key[0] == 'r' && h.weight == 1 {
 			continue
 		}
-		if other := whose[h.fence]; other != nil {
-			list = append(list, violated("S2", "%s: a fence twice:\n    %v\n    %v", key, other, h))
+		if other := byFence[h.fence]; other != nil {
+			list = append(list, violated("S2", "%s: two holds with one fence:\n    %v\n    %v", key, other, h))
 		}
-		whose[h.fence] = h
+		byFence[h.fence] = h
 	}
 	if !workloadOf(key).ordered {
 		return list
 	}
 	returned := slices.Clone(holds)
-	slices.SortFunc(returned, func(a, b *interval) int { return cmp.Compare(a.answered, b.answered) })
+	slices.SortFunc(returned, func(a, b *interval) int { return cmp.Compare(a.replied, b.replied) })
 	var highest, written *interval
 	for _, h := range holds {
-		for len(returned) > 0 && returned[0].answered < h.asked {
+		for len(returned) > 0 && returned[0].replied < h.requested {
 			r := returned[0]
 			returned = returned[1:]
 			if highest == nil || r.fence > highest.fence {
@@ -119,36 +117,34 @@ func fences(s *timeline, key string) (list []violation) {
 			above = written
 		}
 		if above != nil && h.fence <= above.fence && !s.inherited(h) {
-			list = append(list, violated("S2", "%s: a fence goes back:\n    %v\n    %v", key, above, h))
+			list = append(list, violated("S2", "%s: the fence decreases:\n    %v\n    %v", key, above, h))
 		}
 	}
 	return list
 }
 
-// inherited tells whether the hold came, inside its process, of a claim that Redis may
-// have forgotten. Its fence is of that claim, and below what others were given since:
-// that is what has storage refuse it.
+// inherited reports whether the hold was granted inside the process, under a claim that Redis may have
+// lost. Its fence belongs to that claim and is below later grants, so the storage rejects its writes.
 func (s *timeline) inherited(h *interval) bool {
-	return s.isExcused(h.key, h.answered, h.answered+1) && slices.ContainsFunc(s.list, func(o *interval) bool {
-		return o.key == h.key && o.worker == h.worker && o.granted() && o.answered < h.answered && o.fence>>10 == h.fence>>10 && o.fence < h.fence
+	return s.isExcused(h.key, h.replied, h.replied+1) && slices.ContainsFunc(s.list, func(o *interval) bool {
+		return o.key == h.key && o.worker == h.worker && o.granted() && o.replied < h.replied && o.fence>>10 == h.fence>>10 && o.fence < h.fence
 	})
 }
 
-// refusals are releases that were told that the lock was not held, when it was: of a
-// claim's first hold, granted so recently that its window cannot be over. Since when it
-// was granted is not known: before the answer was written down, by as much as the machine
-// was late to run the process, but not before it was asked for. So both must be recent;
-// the answer more so, as what is handed over may have but a third of its window left.
-// Those of a pool are not judged: one on several keys ends with that which was had first.
-func refusals(s *timeline, key string, ttl time.Duration) (list []violation) {
+// refusedReleases returns releases that failed with "not held" although the lock was held. It checks the
+// first hold of a claim whose window cannot have ended. The time of the grant is not known exactly: it is
+// after the request, and before the reply was recorded, possibly late. So both times must be recent, and
+// the reply more so, because a hand-over may have only a third of its window left. Pools are not checked:
+// a hold on several keys ends with the first key.
+func refusedReleases(s *timeline, key string, ttl time.Duration) (list []violation) {
 	if key[0] == 'p' {
 		return nil
 	}
-	for _, h := range s.of(key) {
+	for _, h := range s.intervals(key) {
 		fresh := h.fence&1023 == 0 &&
-			time.Duration(h.released-h.answered) < ttl/6 && time.Duration(h.released-h.asked) < ttl/3
-		if h.granted() && h.end == lost && h.lossReported == 0 && fresh && !s.isExcused(key, h.asked, h.released) {
-			list = append(list, violated("E", "%s: a release was refused: %v", key, h))
+			time.Duration(h.released-h.replied) < ttl/6 && time.Duration(h.released-h.requested) < ttl/3
+		if h.granted() && h.end == lost && h.lossReported == 0 && fresh && !s.isExcused(key, h.requested, h.released) {
+			list = append(list, violated("E", "%s: the release of a held lock failed: %v", key, h))
 		}
 	}
 	return list

@@ -12,7 +12,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// A client is one goroutine of a worker, at work on one key.
+// A client is one goroutine of a worker. It uses one key.
 type client struct {
 	*worker
 	key    string
@@ -21,13 +21,13 @@ type client struct {
 }
 
 const (
-	shortHold = 20 * time.Millisecond // at most
-	pause     = 40 * time.Millisecond // at most, between holds
-	look      = 4 * time.Millisecond  // between two looks at Err
+	shortHold     = 20 * time.Millisecond // maximum
+	pause         = 40 * time.Millisecond // maximum between holds
+	checkInterval = 4 * time.Millisecond  // between calls of Err
 )
 
-// longestHold is how long a hold on a key may take. What does not renew must not be held
-// for long; and long after its TTL a peer still believes in what it could not renew.
+// longestHold returns the maximum time of a hold on a key. Locks without renewal must be held only shortly.
+// A rueidislock hold can stay valid in its process long after its TTL.
 func longestHold(system, key string, ttl time.Duration) time.Duration {
 	switch {
 	case key[0] == 'o':
@@ -44,7 +44,7 @@ func longestHold(system, key string, ttl time.Duration) time.Duration {
 	return shortHold
 }
 
-func (c *client) below(d time.Duration) time.Duration {
+func (c *client) randomBelow(d time.Duration) time.Duration {
 	return time.Duration(c.random.Int64N(int64(d)))
 }
 
@@ -52,22 +52,22 @@ func (c *client) id() int64 {
 	return int64(c.plan.Worker)<<48 | int64(c.plan.Generation)<<32 | c.serial.Add(1)
 }
 
-func (c *client) note(e event) {
+func (c *client) record(e event) {
 	e.Worker = c.plan.Worker
 	if e.T == 0 {
 		e.T = now()
 	}
-	c.pen.write(e)
+	c.journal.write(e)
 }
 
-// asks writes down that something is asked for, and returns its number.
-func (c *client) asks(weight int32) (id int64) {
+// recordRequest records a request, and returns its ID.
+func (c *client) recordRequest(weight int32) (id int64) {
 	id = c.id()
-	c.note(event{What: asked, Key: c.index, Hold: id, N: weight})
+	c.record(event{Kind: requested, Key: c.index, Hold: id, N: weight})
 	return id
 }
 
-// outcome classifies what a call returned.
+// outcome classifies the error of a call.
 func outcome(err error) result {
 	switch {
 	case err == nil:
@@ -77,41 +77,41 @@ func outcome(err error) result {
 	case errors.Is(err, sharedmutex.ErrLost), errors.Is(err, errNotHeld):
 		return lost
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return ended
+		return ctxDone
 	}
-	return unsure
+	return unknown
 }
 
-// contend asks for the key, holds it and lets go of it, over and over.
+// contend acquires, holds and releases the key repeatedly.
 func (c *client) contend() {
-	ask := c.system.request(c.key)
-	for ; c.ctx.Err() == nil; time.Sleep(c.below(pause)) {
+	acquire := c.system.request(c.key)
+	for ; c.ctx.Err() == nil; time.Sleep(c.randomBelow(pause)) {
 		w := c.choose()
-		of := c.begin(w)
+		parts := c.recordRequests(w)
 		ctx, cancel := c.requestCtx(w)
-		h, err := ask(ctx, w)
+		h, err := acquire(ctx, w)
 		r := outcome(err)
-		if r == unsure && ctx.Err() != nil {
-			r = ended // which redsync does not say
+		if r == unknown && ctx.Err() != nil {
+			r = ctxDone // redsync does not return the ctx's error
 		}
-		if r == unsure && !w.try && c.plan.System == "baton" {
+		if r == unknown && !w.try && c.plan.System == "baton" {
 			fmt.Fprintf(os.Stderr, "soak: worker %d: %s: %v\n", c.plan.Worker, c.key, err)
 		}
 		cancel()
-		for _, o := range of {
-			e := event{What: answered, Hold: o.id, Result: r}
+		for _, o := range parts {
+			e := event{Kind: replied, Hold: o.id, Result: r}
 			if r == ok && h.fence != nil {
 				e.Fence = h.fence(o.key)
 			}
-			c.note(e)
+			c.record(e)
 		}
 		if err == nil {
-			c.hold(h, of)
+			c.hold(h, parts)
 		}
 	}
 }
 
-// choose says what to ask for next.
+// choose returns the next request.
 func (c *client) choose() lockRequest {
 	w := lockRequest{weight: 1}
 	if c.plan.System == "baton" {
@@ -124,131 +124,131 @@ func (c *client) choose() lockRequest {
 	return w
 }
 
-// A part of a hold is what it has of one key.
-type part struct {
+// A keyHold is the part of a hold on one key.
+type keyHold struct {
 	id  int64
 	key string
 }
 
-// begin writes down that the hold is asked for: on several keys, as one on each.
-func (c *client) begin(w lockRequest) (of []part) {
+// recordRequests records a request, which may be for several keys, as one request per key.
+func (c *client) recordRequests(w lockRequest) (parts []keyHold) {
 	t := now()
 	for i, key := range keys {
 		if key != c.key && (len(w.keys) < 2 || key != w.keys[1]) {
 			continue
 		}
-		p := part{c.id(), key}
-		of = append(of, p)
-		c.note(event{What: asked, Key: uint8(i), N: w.weight, Hold: p.id, T: t})
+		p := keyHold{c.id(), key}
+		parts = append(parts, p)
+		c.record(event{Kind: requested, Key: uint8(i), N: w.weight, Hold: p.id, T: t})
 	}
-	return of
+	return parts
 }
 
-// requestCtx is the ctx of a request: that of some ends soon.
+// requestCtx returns the ctx of a request. Some have a short timeout.
 func (c *client) requestCtx(w lockRequest) (context.Context, context.CancelFunc) {
 	if !w.try && c.random.IntN(6) == 0 {
-		return context.WithTimeout(c.ctx, time.Millisecond+c.below(50*time.Millisecond))
+		return context.WithTimeout(c.ctx, time.Millisecond+c.randomBelow(50*time.Millisecond))
 	}
 	return context.WithCancel(c.ctx)
 }
 
-// hold has the hold for a while, and releases.
-func (c *client) hold(h handle, of []part) {
-	d := c.below(shortHold)
+// hold keeps the hold for some time, and releases it.
+func (c *client) hold(h handle, parts []keyHold) {
+	d := c.randomBelow(shortHold)
 	if c.random.IntN(15) == 0 {
 		most := longestHold(c.plan.System, c.key, c.plan.TTL)
-		d = most/2 + c.below(most/2)
+		d = most/2 + c.randomBelow(most/2)
 	}
-	for end := time.Now().Add(d); c.checkErr(h, of) && time.Now().Before(end) && c.ctx.Err() == nil; {
-		time.Sleep(look)
+	for end := time.Now().Add(d); c.checkErr(h, parts) && time.Now().Before(end) && c.ctx.Err() == nil; {
+		time.Sleep(checkInterval)
 	}
-	c.each(of, event{What: release})
+	c.recordEach(parts, event{Kind: release})
 	err := h.release()
-	c.each(of, event{What: released, Result: outcome(err)})
-	if c.plan.System == "baton" { // peers leave it to their callers to forget
-		c.checkErr(h, of) // which must not be
+	c.recordEach(parts, event{Kind: released, Result: outcome(err)})
+	if c.plan.System == "baton" { // peers do not report the end of a released hold
+		c.checkErr(h, parts) // Err must not return nil
 	}
 }
 
-// checkErr writes down whether the hold is believed in.
-func (c *client) checkErr(h handle, of []part) bool {
-	e := event{What: stillHeld, T: now()}
+// checkErr records the result of Err.
+func (c *client) checkErr(h handle, parts []keyHold) bool {
+	e := event{Kind: stillHeld, T: now()}
 	if err := h.err(); err != nil {
-		e = event{What: lossReported, T: now(), Result: outcome(err)}
+		e = event{Kind: lossReported, T: now(), Result: outcome(err)}
 	}
-	c.each(of, e)
-	return e.What == stillHeld
+	c.recordEach(parts, e)
+	return e.Kind == stillHeld
 }
 
-func (c *client) each(of []part, e event) {
+func (c *client) recordEach(parts []keyHold, e event) {
 	if e.T == 0 {
 		e.T = now()
 	}
-	for _, p := range of {
+	for _, p := range parts {
 		e.Hold = p.id
-		c.note(e)
+		c.record(e)
 	}
 }
 
-// count runs tasks of the group, with pauses long enough for rounds to end.
-func (c *client) count() {
+// runTasks runs tasks of the group, with pauses long enough for generations to end.
+func (c *client) runTasks() {
 	g := c.system.(*baton).group(c.key)
-	for ; c.ctx.Err() == nil; time.Sleep(c.below(400 * time.Millisecond)) {
-		id, end := c.asks(0), answered
+	for ; c.ctx.Err() == nil; time.Sleep(c.randomBelow(400 * time.Millisecond)) {
+		id, end := c.recordRequest(0), replied
 		err := g.Do(c.ctx, func(ctx context.Context) error {
 			end = released
-			c.note(event{What: answered, Hold: id, Result: ok})
-			d := c.below(60 * time.Millisecond)
+			c.record(event{Kind: replied, Hold: id, Result: ok})
+			d := c.randomBelow(60 * time.Millisecond)
 			if c.random.IntN(12) == 0 {
-				d = c.below(c.plan.TTL * 13 / 10)
+				d = c.randomBelow(c.plan.TTL * 13 / 10)
 			}
 			var p pauses
-			for end := time.Now().Add(d); ctx.Err() == nil && time.Now().Before(end); time.Sleep(look) {
+			for end := time.Now().Add(d); ctx.Err() == nil && time.Now().Before(end); time.Sleep(checkInterval) {
 				t := now()
 				if p.timersFired(t) && ctx.Err() == nil {
-					c.note(event{What: stillHeld, Hold: id, T: t})
+					c.record(event{Kind: stillHeld, Hold: id, T: t})
 				}
 			}
-			c.note(event{What: release, Hold: id})
+			c.record(event{Kind: release, Hold: id})
 			return nil
 		})
-		c.note(event{What: end, Hold: id, Result: outcome(err)})
+		c.record(event{Kind: end, Hold: id, Result: outcome(err)})
 	}
 }
 
-// pauses notices that the process stood still. The ctx of a task is canceled by a timer, so after a
-// pause it may be alive for a moment, though the task is lost. The Err of a lease looks at the clock.
+// pauses detects that the process was stopped. The ctx of a task is canceled by a timer, so after a stop it
+// may be valid for a moment although the task is lost. (The Err of a lease uses the clock instead.)
 type pauses struct{ looked, settled int64 }
 
-// timersFired reports, at a look at the time t, whether the timers have fired that were due before t.
+// timersFired reports whether timers that were due before t have certainly fired.
 func (p *pauses) timersFired(t int64) bool {
-	if t-p.looked > int64(2*look) {
+	if t-p.looked > int64(2*checkInterval) {
 		p.settled = t + int64(50*time.Millisecond)
 	}
 	p.looked = t
 	return t >= p.settled
 }
 
-// await waits for the group's rounds.
-func (c *client) await() {
+// awaitGroup waits for the group's generations.
+func (c *client) awaitGroup() {
 	g := c.system.(*baton).group(c.key)
-	for ; c.ctx.Err() == nil; time.Sleep(c.below(60 * time.Millisecond)) {
-		id := c.asks(wait)
+	for ; c.ctx.Err() == nil; time.Sleep(c.randomBelow(60 * time.Millisecond)) {
+		id := c.recordRequest(wait)
 		err := g.WaitContext(c.ctx)
-		e := event{What: answered, Hold: id, Result: outcome(err)}
+		e := event{Kind: replied, Hold: id, Result: outcome(err)}
 		var left *waitgroup.AbandonedError
 		if errors.As(err, &left) {
 			e.Result, e.N = abandoned, int32(left.Tasks)
 		}
-		c.note(e)
+		c.record(e)
 	}
 }
 
-// take takes turns, and now and then does not wait for one.
-func (c *client) take() {
+// takeTokens takes tokens of the limiter, by waits and by tries.
+func (c *client) takeTokens() {
 	l := c.system.(*baton).limiter(c.key)
-	for ; c.ctx.Err() == nil; time.Sleep(c.below(20 * time.Millisecond)) {
-		id, r := c.asks(1), ok
+	for ; c.ctx.Err() == nil; time.Sleep(c.randomBelow(20 * time.Millisecond)) {
+		id, r := c.recordRequest(1), ok
 		switch c.random.IntN(4) {
 		case 0:
 			ctx, cancel := context.WithTimeout(c.ctx, 2*commandTimeout)
@@ -258,12 +258,12 @@ func (c *client) take() {
 				r = locked
 			}
 		case 1:
-			ctx, cancel := context.WithTimeout(c.ctx, c.below(200*time.Millisecond))
+			ctx, cancel := context.WithTimeout(c.ctx, c.randomBelow(200*time.Millisecond))
 			r = outcome(l.WaitN(ctx, 1))
 			cancel()
 		default:
 			r = outcome(l.Wait(c.ctx))
 		}
-		c.note(event{What: answered, Hold: id, Result: r})
+		c.record(event{Kind: replied, Hold: id, Result: r})
 	}
 }

@@ -12,22 +12,22 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// A fleet are the workers of an epoch, each on proxies of its own.
+// A fleet is the group of workers of a test run, each behind proxies of its own.
 type fleet struct {
 	dir     string
 	members []*member
 }
 
-// A member is a place in the fleet, for one worker after the other.
+// A member is a position in the fleet, for one worker process after another.
 type member struct {
 	plan    plan
-	proxies map[string]*proxy // by the address of the server
+	proxies map[string]*proxy // by server address
 	child   *redistest.Child
 	stdin   io.WriteCloser
 	journal *eventLog
 }
 
-// newFleet starts the workers, and their proxies.
+// newFleet starts the workers and their proxies.
 func newFleet(h *harness, base plan, t *topology, workers int) *fleet {
 	f := &fleet{dir: h.TempDir()}
 	h.Cleanup(f.close)
@@ -36,7 +36,7 @@ func newFleet(h *harness, base plan, t *topology, workers int) *fleet {
 		m := &member{plan: base, proxies: map[string]*proxy{}}
 		f.members = append(f.members, m)
 		m.plan.Worker, m.plan.Via = uint8(i), map[string]string{}
-		m.plan.Heeds = i%2 == 0 || base.System != "baton" // peers would not even return in time without it
+		m.plan.ContextTimeout = i%2 == 0 || base.System != "baton" // without it, calls of peers would not return in time
 		for _, n := range t.nodes {
 			p := redistest.NewProxy(h, n.Addr())
 			m.proxies[n.Addr()], m.plan.Via[n.Addr()] = p, p.Addr()
@@ -46,7 +46,7 @@ func newFleet(h *harness, base plan, t *topology, workers int) *fleet {
 	return f
 }
 
-// start runs a worker in the place, under its next generation.
+// start starts a worker at the position, with the next generation.
 func (f *fleet) start(m *member) {
 	m.plan.Generation++
 	name := filepath.Join(f.dir, fmt.Sprintf("worker-%d-%d", m.plan.Worker, m.plan.Generation))
@@ -62,7 +62,7 @@ func (f *fleet) start(m *member) {
 	m.child = must(redistest.StartChild(cmd))
 }
 
-// kill ends the worker as a power cut would, and has the next take its place.
+// kill kills the worker with SIGKILL, and starts the next generation.
 func (f *fleet) kill(m *member, s *timeline) {
 	m.child.Kill()
 	m.journal.read(s.add)
@@ -70,24 +70,24 @@ func (f *fleet) kill(m *member, s *timeline) {
 	f.start(m)
 }
 
-// read brings the story up to date.
+// read adds new events to the timeline.
 func (f *fleet) read(s *timeline) {
 	for _, m := range f.members {
 		m.journal.read(s.add)
 	}
 }
 
-// stop lets all workers finish, and returns what they have left behind.
+// stop stops all workers, and returns the leaks that they report.
 func (f *fleet) stop(s *timeline) (leaks []violation) {
 	for _, m := range f.members {
-		_, _ = m.stdin.Write([]byte("stop\n")) // one that has ended is noticed below
+		_, _ = m.stdin.Write([]byte("stop\n")) // Wait below reports workers that have ended
 	}
 	for _, m := range f.members {
-		late := time.AfterFunc(60*time.Second, m.child.Kill)
+		timeout := time.AfterFunc(60*time.Second, m.child.Kill)
 		if err := m.child.Wait(); err != nil {
 			panic(fmt.Sprintf("worker %d: %v", m.plan.Worker, err))
 		}
-		late.Stop()
+		timeout.Stop()
 		if left := must(os.ReadFile(m.plan.Outcome)); len(left) > 0 {
 			leaks = append(leaks, violated("leak", "worker %d: %s", m.plan.Worker, left))
 		}

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A harness is the testing.TB of the servers and proxies of an epoch. What fails in them
-// ends the epoch, by a panic.
+// A harness is the testing.TB for the servers and proxies of a test run. A failure ends the test run by a
+// panic.
 type harness struct {
 	testing.TB
 	dir      string
@@ -25,8 +25,8 @@ func (h *harness) Skip(args ...any)                  { panic(fmt.Sprint(args...)
 
 func (h *harness) TempDir() string { return must(os.MkdirTemp(h.dir, "")) }
 
-// inEpoch calls f with a harness, and returns what ended the epoch.
-func inEpoch(f func(h *harness)) (err error) {
+// inTestRun calls f with a harness, and returns the failure that ended the test run, if any.
+func inTestRun(f func(h *harness)) (err error) {
 	h := &harness{dir: must(os.MkdirTemp("", "baton-soak-"))}
 	defer func() {
 		p := recover()

@@ -2,36 +2,35 @@ package main
 
 import "fmt"
 
-// An interval is a request for a hold, the hold, and its end. Times are 0 for what has
-// not happened.
+// An interval is a request for a hold, the hold, and its end. Times of events that did not happen are 0.
 type interval struct {
 	id     int64
 	worker uint8
 	key    string
 	weight int32
 
-	asked, answered int64
-	result          result
-	abandoned       int32 // tasks, as a wait was told
-	fence           int64
+	requested, replied int64
+	result             result
+	abandoned          int32 // number of abandoned tasks that a wait reported
+	fence              int64
 
-	first, last       int64 // times at which the hold was believed in
-	lossReported      int64 // of its loss
+	first, last       int64 // first and last time at which Err returned nil
+	lossReported      int64 // when Err returned an error
 	release, released int64
-	marked            bool   // of a Once: the run was successful
-	end               result // as told, or as the release found it
-	revived           int64  // believed in after its end, which must not be
+	marked            bool   // of a Once: the run succeeded
+	end               result // result of Err or of the release
+	heldAfterEnd      int64  // when Err returned nil after the end, a violation
 }
 
-func (s *interval) note(e event) {
-	switch e.What {
-	case asked:
-		*s = interval{id: e.Hold, worker: e.Worker, key: keys[e.Key], weight: e.N, asked: e.T}
-	case answered:
-		s.answered, s.result, s.fence, s.abandoned = e.T, e.Result, e.Fence, e.N
+func (s *interval) record(e event) {
+	switch e.Kind {
+	case requested:
+		*s = interval{id: e.Hold, worker: e.Worker, key: keys[e.Key], weight: e.N, requested: e.T}
+	case replied:
+		s.replied, s.result, s.fence, s.abandoned = e.T, e.Result, e.Fence, e.N
 	case stillHeld:
 		if s.lossReported != 0 || s.released != 0 {
-			s.revived = e.T
+			s.heldAfterEnd = e.T
 			return
 		}
 		if s.first == 0 {
@@ -49,11 +48,11 @@ func (s *interval) note(e event) {
 	}
 }
 
-// granted tells whether a hold came of the request.
-func (s *interval) granted() bool { return s.answered != 0 && s.result == ok }
+// granted reports whether the request was granted.
+func (s *interval) granted() bool { return s.replied != 0 && s.result == ok }
 
-// over is when the holder knew that its hold had ended, 0 if it did not.
-func (s *interval) over() int64 {
+// knownEnd returns when the holder learned the end of its hold, or 0.
+func (s *interval) knownEnd() int64 {
 	if s.lossReported != 0 {
 		return s.lossReported
 	}
@@ -67,7 +66,7 @@ func (s *interval) String() string {
 		}
 		return fmt.Sprintf("%.3f", float64(t)/1e6)
 	}
-	return fmt.Sprintf("%s #%x of worker %d, weight %d: asked %s, answered %s (%d), fence %d, believed %s to %s, told %s, unlock %s to %s (%d) ms",
-		s.key, s.id, s.worker, s.weight, at(s.asked), at(s.answered), s.result, s.fence,
+	return fmt.Sprintf("%s #%x of worker %d, weight %d: requested %s, reply %s (%d), fence %d, valid %s to %s, loss reported %s, release %s to %s (%d) ms",
+		s.key, s.id, s.worker, s.weight, at(s.requested), at(s.replied), s.result, s.fence,
 		at(s.first), at(s.last), at(s.lossReported), at(s.release), at(s.released), s.end)
 }

@@ -8,48 +8,46 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// now is the time, in ns, of a clock that all processes of the machine share and
-// that is never set.
+// now returns the time in ns of the monotonic clock, which all processes of the machine share.
 func now() int64 {
 	var ts unix.Timespec
 	check(unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts))
 	return ts.Nano()
 }
 
-// An event is a record of a worker's journal: something that happened to a request
-// for a hold, or to the hold that came of it. A task of a wait group is a hold;
-// a wait, and a limiter's turn, are requests of which nothing is held.
+// An event is a record of a worker's journal. It concerns a request for a hold, or the granted hold. A task
+// of a wait group is a hold. Waits for a group and events of a limiter are requests without a hold.
 type event struct {
-	What   what
+	Kind   eventKind
 	Result result
 	Key    uint8 // in keys
 	Worker uint8
-	N      int32 // of asked: the weight, or wait; of answered: the tasks abandoned; of released: 1 if it is marked
+	N      int32 // of requested: the weight, or wait; of replied: the abandoned tasks; of released: 1 if marked
 	Hold   int64
 	T      int64
 	Fence  int64 // of answered
 }
 
-type what uint8
+type eventKind uint8
 
 const (
-	asked        what = 1 + iota
-	answered          // with a result
-	stillHeld         // Err, called after T, returned nil
-	lossReported      // Err returned something else
-	release           // Unlock is called
-	released          // with a result
+	requested    eventKind = 1 + iota
+	replied                // with a result
+	stillHeld              // Err, called after T, returned nil
+	lossReported           // Err returned an error
+	release                // Unlock is called
+	released               // with a result
 )
 
 type result uint8
 
 const (
 	ok        result = 1 + iota
-	locked           // a try that did not get it
-	lost             // ErrLost, or what a peer says of a lock that it does not hold
-	ended            // ctx ended
-	unsure           // Redis could not be reached for as long as it mattered
-	abandoned        // of a wait: the round is over, and tasks of it were abandoned
+	locked           // a failed try
+	lost             // ErrLost, or a peer's error for a lock that is not held
+	ctxDone          // ctx was done
+	unknown          // Redis was unreachable, so the outcome is unknown
+	abandoned        // of a wait: the generation ended with abandoned tasks
 )
 
 // wait is the weight of a request to wait for a group.
@@ -57,8 +55,7 @@ const wait = -1
 
 var eventSize = binary.Size(event{})
 
-// An eventWriter writes a journal, an event by one write: what was written survives the
-// death of the process.
+// An eventWriter writes a journal, with one write per event, so events survive a crash of the process.
 type eventWriter struct{ file *os.File }
 
 func (p eventWriter) write(e event) {
@@ -66,10 +63,10 @@ func (p eventWriter) write(e event) {
 	must(p.file.Write(b))
 }
 
-// An eventLog reads what has been written so far.
+// An eventLog reads the events of a journal so far.
 type eventLog struct {
 	file *os.File
-	rest []byte // an event that has begun
+	rest []byte // an incomplete event
 }
 
 func (j *eventLog) read(each func(event)) {

@@ -17,18 +17,18 @@ import (
 )
 
 func main() {
-	workIfTold()
+	runWorker()
 	var (
 		c     = &config{workers: 3, faultsPerRun: 12}
-		kinds = flag.String("topology", "all", strings.Join(topologies, ", ")+", several with commas, or all")
-		names = flag.String("primitives", "mutex,pool,rwmutex,semaphore,waitgroup,limiter,election,once,flight", "what to lock; a peer has only a mutex")
-		only  = flag.String("faults", "all", "what to inject, e.g. black-hole,worker-kill")
+		kinds = flag.String("topology", "all", "some of "+strings.Join(topologies, ", ")+", separated by commas, or all")
+		names = flag.String("primitives", "mutex,pool,rwmutex,semaphore,waitgroup,limiter,election,once,flight", "the primitives to test; peers have only a mutex")
+		only  = flag.String("faults", "all", "the faults to inject, such as black-hole,worker-kill")
 	)
-	flag.StringVar(&c.system, "system", "baton", "baton, or one of the control group: redislock, redsync, rueidislock")
-	flag.DurationVar(&c.duration, "duration", time.Minute, "for how long to begin episodes")
-	flag.DurationVar(&c.ttl, "ttl", 0, "of everything; 0 is another one of 0.5 to 2 s in each epoch")
-	flag.Uint64Var(&c.seed, "seed", 0, "of all choices; 0 is a random one")
-	flag.BoolVar(&c.verbose, "v", false, "tell of each episode")
+	flag.StringVar(&c.system, "system", "baton", "the library: baton, redislock, redsync or rueidislock")
+	flag.DurationVar(&c.duration, "duration", time.Minute, "how long to start new fault runs")
+	flag.DurationVar(&c.ttl, "ttl", 0, "the TTL of everything; 0 means a random TTL of 0.5 to 2 s in each test run")
+	flag.Uint64Var(&c.seed, "seed", 0, "the seed of all random choices; 0 means a random seed")
+	flag.BoolVar(&c.verbose, "v", false, "print each fault run")
 	flag.Parse()
 	if c.seed == 0 {
 		c.seed = rand.Uint64()
@@ -54,13 +54,13 @@ func main() {
 	}
 }
 
-// choose resolves what is named.
+// choose applies the flags.
 func (c *config) choose(kinds, names, only string) error {
 	if _, ok := systems[c.system]; !ok {
-		return fmt.Errorf("there is no system %q", c.system)
+		return fmt.Errorf("unknown system %q", c.system)
 	}
 	if _, err := exec.LookPath(redistest.Binary()); err != nil {
-		return fmt.Errorf("redis-server is not on the PATH; install it (apt-get install redis-server)")
+		return fmt.Errorf("redis-server is not on the PATH (apt-get install redis-server)")
 	}
 	c.topologies = topologies
 	if kinds != "all" {
@@ -68,7 +68,7 @@ func (c *config) choose(kinds, names, only string) error {
 	}
 	for _, t := range c.topologies {
 		if !slices.Contains(topologies, t) {
-			return fmt.Errorf("there is no topology %q", t)
+			return fmt.Errorf("unknown topology %q", t)
 		}
 	}
 	if c.system != "baton" {
@@ -88,7 +88,7 @@ func (c *config) choose(kinds, names, only string) error {
 		wanted = slices.DeleteFunc(wanted, func(name string) bool { return name == w.name })
 	}
 	if len(wanted) > 0 {
-		return fmt.Errorf("there is no primitive %q", wanted)
+		return fmt.Errorf("unknown primitive %q", wanted)
 	}
 	c.faults = faults
 	if only != "all" {
@@ -96,7 +96,7 @@ func (c *config) choose(kinds, names, only string) error {
 		for name := range strings.SplitSeq(only, ",") {
 			i := slices.IndexFunc(faults, func(f fault) bool { return f.name == name })
 			if i < 0 {
-				return fmt.Errorf("there is no fault %q", name)
+				return fmt.Errorf("unknown fault %q", name)
 			}
 			c.faults = append(c.faults, faults[i])
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	workIfTold()
+	runWorker()
 	flag.Parse()
 	if err := flag.Set("test.parallel", "8"); err != nil { // these tests mostly wait
 		panic(err)

@@ -16,9 +16,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// TestMixedFleet has baton and those that it is to replace lock one key at the same
-// time, each by its own calls: they exclude one another, all of them get it, and
-// nobody takes it from another.
+// TestMixedFleet locks one key with baton and other libraries at the same time, each with its own calls.
+// They exclude one another, all of them get the lock, and none releases another's lock.
 func TestMixedFleet(t *testing.T) {
 	s := redistest.Start(t)
 	names := []string{"baton", "redislock", "redsync"}
@@ -29,7 +28,7 @@ func TestMixedFleet(t *testing.T) {
 	const each = 15
 	for _, system := range names {
 		for range 2 {
-			client := systems[system](&plan{Topology: "single", Servers: []string{s.Addr()}, TTL: 20 * time.Second}) // nobody's runs out
+			client := systems[system](&plan{Topology: "single", Servers: []string{s.Addr()}, TTL: 20 * time.Second}) // long enough that no lock expires
 			defer client.close()
 			lock := client.request("m0")
 			workers.Go(func() {
@@ -40,7 +39,7 @@ func TestMixedFleet(t *testing.T) {
 						return
 					}
 					if inside.Add(1) != 1 {
-						t.Errorf("%s is in together with another", system)
+						t.Errorf("%s holds the lock together with another client", system)
 					}
 					n := holds.Load()
 					time.Sleep(rand.N(2 * time.Millisecond)) // the work
@@ -49,20 +48,19 @@ func TestMixedFleet(t *testing.T) {
 					if err := h.release(); err != nil {
 						t.Errorf("%s: unlock: %v", system, err)
 					}
-					time.Sleep(rand.N(10 * time.Millisecond)) // those who poll need a moment in which nobody waits
+					time.Sleep(rand.N(10 * time.Millisecond)) // libraries that poll need a time without waiters
 				}
 			})
 		}
 	}
 	workers.Wait()
 	if n := holds.Load(); !t.Failed() && n != int64(len(names)*2*each) {
-		t.Errorf("%d holds, of which %d were counted: the others were lost", len(names)*2*each, n)
+		t.Errorf("%d holds, but the counter is %d", len(names)*2*each, n)
 	}
 }
 
-// TestMixedRueidislock is the same for rueidislock, which has one key if the majority is
-// of one, and makes its name. They take turns: when both wait, it can miss that the
-// lock is free.
+// TestMixedRueidislock checks the same for rueidislock, which uses one key with KeyMajority 1, and chooses
+// the key's name. The two lock alternately, because a waiting rueidislock can miss that the lock is free.
 func TestMixedRueidislock(t *testing.T) {
 	s := redistest.Start(t)
 	theirs, err := rueidislock.NewLocker(rueidislock.LockerOption{
@@ -81,7 +79,7 @@ func TestMixedRueidislock(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, _, err := theirs.TryWithContext(t.Context(), "orders"); !errors.Is(err, rueidislock.ErrNotLocked) {
-			t.Errorf("theirs while ours is held: %v", err)
+			t.Errorf("rueidislock while baton holds the lock: %v", err)
 		}
 		if err := l.Unlock(); err != nil {
 			t.Error(err)
@@ -91,10 +89,10 @@ func TestMixedRueidislock(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := ours.TryLockContext(t.Context()); !errors.Is(err, mutex.ErrLocked) {
-			t.Errorf("ours while theirs is held: %v", err)
+			t.Errorf("baton while rueidislock holds the lock: %v", err)
 		}
 		if held.Err() != nil {
-			t.Error("theirs was lost")
+			t.Error("rueidislock lost its lock")
 		}
 		release()
 	}

@@ -10,41 +10,41 @@ import (
 )
 
 const (
-	every = 100 * time.Millisecond // of the Once
-	keep  = 50 * time.Millisecond  // of the Flight
+	every = 100 * time.Millisecond // Every of the Once
+	keep  = 50 * time.Millisecond  // Keep of the Flight
 )
 
 var errFails = errors.New("soak: this run fails")
 
-// once has the function of a Once run, over and over. Some runs fail, and some callers give up.
+// once runs a function through a Once repeatedly. Some runs fail, and some callers give up.
 func (c *client) once() {
 	o := mutex.NewOnce(c.system.(*baton).rdb, c.key)
 	o.TTL, o.Every, o.Keep = c.plan.TTL, every, every
-	for ; c.ctx.Err() == nil; time.Sleep(c.below(pause)) {
+	for ; c.ctx.Err() == nil; time.Sleep(c.randomBelow(pause)) {
 		ctx, cancel := c.requestCtx(lockRequest{})
-		id, began, err := c.share(ctx, false, func(ctx context.Context, f func(context.Context) error) error {
+		id, started, err := c.share(ctx, false, func(ctx context.Context, f func(context.Context) error) error {
 			_, err := o.DoContext(ctx, f)
 			return err
 		})
 		cancel()
-		if began {
-			e := event{What: released, Hold: id, Result: outcome(err)}
+		if started {
+			e := event{Kind: released, Hold: id, Result: outcome(err)}
 			switch err {
 			case errFails:
 				e.Result = ok
 			case nil:
-				e.N = 1 // it is marked
+				e.N = 1 // the run is marked
 			}
-			c.note(e)
+			c.record(e)
 		}
 	}
 }
 
-// flight has the value of a Flight made, over and over.
+// flight gets the value of a Flight repeatedly.
 func (c *client) flight() {
 	fl := mutex.NewFlight(c.system.(*baton).rdb, c.key[:1])
 	fl.TTL, fl.Keep = c.plan.TTL, keep
-	for ; c.ctx.Err() == nil; time.Sleep(c.below(pause)) {
+	for ; c.ctx.Err() == nil; time.Sleep(c.randomBelow(pause)) {
 		_, _, _ = c.share(c.ctx, true, func(ctx context.Context, f func(context.Context) error) error {
 			_, _, err := fl.Do(ctx, c.key[1:], func(ctx context.Context) ([]byte, error) { return nil, f(ctx) })
 			return err
@@ -52,27 +52,27 @@ func (c *client) flight() {
 	}
 }
 
-// share calls do, whose function is a hold of its lease if it is called. That of a Flight may go on
-// when do has returned, and notes the end itself.
-func (c *client) share(ctx context.Context, flight bool, do func(context.Context, func(context.Context) error) error) (id int64, began bool, err error) {
-	id = c.asks(1)
-	of := []part{{id, c.key}}
-	d, fails := c.below(shortHold), c.random.IntN(4) == 0
-	var decided atomic.Bool // whether it is called
+// share calls do with a function that records a hold of its lease. The function of a Flight may continue
+// after do has returned, so it records the end itself.
+func (c *client) share(ctx context.Context, flight bool, do func(context.Context, func(context.Context) error) error) (id int64, started bool, err error) {
+	id = c.recordRequest(1)
+	parts := []keyHold{{id, c.key}}
+	d, fails := c.randomBelow(shortHold), c.random.IntN(4) == 0
+	var decided atomic.Bool // whether the function runs is decided
 	err = do(ctx, func(ctx context.Context) error {
 		if !decided.CompareAndSwap(false, true) {
 			return context.Canceled
 		}
 		if !flight {
-			began = true
+			started = true
 		}
 		l := mutex.LeaseFromContext(ctx)
-		c.note(event{What: answered, Hold: id, Result: ok, Fence: l.Fence()})
-		for end := time.Now().Add(d); c.checkErr(handle{err: l.Err}, of) && ctx.Err() == nil && time.Now().Before(end); time.Sleep(look) {
+		c.record(event{Kind: replied, Hold: id, Result: ok, Fence: l.Fence()})
+		for end := time.Now().Add(d); c.checkErr(handle{err: l.Err}, parts) && ctx.Err() == nil && time.Now().Before(end); time.Sleep(checkInterval) {
 		}
-		c.note(event{What: release, Hold: id})
+		c.record(event{Kind: release, Hold: id})
 		if flight {
-			c.note(event{What: released, Hold: id, Result: unsure})
+			c.record(event{Kind: released, Hold: id, Result: unknown})
 		}
 		if fails {
 			return errFails
@@ -80,7 +80,7 @@ func (c *client) share(ctx context.Context, flight bool, do func(context.Context
 		return nil
 	})
 	if decided.CompareAndSwap(false, true) {
-		c.note(event{What: answered, Hold: id, Result: ended})
+		c.record(event{Kind: replied, Hold: id, Result: ctxDone})
 	}
-	return id, began, err
+	return id, started, err
 }

@@ -12,22 +12,22 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// baton is ours.
+// baton is the client of baton.
 type baton struct {
 	rdb  redis.UniversalClient
 	plan *plan
-	made atomic.Int64 // locks, of which every second one lingers
+	made atomic.Int64 // number of locks so far; every second one lingers
 }
 
 func openBaton(p *plan) lockClient { return &baton{rdb: p.client(), plan: p} }
 
 func (b *baton) close() { _ = b.rdb.Close() }
 
-func (b *baton) request(key string) askFunc { return workloadOf(key).lock(b, key) }
+func (b *baton) request(key string) acquireFunc { return workloadOf(key).lock(b, key) }
 
-// linger is the Linger of the next lock. A key that is only tried has none, except one: while
-// messages are lost, a try is refused because of a claim that only lingers, and no order of calls
-// explains that. See interval.leaves.
+// linger returns the Linger of the next lock. Keys that are only tried have none, except one: while
+// messages are lost, a lingering claim makes a try fail, which no order of calls explains. See
+// interval.excusesTriesUntil.
 func (b *baton) linger(key string) time.Duration {
 	switch {
 	case triedWhileIdle(key):
@@ -38,8 +38,8 @@ func (b *baton) linger(key string) time.Duration {
 	return time.Duration(b.made.Add(1)%2) * b.plan.TTL / 10
 }
 
-// ask asks in the way that is wanted: by a call that waits, by one that tries, or by a channel.
-func ask[L any, R any](ctx context.Context, w lockRequest, wait, try func(context.Context) (L, error), channel func(context.Context) <-chan R, received func(R) (L, error)) (L, error) {
+// acquire acquires in the requested way: by waiting, by trying, or by a channel.
+func acquire[L any, R any](ctx context.Context, w lockRequest, wait, try func(context.Context) (L, error), channel func(context.Context) <-chan R, received func(R) (L, error)) (L, error) {
 	switch {
 	case w.try:
 		return try(ctx)
@@ -50,7 +50,7 @@ func ask[L any, R any](ctx context.Context, w lockRequest, wait, try func(contex
 }
 
 func lease(ctx context.Context, w lockRequest, wait, try func(context.Context) (*mutex.Lease, error), channel func(context.Context) <-chan mutex.Result) (handle, error) {
-	l, err := ask(ctx, w, wait, try, channel, func(r mutex.Result) (*mutex.Lease, error) { return r.Lease, r.Err })
+	l, err := acquire(ctx, w, wait, try, channel, func(r mutex.Result) (*mutex.Lease, error) { return r.Lease, r.Err })
 	if err != nil {
 		return handle{}, err
 	}
@@ -61,7 +61,7 @@ func lease(ctx context.Context, w lockRequest, wait, try func(context.Context) (
 	return handle{fence, l.Err, l.Unlock}, nil
 }
 
-func lockMutex(b *baton, key string) askFunc {
+func lockMutex(b *baton, key string) acquireFunc {
 	m := mutex.New(b.rdb, key)
 	m.TTL, m.Linger = b.plan.TTL, b.linger(key)
 	return func(ctx context.Context, w lockRequest) (handle, error) {
@@ -69,7 +69,7 @@ func lockMutex(b *baton, key string) askFunc {
 	}
 }
 
-func lockPool(b *baton, key string) askFunc {
+func lockPool(b *baton, key string) acquireFunc {
 	m := mutex.NewPool(b.rdb, "")
 	m.TTL, m.Linger = b.plan.TTL, b.linger(key)
 	return func(ctx context.Context, w lockRequest) (handle, error) {
@@ -80,7 +80,7 @@ func lockPool(b *baton, key string) askFunc {
 	}
 }
 
-func lockRW(b *baton, key string) askFunc {
+func lockRW(b *baton, key string) acquireFunc {
 	m := mutex.NewRW(b.rdb, key)
 	m.TTL, m.Linger = b.plan.TTL, b.linger(key)
 	return func(ctx context.Context, w lockRequest) (handle, error) {
@@ -91,12 +91,12 @@ func lockRW(b *baton, key string) askFunc {
 	}
 }
 
-func acquirePermits(b *baton, key string) askFunc {
+func acquirePermits(b *baton, key string) acquireFunc {
 	s := semaphore.NewWeighted(b.rdb, key, permits)
 	s.TTL, s.Linger = b.plan.TTL, b.linger(key)
 	return func(ctx context.Context, w lockRequest) (handle, error) {
 		n := int64(w.weight)
-		l, err := ask(ctx, w,
+		l, err := acquire(ctx, w,
 			func(ctx context.Context) (*semaphore.Lease, error) { return s.AcquireLease(ctx, n) },
 			func(ctx context.Context) (*semaphore.Lease, error) { return s.TryAcquireLease(ctx, n) },
 			func(ctx context.Context) <-chan semaphore.Result { return s.AcquireChan(ctx, n) },
@@ -108,11 +108,11 @@ func acquirePermits(b *baton, key string) askFunc {
 	}
 }
 
-func campaign(b *baton, key string) askFunc {
+func campaign(b *baton, key string) acquireFunc {
 	e := mutex.NewElection(b.rdb, key)
 	e.TTL, e.Value = b.plan.TTL, key
 	return func(ctx context.Context, w lockRequest) (handle, error) {
-		t, err := ask(ctx, w, e.Campaign, e.Campaign, e.CampaignChan, func(r mutex.TermResult) (*mutex.Term, error) { return r.Term, r.Err })
+		t, err := acquire(ctx, w, e.Campaign, e.Campaign, e.CampaignChan, func(r mutex.TermResult) (*mutex.Term, error) { return r.Term, r.Err })
 		if err != nil {
 			return handle{}, err
 		}

@@ -14,13 +14,13 @@ import (
 	"github.com/redis/rueidis/rueidislock"
 )
 
-// peers try again after that long.
+// retry is the peers' delay between tries.
 const retry = 10 * time.Millisecond
 
-// errNotHeld is what a peer says of a lock that it does not hold.
+// errNotHeld replaces a peer's error for a lock that is not held.
 var errNotHeld = errors.New("not held")
 
-// until is the belief of peers that count the time of their lease and do not renew.
+// until returns the err function of a lease that ends at a time and is not renewed.
 func until(end time.Time) func() error {
 	return func() error {
 		if time.Now().Before(end) {
@@ -30,30 +30,30 @@ func until(end time.Time) func() error {
 	}
 }
 
-// bsm is bsm/redislock.
-type bsm struct {
+// redislockClient uses bsm/redislock.
+type redislockClient struct {
 	rdb redis.UniversalClient
 	ttl time.Duration
 }
 
-func openRedislock(p *plan) lockClient { return bsm{p.client(), p.TTL} }
+func openRedislock(p *plan) lockClient { return redislockClient{p.client(), p.TTL} }
 
-func (b bsm) close() { _ = b.rdb.Close() }
+func (b redislockClient) close() { _ = b.rdb.Close() }
 
-func (b bsm) request(key string) askFunc {
+func (b redislockClient) request(key string) acquireFunc {
 	c := redislock.New(b.rdb)
 	return func(ctx context.Context, w lockRequest) (handle, error) {
 		for {
-			asked := time.Now()
+			requested := time.Now()
 			l, err := c.Obtain(ctx, key, b.ttl, &redislock.Options{RetryStrategy: redislock.LinearBackoff(retry)})
-			// Under a ctx without a deadline it waits for one TTL.
+			// With a ctx without a deadline, Obtain waits for one TTL.
 			if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 				continue
 			}
 			if err != nil {
 				return handle{}, err
 			}
-			return handle{nil, until(asked.Add(b.ttl)), func() error {
+			return handle{nil, until(requested.Add(b.ttl)), func() error {
 				err := l.Release(context.Background())
 				if errors.Is(err, redislock.ErrLockNotHeld) {
 					return errNotHeld
@@ -64,8 +64,8 @@ func (b bsm) request(key string) askFunc {
 	}
 }
 
-// rsync is redsync with one pool.
-type rsync struct {
+// redsyncClient uses redsync with one pool.
+type redsyncClient struct {
 	rdb redis.UniversalClient
 	rs  *redsync.Redsync
 	ttl time.Duration
@@ -73,12 +73,12 @@ type rsync struct {
 
 func openRedsync(p *plan) lockClient {
 	rdb := p.client()
-	return rsync{rdb, redsync.New(goredis.NewPool(rdb)), p.TTL}
+	return redsyncClient{rdb, redsync.New(goredis.NewPool(rdb)), p.TTL}
 }
 
-func (r rsync) close() { _ = r.rdb.Close() }
+func (r redsyncClient) close() { _ = r.rdb.Close() }
 
-func (r rsync) request(key string) askFunc {
+func (r redsyncClient) request(key string) acquireFunc {
 	return func(ctx context.Context, w lockRequest) (handle, error) {
 		m := r.rs.NewMutex(key, redsync.WithExpiry(r.ttl), redsync.WithTries(math.MaxInt), redsync.WithRetryDelay(retry))
 		if err := m.LockContext(ctx); err != nil {
@@ -95,12 +95,11 @@ func (r rsync) request(key string) askFunc {
 	}
 }
 
-// rueidi is rueidislock, on a client of rueidis. It believes in a hold until it ends
-// the hold's ctx.
-type rueidi struct{ l rueidislock.Locker }
+// rueidisClient uses rueidislock. A hold is valid until rueidislock cancels the hold's ctx.
+type rueidisClient struct{ l rueidislock.Locker }
 
 func openRueidislock(p *plan) lockClient {
-	return rueidi{must(rueidislock.NewLocker(rueidislock.LockerOption{
+	return rueidisClient{must(rueidislock.NewLocker(rueidislock.LockerOption{
 		KeyMajority: 1, NoLoopTracking: true, KeyValidity: p.TTL, TryNextAfter: 100 * time.Millisecond,
 		ClientOption: rueidis.ClientOption{
 			InitAddress: []string{p.Via[p.Servers[0]]}, ClientSetInfo: rueidis.DisableClientSetInfo,
@@ -108,11 +107,11 @@ func openRueidislock(p *plan) lockClient {
 	}))}
 }
 
-func (r rueidi) close() { r.l.Close() }
+func (r rueidisClient) close() { r.l.Close() }
 
-func (r rueidi) request(key string) askFunc {
+func (r rueidisClient) request(key string) acquireFunc {
 	return func(ctx context.Context, w lockRequest) (handle, error) {
-		// The budget of its wait would become that of the hold.
+		// The deadline of the wait's ctx would also end the hold.
 		own, stop := context.WithCancel(context.Background())
 		waits := context.AfterFunc(ctx, stop)
 		held, release, err := r.l.WithContext(own, "soak:"+key)

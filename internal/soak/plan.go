@@ -9,28 +9,28 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// A plan is what a worker process is told.
+// A plan is the configuration of a worker process.
 type plan struct {
 	System           string
 	Topology         string
-	Servers          []string          // sentinels, of a failover
+	Servers          []string          // addresses; of the sentinels if there are any
 	Via              map[string]string // the worker's own proxy for each address
 	Journal, Outcome string            // files
 	TTL              time.Duration
 	Seed             uint64
 	Worker           uint8
-	Generation       int // of workers in this place: those before it were killed
+	Generation       int // number of the worker process at this position
 	Keys             []string
-	Heeds            bool // go-redis' ContextTimeoutEnabled: a deadline ends a command under way
+	ContextTimeout   bool // go-redis' ContextTimeoutEnabled: a deadline ends a command under way
 }
 
-// planEnv makes the binary a worker; it holds the plan.
+// planEnv makes the binary a worker. Its value is the plan.
 const planEnv = "BATON_SOAK_PLAN"
 
-// commandTimeout is C of PROTOCOL.md: after that long go-redis gives up a command.
+// commandTimeout is C of PROTOCOL.md, go-redis' timeout of a command.
 const commandTimeout = time.Second
 
-// dial goes through the proxy, wherever a server is said to be by whom.
+// dial connects through the proxy of the address.
 func (p *plan) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	if via, ok := p.Via[addr]; ok {
 		addr = via
@@ -42,7 +42,7 @@ func (p *plan) dial(ctx context.Context, network, addr string) (net.Conn, error)
 // client connects to the topology.
 func (p *plan) client() redis.UniversalClient {
 	o := &redis.UniversalOptions{
-		Addrs: p.Servers, Dialer: p.dial, DisableIdentity: true, ContextTimeoutEnabled: p.Heeds, IsClusterMode: p.Topology == "cluster",
+		Addrs: p.Servers, Dialer: p.dial, DisableIdentity: true, ContextTimeoutEnabled: p.ContextTimeout, IsClusterMode: p.Topology == "cluster",
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		DialTimeout:              commandTimeout, ReadTimeout: commandTimeout, WriteTimeout: commandTimeout,
 	}

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// A violation is something that must not happen, and did.
+// A violation is a violated rule, with a description.
 type violation struct {
-	rule string // an invariant of PROTOCOL.md, or what is leaked
+	rule string // an invariant of PROTOCOL.md, or "leak"
 	text string
 }
 
@@ -20,20 +20,20 @@ func violated(rule, format string, args ...any) violation {
 
 func (v violation) String() string { return v.rule + ": " + v.text }
 
-// A report is what a run has shown.
+// A report has the results of the soak.
 type report struct {
-	runs       int
-	broken     []string // epochs that the harness could not finish
-	rows       []*row
-	violations []violation
-	leaks      int
-	abandoned  int // tasks
-	renewals   int // found in append-only files
-	turns      int // grants there
-	judged     int // tries that were refused without an excuse
+	runs         int
+	failedRuns   []string // test runs that the harness could not finish
+	rows         []*row
+	violations   []violation
+	leaks        int
+	abandoned    int // tasks
+	renewals     int // checked in append-only files
+	aofGrants    int // grants checked in append-only files
+	refusedTries int // failed tries without an excuse
 }
 
-// A row is what has come of a kind of fault.
+// A row has the results of one fault.
 type row struct {
 	fault                    string
 	rows                     string
@@ -41,8 +41,8 @@ type row struct {
 	episodes, counted, fired int
 	before, during, after    int // grants
 	violations               int
-	worst                    delay    // the one that came closest to its bound, or went beyond
-	why                      []string // episodes were not counted
+	worst                    delay    // the delay with the largest ratio to its bound
+	reasons                  []string // why fault runs were not counted
 }
 
 func (r *row) slowest(list []delay) {
@@ -72,9 +72,9 @@ func (w *row) print(out io.Writer) {
 		w.episodes, w.fired, w.counted, w.before, w.during, w.after, w.violations, slowest)
 }
 
-// print writes a table in Markdown, and below it what does not fit into one.
+// print writes a Markdown table, and the other results below it.
 func (r *report) print(out io.Writer) {
-	fmt.Fprintln(out, "| fault | rows | on | episodes | fired | counted | grants before | during | after | violations | slowest recovery of its bound |\n"+
+	fmt.Fprintln(out, "| fault | rows | on | fault runs | fired | counted | grants before | during | after | violations | slowest recovery, of its bound |\n"+
 		"| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |")
 	total := row{fault: "all"}
 	slices.SortFunc(r.rows, func(a, b *row) int { return strings.Compare(a.fault, b.fault) })
@@ -89,14 +89,14 @@ func (r *report) print(out io.Writer) {
 		total.violations += w.violations
 	}
 	total.print(out)
-	fmt.Fprintf(out, "\n%d violations, %d leaks, in %d epochs. In append-only files: %d grants, nobody passed over; %d renewals, none after a release. Tasks abandoned: %d. Tries refused while somebody held: %d.\n",
-		len(r.violations), r.leaks, r.runs, r.turns, r.renewals, r.abandoned, r.judged)
-	for _, why := range r.broken {
-		fmt.Fprintf(out, "Broken off: %s.\n", why)
+	fmt.Fprintf(out, "\n%d violations, %d leaks, in %d test runs. In append-only files: %d grants, no waiter skipped; %d renewals, none after a release. Abandoned tasks: %d. Tries that failed because of a holder: %d.\n",
+		len(r.violations), r.leaks, r.runs, r.aofGrants, r.renewals, r.abandoned, r.refusedTries)
+	for _, reasons := range r.failedRuns {
+		fmt.Fprintf(out, "Not finished: %s.\n", reasons)
 	}
 	for _, w := range r.rows {
-		for _, why := range w.why {
-			fmt.Fprintf(out, "Not counted: %s: %s.\n", w.fault, why)
+		for _, reasons := range w.reasons {
+			fmt.Fprintf(out, "Not counted: %s: %s.\n", w.fault, reasons)
 		}
 	}
 }

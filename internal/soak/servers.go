@@ -13,7 +13,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// A node is a redis-server with data, and a client for questions.
+// A node is a redis-server with data, and an admin client.
 type node struct {
 	*redistest.Server
 	admin *redis.Client
@@ -31,7 +31,7 @@ func (n *node) try(args ...any) (any, error) {
 
 func (n *node) do(args ...any) any { return must(n.try(args...)) }
 
-// info is the value of a field of INFO, "" if it is not there.
+// info returns the value of a field of INFO, or "".
 func (n *node) info(field string) string {
 	text, _ := n.try("INFO", "everything")
 	for line := range strings.Lines(fmt.Sprint(text)) {
@@ -45,11 +45,11 @@ func (n *node) info(field string) string {
 // await waits until a field of INFO has the value.
 func (n *node) await(field, value string) {
 	if !eventually(20*time.Second, func() bool { return n.info(field) == value }) {
-		panic(fmt.Sprintf("%s: %s is %q, not %q", n.Addr(), field, n.info(field), value))
+		panic(fmt.Sprintf("%s: %s is %q, want %q", n.Addr(), field, n.info(field), value))
 	}
 }
 
-// names lists all keys.
+// names returns all keys.
 func (n *node) names() (list []string) {
 	for i := n.admin.Scan(context.Background(), 0, "*", 1000).Iterator(); i.Next(context.Background()); {
 		list = append(list, i.Val())
@@ -62,16 +62,16 @@ type topology struct {
 	*harness
 	kind      string
 	nodes     []*node
-	master    int // of replica and sentinel: the node that takes writes
+	master    int // of replica and sentinel: index of the node that accepts writes
 	cluster   *redistest.Cluster
 	sentinels []string // addresses
 	watching  []*redis.SentinelClient
 }
 
-// topologies are in the order in which epochs take turns.
+// topologies has all topologies, in the order of the test runs.
 var topologies = []string{"single", "aof", "replica", "sentinel", "cluster"}
 
-// masterName is what the sentinels call the master.
+// masterName is the sentinels' name of the master.
 const masterName = "master"
 
 func newTopology(h *harness, kind string) *topology {
@@ -105,7 +105,7 @@ func newTopology(h *harness, kind string) *topology {
 	return t
 }
 
-// masters are the nodes that take writes.
+// masters returns the nodes that accept writes.
 func (t *topology) masters() []*node {
 	if t.kind == "cluster" {
 		return t.nodes
@@ -113,7 +113,7 @@ func (t *topology) masters() []*node {
 	return t.nodes[t.master : t.master+1]
 }
 
-// servers is what clients are told.
+// servers returns the addresses for clients.
 func (t *topology) servers() []string {
 	list := slices.Clone(t.sentinels)
 	for _, n := range t.masters() {
@@ -124,7 +124,7 @@ func (t *topology) servers() []string {
 	return list
 }
 
-// agree returns when all sentinels say that of the master, and the node is it.
+// agree waits until all sentinels report these fields of the master, and the node is the master.
 func (t *topology) agree(want map[string]string) {
 	for _, s := range t.watching {
 		var m map[string]string
@@ -139,27 +139,27 @@ func (t *topology) agree(want map[string]string) {
 			}
 			return true
 		}) {
-			panic(fmt.Sprintf("a sentinel says %v, want %v", m, want))
+			panic(fmt.Sprintf("a sentinel reports %v, want %v", m, want))
 		}
 		t.master = slices.IndexFunc(t.nodes, func(n *node) bool { return m["port"] == strconv.Itoa(n.Port()) })
 	}
 	t.nodes[t.master].await("role", "master")
 }
 
-// elected returns when the other node is the master.
+// elected waits until the other node is the master.
 func (t *topology) elected() {
 	t.agree(map[string]string{"port": strconv.Itoa(t.nodes[1-t.master].Port())})
 }
 
-// settled returns when the sentinels see the master and its replica in good health, so
-// that the next failover has somewhere to go. On a slow machine it may be another master.
+// settled waits until the sentinels report a healthy master and replica, so that the next failover is
+// possible. On a slow machine, the master may have changed again.
 func (t *topology) settled() {
 	t.agree(map[string]string{"num-other-sentinels": "2", "num-slaves": "1", "flags": "master"})
 	t.nodes[1-t.master].await("master_link_status", "up")
 }
 
-// move gives the slot of a key to the other node, a key at a time, with pauses in
-// which its keys are apart. It returns how many keys it has moved.
+// move moves the slot of a key to the other node, one key at a time, with pauses during which the keys are on
+// two nodes. It returns the number of moved keys.
 func (t *topology) move(key string, pause time.Duration) (moved int) {
 	slot := t.cluster.Slot(t, key)
 	from, m := t.cluster.Owner(t, slot), t.cluster.Migrate(t, slot)

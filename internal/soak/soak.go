@@ -1,9 +1,9 @@
 // Command soak injects random faults into processes that share locks, into their servers, and
-// into the network between them, for as long as you like. Meanwhile it checks the guarantees.
-// It can run the same workers, faults and checks on other libraries. A seed repeats its choices.
+// into the network between them, and checks the guarantees. It can run the same workers, faults
+// and checks on other libraries. A seed repeats the random choices.
 //
 // It is a module of its own, so that the other libraries do not become dependencies of baton's
-// users. README.md describes the faults and the checks, and has the last run.
+// users. README.md describes the faults and the checks, and has the results of the last run.
 package main
 
 import (
@@ -15,50 +15,49 @@ import (
 	"time"
 )
 
-// config is what the flags say.
+// config has the values of the flags.
 type config struct {
 	system       string
 	topologies   []string
-	keys         []string // of the workloads that were asked for
+	keys         []string // of the selected workloads
 	faults       []fault
 	duration     time.Duration
-	ttl          time.Duration // 0 for another one in each epoch
+	ttl          time.Duration // 0 means a random TTL in each test run
 	seed         uint64
 	workers      int
-	faultsPerRun int // of an epoch
+	faultsPerRun int // per test run
 	verbose      bool
-	until        string // the rule whose violation ends the run: a control group is not asked for more
+	until        string // the rule whose violation ends the soak, for the control group
 }
 
-// peerTTL is that of peers, which do not renew: what they leave behind for a TTL is seen
-// to outlast every bound.
+// peerTTL is the TTL of peers, which do not renew. It exceeds every bound, so locks that they leave behind
+// are detected.
 const peerTTL = 12 * time.Second
 
-// A faultSchedule has the faults that fit a topology, so that all come as often. Those that lose
-// what Redis was told come together, in epochs of their own: there is more to check in
-// the others.
+// A faultSchedule schedules the faults of a topology equally often. Faults that lose data have test runs of
+// their own, because more can be checked in the other test runs.
 type faultSchedule struct{ faults, left []fault }
 
-// draw takes at most n faults for an epoch, which lose or which do not.
-func (d *faultSchedule) draw(n int, random *rand.Rand) (list []fault) {
+// next returns at most n faults for a test run, which either all lose data or all do not.
+func (d *faultSchedule) next(n int, random *rand.Rand) (list []fault) {
 	if len(d.left) == 0 {
 		first := random.IntN(2) == 0
-		for _, loses := range []bool{first, !first} {
+		for _, losesData := range []bool{first, !first} {
 			for _, i := range random.Perm(len(d.faults)) {
-				if d.faults[i].loses == loses {
+				if d.faults[i].losesData == losesData {
 					d.left = append(d.left, d.faults[i])
 				}
 			}
 		}
 	}
-	for len(list) < n && len(d.left) > 0 && (len(list) == 0 || list[0].loses == d.left[0].loses) {
+	for len(list) < n && len(d.left) > 0 && (len(list) == 0 || list[0].losesData == d.left[0].losesData) {
 		list, d.left = append(list, d.left[0]), d.left[1:]
 	}
 	return list
 }
 
-// soak runs one epoch after the other, of the topologies in turns, until ctx ends. One
-// that the harness itself could not finish is told of, and few of them are tolerated.
+// soak runs one test run after another, alternating the topologies, until ctx is done. Test runs that the
+// harness could not finish are reported, and only a few of them are tolerated.
 func (c *config) soak(ctx context.Context) (*report, error) {
 	r := &report{}
 	random := rand.New(rand.NewPCG(c.seed, 0))
@@ -68,26 +67,26 @@ func (c *config) soak(ctx context.Context) (*report, error) {
 	for _, kind := range c.topologies {
 		fitting := slices.DeleteFunc(slices.Clone(c.faults), func(f fault) bool { return !f.fits(kind) })
 		if len(fitting) == 0 {
-			return r, fmt.Errorf("none of the faults fits topology %s", kind)
+			return r, fmt.Errorf("no selected fault fits the topology %s", kind)
 		}
 		schedules = append(schedules, &faultSchedule{faults: fitting})
 	}
-	for i := 0; ctx.Err() == nil && !c.enough(r); i++ {
+	for i := 0; ctx.Err() == nil && !c.finished(r); i++ {
 		n := i % len(schedules)
-		kind, list := c.topologies[n], schedules[n].draw(c.faultsPerRun, random)
-		if err := inEpoch(func(h *harness) { c.run(ctx, h, kind, list, random, r) }); err != nil {
-			r.broken = append(r.broken, fmt.Sprintf("%s: %v", kind, err))
-			if len(r.broken) > 2+r.runs/10 {
-				return r, errors.New("too many epochs were broken off")
+		kind, list := c.topologies[n], schedules[n].next(c.faultsPerRun, random)
+		if err := inTestRun(func(h *harness) { c.run(ctx, h, kind, list, random, r) }); err != nil {
+			r.failedRuns = append(r.failedRuns, fmt.Sprintf("%s: %v", kind, err))
+			if len(r.failedRuns) > 2+r.runs/10 {
+				return r, errors.New("too many test runs were not finished")
 			}
 		}
 	}
 	return r, nil
 }
 
-// enough tells whether the run has shown what it was to show. Of ours that is the first
-// violation: what comes of it would be told again and again.
-func (c *config) enough(r *report) bool {
+// finished reports whether the soak has reached its goal. With baton, it ends at the first violation,
+// because consequences of the violation would be reported repeatedly.
+func (c *config) finished(r *report) bool {
 	if c.system == "baton" {
 		return len(r.violations) > 0
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// run is a soak with the given flags, and skips the test where there is no server.
+// run runs a soak with these flags, or skips the test if there is no server.
 func run(t *testing.T, c *config, topology, faults string) *report {
 	t.Helper()
 	redistest.Start(t) // skips
@@ -26,7 +26,7 @@ func run(t *testing.T, c *config, topology, faults string) *report {
 	return r
 }
 
-// TestSoak is a short one, of one topology and a few faults: a long one is a command.
+// TestSoak runs a short soak with one topology and a few faults.
 func TestSoak(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	r := run(t, &config{system: "baton", duration: 8 * time.Second, seed: seed, ttl: time.Second}, "aof",
@@ -41,13 +41,12 @@ func TestSoak(t *testing.T) {
 	for _, w := range r.rows {
 		counted += w.counted
 	}
-	if counted == 0 || r.turns == 0 {
-		t.Errorf("%d episodes counted, and %d grants were found in the append-only file", counted, r.turns)
+	if counted == 0 || r.aofGrants == 0 {
+		t.Errorf("%d fault runs counted, and the append-only file has %d grants", counted, r.aofGrants)
 	}
 }
 
-// TestControlGroup: the same workers, faults and checks find what other libraries are known
-// to fail at.
+// TestControlGroup: the same workers, faults and checks find the known problems of other libraries.
 func TestControlGroup(t *testing.T) {
 	for _, c := range []struct {
 		system, rows, fault, rule string
@@ -69,7 +68,7 @@ func TestControlGroup(t *testing.T) {
 					return
 				}
 			}
-			t.Errorf("%d episodes of %s have shown no violation of %s", r.rows[0].episodes, c.fault, c.rule)
+			t.Errorf("%d fault runs of %s found no violation of %s", r.rows[0].episodes, c.fault, c.rule)
 		})
 	}
 }

@@ -5,62 +5,62 @@ import (
 	"slices"
 )
 
-// A timeline is what all workers of an epoch have done, and what was done to them.
+// A timeline has the actions and crashes of all workers of a test run.
 type timeline struct {
-	spans   map[int64]*interval
-	list    []*interval // in the order in which their requests became known
+	byID    map[int64]*interval
+	list    []*interval // in the order in which their requests were read
 	crashes []crash
 	excused []excusedLoss
 }
 
-// A crash is the end of a worker by kill −9.
+// A crash is the end of a worker by SIGKILL.
 type crash struct {
 	worker uint8
 	t      int64
 }
 
-// An excusedLoss is a time in which Redis does not know of a hold that it has granted, so
-// that another may be granted too. It ends when all of the old ones have.
+// An excusedLoss is a period in which Redis may have lost a hold, so that another may be granted too. It ends
+// when all old holds have ended.
 type excusedLoss struct {
-	key      string // empty for all
+	key      string // "" means all keys
 	from, to int64
 }
 
 func (s *timeline) add(e event) {
-	if e.What == asked {
+	if e.Kind == requested {
 		span := &interval{}
-		s.spans[e.Hold] = span
+		s.byID[e.Hold] = span
 		s.list = append(s.list, span)
 	}
-	s.spans[e.Hold].note(e)
+	s.byID[e.Hold].record(e)
 }
 
-// of are the spans of a key, in the order of their requests.
-func (s *timeline) of(key string) (list []*interval) {
+// intervals returns the intervals of a key, in the order of their requests.
+func (s *timeline) intervals(key string) (list []*interval) {
 	for _, span := range s.list {
 		if span.key == key {
 			list = append(list, span)
 		}
 	}
-	slices.SortFunc(list, func(a, b *interval) int { return cmp.Compare(a.asked, b.asked) })
+	slices.SortFunc(list, func(a, b *interval) int { return cmp.Compare(a.requested, b.requested) })
 	return list
 }
 
-// died is when the worker of the span was killed thereafter, 0 if it was not.
-func (s *timeline) died(of *interval) int64 {
+// died returns when the worker was killed after the request, or 0.
+func (s *timeline) died(h *interval) int64 {
 	for _, d := range s.crashes {
-		if d.worker == of.worker && d.t >= of.asked {
+		if d.worker == h.worker && d.t >= h.requested {
 			return d.t
 		}
 	}
 	return 0
 }
 
-// grants counts what was granted in a time, by key. A wait is none.
+// grants returns the number of grants in a period, by key, without waits.
 func (s *timeline) grants(from, to int64) map[string]int {
 	count := map[string]int{}
 	for _, span := range s.list {
-		if span.granted() && span.weight != wait && span.answered >= from && span.answered < to {
+		if span.granted() && span.weight != wait && span.replied >= from && span.replied < to {
 			count[span.key]++
 		}
 	}
@@ -76,18 +76,18 @@ func (s *timeline) isExcused(key string, from, to int64) bool {
 	return false
 }
 
-// open counts what a worker, when it dies or stands still at a time, leaves open: holds,
-// and requests. Its earlier generations do not count.
+// open returns the numbers of holds and requests that are open when a worker is killed or stopped at a time.
+// Earlier generations of the worker do not count.
 func (s *timeline) open(worker uint8, at int64) (held, queued int) {
 	for _, h := range s.list {
-		if h.worker != worker || h.released != 0 || h.weight == wait || h.asked > at {
+		if h.worker != worker || h.released != 0 || h.weight == wait || h.requested > at {
 			continue
 		}
 		if d := s.died(h); d != 0 && d != at {
 			continue
 		}
 		switch {
-		case h.answered == 0:
+		case h.replied == 0:
 			queued++
 		case h.granted() && h.key[0] != 'l':
 			held++
@@ -96,18 +96,18 @@ func (s *timeline) open(worker uint8, at int64) (held, queued int) {
 	return held, queued
 }
 
-// has tells whether the worker holds the key, or has a request of a limiter.
+// has reports whether the worker holds the key, or has an open request of a limiter.
 func (s *timeline) has(worker uint8, key string) bool {
 	for _, h := range s.list {
-		if h.worker == worker && h.key == key && h.weight != wait && h.released == 0 && s.died(h) == 0 && (h.granted() && key[0] != 'l' || h.answered == 0 && key[0] == 'l') {
+		if h.worker == worker && h.key == key && h.weight != wait && h.released == 0 && s.died(h) == 0 && (h.granted() && key[0] != 'l' || h.replied == 0 && key[0] == 'l') {
 			return true
 		}
 	}
 	return false
 }
 
-// sorted are the voids of a key, in the order in which they begin.
-func (s *timeline) sorted(key string) (list []excusedLoss) {
+// sortedExcuses returns the excused losses of a key, sorted by start.
+func (s *timeline) sortedExcuses(key string) (list []excusedLoss) {
 	for _, v := range s.excused {
 		if v.key == "" || v.key == key {
 			list = append(list, v)

@@ -17,26 +17,25 @@ import (
 	"time"
 )
 
-// A worker is what the clients of a worker process share.
+// A worker has the shared data of the clients of a worker process.
 type worker struct {
-	plan   plan
-	system lockClient
-	pen    eventWriter
-	ctx    context.Context // ends with the work
-	serial atomic.Int64
+	plan    plan
+	system  lockClient
+	journal eventWriter
+	ctx     context.Context // done when the worker stops
+	serial  atomic.Int64
 }
 
-// workIfTold does a worker's work, and does not return, in a process that the soak has
-// started. The work goes on until a line comes from stdin. If that ends without one, the
-// parent has.
-func workIfTold() {
-	told := os.Getenv(planEnv)
-	if told == "" {
+// runWorker runs a worker, and does not return, in a process that the soak has started. The worker stops when
+// it reads a line from stdin. If stdin ends without a line, the parent has ended.
+func runWorker() {
+	text := os.Getenv(planEnv)
+	if text == "" {
 		return
 	}
 	w := &worker{}
-	check(json.Unmarshal([]byte(told), &w.plan))
-	w.pen = eventWriter{must(os.OpenFile(w.plan.Journal, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600))}
+	check(json.Unmarshal([]byte(text), &w.plan))
+	w.journal = eventWriter{must(os.OpenFile(w.plan.Journal, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600))}
 	before := runtime.NumGoroutine()
 	w.system = systems[w.plan.System](&w.plan)
 	var stop context.CancelFunc
@@ -58,21 +57,21 @@ func workIfTold() {
 	os.Exit(0)
 }
 
-// leak is what is left of the library when nothing is held or awaited any more, though
-// its client is open; and of everything, when that is closed too.
+// leak describes the goroutines of the library that are left when no lock is held or awaited. Then it closes the
+// client, and describes all goroutines that are left.
 func (w *worker) leak(before int) (text string) {
-	if !eventually(10*time.Second, func() bool { text = ours(); return text == "" }) {
+	if !eventually(10*time.Second, func() bool { text = libraryGoroutines(); return text == "" }) {
 		text = "goroutines of the library:\n" + text
 	}
 	w.system.close()
 	if text == "" && w.plan.System == "baton" && !eventually(10*time.Second, func() bool { return runtime.NumGoroutine() <= before }) {
-		text = fmt.Sprintf("%d goroutines, %d at first:\n%s", runtime.NumGoroutine(), before, stacks())
+		text = fmt.Sprintf("%d goroutines, %d at the start:\n%s", runtime.NumGoroutine(), before, stacks())
 	}
 	return text
 }
 
-// ours are the goroutines that run the library's code.
-func ours() (list string) {
+// libraryGoroutines returns the stacks of goroutines that run the library's code.
+func libraryGoroutines() (list string) {
 	for stack := range strings.SplitSeq(stacks(), "\n\n") {
 		for _, pkg := range []string{"client", "lease", "taskgroup", "ratelimit", "retry", "redisstore"} {
 			if strings.Contains(stack, "baton/internal/"+pkg+".") {

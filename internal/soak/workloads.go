@@ -6,34 +6,33 @@ import (
 	"time"
 )
 
-// A workload is what workers do with the keys of a letter, and what must hold.
+// A workload defines the use and the checks of the keys with one first letter.
 type workload struct {
 	name     string
-	capacity int32                              // the weight of all holds that may be believed in at a time
-	ordered  bool                               // by their fences
-	choose   func(c *client, w *lockRequest)    // what to ask for next, if there is a choice
-	lock     func(b *baton, key string) askFunc // nil for what is no lock
-	run      []func(c *client)                  // a goroutine each, in each worker
+	capacity int32                                  // maximum weight of all valid holds
+	ordered  bool                                   // whether fences grow
+	choose   func(c *client, w *lockRequest)        // fills in the next request, if there is a choice
+	lock     func(b *baton, key string) acquireFunc // nil if it is no lock
+	run      []func(c *client)                      // one goroutine each, per worker
 	check    func(s *timeline, key string, ttl time.Duration) []violation
 }
 
-// keys are what the workers contend for; the first letter tells the workload. Of those
-// that end in 1 some holds outlast the TTL, and live by renewal. Nobody waits for a lock
-// that ends in 2 or 3, so that a refused try says that somebody held it, or, of one that
-// ends in 3, had a claim that lingered.
+// keys has the keys of the workers. The first letter selects the workload. On keys that end in 1, some holds
+// are longer than the TTL, and need renewal. Keys of locks that end in 2 or 3 are only tried, so a failed try
+// means that the lock was held, or that a claim lingered on a key that ends in 3.
 var keys = []string{"m0", "m1", "m2", "m3", "p0", "p1", "p2", "r0", "r1", "r2", "s0", "s1", "w0", "l0", "e0", "e1", "o0", "f0"}
 
 var workloads map[byte]workload
 
-func init() { // later, as what a workload does refers to it
+func init() { // avoids an initialization cycle
 	two := []func(*client){(*client).contend, (*client).contend}
 	workloads = map[byte]workload{
 		'm': {"mutex", 1, true, nil, lockMutex, two, lockRules},
 		'p': {"pool", 1, true, chooseKeys, lockPool, two[:1], lockRules},
 		'r': {"rwmutex", all, true, chooseShared, lockRW, two, lockRules},
 		's': {"semaphore", permits, false, choosePermits, acquirePermits, two, lockRules},
-		'w': {"waitgroup", 0, false, nil, nil, []func(*client){(*client).count, (*client).await}, rounds},
-		'l': {"limiter", 0, false, nil, nil, []func(*client){(*client).take, (*client).take}, pace},
+		'w': {"waitgroup", 0, false, nil, nil, []func(*client){(*client).runTasks, (*client).awaitGroup}, waitGroupRules},
+		'l': {"limiter", 0, false, nil, nil, []func(*client){(*client).takeTokens, (*client).takeTokens}, limiterRules},
 		'e': {"election", 1, true, nil, campaign, two, lockRules},
 		'o': {"once", 1, true, nil, nil, []func(*client){(*client).once, (*client).once}, onceRules},
 		'f': {"flight", 1, true, nil, nil, []func(*client){(*client).flight, (*client).flight}, lockRules},
@@ -41,34 +40,34 @@ func init() { // later, as what a workload does refers to it
 }
 
 const (
-	permits = 3    // of a semaphore
-	all     = 1000 // of a reader/writer lock: a writer takes all, a reader 1
-	rate    = 40   // of the limiter, events a second
+	permits = 3    // size of a semaphore
+	all     = 1000 // weight of a writer; a reader has weight 1
+	rate    = 40   // of the limiter, events per second
 	burst   = 5
 )
 
 func workloadOf(key string) workload { return workloads[key[0]] }
 
-// onlyTried tells whether nobody ever waits for the key.
+// onlyTried reports whether the key is only tried, never waited for.
 func onlyTried(key string) bool { return key[1] >= '2' && key[0] != 'p' }
 
-// triedWhileIdle tells whether the key is only tried, and each process lingers.
+// triedWhileIdle reports whether the key is only tried, by processes that linger.
 func triedWhileIdle(key string) bool { return key == "m3" }
 
-// sibling tells whether the library has added a key of that name to a lock. What a
-// wait group remembers of its operations is not one: only restarts lose that.
-func sibling(name, key string) bool {
+// isCompanion reports whether name is a companion key of a lock. The records of a wait group's operations do
+// not count, because only restarts lose them.
+func isCompanion(name, key string) bool {
 	return strings.HasPrefix(name, "baton:{"+key+"}:") && key[0] != 'w'
 }
 
-// A handle is a hold of whatever kind.
+// A handle is a hold of any kind.
 type handle struct {
-	fence   func(key string) int64 // nil for peers that have none
-	err     func() error           // nil while it is believed in
+	fence   func(key string) int64 // nil for peers without fences
+	err     func() error           // returns nil while the hold is valid
 	release func() error
 }
 
-// lockRequest is how to ask for a hold.
+// lockRequest describes a request for a hold.
 type lockRequest struct {
 	try, channel bool
 	shared       bool
@@ -76,15 +75,15 @@ type lockRequest struct {
 	keys         []string // of a pool
 }
 
-type askFunc = func(context.Context, lockRequest) (handle, error)
+type acquireFunc = func(context.Context, lockRequest) (handle, error)
 
 // A lockClient is a system's client in a worker.
 type lockClient interface {
-	request(key string) askFunc
+	request(key string) acquireFunc
 	close()
 }
 
-// systems are ours and the control group.
+// systems has baton and the control group.
 var systems = map[string]func(p *plan) lockClient{
 	"baton": openBaton, "redislock": openRedislock, "redsync": openRedsync, "rueidislock": openRueidislock,
 }

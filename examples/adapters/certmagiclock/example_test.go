@@ -13,8 +13,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// A Storage keeps certificates in any storage that processes share, here a folder,
-// and locks by baton: of two methods of a name, Go takes the one less deep.
+// A Storage keeps certificates in a shared storage, here a folder, and uses baton's locks. The methods
+// of Locker hide those of the storage, because files is embedded one level deeper.
 type Storage struct {
 	*certmagiclock.Locker
 	files
@@ -29,7 +29,7 @@ var (
 
 func Example() {
 	ctx := context.Background()
-	rdb, err := server.Connect(ctx, os.Getenv("REDIS_URL")) // redis.NewClient, in yours
+	rdb, err := server.Connect(ctx, os.Getenv("REDIS_URL")) // your program calls redis.NewClient
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -9,12 +9,12 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// A Locker implements certmagic.Locker and certmagic.TryLocker. Embed it beside a
+// A Locker implements certmagic.Locker and certmagic.TryLocker. Embed it with a
 // certmagic.Storage to replace the storage's own locks; see the example.
 type Locker struct {
 	pool *mutex.Pool
 	mu   sync.Mutex
-	held map[string][]*mutex.Lease // the oldest first: all but the last are lost
+	held map[string][]*mutex.Lease // oldest first; only the last can be valid
 }
 
 // New returns a Locker that uses the locks of pool.
@@ -52,7 +52,7 @@ func (l *Locker) Unlock(_ context.Context, name string) error {
 	}
 	l.mu.Unlock()
 	if len(leases) == 0 {
-		return errors.New("certmagiclock: not locked here: " + name)
+		return errors.New("certmagiclock: unlock of a name that is not locked: " + name)
 	}
 	return leases[0].Unlock()
 }

@@ -9,20 +9,20 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/examples/adapters/certmagiclock"
-	"github.com/seed-3d5fec5c/baton/examples/adapters/internal/rival"
+	"github.com/seed-3d5fec5c/baton/examples/adapters/internal/adaptertest"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m, nil) }
 
-func TestExamples(t *testing.T) { rival.Examples(t) }
+func TestExamples(t *testing.T) { adaptertest.Examples(t) }
 
-const brief = 300 * time.Millisecond // a TTL
+const shortTTL = 300 * time.Millisecond
 
-// newLocker returns the locker of a process of its own.
+// newLocker returns a locker with a client of its own, like another process.
 func newLocker(t *testing.T, rdb *redis.Client) *certmagiclock.Locker {
-	return certmagiclock.New(mutex.NewPool(rival.Of(t, rdb), "certmagic:"))
+	return certmagiclock.New(mutex.NewPool(adaptertest.NewClient(t, rdb), "certmagic:"))
 }
 
 func TestLocker(t *testing.T) {
@@ -37,7 +37,7 @@ func TestLocker(t *testing.T) {
 		if ok, err := theirs.TryLock(t.Context(), "b"); !ok || err != nil {
 			t.Errorf("TryLock of another name: %v, %v", ok, err)
 		}
-		for _, l := range []*certmagiclock.Locker{ours, theirs} { // of what somebody else holds, too
+		for _, l := range []*certmagiclock.Locker{ours, theirs} { // whether this locker or the other one holds it
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
 			if err := l.Lock(ctx, "a"); !errors.Is(err, context.DeadlineExceeded) {
@@ -45,17 +45,17 @@ func TestLocker(t *testing.T) {
 			}
 		}
 		if err := theirs.Unlock(t.Context(), "a"); err == nil {
-			t.Error("Unlock of what another holds: nil")
+			t.Error("Unlock of another locker's name: nil")
 		}
 		got := make(chan error)
 		go func() { got <- theirs.Lock(t.Context(), "a") }()
 		cancelled, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := ours.Unlock(cancelled, "a"); err != nil { // it is given back nevertheless
+		if err := ours.Unlock(cancelled, "a"); err != nil { // it is released even though ctx is done
 			t.Errorf("Unlock: %v", err)
 		}
 		if err := ours.Unlock(t.Context(), "a"); err == nil {
-			t.Error("Unlock of what is not held: nil")
+			t.Error("Unlock of an unlocked name: nil")
 		}
 		if err := <-got; err != nil {
 			t.Errorf("Lock of an unlocked name: %v", err)
@@ -69,8 +69,7 @@ func TestLocker(t *testing.T) {
 	})
 }
 
-// TestLockerLost has two goroutines of a process believe that they hold a name, as
-// one of them has lost it. No Unlock may give back what the other still needs.
+// TestLockerLost: a locker that has lost a name must not unlock the lock of the next holder.
 func TestLockerLost(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		ours, theirs := newLocker(t, rdb), newLocker(t, rdb)
@@ -82,10 +81,10 @@ func TestLockerLost(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := ours.Unlock(t.Context(), "a"); !errors.Is(err, mutex.ErrLost) {
-			t.Errorf("Unlock of what is lost: %v", err)
+			t.Errorf("Unlock of a lost name: %v", err)
 		}
 		if ok, err := newLocker(t, rdb).TryLock(t.Context(), "a"); ok || err != nil {
-			t.Errorf("TryLock of what another has got: %v, %v", ok, err)
+			t.Errorf("TryLock of the next holder's name: %v, %v", ok, err)
 		}
 		if err := theirs.Unlock(t.Context(), "a"); err != nil {
 			t.Error(err)
@@ -93,23 +92,24 @@ func TestLockerLost(t *testing.T) {
 	})
 }
 
+// TestLockerLostInside: two goroutines of one locker hold a name, because the first has lost it.
 func TestLockerLostInside(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		pool := mutex.NewPool(rdb, "certmagic:")
-		pool.TTL = brief
+		pool.TTL = shortTTL
 		l := certmagiclock.New(pool)
 		if err := l.Lock(t.Context(), "a"); err != nil {
 			t.Fatal(err)
 		}
 		rdb.Del(t.Context(), "certmagic:a")
-		if err := l.Lock(t.Context(), "a"); err != nil { // when the loss is known
+		if err := l.Lock(t.Context(), "a"); err != nil { // returns when the loss is known
 			t.Fatal(err)
 		}
 		if err := l.Unlock(t.Context(), "a"); !errors.Is(err, mutex.ErrLost) {
 			t.Errorf("the first Unlock: %v", err)
 		}
 		if ok, err := newLocker(t, rdb).TryLock(t.Context(), "a"); ok || err != nil {
-			t.Errorf("TryLock with one still inside: %v, %v", ok, err)
+			t.Errorf("TryLock while the second holds it: %v, %v", ok, err)
 		}
 		if err := l.Unlock(t.Context(), "a"); err != nil {
 			t.Errorf("the second Unlock: %v", err)

@@ -39,7 +39,7 @@ func (a *authority) Issue(_ context.Context, csr *x509.CertificateRequest) (*cer
 	return &certmagic.IssuedCertificate{Certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}, err
 }
 
-// TestObtain has certmagic itself obtain a certificate in five processes at once.
+// TestObtain runs certmagic itself with five lockers at once.
 func TestObtain(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -68,7 +68,7 @@ func TestObtain(t *testing.T) {
 		}
 		fleet.Wait()
 		if n := a.issued.Load(); n != 1 {
-			t.Errorf("%d certificates", n)
+			t.Errorf("%d certificates were issued", n)
 		}
 		if n := rdb.Exists(t.Context(), "certmagic:issue_cert_example.com").Val(); n != 0 {
 			t.Error("the lock is still held")

@@ -26,8 +26,8 @@ func NewElector(election *mutex.Election) *Elector {
 }
 
 // Run campaigns and leads until ctx is done, and then resigns. It campaigns again after a loss.
-// It returns nil when ctx is done, and otherwise the permanent error that ended it. Cancel ctx
-// after the scheduler's Shutdown.
+// It returns nil when ctx is done, or a permanent error. Cancel ctx after the scheduler's
+// Shutdown.
 func (e *Elector) Run(ctx context.Context) error {
 	err := e.election.Lead(ctx, func(ctx context.Context, t *mutex.Term) error {
 		e.term.Store(t)
@@ -40,7 +40,7 @@ func (e *Elector) Run(ctx context.Context) error {
 	return err
 }
 
-// IsLeader returns nil if this process leads, else ErrNotLeader. It makes no request.
+// IsLeader returns nil if this process leads, and ErrNotLeader otherwise. It makes no request.
 func (e *Elector) IsLeader(context.Context) error {
 	if e.term.Load().Err() != nil {
 		return ErrNotLeader
@@ -48,8 +48,8 @@ func (e *Elector) IsLeader(context.Context) error {
 	return nil
 }
 
-// Context returns a copy of ctx for a job to use: it is canceled, with the cause
-// mutex.ErrLost or mutex.ErrResigned, when this process stops being the leader.
+// Context returns a copy of ctx for a job. It is canceled, with the cause mutex.ErrLost or
+// mutex.ErrResigned, when this process is no longer the leader.
 func (e *Elector) Context(ctx context.Context) (context.Context, context.CancelFunc) {
 	return e.term.Load().Context(ctx)
 }

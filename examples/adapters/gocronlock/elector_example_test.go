@@ -15,7 +15,7 @@ import (
 
 // One process runs all jobs, until it dies or resigns.
 func ExampleElector() {
-	rdb, err := server.Connect(context.Background(), os.Getenv("REDIS_URL")) // redis.NewClient, in yours
+	rdb, err := server.Connect(context.Background(), os.Getenv("REDIS_URL")) // your program calls redis.NewClient
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func ExampleElector() {
 	_, err = s.NewJob(
 		gocron.OneTimeJob(gocron.OneTimeJobStartImmediately()),
 		gocron.NewTask(func(ctx context.Context) {
-			ctx, stop := elector.Context(ctx) // ends if the leadership is lost
+			ctx, stop := elector.Context(ctx) // canceled if the leadership is lost
 			defer stop()
 			done <- ctx.Err()
 		}),

@@ -9,16 +9,16 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/examples/adapters/gocronlock"
-	"github.com/seed-3d5fec5c/baton/examples/adapters/internal/rival"
+	"github.com/seed-3d5fec5c/baton/examples/adapters/internal/adaptertest"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-const brief = 300 * time.Millisecond // a TTL
+const shortTTL = 300 * time.Millisecond
 
-// runElector runs the elector of a process of its own. The function ends Run and returns its result.
+// runElector runs an elector with a client of its own, like another process. The function ends Run and returns its result.
 func runElector(t *testing.T, rdb *redis.Client, ttl time.Duration) (*gocronlock.Elector, func() error) {
-	election := mutex.NewElection(rival.Of(t, rdb), "leader")
+	election := mutex.NewElection(adaptertest.NewClient(t, rdb), "leader")
 	election.TTL = ttl
 	e := gocronlock.NewElector(election)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -32,50 +32,50 @@ func runElector(t *testing.T, rdb *redis.Client, ttl time.Duration) (*gocronlock
 	return e, stop
 }
 
-func becomesLeader(t *testing.T, e *gocronlock.Elector) {
+func waitForLeadership(t *testing.T, e *gocronlock.Elector) {
 	t.Helper()
-	redistest.Eventually(t, redistest.Patience, func() bool { return e.IsLeader(t.Context()) == nil }, "it does not lead")
+	redistest.Eventually(t, redistest.Patience, func() bool { return e.IsLeader(t.Context()) == nil }, "the elector leads")
 }
 
 func TestElector(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		ours, stop := runElector(t, rdb, mutex.DefaultTTL)
-		becomesLeader(t, ours)
+		waitForLeadership(t, ours)
 		theirs, stopTheirs := runElector(t, rdb, mutex.DefaultTTL)
 		inspect := mutex.NewElection(rdb, "leader")
 		redistest.Eventually(t, redistest.Patience, func() bool {
 			s, err := inspect.Inspect(t.Context())
 			return err == nil && s.Waiters == 1
-		}, "the second does not campaign")
+		}, "the second elector campaigns")
 		if err := theirs.IsLeader(t.Context()); err != gocronlock.ErrNotLeader {
-			t.Errorf("the second: %v", err)
+			t.Errorf("IsLeader of the second: %v", err)
 		}
 		if err := stop(); err != nil {
-			t.Errorf("the first ends with %v", err)
+			t.Errorf("Run of the first returned %v", err)
 		}
 		if err := ours.IsLeader(t.Context()); err != gocronlock.ErrNotLeader {
-			t.Errorf("the first, thereafter: %v", err)
+			t.Errorf("IsLeader of the first after its end: %v", err)
 		}
-		becomesLeader(t, theirs)
+		waitForLeadership(t, theirs)
 		if err := stopTheirs(); err != nil {
-			t.Errorf("the second ends with %v", err)
+			t.Errorf("Run of the second returned %v", err)
 		}
 		bad := gocronlock.NewElector(mutex.NewElection(nil, "leader"))
 		if err := bad.Run(t.Context()); err == nil {
-			t.Error("Run without a client returns nil")
+			t.Error("Run without a client returned nil")
 		}
 	})
 }
 
 func TestElectorLost(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		ours, _ := runElector(t, rdb, brief)
-		never, stop := gocronlock.NewElector(mutex.NewElection(rdb, "leader")).Context(t.Context())
+		ours, _ := runElector(t, rdb, shortTTL)
+		neverLed, stop := gocronlock.NewElector(mutex.NewElection(rdb, "leader")).Context(t.Context())
 		defer stop()
-		if context.Cause(never) != mutex.ErrLost {
-			t.Errorf("the ctx of one that never led: %v", context.Cause(never))
+		if context.Cause(neverLed) != mutex.ErrLost {
+			t.Errorf("the ctx of an elector that never led: %v", context.Cause(neverLed))
 		}
-		becomesLeader(t, ours)
+		waitForLeadership(t, ours)
 		ctx, stop := ours.Context(t.Context())
 		defer stop()
 		rdb.Del(t.Context(), "leader")
@@ -83,6 +83,6 @@ func TestElectorLost(t *testing.T) {
 		if context.Cause(ctx) != mutex.ErrLost {
 			t.Errorf("the job's ctx: %v", context.Cause(ctx))
 		}
-		becomesLeader(t, ours) // again
+		waitForLeadership(t, ours) // again
 	})
 }

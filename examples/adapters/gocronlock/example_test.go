@@ -16,10 +16,10 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// Of two processes that have a job to run, one runs it.
+// One of two processes runs the job.
 func ExampleLocker() {
 	ctx := context.Background()
-	rdb, err := server.Connect(ctx, os.Getenv("REDIS_URL")) // redis.NewClient, in yours
+	rdb, err := server.Connect(ctx, os.Getenv("REDIS_URL")) // your program calls redis.NewClient
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -36,11 +36,11 @@ func ExampleLocker() {
 		_, err = s.NewJob(
 			gocron.OneTimeJob(gocron.OneTimeJobStartImmediately()),
 			gocron.NewTask(func(ctx context.Context) {
-				ctx, stop := locker.Context(ctx, "report") // ends if the lock is lost
+				ctx, stop := locker.Context(ctx, "report") // canceled if the lock is lost
 				defer stop()
 				done <- fmt.Sprint("report: ", ctx.Err())
 			}),
-			gocron.WithName("report"), // the key of the lock
+			gocron.WithName("report"), // part of the lock's key
 			gocron.WithEventListeners(gocron.AfterLockError(func(_ uuid.UUID, job string, err error) {
 				done <- fmt.Sprint(job, " runs or has run elsewhere: ", errors.Is(err, mutex.ErrLocked))
 			})),

@@ -14,27 +14,27 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// A Locker implements gocron.Locker for gocron.WithDistributedLocker. Each job is a mutex.Once:
-// if it runs, or has run within the interval, Lock fails with mutex.ErrLocked and gocron skips
-// this run. If a process dies during a run, the job has not run.
+// A Locker implements gocron.Locker for gocron.WithDistributedLocker. Each job is a mutex.Once.
+// If the job runs, or has run within the interval, Lock fails with mutex.ErrLocked and gocron
+// skips this run. If a process dies during a run, the job counts as not run.
 type Locker struct {
-	// TTL is how long a job stays locked after its process has died.
+	// TTL is how long a job stays locked if its process dies.
 	TTL time.Duration
 
 	rdb    redis.UniversalClient
 	prefix string
 	every  time.Duration
-	held   sync.Map // the *mutex.Lease of each job that runs here, by name
+	held   sync.Map // job name to *mutex.Lease, for jobs that run in this process
 }
 
-// NewLocker returns a Locker whose keys begin with prefix. A job runs at most once in every,
-// counted from the start of the run by Redis' clock. That should be longer than the clocks of
-// processes differ, and shorter than the job's interval.
+// NewLocker returns a Locker whose keys begin with prefix. A job runs at most once per every,
+// counted from the start of the run by Redis' clock. It should be longer than the difference of
+// the processes' clocks, and shorter than the job's interval.
 func NewLocker(rdb redis.UniversalClient, prefix string, every time.Duration) *Locker {
 	return &Locker{TTL: mutex.DefaultTTL, rdb: rdb, prefix: prefix, every: every}
 }
 
-// Lock begins a run of the job or fails at once.
+// Lock starts a run of the job or fails at once.
 func (l *Locker) Lock(ctx context.Context, job string) (gocron.Lock, error) {
 	o := mutex.NewOnce(l.rdb, l.prefix+job)
 	o.Every, o.Keep, o.TTL = l.every, l.every, l.TTL
@@ -48,7 +48,7 @@ func (l *Locker) Lock(ctx context.Context, job string) (gocron.Lock, error) {
 			return nil
 		})
 		if !ran && err == nil {
-			err = fmt.Errorf("%w: %q has run", mutex.ErrLocked, l.prefix+job)
+			err = fmt.Errorf("%w: %q has already run", mutex.ErrLocked, l.prefix+job)
 		}
 		r.ended <- err
 	}()
@@ -61,8 +61,8 @@ func (l *Locker) Lock(ctx context.Context, job string) (gocron.Lock, error) {
 	}
 }
 
-// Context returns a copy of ctx for the job to use: it is canceled, with the cause
-// mutex.ErrLost, if the job's lock is lost. gocron itself does not report that.
+// Context returns a copy of ctx for the job. It is canceled, with the cause mutex.ErrLost, if
+// the job's lock is lost. gocron itself does not report a loss.
 func (l *Locker) Context(ctx context.Context, job string) (context.Context, context.CancelFunc) {
 	lease, ok := l.held.Load(job)
 	if !ok {

@@ -14,23 +14,22 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/examples/adapters/gocronlock"
-	"github.com/seed-3d5fec5c/baton/examples/adapters/internal/rival"
+	"github.com/seed-3d5fec5c/baton/examples/adapters/internal/adaptertest"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m, map[string]func(){"job": job}) }
 
-func TestExamples(t *testing.T) { rival.Examples(t) }
+func TestExamples(t *testing.T) { adaptertest.Examples(t) }
 
-// newLocker returns the locker of a process of its own.
+// newLocker returns a locker with a client of its own, like another process.
 func newLocker(t *testing.T, rdb *redis.Client, every time.Duration) *gocronlock.Locker {
-	return gocronlock.NewLocker(rival.Of(t, rdb), "cron:", every)
+	return gocronlock.NewLocker(adaptertest.NewClient(t, rdb), "cron:", every)
 }
 
-// TestLockerRunsOnce has two schedulers run a job of a millisecond each minute for
-// ten, one of them a fifth of a second later. So far apart are two clocks at the worst, or
-// two processes that were not started at once.
+// TestLockerRunsOnce runs a job of 1 ms every minute in two schedulers, for ten minutes. The second
+// scheduler is 200 ms late, like a process with another clock or start time.
 func TestLockerRunsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := redistest.MiniClient(t, redistest.Mini(t))
@@ -46,7 +45,7 @@ func TestLockerRunsOnce(t *testing.T) {
 				runs.Add(1)
 			}), gocron.WithName("job"), gocron.WithEventListeners(gocron.AfterLockError(func(_ uuid.UUID, _ string, err error) {
 				if !errors.Is(err, mutex.ErrLocked) {
-					t.Errorf("skipped for %v", err)
+					t.Errorf("skipped because of %v", err)
 				}
 				skipped.Add(1)
 			})))
@@ -73,7 +72,7 @@ func TestLockerContended(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := theirs.Lock(t.Context(), "job"); !errors.Is(err, mutex.ErrLocked) {
-			t.Errorf("a job that runs elsewhere: %v", err)
+			t.Errorf("Lock of a running job: %v", err)
 		}
 		other, err := theirs.Lock(t.Context(), "another job")
 		if err != nil {
@@ -83,14 +82,14 @@ func TestLockerContended(t *testing.T) {
 			t.Error(err)
 		}
 		if err := other.Unlock(t.Context()); !errors.Is(err, mutex.ErrUnlocked) {
-			t.Errorf("unlocked twice: %v", err)
+			t.Errorf("second Unlock: %v", err)
 		}
 		redistest.Eventually(t, 5*time.Second, func() bool {
 			lock, err = theirs.Lock(t.Context(), "job")
 			return err == nil
-		}, "the job stays locked")
+		}, "the job can be locked again")
 		if passed := time.Since(start); passed < every {
-			t.Errorf("it runs again after %v", passed)
+			t.Errorf("the job runs again after %v", passed)
 		}
 		if err := lock.Unlock(t.Context()); err != nil {
 			t.Error(err)
@@ -112,7 +111,7 @@ func TestLockerLost(t *testing.T) {
 		select {
 		case <-ctx.Done():
 		case <-time.After(10 * time.Second):
-			t.Error("the job is not told")
+			t.Error("the job's ctx is not canceled")
 		}
 		if err := lock.Unlock(t.Context()); !errors.Is(err, mutex.ErrLost) || context.Cause(ctx) != mutex.ErrLost {
 			t.Errorf("Unlock: %v, the job's ctx: %v", err, context.Cause(ctx))
@@ -125,15 +124,15 @@ func TestLockerLost(t *testing.T) {
 	})
 }
 
-// job is a process that dies when its job is done, before the lock is given back.
+// job locks the job in a worker process, which stays after the run until it is killed.
 func job() {
-	lock, err := gocronlock.NewLocker(rival.Client(), "cron:", time.Minute).Lock(context.Background(), "job")
+	lock, err := gocronlock.NewLocker(adaptertest.WorkerClient(), "cron:", time.Minute).Lock(context.Background(), "job")
 	fmt.Println(errors.Join(err, lock.Unlock(context.Background())))
 	<-context.Background().Done()
 }
 
 func TestLockerOutlastsProcess(t *testing.T) {
-	s, w := rival.Spawn(t, "job")
+	s, w := adaptertest.Spawn(t, "job")
 	w.Kill()
 	if _, err := newLocker(t, s.Client(t), time.Minute).Lock(t.Context(), "job"); !errors.Is(err, mutex.ErrLocked) {
 		t.Errorf("Lock: %v", err)

@@ -17,7 +17,7 @@ type run struct {
 	ended  chan error    // receives the error of the Once
 }
 
-// Unlock marks that the job has run. It ignores ctx, which is done after a shutdown of the
+// Unlock marks the job as run. It ignores ctx, which is done after a shutdown of the
 // scheduler.
 func (r *run) Unlock(context.Context) (err error) {
 	err = r.lease.Err()

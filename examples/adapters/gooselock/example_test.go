@@ -13,20 +13,20 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// Of processes that start together one migrates.
+// One of two processes migrates the database.
 func Example() {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	rdb, err := server.Connect(ctx, os.Getenv("REDIS_URL")) // redis.NewClient, in yours
+	rdb, err := server.Connect(ctx, os.Getenv("REDIS_URL")) // your program calls redis.NewClient
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer rdb.Close()
-	db := new(versions) // stands for your database
+	db := new(versions) // represents your database
 
 	for range 2 { // as if in two processes
 		locker := gooselock.New(mutex.New(rdb.Client, "migrate:shop"))
-		locker.Lost = cancel // a migration that is no longer alone ends
+		locker.Lost = cancel // cancels a migration that has lost the lock
 		p := provider(db, goose.WithLocker(locker), func(context.Context) error { return nil })
 		results, err := p.Up(ctx)
 		fmt.Println(len(results), "migrations,", err)

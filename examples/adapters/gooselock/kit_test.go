@@ -12,12 +12,11 @@ import (
 	"github.com/pressly/goose/v3/database"
 )
 
-// A versions table is all that goose wants of a database whose migrations are
-// written in Go: what they do is done elsewhere.
+// A versions table is all that goose needs of a database whose migrations are Go functions.
 type versions struct {
-	database.Store // panics: the rest is not called
+	database.Store // nil, because its other methods are not called
 	mu             sync.Mutex
-	applied        []int64 // nil: there is no table
+	applied        []int64 // nil means that the table does not exist
 }
 
 func (*versions) Tablename() string { return "versions" }
@@ -54,7 +53,7 @@ func (v *versions) GetLatestVersion(context.Context, database.DBTxConn) (int64, 
 	return slices.Max(v.applied), nil
 }
 
-// provider returns goose for a database with one migration.
+// provider returns a goose provider with one migration.
 func provider(v *versions, locker goose.ProviderOption, migrate func(ctx context.Context) error) *goose.Provider {
 	up := &goose.GoFunc{RunTx: func(ctx context.Context, _ *sql.Tx) error { return migrate(ctx) }}
 	p, err := goose.NewProvider("", sql.OpenDB(nothing{}), nil, goose.WithStore(v), locker,
@@ -65,7 +64,7 @@ func provider(v *versions, locker goose.ProviderOption, migrate func(ctx context
 	return p
 }
 
-// nothing is a database that holds nothing.
+// nothing is an empty database.
 type nothing struct{}
 
 func (nothing) Connect(context.Context) (driver.Conn, error) { return nothing{}, nil }

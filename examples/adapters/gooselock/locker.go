@@ -1,5 +1,5 @@
-// Package gooselock is a Locker for goose. When several processes start together, one of
-// them migrates the database. The others wait and find nothing left to do.
+// Package gooselock has a Locker for goose. When several processes start together, one process
+// migrates the database. The others wait and find nothing to migrate.
 package gooselock
 
 import (
@@ -10,12 +10,12 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// A Locker implements goose's lock.Locker for goose.WithLocker. Several providers may share
-// one.
+// A Locker implements goose's lock.Locker for goose.WithLocker. Several providers may share a
+// Locker.
 type Locker struct {
 	// Lost, if not nil, is called when the lock is lost during a migration. Set it to the
 	// cancel function of the ctx passed to Up. The migration then stops before another
-	// process can begin one.
+	// process can start one.
 	Lost context.CancelCauseFunc
 
 	lock   *mutex.Mutex

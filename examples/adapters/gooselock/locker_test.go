@@ -12,29 +12,29 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/examples/adapters/gooselock"
-	"github.com/seed-3d5fec5c/baton/examples/adapters/internal/rival"
+	"github.com/seed-3d5fec5c/baton/examples/adapters/internal/adaptertest"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m, nil) }
 
-func TestExamples(t *testing.T) { rival.Examples(t) }
+func TestExamples(t *testing.T) { adaptertest.Examples(t) }
 
-const brief = 300 * time.Millisecond // a TTL
+const shortTTL = 300 * time.Millisecond
 
-// newLocker returns the locker of a process of its own.
+// newLocker returns a locker with a client of its own, like another process.
 func newLocker(t *testing.T, rdb *redis.Client) *gooselock.Locker {
-	return gooselock.New(mutex.New(rival.Of(t, rdb), "migrate"))
+	return gooselock.New(mutex.New(adaptertest.NewClient(t, rdb), "migrate"))
 }
 
-// TestUp has goose itself migrate in five processes, two providers in each.
+// TestUp runs goose itself with five lockers, each shared by two providers.
 func TestUp(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		db := new(versions)
 		var migrated, applied atomic.Int64
 		lock := mutex.New(rdb, "migrate")
-		migrate := func(ctx context.Context) error { // until all others wait, or one does not
+		migrate := func(ctx context.Context) error { // runs until all others wait, or a second migration starts
 			for migrated.Add(1); migrated.Load() == 1; {
 				if status, err := lock.Inspect(ctx); err != nil || status.Waiters == 4 {
 					return err
@@ -59,16 +59,16 @@ func TestUp(t *testing.T) {
 		}
 		fleet.Wait()
 		if migrated.Load() != 1 || applied.Load() != 1 {
-			t.Errorf("migrated %d times, and goose says %d", migrated.Load(), applied.Load())
+			t.Errorf("%d migrations ran, and goose reported %d", migrated.Load(), applied.Load())
 		}
 	})
 }
 
-// TestUpLost has a migration lose its lock, which ends it.
+// TestUpLost: a migration that loses its lock is canceled.
 func TestUpLost(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		lock := mutex.New(rival.Of(t, rdb), "migrate")
-		lock.TTL = brief
+		lock := mutex.New(adaptertest.NewClient(t, rdb), "migrate")
+		lock.TTL = shortTTL
 		locker := gooselock.New(lock)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		locker.Lost = cancel
@@ -94,7 +94,7 @@ func TestLocker(t *testing.T) {
 		ours, theirs := newLocker(t, rdb), newLocker(t, rdb)
 		ours.Lost = func(err error) { t.Errorf("Lost: %v", err) }
 		if err := ours.Unlock(t.Context(), nil); err == nil {
-			t.Error("Unlock of what is not held: nil")
+			t.Error("Unlock of an unlocked Locker: nil")
 		}
 		if err := ours.Lock(t.Context(), nil); err != nil {
 			t.Fatal(err)
@@ -103,11 +103,11 @@ func TestLocker(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
 			if err := l.Lock(ctx, nil); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("Lock of what is held: %v", err)
+				t.Errorf("Lock of a held lock: %v", err)
 			}
 		}
 		if err := theirs.Unlock(t.Context(), nil); err == nil {
-			t.Error("Unlock of what another holds: nil")
+			t.Error("Unlock of another Locker's lock: nil")
 		}
 		got := make(chan error)
 		go func() { got <- theirs.Lock(t.Context(), nil) }()
@@ -115,7 +115,7 @@ func TestLocker(t *testing.T) {
 			t.Error(err)
 		}
 		if err := <-got; err != nil {
-			t.Errorf("Lock of what is free: %v", err)
+			t.Errorf("Lock of a free lock: %v", err)
 		}
 		if err := theirs.Unlock(t.Context(), nil); err != nil {
 			t.Error(err)

@@ -1,5 +1,5 @@
 // Package browser tests the page of dlock ui in a headless Chromium. It is a module of its own, so
-// that its dependencies are not baton's.
+// that its dependencies do not become dependencies of baton.
 package browser
 
 import (
@@ -28,9 +28,9 @@ import (
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
-var update = flag.Bool("update", false, "write the screenshots and the recording of the README")
+var update = flag.Bool("update", false, "write the screenshots of the README")
 
-var dir string // of the programs
+var dir string // of the built programs
 
 func TestMain(m *testing.M) { redistest.Main(m, nil) }
 
@@ -86,7 +86,7 @@ func serve(t *testing.T, s *redistest.Server) (url, token string) {
 	return strings.Fields(line)[0], second[strings.LastIndex(second, " ")+1 : len(second)-1]
 }
 
-// A tab is a page in Chromium. What the page does wrong fails the test.
+// A tab is a page in Chromium. A JavaScript exception or a message on the console fails the test.
 type tab struct {
 	*testing.T
 	chrome context.Context
@@ -96,7 +96,7 @@ func open(t *testing.T, url string, width, height int64) *tab {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
-		t.Skip("there is no chromium")
+		t.Skip("chromium is not installed")
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("force-prefers-reduced-motion", true))
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
@@ -106,10 +106,10 @@ func open(t *testing.T, url string, width, height int64) *tab {
 	chromedp.ListenTarget(ctx, func(event any) {
 		switch e := event.(type) {
 		case *runtime.EventExceptionThrown:
-			t.Errorf("an exception: %v", e.ExceptionDetails)
+			t.Errorf("JavaScript exception: %v", e.ExceptionDetails)
 		case *log.EventEntryAdded:
-			if !strings.Contains(e.Entry.Text, "ERR_") && !strings.Contains(e.Entry.Text, "status of 403") { // as the test wants
-				t.Errorf("the console says: %s", e.Entry.Text)
+			if !strings.Contains(e.Entry.Text, "ERR_") && !strings.Contains(e.Entry.Text, "status of 403") { // expected by the tests
+				t.Errorf("message on the console: %s", e.Entry.Text)
 			}
 		}
 	})
@@ -133,7 +133,7 @@ func eval[T any](b *tab, js string) (v T) {
 }
 
 // until waits until an expression is true.
-func (b *tab) until(what, js string) {
+func (b *tab) until(desc, js string) {
 	b.Helper()
 	var text string
 	redistest.Eventually(b.T, 15*time.Second, func() bool {
@@ -142,7 +142,7 @@ func (b *tab) until(what, js string) {
 		}
 		text = eval[string](b, `document.body.innerText`)
 		return false
-	}, "%s: the page has %v", what, &text)
+	}, "%s: the page has %v", desc, &text)
 }
 
 // row is the expression for the row of a key.
@@ -167,14 +167,14 @@ func lock(t *testing.T, s *redistest.Server, key, label string) *mutex.Lease {
 	return l
 }
 
-// TestRowsFollowTheLock has a row appear, move and go with a real lock, and logs how soon.
+// TestRowsFollowTheLock checks that a row follows a real lock, and logs the delays.
 func TestRowsFollowTheLock(t *testing.T) {
 	s := redistest.Start(t)
 	url, _ := serve(t, s)
 	b := open(t, url, 1280, 800)
-	b.until("it is empty", `!document.getElementById("empty").hidden && document.getElementById("state").textContent === "live"`)
-	since := func(what string, from time.Time) {
-		t.Logf("%s after %v", what, time.Since(from).Round(time.Millisecond))
+	b.until("the page is empty", `!document.getElementById("empty").hidden && document.getElementById("state").textContent === "live"`)
+	since := func(desc string, from time.Time) {
+		t.Logf("%s after %v", desc, time.Since(from).Round(time.Millisecond))
 	}
 	l, at := lock(t, s, "orders", "api-1"), time.Now()
 	b.until("the row appears", held("orders", "api-1"))
@@ -183,29 +183,29 @@ func TestRowsFollowTheLock(t *testing.T) {
 	other.Label = "api-2"
 	wait := other.LockChan(t.Context())
 	at = time.Now()
-	b.until("it waits", row("orders")+`.querySelector(".queue .label")?.textContent === "api-2"`)
+	b.until("the waiter appears", row("orders")+`.querySelector(".queue .label")?.textContent === "api-2"`)
 	since("the waiter appears", at)
 	if err := l.Unlock(); err != nil {
 		t.Error(err)
 	}
 	l, at = (<-wait).Lease, time.Now()
-	b.until("the holder moves", held("orders", "api-2")+` && !`+row("orders")+`.querySelector(".queue .h")`)
-	since("the holder moves", at)
+	b.until("the new holder appears", held("orders", "api-2")+` && !`+row("orders")+`.querySelector(".queue .h")`)
+	since("the new holder appears", at)
 	if got, want := eval[string](b, row("orders")+`.querySelector(".fence").textContent`), fmt.Sprint(l.Fence()); got != want {
-		t.Errorf("the fence is %s, not %s", got, want)
+		t.Errorf("the fence is %s, want %s", got, want)
 	}
 	if left := eval[float64](b, `+`+row("orders")+`.querySelector(".bar i").style.transform.match(/[\d.]+/)[0]`); left <= 0 || left > 1 {
-		t.Errorf("the bar is at %v", left)
+		t.Errorf("the bar shows %v", left)
 	}
 	if err := l.Unlock(); err != nil {
 		t.Error(err)
 	}
 	at = time.Now()
-	b.until("the row goes", `!`+row("orders"))
-	since("the row goes", at)
+	b.until("the row disappears", `!`+row("orders"))
+	since("the row disappears", at)
 }
 
-// TestNamesAreText has a key and a label that are HTML.
+// TestNamesAreText uses a key and a label with HTML.
 func TestNamesAreText(t *testing.T) {
 	s := redistest.Start(t)
 	url, _ := serve(t, s)
@@ -216,12 +216,12 @@ func TestNamesAreText(t *testing.T) {
 	b.do(chromedp.KeyEvent("j"), chromedp.KeyEvent(kb.Enter))
 	b.until("the detail opens", `!!document.querySelector("tr.detail .cols td .label")`)
 	if n := eval[int](b, `document.querySelectorAll("main script, main img").length + (window.pwned ? 100 : 0)`); n != 0 {
-		t.Errorf("the page has made HTML of a name: %d", n)
+		t.Errorf("the page inserted a name as HTML: %d", n)
 	}
 	_ = l.Unlock()
 }
 
-// TestOutage loses Redis and dlock ui, and gets Redis back.
+// TestOutage kills and restarts Redis.
 func TestOutage(t *testing.T) {
 	s := redistest.Start(t)
 	url, _ := serve(t, s)
@@ -229,19 +229,19 @@ func TestOutage(t *testing.T) {
 	_ = lock(t, s, "before", "a")
 	b.until("the row appears", held("before", "a"))
 	s.Kill()
-	b.until("the page says so", `document.getElementById("banner").textContent.startsWith("Redis has not answered since") && document.getElementById("main").className === "stale"`)
+	b.until("the page shows the outage", `document.getElementById("banner").textContent.startsWith("Redis has not replied since") && document.getElementById("main").className === "stale"`)
 	if !eval[bool](b, held("before", "a")) {
-		t.Error("what was known is gone")
+		t.Error("the page lost its rows")
 	}
 	if err := s.Restart(); err != nil {
 		t.Fatal(err)
 	}
 	l := lock(t, s, "after", "b")
-	b.until("it is back", held("after", "b")+` && !`+row("before")+` && getComputedStyle(document.getElementById("banner")).display === "none"`)
+	b.until("the page recovers", held("after", "b")+` && !`+row("before")+` && getComputedStyle(document.getElementById("banner")).display === "none"`)
 	_ = l.Unlock()
 }
 
-// TestControls searches, sorts, changes the theme and opens a key by the keyboard.
+// TestControls searches, sorts, changes the theme and opens a key with the keyboard.
 func TestControls(t *testing.T) {
 	s := redistest.Start(t)
 	url, _ := serve(t, s)
@@ -254,26 +254,26 @@ func TestControls(t *testing.T) {
 	b.do(chromedp.KeyEvent("/"))
 	b.until("the search has the focus", `document.activeElement.id === "search"`)
 	eval[any](b, `void (document.activeElement.value = "holder B", document.activeElement.dispatchEvent(new Event("input")))`)
-	b.until("one matches", names+` === "b"`)
+	b.until("one row matches", names+` === "b"`)
 	b.do(chromedp.KeyEvent(kb.Enter))
-	b.until("it opens", row("b")+`.parentNode.querySelector("canvas")?.height > 40`)
+	b.until("the detail opens", row("b")+`.parentNode.querySelector("canvas")?.height > 40`)
 	b.do(chromedp.KeyEvent(kb.Escape))
-	b.until("all match", names+` === "abc"`)
+	b.until("all rows match", names+` === "abc"`)
 	b.do(chromedp.KeyEvent("j"), chromedp.KeyEvent("t"))
-	b.until("c is selected, and it is dark", row("c")+`.classList.contains("selected") && document.documentElement.style.colorScheme === "dark"`)
+	b.until("c is selected, and the theme is dark", row("c")+`.classList.contains("selected") && document.documentElement.style.colorScheme === "dark"`)
 	b.do(chromedp.KeyEvent(kb.Escape))
-	b.until("it is closed", `!document.querySelector("tr.detail")`)
+	b.until("the detail closes", `!document.querySelector("tr.detail")`)
 	wait := mutex.New(s.Client(t), "c").LockChan(t.Context())
 	b.do(chromedp.KeyEvent("s"))
-	b.until("the one that is awaited is first", names+` === "cab"`)
+	b.until("the key with a waiter is first", names+` === "cab"`)
 	b.do(emulation.SetDeviceMetricsOverride(390, 800, 1, true))
 	if wide := eval[int](b, `document.scrollingElement.scrollWidth - innerWidth`); wide > 0 {
-		t.Errorf("on a narrow screen %d pixels stand out", wide)
+		t.Errorf("on a narrow screen, the page is %d pixels too wide", wide)
 	}
 	_ = wait
 }
 
-// TestRelease takes a lock away, with the token.
+// TestRelease releases a lock with the token.
 func TestRelease(t *testing.T) {
 	s := redistest.Start(t)
 	url, token := serve(t, s)
@@ -281,27 +281,27 @@ func TestRelease(t *testing.T) {
 	l := lock(t, s, "key", "a")
 	b.until("the row appears", held("key", "a"))
 	b.do(chromedp.KeyEvent("j"), chromedp.KeyEvent(kb.Enter))
-	b.until("it can be taken away", `!!document.querySelector("tr.detail .danger")`)
+	b.until("the release button appears", `!!document.querySelector("tr.detail .danger")`)
 	click := func(selector string) { eval[any](b, `void document.querySelector("`+selector+`").click()`) }
 	click("tr.detail .danger")
-	give := func(token string) {
+	submit := func(token string) {
 		eval[any](b, `void (document.getElementById("release-token").value = "`+token+`")`)
 		click("#release-go")
 	}
-	give("guess")
-	b.until("a guess is refused", `document.getElementById("release-error").textContent.includes("not the token")`)
+	submit("guess")
+	b.until("a wrong token is rejected", `document.getElementById("release-error").textContent.includes("wrong token")`)
 	if l.Err() != nil {
 		t.Fatal(l.Err())
 	}
-	give(token)
-	b.until("it is taken", `!document.querySelector("dialog[open]") && !`+row("key"))
+	submit(token)
+	b.until("the lock is released", `!document.querySelector("dialog[open]") && !`+row("key"))
 	if err := l.Unlock(); !errors.Is(err, mutex.ErrLost) {
 		t.Error(err)
 	}
 }
 
-// TestHandoff watches three processes of examples/handoff for 20 s. With -update it writes the
-// screenshots of the README, and the events.
+// TestHandoff watches three processes of examples/handoff for 20 s. With -update, it writes the
+// screenshots of the README.
 func TestHandoff(t *testing.T) {
 	s := redistest.Start(t)
 	url, _ := serve(t, s)
@@ -335,7 +335,7 @@ func TestHandoff(t *testing.T) {
 
 	const id = "b3JkZXJzOnNldHRsZQ"
 	b := open(t, url+"/#"+id, 1280, 700)
-	b.until("it opens", row("orders:settle")+`?.parentNode.querySelector("tr.detail") !== null`)
+	b.until("the detail opens", row("orders:settle")+`?.parentNode.querySelector("tr.detail") !== null`)
 
 	r, err := http.NewRequestWithContext(t.Context(), "GET", url+"/events?key="+id, nil)
 	if err != nil {
@@ -358,7 +358,7 @@ func TestHandoff(t *testing.T) {
 		} `json:"rows"`
 		Cost int64 `json:"cost"`
 	}
-	var record strings.Builder
+
 	holds, fence, first, cost := map[int]int{}, "", int64(0), int64(0)
 	for lines := bufio.NewScanner(stream.Body); lines.Scan(); {
 		text, ok := strings.CutPrefix(lines.Text(), "data: ")
@@ -369,13 +369,13 @@ func TestHandoff(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), &f); err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintln(&record, text)
+
 		for _, row := range f.Rows {
 			if row.Name != "orders:settle" || len(row.Holders) == 0 || row.Holders[0].Fence == fence {
 				continue
 			}
 			if h := row.Holders[0]; h.Fence < fence {
-				t.Errorf("the fence %s comes after %s", h.Fence, fence)
+				t.Errorf("fence %s follows %s", h.Fence, fence)
 			} else {
 				fence = h.Fence
 				holds[h.PID]++
@@ -390,7 +390,7 @@ func TestHandoff(t *testing.T) {
 		}
 	}
 	all := s.Stats(t).Since(before)
-	t.Logf("in %v: holds by process %v; at most %d commands a second by the page; %d commands by all", time.Since(began), holds, cost, all.Requests())
+	t.Logf("in %v: holds by process %v; at most %d commands per second by the page; %d commands in total", time.Since(began), holds, cost, all.Requests())
 	if len(holds) != 3 {
 		t.Errorf("holds by process: %v", holds)
 	}
@@ -400,9 +400,7 @@ func TestHandoff(t *testing.T) {
 	if !*update {
 		return
 	}
-	if err := os.WriteFile("testdata/handoff-events.ndjson", []byte(record.String()), 0o644); err != nil {
-		t.Error(err)
-	}
+
 	time.Sleep(40 * time.Second) // until the strip is full
 	for name, actions := range map[string][]chromedp.Action{
 		"ui.png":        {chromedp.EmulateViewport(1280, 700, chromedp.EmulateScale(1.5)), emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "light"}})},

@@ -1,5 +1,4 @@
-// Package server connects the examples to Redis: to the server at REDIS_URL, or to an
-// embedded one.
+// Package server connects the examples to the Redis server at REDIS_URL, or to an embedded server.
 package server
 
 import (
@@ -11,15 +10,15 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A Server is a Redis server with a client.
+// A Server is a client of a Redis server, which may be embedded.
 type Server struct {
 	*redis.Client
 	URL  string
-	Name string // for people
-	own  *miniredis.Miniredis
+	Name string               // for messages
+	mini *miniredis.Miniredis // nil unless embedded
 }
 
-// Connect returns the server at url, or an embedded one if url is empty.
+// Connect connects to the server at url, or starts an embedded server if url is empty.
 func Connect(ctx context.Context, url string) (*Server, error) {
 	if url == "" {
 		return embedded()
@@ -40,23 +39,23 @@ func Connect(ctx context.Context, url string) (*Server, error) {
 
 // embedded starts a miniredis on a real port.
 func embedded() (*Server, error) {
-	own := miniredis.NewMiniRedis()
-	own.ClockTTL(true) // keys expire
-	if err := own.Start(); err != nil {
+	mini := miniredis.NewMiniRedis()
+	mini.ClockTTL(true) // keys expire
+	if err := mini.Start(); err != nil {
 		return nil, fmt.Errorf("embedded server: %w", err)
 	}
 	return &Server{
-		Client: redis.NewClient(&redis.Options{Addr: own.Addr()}),
-		URL:    "redis://" + own.Addr(),
-		Name:   "an embedded miniredis at " + own.Addr(),
-		own:    own,
+		Client: redis.NewClient(&redis.Options{Addr: mini.Addr()}),
+		URL:    "redis://" + mini.Addr(),
+		Name:   "an embedded miniredis at " + mini.Addr(),
+		mini:   mini,
 	}, nil
 }
 
 // Close closes the client, and stops an embedded server.
 func (s *Server) Close() {
 	_ = s.Client.Close()
-	if s.own != nil {
-		s.own.Close()
+	if s.mini != nil {
+		s.mini.Close()
 	}
 }

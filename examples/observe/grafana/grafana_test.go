@@ -1,5 +1,5 @@
-// Package grafana tests the queries of the dashboard and of the alerts on a page of metrics. It is a
-// module of its own, because it has Prometheus' query engine among its dependencies.
+// Package grafana tests the queries of the dashboard and of the alerts on recorded metrics. It is a
+// module of its own, because it depends on Prometheus' query engine.
 package grafana
 
 import (
@@ -28,15 +28,15 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// A scrape is a page of metrics at its time.
+// A scrape is a page of metrics with its time.
 type scrape struct {
 	at   time.Time
 	page string
 }
 
-// record runs a lock for 20 minutes of a bubble, which is well at first. It returns the scrapes, and
-// when the trouble began.
-func record(t *testing.T) (scrapes []scrape, trouble time.Time) {
+// record uses a lock in a synctest bubble for 20 minutes, first without and then with faults. It
+// returns the scrapes, and the time of the first fault.
+func record(t *testing.T) (scrapes []scrape, firstFault time.Time) {
 	synctest.Test(t, func(t *testing.T) {
 		server := redistest.Mini(t)
 		rdb, theirs := redistest.MiniClient(t, server), redistest.MiniClient(t, server)
@@ -59,7 +59,7 @@ func record(t *testing.T) (scrapes []scrape, trouble time.Time) {
 				t.Error(err)
 			}
 		}
-		pass(8, func() { // handed over by message, after 0.1 s
+		pass(8, func() { // notified after 0.1 s
 			l, err := other.LockContext(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -69,13 +69,13 @@ func record(t *testing.T) (scrapes []scrape, trouble time.Time) {
 			time.Sleep(5 * time.Second) // renewed
 			m.Unlock()
 		})
-		trouble = time.Now()
+		firstFault = time.Now()
 		outage := redistest.NewOutage(rdb)
 		pass(12, func() {
-			server.Set("key", "by hand") // whose release is found by a poll
+			server.Set("key", "by hand") // its expiry is found by polling
 			server.SetTTL("key", 2*time.Second)
 			if m.TryLock() {
-				t.Error("it is not free")
+				t.Error("a held lock was acquired")
 			}
 			lock := func() *mutex.Lease {
 				l, err := m.LockContext(t.Context())
@@ -95,10 +95,10 @@ func record(t *testing.T) (scrapes []scrape, trouble time.Time) {
 			outage.Set(false)
 		})
 	})
-	return scrapes, trouble
+	return scrapes, firstFault
 }
 
-// An engine answers queries about the scrapes.
+// An engine runs queries on the scrapes.
 type engine struct {
 	*testing.T
 	*promql.Engine
@@ -149,7 +149,7 @@ func (e *engine) query(text string, at time.Time) promql.Vector {
 	return append(promql.Vector{}, v...)
 }
 
-// TestDashboard runs each query of the dashboard: it finds something, and no NaN.
+// TestDashboard runs each query of the dashboard, which must have a result without NaN.
 func TestDashboard(t *testing.T) {
 	scrapes, _ := record(t)
 	e := newEngine(t, scrapes)
@@ -173,7 +173,7 @@ func TestDashboard(t *testing.T) {
 			query := strings.NewReplacer("$name", ".*", "$__rate_interval", "5m").Replace(target.Expr)
 			found := e.query(query, scrapes[len(scrapes)-1].at)
 			if len(found) == 0 {
-				t.Errorf("%s finds nothing: %s", p.Title, query)
+				t.Errorf("%s: no result of %s", p.Title, query)
 			}
 			for _, s := range found {
 				if math.IsNaN(s.F) {
@@ -187,10 +187,10 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
-// TestAlerts evaluates each alert once a minute, as Prometheus does. It finds nothing before the
-// trouble. In it, it finds the lock at every evaluation for as long as its rule says, so that it fires.
+// TestAlerts evaluates each alert once a minute, as Prometheus does. Before the first fault, no alert
+// has a result. After it, each alert has a result for long enough to fire.
 func TestAlerts(t *testing.T) {
-	scrapes, trouble := record(t)
+	scrapes, firstFault := record(t)
 	e := newEngine(t, scrapes)
 	groups, errs := rulefmt.ParseFile("alerts.yml", false, pmodel.UTF8Validation, parser.NewParser(parser.Options{}), slog.New(slog.DiscardHandler))
 	if len(errs) > 0 {
@@ -202,22 +202,22 @@ func TestAlerts(t *testing.T) {
 	}
 	for _, rule := range rules {
 		last := scrapes[len(scrapes)-1].at
-		var since time.Time // when Prometheus calls it pending, until it fires
+		var since time.Time // start of the alert's pending state
 		for at := scrapes[0].at; !at.After(last); at = at.Add(time.Minute) {
 			found := e.query(rule.Expr, at)
 			switch {
-			case at.Before(trouble) && len(found) > 0:
-				t.Errorf("%s finds something %v before the trouble: %v", rule.Alert, trouble.Sub(at), found)
+			case at.Before(firstFault) && len(found) > 0:
+				t.Errorf("%s has a result %v before the first fault: %v", rule.Alert, firstFault.Sub(at), found)
 			case len(found) == 0:
 				since = time.Time{}
 			case len(found) != 1 || found[0].Metric.Get("baton_name") != "till":
-				t.Errorf("%s finds %v", rule.Alert, found)
+				t.Errorf("%s has the result %v", rule.Alert, found)
 			case since.IsZero():
 				since = at
 			}
 		}
 		if since.IsZero() || last.Sub(since) < time.Duration(rule.For) {
-			t.Errorf("%s does not fire: it has found something since %v, for %v of %v", rule.Alert, since, last.Sub(since), rule.For)
+			t.Errorf("%s does not fire: pending since %v, for %v of %v", rule.Alert, since, last.Sub(since), rule.For)
 		}
 	}
 }

@@ -33,7 +33,7 @@ type Telemetry struct {
 	grants, losses, renewals, errors metric.Int64Counter
 }
 
-// buckets are the bounds of the histograms: from 0.1 ms to 100 s, as promtrace has them.
+// buckets has the bounds of the histograms, from 0.1 ms to 100 s, as in promtrace.
 var buckets = metric.WithExplicitBucketBoundaries(0.0001, 0.000316, 0.001, 0.00316, 0.01, 0.0316, 0.1, 0.316, 1, 3.16, 10, 31.6, 100)
 
 // New creates the instruments.
@@ -77,7 +77,7 @@ type hooks[E any] struct {
 }
 
 func newHooks[E mutex.Event | semaphore.Event | waitgroup.Event](t *Telemetry, name string, holds bool) *hooks[E] {
-	// hook passes each event on with its name, as an attribute among others.
+	// hook calls f with each event, its name, and a function that adds the name to other attributes.
 	type named = func(more ...attribute.KeyValue) metric.MeasurementOption
 	hook := func(f func(context.Context, string, named, mutex.Event)) func(context.Context, E) {
 		return func(ctx context.Context, event E) {
@@ -112,7 +112,7 @@ func newHooks[E mutex.Event | semaphore.Event | waitgroup.Event](t *Telemetry, n
 		t.hold.Record(ctx, e.Held.Seconds(), with())
 		t.span(ctx, "hold "+name, e, e.Held, e.Err)
 	}
-	if t.Name == nil { // so that the first event is an increase, and not the beginning of a series
+	if t.Name == nil { // so that the first event increases a series instead of starting it
 		ctx, plain := context.Background(), attribute.String("baton.name", name)
 		t.waiting.Add(ctx, 0, metric.WithAttributes(plain))
 		paths, causes := []string{mutex.Immediate, mutex.Local, mutex.Lingered, mutex.Notified, mutex.Polled}, []string{mutex.KeyMissing, mutex.RenewFailed, mutex.MaxHoldExceeded, mutex.NotReceived}
@@ -151,12 +151,12 @@ func newHooks[E mutex.Event | semaphore.Event | waitgroup.Event](t *Telemetry, n
 	}
 }
 
-// errorType maps the end of a request to one of a few values, "" for a grant.
+// errorType maps the end of a request to one of a few values; "" means a grant.
 func errorType(e mutex.Event) string {
 	switch {
 	case e.Hook == "acquired":
 		return ""
-	case e.Err == nil || errors.Is(e.Err, mutex.ErrLocked): // of a Limiter that refuses, or of a try
+	case e.Err == nil || errors.Is(e.Err, mutex.ErrLocked): // a failed try, or a Limiter without a token
 		return "locked"
 	case errors.Is(e.Err, context.DeadlineExceeded):
 		return "deadline"
@@ -166,7 +166,7 @@ func errorType(e mutex.Event) string {
 	return "error"
 }
 
-// span records a span that has just ended, and took that long.
+// span records a span that ends at e.At and took this long.
 func (t *Telemetry) span(ctx context.Context, name string, e mutex.Event, took time.Duration, err error, more ...attribute.KeyValue) {
 	more = append(more, attribute.String("baton.key", e.Key), attribute.Int64("baton.weight", e.Weight))
 	if e.Fence != 0 {

@@ -3,8 +3,8 @@
 //
 //	mu.Trace = metrics.Mutex("orders")
 //
-// before the first use. The names are those that package oteltrace gets from OpenTelemetry's
-// exporter for Prometheus, so one dashboard serves both.
+// before the first use. Package oteltrace exports the same names through OpenTelemetry's exporter
+// for Prometheus, so one dashboard works with both.
 package promtrace
 
 import (
@@ -86,7 +86,7 @@ type hooks[E any] struct {
 }
 
 func newHooks[E mutex.Event | semaphore.Event | waitgroup.Event](m *Metrics, name string, holds bool) *hooks[E] {
-	// hook passes each event on with its label.
+	// hook calls f with each event and its label.
 	hook := func(f func(string, mutex.Event)) func(context.Context, E) {
 		return func(_ context.Context, event E) {
 			e, label := mutex.Event(event), name
@@ -109,7 +109,7 @@ func newHooks[E mutex.Event | semaphore.Event | waitgroup.Event](m *Metrics, nam
 		m.hold.WithLabelValues(label).Observe(e.Held.Seconds())
 		m.held.WithLabelValues(label).Sub(float64(e.Weight))
 	}
-	if m.Name == nil { // so that the first event is an increase, and not the beginning of a series
+	if m.Name == nil { // so that the first event increases a series instead of starting it
 		m.waiting.WithLabelValues(name)
 		paths, causes := []string{mutex.Immediate, mutex.Local, mutex.Lingered, mutex.Notified, mutex.Polled}, []string{mutex.KeyMissing, mutex.RenewFailed, mutex.MaxHoldExceeded, mutex.NotReceived}
 		if holds {
@@ -144,12 +144,12 @@ func newHooks[E mutex.Event | semaphore.Event | waitgroup.Event](m *Metrics, nam
 	}
 }
 
-// errorType maps the end of a request to one of a few labels, "" for a grant.
+// errorType maps the end of a request to one of a few labels; "" means a grant.
 func errorType(e mutex.Event) string {
 	switch {
 	case e.Hook == "acquired":
 		return ""
-	case e.Err == nil || errors.Is(e.Err, mutex.ErrLocked): // of a Limiter that refuses, or of a try
+	case e.Err == nil || errors.Is(e.Err, mutex.ErrLocked): // a failed try, or a Limiter without a token
 		return "locked"
 	case errors.Is(e.Err, context.DeadlineExceeded):
 		return "deadline"

@@ -1,5 +1,5 @@
-// Package kit is what the tests of internal/matrix and of the public packages share. To the library, each client is a process
-// of its own.
+// Package kit has helpers for the tests of internal/matrix and of the public packages. The library treats each client as a
+// process of its own.
 package kit
 
 import (
@@ -20,18 +20,18 @@ import (
 )
 
 const (
-	// Slack is what a busy machine may add to a bound.
+	// Slack is added to each bound for a busy machine.
 	Slack = 600 * time.Millisecond
-	// Ample is a TTL that a stall of the machine does not use up. Only those that a test waits for
-	// are shorter.
+	// Ample is a TTL longer than any stall of the machine. Use a shorter TTL only if the test waits
+	// for its end.
 	Ample = 10 * time.Second
-	// Poll is how long a lost message delays a hand-over at most.
+	// Poll is the maximum delay of a hand-over by a lost message.
 	Poll = lease.MaxPollInterval
-	// Silence is how long an [Impatient] client waits for a reply.
+	// Silence is the read timeout of an [Impatient] client.
 	Silence = 300 * time.Millisecond
 )
 
-// Impatient is an option of clients that lose replies.
+// Impatient is an option for clients whose replies get lost.
 func Impatient(o *redis.Options) { o.ReadTimeout = Silence }
 
 // Must panics on an error.
@@ -41,9 +41,9 @@ func Must(err error) {
 	}
 }
 
-// Together runs subtests at the same time. They mostly wait, so that the number of processors,
-// which bounds parallel tests, says nothing of how many can.
-func Together[V any](t *testing.T, cases map[string]V, run func(*testing.T, V)) {
+// RunTogether runs all subtests at the same time. They mostly wait, so the limit of parallel tests, the
+// number of processors, is too low for them.
+func RunTogether[V any](t *testing.T, cases map[string]V, run func(*testing.T, V)) {
 	var wg sync.WaitGroup
 	for name, v := range cases {
 		wg.Go(func() { t.Run(name, func(t *testing.T) { run(t, v) }) })
@@ -51,46 +51,46 @@ func Together[V any](t *testing.T, cases map[string]V, run func(*testing.T, V)) 
 	wg.Wait()
 }
 
-// Proxied starts a server, and a proxy before it.
-func Proxied(t *testing.T) (*redistest.Server, *redistest.Proxy) {
+// StartWithProxy starts a server, and a proxy in front of it.
+func StartWithProxy(t *testing.T) (*redistest.Server, *redistest.Proxy) {
 	t.Helper()
 	s := redistest.Start(t)
 	return s, redistest.NewProxy(t, s.Addr())
 }
 
-// Fired checks that a fault took place.
-func Fired(t *testing.T, otherwise string, n int64) {
+// ExpectFault checks that a fault took place.
+func ExpectFault(t *testing.T, otherwise string, n int64) {
 	t.Helper()
 	if n == 0 {
 		t.Error(otherwise)
 	}
 }
 
-// Bounded checks how long it took since start.
-func Bounded(t *testing.T, what string, start time.Time, bound time.Duration) {
+// CheckBound checks the time since start against the bound.
+func CheckBound(t *testing.T, desc string, start time.Time, bound time.Duration) {
 	t.Helper()
-	redistest.CheckDuration(t, what, start, bound, Slack)
+	redistest.CheckDuration(t, desc, start, bound, Slack)
 }
 
-// Receive takes a value within the bound from start.
-func Receive[V any](t *testing.T, what string, c <-chan V, start time.Time, bound time.Duration) V {
+// Receive receives a value within the bound from start.
+func Receive[V any](t *testing.T, desc string, c <-chan V, start time.Time, bound time.Duration) V {
 	t.Helper()
 	select {
 	case v := <-c:
-		Bounded(t, what, start, bound)
+		CheckBound(t, desc, start, bound)
 		return v
 	case <-time.After(redistest.Patience):
-		t.Fatalf("%s did not end, the bound is %v", what, bound)
+		t.Fatalf("%s did not end, the bound is %v", desc, bound)
 		panic("unreachable")
 	}
 }
 
-// Silent checks that nothing comes for so long.
-func Silent[V any](t *testing.T, what string, c <-chan V, d time.Duration) {
+// ExpectNone checks that no value arrives within d.
+func ExpectNone[V any](t *testing.T, desc string, c <-chan V, d time.Duration) {
 	t.Helper()
 	select {
 	case v := <-c:
-		t.Fatalf("%s: got %v", what, v)
+		t.Fatalf("%s: got %v", desc, v)
 	case <-time.After(d):
 	}
 }
@@ -102,8 +102,8 @@ type Hold interface {
 	Fence() int64
 }
 
-// Keeps checks that a hold lasts for so long.
-func Keeps(t *testing.T, l Hold, d time.Duration) {
+// ExpectKept checks that a hold lasts for d.
+func ExpectKept(t *testing.T, l Hold, d time.Duration) {
 	t.Helper()
 	select {
 	case <-l.Done():
@@ -112,8 +112,8 @@ func Keeps(t *testing.T, l Hold, d time.Duration) {
 	}
 }
 
-// Follows checks that the fences of holds grow.
-func Follows(t *testing.T, holds ...Hold) {
+// ExpectFencesGrow checks that the fences of holds grow.
+func ExpectFencesGrow(t *testing.T, holds ...Hold) {
 	t.Helper()
 	for i, l := range holds[1:] {
 		if l.Fence() <= holds[i].Fence() {
@@ -122,12 +122,12 @@ func Follows(t *testing.T, holds ...Hold) {
 	}
 }
 
-// Loses waits for the end of a hold that is not to last longer than the bound from start, and
-// checks all that then says so. It does not call a method of the lease before done is closed: that
-// may notice the end by itself.
-func Loses(t *testing.T, l Hold, release func() error, done <-chan struct{}, start time.Time, bound time.Duration) {
+// ExpectLoss waits for the end of a hold, which must come within the bound from start. It then checks
+// that all methods report the loss. It calls no method of the lease before done is closed, because
+// such a call may detect the end by itself.
+func ExpectLoss(t *testing.T, l Hold, release func() error, done <-chan struct{}, start time.Time, bound time.Duration) {
 	t.Helper()
-	Receive(t, "to be told of the loss", done, start, bound)
+	Receive(t, "to report the loss", done, start, bound)
 	if err := l.Err(); !errors.Is(err, lease.ErrLost) {
 		t.Errorf("Err after the loss is %v", err)
 	}
@@ -136,38 +136,38 @@ func Loses(t *testing.T, l Hold, release func() error, done <-chan struct{}, sta
 	}
 }
 
-// Queued waits until n processes are in the queue of a key.
-func Queued(t *testing.T, s *redistest.Server, key string, n int64) {
+// AwaitKeyQueue waits until n processes are in the queue of a key.
+func AwaitKeyQueue(t *testing.T, s *redistest.Server, key string, n int64) {
 	t.Helper()
-	redistest.Eventually(t, 5*time.Second, func() bool { return s.Do(t, "ZCARD", "baton:{"+key+"}:queue") == n }, "%d are in the queue of %s", n, key)
+	redistest.Eventually(t, 5*time.Second, func() bool { return s.Do(t, "ZCARD", "baton:{"+key+"}:queue") == n }, "the queue of %[2]s has %[1]d entries", n, key)
 }
 
-// Rests checks that within the bound nothing is left in Redis, as left says.
-func Rests(t *testing.T, within time.Duration, left func() string) {
+// ExpectNothingLeft checks that left returns "" within the bound, because Redis is empty.
+func ExpectNothingLeft(t *testing.T, within time.Duration, left func() string) {
 	t.Helper()
-	redistest.Eventually(t, within+Slack, func() bool { return left() == "" }, "nothing is left in Redis, but there was %v", lazy(left))
+	redistest.Eventually(t, within+Slack, func() bool { return left() == "" }, "Redis is empty, except for %v", lazyText(left))
 }
 
-// lazy is a text that is made when it is printed.
-type lazy func() string
+// lazyText is a text that is computed when it is printed.
+type lazyText func() string
 
-func (f lazy) String() string { return f() }
+func (f lazyText) String() string { return f() }
 
-// A Loss is how one command, or its reply, gets lost.
+// A Loss is a way to lose one command or its reply.
 type Loss struct {
 	Lose  func(*redistest.Proxy)
-	Fired func(redistest.Faults) int64
-	Wait  time.Duration // of an [Impatient] client that is not told
+	Count func(redistest.Faults) int64
+	Wait  time.Duration // how long an [Impatient] client waits before it notices
 }
 
-// Losses are the ways in which that happens.
+// Losses has all ways to lose a command or its reply.
 var Losses = map[string]Loss{
 	"RequestCut": {func(p *redistest.Proxy) { p.CutNextRequest("evalsha") }, func(f redistest.Faults) int64 { return f.RequestsCut }, 0}, // row 31
 	"ReplyCut":   {func(p *redistest.Proxy) { p.CutNextReply("evalsha") }, func(f redistest.Faults) int64 { return f.RepliesCut }, 0},    // row 32
 	"ReplyLost":  {func(p *redistest.Proxy) { p.LoseNextReply("evalsha") }, func(f redistest.Faults) int64 { return f.RepliesLost }, Silence},
 }
 
-// A Worker is another process.
+// A Worker is a test helper for a worker process.
 type Worker struct {
 	*redistest.Worker
 	t *testing.T
@@ -188,44 +188,44 @@ func FromEnv() (*redis.Client, time.Duration) {
 	return redis.NewClient(o), ttl
 }
 
-// Says waits for a line that begins with the word, and returns the rest.
-func (w Worker) Says(word string) string {
+// Expect waits for a line that begins with the word, and returns the rest of the line.
+func (w Worker) Expect(word string) string {
 	w.t.Helper()
 	select {
 	case line := <-w.Lines():
 		rest, ok := strings.CutPrefix(line, word)
 		if !ok {
-			w.t.Fatalf("the worker says %q, not %q", line, word)
+			w.t.Fatalf("the worker printed %q, want %q", line, word)
 		}
 		return strings.TrimSpace(rest)
 	case <-time.After(redistest.Patience):
-		w.t.Fatalf("the worker does not say %q", word)
+		w.t.Fatalf("the worker did not print %q", word)
 		return ""
 	}
 }
 
-// Asked sends a line, and checks what the worker says then.
-func (w Worker) Asked(line, word, want string) {
+// Request sends a line, and checks the reply.
+func (w Worker) Request(line, word, want string) {
 	w.t.Helper()
 	w.Send(line)
-	if got := w.Says(word); got != want {
-		w.t.Errorf("%s: %s %s, not %s", line, word, got, want)
+	if got := w.Expect(word); got != want {
+		w.t.Errorf("%s: %s %s, want %s", line, word, got, want)
 	}
 }
 
-// Held waits until the worker says that it holds the key, with which fence.
-func (w Worker) Held() (fence int64) {
+// ExpectHeld waits until the worker holds the key, and returns the fence.
+func (w Worker) ExpectHeld() (fence int64) {
 	w.t.Helper()
-	fence, err := strconv.ParseInt(w.Says("held"), 10, 64)
+	fence, err := strconv.ParseInt(w.Expect("held"), 10, 64)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return fence
 }
 
-// Serve is the rest of a worker that holds the key. It says "held" and the fence, and then does
-// what its input tells: "spin" looks for the first call of Err after the process stood still, "err"
-// and "release" say what comes of them.
+// Serve is the command loop of a worker that holds the key. It prints "held" and the fence, and then
+// executes the lines of its input: "spin" prints the first result of Err after the process was stopped,
+// "err" and "release" print the results of these calls.
 func Serve(l Hold, release func() error, ttl time.Duration) {
 	fmt.Println("held", l.Fence())
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
@@ -249,7 +249,7 @@ func Serve(l Hold, release func() error, ttl time.Duration) {
 	}
 }
 
-// Describe is an error in a worker's words.
+// Describe returns the text of an error in a worker's output.
 func Describe(err error) string {
 	switch {
 	case err == nil:

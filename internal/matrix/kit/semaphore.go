@@ -37,7 +37,7 @@ func Release(t *testing.T, l *semaphore.Lease) {
 	}
 }
 
-// AwaitPermits has s wait for n permits, and returns when it is the nth process in the queue.
+// AwaitPermits makes s wait for n permits, and returns when s is the nth process in the queue.
 func AwaitPermits(t *testing.T, rdb *redis.Client, s *semaphore.Weighted, n, nth int64) <-chan semaphore.Result {
 	t.Helper()
 	c := s.AcquireChan(t.Context(), n)
@@ -48,11 +48,10 @@ func AwaitPermits(t *testing.T, rdb *redis.Client, s *semaphore.Weighted, n, nth
 // AwaitQueue returns when n processes wait for "key".
 func AwaitQueue(t *testing.T, rdb *redis.Client, n int64) {
 	t.Helper()
-	redistest.Eventually(t, redistest.Patience, func() bool { return rdb.ZCard(context.Background(), "baton:{key}:queue").Val() == n }, "%d are in the queue", n)
+	redistest.Eventually(t, redistest.Patience, func() bool { return rdb.ZCard(context.Background(), "baton:{key}:queue").Val() == n }, "the queue has %d entries", n)
 }
 
-// Stored returns the weights of those who hold permits of "key", in order, and how many are counted
-// as in use.
+// Stored returns the weights of the holders of "key" in ascending order, and the stored sum.
 func Stored(rdb *redis.Client) (weights []int64, used int64) {
 	status, err := WeightedOf(rdb, 0, Ample).Inspect(context.Background())
 	Must(err)
@@ -63,8 +62,7 @@ func Stored(rdb *redis.Client) (weights []int64, used int64) {
 	return weights, status.Used
 }
 
-// Weighs checks that there is one holder with each of these weights, and that their sum is counted as
-// in use.
+// Weighs checks that "key" has one holder with each of these weights, and that Redis stores their sum.
 func Weighs(t *testing.T, rdb *redis.Client, when string, want ...int64) {
 	t.Helper()
 	got, used := Stored(rdb)
@@ -73,6 +71,6 @@ func Weighs(t *testing.T, rdb *redis.Client, when string, want ...int64) {
 		sum += w
 	}
 	if slices.Sort(want); !slices.Equal(got, want) || used != sum {
-		t.Errorf("%s: there are holds of %v, want %v; %d are counted as in use", when, got, want, used)
+		t.Errorf("%s: the holders' weights are %v, want %v; the stored sum is %d", when, got, want, used)
 	}
 }

@@ -12,19 +12,19 @@ import (
 )
 
 // Is checks an error.
-func Is(t *testing.T, what string, err, target error) {
+func Is(t *testing.T, desc string, err, target error) {
 	t.Helper()
 	if !errors.Is(err, target) {
-		t.Errorf("%s: %v, not %v", what, err, target)
+		t.Errorf("%s: %v, want %v", desc, err, target)
 	}
 }
 
-// Lost checks that a wait ended with so many tasks abandoned.
-func Lost(t *testing.T, what string, err error, tasks int) {
+// Lost checks that a wait ended with this number of abandoned tasks.
+func Lost(t *testing.T, desc string, err error, tasks int) {
 	t.Helper()
 	var a *waitgroup.AbandonedError
 	if !errors.As(err, &a) || !errors.Is(err, waitgroup.ErrAbandoned) || a.Tasks != tasks {
-		t.Errorf("%s: %v, not %d abandoned", what, err, tasks)
+		t.Errorf("%s: %v, want %d abandoned", desc, err, tasks)
 	}
 }
 
@@ -38,7 +38,7 @@ func Claim(t *testing.T, wg *waitgroup.WaitGroup) *waitgroup.Task {
 	return task
 }
 
-// Outstanding returns what is left of the group "key".
+// Outstanding returns the counter and the number of tasks of the group "key".
 func Outstanding(t *testing.T, rdb *redis.Client) (count, tasks int64) {
 	t.Helper()
 	status, err := waitgroup.New(rdb, "key").Inspect(t.Context())
@@ -46,18 +46,18 @@ func Outstanding(t *testing.T, rdb *redis.Client) (count, tasks int64) {
 	return status.Count, int64(len(status.Tasks))
 }
 
-// Counts checks what is left of the group "key".
-func Counts(t *testing.T, what string, rdb *redis.Client, count, tasks int64) {
+// Counts checks the counter and the number of tasks of the group "key".
+func Counts(t *testing.T, desc string, rdb *redis.Client, count, tasks int64) {
 	t.Helper()
 	if c, n := Outstanding(t, rdb); c != count || n != tasks {
-		t.Errorf("%s: a count of %d and %d tasks are left, not %d and %d", what, c, n, count, tasks)
+		t.Errorf("%s: a count of %d and %d tasks are left, want %d and %d", desc, c, n, count, tasks)
 	}
 }
 
-// Listening waits until so many processes subscribe to the end of generations of "key".
+// Listening waits until this number of processes has subscribed to the end of generations of "key".
 func Listening(t *testing.T, rdb *redis.Client, processes int64) {
 	t.Helper()
 	redistest.Eventually(t, redistest.Patience, func() bool {
 		return rdb.PubSubNumSub(context.Background(), "baton:{key}:done").Val()["baton:{key}:done"] == processes
-	}, "not %d processes listen", processes)
+	}, "the channel has %d subscribers", processes)
 }

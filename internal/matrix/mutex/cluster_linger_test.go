@@ -11,10 +11,10 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// TestClusterSlotMovesWhileClaimsLinger moves the slot of a lock that one process locks again and
-// again without a request, and that another locks now and then: key by key, and in one step with
-// the writes paused for 10 s (rows 9 and 74). No two hold it. A TTL that outlasts the pause loses
-// nothing, and with another the two go on too.
+// TestClusterSlotMovesWhileClaimsLinger moves the slot of a lock (rows 9 and 74): key by key, or in one
+// step with the writes paused for 10 s. One process locks the key repeatedly without requests, another
+// locks it sometimes. They always exclude each other. With a TTL longer than the pause, no lease is
+// lost. With a shorter TTL, both processes continue.
 func TestClusterSlotMovesWhileClaimsLinger(t *testing.T) {
 	t.Parallel()
 	const pause = 10 * time.Second
@@ -23,7 +23,7 @@ func TestClusterSlotMovesWhileClaimsLinger(t *testing.T) {
 			refused := c.Errors(t, "TRYAGAIN")
 			m := c.Migrate(t, slot)
 			m.Move(t, "key")
-			redistest.Eventually(t, redistest.Patience, func() bool { return c.Errors(t, "TRYAGAIN") > refused }, "scripts are refused with the keys apart")
+			redistest.Eventually(t, redistest.Patience, func() bool { return c.Errors(t, "TRYAGAIN") > refused }, "scripts are refused while the keys are on two nodes")
 			m.Finish(t)
 		},
 		"AtOnce": func(t *testing.T, c *redistest.Cluster, slot int64) {
@@ -42,7 +42,7 @@ func TestClusterSlotMovesWhileClaimsLinger(t *testing.T) {
 				var wg sync.WaitGroup
 				defer wg.Wait()
 				defer stop()
-				// use locks again and again, and counts that.
+				// use locks repeatedly, and counts the holds.
 				use := func(linger, every time.Duration) *atomic.Int64 {
 					m := mutex.New(c.Client(t), "key")
 					m.TTL, m.Linger = ttl, linger
@@ -57,12 +57,12 @@ func TestClusterSlotMovesWhileClaimsLinger(t *testing.T) {
 								return
 							}
 							if other := holder.Swap(l); other != nil && other.Err() == nil {
-								t.Error("two hold the lock")
+								t.Error("two processes hold the lock")
 							}
 							if fence := l.Fence(); last.Swap(fence) >= fence {
 								t.Errorf("fence %d is not above the last", fence)
 							}
-							time.Sleep(time.Millisecond) // so that another could overlap
+							time.Sleep(time.Millisecond) // gives another hold time to overlap
 							holder.CompareAndSwap(l, nil)
 							if err := l.Unlock(); err != nil && outlasts {
 								t.Errorf("Unlock: %v", err)
@@ -76,17 +76,17 @@ func TestClusterSlotMovesWhileClaimsLinger(t *testing.T) {
 					})
 					return n
 				}
-				again, now := use(ttl/10, time.Millisecond), use(0, 100*time.Millisecond)
-				goOn := func() {
+				often, seldom := use(ttl/10, time.Millisecond), use(0, 100*time.Millisecond)
+				proceed := func() {
 					t.Helper()
-					a, b := again.Load(), now.Load()
-					redistest.Eventually(t, 2*redistest.Patience, func() bool { return again.Load() > a+20 && now.Load() > b+3 }, "both go on")
+					a, b := often.Load(), seldom.Load()
+					redistest.Eventually(t, 2*redistest.Patience, func() bool { return often.Load() > a+20 && seldom.Load() > b+3 }, "both continue")
 				}
 				for range 2 {
-					goOn()
+					proceed()
 					move(t, c, slot)
 				}
-				goOn()
+				proceed()
 			})
 		}
 	}

@@ -15,15 +15,14 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// TestClusterSlotBeginsToMove gives a lock back that is awaited while its slot is being
-// moved and all its keys are still there. From a key that a script has emptied Redis then
-// keeps the rest of that script: it would end half done, and what it was about to give
-// back, or to hand over, would be nobody's.
+// TestClusterSlotBeginsToMove releases a lock with a waiter while its slot is being moved and all its
+// keys are still on the old node. If a script deleted a key, Redis would refuse the script's further
+// access to it: the script would end half done, and the lock would have no owner.
 func TestClusterSlotBeginsToMove(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, 2)
 	a, b := c.Client(t), c.Client(t)
-	var answered atomic.Int64 // scripts of the holder, retries of the client included
+	var answered atomic.Int64 // replies to scripts of the holder, including go-redis' retries
 	a.AddHook(redistest.Scripts(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
 		defer answered.Add(1)
 		return next(ctx, cmd)
@@ -50,13 +49,13 @@ func TestClusterSlotBeginsToMove(t *testing.T) {
 			}
 			return n
 		}
-		redistest.Eventually(t, 5*time.Second, func() bool { return siblings() == 3 }, "nobody queues")
+		redistest.Eventually(t, 5*time.Second, func() bool { return siblings() == 3 }, "the waiter is queued")
 
 		stop := c.BeginMigration(t, slot)
 		before := answered.Load()
 		unlocked := make(chan error)
 		go func() { unlocked <- held.Unlock() }()
-		redistest.Eventually(t, 5*time.Second, func() bool { return answered.Load() > before }, "it is not given back")
+		redistest.Eventually(t, 5*time.Second, func() bool { return answered.Load() > before }, "the release is sent")
 		stop()
 		if err := <-unlocked; err != nil {
 			t.Errorf("%s: Unlock: %v", key, err)
@@ -67,19 +66,19 @@ func TestClusterSlotBeginsToMove(t *testing.T) {
 				t.Fatalf("%s: %v", key, r.Err)
 			}
 			unlock(t, r.Lease)
-		case <-time.After(8 * time.Second): // a poll finds out what no message told
-			t.Fatalf("%s: nobody is let in", key)
+		case <-time.After(8 * time.Second): // the waiter has polled by then
+			t.Fatalf("%s: the waiter is not granted the lock", key)
 		}
 	}
 }
 
-// TestClusterSlotMovesUnderBatches has many goroutines lock keys, so that commands go in
-// batches, while a slot moves to another node, a node joins, and the slot moves to that
-// (rows 9 and 10). What is redirected is followed, and nothing fails.
+// TestClusterSlotMovesUnderBatches locks keys from many goroutines, so that commands are sent in
+// batches, while a slot moves to another node, a node joins, and the slot moves again (rows 9 and
+// 10). Redirections are followed, and no call fails.
 func TestClusterSlotMovesUnderBatches(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, 2)
-	c.Errors(t, "MOVED") // skips the test where it cannot see them
+	c.Errors(t, "MOVED") // skips the test on servers that do not count errors
 	rdb := c.Client(t)
 	var locked atomic.Int64
 	largest := largestPipeline(rdb)
@@ -90,7 +89,7 @@ func TestClusterSlotMovesUnderBatches(t *testing.T) {
 	for i := range goroutines {
 		key := fmt.Sprint("key", i)
 		if i%2 == 0 {
-			key = fmt.Sprint("{t}", i) // of the slot that moves
+			key = fmt.Sprint("{t}", i) // in the moving slot
 		}
 		m := mutex.New(rdb, key)
 		wg.Go(func() {
@@ -110,12 +109,12 @@ func TestClusterSlotMovesUnderBatches(t *testing.T) {
 	more := func() {
 		t.Helper()
 		before := locked.Load()
-		redistest.Eventually(t, redistest.Patience, func() bool { return locked.Load() > before+10*goroutines }, "they go on")
+		redistest.Eventually(t, redistest.Patience, func() bool { return locked.Load() > before+10*goroutines }, "the goroutines continue")
 	}
 	slot := c.Slot(t, "{t}")
 	moved := c.Errors(t, "MOVED")
 	more()
-	for range 3 { // the third time to the node that joins, or from it
+	for range 3 { // the third move is to or from the new node
 		move := c.Migrate(t, slot)
 		more()
 		move.Finish(t)
@@ -127,7 +126,7 @@ func TestClusterSlotMovesUnderBatches(t *testing.T) {
 	stop()
 	wg.Wait()
 	if n := c.Errors(t, "MOVED") - moved; n == 0 {
-		t.Error("nothing was redirected")
+		t.Error("no command was redirected")
 	}
 	if largest.Load() < 2 {
 		t.Error("no batch was sent")

@@ -14,7 +14,7 @@ import (
 
 const movingTTL = 1500 * time.Millisecond
 
-// movables are locks of one slot, which a cluster moves.
+// movables has locks whose keys are in one slot.
 var movables = map[string]func(ctx context.Context, key string, rdb redis.UniversalClient) <-chan mutex.Result{
 	"Mutex": func(ctx context.Context, key string, rdb redis.UniversalClient) <-chan mutex.Result {
 		return mutexAt(rdb, key, movingTTL).LockChan(ctx)
@@ -31,19 +31,18 @@ var movables = map[string]func(ctx context.Context, key string, rdb redis.Univer
 	},
 }
 
-// moving is one of the movables at work.
+// moving is the state of one movable lock.
 type moving struct {
 	key         string
 	held        *mutex.Lease
-	done        <-chan struct{} // nil if it is to end now
+	done        <-chan struct{} // nil if the hold may end
 	next, third <-chan mutex.Result
 	unlocked    chan error
 }
 
-// TestClusterSlotMoves moves the slot of locks that are held and awaited to another master, one key
-// after the other, and back (rows 9 and 10). The holds are renewed throughout, for a renewal names
-// one key. What names several is answered TRYAGAIN meanwhile, and is waited out: an unlock, who
-// waited before, and who comes.
+// TestClusterSlotMoves moves the slot of held and awaited locks to another master, one key after
+// another, and back (rows 9 and 10). The holds are renewed throughout, because a renewal names one key.
+// Commands with several keys get TRYAGAIN and are retried: an unlock, an earlier and a later waiter.
 func TestClusterSlotMoves(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, 2)
@@ -53,7 +52,7 @@ func TestClusterSlotMoves(t *testing.T) {
 		t.Helper()
 		redistest.Eventually(t, 5*time.Second, func() bool {
 			return c.Owner(t, slot).Do(t, "ZCARD", "baton:{t}:queue:"+m.key) == int64(1)
-		}, "%s is awaited", m.key)
+		}, "%s has a waiter", m.key)
 	}
 	for name, lock := range movables {
 		m := &moving{key: "{t}" + name, unlocked: make(chan error, 1)}
@@ -64,13 +63,13 @@ func TestClusterSlotMoves(t *testing.T) {
 	}
 	stay := func(waits func(*moving) <-chan mutex.Result, d time.Duration) {
 		t.Helper()
-		<-time.After(d) // the renewals that fall into it are what is tested
+		<-time.After(d) // the renewals during this time are under test
 		for name, m := range all {
 			select {
 			case <-m.done:
 				t.Errorf("%s: the hold is lost", name)
 			case <-waits(m):
-				t.Errorf("%s: let in while another holds the lock, or with the keys apart", name)
+				t.Errorf("%s: granted while it is held, or while its keys are on two nodes", name)
 			default:
 			}
 		}
@@ -97,20 +96,20 @@ func TestClusterSlotMoves(t *testing.T) {
 	move.Finish(t)
 	start := time.Now()
 	for name, m := range all {
-		must(kit.Receive(t, name+" to be unlocked", m.unlocked, start, poll))
+		must(kit.Receive(t, "the unlock of "+name, m.unlocked, start, poll))
 		first := m.held
 		var r mutex.Result
 		select {
 		case r = <-m.next:
-		case r = <-m.third: // whose turn it is if the other's place has run out meanwhile
+		case r = <-m.third: // possible if the first waiter's entry has expired
 			m.third = m.next
 		case <-time.After(redistest.Patience):
-			t.Fatalf("%s: nobody is let in after the move", name)
+			t.Fatalf("%s: not granted after the move", name)
 		}
-		bounded(t, "to be let in after the move", start, poll)
+		checkBound(t, "the grant after the move", start, poll)
 		m.held = got(r.Lease, r.Err)(t)
 		m.done = m.held.Done()
-		kit.Follows(t, first, m.held)
+		kit.ExpectFencesGrow(t, first, m.held)
 	}
 
 	for _, m := range all {
@@ -121,7 +120,7 @@ func TestClusterSlotMoves(t *testing.T) {
 	for _, m := range all {
 		unlock(t, m.held)
 		last := receive(t, "the hand-over after the move", m.third, 0)
-		kit.Follows(t, m.held, last)
+		kit.ExpectFencesGrow(t, m.held, last)
 		unlock(t, last)
 	}
 }

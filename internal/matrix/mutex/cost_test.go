@@ -10,10 +10,10 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// The costs that DESIGN promises for one operation, by the server's own counters.
+// The documented costs of one operation, by the server's own counters.
 
-// TestCostIdle has 4 × 256 waiters wait for a held lock: at most a request a
-// second for each four, and the renewals of the holder wake nobody.
+// TestCostIdle waits for a held lock with 256 waiters in each of 4 processes. Each process sends at most
+// one request per second, and the holder's renewals wake no waiter.
 func TestCostIdle(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
@@ -32,11 +32,11 @@ func TestCostIdle(t *testing.T) {
 	awaitQueue(t, s, clients)
 	before := s.Stats(t)
 	const seconds = 3
-	<-time.After(seconds * time.Second) // the time is what is measured
+	<-time.After(seconds * time.Second) // the measured time
 	cost := s.Stats(t).Since(before)
 	renewals := int64(seconds/(holder.TTL.Seconds()/3)) + 1
 	if most := int64(clients*seconds) + renewals; cost.Requests() > most || cost.Published() != 0 {
-		t.Errorf("%d waiters cost %d requests and %d messages in %d s, at most %d is promised", clients*waiters, cost.Requests(), cost.Published(), seconds, most)
+		t.Errorf("%d waiters cost %d requests and %d messages in %d s, want at most %d requests", clients*waiters, cost.Requests(), cost.Published(), seconds, most)
 	}
 	cancel()
 	wg.Wait()

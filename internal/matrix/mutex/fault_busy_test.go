@@ -13,8 +13,8 @@ import (
 
 func init() { workers["busy-locker"] = busyLocker }
 
-// busyLocker holds the key on one processor, which others of its goroutines keep busy, while many
-// more wait for the key.
+// busyLocker holds the key on one processor. One goroutine keeps the processor busy, and many others
+// wait for the key.
 func busyLocker() {
 	rdb, ttl := kit.FromEnv()
 	m := mutexOf(rdb, ttl)
@@ -24,7 +24,7 @@ func busyLocker() {
 		m.LockChan(context.Background())
 	}
 	go func() {
-		//lint:ignore SA5002 it keeps the processor busy
+		//lint:ignore SA5002 the loop keeps the processor busy
 		for {
 		}
 	}()
@@ -34,28 +34,28 @@ func busyLocker() {
 
 const busyTTL = 1500 * time.Millisecond
 
-// TestFaultBusy keeps the one processor of a holder busy, and has ten thousand wait
-// in its line (row 48): its renewals wait neither for these nor for those.
+// TestFaultBusy keeps the only processor of a holder busy, with ten thousand waiters in the process (row
+// 48). Neither delays the renewals.
 func TestFaultBusy(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	w := kit.Spawn(t, s, "busy-locker", busyTTL, "GOMAXPROCS=1")
-	fence := w.Held()
-	next := queued(t, s, mutexOf(s.Client(t), ample), 1)
+	fence := w.ExpectHeld()
+	next := enqueue(t, s, mutexOf(s.Client(t), ample), 1)
 	before := s.Stats(t)
-	excludes(t, next, busyTTL+busyTTL/3)
+	expectExcluded(t, next, busyTTL+busyTTL/3)
 	if n := s.Stats(t).Since(before).Calls["pexpire"]; n < 2 {
 		t.Errorf("%d renewals in more than a TTL", n)
 	}
-	w.Asked("err", "err", "nil")
+	w.Request("err", "err", "nil")
 	w.Kill()
-	n := receive(t, "to wait for the dead holder", next, busyTTL)
-	follows(t, n, fence)
+	n := receive(t, "to acquire the dead holder's lock", next, busyTTL)
+	expectFenceAbove(t, n, fence)
 	unlock(t, n)
 }
 
-// TestFaultManyWaiters has very many wait in one process (row 53). Redis has one
-// entry of them all, none has a goroutine, and none but the last costs a request.
+// TestFaultManyWaiters waits with 100,000 waiters in one process (row 53). Redis has one entry for all
+// of them, waiting needs no goroutine, and a hand-over in the process no request.
 func TestFaultManyWaiters(t *testing.T) {
 	t.Parallel()
 	const waiters = 100_000
@@ -68,7 +68,7 @@ func TestFaultManyWaiters(t *testing.T) {
 		results[i] = m.LockChan(t.Context())
 	}
 	awaitQueue(t, s, 1)
-	redistest.CheckCount(t, "the goroutines of those who wait", runtime.NumGoroutine()-goroutines, waiters/10) // those of other tests among them
+	redistest.CheckCount(t, "the goroutines of the waiters", runtime.NumGoroutine()-goroutines, waiters/10) // includes goroutines of other tests
 	before := s.Stats(t)
 	unlock(t, l)
 	start := time.Now()
@@ -81,8 +81,8 @@ func TestFaultManyWaiters(t *testing.T) {
 		l = r.Lease
 		unlock(t, l)
 	}
-	// One yields after a millisecond, and polls meanwhile.
-	turns := time.Since(start).Milliseconds() + int64(waiters)/1024
-	redistest.CheckCount(t, "the requests of those who waited", s.Stats(t).Since(before).Scripts(), 2*turns+10)
-	rests(t, s, 0)
+	// The process yields after each time slice of a millisecond, and also polls.
+	slices := time.Since(start).Milliseconds() + int64(waiters)/1024
+	redistest.CheckCount(t, "the requests of the waiters", s.Stats(t).Since(before).Scripts(), 2*slices+10)
+	expectNothingLeft(t, s, 0)
 }

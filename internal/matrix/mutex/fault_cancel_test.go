@@ -14,8 +14,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// asks are the two ways to wait.
-var asks = map[string]func(context.Context, *mutex.Mutex) (*mutex.Lease, error){
+// waitMethods has the two ways to wait.
+var waitMethods = map[string]func(context.Context, *mutex.Mutex) (*mutex.Lease, error){
 	"LockContext": func(ctx context.Context, m *mutex.Mutex) (*mutex.Lease, error) { return m.LockContext(ctx) },
 	"LockChan": func(ctx context.Context, m *mutex.Mutex) (*mutex.Lease, error) {
 		r := <-m.LockChan(ctx)
@@ -23,9 +23,9 @@ var asks = map[string]func(context.Context, *mutex.Mutex) (*mutex.Lease, error){
 	},
 }
 
-// attempt asks with a ctx that ends after some time, and checks that the answer
-// then comes at once and is either a lease that is held or the error of ctx.
-func attempt(t *testing.T, ask func(context.Context, *mutex.Mutex) (*mutex.Lease, error), m *mutex.Mutex, after time.Duration) {
+// cancelAfter waits with a ctx that is canceled after some time. It checks that the call then returns
+// at once, with a valid lease or with the error of ctx.
+func cancelAfter(t *testing.T, acquire func(context.Context, *mutex.Mutex) (*mutex.Lease, error), m *mutex.Mutex, after time.Duration) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var end time.Time
 	ended := time.AfterFunc(after, func() {
@@ -33,14 +33,14 @@ func attempt(t *testing.T, ask func(context.Context, *mutex.Mutex) (*mutex.Lease
 		cancel()
 	})
 	defer ended.Stop()
-	l, err := ask(ctx, m)
+	l, err := acquire(ctx, m)
 	switch {
 	case err == nil:
 		cancel()
 		if l.Err() != nil {
-			t.Errorf("got a lease that has ended: %v", l.Err())
+			t.Errorf("got an ended lease: %v", l.Err())
 		}
-		unlock(t, l) // though ctx has ended
+		unlock(t, l) // works although ctx is done
 	case l != nil || !errors.Is(err, context.Canceled) || ctx.Err() == nil:
 		t.Errorf("got %v, %v", l, err)
 	default:
@@ -50,23 +50,22 @@ func attempt(t *testing.T, ask func(context.Context, *mutex.Mutex) (*mutex.Lease
 	}
 }
 
-// TestFaultCancel ends ctx at many instants (row 30) of an acquire of a free lock
-// and of one that is handed over, on a slow network, and checks that nothing is
-// left: no owner, no place in the queue.
+// TestFaultCancel cancels ctx at many points (row 30) of acquiring a free lock and a handed-over lock,
+// on a slow network. No owner and no queue entry may be left.
 func TestFaultCancel(t *testing.T) {
 	t.Parallel()
 	const step, steps, rtt = 500 * time.Microsecond, 80, 10 * time.Millisecond
-	s, p := kit.Proxied(t)
+	s, p := kit.StartWithProxy(t)
 	rdb, other := p.Client(t), s.Client(t)
 	unlock(t, lock(t, mutexOf(rdb, time.Second)))
 	p.SetDelay(rtt / 2)
 	var wg sync.WaitGroup
-	for name, ask := range asks {
+	for name, acquire := range waitMethods {
 		for _, contended := range []bool{false, true} {
 			wg.Go(func() {
 				for i := range steps {
 					key := fmt.Sprint(name, contended, i)
-					if contended { // released at some time of the wait
+					if contended { // released at some point of the wait
 						holder, err := mutex.New(other, key).LockContext(t.Context())
 						if err != nil {
 							t.Error(err)
@@ -77,22 +76,22 @@ func TestFaultCancel(t *testing.T) {
 							unlock(t, holder)
 						})
 					}
-					attempt(t, ask, mutex.New(rdb, key), step*time.Duration(i))
+					cancelAfter(t, acquire, mutex.New(rdb, key), step*time.Duration(i))
 				}
 			})
 		}
 	}
 	wg.Wait()
-	rests(t, s, poll)
-	kit.Fired(t, "nothing was slow", p.Faults().Delayed)
+	expectNothingLeft(t, s, poll)
+	kit.ExpectFault(t, "no traffic was delayed", p.Faults().Delayed)
 }
 
-// TestFaultCancelBlackhole ends ctx while nothing comes through (row 30), in each
-// state of a wait. What is held up is executed in the end, and undone.
+// TestFaultCancelBlackhole cancels ctx while the traffic is dropped (row 30), in each state of a wait.
+// The delayed requests are finally executed, and undone.
 func TestFaultCancelBlackhole(t *testing.T) {
 	t.Parallel()
 	const after = 50 * time.Millisecond
-	s, p := kit.Proxied(t)
+	s, p := kit.StartWithProxy(t)
 	rdb, other := p.Client(t), s.Client(t)
 	unlock(t, lock(t, mutexOf(rdb, time.Second)))
 	unlock(t, lock(t, mutexOf(other, time.Second)))
@@ -101,29 +100,29 @@ func TestFaultCancelBlackhole(t *testing.T) {
 	l := lock(t, held)
 	ctx, cancel := context.WithCancel(t.Context())
 	queue := mutex.New(rdb, "held").LockChan(ctx)
-	redistest.Eventually(t, poll, func() bool { return s.Do(t, "ZCARD", "baton:{held}:queue") == int64(1) }, "one is queued")
+	redistest.Eventually(t, poll, func() bool { return s.Do(t, "ZCARD", "baton:{held}:queue") == int64(1) }, "the waiter is queued")
 	p.Blackhole(true)
 	var wg sync.WaitGroup
-	for name, ask := range asks {
-		wg.Go(func() { attempt(t, ask, mutex.New(rdb, name), after) })
-		wg.Go(func() { attempt(t, ask, mutex.New(rdb, "held"), after) })
+	for name, acquire := range waitMethods {
+		wg.Go(func() { cancelAfter(t, acquire, mutex.New(rdb, name), after) })
+		wg.Go(func() { cancelAfter(t, acquire, mutex.New(rdb, "held"), after) })
 	}
 	wg.Wait()
 	cancel()
 	start := time.Now()
 	if r := <-queue; !errors.Is(r.Err, context.Canceled) {
-		t.Errorf("the queued one got %v", r)
+		t.Errorf("the queued waiter got %v", r)
 	}
-	bounded(t, "to stop waiting", start, 0)
-	kit.Fired(t, "nothing was held up", p.Faults().Held)
+	checkBound(t, "to stop waiting", start, 0)
+	kit.ExpectFault(t, "no traffic was delayed", p.Faults().Held)
 	p.Blackhole(false)
 	start = time.Now()
 	unlock(t, l)
-	for name := range asks {
+	for name := range waitMethods {
 		m := mutex.New(other, name)
-		unlock(t, lockWithin(t, "to lock what was given up", m, poll))
+		unlock(t, lockWithin(t, "to lock a key whose waiter gave up", m, poll))
 	}
-	unlock(t, lockWithin(t, "to lock what was waited for", held, poll))
-	bounded(t, "all", start, poll)
-	rests(t, s, lease.WaiterTTL)
+	unlock(t, lockWithin(t, "to lock the key with a queued waiter", held, poll))
+	checkBound(t, "all locks", start, poll)
+	expectNothingLeft(t, s, lease.WaiterTTL)
 }

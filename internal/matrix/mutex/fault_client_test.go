@@ -16,9 +16,9 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// TestFaultDown takes Redis away for some seconds (row 44), by refusing
-// connections and by closing them as soon as they are made. A holder is told in
-// time, and who waits, in either style, knocks ever more rarely and goes on.
+// TestFaultDown stops Redis for some seconds (row 44): connections are refused, or closed as soon as
+// they are made. The holder's loss is reported in time. Waiters of both styles dial ever more rarely,
+// and continue after the outage.
 func TestFaultDown(t *testing.T) {
 	t.Parallel()
 	const ttl, outage = time.Second, 2 * time.Second
@@ -26,7 +26,7 @@ func TestFaultDown(t *testing.T) {
 		begin, end func(*testing.T, *redistest.Server, *redistest.Proxy)
 		target     func(*redistest.Server, *redistest.Proxy) string
 	}
-	together(t, map[string]fault{
+	runTogether(t, map[string]fault{
 		"Dead": {
 			func(t *testing.T, s *redistest.Server, p *redistest.Proxy) { s.Kill() },
 			func(t *testing.T, s *redistest.Server, p *redistest.Proxy) {
@@ -40,7 +40,7 @@ func TestFaultDown(t *testing.T) {
 			func(s *redistest.Server, p *redistest.Proxy) string { return p.Addr() },
 		},
 	}, func(t *testing.T, fault fault) {
-		s, p := kit.Proxied(t)
+		s, p := kit.StartWithProxy(t)
 		var dials atomic.Int64
 		counting := func(o *redis.Options) {
 			o.Addr = fault.target(s, p)
@@ -52,7 +52,7 @@ func TestFaultDown(t *testing.T) {
 		l := lock(t, mutexOf(s.Client(t, func(o *redis.Options) { o.Addr = fault.target(s, p) }), ttl))
 		done := l.Done()
 		m := mutexOf(s.Client(t, counting), ttl)
-		next := queued(t, s, m, 1)
+		next := enqueue(t, s, m, 1)
 		locked := make(chan struct{})
 		go func() {
 			m.Lock()
@@ -60,20 +60,20 @@ func TestFaultDown(t *testing.T) {
 		}()
 		fault.begin(t, s, p)
 		start, before := time.Now(), dials.Load()
-		loses(t, l, done, start, ttl)
-		excludes(t, next, time.Until(start.Add(outage)))
+		expectLoss(t, l, done, start, ttl)
+		expectExcluded(t, next, time.Until(start.Add(outage)))
 		redistest.CheckCount(t, "the dials in an outage of two seconds", dials.Load()-before, 40)
 		fault.end(t, s, p)
 		start = time.Now()
 		unlock(t, receive(t, "to lock when Redis is back", next, poll))
 		<-locked
-		bounded(t, "both", start, poll)
+		checkBound(t, "both locks", start, poll)
 		m.Unlock()
-		rests(t, s, poll)
+		expectNothingLeft(t, s, poll)
 	})
 }
 
-// TestFaultPoolExhausted waits for a connection that others keep (row 45).
+// TestFaultPoolExhausted locks while the pool has no free connection (row 45).
 func TestFaultPoolExhausted(t *testing.T) {
 	t.Parallel()
 	const wait = 500 * time.Millisecond
@@ -91,7 +91,7 @@ func TestFaultPoolExhausted(t *testing.T) {
 	defer cancel()
 	start := time.Now()
 	_, err := m.LockContext(ctx)
-	bounded(t, "LockContext", start, wait)
+	checkBound(t, "LockContext", start, wait)
 	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, redis.ErrPoolTimeout) {
 		t.Errorf("the error is %v", err)
 	}
@@ -99,12 +99,12 @@ func TestFaultPoolExhausted(t *testing.T) {
 	if l, err := mutex.New(rdb, "another").TryLockContext(t.Context()); err == nil || errors.Is(err, mutex.ErrLocked) {
 		t.Errorf("a try without a connection: %v, %v", l, err)
 	}
-	bounded(t, "TryLockContext", start, 100*time.Millisecond)
+	checkBound(t, "TryLockContext", start, 100*time.Millisecond)
 	next := m.LockChan(t.Context())
 	s.Do(t, "LPUSH", "list", "value")
 	if err := <-popped; err != nil {
 		t.Error(err)
 	}
-	unlock(t, receive(t, "to lock when there is a connection", next, poll))
-	rests(t, s, poll)
+	unlock(t, receive(t, "to lock when a connection is free", next, poll))
+	expectNothingLeft(t, s, poll)
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// TestFaultSentinels has sentinels promote a replica that has not got a release and
-// another's acquire (row 6): the old hold rises from the dead. The new holder is
-// told, who waits goes on when the old hold has run out, and fences grow.
+// TestFaultSentinels fails over to a replica that lacks a release and the next acquire (row 6), so the
+// old hold exists again. The second holder's loss is reported. The waiter gets the lock when the old
+// hold has expired, and fences grow.
 func TestFaultSentinels(t *testing.T) {
 	t.Parallel()
 	const old, ttl = 5 * time.Second, 1500 * time.Millisecond
@@ -24,28 +24,28 @@ func TestFaultSentinels(t *testing.T) {
 	s.FailOver(t, func() {
 		unlock(t, first)
 		second = lock(t, b)
-		next = queued(t, s.Master, c, 1)
+		next = enqueue(t, s.Master, c, 1)
 	})
 	start := time.Now()
 	if got := owner(t, s.Replica); got != token {
-		t.Fatalf("the failover has lost nothing: the owner is %v", got)
+		t.Fatalf("the failover has lost no write: the owner is %v", got)
 	}
 	locked := make(chan struct{})
 	go func() {
 		defer close(locked)
 		other.Lock() // in sync's style, while there is no master
 	}()
-	loses(t, second, second.Done(), start, ttl)
+	expectLoss(t, second, second.Done(), start, ttl)
 	s.Promoted(t)
 	start = time.Now()
 	<-locked
-	bounded(t, "to lock when there is a master", start, time.Second+poll)
+	checkBound(t, "to lock when there is a master", start, time.Second+poll)
 	other.Unlock()
-	third := receive(t, "to wait for the old hold's end", next, old+poll)
-	kit.Follows(t, first, second, third)
-	keeps(t, third, ttl)
-	last := queued(t, s.Replica, b, 1)
+	third := receive(t, "to acquire the lock after the old hold", next, old+poll)
+	kit.ExpectFencesGrow(t, first, second, third)
+	expectKept(t, third, ttl)
+	last := enqueue(t, s.Replica, b, 1)
 	unlock(t, third)
 	unlock(t, receive(t, "the hand-over by the new master", last, 0))
-	rests(t, s.Replica, 0)
+	expectNothingLeft(t, s.Replica, 0)
 }

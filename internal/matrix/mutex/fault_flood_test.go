@@ -14,23 +14,23 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// TestFaultFlood floods the channel of a process that waits (row 42), with more than
-// go-redis has room for in a channel of its own: with hand-overs whose results
-// nobody takes, and with what is none. None of that keeps the message for another.
+// TestFaultFlood floods the channel of a waiting process (row 42) with more messages than go-redis
+// buffers: hand-overs whose results are not received, and invalid messages. They do not delay the
+// message for another waiter.
 func TestFaultFlood(t *testing.T) {
 	t.Parallel()
-	const untaken, flood = 300, 5000
-	s, p := kit.Proxied(t)
+	const unreceived, flood = 300, 5000
+	s, p := kit.StartWithProxy(t)
 	holder, waiter := s.Client(t), p.Client(t)
-	held := make([]*mutex.Lease, untaken)
+	held := make([]*mutex.Lease, unreceived)
 	var results []<-chan mutex.Result
 	for i := range held {
-		key := fmt.Sprint("untaken", i)
+		key := fmt.Sprint("unreceived", i)
 		held[i] = lock(t, mutex.New(holder, key))
 		results = append(results, mutex.New(waiter, key).LockChan(t.Context()))
 	}
 	l := lock(t, mutexOf(holder, ample))
-	next := queued(t, s, mutexOf(waiter, ample), 1)
+	next := enqueue(t, s, mutexOf(waiter, ample), 1)
 	redistest.Eventually(t, 5*time.Second, func() bool {
 		n := 0
 		for _, key := range s.Keys(t) {
@@ -38,8 +38,8 @@ func TestFaultFlood(t *testing.T) {
 				n++
 			}
 		}
-		return n == untaken+1
-	}, "all are awaited")
+		return n == unreceived+1
+	}, "all keys have a waiter")
 	before := s.Stats(t)
 	for _, l := range held {
 		unlock(t, l)
@@ -52,22 +52,22 @@ func TestFaultFlood(t *testing.T) {
 		return nil
 	})
 	must(err)
-	p.BlackholeRequests(true) // else it would find out by asking
+	p.BlackholeRequests(true) // otherwise a poll would get the lock
 	unlock(t, l)
 	n := receive(t, "the hand-over behind a flood", next, 0)
 	p.BlackholeRequests(false)
 	unlock(t, n)
-	if n := s.Stats(t).Since(before).Published(); n != untaken+flood+1 {
-		t.Errorf("%d messages", n)
+	if n := s.Stats(t).Since(before).Published(); n != unreceived+flood+1 {
+		t.Errorf("%d messages, want %d", n, unreceived+flood+1)
 	}
 	for _, c := range results {
 		r := <-c
 		if r.Err == nil {
 			r.Err = r.Lease.Unlock()
 		}
-		if r.Err != nil && !errors.Is(r.Err, mutex.ErrLost) { // nobody took it in time, on a busy machine
+		if r.Err != nil && !errors.Is(r.Err, mutex.ErrLost) { // on a busy machine, the result may be received too late
 			t.Error(r.Err)
 		}
 	}
-	rests(t, s, 0)
+	expectNothingLeft(t, s, 0)
 }

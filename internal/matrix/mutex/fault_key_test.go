@@ -8,11 +8,11 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// TestFaultKeyTaken takes the key away under a holder (rows 13 and 14): it is
-// told at its next renewal, and touches nothing that is not its own.
+// TestFaultKeyTaken removes or replaces a holder's key (rows 13 and 14). The loss is reported at the next
+// renewal, and the holder does not change the new value.
 func TestFaultKeyTaken(t *testing.T) {
 	t.Parallel()
-	together(t, map[string]func(*testing.T, *redistest.Server){
+	runTogether(t, map[string]func(*testing.T, *redistest.Server){
 		"Deleted": func(t *testing.T, s *redistest.Server) { s.Do(t, "DEL", "key") },
 		"Flushed": func(t *testing.T, s *redistest.Server) { s.Do(t, "FLUSHALL") },
 		"Evicted": func(t *testing.T, s *redistest.Server) {
@@ -36,14 +36,14 @@ func TestFaultKeyTaken(t *testing.T) {
 		done := l.Done()
 		take(t, s)
 		dump := s.Do(t, "DUMP", "key")
-		loses(t, l, done, time.Now(), ttl/3)
+		expectLoss(t, l, done, time.Now(), ttl/3)
 		if now := s.Do(t, "DUMP", "key"); now != dump {
 			t.Errorf("the key was %q and is %q", dump, now)
 		}
 		s.Do(t, "DEL", "key")
 		next := lockWithin(t, "to lock again", m, 0)
-		kit.Follows(t, l, next)
+		kit.ExpectFencesGrow(t, l, next)
 		unlock(t, next)
-		rests(t, s, 0)
+		expectNothingLeft(t, s, 0)
 	})
 }

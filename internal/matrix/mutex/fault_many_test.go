@@ -15,7 +15,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// lockMany locks n keys of that prefix, some at a time.
+// lockMany locks n keys with the prefix, atATime of them concurrently.
 func lockMany(t *testing.T, rdb redis.UniversalClient, prefix string, n, atATime int, ttl time.Duration) []*mutex.Lease {
 	t.Helper()
 	all := make([]*mutex.Lease, n)
@@ -42,7 +42,7 @@ func lockMany(t *testing.T, rdb redis.UniversalClient, prefix string, n, atATime
 	return all
 }
 
-// lost counts the leases that have ended.
+// lost returns the number of ended leases.
 func lost(all []*mutex.Lease) (n int) {
 	for _, l := range all {
 		if l.Err() != nil {
@@ -52,9 +52,8 @@ func lost(all []*mutex.Lease) (n int) {
 	return n
 }
 
-// TestManyLeasesUnderShortTimeouts holds very many locks by a client that waits for a
-// reply for 100 ms, while the server does not answer for longer (row 64). What was
-// answered counts, so that a retry is small, and no pipeline is large.
+// TestManyLeasesUnderShortTimeouts holds 100,000 locks with a read timeout of 100 ms, while the server
+// pauses for longer (row 64). Replies that arrived count, so retries are small, and so is each pipeline.
 func TestManyLeasesUnderShortTimeouts(t *testing.T) {
 	t.Parallel()
 	const locks = 100_000
@@ -65,16 +64,16 @@ func TestManyLeasesUnderShortTimeouts(t *testing.T) {
 	for range 2 {
 		<-time.After(ample / 2)
 		s.Do(t, "CLIENT", "PAUSE", 300)
-		<-time.After(ample / 2) // the renewals that fall into it are what is tested
+		<-time.After(ample / 2) // the renewals during this time are under test
 	}
-	redistest.CheckCount(t, "the leases that were lost", lost(all), 0)
+	redistest.CheckCount(t, "the lost leases", lost(all), 0)
 	redistest.CheckCount(t, "the commands of a pipeline", largest.Load(), 128)
 	if largest.Load() < 2 {
 		t.Error("no pipeline was sent")
 	}
 }
 
-// largestPipeline has a client note the number of commands of its largest pipeline.
+// largestPipeline records the number of commands of a client's largest pipeline.
 func largestPipeline(rdb redis.UniversalClient) (largest *atomic.Int64) {
 	largest = new(atomic.Int64)
 	rdb.AddHook(redistest.Before(func(_ context.Context, cmds ...redis.Cmder) error {
@@ -86,8 +85,8 @@ func largestPipeline(rdb redis.UniversalClient) (largest *atomic.Int64) {
 	return largest
 }
 
-// TestSlowDialsLoseNoLease has every new connection take longer than a TTL, while those
-// that there are work well (row 76): a hold needs no new one.
+// TestSlowDialsLoseNoLease makes every new connection take longer than a TTL, while existing connections
+// work (row 76). A hold needs no new connection.
 func TestSlowDialsLoseNoLease(t *testing.T) {
 	t.Parallel()
 	const ttl = 3 * time.Second
@@ -102,7 +101,7 @@ func TestSlowDialsLoseNoLease(t *testing.T) {
 	}
 	s := redistest.Start(t)
 	c := redistest.StartCluster(t, 3)
-	together(t, map[string]func(slow *atomic.Bool) redis.UniversalClient{
+	runTogether(t, map[string]func(slow *atomic.Bool) redis.UniversalClient{
 		"Client": func(slow *atomic.Bool) redis.UniversalClient {
 			return s.Client(t, func(o *redis.Options) { o.Dialer = dialer(slow) })
 		},
@@ -113,7 +112,7 @@ func TestSlowDialsLoseNoLease(t *testing.T) {
 			return c.Client(t, func(o *redis.ClusterOptions) { o.Dialer, o.ContextTimeoutEnabled = dialer(slow), true })
 		},
 	}, func(t *testing.T, client func(*atomic.Bool) redis.UniversalClient) {
-		for _, n := range []int{1, 100, 1000} { // each tick of 1000 soon fills a pool with dials
+		for _, n := range []int{1, 100, 1000} { // with 1000, each renewal tick fills the pool with dials
 			t.Run(fmt.Sprint(n), func(t *testing.T) {
 				t.Parallel()
 				var slow atomic.Bool
@@ -121,14 +120,14 @@ func TestSlowDialsLoseNoLease(t *testing.T) {
 				all := lockMany(t, rdb, t.Name(), n, 1, ttl)
 				slow.Store(true)
 				<-time.After(3 * ttl)
-				redistest.CheckCount(t, "the leases that were lost", lost(all), 0)
+				redistest.CheckCount(t, "the lost leases", lost(all), 0)
 			})
 		}
 	})
 }
 
-// TestSilentNodeLosesOnlyItsOwnLeases stops one of three masters (row 63). What is held
-// on the others is kept, and more is locked and unlocked there.
+// TestSilentNodeLosesOnlyItsOwnLeases stops one of three masters (row 63). Leases on the other masters are
+// kept, and other keys can be locked and unlocked there.
 func TestSilentNodeLosesOnlyItsOwnLeases(t *testing.T) {
 	t.Parallel()
 	const ttl, each = 3 * time.Second, 20
@@ -138,18 +137,18 @@ func TestSilentNodeLosesOnlyItsOwnLeases(t *testing.T) {
 	}
 	silent := c.Nodes[1]
 	rdb := c.Client(t)
-	var well, theirs []*mutex.Lease
+	var onLive, onSilent []*mutex.Lease
 	var silentKey string
 	var free []string // keys of the other nodes
-	for i := 0; len(theirs) < each || len(free) < each; i++ {
+	for i := 0; len(onSilent) < each || len(free) < each; i++ {
 		key := fmt.Sprint("key", i)
 		m := mutex.New(rdb, key)
 		m.TTL = ttl
 		switch c.Owner(t, c.Slot(t, key)) {
 		case silent:
-			theirs, silentKey = append(theirs, lock(t, m)), key
+			onSilent, silentKey = append(onSilent, lock(t, m)), key
 		default:
-			well = append(well, lock(t, m))
+			onLive = append(onLive, lock(t, m))
 			free = append(free, "free{"+key+"}")
 		}
 	}
@@ -171,14 +170,14 @@ func TestSilentNodeLosesOnlyItsOwnLeases(t *testing.T) {
 			}
 		})
 	}
-	for _, l := range theirs {
-		loses(t, l, l.Done(), start, ttl)
+	for _, l := range onSilent {
+		expectLoss(t, l, l.Done(), start, ttl)
 	}
 	wg.Wait()
-	redistest.CheckCount(t, "the leases of the other nodes that were lost", lost(well), 0)
+	redistest.CheckCount(t, "the lost leases of the other nodes", lost(onLive), 0)
 	silent.Continue()
-	unlock(t, lock(t, mutex.New(rdb, silentKey))) // it answers what it was asked before
-	for _, l := range well {
+	unlock(t, lock(t, mutex.New(rdb, silentKey))) // it executes the earlier requests first
+	for _, l := range onLive {
 		unlock(t, l)
 	}
 }

@@ -8,11 +8,11 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// TestFaultUnsubscribed closes the subscription just before a hand-over (row 40):
-// the message is lost, and the next subscription finds out.
+// TestFaultUnsubscribed closes the subscription just before a hand-over (row 40). The message is lost, and
+// the waiter polls when it has subscribed again.
 func TestFaultUnsubscribed(t *testing.T) {
 	t.Parallel()
-	together(t, map[string]func(*testing.T, *redistest.Server, *redistest.Proxy){
+	runTogether(t, map[string]func(*testing.T, *redistest.Server, *redistest.Proxy){
 		"Killed": func(t *testing.T, s *redistest.Server, p *redistest.Proxy) {
 			if n := s.Do(t, "CLIENT", "KILL", "TYPE", "pubsub"); n != int64(1) {
 				t.Errorf("%v subscriptions were killed", n)
@@ -28,43 +28,43 @@ func TestFaultUnsubscribed(t *testing.T) {
 			channel := s.Do(t, "PUBSUB", "CHANNELS").([]any)[0]
 			p.Blackhole(true)
 			s.Do(t, "PUBLISH", channel, string(make([]byte, 1<<20)))
-			redistest.Eventually(t, poll, func() bool { return s.Subscribers(t, "*") == 0 }, "the slow subscriber is cut off")
+			redistest.Eventually(t, poll, func() bool { return s.Subscribers(t, "*") == 0 }, "the slow subscriber is disconnected")
 			p.Blackhole(false)
 		},
 	}, func(t *testing.T, drop func(*testing.T, *redistest.Server, *redistest.Proxy)) {
-		s, p := kit.Proxied(t)
+		s, p := kit.StartWithProxy(t)
 		l := lock(t, mutexOf(s.Client(t), ample))
-		next := queued(t, s, mutexOf(p.Client(t), ample), 1)
-		redistest.Eventually(t, poll, func() bool { return s.Subscribers(t, "baton:*") == 1 }, "the waiter listens")
+		next := enqueue(t, s, mutexOf(p.Client(t), ample), 1)
+		redistest.Eventually(t, poll, func() bool { return s.Subscribers(t, "baton:*") == 1 }, "the waiter is subscribed")
 		drop(t, s, p)
 		unlock(t, l)
-		unlock(t, receive(t, "to find the hand-over", next, 100*time.Millisecond)) // it reconnects after some 50
-		rests(t, s, 0)
+		unlock(t, receive(t, "to detect the hand-over", next, 100*time.Millisecond)) // it reconnects after about 50 ms
+		expectNothingLeft(t, s, 0)
 	})
 }
 
-// TestFaultMessageLate delivers a hand-over when its time has run out, and another
-// has the lock (row 41): it is not believed.
+// TestFaultMessageLate delivers a hand-over message after its window, when another process has the lock
+// (row 41). The waiter ignores the message.
 func TestFaultMessageLate(t *testing.T) {
 	t.Parallel()
 	const ttl = 600 * time.Millisecond
-	s, p := kit.Proxied(t)
+	s, p := kit.StartWithProxy(t)
 	m := mutexOf(s.Client(t), ample)
 	l := lock(t, m)
-	next := queued(t, s, mutexOf(p.Client(t), ttl), 1)
-	redistest.Eventually(t, poll, func() bool { return s.Subscribers(t, "baton:*") == 1 }, "the waiter listens")
+	next := enqueue(t, s, mutexOf(p.Client(t), ttl), 1)
+	redistest.Eventually(t, poll, func() bool { return s.Subscribers(t, "baton:*") == 1 }, "the waiter is subscribed")
 	p.DelayMessages(2 * ttl)
-	p.BlackholeRequests(true) // else it would find out by asking
+	p.BlackholeRequests(true) // otherwise a poll would get the lock
 	unlock(t, l)
-	l = lockWithin(t, "to wait for who has not heard", m, max(ttl, poll))
-	excludes(t, next, 2*ttl)
+	l = lockWithin(t, "to acquire the lock of the uninformed waiter", m, max(ttl, poll))
+	expectExcluded(t, next, 2*ttl)
 	p.BlackholeRequests(false)
-	excludes(t, next, ttl)
+	expectExcluded(t, next, ttl)
 	if l.Err() != nil {
 		t.Errorf("the hold ended: %v", l.Err())
 	}
 	unlock(t, l)
 	unlock(t, receive(t, "the hand-over", next, 2*ttl+poll))
-	kit.Fired(t, "no message was late", p.Faults().MessagesDelayed)
-	rests(t, s, poll)
+	kit.ExpectFault(t, "no message was late", p.Faults().MessagesDelayed)
+	expectNothingLeft(t, s, poll)
 }

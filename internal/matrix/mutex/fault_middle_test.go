@@ -27,8 +27,8 @@ func throughShards(t *testing.T, servers ...*redistest.Server) *redis.Client {
 	return rdb
 }
 
-// TestShardingProxyLetsOneIn locks several keys together, and each of them alone, through a
-// proxy that has two servers (row 61). A key has one holder, and hand-overs need no message.
+// TestShardingProxyLetsOneIn locks several keys together and each key alone, through a proxy with two
+// servers (row 61). A key has one holder, and hand-overs work without messages.
 func TestShardingProxyLetsOneIn(t *testing.T) {
 	t.Parallel()
 	const keys, holds = 8, 6
@@ -46,7 +46,7 @@ func TestShardingProxyLetsOneIn(t *testing.T) {
 		}
 		for _, i := range list {
 			if inside[i].Add(1) != 1 {
-				t.Errorf("two hold %s", names[i])
+				t.Errorf("two processes hold %s", names[i])
 			}
 		}
 		<-time.After(time.Millisecond)
@@ -77,21 +77,21 @@ func TestShardingProxyLetsOneIn(t *testing.T) {
 		if s.Stats(t).Scripts() == 0 {
 			t.Error("one server has all keys")
 		}
-		rests(t, s, poll)
+		expectNothingLeft(t, s, poll)
 	}
 
-	last := names[slices.IndexFunc(names, func(key string) bool { // of the server without the subscription
+	last := names[slices.IndexFunc(names, func(key string) bool { // on the server without the subscription
 		return two.Do(t, "EXISTS", "baton:{"+key+"}:fence") == int64(1)
 	})]
 	l := lock(t, mutex.New(a, last))
 	next := mutex.New(b, last).LockChan(t.Context())
-	redistest.Eventually(t, 5*time.Second, func() bool { return two.Do(t, "ZCARD", "baton:{"+last+"}:queue") == int64(1) }, "it is queued")
+	redistest.Eventually(t, 5*time.Second, func() bool { return two.Do(t, "ZCARD", "baton:{"+last+"}:queue") == int64(1) }, "the waiter is queued")
 	unlock(t, l)
-	unlock(t, receive(t, "to find the hand-over without a message", next, poll))
+	unlock(t, receive(t, "to detect the hand-over without a message", next, poll))
 }
 
-// TestLeaseOfManyKeysStallsNobody locks and unlocks very many keys at once (row 67). Each
-// script has the keys of one lock, and no pipeline is long.
+// TestLeaseOfManyKeysStallsNobody locks and unlocks 10,000 keys at once (row 67). Each script has the keys
+// of one lock, and no pipeline is long.
 func TestLeaseOfManyKeysStallsNobody(t *testing.T) {
 	t.Parallel()
 	const keys = 10_000
@@ -123,11 +123,11 @@ func TestLeaseOfManyKeysStallsNobody(t *testing.T) {
 	if largest.Load() < 2 {
 		t.Error("no pipeline was sent")
 	}
-	rests(t, s, poll)
+	expectNothingLeft(t, s, poll)
 }
 
-// TestRedialOfTheSubscriptionHangs cuts the subscription and lets no connection be made,
-// while the others are well (row 71). Waits end by polls.
+// TestRedialOfTheSubscriptionHangs cuts the subscription and blocks new connections, while the existing
+// connections work (row 71). Waits end by polling.
 func TestRedialOfTheSubscriptionHangs(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
@@ -146,28 +146,28 @@ func TestRedialOfTheSubscriptionHangs(t *testing.T) {
 	m := mutexOf(s.Client(t), ample)
 	for round := range 3 {
 		l := lock(t, m)
-		next := queued(t, s, mutexOf(rdb, ample), 1)
+		next := enqueue(t, s, mutexOf(rdb, ample), 1)
 		if round == 0 {
-			redistest.Eventually(t, poll, func() bool { return s.Subscribers(t, "baton:*") == 1 }, "the waiter listens")
+			redistest.Eventually(t, poll, func() bool { return s.Subscribers(t, "baton:*") == 1 }, "the waiter is subscribed")
 			hangs.Store(true)
 			s.Do(t, "CLIENT", "KILL", "TYPE", "pubsub")
 		}
 		unlock(t, l)
-		unlock(t, receive(t, "to find the hand-over", next, poll))
+		unlock(t, receive(t, "to detect the hand-over", next, poll))
 	}
 	close(heal)
-	rests(t, s, 2*poll)
+	expectNothingLeft(t, s, 2*poll)
 }
 
-// TestSubscriptionOnAnOldMaster moves the commands of a waiter to a new master, while its
-// subscription stays on the old one, which answers (row 72). Three hand-overs are found by
-// polls; then the subscription is replaced, and the next comes by message.
+// TestSubscriptionOnAnOldMaster moves a waiter's commands to a new master, while its subscription stays on
+// the old one, which still replies (row 72). Three hand-overs are detected by polls. Then the
+// subscription is replaced, and the next hand-over arrives by message.
 func TestSubscriptionOnAnOldMaster(t *testing.T) {
 	t.Parallel()
 	older, newer := redistest.Start(t), redistest.Start(t)
 	p := redistest.NewProxy(t, older.Addr())
 	rdb := p.Client(t)
-	pin := func(s *redistest.Server) { // what is awaited keeps the subscription
+	pin := func(s *redistest.Server) { // a waiter keeps the subscription open
 		s.Do(t, "SET", "pinned", "by hand")
 		t.Cleanup(func() { s.Do(t, "DEL", "pinned") })
 	}
@@ -176,7 +176,7 @@ func TestSubscriptionOnAnOldMaster(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	pinned := mutex.New(rdb, "pinned").LockChan(ctx)
-	redistest.Eventually(t, 5*time.Second, func() bool { return older.Subscribers(t, "baton:*") == 1 }, "the waiter listens")
+	redistest.Eventually(t, 5*time.Second, func() bool { return older.Subscribers(t, "baton:*") == 1 }, "the waiter is subscribed")
 	p.Retarget(newer.Addr())
 	older.Do(t, "CLIENT", "KILL", "TYPE", "normal")
 
@@ -184,17 +184,17 @@ func TestSubscriptionOnAnOldMaster(t *testing.T) {
 	missed := 0
 	for {
 		l := lock(t, m)
-		next := queued(t, newer, mutexOf(rdb, ample), 1)
-		listens := newer.Subscribers(t, "baton:*") > 0
+		next := enqueue(t, newer, mutexOf(rdb, ample), 1)
+		subscribed := newer.Subscribers(t, "baton:*") > 0
 		unlock(t, l)
-		if listens {
+		if subscribed {
 			unlock(t, receive(t, "the hand-over by message", next, 0))
 			break
 		}
-		if missed++; missed > 4 { // the replacement is made after the third, beside the fourth
+		if missed++; missed > 4 { // the replacement starts after the third, during the fourth
 			t.Fatal("the subscription stays on the old master")
 		}
-		unlock(t, receive(t, "to find the hand-over", next, poll))
+		unlock(t, receive(t, "to detect the hand-over", next, poll))
 	}
 	if missed < 3 {
 		t.Errorf("the subscription was replaced after %d polls", missed)
@@ -206,9 +206,9 @@ func TestSubscriptionOnAnOldMaster(t *testing.T) {
 	<-pinned
 }
 
-// TestClusterSlotMovesAtOnce moves a slot as newer servers do (row 74): writes pause, all keys
-// are copied, and the slot changes its owner in one step. What outlasts the pause is kept. What does
-// not is lost, and told before another has it.
+// TestClusterSlotMovesAtOnce moves a slot as newer servers do (row 74): writes pause, all keys are copied,
+// and the slot changes its owner in one step. A lease longer than the pause is kept. A shorter lease is
+// lost, and the loss is reported before another process gets the lock.
 func TestClusterSlotMovesAtOnce(t *testing.T) {
 	t.Parallel()
 	const short, pause = 2 * time.Second, 10 * time.Second
@@ -223,20 +223,20 @@ func TestClusterSlotMovesAtOnce(t *testing.T) {
 	gone := lock(t, of("{t}short", short))
 	next := of("{t}short", ample).LockChan(t.Context())
 	from := c.Owner(t, slot)
-	redistest.Eventually(t, 5*time.Second, func() bool { return from.Do(t, "ZCARD", "baton:{t}:queue:{t}short") == int64(1) }, "it is queued")
+	redistest.Eventually(t, 5*time.Second, func() bool { return from.Do(t, "ZCARD", "baton:{t}:queue:{t}short") == int64(1) }, "the waiter is queued")
 
 	start := time.Now()
 	done := gone.Done()
 	from.Do(t, "CLIENT", "PAUSE", 60_000, "WRITE")
-	loses(t, gone, done, start, short)
-	excludes(t, next, time.Until(start.Add(pause)))
+	expectLoss(t, gone, done, start, short)
+	expectExcluded(t, next, time.Until(start.Add(pause)))
 	c.MoveAtOnce(t, slot)
 	from.Do(t, "CLIENT", "UNPAUSE")
 	l := receive(t, "to lock after the move", next, poll)
 	if to := c.Owner(t, slot); to == from {
 		t.Error("the slot has not moved")
 	}
-	keeps(t, kept, time.Second)
+	expectKept(t, kept, time.Second)
 	unlock(t, kept)
 	unlock(t, l)
 }

@@ -19,70 +19,69 @@ func init() {
 	}
 }
 
-// follows checks that a lease has a larger fence than a worker's.
-func follows(t *testing.T, l kit.Hold, fence int64) {
+// expectFenceAbove checks that the fence of a lease is above a worker's fence.
+func expectFenceAbove(t *testing.T, l kit.Hold, fence int64) {
 	t.Helper()
 	if l.Fence() <= fence {
 		t.Errorf("fence %d after %d", l.Fence(), fence)
 	}
 }
 
-// TestFaultHolderStops stops a holder for longer than its TTL (row 25). When it goes on, the first
-// thing that it asks its lease tells of the loss, before any timer had a chance: it runs on one
-// thread, which does not let go.
+// TestFaultHolderStops stops a holder for longer than its TTL (row 25). When it continues, the first call
+// of Err reports the loss, before a timer can run, because its only thread is busy.
 func TestFaultHolderStops(t *testing.T) {
 	t.Parallel()
 	const ttl = 500 * time.Millisecond
 	s := redistest.Start(t)
 	w := kit.Spawn(t, s, "locker", ttl, "GOMAXPROCS=1")
-	fence := w.Held()
-	next := queued(t, s, mutexOf(s.Client(t), ample), 1)
+	fence := w.ExpectHeld()
+	next := enqueue(t, s, mutexOf(s.Client(t), ample), 1)
 	w.Send("spin")
-	w.Says("spinning")
+	w.Expect("spinning")
 	w.Pause()
-	n := receive(t, "to wait for the end of the hold", next, ttl)
-	follows(t, n, fence)
-	keeps(t, n, ttl)
+	n := receive(t, "to acquire the stopped holder's lock", next, ttl)
+	expectFenceAbove(t, n, fence)
+	expectKept(t, n, ttl)
 	token := owner(t, s)
 	w.Continue()
-	if got := w.Says("first"); got != "lost" {
+	if got := w.Expect("first"); got != "lost" {
 		t.Errorf("the first Err was %s", got)
 	}
-	w.Asked("release", "released", "lost")
+	w.Request("release", "released", "lost")
 	if got := owner(t, s); got != token {
 		t.Errorf("the owner was %v and is %v", token, got)
 	}
-	keeps(t, n, ttl)
+	expectKept(t, n, ttl)
 	unlock(t, n)
-	rests(t, s, 0)
+	expectNothingLeft(t, s, 0)
 }
 
 // TestFaultHolderDies kills a holder (row 26).
 func TestFaultHolderDies(t *testing.T) {
 	t.Parallel()
-	const ttl = 1500 * time.Millisecond // which lies between two polls
+	const ttl = 1500 * time.Millisecond // ends between two polls
 	s := redistest.Start(t)
 	w := kit.Spawn(t, s, "locker", ttl)
-	fence := w.Held()
-	next := queued(t, s, mutexOf(s.Client(t), ample), 1)
+	fence := w.ExpectHeld()
+	next := enqueue(t, s, mutexOf(s.Client(t), ample), 1)
 	w.Kill()
-	n := receive(t, "to wait for the dead holder", next, ttl)
-	follows(t, n, fence)
+	n := receive(t, "to acquire the dead holder's lock", next, ttl)
+	expectFenceAbove(t, n, fence)
 	unlock(t, n)
-	rests(t, s, 0)
+	expectNothingLeft(t, s, 0)
 }
 
-// TestFaultWaiterDies kills a waiter at the head of the queue (rows 27 and 28). Handed the lock soon
-// after, or while it stands still, it costs the next what a hand-over grants. When its entry has run
-// out it is passed over, and the next, who is alive, has not.
+// TestFaultWaiterDies kills the waiter at the head of the queue (rows 27 and 28). If the lock is handed to
+// the dead or stopped waiter, the next waiter waits for the TTL of a hand-over. If its entry has
+// expired, the hand-over skips it.
 func TestFaultWaiterDies(t *testing.T) {
 	t.Parallel()
-	const short = 800 * time.Millisecond // which is also what a hand-over grants
+	const short = 800 * time.Millisecond // also the TTL of a hand-over
 	type death struct {
 		ttl, before, bound time.Duration
 		handed             bool
 	}
-	together(t, map[string]death{
+	runTogether(t, map[string]death{
 		"Soon":        {short, 0, max(short, poll), false},
 		"LongDead":    {time.Minute, lease.WaiterTTL, 0, false},
 		"WhileHanded": {time.Minute, 0, 3 * poll, true},
@@ -91,23 +90,23 @@ func TestFaultWaiterDies(t *testing.T) {
 		l := lock(t, mutexOf(s.Client(t), ample))
 		w := kit.Spawn(t, s, "locker", d.ttl)
 		awaitQueue(t, s, 1)
-		next := queued(t, s, mutexOf(s.Client(t), ample), 2)
+		next := enqueue(t, s, mutexOf(s.Client(t), ample), 2)
 		if d.handed {
 			w.Pause()
 			unlock(t, l)
 			w.Kill()
 		} else {
 			w.Kill()
-			excludes(t, next, d.before)
+			expectExcluded(t, next, d.before)
 			unlock(t, l)
 		}
-		unlock(t, receive(t, "to wait for the dead", next, d.bound))
-		rests(t, s, 0)
+		unlock(t, receive(t, "to acquire the dead waiter's lock", next, d.bound))
+		expectNothingLeft(t, s, 0)
 	})
 }
 
-// TestFaultWaiterStopsWhileHanded stops a waiter, hands it the lock and lets it go on when that has
-// run out and another has it (row 29): the message is waiting for it, and it does not believe it.
+// TestFaultWaiterStopsWhileHanded stops a waiter and hands it the lock (row 29). The waiter continues when
+// the grant has expired and another process has the lock. It then reads the message, and ignores it.
 func TestFaultWaiterStopsWhileHanded(t *testing.T) {
 	t.Parallel()
 	const ttl = 700 * time.Millisecond
@@ -122,18 +121,18 @@ func TestFaultWaiterStopsWhileHanded(t *testing.T) {
 	if n := s.Stats(t).Since(before).Published(); n != 1 {
 		t.Fatalf("%d messages were published", n)
 	}
-	l = lockWithin(t, "to wait for the waiter that stands still", m, max(ttl, poll))
+	l = lockWithin(t, "to acquire the stopped waiter's lock", m, max(ttl, poll))
 	w.Continue()
-	kit.Silent(t, "the worker", w.Lines(), ttl)
+	kit.ExpectNone(t, "the worker", w.Lines(), ttl)
 	if l.Err() != nil {
 		t.Errorf("the hold ended: %v", l.Err())
 	}
 	unlock(t, l)
 	start := time.Now()
-	if fence := w.Held(); fence <= l.Fence() {
+	if fence := w.ExpectHeld(); fence <= l.Fence() {
 		t.Errorf("fence %d after %d", fence, l.Fence())
 	}
-	bounded(t, "the hand-over to who stood still", start, poll)
-	w.Asked("release", "released", "nil")
-	rests(t, s, 0)
+	checkBound(t, "the hand-over to the waiter that was stopped", start, poll)
+	w.Request("release", "released", "nil")
+	expectNothingLeft(t, s, 0)
 }

@@ -20,9 +20,9 @@ type refusal struct {
 	begin func(*testing.T, *redistest.Server) (end func())
 }
 
-// refusing are the ways in which a server refuses what it will do later: each
-// starts, and returns what ends it.
-var refusing = map[string]refusal{
+// refusals has temporary errors of a server. Each function starts the state, and returns the function
+// that ends it.
+var refusals = map[string]refusal{
 	"Readonly": {"READONLY", nil, func(t *testing.T, s *redistest.Server) func() { // row 7
 		s.Do(t, "REPLICAOF", "127.0.0.1", "1")
 		return func() { s.Do(t, "REPLICAOF", "NO", "ONE") }
@@ -54,7 +54,7 @@ var refusing = map[string]refusal{
 	}},
 }
 
-// busy keeps the server in a script that does not end.
+// busy keeps the server busy with an endless script.
 func busy(t *testing.T, s *redistest.Server) (end func()) {
 	rdb := s.Client(t, func(o *redis.Options) { o.ReadTimeout = time.Minute })
 	killed := make(chan error)
@@ -71,12 +71,11 @@ func busy(t *testing.T, s *redistest.Server) (end func()) {
 	}
 }
 
-// TestFaultRefused waits such a server out: until ctx ends, whose error then
-// names the server's, or until the server takes writes again (rows 7, 8, 12, 17
-// and 24). A try does not wait.
+// TestFaultRefused locks while the server refuses (rows 7, 8, 12, 17 and 24). The wait ends with ctx, and
+// its error contains the server's error, or when the server accepts writes again. A try does not wait.
 func TestFaultRefused(t *testing.T) {
 	t.Parallel()
-	together(t, refusing, func(t *testing.T, f refusal) {
+	runTogether(t, refusals, func(t *testing.T, f refusal) {
 		s := redistest.Start(t, f.args...)
 		rdb, other := s.Client(t), s.Client(t)
 		unlock(t, lock(t, mutexOf(rdb, time.Second)))
@@ -93,7 +92,7 @@ func TestFaultRefused(t *testing.T) {
 		defer cancel()
 		c := mutexOf(other, time.Second).LockChan(ctx)
 		_, err := mutexOf(rdb, time.Second).LockContext(ctx)
-		bounded(t, "LockContext", start, 300*time.Millisecond)
+		checkBound(t, "LockContext", start, 300*time.Millisecond)
 		if names(err); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("the error is %v", err)
 		}
@@ -104,7 +103,7 @@ func TestFaultRefused(t *testing.T) {
 		}
 		start = time.Now()
 		_, err = mutexOf(s.Client(t), time.Second).TryLockContext(t.Context())
-		bounded(t, "TryLockContext", start, 0)
+		checkBound(t, "TryLockContext", start, 0)
 		if names(err); errors.Is(err, mutex.ErrLocked) {
 			t.Errorf("a try returned %v", err)
 		}
@@ -114,48 +113,48 @@ func TestFaultRefused(t *testing.T) {
 			defer close(unlocked)
 			m := mutexOf(rdb, time.Second)
 			m.Lock()
-			m.Unlock() //lint:ignore SA2001 it only waits
+			m.Unlock() //lint:ignore SA2001 the critical section is empty
 		}()
 		next := mutexOf(other, time.Second).LockChan(t.Context())
 		end()
 		start = time.Now()
-		unlock(t, receive(t, "to lock in the end", next, poll))
+		unlock(t, receive(t, "to lock after the refusal", next, poll))
 		<-unlocked
-		bounded(t, "both to lock in the end", start, poll)
-		rests(t, s, poll)
+		checkBound(t, "both locks after the refusal", start, poll)
+		expectNothingLeft(t, s, poll)
 	})
 }
 
-// TestFaultRefusedRelease holds a lock that the server will neither renew nor
-// release (rows 8 and 24): the hold and Unlock end with the lease.
+// TestFaultRefusedRelease holds locks while the server refuses renewals and releases (rows 8 and 24). The
+// hold and the call of Unlock end with the lease.
 func TestFaultRefusedRelease(t *testing.T) {
 	t.Parallel()
 	const ttl = 600 * time.Millisecond
 	s := redistest.Start(t)
 	l, k := mutexOf(s.Client(t), ttl), mutex.New(s.Client(t), "another")
 	k.TTL = ttl
-	asked := time.Now()
+	before := time.Now()
 	lost, released := lock(t, l), lock(t, k)
 	done := lost.Done()
 	s.Do(t, "CONFIG", "SET", "min-replicas-to-write", 1)
 	start := time.Now()
 	if err := released.Unlock(); err == nil {
-		if time.Since(start) < ttl { // else it has found the lock ended
-			t.Error("Unlock says that it has released the lock")
+		if time.Since(start) < ttl { // later, the lease has ended
+			t.Error("Unlock reports that the lock is released")
 		}
 	} else if !strings.Contains(err.Error(), "NOREPLICAS") || !strings.Contains(err.Error(), `"another"`) {
 		t.Errorf("Unlock returned %v", err)
 	}
-	bounded(t, "Unlock", start, ttl)
+	checkBound(t, "Unlock", start, ttl)
 	left := time.Duration(s.Do(t, "PTTL", "another").(int64)) * time.Millisecond
-	if left > 50*time.Millisecond+redistest.Allowance(asked) { // but for the margin for clocks, and the way of the request
-		t.Errorf("Unlock gave up %v before the lock ends", left)
+	if left > 50*time.Millisecond+redistest.Allowance(before) { // the clock margin, and the time of the request
+		t.Errorf("Unlock gave up %v before the end of the lock", left)
 	}
 	if err := released.Err(); !errors.Is(err, mutex.ErrUnlocked) {
-		t.Errorf("Err after it is %v", err)
+		t.Errorf("Err after Unlock is %v", err)
 	}
-	loses(t, lost, done, start, ttl)
+	expectLoss(t, lost, done, start, ttl)
 	s.Do(t, "CONFIG", "SET", "min-replicas-to-write", 0)
-	unlock(t, lockWithin(t, "to lock what could not be released", mutex.New(s.Client(t), "another"), ttl))
-	rests(t, s, 0)
+	unlock(t, lockWithin(t, "to lock the key that was not released", mutex.New(s.Client(t), "another"), ttl))
+	expectNothingLeft(t, s, 0)
 }

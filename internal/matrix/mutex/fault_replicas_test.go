@@ -12,13 +12,13 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// TestFaultFailoverForgets has sentinels promote one of two replicas, which is connected and has
-// not received the last grants (row 75). Without Replicas each of them is given to another as well.
-// So it is with one confirmation, which is the other replica's. With two, or all, none is granted.
+// TestFaultFailoverForgets fails over to one of two replicas, which is connected but has not received the
+// last grants (row 75). Without Replicas, each lock is granted twice. With one confirmation, which comes
+// from the other replica, too. With two or all confirmations, no lock is granted.
 func TestFaultFailoverForgets(t *testing.T) {
 	t.Parallel()
 	const locks, ttl = 8, 30 * time.Second // none is renewed before the failover
-	together(t, map[string]struct{ replicas, granted, twice int }{
+	runTogether(t, map[string]struct{ replicas, granted, twice int }{
 		"None":        {0, locks, locks},
 		"One":         {1, locks, locks},
 		"Two":         {2, 0, 0},
@@ -65,7 +65,7 @@ func TestFaultFailoverForgets(t *testing.T) {
 			}
 			if first := held[key]; first != nil && first.Err() == nil {
 				if twice++; first.Fence() >= l.Fence() {
-					t.Errorf("%s: fence %d, then %d", key, first.Fence(), l.Fence())
+					t.Errorf("%s: fence %d precedes %d", key, first.Fence(), l.Fence())
 				}
 			}
 			unlock(t, l)

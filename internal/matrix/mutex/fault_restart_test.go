@@ -15,9 +15,9 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// TestFaultRestartForgets kills a server that keeps nothing (row 1): the holder
-// is told at its next renewal, which does not make the key again, who waits goes
-// on, and the fence grows though its counter is lost.
+// TestFaultRestartForgets kills a server without persistence (row 1). The loss is reported at the holder's
+// next renewal, which does not create the key again. The waiter gets the lock, and the fence grows
+// although its counter is lost.
 func TestFaultRestartForgets(t *testing.T) {
 	t.Parallel()
 	const ttl = 2 * time.Second // renewed every third of it
@@ -26,31 +26,31 @@ func TestFaultRestartForgets(t *testing.T) {
 	alone := mutexAt(a, "alone", ttl)
 	l, lone := lock(t, mutexOf(a, ttl)), lock(t, alone)
 	done, loneDone := l.Done(), lone.Done()
-	next := queued(t, s, mutexOf(b, ttl), 1)
+	next := enqueue(t, s, mutexOf(b, ttl), 1)
 
 	s.Kill()
 	must(s.Restart())
 	start := time.Now()
-	n := receive(t, "to go on waiting", next, poll)
-	loses(t, lone, loneDone, start, ttl/3)
-	loses(t, l, done, start, ttl/3)
+	n := receive(t, "to acquire the lost lock", next, poll)
+	expectLoss(t, lone, loneDone, start, ttl/3)
+	expectLoss(t, l, done, start, ttl/3)
 	if got := s.Do(t, "EXISTS", "alone"); got != int64(0) {
-		t.Error("the renewal has made the key again")
+		t.Error("the renewal has created the key again")
 	}
-	kit.Follows(t, l, n)
-	keeps(t, n, ttl/2)
+	kit.ExpectFencesGrow(t, l, n)
+	expectKept(t, n, ttl/2)
 	unlock(t, n)
-	rests(t, s, 0)
+	expectNothingLeft(t, s, 0)
 }
 
-// TestFaultRestartRemembers kills a server that keeps all (row 2): the outage is
-// shorter than the hold's window, so nothing is lost.
+// TestFaultRestartRemembers kills a server with persistence (row 2). The outage is shorter than the hold's
+// window, so the lock is kept.
 func TestFaultRestartRemembers(t *testing.T) {
 	t.Parallel()
 	const ttl = 2 * time.Second
 	s := redistest.Start(t, "--appendonly", "yes")
 	l := lock(t, mutexOf(s.Client(t), ttl))
-	next := queued(t, s, mutexOf(s.Client(t), ttl), 1)
+	next := enqueue(t, s, mutexOf(s.Client(t), ttl), 1)
 	token := owner(t, s)
 
 	s.Kill()
@@ -58,16 +58,16 @@ func TestFaultRestartRemembers(t *testing.T) {
 	if got := owner(t, s); got != token {
 		t.Fatalf("the owner was %v and is %v", token, got)
 	}
-	keeps(t, l, ttl) // so it was renewed after the outage
-	excludes(t, next, 0)
+	expectKept(t, l, ttl) // only if it was renewed after the outage
+	expectExcluded(t, next, 0)
 	unlock(t, l)
 	n := receive(t, "the hand-over", next, poll)
-	kit.Follows(t, l, n)
+	kit.ExpectFencesGrow(t, l, n)
 	unlock(t, n)
-	rests(t, s, 0)
+	expectNothingLeft(t, s, 0)
 }
 
-// TestFaultLoading asks a server that reads its data after a restart (row 3).
+// TestFaultLoading locks while the server loads its data after a restart (row 3).
 func TestFaultLoading(t *testing.T) {
 	t.Parallel()
 	const ttl = 5 * time.Second
@@ -88,7 +88,7 @@ func TestFaultLoading(t *testing.T) {
 		cancel()
 		if err == nil {
 			unlock(t, got)
-			t.Fatal("no request met a server that loads")
+			t.Fatal("no request got LOADING")
 		}
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatal(err)
@@ -112,19 +112,18 @@ func TestFaultServerStopsBriefly(t *testing.T) {
 	const ttl = 1500 * time.Millisecond
 	s := redistest.Start(t)
 	l := lock(t, mutexOf(s.Client(t), ttl))
-	next := queued(t, s, mutexOf(s.Client(t), ttl), 1)
+	next := enqueue(t, s, mutexOf(s.Client(t), ttl), 1)
 	s.Pause()
-	keeps(t, l, ttl/2)
+	expectKept(t, l, ttl/2)
 	s.Continue()
-	keeps(t, l, ttl)
+	expectKept(t, l, ttl)
 	unlock(t, l)
 	unlock(t, receive(t, "the hand-over", next, poll))
-	rests(t, s, 0)
+	expectNothingLeft(t, s, 0)
 }
 
-// TestFaultServerStops stops the server for longer than the TTL (row 5): the
-// holder is told in time without it, and what others have asked for and given
-// up meanwhile, executed late, leaves no owner and no place in the queue.
+// TestFaultServerStops stops the server for longer than the TTL (row 5). The loss is reported in time.
+// Requests of callers that gave up, executed late, leave no owner and no queue entry.
 func TestFaultServerStops(t *testing.T) {
 	t.Parallel()
 	const ttl = time.Second
@@ -134,34 +133,34 @@ func TestFaultServerStops(t *testing.T) {
 	l := lock(t, mutexOf(a, ttl))
 	ctx, stop := l.Context(t.Context())
 	defer stop()
-	ghost := mutexAt(b, "ghost", ttl)
-	unlock(t, lock(t, ghost)) // so that there is a connection
+	abandoned := mutexAt(b, "abandoned", ttl)
+	unlock(t, lock(t, abandoned)) // opens a connection
 	before := s.Stats(t)
 
 	s.Pause()
 	start := time.Now()
 	wait, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	for _, m := range []*mutex.Mutex{ghost, mutexOf(b, ttl)} {
+	for _, m := range []*mutex.Mutex{abandoned, mutexOf(b, ttl)} {
 		go func() {
 			if l, err := m.LockContext(wait); err == nil {
-				t.Errorf("locked by a server that stands still: %v", l)
+				t.Errorf("locked while the server was stopped: %v", l)
 			}
 		}()
 	}
 	<-wait.Done()
-	loses(t, l, ctx.Done(), start, ttl)
+	expectLoss(t, l, ctx.Done(), start, ttl)
 	if context.Cause(ctx) != mutex.ErrLost {
 		t.Errorf("the cause is %v", context.Cause(ctx))
 	}
 	s.Continue()
 	start = time.Now()
-	c := mutex.New(s.Client(t), "ghost")
-	unlock(t, lockWithin(t, "to lock what was given up", c, ttl))
-	unlock(t, lockWithin(t, "to lock what was lost", mutexOf(s.Client(t), ttl), ttl))
-	bounded(t, "both", start, ttl)
+	c := mutex.New(s.Client(t), "abandoned")
+	unlock(t, lockWithin(t, "to lock the abandoned key", c, ttl))
+	unlock(t, lockWithin(t, "to lock the lost key", mutexOf(s.Client(t), ttl), ttl))
+	checkBound(t, "both locks", start, ttl)
 	if n := s.Stats(t).Since(before).Scripts(); n < 6 {
-		t.Errorf("the server has executed %d scripts: none of them late", n)
+		t.Errorf("the server has executed %d scripts, none of them late", n)
 	}
-	rests(t, s, ttl)
+	expectNothingLeft(t, s, ttl)
 }

@@ -17,29 +17,29 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// The tests whose names begin with TestFault inject the faults that a mutex must survive, and hold
-// what is then seen against the bound that PROTOCOL.md promises.
+// The tests whose names begin with TestFault inject faults, and compare the measured times with the
+// bounds of PROTOCOL.md.
 
 const (
 	slack, ample, poll, silence = kit.Slack, kit.Ample, kit.Poll, kit.Silence
 
-	// linger is for how long a process that rests still listens.
+	// linger is how long an idle process stays subscribed.
 	linger = 100 * time.Millisecond
 )
 
 var (
-	must, bounded, keeps         = kit.Must, kit.Bounded, kit.Keeps
+	must, checkBound, expectKept = kit.Must, kit.CheckBound, kit.ExpectKept
 	lock, rlock, lockAll, unlock = kit.Lock, kit.RLock, kit.LockAll, kit.Unlock
 
-	// workers are what the test binary does when a test starts it as another process, by name.
+	// workers has the programs of worker processes, by name.
 	workers = map[string]func(){}
 )
 
-// TestMain runs the tests only for internal/matrix.
+// TestMain runs the tests only for the command internal/matrix.
 func TestMain(m *testing.M) { redistest.TimedMain(m, workers) }
 
-func together[V any](t *testing.T, cases map[string]V, run func(*testing.T, V)) {
-	kit.Together(t, cases, run)
+func runTogether[V any](t *testing.T, cases map[string]V, run func(*testing.T, V)) {
+	kit.RunTogether(t, cases, run)
 }
 
 func mutexAt(rdb redis.UniversalClient, key string, ttl time.Duration) *mutex.Mutex {
@@ -58,7 +58,7 @@ func rwOf(rdb redis.UniversalClient, ttl time.Duration) *mutex.RWMutex {
 	return m
 }
 
-// got is a lease that was to be had.
+// got returns a function that returns the lease, or fails the test.
 func got(l *mutex.Lease, err error) func(*testing.T) *mutex.Lease {
 	return func(t *testing.T) *mutex.Lease {
 		t.Helper()
@@ -69,20 +69,20 @@ func got(l *mutex.Lease, err error) func(*testing.T) *mutex.Lease {
 	}
 }
 
-// receive takes a result that must be a lease, within the bound from now.
-func receive(t *testing.T, what string, c <-chan mutex.Result, bound time.Duration) *mutex.Lease {
+// receive receives a lease within the bound from now.
+func receive(t *testing.T, desc string, c <-chan mutex.Result, bound time.Duration) *mutex.Lease {
 	t.Helper()
-	r := kit.Receive(t, what, c, time.Now(), bound)
+	r := kit.Receive(t, desc, c, time.Now(), bound)
 	return got(r.Lease, r.Err)(t)
 }
 
-func lockWithin(t *testing.T, what string, m *mutex.Mutex, bound time.Duration) *mutex.Lease {
+func lockWithin(t *testing.T, desc string, m *mutex.Mutex, bound time.Duration) *mutex.Lease {
 	t.Helper()
-	return receive(t, what, m.LockChan(t.Context()), bound)
+	return receive(t, desc, m.LockChan(t.Context()), bound)
 }
 
-// refuses checks that each way to lock fails at once, names the key, and says one of whys.
-func refuses(t *testing.T, what string, m *mutex.Mutex, whys ...string) {
+// expectRefused checks that each way to lock fails at once, with the key and one of the reasons.
+func expectRefused(t *testing.T, desc string, m *mutex.Mutex, reasons ...string) {
 	t.Helper()
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), redistest.Patience)
@@ -97,24 +97,24 @@ func refuses(t *testing.T, what string, m *mutex.Mutex, whys ...string) {
 	for _, way := range ways {
 		err := redistest.Outcome(way)
 		text := fmt.Sprint(err)
-		said := slices.ContainsFunc(whys, func(why string) bool { return strings.Contains(text, why) })
-		if !said || !strings.Contains(text, `"key"`) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, mutex.ErrLocked) {
-			t.Errorf("%s: the error is %v", what, err)
+		found := slices.ContainsFunc(reasons, func(reason string) bool { return strings.Contains(text, reason) })
+		if !found || !strings.Contains(text, `"key"`) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, mutex.ErrLocked) {
+			t.Errorf("%s: the error is %v", desc, err)
 		}
 	}
-	bounded(t, "to refuse five times", start, 0)
+	checkBound(t, "five refused calls", start, 0)
 }
 
-// warm has the server know the scripts that acquire, release and renew.
+// warm loads the scripts that acquire, release and renew.
 func warm(t *testing.T, s *redistest.Server) {
 	t.Helper()
 	l := lock(t, mutexOf(s.Client(t), time.Second))
-	keeps(t, l, 400*time.Millisecond)
+	expectKept(t, l, 400*time.Millisecond)
 	unlock(t, l)
 }
 
-// queued has somebody wait for a key that is held, and returns when Redis has it as the nth in the queue.
-func queued(t *testing.T, s *redistest.Server, m interface {
+// enqueue starts to wait for a held key, and returns when Redis has the nth queue entry.
+func enqueue(t *testing.T, s *redistest.Server, m interface {
 	LockChan(context.Context) <-chan mutex.Result
 }, nth int64) <-chan mutex.Result {
 	t.Helper()
@@ -125,30 +125,30 @@ func queued(t *testing.T, s *redistest.Server, m interface {
 
 func awaitQueue(t *testing.T, s *redistest.Server, length int64) {
 	t.Helper()
-	kit.Queued(t, s, "key", length)
+	kit.AwaitKeyQueue(t, s, "key", length)
 }
 
-// loses checks that a hold ends in time: see kit.Loses.
-func loses(t *testing.T, l *mutex.Lease, done <-chan struct{}, start time.Time, bound time.Duration) {
+// expectLoss checks that a hold ends in time: see kit.ExpectLoss.
+func expectLoss(t *testing.T, l *mutex.Lease, done <-chan struct{}, start time.Time, bound time.Duration) {
 	t.Helper()
-	kit.Loses(t, l, l.Unlock, done, start, bound)
+	kit.ExpectLoss(t, l, l.Unlock, done, start, bound)
 }
 
-// excludes checks that what awaits the lock does not get it for so long.
-func excludes(t *testing.T, c <-chan mutex.Result, d time.Duration) {
+// expectExcluded checks that the waiter does not get the lock within d.
+func expectExcluded(t *testing.T, c <-chan mutex.Result, d time.Duration) {
 	t.Helper()
-	kit.Silent(t, "while another holds the lock", c, d)
+	kit.ExpectNone(t, "while another holds the lock", c, d)
 }
 
-// owner is the token of the lock's owner, nil if there is none.
+// owner returns the token of the lock's owner, or nil.
 func owner(t *testing.T, s *redistest.Server) any { t.Helper(); return s.Do(t, "GET", "key") }
 
-// rests checks that within the bound nothing is left in Redis but fences, and the state of permits,
-// which expire.
-func rests(t *testing.T, s *redistest.Server, within time.Duration) {
+// expectNothingLeft checks that within the bound Redis has only fences and the state of permits, which
+// expire.
+func expectNothingLeft(t *testing.T, s *redistest.Server, within time.Duration) {
 	t.Helper()
 	start := time.Now()
-	kit.Rests(t, within, func() string {
+	kit.ExpectNothingLeft(t, within, func() string {
 		var list []string
 		for _, key := range s.Keys(t) {
 			fence := strings.HasPrefix(key, "baton:{") && strings.Contains(key, "}:fence")
@@ -161,12 +161,12 @@ func rests(t *testing.T, s *redistest.Server, within time.Duration) {
 		}
 		return strings.Join(list, ", ")
 	})
-	bounded(t, "to leave nothing in Redis", start, within+linger)
+	checkBound(t, "to leave nothing in Redis", start, within+linger)
 }
 
-// A crowd locks and unlocks the key from several processes until it is sent away. Meanwhile it sees
-// whether two are inside, and whether fences grow.
-type crowd struct {
+// The contenders lock and unlock the key from several processes until end is called. They check mutual
+// exclusion, and that fences grow.
+type contenders struct {
 	t    *testing.T
 	ctx  context.Context
 	stop context.CancelFunc
@@ -178,9 +178,9 @@ type crowd struct {
 	holds, lost int
 }
 
-// gather sends two goroutines for each client.
-func gather(t *testing.T, ttl time.Duration, clients ...*redis.Client) *crowd {
-	c := &crowd{t: t}
+// contend starts two goroutines for each client.
+func contend(t *testing.T, ttl time.Duration, clients ...*redis.Client) *contenders {
+	c := &contenders{t: t}
 	c.ctx, c.stop = context.WithCancel(t.Context())
 	for _, rdb := range clients {
 		m := mutexOf(rdb, ttl)
@@ -192,17 +192,17 @@ func gather(t *testing.T, ttl time.Duration, clients ...*redis.Client) *crowd {
 			})
 		}
 	}
-	t.Cleanup(c.leave)
+	t.Cleanup(c.end)
 	return c
 }
 
-func (c *crowd) with(f func()) {
+func (c *contenders) locked(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f()
 }
 
-func (c *crowd) hold(m *mutex.Mutex) {
+func (c *contenders) hold(m *mutex.Mutex) {
 	l, err := m.LockContext(c.ctx)
 	if err != nil {
 		if c.ctx.Err() == nil {
@@ -210,9 +210,9 @@ func (c *crowd) hold(m *mutex.Mutex) {
 		}
 		return
 	}
-	c.with(func() {
+	c.locked(func() {
 		if c.inside != nil && c.inside.Err() == nil && l.Err() == nil {
-			c.t.Errorf("two are inside, with the fences %d and %d", c.inside.Fence(), l.Fence())
+			c.t.Errorf("two goroutines hold the lock, with fences %d and %d", c.inside.Fence(), l.Fence())
 		}
 		if l.Fence() <= c.fence {
 			c.t.Errorf("fence %d after %d", l.Fence(), c.fence)
@@ -221,30 +221,30 @@ func (c *crowd) hold(m *mutex.Mutex) {
 		c.holds++
 	})
 	err = l.Err()
-	c.with(func() {
+	c.locked(func() {
 		if c.inside == l {
 			c.inside = nil
 		}
 	})
 	switch again := l.Unlock(); {
 	case errors.Is(err, mutex.ErrLost), errors.Is(again, mutex.ErrLost):
-		c.with(func() { c.lost++ })
+		c.locked(func() { c.lost++ })
 	case again != nil:
 		c.t.Errorf("Unlock: %v", again)
 	}
 }
 
 // more waits for n more holds.
-func (c *crowd) more(n int, bound time.Duration) {
+func (c *contenders) more(n int, bound time.Duration) {
 	c.t.Helper()
-	count := func() (holds int) { c.with(func() { holds = c.holds }); return holds }
+	count := func() (holds int) { c.locked(func() { holds = c.holds }); return holds }
 	start, before := time.Now(), count()
 	redistest.Eventually(c.t, bound+slack, func() bool { return count() >= before+n }, "%d more holds", n)
-	bounded(c.t, fmt.Sprintf("%d more holds", n), start, bound)
+	checkBound(c.t, fmt.Sprintf("%d more holds", n), start, bound)
 }
 
-// leave sends the crowd away.
-func (c *crowd) leave() {
+// end stops the contenders.
+func (c *contenders) end() {
 	c.stop()
 	c.wg.Wait()
 }

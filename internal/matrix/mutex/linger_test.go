@@ -13,9 +13,9 @@ import (
 
 func init() { workers["fault-lingerer"] = faultLingerer }
 
-// faultLingerer is a process that locks the key again and again, and says "lingers" when it has done
-// so for a while: it hardly ever holds the lock, and keeps it in between. If it stood still for a TTL,
-// or waited, it says "held" and the fence when it has locked the key next.
+// faultLingerer is a worker that locks the key repeatedly, and keeps the claim between its short holds.
+// It prints "lingers" after some holds. After a wait or a stop longer than the TTL, it prints "held" and
+// the fence.
 func faultLingerer() {
 	rdb, ttl := kit.FromEnv()
 	m := mutexOf(rdb, ttl)
@@ -28,7 +28,7 @@ func faultLingerer() {
 			fmt.Println("held", l.Fence())
 		}
 		last = time.Now()
-		_ = l.Unlock() // it may have been stopped, and have lost it
+		_ = l.Unlock() // returns ErrLost if the process was stopped
 		if i == 20 {
 			fmt.Println("lingers")
 		}
@@ -36,16 +36,16 @@ func faultLingerer() {
 	}
 }
 
-// lingering starts such a process, and returns when its claim lingers.
+// lingering starts a faultLingerer, and returns when its claim lingers.
 func lingering(t *testing.T, s *redistest.Server, ttl time.Duration) (w kit.Worker) {
 	t.Helper()
 	w = kit.Spawn(t, s, "fault-lingerer", ttl)
-	w.Says("lingers")
+	w.Expect("lingers")
 	return w
 }
 
-// TestFaultLingererDies kills a process whose claim lingers (row 82): the lock was unlocked, and
-// is held until its TTL is over.
+// TestFaultLingererDies kills a process whose claim lingers (row 82). The lock was unlocked, but stays held
+// until its TTL has passed.
 func TestFaultLingererDies(t *testing.T) {
 	t.Parallel()
 	const ttl = 1500 * time.Millisecond
@@ -53,29 +53,29 @@ func TestFaultLingererDies(t *testing.T) {
 	w := lingering(t, s, ttl)
 	w.Kill()
 	if token := owner(t, s); !(lease.Holder{Owner: lease.Owner{Token: fmt.Sprint(token)}}).MayLinger() {
-		t.Fatalf("the owner is %q, which does not linger", token)
+		t.Fatalf("the owner is %q, which cannot linger", token)
 	}
-	n := receive(t, "to wait for the end of the linger", mutexOf(s.Client(t), ample).LockChan(t.Context()), ttl+poll)
-	keeps(t, n, ttl)
+	n := receive(t, "to lock after the linger", mutexOf(s.Client(t), ample).LockChan(t.Context()), ttl+poll)
+	expectKept(t, n, ttl)
 	unlock(t, n)
-	rests(t, s, 0)
+	expectNothingLeft(t, s, 0)
 }
 
-// TestFaultLingererStops stops such a process for longer than its TTL. It learns that its claim
-// has ended at its next lock, which waits.
+// TestFaultLingererStops stops such a process for longer than its TTL. When it continues, its claim has
+// ended, so its next lock waits.
 func TestFaultLingererStops(t *testing.T) {
 	t.Parallel()
 	const ttl = 1500 * time.Millisecond
 	s := redistest.Start(t)
 	w := lingering(t, s, ttl)
 	w.Pause()
-	n := receive(t, "to wait for the end of the linger", mutexOf(s.Client(t), ample).LockChan(t.Context()), ttl+poll)
-	keeps(t, n, ttl)
+	n := receive(t, "to lock after the linger", mutexOf(s.Client(t), ample).LockChan(t.Context()), ttl+poll)
+	expectKept(t, n, ttl)
 	w.Continue()
-	kit.Silent(t, "the worker", w.Lines(), ttl)
-	keeps(t, n, ttl)
+	kit.ExpectNone(t, "the worker", w.Lines(), ttl)
+	expectKept(t, n, ttl)
 	unlock(t, n)
-	if again := w.Held(); again <= n.Fence() {
+	if again := w.ExpectHeld(); again <= n.Fence() {
 		t.Errorf("fence %d after %d", again, n.Fence())
 	}
 	w.Kill()

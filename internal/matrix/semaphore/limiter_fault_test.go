@@ -12,29 +12,29 @@ import (
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
-// slack is what a busy machine may add to a bound of milliseconds.
+// slack is added to bounds of milliseconds for a busy machine.
 const slack = 300 * time.Millisecond
 
-// proxied returns a limiter through a proxy, and one of the same key beside it.
+// proxied returns a limiter behind a proxy, and a direct limiter of the same key.
 func proxied(t *testing.T, r semaphore.Limit, burst int) (*redistest.Proxy, *semaphore.Limiter, *semaphore.Limiter) {
-	s, p := kit.Proxied(t)
+	s, p := kit.StartWithProxy(t)
 	far := semaphore.NewLimiter(p.Client(t), "key", r, burst)
 	near := semaphore.NewLimiter(s.Client(t), "key", r, burst)
 	warm := semaphore.NewLimiter(p.Client(t), "warm", r, burst)
-	warm.Allow() // the server learns the script
+	warm.Allow() // loads the script
 	far.AllowN(1)
 	return p, far, near
 }
 
-// left counts the tokens that are there, and takes them.
-func left(t *testing.T, lim *semaphore.Limiter) (n int) {
+// takeRemaining takes all available tokens, and returns their number.
+func takeRemaining(t *testing.T, lim *semaphore.Limiter) (n int) {
 	for lim.Allow() {
 		n++
 	}
 	return n
 }
 
-// TestFaultLimiterLostReply cuts the answer to a wait: it asks again, and takes once.
+// TestFaultLimiterLostReply loses the reply to a wait. The request is repeated, and takes one token.
 func TestFaultLimiterLostReply(t *testing.T) {
 	t.Parallel()
 	for name, wait := range map[string]func(context.Context, *semaphore.Limiter) error{
@@ -48,23 +48,22 @@ func TestFaultLimiterLostReply(t *testing.T) {
 			if err := wait(t.Context(), far); err != nil {
 				t.Fatal(err)
 			}
-			if n := left(t, near); n != 8 || p.Faults().RepliesCut != 2 {
-				t.Errorf("%d of 10 tokens are left after one and one, with %d replies cut", n, p.Faults().RepliesCut)
+			if n := takeRemaining(t, near); n != 8 || p.Faults().RepliesCut != 2 {
+				t.Errorf("%d of 10 tokens are left after two events, with %d replies cut", n, p.Faults().RepliesCut)
 			}
 		})
 	}
 }
 
-// TestFaultLimiterAllow has a try fail closed, after one request: not two tokens
-// for one event.
+// TestFaultLimiterAllow: a try without a reply is not repeated, and does not allow the event.
 func TestFaultLimiterAllow(t *testing.T) {
 	t.Parallel()
 	p, far, near := proxied(t, 0.001, 10)
 	p.CutNextReply("evalsha")
 	if ok, err := far.AllowContext(t.Context()); ok || err == nil || !strings.Contains(err.Error(), `allow "key"`) {
-		t.Errorf("without an answer: %t, %v", ok, err)
+		t.Errorf("without a reply: %t, %v", ok, err)
 	}
-	if n := left(t, near); n != 8 {
+	if n := takeRemaining(t, near); n != 8 {
 		t.Errorf("%d tokens are left", n)
 	}
 	p.Refuse(true)
@@ -73,8 +72,8 @@ func TestFaultLimiterAllow(t *testing.T) {
 	}
 }
 
-// TestFaultLimiterBlackhole ends ctx while Redis does not answer: the call returns
-// at once, and what is executed later is undone.
+// TestFaultLimiterBlackhole cancels ctx while Redis does not reply. The call returns at once, and a request
+// that is executed later is undone.
 func TestFaultLimiterBlackhole(t *testing.T) {
 	t.Parallel()
 	for name, call := range map[string]func(context.Context, *semaphore.Limiter) error{
@@ -98,29 +97,29 @@ func TestFaultLimiterBlackhole(t *testing.T) {
 			}
 			p.Blackhole(false)
 			if name == "Allow" {
-				return // it has no id, and may have taken a token
+				return // the request has no ID, and may have taken a token
 			}
-			redistest.Eventually(t, 10*time.Second, func() bool { return p.Requests("evalsha") >= 4 }, "the return is sent")
+			redistest.Eventually(t, 10*time.Second, func() bool { return p.Requests("evalsha") >= 4 }, "the refund is sent")
 			redistest.Eventually(t, 10*time.Second, func() bool {
 				ok, err := near.AllowNContext(t.Context(), 9)
 				return ok && err == nil
-			}, "the token is given back")
+			}, "the token is refunded")
 		})
 	}
 }
 
-// TestFaultLimiterOutage has Redis away for a while: a wait waits for it, and one
-// whose ctx ends names both reasons.
+// TestFaultLimiterOutage stops Redis for some time. A wait continues after the outage. If ctx is done
+// first, the error contains both reasons.
 func TestFaultLimiterOutage(t *testing.T) {
 	t.Parallel()
 	p, far, near := proxied(t, 0.001, 10)
 	p.Refuse(true)
-	const patience = time.Second // in which some attempt fails, on a busy machine too
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	const timeout = time.Second // an attempt fails within it, even on a busy machine
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	start := time.Now()
 	err := far.Wait(ctx)
-	if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "(Redis: ") || took > patience+slack+redistest.Allowance(start) {
+	if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "(Redis: ") || took > timeout+slack+redistest.Allowance(start) {
 		t.Errorf("%v after %v", err, took)
 	}
 	c := far.WaitChan(t.Context())
@@ -128,7 +127,7 @@ func TestFaultLimiterOutage(t *testing.T) {
 	if err := <-c; err != nil {
 		t.Error(err)
 	}
-	if n := left(t, near); n != 8 {
+	if n := takeRemaining(t, near); n != 8 {
 		t.Errorf("%d tokens are left", n)
 	}
 }

@@ -14,22 +14,21 @@ import (
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
-// TestFaultWeightedLost loses a command or its answer, whatever it is: nothing is
-// counted twice.
+// TestFaultWeightedLost loses each kind of command or its reply. No permit is counted twice.
 func TestFaultWeightedLost(t *testing.T) {
 	t.Parallel()
-	kit.Together(t, kit.Losses, func(t *testing.T, f kit.Loss) {
-		s, p := kit.Proxied(t)
+	kit.RunTogether(t, kit.Losses, func(t *testing.T, f kit.Loss) {
+		s, p := kit.StartWithProxy(t)
 		rdb := s.Client(t)
 		sem := weightedOf(p.Client(t, kit.Impatient), 10, 3*time.Second)
-		release(t, acquire(t, weightedOf(rdb, 10, ample), 1)) // the scripts are known
-		step := func(what string, do func(), want ...int64) {
+		release(t, acquire(t, weightedOf(rdb, 10, ample), 1)) // loads the scripts
+		step := func(desc string, do func(), want ...int64) {
 			t.Helper()
 			f.Lose(p)
 			start := time.Now()
 			do()
-			bounded(t, what, start, 2*f.Wait) // a busy machine may take the next answer for lost, too
-			weighs(t, rdb, what, want...)
+			checkBound(t, desc, start, 2*f.Wait) // a busy machine may also treat the next reply as lost
+			checkWeights(t, rdb, desc, want...)
 		}
 		var l *semaphore.Lease
 		step("to acquire", func() { must(sem.Acquire(t.Context(), 3)) }, 3)
@@ -37,35 +36,35 @@ func TestFaultWeightedLost(t *testing.T) {
 		step("to raise again", func() { must(sem.Acquire(t.Context(), 4)) }, 9)
 		step("to lower", func() { sem.Release(2) }, 7)
 		step("to lower by a lease", func() { release(t, l) }, 5)
-		before := f.Fired(p.Faults())
+		before := f.Count(p.Faults())
 		f.Lose(p)
-		redistest.Eventually(t, 3*time.Second, func() bool { return f.Fired(p.Faults()) > before }, "it is renewed")
-		weighs(t, rdb, "to renew", 5)
+		redistest.Eventually(t, 3*time.Second, func() bool { return f.Count(p.Faults()) > before }, "the hold is renewed")
+		checkWeights(t, rdb, "to renew", 5)
 		step("to lower by portions", func() { sem.Release(3) }, 2)
 		step("to release", func() { sem.Release(2) })
 
 		f.Lose(p)
-		if sem.TryAcquire(1) { // it has asked again
+		if sem.TryAcquire(1) { // the request was repeated
 			sem.Release(1)
 		}
 		used := func() int64 { _, used := stored(rdb); return used }
-		redistest.Eventually(t, f.Wait+kit.Slack, func() bool { return used() == 0 }, "a try leaves nothing")
+		redistest.Eventually(t, f.Wait+kit.Slack, func() bool { return used() == 0 }, "a try leaves no permits")
 		must(sem.Acquire(t.Context(), 4))
 		f.Lose(p)
-		if sem.TryAcquire(1) { // it has asked again
+		if sem.TryAcquire(1) { // the request was repeated
 			sem.Release(1)
 		}
-		redistest.Eventually(t, f.Wait+kit.Slack, func() bool { return used() == 4 }, "a try for more leaves nothing")
+		redistest.Eventually(t, f.Wait+kit.Slack, func() bool { return used() == 4 }, "a try for more permits leaves no permits")
 		sem.Release(4)
-		if n := f.Fired(p.Faults()); n != 10 {
+		if n := f.Count(p.Faults()); n != 10 {
 			t.Errorf("the fault took place %d times", n)
 		}
-		rests(t, rdb, poll)
+		expectNothingLeft(t, rdb, poll)
 	})
 }
 
-// TestFaultWeightedTwice runs each script twice, and all that were ever run once
-// more, in each order, whenever something has changed: nothing else does.
+// TestFaultWeightedTwice runs each script twice. After each change, it runs all earlier scripts again, in
+// both orders. The repetitions change nothing.
 func TestFaultWeightedTwice(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
@@ -86,7 +85,7 @@ func TestFaultWeightedTwice(t *testing.T) {
 		rdb.AddHook(double)
 		again := func(when string, want ...int64) {
 			t.Helper()
-			weighs(t, plain, when, want...)
+			checkWeights(t, plain, when, want...)
 			mu.Lock()
 			defer mu.Unlock()
 			for i := range all {
@@ -94,7 +93,7 @@ func TestFaultWeightedTwice(t *testing.T) {
 					_ = plain.Process(t.Context(), cmd.Clone())
 				}
 			}
-			weighs(t, plain, when+", and all again", want...)
+			checkWeights(t, plain, when+", and all again", want...)
 		}
 		sem := weightedOf(rdb, 10, ample)
 		must(sem.Acquire(t.Context(), 3))
@@ -103,10 +102,10 @@ func TestFaultWeightedTwice(t *testing.T) {
 		again("raised", 5)
 		sem.Release(4)
 		again("lowered", 1)
-		rival := acquire(t, weightedOf(other, 10, ample), 8)
-		more := queued(t, plain, sem, 2, 1)
+		rivalLease := acquire(t, weightedOf(other, 10, ample), 8)
+		more := enqueue(t, plain, sem, 2, 1)
 		again("queued", 1, 8)
-		release(t, rival)
+		release(t, rivalLease)
 		last := <-more
 		must(last.Err)
 		again("handed over", 3)
@@ -117,42 +116,45 @@ func TestFaultWeightedTwice(t *testing.T) {
 	})
 }
 
-// TestFaultWeightedInside loses the permits of who is inside by Acquire: through
-// the same Weighted it counts until its Release, elsewhere it does not.
+// TestFaultWeightedInside loses permits that were acquired by Acquire. In the same Weighted they count
+// until Release, in other processes they do not.
 func TestFaultWeightedInside(t *testing.T) {
 	t.Parallel()
 	const ttl = 500 * time.Millisecond
-	s, p := kit.Proxied(t)
+	s, p := kit.StartWithProxy(t)
 	rdb := s.Client(t)
 	sem, other := weightedOf(p.Client(t), 5, ttl), weightedOf(rdb, 5, ample)
 	must(sem.Acquire(t.Context(), 3))
 	lost := acquire(t, sem, 1)
-	next := queued(t, rdb, other, 5, 1)
+	next := enqueue(t, rdb, other, 5, 1)
 	p.Refuse(true)
-	release(t, receive(t, "to get what was lost", next, ttl+poll))
+	release(t, receive(t, "to acquire the lost permits", next, ttl+poll))
 	p.Refuse(false)
-	loses(t, lost, time.Now(), 0)
+	expectLoss(t, lost, time.Now(), 0)
 
 	must(sem.Acquire(t.Context(), 2)) // 5 of 5 are inside
 	in := make(chan error)
 	go func() { in <- sem.Acquire(t.Context(), 1) }()
-	waits := func(d time.Duration) { t.Helper(); kit.Silent(t, "a sixth of 5 inside one Weighted", in, d) }
+	waits := func(d time.Duration) {
+		t.Helper()
+		kit.ExpectNone(t, "a sixth holder of 5 permits in one Weighted", in, d)
+	}
 	waits(200 * time.Millisecond)
 	if sem.TryAcquire(1) {
-		t.Error("TryAcquire gets inside where 5 of 5 are")
+		t.Error("TryAcquire succeeds with 5 of 5 permits in use")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if err := sem.Acquire(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Acquire returned %v", err)
 	}
-	release(t, acquire(t, other, 3)) // elsewhere they are free
+	release(t, acquire(t, other, 3)) // in another process, they are free
 	waits(0)
-	sem.Release(1) // of the oldest, which are lost
+	sem.Release(1) // releases the oldest permits, which are lost
 	must(<-in)
 	sem.Release(5)
 	if redistest.Outcome(func() error { sem.Release(1); return nil }) == nil {
-		t.Error("Release of what is not held did not panic")
+		t.Error("Release of unheld permits did not panic")
 	}
-	rests(t, rdb, poll)
+	expectNothingLeft(t, rdb, poll)
 }

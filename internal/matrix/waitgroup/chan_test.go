@@ -10,8 +10,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// TestCrowd has 10,000 wait in one process: they cost one subscription, one
-// request a second, and little memory.
+// TestCrowd waits 10,000 times in one process. The waits cost one subscription, one request per second,
+// and little memory.
 func TestCrowd(t *testing.T) {
 	s := redistest.Start(t)
 	rdb := s.Client(t)
@@ -19,22 +19,22 @@ func TestCrowd(t *testing.T) {
 	there.Add(1)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	const crowd = 10_000
-	waits := make([]<-chan error, crowd)
+	const waiters = 10_000
+	waits := make([]<-chan error, waiters)
 	memory, goroutines := heap(), runtime.NumGoroutine()
 	for i := range waits {
 		waits[i] = here.WaitChan(ctx)
 	}
 	listening(t, rdb, 1)
-	goesOn(t, "the first", waits[0], 100*time.Millisecond)
-	each := (heap() - memory) / crowd
-	t.Logf("%d bytes each, %d goroutines more", each, runtime.NumGoroutine()-goroutines)
+	expectPending(t, "the first wait", waits[0], 100*time.Millisecond)
+	each := (heap() - memory) / waiters
+	t.Logf("%d bytes per wait, %d additional goroutines", each, runtime.NumGoroutine()-goroutines)
 	if each >= 1000 || runtime.NumGoroutine()-goroutines > 10 {
-		t.Errorf("one that waits costs %d bytes, all cost %d goroutines", each, runtime.NumGoroutine()-goroutines)
+		t.Errorf("a wait costs %d bytes, all waits cost %d goroutines", each, runtime.NumGoroutine()-goroutines)
 	}
 	before := s.Stats(t)
 	const seconds = 3
-	<-time.After(seconds * time.Second) // the time is what is measured
+	<-time.After(seconds * time.Second) // the measured time
 	cost := s.Stats(t).Since(before)
 	if cost.Requests() > seconds+1 || cost.Subscribes() > 0 {
 		t.Errorf("waiting cost %d requests in %d s", cost.Requests(), seconds)
@@ -47,9 +47,9 @@ func TestCrowd(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("all were told after %v", time.Since(start))
+	t.Logf("all waits ended after %v", time.Since(start))
 	if cost := s.Stats(t).Since(before); cost.Published() != 1 || cost.Requests() > 2 {
-		t.Errorf("the end of a round cost %d requests and %d messages", cost.Requests(), cost.Published())
+		t.Errorf("the end of a generation cost %d requests and %d messages", cost.Requests(), cost.Published())
 	}
 }
 

@@ -9,10 +9,9 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-// TestFaultSentinels has sentinels promote a replica that has not got the end of a
-// task and the start of another (row 6). The first rises from the dead, and is
-// abandoned when it has run out; the second is told that it is lost, and what it
-// had joined is left to others. Who waits hears of all that.
+// TestFaultSentinels fails over to a replica that lacks the end of a task and the start of another (row
+// 6). The first task exists again, and is abandoned when it has expired. The second task's loss is
+// reported, and its count can be claimed again. The waiter gets the result of both.
 func TestFaultSentinels(t *testing.T) {
 	t.Parallel()
 	const ttl = 1500 * time.Millisecond
@@ -30,16 +29,16 @@ func TestFaultSentinels(t *testing.T) {
 	})
 	start := time.Now()
 	if count, tasks := kit.Outstanding(t, s.Replica.Client(t)); count != 1 || tasks != 1 {
-		t.Fatalf("the failover has lost nothing: %d and %d tasks are left", count, tasks)
+		t.Fatalf("the failover has lost no write: a count of %d and %d tasks are left", count, tasks)
 	}
 	ctx, stop := second.Context(t.Context())
 	defer stop()
 	<-ctx.Done()
-	redistest.CheckDuration(t, "to be told of the loss", start, ttl, leeway)
-	is(t, "Done of what is lost", second.Done(), waitgroup.ErrLost)
+	redistest.CheckDuration(t, "to report the loss", start, ttl, leeway)
+	is(t, "Done of the lost task", second.Done(), waitgroup.ErrLost)
 	s.Promoted(t)
-	goesOn(t, "a wait for what is left", waited, 0)
+	expectPending(t, "a wait for the remaining count", waited, 0)
 	start = time.Now()
-	must(here.DoneContext(t.Context())) // what the second had joined
-	lost(t, "the wait", ends(t, "the wait after a failover", waited, start, 2*ttl+poll), 1)
+	must(here.DoneContext(t.Context())) // the count that the second task had claimed
+	lost(t, "the wait", receiveResult(t, "the wait after a failover", waited, start, 2*ttl+poll), 1)
 }

@@ -14,15 +14,15 @@ import (
 const leeway, poll = kit.Slack, kit.Poll
 
 var (
-	must             = kit.Must
-	is, lost, claim  = kit.Is, kit.Lost, kit.Claim
-	holds, listening = kit.Counts, kit.Listening
+	must                   = kit.Must
+	is, lost, claim        = kit.Is, kit.Lost, kit.Claim
+	checkCounts, listening = kit.Counts, kit.Listening
 
-	// workers are what the test binary does when a test starts it as another process, by name.
+	// workers has the programs of worker processes, by name.
 	workers = map[string]func(){}
 )
 
-// TestMain runs the tests only for internal/matrix.
+// TestMain runs the tests only for the command internal/matrix.
 func TestMain(m *testing.M) { redistest.TimedMain(m, workers) }
 
 func groupOf(rdb redis.UniversalClient, ttl time.Duration) *waitgroup.WaitGroup {
@@ -31,20 +31,20 @@ func groupOf(rdb redis.UniversalClient, ttl time.Duration) *waitgroup.WaitGroup 
 	return wg
 }
 
-// ends takes the result of a wait, within the bound from start.
-func ends(t *testing.T, what string, c <-chan error, start time.Time, bound time.Duration) error {
+// receiveResult receives the result of a wait within the bound from start.
+func receiveResult(t *testing.T, desc string, c <-chan error, start time.Time, bound time.Duration) error {
 	t.Helper()
-	return kit.Receive(t, what, c, start, bound)
+	return kit.Receive(t, desc, c, start, bound)
 }
 
-// goesOn checks that a wait does not end for so long.
-func goesOn(t *testing.T, what string, c <-chan error, d time.Duration) {
+// expectPending checks that a wait does not end within d.
+func expectPending(t *testing.T, desc string, c <-chan error, d time.Duration) {
 	t.Helper()
-	kit.Silent(t, what, c, d)
+	kit.ExpectNone(t, desc, c, d)
 }
 
-// succeeds checks an error that must not be.
-func succeeds(t *testing.T, err error) {
+// expectNil checks that err is nil.
+func expectNil(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Error(err)

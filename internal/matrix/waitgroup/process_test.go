@@ -22,14 +22,13 @@ func init() {
 	workers["waiter"] = waiterProcess
 }
 
-// process is what a worker is told by its environment.
+// process returns the client and the group from a worker's environment.
 func process() (*redis.Client, *waitgroup.WaitGroup) {
 	rdb, ttl := kit.FromEnv()
 	return rdb, groupOf(rdb, ttl)
 }
 
-// TestKill kills a process with three tasks: all who wait, in all processes, are
-// told of three.
+// TestKill kills a process with three tasks. All waits in all processes report three abandoned tasks.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	const ttl = time.Second
@@ -39,7 +38,7 @@ func TestKill(t *testing.T) {
 	wg.Add(3)
 	victim := kit.Spawn(t, s, "tasks", ttl)
 	for range 3 {
-		victim.Says("joined")
+		victim.Expect("claimed")
 	}
 	wg.Add(1)
 	other := claim(t, wg)
@@ -48,38 +47,38 @@ func TestKill(t *testing.T) {
 		waits = append(waits, wg.WaitChan(t.Context()), waitgroup.New(s.Client(t), "key").WaitChan(t.Context()))
 	}
 	waiter := kit.Spawn(t, s, "waiter", ttl)
-	waiter.Says("waits")
-	goesOn(t, "a live process", waits[0], 3*ttl) // it is renewed
+	waiter.Expect("waits")
+	expectPending(t, "a wait for live tasks", waits[0], 3*ttl) // the tasks are renewed
 
 	victim.Kill()
 	start := time.Now()
 	must(other.Done())
 	for i, c := range waits {
-		err := ends(t, fmt.Sprint("wait ", i), c, start, ttl+poll)
+		err := receiveResult(t, fmt.Sprint("wait ", i), c, start, ttl+poll)
 		lost(t, "a wait", err, 3)
 	}
-	if got := waiter.Says("told"); got != "3" {
-		t.Errorf("another process was told of %s", got)
+	if got := waiter.Expect("abandoned"); got != "3" {
+		t.Errorf("the wait in another process reported %s abandoned tasks", got)
 	}
-	lost(t, "who comes late", wg.WaitContext(t.Context()), 3)
+	lost(t, "a later wait", wg.WaitContext(t.Context()), 3)
 	wg.Add(1)
 	wg.Done()
-	succeeds(t, wg.WaitContext(t.Context())) // the next round
+	expectNil(t, wg.WaitContext(t.Context())) // the next generation
 }
 
-// tasksProcess holds a task in each of the ways in which one can be had.
+// tasksProcess runs a task of each kind.
 func tasksProcess() {
 	_, wg := process()
 	ctx := context.Background()
 	for range 2 {
 		_, err := wg.Claim(ctx)
 		must(err)
-		fmt.Println("joined")
+		fmt.Println("claimed")
 	}
-	must(wg.DoneContext(ctx)) // the third is replaced by one of its own
+	must(wg.DoneContext(ctx)) // the third is replaced by a task of Do
 	go func() {
 		_ = wg.Do(ctx, func(context.Context) error {
-			fmt.Println("joined")
+			fmt.Println("claimed")
 			select {}
 		})
 	}()
@@ -95,11 +94,11 @@ func waiterProcess() {
 	if !errors.As(<-c, &a) {
 		a = new(waitgroup.AbandonedError)
 	}
-	fmt.Println("told", a.Tasks)
+	fmt.Println("abandoned", a.Tasks)
 }
 
-// TestPause stops a process for longer than its TTL, and lets it go on: its tasks
-// are counted as abandoned, and it is told.
+// TestPause stops a process for longer than its TTL. Its task is abandoned, and the loss is reported when the
+// process continues.
 func TestPause(t *testing.T) {
 	t.Parallel()
 	const ttl = time.Second
@@ -108,12 +107,12 @@ func TestPause(t *testing.T) {
 	wg := waitgroup.New(rdb, "key")
 	wg.Add(1)
 	w := kit.Spawn(t, s, "paused", ttl)
-	w.Says("joined")
+	w.Expect("claimed")
 	c := wg.WaitChan(t.Context())
 	w.Pause()
-	lost(t, "the wait", ends(t, "the wait", c, time.Now(), ttl+poll), 1)
+	lost(t, "the wait", receiveResult(t, "the wait", c, time.Now(), ttl+poll), 1)
 	w.Continue()
-	if got := w.Says("lost"); got != "true" {
+	if got := w.Expect("lost"); got != "true" {
 		t.Errorf("Done after the loss: ErrLost is %s", got)
 	}
 }
@@ -122,7 +121,7 @@ func pausedProcess() {
 	_, wg := process()
 	task, err := wg.Claim(context.Background())
 	must(err)
-	fmt.Println("joined")
+	fmt.Println("claimed")
 	ctx, stop := task.Context(context.Background())
 	defer stop()
 	<-ctx.Done()

@@ -1,4 +1,4 @@
-package rival
+package adaptertest
 
 import (
 	"os"
@@ -10,7 +10,7 @@ import (
 )
 
 // Examples runs the examples of the test binary again, on a real server. By default they
-// run on an embedded one.
+// run on an embedded server.
 func Examples(t *testing.T) {
 	s := redistest.Start(t)
 	again := exec.Command(os.Args[0], "-test.run=^Example", "-test.v")
@@ -20,6 +20,6 @@ func Examples(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	if s.Stats(t).Calls["evalsha"] == 0 {
-		t.Error("the server was not asked for a lock")
+		t.Error("the examples did not use the server")
 	}
 }

@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// unmutated runs the tests that are listed for the mutants on the library as it is.
-// One that fails anyway, or that is skipped, would prove nothing.
-func (l *lab) unmutated(ctx context.Context, ms []mutant) error {
+// checkUnmutated runs the mutants' tests on the library without a mistake. A test that fails or is skipped
+// would prove nothing.
+func (r *runner) checkUnmutated(ctx context.Context, ms []mutant) error {
 	type program struct {
 		pkg    string
 		script bool
@@ -30,19 +30,19 @@ func (l *lab) unmutated(ctx context.Context, ms []mutant) error {
 		name, _, _ := strings.Cut(m.test, "/")
 		tests[p][name] = true
 	}
-	return l.each(len(tests), func(b *bench, i int) error {
+	return r.forEach(len(tests), func(w *worker, i int) error {
 		p := slices.SortedFunc(maps.Keys(tests), func(x, y program) int { return strings.Compare(fmt.Sprint(x), fmt.Sprint(y)) })[i]
-		bin, err := l.program(ctx, p.pkg, p.script)
+		bin, err := r.program(ctx, p.pkg, p.script)
 		if err == nil && p.script {
-			err = b.copyScripts()
+			err = w.copyScripts()
 		}
 		if err != nil {
 			return err
 		}
 		names := slices.Sorted(maps.Keys(tests[p]))
-		output, err := b.run(ctx, p.pkg, bin, 10*time.Minute, "-test.v", "-test.run", "^("+strings.Join(names, "|")+")$")
+		output, err := w.run(ctx, p.pkg, bin, 10*time.Minute, "-test.v", "-test.run", "^("+strings.Join(names, "|")+")$")
 		if err != nil {
-			return fmt.Errorf("a test of %s fails without any mistake: %w\n%s", p.pkg, err, output)
+			return fmt.Errorf("a test of %s fails without a mistake: %w\n%s", p.pkg, err, output)
 		}
 		for _, name := range names {
 			if !strings.Contains(output, "--- PASS: "+name+" ") {
@@ -53,15 +53,15 @@ func (l *lab) unmutated(ctx context.Context, ms []mutant) error {
 	})
 }
 
-// each calls f for 0 to n-1, on as many benches as there are jobs.
-func (l *lab) each(n int, f func(b *bench, i int) error) error {
+// forEach calls f for 0 to n-1, with r.jobs workers.
+func (r *runner) forEach(n int, f func(w *worker, i int) error) error {
 	next, errs := make(chan int), make(chan error)
-	for range l.jobs {
+	for range r.jobs {
 		go func() {
-			dir, err := os.MkdirTemp(l.dir, "bench")
+			dir, err := os.MkdirTemp(r.dir, "bench")
 			for i := range next {
 				if err == nil {
-					err = f(&bench{l, dir}, i)
+					err = f(&worker{r, dir}, i)
 				}
 			}
 			errs <- err
@@ -72,30 +72,30 @@ func (l *lab) each(n int, f func(b *bench, i int) error) error {
 	}
 	close(next)
 	var all error
-	for range l.jobs {
+	for range r.jobs {
 		all = errors.Join(all, <-errs)
 	}
 	return all
 }
 
-// tryAll tries the mutants, and prints what became of each: a line, and below it what the test
-// printed if it has not caught the mutant.
-func (l *lab) tryAll(ctx context.Context, ms []mutant, out io.Writer) error {
-	if err := check(l.root, ms); err != nil {
+// runAll runs the mutants, and prints one line for each. If a mutant was not caught, it also prints the
+// output of the test.
+func (r *runner) runAll(ctx context.Context, ms []mutant, out io.Writer) error {
+	if err := check(r.root, ms); err != nil {
 		return err
 	}
 	start := time.Now()
-	if l.test == "" {
-		if err := l.unmutated(ctx, ms); err != nil {
+	if r.test == "" {
+		if err := r.checkUnmutated(ctx, ms); err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "Without a mistake the tests pass, in %.0f s.\n\n", time.Since(start).Seconds())
+		fmt.Fprintf(out, "The tests pass without a mistake, in %.0f s.\n\n", time.Since(start).Seconds())
 	}
 	var mu sync.Mutex
 	bad := 0
-	err := l.each(len(ms), func(b *bench, i int) error {
+	err := r.forEach(len(ms), func(w *worker, i int) error {
 		m := ms[i]
-		v, took, output, err := b.try(ctx, m)
+		v, took, output, err := w.testMutant(ctx, m)
 		mu.Lock()
 		defer mu.Unlock()
 		fmt.Fprintf(out, "%s: %s (%.1f s; %s.%s; %s)\n", m.name, v, took.Seconds(), m.pkg, m.test, m.breaks)
@@ -117,7 +117,7 @@ func (l *lab) tryAll(ctx context.Context, ms []mutant, out io.Writer) error {
 
 func check(root string, ms []mutant) error {
 	if len(ms) == 0 {
-		return errors.New("no mutant has such a name")
+		return errors.New("no mutant has a matching name")
 	}
 	for _, m := range ms {
 		if _, err := m.apply(root); err != nil {
@@ -127,7 +127,7 @@ func check(root string, ms []mutant) error {
 	return nil
 }
 
-// packages are those whose tests may notice a mistake in a file.
+// packages returns the packages whose tests may catch a mistake in a file.
 func packages(file string) []string {
 	switch dir := filepath.Dir(file); dir {
 	case "internal/lease", "internal/redisstore":
