@@ -327,9 +327,9 @@ func TestManyCandidates(t *testing.T) {
 
 // The ctx of a term ends when the term is resigned or lost.
 func TestTermContext(t *testing.T) {
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+	synctest.Test(t, func(t *testing.T) { // a stall must not lose the term
+		rdb := bubbleClient(t)
 		e := electionOf(rdb, "a")
-		e.TTL = 500 * time.Millisecond
 		for name, row := range map[string]struct {
 			end  func(term *mutex.Term)
 			want error
@@ -506,9 +506,9 @@ func TestElectionHookPanics(t *testing.T) {
 
 // Contended reports that another candidate waits.
 func TestTermContended(t *testing.T) {
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+	synctest.Test(t, func(t *testing.T) { // a stall must not lose the term
+		rdb := bubbleClient(t)
 		a, b := electionOf(rdb, "a"), electionOf(sibling(t, rdb), "b")
-		a.TTL = 300 * time.Millisecond
 		term := campaign(t, a)
 		contended := term.Contended()
 		next := b.CampaignChan(t.Context())
