@@ -254,10 +254,11 @@ func FuzzValueMessage(f *testing.F) {
 				waiter <- err
 			}()
 			awaitWaiters(t, once.Inspect, 1)
-			channels := a.PubSubChannels(ctx, "baton:*").Val()
-			if len(channels) != 2 {
-				t.Errorf("the channels are %q", channels)
-			}
+			var channels []string
+			redistest.Eventually(t, redistest.Patience, func() bool {
+				channels = a.PubSubChannels(ctx, "baton:*").Val()
+				return len(channels) == 2
+			}, "there are two channels")
 			for _, channel := range channels {
 				must(a.Publish(ctx, channel, payload).Err())
 			}

@@ -155,7 +155,7 @@ func TestPanicOfAHookInARenewalLosesNoLease(t *testing.T) {
 func TestPanicOfAHookInTheSubscription(t *testing.T) {
 	server := redistest.Start(t)
 	var armed atomic.Bool
-	rdb := server.Client(t)
+	rdb := server.Client(t, redistest.Patient) // a late reply would cost a connection, and the next command would dial
 	rdb.AddHook(redistest.Hook{Dial: func(ctx context.Context, network, addr string, next redis.DialHook) (net.Conn, error) {
 		if armed.CompareAndSwap(true, false) {
 			panic("in a hook")
