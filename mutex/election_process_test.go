@@ -48,12 +48,12 @@ func elector() {
 	var running atomic.Int32
 	must(electionFromEnv().Lead(context.Background(), func(ctx context.Context, t *mutex.Term) error {
 		mine := t.Number()
+		o.leader.Store(id) // before the number, as the test reads the number first
 		if last := o.number.Swap(mine); last >= mine && t.Err() == nil || running.Add(1) != 1 {
 			o.overlaps.Add(1)
 			fmt.Fprintf(os.Stderr, "term %d begins after %d\n", mine, last)
 		}
 		defer running.Add(-1)
-		o.leader.Store(id)
 		o.terms.Add(1)
 		for ctx.Err() == nil {
 			// In this order: the term must have ended before the next one has begun.
@@ -131,7 +131,8 @@ func TestElectionAcrossProcesses(t *testing.T) {
 
 	nextAfter(0)
 	for round := range rounds {
-		leader, number := int(o.leader.Load()), o.number.Load()
+		number := o.number.Load()
+		leader := int(o.leader.Load())
 		switch round % 6 {
 		case 0:
 			fleet[leader].Kill()
