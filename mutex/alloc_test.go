@@ -45,7 +45,13 @@ func TestCostAllocations(t *testing.T) {
 		}},
 	} {
 		op.do()
-		if n := testing.AllocsPerRun(200, op.do); n > op.most {
+		n := testing.AllocsPerRun(200, op.do)
+		for range 5 { // what a busy machine makes the client repeat allocates, too
+			if n > op.most {
+				n = min(n, testing.AllocsPerRun(200, op.do))
+			}
+		}
+		if n > op.most {
 			t.Errorf("%s: %.0f allocations, want at most %.0f; the floor has %.0f", op.name, n, op.most, least)
 		}
 	}
