@@ -164,10 +164,15 @@ func TestClusterMessagesStayOnTheirNode(t *testing.T) {
 				onBus, _, _ := all()
 				return onBus == 0
 			}, "messages stay on their node")
+			exact := false
 			for range 5 {
-				if onBus, onNode, messages := all(); onBus != 0 || onNode != messages {
+				onBus, onNode, messages := all()
+				if exact = exact || onNode == messages; onBus != 0 || onNode < messages {
 					t.Errorf("%d messages to one node, want %d, and %d from node to node", onNode, messages, onBus)
 				}
+			}
+			if !exact { // a waiter that polls, as on a machine that stands still for a second, notifies again
+				t.Error("more messages than needed in each of five rounds")
 			}
 		})
 	}
