@@ -45,7 +45,7 @@ func ExampleWaitGroup_WaitChan() {
 	defer cancel() // stops waiting
 
 	over := wg.WaitChan(wait)
-	progress := time.NewTicker(time.Second)
+	progress := time.NewTicker(time.Minute)
 	defer progress.Stop()
 	for {
 		select {
