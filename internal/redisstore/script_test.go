@@ -59,7 +59,7 @@ func TestCommandsAreSentOnce(t *testing.T) {
 	s := redistest.Start(t)
 	p := redistest.NewProxy(t, s.Addr())
 	direct := newRig(t, s.Client(t), "key")
-	faulty := direct.with(p.Client(t, func(o *redis.Options) { o.ReadTimeout = 300 * time.Millisecond }))
+	patient, impatient := direct.with(p.Client(t, redistest.Patient)), direct.with(p.Client(t, func(o *redis.Options) { o.ReadTimeout = 300 * time.Millisecond }))
 	calls := []struct {
 		name string
 		do   func(r *rig) error
@@ -79,20 +79,22 @@ func TestCommandsAreSentOnce(t *testing.T) {
 	for _, row := range []struct {
 		name    string
 		command string
+		faulty  *rig
 		arm     func(match string)
 		fired   func() int64
 	}{
-		{"EVAL and a closed connection", "eval", p.CutNextReply, func() int64 { return p.Faults().RepliesCut }},
-		{"EVALSHA and a closed connection", "evalsha", p.CutNextReply, func() int64 { return p.Faults().RepliesCut }},
-		{"EVALSHA and silence", "evalsha", p.LoseNextReply, func() int64 { return p.Faults().RepliesLost }},
+		{"EVAL and a closed connection", "eval", patient, p.CutNextReply, func() int64 { return p.Faults().RepliesCut }},
+		{"EVALSHA and a closed connection", "evalsha", patient, p.CutNextReply, func() int64 { return p.Faults().RepliesCut }},
+		{"EVALSHA and silence", "evalsha", impatient, p.LoseNextReply, func() int64 { return p.Faults().RepliesLost }},
 	} {
 		for _, call := range calls {
 			if row.command == "eval" {
 				s.Do(t, "SCRIPT", "FLUSH")
 			}
+			redistest.Eventually(t, redistest.Patience, func() bool { return row.faulty.rdb.Ping(t.Context()).Err() == nil }, "it is connected")
 			before, fired := s.Stats(t), row.fired()
 			row.arm("\r\n" + row.command + "\r\n")
-			expect(t, call.name+" by "+row.name, call.do(faulty), "passing", "")
+			expect(t, call.name+" by "+row.name, call.do(row.faulty), "passing", "")
 			redistest.Eventually(t, 5*time.Second, func() bool { return row.fired() == fired+1 }, "no reply to %s was cut", call.name)
 			if n := s.Stats(t).Since(before).Calls[row.command]; n != 1 {
 				t.Errorf("%s by %s: executed %d times", call.name, row.name, n)
