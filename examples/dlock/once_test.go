@@ -52,7 +52,7 @@ func TestOnceWaits(t *testing.T) {
 	s := redistest.Start(t)
 	for _, killed := range []bool{false, true} {
 		name := map[bool]string{false: "succeeds", true: "killed"}[killed]
-		args := append([]string{"-once", "-ttl", "500ms", name, "--"}, untilInput...)
+		args := append([]string{"-once", name, "--"}, untilInput...)
 		first := dlock(t, s, args...)
 		expectLine(t, first, "in")
 		t.Setenv("REDIS_URL", s.URL())
@@ -64,6 +64,7 @@ func TestOnceWaits(t *testing.T) {
 		redistest.Eventually(t, redistest.Patience, func() bool { return mutexStatus(t, m).Waiters == 1 }, "the second dlock waits")
 		if killed {
 			first.Kill()
+			s.Do(t, "DEL", name) // as the end of its TTL does
 			expectLine(t, second, "in")
 			second.CloseInput()
 			expectLine(t, second, "out")

@@ -35,7 +35,8 @@ func group(rdb *redis.Client) *waitgroup.WaitGroup {
 func TestWaitReportsAbandonedJobs(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		rdb.RPush(t.Context(), "jobs", "killed", "failed", "done")
-		group(rdb).Add(3)
+		wg := waitgroup.New(rdb, "group") // whose own tasks outlast a stall
+		wg.Add(3)
 		killed := redistest.Spawn(t, "hangs", "ADDR="+rdb.Options().Addr)
 		if job := <-killed.Lines(); job != "killed" {
 			t.Fatalf("the worker took %q", job)
@@ -43,13 +44,13 @@ func TestWaitReportsAbandonedJobs(t *testing.T) {
 		killed.Kill()
 
 		failure := errors.New("out of paper")
-		if err := work(t.Context(), rdb, group(rdb), "jobs", func(string) error { return failure }); !errors.Is(err, failure) {
+		if err := work(t.Context(), rdb, wg, "jobs", func(string) error { return failure }); !errors.Is(err, failure) {
 			t.Error(err)
 		}
-		if err := work(t.Context(), rdb, group(rdb), "jobs", func(string) error { return nil }); err != nil {
+		if err := work(t.Context(), rdb, wg, "jobs", func(string) error { return nil }); err != nil {
 			t.Error(err)
 		}
-		lost, ok := errors.AsType[*waitgroup.AbandonedError](wait(t.Context(), group(rdb)))
+		lost, ok := errors.AsType[*waitgroup.AbandonedError](wait(t.Context(), wg))
 		if !ok || lost.Tasks != 2 {
 			t.Errorf("%v, %v", lost, ok)
 		}

@@ -57,10 +57,14 @@ func brief() config {
 
 func TestEmbedded(t *testing.T) {
 	var out bytes.Buffer
-	if err := run(t.Context(), brief(), &out); err != nil {
-		t.Fatal(err)
+	var all []int64
+	for c := brief(); len(all) < 10 && c.length < redistest.Patience; c.length *= 4 { // a busy machine may have few in a second
+		out.Reset()
+		if err := run(t.Context(), c, &out); err != nil {
+			t.Fatal(err)
+		}
+		all = fences(t, strings.Split(out.String(), "\n")...)
 	}
-	all := fences(t, strings.Split(out.String(), "\n")...)
 	if checkIncreasing(t, all); len(all) < 10 {
 		t.Errorf("only %d holds", len(all))
 	}

@@ -102,6 +102,7 @@ func TestLockerLostInside(t *testing.T) {
 			t.Fatal(err)
 		}
 		rdb.Del(t.Context(), "certmagic:a")
+		pool.TTL = mutex.DefaultTTL
 		if err := l.Lock(t.Context(), "a"); err != nil { // returns when the loss is known
 			t.Fatal(err)
 		}

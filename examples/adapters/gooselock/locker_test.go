@@ -21,8 +21,6 @@ func TestMain(m *testing.M) { redistest.Main(m, nil) }
 
 func TestExamples(t *testing.T) { adaptertest.Examples(t) }
 
-const shortTTL = 300 * time.Millisecond
-
 // newLocker returns a locker with a client of its own, like another process.
 func newLocker(t *testing.T, rdb *redis.Client) *gooselock.Locker {
 	return gooselock.New(mutex.New(adaptertest.NewClient(t, rdb), "migrate"))
@@ -67,9 +65,7 @@ func TestUp(t *testing.T) {
 // TestUpLost: a migration that loses its lock is canceled.
 func TestUpLost(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		lock := mutex.New(adaptertest.NewClient(t, rdb), "migrate")
-		lock.TTL = shortTTL
-		locker := gooselock.New(lock)
+		locker := newLocker(t, rdb)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		locker.Lost = cancel
 		var cause error
@@ -78,7 +74,7 @@ func TestUpLost(t *testing.T) {
 			select {
 			case <-ctx.Done():
 				cause = context.Cause(ctx)
-			case <-time.After(10 * time.Second):
+			case <-time.After(redistest.Patience):
 			}
 			return ctx.Err()
 		})
