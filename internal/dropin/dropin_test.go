@@ -42,9 +42,15 @@ var suites = []struct {
 	{"sync", "go env GOROOT", "src/sync/once_test.go", map[string]string{
 		`. "sync"`: `. "` + module + `/sync"`,
 	}},
-	{"singleflight", "go list -m -f {{.Dir}} golang.org/x/sync", "singleflight/singleflight_test.go", nil},
+	{"singleflight", "go list -m -f {{.Dir}} golang.org/x/sync", "singleflight/singleflight_test.go", map[string]string{
+		// A busy machine's Redis takes its time.
+		"panicCount)\n\t\t}\n\tcase <-time.After(time.Second)": "panicCount)\n\t\t}\n\tcase <-time.After(time.Minute)",
+		"case <-done:\n\tcase <-time.After(time.Second)":       "case <-done:\n\tcase <-time.After(time.Minute)",
+	}},
 	{"semaphore", "go list -m -f {{.Dir}} golang.org/x/sync", "semaphore/semaphore_test.go", map[string]string{
 		`"golang.org/x/sync/semaphore"`: `"` + module + `/semaphore"`,
+		// Free permits cost a round trip.
+		`context.WithTimeout(ctx, 10*time.Millisecond)`: `context.WithTimeout(ctx, 2*time.Second)`,
 	}},
 	{"semaphore", "go list -m -f {{.Dir}} golang.org/x/sync", "semaphore/semaphore_example_test.go", map[string]string{
 		`"golang.org/x/sync/semaphore"`: `"` + module + `/semaphore"`,
