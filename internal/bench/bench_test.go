@@ -54,7 +54,7 @@ func TestRows(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := 200 * time.Millisecond
 			r := measured(t, name, systems, 12, d)
-			for d *= 4; idle(r) && d < redistest.Patience; d *= 4 { // the machine has stood still for so long
+			for d *= 4; idle(r) && d < redistest.Patience; d *= 4 { // the machine was too slow
 				r = measured(t, name, systems, 12, d)
 			}
 			for name, x := range r.results {
@@ -83,7 +83,7 @@ func TestRows(t *testing.T) {
 // idle reports whether a system has not been granted the lock in time, or none has written.
 func idle(r row) bool {
 	for name, x := range r.results {
-		if name != visitFree && x.figures[rate].median() <= 0 {
+		if name != batonLingerFree && x.figures[rate].median() <= 0 {
 			return true
 		}
 	}

@@ -211,7 +211,7 @@ func isRefused(t *testing.T, make func(redis.UniversalClient, string, *history) 
 		return err
 	}
 	err := hold()
-	for passes && err != nil && !strings.Contains(err.Error(), why) && wait < redistest.Patience { // a busy machine may have no reply by then
+	for transient && err != nil && !strings.Contains(err.Error(), why) && wait < redistest.Patience { // a busy machine may have no reply by then
 		wait *= 4
 		err = hold()
 	}

@@ -101,14 +101,14 @@ func TestProxyLosesOne(t *testing.T) {
 		{(*Proxy).LoseNextReply, Faults{RepliesLost: 1}, 1, 100 * time.Millisecond, os.ErrDeadlineExceeded},
 	} {
 		p, direct := proxied(t)
-		rdb, patient := p.Client(t, oneAttempt(row.wait)), p.Client(t, within(Patience))
+		rdb, patient := p.Client(t, oneAttempt(row.wait)), p.Client(t, oneAttempt(Patience))
 		Eventually(t, Patience, func() bool { return ping(rdb) == nil }, "it is connected")
 		row.lose(p, "INCR") // go-redis sends lower case
 		must(ping(patient))
 		if err := rdb.Incr(ctx, "n").Err(); !errors.Is(err, row.err) {
 			t.Errorf("the lost request: %v, want %v", err, row.err)
 		}
-		Eventually(t, Patience, func() bool { return p.Faults() == row.fired }, "fired once")
+		Eventually(t, Patience, func() bool { return p.Faults() == row.faults }, "fired once")
 		expect(t, "executed", direct.Exists(ctx, "n").Val(), row.executed)
 		must(patient.Incr(ctx, "n").Err())
 		expect(t, "faults", p.Faults(), row.faults)
