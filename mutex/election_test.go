@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -301,7 +300,7 @@ func TestManyCandidates(t *testing.T) {
 		first := campaign(t, electionOf(all[1], "first"))
 		e := electionOf(all[0], "many")
 		ctx, cancel := context.WithCancel(t.Context())
-		before := runtime.NumGoroutine()
+		before := redistest.Goroutines()
 		results := make([]<-chan mutex.TermResult, 1000)
 		requests, _ := c.Cost(func() {
 			for i := range results {
@@ -309,7 +308,7 @@ func TestManyCandidates(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 		})
-		if n := runtime.NumGoroutine() - before; n > 20 || requests > 90 { // 20 for the renewals of the first term
+		if n := redistest.Goroutines() - before; n > 20 || requests > 90 { // 20 for the renewals of the first term
 			t.Errorf("%d goroutines, %d requests in a minute", n, requests)
 		}
 		resign(t, first)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -257,13 +256,13 @@ func TestWaitChanLeavesNothing(t *testing.T) {
 			t.Errorf("%d AfterFuncs are left", n)
 		}
 		lim.Allow()
-		before := runtime.NumGoroutine()
+		before := redistest.Goroutines()
 		var all []<-chan error
 		for range 300 {
 			all = append(all, lim.WaitChan(ctx))
 			synctest.Wait() // to need one connection
 		}
-		if n := runtime.NumGoroutine() - before; n > 10 {
+		if n := redistest.Goroutines() - before; n > 10 {
 			t.Errorf("%d goroutines", n)
 		}
 		cancel()

@@ -1,11 +1,12 @@
 package lease
 
 import (
-	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
 // TestInlineRequestCostsNoGoroutine waits for many held keys. The process polls for each of them
@@ -20,7 +21,7 @@ func TestInlineRequestCostsNoGoroutine(t *testing.T) {
 		for _, p.Key = range keysNumbered(keys) {
 			e.acquire(m1, p)
 		}
-		before := runtime.NumGoroutine()
+		before := redistest.Goroutines()
 		for _, p.Key = range keysNumbered(keys) {
 			e.request(e.Context(), m2, p)
 		}
@@ -32,7 +33,7 @@ func TestInlineRequestCostsNoGoroutine(t *testing.T) {
 		if n := points.Load(); n < 3*4*keys { // three for each request
 			e.Errorf("%d requests for %d keys in five poll intervals", n/3, keys)
 		}
-		if n := runtime.NumGoroutine() - before; n > 9 { // including 4 idle workers
+		if n := redistest.Goroutines() - before; n > 9 { // including 4 idle workers
 			e.Errorf("%d goroutines wait for %d keys", n, keys)
 		}
 	})
@@ -66,11 +67,11 @@ func TestPollsStuck(t *testing.T) {
 		held := e.acquire(m1, params(10*time.Minute))
 		_, got := e.request(e.Context(), m2, params(10*time.Minute))
 		time.Sleep(time.Second)
-		before := runtime.NumGoroutine()
+		before := redistest.Goroutines()
 		s2.setLatency(2 * time.Minute)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if n := runtime.NumGoroutine() - before; n > 4 {
+		if n := redistest.Goroutines() - before; n > 4 {
 			e.Errorf("%d goroutines wait for replies to polls", n)
 		}
 		s2.setLatency(0)

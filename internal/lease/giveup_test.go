@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
@@ -112,14 +113,14 @@ func TestMultiLeaseGivesUpManyKeys(t *testing.T) {
 		keys := keysNumbered(n)
 		s.setLatency(80 * ms)
 		ctx, cancel := context.WithCancel(e.Context())
-		before := runtime.NumGoroutine()
+		before := redistest.Goroutines()
 		done := make(chan error)
 		go func() { done <- new(MultiLease).Acquire(ctx, m, params(time.Minute), keys) }()
 		time.Sleep(10 * ms)
 		start := time.Now()
 		cancel()
 		synctest.Wait()
-		if started := runtime.NumGoroutine() - before; started > n+n/10 {
+		if started := redistest.Goroutines() - before; started > n+n/10 {
 			e.Errorf("the end of ctx starts %d goroutines for %d keys", started, n)
 		}
 		if err := <-done; !errors.Is(err, context.Canceled) {

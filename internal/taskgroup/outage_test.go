@@ -3,13 +3,13 @@ package taskgroup
 import (
 	"context"
 	"errors"
-	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/ratelimit"
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
@@ -80,7 +80,7 @@ func TestGiveUpInOutage(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 			synctest.Wait()
-			if left := runtime.NumGoroutine(); left > 10 {
+			if left := redistest.Goroutines(); left > 10 {
 				t.Errorf("%s: %d goroutines are left", name, left)
 			}
 			o.down.Store(false)

@@ -62,13 +62,13 @@ func TestFaultManyWaiters(t *testing.T) {
 	s := redistest.Start(t)
 	holder, m := mutexOf(s.Client(t), ample), mutexOf(s.Client(t), ample)
 	l := lock(t, holder)
-	goroutines := runtime.NumGoroutine()
+	goroutines := redistest.Goroutines()
 	results := make([]<-chan mutex.Result, waiters)
 	for i := range results {
 		results[i] = m.LockChan(t.Context())
 	}
 	awaitQueue(t, s, 1)
-	redistest.CheckCount(t, "the goroutines of the waiters", runtime.NumGoroutine()-goroutines, waiters/10) // includes goroutines of other tests
+	redistest.CheckCount(t, "the goroutines of the waiters", redistest.Goroutines()-goroutines, waiters/10) // includes goroutines of other tests
 	before := s.Stats(t)
 	unlock(t, l)
 	start := time.Now()

@@ -21,16 +21,16 @@ func TestCrowd(t *testing.T) {
 	defer cancel()
 	const waiters = 10_000
 	waits := make([]<-chan error, waiters)
-	memory, goroutines := heap(), runtime.NumGoroutine()
+	memory, goroutines := heap(), redistest.Goroutines()
 	for i := range waits {
 		waits[i] = here.WaitChan(ctx)
 	}
 	listening(t, rdb, 1)
 	expectPending(t, "the first wait", waits[0], 100*time.Millisecond)
 	each := (heap() - memory) / waiters
-	t.Logf("%d bytes per wait, %d additional goroutines", each, runtime.NumGoroutine()-goroutines)
-	if each >= 1000 || runtime.NumGoroutine()-goroutines > 10 {
-		t.Errorf("a wait costs %d bytes, all waits cost %d goroutines", each, runtime.NumGoroutine()-goroutines)
+	t.Logf("%d bytes per wait, %d additional goroutines", each, redistest.Goroutines()-goroutines)
+	if each >= 1000 || redistest.Goroutines()-goroutines > 10 {
+		t.Errorf("a wait costs %d bytes, all waits cost %d goroutines", each, redistest.Goroutines()-goroutines)
 	}
 	before := s.Stats(t)
 	const seconds = 3
