@@ -9,7 +9,8 @@
 //	mu.Lock()
 //	defer mu.Unlock()
 //
-// Create one client per process and share it. The package treats two clients as two processes.
+// Create one client per process and share it. The package treats two clients as two
+// processes.
 //
 // The key of a lock is a real key in Redis, so store nothing else under it. Mutex, Pool,
 // Election, Once and Flight lock a key in the same way, and exclude one another if they use
@@ -40,9 +41,11 @@
 // An option is a field. Set it before first use. TTL is how long a lease lasts without a
 // renewal: 10 s by default. Mutex, RWMutex and Pool also have these optional fields:
 //
-//   - Linger: the process locks the same key again without a request.
+//   - Linger: after Unlock the process keeps the lock for a moment, so that it can lock the
+//     same key again without a request.
 //   - MaxHold: a forgotten Unlock does not keep the lock for days.
-//   - NotifyContention: a message closes [Lease.Contended] when another process waits.
+//   - NotifyContention: when another process begins to wait, a message closes the channel
+//     of [Lease.Contended] at once. Otherwise the next renewal closes it.
 //   - Replicas: replicas must confirm each grant.
 //   - Label: a text that Inspect shows next to host and PID.
 //   - Trace: hooks for metrics, logs and spans.
@@ -69,16 +72,18 @@
 // Permanent errors, such as missing ACL permissions or a key of the wrong type, are
 // returned at once. Lock and TryLock panic on them.
 //
-// [Check] reports what a Redis server supports. Inspect shows the holder and the waiters of a lock.
+// [Check] reports what a Redis server supports. Inspect shows the holder and the waiters of
+// a lock.
 //
 // # Failovers
 //
 // A failover to a replica forgets the writes that the replica has not received. Another
 // process may then get the lock, and the old holder learns of it at its next renewal. If
 // Replicas is set, a grant counts only after that many replicas have confirmed it, by the
-// command WAIT. [Mutex], [RWMutex] and [Pool] have this field. Each grant by Redis then takes
-// one more round trip. A hand-over inside a process does not. An unconfirmed renewal does not
-// extend the hold. If too few replicas confirm for one TTL, the hold is lost.
+// command WAIT. [Mutex], [RWMutex] and [Pool] have this field. With Replicas set, each
+// grant by Redis takes one more round trip. A hand-over inside a process does not. An
+// unconfirmed renewal does not extend the hold. If no renewal is confirmed for about one
+// TTL, the lock is lost.
 //
 // With Replicas, a failover can still forget a grant in three cases:
 //
@@ -86,7 +91,8 @@
 //     Replicas: 1. Use AllReplicas, or the number of replicas.
 //   - A replica that has lost its connection to the master is promoted. AllReplicas counts
 //     connected replicas only. Set min-replicas-to-write to the number of replicas.
-//   - A replica confirms, and restarts without its data. Set appendonly on replicas.
+//   - A replica confirms, restarts without its data, and is then promoted. Set appendonly
+//     on replicas.
 //
 // In all of them the fencing token protects the data. A store whose writes survive a
 // failover, such as Amazon MemoryDB, needs no Replicas.

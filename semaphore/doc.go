@@ -15,29 +15,31 @@
 //		return err
 //	}
 //
-// Create one client per process and share it. The package treats two clients as two processes.
+// Create one client per process and share it. The package treats two clients as two
+// processes.
 //
-// The key is a real key in Redis, so store nothing else under it. All Weighteds with the same
-// key share its permits, and all Limiters with the same key share its tokens. A Weighted and a
-// Limiter cannot use the same key.
+// The key is a real key in Redis, so store nothing else under it. All Weighteds with the
+// same key share its permits, and all Limiters with the same key share its tokens. A
+// Weighted and a Limiter cannot use the same key.
 //
 // # Which one
 //
 // A permit is returned when the work is done. Use a Weighted for resources that are
-// occupied: connections, memory, CPUs. A token is spent, and new ones come over
-// time. Use a Limiter for quotas: requests to an API per second, mails per minute. To use both,
-// acquire the permit first and wait for the token last, just before the call.
+// occupied: connections, memory, CPUs. A token is spent, and new ones come over time. Use a
+// Limiter for quotas: requests to an API per second, mails per minute. To use both, acquire
+// the permit first and wait for the token last, just before the call.
 //
 // # Differences from x/sync/semaphore
 //
-// Acquire, TryAcquire and Release have the signatures of semaphore.Weighted. The size is stored
-// in Redis: a process that passes another size to NewWeighted gets [ErrSizeMismatch]. Use
-// [Weighted.Resize] to change the size. Permits can be lost. The comment of Weighted lists
-// all differences.
+// Acquire, TryAcquire and Release have the signatures of semaphore.Weighted. The size is
+// stored in Redis: a process that passes another size to NewWeighted gets
+// [ErrSizeMismatch]. Use [Weighted.Resize] to change the size. Permits can be lost. The
+// comment of Weighted lists all differences.
 //
 // # Differences from x/time/rate
 //
-// Allow, Wait, WaitN, Limit and Burst have the signatures of rate.Limiter. These differ:
+// Allow, Wait, WaitN, Limit and Burst have the signatures of rate.Limiter. The following
+// are different (left: x/time/rate, right: this package):
 //
 //	rate.NewLimiter(r, b)   NewLimiter(rdb, key, r, burst)
 //	AllowN(t, n)            AllowN(n), at the server's time
@@ -54,9 +56,9 @@
 // Permits are leased. Their process renews them in the background. If it dies, they become
 // free again within TTL. Acquire cannot report lost permits. To learn of a loss, use
 // [Weighted.AcquireLease] or [Weighted.Do]. AcquireLease returns a [Lease]. Do cancels the
-// ctx of its function when the permits are lost. [Weighted.TryAcquireLease] does not wait: it
-// returns [ErrNotAvailable] if too few permits are free. For a select, [Weighted.AcquireChan]
-// and [Limiter.WaitChan] return a channel.
+// ctx of its function when the permits are lost. [Weighted.TryAcquireLease] does not wait:
+// it returns [ErrNotAvailable] if too few permits are free. For a select,
+// [Weighted.AcquireChan] and [Limiter.WaitChan] return a channel.
 //
 // [Lease.Fence] identifies a hold. It does not order holds, because holds overlap.
 //
@@ -65,9 +67,11 @@
 // An option is a field. Set it before first use. TTL is how long a lease lasts without a
 // renewal: 10 s by default. A Weighted also has these optional fields:
 //
-//   - Linger: the process acquires permits again without a request.
+//   - Linger: after Release the process keeps the permits for a moment, so that it can
+//     acquire as many again without a request.
 //   - MaxHold: a forgotten Release does not keep its permits for days.
-//   - NotifyContention: a message closes [Lease.Contended] when another process waits.
+//   - NotifyContention: when another process begins to wait, a message closes the channel
+//     of [Lease.Contended] at once. Otherwise the next renewal closes it.
 //   - Replicas: replicas must confirm each grant.
 //   - Label: a text that Inspect shows next to host and PID.
 //   - Trace: hooks for metrics, logs and spans. A Limiter has it, too.
@@ -89,7 +93,8 @@
 // [ErrExceedsSize] for more permits than the size.
 //
 // While Redis is unreachable, Acquire and Wait retry with backoff until ctx is done.
-// Acquire then returns ctx.Err(), as in x/sync. AcquireLease and Wait also wrap the last
-// Redis error. Permanent errors, such as missing ACL permissions or a key of the wrong
-// type, are returned at once; methods that return no error panic.
+// Acquire then returns ctx.Err(), as in x/sync. The errors of AcquireLease and Wait wrap
+// ctx's error and the last Redis error. Permanent errors, such as missing ACL permissions
+// or a key of the wrong type, are returned at once. TryAcquire, Allow and AllowN panic on
+// them.
 package semaphore

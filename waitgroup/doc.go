@@ -7,14 +7,15 @@
 //	wg.Go(func() { … })
 //	wg.Wait() // for the work of all processes
 //
-// Create one client per process and share it. The package treats two clients as two processes.
+// Create one client per process and share it. The package treats two clients as two
+// processes.
 //
-// The key of a group is a real key in Redis, so store nothing else under it. All WaitGroups with
-// the same key count together. No lock, semaphore or limiter can use that key.
+// The key of a group is a real key in Redis, so store nothing else under it. All WaitGroups
+// with the same key count together. No lock, semaphore or limiter can use that key.
 //
-// An option is a field. Set it before first use. TTL is how long a task lasts without a renewal:
-// 10 s by default. Label and Trace are optional: a text that Inspect shows, and hooks for
-// metrics, logs and spans.
+// An option is a field. Set it before first use. TTL is how long a task lasts without a
+// renewal: 10 s by default. Two more fields are optional. Label is a text that Inspect
+// shows. Trace has hooks for metrics, logs and spans.
 //
 // # Two ways to count
 //
@@ -22,8 +23,8 @@
 //
 //	err := wg.Do(ctx, func(ctx context.Context) error { … })
 //
-// A count belongs to no process. Use it when one process knows how much work there is
-// and others claim it:
+// A count belongs to no process. Use a count when one process knows how much work there is,
+// and other processes claim the work:
 //
 //	err := wg.AddContext(ctx, len(jobs)) // in the coordinator
 //	err = wg.WaitContext(ctx)
@@ -38,12 +39,12 @@
 //	}
 //
 // A task is a lease, which its process renews in the background. If the process dies, the
-// task is abandoned within TTL. Abandoned tasks do not block a wait. Once nothing else is left,
-// WaitContext returns an [AbandonedError], for which errors.Is(err, ErrAbandoned) is true. Wait
-// panics with it.
+// task is abandoned within TTL. Abandoned tasks do not block a wait. Once nothing else is
+// left, WaitContext returns an [AbandonedError], for which errors.Is(err, ErrAbandoned) is
+// true. Wait panics with it.
 //
-// Add only changes a counter. If the process that should call WaitGroup.Done dies, the count
-// stays, and waits do not return.
+// Add only changes a counter. If the process that should call WaitGroup.Done dies, the
+// count stays, and waits do not return.
 //
 // # Generations
 //
@@ -54,24 +55,24 @@
 //
 // # Guarantees
 //
-// While Redis keeps its data and nobody else deletes the keys, a wait returns nil only
-// when everything in its generation is done. If only abandoned tasks are left, it returns
-// an AbandonedError, at most TTL plus 1.2 s after the crash. A request that is repeated
-// because its reply was lost counts once.
+// While Redis keeps its data and nobody else deletes the keys, a wait returns nil only when
+// everything in its generation is done. If only abandoned tasks are left, it returns an
+// AbandonedError, at most TTL plus 1.2 s after the process of those tasks died. If a reply
+// is lost, the request is sent again, but it counts only once.
 //
-// Abandoned work may have been done, or may still run: a process that is cut off or
-// paused for longer than TTL loses its tasks. Protect work that must not run twice with
-// a lock and its fencing token. If Redis loses the group, waits return ErrLost. An
-// unfinished group expires after a day without changes or renewals. A finished group expires
-// after 65 minutes.
+// Abandoned work may have been done, or may still run: a process that is cut off or paused
+// for longer than TTL loses its tasks. Protect work that must not run twice with a lock and
+// its fencing token. If Redis loses the group, waits return ErrLost. An unfinished group
+// expires after a day without changes or renewals. A finished group expires after 65
+// minutes.
 //
 // # Errors
 //
-// [Task.Done] and [Task.Err] return [ErrLost] if the task was lost, and a wait returns it if Redis
-// lost the group. Claim returns [ErrNothingToClaim] if the counter is 0.
+// [Task.Done] and [Task.Err] return [ErrLost] if the task was lost, and a wait returns it
+// if Redis lost the group. Claim returns [ErrNothingToClaim] if the counter is 0.
 //
 // While Redis is unreachable, operations retry with backoff until ctx is done. Their error
 // then wraps ctx's error and the last Redis error. Permanent errors, such as missing ACL
-// permissions or a key of the wrong type, are returned at once. Methods that return no
-// error panic on them.
+// permissions or a key of the wrong type, are returned at once. Add, Done, Go and Wait
+// panic on them.
 package waitgroup
