@@ -499,18 +499,19 @@ func (s *fakeStore) subscribeToAnother(n int64) (made func() int64) {
 }
 
 // TestDeadOwner acquires a lock behind a dead owner and a dead waiter. The wait must not exceed
-// their TTLs.
+// their TTLs, which are shorter than the interval of polls.
 func TestDeadOwner(t *testing.T) {
 	inBubble(t, func(e *env) {
+		ttl := MaxPollInterval / 2
 		e.redis.mu.Lock()
 		key := e.redis.key("key")
-		key.grant("dead", 10*time.Second)
-		key.queue = []*fakeMutexWaiter{{token: "dead too", seq: 1, handoverTTL: 3 * MaxPollInterval, seen: time.Now()}}
+		key.grant("dead", ttl)
+		key.queue = []*fakeMutexWaiter{{token: "dead too", seq: 1, handoverTTL: ttl, seen: time.Now()}}
 		e.redis.mu.Unlock()
 		m, _ := e.process()
 		start := time.Now()
 		e.acquire(m, params(10*time.Second))
-		e.checkWithin("the grant", start, 10*time.Second+10*time.Millisecond)
+		e.checkWithin("the grant", start, 2*ttl+10*time.Millisecond)
 	})
 }
 
