@@ -433,7 +433,7 @@ func (s *fakeStore) Acquire(_ context.Context, r Request) (Reply, error) {
 
 func (s *fakeStore) MaxBlock() time.Duration { return 300 * time.Millisecond }
 
-func (s *fakeStore) Inspect(context.Context, Name) (Status, error) { panic("not implemented") }
+func (s *fakeStore) Inspect(context.Context, Name) (Status, error) { panic("no test calls it") }
 
 func (s *fakeStore) IsPrompt(Name) bool { return false }
 

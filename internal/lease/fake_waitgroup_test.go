@@ -228,7 +228,7 @@ func (s *fakeStore) GroupStatus(_ context.Context, _ string, from int64) (taskgr
 }
 
 func (s *fakeStore) InspectGroup(context.Context, string) (taskgroup.Status, error) {
-	panic("not implemented")
+	panic("no test calls it")
 }
 
 // session returns a session of the group in a process that has no other.

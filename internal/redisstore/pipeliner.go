@@ -29,7 +29,7 @@ const (
 	// waits for the reply, promptTimeout how long it waits, and slowPeriod for
 	// how long it does not try that again after it got no reply. With a timeout
 	// below a few of Linux' timer ticks of 4 ms, each wait for a reply sets the
-	// CPU's timer: with 5 ms, a lock takes 15 % longer on a virtual machine.
+	// CPU's timer, which is expensive on a virtual machine (internal/bench/README.md).
 	promptRTT     = time.Millisecond
 	promptTimeout = 20 * time.Millisecond
 	slowPeriod    = time.Second
