@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/alicebob/miniredis/v2/server"
 	"github.com/redis/go-redis/v9"
@@ -73,6 +72,7 @@ var works = map[string]mutex.Level{
 }
 
 func TestCheckEachServer(t *testing.T) {
+	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		r, found := report(t, rdb)
 		levels(t, found, works)
@@ -92,10 +92,7 @@ func TestCheckSettings(t *testing.T) {
 	}
 	s.Do(t, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
 	s.Do(t, "CONFIG", "SET", "appendonly", "no")
-	replica := redistest.Start(t, "--replicaof", "127.0.0.1", fmt.Sprint(s.Port()))
-	redistest.Eventually(t, 20*time.Second, func() bool {
-		return strings.Contains(s.Do(t, "INFO", "replication").(string), "state=online")
-	}, "the replica follows")
+	replica := s.AddReplica(t)
 	_, found = report(t, s.Client(t))
 	levels(t, found, map[string]mutex.Level{"eviction": mutex.LevelWarning, "persistence": mutex.LevelWarning, "replication": mutex.LevelWarning})
 	s.Do(t, "CONFIG", "SET", "min-replicas-to-write", "1")

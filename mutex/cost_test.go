@@ -20,6 +20,7 @@ import (
 
 // An uncontended hold costs a request to lock each key, and one to unlock it.
 func TestCostUncontended(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	rdb := s.Client(t, redistest.Patient)
 	for _, k := range kinds {
@@ -43,6 +44,7 @@ func TestCostUncontended(t *testing.T) {
 
 // With Replicas, a grant costs one more round trip, with a renewal and WAIT.
 func TestCostConfirmed(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	s.AddReplica(t)
 	m := mutex.New(s.Client(t, redistest.Patient), "key")

@@ -16,6 +16,7 @@ import (
 
 // Lead returns the error of f, and resigns.
 func TestLeadReturnsTheErrorOfF(t *testing.T) {
+	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		e := electionOf(rdb, "a")
 		failed := errors.New("failed")

@@ -36,6 +36,7 @@ func allSee(t *testing.T, observers []<-chan mutex.Leader, value string) {
 
 // Observers in all processes see each change once, including the end of a term.
 func TestObserve(t *testing.T) {
+	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		a, b := electionOf(rdb, "a"), electionOf(sibling(t, rdb), "b")
 		c := electionOf(sibling(t, rdb), "")
@@ -237,6 +238,7 @@ func TestResignHandsOverByOneMessage(t *testing.T) {
 
 // Short-lived observers leave nothing in Redis. goleak checks their goroutines.
 func TestShortObservers(t *testing.T) {
+	t.Parallel()
 	rdb := redistest.Start(t).Client(t)
 	e := electionOf(rdb, "a")
 	for i := range 50 {

@@ -78,7 +78,8 @@ func observer() {
 // its data, and fails over. Terms grow and do not overlap. Three observers see each number in order,
 // and finally no leader. BATON_ROUNDS=200 makes it long.
 func TestElectionAcrossProcesses(t *testing.T) {
-	rounds, err := strconv.Atoi(cmp.Or(os.Getenv("BATON_ROUNDS"), "20"))
+	t.Parallel()
+	rounds, err := strconv.Atoi(cmp.Or(os.Getenv("BATON_ROUNDS"), "6"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,6 +54,7 @@ func isValueWrite(cmd redis.Cmder) bool {
 }
 
 func TestElection(t *testing.T) {
+	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		a, b := electionOf(rdb, "a"), electionOf(sibling(t, rdb), "b")
 		a.Label = "first"
@@ -241,6 +242,7 @@ func TestCampaignIgnoresLateGrant(t *testing.T) {
 
 // If the mutex is lost before the write of the value, the caller gets a later term.
 func TestCampaignAgainAfterLoss(t *testing.T) {
+	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		admin := sibling(t, rdb)
 		e := electionOf(rdb, "a")
@@ -269,6 +271,7 @@ func TestCampaignAgainAfterLoss(t *testing.T) {
 
 // Each candidate of a process has its own number and value.
 func TestCandidatesOfOneProcess(t *testing.T) {
+	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		const n = 20
 		terms := make(chan *mutex.Term)
@@ -357,18 +360,19 @@ func TestTermContext(t *testing.T) {
 	})
 }
 
-// TestLongTermKeepsItsValue leads for ten hours, without another write of the value.
+// TestLongTermKeepsItsValue leads for three hours, without another write of the value.
 func TestLongTermKeepsItsValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
 		e := electionOf(rdb, "a")
+		e.TTL = time.Minute
 		term := campaign(t, e)
 		rdb.AddHook(redistest.BeforeScripts(func(_ context.Context, cmd redis.Cmder) {
 			if isValueWrite(cmd) {
 				t.Error("the value is written again")
 			}
 		}))
-		for range 10 {
+		for range 3 {
 			time.Sleep(time.Hour)
 			leads(t, e, "a", term.Number())
 		}
@@ -448,6 +452,7 @@ func canceled(t *testing.T) context.Context {
 
 // A holder of the mutex does not lead without a value. A value key of another type is an error.
 func TestElectionOnUsedKeys(t *testing.T) {
+	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		e := electionOf(rdb, "a")
 		m := mutex.New(sibling(t, rdb), "key")
@@ -466,6 +471,9 @@ func TestElectionOnUsedKeys(t *testing.T) {
 		held = lock(t, m)
 		leads(t, e, "", 0) // the last leader's value still exists
 		unlock(t, held)
+		if err := r.Term.Resign(); !errors.Is(err, mutex.ErrLost) {
+			t.Errorf("Resign of a lost term returns %v", err)
+		}
 
 		rdb.Del(t.Context(), "baton:{key}:value")
 		rdb.Set(t.Context(), "baton:{key}:value", "x", 0)

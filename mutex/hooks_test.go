@@ -81,6 +81,7 @@ func TestRequestsOfASingleCallerCarryItsValues(t *testing.T) {
 // With a short round trip, the caller's goroutine sends the request for a free lock, even if the ctx
 // can be canceled.
 func TestLockIsSentOnTheCallersGoroutine(t *testing.T) {
+	t.Parallel()
 	for name, rdb := range map[string]redis.UniversalClient{
 		"a server": redistest.Start(t).Client(t), "a cluster": redistest.StartCluster(t, 3).Client(t),
 	} {
@@ -153,6 +154,7 @@ func TestPanicOfAHookInARenewalLosesNoLease(t *testing.T) {
 
 // After a panic of a hook in the subscription, which no caller can recover, polls find a hand-over.
 func TestPanicOfAHookInTheSubscription(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	var armed atomic.Bool
 	rdb := server.Client(t, redistest.Patient) // a late reply would cost a connection, and the next command would dial

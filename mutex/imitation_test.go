@@ -79,8 +79,9 @@ func TestServerWithUnknownErrors(t *testing.T) {
 	const text = "ERR upstream failure"
 	s := redistest.Start(t)
 	p := redistest.NewProxy(t, s.Addr())
-	m := mutex.New(p.Client(t, func(o *redis.Options) { o.MaxRetries = -1 }), "key")
-	m.TTL = time.Second
+	rdb := p.Client(t, func(o *redis.Options) { o.MaxRetries = -1 })
+	m := mutex.New(rdb, "key")
+	m.TTL = 300 * time.Millisecond
 	p.Answer("\r\nevalsha\r\n", text)
 	if _, err := m.TryLockContext(t.Context()); err == nil || retry.IsPermanent(err) || !strings.Contains(err.Error(), text) {
 		t.Errorf("a try: %v", err)
@@ -99,7 +100,7 @@ func TestServerWithUnknownErrors(t *testing.T) {
 	if _, err := m.LockContext(context.Background()); !retry.IsPermanent(err) || !strings.Contains(err.Error(), text) {
 		t.Errorf("a wait without an end of ctx: %v", err)
 	}
-	waiting = m.LockChan(t.Context())
+	waiting = mutexOf(rdb, "key").LockChan(t.Context())
 	replies(1)
 	p.Answer("\r\nevalsha\r\n", "")
 	unlock(t, receive(t, waiting))

@@ -120,7 +120,7 @@ func TestLoss(t *testing.T) {
 		h := k.of(rdb, "key", standard).hold(t)
 		ctx, stop := h.Context(t.Context())
 		defer stop()
-		time.Sleep(time.Hour) // with renewals
+		time.Sleep(time.Minute) // with renewals
 		if h.Err() != nil {
 			t.Fatal(h.Err())
 		}
@@ -209,11 +209,11 @@ func TestGoroutinesExcludeEachOtherAfterLoss(t *testing.T) {
 // MaxHold counts from the grant. At most a TTL later the hold is lost.
 func TestMaxHold(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
-		const maxHold = time.Minute
+		const maxHold = 2 * mutex.DefaultTTL
 		l, other := k.of(rdb, "key", options{ttl: mutex.DefaultTTL, maxHold: maxHold}), k.rival().of(sibling(t, rdb), "key", standard)
 		first := other.hold(t)
 		c := l.lockChan(t.Context())
-		time.Sleep(10 * maxHold)
+		time.Sleep(2 * maxHold)
 		unlock(t, first)
 		forgotten := granted(t, c)
 		start := time.Now()
@@ -400,6 +400,7 @@ func TestTTLs(t *testing.T) {
 // A Mutex excludes locks of other libraries, such as redsync and redislock: SET NX PX, and a script
 // that deletes the owner's key.
 func TestForeign(t *testing.T) {
+	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		setnx := func() bool {
 			return rdb.SetArgs(t.Context(), "key", "theirs", redis.SetArgs{Mode: "NX", TTL: time.Minute}).Err() == nil

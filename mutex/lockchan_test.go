@@ -55,7 +55,7 @@ func TestLockChanCancelled(t *testing.T) {
 		time.Sleep(mutex.DefaultTTL * 9 / 10)
 		h := receive(t, c) // renewed from now on
 		cancel(why)
-		time.Sleep(time.Hour)
+		time.Sleep(time.Minute)
 		unlock(t, h)
 	})
 }
@@ -95,9 +95,10 @@ func TestLockChanLost(t *testing.T) {
 // Thousands of selects in four processes receive, time out, are cancelled at any moment, or receive
 // late. Holders exclude each other, each channel yields one result, and nothing is left in Redis.
 func TestSelect(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	const clients, loops = 4, 8
-	selects := 200
+	selects := 60
 	if testing.Short() {
 		selects /= 20
 	}

@@ -321,6 +321,7 @@ func TestOnceEveryCountsFromTheStart(t *testing.T) {
 // Sixteen processes try for an hour, with different clocks, and some runs fail. One run succeeds in
 // each interval.
 func TestOnceEveryOfManyProcesses(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const every, hour = time.Minute, time.Hour
 		rdb := bubbleClient(t)
@@ -335,7 +336,7 @@ func TestOnceEveryOfManyProcesses(t *testing.T) {
 			o.Every = every
 			wg.Go(func() {
 				time.Sleep(rand.N(10 * time.Second)) // clocks differ by up to 10 s
-				for tick := time.NewTicker(5*time.Second + time.Duration(i)*time.Millisecond); ctx.Err() == nil; {
+				for tick := time.NewTicker(15*time.Second + time.Duration(i)*time.Millisecond); ctx.Err() == nil; {
 					_, err := o.DoContext(ctx, func(context.Context) error {
 						start := time.Now()
 						time.Sleep(time.Millisecond)
@@ -360,11 +361,11 @@ func TestOnceEveryOfManyProcesses(t *testing.T) {
 		}
 		wg.Wait()
 		for i := range len(starts) - 1 {
-			if gap := starts[i+1].Sub(starts[i]); gap < every-time.Millisecond || gap > every+6*time.Second { // one tick
+			if gap := starts[i+1].Sub(starts[i]); gap < every-time.Millisecond || gap > every+16*time.Second { // one tick
 				t.Errorf("runs %d and %d started %v apart", i, i+1, gap)
 			}
 		}
-		if n := len(starts); n < 55 || n > 60 {
+		if n := len(starts); n < 48 || n > 60 {
 			t.Errorf("%d runs in an hour", n)
 		}
 		t.Logf("%d runs, %d failures", len(starts), failed)

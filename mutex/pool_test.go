@@ -17,6 +17,7 @@ import (
 
 // Each key of a pool is a separate lock: the lock of a Mutex with that key.
 func TestPool(t *testing.T) {
+	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		p := mutex.NewPool(rdb, "account:")
 		p.Lock("a")
@@ -39,6 +40,7 @@ func TestPool(t *testing.T) {
 
 // A lease holds all its keys, each once, with its own fence.
 func TestPoolLocksAllKeys(t *testing.T) {
+	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		p := mutex.NewPool(rdb, "")
 		l := lockAll(t, p, "c", "a", "b", "a")
@@ -67,6 +69,7 @@ func TestPoolLocksAllKeys(t *testing.T) {
 
 // A try locks all keys or none, if one key is held by this or another process.
 func TestPoolTryLeavesNothing(t *testing.T) {
+	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		p, other := mutex.NewPool(rdb, ""), mutex.NewPool(sibling(t, rdb), "")
 		for _, key := range []string{"a", "b", "c"} {
@@ -84,6 +87,7 @@ func TestPoolTryLeavesNothing(t *testing.T) {
 
 // When ctx ends during the wait for a key, the call releases the keys that it has locked, and returns.
 func TestPoolCancel(t *testing.T) {
+	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		p, other := mutex.NewPool(rdb, "{p}"), mutex.NewPool(sibling(t, rdb), "{p}")
 		taken := lockAll(t, other, "b")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 func replicated(rdb redis.UniversalClient, n int) *mutex.Mutex {
 	m := mutexOf(rdb, "key")
 	m.Replicas = n
+	m.ReplicaTimeout = 100 * time.Millisecond
 	return m
 }
 
@@ -98,10 +100,8 @@ func TestFewerReplicasThanAsked(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	m := replicated(s.Client(t), 2)
-	m.ReplicaTimeout = 20 * time.Millisecond
 	unconfirmed(t, s, m, "0 of 2")
 	s.AddReplica(t)
-	m.ReplicaTimeout = 0
 	unconfirmed(t, s, m, "1 of 2")
 	ctx, cancel := context.WithCancel(t.Context())
 	before, waiting := s.Stats(t).Calls["wait"], m.LockChan(ctx)
@@ -179,7 +179,6 @@ func TestReplicasInCluster(t *testing.T) {
 	c := redistest.StartCluster(t, 3)
 	node := c.Owner(t, c.Slot(t, "key"))
 	m := replicated(c.Client(t), 1)
-	m.ReplicaTimeout = 50 * time.Millisecond
 	unconfirmed(t, node, m, "0 of 1")
 	replica := node.AddReplica(t, "--cluster-enabled", "yes")
 	l := lock(t, m)
@@ -196,21 +195,29 @@ func TestReplicasOfEachKind(t *testing.T) {
 	s := redistest.Start(t)
 	replica := s.AddReplica(t)
 	rdb := s.Client(t)
+	of := func(k kind) locker { return k.of(rdb, k.name, options{ttl: ample, replicas: 1}) }
 	for _, k := range kinds {
-		l := k.of(rdb, k.name, options{ttl: ample, replicas: 1})
-		h := l.hold(t)
+		h := of(k).hold(t)
 		if replica.Do(t, "EXISTS", k.name) != int64(1) || k.twoKeys && replica.Do(t, "EXISTS", second+k.name) != int64(1) {
 			t.Errorf("the replica does not have the key of %s", k.name)
 		}
 		unlock(t, h)
-		replica.Pause()
-		if _, err := l.tryLockContext(t.Context()); !errors.Is(err, mutex.ErrUnconfirmed) {
-			t.Errorf("%s without its replica: %v", k.name, err)
-		}
-		if rdb.HLen(t.Context(), k.name).Val() > 1 || s.Do(t, "TYPE", k.name) == "string" {
-			t.Errorf("the key of %s is still locked", k.name)
-		}
-		replica.Continue()
-		unlock(t, l.hold(t))
+	}
+	replica.Pause()
+	var tries sync.WaitGroup
+	for _, k := range kinds {
+		tries.Go(func() { // each waits for a second
+			if _, err := of(k).tryLockContext(t.Context()); !errors.Is(err, mutex.ErrUnconfirmed) {
+				t.Errorf("%s without its replica: %v", k.name, err)
+			}
+			if rdb.HLen(t.Context(), k.name).Val() > 1 || s.Do(t, "TYPE", k.name) == "string" {
+				t.Errorf("the key of %s is still locked", k.name)
+			}
+		})
+	}
+	tries.Wait()
+	replica.Continue()
+	for _, k := range kinds {
+		unlock(t, of(k).hold(t))
 	}
 }
