@@ -3,6 +3,7 @@ package clienttest
 import (
 	"context"
 	"errors"
+	"flag"
 	"net"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 // of go-redis.
 func TestMain(m *testing.M) {
 	const goredis = "github.com/redis/go-redis/v9."
+	_ = flag.Set("test.parallel", "16") // the tests mostly wait
 	redistest.Main(m, nil, goleak.IgnoreAnyFunction(goredis+"(*sentinelFailover).listen"),
 		goleak.IgnoreAnyFunction(goredis+"(*channel).initMsgChan.func1"), goleak.IgnoreAnyFunction(goredis+"(*channel).initHealthCheck.func1"))
 }
@@ -35,6 +37,7 @@ const polls = "messages"
 
 // TestClients uses every primitive through each set of client options.
 func TestClients(t *testing.T) {
+	t.Parallel()
 	s := startServers(t)
 	// Each of these functions returns a set with one difference from the defaults.
 	single := func(change func(o *redis.Options)) set {
@@ -179,27 +182,30 @@ func TestClients(t *testing.T) {
 			if refused := set.without != "" && set.without != polls; !refused {
 				b.AddHook(sent.hook()) // before first use
 			}
-			var wg sync.WaitGroup
-			defer wg.Wait()
-			for name, make := range primitives {
-				wg.Go(func() { // concurrently: they mostly wait
-					t.Run(name, func(t *testing.T) {
-						key := strings.ReplaceAll(t.Name(), "/", ":")
-						switch set.without {
-						case "", polls:
-							works(t, make, a, b, key, sent, set.without == "")
-						default:
-							isRefused(t, make, a, key, set.without)
-						}
-					})
-				})
-			}
+			eachPrimitive(t, func(t *testing.T, make maker) {
+				key := strings.ReplaceAll(t.Name(), "/", ":")
+				switch set.without {
+				case "", polls:
+					works(t, make, a, b, key, sent, set.without == "")
+				default:
+					isRefused(t, make, a, key, set.without)
+				}
+			})
 		})
 	}
 }
 
+// eachPrimitive runs a subtest for each primitive, all at once: they mostly wait.
+func eachPrimitive(t *testing.T, test func(t *testing.T, make maker)) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for name, make := range primitives {
+		wg.Go(func() { t.Run(name, func(t *testing.T) { test(t, make) }) })
+	}
+}
+
 // isRefused checks that the first operation fails with the error: at once, unless it is transient.
-func isRefused(t *testing.T, make func(redis.UniversalClient, string, *history) primitive, rdb redis.UniversalClient, key, why string) {
+func isRefused(t *testing.T, make maker, rdb redis.UniversalClient, key, why string) {
 	wait, transient := 2*time.Minute, why == "READONLY"
 	if transient {
 		wait = 500 * time.Millisecond
@@ -222,7 +228,7 @@ func isRefused(t *testing.T, make func(redis.UniversalClient, string, *history) 
 
 // works holds a primitive through a, tries it and waits for it through b, and releases it. The wait
 // ends by a message if messages is true.
-func works(t *testing.T, make func(redis.UniversalClient, string, *history) primitive, a, b redis.UniversalClient, key string, sent *requests, messages bool) {
+func works(t *testing.T, make maker, a, b redis.UniversalClient, key string, sent *requests, messages bool) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	check := func(what string, err error) {

@@ -13,6 +13,7 @@ import (
 
 // A request has the ctx values of its own caller or none, never those of another caller.
 func TestRequestCarriesTheValuesOfItsCallersContext(t *testing.T) {
+	t.Parallel()
 	var tenants redistest.Tenants
 	s := redistest.Start(t)
 	use := func(rdb redis.UniversalClient, tenant, name string) {

@@ -76,14 +76,21 @@ func startServers(t *testing.T) *servers {
 	}
 	s.addr, s.other = one.Addr(), redistest.Start(t).Addr()
 
-	cluster := redistest.StartCluster(t, 2)
-	for _, node := range cluster.Nodes {
-		s.nodes = append(s.nodes, node.Addr())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		sentinels := redistest.StartSentinels(t)
+		s.sentinels, s.replica = sentinels.Addrs(), sentinels.Replica.Addr()
+	})
+	wg.Go(func() {
+		cluster := redistest.StartCluster(t, 2)
+		for _, node := range cluster.Nodes {
+			s.nodes = append(s.nodes, node.Addr())
+		}
+		s.nodeReplica = cluster.Nodes[0].AddReplica(t, "--cluster-enabled", "yes").Addr()
+	})
+	if wg.Wait(); t.Failed() {
+		t.FailNow()
 	}
-	s.nodeReplica = cluster.Nodes[0].AddReplica(t, "--cluster-enabled", "yes").Addr()
-
-	sentinels := redistest.StartSentinels(t)
-	s.sentinels, s.replica = sentinels.Addrs(), sentinels.Replica.Addr()
 	return s
 }
 

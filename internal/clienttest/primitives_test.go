@@ -54,7 +54,10 @@ func locks(hold, wait, try func(context.Context) (*mutex.Lease, error), inspect 
 	return primitive{of(hold), of(wait), of(try), func(ctx context.Context) (int, error) { s, err := inspect(ctx); return s.Waiters, err }}
 }
 
-var primitives = map[string]func(rdb redis.UniversalClient, key string, h *history) primitive{
+// A maker returns a primitive that records its events.
+type maker func(rdb redis.UniversalClient, key string, h *history) primitive
+
+var primitives = map[string]maker{
 	"Mutex": func(rdb redis.UniversalClient, key string, h *history) primitive {
 		m := mutex.New(rdb, key)
 		m.TTL, m.Trace = ttl, (*mutex.Trace)(hooks[mutex.Event](h))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 
 // TestRights uses all primitives as the user of the rule in redis.md. Redis logs denied commands.
 func TestRights(t *testing.T) {
+	t.Parallel()
 	page := string(must(os.ReadFile("../docs/redis.md")))
 	_, rule, _ := strings.Cut(page, "\nACL SETUSER ")
 	rule, _, _ = strings.Cut(rule, "\n```")
@@ -33,7 +35,7 @@ func TestRights(t *testing.T) {
 	_, password, _ := strings.Cut(rule, " >")
 	password = strings.Fields(password)[0]
 
-	one, cluster := redistest.Start(t), redistest.StartCluster(t, 2)
+	one, other, cluster := redistest.Start(t), redistest.Start(t), redistest.StartCluster(t, 2)
 	var nodes []string
 	for _, node := range cluster.Nodes {
 		nodes = append(nodes, node.Addr())
@@ -46,28 +48,28 @@ func TestRights(t *testing.T) {
 		"Server": {[]*redistest.Server{one}, more("+wait", "+info"), func() redis.UniversalClient {
 			return redis.NewClient(&redis.Options{Addr: one.Addr(), Username: name, Password: password})
 		}},
-		"Database": {[]*redistest.Server{one}, more("+select"), func() redis.UniversalClient {
-			return redis.NewClient(&redis.Options{Addr: one.Addr(), DB: 1, Username: name, Password: password})
+		"Database": {[]*redistest.Server{other}, more("+select"), func() redis.UniversalClient {
+			return redis.NewClient(&redis.Options{Addr: other.Addr(), DB: 1, Username: name, Password: password})
 		}},
 		"Cluster": {cluster.Nodes, more("+cluster|slots +command", "+spublish +ssubscribe +sunsubscribe"), func() redis.UniversalClient {
 			return redis.NewClusterClient(&redis.ClusterOptions{Addrs: nodes, Username: name, Password: password})
 		}},
 	} {
 		t.Run(what, func(t *testing.T) {
+			t.Parallel()
 			for _, s := range on.servers {
 				args := []any{"ACL", "SETUSER"}
 				for word := range strings.FieldsSeq(rule + on.rights) {
 					args = append(args, word)
 				}
-				s.Do(t, "ACL", "DELUSER", name)
 				s.Do(t, args...)
 			}
 			a, b := closed(t, on.client()), closed(t, on.client())
 			sent := &requests{}
 			b.AddHook(sent.hook())
-			for name, make := range primitives {
-				works(t, make, a, b, "orders:"+name, sent, true)
-			}
+			eachPrimitive(t, func(t *testing.T, make maker) {
+				works(t, make, a, b, "orders:"+path.Base(t.Name()), sent, true)
+			})
 			confirmed := mutex.New(a, "orders")
 			confirmed.Replicas, confirmed.ReplicaTimeout = mutex.AllReplicas, time.Millisecond
 			if _, err := confirmed.TryLockContext(t.Context()); !errors.Is(err, mutex.ErrUnconfirmed) || strings.Contains(err.Error(), "NOPERM") {

@@ -9,6 +9,7 @@ import (
 // TestSlotMovesAtomically moves a slot with all its keys while each primitive is held and has a
 // waiter. The holds survive, and are handed over afterwards.
 func TestSlotMovesAtomically(t *testing.T) {
+	t.Parallel()
 	c := redistest.StartCluster(t, 2)
 	here, there := c.Client(t), c.Client(t)
 	type moved struct {
