@@ -16,7 +16,7 @@ func (m *Model) progress(states []state, r *Result) {
 		endings = append(endings, noNotices)
 	}
 	for _, end := range endings {
-		known := map[state]int{}
+		known := map[uint64]int{}
 		for _, s := range states {
 			ticks := m.ticksUntilServed(s, end, known)
 			if ticks > m.limit() {
@@ -44,8 +44,8 @@ func (m *Model) limit() int { return (m.Processes*m.Claims + 1) * int(m.TTL+m.Ba
 // ticksUntilServed returns the number of ticks until no process waits. Above the limit, it is not
 // exact. Results for states at the start of a tick are kept in known, because most states reach few
 // of them.
-func (m *Model) ticksUntilServed(s state, end ending, known map[state]int) int {
-	var path []state
+func (m *Model) ticksUntilServed(s state, end ending, known map[uint64]int) int {
+	var path []uint64
 	ticks := 0
 	for {
 		m.deliverAll(&s, end)
@@ -57,11 +57,12 @@ func (m *Model) ticksUntilServed(s state, end ending, known map[state]int) int {
 		if !s.waits() {
 			break
 		}
-		if n, ok := known[s]; ok {
+		key := fingerprint(s)
+		if n, ok := known[key]; ok {
 			ticks = n
 			break
 		}
-		if path = append(path, s); len(path) > m.limit() {
+		if path = append(path, key); len(path) > m.limit() {
 			break
 		}
 		m.tick(&s, 0)
