@@ -1,7 +1,5 @@
 package model
 
-import "hash/maphash"
-
 // A Result is the result of Explore.
 type Result struct {
 	States, Transitions int
@@ -11,22 +9,16 @@ type Result struct {
 	Stuck               string   // a state from which a waiter never acquires the lock
 }
 
-var seed = maphash.MakeSeed()
-
-// fingerprint returns a hash of a state. Two of a million states have the same one in fewer than one
-// of ten million runs.
-func fingerprint(s state) uint64 { return maphash.Comparable(seed, s) }
-
 // Explore visits all reachable states, breadth first, until a state violates a property.
 func (m *Model) Explore() Result {
 	first := m.start()
 	states, from := []state{first}, []int32{-1}
-	visited := map[uint64]bool{fingerprint(first): true} // of whole states would need several times the memory
+	visited := map[uint64]bool{m.fingerprint(first): true}
 	var r Result
 	for at := 0; at < len(states) && r.Broken == 0; at++ {
 		m.next(states[at], func(_ action, n state) {
 			r.Transitions++
-			key := fingerprint(n)
+			key := m.fingerprint(n)
 			if visited[key] || r.Broken != 0 {
 				return
 			}

@@ -6,7 +6,7 @@ type Model struct {
 	Claims                   int  // tokens of a process in use; an ended claim counts while anything names its token
 	TTL, Grant, Life, Margin int8 // T, G, W and d of PROTOCOL.md, in ticks
 	Batch                    int8 // maximum of stale queue entries that one script drops; 0 means all
-	Drift                    int  // number of processes whose clocks may lose one tick per TTL
+	Drift                    int  // number of processes whose clocks may lose one tick per TTL, at most 2
 	Progress                 bool // check that all waiters acquire the lock
 	Leases                   bool // a claim may serve leases requested after it
 	Linger                   bool // a claim may be kept after the unlock
@@ -40,7 +40,7 @@ type Mutant uint8
 const (
 	Faithful          Mutant = iota
 	WindowFromArrival        // of a message, instead of its request's send time
-	WindowFromLatest         // from the latest request, not the one that a message names
+	WindowFromLatest         // from the latest request, not the one that a packet names
 	ReleaseAny               // release does not check the owner
 	RenewCreates             // renew does not check the owner
 	TokenReused              // claims of a process use the same token
@@ -58,11 +58,10 @@ const (
 )
 
 // start returns the initial state.
-func (m *Model) start() state {
-	s := state{clock: 1, faults: m.Faults}
-	m.canonical(&s)
-	return s
-}
+func (m *Model) start() state { return state{clock: 1, faults: m.Faults} }
+
+// fences reports whether the model has fences.
+func (m *Model) fences() bool { return m.Check&S2 != 0 }
 
 // next emits every successor of s, with the action that leads to it.
 func (m *Model) next(s state, emit func(action, state)) {
@@ -72,15 +71,16 @@ func (m *Model) next(s state, emit func(action, state)) {
 		emit(a, n)
 	}
 	for i := range m.Processes {
-		m.act(s, i, func(event string, n state) { show(action{event: event, actor: i}, n) })
+		m.act(s, i, func(event string, n state) { show(action{by: letters[i] + " ", event: event}, n) })
 	}
-	m.transmit(s, func(event string, q packet, n state) { show(action{event: event, actor: network, packet: q}, n) })
-	m.applyFaults(s, func(event string, n state) { show(action{event: event, actor: server}, n) })
-	m.observers(s, func(event string, n state) { show(action{event: event, actor: server}, n) })
-	for slow := range uint(1) << m.Drift {
-		if n := s; m.mayLose(&s, slow) {
+	m.transmit(s, func(event string, q packet, n state) { show(action{event: event, packet: q}, n) })
+	onServer := func(event string, n state) { show(action{by: "Redis ", event: event}, n) }
+	m.applyFaults(s, onServer)
+	m.observers(s, onServer)
+	for slow, event := range [...]string{"a tick passes", "a tick passes, except for A", "a tick passes, except for B", "a tick passes, except for A and B"} {
+		if n := s; slow < 1<<m.Drift && m.mayLose(&s, slow) {
 			m.tick(&n, slow)
-			show(action{event: "a tick passes", actor: clocks, slow: slow}, n)
+			show(action{event: event}, n)
 		}
 	}
 }

@@ -13,7 +13,7 @@ func (m *Model) act(s state, i int, next func(string, state)) {
 		next(event, n)
 	}
 	switch p.phase {
-	case idle:
+	case none:
 		if t := m.unused(&s, i); t != 0 {
 			try("requests the lock", func(n *state) { m.begin(n, i, t, 0) })
 		}
@@ -38,7 +38,7 @@ func (m *Model) act(s state, i int, next func(string, state)) {
 			return
 		}
 		if !p.idle || m.Mutant == RenewsIdle {
-			try("renews", func(n *state) { m.request(n, i, renew) })
+			try("renews", func(n *state) { m.send(n, packet{kind: renew, token: p.token}) })
 		}
 		if m.Values {
 			try("stores its value", func(n *state) { m.send(n, packet{kind: write, token: p.token, base: p.base}) })
@@ -68,7 +68,7 @@ func (m *Model) lockAgain(s *state, i int) {
 	if p.left == 0 && p.overtaken {
 		s.broken |= S1
 	}
-	if m.Check&S2 != 0 && s.maxKnown > p.base {
+	if m.fences() && s.maxKnown > p.base {
 		s.broken |= S2
 	}
 	p.idle = false
@@ -89,8 +89,10 @@ func (m *Model) unused(s *state, i int) token {
 	if m.Mutant == TokenReused {
 		return name(i, 0)
 	}
+	var used [1 + maxProcesses*maxClaims]bool
+	s.forEachToken(func(t *token) { used[*t] = true })
 	for slot := range m.Claims {
-		if t := name(i, slot); !s.referenced(t) {
+		if t := name(i, slot); !used[t] {
 			return t
 		}
 	}
@@ -99,31 +101,19 @@ func (m *Model) unused(s *state, i int) token {
 
 // sendRequest sends a request that may queue. While the claim replaces another, the request is a yield.
 func (m *Model) sendRequest(s *state, i int) {
+	p := &s.processes[i]
+	if m.Mutant == WindowFromLatest {
+		s.forEachSent(func(t token, sent *int8) {
+			if t == p.token {
+				*sent = 0
+			}
+		})
+	}
 	k := acquire
-	if s.processes[i].from != 0 {
+	if p.from != 0 {
 		k = yield
 	}
-	m.request(s, i, k)
-	if m.Mutant == WindowFromLatest {
-		s.processes[i].latest = 0
-	}
-}
-
-// request sends a request of a claim, and records its send time.
-func (m *Model) request(s *state, i int, k kind) {
-	p := &s.processes[i]
-	s.forEachNumber(func(t token, number *int8) {
-		if t == p.token {
-			*number--
-		}
-	})
-	copy(p.sent[:], p.sent[1:])
-	p.sent[numbers-1] = 0
-	q := packet{kind: k, token: p.token, number: numbers}
-	if k == yield {
-		q.from = p.from
-	}
-	m.send(s, q)
+	m.send(s, packet{kind: k, token: p.token, from: p.from})
 }
 
 // end ends a claim in any phase, and sends its releases. A release may arrive late, like that after a
@@ -149,21 +139,14 @@ func (m *Model) receive(s *state, q packet) {
 		p.noticed = m.Mutant != NoticeIgnored
 		return
 	}
-	age := int8(0)
-	if q.number > 0 {
-		age = p.sent[q.number-1]
-	}
-	ttl := m.TTL
+	ttl, sent := m.TTL, q.sent
 	if q.kind == message {
 		ttl = m.Grant
-		switch m.Mutant {
-		case WindowFromArrival:
-			age = 0
-		case WindowFromLatest:
-			age = p.latest
+		if m.Mutant == WindowFromArrival {
+			sent = 0
 		}
 	}
-	left := ttl - m.Margin - age
+	left := ttl - m.Margin - sent
 	switch {
 	case left <= 0:
 	case p.phase == held:
@@ -172,12 +155,12 @@ func (m *Model) receive(s *state, q packet) {
 		}
 		p.left = max(p.left, left)
 	case q.kind != kept:
-		if m.Check&S2 != 0 && q.base <= p.floor {
+		if m.fences() && q.base <= p.floor {
 			s.broken |= S2
 		}
 		s.maxKnown = max(s.maxKnown, q.base)
-		*p = process{phase: held, token: p.token, sent: p.sent, left: left, driftPause: p.driftPause, noticed: m.Linger && (p.noticed || q.contended)}
-		if m.Leases || m.Values || m.Linger && m.Check&S2 != 0 {
+		*p = process{phase: held, token: p.token, left: left, driftPause: p.driftPause, noticed: m.Linger && (p.noticed || q.contended)}
+		if m.Leases || m.Values || m.Linger && m.fences() {
 			p.base = q.base
 		}
 	}

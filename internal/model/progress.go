@@ -41,38 +41,26 @@ const (
 // ahead can cost a TTL if its process is dead.
 func (m *Model) limit() int { return (m.Processes*m.Claims + 1) * int(m.TTL+m.Back) }
 
-// ticksUntilServed returns the number of ticks until no process waits. Above the limit, it is not
-// exact. Results for states at the start of a tick are kept in known, because most states reach few
-// of them.
+// ticksUntilServed returns the number of ticks until no process waits, or more than the limit. Results
+// for states at the start of a tick are kept in known, because most states reach few of them.
 func (m *Model) ticksUntilServed(s state, end ending, known map[uint64]int) int {
-	var path []uint64
-	ticks := 0
-	for {
-		m.deliverAll(&s, end)
-		for i := range m.Processes {
-			if !m.serve(&s, i, end) {
-				return m.limit() + 1
-			}
+	m.deliverAll(&s, end)
+	for i := range m.Processes {
+		if !m.serve(&s, i, end) {
+			return m.limit() + 1
 		}
-		if !s.waits() {
-			break
-		}
-		key := fingerprint(s)
-		if n, ok := known[key]; ok {
-			ticks = n
-			break
-		}
-		if path = append(path, key); len(path) > m.limit() {
-			break
-		}
-		m.tick(&s, 0)
-		m.canonical(&s)
 	}
-	for i := len(path) - 1; i >= 0; i-- {
-		ticks++
-		known[path[i]] = ticks
+	if !s.waits() {
+		return 0
 	}
-	return ticks
+	m.tick(&s, 0)
+	m.canonical(&s)
+	key := m.fingerprint(s)
+	if _, ok := known[key]; !ok {
+		known[key] = m.limit() // in case that it leads to itself
+		known[key] = m.ticksUntilServed(s, end, known)
+	}
+	return known[key] + 1
 }
 
 // serve runs one tick of a process. It returns false if a lingering claim was not released for it.
@@ -93,7 +81,7 @@ func (m *Model) serve(s *state, i int, end ending) (prompt bool) {
 			continue
 		case p.idle && !p.noticed:
 			if m.Mutant == RenewsIdle {
-				m.request(s, j, renew)
+				m.send(s, packet{kind: renew, token: p.token})
 			}
 		case end == dies:
 			*p = process{}

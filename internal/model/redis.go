@@ -1,5 +1,7 @@
 package model
 
+import "slices"
+
 // The steps of the scripts internal/redisstore/mutex_{acquire,yield,release,renew}.lua, and of the
 // files in lib that they include. A script is one transition.
 
@@ -23,7 +25,7 @@ func (m *Model) execute(s *state, q packet) {
 		default:
 			return // "not the owner": the process may lose its claim at any time
 		}
-		m.send(s, packet{kind: kept, token: q.token, number: q.number})
+		m.send(s, packet{kind: kept, token: q.token, sent: q.sent})
 	}
 }
 
@@ -71,7 +73,7 @@ func (m *Model) yield(s *state, q packet) {
 func (m *Model) confirmOwner(s *state, q packet) {
 	s.redis.left = m.TTL
 	base := s.redis.last
-	if base == 0 && m.Check&S2 != 0 {
+	if base == 0 && m.fences() {
 		base = m.grant(s, q.token, m.TTL)
 	}
 	m.reply(s, q, base)
@@ -95,7 +97,7 @@ func (m *Model) release(s *state, t token) {
 // the microsecond that fences count.
 func (m *Model) grant(s *state, t token, ttl int8) (base int8) {
 	s.redis.owner, s.redis.left = t, ttl
-	if m.Check&S2 == 0 {
+	if !m.fences() {
 		return 0
 	}
 	base = max(s.redis.last+1, s.clock)
@@ -114,11 +116,11 @@ func (m *Model) grant(s *state, t token, ttl int8) (base int8) {
 // handOver grants the lock to a waiter from nextWaiter, and sends the message.
 func (m *Model) handOver(s *state, to entry) {
 	base := m.grant(s, to.token, m.Grant)
-	m.send(s, packet{kind: message, token: to.token, number: to.number, base: base, contended: m.contended(s)})
+	m.send(s, packet{kind: message, token: to.token, sent: to.sent, base: base, contended: m.contended(s)})
 }
 
 func (m *Model) reply(s *state, to packet, base int8) {
-	m.send(s, packet{kind: granted, token: to.token, number: to.number, base: base, contended: m.contended(s)})
+	m.send(s, packet{kind: granted, token: to.token, sent: to.sent, base: base, contended: m.contended(s)})
 }
 
 // contended reports whether other processes wait.
@@ -143,7 +145,7 @@ func (m *Model) notify(s *state, t token) {
 func (r *redis) enqueue(q packet) {
 	for i := range r.queue {
 		if e := &r.queue[i]; e.token == q.token || e.token == 0 {
-			*e = entry{token: q.token, number: q.number}
+			*e = entry{token: q.token, sent: q.sent}
 			return
 		}
 	}
@@ -151,12 +153,7 @@ func (r *redis) enqueue(q packet) {
 }
 
 func (r *redis) queued(t token) bool {
-	for _, e := range r.queue {
-		if e.token == t {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.queue[:], func(e entry) bool { return e.token == t })
 }
 
 func (r *redis) drop(t token) {

@@ -5,7 +5,6 @@ const (
 	maxClaims    = 3 // tokens of a process in use
 	maxPackets   = 4
 	maxQueue     = 6 // less than maxProcesses times maxClaims
-	numbers      = 3 // distinguished requests of a claim; the engine keeps four
 )
 
 // token names a claim; 0 means none. The token of process p and slot i is 1 + p·maxClaims + i. A token
@@ -17,8 +16,7 @@ func (t token) slot() int    { return int(t-1) % maxClaims }
 
 func name(process, slot int) token { return token(1 + process*maxClaims + slot) }
 
-// A state is the whole system at one moment. It is comparable, and its canonical form is the key in the
-// table of visited states. All times are relative: remaining times or ages.
+// A state is the whole system at one moment. All times are relative: remaining times or ages.
 type state struct {
 	redis, replica redis // the replica has stopped replicating; a failover restores it
 	replicaLags    bool  // there is such a replica
@@ -45,15 +43,15 @@ type redis struct {
 }
 
 type entry struct {
-	token  token
-	number int8 // number of the last executed request; 0 if its window has passed
-	age    int8 // ticks since that request
+	token token
+	sent  int8 // age of the last executed request, by the clock of its process, at most TTL
+	age   int8 // ticks since Redis executed it
 }
 
 type phase int8
 
 const (
-	idle phase = iota
+	none phase = iota
 	asking
 	held
 )
@@ -62,17 +60,15 @@ const (
 type process struct {
 	phase      phase
 	token      token
-	from       token         // the claim that this one replaces
-	sent       [numbers]int8 // age of request i+1 on this process's clock
-	latest     int8          // age of the last queueing request; used by a mutant only
-	left       int8          // held: ticks until V; 0 occurs only with the mutants Revives and LingersPastV
-	base       int8          // held: base of its fences
-	floor      int8          // asking: the highest base known before the request
-	driftPause int8          // ticks until its clock may lose a tick again
-	idle       bool          // held: the claim only lingers
-	noticed    bool          // the process knows of other waiters
-	overtaken  bool          // held: another process has acquired the lock after V
-	stored     bool          // held: its value is stored
+	from       token // the claim that this one replaces
+	left       int8  // held: ticks until V; 0 occurs only with the mutants Revives and LingersPastV
+	base       int8  // held: base of its fences
+	floor      int8  // asking: the highest base known before the request
+	driftPause int8  // ticks until its clock may lose a tick again
+	idle       bool  // held: the claim only lingers
+	noticed    bool  // the process knows of other waiters
+	overtaken  bool  // held: another process has acquired the lock after V
+	stored     bool  // held: its value is stored
 }
 
 type kind int8
@@ -94,50 +90,49 @@ const (
 type packet struct {
 	kind        kind
 	token, from token
-	number      int8
+	sent        int8 // age of the request, or of the request that it answers or names: see entry
 	base        int8
 	contended   bool // other processes wait
 }
 
 // claim returns the process whose current claim has the token, or nil if that claim has ended.
 func (s *state) claim(t token) *process {
-	if p := &s.processes[t.process()]; p.phase != idle && p.token == t {
+	if p := &s.processes[t.process()]; p.phase != none && p.token == t {
 		return p
 	}
 	return nil
 }
 
-// referenced reports whether anything names the token.
-func (s *state) referenced(t token) bool {
-	for _, p := range s.processes {
-		if p.token == t || p.from == t {
-			return true
-		}
+// forEachToken calls f for each place of a token.
+func (s *state) forEachToken(f func(t *token)) {
+	for i := range s.processes {
+		f(&s.processes[i].token)
+		f(&s.processes[i].from)
 	}
 	for _, r := range [...]*redis{&s.redis, &s.replica} {
-		if r.owner == t || r.value == t || r.queued(t) {
-			return true
+		f(&r.owner)
+		f(&r.value)
+		for i := range r.queue {
+			f(&r.queue[i].token)
 		}
 	}
-	for _, p := range s.net {
-		if p.token == t || p.from == t {
-			return true
-		}
+	for i := range s.net {
+		f(&s.net[i].token)
+		f(&s.net[i].from)
 	}
-	return false
 }
 
-// forEachNumber calls f for each number of a request that the state contains.
-func (s *state) forEachNumber(f func(t token, number *int8)) {
+// forEachSent calls f for the age of each request whose reply or message may still arrive.
+func (s *state) forEachSent(f func(t token, sent *int8)) {
 	for i := range s.net {
-		if p := &s.net[i]; p.number > 0 {
-			f(p.token, &p.number)
+		if p := &s.net[i]; p.kind != nothing && p.kind != release && p.kind != write && p.kind != notice {
+			f(p.token, &p.sent)
 		}
 	}
 	for _, r := range [...]*redis{&s.redis, &s.replica} {
 		for i := range r.queue {
-			if e := &r.queue[i]; e.number > 0 {
-				f(e.token, &e.number)
+			if e := &r.queue[i]; e.token != 0 {
+				f(e.token, &e.sent)
 			}
 		}
 	}

@@ -1,13 +1,18 @@
 package model
 
 // tick advances every clock by one tick, except the clocks of the processes in slow.
-func (m *Model) tick(s *state, slow uint) {
+func (m *Model) tick(s *state, slow int) {
 	s.redis.pass(m, 1)
 	s.replica.pass(m, 1)
 	s.clock++
+	s.forEachSent(func(t token, sent *int8) {
+		if slow&(1<<t.process()) == 0 {
+			*sent = min(*sent+1, m.TTL)
+		}
+	})
 	for i := range m.Processes {
 		p := &s.processes[i]
-		if p.phase == idle {
+		if p.phase == none {
 			continue
 		}
 		if slow&(1<<i) != 0 {
@@ -15,12 +20,6 @@ func (m *Model) tick(s *state, slow uint) {
 			continue
 		}
 		p.driftPause = max(p.driftPause-1, 0)
-		for n := range p.sent {
-			p.sent[n] = min(p.sent[n]+1, m.TTL)
-		}
-		if p.phase == asking {
-			p.latest = min(p.latest+1, m.TTL)
-		}
 		if p.left = max(p.left-1, 0); p.phase == held && p.left == 0 && m.Mutant != Revives && !(p.idle && m.Mutant == LingersPastV) {
 			s.processes[i] = process{}
 		}
@@ -40,9 +39,9 @@ func (r *redis) pass(m *Model, ticks int8) {
 }
 
 // mayLose reports whether the clocks of these processes may lose a tick now.
-func (m *Model) mayLose(s *state, slow uint) bool {
+func (m *Model) mayLose(s *state, slow int) bool {
 	for i := range m.Drift {
-		if p := &s.processes[i]; slow&(1<<i) != 0 && (p.driftPause > 0 || p.phase == idle) {
+		if p := &s.processes[i]; slow&(1<<i) != 0 && (p.driftPause > 0 || p.phase == none) {
 			return false
 		}
 	}

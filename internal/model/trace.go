@@ -2,107 +2,81 @@ package model
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
-// action is a transition between two states.
+// An action is a transition between two states: of a process, of Redis, or of a packet.
 type action struct {
-	event  string
-	actor  int // a process, or a constant below
-	packet packet
-	slow   uint
+	by, event string
+	packet    packet
 }
-
-const (
-	server  = -1
-	network = -2
-	clocks  = -3
-)
 
 func (a action) String() string {
-	switch a.actor {
-	case server:
-		return "Redis " + a.event
-	case network:
+	if a.packet.kind != nothing {
 		return a.packet.String() + " " + a.event
-	case clocks:
-		for i := range maxProcesses {
-			if a.slow&(1<<i) != 0 {
-				a.event += ", except on the clock of " + letter(i)
-			}
-		}
-		return a.event
 	}
-	return letter(a.actor) + " " + a.event
+	return a.by + a.event
 }
 
-func letter(process int) string { return string(rune('A' + process)) }
+// letters are the names of the processes.
+var letters = [maxProcesses]string{"A", "B", "C"}
 
 // String returns the name of the claim's process, with primes for slots above 0.
 func (t token) String() string {
 	if t == 0 {
 		return "none"
 	}
-	return letter(t.process()) + strings.Repeat("'", t.slot())
+	return letters[t.process()] + strings.Repeat("'", t.slot())
 }
 
 var kinds = [...]string{
 	acquire: "acquire", yield: "yield", release: "release", renew: "renew", write: "the value of",
-	granted: "the grant", kept: "the renewal's reply", message: "the message", notice: "the notice",
+	granted: "the grant for", kept: "the renewal's reply for", message: "the message for", notice: "the notice for",
 }
 
 func (p packet) String() string {
-	switch {
-	case p.kind == yield:
+	if p.kind == yield {
 		return fmt.Sprintf("yield %v to %v", p.from, p.token)
-	case p.kind < granted:
-		return fmt.Sprintf("%s %v", kinds[p.kind], p.token)
 	}
-	return fmt.Sprintf("%s for %v", kinds[p.kind], p.token)
+	return kinds[p.kind] + " " + p.token.String()
 }
 
 // String describes the state of Redis and of the processes.
 func (s state) String() string {
-	var b strings.Builder
-	if b.WriteString("free"); s.redis.owner != 0 {
-		b.Reset()
-		fmt.Fprintf(&b, "held by %v for %d", s.redis.owner, s.redis.left)
+	text := "free"
+	if s.redis.owner != 0 {
+		text = fmt.Sprintf("held by %v for %d", s.redis.owner, s.redis.left)
 	}
 	for _, e := range s.redis.queue {
 		if e.token != 0 {
-			fmt.Fprintf(&b, ", then %v", e.token)
+			text += ", then " + e.token.String()
 		}
 	}
 	for i, p := range s.processes {
-		switch p.phase {
-		case asking:
-			fmt.Fprintf(&b, "; %s waits", letter(i))
-		case held:
-			verb := "holds"
-			if p.idle {
-				verb = "lingers"
-			}
-			fmt.Fprintf(&b, "; %s %s for %d", letter(i), verb, p.left)
+		switch {
+		case p.phase == asking:
+			text += fmt.Sprintf("; %s waits", letters[i])
+		case p.phase == held && p.idle:
+			text += fmt.Sprintf("; %s lingers for %d", letters[i], p.left)
+		case p.phase == held:
+			text += fmt.Sprintf("; %s holds for %d", letters[i], p.left)
 		}
 	}
-	return b.String()
+	return text
 }
 
 // trace returns the steps to the last of the states.
-func (m *Model) trace(states []state, from []int32) []string {
-	var path []int32
+func (m *Model) trace(states []state, from []int32) (steps []string) {
 	for at := int32(len(states) - 1); at > 0; at = from[at] {
-		path = append([]int32{at}, path...)
-	}
-	var out []string
-	for _, at := range path {
 		var by *action
 		m.next(states[from[at]], func(a action, n state) {
 			if by == nil && n == states[at] {
 				by = &a
 			}
 		})
-		out = append(out, fmt.Sprintf("%-60s %v", *by, states[at]))
+		steps = append(steps, fmt.Sprintf("%-60s %v", *by, states[at]))
 	}
-	return out
+	slices.Reverse(steps)
+	return steps
 }
