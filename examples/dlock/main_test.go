@@ -18,13 +18,16 @@ func TestMain(m *testing.M) {
 	redistest.Main(m, map[string]func(){"dlock": func() { os.Exit(run(strings.Split(os.Getenv("ARGS"), "\n"))) }})
 }
 
-// noExitDelay keeps the race detector from sleeping for a second at the end of each process.
-const noExitDelay = "GORACE=atexit_sleep_ms=0"
+// environ is the environment of a dlock that is started inside another dlock.
+func environ(s *redistest.Server, args []string) []string {
+	// The race detector would sleep for a second at the end of each process.
+	return []string{"REDIS_URL=" + s.URL(), "USER=me", "DLOCK_NAME=outer", "DLOCK_FENCE=1", "GORACE=atexit_sleep_ms=0", "ARGS=" + strings.Join(args, "\n")}
+}
 
 // dlock starts dlock in a process of its own.
 func dlock(t *testing.T, s *redistest.Server, args ...string) *redistest.Worker {
 	t.Helper()
-	return redistest.Spawn(t, "dlock", "REDIS_URL="+s.URL(), "USER=me", noExitDelay, "ARGS="+strings.Join(args, "\n"))
+	return redistest.Spawn(t, "dlock", environ(s, args)...)
 }
 
 // command returns dlock as an exec.Cmd, for tests that set its files.
@@ -35,20 +38,21 @@ func command(t *testing.T, s *redistest.Server, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(exe, "-test.run=^$")
-	cmd.Env = append(os.Environ(), "BATON_WORKER=dlock", "REDIS_URL="+s.URL(), noExitDelay, "ARGS="+strings.Join(args, "\n"))
+	cmd.Env = append(append(os.Environ(), "BATON_WORKER=dlock"), environ(s, args)...)
 	return cmd
 }
 
 // expectExit waits for the end of a process, and checks its exit status.
-func expectExit(t *testing.T, w *redistest.Worker, want int) {
+func expectExit(t *testing.T, w interface{ Wait() error }, want int) {
 	t.Helper()
 	err := w.Wait()
 	var exit *exec.ExitError
-	switch {
-	case err == nil && want == 0:
-	case errors.As(err, &exit) && exit.ExitCode() == want:
-	default:
-		t.Errorf("dlock ended with %v, want status %d", err, want)
+	status := 0
+	if errors.As(err, &exit) {
+		status, err = exit.ExitCode(), nil
+	}
+	if err != nil || status != want {
+		t.Errorf("dlock ended with %v, status %d, want status %d", err, status, want)
 	}
 }
 
@@ -67,6 +71,46 @@ func remainingOutput(w *redistest.Worker) string {
 		out.WriteString(line + "\n")
 	}
 	return out.String()
+}
+
+// expectOutput runs dlock, whose output must have each part.
+func expectOutput(t *testing.T, s *redistest.Server, args string, parts ...string) {
+	t.Helper()
+	out := remainingOutput(dlock(t, s, strings.Fields(args)...))
+	for _, part := range parts {
+		if !strings.Contains(out, part) {
+			t.Errorf("dlock %s did not print %q:\n%s", args, part, out)
+		}
+	}
+}
+
+// lock acquires a lock, as another process does.
+func lock(t *testing.T, s *redistest.Server, name string) *mutex.Lease {
+	t.Helper()
+	l, err := mutex.New(s.Client(t), name).LockContext(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func mutexStatus(t *testing.T, s *redistest.Server, name string) mutex.Status {
+	t.Helper()
+	status, err := mutex.New(s.Client(t), name).Inspect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status
+}
+
+// awaitWaiter waits until another process waits for the lock.
+func awaitWaiter(t *testing.T, s *redistest.Server, name string) {
+	t.Helper()
+	m := mutex.New(s.Client(t), name)
+	redistest.Eventually(t, redistest.Patience, func() bool {
+		status, err := m.Inspect(t.Context())
+		return err == nil && status.Waiters == 1
+	}, "a process waits for %s", name)
 }
 
 func TestUsage(t *testing.T) {
@@ -97,10 +141,7 @@ func TestStatus(t *testing.T) {
 	s := redistest.Start(t)
 	t.Setenv("REDIS_URL", s.URL())
 	s.PutTypes(t)
-	l, err := mutex.New(s.Client(t), "held").LockContext(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	defer lock(t, s, "held").Unlock()
 	for _, c := range []struct {
 		args   string
 		status int
@@ -119,9 +160,6 @@ func TestStatus(t *testing.T) {
 			t.Errorf("%s: exit status %d, want %d", script, status, want)
 		}
 	}
-	if err := l.Unlock(); err != nil {
-		t.Error(err)
-	}
 }
 
 // TestRefused: a server that refuses commands is not reported as a held lock.
@@ -129,119 +167,80 @@ func TestRefused(t *testing.T) {
 	for name, refuse := range map[string][]any{
 		"a replica": {"REPLICAOF", "127.0.0.1", "1"}, "a full memory": {"CONFIG", "SET", "maxmemory", "1"},
 	} {
-		s := redistest.Start(t)
-		t.Setenv("REDIS_URL", s.URL())
-		s.Do(t, refuse...)
-		for _, flags := range []string{"-w 300ms", "-w 0", "-w 300ms -n 2", "-w 300ms -shared"} {
-			status := exitNotAcquired
-			for wait := 300 * time.Millisecond; status == exitNotAcquired && wait < redistest.Patience; wait *= 4 { // on a busy machine, the reply may come later
-				status = run(strings.Fields(strings.ReplaceAll(flags, "300ms", wait.String()) + " name -- true"))
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := redistest.Start(t)
+			s.Do(t, refuse...)
+			for _, flags := range []string{"-w 300ms", "-w 0", "-w 300ms -n 2", "-w 300ms -shared"} {
+				var exit *exec.ExitError
+				for wait := 300 * time.Millisecond; wait < redistest.Patience; wait *= 4 { // on a busy machine, the reply may come later
+					args := strings.ReplaceAll(flags, "300ms", wait.String()) + " name -- true"
+					if !errors.As(dlock(t, s, strings.Fields(args)...).Wait(), &exit) || exit.ExitCode() != exitNotAcquired {
+						break
+					}
+				}
+				if exit == nil || exit.ExitCode() != exitUnavailable {
+					t.Errorf("dlock %s: %v", flags, exit)
+				}
 			}
-			if status != exitUnavailable {
-				t.Errorf("%s, dlock %s: exit status %d", name, flags, status)
-			}
-		}
+		})
 	}
 }
 
 // TestContend: two dlocks use one lock. The second gets it when the first has ended, with a larger
-// fence. The input of dlock goes to the command.
+// fence. The command gets the input of dlock, and the variables of the inner dlock only.
 func TestContend(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
-	script := []string{"name", "--", "sh", "-c", `echo $DLOCK_NAME $DLOCK_TTL_MS; echo $DLOCK_FENCE; read word; echo $word`}
-	a := dlock(t, s, append([]string{"-ttl", "20s"}, script...)...)
-	expectLine(t, a, "name 20000")
-	b := dlock(t, s, script...)
-	m := mutex.New(s.Client(t), "name")
-	redistest.Eventually(t, 5*time.Second, func() bool { return mutexStatus(t, m).Waiters == 1 }, "the second dlock waits")
-	if label := mutexStatus(t, m).Holders[0].Label; label != "me: sh -c "+script[4] {
-		t.Errorf("the label is %q", label)
+	script := []string{"name", "--", "sh", "-c", `env | grep ^DLOCK_ | sort; read word; echo $word`}
+	last := int64(1)
+	expectVariables := func(w *redistest.Worker, ttl string) {
+		t.Helper()
+		text, _ := strings.CutPrefix(<-w.Lines(), "DLOCK_FENCE=")
+		fence, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || fence <= last {
+			t.Errorf("the fence is %d after %d: %v", fence, last, err)
+		}
+		last = fence
+		expectLine(t, w, "DLOCK_NAME=name")
+		expectLine(t, w, "DLOCK_TTL_MS="+ttl)
 	}
-	first, err := strconv.ParseInt(<-a.Lines(), 10, 64)
-	if err != nil {
-		t.Fatal(err)
+	a := dlock(t, s, append([]string{"-ttl", "20s"}, script...)...)
+	expectVariables(a, "20000")
+	b := dlock(t, s, script...)
+	awaitWaiter(t, s, "name")
+	if label := mutexStatus(t, s, "name").Holders[0].Label; label != "me: sh -c "+script[4] {
+		t.Errorf("the label is %q", label)
 	}
 	a.Send("word")
 	expectLine(t, a, "word")
 	expectExit(t, a, 0)
-	expectLine(t, b, "name 10000")
-	if second, err := strconv.ParseInt(<-b.Lines(), 10, 64); err != nil || second <= first {
-		t.Errorf("the fence is %d after %d: %v", second, first, err)
-	}
+	expectVariables(b, "10000")
 	b.CloseInput()
 	expectExit(t, b, 0)
-	if mutexStatus(t, m).Held() {
+	if mutexStatus(t, s, "name").Held() {
 		t.Error("the lock is still held")
 	}
-}
-
-func mutexStatus(t *testing.T, m *mutex.Mutex) mutex.Status {
-	t.Helper()
-	s, err := m.Inspect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
 }
 
 // untilInput is a command that ends when its input has a line or ends.
 var untilInput = []string{"sh", "-c", "echo in; read x; echo out"}
 
 func TestPermitsAndShared(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
-	t.Setenv("REDIS_URL", s.URL())
-	for _, flag := range []string{"-n=2", "-shared"} {
+	for flag, refused := range map[string]string{"-n=2": "-n=2", "-shared": "-exclusive"} {
 		name := "name" + flag
-		a := dlock(t, s, append([]string{flag, name, "--"}, untilInput...)...)
-		b := dlock(t, s, append([]string{flag, name, "--"}, untilInput...)...)
-		expectLine(t, a, "in")
-		expectLine(t, b, "in")
-		if flag == "-n=2" {
-			if status := run([]string{flag, "-w=0", name, "--", "true"}); status != exitNotAcquired {
-				t.Errorf("a third holder of 2 permits: exit status %d", status)
-			}
-		} else if status := run([]string{"-exclusive", "-w=0", name, "--", "true"}); status != exitNotAcquired {
-			t.Errorf("a writer among readers: exit status %d", status)
+		var holders [2]*redistest.Worker
+		for i := range holders {
+			holders[i] = dlock(t, s, slices.Concat([]string{flag, name, "--"}, untilInput)...)
+			expectLine(t, holders[i], "in")
 		}
-		a.CloseInput()
-		b.CloseInput()
-		expectLine(t, a, "out")
-		expectLine(t, b, "out")
-		expectExit(t, a, 0)
-		expectExit(t, b, 0)
-	}
-}
-
-func TestHoldAtLeast(t *testing.T) {
-	s := redistest.Start(t)
-	start := time.Now()
-	w := dlock(t, s, "-hold-at-least", "300ms", "name", "--", "echo", "out")
-	expectLine(t, w, "out")
-	m := mutex.New(s.Client(t), "name")
-	l, err := m.LockContext(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if held := time.Since(start); held < 300*time.Millisecond {
-		t.Errorf("the lock was released after %v", held)
-	}
-	expectExit(t, w, 0)
-	_ = l.Unlock()
-}
-
-// TestNested: inside another dlock, the command gets only the variables of the inner dlock.
-func TestNested(t *testing.T) {
-	s := redistest.Start(t)
-	t.Setenv("DLOCK_NAME", "outer")
-	t.Setenv("DLOCK_FENCE", "1")
-	var ours []string
-	for line := range dlock(t, s, "-ttl", "7s", "inner", "--", "env").Lines() {
-		if strings.HasPrefix(line, "DLOCK_") {
-			ours = append(ours, line)
+		expectExit(t, dlock(t, s, refused, "-w=0", name, "--", "true"), exitNotAcquired)
+		for _, w := range holders {
+			w.CloseInput()
+			expectLine(t, w, "out")
+			expectExit(t, w, 0)
 		}
-	}
-	slices.Sort(ours)
-	if len(ours) != 3 || ours[0] == "DLOCK_FENCE=1" || ours[1] != "DLOCK_NAME=inner" || ours[2] != "DLOCK_TTL_MS=7000" {
-		t.Errorf("the command's environment has %q", ours)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,48 +34,36 @@ func TestOnce(t *testing.T) {
 	if _, _, err := fl.Do(t.Context(), "tea", func(context.Context) ([]byte, error) { return []byte("4"), nil }); err != nil {
 		t.Fatal(err)
 	}
-	for args, want := range map[string]string{
-		"ls": "once|a{b}c|hourly|often|flight|price:tea", "ls hour*": "hourly|succeeded", "ls a*": "a{b}c", "ls price:*": "a value for |h",
-		"inspect often": "once|failed: exit status 1|: false (", "inspect price:tea": "flight",
-	} {
-		out := remainingOutput(dlock(t, s, strings.Fields(args)...))
-		for part := range strings.SplitSeq(want, "|") {
-			if !strings.Contains(out, part) {
-				t.Errorf("dlock %s did not print %q: %s", args, part, out)
-			}
-		}
-	}
+	expectOutput(t, s, "ls", "once", "a{b}c", "hourly", "often", "flight", "price:tea")
+	expectOutput(t, s, "ls hour*", "hourly", "succeeded")
+	expectOutput(t, s, "ls a*", "a{b}c")
+	expectOutput(t, s, "ls price:*", "a value for ")
+	expectOutput(t, s, "inspect often", "once", "failed: exit status 1", ": false (")
+	expectOutput(t, s, "inspect price:tea", "flight")
 }
 
 // TestOnceWaits: a second dlock waits for the first, and does not run the command if the first has
 // succeeded. If the first is killed, the second runs the command.
 func TestOnceWaits(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
-	for _, killed := range []bool{false, true} {
-		name := map[bool]string{false: "succeeds", true: "killed"}[killed]
-		args := append([]string{"-once", name, "--"}, untilInput...)
+	for _, name := range []string{"succeeds", "killed"} {
+		args := slices.Concat([]string{"-once", name, "--"}, untilInput)
 		first := dlock(t, s, args...)
 		expectLine(t, first, "in")
-		t.Setenv("REDIS_URL", s.URL())
-		if status := run([]string{"-once", "-w", "0", name, "--", "true"}); status != exitNotAcquired {
-			t.Errorf("-w 0: exit status %d", status)
-		}
+		expectExit(t, dlock(t, s, "-once", "-w", "0", name, "--", "true"), exitNotAcquired)
 		second := dlock(t, s, args...)
-		m := mutex.New(s.Client(t), name)
-		redistest.Eventually(t, redistest.Patience, func() bool { return mutexStatus(t, m).Waiters == 1 }, "the second dlock waits")
-		if killed {
+		awaitWaiter(t, s, name)
+		want := ""
+		if name == "killed" {
 			first.Kill()
 			s.Do(t, "DEL", name) // as the end of its TTL does
-			expectLine(t, second, "in")
-			second.CloseInput()
-			expectLine(t, second, "out")
-		} else {
-			first.CloseInput()
-			expectLine(t, first, "out")
-			expectExit(t, first, 0)
-			if out := remainingOutput(second); out != "" {
-				t.Errorf("the second dlock ran the command: %s", out)
-			}
+			want = "in\nout\n"
+		}
+		first.CloseInput()
+		second.CloseInput()
+		if out := remainingOutput(second); out != want {
+			t.Errorf("%s: the second dlock printed %q", name, out)
 		}
 		expectExit(t, second, 0)
 	}

@@ -2,9 +2,9 @@ package main
 
 import (
 	"os"
+	"strconv"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
@@ -20,14 +20,14 @@ func init() {
 
 // TestOrphansAreReaped: a process that the command left behind does not become a zombie.
 func TestOrphansAreReaped(t *testing.T) {
-	s := redistest.Start(t)
-	t.Setenv("DLOCK_TEST_ADOPTS", "1")
-	w := dlock(t, s, "name", "--", "sh", "-c", `(sh -c 'echo $$; exit 3' &); read x; exit 5`)
-	pid := <-w.Lines()
-	redistest.Eventually(t, 5*time.Second, func() bool {
-		_, err := os.Stat("/proc/" + pid)
-		return os.IsNotExist(err)
-	}, "the orphan %s is reaped", pid)
+	t.Parallel()
+	script := `(sh -c 'echo $$; exit 3' &); read x; exit 5`
+	w := redistest.Spawn(t, "dlock", append(environ(redistest.Start(t), []string{"name", "--", "sh", "-c", script}), "DLOCK_TEST_ADOPTS=1")...)
+	pid, err := strconv.Atoi(<-w.Lines())
+	if err != nil {
+		t.Fatal(err)
+	}
+	awaitEnd(t, pid)
 	w.CloseInput()
 	expectExit(t, w, 5)
 }

@@ -2,10 +2,10 @@ package main
 
 import (
 	"bufio"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,7 +14,6 @@ import (
 	"unsafe"
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
-	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
 // openPty returns the two ends of a new terminal.
@@ -50,10 +49,7 @@ func runOnTerminal(t *testing.T, cmd *exec.Cmd, answer func(line string) string)
 		t.Fatal(err)
 	}
 	slave.Close()
-	timeout := time.AfterFunc(time.Minute, func() { // all processes of the session then get SIGHUP
-		t.Error("the command does not end")
-		_ = cmd.Process.Kill()
-	})
+	timeout := time.AfterFunc(redistest.Patience, func() { _ = cmd.Process.Kill() }) // all processes of the session then get SIGHUP
 	defer timeout.Stop()
 	for r := bufio.NewReader(master); ; {
 		line, err := r.ReadString('\n')
@@ -84,107 +80,89 @@ func shell(t *testing.T, dlock *exec.Cmd, script string, answer func(line string
 
 // TestTerminal: on a terminal, the command gets Ctrl-C once, and the typed input.
 func TestTerminal(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
-	const script = `read a b c d group f g foreground i </proc/$$/stat; [ $group = $foreground ] || exit 6; n=0; trap 'n=$((n+1)); echo signal $n' INT; echo in; read x || read x; read x; echo "got $x after $n"; exit 5`
+	const script = `read a b c d group f g foreground i </proc/$$/stat; [ $group = $foreground ] || exit 6; n=0; trap 'n=$((n+1)); echo signal $n' INT; echo in; read x || read x; read x; echo "got $x after $n"`
+	output := ""
 	err := runOnTerminal(t, command(t, s, "name", "--", "sh", "-c", script), func(line string) string {
+		output += line
 		switch {
 		case strings.HasPrefix(line, "in"):
 			return "\x03"
 		case strings.Contains(line, "signal 1"):
 			return "one\ntwo\n"
-		case strings.Contains(line, "signal 2"):
-			t.Error("Ctrl-C came twice")
-		case strings.Contains(line, "got ") && !strings.Contains(line, " after 1"):
-			t.Errorf("the command printed %q", line)
 		}
 		return ""
 	})
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != 5 {
-		t.Errorf("dlock ended with %v", err)
+	if err != nil || !strings.Contains(output, "got two after 1") {
+		t.Errorf("%v: %s", err, output)
 	}
 }
 
 // TestSuspend: Ctrl-Z stops the command and dlock, and returns the terminal to the shell. fg continues
 // the command, or ends it if the lock was lost.
 func TestSuspend(t *testing.T) {
-	s := redistest.Start(t)
-	for _, c := range []struct {
-		ttl, first string
-		lost       bool
-	}{
-		{"1h", "", false},
-		{"1h", "trap 'kill -STOP $$' TSTP; ", false}, // like full-screen programs, which restore the screen first
-		{"3s", "", true},
+	for name, c := range map[string]struct{ ttl, first, want string }{
+		"held":        {"1h", "", "got word\r\nended 5\r\n"},
+		"full-screen": {"1h", "trap 'kill -STOP $$' TSTP; ", "got word\r\nended 5\r\n"}, // such programs restore the screen first
+		"lost":        {"3s", "", "ended 76\r\n"},
 	} {
-		lost := c.lost
-		dlock := command(t, s, "-ttl", c.ttl, "name", "--", "sh", "-c", c.first+`read x; echo in; read x || read x; echo "got $x"; exit 5`)
-		output, err := shell(t, dlock, `set -m; echo start; "$0" "$1"; echo stopped $?; read x; fg; echo ended $?`, func(line string) string {
-			switch {
-			case strings.HasPrefix(line, "in"):
-				return "\x1a"
-			case strings.Contains(line, "stopped 1"):
-				if lost {
-					l, err := mutex.New(s.Client(t), "name").LockContext(t.Context())
-					if err != nil {
-						t.Fatal(err)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := redistest.Start(t)
+			dlock := command(t, s, "-ttl", c.ttl, "name", "--", "sh", "-c", c.first+`read x; echo in; read x || read x; echo "got $x"; exit 5`)
+			output, err := shell(t, dlock, `set -m; echo start; "$0" "$1"; echo stopped $?; read x; fg; echo ended $?`, func(line string) string {
+				switch {
+				case strings.HasPrefix(line, "in"):
+					return "\x1a"
+				case strings.Contains(line, "stopped 1"):
+					if name == "lost" {
+						defer lock(t, s, "name").Unlock()
 					}
-					defer l.Unlock()
+					return "go\nword\n"
 				}
-				return "go\nword\n"
+				return ""
+			})
+			if err != nil || !strings.Contains(output, c.want) || name == "lost" && strings.Contains(output, "got word") {
+				t.Errorf("%v: the output is\n%s", err, output)
 			}
-			return ""
 		})
-		if err != nil {
-			t.Errorf("the shell ended with %v", err)
-		}
-		got, ended := strings.Contains(output, "got word"), strings.Contains(output, "ended 5\r\n")
-		if lost {
-			ended = strings.Contains(output, "ended 76\r\n")
-		}
-		if got == lost || !ended {
-			t.Errorf("lock lost: %v; the output is\n%s", lost, output)
-		}
 	}
 }
 
-// TestStoppedBackground: a dlock that was stopped and continues in the background leaves the terminal
-// to the shell.
-func TestStoppedBackground(t *testing.T) {
-	s := redistest.Start(t)
-	dlock := command(t, s, "-ttl", "1h", "name", "--", "sh", "-c", `read x; kill -STOP $PPID; exit 5`)
-	output, _ := shell(t, dlock, `set -m; echo start; "$0" "$1"; echo stopped $?; bg; wait %1; echo ended $?; read y; echo "got $y"`, func(line string) string {
-		if strings.HasPrefix(line, "ended") {
-			return "word\n"
-		}
-		return ""
-	})
-	if !strings.Contains(output, "ended 5\r\n") || !strings.Contains(output, "got word") {
-		t.Errorf("the output is\n%s", output)
-	}
-}
-
-// TestTerminalCannotRun: a command that cannot be executed does not keep the terminal.
-func TestTerminalCannotRun(t *testing.T) {
-	s := redistest.Start(t)
+// TestTerminalReturns: the shell reads from the terminal after dlock, which leaves it to the shell.
+func TestTerminalReturns(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "command")
 	if err := os.WriteFile(file, []byte{0}, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	dlock := command(t, s, "name", "--", file)
-	output, _ := shell(t, dlock, `"$0" "$1"; echo ended $?; read y; echo "got $y"`, func(line string) string {
-		if strings.HasPrefix(line, "ended 126") {
-			return "word\n"
-		}
-		return ""
-	})
-	if !strings.Contains(output, "\ngot word") {
-		t.Errorf("the shell cannot read: %s", output)
+	for name, c := range map[string]struct {
+		command       []string
+		script, ended string
+	}{
+		"a command that cannot be executed":           {[]string{file}, `"$0" "$1"; echo ended $?`, "ended 126"},
+		"a stopped dlock continues in the background": {[]string{"sh", "-c", `read x; kill -STOP $PPID; exit 5`}, `set -m; echo start; "$0" "$1"; bg; wait %1; echo ended $?`, "ended 5"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := redistest.Start(t)
+			dlock := command(t, s, slices.Concat([]string{"-ttl", "1h", "name", "--"}, c.command)...)
+			output, _ := shell(t, dlock, c.script+`; read y; echo "got $y"`, func(line string) string {
+				if strings.HasPrefix(line, c.ended) {
+					return "word\n"
+				}
+				return ""
+			})
+			if !strings.Contains(output, "\ngot word") {
+				t.Errorf("the output is\n%s", output)
+			}
+		})
 	}
 }
 
 // TestTerminalModes: dlock restores the terminal modes after a command that is killed, but not after one that exits.
 func TestTerminalModes(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	for end, want := range map[string]string{"kill -9 $$": " icanon", "exit 0": "-icanon"} {
 		dlock := command(t, s, "name", "--", "sh", "-c", "read x; stty -icanon; "+end)

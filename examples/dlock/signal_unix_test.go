@@ -8,16 +8,17 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
-	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
 func TestSignals(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	for sig, c := range map[syscall.Signal]struct {
 		script string
@@ -36,9 +37,7 @@ func TestSignals(t *testing.T) {
 		w := dlock(t, s, "name", "--", "sh", "-c", c.script)
 		signal.Stop(caught)
 		expectLine(t, w, "in")
-		if err := syscall.Kill(w.Pid(), sig); err != nil {
-			t.Fatal(err)
-		}
+		send(t, w, sig)
 		if out := remainingOutput(w); out != "" {
 			t.Errorf("%v: the command continued: %q", sig, out)
 		}
@@ -46,48 +45,75 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// TestSignalHolding: a signal ends the time of -hold-at-least.
-func TestSignalHolding(t *testing.T) {
-	s := redistest.Start(t)
-	w := dlock(t, s, "-hold-at-least", "1h", "name", "--", "echo", "out")
-	expectLine(t, w, "out")
-	m := mutex.New(s.Client(t), "name")
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-	defer cancel()
-	if _, err := m.LockContext(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("the lock is not held: %v", err)
-	}
-	if err := syscall.Kill(w.Pid(), syscall.SIGTERM); err != nil {
+func send(t *testing.T, w *redistest.Worker, sig syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(w.Pid(), sig); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestHoldAtLeast: the lock is held after the command has ended. A signal ends this time.
+func TestHoldAtLeast(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	start := time.Now()
+	w := dlock(t, s, "-hold-at-least", "300ms", "name", "--", "echo", "out")
+	expectLine(t, w, "out")
+	_ = lock(t, s, "name").Unlock()
+	if held := time.Since(start); held < 300*time.Millisecond {
+		t.Errorf("the lock was released after %v", held)
+	}
 	expectExit(t, w, 0)
-	if mutexStatus(t, m).Held() {
+
+	w = dlock(t, s, "-hold-at-least", "1h", "name", "--", "sh", "-c", "echo $$")
+	pid, err := strconv.Atoi(<-w.Lines())
+	if err != nil {
+		t.Fatal(err)
+	}
+	awaitEnd(t, pid)
+	if !mutexStatus(t, s, "name").Held() {
+		t.Error("the lock is not held")
+	}
+	ended := make(chan error)
+	go func() { ended <- w.Wait() }()
+	for err = errors.New("it runs"); err != nil; { // the first signals may arrive before dlock knows that the command has ended
+		_ = syscall.Kill(w.Pid(), syscall.SIGTERM)
+		select {
+		case err = <-ended:
+			if err != nil {
+				t.Fatalf("dlock ended with %v", err)
+			}
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	if mutexStatus(t, s, "name").Held() {
 		t.Error("the lock is still held")
 	}
 }
 
+// awaitEnd waits for the end of a process.
+func awaitEnd(t *testing.T, pid int) {
+	t.Helper()
+	redistest.Eventually(t, redistest.Patience, func() bool { return syscall.Kill(pid, 0) == syscall.ESRCH }, "process %d ends", pid)
+}
+
 // TestSignalWaiting: a dlock that is ended while it waits leaves no queue entry.
 func TestSignalWaiting(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
-	m := mutex.New(s.Client(t), "name")
-	l, err := m.LockContext(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	defer lock(t, s, "name").Unlock()
 	w := dlock(t, s, "name", "--", "echo", "in")
-	redistest.Eventually(t, 5*time.Second, func() bool { return mutexStatus(t, m).Waiters == 1 }, "dlock waits")
-	if err := syscall.Kill(w.Pid(), syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	awaitWaiter(t, s, "name")
+	send(t, w, syscall.SIGTERM)
 	expectExit(t, w, 143)
-	if out := remainingOutput(w); out != "" || mutexStatus(t, m).Waiters != 0 {
-		t.Errorf("dlock printed %q, and the lock has %d waiters", out, mutexStatus(t, m).Waiters)
+	if out, n := remainingOutput(w), mutexStatus(t, s, "name").Waiters; out != "" || n != 0 {
+		t.Errorf("dlock printed %q, and the lock has %d waiters", out, n)
 	}
-	_ = l.Unlock()
 }
 
 // TestSignalConnecting: a signal ends dlock while the server does not reply to its first request.
 func TestSignalConnecting(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -99,12 +125,8 @@ func TestSignalConnecting(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	start := time.Now()
-	if err := syscall.Kill(w.Pid(), syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	send(t, w, syscall.SIGTERM)
 	expectExit(t, w, 143)
-	redistest.CheckDuration(t, "the end of dlock", start, 0, time.Second)
 }
 
 // TestSignalAtTheGrant: a signal that arrives at the same time as the lock ends dlock.

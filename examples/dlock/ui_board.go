@@ -30,6 +30,7 @@ type board struct {
 	rdb      *redis.Client
 	scanner  scanner
 	commands commandCount
+	interval time.Duration // between polls; tests poll more often
 
 	rows    map[string]*row
 	gone    map[string]int64 // id -> version
@@ -59,7 +60,7 @@ func newBoard(rdb *redis.Client, filter string) *board {
 	o.ContextTimeoutEnabled, o.MaxRetries, o.DialTimeout = true, -1, pollTimeout
 	b := &board{
 		rdb: redis.NewClient(&o), rows: map[string]*row{}, gone: map[string]int64{}, streams: map[*stream]bool{}, opened: make(chan struct{}, 1),
-		scanner: newScanner(filter),
+		scanner: newScanner(filter), interval: pollInterval,
 	}
 	b.rdb.AddHook(&b.commands)
 	return b
@@ -82,7 +83,7 @@ func (b *board) run(ctx context.Context) {
 	defer cancel()
 	events := make(chan handoverEvent, 4096)
 	b.ended.Go(func() { receiveHandovers(ctx, b.rdb, events) })
-	poll, send := time.NewTicker(pollInterval), time.NewTicker(sendInterval)
+	poll, send := time.NewTicker(b.interval), time.NewTicker(sendInterval)
 	defer poll.Stop()
 	defer send.Stop()
 	b.poll(ctx)
