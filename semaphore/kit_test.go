@@ -15,6 +15,8 @@ import (
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
+func TestMain(m *testing.M) { redistest.Main(m, nil) }
+
 // To the library, each client is a separate process.
 
 // ample is a TTL longer than any stall of the machine.
@@ -27,10 +29,8 @@ var (
 )
 
 // panics returns the text of f's panic.
-func panics(f func()) (text string) {
-	defer func() { text = fmt.Sprint(recover()) }()
-	f()
-	return
+func panics(f func()) string {
+	return fmt.Sprint(redistest.Outcome(func() error { f(); return nil }))
 }
 
 // withOneAndFourProcesses runs f with the semaphore of one process on a miniredis, and with those of
@@ -69,7 +69,7 @@ func ways(t *testing.T, s *semaphore.Weighted, n int64) map[string]func() (relea
 		"Acquire": func() func() { must(s.Acquire(t.Context(), n)); return func() { s.Release(n) } },
 		"TryAcquire": func() func() {
 			if !s.TryAcquire(n) {
-				panic("not acquired")
+				t.Fatal("TryAcquire fails")
 			}
 			return func() { s.Release(n) }
 		},
@@ -87,24 +87,12 @@ func receive(t *testing.T, c <-chan semaphore.Result) *semaphore.Lease {
 	t.Helper()
 	select {
 	case r := <-c:
-		if r.Err != nil {
-			t.Fatal(r.Err)
-		}
+		must(r.Err)
 		return r.Lease
 	case <-time.After(redistest.Patience):
 		t.Fatal("not granted")
 		return nil
 	}
-}
-
-// granted receives a lease after 10 ms, in a bubble.
-func granted(t *testing.T, c <-chan semaphore.Result) *semaphore.Lease {
-	t.Helper()
-	time.Sleep(10 * time.Millisecond)
-	if len(c) == 0 {
-		t.Fatal("not granted")
-	}
-	return receive(t, c)
 }
 
 // notGranted checks, in a bubble, that no channel has a result after ten seconds.
@@ -113,14 +101,7 @@ func notGranted(t *testing.T, all ...<-chan semaphore.Result) {
 	time.Sleep(10 * time.Second)
 	for _, c := range all {
 		if len(c) > 0 {
-			r := <-c
-			t.Fatalf("got %v, %v", r.Lease, r.Err)
+			t.Fatalf("got %+v", <-c)
 		}
 	}
-}
-
-// awaitEmpty waits until only states of semaphores without holders are left.
-func awaitEmpty(t *testing.T, rdb *redis.Client) {
-	t.Helper()
-	redistest.AwaitEmpty(t, rdb, ample, "")
 }

@@ -24,11 +24,8 @@ func TestWeightedExcludes(t *testing.T) {
 		s := of(0)
 		for name, take := range ways(t, s, 2) {
 			releaseAll := take()
-			if of(1).TryAcquire(2) {
-				t.Errorf("%s: TryAcquire of too many permits succeeds", name)
-			}
-			if l, err := of(1).TryAcquireLease(t.Context(), 2); l != nil || !errors.Is(err, semaphore.ErrNotAvailable) {
-				t.Errorf("%s: TryAcquireLease of too many permits: %v, %v", name, l, err)
+			if l, err := of(1).TryAcquireLease(t.Context(), 2); of(1).TryAcquire(2) || l != nil || !errors.Is(err, semaphore.ErrNotAvailable) {
+				t.Errorf("%s: TryAcquire of too many permits succeeds, or TryAcquireLease returns %v, %v", name, l, err)
 			}
 			must(of(2).Acquire(t.Context(), 1))
 			of(2).Release(1)
@@ -57,8 +54,7 @@ func TestTryAcquireAllSucceed(t *testing.T) {
 				}
 			})
 		}
-		wg.Wait()
-		if got.Load() != 64 {
+		if wg.Wait(); got.Load() != 64 {
 			t.Fatalf("%d of 64 concurrent tries succeed", got.Load())
 		}
 		for i := range 64 {
@@ -69,20 +65,20 @@ func TestTryAcquireAllSucceed(t *testing.T) {
 
 // An acquire of 0 permits always succeeds, and a semaphore of size 0 grants no permit.
 func TestZeroPermits(t *testing.T) {
-	withOneAndFourProcesses(t, 0, func(t *testing.T, of func(int) *semaphore.Weighted) {
-		must(of(0).Acquire(t.Context(), 0))
-		if !of(1).TryAcquire(0) || of(1).TryAcquire(1) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		s, other := weightedOf(rdb, 0, ample), weightedOf(sibling(t, rdb), 0, ample)
+		must(s.Acquire(t.Context(), 0))
+		if !other.TryAcquire(0) || other.TryAcquire(1) {
 			t.Error("TryAcquire of 0 fails, or that of 1 succeeds")
 		}
-		of(2).Release(0)
-		resize(t, of(2), 1)
-		must(of(3).Acquire(t.Context(), 1))
-		must(of(0).Acquire(t.Context(), 0))
-		of(0).Release(0)
-		if of(1).TryAcquire(1) {
+		must(other.Resize(t.Context(), 1))
+		must(s.Acquire(t.Context(), 1))
+		must(other.Acquire(t.Context(), 0))
+		if other.Release(0); other.TryAcquire(1) {
 			t.Error("Release of 0 released a permit")
 		}
-		of(3).Release(1)
+		s.Release(1)
 	})
 }
 
@@ -93,34 +89,32 @@ func TestOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rdb := bubbleClient(t)
-				first := weightedOf(rdb, 10, ample)
-				a, b := acquire(t, first, 6), acquire(t, first, 3)
+				s := weightedOf(rdb, 10, ample)
+				a, b := acquire(t, s, 6), acquire(t, s, 3)
 				var waits []<-chan semaphore.Result
 				for _, n := range []int64{8, 1, 1, 10, 1} {
-					s := first
+					waiter := s
 					if !one {
-						s = weightedOf(sibling(t, rdb), 10, ample)
+						waiter = weightedOf(sibling(t, rdb), 10, ample)
 					}
-					waits = append(waits, s.AcquireChan(t.Context(), n))
+					waits = append(waits, waiter.AcquireChan(t.Context(), n))
 					time.Sleep(10 * time.Millisecond)
 				}
-				if first.TryAcquire(1) {
+				if s.TryAcquire(1) {
 					t.Error("TryAcquire overtakes")
 				}
 				release(t, b) // 6 in use: a small request would fit
 				notGranted(t, waits...)
 				release(t, a)
-				x, y, z := granted(t, waits[0]), granted(t, waits[1]), granted(t, waits[2])
-				notGranted(t, waits[3:]...)
+				x, y, z := receive(t, waits[0]), receive(t, waits[1]), receive(t, waits[2])
 				release(t, x)
 				release(t, y)
 				notGranted(t, waits[3:]...)
 				release(t, z)
-				w := granted(t, waits[3])
+				w := receive(t, waits[3])
 				notGranted(t, waits[4])
 				release(t, w)
-				release(t, granted(t, waits[4]))
-				awaitEmpty(t, rdb)
+				release(t, receive(t, waits[4]))
 			})
 		})
 	}
@@ -132,14 +126,11 @@ func TestDo(t *testing.T) {
 		rdb := bubbleClient(t)
 		s := weightedOf(rdb, 2, time.Second)
 		why := errors.New("why")
-		if err := s.Do(t.Context(), 2, func(context.Context) error {
-			weighs(t, rdb, "inside", 2)
-			return why
-		}); !errors.Is(err, why) {
+		if err := s.Do(t.Context(), 2, func(context.Context) error { weighs(t, rdb, "inside", 2); return why }); !errors.Is(err, why) {
 			t.Errorf("Do returned %v", err)
 		}
-		if got := panics(func() { _ = s.Do(t.Context(), 2, func(context.Context) error { panic("inside") }) }); got != "inside" {
-			t.Errorf("Do panics with %v", got)
+		if got := panics(func() { _ = s.Do(t.Context(), 2, func(context.Context) error { panic("inside") }) }); got != "panic: inside" {
+			t.Errorf("Do: %v", got)
 		}
 		weighs(t, rdb, "after two calls")
 		if err := s.Do(t.Context(), 1, func(ctx context.Context) error {
@@ -149,7 +140,7 @@ func TestDo(t *testing.T) {
 		}); !errors.Is(err, semaphore.ErrLost) {
 			t.Errorf("Do after a loss returned %v", err)
 		}
-		if err := s.Do(t.Context(), 3, func(context.Context) error { panic("called") }); !errors.Is(err, semaphore.ErrExceedsSize) {
+		if err := s.Do(t.Context(), 3, called); !errors.Is(err, semaphore.ErrExceedsSize) {
 			t.Errorf("Do of too many permits returned %v", err)
 		}
 	})
@@ -183,7 +174,7 @@ func TestReleaseInPortions(t *testing.T) {
 			weighs(t, rdb, "all released", 3)
 		}
 		release(t, l)
-		awaitEmpty(t, rdb)
+		redistest.AwaitEmpty(t, rdb, ample, "")
 	})
 }
 
@@ -192,26 +183,24 @@ func TestReleaseInPortions(t *testing.T) {
 func TestLinger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := bubbleClient(t)
-		a, b := semaphore.NewWeighted(rdb, "key", 3), semaphore.NewWeighted(sibling(t, rdb), "key", 3)
+		a, b := weightedOf(rdb, 3, ample), weightedOf(sibling(t, rdb), 3, ample)
 		sent := redistest.CountRequests(rdb)
 		a.Linger = time.Second
-		for range 3 {
-			for i := range 200 {
-				must(a.Acquire(t.Context(), 2))
-				a.Release(2)
-				time.Sleep(time.Millisecond)
-				if i == 20 {
-					sent.Store(0)
-				}
+		for i := range 200 {
+			must(a.Acquire(t.Context(), 2))
+			a.Release(2)
+			time.Sleep(time.Millisecond)
+			if i == 20 {
+				sent.Store(0)
 			}
-			if n := sent.Load(); n > 1 {
-				t.Errorf("180 holds cost %d requests", n)
-			}
-			s, err := a.Inspect(t.Context())
-			if err != nil || len(s.Holders) != 1 || !s.Holders[0].Idle || !s.Holders[0].MayLinger || s.Used != 2 {
-				t.Errorf("%+v, %v", s, err)
-			}
-			release(t, acquire(t, b, 3))
 		}
+		if n := sent.Load(); n > 1 {
+			t.Errorf("180 holds cost %d requests", n)
+		}
+		s, err := a.Inspect(t.Context())
+		if err != nil || len(s.Holders) != 1 || !s.Holders[0].Idle || !s.Holders[0].MayLinger || s.Used != 2 {
+			t.Errorf("%+v, %v", s, err)
+		}
+		release(t, acquire(t, b, 3))
 	})
 }
