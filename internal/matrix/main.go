@@ -1,3 +1,10 @@
+// Command matrix lists every fault with the tests that inject it. It runs these tests and
+// prints the bound that they check next to the worst time measured. The table is in README.md.
+//
+//	go run ./internal/matrix           # run all, print the table
+//	go run ./internal/matrix -row 6    # run one row
+//	go run ./internal/matrix -timed    # run only the tests that go test ./... does not run
+//	go run ./internal/matrix -write    # also write the rows that passed into README.md
 package main
 
 import (
@@ -12,16 +19,17 @@ const page = "internal/matrix/README.md"
 
 func main() {
 	number := flag.Int("row", 0, "the number of a single `row`")
+	timed := flag.Bool("timed", false, "run only the tests in "+dirs["faults"]+", which go test ./... does not run")
 	write := flag.Bool("write", false, "write the table into "+page)
-	flag.IntVar(&parallelTests, "parallel", 1, "run `n` tests of a package at a time; a failed test is repeated alone if the machine stalled")
+	parallel := flag.Int("parallel", 1, "run `n` tests at a time; a failed test is repeated alone if the machine stalled")
 	flag.Parse()
-	if err := do(*number, *write); err != nil {
+	if err := do(*number, *timed, *write, *parallel); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func do(number int, write bool) error {
+func do(number int, timed, write bool, parallel int) error {
 	list := slices.Clone(rows)
 	if number != 0 {
 		list = slices.DeleteFunc(list, func(r row) bool { return r.number != number })
@@ -29,30 +37,36 @@ func do(number int, write bool) error {
 	if len(list) == 0 {
 		return fmt.Errorf("unknown row %d", number)
 	}
-	old, err := os.ReadFile(page)
+	text, err := os.ReadFile(page)
 	if err != nil {
 		return fmt.Errorf("run this command at the top of the repository: %w", err)
 	}
-	got, err := run(list)
+	var names []string
+	for _, r := range list {
+		for _, name := range r.tests {
+			if pkg, _, _ := split(name); pkg == "faults" || !timed {
+				names = append(names, name)
+			}
+		}
+	}
+	got, err := run(names, parallel)
 	if err != nil {
 		return err
 	}
-	var now []string
-	all := measured(string(old))
+	all := measured(string(text))
 	for _, r := range list {
-		worst, wrong := got.resultOf(r)
-		if now = append(now, worst); wrong == nil {
-			all[slices.IndexFunc(rows, func(is row) bool { return is.number == r.number })] = worst
+		worst, wrong := got.resultOf(r, names)
+		if err = errors.Join(err, wrong); wrong == nil {
+			all[r.number] = worst
 		}
-		err = errors.Join(err, wrong)
 	}
-	fmt.Print(table(list, now))
+	fmt.Print(table(list, all))
 	if !write {
 		return err
 	}
-	text, wrong := insert(string(old), table(rows, all))
+	written, wrong := insert(string(text), table(rows, all))
 	if wrong == nil {
-		wrong = os.WriteFile(page, []byte(text), 0o644)
+		wrong = os.WriteFile(page, []byte(written), 0o644)
 	}
 	return errors.Join(err, wrong)
 }

@@ -25,64 +25,60 @@ const (
 	attempts = 5
 )
 
-// parallelTests is the number of tests that run at a time.
-var parallelTests = 1
-
-// results has the outcomes of the tests, by "package.Test/subtest".
-type results struct {
-	ended    map[string]string // "pass", "fail" or "skip"
-	measured map[string][]measure
-	stalled  map[string]time.Duration // stall of the machine during a failed test
-	output   map[string]string
+// A result is the outcome of a test or subtest.
+type result struct {
+	end      string // "pass", "fail" or "skip"; "" after a panic of another test
+	started  time.Time
+	stalled  time.Duration // stall of the machine during the test
+	measured []measure
+	output   string
 }
 
-func newResults() *results {
-	return &results{map[string]string{}, map[string][]measure{}, map[string]time.Duration{}, map[string]string{}}
-}
+// results has the results by "package.Test/subtest".
+type results map[string]*result
 
-// run runs the tests of the rows, and repeats tests that failed while the machine stalled.
-func run(list []row) (*results, error) {
+// run runs the tests, and repeats tests that failed while the machine stalled.
+func run(names []string, parallel int) (results, error) {
 	defer redistest.WatchStalls()()
-	functions := map[string]map[string]bool{}
-	for _, r := range list {
-		for _, test := range r.tests {
-			pkg, function, _ := split(test)
-			if functions[pkg] == nil {
-				functions[pkg] = map[string]bool{}
-			}
-			functions[pkg][function] = true
-		}
+	tests := map[string]bool{} // without subtests
+	for _, name := range names {
+		test, _, _ := strings.Cut(name, "/")
+		tests[test] = true
 	}
-	got := newResults()
-	for _, pkg := range slices.Sorted(maps.Keys(functions)) {
-		names := slices.Sorted(maps.Keys(functions[pkg]))
-		if err := got.test(pkg, names, parallelTests); err != nil {
-			return nil, err
-		}
-		for _, name := range names {
-			for n := 1; n < attempts && got.ended[pkg+"."+name] == "fail" && got.stalled[pkg+"."+name] >= stallLimit; n++ {
-				fmt.Fprintf(os.Stderr, "%s.%s failed while the machine stalled, for %v in total: repeating\n", pkg, name, got.stalled[pkg+"."+name].Round(time.Millisecond))
-				got.forget(pkg + "." + name)
-				if err := got.test(pkg, []string{name}, 1); err != nil {
-					return nil, err
-				}
+	got := results{}
+	if err := got.test(slices.Collect(maps.Keys(tests)), parallel); err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(tests)) {
+		r := got.of(name)
+		for n := 1; n < attempts && r.end == "fail" && r.stalled >= stallLimit; n++ {
+			fmt.Fprintf(os.Stderr, "%s failed while the machine stalled, for %v in total: repeating\n", name, r.stalled.Round(time.Millisecond))
+			maps.DeleteFunc(got, func(other string, _ *result) bool { return is(other, name) })
+			if err := got.test([]string{name}, 1); err != nil {
+				return nil, err
 			}
-			if got.ended[pkg+"."+name] == "fail" {
-				for test, text := range got.output {
-					if is(test, pkg+"."+name) {
-						fmt.Fprint(os.Stderr, text)
-					}
-				}
+			r = got.of(name)
+		}
+		for other, r := range got {
+			if is(other, name) && r.end != "pass" {
+				fmt.Fprint(os.Stderr, r.output)
 			}
 		}
 	}
 	return got, nil
 }
 
-// test runs tests of a package with one command, n at a time.
-func (g *results) test(pkg string, names []string, n int) error {
-	args := []string{"test", "-json", "-count", "1", "-p", "1", "-parallel", strconv.Itoa(n), "-run", "^(" + strings.Join(names, "|") + ")$"}
-	cmd := exec.Command("go", append(args, dirs[pkg]...)...)
+// test runs tests with one command, n tests of a package at a time.
+func (g results) test(names []string, n int) error {
+	args := []string{"test", "-json", "-count", "1", "-p", "1", "-parallel", strconv.Itoa(n), "-run"}
+	var functions, packages []string
+	for _, name := range names {
+		pkg, function, _ := split(name)
+		functions, packages = append(functions, function), append(packages, dirs[pkg])
+	}
+	slices.Sort(packages)
+	args = append(append(args, "^("+strings.Join(functions, "|")+")$"), slices.Compact(packages)...)
+	cmd := exec.Command("go", args...)
 	cmd.Env = append(os.Environ(), redistest.TimedEnv+"=1")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -93,7 +89,7 @@ func (g *results) test(pkg string, names []string, n int) error {
 		return err
 	}
 	if err := g.read(out); err != nil {
-		return fmt.Errorf("%s: %w", pkg, err)
+		return err
 	}
 	var failed *exec.ExitError
 	if err := cmd.Wait(); err != nil && !errors.As(err, &failed) { // the output names the failed tests
@@ -102,38 +98,34 @@ func (g *results) test(pkg string, names []string, n int) error {
 	return nil
 }
 
+// of returns the result of a test.
+func (g results) of(name string) *result {
+	if g[name] == nil {
+		g[name] = new(result)
+	}
+	return g[name]
+}
+
 // read records the output of go test -json.
-func (g *results) read(out io.Reader) error {
-	started := map[string]time.Time{}
+func (g results) read(out io.Reader) error {
 	for d := json.NewDecoder(out); ; {
 		var event struct{ Action, Package, Test, Output string }
-		switch err := d.Decode(&event); {
-		case err == io.EOF:
-			for name, text := range g.output { // after a panic, tests have no result
-				if g.ended[name] == "" && strings.Contains(text, "panic:") {
-					fmt.Fprint(os.Stderr, text)
-				}
-			}
+		if err := d.Decode(&event); err == io.EOF {
 			return nil
-		case err != nil:
+		} else if err != nil {
 			return err
 		}
-		name := path.Base(event.Package) + "." + event.Test
+		r := g.of(path.Base(event.Package) + "." + event.Test)
 		switch event.Action {
 		case "run", "cont":
-			started[name] = time.Now()
+			r.started = time.Now()
 		case "pass", "fail", "skip":
-			if event.Test != "" {
-				g.ended[name] = event.Action
-			}
-			if event.Action == "fail" {
-				g.stalled[name] = redistest.Stalled(started[name])
-			}
+			r.end, r.stalled = event.Action, redistest.Stalled(r.started)
 		case "output":
 			if m, ok := parse(event.Output); ok {
-				g.measured[name] = append(g.measured[name], m)
+				r.measured = append(r.measured, m)
 			}
-			g.output[name] += event.Output
+			r.output += event.Output
 		}
 	}
 }
@@ -141,28 +133,18 @@ func (g *results) read(out io.Reader) error {
 // is reports whether name is the test, or a subtest of it.
 func is(name, test string) bool { return name == test || strings.HasPrefix(name, test+"/") }
 
-// forget drops the outcome of a test.
-func (g *results) forget(test string) {
-	maps.DeleteFunc(g.ended, func(name string, _ string) bool { return is(name, test) })
-	maps.DeleteFunc(g.measured, func(name string, _ []measure) bool { return is(name, test) })
-	maps.DeleteFunc(g.output, func(name string, _ string) bool { return is(name, test) })
-}
-
-// resultOf returns the worst measurement of a row, and an error for tests that did not pass.
-func (g *results) resultOf(r row) (worst string, err error) {
+// resultOf returns the worst measurement of a row, and an error for tests that ran and did not pass.
+func (g results) resultOf(r row, ran []string) (worst string, err error) {
+	var w measure
 	for _, test := range r.tests {
-		if end := g.ended[test]; end != "pass" {
+		if end := g.of(test).end; end != "pass" && slices.Contains(ran, test) {
 			err = errors.Join(err, fmt.Errorf("row %d: %s: %q", r.number, test, end))
 		}
-	}
-	var w measure
-	for name, list := range g.measured {
-		if !r.has(name) {
-			continue
-		}
-		for _, m := range list {
-			if w.desc == "" || m.worse(w) {
-				w = m
+		for name, result := range g {
+			for _, m := range result.measured {
+				if is(name, test) && (w.desc == "" || m.worse(w)) {
+					w = m
+				}
 			}
 		}
 	}

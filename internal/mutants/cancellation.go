@@ -50,7 +50,7 @@ var cancellation = []mutant{
 	{"repeat-is-loss", "a repeated release whose first reply was lost reports ErrLost", "internal/client/release_retry.go",
 		`return got.owned || retried, nil`, `return got.owned || retried && false, nil`, "internal/lease", "TestReleaseReplyLost"},
 	{"release-one-try", "a release has one attempt, which a silent connection uses up", "internal/client/release_retry.go",
-		`attemptAsync(ctx, max(remaining/3, MinTTL)`, `attemptAsync(ctx, max(remaining, MinTTL)`, "internal/matrix/mutex", "TestFaultUnlockSilent"},
+		`attemptAsync(ctx, max(remaining/3, MinTTL)`, `attemptAsync(ctx, max(remaining, MinTTL)`, "internal/matrix/faults", "TestFaultUnlockSilent"},
 	{"release-forever", "a release is retried forever", "internal/client/release_retry.go",
 		`if remaining = time.Until(until); remaining <= 0 {`, `if remaining = time.Until(until); remaining <= -10*time.Second {`, "internal/lease", "TestReleaseUnconfirmed"},
 	{"try-queues", "a try leaves a queue entry", "internal/lease/acquire_loop.go",

@@ -25,7 +25,7 @@ var waitGroup = []mutant{
 `, `state, count > 0
 `, "internal/redisstore", "TestWaitGroupOutcomes"},
 	{"group-emptied", "the group's key is empty for a moment, and a moving slot loses it", "internal/redisstore/lib/waitgroup.lua",
-		`if old then redis.call('PEXPIRE', group, GROUP_TTL) end`, `if old then redis.call('ZREM', group, old) end`, "internal/matrix/waitgroup", "TestClusterSlotBeginsToMove"},
+		`if old then redis.call('PEXPIRE', group, GROUP_TTL) end`, `if old then redis.call('ZREM', group, old) end`, "internal/matrix/faults", "TestClusterSlotBeginsToMove"},
 	{"generation-by-counter", "a generation has an earlier number after the group was lost", "internal/redisstore/lib/waitgroup.lua",
 		`math.max(generation + 1, us), 0`, `generation + 1, 0`, "internal/redisstore", "TestWaitGroupAfterLoss"},
 	{"since-forgotten", "generations from before the loss of the group count as successful", "internal/redisstore/lib/waitgroup.lua",

@@ -53,7 +53,7 @@ func AwaitQueue(t *testing.T, rdb *redis.Client, n int64) {
 
 // Stored returns the weights of the holders of "key" in ascending order, and the stored sum.
 func Stored(rdb *redis.Client) (weights []int64, used int64) {
-	status, err := WeightedOf(rdb, 0, Ample).Inspect(context.Background())
+	status, err := WeightedOf(rdb, 0, semaphore.DefaultTTL).Inspect(context.Background())
 	Must(err)
 	for _, h := range status.Holders {
 		weights = append(weights, h.Permits)

@@ -1,0 +1,287 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/mutex"
+	"github.com/seed-3d5fec5c/baton/semaphore"
+	"github.com/seed-3d5fec5c/baton/waitgroup"
+)
+
+// A loss is a way to lose one command or its reply.
+type loss struct {
+	lose  func(*redistest.Proxy)
+	count func(redistest.Faults) int64
+	wait  time.Duration // how long an impatient client waits before it notices
+}
+
+var losses = map[string]loss{
+	"RequestCut": {func(p *redistest.Proxy) { p.CutNextRequest("evalsha") }, func(f redistest.Faults) int64 { return f.RequestsCut }, 0}, // row 31
+	"ReplyCut":   {func(p *redistest.Proxy) { p.CutNextReply("evalsha") }, func(f redistest.Faults) int64 { return f.RepliesCut }, 0},    // row 32
+	"ReplyLost":  {func(p *redistest.Proxy) { p.LoseNextReply("evalsha") }, func(f redistest.Faults) int64 { return f.RepliesLost }, silence},
+}
+
+// expectFence checks that Redis has granted no lock after this one.
+func expectFence(t *testing.T, s *redistest.Server, l *mutex.Lease) {
+	t.Helper()
+	if got := s.Do(t, "GET", "baton:{key}:fence"); got != fmt.Sprint(l.Fence()/lease.FencesPerGrant) {
+		t.Errorf("the lease has fence %d, and Redis has %v", l.Fence()/lease.FencesPerGrant, got)
+	}
+}
+
+// TestFaultLost loses one command of a lock or its reply (rows 31 and 32): of an acquire, a try, a release
+// and a renewal.
+func TestFaultLost(t *testing.T) {
+	each(t, losses, func(t *testing.T, f loss) {
+		s, p := proxied(t)
+		rdb := p.Client(t, impatient)
+		m, other := mutexOf(rdb, 3*time.Second), mutexOf(s.Client(t), time.Second)
+		unlock(t, lock(t, other)) // loads the scripts
+		step := func(desc string, do func()) {
+			t.Helper()
+			f.lose(p)
+			start := time.Now()
+			do()
+			checkBound(t, desc, start, f.wait)
+		}
+		var l *mutex.Lease
+		step("to lock", func() { l = lock(t, m) })
+		expectFence(t, s, l) // Redis replies to the repeated request with the same grant and fence
+		unlock(t, l)
+
+		step("to try", func() {
+			if l, err := m.TryLockContext(t.Context()); err == nil { // the request was repeated
+				unlock(t, l)
+			} else if errors.Is(err, mutex.ErrLocked) {
+				t.Errorf("a try without a reply returned %v", err)
+			}
+		})
+		unlock(t, lockWithin(t, "to lock after the try", other, 0))
+
+		l = lock(t, m)
+		next := enqueue(t, s, other, 1)
+		step("to unlock", func() { unlock(t, l) }) // must not return ErrLost
+		unlock(t, grant(t, "the hand-over", next, 0))
+
+		const ttl = 2 * time.Second
+		l = lock(t, mutexOf(rdb, ttl))
+		f.lose(p)
+		expectKept(t, l, ttl+ttl/10)
+		unlock(t, l)
+		expectFault(t, "the fault took place", f.count(p.Faults()), 4)
+		expectNothingLeft(t, s, 0)
+	})
+}
+
+// TestFaultWeightedLost loses each kind of command of a semaphore or its reply (rows 31 and 32). No permit
+// is counted twice.
+func TestFaultWeightedLost(t *testing.T) {
+	each(t, losses, func(t *testing.T, f loss) {
+		s, p := proxied(t)
+		rdb := s.Client(t)
+		sem := weightedOf(p.Client(t, impatient), 10, 3*time.Second)
+		release(t, acquire(t, weightedOf(rdb, 10, ample), 1)) // loads the scripts
+		step := func(desc string, do func(), want ...int64) {
+			t.Helper()
+			f.lose(p)
+			start := time.Now()
+			do()
+			checkBound(t, desc, start, 2*f.wait) // a busy machine may also treat the next reply as lost
+			checkWeights(t, rdb, desc, want...)
+		}
+		var l *semaphore.Lease
+		step("to acquire", func() { check(t, sem.Acquire(t.Context(), 3)) }, 3)
+		step("to raise", func() { l = acquire(t, sem, 2) }, 5)
+		step("to raise again", func() { check(t, sem.Acquire(t.Context(), 4)) }, 9)
+		step("to lower", func() { sem.Release(2) }, 7)
+		step("to lower by a lease", func() { release(t, l) }, 5)
+		before := f.count(p.Faults())
+		f.lose(p)
+		redistest.Eventually(t, 3*time.Second, func() bool { return f.count(p.Faults()) > before }, "the hold is renewed")
+		checkWeights(t, rdb, "to renew", 5)
+		step("to lower by portions", func() { sem.Release(3) }, 2)
+		step("to release", func() { sem.Release(2) })
+
+		try := func(held int64) {
+			t.Helper()
+			f.lose(p)
+			if sem.TryAcquire(1) { // the request was repeated
+				sem.Release(1)
+			}
+			redistest.Eventually(t, f.wait+slack, func() bool { _, used := stored(rdb); return used == held }, "a try beside %d permits leaves none", held)
+		}
+		try(0)
+		check(t, sem.Acquire(t.Context(), 4))
+		try(4)
+		sem.Release(4)
+		expectFault(t, "the fault took place", f.count(p.Faults()), 10)
+		expectNothingLeft(t, s, poll)
+	})
+}
+
+// TestFaultGroupLost loses each command of a wait group or its reply (rows 31 and 32). None counts twice.
+func TestFaultGroupLost(t *testing.T) {
+	each(t, losses, func(t *testing.T, f loss) {
+		s, p := proxied(t)
+		rdb, ctx := s.Client(t), t.Context()
+		check(t, waitgroup.New(rdb, "other").Do(ctx, func(context.Context) error { return nil })) // loads the scripts
+		waitgroup.New(rdb, "other").Wait()
+		wg, steps := waitgroup.New(p.Client(t, impatient), "key"), int64(0)
+		step := func(desc string, do func(), count, tasks int64) {
+			t.Helper()
+			f.lose(p)
+			do()
+			steps++
+			checkCounts(t, desc, rdb, count, tasks)
+		}
+		var task *waitgroup.Task
+		step("Add", func() { wg.Add(3) }, 3, 0)
+		step("Done", func() { wg.Done() }, 2, 0)
+		step("Claim", func() { task = claim(t, wg) }, 1, 1)
+		step("Done of a task", func() { check(t, task.Done()) }, 1, 0)
+		step("Do", func() {
+			check(t, wg.Do(ctx, func(context.Context) error { checkCounts(t, "in a task", rdb, 1, 1); return nil }))
+		}, 1, 0)
+		step("Abandon", func() { check(t, claim(t, wg).Abandon()) }, 0, 0)
+		step("a wait for an empty group", func() { abandoned(t, "Wait", wg.WaitContext(ctx), 1) }, 0, 0)
+		step("a refused Done", func() { is(t, "Done", wg.DoneContext(ctx), waitgroup.ErrNegativeCounter) }, 0, 0)
+		step("a refused Claim", func() { _, err := wg.Claim(ctx); is(t, "Claim", err, waitgroup.ErrNothingToClaim) }, 0, 0)
+		waitgroup.New(rdb, "key").Add(1)
+		c := wg.WaitChan(ctx)
+		listening(t, rdb, 1)
+		step("the last Done", func() { wg.Done() }, 0, 0)
+		check(t, receive(t, "the wait", c, time.Now(), poll+silence))
+		expectFault(t, "the fault took place", f.count(p.Faults()), steps)
+	})
+}
+
+// TestFaultUnlockSilent loses the reply to a release. The client would wait for it longer than the lease
+// lasts (row 32), so another attempt is made.
+func TestFaultUnlockSilent(t *testing.T) {
+	t.Parallel()
+	const ttl = 1200 * time.Millisecond
+	s, p := proxied(t)
+	unlock(t, lock(t, mutexOf(s.Client(t), ttl))) // loads the scripts
+	l := lock(t, mutexOf(p.Client(t), ttl))
+	p.LoseNextReply("evalsha")
+	start := time.Now()
+	unlock(t, l)
+	checkBound(t, "to unlock", start, ttl/3)
+	expectFault(t, "a reply was lost", p.Faults().RepliesLost, 1)
+	expectNothingLeft(t, s, 0)
+}
+
+// TestPoolReleaseLost loses the request that unlocks one of two keys, or its reply (row 32). When Unlock
+// returns, both keys are free, and Unlock reports no loss.
+func TestPoolReleaseLost(t *testing.T) {
+	t.Parallel()
+	s, p := proxied(t)
+	here, there := mutex.NewPool(p.Client(t), "{p}:"), mutex.NewPool(s.Client(t), "{p}:")
+	unlock(t, lockAll(t, there, "a", "b")) // loads the scripts
+	for desc, lose := range map[string]func(string){"request": p.CutNextRequest, "reply": p.CutNextReply} {
+		l := lockAll(t, here, "a", "b")
+		lose("evalsha")
+		unlock(t, l)
+		both, err := there.TryLockContext(t.Context(), "a", "b")
+		if err != nil {
+			t.Fatalf("%s lost: the keys are held after Unlock: %v", desc, err)
+		}
+		unlock(t, both)
+	}
+	expectFault(t, "a request was cut", p.Faults().RequestsCut, 1)
+	expectFault(t, "a reply was cut", p.Faults().RepliesCut, 1)
+	expectNothingLeft(t, s, 0)
+}
+
+// TestFaultTwice runs each script of locks and semaphores twice (row 33). The second run changes nothing.
+func TestFaultTwice(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	plain := s.Client(t)
+	var clients []*redis.Client
+	for range 3 {
+		rdb := s.Client(t)
+		rdb.AddHook(redistest.Scripts(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+			if err := next(ctx, cmd); err != nil {
+				return err
+			}
+			return next(ctx, cmd.Clone())
+		}))
+		clients = append(clients, rdb)
+	}
+	l := lock(t, mutexOf(clients[0], ample))
+	expectFence(t, s, l)
+	next := enqueue(t, s, mutexOf(clients[1], ample), 1)
+	unlock(t, l)
+	unlock(t, grant(t, "the hand-over", next, 0))
+	c := contendBusily(t, clients...)
+	c.more(200, 2*poll)
+	c.expectNoLoss()
+	expectNothingLeft(t, s, poll)
+
+	sem, other := weightedOf(clients[0], 10, ample), weightedOf(clients[1], 10, ample)
+	check(t, sem.Acquire(t.Context(), 3))
+	checkWeights(t, plain, "acquired", 3)
+	check(t, sem.Acquire(t.Context(), 2))
+	checkWeights(t, plain, "raised", 5)
+	sem.Release(4)
+	checkWeights(t, plain, "lowered", 1)
+	rival := acquire(t, other, 8)
+	more := sem.AcquireChan(t.Context(), 2)
+	awaitQueue(t, s, "key", 1)
+	checkWeights(t, plain, "queued", 1, 8)
+	release(t, rival)
+	r := <-more
+	check(t, r.Err)
+	checkWeights(t, plain, "handed over", 3)
+	release(t, r.Lease)
+	checkWeights(t, plain, "lowered again", 1)
+	sem.Release(1)
+	expectNothingLeft(t, s, poll)
+}
+
+// TestFaultLate runs an acquire after its caller has given up, and after the release that undoes it (row
+// 34). The late grant is not renewed.
+func TestFaultLate(t *testing.T) {
+	t.Parallel()
+	const ttl = 500 * time.Millisecond
+	s := redistest.Start(t)
+	unlock(t, lock(t, mutexOf(s.Client(t), ttl))) // loads the scripts
+	rdb := s.Client(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var first atomic.Bool
+	run, ran := make(chan struct{}), make(chan error, 1)
+	rdb.AddHook(redistest.Scripts(func(_ context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+		if !first.CompareAndSwap(false, true) {
+			return next(context.Background(), cmd)
+		}
+		go func(late redis.Cmder) {
+			<-run
+			ran <- next(context.Background(), late)
+		}(cmd.Clone())
+		<-ctx.Done()
+		cmd.SetErr(context.DeadlineExceeded)
+		return cmd.Err()
+	}))
+	before := s.Stats(t)
+	c := mutexOf(rdb, ttl).LockChan(ctx)
+	redistest.Eventually(t, redistest.Patience, first.Load, "the lock is requested")
+	cancel()
+	is(t, "LockChan", (<-c).Err, context.Canceled)
+	redistest.Eventually(t, redistest.Patience, func() bool { return s.Stats(t).Since(before).Scripts() == 1 }, "the request is undone")
+	close(run)
+	if err := <-ran; err != nil || owner(t, s) == nil {
+		t.Errorf("the late request was not executed: %v", err)
+	}
+	unlock(t, lockWithin(t, "to acquire the lock after the late grant", mutexOf(s.Client(t), ample), ttl))
+	expectNothingLeft(t, s, 0)
+}

@@ -1,0 +1,230 @@
+package faults
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/waitgroup"
+)
+
+// TestFaultHolderStops stops a holder for longer than its TTL (row 25). When it continues, the first call
+// of Err reports the loss, before a timer can run, because its only thread is busy.
+func TestFaultHolderStops(t *testing.T) {
+	t.Parallel()
+	const ttl = 500 * time.Millisecond
+	s := redistest.Start(t)
+	w := spawn(t, s, "locker", ttl, "GOMAXPROCS=1")
+	fence := w.expectHeld()
+	next := enqueue(t, s, mutexOf(s.Client(t), ample), 1)
+	w.request("spin", "spinning")
+	w.Pause()
+	n := grant(t, "to acquire the stopped holder's lock", next, ttl)
+	expectFencesGrow(t, fence, n)
+	expectKept(t, n, ttl)
+	token := owner(t, s)
+	w.Continue()
+	w.expect("first lost")
+	w.request("unlock", "unlock lost")
+	expectOwner(t, s, token)
+	expectKept(t, n, ttl)
+	unlock(t, n)
+	expectNothingLeft(t, s, 0)
+}
+
+// TestFaultHolderDies kills a holder (row 26).
+func TestFaultHolderDies(t *testing.T) {
+	t.Parallel()
+	const ttl = 1500 * time.Millisecond // ends between two polls
+	s := redistest.Start(t)
+	w := spawn(t, s, "locker", ttl)
+	fence := w.expectHeld()
+	next := enqueue(t, s, mutexOf(s.Client(t), ample), 1)
+	w.Kill()
+	n := grant(t, "to acquire the dead holder's lock", next, ttl)
+	expectFencesGrow(t, fence, n)
+	unlock(t, n)
+	expectNothingLeft(t, s, 0)
+}
+
+// TestReadersDie kills a reader with a short TTL and one with a long TTL (row 26). A third, live reader is
+// not affected. A writer waits for the live reader, and for the longer TTL.
+func TestReadersDie(t *testing.T) {
+	t.Parallel()
+	const short, long = 500 * time.Millisecond, 2 * time.Second
+	s := redistest.Start(t)
+	a, b := spawn(t, s, "reader", short), spawn(t, s, "reader", long)
+	a.expectHeld()
+	b.expectHeld()
+	alive := rlock(t, rwOf(s.Client(t), ample))
+	next := enqueue(t, s, rwOf(s.Client(t), ample), 1)
+	a.Kill()
+	b.Kill()
+	redistest.Eventually(t, short+poll+slack, func() bool { return s.Do(t, "HLEN", "key") == int64(2+1) }, "the reader with the short TTL is removed")
+	expectKept(t, alive, short)
+	expectExcluded(t, next, 0)
+	unlock(t, alive)
+	unlock(t, grant(t, "to acquire the lock after the longer TTL", next, long+poll))
+	expectNothingLeft(t, s, 0)
+}
+
+// TestFaultWaiterDies kills the waiter at the head of the queue (rows 27 and 28). If the lock is handed to
+// the dead or stopped waiter, the next waiter waits for the TTL of a hand-over. If its entry has
+// expired, the hand-over skips it.
+func TestFaultWaiterDies(t *testing.T) {
+	const short = 800 * time.Millisecond // also the TTL of a hand-over
+	type death struct {
+		ttl, before, bound time.Duration
+		handed             bool
+	}
+	each(t, map[string]death{
+		"Soon":        {short, 0, max(short, poll), false},
+		"LongDead":    {time.Minute, lease.WaiterTTL, 0, false},
+		"WhileHanded": {time.Minute, 0, 3 * poll, true},
+	}, func(t *testing.T, d death) {
+		s := redistest.Start(t)
+		l := lock(t, mutexOf(s.Client(t), ample))
+		w := spawn(t, s, "locker", d.ttl)
+		awaitQueue(t, s, "key", 1)
+		next := enqueue(t, s, mutexOf(s.Client(t), ample), 2)
+		if d.handed {
+			w.Pause()
+			unlock(t, l)
+			w.Kill()
+		} else {
+			w.Kill()
+			expectExcluded(t, next, d.before)
+			unlock(t, l)
+		}
+		unlock(t, grant(t, "to acquire the dead waiter's lock", next, d.bound))
+		expectNothingLeft(t, s, 0)
+	})
+}
+
+// TestFaultWaiterStopsWhileHanded stops a waiter and hands it the lock (row 29). The waiter continues when
+// the grant has expired and another process has the lock. It then reads the message, and ignores it.
+func TestFaultWaiterStopsWhileHanded(t *testing.T) {
+	t.Parallel()
+	const ttl = 700 * time.Millisecond
+	s := redistest.Start(t)
+	m := mutexOf(s.Client(t), ample)
+	l := lock(t, m)
+	w := spawn(t, s, "locker", ttl)
+	awaitQueue(t, s, "key", 1)
+	w.Pause()
+	before := s.Stats(t)
+	unlock(t, l)
+	expectFault(t, "a message was published", s.Stats(t).Since(before).Published(), 1)
+	l = lockWithin(t, "to acquire the stopped waiter's lock", m, max(ttl, poll))
+	w.Continue()
+	expectNone(t, "the worker", w.Lines(), ttl)
+	unlock(t, l)
+	start := time.Now()
+	expectFencesGrow(t, l, w.expectHeld())
+	checkBound(t, "the hand-over to the waiter that was stopped", start, poll)
+	w.request("unlock", "unlock <nil>")
+	expectNothingLeft(t, s, 0)
+}
+
+// TestFaultLinger kills or stops a process whose claim lingers (row 82). The lock was unlocked, but stays
+// held until its TTL has passed. A process that continues then waits for its next lock.
+func TestFaultLinger(t *testing.T) {
+	each(t, map[string]bool{"Killed": true, "Stopped": false}, func(t *testing.T, killed bool) {
+		const ttl = 1500 * time.Millisecond
+		s := redistest.Start(t)
+		w := spawn(t, s, "lingerer", ttl)
+		w.expect("lingers")
+		if w.Pause(); killed {
+			w.Kill()
+		}
+		if token := owner(t, s); !(lease.Holder{Owner: lease.Owner{Token: fmt.Sprint(token)}}).MayLinger() {
+			t.Fatalf("the owner is %q, which cannot linger", token)
+		}
+		n := lockWithin(t, "to lock after the linger", mutexOf(s.Client(t), ample), ttl+poll)
+		expectKept(t, n, ttl)
+		if !killed {
+			w.Continue()
+			expectNone(t, "the worker", w.Lines(), ttl)
+			expectKept(t, n, 0)
+		}
+		unlock(t, n)
+		if !killed {
+			expectFencesGrow(t, n, w.expectHeld())
+			w.Kill()
+		}
+	})
+}
+
+// TestGroupProcessDies kills a process with three tasks (row 26). All waits in all processes report three
+// abandoned tasks.
+func TestGroupProcessDies(t *testing.T) {
+	t.Parallel()
+	const ttl = time.Second
+	s := redistest.Start(t)
+	wg := waitgroup.New(s.Client(t), "key")
+	wg.Add(3)
+	victim := spawn(t, s, "tasks", ttl)
+	for range 3 {
+		victim.expect("claimed")
+	}
+	wg.Add(1)
+	other := claim(t, wg)
+	var waits []<-chan error
+	for range 10 {
+		waits = append(waits, wg.WaitChan(t.Context()), waitgroup.New(s.Client(t), "key").WaitChan(t.Context()))
+	}
+	w := spawn(t, s, "waiter", ttl)
+	w.expect("waits")
+	expectNone(t, "a wait for live tasks", waits[0], 2*ttl) // the tasks are renewed
+
+	victim.Kill()
+	start := time.Now()
+	check(t, other.Done())
+	for i, c := range waits {
+		abandoned(t, "a wait", receive(t, fmt.Sprint("wait ", i), c, start, ttl+poll), 3)
+	}
+	w.expect("abandoned 3")
+	abandoned(t, "a later wait", wg.WaitContext(t.Context()), 3)
+	wg.Add(1)
+	wg.Done()
+	check(t, wg.WaitContext(t.Context())) // the next generation
+}
+
+// TestGroupProcessStops stops a process for longer than its TTL (row 25). Its task is abandoned, and the loss
+// is reported when the process continues.
+func TestGroupProcessStops(t *testing.T) {
+	t.Parallel()
+	const ttl = time.Second
+	s := redistest.Start(t)
+	wg := waitgroup.New(s.Client(t), "key")
+	wg.Add(1)
+	w := spawn(t, s, "task", ttl)
+	w.expect("claimed")
+	c := wg.WaitChan(t.Context())
+	w.Pause()
+	abandoned(t, "the wait", receive(t, "the wait", c, time.Now(), ttl+poll), 1)
+	w.Continue()
+	w.expect("lost true")
+}
+
+// TestFaultBusy keeps the only processor of a holder busy, with ten thousand waiters in the process (row
+// 48). Neither delays the renewals.
+func TestFaultBusy(t *testing.T) {
+	const ttl = 1500 * time.Millisecond
+	s := redistest.Start(t)
+	w := spawn(t, s, "busy locker", ttl, "GOMAXPROCS=1")
+	fence := w.expectHeld()
+	next := enqueue(t, s, mutexOf(s.Client(t), ample), 1)
+	before := s.Stats(t)
+	expectExcluded(t, next, ttl+ttl/3)
+	if n := s.Stats(t).Since(before).Calls["pexpire"]; n < 2 {
+		t.Errorf("%d renewals in more than a TTL", n)
+	}
+	w.request("err", "err <nil>")
+	w.Kill()
+	n := grant(t, "to acquire the dead holder's lock", next, ttl)
+	expectFencesGrow(t, fence, n)
+	unlock(t, n)
+}
