@@ -12,6 +12,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -28,38 +29,31 @@ func main() {
 	run := flag.String("run", "", "run only the mutants whose name matches this `regexp`")
 	test := flag.String("test", "", "run the tests that match this `regexp` instead of the listed one")
 	count := flag.Int("count", 1, "run the test of each mutant `n` times; all must fail")
-	jobs := flag.Int("j", runtime.NumCPU()+1, "run `n` mutants at a time; their tests mostly wait")
+	jobs := flag.Int("j", 3*runtime.NumCPU(), "run `n` tests at a time; they mostly wait")
 	matrix := flag.Bool("matrix", false, "add missing mutants to matrix.tsv, with the tests that catch them")
 	in := flag.String("in", "^internal/", "with -matrix: run the tests of the packages that match this `regexp`")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	r := &runner{test: *test, count: *count, jobs: *jobs}
-	err := r.open(ctx)
-	if err == nil {
-		err = runSelected(ctx, r, *run, *matrix, *in)
-		os.RemoveAll(r.dir)
-	}
-	if err != nil {
+	r := &runner{test: *test, count: *count, jobs: *jobs, passed: map[string]func() error{}}
+	if err := runSelected(ctx, r, *run, *matrix, *in); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-// open finds the module, and creates a directory for test binaries.
-func (r *runner) open(ctx context.Context) error {
+// runSelected runs the mutants whose name matches.
+func runSelected(ctx context.Context, r *runner, run string, matrix bool, in string) error {
 	mod, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {
 		return fmt.Errorf("go env GOMOD: %w", err)
 	}
 	r.root = filepath.Dir(strings.TrimSpace(string(mod)))
-	r.dir, err = os.MkdirTemp("", "mutants")
-	return err
-}
-
-// runSelected runs the mutants whose name matches.
-func runSelected(ctx context.Context, r *runner, run string, fill bool, in string) error {
+	if r.dir, err = os.MkdirTemp("", "mutants"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(r.dir)
 	selected, err := regexp.Compile(run)
 	if err != nil {
 		return err
@@ -69,12 +63,11 @@ func runSelected(ctx context.Context, r *runner, run string, fill bool, in strin
 		return err
 	}
 	ms := slices.DeleteFunc(table(), func(m mutant) bool { return !selected.MatchString(m.name) })
-	if fill {
-		x, err := readMatrix(r.root, filepath.Join(r.root, "internal/mutants/matrix.tsv"))
-		if err != nil {
-			return err
-		}
-		return r.fill(ctx, x, ms, pkgs.MatchString, os.Stdout)
+	switch {
+	case len(ms) == 0:
+		return errors.New("no mutant has a matching name")
+	case matrix:
+		return r.fill(ctx, filepath.Join(r.root, "internal/mutants/matrix.tsv"), table(), ms, pkgs.MatchString, os.Stdout)
 	}
-	return r.runAll(ctx, ms, os.Stdout)
+	return r.runAll(ctx, table(), ms, os.Stdout)
 }

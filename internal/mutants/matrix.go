@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 const matrixHead = `# The tests that fail on each mutant: one line per mutant, with its name first. Written by
@@ -18,95 +19,112 @@ const matrixHead = `# The tests that fail on each mutant: one line per mutant, w
 #	go run ./internal/mutants -matrix
 `
 
-// A matrix has the tests that catch each mutant, stored in a file.
-type matrix struct {
-	file string
-
-	mu   sync.Mutex
-	rows map[string][]string
-}
-
-// readMatrix reads the file, without mutants and tests that no longer exist.
-func readMatrix(root, file string) (*matrix, error) {
-	x := &matrix{file: file, rows: map[string][]string{}}
+// readMatrix returns the tests that catch each mutant, without mutants and tests that no longer exist.
+func readMatrix(root, file string) (map[string][]string, error) {
 	text, err := os.ReadFile(file)
 	if err != nil && !os.IsNotExist(err) {
 		return nil, err
 	}
-	known := map[string]bool{}
+	rows, tests := map[string][]string{}, map[string]bool{}
 	for _, m := range table() {
-		known[m.name] = true
-	}
-	all := map[string]map[string]bool{}
-	for line := range strings.Lines(string(text)) {
-		words := strings.Fields(line)
-		if len(words) == 0 || !known[words[0]] {
-			continue
-		}
-		tests := slices.DeleteFunc(slices.Clone(words[1:]), func(test string) bool {
-			pkg, name, _ := strings.Cut(test, ".")
-			if all[pkg] == nil {
-				all[pkg] = testsOf(root, pkg)
+		for _, pkg := range append(packages(m.file), m.pkg) {
+			for _, test := range testsOf(root, pkg) {
+				tests[pkg+"."+test] = true
 			}
-			return !all[pkg][name]
-		})
-		if len(tests) > 0 || len(words) == 1 { // otherwise none of the tests exists any longer
-			x.rows[words[0]] = append([]string{}, tests...)
+		}
+		_, line, found := strings.Cut(string(text), "\n"+m.name+"\t")
+		if line, _, _ := strings.Cut(line, "\n"); found {
+			rows[m.name] = slices.DeleteFunc(strings.Fields(line), func(test string) bool { return !tests[test] })
 		}
 	}
-	return x, nil
+	return rows, nil
 }
 
-var testFunc = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+var testFunc = regexp.MustCompile(`(?m)^func (Test\w+)\(t `)
 
 // testsOf returns the names of the tests in the directory.
-func testsOf(root, dir string) map[string]bool {
-	names := map[string]bool{}
+func testsOf(root, dir string) (names []string) {
 	files, _ := filepath.Glob(filepath.Join(root, dir, "*_test.go")) // the pattern is valid
 	for _, file := range files {
 		text, _ := os.ReadFile(file)
 		for _, m := range testFunc.FindAllSubmatch(text, -1) {
-			names[string(m[1])] = true
+			names = append(names, string(m[1]))
 		}
 	}
 	return names
 }
 
-// set stores the row of a mutant, and writes the file.
-func (x *matrix) set(name string, tests []string) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.rows[name] = tests
-	text := matrixHead
-	for _, name := range slices.Sorted(maps.Keys(x.rows)) {
-		text += strings.Join(append([]string{name}, x.rows[name]...), "\t") + "\n"
+// packages returns the packages whose tests may catch a mistake in a file.
+func packages(file string) []string {
+	switch dir := filepath.Dir(file); dir {
+	case "internal/lease", "internal/redisstore":
+		return []string{dir, "mutex", "semaphore", "waitgroup"}
+	case "internal/redisstore/lib":
+		return packages(filepath.Dir(dir))
+	case "internal/retry", "internal/result", "internal/client":
+		return []string{dir, "internal/lease", "mutex", "semaphore", "waitgroup"}
+	case "internal/taskgroup":
+		return []string{dir, "internal/lease", "waitgroup"}
+	case "internal/ratelimit":
+		return []string{dir, "internal/lease", "semaphore"}
+	case "internal/trace":
+		return []string{"internal/lease"}
+	default:
+		return []string{dir}
 	}
-	return os.WriteFile(x.file, []byte(text), 0o644)
 }
 
-// fill runs all tests of the selected packages on each mutant without a row in the file. A mutant that does
-// not build gets no row.
-func (r *runner) fill(ctx context.Context, x *matrix, ms []mutant, chosen func(pkg string) bool, out io.Writer) error {
-	ms = slices.DeleteFunc(ms, func(m mutant) bool { return x.rows[m.name] != nil || !slices.ContainsFunc(packages(m.file), chosen) })
-	if err := check(r.root, ms); err != nil {
+// quickFlags has flags with which a package's tests take seconds.
+var quickFlags = map[string][]string{"internal/lease": {"-sim.seeds=60", "-sweep.pairs=0"}}
+
+// fill runs all tests of the selected packages on each mutant without a row in the file, and adds rows.
+// Each test is a process: it may panic or hang.
+func (r *runner) fill(ctx context.Context, file string, all, ms []mutant, selected func(pkg string) bool, out io.Writer) error {
+	rows, err := readMatrix(r.root, file)
+	if err != nil {
 		return err
 	}
-	return r.forEach(len(ms), func(w *worker, i int) error {
-		m := ms[i]
-		tests := []string{}
-		for _, pkg := range slices.DeleteFunc(packages(m.file), func(pkg string) bool { return !chosen(pkg) }) {
-			more, err := w.catchingTests(ctx, m, pkg)
-			if err != nil {
-				fmt.Fprintf(out, "%s: %v\n", m.name, err)
-				return ctx.Err()
+	ms = slices.DeleteFunc(ms, func(m mutant) bool { return rows[m.name] != nil || !slices.ContainsFunc(packages(m.file), selected) })
+	pkgs := map[string]bool{}
+	for _, m := range ms {
+		for _, pkg := range packages(m.file) {
+			if selected(pkg) {
+				pkgs[pkg] = true
 			}
-			tests = append(tests, more...)
 		}
-		if listed := m.pkg + "." + strings.Split(m.test, "/")[0]; !slices.Contains(tests, listed) && !chosen(m.pkg) {
-			tests = append(tests, listed)
+	}
+	if err := r.build(ctx, all, pkgs); err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	return r.forEach(len(ms), func(i int) error {
+		m := ms[i]
+		row := []string{}
+		for _, pkg := range packages(m.file) {
+			for _, test := range testsOf(r.root, pkg) {
+				if !pkgs[pkg] || r.passes(ctx, pkg, test, quickFlags[pkg]...) != nil {
+					continue
+				}
+				if _, err := r.run(ctx, &m, pkg, pattern(test), 10*time.Second, quickFlags[pkg]...); err != nil {
+					row = append(row, pkg+"."+test)
+				}
+			}
 		}
-		slices.Sort(tests)
-		fmt.Fprintf(out, "%s: %d\n", m.name, len(tests))
-		return x.set(m.name, tests)
+		if listed := m.pkg + "." + strings.Split(m.test, "/")[0]; !pkgs[m.pkg] {
+			row = append(row, listed)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		slices.Sort(row)
+		fmt.Fprintf(out, "%s: %d\n", m.name, len(row))
+		mu.Lock()
+		defer mu.Unlock()
+		rows[m.name] = row
+		text := matrixHead
+		for _, name := range slices.Sorted(maps.Keys(rows)) {
+			text += strings.Join(append([]string{name}, rows[name]...), "\t") + "\n"
+		}
+		return os.WriteFile(file, []byte(text), 0o644)
 	})
 }

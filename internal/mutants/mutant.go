@@ -18,33 +18,26 @@ type mutant struct {
 	test     string // the fastest test that catches it; subtests after a slash
 }
 
-// A verdict is the result of a mutant.
-type verdict string
-
-const (
-	caught   verdict = "caught"
-	survived verdict = "SURVIVED"
-	unbuilt  verdict = "DOES NOT BUILD" // proves nothing, because the compiler has caught it, not a test
-)
-
 // table returns all mutants.
 func table() []mutant {
 	return slices.Concat(mutexScripts, mutexEngine, cancellation, permitScripts, permitEngine, keys, limits, waitGroup, bounds, traces, elections, values, confirmations, linger)
 }
 
-// apply returns the content of the file with the mistake.
-func (m mutant) apply(root string) ([]byte, error) {
-	text, err := os.ReadFile(filepath.Join(root, m.file))
+// isScript reports whether the mistake is in a script.
+func (m mutant) isScript() bool { return filepath.Ext(m.file) == ".lua" }
+
+// read returns the file without the mistake, and the position of the mistake.
+func (m mutant) read(root string) (text string, at int, err error) {
+	b, err := os.ReadFile(filepath.Join(root, m.file))
 	if err != nil {
-		return nil, err
+		return "", 0, err
 	}
-	if n := strings.Count(string(text), m.old); n != 1 {
-		return nil, fmt.Errorf("%s: the text to replace occurs %d times in %s, want once", m.name, n, m.file)
+	text = string(b)
+	if n := strings.Count(text, m.old); n != 1 {
+		return "", 0, fmt.Errorf("%s: the text to replace occurs %d times in %s, want once", m.name, n, m.file)
 	}
-	return []byte(strings.Replace(string(text), m.old, m.new, 1)), nil
+	return text, strings.Index(text, m.old), nil
 }
 
 // pattern returns a regular expression that matches only the test.
-func (m mutant) pattern() string {
-	return "^" + strings.Join(strings.Split(m.test, "/"), "$/^") + "$"
-}
+func pattern(test string) string { return "^" + strings.ReplaceAll(test, "/", "$/^") + "$" }
