@@ -1,10 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"errors"
-	"fmt"
-	"io"
 	"maps"
 	"regexp"
 	"slices"
@@ -13,68 +9,8 @@ import (
 	"time"
 )
 
-// transactions reads the commands of an append-only file in the order of their execution. The commands
-// of a script are one transaction.
-func transactions(file io.Reader, each func([][]string)) error {
-	r := bufio.NewReader(file)
-	var open [][]string
-	inside := false
-	for {
-		command, err := nextCommand(r)
-		// A server that is killed during a write leaves an incomplete command at the end.
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		switch strings.ToUpper(command[0]) {
-		case "MULTI":
-			inside, open = true, nil
-		case "EXEC":
-			inside = false
-			each(open)
-		default:
-			if inside {
-				open = append(open, command)
-			} else {
-				each([][]string{command})
-			}
-		}
-	}
-}
-
-func nextCommand(r *bufio.Reader) (words []string, err error) {
-	line, err := r.ReadString('\n')
-	for err == nil && strings.HasPrefix(line, "#") {
-		line, err = r.ReadString('\n')
-	}
-	if err != nil {
-		return nil, err
-	}
-	count, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "*")))
-	if err != nil {
-		return nil, fmt.Errorf("invalid command: %q", line)
-	}
-	for range count {
-		if line, err = r.ReadString('\n'); err != nil {
-			return nil, err
-		}
-		n, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "$")))
-		if err != nil {
-			return nil, fmt.Errorf("invalid argument: %q", line)
-		}
-		b := make([]byte, n+2)
-		if _, err := io.ReadFull(r, b); err != nil {
-			return nil, err
-		}
-		words = append(words, string(b[:n]))
-	}
-	return words, nil
-}
-
-// An aofChecker replays the commands on mutexes. It checks that no hand-over skips a waiter, and that no
-// claim is renewed after its last release.
+// An aofChecker replays the commands of an append-only file on mutexes. It checks that no hand-over skips a waiter,
+// and that no claim is renewed after its last release.
 type aofChecker struct {
 	ttl              time.Duration
 	skew             int64             // the servers' time minus now(), in ns
@@ -89,6 +25,10 @@ type claimID struct {
 	base int64 // fence base
 }
 
+func newAOFChecker(s *timeline, ttl time.Duration, skew int64) *aofChecker {
+	return &aofChecker{ttl: ttl, skew: skew, ends: lastReleases(s), locks: map[string]*lock{}}
+}
+
 // lastReleases returns the time of each claim's last release. It leaves out claims that may be renewed
 // later, because a hold was not released or another request of the process was waiting.
 func lastReleases(s *timeline) map[claimID]int64 {
@@ -96,20 +36,54 @@ func lastReleases(s *timeline) map[claimID]int64 {
 	for _, key := range keys {
 		all, last := s.intervals(key), map[int64]*interval{}
 		for _, h := range all {
-			if o := last[h.fence>>10]; h.granted() && (o == nil || o.released < h.released) {
-				last[h.fence>>10] = h
+			if o := last[h.Fence>>10]; h.granted() && (o == nil || o.Released < h.Released) {
+				last[h.Fence>>10] = h
 			}
 		}
 		for base, h := range last {
 			if !slices.ContainsFunc(all, func(o *interval) bool {
-				return o.worker == h.worker && (o.granted() && o.fence>>10 == base && (o.released == 0 || o.end != ok) ||
-					o != h && o.requested < h.released && (o.replied == 0 || o.replied > h.release))
+				return o.Worker == h.Worker && (o.granted() && o.Fence>>10 == base && (o.Released == 0 || o.End != ok) ||
+					o != h && o.Requested < h.Released && (o.Replied == 0 || o.Replied > h.Release))
 			}) {
-				ends[claimID{key, base}] = h.released
+				ends[claimID{key, base}] = h.Released
 			}
 		}
 	}
 	return ends
+}
+
+// replay reads a file: for each command the number of words, and for each word its length and the word. A server
+// that is killed during a write leaves an incomplete command at the end. The commands of a script are one transaction.
+func (l *aofChecker) replay(file string) {
+	var open [][]string
+	inside := false
+	for words := strings.Split(file, "\r\n"); len(words) > 1; {
+		if strings.HasPrefix(words[0], "#") { // a timestamp
+			words = words[1:]
+			continue
+		}
+		count := must(strconv.Atoi(strings.TrimPrefix(words[0], "*")))
+		if len(words) <= 2*count+1 {
+			return
+		}
+		command := make([]string, count)
+		for i := range command {
+			command[i] = words[2*i+2]
+		}
+		words = words[2*count+1:]
+		command[0] = strings.ToUpper(command[0])
+		switch {
+		case command[0] == "MULTI":
+			inside, open = true, nil
+		case command[0] == "EXEC":
+			inside = false
+			l.apply(open)
+		case inside:
+			open = append(open, command)
+		default:
+			l.apply([][]string{command})
+		}
+	}
 }
 
 // A lock is the state of a mutex in the append-only file so far.
@@ -127,7 +101,7 @@ var partOf = regexp.MustCompile(`^(?:([mp]\d)|baton:\{([mp]\d)\}:(queue|fence))$
 func (l *aofChecker) apply(transaction [][]string) {
 	touched := map[string]*lock{}
 	for _, c := range transaction {
-		if c[0] = strings.ToUpper(c[0]); c[0] == "FLUSHALL" {
+		if c[0] == "FLUSHALL" {
 			clear(l.locks)
 		}
 		if len(c) < 2 {
@@ -164,21 +138,23 @@ func (l *aofChecker) apply(transaction [][]string) {
 		}
 	}
 	for key, k := range touched {
-		if k.granted == "" { // otherwise a renewal belongs to a yield
-			if end, known := l.ends[claimID{key, k.base}]; known && k.renewed != 0 {
-				l.renewals++
-				if late := k.renewed - l.ttl.Milliseconds() - (end+l.skew)/1e6; late > 20 { // 20 ms for the clock difference
-					l.list = append(l.list, violated("S3", "%s was renewed (fences from %d) %d ms after its last release", key, k.base<<10, late))
-				}
+		if k.granted != "" { // a renewal then belongs to a yield
+			l.checkGrant(key, k)
+		} else if end, known := l.ends[claimID{key, k.base}]; known && k.renewed != 0 {
+			l.renewals++
+			if late := k.renewed - l.ttl.Milliseconds() - (end+l.skew)/1e6; late > 20 { // 20 ms for the clock difference
+				l.list = append(l.list, violated("S3", "%s was renewed (fences from %d) %d ms after its last release", key, k.base<<10, late))
 			}
-			continue
 		}
-		l.grants++
-		place, waited := k.before[k.granted]
-		for token, p := range k.before {
-			if _, waits := k.queue[token]; waits && (p < place || !waited) {
-				l.list = append(l.list, violated("FIFO", "%s was granted to %s at position %d, although %s waits at position %d", key, k.granted, place, token, p))
-			}
+	}
+}
+
+func (l *aofChecker) checkGrant(key string, k *lock) {
+	l.grants++
+	place, waited := k.before[k.granted]
+	for token, p := range k.before {
+		if _, waits := k.queue[token]; waits && (p < place || !waited) {
+			l.list = append(l.list, violated("FIFO", "%s was granted to %s at position %d, although %s waits at position %d", key, k.granted, place, token, p))
 		}
 	}
 }

@@ -2,40 +2,44 @@ package main
 
 import (
 	"cmp"
-	"slices"
 	"time"
 )
 
 // waitGroupRules checks that no wait ends before a time without counted tasks. A task certainly counts
 // from the start of its function to its end, or to the last time that its ctx was not canceled.
 func waitGroupRules(s *timeline, key string, _ time.Duration) (list []violation) {
-	type busyTime struct{ from, to int64 }
-	var busy []busyTime
+	tasks := s.sorted(key, replied, func(h *interval) bool { return h.Weight != wait && h.granted() })
 	for _, h := range s.intervals(key) {
-		if h.weight == wait || !h.granted() {
+		if h.Weight != wait || h.Result != ok && h.Result != abandoned || s.isExcused(key, h.Requested, h.Replied) {
 			continue
 		}
-		to := h.last
-		if h.release != 0 && h.end == ok {
-			to = h.release
-		}
-		if to > h.replied {
-			busy = append(busy, busyTime{h.replied, to})
-		}
-	}
-	slices.SortFunc(busy, func(a, b busyTime) int { return cmp.Compare(a.from, b.from) })
-	for _, h := range s.intervals(key) {
-		if h.weight != wait || h.result != ok && h.result != abandoned || s.isExcused(key, h.requested, h.replied) {
-			continue
-		}
-		covered := h.requested // tasks were counted from h.requested until this time
-		for _, b := range busy {
-			if b.from <= covered {
-				covered = max(covered, b.to)
+		covered := h.Requested // tasks were counted from h.Requested until this time
+		for _, task := range tasks {
+			end := task.Last
+			if task.Release != 0 && task.End == ok {
+				end = task.Release
+			}
+			if task.Replied <= covered {
+				covered = max(covered, end)
 			}
 		}
-		if covered >= h.replied {
+		if covered >= h.Replied {
 			list = append(list, violated("WaitGroup", "a wait ended although tasks were counted all the time: %v", h))
+		}
+	}
+	return list
+}
+
+// abandonedRules compares bounds for the number of abandoned tasks with Redis' count, if it is known, and with
+// the waits' reports.
+func abandonedRules(s *timeline, key string, ttl time.Duration, count int, known bool) (list []violation) {
+	least, most := abandonedBounds(s, key, ttl)
+	if known && (count < least || count > most) {
+		list = append(list, violated("WaitGroup", "%s: Redis has counted %d tasks as abandoned, want %d to %d", key, count, least, most))
+	}
+	for _, h := range s.intervals(key) {
+		if h.Weight == wait && h.Result == abandoned && (h.Abandoned < 1 || int(h.Abandoned) > most) {
+			list = append(list, violated("WaitGroup", "a wait reported %d abandoned tasks, want at most %d: %v", h.Abandoned, most, h))
 		}
 	}
 	return list
@@ -47,35 +51,25 @@ func waitGroupRules(s *timeline, key string, _ time.Duration) (list []violation)
 // then starts another task.
 func abandonedBounds(s *timeline, key string, ttl time.Duration) (least, most int) {
 	for _, h := range s.intervals(key) {
-		if h.weight == wait {
+		if h.Weight == wait {
 			continue
 		}
 		died := s.died(h)
-		if start := cmp.Or(h.replied, died); start != 0 {
-			most += int(time.Duration(start-h.requested) / ttl)
+		if start := cmp.Or(h.Replied, died); start != 0 {
+			most += int(time.Duration(start-h.Requested) / ttl)
 		}
 		switch {
-		case h.released != 0 && h.end == ok:
-		case h.result == lost || h.end == lost || died != 0 && h.granted() && h.release == 0:
+		case h.Released != 0 && h.End == ok:
+		case h.Result == lost || h.End == lost || died != 0 && h.granted() && h.Release == 0:
 			least++
 			most++
-		case h.replied != 0 && !h.granted(): // not counted, or undone
-			if h.result == unknown || h.result == ctxDone {
+		case h.Replied != 0 && !h.granted(): // not counted, or undone
+			if h.Result == unknown || h.Result == ctxDone {
 				most++
 			}
-		case died != 0 || h.end == unknown || h.end == ctxDone:
+		case died != 0 || h.End == unknown || h.End == ctxDone:
 			most++
 		}
 	}
 	return least, most
-}
-
-// excessAbandoned returns the waits that reported more abandoned tasks than possible.
-func excessAbandoned(s *timeline, key string, most int) (list []violation) {
-	for _, h := range s.intervals(key) {
-		if h.weight == wait && h.result == abandoned && (h.abandoned < 1 || int(h.abandoned) > most) {
-			list = append(list, violated("WaitGroup", "a wait reported %d abandoned tasks, want at most %d: %v", h.abandoned, most, h))
-		}
-	}
-	return list
 }

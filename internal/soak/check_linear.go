@@ -23,19 +23,9 @@ const (
 	maxOpenCalls = 8
 )
 
-type act string
-
-const (
-	grant      act = "grant"
-	refuse     act = "refuse" // a failed try
-	unlock     act = "release"
-	expire     act = "expire" // the end of a hold without a release, after the last time that Err returned nil
-	lateUnlock act = "release a lost hold"
-)
-
 // A call is an operation of a client on a key, as input of the model.
 type call struct {
-	act     act
+	act     string
 	hold    int64
 	weight  int32
 	fence   int64
@@ -54,34 +44,33 @@ func model(key string) porcupine.Model {
 	return porcupine.Model{
 		Init: func() any { return holders{} },
 		Step: func(state, in, _ any) (bool, any) {
-			next, ok := state.(holders).step(key, in.(call))
+			next, ok := state.(holders).step(workloadOf(key), in.(call))
 			return ok, next
 		},
 		Equal: func(a, b any) bool {
 			s, t := a.(holders), b.(holders)
 			return s.used == t.used && s.written == t.written && s.highest == t.highest && slices.Equal(s.holds, t.holds)
 		},
-		DescribeOperation: func(in, _ any) string { return fmt.Sprintf("%+v", in) },
 	}
 }
 
-func (s holders) step(key string, c call) (holders, bool) {
+func (s holders) step(w workload, c call) (holders, bool) {
 	i, has := slices.BinarySearch(s.holds, c.hold)
 	switch c.act {
-	case refuse:
-		return s, s.used+c.weight > workloadOf(key).capacity || c.excused
-	case lateUnlock:
+	case "refuse": // a failed try
+		return s, s.used+c.weight > w.capacity || c.excused
+	case "release of a lost hold":
 		return s, !has
-	case unlock, expire:
+	case "release", "expire":
 		if has {
 			s.used -= c.weight
 			s.holds = slices.Delete(slices.Clone(s.holds), i, i+1)
 		}
 		return s, has
 	}
-	ok := s.used+c.weight <= workloadOf(key).capacity
-	whole := c.weight == workloadOf(key).capacity
-	if workloadOf(key).ordered { // fences of readers are not ordered among readers
+	ok := s.used+c.weight <= w.capacity
+	whole := c.weight == w.capacity
+	if w.ordered { // fences of readers are not ordered among readers
 		ok = ok && (c.fence > s.highest || !whole && c.fence > s.written)
 	}
 	if s.highest = max(s.highest, c.fence); whole {
@@ -92,29 +81,26 @@ func (s holders) step(key string, c call) (holders, bool) {
 	return s, ok
 }
 
-// calls returns the calls of the interval.
+// calls returns the calls of the interval. A hold without a release expires, after the last time that Err returned nil.
 func (h *interval) calls(excused bool) (ops []porcupine.Operation) {
-	add := func(a act, from, to int64) {
-		ops = append(ops, porcupine.Operation{ClientId: int(h.worker), Input: call{a, h.id, h.weight, h.fence, excused}, Call: from, Return: to})
+	add := func(act string, from, to int64) {
+		ops = append(ops, porcupine.Operation{ClientId: int(h.Worker), Input: call{act, h.ID, h.Weight, h.Fence, excused}, Call: from, Return: to})
 	}
-	switch {
-	case h.replied != 0 && h.result == locked && onlyTried(h.key):
-		add(refuse, h.requested, h.replied)
-	case h.granted():
-		add(grant, h.requested, h.replied)
-		last := max(h.requested, h.last) // without a successful Err, the time of the request
-		switch {
-		case h.released != 0 && h.end == ok:
-			add(unlock, h.release, h.released)
-			return ops
-		case h.knownEnd() == 0:
-			add(expire, last, noEnd)
-		default:
-			add(expire, last, h.knownEnd())
-		}
-		if h.released != 0 && h.end == lost {
-			add(lateUnlock, h.release, h.released)
-		}
+	if h.Replied != 0 && h.Result == locked && onlyTried(h.key()) {
+		add("refuse", h.Requested, h.Replied)
+	}
+	if !h.granted() {
+		return ops
+	}
+	add("grant", h.Requested, h.Replied)
+	if h.Released != 0 && h.End == ok {
+		add("release", h.Release, h.Released)
+		return ops
+	}
+	// Without a successful Err, the hold expires after the request.
+	add("expire", max(h.Requested, h.Last), cmp.Or(h.knownEnd(), noEnd))
+	if h.Released != 0 && h.End == lost {
+		add("release of a lost hold", h.Release, h.Released)
 	}
 	return ops
 }
@@ -124,26 +110,26 @@ func (h *interval) calls(excused bool) (ops []porcupine.Operation) {
 func (h *interval) excusesTriesUntil(ttl time.Duration) (until int64, others bool) {
 	linger := int64(engine.WaiterTTL + ttl + 100*time.Millisecond)
 	switch {
-	case h.replied == 0, h.granted() && h.knownEnd() == 0:
+	case h.Replied == 0, h.granted() && h.knownEnd() == 0:
 		return noEnd, true
-	case h.result != ok && h.result != locked:
-		return h.replied + linger, true
-	case h.granted() && (h.end != ok || triedWhileIdle(h.key)): // the holder detects the end earlier than Redis, or its claim lingers
+	case h.Result != ok && h.Result != locked:
+		return h.Replied + linger, true
+	case h.granted() && (h.End != ok || triedWhileIdle(h.key())): // the holder detects the end earlier than Redis, or its claim lingers
 		return h.knownEnd() + linger, true
 	}
 	// A slow request may have been granted, have got the reply after the window, and have been
 	// repeated.
-	return h.replied, h.replied-h.requested > int64(ttl/2)
+	return h.Replied, h.Replied-h.Requested > int64(ttl/2)
 }
 
 // isExcusedTry reports whether a try may have failed without a holder.
 func isExcusedTry(all []*interval, try *interval, ttl time.Duration) bool {
 	for _, h := range all {
-		if h.requested > try.replied {
+		if h.Requested > try.Replied {
 			return false
 		}
 		until, others := h.excusesTriesUntil(ttl)
-		if h != try && until >= try.requested && (others || h.worker == try.worker) {
+		if h != try && until >= try.Requested && (others || h.Worker == try.Worker) {
 			return true
 		}
 	}
@@ -161,14 +147,11 @@ func linearizable(s *timeline, key string, ttl time.Duration) (refusedTries int,
 	var ops []porcupine.Operation
 	open := 0
 	for _, h := range all {
-		if h.result == locked && !onlyTried(key) {
-			continue
-		}
-		free := h.result != locked || isExcusedTry(all, h, ttl)
-		if !free {
+		excused := h.Result != locked || !onlyTried(key) || isExcusedTry(all, h, ttl)
+		if !excused {
 			refusedTries++
 		}
-		for _, op := range h.calls(free) {
+		for _, op := range h.calls(excused) {
 			if ops = append(ops, op); op.Return == noEnd {
 				open++
 			}
@@ -177,8 +160,7 @@ func linearizable(s *timeline, key string, ttl time.Duration) (refusedTries int,
 	if open > maxOpenCalls {
 		return 0, nil
 	}
-	m := model(key)
-	switch result, info := porcupine.CheckOperationsVerbose(m, ops, verdictTimeout); result {
+	switch result, info := porcupine.CheckOperationsVerbose(model(key), ops, verdictTimeout); result {
 	case porcupine.Unknown:
 		fmt.Fprintf(os.Stderr, "soak: %s: the check of %d calls did not finish in %v\n", key, len(ops), verdictTimeout)
 	case porcupine.Illegal:
@@ -189,28 +171,9 @@ func linearizable(s *timeline, key string, ttl time.Duration) (refusedTries int,
 
 // explain describes the longest valid order, and the calls that cannot follow it.
 func explain(ops []porcupine.Operation, info porcupine.LinearizationInfo) string {
-	var best []porcupine.Operation
-	for _, partition := range info.PartialLinearizationsOperations() {
-		for _, list := range partition {
-			if len(list) > len(best) {
-				best = list
-			}
-		}
-	}
-	in := map[porcupine.Operation]bool{}
-	for _, op := range best {
-		in[op] = true
-	}
-	rest := slices.DeleteFunc(slices.Clone(ops), func(op porcupine.Operation) bool { return in[op] })
+	best := slices.MaxFunc(info.PartialLinearizationsOperations()[0], func(a, b []porcupine.Operation) int { return cmp.Compare(len(a), len(b)) })
+	rest := slices.DeleteFunc(slices.Clone(ops), func(op porcupine.Operation) bool { return slices.Contains(best, op) })
 	slices.SortFunc(rest, func(a, b porcupine.Operation) int { return cmp.Compare(a.Return, b.Return) })
-	text := fmt.Sprintf("%d of %d calls can be ordered, the last of them", len(best), len(ops))
-	show := func(list []porcupine.Operation) {
-		for _, op := range list {
-			text += fmt.Sprintf("\n    [%.3f, %.3f] ms %+v", float64(op.Call)/1e6, float64(op.Return)/1e6, op.Input)
-		}
-	}
-	show(best[max(0, len(best)-8):])
-	text += "\n  none of these can follow"
-	show(rest[:min(8, len(rest))])
-	return text
+	return fmt.Sprintf("%d of %d calls can be ordered, the last of them%s\n  none of these can follow%s",
+		len(best), len(ops), lines(best[max(0, len(best)-8):]), lines(rest[:min(8, len(rest))]))
 }

@@ -2,12 +2,10 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 )
-
-// maxViolations limits the violations of a kind that are reported for a key.
-const maxViolations = 3
 
 // lockRules checks the promises of all locks.
 func lockRules(s *timeline, key string, ttl time.Duration) []violation {
@@ -17,63 +15,49 @@ func lockRules(s *timeline, key string, ttl time.Duration) []violation {
 // finality checks S3: Err does not return nil again after the end of a hold.
 func finality(s *timeline) (list []violation) {
 	for _, h := range s.list {
-		if h.heldAfterEnd != 0 {
-			list = append(list, violated("S3", "Err returned nil at %.3f ms, after the end of the hold: %v", float64(h.heldAfterEnd)/1e6, h))
+		if h.HeldAfterEnd != 0 {
+			list = append(list, violated("S3", "Err returned nil at %s ms, after the end of the hold: %v", millis(h.HeldAfterEnd), h))
 		}
 	}
 	return list
 }
 
-// exclusion checks S1: the weights of valid holds never exceed the key's capacity, unless the key was lost.
-func exclusion(s *timeline, key string) (list []violation) {
-	type edge struct {
-		t        int64
-		from     bool
-		interval *interval
-	}
-	var edges []edge
-	for _, h := range s.intervals(key) {
-		if h.granted() && h.first < h.last { // otherwise the hold was never seen as valid
-			edges = append(edges, edge{h.first, true, h}, edge{h.last, false, h})
-		}
-	}
-	slices.SortFunc(edges, func(a, b edge) int {
-		if c := cmp.Compare(a.t, b.t); c != 0 || a.from == b.from {
-			return c
-		}
-		if a.from { // a hold that starts at the end of another does not overlap it
-			return 1
-		}
-		return -1
+// exclusion checks S1: the weights of valid holds never exceed the key's capacity, unless the key was lost. It
+// looks at the start of each hold, and returns the first violation.
+func exclusion(s *timeline, key string) []violation {
+	var inside []*interval
+	holds := s.sorted(key, func(h *interval) int64 { return h.First }, func(h *interval) bool {
+		return h.granted() && h.First < h.Last // otherwise the hold was never seen as valid
 	})
-	held, inside := int32(0), map[*interval]bool{}
-	for i, e := range edges {
-		if e.from {
-			held += e.interval.weight
-			inside[e.interval] = true
-		} else {
-			held -= e.interval.weight
-			delete(inside, e.interval)
+	for _, h := range holds {
+		// A hold that ends when another starts does not overlap it.
+		inside = append(slices.DeleteFunc(inside, func(o *interval) bool { return o.Last <= h.First }), h)
+		slices.SortFunc(inside, func(a, b *interval) int { return cmp.Compare(b.Last, a.Last) })
+		weight, until := int32(0), h.First
+		for _, o := range inside { // from the one that ends last
+			if weight += o.Weight; weight > workloadOf(key).capacity {
+				until = max(until, o.Last)
+			}
 		}
-		if held <= workloadOf(key).capacity || i+1 == len(edges) || excusedThroughout(s, key, e.t, edges[i+1].t) {
-			continue
-		}
-		text := ""
-		for h := range inside {
-			text += "\n    " + h.String()
-		}
-		list = append(list, violated("S1", "%s: holds of %d with a capacity of %d from %.3f to %.3f ms:%s", key, held, workloadOf(key).capacity,
-			float64(e.t)/1e6, float64(edges[i+1].t)/1e6, text))
-		if len(list) == maxViolations {
-			break
+		if until > h.First && !s.excusedThroughout(key, h.First, until) {
+			return []violation{violated("S1", "%s: holds of %d with a capacity of %d from %s to %s ms:%s", key, weight, workloadOf(key).capacity,
+				millis(h.First), millis(until), lines(inside))}
 		}
 	}
-	return list
+	return nil
+}
+
+// lines describes each value on a line of its own.
+func lines[V any](list []V) (text string) {
+	for _, v := range list {
+		text += fmt.Sprintf("\n    %+v", v)
+	}
+	return text
 }
 
 // excusedThroughout reports whether excused losses of the key cover the whole period.
-func excusedThroughout(s *timeline, key string, from, to int64) bool {
-	for _, v := range s.sortedExcuses(key) {
+func (s *timeline) excusedThroughout(key string, from, to int64) bool {
+	for _, v := range s.excuses(key, from, to) {
 		if v.from <= from {
 			from = max(from, v.to)
 		}
@@ -84,39 +68,39 @@ func excusedThroughout(s *timeline, key string, from, to int64) bool {
 // fences checks S2: a fence belongs to one hold, and is above the fences of all holds that were returned
 // before its request. A reader's fence is above those of earlier writers. A semaphore's fences are unique.
 func fences(s *timeline, key string) (list []violation) {
-	holds := slices.DeleteFunc(s.intervals(key), func(h *interval) bool { return !h.granted() || h.fence == 0 })
+	withFence := func(h *interval) bool { return h.granted() && h.Fence != 0 }
+	holds := s.sorted(key, func(h *interval) int64 { return h.Requested }, withFence)
 	byFence := map[int64]*interval{}
 	for _, h := range holds {
-		if key[0] == 'r' && h.weight == 1 {
+		if key[0] == 'r' && h.Weight == 1 {
 			continue
 		}
-		if other := byFence[h.fence]; other != nil {
+		if other := byFence[h.Fence]; other != nil {
 			list = append(list, violated("S2", "%s: two holds with one fence:\n    %v\n    %v", key, other, h))
 		}
-		byFence[h.fence] = h
+		byFence[h.Fence] = h
 	}
 	if !workloadOf(key).ordered {
 		return list
 	}
-	returned := slices.Clone(holds)
-	slices.SortFunc(returned, func(a, b *interval) int { return cmp.Compare(a.replied, b.replied) })
+	returned := s.sorted(key, replied, withFence)
 	var highest, written *interval
 	for _, h := range holds {
-		for len(returned) > 0 && returned[0].replied < h.requested {
+		for len(returned) > 0 && returned[0].Replied < h.Requested {
 			r := returned[0]
 			returned = returned[1:]
-			if highest == nil || r.fence > highest.fence {
+			if highest == nil || r.Fence > highest.Fence {
 				highest = r
 			}
-			if r.weight == workloadOf(key).capacity && (written == nil || r.fence > written.fence) {
+			if r.Weight == workloadOf(key).capacity && (written == nil || r.Fence > written.Fence) {
 				written = r
 			}
 		}
 		above := highest
-		if h.weight < workloadOf(key).capacity {
+		if h.Weight < workloadOf(key).capacity {
 			above = written
 		}
-		if above != nil && h.fence <= above.fence && !s.inherited(h) {
+		if above != nil && h.Fence <= above.Fence && !s.inherited(h) {
 			list = append(list, violated("S2", "%s: the fence decreases:\n    %v\n    %v", key, above, h))
 		}
 	}
@@ -126,8 +110,8 @@ func fences(s *timeline, key string) (list []violation) {
 // inherited reports whether the hold was granted inside the process, under a claim that Redis may have
 // lost. Its fence belongs to that claim and is below later grants, so the storage rejects its writes.
 func (s *timeline) inherited(h *interval) bool {
-	return s.isExcused(h.key, h.replied, h.replied+1) && slices.ContainsFunc(s.list, func(o *interval) bool {
-		return o.key == h.key && o.worker == h.worker && o.granted() && o.replied < h.replied && o.fence>>10 == h.fence>>10 && o.fence < h.fence
+	return s.isExcused(h.key(), h.Replied, h.Replied+1) && slices.ContainsFunc(s.list, func(o *interval) bool {
+		return o.key() == h.key() && o.Worker == h.Worker && o.granted() && o.Replied < h.Replied && o.Fence>>10 == h.Fence>>10 && o.Fence < h.Fence
 	})
 }
 
@@ -141,9 +125,9 @@ func refusedReleases(s *timeline, key string, ttl time.Duration) (list []violati
 		return nil
 	}
 	for _, h := range s.intervals(key) {
-		fresh := h.fence&1023 == 0 &&
-			time.Duration(h.released-h.replied) < ttl/6 && time.Duration(h.released-h.requested) < ttl/3
-		if h.granted() && h.end == lost && h.lossReported == 0 && fresh && !s.isExcused(key, h.requested, h.released) {
+		fresh := h.Fence&1023 == 0 &&
+			time.Duration(h.Released-h.Replied) < ttl/6 && time.Duration(h.Released-h.Requested) < ttl/3
+		if h.granted() && h.End == lost && h.LossReported == 0 && fresh && !s.isExcused(key, h.Requested, h.Released) {
 			list = append(list, violated("E", "%s: the release of a held lock failed: %v", key, h))
 		}
 	}

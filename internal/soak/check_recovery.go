@@ -1,32 +1,14 @@
 package main
 
-import (
-	"fmt"
-	"time"
-)
-
-// A delay is the time from the end of a fault to the next grant of a key.
-type delay struct {
-	key   string
-	took  time.Duration
-	bound time.Duration // without slack for the machine
-}
-
-func (d delay) String() string {
-	return fmt.Sprintf("%s %v of %v", d.key, d.took.Round(time.Millisecond), d.bound.Round(time.Millisecond))
-}
-
-// slack is added to each bound for a busy machine with few processors. Stalls of the soak itself are
-// added too.
-const slack = 2500 * time.Millisecond
+import "time"
 
 // recovery returns the delay of each key. A key without a grant has a delay until now. The bound includes
 // the longest hold that may have started just before.
 func recovery(s *timeline, names []string, healed, until int64, bound time.Duration, longest func(key string) time.Duration) (list []delay) {
 	first := map[string]int64{}
 	for _, h := range s.list {
-		if h.granted() && h.weight != wait && h.replied > healed && (first[h.key] == 0 || h.replied < first[h.key]) {
-			first[h.key] = h.replied
+		if h.granted() && h.Weight != wait && h.Replied > healed && (first[h.key()] == 0 || h.Replied < first[h.key()]) {
+			first[h.key()] = h.Replied
 		}
 	}
 	for _, key := range names {
@@ -44,13 +26,13 @@ func (s *timeline) firstFree(key string, since, until int64, ttl time.Duration) 
 	for again := true; again && since < until; {
 		again = false
 		for _, h := range s.intervals(key) {
-			from, to := h.requested, h.released
+			to := h.Released
 			if died := s.died(h); to == 0 && died != 0 {
 				to = died + int64(ttl)
 			} else if to == 0 {
 				to = until
 			}
-			if h.weight != wait && from <= since && since < to {
+			if h.Weight != wait && h.Requested <= since && since < to {
 				since, again = to, true
 			}
 		}
@@ -62,7 +44,7 @@ func (s *timeline) firstFree(key string, since, until int64, ttl time.Duration) 
 // is alive.
 func stranded(s *timeline, healed int64) (list []*interval) {
 	for _, h := range s.list {
-		if h.requested < healed && h.replied == 0 && s.died(h) == 0 {
+		if h.Requested < healed && h.Replied == 0 && s.died(h) == 0 {
 			list = append(list, h)
 		}
 	}

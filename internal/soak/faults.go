@@ -17,43 +17,38 @@ type fault struct {
 	rows      string   // of the fault matrix
 	on        []string // topologies; nil means all
 	losesData bool     // Redis loses writes: for a while, only fences are guaranteed
-	bound     func(b bounds) time.Duration
+	bound     func(ttl time.Duration) time.Duration
+	counter   string             // grows during the fault: a field of redistest.Faults or of INFO
 	inject    func(x *injection) // returns when the fault has ended
 }
 
 func (f fault) fits(topology string) bool { return f.on == nil || slices.Contains(f.on, topology) }
 
-// bounds has the times of PROTOCOL.md from which recovery bounds are computed.
-type bounds struct {
-	T time.Duration // TTL
-	G time.Duration // TTL of a hand-over
-	P time.Duration // poll bound
-	C time.Duration // timeout of a command
-	R time.Duration // delay until go-redis dials again
-}
-
-func newBounds(ttl time.Duration) bounds {
-	const poll = 1200 * time.Millisecond
-	return bounds{T: ttl, G: min(ttl, 3*poll), P: poll, C: commandTimeout, R: time.Second}
-}
+// The bounds of recovery, computed from the times of PROTOCOL.md.
+const (
+	poll   = 1200 * time.Millisecond // P, the poll bound
+	redial = time.Second             // until go-redis dials again
+)
 
 // A lost or late message is replaced by a poll.
-func (b bounds) message() time.Duration { return b.P }
+func message(ttl time.Duration) time.Duration { return poll }
 
 // A command without a reply times out, and is repeated.
-func (b bounds) reply() time.Duration { return b.C + b.P }
+func reply(ttl time.Duration) time.Duration { return commandTimeout + poll }
 
 // After an outage, clients connect again. Unreleased holds expire. The lock may also be handed to a stale
 // queue entry, left by a request that was executed after its caller gave up.
-func (b bounds) outage() time.Duration { return b.C + b.R + b.P + b.T + b.G }
+func outage(ttl time.Duration) time.Duration {
+	return commandTimeout + redial + poll + ttl + handover(ttl)
+}
 
 // A dead holder's key expires and is polled for. The lock may then be handed to a dead waiter.
-func (b bounds) death() time.Duration { return b.T + b.P + b.G + b.P }
+func death(ttl time.Duration) time.Duration { return ttl + poll + handover(ttl) + poll }
 
-type (
-	proxy  = redistest.Proxy
-	counts = redistest.Faults
-)
+// handover returns G, the TTL of a hand-over.
+func handover(ttl time.Duration) time.Duration { return min(ttl, 3*poll) }
+
+type proxy = redistest.Proxy
 
 // withoutFailover has the topologies in which a stopped server is not replaced.
 var withoutFailover = []string{"single", "aof", "replica", "cluster"}
@@ -62,64 +57,61 @@ var withoutFailover = []string{"single", "aof", "replica", "cluster"}
 // earlier holds have ended. Only fences keep their order.
 var faults = []fault{
 	// The network.
-	{"delay", "30, 37", nil, false, bounds.reply, proxyFault(func(x *injection, p *proxy, on bool) {
-		p.SetDelay(x.durationIf(on, 5*time.Millisecond, 150*time.Millisecond))
-	}, func(f counts) int64 { return f.Delayed })},
-	{"black-hole", "35", nil, false, bounds.outage, proxyFault(func(_ *injection, p *proxy, on bool) { p.Blackhole(on) }, held)},
-	{"black-hole-requests", "34, 36", nil, false, bounds.outage, proxyFault(func(_ *injection, p *proxy, on bool) { p.BlackholeRequests(on) }, held)},
-	{"black-hole-replies", "32, 34", nil, false, bounds.outage, proxyFault(func(_ *injection, p *proxy, on bool) { p.BlackholeReplies(on) }, held)},
-	{"refuse", "44", nil, false, bounds.outage, proxyFault(func(_ *injection, p *proxy, on bool) { p.Refuse(on) }, func(f counts) int64 { return f.Refused })},
-	{"slice", "38", nil, false, bounds.reply, proxyFault(func(_ *injection, p *proxy, on bool) { p.Slice(on) }, func(f counts) int64 { return f.Sliced })},
-	{"cut-off-holder", "35", nil, false, bounds.outage, cutOffHolder},
-	{"cut-request", "31", nil, false, bounds.reply, commandFault((*proxy).CutNextRequest, func(f counts) int64 { return f.RequestsCut })},
-	{"cut-reply", "32, 33", nil, false, bounds.reply, commandFault((*proxy).CutNextReply, func(f counts) int64 { return f.RepliesCut })},
-	{"lose-reply", "32", nil, false, bounds.reply, commandFault((*proxy).LoseNextReply, func(f counts) int64 { return f.RepliesLost })},
+	{"delay", "30, 37", nil, false, reply, "Delayed", durationFault((*proxy).SetDelay, 5*time.Millisecond, 150*time.Millisecond)},
+	{"black-hole", "35", nil, false, outage, "Held", proxyFault((*proxy).Blackhole)},
+	{"black-hole-requests", "34, 36", nil, false, outage, "Held", proxyFault((*proxy).BlackholeRequests)},
+	{"black-hole-replies", "32, 34", nil, false, outage, "Held", proxyFault((*proxy).BlackholeReplies)},
+	{"refuse", "44", nil, false, outage, "Refused", proxyFault((*proxy).Refuse)},
+	{"slice", "38", nil, false, reply, "Sliced", proxyFault((*proxy).Slice)},
+	{"cut-off-holder", "35", nil, false, outage, "Held", func(x *injection) {
+		if h := x.longHold(); h != nil { // for longer than a TTL
+			x.disturb(x.fleet.members[h.Worker:h.Worker+1], x.between(x.ttl*15/10, x.ttl*22/10), (*proxy).Blackhole)
+		}
+	}},
+	{"cut-request", "31", nil, false, reply, "RequestsCut", commandFault((*proxy).CutNextRequest)},
+	{"cut-reply", "32, 33", nil, false, reply, "RepliesCut", commandFault((*proxy).CutNextReply)},
+	{"lose-reply", "32", nil, false, reply, "RepliesLost", commandFault((*proxy).LoseNextReply)},
 
 	// Messages.
-	{"drop-messages", "41", nil, false, bounds.message, proxyFault(func(x *injection, p *proxy, on bool) {
-		p.DropMessages(int(x.durationIf(on, 1, 50)))
-	}, func(f counts) int64 { return f.MessagesDropped })},
-	{"duplicate-messages", "41", nil, false, bounds.message, proxyFault(func(_ *injection, p *proxy, on bool) { p.DuplicateMessages(on) },
-		func(f counts) int64 { return f.MessagesDuplicated })},
-	{"delay-messages", "41", nil, false, bounds.outage, proxyFault(func(x *injection, p *proxy, on bool) {
-		p.DelayMessages(x.durationIf(on, 20*time.Millisecond, x.ttl))
-	}, func(f counts) int64 { return f.MessagesDelayed })},
-	{"drop-subscribers", "40", nil, false, bounds.reply, func(x *injection) {
+	{"drop-messages", "41", nil, false, message, "MessagesDropped", durationFault(func(p *proxy, n time.Duration) { p.DropMessages(int(n)) }, 1, 50)},
+	{"duplicate-messages", "41", nil, false, message, "MessagesDuplicated", proxyFault((*proxy).DuplicateMessages)},
+	{"delay-messages", "41", nil, false, outage, "MessagesDelayed", durationFault((*proxy).DelayMessages, 20*time.Millisecond, 2*time.Second)},
+	{"drop-subscribers", "40", nil, false, reply, "", func(x *injection) {
 		n := 0
 		for _, p := range x.proxies(x.someWorkers()) {
 			n += p.DropSubscribers()
 		}
 		x.confirm(n > 0, "the proxies closed %d connections", n)
 	}},
-	{"kill-pubsub", "40", nil, false, bounds.reply, func(x *injection) { x.killClients("pubsub") }},
-	{"kill-normal", "39", nil, false, bounds.reply, func(x *injection) { x.killClients("normal") }},
+	{"kill-pubsub", "40", nil, false, reply, "", func(x *injection) { x.killClients("pubsub") }},
+	{"kill-normal", "39", nil, false, reply, "", func(x *injection) { x.killClients("normal") }},
 
 	// Servers.
-	{"script-flush", "16", nil, false, bounds.message, errorFault("NOSCRIPT", func(x *injection) {
+	{"script-flush", "16", nil, false, message, "errorstat_NOSCRIPT", func(x *injection) {
 		for range 1 + x.random.IntN(5) {
 			x.command("SCRIPT", "FLUSH")
 			x.sleep(0, 100*time.Millisecond)
 		}
-	})},
-	{"out-of-memory", "12", nil, false, bounds.outage, errorFault("OOM", func(x *injection) { x.withBadSetting("maxmemory", 1) })},
-	{"no-replicas", "8", []string{"replica"}, false, bounds.outage, errorFault("NOREPLICAS", func(x *injection) { x.withBadSetting("min-replicas-to-write", 2) })},
-	{"busy", "17", withoutFailover, false, bounds.outage, errorFault("BUSY", func(x *injection) {
+	}},
+	{"out-of-memory", "12", nil, false, outage, "errorstat_OOM", badSetting("maxmemory", 1)},
+	{"no-replicas", "8", []string{"replica"}, false, outage, "errorstat_NOREPLICAS", badSetting("min-replicas-to-write", 2)},
+	{"busy", "17", withoutFailover, false, outage, "errorstat_BUSY", func(x *injection) {
 		x.command("CONFIG", "SET", "busy-reply-threshold", 100)
 		x.command("EVAL", `local t = redis.call('TIME') local from = t[1] * 1000 + t[2] / 1000
 			repeat t = redis.call('TIME') until t[1] * 1000 + t[2] / 1000 > from + ARGV[1] return 1`,
 			0, x.between(200*time.Millisecond, time.Second).Milliseconds())
-	})},
-	{"pause-write", "18", withoutFailover, false, bounds.outage, func(x *injection) { x.pauseClients("WRITE") }},
-	{"pause-all", "18", withoutFailover, false, bounds.outage, func(x *injection) { x.pauseClients("ALL") }},
-	{"server-stop", "3, 4, 5", withoutFailover, false, bounds.outage, func(x *injection) {
+	}},
+	{"pause-write", "18", withoutFailover, false, outage, "", func(x *injection) { x.pauseClients("WRITE") }},
+	{"pause-all", "18", withoutFailover, false, outage, "", func(x *injection) { x.pauseClients("ALL") }},
+	{"server-stop", "3, 4, 5", withoutFailover, false, outage, "", func(x *injection) {
 		n := pick(x, x.topology.masters())
 		n.Pause()
 		x.confirm(true, "process %d was stopped", n.Pid())
 		x.sleep(x.ttl/4, 2*x.ttl)
 		n.Continue()
 	}},
-	{"restart-aof", "2", []string{"aof"}, false, bounds.outage, func(x *injection) { x.restart(x.topology.nodes[0]) }},
-	{"restart-empty", "1", []string{"single", "cluster"}, true, bounds.outage, func(x *injection) {
+	{"restart-aof", "2", []string{"aof"}, false, outage, "", func(x *injection) { x.restart(x.topology.nodes[0]) }},
+	{"restart-empty", "1", []string{"single", "cluster"}, true, outage, "", func(x *injection) {
 		from := now()
 		x.restart(pick(x, x.topology.masters()))
 		x.excuseLosses("", from)
@@ -133,7 +125,7 @@ var faults = []fault{
 			}
 		}
 	}},
-	{"flush-all", "14", nil, true, bounds.outage, func(x *injection) {
+	{"flush-all", "14", nil, true, outage, "", func(x *injection) {
 		from, keys := now(), 0
 		for _, n := range x.topology.masters() {
 			keys += len(n.names())
@@ -142,17 +134,17 @@ var faults = []fault{
 		x.excuseLosses("", from)
 		x.confirm(keys > 0, "FLUSHALL deleted %d keys", keys)
 	}},
-	{"delete-key", "13, 14", nil, true, bounds.outage, deleteKeys},
+	{"delete-key", "13, 14", nil, true, outage, "", deleteKeys},
 
 	// Workers.
-	{"worker-stop", "25, 29", nil, false, bounds.death, func(x *injection) {
-		m := x.oneWorker()
+	{"worker-stop", "25, 29", nil, false, death, "", func(x *injection) {
+		m := pick(x, x.fleet.members)
 		if x.random.IntN(3) > 0 {
 			h := x.longHold()
 			if h == nil {
 				return
 			}
-			m = x.fleet.members[h.worker]
+			m = x.fleet.members[h.Worker]
 		}
 		held, queued := x.awaitBusy(m)
 		check(m.child.Pause())
@@ -160,19 +152,19 @@ var faults = []fault{
 		x.sleep(x.ttl*8/10, 3*x.ttl)
 		check(m.child.Continue())
 	}},
-	{"worker-kill", "26, 27, 28", nil, false, bounds.death, func(x *injection) {
-		m := x.oneWorker()
+	{"worker-kill", "26, 27, 28", nil, false, death, "", func(x *injection) {
+		m := pick(x, x.fleet.members)
 		x.awaitBusy(m)
 		before := m.child.Pid()
 		x.fleet.kill(m, x.timeline)
 		held, queued := x.timeline.open(m.plan.Worker, x.timeline.crashes[len(x.timeline.crashes)-1].t)
-		x.confirm(syscall.Kill(before, 0) != nil && held+queued > 0, "process %d died with %d holds and %d requests", before, held, queued)
+		x.confirm(syscall.Kill(before, 0) != nil && len(held)+len(queued) > 0, "process %d died with %d holds and %d requests", before, len(held), len(queued))
 	}},
 
 	// Topologies.
-	{"switch-master", "7", []string{"replica"}, false, bounds.outage, errorFault("READONLY", switchMaster)},
-	{"failover-lost-writes", "6", []string{"sentinel"}, true, bounds.outage, loseWrites},
-	{"failover-command", "6", []string{"sentinel"}, true, bounds.outage, func(x *injection) {
+	{"switch-master", "7", []string{"replica"}, false, outage, "errorstat_READONLY", switchMaster},
+	{"failover-lost-writes", "6", []string{"sentinel"}, true, outage, "", loseWrites},
+	{"failover-command", "6", []string{"sentinel"}, true, outage, "", func(x *injection) {
 		from, t := now(), x.topology
 		check(t.watching[0].Failover(context.Background(), masterName).Err())
 		t.elected()
@@ -180,79 +172,70 @@ var faults = []fault{
 		t.settled()
 		x.excuseLosses("", from) // the last writes may be lost
 	}},
-	{"slot-move", "9, 10", []string{"cluster"}, false, bounds.outage, func(x *injection) {
+	{"slot-move", "9, 10", []string{"cluster"}, false, outage, "", func(x *injection) {
 		key := pick(x, x.keys)
 		moved := x.topology.move(key, x.between(10*time.Millisecond, x.ttl/3))
 		x.confirm(moved > 0, "MIGRATE moved %d keys of the slot of %s", moved, key)
 	}},
 }
 
-func held(f counts) int64 { return f.Held }
-
-// proxyFault enables a fault of some workers' proxies, for up to two TTLs.
-func proxyFault(set func(x *injection, p *proxy, on bool), count func(counts) int64) func(*injection) {
-	return func(x *injection) {
-		victims := x.someWorkers()
-		x.awaitBusy(victims[0])
-		proxies := x.proxies(victims)
-		before := faultCount(proxies, count)
-		for _, p := range proxies {
-			set(x, p, true)
-		}
-		x.sleep(x.ttl/4, min(2*x.ttl, maxProxyFault))
-		for _, p := range proxies {
-			set(x, p, false)
-		}
-		n := faultCount(proxies, count) - before
-		x.confirm(n > 0, "the proxies counted %d faults", n)
-	}
-}
-
 // maxProxyFault is shorter than the TTL of peers.
 const maxProxyFault = 4 * time.Second
 
+// disturb enables a fault of the workers' proxies for some time.
+func (x *injection) disturb(victims []*member, d time.Duration, set func(p *proxy, on bool)) {
+	proxies := x.proxies(victims)
+	for _, p := range proxies {
+		set(p, true)
+	}
+	time.Sleep(d)
+	for _, p := range proxies {
+		set(p, false)
+	}
+}
+
+// proxyFault enables a fault of some workers' proxies, for up to two TTLs.
+func proxyFault(set func(p *proxy, on bool)) func(*injection) {
+	return func(x *injection) {
+		victims := x.someWorkers()
+		x.awaitBusy(victims[0])
+		x.disturb(victims, x.between(x.ttl/4, min(2*x.ttl, maxProxyFault)), set)
+	}
+}
+
+// durationFault is a proxyFault with a random duration, or number, of at most the TTL.
+func durationFault(set func(*proxy, time.Duration), least, most time.Duration) func(*injection) {
+	return func(x *injection) {
+		proxyFault(func(p *proxy, on bool) {
+			if on {
+				set(p, x.between(least, min(most, x.ttl)))
+			} else {
+				set(p, 0)
+			}
+		})(x)
+	}
+}
+
 // commandFault makes a few commands or replies of the system fail.
-func commandFault(arm func(p *proxy, match string), count func(counts) int64) func(*injection) {
+func commandFault(arm func(p *proxy, match string)) func(*injection) {
 	return func(x *injection) {
 		victims := x.someWorkers()
 		if x.system != "baton" { // a single worker may be starved, and send no command
 			victims = x.fleet.members
 		}
-		proxies := x.proxies(victims)
-		before, armed := faultCount(proxies, count), int64(0)
-		for _, p := range proxies {
+		want := x.count()
+		for _, p := range x.proxies(victims) {
 			for range 1 + x.random.IntN(4) {
 				match := "evalsha"
 				if x.system == "redsync" && x.random.IntN(2) == 0 {
 					match = "\r\nset\r\n"
 				}
 				arm(p, match)
-				armed++
+				want++
 			}
 		}
-		eventually(3*time.Second, func() bool { return faultCount(proxies, count)-before >= armed })
-		n := faultCount(proxies, count) - before
-		x.confirm(n > 0, "the proxies counted %d of %d faults", n, armed)
+		eventually(3*time.Second, func() bool { return x.count() >= want })
 	}
-}
-
-// cutOffHolder drops the traffic of a worker with a hold, for longer than a TTL.
-func cutOffHolder(x *injection) {
-	h := x.longHold()
-	if h == nil {
-		return
-	}
-	proxies := x.proxies(x.fleet.members[h.worker : h.worker+1])
-	before := faultCount(proxies, held)
-	for _, p := range proxies {
-		p.Blackhole(true)
-	}
-	x.sleep(x.ttl*15/10, x.ttl*22/10)
-	for _, p := range proxies {
-		p.Blackhole(false)
-	}
-	n := faultCount(proxies, held) - before
-	x.confirm(n > 0, "the proxies dropped %d frames, and worker %d held %s", n, h.worker, h.key)
 }
 
 // killClients makes the servers close connections.
@@ -264,21 +247,13 @@ func (x *injection) killClients(kind string) {
 	x.confirm(total > 0, "the servers closed %d connections", total)
 }
 
-// errorFault returns a fault that is confirmed by the servers' error counts.
-func errorFault(code string, inject func(*injection)) func(*injection) {
+// badSetting applies a bad setting for some time.
+func badSetting(name string, bad any) func(*injection) {
 	return func(x *injection) {
-		before := x.errors(code)
-		inject(x)
-		n := x.errors(code) - before
-		x.confirm(n > 0, "%d errors %s", n, code)
+		x.command("CONFIG", "SET", name, bad)
+		x.sleep(x.ttl/4, 2*x.ttl)
+		x.command("CONFIG", "SET", name, 0)
 	}
-}
-
-// withBadSetting applies a bad setting for some time.
-func (x *injection) withBadSetting(name string, bad any) {
-	x.command("CONFIG", "SET", name, bad)
-	x.sleep(x.ttl/4, 2*x.ttl)
-	x.command("CONFIG", "SET", name, 0)
 }
 
 // pauseClients makes the servers pause all clients, or all writes.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,17 +25,16 @@ type member struct {
 	proxies map[string]*proxy // by server address
 	child   *redistest.Child
 	stdin   io.WriteCloser
-	journal *eventLog
+	journal journal
 }
 
 // newFleet starts the workers and their proxies.
-func newFleet(h *harness, base plan, t *topology, workers int) *fleet {
+func newFleet(h *harness, base plan, t *topology) *fleet {
 	f := &fleet{dir: h.TempDir()}
 	h.Cleanup(f.close)
 	base.Topology, base.Servers = t.kind, t.servers()
-	for i := range workers {
+	for i := range 3 {
 		m := &member{plan: base, proxies: map[string]*proxy{}}
-		f.members = append(f.members, m)
 		m.plan.Worker, m.plan.Via = uint8(i), map[string]string{}
 		m.plan.ContextTimeout = i%2 == 0 || base.System != "baton" // without it, calls of peers would not return in time
 		for _, n := range t.nodes {
@@ -42,6 +42,7 @@ func newFleet(h *harness, base plan, t *topology, workers int) *fleet {
 			m.proxies[n.Addr()], m.plan.Via[n.Addr()] = p, p.Addr()
 		}
 		f.start(m)
+		f.members = append(f.members, m)
 	}
 	return f
 }
@@ -49,23 +50,21 @@ func newFleet(h *harness, base plan, t *topology, workers int) *fleet {
 // start starts a worker at the position, with the next generation.
 func (f *fleet) start(m *member) {
 	m.plan.Generation++
-	name := filepath.Join(f.dir, fmt.Sprintf("worker-%d-%d", m.plan.Worker, m.plan.Generation))
-	m.plan.Journal, m.plan.Outcome = name+".journal", name+".outcome"
-	if m.journal != nil {
-		m.journal.file.Close()
-	}
-	m.journal = &eventLog{file: must(os.Create(m.plan.Journal))}
 	cmd := exec.Command(must(os.Executable()))
 	cmd.Env = append(os.Environ(), planEnv+"="+string(must(json.Marshal(m.plan))))
-	cmd.Stderr = os.Stderr
+	out := must(os.Create(filepath.Join(f.dir, fmt.Sprintf("worker-%d-%d", m.plan.Worker, m.plan.Generation))))
+	defer out.Close() // the worker has its own descriptor
+	cmd.Stdout, cmd.Stderr = out, os.Stderr
 	m.stdin = must(cmd.StdinPipe())
 	m.child = must(redistest.StartChild(cmd))
+	m.journal = journal{file: must(os.Open(out.Name()))}
 }
 
 // kill kills the worker with SIGKILL, and starts the next generation.
 func (f *fleet) kill(m *member, s *timeline) {
 	m.child.Kill()
-	m.journal.read(s.add)
+	m.journal.read(s)
+	m.journal.file.Close()
 	s.crashes = append(s.crashes, crash{m.plan.Worker, now()})
 	f.start(m)
 }
@@ -73,7 +72,7 @@ func (f *fleet) kill(m *member, s *timeline) {
 // read adds new events to the timeline.
 func (f *fleet) read(s *timeline) {
 	for _, m := range f.members {
-		m.journal.read(s.add)
+		m.journal.read(s)
 	}
 }
 
@@ -84,12 +83,13 @@ func (f *fleet) stop(s *timeline) (leaks []violation) {
 	}
 	for _, m := range f.members {
 		timeout := time.AfterFunc(60*time.Second, m.child.Kill)
-		if err := m.child.Wait(); err != nil {
-			panic(fmt.Sprintf("worker %d: %v", m.plan.Worker, err))
-		}
+		err := m.child.Wait()
 		timeout.Stop()
-		if left := must(os.ReadFile(m.plan.Outcome)); len(left) > 0 {
-			leaks = append(leaks, violated("leak", "worker %d: %s", m.plan.Worker, left))
+		var exit *exec.ExitError
+		if errors.As(err, &exit) && exit.ExitCode() == leaked {
+			leaks = append(leaks, violated("leak", "worker %d has left goroutines, see their stacks above", m.plan.Worker))
+		} else if err != nil {
+			panic(fmt.Sprintf("worker %d: %v", m.plan.Worker, err))
 		}
 	}
 	f.read(s)
@@ -98,10 +98,8 @@ func (f *fleet) stop(s *timeline) (leaks []violation) {
 
 func (f *fleet) close() {
 	for _, m := range f.members {
-		if m.child != nil {
-			m.child.Kill()
-			m.stdin.Close()
-			m.journal.file.Close()
-		}
+		m.child.Kill()
+		m.stdin.Close()
+		m.journal.file.Close()
 	}
 }

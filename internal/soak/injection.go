@@ -3,12 +3,16 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
 	"time"
 )
 
 // An injection is the injection of one fault.
 type injection struct {
 	*testRun
+	fault        fault
 	random       *rand.Rand
 	from, healed int64
 	evidence     string // how the fault was observed; "" if it was not
@@ -21,14 +25,6 @@ func (x *injection) between(from, to time.Duration) time.Duration {
 	return from + time.Duration(x.random.Int64N(int64(to-from)+1))
 }
 
-// durationIf returns a random duration if on is set, and 0 otherwise.
-func (x *injection) durationIf(on bool, from, to time.Duration) time.Duration {
-	if !on {
-		return 0
-	}
-	return x.between(from, to)
-}
-
 func (x *injection) sleep(from, to time.Duration) { time.Sleep(x.between(from, to)) }
 
 // someWorkers returns one worker or all workers.
@@ -36,10 +32,8 @@ func (x *injection) someWorkers() []*member {
 	if x.random.IntN(2) == 0 {
 		return x.fleet.members
 	}
-	return []*member{x.oneWorker()}
+	return []*member{pick(x, x.fleet.members)}
 }
-
-func (x *injection) oneWorker() *member { return pick(x, x.fleet.members) }
 
 // proxies returns the workers' proxies of masters.
 func (x *injection) proxies(members []*member) (list []*proxy) {
@@ -51,18 +45,39 @@ func (x *injection) proxies(members []*member) (list []*proxy) {
 	return list
 }
 
-func faultCount(proxies []*proxy, count func(counts) int64) (n int64) {
-	for _, p := range proxies {
-		n += count(p.Faults())
-	}
-	return n
-}
-
 // confirm records the evidence that the fault happened, if it did.
 func (x *injection) confirm(happened bool, format string, args ...any) {
 	if happened {
 		x.evidence = fmt.Sprintf(format, args...)
 	}
+}
+
+// count returns the fault's counter, of all proxies or all masters.
+func (x *injection) count() (total int64) {
+	if strings.HasPrefix(x.fault.counter, "errorstat_") {
+		for _, n := range x.topology.masters() {
+			var count int64
+			_, _ = fmt.Sscanf(n.info(x.fault.counter), "count=%d", &count) // the field is missing before the first error
+			total += count
+		}
+		return total
+	}
+	for _, p := range x.proxies(x.fleet.members) {
+		total += reflect.ValueOf(p.Faults()).FieldByName(x.fault.counter).Int()
+	}
+	return total
+}
+
+// run injects the fault, and confirms it if its counter has grown.
+func (x *injection) run() {
+	if x.fault.counter == "" {
+		x.fault.inject(x)
+		return
+	}
+	before := x.count()
+	x.fault.inject(x)
+	n := x.count() - before
+	x.confirm(n > 0, "%s has grown by %d", x.fault.counter, n)
 }
 
 // excuseLosses records that Redis may have lost holds on the key, or on all keys, since a time. Lost claims
@@ -78,24 +93,18 @@ func (x *injection) command(args ...any) {
 	}
 }
 
-// errors returns the number of errors with the code that the masters have counted.
-func (x *injection) errors(code string) (total int64) {
-	for _, n := range x.topology.masters() {
-		var count int64
-		_, _ = fmt.Sscanf(n.info("errorstat_"+code), "count=%d", &count) // the field is missing before the first error
-		total += count
-	}
-	return total
-}
-
-// awaitBusy waits for up to a second until the worker has holds, and one of them is on a random key. It
-// returns the numbers of holds and open requests.
+// awaitBusy waits for up to a second until the worker has holds, and one of them is on a random key, or it waits for the
+// key's limiter. It returns the numbers of holds and open requests.
 func (x *injection) awaitBusy(m *member) (held, queued int) {
 	key := pick(x, x.keys)
 	eventually(time.Second, func() bool {
 		x.fleet.read(x.timeline)
-		held, queued = x.timeline.open(m.plan.Worker, now())
-		return held > 0 && x.timeline.has(m.plan.Worker, key)
+		holds, requests := x.timeline.open(m.plan.Worker, now())
+		held, queued = len(holds), len(requests)
+		if key[0] == 'l' {
+			holds = requests
+		}
+		return held > 0 && slices.ContainsFunc(holds, func(h *interval) bool { return h.key() == key })
 	})
 	return held, queued
 }
@@ -106,7 +115,7 @@ func (x *injection) longHold() (found *interval) {
 	eventually(5*time.Second, func() bool {
 		x.fleet.read(x.timeline)
 		for _, h := range x.timeline.list {
-			if x.longest(h.key) > shortHold && h.granted() && h.knownEnd() == 0 && x.timeline.died(h) == 0 && now()-h.replied > old {
+			if x.longest(h.key()) > shortHold && h.granted() && h.knownEnd() == 0 && x.timeline.died(h) == 0 && now()-h.Replied > old {
 				found = h
 			}
 		}

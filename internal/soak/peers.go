@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -9,10 +10,21 @@ import (
 	"github.com/bsm/redislock"
 	"github.com/go-redsync/redsync/v4"
 	"github.com/go-redsync/redsync/v4/redis/goredis/v9"
-	"github.com/redis/go-redis/v9"
 	"github.com/redis/rueidis"
 	"github.com/redis/rueidis/rueidislock"
 )
+
+// A peer is the client of another library. Its acquireFunc has no choices: it waits.
+type peer struct {
+	acquire func(ctx context.Context, key string) (handle, error)
+	closes  func()
+}
+
+func (p peer) close() { p.closes() }
+
+func (p peer) request(key string) acquireFunc {
+	return func(ctx context.Context, _ lockRequest) (handle, error) { return p.acquire(ctx, key) }
+}
 
 // retry is the peers' delay between tries.
 const retry = 10 * time.Millisecond
@@ -30,60 +42,35 @@ func until(end time.Time) func() error {
 	}
 }
 
-// redislockClient uses bsm/redislock.
-type redislockClient struct {
-	rdb redis.UniversalClient
-	ttl time.Duration
-}
-
-func openRedislock(p *plan) lockClient { return redislockClient{p.client(), p.TTL} }
-
-func (b redislockClient) close() { _ = b.rdb.Close() }
-
-func (b redislockClient) request(key string) acquireFunc {
-	c := redislock.New(b.rdb)
-	return func(ctx context.Context, w lockRequest) (handle, error) {
+func openRedislock(p *plan) lockClient {
+	rdb := p.client()
+	c := redislock.New(rdb)
+	return peer{func(ctx context.Context, key string) (handle, error) {
 		for {
 			requested := time.Now()
-			l, err := c.Obtain(ctx, key, b.ttl, &redislock.Options{RetryStrategy: redislock.LinearBackoff(retry)})
+			l, err := c.Obtain(ctx, key, p.TTL, &redislock.Options{RetryStrategy: redislock.LinearBackoff(retry)})
 			// With a ctx without a deadline, Obtain waits for one TTL.
 			if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 				continue
 			}
-			if err != nil {
-				return handle{}, err
-			}
-			return handle{nil, until(requested.Add(b.ttl)), func() error {
+			return handle{nil, until(requested.Add(p.TTL)), func() error {
 				err := l.Release(context.Background())
 				if errors.Is(err, redislock.ErrLockNotHeld) {
 					return errNotHeld
 				}
 				return err
-			}}, nil
+			}}, err
 		}
-	}
+	}, func() { _ = rdb.Close() }}
 }
 
-// redsyncClient uses redsync with one pool.
-type redsyncClient struct {
-	rdb redis.UniversalClient
-	rs  *redsync.Redsync
-	ttl time.Duration
-}
-
+// openRedsync uses redsync with one pool.
 func openRedsync(p *plan) lockClient {
 	rdb := p.client()
-	return redsyncClient{rdb, redsync.New(goredis.NewPool(rdb)), p.TTL}
-}
-
-func (r redsyncClient) close() { _ = r.rdb.Close() }
-
-func (r redsyncClient) request(key string) acquireFunc {
-	return func(ctx context.Context, w lockRequest) (handle, error) {
-		m := r.rs.NewMutex(key, redsync.WithExpiry(r.ttl), redsync.WithTries(math.MaxInt), redsync.WithRetryDelay(retry))
-		if err := m.LockContext(ctx); err != nil {
-			return handle{}, err
-		}
+	rs := redsync.New(goredis.NewPool(rdb))
+	return peer{func(ctx context.Context, key string) (handle, error) {
+		m := rs.NewMutex(key, redsync.WithExpiry(p.TTL), redsync.WithTries(math.MaxInt), redsync.WithRetryDelay(retry))
+		err := m.LockContext(ctx)
 		return handle{nil, until(m.Until()), func() error {
 			held, err := m.Unlock()
 			var taken *redsync.ErrTaken
@@ -91,45 +78,33 @@ func (r redsyncClient) request(key string) acquireFunc {
 				return errNotHeld
 			}
 			return err
-		}}, nil
-	}
+		}}, err
+	}, func() { _ = rdb.Close() }}
 }
 
-// rueidisClient uses rueidislock. A hold is valid until rueidislock cancels the hold's ctx.
-type rueidisClient struct{ l rueidislock.Locker }
-
+// openRueidislock uses rueidislock. A hold is valid until rueidislock cancels the hold's ctx.
 func openRueidislock(p *plan) lockClient {
-	return rueidisClient{must(rueidislock.NewLocker(rueidislock.LockerOption{
+	l := must(rueidislock.NewLocker(rueidislock.LockerOption{
 		KeyMajority: 1, NoLoopTracking: true, KeyValidity: p.TTL, TryNextAfter: 100 * time.Millisecond,
-		ClientOption: rueidis.ClientOption{
-			InitAddress: []string{p.Via[p.Servers[0]]}, ClientSetInfo: rueidis.DisableClientSetInfo,
-		},
-	}))}
-}
-
-func (r rueidisClient) close() { r.l.Close() }
-
-func (r rueidisClient) request(key string) acquireFunc {
-	return func(ctx context.Context, w lockRequest) (handle, error) {
+		ClientOption: rueidis.ClientOption{InitAddress: []string{p.Via[p.Servers[0]]}, ClientSetInfo: rueidis.DisableClientSetInfo},
+	}))
+	return peer{func(ctx context.Context, key string) (handle, error) {
 		// The deadline of the wait's ctx would also end the hold.
 		own, stop := context.WithCancel(context.Background())
 		waits := context.AfterFunc(ctx, stop)
-		held, release, err := r.l.WithContext(own, "soak:"+key)
+		held, release, err := l.WithContext(own, "soak:"+key)
 		if !waits() && err == nil {
 			release()
 			err = context.Cause(ctx)
 		}
 		if err != nil {
 			stop()
-			if ctx.Err() != nil {
-				err = context.Cause(ctx)
-			}
-			return handle{}, err
+			return handle{}, cmp.Or(context.Cause(ctx), err)
 		}
 		return handle{nil, held.Err, func() error {
 			defer stop()
 			release()
 			return nil
 		}}, nil
-	}
+	}, l.Close}
 }

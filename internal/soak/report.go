@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A violation is a violated rule, with a description.
@@ -35,15 +36,23 @@ type report struct {
 
 // A row has the results of one fault.
 type row struct {
-	fault                    string
-	rows                     string
-	on                       map[string]bool
-	episodes, counted, fired int
-	before, during, after    int // grants
-	violations               int
-	worst                    delay    // the delay with the largest ratio to its bound
-	reasons                  []string // why fault runs were not counted
+	fault, rows string
+	on          map[string]bool // topologies
+	n           [violations + 1]int
+	worst       delay    // the delay with the largest ratio to its bound
+	reasons     []string // why fault runs were not counted
 }
+
+// The counts of a row, in the order of the table's columns.
+const (
+	runs = iota
+	fired
+	counted
+	grantsBefore
+	grantsDuring
+	grantsAfter
+	violations
+)
 
 func (r *row) slowest(list []delay) {
 	for _, d := range list {
@@ -51,6 +60,20 @@ func (r *row) slowest(list []delay) {
 			r.worst = d
 		}
 	}
+}
+
+// A delay is the time from the end of a fault to the next grant of a key.
+type delay struct {
+	key   string
+	took  time.Duration
+	bound time.Duration // without slack for the machine
+}
+
+func (d delay) String() string {
+	if d.bound == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s %v of %v", d.key, d.took.Round(time.Millisecond), d.bound.Round(time.Millisecond))
 }
 
 func (r *report) row(f fault, topology string) *row {
@@ -63,32 +86,34 @@ func (r *report) row(f fault, topology string) *row {
 	return r.rows[i]
 }
 
-func (w *row) print(out io.Writer) {
-	slowest := ""
-	if w.worst.bound != 0 {
-		slowest = w.worst.String()
+// total returns the sums of the rows' counts.
+func (r *report) total() row {
+	total := row{fault: "all"}
+	for _, w := range r.rows {
+		for i, n := range w.n {
+			total.n[i] += n
+		}
 	}
-	fmt.Fprintf(out, "| %-20s | %10s | %-35s | %d | %d | %d | %d | %d | %d | %d | %s |\n", w.fault, w.rows, strings.Join(slices.Sorted(maps.Keys(w.on)), " "),
-		w.episodes, w.fired, w.counted, w.before, w.during, w.after, w.violations, slowest)
+	return total
+}
+
+func (w *row) print(out io.Writer) {
+	fmt.Fprintf(out, "| %-20s | %10s | %-35s |", w.fault, w.rows, strings.Join(slices.Sorted(maps.Keys(w.on)), " "))
+	for _, n := range w.n {
+		fmt.Fprintf(out, " %d |", n)
+	}
+	fmt.Fprintf(out, " %s |\n", w.worst)
 }
 
 // print writes a Markdown table, and the other results below it.
 func (r *report) print(out io.Writer) {
 	fmt.Fprintln(out, "| fault | rows | on | fault runs | fired | counted | grants before | during | after | violations | slowest recovery, of its bound |\n"+
 		"| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |")
-	total := row{fault: "all"}
 	slices.SortFunc(r.rows, func(a, b *row) int { return strings.Compare(a.fault, b.fault) })
-	for _, w := range r.rows {
+	total := r.total()
+	for _, w := range append(slices.Clone(r.rows), &total) {
 		w.print(out)
-		total.episodes += w.episodes
-		total.fired += w.fired
-		total.counted += w.counted
-		total.before += w.before
-		total.during += w.during
-		total.after += w.after
-		total.violations += w.violations
 	}
-	total.print(out)
 	fmt.Fprintf(out, "\n%d violations, %d leaks, in %d test runs. In append-only files: %d grants, no waiter skipped; %d renewals, none after a release. Abandoned tasks: %d. Tries that failed because of a holder: %d.\n",
 		len(r.violations), r.leaks, r.runs, r.aofGrants, r.renewals, r.abandoned, r.refusedTries)
 	for _, reasons := range r.failedRuns {

@@ -7,51 +7,130 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"os/signal"
+	"runtime"
 	"slices"
+	"strings"
+	"syscall"
+	"testing"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
 // config has the values of the flags.
 type config struct {
-	system       string
-	topologies   []string
-	keys         []string // of the selected workloads
-	faults       []fault
-	duration     time.Duration
-	ttl          time.Duration // 0 means a random TTL in each test run
-	seed         uint64
-	workers      int
-	faultsPerRun int // per test run
-	verbose      bool
-	until        string // the rule whose violation ends the soak, for the control group
+	system     string
+	topologies []string
+	keys       []string // of the selected workloads
+	faults     []fault
+	duration   time.Duration
+	ttl        time.Duration // 0 means a random TTL in each test run
+	seed       uint64
+	verbose    bool
+	until      string // the rule whose violation ends the soak, for the control group
 }
 
 // peerTTL is the TTL of peers, which do not renew. It exceeds every bound, so locks that they leave behind
 // are detected.
 const peerTTL = 12 * time.Second
 
+func main() {
+	runWorker()
+	c := &config{}
+	topology := flag.String("topology", "all", "some of "+strings.Join(topologies, ", ")+", separated by commas, or all")
+	primitives := flag.String("primitives", "all", "some of mutex, pool, rwmutex, semaphore, waitgroup, limiter, election, once, flight; peers have only a mutex")
+	only := flag.String("faults", "all", "the faults to inject, such as black-hole,worker-kill")
+	flag.StringVar(&c.system, "system", "baton", "the library: baton, redislock, redsync or rueidislock")
+	flag.DurationVar(&c.duration, "duration", time.Minute, "how long to start new fault runs")
+	flag.DurationVar(&c.ttl, "ttl", 0, "the TTL of everything; 0 means a random TTL of 0.5 to 2 s in each test run")
+	flag.Uint64Var(&c.seed, "seed", 0, "the seed of all random choices; 0 means a random seed")
+	flag.BoolVar(&c.verbose, "v", false, "print each fault run")
+	flag.Parse()
+	c.seed = cmp.Or(c.seed, rand.Uint64())
+	if err := c.choose(*topology, *primitives, *only); err != nil {
+		fmt.Fprintln(os.Stderr, "soak:", err)
+		os.Exit(2)
+	}
+	defer redistest.WatchStalls()()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	r, err := c.soak(ctx)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "soak:", err)
+	}
+	r.print(os.Stdout)
+	fmt.Printf("\ngo run . -system %s -topology %s -primitives %s -faults %s -ttl %v -duration %v -seed %d\n", c.system, *topology, *primitives, *only, c.ttl, c.duration, c.seed)
+	for _, v := range r.violations {
+		fmt.Println(v)
+	}
+	if err != nil || len(r.violations) > 0 {
+		os.Exit(1)
+	}
+}
+
+// choose applies the flags.
+func (c *config) choose(topology, primitives, only string) (err error) {
+	if systems[c.system] == nil {
+		return fmt.Errorf("unknown system %q", c.system)
+	}
+	if c.system != "baton" {
+		topology, primitives, c.ttl = "single", "mutex", cmp.Or(c.ttl, peerTTL)
+	}
+	if c.topologies, err = selected(topologies, topology, func(t string) string { return t }); err != nil {
+		return err
+	}
+	if c.keys, err = selected(keys, primitives, func(key string) string { return workloadOf(key).name }); err != nil {
+		return err
+	}
+	c.faults, err = selected(faults, only, func(f fault) string { return f.name })
+	return err
+}
+
+// selected returns the elements of a list with these names, separated by commas.
+func selected[V any](list []V, names string, nameOf func(V) string) (chosen []V, err error) {
+	if names == "all" {
+		return list, nil
+	}
+	for name := range strings.SplitSeq(names, ",") {
+		before := len(chosen)
+		for _, v := range list {
+			if nameOf(v) == name {
+				chosen = append(chosen, v)
+			}
+		}
+		if len(chosen) == before {
+			return nil, fmt.Errorf("unknown name %q", name)
+		}
+	}
+	return chosen, nil
+}
+
 // A faultSchedule schedules the faults of a topology equally often. Faults that lose data have test runs of
 // their own, because more can be checked in the other test runs.
 type faultSchedule struct{ faults, left []fault }
 
-// next returns at most n faults for a test run, which either all lose data or all do not.
-func (d *faultSchedule) next(n int, random *rand.Rand) (list []fault) {
-	if len(d.left) == 0 {
+// next returns at most twelve faults for a test run, which either all lose data or all do not.
+func (s *faultSchedule) next(random *rand.Rand) (list []fault) {
+	if len(s.left) == 0 {
 		first := random.IntN(2) == 0
 		for _, losesData := range []bool{first, !first} {
-			for _, i := range random.Perm(len(d.faults)) {
-				if d.faults[i].losesData == losesData {
-					d.left = append(d.left, d.faults[i])
+			for _, i := range random.Perm(len(s.faults)) {
+				if s.faults[i].losesData == losesData {
+					s.left = append(s.left, s.faults[i])
 				}
 			}
 		}
 	}
-	for len(list) < n && len(d.left) > 0 && (len(list) == 0 || list[0].losesData == d.left[0].losesData) {
-		list, d.left = append(list, d.left[0]), d.left[1:]
+	for len(list) < 12 && len(s.left) > 0 && (len(list) == 0 || list[0].losesData == s.left[0].losesData) {
+		list, s.left = append(list, s.left[0]), s.left[1:]
 	}
 	return list
 }
@@ -73,7 +152,7 @@ func (c *config) soak(ctx context.Context) (*report, error) {
 	}
 	for i := 0; ctx.Err() == nil && !c.finished(r); i++ {
 		n := i % len(schedules)
-		kind, list := c.topologies[n], schedules[n].next(c.faultsPerRun, random)
+		kind, list := c.topologies[n], schedules[n].next(random)
 		if err := inTestRun(func(h *harness) { c.run(ctx, h, kind, list, random, r) }); err != nil {
 			r.failedRuns = append(r.failedRuns, fmt.Sprintf("%s: %v", kind, err))
 			if len(r.failedRuns) > 2+r.runs/10 {
@@ -91,4 +170,51 @@ func (c *config) finished(r *report) bool {
 		return len(r.violations) > 0
 	}
 	return slices.ContainsFunc(r.violations, func(v violation) bool { return v.rule == c.until })
+}
+
+// A harness is the testing.TB for the servers and proxies of a test run. A failure ends the test run by a
+// panic.
+type harness struct {
+	testing.TB
+	dir      string
+	cleanups []func()
+}
+
+func (h *harness) Helper()                           {}
+func (h *harness) Context() context.Context          { return context.Background() }
+func (h *harness) Cleanup(f func())                  { h.cleanups = append(h.cleanups, f) }
+func (h *harness) Fatal(args ...any)                 { panic(fmt.Sprint(args...)) }
+func (h *harness) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+func (h *harness) Skip(args ...any)                  { panic(fmt.Sprint(args...)) }
+func (h *harness) TempDir() string                   { return must(os.MkdirTemp(h.dir, "")) }
+
+// inTestRun calls f with a harness, and returns the failure that ended the test run, if any.
+func inTestRun(f func(h *harness)) (err error) {
+	h := &harness{dir: must(os.MkdirTemp("", "baton-soak-"))}
+	defer func() {
+		p := recover()
+		for _, cleanup := range slices.Backward(h.cleanups) {
+			cleanup()
+		}
+		_ = os.RemoveAll(h.dir)
+		if _, mistake := p.(runtime.Error); mistake {
+			panic(p)
+		}
+		if p != nil {
+			err = fmt.Errorf("%v", p)
+		}
+	}()
+	f(h)
+	return nil
+}
+
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func must[V any](v V, err error) V {
+	check(err)
+	return v
 }

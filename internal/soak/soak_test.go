@@ -1,22 +1,32 @@
 package main
 
 import (
-	"strings"
+	"flag"
+	"os"
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
+
+func TestMain(m *testing.M) {
+	runWorker()
+	flag.Parse()
+	if err := flag.Set("test.parallel", "10"); err != nil { // these tests mostly wait
+		panic(err)
+	}
+	redistest.WatchStalls()
+	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
+}
 
 // run runs a soak with these flags, or skips the test if there is no server.
 func run(t *testing.T, c *config, topology, faults string) *report {
 	t.Helper()
 	redistest.Start(t) // skips
-	c.workers, c.verbose = 3, testing.Verbose()
-	if c.faultsPerRun == 0 {
-		c.faultsPerRun = 12
-	}
-	if err := c.choose(topology, "mutex,pool,rwmutex,semaphore,waitgroup,limiter,election,once,flight", faults); err != nil {
+	c.verbose = testing.Verbose()
+	if err := c.choose(topology, "all", faults); err != nil {
 		t.Fatal(err)
 	}
 	r, err := c.soak(t.Context())
@@ -28,21 +38,17 @@ func run(t *testing.T, c *config, topology, faults string) *report {
 
 // TestSoak runs a short soak with one topology and a few faults.
 func TestSoak(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	r := run(t, &config{system: "baton", duration: 8 * time.Second, seed: seed, ttl: time.Second}, "aof",
-		"cut-reply,black-hole,worker-kill,worker-stop,drop-messages,restart-aof")
+	t.Parallel()
+	c := &config{system: "baton", duration: 8 * time.Second, seed: uint64(time.Now().UnixNano()), ttl: time.Second}
+	r := run(t, c, "aof", "cut-reply,black-hole,worker-kill,worker-stop,drop-messages,restart-aof")
 	for _, v := range r.violations {
-		t.Errorf("seed %d: %v", seed, v)
+		t.Errorf("seed %d: %v", c.seed, v)
 	}
-	var b strings.Builder
-	r.print(&b)
-	t.Log("\n" + b.String())
-	counted := 0
-	for _, w := range r.rows {
-		counted += w.counted
+	if r.total().n[counted] == 0 || r.aofGrants == 0 {
+		t.Errorf("%d fault runs counted, and the append-only file has %d grants", r.total().n[counted], r.aofGrants)
 	}
-	if counted == 0 || r.aofGrants == 0 {
-		t.Errorf("%d fault runs counted, and the append-only file has %d grants", counted, r.aofGrants)
+	if testing.Verbose() {
+		r.print(os.Stdout)
 	}
 }
 
@@ -52,11 +58,11 @@ func TestControlGroup(t *testing.T) {
 		system, rows, fault, rule string
 		ttl                       time.Duration
 	}{
-		{"redislock", "30", "delay", "L", 12 * time.Second},
-		{"redislock", "32", "lose-reply", "E", 12 * time.Second},
-		{"redsync", "30", "delay", "L", 12 * time.Second},
-		{"redsync", "32", "cut-reply", "E", 12 * time.Second},
-		{"rueidislock", "32", "cut-reply", "L", 12 * time.Second},
+		{"redislock", "30", "delay", "L", peerTTL},
+		{"redislock", "32", "lose-reply", "E", peerTTL},
+		{"redsync", "30", "delay", "L", peerTTL},
+		{"redsync", "32", "cut-reply", "E", peerTTL},
+		{"rueidislock", "32", "cut-reply", "L", peerTTL},
 		{"rueidislock", "35", "cut-off-holder", "S1", time.Second},
 	} {
 		t.Run(c.system+" row "+c.rows, func(t *testing.T) {
@@ -68,7 +74,7 @@ func TestControlGroup(t *testing.T) {
 					return
 				}
 			}
-			t.Errorf("%d fault runs of %s found no violation of %s", r.rows[0].episodes, c.fault, c.rule)
+			t.Errorf("%d fault runs of %s found no violation of %s", r.rows[0].n[runs], c.fault, c.rule)
 		})
 	}
 }

@@ -9,11 +9,9 @@ import (
 // A workload defines the use and the checks of the keys with one first letter.
 type workload struct {
 	name     string
-	capacity int32                                  // maximum weight of all valid holds
-	ordered  bool                                   // whether fences grow
-	choose   func(c *client, w *lockRequest)        // fills in the next request, if there is a choice
-	lock     func(b *baton, key string) acquireFunc // nil if it is no lock
-	run      []func(c *client)                      // one goroutine each, per worker
+	capacity int32              // maximum weight of all valid holds; 0 if it is no lock
+	ordered  bool               // whether fences grow
+	run      [2]func(c *client) // the goroutines of a worker
 	check    func(s *timeline, key string, ttl time.Duration) []violation
 }
 
@@ -25,17 +23,17 @@ var keys = []string{"m0", "m1", "m2", "m3", "p0", "p1", "p2", "r0", "r1", "r2", 
 var workloads map[byte]workload
 
 func init() { // avoids an initialization cycle
-	two := []func(*client){(*client).contend, (*client).contend}
+	contend := [2]func(*client){(*client).contend, (*client).contend}
 	workloads = map[byte]workload{
-		'm': {"mutex", 1, true, nil, lockMutex, two, lockRules},
-		'p': {"pool", 1, true, chooseKeys, lockPool, two[:1], lockRules},
-		'r': {"rwmutex", all, true, chooseShared, lockRW, two, lockRules},
-		's': {"semaphore", permits, false, choosePermits, acquirePermits, two, lockRules},
-		'w': {"waitgroup", 0, false, nil, nil, []func(*client){(*client).runTasks, (*client).awaitGroup}, waitGroupRules},
-		'l': {"limiter", 0, false, nil, nil, []func(*client){(*client).takeTokens, (*client).takeTokens}, limiterRules},
-		'e': {"election", 1, true, nil, campaign, two, lockRules},
-		'o': {"once", 1, true, nil, nil, []func(*client){(*client).once, (*client).once}, onceRules},
-		'f': {"flight", 1, true, nil, nil, []func(*client){(*client).flight, (*client).flight}, lockRules},
+		'm': {"mutex", 1, true, contend, lockRules},
+		'p': {"pool", 1, true, [2]func(*client){(*client).contend}, lockRules},
+		'r': {"rwmutex", all, true, contend, lockRules},
+		's': {"semaphore", permits, false, contend, lockRules},
+		'w': {"waitgroup", 0, false, [2]func(*client){(*client).runTasks, (*client).awaitGroup}, waitGroupRules},
+		'l': {"limiter", 0, false, [2]func(*client){(*client).takeTokens, (*client).takeTokens}, limiterRules},
+		'e': {"election", 1, true, contend, lockRules},
+		'o': {"once", 1, true, [2]func(*client){(*client).once, (*client).once}, onceRules},
+		'f': {"flight", 1, true, [2]func(*client){(*client).flight, (*client).flight}, lockRules},
 	}
 }
 
@@ -67,12 +65,12 @@ type handle struct {
 	release func() error
 }
 
-// lockRequest describes a request for a hold.
+// A lockRequest describes a request for a hold.
 type lockRequest struct {
 	try, channel bool
 	shared       bool
 	weight       int32
-	keys         []string // of a pool
+	keys         []string // more than one for a pool
 }
 
 type acquireFunc = func(context.Context, lockRequest) (handle, error)
@@ -86,19 +84,4 @@ type lockClient interface {
 // systems has baton and the control group.
 var systems = map[string]func(p *plan) lockClient{
 	"baton": openBaton, "redislock": openRedislock, "redsync": openRedsync, "rueidislock": openRueidislock,
-}
-
-func chooseShared(c *client, w *lockRequest) {
-	if w.weight = all; c.random.IntN(3) > 0 {
-		w.shared, w.weight = true, 1
-	}
-}
-
-func choosePermits(c *client, w *lockRequest) { w.weight = 1 + c.random.Int32N(permits) }
-
-func chooseKeys(c *client, w *lockRequest) {
-	w.keys = []string{c.key}
-	if other := "p" + string('0'+rune(c.random.IntN(3))); other != c.key {
-		w.keys = append(w.keys, other)
-	}
 }
