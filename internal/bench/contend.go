@@ -14,6 +14,8 @@ const (
 	// writeEvery is the period of the only writer. Its first write is half a second after the
 	// start, or in the middle of a shorter row.
 	writeEvery = time.Second
+	// visitPeriod is how often the other process of again-foreign locks the key.
+	visitPeriod = 100 * time.Millisecond
 )
 
 // contend makes all goroutines of the process lock the same key, or one key each.
@@ -64,11 +66,11 @@ func (w *worker) loop(ctx context.Context, h handle, end time.Time, t *tally) {
 		if !w.OwnKeys {
 			t.waited(got.Sub(requested))
 		}
+		if err != nil && ctx.Err() != nil {
+			t.Unserved++
+			return
+		}
 		if err != nil {
-			if ctx.Err() != nil {
-				t.Unserved++
-				return
-			}
 			t.fail(err)
 			continue
 		}
@@ -105,40 +107,58 @@ func (w *worker) inside() {
 
 // write locks for writing once per writeEvery.
 func (w *worker) write(ctx context.Context, end time.Time, t *tally) {
-	h := w.clients[0].handle("key")
-	if rw, ok := w.clients[0].(batonRW); ok {
-		h = rw.writer("key")
+	open := w.clients[0].handle
+	if w.clients[0].writer != nil {
+		open = w.clients[0].writer
 	}
+	h := open("key")
 	for next := time.Now().Add(min(writeEvery, w.Duration) / 2); next.Before(end); next = next.Add(writeEvery) {
 		time.Sleep(time.Until(next))
-		requested := time.Now()
-		if err := h.lock(ctx); err != nil {
-			t.fail(err)
-			continue
-		}
-		t.Writes++
-		t.WriteWait += time.Since(requested)
-		w.mem.enter(1)
-		w.mem.leave()
-		if err := h.unlock(); err != nil {
-			t.fail(err)
-		}
+		t.WriteWait += t.once(ctx, h, func() {
+			t.Writes++
+			w.mem.enter(1)
+			w.mem.leave()
+		})
 	}
 }
 
-// visitPeriod is how often the other process of again-foreign locks the key.
-const visitPeriod = 100 * time.Millisecond
+// once locks and unlocks, and returns how long it waited for the lock.
+func (t *tally) once(ctx context.Context, h handle, inside func()) (wait time.Duration) {
+	requested := time.Now()
+	err := h.lock(ctx)
+	wait = time.Since(requested)
+	if err == nil {
+		inside()
+		err = h.unlock()
+	}
+	if err != nil {
+		t.fail(err)
+	}
+	return wait
+}
 
 // foreign runs the two processes of again-foreign: the first locks a key repeatedly, the other every visitPeriod.
 func (w *worker) foreign(start time.Time) *tally {
 	if w.Index > 0 {
 		return w.visit(start)
 	}
-	return w.again(start, func(*tally, time.Duration) {})
+	return w.again(start, w.Duration, 0, func(*tally, time.Duration) {})
 }
 
-// again locks a key repeatedly, with all clients in turn.
-func (w *worker) again(start time.Time, record func(*tally, time.Duration)) *tally {
+// pingpong makes two clients lock a key in turn. The library treats them as two processes.
+func (w *worker) pingpong(start time.Time) *tally {
+	return w.again(start, w.Duration, 0, (*tally).waited)
+}
+
+// visit locks a key every visitPeriod. A process that ends while it lingers keeps the lock, so it ends early.
+func (w *worker) visit(start time.Time) *tally {
+	t := w.again(start, w.Duration-2*visitPeriod, visitPeriod, (*tally).waited)
+	t.Holds = nil
+	return t
+}
+
+// again locks a key repeatedly, with all clients in turn, and with a pause before each lock.
+func (w *worker) again(start time.Time, d, pause time.Duration, record func(*tally, time.Duration)) *tally {
 	t := &tally{Holds: make([]int64, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -147,44 +167,12 @@ func (w *worker) again(start time.Time, record func(*tally, time.Duration)) *tal
 		handles = append(handles, c.handle("again"))
 	}
 	time.Sleep(time.Until(start))
-	for end := start.Add(w.Duration); time.Now().Before(end); {
+	for end := start.Add(d); time.Now().Before(end); {
 		for _, h := range handles {
-			record(t, t.once(ctx, h))
+			time.Sleep(pause)
+			record(t, t.once(ctx, h, func() {}))
 			t.Holds[0]++
 		}
 	}
 	return t
-}
-
-// pingpong makes two clients lock a key in turn. The library treats them as two processes.
-func (w *worker) pingpong(start time.Time) *tally { return w.again(start, (*tally).waited) }
-
-// visit locks a key every visitPeriod.
-func (w *worker) visit(start time.Time) *tally {
-	t := &tally{}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	h := w.clients[0].handle("again")
-	time.Sleep(time.Until(start))
-	tick := time.NewTicker(visitPeriod)
-	defer tick.Stop()
-	for time.Now().Before(start.Add(w.Duration - 2*visitPeriod)) { // a process that ends while it lingers keeps the lock
-		<-tick.C
-		t.waited(t.once(ctx, h))
-	}
-	return t
-}
-
-// once locks and unlocks, and returns how long it waited for the lock.
-func (t *tally) once(ctx context.Context, h handle) (wait time.Duration) {
-	requested := time.Now()
-	err := h.lock(ctx)
-	wait = time.Since(requested)
-	if err == nil {
-		err = h.unlock()
-	}
-	if err != nil {
-		t.fail(err)
-	}
-	return wait
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -43,28 +44,17 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	list, err := chooseRows(*names)
-	if err == nil {
-		err = chooseSystems(b.systems)
-	}
-	if err == nil {
-		err = b.run(ctx, list, *rounds)
-	}
-	if err != nil {
+	if err := try(func() { b.run(ctx, *names, *rounds) }); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func (b *bench) run(ctx context.Context, list []*row, rounds int) (err error) {
-	if b.dir, err = os.MkdirTemp("", "baton-bench-redis-"); err != nil {
-		return err
-	}
+func (b *bench) run(ctx context.Context, names string, rounds int) {
+	list := chosen(names)
+	b.dir = must(os.MkdirTemp("", "baton-bench-"))
 	defer os.RemoveAll(b.dir)
-	s, err := redistest.Launch(b.dir)
-	if err != nil {
-		return err
-	}
+	s := must(redistest.Launch(b.dir))
 	b.server = newServer(s)
 	defer b.close()
 
@@ -72,33 +62,15 @@ func (b *bench) run(ctx context.Context, list []*row, rounds int) (err error) {
 	for n := range rounds {
 		fmt.Fprintf(os.Stderr, "round %d of %d, load average %s\n", n+1, rounds, load())
 		for _, r := range list {
-			if err := r.round(ctx, b, n); err != nil {
-				return err
-			}
+			r.round(ctx, b, n)
+			check(ctx.Err())
 		}
 	}
-	info, err := s.Info()
-	if err != nil {
-		return err
-	}
 	fmt.Printf("%d rounds of %v, medians; %s %s/%s, %d CPUs, redis-server %s; load average before %s, after %s; run time %v\n\n",
-		rounds, b.duration, runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), info["redis_version"], before, load(),
+		rounds, b.duration, runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), must(s.Info())["redis_version"], before, load(),
 		time.Since(began).Round(time.Second))
-	b.print(list)
-	return nil
-}
-
-func (b *bench) close() {
-	b.server.close()
-	if b.cluster != nil {
-		b.cluster.close()
-	}
-}
-
-// print prints all tables, and the settings of the systems.
-func (b *bench) print(list []*row) {
 	for _, r := range list {
-		fmt.Println(r.report().markdown())
+		fmt.Println(r.markdown())
 	}
 	fmt.Print("Settings:\n\n")
 	for _, s := range systems {
@@ -109,37 +81,72 @@ func (b *bench) print(list []*row) {
 	for _, miss := range b.notMeasured {
 		fmt.Printf("\nNot measured: %s\n", miss)
 	}
-	fmt.Println("\n" + goalTable(list).markdown())
+	fmt.Println("\n" + goalTable(list))
 }
 
-func chooseRows(names string) (list []*row, err error) {
+func (b *bench) close() {
+	b.server.close()
+	if b.cluster != nil {
+		b.cluster.close()
+	}
+}
+
+// serversOf returns the server, or the cluster, which it starts when needed.
+func (b *bench) serversOf(r *row) *server {
+	if !r.cluster {
+		return b.server
+	}
+	if b.cluster == nil {
+		b.cluster = newServer(must(redistest.LaunchCluster(filepath.Join(b.dir, "cluster"), 3)).Nodes...)
+	}
+	return b.cluster
+}
+
+// chosen returns the rows with these names.
+func chosen(names string) (list []*row) {
 	if names == "" {
-		return rows, nil
+		return rows
 	}
 	for name := range strings.SplitSeq(names, ",") {
 		i := slices.IndexFunc(rows, func(r *row) bool { return r.name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("unknown row %q", name)
+			panic(fmt.Errorf("unknown row %q", name))
 		}
 		list = append(list, rows[i])
 	}
-	return list, nil
+	return list
 }
 
-func chooseSystems(names string) error {
-	for name := range strings.SplitSeq(names, ",") {
-		if _, ok := systemNamed(name); name != "" && !ok {
-			return fmt.Errorf("unknown system %q", name)
+// load returns the machine's load average, or nothing.
+func load() string {
+	text, _ := os.ReadFile("/proc/loadavg")
+	return strings.Join(strings.Fields(string(text) + " – – –")[:3], " ")
+}
+
+// try returns the error of a check or must in f. Other panics are mistakes.
+func try(f func()) (err error) {
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case runtime.Error:
+			panic(p)
+		case error:
+			err = p
+		default:
+			panic(p)
 		}
-	}
+	}()
+	f()
 	return nil
 }
 
-// load returns the machine's load average, or "unknown".
-func load() string {
-	text, err := os.ReadFile("/proc/loadavg")
+func check(err error) {
 	if err != nil {
-		return "unknown"
+		panic(err)
 	}
-	return strings.Join(strings.Fields(string(text))[:3], " ")
+}
+
+func must[V any](v V, err error) V {
+	check(err)
+	return v
 }

@@ -4,95 +4,65 @@ import (
 	"context"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/seed-3d5fec5c/baton/mutex"
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
-// baton is a client of baton's Mutex; lock returns the lock method for a key.
-type baton struct {
-	goRedis
-	lock func(rdb redis.UniversalClient, key string) func(context.Context) (*mutex.Lease, error)
-}
-
-func (b baton) handle(key string) handle { return &leaseHandle{lockContext: b.lock(b.rdb, key)} }
-
-// leaseHandle is a handle of a lock that returns a mutex.Lease.
-type leaseHandle struct {
-	lockContext func(context.Context) (*mutex.Lease, error)
-	l           *mutex.Lease
-}
-
-func (h *leaseHandle) lock(ctx context.Context) (err error) {
-	h.l, err = h.lockContext(ctx)
-	return err
-}
-
-func (h *leaseHandle) unlock() error { return h.l.Unlock() }
-
-func openBaton(addr string) (client, error) {
-	return baton{goRedis{dial(addr)}, func(rdb redis.UniversalClient, key string) func(context.Context) (*mutex.Lease, error) {
-		return mutex.New(rdb, key).LockContext
-	}}, nil
-}
-
-func openLinger(addr string) (client, error) {
-	return baton{goRedis{dial(addr)}, func(rdb redis.UniversalClient, key string) func(context.Context) (*mutex.Lease, error) {
-		m := mutex.New(rdb, key)
-		m.Linger = 50 * time.Millisecond
-		return m.LockContext
-	}}, nil
-}
-
-func openBackground(addr string) (client, error) {
-	return baton{goRedis{dial(addr)}, func(rdb redis.UniversalClient, key string) func(context.Context) (*mutex.Lease, error) {
-		m := mutex.New(rdb, key)
-		return func(context.Context) (*mutex.Lease, error) { return m.LockContext(context.Background()) }
-	}}, nil
-}
-
-// batonRW is a client of baton's RWMutex. Its handles read, and share one RWMutex per key.
-type batonRW struct {
-	goRedis
-	rw map[string]*mutex.RWMutex
-}
-
-func openRW(addr string) (client, error) {
-	return batonRW{goRedis{dial(addr)}, map[string]*mutex.RWMutex{}}, nil
-}
-
-func (b batonRW) mutexOf(key string) *mutex.RWMutex {
-	if b.rw[key] == nil {
-		b.rw[key] = mutex.NewRW(b.rdb, key)
+// leases returns a handle of a lock that returns a mutex.Lease.
+func leases(lock func(context.Context) (*mutex.Lease, error)) handle {
+	var l *mutex.Lease
+	return handle{
+		func(ctx context.Context) (err error) {
+			l, err = lock(ctx)
+			return err
+		},
+		func() error { return l.Unlock() },
 	}
-	return b.rw[key]
 }
 
-func (b batonRW) handle(key string) handle {
-	return &leaseHandle{lockContext: b.mutexOf(key).RLockContext}
-}
-func (b batonRW) writer(key string) handle {
-	return &leaseHandle{lockContext: b.mutexOf(key).LockContext}
-}
-
-// weighted is a client of baton's Weighted.
-type weighted struct{ goRedis }
-
-func openWeighted(addr string) (client, error) { return weighted{goRedis{dial(addr)}}, nil }
-
-func (w weighted) handle(key string) handle {
-	return &weightedHandle{s: semaphore.NewWeighted(w.rdb, key, permits)}
+// openMutex opens a client of baton's Mutex, with one Mutex per goroutine.
+func openMutex(linger time.Duration, lock func(*mutex.Mutex, context.Context) (*mutex.Lease, error)) func(addr string) client {
+	return func(addr string) client {
+		rdb := dial(addr)
+		return client{close: rdb.Close, handle: func(key string) handle {
+			m := mutex.New(rdb, key)
+			m.Linger = linger
+			return leases(func(ctx context.Context) (*mutex.Lease, error) { return lock(m, ctx) })
+		}}
+	}
 }
 
-type weightedHandle struct {
-	s *semaphore.Weighted
-	l *semaphore.Lease
+func inBackground(m *mutex.Mutex, _ context.Context) (*mutex.Lease, error) {
+	return m.LockContext(context.Background())
 }
 
-func (h *weightedHandle) lock(ctx context.Context) (err error) {
-	h.l, err = h.s.AcquireLease(ctx, 1)
-	return err
+// openRW opens a client of baton's RWMutex, with one RWMutex per key. Its handles read.
+func openRW(addr string) client {
+	rdb, all := dial(addr), map[string]*mutex.RWMutex{}
+	of := func(key string) *mutex.RWMutex {
+		if all[key] == nil {
+			all[key] = mutex.NewRW(rdb, key)
+		}
+		return all[key]
+	}
+	return client{
+		close:  rdb.Close,
+		handle: func(key string) handle { return leases(of(key).RLockContext) },
+		writer: func(key string) handle { return leases(of(key).LockContext) },
+	}
 }
 
-func (h *weightedHandle) unlock() error { return h.l.Release() }
+func openWeighted(addr string) client {
+	rdb := dial(addr)
+	return client{close: rdb.Close, handle: func(key string) handle {
+		s := semaphore.NewWeighted(rdb, key, permits)
+		var l *semaphore.Lease
+		return handle{
+			func(ctx context.Context) (err error) {
+				l, err = s.AcquireLease(ctx, 1)
+				return err
+			},
+			func() error { return l.Release() },
+		}
+	}}
+}

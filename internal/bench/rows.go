@@ -21,7 +21,7 @@ type row struct {
 	cluster    bool
 	goals      []goal
 
-	results results
+	results map[string]*result // by system
 }
 
 const (
@@ -116,9 +116,9 @@ var rows = []*row{
 }
 
 // round measures all systems once. Each round starts with another system.
-func (r *row) round(ctx context.Context, b *bench, n int) error {
+func (r *row) round(ctx context.Context, b *bench, n int) {
 	if r.results == nil {
-		r.results = results{}
+		r.results = map[string]*result{}
 	}
 	var list []system
 	for name := range strings.FieldsSeq(r.systems) {
@@ -127,51 +127,29 @@ func (r *row) round(ctx context.Context, b *bench, n int) error {
 		}
 	}
 	if len(list) == 0 {
-		return nil
+		return
 	}
 	n %= len(list)
 	list = append(list[n:len(list):len(list)], list[:n]...)
-	servers, err := b.serversOf(r)
-	if err != nil {
-		return err
-	}
+	servers := b.serversOf(r)
 	if r.job.Task == "solo" {
-		return r.solo(ctx, b.duration, servers, list)
+		r.solo(ctx, b.duration, servers, list)
+		return
 	}
 	for _, s := range list {
-		err := r.measure(ctx, b, servers, s)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil { // the other systems are measured nevertheless
+		if err := try(func() { r.measure(b, servers, s) }); err != nil && ctx.Err() == nil { // the other systems are measured nevertheless
 			b.notMeasured = append(b.notMeasured, fmt.Sprintf("%s: %s: %v", r.name, s.name, err))
 			fmt.Fprintln(os.Stderr, b.notMeasured[len(b.notMeasured)-1])
 		}
 	}
-	return nil
 }
 
-// serversOf returns the server, or the cluster, which it starts when needed.
-func (b *bench) serversOf(r *row) (*server, error) {
-	if !r.cluster {
-		return b.server, nil
-	}
-	if b.cluster == nil {
-		c, err := redistest.LaunchCluster(filepath.Join(b.dir, "cluster"), 3)
-		if err != nil {
-			return nil, err
-		}
-		b.cluster = newServer(c.Nodes...)
-	}
-	return b.cluster, nil
-}
-
-// measure runs the row's job once with a system.
-func (r *row) measure(ctx context.Context, b *bench, servers *server, s system) error {
+// measure runs the row's job once with a system, on empty servers.
+func (r *row) measure(b *bench, servers *server, s system) {
 	j, processes := r.job, r.processes
-	j.System, j.Duration, j.Addr = s.name, b.duration, servers.addr()
+	j.System, j.Duration, j.Addr, j.SharedMem = s.name, b.duration, servers.addr(), filepath.Join(b.dir, "memory")
 	if j.Task == "foreign" {
-		j.Duration = max(j.Duration, 40*visitPeriod)
+		j.Duration *= 4 // for enough visits
 		switch s.name {
 		case "floor": // floor cannot wait
 			processes = 1
@@ -181,28 +159,24 @@ func (r *row) measure(ctx context.Context, b *bench, servers *server, s system) 
 	}
 	trip := time.Duration(0)
 	if r.delay > 0 {
-		proxy, err := redistest.LaunchProxy(j.Addr)
-		if err != nil {
-			return err
-		}
+		proxy := must(redistest.LaunchProxy(j.Addr))
 		defer proxy.Close()
 		proxy.SetDelay(r.delay)
 		j.Addr = proxy.Addr()
-		if trip, err = roundTrip(ctx, j.Addr); err != nil {
-			return err
-		}
+		trip = roundTrip(j.Addr)
 	}
-	t, err := servers.runTrial(ctx, processes, j)
-	if err != nil {
-		return err
-	}
-	x := r.results.resultFor(s.name)
-	x.add(t, j.Duration, s)
+	servers.flush()
+	_ = os.Remove(j.SharedMem) // of the last measurement
+	mem := openSharedMem(j.SharedMem)
+	var before count
+	t := runWorkers(processes, j, func() { before = servers.count(s) })
+	x := r.resultFor(s.name)
+	x.add(t, servers.count(s).since(before), j.Duration)
 	if trip > 0 {
 		x.record(trips, micros(t.Waits.quantile(0.5))/micros(trip))
 	}
-	if j.Limit == 1 && !j.Reads && t.total != t.holds()+t.Late {
+	x.clashes += mem.clashes.Load()
+	if j.Limit == 1 && !j.Reads && mem.total != t.holds()+t.Late {
 		x.clashes++ // the total, which only the lock guards, is wrong
 	}
-	return nil
 }

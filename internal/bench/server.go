@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -46,92 +43,48 @@ func (s *server) addr() string {
 }
 
 // flush deletes all keys.
-func (s *server) flush(ctx context.Context) (err error) {
+func (s *server) flush() {
 	for _, admin := range s.admins {
-		err = errors.Join(err, admin.FlushDB(ctx).Err())
+		check(admin.FlushDB(context.Background()).Err())
 	}
-	return err
 }
 
 // A count has the statistics of the nodes since their start.
 type count struct {
-	calls map[string]int64
-	all   int64 // requests
-	cpu   time.Duration
+	requests int64
+	cpu      time.Duration
 }
 
-func (s *server) count() (count, error) {
-	c := count{calls: map[string]int64{}}
+// count returns the CPU time, and the number of commands that the system has sent. Redis also counts the commands
+// inside scripts, so only scripts, subscribes, and the commands in direct are added.
+func (s *server) count(sys system) (c count) {
 	for _, node := range s.nodes {
-		stats, err := node.Measure()
-		if err != nil {
-			return c, err
-		}
-		c.all += stats.Requests()
-		for command, n := range stats.Calls {
-			c.calls[command] += n
-		}
-		info, err := node.Info()
-		if err != nil {
-			return c, err
+		stats, info := must(node.Measure()), must(node.Info())
+		c.requests += stats.Requests()
+		for command := range strings.FieldsSeq(sys.direct) {
+			c.requests += stats.Calls[command]
 		}
 		for _, field := range []string{"used_cpu_user", "used_cpu_sys"} {
-			seconds, err := strconv.ParseFloat(info[field], 64)
-			if err != nil {
-				return c, fmt.Errorf("invalid INFO field %s:%q", field, info[field])
-			}
-			c.cpu += time.Duration(seconds * float64(time.Second))
+			c.cpu += time.Duration(must(strconv.ParseFloat(info[field], 64)) * float64(time.Second))
 		}
 	}
-	return c, nil
+	return c
 }
 
 func (c count) since(earlier count) count {
-	for command, n := range earlier.calls {
-		c.calls[command] -= n
-	}
-	return count{c.calls, c.all - earlier.all, c.cpu - earlier.cpu}
+	return count{c.requests - earlier.requests, c.cpu - earlier.cpu}
 }
 
-// requests returns the number of commands that the system has sent. Redis also counts the commands
-// inside scripts, so only the commands in s.direct are added.
-func (c count) requests(s system) int64 {
-	n := c.all
-	for command := range strings.FieldsSeq(s.direct) {
-		n += c.calls[command]
+// roundTrip returns the median time of a single command.
+func roundTrip(addr string) time.Duration {
+	rdb := dial(addr)
+	defer rdb.Close()
+	times := make([]time.Duration, 21)
+	for i := range times {
+		start := time.Now()
+		check(rdb.Ping(context.Background()).Err())
+		times[i] = time.Since(start)
 	}
-	return n
-}
-
-// runTrial runs the job once in n processes, on empty servers.
-func (s *server) runTrial(ctx context.Context, n int, j job) (*trial, error) {
-	if err := s.flush(ctx); err != nil {
-		return nil, err
-	}
-	dir, err := os.MkdirTemp("", "baton-bench-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	j.SharedMem = filepath.Join(dir, "memory")
-	mem, unmap, err := openSharedMem(j.SharedMem)
-	if err != nil {
-		return nil, err
-	}
-	defer unmap()
-	f, err := startFleet(ctx, n, j)
-	if err != nil {
-		return nil, err
-	}
-	defer f.end()
-	before, err := s.count()
-	if err != nil {
-		return nil, err
-	}
-	all, err := f.run()
-	if err != nil {
-		return nil, err
-	}
-	after, err := s.count()
-	return &trial{all, after.since(before), mem.clashes.Load(), mem.total}, err
+	slices.Sort(times)
+	return times[len(times)/2]
 }

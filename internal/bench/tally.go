@@ -1,6 +1,9 @@
 package main
 
-import "time"
+import (
+	"math/bits"
+	"time"
+)
 
 // A tally is the result of a job, or of one goroutine's share of it.
 type tally struct {
@@ -22,25 +25,23 @@ type tally struct {
 
 func merged(tallies []tally) *tally {
 	all := new(tally)
-	for i := range tallies {
-		all.merge(&tallies[i])
+	for _, t := range tallies {
+		all.Holds = append(all.Holds, t.Holds...)
+		all.Late += t.Late
+		all.Unserved += t.Unserved
+		all.Failed += t.Failed
+		if t.Why != "" {
+			all.Why = t.Why
+		}
+		for i, n := range t.Waits {
+			all.Waits[i] += n
+		}
+		all.Longest = max(all.Longest, t.Longest)
+		all.Writes += t.Writes
+		all.WriteWait += t.WriteWait
+		all.CPU += t.CPU
 	}
 	return all
-}
-
-func (t *tally) merge(other *tally) {
-	t.Holds = append(t.Holds, other.Holds...)
-	t.Late += other.Late
-	t.Unserved += other.Unserved
-	t.Failed += other.Failed
-	if other.Why != "" {
-		t.Why = other.Why
-	}
-	t.Waits.merge(&other.Waits)
-	t.Longest = max(t.Longest, other.Longest)
-	t.CPU += other.CPU
-	t.Writes += other.Writes
-	t.WriteWait += other.WriteWait
 }
 
 func (t *tally) waited(d time.Duration) {
@@ -59,4 +60,31 @@ func (t *tally) holds() (n int64) {
 		n += x
 	}
 	return n
+}
+
+// hist counts durations in buckets that are at most 3 % wide, so a sample costs one increment and
+// a process's samples fit in one line of JSON. The index of a bucket is the six leading bits of the
+// nanoseconds, and the number of bits that follow.
+type hist [40 * 32]int64
+
+func (h *hist) add(d time.Duration) {
+	n := uint64(max(d, 0))
+	shift := max(bits.Len64(n)-6, 0)
+	h[min(shift*32+int(n>>shift), len(h)-1)]++
+}
+
+// quantile returns the middle of the bucket that contains quantile q.
+func (h *hist) quantile(q float64) time.Duration {
+	var total int64
+	for _, n := range h {
+		total += n
+	}
+	rest := int64(q * float64(total))
+	for i, n := range h {
+		if rest -= n; rest < 0 {
+			shift := max(i/32-1, 0)
+			return time.Duration((i-shift*32)<<shift + 1<<shift/2)
+		}
+	}
+	return 0
 }
