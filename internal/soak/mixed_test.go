@@ -19,20 +19,19 @@ import (
 // TestMixedFleet locks one key with baton and other libraries at the same time, each with its own calls.
 // They exclude one another, all of them get the lock, and none releases another's lock.
 func TestMixedFleet(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
-	names := []string{"baton", "redislock", "redsync"}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	var inside, holds atomic.Int64
+	var inside atomic.Int64
 	var workers sync.WaitGroup
-	const each = 15
-	for _, system := range names {
+	for _, system := range []string{"baton", "redislock", "redsync"} {
 		for range 2 {
 			client := systems[system](&plan{Topology: "single", Servers: []string{s.Addr()}, TTL: 20 * time.Second}) // long enough that no lock expires
 			defer client.close()
 			lock := client.request("m0")
 			workers.Go(func() {
-				for range each {
+				for range 15 {
 					h, err := lock(ctx, lockRequest{weight: 1})
 					if err != nil {
 						t.Errorf("%s: %v", system, err)
@@ -41,9 +40,7 @@ func TestMixedFleet(t *testing.T) {
 					if inside.Add(1) != 1 {
 						t.Errorf("%s holds the lock together with another client", system)
 					}
-					n := holds.Load()
 					time.Sleep(rand.N(2 * time.Millisecond)) // the work
-					holds.Store(n + 1)
 					inside.Add(-1)
 					if err := h.release(); err != nil {
 						t.Errorf("%s: unlock: %v", system, err)
@@ -54,22 +51,17 @@ func TestMixedFleet(t *testing.T) {
 		}
 	}
 	workers.Wait()
-	if n := holds.Load(); !t.Failed() && n != int64(len(names)*2*each) {
-		t.Errorf("%d holds, but the counter is %d", len(names)*2*each, n)
-	}
 }
 
 // TestMixedRueidislock checks the same for rueidislock, which uses one key with KeyMajority 1, and chooses
 // the key's name. The two lock alternately, because a waiting rueidislock can miss that the lock is free.
 func TestMixedRueidislock(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
-	theirs, err := rueidislock.NewLocker(rueidislock.LockerOption{
+	theirs := must(rueidislock.NewLocker(rueidislock.LockerOption{
 		KeyMajority: 1, NoLoopTracking: true, KeyValidity: time.Minute, TryNextAfter: 10 * time.Second,
 		ClientOption: rueidis.ClientOption{InitAddress: []string{s.Addr()}, ClientSetInfo: rueidis.DisableClientSetInfo},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	}))
 	defer theirs.Close()
 	ours := mutex.New(s.Client(t), "rueidislock:0:orders")
 

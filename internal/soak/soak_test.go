@@ -39,7 +39,7 @@ func run(t *testing.T, c *config, topology, faults string) *report {
 // TestSoak runs a short soak with one topology and a few faults.
 func TestSoak(t *testing.T) {
 	t.Parallel()
-	c := &config{system: "baton", duration: 8 * time.Second, seed: uint64(time.Now().UnixNano()), ttl: time.Second}
+	c := &config{system: "baton", duration: 4 * time.Second, seed: uint64(time.Now().UnixNano()), ttl: time.Second}
 	r := run(t, c, "aof", "cut-reply,black-hole,worker-kill,worker-stop,drop-messages,restart-aof")
 	for _, v := range r.violations {
 		t.Errorf("seed %d: %v", c.seed, v)
