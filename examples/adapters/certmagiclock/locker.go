@@ -36,18 +36,21 @@ func (l *Locker) TryLock(ctx context.Context, name string) (bool, error) {
 }
 
 func (l *Locker) keep(name string, lease *mutex.Lease, err error) error {
-	if l.mu.Lock(); err == nil {
-		l.held[name] = append(l.held[name], lease)
+	if err != nil {
+		return err
 	}
-	l.mu.Unlock()
-	return err
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held[name] = append(l.held[name], lease)
+	return nil
 }
 
 // Unlock unlocks name. It returns mutex.ErrLost if the lock was lost. It ignores ctx.
 func (l *Locker) Unlock(_ context.Context, name string) error {
 	l.mu.Lock()
 	leases := l.held[name]
-	if delete(l.held, name); len(leases) > 1 {
+	delete(l.held, name)
+	if len(leases) > 1 {
 		l.held[name] = leases[1:]
 	}
 	l.mu.Unlock()

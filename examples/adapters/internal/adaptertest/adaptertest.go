@@ -3,6 +3,8 @@ package adaptertest
 
 import (
 	"os"
+	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -18,22 +20,14 @@ func NewClient(t *testing.T, rdb *redis.Client) *redis.Client {
 	return other
 }
 
-// Spawn starts a server and a worker process. It returns when the worker has locked its
-// lock and printed the error <nil>.
-func Spawn(t *testing.T, worker string) (*redistest.Server, *redistest.Worker) {
+// Examples runs the examples of the test binary again, on a real server. By default they
+// run on an embedded server.
+func Examples(t *testing.T) {
 	s := redistest.Start(t)
-	w := redistest.Spawn(t, worker, "WORKER_REDIS_URL="+s.URL())
-	if line := <-w.Lines(); line != "<nil>" {
-		t.Fatalf("%s: %s", worker, line)
+	again := exec.Command(os.Args[0], "-test.run=^Example", "-test.v")
+	again.Env = append(os.Environ(), "REDIS_URL="+s.URL())
+	out, err := again.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: Example") || s.Stats(t).Calls["evalsha"] == 0 {
+		t.Errorf("%v\n%s", err, out)
 	}
-	return s, w
-}
-
-// WorkerClient returns the worker process's client of the server.
-func WorkerClient() *redis.Client {
-	o, err := redis.ParseURL(os.Getenv("WORKER_REDIS_URL"))
-	if err != nil {
-		panic(err)
-	}
-	return redis.NewClient(o)
 }
