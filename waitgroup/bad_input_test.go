@@ -34,9 +34,20 @@ func zero(do func(task *waitgroup.Task) error) row {
 	}}
 }
 
+// same is a row for a function with the same result for all victims.
+func same(always string, do func() any) row {
+	return row{always: always, noCtx: true, do: func(context.Context, victim) error { return fmt.Errorf("%v", do()) }}
+}
+
+func called(context.Context) error { panic("f was called") }
+
 // badInput has a row for every exported function of the package.
 var badInput = map[string]row{
-	"New": {always: "<nil>", noCtx: true, do: func(context.Context, victim) error { waitgroup.New(nil, ""); return nil }},
+	"New":                  same("10s", func() any { return waitgroup.New(nil, "").TTL }),
+	"Status.Outstanding":   same("0", func() any { return waitgroup.Status{}.Outstanding() }),
+	"Owner.String":         same("host, pid 7", func() any { return waitgroup.Owner{Host: "host", PID: 7} }),
+	"AbandonedError.Error": same("tasks abandoned: 0", func() any { return new(waitgroup.AbandonedError) }),
+	"AbandonedError.Is":    same("false", func() any { return new(waitgroup.AbandonedError).Is(nil) }),
 
 	"WaitGroup.Add":         {noCtx: true, delta: true, do: func(_ context.Context, v victim) error { v.wg.Add(v.delta); return nil }},
 	"WaitGroup.Done":        {noCtx: true, do: func(_ context.Context, v victim) error { v.wg.Done(); return nil }},
@@ -46,20 +57,9 @@ var badInput = map[string]row{
 	"WaitGroup.WaitContext": {do: func(ctx context.Context, v victim) error { return v.wg.WaitContext(ctx) }},
 	"WaitGroup.WaitChan":    {do: func(ctx context.Context, v victim) error { return <-v.wg.WaitChan(ctx) }},
 	"WaitGroup.Go":          {noCtx: true, ttl: true, do: func(_ context.Context, v victim) error { v.wg.Go(func() { panic("f was called") }); return nil }},
-	"WaitGroup.Do": {ttl: true, do: func(ctx context.Context, v victim) error {
-		return v.wg.Do(ctx, func(context.Context) error { panic("f was called") })
-	}},
-	"WaitGroup.Claim": {ttl: true, do: func(ctx context.Context, v victim) error { return redistest.ErrorOf(v.wg.Claim(ctx)) }},
-
-	"WaitGroup.Inspect":  {do: func(ctx context.Context, v victim) error { _, err := v.wg.Inspect(ctx); return err }},
-	"Status.Outstanding": {always: "<nil>", noCtx: true, do: func(context.Context, victim) error { waitgroup.Status{}.Outstanding(); return nil }},
-	"Owner.String":       {always: "<nil>", noCtx: true, do: func(context.Context, victim) error { _ = waitgroup.Owner{}.String(); return nil }},
-
-	"AbandonedError.Error": {always: "tasks abandoned: 0", noCtx: true, do: func(context.Context, victim) error { return new(waitgroup.AbandonedError) }},
-	"AbandonedError.Is": {always: "<nil>", noCtx: true, do: func(context.Context, victim) error {
-		_ = new(waitgroup.AbandonedError).Is(nil)
-		return nil
-	}},
+	"WaitGroup.Do":          {ttl: true, do: func(ctx context.Context, v victim) error { return v.wg.Do(ctx, called) }},
+	"WaitGroup.Claim":       {ttl: true, do: func(ctx context.Context, v victim) error { return redistest.ErrorOf(v.wg.Claim(ctx)) }},
+	"WaitGroup.Inspect":     {do: func(ctx context.Context, v victim) error { _, err := v.wg.Inspect(ctx); return err }},
 
 	"Task.Done":    zero((*waitgroup.Task).Done),
 	"Task.Abandon": zero((*waitgroup.Task).Abandon),

@@ -2,13 +2,9 @@ package waitgroup_test
 
 import (
 	"context"
-	"fmt"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/waitgroup"
@@ -50,32 +46,5 @@ func TestCost(t *testing.T) {
 				must(<-c)
 			}
 		})
-	})
-}
-
-// All tasks of a client are renewed in one pipeline, three times a TTL.
-func TestCostRenewal(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rdb := bubbleClient(t)
-		var pipelines, commands atomic.Int64
-		rdb.AddHook(redistest.Hook{Pipeline: func(ctx context.Context, cmds []redis.Cmder, next redis.ProcessPipelineHook) error {
-			pipelines.Add(1)
-			commands.Add(int64(len(cmds)))
-			return next(ctx, cmds)
-		}})
-		var tasks []*waitgroup.Task
-		for i := range 100 {
-			wg := waitgroup.New(rdb, fmt.Sprint("key", i%10))
-			wg.Add(1)
-			tasks = append(tasks, claim(t, wg))
-		}
-		const ttls = 10
-		time.Sleep(ttls*waitgroup.DefaultTTL - time.Second) // at a time without renewals
-		if p := pipelines.Load(); p > 32 || p < 2*ttls || commands.Load() != 100*p {
-			t.Errorf("%d pipelines with %d commands in %d TTLs", p, commands.Load(), ttls)
-		}
-		for _, task := range tasks {
-			must(task.Done())
-		}
 	})
 }

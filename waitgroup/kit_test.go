@@ -12,6 +12,11 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
+// workers are the functions that a test can run in another process, by name.
+var workers = map[string]func(){"panics": panicsProcess}
+
+func TestMain(m *testing.M) { redistest.Main(m, workers) }
+
 // To the library, each client is a separate process.
 
 // withOneAndFourProcesses runs f with the groups of one process on a miniredis, and with those of four
@@ -30,7 +35,7 @@ func withOneAndFourProcesses(t *testing.T, f func(t *testing.T, of func(key stri
 var (
 	must, sibling, bubbleClient = kit.Must, redistest.Sibling, redistest.BubbleClient
 	is, lost, claim             = kit.Is, kit.Lost, kit.Claim
-	holds, listening            = kit.Counts, kit.Listening
+	holds                       = kit.Counts
 )
 
 // result returns the result of a wait.

@@ -2,6 +2,7 @@ package waitgroup_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -16,39 +17,27 @@ import (
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
-func init() { workers["panics"] = panicsProcess }
-
-// A task of Go that panics ends its program, as with sync. Waiters in other processes immediately
-// get ErrAbandoned.
+// A task of Go that panics ends its program, as with sync, and before Wait returns there. Waiters in
+// other processes immediately get ErrAbandoned.
 func TestGoPanic(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	rdb := s.Client(t)
-	wg := waitgroup.New(rdb, "key")
+	wg := waitgroup.New(s.Client(t), "key")
 	wg.Add(1)
-	w := redistest.Spawn(t, "panics", "WG_URL="+s.URL())
-	if line := <-w.Lines(); line != "runs" {
+	running, waiting := redistest.Spawn(t, "panics", "WG_URL="+s.URL()), redistest.Spawn(t, "panics", "WG_URL="+s.URL(), "WG_WAIT=alone")
+	if line := <-running.Lines(); line != "runs" {
 		t.Errorf("the worker prints %q", line)
 	}
 	c := wg.WaitChan(t.Context())
-	w.Send("now")
-	if err := w.Wait(); err == nil {
-		t.Error("the program ends without an error")
+	running.Send("now")
+	if running.Wait() == nil || waiting.Wait() == nil {
+		t.Error("a program ends without an error")
+	}
+	for line := range waiting.Lines() {
+		t.Error(line)
 	}
 	wg.Done()
 	lost(t, "the wait", result(t, "the wait", c), 1)
-}
-
-// A panic of a task of Go ends its program before Wait returns.
-func TestGoPanicDoesNotUnblockWait(t *testing.T) {
-	t.Parallel()
-	w := redistest.Spawn(t, "panics", "WG_URL="+redistest.Start(t).URL(), "WG_MODE=wait")
-	if err := w.Wait(); err == nil {
-		t.Error("the program ends without an error")
-	}
-	for line := range w.Lines() {
-		t.Error(line)
-	}
 }
 
 // panicsProcess runs a task that panics: at once during Wait, or when it reads a line.
@@ -56,9 +45,10 @@ func panicsProcess() {
 	o, err := redis.ParseURL(os.Getenv("WG_URL"))
 	must(err)
 	rdb := redis.NewClient(o)
-	wg := waitgroup.New(rdb, "key")
+	alone := os.Getenv("WG_WAIT") // the key of a group with one task
+	wg := waitgroup.New(rdb, cmp.Or(alone, "key"))
 	wg.TTL = time.Minute
-	if os.Getenv("WG_MODE") == "wait" {
+	if alone != "" {
 		defer func() { fmt.Println("Wait panics:", recover()) }()
 		// The program waits for the reply to the request that abandons the task: Wait could return before the end.
 		rdb.AddHook(redistest.Hook{Process: func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {

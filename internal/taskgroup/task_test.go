@@ -174,40 +174,19 @@ func TestOperationUndone(t *testing.T) {
 	})
 }
 
-// TestSupersededOperation sends operations whose numbers Redis has as acknowledged, as if another process
-// uses the same numbers. They must fail.
-func TestSupersededOperation(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		outcome := Applied
-		store := &countingStore{do: func(Operation) (UpdateReply, error) { return UpdateReply{Outcome: outcome}, nil }}
-		s := newSession(store)
-		task, err := s.Start(t.Context(), "go", OpStart, time.Minute, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		outcome = Superseded
-		_, added := s.Update(t.Context(), "add", Operation{Op: OpAdd, Delta: 1})
-		_, started := s.Start(t.Context(), "go", OpStart, time.Minute, "")
-		for what, err := range map[string]error{"add": added, "go": started, "done": task.Done()} {
-			if !errors.Is(err, errSuperseded) || !retry.IsPermanent(err) {
-				t.Errorf("%s: %v", what, err)
-			}
-		}
-	})
-}
-
-// TestDoneOfAnAbandonedTask ends a task that Redis has counted as abandoned, and a task whose Done Redis
-// refuses.
-func TestDoneOfAnAbandonedTask(t *testing.T) {
+// TestDoneFails ends a task that Redis has counted as abandoned, a task whose Done Redis refuses, and a task
+// whose Done has a number that Redis has as acknowledged, as if another process uses the same numbers.
+func TestDoneFails(t *testing.T) {
 	refused := retry.Permanent(errors.New("refused"))
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
 		reply UpdateReply
 		err   error
 		is    error
 		text  string
 	}{
-		"abandoned": {UpdateReply{Outcome: TaskAbandoned}, nil, ErrTaskLost, `baton: done "key": task lost`},
-		"refused":   {UpdateReply{}, refused, refused, `baton: done "key": refused`},
+		{UpdateReply{Outcome: TaskAbandoned}, nil, ErrTaskLost, `baton: done "key": task lost`},
+		{UpdateReply{}, refused, refused, `baton: done "key": refused`},
+		{UpdateReply{Outcome: Superseded}, nil, errSuperseded, `baton: done "key": ` + errSuperseded.Error()},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			store := &countingStore{do: func(o Operation) (UpdateReply, error) {
@@ -221,11 +200,11 @@ func TestDoneOfAnAbandonedTask(t *testing.T) {
 				t.Fatal(err)
 			}
 			err = task.Done()
-			if !errors.Is(err, c.is) || err.Error() != c.text {
-				t.Errorf("%s: Done returns %v", name, err)
+			if !errors.Is(err, c.is) || err.Error() != c.text || retry.IsPermanent(err) != (c.is != ErrTaskLost) {
+				t.Errorf("Done returns %v, want %v", err, c.is)
 			}
 			if c.is == ErrTaskLost && !errors.Is(task.Err(), ErrTaskLost) {
-				t.Errorf("%s: Err is %v", name, task.Err())
+				t.Errorf("Err is %v", task.Err())
 			}
 		})
 	}
