@@ -43,18 +43,17 @@
 //     permits, and wait groups.
 //
 // Three numbers bound the size: packets in transit, tokens of a process in use, and T in ticks. By
-// default, TestExclusion has two processes, one drifting clock, two packets, one claim per process,
-// and T = 3: 21,455 states. Flags enlarge the model:
+// default, TestHolds/exclusion has two processes, one drifting clock, two packets, one claim per
+// process, and T = 3: 21,455 states. Flags enlarge the models:
 //
-//	go test -v -run TestExclusion ./internal/model -model.drift 2     60,156 states
-//	go test -v -run TestExclusion ./internal/model -model.time 4      101,947
-//	go test -v -run TestExclusion ./internal/model -model.packets 3   75,602
-//	go test -v -run TestExclusion ./internal/model -model.packets 1 -model.processes 3   84,252
-//	go test -v -run TestFences ./internal/model -model.packets 3      43,141
+//	go test -v -run TestHolds/exclusion ./internal/model -model.drift 2     60,156 states
+//	go test -v -run TestHolds/exclusion ./internal/model -model.time 4      101,947
+//	go test -v -run TestHolds/exclusion ./internal/model -model.packets 3   75,602
+//	go test -v -run TestHolds/exclusion ./internal/model -model.packets 1 -model.processes 3   84,252
+//	go test -v -run TestHolds/fences$ ./internal/model -model.packets 3     43,141
 //
-// TestValues visits 66,060 states, and 180,049 with a failover.
-//
-// States that differ only in the names of claims count once, and so do those that differ only in the
-// order of processes whose clocks do not drift. A million states take about ten seconds and a
-// third of a gigabyte. TestYield needs two claims per process, so it has only one packet.
+// TestHolds/values visits 66,060 states, and 180,049 with a failover. States that differ only in the
+// names of claims count once, and so do those that differ only in the order of processes whose clocks
+// do not drift. A million states take about ten seconds and a third of a gigabyte. Processes that
+// yield need two claims, so their models have only one packet.
 package model

@@ -15,36 +15,37 @@ const (
 
 // applyFaults emits the states after all possible faults.
 func (m *Model) applyFaults(s state, next func(string, state)) {
-	try := func(f Fault, event string, change func(*state)) {
-		if s.faults&f != 0 {
-			n := s
-			n.faults &^= f
-			change(&n)
-			next(event, n)
+	for _, f := range [...]struct {
+		fault  Fault
+		event  string
+		change func(*state)
+	}{
+		{LoseLock, "loses the lock", func(n *state) { n.redis.owner, n.redis.left = 0, 0 }},
+		{LoseFence, "loses the fence", func(n *state) { n.redis.last = 0 }},
+		{LoseQueue, "loses the queue", func(n *state) { n.redis.queue = [maxQueue]entry{} }},
+		{Restart, "is restarted empty", func(n *state) {
+			n.redis = redis{}
+			for range m.Outage {
+				m.tick(n, 0)
+			}
+			m.step(n, -m.Back)
+		}},
+		{LeapForward, "has its clock set forward", func(n *state) { m.step(n, m.TTL) }},
+		{SetBack, "has its clock set back", func(n *state) { m.step(n, -m.Back) }},
+	} {
+		if n := s; s.faults&f.fault != 0 {
+			n.faults &^= f.fault
+			f.change(&n)
+			next(f.event, n)
 		}
 	}
-	try(LoseLock, "loses the lock", func(n *state) { n.redis.owner, n.redis.left = 0, 0 })
-	try(LoseFence, "loses the fence", func(n *state) { n.redis.last = 0 })
-	try(LoseQueue, "loses the queue", func(n *state) { n.redis.queue = [maxQueue]entry{} })
-	try(Restart, "is restarted empty", func(n *state) {
-		n.redis = redis{}
-		for range m.Outage {
-			m.tick(n, 0)
-		}
-		m.step(n, -m.Back)
-	})
-	try(LeapForward, "has its clock set forward", func(n *state) { m.step(n, m.TTL) })
-	try(SetBack, "has its clock set back", func(n *state) { m.step(n, -m.Back) })
-	if s.faults&Failover != 0 && !s.replicaLags {
-		n := s
-		n.replicaLags, n.replica = true, s.redis
-		next("has a replica that stops replicating", n)
-	}
-	if s.replicaLags {
-		n := s
+	if n := s; s.replicaLags {
 		n.faults &^= Failover
 		n.redis, n.replica, n.replicaLags = s.replica, redis{}, false
-		next("fails over to that replica", n)
+		next("fails over to its replica", n)
+	} else if s.faults&Failover != 0 {
+		n.replica, n.replicaLags = s.redis, true
+		next("has a replica that stops replicating", n)
 	}
 }
 

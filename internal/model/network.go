@@ -14,10 +14,9 @@ func (m *Model) send(s *state, p packet) {
 
 // transmit emits the states after all actions of the network.
 func (m *Model) transmit(s state, next func(string, packet, state)) {
-	for i := range m.Packets {
-		q := s.net[i]
+	for i, q := range s.net {
 		if q.kind == nothing {
-			continue
+			return
 		}
 		n := s
 		n.net[i] = packet{}

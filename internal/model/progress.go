@@ -1,16 +1,12 @@
 package model
 
+import "slices"
+
 // progress ends the faults in every state, and checks that all waiting processes acquire the lock.
 // Packets in transit arrive once, a waiter sends one request per tick, and no clock is slow. It tries
 // three endings: holders release, die, or get no notices. A lingering claim is released for the first
 // waiter, or ends with its window if there are no notices.
 func (m *Model) progress(states []state, r *Result) {
-	for _, s := range states {
-		if !m.noLeader(s) {
-			r.Stuck = s.String()
-			return
-		}
-	}
 	endings := []ending{releases, dies}
 	if m.Linger {
 		endings = append(endings, noNotices)
@@ -19,11 +15,10 @@ func (m *Model) progress(states []state, r *Result) {
 		known := map[uint64]int{}
 		for _, s := range states {
 			ticks := m.ticksUntilServed(s, end, known)
-			if ticks > m.limit() {
+			if r.Slowest = max(r.Slowest, ticks); ticks > m.limit() || !m.noLeader(s) {
 				r.Stuck = s.String()
 				return
 			}
-			r.Slowest = max(r.Slowest, ticks)
 		}
 	}
 }
@@ -65,12 +60,12 @@ func (m *Model) ticksUntilServed(s state, end ending, known map[uint64]int) int 
 
 // serve runs one tick of a process. It returns false if a lingering claim was not released for it.
 func (m *Model) serve(s *state, i int, end ending) (prompt bool) {
-	if s.processes[i].phase == asking {
+	if p := &s.processes[i]; p.phase == asking {
 		m.sendRequest(s, i)
 		m.deliverAll(s, end)
-		s.processes[i].from = 0 // the reply has confirmed the yield
-		if owner := s.redis.owner; end != noNotices && owner != 0 && s.processes[i].phase == asking && s.redis.queue[0].token == s.processes[i].token {
-			if p := s.claim(owner); p != nil && p.idle && !p.noticed {
+		p.from = 0 // the reply has confirmed the yield
+		if end != noNotices && p.phase == asking && s.redis.owner != 0 && s.redis.queue[0].token == p.token {
+			if owner := s.claim(s.redis.owner); owner != nil && owner.idle && !owner.noticed {
 				return false
 			}
 		}
@@ -105,10 +100,5 @@ func (m *Model) deliverAll(s *state, end ending) {
 }
 
 func (s *state) waits() bool {
-	for _, p := range s.processes {
-		if p.phase == asking {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.processes[:], func(p process) bool { return p.phase == asking })
 }

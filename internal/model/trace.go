@@ -30,16 +30,15 @@ func (t token) String() string {
 	return letters[t.process()] + strings.Repeat("'", t.slot())
 }
 
-var kinds = [...]string{
-	acquire: "acquire", yield: "yield", release: "release", renew: "renew", write: "the value of",
-	granted: "the grant for", kept: "the renewal's reply for", message: "the message for", notice: "the notice for",
-}
-
 func (p packet) String() string {
+	what := [...]string{
+		acquire: "acquire", yield: "yield", release: "release", renew: "renew", write: "the value of",
+		granted: "the grant for", kept: "the renewal's reply for", message: "the message for", notice: "the notice for",
+	}[p.kind]
 	if p.kind == yield {
-		return fmt.Sprintf("yield %v to %v", p.from, p.token)
+		what += fmt.Sprintf(" %v to", p.from)
 	}
-	return kinds[p.kind] + " " + p.token.String()
+	return what + " " + p.token.String()
 }
 
 // String describes the state of Redis and of the processes.
@@ -57,10 +56,8 @@ func (s state) String() string {
 		switch {
 		case p.phase == asking:
 			text += fmt.Sprintf("; %s waits", letters[i])
-		case p.phase == held && p.idle:
-			text += fmt.Sprintf("; %s lingers for %d", letters[i], p.left)
 		case p.phase == held:
-			text += fmt.Sprintf("; %s holds for %d", letters[i], p.left)
+			text += fmt.Sprintf("; %s %s for %d", letters[i], map[bool]string{false: "holds", true: "lingers"}[p.idle], p.left)
 		}
 	}
 	return text
