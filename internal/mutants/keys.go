@@ -18,7 +18,7 @@ var keys = []mutant{
 	}
 	if err`, `		_ = wg.Wait
 	}
-	if err`, "internal/matrix/faults", "TestPoolReleaseLost"},
+	if err`, "internal/lease", "TestMultiLeaseTakesOneRoundTrip"},
 	{"keys-panic", "a panic of the client during the unlock of several keys is swallowed", "internal/lease/multi.go",
 		`	retry.Repanic(err)
 `, `	retry.Repanic(nil)

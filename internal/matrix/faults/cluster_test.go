@@ -42,54 +42,48 @@ func awaitWaiter(t *testing.T, c *redistest.Cluster, key string) {
 	}, "%s has a waiter", key)
 }
 
-// TestClusterSlotMoves moves the slot of held and awaited locks to another master, one key after
-// another, and back (rows 9 and 10). The holds are renewed throughout, because a renewal names one key.
-// Commands with several keys get TRYAGAIN and are retried: an unlock, an earlier and a later waiter.
+// TestClusterSlotMoves moves the slot of locks and of a group, which are held and awaited, to another master
+// and back (rows 9 and 10): first key by key. Holds and tasks are renewed throughout, because a renewal names
+// one key. Commands with several keys get TRYAGAIN and are retried: an unlock, waits, the end of a task.
+// The end of the group is published on all nodes (row 11).
 func TestClusterSlotMoves(t *testing.T) {
 	t.Parallel()
 	const ttl = 1500 * time.Millisecond
 	type state struct {
-		held        *mutex.Lease
-		done        <-chan struct{} // nil if the hold may end
-		next, third <-chan mutex.Result
-		unlocked    chan error
+		held     *mutex.Lease
+		next     <-chan mutex.Result
+		unlocked chan error
 	}
 	c := redistest.StartCluster(t, 2)
 	slot, kinds, all := c.Slot(t, "{t}"), lockKinds(ttl), map[string]*state{}
 	for key, lock := range kinds {
-		x := &state{unlocked: make(chan error, 1)}
-		x.held = grant(t, "to lock", lock(t.Context(), c.Client(t)), poll)
-		x.done, x.next = x.held.Done(), lock(t.Context(), c.Client(t))
+		held := grant(t, "to lock", lock(t.Context(), c.Client(t)), poll)
+		all[key] = &state{held, lock(t.Context(), c.Client(t)), make(chan error, 1)}
 		awaitWaiter(t, c, key)
-		all[key] = x
 	}
-	stay := func(d time.Duration) {
-		t.Helper()
-		<-time.After(d) // the renewals during this time are under test
-		for key, x := range all {
-			select {
-			case <-x.done:
-				t.Errorf("%s: the hold is lost", key)
-			case <-x.next:
-				t.Errorf("%s: granted while it is held, or while its keys are on two nodes", key)
-			case <-x.third:
-				t.Errorf("%s: granted to the later waiter", key)
-			default:
-			}
-		}
-	}
+	wg, there := waitgroup.New(c.Client(t), "{t}"), waitgroup.New(c.Client(t), "{t}")
+	wg.TTL = ttl
+	wg.Add(1)
+	task, waited, done := claim(t, wg), there.WaitChan(t.Context()), make(chan error, 1)
 	refused := c.Errors(t, "TRYAGAIN")
 	move := c.Migrate(t, slot)
+	move.Move(t, "{t}")
 	for key := range all {
 		move.Move(t, key)
 	}
-	stay(ttl)
+	expectNone(t, "a wait for a live task", waited, ttl) // the renewals during this time are under test
 	for key, x := range all {
-		x.done = nil
+		expectExcluded(t, x.next, 0)
+		if err := x.held.Err(); err != nil {
+			t.Errorf("%s: the hold is lost: %v", key, err)
+		}
 		go func() { x.unlocked <- x.held.Unlock() }()
-		x.third = kinds[key](t.Context(), c.Client(t))
 	}
-	stay(100 * time.Millisecond)
+	go func() { done <- task.Done() }()
+	expectNone(t, "the end of a task while its keys are on two nodes", done, 100*time.Millisecond)
+	for _, x := range all {
+		expectExcluded(t, x.next, 0)
+	}
 	if n := c.Errors(t, "TRYAGAIN") - refused; n < int64(len(all)) {
 		t.Errorf("%d scripts were refused", n)
 	}
@@ -97,84 +91,27 @@ func TestClusterSlotMoves(t *testing.T) {
 	start := time.Now()
 	for key, x := range all {
 		check(t, receive(t, "the unlock of "+key, x.unlocked, start, poll))
-		first := x.held
-		select {
-		case r := <-x.next:
-			x.held, x.next = r.Lease, x.third
-			check(t, r.Err)
-		case r := <-x.third: // possible if the first waiter's entry has expired
-			x.held = r.Lease
-			check(t, r.Err)
-		case <-time.After(redistest.Patience):
-			t.Fatalf("%s: not granted after the move", key)
-		}
-		checkBound(t, "the grant after the move", start, poll)
-		x.done, x.third = x.held.Done(), nil
-		expectFencesGrow(t, first, x.held)
+		r := receive(t, "the grant after the move", x.next, start, poll)
+		check(t, r.Err)
+		expectFencesGrow(t, x.held, r.Lease)
+		x.held, x.next = r.Lease, kinds[key](t.Context(), c.Client(t))
 		awaitWaiter(t, c, key)
 	}
+	check(t, receive(t, "the end of the task", done, start, poll))
+	check(t, receive(t, "the wait", waited, start, poll))
+
+	wg.Add(1)
+	task, waited = claim(t, wg), there.WaitChan(t.Context())
 	c.Migrate(t, slot).Finish(t)
-	stay(ttl)
+	expectNone(t, "a wait for a live task", waited, ttl)
+	check(t, task.Done())
+	check(t, receive(t, "the wait after the move", waited, time.Now(), 0))
 	for _, x := range all {
 		unlock(t, x.held)
 		last := grant(t, "the hand-over after the move", x.next, 0)
 		expectFencesGrow(t, x.held, last)
 		unlock(t, last)
 	}
-}
-
-// TestClusterGroupMoves moves the slot of a group with tasks and waits of both styles to another master
-// (rows 9 and 10). Tasks are renewed and waits continue throughout, because their commands name one key.
-// Commands with two keys get TRYAGAIN and are retried. The end is published on all nodes (row 11).
-func TestClusterGroupMoves(t *testing.T) {
-	t.Parallel()
-	const ttl = 1500 * time.Millisecond
-	c := redistest.StartCluster(t, 2)
-	c.Errors(t, "TRYAGAIN") // skips the test on servers that do not count errors
-	wg, there := groupOf(c.Client(t), ttl), groupOf(c.Client(t), ttl)
-	for _, split := range []bool{true, false} { // the keys are on two nodes
-		wg.Add(2)
-		task := claim(t, there)
-		waited, synced := there.WaitChan(t.Context()), make(chan error, 1)
-		go func() {
-			wg.Wait() // panics if there is an error
-			synced <- nil
-		}()
-		awaitGroupWaiters(t, c, 2)
-		refused := c.Errors(t, "TRYAGAIN")
-		m := c.Migrate(t, c.Slot(t, "key"))
-		m.Move(t, "key")
-		done := make(chan error, 2)
-		finish := func() {
-			done <- wg.DoneContext(t.Context())
-			done <- task.Done()
-		}
-		bound := poll
-		if split {
-			expectNone(t, "a wait during the move", waited, ttl) // the renewals during this time are under test
-			go finish()
-			expectNone(t, "Done while the keys are on two nodes", done, 100*time.Millisecond)
-			expectFault(t, "scripts were refused", c.Errors(t, "TRYAGAIN")-refused, 0)
-		}
-		m.Finish(t)
-		if !split {
-			expectNone(t, "a wait after the move of the slot", waited, ttl)
-			bound = 0
-			go finish()
-		}
-		start := time.Now()
-		for _, end := range []<-chan error{done, done, waited, synced} {
-			check(t, receive(t, "each end after the move", end, start, bound))
-		}
-	}
-}
-
-// awaitGroupWaiters waits until n processes are subscribed to the group "key".
-func awaitGroupWaiters(t *testing.T, c *redistest.Cluster, n int) {
-	t.Helper()
-	redistest.Eventually(t, redistest.Patience, func() bool {
-		return c.Nodes[0].Subscribers(t, "baton:{key}:done")+c.Nodes[1].Subscribers(t, "baton:{key}:done") == n
-	}, "%d waiters are subscribed", n)
 }
 
 // TestClusterSlotBeginsToMove releases a lock with a waiter, and ends the last task of a group, while the
@@ -255,51 +192,41 @@ func TestClusterSlotMovesUnderBatches(t *testing.T) {
 }
 
 // TestClusterSlotMovesWhileClaimsLinger moves the slot of a lock (rows 9 and 74): key by key, or in one
-// step with the writes paused. One process locks the key repeatedly without requests, another locks it
-// sometimes. They always exclude each other. With a TTL longer than the pause, no lease is lost. With a
-// shorter TTL, both processes continue.
+// step with the writes paused for longer than a TTL. One process locks the key repeatedly without requests,
+// another locks it sometimes. They always exclude each other, and continue. No
+// lease is lost while all keys can be read.
 func TestClusterSlotMovesWhileClaimsLinger(t *testing.T) {
-	t.Parallel()
-	const short, pause, long = 2 * time.Second, 4 * time.Second, 20 * time.Second
-	moves := map[string]func(*testing.T, *redistest.Cluster, int64){
-		"KeyByKey": func(t *testing.T, c *redistest.Cluster, slot int64) {
-			refused := c.Errors(t, "TRYAGAIN")
-			m := c.Migrate(t, slot)
-			m.Move(t, "key")
-			redistest.Eventually(t, redistest.Patience, func() bool { return c.Errors(t, "TRYAGAIN") > refused }, "scripts are refused while the keys are on two nodes")
-			m.Finish(t)
-		},
-		"AtOnce": func(t *testing.T, c *redistest.Cluster, slot int64) {
-			c.WhileWritesArePaused(t, slot, pause, func() { c.MoveAtOnce(t, slot) })
-		},
-	}
-	for name, move := range moves {
-		for _, ttl := range []time.Duration{short, long} {
-			t.Run(name+ttl.String(), func(t *testing.T) {
-				t.Parallel()
-				c := redistest.StartCluster(t, 2)
-				often, seldom := mutexOf(c.Client(t), ttl), mutexOf(c.Client(t), ttl)
-				often.Linger = ttl / 10
-				x := contend(t, map[*mutex.Mutex]time.Duration{often: time.Millisecond, seldom: 100 * time.Millisecond})
-				proceed := func() {
-					t.Helper()
-					before := x.count()
-					redistest.Eventually(t, 2*redistest.Patience, func() bool {
-						now := x.count()
-						return now[often] > before[often]+20 && now[seldom] > before[seldom]+3
-					}, "both continue")
-				}
-				for range 2 {
-					proceed()
-					move(t, c, c.Slot(t, "key"))
-				}
-				proceed()
-				if x.end(); ttl == long {
-					x.expectNoLoss()
-				}
-			})
+	each(t, map[string]bool{"KeyByKey": false, "AtOnce": true}, func(t *testing.T, atOnce bool) {
+		ttl := 2 * ample
+		if atOnce {
+			ttl = 2 * time.Second
 		}
-	}
+		c := redistest.StartCluster(t, 2)
+		slot := c.Slot(t, "key")
+		often, seldom := mutexOf(c.Client(t), ttl), mutexOf(c.Client(t), ttl)
+		often.Linger = ttl / 10
+		x := contend(t, map[*mutex.Mutex]time.Duration{often: time.Millisecond, seldom: 100 * time.Millisecond})
+		for move := range 3 {
+			before := x.count()
+			redistest.Eventually(t, 2*redistest.Patience, func() bool {
+				now := x.count()
+				return now[often] > before[often]+20 && now[seldom] > before[seldom]+3
+			}, "both continue after %d moves", move)
+			switch refused := c.Errors(t, "TRYAGAIN"); {
+			case move == 2:
+			case atOnce:
+				c.WhileWritesArePaused(t, slot, 2*ttl, func() { c.MoveAtOnce(t, slot) })
+			default:
+				m := c.Migrate(t, slot)
+				m.Move(t, "key")
+				redistest.Eventually(t, redistest.Patience, func() bool { return c.Errors(t, "TRYAGAIN") > refused }, "scripts are refused while the keys are on two nodes")
+				m.Finish(t)
+			}
+		}
+		if x.end(); !atOnce {
+			x.expectNoLoss()
+		}
+	})
 }
 
 // TestClusterSlotMovesAtOnce moves the slots of locks and a group as newer servers do (row 74): writes
@@ -319,7 +246,9 @@ func TestClusterSlotMovesAtOnce(t *testing.T) {
 	here.Add(2)
 	task, lostTask := claim(t, here), claim(t, there)
 	waited := groupOf(c.Client(t), long).WaitChan(t.Context())
-	awaitGroupWaiters(t, c, 1)
+	redistest.Eventually(t, redistest.Patience, func() bool {
+		return c.Nodes[0].Subscribers(t, "baton:{key}:done")+c.Nodes[1].Subscribers(t, "baton:{key}:done") == 1
+	}, "the waiter is subscribed")
 	ctx, stop := lostTask.Context(t.Context())
 	defer stop()
 

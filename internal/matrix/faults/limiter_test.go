@@ -72,29 +72,3 @@ func TestFaultLimiterLost(t *testing.T) {
 		expectTokens(t, near, 6) // the first event, two waits and a try without a reply took one each
 	})
 }
-
-// TestFaultLimiterBlackhole cancels ctx while Redis does not reply (row 35). The call returns at once, and a
-// request that is executed later is undone.
-func TestFaultLimiterBlackhole(t *testing.T) {
-	each(t, limiterWaits, func(t *testing.T, wait func(context.Context, *semaphore.Limiter) error) {
-		const after = 200 * time.Millisecond
-		p, far, near := limiters(t)
-		p.Blackhole(true)
-		ctx, cancel := context.WithCancel(t.Context())
-		time.AfterFunc(after, cancel)
-		start := time.Now()
-		is(t, "the wait", wait(ctx, far), context.Canceled)
-		checkBound(t, "the wait", start, after)
-		ctx, cancel = context.WithCancel(t.Context())
-		time.AfterFunc(after, cancel)
-		start = time.Now()
-		_, err := semaphore.NewLimiter(p.Client(t), "other", 1, 1).AllowContext(ctx)
-		is(t, "the try", err, context.Canceled)
-		checkBound(t, "the try", start, after)
-		p.Blackhole(false)
-		redistest.Eventually(t, redistest.Patience, func() bool {
-			ok, err := near.AllowNContext(t.Context(), 9)
-			return ok && err == nil
-		}, "the token is refunded")
-	})
-}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -180,33 +179,10 @@ func TestFaultUnlockSilent(t *testing.T) {
 	expectNothingLeft(t, s, 0)
 }
 
-// TestPoolReleaseLost loses the request that unlocks one of two keys, or its reply (row 32). When Unlock
-// returns, both keys are free, and Unlock reports no loss.
-func TestPoolReleaseLost(t *testing.T) {
-	t.Parallel()
-	s, p := proxied(t)
-	here, there := mutex.NewPool(p.Client(t), "{p}:"), mutex.NewPool(s.Client(t), "{p}:")
-	unlock(t, lockAll(t, there, "a", "b")) // loads the scripts
-	for desc, lose := range map[string]func(string){"request": p.CutNextRequest, "reply": p.CutNextReply} {
-		l := lockAll(t, here, "a", "b")
-		lose("evalsha")
-		unlock(t, l)
-		both, err := there.TryLockContext(t.Context(), "a", "b")
-		if err != nil {
-			t.Fatalf("%s lost: the keys are held after Unlock: %v", desc, err)
-		}
-		unlock(t, both)
-	}
-	expectFault(t, "a request was cut", p.Faults().RequestsCut, 1)
-	expectFault(t, "a reply was cut", p.Faults().RepliesCut, 1)
-	expectNothingLeft(t, s, 0)
-}
-
-// TestFaultTwice runs each script of locks and semaphores twice (row 33). The second run changes nothing.
+// TestFaultTwice runs each script twice (row 33). The second run changes nothing.
 func TestFaultTwice(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	plain := s.Client(t)
 	var clients []*redis.Client
 	for range 3 {
 		rdb := s.Client(t)
@@ -227,61 +203,4 @@ func TestFaultTwice(t *testing.T) {
 	c.more(200, 2*poll)
 	c.expectNoLoss()
 	expectNothingLeft(t, s, poll)
-
-	sem, other := weightedOf(clients[0], 10, ample), weightedOf(clients[1], 10, ample)
-	check(t, sem.Acquire(t.Context(), 3))
-	checkWeights(t, plain, "acquired", 3)
-	check(t, sem.Acquire(t.Context(), 2))
-	checkWeights(t, plain, "raised", 5)
-	sem.Release(4)
-	checkWeights(t, plain, "lowered", 1)
-	rival := acquire(t, other, 8)
-	more := sem.AcquireChan(t.Context(), 2)
-	awaitQueue(t, s, "key", 1)
-	checkWeights(t, plain, "queued", 1, 8)
-	release(t, rival)
-	r := <-more
-	check(t, r.Err)
-	checkWeights(t, plain, "handed over", 3)
-	release(t, r.Lease)
-	checkWeights(t, plain, "lowered again", 1)
-	sem.Release(1)
-	expectNothingLeft(t, s, poll)
-}
-
-// TestFaultLate runs an acquire after its caller has given up, and after the release that undoes it (row
-// 34). The late grant is not renewed.
-func TestFaultLate(t *testing.T) {
-	t.Parallel()
-	const ttl = 500 * time.Millisecond
-	s := redistest.Start(t)
-	unlock(t, lock(t, mutexOf(s.Client(t), ttl))) // loads the scripts
-	rdb := s.Client(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	var first atomic.Bool
-	run, ran := make(chan struct{}), make(chan error, 1)
-	rdb.AddHook(redistest.Scripts(func(_ context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
-		if !first.CompareAndSwap(false, true) {
-			return next(context.Background(), cmd)
-		}
-		go func(late redis.Cmder) {
-			<-run
-			ran <- next(context.Background(), late)
-		}(cmd.Clone())
-		<-ctx.Done()
-		cmd.SetErr(context.DeadlineExceeded)
-		return cmd.Err()
-	}))
-	before := s.Stats(t)
-	c := mutexOf(rdb, ttl).LockChan(ctx)
-	redistest.Eventually(t, redistest.Patience, first.Load, "the lock is requested")
-	cancel()
-	is(t, "LockChan", (<-c).Err, context.Canceled)
-	redistest.Eventually(t, redistest.Patience, func() bool { return s.Stats(t).Since(before).Scripts() == 1 }, "the request is undone")
-	close(run)
-	if err := <-ran; err != nil || owner(t, s) == nil {
-		t.Errorf("the late request was not executed: %v", err)
-	}
-	unlock(t, lockWithin(t, "to acquire the lock after the late grant", mutexOf(s.Client(t), ample), ttl))
-	expectNothingLeft(t, s, 0)
 }

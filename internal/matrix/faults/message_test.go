@@ -14,7 +14,6 @@ import (
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
-	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
 // TestFaultUnsubscribed closes the subscription just before a hand-over (rows 40 and 43). The message is
@@ -83,34 +82,6 @@ func TestFaultMessageLate(t *testing.T) {
 	unlock(t, grant(t, "the hand-over", next, 2*ttl+poll))
 	expectFault(t, "messages were late", p.Faults().MessagesDelayed, 0)
 	expectNothingLeft(t, s, poll)
-}
-
-// TestFaultGroupMessages drops, delays and duplicates messages of a wait group, and cuts the subscription
-// (row 41). No wait is longer than the poll bound, and none ends too early.
-func TestFaultGroupMessages(t *testing.T) {
-	type fault struct {
-		inject func(*redistest.Proxy)
-		bound  time.Duration
-	}
-	each(t, map[string]fault{
-		"Dropped":    {func(p *redistest.Proxy) { p.DropMessages(1) }, poll},
-		"Delayed":    {func(p *redistest.Proxy) { p.DelayMessages(400 * time.Millisecond) }, poll},
-		"Duplicated": {func(p *redistest.Proxy) { p.DuplicateMessages(true) }, 0},
-		"Cut":        {func(p *redistest.Proxy) { p.DropSubscribers() }, poll},
-	}, func(t *testing.T, f fault) {
-		s, p := proxied(t)
-		here, there := waitgroup.New(s.Client(t), "key"), waitgroup.New(p.Client(t), "key")
-		for round := range 3 {
-			here.Add(1)
-			c := there.WaitChan(t.Context())
-			listening(t, s.Client(t), 1)
-			expectNone(t, "the wait", c, 500*time.Millisecond) // also while late messages of the last generation arrive
-			f.inject(p)
-			start := time.Now()
-			here.Done()
-			check(t, receive(t, fmt.Sprint("round ", round), c, start, f.bound))
-		}
-	})
 }
 
 // TestReadersMissTheNoticeOfAWriter drops the notice of a waiting writer to the readers (row 41). Their next

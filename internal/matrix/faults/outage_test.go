@@ -2,9 +2,7 @@ package faults
 
 import (
 	"context"
-	"errors"
 	"net"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,7 +11,6 @@ import (
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
-	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
 // TestRedisDown stops Redis for some seconds (row 44): connections are refused, or closed as soon as they
@@ -55,43 +52,6 @@ func TestRedisDown(t *testing.T) {
 		m.Unlock()
 		expectNothingLeft(t, s, poll)
 	})
-}
-
-// TestWaitGroupInAnOutage uses a group in an outage, and then loses it (rows 14 and 44). Waits and
-// operations survive the outage. The loss of the group is reported.
-func TestWaitGroupInAnOutage(t *testing.T) {
-	t.Parallel()
-	s, p := proxied(t)
-	rdb := s.Client(t)
-	wg := waitgroup.New(p.Client(t, impatient), "key")
-	wg.Add(2)
-	task, c := claim(t, wg), wg.WaitChan(t.Context())
-	listening(t, rdb, 1)
-
-	p.Refuse(true)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // an attempt fails within it, even on a busy machine
-	defer cancel()
-	if err := wg.DoneContext(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "Redis:") {
-		t.Errorf("an outage: %v", err)
-	}
-	done := make(chan error, 2)
-	go func() { done <- wg.DoneContext(t.Context()) }()
-	go func() { done <- task.Done() }()
-	expectNone(t, "an outage", done, 300*time.Millisecond)
-	p.Refuse(false)
-	start := time.Now()
-	check(t, receive(t, "Done", done, start, 2*poll))
-	check(t, receive(t, "Done", done, start, 2*poll))
-	check(t, receive(t, "the wait", c, start, 2*poll))
-
-	wg.Add(2)
-	task, c = claim(t, wg), wg.WaitChan(t.Context())
-	listening(t, rdb, 1)
-	s.Do(t, "FLUSHALL")
-	is(t, "the wait for a lost group", receive(t, "the wait for a lost group", c, time.Now(), poll), waitgroup.ErrLost)
-	is(t, "its task", task.Done(), waitgroup.ErrLost)
-	is(t, "its count", wg.DoneContext(t.Context()), waitgroup.ErrNegativeCounter)
-	check(t, wg.WaitContext(t.Context()))
 }
 
 // TestLostPermitsCountInTheirProcess loses permits that were acquired by Acquire (row 44). In the same

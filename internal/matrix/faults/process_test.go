@@ -49,27 +49,6 @@ func TestFaultHolderDies(t *testing.T) {
 	expectNothingLeft(t, s, 0)
 }
 
-// TestReadersDie kills a reader with a short TTL and one with a long TTL (row 26). A third, live reader is
-// not affected. A writer waits for the live reader, and for the longer TTL.
-func TestReadersDie(t *testing.T) {
-	t.Parallel()
-	const short, long = 500 * time.Millisecond, 2 * time.Second
-	s := redistest.Start(t)
-	a, b := spawn(t, s, "reader", short), spawn(t, s, "reader", long)
-	a.expectHeld()
-	b.expectHeld()
-	alive := rlock(t, rwOf(s.Client(t), ample))
-	next := enqueue(t, s, rwOf(s.Client(t), ample), 1)
-	a.Kill()
-	b.Kill()
-	redistest.Eventually(t, short+poll+slack, func() bool { return s.Do(t, "HLEN", "key") == int64(2+1) }, "the reader with the short TTL is removed")
-	expectKept(t, alive, short)
-	expectExcluded(t, next, 0)
-	unlock(t, alive)
-	unlock(t, grant(t, "to acquire the lock after the longer TTL", next, long+poll))
-	expectNothingLeft(t, s, 0)
-}
-
 // TestFaultWaiterDies kills the waiter at the head of the queue (rows 27 and 28). If the lock is handed to
 // the dead or stopped waiter, the next waiter waits for the TTL of a hand-over. If its entry has
 // expired, the hand-over skips it.
@@ -128,94 +107,13 @@ func TestFaultWaiterStopsWhileHanded(t *testing.T) {
 	expectNothingLeft(t, s, 0)
 }
 
-// TestFaultLinger kills or stops a process whose claim lingers (row 82). The lock was unlocked, but stays
-// held until its TTL has passed. A process that continues then waits for its next lock.
-func TestFaultLinger(t *testing.T) {
-	each(t, map[string]bool{"Killed": true, "Stopped": false}, func(t *testing.T, killed bool) {
-		const ttl = 1500 * time.Millisecond
-		s := redistest.Start(t)
-		w := spawn(t, s, "lingerer", ttl)
-		w.expect("lingers")
-		if w.Pause(); killed {
-			w.Kill()
-		}
-		if token := owner(t, s); !(lease.Holder{Owner: lease.Owner{Token: fmt.Sprint(token)}}).MayLinger() {
-			t.Fatalf("the owner is %q, which cannot linger", token)
-		}
-		n := lockWithin(t, "to lock after the linger", mutexOf(s.Client(t), ample), ttl+poll)
-		expectKept(t, n, ttl)
-		if !killed {
-			w.Continue()
-			expectNone(t, "the worker", w.Lines(), ttl)
-			expectKept(t, n, 0)
-		}
-		unlock(t, n)
-		if !killed {
-			expectFencesGrow(t, n, w.expectHeld())
-			w.Kill()
-		}
-	})
-}
-
-// TestGroupProcessDies kills a process with three tasks (row 26). All waits in all processes report three
-// abandoned tasks.
-func TestGroupProcessDies(t *testing.T) {
-	t.Parallel()
-	const ttl = time.Second
-	s := redistest.Start(t)
-	wg := waitgroup.New(s.Client(t), "key")
-	wg.Add(3)
-	victim := spawn(t, s, "tasks", ttl)
-	for range 3 {
-		victim.expect("claimed")
-	}
-	wg.Add(1)
-	other := claim(t, wg)
-	var waits []<-chan error
-	for range 10 {
-		waits = append(waits, wg.WaitChan(t.Context()), waitgroup.New(s.Client(t), "key").WaitChan(t.Context()))
-	}
-	w := spawn(t, s, "waiter", ttl)
-	w.expect("waits")
-	expectNone(t, "a wait for live tasks", waits[0], 2*ttl) // the tasks are renewed
-
-	victim.Kill()
-	start := time.Now()
-	check(t, other.Done())
-	for i, c := range waits {
-		abandoned(t, "a wait", receive(t, fmt.Sprint("wait ", i), c, start, ttl+poll), 3)
-	}
-	w.expect("abandoned 3")
-	abandoned(t, "a later wait", wg.WaitContext(t.Context()), 3)
-	wg.Add(1)
-	wg.Done()
-	check(t, wg.WaitContext(t.Context())) // the next generation
-}
-
-// TestGroupProcessStops stops a process for longer than its TTL (row 25). Its task is abandoned, and the loss
-// is reported when the process continues.
-func TestGroupProcessStops(t *testing.T) {
-	t.Parallel()
-	const ttl = time.Second
-	s := redistest.Start(t)
-	wg := waitgroup.New(s.Client(t), "key")
-	wg.Add(1)
-	w := spawn(t, s, "task", ttl)
-	w.expect("claimed")
-	c := wg.WaitChan(t.Context())
-	w.Pause()
-	abandoned(t, "the wait", receive(t, "the wait", c, time.Now(), ttl+poll), 1)
-	w.Continue()
-	w.expect("lost true")
-}
-
 // TestFaultBusy keeps the only processor of a holder busy, with ten thousand waiters in the process (row
 // 48). Neither delays the renewals.
 func TestFaultBusy(t *testing.T) {
 	const ttl = 1500 * time.Millisecond
 	s := redistest.Start(t)
 	w := spawn(t, s, "busy locker", ttl, "GOMAXPROCS=1")
-	fence := w.expectHeld()
+	w.expectHeld()
 	next := enqueue(t, s, mutexOf(s.Client(t), ample), 1)
 	before := s.Stats(t)
 	expectExcluded(t, next, ttl+ttl/3)
@@ -223,8 +121,47 @@ func TestFaultBusy(t *testing.T) {
 		t.Errorf("%d renewals in more than a TTL", n)
 	}
 	w.request("err", "err <nil>")
-	w.Kill()
-	n := grant(t, "to acquire the dead holder's lock", next, ttl)
-	expectFencesGrow(t, fence, n)
+}
+
+// TestFaultLinger stops a process whose claim lingers (row 82). The lock was unlocked, but stays held until
+// its TTL has passed. The process then waits for its next lock.
+func TestFaultLinger(t *testing.T) {
+	t.Parallel()
+	const ttl = 1500 * time.Millisecond
+	s := redistest.Start(t)
+	w := spawn(t, s, "lingerer", ttl)
+	w.expect("lingers")
+	w.Pause()
+	if token := owner(t, s); !(lease.Holder{Owner: lease.Owner{Token: fmt.Sprint(token)}}).MayLinger() {
+		t.Fatalf("the owner is %q, which cannot linger", token)
+	}
+	n := lockWithin(t, "to lock after the linger", mutexOf(s.Client(t), ample), ttl+poll)
+	w.Continue()
+	expectNone(t, "the worker", w.Lines(), ttl)
+	expectKept(t, n, 0)
 	unlock(t, n)
+	expectFencesGrow(t, n, w.expectHeld())
+	w.Kill()
+}
+
+// TestGroupProcessDies kills a process with tasks (row 26). All waits in all processes report the abandoned
+// tasks.
+func TestGroupProcessDies(t *testing.T) {
+	t.Parallel()
+	const ttl = time.Second
+	s := redistest.Start(t)
+	wg := waitgroup.New(s.Client(t), "key")
+	wg.Add(2)
+	w := spawn(t, s, "tasks", ttl)
+	w.expect("claimed")
+	alive := claim(t, wg)
+	waits := []<-chan error{wg.WaitChan(t.Context()), wg.WaitChan(t.Context()), waitgroup.New(s.Client(t), "key").WaitChan(t.Context())}
+	expectNone(t, "a wait for live tasks", waits[0], 2*ttl) // the tasks are renewed
+	w.Kill()
+	start := time.Now()
+	check(t, alive.Done())
+	for i, c := range waits {
+		abandoned(t, "a wait", receive(t, fmt.Sprint("wait ", i), c, start, ttl+poll), 2)
+	}
+	abandoned(t, "a later wait", wg.WaitContext(t.Context()), 2)
 }

@@ -16,18 +16,14 @@ import (
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
-	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
 // workers has the programs of worker processes, by name.
 var workers = map[string]func(){
 	"locker":      locker,
-	"reader":      reader,
 	"busy locker": busyLocker,
 	"lingerer":    lingerer,
 	"tasks":       tasks,
-	"task":        task,
-	"waiter":      waiter,
 }
 
 // A worker is a process of the test's own binary.
@@ -92,13 +88,6 @@ func (w worker) expectHeld() fence {
 func locker() {
 	rdb, ttl := environment()
 	l, err := mutexOf(rdb, ttl).LockContext(context.Background())
-	must(err)
-	serve(l, ttl)
-}
-
-func reader() {
-	rdb, ttl := environment()
-	l, err := rwOf(rdb, ttl).RLockContext(context.Background())
 	must(err)
 	serve(l, ttl)
 }
@@ -177,46 +166,14 @@ func lingerer() {
 	}
 }
 
-// tasks runs a task of each kind.
+// tasks runs a task of each kind, and prints "claimed".
 func tasks() {
 	rdb, ttl := environment()
-	wg, ctx := groupOf(rdb, ttl), context.Background()
-	for range 2 {
-		_, err := wg.Claim(ctx)
-		must(err)
-		fmt.Println("claimed")
-	}
-	must(wg.DoneContext(ctx)) // the third is replaced by a task of Do
-	go func() {
-		_ = wg.Do(ctx, func(context.Context) error {
-			fmt.Println("claimed")
-			select {}
-		})
-	}()
-	_, _ = bufio.NewReader(os.Stdin).ReadByte()
-}
-
-// task claims a task, and prints whether all its methods report its loss.
-func task() {
-	rdb, ttl := environment()
-	task, err := groupOf(rdb, ttl).Claim(context.Background())
+	wg := groupOf(rdb, ttl)
+	_, err := wg.Claim(context.Background())
 	must(err)
-	fmt.Println("claimed")
-	ctx, stop := task.Context(context.Background())
-	defer stop()
-	<-ctx.Done()
-	fmt.Println("lost", context.Cause(ctx) == waitgroup.ErrLost && errors.Is(task.Done(), waitgroup.ErrLost))
-}
-
-// waiter prints the number of abandoned tasks.
-func waiter() {
-	rdb, ttl := environment()
-	defer rdb.Close()
-	c := groupOf(rdb, ttl).WaitChan(context.Background())
-	fmt.Println("waits")
-	var a *waitgroup.AbandonedError
-	if !errors.As(<-c, &a) {
-		a = new(waitgroup.AbandonedError)
-	}
-	fmt.Println("abandoned", a.Tasks)
+	must(wg.Do(context.Background(), func(context.Context) error {
+		fmt.Println("claimed")
+		select {}
+	}))
 }
