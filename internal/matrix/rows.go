@@ -58,8 +58,7 @@ var rows = []row{
 		"faults.TestFaultRefused/OutOfMemory", "redisstore.TestOutOfMemory", "redisstore.TestPermitsOutOfMemory", "redisstore.TestWaitGroupOutOfMemory"}},
 	{13, "key evicted", "reported, S2", "reported T/3 + C, others P", "redis, fake", []string{"faults.TestHoldIsLost/Evicted", "lease.TestEvicted"}},
 	{14, "key deleted or overwritten, FLUSHALL", "reported; a new value is not changed", "reported T/3 + C, others P", onRedis, []string{
-		"faults.TestHoldIsLost/Deleted", "faults.TestHoldIsLost/Flushed", "faults.TestHoldIsLost/Overwritten", "faults.TestHoldIsLost/Retyped",
-		"taskgroup.TestGroupIsLost"}},
+		"faults.TestHoldIsLost/Deleted", "faults.TestHoldIsLost/Flushed", "faults.TestHoldIsLost/Overwritten", "faults.TestHoldIsLost/Retyped", "taskgroup.TestGroupIsLost"}},
 	{15, "key of another type", "E at once, nothing written", "P while waiting", onBoth, []string{"mutex.TestBadInput",
 		"redisstore.TestLockOfAnotherType", "redisstore.TestPermitsOfAnotherType", "redisstore.TestWaitGroupOfAnotherType"}},
 	{16, "SCRIPT FLUSH", "one more request", "—", onBoth, []string{"redisstore.TestScriptsAreSentAgainAfterAFlush"}},
@@ -68,10 +67,8 @@ var rows = []row{
 		"faults.TestServerStops/PauseWrite", "faults.TestServerStops/PauseAll", "faults.TestHoldIsKept/PausedBriefly"}},
 	{19, "server clock set forward", "reported, S2", "reported T/3 + C, others P", onRedis, []string{"faults.TestHoldIsLost/ClockForward"}},
 	{20, "server clock set back", "a dead holder's lock ends within T", "T + P", onBoth, []string{
-		"faults.TestHoldIsKept/ClockBack", "faults.TestClockSetBackAfterADeath", "redisstore.TestWaiterCutsATTLThatIsTooLong", "redisstore.TestClockSetBackAfterARenewal", "redisstore.TestWaitGroupClockSetBack",
-		"redisstore.TestLimiterJumpBackwards"}},
-	{21, "ACL denies channels", "by polling", "P", onBoth, []string{"faults.TestHoldIsKept/NoChannels",
-		"redisstore.TestHandOverWithoutPermissionToPublish"}},
+		"faults.TestHoldIsKept/ClockBack", "faults.TestClockSetBackAfterADeath", "redisstore.TestWaiterCutsATTLThatIsTooLong", "redisstore.TestClockSetBackAfterARenewal", "redisstore.TestWaitGroupClockSetBack", "redisstore.TestLimiterJumpBackwards"}},
+	{21, "ACL denies channels", "by polling", "P", onBoth, []string{"faults.TestHoldIsKept/NoChannels", "redisstore.TestHandOverWithoutPermissionToPublish"}},
 	{22, "ACL denies scripts, keys or commands", "E at once", "a round trip", onRedis, []string{"faults.TestFaultNoRights", "faults.TestFaultRightsTaken"}},
 	{23, "maxclients", "retried, E", "C + P", onRedis, []string{"faults.TestFaultNoConnection/MaxClients"}},
 	{24, "MISCONF: disk full", "retried, E; the lease expires", "P; reported V", onRedis, []string{"faults.TestFaultRefused/DiskFull"}},
@@ -83,13 +80,11 @@ var rows = []row{
 	{30, "ctx is done at any point", "L5, S4", "milliseconds", onBoth, []string{
 		"faults.TestFaultCancelBlackhole", "mutex.TestPoolCancel", "lease.TestSimulation", "taskgroup.TestOperationUndone"}},
 	{31, "request lost", "repeated with the same token", "C", onRedis, []string{
-		"faults.TestFaultLost/RequestCut", "faults.TestFaultWeightedLost", "faults.TestFaultGroupLost/RequestCut"}},
+		"faults.TestFaultLost/RequestCut", "redisstore.TestUpdateRequests", "redisstore.TestWaitGroupRepetition"}},
 	{32, "reply lost", "same grant, same fence; a release is no loss", "C", onRedis, []string{
-		"faults.TestFaultLost/ReplyCut", "faults.TestFaultUnlockSilent", "faults.TestFaultWeightedLost",
-		"faults.TestFaultLimiterLost", "faults.TestFaultGroupLost/ReplyCut"}},
+		"faults.TestFaultLost/ReplyCut", "faults.TestFaultUnlockSilent", "faults.TestFaultLimiterLost", "redisstore.TestUpdateRequests", "redisstore.TestWaitGroupRepetition"}},
 	{33, "executed twice", "nothing counts twice", "—", onBoth, []string{"faults.TestFaultTwice", "redisstore.TestUpdateRequests", "redisstore.TestWaitGroupRepetition"}},
-	{34, "executed late", "S4", "T; W in the queue", "redis, miniredis, fake", []string{"faults.TestServerStops/Stopped", "redisstore.TestLateUpdateOfAnEndedClaim",
-		"redisstore.TestWaitGroupCopyOfAnAckedOperation", "lease.TestSimulation"}},
+	{34, "executed late", "S4", "T; W in the queue", "redis, miniredis, fake", []string{"faults.TestServerStops/Stopped", "redisstore.TestLateUpdateOfAnEndedClaim", "redisstore.TestWaitGroupCopyOfAnAckedOperation", "lease.TestSimulation"}},
 	{35, "black hole", "L6, L4, S1", "reported V, others T + P", onRedis, []string{"faults.TestBlackhole", "faults.TestUnlockInABlackhole", "ratelimit.TestWaitRefunds"}},
 	{36, "half-open connection", "as 35; detected by requests", "6 s, P", onBoth, []string{"faults.TestFaultHalfOpen", "redisstore.TestSilentSubscriptionIsGivenUp"}},
 	{37, "latency", "only slower; never granted after expiry", "the round trip", "redis, fake", []string{
@@ -104,16 +99,14 @@ var rows = []row{
 	{42, "flood of messages, slow consumer", "an unreceived result delays no other message", "a message's time", onRedis, []string{"faults.TestFaultFlood"}},
 	{43, "server drops a slow subscriber", "as 40", "0.1 s", onRedis, []string{"faults.TestFaultUnsubscribed/Slow"}},
 	{44, "Redis down for seconds", "reported, others continue; dials become rarer", "reported V, others P", onRedis, []string{
-		"faults.TestRedisDown", "faults.TestLostPermitsCountInTheirProcess",
-		"faults.TestFaultLimiterLost", "taskgroup.TestGiveUpInOutage", "redisstore.TestSubscriptionBacksOff"}},
+		"faults.TestRedisDown", "faults.TestLostPermitsCountInTheirProcess", "faults.TestFaultLimiterLost", "taskgroup.TestGiveUpInOutage", "redisstore.TestSubscriptionBacksOff"}},
 	{45, "pool exhausted", "L5, E", "ctx", onRedis, []string{"faults.TestFaultNoConnection/PoolExhausted"}},
 	{46, "wall clock of a client", "set back or wrong: no effect. Set forward past V: the hold ends, and the loss is reported", "—", "redis, none", []string{
 		"faults.TestHoldIsKept/ClockEarly", "faults.TestHoldIsKept/ClockLate", "client.TestWindow"}},
 	{47, "machine suspended", "the clock that has advanced further counts", "—", "none", []string{"client.TestWindow"}},
 	{48, "no processor time", "renewal is not delayed", "none lost in 2 T", onRedis, []string{"faults.TestFaultBusy"}},
 	{49, "unlocked twice, after a loss, concurrently", "one nil, otherwise E; a lease does not panic", "—", "redis, miniredis", []string{"mutex.TestLeaseEndsOnce"}},
-	{50, "unlocked by another", "S3: only by its own token", "—", onBoth, []string{"mutex.TestGoroutinesExcludeEachOtherAfterLoss", "mutex.TestRWMutexUnlockOvertaken",
-		"redisstore.TestReleaseNeverDeletesAnothersLock"}},
+	{50, "unlocked by another", "S3: only by its own token", "—", onBoth, []string{"mutex.TestGoroutinesExcludeEachOtherAfterLoss", "mutex.TestRWMutexUnlockOvertaken", "redisstore.TestReleaseNeverDeletesAnothersLock"}},
 	{51, "odd TTLs", "refused, or kept as specified", "—", onBoth, []string{"mutex.TestBadInput", "mutex.TestTTLs"}},
 	{52, "odd keys", "refused, or separate from all other keys", "—", onBoth, []string{
 		"mutex.TestBadInput", "mutex.TestKeys", "redisstore.TestOddKeysAreApart", "redisstore.TestKeysThatAreRefused"}},
@@ -124,8 +117,7 @@ var rows = []row{
 	{56, "a hook fails a command without sending it", "retried; nothing left", "—", onBoth, []string{
 		"clienttest.TestClients", "redisstore.TestExecErrorIsForCommandsWithoutReply"}},
 	{57, "a hook panics", "its caller gets the panic; the lock can be acquired again; renewals continue", "—", onBoth, []string{
-		"mutex.TestPanicOfAHookReachesItsCaller", "mutex.TestPanicOfAHookInARenewalLosesNoLease", "mutex.TestPanicOfAHookInTheSubscription",
-		"redisstore.TestPanicReachesTheCallerOfItsCommand"}},
+		"mutex.TestPanicOfAHookReachesItsCaller", "mutex.TestPanicOfAHookInARenewalLosesNoLease", "mutex.TestPanicOfAHookInTheSubscription", "redisstore.TestPanicReachesTheCallerOfItsCommand"}},
 	{58, "hooks that read ctx values", "the caller's own or none", "—", onRedis, []string{"clienttest.TestRequestCarriesTheValuesOfItsCallersContext"}},
 	{59, "hooks that add a key prefix", "messages work as without a prefix", "a message's time", onBoth, []string{
 		"clienttest.TestClients", "redisstore.TestMessagesNameTheKeyWithoutAPrefix"}},
@@ -138,8 +130,7 @@ var rows = []row{
 		"faults.TestSilentNodeLosesOnlyItsOwnLeases", "redisstore.TestRenewalsDoNotQueueAtASilentServer"}},
 	{64, "very many leases with short timeouts, and the server pauses", "kept; retries are small", "0 lost; 128 commands per pipeline", onRedis, []string{
 		"faults.TestManyLeasesUnderShortTimeouts", "lease.TestManyHoldsAreRenewedAsRarelyAsOne"}},
-	{65, "a short deadline in a batch", "fails alone", "—", "redis, none", []string{"redisstore.TestDeadlineInABatchIsItsOwn", "redisstore.TestShortDeadlineFailsAlone",
-		"redisstore.TestQueuedCommandEndsWithItsOwnContext"}},
+	{65, "a short deadline in a batch", "fails alone", "—", "redis, none", []string{"redisstore.TestDeadlineInABatchIsItsOwn", "redisstore.TestShortDeadlineFailsAlone", "redisstore.TestQueuedCommandEndsWithItsOwnContext"}},
 	{66, "100,000 dead waiters, holders, tasks, operations", "some of them per script; the next continues", "900 commands per script", onRedis, []string{
 		"redisstore.TestScriptsAreBounded"}},
 	{67, "a lease of very many keys", "one lock per script", "128 commands per pipeline", onBoth, []string{"faults.TestLeaseOfManyKeysStallsNobody"}},

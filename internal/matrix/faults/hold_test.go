@@ -150,9 +150,11 @@ func TestHoldIsLost(t *testing.T) {
 		fault(t, x)
 		start := time.Now()
 		dump := x.Do(t, "DUMP", "alone")
-		n := grant(t, "to acquire the lost lock", next, poll)
 		expectLoss(t, l, done, start, ttl/3)
 		expectLoss(t, alone, aloneDone, start, ttl/3)
+		r := receive(t, "to acquire the lost lock", next, start, poll)
+		check(t, r.Err)
+		n := r.Lease
 		if now := x.Do(t, "DUMP", "alone"); now != dump {
 			t.Errorf("the key was %q and is %q", dump, now)
 		}

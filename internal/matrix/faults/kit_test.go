@@ -39,9 +39,7 @@ var (
 	must                         = kit.Must
 	lock, rlock, lockAll, unlock = kit.Lock, kit.RLock, kit.LockAll, kit.Unlock
 	weightedOf, acquire, release = kit.WeightedOf, kit.Acquire, kit.Release
-	stored, checkWeights         = kit.Stored, kit.Weighs
 	is, abandoned, claim         = kit.Is, kit.Lost, kit.Claim
-	checkCounts, listening       = kit.Counts, kit.Listening
 )
 
 func TestMain(m *testing.M) { redistest.TimedMain(m, workers) }

@@ -12,8 +12,6 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
-	"github.com/seed-3d5fec5c/baton/semaphore"
-	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
 // A loss is a way to lose one command or its reply.
@@ -78,88 +76,6 @@ func TestFaultLost(t *testing.T) {
 		unlock(t, l)
 		expectFault(t, "the fault took place", f.count(p.Faults()), 4)
 		expectNothingLeft(t, s, 0)
-	})
-}
-
-// TestFaultWeightedLost loses each kind of command of a semaphore or its reply (rows 31 and 32). No permit
-// is counted twice.
-func TestFaultWeightedLost(t *testing.T) {
-	each(t, losses, func(t *testing.T, f loss) {
-		s, p := proxied(t)
-		rdb := s.Client(t)
-		sem := weightedOf(p.Client(t, impatient), 10, 3*time.Second)
-		release(t, acquire(t, weightedOf(rdb, 10, ample), 1)) // loads the scripts
-		step := func(desc string, do func(), want ...int64) {
-			t.Helper()
-			f.lose(p)
-			start := time.Now()
-			do()
-			checkBound(t, desc, start, 2*f.wait) // a busy machine may also treat the next reply as lost
-			checkWeights(t, rdb, desc, want...)
-		}
-		var l *semaphore.Lease
-		step("to acquire", func() { check(t, sem.Acquire(t.Context(), 3)) }, 3)
-		step("to raise", func() { l = acquire(t, sem, 2) }, 5)
-		step("to raise again", func() { check(t, sem.Acquire(t.Context(), 4)) }, 9)
-		step("to lower", func() { sem.Release(2) }, 7)
-		step("to lower by a lease", func() { release(t, l) }, 5)
-		before := f.count(p.Faults())
-		f.lose(p)
-		redistest.Eventually(t, 3*time.Second, func() bool { return f.count(p.Faults()) > before }, "the hold is renewed")
-		checkWeights(t, rdb, "to renew", 5)
-		step("to lower by portions", func() { sem.Release(3) }, 2)
-		step("to release", func() { sem.Release(2) })
-
-		try := func(held int64) {
-			t.Helper()
-			f.lose(p)
-			if sem.TryAcquire(1) { // the request was repeated
-				sem.Release(1)
-			}
-			redistest.Eventually(t, f.wait+slack, func() bool { _, used := stored(rdb); return used == held }, "a try beside %d permits leaves none", held)
-		}
-		try(0)
-		check(t, sem.Acquire(t.Context(), 4))
-		try(4)
-		sem.Release(4)
-		expectFault(t, "the fault took place", f.count(p.Faults()), 10)
-		expectNothingLeft(t, s, poll)
-	})
-}
-
-// TestFaultGroupLost loses each command of a wait group or its reply (rows 31 and 32). None counts twice.
-func TestFaultGroupLost(t *testing.T) {
-	each(t, losses, func(t *testing.T, f loss) {
-		s, p := proxied(t)
-		rdb, ctx := s.Client(t), t.Context()
-		check(t, waitgroup.New(rdb, "other").Do(ctx, func(context.Context) error { return nil })) // loads the scripts
-		waitgroup.New(rdb, "other").Wait()
-		wg, steps := waitgroup.New(p.Client(t, impatient), "key"), int64(0)
-		step := func(desc string, do func(), count, tasks int64) {
-			t.Helper()
-			f.lose(p)
-			do()
-			steps++
-			checkCounts(t, desc, rdb, count, tasks)
-		}
-		var task *waitgroup.Task
-		step("Add", func() { wg.Add(3) }, 3, 0)
-		step("Done", func() { wg.Done() }, 2, 0)
-		step("Claim", func() { task = claim(t, wg) }, 1, 1)
-		step("Done of a task", func() { check(t, task.Done()) }, 1, 0)
-		step("Do", func() {
-			check(t, wg.Do(ctx, func(context.Context) error { checkCounts(t, "in a task", rdb, 1, 1); return nil }))
-		}, 1, 0)
-		step("Abandon", func() { check(t, claim(t, wg).Abandon()) }, 0, 0)
-		step("a wait for an empty group", func() { abandoned(t, "Wait", wg.WaitContext(ctx), 1) }, 0, 0)
-		step("a refused Done", func() { is(t, "Done", wg.DoneContext(ctx), waitgroup.ErrNegativeCounter) }, 0, 0)
-		step("a refused Claim", func() { _, err := wg.Claim(ctx); is(t, "Claim", err, waitgroup.ErrNothingToClaim) }, 0, 0)
-		waitgroup.New(rdb, "key").Add(1)
-		c := wg.WaitChan(ctx)
-		listening(t, rdb, 1)
-		step("the last Done", func() { wg.Done() }, 0, 0)
-		check(t, receive(t, "the wait", c, time.Now(), poll+silence))
-		expectFault(t, "the fault took place", f.count(p.Faults()), steps)
 	})
 }
 

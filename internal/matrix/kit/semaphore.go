@@ -51,26 +51,21 @@ func AwaitQueue(t *testing.T, rdb *redis.Client, n int64) {
 	redistest.Eventually(t, redistest.Patience, func() bool { return rdb.ZCard(context.Background(), "baton:{key}:queue").Val() == n }, "the queue has %d entries", n)
 }
 
-// Stored returns the weights of the holders of "key" in ascending order, and the stored sum.
-func Stored(rdb *redis.Client) (weights []int64, used int64) {
-	status, err := WeightedOf(rdb, 0, semaphore.DefaultTTL).Inspect(context.Background())
-	Must(err)
-	for _, h := range status.Holders {
-		weights = append(weights, h.Permits)
-	}
-	slices.Sort(weights)
-	return weights, status.Used
-}
-
 // Weighs checks that "key" has one holder with each of these weights, and that Redis stores their sum.
 func Weighs(t *testing.T, rdb *redis.Client, when string, want ...int64) {
 	t.Helper()
-	got, used := Stored(rdb)
+	status, err := WeightedOf(rdb, 0, semaphore.DefaultTTL).Inspect(t.Context())
+	var got []int64
 	sum := int64(0)
+	for i := range status.Holders {
+		got = append(got, status.Holders[i].Permits)
+	}
 	for _, w := range want {
 		sum += w
 	}
-	if slices.Sort(want); !slices.Equal(got, want) || used != sum {
-		t.Errorf("%s: the holders' weights are %v, want %v; the stored sum is %d", when, got, want, used)
+	slices.Sort(got)
+	slices.Sort(want)
+	if err != nil || !slices.Equal(got, want) || status.Used != sum {
+		t.Errorf("%s: the holders' weights are %v, want %v; the stored sum is %d: %v", when, got, want, status.Used, err)
 	}
 }

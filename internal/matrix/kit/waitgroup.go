@@ -38,19 +38,12 @@ func Claim(t *testing.T, wg *waitgroup.WaitGroup) *waitgroup.Task {
 	return task
 }
 
-// Outstanding returns the counter and the number of tasks of the group "key".
-func Outstanding(t *testing.T, rdb *redis.Client) (count, tasks int64) {
-	t.Helper()
-	status, err := waitgroup.New(rdb, "key").Inspect(t.Context())
-	Must(err)
-	return status.Count, int64(len(status.Tasks))
-}
-
 // Counts checks the counter and the number of tasks of the group "key".
 func Counts(t *testing.T, desc string, rdb *redis.Client, count, tasks int64) {
 	t.Helper()
-	if c, n := Outstanding(t, rdb); c != count || n != tasks {
-		t.Errorf("%s: a count of %d and %d tasks are left, want %d and %d", desc, c, n, count, tasks)
+	status, err := waitgroup.New(rdb, "key").Inspect(t.Context())
+	if n := int64(len(status.Tasks)); err != nil || status.Count != count || n != tasks {
+		t.Errorf("%s: a count of %d and %d tasks are left, want %d and %d: %v", desc, status.Count, n, count, tasks, err)
 	}
 }
 
