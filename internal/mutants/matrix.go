@@ -32,9 +32,11 @@ func readMatrix(root, file string) (map[string][]string, error) {
 				tests[pkg+"."+test] = true
 			}
 		}
-		_, line, found := strings.Cut(string(text), "\n"+m.name+"\t")
-		if line, _, _ := strings.Cut(line, "\n"); found {
-			rows[m.name] = slices.DeleteFunc(strings.Fields(line), func(test string) bool { return !tests[test] })
+		_, line, _ := strings.Cut(string(text), "\n"+m.name+"\t")
+		line, _, _ = strings.Cut(line, "\n")
+		row := slices.DeleteFunc(strings.Fields(line), func(test string) bool { return !tests[test] })
+		if len(row) > 0 { // otherwise none of the tests exists any longer
+			rows[m.name] = row
 		}
 	}
 	return rows, nil
