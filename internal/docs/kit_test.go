@@ -1,11 +1,13 @@
 package docs
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"regexp"
-	"strings"
 	"testing"
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
@@ -13,45 +15,48 @@ import (
 
 func TestMain(m *testing.M) { redistest.Main(m, nil) }
 
-const root = "../.."
+var root = os.DirFS("../..")
 
 var packages = []string{"mutex", "semaphore", "waitgroup"}
 
 // read returns the text of a file of the repository.
-func read(t *testing.T, path ...string) string {
+func read(t *testing.T, file string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(append([]string{root}, path...)...))
+	text, err := fs.ReadFile(root, file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(text)
 }
 
-// readAll returns the texts of all files of a directory that match the pattern.
-func readAll(t *testing.T, dir, pattern string) string {
-	t.Helper()
-	var all strings.Builder
-	for _, file := range files(t, dir, pattern) {
-		all.WriteString(read(t, file))
-	}
-	return all.String()
+// files returns the files that match the pattern.
+func files(pattern string) []string {
+	all, _ := fs.Glob(root, path.Clean(pattern)) // the patterns are valid
+	return all
 }
 
-// files returns the paths from the root of the files in a directory that match the pattern.
-func files(t *testing.T, dir, pattern string) (all []string) {
+// readAll returns the texts of all files that match the patterns.
+func readAll(t *testing.T, patterns ...string) (all string) {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(root, dir, pattern))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range found {
-		all = append(all, path.Join(dir, filepath.Base(file)))
+	for _, pattern := range patterns {
+		for _, file := range files(pattern) {
+			all += read(t, file)
+		}
 	}
 	return all
 }
 
-func exists(path ...string) bool {
-	_, err := os.Stat(filepath.Join(append([]string{root}, path...)...))
+func parse(t *testing.T, fset *token.FileSet, file string) *ast.File {
+	t.Helper()
+	f, err := parser.ParseFile(fset, file, read(t, file), parser.ParseComments|parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func exists(file string) bool {
+	_, err := fs.Stat(root, path.Clean(file))
 	return err == nil
 }
 
@@ -61,7 +66,7 @@ type page struct{ path, text string }
 // pages returns all pages, the README first.
 func pages(t *testing.T) (all []page) {
 	t.Helper()
-	for _, file := range append([]string{"README.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md"}, files(t, "internal/docs", "*.md")...) {
+	for _, file := range append([]string{"README.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md"}, files("internal/docs/*.md")...) {
 		all = append(all, page{file, read(t, file)})
 	}
 	return all
@@ -86,11 +91,10 @@ func blocks(t *testing.T, language string) (all []string) {
 }
 
 // prose returns all pages without their code blocks.
-func prose(t *testing.T) string {
+func prose(t *testing.T) (all string) {
 	t.Helper()
-	var all strings.Builder
 	for _, p := range pages(t) {
-		all.WriteString(p.prose())
+		all += p.prose()
 	}
-	return all.String()
+	return all
 }

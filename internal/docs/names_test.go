@@ -50,7 +50,7 @@ func TestNames(t *testing.T) {
 		n++
 		found := false
 		for _, dir := range []string{".", "internal", "internal/matrix", "examples"} {
-			found = found || regexp.MustCompile(`(?m)^func `+m[2]+`\w*\(`).MatchString(readAll(t, path.Join(dir, m[1]), "*_test.go"))
+			found = found || regexp.MustCompile(`(?m)^func `+m[2]+`\w*\(`).MatchString(readAll(t, path.Join(dir, m[1], "*_test.go")))
 		}
 		if !found {
 			t.Errorf("there is no test %s.%s", m[1], m[2])
@@ -60,7 +60,7 @@ func TestNames(t *testing.T) {
 		t.Errorf("the pages have names of %d tests", n)
 	}
 	for _, p := range packages {
-		source := readAll(t, p, "*.go")
+		source := readAll(t, p+"/*.go")
 		for _, m := range regexp.MustCompile("`[^`\n]*\\b"+p+`\.([A-Z]\w*)`).FindAllStringSubmatch(prose(t), -1) {
 			if strings.HasPrefix(m[1], "Test") {
 				continue
@@ -97,20 +97,20 @@ func TestLength(t *testing.T) {
 // types listed there.
 func TestFileMaps(t *testing.T) {
 	for dir, comment := range map[string]string{"internal/client": "doc.go", "internal/lease": "doc.go", "internal/taskgroup": "doc.go", "internal/redisstore": "store.go"} {
-		text, listed := read(t, dir, comment), map[string]bool{comment: true}
+		text, listed := read(t, dir+"/"+comment), map[string]bool{comment: true}
 		for _, m := range regexp.MustCompile(`(?m)^//\t(\w+\.go) +(?:([\w, .]+):)?`).FindAllStringSubmatch(text, -1) {
-			if listed[m[1]] = true; !exists(dir, m[1]) {
+			if listed[m[1]] = true; !exists(dir + "/" + m[1]) {
 				t.Errorf("%s/%s lists %s, which does not exist", dir, comment, m[1])
 				continue
 			}
 			for name := range strings.SplitSeq(m[2], ", ") {
 				name = name[strings.LastIndex(name, ".")+1:]
-				if !regexp.MustCompile(`(?m)^(?:func|type) (?:\([^)]*\) )?` + name + `\b`).MatchString(read(t, dir, m[1])) {
+				if !regexp.MustCompile(`(?m)^(?:func|type) (?:\([^)]*\) )?` + name + `\b`).MatchString(read(t, dir+"/"+m[1])) {
 					t.Errorf("%s/%s has no %s", dir, m[1], name)
 				}
 			}
 		}
-		for _, file := range files(t, dir, "*.go") {
+		for _, file := range files(dir + "/*.go") {
 			if name := path.Base(file); !strings.HasSuffix(name, "_test.go") && !listed[name] {
 				t.Errorf("%s/%s does not list %s", dir, comment, name)
 			}

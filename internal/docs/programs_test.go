@@ -3,9 +3,8 @@ package docs
 import (
 	"go/ast"
 	"go/doc"
-	"go/parser"
 	"go/token"
-	"path/filepath"
+	"path"
 	"strings"
 	"testing"
 )
@@ -14,7 +13,7 @@ import (
 func TestPrograms(t *testing.T) {
 	examples := ""
 	for _, p := range packages {
-		examples += flat(readAll(t, p, "*example_test.go"))
+		examples += flat(readAll(t, p+"/*example_test.go"))
 	}
 	programs := blocks(t, "go")
 	if len(programs) < 6 {
@@ -48,22 +47,13 @@ func flat(text string) string {
 func TestExamples(t *testing.T) {
 	for _, p := range packages {
 		fset := token.NewFileSet()
-		names, err := filepath.Glob(filepath.Join(root, p, "*.go"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var files []*ast.File
-		for _, name := range names {
-			if strings.HasSuffix(name, "_test.go") && !strings.HasSuffix(name, "example_test.go") {
-				continue
+		var parsed []*ast.File
+		for _, name := range files(p + "/*.go") {
+			if !strings.HasSuffix(name, "_test.go") || strings.HasSuffix(name, "example_test.go") {
+				parsed = append(parsed, parse(t, fset, name))
 			}
-			f, err := parser.ParseFile(fset, name, nil, parser.ParseComments)
-			if err != nil {
-				t.Fatal(err)
-			}
-			files = append(files, f)
 		}
-		d, err := doc.NewFromFiles(fset, files, p)
+		d, err := doc.NewFromFiles(fset, parsed, p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,13 +86,13 @@ func TestExamples(t *testing.T) {
 // TestProgramsAreRun checks that tests run each example program on a real server, and on its embedded
 // server, if any.
 func TestProgramsAreRun(t *testing.T) {
-	programs, err := filepath.Glob(filepath.Join(root, "examples", "*", "main.go"))
-	if err != nil || len(programs) < 5 {
-		t.Fatalf("%q, %v", programs, err)
+	programs := files("examples/*/main.go")
+	if len(programs) < 5 {
+		t.Fatal(programs)
 	}
 	for _, program := range programs {
-		name := filepath.Base(filepath.Dir(program))
-		code, tests := readAll(t, "examples/"+name, "*.go"), readAll(t, "examples/"+name, "*_test.go")
+		name := path.Base(path.Dir(program))
+		code, tests := readAll(t, "examples/"+name+"/*.go"), readAll(t, "examples/"+name+"/*_test.go")
 		if !strings.Contains(tests, "redistest.Start(") && !strings.Contains(tests, "redistest.EachServer(") {
 			t.Errorf("no test runs examples/%s on a redis-server", name)
 		}
