@@ -2,9 +2,7 @@ package main
 
 import (
 	"fmt"
-	"maps"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -14,29 +12,6 @@ import (
 const page = "internal/docs/redis.md"
 
 const begin, end = "<!-- servers: written by go run ./internal/servers -write -->\n", "<!-- end of servers -->\n"
-
-// table returns the earlier Markdown table, with the row of the result.
-func table(earlier string, r result, on time.Time) string {
-	rows := map[string]string{}
-	for line := range strings.Lines(earlier) {
-		if name, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " |"); versionName.MatchString(name) {
-			rows[name] = line
-		}
-	}
-	failed := "–"
-	if len(r.failed) > 0 {
-		failed = "`" + strings.Join(r.failed, "`, `") + "`"
-	}
-	rows[r.version] = fmt.Sprintf("| %s | %s | %d | %d | %s |\n", r.version, on.Format(time.DateOnly), r.passed, r.skipped, failed)
-	var b strings.Builder
-	b.WriteString("| server | run on | tests passed | skipped | failed |\n|---|---|---|---|---|\n")
-	for _, name := range slices.Sorted(maps.Keys(rows)) {
-		b.WriteString(rows[name])
-	}
-	return b.String()
-}
-
-var versionName = regexp.MustCompile(`^(Redis|Valkey) [\d.]+$`)
 
 // writeTable updates the table of the page.
 func writeTable(r result, on time.Time) error {
@@ -51,11 +26,21 @@ func writeTable(r result, on time.Time) error {
 	return os.WriteFile(page, []byte(replaced), 0o644)
 }
 
+// replaceTable returns the page with the row of the result.
 func replaceTable(text string, r result, on time.Time) (string, error) {
-	before, rest, ok := strings.Cut(text, begin)
-	earlier, after, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
-		return "", fmt.Errorf("%s lacks the comments around the table", page)
+	before, rest, _ := strings.Cut(text, begin)
+	table, after, ok := strings.Cut(rest, end)
+	lines := strings.SplitAfter(table, "\n")
+	if !ok || len(lines) < 3 {
+		return "", fmt.Errorf("%s lacks the table, or the comments around it", page)
 	}
-	return before + begin + table(earlier, r, on) + end + after, nil
+	failed := "–"
+	if len(r.failed) > 0 {
+		failed = "`" + strings.Join(r.failed, "`, `") + "`"
+	}
+	head, rows := lines[:2], lines[2:len(lines)-1]
+	rows = slices.DeleteFunc(rows, func(row string) bool { return strings.HasPrefix(row, "| "+r.version+" |") })
+	rows = append(rows, fmt.Sprintf("| %s | %s | %d | %d | %s |\n", r.version, on.Format(time.DateOnly), r.passed, r.skipped, failed))
+	slices.Sort(rows)
+	return before + begin + strings.Join(head, "") + strings.Join(rows, "") + end + after, nil
 }

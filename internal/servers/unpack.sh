@@ -1,9 +1,9 @@
 # Unpacks a server package of a Debian suite, with its libraries, and writes a file that runs it.
-# usage: unpack.sh DIRECTORY SUITE PACKAGE BINARY
+# usage: unpack.sh DIRECTORY SUITE PACKAGE
 # It writes to DIRECTORY only. apt uses a sources file in DIRECTORY, with the mirror and the key of
 # this machine's configuration.
 set -euo pipefail
-dir=$1 suite=$2 pkg=$3 bin=$4
+dir=$1 suite=$2 pkg=$3
 mirror=$(apt-get indextargets --format '$(REPO_URI)' | grep -v security | head -1) || true
 key=$(ls /usr/share/keyrings/debian-archive-keyring.* 2>/dev/null | head -1) || true
 [ -n "$mirror" ] && [ -n "$key" ] || { echo "apt has no Debian mirror"; exit 1; }
@@ -27,6 +27,6 @@ done
 # Search by path: an old ld.so has its version in its name, and usrmerge packages have it under /usr.
 ld=$(find "$dir"/root \( -name 'ld-linux-x86-64.so.2' -o -name 'ld-2*.so' \) -not -path '*/lib64/*' | head -1)
 libs=$(find "$dir"/root -name '*.so*' -printf '%h\n' | sort -u | tr '\n' ':')
-printf '#!/bin/sh\nexec %q --library-path %q %q "$@"\n' "$ld" "$libs" "$dir/root/usr/bin/$bin" >"$dir/$pkg.new"
+printf '#!/bin/sh\nexec %q --library-path %q %q "$@"\n' "$ld" "$libs" "$dir/root/usr/bin/$pkg" >"$dir/$pkg.new"
 chmod +x "$dir/$pkg.new"
 mv "$dir/$pkg.new" "$dir/$pkg"
