@@ -14,8 +14,6 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-const slotCount = 16384
-
 // A Cluster is a Redis Cluster of masters.
 type Cluster struct{ Nodes []*Server }
 
@@ -45,28 +43,40 @@ var clusterArgs = []string{"--cluster-enabled", "yes"}
 
 // LaunchCluster is [StartCluster] for programs. Each node works in a directory of its own under
 // dir. The nodes run until Kill.
-func LaunchCluster(dir string, masters int) (c *Cluster, err error) {
-	c = &Cluster{}
-	defer func() {
-		if err != nil {
-			c.Kill()
-		}
-	}()
+func LaunchCluster(dir string, masters int) (*Cluster, error) {
+	c := new(Cluster)
+	err := c.launch(dir, masters)
+	if err != nil {
+		c.Kill()
+	}
+	return c, err
+}
+
+func (c *Cluster) launch(dir string, masters int) error {
 	for i := range masters {
 		sub := filepath.Join(dir, strconv.Itoa(i))
 		if err := os.MkdirAll(sub, 0o777); err != nil {
-			return c, err
+			return err
 		}
 		node, err := Launch(sub, clusterArgs...)
 		if err != nil {
-			return c, err
+			return err
 		}
 		c.Nodes = append(c.Nodes, node)
+		add := []any{"CLUSTER", "ADDSLOTS"} // Redis 6 does not have ADDSLOTSRANGE
+		for slot := i * 16384 / masters; slot < (i+1)*16384/masters; slot++ {
+			add = append(add, slot)
+		}
+		if _, err := node.do(add...); err != nil {
+			return err
+		}
+		if i > 0 {
+			if _, err := c.Nodes[0].do("CLUSTER", "MEET", "127.0.0.1", node.Port()); err != nil {
+				return err
+			}
+		}
 	}
-	if err := c.join(); err != nil {
-		return c, err
-	}
-	return c, c.awaitAgreement()
+	return c.awaitAgreement()
 }
 
 const clusterTimeout = time.Minute // long, for a busy machine
@@ -75,35 +85,6 @@ const clusterTimeout = time.Minute // long, for a busy machine
 func (c *Cluster) Kill() {
 	for _, node := range c.Nodes {
 		node.Kill()
-	}
-}
-
-// join distributes the slots, and connects the nodes.
-func (c *Cluster) join() error {
-	masters := len(c.Nodes)
-	for i, node := range c.Nodes {
-		add := []any{"CLUSTER", "ADDSLOTS"} // Redis 6 does not have ADDSLOTSRANGE
-		for slot := i * slotCount / masters; slot < (i+1)*slotCount/masters; slot++ {
-			add = append(add, slot)
-		}
-		if _, err := node.do(add...); err != nil {
-			return err
-		}
-		if i == 0 {
-			continue
-		}
-		if _, err := c.Nodes[0].do("CLUSTER", "MEET", "127.0.0.1", node.Port()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// agree waits until the nodes agree.
-func (c *Cluster) agree(tb testing.TB) {
-	tb.Helper()
-	if err := c.awaitAgreement(); err != nil {
-		tb.Fatal(err)
 	}
 }
 
@@ -116,6 +97,14 @@ func (c *Cluster) awaitAgreement() error {
 		if time.Now().After(end) {
 			return errors.New("redistest: the cluster does not form")
 		}
+	}
+}
+
+// agree waits until the nodes agree.
+func (c *Cluster) agree(tb testing.TB) {
+	tb.Helper()
+	if err := c.awaitAgreement(); err != nil {
+		tb.Fatal(err)
 	}
 }
 
@@ -214,9 +203,7 @@ func (c *Cluster) Messages(tb testing.TB) (onBus, onNode int64) {
 			field, value, _ := strings.Cut(strings.TrimSpace(line), ":")
 			if field == "cluster_stats_messages_publish_sent" || field == "cluster_stats_messages_publishshard_sent" {
 				n, err := strconv.ParseInt(value, 10, 64)
-				if err != nil {
-					tb.Fatal(err)
-				}
+				must(err)
 				onBus += n
 			}
 		}
@@ -230,9 +217,7 @@ func (c *Cluster) Errors(tb testing.TB, code string) (n int64) {
 	tb.Helper()
 	for _, node := range c.Nodes {
 		info, err := node.Info()
-		if err != nil {
-			tb.Fatal(err)
-		}
+		must(err)
 		if strings.HasPrefix(info["redis_version"], "6.0.") {
 			tb.Skip("Redis 6.0 does not count errors")
 		}

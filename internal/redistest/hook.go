@@ -22,29 +22,19 @@ type Hook struct {
 // Before returns a hook that calls f before a command or a pipeline is sent. If f returns an error,
 // the commands are not sent.
 func Before(f func(ctx context.Context, cmds ...redis.Cmder) error) Hook {
-	fail := func(ctx context.Context, cmds ...redis.Cmder) error {
+	pipeline := func(ctx context.Context, cmds []redis.Cmder, next redis.ProcessPipelineHook) error {
 		err := f(ctx, cmds...)
+		if err == nil {
+			return next(ctx, cmds)
+		}
 		for _, cmd := range cmds {
-			if err != nil {
-				cmd.SetErr(err)
-			}
+			cmd.SetErr(err)
 		}
 		return err
 	}
-	return Hook{
-		Process: func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
-			if err := fail(ctx, cmd); err != nil {
-				return err
-			}
-			return next(ctx, cmd)
-		},
-		Pipeline: func(ctx context.Context, cmds []redis.Cmder, next redis.ProcessPipelineHook) error {
-			if err := fail(ctx, cmds...); err != nil {
-				return err
-			}
-			return next(ctx, cmds)
-		},
-	}
+	return Hook{Pipeline: pipeline, Process: func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+		return pipeline(ctx, []redis.Cmder{cmd}, func(ctx context.Context, cmds []redis.Cmder) error { return next(ctx, cmds[0]) })
+	}}
 }
 
 // Scripts returns a hook that calls f in place of next for each script outside of pipelines.
@@ -151,7 +141,7 @@ func Sharding(shards ...*redis.Client) Hook {
 			return next(ctx, cmd)
 		}
 		hash := fnv.New32()
-		_, _ = hash.Write([]byte(HashTag(fmt.Sprint(cmd.Args()[3])))) // EVALSHA hash count key
+		_, _ = hash.Write([]byte(HashTag(fmt.Sprint(cmd.Args()[3]))))
 		return shards[hash.Sum32()%uint32(len(shards))].Process(ctx, cmd)
 	}
 	return Hook{Process: process, Pipeline: func(ctx context.Context, cmds []redis.Cmder, next redis.ProcessPipelineHook) (err error) {
@@ -164,10 +154,9 @@ func Sharding(shards ...*redis.Client) Hook {
 
 // HashTag returns the part of a key that clusters and proxies hash.
 func HashTag(key string) string {
-	if _, after, ok := strings.Cut(key, "{"); ok {
-		if tag, _, ok := strings.Cut(after, "}"); ok && tag != "" {
-			return tag
-		}
+	_, after, _ := strings.Cut(key, "{")
+	if tag, _, ok := strings.Cut(after, "}"); ok && tag != "" {
+		return tag
 	}
 	return key
 }

@@ -23,14 +23,16 @@ func Usable(key string) bool { return key != "" && !strings.HasPrefix(key, "bato
 // descriptions.
 func (s *Server) PutTypes(tb testing.TB) map[string]string {
 	tb.Helper()
-	for key, put := range map[string][]any{
-		"list": {"RPUSH", "list", "x"}, "set": {"SADD", "set", "x"}, "zset": {"ZADD", "zset", "1", "x"}, "stream": {"XADD", "stream", "*", "x", "y"},
-		"hash": {"HSET", "hash", "x", "y"},
+	keys := map[string]string{}
+	for what, put := range map[string][]any{
+		"a list": {"RPUSH", "list", "x"}, "a set": {"SADD", "set", "x"}, "a sorted set": {"ZADD", "zset", "1", "x"}, "a stream": {"XADD", "stream", "*", "x", "y"},
+		"a hash": {"HSET", "hash", "x", "y"},
 	} {
 		s.Do(tb, put...)
-		s.Do(tb, "PEXPIRE", key, 3600000)
+		s.Do(tb, "PEXPIRE", put[1], 3600000)
+		keys[what] = put[1].(string)
 	}
-	return map[string]string{"a list": "list", "a set": "set", "a sorted set": "zset", "a stream": "stream", "a hash": "hash"}
+	return keys
 }
 
 // AwaitEmpty waits until all remaining keys expire, and are hashes with one field or contain the

@@ -2,7 +2,9 @@ package redistest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"testing"
@@ -13,7 +15,7 @@ import (
 )
 
 // These tests look for errors of the kit that would let other tests pass: a fault that does not take
-// place, a count that is too low, a wait that ends early, a skipped test.
+// place, a count that is too low, a skipped test.
 
 func TestMain(m *testing.M) { Main(m, map[string]func(){"server": serve}) }
 
@@ -41,41 +43,6 @@ func expect(t *testing.T, what string, got, want any) {
 	}
 }
 
-// A recorder is a TB that records how a test would have ended.
-type recorder struct {
-	testing.TB
-	fatal, skip string
-}
-
-func (r *recorder) Fatal(args ...any) { r.fatal = fmt.Sprint(args...); runtime.Goexit() }
-
-func (r *recorder) Fatalf(format string, args ...any) { r.Fatal(fmt.Sprintf(format, args...)) }
-
-func (r *recorder) Skip(args ...any) { r.skip = fmt.Sprint(args...); runtime.Goexit() }
-
-// record runs f with a recorder. f may end early.
-func record(t *testing.T, f func(testing.TB)) *recorder {
-	r := &recorder{TB: t}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f(r)
-	}()
-	<-done
-	return r
-}
-
-func TestEventuallyFailsWhenTheTimeIsOver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		Eventually(t, time.Minute, func() bool { return time.Since(start) >= time.Second }, "a second passes")
-		r := record(t, func(tb testing.TB) {
-			Eventually(tb, time.Second, func() bool { return false }, "%d is %d", 1, 2)
-		})
-		expect(t, "fatal", r.fatal, "not within 1s: 1 is 2")
-	})
-}
-
 func TestMiniExpiresInFakeTime(t *testing.T) {
 	for range 2 { // the globals of go-redis must not bind it to the first bubble
 		synctest.Test(t, func(t *testing.T) {
@@ -86,5 +53,96 @@ func TestMiniExpiresInFakeTime(t *testing.T) {
 			time.Sleep(time.Nanosecond)
 			expect(t, "after the TTL", rdb.Exists(ctx, "k").Val(), int64(0))
 		})
+	}
+}
+
+func TestServerIsPausedAndKilled(t *testing.T) {
+	s := Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	rdb, patient := s.Client(t, oneAttempt(50*time.Millisecond)), s.Client(t, Patient)
+	must(patient.Set(ctx, "k", "v", 0).Err())
+	s.Pause()
+	if err := ping(rdb); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a paused server: %v", err)
+	}
+	s.Continue()
+	must(ping(patient))
+	for _, end := range []func(){s.Stop, s.Kill} {
+		pid := s.Pid()
+		end()
+		if ping(rdb) == nil || s.Pid() != 0 {
+			t.Error("the server has not ended")
+		}
+		must(s.Restart())
+		expect(t, "a new process", s.Pid() != pid, true)
+		expect(t, "after a restart", patient.Get(ctx, "k").Val(), "v")
+	}
+	s.Stop()
+	if Outcome(func() error { s.Pause(); return nil }) == nil {
+		t.Error("Pause works on a stopped server")
+	}
+}
+
+func TestStatsCountEachCommand(t *testing.T) {
+	s := Start(t)
+	rdb := s.Client(t, Patient)
+	before := s.Stats(t)
+	script := redis.NewScript(`redis.call('set', KEYS[1], 1); redis.call('get', KEYS[1])
+		redis.call('get', KEYS[1]); return redis.call('publish', 'c', 'm')`)
+	for range 3 {
+		must(script.Run(ctx, rdb, []string{"k"}).Err())
+	}
+	sub := rdb.Subscribe(ctx, "c", "d")
+	defer sub.Close()
+	Eventually(t, 5*time.Second, func() bool { return s.Subscribers(t, "*") == 2 }, "two subscriptions")
+	got := s.Stats(t).Since(before)
+	expect(t, "scripts", got.Scripts(), int64(4)) // three EVALSHA, and one EVAL after NOSCRIPT
+	expect(t, "published", got.Published(), int64(3))
+	expect(t, "subscribes", got.Subscribes(), int64(1))
+	expect(t, "requests", got.Requests(), int64(5))
+	expect(t, "GET in scripts", got.Calls["get"], int64(6))
+	expect(t, "requests when idle", s.Stats(t).Since(s.Stats(t)).Requests(), int64(0))
+}
+
+// A recorder records how a test would have ended.
+type recorder struct {
+	testing.TB
+	end string
+}
+
+func (r *recorder) Fatal(args ...any) { r.end = "failed: " + fmt.Sprint(args...); runtime.Goexit() }
+func (r *recorder) Skip(args ...any)  { r.end = "skipped: " + fmt.Sprint(args...); runtime.Goexit() }
+
+func TestMissingServerSkipsOrFails(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	t.Setenv("BATON_REDIS_SERVER", "")
+	for required, want := range map[string]string{"": "skipped: " + missing, "1": "failed: " + missing} {
+		t.Setenv("BATON_REQUIRE_REDIS", required)
+		r, done := &recorder{TB: t}, make(chan struct{})
+		go func() {
+			defer close(done)
+			Start(r)
+		}()
+		<-done
+		expect(t, "without a server", r.end, want)
+	}
+}
+
+func TestServersDieWithTheirStarter(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux ends a child with its parent")
+	}
+	Start(t) // skips the test if there is no server
+	w := Spawn(t, "server", "DIR="+t.TempDir())
+	rdb := connect(t, options(<-w.Lines()), []func(*redis.Options){oneAttempt(Patience)})
+	must(ping(rdb))
+	w.Pause()
+	w.Kill()
+	if w.Wait() == nil {
+		t.Error("Wait of a killed worker returns nil")
+	}
+	Eventually(t, 5*time.Second, func() bool { err := ping(rdb); return err != nil && !errors.Is(err, io.EOF) },
+		"the server of a killed process ends")
+	if err := Spawn(t, "missing").Wait(); err == nil {
+		t.Error("Wait of a missing worker returns nil")
 	}
 }

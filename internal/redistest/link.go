@@ -3,224 +3,288 @@ package redistest
 import (
 	"bufio"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 )
 
 // A link is one connection through a [Proxy]. Each direction has a reader that applies the faults, a
-// queue, and a writer.
+// queue, and a writer. The proxy's mutex guards all fields.
 type link struct {
-	proxy    *Proxy
-	client   net.Conn
-	requests *queue // to the server
-	replies  *queue // to the client
-
-	mu         sync.Mutex
+	proxy      *Proxy
+	client     net.Conn
 	server     net.Conn // nil before the dial
-	pending    []*request
-	resp3      bool // the client has sent HELLO 3
+	requests   *queue   // to the server
+	replies    *queue   // to the client
+	pending    []pendingRequest
 	subscriber bool // the client has sent a SUBSCRIBE
 	silent     bool // a reply was lost, and no later one may take its place
 	closed     bool
 }
 
+// A pendingRequest waits for its reply.
+type pendingRequest struct {
+	command string
+	rule    rule
+	replies int // one, or one per channel of a SUBSCRIBE
+}
+
 func newLink(p *Proxy, client net.Conn) *link {
-	return &link{proxy: p, client: client, requests: newQueue(p.requestsHeld), replies: newQueue(p.repliesHeld)}
+	return &link{proxy: p, client: client, requests: newQueue(p, &p.holdRequests), replies: newQueue(p, &p.holdReplies)}
 }
 
 // run serves the connection until it is closed.
 func (l *link) run() {
-	defer l.close()
+	p := l.proxy
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer delete(p.links, l)
 	// A black hole accepts connections, but does not connect to the server.
-	if !l.requests.pass() {
-		return
+	for p.holdRequests && !l.closed {
+		l.requests.changed.Wait()
 	}
-	dialer := net.Dialer{Timeout: 5 * time.Second}
-	server, err := dialer.DialContext(l.proxy.ctx, "tcp", l.proxy.dialTarget())
+	target := p.target
+	p.mu.Unlock()
+	server, err := net.DialTimeout("tcp", target, 5*time.Second)
+	p.mu.Lock()
 	if err != nil {
+		l.close()
 		return
 	}
-	l.mu.Lock()
-	l.server = server
-	closed := l.closed
-	l.mu.Unlock()
-	if closed {
+	if l.server = server; l.closed {
 		server.Close()
 		return
 	}
 	var parts sync.WaitGroup
-	parts.Go(func() { l.readRequests(bufio.NewReader(l.client)) })
-	parts.Go(func() { l.readReplies(bufio.NewReader(server)) })
+	parts.Go(func() { l.read(l.client, l.requests, l.request) })
+	parts.Go(func() { l.read(server, l.replies, l.reply) })
 	parts.Go(func() { l.write(server, l.requests) })
 	parts.Go(func() { l.write(l.client, l.replies) })
+	p.mu.Unlock()
 	parts.Wait()
+	p.mu.Lock()
 }
 
-// close is idempotent. It reports whether this call closed the link.
-func (l *link) close() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		return false
-	}
+// close closes both sides.
+func (l *link) close() {
 	l.closed = true
-	l.requests.close()
-	l.replies.close()
 	l.client.Close()
 	if l.server != nil {
 		l.server.Close()
 	}
+	l.requests.changed.Broadcast()
+	l.replies.changed.Broadcast()
+}
+
+// read reads one side until its end, or until put returns false. Then the queue ends.
+func (l *link) read(from net.Conn, q *queue, put func(frame []byte) bool) {
+	next := readFrame
+	if l.proxy.raw {
+		next = readSome
+	}
+	for r, more := bufio.NewReader(from), true; more; {
+		frame, err := next(r)
+		l.proxy.mu.Lock()
+		if more = err == nil && put(frame); !more {
+			q.put(nil, &q.last, l.proxy.delay)
+		}
+		l.proxy.mu.Unlock()
+	}
+}
+
+// request forwards a request. It returns false to close the connection.
+func (l *link) request(frame []byte) bool {
+	p := l.proxy
+	if p.raw {
+		l.forward(l.requests, frame)
+		return true
+	}
+	command, words := head(frame)
+	p.requests[command]++
+	r := p.ruleFor(frame)
+	if r.fault == cutRequest {
+		p.faults.RequestsCut++
+		return false
+	}
+	req := pendingRequest{command, r, 1}
+	switch {
+	case r.reply != "":
+		p.faults.Answered++
+		req.command, frame = "echo", array("ECHO", "") // keeps the order of the replies
+	case strings.HasSuffix(command, "subscribe"):
+		req.replies = words - 1
+		l.subscriber = l.subscriber || !strings.HasSuffix(command, "unsubscribe")
+	}
+	l.pending = append(l.pending, req)
+	l.forward(l.requests, frame)
 	return true
 }
 
-func (l *link) readRequests(r *bufio.Reader) {
-	for {
-		frame, err := readFrame(r)
-		if err != nil {
-			l.requests.end(l.proxy.latency())
-			return
-		}
-		req := newRequest(frame)
-		req.action = l.proxy.matchRule(req.command, frame)
-		if req.action == cutRequest {
-			l.requests.end(l.proxy.latency())
-			return
-		}
-		if req.answer = l.proxy.answerTo(frame); req.answer != nil {
-			frame, req.command, req.acks = array("ECHO", ""), "echo", 0 // to keep the order of the replies
-		}
-		l.expect(req)
-		l.requests.put(frame, replies, l.proxy.dispatch(l.requests.held()))
+// reply forwards a reply or a message. It returns false to close the connection.
+func (l *link) reply(frame []byte) bool {
+	p, kind := l.proxy, ""
+	if frame[0] == '>' || frame[0] == '*' && l.subscriber { // with RESP2, a message is an array
+		kind, _ = head(frame)
 	}
-}
-
-// expect adds a request to those without a reply.
-func (l *link) expect(req *request) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.pending = append(l.pending, req)
-	if req.command == "hello" {
-		l.resp3 = req.argument == "3"
-	}
-	if strings.HasSuffix(req.command, "subscribe") && !strings.Contains(req.command, "unsub") {
-		l.subscriber = true
-	}
-}
-
-func (l *link) subscribed() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.subscriber
-}
-
-func (l *link) readReplies(r *bufio.Reader) {
-	for {
-		frame, err := readFrame(r)
-		if err != nil {
-			l.replies.end(l.proxy.latency())
-			return
-		}
-		act, message, answer := l.classify(frame)
-		if answer != nil {
-			frame = answer
-		}
-		switch {
-		case act == cutReply:
-			l.proxy.count(func(f *Faults) { f.RepliesCut++ })
-			l.replies.end(l.proxy.latency())
-			return
-		case act == loseReply: // classify counts only the first
-		case message:
-			copies, delay := l.proxy.deliver(l.replies.held())
-			for range copies {
-				l.replies.put(frame, messages, delay)
-			}
-		default:
-			l.replies.put(frame, replies, l.proxy.dispatch(l.replies.held()))
-		}
-	}
-}
-
-// classify returns what to do with a frame from the server, whether the frame is a message, and the
-// reply to send in its place, if any.
-func (l *link) classify(frame []byte) (act action, message bool, answer []byte) {
-	kind := ""
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	// Before HELLO 3, a subscriber's pushes look like any other array.
-	if frame[0] == '>' || frame[0] == '*' && l.subscriber && !l.resp3 {
-		if list, _ := words(frame, 1); len(list) > 0 {
-			kind = strings.ToLower(list[0])
-		}
-	}
-	message = kind == "message" || kind == "pmessage" || kind == "smessage"
-	acknowledges := strings.HasSuffix(kind, "subscribe")
-	if l.silent {
-		return loseReply, message, nil
-	}
-	if message || frame[0] == '>' && !acknowledges {
-		return forward, message, nil
-	}
-	req := l.answered(kind, acknowledges)
-	if req == nil {
-		return forward, false, nil
-	}
-	if req.action == loseReply {
+	switch r := l.answered(frame[0] == '>', kind); {
+	case p.raw || l.silent:
+	case strings.HasSuffix(kind, "message"):
+		l.message(frame)
+		return true
+	case r.fault == cutReply:
+		p.faults.RepliesCut++
+		return false
+	case r.fault == loseReply:
+		p.faults.RepliesLost++
 		l.silent = true
-		l.proxy.count(func(f *Faults) { f.RepliesLost++ })
+	case r.reply != "":
+		frame = []byte(r.reply)
 	}
-	return req.action, false, req.answer
+	if !l.silent {
+		l.forward(l.replies, frame)
+	}
+	return true
 }
 
-// answered returns the request that the frame answers, and removes it after its last frame: the
-// server acknowledges a SUBSCRIBE once per channel.
-func (l *link) answered(kind string, acknowledges bool) *request {
-	for len(l.pending) > 0 {
-		req := l.pending[0]
-		if acknowledges && kind == req.command {
-			if req.seen++; req.seen == req.acks {
-				l.pending = l.pending[1:]
-			}
-			return req
-		}
-		if acknowledges && req.acks == 0 {
-			return nil // without a request: the server has ended a subscription
-		}
-		l.pending = l.pending[1:]
-		if req.seen == 0 {
-			return req
-		}
-		// The frame before was the last one of an UNSUBSCRIBE from all channels.
+// answered returns the rule of the request that a frame answers, and removes the request after its last reply.
+func (l *link) answered(push bool, kind string) (r rule) {
+	acknowledges := strings.HasSuffix(kind, "subscribe")
+	if len(l.pending) == 0 || strings.HasSuffix(kind, "message") || push && !acknowledges {
+		return rule{}
 	}
-	return nil
+	req := &l.pending[0]
+	if acknowledges && req.command != kind {
+		return rule{} // the server has ended a subscription
+	}
+	r, req.rule = req.rule, rule{}
+	if req.replies--; req.replies == 0 || !acknowledges {
+		l.pending = l.pending[1:]
+	}
+	return r
+}
+
+// forward queues a request or a reply.
+func (l *link) forward(q *queue, frame []byte) {
+	q.put(frame, &q.last, l.delay(q))
+}
+
+// message queues the copies of a message.
+func (l *link) message(frame []byte) {
+	p := l.proxy
+	if p.dropMessages > 0 {
+		p.dropMessages--
+		p.faults.MessagesDropped++
+		return
+	}
+	copies, delay := 1, l.delay(l.replies)+p.messageDelay
+	if p.messageDelay > 0 {
+		p.faults.MessagesDelayed++
+	}
+	if p.duplicate {
+		p.faults.MessagesDuplicated++
+		copies = 2
+	}
+	for range copies {
+		l.replies.put(frame, &l.replies.lastMessage, delay)
+	}
+}
+
+// delay counts a frame, and returns its delay.
+func (l *link) delay(q *queue) time.Duration {
+	p := l.proxy
+	if *q.held {
+		p.faults.Held++
+	}
+	if p.delay > 0 {
+		p.faults.Delayed++
+	}
+	if p.slice {
+		p.faults.Sliced++
+	}
+	return p.delay
 }
 
 // write writes the frames of the queue to one side. After a failed write it only empties the queue:
 // the reader of that side queues the close, behind the frames before it.
 func (l *link) write(to net.Conn, q *queue) {
-	var failed error
-	var due []byte // all frames that are due are one write
-	for {
-		p, ok := q.next()
-		if !ok {
-			return
-		}
-		due = append(due, p.frame...)
-		if p.frame != nil && q.ready() {
+	p := l.proxy
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for failed := error(nil); !l.closed; {
+		due, end, n := q.take()
+		if n == 0 {
+			q.changed.Wait()
 			continue
 		}
 		step := max(len(due), 1)
-		if l.proxy.slices() {
+		if p.slice {
 			step = 1
 		}
-		for b := due; len(b) > 0 && failed == nil; b = b[step:] {
-			_, failed = to.Write(b[:step])
+		p.mu.Unlock()
+		for b := range slices.Chunk(due, step) {
+			if failed == nil {
+				_, failed = to.Write(b)
+			}
 		}
-		due = due[:0]
-		if p.frame == nil {
+		p.mu.Lock()
+		if end {
 			l.close()
-			return
 		}
 	}
+}
+
+// A queue has the frames to write to one side of a link, by the times at which they are due.
+type queue struct {
+	held    *bool // by a black hole
+	changed sync.Cond
+	frames  []queuedFrame
+	// Due times. Messages may be delayed while replies are not.
+	last, lastMessage time.Time
+}
+
+type queuedFrame struct {
+	frame []byte // nil closes the connection
+	due   time.Time
+}
+
+func newQueue(p *Proxy, held *bool) *queue { return &queue{held: held, changed: sync.Cond{L: &p.mu}} }
+
+// put adds a frame that is due after the delay, but not before the last one of its kind.
+func (q *queue) put(frame []byte, last *time.Time, delay time.Duration) {
+	due := time.Now().Add(delay)
+	if due.Before(*last) {
+		due = *last
+	}
+	*last = due
+	i := len(q.frames)
+	if frame == nil && i > 0 && q.frames[i-1].due.After(due) {
+		due = q.frames[i-1].due
+	}
+	for i > 0 && q.frames[i-1].due.After(due) {
+		i--
+	}
+	q.frames = slices.Insert(q.frames, i, queuedFrame{frame, due})
+	if delay == 0 {
+		q.changed.Broadcast()
+		return
+	}
+	time.AfterFunc(time.Until(due), func() {
+		q.changed.L.Lock()
+		defer q.changed.L.Unlock()
+		q.changed.Broadcast()
+	})
+}
+
+// take removes the n frames that are due. end reports whether the last one closes the connection.
+func (q *queue) take() (due []byte, end bool, n int) {
+	for _, f := range q.frames {
+		if *q.held || time.Now().Before(f.due) {
+			break
+		}
+		due, end = append(due, f.frame...), f.frame == nil
+		n++
+	}
+	q.frames = q.frames[n:]
+	return due, end, n
 }

@@ -39,7 +39,7 @@ func MiniClient(tb testing.TB, m *miniredis.Miniredis, opts ...func(*redis.Optio
 		server := m.Server()
 		m.Unlock()
 		if server == nil {
-			return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: memoryAddr, Err: syscall.ECONNREFUSED}
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{}, Err: syscall.ECONNREFUSED}
 		}
 		ours, theirs := connPair()
 		server.ServeConn(theirs)

@@ -29,25 +29,24 @@ func (r *Record[E]) Trace() *trace.Hooks[E] {
 }
 
 func (r *Record[E]) add(e trace.Event) {
-	var what any
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var what any = ""
 	switch e.Hook {
-	case trace.Waiting:
-		what = ""
 	case trace.Acquired:
-		what = e.Path
-		r.with(func() { r.waited = e.Wait })
+		what, r.waited = e.Path, e.Wait
 	case trace.Failed, trace.Released:
 		what = e.Err
 	case trace.Lost:
 		what = e.Cause
 	case trace.Renewed:
-		r.with(func() { r.renews++ })
+		r.renews++
 		return
 	case trace.RedisError:
 		what, e.Hook = e.Op, "error"
 	}
 	if e.Held != 0 {
-		r.with(func() { r.held = e.Held })
+		r.held = e.Held
 	}
 	line := strings.TrimSpace(fmt.Sprintf("%s %v", e.Hook, what))
 	if e.Weight != 1 {
@@ -56,13 +55,7 @@ func (r *Record[E]) add(e trace.Event) {
 	if e.Key == "" || e.At.IsZero() {
 		line += fmt.Sprintf(" of %+v", e)
 	}
-	r.with(func() { r.lines = append(r.lines, line) })
-}
-
-func (r *Record[E]) with(f func()) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	f()
+	r.lines = append(r.lines, line)
 }
 
 // Now returns the lines so far, without renewals.
@@ -73,9 +66,12 @@ func (r *Record[E]) Now() []string {
 }
 
 // Take returns and removes the lines, without renewals, once all goroutines of the bubble wait.
-func (r *Record[E]) Take() (lines []string) {
+func (r *Record[E]) Take() []string {
 	synctest.Wait()
-	r.with(func() { lines, r.lines = r.lines, nil })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	lines := r.lines
+	r.lines = nil
 	return lines
 }
 
@@ -88,19 +84,22 @@ func (r *Record[E]) CheckTake(tb testing.TB, what string, want ...string) {
 }
 
 // Waited returns the wait time of the last Acquired event.
-func (r *Record[E]) Waited() (d time.Duration) {
-	r.with(func() { d = r.waited })
-	return d
+func (r *Record[E]) Waited() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.waited
 }
 
 // Held returns the hold time of the last event that has one.
-func (r *Record[E]) Held() (d time.Duration) {
-	r.with(func() { d = r.held })
-	return d
+func (r *Record[E]) Held() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.held
 }
 
 // Renewals returns the number of Renewed events.
-func (r *Record[E]) Renewals() (n int) {
-	r.with(func() { n = r.renews })
-	return n
+func (r *Record[E]) Renewals() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.renews
 }

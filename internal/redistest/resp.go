@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 )
 
 // readFrame reads one complete value of RESP2 or RESP3, with all nested values, and returns its
-// bytes unchanged. A line without a known type is an inline command.
+// bytes unchanged.
 func readFrame(r *bufio.Reader) ([]byte, error) {
 	var frame []byte
 	for need := 1; need > 0; need-- {
@@ -18,9 +19,11 @@ func readFrame(r *bufio.Reader) ([]byte, error) {
 			return nil, err
 		}
 		frame = append(frame, line...)
-		n, err := length(line)
-		if err != nil {
-			return nil, err
+		n := 0
+		if strings.Contains("*~>%|$=!", string(line[:1])) {
+			if n, err = strconv.Atoi(string(bytes.TrimSpace(line[1:]))); err != nil {
+				return nil, fmt.Errorf("redistest: not RESP: %.40q", line)
+			}
 		}
 		switch line[0] {
 		case '*', '~', '>':
@@ -43,16 +46,21 @@ func readFrame(r *bufio.Reader) ([]byte, error) {
 	return frame, nil
 }
 
-// length returns the number in the first line of a value, if it has one.
-func length(line []byte) (int, error) {
-	if !bytes.ContainsRune([]byte("*~>%|$=!"), rune(line[0])) {
-		return 0, nil
+// readSome reads bytes of any kind.
+func readSome(r *bufio.Reader) ([]byte, error) {
+	b := make([]byte, 4096)
+	n, err := r.Read(b)
+	return b[:n], err
+}
+
+// head returns the first word of a request or of a push, in lower case, and the number of words.
+func head(frame []byte) (word string, words int) {
+	lines := strings.SplitN(string(frame), "\r\n", 4) // *2 $4 ECHO …
+	if len(lines) == 4 {
+		word = strings.ToLower(lines[2])
+		words, _ = strconv.Atoi(lines[0][1:])
 	}
-	n, err := strconv.Atoi(string(bytes.TrimSpace(line[1:])))
-	if err != nil {
-		return 0, fmt.Errorf("redistest: not RESP: %.40q", line)
-	}
-	return n, nil
+	return word, words
 }
 
 // array returns a request with the given words.
@@ -62,39 +70,4 @@ func array(words ...string) []byte {
 		b = fmt.Appendf(b, "$%d\r\n%s\r\n", len(w), w)
 	}
 	return b
-}
-
-// words returns the first strings, at most limit, of an array or a push, and the count of all
-// elements. For an inline command it returns the words.
-func words(frame []byte, limit int) (list []string, count int) {
-	line, rest, _ := bytes.Cut(frame, []byte("\r\n"))
-	switch frame[0] {
-	case '*', '>':
-		count, _ = strconv.Atoi(string(line[1:]))
-	case '+', '-', ':', '$', '_', '#', ',', '(', '!', '=', '%', '~', '|':
-		return nil, 0
-	default:
-		fields := bytes.Fields(line)
-		for _, f := range fields[:min(limit, len(fields))] {
-			list = append(list, string(f))
-		}
-		return list, len(fields)
-	}
-	for len(list) < min(limit, count) {
-		line, rest, _ = bytes.Cut(rest, []byte("\r\n"))
-		if len(line) == 0 {
-			break
-		}
-		if line[0] == '+' {
-			list = append(list, string(line[1:]))
-			continue
-		}
-		n, err := strconv.Atoi(string(line[1:]))
-		if line[0] != '$' || err != nil || n < 0 || n+2 > len(rest) {
-			break
-		}
-		list = append(list, string(rest[:n]))
-		rest = rest[n+2:]
-	}
-	return list, count
 }

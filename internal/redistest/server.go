@@ -1,7 +1,9 @@
 package redistest
 
 import (
+	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -9,7 +11,10 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -70,35 +75,106 @@ func requireServer(tb testing.TB) {
 // and runs until Stop or Kill.
 func Launch(dir string, args ...string) (*Server, error) { return launch(dir, nil, args) }
 
-func launch(dir string, env, args []string) (*Server, error) {
+func launch(dir string, env, args []string) (s *Server, err error) {
 	for range 20 {
-		port, err := freePort()
-		if err != nil {
-			return nil, err
-		}
-		s := &Server{port: port, dir: dir, args: args, env: env}
-		err = s.up()
-		if err == nil {
-			return s, nil
-		}
-		if !errors.Is(err, errPortTaken) {
-			return nil, err
+		// Below the ephemeral range, so no outgoing connection can get the port while the server is down.
+		s = &Server{port: 20000 + rand.IntN(10000), dir: dir, args: args, env: env}
+		if err = s.up(); !errors.Is(err, errPortTaken) {
+			break
 		}
 	}
-	return nil, errPortTaken
+	return s, err
 }
 
-// freePort returns a port below the ephemeral range. While the server is down, no outgoing
-// connection can get its port.
-func freePort() (int, error) {
-	for range 100 {
-		port := 20000 + rand.IntN(10000)
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+const startTimeout = 10 * time.Second
+
+var errPortTaken = errors.New("redistest: another process uses the server's port")
+
+// up starts the process and returns when it answers PING.
+func (s *Server) up() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.upLocked()
+}
+
+func (s *Server) upLocked() error {
+	log, err := os.Create(filepath.Join(s.dir, "redis.log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close() // the child has its own descriptor
+	file, args := 0, s.args
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		file = 1 // must come first
+	}
+	cmd := exec.Command(Binary(), slices.Concat(args[:file], []string{"--bind", "127.0.0.1", "--port", strconv.Itoa(s.port), "--dir", s.dir,
+		"--save", "", "--appendonly", "no"}, args[file:])...)
+	cmd.Env = append(os.Environ(), s.env...)
+	cmd.Stdout, cmd.Stderr = log, log
+	p, err := StartChild(cmd)
+	if err != nil {
+		return fmt.Errorf("redistest: start redis-server: %w", err)
+	}
+	if err := s.awaitAnswer(p); err != nil {
+		p.Kill()
+		output, _ := os.ReadFile(log.Name())
+		if bytes.Contains(output, []byte("already in use")) {
+			return errPortTaken
+		}
+		return fmt.Errorf("%w; its log:\n%s", err, output)
+	}
+	s.process, s.admin = p, s.ownClient(Patience)
+	return nil
+}
+
+// ownClient returns a client with one connection, without retries.
+func (s *Server) ownClient(timeout time.Duration) *redis.Client {
+	o := s.Options()
+	o.PoolSize, o.PipelinePoolSize, o.MaxRetries, o.DialerRetries = 1, -1, -1, 1
+	o.ReadTimeout = timeout
+	return redis.NewClient(o)
+}
+
+// awaitAnswer pings the server until it answers, ends, or takes too long.
+func (s *Server) awaitAnswer(p *Child) error {
+	end := time.Now().Add(startTimeout)
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		err := s.ping(p.Pid())
 		if err == nil {
-			return port, l.Close()
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("redistest: redis-server does not answer: %w", err)
+		}
+		select {
+		case <-p.done:
+			return fmt.Errorf("redistest: redis-server ended: %v", p.err)
+		case <-time.After(pause):
 		}
 	}
-	return 0, errors.New("redistest: no free port between 20000 and 30000")
+}
+
+// ping sends a PING, and compares the process id: after a race for the port, another test's server
+// might answer.
+func (s *Server) ping(pid int) error {
+	rdb, ctx := s.ownClient(time.Second), context.Background()
+	defer rdb.Close()
+	if err := rdb.Ping(ctx).Err(); err != nil {
+		return err
+	}
+	info, err := rdb.Info(ctx, "server").Result()
+	if err == nil && !strings.Contains(info, fmt.Sprintf("process_id:%d\r", pid)) {
+		err = errors.New("it is another process")
+	}
+	return err
+}
+
+// password returns the password of "--requirepass", or "".
+func (s *Server) password() string {
+	if i := slices.Index(s.args, "--requirepass"); i >= 0 {
+		return s.args[i+1]
+	}
+	return ""
 }
 
 // Addr returns the server's host and port.
@@ -190,7 +266,5 @@ func (s *Server) signal(send func(*Child) error) {
 	if s.process == nil {
 		panic(fmt.Sprintf("redistest: server %s is down", s.Addr()))
 	}
-	if err := send(s.process); err != nil {
-		panic(err)
-	}
+	must(send(s.process))
 }

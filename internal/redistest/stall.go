@@ -1,7 +1,6 @@
 package redistest
 
 import (
-	"sort"
 	"sync"
 	"time"
 )
@@ -13,10 +12,10 @@ import (
 // heartbeat is the length of one sleep.
 const heartbeat = 10 * time.Millisecond
 
-// A stall is a late wake-up: its time, and the sum of all delays so far.
+// A stall is a late wake-up.
 type stall struct {
-	at  time.Time
-	sum time.Duration
+	at   time.Time
+	late time.Duration
 }
 
 var stalls struct {
@@ -52,26 +51,19 @@ func addStall(at time.Time, late time.Duration) {
 	}
 	stalls.Lock()
 	defer stalls.Unlock()
-	sum := late
-	if n := len(stalls.list); n > 0 {
-		sum += stalls.list[n-1].sum
-	}
-	stalls.list = append(stalls.list, stall{at, sum})
+	stalls.list = append(stalls.list, stall{at, late})
 }
 
 // Stalled returns the sum of the recorded stalls of this process since start. In a synctest bubble,
 // whose clock is in another year, it is 0.
-func Stalled(start time.Time) time.Duration {
+func Stalled(start time.Time) (sum time.Duration) {
 	stalls.Lock()
 	defer stalls.Unlock()
-	list := stalls.list
-	i := sort.Search(len(list), func(i int) bool { return list[i].at.After(start) })
-	if i == len(list) || start.Before(list[0].at.Add(-24*time.Hour)) {
-		return 0
+	for i := len(stalls.list) - 1; i >= 0 && stalls.list[i].at.After(start); i-- {
+		sum += stalls.list[i].late
 	}
-	sum := list[len(list)-1].sum
-	if i > 0 {
-		sum -= list[i-1].sum
+	if sum > 0 && start.Before(stalls.list[0].at.Add(-24*time.Hour)) {
+		return 0
 	}
 	return sum
 }

@@ -18,78 +18,60 @@ type Worker struct {
 	tb    testing.TB
 	stdin io.WriteCloser
 	lines chan string
-	ended chan struct{} // closed at cleanup: the test receives no more lines
 }
 
 // Spawn starts the worker with the name, and with further environment variables as "KEY=value". It
 // is killed when the test ends.
 func Spawn(tb testing.TB, name string, env ...string) *Worker {
 	tb.Helper()
-	w, err := newWorker(tb, name, env)
-	if err != nil {
-		tb.Fatalf("redistest: worker %s: %v", name, err)
-	}
-	return w
-}
-
-func newWorker(tb testing.TB, name string, env []string) (*Worker, error) {
 	exe, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
+	must(err)
 	cmd := exec.Command(exe, "-test.run=^$")
 	cmd.Env = append(append(os.Environ(), env...), workerEnv+"="+name)
 	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
+	must(err)
 	// Not the pipes of exec: it closes them before the last line is read.
 	out, outEnd, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
+	must(err)
 	errs, errsEnd, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
+	must(err)
 	cmd.Stdout, cmd.Stderr = outEnd, errsEnd
 	p, err := StartChild(cmd)
 	if err != nil {
-		return nil, err
+		tb.Fatalf("redistest: worker %s: %v", name, err)
 	}
 	outEnd.Close()
 	errsEnd.Close()
 
-	w := &Worker{p, tb, stdin, make(chan string, 1024), make(chan struct{})}
+	w := &Worker{p, tb, stdin, make(chan string, 1024)}
 	var readers sync.WaitGroup
+	ended := make(chan struct{}) // closed at cleanup: the test receives no more lines
 	readers.Go(func() {
 		defer close(w.lines)
-		eachLine(out, w.deliver)
+		eachLine(out, func(line string) {
+			select {
+			case w.lines <- line:
+			case <-ended:
+			}
+		})
 	})
-	readers.Go(func() { eachLine(errs, func(line string) { w.log(name, line) }) })
+	readers.Go(func() {
+		eachLine(errs, func(line string) {
+			tb.Logf("worker %s (%d): %s", name, w.Pid(), line)
+			if strings.Contains(line, "WARNING: DATA RACE") {
+				tb.Errorf("worker %s has a data race", name)
+			}
+		})
+	})
 	tb.Cleanup(func() {
 		p.Kill()
-		close(w.ended)
+		close(ended)
 		// Children of the worker may still hold the other ends.
 		out.Close()
 		errs.Close()
 		readers.Wait()
 	})
-	return w, nil
-}
-
-func (w *Worker) deliver(line string) {
-	select {
-	case w.lines <- line:
-	case <-w.ended:
-	}
-}
-
-func (w *Worker) log(name, line string) {
-	w.tb.Logf("worker %s (%d): %s", name, w.Pid(), line)
-	if strings.Contains(line, "WARNING: DATA RACE") {
-		w.tb.Errorf("worker %s has a data race", name)
-	}
+	return w
 }
 
 func eachLine(r io.Reader, f func(string)) {

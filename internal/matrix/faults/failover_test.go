@@ -96,7 +96,7 @@ func TestFaultFailoverForgets(t *testing.T) {
 		behind := master.AddReplicaAt(t, link.Port(), "--replica-priority", "1") // the sentinels prefer it
 		s := redistest.WatchBySentinels(t, master, behind, 2)
 		rdb, other := s.Client(t), s.Client(t)
-		link.Hold()
+		link.BlackholeReplies(true)
 
 		var mu sync.Mutex
 		held := map[string]*mutex.Lease{}
