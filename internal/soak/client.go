@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/mutex"
+	"github.com/seed-3d5fec5c/baton/semaphore"
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
@@ -101,7 +102,7 @@ func outcome(err error) result {
 
 // contend acquires, holds and releases the key repeatedly.
 func (c *client) contend() {
-	for acquire := c.system.request(c.key); c.pauses(pause); {
+	for acquire := c.worker.request(c.key); c.pauses(pause); {
 		w := c.choose()
 		hold := c.request(w.weight, w.keys...)
 		ctx, cancel := c.requestCtx(w)
@@ -189,7 +190,8 @@ func (c *client) checkErr(holdErr func() error, hold []*interval) bool {
 
 // runTasks runs tasks of the group, with pauses long enough for generations to end.
 func (c *client) runTasks() {
-	for g := c.system.(*baton).group(c.key); c.pauses(400 * time.Millisecond); {
+	g := waitgroup.New(c.rdb, c.key)
+	for g.TTL = c.plan.TTL; c.pauses(400 * time.Millisecond); {
 		task, started := c.request(0, c.key), false
 		err := g.Do(c.ctx, func(ctx context.Context) error {
 			started = true
@@ -230,7 +232,8 @@ func (p *processStops) timersFired(t int64) bool {
 
 // awaitGroup waits for the group's generations.
 func (c *client) awaitGroup() {
-	for g := c.system.(*baton).group(c.key); c.pauses(60 * time.Millisecond); {
+	g := waitgroup.New(c.rdb, c.key)
+	for g.TTL = c.plan.TTL; c.pauses(60 * time.Millisecond); {
 		h := c.request(wait, c.key)
 		err := g.WaitContext(c.ctx)
 		r := outcome(err)
@@ -244,7 +247,7 @@ func (c *client) awaitGroup() {
 
 // takeTokens takes tokens of the limiter, by waits and by tries.
 func (c *client) takeTokens() {
-	for l := c.system.(*baton).limiter(c.key); c.pauses(20 * time.Millisecond); {
+	for l := semaphore.NewLimiter(c.rdb, c.key, rate, burst); c.pauses(20 * time.Millisecond); {
 		h, r := c.request(1, c.key), ok
 		switch c.random.IntN(4) {
 		case 0:
@@ -269,7 +272,7 @@ var errFails = errors.New("soak: this run fails")
 
 // once runs a function through a Once repeatedly. Some runs fail, and some callers give up.
 func (c *client) once() {
-	o := mutex.NewOnce(c.system.(*baton).rdb, c.key)
+	o := mutex.NewOnce(c.rdb, c.key)
 	o.TTL, o.Every, o.Keep = c.plan.TTL, every, every
 	for c.pauses(pause) {
 		ctx, cancel := c.requestCtx(lockRequest{})
@@ -293,7 +296,7 @@ func (c *client) once() {
 // flight gets the value of a Flight repeatedly. The function may continue after Do has returned, so it records
 // the end itself.
 func (c *client) flight() {
-	fl := mutex.NewFlight(c.system.(*baton).rdb, c.key[:1])
+	fl := mutex.NewFlight(c.rdb, c.key[:1])
 	fl.TTL, fl.Keep = c.plan.TTL, keep
 	for c.pauses(pause) {
 		hold := c.request(1, c.key)

@@ -65,7 +65,7 @@ var faults = []fault{
 	{"slice", "38", nil, false, reply, "Sliced", proxyFault((*proxy).Slice)},
 	{"cut-off-holder", "35", nil, false, outage, "Held", func(x *injection) {
 		if h := x.longHold(); h != nil { // for longer than a TTL
-			x.disturb(x.fleet.members[h.Worker:h.Worker+1], x.between(x.ttl*15/10, x.ttl*22/10), (*proxy).Blackhole)
+			x.disturb(x.fleet[h.Worker:h.Worker+1], x.between(x.ttl*15/10, x.ttl*22/10), (*proxy).Blackhole)
 		}
 	}},
 	{"cut-request", "31", nil, false, reply, "RequestsCut", commandFault((*proxy).CutNextRequest)},
@@ -138,13 +138,13 @@ var faults = []fault{
 
 	// Workers.
 	{"worker-stop", "25, 29", nil, false, death, "", func(x *injection) {
-		m := pick(x, x.fleet.members)
+		m := pick(x, x.fleet)
 		if x.random.IntN(3) > 0 {
 			h := x.longHold()
 			if h == nil {
 				return
 			}
-			m = x.fleet.members[h.Worker]
+			m = x.fleet[h.Worker]
 		}
 		held, queued := x.awaitBusy(m)
 		check(m.child.Pause())
@@ -153,10 +153,10 @@ var faults = []fault{
 		check(m.child.Continue())
 	}},
 	{"worker-kill", "26, 27, 28", nil, false, death, "", func(x *injection) {
-		m := pick(x, x.fleet.members)
+		m := pick(x, x.fleet)
 		x.awaitBusy(m)
 		before := m.child.Pid()
-		x.fleet.kill(m, x.timeline)
+		m.kill(x.timeline)
 		held, queued := x.timeline.open(m.plan.Worker, x.timeline.crashes[len(x.timeline.crashes)-1].t)
 		x.confirm(syscall.Kill(before, 0) != nil && len(held)+len(queued) > 0, "process %d died with %d holds and %d requests", before, len(held), len(queued))
 	}},
@@ -221,7 +221,7 @@ func commandFault(arm func(p *proxy, match string)) func(*injection) {
 	return func(x *injection) {
 		victims := x.someWorkers()
 		if x.system != "baton" { // a single worker may be starved, and send no command
-			victims = x.fleet.members
+			victims = x.fleet
 		}
 		want := x.count()
 		for _, p := range x.proxies(victims) {

@@ -14,14 +14,12 @@ import (
 )
 
 // A fleet is the group of workers of a test run, each behind proxies of its own.
-type fleet struct {
-	dir     string
-	members []*member
-}
+type fleet []*member
 
 // A member is a position in the fleet, for one worker process after another.
 type member struct {
 	plan    plan
+	dir     string
 	proxies map[string]*proxy // by server address
 	child   *redistest.Child
 	stdin   io.WriteCloser
@@ -29,30 +27,29 @@ type member struct {
 }
 
 // newFleet starts the workers and their proxies.
-func newFleet(h *harness, base plan, t *topology) *fleet {
-	f := &fleet{dir: h.TempDir()}
-	h.Cleanup(f.close)
+func newFleet(h *harness, base plan, t *topology) (f fleet) {
+	h.Cleanup(func() { f.close() })
 	base.Topology, base.Servers = t.kind, t.servers()
 	for i := range 3 {
-		m := &member{plan: base, proxies: map[string]*proxy{}}
+		m := &member{plan: base, dir: h.TempDir(), proxies: map[string]*proxy{}}
 		m.plan.Worker, m.plan.Via = uint8(i), map[string]string{}
 		m.plan.ContextTimeout = i%2 == 0 || base.System != "baton" // without it, calls of peers would not return in time
 		for _, n := range t.nodes {
 			p := redistest.NewProxy(h, n.Addr())
 			m.proxies[n.Addr()], m.plan.Via[n.Addr()] = p, p.Addr()
 		}
-		f.start(m)
-		f.members = append(f.members, m)
+		m.start()
+		f = append(f, m)
 	}
 	return f
 }
 
 // start starts a worker at the position, with the next generation.
-func (f *fleet) start(m *member) {
+func (m *member) start() {
 	m.plan.Generation++
 	cmd := exec.Command(must(os.Executable()))
 	cmd.Env = append(os.Environ(), planEnv+"="+string(must(json.Marshal(m.plan))))
-	out := must(os.Create(filepath.Join(f.dir, fmt.Sprintf("worker-%d-%d", m.plan.Worker, m.plan.Generation))))
+	out := must(os.Create(filepath.Join(m.dir, fmt.Sprint("journal-", m.plan.Generation))))
 	defer out.Close() // the worker has its own descriptor
 	cmd.Stdout, cmd.Stderr = out, os.Stderr
 	m.stdin = must(cmd.StdinPipe())
@@ -61,27 +58,27 @@ func (f *fleet) start(m *member) {
 }
 
 // kill kills the worker with SIGKILL, and starts the next generation.
-func (f *fleet) kill(m *member, s *timeline) {
+func (m *member) kill(s *timeline) {
 	m.child.Kill()
 	m.journal.read(s)
 	m.journal.file.Close()
 	s.crashes = append(s.crashes, crash{m.plan.Worker, now()})
-	f.start(m)
+	m.start()
 }
 
 // read adds new events to the timeline.
-func (f *fleet) read(s *timeline) {
-	for _, m := range f.members {
+func (f fleet) read(s *timeline) {
+	for _, m := range f {
 		m.journal.read(s)
 	}
 }
 
 // stop stops all workers, and returns the leaks that they report.
-func (f *fleet) stop(s *timeline) (leaks []violation) {
-	for _, m := range f.members {
+func (f fleet) stop(s *timeline) (leaks []violation) {
+	for _, m := range f {
 		_, _ = m.stdin.Write([]byte("stop\n")) // Wait below reports workers that have ended
 	}
-	for _, m := range f.members {
+	for _, m := range f {
 		timeout := time.AfterFunc(60*time.Second, m.child.Kill)
 		err := m.child.Wait()
 		timeout.Stop()
@@ -96,8 +93,8 @@ func (f *fleet) stop(s *timeline) (leaks []violation) {
 	return leaks
 }
 
-func (f *fleet) close() {
-	for _, m := range f.members {
+func (f fleet) close() {
+	for _, m := range f {
 		m.child.Kill()
 		m.stdin.Close()
 		m.journal.file.Close()

@@ -30,9 +30,9 @@ func (x *injection) sleep(from, to time.Duration) { time.Sleep(x.between(from, t
 // someWorkers returns one worker or all workers.
 func (x *injection) someWorkers() []*member {
 	if x.random.IntN(2) == 0 {
-		return x.fleet.members
+		return x.fleet
 	}
-	return []*member{pick(x, x.fleet.members)}
+	return []*member{pick(x, x.fleet)}
 }
 
 // proxies returns the workers' proxies of masters.
@@ -62,7 +62,7 @@ func (x *injection) count() (total int64) {
 		}
 		return total
 	}
-	for _, p := range x.proxies(x.fleet.members) {
+	for _, p := range x.proxies(x.fleet) {
 		total += reflect.ValueOf(p.Faults()).FieldByName(x.fault.counter).Int()
 	}
 	return total

@@ -27,9 +27,8 @@ func TestMixedFleet(t *testing.T) {
 	var workers sync.WaitGroup
 	for _, system := range []string{"baton", "redislock", "redsync"} {
 		for range 2 {
-			client := systems[system](&plan{Topology: "single", Servers: []string{s.Addr()}, TTL: 20 * time.Second}) // long enough that no lock expires
-			defer client.close()
-			lock := client.request("m0")
+			w := &worker{rdb: s.Client(t), plan: plan{TTL: 20 * time.Second}} // long enough that no lock expires
+			lock := systems[system](w)("m0")
 			workers.Go(func() {
 				for range 15 {
 					h, err := lock(ctx, lockRequest{weight: 1})

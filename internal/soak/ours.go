@@ -9,7 +9,6 @@ import (
 
 	"github.com/seed-3d5fec5c/baton/mutex"
 	"github.com/seed-3d5fec5c/baton/semaphore"
-	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
 // baton is the client of baton.
@@ -19,9 +18,9 @@ type baton struct {
 	made atomic.Int64 // number of locks so far; every second one lingers
 }
 
-func openBaton(p *plan) lockClient { return &baton{rdb: p.client(), ttl: p.TTL} }
-
-func (b *baton) close() { _ = b.rdb.Close() }
+func openBaton(w *worker) func(key string) acquireFunc {
+	return (&baton{rdb: w.rdb, ttl: w.plan.TTL}).request
+}
 
 // request returns a function that acquires the key with a lock of its own.
 func (b *baton) request(key string) acquireFunc {
@@ -112,14 +111,4 @@ func acquire[L, R any](ctx context.Context, w lockRequest, wait, try func(contex
 		return handle{}, err
 	}
 	return hold(l), nil
-}
-
-func (b *baton) group(key string) *waitgroup.WaitGroup {
-	g := waitgroup.New(b.rdb, key)
-	g.TTL = b.ttl
-	return g
-}
-
-func (b *baton) limiter(key string) *semaphore.Limiter {
-	return semaphore.NewLimiter(b.rdb, key, rate, burst)
 }

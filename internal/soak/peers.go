@@ -14,16 +14,11 @@ import (
 	"github.com/redis/rueidis/rueidislock"
 )
 
-// A peer is the client of another library. Its acquireFunc has no choices: it waits.
-type peer struct {
-	acquire func(ctx context.Context, key string) (handle, error)
-	closes  func()
-}
-
-func (p peer) close() { p.closes() }
-
-func (p peer) request(key string) acquireFunc {
-	return func(ctx context.Context, _ lockRequest) (handle, error) { return p.acquire(ctx, key) }
+// waiting returns the function of a system for a function that has no choices: it waits.
+func waiting(acquire func(ctx context.Context, key string) (handle, error)) func(key string) acquireFunc {
+	return func(key string) acquireFunc {
+		return func(ctx context.Context, _ lockRequest) (handle, error) { return acquire(ctx, key) }
+	}
 }
 
 // retry is the peers' delay between tries.
@@ -42,18 +37,17 @@ func until(end time.Time) func() error {
 	}
 }
 
-func openRedislock(p *plan) lockClient {
-	rdb := p.client()
-	c := redislock.New(rdb)
-	return peer{func(ctx context.Context, key string) (handle, error) {
+func openRedislock(w *worker) func(key string) acquireFunc {
+	c := redislock.New(w.rdb)
+	return waiting(func(ctx context.Context, key string) (handle, error) {
 		for {
 			requested := time.Now()
-			l, err := c.Obtain(ctx, key, p.TTL, &redislock.Options{RetryStrategy: redislock.LinearBackoff(retry)})
+			l, err := c.Obtain(ctx, key, w.plan.TTL, &redislock.Options{RetryStrategy: redislock.LinearBackoff(retry)})
 			// With a ctx without a deadline, Obtain waits for one TTL.
 			if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 				continue
 			}
-			return handle{nil, until(requested.Add(p.TTL)), func() error {
+			return handle{nil, until(requested.Add(w.plan.TTL)), func() error {
 				err := l.Release(context.Background())
 				if errors.Is(err, redislock.ErrLockNotHeld) {
 					return errNotHeld
@@ -61,15 +55,14 @@ func openRedislock(p *plan) lockClient {
 				return err
 			}}, err
 		}
-	}, func() { _ = rdb.Close() }}
+	})
 }
 
 // openRedsync uses redsync with one pool.
-func openRedsync(p *plan) lockClient {
-	rdb := p.client()
-	rs := redsync.New(goredis.NewPool(rdb))
-	return peer{func(ctx context.Context, key string) (handle, error) {
-		m := rs.NewMutex(key, redsync.WithExpiry(p.TTL), redsync.WithTries(math.MaxInt), redsync.WithRetryDelay(retry))
+func openRedsync(w *worker) func(key string) acquireFunc {
+	rs := redsync.New(goredis.NewPool(w.rdb))
+	return waiting(func(ctx context.Context, key string) (handle, error) {
+		m := rs.NewMutex(key, redsync.WithExpiry(w.plan.TTL), redsync.WithTries(math.MaxInt), redsync.WithRetryDelay(retry))
 		err := m.LockContext(ctx)
 		return handle{nil, until(m.Until()), func() error {
 			held, err := m.Unlock()
@@ -79,16 +72,16 @@ func openRedsync(p *plan) lockClient {
 			}
 			return err
 		}}, err
-	}, func() { _ = rdb.Close() }}
+	})
 }
 
 // openRueidislock uses rueidislock. A hold is valid until rueidislock cancels the hold's ctx.
-func openRueidislock(p *plan) lockClient {
+func openRueidislock(w *worker) func(key string) acquireFunc {
 	l := must(rueidislock.NewLocker(rueidislock.LockerOption{
-		KeyMajority: 1, NoLoopTracking: true, KeyValidity: p.TTL, TryNextAfter: 100 * time.Millisecond,
-		ClientOption: rueidis.ClientOption{InitAddress: []string{p.Via[p.Servers[0]]}, ClientSetInfo: rueidis.DisableClientSetInfo},
+		KeyMajority: 1, NoLoopTracking: true, KeyValidity: w.plan.TTL, TryNextAfter: 100 * time.Millisecond,
+		ClientOption: rueidis.ClientOption{InitAddress: []string{w.plan.Via[w.plan.Servers[0]]}, ClientSetInfo: rueidis.DisableClientSetInfo},
 	}))
-	return peer{func(ctx context.Context, key string) (handle, error) {
+	return waiting(func(ctx context.Context, key string) (handle, error) {
 		// The deadline of the wait's ctx would also end the hold.
 		own, stop := context.WithCancel(context.Background())
 		waits := context.AfterFunc(ctx, stop)
@@ -106,5 +99,5 @@ func openRueidislock(p *plan) lockClient {
 			release()
 			return nil
 		}}, nil
-	}, l.Close}
+	})
 }

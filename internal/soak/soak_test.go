@@ -1,24 +1,16 @@
 package main
 
 import (
-	"flag"
 	"os"
 	"testing"
 	"time"
-
-	"go.uber.org/goleak"
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
 func TestMain(m *testing.M) {
 	runWorker()
-	flag.Parse()
-	if err := flag.Set("test.parallel", "10"); err != nil { // these tests mostly wait
-		panic(err)
-	}
-	redistest.WatchStalls()
-	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
+	redistest.Main(m, nil)
 }
 
 // run runs a soak with these flags, or skips the test if there is no server.

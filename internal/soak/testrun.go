@@ -21,7 +21,7 @@ type testRun struct {
 	random   *rand.Rand
 	ttl      time.Duration
 	topology *topology
-	fleet    *fleet
+	fleet    fleet
 	timeline *timeline
 	clients  []int           // connections of each master before the workers started
 	reported map[string]bool // violations that are already reported
@@ -127,7 +127,7 @@ const slack = 2500 * time.Millisecond
 // violations of the bound.
 func (tr *testRun) recover(x *injection, row *row) (list []violation) {
 	bound := x.fault.bound(tr.ttl)
-	contenders := time.Duration(2 * len(tr.fleet.members)) // clients that may be ahead in the queue
+	contenders := time.Duration(2 * len(tr.fleet)) // clients that may be ahead in the queue
 	for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
 		missing := tr.tooFewGrants("", tr.grants(x.healed)) != ""
 		t, stalled := now(), redistest.Stalled(start)

@@ -68,7 +68,8 @@ func (p *plan) client() redis.UniversalClient {
 // A worker has the shared data of the clients of a worker process.
 type worker struct {
 	plan    plan
-	system  lockClient
+	rdb     redis.UniversalClient
+	request func(key string) acquireFunc // of the system
 	journal io.Writer
 	ctx     context.Context // done when the worker stops
 	serial  atomic.Int64
@@ -84,7 +85,8 @@ func runWorker() {
 	w := &worker{journal: os.Stdout}
 	check(json.Unmarshal([]byte(text), &w.plan))
 	before := runtime.NumGoroutine()
-	w.system = systems[w.plan.System](&w.plan)
+	w.rdb = w.plan.client()
+	w.request = systems[w.plan.System](w)
 	var stop context.CancelFunc
 	w.ctx, stop = context.WithCancel(context.Background())
 	var clients sync.WaitGroup
@@ -125,7 +127,7 @@ func (w *worker) leak(before int) (text string) {
 	}) {
 		return "goroutines of the library:\n" + text
 	}
-	w.system.close()
+	w.rdb.Close()
 	if w.plan.System == "baton" && !eventually(10*time.Second, func() bool { return runtime.NumGoroutine() <= before }) {
 		return fmt.Sprintf("%d goroutines, %d at the start:\n%s", runtime.NumGoroutine(), before, stacks())
 	}

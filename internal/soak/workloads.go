@@ -75,13 +75,7 @@ type lockRequest struct {
 
 type acquireFunc = func(context.Context, lockRequest) (handle, error)
 
-// A lockClient is a system's client in a worker.
-type lockClient interface {
-	request(key string) acquireFunc
-	close()
-}
-
-// systems has baton and the control group.
-var systems = map[string]func(p *plan) lockClient{
+// systems has baton and the control group. Each has a function that returns how a worker acquires a key.
+var systems = map[string]func(w *worker) func(key string) acquireFunc{
 	"baton": openBaton, "redislock": openRedislock, "redsync": openRedsync, "rueidislock": openRueidislock,
 }
