@@ -9,7 +9,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,20 +29,12 @@ import (
 
 var update = flag.Bool("update", false, "write the screenshots of the README")
 
-var dir string // of the built programs
-
 func TestMain(m *testing.M) { redistest.Main(m, nil) }
 
-// program builds an example.
-func program(t *testing.T, name string) string {
+// build returns the program of an example.
+func build(t *testing.T, name string) string {
 	t.Helper()
-	if dir == "" {
-		var err error
-		if dir, err = os.MkdirTemp("", "dlock"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	path := filepath.Join(dir, name)
+	path := filepath.Join(t.TempDir(), name)
 	build := exec.Command("go", "build", "-o", path, "./examples/"+name)
 	build.Dir = "../../.."
 	if out, err := build.CombinedOutput(); err != nil {
@@ -71,34 +62,26 @@ func start(t *testing.T, s *redistest.Server, program string, args ...string) *b
 	return bufio.NewReader(out)
 }
 
-// serve starts dlock ui, and returns its address and the token that it prints.
-func serve(t *testing.T, s *redistest.Server) (url, token string) {
-	t.Helper()
-	out := start(t, s, program(t, "dlock"), "ui", "-addr", "127.0.0.1:0", "-allow-release")
-	line, err := out.ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	second, err := out.ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.Fields(line)[0], second[strings.LastIndex(second, " ")+1 : len(second)-1]
-}
-
 // A tab is a page in Chromium. A JavaScript exception or a message on the console fails the test.
 type tab struct {
 	*testing.T
 	chrome context.Context
+	token  string // releases locks
 }
 
-func open(t *testing.T, url string, width, height int64) *tab {
+// open opens a path of dlock ui.
+func open(t *testing.T, s *redistest.Server, path string) *tab {
 	t.Helper()
-	path, err := exec.LookPath("chromium")
+	chromium, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Skip("chromium is not installed")
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("force-prefers-reduced-motion", true))
+	out := start(t, s, build(t, "dlock"), "ui", "-addr", "127.0.0.1:0", "-allow-release")
+	var url, token string
+	if _, err := fmt.Fscanf(out, "%s shows the locks on Redis at "+s.Addr()+"\nthe token to release a lock is %s\n", &url, &token); err != nil {
+		t.Fatal(err)
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("force-prefers-reduced-motion", true))
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
@@ -113,8 +96,8 @@ func open(t *testing.T, url string, width, height int64) *tab {
 			}
 		}
 	})
-	b := &tab{t, ctx}
-	b.do(log.Enable(), chromedp.EmulateViewport(width, height), chromedp.Navigate(url))
+	b := &tab{t, ctx, token}
+	b.do(log.Enable(), chromedp.EmulateViewport(1280, 700), chromedp.Navigate(url+path))
 	return b
 }
 
@@ -132,17 +115,19 @@ func eval[T any](b *tab, js string) (v T) {
 	return v
 }
 
-// until waits until an expression is true.
+// until waits until an expression is true, and logs the delay.
 func (b *tab) until(desc, js string) {
 	b.Helper()
 	var text string
-	redistest.Eventually(b.T, 15*time.Second, func() bool {
+	from := time.Now()
+	redistest.Eventually(b.T, redistest.Patience, func() bool {
 		if eval[bool](b, js) {
 			return true
 		}
 		text = eval[string](b, `document.body.innerText`)
 		return false
 	}, "%s: the page has %v", desc, &text)
+	b.Logf("%s after %v", desc, time.Since(from).Round(time.Millisecond))
 }
 
 // row is the expression for the row of a key.
@@ -167,30 +152,22 @@ func lock(t *testing.T, s *redistest.Server, key, label string) *mutex.Lease {
 	return l
 }
 
-// TestRowsFollowTheLock checks that a row follows a real lock, and logs the delays.
+// TestRowsFollowTheLock checks that a row follows a real lock, and that an outage is shown.
 func TestRowsFollowTheLock(t *testing.T) {
 	s := redistest.Start(t)
-	url, _ := serve(t, s)
-	b := open(t, url, 1280, 800)
+	b := open(t, s, "")
 	b.until("the page is empty", `!document.getElementById("empty").hidden && document.getElementById("state").textContent === "live"`)
-	since := func(desc string, from time.Time) {
-		t.Logf("%s after %v", desc, time.Since(from).Round(time.Millisecond))
-	}
-	l, at := lock(t, s, "orders", "api-1"), time.Now()
+	l := lock(t, s, "orders", "api-1")
 	b.until("the row appears", held("orders", "api-1"))
-	since("the row appears", at)
 	other := mutex.New(s.Client(t), "orders")
 	other.Label = "api-2"
 	wait := other.LockChan(t.Context())
-	at = time.Now()
 	b.until("the waiter appears", row("orders")+`.querySelector(".queue .label")?.textContent === "api-2"`)
-	since("the waiter appears", at)
 	if err := l.Unlock(); err != nil {
 		t.Error(err)
 	}
-	l, at = (<-wait).Lease, time.Now()
+	l = (<-wait).Lease
 	b.until("the new holder appears", held("orders", "api-2")+` && !`+row("orders")+`.querySelector(".queue .h")`)
-	since("the new holder appears", at)
 	if got, want := eval[string](b, row("orders")+`.querySelector(".fence").textContent`), fmt.Sprint(l.Fence()); got != want {
 		t.Errorf("the fence is %s, want %s", got, want)
 	}
@@ -200,32 +177,8 @@ func TestRowsFollowTheLock(t *testing.T) {
 	if err := l.Unlock(); err != nil {
 		t.Error(err)
 	}
-	at = time.Now()
 	b.until("the row disappears", `!`+row("orders"))
-	since("the row disappears", at)
-}
 
-// TestNamesAreText uses a key and a label with HTML.
-func TestNamesAreText(t *testing.T) {
-	s := redistest.Start(t)
-	url, _ := serve(t, s)
-	b := open(t, url, 1280, 800)
-	const script, image = `<script>window.pwned = 1</script>`, `<img src=x onerror="window.pwned = 1">`
-	l := lock(t, s, script, image)
-	b.until("the row appears", held(script, image))
-	b.do(chromedp.KeyEvent("j"), chromedp.KeyEvent(kb.Enter))
-	b.until("the detail opens", `!!document.querySelector("tr.detail .cols td .label")`)
-	if n := eval[int](b, `document.querySelectorAll("main script, main img").length + (window.pwned ? 100 : 0)`); n != 0 {
-		t.Errorf("the page inserted a name as HTML: %d", n)
-	}
-	_ = l.Unlock()
-}
-
-// TestOutage kills and restarts Redis.
-func TestOutage(t *testing.T) {
-	s := redistest.Start(t)
-	url, _ := serve(t, s)
-	b := open(t, url, 1280, 800)
 	_ = lock(t, s, "before", "a")
 	b.until("the row appears", held("before", "a"))
 	s.Kill()
@@ -236,21 +189,23 @@ func TestOutage(t *testing.T) {
 	if err := s.Restart(); err != nil {
 		t.Fatal(err)
 	}
-	l := lock(t, s, "after", "b")
+	defer lock(t, s, "after", "b").Unlock()
 	b.until("the page recovers", held("after", "b")+` && !`+row("before")+` && getComputedStyle(document.getElementById("banner")).display === "none"`)
-	_ = l.Unlock()
 }
 
-// TestControls searches, sorts, changes the theme and opens a key with the keyboard.
+// TestControls uses a key and a label with HTML, searches, sorts, changes the theme, opens a key with
+// the keyboard, and releases it with the token.
 func TestControls(t *testing.T) {
 	s := redistest.Start(t)
-	url, _ := serve(t, s)
-	b := open(t, url, 1280, 800)
+	b := open(t, s, "")
+	const script, image = `<script>window.pwned = 1</script>`, `<img src=x onerror="window.pwned = 1">`
+	l := lock(t, s, script, image)
 	for _, key := range []string{"a", "b", "c"} {
 		defer lock(t, s, key, "holder of "+key).Unlock()
 	}
 	names := `[...document.querySelectorAll("tr.key .name")].map(e => e.textContent).join("")`
-	b.until("three rows", names+` === "abc"`)
+	all := fmt.Sprintf(names+` === %q`, script+"abc")
+	b.until("four rows", all)
 	b.do(chromedp.KeyEvent("/"))
 	b.until("the search has the focus", `document.activeElement.id === "search"`)
 	eval[any](b, `void (document.activeElement.value = "holder B", document.activeElement.dispatchEvent(new Event("input")))`)
@@ -258,31 +213,25 @@ func TestControls(t *testing.T) {
 	b.do(chromedp.KeyEvent(kb.Enter))
 	b.until("the detail opens", row("b")+`.parentNode.querySelector("canvas")?.height > 40`)
 	b.do(chromedp.KeyEvent(kb.Escape))
-	b.until("all rows match", names+` === "abc"`)
+	b.until("all rows match", all)
 	b.do(chromedp.KeyEvent("j"), chromedp.KeyEvent("t"))
 	b.until("c is selected, and the theme is dark", row("c")+`.classList.contains("selected") && document.documentElement.style.colorScheme === "dark"`)
 	b.do(chromedp.KeyEvent(kb.Escape))
 	b.until("the detail closes", `!document.querySelector("tr.detail")`)
-	wait := mutex.New(s.Client(t), "c").LockChan(t.Context())
+	mutex.New(s.Client(t), "c").LockChan(t.Context())
 	b.do(chromedp.KeyEvent("s"))
-	b.until("the key with a waiter is first", names+` === "cab"`)
+	b.until("the key with a waiter is first", fmt.Sprintf(names+` === %q`, "c"+script+"ab"))
 	b.do(emulation.SetDeviceMetricsOverride(390, 800, 1, true))
 	if wide := eval[int](b, `document.scrollingElement.scrollWidth - innerWidth`); wide > 0 {
 		t.Errorf("on a narrow screen, the page is %d pixels too wide", wide)
 	}
-	_ = wait
-}
 
-// TestRelease releases a lock with the token.
-func TestRelease(t *testing.T) {
-	s := redistest.Start(t)
-	url, token := serve(t, s)
-	b := open(t, url, 1280, 800)
-	l := lock(t, s, "key", "a")
-	b.until("the row appears", held("key", "a"))
-	b.do(chromedp.KeyEvent("j"), chromedp.KeyEvent(kb.Enter))
-	b.until("the release button appears", `!!document.querySelector("tr.detail .danger")`)
 	click := func(selector string) { eval[any](b, `void document.querySelector("`+selector+`").click()`) }
+	eval[any](b, `void `+row(script)+`.click()`)
+	b.until("the detail opens", `!!document.querySelector("tr.detail .danger") && document.querySelector("tr.detail .cols td .label")?.textContent === "`+strings.ReplaceAll(image, `"`, `\"`)+`"`)
+	if n := eval[int](b, `document.querySelectorAll("main script, main img").length + (window.pwned ? 100 : 0)`); n != 0 {
+		t.Errorf("the page inserted a name as HTML: %d", n)
+	}
 	click("tr.detail .danger")
 	submit := func(token string) {
 		eval[any](b, `void (document.getElementById("release-token").value = "`+token+`")`)
@@ -293,28 +242,25 @@ func TestRelease(t *testing.T) {
 	if l.Err() != nil {
 		t.Fatal(l.Err())
 	}
-	submit(token)
-	b.until("the lock is released", `!document.querySelector("dialog[open]") && !`+row("key"))
+	submit(b.token)
+	b.until("the lock is released", `!document.querySelector("dialog[open]") && !`+row(script))
 	if err := l.Unlock(); !errors.Is(err, mutex.ErrLost) {
 		t.Error(err)
 	}
 }
 
-// TestHandoff watches three processes of examples/handoff for 20 s. With -update, it writes the
-// screenshots of the README.
+// TestHandoff records the frames of three processes of examples/handoff for 20 s. With -update, it
+// writes the screenshots of the README.
 func TestHandoff(t *testing.T) {
 	s := redistest.Start(t)
-	url, _ := serve(t, s)
-	handoff := program(t, "handoff")
+	handoff := build(t, "handoff")
 	for range 3 {
 		start(t, s, handoff, "-for", "0", "-live=false", "-workers", "2", "-hold", "1s", "-key", "orders:settle")
 	}
 	defer lock(t, s, "nightly:report", "cron: report.sh").Unlock()
-	waiter, cancel := context.WithCancel(t.Context())
-	defer cancel()
 	late := mutex.New(s.Client(t), "nightly:report")
 	late.Label = "mia@pts/3: report.sh"
-	late.LockChan(waiter)
+	late.LockChan(t.Context())
 	for _, label := range []string{"web-1", "web-2"} {
 		rw := mutex.NewRW(s.Client(t), "catalog")
 		rw.Label = label
@@ -323,74 +269,34 @@ func TestHandoff(t *testing.T) {
 	}
 	writer := mutex.NewRW(s.Client(t), "catalog")
 	writer.Label = "importer"
-	writer.LockChan(waiter)
+	writer.LockChan(t.Context())
 	exports := semaphore.NewWeighted(s.Client(t), "export:slots", 4)
 	exports.Label = "export-7"
 	if err := exports.Acquire(t.Context(), 3); err != nil {
 		t.Fatal(err)
 	}
 	defer exports.Release(3)
-	mails := semaphore.NewLimiter(s.Client(t), "mails", 0.1, 40)
-	mails.AllowN(28)
+	semaphore.NewLimiter(s.Client(t), "mails", 0.1, 40).AllowN(28)
 
-	const id = "b3JkZXJzOnNldHRsZQ"
-	b := open(t, url+"/#"+id, 1280, 700)
-	b.until("the detail opens", row("orders:settle")+`?.parentNode.querySelector("tr.detail") !== null`)
-
-	r, err := http.NewRequestWithContext(t.Context(), "GET", url+"/events?key="+id, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stream, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stream.Body.Close()
-	before, began := s.Stats(t), time.Now()
-	type frame struct {
-		Now  int64 `json:"now"`
-		Rows []struct {
-			Name    string `json:"name"`
-			Holders []struct {
-				PID   int    `json:"pid"`
-				Fence string `json:"fence"`
-			} `json:"holders"`
-		} `json:"rows"`
-		Cost int64 `json:"cost"`
-	}
-
-	holds, fence, first, cost := map[int]int{}, "", int64(0), int64(0)
-	for lines := bufio.NewScanner(stream.Body); lines.Scan(); {
-		text, ok := strings.CutPrefix(lines.Text(), "data: ")
-		if !ok {
-			continue
-		}
-		var f frame
-		if err := json.Unmarshal([]byte(text), &f); err != nil {
-			t.Fatal(err)
-		}
-
-		for _, row := range f.Rows {
-			if row.Name != "orders:settle" || len(row.Holders) == 0 || row.Holders[0].Fence == fence {
-				continue
-			}
-			if h := row.Holders[0]; h.Fence < fence {
-				t.Errorf("fence %s follows %s", h.Fence, fence)
-			} else {
-				fence = h.Fence
-				holds[h.PID]++
-			}
-		}
-		if first == 0 {
-			first = f.Now
-		}
-		cost = max(cost, f.Cost)
-		if f.Now-first > 20_000 {
-			break
+	b := open(t, s, "/#b3JkZXJzOnNldHRsZQ") // the id of orders:settle
+	b.until("the detail opens", `!!`+row("orders:settle")+`?.parentNode.querySelector("tr.detail")`)
+	before := s.Stats(t)
+	eval[any](b, `void (recorded = [last], show = frame, frame = f => { recorded.push(f); show(f); })`)
+	b.until("20 s are recorded", `last.now - recorded[0].now > 20000`)
+	holds, fence := map[int]int{}, ""
+	for _, h := range eval[[]struct {
+		PID   int
+		Fence string
+	}](b, `recorded.flatMap(f => f.rows || []).filter(r => r.name === "orders:settle").flatMap(r => r.holders?.[0] || [])`) {
+		if h.Fence < fence {
+			t.Errorf("fence %s follows %s", h.Fence, fence)
+		} else if h.Fence > fence {
+			fence = h.Fence
+			holds[h.PID]++
 		}
 	}
-	all := s.Stats(t).Since(before)
-	t.Logf("in %v: holds by process %v; at most %d commands per second by the page; %d commands in total", time.Since(began), holds, cost, all.Requests())
+	cost, all := eval[int](b, `Math.max(...recorded.map(f => f.cost))`), s.Stats(t).Since(before)
+	t.Logf("holds by process %v; at most %d commands per second by the page; %d requests in total", holds, cost, all.Requests())
 	if len(holds) != 3 {
 		t.Errorf("holds by process: %v", holds)
 	}
