@@ -21,19 +21,19 @@ import (
 // schedule must run in one process only. It returns when ctx is done.
 func schedule(ctx context.Context, t *mutex.Term) error {
 	fmt.Printf("process %d leads: term %d\n", os.Getpid(), t.Number())
-	for {
+	for t.Err() == nil {
+		fmt.Printf("process %d schedules a job\n", os.Getpid()) // storage should check the term's number
 		select {
-		case <-time.After(300 * time.Millisecond):
-			fmt.Printf("process %d schedules a job\n", os.Getpid()) // storage should check the term's number
+		case <-time.After(200 * time.Millisecond):
 		case <-ctx.Done():
-			return nil
 		}
 	}
+	return nil
 }
 
 func newElection(redis *server.Server) *mutex.Election {
 	e := mutex.NewElection(redis.Client, "failover-demo")
-	e.TTL, e.Value = 2*time.Second, fmt.Sprint(os.Getpid()) // usually an address
+	e.TTL, e.Value = time.Second, fmt.Sprint(os.Getpid()) // usually an address
 	return e
 }
 
@@ -50,11 +50,12 @@ func kill(ctx context.Context, redis *server.Server) error {
 	}
 	for leader := range newElection(redis).Observe(ctx) {
 		if cmd := processes[leader.Value]; cmd != nil {
-			time.Sleep(time.Second)
+			time.Sleep(500 * time.Millisecond)
 			fmt.Println("killing process", leader.Value)
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait() // returns the error of the kill
-			if delete(processes, leader.Value); len(processes) == 0 {
+			delete(processes, leader.Value)
+			if len(processes) == 0 {
 				return nil
 			}
 		}

@@ -17,23 +17,19 @@ import (
 func TestMain(m *testing.M) {
 	redistest.Main(m, map[string]func(){"hangs": func() {
 		rdb := redis.NewClient(&redis.Options{Addr: os.Getenv("ADDR")})
-		_ = work(context.Background(), rdb, group(rdb), "jobs", func(job string) error {
+		wg := waitgroup.New(rdb, "group")
+		wg.TTL = 500 * time.Millisecond // of the task, after the process has died
+		_ = work(context.Background(), rdb, wg, "jobs", func(job string) error {
 			fmt.Println(job)
 			select {}
 		})
 	}})
 }
 
-// group returns a wait group whose tasks expire soon after their process has died.
-func group(rdb *redis.Client) *waitgroup.WaitGroup {
-	wg := waitgroup.New(rdb, "group")
-	wg.TTL = 500 * time.Millisecond
-	return wg
-}
-
 // TestWaitReportsAbandonedJobs: a failed job and the job of a killed worker are abandoned.
 func TestWaitReportsAbandonedJobs(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		t.Parallel()
 		rdb.RPush(t.Context(), "jobs", "killed", "failed", "done")
 		wg := waitgroup.New(rdb, "group") // whose own tasks outlast a stall
 		wg.Add(3)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -25,81 +26,118 @@ func TestMain(m *testing.M) {
 
 const summaryLine = "no two workers held the lock at once, and the fences only grew"
 
-var holds = regexp.MustCompile(`worker \d+ +holds +fence (\d+) +(.*)`)
+var holds = regexp.MustCompile(`worker \d+ +holds +fence (\d+) `)
 
-// fences returns the fences of the holds in the lines.
-func fences(t *testing.T, lines ...string) (all []int64) {
+// fences returns the fences of the holds in the output of a process, which must increase.
+func fences(t *testing.T, output string) (all []int64) {
 	t.Helper()
-	for _, line := range lines {
-		if m := holds.FindStringSubmatch(line); m != nil {
-			n, err := strconv.ParseInt(m[1], 10, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			all = append(all, n)
+	for _, m := range holds.FindAllStringSubmatch(output, -1) {
+		n, err := strconv.ParseInt(m[1], 10, 64)
+		if err != nil {
+			t.Fatal(err)
 		}
+		all = append(all, n)
+	}
+	if !slices.IsSorted(all) {
+		t.Errorf("the fences are %d", all)
 	}
 	return all
 }
 
-func checkIncreasing(t *testing.T, fences []int64) {
+// runUntil runs the program, for longer each time, until its output is enough.
+func runUntil(t *testing.T, c config, enough func(output string) bool) string {
 	t.Helper()
-	for i := range fences[:max(0, len(fences)-1)] {
-		if fences[i] >= fences[i+1] {
-			t.Errorf("fence %d precedes %d", fences[i], fences[i+1])
-		}
-	}
-}
-
-func brief() config {
-	return config{key: "demo", ttl: 2 * time.Second, workers: 4, hold: 5 * time.Millisecond, length: time.Second}
-}
-
-func TestEmbedded(t *testing.T) {
-	var out bytes.Buffer
-	var all []int64
-	for c := brief(); len(all) < 10 && c.length < redistest.Patience; c.length *= 4 { // a busy machine may have few in a second
-		out.Reset()
+	for ; c.length < redistest.Patience; c.length *= 4 {
+		var out bytes.Buffer
 		if err := run(t.Context(), c, &out); err != nil {
 			t.Fatal(err)
 		}
-		all = fences(t, strings.Split(out.String(), "\n")...)
-	}
-	if checkIncreasing(t, all); len(all) < 10 {
-		t.Errorf("only %d holds", len(all))
-	}
-	for _, want := range []string{
-		fmt.Sprint(len(all), " holds in "), " handed over by worker ", " hand-overs, ", "the lock is free now", summaryLine,
-	} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("the output lacks %q", want)
+		if enough(out.String()) {
+			return out.String()
 		}
 	}
-	if t.Failed() {
-		t.Log(out.String())
+	t.Fatal("the output is not enough")
+	return ""
+}
+
+func brief() config {
+	return config{key: "demo", ttl: 2 * time.Second, workers: 4, hold: 5 * time.Millisecond, length: 500 * time.Millisecond}
+}
+
+func TestEmbedded(t *testing.T) {
+	t.Parallel()
+	out := runUntil(t, brief(), func(out string) bool { return len(fences(t, out)) >= 10 })
+	for _, want := range []string{
+		fmt.Sprint(len(fences(t, out)), " holds in "), " handed over by worker ", " hand-overs, ", "the lock is free now", summaryLine,
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the output lacks %q:\n%s", want, out)
+		}
 	}
 }
 
 func TestLive(t *testing.T) {
-	var frames []string
-	for c := brief(); len(frames) < 3 && c.length < redistest.Patience; c.length *= 4 { // a busy machine may show few in a second
-		var out bytes.Buffer
-		c.live, c.workers = true, maxRows+1
-		if err := run(t.Context(), c, &out); err != nil {
-			t.Fatal(err)
-		}
-		before, after, ok := strings.Cut(out.String(), showCursor)
-		if !strings.HasPrefix(before, hideCursor) || !ok || !strings.Contains(after, summaryLine) {
-			t.Errorf("%q", out.String())
-		}
-		frames = strings.Split(before, "\x1b["+strconv.Itoa(4+c.workers+1+maxRecent)+"A")
-	}
-	if last := frames[len(frames)-1]; len(frames) < 3 || !strings.Contains(last, "and 1 more") || !strings.Contains(last, "handed over by") {
-		t.Errorf("%d frames, the last one:\n%s", len(frames), last)
+	t.Parallel()
+	c := brief()
+	c.live, c.workers = true, maxRows+1
+	var last string
+	out := runUntil(t, c, func(out string) bool {
+		before, _, _ := strings.Cut(out, showCursor)
+		frames := strings.Split(before, "\x1b["+strconv.Itoa(4+c.workers+1+maxRecent)+"A")
+		last = frames[len(frames)-1]
+		return len(frames) >= 3
+	})
+	_, after, _ := strings.Cut(out, showCursor)
+	if !strings.HasPrefix(out, hideCursor) || !strings.Contains(after, summaryLine) || !strings.Contains(last, "and 1 more") || !strings.Contains(last, "handed over by") {
+		t.Errorf("%q", out)
 	}
 }
 
-// TestFails: a permanent error ends the program.
+// until returns the output up to a line that contains text.
+func until(t *testing.T, w *redistest.Worker, text string) (output string) {
+	t.Helper()
+	for line := range w.Lines() {
+		output += line + "\n"
+		if strings.Contains(line, text) {
+			return output
+		}
+	}
+	t.Fatalf("process %d ended without %q:\n%s", w.Pid(), text, output)
+	return ""
+}
+
+func TestProcessesTakeTurns(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	a := redistest.Spawn(t, "handoff", "REDIS_URL="+s.URL(), "ARGS=-for 0 -hold 2ms -workers 2")
+	b := redistest.Spawn(t, "handoff", "REDIS_URL="+s.URL(), "ARGS=-for 0 -hold 2ms -workers 3")
+	var outputs [2]string
+	for range 10 {
+		outputs[0] += until(t, a, fmt.Sprintf(" of process %d in ", b.Pid()))
+		outputs[1] += until(t, b, fmt.Sprintf(" of process %d in ", a.Pid()))
+	}
+	var all []int64
+	for i, w := range []*redistest.Worker{a, b} {
+		self, err := os.FindProcess(w.Pid())
+		if err == nil {
+			err = self.Signal(os.Interrupt)
+		}
+		outputs[i] += until(t, w, summaryLine) // across processes too
+		if err = errors.Join(err, w.Wait()); err != nil {
+			t.Errorf("process %d: %v", w.Pid(), err)
+		}
+		all = append(all, fences(t, outputs[i])...)
+	}
+	slices.Sort(all)
+	if n := len(all); len(slices.Compact(all)) != n {
+		t.Error("a fence was granted twice")
+	}
+	if n := s.Client(t).Exists(t.Context(), "handoff-demo").Val(); n != 0 {
+		t.Error("the key of the lock remains")
+	}
+}
+
+// TestFails: a permanent error ends the program, and so do wrong flags.
 func TestFails(t *testing.T) {
 	c := brief()
 	c.key = "baton:{demo}"
@@ -111,85 +149,7 @@ func TestFails(t *testing.T) {
 	if err := run(t.Context(), c, io.Discard); err == nil || !strings.Contains(err.Error(), "REDIS_URL") {
 		t.Error(err)
 	}
-}
-
-// A process runs the program in another process, and collects its output.
-type process struct {
-	*redistest.Worker
-	lines []string
-}
-
-func start(t *testing.T, s *redistest.Server, args string) *process {
-	t.Helper()
-	return &process{Worker: redistest.Spawn(t, "handoff", "REDIS_URL="+s.URL(), "ARGS="+args)}
-}
-
-// until reads lines until a line contains text, and returns that line.
-func (p *process) until(t *testing.T, text string) string {
-	t.Helper()
-	timeout := time.After(20 * time.Second)
-	for {
-		select {
-		case line, more := <-p.Lines():
-			if !more {
-				t.Fatalf("process %d ended without %q:\n%s", p.Pid(), text, strings.Join(p.lines, "\n"))
-			}
-			if p.lines = append(p.lines, line); strings.Contains(line, text) {
-				return line
-			}
-		case <-timeout:
-			t.Fatalf("process %d did not print %q:\n%s", p.Pid(), text, strings.Join(p.lines, "\n"))
-		}
-	}
-}
-
-// interrupt sends the signal of Ctrl-C, and reads the remaining output.
-func (p *process) interrupt(t *testing.T) {
-	t.Helper()
-	self, err := os.FindProcess(p.Pid())
-	if err == nil {
-		err = self.Signal(os.Interrupt)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.until(t, summaryLine)
-	if err := p.Wait(); err != nil {
-		t.Errorf("process %d: %v", p.Pid(), err)
-	}
-}
-
-func TestProcessesTakeTurns(t *testing.T) {
-	s := redistest.Start(t)
-	a := start(t, s, "-for 0 -hold 2ms -workers 2")
-	b := start(t, s, "-for 0 -hold 2ms -workers 3")
-	for range 10 {
-		a.until(t, fmt.Sprintf(" of process %d in ", b.Pid()))
-		b.until(t, fmt.Sprintf(" of process %d in ", a.Pid()))
-	}
-	a.interrupt(t)
-	b.interrupt(t)
-
-	// Fences grow across processes too: otherwise summaryLine would be missing.
-	ours, theirs := fences(t, a.lines...), fences(t, b.lines...)
-	checkIncreasing(t, ours)
-	checkIncreasing(t, theirs)
-	seen := map[int64]bool{}
-	for _, f := range append(ours, theirs...) {
-		if seen[f] {
-			t.Errorf("fence %d was granted twice", f)
-		}
-		seen[f] = true
-	}
-	if n := s.Client(t).Exists(t.Context(), "handoff-demo").Val(); n != 0 {
-		t.Error("the key of the lock remains")
-	}
-}
-
-func TestFlags(t *testing.T) {
-	for _, args := range []string{
-		"-workers 0", "-hold 0s", "-for -1s", "-key=", "-ttl 1ms", "-nonsense", "nonsense",
-	} {
+	for _, args := range []string{"-workers 0", "-hold 0s", "-for -1s", "-key=", "-ttl 1ms", "-nonsense", "nonsense"} {
 		var usage bytes.Buffer
 		if _, err := parse(strings.Fields(args), &usage); err == nil || usage.Len() == 0 {
 			t.Errorf("%s: %v, %q", args, err, usage.String())

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -14,67 +13,52 @@ import (
 
 func TestMain(m *testing.M) { redistest.Main(m, nil) }
 
-// queue returns a channel of n jobs.
-func queue(n int) <-chan int {
-	jobs := make(chan int, n)
-	for job := range n {
-		jobs <- job
-	}
-	close(jobs)
-	return jobs
-}
-
-// TestPoolsShareThePermits: two pools, like two processes, never run more jobs at once than the permits allow.
-func TestPoolsShareThePermits(t *testing.T) {
+// TestPools: two pools, like two processes, never run more jobs at once than the permits allow. When
+// ctx is done, the remaining jobs do not start.
+func TestPools(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		const permits = 2
-		var running, most atomic.Int64
-		var results []<-chan error
-		for range 2 {
-			p := &pool{semaphore.NewWeighted(rdb, "jobs", permits), semaphore.NewLimiter(rdb, "rate", semaphore.Inf, 1)}
-			results = append(results, p.run(t.Context(), 3, queue(20), func(context.Context, int) error {
-				now := running.Add(1)
-				for {
-					if m := most.Load(); now <= m || most.CompareAndSwap(m, now) {
-						break
-					}
-				}
-				running.Add(-1)
-				return nil
-			}))
+		run := func(ctx context.Context, work func(context.Context, int) error) <-chan error {
+			jobs := make(chan int, 20)
+			for job := range cap(jobs) {
+				jobs <- job
+			}
+			close(jobs)
+			p := &pool{semaphore.NewWeighted(rdb, "jobs", 2), semaphore.NewLimiter(rdb, "rate", semaphore.Inf, 1)}
+			return p.run(ctx, 3, jobs, work)
 		}
-		done := 0
-		for _, errs := range results {
+		running := make(chan int, 2)
+		work := func(_ context.Context, job int) error {
+			select {
+			case running <- job:
+				<-running
+				return nil
+			default:
+				return errors.New("more jobs than permits run at once")
+			}
+		}
+		for _, errs := range []<-chan error{run(t.Context(), work), run(t.Context(), work)} {
+			done := 0
 			for err := range errs {
-				if done++; err != nil {
+				done++
+				if err != nil {
 					t.Error(err)
 				}
 			}
+			if done != 20 {
+				t.Errorf("%d jobs are done", done)
+			}
 		}
-		if done != 40 || most.Load() > permits {
-			t.Errorf("%d jobs done, at most %d at once", done, most.Load())
-		}
-	})
-}
 
-// TestPoolStops: when ctx is done, the remaining jobs do not start.
-func TestPoolStops(t *testing.T) {
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		p := &pool{semaphore.NewWeighted(rdb, "jobs", 1), semaphore.NewLimiter(rdb, "rate", semaphore.Inf, 1)}
-		started, canceled := 0, 0
-		for err := range p.run(ctx, 1, queue(5), func(context.Context, int) error {
-			started++
-			cancel()
-			return nil
-		}) {
+		canceled := 0
+		for err := range run(ctx, func(context.Context, int) error { cancel(); return nil }) {
 			if errors.Is(err, context.Canceled) {
 				canceled++
 			}
 		}
-		if started != 1 || canceled != 4 {
-			t.Errorf("%d started, %d canceled", started, canceled)
+		if canceled < 18 { // two jobs may have started
+			t.Errorf("%d jobs are canceled", canceled)
 		}
 	})
 }
