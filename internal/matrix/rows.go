@@ -60,7 +60,7 @@ var rows = []row{
 	{14, "key deleted or overwritten, FLUSHALL", "reported; a new value is not changed", "reported T/3 + C, others P", onRedis, []string{
 		"faults.TestHoldIsLost/Deleted", "faults.TestHoldIsLost/Flushed", "faults.TestHoldIsLost/Overwritten", "faults.TestHoldIsLost/Retyped", "taskgroup.TestGroupIsLost"}},
 	{15, "key of another type", "E at once, nothing written", "P while waiting", onBoth, []string{"mutex.TestBadInput",
-		"redisstore.TestLockOfAnotherType", "redisstore.TestPermitsOfAnotherType", "redisstore.TestWaitGroupOfAnotherType"}},
+		"redisstore.TestKeyOfAnotherType"}},
 	{16, "SCRIPT FLUSH", "one more request", "—", onBoth, []string{"redisstore.TestScriptsAreSentAgainAfterAFlush"}},
 	{17, "BUSY with another client's script", "retried, E", "P", onRedis, []string{"faults.TestFaultRefused/Busy"}},
 	{18, "CLIENT PAUSE", "L6", "reported V, others P", onRedis, []string{
@@ -109,10 +109,10 @@ var rows = []row{
 	{50, "unlocked by another", "S3: only by its own token", "—", onBoth, []string{"mutex.TestGoroutinesExcludeEachOtherAfterLoss", "mutex.TestRWMutexUnlockOvertaken", "redisstore.TestReleaseNeverDeletesAnothersLock"}},
 	{51, "odd TTLs", "refused, or kept as specified", "—", onBoth, []string{"mutex.TestBadInput", "mutex.TestTTLs"}},
 	{52, "odd keys", "refused, or separate from all other keys", "—", onBoth, []string{
-		"mutex.TestBadInput", "mutex.TestKeys", "redisstore.TestOddKeysAreApart", "redisstore.TestKeysThatAreRefused"}},
+		"mutex.TestBadInput", "mutex.TestKeys", "redisstore.TestKeysOfAPrimitive", "redisstore.TestKeysThatAreRefused"}},
 	{53, "100,000 waiters", "one entry per process, no goroutine per waiter", "a request per time slice; as behind 10", onRedis, []string{
 		"faults.TestFaultManyWaiters", "redisstore.TestManyWaiters", "faults.TestWaitingCosts"}},
-	{54, "very many locks held", "renewed together, one command each", "3 pipelines per T", onBoth, []string{"redisstore.TestRenewMany", "mutex.TestCostRenewalTogether"}},
+	{54, "very many locks held", "renewed together, one command each", "3 pipelines per T", onBoth, []string{"redisstore.TestRenewOfMany", "mutex.TestCostRenewalTogether"}},
 	{55, "more values than one call of a script can take", "no script has so many", "900 commands per script", onRedis, []string{"redisstore.TestScriptsAreBounded"}},
 	{56, "a hook fails a command without sending it", "retried; nothing left", "—", onBoth, []string{
 		"clienttest.TestClients", "redisstore.TestExecErrorIsForCommandsWithoutReply"}},

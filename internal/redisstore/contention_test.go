@@ -54,32 +54,22 @@ func TestFirstWaiterNotifiesTheOwner(t *testing.T) {
 	})
 }
 
-// The reply to a renewal reports contention if the renewal asks for it. Otherwise the script does not
-// read the queue.
-func TestRenewalStatesContention(t *testing.T) {
-	eachServer(t, func(r *rig) {
-		renewed := func(asks bool) lease.RenewResult {
-			return renewAll(r, []lease.Renewal{{Name: mutexAt(r.lock), Token: a, TTL: lockTTL, Contention: asks}})[0]
-		}
-		r.held(a)
-		equal(t, "renewal without a waiter", renewed(true), lease.RenewResult{Held: true})
-		r.acquire(b, 1)
-		equal(t, "renewal that asks for contention", renewed(true), lease.RenewResult{Held: true, Contended: true})
-		equal(t, "renewal that does not", renewed(false), lease.RenewResult{Held: true})
-	})
-}
-
 // Holders of permits that ask for notices get them in the same way: writers, readers and holders of a
 // semaphore.
 func TestFirstWaiterNotifiesTheHolders(t *testing.T) {
-	run := func(name lease.Name, size, weight int64) func(*rig) {
-		return func(rig *rig) {
-			r := newPermits(rig.T, rig.rdb, name, size)
+	list := map[string]func(r *rig) (p *permits, weight int64){
+		"semaphore": func(r *rig) (*permits, int64) { return r.semaphore(), 3 },
+		"writer":    func(r *rig) (*permits, int64) { return r.rwMutex(), exclusive },
+		"reader":    func(r *rig) (*permits, int64) { return r.rwMutex(), 1 },
+	}
+	eachServer(t, func(r *rig) {
+		rows(r, list, func(rig *rig, row func(*rig) (*permits, int64)) {
+			r, weight := row(rig)
 			for owner, lingers := range map[string]bool{wantsNotice: false, mayLinger: true} {
 				r.has(owner, weight)
 				notices := func(what string, want int, q lease.Request) {
 					r.Helper()
-					got := r.notices(name.Kind, owner, func() { equal(r.T, "may linger", r.send(q).MayLinger, lingers && !q.Enqueue) })
+					got := r.notices(r.name.Kind, owner, func() { equal(r.T, "may linger", r.send(q).MayLinger, lingers && !q.Enqueue) })
 					equal(r.T, "notices of "+what, got, want)
 				}
 				notices("a try", 0, r.try(b, 1, 0, r.size))
@@ -92,11 +82,6 @@ func TestFirstWaiterNotifiesTheHolders(t *testing.T) {
 			}
 			r.has(a, r.size)
 			equal(r.T, "notices to a holder that does not ask for them", len(r.published(func() { r.state(b, 1, 0, r.size) })), 0)
-		}
-	}
-	eachServer(t, func(r *rig) {
-		r.rows(map[string]func(*rig){
-			"semaphore": run(semaphoreAt("key"), 10, 3), "writer": run(rwAt("key"), exclusive, exclusive), "reader": run(rwAt("key"), exclusive, 1),
 		})
 	})
 }

@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"math"
 	"testing"
@@ -32,7 +31,7 @@ func eachLimiter(t *testing.T, rate float64, burst int, f func(p *rateRig)) {
 }
 
 func (p *rateRig) reservation(id string, n int, maxWait time.Duration) ratelimit.Reservation {
-	return ratelimit.Reservation{Key: "key", ID: id, N: n, Rate: p.rate, Burst: p.burst, MaxWait: maxWait}
+	return ratelimit.Reservation{Key: p.lock, ID: id, N: n, Rate: p.rate, Burst: p.burst, MaxWait: maxWait}
 }
 
 func (p *rateRig) take(id string, n int, maxWait time.Duration) ratelimit.TakeResult {
@@ -130,47 +129,6 @@ func TestLimitFinished(t *testing.T) {
 		equal(t, "records", fmt.Sprint(keys), "[baton:{key}:reservation:b baton:{key}:reservation:d]")
 		equal(t, "repeated", p.take("b", 1, 0).Taken, true)
 		equal(t, "tokens", math.Round(must(p.InspectLimiter(t.Context(), "key"))(t).Tokens), 96.)
-	})
-}
-
-// A refund succeeds when Redis is out of memory.
-func TestLimitRefundOutOfMemory(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	p := newRateRig(t, s.Client(t), 0.001, 5)
-	p.take("a", 5, 0)
-	s.Do(t, "CONFIG", "SET", "maxmemory", 1)
-	_, err := p.Take(t.Context(), p.reservation("b", 1, ratelimit.NoMaxWait))
-	expect(t, "take", err, "passing", "OOM")
-	p.refund("a")
-	s.Do(t, "CONFIG", "SET", "maxmemory", 0)
-	equal(t, "all tokens", p.take("", 5, 0).Taken, true)
-}
-
-// InspectLimiter returns the state of the last use, and writes nothing.
-func TestInspectLimiter(t *testing.T) {
-	eachLimiter(t, 0.0001, 5, func(p *rateRig) {
-		t, rdb := p.T, p.rdb
-		bucket := func() ratelimit.Bucket {
-			t.Helper()
-			var b ratelimit.Bucket
-			p.unchanged("InspectLimiter", func() { b = must(p.InspectLimiter(t.Context(), "key"))(t) })
-			b.Tokens = math.Round(b.Tokens*10) / 10
-			return b
-		}
-		equal(t, "a full bucket", bucket(), ratelimit.Bucket{Full: true})
-		p.take("", 3, 0)
-		equal(t, "two tokens left", bucket(), ratelimit.Bucket{Rate: 0.0001, Burst: 5, Tokens: 2})
-		p.take("w", 4, ratelimit.NoMaxWait)
-		ahead := bucket()
-		p.remains("until the next", ahead.Next, 30_000*time.Second)
-		ahead.Next = 0
-		equal(t, "two tokens reserved ahead", ahead, ratelimit.Bucket{Rate: 0.0001, Burst: 5, Tokens: -2})
-		check(t, rdb.Set(t.Context(), "key", fmt.Sprintf("limit %d 3 0.0001 %[1]d", time.Now().UnixMicro()), time.Minute).Err())
-		equal(t, "the state of a version without a burst", bucket().Tokens, -3.)
-		check(t, rdb.Set(t.Context(), "key", "baton:1", 0).Err())
-		_, err := p.InspectLimiter(t.Context(), "key")
-		expect(t, "a lock", err, "permanent", "not the state of a limiter")
 	})
 }
 
@@ -283,29 +241,5 @@ func TestLimitChangedRate(t *testing.T) {
 		equal(t, "slow", slow.take("", 5, 0).Taken, true)
 		small := newRateRig(t, rdb, 1, 4)
 		equal(t, "a small burst", small.take("", 1, ratelimit.NoMaxWait).Wait, 7*time.Second)
-	})
-}
-
-func TestLimitOfAnotherType(t *testing.T) {
-	eachLimiter(t, 1, 1, func(p *rateRig) {
-		t, rdb := p.T, p.rdb
-		for _, row := range []struct {
-			words string
-			put   func(ctx context.Context)
-		}{
-			{"WRONGTYPE", func(ctx context.Context) { rdb.LPush(ctx, "key", "x") }},
-			{"WRONGTYPE", func(ctx context.Context) { rdb.HSet(ctx, "key", "x", 1) }},
-			{"WRONGTYPE", func(ctx context.Context) { rdb.LPush(ctx, "baton:{key}:reservation:id", "x") }},
-			{"not the state of a limiter", func(ctx context.Context) { rdb.Set(ctx, "key", "baton:10000:host", 0) }},
-			{"not the state of a limiter", func(ctx context.Context) { rdb.Set(ctx, "key", "limit 1 x 2 3", 0) }},
-		} {
-			check(t, rdb.FlushAll(t.Context()).Err())
-			row.put(t.Context())
-			p.unchanged("a request", func() {
-				_, err := p.Take(t.Context(), p.reservation("id", 1, 0))
-				expect(t, "take", err, "permanent", row.words)
-				expect(t, "refund", p.Refund(t.Context(), p.reservation("id", 1, 0)), "permanent", row.words)
-			})
-		}
 	})
 }

@@ -57,18 +57,18 @@ var (
 // eachPath runs f with the fast paths, and with the slow paths.
 func eachPath(t *testing.T, f func(r *rig)) {
 	eachServer(t, func(r *rig) {
-		r.rows(map[string]func(*rig){"fast": f, "slow": func(r *rig) { r.slow = true; f(r) }})
+		rows(r, map[string]bool{"fast": false, "slow": true}, func(r *rig, slow bool) { r.slow = slow; f(r) })
 	})
 }
 
-// rows runs subtests one after the other, each on an empty server.
-func (r *rig) rows(list map[string]func(*rig)) {
-	for name, f := range list {
+// rows runs f as a subtest for each row, one after the other, each on an empty server.
+func rows[R any](r *rig, list map[string]R, f func(r *rig, row R)) {
+	for name, row := range list {
 		r.Run(name, func(t *testing.T) {
 			check(t, r.rdb.FlushAll(t.Context()).Err())
-			row := newRig(t, r.rdb, r.lock)
-			row.slow = r.slow
-			f(row)
+			empty := newRig(t, r.rdb, r.lock)
+			empty.slow = r.slow
+			f(empty, row)
 		})
 	}
 }
@@ -134,37 +134,36 @@ func (r *rig) held(owner string, waiting ...string) {
 	equal(r.T, "the owner's request", outcome(r.acquire(owner, 1)), "granted")
 	for _, w := range waiting {
 		equal(r.T, "a waiter's request", outcome(r.acquire(w, 1)), "wait")
-		r.keepQueued(r.queue, r.waiters, w)
+		r.keepQueued(w)
 	}
 }
 
 // keepQueued makes a waiter and its queue last for an hour, longer than any test.
-func (r *rig) keepQueued(queue, waiters, token string) {
+func (r *rig) keepQueued(token string) {
 	r.Helper()
-	_, rest, ok := strings.Cut(r.rdb.HGet(r.Context(), waiters, token).Val(), " ")
-	if !ok { // in a test with prefixed keys
-		return
-	}
-	pipe := r.rdb.Pipeline()
-	pipe.HSet(r.Context(), waiters, token, fmt.Sprint(time.Now().Add(time.Hour).UnixMilli(), " ", rest))
-	pipe.PExpire(r.Context(), queue, time.Hour)
-	pipe.PExpire(r.Context(), waiters, time.Hour)
-	must(pipe.Exec(r.Context()))(r.T)
+	r.setLastSeen(token, time.Hour)
+	check(r.T, r.rdb.PExpire(r.Context(), r.queue, time.Hour).Err())
+	check(r.T, r.rdb.PExpire(r.Context(), r.waiters, time.Hour).Err())
 }
 
 // makeStale makes the waiter of token stale.
-func (r *rig) makeStale(token string) {
-	r.setLastSeen(token, r.now().UnixMilli()-lease.WaiterTTL.Milliseconds())
-}
+func (r *rig) makeStale(token string) { r.Helper(); r.setLastSeen(token, -lease.WaiterTTL) }
 
 // setLastSeen sets the time of the last request of token.
-func (r *rig) setLastSeen(token string, ms int64) {
+func (r *rig) setLastSeen(token string, fromNow time.Duration) {
 	r.Helper()
-	_, rest, ok := strings.Cut(r.rdb.HGet(r.Context(), r.waiters, token).Val(), " ")
-	if !ok {
-		r.Fatalf("%s is not queued", token)
+	r.rewrite(r.waiters, token, 0, r.now().Add(fromNow).UnixMilli())
+}
+
+// rewrite sets the i-th field of the record of token in a hash.
+func (r *rig) rewrite(hash, token string, i int, value int64) {
+	r.Helper()
+	fields := strings.Split(r.rdb.HGet(r.Context(), hash, token).Val(), " ")
+	if len(fields) < max(i+1, 2) {
+		r.Fatalf("%s has no record of %s", hash, token)
 	}
-	check(r.T, r.rdb.HSet(r.Context(), r.waiters, token, fmt.Sprint(ms, " ", rest)).Err())
+	fields[i] = strconv.FormatInt(value, 10)
+	check(r.T, r.rdb.HSet(r.Context(), hash, token, strings.Join(fields, " ")).Err())
 }
 
 // expireLock does what the end of the lock's TTL does.

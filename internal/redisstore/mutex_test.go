@@ -25,17 +25,12 @@ func TestAcquireTakesAFreeLock(t *testing.T) {
 		equal(r.T, "fence", r.last(), got.FenceBase)
 		r.expiry(r.lock, lockTTL)
 		equal(r.T, "keys", r.rdb.DBSize(r.Context()).Val(), 2) // no waiter for an owner
-	})
-}
 
-// After a lost reply the owner sends another request, which must only change the TTL.
-func TestAcquireByTheOwnerRenews(t *testing.T) {
-	eachPath(t, func(r *rig) {
-		first := r.acquire(a, 0)
+		// After a lost reply the owner sends another request, which must only change the TTL.
 		r.acquire(b, 1)
-		first.Contended = true
+		got.Contended = true
 		check(r.T, r.rdb.PExpire(r.Context(), r.lock, 3*time.Second).Err())
-		r.unchanged("another request", func() { equal(r.T, "reply", r.acquire(a, 2), first) })
+		r.unchanged("another request", func() { equal(r.T, "reply", r.acquire(a, 2), got) })
 		r.expiry(r.lock, lockTTL)
 	})
 }
@@ -108,63 +103,59 @@ func TestNoScriptLeavesALockFreeBehindAWaiter(t *testing.T) {
 	releases := func(token string, want bool) func(r *rig) {
 		return func(r *rig) { equal(r.T, "owned", r.release(token), want) }
 	}
-	cases := []struct {
-		name           string
+	type row struct {
 		before, do     func(r *rig)
 		owner, waiting string
-	}{
-		{"release", nil, releases(a, true), b, c},
-		{"yield", nil, func(r *rig) { r.yield(a, d, 1) }, b, c + " " + d},
-		{"release of an expired lock", free, releases(a, false), b, c},
-		{"release by a stranger of a free lock", free, releases(e, false), b, c},
-		{"the first leaves a free lock", free, releases(b, false), c, ""},
-		{"the second leaves a free lock", free, releases(c, false), b, ""},
-		{"a try on a free lock", free, acquires(e, 0, "wait"), b, c},
-		{"a newcomer on a free lock", free, acquires(e, 1, "wait"), b, c + " " + e},
-		{"the first polls for a free lock", free, acquires(b, 2, "granted"), b, c},
-		{"the first tries a free lock", free, acquires(b, 0, "granted"), b, c},
-		{"the second polls for a free lock", free, acquires(c, 2, "wait"), b, c},
-		{"the owner requests its expired lock", free, acquires(a, 2, "wait"), b, c + " " + a},
+	}
+	list := map[string]row{
+		"release":                              {nil, releases(a, true), b, c},
+		"yield":                                {nil, func(r *rig) { r.yield(a, d, 1) }, b, c + " " + d},
+		"release of an expired lock":           {free, releases(a, false), b, c},
+		"release by a stranger of a free lock": {free, releases(e, false), b, c},
+		"the first leaves a free lock":         {free, releases(b, false), c, ""},
+		"the second leaves a free lock":        {free, releases(c, false), b, ""},
+		"a try on a free lock":                 {free, acquires(e, 0, "wait"), b, c},
+		"a newcomer on a free lock":            {free, acquires(e, 1, "wait"), b, c + " " + e},
+		"the first polls for a free lock":      {free, acquires(b, 2, "granted"), b, c},
+		"the first tries a free lock":          {free, acquires(b, 0, "granted"), b, c},
+		"the second polls for a free lock":     {free, acquires(c, 2, "wait"), b, c},
+		"the owner requests its expired lock":  {free, acquires(a, 2, "wait"), b, c + " " + a},
 
-		{"the first leaves a held lock", nil, releases(b, false), a, c},
-		{"the second leaves a held lock", nil, releases(c, false), a, b},
-		{"a stranger releases a held lock", nil, releases(e, false), a, b + " " + c},
+		"the first leaves a held lock":    {nil, releases(b, false), a, c},
+		"the second leaves a held lock":   {nil, releases(c, false), a, b},
+		"a stranger releases a held lock": {nil, releases(e, false), a, b + " " + c},
 
-		{"the first is stale at a release", func(r *rig) { r.makeStale(b) }, releases(a, true), c, ""},
-		{"the second is stale at a release", func(r *rig) { r.makeStale(c) }, releases(a, true), b, c},
-		{"the first is stale at a yield", func(r *rig) { r.makeStale(b) }, func(r *rig) { r.yield(a, d, 1) }, c, d},
-		{"all are stale at a yield", func(r *rig) { r.makeStale(b); r.makeStale(c) },
+		"the first is stale at a release":  {func(r *rig) { r.makeStale(b) }, releases(a, true), c, ""},
+		"the second is stale at a release": {func(r *rig) { r.makeStale(c) }, releases(a, true), b, c},
+		"the first is stale at a yield":    {func(r *rig) { r.makeStale(b) }, func(r *rig) { r.yield(a, d, 1) }, c, d},
+		"all are stale at a yield": {func(r *rig) { r.makeStale(b); r.makeStale(c) },
 			func(r *rig) { equal(r.T, "yield", outcome(r.yield(a, d, 1)), "granted") }, d, ""},
-		{"the first is stale on a free lock", func(r *rig) { r.makeStale(b); r.expireLock() }, acquires(e, 1, "wait"), c, e},
-		{"all are stale on a free lock", func(r *rig) { r.makeStale(b); r.makeStale(c); r.expireLock() }, acquires(e, 1, "granted"), e, ""},
-		{"a stale waiter polls again", func(r *rig) { r.makeStale(b); r.acquire(b, 2) }, releases(a, true), b, c},
-		{"a stale first waiter polls again", func(r *rig) { r.makeStale(b); r.expireLock() }, acquires(b, 2, "granted"), b, c},
-		{"a waiter was seen in the future", func(r *rig) { r.setLastSeen(b, r.now().Add(time.Hour).UnixMilli()) }, releases(a, true), b, c},
-		{"a record is missing", func(r *rig) { check(r.T, r.rdb.HDel(r.Context(), r.waiters, b).Err()) }, releases(a, true), c, ""},
-		{"a waiter without a record polls again", func(r *rig) { check(r.T, r.rdb.HDel(r.Context(), r.waiters, b).Err()); r.acquire(b, 2) },
+		"the first is stale on a free lock": {func(r *rig) { r.makeStale(b); r.expireLock() }, acquires(e, 1, "wait"), c, e},
+		"all are stale on a free lock":      {func(r *rig) { r.makeStale(b); r.makeStale(c); r.expireLock() }, acquires(e, 1, "granted"), e, ""},
+		"a stale waiter polls again":        {func(r *rig) { r.makeStale(b); r.acquire(b, 2) }, releases(a, true), b, c},
+		"a stale first waiter polls again":  {func(r *rig) { r.makeStale(b); r.expireLock() }, acquires(b, 2, "granted"), b, c},
+		"a waiter was seen in the future":   {func(r *rig) { r.setLastSeen(b, time.Hour) }, releases(a, true), b, c},
+		"a record is missing":               {func(r *rig) { check(r.T, r.rdb.HDel(r.Context(), r.waiters, b).Err()) }, releases(a, true), c, ""},
+		"a waiter without a record polls again": {func(r *rig) { check(r.T, r.rdb.HDel(r.Context(), r.waiters, b).Err()); r.acquire(b, 2) },
 			releases(a, true), b, c},
-		{"a record is garbled", func(r *rig) { check(r.T, r.rdb.HSet(r.Context(), r.waiters, b, "x").Err()) }, releases(a, true), c, ""},
+		"a record is garbled": {func(r *rig) { check(r.T, r.rdb.HSet(r.Context(), r.waiters, b, "x").Err()) }, releases(a, true), c, ""},
 	}
 	eachPath(t, func(r *rig) {
-		list := map[string]func(*rig){}
-		for _, row := range cases {
-			list[row.name] = func(r *rig) {
-				r.held(a, b, c)
-				if row.before != nil {
-					row.before(r)
-				}
-				fence := r.last()
-				messages := r.published(func() { row.do(r) })
-				equal(r.T, "owner", r.owner(), row.owner)
-				equal(r.T, "queue", r.waiting(), row.waiting)
-				equal(r.T, "records", int(r.rdb.HLen(r.Context(), r.waiters).Val()), len(strings.Fields(row.waiting)))
-				equal(r.T, "a new fence", r.last() != fence, row.owner != a)
-				if len(messages) > 1 || len(messages) == 1 && !strings.HasPrefix(messages[0], channelOf(row.owner)+": ") {
-					r.Errorf("published %q, and the owner is %s", messages, row.owner)
-				}
+		rows(r, list, func(r *rig, row row) {
+			r.held(a, b, c)
+			if row.before != nil {
+				row.before(r)
 			}
-		}
-		r.rows(list)
+			fence := r.last()
+			messages := r.published(func() { row.do(r) })
+			equal(r.T, "owner", r.owner(), row.owner)
+			equal(r.T, "queue", r.waiting(), row.waiting)
+			equal(r.T, "records", int(r.rdb.HLen(r.Context(), r.waiters).Val()), len(strings.Fields(row.waiting)))
+			equal(r.T, "a new fence", r.last() != fence, row.owner != a)
+			if len(messages) > 1 || len(messages) == 1 && !strings.HasPrefix(messages[0], channelOf(row.owner)+": ") {
+				r.Errorf("published %q, and the owner is %s", messages, row.owner)
+			}
+		})
 	})
 }
 
@@ -201,50 +192,38 @@ func TestReleaseNeverDeletesAnothersLock(t *testing.T) {
 func TestRenew(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		r.unchanged("renewing a free lock", func() { equal(r.T, "held", r.renew(a), false) })
-		r.held(a, b)
+		r.held(a)
 		check(r.T, r.rdb.PExpire(r.Context(), r.lock, 3*time.Second).Err())
-		r.unchanged("renewing another's lock", func() {
-			equal(r.T, "held by a waiter", r.renew(b), false)
-			equal(r.T, "held by a stranger", r.renew(c), false)
-		})
+		r.unchanged("renewing another's lock", func() { equal(r.T, "held by a stranger", r.renew(b), false) })
 		r.expiry(r.lock, 3*time.Second)
-		messages := r.published(func() {
+		equal(r.T, "messages", len(r.published(func() {
 			r.unchanged("renewing", func() { equal(r.T, "held", r.renew(a), true) })
-		})
-		equal(r.T, "messages", len(messages), 0)
+		})), 0)
 		r.expiry(r.lock, lockTTL)
-	})
-}
 
-// Locks of SET NX PX, redsync and others exclude ours, and are not changed.
-func TestForeignOwner(t *testing.T) {
-	eachPath(t, func(r *rig) {
-		check(r.T, r.rdb.Set(r.Context(), r.lock, "hand-written", 5*time.Second).Err())
-		got := r.acquire(a, 1)
-		equal(r.T, "reply", outcome(got), "foreign")
-		r.remains("the reply", got.Remaining, 5*time.Second)
-		equal(r.T, "queue", r.waiting(), a)
-		equal(r.T, "yield to a foreign owner", outcome(r.yield(c, b, 1)), "lost")
-
-		check(r.T, r.rdb.Persist(r.Context(), r.lock).Err())
-		if got := r.acquire(a, 2); outcome(got) != "foreign" || got.Remaining >= 0 {
-			r.Errorf("a lock without a TTL: %+v", got)
+		// The reply reports contention if the renewal asks for it. Otherwise the script does not read the queue.
+		contended := func(asks bool) bool {
+			return renewAll(r, []lease.Renewal{{Name: mutexAt(r.lock), Token: a, TTL: lockTTL, Contention: asks}})[0].Contended
 		}
-		equal(r.T, "TTL", r.pttl(r.lock), -1)
-		equal(r.T, "owner", r.owner(), "hand-written")
+		equal(r.T, "contended without a waiter", contended(true), false)
+		r.acquire(b, 1)
+		equal(r.T, "contended, if asked for", contended(true), true)
+		equal(r.T, "contended, if not asked for", contended(false), false)
+		equal(r.T, "held by a waiter", r.renew(b), false)
 	})
 }
 
-// A server clock that is set back makes TTLs too long.
+// Locks of SET NX PX, redsync and others exclude ours, and are not changed. The TTL of ours is cut if it is
+// too long, because the server's clock was set back.
 func TestWaiterCutsATTLThatIsTooLong(t *testing.T) {
+	const ours = "baton:10000:host:1:id:1"
 	eachPath(t, func(r *rig) {
 		for _, row := range []struct {
 			owner     string
 			ttl, want time.Duration
 		}{
-			{"baton:10000:host:1:id:1", time.Hour, 10 * time.Second}, {"baton:10000:host:1:id:1", 4 * time.Second, 4 * time.Second},
-			{"baton:90000:host:1:id:1", 80 * time.Second, 80 * time.Second}, {"hand-written", time.Hour, time.Hour},
-			{"baton:10000", time.Hour, time.Hour}, {"xbaton:10000:a", time.Hour, time.Hour}, {"baton::a", time.Hour, time.Hour},
+			{ours, time.Hour, 10 * time.Second}, {ours, 4 * time.Second, 4 * time.Second}, {"baton:90000:host:1:id:1", 80 * time.Second, 80 * time.Second},
+			{"hand-written", time.Hour, time.Hour}, {"baton:10000", time.Hour, time.Hour}, {"xbaton:10000:a", time.Hour, time.Hour}, {"baton::a", time.Hour, time.Hour},
 		} {
 			for _, n := range []int64{0, 1} {
 				check(r.T, r.rdb.Set(r.Context(), r.lock, row.owner, row.ttl).Err())
@@ -254,6 +233,12 @@ func TestWaiterCutsATTLThatIsTooLong(t *testing.T) {
 				r.expiry(r.lock, row.want)
 			}
 		}
+		equal(r.T, "yield to a foreign owner", outcome(r.yield(c, d, 1)), "lost")
+		check(r.T, r.rdb.Persist(r.Context(), r.lock).Err())
+		if got := r.acquire(b, 2); !got.ForeignOwner || got.Remaining >= 0 {
+			r.Errorf("a lock without a TTL: %+v", got)
+		}
+		equal(r.T, "TTL", r.pttl(r.lock), -1)
 	})
 }
 
@@ -261,8 +246,7 @@ func TestFencesGrow(t *testing.T) {
 	set := func(value string) func(r *rig) {
 		return func(r *rig) { check(r.T, r.rdb.Set(r.Context(), r.fence, value, 0).Err()) }
 	}
-	list := map[string]func(*rig){}
-	for name, before := range map[string]func(r *rig){
+	list := map[string]func(r *rig){
 		"with the counter":                                      func(*rig) {},
 		"without the counter, by the clock":                     func(r *rig) { check(r.T, r.rdb.Del(r.Context(), r.fence).Err()) },
 		"with a counter that is not a number, by the clock":     set("x"),
@@ -273,8 +257,9 @@ func TestFencesGrow(t *testing.T) {
 				set(fmt.Sprint(ahead))(r)
 			}
 		},
-	} {
-		list[name] = func(r *rig) {
+	}
+	eachPath(t, func(r *rig) {
+		rows(r, list, func(r *rig, before func(r *rig)) {
 			last := int64(0)
 			grows := func(what string, base int64) {
 				r.Helper()
@@ -304,23 +289,7 @@ func TestFencesGrow(t *testing.T) {
 			grows("hand-over to the newcomer", r.last())
 			r.release(a)
 			grows("acquire again", r.acquire(a, 1).FenceBase)
-		}
-	}
-	eachPath(t, func(r *rig) { r.rows(list) })
-}
-
-// A base from the clock has 16 digits. Lua and Go must keep all of them.
-func TestFenceKeepsAllDigits(t *testing.T) {
-	eachPath(t, func(r *rig) {
-		const ahead = 4_102_444_800_000_001 // the year 2100, in µs
-		check(r.T, r.rdb.Set(r.Context(), r.fence, ahead, 0).Err())
-		for i := range int64(5) {
-			equal(r.T, "base", r.acquire(a, 0).FenceBase, ahead+1+2*i)
-			r.acquire(b, 1)
-			messages := r.published(func() { r.release(a) })
-			equal(r.T, "message", messages[0], fmt.Sprintf("to:%s: m 1 0 %d 1 0 %s key", b, ahead+2+2*i, b))
-			r.release(b)
-		}
+		})
 	})
 }
 
@@ -329,32 +298,32 @@ func TestFenceKeepsAllDigits(t *testing.T) {
 // request.
 func TestYieldRepeatedOrLate(t *testing.T) {
 	nothing := func(*rig) {}
-	list := map[string]func(*rig){}
-	for _, row := range []struct {
-		name    string
+	type row struct {
 		waiting []string // behind the owner a when d takes its place
 		then    func(r *rig)
 		want    string
-	}{
-		{"while it is granted", nil, nothing, "granted"},
-		{"while it is granted and others wait", nil, func(r *rig) { r.acquire(b, 1) }, "granted"},
-		{"after it was released", nil, func(r *rig) { r.release(d) }, "lost"},
-		{"after it was released to another", nil, func(r *rig) { r.acquire(b, 1); r.release(d) }, "lost"},
-		{"after it expired", nil, func(r *rig) { r.expireLock() }, "lost"},
-		{"after it was yielded on", nil, func(r *rig) { r.yield(d, e, 1) }, "lost"},
-		{"after it was yielded on to another", nil, func(r *rig) { r.acquire(b, 1); r.yield(d, e, 1) }, "lost"},
-		{"after another has acquired the lock", nil, func(r *rig) { r.release(d); r.acquire(b, 1) }, "lost"},
+	}
+	list := map[string]row{
+		"while it is granted":                 {nil, nothing, "granted"},
+		"while it is granted and others wait": {nil, func(r *rig) { r.acquire(b, 1) }, "granted"},
+		"after it was released":               {nil, func(r *rig) { r.release(d) }, "lost"},
+		"after it was released to another":    {nil, func(r *rig) { r.acquire(b, 1); r.release(d) }, "lost"},
+		"after it expired":                    {nil, func(r *rig) { r.expireLock() }, "lost"},
+		"after it was yielded on":             {nil, func(r *rig) { r.yield(d, e, 1) }, "lost"},
+		"after it was yielded on to another":  {nil, func(r *rig) { r.acquire(b, 1); r.yield(d, e, 1) }, "lost"},
+		"after another has acquired the lock": {nil, func(r *rig) { r.release(d); r.acquire(b, 1) }, "lost"},
 
-		{"while it waits", []string{b, c}, nothing, "wait"},
-		{"while the next waiter holds the lock", []string{b, c}, func(r *rig) { r.release(b) }, "wait"},
-		{"after the lock was handed back", []string{b}, func(r *rig) { r.release(b) }, "granted"},
-		{"after the lock was handed back and released", []string{b}, func(r *rig) { r.release(b); r.release(d) }, "lost"},
-		{"after it left the queue", []string{b, c}, func(r *rig) { r.release(d) }, "lost"},
-		{"after it left the queue and the owner released", []string{b}, func(r *rig) { r.release(d); r.release(b) }, "lost"},
-		{"while it waits and the owner has expired", []string{b}, func(r *rig) { r.expireLock() }, "lost"}, // the next acquire hands over
-		{"while the old owner is queued again", []string{b}, func(r *rig) { r.acquire(a, 9) }, "wait"},
-	} {
-		list[row.name] = func(r *rig) {
+		"while it waits":                                 {[]string{b, c}, nothing, "wait"},
+		"while the next waiter holds the lock":           {[]string{b, c}, func(r *rig) { r.release(b) }, "wait"},
+		"after the lock was handed back":                 {[]string{b}, func(r *rig) { r.release(b) }, "granted"},
+		"after the lock was handed back and released":    {[]string{b}, func(r *rig) { r.release(b); r.release(d) }, "lost"},
+		"after it left the queue":                        {[]string{b, c}, func(r *rig) { r.release(d) }, "lost"},
+		"after it left the queue and the owner released": {[]string{b}, func(r *rig) { r.release(d); r.release(b) }, "lost"},
+		"while it waits and the owner has expired":       {[]string{b}, func(r *rig) { r.expireLock() }, "lost"}, // the next acquire hands over
+		"while the old owner is queued again":            {[]string{b}, func(r *rig) { r.acquire(a, 9) }, "wait"},
+	}
+	eachServer(t, func(r *rig) {
+		rows(r, list, func(r *rig, row row) {
 			r.held(a, row.waiting...)
 			first := r.yield(a, d, 1)
 			if row.waiting != nil {
@@ -379,29 +348,27 @@ func TestYieldRepeatedOrLate(t *testing.T) {
 			if row.want != "granted" && r.pttl(r.lock) > ttl {
 				r.Errorf("the lock of %s now has %v, %v before", owner, r.pttl(r.lock), ttl)
 			}
-		}
-	}
-	list["that does not queue"] = func(r *rig) {
-		r.held(a, b)
-		equal(r.T, "reply", outcome(r.yield(a, d, 0)), "wait")
-		equal(r.T, "owner", r.owner(), b)
+		})
+	})
+}
+
+func TestYield(t *testing.T) {
+	eachServer(t, func(r *rig) {
+		r.unchanged("by a stranger, of a free lock", func() { equal(r.T, "reply", outcome(r.yield(a, d, 1)), "lost") })
+		r.held(b, c)
+		r.unchanged("by a stranger, of a held lock", func() { equal(r.T, "reply", outcome(r.yield(a, d, 1)), "lost") })
+		r.unchanged("by a waiter", func() { equal(r.T, "reply", outcome(r.yield(c, d, 1)), "lost") })
+		equal(r.T, "without queueing", outcome(r.yield(b, d, 0)), "wait")
+		equal(r.T, "owner", r.owner(), c)
 		equal(r.T, "queue", r.waiting(), "")
-		r.unchanged("its repetition", func() { equal(r.T, "again", outcome(r.yield(a, d, 0)), "lost") })
-	}
-	// The number of an earlier request may come back. Its window has an earlier start, so it is safe.
-	list["with another number"] = func(r *rig) {
-		r.held(a, b)
-		r.yield(a, d, 1)
+		r.unchanged("its repetition", func() { equal(r.T, "again", outcome(r.yield(b, d, 0)), "lost") })
+
+		// The number of an earlier request may come back. Its window has an earlier start, so it is safe.
+		r.acquire(b, 1)
+		r.yield(c, d, 1)
 		r.acquire(d, 2)
-		r.yield(a, d, 3)
+		r.yield(c, d, 3)
 		messages := r.published(func() { r.release(b) })
 		equal(r.T, "published", fmt.Sprint(messages), fmt.Sprintf("[to:%s: m 3 0 %d 1 0 %s key]", d, r.last(), d))
-	}
-	list["by a stranger"] = func(r *rig) {
-		r.unchanged("on a free lock", func() { equal(r.T, "reply", outcome(r.yield(a, d, 1)), "lost") })
-		r.held(b, c)
-		r.unchanged("on a held lock", func() { equal(r.T, "reply", outcome(r.yield(a, d, 1)), "lost") })
-		r.unchanged("from a waiter", func() { equal(r.T, "reply", outcome(r.yield(c, d, 1)), "lost") })
-	}
-	eachServer(t, func(r *rig) { r.rows(list) })
+	})
 }

@@ -15,9 +15,6 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// stateTTL is how long the keys of permits outlive their last use.
-const stateTTL = 65 * time.Minute
-
 // Acquire has room for the arguments of each request on its stack.
 func TestPermitsArgsFit(t *testing.T) {
 	equal(t, "arguments", len(permitsArgs(nil, lease.Request{})), maxArgs)
@@ -35,7 +32,7 @@ func TestPermitsTakeWhatIsFree(t *testing.T) {
 		equal(r.T, "state", fmt.Sprint(s.size, s.declared, s.used, s.waiting, s.last), fmt.Sprint(10, 10, 3, 0, got.FenceBase))
 		r.holdRemains("the hold", a, lockTTL)
 		equal(r.T, "the end in the zset", int64(s.zset[a]), s.holds[a].expires)
-		r.expiry(r.main, stateTTL)
+		r.expiry(r.lock, stateTTL)
 		r.expiry(r.holders, stateTTL)
 		equal(r.T, "keys", r.rdb.DBSize(r.Context()).Val(), 2) // no waiter for a holder
 
@@ -56,14 +53,14 @@ func TestPermitsFencesGrow(t *testing.T) {
 	eachSemaphore(t, func(r *permits) {
 		const ahead = 4_102_444_800_000_001 // the year 2100, in µs
 		r.has(a, 1)
-		r.rewrite(r.main, "state", func(fields []string) { fields[5] = fmt.Sprint(int64(ahead)) })
+		r.rewrite(r.lock, "state", 5, ahead)
 		for i := range int64(5) {
 			equal(r.T, "a raise", r.state(a, i+2, i+1, 1).FenceBase, ahead+i+1)
 		}
 		r.waits(b, 9)
 		r.release(a)
 		equal(r.T, "a hand-over", r.stored().holds[b].base, ahead+6)
-		check(r.T, r.rdb.Del(r.Context(), r.main, r.holders).Err())
+		check(r.T, r.rdb.Del(r.Context(), r.lock, r.holders).Err())
 		if now, base := r.now().UnixMicro(), r.state(c, 1, 0, 1).FenceBase; base < now {
 			r.Errorf("the counter was lost at %d, and the next base is %d", now, base)
 		}
@@ -92,13 +89,10 @@ func TestPermitsOfOneReleaseGoToMany(t *testing.T) {
 		}
 		r.holdRemains("the first", b, grantTTL)
 		r.holdRemains("the second", c, grantTTL)
-		lower := func(n, keep int64, messages int, then string) {
-			r.Helper()
-			equal(r.T, "messages of a lower", len(r.published(func() { r.state(b, n, keep, 0) })), messages)
-			r.checkState("then", then)
-		}
-		lower(2, 2, 0, "b=2 c=5 d+4 e+1")
-		lower(3, 1, 1, "b=1 c=5 d=4 e+1")
+		equal(r.T, "messages of a lower", len(r.published(func() { r.state(b, 2, 2, 0) })), 0)
+		r.checkState("then", "b=2 c=5 d+4 e+1")
+		equal(r.T, "messages of another", len(r.published(func() { r.state(b, 3, 1, 0) })), 1)
+		r.checkState("then", "b=1 c=5 d=4 e+1")
 		messages = r.published(func() { r.release(b) })
 		if len(messages) != 1 || !strings.Contains(messages[0], " 1 0 "+e) { // no waiter is left
 			r.Errorf("published %q", messages)
@@ -108,32 +102,31 @@ func TestPermitsOfOneReleaseGoToMany(t *testing.T) {
 
 // Each case starts with all permits held by a, and b, c and d queued for 4 each.
 func TestPermitsSkipWaitersThatCannotBeGranted(t *testing.T) {
-	del := func(key func(r *permits) string) func(r *permits) {
-		return func(r *permits) { check(r.T, r.rdb.Del(r.Context(), key(r)).Err()) }
-	}
-	list := map[string]func(*permits){}
-	for _, row := range []struct {
-		name     string
+	del := func(r *permits, key string) { check(r.T, r.rdb.Del(r.Context(), key).Err()) }
+	type row struct {
 		before   func(r *permits)
 		then     string
 		messages int
-	}{
-		{"none", func(*permits) {}, "b=4 c=4 d+4", 2},
-		{"a stale head", func(r *permits) { r.makeStale(b) }, "c=4 d=4", 2},
-		{"a stale waiter behind the head", func(r *permits) { r.makeStale(c) }, "b=4 d=4", 2},
-		{"all", func(r *permits) { r.makeStale(b); r.makeStale(c); r.makeStale(d) }, "", 0},
-		{"a stale waiter that polls again", func(r *permits) { r.makeStale(b); r.send(r.again(b, 2, 1, 0, 4)) }, "b=4 c=4 d+4", 2},
-		{"a waiter that withdraws", func(r *permits) { r.state(b, 2, 0, 0) }, "c=4 d=4", 2},
-		{"a waiter with a new want, which goes to the end", func(r *permits) { r.state(b, 2, 0, 2) }, "c=4 d=4 b=2", 3},
-		{"a waiter that leaves", func(r *permits) { equal(r.T, "owned", r.release(c), false) }, "b=4 d=4", 2},
-		{"a waiter last seen in the future", func(r *permits) { r.setLastSeen(b, time.Hour) }, "b=4 c=4 d+4", 2},
-		{"a waiter without a record", func(r *permits) { check(r.T, r.rdb.HDel(r.Context(), r.waiters, b).Err()) }, "c=4 d=4", 2},
-		{"a waiter with a garbled record", func(r *permits) { check(r.T, r.rdb.HSet(r.Context(), r.waiters, b, "x").Err()) }, "c=4 d=4", 2},
-		{"all, after the loss of the queue", del(func(r *permits) string { return r.queue }), "", 0},
-		{"all, after the loss of the records", del(func(r *permits) string { return r.waiters }), "", 0},
-		{"all, too large after a resize", func(r *permits) { r.resize(3) }, "", 3},
-	} {
-		list[row.name] = func(r *permits) {
+	}
+	list := map[string]row{
+		"none":                            {func(*permits) {}, "b=4 c=4 d+4", 2},
+		"a stale head":                    {func(r *permits) { r.makeStale(b) }, "c=4 d=4", 2},
+		"a stale waiter behind the head":  {func(r *permits) { r.makeStale(c) }, "b=4 d=4", 2},
+		"all":                             {func(r *permits) { r.makeStale(b); r.makeStale(c); r.makeStale(d) }, "", 0},
+		"a stale waiter that polls again": {func(r *permits) { r.makeStale(b); r.send(r.again(b, 2, 1, 0, 4)) }, "b=4 c=4 d+4", 2},
+		"a waiter that withdraws":         {func(r *permits) { r.state(b, 2, 0, 0) }, "c=4 d=4", 2},
+		"a waiter with a new want, which goes to the end": {func(r *permits) { r.state(b, 2, 0, 2) }, "c=4 d=4 b=2", 3},
+		"a waiter that leaves":                            {func(r *permits) { equal(r.T, "owned", r.release(c), false) }, "b=4 d=4", 2},
+		"a waiter last seen in the future":                {func(r *permits) { r.setLastSeen(b, time.Hour) }, "b=4 c=4 d+4", 2},
+		"a waiter without a record":                       {func(r *permits) { check(r.T, r.rdb.HDel(r.Context(), r.waiters, b).Err()) }, "c=4 d=4", 2},
+		"a waiter with a garbled record":                  {func(r *permits) { check(r.T, r.rdb.HSet(r.Context(), r.waiters, b, "x").Err()) }, "c=4 d=4", 2},
+		"all, after the loss of the queue":                {func(r *permits) { del(r, r.queue) }, "", 0},
+		"all, after the loss of the records":              {func(r *permits) { del(r, r.waiters) }, "", 0},
+		"all, too large after a resize":                   {func(r *permits) { r.resize(3) }, "", 3},
+	}
+	eachServer(t, func(r *rig) {
+		rows(r, list, func(rig *rig, row row) {
+			r := rig.semaphore()
 			r.has(a, 10)
 			r.waits(b, 4)
 			r.waits(c, 4)
@@ -144,9 +137,8 @@ func TestPermitsSkipWaitersThatCannotBeGranted(t *testing.T) {
 			})
 			r.checkState("then", row.then)
 			equal(r.T, "messages", len(messages), row.messages)
-		}
-	}
-	eachSemaphore(t, func(r *permits) { r.rows(list) })
+		})
+	})
 }
 
 // Each case starts with 6 of 10 permits held by a, b queued for 5, and c for 1.
@@ -154,50 +146,48 @@ func TestUpdateRequests(t *testing.T) {
 	state := func(token string, n, keep, want int64) func(r *permits) lease.Reply {
 		return func(r *permits) lease.Reply { return r.state(token, n, keep, want) }
 	}
-	list := map[string]func(*permits){}
-	for _, row := range []struct {
-		name    string
-		do      func(r *permits) lease.Reply
-		outcome string
-		then    string
-	}{
-		{"a raise", state(a, 2, 6, 1), "wait", "a=6 b+5 c+1 a+1"},
-		{"a try", func(r *permits) lease.Reply { return r.send(r.try(a, 2, 6, 1)) }, "wait", "a=6 b+5 c+1"},
-		{"a lower", state(a, 2, 4, 0), "wait", "a=4 b=5 c=1"},
-		{"a lower with a raise", state(a, 2, 5, 1), "wait", "a=5 b=5 c+1 a+1"},
-		{"a lower again", func(r *permits) lease.Reply { r.state(a, 2, 5, 0); return r.state(a, 3, 5, 0) }, "wait", "a=5 b=5 c+1"},
-		{"a yield", state(a, 2, 0, 4), "granted", "b=5 c=1 a=4"},
-		{"a yield for too much", state(a, 2, 0, 6), "wait", "b=5 c=1 a+6"},
-		{"a yield by a try", func(r *permits) lease.Reply { return r.send(r.try(a, 2, 0, 6)) }, "wait", "b=5 c=1"},
-		{"no change", state(a, 2, 6, 0), "wait", "a=6 b+5 c+1"},
-		{"keeping more than it holds", state(a, 2, 7, 0), "lost", "a=6 b+5 c+1"},
-		{"keeping without a hold", state(d, 1, 1, 0), "lost", "a=6 b+5 c+1"},
-		{"keeping what it waits for", state(b, 2, 5, 0), "lost", "a=6 b+5 c+1"},
-		{"nothing by a stranger", state(d, 1, 0, 0), "wait", "a=6 b+5 c+1"},
-		{"after the hold has expired", func(r *permits) lease.Reply {
+	type row struct {
+		do            func(r *permits) lease.Reply
+		outcome, then string
+	}
+	list := map[string]row{
+		"a raise":                    {state(a, 2, 6, 1), "wait", "a=6 b+5 c+1 a+1"},
+		"a try":                      {func(r *permits) lease.Reply { return r.send(r.try(a, 2, 6, 1)) }, "wait", "a=6 b+5 c+1"},
+		"a lower":                    {state(a, 2, 4, 0), "wait", "a=4 b=5 c=1"},
+		"a lower with a raise":       {state(a, 2, 5, 1), "wait", "a=5 b=5 c+1 a+1"},
+		"a lower again":              {func(r *permits) lease.Reply { r.state(a, 2, 5, 0); return r.state(a, 3, 5, 0) }, "wait", "a=5 b=5 c+1"},
+		"a yield":                    {state(a, 2, 0, 4), "granted", "b=5 c=1 a=4"},
+		"a yield for too much":       {state(a, 2, 0, 6), "wait", "b=5 c=1 a+6"},
+		"a yield by a try":           {func(r *permits) lease.Reply { return r.send(r.try(a, 2, 0, 6)) }, "wait", "b=5 c=1"},
+		"no change":                  {state(a, 2, 6, 0), "wait", "a=6 b+5 c+1"},
+		"keeping more than it holds": {state(a, 2, 7, 0), "lost", "a=6 b+5 c+1"},
+		"keeping without a hold":     {state(d, 1, 1, 0), "lost", "a=6 b+5 c+1"},
+		"keeping what it waits for":  {state(b, 2, 5, 0), "lost", "a=6 b+5 c+1"},
+		"nothing by a stranger":      {state(d, 1, 0, 0), "wait", "a=6 b+5 c+1"},
+		"after the hold has expired": {func(r *permits) lease.Reply {
 			r.expireHold(a)
 			return r.state(a, 2, 6, 0)
 		}, "lost", "a=6 b+5 c+1"}, // the next request for permits finds the expiry
-		{"a waiter after an expiry", func(r *permits) lease.Reply { r.expireHold(a); return r.send(r.again(b, 2, 1, 0, 5)) }, "granted", "b=5 c=1"},
-		{"a newcomer after an expiry", func(r *permits) lease.Reply { r.expireHold(a); return r.state(d, 1, 0, 4) }, "granted", "b=5 c=1 d=4"},
-		{"a newcomer when a renewed hold looks expired", func(r *permits) lease.Reply {
+		"a waiter after an expiry":   {func(r *permits) lease.Reply { r.expireHold(a); return r.send(r.again(b, 2, 1, 0, 5)) }, "granted", "b=5 c=1"},
+		"a newcomer after an expiry": {func(r *permits) lease.Reply { r.expireHold(a); return r.state(d, 1, 0, 4) }, "granted", "b=5 c=1 d=4"},
+		"a newcomer when a renewed hold looks expired": {func(r *permits) lease.Reply {
 			r.backdateScore(a)
 			return r.state(d, 1, 0, 4)
 		}, "wait", "a=6 b+5 c+1 d+4"},
-		{"the same permits after an expiry and the loss of the zset", func(r *permits) lease.Reply {
+		"the same permits after an expiry and the loss of the zset": {func(r *permits) lease.Reply {
 			r.release(b)
 			r.release(c)
 			r.expireHold(a)
 			check(r.T, r.rdb.Del(r.Context(), r.holders).Err())
 			return r.state(a, 2, 0, 2)
 		}, "granted", "a=2"},
-		{"a hand-over whose message was lost", func(r *permits) lease.Reply {
+		"a hand-over whose message was lost": {func(r *permits) lease.Reply {
 			r.release(a)
 			return r.send(r.again(b, 2, 1, 0, 5))
 		}, "granted", "b=5 c=1"},
-		{"a withdrawal that crosses a hand-over", func(r *permits) lease.Reply { r.release(a); return r.state(b, 2, 0, 0) }, "wait", "c=1"},
-		{"a new want that crosses a hand-over", func(r *permits) lease.Reply { r.release(a); return r.state(b, 2, 0, 2) }, "granted", "c=1 b=2"},
-		{"a lower that crosses the hand-over of a raise", func(r *permits) lease.Reply {
+		"a withdrawal that crosses a hand-over": {func(r *permits) lease.Reply { r.release(a); return r.state(b, 2, 0, 0) }, "wait", "c=1"},
+		"a new want that crosses a hand-over":   {func(r *permits) lease.Reply { r.release(a); return r.state(b, 2, 0, 2) }, "granted", "c=1 b=2"},
+		"a lower that crosses the hand-over of a raise": {func(r *permits) lease.Reply {
 			r.state(a, 2, 6, 2)
 			r.release(b)
 			r.release(c)
@@ -205,29 +195,30 @@ func TestUpdateRequests(t *testing.T) {
 			r.holdRemains("the raised hold", a, lockTTL)
 			return r.send(r.again(a, 3, 2, 4, 2))
 		}, "granted", "a=6"},
-		{"a copy of the granted request", state(a, 1, 0, 6), "wait", "a=6 b+5 c+1"}, // a copy gives no window
-		{"a copy of the queued request", func(r *permits) lease.Reply {
+		"a copy of the granted request": {state(a, 1, 0, 6), "wait", "a=6 b+5 c+1"}, // a copy gives no window
+		"a copy of the queued request": {func(r *permits) lease.Reply {
 			got := r.state(b, 1, 0, 5)
 			equal(r.T, "no time remaining", got.Remaining < 0, true)
 			return got
 		}, "wait", "a=6 b+5 c+1"},
-		{"an overtaken request", func(r *permits) lease.Reply { r.state(a, 9, 3, 0); return r.state(a, 8, 1, 3) }, "wait", "a=3 b=5 c=1"},
-		{"an overtaken request of a waiter", func(r *permits) lease.Reply {
+		"an overtaken request": {func(r *permits) lease.Reply { r.state(a, 9, 3, 0); return r.state(a, 8, 1, 3) }, "wait", "a=3 b=5 c=1"},
+		"an overtaken request of a waiter": {func(r *permits) lease.Reply {
 			r.send(r.again(b, 9, 1, 0, 5))
 			got := r.state(b, 8, 0, 0)
 			equal(r.T, "contended", got.Contended, true)
 			return got
 		}, "wait", "a=6 b+5 c+1"},
-	} {
-		list[row.name] = func(r *permits) {
+	}
+	eachServer(t, func(r *rig) {
+		rows(r, list, func(rig *rig, row row) {
+			r := rig.semaphore()
 			r.has(a, 6)
 			r.waits(b, 5)
 			r.waits(c, 1)
 			equal(r.T, "reply", outcome(row.do(r)), row.outcome)
 			r.checkState("then", row.then)
-		}
-	}
-	eachSemaphore(t, func(r *permits) { r.rows(list) })
+		})
+	})
 }
 
 // Every reply that extends a window has extended the hold by as much, also if the queue granted the
@@ -259,7 +250,7 @@ func TestUpdatesLastForTheirTTL(t *testing.T) {
 		r.holdRemains("an update with a shorter TTL", b, lockTTL)
 		q.Seq, q.TTL = 6, 3*time.Hour
 		r.send(q)
-		r.expiry(r.main, 3*time.Hour)
+		r.expiry(r.lock, 3*time.Hour)
 		r.expiry(r.holders, 3*time.Hour)
 	})
 }
@@ -329,11 +320,11 @@ func TestSizes(t *testing.T) {
 		r.checkState("two of two in use", "x0=1 x1=1 b+1")
 		equal(r.T, "messages of a resize", len(r.published(func() { r.resize(4) })), 1)
 		r.checkState("a resize grants a waiter", "x0=1 x1=1 b=1")
-		check(r.T, r.rdb.Del(r.Context(), r.main, r.holders).Err())
+		check(r.T, r.rdb.Del(r.Context(), r.lock, r.holders).Err())
 		check(r.T, r.Resize(r.Context(), "key", 7, 9))
 		s := r.stored()
 		equal(r.T, "a resize before the first use", fmt.Sprint(s.size, s.declared), "9 7")
-		r.expiry(r.main, stateTTL)
+		r.expiry(r.lock, stateTTL)
 	})
 }
 
@@ -359,29 +350,22 @@ func TestUpdateOfAWrongSize(t *testing.T) {
 	})
 }
 
-const exclusive = lease.ExclusiveWeight
-
-// shared checks the holds and the queue. W stands for the weight of a writer.
-func (r *permits) shared(what, want string) {
-	r.Helper()
-	equal(r.T, what, strings.ReplaceAll(r.stored().String(), fmt.Sprint(int64(exclusive)), "W"), want)
-}
-
 func TestReadersAndWriters(t *testing.T) {
-	eachRW(t, func(r *permits) {
+	eachServer(t, func(rig *rig) {
+		r := rig.rwMutex()
 		r.has(a, 1)
 		r.has(b, 1)
 		r.waits(c, exclusive)
 		r.waits(d, 1) // behind the writer
 		r.waits(e, 1)
 		r.release(a)
-		r.shared("one reader left", "b=1 c+W d+1 e+1")
+		r.checkState("one reader left", "b=1 c+W d+1 e+1")
 		r.release(b)
-		r.shared("the writer's turn", "c=W d+1 e+1")
+		r.checkState("the writer's turn", "c=W d+1 e+1")
 		r.waits(a, exclusive)
 		r.waits(b, 1)
 		messages := r.published(func() { r.release(c) })
-		r.shared("all readers up to the next writer", "d=1 e=1 a+W b+1")
+		r.checkState("all readers up to the next writer", "d=1 e=1 a+W b+1")
 		s := r.stored()
 		want := []string{
 			fmt.Sprintf("to:%s: r 1 1 %d 1 1 %s key", d, s.holds[d].base, d),
@@ -398,9 +382,9 @@ func TestReadersAndWriters(t *testing.T) {
 		messages = r.published(func() {
 			equal(r.T, "contended", r.state(a, 2, 1, 0).Contended, true) // so that new readers of its process queue
 		})
-		r.shared("a writer becomes a reader", "a=1 b=1 c=1 d+W e+1")
+		r.checkState("a writer becomes a reader", "a=1 b=1 c=1 d+W e+1")
 		equal(r.T, "messages", len(messages), 2)
-		equal(r.T, "shared", r.stored().holds[a].shared, true)
+		equal(r.T, "shared", r.stored().holds[a].shared, 1)
 	})
 }
 
@@ -408,7 +392,8 @@ func TestReadersAndWriters(t *testing.T) {
 // holder.
 func TestContentionNotice(t *testing.T) {
 	notice := func(token string) string { return fmt.Sprintf("to:%s: r 0 0 0 0 1 %s -", token, token) }
-	eachRW(t, func(r *permits) {
+	eachServer(t, func(rig *rig) {
+		r := rig.rwMutex()
 		expect := func(what string, do func(), want ...string) {
 			r.Helper()
 			messages := r.published(do)
@@ -431,7 +416,7 @@ func TestContentionNotice(t *testing.T) {
 		expect("behind a writer", func() { r.waits(b, 1) })
 
 		check(r.T, r.rdb.FlushAll(r.Context()).Err())
-		r = newPermits(r.T, r.rdb, semaphoreAt("key"), 10)
+		r = rig.semaphore()
 		r.has(a, 10)
 		expect("a semaphore", func() { r.waits(b, 1) })
 	})
@@ -448,7 +433,7 @@ func TestHoldersHaveTheirOwnTTLs(t *testing.T) {
 			q.TTL = ttl
 			equal(t, token, outcome(r.send(q)), "granted")
 		}
-		r.expiry(r.main, 2*time.Hour)
+		r.expiry(r.lock, 2*time.Hour)
 		for i, row := range []struct {
 			at      time.Duration
 			holders int64
@@ -458,6 +443,9 @@ func TestHoldersHaveTheirOwnTTLs(t *testing.T) {
 			{90 * time.Minute, 1}, {2*time.Hour - time.Millisecond, 1}, {2 * time.Hour, exclusive},
 		} {
 			time.Sleep(row.at - time.Since(start))
+			if row.holders < exclusive {
+				equal(t, fmt.Sprint("inspected after ", row.at), must(r.Inspect(t.Context(), r.name))(t).Used, row.holders)
+			}
 			got := r.state(e, int64(i+1), 0, exclusive)
 			if left := got.Remaining; !got.Granted && (left <= 0 || left > 2*time.Hour) {
 				t.Errorf("after %v: %v remaining", row.at, left)
@@ -504,17 +492,17 @@ func TestPermitsRenew(t *testing.T) {
 		})
 
 		r.setEnd(a, time.Second)
-		check(r.T, r.rdb.PExpire(r.Context(), r.main, 2*time.Second).Err())
+		check(r.T, r.rdb.PExpire(r.Context(), r.lock, 2*time.Second).Err())
 		var sent [][]redis.Cmder
 		r.rdb.AddHook(pipelines(&sent))
 		messages := r.published(func() {
 			equal(r.T, "a waiter", r.renew(a, lockTTL), lease.RenewResult{Held: true, Contended: true})
 		})
 		equal(r.T, "messages", len(messages), 0)
-		r.expiry(r.main, stateTTL)
+		r.expiry(r.lock, stateTTL)
 		r.holdRemains("a renewal", a, lockTTL)
 		for _, cmd := range sent[0] { // with one key the script also runs while a cluster moves the slot
-			equal(r.T, "keys", fmt.Sprint(cmd.Args()[2:4]), fmt.Sprint([]any{1, r.main}))
+			equal(r.T, "keys", fmt.Sprint(cmd.Args()[2:4]), fmt.Sprint([]any{1, r.lock}))
 		}
 		r.state(c, 1, 0, 0)
 		if s := r.stored(); int64(s.zset[a]) > s.holds[a].expires {
@@ -536,7 +524,7 @@ func TestRenewalForLonger(t *testing.T) {
 		check(r.T, r.rdb.Del(r.Context(), r.holders).Err())
 		r.waits(b, 5)
 		r.holdRemains("the longer renewal", a, 2*time.Hour)
-		r.expiry(r.main, 2*time.Hour)
+		r.expiry(r.lock, 2*time.Hour)
 		r.expiry(r.holders, 2*time.Hour)
 	})
 }
@@ -546,7 +534,7 @@ func TestClockSetBackAfterARenewal(t *testing.T) {
 	eachSemaphore(t, func(r *permits) {
 		r.has(a, 6)
 		was := r.stored().at
-		r.rewrite(r.main, "state", func(fields []string) { fields[7] = "1" })
+		r.rewrite(r.lock, "state", 7, 1)
 		r.renew(a, lockTTL)
 		equal(r.T, "a later time", r.stored().at >= was, true)
 		r.setBack()
@@ -567,7 +555,7 @@ func TestPermitsGarbled(t *testing.T) {
 			r.has(a, 4)
 			r.has(b, 6)
 			r.waits(c, 4)
-			check(r.T, r.rdb.HSet(r.Context(), r.main, a, text).Err())
+			check(r.T, r.rdb.HSet(r.Context(), r.lock, a, text).Err())
 			equal(r.T, "renewed", r.renew(a, lockTTL), lease.RenewResult{})
 			equal(r.T, "its update", outcome(r.state(a, 2, 4, 0)), "lost")
 			r.rdb.ZAdd(r.Context(), r.holders, redis.Z{Score: 1, Member: a}) // due

@@ -95,21 +95,6 @@ func (h *hookServer) finish(t *testing.T, all ...<-chan error) {
 	}
 }
 
-// TestCommandsAreSentTogetherWhenTwoAreInFlight checks that further commands wait until one returns.
-func TestCommandsAreSentTogetherWhenTwoAreInFlight(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h, send := newHookServer(t)
-		var all []<-chan error
-		for _, key := range []string{"a", "b", "c", "d", "e", "f", "g"} {
-			all = append(all, send(key))
-		}
-		h.sent(t, []string{"a"}, []string{"b"})
-		h.reply <- fine
-		h.sent(t, []string{"c", "d", "e", "f", "g"})
-		h.finish(t, all...)
-	})
-}
-
 // TestCommandWithoutAReplyDelaysNoOther sends commands behind others that never return.
 func TestCommandWithoutAReplyDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

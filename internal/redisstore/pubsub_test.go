@@ -191,18 +191,6 @@ func TestSilentSubscriptionIsGivenUp(t *testing.T) {
 	})
 }
 
-// go-redis cannot be interrupted while it connects, so the end takes up to the client's ReadTimeout of
-// 5 s.
-func TestSubscribeEndsWhileItConnectsIntoABlackHole(t *testing.T) {
-	t.Parallel()
-	bubbled(t, func(t *testing.T, rdb *redis.Client, n *network) {
-		n.silent.Store(true)
-		rec := subscribe(t, rdb, "c")
-		time.Sleep(time.Second)
-		rec.end(t, 5*time.Second)
-	})
-}
-
 // During an outage, Subscribe tries about once a second, with five dials of go-redis for each try. It
 // detects the end of the outage as soon.
 func TestSubscriptionBacksOff(t *testing.T) {

@@ -60,7 +60,7 @@ func TestRenewOfMany(t *testing.T) {
 				t.Errorf("%d pipelines", len(sent))
 			}
 			for _, cmds := range sent {
-				equal(t, "commands", len(cmds), len(list))
+				redistest.CheckCount(t, "the commands to renew 100", int64(len(cmds)), int64(len(list)))
 				for _, cmd := range cmds {
 					equal(t, "NoRetry", cmd.NoRetry(), true)
 				}

@@ -38,9 +38,7 @@ func (r *rig) valueKey() string { return must(r.ValueChannel(r.lock))(r.T) }
 func TestValueIsWrittenByTheHolder(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		before := r.readValue()
-		equal(r.T, "no value", before.Value, nil)
-		equal(r.T, "no holder", before.Holder.Token, "")
-		equal(r.T, "no end", before.HoldsFor < 0, true)
+		equal(r.T, "nothing at first", before.Value == nil && before.Holder.Token == "" && before.HoldsFor < 0, true)
 		equal(r.T, "a write without the lock", r.write(a, 1, "x"), lease.ValueNotHeld)
 
 		r.held(a, b)
@@ -56,10 +54,8 @@ func TestValueIsWrittenByTheHolder(t *testing.T) {
 		v := reply.Value
 		equal(r.T, "data", v.Data, data)
 		equal(r.T, "fence", v.Fence, fence)
-		equal(r.T, "writer", v.Writer.Token, a)
-		equal(r.T, "holder", reply.Holder.Token, a)
-		equal(r.T, "the hold is finite", reply.HoldsFor > 0 && reply.HoldsFor <= lockTTL, true)
-		equal(r.T, "no expiry", v.Remaining < 0, true)
+		equal(r.T, "writer and holder", v.Writer.Token == a && reply.Holder.Token == a, true)
+		equal(r.T, "the hold is finite, the value is not", reply.HoldsFor > 0 && reply.HoldsFor <= lockTTL && v.Remaining < 0, true)
 		equal(r.T, "times in order", !v.WrittenAt.Before(before.Now) && !reply.Now.Before(v.WrittenAt), true)
 
 		r.release(a)
@@ -138,29 +134,6 @@ func TestDeletedValueIsNotRestoredByTheHolder(t *testing.T) {
 	})
 }
 
-func TestValueOfAnotherType(t *testing.T) {
-	eachServer(t, func(r *rig) {
-		for _, kind := range []string{"string", "list", "set", "zset"} {
-			check(r.T, r.rdb.FlushAll(r.Context()).Err())
-			r.held(a)
-			r.put(r.valueKey(), kind)
-			r.unchanged("a "+kind, func() {
-				_, err := r.ReadValue(r.Context(), r.lock)
-				expect(r.T, "read", err, "permanent", "value key: WRONGTYPE")
-				_, err = r.WriteValue(r.Context(), lease.ValueWrite{Key: r.lock, Token: a, Fence: 1})
-				expect(r.T, "write", err, "permanent", "value key: WRONGTYPE")
-				_, err = r.DeleteValue(r.Context(), r.lock)
-				expect(r.T, "delete", err, "permanent", "value key: WRONGTYPE")
-			})
-		}
-		check(r.T, r.rdb.FlushAll(r.Context()).Err())
-		r.put(r.lock, "hash") // without an owner
-		_, err := r.ReadValue(r.Context(), r.lock)
-		expect(r.T, "read", err, "permanent", "WRONGTYPE")
-		equal(r.T, "write", r.write(a, 1, "v"), lease.ValueNotHeld)
-	})
-}
-
 // A value with garbled numbers counts as missing. The holder can replace it.
 func TestGarbledValue(t *testing.T) {
 	eachServer(t, func(r *rig) {
@@ -213,135 +186,57 @@ func (r *rig) grantedValue(token string, n int64, reader *lease.ValueReader) *le
 	return reader.Granted(reply.FenceBase * lease.FencesPerGrant)
 }
 
-// A request finds a fresh value instead of the lock. Without a fresh value it is an ordinary request.
-func TestAcquireFindsAFreshValue(t *testing.T) {
+// A useful value wakes all waiters, with one message each, and hands the lock to none of them. Each finds
+// it instead of the lock.
+func TestValueWakesTheWaiters(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		var reader lease.ValueReader
 		equal(r.T, "read under the lock", r.grantedValue(a, 0, &reader).Value, nil)
 		equal(r.T, "a repeated request", outcome(r.acquireValue(a, 1, &reader)), "granted")
-		equal(r.T, "another", outcome(r.acquireValue(b, 1, new(lease.ValueReader))), "wait")
-
-		before := r.now()
-		r.releases(a, "v", lease.ValueStored, true)
-		for _, n := range []int64{0, 1} {
-			var found lease.ValueReader
-			got := r.acquireValue(c, n, &found)
-			equal(r.T, "found", got.Found && !got.Granted, true)
-			reply := found.Found()
-			equal(r.T, "data", reply.Value.Data, "v")
-			equal(r.T, "fresh until", !reply.Value.WrittenAt.Add(reply.Value.Fresh).Before(before.Add(time.Hour).Truncate(time.Millisecond)), true)
-			equal(r.T, "useful", found.Useful(reply), true)
-		}
-		equal(r.T, "owner", r.owner(), "")
-		equal(r.T, "queue", r.waiting(), b)
-	})
-}
-
-// A useful value wakes all waiters, with one message each, and hands the lock to none of them.
-func TestValueWakesTheWaiters(t *testing.T) {
-	eachServer(t, func(r *rig) {
 		r.held(a, b, c)
-		messages := r.published(func() { r.releaseValue(a, "v") })
+		messages := r.published(func() { r.releases(a, "v", lease.ValueStored, true) })
 		equal(r.T, "messages", strings.Join(messages, ", "), "to:"+b+": m 0 0 0 0 1 "+b+" key, to:"+c+": m 0 0 0 0 1 "+c+" key")
-		equal(r.T, "owner", r.owner(), "")
-		for _, token := range []string{b, c} {
-			equal(r.T, "found", r.acquireValue(token, 2, new(lease.ValueReader)).Found, true)
+		for token, n := range map[string]int64{b: 2, c: 2, d: 0, e: 1} {
+			var found lease.ValueReader
+			got := r.acquireValue(token, n, &found)
+			equal(r.T, "found", got.Found && !got.Granted && found.Useful(found.Found()), true)
+			v := found.Found().Value
+			equal(r.T, "data", v.Data, "v")
+			equal(r.T, "fresh for an hour", v.Fresh > time.Hour-time.Second && v.Fresh <= time.Hour, true)
 		}
+		equal(r.T, "owner", r.owner(), "")
 		equal(r.T, "queue", r.waiting(), "")
 		equal(r.T, "records", r.rdb.Exists(r.Context(), r.waiters).Val(), 0)
-	})
-}
 
-// One script wakes a batch of waiters. Each waiter that leaves wakes one more, so that every waiter is
-// woken exactly once.
-func TestValueWakesManyWaiters(t *testing.T) {
-	eachServer(t, func(r *rig) {
-		r.held(a)
-		const n = 100 // more than a batch
-		token := func(i int) string { return "baton:10000:w" + strconv.Itoa(i) }
-		for i := range n {
-			r.acquire(token(i), 1)
-			r.keepQueued(r.queue, r.waiters, token(i))
-		}
-		woken := map[string]int{}
-		for _, m := range r.published(func() {
-			r.releaseValue(a, "v")
-			for i := range n {
-				r.acquireValue(token(i), 2, new(lease.ValueReader))
-			}
-		}) {
-			channel, _, _ := strings.Cut(m, ": ")
-			woken[channel]++
-		}
-		for channel, times := range woken {
-			equal(r.T, "messages to "+channel, times, 1)
-		}
-		equal(r.T, "messages", len(woken), n)
-		equal(r.T, "queue", r.waiting(), "")
-	})
-}
-
-// A value that is not useful to the waiters is stored, and the lock goes to the first of them.
-func TestUselessValueHandsTheLockOver(t *testing.T) {
-	eachServer(t, func(r *rig) {
-		r.held(a, b)
-		r.releaseValue(a, "failed", func(w *lease.ValueWrite) { w.Fresh, w.Useful = 0, false })
-		equal(r.T, "owner", r.owner(), b)
-		r.reads("the value", "failed")
-		var reader lease.ValueReader
-		equal(r.T, "useful to the owner", reader.Useful(*r.grantedValue(b, 2, &reader)), false)
-	})
-}
-
-// A value that is never fresh is useful to callers that came before it was written.
-func TestOverlappingCallerFindsTheValue(t *testing.T) {
-	eachServer(t, func(r *rig) {
-		r.held(a)
-		waiter, late := lease.ValueReader{Overlap: true}, lease.ValueReader{Overlap: true}
-		equal(r.T, "a waiter", outcome(r.acquireValue(b, 1, &waiter)), "wait")
-		r.releaseValue(a, "v", func(w *lease.ValueWrite) { w.Fresh = 0 })
-		equal(r.T, "the waiter finds it", r.acquireValue(b, 2, &waiter).Found, true)
-		equal(r.T, "a later caller", outcome(r.acquireValue(c, 1, &late)), "granted")
-	})
-}
-
-// While another process holds the lock, a stale value is useful to readers with Stale. The holder reads
-// it too.
-func TestStaleValueIsFoundWhileAnotherHoldsTheLock(t *testing.T) {
-	eachServer(t, func(r *rig) {
-		r.held(a)
-		r.releaseValue(a, "old", func(w *lease.ValueWrite) { w.Fresh, w.Stale = time.Millisecond, time.Hour })
-		for r.readValue().Value.FreshAt(r.now()) {
-		}
-		refresher, other := lease.ValueReader{Stale: true}, lease.ValueReader{Stale: true}
-		reply := r.grantedValue(b, 1, &refresher)
-		equal(r.T, "its value", reply.Value.Data, "old")
-		equal(r.T, "stale", reply.Value.StaleAt(reply.Now) && !refresher.Useful(*reply), true)
-		equal(r.T, "the second", r.acquireValue(c, 1, &other).Found, true)
-		equal(r.T, "a reader without Stale", outcome(r.acquireValue(d, 1, new(lease.ValueReader))), "wait")
-	})
-}
-
-// An owner that finds a value is also granted the lock.
-func TestOwnerThatFindsAValueStaysTheOwner(t *testing.T) {
-	eachServer(t, func(r *rig) {
-		r.held(a)
-		r.write(a, 1, "v", func(w *lease.ValueWrite) { w.Fresh = -1 })
-		var reader lease.ValueReader
-		got := r.acquireValue(a, 2, &reader)
-		equal(r.T, "granted and found", got.Granted && got.Found && reader.Useful(*reader.Granted(got.FenceBase * lease.FencesPerGrant)), true)
-		equal(r.T, "owner", r.owner(), a)
-	})
-}
-
-func TestReleaseOfAValueIsRepeated(t *testing.T) {
-	eachServer(t, func(r *rig) {
-		r.held(a, b)
-		r.releases(a, "v", lease.ValueStored, true)
-		r.releases(a, "v", lease.ValueStored, true)
-		equal(r.T, "a stranger's", r.write(c, 1, "w"), lease.ValueNotHeld)
+		r.releases(a, "v", lease.ValueStored, true) // a repetition
 		r.releases(c, "w", lease.ValueNotHeld, false)
 		r.reads("the value", "v")
+	})
+}
+
+// A value that is not fresh is useful to callers that came before it was written, and to readers with
+// Stale while another process holds the lock.
+func TestValueThatIsNotFresh(t *testing.T) {
+	eachServer(t, func(r *rig) {
+		early, late, stale := lease.ValueReader{Overlap: true}, lease.ValueReader{Overlap: true}, lease.ValueReader{Stale: true}
+		r.held(a, b)
+		equal(r.T, "a waiter", outcome(r.acquireValue(c, 1, &early)), "wait")
+		r.releaseValue(a, "v", func(w *lease.ValueWrite) { w.Fresh, w.Stale, w.Useful = time.Millisecond, time.Hour, false })
+		for r.readValue().Value.FreshAt(r.now()) {
+		}
+		equal(r.T, "owner", r.owner(), b)
+		reply := r.grantedValue(b, 2, &stale)
+		equal(r.T, "its value", reply.Value.Data, "v")
+		equal(r.T, "useful to the owner", !reply.Value.StaleAt(reply.Now) || stale.Useful(*reply), false)
+		equal(r.T, "the waiter finds it", r.acquireValue(c, 2, &early).Found, true)
+		equal(r.T, "a later caller", r.acquireValue(d, 0, &late).Found, false)
+		equal(r.T, "a reader with Stale", r.acquireValue(e, 1, &stale).Found, true)
+		equal(r.T, "a reader without Stale", r.acquireValue(d, 0, new(lease.ValueReader)).Found, false)
+
+		// An owner that finds a value is also granted the lock.
+		r.write(b, r.last()*lease.FencesPerGrant, "w", func(w *lease.ValueWrite) { w.Fresh = -1 })
+		got := r.acquireValue(b, 3, &stale)
+		equal(r.T, "granted and found", got.Granted && got.Found && stale.Useful(*stale.Granted(got.FenceBase * lease.FencesPerGrant)), true)
 	})
 }
 

@@ -26,31 +26,32 @@ func TestWaitGroupKeys(t *testing.T) {
 		equal(g.T, "keys", fmt.Sprint(sorted(g.rdb.Keys(g.Context(), "*").Val()...)), fmt.Sprint(sorted(g.operations("s"), "key")))
 		equal(g.T, "operations", g.operations("s"), "baton:{key}:ops:s")
 		equal(g.T, "channel", g.channel, "baton:{key}:done")
-		g.expiry(g.key, groupTTL)
+		g.expiry(g.lock, groupTTL)
 		g.expiry(g.operations("s"), stateTTL)
-		check(g.T, g.rdb.PExpire(g.Context(), g.key, time.Minute).Err())
+		check(g.T, g.rdb.PExpire(g.Context(), g.lock, time.Minute).Err())
 		check(g.T, g.rdb.PExpire(g.Context(), g.operations("s"), time.Minute).Err())
 
 		c := g.next("s", taskgroup.OpClaim, a)
 		c.AckedThrough = 1
 		equal(g.T, "claim", g.send(c), taskgroup.Applied)
 		g.taskRemains(a, lockTTL)
-		g.expiry(g.key, groupTTL)
+		g.expiry(g.lock, groupTTL)
 		g.expiry(g.operations("s"), stateTTL)
 		g.checkState("then", "1 a")
-		equal(g.T, "the state", g.stored().state, fmt.Sprintf("generation %d count 1 abandoned 0 since %d", number, number))
+		state, _ := g.storedState()
+		equal(g.T, "the state", state, fmt.Sprintf("generation %d count 1 abandoned 0 since %d", number, number))
 		equal(g.T, "records", fmt.Sprint(g.rdb.HGetAll(g.Context(), g.operations("s")).Val()), fmt.Sprintf("map[2:1 claim %s %d %d acked:1]", a, number, number))
 
 		messages := g.published(func() {
 			g.applies("s", taskgroup.OpAbandon, a)
 			g.applies("s", taskgroup.OpAdd, -1)
 		})
-		equal(g.T, "messages", fmt.Sprint(messages), fmt.Sprint([]string{g.ended(number, 1)}))
+		equal(g.T, "messages", fmt.Sprint(messages), g.ended(number, 1))
 		h, _ := parseMessage(strings.TrimPrefix(messages[0], g.channel+": "))
-		equal(g.T, "parsed", h, lease.Handover{Name: lease.Name{Kind: taskgroup.Kind, Key: g.key}, Seq: number, Weight: 1, Token: "-"})
-		equal(g.T, "the group", fmt.Sprint(g.rdb.ZRangeWithScores(g.Context(), g.key, 0, -1).Val()),
+		equal(g.T, "parsed", h, lease.Handover{Name: groupAt(g.lock), Seq: number, Weight: 1, Token: "-"})
+		equal(g.T, "the group", fmt.Sprint(g.rdb.ZRangeWithScores(g.Context(), g.lock, 0, -1).Val()),
 			fmt.Sprintf("[{%g abandoned %d 1} {0 generation %d count 0 abandoned 1 since %d}]", float64(-number), number, number, number))
-		g.expiry(g.key, stateTTL)
+		g.expiry(g.lock, stateTTL)
 	})
 }
 
@@ -150,7 +151,7 @@ func TestWaitGroupRecords(t *testing.T) {
 			equal(g.T, fmt.Sprint("abandoned tasks of generation ", i), got.Abandoned[number], want)
 		}
 		equal(g.T, "from the middle on", len(g.status(numbers[60]).Abandoned), 43)
-		equal(g.T, "members", g.rdb.ZCard(g.Context(), g.key).Val(), 101)
+		equal(g.T, "members", g.rdb.ZCard(g.Context(), g.lock).Val(), 101)
 		g.applies("s", taskgroup.OpStart, a)
 		equal(g.T, "since, in the next", g.status(0).OldestKnown, got.OldestKnown)
 	})
@@ -162,14 +163,14 @@ func TestWaitGroupAfterLoss(t *testing.T) {
 		add := g.applies("s", taskgroup.OpAdd, 2)
 		g.applies("s", taskgroup.OpStart, a)
 		was := g.status(0)
-		check(g.T, g.rdb.Del(g.Context(), g.key).Err())
+		check(g.T, g.rdb.Del(g.Context(), g.lock).Err())
 		equal(g.T, "without the key", fmt.Sprint(g.status(was.Number)), fmt.Sprint(taskgroup.Generation{}))
 		equal(g.T, "renewed", g.renew(a, lockTTL), false)
 		equal(g.T, "a repetition", g.send(add), taskgroup.Applied)
 		g.updates(taskgroup.TaskAbandoned, "s", taskgroup.OpDone, a)
 		add.Op = taskgroup.OpUndo
 		equal(g.T, "an undo", g.send(add), taskgroup.Rejected)
-		equal(g.T, "the group", g.stored().state, "")
+		equal(g.T, "the group", g.rdb.Exists(g.Context(), g.lock).Val(), 0)
 		g.applies("s", taskgroup.OpAdd, 1)
 		now := g.status(was.Number)
 		if now.Number <= was.Number || now.OldestKnown != now.Number || now.Remaining != 1 {
@@ -186,13 +187,13 @@ func TestWaitGroupRepetition(t *testing.T) {
 		start := g.applies("s", taskgroup.OpStart, b)
 		for _, c := range []taskgroup.Operation{claim, start} {
 			g.setEnd(c.Token, 3*time.Second)
-			for _, key := range []string{g.key, g.operations("s")} {
+			for _, key := range []string{g.lock, g.operations("s")} {
 				check(g.T, g.rdb.PExpire(g.Context(), key, time.Minute).Err())
 			}
 			equal(g.T, "again", g.send(c), taskgroup.Applied)
 			g.checkState("again", "1 a b")
 			g.taskRemains(c.Token, lockTTL)
-			g.expiry(g.key, groupTTL)
+			g.expiry(g.lock, groupTTL)
 			g.expiry(g.operations("s"), stateTTL)
 		}
 		g.unchanged("an add", func() { equal(g.T, "again", g.send(add), taskgroup.Applied) })
@@ -265,7 +266,7 @@ func TestWaitGroupUndo(t *testing.T) {
 	eachGroup(t, func(g *group) {
 		undo(g, g.next("s", taskgroup.OpAdd, 5), taskgroup.Rejected, "0") // before the operation
 		undo(g, g.next("s", taskgroup.OpStart, e), taskgroup.Rejected, "0")
-		equal(g.T, "the group", g.stored().state, "")
+		equal(g.T, "the group", g.rdb.Exists(g.Context(), g.lock).Val(), 0)
 		g.applies("t", taskgroup.OpAdd, 2)
 		undo(g, g.applies("s", taskgroup.OpAdd, 5), taskgroup.Applied, "2")
 		undo(g, g.applies("s", taskgroup.OpAdd, -1), taskgroup.Applied, "2")
@@ -293,7 +294,7 @@ func TestWaitGroupUndo(t *testing.T) {
 		only := g.applies("s", taskgroup.OpStart, e)
 		number := g.status(0).Number
 		messages := g.published(func() { undo(g, only, taskgroup.Applied, "0") })
-		equal(g.T, "messages", fmt.Sprint(messages), fmt.Sprint([]string{g.ended(number, 0)}))
+		equal(g.T, "messages", fmt.Sprint(messages), g.ended(number, 0))
 	})
 }
 
@@ -314,7 +315,7 @@ func TestWaitGroupDeletesAckedRecords(t *testing.T) {
 			c.AckedThrough = low
 			equal(g.T, "outcome", g.send(c), taskgroup.Applied)
 			for _, op := range []int64{slow.Seq, low / 2, low} {
-				late := taskgroup.Operation{Key: g.key, Session: "s", Seq: op, Op: taskgroup.OpAdd, Delta: 1, AckedThrough: 0}
+				late := taskgroup.Operation{Key: g.lock, Session: "s", Seq: op, Op: taskgroup.OpAdd, Delta: 1, AckedThrough: 0}
 				equal(g.T, fmt.Sprint("a copy of ", op), g.send(late), taskgroup.Superseded)
 			}
 			records := int64(0)
@@ -335,36 +336,34 @@ func TestWaitGroupRenew(t *testing.T) {
 		g.unchanged("no group", func() { equal(g.T, "renewed", g.renew(a, lockTTL), false) })
 		g.applies("s", taskgroup.OpStart, a)
 		g.setEnd(a, time.Second)
-		check(g.T, g.rdb.PExpire(g.Context(), g.key, time.Minute).Err())
+		check(g.T, g.rdb.PExpire(g.Context(), g.lock, time.Minute).Err())
 		equal(g.T, "renewed", g.renew(a, 2*lockTTL), true)
 		g.taskRemains(a, 2*lockTTL)
-		g.expiry(g.key, groupTTL)
+		g.expiry(g.lock, groupTTL)
 		g.unchanged("no task", func() { equal(g.T, "renewed", g.renew(b, lockTTL), false) })
 		g.setEnd(a, 0)
 		g.unchanged("an expired task", func() { equal(g.T, "renewed", g.renew(a, lockTTL), false) })
 		equal(g.T, "remaining", g.status(0).Remaining, 0)
 		g.unchanged("a finished generation", func() { equal(g.T, "renewed", g.renew(a, lockTTL), false) })
-		g.expiry(g.key, stateTTL)
+		g.expiry(g.lock, stateTTL)
 	})
 }
 
 // A clock that is set back extends no task beyond its TTL.
 func TestWaitGroupClockSetBack(t *testing.T) {
 	const long = "baton:20000:long"
-	setBack := func(do func(g *group)) func(g *group) {
-		return func(g *group) {
-			g.applies("s", taskgroup.OpAdd, 1)
-			g.applies("s", taskgroup.OpStart, a)
-			g.applies("s", taskgroup.OpStart, long)
-			g.setEnd(a, time.Hour+lockTTL-3*time.Second)
-			g.setEnd(long, time.Hour+2*lockTTL-3*time.Second)
-			check(g.T, g.rdb.PExpire(g.Context(), g.key, time.Minute).Err())
-			do(g)
-			g.taskRemains(a, lockTTL)
-			g.taskRemains(long, 2*lockTTL)
-			g.expiry(g.key, groupTTL)
-			g.checkState("then", "1 a long")
-		}
+	setBack := func(g *group, do func(g *group)) {
+		g.applies("s", taskgroup.OpAdd, 1)
+		g.applies("s", taskgroup.OpStart, a)
+		g.applies("s", taskgroup.OpStart, long)
+		g.setEnd(a, time.Hour+lockTTL-3*time.Second)
+		g.setEnd(long, time.Hour+2*lockTTL-3*time.Second)
+		check(g.T, g.rdb.PExpire(g.Context(), g.lock, time.Minute).Err())
+		do(g)
+		g.taskRemains(a, lockTTL)
+		g.taskRemains(long, 2*lockTTL)
+		g.expiry(g.lock, groupTTL)
+		g.checkState("then", "1 a long")
 	}
 	t.Run("the clock itself", func(t *testing.T) {
 		m := miniredis.RunT(t)
@@ -384,9 +383,8 @@ func TestWaitGroupClockSetBack(t *testing.T) {
 		equal(t, "the next generation", g.status(0).Number, first+1)
 	})
 	eachGroup(t, func(g *group) {
-		g.rows(map[string]func(*group){
-			"GroupStatus": setBack(func(g *group) { equal(g.T, "remaining", g.status(0).Remaining, 3) }),
-			"UpdateGroup": setBack(func(g *group) { g.updates(taskgroup.Rejected, "s", taskgroup.OpAdd, -2) }),
-		})
+		setBack(g, func(g *group) { equal(g.T, "remaining", g.status(0).Remaining, 3) })
+		check(g.T, g.rdb.FlushAll(g.Context()).Err())
+		setBack(g.group(), func(g *group) { g.updates(taskgroup.Rejected, "s", taskgroup.OpAdd, -2) })
 	})
 }
