@@ -272,32 +272,29 @@ func TestBadInput(t *testing.T) {
 		}
 	}
 	for name, do := range map[string]func() error{
-		"Mutex.Do": func() error { return good.m.Do(ctx, nil) }, "RWMutex.Do": func() error { return good.rw.Do(ctx, nil) },
-		"RWMutex.RDo": func() error { return good.rw.RDo(ctx, nil) }, "Election.Lead": func() error { return good.e.Lead(ctx, nil) },
-	} {
-		misuse.Refuses(name+" of a nil function", "nil function", do)
-	}
-	for name, do := range map[string]func() error{
+		"Mutex.Do":       func() error { return good.m.Do(ctx, nil) },
+		"RWMutex.Do":     func() error { return good.rw.Do(ctx, nil) },
+		"RWMutex.RDo":    func() error { return good.rw.RDo(ctx, nil) },
+		"Election.Lead":  func() error { return good.e.Lead(ctx, nil) },
 		"Once.Do":        func() error { good.o.Do(nil); return nil },
 		"Once.DoContext": func() error { return ran(good.o.DoContext(ctx, nil)) },
 		"Once.TryDo":     func() error { return ran(good.o.TryDo(ctx, nil)) },
 		"Flight.Do":      func() error { _, _, err := good.fl.Do(ctx, "1", nil); return err },
 		"Flight.DoChan":  func() error { return (<-good.fl.DoChan(ctx, "1", nil)).Err },
 	} {
-		misuse.ErrorContains(name+" of a nil function", "nil function", do)
+		misuse.Refuses(name+" of a nil function", "nil function", do)
 	}
 	for _, d := range []time.Duration{-1, -1 << 63, time.Millisecond - 1} {
-		for _, change := range []func(v victim){func(v victim) { v.o.Every = d }, func(v victim) { v.o.Keep = d }} {
-			bad := victimOf(rdb, "key", ample, 0)
-			change(bad)
+		bad := victimOf(rdb, "key", ample, 0)
+		for _, field := range []*time.Duration{&bad.o.Every, &bad.o.Keep} {
+			*field = d
 			misuse.Refuses("Once.TryDo of "+d.String(), "invalid duration", func() error { return ran(bad.o.TryDo(ctx, called)) })
+			*field = 0
 		}
-		for _, change := range []func(v victim){
-			func(v victim) { v.fl.Keep = d }, func(v victim) { v.fl.Stale = d }, func(v victim) { v.fl.KeepNotFound = d },
-		} {
-			bad := victimOf(rdb, "key", ample, 0)
-			change(bad)
+		for _, field := range []*time.Duration{&bad.fl.Keep, &bad.fl.Stale, &bad.fl.KeepNotFound} {
+			*field = d
 			misuse.Refuses("Flight.Do of "+d.String(), "invalid duration", func() error { _, _, err := bad.fl.Do(ctx, "1", mustNotRun); return err })
+			*field = 0
 		}
 	}
 	for name, do := range map[string]func() error{

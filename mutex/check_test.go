@@ -71,21 +71,11 @@ var works = map[string]mutex.Level{
 	"scripts": mutex.LevelOK, "time": mutex.LevelOK, "undeclared-keys": mutex.LevelOK, "atomic": mutex.LevelOK, "pubsub": mutex.LevelOK,
 }
 
-func TestCheckEachServer(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		r, found := report(t, rdb)
-		levels(t, found, works)
-		if r.Level() == mutex.LevelFailure {
-			t.Errorf("a failure: %v", r)
-		}
-	})
-}
-
 func TestCheckSettings(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t, "--appendonly", "yes")
 	r, found := report(t, s.Client(t))
+	levels(t, found, works)
 	levels(t, found, map[string]mutex.Level{"eviction": mutex.LevelOK, "persistence": mutex.LevelOK, "replication": mutex.LevelOK, "cluster": mutex.LevelOK})
 	if name, version, _ := strings.Cut(r.Server, " "); name != "redis" && name != "valkey" || version == "" {
 		t.Errorf("server %q", r.Server)
@@ -106,8 +96,8 @@ func TestCheckSettings(t *testing.T) {
 func TestCheckWithFewPermissions(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	s.Do(t, "ACL", "SETUSER", "u", "reset", "on", "nopass", "~*", "resetchannels", "+@all", "-info", "-config")
 	user := func(o *redis.Options) { o.Username, o.Password = "u", "x" }
+	s.Do(t, "ACL", "SETUSER", "u", "reset", "on", "nopass", "~*", "resetchannels", "+@all", "-info", "-config")
 	_, found := report(t, s.Client(t, user))
 	levels(t, found, map[string]mutex.Level{
 		"scripts": mutex.LevelOK, "atomic": mutex.LevelOK, "pubsub": mutex.LevelWarning,
@@ -116,21 +106,6 @@ func TestCheckWithFewPermissions(t *testing.T) {
 	s.Do(t, "ACL", "SETUSER", "u", "-eval")
 	_, found = report(t, s.Client(t, user))
 	levels(t, found, map[string]mutex.Level{"scripts": mutex.LevelFailure})
-}
-
-func TestCheckCluster(t *testing.T) {
-	t.Parallel()
-	c := redistest.StartCluster(t, 2)
-	r, found := report(t, c.Client(t))
-	levels(t, found, works)
-	levels(t, found, map[string]mutex.Level{"cluster": mutex.LevelOK})
-	if r.Level() == mutex.LevelFailure {
-		t.Errorf("a failure: %v", r)
-	}
-	for _, node := range c.Nodes { // for a plain client, the level is a failure on each node
-		_, found := report(t, node.Client(t))
-		levels(t, found, map[string]mutex.Level{"cluster": mutex.LevelFailure})
-	}
 }
 
 // Check finds refused commands. If a lock needs the command, it fails at once with the remedy.
@@ -206,23 +181,20 @@ func TestCheckReturnsWhenContextEnds(t *testing.T) {
 	s := redistest.Start(t)
 	p := redistest.NewProxy(t, s.Addr())
 	rdb := p.Client(t)
-	if err := rdb.Ping(t.Context()).Err(); err != nil {
-		t.Fatal(err)
-	}
+	must(rdb.Ping(t.Context()).Err())
 	p.Blackhole(true)
 	ctx, cancel := context.WithCancelCause(t.Context())
-	why := errors.New("why")
 	result := make(chan error)
 	go func() {
 		_, err := mutex.Check(ctx, rdb)
 		result <- err
 	}()
-	cancel(why)
-	if err := <-result; !errors.Is(err, why) || !strings.Contains(err.Error(), "baton: check") {
+	cancel(errF)
+	if err := <-result; !errors.Is(err, errF) || !strings.Contains(err.Error(), "baton: check") {
 		t.Errorf("Check returned %v", err)
 	}
 	p.Blackhole(false)
-	if _, err := mutex.Check(ctx, rdb); !errors.Is(err, why) {
+	if _, err := mutex.Check(ctx, rdb); !errors.Is(err, errF) {
 		t.Errorf("Check with a done ctx returned %v", err)
 	}
 	s.Kill()

@@ -18,7 +18,8 @@ import (
 // These tests check the documented costs of operations. The server counts operations that do not
 // depend on time. The others run in bubbles, without polls.
 
-// An uncontended hold costs a request to lock each key, and one to unlock it.
+// An uncontended hold costs a request to lock each key, and one to unlock it. With Replicas, a grant costs one
+// more round trip, with a renewal and WAIT.
 func TestCostUncontended(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
@@ -40,35 +41,25 @@ func TestCostUncontended(t *testing.T) {
 			}
 		}
 	}
-}
-
-// With Replicas, a grant costs one more round trip, with a renewal and WAIT.
-func TestCostConfirmed(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
 	s.AddReplica(t)
-	m := mutex.New(s.Client(t, redistest.Patient), "key")
-	m.Replicas = 1
-	pair := func() { unlock(t, lock(t, m)) }
-	pair() // the server learns the scripts
-	const n = 50
+	m := replicated(rdb, 1)
+	m.ReplicaTimeout = 0
+	unlock(t, lock(t, m)) // the server learns the scripts
 	before := s.Stats(t)
-	for range n {
-		pair()
-	}
-	cost := s.Stats(t).Since(before)
-	if cost.Scripts() != 3*n || cost.Calls["wait"] != n || cost.Published() != 0 {
-		t.Errorf("%d pairs cost %d scripts, %d WAIT, %d messages", n, cost.Scripts(), cost.Calls["wait"], cost.Published())
+	unlock(t, lock(t, m))
+	if cost := s.Stats(t).Since(before); cost.Scripts() != 3 || cost.Calls["wait"] != 1 || cost.Published() != 0 {
+		t.Errorf("a confirmed pair costs %d scripts, %d WAIT, %d messages", cost.Scripts(), cost.Calls["wait"], cost.Published())
 	}
 }
 
 // A wait costs a request that queues, and a message. NotifyContention costs one more message.
 func TestCostHandOver(t *testing.T) {
-	for notify, messages := range map[bool]int64{false: 1, true: 2} {
-		synctest.Test(t, func(t *testing.T) {
-			c, all := redistest.MiniClients(t, 2)
+	synctest.Test(t, func(t *testing.T) {
+		c, all := redistest.MiniClients(t, 2)
+		for _, notify := range []bool{false, true} {
 			a, b := mutex.New(all[0], "key"), mutex.New(all[1], "key")
 			a.NotifyContention = notify
+			messages := map[bool]int64{false: 1, true: 2}[notify]
 			cycle := func() {
 				h := lock(t, a)
 				next := b.LockChan(t.Context())
@@ -78,8 +69,8 @@ func TestCostHandOver(t *testing.T) {
 			}
 			cycle() // opens the subscriptions
 			c.CheckCost(t, fmt.Sprint("a pair of holds with NotifyContention ", notify), 4, messages, cycle)
-		})
-	}
+		}
+	})
 }
 
 // A hand-over to another process costs two requests and a message. A hand-over inside a process costs
@@ -138,20 +129,28 @@ func TestCostRenewalTogether(t *testing.T) {
 }
 
 // A reader that joins readers of its process costs nothing. The first to join after a time slice
-// costs one request, which asks for messages about writers.
+// costs one request, which asks for messages about writers. When a writer unlocks, waiting readers of several
+// processes get one message for each process. A waiting writer costs a message to each process of readers,
+// and the last reader's release one to it.
 func TestCostReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, all := redistest.MiniClients(t, 2)
-		old := func(rdb *redis.Client) (*mutex.RWMutex, *mutex.Lease) {
-			m := mutex.NewRW(rdb, "key")
-			defer time.Sleep(100 * time.Millisecond) // longer than a time slice
-			return m, rlock(t, m)
+		c, clients := redistest.MiniClients(t, 6)
+		var all []*mutex.RWMutex
+		for _, rdb := range clients {
+			all = append(all, newRW(rdb))
 		}
-		m, first := old(all[0])
-		unlock(t, rlock(t, m))
+		w, readers, other := all[0], all[1:5], all[5]
+		unlock(t, lock(t, w))
+		old := func(m *mutex.RWMutex) *mutex.Lease {
+			defer time.Sleep(100 * time.Millisecond) // longer than a time slice
+			return rlock(t, m)
+		}
+		first := old(w)
+		unlock(t, rlock(t, w))
 		time.Sleep(time.Millisecond)
 		unlock(t, first) // the server has learned the scripts
-		m, first = old(all[1])
+		m := readers[0]
+		first = old(m)
 		c.CheckCost(t, "the first to join", 1, 0, func() { unlock(t, rlock(t, m)) })
 		c.CheckCost(t, "to join", 0, 0, func() {
 			for range 100 {
@@ -166,47 +165,32 @@ func TestCostReaders(t *testing.T) {
 			}
 		})
 		c.CheckCost(t, "the last Unlock", 1, 0, func() { unlock(t, first) })
-	})
-}
 
-// When a writer unlocks, waiting readers of several processes get one message for each process. A
-// waiting writer costs a message to each process of readers, and the last reader's release one to it.
-func TestCostReadersHandOver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c, clients := redistest.MiniClients(t, 6)
-		var all []*mutex.RWMutex
-		for _, rdb := range clients {
-			all = append(all, mutex.NewRW(rdb, "key"))
-		}
-		w, readers, other := all[0], all[1:5], all[5]
-		unlock(t, lock(t, w)) // the server learns the scripts
-		for range 2 {
-			h := lock(t, w)
-			var results []<-chan mutex.Result
-			for _, m := range readers {
-				for range 3 {
-					results = append(results, m.RLockChan(t.Context()))
-				}
+		h := lock(t, w)
+		var results []<-chan mutex.Result
+		for _, m := range readers {
+			for range 3 {
+				results = append(results, m.RLockChan(t.Context()))
 			}
-			time.Sleep(10 * time.Millisecond)
-			var leases []*mutex.Lease
-			c.CheckCost(t, "a release to 4 processes", 1, 4, func() {
-				unlock(t, h)
-				for _, c := range results {
-					leases = append(leases, receive(t, c))
-				}
-			})
-			var next <-chan mutex.Result
-			if _, n := c.Cost(func() { next = other.LockChan(t.Context()) }); n != 4 {
-				t.Errorf("notices to 4 processes cost %d messages", n)
-			}
-			c.CheckCost(t, "a release to the writer", 5, 1, func() {
-				for _, l := range leases {
-					unlock(t, l)
-				}
-				unlock(t, receive(t, next))
-			})
 		}
+		time.Sleep(10 * time.Millisecond)
+		var leases []*mutex.Lease
+		c.CheckCost(t, "a release to 4 processes", 1, 4, func() {
+			unlock(t, h)
+			for _, c := range results {
+				leases = append(leases, receive(t, c))
+			}
+		})
+		var next <-chan mutex.Result
+		if _, n := c.Cost(func() { next = other.LockChan(t.Context()) }); n != 4 {
+			t.Errorf("notices to 4 processes cost %d messages", n)
+		}
+		c.CheckCost(t, "a release to the writer", 5, 1, func() {
+			for _, l := range leases {
+				unlock(t, l)
+			}
+			unlock(t, receive(t, next))
+		})
 	})
 }
 

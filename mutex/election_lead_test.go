@@ -16,11 +16,8 @@ import (
 
 // Lead returns the error of f, and resigns.
 func TestLeadReturnsTheErrorOfF(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		e := electionOf(rdb, "a")
-		failed := errors.New("failed")
-		for _, want := range []error{nil, failed} {
+	inElection(t, func(t *testing.T, rdb, _ *redis.Client, e, _ *mutex.Election) {
+		for _, want := range []error{nil, errF} {
 			err := e.Lead(t.Context(), func(ctx context.Context, term *mutex.Term) error {
 				leads(t, e, "a", term.Number())
 				return want
@@ -33,50 +30,22 @@ func TestLeadReturnsTheErrorOfF(t *testing.T) {
 		if err := e.Lead(t.Context(), func(_ context.Context, term *mutex.Term) error { return term.Resign() }); err != nil {
 			t.Errorf("Lead returns %v after f has resigned", err)
 		}
-		if v := panicOf(func() { _ = e.Lead(t.Context(), func(context.Context, *mutex.Term) error { panic("in f") }) }); v != "in f" {
-			t.Errorf("Lead panics with %v", v)
-		}
+		mustPanic(t, "in f", func() { _ = e.Lead(t.Context(), func(context.Context, *mutex.Term) error { panic("in f") }) })
 		leads(t, e, "", 0)
 		deleted := e.Lead(t.Context(), func(context.Context, *mutex.Term) error {
 			rdb.Del(t.Context(), "key")
-			return failed
+			return errF
 		})
-		if !errors.Is(deleted, failed) || !errors.Is(deleted, mutex.ErrLost) {
+		if !errors.Is(deleted, errF) || !errors.Is(deleted, mutex.ErrLost) {
 			t.Errorf("Lead returns %v after Redis has lost the term", deleted)
 		}
 	})
 }
 
-// A candidate that is never elected does not call f.
-func TestLeadNeverElected(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rdb := bubbleClient(t)
-		first := campaign(t, electionOf(sibling(t, rdb), "first"))
-		why := errors.New("why")
-		ctx, cancel := context.WithCancelCause(t.Context())
-		done := make(chan error)
-		go func() {
-			done <- electionOf(rdb, "never").Lead(ctx, func(context.Context, *mutex.Term) error {
-				t.Error("Lead calls f")
-				return nil
-			})
-		}()
-		time.Sleep(time.Minute)
-		cancel(why)
-		if err := <-done; !errors.Is(err, why) {
-			t.Errorf("Lead returns %v", err)
-		}
-		resign(t, first)
-	})
-}
-
 // After each loss, which cancels the ctx of f, Lead campaigns again and gets a later term.
 func TestLeadCampaignsAgainAfterOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rdb := bubbleClient(t)
-		admin := sibling(t, rdb)
+	inElection(t, func(t *testing.T, rdb, admin *redis.Client, e, _ *mutex.Election) {
 		away := redistest.NewOutage(rdb)
-		e := electionOf(rdb, "a")
 		terms := make(chan *mutex.Term)
 		var inside atomic.Int32
 		ctx, cancel := context.WithCancel(t.Context())
@@ -96,12 +65,9 @@ func TestLeadCampaignsAgainAfterOutage(t *testing.T) {
 				return errors.New("ignored after a loss")
 			})
 		}()
+		outage := func() { away.Set(true); time.Sleep(time.Hour); away.Set(false) }
 		last := int64(0)
-		for _, lose := range []func(){
-			func() { away.Set(true); time.Sleep(time.Hour); away.Set(false) },
-			func() { admin.Del(t.Context(), "key") },
-			func() { away.Set(true); time.Sleep(time.Hour); away.Set(false) },
-		} {
+		for _, lose := range []func(){outage, func() { admin.Del(t.Context(), "key") }, outage} {
 			term := <-terms
 			if term.Number() <= last {
 				t.Errorf("term %d after %d", term.Number(), last)
@@ -121,8 +87,7 @@ func TestLeadCampaignsAgainAfterOutage(t *testing.T) {
 
 // The ctx of f ends before the next candidate is elected, also in a process without a connection.
 func TestLeadCtxEndsBeforeNextLeader(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rdb := bubbleClient(t)
+	inElection(t, func(t *testing.T, rdb, _ *redis.Client, a, b *mutex.Election) {
 		away := redistest.NewOutage(rdb)
 		var leading atomic.Int32
 		f := func(ctx context.Context, term *mutex.Term) error {
@@ -133,7 +98,6 @@ func TestLeadCtxEndsBeforeNextLeader(t *testing.T) {
 			leading.Add(-1)
 			return nil
 		}
-		a, b := electionOf(rdb, "a"), electionOf(sibling(t, rdb), "b")
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 2)
 		go func() { done <- a.Lead(ctx, f) }()
@@ -161,12 +125,10 @@ func TestLeadCtxEndsBeforeNextLeader(t *testing.T) {
 	})
 }
 
-// No other candidate is elected before f has returned.
+// No other candidate is elected before f has returned. A candidate that is never elected does not call f.
 func TestLeadResignsAfterFHasReturned(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rdb := bubbleClient(t)
-		a, b := electionOf(rdb, "a"), electionOf(sibling(t, rdb), "b")
-		ctx, cancel := context.WithCancel(t.Context())
+	inElection(t, func(t *testing.T, _, _ *redis.Client, a, b *mutex.Election) {
+		ctx, cancel := context.WithCancelCause(t.Context())
 		done := make(chan error)
 		var returned atomic.Bool
 		go func() {
@@ -177,17 +139,19 @@ func TestLeadResignsAfterFHasReturned(t *testing.T) {
 				return ctx.Err()
 			})
 		}()
-		time.Sleep(time.Second)
-		next := b.CampaignChan(t.Context())
 		synctest.Wait()
-		cancel()
-		r := <-next
-		if r.Err != nil || !returned.Load() {
-			t.Errorf("the next term begins before f has returned: %v", r.Err)
+		time.AfterFunc(time.Second, func() { cancel(errF) })
+		never := func(context.Context, *mutex.Term) error { panic("Lead calls f") }
+		if err := b.Lead(ctx, never); !errors.Is(err, errF) {
+			t.Errorf("Lead of the second candidate returns %v", err)
+		}
+		next := campaign(t, b)
+		if !returned.Load() {
+			t.Error("the next term begins before f has returned")
 		}
 		if err := <-done; err != context.Canceled {
 			t.Errorf("Lead returns %v", err)
 		}
-		resign(t, r.Term)
+		resign(t, next)
 	})
 }

@@ -27,49 +27,48 @@ func sees(t *testing.T, c <-chan mutex.Leader, value string) mutex.Leader {
 	}
 }
 
-func allSee(t *testing.T, observers []<-chan mutex.Leader, value string) {
-	t.Helper()
-	for _, o := range observers {
-		sees(t, o, value)
-	}
-}
-
-// Observers in all processes see each change once, including the end of a term.
+// Observers in all processes see each change once, including the end of a term. They leave nothing.
 func TestObserve(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		a, b := electionOf(rdb, "a"), electionOf(sibling(t, rdb), "b")
-		c := electionOf(sibling(t, rdb), "")
 		ctx, cancel := context.WithCancel(t.Context())
-		observers := []<-chan mutex.Leader{a.Observe(ctx), b.Observe(ctx), c.Observe(ctx), c.Observe(ctx)}
-		allSee(t, observers, "")
-		for range 3 {
-			first := campaign(t, a)
-			allSee(t, observers, "a")
-			resign(t, first)
-			allSee(t, observers, "")
-			second := campaign(t, b)
-			allSee(t, observers, "b")
-			if l := sees(t, c.Observe(ctx), "b"); l.Number != second.Number() || l.Remaining <= 0 { // a late observer
-				t.Errorf("observed %+v, want term %d", l, second.Number())
+		observers := []<-chan mutex.Leader{a.Observe(ctx), b.Observe(ctx), b.Observe(ctx)}
+		all := func(value string) {
+			t.Helper()
+			for _, o := range observers {
+				sees(t, o, value)
 			}
-			resign(t, second)
-			allSee(t, observers, "")
+		}
+		all("")
+		for _, e := range []*mutex.Election{a, b, a} {
+			term := campaign(t, e)
+			all(e.Value)
+			if l := sees(t, a.Observe(ctx), e.Value); l.Number != term.Number() || l.Remaining <= 0 { // a late observer
+				t.Errorf("observed %+v, want term %d", l, term.Number())
+			}
+			resign(t, term)
+			all("")
 		}
 		cancel()
-		for _, o := range observers {
+		for _, o := range append(observers, a.Observe(ctx)) {
 			if l, open := <-o; open {
 				t.Errorf("observed %+v after the end", l)
 			}
 		}
+		for i := range 50 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%5)*time.Millisecond)
+			for range a.Observe(ctx) {
+			}
+			cancel()
+		}
+		awaitEmpty(t, rdb)
 	})
 }
 
 // A slow receiver gets the latest leader, and no leader twice.
 func TestObserveLatestWins(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rdb := bubbleClient(t)
-		a, b := electionOf(rdb, "a"), electionOf(sibling(t, rdb), "b")
+	inElection(t, func(t *testing.T, _, _ *redis.Client, a, b *mutex.Election) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		slow := b.Observe(ctx)
@@ -79,10 +78,8 @@ func TestObserveLatestWins(t *testing.T) {
 			resign(t, campaign(t, a))
 			time.Sleep(time.Second)
 		}
-		select {
-		case l := <-slow: // there is no leader, as before
-			t.Errorf("observed %+v", l)
-		default:
+		if len(slow) > 0 { // there is no leader, as before
+			t.Errorf("observed %+v", <-slow)
 		}
 		resign(t, campaign(t, a))
 		second := campaign(t, b)
@@ -100,12 +97,13 @@ func TestObserveLatestWins(t *testing.T) {
 	})
 }
 
-// Observers see the death of a leader within TTL and a poll, without a message.
+// Observers see the death of a leader within TTL and a poll, without a message. During an outage of
+// their own they see nothing, and after it the latest leader.
 func TestObserveDeath(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rdb := bubbleClient(t)
-		away := redistest.NewOutage(rdb)
-		a, b := electionOf(rdb, "a"), electionOf(sibling(t, rdb), "b")
+	inElection(t, func(t *testing.T, rdb, other *redis.Client, a, b *mutex.Election) {
+		away, blind := redistest.NewOutage(rdb), redistest.NewOutage(other)
+		var record redistest.Record[mutex.Event]
+		b.Trace = (*mutex.Trace)(record.Trace())
 		first := campaign(t, a)
 		o := b.Observe(t.Context())
 		sees(t, o, "a")
@@ -120,17 +118,22 @@ func TestObserveDeath(t *testing.T) {
 		away.Set(false)
 		second := campaign(t, a)
 		sees(t, o, "a")
+		synctest.Wait()
+		blind.Set(true)
 		resign(t, second)
+		time.Sleep(time.Hour)
+		if len(o) > 0 || len(record.Take()) == 0 {
+			t.Error("an observer sees a change during an outage, or its Trace has no RedisError events")
+		}
+		blind.Set(false)
 		sees(t, o, "")
 	})
 }
 
 // After a failover to a replica without the last term, observers do not see the earlier term again.
 func TestObserveNeverGoesBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rdb := bubbleClient(t)
+	inElection(t, func(t *testing.T, rdb, _ *redis.Client, a, b *mutex.Election) {
 		ctx := t.Context()
-		a, b := electionOf(rdb, "a"), electionOf(sibling(t, rdb), "b")
 		const key, value = "key", "baton:{key}:value"
 		first := campaign(t, a)
 		token, fields := rdb.Get(ctx, key).Val(), rdb.HGetAll(ctx, value).Val()
@@ -154,41 +157,13 @@ func TestObserveNeverGoesBack(t *testing.T) {
 	})
 }
 
-// During an outage observers see nothing. After it they see the latest leader.
-func TestObserveThroughOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rdb := bubbleClient(t)
-		other := sibling(t, rdb)
-		away := redistest.NewOutage(other)
-		a, b := electionOf(rdb, "a"), electionOf(other, "b")
-		var record redistest.Record[mutex.Event]
-		b.Trace = (*mutex.Trace)(record.Trace())
-		first := campaign(t, a)
-		o := b.Observe(t.Context())
-		sees(t, o, "a")
-		synctest.Wait() // for a read after the subscription
-		away.Set(true)
-		resign(t, first)
-		time.Sleep(time.Hour)
-		select {
-		case l := <-o:
-			t.Errorf("observed %+v", l)
-		default:
-		}
-		if len(record.Take()) == 0 {
-			t.Error("the Trace has no RedisError events")
-		}
-		away.Set(false)
-		sees(t, o, "")
-	})
-}
-
-// A term costs four requests and two messages, and each process with observers one request for each change.
+// A term costs four requests and two messages, and each process with observers one request for each
+// change. Resign costs a message to the next candidate, and the value of that candidate another.
 func TestObserveCost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const processes, each, terms = 3, 50, 5
 		c, clients := redistest.MiniClients(t, 1+processes)
-		a := electionOf(clients[0], "a")
+		a, b := electionOf(clients[0], "a"), electionOf(clients[1], "b")
 		resign(t, campaign(t, a)) // the server learns the scripts
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -200,7 +175,9 @@ func TestObserveCost(t *testing.T) {
 		}
 		all := func(value string) {
 			synctest.Wait()
-			allSee(t, observers, value)
+			for _, o := range observers {
+				sees(t, o, value)
+			}
 		}
 		all("")
 		time.Sleep(100 * time.Millisecond) // for the polls after the subscription
@@ -215,40 +192,15 @@ func TestObserveCost(t *testing.T) {
 		if requests > terms*(4+2*processes) || messages != 2*terms {
 			t.Errorf("%d terms cost %d requests and %d messages", terms, requests, messages)
 		}
-	})
-}
 
-// Resign costs a message to the next candidate, and the value of that candidate another.
-func TestResignHandsOverByOneMessage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c, all := redistest.MiniClients(t, 2)
-		a, b := electionOf(all[0], "a"), electionOf(all[1], "b")
-		resign(t, campaign(t, a))
 		first := campaign(t, a)
 		next := b.CampaignChan(t.Context())
 		time.Sleep(100 * time.Millisecond)
 		var second mutex.TermResult
 		if _, messages := c.Cost(func() { resign(t, first); second = <-next }); second.Err != nil || messages != 2 {
-			t.Errorf("%d messages, %v", messages, second.Err)
+			t.Errorf("a hand-over costs %d messages, %v", messages, second.Err)
 		}
 		leads(t, a, "b", second.Term.Number())
 		resign(t, second.Term)
 	})
-}
-
-// Short-lived observers leave nothing in Redis. goleak checks their goroutines.
-func TestShortObservers(t *testing.T) {
-	t.Parallel()
-	rdb := redistest.Start(t).Client(t)
-	e := electionOf(rdb, "a")
-	for i := range 50 {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%5)*time.Millisecond)
-		for range e.Observe(ctx) {
-		}
-		cancel()
-	}
-	if _, open := <-e.Observe(canceled(t)); open {
-		t.Error("Observe with a done ctx yields a leader")
-	}
-	awaitEmpty(t, rdb)
 }

@@ -315,3 +315,59 @@ func ExampleLease_Fence() {
 	// <nil>
 	// stale fence
 }
+
+// With Replicas, a lock is not granted until replicas have confirmed it: a failover could lose it.
+func ExampleMutex_replicas() {
+	rdb, closeAll := exampleClient() // a server without replicas
+	defer closeAll()
+	mu := mutex.New(rdb, "orders")
+	mu.Replicas, mu.ReplicaTimeout = mutex.AllReplicas, 50*time.Millisecond
+
+	_, err := mu.TryLockContext(context.Background())
+	fmt.Println(errors.Is(err, mutex.ErrUnconfirmed))
+
+	status, err := mu.Inspect(context.Background())
+	fmt.Println("held:", status.Held(), err)
+	// Output:
+	// true
+	// held: false <nil>
+}
+
+// A Trace receives the events of every request and every hold.
+func ExampleTrace() {
+	rdb, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+
+	mu := mutex.New(rdb, "orders")
+	mu.Trace = &mutex.Trace{
+		Acquired: func(_ context.Context, e mutex.Event) {
+			fmt.Println(e.Key, "acquired", e.Path, e.Wait < time.Minute)
+		},
+		Failed: func(_ context.Context, e mutex.Event) {
+			fmt.Println(e.Key, "failed:", e.Err)
+		},
+		Lost: func(_ context.Context, e mutex.Event) {
+			fmt.Println(e.Key, "lost:", e.Cause)
+		},
+		Released: func(_ context.Context, e mutex.Event) {
+			fmt.Println(e.Key, "released", e.Held < time.Minute)
+		},
+	}
+
+	lease, err := mu.LockContext(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if _, err := mu.TryLockContext(ctx); !errors.Is(err, mutex.ErrLocked) {
+		fmt.Println(err)
+	}
+	if err := lease.Unlock(); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// orders acquired immediate true
+	// orders failed: baton: try to lock "orders": locked
+	// orders released true
+}

@@ -6,13 +6,3 @@ func (p *Pool) Entries() int {
 	defer p.mu.Unlock()
 	return len(p.entries.Entries)
 }
-
-// FlightCallers returns how many callers of this process wait for the value of key.
-func FlightCallers(fl *Flight, key string) int {
-	fl.mu.Lock()
-	defer fl.mu.Unlock()
-	if c := fl.calls[key]; c != nil {
-		return c.waiting
-	}
-	return 0
-}

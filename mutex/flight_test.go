@@ -31,7 +31,7 @@ func mustNotRun(context.Context) ([]byte, error) { panic("f was called") }
 // gets checks the results of Do.
 func gets(t *testing.T, what string, fl *mutex.Flight, f func(context.Context) ([]byte, error), want string, wantShared bool) {
 	t.Helper()
-	if got, shared, err := fl.Do(t.Context(), "1", f); string(got) != want || shared != wantShared || err != nil {
+	if got, shared, err := fl.Do(t.Context(), "1", f); got == nil || string(got) != want || shared != wantShared || err != nil {
 		t.Errorf("%s: %.20q, shared %v, %v; want %.20q, %v", what, got, shared, err, want, wantShared)
 	}
 }
@@ -47,104 +47,83 @@ func inspectOne(fl *mutex.Flight) func(context.Context) (mutex.Status, error) {
 }
 
 func TestFlightKeepsItsValue(t *testing.T) {
-	eachPair(t, flight, func(t *testing.T, rdb *redis.Client, a, b *mutex.Flight) {
+	t.Parallel()
+	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+		a, b := flight(rdb), flight(sibling(t, rdb))
+		a.Stale = math.MaxInt64 // Keep plus the longest Stale exceeds the longest duration
 		gets(t, "the first", a, value("v"), "v", false)
 		gets(t, "again", a, mustNotRun, "v", true)
 		gets(t, "another process", b, mustNotRun, "v", true)
-		if got, _, err := a.Do(t.Context(), "2", value("")); got == nil || len(got) != 0 || err != nil {
-			t.Errorf("an empty value: %v, %v", got, err)
+		large := string(bytes.Repeat([]byte("\xff\x00\r\n"), mutex.MaxValueSize/4))
+		for _, v := range []string{"", large} {
+			must(b.Forget(t.Context(), "1"))
+			gets(t, "after Forget", b, value(v), v, false)
+			gets(t, "kept", a, mustNotRun, v, true)
 		}
-		if got, _, err := b.Do(t.Context(), "2", mustNotRun); got == nil || len(got) != 0 || err != nil {
-			t.Errorf("an empty value, kept: %v, %v", got, err)
-		}
-		must(b.Forget(t.Context(), "1"))
-		gets(t, "after Forget", a, value("w"), "w", false)
-		gets(t, "another process after Forget", b, mustNotRun, "w", true)
 		if n := rdb.TTL(t.Context(), "baton:{price:1}:value").Val(); n <= 0 || n > time.Hour {
 			t.Errorf("the value expires in %v", n)
 		}
+		if got, _, err := a.Do(t.Context(), "2", value(large+"x")); !errors.Is(err, mutex.ErrValueTooLarge) || got != nil {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
 	})
 }
 
-// Keep plus the longest Stale exceeds the longest duration.
-func TestFlightWithTheLongestStaleKeepsItsValue(t *testing.T) {
-	rdb := redistest.MiniClient(t, redistest.Mini(t))
-	fl := flight(rdb)
-	fl.Stale = math.MaxInt64
-	gets(t, "the first", fl, value("v"), "v", false)
-	if n := rdb.TTL(t.Context(), "baton:{price:1}:value").Val(); n < fl.Keep {
-		t.Errorf("the value expires in %v", n)
-	}
-}
-
-// Without Keep, concurrent callers share a run, and a later caller has its own.
+// Without Keep, concurrent callers share a run, and a later caller has its own. Only the callers of the
+// same process get an error: the next waiting process calls its own f.
 func TestFlightOfConcurrentCallers(t *testing.T) {
-	eachPair(t, flight, func(t *testing.T, _ *redis.Client, a, b *mutex.Flight) {
+	bubblePair(t, flight, func(t *testing.T, _, _ *redis.Client, a, b *mutex.Flight) {
 		a.Keep, b.Keep = 0, 0
-		var overlapping <-chan mutex.FlightResult
-		gets(t, "the first", a, func(ctx context.Context) ([]byte, error) {
-			overlapping = b.DoChan(t.Context(), "1", mustNotRun)
-			awaitWaiters(t, inspectOne(a), 1)
-			return []byte("v"), nil
-		}, "v", false)
-		if r := <-overlapping; string(r.Val) != "v" || !r.Shared || r.Err != nil {
-			t.Errorf("a concurrent call: %+v", r)
-		}
-		gets(t, "a later call", b, value("w"), "w", false)
-		gets(t, "the call after it", a, value("x"), "x", false)
-	})
-}
-
-// Only the callers of the same process get an error. The next waiting process calls its own f.
-func TestFlightErrorStaysInItsProcess(t *testing.T) {
-	eachPair(t, flight, func(t *testing.T, _ *redis.Client, a, b *mutex.Flight) {
-		var next <-chan mutex.FlightResult
-		_, _, err := a.Do(t.Context(), "1", func(context.Context) ([]byte, error) {
-			next = b.DoChan(t.Context(), "1", value("v"))
-			awaitWaiters(t, inspectOne(a), 1)
-			return nil, errF
-		})
-		if err != errF {
-			t.Errorf("got %v", err)
-		}
-		if r := <-next; string(r.Val) != "v" || r.Shared || r.Err != nil {
-			t.Errorf("the next process: %+v", r)
+		for _, failure := range []error{nil, errF} {
+			var overlapping <-chan mutex.FlightResult
+			got, shared, err := a.Do(t.Context(), "1", func(ctx context.Context) ([]byte, error) {
+				own := mustNotRun
+				if failure != nil {
+					own = value("v")
+				}
+				overlapping = b.DoChan(t.Context(), "1", own)
+				time.Sleep(time.Second)
+				return []byte("v"), failure
+			})
+			time.Sleep(time.Second)
+			if string(got) != "v" || shared || err != failure {
+				t.Errorf("%q, %v, %v", got, shared, err)
+			}
+			if r := <-overlapping; string(r.Val) != "v" || r.Shared != (failure == nil) || r.Err != nil {
+				t.Errorf("a concurrent call: %+v", r)
+			}
+			gets(t, "a later call", b, value("w"), "w", false)
 		}
 	})
 }
 
 // The NotFound error is kept like a value, for KeepNotFound.
 func TestFlightKeepsNotFound(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubblePair(t, flight, func(t *testing.T, _, _ *redis.Client, a, b *mutex.Flight) {
 		errNone := errors.New("none")
-		rdb := bubbleClient(t)
-		fls := [2]*mutex.Flight{mutex.NewFlight(rdb, "price:"), mutex.NewFlight(sibling(t, rdb), "price:")}
-		for _, fl := range fls {
-			fl.Keep, fl.Stale, fl.NotFound, fl.KeepNotFound = time.Hour, time.Hour, errNone, 10*time.Second
+		for _, fl := range []*mutex.Flight{a, b} {
+			fl.Stale, fl.NotFound, fl.KeepNotFound = time.Hour, errNone, 10*time.Second
 		}
-		if _, _, err := fls[0].Do(t.Context(), "1", fail(fmt.Errorf("of 1: %w", errNone))); !errors.Is(err, errNone) || err == errNone {
+		if _, _, err := a.Do(t.Context(), "1", fail(fmt.Errorf("of 1: %w", errNone))); !errors.Is(err, errNone) || err == errNone {
 			t.Errorf("the caller of f: %v", err)
 		}
-		for _, fl := range fls {
+		for _, fl := range []*mutex.Flight{a, b} {
 			if b, shared, err := fl.Do(t.Context(), "1", mustNotRun); b != nil || !shared || err != errNone {
 				t.Errorf("%q, %v, %v", b, shared, err)
 			}
 		}
 		time.Sleep(10 * time.Second) // Stale does not apply to NotFound
-		gets(t, "later", fls[1], value("v"), "v", false)
-		gets(t, "kept", fls[0], mustNotRun, "v", true)
+		gets(t, "later", b, value("v"), "v", false)
+		gets(t, "kept", a, mustNotRun, "v", true)
 	})
 }
 
 // Callers get a stale value at once, while one process makes a new value in the background.
 func TestFlightServesAStaleValueDuringARefresh(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rdb := bubbleClient(t)
-		a, b := mutex.NewFlight(rdb, "price:"), mutex.NewFlight(sibling(t, rdb), "price:")
-		a.Keep, a.Stale = time.Minute, time.Hour
-		b.Keep, b.Stale = a.Keep, a.Stale
+	bubblePair(t, flight, func(t *testing.T, _, _ *redis.Client, a, b *mutex.Flight) {
+		a.Stale, b.Stale = time.Hour, time.Hour
 		gets(t, "the first", a, value("old"), "old", false)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Hour)
 		refresh := func(context.Context) ([]byte, error) {
 			time.Sleep(10 * time.Second)
 			return []byte("new"), nil
@@ -165,50 +144,48 @@ func TestFlightServesAStaleValueDuringARefresh(t *testing.T) {
 		}
 		time.Sleep(11 * time.Second)
 		gets(t, "after the refresh", b, mustNotRun, "new", true)
-		gets(t, "in the refreshing process", a, mustNotRun, "new", true)
 
 		// After a failed refresh, the next caller begins another.
-		time.Sleep(time.Minute)
+		time.Sleep(time.Hour)
 		gets(t, "during a refresh that fails", b, fail(errF), "new", true)
 		synctest.Wait()
 		gets(t, "after the failed refresh", a, value("newer"), "new", true)
 		synctest.Wait()
 		gets(t, "after the second refresh", b, mustNotRun, "newer", true)
 
-		time.Sleep(time.Minute + time.Hour)
+		time.Sleep(2 * time.Hour)
 		gets(t, "after Stale", a, value("last"), "last", false)
 	})
 }
 
-// A caller's ctx ends its own wait. The run ends when no caller waits for it.
+// A caller's ctx ends its own wait. The run, which has the values of the first caller's ctx, and a lease,
+// ends when no caller waits for it.
 func TestFlightContextEndsItsOwnWait(t *testing.T) {
-	eachPair(t, flight, func(t *testing.T, _ *redis.Client, fl, _ *mutex.Flight) {
+	bubblePair(t, flight, func(t *testing.T, _, _ *redis.Client, fl, _ *mutex.Flight) {
 		type key struct{}
 		first, cancelFirst := context.WithCancel(context.WithValue(t.Context(), key{}, "its values"))
 		second, cancelSecond := context.WithCancelCause(t.Context())
-		running, ended, one := make(chan struct{}), make(chan error), make(chan error)
+		ended, one := make(chan error, 1), make(chan error)
 		go func() {
 			_, _, err := fl.Do(first, "1", func(ctx context.Context) ([]byte, error) {
-				if ctx.Value(key{}) != "its values" {
-					t.Error("the ctx does not have the values of the first caller")
+				if l := mutex.LeaseFromContext(ctx); ctx.Value(key{}) != "its values" || l.Err() != nil || l.Fence() <= 0 {
+					t.Errorf("the ctx has the values %v, and the lease %v", ctx.Value(key{}), l)
 				}
-				close(running)
 				<-ctx.Done()
 				ended <- ctx.Err()
 				return nil, ctx.Err()
 			})
 			one <- err
 		}()
-		<-running
+		synctest.Wait()
 		other := fl.DoChan(second, "1", mustNotRun)
 		cancelFirst()
 		if err := <-one; !errors.Is(err, context.Canceled) {
 			t.Errorf("the first: %v", err)
 		}
-		select {
-		case err := <-ended:
-			t.Errorf("the run has ended: %v", err)
-		default:
+		synctest.Wait()
+		if len(ended) > 0 {
+			t.Error("the run has ended")
 		}
 		cancelSecond(errF)
 		if r := <-other; !errors.Is(r.Err, errF) || r.Val != nil {
@@ -221,20 +198,9 @@ func TestFlightContextEndsItsOwnWait(t *testing.T) {
 	})
 }
 
-func TestFlightRefusesALargeValue(t *testing.T) {
-	eachPair(t, flight, func(t *testing.T, _ *redis.Client, a, b *mutex.Flight) {
-		if got, _, err := a.Do(t.Context(), "1", value(strings.Repeat("x", mutex.MaxValueSize+1))); !errors.Is(err, mutex.ErrValueTooLarge) || got != nil {
-			t.Errorf("%d bytes, %v", len(got), err)
-		}
-		large := bytes.Repeat([]byte("\xff\x00\r\n"), mutex.MaxValueSize/4)
-		gets(t, "the largest", a, value(string(large)), string(large), false)
-		gets(t, "kept", b, mustNotRun, string(large), true)
-	})
-}
-
 // After Forget, the value of a run that began before is not kept, and later callers do not get it.
 func TestFlightForgetDuringARun(t *testing.T) {
-	eachPair(t, flight, func(t *testing.T, _ *redis.Client, a, b *mutex.Flight) {
+	bubblePair(t, flight, func(t *testing.T, _, _ *redis.Client, a, b *mutex.Flight) {
 		var here, there <-chan mutex.FlightResult
 		gets(t, "the first", a, func(ctx context.Context) ([]byte, error) {
 			must(b.Forget(ctx, "1"))
@@ -255,7 +221,7 @@ func TestFlightForgetDuringARun(t *testing.T) {
 
 // If the lock is lost, the callers get the value, but it is not kept.
 func TestFlightKeepsNothingOfALostRun(t *testing.T) {
-	eachPair(t, flight, func(t *testing.T, rdb *redis.Client, a, b *mutex.Flight) {
+	bubblePair(t, flight, func(t *testing.T, rdb, _ *redis.Client, a, b *mutex.Flight) {
 		gets(t, "the first", a, func(ctx context.Context) ([]byte, error) {
 			must(rdb.Del(ctx, "price:1").Err())
 			gets(t, "the next process", b, value("new"), "new", false)
@@ -272,10 +238,9 @@ func TestFlightOfADeadProcessIsMadeOnce(t *testing.T) {
 		away := redistest.NewOutage(clients[0])
 		var runs atomic.Int64
 		var results []<-chan mutex.FlightResult
-		_, _, err := mutex.NewFlight(clients[0], "price:").Do(t.Context(), "1", func(ctx context.Context) ([]byte, error) {
+		_, _, err := flight(clients[0]).Do(t.Context(), "1", func(ctx context.Context) ([]byte, error) {
 			for _, rdb := range clients[1:] {
-				fl := mutex.NewFlight(rdb, "price:")
-				fl.Keep = time.Hour
+				fl := flight(rdb)
 				for range 10 {
 					results = append(results, fl.DoChan(t.Context(), "1", func(context.Context) ([]byte, error) {
 						runs.Add(1)
@@ -305,18 +270,16 @@ func TestFlightOfADeadProcessIsMadeOnce(t *testing.T) {
 
 // A panic reaches all callers of Do in the process. The next process runs its own f.
 func TestFlightPanicReachesItsCallers(t *testing.T) {
-	eachPair(t, flight, func(t *testing.T, _ *redis.Client, a, b *mutex.Flight) {
+	bubblePair(t, flight, func(t *testing.T, _, _ *redis.Client, a, b *mutex.Flight) {
 		recovered := make(chan any, 2)
 		do := func(f func(context.Context) ([]byte, error)) {
-			defer func() { recovered <- recover() }()
-			a.Do(t.Context(), "1", f)
+			recovered <- panicOf(func() { a.Do(t.Context(), "1", f) })
 		}
 		var next <-chan mutex.FlightResult
 		do(func(context.Context) ([]byte, error) {
 			go do(mustNotRun)
 			next = b.DoChan(t.Context(), "1", value("v"))
-			awaitWaiters(t, inspectOne(a), 1)
-			redistest.Eventually(t, redistest.Patience, func() bool { return mutex.FlightCallers(a, "1") == 2 }, "two callers wait")
+			time.Sleep(time.Second)
 			panic(errF)
 		})
 		for range 2 {

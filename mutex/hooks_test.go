@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -78,70 +77,25 @@ func TestRequestsOfASingleCallerCarryItsValues(t *testing.T) {
 	})
 }
 
-// With a short round trip, the caller's goroutine sends the request for a free lock, even if the ctx
-// can be canceled.
-func TestLockIsSentOnTheCallersGoroutine(t *testing.T) {
-	t.Parallel()
-	for name, rdb := range map[string]redis.UniversalClient{
-		"a server": redistest.Start(t).Client(t), "a cluster": redistest.StartCluster(t, 3).Client(t),
-	} {
-		var sender string // the goroutine that sent the last script
-		rdb.AddHook(redistest.BeforeScripts(func(_ context.Context, cmd redis.Cmder) {
-			sender = goroutineID()
-		}))
-		m := mutex.New(rdb, "key")
-		caller, sent := goroutineID(), 0
-		for i := 0; sent < 10; i++ { // the first lock measures the round trip, which may be long on a busy machine
-			l := lock(t, m)
-			if sender == caller {
-				sent++
-			}
-			unlock(t, l)
-			if i == 10_000 {
-				t.Fatalf("%s: callers have sent %d of %d requests", name, sent, i)
-			}
-		}
-	}
-}
-
-// goroutineID returns the name of the calling goroutine in a stack trace.
-func goroutineID() string {
-	stack := make([]byte, 64)
-	id, _, _ := strings.Cut(string(stack[:runtime.Stack(stack, false)]), " [")
-	return id
-}
-
 // A panic of a hook in a renewal reaches no caller, and loses no lease.
 func TestPanicOfAHookInARenewalLosesNoLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const ttl = 3 * time.Second
 		var together, alone atomic.Bool
-		panicOnce := func(armed *atomic.Bool) {
-			if armed.CompareAndSwap(true, false) {
+		rdb := bubbleClient(t)
+		rdb.AddHook(redistest.Before(func(_ context.Context, cmds ...redis.Cmder) error {
+			if len(cmds) > 1 && together.CompareAndSwap(true, false) || len(cmds) == 1 && alone.CompareAndSwap(true, false) {
 				panic("in a hook")
 			}
-		}
-		rdb := bubbleClient(t)
-		rdb.AddHook(redistest.Hook{
-			Process: func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
-				panicOnce(&alone)
-				return next(ctx, cmd)
-			},
-			Pipeline: func(ctx context.Context, cmds []redis.Cmder, next redis.ProcessPipelineHook) error {
-				panicOnce(&together)
-				return next(ctx, cmds)
-			},
-		})
+			return nil
+		}))
 		var all []*mutex.Lease
 		for _, key := range []string{"a", "b", "c"} {
-			m := mutex.New(rdb, key)
-			m.TTL = ttl
-			all = append(all, lock(t, m))
+			all = append(all, lock(t, mutex.New(rdb, key)))
 		}
 		for range 3 {
 			together.Store(true)
 			alone.Store(true) // for the first renewal that is then sent alone
-			time.Sleep(ttl)
+			time.Sleep(mutex.DefaultTTL)
 			if together.Load() || alone.Load() {
 				t.Error("a hook has not panicked")
 			}

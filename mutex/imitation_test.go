@@ -16,28 +16,25 @@ import (
 
 // A proxy imitates servers that differ from Redis. See also the tests of Check, and clienttest.
 
-func TestServerWithoutHello(t *testing.T) {
-	handsOverWithout(t, "hello", "ERR unknown command 'HELLO', with args beginning with: '3'")
-}
-
-// Without SUBSCRIBE, polls find the hand-over.
-func TestServerWithoutSubscribe(t *testing.T) {
-	handsOverWithout(t, "subscribe", "ERR unknown command 'subscribe'")
-}
-
-// handsOverWithout checks that a server without the command hands a lock over between two clients.
-func handsOverWithout(t *testing.T, command, text string) {
+// A server without HELLO, or without SUBSCRIBE, hands a lock over between two clients. Without
+// SUBSCRIBE, polls find the hand-over.
+func TestServerWithoutCommand(t *testing.T) {
 	t.Parallel()
-	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
-	p.Answer("\r\n"+command+"\r\n", text)
-	l, next := lock(t, mutexOf(p.Client(t), "key")), mutexOf(p.Client(t), "key")
-	waiting := next.LockChan(t.Context())
-	awaitWaiters(t, next.Inspect, 1)
-	unlock(t, l)
-	unlock(t, receive(t, waiting))
-	if n := s.Subscribers(t, "baton:*"); p.Faults().Answered == 0 || command == "subscribe" && n != 0 {
-		t.Errorf("%d subscriptions; the proxy has replied %d times", n, p.Faults().Answered)
+	for _, command := range []string{"hello", "subscribe"} {
+		t.Run(command, func(t *testing.T) {
+			t.Parallel()
+			s := redistest.Start(t)
+			p := redistest.NewProxy(t, s.Addr())
+			p.Answer("\r\n"+command+"\r\n", "ERR unknown command '"+strings.ToUpper(command)+"', with args beginning with: ")
+			l, next := lock(t, mutexOf(p.Client(t), "key")), mutexOf(p.Client(t), "key")
+			waiting := next.LockChan(t.Context())
+			awaitWaiters(t, next.Inspect, 1)
+			unlock(t, l)
+			unlock(t, receive(t, waiting))
+			if n := s.Subscribers(t, "baton:*"); p.Faults().Answered == 0 || command == "subscribe" && n != 0 {
+				t.Errorf("%d subscriptions; the proxy has replied %d times", n, p.Faults().Answered)
+			}
+		})
 	}
 }
 

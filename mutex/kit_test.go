@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -164,10 +165,30 @@ func eachInBubble(t *testing.T, f func(t *testing.T, rdb *redis.Client, k kind))
 	}
 }
 
-// eachPair runs f on each server with two of a type, of two processes.
-func eachPair[P any](t *testing.T, of func(rdb redis.UniversalClient) P, f func(t *testing.T, rdb *redis.Client, a, b P)) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) { f(t, rdb, of(rdb), of(sibling(t, rdb))) })
+// bubblePair runs f in a bubble with two of a type, of two processes, and their clients.
+func bubblePair[P any](t *testing.T, of func(rdb redis.UniversalClient) P, f func(t *testing.T, rdb, other *redis.Client, a, b P)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		other := sibling(t, rdb)
+		f(t, rdb, other, of(rdb), of(other))
+	})
+}
+
+// replyLate delays the reply to the first script that matches until its grant has expired. Meanwhile,
+// the client has no connection.
+func replyLate(rdb *redis.Client, matches func(cmd redis.Cmder) bool) {
+	away := redistest.NewOutage(rdb)
+	var done atomic.Bool
+	rdb.AddHook(redistest.Scripts(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+		err := next(ctx, cmd)
+		if err == nil && matches(cmd) && done.CompareAndSwap(false, true) {
+			away.Set(true)
+			time.Sleep(mutex.DefaultTTL + time.Second)
+			away.Set(false)
+		}
+		return err
+	}))
 }
 
 func (l locker) hold(t *testing.T) *mutex.Lease {

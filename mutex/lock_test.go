@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,26 +53,18 @@ func TestLeaseEndsOnce(t *testing.T) {
 			h := l.hold(t)
 			ctx, stop := h.Context(t.Context())
 			done := h.Done()
-			select {
-			case <-done:
-				t.Error("done while held")
-			default:
-			}
-			if h.Err() != nil || h.Remaining() <= 0 || h.Fence() <= fence {
+			if isClosed(done) || h.Err() != nil || h.Remaining() <= 0 || h.Fence() <= fence {
 				t.Errorf("held: %v, %v left, fence %d after %d", h.Err(), h.Remaining(), h.Fence(), fence)
 			}
 			fence = h.Fence()
-			var errs [2]error
-			var wg sync.WaitGroup
-			for i := range errs {
-				wg.Go(func() { errs[i] = h.Unlock() })
+			errs := make(chan error)
+			for range 2 {
+				go func() { errs <- h.Unlock() }()
 			}
-			wg.Wait()
-			if a, b := errs[0], errs[1]; a != nil && b != nil || !errors.Is(errors.Join(a, b), mutex.ErrUnlocked) {
+			if a, b := <-errs, <-errs; a != nil && b != nil || !errors.Is(errors.Join(a, b), mutex.ErrUnlocked) {
 				t.Errorf("two concurrent Unlocks returned %v and %v", a, b)
 			}
 			<-done
-			<-h.Done()
 			if ctx.Err() != nil {
 				t.Error("Unlock ends the ctx of the lease")
 			}
@@ -189,10 +181,8 @@ func TestGoroutinesExcludeEachOtherAfterLoss(t *testing.T) {
 				}
 				a.unlock() // late: it must not end the other hold
 				time.Sleep(time.Minute)
-				select {
-				case <-entered:
+				if isClosed(entered) {
 					t.Fatal("two processes hold the lock")
-				default:
 				}
 				unlock(t, h)
 				<-entered
@@ -235,68 +225,22 @@ func TestDo(t *testing.T) {
 		if l.do == nil {
 			return
 		}
-		failed := errors.New("failed")
-		if err := l.do(t.Context(), func(context.Context) error {
+		err := l.do(t.Context(), func(context.Context) error {
 			if other.tryLock() {
 				t.Error("f runs without the lock")
 			}
-			return failed
-		}); !errors.Is(err, failed) {
-			t.Errorf("Do returned %v", err)
-		}
-		if err := l.do(t.Context(), func(ctx context.Context) error {
+			return errF
+		})
+		lost := l.do(t.Context(), func(ctx context.Context) error {
 			must(rdb.Del(ctx, "key").Err())
 			<-ctx.Done()
 			return context.Cause(ctx)
-		}); !errors.Is(err, mutex.ErrLost) {
-			t.Errorf("Do returned %v after a loss", err)
+		})
+		if !errors.Is(err, errF) || !errors.Is(lost, mutex.ErrLost) {
+			t.Errorf("Do returns %v, and %v after a loss", err, lost)
 		}
 		mustPanic(t, "oh", func() { _ = l.do(t.Context(), func(context.Context) error { panic("oh") }) })
-		if !other.tryLock() {
-			t.Error("the lock is still held")
-		} else {
-			other.unlock()
-		}
-	})
-}
-
-// During an outage Lock waits, a try fails, and Unlock of a lost lock does not panic.
-func TestOutage(t *testing.T) {
-	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
-		away := redistest.NewOutage(rdb)
-		lost, another := k.of(rdb, "key", standard), k.of(rdb, "another", standard)
-		lost.lock()
-		away.Set(true)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if _, err := another.lockContext(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no connection") {
-			t.Errorf("LockContext with a deadline returned %v", err)
-		}
-		if another.tryLock() {
-			t.Error("TryLock succeeds without Redis")
-		}
-		entered := make(chan struct{})
-		go func() {
-			another.lock()
-			close(entered)
-		}()
-		time.Sleep(time.Hour)
-		start := time.Now()
-		lost.unlock()
-		if took := time.Since(start); took > 0 {
-			t.Errorf("Unlock of a lost lock took %v", took)
-		}
-		select {
-		case <-entered:
-			t.Fatal("locked without Redis")
-		default:
-		}
-		away.Set(false)
-		<-entered
-		if took := time.Since(start); took > 2*poll {
-			t.Errorf("Lock returned %v after the outage", took)
-		}
-		another.unlock()
+		unlock(t, other.hold(t))
 	})
 }
 
@@ -326,26 +270,22 @@ func TestOrder(t *testing.T) {
 		}
 		l := k.of(rdb, "key", standard)
 		first := l.hold(t)
-		var here, elsewhere []<-chan mutex.Result
+		queues := make([][]<-chan mutex.Result, 2) // of this process, and of others
 		for range 10 {
-			here = append(here, l.lockChan(t.Context()))
-			synctest.Wait()
-			elsewhere = append(elsewhere, k.of(sibling(t, rdb), "key", standard).lockChan(t.Context()))
-			synctest.Wait()
+			for i, of := range []*redis.Client{rdb, sibling(t, rdb)} {
+				queues[i] = append(queues[i], k.of(of, "key", standard).lockChan(t.Context()))
+				synctest.Wait()
+			}
 		}
 		unlock(t, first)
-		for len(here)+len(elsewhere) > 0 {
+		for range 20 {
 			time.Sleep(10 * time.Millisecond)
-			switch {
-			case len(here) > 0 && len(here[0]) == 1:
-				unlock(t, granted(t, here[0]))
-				here = here[1:]
-			case len(elsewhere) > 0:
-				unlock(t, granted(t, elsewhere[0]))
-				elsewhere = elsewhere[1:]
-			default:
+			i := slices.IndexFunc(queues, func(q []<-chan mutex.Result) bool { return len(q) > 0 && len(q[0]) == 1 })
+			if i < 0 {
 				t.Fatal("granted out of order")
 			}
+			unlock(t, receive(t, queues[i][0]))
+			queues[i] = queues[i][1:]
 		}
 	})
 }
@@ -471,29 +411,8 @@ func TestInspect(t *testing.T) {
 	})
 }
 
-// Contended reports that another process waits: with NotifyContention by a message, otherwise by a
-// renewal.
-func TestContended(t *testing.T) {
-	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
-		other := k.rival().of(sibling(t, rdb), "key", standard)
-		for _, notify := range []bool{true, false} {
-			h := k.of(rdb, "key", options{ttl: mutex.DefaultTTL, notify: notify}).hold(t)
-			contended := h.Contended()
-			time.Sleep(time.Second)
-			start := time.Now()
-			next := other.lockChan(t.Context())
-			<-contended
-			if took := time.Since(start); took > mutex.DefaultTTL/2 || notify && took > 100*time.Millisecond || h.Err() != nil {
-				t.Errorf("NotifyContention %v: closed after %v, %v", notify, took, h.Err())
-			}
-			unlock(t, h)
-			unlock(t, receive(t, next))
-		}
-	})
-}
-
 // With Linger, a process that locks the same key repeatedly needs almost no requests. Another process
-// still gets the lock, by a wait and by a try.
+// still gets the lock, by a wait and by a try. NotifyContention reports it at once.
 func TestLinger(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
 		l, other := k.of(rdb, "key", options{ttl: mutex.DefaultTTL, linger: time.Second}), k.rival().of(sibling(t, rdb), "key", standard)
@@ -518,6 +437,15 @@ func TestLinger(t *testing.T) {
 		} else {
 			unlock(t, h)
 		}
+		use()
+		h := k.of(rdb, "key", options{ttl: mutex.DefaultTTL, notify: true}).hold(t)
+		start, next := time.Now(), other.lockChan(t.Context())
+		<-h.Contended()
+		if took := time.Since(start); took > 100*time.Millisecond {
+			t.Errorf("contention is reported after %v", took)
+		}
+		unlock(t, h)
+		unlock(t, receive(t, next))
 		use()
 		time.Sleep(mutex.DefaultTTL)
 		if heldKeys(t, rdb, second+"key") != "" || rdb.HLen(t.Context(), "key").Val() > 1 || rdb.Type(t.Context(), "key").Val() == "string" {

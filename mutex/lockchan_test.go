@@ -3,16 +3,11 @@ package mutex_test
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
-	"runtime"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
@@ -90,90 +85,4 @@ func TestLockChanLost(t *testing.T) {
 			t.Errorf("the channel yields %v, and %q is held", r, heldKeys(t, rdb, second+"key"))
 		}
 	})
-}
-
-// Thousands of selects in four processes receive, time out, are cancelled at any moment, or receive
-// late. Holders exclude each other, each channel yields one result, and nothing is left in Redis.
-func TestSelect(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	const clients, loops = 4, 8
-	selects := 60
-	if testing.Short() {
-		selects /= 20
-	}
-	// Readers + 1000 × writers of "a", "b" and "rw". A request may lock both "a" and "b".
-	var inside [3]atomic.Int32
-	var granted, refused atomic.Int64
-	var wg, cleanup sync.WaitGroup
-	for range clients {
-		rdb := s.Client(t)
-		requests := []struct {
-			lock  func(context.Context) <-chan mutex.Result
-			locks []int // indexes of inside
-			adds  int32
-		}{
-			{mutexOf(rdb, "a").LockChan, []int{0}, 1000}, {mutexOf(rdb, "b").LockChan, []int{1}, 1000},
-			{poolOf(rdb, longTTL, "a").lockChan, []int{0}, 1000}, {poolOf(rdb, longTTL, "b", "a").lockChan, []int{0, 1}, 1000},
-			{rwOf(rdb, "rw", longTTL).LockChan, []int{2}, 1000}, {rwOf(rdb, "rw", longTTL).RLockChan, []int{2}, 1},
-		}
-		for range loops {
-			wg.Go(func() {
-				for range selects {
-					r := requests[rand.IntN(len(requests))]
-					ctx, cancel := context.WithCancel(context.Background())
-					c := r.lock(ctx)
-					use := func(result mutex.Result) {
-						if cancel(); result.Err != nil {
-							refused.Add(1)
-							return
-						}
-						granted.Add(1)
-						for _, i := range r.locks {
-							if n := inside[i].Add(r.adds); n != r.adds && (r.adds > 1 || n >= 1000) {
-								t.Errorf("readers + 1000 × writers: %d", n)
-							}
-						}
-						runtime.Gosched()
-						for _, i := range r.locks {
-							inside[i].Add(-r.adds)
-						}
-						unlock(t, result.Lease)
-						if len(c) > 0 {
-							t.Error("a second result")
-						}
-					}
-					switch rand.IntN(10) {
-					case 0: // perhaps during the receive
-						time.AfterFunc(rand.N(2*time.Millisecond), cancel)
-						use(<-c)
-					case 1:
-						select {
-						case r := <-c:
-							use(r)
-						case <-time.After(rand.N(2 * time.Millisecond)):
-							cancel()
-							if rand.IntN(2) == 0 {
-								use(<-c)
-							}
-						}
-					case 2:
-						cleanup.Go(func() {
-							time.Sleep(rand.N(20 * time.Millisecond))
-							cancel()
-							use(<-c)
-						})
-					default:
-						use(<-c)
-					}
-				}
-			})
-		}
-	}
-	wg.Wait()
-	cleanup.Wait()
-	if granted.Load() == 0 || refused.Load() == 0 {
-		t.Errorf("%d granted, %d refused", granted.Load(), refused.Load())
-	}
-	awaitEmpty(t, s.Client(t))
 }

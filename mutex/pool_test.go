@@ -15,47 +15,45 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// Each key of a pool is a separate lock: the lock of a Mutex with that key.
+// Each key of a pool is a separate lock: the lock of a Mutex with that key. A lease holds all its keys,
+// each once, with its own fence. A try locks all keys or none.
 func TestPool(t *testing.T) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		p := mutex.NewPool(rdb, "account:")
+		p, other := mutex.NewPool(rdb, "account:"), mutex.NewPool(sibling(t, rdb), "")
+		held := func(want string) {
+			t.Helper()
+			if got := heldKeys(t, rdb, "account:a", "account:b", "account:c"); got != want {
+				t.Errorf("%q are held, want %q", got, want)
+			}
+		}
 		p.Lock("a")
 		p.Lock("b")
-		if p.TryLock("a") || mutex.New(sibling(t, rdb), "account:a").TryLock() {
+		if held("account:aaccount:b"); p.TryLock("a") || mutex.New(rdb, "account:a").TryLock() {
 			t.Error("key a is locked twice")
-		}
-		if l, err := mutex.NewPool(rdb, "").TryLockContext(t.Context(), "account:a"); l != nil || !errors.Is(err, mutex.ErrLocked) {
-			t.Errorf("a pool with another prefix got %v, %v", l, err)
-		}
-		p.Unlock("a")
-		if !p.TryLock("a") {
-			t.Error("a is not free after Unlock")
 		}
 		p.Unlock("a")
 		p.Unlock("b")
-		awaitEmpty(t, rdb)
-	})
-}
-
-// A lease holds all its keys, each once, with its own fence.
-func TestPoolLocksAllKeys(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		p := mutex.NewPool(rdb, "")
-		l := lockAll(t, p, "c", "a", "b", "a")
-		if got := heldKeys(t, rdb, "a", "b", "c"); got != "abc" {
-			t.Errorf("%q are held", got)
+		for _, key := range []string{"a", "b", "c"} {
+			for holder, name := range map[*mutex.Pool]string{p: key, other: "account:" + key} {
+				holder.Lock(name)
+				if l, err := p.TryLockContext(t.Context(), "a", "b", "c"); l != nil || !errors.Is(err, mutex.ErrLocked) {
+					t.Errorf("%s is held: %v, %v", key, l, err)
+				}
+				held("account:" + key)
+				holder.Unlock(name)
+			}
 		}
+
+		l := lockAll(t, p, "c", "a", "b", "a")
+		held("account:aaccount:baccount:c")
 		if l.FenceOf("d") != 0 || l.FenceOf("") != 0 {
 			t.Error("FenceOf another key is not 0")
 		}
 		unlock(t, l)
-		if got := heldKeys(t, rdb, "a", "b", "c"); got != "" {
-			t.Errorf("%q are held after Unlock", got)
-		}
+		held("")
 		ahead := rdb.Time(t.Context()).Val().Add(time.Minute).UnixMicro()
-		rdb.Set(t.Context(), "baton:{b}:fence", ahead, time.Hour)
+		rdb.Set(t.Context(), "baton:{account:b}:fence", ahead, time.Hour)
 		again := lockAll(t, p, "a", "b", "c")
 		for _, key := range []string{"a", "b", "c"} {
 			if again.FenceOf(key) <= l.FenceOf(key) || again.FenceOf(key) > again.Fence() || again.Fence() <= l.Fence() {
@@ -64,24 +62,6 @@ func TestPoolLocksAllKeys(t *testing.T) {
 		}
 		unlock(t, again)
 		awaitEmpty(t, rdb)
-	})
-}
-
-// A try locks all keys or none, if one key is held by this or another process.
-func TestPoolTryLeavesNothing(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		p, other := mutex.NewPool(rdb, ""), mutex.NewPool(sibling(t, rdb), "")
-		for _, key := range []string{"a", "b", "c"} {
-			for _, holder := range []*mutex.Pool{p, other} {
-				holder.Lock(key)
-				l, err := p.TryLockContext(t.Context(), "a", "b", "c")
-				if got := heldKeys(t, rdb, "a", "b", "c"); l != nil || !errors.Is(err, mutex.ErrLocked) || got != key {
-					t.Errorf("%s is held: %v, %v; then %q", key, l, err, got)
-				}
-				holder.Unlock(key)
-			}
-		}
 	})
 }
 

@@ -53,7 +53,7 @@ var rows = []row{
 		"faults.TestClusterSlotMoves", "faults.TestClusterSlotMovesUnderBatches", "faults.TestClusterSlotMovesWhileClaimsLinger", "faults.TestClusterSlotBeginsToMove"}},
 	{10, "a slot that has moved", "followed", "a message's time", onCluster, []string{"faults.TestClusterSlotMoves", "faults.TestClusterSlotMovesUnderBatches"}},
 	{11, "the slot of a channel's name moves", "received on the plain channel; subscribed again", "P", onCluster, []string{
-		"mutex.TestClusterMessages", "mutex.TestClusterHandOversStayOnTheirNode", "redisstore.TestNodeChannelWithoutSubscriber", "faults.TestClusterSlotMoves"}},
+		"mutex.TestClusterMessages", "mutex.TestClusterMessagesStayOnTheirNode", "redisstore.TestNodeChannelWithoutSubscriber", "faults.TestClusterSlotMoves"}},
 	{12, "out of memory", "released, renewed and handed over; other requests retried", "P", onBoth, []string{
 		"faults.TestFaultRefused/OutOfMemory", "redisstore.TestOutOfMemory", "redisstore.TestPermitsOutOfMemory", "redisstore.TestWaitGroupOutOfMemory"}},
 	{13, "key evicted", "reported, S2", "reported T/3 + C, others P", "redis, fake", []string{"faults.TestHoldIsLost/Evicted", "lease.TestEvicted"}},
@@ -148,8 +148,8 @@ var rows = []row{
 		"mutex.TestConnectionCutBeforeWaitIsAnswered", "semaphore.TestReplicas", "lease.TestUnconfirmedGrantIsReleased", "lease.TestUnconfirmedRenewalDoesNotCount"}},
 	{76, "a new connection takes longer than a TTL", "kept, by existing connections", "0 lost", "redis, cluster", []string{
 		"faults.TestSlowDialsLoseNoLease", "redisstore.TestHoldNeedsNoNewConnection", "redisstore.TestPipelineOfAClusterHasNoDeadline"}},
-	{77, "HELLO is unknown", "by RESP2", "a message's time", onRedis, []string{"mutex.TestServerWithoutHello"}},
-	{78, "SUBSCRIBE is unknown", "by polling", "P", onRedis, []string{"mutex.TestServerWithoutSubscribe"}},
+	{77, "HELLO is unknown", "by RESP2", "a message's time", onRedis, []string{"mutex.TestServerWithoutCommand/hello"}},
+	{78, "SUBSCRIBE is unknown", "by polling", "P", onRedis, []string{"mutex.TestServerWithoutCommand/subscribe"}},
 	{79, "scripts, TIME in them or undeclared keys refused; a node of a cluster", "E at once, with the remedy", "a round trip", onBoth, []string{
 		"mutex.TestServerWhoseScriptsAreRefused", "mutex.TestCheckRefusedCommands"}},
 	{80, "errors of unknown text", "retried; E after a TTL if ctx never ends", "P after the errors end", onRedis, []string{"mutex.TestServerWithUnknownErrors"}},
@@ -158,7 +158,7 @@ var rows = []row{
 		"faults.TestFaultLinger", "lease.TestLingerPastTheWindow"}},
 	{83, "a leader is killed, stopped, disconnected; Redis restarted or failed over during its term", "terms grow and never overlap; observers see the changes, and finally no leader", "T + P", onRedis, []string{
 		"mutex.TestElectionAcrossProcesses", "mutex.TestObserveDeath", "mutex.TestLeadCampaignsAgainAfterOutage"}},
-	{84, "the value of a leader deleted or evicted", "stored again", "T/3", "miniredis", []string{"mutex.TestLostValueIsStoredAgain"}},
+	{84, "the value of a leader deleted or evicted", "stored again", "T/3", "miniredis", []string{"mutex.TestValueOfATerm"}},
 	{85, "the process of a Once or a Flight killed or stopped during a run", "the next process runs it, once; a stopped process stores nothing", "T + P", "miniredis", []string{
 		"mutex.TestOnceLostRunnerCannotMark", "mutex.TestFlightOfADeadProcessIsMadeOnce", "mutex.TestFlightKeepsNothingOfALostRun"}},
 }

@@ -103,7 +103,7 @@ redis.call('SET', KEYS[1], ARGV[1])`, "internal/redisstore", "TestRenew"},
 	{"node-channel-only", "a hand-over on a node's channel without subscribers is not published elsewhere", "internal/redisstore/lib/publish.lua",
 		`if type(receivers) ~= 'number' or receivers == 0 then`, `if not name then`, "internal/redisstore", "TestNodeChannelWithoutSubscriber"},
 	{"node-channel-unused", "hand-overs are published to all nodes of a cluster", "internal/redisstore/node_channel.go",
-		`return c.channel`, `return r.Channel`, "mutex", "TestClusterHandOversStayOnTheirNode"},
+		`return c.channel`, `return r.Channel`, "mutex", "TestClusterMessagesStayOnTheirNode/HandOver"},
 	{"node-channel-lost", "a node's channel is not subscribed to again after its connection breaks", "internal/redisstore/node_channel.go",
 		`	delete(n.byAddr, addr)
 `, ``, "mutex", "TestClusterMessages"},

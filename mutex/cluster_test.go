@@ -2,11 +2,12 @@ package mutex_test
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -14,36 +15,33 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
-// nodeKeys hands over the lock of one key on each node of a cluster, from one client to another.
-type nodeKeys struct {
+// nodes is a cluster with two clients, whose subscriptions stay open, and a key on each node.
+type nodes struct {
 	*testing.T
-	c              *redistest.Cluster
-	keys           map[*redistest.Server]string
-	clients        [2]redis.UniversalClient
-	holder, waiter map[string]*mutex.Mutex
+	c           *redistest.Cluster
+	keys        map[*redistest.Server]string
+	here, there redis.UniversalClient
 }
 
-func keysOfNodes(t *testing.T, c *redistest.Cluster) *nodeKeys {
-	patient := func(o *redis.ClusterOptions) { o.ReadTimeout = -1 } // the test counts messages
-	holder, waiter := c.Client(t, patient), c.Client(t, patient)
-	k := &nodeKeys{t, c, c.HashTags(t), [...]redis.UniversalClient{holder, waiter}, map[string]*mutex.Mutex{}, map[string]*mutex.Mutex{}}
-	for i, rdb := range k.clients { // to keep the subscriptions open
+func startNodes(t *testing.T, n int) nodes {
+	c := redistest.StartCluster(t, n)
+	patient := func(o *redis.ClusterOptions) { o.ReadTimeout = -1 } // the tests count messages
+	k := nodes{t, c, c.HashTags(t), c.Client(t, patient), c.Client(t, patient)}
+	for i, rdb := range []redis.UniversalClient{k.here, k.there} {
 		lock(t, mutex.New(rdb, "kept"+strconv.Itoa(i)))
-	}
-	for _, key := range k.keys {
-		k.holder[key], k.waiter[key] = mutex.New(holder, key), mutex.New(waiter, key)
 	}
 	return k
 }
 
-// handOver hands each lock over to the waiter. It calls f while all locks have waiters.
-func (k *nodeKeys) handOver(f func()) {
+// handOver hands the lock of each key over. It calls f while all locks have waiters.
+func (k nodes) handOver(f func()) {
 	k.Helper()
 	held, next := map[string]*mutex.Lease{}, map[string]<-chan mutex.Result{}
 	for _, key := range k.keys {
-		held[key] = lock(k.T, k.holder[key])
-		next[key] = k.waiter[key].LockChan(k.Context())
-		awaitWaiters(k.T, k.holder[key].Inspect, 1)
+		m := mutex.New(k.here, key)
+		held[key] = lock(k.T, m)
+		next[key] = mutex.New(k.there, key).LockChan(k.Context())
+		awaitWaiters(k.T, m.Inspect, 1)
 	}
 	f()
 	for _, key := range k.keys {
@@ -53,13 +51,13 @@ func (k *nodeKeys) handOver(f func()) {
 }
 
 // subscribed waits until the waiter has a channel on each node.
-func (k *nodeKeys) subscribed() {
+func (k nodes) subscribed() {
 	k.Helper()
 	redistest.Eventually(k, redistest.Patience, func() bool { return len(k.channels()) == len(k.c.Nodes) }, "each node has a channel")
 }
 
 // channels returns the subscribed sharded channels. It skips the test on Redis 6, which has none.
-func (k *nodeKeys) channels() (channels []string) {
+func (k nodes) channels() (channels []string) {
 	k.Helper()
 	for _, node := range k.c.Nodes {
 		for _, channel := range node.Do(k, "PUBSUB", "SHARDCHANNELS").([]any) {
@@ -69,34 +67,26 @@ func (k *nodeKeys) channels() (channels []string) {
 	return channels
 }
 
-// TestClusterHandOversStayOnTheirNode hands over locks on every node of a cluster. No message goes to
-// another node.
-func TestClusterHandOversStayOnTheirNode(t *testing.T) {
-	t.Parallel()
-	const nodes, rounds = 3, 10
-	k := keysOfNodes(t, redistest.StartCluster(t, nodes))
-	k.handOver(k.subscribed)
-	onBus, published := k.c.Messages(k)
-	for range rounds {
-		k.handOver(func() {})
-	}
-	onBusThen, publishedThen := k.c.Messages(k)
-	if n := publishedThen - published; onBusThen != onBus || n != rounds*nodes {
-		t.Errorf("%d hand-overs cost %d messages to one node, and %d from node to node", rounds*nodes, n, onBusThen-onBus)
-	}
-}
-
 // TestClusterMessagesStayOnTheirNode sends each kind of message on every node of a cluster. No
 // message goes to another node.
 func TestClusterMessagesStayOnTheirNode(t *testing.T) {
 	t.Parallel()
-	k := keysOfNodes(t, redistest.StartCluster(t, 3))
+	k := startNodes(t, 3)
 	k.channels() // skips the test on Redis 6
-	here, there, observed := k.clients[0], k.clients[1], 0
+	here, there, observed := k.here, k.there, 0
 	subscribed := mutex.New(here, "subscribed") // readers alone would not subscribe
 	subscribed.NotifyContention = true
 	lock(t, subscribed)
 	for what, round := range map[string]func(t *testing.T, key string) (messages int64){
+		"HandOver": func(t *testing.T, key string) int64 {
+			held := lock(t, mutex.New(here, key))
+			m := mutex.New(there, key)
+			next := m.LockChan(t.Context())
+			awaitWaiters(t, m.Inspect, 1)
+			unlock(t, held)
+			unlock(t, receive(t, next))
+			return 1
+		},
 		"Contended": func(t *testing.T, key string) int64 {
 			mu := mutex.New(here, key)
 			mu.NotifyContention = true
@@ -136,17 +126,14 @@ func TestClusterMessagesStayOnTheirNode(t *testing.T) {
 		},
 		"Once": func(t *testing.T, key string) int64 {
 			first, second := mutex.NewOnce(here, key+"once"), mutex.NewOnce(there, key+"once")
-			both := make(chan error, 1)
+			var other sync.WaitGroup
 			_, err := first.DoContext(t.Context(), func(context.Context) error {
-				go func() {
-					_, err := second.DoContext(t.Context(), func(context.Context) error { return errors.New("f ran twice") })
-					both <- err
-				}()
+				other.Go(func() { runs(t, "the second process", second.DoContext, nil, false) })
 				awaitWaiters(t, second.Inspect, 1)
 				return nil
 			})
 			must(err)
-			must(<-both)
+			other.Wait()
 			must(first.Reset(t.Context()))
 			return 1
 		},
@@ -183,7 +170,7 @@ func TestClusterMessagesStayOnTheirNode(t *testing.T) {
 // waiters subscribe again on the keys' nodes.
 func TestClusterMessages(t *testing.T) {
 	t.Parallel()
-	k := keysOfNodes(t, redistest.StartCluster(t, 2))
+	k := startNodes(t, 2)
 	k.handOver(func() {
 		k.subscribed()
 		first := k.channels()
@@ -222,5 +209,62 @@ func TestClusterMessages(t *testing.T) {
 	k.handOver(func() {})
 	if after, _ := k.c.Messages(k); after != before {
 		t.Errorf("%d messages went from node to node", after-before)
+	}
+}
+
+// TestValuesMoveWithTheirSlot moves a slot during a term, a run of a Once and a run of a Flight.
+// Observers, waiters and later callers get the values. Check finds a cluster, and a plain client of a node.
+func TestValuesMoveWithTheirSlot(t *testing.T) {
+	t.Parallel()
+	c := redistest.StartCluster(t, 2)
+	rdb, other := c.Client(t), c.Client(t)
+	r, found := report(t, rdb)
+	levels(t, found, works)
+	levels(t, found, map[string]mutex.Level{"cluster": mutex.LevelOK})
+	if r.Level() == mutex.LevelFailure {
+		t.Errorf("a failure: %v", r)
+	}
+	for _, node := range c.Nodes {
+		_, found := report(t, node.Client(t))
+		levels(t, found, map[string]mutex.Level{"cluster": mutex.LevelFailure})
+	}
+	for _, key := range []string{"key", "{tag}key", "a}b"} {
+		e, observed := mutex.NewElection(rdb, key), mutex.NewElection(other, key).Observe(t.Context())
+		e.Value = "a"
+		sees(t, observed, "")
+		term := campaign(t, e)
+		sees(t, observed, "a")
+
+		inOnce, inFlight, moved := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		onceErr := make(chan error, 1)
+		o, o2 := mutex.NewOnce(rdb, key+":once"), mutex.NewOnce(other, key+":once")
+		fl, fl2 := mutex.NewFlight(rdb, key+":"), mutex.NewFlight(other, key+":")
+		fl.Keep, fl2.Keep = time.Hour, time.Hour
+		go func() {
+			_, err := o.DoContext(t.Context(), func(context.Context) error { close(inOnce); <-moved; return nil })
+			onceErr <- err
+		}()
+		own := fl.DoChan(t.Context(), "1", func(context.Context) ([]byte, error) { close(inFlight); <-moved; return []byte("v"), nil })
+		<-inOnce
+		<-inFlight
+		shared := fl2.DoChan(t.Context(), "1", mustNotRun)
+		awaitWaiters(t, inspectOne(fl2), 1)
+		for _, k := range []string{key, key + ":once", key + ":1"} {
+			c.Migrate(t, c.Slot(t, k)).Finish(t)
+		}
+		close(moved)
+		if err := <-onceErr; err != nil {
+			t.Errorf("%q: DoContext returns %v", key, err)
+		}
+		runs(t, "again", o2.DoContext, nil, false)
+		for _, ch := range []<-chan mutex.FlightResult{own, shared} {
+			if r := <-ch; string(r.Val) != "v" || r.Err != nil {
+				t.Errorf("%q: got %+v", key, r)
+			}
+		}
+		gets(t, "kept", fl2, mustNotRun, "v", true)
+		leads(t, e, "a", term.Number())
+		resign(t, term)
+		sees(t, observed, "")
 	}
 }
