@@ -3,7 +3,7 @@ package clienttest
 import (
 	"context"
 	"errors"
-	"flag"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -15,13 +15,14 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/mutex"
+	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
 // A closed cluster client of sentinels still listens to them. This library does not use the channels
 // of go-redis.
 func TestMain(m *testing.M) {
 	const goredis = "github.com/redis/go-redis/v9."
-	_ = flag.Set("test.parallel", "16") // the tests mostly wait
 	redistest.Main(m, nil, goleak.IgnoreAnyFunction(goredis+"(*sentinelFailover).listen"),
 		goleak.IgnoreAnyFunction(goredis+"(*channel).initMsgChan.func1"), goleak.IgnoreAnyFunction(goredis+"(*channel).initHealthCheck.func1"))
 }
@@ -182,13 +183,13 @@ func TestClients(t *testing.T) {
 			if refused := set.without != "" && set.without != polls; !refused {
 				b.AddHook(sent.hook()) // before first use
 			}
-			eachPrimitive(t, func(t *testing.T, make maker) {
+			eachPrimitive(t, func(t *testing.T, name string) {
 				key := strings.ReplaceAll(t.Name(), "/", ":")
 				switch set.without {
 				case "", polls:
-					works(t, make, a, b, key, sent, set.without == "")
+					works(t, primitives[name](a, key, ttl), primitives[name](b, key, ttl), sent.of(key), set.without == "")
 				default:
-					isRefused(t, make, a, key, set.without)
+					isRefused(t, primitives[name](a, key, ttl), set.without)
 				}
 			})
 		})
@@ -196,101 +197,94 @@ func TestClients(t *testing.T) {
 }
 
 // eachPrimitive runs a subtest for each primitive, all at once: they mostly wait.
-func eachPrimitive(t *testing.T, test func(t *testing.T, make maker)) {
+func eachPrimitive(t *testing.T, test func(t *testing.T, name string)) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	for name, make := range primitives {
-		wg.Go(func() { t.Run(name, func(t *testing.T) { test(t, make) }) })
+	for name := range primitives {
+		wg.Go(func() { t.Run(name, func(t *testing.T) { test(t, name) }) })
 	}
 }
 
 // isRefused checks that the first operation fails with the error: at once, unless it is transient.
-func isRefused(t *testing.T, make maker, rdb redis.UniversalClient, key, why string) {
-	wait, transient := 2*time.Minute, why == "READONLY"
-	if transient {
-		wait = 500 * time.Millisecond
-	}
-	hold := func() error {
+func isRefused(t *testing.T, p primitive, why string) {
+	for wait := 500 * time.Millisecond; ; wait *= 4 { // a busy machine may have no reply by then
 		ctx, cancel := context.WithTimeout(t.Context(), wait)
-		defer cancel()
-		_, err := make(rdb, key, newHistory()).hold(ctx)
-		return err
-	}
-	err := hold()
-	for transient && err != nil && !strings.Contains(err.Error(), why) && wait < redistest.Patience { // a busy machine may have no reply by then
-		wait *= 4
-		err = hold()
-	}
-	if err == nil || !strings.Contains(err.Error(), why) || errors.Is(err, context.DeadlineExceeded) != transient {
-		t.Errorf("the error is %v, want %q", err, why)
+		_, err := p.hold(ctx)
+		cancel()
+		switch transient := why == "READONLY"; {
+		case err != nil && strings.Contains(err.Error(), why) && errors.Is(err, context.DeadlineExceeded) == transient:
+			return
+		case err == nil || wait > redistest.Patience || !errors.Is(err, context.DeadlineExceeded):
+			t.Fatalf("the error is %v, want %q", err, why)
+		}
 	}
 }
 
-// works holds a primitive through a, tries it and waits for it through b, and releases it. The wait
-// ends by a message if messages is true.
-func works(t *testing.T, make maker, a, b redis.UniversalClient, key string, sent *requests, messages bool) {
+// ttl is short because each use waits for a renewal.
+const ttl = 1500 * time.Millisecond
+
+// works uses a primitive, until no hold is lost, and a message ends the wait if messages is true. On a
+// busy machine it may take several uses.
+func works(t *testing.T, p, q primitive, sent func() int, messages bool) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	check := func(what string, err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatalf("%s: %v", what, err)
-		}
-	}
 	for attempt := 1; ; attempt++ {
-		holding, waiting := newHistory(), newHistory()
-		p, q := make(a, key, holding), make(b, key, waiting)
-		h, err := p.hold(ctx)
-		check("hold", err)
-		if q.wait == nil {
-			return
-		}
-		if q.try != nil {
-			if _, err := try(ctx, q); !errors.Is(err, errTaken) {
-				t.Errorf("a try of a held %s: %v", key, err)
-			}
-		}
-		before := sent.count(key)
-		waited := startWait(ctx, q)
-		redistest.Eventually(t, 30*time.Second, func() bool {
-			if p.waiting == nil { // the waiter sends the second request when it has subscribed
-				return !messages || sent.count(key) >= before+2
-			}
-			n, err := p.waiting(ctx)
-			return err == nil && n == 1
-		}, "one process waits")
-		if attempt == 1 {
-			check("the renewal", holding.renewal(ctx))
-		}
-		check("the hold", h.err())
-		before = sent.count(key)
-		check("release", h.release())
-		check("wait", <-waited)
-		byMessage := waiting.message()
-		if p.waiting == nil {
-			byMessage = sent.count(key) == before
-		}
+		byMessage, err := use(ctx, t, p, q, sent, messages)
 		switch {
-		case byMessage || !messages:
-		case attempt < 100: // a concurrent request may end the wait first, mostly on a busy machine
-			continue
-		default:
-			t.Error("no wait ended by a message")
+		case err == nil && (byMessage || !messages):
+			return
+		case err != nil && !errors.Is(err, mutex.ErrLost) && !errors.Is(err, waitgroup.ErrLost), attempt == 100:
+			t.Fatalf("attempt %d, by message %t: %v", attempt, byMessage, err)
 		}
-		if p.try != nil {
-			h, err := try(ctx, p)
-			check("a try after the release", err)
-			check("release", h.release())
-		}
-		return
 	}
+}
+
+// use holds a primitive through p, tries it and waits for it through q, and releases it. sent returns
+// the number of requests of q. It reports whether a message has ended a wait.
+func use(ctx context.Context, t *testing.T, p, q primitive, sent func() int, messages bool) (byMessage bool, err error) {
+	h, err := p.hold(ctx)
+	if err != nil || q.wait == nil {
+		return true, err
+	}
+	if q.try != nil {
+		x, err := try(ctx, q)
+		if err == nil {
+			err = errors.Join(errors.New("succeeds"), x.release())
+		}
+		if !taken(err) {
+			return false, fmt.Errorf("a try of what is held: %w", errors.Join(err, h.release()))
+		}
+	}
+	before := sent()
+	waited := startWait(ctx, q)
+	redistest.Eventually(t, redistest.Patience, func() bool {
+		if p.waiting == nil { // the waiter sends the second request when it has subscribed
+			return !messages || sent() >= before+2
+		}
+		n, err := p.waiting(ctx)
+		return err == nil && n == 1 || h.err() != nil
+	}, "one process waits")
+	redistest.Eventually(t, redistest.Patience, func() bool { return p.events.Renewals() > 0 || h.err() != nil }, "a renewal")
+	before = sent()
+	if err := errors.Join(h.release(), <-waited); err != nil {
+		return false, fmt.Errorf("hold and wait: %w", err)
+	}
+	byMessage = q.notified() || p.waiting == nil && sent() == before // a concurrent request may end the wait first
+	if p.try != nil {
+		h, err := try(ctx, p)
+		if err != nil {
+			return false, fmt.Errorf("a try after the release: %w", err)
+		}
+		return byMessage, h.release()
+	}
+	return byMessage, nil
 }
 
 // try repeats a try that failed because of a fault of the client.
 func try(ctx context.Context, p primitive) (h held, err error) {
 	h, err = p.try(ctx)
 	for range faults {
-		if err != nil && !errors.Is(err, errTaken) {
+		if err != nil && !taken(err) {
 			h, err = p.try(ctx)
 		}
 	}

@@ -19,7 +19,7 @@ func TestRequestCarriesTheValuesOfItsCallersContext(t *testing.T) {
 	use := func(rdb redis.UniversalClient, tenant, name string) {
 		ctx, cancel := context.WithCancel(tenants.Context(t.Context(), tenant))
 		defer cancel()
-		h := must(primitives[name](rdb, tenant+" "+name, newHistory()).hold(ctx))
+		h := must(primitives[name](rdb, tenant+" "+name, redistest.Patience).hold(ctx))
 		if h.release != nil {
 			if err := h.release(); err != nil {
 				t.Error(err)

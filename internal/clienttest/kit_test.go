@@ -124,16 +124,18 @@ func (r *requests) add(cmd redis.Cmder) int {
 	return r.sent[keys[0].(string)]
 }
 
-// count returns the count of the key, with any prefix.
-func (r *requests) count(key string) (n int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for k, times := range r.sent {
-		if strings.HasSuffix(k, key) {
-			n += times
+// of returns a function that returns the count of the key, with any prefix.
+func (r *requests) of(key string) func() int {
+	return func() (n int) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for k, times := range r.sent {
+			if strings.HasSuffix(k, key) {
+				n += times
+			}
 		}
+		return n
 	}
-	return n
 }
 
 func (r *requests) hook() redis.Hook {

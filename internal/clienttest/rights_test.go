@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"strings"
 	"testing"
 	"time"
@@ -67,8 +66,9 @@ func TestRights(t *testing.T) {
 			a, b := closed(t, on.client()), closed(t, on.client())
 			sent := &requests{}
 			b.AddHook(sent.hook())
-			eachPrimitive(t, func(t *testing.T, make maker) {
-				works(t, make, a, b, "orders:"+path.Base(t.Name()), sent, true)
+			eachPrimitive(t, func(t *testing.T, name string) {
+				key := "orders:" + name
+				works(t, primitives[name](a, key, ttl), primitives[name](b, key, ttl), sent.of(key), true)
 			})
 			confirmed := mutex.New(a, "orders")
 			confirmed.Replicas, confirmed.ReplicaTimeout = mutex.AllReplicas, time.Millisecond

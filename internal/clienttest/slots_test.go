@@ -2,6 +2,7 @@ package clienttest
 
 import (
 	"testing"
+	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
@@ -19,7 +20,7 @@ func TestSlotMovesAtomically(t *testing.T) {
 	}
 	all := map[string]moved{}
 	for name, of := range primitives {
-		holder, waiter := of(here, "{t}"+name, newHistory()), of(there, "{t}"+name, newHistory())
+		holder, waiter := of(here, "{t}"+name, 10*time.Second), of(there, "{t}"+name, 10*time.Second)
 		if holder.wait == nil { // a limiter has no holds
 			continue
 		}
