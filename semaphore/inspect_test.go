@@ -4,26 +4,23 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
-	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
 // TestInspect inspects a semaphore that one process uses, while another process waits.
 func TestInspect(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		mine, other := semaphore.NewWeighted(rdb, "key", 5), semaphore.NewWeighted(sibling(t, rdb), "key", 5)
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		mine, other := weightedOf(rdb, 5, ample), weightedOf(sibling(t, rdb), 5, ample)
 		mine.Label, other.Label = "mine", "other"
 		if s, err := mine.Inspect(t.Context()); err != nil || s.Size != 0 || s.Used != 0 || len(s.Holders) > 0 {
 			t.Errorf("%+v, %v", s, err)
 		}
 		one, three := acquire(t, mine, 1), acquire(t, mine, 3)
-		c := other.AcquireChan(t.Context(), 2)
-		awaitQueue(t, rdb, 1)
+		c := queued(t, rdb, other, 2, 1)
 		s, err := other.Inspect(t.Context())
 		if err != nil || s.Size != 5 || s.Used != 4 || len(s.Holders) != 1 || s.Next.Label != "other" || s.NextPermits != 2 || len(s.Queue) != 1 || s.Queue[0].Label != "other" || s.Queue[0].Permits != 2 {
 			t.Errorf("%+v, %v", s, err)
@@ -44,27 +41,24 @@ func TestInspect(t *testing.T) {
 // TestLimiterInspect inspects a limiter through one with another limit and burst: the result contains
 // the values in Redis.
 func TestLimiterInspect(t *testing.T) {
-	t.Parallel()
-	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
 		lim, other := semaphore.NewLimiter(rdb, "key", 0.01, 5), semaphore.NewLimiter(sibling(t, rdb), "key", 7, 9)
-		if s, err := other.Inspect(t.Context()); err != nil || s != (semaphore.LimiterStatus{Limit: 7, Burst: 9, Tokens: 9}) {
-			t.Errorf("a full bucket: %+v, %v", s, err)
+		check := func(what string, want semaphore.LimiterStatus) {
+			t.Helper()
+			s, err := other.Inspect(t.Context())
+			if s.Next = s.Next.Round(time.Second); err != nil || s != want {
+				t.Errorf("%s: %+v, %v", what, s, err)
+			}
 		}
+		check("a full bucket", semaphore.LimiterStatus{Limit: 7, Burst: 9, Tokens: 9})
 		lim.AllowN(3)
-		if s, err := other.Inspect(t.Context()); err != nil || s.Limit != 0.01 || s.Burst != 5 || int(s.Tokens) != 2 || s.Reserved != 0 || s.Next != 0 {
-			t.Errorf("after three of five: %+v, %v", s, err)
-		}
+		check("after three of five", semaphore.LimiterStatus{Limit: 0.01, Burst: 5, Tokens: 2})
 		lim.AllowN(2)
 		ctx, cancel := context.WithCancel(t.Context())
 		wait, second := lim.WaitChan(ctx), lim.WaitChan(ctx)
-		var s semaphore.LimiterStatus
-		redistest.Eventually(t, 5*time.Second, func() bool {
-			s, _ = other.Inspect(t.Context())
-			return s.Reserved > 0.9
-		}, "a token is reserved: %+v", &s)
-		if s.Tokens != 0 || s.Reserved > 2 || s.Next < 150*time.Second || s.Next > 300*time.Second {
-			t.Errorf("one or two reserved tokens: %+v", s)
-		}
+		synctest.Wait()
+		check("two reserved tokens", semaphore.LimiterStatus{Limit: 0.01, Burst: 5, Reserved: 2, Next: 300 * time.Second})
 		cancel()
 		<-wait
 		<-second
