@@ -2,7 +2,6 @@ package waitgroup_test
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,9 +32,8 @@ func TestTrace(t *testing.T) {
 		task := claim(t, wg)
 		must(task.Abandon())
 		r.CheckTake(t, "Claim and Abandon", ended...)
-		if _, err := wg.Claim(t.Context()); !errors.Is(err, waitgroup.ErrNothingToClaim) {
-			t.Error(err)
-		}
+		_, err := wg.Claim(t.Context())
+		is(t, "Claim", err, waitgroup.ErrNothingToClaim)
 		r.CheckTake(t, "Claim", `failed baton: claim "key": nothing to claim`)
 
 		wg.Add(2)

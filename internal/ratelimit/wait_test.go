@@ -3,8 +3,6 @@ package ratelimit
 import (
 	"context"
 	"errors"
-	"maps"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,17 +10,31 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
-// fakeRateStore returns the same result to all requests, and counts refunds.
-type fakeRateStore struct {
-	result  TakeResult
-	refunds int
+// fakeStore returns the same result to all requests, but fails some. It counts refunds, and records the
+// ids that requests name as finished.
+type fakeStore struct {
+	result                 TakeResult
+	failTakes, failRefunds int // how many requests fail first
+	refunds                int
+	finished               []string
 }
 
-func (b *fakeRateStore) Take(context.Context, Reservation) (TakeResult, error) { return b.result, nil }
+var errLost = errors.New("the reply was lost")
 
-func (b *fakeRateStore) Refund(ctx context.Context, _ Reservation) error {
+func (s *fakeStore) Take(_ context.Context, r Reservation) (TakeResult, error) {
+	s.finished = append(s.finished, r.Finished...)
+	if s.failTakes--; s.failTakes >= 0 {
+		return TakeResult{}, errLost
+	}
+	return s.result, nil
+}
+
+func (s *fakeStore) Refund(ctx context.Context, _ Reservation) error {
+	if s.failRefunds--; s.failRefunds >= 0 {
+		return errLost
+	}
 	if ctx.Err() == nil {
-		b.refunds++
+		s.refunds++
 	}
 	return ctx.Err()
 }
@@ -30,6 +42,17 @@ func (b *fakeRateStore) Refund(ctx context.Context, _ Reservation) error {
 // newReservation returns a reservation of one token.
 func newReservation(id string) Reservation {
 	return Reservation{Op: "wait", Key: "key", ID: id, N: 1, Rate: 1, Burst: 1, Client: new(Client)}
+}
+
+// receive waits by a channel, and receives the result at once, or when ready is closed.
+func receive(ctx context.Context, r Reservation, store Store, ready <-chan struct{}) error {
+	c := result.NewChan(result.ErrorOnly{})
+	r.WaitChan(ctx, store, c)
+	if ready != nil {
+		<-ready
+		synctest.Wait()
+	}
+	return <-c.C()
 }
 
 // TestWaitRefunds ends ctx before the tokens are used. They must be refunded, under a ctx that has not
@@ -42,20 +65,14 @@ func TestWaitRefunds(t *testing.T) {
 	}{
 		"during the wait": {TakeResult{Taken: true, Wait: time.Minute}, r.Wait},
 		"during the wait with a channel": {TakeResult{Taken: true, Wait: time.Minute}, func(ctx context.Context, store Store) error {
-			results := result.NewChan(result.ErrorOnly{})
-			r.WaitChan(ctx, store, results)
-			return <-results.C()
+			return receive(ctx, r, store, nil)
 		}},
 		"before the result is received": {TakeResult{Taken: true}, func(ctx context.Context, store Store) error {
-			results := result.NewChan(result.ErrorOnly{})
-			r.WaitChan(ctx, store, results)
-			<-ctx.Done()
-			synctest.Wait()
-			return <-results.C()
+			return receive(ctx, r, store, ctx.Done())
 		}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			b, start := &fakeRateStore{result: c.result}, time.Now()
+			b, start := &fakeStore{result: c.result}, time.Now()
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			time.AfterFunc(time.Second, cancel)
@@ -73,7 +90,7 @@ func TestWaitRefunds(t *testing.T) {
 // refund them, and return immediately.
 func TestWaitTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, start := &fakeRateStore{result: TakeResult{Taken: true, Wait: 2 * time.Second}}, time.Now()
+		b, start := &fakeStore{result: TakeResult{Taken: true, Wait: 2 * time.Second}}, time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		err := newReservation("id").Wait(ctx, b)
@@ -83,56 +100,28 @@ func TestWaitTooLate(t *testing.T) {
 	})
 }
 
-// finishStore fails some requests, and records the ids that later requests name as finished.
-type finishStore struct {
-	fail  map[string]int // "take" or "refund" -> how many requests fail first
-	mu    sync.Mutex
-	named []string
-}
-
-func (s *finishStore) Take(_ context.Context, r Reservation) (TakeResult, error) {
-	s.mu.Lock()
-	s.named = append(s.named, r.Finished...)
-	s.mu.Unlock()
-	return TakeResult{Taken: true, Wait: time.Second}, s.outcome("take")
-}
-
-func (s *finishStore) Refund(context.Context, Reservation) error { return s.outcome("refund") }
-
-func (s *finishStore) outcome(op string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.fail[op]--; s.fail[op] >= 0 {
-		return errors.New("the reply was lost")
-	}
-	return nil
-}
-
 // TestFinishedNamesAnsweredReservations ends a wait in several ways. A later request names it as finished
 // only if each of its requests got a reply. A late copy of a request without a reply needs the record.
 func TestFinishedNamesAnsweredReservations(t *testing.T) {
 	call := func(ctx context.Context, r Reservation, s Store) { _ = r.Wait(ctx, s) }
 	channel := func(ctx context.Context, r Reservation, s Store) {
-		c := result.NewChan(result.ErrorOnly{})
-		r.WaitChan(ctx, s, c)
-		<-c.C()
+		_ = receive(ctx, r, s, nil)
 		time.Sleep(time.Second) // the client checks for the receipt after 100 ms
 	}
 	for what, c := range map[string]struct {
-		fail   map[string]int
-		cancel bool
-		named  bool
+		failTakes, failRefunds int
+		cancel, named          bool
 	}{
 		"granted":                             {named: true},
-		"granted by a repeated request":       {fail: map[string]int{"take": 1}},
+		"granted by a repeated request":       {failTakes: 1},
 		"cancelled":                           {cancel: true, named: true},
-		"cancelled, taken by a repetition":    {cancel: true, fail: map[string]int{"take": 1}},
-		"cancelled, refunded by a repetition": {cancel: true, fail: map[string]int{"refund": 1}},
+		"cancelled, taken by a repetition":    {cancel: true, failTakes: 1},
+		"cancelled, refunded by a repetition": {cancel: true, failRefunds: 1},
 	} {
 		for form, wait := range map[string]func(context.Context, Reservation, Store){"call": call, "channel": channel} {
 			synctest.Test(t, func(t *testing.T) {
-				r, s := newReservation("first"), &finishStore{fail: map[string]int{}}
-				maps.Copy(s.fail, c.fail)
+				r := newReservation("first")
+				s := &fakeStore{result: TakeResult{Taken: true, Wait: time.Second}, failTakes: c.failTakes, failRefunds: c.failRefunds}
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				if c.cancel {
@@ -142,8 +131,8 @@ func TestFinishedNamesAnsweredReservations(t *testing.T) {
 				time.Sleep(time.Minute) // the refund has succeeded
 				r.ID = "second"
 				wait(t.Context(), r, s)
-				if named := len(s.named) == 1 && s.named[0] == "first"; named != c.named || len(s.named) > 1 {
-					t.Errorf("%s, %s: Finished has %q", what, form, s.named)
+				if named := len(s.finished) == 1 && s.finished[0] == "first"; named != c.named || len(s.finished) > 1 {
+					t.Errorf("%s, %s: Finished has %q", what, form, s.finished)
 				}
 			})
 		}

@@ -13,16 +13,15 @@ var errUnavailable = errors.New("away")
 
 func TestRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := 0
-		fails := func(context.Context) (int, error) {
-			if n++; n < 5 {
-				return 0, errUnavailable
-			}
-			return n, nil
-		}
 		for _, ctx := range []context.Context{context.Background(), t.Context()} {
-			n = 0
-			if got, err := Do(ctx, "op", "key", true, fails); got != 5 || err != nil {
+			n := 0
+			got, err := Do(ctx, "op", "key", true, func(context.Context) (int, error) {
+				if n++; n < 5 {
+					return 0, errUnavailable
+				}
+				return n, nil
+			})
+			if got != 5 || err != nil {
 				t.Errorf("got %d, %v", got, err)
 			}
 		}
@@ -31,64 +30,49 @@ func TestRetry(t *testing.T) {
 
 // TestNoRetry checks that a call without retries and a permanent error end after one call.
 func TestNoRetry(t *testing.T) {
-	for name, c := range map[string]struct {
-		retry bool
-		err   error
-	}{"no retries": {false, errUnavailable}, "permanent": {true, Permanent(errUnavailable)}} {
+	for retry, failure := range map[bool]error{false: errUnavailable, true: Permanent(errUnavailable)} {
 		n := 0
-		_, err := Do(t.Context(), "op", "key", c.retry, func(context.Context) (int, error) { n++; return 0, c.err })
-		if n != 1 || !errors.Is(err, errUnavailable) || IsPermanent(err) != c.retry || err.Error() != `baton: op "key": away` {
-			t.Errorf("%s: %d calls, %v", name, n, err)
+		_, err := Do(t.Context(), "op", "key", retry, func(context.Context) (int, error) { n++; return 0, failure })
+		if n != 1 || !errors.Is(err, errUnavailable) || IsPermanent(err) != retry || err.Error() != `baton: op "key": away` {
+			t.Errorf("%d calls, %v", n, err)
 		}
 	}
 }
 
-// TestRetryEnds ends ctx before a call, during a call that does not return, and between calls. The error
-// has both errors, and the end takes no time.
+// TestRetryEnds ends ctx before a call, while it succeeds, during a call that does not return, and between
+// calls. The error has both errors, and the end takes no time.
 func TestRetryEnds(t *testing.T) {
 	why := errors.New("why")
-	t.Run("before", func(t *testing.T) {
-		ctx, cancel := context.WithCancelCause(t.Context())
-		cancel(why)
-		_, err := Do(ctx, "op", "key", true, func(context.Context) (int, error) { panic("called") })
+	ctx, cancel := context.WithCancelCause(t.Context())
+	for _, f := range []func(context.Context) (int, error){
+		func(context.Context) (int, error) { cancel(why); return 1, nil },
+		func(context.Context) (int, error) { panic("called") },
+	} {
+		_, err := Do(ctx, "op", "key", true, f)
 		if !errors.Is(err, context.Canceled) || !errors.Is(err, why) {
 			t.Error(err)
 		}
-	})
-	for name, hang := range map[string]bool{"during": true, "between": false} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Second, why)
-				defer cancel()
-				returns := make(chan struct{})
-				defer close(returns)
-				start, n := time.Now(), 0
-				_, err := Do(ctx, "op", "key", true, func(context.Context) (int, error) {
-					if n++; hang && n > 3 {
-						<-returns
-					}
-					return 0, errUnavailable
-				})
-				if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, why) || !errors.Is(err, errUnavailable) ||
-					!strings.Contains(err.Error(), "(Redis: away)") {
-					t.Error(err)
-				}
-				if took := time.Since(start); took != 10*time.Second {
-					t.Errorf("ended after %v", took)
-				}
-				if !hang && (n < 9 || n > 40) {
-					t.Errorf("%d calls in 10 s", n)
-				}
-			})
-		})
 	}
-}
-
-// TestRetryDone ends ctx while the call succeeds. The error of ctx wins.
-func TestRetryDone(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	_, err := Do(ctx, "op", "key", true, func(context.Context) (int, error) { cancel(); return 1, nil })
-	if !errors.Is(err, context.Canceled) {
-		t.Error(err)
+	for name, hang := range map[string]bool{"during": true, "between": false} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Second, why)
+			defer cancel()
+			returns := make(chan struct{})
+			defer close(returns)
+			start, n := time.Now(), 0
+			_, err := Do(ctx, "op", "key", true, func(context.Context) (int, error) {
+				if n++; hang && n > 3 {
+					<-returns
+				}
+				return 0, errUnavailable
+			})
+			if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, why) || !errors.Is(err, errUnavailable) ||
+				!strings.Contains(err.Error(), "(Redis: away)") {
+				t.Errorf("%s: %v", name, err)
+			}
+			if took := time.Since(start); took != 10*time.Second || !hang && (n < 9 || n > 40) {
+				t.Errorf("%s: ended after %v and %d calls", name, took, n)
+			}
+		})
 	}
 }
