@@ -7,59 +7,32 @@ package model
 // ways to end a claim.
 func (m *Model) act(s state, i int, next func(string, state)) {
 	p := s.processes[i]
-	try := func(event string, change func(*state)) {
-		n := s
-		change(&n)
-		next(event, n)
-	}
-	switch p.phase {
-	case none:
-		if t := m.unused(&s, i); t != 0 {
-			try("requests the lock", func(n *state) { m.begin(n, i, t, 0) })
-		}
-	case asking:
-		try("repeats its request", func(n *state) { m.sendRequest(n, i) })
-		if p.from != 0 {
-			try("repeats its request after the yield", func(n *state) { // a reply has confirmed the yield
-				n.processes[i].from = 0
-				m.sendRequest(n, i)
-			})
-		}
-		if m.Leases && p.floor != s.maxKnown {
-			try("has another caller that requests the lock", func(n *state) { n.processes[i].floor = s.maxKnown })
-		}
-		try("gives up", func(n *state) { m.end(n, i) })
-	case held:
-		if p.left == 0 {
-			try("finds that its window has passed", func(n *state) { n.processes[i] = process{} })
-			if p.idle {
-				try("locks again", func(n *state) { m.lockAgain(n, i) })
-			}
-			return
-		}
-		if !p.idle || m.Mutant == RenewsIdle {
-			try("renews", func(n *state) { m.send(n, packet{kind: renew, token: p.token}) })
-		}
-		if m.Values {
-			try("stores its value", func(n *state) { m.send(n, packet{kind: write, token: p.token, base: p.base}) })
-		}
-		switch {
-		case p.idle:
-			try("locks again", func(n *state) { m.lockAgain(n, i) })
-			try("stops lingering", func(n *state) { m.end(n, i) })
-		case m.Linger: // even with waiters, because the time slice may not be over
-			try("unlocks, and lingers", func(n *state) { n.processes[i].idle = true })
-			fallthrough
-		default:
-			try("unlocks", func(n *state) { m.end(n, i) })
-		}
-		if t := m.unused(&s, i); t != 0 {
-			try("yields", func(n *state) { m.begin(n, i, t, p.token) })
-		}
-		if m.Leases && s.maxKnown > p.base {
-			try("grants the lock to a later caller", func(n *state) { n.broken |= S2 })
+	try := func(possible bool, event string, change func(*state)) {
+		if n := s; possible {
+			change(&n)
+			next(event, n)
 		}
 	}
+	live, idle, t := p.phase == held && p.left > 0, p.phase == held && p.idle, token(0)
+	if p.phase == none || live {
+		t = m.unused(&s, i)
+	}
+	try(p.phase == none && t != 0, "requests the lock", func(n *state) { m.begin(n, i, t, 0) })
+	try(p.phase == asking, "repeats its request", func(n *state) { m.sendRequest(n, i) })
+	try(p.phase == asking && p.from != 0, "repeats its request after the yield", func(n *state) { // a reply has confirmed the yield
+		n.processes[i].from = 0
+		m.sendRequest(n, i)
+	})
+	try(p.phase == asking && m.Leases && p.floor != s.maxKnown, "has another caller that requests the lock", func(n *state) { n.processes[i].floor = s.maxKnown })
+	try(p.phase == asking, "gives up", func(n *state) { m.end(n, i) })
+	try(p.phase == held && !live, "finds that its window has passed", func(n *state) { n.processes[i] = process{} })
+	try(live && (!idle || m.Mutant == RenewsIdle), "renews", func(n *state) { m.send(n, packet{kind: renew, token: p.token}) })
+	try(live && m.Values, "stores its value", func(n *state) { m.send(n, packet{kind: write, token: p.token, base: p.base}) })
+	try(idle, "locks again", func(n *state) { m.lockAgain(n, i) })
+	try(live && m.Linger && !idle, "unlocks, and lingers", func(n *state) { n.processes[i].idle = true }) // even with waiters, because the time slice may not be over
+	try(live, "releases the lock", func(n *state) { m.end(n, i) })
+	try(live && t != 0, "yields", func(n *state) { m.begin(n, i, t, p.token) })
+	try(live && m.Leases && s.maxKnown > p.base, "grants the lock to a later caller", func(n *state) { n.broken |= S2 })
 }
 
 // lockAgain grants a lingering claim to a new caller.
