@@ -86,7 +86,7 @@ var rows = []row{
 	{33, "executed twice", "nothing counts twice", "—", onBoth, []string{"faults.TestFaultTwice", "redisstore.TestUpdateRequests", "redisstore.TestWaitGroupRepetition"}},
 	{34, "executed late", "S4", "T; W in the queue", "redis, miniredis, fake", []string{"faults.TestServerStops/Stopped", "redisstore.TestLateUpdateOfAnEndedClaim", "redisstore.TestWaitGroupCopyOfAnAckedOperation", "lease.TestSimulation"}},
 	{35, "black hole", "L6, L4, S1", "reported V, others T + P", onRedis, []string{"faults.TestBlackhole", "faults.TestUnlockInABlackhole", "ratelimit.TestWaitRefunds"}},
-	{36, "half-open connection", "as 35; detected by requests", "6 s, P", onBoth, []string{"faults.TestFaultHalfOpen", "redisstore.TestSilentSubscriptionIsGivenUp"}},
+	{36, "half-open connection", "as 35; detected by requests", "6 s, P", onBoth, []string{"faults.TestFaultLost/ReplyLost", "redisstore.TestSilentSubscriptionIsGivenUp"}},
 	{37, "latency", "only slower; never granted after expiry", "the round trip", "redis, fake", []string{
 		"faults.TestHoldIsKept/ShortLatency", "faults.TestHoldIsKept/LongLatency", "lease.TestWindowCountsFromSending"}},
 	{38, "one byte at a time", "no effect", "P", onRedis, []string{"faults.TestFaultCrowd/Sliced"}},

@@ -46,21 +46,6 @@ func TestFaultUnsubscribed(t *testing.T) {
 	})
 }
 
-// TestFaultHalfOpen makes the server forget connections that the client still uses (row 36). The
-// subscription and the pool detect it by their requests.
-func TestFaultHalfOpen(t *testing.T) {
-	t.Parallel()
-	s, p := proxied(t)
-	l := lock(t, mutexOf(s.Client(t), ample))
-	p.LoseNextReply("subscribe") // the connection is silent from then on
-	next := enqueue(t, s, mutexOf(p.Client(t, impatient), ample), 1)
-	expectFault(t, "a reply was lost", p.Faults().RepliesLost, 1)
-	p.LoseNextReply("evalsha")
-	unlock(t, l)
-	unlock(t, grant(t, "to find the hand-over", next, poll+silence))
-	expectNothingLeft(t, s, poll)
-}
-
 // TestFaultMessageLate delivers a hand-over message after its window, when another process has the lock
 // (row 41). The waiter ignores the message.
 func TestFaultMessageLate(t *testing.T) {

@@ -117,36 +117,35 @@ func TestShardingProxyLetsOneIn(t *testing.T) {
 		names = append(names, fmt.Sprint("key", i))
 	}
 	var inside [keys]atomic.Int64
-	var wg sync.WaitGroup
 	visit := func(pool *mutex.Pool, indexes func(hold int) []int) {
-		wg.Go(func() {
-			for n := range holds {
-				var list []string
-				for _, i := range indexes(n) {
-					list = append(list, names[i])
-				}
-				l, err := pool.LockContext(t.Context(), list...)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				for _, i := range indexes(n) {
-					if inside[i].Add(1) != 1 {
-						t.Errorf("two processes hold %s", names[i])
-					}
-				}
-				<-time.After(time.Millisecond)
-				for _, i := range indexes(n) {
-					inside[i].Add(-1)
-				}
-				unlock(t, l)
+		for n := range holds {
+			list := indexes(n)
+			var keys []string
+			for _, i := range list {
+				keys = append(keys, names[i])
 			}
-		})
+			l, err := pool.LockContext(t.Context(), keys...)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for _, i := range list {
+				if inside[i].Add(1) != 1 {
+					t.Errorf("two processes hold %s", names[i])
+				}
+			}
+			<-time.After(time.Millisecond)
+			for _, i := range list {
+				inside[i].Add(-1)
+			}
+			unlock(t, l)
+		}
 	}
+	var wg sync.WaitGroup
 	for i, rdb := range []*redis.Client{a, b} {
 		pool := mutex.NewPool(rdb, "")
-		visit(pool, func(int) []int { return []int{0, 1, 2, 3, 4, 5, 6, 7} })
-		visit(pool, func(hold int) []int { return []int{(hold + i) % keys} })
+		wg.Go(func() { visit(pool, func(int) []int { return []int{0, 1, 2, 3, 4, 5, 6, 7} }) })
+		wg.Go(func() { visit(pool, func(hold int) []int { return []int{(hold + i) % keys} }) })
 	}
 	wg.Wait()
 	for _, s := range []*redistest.Server{one, two} {
