@@ -157,6 +157,11 @@ func (s *Server) awaitAnswer(p *Child) error {
 // ping sends a PING, and compares the process id: after a race for the port, another test's server
 // might answer.
 func (s *Server) ping(pid int) error {
+	conn, err := net.DialTimeout("tcp", s.Addr(), time.Second)
+	if err != nil { // go-redis would log it
+		return err
+	}
+	conn.Close()
 	rdb, ctx := s.ownClient(time.Second), context.Background()
 	defer rdb.Close()
 	if err := rdb.Ping(ctx).Err(); err != nil {
