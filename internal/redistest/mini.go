@@ -19,12 +19,8 @@ func Mini(tb testing.TB) *miniredis.Miniredis {
 	m.ClockTTL(true)
 	// Dial is the only way to start miniredis without a listener.
 	first, err := m.Dial()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := first.Close(); err != nil {
-		tb.Fatal(err)
-	}
+	must(err)
+	must(first.Close())
 	tb.Cleanup(m.Close)
 	return m
 }
@@ -58,12 +54,28 @@ func BubbleClient(tb testing.TB) *redis.Client {
 
 // ExampleClient returns a client of an in-memory server in real time. closeAll closes both.
 func ExampleClient() (rdb *redis.Client, closeAll func()) {
-	m := miniredis.NewMiniRedis()
-	m.ClockTTL(true)
-	must(m.Start())
+	m := startMini()
 	rdb = redis.NewClient(&redis.Options{Addr: m.Addr()})
 	return rdb, func() {
 		_ = rdb.Close()
 		m.Close()
 	}
+}
+
+func startMini() *miniredis.Miniredis {
+	m := miniredis.NewMiniRedis()
+	m.ClockTTL(true)
+	must(m.Start())
+	return m
+}
+
+// EachServer runs f as the subtests "miniredis" and "redis", each with an empty server of that kind
+// over TCP, in real time.
+func EachServer(t *testing.T, f func(t *testing.T, rdb *redis.Client)) {
+	t.Run("miniredis", func(t *testing.T) {
+		m := startMini()
+		t.Cleanup(m.Close)
+		f(t, connect(t, options(m.Addr()), nil))
+	})
+	t.Run("redis", func(t *testing.T) { f(t, Start(t).Client(t)) })
 }

@@ -19,9 +19,7 @@ type Stats struct {
 func (s *Server) Stats(tb testing.TB) Stats {
 	tb.Helper()
 	stats, err := s.Measure()
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(err)
 	return stats
 }
 

@@ -21,12 +21,12 @@ var timed bool
 
 // TimedMain is [Main] for a package whose tests measure times. Only go run ./internal/matrix runs
 // them, one at a time; go test skips them.
-func TimedMain(m *testing.M, workers map[string]func(), opts ...goleak.Option) {
+func TimedMain(m *testing.M, workers map[string]func()) {
 	if os.Getenv(TimedEnv) == "" && os.Getenv(workerEnv) == "" {
 		fmt.Println("no tests run: use go run ./internal/matrix")
 		return
 	}
-	Main(m, workers, opts...)
+	Main(m, workers)
 }
 
 // Main is the TestMain of a package that uses [Spawn]. In a worker process it runs the function that
@@ -35,8 +35,9 @@ func Main(m *testing.M, workers map[string]func(), opts ...goleak.Option) {
 	name := os.Getenv(workerEnv)
 	if name == "" {
 		timed = os.Getenv(TimedEnv) != ""
-		flag.Parse()
-		setParallelism()
+		// The default is the number of processors, which is too low for tests that mostly wait. The
+		// command line may set another number.
+		_ = flag.Set("test.parallel", "8") // the flag exists
 		goleak.VerifyTestMain(watched{m, opts}, opts...)
 		return
 	}
@@ -47,16 +48,6 @@ func Main(m *testing.M, workers map[string]func(), opts ...goleak.Option) {
 	}
 	work()
 	os.Exit(0)
-}
-
-// setParallelism runs eight parallel tests at a time, unless the command line has another number.
-// The default is the number of processors, which is too low for tests that mostly wait.
-func setParallelism() {
-	set := false
-	flag.Visit(func(f *flag.Flag) { set = set || f.Name == "test.parallel" })
-	if !set {
-		_ = flag.Set("test.parallel", "8") // fails only if the flag does not exist
-	}
 }
 
 // watched records stalls while the tests run. After the tests it gives goroutines more time to end
