@@ -42,19 +42,25 @@ var servers = []server{
 	{"Valkey 9.1.2", "sid", "valkey-server"},
 }
 
-// whole runs the packages whose tests start servers, and the tests of internal/matrix with a cluster
-// or sentinels.
-var whole = [][]string{
-	{"-p", "4", "./mutex", "./semaphore", "./waitgroup", "./internal/redisstore", "./internal/clienttest", "./internal/docs"},
-	{"-p", "1", "-run", "Cluster|Sentinels", "./internal/matrix/..."},
+// A job is a package whose tests run on a server.
+type job struct{ pkg, flag string }
+
+// whole has the packages whose tests start servers, and at last the tests of internal/matrix with a
+// cluster or sentinels.
+var whole = []job{
+	{pkg: "mutex"}, {pkg: "semaphore"}, {pkg: "waitgroup"}, {pkg: "internal/redisstore"}, {pkg: "internal/clienttest"}, {pkg: "internal/docs"},
+	{timed, "-test.run=Cluster|Sentinels"},
 }
 
-// quick runs every script, and every primitive with each kind of client, including cluster and
+// timed is a package whose tests measure times. It runs alone.
+const timed = "internal/matrix/faults"
+
+// quick has every script, and every primitive with each kind of client, including cluster and
 // sentinels. It skips the long tests, most of which explore states.
-var quick = [][]string{
-	{"-p", "4", "-skip", "ServersAgree|Bounded|RepeatedOrLate|NoScriptLeaves|SiblingOfAnotherType|InSteps|Model|Odd|Records|StaleEntriesAhead|Grow",
-		"./internal/redisstore", "./internal/clienttest"},
-	{"-run", "TestCheck", "./mutex"},
+var quick = []job{
+	{"internal/redisstore", "-test.skip=ServersAgree|Bounded|RepeatedOrLate|NoScriptLeaves|SiblingOfAnotherType|InSteps|Model|Odd|Records|StaleEntriesAhead|Grow"},
+	{pkg: "internal/clienttest"},
+	{"mutex", "-test.run=TestCheck"},
 }
 
 func main() {
@@ -76,6 +82,18 @@ func run(ctx context.Context, names string, small, write bool) error {
 	if err != nil {
 		return err
 	}
+	jobs := whole
+	if small {
+		jobs = quick
+	}
+	dir, err := os.MkdirTemp("", "servers")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := build(ctx, dir, jobs); err != nil {
+		return err
+	}
 	var running sync.WaitGroup
 	var mu sync.Mutex
 	var failed error
@@ -90,11 +108,11 @@ func run(ctx context.Context, names string, small, write bool) error {
 		}
 		running.Go(func() {
 			if err == nil {
-				err = testOn(ctx, binary, small, write)
+				err = testOn(ctx, binary, dir, jobs, write)
 			}
-			mu.Lock()
-			defer mu.Unlock()
 			if err != nil {
+				mu.Lock()
+				defer mu.Unlock()
 				failed = errors.Join(failed, fmt.Errorf("%s: %w", s.name, err))
 			}
 		})
@@ -107,12 +125,8 @@ func run(ctx context.Context, names string, small, write bool) error {
 }
 
 // testOn runs the tests on a server, and prints the result.
-func testOn(ctx context.Context, binary string, small, write bool) error {
-	runs := whole
-	if small {
-		runs = quick
-	}
-	r, err := test(ctx, binary, runs)
+func testOn(ctx context.Context, binary, dir string, jobs []job, write bool) error {
+	r, err := test(ctx, binary, dir, jobs)
 	if err != nil {
 		return err
 	}

@@ -1,28 +1,27 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
 
-func TestReadCountsTests(t *testing.T) {
+func TestAddCountsTests(t *testing.T) {
 	var r result
-	r.read([]byte(`{"Action":"pass","Package":"m/a","Test":"TestA/case"}
-{"Action":"pass","Package":"m/a","Test":"TestA"}
-{"Action":"output","Package":"m/a","Test":"TestB","Output":"why\n"}
-{"Action":"fail","Package":"m/a","Test":"TestB"}
-{"Action":"skip","Package":"m/a","Test":"TestC"}
-{"Action":"fail","Package":"m/a"}
-{"Action":"output","Package":"m/b","Output":"found leaked goroutines\n"}
-{"Action":"fail","Package":"m/b"}
-`))
-	if r.passed != 1 || r.skipped != 1 || !slices.Equal(r.failed, []string{"a.TestB", "b."}) {
+	red := errors.New("exit status 1")
+	r.add("a", "=== RUN   TestA\n--- PASS: TestA (0.00s)\n    --- PASS: TestA/case (0.00s)\n    x_test.go:1: why\n--- FAIL: TestB (0.10s)\n--- SKIP: TestC (0.00s)\nFAIL\n", red)
+	r.add("b", "--- PASS: TestD (0.00s)\nfound leaked goroutines\n", red)
+	r.add("c", "testing: warning: no tests to run\nPASS\n", nil)
+	if r.passed != 2 || r.skipped != 1 || !slices.Equal(r.failed, []string{"a.TestB", "b.", "c."}) {
 		t.Errorf("%+v", r)
 	}
-	if r.output != "why\nfound leaked goroutines\n" {
-		t.Errorf("output %q", r.output)
+	for _, want := range []string{"why\n", "found leaked goroutines\n"} {
+		if !strings.Contains(r.output, want) {
+			t.Errorf("%q is not in %q", want, r.output)
+		}
 	}
 }
 

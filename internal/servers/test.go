@@ -1,14 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
-	"strings"
+	"path"
+	"path/filepath"
+	"regexp"
+	"sync"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
@@ -23,61 +23,68 @@ type result struct {
 	took            time.Duration
 }
 
-// test runs go test with the server, once for each list of arguments. An error means that the
-// tests did not run.
-func test(ctx context.Context, binary string, runs [][]string) (r result, err error) {
+// build builds the test binaries of all packages in dir.
+func build(ctx context.Context, dir string, jobs []job) error {
+	args := []string{"test", "-c", "-o", dir}
+	for _, j := range jobs {
+		args = append(args, "./"+j.pkg)
+	}
+	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("go test -c: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// test runs the test binaries with the server. An error means that they did not run.
+func test(ctx context.Context, binary, dir string, jobs []job) (r result, err error) {
 	if r.version, err = version(ctx, binary); err != nil {
 		return r, err
 	}
 	start := time.Now()
-	for _, args := range runs {
-		if err := r.test(ctx, binary, args); err != nil {
-			return r, err
+	var running sync.WaitGroup
+	var mu sync.Mutex
+	for _, j := range jobs {
+		cmd := exec.CommandContext(ctx, filepath.Join(dir, path.Base(j.pkg)+".test"), "-test.v", "-test.timeout=10m")
+		if j.flag != "" {
+			cmd.Args = append(cmd.Args, j.flag)
 		}
+		cmd.Dir = j.pkg
+		cmd.Env = append(os.Environ(), "BATON_REDIS_SERVER="+binary, "BATON_REQUIRE_REDIS=1")
+		if j.pkg == timed {
+			cmd.Env = append(cmd.Env, redistest.TimedEnv+"=1")
+			running.Wait()
+		}
+		running.Go(func() {
+			out, err := cmd.CombinedOutput()
+			mu.Lock()
+			defer mu.Unlock()
+			r.add(path.Base(j.pkg), string(out), err)
+		})
 	}
+	running.Wait()
 	r.took = time.Since(start)
-	return r, nil
+	return r, ctx.Err()
 }
 
-func (r *result) test(ctx context.Context, binary string, args []string) error {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json", "-vet=off", "-count", "1"}, args...)...)
-	cmd.Env = append(os.Environ(), "BATON_REDIS_SERVER="+binary, "BATON_REQUIRE_REDIS=1")
-	if strings.HasPrefix(args[len(args)-1], "./internal/matrix") {
-		cmd.Env = append(cmd.Env, redistest.TimedEnv+"=1")
-	}
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
+var ended = regexp.MustCompile(`(?m)^--- (PASS|FAIL|SKIP): (\S+)`) // not of subtests, which are indented
+
+// add adds the output of a package, and the error of its process.
+func (r *result) add(pkg, output string, err error) {
 	passed, failed := r.passed, len(r.failed)
-	out, err := cmd.Output()
-	r.read(out)
-	if err != nil && len(r.failed) == failed || err == nil && r.passed == passed {
-		return fmt.Errorf("go test ran nothing: %v: %s%s", err, r.output, stderr.Bytes())
-	}
-	return ctx.Err()
-}
-
-// read adds the events of go test -json. It counts tests, not subtests.
-func (r *result) read(events []byte) {
-	texts := map[string]string{} // output by test or package
-	for line := range bytes.Lines(events) {
-		var e struct{ Action, Package, Test, Output string }
-		if json.Unmarshal(line, &e) != nil {
-			continue
-		}
-		test, _, isSubtest := strings.Cut(e.Test, "/")
-		name := e.Package[strings.LastIndex(e.Package, "/")+1:] + "." + test
-		switch {
-		case e.Action == "output" || e.Action == "build-output":
-			texts[name] += e.Output
-		case isSubtest:
-		case e.Action == "fail" && (test != "" || !slices.ContainsFunc(r.failed, func(f string) bool { return strings.HasPrefix(f, name) })):
-			r.failed = append(r.failed, name) // a package fails without a test after a panic or a leak
-			r.output += texts[name]
-		case test == "":
-		case e.Action == "pass":
+	for _, m := range ended.FindAllStringSubmatch(output, -1) {
+		switch m[1] {
+		case "PASS":
 			r.passed++
-		case e.Action == "skip":
+		case "SKIP":
 			r.skipped++
+		case "FAIL":
+			r.failed = append(r.failed, pkg+"."+m[2])
 		}
+	}
+	if len(r.failed) == failed && (err != nil || r.passed == passed) { // a panic, a leak, or no test
+		r.failed = append(r.failed, pkg+".")
+	}
+	if len(r.failed) > failed {
+		r.output += fmt.Sprintf("%s\n%s: %v\n", output, pkg, err)
 	}
 }
