@@ -128,12 +128,12 @@ func TestGoals(t *testing.T) {
 		goal
 		want string
 	}{
-		{goal{"baton", rate, best, 1.2, true}, "holds/s, × that of the best peer redislock ≥ 1.20 1.20 0.900–1.30 met"},
-		{goal{"baton", rate, best, 1.3, true}, "holds/s, × that of the best peer redislock ≥ 1.30 1.20 0.900–1.30 NOT MET"},
-		{goal{"baton", p99, best, 0.125, false}, "p99 µs, × that of the best peer redislock ≤ 0.125 2.00 2.00–2.00 NOT MET"},
-		{goal{"baton", p99, bestFair, 0.125, false}, "p99 µs, × that of the best fair peer redsync ≤ 0.125 0.100 0.100–0.100 met"},
-		{goal{"baton", rate, "redsync", 2, true}, "holds/s, × that of redsync ≥ 2.00 2.40 1.80–2.60 met"},
-		{goal{"baton", jains, "", 0.9, true}, "Jain ≥ 0.900 – – not measured"},
+		{goal{"baton", rate, best, 1.2}, "holds/s, × that of the best peer redislock ≥ 1.20 1.20 0.900–1.30 met"},
+		{goal{"baton", rate, best, 1.3}, "holds/s, × that of the best peer redislock ≥ 1.30 1.20 0.900–1.30 NOT MET"},
+		{goal{"baton", p99, best, 0.125}, "p99 µs, × that of the best peer redislock ≤ 0.125 2.00 2.00–2.00 NOT MET"},
+		{goal{"baton", p99, bestFair, 0.125}, "p99 µs, × that of the best fair peer redsync ≤ 0.125 0.100 0.100–0.100 met"},
+		{goal{"baton", rate, "redsync", 2}, "holds/s, × that of redsync ≥ 2.00 2.40 1.80–2.60 met"},
+		{goal{"baton", jains, "", 0.9}, "Jain ≥ 0.900 – – not measured"},
 	} {
 		if text := strings.Join(r.evaluate(c.goal), " "); text != "row: baton: "+c.want {
 			t.Errorf("%s\nwant\n%s", text, c.want)

@@ -137,41 +137,32 @@ func (t *tally) once(ctx context.Context, h handle, inside func()) (wait time.Du
 	return wait
 }
 
-// foreign runs the two processes of again-foreign: the first locks a key repeatedly, the other every visitPeriod.
-func (w *worker) foreign(start time.Time) *tally {
-	if w.Index > 0 {
-		return w.visit(start)
-	}
-	return w.again(start, w.Duration, 0, func(*tally, time.Duration) {})
-}
-
-// pingpong makes two clients lock a key in turn. The library treats them as two processes.
-func (w *worker) pingpong(start time.Time) *tally {
-	return w.again(start, w.Duration, 0, (*tally).waited)
-}
-
-// visit locks a key every visitPeriod. A process that ends while it lingers keeps the lock, so it ends early.
-func (w *worker) visit(start time.Time) *tally {
-	t := w.again(start, w.Duration-2*visitPeriod, visitPeriod, (*tally).waited)
-	t.Holds = nil
-	return t
-}
-
-// again locks a key repeatedly, with all clients in turn, and with a pause before each lock.
-func (w *worker) again(start time.Time, d, pause time.Duration, record func(*tally, time.Duration)) *tally {
-	t := &tally{Holds: make([]int64, 1)}
+// again locks a key repeatedly, with all clients in turn. A visitor does so every visitPeriod. The waits of visitors and of several
+// clients count. The library treats two clients as two processes.
+func (w *worker) again(start time.Time) *tally {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var handles []handle
 	for _, c := range w.clients {
 		handles = append(handles, c.handle("again"))
 	}
+	t, end, visits := &tally{}, start.Add(w.Duration), w.Task == "visit" || w.Index > 0
+	if visits {
+		end = end.Add(-2 * visitPeriod) // a process that ends while it lingers keeps the lock
+	} else {
+		t.Holds = make([]int64, 1)
+	}
 	time.Sleep(time.Until(start))
-	for end := start.Add(d); time.Now().Before(end); {
+	for time.Now().Before(end) {
 		for _, h := range handles {
-			time.Sleep(pause)
-			record(t, t.once(ctx, h, func() {}))
-			t.Holds[0]++
+			if visits {
+				time.Sleep(visitPeriod)
+			} else {
+				t.Holds[0]++
+			}
+			if wait := t.once(ctx, h, func() {}); visits || len(handles) > 1 {
+				t.waited(wait)
+			}
 		}
 	}
 	return t

@@ -153,9 +153,8 @@ func markdown(title string, lines [][]string) string {
 // A goal is a bound for a figure of a system, or for the ratio to the figure of another system.
 type goal struct {
 	system, figure string
-	relativeTo     string // another system, best, bestFair, or "" for the figure itself
-	limit          float64
-	minimum        bool // limit is a minimum instead of a maximum
+	relativeTo     string  // another system, best, bestFair, or "" for the figure itself
+	limit          float64 // a minimum of rate and jains, and a maximum of other figures
 }
 
 const (
@@ -194,12 +193,13 @@ func (r *row) evaluate(g goal) []string {
 		desc, got = desc+", × that of "+g.relativeTo, got.ratioTo(r.get(g.relativeTo, g.figure))
 	}
 	bound, x, verdict := "≤ ", got.median(), "NOT MET"
-	if g.minimum {
-		bound = "≥ "
+	met := x <= g.limit
+	if g.figure == rate || g.figure == jains {
+		bound, met = "≥ ", x >= g.limit
 	}
 	if len(got) == 0 {
 		verdict = "not measured"
-	} else if g.minimum && x >= g.limit || !g.minimum && x <= g.limit {
+	} else if met {
 		verdict = "met"
 	}
 	return []string{desc, bound + number(g.limit), got.cell(), got.spread(), verdict}

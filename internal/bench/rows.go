@@ -41,7 +41,7 @@ func ownKeys(name string, goroutines int, systems string, goals ...goal) *row {
 
 // withLatency returns the row own-64 over a network with a delay each way. Lock and unlock take one round trip each.
 func withLatency(delay time.Duration) *row {
-	r := ownKeys(fmt.Sprintf("own-64-latency-%v", delay), 64, ownSystems+" pipeline", goal{"baton", trips, "", 2.2, false})
+	r := ownKeys(fmt.Sprintf("own-64-latency-%v", delay), 64, ownSystems+" pipeline", goal{"baton", trips, "", 2.2})
 	r.delay = delay
 	return r
 }
@@ -70,45 +70,45 @@ func held(r *row) { r.job.Hold = time.Millisecond }
 
 // permitRow and readRow change a hot row to permits, or to readers and one writer.
 func permitRow(r *row) {
-	r.systems, r.job.Limit, r.goals = "baton-permits script-1ms", permits, []goal{{"baton-permits", rate, best, 20, true}}
+	r.systems, r.job.Limit, r.goals = "baton-permits script-1ms", permits, []goal{{"baton-permits", rate, best, 20}}
 }
 
 func readRow(r *row) {
-	r.systems, r.job.Reads, r.goals = "baton-rw baton", true, []goal{{"baton-rw", rate, "baton", 20, true}}
+	r.systems, r.job.Reads, r.goals = "baton-rw baton", true, []goal{{"baton-rw", rate, "baton", 20}}
 }
 
 // rows has all rows, in the order of measurement.
 var rows = []*row{
 	{
 		name: "solo", desc: "1 goroutine, 1 uncontended key; times of lock and unlock", systems: soloSystems, job: job{Task: "solo"}, goals: []goal{
-			{"baton", p50, "floor-fenced", 1.15, false}, {"baton-background", p50, "floor-fenced", 1.15, false},
-			{"baton", rate, "redislock", 0.95, true}, {"baton-background", rate, "redislock", 0.95, true}, {"baton", allocations, "", 28, false},
+			{"baton", p50, "floor-fenced", 1.15}, {"baton-background", p50, "floor-fenced", 1.15},
+			{"baton", rate, "redislock", 0.95}, {"baton-background", rate, "redislock", 0.95}, {"baton", allocations, "", 28},
 		},
 	},
 	ownKeys("own-4", 4, ownSystems+" pipeline"),
 	ownKeys("own-16", 16, ownSystems+" pipeline"),
-	ownKeys("own-64", 64, ownSystems+" pipeline", goal{"baton", rate, "rueidislock-1", 1.2, true}, goal{"baton", rate, "pipeline", 0.95, true}), // one of the two goals is enough
+	ownKeys("own-64", 64, ownSystems+" pipeline", goal{"baton", rate, "rueidislock-1", 1.2}, goal{"baton", rate, "pipeline", 0.95}), // one of the two goals is enough
 	withLatency(time.Millisecond), withLatency(5 * time.Millisecond), withLatency(20 * time.Millisecond),
-	ownKeys("again-1", 1, againSystems, goal{batonLinger, rate, "floor", 50, true}, goal{batonLinger, requests, "", 0.01, false}),
-	ownKeys("again-64", 64, againSystems, goal{batonLinger, rate, "floor", 20, true}, goal{batonLinger, requests, "", 0.01, false}),
+	ownKeys("again-1", 1, againSystems, goal{batonLinger, rate, "floor", 50}, goal{batonLinger, requests, "", 0.01}),
+	ownKeys("again-64", 64, againSystems, goal{batonLinger, rate, "floor", 20}, goal{batonLinger, requests, "", 0.01}),
 	{
 		name: "again-foreign", desc: fmt.Sprintf("one process locks a key repeatedly, another every %v; times of the other's wait; floor has no other process", visitPeriod),
-		systems: againSystems + " " + batonLingerFree, job: job{Task: "foreign"}, processes: 2, goals: []goal{
-			{batonLinger, p50, batonLingerFree, 2.5, false}, {batonLinger, p99, batonLingerFree, 4, false}, {batonLinger, rate, "floor", 20, true},
+		systems: againSystems + " " + batonLingerFree, job: job{Task: "again"}, processes: 2, goals: []goal{
+			{batonLinger, p50, batonLingerFree, 2.5}, {batonLinger, p99, batonLingerFree, 4}, {batonLinger, rate, "floor", 20},
 		},
 	},
 	{
-		name: "again-pingpong", desc: "2 clients lock a key in turn", systems: "baton baton-linger", job: job{Task: "pingpong", Clients: 2}, processes: 1,
-		goals: []goal{{batonLinger, rate, "baton", 0.9, true}},
+		name: "again-pingpong", desc: "2 clients lock a key in turn", systems: "baton baton-linger", job: job{Task: "again", Clients: 2}, processes: 1,
+		goals: []goal{{batonLinger, rate, "baton", 0.9}},
 	},
-	ownKeys("cluster-own-64", 64, ownSystems, goal{"baton", rate, "floor", 1.3, true}).modified("cluster-own-64", "; 3 masters", onCluster),
+	ownKeys("cluster-own-64", 64, ownSystems, goal{"baton", rate, "floor", 1.3}).modified("cluster-own-64", "; 3 masters", onCluster),
 	hot(4, 8).modified("cluster-hot-4x8", "; 3 masters", onCluster),
-	hot(4, 8, goal{"baton", rate, best, 80, true}, goal{"baton", p99, best, 1.0 / 8, false}, goal{"baton", jains, "", 0.97, true}),
-	hot(4, 256, goal{"baton", rate, best, 50, true}, goal{"baton", p99, best, 1.0 / 50, false}, goal{"baton", jains, "", 0.97, true}),
-	hot(16, 1, goal{"baton", rate, best, 1.2, true}, goal{"baton", rate, bestFair, 1.2, true}, goal{"baton", p99, bestFair, 1.0 / 8, false},
-		goal{"baton", jains, "", 0.99, true}, goal{"baton", requests, "", 2.1, false},
-		goal{batonLinger, rate, best, 20, true}, goal{batonLinger, longest, bestFair, 1, false}, goal{batonLinger, jains, "", 0.97, true}),
-	hot(4, 8, goal{"baton", jains, "", 0.97, true}, goal{"baton", p99, "", 1.5 * 32 * 1000, false}).modified("hot-4x8-1ms", ", and hold it for 1 ms", held), // 1.5 × waiters × hold
+	hot(4, 8, goal{"baton", rate, best, 80}, goal{"baton", p99, best, 1.0 / 8}, goal{"baton", jains, "", 0.97}),
+	hot(4, 256, goal{"baton", rate, best, 50}, goal{"baton", p99, best, 1.0 / 50}, goal{"baton", jains, "", 0.97}),
+	hot(16, 1, goal{"baton", rate, best, 1.2}, goal{"baton", rate, bestFair, 1.2}, goal{"baton", p99, bestFair, 1.0 / 8},
+		goal{"baton", jains, "", 0.99}, goal{"baton", requests, "", 2.1},
+		goal{batonLinger, rate, best, 20}, goal{batonLinger, longest, bestFair, 1}, goal{batonLinger, jains, "", 0.97}),
+	hot(4, 8, goal{"baton", jains, "", 0.97}, goal{"baton", p99, "", 1.5 * 32 * 1000}).modified("hot-4x8-1ms", ", and hold it for 1 ms", held), // 1.5 × waiters × hold
 	hot(4, 64).modified("readers", " to read, and 1 to write once per second", readRow),
 	hot(4, 64).modified("readers-1ms", " to read for 1 ms, and 1 to write once per second", readRow, held),
 	hot(4, 64).modified("permits", " of 16 permits", permitRow),
@@ -148,7 +148,7 @@ func (r *row) round(ctx context.Context, b *bench, n int) {
 func (r *row) measure(b *bench, servers *server, s system) {
 	j, processes := r.job, r.processes
 	j.System, j.Duration, j.Addr, j.SharedMem = s.name, b.duration, servers.addr(), filepath.Join(b.dir, "memory")
-	if j.Task == "foreign" {
+	if j.Task == "again" && processes > 1 {
 		j.Duration *= 4 // for enough visits
 		switch s.name {
 		case "floor": // floor cannot wait

@@ -18,7 +18,7 @@ import (
 
 // A job is what one worker process does.
 type job struct {
-	Task           string // one of tasks
+	Task           string // solo, contend, again or visit
 	System, Addr   string
 	SharedMem      string // the file's name
 	Goroutines     int
@@ -83,13 +83,6 @@ type worker struct {
 	mem     *sharedMem
 }
 
-var tasks = map[string]func(w *worker, start time.Time) *tally{
-	"contend":  (*worker).contend,
-	"foreign":  (*worker).foreign,
-	"visit":    (*worker).visit,
-	"pingpong": (*worker).pingpong,
-}
-
 // runWorker does a worker's job, and does not return, in a process that runWorkers has started. The
 // process writes "ready", reads the start time, and writes its tally. It ends when its parent ends,
 // because that closes its stdin.
@@ -114,7 +107,11 @@ func runWorker() {
 		os.Exit(1)
 	}()
 	before := cpuTime()
-	all := tasks[w.Task](w, start)
+	work := (*worker).again
+	if w.Task == "contend" {
+		work = (*worker).contend
+	}
+	all := work(w, start)
 	all.CPU = cpuTime() - before
 	check(out.Encode(all))
 	os.Exit(0)

@@ -175,5 +175,12 @@ func explain(ops []porcupine.Operation, info porcupine.LinearizationInfo) string
 	rest := slices.DeleteFunc(slices.Clone(ops), func(op porcupine.Operation) bool { return slices.Contains(best, op) })
 	slices.SortFunc(rest, func(a, b porcupine.Operation) int { return cmp.Compare(a.Return, b.Return) })
 	return fmt.Sprintf("%d of %d calls can be ordered, the last of them%s\n  none of these can follow%s",
-		len(best), len(ops), lines(best[max(0, len(best)-8):]), lines(rest[:min(8, len(rest))]))
+		len(best), len(ops), describe(best[max(0, len(best)-8):]), describe(rest[:min(8, len(rest))]))
+}
+
+func describe(ops []porcupine.Operation) (text string) {
+	for _, op := range ops {
+		text += fmt.Sprintf("\n    [%s, %s] ms %+v", millis(op.Call), millis(op.Return), op.Input)
+	}
+	return text
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"time"
 )
@@ -40,19 +39,15 @@ func exclusion(s *timeline, key string) []violation {
 			}
 		}
 		if until > h.First && !s.excusedThroughout(key, h.First, until) {
+			text := ""
+			for _, o := range inside {
+				text += "\n    " + o.String()
+			}
 			return []violation{violated("S1", "%s: holds of %d with a capacity of %d from %s to %s ms:%s", key, weight, workloadOf(key).capacity,
-				millis(h.First), millis(until), lines(inside))}
+				millis(h.First), millis(until), text)}
 		}
 	}
 	return nil
-}
-
-// lines describes each value on a line of its own.
-func lines[V any](list []V) (text string) {
-	for _, v := range list {
-		text += fmt.Sprintf("\n    %+v", v)
-	}
-	return text
 }
 
 // excusedThroughout reports whether excused losses of the key cover the whole period.

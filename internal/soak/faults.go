@@ -226,11 +226,7 @@ func commandFault(arm func(p *proxy, match string)) func(*injection) {
 		want := x.count()
 		for _, p := range x.proxies(victims) {
 			for range 1 + x.random.IntN(4) {
-				match := "evalsha"
-				if x.system == "redsync" && x.random.IntN(2) == 0 {
-					match = "\r\nset\r\n"
-				}
-				arm(p, match)
+				arm(p, "evalsha")
 				want++
 			}
 		}

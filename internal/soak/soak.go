@@ -90,6 +90,9 @@ func (c *config) choose(topology, primitives, only string) (err error) {
 	if c.keys, err = selected(keys, primitives, func(key string) string { return workloadOf(key).name }); err != nil {
 		return err
 	}
+	if c.system != "baton" {
+		c.keys = c.keys[:2] // the others are for tries, which peers do not make
+	}
 	c.faults, err = selected(faults, only, func(f fault) string { return f.name })
 	return err
 }

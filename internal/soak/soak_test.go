@@ -2,6 +2,8 @@ package main
 
 import (
 	"os"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,8 +46,18 @@ func TestSoak(t *testing.T) {
 	}
 }
 
+func TestCountersOfFaultsExist(t *testing.T) {
+	for _, f := range faults {
+		_, ok := reflect.TypeFor[redistest.Faults]().FieldByName(f.counter)
+		if !ok && f.counter != "" && !strings.HasPrefix(f.counter, "errorstat_") {
+			t.Errorf("%s: redistest.Faults has no %s", f.name, f.counter)
+		}
+	}
+}
+
 // TestControlGroup: the same workers, faults and checks find the known problems of other libraries.
 func TestControlGroup(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		system, rows, fault, rule string
 		ttl                       time.Duration

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,13 +24,12 @@ type testRun struct {
 	topology *topology
 	fleet    fleet
 	timeline *timeline
-	clients  []int           // connections of each master before the workers started
-	reported map[string]bool // violations that are already reported
+	clients  []int // connections of each master before the workers started
 }
 
 // run runs a test run with these faults, until ctx is done.
 func (c *config) run(ctx context.Context, h *harness, kind string, list []fault, random *rand.Rand, r *report) {
-	tr := &testRun{config: c, report: r, random: random, ttl: c.ttl, timeline: &timeline{byID: map[int64]*interval{}}, reported: map[string]bool{}}
+	tr := &testRun{config: c, report: r, random: random, ttl: c.ttl, timeline: &timeline{byID: map[int64]*interval{}}}
 	if tr.ttl == 0 {
 		tr.ttl = time.Duration(500+random.IntN(1501)) * time.Millisecond
 	}
@@ -212,10 +212,9 @@ func (tr *testRun) checkAtEnd() (list []violation) {
 // addViolations adds new violations to the row and to the report.
 func (tr *testRun) addViolations(list []violation, to *row) {
 	for _, v := range list {
-		if tr.reported[v.text] {
+		if slices.Contains(tr.violations, v) {
 			continue
 		}
-		tr.reported[v.text] = true
 		if to != nil {
 			to.n[violations]++
 		}
