@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -100,13 +101,12 @@ func record(t *testing.T) (scrapes []scrape, firstFault time.Time) {
 
 // An engine runs queries on the scrapes.
 type engine struct {
-	*testing.T
 	*promql.Engine
 	*teststorage.TestStorage
 }
 
 func newEngine(t *testing.T, scrapes []scrape) *engine {
-	e := &engine{t, promql.NewEngine(promql.EngineOpts{MaxSamples: 1e7, Timeout: time.Minute}), teststorage.New(t)}
+	e := &engine{promql.NewEngine(promql.EngineOpts{MaxSamples: 1e7, Timeout: time.Minute}), teststorage.New(t)}
 	for _, s := range scrapes {
 		samples := expfmt.SampleDecoder{
 			Dec:  expfmt.NewDecoder(strings.NewReader(s.page), expfmt.NewFormat(expfmt.TypeTextPlain)),
@@ -135,33 +135,33 @@ func newEngine(t *testing.T, scrapes []scrape) *engine {
 	return e
 }
 
-func (e *engine) query(text string, at time.Time) promql.Vector {
-	e.Helper()
-	q, err := e.NewInstantQuery(e.Context(), e.TestStorage, nil, text, at)
+func (e *engine) query(t *testing.T, text string, at time.Time) promql.Vector {
+	t.Helper()
+	q, err := e.NewInstantQuery(t.Context(), e.TestStorage, nil, text, at)
 	if err != nil {
-		e.Fatalf("%s: %v", text, err)
+		t.Fatalf("%s: %v", text, err)
 	}
 	defer q.Close()
-	v, err := q.Exec(e.Context()).Vector()
+	v, err := q.Exec(t.Context()).Vector()
 	if err != nil {
-		e.Fatalf("%s: %v", text, err)
+		t.Fatalf("%s: %v", text, err)
 	}
 	return append(promql.Vector{}, v...)
 }
 
-// TestDashboard runs each query of the dashboard, which must have a result without NaN.
-func TestDashboard(t *testing.T) {
-	scrapes, _ := record(t)
+// TestQueries runs each query of the dashboard, which must have a result without NaN. It evaluates each
+// alert once a minute, as Prometheus does. Before the first fault, no alert has a result. After it,
+// each alert has a result for long enough to fire.
+func TestQueries(t *testing.T) {
+	scrapes, firstFault := record(t)
+	last := scrapes[len(scrapes)-1].at
 	e := newEngine(t, scrapes)
 	text, err := os.ReadFile("dashboard.json")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var dashboard struct {
-		Panels []struct {
-			Title   string
-			Targets []struct{ Expr string }
-		}
+		Panels []struct{ Targets []struct{ Expr string } }
 	}
 	if err := json.Unmarshal(text, &dashboard); err != nil {
 		t.Fatal(err)
@@ -171,40 +171,24 @@ func TestDashboard(t *testing.T) {
 		for _, target := range p.Targets {
 			n++
 			query := strings.NewReplacer("$name", ".*", "$__rate_interval", "5m").Replace(target.Expr)
-			found := e.query(query, scrapes[len(scrapes)-1].at)
-			if len(found) == 0 {
-				t.Errorf("%s: no result of %s", p.Title, query)
-			}
-			for _, s := range found {
-				if math.IsNaN(s.F) {
-					t.Errorf("%s: %v", p.Title, s)
-				}
+			found := e.query(t, query, last)
+			if len(found) == 0 || slices.ContainsFunc(found, func(s promql.Sample) bool { return math.IsNaN(s.F) }) {
+				t.Errorf("the result of %s is %v", query, found)
 			}
 		}
 	}
 	if n < 9 {
 		t.Errorf("the dashboard has %d queries", n)
 	}
-}
 
-// TestAlerts evaluates each alert once a minute, as Prometheus does. Before the first fault, no alert
-// has a result. After it, each alert has a result for long enough to fire.
-func TestAlerts(t *testing.T) {
-	scrapes, firstFault := record(t)
-	e := newEngine(t, scrapes)
 	groups, errs := rulefmt.ParseFile("alerts.yml", false, pmodel.UTF8Validation, parser.NewParser(parser.Options{}), slog.New(slog.DiscardHandler))
-	if len(errs) > 0 {
-		t.Fatal(errs)
+	if len(errs) > 0 || len(groups.Groups[0].Rules) != 3 {
+		t.Fatalf("there are no three alerts: %v", errs)
 	}
-	rules := groups.Groups[0].Rules
-	if len(rules) != 3 {
-		t.Fatalf("there are %d alerts", len(rules))
-	}
-	for _, rule := range rules {
-		last := scrapes[len(scrapes)-1].at
+	for _, rule := range groups.Groups[0].Rules {
 		var since time.Time // start of the alert's pending state
 		for at := scrapes[0].at; !at.After(last); at = at.Add(time.Minute) {
-			found := e.query(rule.Expr, at)
+			found := e.query(t, rule.Expr, at)
 			switch {
 			case at.Before(firstFault) && len(found) > 0:
 				t.Errorf("%s has a result %v before the first fault: %v", rule.Alert, firstFault.Sub(at), found)
