@@ -25,7 +25,7 @@ func TestConsume(t *testing.T) {
 		}
 		var cost [2]float64
 		for i, linger := range []time.Duration{0, 100 * time.Millisecond} {
-			cost[i] = consume(rdb.Options(), 2000, linger, handle)
+			cost[i] = consume(rdb.Options(), 1000, linger, handle)
 		}
 		t.Logf("%.2f requests per event, with Linger %.2f", cost[0], cost[1])
 		if cost[1] > cost[0]/2 {
