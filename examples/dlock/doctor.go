@@ -10,11 +10,8 @@ import (
 // doctor prints what the server supports, and fails if locks are not safe on it.
 func doctor(args []string) error {
 	f := flags("doctor", "dlock doctor")
-	if err := f.Parse(args); err != nil {
-		return usageError(err)
-	}
-	if f.NArg() > 0 {
-		return fail(exitUsage, "doctor takes no argument")
+	if err := parseArgs(f, args, 0, 0); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 6*connectTimeout)
 	defer cancel()

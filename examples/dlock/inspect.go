@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 
 	"github.com/redis/go-redis/v9"
@@ -43,20 +41,9 @@ func inspect(args []string) error {
 // open parses the arguments of a subcommand that takes one NAME, and connects to Redis.
 func open(command string, args []string) (*redis.Client, string, error) {
 	f := flags(command, "dlock "+command+" NAME")
-	if err := f.Parse(args); err != nil {
-		return nil, "", usageError(err)
-	}
-	if f.NArg() != 1 || f.Arg(0) == "" {
-		return nil, "", fail(exitUsage, "%s takes one NAME", command)
+	if err := parseArgs(f, args, 1, 1); err != nil {
+		return nil, "", err
 	}
 	rdb, err := connect(context.Background())
 	return rdb, f.Arg(0), err
-}
-
-// usageError adds the exit status to an error of flag.Parse.
-func usageError(err error) error {
-	if errors.Is(err, flag.ErrHelp) {
-		return err
-	}
-	return fail(exitUsage, "%w; see dlock -h", err)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -201,20 +202,25 @@ func withStatus(err error) error {
 
 // summary returns one line with the holders and the waiters.
 func (s status) summary() string {
-	parts := []string{}
+	var names []string
 	for _, h := range s.Holders {
-		parts = append(parts, plain(h.Owner.String()))
+		names = append(names, plain(h.Owner.String()))
 	}
-	if s.More > 0 {
-		parts = append(parts, fmt.Sprintf("%d more", s.More))
+	if names != nil {
+		names[0] = "held by " + names[0]
 	}
-	text := "free"
-	if len(parts) > 0 {
-		text = "held by " + strings.Join(parts, ", ")
-	}
+	return s.line(names)
+}
+
+// line returns one line with the given holders, and the rest of the status.
+func (s status) line(holders []string) string {
 	if s.Limiter != nil {
 		return s.Detail
 	}
+	if s.More > 0 {
+		holders = append(holders, fmt.Sprintf("%d more", s.More))
+	}
+	text := cmp.Or(strings.Join(holders, ", "), "free")
 	if s.Detail != "" {
 		text += "; " + s.Detail
 	}

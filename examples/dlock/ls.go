@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,17 +16,10 @@ import (
 // list prints all locks, or the locks whose names match a Redis pattern.
 func list(args []string) error {
 	f := flags("ls", "dlock ls [pattern]")
-	if err := f.Parse(args); err != nil {
-		return usageError(err)
+	if err := parseArgs(f, args, 0, 1); err != nil {
+		return err
 	}
-	pattern := "*"
-	switch f.NArg() {
-	case 0:
-	case 1:
-		pattern = f.Arg(0)
-	default:
-		return fail(exitUsage, "ls takes one pattern")
-	}
+	pattern := cmp.Or(f.Arg(0), "*")
 	ctx := context.Background()
 	rdb, err := connect(ctx)
 	if err != nil {

@@ -215,3 +215,17 @@ func flags(name, line string) *flag.FlagSet {
 	}
 	return f
 }
+
+// parseArgs parses the arguments of a subcommand. The first is required if least is 1.
+func parseArgs(f *flag.FlagSet, args []string, least, most int) error {
+	err := f.Parse(args)
+	switch n := f.NArg(); {
+	case errors.Is(err, flag.ErrHelp):
+		return err
+	case err != nil:
+		return fail(exitUsage, "%w; see dlock %s -h", err, f.Name())
+	case n < least, n > most, n > 0 && f.Arg(0) == "":
+		return fail(exitUsage, "wrong arguments; see dlock %s -h", f.Name())
+	}
+	return nil
+}

@@ -20,11 +20,8 @@ func ui(args []string) error {
 	addr := f.String("addr", "127.0.0.1:7070", "the `address` of the page; every client that can reach it can read all names and labels")
 	filter := f.String("filter", "*", "show only keys that match this Redis `pattern`")
 	release := f.Bool("allow-release", false, "the page may release locks without their holders, with a token that dlock prints")
-	if err := f.Parse(args); err != nil {
-		return usageError(err)
-	}
-	if f.NArg() > 0 {
-		return fail(exitUsage, "ui takes no argument")
+	if err := parseArgs(f, args, 0, 0); err != nil {
+		return err
 	}
 	ctx, restore := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer restore()

@@ -91,7 +91,10 @@ func (b *board) send() {
 				f.Rows = append(f.Rows, r.sent)
 			}
 			if r.view.ID == s.key {
-				f.Strip, f.Queue = r.strip(s.version, s.started)
+				f.Strip, f.Queue = r.strip.since(s.version), r.queue
+				if s.started { // the page has the earlier polls
+					f.Queue = r.queue[max(0, len(r.queue)-1):]
+				}
 			}
 		}
 		if !s.started {

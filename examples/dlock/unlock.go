@@ -15,12 +15,10 @@ func unlock(args []string) error {
 	f := flags("unlock", "dlock unlock -force [-yes] NAME")
 	force := f.Bool("force", false, "confirm that the holder may still be working, and notices the loss only later")
 	yes := f.Bool("yes", false, "do not ask for confirmation")
-	if err := f.Parse(args); err != nil {
-		return usageError(err)
-	}
+	err := parseArgs(f, args, 1, 1)
 	switch {
-	case f.NArg() != 1 || f.Arg(0) == "":
-		return fail(exitUsage, "unlock takes one NAME")
+	case err != nil:
+		return err
 	case !*force:
 		return fail(exitUsage, "unlock removes the lock while its holder may still be working: use -force")
 	case !*yes && !interactive():

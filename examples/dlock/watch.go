@@ -55,21 +55,5 @@ func (s status) change(before status) string {
 		text, _ := strings.CutSuffix(h.String(), ", 0s left")
 		parts = append(parts, word+" "+text)
 	}
-	if s.More > 0 {
-		parts = append(parts, fmt.Sprintf("%d more", s.More))
-	}
-	if s.Limiter != nil {
-		return s.Detail
-	}
-	text := "free"
-	if len(parts) > 0 {
-		text = strings.Join(parts, ", ")
-	}
-	if s.Detail != "" {
-		text += "; " + s.Detail
-	}
-	if s.Waiters > 0 {
-		text += fmt.Sprintf("; %d waiting, next %s", s.Waiters, plain(s.Next.String()))
-	}
-	return text
+	return s.line(parts)
 }
