@@ -21,12 +21,9 @@ import (
 // schedule must run in one process only. It returns when ctx is done.
 func schedule(ctx context.Context, t *mutex.Term) error {
 	fmt.Printf("process %d leads: term %d\n", os.Getpid(), t.Number())
-	for t.Err() == nil {
+	for ctx.Err() == nil {
 		fmt.Printf("process %d schedules a job\n", os.Getpid()) // storage should check the term's number
-		select {
-		case <-time.After(200 * time.Millisecond):
-		case <-ctx.Done():
-		}
+		time.Sleep(200 * time.Millisecond)
 	}
 	return nil
 }
