@@ -25,7 +25,7 @@ const ample = redistest.Patience
 var (
 	must, sibling, bubbleClient  = kit.Must, redistest.Sibling, redistest.BubbleClient
 	weightedOf, acquire, release = kit.WeightedOf, kit.Acquire, kit.Release
-	queued, awaitQueue, weighs   = kit.AwaitPermits, kit.AwaitQueue, kit.Weighs
+	queued, weighs               = kit.AwaitPermits, kit.Weighs
 )
 
 // panics returns the text of f's panic.
