@@ -1,7 +1,6 @@
 package lease
 
 import (
-	"context"
 	"errors"
 	"testing"
 	"time"
@@ -70,64 +69,5 @@ func TestEndedWindowIsNotExtended(t *testing.T) {
 			}
 			_ = l.Release()
 		}
-	}
-}
-
-// TestNextLeaseIsRenewedInTime grants a lease less than a round trip before the end of its claim's
-// window, which was not renewed for the earlier lease. Without faults the lease must not be lost.
-func TestNextLeaseIsRenewedInTime(t *testing.T) {
-	const ttl = 10 * time.Second
-	lingering := func(p Params) Params {
-		p.TTL, p.Linger = ttl, ttl/10
-		return p
-	}
-	for name, c := range map[string]struct {
-		p                 Params
-		received, release bool // the other lease is received, and released for the next one
-	}{
-		"a mutex, not received":     {lingering(params(ttl)), false, true},
-		"a mutex, past MaxHold":     {lingering(params(ttl)), true, true},
-		"a reader, not received":    {reading(ttl), false, false},
-		"a reader, past MaxHold":    {reading(ttl), true, false},
-		"all permits, not received": {lingering(taking(2, 2)), false, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(e *env) {
-				m, s := e.process()
-				if c.p.Linger > 0 {
-					e.linger(m, c.p)
-				}
-				first := c.p
-				if c.received {
-					first.MaxHold = ttl / 2
-				}
-				ctx, cancel := context.WithCancel(e.Context())
-				defer cancel()
-				other, result := e.request(ctx, m, first)
-				if c.received {
-					<-result
-				}
-				time.Sleep(time.Millisecond) // until the grant
-				s.setLatency(3 * time.Millisecond)
-				for last := time.Duration(0); other.Remaining() != last; { // a renewal moves the end
-					last = 4 * time.Millisecond
-					time.Sleep(other.Remaining() - last)
-				}
-				next, got := e.request(e.Context(), m, c.p)
-				switch {
-				case c.release && c.received:
-					other.Release()
-				case c.release:
-					cancel()
-				}
-				if err := <-got; err != nil {
-					e.Fatal(err)
-				}
-				time.Sleep(ttl)
-				if err := next.Err(); err != nil {
-					e.Errorf("the next lease: %v", err)
-				}
-			})
-		})
 	}
 }

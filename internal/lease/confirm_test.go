@@ -4,20 +4,21 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/client"
 )
 
-// confirmed returns parameters of each primitive whose grants a replica must confirm.
-func confirmed() map[string]Params {
-	all := map[string]Params{"mutex": params(time.Minute), "semaphore": taking(2, 2), "writer": writing(time.Minute), "reader": reading(time.Minute)}
-	for name, p := range all {
-		p.Replicas = 1
-		all[name] = p
-	}
-	return all
+// eachConfirmed runs f for each primitive, with parameters of grants that a replica must confirm, and
+// with those of an exclusive hold that needs no replica.
+func eachConfirmed(t *testing.T, f func(e *env, p, plain Params)) {
+	inBubbles(t, map[string][2]Params{
+		"mutex": {params(time.Minute), params(time.Minute)}, "permits": {taking(2, 2), taking(2, 2)},
+		"writer": {writing(time.Minute), writing(time.Minute)}, "reader": {reading(time.Minute), writing(time.Minute)},
+	}, func(e *env, p [2]Params) {
+		p[0].Replicas = 1
+		f(e, p[0], p[1])
+	})
 }
 
 // replicas sets the result of confirmations, and returns a function that counts them.
@@ -26,43 +27,35 @@ func (s *fakeStore) replicas(err error) (confirmations func() int) {
 	s.change(func() {
 		s.confirm = func() error { n++; return err }
 	})
-	return func() (now int) {
-		s.change(func() { now = n })
-		return now
-	}
+	return func() int { return locked(&s.mu, func() int { return n }) }
 }
 
-// checkFree checks that a try of another process, which needs no replica, succeeds.
-func (e *env) checkFree(what string, p Params) {
-	e.Helper()
-	m, _ := e.process()
-	if p.Replicas = 0; p.Kind == RWMutex {
-		p.Weight, p.Shared = ExclusiveWeight, false
-	}
-	if err := e.try(m, p); err != nil {
-		e.Errorf("%s: the lock is not free: %v", what, err)
-		return
-	}
-	e.leases[len(e.leases)-1].Release()
-}
-
+// A grant is confirmed once: by a request, by a message, or not again inside the process. Without
+// replicas the call waits for them.
 func TestGrantCountsOnceConfirmed(t *testing.T) {
-	inBubbles(t, confirmed(), func(e *env, p Params) {
-		m, s := e.process()
+	eachConfirmed(t, func(e *env, p, plain Params) {
+		m, s, first, _ := e.twoProcesses()
+		held := e.acquire(first, plain)
 		confirmations := s.replicas(nil)
-		l := e.acquire(m, p)
+		l, got := e.request(e.Context(), m, p)
+		e.checkWaits("behind the holder", got)
+		time.Sleep(10 * ms)
+		held.Release()
+		e.checkGranted("by the message", got, ms)
+		_, next := e.request(e.Context(), m, p)
+		l.Release()
+		e.checkGranted("the next of the process", next, 0)
 		if n := confirmations(); n != 1 {
 			e.Errorf("%d confirmations, want 1", n)
 		}
-		l.Release()
+		e.leases[len(e.leases)-1].Release()
 
 		confirmations = s.replicas(ErrUnconfirmed)
-		start := time.Now()
-		_, got := e.request(e.Context(), m, p)
+		_, got = e.request(e.Context(), m, p)
 		time.Sleep(10 * time.Second)
 		e.checkWaits("without replicas", got)
 		if n := confirmations(); n < 5 || n > 11 { // each takes ReplicaTimeout
-			e.Errorf("%d confirmations in %v", n, time.Since(start))
+			e.Errorf("%d confirmations in 10 s", n)
 		}
 		s.replicas(nil)
 		e.checkGranted("with replicas", got, 2*time.Second)
@@ -71,7 +64,7 @@ func TestGrantCountsOnceConfirmed(t *testing.T) {
 
 // A grant that is not confirmed is released before the call returns.
 func TestUnconfirmedGrantIsReleased(t *testing.T) {
-	inBubbles(t, confirmed(), func(e *env, p Params) {
+	eachConfirmed(t, func(e *env, p, _ Params) {
 		m, s := e.process()
 		for _, refused := range []error{errNetwork, ErrUnconfirmed} {
 			s.replicas(refused)
@@ -79,70 +72,22 @@ func TestUnconfirmedGrantIsReleased(t *testing.T) {
 			if err := e.try(m, p); !errors.Is(err, ErrUnconfirmed) || !errors.Is(err, refused) {
 				e.Errorf("a try: %v", err)
 			}
-			e.checkWithin("the failure of a try", start, client.MaxReplicaTimeout+time.Millisecond)
-			e.checkFree("after the try", p)
+			e.checkWithin("the failure of a try", start, client.MaxReplicaTimeout+ms)
+			e.checkUsed(p.Kind, 0)
 		}
-		ctx, cancel := context.WithTimeout(e.Context(), 2500*time.Millisecond)
+		ctx, cancel := context.WithTimeout(e.Context(), 2500*ms)
 		defer cancel()
-		err := new(Lease).Acquire(ctx, m, &p)
-		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrUnconfirmed) {
+		if err := new(Lease).Acquire(ctx, m, &p); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrUnconfirmed) {
 			e.Errorf("a wait: %v", err)
 		}
 		time.Sleep(time.Second)
-		e.checkFree("after the wait", p)
-	})
-}
-
-// A grant whose request is cancelled during its confirmation is released.
-func TestGrantIsCancelledDuringItsConfirmation(t *testing.T) {
-	inBubble(t, func(e *env) {
-		m, s := e.process()
-		e.acquire(m, taking(1, 3))
-		s.setLatency(10 * ms)
-		p := taking(2, 3)
-		p.Replicas = 1
-		ctx, cancel := context.WithCancel(e.Context())
-		_, got := e.request(ctx, m, p)
-		time.Sleep(30 * ms) // the grant has arrived, and its confirmation is in flight
-		e.checkUsed(Semaphore, 3)
-		cancel()
-		if err := <-got; !errors.Is(err, context.Canceled) {
-			e.Error(err)
-		}
-		time.Sleep(time.Second)
-		e.checkUsed(Semaphore, 1)
-	})
-}
-
-// The receiver of a hand-over message sends a renewal for its confirmation, and no other request.
-func TestHandoverIsConfirmed(t *testing.T) {
-	inBubbles(t, confirmed(), func(e *env, p Params) {
-		first, _ := e.process()
-		exclusive := p
-		if exclusive.Replicas = 0; p.Kind == RWMutex {
-			exclusive.Weight, exclusive.Shared = ExclusiveWeight, false
-		}
-		held := e.acquire(first, exclusive)
-		m, s := e.process()
-		confirmations := s.replicas(nil)
-		_, got := e.request(e.Context(), m, p)
-		e.checkWaits("behind the holder", got)
-		time.Sleep(10 * time.Millisecond)
-		requests := e.redis.counted().requests
-		held.Release()
-		e.checkGranted("by the message", got, time.Millisecond)
-		if n := confirmations(); n != 1 {
-			e.Errorf("%d confirmations, want 1", n)
-		}
-		if n := e.redis.counted().requests - requests; p.Kind == Mutex && n != 0 {
-			e.Errorf("%d other requests", n)
-		}
+		e.checkUsed(p.Kind, 0)
 	})
 }
 
 // A renewal that replicas do not confirm does not extend the lease, which is lost after its TTL.
 func TestUnconfirmedRenewalDoesNotCount(t *testing.T) {
-	inBubbles(t, confirmed(), func(e *env, p Params) {
+	eachConfirmed(t, func(e *env, p, _ Params) {
 		m, s := e.process()
 		p.TTL = 3 * time.Second
 		l := e.acquire(m, p)
@@ -152,32 +97,13 @@ func TestUnconfirmedRenewalDoesNotCount(t *testing.T) {
 		}
 		confirmations := s.replicas(ErrUnconfirmed)
 		start := time.Now()
-		select {
-		case <-l.Done():
-		case <-time.After(time.Hour):
-		}
+		<-l.Done()
 		if !errors.Is(l.Err(), ErrLost) {
 			e.Errorf("ended by %v", l.Err())
 		}
 		e.checkWithin("the loss", start, p.TTL)
 		if n := confirmations(); n < 2 {
 			e.Errorf("%d renewals tried", n)
-		}
-	})
-}
-
-// A local hand-over of a confirmed hold needs no further confirmation.
-func TestLocalHandoverNeedsNoConfirmation(t *testing.T) {
-	inBubbles(t, confirmed(), func(e *env, p Params) {
-		m, s := e.process()
-		confirmations := s.replicas(nil)
-		l := e.acquire(m, p)
-		_, got := e.request(e.Context(), m, p)
-		synctest.Wait()
-		l.Release()
-		e.checkGranted("the next", got, 0)
-		if n := confirmations(); n != 1 {
-			e.Errorf("%d confirmations, want 1", n)
 		}
 	})
 }
@@ -189,7 +115,7 @@ func TestUnconfirmedHoldIsConfirmedBeforeItIsShared(t *testing.T) {
 		confirmations := s.replicas(ErrUnconfirmed)
 		plain := e.acquire(m, reading(time.Minute))
 		p := reading(time.Minute)
-		p.Replicas, p.Try = 1, true
+		p.Replicas = 1
 		if err := e.try(m, p); !errors.Is(err, ErrUnconfirmed) {
 			e.Errorf("a try: %v", err)
 		}

@@ -36,29 +36,6 @@ func TestMaxHoldAmongOthers(t *testing.T) {
 	})
 }
 
-// TestUnreceivedGrantEndsThoughAnotherWaits leaves a grant in its channel while another lease of the
-// process waits, which keeps the claim alive. The grant must still end after its TTL.
-func TestUnreceivedGrantEndsThoughAnotherWaits(t *testing.T) {
-	inBubbles(t, map[string]bool{"alone": true, "among others": false}, func(e *env, alone bool) {
-		m, _ := e.process()
-		const ttl = 20 * time.Second
-		if !alone {
-			e.acquire(m, reading(ttl))
-		}
-		_, unreceived := e.request(e.Context(), m, reading(ttl))
-		_, wrote := e.request(e.Context(), m, writing(ttl))
-		start := time.Now()
-		time.Sleep(ttl + 10*time.Millisecond)
-		if err := <-unreceived; !errors.Is(err, ErrLost) {
-			e.Errorf("the lease that is not received ends with %v", err)
-		}
-		if alone {
-			e.checkGranted("the writer", wrote, 20*time.Millisecond)
-		}
-		e.checkWithin("all", start, ttl+100*time.Millisecond)
-	})
-}
-
 // TestResizeRefusesOnlyLargeWaiters makes a waiter too large for the new size. Its request fails,
 // smaller waiters go on, and no lease is lost.
 func TestResizeRefusesOnlyLargeWaiters(t *testing.T) {

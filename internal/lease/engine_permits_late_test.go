@@ -9,8 +9,6 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/client"
 )
 
-const ms = time.Millisecond
-
 // TestRenewalOfEarlierHold receives the late reply to the renewal of a hold that was released
 // since. The reply must not change the next hold.
 func TestRenewalOfEarlierHold(t *testing.T) {

@@ -9,9 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/seed-3d5fec5c/baton/internal/ratelimit"
 	"github.com/seed-3d5fec5c/baton/internal/result"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 var errUpstream = errors.New("no upstream host")
@@ -36,13 +36,10 @@ var calls = map[string]func(ctx context.Context, m *Manager) error{
 		return released(l, l.Acquire(ctx, m, params(time.Minute), []string{"key", "another"}))
 	},
 	"add": func(ctx context.Context, m *Manager) error {
-		_, err := m.store.(*fakeStore).session().Update(ctx, "add", addOp(1))
+		_, err := m.store.(*fakeStore).session().Update(ctx, "add", taskgroup.Operation{Op: taskgroup.OpAdd, Delta: 1})
 		return err
 	},
 	"wait": func(ctx context.Context, m *Manager) error { return m.store.(*fakeStore).session().Wait(ctx, "wait") },
-	"limiter": func(ctx context.Context, m *Manager) error {
-		return ratelimit.Reservation{Client: new(ratelimit.Client), Op: "wait", Key: "key", ID: "id", N: 1, Rate: 1, Burst: 1}.Wait(ctx, bucket{m.store.(*fakeStore)})
-	},
 }
 
 // released releases the lease of a successful call, and returns the error of the call.
@@ -50,19 +47,6 @@ func released(l interface{ Release() error }, err error) error {
 	if err == nil {
 		return l.Release()
 	}
-	return err
-}
-
-// bucket is a rate store that always has tokens.
-type bucket struct{ *fakeStore }
-
-func (b bucket) Take(context.Context, ratelimit.Reservation) (ratelimit.TakeResult, error) {
-	taken, err := call(b.fakeStore, "take", func() (bool, []message) { return true, nil })
-	return ratelimit.TakeResult{Taken: taken}, err
-}
-
-func (b bucket) Refund(context.Context, ratelimit.Reservation) error {
-	_, err := call(b.fakeStore, "refund", func() (bool, []message) { return true, nil })
 	return err
 }
 
@@ -161,57 +145,30 @@ func TestTimeoutBehindARelease(t *testing.T) {
 // succeeds in the end, and callers behind it fail immediately.
 func TestDeniedRelease(t *testing.T) {
 	denied := retry.Denied(errors.New("NOPERM"))
-	for name, c := range map[string]struct {
-		params Params
-		kind   Kind
-	}{"lock": {params(time.Minute), Mutex}, "permits": {taking(1, 4), Semaphore}} {
-		for _, others := range []bool{false, true} {
-			if others && c.kind == Mutex {
-				continue
-			}
-			t.Run(fmt.Sprint(name, ", others held ", others), func(t *testing.T) {
-				inBubble(t, func(e *env) {
-					m, s := e.process()
-					held := e.acquire(m, c.params)
-					if others {
-						e.acquire(m, c.params)
-					}
-					s.setError(denied)
-					released := make(chan error, 1)
-					go func() { released <- held.Release() }()
-					time.Sleep(10 * time.Second)
-					e.checkWaits("the release", released)
-					start := time.Now()
-					if err := new(Lease).Acquire(e.Context(), m, &c.params); !retry.IsDenied(err) {
-						e.Errorf("behind it: %v", err)
-					}
-					e.checkWithin("the error behind it", start, MaxPollInterval+time.Millisecond)
-					s.setError(nil)
-					if err := <-released; err != nil {
-						e.Error(err)
-					}
-					if c.kind == Mutex && e.owner() != "" {
-						e.Error("the lock is still held")
-					} else if c.kind != Mutex {
-						e.checkUsed(Semaphore, int64(map[bool]int{true: 1}[others]))
-					}
-				})
-			})
-		}
+	type row struct {
+		p      Params
+		others int64 // leases of the same process that stay held
 	}
-}
-
-// TestDeniedAtOnce calls several times without permissions. Each call fails immediately, whatever
-// the call before it still has to undo.
-func TestDeniedAtOnce(t *testing.T) {
-	eachCall(t, func(e *env, s *fakeStore, call func(context.Context) error) {
-		s.setError(retry.Denied(errors.New("NOPERM")))
-		for range 3 {
-			start := time.Now()
-			if err := call(context.Background()); !retry.IsDenied(err) {
-				e.Error(err)
-			}
-			e.checkWithin("the failure", start, 20*time.Millisecond)
+	inBubbles(t, map[string]row{"lock": {params(time.Minute), 0}, "permits": {taking(1, 4), 0}, "some permits": {taking(1, 4), 1}}, func(e *env, c row) {
+		m, s := e.process()
+		held := e.acquire(m, c.p)
+		for range c.others {
+			e.acquire(m, c.p)
 		}
+		s.setError(denied)
+		released := make(chan error, 1)
+		go func() { released <- held.Release() }()
+		time.Sleep(10 * time.Second)
+		e.checkWaits("the release", released)
+		start := time.Now()
+		if err := new(Lease).Acquire(e.Context(), m, &c.p); !retry.IsDenied(err) {
+			e.Errorf("behind it: %v", err)
+		}
+		e.checkWithin("the error behind it", start, MaxPollInterval+ms)
+		s.setError(nil)
+		if err := <-released; err != nil {
+			e.Error(err)
+		}
+		e.checkUsed(c.p.Kind, c.others)
 	})
 }

@@ -2,151 +2,113 @@ package lease
 
 import (
 	"context"
-	"strconv"
+	"fmt"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/client"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
-// fakeValue is the value that the fake Redis stores with a mutex.
-type fakeValue struct {
-	*Value        // nil if there is none
-	reset  string // set by the last deletion under a held mutex
+// runOn runs a script on the Mutex at key.
+func runOn[T any](s *fakeStore, what, key string, script func(k *fakeKey, owner string) (T, []message)) (T, error) {
+	return call(s, what, func() (reply T, messages []message) {
+		messages = s.redis.execute(Name{Kind: Mutex, Key: key}, what, func(k *fakeKey) (messages []message) {
+			owner := ""
+			for owner = range k.holds {
+			}
+			reply, messages = script(k, owner)
+			return messages
+		})
+		return reply, messages
+	})
 }
 
-// loseValue evicts the value, and keeps the mutex.
-func (f *fakeRedis) loseValue(name string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.log("the value is lost")
-	f.key(name).value = fakeValue{}
-}
-
-func (f *fakeRedis) valueReply(k *fakeKey) ValueReply {
-	r := ValueReply{Value: k.value.Value, Now: time.Now(), Reset: k.value.reset}
-	if k.owner != "" {
-		r.Holder, r.HoldsFor = client.ParseOwner(k.owner), time.Until(k.expires)
-	}
-	return r
-}
-
-// acquireWithValue does what value_acquire.lua does.
-func (f *fakeRedis) acquireWithValue(r Request) (reply Reply, value ValueReply, messages []message) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.requests++
-	k, now := f.key(r.Key), time.Now()
-	since, stale := r.Value.Wants()
-	v := k.value.Value
-	found := v.FreshAt(now) || v != nil && since > 0 && v.WrittenAt.UnixMicro() > since ||
-		stale && k.owner != "" && k.owner != r.Token && v.StaleAt(now)
-	if found && k.owner != r.Token {
-		f.log("%s finds the value of %d", r.Token, v.Fence)
-		k.dequeue(r.Token)
-		reply.Remaining = -1
-	} else {
-		reply, messages = f.acquireLocked(r)
-	}
-	reply.Found = found
-	return reply, f.valueReply(k), messages
-}
-
-// write does what value_write.lua does, and the part of value_release.lua that stores the value.
-func (f *fakeRedis) write(k *fakeKey, w ValueWrite) WriteOutcome {
-	v := k.value
-	switch {
-	case k.owner != w.Token:
-		return ValueNotHeld
-	case v.reset != w.Reset:
-		return ValueDeleted
-	case v.Value != nil && v.Fence > w.Fence:
-		return ValueNewer
-	}
-	now := time.Now()
-	fresh := w.Fresh
-	if !w.FreshSince.IsZero() {
-		fresh -= now.Sub(w.FreshSince)
-	}
-	if w.Fresh < 0 {
-		fresh = 1 << 62
-	}
-	f.log("%s stores the value of %d", w.Token, w.Fence)
-	k.value.Value = &Value{Data: w.Data, Fence: w.Fence, Writer: client.ParseOwner(w.Token), WrittenAt: now, Fresh: fresh, Stale: w.Stale}
-	return ValueStored
-}
-
-func valueMessage(key string) message {
-	return message{"value of " + key, Handover{Name: Name{Kind: 'v', Key: key}, Seq: 1, Token: "-"}}
+func valueMessage(key string) []message {
+	return []message{{"value of " + key, Handover{Name: Name{Kind: 'v', Key: key}, Seq: 1, Token: "-"}}}
 }
 
 func (s *fakeStore) ValueChannel(key string) (string, error) { return "value of " + key, nil }
 
 func (s *fakeStore) ReadValue(_ context.Context, key string) (ValueReply, error) {
-	return call(s, "read", func() (ValueReply, []message) {
-		s.redis.mu.Lock()
-		defer s.redis.mu.Unlock()
-		return s.redis.valueReply(s.redis.key(key)), nil
+	return runOn(s, "read", key, func(k *fakeKey, owner string) (ValueReply, []message) {
+		return ValueReply{Value: k.value, Now: time.Now(), Holder: client.ParseOwner(owner)}, nil
 	})
 }
 
 func (s *fakeStore) WriteValue(_ context.Context, w ValueWrite) (WriteOutcome, error) {
-	return call(s, "write", func() (outcome WriteOutcome, messages []message) {
-		s.redis.mu.Lock()
-		defer s.redis.mu.Unlock()
-		if outcome = s.redis.write(s.redis.key(w.Key), w); outcome == ValueStored && w.Notify {
-			messages = []message{valueMessage(w.Key)}
+	return runOn(s, "write", w.Key, func(k *fakeKey, owner string) (WriteOutcome, []message) {
+		switch {
+		case owner != w.Token:
+			return ValueNotHeld, nil
+		case k.value != nil && k.value.Fence > w.Fence:
+			return ValueNewer, nil
 		}
-		return outcome, messages
+		k.value = &Value{Data: w.Data, Fence: w.Fence, Writer: client.ParseOwner(w.Token), WrittenAt: time.Now()}
+		return ValueStored, valueMessage(w.Key)
 	})
 }
 
-func (s *fakeStore) ReleaseValue(_ context.Context, w ValueWrite) (WriteOutcome, bool, error) {
-	type reply struct {
-		WriteOutcome
-		owned bool
-	}
-	r, err := call(s, "release", func() (r reply, messages []message) {
-		s.redis.mu.Lock()
-		defer s.redis.mu.Unlock()
-		k := s.redis.key(w.Key)
-		r.WriteOutcome, r.owned = s.redis.write(k, w), k.owner == w.Token
-		if v := k.value.Value; r.WriteOutcome == ValueNotHeld && v != nil && v.Fence == w.Fence && v.Writer.Token == w.Token {
-			return reply{ValueStored, true}, nil
-		}
-		if r.WriteOutcome == ValueStored && w.Useful {
-			k.owner = ""
-			for _, e := range k.queue {
-				messages = append(messages, message{e.channel, Handover{Name: Name{Kind: Mutex, Key: w.Key}, Token: e.token, Contended: true}})
-			}
-			return r, messages
-		}
-		_, messages = s.redis.releaseLocked(w.Key, w.Token)
-		return r, messages
-	})
-	return r.WriteOutcome, r.owned, err
+func (s *fakeStore) ReleaseValue(context.Context, ValueWrite) (WriteOutcome, bool, error) {
+	panic("no test calls it")
 }
 
-func (s *fakeStore) DeleteValue(_ context.Context, key string) (bool, error) {
-	return call(s, "delete", func() (existed bool, _ []message) {
-		s.redis.mu.Lock()
-		defer s.redis.mu.Unlock()
-		k := s.redis.key(key)
-		existed, k.value = k.value.Value != nil, fakeValue{}
-		if k.owner != "" {
-			k.value.reset = strconv.FormatInt(time.Now().UnixNano(), 10)
-		}
-		return existed, nil
-	})
-}
+func (s *fakeStore) DeleteValue(context.Context, string) (bool, error) { panic("no test calls it") }
 
 func (s *fakeStore) ClearValue(_ context.Context, key string) error {
-	_, err := call(s, "clear", func() (free bool, messages []message) {
-		s.redis.mu.Lock()
-		defer s.redis.mu.Unlock()
-		if k := s.redis.key(key); k.owner == "" {
-			k.value, free, messages = fakeValue{}, true, []message{valueMessage(key)}
+	_, err := runOn(s, "clear", key, func(k *fakeKey, owner string) (cleared bool, messages []message) {
+		if owner == "" {
+			k.value, cleared, messages = nil, true, valueMessage(key)
 		}
-		return free, messages
+		return cleared, messages
 	})
 	return err
+}
+
+// fakeGroup is the only wait group of the fake. It has no tasks.
+type fakeGroup struct {
+	generation, count int64
+	replies           map[string]taskgroup.UpdateReply // by session and number of an operation
+}
+
+const doneChannel = "done of the group"
+
+func (s *fakeStore) DoneChannel(string) (string, error) { return doneChannel, nil }
+
+func (s *fakeStore) UpdateGroup(_ context.Context, c taskgroup.Operation) (taskgroup.UpdateReply, error) {
+	return call(s, "update", func() (taskgroup.UpdateReply, []message) {
+		s.redis.mu.Lock()
+		defer s.redis.mu.Unlock()
+		g, id := &s.redis.group, fmt.Sprint(c.Session, c.Seq)
+		if r, known := g.replies[id]; known || c.Op != taskgroup.OpAdd {
+			return r, nil
+		}
+		found := g.generation
+		if g.count == 0 {
+			g.generation = max(g.generation+1, time.Now().UnixMicro())
+		}
+		g.count += c.Delta
+		g.replies[id] = taskgroup.UpdateReply{Outcome: taskgroup.Applied, Found: found}
+		if g.count > 0 {
+			return g.replies[id], nil
+		}
+		return g.replies[id], []message{{doneChannel, Handover{Name: Name{Kind: taskgroup.Kind, Key: c.Key}, Seq: g.generation}}}
+	})
+}
+
+func (s *fakeStore) GroupStatus(context.Context, string, int64) (taskgroup.Generation, error) {
+	return call(s, "status", func() (taskgroup.Generation, []message) {
+		s.redis.mu.Lock()
+		defer s.redis.mu.Unlock()
+		g := s.redis.group
+		return taskgroup.Generation{Number: g.generation, Remaining: g.count}, nil
+	})
+}
+
+func (s *fakeStore) InspectGroup(context.Context, string) (taskgroup.Status, error) {
+	panic("no test calls it")
+}
+
+// session returns a session of the group in a process that has no other.
+func (s *fakeStore) session() *taskgroup.Session {
+	return taskgroup.NewManager(NewManager(s).Client, s).NewSession("key")
 }

@@ -55,10 +55,8 @@ func TestGiveUpManyAtOnce(t *testing.T) {
 			results = append(results, got)
 		}
 		waiting := func() (n int) {
-			e.redis.mu.Lock()
-			defer e.redis.mu.Unlock()
 			for _, key := range keys {
-				n += len(e.redis.key(key).queue)
+				n += e.waiters(key)
 			}
 			return n
 		}
@@ -128,12 +126,12 @@ func TestMultiLeaseGivesUpManyKeys(t *testing.T) {
 		}
 		e.checkWithin("the call returns", start, retry.CancelTimeout)
 		time.Sleep(time.Second)
-		e.redis.mu.Lock()
-		defer e.redis.mu.Unlock()
 		for _, key := range keys {
-			if owner := e.redis.key(key).owner; owner != "" {
-				e.Fatalf("%s is held by %s", key, owner)
-			}
+			e.withKey(Name{Kind: Mutex, Key: key}, func(k *fakeKey) {
+				if k.used() > 0 {
+					e.Error(k)
+				}
+			})
 		}
 	})
 }

@@ -25,22 +25,17 @@ func (e *env) linger(m *Manager, p Params) {
 			e.Fatal("the claim does not linger")
 		}
 		e.acquire(m, p).Release()
-		time.Sleep(time.Millisecond) // for the subscription
+		time.Sleep(ms) // for the subscription
 	}
 }
 
 // idle reports whether m has a claim that lingers.
-func (e *env) idle(m *Manager, p Params) bool {
+func (e *env) idle(m *Manager, p Params) (idle bool) {
 	synctest.Wait()
-	m.mu.Lock()
-	q := m.queues.Entries[Name{Kind: p.Kind, Key: p.Key}]
-	m.mu.Unlock()
-	if q == nil {
-		return false
+	if len(m.queues.Entries) > 0 { // else withClaim would make a queue
+		withClaim(m, p.Kind, func(c *claim) { idle = c != nil && c.state == claimActive && c.idle() })
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.claim != nil && q.claim.state == claimActive && q.claim.idle()
+	return idle
 }
 
 // costs returns the numbers of requests without renewals, and of messages.
@@ -49,10 +44,19 @@ func (e *env) costs() (requests, messages int) {
 	return c.requests + c.releases, c.messages
 }
 
+// eachLinger runs f for each primitive, with and without a Linger of half a second.
+func eachLinger(t *testing.T, f func(e *env, p, other Params)) {
+	eachKind(t, func(e *env, p Params) {
+		other := p
+		p.Linger = 500 * ms
+		f(e, p, other)
+	})
+}
+
 // Neither locking again within Linger nor unlocking needs a request, and fences grow.
 func TestLingerNeedsNoRequest(t *testing.T) {
-	eachKind(t, func(e *env, p Params) {
-		p.Linger = 50 * time.Millisecond
+	eachLinger(t, func(e *env, p, _ Params) {
+		p.Linger = 50 * ms
 		m, _ := e.lingerer(p)
 		requests, messages := e.costs()
 		fence := int64(0)
@@ -65,12 +69,12 @@ func TestLingerNeedsNoRequest(t *testing.T) {
 			if err := l.Release(); err != nil {
 				e.Error(err)
 			}
-			time.Sleep(p.Linger - time.Millisecond)
+			time.Sleep(p.Linger - ms)
 		}
 		if r, n := e.costs(); r != requests || n != messages {
 			e.Errorf("%d requests, %d messages for 100 holds", r-requests, n-messages)
 		}
-		time.Sleep(2 * time.Millisecond)
+		time.Sleep(2 * ms)
 		if r, _ := e.costs(); e.idle(m, p) || r != requests+1 {
 			e.Errorf("after Linger, idle: %v, %d requests", e.idle(m, p), r-requests)
 		}
@@ -79,19 +83,17 @@ func TestLingerNeedsNoRequest(t *testing.T) {
 
 // A claim lingers only if the process has locked the key again soon after an unlock.
 func TestLingerBegins(t *testing.T) {
-	eachKind(t, func(e *env, p Params) {
-		p.Linger = 50 * time.Millisecond
+	eachLinger(t, func(e *env, p, other Params) {
+		p.Linger = 50 * ms
 		m, _ := e.process()
 		for range 5 {
-			e.acquire(m, p).Release()
-			if e.idle(m, p) {
+			if e.acquire(m, p).Release(); e.idle(m, p) {
 				e.Error("it lingers after slow locks")
 			}
-			time.Sleep(p.Linger + 2*time.Millisecond)
+			time.Sleep(p.Linger + 2*ms)
 		}
-		p.Linger = 0
 		for range 5 {
-			if e.acquire(m, p).Release(); e.idle(m, p) {
+			if e.acquire(m, other).Release(); e.idle(m, p) {
 				e.Error("it lingers without Linger")
 			}
 		}
@@ -101,44 +103,43 @@ func TestLingerBegins(t *testing.T) {
 // The first waiter of another process revokes a lingering claim. That takes two requests, the
 // waiter's and the release, and two messages, the notice and the hand-over.
 func TestLingerIsRevoked(t *testing.T) {
-	eachKind(t, func(e *env, p Params) {
+	eachLinger(t, func(e *env, p, other Params) {
 		m2, _ := e.process()
 		m2.subscribe(nil)
-		other := p
-		p.Linger = 500 * time.Millisecond
 		m1, _ := e.lingerer(p)
 		requests, messages := e.costs()
 		start := time.Now()
-		l := e.acquire(m2, other)
+		e.acquire(m2, other)
 		e.checkWithin("the grant", start, 250*time.Microsecond) // five latencies of 50 µs
 		if r, n := e.costs(); r != requests+2 || n != messages+2 || e.idle(m1, p) {
 			e.Errorf("%d requests, %d messages, idle: %v", r-requests, n-messages, e.idle(m1, p))
 		}
-		l.Release()
 	})
 }
 
 // A try of another process succeeds while a claim lingers. It fails while the claim is in use, and
 // leaves no waiter.
 func TestLingerAndTries(t *testing.T) {
-	eachKind(t, func(e *env, p Params) {
-		other := p
-		other.Try = true
-		p.Linger = 500 * time.Millisecond
+	eachLinger(t, func(e *env, p, other Params) {
 		m1, _ := e.lingerer(p)
 		m2, _ := e.process()
-		e.acquire(m2, other).Release()
+		if err := e.try(m2, other); err != nil {
+			e.Error(err)
+		}
+		e.leases[len(e.leases)-1].Release()
 		held := e.acquire(m1, p)
 		start := time.Now()
 		if err := e.try(m2, other); !errors.Is(err, ErrLocked) && !errors.Is(err, ErrNotAvailable) {
 			e.Error(err)
 		}
-		e.checkWithin("the failure of the try", start, 10*time.Millisecond)
+		e.checkWithin("the failure of the try", start, 10*ms)
 		held.Release()
 		time.Sleep(time.Second)
-		if text := e.redis.String(); p.Kind == Mutex && text != "key: owner \"\", 0 waiting\n" {
-			e.Error(text)
-		}
+		e.withKey(Name{Kind: p.Kind, Key: p.Key}, func(k *fakeKey) {
+			if len(k.holds)+len(k.queue) > 0 {
+				e.Errorf("left in Redis: %s", k)
+			}
+		})
 	})
 }
 
@@ -153,17 +154,17 @@ func TestLingerWithoutTheNotice(t *testing.T) {
 		s1.delayMessages(-1)
 		start := time.Now()
 		got := e.contender(m2, p)
-		time.Sleep(time.Millisecond)
+		time.Sleep(ms)
 		if !e.idle(m1, p) {
 			e.Error("it ends before the notice arrives")
 		}
 		s2.delayMessages(0)
 		<-got
-		e.checkWithin("the grant", start, 2*MaxPollInterval+10*time.Millisecond)
+		e.checkWithin("the grant", start, 2*MaxPollInterval+10*ms)
 
 		m3, s3 := e.lingerer(p)
 		s3.disconnect <- struct{}{}
-		time.Sleep(time.Millisecond)
+		time.Sleep(ms)
 		if e.idle(m3, p) {
 			e.Error("it lingers without a subscription")
 		}
@@ -179,53 +180,35 @@ func TestLingerIsNotRenewed(t *testing.T) {
 	eachKind(t, func(e *env, p Params) {
 		p.Linger = p.TTL / 10
 		m, _ := e.lingerer(p)
-		renewals := func() int { return e.redis.counted().renewals }
-		before := renewals()
-		requests, _ := e.costs()
+		before := e.redis.counted()
 		for range 60 { // each use takes no time
-			time.Sleep(p.Linger - time.Millisecond)
+			time.Sleep(p.Linger - ms)
 			e.acquire(m, p).Release()
 		}
-		if n := renewals() - before; n != 0 {
-			e.Errorf("%d renewals", n)
-		}
-		if r, _ := e.costs(); r-requests > 18 { // a release and another grant in two thirds of a TTL
-			e.Errorf("%d requests in six TTLs", r-requests)
+		now := e.redis.counted()
+		if n := now.requests + now.releases - before.requests - before.releases; n > 18 || now.renewals != before.renewals {
+			e.Errorf("%d renewals and %d requests in six TTLs", now.renewals-before.renewals, n) // a release and another grant in two thirds of a TTL
 		}
 		held := e.acquire(m, p)
 		time.Sleep(3 * p.TTL)
-		if err := held.Err(); err != nil || renewals() == before {
-			e.Errorf("in use: %v, %d renewals", err, renewals()-before)
+		if n := e.redis.counted().renewals; held.Err() != nil || n == before.renewals {
+			e.Errorf("in use: %v, %d renewals", held.Err(), n-before.renewals)
 		}
-		held.Release()
 	})
 }
 
 // A process is stopped while its claim lingers, until after its window. Its next lock must send a
 // request.
 func TestLingerPastTheWindow(t *testing.T) {
-	eachKind(t, func(e *env, p Params) {
-		p.Linger = p.TTL / 10
+	eachLinger(t, func(e *env, p, _ Params) {
 		m1, _ := e.lingerer(p)
 		m2, _ := e.process()
-		claimOf(m1, p.Kind).hold.window = client.NewTrustWindow(time.Now().Add(-p.TTL), p.TTL) // the process was suspended
-		e.redis.mu.Lock()
-		if p.Kind == Mutex {
-			e.redis.key("key").expires = time.Now()
-		} else {
-			for _, h := range e.redis.permitsOf(Name{Kind: p.Kind, Key: p.Key}).holds {
-				h.expires, h.ends = nowMilli(), nowMilli()
-			}
-		}
-		e.redis.mu.Unlock()
+		withClaim(m1, p.Kind, func(c *claim) { c.hold.window = client.NewTrustWindow(time.Now().Add(-p.TTL), p.TTL) }) // the process was suspended
+		e.withKey(Name{Kind: p.Kind, Key: p.Key}, func(k *fakeKey) { clear(k.holds) })
 		held := e.acquire(m2, p)
-		got := e.contender(m1, p)
+		_, got := e.request(e.Context(), m1, p)
 		time.Sleep(time.Second)
-		select {
-		case <-got:
-			e.Error("both processes hold the lock")
-		default:
-		}
+		e.checkWaits("the other process", got)
 		held.Release()
 		<-got
 	})
@@ -234,14 +217,14 @@ func TestLingerPastTheWindow(t *testing.T) {
 // While others wait, a process that locks again immediately goes on for its time slice. Otherwise it
 // hands over immediately.
 func TestLingerWhileOthersWait(t *testing.T) {
-	eachKind(t, func(e *env, p Params) {
-		p.Linger = 50 * time.Millisecond
+	eachLinger(t, func(e *env, p, _ Params) {
+		p.Linger = 50 * ms
 		m1, _ := e.lingerer(p)
 		m2, _ := e.process()
 		e.acquire(m1, p).Release()
 		held := e.acquire(m1, p) // immediately
 		got := e.contender(m2, p)
-		time.Sleep(10 * time.Millisecond) // the slice is over
+		time.Sleep(10 * ms) // the slice is over
 		if held.Release(); e.idle(m1, p) {
 			e.Error("it lingers after its slice, and another waits")
 		}
@@ -249,7 +232,7 @@ func TestLingerWhileOthersWait(t *testing.T) {
 		e.acquire(m1, p).Release()
 		held = e.acquire(m1, p) // immediately
 		e.contender(m2, p)
-		time.Sleep(500 * time.Microsecond)
+		time.Sleep(ms / 2)
 		requests, _ := e.costs()
 		for range 10 {
 			held.Release()
@@ -259,7 +242,7 @@ func TestLingerWhileOthersWait(t *testing.T) {
 			e.Errorf("%d requests in a slice", r-requests)
 		}
 		held.Release()
-		time.Sleep(time.Millisecond)
+		time.Sleep(ms)
 		if e.idle(m1, p) {
 			e.Error("it lingers, does not lock again, and another waits")
 		}
@@ -268,21 +251,17 @@ func TestLingerWhileOthersWait(t *testing.T) {
 
 // Each revocation before Linger has saved a request postpones the next Linger for longer.
 func TestLingerBacksOff(t *testing.T) {
-	eachKind(t, func(e *env, p Params) {
-		p.Linger = 50 * time.Millisecond
-		m2, _ := e.process()
-		other := p
-		other.Linger = 0
-		m1, _ := e.process()
+	eachLinger(t, func(e *env, p, other Params) {
+		p.Linger = 50 * ms
+		m1, _, m2, _ := e.twoProcesses()
 		revoked := 0
 		for start := time.Now(); time.Since(start) < time.Minute; {
-			e.acquire(m1, p).Release()
-			if e.idle(m1, p) {
+			if e.acquire(m1, p).Release(); e.idle(m1, p) {
 				revoked++
 			}
 			e.acquire(m2, other).Release()
 			e.leases = nil
-			time.Sleep(5 * time.Millisecond)
+			time.Sleep(5 * ms)
 		}
 		if revoked < 5 || revoked > 11 { // 50 ms, 100 ms and so on add up to a minute
 			e.Errorf("revoked %d times in a minute", revoked)

@@ -2,18 +2,25 @@ package lease
 
 import (
 	"context"
-	"fmt"
 	"runtime"
 	"testing"
 	"time"
 )
 
+// grantingStore grants every request.
+type grantingStore struct{ Store }
+
+func (grantingStore) Acquire(_ context.Context, r Request) (Reply, error) {
+	return Reply{Granted: true, Weight: 1, GrantedNow: 1, FenceBase: 1}, nil
+}
+func (grantingStore) Release(context.Context, Name, string) (bool, error) { return true, nil }
+func (grantingStore) MaxBlock() time.Duration                             { return 0 }
+func (grantingStore) IsPrompt(Name) bool                                  { return true }
+
 // TestManagerFreesMemory holds many keys at once, and then one. The memory of the others must be
 // freed, although the manager is never at rest.
 func TestManagerFreesMemory(t *testing.T) {
 	m := NewManager(grantingStore{})
-	kept := new(Lease)
-	const keys = 50_000
 	heap := func() int64 {
 		runtime.GC()
 		var s runtime.MemStats
@@ -21,13 +28,11 @@ func TestManagerFreesMemory(t *testing.T) {
 		return int64(s.HeapAlloc)
 	}
 	before := heap()
+	const keys = 50_000
 	leases := make([]*Lease, keys) // separate objects, as a stopped timer may keep some of them for a while
-	for i := range leases {
-		p := params(time.Hour)
-		p.Key = fmt.Sprint("key", i)
-		if leases[i] = new(Lease); i == keys/2 {
-			leases[i] = kept
-		}
+	p := params(time.Hour)
+	for i, key := range keysNumbered(keys) {
+		p.Key, leases[i] = key, new(Lease)
 		if err := leases[i].Acquire(context.Background(), m, &p); err != nil {
 			t.Fatal(err)
 		}
@@ -35,9 +40,10 @@ func TestManagerFreesMemory(t *testing.T) {
 	if n := m.Renewing(); n != keys {
 		t.Errorf("%d claims are renewed, want %d", n, keys)
 	}
-	for i := range leases {
-		if i != keys/2 {
-			_ = leases[i].Release()
+	kept := leases[keys/2]
+	for _, l := range leases {
+		if l != kept {
+			_ = l.Release()
 		}
 	}
 	leases = nil

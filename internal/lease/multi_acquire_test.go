@@ -3,6 +3,8 @@ package lease
 import (
 	"testing"
 	"time"
+
+	"github.com/seed-3d5fec5c/baton/internal/result"
 )
 
 // TestMultiLeaseTakesOneRoundTrip locks free keys. Up to maxConcurrent requests are in flight at the
@@ -36,5 +38,28 @@ func TestMultiLeaseTakesOneRoundTrip(t *testing.T) {
 				}
 			}
 		}
+	})
+}
+
+// TestMultiLeaseWaitsWithoutLaterKeys waits for a key. It holds the keys before that, and none behind.
+func TestMultiLeaseWaitsWithoutLaterKeys(t *testing.T) {
+	inBubble(t, func(e *env) {
+		m1, _, m2, _ := e.twoProcesses()
+		p := params(time.Minute)
+		p.Key = "b"
+		held := e.acquire(m1, p)
+		ml, results := new(MultiLease), result.NewChan(result.ErrorOnly{})
+		ml.AcquireChan(e.Context(), m2, p, []string{"a", "b", "c"}, results)
+		time.Sleep(time.Second)
+		for key, want := range map[string]int64{"a": 1, "c": 0} {
+			e.withKey(Name{Kind: Mutex, Key: key}, func(k *fakeKey) {
+				if k.used() != want {
+					e.Errorf("want %d in use: %s", want, k)
+				}
+			})
+		}
+		held.Release()
+		e.checkGranted("the lease of all keys", results.C(), ms)
+		ml.Release()
 	})
 }

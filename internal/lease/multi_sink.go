@@ -46,7 +46,7 @@ func (ml *MultiLease) maxHoldExceeded() bool {
 // leases has ended. The other leases are given back, and the sink gets the reason. revoke reports
 // whether the MultiLease was taken back, now or before. A lost lease needs that answer at once: a
 // goroutine that waits for the end of holdCtx would release too late, after the lock has expired
-// (TestSweepGroup). The mutex of a lease's queue may be held.
+// (TestSimulation). The mutex of a lease's queue may be held.
 func (ml *MultiLease) revoke() bool {
 	ml.mu.Lock()
 	defer ml.mu.Unlock()

@@ -3,8 +3,10 @@ package lease
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,42 +17,100 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// TestSimulation and its siblings run random workloads of several processes against a fake Redis.
-// The network loses, repeats and delays requests, replies and messages. Processes crash, sizes
-// change, and leases are released in parts.
+var (
+	simSeeds = flag.Int("sim.seeds", 150, "schedules for each simulation to run")
+	simSeed  = flag.Uint64("sim.seed", 0, "run this schedule only, and print its trace")
+)
+
+// simUses are what a simulation can request.
+var simUses = map[string]simUse{
+	"Mutex": {kind: Mutex}, "RWMutex": {kind: RWMutex}, "Semaphore": {kind: Semaphore}, "MultiLease": {kind: Mutex, several: true}, "Election": {kind: Mutex, term: true},
+}
+
+type simUse struct {
+	kind          Kind
+	several, term bool
+}
+
+// TestSimulation runs random workloads of several processes against a fake Redis. The network loses,
+// repeats and delays requests, replies and messages. Processes crash, sizes change, values are lost,
+// calls are cancelled, and leases are released in parts.
 //
-// In every schedule, holds do not exceed the size, each hold has its own fence, and every caller
-// gets a result. Once the network works again, no waiter waits for a free lock, and no permit stays
-// granted without a lease. In the end no goroutine, queue or key is left.
+// In every schedule, holds do not exceed the size, Redis keeps each hold for longer than its window,
+// fences grow, and every caller gets a result in time. Once the network works again, no waiter waits
+// for a free lock. In the end no goroutine, queue or key is left.
 func TestSimulation(t *testing.T) {
-	simulateAll(t, func(s *schedule) string { return simulate(s, Mutex) })
+	eachUse(t, *simSeeds, func(t *testing.T, use simUse, seed uint64) {
+		simulate(t, &simulation{use: use, seed: seed, verbose: *simSeed != 0})
+	})
 }
 
-func TestSimulationRWMutex(t *testing.T) {
-	simulateAll(t, func(s *schedule) string { return simulate(s, RWMutex) })
+// TestSweep runs short schedules. In each run, one of the possible faults happens to one of the events
+// between engine and Redis, or the calls of a process are cancelled at that moment. The events come before a request is sent, after it was executed, before a
+// message arrives, and before a subscription is acknowledged.
+func TestSweep(t *testing.T) {
+	eachUse(t, max(*simSeeds/100, 1), func(t *testing.T, use simUse, seed uint64) {
+		for i, event := range simulate(t, &simulation{use: use, seed: seed, short: true}) {
+			for n := range len(faultsAt(event)) + 1 {
+				if simulate(t, &simulation{use: use, seed: seed, short: true, faultAt: i + 1, nth: n}); t.Failed() {
+					return
+				}
+			}
+		}
+	})
 }
 
-func TestSimulationSemaphore(t *testing.T) {
-	simulateAll(t, func(s *schedule) string { return simulate(s, Semaphore) })
+func eachUse(t *testing.T, seeds int, run func(t *testing.T, use simUse, seed uint64)) {
+	for name, use := range simUses {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if *simSeed != 0 {
+				run(t, use, *simSeed)
+				return
+			}
+			first := rand.Uint64() >> 16
+			for i := range seeds {
+				if run(t, use, first+uint64(i)); t.Failed() {
+					t.Fatalf("run again with: go test ./internal/lease -run '^%s$' -sim.seed %d", t.Name(), first+uint64(i))
+				}
+			}
+		})
+	}
 }
 
 // A simulation is one schedule.
 type simulation struct {
-	*schedule
-	audit   audit // checks half of the requests
-	name    Name
-	size    int64 // in the requests
-	resized bool
-	ttls    []time.Duration
-	procs   []*simProcess
+	*testing.T
+	use          simUse
+	seed         uint64
+	verbose      bool
+	short        bool // with one fault at most: the nth possible one at event faultAt, or the end of all calls
+	faultAt, nth int
 
-	mu            sync.Mutex // guards the fields below; locked before the mutex of redis
-	inside        map[*Lease]int64
-	fences        map[int64]bool
-	last          int64 // fence of all so far
-	lastExclusive int64 // of a writer
-	grants        int
-	lost          int
+	rng     *rand.Rand // for the choices at the start
+	redis   *fakeRedis
+	ttls    []time.Duration
+	rate    float64 // of faults
+	crash   bool    // of a process
+	size    int64   // in the requests
+	resized bool
+	procs   []*simProcess
+	running atomic.Bool // the workload
+
+	mu       sync.Mutex // guards the fields below; locked before the mutex of redis
+	faults   *rand.Rand
+	events   []string // while running
+	held     map[*Lease]int64
+	fences   map[Name]*simFences
+	requests []*simRequest
+	grants   int
+	lost     int
+}
+
+// simFences are the highest fences of a key so far.
+type simFences struct {
+	last, lastExclusive int64
+	used                map[int64]bool
 }
 
 type simProcess struct {
@@ -58,65 +118,147 @@ type simProcess struct {
 	store  *fakeStore
 	alive  context.Context
 	crash  context.CancelFunc
-	cutOff *atomic.Bool // messages to it are lost
+	cutOff atomic.Bool // messages to it are lost
+	calls  context.Context
+	cancel context.CancelFunc // cancels the calls that have begun; guarded by the mutex of the simulation
 }
 
-const simWorkers = 4
+// simulate runs a schedule, and returns its events.
+func simulate(t *testing.T, s *simulation) []string {
+	synctest.Test(t, func(t *testing.T) {
+		var text strings.Builder
+		start := time.Now()
+		last := func(n int) string { return text.String()[max(0, text.Len()-n):] }
+		watchdog := time.AfterFunc(5*time.Hour, func() { panic(fmt.Sprintf("seed %d does not end: %s", s.seed, last(20000))) })
+		s.T, s.redis, s.held, s.fences = t, newFakeRedis(), map[*Lease]int64{}, map[Name]*simFences{}
+		s.redis.log = func(format string, args ...any) {
+			fmt.Fprintf(&text, "%12v %s\n", time.Since(start), fmt.Sprintf(format, args...))
+		}
+		s.begin()
+		watchdog.Stop()
+		if s.verbose || t.Failed() {
+			t.Logf("seed %d: %d processes, size %d, ttl %v, faults %v at %d (%d), crash %v, %d grants, %d lost, %v\n%s",
+				s.seed, len(s.procs), s.size, s.ttls, s.rate, s.faultAt, s.nth, s.crash, s.grants, s.lost, time.Since(start), last(200000))
+		}
+	})
+	return s.events
+}
 
-func simulate(sch *schedule, kind Kind) string {
-	rng := sch.rng
-	s := &simulation{schedule: sch, audit: audit{t: sch.t}, name: Name{Kind: kind, Key: "key"}, size: ExclusiveWeight, inside: map[*Lease]int64{}, fences: map[int64]bool{}}
-	s.faultRate = faultRates[rng.IntN(3)]
-	if s.ttls = simTTLs; rng.IntN(2) == 0 {
-		s.ttls = simTTLs[rng.IntN(3):][:1]
+func (s *simulation) begin() {
+	rng := rand.New(rand.NewPCG(s.seed, 0))
+	s.rng, s.faults, s.rate = rng, rand.New(rand.NewPCG(s.seed, 100)), []float64{0, 0.01, 0.1}[rng.IntN(3)]
+	if s.ttls = []time.Duration{300 * ms, time.Second, 10 * time.Second}; rng.IntN(2) == 0 {
+		s.ttls = s.ttls[rng.IntN(3):][:1]
 	}
-	if kind == Semaphore {
+	switch s.use.kind {
+	case RWMutex:
+		s.size = ExclusiveWeight
+	case Semaphore:
 		s.size, s.resized = 1+rng.Int64N(8), rng.IntN(3) == 0
 	}
-	for p := range 1 + rng.IntN(4) {
-		s.procs = append(s.procs, s.process(p))
+	processes, workers, rounds := 1+rng.IntN(4), 4, 8
+	s.crash = rng.IntN(4) == 0
+	if s.short {
+		processes, workers, rounds, s.rate, s.crash = 2, 2, 2, 0, false
 	}
-	crash := rng.IntN(4) == 0
-	s.run(s.seed, 8, s.faultRate == 0 && !crash, crash)
-	if s.faultRate > 0 || crash { // and then all is well again
+	for n := range processes {
+		s.procs = append(s.procs, s.process(n))
+	}
+	observed := s.observe()
+	s.run(workers, rounds)
+	if s.rate > 0 || s.crash { // and then all is well again
 		for _, p := range s.procs {
 			if p.alive.Err() == nil {
-				p.store.repair()
+				p.store.setFault(fine)
 			}
 		}
+		s.mu.Lock()
+		s.rate, s.crash = 0, false
+		s.mu.Unlock()
 		time.Sleep(15*time.Second + 2*WaiterTTL)
-		s.run(s.seed+1<<40, 2, true, false)
+		s.run(workers, 2)
+	} else if s.lost > 0 && !s.short {
+		s.Errorf("%d leases lost on a network without faults", s.lost)
 	}
 	time.Sleep(15*time.Second + 2*WaiterTTL) // until late requests were executed
+	observed()
 	synctest.Wait()
 	s.checkAtRest()
-	s.audit.check()
-	if s.faultRate == 0 && s.lost > 0 {
-		s.t.Errorf("%d leases lost on a network without faults", s.lost)
-	}
-	return fmt.Sprintf("%d processes, size %d, ttl %v, faults %v, crash %v, %d grants, %d lost", len(s.procs), s.size, s.ttls, s.faultRate, crash, s.grants, s.lost)
 }
 
-func (s *simulation) process(p int) *simProcess {
-	store, cutOff := s.store(p), new(atomic.Bool)
-	store.point = func(what string) fault {
-		if what == "message" && cutOff.Load() {
-			return lostMessage
+func (s *simulation) process(n int) *simProcess {
+	p := &simProcess{store: newFakeStore(s.redis)}
+	p.Manager = NewManager(p.store)
+	p.alive, p.crash = context.WithCancel(context.Background())
+	p.calls, p.cancel = context.WithCancel(p.alive)
+	rng := rand.New(rand.NewPCG(s.seed, uint64(n)+1))
+	p.store.latency = func() time.Duration { return time.Duration(rng.Float64() * rng.Float64() * float64(3*ms)) }
+	if s.short { // the events have an order
+		p.store.setLatency(time.Duration(40+17*n) * time.Microsecond)
+	}
+	p.store.confirm = func() error {
+		if s.event(p, "confirm") != fine {
+			return fmt.Errorf("fake: %w", ErrUnconfirmed)
 		}
-		return fine
+		return nil
 	}
-	alive, crash := context.WithCancel(context.Background())
-	return &simProcess{NewManager(store), store, alive, crash, cutOff}
+	p.store.point = func(what string) fault {
+		how := s.event(p, what)
+		if how == cut {
+			select {
+			case p.store.disconnect <- struct{}{}:
+			default: // there is no subscription
+			}
+		}
+		return how
+	}
+	return p
 }
 
-// run lets every worker acquire so many leases, while connections break.
-func (s *simulation) run(seed uint64, rounds int, calm, crash bool) {
-	rng := rand.New(rand.NewPCG(seed, 99))
+// faultsAt returns the faults that can happen at an event.
+func faultsAt(event string) []fault {
+	switch what, _, _ := strings.Cut(event, " "); what {
+	case "send":
+		return []fault{lostRequest, lostReply, late, twice, slowRequest, cut}
+	case "run":
+		return []fault{slowReply, cut}
+	case "message":
+		return []fault{lostMessage, duplicatedMessage, delayedMessage, cut}
+	}
+	return []fault{cut}
+}
+
+// event returns the fault of an event.
+func (s *simulation) event(p *simProcess, what string) fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := faultsAt(what)
+	running := s.running.Load()
+	if running {
+		s.events = append(s.events, what)
+	}
+	switch {
+	case what == "message" && p.cutOff.Load():
+		return lostMessage
+	case running && s.faultAt == len(s.events) && s.nth >= len(all):
+		p.cancel()
+		p.calls, p.cancel = context.WithCancel(p.alive)
+	case running && s.faultAt == len(s.events):
+		return all[s.nth]
+	case s.rate > 0 && s.faults.Float64() < s.rate:
+		return all[s.faults.IntN(len(all))]
+	}
+	return fine
+}
+
+// run lets every worker acquire so many leases.
+func (s *simulation) run(workers, rounds int) {
 	var all, others sync.WaitGroup
 	over := make(chan struct{})
+	s.running.Store(true)
 	for i, p := range s.procs {
-		for w := range simWorkers {
-			rng := rand.New(rand.NewPCG(seed, uint64(100*i+w)+50))
+		for w := range workers {
+			rng := rand.New(rand.NewPCG(s.rng.Uint64(), uint64(100*i+w)))
 			all.Go(func() {
 				for range rounds {
 					if p.alive.Err() == nil {
@@ -125,17 +267,12 @@ func (s *simulation) run(seed uint64, rounds int, calm, crash bool) {
 				}
 			})
 		}
-		if s.faultRate > 0 && !calm {
-			others.Go(p.store.breakSometimes)
-		}
 	}
-	if crash {
-		victim, after := s.procs[0], time.Duration(rng.ExpFloat64()*float64(2*time.Second))
-		cutOff := rng.IntN(2) == 0
+	if s.crash {
+		victim, after, cutOff := s.procs[0], time.Duration(s.rng.ExpFloat64()*float64(2*time.Second)), s.rng.IntN(2) == 0
 		others.Go(func() {
 			time.Sleep(after)
 			victim.store.setFault(lostRequest)
-			s.redis.logf("%s crashes", victim.Channel())
 			victim.cutOff.Store(cutOff)
 			victim.crash()
 		})
@@ -143,277 +280,164 @@ func (s *simulation) run(seed uint64, rounds int, calm, crash bool) {
 	if s.resized {
 		others.Go(func() {
 			for range 6 {
-				time.Sleep(time.Duration(rng.ExpFloat64() * float64(2*time.Second)))
-				s.procs[0].store.publish(s.redis.resize(s.name, s.size, 1+rng.Int64N(10)))
+				time.Sleep(time.Duration(s.rng.ExpFloat64() * float64(2*time.Second)))
+				s.procs[0].store.publish(s.redis.resize(Name{Kind: Semaphore, Key: "key"}, s.size, 1+s.rng.Int64N(10)))
 			}
 		})
 	}
-	if calm && s.name.Kind != Mutex {
+	if s.rate == 0 && !s.crash && !s.short {
 		others.Go(func() { s.findStalls(over) })
 	}
 	all.Wait()
+	s.running.Store(false)
 	close(over)
 	others.Wait()
 }
 
-// simLinger returns a Linger for half of the leases.
-func simLinger(rng *rand.Rand, ttl time.Duration) time.Duration {
-	return time.Duration(rng.IntN(2)) * ttl / 10
+// A target is requested by a simulation: a lease of one key or of several keys, or a term.
+type target interface {
+	Acquire(ctx context.Context, m *Manager, p *Params) error
+	AcquireChan(ctx context.Context, m *Manager, p *Params, sink result.Sink)
+	ReleasePermits(n int64) error
+	leases() []*Lease
+}
+
+type oneKey struct{ Lease }
+
+func (l *oneKey) leases() []*Lease { return []*Lease{&l.Lease} }
+
+type severalKeys struct {
+	MultiLease
+	keys []string
+}
+
+func (l *severalKeys) leases() []*Lease { return l.MultiLease.leases }
+
+func (l *severalKeys) Acquire(ctx context.Context, m *Manager, p *Params) error {
+	return l.MultiLease.Acquire(ctx, m, *p, l.keys)
+}
+
+func (l *severalKeys) AcquireChan(ctx context.Context, m *Manager, p *Params, sink result.Sink) {
+	l.MultiLease.AcquireChan(ctx, m, *p, l.keys, sink)
+}
+
+func (l *severalKeys) ReleasePermits(int64) error { return l.Release() }
+
+type term struct{ *Term }
+
+func (t term) leases() []*Lease { return []*Lease{t.Lease()} }
+
+func (t term) Acquire(ctx context.Context, m *Manager, p *Params) error { return t.Campaign(ctx, m, p) }
+
+func (t term) AcquireChan(ctx context.Context, m *Manager, p *Params, sink result.Sink) {
+	t.CampaignChan(ctx, m, p, sink)
+}
+
+func (t term) ReleasePermits(int64) error { return t.Resign() }
+
+func (s *simulation) target(p *simProcess, rng *rand.Rand) target {
+	switch {
+	case s.use.several:
+		return &severalKeys{keys: []string{"a", "b", "c"}[rng.IntN(2):]}
+	case s.use.term:
+		return term{NewTerm(p.store, "value")}
+	}
+	return new(oneKey)
+}
+
+func (s *simulation) params(rng *rand.Rand) Params {
+	ttl := s.ttls[rng.IntN(len(s.ttls))]
+	p := Params{Kind: s.use.kind, Key: "key", TTL: ttl, Weight: 1, Size: s.size}
+	if p.Term = s.use.term; p.Term {
+		return p
+	}
+	p.Try, p.NotifyContention = rng.IntN(5) == 0, rng.IntN(4) == 0
+	p.Linger, p.Replicas = time.Duration(rng.IntN(2))*ttl/10, max(rng.IntN(4)-1, 0)
+	switch p.Shared = p.Kind == RWMutex && rng.IntN(3) > 0; {
+	case p.Kind == Semaphore:
+		p.Weight = 1 + rng.Int64N(s.size)
+	case p.Kind == RWMutex && !p.Shared:
+		p.Weight = ExclusiveWeight
+	}
+	if rng.IntN(10) == 0 {
+		p.MaxHold = 1 + time.Duration(rng.Int64N(int64(ttl)))
+	}
+	return p
 }
 
 // oneLease requests a lease of a random kind, and ends it.
 func (s *simulation) oneLease(p *simProcess, rng *rand.Rand) {
-	ctx, cancel := context.WithCancel(p.alive)
+	ctx, cancel := context.WithCancel(locked(&s.mu, func() context.Context { return p.calls }))
 	defer cancel()
+	ends := time.Now().Add(time.Hour)
 	if rng.IntN(3) == 0 {
-		defer time.AfterFunc(time.Duration(rng.Int64N(int64(300*time.Millisecond))), cancel).Stop()
+		after := time.Duration(rng.Int64N(int64(300 * ms)))
+		ends = time.Now().Add(after)
+		defer time.AfterFunc(after, cancel).Stop()
 	}
-	ttl := s.ttls[rng.IntN(len(s.ttls))]
-	params := Params{Kind: s.name.Kind, Key: s.name.Key, TTL: ttl, Weight: ExclusiveWeight, Size: s.size, Try: rng.IntN(5) == 0, Linger: simLinger(rng, ttl), Replicas: max(rng.IntN(4)-1, 0)}
-	switch {
-	case s.name.Kind == Mutex:
-		params.Weight, params.Size = 1, 0
-	case s.name.Kind == Semaphore:
-		params.Weight = 1 + rng.Int64N(s.size)
-	case rng.IntN(3) > 0:
-		params.Weight, params.Shared = 1, true
+	params, l := s.params(rng), s.target(p, rng)
+	if rng.IntN(2) == 0 && !s.use.term {
+		params.Trace = s.request().trace()
 	}
-	if rng.IntN(10) == 0 {
-		params.MaxHold = 1 + rand.N(ttl)
-	}
-	if rng.IntN(2) == 0 {
-		ctx, _ = s.audit.begin(ctx, "a request")
-		params.Trace = s.audit.trace()
-	}
-	l, idle := new(Lease), params.MaxHold > 0
+	idle := params.MaxHold > 0 // it may end early
+	bound, err := retry.MaxCancelTimeout, error(nil)
 	if !params.Try && rng.IntN(2) == 0 {
 		results := result.NewChan(result.ErrorOnly{})
 		l.AcquireChan(ctx, p.Manager, &params, results)
-		if rng.IntN(10) == 0 { // abandoned: a grant must not stay
-			time.Sleep(time.Duration(rng.Int64N(int64(2 * ttl))))
+		if bound = retry.MaxResultTimeout; rng.IntN(10) == 0 { // not received until later: a grant must not stay
+			time.Sleep(time.Duration(rng.Int64N(int64(2 * params.TTL))))
 			cancel()
-			if err := <-results.C(); err != nil {
-				return
-			}
-			idle = true // not renewed so far, so the lease may end immediately
-		} else if err := <-results.C(); err != nil {
-			s.checkError(ctx, params, err)
-			return
+			idle, ends = true, time.Now()
 		}
-	} else if err := l.Acquire(ctx, p.Manager, &params); err != nil {
+		err = <-results.C()
+	} else {
+		err = l.Acquire(ctx, p.Manager, &params)
+	}
+	if late := time.Since(ends); late > 3*bound && p.alive.Err() == nil {
+		s.Errorf("the call returns %v, %v after the end of ctx", err, late)
+	}
+	if err != nil {
 		s.checkError(ctx, params, err)
 		return
 	}
-	if p.alive.Err() != nil { // a crashed process counts as a holder until its window ends
-		s.enter(l, params.Weight)
-		<-l.Done()
-		s.leave(l, params.Weight)
-		return
+	s.enter(l.leases(), params.Weight)
+	if rng.IntN(4) == 0 {
+		l.leases()[0].Contended()
 	}
-	s.enter(l, params.Weight)
+	if s.use.term && rng.IntN(4) == 0 {
+		s.loseValue()
+	}
 	for left := params.Weight; left > 0; {
 		part := left
-		if s.name.Kind == Semaphore && rng.IntN(4) == 0 {
+		if s.use.kind == Semaphore && rng.IntN(4) == 0 {
 			part = 1 + rng.Int64N(left)
 		}
-		hold := time.NewTimer(time.Duration(rng.ExpFloat64() * []float64{0, 1e5, 1e7, float64(ttl)}[rng.IntN(4)]))
+		hold := time.NewTimer(time.Duration(rng.ExpFloat64() * []float64{0, 1e5, 1e7, float64(params.TTL)}[rng.IntN(4)]))
 		select {
 		case <-hold.C:
-		case <-l.Done():
+		case <-l.leases()[0].Done():
 		}
-		hold.Stop()
-		if p.alive.Err() != nil {
-			<-l.Done()
-			s.leave(l, left)
+		if hold.Stop(); p.alive.Err() != nil { // a crashed process counts as a holder until its window ends
+			for _, one := range l.leases() {
+				<-one.Done()
+			}
+			s.leave(l.leases(), left)
 			return
 		}
-		s.leave(l, part)
+		s.leave(l.leases(), part)
 		err := l.ReleasePermits(part)
 		if left -= part; errors.Is(err, ErrLost) {
-			if s.leave(l, left); !idle {
+			if s.leave(l.leases(), left); !idle {
 				s.mu.Lock()
 				s.lost++
 				s.mu.Unlock()
 			}
 			left = 0
-		} else if err != nil && s.faultRate == 0 && p.alive.Err() == nil {
-			s.t.Errorf("Release: %v", err)
+		} else if err != nil && s.rate == 0 && s.faultAt == 0 && p.alive.Err() == nil {
+			s.Errorf("Release: %v", err)
 		}
 	}
-	if l.Err() == nil {
-		s.t.Error("a released lease has no error")
-	}
-}
-
-func (s *simulation) checkError(ctx context.Context, p Params, err error) {
-	switch {
-	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-	case p.Try && (errors.Is(err, ErrLocked) || errors.Is(err, ErrNotAvailable) || errors.Is(err, ErrUnconfirmed) || errors.Is(err, errNetwork) || errors.Is(err, retry.ErrNoAnswer)):
-	case errors.Is(err, ErrLost): // granted, and not received in time from the channel
-	case isSizeError(err) && s.resized:
-	default:
-		s.t.Errorf("refused with %v", err)
-	}
-}
-
-func (s *simulation) enter(l *Lease, weight int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.inside[l] = weight
-	s.redis.logf("enter %s with %d, fence %d", short(l.claim.token), weight, l.fence)
-	s.grants++
-	if l.Err() == nil {
-		switch {
-		case s.name.Kind == Semaphore && s.fences[l.fence]:
-			s.t.Errorf("fence %d twice", l.fence)
-		case s.name.Kind == RWMutex && l.fence <= s.lastExclusive, s.exclusive(weight) && l.fence <= s.last:
-			s.t.Errorf("fence %d after %d, and %d of a writer", l.fence, s.last, s.lastExclusive)
-		}
-		s.fences[l.fence], s.last = true, max(s.last, l.fence)
-		if s.exclusive(weight) {
-			s.lastExclusive = l.fence
-		}
-	}
-	s.check()
-}
-
-// exclusive reports whether a hold of that weight excludes all others.
-func (s *simulation) exclusive(weight int64) bool {
-	return s.name.Kind == Mutex || weight == ExclusiveWeight
-}
-
-func (s *simulation) leave(l *Lease, part int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.check()
-	s.redis.logf("leave %s with %d", short(l.claim.token), part)
-	if s.inside[l] -= part; s.inside[l] == 0 {
-		delete(s.inside, l)
-	}
-}
-
-// check compares all unexpired leases with the size, and those of each process with what Redis has
-// granted to it.
-func (s *simulation) check() {
-	var sum int64
-	of := map[string]int64{}
-	writers, readers := 0, 0
-	for l, weight := range s.inside {
-		if l.Err() != nil {
-			continue
-		}
-		if sum += weight; l.shared {
-			readers++
-			of[l.claim.token] = max(of[l.claim.token], 1)
-		} else {
-			of[l.claim.token] += weight
-			writers++
-		}
-	}
-	s.redis.mu.Lock()
-	defer s.redis.mu.Unlock()
-	if s.name.Kind == Mutex {
-		if sum > 1 || sum == 1 && of[s.redis.key(s.name.Key).owner] != 1 {
-			s.t.Errorf("%v: %d hold it, and Redis has %q as the owner of %v", time.Now(), sum, s.redis.key(s.name.Key).owner, of)
-		}
-		return
-	}
-	p := s.redis.permitsOf(s.name)
-	switch {
-	case s.name.Kind == RWMutex && (writers > 1 || writers > 0 && readers > 0):
-		s.t.Errorf("%v: %d writers and %d readers", time.Now(), writers, readers)
-	case s.name.Kind == Semaphore && sum > s.size && !s.resized:
-		s.t.Errorf("%v: %d permits in use of %d", time.Now(), sum, s.size)
-	}
-	for token, weight := range of {
-		if h := p.hold(token); h == nil || h.weight < weight {
-			s.redis.log("%s has leases of %d", short(token), weight)
-			s.t.Errorf("%s has leases of %d, in Redis %+v", token, weight, h)
-		}
-	}
-}
-
-// findStalls reports waiters that could have been granted for long, and permits that are granted
-// without a lease for long. The network must have no faults.
-func (s *simulation) findStalls(over <-chan struct{}) {
-	const step, limit = 50 * time.Millisecond, 2 * time.Second
-	since := map[any]time.Time{}
-	for {
-		select {
-		case <-over:
-			return
-		case <-time.After(step):
-		}
-		now := map[any]string{}
-		for _, p := range s.procs {
-			if p.alive.Err() == nil {
-				s.stalls(p, now)
-			}
-		}
-		for what := range since {
-			if now[what] == "" {
-				delete(since, what)
-			}
-		}
-		for what, text := range now {
-			if since[what].IsZero() {
-				since[what] = time.Now()
-			} else if time.Since(since[what]) > limit {
-				s.t.Errorf("%v: %s", time.Now(), text)
-				since[what] = time.Now().Add(time.Hour)
-			}
-		}
-	}
-}
-
-func (s *simulation) stalls(p *simProcess, found map[any]string) {
-	p.Manager.mu.Lock()
-	kq := p.queues.Entries[s.name]
-	p.Manager.mu.Unlock()
-	if kq == nil {
-		return
-	}
-	kq.mu.Lock()
-	defer kq.mu.Unlock()
-	s.redis.mu.Lock()
-	defer s.redis.mu.Unlock()
-	q := s.redis.permitsOf(s.name)
-	var used int64
-	for token := range q.holds {
-		if h := q.hold(token); h != nil {
-			used += h.weight
-		}
-	}
-	head, c := kq.waiters.head, kq.claim
-	switch {
-	case c == nil || c.state != claimActive:
-		return
-	case head != nil && used+head.weight <= q.size && (len(q.queue) == 0 || q.queue[0].token == c.token):
-		s.redis.log("%s wants %d", short(c.token), head.weight)
-		found[head] = fmt.Sprintf("%s waits for %d, though %d of %d are in use", short(c.token), head.weight, used, q.size)
-	}
-	if h := q.hold(c.token); h != nil && c.want.weight == 0 && h.weight > c.hold.weight {
-		found[c] = fmt.Sprintf("%s uses %d, and has %d in Redis", short(c.token), c.hold.weight, h.weight)
-	}
-}
-
-// checkAtRest checks that nothing is left.
-func (s *simulation) checkAtRest() {
-	for _, p := range s.procs {
-		if len(p.queues.Entries)+len(p.claimsByToken.Entries) > 0 || !p.AtRest() {
-			s.t.Errorf("manager not at rest: %d queues, %d waiting claims, %d to renew", len(p.queues.Entries), len(p.claimsByToken.Entries), p.Renewing())
-		}
-	}
-	for name, k := range s.redis.keys {
-		if s.redis.key(name); k.owner != "" {
-			s.t.Errorf("%s is still held by %s", name, k.owner)
-		}
-	}
-	q := s.redis.permitsOf(s.name)
-	if q.purge(); q.used != 0 || len(q.holds) > 0 || len(q.queue) > 0 {
-		s.t.Errorf("left in Redis: %s", q)
-	}
-	if len(s.inside) > 0 {
-		s.t.Errorf("%d leases are left", len(s.inside))
+	if l.leases()[0].Err() == nil {
+		s.Error("a released lease has no error")
 	}
 }

@@ -17,7 +17,7 @@ func (e *env) add(s *taskgroup.Session) func(delta int64) {
 		if e.Helper(); delta == 0 {
 			return
 		}
-		if _, err := s.Update(e.Context(), "add", addOp(delta)); err != nil {
+		if _, err := s.Update(e.Context(), "add", taskgroup.Operation{Op: taskgroup.OpAdd, Delta: delta}); err != nil {
 			e.Error(err)
 		}
 	}
@@ -45,11 +45,11 @@ func TestWaitThenChange(t *testing.T) {
 				add(c.before - 1)
 				s.point = func(what string) fault {
 					switch {
-					case what == "send status" && lost >= 0, what == "reply update" && lost < 0:
+					case what == "send status" && lost >= 0, what == "run update" && lost < 0:
 						time.Sleep(time.Second / 2)
 					case what == "send status": // Redis executes the poll between a change and its reply
 						time.Sleep(time.Millisecond)
-					case what == "reply update":
+					case what == "run update":
 						if replies++; replies == lost {
 							return cut
 						}
@@ -77,12 +77,24 @@ func TestWaitThenChange(t *testing.T) {
 	}
 }
 
+// waitFor waits for a group that another process ends after so long. It checks that the wait ends soon
+// after that.
+func (e *env) waitFor(what string, session *taskgroup.Session, add func(delta int64), after, bound time.Duration) {
+	e.Helper()
+	add(1)
+	var over time.Time
+	time.AfterFunc(after, func() { over = time.Now(); add(-1) })
+	if err := session.Wait(e.Context(), "wait for"); err != nil {
+		e.Error(err)
+	}
+	e.checkWithin(what, over, bound)
+}
+
 // TestWaitWhileRedialing waits for a group while the subscription redials and cannot be changed. The
 // wait ends by a poll, also after earlier waits.
 func TestWaitWhileRedialing(t *testing.T) {
 	inBubbles(t, map[string]bool{"subscribing": true, "unsubscribing": false}, func(e *env, in bool) {
-		_, s := e.process()
-		_, other := e.process()
+		_, s, _, other := e.twoProcesses()
 		s.redial = func(ctx context.Context, more bool) {
 			if more == in {
 				select {
@@ -93,13 +105,7 @@ func TestWaitWhileRedialing(t *testing.T) {
 		}
 		session, add := s.session(), e.add(other.session())
 		for range 3 {
-			add(1)
-			var over time.Time
-			time.AfterFunc(time.Second, func() { over = time.Now(); add(-1) })
-			if err := session.Wait(e.Context(), "wait for"); err != nil {
-				e.Error(err)
-			}
-			e.checkWithin("the end of the wait", over, MaxPollInterval+ms)
+			e.waitFor("the end of the wait", session, add, time.Second, MaxPollInterval+ms)
 			time.Sleep(MaxPollInterval + 2*client.SubscriptionIdle) // until the watcher has closed
 		}
 	})
@@ -108,22 +114,15 @@ func TestWaitWhileRedialing(t *testing.T) {
 // TestWaitAndOldMaster does for generations what TestSubscriptionToOldMaster does for locks.
 func TestWaitAndOldMaster(t *testing.T) {
 	inBubble(t, func(e *env) {
-		_, s := e.process()
-		_, other := e.process()
+		_, s, _, other := e.twoProcesses()
 		s.subscribeToAnother(1)
 		session, add := s.session(), e.add(other.session())
 		for i := range 2 * client.MinMissedLimit {
-			add(1)
-			var over time.Time
-			time.AfterFunc(5*MaxPollInterval/2, func() { over = time.Now(); add(-1) })
-			if err := session.Wait(e.Context(), "wait for"); err != nil {
-				e.Error(err)
-			}
 			bound := ms
 			if i < client.MinMissedLimit {
 				bound += MaxPollInterval
 			}
-			e.checkWithin(fmt.Sprint("the end of wait ", i), over, bound)
+			e.waitFor(fmt.Sprint("the end of wait ", i), session, add, 5*MaxPollInterval/2, bound)
 		}
 	})
 }

@@ -3,230 +3,222 @@ package lease
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/seed-3d5fec5c/baton/internal/result"
+	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
+
+// A record has a Trace that records its events.
+type record struct {
+	*env
+	mu           sync.Mutex
+	lines        []string
+	waited, held time.Duration // of the last grant and the last hold
+	errs         []trace.Event // errors of Redis
+}
+
+func (r *record) handle(_ context.Context, e trace.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	line := e.Hook
+	switch e.Hook {
+	case trace.Acquired:
+		line, r.waited = "acquired "+e.Path, e.Wait
+	case trace.Failed:
+		line = fmt.Sprint("failed ", e.Err)
+	case trace.Lost:
+		line, r.held = "lost "+e.Cause, e.Held
+	case trace.Released:
+		line, r.held = fmt.Sprint("released ", e.Err), e.Held
+	case trace.RedisError:
+		line, r.errs = "error "+e.Op, append(r.errs, e)
+	}
+	r.lines = append(r.lines, line)
+}
+
+// traced returns p with a Trace, and the record of that.
+func (e *env) traced(p Params) (Params, *record) {
+	r := &record{env: e}
+	p.Trace = trace.All(r.handle)
+	return p, r
+}
+
+// expect checks the events so far, without renewals.
+func (r *record) expect(want ...string) {
+	r.Helper()
+	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	got := slices.DeleteFunc(slices.Clone(r.lines), func(s string) bool { return s == "renewed" })
+	if !slices.Equal(got, want) {
+		r.Errorf("got events\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// count returns how often a line was recorded.
+func (r *record) count(line string) (n int) {
+	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, l := range r.lines {
+		if l == line {
+			n++
+		}
+	}
+	return n
+}
 
 // TestTracePath grants a lease by each GrantPath. The event must have the path and the wait time, and
 // must arrive before the call returns.
 func TestTracePath(t *testing.T) {
 	const ttl = 10 * time.Second
-
 	lingering := params(ttl)
 	lingering.Linger = ttl / 10
 	releaseAfter := func(l *Lease, d time.Duration) { time.AfterFunc(d, func() { _ = l.Release() }) }
-	for name, c := range map[string]struct {
+	byAnother := func(p Params) func(*env, *Manager) { // holds p for a while
+		return func(e *env, _ *Manager) {
+			m, _ := e.process()
+			releaseAfter(e.acquire(m, p), 300*ms)
+		}
+	}
+	type row struct {
 		p      Params
 		before func(e *env, us *Manager) // lets others hold it
-		want   []string
-	}{
-		"free":   {params(ttl), func(*env, *Manager) {}, []string{"acquired immediate"}},
-		"reader": {reading(ttl), func(*env, *Manager) {}, []string{"acquired immediate"}},
-		"local": {params(ttl), func(e *env, us *Manager) {
-			releaseAfter(e.acquire(us, params(ttl)), MinSlice/2)
-		}, []string{"waiting", "acquired local"}},
-		"local, by a request": {params(ttl), func(e *env, us *Manager) {
-			releaseAfter(e.acquire(us, params(ttl)), time.Second)
-		}, []string{"waiting", "acquired local"}},
-		"shared": {reading(ttl), func(e *env, us *Manager) {
-			e.acquire(us, reading(ttl))
-		}, []string{"acquired local"}},
-		"lingering": {lingering, func(e *env, us *Manager) {
-			e.linger(us, lingering)
-		}, []string{"acquired lingered"}},
+		want   string
+	}
+	inBubbles(t, map[string]row{
+		"free":                {params(ttl), func(*env, *Manager) {}, "acquired immediate"},
+		"local":               {params(ttl), func(e *env, us *Manager) { releaseAfter(e.acquire(us, params(ttl)), MinSlice/2) }, "acquired local"},
+		"local, by a request": {params(ttl), func(e *env, us *Manager) { releaseAfter(e.acquire(us, params(ttl)), time.Second) }, "acquired local"},
+		"shared":              {reading(ttl), func(e *env, us *Manager) { e.acquire(us, reading(ttl)) }, "acquired local"},
+		"lingering":           {lingering, func(e *env, us *Manager) { e.linger(us, lingering) }, "acquired lingered"},
 		"more permits": {taking(1, 3), func(e *env, us *Manager) {
 			e.acquire(us, taking(1, 3))
 			time.Sleep(2 * MinSlice)
-		}, []string{"acquired immediate"}},
-		"handed over": {params(ttl), func(e *env, us *Manager) {
-			m, _ := e.process()
-			releaseAfter(e.acquire(m, params(ttl)), 300*time.Millisecond)
-		}, []string{"waiting", "acquired notified"}},
-		"permits handed over": {taking(2, 3), func(e *env, us *Manager) {
-			m, _ := e.process()
-			releaseAfter(e.acquire(m, taking(2, 3)), 300*time.Millisecond)
-		}, []string{"waiting", "acquired notified"}},
-		"message lost": {params(ttl), func(e *env, us *Manager) {
-			m, s := e.process()
-			s.delayMessages(-1)
-			releaseAfter(e.acquire(m, params(ttl)), 300*time.Millisecond)
-		}, []string{"waiting", "acquired polled"}},
-		"owner dead": {params(ttl), func(e *env, us *Manager) {
-			e.redis.key("key").grant("dead", time.Second)
-		}, []string{"waiting", "acquired polled"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(e *env) {
-				us, _ := e.process()
-				r := e.record()
-				c.before(e, us)
-				start := time.Now()
-				l := e.acquire(us, r.traced(c.p))
-				r.expect(c.want...)
-				if took := time.Since(start); r.waited != took {
-					t.Errorf("the wait time is %v, want %v", r.waited, took)
-				}
-				time.Sleep(time.Second)
-				if err := l.Release(); err != nil {
-					t.Error(err)
-				}
-				if r.held != time.Second {
-					t.Errorf("the hold time is %v, want 1s", r.held)
-				}
-				r.expect(append(c.want, "released <nil>")...)
-			})
-		})
-	}
+		}, "acquired immediate"},
+		"handed over":         {params(ttl), byAnother(params(ttl)), "acquired notified"},
+		"permits handed over": {taking(2, 3), byAnother(taking(2, 3)), "acquired notified"},
+		"owner dead":          {params(ttl), func(e *env, _ *Manager) { e.deadOwner(time.Second) }, "acquired polled"},
+	}, func(e *env, c row) {
+		us, _ := e.process()
+		c.before(e, us)
+		start := time.Now()
+		p, r := e.traced(c.p)
+		l := e.acquire(us, p)
+		took := time.Since(start)
+		want := []string{c.want}
+		if took > ms/5 { // more than one request
+			want = []string{"waiting", c.want}
+		}
+		r.expect(want...)
+		time.Sleep(time.Second)
+		if err := l.Release(); err != nil {
+			e.Error(err)
+		}
+		if r.waited != took || r.held != time.Second {
+			e.Errorf("the wait time is %v, want %v; the hold time is %v, want 1s", r.waited, took, r.held)
+		}
+		r.expect(append(want, "released <nil>")...)
+	})
 }
 
 // TestTraceFailed ends requests without a hold.
 func TestTraceFailed(t *testing.T) {
 	inBubble(t, func(e *env) {
-		m, s := e.process()
-		us, _ := e.process()
-		held := e.acquire(m, params(time.Minute))
-
-		r := e.record()
-		if err := e.try(us, r.traced(params(time.Minute))); !errors.Is(err, ErrLocked) {
+		m, _, us, s := e.twoProcesses()
+		e.acquire(m, params(time.Minute))
+		p, r := e.traced(params(time.Minute))
+		if err := e.try(us, p); !errors.Is(err, ErrLocked) {
 			e.Error(err)
 		}
-		r.expect(`failed baton: try to lock "key": locked`)
-
-		r = e.record()
 		ctx, cancel := context.WithTimeout(e.Context(), time.Second)
 		defer cancel()
 		for range 2 { // the second request begins with a done ctx
-			if err := new(Lease).Acquire(ctx, us, new(r.traced(params(time.Minute)))); !errors.Is(err, context.DeadlineExceeded) {
+			if err := new(Lease).Acquire(ctx, us, &p); !errors.Is(err, context.DeadlineExceeded) {
 				e.Error(err)
 			}
 		}
-		const late = `failed baton: lock "key": context deadline exceeded`
-		r.expect("waiting", late, late)
-
-		r = e.record()
-		ctx, cancel = context.WithCancel(e.Context())
-		l, results := new(Lease), result.NewChan(result.ErrorOnly{})
-		l.AcquireChan(ctx, us, new(r.traced(params(time.Minute))), results)
-		r.expect()
-		time.Sleep(time.Second)
-		r.expect("waiting")
-		held.Release()
-		r.expect("waiting", "acquired notified")
-		cancel()
-		synctest.Wait() // otherwise it might still be received
-		<-results.C()
-		r.expect("waiting", "acquired notified", "released <nil>")
-
-		r = e.record()
 		s.setFault(cut)
-		if err := e.try(m, r.traced(params(time.Minute))); !errors.Is(err, errNetwork) {
+		if err := e.try(us, p); !errors.Is(err, errNetwork) {
 			e.Error(err)
 		}
-		r.expect("error acquire", `failed baton: try to lock "key": fake: connection lost`)
 		s.setFault(fine)
+		const late = `failed baton: lock "key": context deadline exceeded`
+		r.expect(`failed baton: try to lock "key": locked`, "waiting", late, late, "error acquire", `failed baton: try to lock "key": fake: connection lost`)
 	})
 }
 
 // TestTraceLost loses leases by each LossCause.
 func TestTraceLost(t *testing.T) {
 	const ttl = 3 * time.Second
-	long := params(ttl)
-	long.MaxHold = ttl
-	longRead := reading(ttl)
-	longRead.MaxHold = ttl
-	remove := func(e *env, _ *fakeStore) {
-		e.redis.mu.Lock()
-		defer e.redis.mu.Unlock()
-		e.redis.key("key").owner = "another"
+	long, longRead := params(ttl), reading(ttl)
+	long.MaxHold, longRead.MaxHold = ttl, ttl
+	evict := func(e *env) { e.withKey(mutexKey, func(k *fakeKey) { clear(k.holds) }) }
+	type row struct {
+		p    Params
+		lose func(e *env, s *fakeStore) // nil: the lease is not received
+		want string
 	}
-	for name, c := range map[string]struct {
-		p      Params
-		lose   func(e *env, s *fakeStore)
-		shared bool // another lease keeps the claim
-		want   string
-	}{
-		"missing":   {params(ttl), remove, false, "key_missing"},
-		"cut off":   {params(ttl), func(_ *env, s *fakeStore) { s.setFault(cut) }, false, "renew_failed"},
-		"paused":    {params(ttl), func(_ *env, s *fakeStore) { s.setLatency(ttl) }, false, "renew_failed"},
-		"too long":  {long, func(*env, *fakeStore) {}, false, "max_hold_exceeded"},
-		"shared":    {longRead, func(*env, *fakeStore) {}, true, "max_hold_exceeded"},
-		"forgotten": {params(ttl), nil, false, "not_received"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(e *env) {
-				m, s := e.process()
-				r := e.record()
-				if c.shared {
-					e.acquire(m, reading(ttl))
-				}
-				if c.lose == nil {
-					e.request(e.Context(), m, r.traced(c.p))
-				} else {
-					e.acquire(m, r.traced(c.p))
-					c.lose(e, s)
-				}
-				start := time.Now()
-				time.Sleep(3 * ttl)
-				synctest.Wait()
-				if r.held <= 0 || r.held > time.Since(start) {
-					t.Errorf("the hold time is %v", r.held)
-				}
-				if r.count("lost "+c.want) != 1 || r.count("acquired immediate")+r.count("acquired local") != 1 || r.count("released <nil>") != 0 {
-					t.Errorf("the events are %q, want lost %s", r.lines, c.want)
-				}
-			})
-		})
-	}
-	t.Run("found by the release", func(t *testing.T) {
-		inBubble(t, func(e *env) {
-			m, s := e.process()
-			r := e.record()
-			l := e.acquire(m, r.traced(params(ttl)))
-			remove(e, s)
-			if err := l.Release(); !errors.Is(err, ErrLost) {
-				t.Error(err)
-			}
-			r.expect("acquired immediate", "lost key_missing")
-		})
+	inBubbles(t, map[string]row{
+		"missing":      {params(ttl), func(e *env, _ *fakeStore) { evict(e) }, "key_missing"},
+		"cut off":      {params(ttl), func(_ *env, s *fakeStore) { s.setFault(cut) }, "renew_failed"},
+		"too long":     {long, func(*env, *fakeStore) {}, "max_hold_exceeded"},
+		"shared":       {longRead, func(*env, *fakeStore) {}, "max_hold_exceeded"}, // another lease keeps the claim
+		"not received": {params(ttl), nil, "not_received"},
+	}, func(e *env, c row) {
+		m, s := e.process()
+		if c.p.Shared {
+			e.acquire(m, reading(ttl))
+		}
+		p, r := e.traced(c.p)
+		if c.lose == nil {
+			e.request(e.Context(), m, p)
+		} else {
+			e.acquire(m, p)
+			c.lose(e, s)
+		}
+		time.Sleep(3 * ttl)
+		if r.count("lost "+c.want) != 1 || r.count("acquired immediate")+r.count("acquired local") != 1 || r.count("released <nil>") != 0 {
+			e.Errorf("the events are %q, want lost %s", r.lines, c.want)
+		}
+	})
+	inBubble(t, func(e *env) { // the release finds the loss
+		m, _ := e.process()
+		p, r := e.traced(params(ttl))
+		l := e.acquire(m, p)
+		evict(e)
+		if err := l.Release(); !errors.Is(err, ErrLost) {
+			e.Error(err)
+		}
+		r.expect("acquired immediate", "lost key_missing")
 	})
 }
 
-// TestTraceMaxHoldOfSeveralKeys holds several keys until MaxHold, which counts for them together.
-func TestTraceMaxHoldOfSeveralKeys(t *testing.T) {
+// TestTraceOfSeveralKeys waits for one of several keys, and holds all until MaxHold, which counts for
+// them together.
+func TestTraceOfSeveralKeys(t *testing.T) {
 	inBubble(t, func(e *env) {
-		m, _ := e.process()
-		r := e.record()
-		p := r.traced(params(3 * time.Second))
-		p.MaxHold = 3 * time.Second
+		m, _, other, _ := e.twoProcesses()
+		p, r := e.traced(params(3 * time.Second))
+		p.MaxHold, p.Key = 3*time.Second, "b"
+		b := p
+		b.Trace = nil
+		held := e.acquire(other, b)
+		time.AfterFunc(time.Second, func() { held.Release() })
 		ml := new(MultiLease)
 		if err := ml.Acquire(e.Context(), m, p, []string{"a", "b"}); err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
 		<-ml.Done()
 		time.Sleep(time.Second)
 		ml.Release()
-		r.expect("acquired immediate", "acquired immediate", "lost max_hold_exceeded", "lost max_hold_exceeded")
-	})
-}
-
-// TestTraceReleaseInParts checks that the Released event comes with the last permits.
-func TestTraceReleaseInParts(t *testing.T) {
-	inBubble(t, func(e *env) {
-		m, _ := e.process()
-		r := e.record()
-		l := e.acquire(m, r.traced(taking(3, 3)))
-		for range 2 {
-			r.expect("acquired immediate")
-			if err := l.ReleasePermits(1); err != nil {
-				t.Error(err)
-			}
-		}
-		r.expect("acquired immediate")
-		_ = l.ReleasePermits(1)
-		r.expect("acquired immediate", "released <nil>")
+		r.expect("acquired immediate", "waiting", "acquired notified", "lost max_hold_exceeded", "lost max_hold_exceeded")
 	})
 }
 
@@ -235,25 +227,21 @@ func TestTraceReleaseInParts(t *testing.T) {
 func TestTwoTracesOfAQueue(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, s := e.process()
-		one, two := e.record(), e.record()
-		p, q := one.traced(reading(time.Minute)), two.traced(reading(time.Minute))
+		p, one := e.traced(reading(time.Minute))
+		q, two := e.traced(reading(time.Minute))
 		for range 3 {
 			e.acquire(m, p)
 			e.acquire(m, q)
 		}
-		e.acquire(m, reading(time.Minute))
 		time.Sleep(30 * time.Second)
-		if one.count("renewed") != 1 || two.count("renewed") != 1 {
-			t.Errorf("%d and %d events for one renewal", one.count("renewed"), two.count("renewed"))
-		}
 		s.setFault(cut)
 		time.Sleep(15 * time.Second)
 		s.setFault(fine)
-		if n := one.count("error renew"); n == 0 || n != two.count("error renew") {
-			t.Errorf("%d and %d events for failed renewals", n, two.count("error renew"))
+		if n := one.count("error renew"); one.count("renewed") != 1 || two.count("renewed") != 1 || n == 0 || n != two.count("error renew") {
+			e.Errorf("the events of the common claim are %q and %q", one.lines, two.lines)
 		}
 		if one.count("acquired local") != 2 || two.count("acquired local") != 3 {
-			t.Errorf("the events for three requests each are %q and %q", one.lines, two.lines)
+			e.Errorf("the events for three requests each are %q and %q", one.lines, two.lines)
 		}
 	})
 }
@@ -264,43 +252,67 @@ func TestTraceRedisError(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, s := e.process()
 		s.setFault(cut)
-		r, other := e.record(), e.record()
+		p, r := e.traced(params(time.Minute))
+		q, other := e.traced(params(time.Minute))
 		got := make(chan error)
 		l := new(Lease)
-		go func() { got <- l.Acquire(e.Context(), m, new(r.traced(params(time.Minute)))) }()
+		go func() { got <- l.Acquire(e.Context(), m, &p) }()
 		synctest.Wait()
-		_, behind := e.request(e.Context(), m, other.traced(params(time.Minute)))
+		_, behind := e.request(e.Context(), m, q)
 		time.Sleep(time.Second)
 		if n := r.count("error acquire"); n < 3 || n != other.count("error acquire") || r.count("waiting") != 1 {
-			t.Errorf("the events of the first request are %q, those behind it %q", r.lines, other.lines)
+			e.Errorf("the events of the first request are %q, those behind it %q", r.lines, other.lines)
 		}
 		s.setFault(fine)
 		if err := <-got; err != nil {
-			t.Fatal(err)
+			e.Fatal(err)
 		}
-		r.errs = nil
-		s.setFault(cut)
-		time.AfterFunc(time.Second, func() { s.setFault(fine) })
-		if err := l.Release(); err != nil {
-			t.Error(err)
-		}
+		l.Release()
 		<-behind
-		synctest.Wait()
-		if last := r.lines[len(r.lines)-1]; last != "released <nil>" {
-			t.Errorf("the last event is %s", last)
-		}
 	})
 	inBubble(t, func(e *env) { // a release without a waiter
 		m, s := e.process()
-		r := e.record()
-		l := e.acquire(m, r.traced(params(time.Minute)))
+		p, r := e.traced(params(time.Minute))
+		l := e.acquire(m, p)
 		s.setFault(cut)
 		time.AfterFunc(time.Second, func() { s.setFault(fine) })
 		if err := l.Release(); err != nil {
-			t.Error(err)
+			e.Error(err)
 		}
 		if n := r.count("error release"); n < 3 || len(r.errs) != n || !errors.Is(r.errs[0].Err, errNetwork) || r.errs[0].Fence != l.Fence() {
-			t.Errorf("the events of the release are %q", r.lines)
+			e.Errorf("the events of the release are %q", r.lines)
+		}
+	})
+}
+
+// TestTraceSlow has hooks that do not return for long. Their lease and others go on.
+func TestTraceSlow(t *testing.T) {
+	inBubble(t, func(e *env) {
+		const ttl = time.Second
+		m, _ := e.process()
+		p, r := e.traced(params(ttl))
+		hooks := trace.All(r.handle)
+		p.Trace = hooks
+		hooks.Renewed = func(ctx context.Context, event trace.Event) {
+			if r.handle(ctx, event); len(r.lines) == 2 {
+				time.Sleep(time.Minute)
+			}
+		}
+		l := e.acquire(m, p)
+		_, next := e.request(e.Context(), m, params(ttl))
+		time.Sleep(30 * time.Second)
+		if err := l.Err(); err != nil {
+			t.Errorf("while a hook does not return: %v", err)
+		}
+		start := time.Now()
+		l.Release()
+		<-next
+		e.checkWithin("the release and the next grant", start, ms)
+		r.expect("acquired immediate")
+		time.Sleep(time.Minute)
+		r.expect("acquired immediate", "released <nil>")
+		if n := r.count("renewed"); n < 30 || r.lines[len(r.lines)-1] == "renewed" || r.held != 30*time.Second {
+			t.Errorf("the events are %q, held for %v", r.lines, r.held)
 		}
 	})
 }

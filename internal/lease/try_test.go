@@ -14,20 +14,6 @@ import (
 // must fail with ErrLocked or ErrNotAvailable.
 func (e *env) tryAtOnce(m *Manager, p Params, n int) (got int) {
 	e.Helper()
-	for _, err := range e.tryErrors(m, p, n) {
-		switch {
-		case err == nil:
-			got++
-		case errors.Is(err, ErrLocked), errors.Is(err, ErrNotAvailable):
-		default:
-			e.Error(err)
-		}
-	}
-	return got
-}
-
-// tryErrors tries for p in n goroutines at once, and returns their errors.
-func (e *env) tryErrors(m *Manager, p Params, n int) (errs []error) {
 	p.Try = true
 	results := make(chan error)
 	for range n {
@@ -36,9 +22,15 @@ func (e *env) tryErrors(m *Manager, p Params, n int) (errs []error) {
 		go func() { results <- l.Acquire(e.Context(), m, &p) }()
 	}
 	for range n {
-		errs = append(errs, <-results)
+		switch err := <-results; {
+		case err == nil:
+			got++
+		case errors.Is(err, ErrLocked), errors.Is(err, ErrNotAvailable):
+		default:
+			e.Error(err)
+		}
 	}
-	return errs
+	return got
 }
 
 // TestTriesAllSucceed tries in 64 goroutines at once, where there is enough for all or for fewer.
@@ -73,35 +65,6 @@ func TestTriesAllSucceed(t *testing.T) {
 				e.Errorf("%s: %d of 64 tries succeed, want %d", name, got, c.want)
 			}
 			e.checkWithin(name+": the last result", start, 3*20*ms)
-		})
-	}
-}
-
-// TestTryBehindRequest tries for permits while the request of another goroutine is in flight. The
-// try succeeds if there is enough for both, and fails if the other waits.
-func TestTryBehindRequest(t *testing.T) {
-	for _, free := range []int64{2, 1, 0} {
-		inBubble(t, func(e *env) {
-			m1, _, m2, s2 := e.twoProcesses()
-			held := e.acquire(m1, taking(5-free, 5))
-			s2.setLatency(10 * ms)
-			_, first := e.request(e.Context(), m2, taking(1, 5))
-			synctest.Wait()
-			start := time.Now()
-			err := e.try(m2, taking(1, 5))
-			if want := map[int64]error{2: nil, 1: ErrNotAvailable, 0: ErrNotAvailable}[free]; !errors.Is(err, want) {
-				e.Errorf("with %d free the try returns %v, want %v", free, err, want)
-			}
-			e.checkWithin("a try returns", start, 2*20*ms)
-			e.checkCost("a try behind a waiter", 0, func() {
-				if free == 0 && !errors.Is(e.try(m2, taking(1, 5)), ErrNotAvailable) {
-					e.Error("the try does not fail")
-				}
-			})
-			held.Release()
-			if err := <-first; err != nil {
-				e.Error(err)
-			}
 		})
 	}
 }
@@ -148,32 +111,6 @@ func TestTryOvertaken(t *testing.T) {
 	})
 }
 
-// TestTryWhenAway tries while Redis does not reply, with and without a waiter in front. Each try
-// returns the network error after one attempt.
-func TestTryWhenAway(t *testing.T) {
-	inBubbles(t, map[string]bool{"alone": false, "behind a waiter": true}, func(e *env, waits bool) {
-		m, s := e.process()
-		s.setFault(lostRequest)
-		s.lag = func(time.Duration) time.Duration { return 100 * ms }
-		var got <-chan error
-		if waits {
-			_, got = e.request(e.Context(), m, taking(1, 100))
-			time.Sleep(10 * time.Second) // the waiter pauses between its requests
-		}
-		start := time.Now()
-		for _, err := range e.tryErrors(m, taking(1, 100), 64) {
-			if !errors.Is(err, errNetwork) {
-				e.Errorf("a try returns %v", err)
-			}
-		}
-		e.checkWithin("the last failure", start, 2*101*ms)
-		s.setFault(fine)
-		if waits {
-			e.checkGranted("the waiter", got, MaxPollInterval+ms)
-		}
-	})
-}
-
 // TestRoundTripLongerThanWindow acquires over a round trip that is longer than the lease would last.
 // A try fails after one reply, a wait when its ctx ends, and nothing stays in Redis.
 func TestRoundTripLongerThanWindow(t *testing.T) {
@@ -191,8 +128,59 @@ func TestRoundTripLongerThanWindow(t *testing.T) {
 			time.Sleep(time.Second)
 			synctest.Wait()
 		}
-		if owner, used := e.owner(), e.used(p.Kind); p.Kind == Mutex && owner != "" || p.Kind != Mutex && used != 0 {
-			e.Errorf("left in Redis: owner %q, %d in use", owner, used)
+		e.checkUsed(p.Kind, 0)
+	})
+}
+
+// TestTryBehindReleasing tries while this process releases its own claim. The try waits for that
+// release, however slow Redis is, but only for one attempt.
+func TestTryBehindReleasing(t *testing.T) {
+	inBubbles(t, map[string]fault{"slow": fine, "away": lostRequest}, func(e *env, how fault) {
+		m, s := e.process()
+		held := e.acquire(m, params(time.Minute))
+		s.setLatency(time.Second)
+		s.setFault(how)
+		s.lag = func(time.Duration) time.Duration { return time.Second }
+		released := make(chan error)
+		go func() { released <- held.Release() }()
+		synctest.Wait() // the release is in flight
+		for range 10 {
+			start := time.Now()
+			switch err := e.try(m, params(10*time.Second)); {
+			case how == fine && err == nil:
+				e.checkWithin("a try returns", start, 4*time.Second) // the release and the request
+				e.leases[len(e.leases)-1].Release()
+			case how == lostRequest && errors.Is(err, errNetwork):
+				e.checkWithin("a try returns", start, 2*time.Second)
+			default:
+				e.Errorf("a try returns %v", err)
+			}
+			time.Sleep(10 * ms) // a failed release pauses
 		}
+		s.setFault(fine)
+		<-released
+	})
+}
+
+// TestTryDoesNotQueue tries a held lock in a subscribed process. The try is one request, and leaves
+// no waiter to which the lock could be handed over.
+func TestTryDoesNotQueue(t *testing.T) {
+	inBubble(t, func(e *env) {
+		m1, _, m2, s2 := e.twoProcesses()
+		e.acquire(m1, params(time.Minute))
+		m2.AddUser()
+		m2.Subscribe()
+		time.Sleep(ms)
+		if !m2.Subscribed() {
+			e.Fatal("the process is not subscribed")
+		}
+		s2.nextLatencies(0, 0, time.Second) // a second request would be late
+		if err := e.try(m2, params(time.Minute)); !errors.Is(err, ErrLocked) {
+			e.Error(err)
+		}
+		if n := e.waiters("key"); n != 0 {
+			e.Errorf("%d waiters in the queue", n)
+		}
+		m2.RemoveUser()
 	})
 }

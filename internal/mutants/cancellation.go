@@ -75,13 +75,13 @@ var cancellation = []mutant{
 		`late = w.subscribed`, `late = false`, "internal/lease", "TestWaitAndOldMaster"},
 	{"replaced-forever", "a subscription is replaced repeatedly although that does not help", "internal/client/subscription.go",
 		`		c.subscription.missedLimit *= 2
-`, ``, "internal/lease", "TestNothingPublished"},
+`, ``, "internal/lease", "TestSubscriptionToOldMaster/no_messages"},
 	{"resubscribed-without-poll", "waiters do not poll after the subscription was interrupted", "internal/lease/messages.go",
 		`		wake = append(wake, c)
 `, ``, "internal/lease", "TestMessageLost"},
 	{"subscription-open", "the subscription is never closed", "internal/client/subscription.go",
 		`		s.cancel()
-		*s = subscription{}`, `		*s = subscription{cancel: s.cancel}`, "internal/lease", "TestSimulation"},
+		*s = subscription{}`, `		*s = subscription{cancel: s.cancel}`, "internal/lease", "TestSimulation/Mutex"},
 	{"message-only", "a waiter relies on the message, and does not poll", "internal/lease/acquire_reply.go",
 		`		delay = q.manager.pollInterval()`, `		delay = time.Hour`, "internal/lease", "TestMessageLost"},
 	{"poll-stuck", "a poll without a reply is awaited although the queue entry expires", "internal/lease/acquire_loop.go",
@@ -91,7 +91,7 @@ var cancellation = []mutant{
 	{"poll-misses-expiry", "a waiter does not poll when the owner's TTL ends", "internal/lease/acquire_reply.go",
 		`if reply.Remaining >= 0 { // a dead`, `if false { // a dead`, "internal/lease", "TestDeadOwner"},
 	{"unreceived-renewed", "a grant that was not received is renewed", "internal/lease/claim.go",
-		`if l.received() && (`, `if (`, "internal/lease", "TestUnreceivedGrantEndsThoughAnotherWaits"},
+		`if l.received() && (`, `if (`, "internal/lease", "TestMaxHoldAmongOthers"},
 	{"max-hold-ignored", "a lease is renewed beyond MaxHold", "internal/lease/claim.go",
 		`(l.maxHold == 0 || held < l.maxHold)`, `(l.maxHold == 0 || held < 4*l.maxHold)`, "mutex", "TestMaxHold/Mutex"},
 	{"inside-after-loss", "goroutines that share a Mutex do not exclude one another after the loss of its lease", "mutex/mutex.go",

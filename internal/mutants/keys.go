@@ -12,7 +12,7 @@ var keys = []mutant{
 		`ml.releaseUnwanted(ml.ctx, append(leases, others...), again`, `ml.releaseUnwanted(ml.ctx, leases[:0], again`, "mutex", "TestPoolCancel"},
 	{"keys-others-kept", "keys that were granted behind a contended key are kept", "internal/lease/multi_acquire.go",
 		`		ml.releaseUnwanted(holdCtx, others, true)
-`, ``, "internal/lease", "TestSweepMultiLease"},
+`, ``, "internal/lease", "TestMultiLeaseWaitsWithoutLaterKeys"},
 	{"keys-unawaited", "the unlock of several keys returns before Redis has confirmed it", "internal/lease/multi_acquire.go",
 		`		wg.Wait()
 	}

@@ -11,7 +11,7 @@ var mutexEngine = []mutant{
 	return r.sentAt, seq > 0
 `, "internal/lease", "TestMessageLate"},
 	{"number-unknown", "a message with an unknown request number is accepted", "internal/lease/acquire_loop.go",
-		`seq > 0 && r.seq == seq`, `r.seq > 0`, "internal/lease", "TestMessageWithUnknownNumber"},
+		`seq > 0 && r.seq == seq`, `r.seq > 0`, "internal/lease", "TestMessageLate"},
 	{"window-from-reply", "the window of a grant starts at the reply", "internal/lease/acquire_reply.go",
 		`w := client.NewTrustWindow(sentAt, r.TTL)`, `w := client.NewTrustWindow(time.Now(), r.TTL)`, "internal/lease", "TestWindowCountsFromSending"},
 	{"window-from-renewal", "the window of a renewal starts at its reply", "internal/lease/claim_renewal.go",
@@ -36,7 +36,7 @@ var mutexEngine = []mutant{
 	{"err-trusts-timer", "Err does not check the clocks", "internal/lease/lease_held.go",
 		`if l.state == leaseHeld && l.claim.hold.window.Remaining(now) <= 0 {`, `if false {`, "internal/lease", "TestWindowPassedBeforeItsTimer"},
 	{"handed-on-too-late", "a claim passes to the next lease with too little time for a renewal", "internal/lease/claim.go",
-		`!h.window.Usable(now)`, `h.window.Remaining(now) <= 0`, "internal/lease", "TestNextLeaseIsRenewedInTime"},
+		`!h.window.Usable(now)`, `h.window.Remaining(now) <= 0`, "internal/lease", "TestCanServe"},
 	{"first-served-too-late", "the first lease of a grant starts after its window", "internal/lease/claim.go",
 		`h.fencesUsed == 0 && h.window.Remaining(now) <= 0 || `, ``, "internal/lease", "TestCanServe"},
 	{"slice-endless", "a claim stays in its process while a lease waits there", "internal/lease/claim.go",
@@ -50,7 +50,7 @@ var mutexEngine = []mutant{
 	{"block-endless", "a claim serves leases after its fences are used up", "internal/lease/claim.go",
 		`h.fencesUsed < FencesPerGrant && (c.uncontended() || !h.slice.exhausted(now, h.fencesUsed))`, `!h.slice.exhausted(now, h.fencesUsed)`, "internal/lease", "TestCanServe"},
 	{"fence-shared", "successive leases of a claim have the same fence", "internal/lease/claim.go",
-		`h.fenceBase*FencesPerGrant + min(h.fencesUsed, FencesPerGrant-1)`, `h.fenceBase*FencesPerGrant + min(h.fencesUsed, 0)`, "internal/lease", "TestFencesAcrossBlocks"},
+		`h.fenceBase*FencesPerGrant + min(h.fencesUsed, FencesPerGrant-1)`, `h.fenceBase*FencesPerGrant + min(h.fencesUsed, 0)`, "internal/lease", "TestSimulation/Mutex"},
 	{"ttl-of-another", "a claim of a Mutex serves a lease with another TTL than its token states", "internal/lease/claim.go",
 		`(l.ttl == c.ttl || l.ttl < c.ttl && c.queue.name.Kind != Mutex)`, `l.ttl <= c.ttl`, "internal/lease", "TestCanServe"},
 	{"ttl-of-none", "a lease cannot share a claim with a longer TTL", "internal/lease/claim.go",
@@ -62,11 +62,11 @@ var mutexEngine = []mutant{
 `, `	return l
 `, "mutex", "TestLeaseCopied/Mutex"},
 	{"token-reused", "all claims of a process with one TTL have the same token", "internal/client/token.go",
-		`c.serial.Add(1)`, `c.serial.Load()`, "internal/lease", "TestSimulation"},
+		`c.serial.Add(1)`, `c.serial.Load()`, "internal/lease", "TestSimulation/Mutex"},
 	{"yield-same-token", "a yielded claim is requested again under its old token", "internal/lease/queue.go",
 		`		yielding.redis.replaces = c.token
 `, `		yielding.redis.replaces, yielding.token = c.token, c.token
-`, "internal/lease", "TestSimulation"},
+`, "internal/lease", "TestSimulation/Mutex"},
 	{"renewal-late-to-all", "a refused renewal ends a later hold of its claim", "internal/lease/claim_renewal.go",
 		`|| c.hold.grantSeq != grantSeq: // released since`, `: // released since`, "internal/lease", "TestRenewalOfEarlierHold"},
 	{"workers-grow", "each worker that has called Redis stays idle", "internal/client/workers.go",

@@ -17,13 +17,13 @@ var traces = []mutant{
 		return trace.NotReceived
 `, ``, "internal/lease", "TestTraceLost"},
 	{"trace-overdue", "the loss of several keys after MaxHold is sent as RenewFailed", "internal/lease/lease_trace.go",
-		`sink.multi.maxHoldExceeded()`, `false`, "internal/lease", "TestTraceMaxHoldOfSeveralKeys"},
+		`sink.multi.maxHoldExceeded()`, `false`, "internal/lease", "TestTraceOfSeveralKeys"},
 	{"trace-several", "one renewal of a process is sent once per hold", "internal/lease/lease_trace.go",
 		`if seen.Add(l.tracer) {`, `if seen = nil; seen.Add(l.tracer) {`, "internal/lease", "TestTwoTracesOfAQueue"},
 	{"trace-part", "each partial release is sent as the release", "internal/lease/lease_held.go",
 		`	if whole {
 `, `	if true {
-`, "internal/lease", "TestSimulationSemaphore"},
+`, "internal/lease", "TestSimulation/Semaphore"},
 	{"trace-loss-at-release", "a loss that the release detects is sent as a release", "internal/trace/tracer.go",
 		`	if lost {
 `, `	if false {
@@ -50,7 +50,7 @@ var traces = []mutant{
 `, "internal/lease", "TestTraceRedisError"},
 	{"trace-group-failed", "Failed is sent for the try of all keys before a wait", "internal/lease/multi_acquire.go",
 		`		p.Trace = withoutFailed{p.Trace}
-`, ``, "internal/lease", "TestSweepMultiLease"},
+`, ``, "internal/lease", "TestTraceOfSeveralKeys"},
 	{"trace-task", "the loss of a task is not sent", "internal/taskgroup/task.go",
 		`	t.tracer.Lost(cause)
 `, ``, "waitgroup", "TestTrace"},
