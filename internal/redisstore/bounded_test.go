@@ -82,8 +82,8 @@ func (m *meter) until(token string, want int64) (reply lease.Reply) {
 }
 
 // leavesValue releases the mutex of a with a value.
-func (m *meter) leavesValue() {
-	outcome, owned := m.releaseValue(a, "v")
+func (m *meter) leavesValue(useful bool) {
+	outcome, owned := m.releaseValue(a, "v", func(w *lease.ValueWrite) { w.Useful = useful })
 	checkEnd(m, "released", owned && outcome == lease.ValueStored, true)
 }
 
@@ -163,15 +163,19 @@ func TestScriptsAreBounded(t *testing.T) {
 		}},
 		{"value/found", mutex, mutexWaiters, "", func(m *meter) { m.held(a) }, func(m *meter) {
 			m.acquire(b, 1)
-			m.leavesValue()
+			m.leavesValue(true)
 			m.values = new(lease.ValueReader)
 			before := m.server.Stats(m.T)
 			checkEnd(m, "found", m.until(b, 1).Found, true)
 			checkEnd(m, "messages", m.server.Stats(m.T).Since(before).Published(), 1) // the first waiter behind the batch
 		}},
+		{"value/release", mutex, mutexWaiters, "", func(m *meter) { m.held(a) }, func(m *meter) {
+			m.leavesValue(false)
+			checkEnd(m, "waiters", m.card(m.queue), 0)
+		}},
 		{"value/release with a value for all", mutex, mutexWaiters, "", func(m *meter) { m.held(a) }, func(m *meter) {
 			before := m.server.Stats(m.T)
-			m.leavesValue()
+			m.leavesValue(true)
 			checkEnd(m, "messages", m.server.Stats(m.T).Since(before).Published(), 64)
 			checkEnd(m, "waiters", m.card(m.queue), m.n)
 		}},
@@ -182,6 +186,11 @@ func TestScriptsAreBounded(t *testing.T) {
 		}},
 		{"semaphore/acquire", semaphore, waiters, inUse(semaphore, 10, "0", "1"), nil, func(m *meter) {
 			checkEnd(m, "granted", m.until(b, 10).Granted, true)
+		}},
+		{"semaphore/resize", semaphore, waiters, "", func(m *meter) { m.p.has(a, 10) }, func(m *meter) {
+			m.p.waits(b, 1)
+			m.p.resize(11)
+			m.checkState("then", "a=10 b=1")
 		}},
 		{"semaphore/inspect waiters", semaphore, waiters, "", func(m *meter) { m.p.has(a, 10) }, func(m *meter) {
 			m.inspects(func(status lease.Status) bool { return status.Used == 10 && status.Waiters == int(m.n)-1000 })

@@ -180,10 +180,10 @@ func TestWaitGroupOutOfMemory(t *testing.T) {
 		g.setEnd(token, in)
 		full(true)
 	}
-	setEnd(b, time.Second)
+	setEnd(b, 5*time.Second)
 	equal(t, "a repetition", g.send(start), taskgroup.Applied)
 	g.taskRemains(b, lockTTL)
-	setEnd(a, time.Second)
+	setEnd(a, 5*time.Second)
 	equal(t, "renewed", g.renew(a, lockTTL), true)
 	g.taskRemains(a, lockTTL)
 	added.Op, claimed.Op = taskgroup.OpUndo, taskgroup.OpUndo

@@ -231,10 +231,10 @@ func TestUpdatesLastForTheirTTL(t *testing.T) {
 		q := r.again(b, 3, 1, 0, 5)
 		equal(r.T, "the head of the queue", outcome(r.send(q)), "granted")
 		r.holdRemains("the head of the queue", b, lockTTL)
-		r.setEnd(b, time.Second)
+		r.setEnd(b, 5*time.Second)
 		r.state(b, 4, 5, 0)
 		r.holdRemains("an update", b, lockTTL)
-		r.setEnd(b, time.Second)
+		r.setEnd(b, 5*time.Second)
 		equal(r.T, "an overtaken request", outcome(r.send(q)), "wait")
 		r.release(b)
 
@@ -491,8 +491,8 @@ func TestPermitsRenew(t *testing.T) {
 			equal(r.T, "as another kind", renewAll(r, []lease.Renewal{other})[0], no)
 		})
 
-		r.setEnd(a, time.Second)
-		check(r.T, r.rdb.PExpire(r.Context(), r.lock, 2*time.Second).Err())
+		r.setEnd(a, 5*time.Second)
+		check(r.T, r.rdb.PExpire(r.Context(), r.lock, time.Minute).Err())
 		var sent [][]redis.Cmder
 		r.rdb.AddHook(pipelines(&sent))
 		messages := r.published(func() {

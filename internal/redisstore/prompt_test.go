@@ -56,10 +56,10 @@ func TestPromptRequestThatIsRedirected(t *testing.T) {
 	m := redistest.Mini(t)
 	rdb := redistest.MiniClient(t, m)
 	check(t, rdb.Ping(t.Context()).Err())
-	hook := promptHookOf(rdb, true)
+	p := &pipeliner{process: rdb.Process, prompt: promptHookOf(rdb, true)}
 	m.SetError("MOVED 15495 127.0.0.1:1")
-	equal(t, "error", rdb.Process(t.Context(), promptCmd{mutexRelease.command(t.Context(), "evalsha", "", nil, nil)}), errRedirected)
-	equal(t, "in use", hook.inUse.Load(), true)
+	equal(t, "error", p.send(t.Context(), mutexRelease.command(t.Context(), "evalsha", "", nil, nil), true), retry.ErrNoAnswer)
+	equal(t, "the hook is in use", p.prompt.inUse.Load(), true)
 }
 
 // TestPromptRequestPassesAllHooks checks earlier and later hooks of the client.

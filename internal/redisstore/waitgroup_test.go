@@ -335,7 +335,7 @@ func TestWaitGroupRenew(t *testing.T) {
 	eachGroup(t, func(g *group) {
 		g.unchanged("no group", func() { equal(g.T, "renewed", g.renew(a, lockTTL), false) })
 		g.applies("s", taskgroup.OpStart, a)
-		g.setEnd(a, time.Second)
+		g.setEnd(a, 5*time.Second)
 		check(g.T, g.rdb.PExpire(g.Context(), g.lock, time.Minute).Err())
 		equal(g.T, "renewed", g.renew(a, 2*lockTTL), true)
 		g.taskRemains(a, 2*lockTTL)
