@@ -344,7 +344,9 @@ func TestValueOfATerm(t *testing.T) {
 		if leads(t, b, "a", term.Number()); writes != 0 {
 			t.Errorf("the value is written %d times again", writes)
 		}
-		o := b.Observe(t.Context())
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		o := b.Observe(ctx)
 		sees(t, o, "a")
 		for range 3 {
 			time.Sleep(50 * time.Second) // not until a renewal
@@ -355,9 +357,12 @@ func TestValueOfATerm(t *testing.T) {
 				t.Errorf("after %v: %+v", time.Since(start), l)
 			}
 		}
-		next := mutex.New(rdb, "key").LockChan(t.Context())
+		m := mutex.New(rdb, "key")
+		m.TTL = a.TTL // so that it has the same claim
+		next := m.LockChan(t.Context())
 		resign(t, term)
 		sees(t, o, "")
+		cancel()
 		last := granted(t, next)
 		time.Sleep(2 * time.Hour)
 		if keys := heldKeys(t, rdb, "key", "baton:{key}:value"); keys != "key" {
