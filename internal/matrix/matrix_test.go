@@ -37,7 +37,7 @@ func TestRows(t *testing.T) {
 		for _, name := range r.tests {
 			pkg, function, subtest := split(name)
 			listed[pkg+"."+function] = true
-			if !strings.Contains(sources[pkg], "\nfunc "+function+"(t ") || subtest != "" && !strings.Contains(sources[pkg], `"`+subtest+`":`) {
+			if !strings.Contains(sources[pkg], "\nfunc "+function+"(t ") || subtest != "" && !strings.Contains(sources[pkg], `"`+subtest+`"`) {
 				t.Errorf("row %d: %s does not exist", r.number, name)
 			}
 		}

@@ -231,33 +231,33 @@ func TestFaultRightsTaken(t *testing.T) {
 // TestFaultNoConnection locks while the server refuses new connections, or the pool has no free one (rows
 // 23 and 45).
 func TestFaultNoConnection(t *testing.T) {
-	each(t, map[string]func(*testing.T, *redistest.Server, *redis.Client) (reason string, end func()){
-		"MaxClients": func(t *testing.T, s *redistest.Server, rdb *redis.Client) (string, func()) {
+	each(t, map[string]func(*testing.T, *redistest.Server, *redis.Client) (reason string, try time.Duration, end func()){
+		"MaxClients": func(t *testing.T, s *redistest.Server, rdb *redis.Client) (string, time.Duration, func()) {
 			end := setting("maxclients", 1, 100)(t, s) // only the test's own connection
-			return "(Redis: ", func() {
+			return "(Redis: ", 500 * time.Millisecond, func() {
 				if strings.Contains(s.Do(t, "INFO", "stats").(string), "rejected_connections:0") {
 					t.Error("the server has rejected no connection")
 				}
 				end()
 			}
 		},
-		"PoolExhausted": func(t *testing.T, s *redistest.Server, rdb *redis.Client) (string, func()) {
+		"PoolExhausted": func(t *testing.T, s *redistest.Server, rdb *redis.Client) (string, time.Duration, func()) {
 			unlock(t, lock(t, mutexOf(rdb, ample)))
 			popped := make(chan error)
 			go func() { popped <- rdb.BLPop(context.Background(), 0, "list").Err() }()
 			redistest.Eventually(t, redistest.Patience, func() bool {
 				return strings.Contains(s.Do(t, "INFO", "clients").(string), "blocked_clients:1")
 			}, "a client is blocked")
-			return redis.ErrPoolTimeout.Error(), func() {
+			return redis.ErrPoolTimeout.Error(), 100 * time.Millisecond, func() {
 				s.Do(t, "LPUSH", "list", "value")
 				check(t, <-popped)
 			}
 		},
-	}, func(t *testing.T, begin func(*testing.T, *redistest.Server, *redis.Client) (string, func())) {
+	}, func(t *testing.T, begin func(*testing.T, *redistest.Server, *redis.Client) (string, time.Duration, func())) {
 		const wait = 500 * time.Millisecond
 		s := redistest.Start(t)
 		rdb := s.Client(t, func(o *redis.Options) { o.PoolSize, o.PoolTimeout = 1, 100*time.Millisecond })
-		reason, end := begin(t, s, rdb)
+		reason, try, end := begin(t, s, rdb)
 		m := mutexOf(rdb, ample)
 		ctx, cancel := context.WithTimeout(t.Context(), wait)
 		defer cancel()
@@ -271,7 +271,7 @@ func TestFaultNoConnection(t *testing.T) {
 		if l, err := mutexAt(rdb, "another", ample).TryLockContext(t.Context()); err == nil || errors.Is(err, mutex.ErrLocked) {
 			t.Errorf("a try without a connection: %v, %v", l, err)
 		}
-		checkBound(t, "TryLockContext", start, 100*time.Millisecond)
+		checkBound(t, "TryLockContext", start, try)
 		next := m.LockChan(t.Context())
 		end()
 		unlock(t, grant(t, "to lock when a connection is free", next, poll))
