@@ -31,7 +31,8 @@ func TestRows(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := *chosen(name)[0]
-			r.processes, r.job.Goroutines, r.results = min(r.processes, 2), min(r.job.Goroutines, 12), map[string]*result{}
+			r.processes, r.job.Goroutines, r.visits = min(r.processes, 2), min(r.job.Goroutines, 12), min(r.visits, 6)
+			r.results = map[string]*result{}
 			b.systems, b.duration = systems, 150*time.Millisecond
 			for r.round(t.Context(), b, 1); r.idle() && b.duration < redistest.Patience; b.duration *= 4 { // the machine was too slow
 				r.results = map[string]*result{}

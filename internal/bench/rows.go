@@ -17,6 +17,7 @@ type row struct {
 	systems    string // names of the measured systems, separated by spaces
 	job        job
 	processes  int
+	visits     int           // minimum number of visits of the second process
 	delay      time.Duration // latency each way, added by a proxy; 0 means no proxy
 	cluster    bool
 	goals      []goal
@@ -93,7 +94,7 @@ var rows = []*row{
 	ownKeys("again-64", 64, againSystems, goal{batonLinger, rate, "floor", 20}, goal{batonLinger, requests, "", 0.01}),
 	{
 		name: "again-foreign", desc: fmt.Sprintf("one process locks a key repeatedly, another every %v; times of the other's wait; floor has no other process", visitPeriod),
-		systems: againSystems + " " + batonLingerFree, job: job{Task: "again"}, processes: 2, goals: []goal{
+		systems: againSystems + " " + batonLingerFree, job: job{Task: "again"}, processes: 2, visits: 40, goals: []goal{
 			{batonLinger, p50, batonLingerFree, 2.5}, {batonLinger, p99, batonLingerFree, 4}, {batonLinger, rate, "floor", 20},
 		},
 	},
@@ -148,8 +149,8 @@ func (r *row) round(ctx context.Context, b *bench, n int) {
 func (r *row) measure(b *bench, servers *server, s system) {
 	j, processes := r.job, r.processes
 	j.System, j.Duration, j.Addr, j.SharedMem = s.name, b.duration, servers.addr(), filepath.Join(b.dir, "memory")
-	if j.Task == "again" && processes > 1 {
-		j.Duration *= 4 // for enough visits
+	if r.visits > 0 {
+		j.Duration = max(j.Duration, time.Duration(r.visits)*visitPeriod)
 		switch s.name {
 		case "floor": // floor cannot wait
 			processes = 1
