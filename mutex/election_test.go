@@ -357,12 +357,16 @@ func TestValueOfATerm(t *testing.T) {
 				t.Errorf("after %v: %+v", time.Since(start), l)
 			}
 		}
-		m := mutex.New(rdb, "key")
-		m.TTL = a.TTL // so that it has the same claim
-		next := m.LockChan(t.Context())
 		resign(t, term)
 		sees(t, o, "")
 		cancel()
+
+		m := mutex.New(rdb, "key")
+		m.TTL = a.TTL // so that it gets the claim of the term, within its time slice
+		term, err = a.Campaign(context.WithValue(t.Context(), tenant{}, "a"))
+		must(err)
+		next := m.LockChan(t.Context())
+		resign(t, term)
 		last := granted(t, next)
 		time.Sleep(2 * time.Hour)
 		if keys := heldKeys(t, rdb, "key", "baton:{key}:value"); keys != "key" {
