@@ -21,7 +21,7 @@ import (
 // schedule must run in one process only. It returns when ctx is done.
 func schedule(ctx context.Context, t *mutex.Term) error {
 	fmt.Printf("process %d leads: term %d\n", os.Getpid(), t.Number())
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && t.Err() == nil {
 		fmt.Printf("process %d schedules a job\n", os.Getpid()) // storage should check the term's number
 		time.Sleep(200 * time.Millisecond)
 	}
