@@ -1,0 +1,41 @@
+package lease
+
+import (
+	"testing"
+	"time"
+)
+
+// A contention notice that arrives before the reply with the grant is not lost.
+func TestContendedBeforeTheGrantArrives(t *testing.T) {
+	eachKind(t, func(e *env, p Params) {
+		p.NotifyContention = true
+		m1, s1, m2, _ := e.twoProcesses()
+		e.acquire(m1, p).Release() // opens the subscription of m1
+		s1.setLatency(50 * ms)
+		held, granted := e.request(e.Context(), m1, p)
+		time.Sleep(60 * ms) // Redis has granted the lock, and its reply is under way
+		got := e.contender(m2, p)
+		e.checkGranted("m1", granted, time.Second)
+		<-held.Contended()
+		held.Release()
+		<-got
+	})
+}
+
+// A lease of several keys is contended when one of them is.
+func TestContendedMultiLease(t *testing.T) {
+	inBubble(t, func(e *env) {
+		m1, _, m2, _ := e.twoProcesses()
+		p := params(time.Minute)
+		p.NotifyContention = true
+		var l MultiLease
+		if err := l.Acquire(e.Context(), m1, p, []string{"a", "b", "c"}); err != nil {
+			e.Fatal(err)
+		}
+		p.Key = "b"
+		got := e.contender(m2, p)
+		<-l.Contended()
+		l.Release()
+		<-got
+	})
+}
