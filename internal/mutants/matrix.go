@@ -80,7 +80,6 @@ func packages(file string) []string {
 var quickFlags = map[string][]string{"internal/lease": {"-sim.seeds=30"}}
 
 // fill runs all tests of the selected packages on each mutant without a row in the file, and adds rows.
-// Each test is a process: it may panic or hang.
 func (r *runner) fill(ctx context.Context, file string, all, ms []mutant, selected func(pkg string) bool, out io.Writer) error {
 	rows, err := readMatrix(r.root, file)
 	if err != nil {
@@ -103,13 +102,8 @@ func (r *runner) fill(ctx context.Context, file string, all, ms []mutant, select
 		m := ms[i]
 		row := []string{}
 		for _, pkg := range packages(m.file) {
-			for _, test := range testsOf(r.root, pkg) {
-				if !pkgs[pkg] || r.passes(ctx, pkg, test, quickFlags[pkg]...) != nil {
-					continue
-				}
-				if _, err := r.run(ctx, &m, pkg, pattern(test), 10*time.Second, quickFlags[pkg]...); err != nil {
-					row = append(row, pkg+"."+test)
-				}
+			if pkgs[pkg] {
+				row = append(row, r.catching(ctx, m, pkg)...)
 			}
 		}
 		if listed := m.pkg + "." + strings.Split(m.test, "/")[0]; !pkgs[m.pkg] {
@@ -129,4 +123,27 @@ func (r *runner) fill(ctx context.Context, file string, all, ms []mutant, select
 		}
 		return os.WriteFile(file, []byte(text), 0o644)
 	})
+}
+
+var verdict = regexp.MustCompile(`(?m)^--- (PASS|FAIL|SKIP): (\S+) `)
+
+// catching returns the tests of the package that fail on the mutant. It runs all tests in one process, and
+// after a panic or a timeout each test without a verdict by itself.
+func (r *runner) catching(ctx context.Context, m mutant, pkg string) (tests []string) {
+	output, _ := r.run(ctx, &m, pkg, ".", 3*time.Minute, quickFlags[pkg]...)
+	verdicts := map[string]string{}
+	for _, v := range verdict.FindAllStringSubmatch(output, -1) {
+		verdicts[v[2]] = v[1]
+	}
+	for _, test := range testsOf(r.root, pkg) {
+		if verdicts[test] == "" {
+			if _, err := r.run(ctx, &m, pkg, pattern(test), 30*time.Second, quickFlags[pkg]...); err != nil {
+				verdicts[test] = "FAIL"
+			}
+		}
+		if verdicts[test] == "FAIL" && r.passes(ctx, pkg, test, quickFlags[pkg]...) == nil {
+			tests = append(tests, pkg+"."+test)
+		}
+	}
+	return tests
 }
