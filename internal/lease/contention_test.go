@@ -39,3 +39,25 @@ func TestContendedMultiLease(t *testing.T) {
 		<-got
 	})
 }
+
+// A lease is not contended by a waiter of its own process, nor by its end.
+func TestContendedOnlyByOthers(t *testing.T) {
+	eachKind(t, func(e *env, p Params) {
+		m, _ := e.process()
+		p.NotifyContention = true
+		held := e.acquire(m, p)
+		contended, local := held.Contended(), p
+		if p.Kind == Semaphore { // a local waiter for permits would be the first in the queue
+			local.Key = "another"
+		}
+		got := e.contender(m, local)
+		time.Sleep(10 * ms)
+		held.Release()
+		<-got
+		select {
+		case <-contended:
+			e.Error("the lease is contended")
+		default:
+		}
+	})
+}

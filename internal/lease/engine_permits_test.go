@@ -174,3 +174,27 @@ func (e *env) crossing(lag, delay time.Duration, faults ...fault) {
 		e.Fatalf("release after %v, message in %v, faults %v", lag, delay, faults)
 	}
 }
+
+// TestMoreReadersThanFences lets more readers share a grant than it has fences. Their fences do not
+// shrink, and the next writer's is greater.
+func TestMoreReadersThanFences(t *testing.T) {
+	inBubble(t, func(e *env) {
+		m, _ := e.process()
+		e.withKey(Name{Kind: RWMutex, Key: "key"}, func(k *fakeKey) { k.last = time.Now().Add(time.Hour).UnixMicro() }) // the next is one more
+		e.acquire(m, writing(time.Minute)).Release()
+		last := e.leases[0].Fence() + 1
+		for range FencesPerGrant + 10 {
+			fence := e.acquire(m, reading(time.Minute)).Fence()
+			if fence < last {
+				e.Fatalf("fence %d after %d", fence, last)
+			}
+			last = fence
+		}
+		for _, l := range e.leases {
+			l.Release()
+		}
+		if fence := e.acquire(m, writing(time.Minute)).Fence(); fence <= last {
+			e.Errorf("a writer's fence is %d after %d of a reader", fence, last)
+		}
+	})
+}

@@ -63,3 +63,27 @@ func TestMultiLeaseWaitsWithoutLaterKeys(t *testing.T) {
 		ml.Release()
 	})
 }
+
+// TestMultiLeaseRemaining checks that Remaining falls, rises with a renewal, and is that of the key whose
+// hold ends first.
+func TestMultiLeaseRemaining(t *testing.T) {
+	inBubble(t, func(e *env) {
+		m, _ := e.process()
+		p, ml := params(9*time.Second), new(MultiLease)
+		if err := ml.Acquire(e.Context(), m, p, []string{"a", "b"}); err != nil {
+			e.Fatal(err)
+		}
+		whole := ml.Remaining()
+		time.Sleep(2 * time.Second)
+		fallen := ml.Remaining()
+		time.Sleep(p.TTL/3 - 2*time.Second + 10*ms)
+		if risen := ml.Remaining(); whole-fallen != 2*time.Second || risen < whole-20*ms {
+			e.Errorf("%v remain, %v after two seconds, %v after a renewal", whole, fallen, risen)
+		}
+		ml.leases[1].Release()
+		if left := ml.Remaining(); left != 0 || ml.leases[0].Remaining() == 0 {
+			e.Errorf("one of the keys is released, and %v remain", left)
+		}
+		ml.Release()
+	})
+}

@@ -285,6 +285,34 @@ func TestTraceRedisError(t *testing.T) {
 	})
 }
 
+// TestTraceUsesItsLock has hooks that use the lock of their event.
+func TestTraceUsesItsLock(t *testing.T) {
+	inBubble(t, func(e *env) {
+		m, _ := e.process()
+		p, r := e.traced(params(time.Second))
+		l, hooks := new(Lease), trace.All(r.handle)
+		use := func(ctx context.Context, event trace.Event) {
+			r.handle(ctx, event)
+			<-e.contender(m, params(time.Second))
+		}
+		hooks.Released, hooks.Lost, hooks.Failed = use, use, use
+		hooks.Renewed = func(context.Context, trace.Event) { l.Release() }
+		p.Trace = hooks
+		if err := l.Acquire(e.Context(), m, &p); err != nil {
+			e.Fatal(err)
+		}
+		<-l.Done() // by the first renewal
+		time.Sleep(time.Second)
+		p.MaxHold = time.Nanosecond
+		<-e.acquire(m, p).Done()
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithCancel(e.Context())
+		cancel()
+		_ = new(Lease).Acquire(ctx, m, &p)
+		r.expect("acquired immediate", "released <nil>", "acquired immediate", "lost max_hold_exceeded", `failed baton: lock "key": context canceled`)
+	})
+}
+
 // TestTraceSlow has hooks that do not return for long. Their lease and others go on.
 func TestTraceSlow(t *testing.T) {
 	inBubble(t, func(e *env) {

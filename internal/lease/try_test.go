@@ -184,3 +184,57 @@ func TestTryDoesNotQueue(t *testing.T) {
 		m2.RemoveUser()
 	})
 }
+
+// TestTryBehindRequest tries for permits while the request of another goroutine is in flight. The try
+// succeeds if there is enough for both, and fails if the other waits, then without a request.
+func TestTryBehindRequest(t *testing.T) {
+	for free, want := range map[int64]error{2: nil, 1: ErrNotAvailable, 0: ErrNotAvailable} {
+		inBubble(t, func(e *env) {
+			m1, _, m2, s2 := e.twoProcesses()
+			held := e.acquire(m1, taking(5-free, 5))
+			s2.setLatency(10 * ms)
+			_, first := e.request(e.Context(), m2, taking(1, 5))
+			synctest.Wait()
+			start := time.Now()
+			if err := e.try(m2, taking(1, 5)); !errors.Is(err, want) {
+				e.Errorf("with %d free the try returns %v, want %v", free, err, want)
+			}
+			e.checkWithin("a try returns", start, 2*20*ms)
+			requests := e.redis.counted().requests
+			if free == 0 && (!errors.Is(e.try(m2, taking(1, 5)), ErrNotAvailable) || e.redis.counted().requests != requests) {
+				e.Error("a try behind a waiter succeeds, or sends a request")
+			}
+			held.Release()
+			if err := <-first; err != nil {
+				e.Error(err)
+			}
+		})
+	}
+}
+
+// TestTryWhenAway tries while Redis does not reply, alone and behind a waiter that pauses between its
+// requests. Each try fails after one attempt.
+func TestTryWhenAway(t *testing.T) {
+	inBubbles(t, map[string]bool{"alone": false, "behind a waiter": true}, func(e *env, waits bool) {
+		m, s := e.process()
+		s.setFault(lostRequest)
+		s.lag = func(time.Duration) time.Duration { return 100 * ms }
+		p := taking(1, 100)
+		if waits {
+			e.request(e.Context(), m, p)
+			time.Sleep(10 * time.Second)
+		}
+		p.Try = true
+		start, results := time.Now(), make(chan error)
+		for range 64 {
+			go func() { results <- new(Lease).Acquire(e.Context(), m, &p) }()
+		}
+		for range 64 {
+			if err := <-results; !errors.Is(err, errNetwork) {
+				e.Errorf("a try returns %v", err)
+			}
+		}
+		e.checkWithin("the last failure", start, 2*101*ms)
+		s.setFault(fine)
+	})
+}

@@ -49,3 +49,23 @@ func TestEndedLeaseWritesNoValue(t *testing.T) {
 		}
 	})
 }
+
+// A candidate whose ctx ends while Redis refuses its value returns both errors.
+func TestCampaignEndsWhileTheValueIsStored(t *testing.T) {
+	inBubble(t, func(e *env) {
+		m, s := e.process()
+		s.change(func() {
+			s.refuse = func(request string) error {
+				if request == "write" {
+					return errNetwork
+				}
+				return nil
+			}
+		})
+		ctx, cancel := context.WithTimeout(e.Context(), time.Minute)
+		defer cancel()
+		if err := NewTerm(s, "v").Campaign(ctx, m, new(params(time.Second))); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, errNetwork) {
+			e.Errorf("Campaign returns %v", err)
+		}
+	})
+}
