@@ -169,6 +169,42 @@ func TestOnceLostRunnerCannotMark(t *testing.T) {
 		if last, err := a.Last(t.Context()); err != nil || last.By.Label != "b" {
 			t.Errorf("Last: %+v, %v", last, err)
 		}
+		if l := mutex.LeaseFromContext(t.Context()); l != nil {
+			t.Errorf("another ctx has the lease %v", l)
+		}
+	})
+}
+
+// A try fails during an outage, and a call waits for its end. A run that ends during an outage leaves
+// its mark after it.
+func TestOnceThroughOutages(t *testing.T) {
+	bubblePair(t, newOnce, func(t *testing.T, rdb, _ *redis.Client, a, b *mutex.Once) {
+		away := redistest.NewOutage(rdb)
+		outage := func(d time.Duration) {
+			away.Set(true)
+			time.AfterFunc(d, func() { away.Set(false) })
+		}
+		outage(time.Minute)
+		if ran, err := a.TryDo(t.Context(), nothing); ran || err == nil || errors.Is(err, mutex.ErrLocked) {
+			t.Errorf("a try: %v, %v", ran, err)
+		}
+		for _, waits := range []bool{false, true} { // whether a goroutine of the process waits
+			var others sync.WaitGroup
+			ran, err := a.DoContext(t.Context(), func(context.Context) error {
+				if waits {
+					others.Go(func() { runs(t, "the other call", a.DoContext, nil, false) })
+					synctest.Wait()
+				}
+				outage(mutex.DefaultTTL / 2)
+				return nil
+			})
+			if !ran || err != nil {
+				t.Errorf("a call: %v, %v", ran, err)
+			}
+			others.Wait()
+			done(t, b, true)
+			must(b.Reset(t.Context()))
+		}
 	})
 }
 

@@ -70,3 +70,23 @@ func TestRWMutexUnlockOvertaken(t *testing.T) {
 		}
 	})
 }
+
+// After a forgotten RUnlock, MaxHold counts from the last RLock.
+func TestRWMutexForgottenRUnlock(t *testing.T) {
+	bubblePair(t, newRW, func(t *testing.T, _, _ *redis.Client, m, other *mutex.RWMutex) {
+		m.MaxHold = time.Minute
+		m.RLock()
+		for range 10 {
+			time.Sleep(m.MaxHold / 2)
+			m.RLock()
+			m.RUnlock() //lint:ignore SA2001 only the hold matters
+		}
+		last := time.Now()
+		h := lock(t, other)
+		if took := time.Since(last); took < m.MaxHold || took > m.MaxHold+m.TTL+poll {
+			t.Errorf("a writer waits for %v", took)
+		}
+		m.RUnlock()
+		unlock(t, h)
+	})
+}
