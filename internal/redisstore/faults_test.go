@@ -114,6 +114,12 @@ func TestClassify(t *testing.T) {
 	for _, err := range []error{context.DeadlineExceeded, os.ErrDeadlineExceeded, redis.ErrPoolTimeout, errors.New("a hook's")} {
 		expect(t, "an error of the client", classify(rdb, err), "passing", "")
 	}
+	closed := newClient(t)
+	check(t, closed.Close())
+	s := NewStore(closed)
+	_, err := s.Acquire(t.Context(), lease.Request{Name: mutexAt("key"), Token: a})
+	expect(t, "a closed client", err, "permanent", "closed")
+	expect(t, "a renewal by a closed client", renewAll(s, make([]lease.Renewal, 1))[0].Err, "permanent", "closed")
 }
 
 // A client that follows redirects may still return one, which is transient. For any other client the

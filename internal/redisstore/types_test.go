@@ -157,6 +157,9 @@ func TestKeyOfAnotherType(t *testing.T) {
 		}
 		check(r.T, r.rdb.Set(r.Context(), r.lock, "limit 1 x 2 3", 0).Err())
 		r.refuses("a garbled limiter", "not the state of a limiter", r.limiterOperations(), "")
+		check(r.T, r.rdb.FlushAll(r.Context()).Err())
+		r.put("baton:{key}:reservation:id", "list")
+		r.refuses("a limiter with a reservation that is a list", "WRONGTYPE", r.limiterOperations(), "")
 
 		// A semaphore and an RWMutex have the same type.
 		check(r.T, r.rdb.FlushAll(r.Context()).Err())

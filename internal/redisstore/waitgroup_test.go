@@ -342,7 +342,11 @@ func TestWaitGroupRenew(t *testing.T) {
 		g.expiry(g.lock, groupTTL)
 		g.unchanged("no task", func() { equal(g.T, "renewed", g.renew(b, lockTTL), false) })
 		g.setEnd(a, 0)
-		g.unchanged("an expired task", func() { equal(g.T, "renewed", g.renew(a, lockTTL), false) })
+		g.unchanged("an expired task", func() {
+			equal(g.T, "renewed", g.renew(a, lockTTL), false)
+			status := must(g.InspectGroup(g.Context(), g.lock))(g.T)
+			equal(g.T, "abandoned, and running", fmt.Sprint(status.Abandoned, status.Tasks), "1 []")
+		})
 		equal(g.T, "remaining", g.status(0).Remaining, 0)
 		g.unchanged("a finished generation", func() { equal(g.T, "renewed", g.renew(a, lockTTL), false) })
 		g.expiry(g.lock, stateTTL)

@@ -174,6 +174,17 @@ func TestOperationUndone(t *testing.T) {
 	})
 }
 
+// TestStartWithAnAckedNumberFails starts a task whose number Redis has as acknowledged. It is not counted.
+func TestStartWithAnAckedNumberFails(t *testing.T) {
+	store := &countingStore{do: func(Operation) (UpdateReply, error) { return UpdateReply{Outcome: Superseded}, nil }}
+	for _, op := range []Op{OpStart, OpClaim} {
+		task, err := newSession(store).Start(t.Context(), "go", op, time.Minute, "")
+		if task != nil || !errors.Is(err, errSuperseded) || !retry.IsPermanent(err) {
+			t.Errorf("%s: %v, %v", op, task, err)
+		}
+	}
+}
+
 // TestDoneFails ends a task that Redis has counted as abandoned, a task whose Done Redis refuses, and a task
 // whose Done has a number that Redis has as acknowledged, as if another process uses the same numbers.
 func TestDoneFails(t *testing.T) {
