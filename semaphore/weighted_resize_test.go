@@ -3,6 +3,7 @@ package semaphore_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,6 +96,24 @@ func TestResize(t *testing.T) {
 		release(t, two)
 		release(t, receive(t, waits[3]))
 		release(t, five)
+	})
+}
+
+// Resize waits for the end of an outage, or of its ctx.
+func TestResizeInOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rdb := bubbleClient(t)
+		away := redistest.NewOutage(rdb)
+		s := weightedOf(rdb, 2, ample)
+		away.Set(true)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := s.Resize(ctx, 5); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "(Redis: ") {
+			t.Errorf("Resize in an outage: %v", err)
+		}
+		time.AfterFunc(time.Minute, func() { away.Set(false) })
+		must(s.Resize(t.Context(), 3))
+		release(t, acquire(t, s, 3))
 	})
 }
 
