@@ -2,11 +2,13 @@ package faults
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/lease"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/mutex"
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
@@ -34,19 +36,30 @@ func TestFaultHolderStops(t *testing.T) {
 	expectNothingLeft(t, s, 0)
 }
 
-// TestFaultHolderDies kills a holder (row 26).
+// TestFaultHolderDies kills a holder (row 26): of a Mutex, and a reader of an RWMutex. A live reader stays.
 func TestFaultHolderDies(t *testing.T) {
-	t.Parallel()
-	const ttl = 1500 * time.Millisecond // ends between two polls
-	s := redistest.Start(t)
-	w := spawn(t, s, "locker", ttl)
-	fence := w.expectHeld()
-	next := enqueue(t, s, mutexOf(s.Client(t), ample), 1)
-	w.Kill()
-	n := grant(t, "to acquire the dead holder's lock", next, ttl)
-	expectFencesGrow(t, fence, n)
-	unlock(t, n)
-	expectNothingLeft(t, s, 0)
+	each(t, map[string]bool{"locker": false, "reader": true}, func(t *testing.T, rw bool) {
+		const ttl = 1500 * time.Millisecond // ends between two polls
+		s := redistest.Start(t)
+		w := spawn(t, s, strings.TrimPrefix(t.Name(), "TestFaultHolderDies/"), ttl)
+		fence, bound := w.expectHeld(), ttl
+		var next <-chan mutex.Result
+		if rw {
+			alive := rlock(t, rwOf(s.Client(t), ample))
+			next = enqueue(t, s, rwOf(s.Client(t), ample), 1)
+			w.Kill()
+			expectExcluded(t, next, ttl+poll)
+			unlock(t, alive)
+			bound = 0
+		} else {
+			next = enqueue(t, s, mutexOf(s.Client(t), ample), 1)
+			w.Kill()
+		}
+		n := grant(t, "to acquire the dead holder's lock", next, bound)
+		expectFencesGrow(t, fence, n)
+		unlock(t, n)
+		expectNothingLeft(t, s, 0)
+	})
 }
 
 // TestFaultWaiterDies kills the waiter at the head of the queue (rows 27 and 28). If the lock is handed to

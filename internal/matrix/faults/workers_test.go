@@ -21,6 +21,7 @@ import (
 // workers has the programs of worker processes, by name.
 var workers = map[string]func(){
 	"locker":      locker,
+	"reader":      reader,
 	"busy locker": busyLocker,
 	"lingerer":    lingerer,
 	"tasks":       tasks,
@@ -88,6 +89,13 @@ func (w worker) expectHeld() fence {
 func locker() {
 	rdb, ttl := environment()
 	l, err := mutexOf(rdb, ttl).LockContext(context.Background())
+	must(err)
+	serve(l, ttl)
+}
+
+func reader() {
+	rdb, ttl := environment()
+	l, err := rwOf(rdb, ttl).RLockContext(context.Background())
 	must(err)
 	serve(l, ttl)
 }
