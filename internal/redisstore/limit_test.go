@@ -129,6 +129,11 @@ func TestLimitFinished(t *testing.T) {
 		equal(t, "records", fmt.Sprint(keys), "[baton:{key}:reservation:b baton:{key}:reservation:d]")
 		equal(t, "repeated", p.take("b", 1, 0).Taken, true)
 		equal(t, "tokens", math.Round(must(p.InspectLimiter(t.Context(), "key"))(t).Tokens), 96.)
+
+		check(t, rdb.Set(t.Context(), "key", fmt.Sprintf("limit %d 3 0.001 %[1]d", p.now().UnixMicro()), time.Minute).Err())
+		p.unchanged("InspectLimiter", func() {
+			equal(t, "tokens by a version that stored no burst", math.Round(must(p.InspectLimiter(t.Context(), "key"))(t).Tokens), -3.)
+		})
 	})
 }
 

@@ -82,8 +82,9 @@ func (r *rig) groupOperations() operations {
 func (r *rig) limiterOperations() operations {
 	reservation := (&rateRig{r, 1, 1}).reservation("id", 1, 0)
 	return operations{
-		"take":   func() error { _, err := r.Take(r.Context(), reservation); return err },
-		"refund": func() error { return r.Refund(r.Context(), reservation) },
+		"take":    func() error { _, err := r.Take(r.Context(), reservation); return err },
+		"refund":  func() error { return r.Refund(r.Context(), reservation) },
+		"inspect": func() error { _, err := r.InspectLimiter(r.Context(), r.lock); return err },
 	}
 }
 
@@ -104,7 +105,10 @@ func (r *rig) refuses(what, text string, list operations, except string) {
 func TestKeyOfAnotherType(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		p, g := r.semaphore(), r.group()
-		status := operations{"status": func() error { _, err := g.GroupStatus(g.Context(), g.lock, 0); return err }}
+		status := operations{
+			"status":  func() error { _, err := g.GroupStatus(g.Context(), g.lock, 0); return err },
+			"inspect": func() error { _, err := g.InspectGroup(g.Context(), g.lock); return err },
+		}
 		for _, kind := range types {
 			r.put(r.lock, kind)
 			p.refuses("permits at a "+kind, "WRONGTYPE", p.operations(), "release")
@@ -159,13 +163,15 @@ func TestKeyOfAnotherType(t *testing.T) {
 		r.refuses("a garbled limiter", "not the state of a limiter", r.limiterOperations(), "")
 		check(r.T, r.rdb.FlushAll(r.Context()).Err())
 		r.put("baton:{key}:reservation:id", "list")
-		r.refuses("a limiter with a reservation that is a list", "WRONGTYPE", r.limiterOperations(), "")
+		r.refuses("a limiter with a reservation that is a list", "WRONGTYPE", r.limiterOperations(), "inspect")
 
 		// A semaphore and an RWMutex have the same type.
 		check(r.T, r.rdb.FlushAll(r.Context()).Err())
 		p.has(a, 1)
 		r.refuses("a semaphore as an RWMutex", "in use as a semaphore", r.rwMutex().operations(), "release")
 		equal(r.T, "renewed", r.rwMutex().renew(a, lockTTL), lease.RenewResult{})
+		_, err := r.Inspect(r.Context(), rwAt(r.lock))
+		expect(r.T, "inspect a semaphore as an RWMutex", err, "permanent", "a semaphore")
 		check(r.T, r.rdb.FlushAll(r.Context()).Err())
 		r.rwMutex().has(a, 1)
 		r.refuses("an RWMutex as a semaphore", "in use as an RWMutex", p.operations(), "release")
