@@ -1,13 +1,11 @@
 package kit
 
 import (
-	"context"
 	"errors"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/waitgroup"
 )
 
@@ -45,12 +43,4 @@ func Counts(t *testing.T, desc string, rdb *redis.Client, count, tasks int64) {
 	if n := int64(len(status.Tasks)); err != nil || status.Count != count || n != tasks {
 		t.Errorf("%s: a count of %d and %d tasks are left, want %d and %d: %v", desc, status.Count, n, count, tasks, err)
 	}
-}
-
-// Listening waits until this number of processes has subscribed to the end of generations of "key".
-func Listening(t *testing.T, rdb *redis.Client, processes int64) {
-	t.Helper()
-	redistest.Eventually(t, redistest.Patience, func() bool {
-		return rdb.PubSubNumSub(context.Background(), "baton:{key}:done").Val()["baton:{key}:done"] == processes
-	}, "the channel has %d subscribers", processes)
 }
