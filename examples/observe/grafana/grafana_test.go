@@ -4,6 +4,7 @@ package grafana
 
 import (
 	"encoding/json"
+	"io"
 	"log/slog"
 	"math"
 	"net/http/httptest"
@@ -22,7 +23,8 @@ import (
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
-	"github.com/prometheus/prometheus/util/teststorage"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/util/annotations"
 
 	"github.com/seed-3d5fec5c/baton/examples/observe/promtrace"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
@@ -99,45 +101,79 @@ func record(t *testing.T) (scrapes []scrape, firstFault time.Time) {
 	return scrapes, firstFault
 }
 
-// An engine runs queries on the scrapes.
-type engine struct {
-	*promql.Engine
-	*teststorage.TestStorage
-}
+// series has the samples of all scrapes, by the text of their labels.
+type series map[string]*promql.Series
 
-func newEngine(t *testing.T, scrapes []scrape) *engine {
-	e := &engine{promql.NewEngine(promql.EngineOpts{MaxSamples: 1e7, Timeout: time.Minute}), teststorage.New(t)}
+func newSeries(t *testing.T, scrapes []scrape) series {
+	all := series{}
 	for _, s := range scrapes {
 		samples := expfmt.SampleDecoder{
 			Dec:  expfmt.NewDecoder(strings.NewReader(s.page), expfmt.NewFormat(expfmt.TypeTextPlain)),
 			Opts: &expfmt.DecodeOptions{Timestamp: pmodel.TimeFromUnixNano(s.at.UnixNano())},
 		}
-		app := e.Appender(t.Context())
+		var page pmodel.Vector
 		for {
-			var v pmodel.Vector
-			if samples.Decode(&v) != nil {
+			err := samples.Decode(&page)
+			if err == io.EOF {
 				break
 			}
-			for _, sample := range v {
-				b := labels.NewBuilder(labels.EmptyLabels())
-				for name, value := range sample.Metric {
-					b.Set(string(name), string(value))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, sample := range page {
+				key := sample.Metric.String()
+				if all[key] == nil {
+					b := labels.NewBuilder(labels.EmptyLabels())
+					for name, value := range sample.Metric {
+						b.Set(string(name), string(value))
+					}
+					all[key] = &promql.Series{Metric: b.Labels()}
 				}
-				if _, err := app.Append(0, b.Labels(), int64(sample.Timestamp), float64(sample.Value)); err != nil {
-					t.Fatal(err)
-				}
+				all[key].Floats = append(all[key].Floats, promql.FPoint{T: int64(sample.Timestamp), F: float64(sample.Value)})
 			}
 		}
-		if err := app.Commit(); err != nil {
-			t.Fatal(err)
-		}
 	}
-	return e
+	return all
 }
 
-func (e *engine) query(t *testing.T, text string, at time.Time) promql.Vector {
+// Select returns the series that match, as an engine's storage.
+func (all series) Select(_ bool, _ *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
+	set := &seriesSet{}
+	for _, s := range all {
+		if !slices.ContainsFunc(matchers, func(m *labels.Matcher) bool { return !m.Matches(s.Metric.Get(m.Name)) }) {
+			set.next = append(set.next, promql.NewStorageSeries(*s))
+		}
+	}
+	return set
+}
+
+// A seriesSet iterates over series.
+type seriesSet struct {
+	at   storage.Series
+	next []storage.Series
+}
+
+func (s *seriesSet) Next() bool {
+	if len(s.next) == 0 {
+		return false
+	}
+	s.at, s.next = s.next[0], s.next[1:]
+	return true
+}
+
+func (s *seriesSet) At() storage.Series              { return s.at }
+func (*seriesSet) Err() error                        { return nil }
+func (*seriesSet) Warnings() annotations.Annotations { return nil }
+
+// An engine runs queries on series.
+type engine struct {
+	*promql.Engine
+	series
+}
+
+func (e engine) query(t *testing.T, text string, at time.Time) promql.Vector {
 	t.Helper()
-	q, err := e.NewInstantQuery(t.Context(), e.TestStorage, nil, text, at)
+	q, err := e.NewInstantQuery(t.Context(), &storage.MockQueryable{MockQuerier: &storage.MockQuerier{SelectMockFunction: e.Select}}, nil, text, at)
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
@@ -155,7 +191,7 @@ func (e *engine) query(t *testing.T, text string, at time.Time) promql.Vector {
 func TestQueries(t *testing.T) {
 	scrapes, firstFault := record(t)
 	last := scrapes[len(scrapes)-1].at
-	e := newEngine(t, scrapes)
+	e := engine{promql.NewEngine(promql.EngineOpts{MaxSamples: 1e7, Timeout: time.Minute}), newSeries(t, scrapes)}
 	text, err := os.ReadFile("dashboard.json")
 	if err != nil {
 		t.Fatal(err)
