@@ -58,11 +58,9 @@ func testsOf(root, dir string) (names []string) {
 
 // packages returns the packages whose tests may catch a mistake in a file.
 func packages(file string) []string {
-	switch dir := filepath.Dir(file); dir {
+	switch dir := strings.TrimSuffix(filepath.Dir(file), "/lib"); dir {
 	case "internal/lease", "internal/redisstore":
 		return []string{dir, "mutex", "semaphore", "waitgroup"}
-	case "internal/redisstore/lib":
-		return packages(filepath.Dir(dir))
 	case "internal/retry", "internal/result", "internal/client":
 		return []string{dir, "internal/lease", "mutex", "semaphore", "waitgroup"}
 	case "internal/taskgroup":
