@@ -6,23 +6,15 @@ var keys = []mutant{
 		`return cmp.Or(cmp.Compare(a.slot, b.slot), strings.Compare(a.key, b.key))`, `return 0 * cmp.Or(cmp.Compare(a.slot, b.slot), strings.Compare(a.key, b.key))`,
 		"internal/redisstore", "TestLockOrder"},
 	{"keys-twice", "a key that is named twice waits for itself", "internal/redisstore/lockorder.go",
-		`	slotKeys = slices.Compact(slotKeys)
-`, ``, "internal/redisstore", "TestLockOrder"},
+		`slotKeys = slices.Compact(slotKeys)`, ``, "internal/redisstore", "TestLockOrder"},
 	{"keys-partial", "a failed request for several keys keeps the keys that it has", "internal/lease/multi_acquire.go",
 		`ml.releaseUnwanted(ml.ctx, append(leases, others...), again`, `ml.releaseUnwanted(ml.ctx, leases[:0], again`, "mutex", "TestPoolCancel"},
 	{"keys-others-kept", "keys that were granted behind a contended key are kept", "internal/lease/multi_acquire.go",
-		`		ml.releaseUnwanted(holdCtx, others, true)
-`, ``, "internal/lease", "TestMultiLeaseWaitsWithoutLaterKeys"},
+		`ml.releaseUnwanted(holdCtx, others, true)`, ``, "internal/lease", "TestMultiLeaseWaitsWithoutLaterKeys"},
 	{"keys-unawaited", "the unlock of several keys returns before Redis has confirmed it", "internal/lease/multi_acquire.go",
-		`		wg.Wait()
-	}
-	if err`, `		_ = wg.Wait
-	}
-	if err`, "internal/lease", "TestMultiLeaseTakesOneRoundTrip"},
+		`wg.Wait()`, `_ = wg.Wait`, "internal/lease", "TestMultiLeaseTakesOneRoundTrip"},
 	{"keys-panic", "a panic of the client during the unlock of several keys is swallowed", "internal/lease/multi.go",
-		`	retry.Repanic(err)
-`, `	retry.Repanic(nil)
-`, "mutex", "TestPanicOfAHookReachesItsCaller/keys"},
+		`retry.Repanic(err)`, `retry.Repanic(nil)`, "mutex", "TestPanicOfAHookReachesItsCaller/keys"},
 	{"keys-lost-while-waiting", "a key that is lost while the next is awaited is not requested again", "internal/lease/multi_acquire.go",
 		`case err != nil && !errors.Is(err, ErrLost): // a reason`, `case err != nil: // a reason`, "mutex", "TestPoolLossWhileWaiting"},
 	{"keys-loss-unreported", "the loss of one of several keys is not reported", "internal/lease/multi.go",

@@ -4,17 +4,11 @@ package main
 // mutant notice-unsent of the scripts.
 var linger = []mutant{
 	{"linger-unrevoked", "the contention notice does not end a linger", "internal/lease/messages.go",
-		`		todo = q.endIdle(c)
-`, ``, "internal/lease", "TestLingerIsRevoked"},
+		`todo = q.endIdle(c)`, ``, "internal/lease", "TestLingerIsRevoked"},
 	{"linger-renewed", "a lingering claim is renewed", "internal/lease/claim.go",
-		`	h.nextForcedEnd = time.Time{}
-`, `	h.nextForcedEnd, renew = time.Time{}, h.leases.head == nil
-`, "internal/lease", "TestLingerIsNotRenewed"},
+		`h.nextForcedEnd = time.Time{}`, `h.nextForcedEnd, renew = time.Time{}, h.leases.head == nil`, "internal/lease", "TestLingerIsNotRenewed"},
 	{"linger-same-fence", "a lease after a linger has the fence of the previous lease", "internal/lease/linger.go",
-		`	s.served++
-`, `	s.served++
-	c.hold.fencesUsed--
-`, "internal/lease", "TestLingerNeedsNoRequest"},
+		`s.served++`, `s.served++; c.hold.fencesUsed--`, "internal/lease", "TestLingerNeedsNoRequest"},
 	{"linger-past-window", "a lingering claim serves a lease after its window", "internal/lease/claim.go",
 		`!h.window.Usable(now)`, `!c.idle() && !h.window.Usable(now)`, "internal/lease", "TestLingerPastTheWindow"},
 	{"linger-unsubscribed", "a process lingers although it receives no notices", "internal/lease/linger.go",

@@ -4,43 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 )
-
-const matrixHead = `# The tests that fail on each mutant: one line per mutant, with its name first. Written by
-#
-#	go run ./internal/mutants -matrix
-`
-
-// readMatrix returns the tests that catch each mutant, without mutants and tests that no longer exist.
-func readMatrix(root, file string) (map[string][]string, error) {
-	text, err := os.ReadFile(file)
-	if err != nil && !os.IsNotExist(err) {
-		return nil, err
-	}
-	rows, tests := map[string][]string{}, map[string]bool{}
-	for _, m := range table() {
-		for _, pkg := range append(packages(m.file), m.pkg) {
-			for _, test := range testsOf(root, pkg) {
-				tests[pkg+"."+test] = true
-			}
-		}
-		_, line, _ := strings.Cut(string(text), "\n"+m.name+"\t")
-		line, _, _ = strings.Cut(line, "\n")
-		row := slices.DeleteFunc(strings.Fields(line), func(test string) bool { return !tests[test] })
-		if len(row) > 0 { // otherwise none of the tests exists any longer
-			rows[m.name] = row
-		}
-	}
-	return rows, nil
-}
 
 var testFunc = regexp.MustCompile(`(?m)^func (Test\w+)\(t `)
 
@@ -77,13 +47,16 @@ func packages(file string) []string {
 // quickFlags has flags with which a package's tests take seconds.
 var quickFlags = map[string][]string{"internal/lease": {"-sim.seeds=30"}}
 
-// fill runs all tests of the selected packages on each mutant without a row in the file, and adds rows.
+// fill appends a line to the file for each mutant without one: its name, and the tests of the selected packages
+// that fail on it.
 func (r *runner) fill(ctx context.Context, file string, all, ms []mutant, selected func(pkg string) bool, out io.Writer) error {
-	rows, err := readMatrix(r.root, file)
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	ms = slices.DeleteFunc(ms, func(m mutant) bool { return rows[m.name] != nil || !slices.ContainsFunc(packages(m.file), selected) })
+	ms = slices.DeleteFunc(ms, func(m mutant) bool {
+		return strings.Contains(string(text), "\n"+m.name+"\t") || !slices.ContainsFunc(packages(m.file), selected)
+	})
 	pkgs := map[string]bool{}
 	for _, m := range ms {
 		for _, pkg := range packages(m.file) {
@@ -95,31 +68,28 @@ func (r *runner) fill(ctx context.Context, file string, all, ms []mutant, select
 	if err := r.build(ctx, all, pkgs); err != nil {
 		return err
 	}
-	var mu sync.Mutex
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
 	return r.forEach(len(ms), func(i int) error {
 		m := ms[i]
-		row := []string{}
+		row := []string{m.name}
 		for _, pkg := range packages(m.file) {
 			if pkgs[pkg] {
 				row = append(row, r.catching(ctx, m, pkg)...)
 			}
 		}
-		if listed := m.pkg + "." + strings.Split(m.test, "/")[0]; !pkgs[m.pkg] {
-			row = append(row, listed)
+		if !pkgs[m.pkg] {
+			row = append(row, m.pkg+"."+strings.Split(m.test, "/")[0])
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		slices.Sort(row)
-		fmt.Fprintf(out, "%s: %d\n", m.name, len(row))
-		mu.Lock()
-		defer mu.Unlock()
-		rows[m.name] = row
-		text := matrixHead
-		for _, name := range slices.Sorted(maps.Keys(rows)) {
-			text += strings.Join(append([]string{name}, rows[name]...), "\t") + "\n"
-		}
-		return os.WriteFile(file, []byte(text), 0o644)
+		fmt.Fprintf(out, "%s: %d\n", m.name, len(row)-1)
+		_, err := fmt.Fprintln(f, strings.Join(row, "\t"))
+		return err
 	})
 }
 

@@ -58,22 +58,17 @@ var mutexEngine = []mutant{
 	{"window-revives", "a reply after an unnoticed end of the window extends it", "internal/lease/claim.go",
 		`remaining > 0 && w.Remaining(now) > remaining`, `w.Remaining(now) > remaining`, "internal/lease", "TestEndedWindowIsNotExtended"},
 	{"lease-copied", "a copy of a lease is a hold of its own", "internal/lease/lease_held.go",
-		`	return l.self
-`, `	return l
-`, "mutex", "TestLeaseCopied/Mutex"},
+		`return l.self`, `return l`, "mutex", "TestLeaseCopied/Mutex"},
 	{"token-reused", "all claims of a process with one TTL have the same token", "internal/client/token.go",
 		`c.serial.Add(1)`, `c.serial.Load()`, "internal/lease", "TestSimulation/Mutex"},
 	{"yield-same-token", "a yielded claim is requested again under its old token", "internal/lease/queue.go",
-		`		yielding.redis.replaces = c.token
-`, `		yielding.redis.replaces, yielding.token = c.token, c.token
-`, "internal/lease", "TestSimulation/Mutex"},
+		`yielding.redis.replaces = c.token`, `yielding.redis.replaces, yielding.token = c.token, c.token`, "internal/lease", "TestSimulation/Mutex"},
 	{"renewal-late-to-all", "a refused renewal ends a later hold of its claim", "internal/lease/claim_renewal.go",
 		`|| c.hold.grantSeq != grantSeq: // released since`, `: // released since`, "internal/lease", "TestRenewalOfEarlierHold"},
 	{"workers-grow", "each worker that has called Redis stays idle", "internal/client/workers.go",
 		`if p.idle.Add(1) > maxIdleWorkers {`, `if p.idle.Add(1) > 1000 {`, "internal/client", "TestWorkers"},
 	{"workers-stay", "the workers outlive their subscription", "internal/client/subscription.go",
-		`		c.hearing.Store(0)
-		c.workers.Store(nil)`, `		c.hearing.Store(0)`, "internal/client", "TestSubscriptionLingers"},
+		`c.workers.Store(nil)`, ``, "internal/client", "TestSubscriptionLingers"},
 	{"subscription-closed-at-once", "the subscription is closed although it was used a moment ago", "internal/client/subscription.go",
 		`remaining := max(SubscriptionIdle, s.keep) - time.Since(s.idleSince); remaining > 0 {`, `remaining := max(SubscriptionIdle, s.keep) - time.Since(s.idleSince); remaining > SubscriptionIdle {`,
 		"internal/client", "TestSubscriptionLingers"},

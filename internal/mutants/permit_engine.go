@@ -7,8 +7,7 @@ var permitEngine = []mutant{
 	{"lowering-unsent", "permits that a process no longer needs are released only at the end of its hold", "internal/lease/claim.go",
 		`(c.redis.weight > c.hold.weight || c.want.weight == 0 && c.redis.maybeQueued)`, `(c.want.weight == 0 && c.redis.maybeQueued)`, "internal/lease", "TestShrinkingCancelled"},
 	{"debt-forgiven", "permits whose release was refused for a while stay with the process in Redis", "internal/lease/acquire_reply.go",
-		`		return pendingCall{} // the next`, `		c.redis.weight, c.redis.maybeQueued = c.hold.weight, false
-		return pendingCall{} // the next`, "internal/lease", "TestShrinkIsRetriedWithRenewals"},
+		`return pendingCall{} // the next`, `c.redis.weight, c.redis.maybeQueued = c.hold.weight, false; return pendingCall{} // the next`, "internal/lease", "TestShrinkIsRetriedWithRenewals"},
 	{"canceled-want-forgotten", "a canceled want that may have been granted is forgotten", "internal/lease/claim.go",
 		`(c.redis.weight > c.hold.weight || c.want.weight == 0 && c.redis.maybeQueued)`, `c.redis.weight > c.hold.weight`, "internal/lease", "TestCancelledReplyLost"},
 	{"part-kept", "permits of a partial release stay with the process until all are released", "internal/lease/claim.go",
@@ -32,8 +31,7 @@ var permitEngine = []mutant{
 	{"notice-forgotten", "the reply to an earlier request hides a new waiter", "internal/lease/contention_notice.go",
 		`contended || c.noticeAt != 0 && c.noticeAt >= monoTimeOf(sent)`, `contended`, "internal/lease", "TestContentionNoticeBeforeReply"},
 	{"joined-unsubscribed", "readers join in a process that would get no notice of a writer", "internal/lease/claim.go",
-		`		c.queue.manager.ensureNotified(c, now)
-`, ``, "internal/lease", "TestJoinFindsAWaitingWriter"},
+		`c.queue.manager.ensureNotified(c, now)`, ``, "internal/lease", "TestJoinFindsAWaitingWriter"},
 	{"more-than-remaining", "a process grants its leases more permits than it has", "internal/lease/claim.go",
 		`l.weight <= h.weight-h.used`, `l.weight <= h.weight`, "internal/lease", "TestSimulation/Semaphore"},
 	{"writer-keeps-all", "a writer that is followed by readers of its process keeps other readers out", "internal/lease/claim.go",

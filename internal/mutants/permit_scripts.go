@@ -20,8 +20,7 @@ var permitScripts = []mutant{
 	{"writer-notice-unsent", "readers get no notice of a waiting writer", "internal/redisstore/permits_update.lua",
 		`if kind == 'r' and queue_len == 1 then unnotified = index_len end`, ``, "internal/redisstore", "TestContentionNotice"},
 	{"one-is-granted", "a release grants only the first waiter, however many permits are free", "internal/redisstore/lib/permits.lua",
-		`if token ~= self or n.seq == 0 then notifications[#notifications + 1] = n end`, `notifications[#notifications + 1] = n
-      return false`, "internal/redisstore", "TestPermitsOfOneReleaseGoToMany"},
+		`if token ~= self or n.seq == 0 then notifications[#notifications + 1] = n end`, `notifications[#notifications + 1] = n return false`, "internal/redisstore", "TestPermitsOfOneReleaseGoToMany"},
 	{"permits-stale-not-skipped", "a stale entry is granted permits", "internal/redisstore/lib/permits.lua",
 		`live = tonumber(seen_at) > ms - WAITER_TTL,`, `live = true,`, "internal/redisstore", "TestPermitsSkipWaitersThatCannotBeGranted"},
 	{"too-large-blocks", "a waiter that wants more than the new size stays at the head of the queue", "internal/redisstore/lib/permits.lua",
@@ -33,9 +32,7 @@ var permitScripts = []mutant{
 	{"permits-fence-by-counter", "a fence restarts when its counter was lost", "internal/redisstore/lib/permits.lua",
 		`last_base = next_fence(last_base)`, `last_base = last_base + 1`, "internal/redisstore", "TestPermitsFencesGrow"},
 	{"purge-trusts-zset", "a renewed hold ends at the time in the sorted set", "internal/redisstore/lib/permits.lua",
-		`    if h and h.expires > ms then
-      redis.call`, `    if false then
-      redis.call`, "internal/redisstore", "TestUpdateRequests"},
+		`if h and h.expires > ms then`, `if false then`, "internal/redisstore", "TestUpdateRequests"},
 	{"permits-clock-set-back", "a hold lives until the clock catches up after it was set back", "internal/redisstore/lib/permits.lua",
 		`if ms + 1000 < written_at or cursor == '0'`, `if cursor == '0'`, "internal/redisstore", "TestClockSetBackAfterARenewal"},
 	{"permits-publish-must-succeed", "a release fails if it cannot publish", "internal/redisstore/lib/permits.lua",
@@ -44,24 +41,18 @@ var permitScripts = []mutant{
 		`if type(queue_len) == 'table' then return wrap_type_error('queue', queue_len) end`, `if type(queue_len) == 'table' then queue_len = 0 end`,
 		"internal/redisstore", "TestPermitsSiblingOfAnotherType"},
 	{"permits-release-grants-nobody", "a release grants permits to no waiter", "internal/redisstore/permits_release.lua",
-		`if grant_waiters() then owned = owned + 2 end
-`, ``, "internal/redisstore", "TestPermitsOfOneReleaseGoToMany"},
+		`if grant_waiters() then owned = owned + 2 end`, ``, "internal/redisstore", "TestPermitsOfOneReleaseGoToMany"},
 	{"permits-leave-keeps-entry", "a canceled waiter stays in the queue", "internal/redisstore/permits_release.lua",
 		`if entries_len > 0 then leave_queue(self) end
 if grant_waiters()`, `if grant_waiters()`, "internal/redisstore", "TestUpdateRequests"},
 	{"permits-renew-revives", "renewal revives an expired hold", "internal/redisstore/permits_renew.lua",
 		` or tonumber(expires) <= ms then return 0 end`, ` then return 0 end`, "internal/redisstore", "TestPermitsRenew"},
 	{"resize-grants-nobody", "a resize grants permits to no waiter", "internal/redisstore/permits_resize.lua",
-		`local left = grant_waiters()
-`, `local left = false
-`, "internal/redisstore", "TestSizes"},
+		`local left = grant_waiters()`, `local left = false`, "internal/redisstore", "TestSizes"},
 	{"size-unchecked", "a process that expects another size gets permits", "internal/redisstore/permits_update.lua",
 		`(size and expected_size ~= size and expected_size ~= declared_size or want > (size or expected_size))`, `want > (size or expected_size)`, "internal/redisstore", "TestSizes"},
 	{"permits-notice-unsent", "the first waiter does not notify the holders that want to know", "internal/redisstore/permits_update.lua",
 		`if redis.call('ZRANGE', queue, 0, 0)[1] == self then`, `if false then`, "internal/redisstore", "TestFirstWaiterNotifiesTheHolders"},
 	{"permits-out-of-memory", "a release of permits fails when Redis is out of memory", "internal/redisstore/permits_update.lua",
-		`if live_hold then
-  redis.call('PEXPIRE', main, integer(key_ttl))
-elseif queued then`, `if live_hold then
-elseif queued then`, "internal/redisstore", "TestPermitsOutOfMemory"},
+		`redis.call('PEXPIRE', main, integer(key_ttl))`, ``, "internal/redisstore", "TestPermitsOutOfMemory"},
 }

@@ -99,27 +99,18 @@ func (r *runner) passes(ctx context.Context, pkg, test string, flags ...string) 
 
 // forEach calls f for 0 to n-1, r.jobs at a time.
 func (r *runner) forEach(n int, f func(i int) error) error {
-	next, errs := make(chan int), make(chan error)
-	for range r.jobs {
-		go func() {
-			var err error
-			for i := range next {
-				if err == nil {
-					err = f(i)
-				}
-			}
-			errs <- err
-		}()
-	}
+	errs := make([]error, n)
+	slots := make(chan struct{}, r.jobs)
+	var running sync.WaitGroup
 	for i := range n {
-		next <- i
+		slots <- struct{}{}
+		running.Go(func() {
+			errs[i] = f(i)
+			<-slots
+		})
 	}
-	close(next)
-	var all error
-	for range r.jobs {
-		all = errors.Join(all, <-errs)
-	}
-	return all
+	running.Wait()
+	return errors.Join(errs...)
 }
 
 // runAll runs the mutants, and prints one line for each. If a mutant survives, it also prints the
