@@ -259,28 +259,20 @@ func script(commands ...string) string {
 	return b
 }
 
-func TestAOFCheckerDetectsViolations(t *testing.T) {
+func TestFIFOCheckerDetectsViolations(t *testing.T) {
 	grant := script("SET baton:{m0}:fence 5 PXAT 9999", "SET m0 a PXAT 9999")
 	queue := script("ZADD baton:{m0}:queue 1 x", "ZADD baton:{m0}:queue NX 2 b")
 	const handOver = "SET m0 b PXAT 9999"
-	for name, c := range map[string]struct {
-		file, want string
-		waits      uint8 // the worker of another request
-	}{
-		"handed to the first":       {grant + queue + script("DEL m0", "ZREM baton:{m0}:queue x b", handOver), "", 1},
-		"the first is skipped":      {grant + queue + script("DEL m0", "ZREM baton:{m0}:queue b", handOver), "FIFO", 1},
-		"granted past the queue":    {queue + grant, "FIFO", 1},
-		"the queue has expired":     {queue + script("DEL baton:{m0}:queue") + grant, "", 1},
-		"renewed while held":        {grant + script("PEXPIREAT m0 1015"), "", 1},
-		"renewed after the release": {grant + script("PEXPIREAT m0 1200"), "S3", 1},
-		"renewed and yielded":       {grant + script("PEXPIREAT m0 1200", handOver), "", 1},
-		"the next claim is renewed": {grant + script("SET baton:{m0}:fence 6 PXAT 9999", handOver) + script("PEXPIREAT m0 1200"), "", 1},
-		"the process has a waiter":  {grant + script("PEXPIREAT m0 1200"), "", 0},
+	for name, c := range map[string]struct{ file, want string }{
+		"handed to the first":    {grant + queue + script("DEL m0", "ZREM baton:{m0}:queue x b", handOver), ""},
+		"the first is skipped":   {grant + queue + script("DEL m0", "ZREM baton:{m0}:queue b", handOver), "FIFO"},
+		"granted past the queue": {queue + grant, "FIFO"},
+		"the queue has expired":  {queue + script("DEL baton:{m0}:queue") + grant, ""},
+		"the data is lost":       {queue + script("FLUSHALL") + grant, ""},
 	} {
-		other := with(request("m0", 1, 15, 300, ctxDone), func(h *interval) { h.Worker = c.waits })
-		l := newAOFChecker(history(hold("m0", 1, 10, 20, 5), other), time.Second, 0)
-		l.replay("#TS:1\r\n" + c.file + "*2\r\n$3\r\nD") // the last command is incomplete
-		expectRules(t, name, c.want, l.list)
+		f := &fifoChecker{queues: map[string]map[string]int64{}}
+		f.replay("#TS:1\r\n" + c.file + "*2\r\n$3\r\nD") // the last command is incomplete
+		expectRules(t, name, c.want, f.list)
 	}
 }
 

@@ -29,7 +29,6 @@ type report struct {
 	violations   []violation
 	leaks        int
 	abandoned    int // tasks
-	renewals     int // checked in append-only files
 	aofGrants    int // grants checked in append-only files
 	refusedTries int // failed tries without an excuse
 }
@@ -114,8 +113,8 @@ func (r *report) print(out io.Writer) {
 	for _, w := range append(slices.Clone(r.rows), &total) {
 		w.print(out)
 	}
-	fmt.Fprintf(out, "\n%d violations, %d leaks, in %d test runs. In append-only files: %d grants, no waiter skipped; %d renewals, none after a release. Abandoned tasks: %d. Tries that failed because of a holder: %d.\n",
-		len(r.violations), r.leaks, r.runs, r.aofGrants, r.renewals, r.abandoned, r.refusedTries)
+	fmt.Fprintf(out, "\n%d violations, %d leaks, in %d test runs. In append-only files: %d grants, no waiter skipped. Abandoned tasks: %d. Tries that failed because of a holder: %d.\n",
+		len(r.violations), r.leaks, r.runs, r.aofGrants, r.abandoned, r.refusedTries)
 	for _, reasons := range r.failedRuns {
 		fmt.Fprintf(out, "Not finished: %s.\n", reasons)
 	}
