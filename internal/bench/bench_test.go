@@ -23,8 +23,8 @@ func TestMain(m *testing.M) {
 // TestRows measures a row of each kind briefly. All systems acquire the lock. Baton's systems exclude,
 // and leave no goroutine waiting.
 func TestRows(t *testing.T) {
-	b := &bench{server: newServer(redistest.Start(t)), dir: t.TempDir()}
-	defer b.close()
+	b := &bench{server: servers{redistest.Start(t)}, dir: t.TempDir()}
+	defer b.kill()
 	for name, systems := range map[string]string{
 		"solo": "", "own-64-latency-5ms": "floor,baton,pipeline", "again-foreign": batonLinger + "," + batonLingerFree, "again-pingpong": "",
 		"cluster-own-64": "floor,baton,rueidislock-1", "hot-4x8": "", "readers-1ms": "", "permits-1ms": "",
@@ -82,8 +82,8 @@ func TestBroken(t *testing.T) {
 	r := *hot(2, 1)
 	r.job.Hold, r.results = 20*time.Millisecond, map[string]*result{}
 	none, _ := systemNamed("no lock")
-	b := &bench{server: newServer(redistest.Start(t)), dir: t.TempDir(), duration: 300 * time.Millisecond}
-	defer b.close()
+	b := &bench{server: servers{redistest.Start(t)}, dir: t.TempDir(), duration: 300 * time.Millisecond}
+	defer b.kill()
 	for ; b.duration < redistest.Patience; b.duration *= 4 { // the processes may not run at the same time
 		if r.measure(b, b.server, none); r.results["no lock"].clashes > 0 {
 			break
@@ -166,13 +166,13 @@ func TestFigures(t *testing.T) {
 		}
 	}
 	s := series{30, 10, 20, 1234567}
-	if s.cell() != "25.0" || s.spread() != "10.0–1,235,000" {
+	if s.cell() != "25.0" || s.spread() != "10.0–1234567" {
 		t.Errorf("%s, %s", s.cell(), s.spread())
 	}
 	if got := s.ratioTo(series{10, 10, 10}); !slices.Equal(got, series{3, 1, 2}) || got.cell() != "2.00" {
 		t.Error(got)
 	}
-	for x, want := range map[float64]string{0: "0", 0.0123: "0.012", 7: "7.00", 99.94: "99.9", 123.4: "123", 1999.6: "2,000", 100_499: "100,000", math.Inf(1): "∞"} {
+	for x, want := range map[float64]string{0: "0.000", 0.0123: "0.012", 7: "7.00", 99.94: "99.9", 123.4: "123", 1999.6: "2000", math.Inf(1): "+Inf"} {
 		if got := number(x); got != want {
 			t.Errorf("%v is %s, want %s", x, got, want)
 		}

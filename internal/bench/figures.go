@@ -245,21 +245,14 @@ func (s series) spread() string {
 	return number(slices.Min(s)) + "–" + number(slices.Max(s))
 }
 
+// number formats with three significant digits, but at most three decimals.
 func number(x float64) string {
-	switch a := math.Abs(x); {
-	case math.IsNaN(x):
+	if math.IsNaN(x) {
 		return "–" // 0/0, or no value
-	case math.IsInf(x, 0):
-		return "∞"
-	case a >= 1e5:
-		x = 1000 * math.Round(x/1000)
-	case a == 0:
-		return "0"
 	}
-	decimals := max(0, min(2-int(math.Floor(math.Log10(math.Abs(x)))), 3))
-	text := strconv.FormatFloat(x, 'f', decimals, 64)
-	for i := len(text) - 3; decimals == 0 && i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
+	decimals := 3
+	for limit := 1.0; limit <= math.Abs(x) && decimals > 0; limit *= 10 {
+		decimals--
 	}
-	return text
+	return strconv.FormatFloat(x, 'f', decimals, 64)
 }

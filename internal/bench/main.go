@@ -22,8 +22,8 @@ import (
 
 // A bench is one run of the command.
 type bench struct {
-	server      *server
-	cluster     *server // nil until a row needs it
+	server      servers
+	cluster     servers // nil until a row needs it
 	dir         string  // of the servers
 	systems     string  // selected systems, separated by commas; all if empty
 	duration    time.Duration
@@ -55,8 +55,8 @@ func (b *bench) run(ctx context.Context, names string, rounds int) {
 	b.dir = must(os.MkdirTemp("", "baton-bench-"))
 	defer os.RemoveAll(b.dir)
 	s := must(redistest.Launch(b.dir))
-	b.server = newServer(s)
-	defer b.close()
+	b.server = servers{s}
+	defer b.kill()
 
 	began, before := time.Now(), load()
 	for n := range rounds {
@@ -84,20 +84,18 @@ func (b *bench) run(ctx context.Context, names string, rounds int) {
 	fmt.Println("\n" + goalTable(list))
 }
 
-func (b *bench) close() {
-	b.server.close()
-	if b.cluster != nil {
-		b.cluster.close()
-	}
+func (b *bench) kill() {
+	b.server.kill()
+	b.cluster.kill()
 }
 
 // serversOf returns the server, or the cluster, which it starts when needed.
-func (b *bench) serversOf(r *row) *server {
+func (b *bench) serversOf(r *row) servers {
 	if !r.cluster {
 		return b.server
 	}
 	if b.cluster == nil {
-		b.cluster = newServer(must(redistest.LaunchCluster(filepath.Join(b.dir, "cluster"), 3)).Nodes...)
+		b.cluster = must(redistest.LaunchCluster(filepath.Join(b.dir, "cluster"), 3)).Nodes
 	}
 	return b.cluster
 }

@@ -132,13 +132,13 @@ func (r *row) round(ctx context.Context, b *bench, n int) {
 	}
 	n %= len(list)
 	list = append(list[n:len(list):len(list)], list[:n]...)
-	servers := b.serversOf(r)
+	on := b.serversOf(r)
 	if r.job.Task == "solo" {
-		r.solo(ctx, b.duration, servers, list)
+		r.solo(ctx, b.duration, on, list)
 		return
 	}
 	for _, s := range list {
-		if err := try(func() { r.measure(b, servers, s) }); err != nil && ctx.Err() == nil { // the other systems are measured nevertheless
+		if err := try(func() { r.measure(b, on, s) }); err != nil && ctx.Err() == nil { // the other systems are measured nevertheless
 			b.notMeasured = append(b.notMeasured, fmt.Sprintf("%s: %s: %v", r.name, s.name, err))
 			fmt.Fprintln(os.Stderr, b.notMeasured[len(b.notMeasured)-1])
 		}
@@ -146,9 +146,9 @@ func (r *row) round(ctx context.Context, b *bench, n int) {
 }
 
 // measure runs the row's job once with a system, on empty servers.
-func (r *row) measure(b *bench, servers *server, s system) {
+func (r *row) measure(b *bench, on servers, s system) {
 	j, processes := r.job, r.processes
-	j.System, j.Duration, j.Addr, j.SharedMem = s.name, b.duration, servers.addr(), filepath.Join(b.dir, "memory")
+	j.System, j.Duration, j.Addr, j.SharedMem = s.name, b.duration, on.addr(), filepath.Join(b.dir, "memory")
 	if r.visits > 0 {
 		j.Duration = max(j.Duration, time.Duration(r.visits)*visitPeriod)
 		switch s.name {
@@ -166,13 +166,13 @@ func (r *row) measure(b *bench, servers *server, s system) {
 		j.Addr = proxy.Addr()
 		trip = roundTrip(j.Addr)
 	}
-	servers.flush()
+	on.flush()
 	_ = os.Remove(j.SharedMem) // of the last measurement
 	mem := openSharedMem(j.SharedMem)
 	var before count
-	t := runWorkers(processes, j, func() { before = servers.count(s) })
+	t := runWorkers(processes, j, func() { before = on.count(s) })
 	x := r.resultFor(s.name)
-	x.add(t, servers.count(s).since(before), j.Duration)
+	x.add(t, on.count(s).since(before), j.Duration)
 	if trip > 0 {
 		x.record(trips, micros(t.Waits.quantile(0.5))/micros(trip))
 	}

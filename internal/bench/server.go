@@ -7,45 +7,33 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// A server is the redis-server of all systems, or the masters of a cluster.
-type server struct {
-	nodes  []*redistest.Server
-	admins []redis.UniversalClient // one client per node
-}
+// servers are the redis-server of all systems, or the masters of a cluster.
+type servers []*redistest.Server
 
-func newServer(nodes ...*redistest.Server) *server {
-	s := &server{nodes: nodes}
-	for _, node := range nodes {
-		s.admins = append(s.admins, dial(node.Addr()))
-	}
-	return s
-}
-
-func (s *server) close() {
-	for i, node := range s.nodes {
-		_ = s.admins[i].Close()
+func (s servers) kill() {
+	for _, node := range s {
 		node.Kill()
 	}
 }
 
 // addr returns the addresses of all nodes.
-func (s *server) addr() string {
+func (s servers) addr() string {
 	var all []string
-	for _, node := range s.nodes {
+	for _, node := range s {
 		all = append(all, node.Addr())
 	}
 	return strings.Join(all, ",")
 }
 
 // flush deletes all keys.
-func (s *server) flush() {
-	for _, admin := range s.admins {
-		check(admin.FlushDB(context.Background()).Err())
+func (s servers) flush() {
+	for _, node := range s {
+		rdb := dial(node.Addr())
+		check(rdb.FlushDB(context.Background()).Err())
+		check(rdb.Close())
 	}
 }
 
@@ -57,8 +45,8 @@ type count struct {
 
 // count returns the CPU time, and the number of commands that the system has sent. Redis also counts the commands
 // inside scripts, so only scripts, subscribes, and the commands in direct are added.
-func (s *server) count(sys system) (c count) {
-	for _, node := range s.nodes {
+func (s servers) count(sys system) (c count) {
+	for _, node := range s {
 		stats, info := must(node.Measure()), must(node.Info())
 		c.requests += stats.Requests()
 		for command := range strings.FieldsSeq(sys.direct) {

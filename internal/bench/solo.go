@@ -21,16 +21,16 @@ type soloRun struct {
 }
 
 // solo measures the systems in turns, in this process.
-func (r *row) solo(ctx context.Context, d time.Duration, servers *server, list []system) {
+func (r *row) solo(ctx context.Context, d time.Duration, on servers, list []system) {
 	all := make([]soloRun, len(list))
 	for i, s := range list {
-		c := s.openWarm(servers.addr(), "warm-"+s.name)
+		c := s.openWarm(on.addr(), "warm-"+s.name)
 		defer c.close()
 		all[i] = soloRun{system: s, h: c.handle("solo-" + s.name)}
 	}
 	for range max(d/timeSlice, 1) {
 		for i := range all {
-			all[i].runSlice(ctx, servers)
+			all[i].runSlice(ctx, on)
 		}
 	}
 	for _, s := range all {
@@ -46,8 +46,8 @@ func (r *row) solo(ctx context.Context, d time.Duration, servers *server, list [
 	}
 }
 
-func (s *soloRun) runSlice(ctx context.Context, servers *server) {
-	before := servers.count(s.system)
+func (s *soloRun) runSlice(ctx context.Context, on servers) {
+	before := on.count(s.system)
 	var m1, m2 runtime.MemStats
 	runtime.ReadMemStats(&m1)
 	for start, now := time.Now(), time.Now(); now.Sub(start) < timeSlice; {
@@ -58,7 +58,7 @@ func (s *soloRun) runSlice(ctx context.Context, servers *server) {
 		now = next
 	}
 	runtime.ReadMemStats(&m2)
-	spent := servers.count(s.system).since(before)
+	spent := on.count(s.system).since(before)
 	s.spent.requests += spent.requests
 	s.spent.cpu += spent.cpu
 	s.allocs += m2.Mallocs - m1.Mallocs
