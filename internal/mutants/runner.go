@@ -48,25 +48,21 @@ func (r *runner) build(ctx context.Context, ms []mutant, pkgs map[string]bool) e
 	if err := errors.Join(err, os.WriteFile(overlay, list, 0o600)); err != nil {
 		return err
 	}
-	parents := map[string][]string{} // two packages of one parent have different names
+	args := []string{"test", "-c", "-ldflags=-s -w", "-overlay", overlay, "-o", r.dir + "/"}
 	for pkg := range pkgs {
-		parent := filepath.Dir(pkg)
-		parents[parent] = append(parents[parent], "./"+pkg)
+		args = append(args, "./"+pkg)
 	}
-	for parent, pkgs := range parents {
-		args := append([]string{"test", "-c", "-ldflags=-s -w", "-overlay", overlay, "-o", filepath.Join(r.dir, parent) + "/"}, pkgs...)
-		cmd := exec.CommandContext(ctx, "go", args...)
-		cmd.Dir = r.root
-		if text, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, text)
-		}
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = r.root
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, text)
 	}
 	return nil
 }
 
 // run runs tests of a package with a mistake, or without if m is nil.
 func (r *runner) run(ctx context.Context, m *mutant, pkg, pattern string, timeout time.Duration, flags ...string) (output string, err error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(r.dir, pkg+".test"), append(flags, "-test.v", "-test.run", pattern, "-test.timeout", timeout.String())...)
+	cmd := exec.CommandContext(ctx, filepath.Join(r.dir, filepath.Base(pkg)+".test"), append(flags, "-test.v", "-test.run", pattern, "-test.timeout", timeout.String())...)
 	cmd.Dir = filepath.Join(r.root, pkg)
 	cmd.Env = append(os.Environ(), redistest.TimedEnv+"=1")
 	if m != nil {
