@@ -35,16 +35,17 @@ func (f *fifoChecker) replay(file string) {
 		}
 		words = words[2*count+1:]
 		command[0] = strings.ToUpper(command[0])
-		switch {
-		case command[0] == "MULTI":
-			inside, open = true, nil
-		case command[0] == "EXEC":
+		switch command[0] {
+		case "MULTI":
+			inside = true
+		case "EXEC":
 			inside = false
-			f.apply(open)
-		case inside:
-			open = append(open, command)
 		default:
-			f.apply([][]string{command})
+			open = append(open, command)
+		}
+		if !inside {
+			f.apply(open)
+			open = nil
 		}
 	}
 }

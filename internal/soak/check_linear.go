@@ -137,20 +137,16 @@ func isExcusedTry(all []*interval, try *interval, ttl time.Duration) bool {
 }
 
 // linearizable checks that all calls on a key can be ordered, each at a time between its start and its
-// end, so that the key behaves like a lock in memory. It returns the number of failed tries without an
-// excuse. It skips keys that Redis has lost.
-func linearizable(s *timeline, key string, ttl time.Duration) (refusedTries int, list []violation) {
+// end, so that the key behaves like a lock in memory. It skips keys that Redis has lost.
+func linearizable(s *timeline, key string, ttl time.Duration) []violation {
 	if s.isExcused(key, 0, noEnd) {
-		return 0, nil
+		return nil
 	}
 	all := s.intervals(key)
 	var ops []porcupine.Operation
 	open := 0
 	for _, h := range all {
 		excused := h.Result != locked || !onlyTried(key) || isExcusedTry(all, h, ttl)
-		if !excused {
-			refusedTries++
-		}
 		for _, op := range h.calls(excused) {
 			if ops = append(ops, op); op.Return == noEnd {
 				open++
@@ -158,15 +154,15 @@ func linearizable(s *timeline, key string, ttl time.Duration) (refusedTries int,
 		}
 	}
 	if open > maxOpenCalls {
-		return 0, nil
+		return nil
 	}
 	switch result, info := porcupine.CheckOperationsVerbose(model(key), ops, verdictTimeout); result {
 	case porcupine.Unknown:
 		fmt.Fprintf(os.Stderr, "soak: %s: the check of %d calls did not finish in %v\n", key, len(ops), verdictTimeout)
 	case porcupine.Illegal:
-		list = append(list, violated("linear", "%s: %s", key, explain(ops, info)))
+		return []violation{violated("linear", "%s: %s", key, explain(ops, info))}
 	}
-	return refusedTries, list
+	return nil
 }
 
 // explain describes the longest valid order, and the calls that cannot follow it.

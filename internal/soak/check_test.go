@@ -102,8 +102,7 @@ func TestChecksDetectViolations(t *testing.T) {
 		for i, h := range s.list {
 			h.ID, h.Worker = int64(i+1), uint8(i)
 		}
-		_, got := linearizable(s, key, 10*time.Millisecond)
-		return got
+		return linearizable(s, key, 10*time.Millisecond)
 	}
 
 	first := func() *interval { return hold("m0", 1, 1, 10, 1) }

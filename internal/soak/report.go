@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -23,20 +22,18 @@ func (v violation) String() string { return v.rule + ": " + v.text }
 
 // A report has the results of the soak.
 type report struct {
-	runs         int
-	failedRuns   []string // test runs that the harness could not finish
-	rows         []*row
-	violations   []violation
-	leaks        int
-	abandoned    int // tasks
-	aofGrants    int // grants checked in append-only files
-	refusedTries int // failed tries without an excuse
+	runs       int
+	failedRuns []string // test runs that the harness could not finish
+	rows       []*row
+	violations []violation
+	leaks      int
+	abandoned  int // tasks
+	aofGrants  int // grants checked in append-only files
 }
 
 // A row has the results of one fault.
 type row struct {
 	fault, rows string
-	on          map[string]bool // topologies
 	n           [violations + 1]int
 	worst       delay    // the delay with the largest ratio to its bound
 	reasons     []string // why fault runs were not counted
@@ -75,13 +72,12 @@ func (d delay) String() string {
 	return fmt.Sprintf("%s %v of %v", d.key, d.took.Round(time.Millisecond), d.bound.Round(time.Millisecond))
 }
 
-func (r *report) row(f fault, topology string) *row {
+func (r *report) row(f fault) *row {
 	i := slices.IndexFunc(r.rows, func(w *row) bool { return w.fault == f.name })
 	if i < 0 {
 		i = len(r.rows)
-		r.rows = append(r.rows, &row{fault: f.name, rows: f.rows, on: map[string]bool{}})
+		r.rows = append(r.rows, &row{fault: f.name, rows: f.rows})
 	}
-	r.rows[i].on[topology] = true
 	return r.rows[i]
 }
 
@@ -97,7 +93,7 @@ func (r *report) total() row {
 }
 
 func (w *row) print(out io.Writer) {
-	fmt.Fprintf(out, "| %-20s | %10s | %-35s |", w.fault, w.rows, strings.Join(slices.Sorted(maps.Keys(w.on)), " "))
+	fmt.Fprintf(out, "| %-20s | %10s |", w.fault, w.rows)
 	for _, n := range w.n {
 		fmt.Fprintf(out, " %d |", n)
 	}
@@ -106,15 +102,15 @@ func (w *row) print(out io.Writer) {
 
 // print writes a Markdown table, and the other results below it.
 func (r *report) print(out io.Writer) {
-	fmt.Fprintln(out, "| fault | rows | on | fault runs | fired | counted | grants before | during | after | violations | slowest recovery, of its bound |\n"+
-		"| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |")
+	fmt.Fprintln(out, "| fault | rows | fault runs | fired | counted | grants before | during | after | violations | slowest recovery, of its bound |\n"+
+		"| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |")
 	slices.SortFunc(r.rows, func(a, b *row) int { return strings.Compare(a.fault, b.fault) })
 	total := r.total()
 	for _, w := range append(slices.Clone(r.rows), &total) {
 		w.print(out)
 	}
-	fmt.Fprintf(out, "\n%d violations, %d leaks, in %d test runs. In append-only files: %d grants, no waiter skipped. Abandoned tasks: %d. Tries that failed because of a holder: %d.\n",
-		len(r.violations), r.leaks, r.runs, r.aofGrants, r.abandoned, r.refusedTries)
+	fmt.Fprintf(out, "\n%d violations, %d leaks, in %d test runs. In append-only files: %d grants, no waiter skipped. Abandoned tasks: %d.\n",
+		len(r.violations), r.leaks, r.runs, r.aofGrants, r.abandoned)
 	for _, reasons := range r.failedRuns {
 		fmt.Fprintf(out, "Not finished: %s.\n", reasons)
 	}

@@ -123,18 +123,18 @@ type faultSchedule struct{ faults, left []fault }
 // next returns at most twelve faults for a test run, which either all lose data or all do not.
 func (s *faultSchedule) next(random *rand.Rand) (list []fault) {
 	if len(s.left) == 0 {
-		first := random.IntN(2) == 0
-		for _, losesData := range []bool{first, !first} {
-			for _, i := range random.Perm(len(s.faults)) {
-				if s.faults[i].losesData == losesData {
-					s.left = append(s.left, s.faults[i])
-				}
-			}
+		for _, i := range random.Perm(len(s.faults)) {
+			s.left = append(s.left, s.faults[i])
 		}
 	}
-	for len(list) < 12 && len(s.left) > 0 && (len(list) == 0 || list[0].losesData == s.left[0].losesData) {
-		list, s.left = append(list, s.left[0]), s.left[1:]
-	}
+	losesData := s.left[0].losesData
+	s.left = slices.DeleteFunc(s.left, func(f fault) bool {
+		chosen := f.losesData == losesData && len(list) < 12
+		if chosen {
+			list = append(list, f)
+		}
+		return chosen
+	})
 	return list
 }
 

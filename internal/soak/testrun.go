@@ -62,7 +62,7 @@ const minGrants = 3
 // runFault waits until all keys are granted, and injects the fault. It then waits until they are granted
 // again and all earlier requests have a reply, or until the bound has passed. Finally it runs the checks.
 func (tr *testRun) runFault(f fault) *row {
-	row := tr.row(f, tr.topology.kind)
+	row := tr.row(f)
 	started := now()
 	var before map[string]int
 	eventually(30*time.Second, func() bool {
@@ -187,9 +187,7 @@ func (tr *testRun) checkAtEnd() (list []violation) {
 	for _, key := range tr.keys {
 		switch {
 		case workloadOf(key).capacity > 0:
-			refusedTries, wrong := linearizable(tr.timeline, key, tr.ttl)
-			tr.refusedTries += refusedTries
-			list = append(list, wrong...)
+			list = append(list, linearizable(tr.timeline, key, tr.ttl)...)
 		case key[0] == 'w' && !tr.timeline.isExcused(key, 0, now()):
 			count, known := tr.abandonedTasks(key)
 			tr.abandoned += count
