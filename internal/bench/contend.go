@@ -64,7 +64,7 @@ func (w *worker) loop(ctx context.Context, h handle, end time.Time, t *tally) {
 			got = end
 		}
 		if !w.OwnKeys {
-			t.waited(got.Sub(requested))
+			t.Waits.add(got.Sub(requested))
 		}
 		if err != nil && ctx.Err() != nil {
 			t.Unserved++
@@ -86,7 +86,7 @@ func (w *worker) loop(ctx context.Context, h handle, end time.Time, t *tally) {
 			t.fail(err)
 		}
 		if w.OwnKeys {
-			t.waited(time.Since(requested))
+			t.Waits.add(time.Since(requested))
 		}
 	}
 }
@@ -161,7 +161,7 @@ func (w *worker) again(start time.Time) *tally {
 				t.Holds[0]++
 			}
 			if wait := t.once(ctx, h, func() {}); visits || len(handles) > 1 {
-				t.waited(wait)
+				t.Waits.add(wait)
 			}
 		}
 	}

@@ -63,7 +63,7 @@ func (x *result) add(t *tally, spent count, d time.Duration) {
 	x.record(rate, float64(t.holds())/d.Seconds())
 	x.record(p50, micros(t.Waits.quantile(0.50)))
 	x.record(p99, micros(t.Waits.quantile(0.99)))
-	x.record(longest, micros(t.Longest))
+	x.record(longest, micros(t.Waits.quantile(1)))
 	if len(t.Holds) > 1 {
 		x.record(jains, jain(t.Holds))
 	}

@@ -13,9 +13,7 @@ type tally struct {
 	Failed   int64   // failed calls of lock or unlock
 	Why      string  // the last error
 
-	// A wait that has not ended counts with its time so far.
-	Waits   hist
-	Longest time.Duration
+	Waits hist // a wait that has not ended counts with its time so far
 
 	Writes    int64 // of the writer in the rows readers
 	WriteWait time.Duration
@@ -36,17 +34,11 @@ func merged(tallies []tally) *tally {
 		for i, n := range t.Waits {
 			all.Waits[i] += n
 		}
-		all.Longest = max(all.Longest, t.Longest)
 		all.Writes += t.Writes
 		all.WriteWait += t.WriteWait
 		all.CPU += t.CPU
 	}
 	return all
-}
-
-func (t *tally) waited(d time.Duration) {
-	t.Waits.add(d)
-	t.Longest = max(t.Longest, d)
 }
 
 func (t *tally) fail(err error) {
@@ -73,13 +65,13 @@ func (h *hist) add(d time.Duration) {
 	h[min(shift*32+int(n>>shift), len(h)-1)]++
 }
 
-// quantile returns the middle of the bucket that contains quantile q.
+// quantile returns the middle of the bucket that contains quantile q; 1 is the longest duration.
 func (h *hist) quantile(q float64) time.Duration {
 	var total int64
 	for _, n := range h {
 		total += n
 	}
-	rest := int64(q * float64(total))
+	rest := int64(q * float64(total-1))
 	for i, n := range h {
 		if rest -= n; rest < 0 {
 			shift := max(i/32-1, 0)
