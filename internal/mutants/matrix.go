@@ -84,6 +84,7 @@ func (r *runner) fill(ctx context.Context, file string, all, ms []mutant, select
 		if !pkgs[m.pkg] {
 			row = append(row, m.pkg+"."+strings.Split(m.test, "/")[0])
 		}
+		slices.Sort(row[1:])
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
