@@ -20,6 +20,8 @@ var mutexScripts = []mutant{
 		`if last and last >= us and last < MAX_EXACT then`, `if false then`, "internal/redisstore", "TestFencesGrow"},
 	{"slot-moves", "a script starts to write while its slot moves, and is interrupted", "internal/redisstore/lib/slot_migration.lua",
 		`return type(reply) == 'table' and`, `return false and`, "internal/matrix/faults", "TestClusterSlotBeginsToMove"},
+	{"slot-moves-yield", "a yield starts while its slot moves, and loses the only waiter", "internal/redisstore/lib/mutex.lua",
+		`if queue_len > 0 and slot_migrating(queue)`, `if false`, "internal/redisstore", "TestYieldWhileTheSlotMigrates"},
 	{"fence-digits", "a fence loses digits", "internal/redisstore/lib/mutex.lua",
 		`string.format('%.0f', last_fence), 'PX', RETENTION)`, `tostring(last_fence), 'PX', RETENTION)`, "internal/redisstore", "TestAcquireTakesAFreeLock"},
 	{"repeat-new-fence", "a repeated request of the owner gets another fence", "internal/redisstore/lib/mutex_acquire_slow.lua",

@@ -202,13 +202,20 @@ func TestRenew(t *testing.T) {
 		r.expiry(r.lock, lockTTL)
 
 		// The reply reports contention if the renewal asks for it. Otherwise the script does not read the queue.
-		contended := func(asks bool) bool {
-			return renewAll(r, []lease.Renewal{{Name: mutexAt(r.lock), Token: a, TTL: lockTTL, Contention: asks}})[0].Contended
+		renewed := func(what string, contention, value bool, want lease.RenewResult) {
+			r.Helper()
+			claim := lease.Renewal{Name: mutexAt(r.lock), Token: a, TTL: lockTTL, Contention: contention, Value: value}
+			want.Held = true
+			equal(r.T, what, renewAll(r, []lease.Renewal{claim})[0], want)
 		}
-		equal(r.T, "contended without a waiter", contended(true), false)
+		renewed("without a waiter", true, false, lease.RenewResult{})
 		r.acquire(b, 1)
-		equal(r.T, "contended, if asked for", contended(true), true)
-		equal(r.T, "contended, if not asked for", contended(false), false)
+		renewed("with a waiter", true, false, lease.RenewResult{Contended: true})
+		renewed("not asked for", false, false, lease.RenewResult{})
+		renewed("without a value", false, true, lease.RenewResult{Contended: true, NoValue: true})
+		r.write(a, 1, "v", func(w *lease.ValueWrite) { w.TTL = time.Minute })
+		renewed("with a value", false, true, lease.RenewResult{Contended: true})
+		r.expiry(r.valueKey(), 65*time.Minute)
 		equal(r.T, "held by a waiter", r.renew(b), false)
 	})
 }
@@ -345,7 +352,9 @@ func TestYieldRepeatedOrLate(t *testing.T) {
 			equal(r.T, "owner", r.owner(), owner)
 			equal(r.T, "queue", r.waiting(), queue)
 			equal(r.T, "fence", r.last(), fence)
-			if row.want != "granted" && r.pttl(r.lock) > ttl {
+			if row.want == "granted" {
+				r.expiry(r.lock, lockTTL)
+			} else if r.pttl(r.lock) > ttl {
 				r.Errorf("the lock of %s now has %v, %v before", owner, r.pttl(r.lock), ttl)
 			}
 		})
@@ -371,4 +380,21 @@ func TestYield(t *testing.T) {
 		messages := r.published(func() { r.release(b) })
 		equal(r.T, "published", fmt.Sprint(messages), fmt.Sprintf("[to:%s: m 3 0 %d 1 0 %s key]", d, r.last(), d))
 	})
+}
+
+// A yield removes the only waiter from the queue, and appends a token to it. It must not begin while a
+// cluster migrates the slot, because the emptied queue could then not be written.
+func TestYieldWhileTheSlotMigrates(t *testing.T) {
+	t.Parallel()
+	c := redistest.StartCluster(t, 2)
+	r := &rig{T: t, Store: NewStore(c.Client(t)), lock: "key"}
+	r.acquire(a, 1)
+	r.acquire(b, 1)
+	stop := c.BeginMigration(t, c.Slot(t, r.lock))
+	q := r.request(d, 1)
+	q.Replaces = a
+	_, err := r.Acquire(t.Context(), q)
+	expect(t, "yield", err, "passing", "TRYAGAIN")
+	stop()
+	equal(t, "then", outcome(r.yield(a, d, 1)), "wait")
 }

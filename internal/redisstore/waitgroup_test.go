@@ -247,6 +247,11 @@ func TestWaitGroupCopyOfAnAckedOperation(t *testing.T) {
 		equal(g.T, "records", fmt.Sprint(sorted(g.rdb.HKeys(g.Context(), g.operations("s")).Val()...)), "[9 acked]")
 		acks(1, 2) // a lower number has no effect
 		equal(g.T, "acked", g.rdb.HGet(g.Context(), g.operations("s"), "acked").Val(), "8")
+
+		check(g.T, g.rdb.Del(g.Context(), g.operations("s")).Err())
+		g.numbers["s"] = 5000
+		acks(1, 5000)
+		equal(g.T, "records after a loss", fmt.Sprint(sorted(g.rdb.HKeys(g.Context(), g.operations("s")).Val()...)), "[5001 acked]")
 	})
 }
 
