@@ -2,7 +2,6 @@ package lease
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -45,9 +44,7 @@ func TestGrantCountsOnceConfirmed(t *testing.T) {
 		_, next := e.request(e.Context(), m, p)
 		l.Release()
 		e.checkGranted("the next of the process", next, 0)
-		if n := confirmations(); n != 1 {
-			e.Errorf("%d confirmations, want 1", n)
-		}
+		equal(e, "confirmations", confirmations(), 1)
 		e.leases[len(e.leases)-1].Release()
 
 		confirmations = s.replicas(ErrUnconfirmed)
@@ -69,17 +66,13 @@ func TestUnconfirmedGrantIsReleased(t *testing.T) {
 		for _, refused := range []error{errNetwork, ErrUnconfirmed} {
 			s.replicas(refused)
 			start := time.Now()
-			if err := e.try(m, p); !errors.Is(err, ErrUnconfirmed) || !errors.Is(err, refused) {
-				e.Errorf("a try: %v", err)
-			}
+			e.checkError("a try", e.try(m, p), ErrUnconfirmed, refused)
 			e.checkWithin("the failure of a try", start, client.MaxReplicaTimeout+ms)
 			e.checkUsed(p.Kind, 0)
 		}
 		ctx, cancel := context.WithTimeout(e.Context(), 2500*ms)
 		defer cancel()
-		if err := new(Lease).Acquire(ctx, m, &p); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrUnconfirmed) {
-			e.Errorf("a wait: %v", err)
-		}
+		e.checkError("a wait", new(Lease).Acquire(ctx, m, &p), context.DeadlineExceeded, ErrUnconfirmed)
 		time.Sleep(time.Second)
 		e.checkUsed(p.Kind, 0)
 	})
@@ -92,15 +85,11 @@ func TestUnconfirmedRenewalDoesNotCount(t *testing.T) {
 		p.TTL = 3 * time.Second
 		l := e.acquire(m, p)
 		time.Sleep(10 * time.Second) // several renewals
-		if l.Err() != nil {
-			e.Fatal(l.Err())
-		}
+		e.checkError("the lease", l.Err())
 		confirmations := s.replicas(ErrUnconfirmed)
 		start := time.Now()
 		<-l.Done()
-		if !errors.Is(l.Err(), ErrLost) {
-			e.Errorf("ended by %v", l.Err())
-		}
+		e.checkError("the lease", l.Err(), ErrLost)
 		e.checkWithin("the loss", start, p.TTL)
 		if n := confirmations(); n < 2 {
 			e.Errorf("%d renewals tried", n)
@@ -116,16 +105,11 @@ func TestUnconfirmedHoldIsConfirmedBeforeItIsShared(t *testing.T) {
 		plain := e.acquire(m, reading(time.Minute))
 		p := reading(time.Minute)
 		p.Replicas = 1
-		if err := e.try(m, p); !errors.Is(err, ErrUnconfirmed) {
-			e.Errorf("a try: %v", err)
-		}
-		if n := confirmations(); n != 1 || plain.Err() != nil {
-			e.Errorf("%d confirmations, and the other reader has %v", n, plain.Err())
-		}
+		e.checkError("a try", e.try(m, p), ErrUnconfirmed)
+		e.checkError("the other reader", plain.Err())
+		equal(e, "confirmations", confirmations(), 1)
 		confirmations = s.replicas(nil)
 		e.acquire(m, p)
-		if n := confirmations(); n != 1 {
-			e.Errorf("%d confirmations, want 1", n)
-		}
+		equal(e, "confirmations", confirmations(), 1)
 	})
 }

@@ -28,10 +28,7 @@ func TestContendedMultiLease(t *testing.T) {
 		m1, _, m2, _ := e.twoProcesses()
 		p := params(time.Minute)
 		p.NotifyContention = true
-		var l MultiLease
-		if err := l.Acquire(e.Context(), m1, p, []string{"a", "b", "c"}); err != nil {
-			e.Fatal(err)
-		}
+		l := e.acquireKeys(m1, p, "a", "b", "c")
 		p.Key = "b"
 		got := e.contender(m2, p)
 		<-l.Contended()

@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,13 +26,10 @@ func TestMaxHoldAmongOthers(t *testing.T) {
 		<-short.Done()
 		e.checkWithin("MaxHold ends a lease", start, p.MaxHold+ttl)
 		time.Sleep(time.Until(start.Add(ttl + 10*time.Millisecond)))
-		if err := <-unreceived; !errors.Is(err, ErrLost) {
-			e.Errorf("the lease that is not received ends with %v", err)
-		}
+		e.checkError("the lease that is not received", <-unreceived, ErrLost)
 		time.Sleep(5 * ttl)
-		if !errors.Is(short.Err(), ErrLost) || kept.Err() != nil {
-			e.Errorf("%v, and the other lease %v", short.Err(), kept.Err())
-		}
+		e.checkError("the short lease", short.Err(), ErrLost)
+		e.checkError("the other lease", kept.Err())
 		e.checkUsed(Semaphore, 1)
 	})
 }
@@ -61,9 +59,7 @@ func TestResizeRefusesOnlyLargeWaiters(t *testing.T) {
 			e.checkWaits("the small waiter", small)
 			other.Release()
 			e.checkGranted("the small waiter", small, 2*time.Millisecond)
-			if held.Err() != nil {
-				e.Error(held.Err())
-			}
+			e.checkError("the holder", held.Err())
 			e.checkUsed(Semaphore, 2)
 		})
 	}
@@ -72,43 +68,47 @@ func TestResizeRefusesOnlyLargeWaiters(t *testing.T) {
 // TestShrinkIsRetriedWithRenewals refuses requests while permits are released, or pass from a writer
 // to a reader. The change is retried with each renewal until Redis accepts it, and the rest stays held.
 func TestShrinkIsRetriedWithRenewals(t *testing.T) {
-	for name, c := range map[string]struct{ kept, freed Params }{
-		"semaphore": {taking(1, 4), taking(1, 4)},
-		"writer":    {reading(time.Minute), writing(time.Minute)},
-	} {
-		inBubble(t, func(e *env) {
-			m, s := e.process()
-			freed := e.acquire(m, c.freed)
-			kept, got := e.request(e.Context(), m, c.kept)
-			if c.kept.Kind == Semaphore {
-				e.checkGranted("the other lease", got, ms)
-			}
-			refused := retry.Permanent(errors.New("no rights"))
-			s.setError(refused)
-			if err := freed.Release(); !errors.Is(err, refused) {
-				e.Error(err)
-			}
-			if c.kept.Kind == RWMutex {
-				e.checkGranted("the reader", got, ms)
-			}
-			requests := 0
-			s.change(func() {
-				refuse := s.refuse
-				s.refuse = func(request string) error {
-					if request == "acquire" {
-						requests++
-					}
-					return refuse(request)
-				}
-			})
-			time.Sleep(10 * time.Minute)
-			if s.setError(nil); kept.Err() != nil || requests > 40 {
-				e.Errorf("%s: %v, after %d requests", name, kept.Err(), requests)
-			}
-			time.Sleep(time.Minute / 3)
-			e.checkUsed(c.kept.Kind, 1)
-		})
+	type row struct {
+		kept, freed Params
+		refused     error
+		most        int // requests in ten minutes
 	}
+	denied := retry.Permanent(errors.New("no rights"))
+	inBubbles(t, map[string]row{
+		"semaphore":      {taking(1, 4), taking(1, 4), denied, 40},
+		"writer":         {reading(time.Minute), writing(time.Minute), denied, 40},
+		"network errors": {taking(1, 4), taking(1, 4), errNetwork, 5000},
+	}, func(e *env, c row) {
+		m, s := e.process()
+		freed := e.acquire(m, c.freed)
+		kept, got := e.request(e.Context(), m, c.kept)
+		if c.kept.Kind == Semaphore {
+			e.checkGranted("the other lease", got, ms)
+		}
+		s.setError(c.refused)
+		e.checkError("Release", freed.Release(), c.refused)
+		if c.kept.Kind == RWMutex {
+			e.checkGranted("the reader", got, ms)
+		}
+		requests := 0
+		s.change(func() {
+			refuse := s.refuse
+			s.refuse = func(request string) error {
+				if request == "acquire" {
+					requests++
+				}
+				return refuse(request)
+			}
+		})
+		time.Sleep(10 * time.Minute)
+		if requests > c.most {
+			e.Errorf("%d requests", requests)
+		}
+		s.setError(nil)
+		e.checkError("the other lease", kept.Err())
+		time.Sleep(time.Minute / 3)
+		e.checkUsed(c.kept.Kind, 1)
+	})
 }
 
 // TestEvicted removes a hold from Redis. All leases of its claim end, whichever request finds the
@@ -117,14 +117,10 @@ func TestEvicted(t *testing.T) {
 	inBubbles(t, map[string]func(*env, *Manager){
 		"renewal": func(*env, *Manager) { time.Sleep(21 * time.Second) },
 		"release": func(e *env, _ *Manager) {
-			if err := e.leases[1].Release(); !errors.Is(err, ErrLost) {
-				e.Error(err)
-			}
+			e.checkError("Release", e.leases[1].Release(), ErrLost)
 		},
 		"part": func(e *env, _ *Manager) {
-			if err := e.leases[0].ReleasePermits(1); !errors.Is(err, ErrLost) {
-				e.Error(err)
-			}
+			e.checkError("ReleasePermits", e.leases[0].ReleasePermits(1), ErrLost)
 		},
 		"request": func(e *env, m *Manager) {
 			e.checkGranted("more", second(e.request(e.Context(), m, taking(1, 8))), 5*time.Millisecond)
@@ -137,9 +133,7 @@ func TestEvicted(t *testing.T) {
 		find(e, m)
 		synctest.Wait()
 		for _, l := range e.leases[:2] {
-			if !errors.Is(l.Err(), ErrLost) {
-				e.Error(l.Err())
-			}
+			e.checkError("a lease", l.Err(), ErrLost)
 		}
 		e.checkUsed(Semaphore, int64(len(e.leases)-2))
 	})
@@ -156,9 +150,7 @@ func TestHandOverAfterEviction(t *testing.T) {
 		e.evict(held.claim.token)
 		other.Release()
 		e.checkGranted("the waiter", got, 5*time.Millisecond)
-		if !errors.Is(held.Err(), ErrLost) {
-			e.Error(held.Err())
-		}
+		e.checkError("the evicted lease", held.Err(), ErrLost)
 		time.Sleep(time.Second)
 		e.checkUsed(Semaphore, 2)
 	})
@@ -177,9 +169,7 @@ func TestReleaseWithAWrongSize(t *testing.T) {
 			go func() { released <- held.ReleasePermits(1) }()
 			time.Sleep(after)
 			_, wrong := e.request(e.Context(), m, taking(1, 5))
-			if err := <-released; err != nil {
-				e.Errorf("Release, with a request after %v: %v", after, err)
-			}
+			e.checkError(fmt.Sprint("Release, with a request after ", after), <-released)
 			e.checkUsed(Semaphore, 2)
 			if err := <-wrong; !isSizeError(err) {
 				e.Errorf("1 of 5: %v", err)

@@ -104,9 +104,7 @@ func TestUnknownWantSeq(t *testing.T) {
 		time.Sleep(100 * ms)
 		m1.HandleMessage(h)
 		withClaim(m1, Semaphore, func(c *claim) {
-			if c.hold.weight != 1 || c.redis.weight != 1 {
-				e.Errorf("the claim has weight %d, and %d in Redis", c.hold.weight, c.redis.weight)
-			}
+			equal(e, "weights here and in Redis", [2]int64{c.hold.weight, c.redis.weight}, [2]int64{1, 1})
 		})
 	})
 }
@@ -154,20 +152,14 @@ func (e *env) crossing(lag, delay time.Duration, faults ...fault) {
 	s1.nextFaults(faults...)
 	time.AfterFunc(max(-lag, 0), func() { other.Release() })
 	time.AfterFunc(max(lag, 0), func() { freed.Release() })
-	if err := <-got; err != nil {
-		e.Error(err)
-	}
+	e.checkError("the lease of more", <-got)
 	time.Sleep(5 * time.Second)
 	e.checkUsed(Semaphore, 3)
 	withClaim(m1, Semaphore, func(c *claim) {
-		if c.hold.weight != 3 || c.redis.weight != 3 || c.hold.used != 3 {
-			e.Errorf("the claim has weight %d, %d in Redis, %d in use", c.hold.weight, c.redis.weight, c.hold.used)
-		}
+		equal(e, "weights here, in Redis and in use", [3]int64{c.hold.weight, c.redis.weight, c.hold.used}, [3]int64{3, 3, 3})
 	})
 	for _, l := range []*Lease{kept, more} {
-		if err := l.Release(); err != nil {
-			e.Error(err)
-		}
+		e.checkError("Release", l.Release())
 	}
 	time.Sleep(time.Second)
 	if e.checkUsed(Semaphore, 0); e.Failed() {

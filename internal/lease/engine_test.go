@@ -70,9 +70,7 @@ func TestMessageLate(t *testing.T) {
 		e.checkWithin("the expiry of the lock", start, 3*MaxPollInterval+10*ms)
 		time.Sleep(5 * time.Second) // the message has arrived
 		e.checkWaits("the waiter", got)
-		if other.Err() != nil {
-			e.Error(other.Err())
-		}
+		e.checkError("the other lease", other.Err())
 		s2.setFault(fine)
 		s2.setLatency(0)
 		other.Release()
@@ -90,9 +88,7 @@ func TestCancelUnderWay(t *testing.T) {
 			ctx, cancel := context.WithTimeout(e.Context(), ms/10)
 			defer cancel()
 			start := time.Now()
-			if err := new(Lease).Acquire(ctx, m, new(params(10*time.Second))); !errors.Is(err, context.DeadlineExceeded) {
-				e.Error(err)
-			}
+			e.checkError("Acquire", new(Lease).Acquire(ctx, m, new(params(10*time.Second))), context.DeadlineExceeded)
 			e.checkWithin("a cancelled call returns", start, 6*ms)
 			if n := e.redis.counted().requests; latency < retry.CancelTimeout && n != 1 {
 				e.Errorf("the call returns after %d requests, want 1", n)
@@ -111,9 +107,7 @@ func TestReleaseReplyLost(t *testing.T) {
 		m, s := e.process()
 		l := e.acquire(m, params(10*time.Second))
 		s.nextFaults(lostReply, lostReply)
-		if err := l.Release(); err != nil {
-			e.Errorf("Release: %v", err)
-		}
+		e.checkError("Release", l.Release())
 	})
 }
 
@@ -130,9 +124,7 @@ func TestReleaseAndLateReply(t *testing.T) {
 		time.Sleep(5 * ms)
 		held.Release()
 		<-got
-		if err := l.Release(); err != nil {
-			e.Errorf("Release: %v", err)
-		}
+		e.checkError("Release", l.Release())
 	})
 }
 
@@ -150,9 +142,7 @@ func TestReleaseAwaitsPoll(t *testing.T) {
 		time.Sleep(ms)
 		held.Release()
 		e.checkGranted("the waiter", got, ms)
-		if err := l.Release(); err != nil {
-			e.Error(err)
-		}
+		e.checkError("Release", l.Release())
 		for range 50 { // until after the reply to the poll
 			if e.tryAtOnce(m3, p, 1) != 1 {
 				e.Error("a try of the released lock fails")
@@ -176,9 +166,7 @@ func TestReleaseUnconfirmed(t *testing.T) {
 			e.Errorf("Release: %v", err)
 		}
 		e.checkWithin("Release gives up", start, time.Second)
-		if !errors.Is(l.Err(), ErrUnlocked) {
-			e.Error(l.Err())
-		}
+		e.checkError("the lease", l.Err(), ErrUnlocked)
 	})
 }
 
@@ -220,9 +208,7 @@ func TestQueueAwaitsSubscription(t *testing.T) {
 			_, got := e.request(e.Context(), m2, params(time.Minute))
 			time.Sleep(min(delay, client.SubscribeTimeout) - ms)
 			for want := range 2 {
-				if n := e.waiters("key"); n != want {
-					e.Errorf("%d waiters in the queue, want %d", n, want)
-				}
+				equal(e, "waiters in the queue", e.waiters("key"), want)
 				time.Sleep(2 * ms)
 			}
 			held.Release()
@@ -291,9 +277,7 @@ func TestSubscriptionToOldMaster(t *testing.T) {
 			e.checkGranted(fmt.Sprint("hand-over ", i), got, bound)
 			l.Release()
 		}
-		if n := subscriptions(); n != c.replaced {
-			e.Errorf("there were %d subscriptions, want %d", n, c.replaced)
-		}
+		equal(e, "subscriptions", subscriptions(), c.replaced)
 	})
 }
 
@@ -357,9 +341,7 @@ func TestWindowPassedBeforeItsTimer(t *testing.T) {
 		l := e.acquire(m, params(10*time.Second))
 		withClaim(m, Mutex, func(c *claim) { c.hold.window = client.NewTrustWindow(time.Now().Add(-time.Minute), c.ttl) }) // the machine was suspended
 		start := time.Now()
-		if err := look(l); !errors.Is(err, ErrLost) {
-			e.Errorf("got %v", err)
-		}
+		e.checkError("the lease", look(l), ErrLost)
 		e.checkWithin("the error", start, 0)
 	})
 }

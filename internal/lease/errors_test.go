@@ -96,9 +96,7 @@ func TestUnknownErrorAmongOthers(t *testing.T) {
 		time.Sleep(29 * time.Minute)
 		e.checkWaits("the call", ended)
 		s.setError(nil)
-		if err := <-ended; err != nil {
-			e.Error(err)
-		}
+		e.checkError("the call", <-ended)
 	})
 }
 
@@ -112,7 +110,7 @@ func TestTimeoutNamesRedis(t *testing.T) {
 			ctx, cancel := context.WithTimeout(e.Context(), 3*time.Minute)
 			err := call(ctx)
 			cancel()
-			if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, refused) || !strings.Contains(err.Error(), "Redis: ") {
+			if e.checkError("the call", err, context.DeadlineExceeded, refused); !strings.Contains(err.Error(), "Redis: ") {
 				e.Error(err)
 			}
 			e.checkWithin("the timeout", start, 3*time.Minute+2*retry.CancelTimeout)
@@ -131,12 +129,8 @@ func TestTimeoutBehindARelease(t *testing.T) {
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(e.Context(), 10*time.Second)
 		defer cancel()
-		if err := new(Lease).Acquire(ctx, m, new(params(time.Minute))); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, errNetwork) {
-			e.Error(err)
-		}
-		if err := e.try(m, params(time.Minute)); !errors.Is(err, errNetwork) {
-			e.Errorf("a try: %v", err)
-		}
+		e.checkError("Acquire", new(Lease).Acquire(ctx, m, new(params(time.Minute))), context.DeadlineExceeded, errNetwork)
+		e.checkError("a try", e.try(m, params(time.Minute)), errNetwork)
 		s.setError(nil)
 	})
 }
@@ -166,9 +160,7 @@ func TestDeniedRelease(t *testing.T) {
 		}
 		e.checkWithin("the error behind it", start, MaxPollInterval+ms)
 		s.setError(nil)
-		if err := <-released; err != nil {
-			e.Error(err)
-		}
+		e.checkError("the release", <-released)
 		e.checkUsed(c.p.Kind, c.others)
 	})
 }

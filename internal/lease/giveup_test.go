@@ -2,7 +2,6 @@ package lease
 
 import (
 	"context"
-	"errors"
 	"runtime"
 	"strings"
 	"sync"
@@ -61,20 +60,14 @@ func TestGiveUpManyAtOnce(t *testing.T) {
 			return n
 		}
 		time.Sleep(time.Second)
-		if n := waiting(); n != len(keys) {
-			e.Fatalf("%d waiters in the queues, want %d", n, len(keys))
-		}
+		equal(e, "waiters in the queues", waiting(), len(keys))
 		busy.Store(true)
 		cancel()
 		start := time.Now()
 		for _, got := range results {
-			if err := <-got; !errors.Is(err, context.Canceled) {
-				e.Error(err)
-			}
+			e.checkError("a wait", <-got, context.Canceled)
 		}
-		if n := waiting(); n != 0 {
-			e.Errorf("%d waiters are left after all results", n)
-		}
+		equal(e, "waiters after all results", waiting(), 0)
 		e.checkWithin("the last result", start, retry.MaxResultTimeout)
 	})
 }
@@ -121,17 +114,11 @@ func TestMultiLeaseGivesUpManyKeys(t *testing.T) {
 		if started := redistest.Goroutines() - before; started > n+n/10 {
 			e.Errorf("the end of ctx starts %d goroutines for %d keys", started, n)
 		}
-		if err := <-done; !errors.Is(err, context.Canceled) {
-			e.Error(err)
-		}
+		e.checkError("Acquire", <-done, context.Canceled)
 		e.checkWithin("the call returns", start, retry.CancelTimeout)
 		time.Sleep(time.Second)
 		for _, key := range keys {
-			e.withKey(Name{Kind: Mutex, Key: key}, func(k *fakeKey) {
-				if k.used() > 0 {
-					e.Error(k)
-				}
-			})
+			e.checkUsedAt(Name{Kind: Mutex, Key: key}, 0)
 		}
 	})
 }
@@ -154,9 +141,7 @@ func TestMultiLeaseGivesUpWhileReleasing(t *testing.T) {
 		defer cancel()
 		start := time.Now()
 		err := new(MultiLease).Acquire(ctx, m2, p, []string{"a", "b", "c"})
-		if !errors.Is(err, context.DeadlineExceeded) {
-			e.Error(err)
-		}
+		e.checkError("Acquire", err, context.DeadlineExceeded)
 		e.checkWithin("the call returns", start, time.Second+2*retry.CancelTimeout)
 	})
 }

@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -108,6 +109,15 @@ func (e *env) acquire(m *Manager, p Params) *Lease {
 	return l
 }
 
+func (e *env) acquireKeys(m *Manager, p Params, keys ...string) *MultiLease {
+	e.Helper()
+	l := new(MultiLease)
+	if err := l.Acquire(e.Context(), m, p, keys); err != nil {
+		e.Fatal(err)
+	}
+	return l
+}
+
 // try tries to acquire p, and returns the error.
 func (e *env) try(m *Manager, p Params) error {
 	p.Try = true
@@ -130,9 +140,7 @@ func (e *env) contender(m *Manager, p Params) (got chan struct{}) {
 	go func() {
 		defer close(got)
 		l := new(Lease)
-		if err := l.Acquire(e.Context(), m, &p); err != nil {
-			e.Error(err)
-		}
+		e.checkError("a contender", l.Acquire(e.Context(), m, &p))
 		l.Release()
 	}()
 	return got
@@ -158,11 +166,36 @@ func (e *env) evict(token string) {
 
 func (e *env) checkUsed(kind Kind, want int64) {
 	e.Helper()
-	e.withKey(Name{Kind: kind, Key: "key"}, func(k *fakeKey) {
+	e.checkUsedAt(Name{Kind: kind, Key: "key"}, want)
+}
+
+func (e *env) checkUsedAt(name Name, want int64) {
+	e.Helper()
+	e.withKey(name, func(k *fakeKey) {
 		if k.used() != want {
 			e.Errorf("want %d in use: %s", want, k)
 		}
 	})
+}
+
+func equal[V comparable](t testing.TB, what string, got, want V) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+// checkError checks that err matches each error of want. Without want, err must be nil.
+func (e *env) checkError(what string, err error, want ...error) {
+	e.Helper()
+	if len(want) == 0 {
+		want = []error{nil}
+	}
+	for _, w := range want {
+		if !errors.Is(err, w) {
+			e.Errorf("%s: got error %v, want %v", what, err, w)
+		}
+	}
 }
 
 func (e *env) checkWithin(what string, start time.Time, bound time.Duration) {
@@ -187,9 +220,7 @@ func (e *env) checkGranted(what string, c <-chan error, bound time.Duration) {
 	start := time.Now()
 	select {
 	case err := <-c:
-		if err != nil {
-			e.Errorf("%s: %v", what, err)
-		}
+		e.checkError(what, err)
 	case <-time.After(time.Hour):
 		e.Fatalf("%s is not granted", what)
 	}

@@ -66,9 +66,7 @@ func TestLingerNeedsNoRequest(t *testing.T) {
 				e.Errorf("fence %d after %d", l.Fence(), fence)
 			}
 			fence = l.Fence()
-			if err := l.Release(); err != nil {
-				e.Error(err)
-			}
+			e.checkError("Release", l.Release())
 			time.Sleep(p.Linger - ms)
 		}
 		if r, n := e.costs(); r != requests || n != messages {
@@ -123,9 +121,7 @@ func TestLingerAndTries(t *testing.T) {
 	eachLinger(t, func(e *env, p, other Params) {
 		m1, _ := e.lingerer(p)
 		m2, _ := e.process()
-		if err := e.try(m2, other); err != nil {
-			e.Error(err)
-		}
+		e.checkError("a try", e.try(m2, other))
 		e.leases[len(e.leases)-1].Release()
 		held := e.acquire(m1, p)
 		start := time.Now()
@@ -238,9 +234,8 @@ func TestLingerWhileOthersWait(t *testing.T) {
 			held.Release()
 			held = e.acquire(m1, p)
 		}
-		if r, _ := e.costs(); r != requests {
-			e.Errorf("%d requests in a slice", r-requests)
-		}
+		then, _ := e.costs()
+		equal(e, "requests in a slice", then-requests, 0)
 		held.Release()
 		time.Sleep(ms)
 		if e.idle(m1, p) {

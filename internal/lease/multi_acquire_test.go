@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -19,23 +20,12 @@ func TestMultiLeaseTakesOneRoundTrip(t *testing.T) {
 			p := params(time.Hour)
 			for _, p.Try = range []bool{false, true} {
 				before, start := e.redis.requests, time.Now()
-				ml := new(MultiLease)
-				if err := ml.Acquire(e.Context(), m, p, keys); err != nil {
-					t.Fatal(err)
-				}
-				if took := time.Since(start); took != trips*trip {
-					t.Errorf("%d keys are locked in %v, want %v", n, took, trips*trip)
-				}
-				if requests := e.redis.requests - before; requests != n {
-					t.Errorf("%d requests for %d keys", requests, n)
-				}
+				ml := e.acquireKeys(m, p, keys...)
+				equal(e, fmt.Sprint("the time to lock ", n), time.Since(start), trips*trip)
+				equal(e, "requests", e.redis.requests-before, n)
 				start = time.Now()
-				if err := ml.Release(); err != nil {
-					t.Fatal(err)
-				}
-				if took := time.Since(start); took != trips*trip {
-					t.Errorf("%d keys are unlocked in %v, want %v", n, took, trips*trip)
-				}
+				e.checkError("Release", ml.Release())
+				equal(e, fmt.Sprint("the time to unlock ", n), time.Since(start), trips*trip)
 			}
 		}
 	})
@@ -52,11 +42,7 @@ func TestMultiLeaseWaitsWithoutLaterKeys(t *testing.T) {
 		ml.AcquireChan(e.Context(), m2, p, []string{"a", "b", "c"}, results)
 		time.Sleep(time.Second)
 		for key, want := range map[string]int64{"a": 1, "c": 0} {
-			e.withKey(Name{Kind: Mutex, Key: key}, func(k *fakeKey) {
-				if k.used() != want {
-					e.Errorf("want %d in use: %s", want, k)
-				}
-			})
+			e.checkUsedAt(Name{Kind: Mutex, Key: key}, want)
 		}
 		held.Release()
 		e.checkGranted("the lease of all keys", results.C(), ms)
@@ -69,10 +55,8 @@ func TestMultiLeaseWaitsWithoutLaterKeys(t *testing.T) {
 func TestMultiLeaseRemaining(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, _ := e.process()
-		p, ml := params(9*time.Second), new(MultiLease)
-		if err := ml.Acquire(e.Context(), m, p, []string{"a", "b"}); err != nil {
-			e.Fatal(err)
-		}
+		p := params(9 * time.Second)
+		ml := e.acquireKeys(m, p, "a", "b")
 		whole := ml.Remaining()
 		time.Sleep(2 * time.Second)
 		fallen := ml.Remaining()

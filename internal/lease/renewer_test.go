@@ -52,9 +52,7 @@ func TestManyHoldsAreRenewedAsRarelyAsOne(t *testing.T) {
 		acquireAll(keys[:holds])
 		time.Sleep(2*ttl - ttl/12)
 		sent := s.outage(errNetwork)
-		if len(sent) != holds {
-			e.Errorf("%d of %d were renewed", len(sent), holds)
-		}
+		equal(e, "holds that were renewed", len(sent), holds)
 		for _, times := range sent {
 			if n := len(times); n < 5 || n > 8 {
 				e.Fatalf("%d renewals in 2 TTLs, want 5 to 8", n)
@@ -67,9 +65,8 @@ func TestManyHoldsAreRenewedAsRarelyAsOne(t *testing.T) {
 				e.Fatal("still held without a renewal")
 			}
 		}
-		if sent = s.outage(nil); len(sent) != 2*holds {
-			e.Errorf("renewals of %d of %d were tried", len(sent), 2*holds)
-		}
+		sent = s.outage(nil)
+		equal(e, "holds whose renewal was tried", len(sent), 2*holds)
 		for _, times := range sent {
 			for i, at := range times[1:] {
 				if apart := at.Sub(times[i]); apart < ttl/30 {
@@ -117,9 +114,7 @@ func TestRenewalIsQueuedOnce(t *testing.T) {
 			for _, renew := range queued {
 				renew()
 			}
-			if len(queued) != holds {
-				e.Errorf("%d renewals for %d holds", len(queued), holds)
-			}
+			equal(e, "renewals", len(queued), holds)
 			for _, l := range e.leases {
 				if remaining := l.Remaining(); remaining < ttl-500*ms {
 					e.Errorf("after a renewal %v remain", remaining)

@@ -14,11 +14,10 @@ import (
 // add returns a function that adds to the group.
 func (e *env) add(s *taskgroup.Session) func(delta int64) {
 	return func(delta int64) {
-		if e.Helper(); delta == 0 {
-			return
-		}
-		if _, err := s.Update(e.Context(), "add", taskgroup.Operation{Op: taskgroup.OpAdd, Delta: delta}); err != nil {
-			e.Error(err)
+		e.Helper()
+		if delta != 0 {
+			_, err := s.Update(e.Context(), "add", taskgroup.Operation{Op: taskgroup.OpAdd, Delta: delta})
+			e.checkError("Update", err)
 		}
 	}
 }
@@ -84,9 +83,7 @@ func (e *env) waitFor(what string, session *taskgroup.Session, add func(delta in
 	add(1)
 	var over time.Time
 	time.AfterFunc(after, func() { over = time.Now(); add(-1) })
-	if err := session.Wait(e.Context(), "wait for"); err != nil {
-		e.Error(err)
-	}
+	e.checkError("Wait", session.Wait(e.Context(), "wait for"))
 	e.checkWithin(what, over, bound)
 }
 

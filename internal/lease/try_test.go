@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,9 +62,7 @@ func TestTriesAllSucceed(t *testing.T) {
 			}
 			s.setLatency(10 * ms)
 			start := time.Now()
-			if got := e.tryAtOnce(m, c.p, 64); got != c.want {
-				e.Errorf("%s: %d of 64 tries succeed, want %d", name, got, c.want)
-			}
+			equal(e, name+": successful tries of 64", e.tryAtOnce(m, c.p, 64), c.want)
 			e.checkWithin(name+": the last result", start, 3*20*ms)
 		})
 	}
@@ -84,12 +83,8 @@ func TestTryAfterRelease(t *testing.T) {
 		go func() { early <- e.tryAtOnce(m2, p, 1) }()
 		time.Sleep(ms)
 		held.Release()
-		if e.tryAtOnce(m2, p, 1) != 1 {
-			e.Error("the try for a free lock fails")
-		}
-		if <-early != 0 {
-			e.Error("the try for a held lock succeeds")
-		}
+		equal(e, "successful tries for a free lock", e.tryAtOnce(m2, p, 1), 1)
+		equal(e, "successful tries for a held lock", <-early, 0)
 	})
 }
 
@@ -105,9 +100,7 @@ func TestTryOvertaken(t *testing.T) {
 		time.Sleep(10 * ms)
 		s.setFault(fine)
 		s.nextLatencies(2*time.Second, 0, 3*time.Second, 0) // the try; the release and its reply; the reply to the try
-		if e.tryAtOnce(m, taking(1, 2), 1) != 1 {
-			e.Error("the try for a free permit fails")
-		}
+		equal(e, "successful tries for a free permit", e.tryAtOnce(m, taking(1, 2), 1), 1)
 	})
 }
 
@@ -175,12 +168,8 @@ func TestTryDoesNotQueue(t *testing.T) {
 			e.Fatal("the process is not subscribed")
 		}
 		s2.nextLatencies(0, 0, time.Second) // a second request would be late
-		if err := e.try(m2, params(time.Minute)); !errors.Is(err, ErrLocked) {
-			e.Error(err)
-		}
-		if n := e.waiters("key"); n != 0 {
-			e.Errorf("%d waiters in the queue", n)
-		}
+		e.checkError("a try", e.try(m2, params(time.Minute)), ErrLocked)
+		equal(e, "waiters in the queue", e.waiters("key"), 0)
 		m2.RemoveUser()
 	})
 }
@@ -196,18 +185,15 @@ func TestTryBehindRequest(t *testing.T) {
 			_, first := e.request(e.Context(), m2, taking(1, 5))
 			synctest.Wait()
 			start := time.Now()
-			if err := e.try(m2, taking(1, 5)); !errors.Is(err, want) {
-				e.Errorf("with %d free the try returns %v, want %v", free, err, want)
-			}
+			e.checkError(fmt.Sprintf("a try with %d free", free), e.try(m2, taking(1, 5)), want)
 			e.checkWithin("a try returns", start, 2*20*ms)
-			requests := e.redis.counted().requests
-			if free == 0 && (!errors.Is(e.try(m2, taking(1, 5)), ErrNotAvailable) || e.redis.counted().requests != requests) {
-				e.Error("a try behind a waiter succeeds, or sends a request")
+			if free == 0 {
+				requests := e.redis.counted().requests
+				e.checkError("a try behind a waiter", e.try(m2, taking(1, 5)), ErrNotAvailable)
+				equal(e, "requests", e.redis.counted().requests, requests)
 			}
 			held.Release()
-			if err := <-first; err != nil {
-				e.Error(err)
-			}
+			e.checkError("the first", <-first)
 		})
 	}
 }
@@ -230,9 +216,7 @@ func TestTryWhenAway(t *testing.T) {
 			go func() { results <- new(Lease).Acquire(e.Context(), m, &p) }()
 		}
 		for range 64 {
-			if err := <-results; !errors.Is(err, errNetwork) {
-				e.Errorf("a try returns %v", err)
-			}
+			e.checkError("a try", <-results, errNetwork)
 		}
 		e.checkWithin("the last failure", start, 2*101*ms)
 		s.setFault(fine)

@@ -2,7 +2,6 @@ package lease
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -25,17 +24,13 @@ func TestEndedLeaseWritesNoValue(t *testing.T) {
 		l, sent := e.acquire(m, params(time.Second)), 0
 		write := func(what string, reply WriteOutcome, failure, want error) error {
 			_, err := l.WriteValue(e.Context(), fakeValues{write: func(ValueWrite) (WriteOutcome, error) { sent++; return reply, failure }}, ValueWrite{})
-			if !errors.Is(err, want) {
-				e.Errorf("%s: %v", what, err)
-			}
+			e.checkError(what, err, want)
 			return err
 		}
 		l.Release()
 		write("after the release", ValueStored, nil, ErrUnlocked)
 		l = e.acquire(m, params(time.Second))
-		if sent != 0 {
-			e.Error("a request was sent after the release")
-		}
+		equal(e, "requests after the release", sent, 0)
 		write("refused by Redis", ValueNotHeld, nil, ErrLost)
 		s.setFault(lostRequest)
 		start := time.Now()
@@ -44,9 +39,8 @@ func TestEndedLeaseWritesNoValue(t *testing.T) {
 		}
 		e.checkWithin("the loss", start, time.Second)
 		sent = 0
-		if write("after the loss", ValueStored, nil, ErrLost); sent != 0 {
-			e.Error("a request was sent after the loss")
-		}
+		write("after the loss", ValueStored, nil, ErrLost)
+		equal(e, "requests after the loss", sent, 0)
 	})
 }
 
@@ -64,8 +58,6 @@ func TestCampaignEndsWhileTheValueIsStored(t *testing.T) {
 		})
 		ctx, cancel := context.WithTimeout(e.Context(), time.Minute)
 		defer cancel()
-		if err := NewTerm(s, "v").Campaign(ctx, m, new(params(time.Second))); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, errNetwork) {
-			e.Errorf("Campaign returns %v", err)
-		}
+		e.checkError("Campaign", NewTerm(s, "v").Campaign(ctx, m, new(params(time.Second))), context.DeadlineExceeded, errNetwork)
 	})
 }

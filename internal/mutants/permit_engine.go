@@ -5,7 +5,7 @@ var permitEngine = []mutant{
 	{"release-size-mismatch", "a release fails because another lease of the process requests with a wrong size", "internal/lease/claim_release.go",
 		`if isSizeError(err) {`, `if false && isSizeError(err) {`, "internal/lease", "TestReleaseWithAWrongSize"},
 	{"lowering-unsent", "permits that a process no longer needs are released only at the end of its hold", "internal/lease/claim.go",
-		`(c.redis.weight > c.hold.weight || c.want.weight == 0 && c.redis.maybeQueued)`, `(c.want.weight == 0 && c.redis.maybeQueued)`, "internal/lease", "TestShrinkingCancelled"},
+		`(c.redis.weight > c.hold.weight || c.want.weight == 0 && c.redis.maybeQueued)`, `(c.want.weight == 0 && c.redis.maybeQueued)`, "internal/lease", "TestShrinkIsRetriedWithRenewals"},
 	{"debt-forgiven", "permits whose release was refused for a while stay with the process in Redis", "internal/lease/acquire_reply.go",
 		`return pendingCall{} // the next`, `c.redis.weight, c.redis.maybeQueued = c.hold.weight, false; return pendingCall{} // the next`, "internal/lease", "TestShrinkIsRetriedWithRenewals"},
 	{"canceled-want-forgotten", "a canceled want that may have been granted is forgotten", "internal/lease/claim.go",
@@ -13,7 +13,7 @@ var permitEngine = []mutant{
 	{"part-kept", "permits of a partial release stay with the process until all are released", "internal/lease/claim.go",
 		`	c.hold.weight = use
 	if use == 0 {`, `	if use == 0 {
-		c.hold.weight = 0`, "internal/lease", "TestShrinkingCancelled"},
+		c.hold.weight = 0`, "internal/lease", "TestShrinkIsRetriedWithRenewals"},
 	{"lost-in-an-earlier-hold", "a reply about an earlier hold ends the present one", "internal/lease/claim.go",
 		`r.Keep > 0 && c.hold.weight > 0 && r.Seq > c.hold.grantSeq`, `r.Keep > 0 && c.hold.weight > 0`, "internal/lease", "TestShrinkingOfEarlierHold"},
 	{"window-of-an-earlier-hold", "a reply to a request of an earlier hold changes the window of the present one", "internal/lease/acquire_reply.go",
