@@ -3,70 +3,27 @@ package lease
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/internal/trace"
 )
 
-// A record has a Trace that records its events.
-type record struct {
-	*env
-	mu           sync.Mutex
-	lines        []string
-	waited, held time.Duration // of the last grant and the last hold
-	errs         []trace.Event // errors of Redis
-}
-
-func (r *record) handle(_ context.Context, e trace.Event) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	line := e.Hook
-	switch e.Hook {
-	case trace.Acquired:
-		line, r.waited = "acquired "+e.Path, e.Wait
-	case trace.Failed:
-		line = fmt.Sprint("failed ", e.Err)
-	case trace.Lost:
-		line, r.held = "lost "+e.Cause, e.Held
-	case trace.Released:
-		line, r.held = fmt.Sprint("released ", e.Err), e.Held
-	case trace.RedisError:
-		line, r.errs = "error "+e.Op, append(r.errs, e)
-	}
-	r.lines = append(r.lines, line)
-}
-
-// traced returns p with a Trace, and the record of that.
-func (e *env) traced(p Params) (Params, *record) {
-	r := &record{env: e}
-	p.Trace = trace.All(r.handle)
+// traced returns p with a Trace, and the record of its events.
+func traced(p Params) (Params, *redistest.Record[trace.Event]) {
+	r := new(redistest.Record[trace.Event])
+	p.Trace = r.Trace()
 	return p, r
 }
 
-// expect checks the events so far, without renewals.
-func (r *record) expect(want ...string) {
-	r.Helper()
+// count returns how often r has recorded a line so far.
+func count(r *redistest.Record[trace.Event], line string) (n int) {
 	synctest.Wait()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	got := slices.DeleteFunc(slices.Clone(r.lines), func(s string) bool { return s == "renewed" })
-	if !slices.Equal(got, want) {
-		r.Errorf("got events\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
-}
-
-// count returns how often a line was recorded.
-func (r *record) count(line string) (n int) {
-	synctest.Wait()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, l := range r.lines {
+	for _, l := range r.Now() {
 		if l == line {
 			n++
 		}
@@ -90,41 +47,38 @@ func TestTracePath(t *testing.T) {
 	type row struct {
 		p      Params
 		before func(e *env, us *Manager) // lets others hold it
-		want   string
+		path   string
 	}
 	inBubbles(t, map[string]row{
-		"free":                {params(ttl), func(*env, *Manager) {}, "acquired immediate"},
-		"local":               {params(ttl), func(e *env, us *Manager) { releaseAfter(e.acquire(us, params(ttl)), MinSlice/2) }, "acquired local"},
-		"local, by a request": {params(ttl), func(e *env, us *Manager) { releaseAfter(e.acquire(us, params(ttl)), time.Second) }, "acquired local"},
-		"shared":              {reading(ttl), func(e *env, us *Manager) { e.acquire(us, reading(ttl)) }, "acquired local"},
-		"lingering":           {lingering, func(e *env, us *Manager) { e.linger(us, lingering) }, "acquired lingered"},
+		"free":                {params(ttl), func(*env, *Manager) {}, trace.Immediate},
+		"local":               {params(ttl), func(e *env, us *Manager) { releaseAfter(e.acquire(us, params(ttl)), MinSlice/2) }, trace.Local},
+		"local, by a request": {params(ttl), func(e *env, us *Manager) { releaseAfter(e.acquire(us, params(ttl)), time.Second) }, trace.Local},
+		"shared":              {reading(ttl), func(e *env, us *Manager) { e.acquire(us, reading(ttl)) }, trace.Local},
+		"lingering":           {lingering, func(e *env, us *Manager) { e.linger(us, lingering) }, trace.Lingered},
 		"more permits": {taking(1, 3), func(e *env, us *Manager) {
 			e.acquire(us, taking(1, 3))
 			time.Sleep(2 * MinSlice)
-		}, "acquired immediate"},
-		"handed over":         {params(ttl), byAnother(params(ttl)), "acquired notified"},
-		"permits handed over": {taking(2, 3), byAnother(taking(2, 3)), "acquired notified"},
-		"owner dead":          {params(ttl), func(e *env, _ *Manager) { e.deadOwner(time.Second) }, "acquired polled"},
+		}, trace.Immediate},
+		"handed over":         {params(ttl), byAnother(params(ttl)), trace.Notified},
+		"permits handed over": {taking(1, 1), byAnother(taking(1, 1)), trace.Notified},
+		"owner dead":          {params(ttl), func(e *env, _ *Manager) { e.deadOwner(time.Second) }, trace.Polled},
 	}, func(e *env, c row) {
 		us, _ := e.process()
 		c.before(e, us)
 		start := time.Now()
-		p, r := e.traced(c.p)
+		p, r := traced(c.p)
 		l := e.acquire(us, p)
 		took := time.Since(start)
-		want := []string{c.want}
+		want := []string{"acquired " + c.path}
 		if took > ms/5 { // more than one request
-			want = []string{"waiting", c.want}
+			want = []string{"waiting", "acquired " + c.path}
 		}
-		r.expect(want...)
+		r.CheckTake(e, "the grant", want...)
+		equal(e, "the wait time", r.Waited(), took)
 		time.Sleep(time.Second)
-		if err := l.Release(); err != nil {
-			e.Error(err)
-		}
-		if r.waited != took || r.held != time.Second {
-			e.Errorf("the wait time is %v, want %v; the hold time is %v, want 1s", r.waited, took, r.held)
-		}
-		r.expect(append(want, "released <nil>")...)
+		e.checkError("Release", l.Release())
+		r.CheckTake(e, "the release", "released <nil>")
+		equal(e, "the hold time", r.Held(), time.Second)
 	})
 }
 
@@ -133,24 +87,20 @@ func TestTraceFailed(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, _, us, s := e.twoProcesses()
 		e.acquire(m, params(time.Minute))
-		p, r := e.traced(params(time.Minute))
-		if err := e.try(us, p); !errors.Is(err, ErrLocked) {
-			e.Error(err)
-		}
+		p, r := traced(params(time.Minute))
+		e.checkError("a try", e.try(us, p), ErrLocked)
+		r.CheckTake(e, "a try", `failed baton: try to lock "key": locked`)
 		ctx, cancel := context.WithTimeout(e.Context(), time.Second)
 		defer cancel()
-		for range 2 { // the second request begins with a done ctx
-			if err := new(Lease).Acquire(ctx, us, &p); !errors.Is(err, context.DeadlineExceeded) {
-				e.Error(err)
-			}
+		const late = `failed baton: lock "key": context deadline exceeded`
+		for _, want := range [][]string{{"waiting", late}, {late}} { // the second request begins with a done ctx
+			e.checkError("a wait", new(Lease).Acquire(ctx, us, &p), context.DeadlineExceeded)
+			r.CheckTake(e, "a wait", want...)
 		}
 		s.setFault(cut)
-		if err := e.try(us, p); !errors.Is(err, errNetwork) {
-			e.Error(err)
-		}
+		e.checkError("a try", e.try(us, p), errNetwork)
 		s.setFault(fine)
-		const late = `failed baton: lock "key": context deadline exceeded`
-		r.expect(`failed baton: try to lock "key": locked`, "waiting", late, late, "error acquire", `failed baton: try to lock "key": fake: connection lost`)
+		r.CheckTake(e, "a try", "error acquire", `failed baton: try to lock "key": fake: connection lost`)
 	})
 }
 
@@ -176,7 +126,7 @@ func TestTraceLost(t *testing.T) {
 		if c.p.Shared {
 			e.acquire(m, reading(ttl))
 		}
-		p, r := e.traced(c.p)
+		p, r := traced(c.p)
 		if c.lose == nil {
 			e.request(e.Context(), m, p)
 		} else {
@@ -184,19 +134,18 @@ func TestTraceLost(t *testing.T) {
 			c.lose(e, s)
 		}
 		time.Sleep(3 * ttl)
-		if r.count("lost "+c.want) != 1 || r.count("acquired immediate")+r.count("acquired local") != 1 || r.count("released <nil>") != 0 {
-			e.Errorf("the events are %q, want lost %s", r.lines, c.want)
+		events := slices.DeleteFunc(r.Take(), func(line string) bool { return strings.HasPrefix(line, "error ") })
+		if len(events) != 2 || !strings.HasPrefix(events[0], "acquired ") || events[1] != "lost "+c.want {
+			e.Errorf("the events are %q, want lost %s", events, c.want)
 		}
 	})
 	inBubble(t, func(e *env) { // the release finds the loss
 		m, _ := e.process()
-		p, r := e.traced(params(ttl))
+		p, r := traced(params(ttl))
 		l := e.acquire(m, p)
 		evict(e)
-		if err := l.Release(); !errors.Is(err, ErrLost) {
-			e.Error(err)
-		}
-		r.expect("acquired immediate", "lost key_missing")
+		e.checkError("Release", l.Release(), ErrLost)
+		r.CheckTake(e, "the loss", "acquired immediate", "lost key_missing")
 	})
 }
 
@@ -205,20 +154,19 @@ func TestTraceLost(t *testing.T) {
 func TestTraceOfSeveralKeys(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, _, other, _ := e.twoProcesses()
-		p, r := e.traced(params(3 * time.Second))
+		p, r := traced(params(3 * time.Second))
 		p.MaxHold, p.Key = 3*time.Second, "b"
 		b := p
 		b.Trace = nil
 		held := e.acquire(other, b)
 		time.AfterFunc(time.Second, func() { held.Release() })
-		ml := new(MultiLease)
-		if err := ml.Acquire(e.Context(), m, p, []string{"a", "b"}); err != nil {
-			e.Fatal(err)
-		}
+		ml := e.acquireKeys(m, p, "a", "b")
+		r.CheckTake(e, "the grants", "acquired immediate", "waiting", "acquired notified")
 		<-ml.Done()
 		time.Sleep(time.Second)
 		ml.Release()
-		r.expect("acquired immediate", "waiting", "acquired notified", "lost max_hold_exceeded", "lost max_hold_exceeded")
+		equal(e, "losses", count(r, "lost max_hold_exceeded"), 2)
+		r.CheckTake(e, "the end", "lost max_hold_exceeded")
 	})
 }
 
@@ -227,8 +175,8 @@ func TestTraceOfSeveralKeys(t *testing.T) {
 func TestTwoTracesOfAQueue(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, s := e.process()
-		p, one := e.traced(reading(time.Minute))
-		q, two := e.traced(reading(time.Minute))
+		p, one := traced(reading(time.Minute))
+		q, two := traced(reading(time.Minute))
 		for range 3 {
 			e.acquire(m, p)
 			e.acquire(m, q)
@@ -237,12 +185,11 @@ func TestTwoTracesOfAQueue(t *testing.T) {
 		s.setFault(cut)
 		time.Sleep(15 * time.Second)
 		s.setFault(fine)
-		if n := one.count("error renew"); one.count("renewed") != 1 || two.count("renewed") != 1 || n == 0 || n != two.count("error renew") {
-			e.Errorf("the events of the common claim are %q and %q", one.lines, two.lines)
+		if n := count(one, "error renew"); one.Renewals() != 1 || two.Renewals() != 1 || n == 0 || n != count(two, "error renew") {
+			e.Errorf("the events of the common claim are %q and %q, and %d and %d renewals", one.Now(), two.Now(), one.Renewals(), two.Renewals())
 		}
-		if one.count("acquired local") != 2 || two.count("acquired local") != 3 {
-			e.Errorf("the events for three requests each are %q and %q", one.lines, two.lines)
-		}
+		equal(e, "grants of one Trace by others", count(one, "acquired local"), 2)
+		equal(e, "grants of the other", count(two, "acquired local"), 3)
 	})
 }
 
@@ -252,35 +199,34 @@ func TestTraceRedisError(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, s := e.process()
 		s.setFault(cut)
-		p, r := e.traced(params(time.Minute))
-		q, other := e.traced(params(time.Minute))
+		p, r := traced(params(time.Minute))
+		q, other := traced(params(time.Minute))
 		got := make(chan error)
 		l := new(Lease)
 		go func() { got <- l.Acquire(e.Context(), m, &p) }()
 		synctest.Wait()
 		_, behind := e.request(e.Context(), m, q)
 		time.Sleep(time.Second)
-		if n := r.count("error acquire"); n < 3 || n != other.count("error acquire") || r.count("waiting") != 1 {
-			e.Errorf("the events of the first request are %q, those behind it %q", r.lines, other.lines)
+		if n := count(r, "error acquire"); n < 3 || n != count(other, "error acquire") || count(r, "waiting") != 1 {
+			e.Errorf("the events of the first request are %q, those behind it %q", r.Now(), other.Now())
 		}
 		s.setFault(fine)
-		if err := <-got; err != nil {
-			e.Fatal(err)
-		}
+		e.checkError("the first", <-got)
 		l.Release()
 		<-behind
 	})
 	inBubble(t, func(e *env) { // a release without a waiter
 		m, s := e.process()
-		p, r := e.traced(params(time.Minute))
+		var errs []trace.Event
+		p := params(time.Minute)
+		p.Trace = &trace.Hooks[trace.Event]{RedisError: func(_ context.Context, e trace.Event) { errs = append(errs, e) }}
 		l := e.acquire(m, p)
 		s.setFault(cut)
 		time.AfterFunc(time.Second, func() { s.setFault(fine) })
-		if err := l.Release(); err != nil {
-			e.Error(err)
-		}
-		if n := r.count("error release"); n < 3 || len(r.errs) != n || !errors.Is(r.errs[0].Err, errNetwork) || r.errs[0].Fence != l.Fence() {
-			e.Errorf("the events of the release are %q", r.lines)
+		e.checkError("Release", l.Release())
+		synctest.Wait()
+		if n := len(errs); n < 3 || errs[n-1].Op != "release" || !errors.Is(errs[0].Err, errNetwork) || errs[0].Fence != l.Fence() {
+			e.Errorf("the events of the release are %+v", errs)
 		}
 	})
 }
@@ -289,18 +235,16 @@ func TestTraceRedisError(t *testing.T) {
 func TestTraceUsesItsLock(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m, _ := e.process()
-		p, r := e.traced(params(time.Second))
-		l, hooks := new(Lease), trace.All(r.handle)
+		p, r := traced(params(time.Second))
+		l, hooks := new(Lease), r.Trace()
 		use := func(ctx context.Context, event trace.Event) {
-			r.handle(ctx, event)
+			r.Trace().Call(ctx, event)
 			<-e.contender(m, params(time.Second))
 		}
 		hooks.Released, hooks.Lost, hooks.Failed = use, use, use
 		hooks.Renewed = func(context.Context, trace.Event) { l.Release() }
 		p.Trace = hooks
-		if err := l.Acquire(e.Context(), m, &p); err != nil {
-			e.Fatal(err)
-		}
+		e.checkError("Acquire", l.Acquire(e.Context(), m, &p))
 		<-l.Done() // by the first renewal
 		time.Sleep(time.Second)
 		p.MaxHold = time.Nanosecond
@@ -309,7 +253,7 @@ func TestTraceUsesItsLock(t *testing.T) {
 		ctx, cancel := context.WithCancel(e.Context())
 		cancel()
 		_ = new(Lease).Acquire(ctx, m, &p)
-		r.expect("acquired immediate", "released <nil>", "acquired immediate", "lost max_hold_exceeded", `failed baton: lock "key": context canceled`)
+		r.CheckTake(e, "the events", "acquired immediate", "released <nil>", "acquired immediate", "lost max_hold_exceeded", `failed baton: lock "key": context canceled`)
 	})
 }
 
@@ -318,29 +262,33 @@ func TestTraceSlow(t *testing.T) {
 	inBubble(t, func(e *env) {
 		const ttl = time.Second
 		m, _ := e.process()
-		p, r := e.traced(params(ttl))
-		hooks := trace.All(r.handle)
-		p.Trace = hooks
+		p, r := traced(params(ttl))
+		hooks, all, renewals := r.Trace(), r.Trace(), 0
 		hooks.Renewed = func(ctx context.Context, event trace.Event) {
-			if r.handle(ctx, event); len(r.lines) == 2 {
+			all.Call(ctx, event)
+			if r.Renewals() == 1 {
 				time.Sleep(time.Minute)
 			}
 		}
+		hooks.Released = func(ctx context.Context, event trace.Event) {
+			renewals = r.Renewals()
+			all.Call(ctx, event)
+		}
+		p.Trace = hooks
 		l := e.acquire(m, p)
 		_, next := e.request(e.Context(), m, params(ttl))
 		time.Sleep(30 * time.Second)
-		if err := l.Err(); err != nil {
-			t.Errorf("while a hook does not return: %v", err)
-		}
+		e.checkError("while a hook does not return", l.Err())
 		start := time.Now()
 		l.Release()
 		<-next
 		e.checkWithin("the release and the next grant", start, ms)
-		r.expect("acquired immediate")
+		r.CheckTake(e, "until the hook returns", "acquired immediate")
 		time.Sleep(time.Minute)
-		r.expect("acquired immediate", "released <nil>")
-		if n := r.count("renewed"); n < 30 || r.lines[len(r.lines)-1] == "renewed" || r.held != 30*time.Second {
-			t.Errorf("the events are %q, held for %v", r.lines, r.held)
+		r.CheckTake(e, "then", "released <nil>")
+		equal(e, "the hold time", r.Held(), 30*time.Second)
+		if renewals < 30 || renewals != r.Renewals() {
+			e.Errorf("%d renewals, and %d until the release", r.Renewals(), renewals)
 		}
 	})
 }
