@@ -101,8 +101,8 @@ func TestShrinkIsRetriedWithRenewals(t *testing.T) {
 			}
 		})
 		time.Sleep(10 * time.Minute)
-		if requests > c.most {
-			e.Errorf("%d requests", requests)
+		if n := locked(&s.mu, func() int { return requests }); n > c.most {
+			e.Errorf("%d requests", n)
 		}
 		s.setError(nil)
 		e.checkError("the other lease", kept.Err())

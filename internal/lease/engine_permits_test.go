@@ -6,31 +6,9 @@ import (
 	"time"
 )
 
-// TestWriterKeepsReadersOut lets a writer of another process wait. After its contention notice no
-// more readers join, and the writer is granted once the earlier readers have released.
-func TestWriterKeepsReadersOut(t *testing.T) {
-	inBubble(t, func(e *env) {
-		m1, _, m2, _ := e.twoProcesses()
-		first := e.acquire(m1, reading(time.Minute))
-		time.Sleep(2 * MinSlice)
-		second := e.acquire(m1, reading(time.Minute))
-		time.Sleep(time.Second)
-		writer, wrote := e.request(e.Context(), m2, writing(time.Minute))
-		time.Sleep(5 * time.Millisecond)
-		_, read := e.request(e.Context(), m1, reading(time.Minute))
-		e.checkWaits("a reader behind a writer", read)
-		first.Release()
-		e.checkWaits("the writer", wrote)
-		second.Release()
-		e.checkGranted("the writer", wrote, time.Millisecond)
-		e.checkWaits("a reader behind a writer", read)
-		writer.Release()
-		e.checkGranted("the reader", read, time.Millisecond)
-	})
-}
-
-// TestContentionNoticeBeforeReply delivers a contention notice before the reply to an earlier
-// renewal, which reports no waiters. The reply must not clear the contention.
+// TestContentionNoticeBeforeReply delivers a contention notice of a writer before the reply to an earlier
+// renewal, which reports no waiters. The reply must not clear the contention: no more readers join, and
+// the writer is granted once the earlier readers have released.
 func TestContentionNoticeBeforeReply(t *testing.T) {
 	inBubble(t, func(e *env) {
 		m1, s1, m2, _ := e.twoProcesses()
@@ -55,10 +33,12 @@ func TestContentionNoticeBeforeReply(t *testing.T) {
 		_, read := e.request(e.Context(), m1, reading(ttl))
 		e.checkWaits("a reader behind a writer", read)
 		e.leases[0].Release()
+		e.checkWaits("the writer", wrote)
 		e.leases[1].Release()
 		e.checkGranted("the writer", wrote, 200*time.Millisecond)
+		e.checkWaits("a reader behind a writer", read)
 		e.leases[2].Release()
-		<-read
+		e.checkGranted("the reader", read, 200*time.Millisecond)
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/client"
+	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
 var errNetwork = errors.New("fake: connection lost")
@@ -30,8 +31,15 @@ const (
 	delayedMessage
 )
 
-// fakeStore is one process's connection to a fakeRedis.
+type groupStore = taskgroup.Store
+
+// fakeStore is one process's connection to a fakeRedis. The embedded interfaces are nil: no test calls
+// the methods that fakeStore lacks.
 type fakeStore struct {
+	Store
+	ValueStore
+	groupStore
+
 	redis      *fakeRedis
 	mu         sync.Mutex // guards the next five fields, and what they use
 	latency    func() time.Duration
@@ -216,8 +224,6 @@ func (s *fakeStore) Release(_ context.Context, name Name, token string) (owned b
 }
 
 func (s *fakeStore) MaxBlock() time.Duration { return 300 * time.Millisecond }
-
-func (s *fakeStore) Inspect(context.Context, Name) (Status, error) { panic("no test calls it") }
 
 func (s *fakeStore) IsPrompt(Name) bool { return false }
 

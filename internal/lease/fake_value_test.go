@@ -48,12 +48,6 @@ func (s *fakeStore) WriteValue(_ context.Context, w ValueWrite) (WriteOutcome, e
 	})
 }
 
-func (s *fakeStore) ReleaseValue(context.Context, ValueWrite) (WriteOutcome, bool, error) {
-	panic("no test calls it")
-}
-
-func (s *fakeStore) DeleteValue(context.Context, string) (bool, error) { panic("no test calls it") }
-
 func (s *fakeStore) ClearValue(_ context.Context, key string) error {
 	_, err := runOn(s, "clear", key, func(k *fakeKey, owner string) (cleared bool, messages []message) {
 		if owner == "" {
@@ -102,10 +96,6 @@ func (s *fakeStore) GroupStatus(context.Context, string, int64) (taskgroup.Gener
 		g := s.redis.group
 		return taskgroup.Generation{Number: g.generation, Remaining: g.count}, nil
 	})
-}
-
-func (s *fakeStore) InspectGroup(context.Context, string) (taskgroup.Status, error) {
-	panic("no test calls it")
 }
 
 // session returns a session of the group in a process that has no other.

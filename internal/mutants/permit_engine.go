@@ -27,7 +27,7 @@ var permitEngine = []mutant{
 	{"lost-and-granted", "a grant hides the loss of the claim's earlier permits", "internal/lease/acquire_reply.go",
 		`if g.weight < h.weight+g.grantedNow || h.weight > 0 && h.window.Remaining(now) <= 0 {`, `if false {`, "internal/lease", "TestHandOverAfterEviction"},
 	{"reader-joins-anyway", "new readers join readers of their process while a writer waits elsewhere", "internal/lease/claim.go",
-		`(fresh || h.used > 0 && !c.contention.present)`, `(fresh || h.used > 0)`, "internal/lease", "TestWriterKeepsReadersOut"},
+		`(fresh || h.used > 0 && !c.contention.present)`, `(fresh || h.used > 0)`, "internal/lease", "TestJoinFindsAWaitingWriter"},
 	{"notice-forgotten", "the reply to an earlier request hides a new waiter", "internal/lease/contention_notice.go",
 		`contended || c.noticeAt != 0 && c.noticeAt >= monoTimeOf(sent)`, `contended`, "internal/lease", "TestContentionNoticeBeforeReply"},
 	{"joined-unsubscribed", "readers join in a process that would get no notice of a writer", "internal/lease/claim.go",

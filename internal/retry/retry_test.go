@@ -11,23 +11,6 @@ import (
 
 var errUnavailable = errors.New("away")
 
-func TestRetry(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for _, ctx := range []context.Context{context.Background(), t.Context()} {
-			n := 0
-			got, err := Do(ctx, "op", "key", true, func(context.Context) (int, error) {
-				if n++; n < 5 {
-					return 0, errUnavailable
-				}
-				return n, nil
-			})
-			if got != 5 || err != nil {
-				t.Errorf("got %d, %v", got, err)
-			}
-		}
-	})
-}
-
 // TestNoRetry checks that a call without retries and a permanent error end after one call.
 func TestNoRetry(t *testing.T) {
 	for retry, failure := range map[bool]error{false: errUnavailable, true: Permanent(errUnavailable)} {

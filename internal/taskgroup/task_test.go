@@ -14,21 +14,6 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
-// countingStore is a store whose updates call do. Its tasks last until ended is set.
-type countingStore struct {
-	Store
-	do    func(Operation) (UpdateReply, error)
-	ended atomic.Bool
-}
-
-func (c *countingStore) UpdateGroup(_ context.Context, q Operation) (UpdateReply, error) {
-	return c.do(q)
-}
-
-func (c *countingStore) GroupStatus(context.Context, string, int64) (Generation, error) {
-	panic("no test calls it")
-}
-
 // clientStore is the store of a session.
 type clientStore interface {
 	client.Store
@@ -38,9 +23,17 @@ type clientStore interface {
 // newSession returns the only session of a process.
 func newSession(s clientStore) *Session { return NewManager(client.New(s, nil), s).NewSession("key") }
 
-func (c *countingStore) Subscribe(context.Context, client.MessageHandler) { panic("no test calls it") }
+// countingStore is a store whose updates call do. Its tasks last until ended is set. The embedded
+// interface is nil: no test calls the other methods.
+type countingStore struct {
+	clientStore
+	do    func(Operation) (UpdateReply, error)
+	ended atomic.Bool
+}
 
-func (c *countingStore) DoneChannel(string) (string, error) { panic("no test calls it") }
+func (c *countingStore) UpdateGroup(_ context.Context, q Operation) (UpdateReply, error) {
+	return c.do(q)
+}
 
 func (c *countingStore) MaxBlock() time.Duration { return 0 }
 
