@@ -294,55 +294,41 @@ func (s *simulation) run(workers, rounds int) {
 	others.Wait()
 }
 
-// A target is requested by a simulation: a lease of one key or of several keys, or a term.
-type target interface {
-	Acquire(ctx context.Context, m *Manager, p *Params) error
-	AcquireChan(ctx context.Context, m *Manager, p *Params, sink result.Sink)
-	ReleasePermits(n int64) error
-	leases() []*Lease
+// A target is what a worker requests: a lease of one key or of several keys, or a term.
+type target struct {
+	acquire     func(ctx context.Context, p *Params) error
+	acquireChan func(ctx context.Context, p *Params, sink result.Sink)
+	release     func(permits int64) error
+	leases      func() []*Lease
 }
 
-type oneKey struct{ Lease }
-
-func (l *oneKey) leases() []*Lease { return []*Lease{&l.Lease} }
-
-type severalKeys struct {
-	MultiLease
-	keys []string
-}
-
-func (l *severalKeys) leases() []*Lease { return l.MultiLease.leases }
-
-func (l *severalKeys) Acquire(ctx context.Context, m *Manager, p *Params) error {
-	return l.MultiLease.Acquire(ctx, m, *p, l.keys)
-}
-
-func (l *severalKeys) AcquireChan(ctx context.Context, m *Manager, p *Params, sink result.Sink) {
-	l.MultiLease.AcquireChan(ctx, m, *p, l.keys, sink)
-}
-
-func (l *severalKeys) ReleasePermits(int64) error { return l.Release() }
-
-type term struct{ *Term }
-
-func (t term) leases() []*Lease { return []*Lease{t.Lease()} }
-
-func (t term) Acquire(ctx context.Context, m *Manager, p *Params) error { return t.Campaign(ctx, m, p) }
-
-func (t term) AcquireChan(ctx context.Context, m *Manager, p *Params, sink result.Sink) {
-	t.CampaignChan(ctx, m, p, sink)
-}
-
-func (t term) ReleasePermits(int64) error { return t.Resign() }
-
-func (s *simulation) target(p *simProcess, rng *rand.Rand) target {
+func (s *simulation) target(of *simProcess, rng *rand.Rand) target {
+	m := of.Manager
 	switch {
 	case s.use.several:
-		return &severalKeys{keys: []string{"a", "b", "c"}[rng.IntN(2):]}
+		l, keys := new(MultiLease), []string{"a", "b", "c"}[rng.IntN(2):]
+		return target{
+			func(ctx context.Context, p *Params) error { return l.Acquire(ctx, m, *p, keys) },
+			func(ctx context.Context, p *Params, sink result.Sink) { l.AcquireChan(ctx, m, *p, keys, sink) },
+			func(int64) error { return l.Release() },
+			func() []*Lease { return l.leases },
+		}
 	case s.use.term:
-		return term{NewTerm(p.store, "value")}
+		t := NewTerm(of.store, "value")
+		return target{
+			func(ctx context.Context, p *Params) error { return t.Campaign(ctx, m, p) },
+			func(ctx context.Context, p *Params, sink result.Sink) { t.CampaignChan(ctx, m, p, sink) },
+			func(int64) error { return t.Resign() },
+			func() []*Lease { return []*Lease{t.Lease()} },
+		}
 	}
-	return new(oneKey)
+	l := new(Lease)
+	return target{
+		func(ctx context.Context, p *Params) error { return l.Acquire(ctx, m, p) },
+		func(ctx context.Context, p *Params, sink result.Sink) { l.AcquireChan(ctx, m, p, sink) },
+		l.ReleasePermits,
+		func() []*Lease { return []*Lease{l} },
+	}
 }
 
 func (s *simulation) params(rng *rand.Rand) Params {
@@ -383,7 +369,7 @@ func (s *simulation) oneLease(p *simProcess, rng *rand.Rand) {
 	bound, err := retry.MaxCancelTimeout, error(nil)
 	if !params.Try && rng.IntN(2) == 0 {
 		results := result.NewChan(result.ErrorOnly{})
-		l.AcquireChan(ctx, p.Manager, &params, results)
+		l.acquireChan(ctx, &params, results)
 		if bound = retry.MaxResultTimeout; rng.IntN(10) == 0 { // not received until later: a grant must not stay
 			time.Sleep(time.Duration(rng.Int64N(int64(2 * params.TTL))))
 			cancel()
@@ -391,7 +377,7 @@ func (s *simulation) oneLease(p *simProcess, rng *rand.Rand) {
 		}
 		err = <-results.C()
 	} else {
-		err = l.Acquire(ctx, p.Manager, &params)
+		err = l.acquire(ctx, &params)
 	}
 	if late := time.Since(ends); late > 3*bound && p.alive.Err() == nil {
 		s.Errorf("the call returns %v, %v after the end of ctx", err, late)
@@ -425,7 +411,7 @@ func (s *simulation) oneLease(p *simProcess, rng *rand.Rand) {
 			return
 		}
 		s.leave(l.leases(), part)
-		err := l.ReleasePermits(part)
+		err := l.release(part)
 		if left -= part; errors.Is(err, ErrLost) {
 			if s.leave(l.leases(), left); !idle {
 				s.mu.Lock()

@@ -13,7 +13,7 @@ var mutexEngine = []mutant{
 	{"number-unknown", "a message with an unknown request number is accepted", "internal/lease/acquire_loop.go",
 		`seq > 0 && r.seq == seq`, `r.seq > 0`, "internal/lease", "TestMessageLate"},
 	{"window-from-reply", "the window of a grant starts at the reply", "internal/lease/acquire_reply.go",
-		`w := client.NewTrustWindow(sentAt, r.TTL)`, `w := client.NewTrustWindow(time.Now(), r.TTL)`, "internal/lease", "TestWindowCountsFromSending"},
+		`w := client.NewTrustWindow(sentAt, r.TTL)`, `w := client.NewTrustWindow(time.Now(), r.TTL)`, "internal/lease", "TestRoundTripLongerThanWindow"},
 	{"window-from-renewal", "the window of a renewal starts at its reply", "internal/lease/claim_renewal.go",
 		`c.extend(client.NewTrustWindow(sentAt, of.TTL))`, `c.extend(client.NewTrustWindow(time.Now(), of.TTL))`, "internal/lease", "TestWindowCountsFromSending"},
 	{"loss-after-renewal", "the timer of the loss is set after the renewal's reply, not before the renewal is sent", "internal/client/renewer.go",

@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/internal/ratelimit"
@@ -69,7 +68,7 @@ func TestReserve(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := newRateRig(t, redistest.MiniClient(t, redistest.Mini(t)), 10, steps[0].n) // the first step takes the whole burst
+				p := newRateRig(t, redistest.BubbleClient(t), 10, steps[0].n) // the first step takes the whole burst
 				start := time.Now()
 				for i, s := range steps {
 					time.Sleep(time.Until(start.Add(time.Duration(s.at) * tenth)))
@@ -185,29 +184,25 @@ func TestLimitExtremes(t *testing.T) {
 
 // A bucket that is never full counts exactly, also if a token takes a fraction of a microsecond.
 func TestLimitDoesNotDrift(t *testing.T) {
-	m := miniredis.RunT(t)
-	now := time.Unix(1_800_000_000, 0)
-	m.SetTime(now)
-	p := newRateRig(t, redis.NewClient(&redis.Options{Addr: m.Addr()}), 3, 1)
-	defer p.rdb.Close()
-	p.take("", 1, ratelimit.NoMaxWait)
-	for i := 1; i <= 500; i++ {
-		passed := time.Duration(i) * tenth
-		m.SetTime(now.Add(passed))
-		got := p.take("", 1, ratelimit.NoMaxWait).Wait
-		if want := time.Duration(i)*time.Second/3 - passed; got < want || got > want+2*time.Microsecond {
-			t.Fatalf("token %d comes after %v, want %v", i, got, want)
+	synctest.Test(t, func(t *testing.T) {
+		p := newRateRig(t, redistest.BubbleClient(t), 3, 1)
+		p.take("", 1, ratelimit.NoMaxWait)
+		for i := 1; i <= 500; i++ {
+			time.Sleep(tenth)
+			got := p.take("", 1, ratelimit.NoMaxWait).Wait
+			if want := time.Duration(i) * (time.Second/3 - tenth); got < want || got > want+2*time.Microsecond {
+				t.Fatalf("token %d comes after %v, want %v", i, got, want)
+			}
 		}
-	}
+	})
 }
 
 // TestLimiterJumpBackwards sets the clock back by an hour. Taken tokens stay taken, and the next token
 // does not take an hour.
 func TestLimiterJumpBackwards(t *testing.T) {
-	m := miniredis.RunT(t)
-	now := time.Unix(1_800_000_000, 0)
-	p := newRateRig(t, redis.NewClient(&redis.Options{Addr: m.Addr()}), 10, 3)
-	defer p.rdb.Close()
+	m, now := redistest.Mini(t), time.Unix(1_800_000_000, 0)
+	m.ClockTTL(false) // keys do not expire
+	p := newRateRig(t, redistest.MiniClient(t, m), 10, 3)
 	at := func(tenths int, n int, want bool) {
 		t.Helper()
 		m.SetTime(now.Add(time.Duration(tenths) * tenth))
@@ -233,8 +228,7 @@ func TestLimiterJumpBackwards(t *testing.T) {
 // Limiters with different rates use one key. Taken tokens stay taken.
 func TestLimitChangedRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := redistest.Mini(t)
-		rdb := redistest.MiniClient(t, m)
+		rdb := redistest.BubbleClient(t)
 		slow, fast := newRateRig(t, rdb, 1, 10), newRateRig(t, rdb, 10, 10)
 		equal(t, "slow", slow.take("", 10, 0).Taken, true)
 		equal(t, "fast", fast.take("", 1, 0).Taken, false)

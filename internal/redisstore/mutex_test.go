@@ -3,7 +3,6 @@ package redisstore
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -82,9 +81,7 @@ func TestReleaseHandsOverInTurn(t *testing.T) {
 			}
 			equal(r.T, "the owner after "+token, r.owner(), next)
 			want := fmt.Sprintf("%s: m %d 0 %d 1 %d %s key", channelOf(next), n, r.last(), min(1, len(order)-i-2), next)
-			if !slices.Equal(messages, []string{want}) {
-				r.Errorf("published %q, want %q once", messages, want)
-			}
+			equal(r.T, "messages", fmt.Sprintf("%q", messages), fmt.Sprintf("[%q]", want))
 			r.expiry(r.lock, grantTTL)
 			equal(r.T, "the queue", r.waiting(), strings.Join(order[i+2:], " "))
 			equal(r.T, "records", r.rdb.HLen(r.Context(), r.waiters).Val(), int64(len(order)-i-2))
@@ -163,7 +160,7 @@ func TestNoScriptLeavesALockFreeBehindAWaiter(t *testing.T) {
 func TestWaiterIsStaleAfterTheWaiterTTL(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, redistest.MiniClient(t, redistest.Mini(t)), "key")
+		r := newRig(t, redistest.BubbleClient(t), "key")
 		for silent, owner := range map[time.Duration]string{lease.WaiterTTL - time.Millisecond: b, lease.WaiterTTL: ""} {
 			r.held(a)
 			r.acquire(b, 1)

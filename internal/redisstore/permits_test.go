@@ -3,7 +3,6 @@ package redisstore
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -44,6 +43,8 @@ func TestPermitsTakeWhatIsFree(t *testing.T) {
 		r.waits(c, 8)
 		q.Seq, q.WantSeq, q.Want = 2, 2, 1
 		equal(r.T, "while another waits", outcome(r.send(q)), "wait")
+		r.expiry(r.queue, lease.WaiterTTL)
+		r.expiry(r.waiters, lease.WaiterTTL)
 	})
 }
 
@@ -84,9 +85,7 @@ func TestPermitsOfOneReleaseGoToMany(t *testing.T) {
 			fmt.Sprintf("to:%s: s 1 1 %d 3 1 %s key", b, s.holds[b].base, b),
 			fmt.Sprintf("to:%s: s 7 1 %d 5 1 %s key", c, s.holds[c].base, c),
 		}
-		if !slices.Equal(messages, want) {
-			r.Errorf("published %q, want %q", messages, want)
-		}
+		equal(r.T, "messages", fmt.Sprintf("%q", messages), fmt.Sprintf("%q", want))
 		r.holdRemains("the first", b, grantTTL)
 		r.holdRemains("the second", c, grantTTL)
 		equal(r.T, "messages of a lower", len(r.published(func() { r.state(b, 2, 2, 0) })), 0)
@@ -268,7 +267,7 @@ func TestLateUpdateOfAnEndedClaim(t *testing.T) {
 		r.unchanged("a request that wants nothing", func() { r.state(a, 5, 0, 0) })
 	})
 	synctest.Test(t, func(t *testing.T) { // a request that keeps nothing adds a waiter or a hold, until it expires
-		r := newPermits(t, redistest.MiniClient(t, redistest.Mini(t)), semaphoreAt("key"), 10)
+		r := newPermits(t, redistest.BubbleClient(t), semaphoreAt("key"), 10)
 		r.has(b, 4)
 		r.state(a, 1, 0, 5)
 		r.state(c, 1, 0, 10)
@@ -371,9 +370,7 @@ func TestReadersAndWriters(t *testing.T) {
 			fmt.Sprintf("to:%s: r 1 1 %d 1 1 %s key", d, s.holds[d].base, d),
 			fmt.Sprintf("to:%s: r 1 1 %d 1 1 %s key", e, s.holds[e].base, e),
 		}
-		if !slices.Equal(messages, want) {
-			r.Errorf("published %q, want %q", messages, want)
-		}
+		equal(r.T, "messages", fmt.Sprintf("%q", messages), fmt.Sprintf("%q", want))
 		r.release(d)
 		r.release(e)
 		r.waits(c, 1)
@@ -396,10 +393,7 @@ func TestContentionNotice(t *testing.T) {
 		r := rig.rwMutex()
 		expect := func(what string, do func(), want ...string) {
 			r.Helper()
-			messages := r.published(do)
-			if slices.Sort(messages); !slices.Equal(messages, want) {
-				r.Errorf("%s: published %q, want %q", what, messages, want)
-			}
+			equal(r.T, what, fmt.Sprintf("%q", sorted(r.published(do)...)), fmt.Sprintf("%q", want))
 		}
 		r.has(a, 1)
 		r.has(b, 1)
@@ -426,7 +420,7 @@ func TestContentionNotice(t *testing.T) {
 func TestHoldersHaveTheirOwnTTLs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newPermits(t, redistest.MiniClient(t, redistest.Mini(t)), rwAt("key"), exclusive)
+		r := newPermits(t, redistest.BubbleClient(t), rwAt("key"), exclusive)
 		start := time.Now()
 		for token, ttl := range map[string]time.Duration{a: 10 * time.Second, b: time.Second, c: 2 * time.Hour, d: 3 * time.Second} {
 			q := r.update(token, 1, 0, 1)
@@ -459,7 +453,7 @@ func TestHoldersHaveTheirOwnTTLs(t *testing.T) {
 func TestRenewalsAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newPermits(t, redistest.MiniClient(t, redistest.Mini(t)), semaphoreAt("key"), 10)
+		r := newPermits(t, redistest.BubbleClient(t), semaphoreAt("key"), 10)
 		r.has(a, 6)
 		fence := r.stored().last
 		for range 80 * 60 / 5 { // longer than the TTL of the zset
@@ -484,6 +478,7 @@ func TestPermitsRenew(t *testing.T) {
 		r.has(a, 6)
 		equal(r.T, "no waiter", r.renew(a, lockTTL), lease.RenewResult{Held: true})
 		r.waits(b, 5)
+		equal(r.T, "contended without another waiter", r.send(r.again(b, 2, 1, 0, 5)).Contended, false)
 		r.unchanged("renewing", func() {
 			equal(r.T, "by a waiter", r.renew(b, lockTTL), no)
 			equal(r.T, "by a stranger", r.renew(c, lockTTL), no)

@@ -1,11 +1,8 @@
 package redisstore
 
 import (
-	"context"
 	"strings"
 	"testing"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
@@ -16,16 +13,7 @@ import (
 func TestMessagesNameTheKeyWithoutAPrefix(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		hooked := r.rdb.WithTimeout(r.rdb.Options().ReadTimeout) // a copy, for a hook of its own
-		hooked.AddHook(redistest.Before(func(_ context.Context, cmds ...redis.Cmder) error {
-			for _, cmd := range cmds {
-				if args := cmd.Args(); strings.HasPrefix(cmd.Name(), "eval") {
-					for i := range args[2].(int) {
-						args[3+i] = "tenant:" + args[3+i].(string)
-					}
-				}
-			}
-			return nil
-		}))
+		hooked.AddHook(redistest.PrefixKeys("tenant:"))
 		at := func(key string) *rig {
 			k := newRig(r.T, r.rdb, key)
 			k.Store, k.queue, k.waiters = NewStore(hooked), "tenant:"+k.queue, "tenant:"+k.waiters

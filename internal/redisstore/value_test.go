@@ -139,13 +139,15 @@ func TestGarbledValue(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		r.held(a)
 		for _, field := range []string{"fence", "written_at", "fresh_until", "stale"} {
-			check(r.T, r.rdb.HSet(r.Context(), r.valueKey(), "value", "v", "fence", "1", "written_at", "1", "fresh_until", "-1", field, "x1111111111111111111").Err())
-			r.reads("the value", "")
-			var reader lease.ValueReader
-			equal(r.T, "read under the lock", r.grantedValue(a, 0, &reader).Value, nil)
-			equal(r.T, "a write", r.write(a, 99, "w"), lease.ValueStored)
-			r.reads("the value", "w")
-			check(r.T, r.rdb.Del(r.Context(), r.valueKey()).Err())
+			for _, text := range []string{"x", "x1111111111111111111", "11111111111111111111"} {
+				check(r.T, r.rdb.HSet(r.Context(), r.valueKey(), "value", "v", "fence", "1", "written_at", "1", "fresh_until", "-1", field, text).Err())
+				r.reads("the value", "")
+				var reader lease.ValueReader
+				equal(r.T, "read under the lock", r.grantedValue(a, 0, &reader).Value, nil)
+				equal(r.T, "a write", r.write(a, 99, "w"), lease.ValueStored)
+				r.reads("the value", "w")
+				check(r.T, r.rdb.Del(r.Context(), r.valueKey()).Err())
+			}
 		}
 	})
 }

@@ -7,10 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
-	"github.com/redis/go-redis/v9"
-
 	"github.com/seed-3d5fec5c/baton/internal/lease"
+	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/internal/taskgroup"
 )
 
@@ -375,12 +373,10 @@ func TestWaitGroupClockSetBack(t *testing.T) {
 		g.checkState("then", "1 a long")
 	}
 	t.Run("the clock itself", func(t *testing.T) {
-		m := miniredis.RunT(t)
-		now := time.Unix(1_800_000_000, 0)
+		m, now := redistest.Mini(t), time.Unix(1_800_000_000, 0)
+		m.ClockTTL(false) // keys do not expire
 		m.SetTime(now)
-		rdb := redis.NewClient(&redis.Options{Addr: m.Addr()})
-		defer rdb.Close()
-		g := newGroup(t, rdb, "key")
+		g := newGroup(t, redistest.MiniClient(t, m), "key")
 		g.applies("s", taskgroup.OpStart, a)
 		first := g.status(0).Number
 		m.SetTime(now.Add(-time.Hour))
