@@ -36,9 +36,8 @@ func TestCanServe(t *testing.T) {
 		}, false},
 	} {
 		claim, lease := held(), &Lease{ttl: time.Second, weight: 1}
-		if c.change(claim, lease); claim.canServe(lease, now) != c.want {
-			t.Errorf("%s: canServe is %v", name, !c.want)
-		}
+		c.change(claim, lease)
+		equal(t, name, claim.canServe(lease, now), c.want)
 	}
 }
 

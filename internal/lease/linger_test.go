@@ -38,10 +38,12 @@ func (e *env) idle(m *Manager, p Params) (idle bool) {
 	return idle
 }
 
-// costs returns the numbers of requests without renewals, and of messages.
-func (e *env) costs() (requests, messages int) {
+// cost counts requests without renewals, and messages.
+type cost struct{ requests, messages int }
+
+func (e *env) cost() cost {
 	c := e.redis.counted()
-	return c.requests + c.releases, c.messages
+	return cost{c.requests + c.releases, c.messages}
 }
 
 // eachLinger runs f for each primitive, with and without a Linger of half a second.
@@ -58,7 +60,7 @@ func TestLingerNeedsNoRequest(t *testing.T) {
 	eachLinger(t, func(e *env, p, _ Params) {
 		p.Linger = 50 * ms
 		m, _ := e.lingerer(p)
-		requests, messages := e.costs()
+		before := e.cost()
 		fence := int64(0)
 		for range 100 {
 			l := e.acquire(m, p)
@@ -69,13 +71,10 @@ func TestLingerNeedsNoRequest(t *testing.T) {
 			e.checkError("Release", l.Release())
 			time.Sleep(p.Linger - ms)
 		}
-		if r, n := e.costs(); r != requests || n != messages {
-			e.Errorf("%d requests, %d messages for 100 holds", r-requests, n-messages)
-		}
+		equal(e, "the cost after 100 holds", e.cost(), before)
 		time.Sleep(2 * ms)
-		if r, _ := e.costs(); e.idle(m, p) || r != requests+1 {
-			e.Errorf("after Linger, idle: %v, %d requests", e.idle(m, p), r-requests)
-		}
+		equal(e, "idle after Linger", e.idle(m, p), false)
+		equal(e, "requests after Linger", e.cost().requests, before.requests+1)
 	})
 }
 
@@ -85,15 +84,13 @@ func TestLingerBegins(t *testing.T) {
 		p.Linger = 50 * ms
 		m, _ := e.process()
 		for range 5 {
-			if e.acquire(m, p).Release(); e.idle(m, p) {
-				e.Error("it lingers after slow locks")
-			}
+			e.acquire(m, p).Release()
+			equal(e, "idle after slow locks", e.idle(m, p), false)
 			time.Sleep(p.Linger + 2*ms)
 		}
 		for range 5 {
-			if e.acquire(m, other).Release(); e.idle(m, p) {
-				e.Error("it lingers without Linger")
-			}
+			e.acquire(m, other).Release()
+			equal(e, "idle without Linger", e.idle(m, p), false)
 		}
 	})
 }
@@ -105,13 +102,11 @@ func TestLingerIsRevoked(t *testing.T) {
 		m2, _ := e.process()
 		m2.subscribe(nil)
 		m1, _ := e.lingerer(p)
-		requests, messages := e.costs()
-		start := time.Now()
+		before, start := e.cost(), time.Now()
 		e.acquire(m2, other)
 		e.checkWithin("the grant", start, 250*time.Microsecond) // five latencies of 50 µs
-		if r, n := e.costs(); r != requests+2 || n != messages+2 || e.idle(m1, p) {
-			e.Errorf("%d requests, %d messages, idle: %v", r-requests, n-messages, e.idle(m1, p))
-		}
+		equal(e, "the cost", e.cost(), cost{before.requests + 2, before.messages + 2})
+		equal(e, "idle", e.idle(m1, p), false)
 	})
 }
 
@@ -131,11 +126,7 @@ func TestLingerAndTries(t *testing.T) {
 		e.checkWithin("the failure of the try", start, 10*ms)
 		held.Release()
 		time.Sleep(time.Second)
-		e.withKey(Name{Kind: p.Kind, Key: p.Key}, func(k *fakeKey) {
-			if len(k.holds)+len(k.queue) > 0 {
-				e.Errorf("left in Redis: %s", k)
-			}
-		})
+		e.withKey(Name{Kind: p.Kind, Key: p.Key}, func(k *fakeKey) { equal(e, "holds and waiters", len(k.holds)+len(k.queue), 0) })
 	})
 }
 
@@ -151,9 +142,7 @@ func TestLingerWithoutTheNotice(t *testing.T) {
 		start := time.Now()
 		got := e.contender(m2, p)
 		time.Sleep(ms)
-		if !e.idle(m1, p) {
-			e.Error("it ends before the notice arrives")
-		}
+		equal(e, "idle until the notice arrives", e.idle(m1, p), true)
 		s2.delayMessages(0)
 		<-got
 		e.checkWithin("the grant", start, 2*MaxPollInterval+10*ms)
@@ -161,13 +150,9 @@ func TestLingerWithoutTheNotice(t *testing.T) {
 		m3, s3 := e.lingerer(p)
 		s3.disconnect <- struct{}{}
 		time.Sleep(ms)
-		if e.idle(m3, p) {
-			e.Error("it lingers without a subscription")
-		}
+		equal(e, "idle without a subscription", e.idle(m3, p), false)
 		e.acquire(m3, p).Release()
-		if e.idle(m3, p) {
-			e.Error("it begins to linger without a subscription")
-		}
+		equal(e, "idle later without a subscription", e.idle(m3, p), false)
 	})
 }
 
@@ -221,26 +206,22 @@ func TestLingerWhileOthersWait(t *testing.T) {
 		held := e.acquire(m1, p) // immediately
 		got := e.contender(m2, p)
 		time.Sleep(10 * ms) // the slice is over
-		if held.Release(); e.idle(m1, p) {
-			e.Error("it lingers after its slice, and another waits")
-		}
+		held.Release()
+		equal(e, "idle after its slice while another waits", e.idle(m1, p), false)
 		<-got
 		e.acquire(m1, p).Release()
 		held = e.acquire(m1, p) // immediately
 		e.contender(m2, p)
 		time.Sleep(ms / 2)
-		requests, _ := e.costs()
+		before := e.cost()
 		for range 10 {
 			held.Release()
 			held = e.acquire(m1, p)
 		}
-		then, _ := e.costs()
-		equal(e, "requests in a slice", then-requests, 0)
+		equal(e, "requests in a slice", e.cost().requests, before.requests)
 		held.Release()
 		time.Sleep(ms)
-		if e.idle(m1, p) {
-			e.Error("it lingers, does not lock again, and another waits")
-		}
+		equal(e, "idle without another lock while another waits", e.idle(m1, p), false)
 	})
 }
 

@@ -37,9 +37,7 @@ func TestManagerFreesMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := m.Renewing(); n != keys {
-		t.Errorf("%d claims are renewed, want %d", n, keys)
-	}
+	equal(t, "claims that are renewed", m.Renewing(), keys)
 	kept := leases[keys/2]
 	for _, l := range leases {
 		if l != kept {

@@ -29,8 +29,7 @@ func TestTimeSliceServesEachWaiter(t *testing.T) {
 		"a hold took years":                       {1e5 * time.Hour, 1e12, 1, true, 10 * ms, 20 * ms},
 	} {
 		now := time.Now()
-		if got := (timeSlice{monoTimeOf(now.Add(-c.took)), c.slice, c.limit, c.waiters}).exhausted(now, c.grants); got != c.exhausted {
-			t.Errorf("%s: exhausted is %v", name, got)
-		}
+		s := timeSlice{monoTimeOf(now.Add(-c.took)), c.slice, c.limit, c.waiters}
+		equal(t, name, s.exhausted(now, c.grants), c.exhausted)
 	}
 }
