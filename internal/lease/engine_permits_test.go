@@ -44,25 +44,6 @@ func TestContentionNoticeBeforeReply(t *testing.T) {
 
 func second(_ *Lease, c <-chan error) <-chan error { return c }
 
-// TestWriterCancels cancels the writer that its process waits for. The readers behind it must not
-// wait for the writer's weight.
-func TestWriterCancels(t *testing.T) {
-	inBubble(t, func(e *env) {
-		m1, _, m2, _ := e.twoProcesses()
-		e.acquire(m1, reading(time.Minute))
-		ctx, cancel := context.WithCancel(e.Context())
-		_, wrote := e.request(ctx, m2, writing(time.Minute))
-		time.Sleep(time.Second)
-		_, read := e.request(e.Context(), m2, reading(time.Minute))
-		time.Sleep(time.Second)
-		e.checkWaits("a reader behind a writer", read)
-		cancel()
-		<-wrote
-		e.checkGranted("the reader", read, ms)
-		e.checkUsed(RWMutex, 2)
-	})
-}
-
 // TestUnknownWantSeq delivers messages that grant what the claim does not want, or no longer
 // wants. They must not count.
 func TestUnknownWantSeq(t *testing.T) {

@@ -41,5 +41,5 @@ var permitEngine = []mutant{
 	{"size-fails-all", "a too large request fails the smaller ones behind it", "internal/lease/acquire_reply.go",
 		`return lease.size == c.want.size && lease.weight >= c.want.weight`, `return true`, "internal/lease", "TestResizeRefusesOnlyLargeWaiters"},
 	{"asks-for-canceled", "a claim continues to request permits for a canceled lease, although the next wants fewer", "internal/lease/queue.go",
-		`|| c.want.weight > 0 && !c.want.isFor(next) {`, `{`, "internal/lease", "TestWriterCancels"},
+		`|| c.want.weight > 0 && !c.want.isFor(next) {`, `{`, "internal/lease", "TestSimulation/RWMutex"},
 }

@@ -105,7 +105,7 @@ func TestClassify(t *testing.T) {
 		for _, text := range texts {
 			check(t, rdb.Ping(t.Context()).Err()) // connects before the error is set
 			m.SetError(text)
-			_, err := NewStore(rdb).Acquire(t.Context(), lease.Request{Name: mutexAt("key"), Token: a})
+			err := errorOf(NewStore(rdb).Acquire(t.Context(), lease.Request{Name: mutexAt("key"), Token: a}))
 			m.SetError("")
 			expect(t, text, err, want, strings.Fields(text)[0])
 		}
@@ -117,8 +117,7 @@ func TestClassify(t *testing.T) {
 	closed := newClient(t)
 	check(t, closed.Close())
 	s := NewStore(closed)
-	_, err := s.Acquire(t.Context(), lease.Request{Name: mutexAt("key"), Token: a})
-	expect(t, "a closed client", err, "permanent", "closed")
+	expect(t, "a closed client", errorOf(s.Acquire(t.Context(), lease.Request{Name: mutexAt("key"), Token: a})), "permanent", "closed")
 	expect(t, "a renewal by a closed client", renewAll(s, make([]lease.Renewal, 1))[0].Err, "permanent", "closed")
 }
 

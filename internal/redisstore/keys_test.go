@@ -38,17 +38,18 @@ func TestSlot(t *testing.T) {
 func TestKeysThatAreRefused(t *testing.T) {
 	s := NewStore(newClient(t)) // nothing is sent
 	for _, key := range []string{"", "baton:{x}:queue", "baton:{", "baton:{x}", "baton:{}y"} {
-		_, acquire := s.Acquire(t.Context(), lease.Request{Name: mutexAt(key), Token: a, TTL: lockTTL})
-		_, release := s.Release(t.Context(), mutexAt(key), a)
-		_, update := s.UpdateGroup(t.Context(), taskgroup.Operation{Key: key, Op: taskgroup.OpAdd})
-		_, status := s.GroupStatus(t.Context(), key, 0)
-		_, read := s.ReadValue(t.Context(), key)
-		_, write := s.WriteValue(t.Context(), lease.ValueWrite{Key: key})
-		_, remove := s.DeleteValue(t.Context(), key)
-		for i, err := range []error{acquire, release, update, status, read, write, remove} {
+		for i, err := range []error{
+			errorOf(s.Acquire(t.Context(), lease.Request{Name: mutexAt(key), Token: a, TTL: lockTTL})),
+			errorOf(s.Release(t.Context(), mutexAt(key), a)),
+			errorOf(s.UpdateGroup(t.Context(), taskgroup.Operation{Key: key, Op: taskgroup.OpAdd})),
+			errorOf(s.GroupStatus(t.Context(), key, 0)),
+			errorOf(s.ReadValue(t.Context(), key)),
+			errorOf(s.WriteValue(t.Context(), lease.ValueWrite{Key: key})),
+			errorOf(s.DeleteValue(t.Context(), key)),
+		} {
 			expect(t, fmt.Sprintf("operation %d on %q", i, key), err, "permanent", "key")
 		}
-		if _, err := s.DoneChannel(key); err == nil {
+		if errorOf(s.DoneChannel(key)) == nil {
 			t.Errorf("%q has a channel", key)
 		}
 	}

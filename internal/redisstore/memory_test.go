@@ -20,8 +20,7 @@ func TestOutOfMemory(t *testing.T) {
 	refused := func(r *rig, token string, n int64) {
 		r.Helper()
 		r.unchanged("a refused request", func() {
-			_, err := r.Acquire(r.Context(), r.request(token, n))
-			expect(r.T, "acquire", err, "passing", "OOM")
+			expect(r.T, "acquire", r.acquiring(r.request(token, n))(), "passing", "OOM")
 		})
 	}
 	for _, row := range []struct {
@@ -54,8 +53,7 @@ func TestOutOfMemory(t *testing.T) {
 			s.Do(r.T, "CONFIG", "SET", "maxmemory", "0")
 			p.take("a", 5, 0)
 			s.Do(r.T, "CONFIG", "SET", "maxmemory", "1")
-			_, err := p.Take(r.Context(), p.reservation("b", 1, ratelimit.NoMaxWait))
-			expect(r.T, "take", err, "passing", "OOM")
+			expect(r.T, "take", errorOf(p.Take(r.Context(), p.reservation("b", 1, ratelimit.NoMaxWait))), "passing", "OOM")
 			p.refund("a")
 			s.Do(r.T, "CONFIG", "SET", "maxmemory", "0")
 			equal(r.T, "all tokens", p.take("", 5, 0).Taken, true)
@@ -83,8 +81,7 @@ func TestPermitsOutOfMemory(t *testing.T) {
 	newcomer := func(r *permits) {
 		r.Helper()
 		r.unchanged("a newcomer", func() {
-			_, err := r.Acquire(r.Context(), r.update(e, 1, 0, 1))
-			expect(r.T, "acquire", err, "passing", "OOM")
+			expect(r.T, "acquire", r.acquiring(r.update(e, 1, 0, 1))(), "passing", "OOM")
 		})
 	}
 	s := redistest.Start(t)
@@ -143,8 +140,7 @@ func TestWaitGroupOutOfMemory(t *testing.T) {
 	refused := func(op taskgroup.Op, arg any) {
 		t.Helper()
 		g.unchanged("a refused operation", func() {
-			_, err := g.UpdateGroup(g.Context(), g.next("s", op, arg))
-			expect(t, string(op), err, "passing", "OOM")
+			expect(t, string(op), errorOf(g.UpdateGroup(g.Context(), g.next("s", op, arg))), "passing", "OOM")
 		})
 	}
 	full := func(on bool) {

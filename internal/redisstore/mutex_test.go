@@ -390,8 +390,7 @@ func TestYieldWhileTheSlotMigrates(t *testing.T) {
 	stop := c.BeginMigration(t, c.Slot(t, r.lock))
 	q := r.request(d, 1)
 	q.Replaces = a
-	_, err := r.Acquire(t.Context(), q)
-	expect(t, "yield", err, "passing", "TRYAGAIN")
+	expect(t, "yield", r.acquiring(q)(), "passing", "TRYAGAIN")
 	stop()
 	equal(t, "then", outcome(r.yield(a, d, 1)), "wait")
 }

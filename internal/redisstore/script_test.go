@@ -59,21 +59,18 @@ func TestCommandsAreSentOnce(t *testing.T) {
 	p := redistest.NewProxy(t, s.Addr())
 	direct := newRig(t, s.Client(t), "key")
 	faulty := direct.with(p.Client(t, redistest.Patient))
+	yield := direct.request(b, 1)
+	yield.Replaces = a
 	calls := []struct {
 		name string
 		do   func(r *rig) error
 	}{
-		{"acquire", func(r *rig) error { _, err := r.Acquire(r.Context(), r.request(a, 1)); return err }},
+		{"acquire", func(r *rig) error { return r.acquiring(r.request(a, 1))() }},
 		{"renew", func(r *rig) error {
 			return renewAll(r, []lease.Renewal{{Name: mutexAt(r.lock), Token: a, TTL: lockTTL}})[0].Err
 		}},
-		{"yield", func(r *rig) error {
-			q := r.request(b, 1)
-			q.Replaces = a
-			_, err := r.Acquire(r.Context(), q)
-			return err
-		}},
-		{"release", func(r *rig) error { _, err := r.Release(r.Context(), mutexAt(r.lock), b); return err }},
+		{"yield", func(r *rig) error { return r.acquiring(yield)() }},
+		{"release", func(r *rig) error { return errorOf(r.Release(r.Context(), mutexAt(r.lock), b)) }},
 	}
 	for _, command := range []string{"eval", "evalsha"} {
 		for _, call := range calls {

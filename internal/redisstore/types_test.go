@@ -28,39 +28,39 @@ func (r *rig) put(key, kind string) {
 // operations are requests of a primitive, which return their errors.
 type operations map[string]func() error
 
+func errorOf[V any](_ V, err error) error { return err }
+
+// acquiring returns an operation that sends a request.
+func (r *rig) acquiring(q lease.Request) func() error {
+	return func() error { return errorOf(r.Acquire(r.Context(), q)) }
+}
+
 func (r *rig) mutexOperations() operations {
-	acquire := func(n int64, replaces string) func() error {
-		q := r.request(b, n)
-		q.Replaces = replaces
-		return func() error { _, err := r.Acquire(r.Context(), q); return err }
-	}
+	yield := r.request(b, 1)
+	yield.Replaces = a
 	return operations{
-		"try": acquire(0, ""), "acquire": acquire(1, ""), "yield": acquire(1, a),
-		"release": func() error { _, err := r.Release(r.Context(), mutexAt(r.lock), a); return err },
+		"try": r.acquiring(r.request(b, 0)), "acquire": r.acquiring(r.request(b, 1)), "yield": r.acquiring(yield),
+		"release": func() error { return errorOf(r.Release(r.Context(), mutexAt(r.lock), a)) },
 	}
 }
 
 func (r *rig) valueOperations() operations {
+	acquire := r.request(b, 1)
+	acquire.Value = new(lease.ValueReader)
 	return operations{
-		"read": func() error { _, err := r.ReadValue(r.Context(), r.lock); return err },
+		"read": func() error { return errorOf(r.ReadValue(r.Context(), r.lock)) },
 		"write": func() error {
-			_, err := r.WriteValue(r.Context(), lease.ValueWrite{Key: r.lock, Token: a, Fence: 1})
-			return err
+			return errorOf(r.WriteValue(r.Context(), lease.ValueWrite{Key: r.lock, Token: a, Fence: 1}))
 		},
-		"delete": func() error { _, err := r.DeleteValue(r.Context(), r.lock); return err },
-		"acquire": func() error {
-			q := r.request(b, 1)
-			q.Value = new(lease.ValueReader)
-			_, err := r.Acquire(r.Context(), q)
-			return err
-		},
+		"delete":  func() error { return errorOf(r.DeleteValue(r.Context(), r.lock)) },
+		"acquire": r.acquiring(acquire),
 	}
 }
 
 func (r *permits) operations() operations {
-	list := operations{"release": func() error { _, err := r.Release(r.Context(), r.name, a); return err }}
+	list := operations{"release": func() error { return errorOf(r.Release(r.Context(), r.name, a)) }}
 	for i, q := range []lease.Request{r.update(a, 2, 0, 1), r.update(a, 2, 1, 0), r.update(b, 2, 0, 0), r.update(d, 1, 0, 1)} {
-		list[fmt.Sprint("update ", i)] = func() error { _, err := r.Acquire(r.Context(), q); return err }
+		list[fmt.Sprint("update ", i)] = r.acquiring(q)
 	}
 	if r.name.Kind == lease.Semaphore {
 		list["resize"] = func() error { return r.Resize(r.Context(), r.lock, 10, 20) }
@@ -74,7 +74,7 @@ func (r *rig) groupOperations() operations {
 		g.next("s", taskgroup.OpAdd, 1), g.next("s", taskgroup.OpAdd, -1), g.next("s", taskgroup.OpStart, d), g.next("s", taskgroup.OpClaim, d),
 		g.next("s", taskgroup.OpDone, a), g.next("s", taskgroup.OpAbandon, a), {Key: g.lock, Session: "s", Seq: 1, Op: taskgroup.OpUndo},
 	} {
-		list[fmt.Sprint(i, " ", o.Op)] = func() error { _, err := g.UpdateGroup(g.Context(), o); return err }
+		list[fmt.Sprint(i, " ", o.Op)] = func() error { return errorOf(g.UpdateGroup(g.Context(), o)) }
 	}
 	return list
 }
@@ -82,9 +82,9 @@ func (r *rig) groupOperations() operations {
 func (r *rig) limiterOperations() operations {
 	reservation := (&rateRig{r, 1, 1}).reservation("id", 1, 0)
 	return operations{
-		"take":    func() error { _, err := r.Take(r.Context(), reservation); return err },
+		"take":    func() error { return errorOf(r.Take(r.Context(), reservation)) },
 		"refund":  func() error { return r.Refund(r.Context(), reservation) },
-		"inspect": func() error { _, err := r.InspectLimiter(r.Context(), r.lock); return err },
+		"inspect": func() error { return errorOf(r.InspectLimiter(r.Context(), r.lock)) },
 	}
 }
 
@@ -106,8 +106,8 @@ func TestKeyOfAnotherType(t *testing.T) {
 	eachServer(t, func(r *rig) {
 		p, g := r.semaphore(), r.group()
 		status := operations{
-			"status":  func() error { _, err := g.GroupStatus(g.Context(), g.lock, 0); return err },
-			"inspect": func() error { _, err := g.InspectGroup(g.Context(), g.lock); return err },
+			"status":  func() error { return errorOf(g.GroupStatus(g.Context(), g.lock, 0)) },
+			"inspect": func() error { return errorOf(g.InspectGroup(g.Context(), g.lock)) },
 		}
 		for _, kind := range types {
 			r.put(r.lock, kind)
@@ -170,8 +170,7 @@ func TestKeyOfAnotherType(t *testing.T) {
 		p.has(a, 1)
 		r.refuses("a semaphore as an RWMutex", "in use as a semaphore", r.rwMutex().operations(), "release")
 		equal(r.T, "renewed", r.rwMutex().renew(a, lockTTL), lease.RenewResult{})
-		_, err := r.Inspect(r.Context(), rwAt(r.lock))
-		expect(r.T, "inspect a semaphore as an RWMutex", err, "permanent", "a semaphore")
+		expect(r.T, "inspect a semaphore as an RWMutex", errorOf(r.Inspect(r.Context(), rwAt(r.lock))), "permanent", "a semaphore")
 		check(r.T, r.rdb.FlushAll(r.Context()).Err())
 		r.rwMutex().has(a, 1)
 		r.refuses("an RWMutex as a semaphore", "in use as an RWMutex", p.operations(), "release")
@@ -281,8 +280,7 @@ func TestWaitGroupOperationsOfAnotherType(t *testing.T) {
 // fails checks that an acquire fails with a permanent error.
 func (r *rig) fails(what string, q lease.Request, text string) {
 	r.Helper()
-	_, err := r.Acquire(r.Context(), q)
-	expect(r.T, what, err, "permanent", text)
+	expect(r.T, what, r.acquiring(q)(), "permanent", text)
 }
 
 // A key may have been in use as another kind. Waiters of that kind are in the same queue, and are skipped
