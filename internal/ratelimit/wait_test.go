@@ -7,8 +7,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/seed-3d5fec5c/baton/internal/result"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fakeStore returns the same result to all requests, but fails some. It counts refunds, and records the
 // ids that requests name as finished.

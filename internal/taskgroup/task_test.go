@@ -10,9 +10,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/seed-3d5fec5c/baton/internal/client"
 	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // clientStore is the store of a session.
 type clientStore interface {
