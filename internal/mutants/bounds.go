@@ -11,7 +11,7 @@ var bounds = []mutant{
 	{"stale-barge", "a request that finds only stale entries in one batch of the queue gets the lock", "internal/redisstore/lib/mutex_acquire_slow.lua",
 		`not waiter and not unfinished then`, `not waiter then`, "internal/redisstore", "TestScriptsAreBounded/mutex/acquire"},
 	{"release-unfinished", "an unfinished release is not continued, although more waiters could be granted", "internal/redisstore/store.go",
-		`s.repeatRelease(ctx, end, keys, args)`, `if len(args) > 5 { s.repeatRelease(ctx, end, keys, args) }`, "internal/redisstore", "TestReleaseBehindManyStaleWaiters"},
+		`s.repeatRelease(ctx, end, keys, args)`, `if len(args) > 5 { s.repeatRelease(ctx, end, keys, args) }`, "internal/redisstore", "TestScriptsAreBounded/mutex/release"},
 	{"stale-pile-up", "no request drops stale entries of a held lock", "internal/redisstore/lib/mutex_acquire_slow.lua",
 		`if not place or place % 16 == 0 then drop_stale_ahead(token) end`, ``, "internal/redisstore", "TestWaitersDropStaleWaitersAhead"},
 	{"permits-stale-pile-up", "no request drops stale entries of held permits", "internal/redisstore/permits_update.lua",

@@ -50,23 +50,6 @@ func (r *rig) checkState(what, live string, stale int) {
 	equal(r.T, what, fmt.Sprint(got, ", stale ", n), fmt.Sprint(live, ", stale ", stale))
 }
 
-// A release that finds more stale waiters than one script drops is repeated, until the lock is handed to
-// a live waiter.
-func TestReleaseBehindManyStaleWaiters(t *testing.T) {
-	eachServer(t, func(r *rig) {
-		r.held(a)
-		r.stale(300)
-		r.acquire(b, 1)
-		r.acquire(b, 2)
-		r.acquire(c, 1)
-		r.checkState("after b has dropped some", "b c", 300-64)
-		messages := r.published(func() { r.release(a) })
-		equal(r.T, "owner", r.owner(), b)
-		equal(r.T, "messages", len(messages), 1)
-		r.checkState("then", "c", 0)
-	})
-}
-
 // While the lock is held, waiters drop the stale waiters directly ahead of them: each poll does, and a
 // newcomer at every sixteenth place.
 func TestWaitersDropStaleWaitersAhead(t *testing.T) {
