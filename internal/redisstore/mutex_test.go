@@ -392,5 +392,6 @@ func TestYieldWhileTheSlotMigrates(t *testing.T) {
 	q.Replaces = a
 	expect(t, "yield", r.acquiring(q)(), "passing", "TRYAGAIN")
 	stop()
+	r.acquire(b, 2) // all this may have taken longer than WaiterTTL
 	equal(t, "then", outcome(r.yield(a, d, 1)), "wait")
 }

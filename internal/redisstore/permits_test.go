@@ -479,6 +479,7 @@ func TestPermitsRenew(t *testing.T) {
 		equal(r.T, "no waiter", r.renew(a, lockTTL), lease.RenewResult{Held: true})
 		r.waits(b, 5)
 		equal(r.T, "contended without another waiter", r.send(r.again(b, 2, 1, 0, 5)).Contended, false)
+		r.keepQueued(b)
 		r.unchanged("renewing", func() {
 			equal(r.T, "by a waiter", r.renew(b, lockTTL), no)
 			equal(r.T, "by a stranger", r.renew(c, lockTTL), no)
