@@ -56,32 +56,6 @@ func TestMiniExpiresInFakeTime(t *testing.T) {
 	}
 }
 
-func TestServerIsPausedAndKilled(t *testing.T) {
-	s := Start(t, "--appendonly", "yes", "--appendfsync", "always")
-	rdb, patient := s.Client(t, oneAttempt(50*time.Millisecond)), s.Client(t, Patient)
-	must(patient.Set(ctx, "k", "v", 0).Err())
-	s.Pause()
-	if err := ping(rdb); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("a paused server: %v", err)
-	}
-	s.Continue()
-	must(ping(patient))
-	for _, end := range []func(){s.Stop, s.Kill} {
-		pid := s.Pid()
-		end()
-		if ping(rdb) == nil || s.Pid() != 0 {
-			t.Error("the server has not ended")
-		}
-		must(s.Restart())
-		expect(t, "a new process", s.Pid() != pid, true)
-		expect(t, "after a restart", patient.Get(ctx, "k").Val(), "v")
-	}
-	s.Stop()
-	if Outcome(func() error { s.Pause(); return nil }) == nil {
-		t.Error("Pause works on a stopped server")
-	}
-}
-
 func TestStatsCountEachCommand(t *testing.T) {
 	s := Start(t)
 	rdb := s.Client(t, Patient)

@@ -19,41 +19,18 @@ func proxied(t *testing.T) (p *Proxy, direct *redis.Client) {
 	return NewProxy(t, m.Addr()), connect(t, options(m.Addr()), nil)
 }
 
-func TestProxyForwardsAndDelays(t *testing.T) {
-	EachServer(t, func(t *testing.T, direct *redis.Client) {
-		p := NewProxy(t, direct.Options().Addr)
-		for _, protocol := range []int{2, 3} {
-			for _, slice := range []bool{false, true} {
-				p.Slice(slice)
-				rdb := p.Client(t, Patient, func(o *redis.Options) { o.Protocol = protocol })
-				cmds, err := rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-					for range 50 {
-						pipe.Incr(ctx, "n")
-						pipe.HSet(ctx, "h", "f", "v")
-						pipe.HGetAll(ctx, "h")
-					}
-					return nil
-				})
-				if err != nil || cmds[2].(*redis.MapStringStringCmd).Val()["f"] != "v" {
-					t.Fatal(err, cmds[2])
-				}
-			}
-		}
-		expect(t, "n", direct.Get(ctx, "n").Val(), "200")
-		expect(t, "INCR", p.Requests("INCR"), int64(200))
-		expect(t, "sliced", p.Faults().Sliced > 0, true)
-
-		p.Slice(false)
-		rdb := p.Client(t, Patient)
-		must(ping(rdb))
-		p.SetDelay(20 * time.Millisecond)
-		start := time.Now()
-		must(ping(rdb))
-		if d := time.Since(start); d < 40*time.Millisecond {
-			t.Errorf("a round trip took %v", d)
-		}
-		expect(t, "delayed", p.Faults().Delayed, int64(2))
-	})
+// A delay that has no effect would let tests of latency pass.
+func TestProxyDelays(t *testing.T) {
+	p, _ := proxied(t)
+	rdb := p.Client(t, Patient)
+	must(ping(rdb))
+	p.SetDelay(20 * time.Millisecond)
+	start := time.Now()
+	must(ping(rdb))
+	if d := time.Since(start); d < 40*time.Millisecond {
+		t.Errorf("a round trip took %v", d)
+	}
+	expect(t, "delayed", p.Faults().Delayed, int64(2))
 }
 
 // The server executes held requests when the black hole ends.
@@ -156,22 +133,13 @@ func TestProxyFaultsOfSubscriptions(t *testing.T) {
 			expect(t, "second", receive(), "4")
 			p.DuplicateMessages(false)
 			p.DelayMessages(50 * time.Millisecond)
-			delayed := int64(0)
-			Eventually(t, Patience, func() bool { // a busy machine may take as long for the reply
-				delayed++
-				publish("5")
-				must(sub.Ping(ctx))
-				first, second := receive(), receive()
-				_, overtaken := first.(*redis.Pong)
-				if !overtaken {
-					_, ok := second.(*redis.Pong)
-					expect(t, "the reply comes", ok, true)
-					second = first
-				}
-				expect(t, "delayed", second, "5")
-				return overtaken
-			}, "a reply overtakes the message")
-			expect(t, "faults", p.Faults(), Faults{MessagesDropped: 2, MessagesDuplicated: 1, MessagesDelayed: delayed})
+			start := time.Now()
+			publish("5")
+			expect(t, "delayed", receive(), "5")
+			if d := time.Since(start); d < 50*time.Millisecond {
+				t.Errorf("the message took %v", d)
+			}
+			expect(t, "faults", p.Faults(), Faults{MessagesDropped: 2, MessagesDuplicated: 1, MessagesDelayed: 1})
 
 			p.CutNextReply("subscribe")
 			expect(t, "dropped", p.DropSubscribers(), 1)
@@ -186,24 +154,4 @@ func TestProxyFaultsOfSubscriptions(t *testing.T) {
 			expect(t, "cut", p.Faults().RepliesCut, int64(1))
 		}
 	})
-}
-
-func TestProxyRefusesAndRetargets(t *testing.T) {
-	p, one := proxied(t)
-	_, two := proxied(t)
-	rdb := p.Client(t, oneAttempt(Patience))
-	must(one.Set(ctx, "name", "one", 0).Err())
-	must(two.Set(ctx, "name", "two", 0).Err())
-	expect(t, "first", rdb.Get(ctx, "name").Val(), "one")
-	p.Refuse(true)
-	if ping(rdb) == nil {
-		t.Error("PING succeeds")
-	}
-	expect(t, "closed", p.Faults().Closed, int64(1))
-	p.Refuse(false)
-	expect(t, "after Refuse", rdb.Get(ctx, "name").Val(), "one")
-	p.Retarget(two.Options().Addr)
-	expect(t, "on the old connection", rdb.Get(ctx, "name").Val(), "one")
-	p.CloseAll()
-	Eventually(t, 5*time.Second, func() bool { return rdb.Get(ctx, "name").Val() == "two" }, "the other server replies")
 }
