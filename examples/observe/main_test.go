@@ -24,30 +24,26 @@ import (
 
 func TestMain(m *testing.M) { redistest.Main(m, nil) }
 
-// read returns the numbers of a page, by the text of their names and labels.
-func read(t *testing.T, page string) map[string]float64 {
-	t.Helper()
-	numbers := map[string]float64{}
-	for line := range strings.Lines(page) {
-		name, value, ok := strings.Cut(strings.Replace(line, `,error_type=""`, "", 1), "} ")
-		if !ok || strings.HasPrefix(name, "#") {
-			continue
-		}
-		x, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		numbers[name+"}"] = x
+func check(err error) {
+	if err != nil {
+		panic(err)
 	}
-	return numbers
 }
 
-// page returns the numbers of the page.
-func page(t *testing.T, reg *prometheus.Registry) map[string]float64 {
-	t.Helper()
+// page returns the numbers of the page, by the text of their names and labels.
+func page(reg *prometheus.Registry) map[string]float64 {
 	w := httptest.NewRecorder()
 	promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	return read(t, w.Body.String())
+	numbers := map[string]float64{}
+	for line := range strings.Lines(w.Body.String()) {
+		name, value, ok := strings.Cut(strings.Replace(line, `,error_type=""`, "", 1), "} ")
+		if ok && !strings.HasPrefix(name, "#") {
+			x, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			check(err)
+			numbers[name+"}"] = x
+		}
+	}
+	return numbers
 }
 
 // TestPage uses locks in a synctest bubble, where times are exact, and checks each number of the page.
@@ -58,33 +54,25 @@ func TestPage(t *testing.T) {
 		reg := prometheus.NewRegistry()
 		var spans strings.Builder
 		w, err := newWatch(reg, true, &spans)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(err)
 		defer w.close()
 		ctx := t.Context()
 		m := mutex.New(rdb, "a")
 		m.Trace = w.mutex("door")
 		lock := func() *mutex.Lease {
 			l, err := m.LockContext(ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
+			check(err)
 			return l
 		}
 		hold := func(l *mutex.Lease, d time.Duration) {
 			time.Sleep(d)
-			if err := l.Unlock(); err != nil {
-				t.Error(err)
-			}
+			check(l.Unlock())
 		}
 		for range 3 { // granted at once, each held for 2 s
 			hold(lock(), 2*time.Second)
 		}
 		their, err := mutex.New(theirs, "a").LockContext(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(err)
 		if m.TryLock() { // locked
 			t.Error("two clients hold the lock")
 		}
@@ -95,32 +83,26 @@ func TestPage(t *testing.T) {
 		}
 		queue := m.LockChan(ctx)
 		time.Sleep(4 * time.Second)
-		if got := page(t, reg)[`baton_waiting{baton_name="door"}`]; got != 1 {
+		if got := page(reg)[`baton_waiting{baton_name="door"}`]; got != 1 {
 			t.Errorf("with one waiter, the page has %v", got)
 		}
-		if err := their.Unlock(); err != nil {
-			t.Error(err)
-		}
+		check(their.Unlock())
 		hold((<-queue).Lease, 5*time.Second) // notified after 4 s
 		l := lock()
-		if err := rdb.Del(ctx, "a").Err(); err != nil {
-			t.Fatal(err)
-		}
+		check(rdb.Del(ctx, "a").Err())
 		<-l.Done() // the key is missing
 
 		s := semaphore.NewWeighted(rdb, "s", 5)
 		s.Trace = w.semaphore("seats")
-		if err := s.Acquire(ctx, 3); err != nil {
-			t.Fatal(err)
-		}
+		check(s.Acquire(ctx, 3))
 		mails := semaphore.NewLimiter(rdb, "l", 0.5, 1)
 		mails.Trace = w.limiter("mails")
 		if !mails.Allow() || mails.Allow() || mails.Wait(ctx) != nil {
 			t.Error("want one event allowed, one rejected, and one after a wait")
 		}
 		synctest.Wait()
-		got := page(t, reg)
-		check := func(name string, want float64) {
+		got := page(reg)
+		expect := func(name string, want float64) {
 			t.Helper()
 			for _, by := range []string{"", "otel_"} { // both packages export the same numbers
 				if x, ok := got[by+name]; !ok || math.Abs(x-want) > 1e-9 {
@@ -148,7 +130,7 @@ func TestPage(t *testing.T) {
 			`baton_wait_duration_seconds_bucket{baton_name="door",le="0.0001"}`:         4,
 			`baton_hold_duration_seconds_count{baton_name="door"}`:                      5,
 		} {
-			check(name, want)
+			expect(name, want)
 		}
 		if text := spans.String(); strings.Count(text, "hold door") != 5 || strings.Count(text, "wait for ") != 3 || strings.Count(text, "hold ") != 5 || strings.Count(text, "wait for door") != 2 ||
 			!strings.Contains(text, fmt.Sprintf("%-20s %12v ", "wait for door", 4*time.Second)) || strings.Count(text, "lost: key_missing") != 1 {
@@ -162,8 +144,8 @@ func TestPage(t *testing.T) {
 		}
 		outage.Set(false)
 		synctest.Wait()
-		got = page(t, reg)
-		check(`baton_redis_errors_total{baton_name="door",baton_operation="acquire"}`, 1)
+		got = page(reg)
+		expect(`baton_redis_errors_total{baton_name="door",baton_operation="acquire"}`, 1)
 		time.Sleep(time.Minute)
 	})
 }
@@ -183,27 +165,24 @@ func TestRun(t *testing.T) {
 				w.Close()
 			}()
 			line, err := bufio.NewReader(r).ReadString('\n')
-			if err != nil {
-				t.Fatal(err)
-			}
+			check(err)
 			go io.Copy(io.Discard, r)
+			redistest.Eventually(t, redistest.Patience, func() bool {
+				got := page(reg)
+				return holds(got, "till") >= 20 && holds(got, "prices") >= 20 && holds(got, "printers") >= 20
+			}, "the page shows twenty holds of each")
 			_, address, _ := strings.Cut(strings.TrimSpace(line), "metrics at ")
 			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-			redistest.Eventually(t, redistest.Patience, func() bool {
-				reply, err := client.Get(address)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer reply.Body.Close()
-				text, err := io.ReadAll(reply.Body)
-				got := read(t, string(text))
-				return err == nil && holds(got, "till") >= 20 && holds(got, "prices") >= 20 && holds(got, "printers") >= 20
-			}, "the page shows twenty holds of each")
-			stop()
-			if err := <-done; err != nil {
-				t.Error(err)
+			reply, err := client.Get(address)
+			check(err)
+			defer reply.Body.Close()
+			text, err := io.ReadAll(reply.Body)
+			if err != nil || !strings.Contains(string(text), `baton_held{baton_name="till"}`) {
+				t.Errorf("%s serves %q, %v", address, text, err)
 			}
-			got := page(t, reg)
+			stop()
+			check(<-done)
+			got := page(reg)
 			for _, name := range []string{"till", "prices", "printers"} {
 				label := `{baton_name="` + name + `"}`
 				if grants := got["baton_wait_duration_seconds_count"+label]; grants != holds(got, name) {
