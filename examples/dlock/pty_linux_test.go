@@ -38,137 +38,86 @@ func openPty(t *testing.T) (master, slave *os.File) {
 	return master, slave
 }
 
-// runOnTerminal runs a command as the leader of a session on a new terminal. For each line of output,
-// it types the text that answer returns. It returns the error of the command.
-func runOnTerminal(t *testing.T, cmd *exec.Cmd, answer func(line string) string) error {
+// A session is a shell script on a terminal, which runs dlock as "$0" "$1".
+type session struct {
+	ttl     string
+	command []string // of dlock
+	script  string
+	typed   map[string]string // what is typed after a line of output with the text
+	lost    bool              // the lock is lost while dlock is stopped
+	want    string            // in the output
+}
+
+// run runs the session on a new terminal, and returns its output.
+func (c session) run(t *testing.T) (output string, err error) {
 	t.Helper()
+	s := redistest.Start(t)
+	dlock := command(t, s, slices.Concat([]string{"-ttl", c.ttl, "name", "--"}, c.command)...)
+	sh := exec.Command("sh", "-c", c.script, dlock.Path, dlock.Args[1])
+	sh.Env = dlock.Env
 	master, slave := openPty(t)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	sh.Stdin, sh.Stdout, sh.Stderr = slave, slave, slave
+	sh.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Pdeathsig: syscall.SIGKILL}
+	if err := sh.Start(); err != nil {
 		t.Fatal(err)
 	}
 	slave.Close()
-	timeout := time.AfterFunc(redistest.Patience, func() { _ = cmd.Process.Kill() }) // all processes of the session then get SIGHUP
+	timeout := time.AfterFunc(redistest.Patience, func() { _ = sh.Process.Kill() }) // all processes of the session then get SIGHUP
 	defer timeout.Stop()
 	for r := bufio.NewReader(master); ; {
 		line, err := r.ReadString('\n')
-		t.Logf("%q", line)
-		if typed := answer(line); typed != "" && err == nil {
-			_, err = master.WriteString(typed)
+		output += line
+		if c.lost && strings.Contains(line, "stopped") {
+			defer lock(t, s, "name").Unlock()
+		}
+		for text, typed := range c.typed {
+			if err == nil && strings.Contains(line, text) {
+				_, err = master.WriteString(typed)
+			}
 		}
 		if err != nil { // all writers have ended
-			return cmd.Wait()
+			return output, sh.Wait()
 		}
 	}
 }
 
-// shell runs a shell script on a terminal, with dlock as "$0 $1". It types "begin" when the script
-// prints "start" from the foreground, and the result of answer for other lines. It returns the output.
-func shell(t *testing.T, dlock *exec.Cmd, script string, answer func(line string) string) (output string, err error) {
-	t.Helper()
-	sh := exec.Command("sh", "-c", script, dlock.Path, dlock.Args[1])
-	sh.Env = dlock.Env
-	err = runOnTerminal(t, sh, func(line string) string {
-		if output += line; strings.HasPrefix(line, "start") {
-			return "begin\n"
-		}
-		return answer(line)
-	})
-	return output, err
-}
-
-// TestTerminal: on a terminal, the command gets Ctrl-C once, and the typed input.
+// TestTerminal: the command has the terminal in the foreground. Ctrl-Z stops the command and dlock, and
+// returns the terminal to the shell. fg continues the command, or ends it if the lock was lost.
 func TestTerminal(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	const script = `read a b c d group f g foreground i </proc/$$/stat; [ $group = $foreground ] || exit 6; n=0; trap 'n=$((n+1)); echo signal $n' INT; echo in; read x || read x; read x; echo "got $x after $n"`
-	output := ""
-	err := runOnTerminal(t, command(t, s, "name", "--", "sh", "-c", script), func(line string) string {
-		output += line
-		switch {
-		case strings.HasPrefix(line, "in"):
-			return "\x03"
-		case strings.Contains(line, "signal 1"):
-			return "one\ntwo\n"
-		}
-		return ""
-	})
-	if err != nil || !strings.Contains(output, "got two after 1") {
-		t.Errorf("%v: %s", err, output)
-	}
-}
-
-// TestSuspend: Ctrl-Z stops the command and dlock, and returns the terminal to the shell. fg continues
-// the command, or ends it if the lock was lost.
-func TestSuspend(t *testing.T) {
-	for name, c := range map[string]struct{ ttl, first, want string }{
-		"held":        {"1h", "", "got word\r\nended 5\r\n"},
-		"full-screen": {"1h", "trap 'kill -STOP $$' TSTP; ", "got word\r\nended 5\r\n"}, // such programs restore the screen first
-		"lost":        {"3s", "", "ended 76\r\n"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := redistest.Start(t)
-			dlock := command(t, s, "-ttl", c.ttl, "name", "--", "sh", "-c", c.first+`read x; echo in; read x || read x; echo "got $x"; exit 5`)
-			output, err := shell(t, dlock, `set -m; echo start; "$0" "$1"; echo stopped $?; read x; fg; echo ended $?`, func(line string) string {
-				switch {
-				case strings.HasPrefix(line, "in"):
-					return "\x1a"
-				case strings.Contains(line, "stopped 1"):
-					if name == "lost" {
-						defer lock(t, s, "name").Unlock()
-					}
-					return "go\nword\n"
-				}
-				return ""
-			})
-			if err != nil || !strings.Contains(output, c.want) || name == "lost" && strings.Contains(output, "got word") {
-				t.Errorf("%v: the output is\n%s", err, output)
-			}
-		})
-	}
-}
-
-// TestTerminalReturns: the shell reads from the terminal after dlock, which leaves it to the shell.
-func TestTerminalReturns(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "command")
 	if err := os.WriteFile(file, []byte{0}, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for name, c := range map[string]struct {
-		command       []string
-		script, ended string
-	}{
-		"a command that cannot be executed":           {[]string{file}, `"$0" "$1"; echo ended $?`, "ended 126"},
-		"a stopped dlock continues in the background": {[]string{"sh", "-c", `read x; kill -STOP $PPID; exit 5`}, `set -m; echo start; "$0" "$1"; bg; wait %1; echo ended $?`, "ended 5"},
+	sh := func(script string) []string { return []string{"sh", "-c", script} }
+	const (
+		ctrlC, ctrlZ = "\x03", "\x1a"
+		suspended    = `read x; echo ready; read x || read x; echo "got $x"; exit 5`
+		shell        = `set -m; echo start; "$0" "$1"; echo stopped $?; read x; fg; echo ended $?`
+		modes        = `echo start; "$0" "$1"; stty -a | grep -q -- -icanon && echo raw || echo cooked`
+		foreground   = `read a b c d group f g foreground i </proc/$$/stat; [ $group = $foreground ] || exit 6; `
+	)
+	suspend := map[string]string{"start": "begin\n", "ready": ctrlZ, "stopped": "go\nword\n"}
+	for name, c := range map[string]session{
+		"the command gets Ctrl-C once, and the typed input": {"1h",
+			sh(foreground + `n=0; trap 'n=$((n+1)); echo signal $n' INT; echo ready; read x || read x; read x; echo "got $x after $n"`),
+			`exec "$0" "$1"`, map[string]string{"ready": ctrlC, "signal 1": "one\ntwo\n"}, false, "got two after 1"},
+		"Ctrl-Z": {"1h", sh(suspended), shell, suspend, false, "got word\r\nended 5"},
+		"Ctrl-Z of a program that first restores the screen": {"1h", sh("trap 'kill -STOP $$' TSTP; " + suspended), shell, suspend, false, "got word\r\nended 5"},
+		"Ctrl-Z, and the lock is lost":                       {"3s", sh(suspended), shell, suspend, true, "ended 76"},
+		"the shell has the terminal after a command that cannot be executed": {"1h", []string{file},
+			`"$0" "$1"; echo ended $?; read y; echo "got $y"`, map[string]string{"ended 126": "word\n"}, false, "\ngot word"},
+		"a stopped dlock continues in the background": {"1h", sh(`read x; kill -STOP $PPID; exit 5`),
+			`set -m; echo start; "$0" "$1"; bg; wait %1; echo ended $?; read y; echo "got $y"`,
+			map[string]string{"start": "begin\n", "ended 5": "word\n"}, false, "\ngot word"},
+		"the modes are restored after a command that is killed": {"1h", sh("read x; stty -icanon; kill -9 $$"), modes, map[string]string{"start": "begin\n"}, false, "cooked"},
+		"the modes stay after a command that exits":             {"1h", sh("read x; stty -icanon"), modes, map[string]string{"start": "begin\n"}, false, "raw"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := redistest.Start(t)
-			dlock := command(t, s, slices.Concat([]string{"-ttl", "1h", "name", "--"}, c.command)...)
-			output, _ := shell(t, dlock, c.script+`; read y; echo "got $y"`, func(line string) string {
-				if strings.HasPrefix(line, c.ended) {
-					return "word\n"
-				}
-				return ""
-			})
-			if !strings.Contains(output, "\ngot word") {
-				t.Errorf("the output is\n%s", output)
+			output, err := c.run(t)
+			if err != nil || !strings.Contains(output, c.want) || c.lost && strings.Contains(output, "got word") {
+				t.Errorf("%v: the output is\n%s", err, output)
 			}
 		})
-	}
-}
-
-// TestTerminalModes: dlock restores the terminal modes after a command that is killed, but not after one that exits.
-func TestTerminalModes(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	for end, want := range map[string]string{"kill -9 $$": " icanon", "exit 0": "-icanon"} {
-		dlock := command(t, s, "name", "--", "sh", "-c", "read x; stty -icanon; "+end)
-		output, err := shell(t, dlock, `echo start; "$0" "$1"; stty -a`, func(string) string { return "" })
-		if err != nil || !strings.Contains(strings.ReplaceAll(output, "\n", "\n "), want) {
-			t.Errorf("after %s, the terminal is not%s: %v", end, want, err)
-		}
 	}
 }
