@@ -72,9 +72,7 @@ func TestLead(t *testing.T) {
 // TestKubernetes checks the README's manifests with dlock's own parser.
 func TestKubernetes(t *testing.T) {
 	text, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	found := func(text, pattern string) string {
 		t.Helper()
 		m := regexp.MustCompile("(?m)" + pattern).FindStringSubmatch(text)

@@ -33,18 +33,14 @@ func TestLostRedis(t *testing.T) {
 		cmd := command(t, s, append([]string{"-ttl", ttl.String(), "name", "--"}, ignoresTERM...)...)
 		cmd.Stdout, cmd.Stderr = out, full
 		w, err := redistest.StartChild(cmd)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		defer w.Kill()
 		out.Close()
 		full.Close()
 		lines := bufio.NewReader(stdout)
 		line, _ := lines.ReadString('\n')
 		pid, err := strconv.Atoi(strings.TrimSpace(line))
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		start := time.Now()
 		s.Kill()
 		awaitEnd(t, pid)
@@ -59,9 +55,7 @@ func TestLostRedis(t *testing.T) {
 func pipe(t *testing.T) (r, w *os.File) {
 	t.Helper()
 	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	t.Cleanup(func() { r.Close(); w.Close() })
 	return r, w
 }
@@ -80,7 +74,5 @@ func TestStopped(t *testing.T) {
 	w.Continue()
 	remainingOutput(w)
 	expectExit(t, w, exitLost)
-	if err := l.Unlock(); err != nil {
-		t.Error(err)
-	}
+	check(t, l.Unlock())
 }

@@ -18,6 +18,13 @@ func TestMain(m *testing.M) {
 	redistest.Main(m, map[string]func(){"dlock": func() { os.Exit(run(strings.Split(os.Getenv("ARGS"), "\n"))) }})
 }
 
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // environ is the environment of a dlock that is started inside another dlock.
 func environ(s *redistest.Server, args []string) []string {
 	// The race detector would sleep for a second at the end of each process.
@@ -34,9 +41,7 @@ func dlock(t *testing.T, s *redistest.Server, args ...string) *redistest.Worker 
 func command(t *testing.T, s *redistest.Server, args ...string) *exec.Cmd {
 	t.Helper()
 	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	cmd := exec.Command(exe, "-test.run=^$")
 	cmd.Env = append(append(os.Environ(), "BATON_WORKER=dlock"), environ(s, args)...)
 	return cmd
@@ -88,18 +93,14 @@ func expectOutput(t *testing.T, s *redistest.Server, args string, parts ...strin
 func lock(t *testing.T, s *redistest.Server, name string) *mutex.Lease {
 	t.Helper()
 	l, err := mutex.New(s.Client(t), name).LockContext(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	return l
 }
 
 func mutexStatus(t *testing.T, s *redistest.Server, name string) mutex.Status {
 	t.Helper()
 	status, err := mutex.New(s.Client(t), name).Inspect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	return status
 }
 

@@ -24,9 +24,7 @@ func TestOrphansAreReaped(t *testing.T) {
 	script := `(sh -c 'echo $$; exit 3' &); read x; exit 5`
 	w := redistest.Spawn(t, "dlock", append(environ(redistest.Start(t), []string{"name", "--", "sh", "-c", script}), "DLOCK_TEST_ADOPTS=1")...)
 	pid, err := strconv.Atoi(<-w.Lines())
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	awaitEnd(t, pid)
 	w.CloseInput()
 	expectExit(t, w, 5)

@@ -31,9 +31,7 @@ func openPty(t *testing.T) (master, slave *os.File) {
 		}
 	}
 	slave, err = os.OpenFile("/dev/pts/"+strconv.Itoa(int(n)), os.O_RDWR|syscall.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	t.Cleanup(func() { slave.Close() })
 	return master, slave
 }
@@ -58,9 +56,7 @@ func (c session) run(t *testing.T) (output string, err error) {
 	master, slave := openPty(t)
 	sh.Stdin, sh.Stdout, sh.Stderr = slave, slave, slave
 	sh.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Pdeathsig: syscall.SIGKILL}
-	if err := sh.Start(); err != nil {
-		t.Fatal(err)
-	}
+	check(t, sh.Start())
 	slave.Close()
 	timeout := time.AfterFunc(redistest.Patience, func() { _ = sh.Process.Kill() }) // all processes of the session then get SIGHUP
 	defer timeout.Stop()
@@ -85,9 +81,7 @@ func (c session) run(t *testing.T) (output string, err error) {
 // returns the terminal to the shell. fg continues the command, or ends it if the lock was lost.
 func TestTerminal(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "command")
-	if err := os.WriteFile(file, []byte{0}, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.WriteFile(file, []byte{0}, 0o700))
 	sh := func(script string) []string { return []string{"sh", "-c", script} }
 	const (
 		ctrlC, ctrlZ = "\x03", "\x1a"

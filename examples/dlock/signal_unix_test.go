@@ -47,9 +47,7 @@ func TestSignals(t *testing.T) {
 
 func send(t *testing.T, w *redistest.Worker, sig syscall.Signal) {
 	t.Helper()
-	if err := syscall.Kill(w.Pid(), sig); err != nil {
-		t.Fatal(err)
-	}
+	check(t, syscall.Kill(w.Pid(), sig))
 }
 
 // TestHoldAtLeast: the lock is held after the command has ended. A signal ends this time.
@@ -67,9 +65,7 @@ func TestHoldAtLeast(t *testing.T) {
 
 	w = dlock(t, s, "-hold-at-least", "1h", "name", "--", "sh", "-c", "echo $$")
 	pid, err := strconv.Atoi(<-w.Lines())
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	awaitEnd(t, pid)
 	if !mutexStatus(t, s, "name").Held() {
 		t.Error("the lock is not held")
@@ -115,15 +111,11 @@ func TestSignalWaiting(t *testing.T) {
 func TestSignalConnecting(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer l.Close()
 	w := redistest.Spawn(t, "dlock", "REDIS_URL=redis://"+l.Addr().String(), "ARGS=name\n--\n"+os.Args[0])
 	conn, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer conn.Close()
 	send(t, w, syscall.SIGTERM)
 	expectExit(t, w, 143)

@@ -26,9 +26,7 @@ func TestList(t *testing.T) {
 	defer m.Unlock()
 	rw.RLock()
 	defer rw.RUnlock()
-	if err := sem.Acquire(t.Context(), 3); err != nil {
-		t.Fatal(err)
-	}
+	check(t, sem.Acquire(t.Context(), 3))
 	defer sem.Release(3)
 	wg.Add(1)
 	defer wg.Done()
@@ -60,9 +58,7 @@ func TestListUnfinished(t *testing.T) {
 	s := redistest.Start(t)
 	rdb := s.Client(t)
 	sem := semaphore.NewWeighted(rdb, "name", 1000)
-	if err := sem.Acquire(t.Context(), 1); err != nil {
-		t.Fatal(err)
-	}
+	check(t, sem.Acquire(t.Context(), 1))
 	defer sem.Release(1)
 	for token, hold := range rdb.HGetAll(t.Context(), "name").Val() {
 		for i := range 600 { // holds of 600 processes, without the index
@@ -121,19 +117,13 @@ func TestUnlockPermits(t *testing.T) {
 	s := redistest.Start(t)
 	rdb := s.Client(t)
 	l, err := semaphore.NewWeighted(rdb, "name", 2).AcquireLease(t.Context(), 2)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	seen, err := inspectKey(t.Context(), rdb, "name")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	if err := forceRelease(t.Context(), rdb, "name", append(seen.tokens(), "x")); err == nil {
 		t.Error("the lock of another holder was removed")
 	}
-	if err := forceRelease(t.Context(), rdb, "name", seen.tokens()); err != nil {
-		t.Error(err)
-	}
+	check(t, forceRelease(t.Context(), rdb, "name", seen.tokens()))
 	next, err := semaphore.NewWeighted(s.Client(t), "name", 2).TryAcquireLease(t.Context(), 2)
 	if err != nil {
 		t.Fatalf("the semaphore is not free: %v", err)

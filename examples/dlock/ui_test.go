@@ -34,9 +34,7 @@ type viewer struct {
 func view(t *testing.T, s *redistest.Server, filter string) *viewer {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	host := l.Addr().String()
 	v := &viewer{T: t, page: newPage(s.Client(t), host, filter), host: host, client: http.Client{Transport: &http.Transport{DisableKeepAlives: true, ExpectContinueTimeout: time.Minute}}}
 	v.page.board.interval = 100 * time.Millisecond
@@ -45,9 +43,7 @@ func view(t *testing.T, s *redistest.Server, filter string) *viewer {
 	go func() { served <- v.page.serve(ctx, l) }()
 	t.Cleanup(func() {
 		stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
+		check(t, <-served)
 	})
 	return v
 }
@@ -56,9 +52,7 @@ func view(t *testing.T, s *redistest.Server, filter string) *viewer {
 func (v *viewer) request(method, path string, body io.Reader, header ...string) (*http.Response, string) {
 	v.Helper()
 	r, err := http.NewRequestWithContext(v.Context(), method, "http://"+v.host+path, body)
-	if err != nil {
-		v.Fatal(err)
-	}
+	check(v.T, err)
 	if body != nil {
 		r.Header.Set("Expect", "100-continue")
 	}
@@ -67,9 +61,7 @@ func (v *viewer) request(method, path string, body io.Reader, header ...string) 
 	}
 	r.Host = r.Header.Get("Host")
 	a, err := v.client.Do(r)
-	if err != nil {
-		v.Fatal(err)
-	}
+	check(v.T, err)
 	defer a.Body.Close()
 	text, _ := io.ReadAll(a.Body) // an error page may be truncated
 	return a, string(text)
@@ -80,9 +72,7 @@ func (v *viewer) open(key string) {
 	v.Helper()
 	r, _ := http.NewRequestWithContext(v.Context(), "GET", "http://"+v.host+"/events?key="+idOf(key), nil)
 	a, err := v.client.Do(r)
-	if err != nil {
-		v.Fatal(err)
-	}
+	check(v.T, err)
 	if a.StatusCode != http.StatusOK || a.Header.Get("Content-Type") != "text/event-stream" {
 		v.Fatalf("%s, %s", a.Status, a.Header)
 	}
@@ -166,7 +156,7 @@ func labelled(t *testing.T, s *redistest.Server, name, label string) *mutex.Mute
 	return m
 }
 
-// TestUIShowsEachKind shows a key of each kind, and follows a lock through a hand-over.
+// TestUIShowsEachKind shows a key of each kind, follows a lock through a hand-over, and shows an outage.
 func TestUIShowsEachKind(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
@@ -176,11 +166,7 @@ func TestUIShowsEachKind(t *testing.T) {
 	a, b := labelled(t, s, "orders", "a"), labelled(t, s, "orders", "b")
 	rw, sem := mutex.NewRW(rdb, "catalog/1"), semaphore.NewWeighted(rdb, "slots", 5)
 	rw.RLock()
-	defer rw.RUnlock()
-	if err := sem.Acquire(t.Context(), 3); err != nil {
-		t.Fatal(err)
-	}
-	defer sem.Release(3)
+	check(t, sem.Acquire(t.Context(), 3))
 	semaphore.NewLimiter(rdb, "mails", 0.001, 5).AllowN(3)
 	a.Lock()
 	v.open("orders")
@@ -213,10 +199,17 @@ func TestUIShowsEachKind(t *testing.T) {
 	if last := blocks[len(blocks)-1]; last.Name != "b" || !last.Open || last.ID != 1 {
 		t.Errorf("the last block is %+v", last)
 	}
-	if err := lb.Unlock(); err != nil {
-		t.Error(err)
-	}
+	check(t, lb.Unlock())
 	v.until("the row is removed", func() bool { return !v.has("orders") })
+
+	s.Kill()
+	v.until("the page shows the outage", func() bool { return v.Down != nil && v.Down.Since > 0 && v.Down.Error != "" })
+	if len(v.rows) != 3 {
+		t.Errorf("the page lost its rows: %v", v.rows)
+	}
+	check(t, s.Restart())
+	defer lock(t, s, "other").Unlock()
+	v.until("Redis is back", func() bool { return v.Down == nil && v.has("other") && !v.has("slots") })
 }
 
 // TestUIStripWithoutMessages: without hand-over messages, the hold of a lock with waiters lasts until the
@@ -240,9 +233,7 @@ func TestUIShowsElections(t *testing.T) {
 	a, b := mutex.NewElection(s.Client(t), "leader"), mutex.NewElection(s.Client(t), "leader")
 	a.Label, a.Value, b.Label, b.Value = "a", "10.0.0.1", "b", "10.0.0.2"
 	term, err := a.Campaign(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	v.open("leader")
 	untilLeads := func(e *mutex.Election) {
 		t.Helper()
@@ -257,33 +248,9 @@ func TestUIShowsElections(t *testing.T) {
 	untilLeads(a)
 	next := b.CampaignChan(t.Context())
 	v.until("b waits", func() bool { return v.rows["leader"].Waiters == 1 })
-	if err := term.Resign(); err != nil {
-		t.Error(err)
-	}
+	check(t, term.Resign())
 	untilLeads(b)
-	if err := (<-next).Term.Resign(); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestUIShowsAnOutage kills Redis, and restarts it.
-func TestUIShowsAnOutage(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	v := view(t, s, "*")
-	_ = lock(t, s, "key")
-	v.open("")
-	v.until("Redis is up", func() bool { return v.Down == nil && len(v.rows) == 1 })
-	s.Kill()
-	v.until("the page shows the outage", func() bool { return v.Down != nil && v.Down.Since > 0 && v.Down.Error != "" })
-	if len(v.rows) != 1 {
-		t.Errorf("the page lost its rows: %v", v.rows)
-	}
-	if err := s.Restart(); err != nil {
-		t.Fatal(err)
-	}
-	defer lock(t, s, "other").Unlock()
-	v.until("Redis is back", func() bool { return v.Down == nil && v.has("other") && !v.has("key") })
+	check(t, (<-next).Term.Resign())
 }
 
 // TestUIRefuses sends malicious and malformed requests.
