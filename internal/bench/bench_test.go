@@ -23,8 +23,8 @@ func TestMain(m *testing.M) {
 // TestRows measures a row of each kind briefly. All systems acquire the lock. Baton's systems exclude,
 // and leave no goroutine waiting.
 func TestRows(t *testing.T) {
-	b := &bench{server: servers{redistest.Start(t)}, dir: t.TempDir()}
-	defer b.kill()
+	b := new(bench)
+	b.start(t)
 	for name, systems := range map[string]string{
 		"solo": "", "own-64-latency-5ms": "floor,baton,pipeline", "again-foreign": batonLinger + "," + batonLingerFree, "again-pingpong": "",
 		"cluster-own-64": "floor,baton,rueidislock-1", "hot-4x8": "", "readers-1ms": "", "permits-1ms": "",
@@ -82,8 +82,8 @@ func TestBroken(t *testing.T) {
 	r := *hot(2, 1)
 	r.job.Hold, r.results = 20*time.Millisecond, map[string]*result{}
 	none, _ := systemNamed("no lock")
-	b := &bench{server: servers{redistest.Start(t)}, dir: t.TempDir(), duration: 300 * time.Millisecond}
-	defer b.kill()
+	b := &bench{duration: 300 * time.Millisecond}
+	b.start(t)
 	for ; b.duration < redistest.Patience; b.duration *= 4 { // the processes may not run at the same time
 		if r.measure(b, b.server, none); r.results["no lock"].clashes > 0 {
 			break

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"testing"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
@@ -22,9 +23,10 @@ import (
 
 // A bench is one run of the command.
 type bench struct {
+	testing.TB
 	server      servers
-	cluster     servers // nil until a row needs it
-	dir         string  // of the servers
+	cluster     servers // empty until a row needs it
+	memory      string  // the file of the shared memory
 	systems     string  // selected systems, separated by commas; all if empty
 	duration    time.Duration
 	notMeasured []string
@@ -44,20 +46,23 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := try(func() { b.run(ctx, *names, *rounds) }); err != nil {
+	err := redistest.Program(func(tb testing.TB) {
+		b.start(tb)
+		b.run(ctx, *names, *rounds)
+	})
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
+func (b *bench) start(tb testing.TB) {
+	b.TB, b.memory = tb, filepath.Join(tb.TempDir(), "memory")
+	b.server = servers{tb, []*redistest.Server{redistest.Start(tb)}}
+}
+
 func (b *bench) run(ctx context.Context, names string, rounds int) {
 	list := chosen(names)
-	b.dir = must(os.MkdirTemp("", "baton-bench-"))
-	defer os.RemoveAll(b.dir)
-	s := must(redistest.Launch(b.dir))
-	b.server = servers{s}
-	defer b.kill()
-
 	began, before := time.Now(), load()
 	for n := range rounds {
 		fmt.Fprintf(os.Stderr, "round %d of %d, load average %s\n", n+1, rounds, load())
@@ -67,7 +72,7 @@ func (b *bench) run(ctx context.Context, names string, rounds int) {
 		}
 	}
 	fmt.Printf("%d rounds of %v, medians; %s %s/%s, %d CPUs, redis-server %s; load average before %s, after %s; run time %v\n\n",
-		rounds, b.duration, runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), must(s.Info())["redis_version"], before, load(),
+		rounds, b.duration, runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), b.server.nodes[0].Info(b)["redis_version"], before, load(),
 		time.Since(began).Round(time.Second))
 	for _, r := range list {
 		fmt.Println(r.markdown())
@@ -84,18 +89,13 @@ func (b *bench) run(ctx context.Context, names string, rounds int) {
 	fmt.Println("\n" + goalTable(list))
 }
 
-func (b *bench) kill() {
-	b.server.kill()
-	b.cluster.kill()
-}
-
 // serversOf returns the server, or the cluster, which it starts when needed.
 func (b *bench) serversOf(r *row) servers {
 	if !r.cluster {
 		return b.server
 	}
-	if b.cluster == nil {
-		b.cluster = must(redistest.LaunchCluster(filepath.Join(b.dir, "cluster"), 3)).Nodes
+	if b.cluster.nodes == nil {
+		b.cluster = servers{b, redistest.StartCluster(b, 3).Nodes}
 	}
 	return b.cluster
 }
@@ -119,23 +119,6 @@ func chosen(names string) (list []*row) {
 func load() string {
 	text, _ := os.ReadFile("/proc/loadavg")
 	return strings.Join(strings.Fields(string(text) + " – – –")[:3], " ")
-}
-
-// try returns the error of a check or must in f. Other panics are mistakes.
-func try(f func()) (err error) {
-	defer func() {
-		switch p := recover().(type) {
-		case nil:
-		case runtime.Error:
-			panic(p)
-		case error:
-			err = p
-		default:
-			panic(p)
-		}
-	}()
-	f()
-	return nil
 }
 
 func check(err error) {

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
@@ -138,7 +138,8 @@ func (r *row) round(ctx context.Context, b *bench, n int) {
 		return
 	}
 	for _, s := range list {
-		if err := try(func() { r.measure(b, on, s) }); err != nil && ctx.Err() == nil { // the other systems are measured nevertheless
+		err := redistest.Program(func(testing.TB) { r.measure(b, on, s) })
+		if err != nil && ctx.Err() == nil { // the other systems are measured nevertheless
 			b.notMeasured = append(b.notMeasured, fmt.Sprintf("%s: %s: %v", r.name, s.name, err))
 			fmt.Fprintln(os.Stderr, b.notMeasured[len(b.notMeasured)-1])
 		}
@@ -148,7 +149,7 @@ func (r *row) round(ctx context.Context, b *bench, n int) {
 // measure runs the row's job once with a system, on empty servers.
 func (r *row) measure(b *bench, on servers, s system) {
 	j, processes := r.job, r.processes
-	j.System, j.Duration, j.Addr, j.SharedMem = s.name, b.duration, on.addr(), filepath.Join(b.dir, "memory")
+	j.System, j.Duration, j.Addr, j.SharedMem = s.name, b.duration, on.addr(), b.memory
 	if r.visits > 0 {
 		j.Duration = max(j.Duration, time.Duration(r.visits)*visitPeriod)
 		switch s.name {
@@ -160,7 +161,7 @@ func (r *row) measure(b *bench, on servers, s system) {
 	}
 	trip := time.Duration(0)
 	if r.delay > 0 {
-		proxy := must(redistest.LaunchProxy(j.Addr))
+		proxy := redistest.NewProxy(b, j.Addr)
 		defer proxy.Close()
 		proxy.SetDelay(r.delay)
 		j.Addr = proxy.Addr()

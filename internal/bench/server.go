@@ -5,24 +5,22 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
 // servers are the redis-server of all systems, or the masters of a cluster.
-type servers []*redistest.Server
-
-func (s servers) kill() {
-	for _, node := range s {
-		node.Kill()
-	}
+type servers struct {
+	testing.TB
+	nodes []*redistest.Server
 }
 
 // addr returns the addresses of all nodes.
 func (s servers) addr() string {
 	var all []string
-	for _, node := range s {
+	for _, node := range s.nodes {
 		all = append(all, node.Addr())
 	}
 	return strings.Join(all, ",")
@@ -30,7 +28,7 @@ func (s servers) addr() string {
 
 // flush deletes all keys.
 func (s servers) flush() {
-	for _, node := range s {
+	for _, node := range s.nodes {
 		rdb := dial(node.Addr())
 		check(rdb.FlushDB(context.Background()).Err())
 		check(rdb.Close())
@@ -46,8 +44,8 @@ type count struct {
 // count returns the CPU time, and the number of commands that the system has sent. Redis also counts the commands
 // inside scripts, so only scripts, subscribes, and the commands in direct are added.
 func (s servers) count(sys system) (c count) {
-	for _, node := range s {
-		stats, info := must(node.Measure()), must(node.Info())
+	for _, node := range s.nodes {
+		stats, info := node.Stats(s), node.Info(s)
 		c.requests += stats.Requests()
 		for command := range strings.FieldsSeq(sys.direct) {
 			c.requests += stats.Calls[command]

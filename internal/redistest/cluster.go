@@ -1,10 +1,7 @@
 package redistest
 
 import (
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,121 +18,65 @@ type Cluster struct{ Nodes []*Server }
 // in the order of the nodes.
 func StartCluster(tb testing.TB, masters int) *Cluster {
 	tb.Helper()
-	requireServer(tb)
-	c, err := LaunchCluster(tb.TempDir(), masters)
-	if err != nil {
-		tb.Fatal(err)
+	c := new(Cluster)
+	for i := range masters {
+		node := c.add(tb)
+		slots := []any{"CLUSTER", "ADDSLOTS"} // Redis 6 does not have ADDSLOTSRANGE
+		for slot := i * 16384 / masters; slot < (i+1)*16384/masters; slot++ {
+			slots = append(slots, slot)
+		}
+		node.Do(tb, slots...)
 	}
-	tb.Cleanup(c.Kill)
+	c.agree(tb)
 	return c
 }
 
 // Join adds a node without slots to the cluster.
 func (c *Cluster) Join(tb testing.TB) {
 	tb.Helper()
-	node := Start(tb, clusterArgs...)
-	node.Do(tb, "CLUSTER", "MEET", "127.0.0.1", c.Nodes[0].Port())
-	c.Nodes = append(c.Nodes, node)
+	c.add(tb)
 	c.agree(tb)
 }
 
-var clusterArgs = []string{"--cluster-enabled", "yes"}
-
-// LaunchCluster is [StartCluster] for programs. Each node works in a directory of its own under
-// dir. The nodes run until Kill.
-func LaunchCluster(dir string, masters int) (*Cluster, error) {
-	c := new(Cluster)
-	err := c.launch(dir, masters)
-	if err != nil {
-		c.Kill()
+func (c *Cluster) add(tb testing.TB) *Server {
+	tb.Helper()
+	node := Start(tb, "--cluster-enabled", "yes")
+	c.Nodes = append(c.Nodes, node)
+	if first := c.Nodes[0]; node != first {
+		first.Do(tb, "CLUSTER", "MEET", "127.0.0.1", node.Port())
 	}
-	return c, err
-}
-
-func (c *Cluster) launch(dir string, masters int) error {
-	for i := range masters {
-		sub := filepath.Join(dir, strconv.Itoa(i))
-		if err := os.MkdirAll(sub, 0o777); err != nil {
-			return err
-		}
-		node, err := Launch(sub, clusterArgs...)
-		if err != nil {
-			return err
-		}
-		c.Nodes = append(c.Nodes, node)
-		add := []any{"CLUSTER", "ADDSLOTS"} // Redis 6 does not have ADDSLOTSRANGE
-		for slot := i * 16384 / masters; slot < (i+1)*16384/masters; slot++ {
-			add = append(add, slot)
-		}
-		if _, err := node.do(add...); err != nil {
-			return err
-		}
-		if i > 0 {
-			if _, err := c.Nodes[0].do("CLUSTER", "MEET", "127.0.0.1", node.Port()); err != nil {
-				return err
-			}
-		}
-	}
-	return c.awaitAgreement()
+	return node
 }
 
 const clusterTimeout = time.Minute // long, for a busy machine
 
-// Kill ends all nodes.
-func (c *Cluster) Kill() {
-	for _, node := range c.Nodes {
-		node.Kill()
-	}
-}
-
-func (c *Cluster) awaitAgreement() error {
-	for end := time.Now().Add(clusterTimeout); ; time.Sleep(20 * time.Millisecond) {
-		agreed, err := c.agreed()
-		if err != nil || agreed {
-			return err
-		}
-		if time.Now().After(end) {
-			return errors.New("redistest: the cluster does not form")
-		}
-	}
-}
-
 // agree waits until the nodes agree.
 func (c *Cluster) agree(tb testing.TB) {
 	tb.Helper()
-	if err := c.awaitAgreement(); err != nil {
-		tb.Fatal(err)
-	}
+	Eventually(tb, clusterTimeout, func() bool { return c.agreed(tb) }, "the nodes of the cluster agree")
 }
 
 // agreed reports whether the cluster serves all slots, and all nodes have the same view of which
 // node serves which slot. A node could lose a slot that it took over too early, because other nodes
 // still had older configurations.
-func (c *Cluster) agreed() (bool, error) {
+func (c *Cluster) agreed(tb testing.TB) bool {
+	tb.Helper()
 	views := map[string]bool{}
 	for _, node := range c.Nodes {
-		state, err := node.do("CLUSTER", "INFO")
-		if err != nil {
-			return false, err
-		}
-		table, err := node.do("CLUSTER", "NODES")
-		if err != nil {
-			return false, err
-		}
 		var nodes []string
-		for line := range strings.Lines(table.(string)) {
+		for line := range strings.Lines(node.Do(tb, "CLUSTER", "NODES").(string)) {
 			// id address flags master ping pong epoch link slot…; a slot in [brackets] is moving
 			f := strings.Fields(line)
 			slots := slices.DeleteFunc(f[8:], func(slot string) bool { return slot[0] == '[' })
 			nodes = append(nodes, f[0]+" "+f[6]+" "+strings.Join(slots, " "))
 		}
-		if len(nodes) != len(c.Nodes) || !strings.Contains(state.(string), "cluster_state:ok") {
-			return false, nil
+		if len(nodes) != len(c.Nodes) || !strings.Contains(node.Do(tb, "CLUSTER", "INFO").(string), "cluster_state:ok") {
+			return false
 		}
 		slices.Sort(nodes)
 		views[strings.Join(nodes, "\n")] = true
 	}
-	return len(views) == 1, nil
+	return len(views) == 1
 }
 
 // Client connects to the cluster. It is closed when the test ends.
@@ -216,8 +157,7 @@ func (c *Cluster) Messages(tb testing.TB) (onBus, onNode int64) {
 func (c *Cluster) Errors(tb testing.TB, code string) (n int64) {
 	tb.Helper()
 	for _, node := range c.Nodes {
-		info, err := node.Info()
-		must(err)
+		info := node.Info(tb)
 		if strings.HasPrefix(info["redis_version"], "6.0.") {
 			tb.Skip("Redis 6.0 does not count errors")
 		}

@@ -2,6 +2,6 @@
 // in-memory server for testing/synctest bubbles, a proxy that injects network faults, and worker
 // processes that tests can pause and kill.
 //
-// Functions that start something take a [testing.TB], except Launch functions. The test's cleanup
-// stops it and waits for its goroutines.
+// Functions that start something take a [testing.TB]. The test's cleanup stops it and waits for its
+// goroutines. Programs that are no tests get a testing.TB from [Program].
 package redistest

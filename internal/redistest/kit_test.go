@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -21,10 +20,10 @@ func TestMain(m *testing.M) { Main(m, map[string]func(){"server": serve}) }
 
 // serve is a worker that runs a server.
 func serve() {
-	s, err := Launch(os.Getenv("DIR"))
-	must(err)
-	fmt.Println(s.Addr())
-	select {}
+	must(Program(func(tb testing.TB) {
+		fmt.Println(Start(tb).Addr())
+		select {}
+	}))
 }
 
 var ctx = context.Background()
@@ -106,7 +105,7 @@ func TestServersDieWithTheirStarter(t *testing.T) {
 		t.Skip("only Linux ends a child with its parent")
 	}
 	Start(t) // skips the test if there is no server
-	w := Spawn(t, "server", "DIR="+t.TempDir())
+	w := Spawn(t, "server", "TMPDIR="+t.TempDir())
 	rdb := connect(t, options(<-w.Lines()), []func(*redis.Options){oneAttempt(Patience)})
 	must(ping(rdb))
 	w.Pause()

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"syscall"
 	"time"
 )
 
@@ -53,17 +52,6 @@ func (p *Child) Wait() error {
 func (p *Child) Kill() {
 	_ = p.cmd.Process.Kill() // fails only if it has ended already
 	<-p.done
-}
-
-// terminate sends SIGTERM, and kills the process if it has not ended after the timeout.
-func (p *Child) terminate(timeout time.Duration) {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	_ = p.cmd.Process.Signal(signalContinue) // a paused process would not receive it
-	select {
-	case <-p.done:
-	case <-time.After(timeout):
-		p.Kill()
-	}
 }
 
 // Pause stops the process with SIGSTOP and returns when all its threads have stopped.

@@ -65,25 +65,12 @@ func NewForward(tb testing.TB, target string) *Proxy {
 
 func newProxy(tb testing.TB, target string, raw bool) *Proxy {
 	tb.Helper()
-	p, err := launchProxy(target, raw)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(p.Close)
-	return p
-}
-
-// LaunchProxy is [NewProxy] for programs. It runs until Close.
-func LaunchProxy(target string) (*Proxy, error) { return launchProxy(target, false) }
-
-func launchProxy(target string, raw bool) (*Proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
+	must(err)
 	p := &Proxy{listener: l, raw: raw, target: target, links: map[*link]struct{}{}, requests: map[string]int64{}}
 	p.running.Go(p.accept)
-	return p, nil
+	tb.Cleanup(p.Close)
+	return p
 }
 
 // Addr returns the address for clients.
@@ -123,8 +110,8 @@ func (p *Proxy) accept() {
 	}
 }
 
-// Close closes all connections, and waits for the goroutines of the proxy. The end of the test
-// closes a proxy of NewProxy.
+// Close closes all connections, and waits for the goroutines of the proxy. The end of the test also
+// closes it.
 func (p *Proxy) Close() {
 	p.listener.Close()
 	p.set(func() { p.closed = true })

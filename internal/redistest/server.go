@@ -51,39 +51,25 @@ func Start(tb testing.TB, args ...string) *Server {
 
 func start(tb testing.TB, env, args []string) *Server {
 	tb.Helper()
-	requireServer(tb)
-	s, err := launch(tb.TempDir(), env, args)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(s.Kill) // faster than Stop, and nothing needs saving
-	return s
-}
-
-// requireServer skips the test, or fails it, if there is no [Binary].
-func requireServer(tb testing.TB) {
-	tb.Helper()
 	if _, err := exec.LookPath(Binary()); err != nil {
 		if os.Getenv("BATON_REQUIRE_REDIS") != "" {
 			tb.Fatal(missing)
 		}
 		tb.Skip(missing)
 	}
-}
-
-// Launch is [Start] for programs and for TestMain. The server works in dir, logs to redis.log there,
-// and runs until Stop or Kill.
-func Launch(dir string, args ...string) (*Server, error) { return launch(dir, nil, args) }
-
-func launch(dir string, env, args []string) (s *Server, err error) {
-	for range 20 {
+	dir := tb.TempDir()
+	for attempt := 1; ; attempt++ {
 		// Below the ephemeral range, so no outgoing connection can get the port while the server is down.
-		s = &Server{port: 20000 + rand.IntN(10000), dir: dir, args: args, env: env}
-		if err = s.up(); !errors.Is(err, errPortTaken) {
-			break
+		s := &Server{port: 20000 + rand.IntN(10000), dir: dir, args: args, env: env}
+		err := s.up()
+		if err == nil {
+			tb.Cleanup(s.Kill)
+			return s
+		}
+		if !errors.Is(err, errPortTaken) || attempt == 20 {
+			tb.Fatal(err)
 		}
 	}
-	return s, err
 }
 
 const startTimeout = 10 * time.Second
@@ -94,10 +80,6 @@ var errPortTaken = errors.New("redistest: another process uses the server's port
 func (s *Server) up() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.upLocked()
-}
-
-func (s *Server) upLocked() error {
 	log, err := os.Create(filepath.Join(s.dir, "redis.log"))
 	if err != nil {
 		return err
@@ -197,7 +179,7 @@ func (s *Server) URL() string {
 	return u.String()
 }
 
-// Options returns the options of Client, for programs.
+// Options returns the options of Client.
 func (s *Server) Options() *redis.Options {
 	o := options(s.Addr())
 	o.Password = s.password()
@@ -221,36 +203,24 @@ func (s *Server) Pid() int {
 	return s.process.Pid()
 }
 
-// Stop terminates the server and waits for its end. It kills a server that runs for 5 s more, such
-// as one with a long script.
-func (s *Server) Stop() { s.down(func(p *Child) { p.terminate(5 * time.Second) }) }
-
 // Kill ends the server as a power cut would, and waits for its end.
-func (s *Server) Kill() { s.down((*Child).Kill) }
-
-func (s *Server) down(end func(*Child)) {
+func (s *Server) Kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.downLocked(end)
-}
-
-func (s *Server) downLocked(end func(*Child)) {
 	if s.process == nil {
 		return
 	}
 	_ = s.admin.Close() // the server ends anyway
-	end(s.process)
+	s.process.Kill()
 	s.process, s.admin = nil, nil
 }
 
 // Restart starts the server again, with the same port, directory and args. It kills a running
 // server.
 func (s *Server) Restart() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.downLocked((*Child).Kill)
+	s.Kill()
 	for end := time.Now().Add(startTimeout); ; {
-		err := s.upLocked()
+		err := s.up()
 		if !errors.Is(err, errPortTaken) || time.Now().After(end) {
 			return err
 		}

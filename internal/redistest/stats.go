@@ -1,7 +1,6 @@
 package redistest
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,28 +17,17 @@ type Stats struct {
 // Stats reads the counters. Use Since for the difference of two readings.
 func (s *Server) Stats(tb testing.TB) Stats {
 	tb.Helper()
-	stats, err := s.Measure()
-	must(err)
-	return stats
-}
-
-// Measure is Stats for programs.
-func (s *Server) Measure() (Stats, error) {
-	info, err := s.Info()
-	if err != nil {
-		return Stats{}, err
-	}
 	calls := map[string]int64{}
-	for field, value := range info {
+	for field, value := range s.Info(tb) {
 		if command, ok := strings.CutPrefix(field, "cmdstat_"); ok {
 			// calls=3,usec=27,usec_per_call=…
 			n, _, _ := strings.Cut(strings.TrimPrefix(value, "calls="), ",")
-			if calls[command], err = strconv.ParseInt(n, 10, 64); err != nil {
-				return Stats{}, fmt.Errorf("redistest: INFO has %s:%s: %w", field, value, err)
-			}
+			var err error
+			calls[command], err = strconv.ParseInt(n, 10, 64)
+			must(err)
 		}
 	}
-	return Stats{calls}, nil
+	return Stats{calls}
 }
 
 // Since returns the difference to an earlier reading. A restart in between would reset the counters.
@@ -78,17 +66,14 @@ func (s Stats) sum(commands ...string) int64 {
 }
 
 // Info returns the fields of INFO.
-func (s *Server) Info() (map[string]string, error) {
-	reply, err := s.do("INFO", "all")
-	if err != nil {
-		return nil, err
-	}
+func (s *Server) Info(tb testing.TB) map[string]string {
+	tb.Helper()
 	// RESP3 sends a verbatim string; go-redis strips its format.
 	fields := map[string]string{}
-	for line := range strings.Lines(reply.(string)) {
+	for line := range strings.Lines(s.Do(tb, "INFO", "all").(string)) {
 		if field, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
 			fields[field] = value
 		}
 	}
-	return fields, nil
+	return fields
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"testing"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
@@ -27,15 +28,15 @@ type member struct {
 }
 
 // newFleet starts the workers and their proxies.
-func newFleet(h *harness, base plan, t *topology) (f fleet) {
-	h.Cleanup(func() { f.close() })
+func newFleet(tb testing.TB, base plan, t *topology) (f fleet) {
+	tb.Cleanup(func() { f.close() })
 	base.Topology, base.Servers = t.kind, t.servers()
 	for i := range 3 {
-		m := &member{plan: base, dir: h.TempDir(), proxies: map[string]*proxy{}}
+		m := &member{plan: base, dir: tb.TempDir(), proxies: map[string]*proxy{}}
 		m.plan.Worker, m.plan.Via = uint8(i), map[string]string{}
 		m.plan.ContextTimeout = i%2 == 0 || base.System != "baton" // without it, calls of peers would not return in time
 		for _, n := range t.nodes {
-			p := redistest.NewProxy(h, n.Addr())
+			p := redistest.NewProxy(tb, n.Addr())
 			m.proxies[n.Addr()], m.plan.Via[n.Addr()] = p, p.Addr()
 		}
 		m.start()

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -59,7 +60,7 @@ func (n *node) names() (list []string) {
 
 // A topology is an arrangement of servers.
 type topology struct {
-	*harness
+	testing.TB
 	kind      string
 	nodes     []*node
 	master    int // of replica and sentinel: index of the node that accepts writes
@@ -74,29 +75,29 @@ var topologies = []string{"single", "aof", "replica", "sentinel", "cluster"}
 // masterName is the sentinels' name of the master.
 const masterName = "master"
 
-func newTopology(h *harness, kind string) *topology {
-	t := &topology{harness: h, kind: kind}
+func newTopology(tb testing.TB, kind string) *topology {
+	t := &topology{TB: tb, kind: kind}
 	var servers []*redistest.Server
 	switch replicates := []string{"--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"}; kind {
 	case "aof":
-		servers = append(servers, redistest.Start(h, "--appendonly", "yes", "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0"))
+		servers = append(servers, redistest.Start(tb, "--appendonly", "yes", "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0"))
 	case "replica", "sentinel":
-		master := redistest.Start(h, replicates...)
-		servers = append(servers, master, master.AddReplica(h, replicates...))
+		master := redistest.Start(tb, replicates...)
+		servers = append(servers, master, master.AddReplica(tb, replicates...))
 	case "cluster":
-		t.cluster = redistest.StartCluster(h, 2)
+		t.cluster = redistest.StartCluster(tb, 2)
 		servers = t.cluster.Nodes
 	default:
-		servers = append(servers, redistest.Start(h))
+		servers = append(servers, redistest.Start(tb))
 	}
 	for _, s := range servers {
-		t.nodes = append(t.nodes, &node{s, s.Client(h)})
+		t.nodes = append(t.nodes, &node{s, s.Client(tb)})
 	}
 	if kind == "sentinel" {
-		t.sentinels = redistest.WatchBySentinels(h, servers[0], servers[1], 1).Addrs()
+		t.sentinels = redistest.WatchBySentinels(tb, servers[0], servers[1], 1).Addrs()
 		for _, addr := range t.sentinels {
 			s := redis.NewSentinelClient(&redis.Options{Addr: addr, DisableIdentity: true})
-			h.Cleanup(func() { _ = s.Close() })
+			tb.Cleanup(func() { _ = s.Close() })
 			check(s.Set(context.Background(), masterName, "failover-timeout", "3000").Err())
 			check(s.Set(context.Background(), masterName, "down-after-milliseconds", "700").Err())
 			t.watching = append(t.watching, s)

@@ -15,7 +15,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -156,7 +155,7 @@ func (c *config) soak(ctx context.Context) (*report, error) {
 	for i := 0; ctx.Err() == nil && !c.finished(r); i++ {
 		n := i % len(schedules)
 		kind, list := c.topologies[n], schedules[n].next(random)
-		if err := inTestRun(func(h *harness) { c.run(ctx, h, kind, list, random, r) }); err != nil {
+		if err := redistest.Program(func(tb testing.TB) { c.run(ctx, tb, kind, list, random, r) }); err != nil {
 			r.failedRuns = append(r.failedRuns, fmt.Sprintf("%s: %v", kind, err))
 			if len(r.failedRuns) > 2+r.runs/10 {
 				return r, errors.New("too many test runs were not finished")
@@ -173,42 +172,6 @@ func (c *config) finished(r *report) bool {
 		return len(r.violations) > 0
 	}
 	return slices.ContainsFunc(r.violations, func(v violation) bool { return v.rule == c.until })
-}
-
-// A harness is the testing.TB for the servers and proxies of a test run. A failure ends the test run by a
-// panic.
-type harness struct {
-	testing.TB
-	dir      string
-	cleanups []func()
-}
-
-func (h *harness) Helper()                           {}
-func (h *harness) Context() context.Context          { return context.Background() }
-func (h *harness) Cleanup(f func())                  { h.cleanups = append(h.cleanups, f) }
-func (h *harness) Fatal(args ...any)                 { panic(fmt.Sprint(args...)) }
-func (h *harness) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
-func (h *harness) Skip(args ...any)                  { panic(fmt.Sprint(args...)) }
-func (h *harness) TempDir() string                   { return must(os.MkdirTemp(h.dir, "")) }
-
-// inTestRun calls f with a harness, and returns the failure that ended the test run, if any.
-func inTestRun(f func(h *harness)) (err error) {
-	h := &harness{dir: must(os.MkdirTemp("", "baton-soak-"))}
-	defer func() {
-		p := recover()
-		for _, cleanup := range slices.Backward(h.cleanups) {
-			cleanup()
-		}
-		_ = os.RemoveAll(h.dir)
-		if _, mistake := p.(runtime.Error); mistake {
-			panic(p)
-		}
-		if p != nil {
-			err = fmt.Errorf("%v", p)
-		}
-	}()
-	f(h)
-	return nil
 }
 
 func check(err error) {

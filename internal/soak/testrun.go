@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
@@ -28,17 +29,17 @@ type testRun struct {
 }
 
 // run runs a test run with these faults, until ctx is done.
-func (c *config) run(ctx context.Context, h *harness, kind string, list []fault, random *rand.Rand, r *report) {
+func (c *config) run(ctx context.Context, tb testing.TB, kind string, list []fault, random *rand.Rand, r *report) {
 	tr := &testRun{config: c, report: r, random: random, ttl: c.ttl, timeline: &timeline{byID: map[int64]*interval{}}}
 	if tr.ttl == 0 {
 		tr.ttl = time.Duration(500+random.IntN(1501)) * time.Millisecond
 	}
-	tr.topology = newTopology(h, kind)
+	tr.topology = newTopology(tb, kind)
 	for _, n := range tr.topology.masters() {
 		count := must(strconv.Atoi(n.info("connected_clients")))
 		tr.clients = append(tr.clients, count+1) // one more, for a replica's connection or the admin client
 	}
-	tr.fleet = newFleet(h, plan{System: c.system, TTL: tr.ttl, Seed: random.Uint64(), Keys: c.keys}, tr.topology)
+	tr.fleet = newFleet(tb, plan{System: c.system, TTL: tr.ttl, Seed: random.Uint64(), Keys: c.keys}, tr.topology)
 	r.runs++
 	var last *row
 	for _, f := range list {
