@@ -7,9 +7,9 @@ import (
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
 
-// TestSlotMovesAtomically moves a slot with all its keys while each primitive is held and has a
-// waiter. The holds survive, and are handed over afterwards.
-func TestSlotMovesAtomically(t *testing.T) {
+// TestSlotMovesAtOnce moves a slot with all its keys while each primitive is held and has a waiter. The
+// holds survive, and are handed over afterwards.
+func TestSlotMovesAtOnce(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, 2)
 	here, there := c.Client(t), c.Client(t)
@@ -34,7 +34,7 @@ func TestSlotMovesAtomically(t *testing.T) {
 		}
 		all[name] = moved{holder, h, waited}
 	}
-	c.MoveAtomically(t, c.Slot(t, "{t}"))
+	c.MoveAtOnce(t, c.Slot(t, "{t}"), 0)
 	for name, m := range all {
 		if err := m.err(); err != nil {
 			t.Errorf("%s: the hold after the move: %v", name, err)

@@ -42,13 +42,15 @@ func AwaitEmpty(tb testing.TB, rdb *redis.Client, ttl time.Duration, part string
 	tb.Helper()
 	ctx := context.Background()
 	Eventually(tb, ttl+Patience, func() bool {
-		for _, key := range rdb.Keys(ctx, "*").Val() {
+		keys, err := rdb.Keys(ctx, "*").Result()
+		for _, key := range keys {
 			spared := part != "" && strings.HasPrefix(key, "baton:{") && strings.Contains(key, part)
 			if !spared && rdb.HLen(ctx, key).Val() != 1 || rdb.PTTL(ctx, key).Val() <= 0 {
 				return false
 			}
 		}
-		return len(rdb.PubSubChannels(ctx, "baton:*").Val()) == 0
+		channels, again := rdb.PubSubChannels(ctx, "baton:*").Result()
+		return err == nil && again == nil && len(channels) == 0
 	}, "keys or subscriptions are left in Redis")
 }
 

@@ -61,14 +61,27 @@ func (m *Migration) Finish(tb testing.TB) {
 	m.cluster.agree(tb)
 }
 
-// MoveAtOnce moves a slot, with all its keys, to the next node in one step. On servers before
-// Valkey 9.0 it imitates that step. The caller must have paused the writes of the node that serves
-// the slot. That node deletes its keys when it learns of the new owner.
-func (c *Cluster) MoveAtOnce(tb testing.TB, slot int64) {
+// MoveAtOnce moves a slot, with all its keys, to the next node in one step. On servers before Valkey
+// 9.0 it imitates that step. Then, and for the given time before the move, the writes of the node that
+// serves the slot are paused.
+func (c *Cluster) MoveAtOnce(tb testing.TB, slot int64, pause time.Duration) {
 	tb.Helper()
 	from, to := c.ownerAndNext(tb, slot)
-	if from.movesSlots() {
-		c.MoveAtomically(tb, slot)
+	_, err := from.do("CLUSTER", "GETSLOTMIGRATIONS")
+	if pause > 0 || err != nil {
+		from.Do(tb, "CLIENT", "PAUSE", 60_000, "WRITE")
+		defer from.Do(tb, "CLIENT", "UNPAUSE")
+		<-time.After(pause) // the test is about TTLs that end in the pause
+	}
+	if err == nil {
+		from.Do(tb, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", to.Do(tb, "CLUSTER", "MYID"))
+		Eventually(tb, 20*time.Second, func() bool {
+			all := fmt.Sprint(from.Do(tb, "CLUSTER", "GETSLOTMIGRATIONS"))
+			if strings.Contains(all, "failed") {
+				tb.Fatal(all)
+			}
+			return c.Owner(tb, slot) == to
+		}, "the slot has moved")
 		c.agree(tb)
 		return
 	}
@@ -90,39 +103,4 @@ func (c *Cluster) MoveAtOnce(tb testing.TB, slot int64) {
 	}
 	to.Do(tb, "CLUSTER", "SETSLOT", slot, "NODE", to.Do(tb, "CLUSTER", "MYID"))
 	c.agree(tb)
-}
-
-// WhileWritesArePaused pauses the writes of the node that serves the slot, sleeps for the given
-// time, calls f, and resumes the writes.
-func (c *Cluster) WhileWritesArePaused(tb testing.TB, slot int64, pause time.Duration, f func()) {
-	tb.Helper()
-	from := c.Owner(tb, slot)
-	from.Do(tb, "CLIENT", "PAUSE", 60_000, "WRITE")
-	<-time.After(pause) // the test is about TTLs that end in the pause
-	f()
-	from.Do(tb, "CLIENT", "UNPAUSE")
-}
-
-func (s *Server) movesSlots() bool {
-	_, err := s.do("CLUSTER", "GETSLOTMIGRATIONS")
-	return err == nil
-}
-
-// MoveAtomically asks the servers to move a slot, with all its keys, to the next node. It skips the
-// test on servers before Valkey 9.0.
-func (c *Cluster) MoveAtomically(tb testing.TB, slot int64) (to *Server) {
-	tb.Helper()
-	from, to := c.ownerAndNext(tb, slot)
-	if !from.movesSlots() {
-		tb.Skip("only Valkey 9.0 and newer move slots atomically")
-	}
-	from.Do(tb, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", to.Do(tb, "CLUSTER", "MYID"))
-	Eventually(tb, 20*time.Second, func() bool {
-		all := fmt.Sprint(from.Do(tb, "CLUSTER", "GETSLOTMIGRATIONS"))
-		if strings.Contains(all, "failed") {
-			tb.Fatal(all)
-		}
-		return c.Owner(tb, slot) == to
-	}, "the slot has moved")
-	return to
 }

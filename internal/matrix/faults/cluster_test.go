@@ -215,7 +215,7 @@ func TestClusterSlotMovesWhileClaimsLinger(t *testing.T) {
 			switch refused := c.Errors(t, "TRYAGAIN"); {
 			case move == 2:
 			case atOnce:
-				c.WhileWritesArePaused(t, slot, 2*ttl, func() { c.MoveAtOnce(t, slot) })
+				c.MoveAtOnce(t, slot, 2*ttl)
 			default:
 				m := c.Migrate(t, slot)
 				m.Move(t, "key")
@@ -258,7 +258,7 @@ func TestClusterSlotMovesAtOnce(t *testing.T) {
 	expectLoss(t, gone, done, start, short)
 	receive(t, "to report the loss of the task", ctx.Done(), start, short)
 	expectExcluded(t, next, time.Until(start.Add(pause)))
-	c.MoveAtOnce(t, slot)
+	c.MoveAtOnce(t, slot, 0)
 	from.Do(t, "CLIENT", "UNPAUSE")
 	l := grant(t, "to lock after the move", next, poll)
 	if c.Owner(t, slot) == from {

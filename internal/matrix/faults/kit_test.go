@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -231,17 +230,8 @@ func expectOwner(t *testing.T, s *redistest.Server, token any) {
 // expire.
 func expectNothingLeft(t *testing.T, s *redistest.Server, within time.Duration) {
 	t.Helper()
-	start, left := time.Now(), ""
-	redistest.Eventually(t, within+slack, func() bool {
-		left = ""
-		for _, key := range s.Keys(t) {
-			fence := strings.HasPrefix(key, "baton:{") && strings.Contains(key, "}:fence")
-			if !fence && (s.Do(t, "TYPE", key) != "hash" || s.Do(t, "HLEN", key) != int64(1)) {
-				left += key + " "
-			}
-		}
-		return left == "" && s.Subscribers(t, "baton:*") == 0
-	}, "Redis is empty, except for subscriptions and %v", &left)
+	start := time.Now()
+	redistest.AwaitEmpty(t, s.Client(t), within+linger, "}:fence")
 	checkBound(t, "to leave nothing in Redis", start, within+linger)
 }
 
