@@ -20,7 +20,7 @@ func TestExamples(t *testing.T) { adaptertest.Examples(t) }
 
 // newLocker returns a locker with a client of its own, like another process.
 func newLocker(t *testing.T, rdb *redis.Client) *certmagiclock.Locker {
-	return certmagiclock.New(mutex.NewPool(adaptertest.NewClient(t, rdb), "certmagic:"))
+	return certmagiclock.New(mutex.NewPool(redistest.Sibling(t, rdb), "certmagic:"))
 }
 
 func TestLocker(t *testing.T) {

@@ -9,7 +9,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-3d5fec5c/baton/examples/adapters/gocronlock"
-	"github.com/seed-3d5fec5c/baton/examples/adapters/internal/adaptertest"
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
@@ -17,7 +16,7 @@ import (
 // TestElectorLost: a loss cancels the job's ctx, and the elector campaigns again. Run resigns at its end.
 func TestElectorLost(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
-		election := mutex.NewElection(adaptertest.NewClient(t, rdb), "leader")
+		election := mutex.NewElection(redistest.Sibling(t, rdb), "leader")
 		election.TTL = time.Second
 		e := gocronlock.NewElector(election)
 		ctx, cancel := e.Context(t.Context())

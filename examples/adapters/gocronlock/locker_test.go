@@ -24,7 +24,7 @@ func TestExamples(t *testing.T) { adaptertest.Examples(t) }
 
 // newLocker returns a locker with a client of its own, like another process.
 func newLocker(t *testing.T, rdb *redis.Client, every time.Duration) *gocronlock.Locker {
-	return gocronlock.NewLocker(adaptertest.NewClient(t, rdb), "cron:", every)
+	return gocronlock.NewLocker(redistest.Sibling(t, rdb), "cron:", every)
 }
 
 // TestLockerRunsOnce runs a job of 1 ms every minute in two schedulers, for ten minutes. The second

@@ -23,7 +23,7 @@ func TestExamples(t *testing.T) { adaptertest.Examples(t) }
 
 // newLocker returns a locker with a client of its own, like another process.
 func newLocker(t *testing.T, rdb *redis.Client) *gooselock.Locker {
-	return gooselock.New(mutex.New(adaptertest.NewClient(t, rdb), "migrate"))
+	return gooselock.New(mutex.New(redistest.Sibling(t, rdb), "migrate"))
 }
 
 // TestUp runs goose itself with five lockers, each shared by two providers.

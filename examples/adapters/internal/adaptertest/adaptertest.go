@@ -1,4 +1,4 @@
-// Package adaptertest has helpers for the tests of the adapters.
+// Package adaptertest has a helper for the tests of the adapters.
 package adaptertest
 
 import (
@@ -7,18 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
-
-// NewClient returns another client of the same server. The library treats it as another process.
-func NewClient(t *testing.T, rdb *redis.Client) *redis.Client {
-	o := *rdb.Options()
-	other := redis.NewClient(&o)
-	t.Cleanup(func() { other.Close() })
-	return other
-}
 
 // Examples runs the examples of the test binary again, on a real server. By default they
 // run on an embedded server.
