@@ -29,9 +29,7 @@ func TestLocker(t *testing.T) {
 		ctx := t.Context()
 		cancelled, cancel := context.WithCancel(ctx)
 		cancel()
-		if err := ours.Lock(ctx, "a"); err != nil {
-			t.Fatal(err)
-		}
+		adaptertest.Check(t, ours.Lock(ctx, "a"))
 		if ok, err := theirs.TryLock(ctx, "a"); ok || err != nil {
 			t.Errorf("TryLock of a held name: %v, %v", ok, err)
 		}
@@ -52,9 +50,7 @@ func TestLocker(t *testing.T) {
 		if err := ours.Unlock(ctx, "a"); err == nil {
 			t.Error("Unlock of an unlocked name: nil")
 		}
-		if err := errors.Join(<-got, theirs.Unlock(ctx, "a"), theirs.Unlock(ctx, "b")); err != nil {
-			t.Error(err)
-		}
+		adaptertest.Check(t, errors.Join(<-got, theirs.Unlock(ctx, "a"), theirs.Unlock(ctx, "b")))
 	})
 }
 
@@ -66,9 +62,7 @@ func TestLockerLost(t *testing.T) {
 		pool := mutex.NewPool(rdb, "certmagic:")
 		pool.TTL = 300 * time.Millisecond
 		l := certmagiclock.New(pool)
-		if err := l.Lock(t.Context(), "a"); err != nil {
-			t.Fatal(err)
-		}
+		adaptertest.Check(t, l.Lock(t.Context(), "a"))
 		rdb.Del(t.Context(), "certmagic:a")
 		pool.TTL = mutex.DefaultTTL
 		if err := l.Lock(t.Context(), "a"); err != nil { // returns when the loss is known

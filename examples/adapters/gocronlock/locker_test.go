@@ -35,9 +35,7 @@ func TestLockerRunsOnce(t *testing.T) {
 		var runs, skipped atomic.Int32
 		for range 2 {
 			s, err := gocron.NewScheduler(gocron.WithDistributedLocker(newLocker(t, rdb, 30*time.Second)))
-			if err != nil {
-				t.Fatal(err)
-			}
+			adaptertest.Check(t, err)
 			defer s.Shutdown()
 			_, err = s.NewJob(gocron.DurationJob(time.Minute), gocron.NewTask(func() {
 				time.Sleep(time.Millisecond)
@@ -48,9 +46,7 @@ func TestLockerRunsOnce(t *testing.T) {
 				}
 				skipped.Add(1)
 			})))
-			if err != nil {
-				t.Fatal(err)
-			}
+			adaptertest.Check(t, err)
 			s.Start()
 			time.Sleep(200 * time.Millisecond)
 		}
@@ -67,19 +63,13 @@ func TestLockerContended(t *testing.T) {
 		ours, theirs := newLocker(t, rdb, every), newLocker(t, rdb, every)
 		start := time.Now()
 		lock, err := ours.Lock(t.Context(), "job")
-		if err != nil {
-			t.Fatal(err)
-		}
+		adaptertest.Check(t, err)
 		if _, err := theirs.Lock(t.Context(), "job"); !errors.Is(err, mutex.ErrLocked) {
 			t.Errorf("Lock of a running job: %v", err)
 		}
 		other, err := theirs.Lock(t.Context(), "another job")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := errors.Join(other.Unlock(t.Context()), lock.Unlock(t.Context())); err != nil {
-			t.Error(err)
-		}
+		adaptertest.Check(t, err)
+		adaptertest.Check(t, errors.Join(other.Unlock(t.Context()), lock.Unlock(t.Context())))
 		if err := other.Unlock(t.Context()); !errors.Is(err, mutex.ErrUnlocked) {
 			t.Errorf("second Unlock: %v", err)
 		}
@@ -90,9 +80,7 @@ func TestLockerContended(t *testing.T) {
 		if passed := time.Since(start); passed < every {
 			t.Errorf("the job runs again after %v", passed)
 		}
-		if err := lock.Unlock(t.Context()); err != nil {
-			t.Error(err)
-		}
+		adaptertest.Check(t, lock.Unlock(t.Context()))
 	})
 }
 
@@ -101,9 +89,7 @@ func TestLockerLost(t *testing.T) {
 		locker := gocronlock.NewLocker(rdb, "cron:", time.Minute)
 		locker.TTL = 300 * time.Millisecond
 		lock, err := locker.Lock(t.Context(), "job")
-		if err != nil {
-			t.Fatal(err)
-		}
+		adaptertest.Check(t, err)
 		ctx, stop := locker.Context(t.Context(), "job")
 		defer stop()
 		rdb.Del(t.Context(), "cron:job")

@@ -90,9 +90,7 @@ func TestLocker(t *testing.T) {
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		ours, theirs := newLocker(t, rdb), newLocker(t, rdb)
 		ours.Lost = func(err error) { t.Errorf("Lost: %v", err) }
-		if err := ours.Lock(t.Context(), nil); err != nil {
-			t.Fatal(err)
-		}
+		adaptertest.Check(t, ours.Lock(t.Context(), nil))
 		for _, l := range []*gooselock.Locker{ours, theirs} {
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
@@ -103,9 +101,7 @@ func TestLocker(t *testing.T) {
 		if err := theirs.Unlock(t.Context(), nil); err == nil {
 			t.Error("Unlock of another Locker's lock: nil")
 		}
-		if err := ours.Unlock(t.Context(), nil); err != nil {
-			t.Error(err)
-		}
+		adaptertest.Check(t, ours.Unlock(t.Context(), nil))
 		if err := errors.Join(theirs.Lock(t.Context(), nil), theirs.Unlock(t.Context(), nil)); err != nil {
 			t.Error(err)
 		}

@@ -31,6 +31,13 @@ var update = flag.Bool("update", false, "write the screenshots of the README")
 
 func TestMain(m *testing.M) { redistest.Main(m, nil) }
 
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // build returns the program of an example.
 func build(t *testing.T, name string) string {
 	t.Helper()
@@ -49,12 +56,8 @@ func start(t *testing.T, s *redistest.Server, program string, args ...string) *b
 	cmd := exec.Command(program, args...)
 	cmd.Env = append(os.Environ(), "REDIS_URL="+s.URL(), "USER=")
 	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
+	check(t, cmd.Start())
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(os.Interrupt)
 		_ = cmd.Wait()
@@ -146,9 +149,7 @@ func lock(t *testing.T, s *redistest.Server, key, label string) *mutex.Lease {
 	m := mutex.New(s.Client(t), key)
 	m.Label = label
 	l, err := m.LockContext(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	return l
 }
 
@@ -163,9 +164,7 @@ func TestRowsFollowTheLock(t *testing.T) {
 	other.Label = "api-2"
 	wait := other.LockChan(t.Context())
 	b.until("the waiter appears", row("orders")+`.querySelector(".queue .label")?.textContent === "api-2"`)
-	if err := l.Unlock(); err != nil {
-		t.Error(err)
-	}
+	check(t, l.Unlock())
 	l = (<-wait).Lease
 	b.until("the new holder appears", held("orders", "api-2")+` && !`+row("orders")+`.querySelector(".queue .h")`)
 	if got, want := eval[string](b, row("orders")+`.querySelector(".fence").textContent`), fmt.Sprint(l.Fence()); got != want {
@@ -174,9 +173,7 @@ func TestRowsFollowTheLock(t *testing.T) {
 	if left := eval[float64](b, `+`+row("orders")+`.querySelector(".bar i").style.transform.match(/[\d.]+/)[0]`); left <= 0 || left > 1 {
 		t.Errorf("the bar shows %v", left)
 	}
-	if err := l.Unlock(); err != nil {
-		t.Error(err)
-	}
+	check(t, l.Unlock())
 	b.until("the row disappears", `!`+row("orders"))
 
 	_ = lock(t, s, "before", "a")
@@ -186,9 +183,7 @@ func TestRowsFollowTheLock(t *testing.T) {
 	if !eval[bool](b, held("before", "a")) {
 		t.Error("the page lost its rows")
 	}
-	if err := s.Restart(); err != nil {
-		t.Fatal(err)
-	}
+	check(t, s.Restart())
 	defer lock(t, s, "after", "b").Unlock()
 	b.until("the page recovers", held("after", "b")+` && !`+row("before")+` && getComputedStyle(document.getElementById("banner")).display === "none"`)
 }
@@ -272,9 +267,7 @@ func TestHandoff(t *testing.T) {
 	writer.LockChan(t.Context())
 	exports := semaphore.NewWeighted(s.Client(t), "export:slots", 4)
 	exports.Label = "export-7"
-	if err := exports.Acquire(t.Context(), 3); err != nil {
-		t.Fatal(err)
-	}
+	check(t, exports.Acquire(t.Context(), 3))
 	defer exports.Release(3)
 	semaphore.NewLimiter(s.Client(t), "mails", 0.1, 40).AllowN(28)
 
@@ -314,8 +307,6 @@ func TestHandoff(t *testing.T) {
 	} {
 		var png []byte
 		b.do(append(actions, chromedp.Sleep(time.Second), chromedp.CaptureScreenshot(&png))...)
-		if err := os.WriteFile(filepath.Join("..", name), png, 0o644); err != nil {
-			t.Error(err)
-		}
+		check(t, os.WriteFile(filepath.Join("..", name), png, 0o644))
 	}
 }

@@ -31,6 +31,13 @@ import (
 	"github.com/seed-3d5fec5c/baton/mutex"
 )
 
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A scrape is a page of metrics with its time.
 type scrape struct {
 	at   time.Time
@@ -64,9 +71,7 @@ func record(t *testing.T) (scrapes []scrape, firstFault time.Time) {
 		}
 		pass(8, func() { // notified after 0.1 s
 			l, err := other.LockContext(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
+			check(t, err)
 			time.AfterFunc(100*time.Millisecond, func() { unlock(l) })
 			m.Lock()
 			time.Sleep(5 * time.Second) // renewed
@@ -82,9 +87,7 @@ func record(t *testing.T) (scrapes []scrape, firstFault time.Time) {
 			}
 			lock := func() *mutex.Lease {
 				l, err := m.LockContext(t.Context())
-				if err != nil {
-					t.Fatal(err)
-				}
+				check(t, err)
 				return l
 			}
 			unlock(lock())
@@ -117,9 +120,7 @@ func newSeries(t *testing.T, scrapes []scrape) series {
 			if err == io.EOF {
 				break
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			check(t, err)
 			for _, sample := range page {
 				key := sample.Metric.String()
 				if all[key] == nil {
@@ -193,15 +194,11 @@ func TestQueries(t *testing.T) {
 	last := scrapes[len(scrapes)-1].at
 	e := engine{promql.NewEngine(promql.EngineOpts{MaxSamples: 1e7, Timeout: time.Minute}), newSeries(t, scrapes)}
 	text, err := os.ReadFile("dashboard.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	var dashboard struct {
 		Panels []struct{ Targets []struct{ Expr string } }
 	}
-	if err := json.Unmarshal(text, &dashboard); err != nil {
-		t.Fatal(err)
-	}
+	check(t, json.Unmarshal(text, &dashboard))
 	n := 0
 	for _, p := range dashboard.Panels {
 		for _, target := range p.Targets {

@@ -1,4 +1,4 @@
-// Package adaptertest has a helper for the tests of the adapters.
+// Package adaptertest has helpers for the tests of the adapters.
 package adaptertest
 
 import (
@@ -9,6 +9,14 @@ import (
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
 )
+
+// Check ends the test on an error.
+func Check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
 
 // Examples runs the examples of the test binary again, on a real server. By default they
 // run on an embedded server.
