@@ -7,7 +7,6 @@ import (
 	"io"
 	"runtime"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -42,19 +41,6 @@ func expect(t *testing.T, what string, got, want any) {
 	}
 }
 
-func TestMiniExpiresInFakeTime(t *testing.T) {
-	for range 2 { // the globals of go-redis must not bind it to the first bubble
-		synctest.Test(t, func(t *testing.T) {
-			rdb := MiniClient(t, Mini(t))
-			must(rdb.Set(ctx, "k", "v", time.Hour).Err())
-			time.Sleep(time.Hour - time.Nanosecond)
-			expect(t, "before the TTL", rdb.Exists(ctx, "k").Val(), int64(1))
-			time.Sleep(time.Nanosecond)
-			expect(t, "after the TTL", rdb.Exists(ctx, "k").Val(), int64(0))
-		})
-	}
-}
-
 func TestStatsCountEachCommand(t *testing.T) {
 	s := Start(t)
 	rdb := s.Client(t, Patient)
@@ -76,27 +62,13 @@ func TestStatsCountEachCommand(t *testing.T) {
 	expect(t, "requests when idle", s.Stats(t).Since(s.Stats(t)).Requests(), int64(0))
 }
 
-// A recorder records how a test would have ended.
-type recorder struct {
-	testing.TB
-	end string
-}
-
-func (r *recorder) Fatal(args ...any) { r.end = "failed: " + fmt.Sprint(args...); runtime.Goexit() }
-func (r *recorder) Skip(args ...any)  { r.end = "skipped: " + fmt.Sprint(args...); runtime.Goexit() }
-
 func TestMissingServerSkipsOrFails(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	t.Setenv("BATON_REDIS_SERVER", "")
-	for required, want := range map[string]string{"": "skipped: " + missing, "1": "failed: " + missing} {
+	for required, want := range map[string]string{"": "skipped: " + missing, "1": missing} {
 		t.Setenv("BATON_REQUIRE_REDIS", required)
-		r, done := &recorder{TB: t}, make(chan struct{})
-		go func() {
-			defer close(done)
-			Start(r)
-		}()
-		<-done
-		expect(t, "without a server", r.end, want)
+		err := Program(func(tb testing.TB) { Start(tb) })
+		expect(t, "without a server", fmt.Sprint(err), want)
 	}
 }
 

@@ -101,7 +101,6 @@ func (l *link) request(frame []byte) bool {
 		return true
 	}
 	command, words := head(frame)
-	p.requests[command]++
 	r := p.ruleFor(frame)
 	if r.fault == cutRequest {
 		p.faults.RequestsCut++

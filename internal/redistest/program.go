@@ -21,7 +21,7 @@ func (p *program) Context() context.Context          { return context.Background
 func (p *program) Cleanup(f func())                  { p.cleanups = append(p.cleanups, f) }
 func (p *program) Fatal(args ...any)                 { panic(fmt.Sprint(args...)) }
 func (p *program) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
-func (p *program) Skip(args ...any)                  { panic(fmt.Sprint(args...)) }
+func (p *program) Skip(args ...any)                  { panic("skipped: " + fmt.Sprint(args...)) }
 
 func (p *program) TempDir() string {
 	dir, err := os.MkdirTemp(p.dir, "")

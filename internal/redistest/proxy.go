@@ -19,13 +19,12 @@ type Proxy struct {
 	raw      bool           // do not parse RESP
 	running  sync.WaitGroup // the accepting goroutine, and one per link
 
-	mu       sync.Mutex
-	links    map[*link]struct{}
-	closed   bool
-	target   string
-	rules    []rule
-	faults   Faults
-	requests map[string]int64 // by command
+	mu     sync.Mutex
+	links  map[*link]struct{}
+	closed bool
+	target string
+	rules  []rule
+	faults Faults
 
 	delay, messageDelay       time.Duration
 	holdRequests, holdReplies bool
@@ -67,7 +66,7 @@ func newProxy(tb testing.TB, target string, raw bool) *Proxy {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(err)
-	p := &Proxy{listener: l, raw: raw, target: target, links: map[*link]struct{}{}, requests: map[string]int64{}}
+	p := &Proxy{listener: l, raw: raw, target: target, links: map[*link]struct{}{}}
 	p.running.Go(p.accept)
 	tb.Cleanup(p.Close)
 	return p
@@ -124,14 +123,6 @@ func (p *Proxy) Faults() Faults {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.faults
-}
-
-// Requests returns how many requests with the command, e.g. "evalsha", clients have sent, forwarded
-// or not. Unlike the server's own statistics, it does not count commands inside scripts.
-func (p *Proxy) Requests(command string) int64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.requests[strings.ToLower(command)]
 }
 
 // set changes the faults that are on, and wakes all writers.

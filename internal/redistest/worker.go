@@ -75,14 +75,10 @@ func Spawn(tb testing.TB, name string, env ...string) *Worker {
 }
 
 func eachLine(r io.Reader, f func(string)) {
-	for b := bufio.NewReader(r); ; {
-		line, err := b.ReadString('\n')
-		if line != "" {
-			f(strings.TrimRight(line, "\r\n"))
-		}
-		if err != nil {
-			return
-		}
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 10<<20)
+	for lines.Scan() {
+		f(lines.Text())
 	}
 }
 

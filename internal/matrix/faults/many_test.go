@@ -18,31 +18,28 @@ import (
 
 // The tests that keep the processors busy are not parallel: they run before the others.
 
-// inParallel calls f with 0 to n-1, atATime of them concurrently.
-func inParallel(n, atATime int, f func(i int)) {
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range atATime {
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				f(i)
-			}
-		})
-	}
-	wg.Wait()
-}
-
 // lockMany locks n keys with the prefix until the end of the test, atATime of them concurrently.
 func lockMany(t *testing.T, rdb redis.UniversalClient, prefix string, n, atATime int, ttl time.Duration) []*mutex.Lease {
 	t.Helper()
 	all := make([]*mutex.Lease, n)
-	inParallel(n, atATime, func(i int) {
+	inParallel := func(f func(i int)) {
+		var wg sync.WaitGroup
+		for first := range atATime {
+			wg.Go(func() {
+				for i := first; i < n; i += atATime {
+					f(i)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	inParallel(func(i int) {
 		var err error
 		if all[i], err = mutexAt(rdb, fmt.Sprint(prefix, i), ttl).LockContext(t.Context()); err != nil {
 			t.Error(err)
 		}
 	})
-	t.Cleanup(func() { inParallel(n, atATime, func(i int) { _ = all[i].Unlock() }) })
+	t.Cleanup(func() { inParallel(func(i int) { _ = all[i].Unlock() }) })
 	if t.Failed() {
 		t.FailNow()
 	}
@@ -218,7 +215,10 @@ func TestSlowDialsLoseNoLease(t *testing.T) {
 		dial := redis.NewDialer(&redis.Options{DialTimeout: 5 * time.Second})
 		rdb := client(t, func(ctx context.Context, network, addr string) (net.Conn, error) {
 			if slow.Load() {
-				<-time.After(delay)
+				select {
+				case <-time.After(delay):
+				case <-t.Context().Done(): // no dial outlives the test
+				}
 			}
 			return dial(ctx, network, addr)
 		})
