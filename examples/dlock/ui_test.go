@@ -316,19 +316,18 @@ func TestUIBoundsConnections(t *testing.T) {
 	if a, _ := v.request("GET", "/events", nil); a.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("one page more: %s", a.Status)
 	}
-	replied := make(chan bool, 500)
-	var conns []net.Conn
+	replied, enough := make(chan bool), make(chan struct{})
 	for range 500 {
-		c, err := net.Dial("tcp", v.host)
-		if err != nil {
-			replied <- false
-			continue
-		}
-		conns = append(conns, c)
 		go func() {
-			_, _ = io.WriteString(c, "HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-			n, _ := c.Read(make([]byte, 1))
+			n := 0
+			c, err := net.Dial("tcp", v.host)
+			if err == nil {
+				defer c.Close()
+				_, _ = io.WriteString(c, "HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+				n, _ = c.Read(make([]byte, 1))
+			}
 			replied <- n == 1
+			<-enough
 		}()
 	}
 	served := 0
@@ -342,9 +341,7 @@ func TestUIBoundsConnections(t *testing.T) {
 	}
 	defer lock(t, s, "key").Unlock()
 	v.until("the stream continues", func() bool { return v.has("key") })
-	for _, c := range conns {
-		_ = c.Close()
-	}
+	close(enough)
 	redistest.Eventually(t, redistest.Patience, func() bool {
 		a, err := v.client.Head("http://" + v.host + "/")
 		if err == nil {

@@ -244,9 +244,9 @@ func TestControls(t *testing.T) {
 	}
 }
 
-// TestHandoff records the frames of three processes of examples/handoff for 20 s. With -update, it
-// writes the screenshots of the README.
-func TestHandoff(t *testing.T) {
+// TestScreenshots shows the holds of three processes of examples/handoff, and other locks. With -update,
+// it writes the screenshots of the README.
+func TestScreenshots(t *testing.T) {
 	s := redistest.Start(t)
 	handoff := build(t, "handoff")
 	for range 3 {
@@ -273,29 +273,7 @@ func TestHandoff(t *testing.T) {
 
 	b := open(t, s, "/#b3JkZXJzOnNldHRsZQ") // the id of orders:settle
 	b.until("the detail opens", `!!`+row("orders:settle")+`?.parentNode.querySelector("tr.detail")`)
-	before := s.Stats(t)
-	eval[any](b, `void (recorded = [last], show = frame, frame = f => { recorded.push(f); show(f); })`)
-	b.until("20 s are recorded", `last.now - recorded[0].now > 20000`)
-	holds, fence := map[int]int{}, ""
-	for _, h := range eval[[]struct {
-		PID   int
-		Fence string
-	}](b, `recorded.flatMap(f => f.rows || []).filter(r => r.name === "orders:settle").flatMap(r => r.holders?.[0] || [])`) {
-		if h.Fence < fence {
-			t.Errorf("fence %s follows %s", h.Fence, fence)
-		} else if h.Fence > fence {
-			fence = h.Fence
-			holds[h.PID]++
-		}
-	}
-	cost, all := eval[int](b, `Math.max(...recorded.map(f => f.cost))`), s.Stats(t).Since(before)
-	t.Logf("holds by process %v; at most %d commands per second by the page; %d requests in total", holds, cost, all.Requests())
-	if len(holds) != 3 {
-		t.Errorf("holds by process: %v", holds)
-	}
-	if n := eval[int](b, `strip.size`); n < 6 {
-		t.Errorf("the strip has %d blocks", n)
-	}
+	b.until("the holds are shown", `strip.size >= 6`)
 	if !*update {
 		return
 	}
