@@ -207,10 +207,9 @@ func TestClusterSlotMovesWhileClaimsLinger(t *testing.T) {
 		often.Linger = ttl / 10
 		x := contend(t, map[*mutex.Mutex]time.Duration{often: time.Millisecond, seldom: 100 * time.Millisecond})
 		for move := range 3 {
-			before := x.count()
+			oftenBefore, seldomBefore := x.holds[often].Load(), x.holds[seldom].Load()
 			redistest.Eventually(t, 2*redistest.Patience, func() bool {
-				now := x.count()
-				return now[often] > before[often]+20 && now[seldom] > before[seldom]+3
+				return x.holds[often].Load() > oftenBefore+20 && x.holds[seldom].Load() > seldomBefore+3
 			}, "both continue after %d moves", move)
 			switch refused := c.Errors(t, "TRYAGAIN"); {
 			case move == 2:

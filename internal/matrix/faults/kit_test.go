@@ -6,8 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -238,31 +238,37 @@ func expectNothingLeft(t *testing.T, s *redistest.Server, within time.Duration) 
 // The contenders lock and unlock a key from several processes until end is called. They check mutual
 // exclusion, and that fences grow.
 type contenders struct {
-	t    *testing.T
-	ctx  context.Context
-	stop context.CancelFunc
-	wg   sync.WaitGroup
+	t     *testing.T
+	end   func()
+	holds map[*mutex.Mutex]*atomic.Int64
+	lost  atomic.Int64
 
 	mu     sync.Mutex
 	inside *mutex.Lease
 	fence  int64
-	holds  map[*mutex.Mutex]int
-	lost   int
 }
 
 // contend starts two goroutines for each Mutex. They pause between two holds.
 func contend(t *testing.T, pauses map[*mutex.Mutex]time.Duration) *contenders {
-	c := &contenders{t: t, holds: map[*mutex.Mutex]int{}}
-	c.ctx, c.stop = context.WithCancel(t.Context())
+	c := &contenders{t: t, holds: map[*mutex.Mutex]*atomic.Int64{}}
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for m := range pauses {
+		c.holds[m] = new(atomic.Int64)
+	}
 	for m, pause := range pauses {
 		for range 2 {
-			c.wg.Go(func() {
-				for c.ctx.Err() == nil {
-					c.hold(m, min(pause, time.Millisecond))
+			wg.Go(func() {
+				for ctx.Err() == nil {
+					c.hold(ctx, m, min(pause, time.Millisecond))
 					time.Sleep(pause)
 				}
 			})
 		}
+	}
+	c.end = func() {
+		stop()
+		wg.Wait()
 	}
 	t.Cleanup(c.end)
 	return c
@@ -277,56 +283,44 @@ func contendBusily(t *testing.T, clients ...*redis.Client) *contenders {
 	return contend(t, pauses)
 }
 
-func (c *contenders) locked(f func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	f()
-}
-
 // hold locks and unlocks once. The hold lasts for at least d.
-func (c *contenders) hold(m *mutex.Mutex, d time.Duration) {
-	l, err := m.LockContext(c.ctx)
+func (c *contenders) hold(ctx context.Context, m *mutex.Mutex, d time.Duration) {
+	l, err := m.LockContext(ctx)
 	if err != nil {
-		if c.ctx.Err() == nil {
+		if ctx.Err() == nil {
 			c.t.Errorf("LockContext: %v", err)
 		}
 		return
 	}
-	c.locked(func() {
-		if c.inside != nil && c.inside.Err() == nil && l.Err() == nil {
-			c.t.Errorf("two goroutines hold the lock, with fences %d and %d", c.inside.Fence(), l.Fence())
-		}
-		if l.Fence() <= c.fence {
-			c.t.Errorf("fence %d after %d", l.Fence(), c.fence)
-		}
-		c.inside, c.fence = l, l.Fence()
-		c.holds[m]++
-	})
+	c.mu.Lock()
+	if c.inside != nil && c.inside.Err() == nil && l.Err() == nil {
+		c.t.Errorf("two goroutines hold the lock, with fences %d and %d", c.inside.Fence(), l.Fence())
+	}
+	if l.Fence() <= c.fence {
+		c.t.Errorf("fence %d after %d", l.Fence(), c.fence)
+	}
+	c.inside, c.fence = l, l.Fence()
+	c.mu.Unlock()
+	c.holds[m].Add(1)
 	time.Sleep(d)
 	err = l.Err()
-	c.locked(func() {
-		if c.inside == l {
-			c.inside = nil
-		}
-	})
+	c.mu.Lock()
+	if c.inside == l {
+		c.inside = nil
+	}
+	c.mu.Unlock()
 	if err = errors.Join(err, l.Unlock()); err != nil {
 		c.t.Logf("a hold was lost: %v", err)
-		c.locked(func() { c.lost++ })
+		c.lost.Add(1)
 	}
 }
 
-// count returns the number of holds by each Mutex.
-func (c *contenders) count() (holds map[*mutex.Mutex]int) {
-	c.locked(func() { holds = maps.Clone(c.holds) })
-	return holds
-}
-
 // more waits for n more holds.
-func (c *contenders) more(n int, bound time.Duration) {
+func (c *contenders) more(n int64, bound time.Duration) {
 	c.t.Helper()
-	total := func() (n int) {
-		for _, holds := range c.count() {
-			n += holds
+	total := func() (n int64) {
+		for _, holds := range c.holds {
+			n += holds.Load()
 		}
 		return n
 	}
@@ -335,15 +329,9 @@ func (c *contenders) more(n int, bound time.Duration) {
 	checkBound(c.t, fmt.Sprintf("%d more holds", n), start, bound)
 }
 
-// end stops the contenders.
-func (c *contenders) end() {
-	c.stop()
-	c.wg.Wait()
-}
-
 // expectNoLoss stops the contenders, and checks that no hold was lost.
 func (c *contenders) expectNoLoss() {
 	c.t.Helper()
 	c.end()
-	redistest.CheckCount(c.t, "the lost holds", c.lost, 0)
+	redistest.CheckCount(c.t, "the lost holds", c.lost.Load(), 0)
 }
