@@ -38,11 +38,10 @@ func openPty(t *testing.T) (master, slave *os.File) {
 
 // A session is a shell script on a terminal, which runs dlock as "$0" "$1".
 type session struct {
-	ttl     string
 	command []string // of dlock
 	script  string
 	typed   map[string]string // what is typed after a line of output with the text
-	lost    bool              // the lock is lost while dlock is stopped
+	lost    bool              // the lock is lost while dlock is stopped; otherwise its TTL is long
 	want    string            // in the output
 }
 
@@ -50,7 +49,11 @@ type session struct {
 func (c session) run(t *testing.T) (output string, err error) {
 	t.Helper()
 	s := redistest.Start(t)
-	dlock := command(t, s, slices.Concat([]string{"-ttl", c.ttl, "name", "--"}, c.command)...)
+	ttl := "1h"
+	if c.lost {
+		ttl = "3s"
+	}
+	dlock := command(t, s, slices.Concat([]string{"-ttl", ttl, "name", "--"}, c.command)...)
 	sh := exec.Command("sh", "-c", c.script, dlock.Path, dlock.Args[1])
 	sh.Env = dlock.Env
 	master, slave := openPty(t)
@@ -91,20 +94,35 @@ func TestTerminal(t *testing.T) {
 		foreground   = `read a b c d group f g foreground i </proc/$$/stat; [ $group = $foreground ] || exit 6; `
 	)
 	suspend := map[string]string{"start": "begin\n", "ready": ctrlZ, "stopped": "go\nword\n"}
+	begin := map[string]string{"start": "begin\n"}
 	for name, c := range map[string]session{
-		"the command gets Ctrl-C once, and the typed input": {"1h",
-			sh(foreground + `n=0; trap 'n=$((n+1)); echo signal $n' INT; echo ready; read x || read x; read x; echo "got $x after $n"`),
-			`exec "$0" "$1"`, map[string]string{"ready": ctrlC, "signal 1": "one\ntwo\n"}, false, "got two after 1"},
-		"Ctrl-Z": {"1h", sh(suspended), shell, suspend, false, "got word\r\nended 5"},
-		"Ctrl-Z of a program that first restores the screen": {"1h", sh("trap 'kill -STOP $$' TSTP; " + suspended), shell, suspend, false, "got word\r\nended 5"},
-		"Ctrl-Z, and the lock is lost":                       {"3s", sh(suspended), shell, suspend, true, "ended 76"},
-		"the shell has the terminal after a command that cannot be executed": {"1h", []string{file},
-			`"$0" "$1"; echo ended $?; read y; echo "got $y"`, map[string]string{"ended 126": "word\n"}, false, "\ngot word"},
-		"a stopped dlock continues in the background": {"1h", sh(`read x; kill -STOP $PPID; exit 5`),
-			`set -m; echo start; "$0" "$1"; bg; wait %1; echo ended $?; read y; echo "got $y"`,
-			map[string]string{"start": "begin\n", "ended 5": "word\n"}, false, "\ngot word"},
-		"the modes are restored after a command that is killed": {"1h", sh("read x; stty -icanon; kill -9 $$"), modes, map[string]string{"start": "begin\n"}, false, "cooked"},
-		"the modes stay after a command that exits":             {"1h", sh("read x; stty -icanon"), modes, map[string]string{"start": "begin\n"}, false, "raw"},
+		"the command gets Ctrl-C once, and the typed input": {
+			command: sh(foreground + `n=0; trap 'n=$((n+1)); echo signal $n' INT; echo ready; read x || read x; read x; echo "got $x after $n"`),
+			script:  `exec "$0" "$1"`,
+			typed:   map[string]string{"ready": ctrlC, "signal 1": "one\ntwo\n"},
+			want:    "got two after 1",
+		},
+		"Ctrl-Z": {command: sh(suspended), script: shell, typed: suspend, want: "got word\r\nended 5"},
+		"Ctrl-Z of a program that first restores the screen": {
+			command: sh("trap 'kill -STOP $$' TSTP; " + suspended), script: shell, typed: suspend, want: "got word\r\nended 5",
+		},
+		"Ctrl-Z, and the lock is lost": {command: sh(suspended), script: shell, typed: suspend, lost: true, want: "ended 76"},
+		"the shell has the terminal after a command that cannot be executed": {
+			command: []string{file},
+			script:  `"$0" "$1"; echo ended $?; read y; echo "got $y"`,
+			typed:   map[string]string{"ended 126": "word\n"},
+			want:    "\ngot word",
+		},
+		"a stopped dlock continues in the background": {
+			command: sh(`read x; kill -STOP $PPID; exit 5`),
+			script:  `set -m; echo start; "$0" "$1"; bg; wait %1; echo ended $?; read y; echo "got $y"`,
+			typed:   map[string]string{"start": "begin\n", "ended 5": "word\n"},
+			want:    "\ngot word",
+		},
+		"the modes are restored after a command that is killed": {
+			command: sh("read x; stty -icanon; kill -9 $$"), script: modes, typed: begin, want: "cooked",
+		},
+		"the modes stay after a command that exits": {command: sh("read x; stty -icanon"), script: modes, typed: begin, want: "raw"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
