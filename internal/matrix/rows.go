@@ -150,9 +150,10 @@ var rows = []row{
 		"faults.TestSlowDialsLoseNoLease", "redisstore.TestHoldNeedsNoNewConnection", "redisstore.TestPipelineOfAClusterHasNoDeadline"}},
 	{77, "HELLO is unknown", "by RESP2", "a message's time", onRedis, []string{"mutex.TestServerWithoutCommand/hello"}},
 	{78, "SUBSCRIBE is unknown", "by polling", "P", onRedis, []string{"mutex.TestServerWithoutCommand/subscribe"}},
-	{79, "scripts, TIME in them or undeclared keys refused; a node of a cluster", "E at once, with the remedy", "a round trip", onBoth, []string{
+	{79, "scripts, TIME in them or undeclared keys refused; a node of a cluster", "E at once, with the remedy", "a round trip", "miniredis", []string{
 		"mutex.TestServerWhoseScriptsAreRefused", "mutex.TestCheckRefusedCommands"}},
-	{80, "errors of unknown text", "retried; E after a TTL if ctx never ends", "P after the errors end", onRedis, []string{"mutex.TestServerWithUnknownErrors"}},
+	{80, "errors of unknown text", "retried; E after a TTL if ctx never ends", "P after the errors end", "fake, miniredis", []string{
+		"lease.TestUnknownErrorLasts", "lease.TestUnknownErrorAmongOthers", "lease.TestTimeoutNamesRedis", "redisstore.TestClassify"}},
 	{81, "scripts run as a sequence of calls", "a failure, only in Check", "—", onRedis, []string{"mutex.TestCheckScriptsNotAtomic"}},
 	{82, "a process dies or is stopped while its claim lingers", "the next holder after the TTL; no overlap", "T + P", onRedis, []string{
 		"faults.TestFaultLinger", "lease.TestLingerPastTheWindow"}},
