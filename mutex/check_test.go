@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/alicebob/miniredis/v2/server"
@@ -92,6 +93,20 @@ func TestCheckSettings(t *testing.T) {
 	levels(t, found, map[string]mutex.Level{"replication": mutex.LevelFailure})
 }
 
+// Check accepts a cluster's client, and refuses a plain client of a node.
+func TestCheckOfACluster(t *testing.T) {
+	t.Parallel()
+	c := redistest.StartCluster(t, 2)
+	r, found := report(t, c.Client(t))
+	levels(t, found, works)
+	levels(t, found, map[string]mutex.Level{"cluster": mutex.LevelOK})
+	if r.Level() == mutex.LevelFailure {
+		t.Errorf("a failure: %v", r)
+	}
+	_, found = report(t, c.Nodes[1].Client(t))
+	levels(t, found, map[string]mutex.Level{"cluster": mutex.LevelFailure})
+}
+
 // A user without INFO, CONFIG and channels gets a report on the other checks.
 func TestCheckWithFewPermissions(t *testing.T) {
 	t.Parallel()
@@ -152,23 +167,23 @@ func TestCheckRefusedCommands(t *testing.T) {
 func TestCheckScriptsNotAtomic(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t).Client(t)
-	rdb.AddHook(redistest.Scripts(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+	var looks atomic.Int64 // of the other connection
+	rdb.AddHook(redistest.Hook{Process: func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
 		args := cmd.Args()
 		if cmd.Name() != "eval" || !strings.Contains(args[1].(string), "for _ = 1") {
+			if cmd.Name() == "exists" {
+				defer looks.Add(1)
+			}
 			return next(ctx, cmd)
 		}
 		key := args[3]
-		calls := [][]any{{"SET", key, "1"}}
-		for range 2000 {
-			calls = append(calls, []any{"EXISTS", key})
+		if err := next(ctx, redis.NewCmd(ctx, "SET", key, "1")); err != nil {
+			return err
 		}
-		for _, call := range append(calls, []any{"DEL", key}) {
-			if err := next(ctx, redis.NewCmd(ctx, call...)); err != nil {
-				return err
-			}
-		}
-		return nil
-	}))
+		before := looks.Load()
+		redistest.Eventually(t, redistest.Patience, func() bool { return looks.Load() >= before+2 }, "the other connection looks")
+		return next(ctx, redis.NewCmd(ctx, "DEL", key))
+	}})
 	_, found := report(t, rdb)
 	levels(t, found, map[string]mutex.Level{"atomic": mutex.LevelFailure})
 	if f := found["atomic"]; !strings.Contains(f.Remedy, "lua-transaction-mode") {

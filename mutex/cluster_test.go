@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -209,62 +208,5 @@ func TestClusterMessages(t *testing.T) {
 	k.handOver(func() {})
 	if after, _ := k.c.Messages(k); after != before {
 		t.Errorf("%d messages went from node to node", after-before)
-	}
-}
-
-// TestValuesMoveWithTheirSlot moves a slot during a term, a run of a Once and a run of a Flight.
-// Observers, waiters and later callers get the values. Check finds a cluster, and a plain client of a node.
-func TestValuesMoveWithTheirSlot(t *testing.T) {
-	t.Parallel()
-	c := redistest.StartCluster(t, 2)
-	rdb, other := c.Client(t), c.Client(t)
-	r, found := report(t, rdb)
-	levels(t, found, works)
-	levels(t, found, map[string]mutex.Level{"cluster": mutex.LevelOK})
-	if r.Level() == mutex.LevelFailure {
-		t.Errorf("a failure: %v", r)
-	}
-	for _, node := range c.Nodes {
-		_, found := report(t, node.Client(t))
-		levels(t, found, map[string]mutex.Level{"cluster": mutex.LevelFailure})
-	}
-	for _, key := range []string{"key", "{tag}key", "a}b"} {
-		e, observed := mutex.NewElection(rdb, key), mutex.NewElection(other, key).Observe(t.Context())
-		e.Value = "a"
-		sees(t, observed, "")
-		term := campaign(t, e)
-		sees(t, observed, "a")
-
-		inOnce, inFlight, moved := make(chan struct{}), make(chan struct{}), make(chan struct{})
-		onceErr := make(chan error, 1)
-		o, o2 := mutex.NewOnce(rdb, key+":once"), mutex.NewOnce(other, key+":once")
-		fl, fl2 := mutex.NewFlight(rdb, key+":"), mutex.NewFlight(other, key+":")
-		fl.Keep, fl2.Keep = time.Hour, time.Hour
-		go func() {
-			_, err := o.DoContext(t.Context(), func(context.Context) error { close(inOnce); <-moved; return nil })
-			onceErr <- err
-		}()
-		own := fl.DoChan(t.Context(), "1", func(context.Context) ([]byte, error) { close(inFlight); <-moved; return []byte("v"), nil })
-		<-inOnce
-		<-inFlight
-		shared := fl2.DoChan(t.Context(), "1", mustNotRun)
-		awaitWaiters(t, inspectOne(fl2), 1)
-		for _, k := range []string{key, key + ":once", key + ":1"} {
-			c.Migrate(t, c.Slot(t, k)).Finish(t)
-		}
-		close(moved)
-		if err := <-onceErr; err != nil {
-			t.Errorf("%q: DoContext returns %v", key, err)
-		}
-		runs(t, "again", o2.DoContext, nil, false)
-		for _, ch := range []<-chan mutex.FlightResult{own, shared} {
-			if r := <-ch; string(r.Val) != "v" || r.Err != nil {
-				t.Errorf("%q: got %+v", key, r)
-			}
-		}
-		gets(t, "kept", fl2, mustNotRun, "v", true)
-		leads(t, e, "a", term.Number())
-		resign(t, term)
-		sees(t, observed, "")
 	}
 }
