@@ -42,9 +42,10 @@ func TestLeadReturnsTheErrorOfF(t *testing.T) {
 	})
 }
 
-// After each loss, which cancels the ctx of f, Lead campaigns again and gets a later term.
+// After each loss, which cancels the ctx of f, Lead campaigns again and gets a later term. When its own
+// ctx ends, no other candidate is elected before f has returned.
 func TestLeadCampaignsAgainAfterOutage(t *testing.T) {
-	inElection(t, func(t *testing.T, rdb, admin *redis.Client, e, _ *mutex.Election) {
+	inElection(t, func(t *testing.T, rdb, admin *redis.Client, e, other *mutex.Election) {
 		away := redistest.NewOutage(rdb)
 		terms := make(chan *mutex.Term)
 		var inside atomic.Int32
@@ -77,11 +78,20 @@ func TestLeadCampaignsAgainAfterOutage(t *testing.T) {
 		}
 		term := <-terms
 		leads(t, e, "a", term.Number())
+		next := other.CampaignChan(t.Context())
 		cancel()
+		time.Sleep(59 * time.Second)
+		if len(next) > 0 {
+			t.Error("the next term begins before f has returned")
+		}
 		if err := <-done; err == nil || err.Error() != "ignored after a loss" { // not lost when ctx ended
 			t.Errorf("Lead returns %v", err)
 		}
-		leads(t, e, "", 0)
+		never := func(context.Context, *mutex.Term) error { panic("Lead calls f") }
+		if err := e.Lead(ctx, never); !errors.Is(err, context.Canceled) {
+			t.Errorf("Lead with a done ctx returns %v", err)
+		}
+		resign(t, (<-next).Term)
 	})
 }
 
@@ -122,36 +132,5 @@ func TestLeadCtxEndsBeforeNextLeader(t *testing.T) {
 		cancel()
 		<-done
 		<-done
-	})
-}
-
-// No other candidate is elected before f has returned. A candidate that is never elected does not call f.
-func TestLeadResignsAfterFHasReturned(t *testing.T) {
-	inElection(t, func(t *testing.T, _, _ *redis.Client, a, b *mutex.Election) {
-		ctx, cancel := context.WithCancelCause(t.Context())
-		done := make(chan error)
-		var returned atomic.Bool
-		go func() {
-			done <- a.Lead(ctx, func(ctx context.Context, _ *mutex.Term) error {
-				<-ctx.Done()
-				time.Sleep(3 * a.TTL)
-				returned.Store(true)
-				return ctx.Err()
-			})
-		}()
-		synctest.Wait()
-		time.AfterFunc(time.Second, func() { cancel(errF) })
-		never := func(context.Context, *mutex.Term) error { panic("Lead calls f") }
-		if err := b.Lead(ctx, never); !errors.Is(err, errF) {
-			t.Errorf("Lead of the second candidate returns %v", err)
-		}
-		next := campaign(t, b)
-		if !returned.Load() {
-			t.Error("the next term begins before f has returned")
-		}
-		if err := <-done; err != context.Canceled {
-			t.Errorf("Lead returns %v", err)
-		}
-		resign(t, next)
 	})
 }
