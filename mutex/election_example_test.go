@@ -31,27 +31,6 @@ func ExampleElection() {
 	// no leader: true
 }
 
-func ExampleElection_Lead() {
-	rdb, closeAll := exampleClient()
-	defer closeAll()
-
-	ctx, shutDown := context.WithCancel(context.Background())
-	e := mutex.NewElection(rdb, "scheduler")
-
-	err := e.Lead(ctx, func(ctx context.Context, t *mutex.Term) error {
-		fmt.Println("leading")
-		shutDown() // for example, on a signal
-		<-ctx.Done()
-		fmt.Println("lost:", errors.Is(context.Cause(ctx), mutex.ErrLost)) // after a loss, Lead campaigns again
-		return nil
-	})
-	fmt.Println(err)
-	// Output:
-	// leading
-	// lost: false
-	// <nil>
-}
-
 func ExampleElection_Campaign() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()

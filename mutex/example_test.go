@@ -29,27 +29,6 @@ func exampleClient() (*redis.Client, func()) {
 	}
 }
 
-// A Mutex can replace a sync.Mutex.
-func Example() {
-	rdb, closeAll := exampleClient()
-	defer closeAll()
-
-	var mu sync.Locker = mutex.New(rdb, "orders") // was: new(sync.Mutex)
-
-	n := 0
-	var wg sync.WaitGroup
-	for range 10 {
-		wg.Go(func() {
-			mu.Lock()
-			defer mu.Unlock()
-			n++ // one goroutine at a time, across all processes
-		})
-	}
-	wg.Wait()
-	fmt.Println(n)
-	// Output: 10
-}
-
 // The drop-in style and the lease style use the same lock.
 func ExampleMutex() {
 	rdb, closeAll := exampleClient()
@@ -77,19 +56,6 @@ func ExampleMutex() {
 	// drop-in style
 	// lease style
 	// <nil>
-}
-
-// TryLock does not wait.
-func ExampleMutex_TryLock() {
-	rdb, closeAll := exampleClient()
-	defer closeAll()
-	mu, elsewhere := mutex.New(rdb, "orders"), mutex.New(rdb, "orders")
-
-	if mu.TryLock() {
-		fmt.Println(elsewhere.TryLock())
-		mu.Unlock()
-	}
-	// Output: false
 }
 
 // A lock in a select, with a timeout.
@@ -151,11 +117,11 @@ func ExampleMutex_TryLockContext() {
 	lease, err := mu.TryLockContext(ctx)
 	fmt.Println(err)
 	_, err = mu.TryLockContext(ctx)
-	fmt.Println(errors.Is(err, mutex.ErrLocked))
+	fmt.Println(errors.Is(err, mutex.ErrLocked), mu.TryLock())
 	fmt.Println(lease.Unlock())
 	// Output:
 	// <nil>
-	// true
+	// true false
 	// <nil>
 }
 
@@ -230,22 +196,6 @@ func ExampleLease_Context() {
 	// baton: unlock "orders": lease lost
 }
 
-// Work that needs a second to stop must begin to stop while one second remains.
-func ExampleLease_Remaining() {
-	rdb, closeAll := exampleClient()
-	defer closeAll()
-	mu := mutex.New(rdb, "orders")
-
-	lease, err := mu.LockContext(context.Background())
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer lease.Unlock()
-	fmt.Println(lease.Remaining() > time.Second)
-	// Output: true
-}
-
 // A long batch stops early when another process waits for the lock.
 func ExampleLease_Contended() {
 	rdb, closeAll := exampleClient()
@@ -314,23 +264,6 @@ func ExampleLease_Fence() {
 	// Output:
 	// <nil>
 	// stale fence
-}
-
-// With Replicas, a lock is not granted until replicas have confirmed it: a failover could lose it.
-func ExampleMutex_replicas() {
-	rdb, closeAll := exampleClient() // a server without replicas
-	defer closeAll()
-	mu := mutex.New(rdb, "orders")
-	mu.Replicas, mu.ReplicaTimeout = mutex.AllReplicas, 50*time.Millisecond
-
-	_, err := mu.TryLockContext(context.Background())
-	fmt.Println(errors.Is(err, mutex.ErrUnconfirmed))
-
-	status, err := mu.Inspect(context.Background())
-	fmt.Println("held:", status.Held(), err)
-	// Output:
-	// true
-	// held: false <nil>
 }
 
 // A Trace receives the events of every request and every hold.

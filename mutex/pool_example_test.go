@@ -66,9 +66,16 @@ func ExamplePool_TryLock() {
 
 	here.Lock("alice")
 	defer here.Unlock("alice")
+	for _, key := range []string{"alice", "bob"} {
+		status, err := elsewhere.Inspect(context.Background(), key)
+		fmt.Println(key, status.Held(), err)
+	}
 	fmt.Println(elsewhere.TryLock("alice"), elsewhere.TryLock("bob"))
 	elsewhere.Unlock("bob")
-	// Output: false true
+	// Output:
+	// alice true <nil>
+	// bob false <nil>
+	// false true
 }
 
 // A try locks all the keys or none.
@@ -113,24 +120,6 @@ func ExamplePool_LockChan() {
 		fmt.Println("busy", errors.Is((<-got).Err, context.Canceled))
 	}
 	// Output: busy true
-}
-
-// Inspect reports on one key.
-func ExamplePool_Inspect() {
-	rdb, closeAll := exampleClient()
-	defer closeAll()
-	ctx := context.Background()
-	accounts := mutex.NewPool(rdb, "account:")
-	accounts.Lock("alice")
-	defer accounts.Unlock("alice")
-
-	for _, key := range []string{"alice", "bob"} {
-		status, err := accounts.Inspect(ctx, key)
-		fmt.Println(key, status.Held(), err)
-	}
-	// Output:
-	// alice true <nil>
-	// bob false <nil>
 }
 
 // Each key has its own fencing tokens.

@@ -28,8 +28,9 @@ func ExampleRWMutex() {
 	}
 	wg.Wait()
 
-	mu.RLock()
-	defer mu.RUnlock()
+	reader := mu.RLocker() // with RLock and RUnlock
+	reader.Lock()
+	defer reader.Unlock()
 	fmt.Println(prices["tea"]) // other readers may read at the same time
 	// Output: 45
 }
@@ -65,39 +66,28 @@ func ExampleRWMutex_RLockContext() {
 	// <nil> <nil>
 }
 
-// A reader and a writer in a select.
+// A writer in a select, with a timeout.
 func ExampleRWMutex_RLockChan() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
 	mu := mutex.NewRW(rdb, "catalogue")
 
-	mu.RLock()
-	defer mu.RUnlock()
-
 	wait, cancel := context.WithCancel(context.Background())
-	defer cancel() // stops both waits; a lock that you did not receive is released
+	defer cancel() // stops the waits; a lock that you did not receive is released
 
-	for range 2 {
-		select {
-		case r := <-mu.RLockChan(wait):
-			fmt.Println("reading", r.Err)
-			if r.Err == nil {
-				defer r.Lease.Unlock()
-			}
-		case <-time.After(time.Minute):
-			fmt.Println("busy")
-		}
+	reader := <-mu.RLockChan(wait)
+	if reader.Err != nil {
+		fmt.Println(reader.Err)
+		return
 	}
+	defer reader.Lease.Unlock()
 	select {
 	case r := <-mu.LockChan(wait):
 		fmt.Println("writing", r.Err)
 	case <-time.After(10 * time.Millisecond):
-		fmt.Println("busy")
+		fmt.Println("still reading")
 	}
-	// Output:
-	// reading <nil>
-	// reading <nil>
-	// busy
+	// Output: still reading
 }
 
 // Do and RDo unlock when f returns, and cancel f's ctx if the lock is lost.
@@ -122,38 +112,7 @@ func ExampleRWMutex_RDo() {
 	// <nil>
 }
 
-// Readers share the lock; a writer excludes them.
-func ExampleRWMutex_TryRLock() {
-	rdb, closeAll := exampleClient()
-	defer closeAll()
-	here, elsewhere := mutex.NewRW(rdb, "catalogue"), mutex.NewRW(rdb, "catalogue")
-
-	here.RLock()
-	fmt.Println(elsewhere.TryRLock(), elsewhere.TryLock())
-	elsewhere.RUnlock()
-	here.RUnlock()
-	fmt.Println(elsewhere.TryLock())
-	elsewhere.Unlock()
-	// Output:
-	// true false
-	// true
-}
-
-// RLocker locks for reading.
-func ExampleRWMutex_RLocker() {
-	rdb, closeAll := exampleClient()
-	defer closeAll()
-	mu := mutex.NewRW(rdb, "catalogue")
-
-	for _, reader := range []sync.Locker{mu.RLocker(), mu.RLocker()} {
-		reader.Lock()
-		defer reader.Unlock()
-	}
-	fmt.Println("both are reading")
-	// Output: both are reading
-}
-
-// A try does not wait.
+// Readers share the lock; a writer excludes them. A try does not wait.
 func ExampleRWMutex_TryLockContext() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -161,14 +120,16 @@ func ExampleRWMutex_TryLockContext() {
 	mu := mutex.NewRW(rdb, "catalogue")
 
 	reader, err := mu.TryRLockContext(ctx)
-	fmt.Println(err)
+	fmt.Println(err, mu.TryRLock())
 	_, err = mu.TryLockContext(ctx)
 	fmt.Println(errors.Is(err, mutex.ErrLocked))
-	fmt.Println(reader.Unlock())
+	mu.RUnlock()
+	fmt.Println(reader.Unlock(), mu.TryLock())
+	mu.Unlock()
 	// Output:
-	// <nil>
+	// <nil> true
 	// true
-	// <nil>
+	// <nil> true
 }
 
 // The readers of a process are one holder.

@@ -11,43 +11,6 @@ import (
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
-// A worker pool: one goroutine for each task. The number of permits limits the active workers of all
-// processes. Acquiring all permits waits for every task.
-func Example_workerPool() {
-	rdb, closeAll := exampleClient()
-	defer closeAll()
-	ctx := context.Background()
-
-	const workers = 4
-	sem := semaphore.NewWeighted(rdb, "reports", workers) // was: semaphore.NewWeighted(workers)
-	out := make([]int, 12)
-	for i := range out {
-		if err := sem.Acquire(ctx, 1); err != nil {
-			fmt.Println(err)
-			return
-		}
-		go func() {
-			defer sem.Release(1)
-			out[i] = digits(1 << i)
-		}()
-	}
-	if err := sem.Acquire(ctx, workers); err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer sem.Release(workers)
-	fmt.Println(out)
-	// Output: [1 2 4 8 7 5 10 11 13 8 7 14]
-}
-
-// digits is the task: the sum of the digits of n.
-func digits(n int) (sum int) {
-	for ; n > 0; n /= 10 {
-		sum += n % 10
-	}
-	return sum
-}
-
 // Permits in a select, with a timeout.
 func ExampleWeighted_AcquireChan() {
 	rdb, closeAll := exampleClient()

@@ -15,7 +15,7 @@ import (
 var exampleClient = redistest.ExampleClient
 
 // A WaitGroup can replace a sync.WaitGroup.
-func Example() {
+func ExampleWaitGroup() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
 
@@ -143,26 +143,6 @@ func ExampleAbandonedError() {
 	// Output: 2 true baton: tasks abandoned: 2
 }
 
-// Add and Done count the work of all processes.
-func ExampleWaitGroup_Add() {
-	rdb, closeAll := exampleClient()
-	defer closeAll()
-	wg := waitgroup.New(rdb, "import:42")
-
-	wg.Add(3)
-	var running sync.WaitGroup
-	defer running.Wait()
-	for range 3 {
-		running.Go(func() {
-			// The work comes here, usually in another process.
-			wg.Done()
-		})
-	}
-	wg.Wait()
-	fmt.Println("over")
-	// Output: over
-}
-
 // AddContext and DoneContext return an error and do not panic.
 func ExampleWaitGroup_AddContext() {
 	rdb, closeAll := exampleClient()
@@ -216,7 +196,7 @@ func ExampleTask_Context() {
 	defer closeAll()
 	ctx := context.Background()
 	wg := waitgroup.New(rdb, "import:42")
-	wg.TTL = 500 * time.Millisecond
+	wg.TTL = 2 * time.Second
 	wg.Add(1)
 	task, err := wg.Claim(ctx)
 	if err != nil {
@@ -252,31 +232,4 @@ func ExampleTask_Abandon() {
 	// Output:
 	// <nil>
 	// baton: wait for "import:42": tasks abandoned: 1
-}
-
-// A worker that cannot finish a task passes it on: it adds the work again, and ends its own task.
-func ExampleTask_Done() {
-	rdb, closeAll := exampleClient()
-	defer closeAll()
-	ctx := context.Background()
-	wg := waitgroup.New(rdb, "import:42")
-	wg.Add(1)
-	first, err := wg.Claim(ctx)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println(wg.AddContext(ctx, 1), first.Done())
-
-	second, err := wg.Claim(ctx) // in another process
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println(second.Done())
-	fmt.Println(wg.WaitContext(ctx))
-	// Output:
-	// <nil> <nil>
-	// <nil>
-	// <nil>
 }
