@@ -40,39 +40,33 @@ func TestEvery(t *testing.T) {
 	}
 }
 
-type allow struct {
-	at, n int
-	ok    bool
-}
-
-// Unlike in x/time/rate, a limit of 0 allows no burst.
+// Unlike in x/time/rate, a limit of 0 allows no burst. TestReserve has the tables of x/time/rate.
 func TestAllow(t *testing.T) {
 	for name, row := range map[string]struct {
-		r      semaphore.Limit
-		burst  int
-		allows []allow
+		r       semaphore.Limit
+		burst   int
+		allowed []int // numbers of events at once, a token's time apart
+		refused []int
 	}{
-		"burst 1": {10, 1, []allow{{0, 1, true}, {0, 1, false}, {1, 1, true}, {1, 1, false}, {2, 2, false}, {2, 1, true}, {2, 1, false}}},
-		"burst 3": {10, 3, []allow{
-			{0, 2, true}, {0, 2, false}, {0, 1, true}, {0, 1, false}, {1, 4, false}, {2, 1, true}, {3, 1, true},
-			{4, 1, true}, {4, 1, true}, {4, 1, false}, {9, 3, true},
-		}},
-		"no truncation": {0.7692307692307693, 1, []allow{{0, 1, true}}},
-		"limit 0":       {0, 1, []allow{{0, 1, false}, {1e8, 1, false}}},
-		"burst 0":       {1, 0, []allow{{0, 1, false}, {100, 1, false}}},
-		"Inf":           {semaphore.Inf, 0, []allow{{0, 1000, true}, {0, 1000, true}}},
+		"burst 3": {10, 3, []int{3, 1, 1}, []int{4, 2, 1}},
+		"limit 0": {0, 1, nil, []int{1}},
+		"burst 0": {1, 0, nil, []int{1}},
+		"Inf":     {semaphore.Inf, 0, []int{1000, 1000}, nil},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				lim := limiter(t, row.r, row.burst)
-				start := time.Now()
-				for i, a := range row.allows {
-					time.Sleep(time.Until(start.Add(time.Duration(a.at) * d)))
-					if ok := lim.AllowN(a.n); ok != a.ok {
-						t.Errorf("step %d: AllowN(%d) at %d is %t, want %t", i, a.n, a.at, ok, a.ok)
-					}
+		synctest.Test(t, func(t *testing.T) {
+			lim := limiter(t, row.r, row.burst)
+			for _, n := range row.allowed {
+				if !lim.AllowN(n) {
+					t.Errorf("%s: AllowN(%d) is false", name, n)
 				}
-			})
+				time.Sleep(d)
+			}
+			lim.AllowN(1)
+			for _, n := range row.refused {
+				if lim.AllowN(n) {
+					t.Errorf("%s: AllowN(%d) is true", name, n)
+				}
+			}
 		})
 	}
 }

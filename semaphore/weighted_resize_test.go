@@ -41,27 +41,6 @@ func TestSizeMismatch(t *testing.T) {
 	})
 }
 
-// A request for more than the size fails at once, and later requests proceed.
-func TestExceedsSize(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rdb := bubbleClient(t)
-		a, b := weightedOf(rdb, 10, ample), weightedOf(sibling(t, rdb), 10, ample)
-		for _, s := range []*semaphore.Weighted{a, b} {
-			held := acquire(t, a, 10)
-			small, large := s.AcquireChan(t.Context(), 1), s.AcquireChan(t.Context(), 11)
-			if s.TryAcquire(11) {
-				t.Error("TryAcquire of 11 of 10 succeeds")
-			}
-			time.Sleep(10 * time.Millisecond)
-			release(t, held)
-			release(t, receive(t, small))
-			if r := <-large; !errors.Is(r.Err, semaphore.ErrExceedsSize) {
-				t.Errorf("AcquireChan of 11 of 10 yields %v", r)
-			}
-		}
-	})
-}
-
 // Resize to a larger size grants permits to the waiters that fit, with one message each. Resize to a
 // smaller size takes no permits away, grants none until enough are released, and ends waits for more
 // than that.

@@ -82,42 +82,33 @@ func TestZeroPermits(t *testing.T) {
 	})
 }
 
-// Waiters of one process and of several get permits in order. A small request does not overtake, and
-// all waiters that fit get permits together.
+// Waiters get permits in order. A small request does not overtake, and all waiters that fit get permits
+// together.
 func TestOrder(t *testing.T) {
-	for name, one := range map[string]bool{"one process": true, "processes": false} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				rdb := bubbleClient(t)
-				s := weightedOf(rdb, 10, ample)
-				a, b := acquire(t, s, 6), acquire(t, s, 3)
-				var waits []<-chan semaphore.Result
-				for _, n := range []int64{8, 1, 1, 10, 1} {
-					waiter := s
-					if !one {
-						waiter = weightedOf(sibling(t, rdb), 10, ample)
-					}
-					waits = append(waits, waiter.AcquireChan(t.Context(), n))
-					time.Sleep(10 * time.Millisecond)
-				}
-				if s.TryAcquire(1) {
-					t.Error("TryAcquire overtakes")
-				}
-				release(t, b) // 6 in use: a small request would fit
-				notGranted(t, waits...)
-				release(t, a)
-				x, y, z := receive(t, waits[0]), receive(t, waits[1]), receive(t, waits[2])
-				release(t, x)
-				release(t, y)
-				notGranted(t, waits[3:]...)
-				release(t, z)
-				w := receive(t, waits[3])
-				notGranted(t, waits[4])
-				release(t, w)
-				release(t, receive(t, waits[4]))
-			})
-		})
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := weightedOf(bubbleClient(t), 10, ample)
+		a, b := acquire(t, s, 6), acquire(t, s, 3)
+		var waits []<-chan semaphore.Result
+		for _, n := range []int64{8, 1, 1, 10, 1} {
+			waits = append(waits, s.AcquireChan(t.Context(), n))
+			time.Sleep(10 * time.Millisecond)
+		}
+		if s.TryAcquire(1) {
+			t.Error("TryAcquire overtakes")
+		}
+		release(t, b) // 6 in use: a small request would fit
+		notGranted(t, waits...)
+		release(t, a)
+		x, y, z := receive(t, waits[0]), receive(t, waits[1]), receive(t, waits[2])
+		release(t, x)
+		release(t, y)
+		notGranted(t, waits[3:]...)
+		release(t, z)
+		w := receive(t, waits[3])
+		notGranted(t, waits[4])
+		release(t, w)
+		release(t, receive(t, waits[4]))
+	})
 }
 
 // Do always releases. A loss cancels the ctx of f.
