@@ -139,15 +139,14 @@ func poolOf(rdb redis.UniversalClient, o options, keys ...string) locker {
 
 var longTTL, standard = options{ttl: ample}, options{ttl: mutex.DefaultTTL}
 
-// eachOnServers runs f for each kind as a subtest, on each server. The clients wait for late replies: a retry
-// that arrives after Unlock could lock for a TTL.
+// eachOnServers runs f for each kind as a subtest, on each server.
 func eachOnServers(t *testing.T, f func(t *testing.T, rdb *redis.Client, k kind)) {
 	t.Parallel()
 	redistest.EachServer(t, func(t *testing.T, rdb *redis.Client) {
 		for _, k := range kinds {
 			t.Run(k.name, func(t *testing.T) {
 				must(rdb.FlushAll(t.Context()).Err())
-				f(t, sibling(t, rdb, redistest.Patient), k)
+				f(t, sibling(t, rdb), k)
 			})
 		}
 	})

@@ -70,12 +70,12 @@ func startMini() *miniredis.Miniredis {
 }
 
 // EachServer runs f as the subtests "miniredis" and "redis", each with an empty server of that kind
-// over TCP, in real time.
+// over TCP, in real time. The clients are [Patient]: a copy of a late request could lock after the unlock.
 func EachServer(t *testing.T, f func(t *testing.T, rdb *redis.Client)) {
 	t.Run("miniredis", func(t *testing.T) {
 		m := startMini()
 		t.Cleanup(m.Close)
-		f(t, connect(t, options(m.Addr()), nil))
+		f(t, connect(t, options(m.Addr()), []func(*redis.Options){Patient}))
 	})
-	t.Run("redis", func(t *testing.T) { f(t, Start(t).Client(t)) })
+	t.Run("redis", func(t *testing.T) { f(t, Start(t).Client(t, Patient)) })
 }
