@@ -10,8 +10,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/redis/go-redis/v9"
 
@@ -29,6 +31,17 @@ type sharedTerms struct {
 	terms    atomic.Int64
 }
 
+func openShared(path string) *sharedTerms {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	must(err)
+	defer f.Close()
+	size := int(unsafe.Sizeof(sharedTerms{}))
+	must(f.Truncate(int64(size)))
+	mem, err := syscall.Mmap(int(f.Fd()), 0, size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+	must(err)
+	return (*sharedTerms)(unsafe.Pointer(&mem[0]))
+}
+
 func electionFromEnv() *mutex.Election {
 	opts, err := redis.ParseURL(os.Getenv("ELECTION_URL"))
 	must(err)
@@ -42,7 +55,7 @@ const processTTL = 300 * time.Millisecond
 // elector is a process that leads as often as it can. Terms overlap if one is still valid by its own
 // clock after a later one has begun, or if one begins after a later one.
 func elector() {
-	o := openShared[sharedTerms](os.Getenv("ELECTION_SHARED"))
+	o := openShared(os.Getenv("ELECTION_SHARED"))
 	id, err := strconv.ParseInt(os.Getenv("ELECTION_ID"), 10, 64)
 	must(err)
 	var running atomic.Int32
@@ -88,7 +101,7 @@ func TestElectionAcrossProcesses(t *testing.T) {
 	}
 	s := startServer()
 	path := filepath.Join(t.TempDir(), "shared")
-	o := openShared[sharedTerms](path)
+	o := openShared(path)
 
 	const candidates, observers = 3, 3
 	var fleet [candidates]*redistest.Worker

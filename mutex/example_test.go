@@ -82,31 +82,6 @@ func ExampleMutex_LockChan() {
 	// Output: locked
 }
 
-// A lease reports whether the lock was lost.
-func ExampleMutex_LockContext() {
-	rdb, closeAll := exampleClient()
-	defer closeAll()
-	mu := mutex.New(rdb, "orders")
-
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	lease, err := mu.LockContext(ctx)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	select {
-	case <-lease.Done():
-		fmt.Println("lost")
-	case <-time.After(time.Millisecond):
-		fmt.Println("done")
-	}
-	if err := lease.Unlock(); err != nil {
-		fmt.Println(err) // ErrLost: another process may have held the lock
-	}
-	// Output: done
-}
-
 // A try does not wait.
 func ExampleMutex_TryLockContext() {
 	rdb, closeAll := exampleClient()

@@ -26,7 +26,10 @@ func ExampleLimiter_Wait() {
 		}
 	}
 	fmt.Println(time.Since(start) > 190*time.Millisecond)
-	// Output: true
+	fmt.Println(limiter.WaitN(context.Background(), 4)) // exceeds the burst
+	// Output:
+	// true
+	// baton: wait "mails": 4 exceeds the burst of 3
 }
 
 // Allow drops the event instead of waiting.
@@ -83,20 +86,6 @@ func ExampleLimiter_AllowContext() {
 	// Output:
 	// true <nil>
 	// false <nil>
-}
-
-// A request larger than the burst fails at once.
-func ExampleLimiter_WaitN() {
-	rdb, closeAll := exampleClient()
-	defer closeAll()
-	ctx := context.Background()
-	limiter := semaphore.NewLimiter(rdb, "mails", semaphore.Every(time.Minute), 3)
-
-	fmt.Println(limiter.WaitN(ctx, 3))
-	fmt.Println(limiter.WaitN(ctx, 4) != nil)
-	// Output:
-	// <nil>
-	// true
 }
 
 // Inspect shows the remaining tokens, and the sleep time of the next Wait.

@@ -127,30 +127,6 @@ func TestWait(t *testing.T) {
 	})
 }
 
-// Wait and WaitChan of two processes return in order, and at the rate.
-func TestWaitOrder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		_, all := redistest.MiniClients(t, 2)
-		start := time.Now()
-		var wg sync.WaitGroup
-		for i := range 50 {
-			lim := semaphore.NewLimiter(all[i%2], "key", 10, 1)
-			wg.Go(func() {
-				if i%4 < 2 {
-					must(lim.Wait(t.Context()))
-				} else {
-					must(<-lim.WaitChan(t.Context()))
-				}
-				if got := time.Since(start); got != time.Duration(i)*d {
-					t.Errorf("waiter %d returned at %v", i, got)
-				}
-			})
-			synctest.Wait()
-		}
-		wg.Wait()
-	})
-}
-
 // WaitChan needs no goroutine.
 func TestWaitChanCostsNoGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

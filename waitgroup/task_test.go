@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,7 +97,8 @@ func TestTaskIsRenewedUntilAnOutage(t *testing.T) {
 		other := sibling(t, rdb)
 		away := redistest.NewOutage(other)
 		here, there := waitgroup.New(rdb, "key"), waitgroup.New(other, "key")
-		there.TTL = 3 * time.Second
+		var r redistest.Record[waitgroup.Event]
+		there.TTL, there.Trace = 3*time.Second, (*waitgroup.Trace)(r.Trace())
 		here.Add(2)
 		all := here.WaitChan(t.Context())
 		first, second := claim(t, there), claim(t, there)
@@ -107,6 +109,8 @@ func TestTaskIsRenewedUntilAnOutage(t *testing.T) {
 		if len(all) > 0 || second.Err() != nil || ctx.Err() != nil {
 			t.Fatalf("after minutes: %v, %v", second.Err(), ctx.Err())
 		}
+		own := there.WaitChan(t.Context())
+		time.Sleep(time.Second)
 		away.Set(true)
 		start := time.Now()
 		<-ctx.Done()
@@ -119,6 +123,13 @@ func TestTaskIsRenewedUntilAnOutage(t *testing.T) {
 			t.Errorf("the wait ends after %v", took)
 		}
 		away.Set(false)
+		lost(t, "its own wait", <-own, 1)
+		events := r.Take()
+		for _, want := range []string{"error renew", "error status", "lost renew_failed"} {
+			if !slices.Contains(events, want) {
+				t.Errorf("no event %q, but %q", want, events)
+			}
+		}
 		is(t, "Done", second.Done(), waitgroup.ErrLost)
 		is(t, "a later wait", here.WaitContext(t.Context()), waitgroup.ErrAbandoned)
 	})
