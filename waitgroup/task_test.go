@@ -96,12 +96,12 @@ func TestTaskIsRenewedUntilAnOutage(t *testing.T) {
 		rdb := bubbleClient(t)
 		other := sibling(t, rdb)
 		away := redistest.NewOutage(other)
-		here, there := waitgroup.New(rdb, "key"), waitgroup.New(other, "key")
+		here, there, traced := waitgroup.New(rdb, "key"), waitgroup.New(other, "key"), waitgroup.New(other, "key")
 		var r redistest.Record[waitgroup.Event]
-		there.TTL, there.Trace = 3*time.Second, (*waitgroup.Trace)(r.Trace())
+		there.TTL, traced.TTL, traced.Trace = 3*time.Second, 3*time.Second, (*waitgroup.Trace)(r.Trace())
 		here.Add(2)
 		all := here.WaitChan(t.Context())
-		first, second := claim(t, there), claim(t, there)
+		first, second := claim(t, there), claim(t, traced)
 		time.Sleep(3 * time.Minute)
 		must(first.Done())
 		ctx, stop := second.Context(t.Context())
@@ -109,7 +109,7 @@ func TestTaskIsRenewedUntilAnOutage(t *testing.T) {
 		if len(all) > 0 || second.Err() != nil || ctx.Err() != nil {
 			t.Fatalf("after minutes: %v, %v", second.Err(), ctx.Err())
 		}
-		own := there.WaitChan(t.Context())
+		own := traced.WaitChan(t.Context())
 		time.Sleep(time.Second)
 		away.Set(true)
 		start := time.Now()

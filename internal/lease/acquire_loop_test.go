@@ -1,12 +1,15 @@
 package lease
 
 import (
+	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/seed-3d5fec5c/baton/internal/redistest"
+	"github.com/seed-3d5fec5c/baton/internal/retry"
 )
 
 // TestInlineRequestCostsNoGoroutine waits for many held keys. The process polls for each of them
@@ -78,5 +81,41 @@ func TestPollsStuck(t *testing.T) {
 		s2.setLatency(0)
 		held.Release()
 		e.checkGranted("the waiter", got, 5*time.Minute)
+	})
+}
+
+// hastyStore expects prompt replies, and gets none.
+type hastyStore struct{ *fakeStore }
+
+func (s hastyStore) IsPrompt(Name) bool { return true }
+
+func (s hastyStore) Acquire(ctx context.Context, r Request) (Reply, error) {
+	if r.Prompt {
+		return Reply{}, retry.ErrNoAnswer
+	}
+	return s.fakeStore.Acquire(ctx, r)
+}
+
+// TestRequestWithoutAPromptReply gets no prompt reply. Another goroutine sends the request again, so that
+// the call can still be canceled. Nothing stays in Redis.
+func TestRequestWithoutAPromptReply(t *testing.T) {
+	inBubble(t, func(e *env) {
+		s := hastyStore{newFakeStore(e.redis)}
+		m := NewManager(s)
+		p := params(time.Hour)
+		if err := e.acquire(m, p).Release(); err != nil {
+			e.Error(err)
+		}
+		s.setLatency(time.Minute)
+		ctx, cancel := context.WithTimeout(e.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		if err := new(Lease).Acquire(ctx, m, &p); !errors.Is(err, context.DeadlineExceeded) {
+			e.Errorf("Acquire returns %v", err)
+		}
+		e.checkWithin("the call", start, time.Second+2*retry.CancelTimeout)
+		s.setLatency(0)
+		time.Sleep(10 * time.Minute)
+		e.checkUsed(Mutex, 0)
 	})
 }
