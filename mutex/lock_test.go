@@ -20,30 +20,6 @@ import (
 
 // The tests of this file run for all kinds of locks.
 
-// A lock excludes others in its process and in another process, with each method.
-func TestLockExcludes(t *testing.T) {
-	eachOnServers(t, func(t *testing.T, rdb *redis.Client, k kind) {
-		l := k.of(rdb, "key", standard)
-		for where, client := range map[string]*redis.Client{"here": rdb, "elsewhere": sibling(t, rdb)} {
-			other := k.rival().of(client, "key", standard)
-			for name, get := range l.ways(t) {
-				end := get()
-				if other.tryLock() {
-					t.Errorf("%s, %s: TryLock of a held lock succeeds", name, where)
-				}
-				if h, err := other.tryLockContext(t.Context()); h != nil || !errors.Is(err, mutex.ErrLocked) {
-					t.Errorf("%s, %s: TryLockContext of a held lock: %v, %v", name, where, h, err)
-				}
-				next := other.lockChan(t.Context())
-				notGranted(t, next)
-				end()
-				unlock(t, receive(t, next))
-			}
-		}
-		awaitEmpty(t, rdb)
-	})
-}
-
 // The first Unlock ends a lease, and all others fail.
 func TestLeaseEndsOnce(t *testing.T) {
 	eachOnServers(t, func(t *testing.T, rdb *redis.Client, k kind) {

@@ -107,14 +107,6 @@ func TestWait(t *testing.T) {
 		wait(t, lim, "act now after the cancellation", t.Context(), 2, 0, nil)
 		wait(t, lim, "act later after the cancellation", t.Context(), 1, 1, nil)
 
-		lim = limiter(t, 10, 3)
-		ctx, cancel = context.WithTimeout(t.Context(), d+d/2)
-		defer cancel()
-		wait(t, lim, "act now", ctx, 2, 0, nil)
-		wait(t, lim, "too long", ctx, 3, 0, context.DeadlineExceeded)
-		wait(t, lim, "the remaining token", t.Context(), 1, 0, nil)
-		wait(t, lim, "in time", ctx, 1, 1, nil)
-
 		if err := limiter(t, 0, 1).Wait(t.Context()); err == nil || !strings.Contains(err.Error(), "no events") {
 			t.Errorf("Wait with a limit of 0: %v", err)
 		}

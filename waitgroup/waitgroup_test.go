@@ -66,30 +66,6 @@ func TestWaitChanCancelled(t *testing.T) {
 	})
 }
 
-// WaitChan waits for the generation at the time of the call, even if the caller then ends it and
-// begins another.
-func TestWaitChanOrder(t *testing.T) {
-	withOneAndFourProcesses(t, func(t *testing.T, of func(key string, i int) *waitgroup.WaitGroup) {
-		wg := of("key", 0)
-		for range 20 {
-			wg.Add(1)
-			c := wg.WaitChan(t.Context())
-			wg.Done()
-			wg.Add(1)
-			must(result(t, "the first generation", c))
-			next := wg.WaitChan(t.Context())
-			task := claim(t, wg)
-			notEnded(t, "the next generation", next)
-			must(task.Done())
-			must(result(t, "the next generation", next))
-			none := wg.WaitChan(t.Context()) // without tasks
-			wg.Add(1)
-			must(result(t, "a wait without tasks", none))
-			wg.Done()
-		}
-	})
-}
-
 // If Redis has recorded the number of an operation as acknowledged, it counts nothing. AddContext then
 // fails.
 func TestAddWithAnAckedNumberFails(t *testing.T) {
