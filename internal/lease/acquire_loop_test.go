@@ -96,20 +96,23 @@ func (s hastyStore) Acquire(ctx context.Context, r Request) (Reply, error) {
 	return s.fakeStore.Acquire(ctx, r)
 }
 
-// TestRequestWithoutAPromptReply gets no prompt reply. Another goroutine sends the request again, so that
-// the call can still be canceled. Nothing stays in Redis.
+// TestRequestWithoutAPromptReply gets no prompt reply. Another goroutine sends the request again at once,
+// and the call can be canceled. Nothing stays in Redis.
 func TestRequestWithoutAPromptReply(t *testing.T) {
 	inBubble(t, func(e *env) {
 		s := hastyStore{newFakeStore(e.redis)}
 		m := NewManager(s)
 		p := params(time.Hour)
-		if err := e.acquire(m, p).Release(); err != nil {
+		start := time.Now()
+		l := e.acquire(m, p)
+		e.checkWithin("the lock", start, ms) // without a pause
+		if err := l.Release(); err != nil {
 			e.Error(err)
 		}
 		s.setLatency(time.Minute)
 		ctx, cancel := context.WithTimeout(e.Context(), time.Second)
 		defer cancel()
-		start := time.Now()
+		start = time.Now()
 		if err := new(Lease).Acquire(ctx, m, &p); !errors.Is(err, context.DeadlineExceeded) {
 			e.Errorf("Acquire returns %v", err)
 		}

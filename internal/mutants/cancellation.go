@@ -90,6 +90,8 @@ var cancellation = []mutant{
 		var none T
 		return none, ErrNoAnswer
 	}`, `	}`, "internal/retry", "TestRetryEnds"},
+	{"prompt-unrepeated", "a request without a prompt reply is not sent again at once", "internal/lease/acquire_loop.go",
+		`if err == retry.ErrNoAnswer && q.requestAgain(loopCtx, c) {`, `if _ = loopCtx; false {`, "internal/lease", "TestRequestWithoutAPromptReply"},
 	{"wake-forgotten", "an event during a request is ignored after the request", "internal/lease/acquire_loop.go",
 		`c.requests.loop = loopSendingAgain`, ``, "internal/lease", "TestJoinFindsAWaitingWriter"},
 	{"subscribed-unannounced", "a waiter for the subscription is not woken when it is established", "internal/lease/messages.go",
