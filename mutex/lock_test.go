@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -236,34 +235,6 @@ func TestUnlockOfUnlocked(t *testing.T) {
 		unlock(t, h)
 		must(rdb.FlushAll(t.Context()).Err())
 	}
-}
-
-// Waiters of a process get the lock in the order of their calls, and processes in their order.
-func TestOrder(t *testing.T) {
-	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
-		if k.name == "reader" { // readers share the lock
-			return
-		}
-		l := k.of(rdb, "key", standard)
-		first := l.hold(t)
-		queues := make([][]<-chan mutex.Result, 2) // of this process, and of others
-		for range 10 {
-			for i, of := range []*redis.Client{rdb, sibling(t, rdb)} {
-				queues[i] = append(queues[i], k.of(of, "key", standard).lockChan(t.Context()))
-				synctest.Wait()
-			}
-		}
-		unlock(t, first)
-		for range 20 {
-			time.Sleep(10 * time.Millisecond)
-			i := slices.IndexFunc(queues, func(q []<-chan mutex.Result) bool { return len(q) > 0 && len(q[0]) == 1 })
-			if i < 0 {
-				t.Fatal("granted out of order")
-			}
-			unlock(t, receive(t, queues[i][0]))
-			queues[i] = queues[i][1:]
-		}
-	})
 }
 
 // Locks with unusual keys work, are handed over, and are independent.
