@@ -31,26 +31,6 @@ func ExampleElection() {
 	// no leader: true
 }
 
-func ExampleElection_Campaign() {
-	rdb, closeAll := exampleClient()
-	defer closeAll()
-
-	ctx := context.Background()
-	e := mutex.NewElection(rdb, "scheduler")
-
-	t, err := e.Campaign(ctx) // waits until this candidate is elected
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	status, err := e.Inspect(ctx)
-	fmt.Println(status.Held(), status.Waiters, err)
-	fmt.Println(t.Resign())
-	// Output:
-	// true 0 <nil>
-	// <nil>
-}
-
 func ExampleElection_CampaignChan() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
@@ -66,11 +46,12 @@ func ExampleElection_CampaignChan() {
 			return
 		}
 		defer r.Term.Resign()
-		fmt.Println("leading")
+		status, err := e.Inspect(wait)
+		fmt.Println("leading;", status.Waiters, "other candidates", err)
 	case <-time.After(time.Minute):
 		fmt.Println("following")
 	}
-	// Output: leading
+	// Output: leading; 0 other candidates <nil>
 }
 
 func ExampleElection_Observe() {

@@ -75,7 +75,9 @@ func ExampleRWMutex_RLockChan() {
 	wait, cancel := context.WithCancel(context.Background())
 	defer cancel() // stops the waits; a lock that you did not receive is released
 
-	reader := <-mu.RLockChan(wait)
+	mu.RLock()
+	defer mu.RUnlock()
+	reader := <-mu.RLockChan(wait) // readers share the lock
 	if reader.Err != nil {
 		fmt.Println(reader.Err)
 		return
@@ -123,33 +125,14 @@ func ExampleRWMutex_TryLockContext() {
 	fmt.Println(err, mu.TryRLock())
 	_, err = mu.TryLockContext(ctx)
 	fmt.Println(errors.Is(err, mutex.ErrLocked))
+	status, err := mu.Inspect(ctx)
+	fmt.Println(len(status.Holders), err) // the readers of a process are one holder
 	mu.RUnlock()
 	fmt.Println(reader.Unlock(), mu.TryLock())
 	mu.Unlock()
 	// Output:
 	// <nil> true
 	// true
+	// 1 <nil>
 	// <nil> true
-}
-
-// The readers of a process are one holder.
-func ExampleRWMutex_Inspect() {
-	rdb, closeAll := exampleClient()
-	defer closeAll()
-	mu := mutex.NewRW(rdb, "catalogue")
-	mu.Label = "shop"
-	for range 3 {
-		mu.RLock()
-		defer mu.RUnlock()
-	}
-
-	status, err := mu.Inspect(context.Background())
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	for _, h := range status.Holders {
-		fmt.Println(h.Label, h.Read)
-	}
-	// Output: shop true
 }

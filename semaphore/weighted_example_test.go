@@ -34,13 +34,14 @@ func ExampleWeighted_AcquireChan() {
 	// Output: 3 of 10
 }
 
-// A lease reports whether the permits were lost.
+// A lease reports whether the permits were lost. A try does not wait.
 func ExampleWeighted_AcquireLease() {
 	rdb, closeAll := exampleClient()
 	defer closeAll()
+	ctx := context.Background()
 	sem := semaphore.NewWeighted(rdb, "reports", 10)
 
-	lease, err := sem.AcquireLease(context.Background(), 3)
+	lease, err := sem.AcquireLease(ctx, 3)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -51,9 +52,12 @@ func ExampleWeighted_AcquireLease() {
 	default:
 		fmt.Println("held", lease.Err())
 	}
+	_, err = sem.TryAcquireLease(ctx, 8)
+	fmt.Println(errors.Is(err, semaphore.ErrNotAvailable))
 	fmt.Println(lease.Release()) // ErrLost: more than 10 may have been in use
 	// Output:
 	// held <nil>
+	// true
 	// <nil>
 }
 
@@ -95,24 +99,6 @@ func ExampleWeighted() {
 	here.Release(7)
 	elsewhere.Release(3)
 	// Output: false true
-}
-
-// A try does not wait.
-func ExampleWeighted_TryAcquireLease() {
-	rdb, closeAll := exampleClient()
-	defer closeAll()
-	ctx := context.Background()
-	sem := semaphore.NewWeighted(rdb, "reports", 10)
-
-	lease, err := sem.TryAcquireLease(ctx, 10)
-	fmt.Println(err)
-	_, err = sem.TryAcquireLease(ctx, 1)
-	fmt.Println(errors.Is(err, semaphore.ErrNotAvailable))
-	fmt.Println(lease.Release())
-	// Output:
-	// <nil>
-	// true
-	// <nil>
 }
 
 // Do releases when f returns, and cancels f's ctx if the permits are lost.
