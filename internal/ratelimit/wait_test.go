@@ -142,3 +142,35 @@ func TestFinishedNamesAnsweredReservations(t *testing.T) {
 		}
 	}
 }
+
+// A stopCounter is a context that counts calls of the stop functions of [context.AfterFunc].
+type stopCounter struct {
+	context.Context
+	stops int
+}
+
+// Value hides the context from the context package, which then calls AfterFunc.
+func (*stopCounter) Value(any) any { return nil }
+
+func (c *stopCounter) AfterFunc(f func()) func() bool {
+	stop := context.AfterFunc(c.Context, f)
+	return func() bool {
+		c.stops++
+		return stop()
+	}
+}
+
+// TestReceivedResultLeavesNothingOnTheContext receives a result under a context that goes on.
+func TestReceivedResultLeavesNothingOnTheContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := &stopCounter{Context: t.Context()}
+		if err := receive(ctx, newReservation("id"), &fakeStore{result: TakeResult{Taken: true, Wait: time.Second}}, nil); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second) // the client checks for the receipt after 100 ms
+		synctest.Wait()
+		if ctx.stops != 1 {
+			t.Errorf("%d context.AfterFunc were stopped", ctx.stops)
+		}
+	})
+}
