@@ -35,6 +35,7 @@ type options struct {
 	ttl, maxHold, linger time.Duration
 	notify               bool
 	label                string
+	trace                *mutex.Trace
 }
 
 // A locker has the methods of a Mutex.
@@ -59,7 +60,7 @@ const second = "second "
 var kinds = []kind{
 	{name: "Mutex", of: func(rdb redis.UniversalClient, key string, o options) locker {
 		m := mutex.New(rdb, key)
-		m.TTL, m.MaxHold, m.Linger, m.NotifyContention, m.Label = o.ttl, o.maxHold, o.linger, o.notify, o.label
+		m.TTL, m.MaxHold, m.Linger, m.NotifyContention, m.Label, m.Trace = o.ttl, o.maxHold, o.linger, o.notify, o.label, o.trace
 		return locker{m.Lock, m.Unlock, m.TryLock, m.LockContext, m.TryLockContext, m.LockChan, m.Do, m.Inspect}
 	}},
 	{name: "RWMutex", of: func(rdb redis.UniversalClient, key string, o options) locker {
@@ -92,13 +93,13 @@ func mutexOf(rdb redis.UniversalClient, key string) *mutex.Mutex {
 
 func rwOf(rdb redis.UniversalClient, key string, o options) *mutex.RWMutex {
 	m := mutex.NewRW(rdb, key)
-	m.TTL, m.MaxHold, m.Linger, m.NotifyContention, m.Label = o.ttl, o.maxHold, o.linger, o.notify, o.label
+	m.TTL, m.MaxHold, m.Linger, m.NotifyContention, m.Label, m.Trace = o.ttl, o.maxHold, o.linger, o.notify, o.label, o.trace
 	return m
 }
 
 func poolOf(rdb redis.UniversalClient, o options, keys ...string) locker {
 	p := mutex.NewPool(rdb, "")
-	p.TTL, p.MaxHold, p.Linger, p.NotifyContention, p.Label = o.ttl, o.maxHold, o.linger, o.notify, o.label
+	p.TTL, p.MaxHold, p.Linger, p.NotifyContention, p.Label, p.Trace = o.ttl, o.maxHold, o.linger, o.notify, o.label, o.trace
 	keys = slices.Clip(keys)
 	order := slices.Compact(slices.Sorted(slices.Values(keys)))
 	return locker{

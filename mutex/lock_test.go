@@ -219,6 +219,43 @@ func TestDo(t *testing.T) {
 	})
 }
 
+// During an outage a try fails, Unlock of a lost lock returns at once, and Lock waits.
+func TestOutage(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
+		away := redistest.NewOutage(rdb)
+		lost, another := k.of(rdb, "key", standard), k.of(rdb, "another", standard)
+		lost.lock()
+		away.Set(true)
+		if another.tryLock() {
+			t.Error("TryLock succeeds without Redis")
+		}
+		time.Sleep(time.Minute)
+		start := time.Now()
+		lost.unlock()
+		if took := time.Since(start); took > 0 {
+			t.Errorf("Unlock of a lost lock took %v", took)
+		}
+		time.AfterFunc(time.Minute, func() { away.Set(false) })
+		another.lock()
+		if took := time.Since(start); took < time.Minute || took > time.Minute+2*poll {
+			t.Errorf("Lock took %v in an outage of a minute", took)
+		}
+		another.unlock()
+	})
+}
+
+// Each method emits the events of its hold.
+func TestTrace(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, rdb *redis.Client, k kind) {
+		var r redistest.Record[mutex.Event]
+		l := k.of(rdb, "key", options{ttl: mutex.DefaultTTL, trace: (*mutex.Trace)(r.Trace())})
+		for name, get := range l.ways(t) {
+			get()()
+			r.CheckTake(t, name, "acquired immediate", "released <nil>")
+		}
+	})
+}
+
 // Unlock of an unlocked lock panics as in sync, with the key. It does not unlock a lease.
 func TestUnlockOfUnlocked(t *testing.T) {
 	rdb := redistest.MiniClient(t, redistest.Mini(t))
