@@ -31,15 +31,15 @@ type sharedTerms struct {
 	terms    atomic.Int64
 }
 
-func openShared(path string) *sharedTerms {
+func openShared[T any](path string) *T {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	must(err)
 	defer f.Close()
-	size := int(unsafe.Sizeof(sharedTerms{}))
+	size := int(unsafe.Sizeof(*new(T)))
 	must(f.Truncate(int64(size)))
 	mem, err := syscall.Mmap(int(f.Fd()), 0, size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
 	must(err)
-	return (*sharedTerms)(unsafe.Pointer(&mem[0]))
+	return (*T)(unsafe.Pointer(&mem[0]))
 }
 
 func electionFromEnv() *mutex.Election {
@@ -55,7 +55,7 @@ const processTTL = 300 * time.Millisecond
 // elector is a process that leads as often as it can. Terms overlap if one is still valid by its own
 // clock after a later one has begun, or if one begins after a later one.
 func elector() {
-	o := openShared(os.Getenv("ELECTION_SHARED"))
+	o := openShared[sharedTerms](os.Getenv("ELECTION_SHARED"))
 	id, err := strconv.ParseInt(os.Getenv("ELECTION_ID"), 10, 64)
 	must(err)
 	var running atomic.Int32
@@ -101,7 +101,7 @@ func TestElectionAcrossProcesses(t *testing.T) {
 	}
 	s := startServer()
 	path := filepath.Join(t.TempDir(), "shared")
-	o := openShared(path)
+	o := openShared[sharedTerms](path)
 
 	const candidates, observers = 3, 3
 	var fleet [candidates]*redistest.Worker
