@@ -300,7 +300,7 @@ func TestBadInput(t *testing.T) {
 	large := victimOf(rdb, "key", ample, 0)
 	large.e.Value = strings.Repeat("x", mutex.MaxElectionValue+1)
 	for _, name := range []string{"Election.Campaign", "Election.CampaignChan"} {
-		misuse.Refuses(name+" with a large value", "4097 bytes", func() error { return badInput[name].do(ctx, large) })
+		misuse.Refuses(name+" with a large value", `campaign "key": the Value has 4097 bytes`, func() error { return badInput[name].do(ctx, large) })
 	}
 	for name, do := range map[string]func() error{
 		"Pool.LockContext":    func() error { return redistest.ErrorOf(good.p.LockContext(ctx)) },
