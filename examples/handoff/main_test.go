@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -28,7 +29,7 @@ func TestEmbedded(t *testing.T) {
 	c := config{key: "demo", ttl: 2 * time.Second, workers: maxRows + 1, hold: 5 * time.Millisecond, length: 500 * time.Millisecond}
 	for _, want := range [][]string{
 		{"holds    fence ", " hand-overs, ", "the lock is free now", summaryLine},
-		{hideCursor, "and 1 more", showCursor, "the lock is free now", summaryLine},
+		{hideCursor, "and 1 more", fmt.Sprintf("\x1b[%dA", 4+maxRows+2+maxRecent), showCursor, "the lock is free now", summaryLine},
 	} {
 		out := ""
 		for ; strings.Count(out, "handed over by worker ") < 10; c.length *= 4 {
@@ -44,6 +45,14 @@ func TestEmbedded(t *testing.T) {
 			}
 		}
 		c.live = true
+	}
+}
+
+// TestFails: an error that is permanent ends the program.
+func TestFails(t *testing.T) {
+	c := config{key: "baton:{demo}", ttl: 2 * time.Second, workers: 2, hold: time.Millisecond}
+	if err := run(t.Context(), c, io.Discard); err == nil || !strings.Contains(err.Error(), c.key) {
+		t.Error(err)
 	}
 }
 
