@@ -81,21 +81,25 @@ func TestManyHoldsAreRenewedAsRarelyAsOne(t *testing.T) {
 type renewalQueue struct {
 	*fakeStore
 	mu     sync.Mutex
-	queued []func()
+	queued []func() (sent bool)
 }
 
 func (s *renewalQueue) Renew(rs []Renewal, begin func(int) bool, done func(int, RenewResult)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range rs {
-		s.queued = append(s.queued, func() {
-			s.fakeStore.Renew(rs[i:i+1], func(int) bool { return begin(i) }, func(_ int, r RenewResult) { done(i, r) })
+		s.queued = append(s.queued, func() (sent bool) {
+			s.fakeStore.Renew(rs[i:i+1], func(int) bool {
+				sent = begin(i)
+				return sent
+			}, func(_ int, r RenewResult) { done(i, r) })
+			return sent
 		})
 	}
 }
 
 // TestRenewalIsQueuedOnce delays the renewals of a busy client. A renewal that is due several times
-// until then is sent once, and extends the hold by a TTL.
+// until then is sent once, and extends the hold by a TTL. That of a released hold is not sent.
 func TestRenewalIsQueuedOnce(t *testing.T) {
 	const ttl, holds = 9 * time.Second, 3
 	inBubble(t, func(e *env) {
@@ -105,18 +109,26 @@ func TestRenewalIsQueuedOnce(t *testing.T) {
 		for _, p.Key = range keysNumbered(holds) {
 			e.acquire(m, p)
 		}
-		for range 5 {
+		for round := range 6 {
 			time.Sleep(ttl - 500*ms)
+			released := round == 5
+			if released {
+				for _, l := range e.leases {
+					l.Release()
+				}
+			}
 			s.mu.Lock()
 			queued := s.queued
 			s.queued = nil
 			s.mu.Unlock()
 			for _, renew := range queued {
-				renew()
+				if sent := renew(); sent == released {
+					e.Errorf("released: %t, renewed: %t", released, sent)
+				}
 			}
 			equal(e, "renewals", len(queued), holds)
 			for _, l := range e.leases {
-				if remaining := l.Remaining(); remaining < ttl-500*ms {
+				if remaining := l.Remaining(); !released && remaining < ttl-500*ms {
 					e.Errorf("after a renewal %v remain", remaining)
 				}
 			}
