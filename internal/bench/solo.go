@@ -17,6 +17,7 @@ type soloRun struct {
 	h      handle
 	times  []time.Duration
 	spent  count
+	cpu    time.Duration // of this process
 	allocs uint64
 }
 
@@ -42,6 +43,7 @@ func (r *row) solo(ctx context.Context, d time.Duration, on servers, list []syst
 		x.record(p99, micros(s.times[n*99/100]))
 		x.record(requests, float64(s.spent.requests)/float64(n))
 		x.record(serverTime, micros(s.spent.cpu)/float64(n))
+		x.record(clientTime, micros(s.cpu)/float64(n))
 		x.record(allocations, float64(s.allocs)/float64(n))
 	}
 }
@@ -50,6 +52,7 @@ func (s *soloRun) runSlice(ctx context.Context, on servers) {
 	before := on.count(s.system)
 	var m1, m2 runtime.MemStats
 	runtime.ReadMemStats(&m1)
+	cpu := cpuTime()
 	for start, now := time.Now(), time.Now(); now.Sub(start) < timeSlice; {
 		check(s.h.lock(ctx))
 		check(s.h.unlock())
@@ -57,6 +60,7 @@ func (s *soloRun) runSlice(ctx context.Context, on servers) {
 		s.times = append(s.times, next.Sub(now))
 		now = next
 	}
+	s.cpu += cpuTime() - cpu
 	runtime.ReadMemStats(&m2)
 	spent := on.count(s.system).since(before)
 	s.spent.requests += spent.requests
