@@ -15,6 +15,7 @@ import (
 	"github.com/seed-3d5fec5c/baton/semaphore"
 )
 
+// goleak checks that the tests leave no goroutine.
 func TestMain(m *testing.M) { redistest.Main(m, nil) }
 
 // To the library, each client is a separate process.

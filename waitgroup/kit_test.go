@@ -15,6 +15,7 @@ import (
 // workers are the functions that a test can run in another process, by name.
 var workers = map[string]func(){"panics": panicsProcess}
 
+// goleak checks that the tests leave no goroutine.
 func TestMain(m *testing.M) { redistest.Main(m, workers) }
 
 // To the library, each client is a separate process.
