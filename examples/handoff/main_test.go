@@ -48,8 +48,8 @@ func TestEmbedded(t *testing.T) {
 	}
 }
 
-// TestFails: an error that is permanent ends the program.
-func TestFails(t *testing.T) {
+// TestPermanentErrorEndsTheProgram uses a key that no lock can have.
+func TestPermanentErrorEndsTheProgram(t *testing.T) {
 	c := config{key: "baton:{demo}", ttl: 2 * time.Second, workers: 2, hold: time.Millisecond}
 	if err := run(t.Context(), c, io.Discard); err == nil || !strings.Contains(err.Error(), c.key) {
 		t.Error(err)
